@@ -1,0 +1,256 @@
+//! The access log: one JSON line per request on standard output, written by a thread of its own.
+//!
+//! A request never waits for it: the channel is bounded, and what finds it full is dropped and
+//! counted. No header values, no query, nothing of a body.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+
+use jiff::Timestamp;
+use prometheus::IntCounter;
+use serde::Serialize;
+
+/// How many lines may wait to be written.
+const CAPACITY: usize = 8192;
+/// The longest path that is logged whole, in bytes.
+const PATH_CAP: usize = 512;
+
+/// What is said about one request.
+#[derive(Serialize)]
+pub struct AccessRecord {
+    /// When its head had been read.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: Timestamp,
+    /// The id that the client got in `x-keygate-request-id`.
+    pub request_id: String,
+    /// The address it came from.
+    pub client: Option<String>,
+    /// The id of its key.
+    pub key: Option<Arc<str>>,
+    /// Its route.
+    pub route: Option<Arc<str>>,
+    /// The provider it went to, or would have.
+    pub provider: Option<Arc<str>>,
+    /// Its method.
+    pub method: String,
+    /// Its path in normal form, without the query; capped.
+    #[serde(serialize_with = "capped")]
+    pub path: String,
+    /// The status of the answer; 0 when there was none.
+    pub status: u16,
+    /// Why the gateway refused it, or what went wrong; nothing when all went well.
+    pub reason: Option<&'static str>,
+    /// Who refused: `gateway` or `provider`; nothing when nobody did.
+    pub refused_by: Option<&'static str>,
+    /// Bytes of its body.
+    pub request_bytes: u64,
+    /// Bytes of the answer's body.
+    pub response_bytes: u64,
+    /// Server-sent events in the answer.
+    pub events: u64,
+    /// From its head to the end of the answer.
+    pub duration_ms: f64,
+    /// From its head to the head of the provider's answer.
+    pub first_byte_ms: Option<f64>,
+    /// The address it was forwarded to.
+    pub upstream: Option<String>,
+    /// Whether it went over a connection that was open already.
+    pub reused: Option<bool>,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Whether the client left before the end.
+    pub aborted: bool,
+}
+
+fn rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.6}"))
+}
+
+fn capped<S: serde::Serializer>(path: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    // A normal path is ASCII; a path that was refused is not logged at all.
+    serializer.serialize_str(path.get(..PATH_CAP).unwrap_or(path))
+}
+
+/// Where records go. Cheap to clone.
+#[derive(Clone)]
+pub struct AccessLog {
+    sender: Option<SyncSender<AccessRecord>>,
+    dropped: IntCounter,
+}
+
+/// The writing thread; joining it writes what still waits.
+pub struct AccessLogWriter(JoinHandle<()>);
+
+impl AccessLog {
+    /// Starts a writer to `output`. It ends when every clone of the log is gone.
+    pub fn start(
+        output: impl Write + Send + 'static,
+        dropped: IntCounter,
+    ) -> io::Result<(Self, AccessLogWriter)> {
+        let (sender, receiver) = sync_channel(CAPACITY);
+        let lost = dropped.clone();
+        let thread = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write_all(output, &receiver, &lost))?;
+        Ok((
+            Self {
+                sender: Some(sender),
+                dropped,
+            },
+            AccessLogWriter(thread),
+        ))
+    }
+
+    /// A log that keeps nothing.
+    pub fn off(dropped: IntCounter) -> Self {
+        Self {
+            sender: None,
+            dropped,
+        }
+    }
+
+    /// Hands a record over, or drops and counts it when the writer is behind.
+    pub fn write(&self, record: AccessRecord) {
+        if let Some(sender) = &self.sender {
+            if sender.try_send(record).is_err() {
+                self.dropped.inc();
+            }
+        }
+    }
+}
+
+impl AccessLogWriter {
+    /// Waits until everything is written. The last clone of the log must be gone, or be about to.
+    pub fn finish(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the access log's writer panicked");
+        }
+    }
+}
+
+fn write_all(output: impl Write, records: &Receiver<AccessRecord>, dropped: &IntCounter) {
+    let mut output = io::BufWriter::with_capacity(64 << 10, output);
+    let mut line = Vec::new();
+    loop {
+        let record = match records.try_recv() {
+            Ok(record) => record,
+            // Nothing waits: let people see what there is before sleeping.
+            Err(TryRecvError::Empty) => {
+                let _ = output.flush();
+                match records.recv() {
+                    Ok(record) => record,
+                    Err(_) => break,
+                }
+            }
+            Err(TryRecvError::Disconnected) => break,
+        };
+        line.clear();
+        let encoded = serde_json::to_writer(&mut line, &record).is_ok();
+        line.push(b'\n');
+        if !encoded || output.write_all(&line).is_err() {
+            dropped.inc();
+        }
+    }
+    let _ = output.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Condvar, Mutex};
+
+    fn record(path: &str) -> AccessRecord {
+        AccessRecord {
+            time: "2026-11-21T10:00:00.5Z".parse().unwrap(),
+            request_id: "id".to_owned(),
+            client: None,
+            key: Some("alice".into()),
+            route: None,
+            provider: None,
+            method: "POST".to_owned(),
+            path: path.to_owned(),
+            status: 200,
+            reason: None,
+            refused_by: None,
+            request_bytes: 1,
+            response_bytes: 2,
+            events: 0,
+            duration_ms: 1.5,
+            first_byte_ms: None,
+            upstream: None,
+            reused: None,
+            attempts: 1,
+            aborted: false,
+        }
+    }
+
+    fn counter() -> IntCounter {
+        IntCounter::new("c", "c").unwrap()
+    }
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_record_is_one_line_of_json_whatever_is_in_it() {
+        let output = Shared::default();
+        let (log, writer) = AccessLog::start(output.clone(), counter()).unwrap();
+        log.write(record("/a\r\n\u{1b}[31m{\"x\":1}"));
+        log.write(record(&"/x".repeat(10_000)));
+        drop(log);
+        writer.finish();
+        let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["time"], "2026-11-21T10:00:00.500000Z");
+        assert_eq!(lines[1]["path"].as_str().unwrap().len(), PATH_CAP);
+    }
+
+    /// A reader that takes nothing until it is told to.
+    struct Stuck(Arc<(Mutex<bool>, Condvar)>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let (open, signal) = &*self.0;
+            drop(
+                signal
+                    .wait_while(open.lock().unwrap(), |open| !*open)
+                    .unwrap(),
+            );
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            self.write(b"").map(drop)
+        }
+    }
+
+    #[test]
+    fn a_stuck_reader_costs_lines_and_never_time() {
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let dropped = counter();
+        let (log, writer) = AccessLog::start(Stuck(gate.clone()), dropped.clone()).unwrap();
+        for _ in 0..3 * CAPACITY {
+            log.write(record("/"));
+        }
+        assert!(dropped.get() > 0);
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        drop(log);
+        writer.finish();
+    }
+}

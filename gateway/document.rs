@@ -1,0 +1,613 @@
+//! A TOML file that remembers where everything stands in it, so that every complaint about it
+//! can name file, line and cure, and so that all complaints come at once.
+//!
+//! Knows TOML and units ("45s", "10MiB"); knows nothing of what the keys of a file mean.
+//! Reading a value takes it out of its [`Section`]; what is left when the section is
+//! [finished](Section::finish) is an unknown key.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Where in which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The file as the operator named it.
+    pub file: Arc<Path>,
+    /// The line, counted from 1; 0 means the file as a whole.
+    pub line: usize,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}", self.file.display()),
+            line => write!(f, "{}:{line}", self.file.display()),
+        }
+    }
+}
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub at: Location,
+}
+
+/// How much a [`Problem`] weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing is served with it, and a running gateway does not take it over.
+    Fatal,
+    /// `check` and a start refuse it, but a running gateway takes it over with a warning: refusing
+    /// would keep revoked keys open.
+    Strict,
+    /// Worth saying; nothing is refused.
+    Warning,
+}
+
+/// One thing that is wrong with a configuration: where, what, and how to mend it.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Its place.
+    pub at: Location,
+    /// What is wrong and what to do. Never holds the value of a secret.
+    pub message: String,
+    /// How much it weighs.
+    pub severity: Severity,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = if self.severity == Severity::Warning {
+            "warning: "
+        } else {
+            ""
+        };
+        write!(f, "{}: {mark}{}", self.at, self.message)
+    }
+}
+
+/// The complaints about one configuration, in the order they were found.
+#[derive(Debug, Default)]
+pub struct Problems(RefCell<Vec<Problem>>);
+
+impl Problems {
+    /// Notes one.
+    pub fn push(&self, at: &Location, severity: Severity, message: impl Into<String>) {
+        self.0.borrow_mut().push(Problem {
+            at: at.clone(),
+            message: message.into(),
+            severity,
+        });
+    }
+
+    /// Notes a fatal one.
+    pub fn fatal(&self, at: &Location, message: impl Into<String>) {
+        self.push(at, Severity::Fatal, message);
+    }
+
+    /// All of them, by file and line.
+    pub fn into_sorted(self) -> Vec<Problem> {
+        let mut all = self.0.into_inner();
+        all.sort_by(|a, b| (&a.at.file, a.at.line).cmp(&(&b.at.file, b.at.line)));
+        all
+    }
+}
+
+/// A file's text, with its lines counted.
+#[derive(Debug)]
+pub struct Document {
+    file: Arc<Path>,
+    text: String,
+    line_starts: Vec<usize>,
+}
+
+impl Document {
+    /// Takes over `text` as the content of `file`.
+    pub fn new(file: &Path, text: String) -> Self {
+        let line_starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        Self {
+            file: file.into(),
+            text,
+            line_starts,
+        }
+    }
+
+    /// The file as a whole.
+    pub fn whole(&self) -> Location {
+        Location {
+            file: self.file.clone(),
+            line: 0,
+        }
+    }
+
+    fn at(&self, span: &Range<usize>) -> Location {
+        let line = self
+            .line_starts
+            .partition_point(|start| *start <= span.start);
+        Location {
+            file: self.file.clone(),
+            line,
+        }
+    }
+
+    /// The root table. Syntax errors go to `problems`; what could be read nevertheless is returned.
+    pub fn root<'d>(&'d self, problems: &'d Problems) -> Section<'d> {
+        let (table, errors) = DeTable::parse_recoverable(&self.text);
+        for error in &errors {
+            let at = error
+                .span()
+                .map_or_else(|| self.whole(), |span| self.at(&span));
+            problems.fatal(&at, format!("not valid TOML: {}", error.message()));
+        }
+        Section {
+            document: self,
+            problems,
+            path: String::new(),
+            at: self.whole(),
+            table: table.into_inner(),
+            // After a syntax error the recovered keys are guesses: don't call any of them unknown.
+            complete: errors.is_empty(),
+            known: Vec::new(),
+        }
+    }
+}
+
+/// One table of a [`Document`], from which values are taken by name.
+pub struct Section<'d> {
+    document: &'d Document,
+    problems: &'d Problems,
+    path: String,
+    at: Location,
+    table: DeTable<'d>,
+    complete: bool,
+    known: Vec<&'static str>,
+}
+
+impl<'d> Section<'d> {
+    /// Where the section stands.
+    pub fn at(&self) -> &Location {
+        &self.at
+    }
+
+    /// The section's name in its file, such as `routes[1]`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn join(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    fn remove(&mut self, key: &'static str) -> Option<(Range<usize>, DeValue<'d>)> {
+        self.known.push(key);
+        let value = self.table.remove(key)?;
+        Some((value.span(), value.into_inner()))
+    }
+
+    /// Takes the value of `key`, if it is there and of the right type.
+    pub fn take<T: Value>(&mut self, key: &'static str) -> Option<Located<T>> {
+        let (span, value) = self.remove(key)?;
+        let at = self.document.at(&span);
+        match T::read(&value) {
+            Ok(value) => Some(Located { value, at }),
+            Err(why) => {
+                self.problems
+                    .fatal(&at, format!("{}: {why}", self.join(key)));
+                None
+            }
+        }
+    }
+
+    /// Takes the value of `key` and complains when it is missing.
+    pub fn require<T: Value>(&mut self, key: &'static str) -> Option<Located<T>> {
+        if !self.table.contains_key(key) {
+            self.known.push(key);
+            if self.complete {
+                self.problems
+                    .fatal(&self.at, format!("{} is missing", self.join(key)));
+            }
+            return None;
+        }
+        self.take(key)
+    }
+
+    /// Takes the table under `key`.
+    pub fn section(&mut self, key: &'static str) -> Option<Section<'d>> {
+        let (span, value) = self.remove(key)?;
+        self.enter(self.join(key), &span, value)
+    }
+
+    /// Takes a table of tables: `[providers.openai]`, `[providers.local]`. In the file's order.
+    pub fn named(&mut self, key: &'static str) -> Vec<(Located<String>, Section<'d>)> {
+        let Some(outer) = self.section(key) else {
+            return Vec::new();
+        };
+        let mut entries: Vec<_> = outer.table.into_iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        entries
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let at = self.document.at(&name.span());
+                let name = name.into_inner().into_owned();
+                let path = format!("{key}.{name}");
+                let section = self.enter(path, &value.span(), value.into_inner())?;
+                Some((Located { value: name, at }, section))
+            })
+            .collect()
+    }
+
+    /// Takes an array of tables: `[[routes]]`.
+    pub fn list(&mut self, key: &'static str) -> Vec<Section<'d>> {
+        let Some((span, value)) = self.remove(key) else {
+            return Vec::new();
+        };
+        let DeValue::Array(items) = value else {
+            let at = self.document.at(&span);
+            self.problems.fatal(
+                &at,
+                format!("{0} must be written as [[{0}]]", self.join(key)),
+            );
+            return Vec::new();
+        };
+        items
+            .into_iter()
+            .enumerate()
+            .filter_map(|(i, item)| {
+                let path = format!("{}[{i}]", self.join(key));
+                self.enter(path, &item.span(), item.into_inner())
+            })
+            .collect()
+    }
+
+    /// Takes the table under `key` as a map from strings to strings, in the file's order.
+    pub fn strings(&mut self, key: &'static str) -> Vec<(Located<String>, Located<String>)> {
+        let Some(section) = self.section(key) else {
+            return Vec::new();
+        };
+        let Section {
+            document,
+            problems,
+            path,
+            table,
+            ..
+        } = section;
+        let mut entries: Vec<_> = table.into_iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        entries
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let name_at = document.at(&name.span());
+                let value_at = document.at(&value.span());
+                match String::read(value.get_ref()) {
+                    Ok(value) => Some((
+                        Located {
+                            value: name.into_inner().into_owned(),
+                            at: name_at,
+                        },
+                        Located {
+                            value,
+                            at: value_at,
+                        },
+                    )),
+                    Err(why) => {
+                        problems.fatal(&value_at, format!("{path}.{}: {why}", name.get_ref()));
+                        None
+                    }
+                }
+            })
+            .collect()
+    }
+
+    fn enter(&self, path: String, span: &Range<usize>, value: DeValue<'d>) -> Option<Section<'d>> {
+        let at = self.document.at(span);
+        let DeValue::Table(table) = value else {
+            let found = kind_of(&value);
+            self.problems
+                .fatal(&at, format!("{path}: expected a table, found {found}"));
+            return None;
+        };
+        Some(Section {
+            document: self.document,
+            problems: self.problems,
+            path,
+            at,
+            table,
+            complete: self.complete,
+            known: Vec::new(),
+        })
+    }
+
+    /// Complains about every key that was not asked for.
+    pub fn finish(self) {
+        if !self.complete {
+            return;
+        }
+        for (name, _) in &self.table {
+            let at = self.document.at(&name.span());
+            let full = self.join(name.get_ref());
+            let hint = nearest(name.get_ref(), self.known.iter().copied())
+                .map(|near| format!(": did you mean `{near}`?"))
+                .unwrap_or_default();
+            self.problems
+                .fatal(&at, format!("unknown key `{full}`{hint}"));
+        }
+    }
+}
+
+/// The candidate that is closest to `word`, if one is close enough to be a slip of the hand.
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (edit_distance(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
+            let above = *cell;
+            left = (diagonal + usize::from(x != y))
+                .min(above + 1)
+                .min(left + 1);
+            diagonal = above;
+            *cell = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// A type that a TOML value can be read as.
+pub trait Value: Sized {
+    /// Reads it, or says what was expected. The text of a value is never part of the complaint,
+    /// since it may be a secret in the wrong place.
+    fn read(value: &DeValue<'_>) -> Result<Self, String>;
+}
+
+fn expected<T>(what: &str, found: &DeValue<'_>) -> Result<T, String> {
+    Err(format!("expected {what}, found {}", kind_of(found)))
+}
+
+impl Value for String {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::String(text) => Ok(text.clone().into_owned()),
+            other => expected("a string", other),
+        }
+    }
+}
+
+impl Value for bool {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::Boolean(flag) => Ok(*flag),
+            other => expected("true or false", other),
+        }
+    }
+}
+
+impl Value for usize {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::Integer(number) => Self::from_str_radix(number.as_str(), number.radix())
+                .map_err(|_| "expected a whole number, zero or more".to_owned()),
+            other => expected("a whole number", other),
+        }
+    }
+}
+
+impl Value for Duration {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::String(text) => parse_duration(text),
+            other => expected("a duration with its unit, such as \"45s\"", other),
+        }
+    }
+}
+
+/// A point in time, written as a TOML date with time and offset: `2027-01-31T12:00:00Z`.
+impl Value for Timestamp {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let wanted = "a date with time and offset, such as 2027-01-31T12:00:00Z";
+        match value {
+            DeValue::Datetime(date) => date
+                .to_string()
+                .parse()
+                .map_err(|_| format!("expected {wanted}")),
+            DeValue::String(text) => text.parse().map_err(|_| format!("expected {wanted}")),
+            other => expected(wanted, other),
+        }
+    }
+}
+
+/// A number of bytes, written with its unit: `"32MiB"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl Value for ByteSize {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::String(text) => parse_size(text).map(Self),
+            other => expected("a size with its unit, such as \"32MiB\"", other),
+        }
+    }
+}
+
+/// One string, or a list of them.
+#[derive(Clone, Debug)]
+pub struct OneOrMany(pub Vec<String>);
+
+impl Value for OneOrMany {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let wanted = "a string or a list of strings";
+        match value {
+            DeValue::String(text) => Ok(Self(vec![text.clone().into_owned()])),
+            DeValue::Array(items) => items
+                .iter()
+                .map(Spanned::get_ref)
+                .map(|item| match item {
+                    DeValue::String(text) => Ok(text.clone().into_owned()),
+                    other => expected(wanted, other),
+                })
+                .collect::<Result<_, _>>()
+                .map(Self),
+            other => expected(wanted, other),
+        }
+    }
+}
+
+/// Reads `"45s"`, `"1h 30m"`, `"250ms"`, `"30d"`; a day has 24 hours.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wanted =
+        || "expected a duration with its unit, such as \"45s\", \"10m\" or \"30d\"".to_owned();
+    let span: jiff::Span = text.parse().map_err(|_| wanted())?;
+    let signed = span
+        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| wanted())?;
+    Duration::try_from(signed).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+/// Reads `"512B"`, `"64KiB"`, `"32MiB"`, `"1GiB"`, and the decimal `kB`, `MB`, `GB`.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let wanted = || "expected a size with its unit, such as \"64KiB\" or \"32MiB\"".to_owned();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wanted())?;
+    let unit: u64 = match unit.trim() {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return Err(wanted()),
+    };
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| "a size this large cannot be meant".to_owned())
+}
+
+/// A list of names for a sentence: `a`, `a and b`, `a, b and c`.
+pub fn enumerate<'a>(names: impl IntoIterator<Item = &'a str>) -> Cow<'a, str> {
+    let names: Vec<&str> = names.into_iter().collect();
+    match names.as_slice() {
+        [] => Cow::Borrowed("none"),
+        [one] => Cow::Borrowed(one),
+        [most @ .., last] => Cow::Owned(format!("{} and {last}", most.join(", "))),
+    }
+}
+
+/// Strings by name.
+pub type StringMap = BTreeMap<String, String>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems_of(text: &str, read: impl FnOnce(&mut Section<'_>)) -> Vec<String> {
+        let document = Document::new(Path::new("t.toml"), text.to_owned());
+        let problems = Problems::default();
+        let mut root = document.root(&problems);
+        read(&mut root);
+        root.finish();
+        problems
+            .into_sorted()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn every_problem_is_named_with_its_line() {
+        let found = problems_of("a = 1\nlisten = 2\nlitsen = 3\n", |root| {
+            assert_eq!(root.take::<usize>("a").unwrap().value, 1);
+            assert!(root.take::<String>("listen").is_none());
+            assert!(root.require::<String>("b").is_none());
+        });
+        assert_eq!(
+            found,
+            [
+                "t.toml: b is missing",
+                "t.toml:2: listen: expected a string, found a whole number",
+                "t.toml:3: unknown key `litsen`: did you mean `listen`?",
+            ]
+        );
+    }
+
+    #[test]
+    fn broken_toml_names_its_line_and_accuses_no_innocent_key() {
+        let found = problems_of("a = 1\nb = = 2\n", |root| {
+            root.take::<usize>("a");
+            root.require::<usize>("c");
+        });
+        assert!(
+            found
+                .iter()
+                .all(|line| line.starts_with("t.toml:2: not valid TOML")),
+            "{found:?}"
+        );
+        assert!(!found.is_empty());
+    }
+
+    #[test]
+    fn durations_and_sizes_need_their_units() {
+        assert_eq!(parse_duration("45s"), Ok(Duration::from_secs(45)));
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(parse_size("32MiB"), Ok(32 << 20));
+        assert_eq!(parse_size("1 kB"), Ok(1000));
+        for bad in ["45", "", "s", "-3s", "5 parsecs"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+        for bad in ["45", "", "MiB", "-1B", "99999999999GiB", "5 stone"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_hand_is_recognised_and_a_stranger_is_not() {
+        let names = ["listen", "admin", "threads"];
+        assert_eq!(nearest("litsen", names.into_iter()), Some("listen"));
+        assert_eq!(nearest("thread", names.into_iter()), Some("threads"));
+        assert_eq!(nearest("password", names.into_iter()), None);
+    }
+}

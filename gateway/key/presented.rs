@@ -1,0 +1,201 @@
+//! The key that a request presents: in whichever header an SDK puts it, or as `?key=`.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName};
+
+/// The query parameter in which Google's REST examples put a key.
+const QUERY_PARAMETER: &[u8] = b"key";
+
+/// A key as it was presented. Not yet known to open anything.
+pub struct PresentedKey<'r>(Cow<'r, [u8]>);
+
+/// Two different credentials in one request: which of them counts would be a guess.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AmbiguousCredentials;
+
+impl<'r> PresentedKey<'r> {
+    /// Looks in every header of `names`, and in the query. Equal duplicates are one key; empty
+    /// values are none.
+    pub fn find<'n>(
+        headers: &'r HeaderMap,
+        query: Option<&'r str>,
+        names: impl Iterator<Item = &'n HeaderName>,
+    ) -> Result<Option<Self>, AmbiguousCredentials> {
+        let mut found: Option<Cow<'r, [u8]>> = None;
+        let mut note = |candidate: Cow<'r, [u8]>| {
+            if candidate.is_empty() {
+                return Ok(());
+            }
+            match &found {
+                Some(first) if *first != candidate => Err(AmbiguousCredentials),
+                Some(_) => Ok(()),
+                None => {
+                    found = Some(candidate);
+                    Ok(())
+                }
+            }
+        };
+        for name in names {
+            for value in headers.get_all(name) {
+                note(Cow::Borrowed(without_scheme(value.as_bytes())))?;
+            }
+        }
+        for (name, value) in query.into_iter().flat_map(parameters) {
+            if is_key_parameter(name) {
+                note(decode(value.as_bytes()))?;
+            }
+        }
+        Ok(found.map(Self))
+    }
+
+    /// The presented bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// `Bearer X` is `X`, in any case and with any spaces around.
+fn without_scheme(value: &[u8]) -> &[u8] {
+    let value = value.trim_ascii();
+    match value.split_at_checked(6) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") => match rest.first() {
+            Some(b' ' | b'\t') => rest.trim_ascii(),
+            None => b"",
+            Some(_) => value,
+        },
+        _ => value,
+    }
+}
+
+fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+fn is_key_parameter(name: &str) -> bool {
+    *decode(name.as_bytes()) == *QUERY_PARAMETER
+}
+
+fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'%') {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        let escaped = (*first == b'%')
+            .then(|| after.split_at_checked(2))
+            .flatten()
+            .and_then(|(pair, behind)| Some((std::str::from_utf8(pair).ok()?, behind)))
+            .and_then(|(pair, behind)| Some((u8::from_str_radix(pair, 16).ok()?, behind)));
+        match escaped {
+            Some((byte, behind)) => {
+                decoded.push(byte);
+                rest = behind;
+            }
+            None => decoded.push(*first),
+        }
+    }
+    Cow::Owned(decoded)
+}
+
+/// The query without any `key=` parameter, however its name is escaped; the rest is untouched.
+pub fn remove_from_query(query: &str) -> Option<Cow<'_, str>> {
+    if !parameters(query).any(|(name, _)| is_key_parameter(name)) {
+        return Some(Cow::Borrowed(query));
+    }
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !is_key_parameter(pair.split_once('=').map_or(*pair, |(name, _)| name)))
+        .collect();
+    (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [HeaderName; 2] = [
+        http::header::AUTHORIZATION,
+        HeaderName::from_static("api-key"),
+    ];
+
+    fn find(
+        headers: &[(&'static str, &str)],
+        query: Option<&str>,
+    ) -> Result<Option<String>, AmbiguousCredentials> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        let found = PresentedKey::find(&map, query, NAMES.iter())?;
+        Ok(found.map(|key| String::from_utf8(key.as_bytes().to_vec()).unwrap()))
+    }
+
+    #[test]
+    fn a_key_is_found_in_every_spelling() {
+        for (headers, query) in [
+            (vec![("authorization", "Bearer k")], None),
+            (vec![("authorization", "bearer  k ")], None),
+            (vec![("authorization", "k")], None),
+            (vec![("api-key", "k")], None),
+            (vec![], Some("a=b&key=k")),
+            (vec![], Some("%6bey=%6B")),
+            (
+                vec![
+                    ("api-key", "k"),
+                    ("api-key", "k"),
+                    ("authorization", "Bearer k"),
+                ],
+                Some("key=k"),
+            ),
+            (vec![("api-key", "k"), ("authorization", "Bearer ")], None),
+        ] {
+            assert_eq!(
+                find(&headers, query),
+                Ok(Some("k".to_owned())),
+                "{headers:?} {query:?}"
+            );
+        }
+        assert_eq!(
+            find(&[("authorization", "Bearer")], Some("keys=k")),
+            Ok(None)
+        );
+        assert_eq!(
+            find(&[("authorization", "bearerk")], None),
+            Ok(Some("bearerk".to_owned()))
+        );
+    }
+
+    #[test]
+    fn two_different_credentials_are_ambiguous_in_any_order() {
+        for headers in [
+            [("api-key", "k"), ("api-key", "l")],
+            [("api-key", "k"), ("authorization", "Bearer l")],
+            [("authorization", "Basic k"), ("api-key", "k")],
+        ] {
+            assert_eq!(find(&headers, None), Err(AmbiguousCredentials));
+        }
+        assert_eq!(
+            find(&[("api-key", "k")], Some("key=l")),
+            Err(AmbiguousCredentials)
+        );
+    }
+
+    #[test]
+    fn only_the_key_leaves_the_query() {
+        for (query, kept) in [
+            ("a=b&c", Some("a=b&c")),
+            ("key=k", None),
+            ("a=%20b&key=k&c=d&key=l", Some("a=%20b&c=d")),
+            ("k%65y=k&monkey=1", Some("monkey=1")),
+            ("key", None),
+            ("", Some("")),
+        ] {
+            assert_eq!(remove_from_query(query).as_deref(), kept, "{query}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Every metric, declared here. Labels are names from the configuration, never what a client sent,
+//! so that the number of series is bounded whatever comes in.
+//!
+//! One set for the whole life of the process: reloads ask for handles by name and find the same
+//! counters again.
+
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// The media type of the text that [`Metrics::render`] gives, as Prometheus documents it.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// From 1 ms to 10 minutes: models think.
+const REQUEST_SECONDS: [f64; 14] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0,
+];
+/// What the gateway itself costs: from 10 us to 100 ms.
+const ADDED_SECONDS: [f64; 10] = [
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1,
+];
+
+/// The status codes that a route keeps a counter at hand for.
+const STATUS_CODES: std::ops::Range<u16> = 100..600;
+
+/// All metrics of one gateway.
+pub struct Metrics {
+    registry: Registry,
+    families: RouteFamilies,
+    auth_failures: IntCounterVec,
+    key_requests: IntCounterVec,
+    provider_up: IntGaugeVec,
+    key_expiry: GaugeVec,
+    /// Requests that no route could be found for, or whose path could not be read.
+    pub routeless: RouteMetrics,
+    /// Requests in flight.
+    pub inflight: IntGauge,
+    /// 1 when the last reload was taken over, 0 when it was refused.
+    pub reload_success: IntGauge,
+    /// When the last reload was taken over.
+    pub reload_timestamp: Gauge,
+    /// How many configurations this process has served.
+    pub generation: IntGauge,
+    /// Keys in the store.
+    pub keys_loaded: IntGauge,
+    /// Access lines that were dropped because the reader of stdout was too slow.
+    pub access_log_dropped: IntCounter,
+}
+
+/// The families that have series for each route.
+struct RouteFamilies {
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    added_duration: HistogramVec,
+    time_to_first_byte: HistogramVec,
+    stream_events: IntCounterVec,
+    upstream_connections: IntCounterVec,
+}
+
+/// The handles of one route, so that a request looks nothing up by label.
+pub struct RouteMetrics {
+    requests: IntCounterVec,
+    route: String,
+    provider: String,
+    passed: Box<[OnceLock<IntCounter>]>,
+    /// From the first byte of the request's head to the last of the answer.
+    pub duration: Histogram,
+    /// What the gateway took before it turned to the provider.
+    pub added_request: Histogram,
+    /// From the request's head to the answer's.
+    pub first_byte: Histogram,
+    /// Events of streams that were passed on.
+    pub events: IntCounter,
+    /// Connections to the provider that were made for a request.
+    pub connections_new: IntCounter,
+    /// Connections to the provider that were used again.
+    pub connections_reused: IntCounter,
+}
+
+impl RouteMetrics {
+    /// Counts a request that ended with `code`; `reason` is empty unless the gateway refused it.
+    pub fn count(&self, code: u16, reason: &str) {
+        let at_hand = code
+            .checked_sub(STATUS_CODES.start)
+            .filter(|_| reason.is_empty())
+            .and_then(|index| self.passed.get(usize::from(index)));
+        match at_hand {
+            Some(cell) => cell.get_or_init(|| self.counter(code, reason)).inc(),
+            None => self.counter(code, reason).inc(),
+        }
+    }
+
+    fn counter(&self, code: u16, reason: &str) -> IntCounter {
+        let code = if STATUS_CODES.contains(&code) {
+            code
+        } else {
+            0
+        };
+        self.requests
+            .with_label_values(&[&self.route, &self.provider, &code.to_string(), reason])
+    }
+}
+
+impl Metrics {
+    /// Declares them all. Fails only if two had one name, which a test rules out.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new_custom(Some("keygate".to_owned()), None)?;
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register(
+                &registry,
+                IntCounterVec::new(Opts::new(name, help), labels)?,
+            )
+        };
+        let histograms = |name: &str, help: &str, buckets: &[f64], labels: &[&str]| {
+            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            register(&registry, HistogramVec::new(options, labels)?)
+        };
+        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help)?);
+
+        let families = RouteFamilies {
+            requests: counters(
+                "requests_total",
+                "Requests by outcome; reason is empty unless the gateway itself refused.",
+                &["route", "provider", "code", "reason"],
+            )?,
+            request_duration: histograms(
+                "request_duration_seconds",
+                "From a request's head to the last byte of its answer.",
+                &REQUEST_SECONDS,
+                &["route", "provider"],
+            )?,
+            added_duration: histograms(
+                "added_duration_seconds",
+                "What the gateway itself took, by phase.",
+                &ADDED_SECONDS,
+                &["route", "provider", "phase"],
+            )?,
+            time_to_first_byte: histograms(
+                "time_to_first_byte_seconds",
+                "From a request's head to the head of the provider's answer.",
+                &REQUEST_SECONDS,
+                &["route", "provider"],
+            )?,
+            stream_events: counters(
+                "stream_events_total",
+                "Server-sent events passed on.",
+                &["route", "provider"],
+            )?,
+            upstream_connections: counters(
+                "upstream_connections_total",
+                "Connections to providers that requests went over, by whether they were used before.",
+                &["provider", "reused"],
+            )?,
+        };
+        let metrics = Self {
+            auth_failures: counters(
+                "auth_failures_total",
+                "Refused keys by reason; clients are not told the reason.",
+                &["reason"],
+            )?,
+            key_requests: counters(
+                "key_requests_total",
+                "Requests of each key.",
+                &["key", "route", "code"],
+            )?,
+            provider_up: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "provider_up",
+                        "1 when the provider is accepted, 0 when it is rejected for the reason.",
+                    ),
+                    &["provider", "reason"],
+                )?,
+            )?,
+            key_expiry: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "key_expiry_timestamp_seconds",
+                        "When a key ends, for keys that do.",
+                    ),
+                    &["key"],
+                )?,
+            )?,
+            inflight: gauge("inflight_requests", "Requests being answered now.")?,
+            reload_success: gauge(
+                "config_last_reload_success",
+                "1 when the last configuration was taken over, 0 when it was refused.",
+            )?,
+            reload_timestamp: register(
+                &registry,
+                Gauge::new(
+                    "config_last_reload_success_timestamp_seconds",
+                    "When the served configuration was taken over.",
+                )?,
+            )?,
+            generation: gauge(
+                "config_generation",
+                "Configurations served by this process so far.",
+            )?,
+            keys_loaded: gauge("keys_loaded", "Keys in the store.")?,
+            access_log_dropped: register(
+                &registry,
+                IntCounter::new(
+                    "access_log_dropped_total",
+                    "Access lines dropped because nobody read them fast enough.",
+                )?,
+            )?,
+            routeless: families.handles("", ""),
+            families,
+            registry,
+        };
+        let build = IntGaugeVec::new(
+            Opts::new("build_info", "The version that runs."),
+            &["version"],
+        )?;
+        register(&metrics.registry, build)?
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        Ok(metrics)
+    }
+
+    /// The handles of a route to a provider.
+    pub fn route(&self, route: &str, provider: &str) -> RouteMetrics {
+        self.families.handles(route, provider)
+    }
+
+    /// Counts a refused key.
+    pub fn auth_failure(&self, reason: &str) {
+        self.auth_failures.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a request of a key.
+    pub fn key_request(&self, key: &str, route: &str, code: u16) {
+        self.key_requests
+            .with_label_values(&[key, route, &code.to_string()])
+            .inc();
+    }
+
+    /// States for every provider whether it is accepted; forgets the ones of before.
+    pub fn set_providers<'a>(&self, providers: impl Iterator<Item = (&'a str, Option<&'a str>)>) {
+        self.provider_up.reset();
+        for (name, rejected) in providers {
+            let up = i64::from(rejected.is_none());
+            self.provider_up
+                .with_label_values(&[name, rejected.unwrap_or_default()])
+                .set(up);
+        }
+    }
+
+    /// States when keys end; forgets the ones of before.
+    pub fn set_key_expiries<'a>(&self, keys: impl Iterator<Item = (&'a str, i64)>) {
+        self.key_expiry.reset();
+        for (id, end) in keys {
+            // Seconds since 1970 fit into the 53 bits of a float for as long as there are clocks.
+            #[allow(clippy::cast_precision_loss)]
+            self.key_expiry.with_label_values(&[id]).set(end as f64);
+        }
+    }
+
+    /// Notes that a configuration was taken over now.
+    pub fn reloaded(&self) {
+        self.reload_success.set(1);
+        self.generation.inc();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        self.reload_timestamp.set(now.as_secs_f64());
+    }
+
+    /// All of them, in Prometheus' text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        // Writing to a Vec cannot fail; a family without series is left out by the encoder.
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!("cannot encode the metrics: {error}");
+        }
+        text
+    }
+}
+
+impl RouteFamilies {
+    fn handles(&self, route: &str, provider: &str) -> RouteMetrics {
+        let labels = &[route, provider];
+        let connections = |reused| {
+            self.upstream_connections
+                .with_label_values(&[provider, reused])
+        };
+        RouteMetrics {
+            requests: self.requests.clone(),
+            route: route.to_owned(),
+            provider: provider.to_owned(),
+            passed: STATUS_CODES.map(|_| OnceLock::new()).collect(),
+            duration: self.request_duration.with_label_values(labels),
+            added_request: self
+                .added_duration
+                .with_label_values(&[route, provider, "request"]),
+            first_byte: self.time_to_first_byte.with_label_values(labels),
+            events: self.stream_events.with_label_values(labels),
+            connections_new: connections("false"),
+            connections_reused: connections("true"),
+        }
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.render()).unwrap()
+    }
+
+    #[test]
+    fn a_reload_finds_the_counters_again() {
+        let metrics = Metrics::new().unwrap();
+        metrics.route("r", "p").count(200, "");
+        metrics.route("r", "p").count(200, "");
+        let line = "keygate_requests_total{code=\"200\",provider=\"p\",reason=\"\",route=\"r\"} 2";
+        assert!(text(&metrics).contains(line));
+    }
+
+    #[test]
+    fn a_status_out_of_range_makes_no_series_of_its_own() {
+        let metrics = Metrics::new().unwrap();
+        for code in 600..1000 {
+            metrics.route("r", "p").count(code, "");
+        }
+        assert!(text(&metrics).contains("code=\"0\",provider=\"p\",reason=\"\",route=\"r\"} 400"));
+    }
+}

@@ -1,0 +1,175 @@
+//! The way to a provider: a template peer with every timeout set, cloned per attempt.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pingora_core::protocols::ALPN;
+use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::protocols::tls::CaType;
+use pingora_core::tls::RootCertStore;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::utils::tls::{WrappedX509, parse_x509};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::{Addresses, BaseUrl};
+
+/// Streams on one HTTP/2 connection to a provider. RFC 9113 asks for at least 100 to be allowed.
+const MAX_H2_STREAMS: usize = 100;
+
+/// The protocol spoken to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, over TLS by ALPN, over plain TCP with prior knowledge.
+    Http2,
+    /// HTTP/2 where the provider offers it by ALPN, else HTTP/1.1. Over TLS only.
+    Auto,
+}
+
+/// How long to wait for a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection, and again for its TLS handshake.
+    pub connect: Duration,
+    /// From the last byte of the request to the head of the answer.
+    pub first_byte: Duration,
+    /// Between two pieces of an answer; no longer than `first_byte`.
+    pub idle: Duration,
+    /// For the whole exchange; `None` is without end.
+    pub total: Option<Duration>,
+    /// For a piece of the request to be taken.
+    pub write: Duration,
+    /// How long an unused connection is kept. Below the provider's own, lest requests meet
+    /// connections that are just being closed.
+    pub pool_idle: Duration,
+}
+
+impl Default for Timeouts {
+    /// Models think for minutes before they say a word.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(600),
+            idle: Duration::from_secs(300),
+            total: Some(Duration::from_secs(3600)),
+            write: Duration::from_secs(60),
+            pool_idle: Duration::from_secs(45),
+        }
+    }
+}
+
+/// Certificates to trust instead of the system's.
+#[derive(Clone)]
+pub struct CaBundle {
+    certificates: Arc<CaType>,
+    fingerprint: u64,
+}
+
+impl CaBundle {
+    /// Reads a PEM file with one or more certificates.
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let mut certificates = Vec::new();
+        let mut hasher = DefaultHasher::new();
+        let found = CertificateDer::pem_file_iter(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        for certificate in found {
+            let der = certificate
+                .map_err(|error| format!("{} is not a PEM file: {error}", path.display()))?;
+            let unusable =
+                |why: String| format!("{} holds an unusable certificate: {why}", path.display());
+            RootCertStore::empty()
+                .add(der.clone())
+                .map_err(|error| unusable(error.to_string()))?;
+            der.as_ref().hash(&mut hasher);
+            // Pingora's reader panics on what it cannot parse; that is no reason to end here.
+            let parsed = std::panic::catch_unwind(|| WrappedX509::new(der.to_vec(), parse_x509));
+            certificates.push(parsed.map_err(|_| unusable("it cannot be parsed".to_owned()))?);
+        }
+        if certificates.is_empty() {
+            return Err(format!("{} holds no certificate", path.display()));
+        }
+        Ok(Self {
+            certificates: certificates.into(),
+            fingerprint: hasher.finish(),
+        })
+    }
+}
+
+/// The way to one provider.
+pub struct Endpoint {
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+    addresses: Arc<Addresses>,
+    turn: AtomicUsize,
+    template: HttpPeer,
+    /// For upgrades, which HTTP/2 does not have.
+    template_http1: HttpPeer,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        url: &BaseUrl,
+        sni: String,
+        ca: Option<CaBundle>,
+        http: HttpVersion,
+        timeouts: Timeouts,
+        addresses: Arc<Addresses>,
+    ) -> Self {
+        let peer = |http: HttpVersion| {
+            // The address is a place holder: `peer` below puts in the one of its attempt.
+            let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], url.port));
+            let mut peer = HttpPeer::new(nowhere, url.tls, sni.clone());
+            // Pingora's pool looks at address, scheme and SNI, not at trust and protocol.
+            let mut group = DefaultHasher::new();
+            (http, ca.as_ref().map(|ca| ca.fingerprint)).hash(&mut group);
+            peer.group_key = group.finish();
+            let options = &mut peer.options;
+            options.ca = ca.as_ref().map(|ca| ca.certificates.clone());
+            options.alpn = match http {
+                HttpVersion::Http1 => ALPN::H1,
+                HttpVersion::Http2 => ALPN::H2,
+                HttpVersion::Auto => ALPN::H2H1,
+            };
+            options.max_h2_streams = MAX_H2_STREAMS;
+            options.connection_timeout = Some(timeouts.connect);
+            options.total_connection_timeout = Some(timeouts.connect * 2);
+            options.read_timeout = Some(timeouts.first_byte);
+            options.write_timeout = Some(timeouts.write);
+            options.idle_timeout = Some(timeouts.pool_idle);
+            peer
+        };
+        Self {
+            timeouts,
+            addresses,
+            turn: AtomicUsize::new(0),
+            template: peer(http),
+            template_http1: peer(HttpVersion::Http1),
+        }
+    }
+
+    /// The peer for one attempt; `None` while the name could not be resolved. Addresses take turns,
+    /// so a second attempt goes elsewhere if there is an elsewhere.
+    pub fn peer(&self, upgrade: bool) -> Option<Box<HttpPeer>> {
+        let address = self
+            .addresses
+            .pick(self.turn.fetch_add(1, Ordering::Relaxed))?;
+        let template = if upgrade {
+            &self.template_http1
+        } else {
+            &self.template
+        };
+        let mut peer = Box::new(template.clone());
+        peer._address = SocketAddr::Inet(address);
+        Some(peer)
+    }
+
+    /// The addresses it goes to.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+}

@@ -1,0 +1,205 @@
+//! A provider's base URL, taken apart once: scheme, host, port, base path.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::Uri;
+
+/// Where a provider is. Comes from the configuration only; nothing a client sends changes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// https.
+    pub tls: bool,
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// The port, also where the URL leaves it out.
+    pub port: u16,
+    /// The path before every endpoint: `/v1`, or nothing. Never ends in a slash.
+    pub path: String,
+}
+
+impl BaseUrl {
+    /// Reads `https://host[:port][/path]`, and plain `http` to loopback and private addresses.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let uri: Uri = text
+            .parse()
+            .map_err(|_| "not a URL such as https://api.example.com/v1")?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err("must begin with https:// (or http:// for this machine)".to_owned()),
+        };
+        let authority = uri.authority().ok_or("has no host")?;
+        if authority.as_str().contains('@') {
+            return Err("has credentials in it: they belong in `token`".to_owned());
+        }
+        if uri.query().is_some() || text.contains('#') {
+            return Err(
+                "has a query or a fragment: only scheme, host, port and path go here".to_owned(),
+            );
+        }
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        if host.is_empty() {
+            return Err("has no host".to_owned());
+        }
+        if !tls && !is_near(&host) {
+            return Err(format!(
+                "would send the token unencrypted to {host}: plain http is for loopback and \
+                 private addresses only, use https://"
+            ));
+        }
+        let path = uri.path().trim_end_matches('/').to_owned();
+        if path.contains("//")
+            || path.contains('%')
+            || path.split('/').any(|s| s == "." || s == "..")
+        {
+            return Err("has a path that is not in its plain form".to_owned());
+        }
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        Ok(Self {
+            tls,
+            host,
+            port,
+            path,
+        })
+    }
+
+    /// What goes into `Host`: the port only where it is not the scheme's own.
+    pub fn authority(&self) -> String {
+        let host = match self.host.parse::<Ipv6Addr>() {
+            Ok(_) => format!("[{}]", self.host),
+            Err(_) => self.host.clone(),
+        };
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+
+    /// The URL again, for people.
+    pub fn display(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority(), self.path)
+    }
+
+    /// The path of an endpoint here. What the base path ends with and `rest` begins with is not
+    /// said twice: with the base `/openai/v1`, `/chat/completions`, `/v1/chat/completions` and
+    /// `/openai/v1/chat/completions` are one.
+    pub fn join(&self, rest: &str) -> String {
+        let base = self.path.as_str();
+        let overlap = base
+            .match_indices('/')
+            .map(|(at, _)| base.get(at..).unwrap_or(""))
+            .find(|tail| {
+                rest.strip_prefix(*tail)
+                    .is_some_and(|after| after.is_empty() || after.starts_with('/'))
+            })
+            .map_or(0, str::len);
+        let kept = base.get(..base.len() - overlap).unwrap_or(base);
+        format!("{kept}{rest}")
+    }
+}
+
+/// Loopback and private addresses (RFC 1918, RFC 4193), and the name `localhost` (RFC 6761).
+/// Link-local ones are not: 169.254.169.254 is the metadata service of the clouds.
+fn is_near(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private(),
+        Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let url = BaseUrl::parse("https://api.groq.com/openai/v1/").unwrap();
+        assert_eq!(
+            (url.tls, url.host.as_str(), url.port),
+            (true, "api.groq.com", 443)
+        );
+        assert_eq!(
+            (url.path.as_str(), url.authority().as_str()),
+            ("/openai/v1", "api.groq.com")
+        );
+        let url = BaseUrl::parse("http://[::1]:9000").unwrap();
+        assert_eq!(
+            (url.host.as_str(), url.port, url.authority().as_str()),
+            ("::1", 9000, "[::1]:9000")
+        );
+        assert_eq!(url.display(), "http://[::1]:9000");
+    }
+
+    #[test]
+    fn plain_http_stays_near() {
+        for near in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.0.1",
+            "172.16.0.9",
+            "localhost",
+            "[fd00::1]",
+        ] {
+            assert!(
+                BaseUrl::parse(&format!("http://{near}:80")).is_ok(),
+                "{near}"
+            );
+        }
+        for far in [
+            "8.8.8.8",
+            "api.openai.com",
+            "169.254.169.254",
+            "172.32.0.1",
+            "[2001:db8::1]",
+            "localhost.evil.com",
+        ] {
+            assert!(
+                BaseUrl::parse(&format!("http://{far}"))
+                    .unwrap_err()
+                    .contains("unencrypted"),
+                "{far}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_url_with_anything_else_in_it_is_refused() {
+        for bad in [
+            "",
+            "api.openai.com",
+            "ftp://x",
+            "https://",
+            "https://u:p@h",
+            "https://h?k=1",
+            "https://h/#f",
+            "https://h/a/../b",
+            "https://h/a//b",
+            "https://h/%61",
+            "https:// h",
+        ] {
+            assert!(BaseUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_the_base_path_says_is_not_said_twice() {
+        let join = |base: &str, rest: &str| {
+            BaseUrl::parse(&format!("https://h{base}"))
+                .unwrap()
+                .join(rest)
+        };
+        assert_eq!(join("/v1", "/chat/completions"), "/v1/chat/completions");
+        assert_eq!(join("/v1", "/v1/chat/completions"), "/v1/chat/completions");
+        assert_eq!(join("/v1", "/v1"), "/v1");
+        assert_eq!(join("/v1", "/v1beta/models"), "/v1/v1beta/models");
+        assert_eq!(join("/openai/v1", "/v1/models"), "/openai/v1/models");
+        assert_eq!(join("/openai/v1", "/openai/v1/models"), "/openai/v1/models");
+        assert_eq!(join("", "/v1/models"), "/v1/models");
+    }
+}

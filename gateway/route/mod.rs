@@ -1,0 +1,211 @@
+//! Routes: which provider a request goes to, and who may send it.
+//!
+//! Decides by host and path alone, the most specific first; nothing else a client sends chooses a
+//! destination.
+
+mod path;
+mod pattern;
+
+pub use path::{BadPath, NormalPath};
+pub use pattern::{HostPattern, PathPrefix};
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ahash::RandomState;
+
+use crate::key::Selector;
+use crate::metrics::RouteMetrics;
+use crate::provider::Provider;
+use crate::template::HeaderTemplate;
+
+/// Who may use a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Keys that the selector takes.
+    Keys(Selector),
+    /// Anyone: `auth = "none"`, said aloud.
+    Open,
+}
+
+/// A route as used.
+pub struct Route {
+    /// Its name, a metric label.
+    pub name: Arc<str>,
+    /// The hosts it answers to.
+    pub hosts: Vec<HostPattern>,
+    /// The paths it answers to.
+    pub path: PathPrefix,
+    /// Where it goes.
+    pub provider: Arc<Provider>,
+    /// Who may come in.
+    pub access: Access,
+    /// Whether connections may be upgraded to WebSocket.
+    pub websocket: bool,
+    /// Headers made for the provider from the client's.
+    pub templates: Vec<HeaderTemplate>,
+    /// Its metrics.
+    pub metrics: RouteMetrics,
+}
+
+/// All routes, so arranged that the most specific is met first.
+pub struct Router {
+    /// By how specific the host is; within a host, by path.
+    hosts: Vec<(HostPattern, HashMap<String, Arc<Route>, RandomState>)>,
+    routes: Vec<Arc<Route>>,
+}
+
+/// A route, and what follows its prefix in the path.
+pub struct Match<'r> {
+    /// The route.
+    pub route: &'r Arc<Route>,
+    /// The path behind its prefix; empty for the bare prefix.
+    pub rest: &'r str,
+}
+
+impl Router {
+    /// Arranges `routes`. Of two with one host and one path the first stays; the configuration's
+    /// check refuses them.
+    pub fn build(routes: Vec<Route>) -> Self {
+        let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
+        let mut hosts: Vec<(HostPattern, HashMap<_, _, _>)> = Vec::new();
+        for route in &routes {
+            for host in &route.hosts {
+                let place = match hosts.iter().position(|(known, _)| known == host) {
+                    Some(place) => place,
+                    None => {
+                        hosts.push((host.clone(), HashMap::with_hasher(RandomState::new())));
+                        hosts.len() - 1
+                    }
+                };
+                if let Some((_, paths)) = hosts.get_mut(place) {
+                    paths
+                        .entry(route.path.as_str().to_owned())
+                        .or_insert_with(|| route.clone());
+                }
+            }
+        }
+        hosts.sort_by_key(|(host, _)| std::cmp::Reverse(host.rank()));
+        Self { hosts, routes }
+    }
+
+    /// All routes, in the configuration's order.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// The route for a host (lower case, no port) and a normal path: the most specific host that
+    /// has a route for the path, and of that host's the longest prefix. One look into a map for
+    /// each segment of the path, however many routes there are.
+    pub fn find<'r>(&'r self, host: &str, path: &'r str) -> Option<Match<'r>> {
+        self.hosts
+            .iter()
+            .filter(|(pattern, _)| pattern.takes(host))
+            .find_map(|(_, paths)| {
+                let mut prefix = path.trim_end_matches('/');
+                loop {
+                    if let Some(route) = paths.get(prefix) {
+                        return Some(Match {
+                            route,
+                            rest: path.get(prefix.len()..).unwrap_or_default(),
+                        });
+                    }
+                    prefix = prefix.get(..prefix.rfind('/')?)?;
+                }
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::provider::{
+        BaseUrl, HttpVersion, Kind, ProviderSpec, Resolver, Timeouts, TokenSource,
+    };
+
+    fn router(routes: &[(&str, &str, &str)]) -> Router {
+        let base_url = BaseUrl::parse("http://127.0.0.1").unwrap();
+        let spec = ProviderSpec {
+            name: "p".into(),
+            kind: Kind::named("custom").unwrap(),
+            sni: base_url.host.clone(),
+            base_url,
+            ca: None,
+            default_endpoint: "/".to_owned(),
+            auth_header: http::header::AUTHORIZATION,
+            auth_prefix: String::new(),
+            token: TokenSource::None,
+            headers: Vec::new(),
+            http: HttpVersion::Http1,
+            timeouts: Timeouts::default(),
+        };
+        let addresses = Resolver::default().addresses("127.0.0.1", 80);
+        let provider = Arc::new(Provider::build(spec, addresses).unwrap());
+        let metrics = Metrics::new().unwrap();
+        let routes = routes.iter().map(|(name, host, path)| Route {
+            name: (*name).into(),
+            hosts: vec![match *host {
+                "*" => HostPattern::Any,
+                host => HostPattern::parse(host).unwrap(),
+            }],
+            path: PathPrefix::parse(path).unwrap(),
+            provider: provider.clone(),
+            access: Access::Open,
+            websocket: false,
+            templates: Vec::new(),
+            metrics: metrics.route(name, "p"),
+        });
+        Router::build(routes.collect())
+    }
+
+    fn find<'r>(router: &'r Router, host: &str, path: &'r str) -> Option<(&'r str, &'r str)> {
+        router
+            .find(host, path)
+            .map(|found| (&*found.route.name, found.rest))
+    }
+
+    #[test]
+    fn the_most_specific_route_is_found() {
+        let router = router(&[
+            ("all", "*", "/"),
+            ("openai", "*", "/openai"),
+            ("audio", "*", "/openai/v1/audio"),
+            ("host", "api.example.com", "/openai"),
+            ("wild", "*.example.com", "/wild"),
+            ("wilder", "*.b.example.com", "/wild"),
+        ]);
+        assert_eq!(
+            find(&router, "x", "/openai/v1/chat"),
+            Some(("openai", "/v1/chat"))
+        );
+        assert_eq!(
+            find(&router, "x", "/openai/v1/audio/speech"),
+            Some(("audio", "/speech"))
+        );
+        assert_eq!(find(&router, "x", "/openai"), Some(("openai", "")));
+        assert_eq!(find(&router, "x", "/openai/"), Some(("openai", "/")));
+        assert_eq!(find(&router, "x", "/openai2"), Some(("all", "/openai2")));
+        assert_eq!(
+            find(&router, "api.example.com", "/openai/v1/audio/x"),
+            Some(("host", "/v1/audio/x"))
+        );
+        assert_eq!(
+            find(&router, "a.b.example.com", "/wild"),
+            Some(("wilder", ""))
+        );
+        assert_eq!(
+            find(&router, "a.example.com", "/wild/x"),
+            Some(("wild", "/x"))
+        );
+        assert_eq!(find(&router, "api.example.com", "/"), Some(("all", "/")));
+    }
+
+    #[test]
+    fn a_path_of_no_route_finds_none() {
+        let router = router(&[("openai", "*", "/openai"), ("host", "h", "/")]);
+        assert_eq!(find(&router, "x", "/"), None);
+        assert_eq!(find(&router, "x", "/open"), None);
+        assert_eq!(find(&router, "x", "/x/openai"), None);
+    }
+}

@@ -1,0 +1,241 @@
+//! The one form of a request's path. Routing, authorization, logs, metrics and the provider all see
+//! this string; a path with two readings is refused instead of guessed at.
+
+use std::borrow::Cow;
+
+/// A request's target in its one form.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NormalPath<'r> {
+    /// Begins with `/`; unreserved characters unescaped, other escapes in upper case, no doubled
+    /// slashes, no dot segments.
+    pub path: Cow<'r, str>,
+    /// What stood behind `?`, untouched.
+    pub query: Option<&'r str>,
+}
+
+/// Why a target was refused. Not told to the client beyond `bad_path`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadPath {
+    /// Neither `/path` nor `http://host/path`.
+    NotAPath,
+    /// A byte that has no place in a path or query: a control character, a space, `\`, `#`, `;`,
+    /// or anything that isn't ASCII.
+    Character,
+    /// An escape that is broken, or that hides a separator, a control character or another escape.
+    Escape,
+    /// A segment `.` or `..`, escaped or not.
+    DotSegment,
+}
+
+impl<'r> NormalPath<'r> {
+    /// Reads a raw request target, in origin form or absolute form.
+    pub fn parse(target: &'r [u8]) -> Result<Self, BadPath> {
+        let target = std::str::from_utf8(target).map_err(|_| BadPath::Character)?;
+        let target = origin_form(target)?;
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        if query.is_some_and(|query| !query.bytes().all(|b| b.is_ascii_graphic() && b != b'#')) {
+            return Err(BadPath::Character);
+        }
+        Ok(Self {
+            path: normalize(path)?,
+            query,
+        })
+    }
+}
+
+fn origin_form(target: &str) -> Result<&str, BadPath> {
+    if target.starts_with('/') {
+        return Ok(target);
+    }
+    // Pingora has made sure that Host names the same authority.
+    let (scheme, rest) = target.split_once("://").ok_or(BadPath::NotAPath)?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return Err(BadPath::NotAPath);
+    }
+    match rest.find(['/', '?']) {
+        Some(at) if rest.as_bytes().get(at) == Some(&b'/') => {
+            rest.get(at..).ok_or(BadPath::NotAPath)
+        }
+        Some(_) => Err(BadPath::NotAPath),
+        None => Ok("/"),
+    }
+}
+
+fn normalize(path: &str) -> Result<Cow<'_, str>, BadPath> {
+    let bytes = path.as_bytes();
+    // What almost every path is: plain already.
+    let plain = |b: &u8| is_path_byte(*b) && *b != b'%';
+    if bytes.iter().all(plain) && !path.contains("//") && !path.contains("/.") {
+        return Ok(Cow::Borrowed(path));
+    }
+    let mut normal = String::with_capacity(path.len());
+    let mut rest = bytes;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte == b'%' {
+            let (code, behind) = escape(after).ok_or(BadPath::Escape)?;
+            rest = behind;
+            push_escape(&mut normal, code)?;
+        } else if !is_path_byte(byte) {
+            return Err(BadPath::Character);
+        } else if byte != b'/' || !normal.ends_with('/') {
+            normal.push(char::from(byte));
+        }
+    }
+    // An escape of an escape likewise, also when it only came about by unescaping what follows it.
+    if normal
+        .match_indices("%25")
+        .any(|(at, _)| escape(bytes_from(&normal, at + 3)).is_some())
+    {
+        return Err(BadPath::Escape);
+    }
+    if normal
+        .split('/')
+        .any(|segment| segment == "." || segment == "..")
+    {
+        return Err(BadPath::DotSegment);
+    }
+    Ok(Cow::Owned(normal))
+}
+
+fn bytes_from(text: &str, at: usize) -> &[u8] {
+    text.as_bytes().get(at..).unwrap_or_default()
+}
+
+fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (pair, behind) = text.split_at_checked(2)?;
+    let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
+    let code = digit(pair.first())? * 16 + digit(pair.get(1))?;
+    Some((u8::try_from(code).ok()?, behind))
+}
+
+fn push_escape(normal: &mut String, code: u8) -> Result<(), BadPath> {
+    match code {
+        b if is_unreserved(b) => normal.push(char::from(b)),
+        // A separator in disguise: the provider may unmask what the router did not see.
+        b'/' | b'\\' | b';' | b'?' | b'#' | 0..=0x1f | 0x7f => return Err(BadPath::Escape),
+        b => {
+            use std::fmt::Write;
+            // Writing to a String cannot fail.
+            let _ = write!(normal, "%{b:02X}");
+        }
+    }
+    Ok(())
+}
+
+/// RFC 3986, section 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// RFC 3986, section 3.3, without `;`, which some servers cut a segment at.
+fn is_path_byte(byte: u8) -> bool {
+    is_unreserved(byte) || b"/%:@!$&'()*+,=".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path(target: &str) -> Result<String, BadPath> {
+        NormalPath::parse(target.as_bytes()).map(|normal| normal.path.into_owned())
+    }
+
+    #[test]
+    fn plain_paths_stay_as_they_are() {
+        for plain in [
+            "/",
+            "/openai",
+            "/v1beta/models/gemini-2.5:generateContent",
+            "/a/b/",
+            "/.well-known/x",
+            "/a/..b",
+        ] {
+            assert_eq!(path(plain).as_deref(), Ok(plain));
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_path_become_one_path() {
+        for spelling in [
+            "/openai/v1",
+            "//openai///v1",
+            "/%6fpenai/v%31",
+            "/open%61i//v1",
+            "http://h/openai/v1",
+        ] {
+            assert_eq!(path(spelling).as_deref(), Ok("/openai/v1"), "{spelling}");
+        }
+        assert_eq!(path("/a%3ab%c3%a9").as_deref(), Ok("/a%3Ab%C3%A9"));
+        assert_eq!(path("http://h").as_deref(), Ok("/"));
+        assert_eq!(path("/50%25").as_deref(), Ok("/50%25"));
+    }
+
+    #[test]
+    fn a_path_with_two_readings_is_refused() {
+        use BadPath::{Character, DotSegment, Escape, NotAPath};
+        for (target, why) in [
+            ("/a/../b", DotSegment),
+            ("/a/.", DotSegment),
+            ("/%2e%2e/b", DotSegment),
+            ("/.%2E/b", DotSegment),
+            ("/a%2fb", Escape),
+            ("/a%5Cb", Escape),
+            ("/a%00", Escape),
+            ("/a%0d%0a", Escape),
+            ("/a%7f", Escape),
+            ("/a%252fb", Escape),
+            ("/%25%41%41", Escape),
+            ("/a%", Escape),
+            ("/a%2", Escape),
+            ("/a%zz", Escape),
+            ("/a%+1", Escape),
+            ("/a%3bb", Escape),
+            ("/a%3fb", Escape),
+            ("/a;b", Character),
+            ("/a\\b", Character),
+            ("/a#b", Character),
+            ("/a b", Character),
+            ("/\u{e9}", Character),
+            ("/a?b c", Character),
+            ("/a?b#c", Character),
+            ("/a\"", Character),
+            ("", NotAPath),
+            ("*", NotAPath),
+            ("a/b", NotAPath),
+            ("ftp://h/a", NotAPath),
+            ("http://h?a", NotAPath),
+        ] {
+            assert_eq!(path(target), Err(why), "{target}");
+        }
+        assert_eq!(NormalPath::parse(b"/\xff").unwrap_err(), Character);
+    }
+
+    #[test]
+    fn the_query_is_untouched() {
+        let normal = NormalPath::parse(b"/a?alt=sse&x=%2F//..").unwrap();
+        assert_eq!(normal.query, Some("alt=sse&x=%2F//.."));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever comes in: refused, or in a form that is its own normal form and hides nothing.
+        #[test]
+        fn a_normal_path_is_a_fixed_point_without_disguises(
+            target in "/([a-z/.%;\\\\?]|%2[eEfF5]|%5[cC]|%00|%41|\\.\\./|//){0,12}"
+        ) {
+            if let Ok(normal) = path(&target) {
+                prop_assert_eq!(path(&normal), Ok(normal.clone()));
+                prop_assert!(normal.starts_with('/'));
+                prop_assert!(!normal.contains("//"));
+                prop_assert!(!normal.to_ascii_lowercase().contains("%2f"));
+                prop_assert!(!normal.split('/').any(|s| s == "." || s == ".."));
+            }
+        }
+    }
+}

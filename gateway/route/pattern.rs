@@ -1,0 +1,141 @@
+//! What a route answers to: hosts and a path prefix, parsed once.
+
+use std::fmt;
+
+/// A host as a route names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// This host.
+    Exact(String),
+    /// `*.example.com`: every host that ends in `.example.com`; the dot is kept here.
+    Suffix(String),
+    /// Every host.
+    Any,
+}
+
+impl HostPattern {
+    /// Reads `api.example.com` or `*.example.com`, without a port.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let lower = text.to_ascii_lowercase();
+        let (wild, name) = match lower.strip_prefix("*.") {
+            Some(name) => (true, name),
+            None => (false, lower.as_str()),
+        };
+        let is_name = |c: u8| c.is_ascii_alphanumeric() || b"-._".contains(&c);
+        let bracketed = name.starts_with('[') && name.ends_with(']');
+        if name.is_empty() || !(bracketed || name.bytes().all(is_name)) {
+            return Err(
+                "a host is a name without port, such as `api.example.com` or `*.example.com`",
+            );
+        }
+        Ok(if wild {
+            Self::Suffix(format!(".{name}"))
+        } else {
+            Self::Exact(name.to_owned())
+        })
+    }
+
+    /// Whether it takes `host`, which is in lower case and without port.
+    pub fn takes(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => host == name,
+            Self::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
+            Self::Any => true,
+        }
+    }
+
+    /// The more, the more specific.
+    pub fn rank(&self) -> usize {
+        match self {
+            Self::Exact(_) => usize::MAX,
+            Self::Suffix(suffix) => suffix.len(),
+            Self::Any => 0,
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Suffix(suffix) => write!(f, "*{suffix}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
+}
+
+/// A path prefix of whole segments. Never ends in a slash; the empty one takes every path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PathPrefix(String);
+
+impl PathPrefix {
+    /// Reads `/openai` in its normal form; `/` takes every path.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let wanted = "a path begins with `/` and is in its plain form, such as `/openai`";
+        match super::NormalPath::parse(text.as_bytes()) {
+            Ok(normal) if normal.path == text && normal.query.is_none() => {
+                Ok(Self(text.trim_end_matches('/').to_owned()))
+            }
+            _ => Err(wanted),
+        }
+    }
+
+    /// What follows the prefix in `path`, if `path` is under it.
+    pub fn strip<'p>(&self, path: &'p str) -> Option<&'p str> {
+        path.strip_prefix(self.0.as_str())
+            .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// The prefix itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PathPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "/" } else { &self.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_match_whole_names() {
+        let suffix = HostPattern::parse("*.Example.com").unwrap();
+        assert!(suffix.takes("a.example.com") && suffix.takes("a.b.example.com"));
+        assert!(
+            !suffix.takes("example.com")
+                && !suffix.takes("aexample.com")
+                && !suffix.takes(".example.com")
+        );
+        assert!(
+            HostPattern::parse("api.example.com")
+                .unwrap()
+                .takes("api.example.com")
+        );
+        for bad in ["", "*", "*.", "a:80", "a b", "http://a", "a*"] {
+            assert!(HostPattern::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn prefixes_match_whole_segments() {
+        let prefix = PathPrefix::parse("/openai").unwrap();
+        assert_eq!(prefix.strip("/openai"), Some(""));
+        assert_eq!(prefix.strip("/openai/v1"), Some("/v1"));
+        assert_eq!(prefix.strip("/openai2"), None);
+        assert_eq!(PathPrefix::parse("/").unwrap().strip("/a"), Some("/a"));
+        assert_eq!(
+            PathPrefix::parse("/a/").unwrap(),
+            PathPrefix::parse("/a").unwrap()
+        );
+        for bad in [
+            "", "openai", "/a//b", "/a/../b", "/a?b", "/%61", "/a b", "/a;b",
+        ] {
+            assert!(PathPrefix::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Header templates: `Bearer {{ name }}`, parsed once, rendered per request.
+//!
+//! A name stands for what an [`Extractor`] finds: a part of one of the client's headers, or an
+//! entry of the presented key's metadata. What is not found is empty, and a template that renders
+//! to nothing removes its header.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use regex::Regex;
+
+/// Finds an entry of the presented key's metadata by its name.
+pub type Metadata<'r> = dyn Fn(&str) -> Option<&'r str> + 'r;
+
+/// Where a name in a template gets its text from.
+#[derive(Clone)]
+pub enum Source {
+    /// A header of the client's request, as it was sent.
+    Header {
+        /// Its name.
+        name: HeaderName,
+        /// Must match the whole value; compiled with anchors by [`Source::header`].
+        regex: Regex,
+        /// The group of the regular expression that is taken; 0 is the whole match.
+        group: usize,
+    },
+    /// An entry of the presented key's metadata.
+    Metadata(String),
+}
+
+/// A named [`Source`].
+#[derive(Clone)]
+pub struct Extractor {
+    /// The name in `{{ name }}`.
+    pub name: String,
+    /// What it stands for.
+    pub source: Source,
+}
+
+impl Source {
+    /// A part of a header: `regex` must match the value from end to end.
+    pub fn header(name: HeaderName, regex: &str, group: usize) -> Result<Self, String> {
+        let compiled = regex::RegexBuilder::new(&format!("^(?:{regex})$"))
+            .size_limit(1 << 20)
+            .build()
+            .map_err(|error| format!("not a usable regular expression: {error}"))?;
+        if group >= compiled.captures_len() {
+            return Err(format!("the regular expression has no group {group}"));
+        }
+        Ok(Self::Header {
+            name,
+            regex: compiled,
+            group,
+        })
+    }
+
+    fn extract<'r>(&'r self, headers: &'r HeaderMap, metadata: &Metadata<'r>) -> &'r str {
+        match self {
+            Self::Header { name, regex, group } => headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .and_then(|text| regex.captures(text))
+                .and_then(|found| found.get(*group))
+                .map_or("", |part| part.as_str()),
+            Self::Metadata(name) => metadata(name).unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Clone)]
+enum Piece {
+    Text(String),
+    Extract(Source),
+}
+
+/// A header and the template of its value.
+#[derive(Clone)]
+pub struct HeaderTemplate {
+    name: HeaderName,
+    pieces: Vec<Piece>,
+}
+
+impl HeaderTemplate {
+    /// Reads `text`; every `{{ name }}` in it must be the name of one of `extractors`.
+    pub fn parse(name: HeaderName, text: &str, extractors: &[Extractor]) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            push_text(&mut pieces, before)?;
+            let (inner, after) = after
+                .split_once("}}")
+                .ok_or("a `{{` is not closed with `}}`")?;
+            let wanted = inner.trim();
+            let extractor = extractors
+                .iter()
+                .find(|e| e.name == wanted)
+                .ok_or_else(|| {
+                    let known =
+                        crate::document::enumerate(extractors.iter().map(|e| e.name.as_str()));
+                    format!("`{{{{ {wanted} }}}}` is the name of no extractor (there is {known})")
+                })?;
+            pieces.push(Piece::Extract(extractor.source.clone()));
+            rest = after;
+        }
+        push_text(&mut pieces, rest)?;
+        Ok(Self { name, pieces })
+    }
+
+    /// The header it sets.
+    pub fn name(&self) -> &HeaderName {
+        &self.name
+    }
+
+    /// The value for one request; `None` removes the header.
+    ///
+    /// A template of which any name is empty renders to nothing: half a credential is none.
+    pub fn render<'r>(
+        &'r self,
+        headers: &'r HeaderMap,
+        metadata: &Metadata<'r>,
+    ) -> Option<HeaderValue> {
+        let mut text = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(fixed) => text.push_str(fixed),
+                Piece::Extract(source) => match source.extract(headers, metadata) {
+                    "" => return None,
+                    found => text.push_str(found),
+                },
+            }
+        }
+        if text.trim().is_empty() {
+            return None;
+        }
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+fn push_text(pieces: &mut Vec<Piece>, text: &str) -> Result<(), String> {
+    if text.contains("}}") {
+        return Err("a `}}` has no `{{` before it".to_owned());
+    }
+    if HeaderValue::from_str(text).is_err() {
+        return Err("holds a character that cannot stand in a header".to_owned());
+    }
+    if !text.is_empty() {
+        pieces.push(Piece::Text(text.to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extractor(name: &str, header: &'static str, regex: &str, group: usize) -> Extractor {
+        let source = Source::header(HeaderName::from_static(header), regex, group).unwrap();
+        Extractor {
+            name: name.to_owned(),
+            source,
+        }
+    }
+
+    fn render(
+        text: &str,
+        extractors: &[Extractor],
+        headers: &[(&'static str, &str)],
+    ) -> Option<String> {
+        let template =
+            HeaderTemplate::parse(HeaderName::from_static("x-out"), text, extractors).unwrap();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        template
+            .render(&map, &|_| None)
+            .map(|value| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn the_template_of_the_lab_renders() {
+        let extractors = [extractor("huggingface-api-key", "x-api-key", ".*", 0)];
+        let text = "Bearer {{ huggingface-api-key }}";
+        assert_eq!(
+            render(text, &extractors, &[("x-api-key", "hf_1")]).unwrap(),
+            "Bearer hf_1"
+        );
+    }
+
+    #[test]
+    fn a_missing_value_removes_the_header_instead_of_half_filling_it() {
+        let extractors = [extractor("t", "x-t", ".+", 0)];
+        assert_eq!(render("Bearer {{ t }}", &extractors, &[]), None);
+        assert_eq!(render("Bearer {{ t }}", &extractors, &[("x-t", "")]), None);
+        assert_eq!(render("", &[], &[]), None);
+    }
+
+    #[test]
+    fn the_expression_must_match_the_whole_value() {
+        let extractors = [extractor("team", "x-team", "team-(\\w+)", 1)];
+        assert_eq!(
+            render("{{team}}", &extractors, &[("x-team", "team-red")]).unwrap(),
+            "red"
+        );
+        assert_eq!(
+            render("{{team}}", &extractors, &[("x-team", "a team-red")]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_broken_template_says_why() {
+        let parse = |text| {
+            HeaderTemplate::parse(HeaderName::from_static("x"), text, &[])
+                .err()
+                .unwrap()
+        };
+        assert!(parse("{{ a").contains("not closed"));
+        assert!(parse("a }}").contains("no `{{`"));
+        assert!(parse("{{ a }}").contains("no extractor"));
+        assert!(parse("a\nb").contains("character"));
+        assert!(Source::header(HeaderName::from_static("x"), "(", 0).is_err());
+        assert!(Source::header(HeaderName::from_static("x"), "a", 1).is_err());
+    }
+}
