@@ -10,13 +10,51 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+/// A file and what tells one version of it from another without reading it.
+///
+/// Taken before the file is read, so that a change while it is being read is seen as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    /// The file.
+    pub path: PathBuf,
+    /// Device, inode, size, and the times of the last change of content and of state.
+    state: Option<[i128; 5]>,
+}
+
+impl FileStamp {
+    /// Looks at the file; one that isn't there is a version, too.
+    pub fn take(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let time =
+            |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        let state = std::fs::metadata(&path).ok().map(|file| {
+            let modified = time(file.mtime(), file.mtime_nsec());
+            let changed = time(file.ctime(), file.ctime_nsec());
+            [
+                file.dev().into(),
+                file.ino().into(),
+                file.size().into(),
+                modified,
+                changed,
+            ]
+        });
+        Self { path, state }
+    }
+
+    /// Looks again.
+    pub fn retake(&self) -> Self {
+        Self::take(self.path.clone())
+    }
+}
 
 /// Where in which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,6 +268,12 @@ impl<'d> Section<'d> {
         self.take(key)
     }
 
+    /// Whether `key` is there.
+    pub fn has(&mut self, key: &'static str) -> bool {
+        self.known.push(key);
+        self.table.contains_key(key)
+    }
+
     /// Takes the table under `key`.
     pub fn section(&mut self, key: &'static str) -> Option<Section<'d>> {
         let (span, value) = self.remove(key)?;
@@ -241,6 +285,7 @@ impl<'d> Section<'d> {
         let Some(outer) = self.section(key) else {
             return Vec::new();
         };
+        let outer_path = outer.path;
         let mut entries: Vec<_> = outer.table.into_iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         entries
@@ -248,7 +293,7 @@ impl<'d> Section<'d> {
             .filter_map(|(name, value)| {
                 let at = self.document.at(&name.span());
                 let name = name.into_inner().into_owned();
-                let path = format!("{key}.{name}");
+                let path = format!("{outer_path}.{name}");
                 let section = self.enter(path, &value.span(), value.into_inner())?;
                 Some((Located { value: name, at }, section))
             })

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, value};
 
 use super::{ClientKey, KeyDigest, KeyEntry, is_key_id};
-use crate::document::{Document, Located, OneOrMany, Problems, Section, Severity};
+use crate::document::{Document, FileStamp, Located, OneOrMany, Problems, Section, Severity};
 use crate::secret::{SecretError, SecretRef};
 
 /// What a key file holds.
@@ -21,7 +21,7 @@ pub struct KeyFile {
     /// Its keys, in its order.
     pub entries: Vec<KeyEntry>,
     /// The files that its metadata refers to.
-    pub secret_files: Vec<PathBuf>,
+    pub secret_files: Vec<FileStamp>,
 }
 
 impl KeyFile {
@@ -139,7 +139,8 @@ impl KeyFile {
         problems: &Problems,
     ) -> Result<crate::secret::Secret, SecretError> {
         let resolved = SecretRef::parse(&text.value, folder).and_then(|reference| {
-            self.secret_files.extend(reference.file());
+            self.secret_files
+                .extend(reference.file().map(FileStamp::take));
             reference.resolve()
         });
         if let Err(error) = &resolved {

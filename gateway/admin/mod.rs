@@ -1,0 +1,106 @@
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`. Answers without a key, so it
+//! listens on loopback or a private address only, and says nothing that is secret.
+
+pub mod status;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{Method, Response, StatusCode};
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::protocols::http::ServerSession;
+
+use self::status::Status;
+use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
+use crate::proxy::exchange::InFlight;
+use crate::snapshot::Live;
+
+/// Whether the gateway takes new requests.
+#[derive(Default)]
+pub struct Readiness(AtomicBool);
+
+impl Readiness {
+    /// From now on, or no longer.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    /// Whether it does now.
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The admin listener's application.
+pub struct Admin {
+    /// What is shown.
+    pub live: Arc<Live>,
+    /// Requests in flight.
+    pub in_flight: Arc<InFlight>,
+    /// Whether new requests are taken.
+    pub readiness: Arc<Readiness>,
+    /// When the process began to serve.
+    pub started: Instant,
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+impl Admin {
+    fn answer(&self, method: &Method, path: &str) -> (StatusCode, &'static str, Vec<u8>) {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return (StatusCode::METHOD_NOT_ALLOWED, TEXT, b"only GET\n".to_vec());
+        }
+        match path {
+            "/metrics" => (StatusCode::OK, METRICS_TYPE, self.live.metrics.render()),
+            "/healthz" => (StatusCode::OK, TEXT, b"ok\n".to_vec()),
+            "/readyz" if self.readiness.is_ready() => (StatusCode::OK, TEXT, b"ready\n".to_vec()),
+            "/readyz" => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                TEXT,
+                b"draining\n".to_vec(),
+            ),
+            "/status" => match serde_json::to_vec_pretty(&Status::of(self)) {
+                Ok(mut json) => {
+                    json.push(b'\n');
+                    (StatusCode::OK, JSON, json)
+                }
+                Err(error) => (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    TEXT,
+                    format!("{error}\n").into_bytes(),
+                ),
+            },
+            _ => (
+                StatusCode::NOT_FOUND,
+                TEXT,
+                b"there is /metrics /healthz /readyz /status\n".to_vec(),
+            ),
+        }
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let request = session.req_header();
+        let (status, media_type, body) = self.answer(&request.method, request.uri.path());
+        let length = body.len();
+        let body = if request.method == Method::HEAD {
+            Vec::new()
+        } else {
+            body
+        };
+        let answer = Response::builder()
+            .status(status)
+            .header(CONTENT_TYPE, media_type)
+            .header(CONTENT_LENGTH, length)
+            .header(CACHE_CONTROL, "no-store")
+            .body(body);
+        // Built from constants: it cannot fail, and an empty answer is what is left if it does.
+        answer.unwrap_or_default()
+    }
+}

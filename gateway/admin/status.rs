@@ -1,0 +1,152 @@
+//! What `/status` says, and `keygate status` shows: every route and provider, Accepted or Rejected
+//! with a reason that a person can act on.
+
+use serde::{Deserialize, Serialize};
+
+use super::Admin;
+use crate::provider::Provider;
+use crate::route::Access;
+
+/// The gateway at a glance.
+#[derive(Serialize, Deserialize)]
+pub struct Status {
+    /// keygate's version.
+    pub version: String,
+    /// How long it has been serving.
+    pub uptime_seconds: u64,
+    /// Whether it takes new requests.
+    pub ready: bool,
+    /// Requests being answered now.
+    pub requests_in_flight: usize,
+    /// Configurations served so far.
+    pub generation: u64,
+    /// How the last reload ended.
+    pub last_reload: ReloadStatus,
+    /// Keys in the store.
+    pub keys: usize,
+    /// The routes, in the configuration's order.
+    pub routes: Vec<RouteStatus>,
+    /// The providers, in the configuration's order.
+    pub providers: Vec<ProviderStatus>,
+}
+
+/// How a reload ended.
+#[derive(Serialize, Deserialize)]
+pub struct ReloadStatus {
+    /// When, in RFC 3339.
+    pub at: String,
+    /// Whether it was taken over.
+    pub ok: bool,
+    /// What was wrong.
+    pub error: Option<String>,
+    /// What was worth saying nevertheless.
+    pub warnings: Vec<String>,
+}
+
+/// Whether something serves.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It does.
+    Accepted,
+    /// It does not, for the reason beside.
+    Rejected,
+}
+
+/// A route.
+#[derive(Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Its name.
+    pub name: String,
+    /// Its hosts.
+    pub hosts: Vec<String>,
+    /// Its path.
+    pub path: String,
+    /// Its provider.
+    pub provider: String,
+    /// Who may come in.
+    pub keys: String,
+    /// Whether it serves.
+    pub state: State,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// A provider.
+#[derive(Serialize, Deserialize)]
+pub struct ProviderStatus {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its base URL.
+    pub url: String,
+    /// How many addresses its name has.
+    pub addresses: usize,
+    /// Whether it serves.
+    pub state: State,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+impl Status {
+    pub(super) fn of(admin: &Admin) -> Self {
+        let snapshot = admin.live.snapshot();
+        let last = admin.live.last_reload();
+        let routes = snapshot.router.routes().iter().map(|route| {
+            let (state, reason) = state_of(&route.provider);
+            RouteStatus {
+                name: route.name.to_string(),
+                hosts: route.hosts.iter().map(ToString::to_string).collect(),
+                path: route.path.to_string(),
+                provider: route.provider.name.to_string(),
+                keys: match &route.access {
+                    Access::Keys(selector) => selector.to_string(),
+                    Access::Open => "open: no key needed".to_owned(),
+                },
+                state,
+                reason: reason.map(|why| format!("provider `{}`: {why}", route.provider.name)),
+            }
+        });
+        let providers = snapshot.providers.iter().map(|provider| {
+            let (state, reason) = state_of(provider);
+            ProviderStatus {
+                name: provider.name.to_string(),
+                kind: provider.kind.name.to_owned(),
+                url: provider.url(),
+                addresses: provider.endpoint.addresses().count(),
+                state,
+                reason,
+            }
+        });
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: admin.started.elapsed().as_secs(),
+            ready: admin.readiness.is_ready(),
+            requests_in_flight: admin.in_flight.count(),
+            generation: snapshot.generation,
+            last_reload: ReloadStatus {
+                at: last.at.to_string(),
+                ok: last.error.is_none(),
+                error: last.error,
+                warnings: last.warnings,
+            },
+            keys: snapshot.keys.keys().len(),
+            routes: routes.collect(),
+            providers: providers.collect(),
+        }
+    }
+}
+
+fn state_of(provider: &Provider) -> (State, Option<String>) {
+    if let Some(why) = provider.rejected() {
+        return (State::Rejected, Some(why.to_owned()));
+    }
+    let addresses = provider.endpoint.addresses();
+    match addresses.failure() {
+        Some(why) if addresses.count() == 0 => (
+            State::Rejected,
+            Some(format!("its name cannot be resolved: {why}")),
+        ),
+        _ => (State::Accepted, None),
+    }
+}

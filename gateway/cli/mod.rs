@@ -1,0 +1,90 @@
+//! The command line: one small file per command. What a command finds out goes to standard output,
+//! everything else to standard error.
+
+mod check;
+mod demo;
+mod keys;
+mod run;
+mod status;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::Error;
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.";
+
+/// A gateway for LLM provider keys: clients hold keys of the gateway's own, the providers' tokens
+/// never leave it.
+#[derive(Parser)]
+#[command(name = "keygate", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Try it: the gateway and a built-in provider on loopback, no configuration, no network
+    Demo(demo::Demo),
+    /// Serve
+    Run(ConfigPath),
+    /// Check a configuration: every problem at once, with file, line and cure
+    Check(ConfigPath),
+    /// Make and list client keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Show what a running gateway serves, and why not
+    Status(status::Status),
+}
+
+#[derive(Args)]
+struct ConfigPath {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
+    config: PathBuf,
+}
+
+/// Reads the command line and does what it says.
+pub fn run() -> Result<(), Error> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return Err(Error::Usage(error.to_string())),
+        // --help and --version.
+        Err(text) => return say(&text.to_string()),
+    };
+    match cli.command {
+        Command::Demo(demo) => demo::run(&demo),
+        Command::Run(path) => run::run(&path.config),
+        Command::Check(path) => check::run(&path.config),
+        Command::Keys(keys) => keys::run(&keys),
+        Command::Status(status) => status::run(&status),
+    }
+}
+
+/// Says on standard error why a command failed.
+pub fn complain(error: &Error) {
+    let text = match error {
+        Error::Failed(why) => format!("keygate: {why}"),
+        other => other.to_string(),
+    };
+    // With nobody to read it there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+}
+
+/// Writes to standard output.
+fn say(text: &str) -> Result<(), Error> {
+    let mut output = std::io::stdout().lock();
+    match writeln!(output, "{}", text.trim_end()).and_then(|()| output.flush()) {
+        // `keygate status | head -1` is no failure.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.map_err(|error| Error::failed("write to standard output", error)),
+    }
+}
+
+/// Says something to the person at the terminal that is not the command's result.
+fn mention(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

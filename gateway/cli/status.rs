@@ -1,0 +1,137 @@
+//! `keygate status`: what the admin listener of a running gateway says.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::admin::status::{self, State};
+use crate::config::{Config, Purpose};
+use crate::error::Error;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Show what a running gateway serves, and why not.
+#[derive(Args)]
+#[command(after_help = "Example: keygate status --admin 127.0.0.1:9090\n\
+                        Exits with 1 when something is Rejected or the last reload was refused.")]
+pub(super) struct Status {
+    /// The configuration file that names the admin listener
+    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
+    config: PathBuf,
+    /// The admin listener; the configuration is not read then
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// Print the JSON of /status
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(options: &Status) -> Result<(), Error> {
+    let admin = match options.admin {
+        Some(admin) => admin,
+        None => Config::load(&options.config, Purpose::Reload)?.server.admin,
+    };
+    let body = fetch(admin)
+        .map_err(|error| Error::failed(format_args!("read the status from {admin}"), error))?;
+    let status: status::Status = serde_json::from_slice(&body)
+        .map_err(|error| Error::failed(format_args!("understand the status of {admin}"), error))?;
+    if options.json {
+        super::say(&String::from_utf8_lossy(&body))?;
+    } else {
+        super::say(&describe(&status))?;
+    }
+    let rejected = status
+        .routes
+        .iter()
+        .any(|route| route.state == State::Rejected)
+        || status
+            .providers
+            .iter()
+            .any(|provider| provider.state == State::Rejected);
+    match (rejected, status.last_reload.ok) {
+        (false, true) => Ok(()),
+        (true, _) => Err(Error::Failed("something is Rejected".to_owned())),
+        (_, false) => Err(Error::Failed("the last reload was refused".to_owned())),
+    }
+}
+
+/// One GET; the admin listener always sends a Content-Length and closes when asked to.
+fn fetch(admin: SocketAddr) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect_timeout(&admin, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    write!(
+        stream,
+        "GET /status HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let split = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    match split {
+        Some(at) if answer.starts_with(b"HTTP/1.1 200 ") => Ok(answer.split_off(at + 4)),
+        _ => Err(std::io::Error::other(
+            "that is not keygate's admin listener",
+        )),
+    }
+}
+
+fn describe(status: &status::Status) -> String {
+    let mut text = String::new();
+    let reload = &status.last_reload;
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "keygate {}, {}, up {} s, configuration {} of {} {}, {} keys, {} requests in flight",
+        status.version,
+        if status.ready { "ready" } else { "draining" },
+        status.uptime_seconds,
+        status.generation,
+        reload.at,
+        if reload.ok {
+            "serves"
+        } else {
+            "serves; a later one was REFUSED"
+        },
+        status.keys,
+        status.requests_in_flight,
+    );
+    for line in reload.error.iter().flat_map(|error| error.lines()) {
+        let _ = writeln!(text, "  {line}");
+    }
+    for warning in &reload.warnings {
+        let _ = writeln!(text, "  {warning}");
+    }
+    for route in &status.routes {
+        let _ = writeln!(
+            text,
+            "route    {:<16} {:?}  {} {} -> {} ({}){}",
+            route.name,
+            route.state,
+            route.hosts.join(","),
+            route.path,
+            route.provider,
+            route.keys,
+            because(route.reason.as_deref()),
+        );
+    }
+    for provider in &status.providers {
+        let _ = writeln!(
+            text,
+            "provider {:<16} {:?}  {} {}{}",
+            provider.name,
+            provider.state,
+            provider.kind,
+            provider.url,
+            because(provider.reason.as_deref()),
+        );
+    }
+    text
+}
+
+fn because(reason: Option<&str>) -> String {
+    reason.map(|why| format!(": {why}")).unwrap_or_default()
+}

@@ -1,0 +1,189 @@
+//! The configuration: as written ([`file`]), checked into as meant ([`Config`]).
+//!
+//! All problems come at once, each with file, line and cure. Nothing above this layer sees a file;
+//! nothing in it knows of requests.
+
+mod check;
+mod file;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::document::{FileStamp, Problem, Severity};
+use crate::key::KeyEntry;
+use crate::provider::ProviderSpec;
+use crate::route::{Access, HostPattern, PathPrefix};
+use crate::template::HeaderTemplate;
+
+/// A gateway's configuration, as meant: checked, defaults filled in, secrets fetched.
+pub struct Config {
+    /// Where and how to listen.
+    pub server: ServerConfig,
+    /// The headers in which a client key may stand, the first being the usual one.
+    pub key_headers: Vec<HeaderName>,
+    /// The key file.
+    pub key_file: PathBuf,
+    /// Its keys.
+    pub keys: Vec<KeyEntry>,
+    /// The providers.
+    pub providers: Vec<ProviderSpec>,
+    /// The routes.
+    pub routes: Vec<RouteSpec>,
+    /// Every file it was made from: a change of one is a reason to load again.
+    pub files: Vec<FileStamp>,
+    /// What is worth saying and stops nothing.
+    pub warnings: Vec<Problem>,
+}
+
+/// Where and how to listen. Limits and the clients' timeouts change with a reload, the rest at the
+/// next start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where clients come.
+    pub listen: Vec<SocketAddr>,
+    /// Where `/metrics`, `/healthz`, `/readyz` and `/status` are.
+    pub admin: SocketAddr,
+    /// Serving threads.
+    pub threads: usize,
+    /// HTTP/2 without TLS, by prior knowledge.
+    pub h2c: bool,
+    /// Whether access lines are written.
+    pub access_log: bool,
+    /// The least severe events that are logged.
+    pub log_level: LogLevel,
+    /// How often names are resolved again.
+    pub dns_refresh: Duration,
+    /// The largest request body, in bytes.
+    pub max_request_body: u64,
+    /// The largest request head, in bytes.
+    pub max_header_bytes: u64,
+    /// The most headers of a request.
+    pub max_header_count: usize,
+    /// After so many requests a client's connection is closed.
+    pub requests_per_connection: u32,
+    /// The most unused connections to providers that are kept.
+    pub idle_connections: usize,
+    /// How long an unused connection of a client is kept.
+    pub keepalive: Duration,
+    /// How long a client may pause within a request's body.
+    pub client_read: Duration,
+    /// How long a client may leave an answer unread.
+    pub client_write: Duration,
+    /// After SIGTERM, how long `/readyz` says no before the listeners close.
+    pub shutdown_delay: Duration,
+    /// After SIGTERM, how long requests in flight may take.
+    pub drain: Duration,
+}
+
+impl ServerConfig {
+    /// Whether `next` changes what only a new start can change.
+    pub fn needs_restart(&self, next: &Self) -> bool {
+        let mut hot = next.clone();
+        hot.max_request_body = self.max_request_body;
+        hot.max_header_bytes = self.max_header_bytes;
+        hot.max_header_count = self.max_header_count;
+        hot.keepalive = self.keepalive;
+        hot.client_read = self.client_read;
+        hot.client_write = self.client_write;
+        hot != *self
+    }
+}
+
+/// The least severe events that are logged. There is no `debug`: Pingora's would hold headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Failures.
+    Error,
+    /// And what may lead to them.
+    Warn,
+    /// And what happens.
+    Info,
+}
+
+/// A route as meant.
+pub struct RouteSpec {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its hosts.
+    pub hosts: Vec<HostPattern>,
+    /// Its path.
+    pub path: PathPrefix,
+    /// The name of its provider, which is there.
+    pub provider: Arc<str>,
+    /// Who may come in.
+    pub access: Access,
+    /// Whether WebSocket upgrades pass.
+    pub websocket: bool,
+    /// Headers made for the provider.
+    pub templates: Vec<HeaderTemplate>,
+}
+
+/// What a configuration is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To start with it, or to check it: whatever is wrong is refused.
+    Start,
+    /// To replace the one that serves. What would only leave a route without keys is taken over
+    /// with a warning: refusing it would keep a revoked key open.
+    Reload,
+}
+
+/// What is wrong with a configuration: everything, at once, for the operator.
+#[derive(Debug)]
+pub struct ConfigErrors {
+    /// The problems, by file and line.
+    pub problems: Vec<Problem>,
+    /// Every file that was looked at: a change of one may be the cure.
+    pub files: Vec<FileStamp>,
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.problems.iter().enumerate() {
+            write!(f, "{}{problem}", if i == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl Config {
+    /// Reads and checks `path` and every file it names.
+    pub fn load(path: &Path, purpose: Purpose) -> Result<Self, ConfigErrors> {
+        let (config, problems, files) = check::load(path);
+        let refused = |problem: &Problem| match problem.severity {
+            Severity::Fatal => true,
+            Severity::Strict => purpose == Purpose::Start,
+            Severity::Warning => false,
+        };
+        match config {
+            Some(config) if !problems.iter().any(refused) => {
+                let warnings = problems
+                    .into_iter()
+                    .map(|problem| Problem {
+                        severity: Severity::Warning,
+                        ..problem
+                    })
+                    .collect();
+                Ok(Self {
+                    warnings,
+                    files,
+                    ..config
+                })
+            }
+            _ => Err(ConfigErrors { problems, files }),
+        }
+    }
+
+    /// Where the key file of the configuration at `path` is, whatever else may be wrong with it, so
+    /// that the first key can be made.
+    pub fn key_file(path: &Path) -> Result<PathBuf, ConfigErrors> {
+        check::key_file(path)
+    }
+}

@@ -1,0 +1,209 @@
+//! Phase 1: may this request go up, and where to? The decision is a plain function of the snapshot,
+//! the request's head and the time; only it makes an [`Admission`], and without one nothing goes up.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::{Method, Version};
+use jiff::Timestamp;
+use pingora::http::RequestHeader;
+
+use super::reject::{Reason, Rejection};
+use crate::key::{ClientKey, PresentedKey, remove_from_query};
+use crate::provider::{Credential, NoCredential};
+use crate::route::{Access, NormalPath, Route};
+use crate::snapshot::Snapshot;
+
+/// The proof that a request may go to a route's provider: a key was verified that the route takes,
+/// or the route is open; and there is something to authorize it with.
+pub struct Admission {
+    route: Arc<Route>,
+    key: Option<Arc<ClientKey>>,
+    credential: Credential,
+    target: String,
+    upgrade: bool,
+}
+
+impl Admission {
+    /// Decides about a request whose target is `path`.
+    pub fn decide(
+        snapshot: &Snapshot,
+        request: &RequestHeader,
+        path: &NormalPath<'_>,
+        now: Timestamp,
+    ) -> Result<Self, Rejection> {
+        let host = host_of(request).ok_or_else(|| Rejection::routeless(Reason::BadFraming))?;
+        let found = snapshot
+            .router
+            .find(&host, &path.path)
+            .ok_or_else(|| Rejection::routeless(Reason::NoRoute))?;
+        let route = found.route;
+        let refuse = |reason| Rejection::on(route, reason);
+
+        let key = identify(snapshot, route, request, path.query, now).map_err(refuse)?;
+        if let (Access::Keys(selector), Some(key)) = (&route.access, &key) {
+            if !selector.takes(key) {
+                return Err(refuse(Reason::KeyNotAllowed));
+            }
+        }
+        let upgrade = is_websocket(request);
+        if upgrade && !route.websocket {
+            return Err(refuse(Reason::UpgradeNotAllowed));
+        }
+        if declared_length(request) > snapshot.server.max_request_body {
+            return Err(refuse(Reason::BodyTooLarge));
+        }
+        let credential = route
+            .provider
+            .credential(key.as_deref(), &request.headers)
+            .map_err(|why| {
+                refuse(match why {
+                    NoCredential::Unavailable => Reason::ProviderUnavailable,
+                    NoCredential::NotPresented => Reason::NoProviderToken,
+                })
+            })?;
+        let mut target = route.provider.target(found.rest);
+        if let Some(query) = path.query.and_then(remove_from_query) {
+            target.push('?');
+            target.push_str(&query);
+        }
+        Ok(Self {
+            route: route.clone(),
+            key,
+            credential,
+            target,
+            upgrade,
+        })
+    }
+
+    /// The route.
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// The verified key; `None` on an open route.
+    pub fn key(&self) -> Option<&Arc<ClientKey>> {
+        self.key.as_ref()
+    }
+
+    /// What goes into the provider's auth header.
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// The path and query to ask the provider for.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Whether it asks for a WebSocket.
+    pub fn upgrade(&self) -> bool {
+        self.upgrade
+    }
+}
+
+/// The key that the request presents, if the route wants one.
+fn identify(
+    snapshot: &Snapshot,
+    route: &Route,
+    request: &RequestHeader,
+    query: Option<&str>,
+    now: Timestamp,
+) -> Result<Option<Arc<ClientKey>>, Reason> {
+    if route.access == Access::Open {
+        return Ok(None);
+    }
+    // Where the caller's own provider token stands, the gateway's key does not.
+    let taken = route
+        .provider
+        .is_passthrough()
+        .then_some(&route.provider.auth_header);
+    let names = snapshot
+        .key_headers
+        .iter()
+        .filter(|name| Some(*name) != taken);
+    let presented = PresentedKey::find(&request.headers, query, names)
+        .map_err(|_| Reason::AmbiguousCredentials)?;
+    let key = snapshot
+        .keys
+        .open(presented.as_ref(), now)
+        .map_err(Reason::InvalidKey)?;
+    Ok(Some(key.clone()))
+}
+
+/// The host in lower case and without port. HTTP/1.0 may leave it out; HTTP/1.1 may not.
+fn host_of(request: &RequestHeader) -> Option<Cow<'_, str>> {
+    let authority = match request.headers.get(HOST) {
+        Some(host) => host.to_str().ok()?,
+        None => match request.uri.authority() {
+            Some(authority) => authority.as_str(),
+            None if request.version == Version::HTTP_10 => "",
+            None => return None,
+        },
+    };
+    let host = match authority.rfind(':') {
+        Some(colon) if !authority.ends_with(']') => authority.get(..colon)?,
+        _ => authority,
+    };
+    Some(if host.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    })
+}
+
+fn is_websocket(request: &RequestHeader) -> bool {
+    request.version == Version::HTTP_11
+        && request.headers.get_all(UPGRADE).iter().any(|value| {
+            value
+                .as_bytes()
+                .split(|b| *b == b',')
+                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+        })
+}
+
+/// What `Content-Length` says; Pingora has refused values that are not a number.
+pub(super) fn declared_length(request: &RequestHeader) -> u64 {
+    let text = request
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// What must hold for any request before it is looked at: one framing, a head of bounded size, a
+/// method that can be forwarded.
+///
+/// `raw` is the head as it was read; empty for HTTP/2, which has one framing by design.
+pub fn check_head(snapshot: &Snapshot, request: &RequestHeader, raw: &[u8]) -> Result<(), Reason> {
+    let limits = &snapshot.server;
+    let bytes = if raw.is_empty() {
+        request
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4)
+            .sum()
+    } else {
+        raw.len()
+    };
+    if bytes as u64 > limits.max_header_bytes || request.headers.len() > limits.max_header_count {
+        return Err(Reason::HeadersTooLarge);
+    }
+    // Pingora lets TE win over CL and takes the CL away; a request with both is not repaired here
+    // but refused, as a smuggling attempt or a broken client.
+    if request.headers.contains_key(TRANSFER_ENCODING) && has_header_line(raw, b"content-length:") {
+        return Err(Reason::BadFraming);
+    }
+    if request.method == Method::TRACE {
+        return Err(Reason::BadFraming);
+    }
+    Ok(())
+}
+
+fn has_header_line(head: &[u8], name: &[u8]) -> bool {
+    head.split(|b| *b == b'\n').any(|line| {
+        line.get(..name.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(name))
+    })
+}

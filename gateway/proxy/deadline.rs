@@ -1,0 +1,179 @@
+//! The deadlines that Pingora has no timer for: the pause within an answer, and the whole exchange.
+//!
+//! Pingora's own read timeout covers the wait for the head of an answer, and its errors become an
+//! orderly 504. Once an answer has begun there is nothing orderly left to say: [`Bounded`] drops
+//! the exchange, which closes the client's connection without the end of the message and takes the
+//! provider's connection away.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::H2Options;
+use pingora_core::server::ShutdownWatch;
+use tokio::time::Sleep;
+
+#[derive(Default)]
+struct Watch {
+    end: Cell<Option<Instant>>,
+    idle: Cell<Option<Duration>>,
+    touched: Cell<Option<Instant>>,
+    cut: Cell<bool>,
+}
+
+impl Watch {
+    fn due(&self) -> Option<Instant> {
+        let idle_end = self
+            .idle
+            .get()
+            .zip(self.touched.get())
+            .map(|(idle, touched)| touched + idle);
+        match (self.end.get(), idle_end) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+tokio::task_local! {
+    static WATCH: Watch;
+}
+
+fn with(change: impl FnOnce(&Watch)) {
+    // Outside of `Bounded`, as in a test of a single phase, there is nothing to watch.
+    let _ = WATCH.try_with(change);
+}
+
+/// The exchange must be over by `end`.
+pub fn end_by(end: Instant) {
+    with(|watch| watch.end.set(Some(end)));
+}
+
+/// From now on, no pause may be longer than `idle`.
+pub fn no_pause_longer_than(idle: Duration) {
+    with(|watch| {
+        watch.idle.set(Some(idle));
+        watch.touched.set(Some(Instant::now()));
+    });
+}
+
+/// Something moved.
+pub fn touch() {
+    with(|watch| watch.touched.set(Some(Instant::now())));
+}
+
+/// The exchange is over; what follows on the connection is another.
+pub fn clear() {
+    with(|watch| {
+        watch.end.set(None);
+        watch.idle.set(None);
+    });
+}
+
+/// Whether the exchange is being dropped because a deadline passed.
+pub fn was_cut() -> bool {
+    WATCH.try_with(|watch| watch.cut.get()).unwrap_or(false)
+}
+
+/// An HTTP application whose exchanges end by their deadlines.
+pub struct Bounded<A>(Arc<A>);
+
+impl<A> Bounded<A> {
+    /// Puts `app` under the clock.
+    pub fn new(app: A) -> Self {
+        Self(Arc::new(app))
+    }
+}
+
+#[async_trait]
+impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Bounded<A> {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let exchange = self.0.process_new_http(session, shutdown);
+        WATCH
+            .scope(Watch::default(), by_deadline(exchange))
+            .await
+            .flatten()
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.0.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.0.server_options()
+    }
+
+    async fn http_cleanup(&self) {
+        self.0.http_cleanup().await;
+    }
+}
+
+/// Runs `work` to its end or to the deadline that it sets itself, whichever comes first.
+///
+/// A timer is touched when a deadline is first set, and when it comes earlier or passes: a deadline
+/// that only moves away costs nothing.
+async fn by_deadline<T>(work: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> Option<T> {
+    let mut work = Some(work);
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    std::future::poll_fn(move |context| {
+        let Some(running) = work.as_mut() else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(done) = running.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        loop {
+            let Some(due) = WATCH.try_with(Watch::due).ok().flatten() else {
+                return Poll::Pending;
+            };
+            let due = due.into();
+            let sleep = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            if due < sleep.deadline() {
+                sleep.as_mut().reset(due);
+            }
+            if sleep.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            if due > sleep.deadline() {
+                // It has moved away since the timer was set.
+                sleep.as_mut().reset(due);
+                continue;
+            }
+            with(|watch| watch.cut.set(true));
+            // Here and not later: what is dropped may ask `was_cut`.
+            work = None;
+            return Poll::Ready(None);
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn bounded<T>(work: impl Future<Output = T> + Send) -> Option<T> {
+        WATCH
+            .scope(Watch::default(), by_deadline(Box::pin(work)))
+            .await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_without_a_deadline_takes_its_time() {
+        let work = async {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            7
+        };
+        assert_eq!(bounded(work).await, Some(7));
+    }
+}

@@ -1,0 +1,424 @@
+//! The request's path. Read [`Proxy`]'s phases downwards: that is what happens to a request.
+//!
+//! Each phase is a few lines that adapt Pingora's session to a decision in the file of its name.
+//! Nothing here knows a configuration file; nothing here blocks.
+
+pub mod admit;
+pub mod deadline;
+pub mod exchange;
+mod forward;
+mod inject;
+mod observe;
+mod record;
+pub mod reject;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use self::admit::{Admission, check_head};
+use self::exchange::{Exchange, InFlight};
+use self::reject::{Reason, Rejection};
+use crate::access_log::AccessLog;
+use crate::route::NormalPath;
+use crate::snapshot::Live;
+
+/// How often a request is tried at most, for Pingora.
+pub const ATTEMPTS: usize = forward::MAX_ATTEMPTS as usize;
+
+/// The largest body that is read and thrown away before a refusal.
+const DRAIN_BYTES: u64 = 64 << 10;
+/// How much of a larger one is read after it.
+const LINGER_BYTES: u64 = 2 << 20;
+/// How long either may take.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
+/// What all exchanges share.
+pub struct Shared {
+    /// The snapshot that serves now.
+    pub live: Arc<Live>,
+    /// Where access lines go.
+    pub access_log: AccessLog,
+    /// How many exchanges are going on.
+    pub in_flight: Arc<InFlight>,
+}
+
+/// The gateway, as Pingora sees it.
+pub struct Proxy(Arc<Shared>);
+
+impl Proxy {
+    /// A gateway on `shared`.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Exchange;
+
+    /// One snapshot for the whole exchange, whatever reloads meanwhile.
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(&self.0)
+    }
+
+    /// None: answers are passed on as they are.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    /// 1 admit: route, key -> an Admission, or a refusal is sent.
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        bound_the_client(session, exchange);
+        match admit(session, exchange) {
+            Ok(admission) => {
+                let timeouts = &admission.route().provider.endpoint.timeouts;
+                if let Some(total) = timeouts.total {
+                    deadline::end_by(exchange.started + total);
+                }
+                exchange.admission = Some(admission);
+                Ok(false)
+            }
+            Err(rejection) => {
+                exchange.rejection = Some(rejection);
+                answer(session, exchange).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// 2 forward: the endpoint to try.
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<Box<HttpPeer>> {
+        forward::next_peer(exchange).map_err(|rejection| exchange.refuse(rejection))
+    }
+
+    /// Nothing was sent: one more try is safe.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        exchange: &mut Exchange,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        forward::after_failed_connect(exchange, error)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        exchange.seen.connected = Some(Instant::now());
+        exchange.seen.reused = Some(reused);
+        if let Some(admission) = &exchange.admission {
+            let metrics = &admission.route().metrics;
+            if reused {
+                &metrics.connections_reused
+            } else {
+                &metrics.connections_new
+            }
+            .inc();
+        }
+        Ok(())
+    }
+
+    /// 3 inject: the client's credentials out, the provider's token in.
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let Some(admission) = &exchange.admission else {
+            return Err(exchange.refuse(Rejection::routeless(Reason::Internal)));
+        };
+        inject::rewrite(
+            &exchange.snapshot,
+            admission,
+            &session.req_header().headers,
+            upstream,
+        )?;
+        let metrics = &admission.route().metrics;
+        metrics
+            .added_request
+            .observe(exchange.started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// The body goes up as it comes, up to the limit.
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let Some(piece) = body else { return Ok(()) };
+        deadline::touch();
+        exchange.seen.request_bytes += piece.len() as u64;
+        let limit = exchange.snapshot.server.max_request_body;
+        if exchange.seen.request_bytes > limit && !session.was_upgraded() {
+            let route = exchange
+                .admission
+                .as_ref()
+                .map(|admission| admission.route().clone());
+            return Err(exchange.refuse(Rejection {
+                reason: Reason::BodyTooLarge,
+                route,
+            }));
+        }
+        Ok(())
+    }
+
+    /// A request on a connection that had been closed meanwhile is sent once more, if that is safe.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        exchange: &mut Exchange,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let body_lost = session.as_ref().retry_buffer_truncated();
+        let error = forward::after_broken_connection(exchange, error, client_reused, body_lost);
+        if error.retry() {
+            // The body is sent, and so counted, again.
+            exchange.seen.request_bytes = 0;
+        }
+        error
+    }
+
+    /// 4 observe: status, first byte, ids; what is not for clients goes.
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        observe::head(exchange, head)?;
+        if let Some(admission) = &exchange.admission {
+            if exchange.seen.first_byte.is_some() {
+                deadline::no_pause_longer_than(admission.route().provider.endpoint.timeouts.idle);
+            }
+            if head.status == 101 {
+                // From here on it is a conversation: pauses of either side are bounded by `idle`.
+                session.set_read_timeout(None);
+            }
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        if let Some(piece) = body {
+            deadline::touch();
+            observe::body(exchange, piece);
+        }
+        Ok(None)
+    }
+
+    /// 5 record: access line, metrics.
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        deadline::clear();
+        if let Some(head) = session.response_written() {
+            exchange.seen.status = head.status.as_u16();
+        }
+        if let Some(error) = error {
+            exchange.seen.aborted |= *error.esource() == ErrorSource::Downstream
+                && exchange
+                    .rejection
+                    .as_ref()
+                    .is_none_or(|r| r.reason == Reason::ClientClosed);
+        }
+        exchange.record();
+    }
+
+    /// reject: any failure becomes a status and a body here, and nowhere else.
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        if exchange.rejection.is_none() {
+            let reason = reject::reason_of(error);
+            let route = exchange
+                .admission
+                .as_ref()
+                .map(|admission| admission.route().clone());
+            log_failure(exchange, reason, error);
+            exchange.rejection = Some(Rejection { reason, route });
+        }
+        // A client that closed reads nothing; an answer that has begun cannot begin again.
+        let reason = exchange
+            .rejection
+            .as_ref()
+            .map_or(Reason::Internal, |r| r.reason);
+        if reason != Reason::ClientClosed && session.response_written().is_none() {
+            let _ = answer(session, exchange).await;
+        }
+        FailToProxy {
+            error_code: reason.status(),
+            can_reuse_downstream: false,
+        }
+    }
+
+    /// Failures are logged once, by `fail_to_proxy`, in words that hold no header.
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Exchange,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    /// Pingora's own would hold the query.
+    fn request_summary(&self, _session: &Session, exchange: &Exchange) -> String {
+        format!("request {}", exchange.id.as_str())
+    }
+}
+
+impl Exchange {
+    /// Notes why, and gives the error that makes Pingora stop here.
+    fn refuse(&mut self, rejection: Rejection) -> Box<Error> {
+        let status = rejection.reason.status();
+        self.rejection = Some(rejection);
+        let mut error = Error::new_in(ErrorType::HTTPStatus(status));
+        error.set_retry(false);
+        error
+    }
+}
+
+/// Sets what Pingora leaves unlimited on the client's side.
+fn bound_the_client(session: &mut Session, exchange: &Exchange) {
+    let server = &exchange.snapshot.server;
+    // `None` means close after this answer, and stays.
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(server.keepalive.as_secs().max(1)));
+    }
+    session.set_read_timeout(Some(server.client_read));
+    session.set_write_timeout(Some(server.client_write));
+}
+
+fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Rejection> {
+    let request = session.req_header();
+    exchange.seen.client = session.client_addr().map(ToString::to_string);
+    exchange.seen.method.push_str(known_method(&request.method));
+    let raw = session
+        .as_http1()
+        .map(|http1| http1.get_headers_raw_bytes())
+        .unwrap_or_default();
+    check_head(&exchange.snapshot, request, &raw).map_err(Rejection::routeless)?;
+    let path =
+        NormalPath::parse(request.raw_path()).map_err(|_| Rejection::routeless(Reason::BadPath))?;
+    exchange.seen.path.push_str(&path.path);
+    Admission::decide(&exchange.snapshot, request, &path, exchange.time)
+}
+
+/// The method as it is logged: a client can make up any.
+fn known_method(method: &http::Method) -> &str {
+    match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH" | "TRACE") => {
+            known
+        }
+        _ => "other",
+    }
+}
+
+/// Sends the refusal that the exchange holds.
+async fn answer(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    let Some(rejection) = &exchange.rejection else {
+        return Ok(());
+    };
+    let (head, body) = rejection.response(&exchange.id)?;
+    exchange.seen.status = head.status.as_u16();
+    let expects = session
+        .req_header()
+        .headers
+        .contains_key(http::header::EXPECT);
+    let bodiless = session.req_header().method == http::Method::HEAD;
+    let length = admit::declared_length(session.req_header());
+    if length <= DRAIN_BYTES && !expects && !session.is_body_done() {
+        // A small body is read before the answer, which leaves the connection usable.
+        discard(session, DRAIN_BYTES).await;
+    }
+    let unread = !session.is_body_done();
+    session.write_response_header(head, bodiless).await?;
+    if !bodiless {
+        exchange.seen.response_bytes = body.len() as u64;
+        session.write_response_body(Some(body), true).await?;
+    }
+    if unread && !expects {
+        discard(session, LINGER_BYTES).await;
+    }
+    Ok(())
+}
+
+/// Reads what the client still sends and throws it away, up to a limit in bytes and time: closing
+/// with unread data in the socket resets the connection, and the reset can overtake the answer.
+async fn discard(session: &mut Session, limit: u64) {
+    if session.as_http1().is_none() {
+        return;
+    }
+    let mut left = limit;
+    let reading = async {
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            match left.checked_sub(piece.len() as u64) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
+}
+
+/// One line for a failure that isn't the client's. The error's own text may hold bytes of a
+/// provider's answer, so only its kind and, for IO and TLS, its cause are said.
+fn log_failure(exchange: &Exchange, reason: Reason, error: &Error) {
+    if matches!(
+        reason,
+        Reason::ClientClosed | Reason::RequestTimeout | Reason::BadFraming
+    ) {
+        return;
+    }
+    let route = exchange.admission.as_ref().map(Admission::route);
+    let cause = error
+        .root_cause()
+        .downcast_ref::<std::io::Error>()
+        .map(ToString::to_string);
+    tracing::warn!(
+        request = exchange.id.as_str(),
+        route = route.map(|route| &*route.name),
+        provider = route.map(|route| &*route.provider.name),
+        upstream = exchange.seen.upstream,
+        reason = reason.code(),
+        kind = error.etype().as_str(),
+        cause,
+        "exchange failed"
+    );
+}

@@ -1,0 +1,103 @@
+//! Phase 5: one access line and the metrics of an exchange that is over.
+
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::exchange::Exchange;
+use super::reject::Reason;
+use crate::access_log::AccessRecord;
+
+/// Records `exchange` as it is now.
+pub(super) fn record(exchange: &Exchange, shared: &Shared) {
+    let seen = &exchange.seen;
+    let duration = exchange.started.elapsed();
+    let route = exchange
+        .rejection
+        .as_ref()
+        .and_then(|rejection| rejection.route.as_ref())
+        .or(exchange
+            .admission
+            .as_ref()
+            .map(super::admit::Admission::route));
+    let key = exchange
+        .admission
+        .as_ref()
+        .and_then(super::admit::Admission::key);
+    let reason = exchange
+        .rejection
+        .as_ref()
+        .map(|rejection| rejection.reason);
+    // What the client was told, or would have been.
+    let status = match (seen.status, reason) {
+        (0, Some(reason)) => reason.status(),
+        (0, None) if seen.aborted => Reason::ClientClosed.status(),
+        (status, _) => status,
+    };
+    let label = match reason {
+        Some(reason) => reason.code(),
+        None if seen.cut => Reason::ProviderTimeout.code(),
+        None if seen.aborted => Reason::ClientClosed.code(),
+        None => "",
+    };
+
+    let metrics = route.map_or(&shared.live.metrics.routeless, |route| &route.metrics);
+    metrics.count(status, label);
+    metrics.duration.observe(duration.as_secs_f64());
+    let since_start =
+        |moment: Option<Instant>| moment.map(|at| at.duration_since(exchange.started));
+    if let Some(wait) = since_start(seen.first_byte) {
+        metrics.first_byte.observe(wait.as_secs_f64());
+    }
+    if let Some(events) = &seen.events {
+        metrics.events.inc_by(events.count());
+    }
+    if let (Some(key), Some(route)) = (key, route) {
+        shared
+            .live
+            .metrics
+            .key_request(&key.id, &route.name, status);
+    }
+    if let Some(Reason::InvalidKey(failure)) = reason {
+        shared.live.metrics.auth_failure(failure.label());
+    }
+
+    let refused_by = match reason {
+        Some(Reason::ClientClosed) => None,
+        Some(_) => Some("gateway"),
+        None if (400..600).contains(&seen.status) => Some("provider"),
+        None => None,
+    };
+    shared.access_log.write(AccessRecord {
+        time: exchange.time,
+        request_id: exchange.id.as_str().to_owned(),
+        client: seen.client.clone(),
+        key: key.map(|key| key.id.clone()),
+        route: route.map(|route| route.name.clone()),
+        provider: route.map(|route| route.provider.name.clone()),
+        method: seen.method.clone(),
+        path: seen.path.clone(),
+        status,
+        reason: match reason {
+            Some(reason) => Some(reason.detail()),
+            None => Some(label).filter(|label| !label.is_empty()),
+        },
+        refused_by,
+        request_bytes: seen.request_bytes,
+        response_bytes: seen.response_bytes,
+        events: seen
+            .events
+            .as_ref()
+            .map_or(0, super::observe::EventCounter::count),
+        duration_ms: millis(duration),
+        first_byte_ms: since_start(seen.first_byte).map(millis),
+        upstream: seen.upstream.clone(),
+        reused: seen.reused,
+        attempts: seen.attempts,
+        aborted: seen.aborted,
+    });
+}
+
+/// With microseconds as its fraction, and no more.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,308 @@
+//! Every reason to refuse, and the one place where a refusal becomes an answer: status, JSON in the
+//! dialect of the route's provider, metric label. Nothing a client sent is echoed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use pingora::http::ResponseHeader;
+use pingora_core::{Error, ErrorSource, ErrorType};
+
+use super::exchange::RequestId;
+use crate::key::KeyFailure;
+use crate::provider::Dialect;
+use crate::route::Route;
+
+/// Tells who refused, on every answer that is a refusal: `gateway` or `provider`.
+pub const REFUSED_BY: &str = "x-keygate-refused-by";
+/// The gateway's id of the request, on every answer.
+pub const REQUEST_ID: &str = "x-keygate-request-id";
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The path has two readings.
+    BadPath,
+    /// Two different client keys.
+    AmbiguousCredentials,
+    /// The message's framing has two readings.
+    BadFraming,
+    /// No key, or one that opens nothing.
+    InvalidKey(KeyFailure),
+    /// The caller had to bring its own provider token.
+    NoProviderToken,
+    /// A valid key that the route does not take.
+    KeyNotAllowed,
+    /// The route does not let connections be upgraded.
+    UpgradeNotAllowed,
+    /// No route for this host and path.
+    NoRoute,
+    /// The client was too slow with its body.
+    RequestTimeout,
+    /// The body is larger than the limit.
+    BodyTooLarge,
+    /// The head is larger than the limit.
+    HeadersTooLarge,
+    /// The client left before the answer; nobody reads this refusal.
+    ClientClosed,
+    /// A bug of ours.
+    Internal,
+    /// The provider could not be reached, or broke off before answering.
+    ProviderUnreachable,
+    /// The provider's token is missing.
+    ProviderUnavailable,
+    /// The provider did not answer in time.
+    ProviderTimeout,
+}
+
+impl Reason {
+    /// The status, the code that clients see, and the sentence for people.
+    fn answer(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::BadPath => (
+                400,
+                "bad_path",
+                "The request's path cannot be read in one way only.",
+            ),
+            Self::AmbiguousCredentials => (
+                400,
+                "ambiguous_credentials",
+                "The request holds two different API keys.",
+            ),
+            Self::BadFraming => (
+                400,
+                "bad_framing",
+                "The request's framing cannot be read in one way only.",
+            ),
+            Self::InvalidKey(_) => (401, "invalid_api_key", "Invalid API key."),
+            Self::NoProviderToken => (
+                401,
+                "provider_token_missing",
+                "This route passes on a provider token of your own: put it in the provider's header, \
+                 and the gateway's key in another.",
+            ),
+            Self::KeyNotAllowed => (
+                403,
+                "key_not_allowed",
+                "This API key may not use this route.",
+            ),
+            Self::UpgradeNotAllowed => (
+                403,
+                "upgrade_not_allowed",
+                "This route does not allow WebSocket connections.",
+            ),
+            Self::NoRoute => (404, "no_route", "There is no route for this host and path."),
+            Self::RequestTimeout => (
+                408,
+                "request_timeout",
+                "The request's body did not arrive in time.",
+            ),
+            Self::BodyTooLarge => (
+                413,
+                "body_too_large",
+                "The request's body is larger than this gateway accepts.",
+            ),
+            Self::HeadersTooLarge => (
+                431,
+                "headers_too_large",
+                "The request's headers are larger than this gateway accepts.",
+            ),
+            Self::ClientClosed => (499, "client_closed", "The client closed the request."),
+            Self::Internal => (
+                500,
+                "internal_error",
+                "The gateway failed to handle the request.",
+            ),
+            Self::ProviderUnreachable => (
+                502,
+                "provider_unreachable",
+                "The provider could not be reached.",
+            ),
+            Self::ProviderUnavailable => (
+                503,
+                "provider_unavailable",
+                "The provider is not available through this gateway.",
+            ),
+            Self::ProviderTimeout => (
+                504,
+                "provider_timeout",
+                "The provider did not answer in time.",
+            ),
+        }
+    }
+
+    /// The status of the answer.
+    pub fn status(self) -> u16 {
+        self.answer().0
+    }
+
+    /// The code in the answer and in metrics.
+    pub fn code(self) -> &'static str {
+        self.answer().1
+    }
+
+    /// What the log says: the code, and for keys the reason that clients are not told.
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::InvalidKey(failure) => failure.label(),
+            other => other.code(),
+        }
+    }
+}
+
+/// A refusal: why, and on which route, if one was found.
+#[derive(Clone)]
+pub struct Rejection {
+    /// Why.
+    pub reason: Reason,
+    /// The route, for its dialect and its metrics.
+    pub route: Option<Arc<Route>>,
+}
+
+impl Rejection {
+    /// A refusal before a route was found.
+    pub fn routeless(reason: Reason) -> Self {
+        Self {
+            reason,
+            route: None,
+        }
+    }
+
+    /// A refusal on a route.
+    pub fn on(route: &Arc<Route>, reason: Reason) -> Self {
+        Self {
+            reason,
+            route: Some(route.clone()),
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.route
+            .as_ref()
+            .map_or(Dialect::OpenAi, |route| route.provider.kind.dialect)
+    }
+
+    /// The answer: a head and a body that depend on the reason, the dialect and the id alone.
+    pub fn response(&self, id: &RequestId) -> Result<(Box<ResponseHeader>, Bytes), Box<Error>> {
+        let (status, code, message) = self.reason.answer();
+        let body = Bytes::from(body(self.dialect(), status, code, message));
+        let mut head = ResponseHeader::build(status, Some(8))?;
+        head.insert_header(CONTENT_TYPE, "application/json")?;
+        head.insert_header(CONTENT_LENGTH, body.len())?;
+        head.insert_header("x-request-id", id.as_str())?;
+        head.insert_header(REQUEST_ID, id.as_str())?;
+        head.insert_header(REFUSED_BY, "gateway")?;
+        if status == 401 {
+            head.insert_header(WWW_AUTHENTICATE, "Bearer realm=\"keygate\"")?;
+        }
+        Ok((Box::new(head), body))
+    }
+}
+
+fn body(dialect: Dialect, status: u16, code: &str, message: &str) -> String {
+    match dialect {
+        // https://platform.openai.com/docs/guides/error-codes: SDKs raise by status and show these.
+        Dialect::OpenAi => {
+            let kind = match status {
+                401 => "authentication_error",
+                403 => "permission_error",
+                400..500 => "invalid_request_error",
+                _ => "server_error",
+            };
+            serde_json::json!({
+                "error": {"message": message, "type": kind, "param": null, "code": code}
+            })
+            .to_string()
+        }
+    }
+}
+
+/// Why an exchange failed in Pingora's hands. Our own refusals are noted in the exchange before.
+pub fn reason_of(error: &Error) -> Reason {
+    let timed_out = matches!(
+        error.etype(),
+        ErrorType::ConnectTimedout
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+    );
+    match error.esource() {
+        ErrorSource::Upstream if timed_out => Reason::ProviderTimeout,
+        ErrorSource::Upstream => Reason::ProviderUnreachable,
+        ErrorSource::Downstream => match error.etype() {
+            ErrorType::ReadTimedout => Reason::RequestTimeout,
+            // Pingora's own checks of what the client sent: chunk sizes, Connection nominations.
+            ErrorType::InvalidHTTPHeader => Reason::BadFraming,
+            _ => Reason::ClientClosed,
+        },
+        // Before a connection is made, Pingora does not say on whose side it failed.
+        ErrorSource::Unset if is_connect_error(error.etype()) => {
+            if timed_out {
+                Reason::ProviderTimeout
+            } else {
+                Reason::ProviderUnreachable
+            }
+        }
+        ErrorSource::Internal | ErrorSource::Unset => Reason::Internal,
+    }
+}
+
+/// Whether a connection could not be made, so that nothing was sent to the provider.
+pub fn is_connect_error(etype: &ErrorType) -> bool {
+    matches!(
+        etype,
+        ErrorType::ConnectTimedout
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::BindError
+            | ErrorType::AcceptError
+            | ErrorType::SocketError
+            | ErrorType::ConnectProxyFailure
+            | ErrorType::TLSHandshakeFailure
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::TLSWantX509Lookup
+            | ErrorType::InvalidCert
+            | ErrorType::HandshakeError
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refused_key_gets_the_same_bytes() {
+        let id = RequestId::next();
+        let answer = |failure| {
+            let rejection = Rejection::routeless(Reason::InvalidKey(failure));
+            let (head, body) = rejection.response(&id).unwrap();
+            (format!("{:?}", head.headers), body)
+        };
+        let first = answer(KeyFailure::Missing);
+        for failure in [
+            KeyFailure::Malformed,
+            KeyFailure::Unknown,
+            KeyFailure::Disabled,
+            KeyFailure::NotYetValid,
+            KeyFailure::Expired,
+        ] {
+            assert_eq!(answer(failure), first);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_json_that_an_sdk_reads() {
+        let (head, body) = Rejection::routeless(Reason::NoRoute)
+            .response(&RequestId::next())
+            .unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(head.status, 404);
+        assert_eq!(json["error"]["code"], "no_route");
+        assert_eq!(json["error"]["type"], "invalid_request_error");
+        assert_eq!(
+            head.headers[CONTENT_LENGTH],
+            body.len().to_string().as_str()
+        );
+    }
+}

@@ -1,0 +1,255 @@
+//! A small provider of our own, for `keygate demo` and for tests: OpenAI-shaped JSON and SSE on
+//! loopback, with a token that it insists on. Its answers say which credential it received, so that
+//! one can see that it was not the client's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use pingora::http::ResponseHeader;
+use pingora_core::Result;
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::server::ShutdownWatch;
+use serde_json::{Value, json};
+
+/// The largest body it reads.
+const MAX_BODY: usize = 8 << 20;
+/// What it says its model is called.
+const MODEL: &str = "sandbox-1";
+/// The length of its embeddings.
+const DIMENSIONS: usize = 8;
+
+/// The provider.
+pub struct Sandbox {
+    token: String,
+    pace: Duration,
+}
+
+/// A request, as far as the sandbox cares.
+struct Asked {
+    method: String,
+    path: String,
+    /// What stood in `Authorization`.
+    credential: Option<String>,
+    /// The names of all headers.
+    headers: Vec<String>,
+    body: Value,
+}
+
+impl Sandbox {
+    /// Wants `token` as its bearer, and pauses for `pace` between the events of a stream.
+    pub fn new(token: String, pace: Duration) -> Self {
+        Self { token, pace }
+    }
+
+    async fn serve(&self, session: &mut ServerSession) -> Result<()> {
+        let asked = read(session).await?;
+        if asked.credential.as_deref() != Some(&format!("Bearer {}", self.token)) {
+            let error = error(
+                "Incorrect API key provided to the sandbox.",
+                "invalid_api_key",
+            );
+            return write_json(session, 401, &error).await;
+        }
+        let (status, answer) = match (asked.method.as_str(), asked.path.as_str()) {
+            ("POST", "/v1/chat/completions") => {
+                if asked.body["stream"] == true {
+                    return self.stream(session, &asked).await;
+                }
+                (200, completion(&asked))
+            }
+            // The lab asks with a bare GET whether it is let in.
+            ("GET" | "HEAD", "/v1/chat/completions") => (
+                200,
+                json!({"object": "sandbox", "sandbox": received(&asked)}),
+            ),
+            ("POST", "/v1/embeddings") => (200, embeddings(&asked)),
+            ("GET", "/v1/models") => (200, json!({"object": "list", "data": [model()]})),
+            ("GET", "/v1/models/sandbox-1") => (200, model()),
+            _ => (
+                404,
+                error(
+                    "The sandbox has chat/completions, embeddings and models.",
+                    "not_found",
+                ),
+            ),
+        };
+        write_json(session, status, &answer).await
+    }
+
+    async fn stream(&self, session: &mut ServerSession, asked: &Asked) -> Result<()> {
+        let mut head = ResponseHeader::build(200, Some(4))?;
+        head.insert_header(CONTENT_TYPE, "text/event-stream; charset=utf-8")?;
+        head.insert_header(CACHE_CONTROL, "no-cache")?;
+        session.write_response_header(Box::new(head)).await?;
+        let text = reply(asked);
+        let chunk = |choices: Value, usage: Value| {
+            json!({
+                "id": "chatcmpl-sandbox", "object": "chat.completion.chunk", "created": 1_764_000_000,
+                "model": MODEL, "choices": choices, "usage": usage,
+            })
+        };
+        let delta = |delta: Value, finish: Value| {
+            chunk(
+                json!([{"index": 0, "delta": delta, "finish_reason": finish}]),
+                Value::Null,
+            )
+        };
+        let mut events = vec![delta(
+            json!({"role": "assistant", "content": ""}),
+            Value::Null,
+        )];
+        events.extend(
+            text.split_inclusive(' ')
+                .map(|word| delta(json!({"content": word}), Value::Null)),
+        );
+        events.push(delta(json!({}), json!("stop")));
+        if asked.body["stream_options"]["include_usage"] == true {
+            events.push(chunk(json!([]), usage(asked, &text)));
+        }
+        for event in events {
+            session
+                .write_response_body(Bytes::from(format!("data: {event}\n\n")), false)
+                .await?;
+            tokio::time::sleep(self.pace).await;
+        }
+        session
+            .write_response_body(Bytes::from_static(b"data: [DONE]\n\n"), true)
+            .await
+    }
+}
+
+async fn read(session: &mut ServerSession) -> Result<Asked> {
+    let mut body = Vec::new();
+    while let Some(piece) = session.read_request_body().await? {
+        if body.len() + piece.len() <= MAX_BODY {
+            body.extend_from_slice(&piece);
+        }
+    }
+    let head = session.req_header();
+    let credential = head
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    Ok(Asked {
+        method: head.method.to_string(),
+        path: head.uri.path().to_owned(),
+        credential: credential.map(str::to_owned),
+        headers: head.headers.keys().map(ToString::to_string).collect(),
+        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+    })
+}
+
+async fn write_json(session: &mut ServerSession, status: u16, answer: &Value) -> Result<()> {
+    let body = Bytes::from(answer.to_string());
+    let mut head = ResponseHeader::build(status, Some(4))?;
+    head.insert_header(CONTENT_TYPE, "application/json")?;
+    head.insert_header(CONTENT_LENGTH, body.len())?;
+    session.write_response_header(Box::new(head)).await?;
+    if session.req_header().method == http::Method::HEAD {
+        return Ok(());
+    }
+    session.write_response_body(body, true).await
+}
+
+fn error(message: &str, code: &str) -> Value {
+    json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": code}})
+}
+
+fn received(asked: &Asked) -> Value {
+    json!({"authorization": asked.credential, "headers": asked.headers})
+}
+
+/// What was asked: the last message, or `inputs` as Hugging Face's old API had it.
+fn question(asked: &Asked) -> &str {
+    let last = asked.body["messages"]
+        .as_array()
+        .and_then(|messages| messages.last());
+    last.and_then(|message| message["content"].as_str())
+        .or_else(|| asked.body["inputs"].as_str())
+        .unwrap_or_default()
+}
+
+fn reply(asked: &Asked) -> String {
+    format!(
+        "Hello from the sandbox. The credential that reached me was \"{}\". You said: {}",
+        asked.credential.as_deref().unwrap_or("none"),
+        question(asked),
+    )
+}
+
+/// One token a word, so that sums can be checked by hand.
+fn usage(asked: &Asked, text: &str) -> Value {
+    let input = question(asked).split_whitespace().count();
+    let output = text.split_whitespace().count();
+    json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output})
+}
+
+fn completion(asked: &Asked) -> Value {
+    let text = reply(asked);
+    json!({
+        "id": "chatcmpl-sandbox", "object": "chat.completion", "created": 1_764_000_000, "model": MODEL,
+        "choices": [{
+            "index": 0, "finish_reason": "stop", "logprobs": null,
+            "message": {"role": "assistant", "content": text, "refusal": null},
+        }],
+        "usage": usage(asked, &text),
+        "sandbox": received(asked),
+    })
+}
+
+fn embeddings(asked: &Asked) -> Value {
+    let inputs: Vec<&str> = match &asked.body["input"] {
+        Value::String(one) => vec![one],
+        Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let words: usize = inputs
+        .iter()
+        .map(|text| text.split_whitespace().count())
+        .sum();
+    let data: Vec<Value> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, text)| json!({"object": "embedding", "index": i, "embedding": vector(text)}))
+        .collect();
+    json!({
+        "object": "list", "data": data, "model": MODEL,
+        "usage": {"prompt_tokens": words, "total_tokens": words},
+    })
+}
+
+/// A vector that depends on the text and nothing else.
+fn vector(text: &str) -> Vec<f64> {
+    (0..DIMENSIONS)
+        .map(|i| {
+            let hash = crc32fast::hash(format!("{i}{text}").as_bytes());
+            f64::from(hash) / f64::from(u32::MAX)
+        })
+        .collect()
+}
+
+fn model() -> Value {
+    json!({"id": MODEL, "object": "model", "created": 1_764_000_000, "owned_by": "keygate"})
+}
+
+#[async_trait]
+impl HttpServerApp for Sandbox {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if !session.read_request().await.ok()? {
+            return None;
+        }
+        session.set_keepalive(if *shutdown.borrow() { None } else { Some(60) });
+        self.serve(&mut session).await.ok()?;
+        let settings = HttpPersistentSettings::for_session(&session);
+        let reusable = session.finish().await.ok().flatten()?;
+        Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
+    }
+}

@@ -1,0 +1,242 @@
+//! The configuration as used: a [`Snapshot`] is built whole beside the old one and swapped in by one
+//! pointer. A request keeps the snapshot it began with.
+//!
+//! What must survive a swap lives beside it in [`Live`]: metrics, resolved names, the outcome of
+//! the last reload.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use http::HeaderName;
+use jiff::Timestamp;
+
+use crate::config::{Config, RouteSpec, ServerConfig};
+use crate::key::{DuplicateDigest, KeyStore};
+use crate::metrics::Metrics;
+use crate::provider::{Provider, Resolver};
+use crate::route::{Route, Router};
+
+/// Headers of a client that no provider gets, whatever the configuration says: credentials in every
+/// spelling, cookies, headers that choose the account to be billed, and what tells of the network
+/// behind the gateway.
+const ALWAYS_STRIPPED: [HeaderName; 17] = [
+    http::header::AUTHORIZATION,
+    http::header::PROXY_AUTHORIZATION,
+    http::header::COOKIE,
+    http::header::FORWARDED,
+    http::header::VIA,
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+    HeaderName::from_static("openai-organization"),
+    HeaderName::from_static("openai-project"),
+    HeaderName::from_static("x-goog-user-project"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-request-id"),
+];
+
+/// Everything that one request is decided by.
+pub struct Snapshot {
+    /// The routes.
+    pub router: Router,
+    /// The keys.
+    pub keys: KeyStore,
+    /// Where a client key may stand.
+    pub key_headers: Vec<HeaderName>,
+    /// The client's headers that no provider gets.
+    pub stripped: Vec<HeaderName>,
+    /// The providers, in the configuration's order.
+    pub providers: Vec<Arc<Provider>>,
+    /// Limits and timeouts of the clients' side.
+    pub server: ServerConfig,
+    /// Which configuration of this process it is, from 1.
+    pub generation: u64,
+}
+
+/// Why a checked configuration could not be put to use.
+#[derive(Debug)]
+pub enum BuildError {
+    /// Two keys are one.
+    Keys(DuplicateDigest),
+    /// A provider, by name, has a part that cannot stand in a header.
+    Provider(Arc<str>),
+}
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Keys(DuplicateDigest { first, second }) => {
+                write!(f, "keys `{first}` and `{second}` have the same hash")
+            }
+            Self::Provider(name) => write!(f, "provider `{name}` cannot be written into a request"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl Snapshot {
+    fn build(
+        config: Config,
+        generation: u64,
+        metrics: &Metrics,
+        resolver: &Resolver,
+    ) -> Result<Self, BuildError> {
+        let mut providers = Vec::with_capacity(config.providers.len());
+        for spec in config.providers {
+            let name = spec.name.clone();
+            let addresses = resolver.addresses(&spec.base_url.host, spec.base_url.port);
+            let provider = Provider::build(spec, addresses).ok_or(BuildError::Provider(name))?;
+            providers.push(Arc::new(provider));
+        }
+        let routes = config
+            .routes
+            .into_iter()
+            .filter_map(|spec| {
+                let provider = providers
+                    .iter()
+                    .find(|provider| provider.name == spec.provider)?;
+                Some(route(spec, provider, metrics))
+            })
+            .collect();
+        let mut stripped: HashSet<HeaderName> = ALWAYS_STRIPPED.into_iter().collect();
+        stripped.extend(config.key_headers.iter().cloned());
+        stripped.extend(
+            providers
+                .iter()
+                .map(|provider| provider.auth_header.clone()),
+        );
+        Ok(Self {
+            router: Router::build(routes),
+            keys: KeyStore::build(config.keys).map_err(BuildError::Keys)?,
+            key_headers: config.key_headers,
+            stripped: stripped.into_iter().collect(),
+            providers,
+            server: config.server,
+            generation,
+        })
+    }
+}
+
+fn route(spec: RouteSpec, provider: &Arc<Provider>, metrics: &Metrics) -> Route {
+    Route {
+        metrics: metrics.route(&spec.name, &provider.name),
+        name: spec.name,
+        hosts: spec.hosts,
+        path: spec.path,
+        provider: provider.clone(),
+        access: spec.access,
+        websocket: spec.websocket,
+        templates: spec.templates,
+    }
+}
+
+/// How the last attempt to take over a configuration ended.
+#[derive(Clone, Debug)]
+pub struct LastReload {
+    /// When.
+    pub at: Timestamp,
+    /// What was wrong; `None` when it was taken over.
+    pub error: Option<String>,
+    /// What was worth saying nevertheless.
+    pub warnings: Vec<String>,
+}
+
+/// The snapshot that serves now, and what outlives it.
+pub struct Live {
+    snapshot: ArcSwap<Snapshot>,
+    last_reload: Mutex<LastReload>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The resolved names.
+    pub resolver: Arc<Resolver>,
+}
+
+impl Live {
+    /// Puts the first configuration to use.
+    pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
+        let resolver = Arc::new(Resolver::default());
+        let warnings = config.warnings.iter().map(ToString::to_string).collect();
+        let snapshot = Snapshot::build(config, 1, &metrics, &resolver)?;
+        let last = LastReload {
+            at: Timestamp::now(),
+            error: None,
+            warnings,
+        };
+        let live = Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            last_reload: Mutex::new(last),
+            metrics,
+            resolver,
+        };
+        live.publish();
+        Ok(live)
+    }
+
+    /// The snapshot that serves now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// How the last reload ended.
+    pub fn last_reload(&self) -> LastReload {
+        self.last_reload
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Builds `config` beside the snapshot that serves, without serving it yet: names that are new
+    /// can be resolved before [`swap`](Self::swap).
+    pub fn prepare(&self, config: Config) -> Result<Snapshot, BuildError> {
+        let next = self.snapshot.load().generation + 1;
+        Snapshot::build(config, next, &self.metrics, &self.resolver)
+    }
+
+    /// Serves `snapshot` from the next request on.
+    pub fn swap(&self, snapshot: Snapshot, warnings: Vec<String>) {
+        self.snapshot.store(Arc::new(snapshot));
+        self.remember(LastReload {
+            at: Timestamp::now(),
+            error: None,
+            warnings,
+        });
+        self.publish();
+    }
+
+    /// Notes that a configuration was refused; the old one goes on serving.
+    pub fn refuse(&self, error: String) {
+        self.metrics.reload_success.set(0);
+        self.remember(LastReload {
+            at: Timestamp::now(),
+            error: Some(error),
+            warnings: Vec::new(),
+        });
+    }
+
+    fn remember(&self, last: LastReload) {
+        *self
+            .last_reload
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = last;
+    }
+
+    fn publish(&self) {
+        let snapshot = self.snapshot.load();
+        let metrics = &self.metrics;
+        metrics.reloaded();
+        metrics
+            .keys_loaded
+            .set(i64::try_from(snapshot.keys.keys().len()).unwrap_or(i64::MAX));
+        metrics.set_providers(snapshot.providers.iter().map(|p| (&*p.name, p.rejected())));
+        let expiring = snapshot.keys.keys().iter();
+        metrics.set_key_expiries(
+            expiring.filter_map(|key| Some((&*key.id, key.expires?.as_second()))),
+        );
+    }
+}
