@@ -41,6 +41,9 @@ const LINGER_BYTES: u64 = 2 << 20;
 /// How long either may take.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
+/// How long after its end an exchange that has no answer yet is cut off without one.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// What all exchanges share.
 pub struct Shared {
     /// The snapshot that serves now.
@@ -78,9 +81,9 @@ impl ProxyHttp for Proxy {
         bound_the_client(session, exchange);
         match admit(session, exchange) {
             Ok(admission) => {
-                let timeouts = &admission.route().provider.endpoint.timeouts;
-                if let Some(total) = timeouts.total {
-                    deadline::end_by(exchange.started + total);
+                if let Some(total) = admission.route().provider.endpoint.timeouts.total {
+                    // Until the answer begins, the timeouts of its parts end it in better order.
+                    deadline::end_by(exchange.started + total + GRACE);
                 }
                 exchange.admission = Some(admission);
                 Ok(false)
@@ -212,7 +215,11 @@ impl ProxyHttp for Proxy {
         observe::head(exchange, head)?;
         if let Some(admission) = &exchange.admission {
             if exchange.seen.first_byte.is_some() {
-                deadline::no_pause_longer_than(admission.route().provider.endpoint.timeouts.idle);
+                let timeouts = &admission.route().provider.endpoint.timeouts;
+                deadline::no_pause_longer_than(timeouts.idle);
+                if let Some(total) = timeouts.total {
+                    deadline::end_by(exchange.started + total);
+                }
             }
             if head.status == 101 {
                 // From here on it is a conversation: pauses of either side are bounded by `idle`.

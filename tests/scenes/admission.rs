@@ -1,0 +1,608 @@
+//! Who may come in, what goes up, and what does not.
+
+use crate::support::gateway::simple;
+use crate::support::provider::respond;
+use crate::support::{Client, Gateway, Provider, Response, Scene};
+
+/// What differs between two answers that are otherwise the same.
+fn without_ids(response: &Response) -> (String, Vec<u8>) {
+    let differs = |line: &&str| {
+        !["x-request-id", "x-keygate-request-id", "date"]
+            .iter()
+            .any(|name| line.to_ascii_lowercase().starts_with(name))
+    };
+    (
+        response
+            .head
+            .lines()
+            .filter(differs)
+            .collect::<Vec<_>>()
+            .join("\n"),
+        response.body.clone(),
+    )
+}
+
+#[test]
+fn a_key_is_taken_in_every_spelling_and_goes_up_in_none() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    for (path, headers) in [
+        ("/p", vec![("Authorization", "Bearer secret")]),
+        ("/p", vec![("authorization", "bearer secret")]),
+        ("/p", vec![("API-KEY", "secret")]),
+        ("/p", vec![("x-api-key", "secret")]),
+        ("/p", vec![("x-goog-api-key", "secret")]),
+        ("/p?key=secret", vec![]),
+        ("/p?a=b&k%65y=secret&c=d", vec![]),
+        (
+            "/p?key=secret",
+            vec![
+                ("api-key", "secret"),
+                ("Api-Key", "secret"),
+                ("authorization", "Bearer secret"),
+            ],
+        ),
+        ("/p", vec![("api-key", "secret"), ("authorization", "")]),
+    ] {
+        let answer = gateway.get(path, &headers);
+        assert_eq!(answer.status, 200, "{path} {headers:?}");
+        let received = provider.last();
+        assert!(!received.head.contains("secret"), "{}", received.head);
+        assert_eq!(
+            received.header("authorization"),
+            Some("Bearer provider-token")
+        );
+        assert_eq!(received.count("authorization"), 1);
+        for name in ["api-key", "x-api-key", "x-goog-api-key"] {
+            assert_eq!(received.count(name), 0, "{name}");
+        }
+    }
+    assert!(
+        provider.received()[6]
+            .line()
+            .starts_with("GET /v1/chat/completions?a=b&c=d ")
+    );
+}
+
+#[test]
+fn two_different_keys_are_refused_in_any_order() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    for headers in [
+        [("api-key", "secret"), ("api-key", "other")],
+        [("api-key", "other"), ("api-key", "secret")],
+        [("authorization", "Bearer secret"), ("x-api-key", "other")],
+        [
+            ("x-goog-api-key", "other"),
+            ("authorization", "Bearer secret"),
+        ],
+    ] {
+        let refused = gateway.get("/p", &headers);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (400, "ambiguous_credentials")
+        );
+    }
+    assert_eq!(
+        gateway.get("/p?key=other", &[("api-key", "secret")]).status,
+        400
+    );
+    assert!(provider.received().is_empty());
+}
+
+#[test]
+fn every_reason_to_refuse_a_key_answers_with_the_same_bytes() {
+    let provider = Provider::start();
+    let gateway = Scene::new(&simple(&provider.url(), "", ""))
+        .key("off", "disabled-key", "disabled = true")
+        .key("over", "expired-key", "expires = 2020-01-01T00:00:00Z")
+        .key("soon", "early-key", "not_before = 2999-01-01T00:00:00Z")
+        .start();
+    let first = without_ids(&gateway.get("/p", &[]));
+    assert!(first.0.starts_with("HTTP/1.1 401 "));
+    for key in [
+        "disabled-key",
+        "expired-key",
+        "early-key",
+        "unknown-key",
+        "kg_alice_mistyped",
+        "\u{e9}",
+    ] {
+        assert_eq!(
+            without_ids(&gateway.get("/p", &[("api-key", key)])),
+            first,
+            "{key}"
+        );
+    }
+    assert!(provider.received().is_empty());
+    // Only the log and the metrics know.
+    let lines = gateway.access_lines(7);
+    let reasons: Vec<_> = lines
+        .iter()
+        .map(|line| line["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "missing_key",
+            "disabled_key",
+            "expired_key",
+            "key_not_yet_valid",
+            "unknown_key",
+            "malformed_key",
+            "unknown_key",
+        ]
+    );
+    assert_eq!(
+        gateway.metric("keygate_auth_failures_total{reason=\"expired_key\"}") as u32,
+        1
+    );
+}
+
+#[test]
+fn the_path_rule_holds() {
+    let provider = Provider::start();
+    let rest = simple(&format!("{}/v1", provider.url()), "", "");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    for (asked, sent) in [
+        ("/p", "/v1/chat/completions"),
+        ("/p/", "/v1/chat/completions"),
+        ("/p/v1/embeddings", "/v1/embeddings"),
+        ("/p/embeddings", "/v1/embeddings"),
+        ("/p/embeddings?a=%2F&b", "/v1/embeddings?a=%2F&b"),
+        ("//p//v1///files/a:b", "/v1/files/a:b"),
+        ("/%70/v1/%66iles", "/v1/files"),
+        ("http://gateway.test/p/v1/models", "/v1/models"),
+    ] {
+        assert_eq!(
+            gateway.get(asked, &[("api-key", "secret")]).status,
+            200,
+            "{asked}"
+        );
+        assert_eq!(
+            provider.last().line(),
+            format!("GET {sent} HTTP/1.1"),
+            "{asked}"
+        );
+    }
+}
+
+#[test]
+fn a_path_with_two_readings_is_refused_before_anything_else() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    for path in [
+        "/p/../x",
+        "/p/%2e%2e/x",
+        "/p/.",
+        "/p/a%2fb",
+        "/p/a%5cb",
+        "/p/a;b",
+        "/p/a\\b",
+        "/p/%00",
+        "/p/%252e%252e",
+        "/p/%zz",
+        "*",
+    ] {
+        let refused = gateway.get(path, &[("api-key", "secret")]);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (400, "bad_path"),
+            "{path}"
+        );
+    }
+    let refused = gateway.get("/other", &[("api-key", "secret")]);
+    assert_eq!((refused.status, refused.code().as_str()), (404, "no_route"));
+    assert_eq!(gateway.get("/pp", &[("api-key", "secret")]).status, 404);
+    assert!(provider.received().is_empty());
+}
+
+#[test]
+fn cookies_account_choices_and_forwarding_stay_here_and_features_go_up() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let stays = [
+        "Cookie",
+        "OpenAI-Organization",
+        "OpenAI-Project",
+        "X-Goog-User-Project",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Real-IP",
+        "Forwarded",
+        "Via",
+        "Proxy-Authorization",
+        "X-Request-Id",
+    ];
+    let goes = [
+        "OpenAI-Beta",
+        "anthropic-beta",
+        "anthropic-version",
+        "X-Stainless-Lang",
+        "User-Agent",
+        "Accept",
+        "Accept-Encoding",
+        "Idempotency-Key",
+        "X-Client-Request-Id",
+        "traceparent",
+    ];
+    let mut headers = vec![("api-key", "secret")];
+    headers.extend(stays.iter().chain(&goes).map(|name| (*name, "value")));
+    assert_eq!(gateway.request("POST", "/p", &headers, b"{}").status, 200);
+    let received = provider.only();
+    for name in stays {
+        assert_eq!(received.count(name), 0, "{name}");
+    }
+    for name in goes {
+        assert_eq!(received.header(name), Some("value"), "{name}");
+    }
+}
+
+#[test]
+fn a_connection_header_cannot_take_the_token_out_again() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let headers = [
+        ("api-key", "secret"),
+        ("Connection", "authorization, x-a"),
+        ("x-a", "1"),
+    ];
+    assert_eq!(gateway.get("/p", &headers).status, 200);
+    let received = provider.only();
+    assert_eq!(
+        received.header("authorization"),
+        Some("Bearer provider-token")
+    );
+    assert_eq!(received.count("x-a"), 0);
+    for nomination in ["host", "x-forwarded-for", &["a"; 300].join(",")] {
+        let headers = [("api-key", "secret"), ("Connection", nomination)];
+        let refused = gateway.get("/p", &headers);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (400, "bad_framing")
+        );
+    }
+    assert_eq!(provider.received().len(), 1);
+}
+
+#[test]
+fn a_provider_chooses_its_header_its_prefix_and_further_headers() {
+    let provider = Provider::start();
+    let settings = "auth_header = \"X-Token\"\nauth_prefix = \"\"\ndefault_endpoint = \"/ask\"\n\
+                    headers = { OpenAI-Organization = \"org-1\", x-team = \"red\" }\n";
+    let gateway = Scene::new(&simple(&provider.url(), settings, ""))
+        .key("alice", "secret", "")
+        .start();
+    let headers = [
+        ("api-key", "secret"),
+        ("x-token", "mine"),
+        ("x-team", "blue"),
+    ];
+    assert_eq!(gateway.get("/p", &headers).status, 200);
+    let received = provider.only();
+    assert_eq!(received.line(), "GET /ask HTTP/1.1");
+    assert_eq!(
+        (received.header("x-token"), received.count("x-token")),
+        (Some("provider-token"), 1)
+    );
+    assert_eq!(
+        (received.header("x-team"), received.count("x-team")),
+        (Some("red"), 1)
+    );
+    assert_eq!(received.header("openai-organization"), Some("org-1"));
+    assert_eq!(received.count("authorization"), 0);
+}
+
+#[test]
+fn a_callers_own_token_is_passed_on_beside_the_gateways_key() {
+    let provider = Provider::start();
+    let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "passthrough");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    let own = ("Authorization", "Bearer own-token");
+    assert_eq!(gateway.get("/p", &[("api-key", "secret"), own]).status, 200);
+    let received = provider.only();
+    assert_eq!(received.header("authorization"), Some("Bearer own-token"));
+    assert!(!received.head.contains("secret"));
+    let refused = gateway.get("/p", &[("api-key", "secret")]);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (401, "provider_token_missing")
+    );
+    // The gateway's key in the provider's place opens nothing, and does not go up.
+    let refused = gateway.get("/p", &[("authorization", "Bearer secret")]);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (401, "invalid_api_key")
+    );
+    assert_eq!(provider.received().len(), 1);
+}
+
+#[test]
+fn templates_make_headers_of_the_clients_and_of_the_keys_metadata() {
+    let provider = Provider::start();
+    let route = "transform.extractors.team = { header = \"x-team\", regex = \"team-(\\\\w+)\", group = 1 }\n\
+                 transform.extractors.tier = { metadata = \"tier\" }\n\
+                 transform.headers.x-out = \"{{ team }}/{{ tier }}\"\n\
+                 transform.headers.x-gone = \"\"\n";
+    let gateway = Scene::new(&simple(&provider.url(), "", route))
+        .key("alice", "secret", "metadata = { tier = \"inline:gold\" }")
+        .start();
+    let headers = [
+        ("api-key", "secret"),
+        ("x-team", "team-red"),
+        ("x-gone", "1"),
+        ("x-out", "mine"),
+    ];
+    assert_eq!(gateway.get("/p", &headers).status, 200);
+    let received = provider.last();
+    assert_eq!(
+        (received.header("x-out"), received.count("x-out")),
+        (Some("red/gold"), 1)
+    );
+    assert_eq!(received.count("x-gone"), 0);
+    let headers = [("api-key", "secret"), ("x-team", "blue"), ("x-out", "mine")];
+    assert_eq!(gateway.get("/p", &headers).status, 200);
+    assert_eq!(provider.last().count("x-out"), 0);
+}
+
+#[test]
+fn an_open_route_asks_for_no_key_and_still_keeps_the_clients() {
+    let provider = Provider::start();
+    let gateway = Scene::new(&simple(&provider.url(), "", "auth = \"none\"")).start();
+    assert_eq!(
+        gateway
+            .get(
+                "/p",
+                &[("authorization", "Bearer mine"), ("x-api-key", "a")]
+            )
+            .status,
+        200
+    );
+    let received = provider.only();
+    assert_eq!(
+        received.header("authorization"),
+        Some("Bearer provider-token")
+    );
+    assert_eq!(received.count("x-api-key"), 0);
+}
+
+#[test]
+fn a_route_takes_only_the_keys_its_selector_names() {
+    let provider = Provider::start();
+    let gateway = Scene::new(&simple(&provider.url(), "", "keys = { team = \"search\" }"))
+        .key(
+            "alice",
+            "secret",
+            "labels = { team = \"search\", extra = \"x\" }",
+        )
+        .key("bob", "other", "labels = { team = \"ads\" }")
+        .key("carol", "third", "")
+        .start();
+    assert_eq!(gateway.get("/p", &[("api-key", "secret")]).status, 200);
+    for key in ["other", "third"] {
+        let refused = gateway.get("/p", &[("api-key", key)]);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (403, "key_not_allowed")
+        );
+    }
+    assert_eq!(provider.received().len(), 1);
+}
+
+#[test]
+fn hosts_choose_routes_before_paths_do() {
+    let (any, named) = (Provider::start(), Provider::start());
+    let rest = format!(
+        "{}\n[providers.q]\nkind = \"custom\"\nbase_url = \"{}\"\ntoken = \"none\"\n\
+         [[routes]]\nname = \"s\"\nhost = [\"llm.example.com\", \"*.llm.example.com\"]\npath = \"/\"\nprovider = \"q\"\n",
+        simple(&any.url(), "", ""),
+        named.url()
+    );
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    for host in [
+        "llm.example.com",
+        "LLM.example.com:8080",
+        "a.llm.example.com",
+    ] {
+        assert_eq!(
+            gateway
+                .get("/p", &[("host", host), ("api-key", "secret")])
+                .status,
+            200
+        );
+    }
+    assert_eq!((any.received().len(), named.received().len()), (0, 3));
+    assert_eq!(named.last().line(), "GET /p HTTP/1.1");
+    assert_eq!(
+        gateway
+            .get("/p", &[("host", "example.com"), ("api-key", "secret")])
+            .status,
+        200
+    );
+    assert_eq!(any.received().len(), 1);
+}
+
+#[test]
+fn framing_with_two_readings_is_refused_and_the_provider_sees_nothing() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let head = "Host: a\r\napi-key: secret\r\n";
+    for raw in [
+        format!(
+            "POST /p HTTP/1.1\r\n{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
+        format!(
+            "POST /p HTTP/1.1\r\n{head}Transfer-Encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n"
+        ),
+        format!("POST /p HTTP/1.1\r\n{head}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"),
+        format!("POST /p HTTP/1.1\r\n{head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+        format!("TRACE /p HTTP/1.1\r\n{head}\r\n"),
+        format!("GET /p HTTP/1.1\r\n{head}Host: b\r\n\r\n"),
+        "GET /p HTTP/1.1\r\napi-key: secret\r\n\r\n".to_owned(),
+    ] {
+        let mut client = gateway.client();
+        client.send(&raw);
+        assert_eq!(client.response(false).status, 400, "{raw}");
+    }
+    assert!(provider.received().is_empty());
+}
+
+#[test]
+fn a_head_larger_than_the_limits_is_431() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let long = "x".repeat(17 << 10);
+    let refused = gateway.get("/p", &[("api-key", "secret"), ("x-long", &long)]);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (431, "headers_too_large")
+    );
+    let mut many = vec![("api-key", "secret")];
+    many.extend(std::iter::repeat_n(("x-a", "1"), 101));
+    assert_eq!(gateway.get("/p", &many).status, 431);
+    assert!(provider.received().is_empty());
+}
+
+#[test]
+fn answers_pass_as_they_are_without_what_is_not_for_clients() {
+    let provider = Provider::answering(|request, wire| {
+        let status = if request.line().contains("/429") {
+            "429 Slow Down"
+        } else {
+            "302 Found"
+        };
+        let headers = [
+            ("set-cookie", "account=1"),
+            ("openai-organization", "org"),
+            ("openai-project", "p"),
+            ("alt-svc", "h3=\":443\""),
+            ("strict-transport-security", "max-age=1"),
+            ("location", "https://elsewhere.test/"),
+            ("retry-after", "7"),
+            ("x-request-id", "req_1"),
+            ("x-ratelimit-remaining-requests", "9"),
+            ("x-keygate-refused-by", "nobody"),
+        ];
+        respond(wire, status, &headers, b"{\"mine\":1}");
+    });
+    let gateway = Gateway::before(&provider);
+    let answer = gateway.get("/p", &[("api-key", "secret")]);
+    assert_eq!((answer.status, answer.text()), (302, "{\"mine\":1}"));
+    assert_eq!(answer.header("location"), Some("https://elsewhere.test/"));
+    assert_eq!(answer.header("x-request-id"), Some("req_1"));
+    assert_eq!(answer.header("x-keygate-request-id").unwrap().len(), 32);
+    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("9"));
+    for gone in [
+        "set-cookie",
+        "openai-organization",
+        "openai-project",
+        "alt-svc",
+        "strict-transport-security",
+        "x-keygate-refused-by",
+        "server",
+    ] {
+        assert_eq!(answer.header(gone), None, "{gone}");
+    }
+    let answer = gateway.get("/p/429", &[("api-key", "secret")]);
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (429, Some("7"))
+    );
+    assert_eq!(answer.header("x-keygate-refused-by"), Some("provider"));
+    assert_eq!(provider.received().len(), 2);
+}
+
+#[test]
+fn a_provider_without_its_token_answers_503_while_the_others_serve() {
+    let provider = Provider::start();
+    let rest = format!(
+        "{}\n[providers.q]\nkind = \"custom\"\nbase_url = \"{}\"\ntoken = \"env:KEYGATE_NO_SUCH_VARIABLE\"\n\
+         [[routes]]\nname = \"s\"\npath = \"/q\"\nprovider = \"q\"\n",
+        simple(&provider.url(), "", ""),
+        provider.url()
+    );
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    let refused = gateway.get("/q", &[("api-key", "secret")]);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "provider_unavailable")
+    );
+    assert_eq!(refused.header("x-keygate-refused-by"), Some("gateway"));
+    assert_eq!(gateway.get("/p", &[("api-key", "secret")]).status, 200);
+    let status = gateway.admin("/status").json();
+    assert_eq!(status["providers"][1]["state"], "Rejected");
+    let reason = "environment variable KEYGATE_NO_SUCH_VARIABLE is not set";
+    assert_eq!(status["providers"][1]["reason"], reason);
+    assert_eq!(status["routes"][1]["state"], "Rejected");
+    let series = format!("keygate_provider_up{{provider=\"q\",reason=\"{reason}\"}}");
+    assert!(
+        gateway
+            .admin("/metrics")
+            .text()
+            .contains(&format!("{series} 0"))
+    );
+}
+
+#[test]
+fn http2_clients_are_held_to_the_same_rules() {
+    let provider = Provider::start();
+    let rest = simple(&provider.url(), "", "");
+    let gateway = Scene::with_server("server.h2c = true", &rest)
+        .key("alice", "secret", "")
+        .start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway.address())
+            .await
+            .unwrap();
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        for (path, headers, status) in [
+            (
+                "/p",
+                vec![
+                    ("api-key", "secret"),
+                    ("cookie", "a=b"),
+                    ("x-goog-api-key", "secret"),
+                ],
+                200,
+            ),
+            (
+                "/p",
+                vec![("api-key", "secret"), ("authorization", "Bearer other")],
+                400,
+            ),
+            ("/p", vec![("api-key", "wrong")], 401),
+            ("/p/%2e%2e", vec![("api-key", "secret")], 400),
+        ] {
+            let mut request = http::Request::post(format!("http://gateway.test{path}"));
+            for (name, value) in headers {
+                request = request.header(name, value);
+            }
+            let (answer, mut body) = client
+                .send_request(request.body(()).unwrap(), false)
+                .unwrap();
+            let _ = body.send_data(bytes::Bytes::from_static(b"{\"a\":1}"), true);
+            assert_eq!(answer.await.unwrap().status(), status, "{path}");
+        }
+    });
+    let received = provider.only();
+    assert_eq!(received.line(), "POST /v1/chat/completions HTTP/1.1");
+    assert_eq!(received.body, b"{\"a\":1}");
+    assert_eq!(
+        received.header("host"),
+        Some(provider.address().to_string().as_str())
+    );
+    assert!(!received.head.contains("secret") && !received.head.contains("cookie"));
+    // HTTP/1.1 goes on beside it.
+    assert_eq!(
+        Client::connect(gateway.address())
+            .request("GET", "/p", &[("api-key", "secret")], b"")
+            .status,
+        200
+    );
+}

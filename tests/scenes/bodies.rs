@@ -1,0 +1,156 @@
+//! Bodies of any size arrive byte for byte, and a refusal is readable whatever was still to come.
+
+use std::sync::Arc;
+
+use crate::support::gateway::simple;
+use crate::support::provider::respond;
+use crate::support::{Gateway, Provider, Scene};
+
+/// Bytes of which no two neighbourhoods are alike.
+fn bytes(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u32;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    })
+    .take(length)
+    .collect()
+}
+
+const SIZES: [usize; 6] = [0, 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 20 << 20];
+
+fn echo() -> Provider {
+    Provider::answering(|request, wire| respond(wire, "200 OK", &[], &request.body))
+}
+
+#[test]
+fn bodies_with_a_length_arrive_and_return_byte_for_byte() {
+    let provider = echo();
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    for size in SIZES {
+        let body = bytes(size);
+        let answer = client.request("POST", "/p", &[("api-key", "secret")], &body);
+        assert_eq!(answer.status, 200);
+        assert!(provider.last().body == body, "{size} up");
+        assert!(answer.body == body, "{size} down");
+        assert_eq!(provider.last().count("transfer-encoding"), 0);
+    }
+}
+
+#[test]
+fn chunked_bodies_arrive_byte_for_byte() {
+    let provider = echo();
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    for size in SIZES {
+        let body = bytes(size);
+        client.send(
+            "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nTransfer-Encoding: chunked\r\n\r\n",
+        );
+        for piece in body.chunks(10_007) {
+            client.send(format!("{:x}\r\n", piece.len()));
+            client.send(piece);
+            client.send("\r\n");
+        }
+        client.send("0\r\n\r\n");
+        let answer = client.response(false);
+        assert_eq!(answer.status, 200);
+        assert!(provider.last().body == body, "{size} up");
+        assert!(answer.body == body, "{size} down");
+    }
+}
+
+#[test]
+fn a_client_that_waits_for_100_continue_gets_it() {
+    let provider = echo();
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    client.send(
+        "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    );
+    assert!(client.read_head().starts_with("HTTP/1.1 100 "));
+    client.send("hello");
+    assert_eq!(client.response(false).text(), "hello");
+    // One that is refused is refused instead. (Pingora closes a connection after a 100.)
+    let mut client = gateway.client();
+    client.send("POST /p HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert!(client.read_head().starts_with("HTTP/1.1 401 "));
+}
+
+#[test]
+fn a_refusal_is_readable_with_a_megabyte_still_to_come() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    for _ in 0..20 {
+        let mut client = gateway.client();
+        client.send(format!(
+            "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            1 << 20
+        ));
+        for piece in bytes(1 << 20).chunks(64 << 10) {
+            if client.try_send(piece).is_err() {
+                break;
+            }
+        }
+        let refused = client.response(false);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (401, "invalid_api_key")
+        );
+    }
+    assert!(provider.received().is_empty());
+}
+
+#[test]
+fn a_refusal_of_a_small_body_leaves_the_connection_usable() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    for _ in 0..3 {
+        assert_eq!(client.request("POST", "/p", &[], &bytes(300)).status, 401);
+    }
+    assert_eq!(
+        client
+            .request("POST", "/p", &[("api-key", "secret")], b"{}")
+            .status,
+        200
+    );
+}
+
+#[test]
+fn a_body_over_the_limit_is_413_by_its_length_and_by_its_chunks() {
+    let provider = Provider::start();
+    let rest = simple(&provider.url(), "", "");
+    let scene = Scene::with_server("server.limits.request_body = \"64KiB\"", &rest);
+    let gateway = Arc::new(scene.key("alice", "secret", "").start());
+    let key = [("api-key", "secret")];
+    assert_eq!(
+        gateway.request("POST", "/p", &key, &bytes(64 << 10)).status,
+        200
+    );
+    let refused = gateway.request("POST", "/p", &key, &bytes((64 << 10) + 1));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (413, "body_too_large")
+    );
+    assert_eq!(provider.received().len(), 1);
+
+    let mut client = gateway.client();
+    client.send(
+        "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    for piece in bytes(100 << 10).chunks(1000) {
+        let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+        if client.try_send(chunk).is_err() {
+            break;
+        }
+    }
+    let refused = client.response(false);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (413, "body_too_large")
+    );
+    // What did go up was cut off: the provider never got a whole request.
+    assert_eq!(provider.received().len(), 1);
+}

@@ -1,0 +1,26 @@
+//! Scenes: a provider, a gateway, a client, one surprise. Everything runs for real, on free ports
+//! of loopback; the provider records every byte it gets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    missing_docs,
+    unreachable_pub,
+    reason = "in a test, a panic is how it fails"
+)]
+
+mod admin;
+mod admission;
+mod bodies;
+mod command;
+mod configuration;
+mod lab;
+mod layers;
+mod lifecycle;
+mod reload;
+mod stream;
+mod support;
+mod tls;
+mod upstream;

@@ -1,0 +1,321 @@
+//! Streams: event by event, both ways, and their ends.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::support::gateway::simple;
+use crate::support::provider::{begin_events, chunk, end_chunks};
+use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually};
+
+const ASK: &str = "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}";
+
+/// A provider that sends an event whenever it is told to, and says when it cannot any more.
+fn told() -> (Provider, Sender<&'static str>, Receiver<()>) {
+    let (tell, told) = channel::<&'static str>();
+    let (gone, is_gone) = channel();
+    let (told, gone) = (Mutex::new(told), Mutex::new(gone));
+    let provider = Provider::answering(move |_, wire| {
+        begin_events(wire);
+        while let Ok(event) = told.lock().unwrap().recv_timeout(PATIENCE) {
+            if event == "end" {
+                return end_chunks(wire);
+            }
+            if event == "until gone" {
+                while chunk(wire, b"data: x\n\n") {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                let _ = gone.lock().unwrap().send(());
+                return;
+            }
+            chunk(wire, event.as_bytes());
+        }
+    });
+    (provider, tell, is_gone)
+}
+
+fn ask(gateway: &Gateway) -> Client {
+    let mut client = gateway.client();
+    client.send(ASK);
+    let head = client.read_head();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    client
+}
+
+#[test]
+fn each_event_arrives_before_the_next_is_sent() {
+    let (provider, tell, _) = told();
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    client.send(ASK);
+    assert!(client.read_head().contains("text/event-stream"));
+    for event in [
+        "data: 1\n\n",
+        "event: a\ndata: 2\n\n",
+        ": comment\n\n",
+        "data: [DO",
+        "NE]\n\n",
+    ] {
+        tell.send(event).unwrap();
+        // The provider sends nothing more until this has arrived, unchanged and alone.
+        assert_eq!(client.chunk(), event);
+    }
+    tell.send("end").unwrap();
+    assert_eq!(client.try_chunk(), Some(None));
+    let line = &gateway.access_lines(1)[0];
+    assert_eq!(
+        (line["events"].as_u64(), line["aborted"].as_bool()),
+        (Some(4), Some(false))
+    );
+    assert_eq!(
+        gateway.metric("keygate_stream_events_total{provider=\"p\",route=\"r\"}") as u32,
+        4
+    );
+}
+
+#[test]
+fn a_client_that_leaves_ends_the_providers_work() {
+    let (provider, tell, is_gone) = told();
+    let gateway = Gateway::before(&provider);
+    let mut client = ask(&gateway);
+    tell.send("until gone").unwrap();
+    assert_eq!(client.chunk(), "data: x\n\n");
+    drop(client);
+    is_gone
+        .recv_timeout(PATIENCE)
+        .expect("the provider went on");
+    let line = &gateway.access_lines(1)[0];
+    assert_eq!(
+        (line["reason"].as_str(), line["aborted"].as_bool()),
+        (Some("client_closed"), Some(true))
+    );
+    eventually("nothing in flight", || {
+        gateway.metric("keygate_inflight_requests") == 0.0
+    });
+}
+
+#[test]
+fn a_client_that_leaves_before_the_answer_ends_the_providers_work() {
+    let (gone, is_gone) = channel();
+    let gone = Mutex::new(gone);
+    let provider = Provider::answering(move |_, wire| {
+        // Thinking. The next read ends when the gateway hangs up.
+        let ended = wire.read(&mut [0]).map_or(true, |n| n == 0);
+        gone.lock().unwrap().send(ended).unwrap();
+    });
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    client.send(ASK);
+    eventually("the request is there", || !provider.received().is_empty());
+    drop(client);
+    assert!(is_gone.recv_timeout(PATIENCE).unwrap());
+    assert_eq!(gateway.access_lines(1)[0]["status"], 499);
+}
+
+#[test]
+fn a_body_goes_up_while_it_is_still_coming() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let gateway = Scene::new(&simple(&url, "", ""))
+        .key("alice", "secret", "")
+        .start();
+    let mut client = gateway.client();
+    client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 300000\r\n\r\n");
+    client.send([b'a'; 100_000]);
+    let (mut provider, _) = listener.accept().unwrap();
+    provider.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut seen = Vec::new();
+    let mut read_until = |count: usize| {
+        let mut piece = vec![0; 64 << 10];
+        while seen.iter().filter(|b| **b == b'a').count() < count {
+            let n = provider.read(&mut piece).unwrap();
+            assert!(n > 0, "the gateway hung up");
+            seen.extend_from_slice(&piece[..n]);
+        }
+    };
+    // All that was sent is here, and the client has not sent the rest yet. (The head has three.)
+    read_until(100_000);
+    client.send([b'a'; 200_000]);
+    read_until(300_000);
+    provider
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        .unwrap();
+    assert_eq!(client.response(false).text(), "ok");
+}
+
+#[test]
+fn a_stream_that_pauses_too_long_is_cut_without_an_end() {
+    let (provider, tell, _) = told();
+    let rest = simple(&provider.url(), "timeouts.idle = \"200ms\"", "");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    let mut client = ask(&gateway);
+    // Each pause is counted for itself.
+    for _ in 0..4 {
+        tell.send("data: 1\n\n").unwrap();
+        assert_eq!(client.chunk(), "data: 1\n\n");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let start = Instant::now();
+    assert_eq!(
+        client.try_chunk(),
+        None,
+        "an end that the provider did not send"
+    );
+    assert!(start.elapsed() < Duration::from_secs(5));
+    let line = &gateway.access_lines(1)[0];
+    assert_eq!(
+        (line["reason"].as_str(), line["aborted"].as_bool()),
+        (Some("provider_timeout"), Some(false))
+    );
+}
+
+#[test]
+fn an_exchange_that_takes_too_long_is_cut_though_it_never_pauses() {
+    let (provider, tell, is_gone) = told();
+    let rest = simple(&provider.url(), "timeouts.total = \"400ms\"", "");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    let mut client = ask(&gateway);
+    tell.send("until gone").unwrap();
+    while client.try_chunk().is_some() {}
+    is_gone
+        .recv_timeout(PATIENCE)
+        .expect("the provider went on");
+    assert_eq!(gateway.access_lines(1)[0]["reason"], "provider_timeout");
+}
+
+#[test]
+fn a_provider_that_does_not_begin_in_time_is_504() {
+    for setting in [
+        "timeouts.first_byte = \"200ms\"",
+        "timeouts.total = \"200ms\"",
+    ] {
+        let provider = Provider::answering(|_, wire| {
+            let _ = wire.read(&mut [0]);
+        });
+        let gateway = Scene::new(&simple(&provider.url(), setting, ""))
+            .key("alice", "secret", "")
+            .start();
+        let refused = gateway.request("POST", "/p", &[("api-key", "secret")], b"{}");
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (504, "provider_timeout"),
+            "{setting}"
+        );
+        assert_eq!(refused.header("x-keygate-refused-by"), Some("gateway"));
+        // It may have begun: it is asked once.
+        assert_eq!(provider.received().len(), 1);
+    }
+}
+
+#[test]
+fn a_client_that_dawdles_over_its_body_is_408() {
+    let provider = Provider::start();
+    let rest = simple(&provider.url(), "", "");
+    let scene = Scene::with_server("server.timeouts.client_read = \"200ms\"", &rest);
+    let gateway = scene.key("alice", "secret", "").start();
+    let mut client = gateway.client();
+    client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 10\r\n\r\nhel");
+    let refused = client.response(false);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (408, "request_timeout")
+    );
+    assert!(provider.received().is_empty());
+}
+
+const UPGRADE: &str = "GET /p/v1/realtime?model=m HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\n\
+                       Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A provider that switches protocols and then echoes whatever comes.
+fn echoing() -> Provider {
+    Provider::answering(|request, wire| {
+        assert_eq!(request.header("upgrade"), Some("websocket"));
+        let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                    sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        wire.write_all(head.as_bytes()).unwrap();
+        wire.flush().unwrap();
+        let mut piece = [0; 4096];
+        while let Ok(n @ 1..) = wire.read(&mut piece) {
+            wire.write_all(&piece[..n]).unwrap();
+            wire.flush().unwrap();
+        }
+    })
+}
+
+#[test]
+fn a_websocket_goes_both_ways_where_the_route_allows_it() {
+    let provider = echoing();
+    let rest = simple(
+        &provider.url(),
+        "timeouts.idle = \"20s\"",
+        "websocket = true",
+    );
+    // The clients' read timeout is for bodies, not for conversations.
+    let scene = Scene::with_server("server.timeouts.client_read = \"300ms\"", &rest);
+    let gateway = scene.key("alice", "secret", "").start();
+    let mut client = gateway.client();
+    client.send(UPGRADE);
+    let head = client.read_head();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    for round in 0..100 {
+        if round == 50 {
+            std::thread::sleep(Duration::from_millis(600));
+        }
+        let message = format!("message {round:03}");
+        client.send(&message);
+        let mut echo = [0; 11];
+        client.read_exact(&mut echo);
+        assert_eq!(echo, message.as_bytes());
+    }
+    let received = provider.only();
+    assert_eq!(received.line(), "GET /v1/realtime?model=m HTTP/1.1");
+    assert_eq!(
+        received.header("authorization"),
+        Some("Bearer provider-token")
+    );
+    drop(client);
+    let line = &gateway.access_lines(1)[0];
+    assert_eq!(line["status"], 101);
+}
+
+#[test]
+fn a_websocket_is_refused_where_the_route_does_not_allow_it() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    client.send(UPGRADE);
+    let refused = client.response(false);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (403, "upgrade_not_allowed")
+    );
+    assert!(provider.received().is_empty());
+}
+
+#[test]
+fn a_hundred_streams_at_once_each_get_their_own() {
+    let provider = Provider::answering(|request, wire| {
+        begin_events(wire);
+        let name = String::from_utf8(request.body.clone()).unwrap();
+        for i in 0..20 {
+            chunk(wire, format!("data: {name} {i}\n\n").as_bytes());
+        }
+        end_chunks(wire);
+    });
+    let gateway = Arc::new(Gateway::before(&provider));
+    std::thread::scope(|scope| {
+        for name in 0..100 {
+            let gateway = gateway.clone();
+            scope.spawn(move || {
+                let name = name.to_string();
+                let answer =
+                    gateway.request("POST", "/p", &[("api-key", "secret")], name.as_bytes());
+                let wanted: String = (0..20).map(|i| format!("data: {name} {i}\n\n")).collect();
+                assert_eq!(answer.text(), wanted);
+            });
+        }
+    });
+}

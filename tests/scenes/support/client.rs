@@ -1,0 +1,183 @@
+//! A client that says exactly what it is told to, byte for byte, over HTTP/1.1.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use super::PATIENCE;
+
+/// One connection.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    /// The code of a refusal.
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+/// The first header of this name in a raw head.
+pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().skip(1).find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+impl Client {
+    pub fn connect(to: SocketAddr) -> Self {
+        let stream = TcpStream::connect(to).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Like `send`, where the other side may have closed already.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes.as_ref())
+    }
+
+    /// A request with a Content-Length where there is a body.
+    pub fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
+        self.send(raw_request(method, path, headers, body));
+        self.response(method == "HEAD")
+    }
+
+    pub fn read_head(&mut self) -> String {
+        self.try_read_head()
+            .expect("the connection closed before an answer")
+    }
+
+    /// A head, or nothing if the connection is closed.
+    pub fn try_read_head(&mut self) -> Option<String> {
+        let mut head = String::new();
+        loop {
+            match self.stream.read_line(&mut head) {
+                Ok(0) | Err(_) => return None,
+                Ok(_) if head.ends_with("\r\n\r\n") => return Some(head),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The answer to what was sent; `to_head` where the request was HEAD.
+    pub fn response(&mut self, to_head: bool) -> Response {
+        self.try_response(to_head)
+            .expect("the connection closed before an answer")
+    }
+
+    pub fn try_response(&mut self, to_head: bool) -> Option<Response> {
+        loop {
+            let head = self.try_read_head()?;
+            let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+            if status == 100 {
+                continue;
+            }
+            let mut body = Vec::new();
+            if to_head || status == 204 || status == 304 || status == 101 {
+            } else if let Some(length) = header(&head, "content-length") {
+                body.resize(length.parse().unwrap(), 0);
+                self.stream.read_exact(&mut body).ok()?;
+            } else if header(&head, "transfer-encoding").is_some() {
+                while let Some(chunk) = self.try_chunk()? {
+                    body.extend(chunk);
+                }
+            } else {
+                self.stream.read_to_end(&mut body).ok()?;
+            }
+            return Some(Response { status, head, body });
+        }
+    }
+
+    /// The next chunk of a chunked answer; `Some(None)` at its end, `None` when it broke off.
+    pub fn try_chunk(&mut self) -> Option<Option<Vec<u8>>> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).ok().filter(|n| *n > 0)?;
+        let length = usize::from_str_radix(line.trim(), 16).ok()?;
+        let mut chunk = vec![0; length + 2];
+        self.stream.read_exact(&mut chunk).ok()?;
+        chunk.truncate(length);
+        Some(if length == 0 { None } else { Some(chunk) })
+    }
+
+    pub fn chunk(&mut self) -> String {
+        let chunk = self
+            .try_chunk()
+            .expect("the stream broke off")
+            .expect("the stream ended");
+        String::from_utf8(chunk).unwrap()
+    }
+
+    pub fn read_exact(&mut self, bytes: &mut [u8]) {
+        self.stream.read_exact(bytes).unwrap();
+    }
+
+    /// Whether the other side has closed; waits for it.
+    pub fn is_closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => rest.is_empty(),
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        self.stream.get_ref()
+    }
+}
+
+pub fn raw_request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut raw = format!("{method} {path} HTTP/1.1\r\n").into_bytes();
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+    {
+        raw.extend(b"Host: gateway.test\r\n");
+    }
+    for (name, value) in headers {
+        raw.extend(format!("{name}: {value}\r\n").as_bytes());
+    }
+    if !body.is_empty() {
+        raw.extend(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+    }
+    raw.extend(b"\r\n");
+    raw.extend(body);
+    raw
+}

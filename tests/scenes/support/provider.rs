@@ -1,0 +1,233 @@
+//! A provider that records every byte it gets, and answers as the scene wants.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::PATIENCE;
+use super::client::header;
+
+/// One request as it came over the wire.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// From the request line to the empty line.
+    pub head: String,
+    pub body: Vec<u8>,
+    /// Which connection it came on, counted from 0.
+    pub connection: usize,
+}
+
+impl Received {
+    pub fn line(&self) -> &str {
+        self.head.lines().next().unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+
+    /// How often a header is there.
+    pub fn count(&self, name: &str) -> usize {
+        let names = self
+            .head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(':'));
+        names
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+            .count()
+    }
+}
+
+/// A connection as an answering provider sees it.
+pub trait Wire: Read + Write + Send {}
+impl<T: Read + Write + Send> Wire for T {}
+
+type Answer = dyn Fn(&Received, &mut dyn Wire) + Send + Sync;
+
+/// The provider. Its threads end with the process.
+#[derive(Clone)]
+pub struct Provider {
+    address: SocketAddr,
+    received: Arc<Mutex<Vec<Received>>>,
+    connections: Arc<AtomicUsize>,
+}
+
+/// What a connection becomes before HTTP is spoken on it; `None` if that fails.
+pub type Accept = dyn Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync;
+
+impl Provider {
+    /// Answers everything with 200 and `{"ok":true}`.
+    pub fn start() -> Self {
+        Self::answering(|_, wire| ok(wire, b"{\"ok\":true}"))
+    }
+
+    /// Answers as `answer` writes. If the answer's writer returns, the connection is kept.
+    pub fn answering(answer: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
+        Self::accepting(|stream| Some(Box::new(stream) as Box<dyn Wire>), answer)
+    }
+
+    pub fn accepting(
+        accept: impl Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync + 'static,
+        answer: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static,
+    ) -> Self {
+        Self::serving(usize::MAX, accept, answer)
+    }
+
+    fn serving(
+        per_connection: usize,
+        accept: impl Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync + 'static,
+        answer: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let provider = Self {
+            address: listener.local_addr().unwrap(),
+            received: Arc::default(),
+            connections: Arc::default(),
+        };
+        let (seen, accept, answer): (_, Arc<Accept>, Arc<Answer>) =
+            (provider.clone(), Arc::new(accept), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.set_nodelay(true).unwrap();
+                let number = seen.connections.fetch_add(1, Ordering::SeqCst);
+                let (seen, accept, answer) = (seen.clone(), accept.clone(), answer.clone());
+                std::thread::spawn(move || {
+                    if let Some(wire) = accept(stream) {
+                        seen.serve(wire, number, per_connection, &*answer);
+                    }
+                });
+            }
+        });
+        provider
+    }
+
+    /// Answers one request on each connection; takes the beginning of the next, and hangs up.
+    pub fn hanging_up(answer: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
+        Self::serving(1, |stream| Some(Box::new(stream) as Box<dyn Wire>), answer)
+    }
+
+    fn serve(&self, wire: Box<dyn Wire>, connection: usize, limit: usize, answer: &Answer) {
+        let mut wire = BufReader::new(wire);
+        for _ in 0..limit {
+            let Some(request) = read_request(&mut wire, connection) else {
+                return;
+            };
+            self.received.lock().unwrap().push(request.clone());
+            answer(&request, wire.get_mut());
+        }
+        let _ = wire.fill_buf();
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Everything that came so far.
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+
+    /// The only request that came.
+    pub fn only(&self) -> Received {
+        let all = self.received();
+        assert_eq!(all.len(), 1, "{all:#?}");
+        all[0].clone()
+    }
+
+    pub fn last(&self) -> Received {
+        self.received().pop().expect("nothing came")
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// Writes a whole answer with a body.
+pub fn ok(wire: &mut dyn Wire, body: &[u8]) {
+    respond(
+        wire,
+        "200 OK",
+        &[("content-type", "application/json")],
+        body,
+    );
+}
+
+/// Writes an answer; a client that is gone is no matter.
+pub fn respond(wire: &mut dyn Wire, status: &str, headers: &[(&str, &str)], body: &[u8]) {
+    let mut raw = format!("HTTP/1.1 {status}\r\n");
+    for (name, value) in headers {
+        raw += &format!("{name}: {value}\r\n");
+    }
+    raw += &format!("content-length: {}\r\n\r\n", body.len());
+    let _ = wire
+        .write_all(raw.as_bytes())
+        .and_then(|()| wire.write_all(body));
+    let _ = wire.flush();
+}
+
+/// Writes the head of a stream of events.
+pub fn begin_events(wire: &mut dyn Wire) {
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let _ = wire.write_all(head.as_bytes());
+    let _ = wire.flush();
+}
+
+/// Writes one chunk; whether it could be written.
+pub fn chunk(wire: &mut dyn Wire, data: &[u8]) -> bool {
+    let mut raw = format!("{:x}\r\n", data.len()).into_bytes();
+    raw.extend(data);
+    raw.extend(b"\r\n");
+    wire.write_all(&raw).and_then(|()| wire.flush()).is_ok()
+}
+
+pub fn end_chunks(wire: &mut dyn Wire) {
+    let _ = wire.write_all(b"0\r\n\r\n").and_then(|()| wire.flush());
+}
+
+fn read_request(wire: &mut BufReader<Box<dyn Wire>>, connection: usize) -> Option<Received> {
+    let mut head = String::new();
+    loop {
+        match wire.read_line(&mut head) {
+            Ok(0) | Err(_) => return None,
+            Ok(_) if head.ends_with("\r\n\r\n") => break,
+            Ok(_) => {}
+        }
+    }
+    let mut body = Vec::new();
+    if header(&head, "expect").is_some() {
+        wire.get_mut()
+            .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+            .ok()?;
+        wire.get_mut().flush().ok()?;
+    }
+    if let Some(length) = header(&head, "content-length") {
+        body.resize(length.parse().ok()?, 0);
+        wire.read_exact(&mut body).ok()?;
+    } else if header(&head, "transfer-encoding").is_some() {
+        loop {
+            let mut line = String::new();
+            wire.read_line(&mut line).ok().filter(|n| *n > 0)?;
+            let length = usize::from_str_radix(line.trim(), 16).ok()?;
+            let mut piece = vec![0; length + 2];
+            wire.read_exact(&mut piece).ok()?;
+            if length == 0 {
+                break;
+            }
+            body.extend(&piece[..length]);
+        }
+    }
+    Some(Received {
+        head,
+        body,
+        connection,
+    })
+}

@@ -1,0 +1,128 @@
+//! Providers behind TLS: verified always, reused, over HTTP/1.1 and HTTP/2.
+
+use crate::support::http2::Http2Provider;
+use crate::support::provider::ok;
+use crate::support::tls::{Authority, provider};
+use crate::support::{Gateway, Scene};
+
+/// A gateway before `https://localhost:port`, trusting `authority`.
+fn gateway(authority: &Authority, port: u16, more: &str) -> Gateway {
+    let provider = format!("ca = \"ca.pem\"\n{more}");
+    let url = format!("https://localhost:{port}");
+    let scene = Scene::new("").key("alice", "secret", "");
+    scene.write("ca.pem", &authority.pem);
+    scene.configure("", &crate::support::gateway::simple(&url, &provider, ""));
+    scene.start()
+}
+
+const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+
+#[test]
+fn a_thousand_requests_go_over_one_verified_connection() {
+    let authority = Authority::new();
+    let provider = provider(authority.server("localhost", &[]), |_, wire| {
+        ok(wire, b"{}")
+    });
+    let gateway = gateway(&authority, provider.address().port(), "");
+    let mut client = gateway.client();
+    for _ in 0..1000 {
+        assert_eq!(client.request("POST", "/p", &KEY, b"{\"a\":1}").status, 200);
+    }
+    assert_eq!(provider.received().len(), 1000);
+    assert_eq!(provider.connections(), 1);
+    let host = format!("localhost:{}", provider.address().port());
+    assert_eq!(provider.last().header("host"), Some(host.as_str()));
+    let reused = "keygate_upstream_connections_total{provider=\"p\",reused=\"true\"}";
+    assert_eq!(gateway.metric(reused) as u32, 999);
+}
+
+#[test]
+fn a_certificate_for_another_host_is_502_and_the_token_stays_here() {
+    let authority = Authority::new();
+    let provider = provider(authority.server("elsewhere.test", &[]), |_, wire| {
+        ok(wire, b"{}")
+    });
+    let gateway = gateway(&authority, provider.address().port(), "");
+    let refused = gateway.request("POST", "/p", &KEY, b"{}");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (502, "provider_unreachable")
+    );
+    assert!(provider.received().is_empty());
+    // A handshake that failed is not tried again: one connection, on which nothing was read.
+    assert_eq!(provider.connections(), 1);
+}
+
+#[test]
+fn a_certificate_of_another_authority_is_502_and_the_token_stays_here() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let provider = provider(theirs.server("localhost", &[]), |_, wire| ok(wire, b"{}"));
+    let gateway = gateway(&ours, provider.address().port(), "");
+    assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 502);
+    assert!(provider.received().is_empty());
+}
+
+#[test]
+fn a_certificate_is_held_against_the_configured_name() {
+    let authority = Authority::new();
+    let provider = provider(authority.server("inner.test", &[]), |_, wire| {
+        ok(wire, b"{}")
+    });
+    let gateway = gateway(
+        &authority,
+        provider.address().port(),
+        "sni = \"inner.test\"",
+    );
+    assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 200);
+}
+
+#[test]
+fn http2_is_spoken_where_it_is_asked_for() {
+    let authority = Authority::new();
+    for (http, offered) in [("2", vec!["h2"]), ("auto", vec!["h2", "http/1.1"])] {
+        let provider = Http2Provider::start(Some(authority.server("localhost", &offered)));
+        let gateway = gateway(
+            &authority,
+            provider.address.port(),
+            &format!("http = \"{http}\""),
+        );
+        let mut client = gateway.client();
+        for _ in 0..50 {
+            let answer = client.request("POST", "/p/v1/x?a=b", &KEY, b"{\"a\":1}");
+            assert_eq!((answer.status, answer.text()), (200, "{\"ok\":true}"));
+        }
+        let received = provider.received();
+        assert_eq!((received.len(), provider.connections()), (50, 1));
+        let (request, body) = &received[0];
+        assert_eq!(
+            request.uri().to_string(),
+            format!("https://localhost:{}/v1/x?a=b", provider.address.port())
+        );
+        assert_eq!(request.headers()["authorization"], "Bearer provider-token");
+        assert!(
+            !request.headers().contains_key("api-key") && !request.headers().contains_key("host")
+        );
+        assert_eq!(body, b"{\"a\":1}");
+    }
+}
+
+#[test]
+fn auto_falls_back_to_http_1_1() {
+    let authority = Authority::new();
+    let provider = provider(authority.server("localhost", &["http/1.1"]), |_, wire| {
+        ok(wire, b"{}")
+    });
+    let gateway = gateway(&authority, provider.address().port(), "http = \"auto\"");
+    assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 200);
+    assert_eq!(provider.only().line(), "POST /v1/chat/completions HTTP/1.1");
+}
+
+#[test]
+fn http2_without_tls_is_spoken_by_prior_knowledge() {
+    let provider = Http2Provider::start(None);
+    let url = format!("http://{}", provider.address);
+    let rest = crate::support::gateway::simple(&url, "http = \"2\"", "");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 200);
+    assert_eq!(provider.received().len(), 1);
+}

@@ -1,0 +1,134 @@
+//! Providers that are away, that hang up, that say too much.
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::support::gateway::simple;
+use crate::support::provider::{ok, respond};
+use crate::support::{Gateway, Provider, Scene, eventually};
+
+const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+
+#[test]
+fn a_provider_that_is_away_is_502() {
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let rest = simple(&format!("http://{address}"), "", "");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    let refused = gateway.request("POST", "/p", &KEY, b"{}");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (502, "provider_unreachable")
+    );
+    // Nothing had been sent, so it was tried once more.
+    assert_eq!(gateway.access_lines(1)[0]["attempts"], 2);
+}
+
+#[test]
+fn a_name_that_cannot_be_resolved_is_502_and_is_said_so() {
+    let rest = simple("https://no-such-name.invalid", "", "");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 502);
+    let provider = &gateway.admin("/status").json()["providers"][0];
+    assert_eq!(provider["state"], "Rejected");
+    assert!(
+        provider["reason"]
+            .as_str()
+            .unwrap()
+            .contains("cannot be resolved")
+    );
+}
+
+#[test]
+fn a_post_that_meets_a_closing_connection_is_answered_all_the_same() {
+    let provider = Provider::hanging_up(|_, wire| ok(wire, b"{}"));
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    for round in 0..20 {
+        let body = format!("{{\"round\":{round}}}");
+        let answer = client.request("POST", "/p", &KEY, body.as_bytes());
+        assert_eq!(answer.status, 200, "round {round}");
+        // Once, whole, in order.
+        assert_eq!(provider.received().len(), round + 1);
+        assert_eq!(provider.last().body, body.as_bytes());
+    }
+}
+
+#[test]
+fn a_post_too_large_to_keep_is_not_sent_twice() {
+    let provider = Provider::hanging_up(|_, wire| ok(wire, b"{}"));
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    assert_eq!(client.request("POST", "/p", &KEY, b"{}").status, 200);
+    let answer = client.request("POST", "/p", &KEY, &vec![b'x'; 1 << 20]);
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "provider_unreachable")
+    );
+    assert_eq!(provider.received().len(), 1);
+}
+
+#[test]
+fn a_provider_that_hangs_up_on_a_new_connection_is_asked_once() {
+    let asked = std::sync::Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let provider = Provider::answering(move |_, wire| {
+        count.fetch_add(1, Ordering::SeqCst);
+        // Half a head, and gone.
+        let _ = wire.write_all(b"HTTP/1.1 200 OK\r\ncontent-le");
+        panic!("hung up");
+    });
+    let gateway = Gateway::before(&provider);
+    let refused = gateway.request("POST", "/p", &KEY, b"{}");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (502, "provider_unreachable")
+    );
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn what_a_provider_says_too_much_does_not_reach_the_next_client() {
+    let provider = Provider::answering(|request, wire| {
+        let body = request.body.clone();
+        let surplus = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstolen";
+        let mut all =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
+        all.extend(&body);
+        all.extend(surplus);
+        let _ = wire.write_all(&all);
+        let _ = wire.flush();
+    });
+    let gateway = Gateway::before(&provider);
+    for round in 0..30 {
+        let body = format!("round {round}");
+        let answer = gateway.request("POST", "/p", &KEY, body.as_bytes());
+        assert_eq!(answer.text(), body);
+    }
+}
+
+#[test]
+fn an_abort_does_not_leave_its_answer_to_the_next_client() {
+    let provider = Provider::answering(|request, wire| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        respond(wire, "200 OK", &[], &request.body);
+    });
+    let gateway = Gateway::before(&provider);
+    for round in 0..50 {
+        let mut left = gateway.client();
+        left.send(
+            "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 4\r\n\r\nleft",
+        );
+        drop(left);
+        let body = format!("round {round}");
+        assert_eq!(
+            gateway.request("POST", "/p", &KEY, body.as_bytes()).text(),
+            body
+        );
+    }
+    eventually("nothing in flight", || {
+        gateway.metric("keygate_inflight_requests") == 0.0
+    });
+}
