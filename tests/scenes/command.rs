@@ -1,1 +1,268 @@
+//! The commands, as a person types them.
 
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Command, Output, Stdio};
+
+use crate::support::gateway::simple;
+use crate::support::{Client, Gateway, Provider, Scene};
+
+fn keygate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_keygate"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_key_is_made_listed_and_opens() {
+    let provider = Provider::start();
+    let scene = Scene::new(&simple(&provider.url(), "", "keys = { team = \"search\" }"));
+    std::fs::remove_file(scene.path("keys.toml")).unwrap();
+    let config = scene.path("gateway.toml").display().to_string();
+    // Nothing works yet, and it is said what to do.
+    let check = keygate(&["check", "--config", &config]);
+    assert_eq!(check.status.code(), Some(78));
+    assert!(text(&check.stderr).contains("keygate keys create"));
+
+    let create = [
+        "keys",
+        "create",
+        "--config",
+        &config,
+        "--id",
+        "alice",
+        "--label",
+        "team=search",
+        "--expires",
+        "30d",
+        "--metadata",
+        "tier=inline:gold",
+        "--comment",
+        "for tests",
+    ];
+    let made = keygate(&create);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let key = text(&made.stdout).trim().to_owned();
+    assert!(key.starts_with("kg_alice_"), "{key}");
+    let file = std::fs::read_to_string(scene.path("keys.toml")).unwrap();
+    assert!(!file.contains(&key) && file.contains("sha256:"));
+    let again = keygate(&create);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("there is a key `alice` already"));
+
+    let listed = keygate(&["keys", "list", "--config", &config]);
+    let listed = text(&listed.stdout);
+    assert!(
+        listed.contains("alice") && listed.contains("valid") && listed.contains("team=search"),
+        "{listed}"
+    );
+    let json = keygate(&["keys", "list", "--config", &config, "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (&json[0]["id"], &json[0]["state"]),
+        (&"alice".into(), &"valid".into())
+    );
+    assert!(!json.to_string().contains("gold"));
+
+    let check = keygate(&["check", "--config", &config]);
+    assert!(check.status.success(), "{}", text(&check.stderr));
+    assert!(text(&check.stdout).contains("good: 1 routes, 1 providers, 1 keys"));
+    let gateway = scene.start();
+    assert_eq!(
+        gateway
+            .get("/p", &[("authorization", &format!("Bearer {key}"))])
+            .status,
+        200
+    );
+
+    // Made while it runs, and served within a second or so.
+    let second = keygate(&[
+        "keys",
+        "create",
+        "--config",
+        &config,
+        "--id",
+        "bob",
+        "--label",
+        "team=search",
+        "--json",
+    ]);
+    let second: serde_json::Value = serde_json::from_slice(&second.stdout).unwrap();
+    gateway.wait_for_generation(2);
+    assert_eq!(
+        gateway
+            .get("/p", &[("api-key", second["key"].as_str().unwrap())])
+            .status,
+        200
+    );
+}
+
+#[test]
+fn wrong_usage_is_64_and_says_why() {
+    for (arguments, why) in [
+        (
+            &["keys", "create", "--id", "sp ace", "--file", "k"][..],
+            "--id has",
+        ),
+        (
+            &[
+                "keys",
+                "create",
+                "--id",
+                "a",
+                "--file",
+                "k",
+                "--expires",
+                "2020-01-01T00:00:00Z",
+            ],
+            "in the past",
+        ),
+        (
+            &[
+                "keys",
+                "create",
+                "--id",
+                "a",
+                "--file",
+                "k",
+                "--expires",
+                "soon",
+            ],
+            "a time from now",
+        ),
+        (
+            &["keys", "create", "--id", "a", "--file", "k", "--label", "x"],
+            "NAME=VALUE",
+        ),
+        (
+            &[
+                "keys",
+                "create",
+                "--id",
+                "a",
+                "--file",
+                "k",
+                "--metadata",
+                "t=hf_pasted",
+            ],
+            "bare string",
+        ),
+        (&["demo", "--listen", "0.0.0.0:80"], "loopback"),
+        (&["serve"], "unrecognized"),
+    ] {
+        let output = keygate(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(64),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+        assert!(
+            text(&output.stderr).contains(why),
+            "{}",
+            text(&output.stderr)
+        );
+        assert!(!text(&output.stderr).contains("hf_pasted"));
+    }
+    assert!(keygate(&["--help"]).status.success());
+    assert!(text(&keygate(&["--version"]).stdout).starts_with("keygate "));
+}
+
+#[test]
+fn status_shows_what_serves_and_fails_when_something_does_not() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let admin = gateway.running.admin().to_string();
+    let status = keygate(&["status", "--admin", &admin]);
+    assert!(status.status.success(), "{}", text(&status.stderr));
+    assert!(
+        text(&status.stdout)
+            .contains("route    r                Accepted  * /p -> p (any valid key)"),
+        "{}",
+        text(&status.stdout)
+    );
+    let json = keygate(&["status", "--admin", &admin, "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["ready"], true);
+
+    let rest =
+        simple(&provider.url(), "", "").replace("inline:provider-token", "env:KEYGATE_NO_SUCH");
+    gateway.scene.configure("", &rest);
+    gateway.wait_for_generation(2);
+    let status = keygate(&["status", "--admin", &admin]);
+    assert_eq!(status.status.code(), Some(1));
+    assert!(text(&status.stdout).contains("Rejected"));
+    assert!(text(&status.stdout).contains("environment variable KEYGATE_NO_SUCH is not set"));
+    let nobody = keygate(&["status", "--admin", "127.0.0.1:1"]);
+    assert_eq!(nobody.status.code(), Some(1));
+}
+
+#[test]
+fn the_demo_serves_what_it_prints() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_keygate"))
+        .args([
+            "demo",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--pace",
+            "0s",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    while !said.contains("Ctrl-C") {
+        assert!(stdout.read_line(&mut said).unwrap() > 0, "it ended: {said}");
+    }
+    let word_after = |marker: &str| {
+        let (_, rest) = said.split_once(marker).unwrap();
+        rest.split([' ', '\n', ',', '/']).next().unwrap().to_owned()
+    };
+    let gateway: SocketAddr = word_after("serving on http://").parse().unwrap();
+    let admin: SocketAddr = word_after("counted:  curl -s http://").parse().unwrap();
+    let key = word_after("export KEY=");
+    let bearer = format!("Bearer {key}");
+
+    let body = br#"{"model":"sandbox-1","messages":[{"role":"user","content":"Say hello"}]}"#;
+    let answer =
+        Client::connect(gateway).request("POST", "/openai", &[("authorization", &bearer)], body);
+    let content = answer.json()["choices"][0]["message"]["content"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        content.contains("Bearer provider-token-") && content.contains("Say hello"),
+        "{content}"
+    );
+    assert!(!content.contains(&key));
+    let stream = br#"{"stream":true,"messages":[{"role":"user","content":"Say hello"}]}"#;
+    let path = "/openai/v1/chat/completions";
+    let answer = Client::connect(gateway).request("POST", path, &[("api-key", &key)], stream);
+    assert!(answer.text().starts_with("data: {") && answer.text().ends_with("data: [DONE]\n\n"));
+    assert_eq!(
+        Client::connect(gateway)
+            .request("POST", "/openai", &[], body)
+            .status,
+        401
+    );
+    let metrics = Client::connect(admin).request("GET", "/metrics", &[], b"");
+    assert!(
+        metrics
+            .text()
+            .contains("keygate_requests_total{code=\"200\"")
+    );
+    Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+}

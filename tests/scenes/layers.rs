@@ -1,1 +1,123 @@
+//! The house's plan, held against its walls: who may import whom, downward only.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The layers, from the ground up. A module may import what stands on a lower line.
+const LAYERS: &[&[&str]] = &[
+    &["document"],
+    &["secret", "metrics"],
+    &["template", "key", "access_log"],
+    &["provider"],
+    &["route"],
+    &["config"],
+    &["snapshot", "error"],
+    &["proxy", "reload"],
+    &["admin", "sandbox"],
+    &["server"],
+    &["cli"],
+    &["main"],
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The modules that a source names as `crate::module` or `keygate::module`, outside its tests.
+fn imports(text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let code: String = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let mut found = Vec::new();
+    for marker in ["crate::", "keygate::"] {
+        for (at, _) in code.match_indices(marker) {
+            let rest = &code[at + marker.len()..];
+            let names: String = rest
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            assert!(
+                !names.is_empty(),
+                "write one `use crate::module::` per module: {rest:.40}"
+            );
+            found.push(names);
+        }
+    }
+    found
+}
+
+#[test]
+fn modules_import_downwards_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway");
+    let layer: BTreeMap<&str, usize> = LAYERS
+        .iter()
+        .enumerate()
+        .flat_map(|(height, modules)| modules.iter().map(move |module| (*module, height)))
+        .collect();
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut seen = std::collections::BTreeSet::new();
+    for file in &files {
+        let inside = file.strip_prefix(&root).unwrap();
+        let first = inside
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_str()
+            .unwrap();
+        let module = first.trim_end_matches(".rs");
+        if module == "lib" {
+            continue;
+        }
+        let height = layer
+            .get(module)
+            .unwrap_or_else(|| panic!("{module} has no place in the plan"));
+        seen.insert(module.to_owned());
+        for import in imports(&std::fs::read_to_string(file).unwrap()) {
+            let other = layer.get(import.as_str());
+            let other =
+                other.unwrap_or_else(|| panic!("{}: {import} is no module", inside.display()));
+            assert!(
+                import == module || other < height,
+                "{} imports {import}, which does not stand below {module}",
+                inside.display()
+            );
+        }
+    }
+    assert_eq!(
+        seen.len(),
+        layer.len(),
+        "the plan names rooms that are not there"
+    );
+}
+
+#[test]
+fn the_request_path_never_sees_a_configuration_file() {
+    let mut files = Vec::new();
+    sources(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway/proxy"),
+        &mut files,
+    );
+    assert!(!files.is_empty());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for forbidden in ["config", "document", "reload", "cli"] {
+            assert!(
+                !imports(&text).iter().any(|i| i == forbidden),
+                "{} imports {forbidden}",
+                file.display()
+            );
+        }
+    }
+}
