@@ -113,10 +113,10 @@ impl AccessLog {
 
     /// Hands a record over, or drops and counts it when the writer is behind.
     pub fn write(&self, record: AccessRecord) {
-        if let Some(sender) = &self.sender {
-            if sender.try_send(record).is_err() {
-                self.dropped.inc();
-            }
+        if let Some(sender) = &self.sender
+            && sender.try_send(record).is_err()
+        {
+            self.dropped.inc();
         }
     }
 }

@@ -110,108 +110,51 @@ impl Metrics {
     /// Declares them all. Fails only if two had one name, which a test rules out.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("keygate".to_owned()), None)?;
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            register(
-                &registry,
-                IntCounterVec::new(Opts::new(name, help), labels)?,
-            )
-        };
-        let histograms = |name: &str, help: &str, buckets: &[f64], labels: &[&str]| {
-            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-            register(&registry, HistogramVec::new(options, labels)?)
-        };
-        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help)?);
-
-        let families = RouteFamilies {
-            requests: counters(
-                "requests_total",
-                "Requests by outcome; reason is empty unless the gateway itself refused.",
-                &["route", "provider", "code", "reason"],
-            )?,
-            request_duration: histograms(
-                "request_duration_seconds",
-                "From a request's head to the last byte of its answer.",
-                &REQUEST_SECONDS,
-                &["route", "provider"],
-            )?,
-            added_duration: histograms(
-                "added_duration_seconds",
-                "What the gateway itself took, by phase.",
-                &ADDED_SECONDS,
-                &["route", "provider", "phase"],
-            )?,
-            time_to_first_byte: histograms(
-                "time_to_first_byte_seconds",
-                "From a request's head to the head of the provider's answer.",
-                &REQUEST_SECONDS,
-                &["route", "provider"],
-            )?,
-            stream_events: counters(
-                "stream_events_total",
-                "Server-sent events passed on.",
-                &["route", "provider"],
-            )?,
-            upstream_connections: counters(
-                "upstream_connections_total",
-                "Connections to providers that requests went over, by whether they were used before.",
-                &["provider", "reused"],
-            )?,
-        };
+        let declare = Declare(&registry);
+        let families = RouteFamilies::declare(&declare)?;
         let metrics = Self {
-            auth_failures: counters(
+            auth_failures: declare.counters(
                 "auth_failures_total",
                 "Refused keys by reason; clients are not told the reason.",
                 &["reason"],
             )?,
-            key_requests: counters(
+            key_requests: declare.counters(
                 "key_requests_total",
                 "Requests of each key.",
                 &["key", "route", "code"],
             )?,
-            provider_up: register(
-                &registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "provider_up",
-                        "1 when the provider is accepted, 0 when it is rejected for the reason.",
-                    ),
-                    &["provider", "reason"],
-                )?,
-            )?,
-            key_expiry: register(
-                &registry,
-                GaugeVec::new(
-                    Opts::new(
-                        "key_expiry_timestamp_seconds",
-                        "When a key ends, for keys that do.",
-                    ),
-                    &["key"],
-                )?,
-            )?,
-            inflight: gauge("inflight_requests", "Requests being answered now.")?,
-            reload_success: gauge(
+            provider_up: declare.register(IntGaugeVec::new(
+                Opts::new(
+                    "provider_up",
+                    "1 when the provider is accepted, 0 when it is rejected for the reason.",
+                ),
+                &["provider", "reason"],
+            )?)?,
+            key_expiry: declare.register(GaugeVec::new(
+                Opts::new(
+                    "key_expiry_timestamp_seconds",
+                    "When a key ends, for keys that do.",
+                ),
+                &["key"],
+            )?)?,
+            inflight: declare.gauge("inflight_requests", "Requests being answered now.")?,
+            reload_success: declare.gauge(
                 "config_last_reload_success",
                 "1 when the last configuration was taken over, 0 when it was refused.",
             )?,
-            reload_timestamp: register(
-                &registry,
-                Gauge::new(
-                    "config_last_reload_success_timestamp_seconds",
-                    "When the served configuration was taken over.",
-                )?,
-            )?,
-            generation: gauge(
+            reload_timestamp: declare.register(Gauge::new(
+                "config_last_reload_success_timestamp_seconds",
+                "When the served configuration was taken over.",
+            )?)?,
+            generation: declare.gauge(
                 "config_generation",
                 "Configurations served by this process so far.",
             )?,
-            keys_loaded: gauge("keys_loaded", "Keys in the store.")?,
-            access_log_dropped: register(
-                &registry,
-                IntCounter::new(
-                    "access_log_dropped_total",
-                    "Access lines dropped because nobody read them fast enough.",
-                )?,
-            )?,
+            keys_loaded: declare.gauge("keys_loaded", "Keys in the store.")?,
+            access_log_dropped: declare.register(IntCounter::new(
+                "access_log_dropped_total",
+                "Access lines dropped because nobody read them fast enough.",
+            )?)?,
             routeless: families.handles("", ""),
             families,
             registry,
@@ -220,7 +163,8 @@ impl Metrics {
             Opts::new("build_info", "The version that runs."),
             &["version"],
         )?;
-        register(&metrics.registry, build)?
+        Declare(&metrics.registry)
+            .register(build)?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         Ok(metrics)
@@ -286,6 +230,44 @@ impl Metrics {
 }
 
 impl RouteFamilies {
+    fn declare(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            requests: declare.counters(
+                "requests_total",
+                "Requests by outcome; reason is empty unless the gateway itself refused.",
+                &["route", "provider", "code", "reason"],
+            )?,
+            request_duration: declare.histograms(
+                "request_duration_seconds",
+                "From a request's head to the last byte of its answer.",
+                &REQUEST_SECONDS,
+                &["route", "provider"],
+            )?,
+            added_duration: declare.histograms(
+                "added_duration_seconds",
+                "What the gateway itself took, by phase.",
+                &ADDED_SECONDS,
+                &["route", "provider", "phase"],
+            )?,
+            time_to_first_byte: declare.histograms(
+                "time_to_first_byte_seconds",
+                "From a request's head to the head of the provider's answer.",
+                &REQUEST_SECONDS,
+                &["route", "provider"],
+            )?,
+            stream_events: declare.counters(
+                "stream_events_total",
+                "Server-sent events passed on.",
+                &["route", "provider"],
+            )?,
+            upstream_connections: declare.counters(
+                "upstream_connections_total",
+                "Connections to providers that requests went over, by whether they were used before.",
+                &["provider", "reused"],
+            )?,
+        })
+    }
+
     fn handles(&self, route: &str, provider: &str) -> RouteMetrics {
         let labels = &[route, provider];
         let connections = |reused| {
@@ -309,12 +291,41 @@ impl RouteFamilies {
     }
 }
 
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    collector: C,
-) -> Result<C, prometheus::Error> {
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
+/// Makes metrics and puts them into a registry.
+struct Declare<'r>(&'r Registry);
+
+impl Declare<'_> {
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+        labels: &[&str],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.register(HistogramVec::new(options, labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.register(IntGauge::new(name, help)?)
+    }
+
+    fn register<C: Collector + Clone + 'static>(
+        &self,
+        collector: C,
+    ) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
 }
 
 #[cfg(test)]

@@ -39,6 +39,12 @@ struct Asked {
     body: Value,
 }
 
+impl Asked {
+    fn is(&self, pointer: &str) -> bool {
+        self.body.pointer(pointer) == Some(&Value::Bool(true))
+    }
+}
+
 impl Sandbox {
     /// Wants `token` as its bearer, and pauses for `pace` between the events of a stream.
     pub fn new(token: String, pace: Duration) -> Self {
@@ -56,7 +62,7 @@ impl Sandbox {
         }
         let (status, answer) = match (asked.method.as_str(), asked.path.as_str()) {
             ("POST", "/v1/chat/completions") => {
-                if asked.body["stream"] == true {
+                if asked.is("/stream") {
                     return self.stream(session, &asked).await;
                 }
                 (200, completion(&asked))
@@ -107,7 +113,7 @@ impl Sandbox {
                 .map(|word| delta(json!({"content": word}), Value::Null)),
         );
         events.push(delta(json!({}), json!("stop")));
-        if asked.body["stream_options"]["include_usage"] == true {
+        if asked.is("/stream_options/include_usage") {
             events.push(chunk(json!([]), usage(asked, &text)));
         }
         for event in events {
@@ -165,11 +171,13 @@ fn received(asked: &Asked) -> Value {
 
 /// What was asked: the last message, or `inputs` as Hugging Face's old API had it.
 fn question(asked: &Asked) -> &str {
-    let last = asked.body["messages"]
-        .as_array()
-        .and_then(|messages| messages.last());
-    last.and_then(|message| message["content"].as_str())
-        .or_else(|| asked.body["inputs"].as_str())
+    let last = asked
+        .body
+        .get("messages")
+        .and_then(Value::as_array)
+        .and_then(|all| all.last());
+    last.and_then(|message| message.get("content")?.as_str())
+        .or_else(|| asked.body.get("inputs")?.as_str())
         .unwrap_or_default()
 }
 
@@ -202,9 +210,9 @@ fn completion(asked: &Asked) -> Value {
 }
 
 fn embeddings(asked: &Asked) -> Value {
-    let inputs: Vec<&str> = match &asked.body["input"] {
-        Value::String(one) => vec![one],
-        Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
+    let inputs: Vec<&str> = match asked.body.get("input") {
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
     let words: usize = inputs

@@ -193,9 +193,10 @@ impl Gateway {
         tokio::time::sleep(self.config.shutdown_delay).await;
         // The listeners close, and so do connections without a request.
         let _ = self.shutdown.send(true);
-        match tokio::time::timeout(self.config.drain, self.in_flight.drained()).await {
-            Ok(()) => tracing::info!("drained"),
-            Err(_) => tracing::warn!(cut = self.in_flight.count(), "drain timed out"),
+        if let Ok(()) = tokio::time::timeout(self.config.drain, self.in_flight.drained()).await {
+            tracing::info!("drained");
+        } else {
+            tracing::warn!(cut = self.in_flight.count(), "drain timed out");
         }
     }
 

@@ -1,6 +1,7 @@
 //! `keygate keys`: make and list client keys.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -189,8 +190,9 @@ fn list(options: &List) -> Result<(), Error> {
         let expires = key
             .expires
             .map_or_else(|| "never".to_owned(), |end| end.to_string());
-        text += &format!(
-            "{:<24} {:<14} {:<24} {}\n",
+        let _ = writeln!(
+            text,
+            "{:<24} {:<14} {:<24} {}",
             key.id,
             state(key, now),
             expires,

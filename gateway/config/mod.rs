@@ -117,7 +117,7 @@ pub struct RouteSpec {
     pub provider: Arc<str>,
     /// Who may come in.
     pub access: Access,
-    /// Whether WebSocket upgrades pass.
+    /// Whether `WebSocket` upgrades pass.
     pub websocket: bool,
     /// Headers made for the provider.
     pub templates: Vec<HeaderTemplate>,
@@ -172,8 +172,8 @@ impl Config {
                     })
                     .collect();
                 Ok(Self {
-                    warnings,
                     files,
+                    warnings,
                     ..config
                 })
             }

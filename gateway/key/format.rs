@@ -1,7 +1,7 @@
 //! The format of a made key: `kg_<name>_<secret><checksum>`.
 //!
 //! The secret is 43 base62 digits from the system's generator (over 256 bits); the checksum is the
-//! CRC-32 of everything before it in 6 base62 digits, as GitHub's tokens have it, so that typos and
+//! CRC-32 of everything before it in 6 base62 digits, as `GitHub`'s tokens have it, so that typos and
 //! foreign keys are told apart offline and scanners can find leaks. Letters, digits and underscores
 //! only: a double click selects all of it.
 

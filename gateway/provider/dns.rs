@@ -113,7 +113,7 @@ impl Resolver {
             hosts.retain(|_, addresses| Arc::strong_count(addresses) > 1);
             hosts
                 .values()
-                .filter(|addresses| !addresses.is_fixed() && !(only_new && addresses.count() > 0))
+                .filter(|addresses| !addresses.is_fixed() && (!only_new || addresses.count() == 0))
                 .cloned()
                 .collect()
         };

@@ -114,8 +114,8 @@ pub struct Endpoint {
 impl Endpoint {
     pub(super) fn new(
         url: &BaseUrl,
-        sni: String,
-        ca: Option<CaBundle>,
+        sni: &str,
+        ca: Option<&CaBundle>,
         http: HttpVersion,
         timeouts: Timeouts,
         addresses: Arc<Addresses>,
@@ -123,13 +123,13 @@ impl Endpoint {
         let peer = |http: HttpVersion| {
             // The address is a place holder: `peer` below puts in the one of its attempt.
             let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], url.port));
-            let mut peer = HttpPeer::new(nowhere, url.tls, sni.clone());
+            let mut peer = HttpPeer::new(nowhere, url.tls, sni.to_owned());
             // Pingora's pool looks at address, scheme and SNI, not at trust and protocol.
             let mut group = DefaultHasher::new();
-            (http, ca.as_ref().map(|ca| ca.fingerprint)).hash(&mut group);
+            (http, ca.map(|ca| ca.fingerprint)).hash(&mut group);
             peer.group_key = group.finish();
             let options = &mut peer.options;
-            options.ca = ca.as_ref().map(|ca| ca.certificates.clone());
+            options.ca = ca.map(|ca| ca.certificates.clone());
             options.alpn = match http {
                 HttpVersion::Http1 => ALPN::H1,
                 HttpVersion::Http2 => ALPN::H2,

@@ -121,8 +121,8 @@ impl Provider {
         let default_target = spec.base_url.join(&spec.default_endpoint);
         let endpoint = Endpoint::new(
             &spec.base_url,
-            spec.sni,
-            spec.ca,
+            &spec.sni,
+            spec.ca.as_ref(),
             spec.http,
             spec.timeouts,
             addresses,

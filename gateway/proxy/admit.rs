@@ -42,10 +42,10 @@ impl Admission {
         let refuse = |reason| Rejection::on(route, reason);
 
         let key = identify(snapshot, route, request, path.query, now).map_err(refuse)?;
-        if let (Access::Keys(selector), Some(key)) = (&route.access, &key) {
-            if !selector.takes(key) {
-                return Err(refuse(Reason::KeyNotAllowed));
-            }
+        if let (Access::Keys(selector), Some(key)) = (&route.access, &key)
+            && !selector.takes(key)
+        {
+            return Err(refuse(Reason::KeyNotAllowed));
         }
         let upgrade = is_websocket(request);
         if upgrade && !route.websocket {
@@ -97,7 +97,7 @@ impl Admission {
         &self.target
     }
 
-    /// Whether it asks for a WebSocket.
+    /// Whether it asks for a `WebSocket`.
     pub fn upgrade(&self) -> bool {
         self.upgrade
     }

@@ -338,7 +338,7 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
     exchange.seen.method.push_str(known_method(&request.method));
     let raw = session
         .as_http1()
-        .map(|http1| http1.get_headers_raw_bytes())
+        .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes)
         .unwrap_or_default();
     check_head(&exchange.snapshot, request, &raw).map_err(Rejection::routeless)?;
     let path =

@@ -40,7 +40,7 @@ pub struct Route {
     pub provider: Arc<Provider>,
     /// Who may come in.
     pub access: Access,
-    /// Whether connections may be upgraded to WebSocket.
+    /// Whether connections may be upgraded to `WebSocket`.
     pub websocket: bool,
     /// Headers made for the provider from the client's.
     pub templates: Vec<HeaderTemplate>,
@@ -48,10 +48,12 @@ pub struct Route {
     pub metrics: RouteMetrics,
 }
 
+type ByPath = HashMap<String, Arc<Route>, RandomState>;
+
 /// All routes, so arranged that the most specific is met first.
 pub struct Router {
     /// By how specific the host is; within a host, by path.
-    hosts: Vec<(HostPattern, HashMap<String, Arc<Route>, RandomState>)>,
+    hosts: Vec<(HostPattern, ByPath)>,
     routes: Vec<Arc<Route>>,
 }
 
@@ -68,15 +70,14 @@ impl Router {
     /// check refuses them.
     pub fn build(routes: Vec<Route>) -> Self {
         let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
-        let mut hosts: Vec<(HostPattern, HashMap<_, _, _>)> = Vec::new();
+        let mut hosts: Vec<(HostPattern, ByPath)> = Vec::new();
         for route in &routes {
             for host in &route.hosts {
-                let place = match hosts.iter().position(|(known, _)| known == host) {
-                    Some(place) => place,
-                    None => {
-                        hosts.push((host.clone(), HashMap::with_hasher(RandomState::new())));
-                        hosts.len() - 1
-                    }
+                let place = if let Some(place) = hosts.iter().position(|(known, _)| known == host) {
+                    place
+                } else {
+                    hosts.push((host.clone(), HashMap::with_hasher(RandomState::new())));
+                    hosts.len() - 1
                 };
                 if let Some((_, paths)) = hosts.get_mut(place) {
                     paths

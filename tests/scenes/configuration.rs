@@ -329,7 +329,10 @@ fn the_commented_configuration_shows_every_key_with_its_default() {
     let known = include_str!("../../gateway/config/file.rs");
     for (at, _) in known.match_indices("(\"") {
         let key = known[at + 2..].split('"').next().unwrap();
-        if !key.bytes().all(|b| b.is_ascii_lowercase() || b"_2".contains(&b)) {
+        if !key
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b"_2".contains(&b))
+        {
             continue;
         }
         assert!(

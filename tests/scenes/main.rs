@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
+    clippy::pedantic,
     missing_docs,
     unreachable_pub,
     reason = "in a test, a panic is how it fails"

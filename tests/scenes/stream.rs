@@ -70,7 +70,7 @@ fn each_event_arrives_before_the_next_is_sent() {
         (Some(4), Some(false))
     );
     assert_eq!(
-        gateway.metric("keygate_stream_events_total{provider=\"p\",route=\"r\"}") as u32,
+        gateway.count("keygate_stream_events_total{provider=\"p\",route=\"r\"}"),
         4
     );
 }

@@ -21,7 +21,7 @@ const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 fn a_thousand_requests_go_over_one_verified_connection() {
     let authority = Authority::new();
     let provider = provider(authority.server("localhost", &[]), |_, wire| {
-        ok(wire, b"{}")
+        ok(wire, b"{}");
     });
     let gateway = gateway(&authority, provider.address().port(), "");
     let mut client = gateway.client();
@@ -33,14 +33,14 @@ fn a_thousand_requests_go_over_one_verified_connection() {
     let host = format!("localhost:{}", provider.address().port());
     assert_eq!(provider.last().header("host"), Some(host.as_str()));
     let reused = "keygate_upstream_connections_total{provider=\"p\",reused=\"true\"}";
-    assert_eq!(gateway.metric(reused) as u32, 999);
+    assert_eq!(gateway.count(reused), 999);
 }
 
 #[test]
 fn a_certificate_for_another_host_is_502_and_the_token_stays_here() {
     let authority = Authority::new();
     let provider = provider(authority.server("elsewhere.test", &[]), |_, wire| {
-        ok(wire, b"{}")
+        ok(wire, b"{}");
     });
     let gateway = gateway(&authority, provider.address().port(), "");
     let refused = gateway.request("POST", "/p", &KEY, b"{}");
@@ -66,7 +66,7 @@ fn a_certificate_of_another_authority_is_502_and_the_token_stays_here() {
 fn a_certificate_is_held_against_the_configured_name() {
     let authority = Authority::new();
     let provider = provider(authority.server("inner.test", &[]), |_, wire| {
-        ok(wire, b"{}")
+        ok(wire, b"{}");
     });
     let gateway = gateway(
         &authority,
@@ -110,7 +110,7 @@ fn http2_is_spoken_where_it_is_asked_for() {
 fn auto_falls_back_to_http_1_1() {
     let authority = Authority::new();
     let provider = provider(authority.server("localhost", &["http/1.1"]), |_, wire| {
-        ok(wire, b"{}")
+        ok(wire, b"{}");
     });
     let gateway = gateway(&authority, provider.address().port(), "http = \"auto\"");
     assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 200);

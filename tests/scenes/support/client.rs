@@ -157,10 +157,6 @@ impl Client {
             Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
         }
     }
-
-    pub fn stream(&self) -> &TcpStream {
-        self.stream.get_ref()
-    }
 }
 
 pub fn raw_request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {

@@ -146,6 +146,12 @@ impl Gateway {
         })
     }
 
+    /// The value of a series that counts.
+    pub fn count(&self, series: &str) -> u64 {
+        let value = self.metric(series);
+        format!("{value:.0}").parse().unwrap()
+    }
+
     /// Waits until a configuration after the `generation`th serves.
     pub fn wait_for_generation(&self, generation: u64) {
         super::eventually("the reload", || {

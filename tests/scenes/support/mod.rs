@@ -8,7 +8,7 @@ pub mod tls;
 
 pub use client::{Client, Response};
 pub use gateway::{Gateway, Scene};
-pub use provider::{Provider, Received, Wire};
+pub use provider::Provider;
 
 use std::time::{Duration, Instant};
 

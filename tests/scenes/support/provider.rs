@@ -14,8 +14,6 @@ pub struct Received {
     /// From the request line to the empty line.
     pub head: String,
     pub body: Vec<u8>,
-    /// Which connection it came on, counted from 0.
-    pub connection: usize,
 }
 
 impl Received {
@@ -92,11 +90,11 @@ impl Provider {
             for stream in listener.incoming().map_while(Result::ok) {
                 stream.set_read_timeout(Some(PATIENCE)).unwrap();
                 stream.set_nodelay(true).unwrap();
-                let number = seen.connections.fetch_add(1, Ordering::SeqCst);
+                seen.connections.fetch_add(1, Ordering::SeqCst);
                 let (seen, accept, answer) = (seen.clone(), accept.clone(), answer.clone());
                 std::thread::spawn(move || {
                     if let Some(wire) = accept(stream) {
-                        seen.serve(wire, number, per_connection, &*answer);
+                        seen.serve(wire, per_connection, &*answer);
                     }
                 });
             }
@@ -109,10 +107,10 @@ impl Provider {
         Self::serving(1, |stream| Some(Box::new(stream) as Box<dyn Wire>), answer)
     }
 
-    fn serve(&self, wire: Box<dyn Wire>, connection: usize, limit: usize, answer: &Answer) {
+    fn serve(&self, wire: Box<dyn Wire>, limit: usize, answer: &Answer) {
         let mut wire = BufReader::new(wire);
         for _ in 0..limit {
-            let Some(request) = read_request(&mut wire, connection) else {
+            let Some(request) = read_request(&mut wire) else {
                 return;
             };
             self.received.lock().unwrap().push(request.clone());
@@ -193,7 +191,7 @@ pub fn end_chunks(wire: &mut dyn Wire) {
     let _ = wire.write_all(b"0\r\n\r\n").and_then(|()| wire.flush());
 }
 
-fn read_request(wire: &mut BufReader<Box<dyn Wire>>, connection: usize) -> Option<Received> {
+fn read_request(wire: &mut BufReader<Box<dyn Wire>>) -> Option<Received> {
     let mut head = String::new();
     loop {
         match wire.read_line(&mut head) {
@@ -225,9 +223,5 @@ fn read_request(wire: &mut BufReader<Box<dyn Wire>>, connection: usize) -> Optio
             body.extend(&piece[..length]);
         }
     }
-    Some(Received {
-        head,
-        body,
-        connection,
-    })
+    Some(Received { head, body })
 }

@@ -1,0 +1,224 @@
+//! From as written to as meant: every rule about a configuration that one look at it can tell.
+
+mod provider;
+mod route;
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::file::{GatewayFile, KeysFile, read_to_string};
+use super::{Config, ConfigErrors};
+use crate::document::{Document, FileStamp, Located, Location, Problem, Problems, Severity};
+use crate::key::KeyEntry;
+use crate::key::file::KeyFile;
+use crate::provider::ProviderSpec;
+
+/// Headers that say how a message is framed or where it goes: nobody sets them but the gateway.
+const FRAMING: [&str; 13] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Loads `path`; the configuration is missing only if there was too little to make one of. The files
+/// are those that were looked at, in any case.
+pub(super) fn load(path: &Path) -> (Option<Config>, Vec<Problem>, Vec<FileStamp>) {
+    let problems = Problems::default();
+    let files = vec![FileStamp::take(path)];
+    let text = match read_to_string(path) {
+        Ok(text) => text,
+        Err(why) => {
+            problems.fatal(&whole(path), why);
+            return (None, problems.into_sorted(), files);
+        }
+    };
+    let document = Document::new(path, text);
+    let file = GatewayFile::read(&document, &problems);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut checker = Checker {
+        problems: &problems,
+        folder,
+        files,
+    };
+    let config = checker.gateway(file, &document);
+    let files = checker.files;
+    (config, problems.into_sorted(), files)
+}
+
+/// Only where the key file is.
+pub(super) fn key_file(path: &Path) -> Result<PathBuf, ConfigErrors> {
+    let problems = Problems::default();
+    let found = read_to_string(path)
+        .map_err(|why| problems.fatal(&whole(path), why))
+        .map(|text| {
+            let file = GatewayFile::read(&Document::new(path, text), &Problems::default());
+            key_file_of(&file.keys, path.parent().unwrap_or(Path::new("")))
+        });
+    found.map_err(|()| ConfigErrors {
+        problems: problems.into_sorted(),
+        files: Vec::new(),
+    })
+}
+
+fn key_file_of(file: &KeysFile, folder: &Path) -> PathBuf {
+    folder.join(
+        file.file
+            .as_ref()
+            .map_or("keys.toml", |given| given.value.as_str()),
+    )
+}
+
+fn whole(path: &Path) -> Location {
+    Location {
+        file: path.into(),
+        line: 0,
+    }
+}
+
+struct Checker<'p> {
+    problems: &'p Problems,
+    folder: &'p Path,
+    files: Vec<FileStamp>,
+}
+
+/// A provider that passed, or at least its name, so that a route to it isn't blamed as well.
+struct Checked {
+    at: Location,
+    spec: Option<ProviderSpec>,
+}
+
+impl Checker<'_> {
+    fn fatal(&self, at: &Location, why: impl Into<String>) {
+        self.problems.fatal(at, why);
+    }
+
+    fn warn(&self, at: &Location, why: impl Into<String>) {
+        self.problems.push(at, Severity::Warning, why);
+    }
+
+    fn gateway(&mut self, file: GatewayFile, document: &Document) -> Option<Config> {
+        let server = self.server(file.server);
+        let providers = self.providers(file.providers);
+        let key_headers = self.key_headers(&file.keys);
+        let wants_keys = file
+            .routes
+            .iter()
+            .any(|route| route.auth.as_ref().is_none_or(|a| a.value != "none"));
+        let (key_file, keys) = self.keys(&file.keys, wants_keys);
+        if file.routes.is_empty() {
+            self.warn(
+                &document.whole(),
+                "there are no [[routes]]: every request will be answered with 404",
+            );
+        }
+        let routes = self.routes(file.routes, &providers, keys.as_deref(), &key_headers);
+        for (name, provider) in &providers {
+            if !routes.iter().any(|route| *route.provider == **name) {
+                self.warn(
+                    &provider.at,
+                    format!("no route leads to the provider `{name}`"),
+                );
+            }
+        }
+        let mut names: Vec<_> = providers.into_iter().collect();
+        names.sort_by_key(|a| a.1.at.line);
+        Some(Config {
+            server: server?,
+            key_headers,
+            key_file,
+            keys: keys.unwrap_or_default(),
+            providers: names
+                .into_iter()
+                .filter_map(|(_, checked)| checked.spec)
+                .collect(),
+            routes,
+            files: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn positive(&self, given: Option<Located<Duration>>, default: Duration) -> Duration {
+        match given {
+            Some(Located {
+                value: Duration::ZERO,
+                at,
+            }) => {
+                self.fatal(
+                    &at,
+                    "a timeout of nothing would fail every request: give a time",
+                );
+                default
+            }
+            Some(given) => given.value,
+            None => default,
+        }
+    }
+
+    fn header_name(&self, text: &str, at: &Location) -> Option<HeaderName> {
+        let name = HeaderName::try_from(text).ok();
+        match name {
+            None => self.fatal(at, format!("`{text}` is not the name of a header")),
+            Some(ref name) if FRAMING.contains(&name.as_str()) => {
+                self.fatal(
+                    at,
+                    format!("`{name}` belongs to the gateway and cannot be used here"),
+                );
+                return None;
+            }
+            Some(_) => {}
+        }
+        name
+    }
+
+    fn keys(&mut self, file: &KeysFile, wanted: bool) -> (PathBuf, Option<Vec<KeyEntry>>) {
+        let path = key_file_of(file, self.folder);
+        let at = file
+            .file
+            .as_ref()
+            .map_or_else(|| whole(&path), |l| l.at.clone());
+        self.files.push(FileStamp::take(&path));
+        match read_to_string(&path) {
+            Ok(text) => {
+                let keys = KeyFile::read(
+                    &Document::new(&path, text),
+                    path.parent().unwrap_or(Path::new("")),
+                    self.problems,
+                );
+                self.files.extend(keys.secret_files);
+                if wanted && keys.entries.is_empty() {
+                    self.warn(&whole(&path), "there is no key in it: nobody can come in");
+                }
+                (path, Some(keys.entries))
+            }
+            Err(why) if wanted => {
+                let cure = "make the first key with `keygate keys create --id NAME`";
+                self.fatal(
+                    &at,
+                    format!("the key file {} {why}: {cure}", path.display()),
+                );
+                (path, None)
+            }
+            Err(_) => (path, Some(Vec::new())),
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}

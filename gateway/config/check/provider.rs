@@ -1,0 +1,282 @@
+//! `[providers.*]`: where they are, and how they are spoken to.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+
+use super::super::file::{Pairs, ProviderFile, ProviderTimeoutsFile};
+use super::{Checked, Checker, is_name};
+use crate::document::{FileStamp, Located, Location, enumerate, nearest};
+use crate::provider::kind::KINDS;
+use crate::provider::{BaseUrl, CaBundle, HttpVersion, Kind, ProviderSpec, Timeouts, TokenSource};
+use crate::secret::{SecretError, SecretRef};
+
+impl Checker<'_> {
+    pub(super) fn providers(&mut self, files: Vec<ProviderFile>) -> HashMap<String, Checked> {
+        let mut providers = HashMap::new();
+        for file in files {
+            let (name, at) = (file.name.value.clone(), file.name.at.clone());
+            if !is_name(&name) {
+                self.fatal(
+                    &at,
+                    "a provider's name has letters, digits, `.`, `_` and `-`",
+                );
+            }
+            let spec = self.provider(file);
+            providers.insert(name, Checked { at, spec });
+        }
+        providers
+    }
+
+    fn provider(&mut self, file: ProviderFile) -> Option<ProviderSpec> {
+        let name = file.name.value.clone();
+        let field = |key: &str| format!("providers.{name}.{key}");
+        let kind = self.kind(file.kind, &name);
+        let base_url = self.base_url(file.base_url.as_ref(), kind, &file.name);
+        let token = self.token(file.token, &file.name.at, &name);
+        let default_endpoint = match file.default_endpoint {
+            Some(given) if !given.value.starts_with('/') => {
+                self.fatal(
+                    &given.at,
+                    format!("{} must begin with `/`", field("default_endpoint")),
+                );
+                None
+            }
+            Some(given) => Some(given.value),
+            None => kind.map(|kind| kind.default_endpoint.to_owned()),
+        };
+        let auth_header = match &file.auth_header {
+            Some(given) => self.header_name(&given.value, &given.at),
+            None => kind.map(|kind| HeaderName::from_static(kind.auth_header)),
+        };
+        let auth_prefix = match file.auth_prefix {
+            Some(given) if HeaderValue::from_str(&given.value).is_err() => {
+                self.fatal(
+                    &given.at,
+                    format!("{} cannot stand in a header", field("auth_prefix")),
+                );
+                None
+            }
+            Some(given) => Some(given.value),
+            None => kind.map(|kind| kind.auth_prefix.to_owned()),
+        };
+        let ca = file.ca.and_then(|given| {
+            let path = self.folder.join(&given.value);
+            self.files.push(FileStamp::take(&path));
+            let loaded = CaBundle::load(&path);
+            loaded
+                .map_err(|why| self.fatal(&given.at, format!("{}: {why}", field("ca"))))
+                .ok()
+        });
+        let headers = self.provider_headers(&file.headers, auth_header.as_ref());
+        let timeouts = self.timeouts(file.timeouts);
+        let base_url = base_url?;
+        let sni = match file.sni {
+            Some(given) if given.value.trim().is_empty() => {
+                let why =
+                    "is empty, which would switch off the check of the certificate: leave it out";
+                self.fatal(&given.at, format!("{} {why}", field("sni")));
+                return None;
+            }
+            Some(given) => given.value,
+            None => base_url.host.clone(),
+        };
+        let http = self.http_version(file.http.as_ref(), &name, base_url.tls)?;
+        Some(ProviderSpec {
+            name: Arc::from(name.as_str()),
+            kind: kind?,
+            base_url,
+            sni,
+            ca,
+            default_endpoint: default_endpoint?,
+            auth_header: auth_header?,
+            auth_prefix: auth_prefix?,
+            token: token?,
+            headers,
+            http,
+            timeouts,
+        })
+    }
+
+    fn base_url(
+        &self,
+        given: Option<&Located<String>>,
+        kind: Option<&'static Kind>,
+        provider: &Located<String>,
+    ) -> Option<BaseUrl> {
+        let field = format!("providers.{}.base_url", provider.value);
+        if let Some(given) = given {
+            let parsed = BaseUrl::parse(&given.value);
+            return parsed
+                .map_err(|why| self.fatal(&given.at, format!("{field} {why}")))
+                .ok();
+        }
+        let kind = kind?;
+        if kind.base_url.is_none() {
+            let why = format!(
+                "{field} is missing: a {} provider could be anywhere",
+                kind.name
+            );
+            self.fatal(&provider.at, why);
+        }
+        BaseUrl::parse(kind.base_url?).ok()
+    }
+
+    fn http_version(
+        &self,
+        given: Option<&Located<String>>,
+        provider: &str,
+        tls: bool,
+    ) -> Option<HttpVersion> {
+        let Some(given) = given else {
+            return Some(HttpVersion::Http1);
+        };
+        let field = format!("providers.{provider}.http");
+        match given.value.as_str() {
+            "1.1" => Some(HttpVersion::Http1),
+            "2" => Some(HttpVersion::Http2),
+            "auto" if tls => Some(HttpVersion::Auto),
+            "auto" => {
+                let why =
+                    format!("{field} = \"auto\" needs TLS to negotiate: say \"1.1\" or \"2\"");
+                self.fatal(&given.at, why);
+                None
+            }
+            _ => {
+                self.fatal(&given.at, format!("{field} is \"1.1\", \"2\" or \"auto\""));
+                None
+            }
+        }
+    }
+
+    fn kind(&self, given: Option<Located<String>>, provider: &str) -> Option<&'static Kind> {
+        let given = given?;
+        let kind = Kind::named(&given.value);
+        if kind.is_none() {
+            let names = || KINDS.iter().map(|kind| kind.name);
+            let hint = match nearest(&given.value, names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!(
+                    "there is {}; `custom` is anything that speaks OpenAI's API",
+                    enumerate(names())
+                ),
+            };
+            self.fatal(
+                &given.at,
+                format!(
+                    "providers.{provider}.kind `{}` does not exist: {hint}",
+                    given.value
+                ),
+            );
+        }
+        kind
+    }
+
+    fn token(
+        &mut self,
+        given: Option<Located<String>>,
+        at: &Location,
+        name: &str,
+    ) -> Option<TokenSource> {
+        let Some(given) = given else {
+            let cure = "say where it is (`env:NAME`, `file:PATH`, `credential:NAME`, `key:METADATA`), \
+                        `passthrough`, or `none` if the provider wants none";
+            self.fatal(at, format!("providers.{name}.token is missing: {cure}"));
+            return None;
+        };
+        match given.value.as_str() {
+            "passthrough" => return Some(TokenSource::Passthrough),
+            "none" => return Some(TokenSource::None),
+            text => {
+                if let Some(entry) = text.strip_prefix("key:") {
+                    if entry.is_empty() {
+                        self.fatal(
+                            &given.at,
+                            format!(
+                                "providers.{name}.token: `key:` needs the name of a metadata entry"
+                            ),
+                        );
+                        return None;
+                    }
+                    return Some(TokenSource::Key(entry.to_owned()));
+                }
+            }
+        }
+        let resolved = SecretRef::parse(&given.value, self.folder).and_then(|reference| {
+            self.files.extend(reference.file().map(FileStamp::take));
+            reference.resolve()
+        });
+        match &resolved {
+            Ok(_) => {}
+            Err(SecretError::Missing(why)) => {
+                self.warn(
+                    &given.at,
+                    format!("providers.{name} will answer 503 until its token is there: {why}"),
+                );
+            }
+            Err(error) => self.fatal(&given.at, format!("providers.{name}.token: {error}")),
+        }
+        Some(TokenSource::Fixed(resolved))
+    }
+
+    fn provider_headers(
+        &self,
+        pairs: &Pairs,
+        auth: Option<&HeaderName>,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = Vec::new();
+        for (name, value) in pairs {
+            let Some(name) = self.header_name(&name.value, &name.at) else {
+                continue;
+            };
+            if Some(&name) == auth {
+                self.fatal(
+                    &value.at,
+                    format!("`{name}` is where the token goes: use `token`"),
+                );
+                continue;
+            }
+            match HeaderValue::from_str(&value.value) {
+                Ok(value) => headers.push((name, value)),
+                Err(_) => self.fatal(
+                    &value.at,
+                    format!("the value of `{name}` cannot stand in a header"),
+                ),
+            }
+        }
+        headers
+    }
+
+    fn timeouts(&self, file: ProviderTimeoutsFile) -> Timeouts {
+        let defaults = Timeouts::default();
+        let first_byte_given = file.first_byte.is_some();
+        let idle_at = file.idle.as_ref().map(|l| l.at.clone());
+        let first_byte_at = file.first_byte.as_ref().map(|l| l.at.clone());
+        let first_byte = self.positive(file.first_byte, defaults.first_byte);
+        let mut idle = self.positive(file.idle, defaults.idle);
+        if idle > first_byte {
+            match (idle_at, first_byte_at) {
+                (Some(at), _) => self.fatal(
+                    &at,
+                    "`idle` is longer than `first_byte`: a pause within an answer cannot be allowed \
+                     to take longer than its beginning; raise `first_byte`",
+                ),
+                // Only `first_byte` was set: the default of the other gives way.
+                (None, _) if first_byte_given => idle = first_byte,
+                (None, _) => {}
+            }
+        }
+        Timeouts {
+            connect: self.positive(file.connect, defaults.connect),
+            first_byte,
+            idle,
+            total: match file.total {
+                Some(given) => Some(given.value).filter(|total| !total.is_zero()),
+                None => defaults.total,
+            },
+            write: self.positive(file.write, defaults.write),
+            pool_idle: self.positive(file.pool_idle, defaults.pool_idle),
+        }
+    }
+}

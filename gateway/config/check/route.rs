@@ -1,0 +1,263 @@
+//! `[[routes]]`: where they lead, and who may use them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::super::RouteSpec;
+use super::super::file::{ExtractorFile, Pairs, RouteFile};
+use super::{Checked, Checker, is_name};
+use crate::document::{Located, Location, Severity, enumerate, nearest};
+use crate::key::{KeyEntry, Selector};
+use crate::provider::{ProviderSpec, TokenSource};
+use crate::route::{Access, HostPattern, PathPrefix};
+use crate::template::{Extractor, HeaderTemplate, Source};
+
+impl Checker<'_> {
+    pub(super) fn routes(
+        &self,
+        files: Vec<RouteFile>,
+        providers: &HashMap<String, Checked>,
+        keys: Option<&[KeyEntry]>,
+        key_headers: &[HeaderName],
+    ) -> Vec<RouteSpec> {
+        let mut names: HashMap<String, usize> = HashMap::new();
+        let mut places: HashMap<(HostPattern, PathPrefix), (String, usize)> = HashMap::new();
+        let mut routes = Vec::new();
+        for file in files {
+            let at = file.at.clone();
+            let Some(route) = self.route(file, providers, keys, key_headers) else {
+                continue;
+            };
+            if let Some(line) = names.insert(route.name.to_string(), at.line) {
+                self.fatal(
+                    &at,
+                    format!(
+                        "the route `{}` is there already, in line {line}",
+                        route.name
+                    ),
+                );
+            }
+            for host in &route.hosts {
+                let place = (host.clone(), route.path.clone());
+                let here = (route.name.to_string(), at.line);
+                if let Some((other, line)) = places.insert(place, here) {
+                    self.fatal(&at, format!(
+                        "the route `{}` can never be reached: `{other}` in line {line} has the same \
+                         host `{host}` and path `{}`",
+                        route.name, route.path,
+                    ));
+                }
+            }
+            routes.push(route);
+        }
+        routes
+    }
+
+    fn route(
+        &self,
+        file: RouteFile,
+        providers: &HashMap<String, Checked>,
+        keys: Option<&[KeyEntry]>,
+        key_headers: &[HeaderName],
+    ) -> Option<RouteSpec> {
+        let hosts = match &file.host {
+            None => vec![HostPattern::Any],
+            Some(given) => given
+                .value
+                .0
+                .iter()
+                .filter_map(|text| {
+                    HostPattern::parse(text)
+                        .map_err(|why| self.fatal(&given.at, why))
+                        .ok()
+                })
+                .collect(),
+        };
+        let path = file.path.and_then(|given| {
+            PathPrefix::parse(&given.value)
+                .map_err(|why| self.fatal(&given.at, why))
+                .ok()
+        });
+        let name = file.name?;
+        if !is_name(&name.value) {
+            self.fatal(
+                &name.at,
+                "a route's name has letters, digits, `.`, `_` and `-`",
+            );
+        }
+        let wanted = file.provider?;
+        let Some(provider) = providers.get(&wanted.value) else {
+            let hint = match nearest(&wanted.value, providers.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("add a [providers.{}]", wanted.value),
+            };
+            self.fatal(
+                &wanted.at,
+                format!("there is no provider `{}`: {hint}", wanted.value),
+            );
+            return None;
+        };
+        let access = self.access(file.auth, file.keys, &file.at, &name.value);
+        let spec = provider.spec.as_ref();
+        if let (Access::Keys(selector), Some(keys)) = (&access, keys) {
+            self.selector(selector, keys, spec, &name.value, &file.at);
+        }
+        if let Some(spec) = spec {
+            let elsewhere = key_headers.iter().any(|header| *header != spec.auth_header);
+            if matches!(spec.token, TokenSource::Passthrough)
+                && access != Access::Open
+                && !elsewhere
+            {
+                self.fatal(&wanted.at, format!(
+                    "`{}` passes the caller's token on in `{}`, so the gateway's key needs another \
+                     header in keys.headers",
+                    wanted.value, spec.auth_header,
+                ));
+            }
+        }
+        let templates = self.templates(&file.extractors, &file.headers, spec);
+        Some(RouteSpec {
+            name: Arc::from(name.value),
+            hosts,
+            path: path?,
+            provider: Arc::from(wanted.value),
+            access,
+            websocket: file.websocket.is_some_and(|l| l.value),
+            templates,
+        })
+    }
+
+    fn access(
+        &self,
+        auth: Option<Located<String>>,
+        keys: Option<Pairs>,
+        at: &Location,
+        name: &str,
+    ) -> Access {
+        let selector =
+            keys.map(|pairs| pairs.into_iter().map(|(k, v)| (k.value, v.value)).collect());
+        match auth.as_ref().map(|given| given.value.as_str()) {
+            Some("none") => {
+                if selector.is_some() {
+                    self.fatal(
+                        at,
+                        format!(
+                            "the route `{name}` has `auth = \"none\"` and `keys`: which is meant?"
+                        ),
+                    );
+                }
+                self.warn(
+                    at,
+                    format!("the route `{name}` is open to anyone who can reach it"),
+                );
+                Access::Open
+            }
+            None | Some("key") => Access::Keys(Selector(selector.unwrap_or_default())),
+            Some(_) => {
+                let at = auth.map_or_else(|| at.clone(), |given| given.at);
+                self.fatal(&at, "auth is \"key\" (as when left out) or \"none\"");
+                Access::Keys(Selector::default())
+            }
+        }
+    }
+
+    fn selector(
+        &self,
+        selector: &Selector,
+        keys: &[KeyEntry],
+        provider: Option<&ProviderSpec>,
+        route: &str,
+        at: &Location,
+    ) {
+        let mut taken = keys
+            .iter()
+            .filter(|entry| selector.takes(&entry.key))
+            .peekable();
+        if taken.peek().is_none() && !selector.0.is_empty() {
+            let labels: Vec<String> = selector
+                .0
+                .iter()
+                .map(|(k, v)| format!("--label {k}={v}"))
+                .collect();
+            self.problems.push(at, Severity::Strict, format!(
+                "no key satisfies the selector of the route `{route}` ({selector}): nobody could use \
+                 it; make one with `keygate keys create --id NAME {}`",
+                labels.join(" "),
+            ));
+        }
+        if let Some(TokenSource::Key(entry)) = provider.map(|spec| &spec.token) {
+            let lacking: Vec<&str> = taken
+                .filter(|key| !key.key.metadata.contains_key(entry))
+                .map(|key| &*key.key.id)
+                .take(5)
+                .collect();
+            if !lacking.is_empty() {
+                self.warn(at, format!(
+                    "the route `{route}` sends each key's own `{entry}`, which {} has not: 503 for it",
+                    enumerate(lacking),
+                ));
+            }
+        }
+    }
+
+    fn templates(
+        &self,
+        extractors: &[ExtractorFile],
+        headers: &Pairs,
+        provider: Option<&ProviderSpec>,
+    ) -> Vec<HeaderTemplate> {
+        let extractors: Vec<Extractor> = extractors
+            .iter()
+            .filter_map(|file| self.extractor(file))
+            .collect();
+        let mut templates = Vec::new();
+        for (name, text) in headers {
+            let Some(header) = self.header_name(&name.value, &name.at) else {
+                continue;
+            };
+            let owned = provider.is_some_and(|spec| {
+                spec.auth_header == header && !matches!(spec.token, TokenSource::None)
+            });
+            if owned {
+                self.fatal(&text.at, format!(
+                    "the provider's token goes into `{header}`: a template there needs `token = \"none\"`"
+                ));
+                continue;
+            }
+            match HeaderTemplate::parse(header, &text.value, &extractors) {
+                Ok(template) => templates.push(template),
+                Err(why) => self.fatal(&text.at, format!("the template of `{}` {why}", name.value)),
+            }
+        }
+        templates
+    }
+
+    fn extractor(&self, file: &ExtractorFile) -> Option<Extractor> {
+        let name = file.name.value.clone();
+        let source = match (&file.header, &file.metadata) {
+            (Some(header), None) => {
+                let regex = file
+                    .regex
+                    .as_ref()
+                    .map_or(".*", |given| given.value.as_str());
+                let group = file.group.as_ref().map_or(0, |given| given.value);
+                let at = file.regex.as_ref().map_or(&header.at, |given| &given.at);
+                let header = HeaderName::try_from(header.value.as_str())
+                    .map_err(|_| self.fatal(&header.at, "that is not the name of a header"))
+                    .ok()?;
+                Source::header(header, regex, group)
+                    .map_err(|why| self.fatal(at, format!("the extractor `{name}`: {why}")))
+                    .ok()?
+            }
+            (None, Some(entry)) => Source::Metadata(entry.value.clone()),
+            _ => {
+                let why = "needs either `header` or `metadata`";
+                self.fatal(&file.name.at, format!("the extractor `{name}` {why}"));
+                return None;
+            }
+        };
+        Some(Extractor { name, source })
+    }
+}

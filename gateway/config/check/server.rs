@@ -1,0 +1,137 @@
+//! `[server]` and `[keys]`: where to listen, and how much to take.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::super::file::{KeysFile, LimitsFile, ServerFile};
+use super::super::{LogLevel, ServerConfig};
+use super::Checker;
+use crate::document::{ByteSize, Located, OneOrMany};
+
+impl Checker<'_> {
+    pub(super) fn server(&self, file: ServerFile) -> Option<ServerConfig> {
+        let listen = self.listen(file.listen);
+        let admin = self.admin(file.admin);
+        let LimitsFile {
+            request_body,
+            header_bytes,
+            header_count,
+            requests_per_connection,
+            idle_connections,
+        } = file.limits;
+        let size = |at: Option<Located<ByteSize>>, default| at.map_or(default, |l| l.value.0);
+        let count =
+            |at: Option<Located<usize>>, default| at.map_or(default, |l: Located<usize>| l.value);
+        let seconds = |given: Option<Located<Duration>>, default| {
+            self.positive(given, Duration::from_secs(default))
+        };
+        let log_level = match file.log_level.as_ref().map(|l| l.value.as_str()) {
+            None | Some("info") => LogLevel::Info,
+            Some("warn") => LogLevel::Warn,
+            Some("error") => LogLevel::Error,
+            Some(_) => {
+                let at = file.log_level.map(|l| l.at)?;
+                self.fatal(&at, "server.log_level is `error`, `warn` or `info`");
+                LogLevel::Info
+            }
+        };
+        let threads = match count(file.threads, 0) {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            some => some,
+        };
+        Some(ServerConfig {
+            listen: listen?,
+            admin: admin?,
+            threads,
+            h2c: file.h2c.is_some_and(|l| l.value),
+            access_log: file.access_log.is_none_or(|l| l.value),
+            log_level,
+            dns_refresh: seconds(file.dns_refresh, 30),
+            max_request_body: size(request_body, 32 << 20),
+            max_header_bytes: size(header_bytes, 16 << 10),
+            max_header_count: count(header_count, 100),
+            requests_per_connection: u32::try_from(count(requests_per_connection, 100_000))
+                .unwrap_or(u32::MAX),
+            idle_connections: count(idle_connections, 1024),
+            keepalive: seconds(file.timeouts.keepalive, 60),
+            client_read: seconds(file.timeouts.client_read, 60),
+            client_write: seconds(file.timeouts.client_write, 60),
+            shutdown_delay: file
+                .timeouts
+                .shutdown_delay
+                .map_or(Duration::ZERO, |l| l.value),
+            drain: seconds(file.timeouts.drain, 60),
+        })
+    }
+
+    fn listen(&self, given: Option<Located<OneOrMany>>) -> Option<Vec<SocketAddr>> {
+        let Some(given) = given else {
+            return Some(vec![SocketAddr::from(([127, 0, 0, 1], 8080))]);
+        };
+        if given.value.0.is_empty() {
+            self.fatal(
+                &given.at,
+                "server.listen is empty: clients would find no way in",
+            );
+        }
+        let parsed: Vec<_> = given
+            .value
+            .0
+            .iter()
+            .map(|text| {
+                let address = text.parse::<SocketAddr>();
+                if address.is_err() {
+                    self.fatal(&given.at, "server.listen is an address with port, such as 127.0.0.1:8080 or [::]:8080");
+                }
+                address.ok()
+            })
+            .collect();
+        parsed.into_iter().collect()
+    }
+
+    fn admin(&self, given: Option<Located<String>>) -> Option<SocketAddr> {
+        let Some(given) = given else {
+            return Some(SocketAddr::from(([127, 0, 0, 1], 9090)));
+        };
+        let Ok(address) = given.value.parse::<SocketAddr>() else {
+            self.fatal(
+                &given.at,
+                "server.admin is an address with port, such as 127.0.0.1:9090",
+            );
+            return None;
+        };
+        let near = match address.ip() {
+            IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
+            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+        };
+        if !near {
+            self.fatal(
+                &given.at,
+                "server.admin answers without a key, so it must be a loopback or private address",
+            );
+        }
+        Some(address)
+    }
+
+    pub(super) fn key_headers(&self, file: &KeysFile) -> Vec<HeaderName> {
+        let Some(given) = &file.headers else {
+            return ["authorization", "api-key", "x-api-key", "x-goog-api-key"]
+                .map(HeaderName::from_static)
+                .to_vec();
+        };
+        if given.value.0.is_empty() {
+            self.fatal(
+                &given.at,
+                "keys.headers is empty: a client could not show its key",
+            );
+        }
+        given
+            .value
+            .0
+            .iter()
+            .filter_map(|name| self.header_name(name, &given.at))
+            .collect()
+    }
+}

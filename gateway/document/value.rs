@@ -1,0 +1,182 @@
+//! What a single TOML value can be read as, and the units in it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use toml::Spanned;
+use toml::de::DeValue;
+
+pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// A type that a TOML value can be read as.
+pub trait Value: Sized {
+    /// Reads it, or says what was expected. The text of a value is never part of the complaint,
+    /// since it may be a secret in the wrong place.
+    fn read(value: &DeValue<'_>) -> Result<Self, String>;
+}
+
+fn expected<T>(what: &str, found: &DeValue<'_>) -> Result<T, String> {
+    Err(format!("expected {what}, found {}", kind_of(found)))
+}
+
+impl Value for String {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::String(text) => Ok(text.clone().into_owned()),
+            other => expected("a string", other),
+        }
+    }
+}
+
+impl Value for bool {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::Boolean(flag) => Ok(*flag),
+            other => expected("true or false", other),
+        }
+    }
+}
+
+impl Value for usize {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::Integer(number) => Self::from_str_radix(number.as_str(), number.radix())
+                .map_err(|_| "expected a whole number, zero or more".to_owned()),
+            other => expected("a whole number", other),
+        }
+    }
+}
+
+impl Value for Duration {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::String(text) => parse_duration(text),
+            other => expected("a duration with its unit, such as \"45s\"", other),
+        }
+    }
+}
+
+/// A point in time, written as a TOML date with time and offset: `2027-01-31T12:00:00Z`.
+impl Value for Timestamp {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let wanted = "a date with time and offset, such as 2027-01-31T12:00:00Z";
+        match value {
+            DeValue::Datetime(date) => date
+                .to_string()
+                .parse()
+                .map_err(|_| format!("expected {wanted}")),
+            DeValue::String(text) => text.parse().map_err(|_| format!("expected {wanted}")),
+            other => expected(wanted, other),
+        }
+    }
+}
+
+/// A number of bytes, written with its unit: `"32MiB"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl Value for ByteSize {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::String(text) => parse_size(text).map(Self),
+            other => expected("a size with its unit, such as \"32MiB\"", other),
+        }
+    }
+}
+
+/// One string, or a list of them.
+#[derive(Clone, Debug)]
+pub struct OneOrMany(pub Vec<String>);
+
+impl Value for OneOrMany {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let wanted = "a string or a list of strings";
+        match value {
+            DeValue::String(text) => Ok(Self(vec![text.clone().into_owned()])),
+            DeValue::Array(items) => items
+                .iter()
+                .map(Spanned::get_ref)
+                .map(|item| match item {
+                    DeValue::String(text) => Ok(text.clone().into_owned()),
+                    other => expected(wanted, other),
+                })
+                .collect::<Result<_, _>>()
+                .map(Self),
+            other => expected(wanted, other),
+        }
+    }
+}
+
+/// Reads `"45s"`, `"1h 30m"`, `"250ms"`, `"30d"`; a day has 24 hours.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wanted =
+        || "expected a duration with its unit, such as \"45s\", \"10m\" or \"30d\"".to_owned();
+    let span: jiff::Span = text.parse().map_err(|_| wanted())?;
+    let signed = span
+        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| wanted())?;
+    Duration::try_from(signed).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+/// Reads `"512B"`, `"64KiB"`, `"32MiB"`, `"1GiB"`, and the decimal `kB`, `MB`, `GB`.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let wanted = || "expected a size with its unit, such as \"64KiB\" or \"32MiB\"".to_owned();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wanted())?;
+    let unit: u64 = match unit.trim() {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return Err(wanted()),
+    };
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| "a size this large cannot be meant".to_owned())
+}
+
+/// A list of names for a sentence: `a`, `a and b`, `a, b and c`.
+pub fn enumerate<'a>(names: impl IntoIterator<Item = &'a str>) -> Cow<'a, str> {
+    let names: Vec<&str> = names.into_iter().collect();
+    match names.as_slice() {
+        [] => Cow::Borrowed("none"),
+        [one] => Cow::Borrowed(one),
+        [most @ .., last] => Cow::Owned(format!("{} and {last}", most.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_need_their_units() {
+        assert_eq!(parse_duration("45s"), Ok(Duration::from_secs(45)));
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(parse_size("32MiB"), Ok(32 << 20));
+        assert_eq!(parse_size("1 kB"), Ok(1000));
+        for bad in ["45", "", "s", "-3s", "5 parsecs"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+        for bad in ["45", "", "MiB", "-1B", "99999999999GiB", "5 stone"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}
