@@ -1,4 +1,39 @@
-//! wip
+//! keygate: a gateway for LLM provider keys.
+//!
+//! # The life of a request
+//!
+//! Pingora reads a request's head and calls the phases of [`proxy::Proxy`], in this order:
+//!
+//! 1. *admit* ([`proxy::admit`]): path, route, key, selector -> an `Admission`, or a refusal.
+//! 2. *forward*: a peer of the route's provider, with every timeout set.
+//! 3. *inject*: the client's credentials out, the provider's token in.
+//! 4. *observe*: status, first byte, events; bodies pass untouched.
+//! 5. *record*: one access line, the metrics.
+//!
+//! # The modules, from the ground up
+//!
+//! A module imports only what stands on a lower line; a test holds this.
+//!
+//! | layer | knows |
+//! |---|---|
+//! | [`document`] | a TOML file, where things stand in it, what is wrong with it |
+//! | [`secret`], [`metrics`] | what must not be seen; what must |
+//! | [`template`], [`key`], [`access_log`] | header templates; client keys; one line per request |
+//! | [`provider`] | one origin: where it is, its token, its timeouts |
+//! | [`route`] | which provider a request goes to, and who may send it |
+//! | [`config`] | the configuration, as written and as meant |
+//! | [`snapshot`], [`error`] | the configuration as used, swapped whole; why a command failed |
+//! | [`proxy`], [`reload`] | the path of a request; the path of a change |
+//! | [`admin`], [`sandbox`] | what operators see; a provider to try things with |
+//! | [`server`] | sockets, runtimes, signals: where it is all put together |
+//! | [`cli`] | what a person types |
+//!
+//! # What the hot path never does
+//!
+//! It takes no lock, does no IO but its own two connections, resolves no name, reads no file,
+//! looks up no metric by label for an answer that was passed on, parses no body, and waits for no
+//! log. What it decides by is an immutable [`snapshot::Snapshot`], one atomic load away.
+
 pub mod access_log;
 pub mod admin;
 pub mod cli;

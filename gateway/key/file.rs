@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -299,15 +299,27 @@ fn lock(path: &Path) -> io::Result<File> {
 }
 
 /// Writes beside the file, syncs, and renames over it: after a crash it is the old one or the new.
+/// The owner stays; a new file gets its folder's, so that root can make keys for the service's user.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
     let mut new = tempfile::Builder::new()
         .prefix(".keys-")
         .permissions(std::fs::Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
+    let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(folder))?;
+    let ours = new.as_file().metadata()?;
+    if (owner.uid(), owner.gid()) != (ours.uid(), ours.gid()) {
+        match std::os::unix::fs::fchown(new.as_file(), Some(owner.uid()), Some(owner.gid())) {
+            // Only root can give files away; a new file in a shared folder may stay one's own.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied || path.exists() => {
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
     new.write_all(text.as_bytes())?;
     new.as_file().sync_all()?;
     new.persist(path).map_err(|error| error.error)?;
@@ -419,6 +431,21 @@ mod tests {
         let error = append(&path, &new_key("b")).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn root_makes_keys_for_the_owner_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = |path: &Path| std::fs::metadata(path).unwrap().uid();
+        if std::os::unix::fs::chown(folder.path(), Some(65534), None).is_err() {
+            assert_ne!(owner(folder.path()), 0, "root could not give a folder away");
+            return;
+        }
+        let path = folder.path().join("keys.toml");
+        for id in ["a", "b"] {
+            append(&path, &new_key(id)).unwrap();
+            assert_eq!(owner(&path), 65534);
+        }
     }
 
     #[test]

@@ -11,11 +11,14 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
+/// A request and its body.
+type Seen = (Request<()>, Vec<u8>);
+
 /// The provider. Answers everything with 200 and `{"ok":true}`.
 #[derive(Clone)]
 pub struct Http2Provider {
     pub address: SocketAddr,
-    received: Arc<Mutex<Vec<(Request<()>, Vec<u8>)>>>,
+    received: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<AtomicUsize>,
 }
 
@@ -87,7 +90,7 @@ impl Http2Provider {
         }
     }
 
-    pub fn received(&self) -> Vec<(Request<()>, Vec<u8>)> {
+    pub fn received(&self) -> Vec<Seen> {
         let all = self.received.lock().unwrap();
         all.iter()
             .map(|(request, body)| (request.clone(), body.clone()))
