@@ -20,7 +20,7 @@ use pingora_core::services::listening::Service;
 use pingora_core::tls::{RootCertStore, load_native_certs};
 use pingora_proxy::http_proxy;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::access_log::{AccessLog, AccessLogWriter};
@@ -153,23 +153,18 @@ impl Gateway {
     }
 
     /// Serves until SIGTERM (drains), SIGINT or a second SIGTERM (ends). SIGHUP reloads.
-    pub fn run_until_signal(mut self) -> Result<(), Error> {
-        let Some(control) = self.control.take() else {
-            return Ok(());
-        };
-        let outcome = control.block_on(async {
-            let listen_for =
-                |kind| signal(kind).map_err(|error| Error::failed("listen for signals", error));
-            let mut terminate = listen_for(SignalKind::terminate())?;
-            let mut interrupt = listen_for(SignalKind::interrupt())?;
-            let mut hangup = listen_for(SignalKind::hangup())?;
+    pub fn run_until_signal(mut self, signals: Signals) {
+        let Signals {
+            runtime,
+            mut terminate,
+            mut interrupt,
+            mut hangup,
+        } = signals;
+        runtime.block_on(async {
             loop {
                 tokio::select! {
                     _ = hangup.recv() => self.reload.notify_one(),
-                    _ = interrupt.recv() => {
-                        tracing::info!("SIGINT: ending now");
-                        return Ok(());
-                    }
+                    _ = interrupt.recv() => return tracing::info!("SIGINT: ending now"),
                     _ = terminate.recv() => break,
                 }
             }
@@ -178,11 +173,8 @@ impl Gateway {
                 _ = interrupt.recv() => tracing::info!("SIGINT while draining: ending now"),
                 _ = terminate.recv() => tracing::info!("SIGTERM while draining: ending now"),
             }
-            Ok(())
         });
-        self.control = Some(control);
         self.end();
-        outcome
     }
 
     /// Takes no new requests and waits for those in flight, for as long as the configuration says.
@@ -222,6 +214,36 @@ impl Drop for Gateway {
         {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// The signals that a gateway answers to. Caught before it starts: a SIGHUP or SIGTERM that comes
+/// between the first connection and the handler would kill the process.
+pub struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// From now on, no signal of these three kills the process.
+    pub fn catch() -> Result<Self, Error> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::failed("start the signal thread", error))?;
+        let guard = runtime.enter();
+        let listen_for =
+            |kind| signal(kind).map_err(|error| Error::failed("listen for signals", error));
+        let terminate = listen_for(SignalKind::terminate())?;
+        let interrupt = listen_for(SignalKind::interrupt())?;
+        let hangup = listen_for(SignalKind::hangup())?;
+        drop(guard);
+        Ok(Self {
+            runtime,
+            terminate,
+            interrupt,
+            hangup,
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::key::file::{NewKey, append};
 use crate::key::{KeyDigest, format};
 use crate::sandbox::Sandbox;
-use crate::server::{Gateway, SandboxServer, log_to_stderr};
+use crate::server::{Gateway, SandboxServer, Signals, log_to_stderr};
 
 /// The pause between two events of the sandbox's streams: slow enough to be seen.
 const PACE: Duration = Duration::from_millis(60);
@@ -41,6 +41,7 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
         }
     }
     log_to_stderr(LogLevel::Warn);
+    let signals = Signals::catch()?;
     let random = |name| {
         format::generate(name)
             .map_err(|error| Error::failed("read random numbers from the system", error))
@@ -73,7 +74,8 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
     let gateway = Gateway::start(config, path.clone(), std::io::stderr())?;
     let at = gateway.listen().first().copied().unwrap_or(listen);
     super::say(&greeting(at, gateway.admin(), &key, &path))?;
-    gateway.run_until_signal()
+    gateway.run_until_signal(signals);
+    Ok(())
 }
 
 /// The address, or a free port of the same host if somebody has it.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::config::{Config, Purpose};
 use crate::error::Error;
-use crate::server::{Gateway, log_to_stderr};
+use crate::server::{Gateway, Signals, log_to_stderr};
 
 pub(super) fn run(path: &Path) -> Result<(), Error> {
     let config = Config::load(path, Purpose::Start)?;
@@ -12,5 +12,8 @@ pub(super) fn run(path: &Path) -> Result<(), Error> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    Gateway::start(config, path.to_owned(), std::io::stdout())?.run_until_signal()
+    let signals = Signals::catch()?;
+    let gateway = Gateway::start(config, path.to_owned(), std::io::stdout())?;
+    gateway.run_until_signal(signals);
+    Ok(())
 }

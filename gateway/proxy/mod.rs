@@ -173,18 +173,21 @@ impl ProxyHttp for Proxy {
         let Some(piece) = body else { return Ok(()) };
         deadline::touch();
         exchange.seen.request_bytes += piece.len() as u64;
+        let Some(admission) = &exchange.admission else {
+            return Ok(());
+        };
+        let route = admission.route();
+        let total = route.provider.endpoint.timeouts.total;
         let limit = exchange.snapshot.server.max_request_body;
-        if exchange.seen.request_bytes > limit && !session.was_upgraded() {
-            let route = exchange
-                .admission
-                .as_ref()
-                .map(|admission| admission.route().clone());
-            return Err(exchange.refuse(Rejection {
-                reason: Reason::BodyTooLarge,
-                route,
-            }));
-        }
-        Ok(())
+        let reason = if exchange.seen.request_bytes > limit && !session.was_upgraded() {
+            Reason::BodyTooLarge
+        } else if total.is_some_and(|total| exchange.started.elapsed() >= total) {
+            Reason::RequestTimeout
+        } else {
+            return Ok(());
+        };
+        let rejection = Rejection::on(route, reason);
+        Err(exchange.refuse(rejection))
     }
 
     /// A request on a connection that had been closed meanwhile is sent once more, if that is safe.

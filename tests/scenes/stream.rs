@@ -81,7 +81,7 @@ fn a_client_that_leaves_ends_the_providers_work() {
     let gateway = Gateway::before(&provider);
     let mut client = ask(&gateway);
     tell.send("until gone").unwrap();
-    assert_eq!(client.chunk(), "data: x\n\n");
+    assert!(client.chunk().starts_with("data: x\n\n"));
     drop(client);
     is_gone
         .recv_timeout(PATIENCE)

@@ -126,3 +126,37 @@ fn http2_without_tls_is_spoken_by_prior_knowledge() {
     assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 200);
     assert_eq!(provider.received().len(), 1);
 }
+
+#[test]
+fn bodies_of_any_size_go_over_http2_byte_for_byte() {
+    let authority = Authority::new();
+    let provider = Http2Provider::start(Some(authority.server("localhost", &["h2"])));
+    let gateway = gateway(&authority, provider.address.port(), "http = \"2\"");
+    for (round, size) in [0, 1, (64 << 10) + 1, 1 << 20, 20 << 20]
+        .into_iter()
+        .enumerate()
+    {
+        let body: Vec<u8> = (0..size)
+            .map(|i: u32| i.to_le_bytes()[i as usize % 3])
+            .collect();
+        assert_eq!(
+            gateway.request("POST", "/p", &KEY, &body).status,
+            200,
+            "{size}"
+        );
+        assert!(provider.received()[round].1 == body, "{size}");
+    }
+}
+
+#[test]
+fn a_handshake_that_never_ends_is_504() {
+    // Accepts, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let gateway = gateway(&Authority::new(), port, "timeouts.connect = \"200ms\"");
+    let refused = gateway.request("POST", "/p", &KEY, b"{}");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (504, "provider_timeout")
+    );
+}

@@ -132,3 +132,27 @@ fn an_abort_does_not_leave_its_answer_to_the_next_client() {
         gateway.metric("keygate_inflight_requests") == 0.0
     });
 }
+
+#[test]
+fn head_is_passed_on_and_its_answer_has_no_body() {
+    let provider = Provider::answering(|request, wire| {
+        let body: &[u8] = if request.line().starts_with("HEAD ") {
+            b""
+        } else {
+            b"body"
+        };
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\nx-a: b\r\n\r\n";
+        let _ = wire
+            .write_all(head.as_bytes())
+            .and_then(|()| wire.write_all(body));
+    });
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    let head = client.request("HEAD", "/p/v1/models", &KEY, b"");
+    assert_eq!((head.status, head.header("x-a")), (200, Some("b")));
+    assert_eq!(
+        client.request("GET", "/p/v1/models", &KEY, b"").text(),
+        "body"
+    );
+    assert_eq!(provider.connections(), 1);
+}
