@@ -29,7 +29,7 @@ use crate::config::{Config, LogLevel, ServerConfig};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::proxy::deadline::Bounded;
-use crate::proxy::exchange::InFlight;
+use crate::proxy::in_flight::InFlight;
 use crate::proxy::{ATTEMPTS, Proxy, Shared};
 use crate::reload::Reloader;
 use crate::sandbox::Sandbox;

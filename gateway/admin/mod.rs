@@ -15,7 +15,7 @@ use pingora_core::protocols::http::ServerSession;
 
 use self::status::Status;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
-use crate::proxy::exchange::InFlight;
+use crate::proxy::in_flight::InFlight;
 use crate::snapshot::Live;
 
 /// Whether the gateway takes new requests.

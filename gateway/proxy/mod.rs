@@ -5,12 +5,15 @@
 
 pub mod admit;
 pub mod deadline;
+mod events;
 pub mod exchange;
 mod forward;
+pub mod in_flight;
 mod inject;
 mod observe;
 mod record;
 pub mod reject;
+pub mod request_id;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +28,8 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use self::admit::{Admission, check_head};
-use self::exchange::{Exchange, InFlight};
+use self::exchange::Exchange;
+use self::in_flight::InFlight;
 use self::reject::{Reason, Rejection};
 use crate::access_log::AccessLog;
 use crate::route::NormalPath;

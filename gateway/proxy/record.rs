@@ -7,8 +7,28 @@ use super::exchange::Exchange;
 use super::reject::Reason;
 use crate::access_log::AccessRecord;
 
+impl Exchange {
+    /// Records it, the first time it is asked to.
+    pub(super) fn record(&mut self) {
+        if !std::mem::replace(&mut self.recorded, true) {
+            record(self, &self.shared);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // Pingora's `logging` does not come when a request is cut off or panics.
+        if !self.recorded {
+            self.seen.cut |= super::deadline::was_cut();
+            self.seen.aborted |= !self.seen.cut;
+        }
+        self.record();
+    }
+}
+
 /// Records `exchange` as it is now.
-pub(super) fn record(exchange: &Exchange, shared: &Shared) {
+fn record(exchange: &Exchange, shared: &Shared) {
     let seen = &exchange.seen;
     let duration = exchange.started.elapsed();
     let route = exchange
@@ -63,7 +83,8 @@ pub(super) fn record(exchange: &Exchange, shared: &Shared) {
 
     let refused_by = match reason {
         Some(Reason::ClientClosed) => None,
-        Some(_) => Some("gateway"),
+        // An answer that broke off was not refused by anybody.
+        Some(_) => seen.first_byte.is_none().then_some("gateway"),
         None if (400..600).contains(&seen.status) => Some("provider"),
         None => None,
     };
@@ -87,7 +108,7 @@ pub(super) fn record(exchange: &Exchange, shared: &Shared) {
         events: seen
             .events
             .as_ref()
-            .map_or(0, super::observe::EventCounter::count),
+            .map_or(0, super::events::EventCounter::count),
         duration_ms: millis(duration),
         first_byte_ms: since_start(seen.first_byte).map(millis),
         upstream: seen.upstream.clone(),

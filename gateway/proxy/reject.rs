@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
-use super::exchange::RequestId;
+use super::request_id::RequestId;
 use crate::key::KeyFailure;
 use crate::provider::Dialect;
 use crate::route::Route;
