@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use prometheus::IntCounter;
@@ -17,6 +17,8 @@ use serde::Serialize;
 const CAPACITY: usize = 8192;
 /// How long the writer rests between two looks while lines keep coming.
 const NAP: Duration = Duration::from_millis(10);
+/// How long the end of the process waits for the last lines to be read.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The longest path that is logged whole, in bytes.
 const PATH_CAP: usize = 512;
 
@@ -83,7 +85,7 @@ pub struct AccessLog {
     dropped: IntCounter,
 }
 
-/// The writing thread; joining it writes what still waits.
+/// The writing thread.
 pub struct AccessLogWriter(JoinHandle<()>);
 
 impl AccessLog {
@@ -125,10 +127,15 @@ impl AccessLog {
 }
 
 impl AccessLogWriter {
-    /// Waits until everything is written. The last clone of the log must be gone, or be about to.
+    /// Waits until everything is written, but no longer than a reader that has stopped reading
+    /// deserves. The last clone of the log must be gone, or be about to.
     pub fn finish(self) {
-        if self.0.join().is_err() {
-            tracing::error!("the access log's writer panicked");
+        let start = Instant::now();
+        while !self.0.is_finished() {
+            if start.elapsed() > LAST_WORDS {
+                return tracing::warn!("nobody reads the access log: its last lines are lost");
+            }
+            std::thread::sleep(NAP);
         }
     }
 }

@@ -96,11 +96,7 @@ impl RouteMetrics {
     }
 
     fn counter(&self, code: u16, reason: &str) -> IntCounter {
-        let code = if STATUS_CODES.contains(&code) {
-            code
-        } else {
-            0
-        };
+        let code = known(code);
         self.requests
             .with_label_values(&[&self.route, &self.provider, &code.to_string(), reason])
     }
@@ -183,7 +179,7 @@ impl Metrics {
     /// Counts a request of a key.
     pub fn key_request(&self, key: &str, route: &str, code: u16) {
         self.key_requests
-            .with_label_values(&[key, route, &code.to_string()])
+            .with_label_values(&[key, route, &known(code).to_string()])
             .inc();
     }
 
@@ -288,6 +284,15 @@ impl RouteFamilies {
             connections_new: connections("false"),
             connections_reused: connections("true"),
         }
+    }
+}
+
+/// A status, or 0 for what is none: a provider can make up any number.
+fn known(code: u16) -> u16 {
+    if STATUS_CODES.contains(&code) {
+        code
+    } else {
+        0
     }
 }
 

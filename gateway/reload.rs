@@ -14,6 +14,9 @@ use crate::snapshot::Live;
 /// How often the files are looked at. A change is taken over when two looks in a row see the same,
 /// so that a file is not read while it is being written: within half a second.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How many looks may differ before a change is taken over all the same: a file that never rests
+/// must not hold up the others.
+const PATIENCE: u32 = 4;
 /// How long a reload waits for names that are new; they go on being resolved behind it.
 const RESOLVE_FIRST: Duration = Duration::from_millis(300);
 
@@ -47,6 +50,7 @@ impl Reloader {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut seen: Option<Vec<FileStamp>> = None;
+        let mut unsettled = 0;
         loop {
             tokio::select! {
                 _ = looks.tick() => {}
@@ -58,18 +62,24 @@ impl Reloader {
             }
             let now: Vec<FileStamp> = self.files.iter().map(FileStamp::retake).collect();
             if now == self.files {
-                seen = None;
-            } else if seen.as_ref() == Some(&now) {
+                (seen, unsettled) = (None, 0);
+            } else if seen.as_ref() == Some(&now) || unsettled == PATIENCE {
                 self.reload().await;
-                seen = None;
+                (seen, unsettled) = (None, 0);
             } else {
                 seen = Some(now);
+                unsettled += 1;
             }
         }
     }
 
     async fn reload(&mut self) {
-        match Config::load(&self.path, Purpose::Reload) {
+        let path = self.path.clone();
+        let loaded = tokio::task::spawn_blocking(move || Config::load(&path, Purpose::Reload));
+        let Ok(loaded) = loaded.await else {
+            return self.refuse("loading it failed in an unforeseen way: see the log");
+        };
+        match loaded {
             Ok(config) => self.take_over(config).await,
             Err(errors) => {
                 self.refuse(&errors.to_string());

@@ -12,9 +12,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pingora_core::apps::{HttpServerApp, HttpServerOptions};
+use async_trait::async_trait;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora_core::protocols::Stream;
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::server::{Fds, ListenFds};
+use pingora_core::server::{Fds, ListenFds, ShutdownWatch};
 use pingora_core::services::Service as _;
 use pingora_core::services::listening::Service;
 use pingora_core::tls::{RootCertStore, load_native_certs};
@@ -22,6 +24,7 @@ use pingora_proxy::http_proxy;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use crate::access_log::{AccessLog, AccessLogWriter};
 use crate::admin::{Admin, Readiness};
@@ -50,6 +53,7 @@ pub struct Gateway {
     readiness: Arc<Readiness>,
     reload: Arc<Notify>,
     shutdown: watch::Sender<bool>,
+    accepting: Option<JoinHandle<()>>,
     writer: Option<AccessLogWriter>,
     serving: Option<Runtime>,
     control: Option<Runtime>,
@@ -105,15 +109,22 @@ impl Gateway {
             access_log,
             in_flight: in_flight.clone(),
         });
-        let app = Bounded::new(proxy_app(&server, shared));
-        let listen = spawn(&serving, "proxy", app, sockets, &shutdown)?;
+        let app = Bounded::new(
+            proxy_app(&server, shared),
+            server.keepalive + server.client_head,
+        );
+        let app = Greeted {
+            app: Arc::new(app),
+            within: server.h2c.then_some(server.client_head),
+        };
+        let (listen, accepting) = spawn(&serving, "proxy", app, sockets, &shutdown)?;
         let app = Admin {
             live: live.clone(),
             in_flight: in_flight.clone(),
             readiness: readiness.clone(),
             started: Instant::now(),
         };
-        let admin = spawn(&control, "admin", app, vec![admin_socket], &shutdown)?;
+        let (admin, _) = spawn(&control, "admin", app, vec![admin_socket], &shutdown)?;
         let admin = admin.first().copied().unwrap_or(server.admin);
         readiness.set(true);
         tracing::info!(?listen, %admin, threads = server.threads, "serving");
@@ -126,6 +137,7 @@ impl Gateway {
             readiness,
             reload,
             shutdown,
+            accepting: Some(accepting),
             writer,
             serving: Some(serving),
             control: Some(control),
@@ -178,13 +190,17 @@ impl Gateway {
     }
 
     /// Takes no new requests and waits for those in flight, for as long as the configuration says.
-    pub async fn drain(&self) {
+    pub async fn drain(&mut self) {
         self.readiness.set(false);
         let waiting = self.in_flight.count();
         tracing::info!(waiting, at_most = ?self.config.drain, "draining");
         tokio::time::sleep(self.config.shutdown_delay).await;
         // The listeners close, and so do connections without a request.
         let _ = self.shutdown.send(true);
+        if let Some(accepting) = self.accepting.take() {
+            // Only then is the count of requests in flight not about to grow.
+            let _ = tokio::time::timeout(self.config.drain, accepting).await;
+        }
         if let Ok(()) = tokio::time::timeout(self.config.drain, self.in_flight.drained()).await {
             tracing::info!("drained");
         } else {
@@ -260,7 +276,7 @@ impl SandboxServer {
         let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let runtime = runtime("sandbox", 1)?;
         let (shutdown, _) = watch::channel(false);
-        let bound = spawn(&runtime, "sandbox", sandbox, vec![socket], &shutdown)?;
+        let (bound, _) = spawn(&runtime, "sandbox", sandbox, vec![socket], &shutdown)?;
         let address = bound
             .first()
             .copied()
@@ -390,6 +406,37 @@ fn proxy_app(
     app
 }
 
+/// An application whose connections must say something soon.
+///
+/// Pingora looks at the first 24 bytes of a connection to tell HTTP/2 from HTTP/1.1, and would wait
+/// for them for ever.
+struct Greeted<A> {
+    app: Arc<A>,
+    /// How long; `None` where nothing is looked at.
+    within: Option<Duration>,
+}
+
+#[async_trait]
+impl<A: ServerApp + Send + Sync + 'static> ServerApp for Greeted<A> {
+    async fn process_new(
+        self: &Arc<Self>,
+        mut stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        if let Some(within) = self.within {
+            // What is looked at is put back.
+            let mut seen = [0; 24];
+            let greeting = stream.try_peek(&mut seen);
+            tokio::time::timeout(within, greeting).await.ok()?.ok()?;
+        }
+        self.app.process_new(stream, shutdown).await
+    }
+
+    async fn cleanup(&self) {
+        self.app.cleanup().await;
+    }
+}
+
 /// Serves `app` on sockets that are bound already, and says where they are.
 fn spawn<A>(
     runtime: &Runtime,
@@ -397,9 +444,9 @@ fn spawn<A>(
     app: A,
     sockets: Vec<TcpListener>,
     shutdown: &watch::Sender<bool>,
-) -> Result<Vec<SocketAddr>, Error>
+) -> Result<(Vec<SocketAddr>, JoinHandle<()>), Error>
 where
-    A: pingora_core::apps::ServerApp + Send + Sync + 'static,
+    A: ServerApp + Send + Sync + 'static,
 {
     let mut service = Service::new(name.to_owned(), app);
     let mut fds = Fds::new();
@@ -416,6 +463,7 @@ where
     }
     let table: ListenFds = Arc::new(fds.into());
     let shutdown = shutdown.subscribe();
-    runtime.spawn(async move { service.start_service(Some(table), shutdown, 1).await });
-    Ok(addresses)
+    let accepting =
+        runtime.spawn(async move { service.start_service(Some(table), shutdown, 1).await });
+    Ok((addresses, accepting))
 }

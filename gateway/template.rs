@@ -38,6 +38,8 @@ pub struct Extractor {
 impl Source {
     /// A part of a header: `regex` must match the value from end to end.
     pub fn header(name: HeaderName, regex: &str, group: usize) -> Result<Self, String> {
+        // Alone first: what is not whole by itself could step out of the anchors.
+        Regex::new(regex).map_err(|error| format!("not a usable regular expression: {error}"))?;
         let compiled = regex::RegexBuilder::new(&format!("^(?:{regex})$"))
             .size_limit(1 << 20)
             .build()
@@ -219,7 +221,12 @@ mod tests {
         assert!(parse("a }}").contains("no `{{`"));
         assert!(parse("{{ a }}").contains("no extractor"));
         assert!(parse("a\nb").contains("character"));
-        assert!(Source::header(HeaderName::from_static("x"), "(", 0).is_err());
+        for broken in ["(", "a)|(b", "["] {
+            assert!(
+                Source::header(HeaderName::from_static("x"), broken, 0).is_err(),
+                "{broken}"
+            );
+        }
         assert!(Source::header(HeaderName::from_static("x"), "a", 1).is_err());
     }
 }

@@ -39,6 +39,7 @@ pub(super) struct LimitsFile {
 #[derive(Default)]
 pub(super) struct ServerTimeoutsFile {
     pub keepalive: Option<Located<Duration>>,
+    pub client_head: Option<Located<Duration>>,
     pub client_read: Option<Located<Duration>>,
     pub client_write: Option<Located<Duration>>,
     pub shutdown_delay: Option<Located<Duration>>,
@@ -177,6 +178,7 @@ impl ServerTimeoutsFile {
     fn read(mut s: Section<'_>) -> Self {
         let timeouts = Self {
             keepalive: s.take("keepalive"),
+            client_head: s.take("client_head"),
             client_read: s.take("client_read"),
             client_write: s.take("client_write"),
             shutdown_delay: s.take("shutdown_delay"),

@@ -70,6 +70,8 @@ pub struct ServerConfig {
     pub idle_connections: usize,
     /// How long an unused connection of a client is kept.
     pub keepalive: Duration,
+    /// How long a request's head may take, from its first byte to its last.
+    pub client_head: Duration,
     /// How long a client may pause within a request's body.
     pub client_read: Duration,
     /// How long a client may leave an answer unread.

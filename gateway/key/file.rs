@@ -146,7 +146,8 @@ impl KeyFile {
         if let Err(error) = &resolved {
             let severity = match error {
                 SecretError::Missing(_) => Severity::Warning,
-                SecretError::Malformed(_) | SecretError::Unusable(_) => Severity::Fatal,
+                SecretError::Unusable(_) => Severity::Strict,
+                SecretError::Malformed(_) => Severity::Fatal,
             };
             problems.push(
                 &text.at,

@@ -8,7 +8,7 @@ pub mod format;
 mod presented;
 mod store;
 
-pub use presented::{AmbiguousCredentials, PresentedKey, remove_from_query};
+pub use presented::{AmbiguousCredentials, PresentedKey, remove_from_query, without_scheme};
 pub use store::{DuplicateDigest, KeyFailure, KeyStore};
 
 use std::collections::BTreeMap;

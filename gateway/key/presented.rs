@@ -6,6 +6,8 @@ use http::{HeaderMap, HeaderName};
 
 /// The query parameter in which Google's REST examples put a key.
 const QUERY_PARAMETER: &[u8] = b"key";
+/// What parts parameters: some servers take `;` for `&`.
+const SEPARATORS: [char; 2] = ['&', ';'];
 
 /// A key as it was presented. Not yet known to open anything.
 pub struct PresentedKey<'r>(Cow<'r, [u8]>);
@@ -56,7 +58,7 @@ impl<'r> PresentedKey<'r> {
 }
 
 /// `Bearer X` is `X`, in any case and with any spaces around.
-fn without_scheme(value: &[u8]) -> &[u8] {
+pub fn without_scheme(value: &[u8]) -> &[u8] {
     let value = value.trim_ascii();
     match value.split_at_checked(6) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") => match rest.first() {
@@ -70,7 +72,7 @@ fn without_scheme(value: &[u8]) -> &[u8] {
 
 fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query
-        .split('&')
+        .split(SEPARATORS)
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
@@ -107,11 +109,16 @@ pub fn remove_from_query(query: &str) -> Option<Cow<'_, str>> {
     if !parameters(query).any(|(name, _)| is_key_parameter(name)) {
         return Some(Cow::Borrowed(query));
     }
-    let kept: Vec<&str> = query
-        .split('&')
-        .filter(|pair| !is_key_parameter(pair.split_once('=').map_or(*pair, |(name, _)| name)))
-        .collect();
-    (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
+    let mut kept = String::with_capacity(query.len());
+    for piece in query.split_inclusive(SEPARATORS) {
+        let pair = piece.trim_end_matches(SEPARATORS);
+        if !is_key_parameter(pair.split_once('=').map_or(pair, |(name, _)| name)) {
+            kept.push_str(piece);
+        }
+    }
+    // Where the last parameter went, so does the separator before it.
+    let kept = kept.trim_end_matches(SEPARATORS);
+    (!kept.is_empty()).then(|| Cow::Owned(kept.to_owned()))
 }
 
 #[cfg(test)]
@@ -193,6 +200,8 @@ mod tests {
             ("a=%20b&key=k&c=d&key=l", Some("a=%20b&c=d")),
             ("k%65y=k&monkey=1", Some("monkey=1")),
             ("key", None),
+            ("a=1;key=k", Some("a=1")),
+            ("key=k;a=1;b", Some("a=1;b")),
             ("", Some("")),
         ] {
             assert_eq!(remove_from_query(query).as_deref(), kept, "{query}");

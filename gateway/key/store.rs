@@ -96,6 +96,12 @@ impl KeyStore {
         &self.keys
     }
 
+    /// Whether `secret` is a key of this gateway's, whatever its state, or looks like one that it
+    /// made: nothing to be sent anywhere else.
+    pub fn is_ours(&self, secret: &[u8]) -> bool {
+        form(secret) != Form::Foreign || self.by_digest.contains_key(&KeyDigest::of(secret))
+    }
+
     /// The key that `presented` opens at the time `now`.
     ///
     /// Missing, malformed, unknown, disabled, not yet valid and expired keys all take one path:

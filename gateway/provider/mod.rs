@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::key::ClientKey;
+use crate::key::{ClientKey, without_scheme};
 use crate::secret::{Secret, SecretError};
 
 /// Where a provider's token comes from, as meant.
@@ -169,11 +169,13 @@ impl Provider {
         }
     }
 
-    /// What authorizes a request of `key` to it. `client` are the headers as the client sent them.
+    /// What authorizes a request of `key` to it. `client` are the headers as the client sent them;
+    /// `is_ours` tells a key of the gateway's own, which no provider gets.
     pub fn credential(
         &self,
         key: Option<&ClientKey>,
         client: &HeaderMap,
+        is_ours: impl Fn(&[u8]) -> bool,
     ) -> Result<Credential, NoCredential> {
         let header = match &self.token {
             Token::None => return Ok(Credential::None),
@@ -185,10 +187,14 @@ impl Provider {
                 .ok_or(NoCredential::Unavailable)?,
             Token::Passthrough => {
                 let mut values = client.get_all(&self.auth_header).iter();
-                let mut own = match (values.next(), values.next()) {
-                    (Some(own), None) if !own.as_bytes().trim_ascii().is_empty() => own.clone(),
-                    _ => return Err(NoCredential::NotPresented),
+                let (Some(own), None) = (values.next(), values.next()) else {
+                    return Err(NoCredential::NotPresented);
                 };
+                let bare = without_scheme(own.as_bytes());
+                if bare.is_empty() || is_ours(bare) {
+                    return Err(NoCredential::NotPresented);
+                }
+                let mut own = own.clone();
                 own.set_sensitive(true);
                 own
             }
@@ -247,10 +253,12 @@ mod tests {
         for (name, value) in client {
             headers.append(*name, value.parse().unwrap());
         }
-        Ok(match provider.credential(key, &headers)? {
-            Credential::Header(value) => Some(value.to_str().unwrap().to_owned()),
-            Credential::None => None,
-        })
+        Ok(
+            match provider.credential(key, &headers, |bare| bare == b"ours")? {
+                Credential::Header(value) => Some(value.to_str().unwrap().to_owned()),
+                Credential::None => None,
+            },
+        )
     }
 
     #[test]
@@ -288,6 +296,10 @@ mod tests {
         let provider = provider(TokenSource::Passthrough);
         let own = credential(&provider, None, &[("authorization", "Bearer own")]);
         assert_eq!(own, Ok(Some("Bearer own".into())));
+        for none in ["", "Bearer ", "Bearer ours", "ours"] {
+            let sent = credential(&provider, None, &[("authorization", none)]);
+            assert_eq!(sent, Err(NoCredential::NotPresented), "{none}");
+        }
         assert_eq!(
             credential(&provider, None, &[]),
             Err(NoCredential::NotPresented)

@@ -58,7 +58,22 @@ impl BaseUrl {
         {
             return Err("has a path that is not in its plain form".to_owned());
         }
-        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            None | Some("") => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
+            Some(written) => match written.trim_start_matches(':').parse() {
+                Ok(port @ 1..) => port,
+                _ => return Err("has a port that is none".to_owned()),
+            },
+        };
+        if is_metadata_service(&host) {
+            return Err("is link-local, where clouds keep their metadata service".to_owned());
+        }
         Ok(Self {
             tls,
             host,
@@ -104,12 +119,20 @@ impl BaseUrl {
 }
 
 /// Loopback and private addresses (RFC 1918, RFC 4193), and the name `localhost` (RFC 6761).
-/// Link-local ones are not: 169.254.169.254 is the metadata service of the clouds.
 fn is_near(host: &str) -> bool {
     match host.parse::<IpAddr>() {
         Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private(),
         Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        Err(_) => host == "localhost",
+    }
+}
+
+/// Link-local addresses (RFC 3927, RFC 4291).
+fn is_metadata_service(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => ip.is_unicast_link_local(),
+        Err(_) => false,
     }
 }
 
@@ -181,6 +204,11 @@ mod tests {
             "https://h/a/../b",
             "https://h/a//b",
             "https://h/%61",
+            "https://h:99999",
+            "https://h:0",
+            "https://169.254.169.254",
+            "https://[fe80::1]",
+            "http://a.localhost",
             "https:// h",
         ] {
             assert!(BaseUrl::parse(bad).is_err(), "{bad}");

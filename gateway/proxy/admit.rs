@@ -56,7 +56,9 @@ impl Admission {
         }
         let credential = route
             .provider
-            .credential(key.as_deref(), &request.headers)
+            .credential(key.as_deref(), &request.headers, |bare| {
+                snapshot.keys.is_ours(bare)
+            })
             .map_err(|why| {
                 refuse(match why {
                     NoCredential::Unavailable => Reason::ProviderUnavailable,
@@ -65,7 +67,7 @@ impl Admission {
             })?;
         let mut target = route.provider.target(found.rest);
         if let Some(query) = path.query.and_then(remove_from_query) {
-            target.push('?');
+            target.push(if target.contains('?') { '&' } else { '?' });
             target.push_str(&query);
         }
         Ok(Self {
@@ -189,6 +191,20 @@ pub fn check_head(snapshot: &Snapshot, request: &RequestHeader, raw: &[u8]) -> R
     };
     if bytes as u64 > limits.max_header_bytes || request.headers.len() > limits.max_header_count {
         return Err(Reason::HeadersTooLarge);
+    }
+    // Two equal lengths, in two lines or in one, are one to Pingora and perhaps not to a provider.
+    let mut lengths = request.headers.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    if lengths.next().is_some() || length.is_some_and(|value| value.as_bytes().contains(&b',')) {
+        return Err(Reason::BadFraming);
+    }
+    // `X_Api_Key` is `X-Api-Key` to whatever turns headers into variables.
+    if request
+        .headers
+        .keys()
+        .any(|name| name.as_str().contains('_'))
+    {
+        return Err(Reason::BadFraming);
     }
     // Pingora lets TE win over CL and takes the CL away; a request with both is not repaired here
     // but refused, as a smuggling attempt or a broken client.

@@ -63,12 +63,17 @@ pub fn no_pause_longer_than(idle: Duration) {
     });
 }
 
+/// From now on, a pause may take as long as it likes.
+pub fn any_pause() {
+    with(|watch| watch.idle.set(None));
+}
+
 /// Something moved.
 pub fn touch() {
     with(|watch| watch.touched.set(Some(Instant::now())));
 }
 
-/// The exchange is over; what follows on the connection is another.
+/// Nothing is due: a head is complete, or an exchange is over.
 pub fn clear() {
     with(|watch| {
         watch.end.set(None);
@@ -82,12 +87,19 @@ pub fn was_cut() -> bool {
 }
 
 /// An HTTP application whose exchanges end by their deadlines.
-pub struct Bounded<A>(Arc<A>);
+pub struct Bounded<A> {
+    app: Arc<A>,
+    head: Duration,
+}
 
 impl<A> Bounded<A> {
-    /// Puts `app` under the clock.
-    pub fn new(app: A) -> Self {
-        Self(Arc::new(app))
+    /// Puts `app` under the clock. Until a request's head is there, `head` is all the time there is:
+    /// Pingora only bounds each read of it.
+    pub fn new(app: A, head: Duration) -> Self {
+        Self {
+            app: Arc::new(app),
+            head,
+        }
     }
 }
 
@@ -98,23 +110,22 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Bounded<A> {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let exchange = self.0.process_new_http(session, shutdown);
-        WATCH
-            .scope(Watch::default(), by_deadline(exchange))
-            .await
-            .flatten()
+        let exchange = self.app.process_new_http(session, shutdown);
+        let watch = Watch::default();
+        watch.end.set(Some(Instant::now() + self.head));
+        WATCH.scope(watch, by_deadline(exchange)).await.flatten()
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.0.h2_options()
+        self.app.h2_options()
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.0.server_options()
+        self.app.server_options()
     }
 
     async fn http_cleanup(&self) {
-        self.0.http_cleanup().await;
+        self.app.http_cleanup().await;
     }
 }
 

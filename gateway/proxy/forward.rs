@@ -1,6 +1,6 @@
 //! Phase 2: which endpoint to try, and whether another try is safe.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType};
@@ -12,9 +12,9 @@ use super::reject::{Reason, Rejection, is_connect_error};
 /// that turned out to be closed already.
 pub(super) const MAX_ATTEMPTS: u32 = 2;
 
-/// Within how long a pooled connection shows that it was closed before it was used. What takes
-/// longer may have been begun by the provider, and is not sent again.
-const STALE_WITHIN: Duration = Duration::from_secs(1);
+/// Within how long a kept connection shows that it was closed before it was used: the way there and
+/// back. What takes longer may have been begun by the provider, and is not sent again.
+const STALE_WITHIN: Duration = Duration::from_millis(200);
 
 /// The peer for the next attempt.
 pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Rejection> {
@@ -54,8 +54,8 @@ pub(super) fn after_failed_connect(exchange: &Exchange, mut error: Box<Error>) -
 }
 
 /// Decides about a failure on a connection that had been made. The request is sent again only if
-/// its connection came from the pool and was found closed at once, before any byte of an answer,
-/// and its body is still at hand.
+/// its connection was kept from before and was found closed at once, before any byte of an answer,
+/// and its body is still at hand; or if the provider said that it wants HTTP/1.1 instead.
 pub(super) fn after_broken_connection(
     exchange: &Exchange,
     mut error: Box<Error>,
@@ -67,9 +67,12 @@ pub(super) fn after_broken_connection(
     let at_once = exchange
         .seen
         .connected
-        .is_some_and(|connected| Instant::now().duration_since(connected) < STALE_WITHIN);
+        .is_some_and(|connected| connected.elapsed() < STALE_WITHIN);
+    // Pingora would also try again after frames that it cannot read, or a GOAWAY, however late.
+    let untouched = *error.etype() == ErrorType::H2Downgrade
+        || (reused && at_once && *error.etype() != ErrorType::InvalidH2);
     let again = error.retry()
-        && at_once
+        && untouched
         && !body_lost
         && exchange.seen.first_byte.is_none()
         && exchange.seen.attempts < MAX_ATTEMPTS;

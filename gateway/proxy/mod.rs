@@ -82,10 +82,20 @@ impl ProxyHttp for Proxy {
 
     /// 1 admit: route, key -> an Admission, or a refusal is sent.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        deadline::clear();
         bound_the_client(session, exchange);
         match admit(session, exchange) {
             Ok(admission) => {
-                if let Some(total) = admission.route().provider.endpoint.timeouts.total {
+                let timeouts = &admission.route().provider.endpoint.timeouts;
+                let server = &exchange.snapshot.server;
+                if !session.is_body_empty() {
+                    // Pingora's own timeout ends a slow body in better order, but not over HTTP/2.
+                    deadline::no_pause_longer_than(server.client_read + GRACE);
+                }
+                // A client that does not read is the cause of the pause, and ends first.
+                let idle = timeouts.idle.mul_f64(0.9);
+                session.set_write_timeout(Some(server.client_write.min(idle)));
+                if let Some(total) = timeouts.total {
                     // Until the answer begins, the timeouts of its parts end it in better order.
                     deadline::end_by(exchange.started + total + GRACE);
                 }
@@ -171,9 +181,13 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        if end_of_stream && exchange.seen.first_byte.is_none() {
+            // From here on it is the provider that is waited for.
+            deadline::any_pause();
+        }
         let Some(piece) = body else { return Ok(()) };
         deadline::touch();
         exchange.seen.request_bytes += piece.len() as u64;
@@ -236,6 +250,17 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
+    /// Trailers are a head by another way.
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut http::HeaderMap,
+        _exchange: &mut Exchange,
+    ) -> Result<Option<Bytes>> {
+        observe::trailers(trailers);
+        Ok(None)
+    }
+
     fn response_body_filter(
         &self,
         _session: &mut Session,
@@ -253,8 +278,8 @@ impl ProxyHttp for Proxy {
     /// 5 record: access line, metrics.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         deadline::clear();
-        if let Some(head) = session.response_written() {
-            exchange.seen.status = head.status.as_u16();
+        if let Some(status) = final_status(session) {
+            exchange.seen.status = status;
         }
         if let Some(error) = error {
             exchange.seen.aborted |= *error.esource() == ErrorSource::Downstream
@@ -287,7 +312,9 @@ impl ProxyHttp for Proxy {
             .rejection
             .as_ref()
             .map_or(Reason::Internal, |r| r.reason);
-        if reason != Reason::ClientClosed && session.response_written().is_none() {
+        if reason != Reason::ClientClosed && final_status(session).is_none() {
+            // Pingora closes the connection after a failure; the answer says so.
+            session.set_keepalive(None);
             let _ = answer(session, exchange).await;
         }
         FailToProxy {
@@ -326,6 +353,12 @@ impl Exchange {
         error.set_retry(false);
         error
     }
+}
+
+/// The status of the answer that was begun: a 100 or 103 before it is none.
+fn final_status(session: &Session) -> Option<u16> {
+    let status = session.response_written()?.status;
+    (!status.is_informational() || status == 101).then_some(status.as_u16())
 }
 
 /// Sets what Pingora leaves unlimited on the client's side.
@@ -378,8 +411,10 @@ async fn answer(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     let bodiless = session.req_header().method == http::Method::HEAD;
     let length = admit::declared_length(session.req_header());
     if length <= DRAIN_BYTES && !expects && !session.is_body_done() {
-        // A small body is read before the answer, which leaves the connection usable.
-        discard(session, DRAIN_BYTES).await;
+        // A small body is read before the answer, which leaves the connection usable if it was whole.
+        if discard(session, DRAIN_BYTES).await != Discarded::Whole {
+            session.set_keepalive(None);
+        }
     }
     let unread = !session.is_body_done();
     session.write_response_header(head, bodiless).await?;
@@ -395,20 +430,38 @@ async fn answer(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
 
 /// Reads what the client still sends and throws it away, up to a limit in bytes and time: closing
 /// with unread data in the socket resets the connection, and the reset can overtake the answer.
-async fn discard(session: &mut Session, limit: u64) {
+///
+/// Pingora takes a body that it cannot read for one that is over. What follows such a body on the
+/// connection must not be taken for the next request.
+async fn discard(session: &mut Session, limit: u64) -> Discarded {
     if session.as_http1().is_none() {
-        return;
+        return Discarded::Whole;
     }
     let mut left = limit;
     let reading = async {
-        while let Ok(Some(piece)) = session.read_request_body().await {
-            match left.checked_sub(piece.len() as u64) {
-                Some(rest) => left = rest,
-                None => break,
+        loop {
+            match session.read_request_body().await {
+                Ok(None) => return Discarded::Whole,
+                Ok(Some(piece)) => match left.checked_sub(piece.len() as u64) {
+                    Some(rest) => left = rest,
+                    None => return Discarded::Not,
+                },
+                Err(_) => return Discarded::Not,
             }
         }
     };
-    let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
+    tokio::time::timeout(DISCARD_TIME, reading)
+        .await
+        .unwrap_or(Discarded::Not)
+}
+
+/// What became of a body that nobody wanted.
+#[derive(PartialEq, Eq)]
+enum Discarded {
+    /// It was read to its end.
+    Whole,
+    /// It was too long, too slow, or broken.
+    Not,
 }
 
 /// One line for a failure that isn't the client's. The error's own text may hold bytes of a

@@ -2,14 +2,17 @@
 
 use std::time::Instant;
 
-use http::HeaderName;
 use http::header::{ALT_SVC, CONTENT_TYPE, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
+use http::{HeaderMap, HeaderName};
 use pingora::http::ResponseHeader;
 use pingora_core::Error;
 
 use super::events::EventCounter;
 use super::exchange::Exchange;
 use super::reject::{REFUSED_BY, REQUEST_ID};
+
+/// The media type of a stream of events.
+const EVENTS: &[u8] = b"text/event-stream";
 
 /// Headers of a provider that no client gets: cookies of an account that others share, the account
 /// itself, and what would send browsers past the gateway.
@@ -36,7 +39,11 @@ pub(super) fn head(exchange: &mut Exchange, answer: &mut ResponseHeader) -> Resu
         .headers
         .get(CONTENT_TYPE)
         .map(http::HeaderValue::as_bytes);
-    if content_type.is_some_and(|media| media.starts_with(b"text/event-stream")) {
+    if content_type.is_some_and(|media| {
+        media
+            .get(..EVENTS.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+    }) {
         seen.events = Some(EventCounter::default());
     }
     // The provider's own id is what its support asks for: ours stands beside it.
@@ -51,6 +58,13 @@ pub(super) fn head(exchange: &mut Exchange, answer: &mut ResponseHeader) -> Resu
         answer.remove_header(REFUSED_BY);
     }
     Ok(())
+}
+
+/// The trailers of the provider's answer.
+pub(super) fn trailers(trailers: &mut HeaderMap) {
+    for name in &NOT_PASSED_ON {
+        trailers.remove(name);
+    }
 }
 
 /// A piece of the answer's body.

@@ -50,12 +50,14 @@ fn record(exchange: &Exchange, shared: &Shared) {
     // What the client was told, or would have been.
     let status = match (seen.status, reason) {
         (0, Some(reason)) => reason.status(),
+        (0, None) if seen.cut => Reason::RequestTimeout.status(),
         (0, None) if seen.aborted => Reason::ClientClosed.status(),
         (status, _) => status,
     };
     let label = match reason {
         Some(reason) => reason.code(),
-        None if seen.cut => Reason::ProviderTimeout.code(),
+        None if seen.cut && seen.first_byte.is_some() => Reason::ProviderTimeout.code(),
+        None if seen.cut => Reason::RequestTimeout.code(),
         None if seen.aborted => Reason::ClientClosed.code(),
         None => "",
     };

@@ -233,6 +233,7 @@ pub fn reason_of(error: &Error) -> Reason {
             ErrorType::ReadTimedout => Reason::RequestTimeout,
             // Pingora's own checks of what the client sent: chunk sizes, Connection nominations.
             ErrorType::InvalidHTTPHeader => Reason::BadFraming,
+            other if other.as_str() == "InvalidChunk" => Reason::BadFraming,
             _ => Reason::ClientClosed,
         },
         // Before a connection is made, Pingora does not say on whose side it failed.

@@ -120,6 +120,13 @@ fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
 }
 
 fn read_secret_file(path: &Path) -> Result<String, SecretError> {
+    // A pipe would hold the reader up until somebody writes.
+    if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+        return Err(SecretError::Unusable(format!(
+            "{} is not a file",
+            path.display()
+        )));
+    }
     std::fs::read_to_string(path).map_err(|error| {
         let why = format!("cannot read {}: {error}", path.display());
         match error.kind() {

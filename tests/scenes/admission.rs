@@ -311,12 +311,23 @@ fn a_callers_own_token_is_passed_on_beside_the_gateways_key() {
         (refused.status, refused.code().as_str()),
         (401, "provider_token_missing")
     );
-    // The gateway's key in the provider's place opens nothing, and does not go up.
-    let refused = gateway.get("/p", &[("authorization", "Bearer secret")]);
+    // The gateway's key in the provider's place opens nothing, and does not go up, nor does it
+    // beside itself, as one SDK sends it.
+    let ours = ("authorization", "Bearer secret");
+    let refused = gateway.get("/p", &[ours]);
     assert_eq!(
         (refused.status, refused.code().as_str()),
         (401, "invalid_api_key")
     );
+    let made = ("authorization", "Bearer kg_bob_0123456789");
+    for own in [ours, made] {
+        let refused = gateway.get("/p", &[("api-key", "secret"), own]);
+        let code = refused.code();
+        assert_eq!(
+            (refused.status, code.as_str()),
+            (401, "provider_token_missing")
+        );
+    }
     assert_eq!(provider.received().len(), 1);
 }
 
@@ -442,6 +453,9 @@ fn framing_with_two_readings_is_refused_and_the_provider_sees_nothing() {
         format!("TRACE /p HTTP/1.1\r\n{head}\r\n"),
         format!("GET /p HTTP/1.1\r\n{head}Host: b\r\n\r\n"),
         "GET /p HTTP/1.1\r\napi-key: secret\r\n\r\n".to_owned(),
+        format!("POST /p HTTP/1.1\r\n{head}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{{}}"),
+        format!("POST /p HTTP/1.1\r\n{head}Content-Length: 2, 2\r\n\r\n{{}}"),
+        format!("GET /p HTTP/1.1\r\n{head}X_Api_Key: other\r\n\r\n"),
     ] {
         let mut client = gateway.client();
         client.send(&raw);
@@ -543,6 +557,31 @@ fn a_provider_without_its_token_answers_503_while_the_others_serve() {
             .admin("/metrics")
             .text()
             .contains(&format!("{series} 0"))
+    );
+}
+
+#[test]
+fn a_query_with_other_separators_hides_no_key() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    assert_eq!(gateway.get("/p/x?a=1;key=secret;b=2", &[]).status, 200);
+    assert_eq!(provider.only().line(), "GET /x?a=1;b=2 HTTP/1.1");
+}
+
+#[test]
+fn a_default_endpoint_with_a_query_keeps_the_clients() {
+    let provider = Provider::start();
+    let settings = "default_endpoint = \"/d/chat?api-version=1\"";
+    let gateway = Scene::new(&simple(&provider.url(), settings, ""))
+        .key("alice", "secret", "")
+        .start();
+    assert_eq!(
+        gateway.get("/p?alt=sse", &[("api-key", "secret")]).status,
+        200
+    );
+    assert_eq!(
+        provider.only().line(),
+        "GET /d/chat?api-version=1&alt=sse HTTP/1.1"
     );
 }
 

@@ -154,3 +154,33 @@ fn a_body_over_the_limit_is_413_by_its_length_and_by_its_chunks() {
     // What did go up was cut off: the provider never got a whole request.
     assert_eq!(provider.received().len(), 1);
 }
+
+#[test]
+fn what_follows_a_broken_body_is_not_the_next_request() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let smuggled = "GET /p/smuggled HTTP/1.1\r\nHost: a\r\napi-key: secret\r\n\r\n";
+    let extension = format!("1;{}", "x".repeat(40_000));
+    for broken in [
+        "ZZ\r\n",
+        "11111111111111111\r\n",
+        "2\r\nabc",
+        "-1\r\n",
+        &extension,
+    ] {
+        // Refused for want of a key, and admitted: either way it is the connection's last request.
+        for key in ["", "api-key: secret\r\n"] {
+            let mut client = gateway.client();
+            client.send(format!(
+                "POST /p HTTP/1.1\r\nHost: a\r\n{key}Transfer-Encoding: chunked\r\n\r\n{broken}"
+            ));
+            let _ = client.try_send(smuggled);
+            let refused = client.response(false);
+            let wanted = if key.is_empty() { 401 } else { 400 };
+            assert_eq!(refused.status, wanted, "{broken:.20}");
+            assert_eq!(refused.header("connection"), Some("close"), "{broken:.20}");
+            assert!(client.try_response(false).is_none(), "{broken:.20}");
+        }
+    }
+    assert!(provider.received().is_empty(), "{:#?}", provider.received());
+}

@@ -84,6 +84,26 @@ fn every_mistake_is_named_with_its_line_and_its_cure() {
             "gateway.toml:8: `authorization` is where the token goes",
         ),
         (
+            with("default_endpoint = \"/a b\"", ""),
+            "gateway.toml:8: providers.p.default_endpoint is a path in its plain form",
+        ),
+        (
+            with("default_endpoint = \"/a\\r\\nx: y\"", ""),
+            "gateway.toml:8: providers.p.default_endpoint is a path in its plain form",
+        ),
+        (
+            with("", "transform.extractors.a = { header = \"x-api-key\" }"),
+            "gateway.toml:13: `x-api-key` may hold the gateway's own key, which no provider gets",
+        ),
+        (
+            with("", "host = []"),
+            "gateway.toml:13: a route without a host could never be reached",
+        ),
+        (
+            format!("[keys]\nheaders = [\"content-type\"]\n{}", with("", "")),
+            "gateway.toml:5: `content-type` is for the provider",
+        ),
+        (
             with("timeouts.connect = \"5\"", ""),
             "gateway.toml:8: providers.p.timeouts.connect: expected a duration with its unit",
         ),

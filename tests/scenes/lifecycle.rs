@@ -266,3 +266,65 @@ fn a_configuration_with_errors_is_not_served_and_exits_78() {
         );
     }
 }
+
+#[test]
+fn it_ends_though_nobody_reads_its_access_log() {
+    let provider = Provider::start();
+    let scene = scene(&provider, "");
+    let mut child = keygate()
+        .args(["run", "--config"])
+        .arg(scene.path("gateway.toml"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("serving") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0);
+    }
+    let (_, rest) = line.split_once("listen=[").unwrap();
+    let listen: SocketAddr = rest.split(']').next().unwrap().parse().unwrap();
+    // More lines than a pipe holds.
+    let mut client = Client::connect(listen);
+    for _ in 0..1000 {
+        assert_eq!(client.request("GET", "/nothing", &[], b"").status, 404);
+    }
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    eventually("the end", || child.try_wait().unwrap().is_some());
+}
+
+#[test]
+fn a_head_that_comes_too_slowly_is_cut() {
+    let provider = Provider::start();
+    let server = "server.timeouts.client_head = \"300ms\"\nserver.timeouts.keepalive = \"300ms\"\n";
+    for h2c in ["", "server.h2c = true\n"] {
+        let rest = simple(&provider.url(), "", "");
+        let scene = Scene::with_server(&format!("{server}{h2c}"), &rest);
+        let gateway = scene.key("alice", "secret", "").start();
+        let mut slow = gateway.client();
+        let mut silent = gateway.client();
+        let start = Instant::now();
+        for byte in "GET /p HTTP/1.1\r\nx-drip: "
+            .bytes()
+            .chain(std::iter::repeat(b'x'))
+        {
+            if slow.try_send([byte]).is_err() {
+                break;
+            }
+            assert!(start.elapsed() < PATIENCE, "it is still listening");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(silent.is_closed());
+        let answer = gateway.get("/p", &[("api-key", "secret")]);
+        assert_eq!(answer.status, 200);
+    }
+}

@@ -236,3 +236,46 @@ fn swaps_under_load_lose_no_request_and_show_no_half_of_a_configuration() {
     });
     assert!(gateway.metric("keygate_config_generation") >= 200.0);
 }
+
+#[test]
+fn a_spoiled_token_does_not_keep_a_revoked_key_open() {
+    let provider = Provider::start();
+    let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "file:token");
+    let scene = Scene::new("").key("alice", "secret", "");
+    scene.write("token", "good\n");
+    scene.configure("", &rest);
+    let gateway = scene.start();
+    assert_eq!(gateway.get("/p", &KEY).status, 200);
+    gateway.scene.write("token", "\n");
+    gateway.wait_for_generation(2);
+    assert_eq!(gateway.get("/p", &KEY).status, 503);
+    let status = gateway.admin("/status").json();
+    assert_eq!(status["providers"][0]["state"], "Rejected");
+    gateway
+        .scene
+        .write("keys.toml", &key_table("bob", "other", ""));
+    gateway.wait_for_generation(3);
+    assert_eq!(gateway.get("/p", &KEY).status, 401);
+}
+
+#[test]
+fn a_file_that_never_rests_does_not_hold_up_the_others() {
+    let provider = Provider::start();
+    let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "file:token");
+    let scene = Scene::new("").key("alice", "secret", "");
+    scene.write("token", "good\n");
+    scene.configure("", &rest);
+    let gateway = scene.start();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                gateway.scene.write("token", "good\n");
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        });
+        gateway.scene.write("keys.toml", "");
+        eventually("the revocation", || gateway.get("/p", &KEY).status == 401);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

@@ -118,6 +118,43 @@ fn auto_falls_back_to_http_1_1() {
 }
 
 #[test]
+fn trailers_pass_over_http2_without_what_is_not_for_clients() {
+    let provider = Http2Provider::start(None);
+    let rest = crate::support::gateway::simple(
+        &format!("http://{}", provider.address),
+        "http = \"2\"",
+        "",
+    );
+    let gateway = Scene::with_server("server.h2c = true", &rest)
+        .key("alice", "secret", "")
+        .start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway.address())
+            .await
+            .unwrap();
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::get("http://gateway.test/p").header("api-key", "secret");
+        let (answer, _) = client
+            .send_request(request.body(()).unwrap(), true)
+            .unwrap();
+        let mut body = answer.await.unwrap().into_body();
+        while let Some(piece) = body.data().await {
+            body.flow_control()
+                .release_capacity(piece.unwrap().len())
+                .unwrap();
+        }
+        let trailers = body.trailers().await.unwrap().unwrap();
+        assert_eq!(trailers["x-trailer"], "kept");
+        assert!(!trailers.contains_key("set-cookie"));
+    });
+}
+
+#[test]
 fn http2_without_tls_is_spoken_by_prior_knowledge() {
     let provider = Http2Provider::start(None);
     let url = format!("http://{}", provider.address);

@@ -57,6 +57,49 @@ fn a_post_that_meets_a_closing_connection_is_answered_all_the_same() {
 }
 
 #[test]
+fn a_post_that_the_provider_may_have_begun_is_not_sent_twice() {
+    // Takes the second request of a connection whole, works on it, and dies.
+    let provider = Provider::answering(|request, wire| {
+        if request.body == b"paid" {
+            std::thread::sleep(std::time::Duration::from_millis(400));
+            panic!("died at work");
+        }
+        ok(wire, b"{}");
+    });
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    assert_eq!(client.request("POST", "/p", &KEY, b"first").status, 200);
+    let refused = client.request("POST", "/p", &KEY, b"paid");
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (502, "provider_unreachable")
+    );
+    // Pingora closes after this, and the answer says so.
+    assert_eq!(refused.header("connection"), Some("close"));
+    assert_eq!(provider.received().len(), 2);
+}
+
+#[test]
+fn a_provider_that_says_100_and_is_gone_is_502() {
+    let provider = Provider::answering(|_, wire| {
+        let _ = wire
+            .write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            .and_then(|()| wire.flush());
+        panic!("gone");
+    });
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
+    assert!(client.read_head().starts_with("HTTP/1.1 103 "));
+    let refused = client.response(false);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (502, "provider_unreachable")
+    );
+    assert_eq!(gateway.access_lines(1)[0]["status"], 502);
+}
+
+#[test]
 fn a_post_too_large_to_keep_is_not_sent_twice() {
     let provider = Provider::hanging_up(|_, wire| ok(wire, b"{}"));
     let gateway = Gateway::before(&provider);

@@ -7,9 +7,10 @@ use http::{HeaderName, HeaderValue};
 
 use super::super::file::{Pairs, ProviderFile, ProviderTimeoutsFile};
 use super::{Checked, Checker, is_name};
-use crate::document::{FileStamp, Located, Location, enumerate, nearest};
+use crate::document::{FileStamp, Located, Location, Severity, enumerate, nearest};
 use crate::provider::kind::KINDS;
 use crate::provider::{BaseUrl, CaBundle, HttpVersion, Kind, ProviderSpec, Timeouts, TokenSource};
+use crate::route::NormalPath;
 use crate::secret::{SecretError, SecretRef};
 
 impl Checker<'_> {
@@ -36,11 +37,9 @@ impl Checker<'_> {
         let base_url = self.base_url(file.base_url.as_ref(), kind, &file.name);
         let token = self.token(file.token, &file.name.at, &name);
         let default_endpoint = match file.default_endpoint {
-            Some(given) if !given.value.starts_with('/') => {
-                self.fatal(
-                    &given.at,
-                    format!("{} must begin with `/`", field("default_endpoint")),
-                );
+            Some(given) if !is_plain_target(&given.value) => {
+                let why = "is a path in its plain form, such as `/v1/chat/completions`";
+                self.fatal(&given.at, format!("{} {why}", field("default_endpoint")));
                 None
             }
             Some(given) => Some(given.value),
@@ -215,6 +214,11 @@ impl Checker<'_> {
                     format!("providers.{name} will answer 503 until its token is there: {why}"),
                 );
             }
+            Err(SecretError::Unusable(why)) => {
+                // A token that was spoiled while it was rotated must not keep a revoked key open.
+                let why = format!("providers.{name}.token: {why}");
+                self.problems.push(&given.at, Severity::Strict, why);
+            }
             Err(error) => self.fatal(&given.at, format!("providers.{name}.token: {error}")),
         }
         Some(TokenSource::Fixed(resolved))
@@ -279,4 +283,10 @@ impl Checker<'_> {
             pool_idle: self.positive(file.pool_idle, defaults.pool_idle),
         }
     }
+}
+
+/// Whether `text` is a path, perhaps with a query, that needs no change to be sent.
+fn is_plain_target(text: &str) -> bool {
+    let normal = NormalPath::parse(text.as_bytes());
+    normal.is_ok_and(|normal| text.starts_with('/') && text.starts_with(&*normal.path))
 }

@@ -64,6 +64,13 @@ impl Checker<'_> {
     ) -> Option<RouteSpec> {
         let hosts = match &file.host {
             None => vec![HostPattern::Any],
+            Some(given) if given.value.0.is_empty() => {
+                self.fatal(
+                    &given.at,
+                    "a route without a host could never be reached: leave it out for any",
+                );
+                return None;
+            }
             Some(given) => given
                 .value
                 .0
@@ -117,7 +124,7 @@ impl Checker<'_> {
                 ));
             }
         }
-        let templates = self.templates(&file.extractors, &file.headers, spec);
+        let templates = self.templates(&file.extractors, &file.headers, spec, key_headers);
         Some(RouteSpec {
             name: Arc::from(name.value),
             hosts,
@@ -207,10 +214,11 @@ impl Checker<'_> {
         extractors: &[ExtractorFile],
         headers: &Pairs,
         provider: Option<&ProviderSpec>,
+        key_headers: &[HeaderName],
     ) -> Vec<HeaderTemplate> {
         let extractors: Vec<Extractor> = extractors
             .iter()
-            .filter_map(|file| self.extractor(file))
+            .filter_map(|file| self.extractor(file, key_headers))
             .collect();
         let mut templates = Vec::new();
         for (name, text) in headers {
@@ -234,7 +242,7 @@ impl Checker<'_> {
         templates
     }
 
-    fn extractor(&self, file: &ExtractorFile) -> Option<Extractor> {
+    fn extractor(&self, file: &ExtractorFile, key_headers: &[HeaderName]) -> Option<Extractor> {
         let name = file.name.value.clone();
         let source = match (&file.header, &file.metadata) {
             (Some(header), None) => {
@@ -244,10 +252,20 @@ impl Checker<'_> {
                     .map_or(".*", |given| given.value.as_str());
                 let group = file.group.as_ref().map_or(0, |given| given.value);
                 let at = file.regex.as_ref().map_or(&header.at, |given| &given.at);
-                let header = HeaderName::try_from(header.value.as_str())
-                    .map_err(|_| self.fatal(&header.at, "that is not the name of a header"))
-                    .ok()?;
-                Source::header(header, regex, group)
+                let name_of = HeaderName::try_from(header.value.as_str());
+                let Ok(name_of) = name_of else {
+                    self.fatal(&header.at, "that is not the name of a header");
+                    return None;
+                };
+                if key_headers.contains(&name_of) {
+                    let why = format!(
+                        "`{name_of}` may hold the gateway's own key, which no provider gets: use the \
+                         key's `metadata`, `token = \"passthrough\"`, or take it out of keys.headers"
+                    );
+                    self.fatal(&header.at, why);
+                    return None;
+                }
+                Source::header(name_of, regex, group)
                     .map_err(|why| self.fatal(at, format!("the extractor `{name}`: {why}")))
                     .ok()?
             }

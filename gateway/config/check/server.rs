@@ -10,6 +10,20 @@ use super::super::{LogLevel, ServerConfig};
 use super::Checker;
 use crate::document::{ByteSize, Located, OneOrMany};
 
+/// More than any machine has cores.
+const MAX_THREADS: usize = 1024;
+/// With fewer, no client would be let in.
+const MIN_HEADERS: usize = 10;
+/// Headers that say what a body is: they are for the provider and hold no key.
+const NO_KEY: [&str; 6] = [
+    "accept",
+    "accept-encoding",
+    "content-encoding",
+    "content-type",
+    "date",
+    "user-agent",
+];
+
 impl Checker<'_> {
     pub(super) fn server(&self, file: ServerFile) -> Option<ServerConfig> {
         let listen = self.listen(file.listen);
@@ -37,6 +51,27 @@ impl Checker<'_> {
                 LogLevel::Info
             }
         };
+        if let Some(given) = file
+            .threads
+            .as_ref()
+            .filter(|given| given.value > MAX_THREADS)
+        {
+            self.fatal(
+                &given.at,
+                format!("server.threads is at most {MAX_THREADS}"),
+            );
+        }
+        if let Some(given) = header_count
+            .as_ref()
+            .filter(|given| given.value < MIN_HEADERS)
+        {
+            self.fatal(
+                &given.at,
+                format!(
+                    "server.limits.header_count is at least {MIN_HEADERS}: every client sends some"
+                ),
+            );
+        }
         let threads = match count(file.threads, 0) {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             some => some,
@@ -56,6 +91,7 @@ impl Checker<'_> {
                 .unwrap_or(u32::MAX),
             idle_connections: count(idle_connections, 1024),
             keepalive: seconds(file.timeouts.keepalive, 60),
+            client_head: seconds(file.timeouts.client_head, 30),
             client_read: seconds(file.timeouts.client_read, 60),
             client_write: seconds(file.timeouts.client_write, 60),
             shutdown_delay: file
@@ -132,6 +168,14 @@ impl Checker<'_> {
             .0
             .iter()
             .filter_map(|name| self.header_name(name, &given.at))
+            .inspect(|name| {
+                if NO_KEY.contains(&name.as_str()) {
+                    self.fatal(
+                        &given.at,
+                        format!("`{name}` is for the provider: a key cannot stand there"),
+                    );
+                }
+            })
             .collect()
     }
 }

@@ -85,6 +85,7 @@ impl Http2Provider {
                 let _ = send.send_data(Bytes::from_static(b"{\"ok\":true}"), false);
                 let mut trailers = HeaderMap::new();
                 trailers.insert("x-trailer", "kept".parse().unwrap());
+                trailers.insert("set-cookie", "account=1".parse().unwrap());
                 let _ = send.send_trailers(trailers);
             });
         }
