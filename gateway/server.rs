@@ -53,6 +53,7 @@ pub struct Gateway {
     readiness: Arc<Readiness>,
     reload: Arc<Notify>,
     shutdown: watch::Sender<bool>,
+    _admin_shutdown: watch::Sender<bool>,
     accepting: Option<JoinHandle<()>>,
     writer: Option<AccessLogWriter>,
     serving: Option<Runtime>,
@@ -124,7 +125,9 @@ impl Gateway {
             readiness: readiness.clone(),
             started: Instant::now(),
         };
-        let (admin, _) = spawn(&control, "admin", app, vec![admin_socket], &shutdown)?;
+        // Shut down with the process and not before it: a drain wants to be watched.
+        let (admin_shutdown, _) = watch::channel(false);
+        let (admin, _) = spawn(&control, "admin", app, vec![admin_socket], &admin_shutdown)?;
         let admin = admin.first().copied().unwrap_or(server.admin);
         readiness.set(true);
         tracing::info!(?listen, %admin, threads = server.threads, "serving");
@@ -137,6 +140,7 @@ impl Gateway {
             readiness,
             reload,
             shutdown,
+            _admin_shutdown: admin_shutdown,
             accepting: Some(accepting),
             writer,
             serving: Some(serving),

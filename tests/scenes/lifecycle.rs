@@ -125,16 +125,17 @@ fn sigterm_lets_an_open_stream_end_and_then_ends_at_once() {
             .request("GET", "/readyz", &[], b"")
             .status
     };
-    // The admin listener closes with the others; before that it says no.
-    eventually("it is not ready", || {
-        std::panic::catch_unwind(ready).map_or(true, |status| status == 503)
-    });
+    eventually("it is not ready", || ready() == 503);
     assert!(idle.is_closed(), "a connection without a request is closed");
     eventually("no new connection", || {
         std::net::TcpStream::connect(process.listen).is_err()
     });
     tell.send("data: 2\n\n").unwrap();
     assert_eq!(client.chunk(), "data: 2\n\n");
+    // The drain can be watched to its end.
+    let metrics = Client::connect(process.admin).request("GET", "/metrics", &[], b"");
+    assert!(metrics.text().contains("keygate_inflight_requests 1"));
+    assert_eq!(ready(), 503);
     tell.send("end").unwrap();
     assert_eq!(client.try_chunk(), Some(None));
     let start = Instant::now();
