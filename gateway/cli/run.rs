@@ -10,7 +10,7 @@ pub(super) fn run(path: &Path) -> Result<(), Error> {
     let config = Config::load(path, Purpose::Start)?;
     log_to_stderr(config.server.log_level);
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}: {}", warning.at, warning.message);
     }
     let signals = Signals::catch()?;
     let gateway = Gateway::start(config, path.to_owned(), std::io::stdout())?;

@@ -39,9 +39,12 @@ impl Admission {
             .find(&host, &path.path)
             .ok_or_else(|| Rejection::routeless(Reason::NoRoute))?;
         let route = found.route;
-        let refuse = |reason| Rejection::on(route, reason);
-
-        let key = identify(snapshot, route, request, path.query, now).map_err(refuse)?;
+        let key = identify(snapshot, route, request, path.query, now)
+            .map_err(|reason| Rejection::on(route, reason))?;
+        let refuse = |reason| Rejection {
+            key: key.clone(),
+            ..Rejection::on(route, reason)
+        };
         if let (Access::Keys(selector), Some(key)) = (&route.access, &key)
             && !selector.takes(key)
         {
@@ -77,6 +80,15 @@ impl Admission {
             target,
             upgrade,
         })
+    }
+
+    /// Why it fails after all.
+    pub fn rejection(&self, reason: Reason) -> Rejection {
+        Rejection {
+            reason,
+            route: Some(self.route.clone()),
+            key: self.key.clone(),
+        }
     }
 
     /// The route.

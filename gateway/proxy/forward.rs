@@ -24,12 +24,12 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
     let route = admission.route();
     let endpoint = &route.provider.endpoint;
     let Some(mut peer) = endpoint.peer(admission.upgrade()) else {
-        return Err(Rejection::on(route, Reason::ProviderUnreachable));
+        return Err(admission.rejection(Reason::ProviderUnreachable));
     };
     if let Some(total) = endpoint.timeouts.total {
         let left = total.saturating_sub(exchange.started.elapsed());
         if left.is_zero() {
-            return Err(Rejection::on(route, Reason::ProviderTimeout));
+            return Err(admission.rejection(Reason::ProviderTimeout));
         }
         peer.options.read_timeout = Some(endpoint.timeouts.first_byte.min(left));
     }

@@ -204,7 +204,7 @@ impl ProxyHttp for Proxy {
         } else {
             return Ok(());
         };
-        let rejection = Rejection::on(route, reason);
+        let rejection = admission.rejection(reason);
         Err(exchange.refuse(rejection))
     }
 
@@ -300,12 +300,12 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         if exchange.rejection.is_none() {
             let reason = reject::reason_of(error);
-            let route = exchange
-                .admission
-                .as_ref()
-                .map(|admission| admission.route().clone());
             log_failure(exchange, reason, error);
-            exchange.rejection = Some(Rejection { reason, route });
+            let admission = exchange.admission.as_ref();
+            exchange.rejection = Some(admission.map_or_else(
+                || Rejection::routeless(reason),
+                |admission| admission.rejection(reason),
+            ));
         }
         // A client that closed reads nothing; an answer that has begun cannot begin again.
         let reason = exchange

@@ -42,7 +42,11 @@ fn record(exchange: &Exchange, shared: &Shared) {
     let key = exchange
         .admission
         .as_ref()
-        .and_then(super::admit::Admission::key);
+        .and_then(super::admit::Admission::key)
+        .or(exchange
+            .rejection
+            .as_ref()
+            .and_then(|rejection| rejection.key.as_ref()));
     let reason = exchange
         .rejection
         .as_ref()

@@ -9,7 +9,7 @@ use pingora::http::ResponseHeader;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::request_id::RequestId;
-use crate::key::KeyFailure;
+use crate::key::{ClientKey, KeyFailure};
 use crate::provider::Dialect;
 use crate::route::Route;
 
@@ -157,6 +157,8 @@ pub struct Rejection {
     pub reason: Reason,
     /// The route, for its dialect and its metrics.
     pub route: Option<Arc<Route>>,
+    /// The key, for the log, if one was verified before.
+    pub key: Option<Arc<ClientKey>>,
 }
 
 impl Rejection {
@@ -165,6 +167,7 @@ impl Rejection {
         Self {
             reason,
             route: None,
+            key: None,
         }
     }
 
@@ -173,6 +176,7 @@ impl Rejection {
         Self {
             reason,
             route: Some(route.clone()),
+            key: None,
         }
     }
 

@@ -401,6 +401,14 @@ fn a_route_takes_only_the_keys_its_selector_names() {
         );
     }
     assert_eq!(provider.received().len(), 1);
+    // Who it was that knocked is known.
+    let mut keys: Vec<_> = gateway
+        .access_lines(3)
+        .iter()
+        .map(|line| line["key"].to_string())
+        .collect();
+    keys.sort();
+    assert_eq!(keys, ["\"alice\"", "\"bob\"", "\"carol\""]);
 }
 
 #[test]
