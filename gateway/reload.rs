@@ -77,6 +77,7 @@ impl Reloader {
         let path = self.path.clone();
         let loaded = tokio::task::spawn_blocking(move || Config::load(&path, Purpose::Reload));
         let Ok(loaded) = loaded.await else {
+            self.files = self.files.iter().map(FileStamp::retake).collect();
             return self.refuse("loading it failed in an unforeseen way: see the log");
         };
         match loaded {

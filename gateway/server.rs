@@ -110,10 +110,11 @@ impl Gateway {
             access_log,
             in_flight: in_flight.clone(),
         });
-        let app = Bounded::new(
-            proxy_app(&server, shared),
-            server.keepalive + server.client_head,
-        );
+        let clock = live.clone();
+        let app = Bounded::new(proxy_app(&server, shared), move || {
+            let server = &clock.snapshot().server;
+            server.keepalive + server.client_head
+        });
         let app = Greeted {
             app: Arc::new(app),
             within: server.h2c.then_some(server.client_head),

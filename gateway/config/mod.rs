@@ -90,6 +90,7 @@ impl ServerConfig {
         hot.max_header_bytes = self.max_header_bytes;
         hot.max_header_count = self.max_header_count;
         hot.keepalive = self.keepalive;
+        hot.client_head = self.client_head;
         hot.client_read = self.client_read;
         hot.client_write = self.client_write;
         hot != *self

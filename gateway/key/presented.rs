@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderName};
 
 /// The query parameter in which Google's REST examples put a key.
 const QUERY_PARAMETER: &[u8] = b"key";
-/// What parts parameters: some servers take `;` for `&`.
+/// What parts parameters, for some servers: a key behind a `;` is not looked for, and goes up no more
+/// than one behind a `&`.
 const SEPARATORS: [char; 2] = ['&', ';'];
 
 /// A key as it was presented. Not yet known to open anything.
@@ -43,7 +44,10 @@ impl<'r> PresentedKey<'r> {
                 note(Cow::Borrowed(without_scheme(value.as_bytes())))?;
             }
         }
-        for (name, value) in query.into_iter().flat_map(parameters) {
+        for (name, value) in query
+            .into_iter()
+            .flat_map(|query| parameters(query, &['&']))
+        {
             if is_key_parameter(name) {
                 note(decode(value.as_bytes()))?;
             }
@@ -70,9 +74,9 @@ pub fn without_scheme(value: &[u8]) -> &[u8] {
     }
 }
 
-fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
+fn parameters<'q>(query: &'q str, separators: &[char]) -> impl Iterator<Item = (&'q str, &'q str)> {
     query
-        .split(SEPARATORS)
+        .split(separators)
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
@@ -106,7 +110,7 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
 
 /// The query without any `key=` parameter, however its name is escaped; the rest is untouched.
 pub fn remove_from_query(query: &str) -> Option<Cow<'_, str>> {
-    if !parameters(query).any(|(name, _)| is_key_parameter(name)) {
+    if !parameters(query, &SEPARATORS).any(|(name, _)| is_key_parameter(name)) {
         return Some(Cow::Borrowed(query));
     }
     let mut kept = String::with_capacity(query.len());

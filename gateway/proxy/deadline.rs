@@ -87,15 +87,15 @@ pub fn was_cut() -> bool {
 }
 
 /// An HTTP application whose exchanges end by their deadlines.
-pub struct Bounded<A> {
+pub struct Bounded<A, H> {
     app: Arc<A>,
-    head: Duration,
+    head: H,
 }
 
-impl<A> Bounded<A> {
-    /// Puts `app` under the clock. Until a request's head is there, `head` is all the time there is:
-    /// Pingora only bounds each read of it.
-    pub fn new(app: A, head: Duration) -> Self {
+impl<A, H: Fn() -> Duration> Bounded<A, H> {
+    /// Puts `app` under the clock. Until a request's head is there, what `head` says is all the time
+    /// there is: Pingora only bounds each read of it.
+    pub fn new(app: A, head: H) -> Self {
         Self {
             app: Arc::new(app),
             head,
@@ -104,7 +104,11 @@ impl<A> Bounded<A> {
 }
 
 #[async_trait]
-impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Bounded<A> {
+impl<A, H> HttpServerApp for Bounded<A, H>
+where
+    A: HttpServerApp + Send + Sync + 'static,
+    H: Fn() -> Duration + Send + Sync + 'static,
+{
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,
@@ -112,7 +116,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Bounded<A> {
     ) -> Option<ReusedHttpStream> {
         let exchange = self.app.process_new_http(session, shutdown);
         let watch = Watch::default();
-        watch.end.set(Some(Instant::now() + self.head));
+        watch.end.set(Some(Instant::now() + (self.head)()));
         WATCH.scope(watch, by_deadline(exchange)).await.flatten()
     }
 

@@ -49,6 +49,8 @@ pub struct Seen {
     pub path: String,
     /// Bytes of the request's body.
     pub request_bytes: u64,
+    /// Whether the client has sent all of it.
+    pub asked: bool,
     /// How often it was sent to a provider.
     pub attempts: u32,
     /// When the last attempt got its connection.
@@ -67,7 +69,7 @@ pub struct Seen {
     pub events: Option<EventCounter>,
     /// Whether the client left before the end.
     pub aborted: bool,
-    /// Whether it ran out of time after the answer had begun.
+    /// Whether it ran out of time without an orderly end.
     pub cut: bool,
 }
 

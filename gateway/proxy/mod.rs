@@ -88,9 +88,13 @@ impl ProxyHttp for Proxy {
             Ok(admission) => {
                 let timeouts = &admission.route().provider.endpoint.timeouts;
                 let server = &exchange.snapshot.server;
-                if !session.is_body_empty() {
-                    // Pingora's own timeout ends a slow body in better order, but not over HTTP/2.
-                    deadline::no_pause_longer_than(server.client_read + GRACE);
+                exchange.seen.asked = session.is_body_empty();
+                if session.as_http1().is_none() && !exchange.seen.asked {
+                    // Over HTTP/2, Pingora has no timeout for a body that does not come. That it does
+                    // not come on may also be the provider's doing, for which there are timeouts:
+                    // they end it in better order, and so they go first.
+                    let orderly = timeouts.write.max(timeouts.connect * 4);
+                    deadline::no_pause_longer_than(server.client_read.max(orderly) + GRACE);
                 }
                 // A client that does not read is the cause of the pause, and ends first.
                 let idle = timeouts.idle.mul_f64(0.9);
@@ -186,6 +190,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         if end_of_stream && exchange.seen.first_byte.is_none() {
             // From here on it is the provider that is waited for.
+            exchange.seen.asked = true;
             deadline::any_pause();
         }
         let Some(piece) = body else { return Ok(()) };

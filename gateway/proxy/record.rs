@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Seen};
 use super::reject::Reason;
 use crate::access_log::AccessRecord;
 
@@ -54,14 +54,13 @@ fn record(exchange: &Exchange, shared: &Shared) {
     // What the client was told, or would have been.
     let status = match (seen.status, reason) {
         (0, Some(reason)) => reason.status(),
-        (0, None) if seen.cut => Reason::RequestTimeout.status(),
+        (0, None) if seen.cut => late(seen).status(),
         (0, None) if seen.aborted => Reason::ClientClosed.status(),
         (status, _) => status,
     };
     let label = match reason {
         Some(reason) => reason.code(),
-        None if seen.cut && seen.first_byte.is_some() => Reason::ProviderTimeout.code(),
-        None if seen.cut => Reason::RequestTimeout.code(),
+        None if seen.cut => late(seen).code(),
         None if seen.aborted => Reason::ClientClosed.code(),
         None => "",
     };
@@ -122,6 +121,15 @@ fn record(exchange: &Exchange, shared: &Shared) {
         attempts: seen.attempts,
         aborted: seen.aborted,
     });
+}
+
+/// Who was waited for when time ran out.
+fn late(seen: &Seen) -> Reason {
+    if seen.asked || seen.first_byte.is_some() {
+        Reason::ProviderTimeout
+    } else {
+        Reason::RequestTimeout
+    }
 }
 
 /// With microseconds as its fraction, and no more.

@@ -359,3 +359,41 @@ fn an_answer_that_breaks_off_is_passed_on_as_broken() {
         assert!(line["refused_by"].is_null() && line["aborted"] == false);
     }
 }
+
+#[test]
+fn an_http2_client_that_dawdles_over_its_body_is_cut() {
+    let provider = Provider::start();
+    let timeouts = "timeouts = { connect = \"50ms\", write = \"100ms\" }";
+    let server = "server.h2c = true\nserver.timeouts.client_read = \"100ms\"";
+    let scene = Scene::with_server(server, &simple(&provider.url(), timeouts, ""));
+    let gateway = scene.key("alice", "secret", "").start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway.address())
+            .await
+            .unwrap();
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::post("http://gateway.test/p").header("api-key", "secret");
+        let (answer, mut body) = client
+            .send_request(request.body(()).unwrap(), false)
+            .unwrap();
+        body.send_data(bytes::Bytes::from_static(b"{"), false)
+            .unwrap();
+        assert!(
+            tokio::time::timeout(PATIENCE, answer)
+                .await
+                .unwrap()
+                .is_err()
+        );
+    });
+    let line = &gateway.access_lines(1)[0];
+    assert_eq!(
+        (line["status"].as_u64(), line["reason"].as_str()),
+        (Some(408), Some("request_timeout"))
+    );
+    assert!(provider.received().is_empty());
+}
