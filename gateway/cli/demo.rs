@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::config::{Config, LogLevel, Purpose};
 use crate::error::Error;
-use crate::key::file::{NewKey, append};
+use crate::key::edit::{NewKey, add};
 use crate::key::{KeyDigest, format};
 use crate::sandbox::Sandbox;
 use crate::server::{Gateway, SandboxServer, Signals, log_to_stderr};
@@ -67,7 +67,7 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
         expires: None,
         comment: Some("made by keygate demo".to_owned()),
     };
-    append(&folder.path().join("keys.toml"), &entry)
+    add(&folder.path().join("keys.toml"), &[entry])
         .map_err(|error| Error::failed("write the demo's keys", error))?;
 
     let config = Config::load(&path, Purpose::Start)?;

@@ -12,7 +12,8 @@ use serde_json::json;
 use crate::config::Config;
 use crate::document::{Document, Problems, Severity, parse_duration};
 use crate::error::Error;
-use crate::key::file::{KeyFile, NewKey, append};
+use crate::key::edit::{NewKey, add};
+use crate::key::file::KeyFile;
 use crate::key::{ClientKey, KeyDigest, format, is_key_id};
 
 /// Make and list client keys.
@@ -136,7 +137,7 @@ fn create(options: &Create) -> Result<(), Error> {
         expires: options.expires,
         comment: options.comment.clone(),
     };
-    append(&path, &entry)
+    add(&path, &[entry])
         .map_err(|error| Error::failed(format_args!("add a key to {}", path.display()), error))?;
     if options.place.json {
         let expires = options.expires.map(|end| end.to_string());

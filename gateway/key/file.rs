@@ -1,15 +1,10 @@
-//! The key file, `keys.toml`: read into [`KeyEntry`]s, and added to without touching what a person
-//! wrote in it.
+//! The key file, `keys.toml`, read into [`KeyEntry`]s. `edit` writes it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, value};
 
 use super::{ClientKey, KeyDigest, KeyEntry, is_key_id};
 use crate::document::{Document, FileStamp, Located, OneOrMany, Problems, Section, Severity};
@@ -205,128 +200,6 @@ fn hash_entry(text: &str, expires: Option<Timestamp>) -> Result<HashEntry, Strin
     })
 }
 
-/// A key to be written into a key file: what [`append`] needs to know.
-pub struct NewKey {
-    /// Its id; must be free.
-    pub id: String,
-    /// The digest of its secret.
-    pub digest: KeyDigest,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// References to its secrets, as written.
-    pub metadata: BTreeMap<String, String>,
-    /// When it begins.
-    pub not_before: Option<Timestamp>,
-    /// When it ends.
-    pub expires: Option<Timestamp>,
-    /// A note for people.
-    pub comment: Option<String>,
-}
-
-/// Adds a key at the end of the file, which is made (mode 0600) if it is not there. Comments and
-/// order stay; the old file stays whole until the new one is safe on disk; two at once wait for
-/// each other.
-pub fn append(path: &Path, key: &NewKey) -> io::Result<()> {
-    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let _lock = lock(path)?;
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error),
-    };
-    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        let line = error.span().map_or(0, |span| {
-            text.get(..span.start).unwrap_or("").matches('\n').count() + 1
-        });
-        invalid(format!(
-            "line {line} is not valid TOML, nothing was changed: {}",
-            error.message()
-        ))
-    })?;
-    let tables = document
-        .entry("key")
-        .or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()))
-        .as_array_of_tables_mut()
-        .ok_or_else(|| invalid("`key` is not written as [[key]]".to_owned()))?;
-    if tables
-        .iter()
-        .any(|table| table.get("id").and_then(Item::as_str) == Some(&key.id))
-    {
-        let error = format!("there is a key `{}` already", key.id);
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
-    }
-    tables.push(table_of(key));
-    replace(path, &document.to_string())
-}
-
-fn table_of(key: &NewKey) -> Table {
-    let mut table = Table::new();
-    table.insert("id", value(&key.id));
-    table.insert("hashes", value(Array::from_iter([key.digest.to_string()])));
-    for (name, map) in [("labels", &key.labels), ("metadata", &key.metadata)] {
-        if !map.is_empty() {
-            table.insert(name, value(map.iter().collect::<InlineTable>()));
-        }
-    }
-    for (name, time) in [("not_before", key.not_before), ("expires", key.expires)] {
-        // A timestamp of jiff is written as TOML wants it: RFC 3339 in UTC.
-        if let Some(date) =
-            time.and_then(|time| time.to_string().parse::<toml_edit::Datetime>().ok())
-        {
-            table.insert(name, value(date));
-        }
-    }
-    if let Some(comment) = &key.comment {
-        table.insert("comment", value(comment));
-    }
-    table
-}
-
-fn invalid(why: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
-}
-
-fn lock(path: &Path) -> io::Result<File> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(name)?;
-    file.lock()?;
-    Ok(file)
-}
-
-/// Writes beside the file, syncs, and renames over it: after a crash it is the old one or the new.
-/// The owner stays; a new file gets its folder's, so that root can make keys for the service's user.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut new = tempfile::Builder::new()
-        .prefix(".keys-")
-        .permissions(std::fs::Permissions::from_mode(0o600))
-        .tempfile_in(folder)?;
-    let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(folder))?;
-    let ours = new.as_file().metadata()?;
-    if (owner.uid(), owner.gid()) != (ours.uid(), ours.gid()) {
-        match std::os::unix::fs::fchown(new.as_file(), Some(owner.uid()), Some(owner.gid())) {
-            // Only root can give files away; a new file in a shared folder may stay one's own.
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied || path.exists() => {
-                return Err(error);
-            }
-            _ => {}
-        }
-    }
-    new.write_all(text.as_bytes())?;
-    new.as_file().sync_all()?;
-    new.persist(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,18 +220,6 @@ mod tests {
 
     fn hash(key: &str) -> String {
         KeyDigest::of(key.as_bytes()).to_string()
-    }
-
-    fn new_key(id: &str) -> NewKey {
-        NewKey {
-            id: id.to_owned(),
-            digest: KeyDigest::of(id.as_bytes()),
-            labels: BTreeMap::from([("team".to_owned(), "search".to_owned())]),
-            metadata: BTreeMap::from([("tier".to_owned(), "inline:gold".to_owned())]),
-            not_before: None,
-            expires: Some("2027-01-31T12:00:00Z".parse().unwrap()),
-            comment: Some("for \"tests\"".to_owned()),
-        }
     }
 
     #[test]
@@ -402,69 +263,5 @@ mod tests {
             assert!(all.contains(expected), "{expected}\nnot in\n{all}");
         }
         assert!(!all.contains("hf_secret"));
-    }
-
-    #[test]
-    fn adding_a_key_keeps_comments_and_order_and_refuses_a_taken_id() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.toml");
-        append(&path, &new_key("a")).unwrap();
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        let commented = format!(
-            "# ours\n{}# end of a\n",
-            std::fs::read_to_string(&path).unwrap()
-        );
-        std::fs::write(&path, &commented).unwrap();
-        append(&path, &new_key("b")).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            text.starts_with("# ours\n[[key]]\nid = \"a\"") && text.contains("# end of a"),
-            "{text}"
-        );
-        let (file, problems) = read(&text);
-        assert!(problems.is_empty(), "{problems:?}");
-        assert_eq!(file.entries.len(), 2);
-        assert_eq!(
-            file.entries[1].key.expires.unwrap().to_string(),
-            "2027-01-31T12:00:00Z"
-        );
-        let error = append(&path, &new_key("b")).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-    }
-
-    #[test]
-    fn root_makes_keys_for_the_owner_of_the_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let owner = |path: &Path| std::fs::metadata(path).unwrap().uid();
-        if std::os::unix::fs::chown(folder.path(), Some(65534), None).is_err() {
-            assert_ne!(owner(folder.path()), 0, "root could not give a folder away");
-            return;
-        }
-        let path = folder.path().join("keys.toml");
-        for id in ["a", "b"] {
-            append(&path, &new_key(id)).unwrap();
-            assert_eq!(owner(&path), 65534);
-        }
-    }
-
-    #[test]
-    fn editors_at_once_lose_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.toml");
-        std::thread::scope(|scope| {
-            for worker in 0..4 {
-                let path = &path;
-                scope.spawn(move || {
-                    for i in 0..10 {
-                        append(path, &new_key(&format!("k{worker}-{i}"))).unwrap();
-                    }
-                });
-            }
-        });
-        let (file, problems) = read(&std::fs::read_to_string(&path).unwrap());
-        assert!(problems.is_empty(), "{problems:?}");
-        assert_eq!(file.entries.len(), 40);
     }
 }

@@ -3,6 +3,7 @@
 //! Knows only digests of keys. The lookup is the same work for every reason a key may be refused;
 //! the reason goes to the log and the metrics, never to the client.
 
+pub mod edit;
 pub mod file;
 pub mod format;
 mod presented;
