@@ -12,6 +12,7 @@ use http::HeaderName;
 use jiff::Timestamp;
 
 use crate::config::{Config, RouteSpec, ServerConfig};
+use crate::document::FileStamp;
 use crate::key::{DuplicateDigest, KeyStore};
 use crate::metrics::Metrics;
 use crate::provider::{Provider, Resolver};
@@ -46,6 +47,8 @@ pub struct Snapshot {
     pub router: Router,
     /// The keys.
     pub keys: KeyStore,
+    /// Where they came from.
+    pub key_file: FileStamp,
     /// Where a client key may stand.
     pub key_headers: Vec<HeaderName>,
     /// The client's headers that no provider gets.
@@ -114,6 +117,7 @@ impl Snapshot {
         Ok(Self {
             router: Router::build(routes),
             keys: KeyStore::build(config.keys).map_err(BuildError::Keys)?,
+            key_file: config.key_file,
             key_headers: config.key_headers,
             stripped: stripped.into_iter().collect(),
             providers,

@@ -24,10 +24,21 @@ pub struct Status {
     pub last_reload: ReloadStatus,
     /// Keys in the store.
     pub keys: usize,
+    /// Which version of the key file they came from.
+    pub key_file: KeyFileStatus,
     /// The routes, in the configuration's order.
     pub routes: Vec<RouteStatus>,
     /// The providers, in the configuration's order.
     pub providers: Vec<ProviderStatus>,
+}
+
+/// A version of the key file.
+#[derive(Serialize, Deserialize)]
+pub struct KeyFileStatus {
+    /// Where it is.
+    pub path: String,
+    /// What tells the version from others; opaque.
+    pub mark: String,
 }
 
 /// How a reload ended.
@@ -131,6 +142,10 @@ impl Status {
                 warnings: last.warnings,
             },
             keys: snapshot.keys.keys().len(),
+            key_file: KeyFileStatus {
+                path: snapshot.key_file.path.display().to_string(),
+                mark: snapshot.key_file.mark(),
+            },
             routes: routes.collect(),
             providers: providers.collect(),
         }

@@ -1,22 +1,28 @@
-//! `keygate keys`: make and list client keys.
+//! `keygate keys`: client keys, from their making to their end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::config::Config;
-use crate::document::{Document, Problems, Severity, parse_duration};
+use crate::config::{Config, ConfigErrors, Purpose};
+use crate::document::{Document, FileStamp, Problems, Severity, parse_duration};
 use crate::error::Error;
-use crate::key::edit::{NewKey, add};
+use crate::key::edit::{self, EditError, NewKey};
 use crate::key::file::KeyFile;
-use crate::key::{ClientKey, KeyDigest, format, is_key_id};
+use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id};
 
-/// Make and list client keys.
+/// How long `--wait` waits for the running gateway.
+const WAIT: Duration = Duration::from_secs(5);
+/// A key that a person chose is weak below this length: nobody guesses 128 random bits.
+const WEAK_BELOW: usize = 22;
+
+/// Make, rotate, revoke and list client keys.
 #[derive(Subcommand)]
 pub(super) enum Keys {
     /// Make a key, print it this once, and keep its digest
@@ -29,6 +35,32 @@ pub(super) enum Keys {
         after_help = "Example: keygate keys list --json | jq '.[] | select(.state != \"valid\")'"
     )]
     List(List),
+    /// Show one key
+    #[command(after_help = "Example: keygate keys show alice")]
+    Show(Named),
+    /// Close a key at once; `enable` opens it again
+    #[command(after_help = "Example: keygate keys disable alice --wait")]
+    Disable(Named),
+    /// Open a disabled key again
+    #[command(after_help = "Example: keygate keys enable alice --wait")]
+    Enable(Named),
+    /// Give a key a new secret; the old one opens for a while longer
+    #[command(after_help = "Example: keygate keys rotate alice --overlap 24h --wait")]
+    Rotate(Rotate),
+    /// Take a key out of the key file
+    #[command(after_help = "Example: keygate keys delete alice --wait")]
+    Delete(Named),
+    /// Take over keys from standard input, one per line: `ID,SHA256` or `ID,KEY`
+    #[command(
+        after_help = "Example: psql -Atc 'select key_alias, token from \"LiteLLM_VerificationToken\"' \
+                            -F, | keygate keys import\n\
+                            A value of 64 hexadecimal digits is a digest, as LiteLLM's table has it; anything \
+                            else is a key, of which only the digest is kept. All lines are taken, or none."
+    )]
+    Import(Import),
+    /// Print the digest of a key from standard input, as the key file has it
+    #[command(after_help = "Example: printf mysecretkey | keygate keys hash")]
+    Hash(Hash),
 }
 
 #[derive(Args)]
@@ -45,9 +77,18 @@ struct Place {
 }
 
 #[derive(Args)]
+struct Waiting {
+    /// Return only when the running gateway serves the change
+    #[arg(long, conflicts_with = "file")]
+    wait: bool,
+}
+
+#[derive(Args)]
 pub(super) struct Create {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    waiting: Waiting,
     /// The key's name in logs and metrics; cannot be changed later
     #[arg(long)]
     id: String,
@@ -74,6 +115,43 @@ pub(super) struct List {
     place: Place,
 }
 
+#[derive(Args)]
+pub(super) struct Named {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    waiting: Waiting,
+    /// The key's id
+    id: String,
+}
+
+#[derive(Args)]
+pub(super) struct Rotate {
+    #[command(flatten)]
+    named: Named,
+    /// How long the old secret still opens
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
+    overlap: Duration,
+}
+
+#[derive(Args)]
+pub(super) struct Import {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    waiting: Waiting,
+    /// A label for each of them; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    label: Vec<(String, String)>,
+}
+
+#[derive(Args)]
+pub(super) struct Hash {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -85,18 +163,31 @@ fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(moment) = text.parse() {
         return Ok(moment);
     }
-    let ahead: Duration = parse_duration(text).map_err(
+    let ahead = parse_duration(text).map_err(
         |_| "expected a time from now such as 30d, or a date such as 2027-01-31T12:00:00Z",
     )?;
-    Timestamp::now()
-        .checked_add(ahead)
-        .map_err(|_| "that is further than any calendar goes".to_owned())
+    in_future(ahead).ok_or_else(|| "that is further than any calendar goes".to_owned())
+}
+
+fn in_future(ahead: Duration) -> Option<Timestamp> {
+    Timestamp::now().checked_add(ahead).ok()
 }
 
 pub(super) fn run(command: &Keys) -> Result<(), Error> {
     match command {
         Keys::Create(options) => create(options),
         Keys::List(options) => list(options),
+        Keys::Show(options) => show(options),
+        Keys::Disable(options) => change(options, "disabled", |path, id| {
+            edit::set_disabled(path, id, true)
+        }),
+        Keys::Enable(options) => change(options, "enabled", |path, id| {
+            edit::set_disabled(path, id, false)
+        }),
+        Keys::Rotate(options) => rotate(options),
+        Keys::Delete(options) => change(options, "deleted", edit::delete),
+        Keys::Import(options) => import(options),
+        Keys::Hash(options) => hash(options),
     }
 }
 
@@ -108,6 +199,67 @@ impl Place {
             None => Config::key_file(&self.config).map_err(Error::from),
         }
     }
+
+    fn read(&self) -> Result<Vec<KeyEntry>, Error> {
+        let path = self.key_file()?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Error::failed(format_args!("read {}", path.display()), error))?;
+        let problems = Problems::default();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let file = KeyFile::read(&Document::new(&path, text), folder, &problems);
+        let problems = problems.into_sorted();
+        if problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Fatal)
+        {
+            return Err(Error::Config(ConfigErrors {
+                problems,
+                files: Vec::new(),
+            }));
+        }
+        Ok(file.entries)
+    }
+}
+
+impl Waiting {
+    /// Waits until the running gateway serves the key file as it is now, or says why it doesn't.
+    fn for_change(&self, place: &Place, path: &Path) -> Result<(), Error> {
+        if !self.wait {
+            return Ok(());
+        }
+        let admin = Config::load(&place.config, Purpose::Reload)?.server.admin;
+        let start = Instant::now();
+        loop {
+            let (status, _) = super::status::ask(admin)?;
+            // As it is now: what somebody else changed meanwhile holds this change, too.
+            if status.key_file.mark == FileStamp::take(path).mark() {
+                let generation = status.generation;
+                super::mention(&format!(
+                    "Served by every thread since configuration {generation}."
+                ));
+                return Ok(());
+            }
+            if start.elapsed() > WAIT {
+                let why = status.last_reload.error.unwrap_or_else(|| {
+                    format!("the gateway at {admin} reads {}", status.key_file.path)
+                });
+                return Err(Error::Failed(format!(
+                    "the change is in {} and is not served: {why}",
+                    path.display()
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn edited(path: &Path, outcome: Result<(), EditError>) -> Result<(), Error> {
+    outcome.map_err(|error| Error::failed(format_args!("change {}", path.display()), error))
+}
+
+fn new_secret(id: &str) -> Result<zeroize::Zeroizing<String>, Error> {
+    format::generate(id)
+        .map_err(|error| Error::failed("read random numbers from the system", error))
 }
 
 fn create(options: &Create) -> Result<(), Error> {
@@ -116,9 +268,8 @@ fn create(options: &Create) -> Result<(), Error> {
         return Err(Error::Usage(why.to_owned()));
     }
     if options.expires.is_some_and(|end| end <= Timestamp::now()) {
-        return Err(Error::Usage(
-            "--expires is in the past: the key would open nothing".to_owned(),
-        ));
+        let why = "--expires is in the past: the key would open nothing";
+        return Err(Error::Usage(why.to_owned()));
     }
     let path = options.place.key_file()?;
     for (name, reference) in &options.metadata {
@@ -126,8 +277,7 @@ fn create(options: &Create) -> Result<(), Error> {
         crate::secret::SecretRef::parse(reference, folder)
             .map_err(|error| Error::Usage(format!("--metadata {name}: {error}")))?;
     }
-    let key = format::generate(&options.id)
-        .map_err(|error| Error::failed("read random numbers from the system", error))?;
+    let key = new_secret(&options.id)?;
     let entry = NewKey {
         id: options.id.clone(),
         digest: KeyDigest::of(key.as_bytes()),
@@ -137,60 +287,157 @@ fn create(options: &Create) -> Result<(), Error> {
         expires: options.expires,
         comment: options.comment.clone(),
     };
-    add(&path, &[entry])
-        .map_err(|error| Error::failed(format_args!("add a key to {}", path.display()), error))?;
+    edited(&path, edit::add(&path, &[entry]))?;
     if options.place.json {
         let expires = options.expires.map(|end| end.to_string());
-        return super::say(&json!({"id": options.id, "key": *key, "expires": expires}).to_string());
+        super::say(&json!({"id": options.id, "key": *key, "expires": expires}).to_string())?;
+    } else {
+        super::mention(&format!(
+            "Key `{}` is in {}. This is the only time it is shown:",
+            options.id,
+            path.display()
+        ));
+        super::say(&key)?;
     }
-    super::mention(&format!(
-        "Key `{}` is in {}. This is the only time it is shown:",
-        options.id,
-        path.display()
-    ));
-    super::say(&key)
+    options.waiting.for_change(&options.place, &path)
+}
+
+fn change(
+    options: &Named,
+    done: &str,
+    edit: impl FnOnce(&Path, &str) -> Result<(), EditError>,
+) -> Result<(), Error> {
+    let path = options.place.key_file()?;
+    edited(&path, edit(&path, &options.id))?;
+    if options.place.json {
+        super::say(&json!({"id": options.id, "done": done}).to_string())?;
+    } else {
+        super::say(&format!(
+            "Key `{}` is {done} in {}.",
+            options.id,
+            path.display()
+        ))?;
+    }
+    options.waiting.for_change(&options.place, &path)
+}
+
+fn rotate(options: &Rotate) -> Result<(), Error> {
+    let Named { place, waiting, id } = &options.named;
+    let end = in_future(options.overlap)
+        .ok_or_else(|| Error::Usage("--overlap is further than any calendar goes".to_owned()))?;
+    let path = place.key_file()?;
+    let key = new_secret(id)?;
+    let digest = KeyDigest::of(key.as_bytes());
+    edited(
+        &path,
+        edit::rotate(&path, id, digest, end, Timestamp::now()),
+    )?;
+    // The file has whole seconds.
+    let end = Timestamp::from_second(end.as_second()).unwrap_or(end);
+    if place.json {
+        let text = json!({"id": id, "key": *key, "old_ends": end.to_string()}).to_string();
+        super::say(&text)?;
+    } else {
+        super::mention(&format!(
+            "Key `{id}` has a new secret; the old one opens until {end}. This is the only time it is \
+             shown:"
+        ));
+        super::say(&key)?;
+    }
+    waiting.for_change(place, &path)
+}
+
+fn import(options: &Import) -> Result<(), Error> {
+    let path = options.place.key_file()?;
+    let labels: BTreeMap<String, String> = options.label.iter().cloned().collect();
+    let (mut keys, mut weak) = (Vec::new(), BTreeSet::new());
+    for (number, line) in std::io::stdin().lock().lines().enumerate() {
+        let line = line.map_err(|error| Error::failed("read standard input", error))?;
+        let line = zeroize::Zeroizing::new(line);
+        if line.trim().is_empty() {
+            continue;
+        }
+        // The line is never part of the complaint: it may hold a key.
+        let refuse =
+            |why: &str| Error::Failed(format!("line {}: {why}; nothing was taken", number + 1));
+        let (id, secret) = line
+            .trim()
+            .split_once(',')
+            .ok_or_else(|| refuse("expected ID,SHA256 or ID,KEY"))?;
+        let (id, secret) = (id.trim(), secret.trim().trim_matches('"'));
+        let id = id.trim_matches('"');
+        if !is_key_id(id) {
+            return Err(refuse(
+                "an id has 1 to 64 letters, digits and `.`, `_`, `-`, `@`",
+            ));
+        }
+        if secret.is_empty() {
+            return Err(refuse("there is no key behind the comma"));
+        }
+        let as_digest =
+            KeyDigest::parse(&format!("sha256:{}", secret.trim_start_matches("sha256:")));
+        let digest = as_digest.unwrap_or_else(|_| {
+            if secret.len() < WEAK_BELOW {
+                weak.insert(id.to_owned());
+            }
+            KeyDigest::of(secret.as_bytes())
+        });
+        keys.push(NewKey {
+            id: id.to_owned(),
+            digest,
+            labels: labels.clone(),
+            metadata: BTreeMap::new(),
+            not_before: None,
+            expires: None,
+            comment: None,
+        });
+    }
+    edited(&path, edit::add(&path, &keys))?;
+    for id in &weak {
+        super::mention(&format!(
+            "warning: key `{id}` is short enough to be guessed: rotate it soon"
+        ));
+    }
+    if options.place.json {
+        super::say(&json!({"imported": keys.len(), "weak": weak}).to_string())?;
+    } else {
+        super::say(&format!(
+            "{} keys are in {} now.",
+            keys.len(),
+            path.display()
+        ))?;
+    }
+    options.waiting.for_change(&options.place, &path)
+}
+
+fn hash(options: &Hash) -> Result<(), Error> {
+    let mut key = zeroize::Zeroizing::new(String::new());
+    std::io::stdin()
+        .lock()
+        .read_to_string(&mut key)
+        .map_err(|error| Error::failed("read standard input", error))?;
+    let digest = KeyDigest::of(key.trim_end_matches(['\r', '\n']).as_bytes()).to_string();
+    super::say(&if options.json {
+        json!({"hash": digest}).to_string()
+    } else {
+        digest
+    })
 }
 
 fn list(options: &List) -> Result<(), Error> {
-    let path = options.place.key_file()?;
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Error::failed(format_args!("read {}", path.display()), error))?;
-    let problems = Problems::default();
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let file = KeyFile::read(&Document::new(&path, text), folder, &problems);
-    let problems = problems.into_sorted();
-    if problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Fatal)
-    {
-        return Err(Error::Config(crate::config::ConfigErrors {
-            problems,
-            files: Vec::new(),
-        }));
-    }
     let now = Timestamp::now();
-    let keys = file.entries.iter().map(|entry| &entry.key);
+    let entries = options.place.read()?;
     if options.place.json {
-        let all: Vec<_> = keys
-            .map(|key| {
-                json!({
-                    "id": &*key.id,
-                    "state": state(key, now),
-                    "labels": key.labels,
-                    "metadata": key.metadata.keys().collect::<Vec<_>>(),
-                    "not_before": key.not_before.map(|t| t.to_string()),
-                    "expires": key.expires.map(|t| t.to_string()),
-                })
-            })
-            .collect();
-        return super::say(&serde_json::Value::from(all).to_string());
+        let all: Vec<_> = entries.iter().map(|entry| describe(entry, now)).collect();
+        return super::say(&Value::from(all).to_string());
     }
     let mut text = format!("{:<24} {:<14} {:<24} LABELS\n", "ID", "STATE", "EXPIRES");
-    for key in keys {
+    for KeyEntry { key, .. } in &entries {
         let labels: Vec<_> = key.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
         let expires = key
             .expires
             .map_or_else(|| "never".to_owned(), |end| end.to_string());
+        // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "{:<24} {:<14} {:<24} {}",
@@ -201,6 +448,47 @@ fn list(options: &List) -> Result<(), Error> {
         );
     }
     super::say(&text)
+}
+
+fn show(options: &Named) -> Result<(), Error> {
+    let entries = options.place.read()?;
+    let entry = entries.iter().find(|entry| *entry.key.id == *options.id);
+    let entry = entry.ok_or_else(|| Error::Failed(format!("there is no key `{}`", options.id)))?;
+    let shown = describe(entry, Timestamp::now());
+    if options.place.json {
+        return super::say(&shown.to_string());
+    }
+    let mut text = String::new();
+    for (name, value) in shown
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| !value.is_null())
+    {
+        // Writing to a String cannot fail.
+        let _ = match value {
+            Value::String(plain) => writeln!(text, "{name:<12} {plain}"),
+            other => writeln!(text, "{name:<12} {other}"),
+        };
+    }
+    super::say(&text)
+}
+
+/// Everything about a key that may be seen: the names of its metadata, not their values.
+fn describe(entry: &KeyEntry, now: Timestamp) -> Value {
+    let key = &entry.key;
+    let hashes = entry.digests.iter().map(|(digest, end)| {
+        json!({"hash": digest.to_string(), "expires": end.map(|end| end.to_string())})
+    });
+    json!({
+        "id": &*key.id,
+        "state": state(key, now),
+        "labels": key.labels,
+        "metadata": key.metadata.keys().collect::<Vec<_>>(),
+        "not_before": key.not_before.map(|t| t.to_string()),
+        "expires": key.expires.map(|t| t.to_string()),
+        "hashes": hashes.collect::<Vec<_>>(),
+    })
 }
 
 fn state(key: &ClientKey, now: Timestamp) -> &'static str {

@@ -33,7 +33,7 @@ enum Command {
     Run(ConfigPath),
     /// Check a configuration: every problem at once, with file, line and cure
     Check(ConfigPath),
-    /// Make and list client keys
+    /// Make, rotate, revoke and list client keys
     #[command(subcommand)]
     Keys(keys::Keys),
     /// Show what a running gateway serves, and why not

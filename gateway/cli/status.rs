@@ -35,10 +35,7 @@ pub(super) fn run(options: &Status) -> Result<(), Error> {
         Some(admin) => admin,
         None => Config::load(&options.config, Purpose::Reload)?.server.admin,
     };
-    let body = fetch(admin)
-        .map_err(|error| Error::failed(format_args!("read the status from {admin}"), error))?;
-    let status: status::Status = serde_json::from_slice(&body)
-        .map_err(|error| Error::failed(format_args!("understand the status of {admin}"), error))?;
+    let (status, body) = ask(admin)?;
     if options.json {
         super::say(&String::from_utf8_lossy(&body))?;
     } else {
@@ -57,6 +54,15 @@ pub(super) fn run(options: &Status) -> Result<(), Error> {
         (true, _) => Err(Error::Failed("something is Rejected".to_owned())),
         (_, false) => Err(Error::Failed("the last reload was refused".to_owned())),
     }
+}
+
+/// The status of the gateway with this admin listener, and the JSON of it.
+pub(super) fn ask(admin: SocketAddr) -> Result<(status::Status, Vec<u8>), Error> {
+    let body = fetch(admin)
+        .map_err(|error| Error::failed(format_args!("read the status from {admin}"), error))?;
+    let status = serde_json::from_slice(&body)
+        .map_err(|error| Error::failed(format_args!("understand the status of {admin}"), error))?;
+    Ok((status, body))
 }
 
 /// One GET; the admin listener always sends a Content-Length and closes when asked to.

@@ -26,8 +26,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// The headers in which a client key may stand, the first being the usual one.
     pub key_headers: Vec<HeaderName>,
-    /// The key file.
-    pub key_file: PathBuf,
+    /// The key file, as it was when it was read.
+    pub key_file: FileStamp,
     /// Its keys.
     pub keys: Vec<KeyEntry>,
     /// The providers.

@@ -51,6 +51,14 @@ impl FileStamp {
         Self { path, state }
     }
 
+    /// What tells this version from others, in one word.
+    pub fn mark(&self) -> String {
+        match self.state {
+            Some(state) => state.map(|number| format!("{number:x}")).join("-"),
+            None => "absent".to_owned(),
+        }
+    }
+
     /// Looks again.
     #[must_use]
     pub fn retake(&self) -> Self {

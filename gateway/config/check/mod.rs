@@ -183,13 +183,14 @@ impl Checker<'_> {
         name
     }
 
-    fn keys(&mut self, file: &KeysFile, wanted: bool) -> (PathBuf, Option<Vec<KeyEntry>>) {
+    fn keys(&mut self, file: &KeysFile, wanted: bool) -> (FileStamp, Option<Vec<KeyEntry>>) {
         let path = key_file_of(file, self.folder);
         let at = file
             .file
             .as_ref()
             .map_or_else(|| whole(&path), |l| l.at.clone());
-        self.files.push(FileStamp::take(&path));
+        let stamp = FileStamp::take(&path);
+        self.files.push(stamp.clone());
         match read_to_string(&path) {
             Ok(text) => {
                 let keys = KeyFile::read(
@@ -201,7 +202,7 @@ impl Checker<'_> {
                 if wanted && keys.entries.is_empty() {
                     self.warn(&whole(&path), "there is no key in it: nobody can come in");
                 }
-                (path, Some(keys.entries))
+                (stamp, Some(keys.entries))
             }
             Err(why) if wanted => {
                 let cure = "make the first key with `keygate keys create --id NAME`";
@@ -209,9 +210,9 @@ impl Checker<'_> {
                     &at,
                     format!("the key file {} {why}: {cure}", path.display()),
                 );
-                (path, None)
+                (stamp, None)
             }
-            Err(_) => (path, Some(Vec::new())),
+            Err(_) => (stamp, Some(Vec::new())),
         }
     }
 }
