@@ -483,7 +483,7 @@ fn describe(entry: &KeyEntry, now: Timestamp) -> Value {
     json!({
         "id": &*key.id,
         "state": state(key, now),
-        "labels": key.labels,
+        "labels": key.labels.iter().collect::<BTreeMap<_, _>>(),
         "metadata": key.metadata.keys().collect::<Vec<_>>(),
         "not_before": key.not_before.map(|t| t.to_string()),
         "expires": key.expires.map(|t| t.to_string()),

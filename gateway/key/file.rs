@@ -1,12 +1,12 @@
 //! The key file, `keys.toml`, read into [`KeyEntry`]s. `edit` writes it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{ClientKey, KeyDigest, KeyEntry, is_key_id};
+use super::{ClientKey, KeyDigest, KeyEntry, KnownLabels, is_key_id};
 use crate::document::{Document, FileStamp, Located, OneOrMany, Problems, Section, Severity};
 use crate::secret::{SecretError, SecretRef};
 
@@ -17,6 +17,7 @@ pub struct KeyFile {
     pub entries: Vec<KeyEntry>,
     /// The files that its metadata refers to.
     pub secret_files: Vec<FileStamp>,
+    labels: KnownLabels,
 }
 
 impl KeyFile {
@@ -68,7 +69,11 @@ impl KeyFile {
         let at = section.at().clone();
         let id = section.require::<String>("id");
         let hashes = section.require::<Vec<HashEntry>>("hashes");
-        let labels = section.strings("labels");
+        let labels: BTreeMap<String, String> = section
+            .strings("labels")
+            .into_iter()
+            .map(|(name, label)| (name.value, label.value))
+            .collect();
         let metadata = section.strings("metadata");
         let not_before = section.take::<Timestamp>("not_before").map(|t| t.value);
         let expires = section.take::<Timestamp>("expires").map(|t| t.value);
@@ -108,10 +113,7 @@ impl KeyFile {
             .collect();
         let key = ClientKey {
             id: Arc::from(id.value),
-            labels: labels
-                .into_iter()
-                .map(|(name, label)| (name.value, label.value))
-                .collect(),
+            labels: self.labels.share(labels.into()),
             metadata,
             not_before,
             expires,
@@ -234,7 +236,7 @@ mod tests {
         assert!(problems.is_empty(), "{problems:?}");
         let entry = &file.entries[0];
         assert_eq!(&*entry.key.id, "alice");
-        assert_eq!(entry.key.labels["api-key"], "api-huggingface");
+        assert_eq!(entry.key.labels.get("api-key"), Some("api-huggingface"));
         assert_eq!(entry.key.metadata("tier").unwrap().expose(), "gold");
         assert!(entry.digests[0].1.is_none() && entry.digests[1].1.is_some());
     }

@@ -6,9 +6,11 @@
 pub mod edit;
 pub mod file;
 pub mod format;
+mod labels;
 mod presented;
 mod store;
 
+pub use labels::{KnownLabels, Labels};
 pub use presented::{AmbiguousCredentials, PresentedKey, remove_from_query, without_scheme};
 pub use store::{DuplicateDigest, KeyFailure, KeyStore};
 
@@ -69,7 +71,7 @@ pub struct ClientKey {
     /// Its immutable name, the label in logs and metrics.
     pub id: Arc<str>,
     /// What selectors of routes look at.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Secrets that belong to this key, such as a provider token of its own.
     pub metadata: BTreeMap<String, Result<Secret, SecretError>>,
     /// It opens nothing before this time.
@@ -107,7 +109,7 @@ impl Selector {
     pub fn takes(&self, key: &ClientKey) -> bool {
         self.0
             .iter()
-            .all(|(name, value)| key.labels.get(name) == Some(value))
+            .all(|(name, value)| key.labels.get(name) == Some(value.as_str()))
     }
 }
 

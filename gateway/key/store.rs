@@ -1,10 +1,14 @@
 //! The key store: a map from digests to keys, built once and never changed, so that it can be
 //! shared by every thread and swapped whole.
+//!
+//! The map holds numbers of openings, 4 bytes each; an opening holds its digest once. A lookup is
+//! three places in memory: the map's slot, the opening, the key.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use ahash::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 
@@ -13,14 +17,19 @@ use super::{ClientKey, KeyDigest, KeyEntry, PresentedKey};
 
 /// Every key that this gateway knows, by digest.
 pub struct KeyStore {
-    by_digest: HashMap<KeyDigest, Opening, RandomState>,
+    /// Places in `openings`, by the hash of their digests.
+    index: HashTable<u32>,
+    hasher: RandomState,
+    openings: Vec<Opening>,
     keys: Vec<Arc<ClientKey>>,
 }
 
+/// One digest, and what it opens.
 struct Opening {
     digest: KeyDigest,
-    key: Arc<ClientKey>,
     expires: Option<Timestamp>,
+    /// Its place in `keys`.
+    key: u32,
 }
 
 /// Why a key opened nothing. For the log and the metrics; the client is not told.
@@ -67,28 +76,62 @@ impl KeyStore {
     /// Builds the store. Fails on the first digest that two keys share.
     pub fn build(entries: impl IntoIterator<Item = KeyEntry>) -> Result<Self, DuplicateDigest> {
         let entries = entries.into_iter();
-        let mut by_digest: HashMap<KeyDigest, Opening, _> =
-            HashMap::with_capacity_and_hasher(entries.size_hint().0, RandomState::new());
-        let mut keys = Vec::with_capacity(entries.size_hint().0);
+        let expected = entries.size_hint().0;
+        let mut store = Self {
+            index: HashTable::with_capacity(expected),
+            hasher: RandomState::new(),
+            openings: Vec::with_capacity(expected),
+            keys: Vec::with_capacity(expected),
+        };
         for entry in entries {
-            let key = Arc::new(entry.key);
+            // Four billion keys would need a terabyte before this saturates.
+            let key = u32::try_from(store.keys.len()).unwrap_or(u32::MAX);
+            store.keys.push(Arc::new(entry.key));
             for (digest, expires) in entry.digests {
-                let opening = Opening {
+                store.insert(Opening {
                     digest,
-                    key: key.clone(),
                     expires,
-                };
-                if let Some(earlier) = by_digest.insert(digest, opening) {
-                    let first = earlier.key.id.clone();
-                    return Err(DuplicateDigest {
-                        first,
-                        second: key.id.clone(),
-                    });
-                }
+                    key,
+                })?;
             }
-            keys.push(key);
         }
-        Ok(Self { by_digest, keys })
+        Ok(store)
+    }
+
+    fn insert(&mut self, opening: Opening) -> Result<(), DuplicateDigest> {
+        let Self {
+            index,
+            hasher,
+            openings,
+            keys,
+        } = self;
+        let at = |place: u32| openings.get(place as usize);
+        let hash = hasher.hash_one(opening.digest);
+        let same = |place: &u32| at(*place).is_some_and(|known| known.digest == opening.digest);
+        let rehash = |place: &u32| at(*place).map_or(0, |known| hasher.hash_one(known.digest));
+        match index.entry(hash, same, rehash) {
+            Entry::Occupied(entry) => {
+                let id = |key: u32| keys.get(key as usize).map(|key| key.id.clone());
+                let first = at(*entry.get()).and_then(|known| id(known.key));
+                let unknown = || Arc::from("?");
+                Err(DuplicateDigest {
+                    first: first.unwrap_or_else(unknown),
+                    second: id(opening.key).unwrap_or_else(unknown),
+                })
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(u32::try_from(openings.len()).unwrap_or(u32::MAX));
+                openings.push(opening);
+                Ok(())
+            }
+        }
+    }
+
+    fn find(&self, digest: &KeyDigest) -> Option<&Opening> {
+        let at = |place: u32| self.openings.get(place as usize);
+        let hash = self.hasher.hash_one(digest);
+        let same = |place: &u32| at(*place).is_some_and(|known| known.digest == *digest);
+        self.index.find(hash, same).and_then(|place| at(*place))
     }
 
     /// All keys, in the order of their source.
@@ -99,7 +142,7 @@ impl KeyStore {
     /// Whether `secret` is a key of this gateway's, whatever its state, or looks like one that it
     /// made: nothing to be sent anywhere else.
     pub fn is_ours(&self, secret: &[u8]) -> bool {
-        form(secret) != Form::Foreign || self.by_digest.contains_key(&KeyDigest::of(secret))
+        form(secret) != Form::Foreign || self.find(&KeyDigest::of(secret)).is_some()
     }
 
     /// The key that `presented` opens at the time `now`.
@@ -115,29 +158,36 @@ impl KeyStore {
         let bytes = presented.map_or(&b""[..], PresentedKey::as_bytes);
         let form = form(bytes);
         let digest = KeyDigest::of(bytes);
-        let opening = self.by_digest.get(&digest);
+        let opening = self.find(&digest);
         let stored = opening.map_or(&[0; 32], |opening| opening.digest.as_bytes());
         let equal = bool::from(stored.ct_eq(digest.as_bytes()));
         match (presented, form, opening) {
             (None, ..) => Err(KeyFailure::Missing),
             (_, Form::Broken, _) => Err(KeyFailure::Malformed),
-            (_, _, Some(opening)) if equal => opening.at(now),
+            (_, _, Some(opening)) if equal => {
+                let key = self
+                    .keys
+                    .get(opening.key as usize)
+                    .ok_or(KeyFailure::Unknown)?;
+                key.opens(opening.expires, now).map(|()| key)
+            }
             _ => Err(KeyFailure::Unknown),
         }
     }
 }
 
-impl Opening {
-    fn at(&self, now: Timestamp) -> Result<&Arc<ClientKey>, KeyFailure> {
+impl ClientKey {
+    /// Whether it opens at the time `now`; `expires` is the end of the digest that was presented.
+    fn opens(&self, expires: Option<Timestamp>, now: Timestamp) -> Result<(), KeyFailure> {
         let over = |end: Option<Timestamp>| end.is_some_and(|end| now >= end);
-        if self.key.disabled {
+        if self.disabled {
             Err(KeyFailure::Disabled)
-        } else if self.key.not_before.is_some_and(|start| now < start) {
+        } else if self.not_before.is_some_and(|start| now < start) {
             Err(KeyFailure::NotYetValid)
-        } else if over(self.expires) || over(self.key.expires) {
+        } else if over(expires) || over(self.expires) {
             Err(KeyFailure::Expired)
         } else {
-            Ok(&self.key)
+            Ok(())
         }
     }
 }
@@ -148,11 +198,13 @@ mod tests {
     use http::{HeaderMap, HeaderName};
     use std::collections::BTreeMap;
 
+    use crate::key::Labels;
+
     fn entry(id: &str, keys: &[(&str, Option<&str>)]) -> KeyEntry {
         KeyEntry {
             key: ClientKey {
                 id: id.into(),
-                labels: BTreeMap::new(),
+                labels: Labels::default(),
                 metadata: BTreeMap::new(),
                 not_before: None,
                 expires: None,

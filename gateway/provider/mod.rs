@@ -206,7 +206,7 @@ impl Provider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use crate::key::Labels;
 
     fn provider(token: TokenSource) -> Provider {
         let base_url = BaseUrl::parse("https://api.example.com/v1").unwrap();
@@ -236,7 +236,7 @@ mod tests {
         });
         ClientKey {
             id: "k".into(),
-            labels: BTreeMap::new(),
+            labels: Labels::default(),
             metadata: metadata.into_iter().collect(),
             not_before: None,
             expires: None,
