@@ -4,13 +4,14 @@
 mod check;
 mod demo;
 mod keys;
+mod manual;
 mod run;
 mod status;
 
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 
@@ -38,6 +39,10 @@ enum Command {
     Keys(keys::Keys),
     /// Show what a running gateway serves, and why not
     Status(status::Status),
+    /// Print a completion script for a shell
+    Completion(manual::Completion),
+    /// Print the manual page
+    Man,
 }
 
 #[derive(Args)]
@@ -61,6 +66,8 @@ pub fn run() -> Result<(), Error> {
         Command::Check(path) => check::run(&path.config),
         Command::Keys(keys) => keys::run(&keys),
         Command::Status(status) => status::run(&status),
+        Command::Completion(options) => manual::completion(&options, &mut Cli::command()),
+        Command::Man => manual::page(Cli::command()),
     }
 }
 

@@ -170,6 +170,22 @@ fn wrong_usage_is_64_and_says_why() {
         assert!(!text(&output.stderr).contains("hf_pasted"));
     }
     assert!(keygate(&["--help"]).status.success());
+    for shell in ["bash", "zsh", "fish"] {
+        let script = keygate(&["completion", shell]);
+        assert!(
+            script.status.success() && text(&script.stdout).contains("rotate"),
+            "{shell}"
+        );
+    }
+    let page = keygate(&["man"]);
+    for shown in [
+        ".TH keygate 1",
+        "KEYGATE KEYS ROTATE",
+        "overlap",
+        "Example: keygate keys rotate",
+    ] {
+        assert!(text(&page.stdout).contains(shown), "{shown}");
+    }
     assert!(text(&keygate(&["--version"]).stdout).starts_with("keygate "));
 }
 
