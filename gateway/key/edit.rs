@@ -290,22 +290,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::{Document, Problems};
-    use crate::key::file::KeyFile;
-
-    fn read(text: &str) -> (KeyFile, Vec<String>) {
-        let document = Document::new(Path::new("keys.toml"), text.to_owned());
-        let problems = Problems::default();
-        let file = KeyFile::read(&document, Path::new("."), &problems);
-        (
-            file,
-            problems
-                .into_sorted()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-        )
-    }
+    use crate::key::file::read;
 
     fn new_key(id: &str) -> NewKey {
         NewKey {

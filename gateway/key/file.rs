@@ -202,23 +202,25 @@ fn hash_entry(text: &str, expires: Option<Timestamp>) -> Result<HashEntry, Strin
     })
 }
 
+/// Reads a text as a key file, with the complaints as text.
+#[cfg(test)]
+pub(super) fn read(text: &str) -> (KeyFile, Vec<String>) {
+    let document = Document::new(Path::new("keys.toml"), text.to_owned());
+    let problems = Problems::default();
+    let file = KeyFile::read(&document, Path::new("."), &problems);
+    (
+        file,
+        problems
+            .into_sorted()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(text: &str) -> (KeyFile, Vec<String>) {
-        let document = Document::new(Path::new("keys.toml"), text.to_owned());
-        let problems = Problems::default();
-        let file = KeyFile::read(&document, Path::new("."), &problems);
-        (
-            file,
-            problems
-                .into_sorted()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-        )
-    }
 
     fn hash(key: &str) -> String {
         KeyDigest::of(key.as_bytes()).to_string()

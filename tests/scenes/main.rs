@@ -17,6 +17,7 @@ mod admission;
 mod bodies;
 mod command;
 mod configuration;
+mod headers;
 mod lab;
 mod layers;
 mod lifecycle;

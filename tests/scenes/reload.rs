@@ -9,6 +9,15 @@ use crate::support::{Gateway, PATIENCE, Provider, Scene, eventually};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
+/// A gateway whose provider token is in the file `token`, and its configuration.
+fn with_token_file(provider: &Provider, token: &str) -> (Gateway, String) {
+    let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "file:token");
+    let scene = Scene::new("").key("alice", "secret", "");
+    scene.write("token", token);
+    scene.configure("", &rest);
+    (scene.start(), rest)
+}
+
 #[test]
 fn revoked_key_is_refused_on_an_open_connection() {
     let provider = Provider::start();
@@ -41,11 +50,7 @@ fn revoked_key_is_refused_on_an_open_connection() {
 #[test]
 fn a_changed_configuration_and_a_changed_token_file_are_taken_over() {
     let provider = Provider::start();
-    let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "file:token");
-    let scene = Scene::new("").key("alice", "secret", "");
-    scene.write("token", "first\n");
-    scene.configure("", &rest);
-    let gateway = scene.start();
+    let (gateway, rest) = with_token_file(&provider, "first\n");
     assert_eq!(gateway.get("/p", &KEY).status, 200);
     assert_eq!(
         provider.last().header("authorization"),
@@ -240,11 +245,7 @@ fn swaps_under_load_lose_no_request_and_show_no_half_of_a_configuration() {
 #[test]
 fn a_spoiled_token_does_not_keep_a_revoked_key_open() {
     let provider = Provider::start();
-    let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "file:token");
-    let scene = Scene::new("").key("alice", "secret", "");
-    scene.write("token", "good\n");
-    scene.configure("", &rest);
-    let gateway = scene.start();
+    let (gateway, _) = with_token_file(&provider, "good\n");
     assert_eq!(gateway.get("/p", &KEY).status, 200);
     gateway.scene.write("token", "\n");
     gateway.wait_for_generation(2);
@@ -261,11 +262,7 @@ fn a_spoiled_token_does_not_keep_a_revoked_key_open() {
 #[test]
 fn a_file_that_never_rests_does_not_hold_up_the_others() {
     let provider = Provider::start();
-    let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "file:token");
-    let scene = Scene::new("").key("alice", "secret", "");
-    scene.write("token", "good\n");
-    scene.configure("", &rest);
-    let gateway = scene.start();
+    let (gateway, _) = with_token_file(&provider, "good\n");
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

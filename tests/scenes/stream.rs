@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::gateway::simple;
 use crate::support::provider::{begin_events, chunk, end_chunks};
-use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually};
+use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually, http2};
 
 const ASK: &str = "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}";
 
@@ -367,16 +367,8 @@ fn an_http2_client_that_dawdles_over_its_body_is_cut() {
     let server = "server.h2c = true\nserver.timeouts.client_read = \"100ms\"";
     let scene = Scene::with_server(server, &simple(&provider.url(), timeouts, ""));
     let gateway = scene.key("alice", "secret", "").start();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect(gateway.address())
-            .await
-            .unwrap();
-        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
+    http2::run(async {
+        let mut client = http2::connect(gateway.address()).await;
         let request = http::Request::post("http://gateway.test/p").header("api-key", "secret");
         let (answer, mut body) = client
             .send_request(request.body(()).unwrap(), false)

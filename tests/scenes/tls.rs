@@ -1,6 +1,6 @@
 //! Providers behind TLS: verified always, reused, over HTTP/1.1 and HTTP/2.
 
-use crate::support::http2::Http2Provider;
+use crate::support::http2::{self, Http2Provider};
 use crate::support::provider::ok;
 use crate::support::tls::{Authority, provider};
 use crate::support::{Gateway, Scene};
@@ -128,16 +128,8 @@ fn trailers_pass_over_http2_without_what_is_not_for_clients() {
     let gateway = Scene::with_server("server.h2c = true", &rest)
         .key("alice", "secret", "")
         .start();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect(gateway.address())
-            .await
-            .unwrap();
-        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
+    http2::run(async {
+        let mut client = http2::connect(gateway.address()).await;
         let request = http::Request::get("http://gateway.test/p").header("api-key", "secret");
         let (answer, _) = client
             .send_request(request.body(()).unwrap(), true)

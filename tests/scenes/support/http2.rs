@@ -102,3 +102,20 @@ impl Http2Provider {
         self.connections.load(Ordering::SeqCst)
     }
 }
+
+/// A connection of a client that speaks HTTP/2 by prior knowledge. Needs a runtime around it.
+pub async fn connect(to: SocketAddr) -> h2::client::SendRequest<Bytes> {
+    let stream = tokio::net::TcpStream::connect(to).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// Runs `work` on a runtime of its own.
+pub fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
+}

@@ -1,0 +1,223 @@
+//! Which headers go up, which come back, and heads that have two readings.
+
+use crate::support::gateway::simple;
+use crate::support::provider::respond;
+use crate::support::{Gateway, Provider, Scene};
+
+#[test]
+fn cookies_account_choices_and_forwarding_stay_here_and_features_go_up() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let stays = [
+        "Cookie",
+        "OpenAI-Organization",
+        "OpenAI-Project",
+        "X-Goog-User-Project",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Real-IP",
+        "Forwarded",
+        "Via",
+        "Proxy-Authorization",
+        "X-Request-Id",
+    ];
+    let goes = [
+        "OpenAI-Beta",
+        "anthropic-beta",
+        "anthropic-version",
+        "X-Stainless-Lang",
+        "User-Agent",
+        "Accept",
+        "Accept-Encoding",
+        "Idempotency-Key",
+        "X-Client-Request-Id",
+        "traceparent",
+    ];
+    let mut headers = vec![("api-key", "secret")];
+    headers.extend(stays.iter().chain(&goes).map(|name| (*name, "value")));
+    assert_eq!(gateway.request("POST", "/p", &headers, b"{}").status, 200);
+    let received = provider.only();
+    for name in stays {
+        assert_eq!(received.count(name), 0, "{name}");
+    }
+    for name in goes {
+        assert_eq!(received.header(name), Some("value"), "{name}");
+    }
+}
+
+#[test]
+fn a_connection_header_cannot_take_the_token_out_again() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let headers = [
+        ("api-key", "secret"),
+        ("Connection", "authorization, x-a"),
+        ("x-a", "1"),
+    ];
+    assert_eq!(gateway.get("/p", &headers).status, 200);
+    let received = provider.only();
+    assert_eq!(
+        received.header("authorization"),
+        Some("Bearer provider-token")
+    );
+    assert_eq!(received.count("x-a"), 0);
+    for nomination in ["host", "x-forwarded-for", &["a"; 300].join(",")] {
+        let headers = [("api-key", "secret"), ("Connection", nomination)];
+        let refused = gateway.get("/p", &headers);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (400, "bad_framing")
+        );
+    }
+    assert_eq!(provider.received().len(), 1);
+}
+
+#[test]
+fn a_provider_chooses_its_header_its_prefix_and_further_headers() {
+    let provider = Provider::start();
+    let settings = "auth_header = \"X-Token\"\nauth_prefix = \"\"\ndefault_endpoint = \"/ask\"\n\
+                    headers = { OpenAI-Organization = \"org-1\", x-team = \"red\" }\n";
+    let gateway = Scene::new(&simple(&provider.url(), settings, ""))
+        .key("alice", "secret", "")
+        .start();
+    let headers = [
+        ("api-key", "secret"),
+        ("x-token", "mine"),
+        ("x-team", "blue"),
+    ];
+    assert_eq!(gateway.get("/p", &headers).status, 200);
+    let received = provider.only();
+    assert_eq!(received.line(), "GET /ask HTTP/1.1");
+    assert_eq!(
+        (received.header("x-token"), received.count("x-token")),
+        (Some("provider-token"), 1)
+    );
+    assert_eq!(
+        (received.header("x-team"), received.count("x-team")),
+        (Some("red"), 1)
+    );
+    assert_eq!(received.header("openai-organization"), Some("org-1"));
+    assert_eq!(received.count("authorization"), 0);
+}
+
+#[test]
+fn templates_make_headers_of_the_clients_and_of_the_keys_metadata() {
+    let provider = Provider::start();
+    let route = "transform.extractors.team = { header = \"x-team\", regex = \"team-(\\\\w+)\", group = 1 }\n\
+                 transform.extractors.tier = { metadata = \"tier\" }\n\
+                 transform.headers.x-out = \"{{ team }}/{{ tier }}\"\n\
+                 transform.headers.x-gone = \"\"\n";
+    let gateway = Scene::new(&simple(&provider.url(), "", route))
+        .key("alice", "secret", "metadata = { tier = \"inline:gold\" }")
+        .start();
+    let headers = [
+        ("api-key", "secret"),
+        ("x-team", "team-red"),
+        ("x-gone", "1"),
+        ("x-out", "mine"),
+    ];
+    assert_eq!(gateway.get("/p", &headers).status, 200);
+    let received = provider.last();
+    assert_eq!(
+        (received.header("x-out"), received.count("x-out")),
+        (Some("red/gold"), 1)
+    );
+    assert_eq!(received.count("x-gone"), 0);
+    let headers = [("api-key", "secret"), ("x-team", "blue"), ("x-out", "mine")];
+    assert_eq!(gateway.get("/p", &headers).status, 200);
+    assert_eq!(provider.last().count("x-out"), 0);
+}
+
+#[test]
+fn a_head_larger_than_the_limits_is_431() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let long = "x".repeat(17 << 10);
+    let refused = gateway.get("/p", &[("api-key", "secret"), ("x-long", &long)]);
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (431, "headers_too_large")
+    );
+    let mut many = vec![("api-key", "secret")];
+    many.extend(std::iter::repeat_n(("x-a", "1"), 101));
+    assert_eq!(gateway.get("/p", &many).status, 431);
+    assert!(provider.received().is_empty());
+}
+
+#[test]
+fn answers_pass_as_they_are_without_what_is_not_for_clients() {
+    let provider = Provider::answering(|request, wire| {
+        let status = if request.line().contains("/429") {
+            "429 Slow Down"
+        } else {
+            "302 Found"
+        };
+        let headers = [
+            ("set-cookie", "account=1"),
+            ("openai-organization", "org"),
+            ("openai-project", "p"),
+            ("alt-svc", "h3=\":443\""),
+            ("strict-transport-security", "max-age=1"),
+            ("location", "https://elsewhere.test/"),
+            ("retry-after", "7"),
+            ("x-request-id", "req_1"),
+            ("x-ratelimit-remaining-requests", "9"),
+            ("x-keygate-refused-by", "nobody"),
+        ];
+        respond(wire, status, &headers, b"{\"mine\":1}");
+    });
+    let gateway = Gateway::before(&provider);
+    let answer = gateway.get("/p", &[("api-key", "secret")]);
+    assert_eq!((answer.status, answer.text()), (302, "{\"mine\":1}"));
+    assert_eq!(answer.header("location"), Some("https://elsewhere.test/"));
+    assert_eq!(answer.header("x-request-id"), Some("req_1"));
+    assert_eq!(answer.header("x-keygate-request-id").unwrap().len(), 32);
+    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("9"));
+    for gone in [
+        "set-cookie",
+        "openai-organization",
+        "openai-project",
+        "alt-svc",
+        "strict-transport-security",
+        "x-keygate-refused-by",
+        "server",
+    ] {
+        assert_eq!(answer.header(gone), None, "{gone}");
+    }
+    let answer = gateway.get("/p/429", &[("api-key", "secret")]);
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (429, Some("7"))
+    );
+    assert_eq!(answer.header("x-keygate-refused-by"), Some("provider"));
+    assert_eq!(provider.received().len(), 2);
+}
+
+#[test]
+fn framing_with_two_readings_is_refused_and_the_provider_sees_nothing() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let head = "Host: a\r\napi-key: secret\r\n";
+    for raw in [
+        format!(
+            "POST /p HTTP/1.1\r\n{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
+        format!(
+            "POST /p HTTP/1.1\r\n{head}Transfer-Encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n"
+        ),
+        format!("POST /p HTTP/1.1\r\n{head}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"),
+        format!("POST /p HTTP/1.1\r\n{head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+        format!("TRACE /p HTTP/1.1\r\n{head}\r\n"),
+        format!("GET /p HTTP/1.1\r\n{head}Host: b\r\n\r\n"),
+        "GET /p HTTP/1.1\r\napi-key: secret\r\n\r\n".to_owned(),
+        format!("POST /p HTTP/1.1\r\n{head}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{{}}"),
+        format!("POST /p HTTP/1.1\r\n{head}Content-Length: 2, 2\r\n\r\n{{}}"),
+        format!("GET /p HTTP/1.1\r\n{head}X_Api_Key: other\r\n\r\n"),
+    ] {
+        let mut client = gateway.client();
+        client.send(&raw);
+        assert_eq!(client.response(false).status, 400, "{raw}");
+    }
+    assert!(provider.received().is_empty());
+}
