@@ -2,7 +2,7 @@
 //! shared by every thread and swapped whole.
 //!
 //! The map holds numbers of openings, 4 bytes each; an opening holds its digest once. A lookup is
-//! three places in memory: the map's slot, the opening, the key.
+//! three places in memory: the map's control bytes, its slot, the opening.
 
 use std::sync::Arc;
 
@@ -24,12 +24,15 @@ pub struct KeyStore {
     keys: Vec<Arc<ClientKey>>,
 }
 
-/// One digest, and what it opens.
+/// One digest, what it opens, and all that decides whether it does now: a lookup reads nothing else,
+/// least of all the key, which is somewhere else in memory.
 struct Opening {
     digest: KeyDigest,
+    key: Arc<ClientKey>,
+    not_before: Option<Timestamp>,
+    /// The end of the digest or of the key, whichever is earlier.
     expires: Option<Timestamp>,
-    /// Its place in `keys`.
-    key: u32,
+    disabled: bool,
 }
 
 /// Why a key opened nothing. For the log and the metrics; the client is not told.
@@ -84,16 +87,20 @@ impl KeyStore {
             keys: Vec::with_capacity(expected),
         };
         for entry in entries {
-            // Four billion keys would need a terabyte before this saturates.
-            let key = u32::try_from(store.keys.len()).unwrap_or(u32::MAX);
-            store.keys.push(Arc::new(entry.key));
-            for (digest, expires) in entry.digests {
+            let key = Arc::new(entry.key);
+            for (digest, end) in entry.digests {
                 store.insert(Opening {
                     digest,
-                    expires,
-                    key,
+                    not_before: key.not_before,
+                    expires: match (end, key.expires) {
+                        (Some(a), Some(b)) => Some(a.min(b)),
+                        (a, b) => a.or(b),
+                    },
+                    disabled: key.disabled,
+                    key: key.clone(),
                 })?;
             }
+            store.keys.push(key);
         }
         Ok(store)
     }
@@ -103,7 +110,7 @@ impl KeyStore {
             index,
             hasher,
             openings,
-            keys,
+            ..
         } = self;
         let at = |place: u32| openings.get(place as usize);
         let hash = hasher.hash_one(opening.digest);
@@ -111,15 +118,12 @@ impl KeyStore {
         let rehash = |place: &u32| at(*place).map_or(0, |known| hasher.hash_one(known.digest));
         match index.entry(hash, same, rehash) {
             Entry::Occupied(entry) => {
-                let id = |key: u32| keys.get(key as usize).map(|key| key.id.clone());
-                let first = at(*entry.get()).and_then(|known| id(known.key));
-                let unknown = || Arc::from("?");
-                Err(DuplicateDigest {
-                    first: first.unwrap_or_else(unknown),
-                    second: id(opening.key).unwrap_or_else(unknown),
-                })
+                let second = opening.key.id.clone();
+                let first = at(*entry.get()).map_or_else(|| second.clone(), |o| o.key.id.clone());
+                Err(DuplicateDigest { first, second })
             }
             Entry::Vacant(entry) => {
+                // Four billion keys would need a terabyte before this saturates.
                 entry.insert(u32::try_from(openings.len()).unwrap_or(u32::MAX));
                 openings.push(opening);
                 Ok(())
@@ -164,30 +168,22 @@ impl KeyStore {
         match (presented, form, opening) {
             (None, ..) => Err(KeyFailure::Missing),
             (_, Form::Broken, _) => Err(KeyFailure::Malformed),
-            (_, _, Some(opening)) if equal => {
-                let key = self
-                    .keys
-                    .get(opening.key as usize)
-                    .ok_or(KeyFailure::Unknown)?;
-                key.opens(opening.expires, now).map(|()| key)
-            }
+            (_, _, Some(opening)) if equal => opening.at(now),
             _ => Err(KeyFailure::Unknown),
         }
     }
 }
 
-impl ClientKey {
-    /// Whether it opens at the time `now`; `expires` is the end of the digest that was presented.
-    fn opens(&self, expires: Option<Timestamp>, now: Timestamp) -> Result<(), KeyFailure> {
-        let over = |end: Option<Timestamp>| end.is_some_and(|end| now >= end);
+impl Opening {
+    fn at(&self, now: Timestamp) -> Result<&Arc<ClientKey>, KeyFailure> {
         if self.disabled {
             Err(KeyFailure::Disabled)
         } else if self.not_before.is_some_and(|start| now < start) {
             Err(KeyFailure::NotYetValid)
-        } else if over(expires) || over(self.expires) {
+        } else if self.expires.is_some_and(|end| now >= end) {
             Err(KeyFailure::Expired)
         } else {
-            Ok(())
+            Ok(&self.key)
         }
     }
 }
