@@ -175,6 +175,8 @@ async fn by_deadline<T>(work: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> O
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     async fn bounded<T>(work: impl Future<Output = T> + Send) -> Option<T> {
@@ -187,6 +189,50 @@ mod tests {
     async fn work_without_a_deadline_takes_its_time() {
         let work = async {
             tokio::time::sleep(Duration::from_secs(3600)).await;
+            7
+        };
+        assert_eq!(bounded(work).await, Some(7));
+    }
+
+    /// Says when it is dropped whether it was cut.
+    struct Witness<'w>(&'w AtomicBool);
+
+    impl Drop for Witness<'_> {
+        fn drop(&mut self) {
+            self.0.store(was_cut(), Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn work_is_cut_at_its_deadline_and_knows_it_while_it_is_dropped() {
+        let deadlines: [fn(); 2] = [
+            || end_by(Instant::now() + Duration::from_millis(20)),
+            || no_pause_longer_than(Duration::from_millis(20)),
+        ];
+        for set in deadlines {
+            let knew = AtomicBool::new(false);
+            let work = async {
+                let _witness = Witness(&knew);
+                set();
+                std::future::pending::<()>().await;
+            };
+            assert_eq!(bounded(work).await, None);
+            assert!(knew.load(Ordering::SeqCst));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deadline_that_moves_away_or_is_cleared_does_not_cut() {
+        let pause = Duration::from_millis(30);
+        let work = async {
+            no_pause_longer_than(pause * 20);
+            for _ in 0..25 {
+                tokio::time::sleep(pause).await;
+                touch();
+            }
+            end_by(Instant::now() + pause);
+            clear();
+            tokio::time::sleep(pause * 3).await;
             7
         };
         assert_eq!(bounded(work).await, Some(7));

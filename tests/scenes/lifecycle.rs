@@ -26,11 +26,15 @@ fn keygate() -> Command {
 
 impl Process {
     fn start(scene: Scene) -> Self {
+        Self::start_with(scene, Stdio::null())
+    }
+
+    fn start_with(scene: Scene, stdout: Stdio) -> Self {
         let config = scene.path("gateway.toml");
         let mut child = keygate()
             .args(["run", "--config"])
             .arg(config)
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -271,36 +275,16 @@ fn a_configuration_with_errors_is_not_served_and_exits_78() {
 #[test]
 fn it_ends_though_nobody_reads_its_access_log() {
     let provider = Provider::start();
-    let scene = scene(&provider, "");
-    let mut child = keygate()
-        .args(["run", "--config"])
-        .arg(scene.path("gateway.toml"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("serving") {
-        line.clear();
-        assert!(stderr.read_line(&mut line).unwrap() > 0);
-    }
-    let (_, rest) = line.split_once("listen=[").unwrap();
-    let listen: SocketAddr = rest.split(']').next().unwrap().parse().unwrap();
+    let process = Process::start_with(scene(&provider, ""), Stdio::piped());
     // More lines than a pipe holds.
-    let mut client = Client::connect(listen);
+    let mut client = Client::connect(process.listen);
     for _ in 0..1000 {
         assert_eq!(client.request("GET", "/nothing", &[], b"").status, 404);
     }
-    let id = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .unwrap()
-            .success()
-    );
-    eventually("the end", || child.try_wait().unwrap().is_some());
+    process.signal("TERM");
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("nobody reads the access log"), "{said}");
 }
 
 #[test]

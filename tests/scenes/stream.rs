@@ -282,6 +282,11 @@ fn a_websocket_goes_both_ways_where_the_route_allows_it() {
     drop(client);
     let line = &gateway.access_lines(1)[0];
     assert_eq!(line["status"], 101);
+    // To leave is how a conversation ends.
+    assert!(
+        line["reason"].is_null() && line["aborted"] == false,
+        "{line}"
+    );
 }
 
 #[test]
