@@ -14,6 +14,7 @@ use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 /// The largest body it reads.
 const MAX_BODY: usize = 8 << 20;
@@ -234,8 +235,11 @@ fn embeddings(asked: &Asked) -> Value {
 fn vector(text: &str) -> Vec<f64> {
     (0..DIMENSIONS)
         .map(|i| {
-            let hash = crc32fast::hash(format!("{i}{text}").as_bytes());
-            f64::from(hash) / f64::from(u32::MAX)
+            let hash = Sha256::digest(format!("{i}{text}"));
+            let word = hash
+                .first_chunk()
+                .map_or(0, |word| u32::from_le_bytes(*word));
+            f64::from(word) / f64::from(u32::MAX)
         })
         .collect()
 }

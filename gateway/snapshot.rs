@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use http::HeaderName;
 use jiff::Timestamp;
 
+use crate::clock::Clock;
 use crate::config::{Config, RouteSpec, ServerConfig};
 use crate::document::FileStamp;
 use crate::key::{DuplicateDigest, KeyStore};
@@ -159,6 +160,8 @@ pub struct Live {
     pub metrics: Arc<Metrics>,
     /// The resolved names.
     pub resolver: Arc<Resolver>,
+    /// The time that keys begin and end by.
+    pub clock: Clock,
 }
 
 impl Live {
@@ -177,6 +180,7 @@ impl Live {
             last_reload: Mutex::new(last),
             metrics,
             resolver,
+            clock: Clock::start(),
         };
         live.publish();
         Ok(live)

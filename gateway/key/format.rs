@@ -5,9 +5,9 @@
 //! foreign keys are told apart offline and scanners can find leaks. Letters, digits and underscores
 //! only: a double click selects all of it.
 
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const PREFIX: &str = "kg_";
 const SECRET_LEN: usize = 43;
 const CHECKSUM_LEN: usize = 6;
@@ -34,75 +34,174 @@ pub fn generate(id: &str) -> Result<Zeroizing<String>, getrandom::Error> {
             .filter(|byte| **byte < 248)
             .take(SECRET_LEN - made)
         {
-            key.push(digit(u32::from(*byte)));
+            key.push(char::from(digit(u32::from(*byte) % 62)));
             made += 1;
         }
     }
     let sum = checksum(key.as_bytes());
-    key.push_str(&sum);
+    key.extend(sum.map(char::from));
     Ok(key)
 }
 
-/// What the format says about a presented key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Made by keygate, and its checksum holds.
-    Made,
-    /// Begins like one of ours and isn't: cut off, mistyped or invented.
-    Broken,
-    /// Chosen by someone else.
-    Foreign,
-}
+/// The longest key that [`generate`] makes: of an id of 64 characters.
+const LONGEST: usize = PREFIX.len() + super::LONGEST_ID + 1 + SECRET_LEN + CHECKSUM_LEN;
+/// The shortest: of an id of one.
+const SHORTEST: usize = PREFIX.len() + 2 + SECRET_LEN + CHECKSUM_LEN;
 
-/// Tells which [`Form`] `presented` has.
+/// Whether `presented` begins like a made key, and whether it is none: cut off, mistyped or invented.
+///
+/// Takes the same steps for all keys of one length, whatever their bytes are.
 pub fn form(presented: &[u8]) -> Form {
-    if !presented.starts_with(PREFIX.as_bytes()) {
-        return Form::Foreign;
-    }
-    let Some(end) = presented.len().checked_sub(CHECKSUM_LEN) else {
-        return Form::Broken;
+    let prefix = presented.get(..PREFIX.len()).unwrap_or_default();
+    let ours = prefix.ct_eq(PREFIX.as_bytes());
+    let whole = match presented.split_last_chunk::<CHECKSUM_LEN>() {
+        Some((body, sum)) if (SHORTEST..=LONGEST).contains(&presented.len()) => {
+            checksum(body).ct_eq(sum)
+        }
+        _ => Choice::from(0),
     };
-    let (body, sum) = presented.split_at(end);
-    let long_enough = body.len() > PREFIX.len() + SECRET_LEN;
-    if long_enough && checksum(body).as_bytes() == sum {
-        Form::Made
-    } else {
-        Form::Broken
+    Form {
+        ours,
+        broken: ours & !whole,
     }
 }
 
-fn checksum(body: &[u8]) -> String {
-    let mut rest = crc32fast::hash(body);
-    let mut digits = [b'0'; CHECKSUM_LEN];
+/// What the format says about a presented key, for code that must not branch on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// It begins like a key that keygate made.
+    pub ours: Choice,
+    /// And is none.
+    pub broken: Choice,
+}
+
+/// The CRC-32 of `body` in base62. `body` is no longer than that of the longest key.
+fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
+    let mut rest = crc::of(body);
+    let mut digits = [0; CHECKSUM_LEN];
     for place in digits.iter_mut().rev() {
-        *place = digit(rest) as u8;
+        *place = digit(rest % 62);
         rest /= 62;
     }
-    String::from_utf8_lossy(&digits).into_owned()
+    digits
 }
 
-fn digit(number: u32) -> char {
-    char::from(DIGITS.get(number as usize % 62).copied().unwrap_or(b'0'))
+/// A digit of base62, in ASCII's order. Computed, not looked up: an address is seen in the cache.
+fn digit(number: u32) -> u8 {
+    let above_nine = u32::from(number > 9) * 7;
+    let above_upper = u32::from(number > 35) * 6;
+    // At most 61 + 48 + 13.
+    (number + u32::from(b'0') + above_nine + above_upper) as u8
+}
+
+/// CRC-32 (IEEE 802.3, as in zlib) without tables that its input chooses from.
+///
+/// The sum of a text is linear in its bits: what each bit adds depends on its distance from the end
+/// only. So all of these are known beforehand, and every one is either added or masked away.
+mod crc {
+    use super::{CHECKSUM_LEN, LONGEST};
+
+    const POLYNOMIAL: u32 = 0xEDB8_8320;
+    const LEN: usize = LONGEST - CHECKSUM_LEN;
+
+    /// What each bit adds of a byte that so many others follow.
+    const BITS: [[u32; 8]; LEN] = bits();
+    /// The sum of so many zeros.
+    const ZEROS: [u32; LEN + 1] = zeros();
+
+    const fn next(mut sum: u32) -> u32 {
+        let mut bit = 0;
+        while bit < 8 {
+            sum = (sum >> 1) ^ (POLYNOMIAL & (sum & 1).wrapping_neg());
+            bit += 1;
+        }
+        sum
+    }
+
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    const fn bits() -> [[u32; 8]; LEN] {
+        let mut table = [[0; 8]; LEN];
+        let mut bit = 0;
+        while bit < 8 {
+            let mut sum = 1 << bit;
+            let mut behind = 0;
+            while behind < LEN {
+                sum = next(sum);
+                table[behind][bit] = sum;
+                behind += 1;
+            }
+            bit += 1;
+        }
+        table
+    }
+
+    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    const fn zeros() -> [u32; LEN + 1] {
+        let mut table = [0; LEN + 1];
+        let mut sum = u32::MAX;
+        let mut len = 0;
+        while len <= LEN {
+            table[len] = !sum;
+            sum = next(sum);
+            len += 1;
+        }
+        table
+    }
+
+    /// The sum of `body`; of its first bytes only, if it is longer than any key's.
+    pub(super) fn of(body: &[u8]) -> u32 {
+        let mut lanes = [0; 8];
+        for (byte, adds) in body.iter().rev().zip(&BITS) {
+            for (bit, (lane, add)) in lanes.iter_mut().zip(adds).enumerate() {
+                let chosen = 1 << bit;
+                let mask = u32::from(u32::from(*byte) & chosen == chosen).wrapping_neg();
+                *lane ^= add & mask;
+            }
+        }
+        let zeros = ZEROS.get(body.len()).copied().unwrap_or_default();
+        lanes.iter().fold(zeros, |sum, lane| sum ^ lane)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn is_broken(key: &[u8]) -> bool {
+        form(key).broken.into()
+    }
+
     #[test]
     fn a_made_key_is_recognised_and_any_change_breaks_it() {
-        let key = generate("ci-bot").unwrap();
-        assert!(key.starts_with("kg_ci_bot_"));
-        assert_eq!(key.len(), "kg_ci_bot_".len() + SECRET_LEN + CHECKSUM_LEN);
-        assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
-        assert_eq!(form(key.as_bytes()), Form::Made);
-        for at in 0..key.len() {
-            let mut changed = key.as_bytes().to_vec();
-            changed[at] = if changed[at] == b'x' { b'y' } else { b'x' };
-            assert_ne!(form(&changed), Form::Made, "changed at {at}");
-            assert_ne!(form(&key.as_bytes()[..at]), Form::Made, "cut at {at}");
+        for id in ["ci-bot", "a", &"x".repeat(64)] {
+            let key = generate(id).unwrap();
+            let begin = format!("kg_{}_", id.replace('-', "_"));
+            assert!(key.starts_with(&begin));
+            assert_eq!(key.len(), begin.len() + SECRET_LEN + CHECKSUM_LEN);
+            assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+            assert!(!is_broken(key.as_bytes()));
+            for at in 3..key.len() {
+                let mut changed = key.as_bytes().to_vec();
+                changed[at] = if changed[at] == b'x' { b'y' } else { b'x' };
+                assert!(is_broken(&changed), "changed at {at}");
+                assert!(is_broken(&key.as_bytes()[..at]), "cut at {at}");
+            }
+            assert!(is_broken(&[key.as_bytes(), b"0"].concat()));
         }
-        assert_eq!(form(b"mysecretkey"), Form::Foreign);
+        for foreign in [&b"mysecretkey"[..], b"", b"k", b"kg", b"KG_a_b"] {
+            assert!(!bool::from(form(foreign).ours));
+        }
+    }
+
+    #[test]
+    fn the_checksum_is_the_crc_32_that_everybody_knows() {
+        // The check value of CRC-32/ISO-HDLC in the catalogue of parametrised CRC algorithms.
+        assert_eq!(crc::of(b"123456789"), 0xCBF4_3926);
+        assert_eq!(crc::of(b""), 0);
+        // By Python: zlib.crc32(b"kg_a_" + b"z" * 43), then in base62 by hand.
+        let body = [b"kg_a_".as_slice(), &[b'z'; 43]].concat();
+        assert_eq!(crc::of(&body), 0xAED9_9279);
+        assert_eq!(&checksum(&body), b"3CWdth");
     }
 
     #[test]

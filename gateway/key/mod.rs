@@ -1,5 +1,9 @@
 //! Client keys: what one is, how it is found in a request, and how it is looked up.
 //!
+//! Where keys come from and how they are looked up meet in one type: a source (the key file is the
+//! first) hands over [`KeyEntry`]s, and [`KeyStore::build`] makes of them what requests are checked
+//! against. Neither knows the other.
+//!
 //! Knows only digests of keys. The lookup is the same work for every reason a key may be refused;
 //! the reason goes to the log and the metrics, never to the client.
 
@@ -12,7 +16,7 @@ mod store;
 
 pub use labels::{KnownLabels, Labels};
 pub use presented::{AmbiguousCredentials, PresentedKey, remove_from_query, without_scheme};
-pub use store::{DuplicateDigest, KeyFailure, KeyStore};
+pub use store::{DuplicateDigest, Fingerprint, KeyFailure, KeyStore, Opened};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,11 +37,6 @@ impl KeyDigest {
     /// The digest of a presented key.
     pub fn of(presented: &[u8]) -> Self {
         Self(Sha256::digest(presented).into())
-    }
-
-    /// Its bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
     }
 
     /// Reads `sha256:<64 hex digits>`.
@@ -125,9 +124,12 @@ impl fmt::Display for Selector {
     }
 }
 
+/// How long an id may be.
+const LONGEST_ID: usize = 64;
+
 /// Whether `id` can name a key: 1 to 64 letters, digits, `.`, `_`, `-`, `@`.
 pub fn is_key_id(id: &str) -> bool {
-    (1..=64).contains(&id.len())
+    (1..=LONGEST_ID).contains(&id.len())
         && id
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b))

@@ -1,38 +1,88 @@
-//! The key store: a map from digests to keys, built once and never changed, so that it can be
-//! shared by every thread and swapped whole.
+//! The key store: a table of digests, built once and never changed, so that it can be shared by every
+//! thread and swapped whole.
 //!
-//! The map holds numbers of openings, 4 bytes each; an opening holds its digest once. A lookup is
-//! three places in memory: the map's control bytes, its slot, the opening.
+//! A slot holds one digest and all that decides whether it opens now, in one line of the cache. The
+//! first slot that is looked at is the right one more often than not, so a lookup in a store that is
+//! larger than the caches costs one miss, and seldom a second.
 
 use std::sync::Arc;
 
 use ahash::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use jiff::Timestamp;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
-use super::format::{Form, form};
+use super::format::form;
 use super::{ClientKey, KeyDigest, KeyEntry, PresentedKey};
+
+/// Slots for each two digests: a third of the table is empty.
+const SLOTS_FOR_TWO: usize = 3;
+/// How many slots are made at least.
+const LEAST_SLOTS: usize = 4;
 
 /// Every key that this gateway knows, by digest.
 pub struct KeyStore {
-    /// Places in `openings`, by the hash of their digests.
-    index: HashTable<u32>,
+    /// A digest stands in the slot of its hash or in the next ones behind it, with no empty slot
+    /// between.
+    slots: Box<[Slot]>,
     hasher: RandomState,
-    openings: Vec<Opening>,
+    digests: usize,
     keys: Vec<Arc<ClientKey>>,
 }
 
-/// One digest, what it opens, and all that decides whether it does now: a lookup reads nothing else,
-/// least of all the key, which is somewhere else in memory.
-struct Opening {
+/// One digest and what decides about it. As long as a line of the cache, and in one.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Slot {
     digest: KeyDigest,
-    key: Arc<ClientKey>,
-    not_before: Option<Timestamp>,
-    /// The end of the digest or of the key, whichever is earlier.
-    expires: Option<Timestamp>,
+    /// When it begins to open, in microseconds since 1970.
+    begins: i64,
+    /// When it ends: the end of the digest or of the key, whichever is earlier.
+    ends: i64,
+    /// The place of its key in `keys`, from 1; 0 is an empty slot.
+    key: u32,
     disabled: bool,
+}
+
+const EMPTY: Slot = Slot {
+    digest: KeyDigest([0; 32]),
+    begins: i64::MIN,
+    ends: i64::MAX,
+    key: 0,
+    disabled: true,
+};
+
+/// What a lookup may know of a presented key: its digest, and whether its form is that of a made key
+/// with something wrong. Nothing leads back from here to the key's bytes.
+///
+/// Made in steps that depend on the key's length only.
+#[derive(Clone, Copy)]
+pub struct Fingerprint {
+    /// Of a malformed key, it is nobody's: that key is refused without being looked up.
+    digest: KeyDigest,
+    malformed: Choice,
+}
+
+impl Fingerprint {
+    /// The fingerprint of a key as it is presented.
+    pub fn of(presented: &[u8]) -> Self {
+        let malformed = form(presented).broken;
+        let mut digest = KeyDigest::of(presented);
+        // Turned over, so that what is not looked up costs the same as what is.
+        let turn = 0_u8.wrapping_sub(malformed.unwrap_u8());
+        for byte in &mut digest.0 {
+            *byte ^= turn;
+        }
+        Self { digest, malformed }
+    }
+}
+
+/// A key that opens now.
+#[derive(Clone, Copy)]
+pub struct Opened<'s> {
+    /// The key.
+    pub key: &'s Arc<ClientKey>,
+    /// The one of its digests that was presented.
+    pub digest: KeyDigest,
 }
 
 /// Why a key opened nothing. For the log and the metrics; the client is not told.
@@ -76,66 +126,93 @@ pub struct DuplicateDigest {
 }
 
 impl KeyStore {
-    /// Builds the store. Fails on the first digest that two keys share.
+    /// Builds the store from what a source of keys hands over. Fails on the first digest that two keys
+    /// share.
     pub fn build(entries: impl IntoIterator<Item = KeyEntry>) -> Result<Self, DuplicateDigest> {
         let entries = entries.into_iter();
         let expected = entries.size_hint().0;
         let mut store = Self {
-            index: HashTable::with_capacity(expected),
+            slots: empty_slots(expected),
             hasher: RandomState::new(),
-            openings: Vec::with_capacity(expected),
+            digests: 0,
             keys: Vec::with_capacity(expected),
         };
-        for entry in entries {
-            let key = Arc::new(entry.key);
-            for (digest, end) in entry.digests {
-                store.insert(Opening {
-                    digest,
-                    not_before: key.not_before,
-                    expires: match (end, key.expires) {
-                        (Some(a), Some(b)) => Some(a.min(b)),
-                        (a, b) => a.or(b),
-                    },
-                    disabled: key.disabled,
-                    key: key.clone(),
-                })?;
+        for KeyEntry { key, digests } in entries {
+            store.keys.push(Arc::new(key));
+            for (digest, end) in digests {
+                store.add(digest, end)?;
             }
-            store.keys.push(key);
         }
         Ok(store)
     }
 
-    fn insert(&mut self, opening: Opening) -> Result<(), DuplicateDigest> {
-        let Self {
-            index,
-            hasher,
-            openings,
-            ..
-        } = self;
-        let at = |place: u32| openings.get(place as usize);
-        let hash = hasher.hash_one(opening.digest);
-        let same = |place: &u32| at(*place).is_some_and(|known| known.digest == opening.digest);
-        let rehash = |place: &u32| at(*place).map_or(0, |known| hasher.hash_one(known.digest));
-        match index.entry(hash, same, rehash) {
-            Entry::Occupied(entry) => {
-                let second = opening.key.id.clone();
-                let first = at(*entry.get()).map_or_else(|| second.clone(), |o| o.key.id.clone());
-                Err(DuplicateDigest { first, second })
+    /// Adds a digest of the key that came last.
+    fn add(&mut self, digest: KeyDigest, end: Option<Timestamp>) -> Result<(), DuplicateDigest> {
+        let Some(key) = self.keys.last() else {
+            return Ok(());
+        };
+        if let Some(taken) = self.find(&digest) {
+            let second = key.id.clone();
+            let first = self.key(taken).map_or(&second, |key| &key.id).clone();
+            return Err(DuplicateDigest { first, second });
+        }
+        let micros = |time: Timestamp| time.as_microsecond();
+        let ends = [end, key.expires].into_iter().flatten().map(micros);
+        let slot = Slot {
+            digest,
+            begins: key.not_before.map_or(i64::MIN, micros),
+            ends: ends.min().unwrap_or(i64::MAX),
+            // Four billion keys would need a terabyte before this saturates.
+            key: u32::try_from(self.keys.len()).unwrap_or(u32::MAX),
+            disabled: key.disabled,
+        };
+        self.digests += 1;
+        if self.slots.len() < slots_for(self.digests) {
+            let larger = empty_slots(self.digests + self.digests / 4);
+            let old = std::mem::replace(&mut self.slots, larger);
+            for slot in old.into_iter().filter(|slot| slot.key != 0) {
+                self.put(slot);
             }
-            Entry::Vacant(entry) => {
-                // Four billion keys would need a terabyte before this saturates.
-                entry.insert(u32::try_from(openings.len()).unwrap_or(u32::MAX));
-                openings.push(opening);
-                Ok(())
+        }
+        self.put(slot);
+        Ok(())
+    }
+
+    fn put(&mut self, slot: Slot) {
+        let mut place = self.place(&slot.digest);
+        // A third of the slots is empty.
+        while let Some(there) = self.slots.get_mut(place) {
+            if there.key == 0 {
+                *there = slot;
+                return;
             }
+            place = next(place, self.slots.len());
         }
     }
 
-    fn find(&self, digest: &KeyDigest) -> Option<&Opening> {
-        let at = |place: u32| self.openings.get(place as usize);
-        let hash = self.hasher.hash_one(digest);
-        let same = |place: &u32| at(*place).is_some_and(|known| known.digest == *digest);
-        self.index.find(hash, same).and_then(|place| at(*place))
+    /// The slot where a digest stands unless others are in its way.
+    fn place(&self, digest: &KeyDigest) -> usize {
+        let hash = u128::from(self.hasher.hash_one(digest));
+        // Less than the number of slots, and as even as the hash.
+        ((hash * self.slots.len() as u128) >> 64) as usize
+    }
+
+    fn find(&self, digest: &KeyDigest) -> Option<&Slot> {
+        let mut place = self.place(digest);
+        loop {
+            let slot = self.slots.get(place)?;
+            if slot.key == 0 {
+                return None;
+            }
+            if slot.digest.0.ct_eq(&digest.0).into() {
+                return Some(slot);
+            }
+            place = next(place, self.slots.len());
+        }
+    }
+
+    fn key(&self, slot: &Slot) -> Option<&Arc<ClientKey>> {
+        self.keys.get((slot.key as usize).checked_sub(1)?)
     }
 
     /// All keys, in the order of their source.
@@ -146,46 +223,77 @@ impl KeyStore {
     /// Whether `secret` is a key of this gateway's, whatever its state, or looks like one that it
     /// made: nothing to be sent anywhere else.
     pub fn is_ours(&self, secret: &[u8]) -> bool {
-        form(secret) != Form::Foreign || self.find(&KeyDigest::of(secret)).is_some()
+        form(secret).ours.into() || self.find(&KeyDigest::of(secret)).is_some()
     }
 
     /// The key that `presented` opens at the time `now`.
     ///
-    /// Missing, malformed, unknown, disabled, not yet valid and expired keys all take one path:
-    /// digest, one probe of the map, one constant-time comparison of 32 bytes. The map is probed
-    /// with a digest, not with the key, so which bytes of a guess are right is not in its timing.
+    /// Missing, malformed, unknown, disabled, not yet valid and expired keys all take one path: form,
+    /// digest, one place in the table, constant-time comparison of 32 bytes. The table is asked for a
+    /// digest and not for the key, so which bytes of a guess are right is not in its timing.
     pub fn open(
         &self,
         presented: Option<&PresentedKey<'_>>,
         now: Timestamp,
-    ) -> Result<&Arc<ClientKey>, KeyFailure> {
+    ) -> Result<Opened<'_>, KeyFailure> {
         let bytes = presented.map_or(&b""[..], PresentedKey::as_bytes);
-        let form = form(bytes);
-        let digest = KeyDigest::of(bytes);
-        let opening = self.find(&digest);
-        let stored = opening.map_or(&[0; 32], |opening| opening.digest.as_bytes());
-        let equal = bool::from(stored.ct_eq(digest.as_bytes()));
-        match (presented, form, opening) {
-            (None, ..) => Err(KeyFailure::Missing),
-            (_, Form::Broken, _) => Err(KeyFailure::Malformed),
-            (_, _, Some(opening)) if equal => opening.at(now),
-            _ => Err(KeyFailure::Unknown),
+        let opened = self.look_up(&Fingerprint::of(bytes), now);
+        match presented {
+            Some(_) => opened,
+            None => Err(KeyFailure::Missing),
+        }
+    }
+
+    /// The second half of [`open`](Self::open), which does not see the key.
+    pub fn look_up(
+        &self,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<Opened<'_>, KeyFailure> {
+        let found = self.find(&fingerprint.digest);
+        if fingerprint.malformed.into() {
+            return Err(KeyFailure::Malformed);
+        }
+        let slot = found.ok_or(KeyFailure::Unknown)?;
+        slot.at(now)?;
+        let key = self.key(slot).ok_or(KeyFailure::Unknown)?;
+        Ok(Opened {
+            key,
+            digest: slot.digest,
+        })
+    }
+
+    /// Whether the key that a digest belongs to still opens at the time `now`.
+    pub fn still_opens(&self, digest: &KeyDigest, now: Timestamp) -> Result<(), KeyFailure> {
+        self.find(digest).ok_or(KeyFailure::Unknown)?.at(now)
+    }
+}
+
+impl Slot {
+    fn at(&self, now: Timestamp) -> Result<(), KeyFailure> {
+        let now = now.as_microsecond();
+        if self.disabled {
+            Err(KeyFailure::Disabled)
+        } else if now < self.begins {
+            Err(KeyFailure::NotYetValid)
+        } else if now >= self.ends {
+            Err(KeyFailure::Expired)
+        } else {
+            Ok(())
         }
     }
 }
 
-impl Opening {
-    fn at(&self, now: Timestamp) -> Result<&Arc<ClientKey>, KeyFailure> {
-        if self.disabled {
-            Err(KeyFailure::Disabled)
-        } else if self.not_before.is_some_and(|start| now < start) {
-            Err(KeyFailure::NotYetValid)
-        } else if self.expires.is_some_and(|end| now >= end) {
-            Err(KeyFailure::Expired)
-        } else {
-            Ok(&self.key)
-        }
-    }
+fn slots_for(digests: usize) -> usize {
+    (digests * SLOTS_FOR_TWO / 2).max(LEAST_SLOTS)
+}
+
+fn empty_slots(digests: usize) -> Box<[Slot]> {
+    vec![EMPTY; slots_for(digests)].into_boxed_slice()
+}
+
+fn next(place: usize, slots: usize) -> usize {
+    if place + 1 == slots { 0 } else { place + 1 }
 }
 
 #[cfg(test)]
@@ -227,7 +335,7 @@ mod tests {
         let presented = PresentedKey::find(&headers, None, [&name].into_iter()).unwrap();
         store
             .open(presented.as_ref(), now.parse().unwrap())
-            .map(|key| key.id.to_string())
+            .map(|opened| opened.key.id.to_string())
     }
 
     const NOW: &str = "2026-06-01T00:00:00Z";
@@ -282,5 +390,33 @@ mod tests {
                 second: "b".into()
             })
         );
+    }
+
+    #[test]
+    fn a_store_that_grows_finds_every_digest_and_no_other() {
+        // No hint of its size, so that it has to grow.
+        let entries = (0..1000).map(|i| entry(&format!("k{i}"), &[(&format!("s{i}"), None)]));
+        let mut unsized_entries = entries.collect::<Vec<_>>().into_iter();
+        let store = KeyStore::build(std::iter::from_fn(|| unsized_entries.next())).unwrap();
+        for i in 0..1000 {
+            let found = open(&store, Some(&format!("s{i}")), NOW);
+            assert_eq!(found, Ok(format!("k{i}")));
+            assert_eq!(
+                open(&store, Some(&format!("t{i}")), NOW),
+                Err(KeyFailure::Unknown)
+            );
+        }
+        assert_eq!(std::mem::size_of::<Slot>(), 64);
+    }
+
+    #[test]
+    fn a_malformed_key_is_refused_even_where_its_digest_is_stored() {
+        // As it could be by an import of a key that was cut off.
+        let store = KeyStore::build([entry("cut", &[("kg_cut_abc", None)])]).unwrap();
+        assert_eq!(
+            open(&store, Some("kg_cut_abc"), NOW),
+            Err(KeyFailure::Malformed)
+        );
+        assert!(store.is_ours(b"kg_anything") && !store.is_ours(b"sk-1"));
     }
 }

@@ -139,11 +139,11 @@ fn identify(
         .filter(|name| Some(*name) != taken);
     let presented = PresentedKey::find(&request.headers, query, names)
         .map_err(|_| Reason::AmbiguousCredentials)?;
-    let key = snapshot
+    let opened = snapshot
         .keys
         .open(presented.as_ref(), now)
         .map_err(Reason::InvalidKey)?;
-    Ok(Some(key.clone()))
+    Ok(Some(opened.key.clone()))
 }
 
 /// The host in lower case and without port. HTTP/1.0 may leave it out; HTTP/1.1 may not.

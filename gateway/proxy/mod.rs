@@ -389,7 +389,12 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
     let path =
         NormalPath::parse(request.raw_path()).map_err(|_| Rejection::routeless(Reason::BadPath))?;
     exchange.seen.path.push_str(&path.path);
-    Admission::decide(&exchange.snapshot, request, &path, exchange.time)
+    let now = exchange
+        .shared
+        .live
+        .clock
+        .at(exchange.time, exchange.started);
+    Admission::decide(&exchange.snapshot, request, &path, now)
 }
 
 /// The method as it is logged: a client can make up any.
