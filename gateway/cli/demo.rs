@@ -1,7 +1,9 @@
 //! `keygate demo`: the gateway and a provider of its own on loopback, to be tried with curl.
 
 use std::fs;
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -56,7 +58,12 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
     let admin = free(options.admin);
     let text = configuration(listen, admin, sandbox.address());
     fs::write(&path, text)
-        .and_then(|()| fs::write(folder.path().join("provider-token"), &token))
+        .and_then(|()| {
+            let mut private = fs::OpenOptions::new();
+            private.write(true).create_new(true).mode(0o600);
+            let mut file = private.open(folder.path().join("provider-token"))?;
+            file.write_all(token.as_bytes())
+        })
         .map_err(|error| Error::failed("write the demo's configuration", error))?;
     let entry = NewKey {
         id: "demo".to_owned(),

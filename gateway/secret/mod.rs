@@ -2,8 +2,10 @@
 //!
 //! Knows where secrets come from; knows nothing of who uses them.
 
+mod private;
 mod reference;
 
+pub use private::{Private, PrivateError};
 pub use reference::{SecretError, SecretRef};
 
 use http::HeaderValue;

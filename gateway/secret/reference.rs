@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::Secret;
+use super::{Private, PrivateError, Secret};
 
 /// A reference to a secret, as written.
 ///
@@ -89,8 +89,8 @@ impl SecretRef {
                     SecretError::Unusable(format!("environment variable {name} is not text"))
                 }
             })?,
-            Self::File(path) => read_secret_file(path)?,
-            Self::Credential(name) => read_secret_file(&credential_path(name)?)?,
+            Self::File(path) => read_private(path)?,
+            Self::Credential(name) => read_credential(&credential_path(name)?)?,
             Self::Inline(value) => value.clone(),
         };
         Secret::new(value).map_err(|why| SecretError::Unusable(format!("{self} {why}")))
@@ -119,14 +119,19 @@ fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
     }
 }
 
-fn read_secret_file(path: &Path) -> Result<String, SecretError> {
-    // A pipe would hold the reader up until somebody writes.
-    if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
-        return Err(SecretError::Unusable(format!(
-            "{} is not a file",
-            path.display()
-        )));
+fn read_private(path: &Path) -> Result<String, SecretError> {
+    let named = |why: &dyn fmt::Display| format!("{} {why}", path.display());
+    match Private::read(path) {
+        Ok(Private {
+            exposed: Some(why), ..
+        }) => Err(SecretError::Unusable(named(&why))),
+        Ok(file) => Ok(file.text),
+        Err(error @ PrivateError::Unfit(_)) => Err(SecretError::Unusable(named(&error))),
+        Err(error) => Err(SecretError::Missing(named(&error))),
     }
+}
+
+fn read_credential(path: &Path) -> Result<String, SecretError> {
     std::fs::read_to_string(path).map_err(|error| {
         let why = format!("cannot read {}: {error}", path.display());
         match error.kind() {
@@ -179,6 +184,8 @@ mod tests {
             Some(SecretError::Missing(_))
         ));
         std::fs::write(&path, "\n").unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, private).unwrap();
         assert!(matches!(
             reference.resolve().err(),
             Some(SecretError::Unusable(_))

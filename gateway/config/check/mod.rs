@@ -15,6 +15,7 @@ use crate::document::{Document, FileStamp, Located, Location, Problem, Problems,
 use crate::key::KeyEntry;
 use crate::key::file::KeyFile;
 use crate::provider::ProviderSpec;
+use crate::secret::{Private, PrivateError};
 
 /// Headers that say how a message is framed or where it goes: nobody sets them but the gateway.
 const FRAMING: [&str; 13] = [
@@ -191,8 +192,13 @@ impl Checker<'_> {
             .map_or_else(|| whole(&path), |l| l.at.clone());
         let stamp = FileStamp::take(&path);
         self.files.push(stamp.clone());
-        match read_to_string(&path) {
-            Ok(text) => {
+        match Private::read(&path) {
+            Ok(Private { text, exposed }) => {
+                if let Some(why) = exposed {
+                    // A reload takes it over: there may be a key revoked in it.
+                    let whole = whole(&path);
+                    self.problems.push(&whole, Severity::Strict, why);
+                }
                 let keys = KeyFile::read(
                     &Document::new(&path, text),
                     path.parent().unwrap_or(Path::new("")),
@@ -204,15 +210,17 @@ impl Checker<'_> {
                 }
                 (stamp, Some(keys.entries))
             }
-            Err(why) if wanted => {
-                let cure = "make the first key with `keygate keys create --id NAME`";
-                self.fatal(
-                    &at,
-                    format!("the key file {} {why}: {cure}", path.display()),
-                );
+            Err(PrivateError::Absent) if !wanted => (stamp, Some(Vec::new())),
+            Err(why) => {
+                let cure = match why {
+                    PrivateError::Absent => {
+                        ": make the first key with `keygate keys create --id NAME`"
+                    }
+                    _ => "",
+                };
+                self.fatal(&at, format!("the key file {} {why}{cure}", path.display()));
                 (stamp, None)
             }
-            Err(_) => (stamp, Some(Vec::new())),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -58,7 +59,12 @@ impl Scene {
     /// Writes a file at once, as careful editors do.
     pub fn write(&self, name: &str, text: &str) {
         let beside = self.path(&format!("{name}.new"));
-        std::fs::write(&beside, text).unwrap();
+        let mut file = std::fs::OpenOptions::new();
+        let file = file.write(true).create(true).truncate(true).mode(0o600);
+        file.open(&beside)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
         std::fs::rename(beside, self.path(name)).unwrap();
     }
 

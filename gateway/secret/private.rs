@@ -1,0 +1,139 @@
+//! Files that are nobody else's business: key files and files of secrets. They are read only as their
+//! owner left them, and by nobody's detour.
+//!
+//! Files of systemd's credentials are not read here: systemd guards their folder, and marks in their
+//! mode the access that it gives by other means.
+
+use std::fmt;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// How often a file may be replaced while it is being opened.
+const TRIES: usize = 100;
+
+/// The content of a private file.
+pub struct Private {
+    /// Its text.
+    pub text: String,
+    /// Set if others may read it: what to do about that.
+    pub exposed: Option<String>,
+}
+
+/// Why a private file was not read.
+#[derive(Debug)]
+pub enum PrivateError {
+    /// It is not there.
+    Absent,
+    /// It could not be read.
+    Io(io::Error),
+    /// It may be somebody else's doing, or is no text.
+    Unfit(String),
+}
+
+impl fmt::Display for PrivateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("is not there"),
+            Self::Io(error) => write!(f, "cannot be read: {error}"),
+            Self::Unfit(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<io::Error> for PrivateError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Absent,
+            io::ErrorKind::InvalidData => Self::Unfit("is not text".to_owned()),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl Private {
+    /// Reads `path`: a file, not a link to one, of this user or of root, that nobody else may write.
+    pub fn read(path: &Path) -> Result<Self, PrivateError> {
+        let (mut file, about) = open(path)?;
+        let us = rustix::process::geteuid().as_raw();
+        // Root reads for others: `sudo keygate check` of a service that runs as a user of its own.
+        if us != 0 && ![us, 0].contains(&about.uid()) {
+            let owner = about.uid();
+            let why =
+                format!("belongs to user {owner}, not to user {us} who reads it, nor to root");
+            return Err(PrivateError::Unfit(why));
+        }
+        let mode = about.permissions().mode() & 0o777;
+        let cure = format!("(mode {mode:04o}): chmod 600 {}", path.display());
+        if mode & 0o022 != 0 {
+            return Err(PrivateError::Unfit(format!(
+                "can be written by others {cure}"
+            )));
+        }
+        let exposed = (mode & 0o077 != 0).then(|| format!("can be read by others {cure}"));
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Ok(Self { text, exposed })
+    }
+}
+
+/// Opens the file that stands at `path` itself.
+fn open(path: &Path) -> Result<(File, Metadata), PrivateError> {
+    for _ in 0..TRIES {
+        let found = fs::symlink_metadata(path)?;
+        if found.is_symlink() {
+            let target = fs::read_link(path).unwrap_or_else(|_| PathBuf::from("nowhere"));
+            return Err(PrivateError::Unfit(format!(
+                "is a symbolic link, which anybody may have laid: name the file itself, {}",
+                target.display()
+            )));
+        }
+        // A pipe would hold the reader up until somebody writes.
+        if !found.is_file() {
+            return Err(PrivateError::Unfit("is not a file".to_owned()));
+        }
+        let file = File::open(path)?;
+        let about = file.metadata()?;
+        // Else it was replaced in between, by an edit or by somebody's trick.
+        if (found.dev(), found.ino()) == (about.dev(), about.ino()) {
+            return Ok((file, about));
+        }
+    }
+    Err(PrivateError::Unfit(
+        "is being replaced without a pause".to_owned(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_could_read_or_write_or_lay_there_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        assert!(matches!(Private::read(&path), Err(PrivateError::Absent)));
+        fs::write(&path, "s").unwrap();
+        for (mode, exposed) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let file = Private::read(&path).unwrap();
+            assert_eq!((file.exposed.is_some(), &*file.text), (exposed, "s"));
+        }
+        let refusal = |path: &Path| match Private::read(path) {
+            Err(PrivateError::Unfit(why)) => why,
+            _ => panic!("{} was read", path.display()),
+        };
+        for mode in [0o620, 0o602, 0o666] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(refusal(&path).contains("can be written by others"));
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(refusal(&link).contains("is a symbolic link"));
+        assert_eq!(refusal(folder.path()), "is not a file");
+        fs::write(&path, [0xff]).unwrap();
+        assert_eq!(refusal(&path), "is not text");
+    }
+}
