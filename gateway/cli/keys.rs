@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::key::edit::{self, EditError, NewKey};
 use crate::key::file::KeyFile;
 use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id};
+use crate::secret::Private;
 
 /// How long `--wait` waits for the running gateway.
 const WAIT: Duration = Duration::from_secs(5);
@@ -202,8 +203,11 @@ impl Place {
 
     fn read(&self) -> Result<Vec<KeyEntry>, Error> {
         let path = self.key_file()?;
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Error::failed(format_args!("read {}", path.display()), error))?;
+        let Private { text, exposed } = Private::read(&path)
+            .map_err(|error| Error::Failed(format!("{} {error}", path.display())))?;
+        if let Some(why) = exposed {
+            super::mention(&format!("warning: {} {why}", path.display()));
+        }
         let problems = Problems::default();
         let folder = path.parent().unwrap_or(Path::new(""));
         let file = KeyFile::read(&Document::new(&path, text), folder, &problems);
@@ -222,6 +226,12 @@ impl Place {
 }
 
 impl Waiting {
+    /// The end of every change: waits if it is to, and says what is left to say.
+    fn finish(&self, place: &Place, path: &Path, complaint: Complaint) -> Result<(), Error> {
+        self.for_change(place, path)?;
+        complaint.map_or(Ok(()), Err)
+    }
+
     /// Waits until the running gateway serves the key file as it is now, or says why it doesn't.
     fn for_change(&self, place: &Place, path: &Path) -> Result<(), Error> {
         if !self.wait {
@@ -253,8 +263,20 @@ impl Waiting {
     }
 }
 
-fn edited(path: &Path, outcome: Result<(), EditError>) -> Result<(), Error> {
-    outcome.map_err(|error| Error::failed(format_args!("change {}", path.display()), error))
+/// What is left to complain about once a change is in the file.
+type Complaint = Option<Error>;
+
+/// Fails unless the change is in the file.
+fn edited(path: &Path, outcome: Result<(), EditError>) -> Result<Complaint, Error> {
+    let path = path.display();
+    match outcome {
+        Ok(()) => Ok(None),
+        // The key is there and must be told, or nobody would ever have it.
+        Err(error @ EditError::Unconfirmed(_)) => {
+            Ok(Some(Error::Failed(format!("{path}: {error}"))))
+        }
+        Err(error) => Err(Error::failed(format_args!("change {path}"), error)),
+    }
 }
 
 fn new_secret(id: &str) -> Result<zeroize::Zeroizing<String>, Error> {
@@ -287,7 +309,7 @@ fn create(options: &Create) -> Result<(), Error> {
         expires: options.expires,
         comment: options.comment.clone(),
     };
-    edited(&path, edit::add(&path, &[entry]))?;
+    let complaint = edited(&path, edit::add(&path, &[entry]))?;
     if options.place.json {
         let expires = options.expires.map(|end| end.to_string());
         super::say(&json!({"id": options.id, "key": *key, "expires": expires}).to_string())?;
@@ -299,7 +321,7 @@ fn create(options: &Create) -> Result<(), Error> {
         ));
         super::say(&key)?;
     }
-    options.waiting.for_change(&options.place, &path)
+    options.waiting.finish(&options.place, &path, complaint)
 }
 
 fn change(
@@ -308,7 +330,7 @@ fn change(
     edit: impl FnOnce(&Path, &str) -> Result<(), EditError>,
 ) -> Result<(), Error> {
     let path = options.place.key_file()?;
-    edited(&path, edit(&path, &options.id))?;
+    let complaint = edited(&path, edit(&path, &options.id))?;
     if options.place.json {
         super::say(&json!({"id": options.id, "done": done}).to_string())?;
     } else {
@@ -318,7 +340,7 @@ fn change(
             path.display()
         ))?;
     }
-    options.waiting.for_change(&options.place, &path)
+    options.waiting.finish(&options.place, &path, complaint)
 }
 
 fn rotate(options: &Rotate) -> Result<(), Error> {
@@ -328,7 +350,7 @@ fn rotate(options: &Rotate) -> Result<(), Error> {
     let path = place.key_file()?;
     let key = new_secret(id)?;
     let digest = KeyDigest::of(key.as_bytes());
-    edited(
+    let complaint = edited(
         &path,
         edit::rotate(&path, id, digest, end, Timestamp::now()),
     )?;
@@ -344,7 +366,7 @@ fn rotate(options: &Rotate) -> Result<(), Error> {
         ));
         super::say(&key)?;
     }
-    waiting.for_change(place, &path)
+    waiting.finish(place, &path, complaint)
 }
 
 fn import(options: &Import) -> Result<(), Error> {
@@ -392,7 +414,7 @@ fn import(options: &Import) -> Result<(), Error> {
             comment: None,
         });
     }
-    edited(&path, edit::add(&path, &keys))?;
+    let complaint = edited(&path, edit::add(&path, &keys))?;
     for id in &weak {
         super::mention(&format!(
             "warning: key `{id}` is short enough to be guessed: rotate it soon"
@@ -407,7 +429,7 @@ fn import(options: &Import) -> Result<(), Error> {
             path.display()
         ))?;
     }
-    options.waiting.for_change(&options.place, &path)
+    options.waiting.finish(&options.place, &path, complaint)
 }
 
 fn hash(options: &Hash) -> Result<(), Error> {

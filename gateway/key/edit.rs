@@ -2,9 +2,10 @@
 //!
 //! Each edit reads the file under a lock, changes it, writes the new one beside it, syncs and renames.
 //! Whatever happens meanwhile, the file is the old one or the new one, and two editors at once wait
-//! for each other.
+//! for each other. What an editor that was killed left beside the file, the next one takes away.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
 use super::KeyDigest;
+use crate::secret::{Private, PrivateError};
 
 /// A key to be written into a key file: what [`add`] needs to know.
 pub struct NewKey {
@@ -45,6 +47,8 @@ pub enum EditError {
     NoSuchKey(String),
     /// There is a key of this id in it already.
     Taken(String),
+    /// It was changed, and the disk did not confirm that the change is kept.
+    Unconfirmed(io::Error),
 }
 
 impl fmt::Display for EditError {
@@ -54,6 +58,11 @@ impl fmt::Display for EditError {
             Self::Invalid(why) => write!(f, "{why}; nothing was changed"),
             Self::NoSuchKey(id) => write!(f, "there is no key `{id}`"),
             Self::Taken(id) => write!(f, "there is a key `{id}` already"),
+            Self::Unconfirmed(error) => write!(
+                f,
+                "the file is changed, but the disk did not confirm it ({error}): after a crash it may \
+                 be the old one again"
+            ),
         }
     }
 }
@@ -195,12 +204,13 @@ fn edit_document(
     path: &Path,
     change: impl FnOnce(&mut DocumentMut) -> Result<(), EditError>,
 ) -> Result<(), EditError> {
-    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let _lock = lock(path)?;
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error.into()),
+    let text = match Private::read(path) {
+        // If others can read it, they cannot any more when it is replaced.
+        Ok(file) => file.text,
+        Err(PrivateError::Absent) => String::new(),
+        Err(PrivateError::Io(error)) => return Err(error.into()),
+        Err(PrivateError::Unfit(why)) => return Err(EditError::Invalid(format!("it {why}"))),
     };
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         let before = error
@@ -214,8 +224,13 @@ fn edit_document(
         ))
     })?;
     change(&mut document)?;
-    replace(path, &document.to_string())?;
-    Ok(())
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    replace(path, folder, &document.to_string())?;
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(EditError::Unconfirmed)
 }
 
 /// A timestamp of jiff is written as TOML wants it: RFC 3339 in UTC. Whole seconds will do.
@@ -261,13 +276,13 @@ fn lock(path: &Path) -> io::Result<File> {
 
 /// Writes beside the file, syncs, and renames over it: after a crash it is the old one or the new.
 /// The owner stays; a new file gets its folder's, so that root can make keys for the service's user.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".new-");
+    clear(folder, &prefix)?;
     let mut new = tempfile::Builder::new()
-        .prefix(".keys-")
+        .prefix(&prefix)
         .permissions(std::fs::Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
     let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(folder))?;
@@ -284,7 +299,23 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     new.write_all(text.as_bytes())?;
     new.as_file().sync_all()?;
     new.persist(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+    Ok(())
+}
+
+/// Takes away the unfinished files of editors that were killed: whoever holds the lock is the only one
+/// that is at work.
+fn clear(folder: &Path, prefix: &OsString) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name
+            .as_encoded_bytes()
+            .starts_with(prefix.as_encoded_bytes())
+        {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -464,6 +495,32 @@ mod tests {
             assert!(error.contains(why), "{error}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), broken);
         }
+    }
+
+    #[test]
+    fn what_a_killed_editor_left_is_taken_away_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        for left in [
+            ".keys.toml.new-AbCdEf",
+            ".other-keys.toml.new-x",
+            "keys.new",
+        ] {
+            std::fs::write(folder.path().join(left), "half").unwrap();
+        }
+        add(&path, &[new_key("a")]).unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let expected = [
+            ".other-keys.toml.new-x",
+            "keys.new",
+            "keys.toml",
+            "keys.toml.lock",
+        ];
+        assert_eq!(left, expected);
     }
 
     #[test]
