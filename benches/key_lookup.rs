@@ -58,6 +58,7 @@ fn store(size: usize) -> KeyStore {
                 not_before: None,
                 expires: None,
                 disabled: false,
+                counted: true,
             },
             digests: vec![(KeyDigest::of(secret(number).as_bytes()), None)],
         }

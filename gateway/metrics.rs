@@ -25,6 +25,11 @@ const ADDED_SECONDS: [f64; 10] = [
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1,
 ];
 
+/// The labels of a key's requests.
+const KEY_LABELS: [&str; 3] = ["key", "route", "code"];
+/// The keys that have no series of their own. No id has brackets.
+const OTHER_KEYS: &str = "(other)";
+
 /// The status codes that a route keeps a counter at hand for.
 const STATUS_CODES: std::ops::Range<u16> = 100..600;
 
@@ -116,8 +121,8 @@ impl Metrics {
             )?,
             key_requests: declare.counters(
                 "key_requests_total",
-                "Requests of each key.",
-                &["key", "route", "code"],
+                "Requests of each key; of (other), those that have no series of their own.",
+                &KEY_LABELS,
             )?,
             provider_up: declare.register(IntGaugeVec::new(
                 Opts::new(
@@ -176,11 +181,31 @@ impl Metrics {
         self.auth_failures.with_label_values(&[reason]).inc();
     }
 
-    /// Counts a request of a key.
-    pub fn key_request(&self, key: &str, route: &str, code: u16) {
+    /// Counts a request of a key; without one, of those that have no series of their own.
+    pub fn key_request(&self, key: Option<&str>, route: &str, code: u16) {
+        let key = key.unwrap_or(OTHER_KEYS);
         self.key_requests
             .with_label_values(&[key, route, &known(code).to_string()])
             .inc();
+    }
+
+    /// Forgets the series of keys that `is_known` does not know any more.
+    pub fn keep_keys(&self, is_known: impl Fn(&str) -> bool) {
+        for family in self.key_requests.collect() {
+            for series in family.get_metric() {
+                let label = |name| {
+                    let mut labels = series.get_label().iter();
+                    labels.find(|label| label.name() == name).map(|l| l.value())
+                };
+                let [Some(key), Some(route), Some(code)] = KEY_LABELS.map(label) else {
+                    continue;
+                };
+                if key != OTHER_KEYS && !is_known(key) {
+                    // It is there: it has just been collected.
+                    let _ = self.key_requests.remove_label_values(&[key, route, code]);
+                }
+            }
+        }
     }
 
     /// States for every provider whether it is accepted; forgets the ones of before.
@@ -348,6 +373,19 @@ mod tests {
         metrics.route("r", "p").count(200, "");
         let line = "keygate_requests_total{code=\"200\",provider=\"p\",reason=\"\",route=\"r\"} 2";
         assert!(text(&metrics).contains(line));
+    }
+
+    #[test]
+    fn the_series_of_a_key_that_is_gone_go_with_it() {
+        let metrics = Metrics::new().unwrap();
+        for key in [Some("a"), Some("b"), None] {
+            metrics.key_request(key, "r", 200);
+            metrics.key_request(key, "r", 401);
+        }
+        metrics.keep_keys(|id| id == "b");
+        let text = text(&metrics);
+        let series = |key: &str| text.matches(&format!("key=\"{key}\"")).count();
+        assert_eq!((series("a"), series("b"), series("(other)")), (0, 2, 2));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Reloading: SIGHUP or a changed file loads, checks, builds and swaps. A bad file leaves the old
 //! configuration serving, and says so in the log, in `/status` and in the metrics.
+//!
+//! A large key file takes a processor for seconds: it is read, and the keys that it replaces are freed,
+//! on threads that give way to the serving ones.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::config::{Config, Purpose};
 use crate::document::FileStamp;
-use crate::snapshot::Live;
+use crate::snapshot::{Live, Snapshot};
 
 /// How often the files are looked at. A change is taken over when two looks in a row see the same,
 /// so that a file is not read while it is being written: within half a second.
@@ -19,6 +22,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const PATIENCE: u32 = 4;
 /// How long a reload waits for names that are new; they go on being resolved behind it.
 const RESOLVE_FIRST: Duration = Duration::from_millis(300);
+
+/// The niceness of what can wait: a tenth of a serving thread's share where all processors are busy. Not
+/// less, for a revocation must come through an overload.
+const NICE: i32 = 10;
 
 /// Watches the files of a configuration and takes over what they become.
 pub struct Reloader {
@@ -74,31 +81,28 @@ impl Reloader {
     }
 
     async fn reload(&mut self) {
-        let path = self.path.clone();
-        let loaded = tokio::task::spawn_blocking(move || Config::load(&path, Purpose::Reload));
-        let Ok(loaded) = loaded.await else {
-            self.files = self.files.iter().map(FileStamp::retake).collect();
-            return self.refuse("loading it failed in an unforeseen way: see the log");
-        };
-        match loaded {
-            Ok(config) => self.take_over(config).await,
-            Err(errors) => {
-                self.refuse(&errors.to_string());
-                self.files = errors.files;
+        let (live, path) = (self.live.clone(), self.path.clone());
+        match in_background(move || load(&live, &path)).await {
+            Some(Loaded { files, outcome }) => {
+                self.files = files;
+                match outcome {
+                    Ok((next, warnings)) => self.take_over(next, warnings).await,
+                    Err(why) => self.refuse(&why),
+                }
+            }
+            None => {
+                self.files = self.files.iter().map(FileStamp::retake).collect();
+                self.refuse("loading it failed in an unforeseen way: see the log");
             }
         }
     }
 
-    async fn take_over(&mut self, config: Config) {
-        self.files.clone_from(&config.files);
-        let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
-        if self.live.snapshot().server.needs_restart(&config.server) {
+    async fn take_over(&mut self, next: Snapshot, warnings: Vec<String>) {
+        let serving = self.live.snapshot();
+        if serving.rules.server.needs_restart(&next.rules.server) {
             tracing::warn!("[server] has changes that take effect at the next start");
         }
-        let next = match self.live.prepare(config) {
-            Ok(next) => next,
-            Err(error) => return self.refuse(&error.to_string()),
-        };
+        drop(serving);
         let resolver = self.live.resolver.clone();
         let lookups = tokio::spawn(async move { resolver.refresh(true).await });
         // A name that is late is not lost: the task goes on, and requests to it get 502 until then.
@@ -106,13 +110,74 @@ impl Reloader {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        let (generation, keys) = (next.generation, next.keys.keys().len());
-        self.live.swap(next, warnings);
+        let (generation, keys) = (next.rules.generation, next.keys.keys().len());
+        let before = self.live.swap(next, warnings);
         tracing::info!(generation, keys, "configuration taken over");
+        tokio::spawn(retire(before));
     }
 
     fn refuse(&self, why: &str) {
         tracing::error!("configuration refused, the old one goes on serving:\n{why}");
         self.live.refuse(why.to_owned());
     }
+}
+
+/// A configuration that was read, and the files that it was read from.
+struct Loaded {
+    files: Vec<FileStamp>,
+    /// What it became, with what is worth saying about it; or why it is refused.
+    outcome: Result<(Snapshot, Vec<String>), String>,
+}
+
+fn load(live: &Live, path: &Path) -> Loaded {
+    match Config::load(path, Purpose::Reload) {
+        Ok(config) => Loaded {
+            files: config.files.clone(),
+            outcome: prepare(live, config),
+        },
+        Err(errors) => Loaded {
+            outcome: Err(errors.to_string()),
+            files: errors.files,
+        },
+    }
+}
+
+fn prepare(live: &Live, config: Config) -> Result<(Snapshot, Vec<String>), String> {
+    let serving = live.snapshot();
+    if config.key_file.is_same_file(&serving.key_file)
+        && serving.key_outline.was_cut_to(&config.key_outline)
+    {
+        let path = config.key_file.path.display();
+        let (left, all) = (config.keys.len(), serving.keys.keys().len());
+        return Err(format!(
+            "{path}: looks cut off: it was changed in place and holds only the beginning of what \
+             serves ({left} of {all} keys). If that is meant, replace it whole: \
+             `cp -p {path} {path}.new && mv {path}.new {path}`"
+        ));
+    }
+    drop(serving);
+    let warnings = config.warnings.iter().map(ToString::to_string).collect();
+    let next = live.prepare(config).map_err(|error| error.to_string())?;
+    Ok((next, warnings))
+}
+
+/// Frees a snapshot once no request looks at it any more.
+async fn retire(snapshot: Arc<Snapshot>) {
+    while Arc::strong_count(&snapshot) > 1 {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    in_background(move || drop(snapshot)).await;
+}
+
+/// Does `work` on a thread of its own that runs when no other wants to. Nothing if it panics.
+async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("load".to_owned());
+    let started = thread.spawn(move || {
+        // Of this thread only: on Linux, priorities are the threads'. As it is, if it cannot be lowered.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        let _ = done.send(work());
+    });
+    started.ok()?;
+    result.await.ok()
 }

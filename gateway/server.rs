@@ -21,6 +21,7 @@ use pingora_core::services::Service as _;
 use pingora_core::services::listening::Service;
 use pingora_core::tls::{RootCertStore, load_native_certs};
 use pingora_proxy::http_proxy;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -70,6 +71,7 @@ impl Gateway {
         output: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
         let server = config.server.clone();
+        raise_open_files();
         let sockets = server
             .listen
             .iter()
@@ -112,7 +114,7 @@ impl Gateway {
         });
         let clock = live.clone();
         let app = Bounded::new(proxy_app(&server, shared), move || {
-            let server = &clock.snapshot().server;
+            let server = &clock.snapshot().rules.server;
             server.keepalive + server.client_head
         });
         let app = Greeted {
@@ -333,6 +335,16 @@ pub fn log_to_stderr(level: LogLevel) {
         .with(targets)
         .with(lines)
         .try_init();
+}
+
+/// Every connection is a file. The soft limit of most systems, 1024, is there for programs that count
+/// in a way that breaks above it; this one does not.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!("the limit of open files stays as it is: {error}");
+    }
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {

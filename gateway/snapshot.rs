@@ -4,17 +4,19 @@
 //! What must survive a swap lives beside it in [`Live`]: metrics, resolved names, the outcome of
 //! the last reload.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::{Config, RouteSpec, ServerConfig};
-use crate::document::FileStamp;
-use crate::key::{DuplicateDigest, KeyStore};
+use crate::document::{FileStamp, Outline};
+use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
 use crate::provider::{Provider, Resolver};
 use crate::route::{Route, Router};
@@ -42,14 +44,27 @@ const ALWAYS_STRIPPED: [HeaderName; 17] = [
     HeaderName::from_static("x-request-id"),
 ];
 
+/// The shortest and the longest time that the end of a key is slept for.
+const MOMENT: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// Everything that one request is decided by.
 pub struct Snapshot {
-    /// The routes.
-    pub router: Router,
+    /// All but the keys.
+    pub rules: Arc<Rules>,
     /// The keys.
     pub keys: KeyStore,
     /// Where they came from.
     pub key_file: FileStamp,
+    /// What tells whether a later version of that file is only its beginning.
+    pub key_outline: Outline,
+}
+
+/// What an exchange goes by from its beginning to its end. The keys are not among it: a stream that
+/// goes on for an hour must not hold a million of them that have long been replaced.
+pub struct Rules {
+    /// The routes.
+    pub router: Router,
     /// Where a client key may stand.
     pub key_headers: Vec<HeaderName>,
     /// The client's headers that no provider gets.
@@ -58,6 +73,8 @@ pub struct Snapshot {
     pub providers: Vec<Arc<Provider>>,
     /// Limits and timeouts of the clients' side.
     pub server: ServerConfig,
+    /// Whether an exchange that goes on ends when its key is revoked.
+    pub cut_revoked: bool,
     /// Which configuration of this process it is, from 1.
     pub generation: u64,
 }
@@ -65,8 +82,8 @@ pub struct Snapshot {
 /// Why a checked configuration could not be put to use.
 #[derive(Debug)]
 pub enum BuildError {
-    /// Two keys are one.
-    Keys(DuplicateDigest),
+    /// Its keys.
+    Keys(StoreError),
     /// A provider, by name, has a part that cannot stand in a header.
     Provider(Arc<str>),
 }
@@ -74,9 +91,7 @@ pub enum BuildError {
 impl std::fmt::Display for BuildError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Keys(DuplicateDigest { first, second }) => {
-                write!(f, "keys `{first}` and `{second}` have the same hash")
-            }
+            Self::Keys(error) => write!(f, "{error}"),
             Self::Provider(name) => write!(f, "provider `{name}` cannot be written into a request"),
         }
     }
@@ -115,15 +130,20 @@ impl Snapshot {
                 .iter()
                 .map(|provider| provider.auth_header.clone()),
         );
-        Ok(Self {
+        let rules = Rules {
             router: Router::build(routes),
-            keys: KeyStore::build(config.keys).map_err(BuildError::Keys)?,
-            key_file: config.key_file,
             key_headers: config.key_headers,
             stripped: stripped.into_iter().collect(),
             providers,
             server: config.server,
+            cut_revoked: config.cut_revoked,
             generation,
+        };
+        Ok(Self {
+            rules: Arc::new(rules),
+            keys: KeyStore::build(config.keys).map_err(BuildError::Keys)?,
+            key_file: config.key_file,
+            key_outline: config.key_outline,
         })
     }
 }
@@ -155,6 +175,7 @@ pub struct LastReload {
 /// The snapshot that serves now, and what outlives it.
 pub struct Live {
     snapshot: ArcSwap<Snapshot>,
+    swapped: watch::Sender<u64>,
     last_reload: Mutex<LastReload>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
@@ -177,6 +198,7 @@ impl Live {
         };
         let live = Self {
             snapshot: ArcSwap::from_pointee(snapshot),
+            swapped: watch::Sender::new(1),
             last_reload: Mutex::new(last),
             metrics,
             resolver,
@@ -202,19 +224,40 @@ impl Live {
     /// Builds `config` beside the snapshot that serves, without serving it yet: names that are new
     /// can be resolved before [`swap`](Self::swap).
     pub fn prepare(&self, config: Config) -> Result<Snapshot, BuildError> {
-        let next = self.snapshot.load().generation + 1;
+        let next = self.snapshot.load().rules.generation + 1;
         Snapshot::build(config, next, &self.metrics, &self.resolver)
     }
 
-    /// Serves `snapshot` from the next request on.
-    pub fn swap(&self, snapshot: Snapshot, warnings: Vec<String>) {
-        self.snapshot.store(Arc::new(snapshot));
+    /// Serves `snapshot` from the next request on. Gives the one of before, which requests that are
+    /// being admitted may still look at: whoever drops it last frees all its keys.
+    pub fn swap(&self, snapshot: Snapshot, warnings: Vec<String>) -> Arc<Snapshot> {
+        let generation = snapshot.rules.generation;
+        let before = self.snapshot.swap(Arc::new(snapshot));
         self.remember(LastReload {
             at: Timestamp::now(),
             error: None,
             warnings,
         });
         self.publish();
+        self.swapped.send_replace(generation);
+        before
+    }
+
+    /// Waits until the key that `digest` belongs to opens nothing any more.
+    pub async fn revoked(&self, digest: KeyDigest) {
+        let mut swapped = self.swapped.subscribe();
+        loop {
+            let now = self.clock.now();
+            let opens = self.snapshot.load().keys.opens_until(&digest, now);
+            let Ok(end) = opens else { return };
+            // A time from before another look at the clock is one too short at most.
+            let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
+            tokio::select! {
+                // No sender: the gateway has ended.
+                changed = swapped.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(left.clamp(MOMENT, DAY)) => {}
+            }
+        }
     }
 
     /// Notes that a configuration was refused; the old one goes on serving.
@@ -241,10 +284,15 @@ impl Live {
         metrics
             .keys_loaded
             .set(i64::try_from(snapshot.keys.keys().len()).unwrap_or(i64::MAX));
-        metrics.set_providers(snapshot.providers.iter().map(|p| (&*p.name, p.rejected())));
-        let expiring = snapshot.keys.keys().iter();
+        let providers = snapshot.rules.providers.iter();
+        metrics.set_providers(providers.map(|p| (&*p.name, p.rejected())));
+        let counted = snapshot.keys.keys().iter().filter(|key| key.counted);
+        let counted: HashMap<&str, _> = counted.map(|key| (&*key.id, key.expires)).collect();
+        metrics.keep_keys(|id| counted.contains_key(id));
         metrics.set_key_expiries(
-            expiring.filter_map(|key| Some((&*key.id, key.expires?.as_second()))),
+            counted
+                .iter()
+                .filter_map(|(id, expires)| Some((*id, expires.as_ref()?.as_second()))),
         );
     }
 }

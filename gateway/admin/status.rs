@@ -103,7 +103,8 @@ impl Status {
     pub(super) fn of(admin: &Admin) -> Self {
         let snapshot = admin.live.snapshot();
         let last = admin.live.last_reload();
-        let routes = snapshot.router.routes().iter().map(|route| {
+        let rules = &snapshot.rules;
+        let routes = rules.router.routes().iter().map(|route| {
             let (state, reason) = state_of(&route.provider);
             RouteStatus {
                 name: route.name.to_string(),
@@ -118,7 +119,7 @@ impl Status {
                 reason: reason.map(|why| format!("provider `{}`: {why}", route.provider.name)),
             }
         });
-        let providers = snapshot.providers.iter().map(|provider| {
+        let providers = rules.providers.iter().map(|provider| {
             let (state, reason) = state_of(provider);
             ProviderStatus {
                 name: provider.name.to_string(),
@@ -134,7 +135,7 @@ impl Status {
             uptime_seconds: admin.started.elapsed().as_secs(),
             ready: admin.readiness.is_ready(),
             requests_in_flight: admin.in_flight.count(),
-            generation: snapshot.generation,
+            generation: rules.generation,
             last_reload: ReloadStatus {
                 at: last.at.to_string(),
                 ok: last.error.is_none(),

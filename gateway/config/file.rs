@@ -49,6 +49,8 @@ pub(super) struct ServerTimeoutsFile {
 pub(super) struct KeysFile {
     pub file: Option<Located<String>>,
     pub headers: Option<Located<OneOrMany>>,
+    pub revoked_streams: Option<Located<String>>,
+    pub metric_keys: Option<Located<usize>>,
 }
 
 pub(super) struct ProviderFile {
@@ -195,11 +197,15 @@ impl KeysFile {
             return Self {
                 file: None,
                 headers: None,
+                revoked_streams: None,
+                metric_keys: None,
             };
         };
         let keys = Self {
             file: s.take("file"),
             headers: s.take("headers"),
+            revoked_streams: s.take("revoked_streams"),
+            metric_keys: s.take("metric_keys"),
         };
         s.finish();
         keys

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::document::{FileStamp, Problem, Severity};
+use crate::document::{FileStamp, Outline, Problem, Severity};
 use crate::key::KeyEntry;
 use crate::provider::ProviderSpec;
 use crate::route::{Access, HostPattern, PathPrefix};
@@ -28,8 +28,12 @@ pub struct Config {
     pub key_headers: Vec<HeaderName>,
     /// The key file, as it was when it was read.
     pub key_file: FileStamp,
+    /// What tells whether a later version of it is only its beginning.
+    pub key_outline: Outline,
     /// Its keys.
     pub keys: Vec<KeyEntry>,
+    /// Whether an exchange that goes on ends when its key is revoked.
+    pub cut_revoked: bool,
     /// The providers.
     pub providers: Vec<ProviderSpec>,
     /// The routes.

@@ -5,8 +5,10 @@
 //! Reading a value takes it out of its [`Section`]; what is left when the section is
 //! [finished](Section::finish) is an unknown key.
 
+mod outline;
 mod value;
 
+pub use outline::Outline;
 pub use value::{ByteSize, OneOrMany, Value, enumerate, parse_duration, parse_size};
 
 use std::cell::RefCell;
@@ -57,6 +59,13 @@ impl FileStamp {
             Some(state) => state.map(|number| format!("{number:x}")).join("-"),
             None => "absent".to_owned(),
         }
+    }
+
+    /// Whether `other` is another version of the same file, which was then changed in place: a file
+    /// that replaces another is another file.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        let file = |stamp: &Self| stamp.state.map(|[device, inode, ..]| (device, inode));
+        file(self).is_some() && file(self) == file(other)
     }
 
     /// Looks again.

@@ -118,6 +118,7 @@ impl KeyFile {
             not_before,
             expires,
             disabled,
+            counted: true,
         };
         let digests = hashes
             .value

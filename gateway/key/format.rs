@@ -53,10 +53,10 @@ const SHORTEST: usize = PREFIX.len() + 2 + SECRET_LEN + CHECKSUM_LEN;
 /// Takes the same steps for all keys of one length, whatever their bytes are.
 pub fn form(presented: &[u8]) -> Form {
     let prefix = presented.get(..PREFIX.len()).unwrap_or_default();
-    let ours = prefix.ct_eq(PREFIX.as_bytes());
+    let ours = equal(prefix, PREFIX.as_bytes());
     let whole = match presented.split_last_chunk::<CHECKSUM_LEN>() {
         Some((body, sum)) if (SHORTEST..=LONGEST).contains(&presented.len()) => {
-            checksum(body).ct_eq(sum)
+            equal(&checksum(body), sum)
         }
         _ => Choice::from(0),
     };
@@ -64,6 +64,12 @@ pub fn form(presented: &[u8]) -> Form {
         ours,
         broken: ours & !whole,
     }
+}
+
+/// Whether two texts are equal, in the same steps whichever bytes differ.
+fn equal(a: &[u8], b: &[u8]) -> Choice {
+    let differ = a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b));
+    differ.ct_eq(&0) & a.len().ct_eq(&b.len())
 }
 
 /// What the format says about a presented key, for code that must not branch on it.
@@ -97,15 +103,19 @@ fn digit(number: u32) -> u8 {
 /// CRC-32 (IEEE 802.3, as in zlib) without tables that its input chooses from.
 ///
 /// The sum of a text is linear in its bits: what each bit adds depends on its distance from the end
-/// only. So all of these are known beforehand, and every one is either added or masked away.
+/// only. So all of these are known beforehand, and every one is either added or masked away, the same
+/// bit of sixteen bytes at a time.
 mod crc {
     use super::{CHECKSUM_LEN, LONGEST};
 
     const POLYNOMIAL: u32 = 0xEDB8_8320;
-    const LEN: usize = LONGEST - CHECKSUM_LEN;
+    const BYTES: usize = 16;
+    const BLOCKS: usize = (LONGEST - CHECKSUM_LEN).div_ceil(BYTES);
+    const LEN: usize = BLOCKS * BYTES;
 
-    /// What each bit adds of a byte that so many others follow.
-    const BITS: [[u32; 8]; LEN] = bits();
+    /// What each bit of each byte of a block adds to the four bytes of the sum. The blocks count from
+    /// the text's end.
+    const ADDS: [[[[u8; BYTES]; 4]; 8]; BLOCKS] = adds();
     /// The sum of so many zeros.
     const ZEROS: [u32; LEN + 1] = zeros();
 
@@ -119,15 +129,20 @@ mod crc {
     }
 
     #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-    const fn bits() -> [[u32; 8]; LEN] {
-        let mut table = [[0; 8]; LEN];
+    const fn adds() -> [[[[u8; BYTES]; 4]; 8]; BLOCKS] {
+        let mut table = [[[[0; BYTES]; 4]; 8]; BLOCKS];
         let mut bit = 0;
         while bit < 8 {
             let mut sum = 1 << bit;
             let mut behind = 0;
             while behind < LEN {
                 sum = next(sum);
-                table[behind][bit] = sum;
+                let bytes = sum.to_le_bytes();
+                let mut byte = 0;
+                while byte < 4 {
+                    table[behind / BYTES][bit][byte][BYTES - 1 - behind % BYTES] = bytes[byte];
+                    byte += 1;
+                }
                 behind += 1;
             }
             bit += 1;
@@ -148,18 +163,35 @@ mod crc {
         table
     }
 
-    /// The sum of `body`; of its first bytes only, if it is longer than any key's.
+    /// The sum of `body`, which is no longer than any key's.
+    #[allow(clippy::indexing_slicing, reason = "in arrays of one length")]
     pub(super) fn of(body: &[u8]) -> u32 {
-        let mut lanes = [0; 8];
-        for (byte, adds) in body.iter().rev().zip(&BITS) {
-            for (bit, (lane, add)) in lanes.iter_mut().zip(adds).enumerate() {
-                let chosen = 1 << bit;
-                let mask = u32::from(u32::from(*byte) & chosen == chosen).wrapping_neg();
-                *lane ^= add & mask;
+        let mut blocks = [[0_u8; BYTES]; BLOCKS];
+        let begin = LEN.saturating_sub(body.len());
+        let end = blocks.as_flattened_mut().get_mut(begin..);
+        if let Some(end) = end.filter(|end| end.len() == body.len()) {
+            end.copy_from_slice(body);
+        }
+        let mut sums = [[0_u8; BYTES]; 4];
+        let used = body.len().div_ceil(BYTES);
+        for (block, adds) in blocks.iter().rev().zip(&ADDS).take(used) {
+            for (bit, adds) in adds.iter().enumerate() {
+                let masks = block.map(|byte| u8::from(byte & (1 << bit) != 0).wrapping_neg());
+                for (sum, add) in sums.iter_mut().zip(adds) {
+                    *sum = std::array::from_fn(|i| sum[i] ^ (add[i] & masks[i]));
+                }
             }
         }
-        let zeros = ZEROS.get(body.len()).copied().unwrap_or_default();
-        lanes.iter().fold(zeros, |sum, lane| sum ^ lane)
+        u32::from_le_bytes(sums.map(fold)) ^ ZEROS.get(body.len()).copied().unwrap_or_default()
+    }
+
+    /// The sum of all bytes, in halves.
+    fn fold(bytes: [u8; BYTES]) -> u8 {
+        let all = u128::from_ne_bytes(bytes);
+        let all = (all ^ (all >> 64)) as u64;
+        let all = all ^ (all >> 32);
+        let all = all ^ (all >> 16);
+        (all ^ (all >> 8)) as u8
     }
 }
 

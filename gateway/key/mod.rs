@@ -13,10 +13,11 @@ pub mod format;
 mod labels;
 mod presented;
 mod store;
+mod table;
 
 pub use labels::{KnownLabels, Labels};
 pub use presented::{AmbiguousCredentials, PresentedKey, remove_from_query, without_scheme};
-pub use store::{DuplicateDigest, Fingerprint, KeyFailure, KeyStore, Opened};
+pub use store::{Fingerprint, KeyFailure, KeyStore, Opened, StoreError};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,6 +80,8 @@ pub struct ClientKey {
     pub expires: Option<Timestamp>,
     /// It opens nothing at all.
     pub disabled: bool,
+    /// Whether it has series of its own in the metrics; the others are counted together.
+    pub counted: bool,
 }
 
 impl ClientKey {

@@ -1,55 +1,22 @@
-//! The key store: a table of digests, built once and never changed, so that it can be shared by every
-//! thread and swapped whole.
-//!
-//! A slot holds one digest and all that decides whether it opens now, in one line of the cache. The
-//! first slot that is looked at is the right one more often than not, so a lookup in a store that is
-//! larger than the caches costs one miss, and seldom a second.
+//! The key store: keys, and a table of the digests that open them. Built once and never changed, so that
+//! it can be shared by every thread and swapped whole.
 
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 
-use ahash::RandomState;
 use jiff::Timestamp;
-use subtle::{Choice, ConstantTimeEq};
+use subtle::Choice;
 
 use super::format::form;
+use super::table::{Filling, Opening, Table};
 use super::{ClientKey, KeyDigest, KeyEntry, PresentedKey};
-
-/// Slots for each two digests: a third of the table is empty.
-const SLOTS_FOR_TWO: usize = 3;
-/// How many slots are made at least.
-const LEAST_SLOTS: usize = 4;
 
 /// Every key that this gateway knows, by digest.
 pub struct KeyStore {
-    /// A digest stands in the slot of its hash or in the next ones behind it, with no empty slot
-    /// between.
-    slots: Box<[Slot]>,
-    hasher: RandomState,
-    digests: usize,
+    table: Table,
     keys: Vec<Arc<ClientKey>>,
 }
-
-/// One digest and what decides about it. As long as a line of the cache, and in one.
-#[derive(Clone)]
-#[repr(align(64))]
-struct Slot {
-    digest: KeyDigest,
-    /// When it begins to open, in microseconds since 1970.
-    begins: i64,
-    /// When it ends: the end of the digest or of the key, whichever is earlier.
-    ends: i64,
-    /// The place of its key in `keys`, from 1; 0 is an empty slot.
-    key: u32,
-    disabled: bool,
-}
-
-const EMPTY: Slot = Slot {
-    digest: KeyDigest([0; 32]),
-    begins: i64::MIN,
-    ends: i64::MAX,
-    key: 0,
-    disabled: true,
-};
 
 /// What a lookup may know of a presented key: its digest, and whether its form is that of a made key
 /// with something wrong. Nothing leads back from here to the key's bytes.
@@ -116,103 +83,61 @@ impl KeyFailure {
     }
 }
 
-/// Two keys with one digest: named by id, never by value.
-#[derive(Debug, PartialEq, Eq)]
-pub struct DuplicateDigest {
-    /// The key that had the digest first.
-    pub first: Arc<str>,
-    /// The key that has it too.
-    pub second: Arc<str>,
+/// Why a store could not be built.
+#[derive(Debug)]
+pub enum StoreError {
+    /// Two keys have one digest: named by id, never by value.
+    Duplicate {
+        /// The key that had the digest first.
+        first: Arc<str>,
+        /// The key that has it too.
+        second: Arc<str>,
+    },
+    /// The system gave no memory.
+    Memory(io::Error),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Duplicate { first, second } => {
+                write!(f, "keys `{first}` and `{second}` have the same hash")
+            }
+            Self::Memory(error) => write!(f, "there is no memory for the keys: {error}"),
+        }
+    }
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        Self::Memory(error)
+    }
 }
 
 impl KeyStore {
     /// Builds the store from what a source of keys hands over. Fails on the first digest that two keys
     /// share.
-    pub fn build(entries: impl IntoIterator<Item = KeyEntry>) -> Result<Self, DuplicateDigest> {
+    pub fn build(entries: impl IntoIterator<Item = KeyEntry>) -> Result<Self, StoreError> {
         let entries = entries.into_iter();
         let expected = entries.size_hint().0;
-        let mut store = Self {
-            slots: empty_slots(expected),
-            hasher: RandomState::new(),
-            digests: 0,
-            keys: Vec::with_capacity(expected),
-        };
+        let mut table = Filling::with_room_for(expected)?;
+        let mut keys: Vec<Arc<ClientKey>> = Vec::with_capacity(expected);
         for KeyEntry { key, digests } in entries {
-            store.keys.push(Arc::new(key));
+            let place = u32::try_from(keys.len()).unwrap_or(u32::MAX);
             for (digest, end) in digests {
-                store.add(digest, end)?;
+                let taken = table.add(&digest, opening(&key, place, end))?;
+                if let Some(taken) = taken {
+                    let first = keys.get(taken.key as usize).map_or(&key.id, |key| &key.id);
+                    return Err(StoreError::Duplicate {
+                        first: first.clone(),
+                        second: key.id,
+                    });
+                }
             }
+            keys.push(Arc::new(key));
         }
-        Ok(store)
-    }
-
-    /// Adds a digest of the key that came last.
-    fn add(&mut self, digest: KeyDigest, end: Option<Timestamp>) -> Result<(), DuplicateDigest> {
-        let Some(key) = self.keys.last() else {
-            return Ok(());
-        };
-        if let Some(taken) = self.find(&digest) {
-            let second = key.id.clone();
-            let first = self.key(taken).map_or(&second, |key| &key.id).clone();
-            return Err(DuplicateDigest { first, second });
-        }
-        let micros = |time: Timestamp| time.as_microsecond();
-        let ends = [end, key.expires].into_iter().flatten().map(micros);
-        let slot = Slot {
-            digest,
-            begins: key.not_before.map_or(i64::MIN, micros),
-            ends: ends.min().unwrap_or(i64::MAX),
-            // Four billion keys would need a terabyte before this saturates.
-            key: u32::try_from(self.keys.len()).unwrap_or(u32::MAX),
-            disabled: key.disabled,
-        };
-        self.digests += 1;
-        if self.slots.len() < slots_for(self.digests) {
-            let larger = empty_slots(self.digests + self.digests / 4);
-            let old = std::mem::replace(&mut self.slots, larger);
-            for slot in old.into_iter().filter(|slot| slot.key != 0) {
-                self.put(slot);
-            }
-        }
-        self.put(slot);
-        Ok(())
-    }
-
-    fn put(&mut self, slot: Slot) {
-        let mut place = self.place(&slot.digest);
-        // A third of the slots is empty.
-        while let Some(there) = self.slots.get_mut(place) {
-            if there.key == 0 {
-                *there = slot;
-                return;
-            }
-            place = next(place, self.slots.len());
-        }
-    }
-
-    /// The slot where a digest stands unless others are in its way.
-    fn place(&self, digest: &KeyDigest) -> usize {
-        let hash = u128::from(self.hasher.hash_one(digest));
-        // Less than the number of slots, and as even as the hash.
-        ((hash * self.slots.len() as u128) >> 64) as usize
-    }
-
-    fn find(&self, digest: &KeyDigest) -> Option<&Slot> {
-        let mut place = self.place(digest);
-        loop {
-            let slot = self.slots.get(place)?;
-            if slot.key == 0 {
-                return None;
-            }
-            if slot.digest.0.ct_eq(&digest.0).into() {
-                return Some(slot);
-            }
-            place = next(place, self.slots.len());
-        }
-    }
-
-    fn key(&self, slot: &Slot) -> Option<&Arc<ClientKey>> {
-        self.keys.get((slot.key as usize).checked_sub(1)?)
+        let table = table.finish()?;
+        Ok(Self { table, keys })
     }
 
     /// All keys, in the order of their source.
@@ -223,7 +148,7 @@ impl KeyStore {
     /// Whether `secret` is a key of this gateway's, whatever its state, or looks like one that it
     /// made: nothing to be sent anywhere else.
     pub fn is_ours(&self, secret: &[u8]) -> bool {
-        form(secret).ours.into() || self.find(&KeyDigest::of(secret)).is_some()
+        form(secret).ours.into() || self.table.find(&KeyDigest::of(secret)).is_some()
     }
 
     /// The key that `presented` opens at the time `now`.
@@ -250,50 +175,50 @@ impl KeyStore {
         fingerprint: &Fingerprint,
         now: Timestamp,
     ) -> Result<Opened<'_>, KeyFailure> {
-        let found = self.find(&fingerprint.digest);
+        let found = self.table.find(&fingerprint.digest);
         if fingerprint.malformed.into() {
             return Err(KeyFailure::Malformed);
         }
-        let slot = found.ok_or(KeyFailure::Unknown)?;
-        slot.at(now)?;
-        let key = self.key(slot).ok_or(KeyFailure::Unknown)?;
+        let opening = found.ok_or(KeyFailure::Unknown)?;
+        opens_at(&opening, now)?;
+        let key = self.keys.get(opening.key as usize);
         Ok(Opened {
-            key,
-            digest: slot.digest,
+            key: key.ok_or(KeyFailure::Unknown)?,
+            digest: fingerprint.digest,
         })
     }
 
-    /// Whether the key that a digest belongs to still opens at the time `now`.
-    pub fn still_opens(&self, digest: &KeyDigest, now: Timestamp) -> Result<(), KeyFailure> {
-        self.find(digest).ok_or(KeyFailure::Unknown)?.at(now)
+    /// Until when a digest opens, if it does at the time `now` and nothing is changed.
+    pub fn opens_until(&self, digest: &KeyDigest, now: Timestamp) -> Result<Timestamp, KeyFailure> {
+        let opening = self.table.find(digest).ok_or(KeyFailure::Unknown)?;
+        opens_at(&opening, now)?;
+        Ok(Timestamp::from_microsecond(opening.ends).unwrap_or(Timestamp::MAX))
     }
 }
 
-impl Slot {
-    fn at(&self, now: Timestamp) -> Result<(), KeyFailure> {
-        let now = now.as_microsecond();
-        if self.disabled {
-            Err(KeyFailure::Disabled)
-        } else if now < self.begins {
-            Err(KeyFailure::NotYetValid)
-        } else if now >= self.ends {
-            Err(KeyFailure::Expired)
-        } else {
-            Ok(())
-        }
+/// What a digest of `key`, which is the one in this `place`, opens until `end`.
+fn opening(key: &ClientKey, place: u32, end: Option<Timestamp>) -> Opening {
+    let micros = |time: Timestamp| time.as_microsecond();
+    let ends = [end, key.expires].into_iter().flatten().map(micros);
+    Opening {
+        key: place,
+        begins: key.not_before.map_or(i64::MIN, micros),
+        ends: ends.min().unwrap_or(i64::MAX),
+        disabled: key.disabled,
     }
 }
 
-fn slots_for(digests: usize) -> usize {
-    (digests * SLOTS_FOR_TWO / 2).max(LEAST_SLOTS)
-}
-
-fn empty_slots(digests: usize) -> Box<[Slot]> {
-    vec![EMPTY; slots_for(digests)].into_boxed_slice()
-}
-
-fn next(place: usize, slots: usize) -> usize {
-    if place + 1 == slots { 0 } else { place + 1 }
+fn opens_at(opening: &Opening, now: Timestamp) -> Result<(), KeyFailure> {
+    let now = now.as_microsecond();
+    if opening.disabled {
+        Err(KeyFailure::Disabled)
+    } else if now < opening.begins {
+        Err(KeyFailure::NotYetValid)
+    } else if now >= opening.ends {
+        Err(KeyFailure::Expired)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -313,6 +238,7 @@ mod tests {
                 not_before: None,
                 expires: None,
                 disabled: false,
+                counted: true,
             },
             digests: keys
                 .iter()
@@ -383,30 +309,8 @@ mod tests {
     #[test]
     fn a_digest_that_two_keys_share_is_refused_by_their_ids() {
         let error = KeyStore::build([entry("a", &[("k", None)]), entry("b", &[("k", None)])]).err();
-        assert_eq!(
-            error,
-            Some(DuplicateDigest {
-                first: "a".into(),
-                second: "b".into()
-            })
-        );
-    }
-
-    #[test]
-    fn a_store_that_grows_finds_every_digest_and_no_other() {
-        // No hint of its size, so that it has to grow.
-        let entries = (0..1000).map(|i| entry(&format!("k{i}"), &[(&format!("s{i}"), None)]));
-        let mut unsized_entries = entries.collect::<Vec<_>>().into_iter();
-        let store = KeyStore::build(std::iter::from_fn(|| unsized_entries.next())).unwrap();
-        for i in 0..1000 {
-            let found = open(&store, Some(&format!("s{i}")), NOW);
-            assert_eq!(found, Ok(format!("k{i}")));
-            assert_eq!(
-                open(&store, Some(&format!("t{i}")), NOW),
-                Err(KeyFailure::Unknown)
-            );
-        }
-        assert_eq!(std::mem::size_of::<Slot>(), 64);
+        let said = "keys `a` and `b` have the same hash";
+        assert_eq!(error.unwrap().to_string(), said);
     }
 
     #[test]

@@ -241,6 +241,7 @@ mod tests {
             not_before: None,
             expires: None,
             disabled: false,
+            counted: true,
         }
     }
 

@@ -10,16 +10,17 @@ use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
 use super::reject::{Reason, Rejection};
-use crate::key::{ClientKey, PresentedKey, remove_from_query};
+use crate::key::{ClientKey, KeyDigest, Opened, PresentedKey, remove_from_query};
 use crate::provider::{Credential, NoCredential};
 use crate::route::{Access, NormalPath, Route};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Rules, Snapshot};
 
 /// The proof that a request may go to a route's provider: a key was verified that the route takes,
 /// or the route is open; and there is something to authorize it with.
 pub struct Admission {
     route: Arc<Route>,
     key: Option<Arc<ClientKey>>,
+    digest: Option<KeyDigest>,
     credential: Credential,
     target: String,
     upgrade: bool,
@@ -34,13 +35,15 @@ impl Admission {
         now: Timestamp,
     ) -> Result<Self, Rejection> {
         let host = host_of(request).ok_or_else(|| Rejection::routeless(Reason::BadFraming))?;
-        let found = snapshot
+        let rules = &snapshot.rules;
+        let found = rules
             .router
             .find(&host, &path.path)
             .ok_or_else(|| Rejection::routeless(Reason::NoRoute))?;
         let route = found.route;
-        let key = identify(snapshot, route, request, path.query, now)
+        let opened = identify(snapshot, route, request, path.query, now)
             .map_err(|reason| Rejection::on(route, reason))?;
+        let key = opened.as_ref().map(|opened| opened.key.clone());
         let refuse = |reason| Rejection {
             key: key.clone(),
             ..Rejection::on(route, reason)
@@ -54,7 +57,7 @@ impl Admission {
         if upgrade && !route.websocket {
             return Err(refuse(Reason::UpgradeNotAllowed));
         }
-        if declared_length(request) > snapshot.server.max_request_body {
+        if declared_length(request) > rules.server.max_request_body {
             return Err(refuse(Reason::BodyTooLarge));
         }
         let credential = route
@@ -76,6 +79,7 @@ impl Admission {
         Ok(Self {
             route: route.clone(),
             key,
+            digest: opened.map(|opened| opened.digest),
             credential,
             target,
             upgrade,
@@ -101,6 +105,11 @@ impl Admission {
         self.key.as_ref()
     }
 
+    /// The digest by which the key was found.
+    pub fn digest(&self) -> Option<KeyDigest> {
+        self.digest
+    }
+
     /// What goes into the provider's auth header.
     pub fn credential(&self) -> &Credential {
         &self.credential
@@ -118,13 +127,13 @@ impl Admission {
 }
 
 /// The key that the request presents, if the route wants one.
-fn identify(
-    snapshot: &Snapshot,
+fn identify<'s>(
+    snapshot: &'s Snapshot,
     route: &Route,
     request: &RequestHeader,
     query: Option<&str>,
     now: Timestamp,
-) -> Result<Option<Arc<ClientKey>>, Reason> {
+) -> Result<Option<Opened<'s>>, Reason> {
     if route.access == Access::Open {
         return Ok(None);
     }
@@ -134,16 +143,14 @@ fn identify(
         .is_passthrough()
         .then_some(&route.provider.auth_header);
     let names = snapshot
+        .rules
         .key_headers
         .iter()
         .filter(|name| Some(*name) != taken);
     let presented = PresentedKey::find(&request.headers, query, names)
         .map_err(|_| Reason::AmbiguousCredentials)?;
-    let opened = snapshot
-        .keys
-        .open(presented.as_ref(), now)
-        .map_err(Reason::InvalidKey)?;
-    Ok(Some(opened.key.clone()))
+    let opened = snapshot.keys.open(presented.as_ref(), now);
+    opened.map(Some).map_err(Reason::InvalidKey)
 }
 
 /// The host in lower case and without port. HTTP/1.0 may leave it out; HTTP/1.1 may not.
@@ -190,8 +197,8 @@ pub(super) fn declared_length(request: &RequestHeader) -> u64 {
 /// method that can be forwarded.
 ///
 /// `raw` is the head as it was read; empty for HTTP/2, which has one framing by design.
-pub fn check_head(snapshot: &Snapshot, request: &RequestHeader, raw: &[u8]) -> Result<(), Reason> {
-    let limits = &snapshot.server;
+pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<(), Reason> {
+    let limits = &rules.server;
     let bytes = if raw.is_empty() {
         request
             .headers

@@ -3,9 +3,10 @@
 //! Pingora's own read timeout covers the wait for the head of an answer, and its errors become an
 //! orderly 504. Once an answer has begun there is nothing orderly left to say: [`Bounded`] drops
 //! the exchange, which closes the client's connection without the end of the message and takes the
-//! provider's connection away.
+//! provider's connection away. So ends, where the configuration wants it, the exchange of a key that is
+//! revoked meanwhile.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,7 +25,20 @@ struct Watch {
     end: Cell<Option<Instant>>,
     idle: Cell<Option<Duration>>,
     touched: Cell<Option<Instant>>,
-    cut: Cell<bool>,
+    revoked: RefCell<Option<Revoked>>,
+    cut: Cell<Option<Cut>>,
+}
+
+/// Ready when the key of the exchange opens nothing any more.
+type Revoked = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Why an exchange was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// A deadline passed.
+    Late,
+    /// Its key was revoked.
+    Revoked,
 }
 
 impl Watch {
@@ -73,17 +87,23 @@ pub fn touch() {
     with(|watch| watch.touched.set(Some(Instant::now())));
 }
 
+/// The exchange ends when `revoked` is ready.
+pub fn end_when_revoked(revoked: impl Future<Output = ()> + Send + 'static) {
+    with(|watch| *watch.revoked.borrow_mut() = Some(Box::pin(revoked)));
+}
+
 /// Nothing is due: a head is complete, or an exchange is over.
 pub fn clear() {
     with(|watch| {
         watch.end.set(None);
         watch.idle.set(None);
+        watch.revoked.replace(None);
     });
 }
 
-/// Whether the exchange is being dropped because a deadline passed.
-pub fn was_cut() -> bool {
-    WATCH.try_with(|watch| watch.cut.get()).unwrap_or(false)
+/// Why the exchange is being dropped before its end, if it is.
+pub fn was_cut() -> Option<Cut> {
+    WATCH.try_with(|watch| watch.cut.get()).ok().flatten()
 }
 
 /// An HTTP application whose exchanges end by their deadlines.
@@ -147,6 +167,16 @@ async fn by_deadline<T>(work: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> O
         if let Poll::Ready(done) = running.as_mut().poll(context) {
             return Poll::Ready(Some(done));
         }
+        let revoked = WATCH.try_with(|watch| {
+            let mut revoked = watch.revoked.borrow_mut();
+            let revoked = revoked.as_mut();
+            revoked.is_some_and(|revoked| revoked.as_mut().poll(context).is_ready())
+        });
+        if revoked == Ok(true) {
+            with(|watch| watch.cut.set(Some(Cut::Revoked)));
+            work = None;
+            return Poll::Ready(None);
+        }
         loop {
             let Some(due) = WATCH.try_with(Watch::due).ok().flatten() else {
                 return Poll::Pending;
@@ -164,7 +194,7 @@ async fn by_deadline<T>(work: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> O
                 sleep.as_mut().reset(due);
                 continue;
             }
-            with(|watch| watch.cut.set(true));
+            with(|watch| watch.cut.set(Some(Cut::Late)));
             // Here and not later: what is dropped may ask `was_cut`.
             work = None;
             return Poll::Ready(None);
@@ -175,7 +205,7 @@ async fn by_deadline<T>(work: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> O
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -195,29 +225,34 @@ mod tests {
     }
 
     /// Says when it is dropped whether it was cut.
-    struct Witness<'w>(&'w AtomicBool);
+    struct Witness<'w>(&'w Mutex<Option<Cut>>);
 
     impl Drop for Witness<'_> {
         fn drop(&mut self) {
-            self.0.store(was_cut(), Ordering::SeqCst);
+            *self.0.lock().unwrap() = was_cut();
         }
     }
 
     #[tokio::test]
     async fn work_is_cut_at_its_deadline_and_knows_it_while_it_is_dropped() {
-        let deadlines: [fn(); 2] = [
-            || end_by(Instant::now() + Duration::from_millis(20)),
-            || no_pause_longer_than(Duration::from_millis(20)),
+        let short = Duration::from_millis(20);
+        let deadlines: [(fn(Duration), Cut); 3] = [
+            (|short| end_by(Instant::now() + short), Cut::Late),
+            (no_pause_longer_than, Cut::Late),
+            (
+                |short| end_when_revoked(tokio::time::sleep(short)),
+                Cut::Revoked,
+            ),
         ];
-        for set in deadlines {
-            let knew = AtomicBool::new(false);
+        for (set, why) in deadlines {
+            let knew = Mutex::new(None);
             let work = async {
                 let _witness = Witness(&knew);
-                set();
+                set(short);
                 std::future::pending::<()>().await;
             };
             assert_eq!(bounded(work).await, None);
-            assert!(knew.load(Ordering::SeqCst));
+            assert_eq!(knew.into_inner().unwrap(), Some(why));
         }
     }
 

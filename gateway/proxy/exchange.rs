@@ -10,16 +10,19 @@ use jiff::Timestamp;
 
 use super::Shared;
 use super::admit::Admission;
+use super::deadline::Cut;
 use super::events::EventCounter;
 use super::in_flight::{InFlight, InFlightGuard};
 use super::reject::Rejection;
 use super::request_id::RequestId;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Rules, Snapshot};
 
 /// What is known so far about one request.
 pub struct Exchange {
     /// The configuration that it began with, whatever reloads meanwhile.
-    pub snapshot: Arc<Snapshot>,
+    pub rules: Arc<Rules>,
+    /// The same with the keys, until it is admitted or refused.
+    pub snapshot: Option<Arc<Snapshot>>,
     /// When its head had been read.
     pub started: Instant,
     /// The same by the wall clock.
@@ -69,14 +72,16 @@ pub struct Seen {
     pub events: Option<EventCounter>,
     /// Whether the client left before the end.
     pub aborted: bool,
-    /// Whether it ran out of time without an orderly end.
-    pub cut: bool,
+    /// Why it ended without order, if it was cut.
+    pub cut: Option<Cut>,
 }
 
 impl Exchange {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        let snapshot = shared.live.snapshot();
         Self {
-            snapshot: shared.live.snapshot(),
+            rules: snapshot.rules.clone(),
+            snapshot: Some(snapshot),
             started: Instant::now(),
             time: Timestamp::now(),
             id: RequestId::next(),

@@ -12,18 +12,18 @@ use pingora_core::Error;
 use super::admit::Admission;
 use crate::provider::Credential;
 use crate::secret::Secret;
-use crate::snapshot::Snapshot;
+use crate::snapshot::Rules;
 
 /// Makes the client's head into the provider's. `client` are the headers as the client sent them.
 pub(super) fn rewrite(
-    snapshot: &Snapshot,
+    rules: &Rules,
     admission: &Admission,
     client: &HeaderMap,
     upstream: &mut RequestHeader,
 ) -> Result<(), Box<Error>> {
     let route = admission.route();
     let provider = &route.provider;
-    for name in &snapshot.stripped {
+    for name in &rules.stripped {
         upstream.remove_header(name);
     }
     let metadata = |name: &str| {

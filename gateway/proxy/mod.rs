@@ -87,7 +87,7 @@ impl ProxyHttp for Proxy {
         match admit(session, exchange) {
             Ok(admission) => {
                 let timeouts = &admission.route().provider.endpoint.timeouts;
-                let server = &exchange.snapshot.server;
+                let server = &exchange.rules.server;
                 exchange.seen.asked = session.is_body_empty();
                 if session.as_http1().is_none() && !exchange.seen.asked {
                     // Over HTTP/2, Pingora has no timeout for a body that does not come. That it does
@@ -102,6 +102,10 @@ impl ProxyHttp for Proxy {
                 if let Some(total) = timeouts.total {
                     // Until the answer begins, the timeouts of its parts end it in better order.
                     deadline::end_by(exchange.started + total + GRACE);
+                }
+                if let Some(digest) = admission.digest().filter(|_| exchange.rules.cut_revoked) {
+                    let live = exchange.shared.live.clone();
+                    deadline::end_when_revoked(async move { live.revoked(digest).await });
                 }
                 exchange.admission = Some(admission);
                 Ok(false)
@@ -168,7 +172,7 @@ impl ProxyHttp for Proxy {
             return Err(exchange.refuse(Rejection::routeless(Reason::Internal)));
         };
         inject::rewrite(
-            &exchange.snapshot,
+            &exchange.rules,
             admission,
             &session.req_header().headers,
             upstream,
@@ -201,7 +205,7 @@ impl ProxyHttp for Proxy {
         };
         let route = admission.route();
         let total = route.provider.endpoint.timeouts.total;
-        let limit = exchange.snapshot.server.max_request_body;
+        let limit = exchange.rules.server.max_request_body;
         let reason = if exchange.seen.request_bytes > limit && !session.was_upgraded() {
             Reason::BodyTooLarge
         } else if total.is_some_and(|total| exchange.started.elapsed() >= total) {
@@ -368,7 +372,7 @@ fn final_status(session: &Session) -> Option<u16> {
 
 /// Sets what Pingora leaves unlimited on the client's side.
 fn bound_the_client(session: &mut Session, exchange: &Exchange) {
-    let server = &exchange.snapshot.server;
+    let server = &exchange.rules.server;
     // `None` means close after this answer, and stays.
     if session.get_keepalive().is_some() {
         session.set_keepalive(Some(server.keepalive.as_secs().max(1)));
@@ -385,16 +389,15 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
         .as_http1()
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes)
         .unwrap_or_default();
-    check_head(&exchange.snapshot, request, &raw).map_err(Rejection::routeless)?;
+    check_head(&exchange.rules, request, &raw).map_err(Rejection::routeless)?;
     let path =
         NormalPath::parse(request.raw_path()).map_err(|_| Rejection::routeless(Reason::BadPath))?;
     exchange.seen.path.push_str(&path.path);
-    let now = exchange
-        .shared
-        .live
-        .clock
-        .at(exchange.time, exchange.started);
-    Admission::decide(&exchange.snapshot, request, &path, now)
+    let live = &exchange.shared.live;
+    let now = live.clock.at(exchange.time, exchange.started);
+    // From here on, the keys are not looked at again, nor held.
+    let snapshot = exchange.snapshot.take().unwrap_or_else(|| live.snapshot());
+    Admission::decide(&snapshot, request, &path, now)
 }
 
 /// The method as it is logged: a client can make up any.

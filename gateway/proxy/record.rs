@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use super::deadline::Cut;
 use super::exchange::{Exchange, Seen};
 use super::reject::Reason;
 use crate::access_log::AccessRecord;
@@ -20,8 +21,8 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         // Pingora's `logging` does not come when a request is cut off or panics.
         if !self.recorded {
-            self.seen.cut |= super::deadline::was_cut();
-            self.seen.aborted |= !self.seen.cut;
+            self.seen.cut = self.seen.cut.or_else(super::deadline::was_cut);
+            self.seen.aborted |= self.seen.cut.is_none();
         }
         self.record();
     }
@@ -51,19 +52,19 @@ fn record(exchange: &Exchange, shared: &Shared) {
         .rejection
         .as_ref()
         .map(|rejection| rejection.reason);
+    // Why it had no orderly end, if it had none.
+    let unordered = match seen.cut {
+        Some(Cut::Revoked) => Some(Reason::KeyRevoked),
+        Some(Cut::Late) => Some(late(seen)),
+        None => seen.aborted.then_some(Reason::ClientClosed),
+    };
     // What the client was told, or would have been.
     let status = match (seen.status, reason) {
         (0, Some(reason)) => reason.status(),
-        (0, None) if seen.cut => late(seen).status(),
-        (0, None) if seen.aborted => Reason::ClientClosed.status(),
+        (0, None) => unordered.map_or(0, Reason::status),
         (status, _) => status,
     };
-    let label = match reason {
-        Some(reason) => reason.code(),
-        None if seen.cut => late(seen).code(),
-        None if seen.aborted => Reason::ClientClosed.code(),
-        None => "",
-    };
+    let label = reason.or(unordered).map_or("", Reason::code);
 
     let metrics = route.map_or(&shared.live.metrics.routeless, |route| &route.metrics);
     metrics.count(status, label);
@@ -80,7 +81,7 @@ fn record(exchange: &Exchange, shared: &Shared) {
         shared
             .live
             .metrics
-            .key_request(&key.id, &route.name, status);
+            .key_request(key.counted.then_some(&key.id), &route.name, status);
     }
     if let Some(Reason::InvalidKey(failure)) = reason {
         shared.live.metrics.auth_failure(failure.label());

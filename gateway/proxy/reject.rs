@@ -45,6 +45,8 @@ pub enum Reason {
     HeadersTooLarge,
     /// The client left before the answer; nobody reads this refusal.
     ClientClosed,
+    /// The key was revoked while the exchange went on, which was cut; nobody reads this refusal.
+    KeyRevoked,
     /// A bug of ours.
     Internal,
     /// The provider could not be reached, or broke off before answering.
@@ -107,6 +109,7 @@ impl Reason {
                 "headers_too_large",
                 "The request's headers are larger than this gateway accepts.",
             ),
+            Self::KeyRevoked => (401, "key_revoked", "This API key was revoked."),
             Self::ClientClosed => (499, "client_closed", "The client closed the request."),
             Self::Internal => (
                 500,

@@ -18,6 +18,7 @@ mod bodies;
 mod command;
 mod configuration;
 mod headers;
+mod keys;
 mod lab;
 mod layers;
 mod lifecycle;

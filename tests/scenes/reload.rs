@@ -233,7 +233,7 @@ fn swaps_under_load_lose_no_request_and_show_no_half_of_a_configuration() {
             let (rest, keys) = files(if round % 2 == 0 { "b" } else { "a" });
             gateway.scene.write("keys.toml", &keys);
             gateway.scene.configure("", &rest);
-            let before = gateway.running.live().snapshot().generation;
+            let before = gateway.running.live().snapshot().rules.generation;
             gateway.running.reload();
             gateway.wait_for_generation(before + 1);
         }

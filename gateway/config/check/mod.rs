@@ -11,7 +11,9 @@ use http::HeaderName;
 
 use super::file::{GatewayFile, KeysFile, read_to_string};
 use super::{Config, ConfigErrors};
-use crate::document::{Document, FileStamp, Located, Location, Problem, Problems, Severity};
+use crate::document::{
+    Document, FileStamp, Located, Location, Outline, Problem, Problems, Severity,
+};
 use crate::key::KeyEntry;
 use crate::key::file::KeyFile;
 use crate::provider::ProviderSpec;
@@ -33,6 +35,9 @@ const FRAMING: [&str; 13] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// How many keys have series of their own in the metrics.
+const METRIC_KEYS: usize = 1000;
 
 /// Loads `path`; the configuration is missing only if there was too little to make one of. The files
 /// are those that were looked at, in any case.
@@ -118,7 +123,8 @@ impl Checker<'_> {
             .routes
             .iter()
             .any(|route| route.auth.as_ref().is_none_or(|a| a.value != "none"));
-        let (key_file, keys) = self.keys(&file.keys, wants_keys);
+        let (key_file, key_outline, keys) = self.keys(&file.keys, wants_keys);
+        let cut_revoked = self.cut_revoked(&file.keys);
         if file.routes.is_empty() {
             self.warn(
                 &document.whole(),
@@ -140,6 +146,8 @@ impl Checker<'_> {
             server: server?,
             key_headers,
             key_file,
+            key_outline,
+            cut_revoked,
             keys: keys.unwrap_or_default(),
             providers: names
                 .into_iter()
@@ -184,7 +192,12 @@ impl Checker<'_> {
         name
     }
 
-    fn keys(&mut self, file: &KeysFile, wanted: bool) -> (FileStamp, Option<Vec<KeyEntry>>) {
+    /// The key file's keys; missing if it could not be read.
+    fn keys(
+        &mut self,
+        file: &KeysFile,
+        wanted: bool,
+    ) -> (FileStamp, Outline, Option<Vec<KeyEntry>>) {
         let path = key_file_of(file, self.folder);
         let at = file
             .file
@@ -199,6 +212,7 @@ impl Checker<'_> {
                     let whole = whole(&path);
                     self.problems.push(&whole, Severity::Strict, why);
                 }
+                let outline = Outline::of(&text);
                 let keys = KeyFile::read(
                     &Document::new(&path, text),
                     path.parent().unwrap_or(Path::new("")),
@@ -208,9 +222,14 @@ impl Checker<'_> {
                 if wanted && keys.entries.is_empty() {
                     self.warn(&whole(&path), "there is no key in it: nobody can come in");
                 }
-                (stamp, Some(keys.entries))
+                let mut entries = keys.entries;
+                let counted = file.metric_keys.as_ref().map_or(METRIC_KEYS, |l| l.value);
+                for entry in entries.iter_mut().skip(counted) {
+                    entry.key.counted = false;
+                }
+                (stamp, outline, Some(entries))
             }
-            Err(PrivateError::Absent) if !wanted => (stamp, Some(Vec::new())),
+            Err(PrivateError::Absent) if !wanted => (stamp, Outline::default(), Some(Vec::new())),
             Err(why) => {
                 let cure = match why {
                     PrivateError::Absent => {
@@ -219,7 +238,7 @@ impl Checker<'_> {
                     _ => "",
                 };
                 self.fatal(&at, format!("the key file {} {why}{cure}", path.display()));
-                (stamp, None)
+                (stamp, Outline::default(), None)
             }
         }
     }

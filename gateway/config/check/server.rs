@@ -151,6 +151,18 @@ impl Checker<'_> {
         Some(address)
     }
 
+    pub(super) fn cut_revoked(&self, file: &KeysFile) -> bool {
+        let given = file.revoked_streams.as_ref();
+        match given.map(|given| (given.value.as_str(), &given.at)) {
+            None | Some(("finish", _)) => false,
+            Some(("cut", _)) => true,
+            Some((_, at)) => {
+                self.fatal(at, "keys.revoked_streams is `finish` or `cut`");
+                false
+            }
+        }
+    }
+
     pub(super) fn key_headers(&self, file: &KeysFile) -> Vec<HeaderName> {
         let Some(given) = &file.headers else {
             return ["authorization", "api-key", "x-api-key", "x-goog-api-key"]

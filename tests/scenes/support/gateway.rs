@@ -161,7 +161,7 @@ impl Gateway {
     /// Waits until a configuration after the `generation`th serves.
     pub fn wait_for_generation(&self, generation: u64) {
         super::eventually("the reload", || {
-            self.running.live().snapshot().generation >= generation
+            self.running.live().snapshot().rules.generation >= generation
         });
     }
 

@@ -1,0 +1,56 @@
+//! What is kept of a text to tell later whether another one is only its beginning: a file that is cut
+//! off by a full disk, or looked at while it is written.
+
+/// Bytes that are remembered by one mark.
+const PIECE: usize = 16;
+
+/// Marks of a text's pieces; an eighth of its length. The text cannot be read from them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    marks: Vec<u16>,
+    length: usize,
+}
+
+impl Outline {
+    /// The outline of `text`.
+    pub fn of(text: &str) -> Self {
+        let pieces = text.as_bytes().chunks_exact(PIECE);
+        Self {
+            marks: pieces.map(mark).collect(),
+            length: text.len(),
+        }
+    }
+
+    /// Whether `other` is shorter and begins as this does. Of its last bytes, fewer than 16, any will
+    /// pass.
+    pub fn was_cut_to(&self, other: &Self) -> bool {
+        other.length < self.length && self.marks.starts_with(&other.marks)
+    }
+}
+
+fn mark(piece: &[u8]) -> u16 {
+    let mix = |mixed: u64, byte: &u8| {
+        (mixed ^ u64::from(*byte))
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(29)
+    };
+    (piece.iter().fold(0, mix) >> 48) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_was_cut_anywhere_is_recognised_and_a_changed_one_is_not() {
+        let text: String = (0..200).map(|i| format!("line {i}\n")).collect();
+        let whole = Outline::of(&text);
+        for end in 0..text.len() {
+            assert!(whole.was_cut_to(&Outline::of(&text[..end])), "{end}");
+        }
+        assert!(!whole.was_cut_to(&whole));
+        assert!(!whole.was_cut_to(&Outline::of(&text.replacen("line 3\n", "", 1))));
+        assert!(!whole.was_cut_to(&Outline::of(&format!("{text}more"))));
+        assert!(!Outline::of("").was_cut_to(&whole));
+    }
+}
