@@ -7,7 +7,9 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
     missing_docs,
     reason = "a benchmark prints, and fails by panicking"
 )]
@@ -47,20 +49,20 @@ impl Welch {
     }
 }
 
-/// Measures `check` on one of two keys at a time and prints what the times tell.
-fn compare(name: &str, keys: [&str; 2], check: impl Fn(&HeaderMap) -> bool) {
+/// Makes a key of a class.
+type Maker<'m> = &'m dyn Fn(&mut Draw) -> Vec<u8>;
+
+/// Measures `check` on keys that one of two makers makes at a time, and prints what the times tell.
+fn compare(name: &str, makers: [Maker<'_>; 2], check: impl Fn(&HeaderMap) -> bool) {
     let header = HeaderName::from_static("api-key");
     let mut times = [const { Vec::new() }; 2];
-    // A generator of no quality will do to draw the order.
-    let mut draw = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut draw = Draw(0x9E37_79B9_7F4A_7C15);
     for _ in 0..MEASUREMENTS {
-        draw ^= draw << 13;
-        draw ^= draw >> 7;
-        draw ^= draw << 17;
-        let class = (draw >> 40) as usize & 1;
-        // Made anew, so that both classes use the same memory.
+        let class = draw.next() as usize & 1;
+        // Both made, one used: whatever making leaves in the caches is the same for both classes.
+        let made = makers.map(|make| make(&mut draw));
         let mut head = HeaderMap::with_capacity(1);
-        let value = HeaderValue::from_str(keys.get(class).unwrap()).unwrap();
+        let value = HeaderValue::from_bytes(made.get(class).unwrap()).unwrap();
         head.insert(header.clone(), value);
         let start = Instant::now();
         black_box(check(black_box(&head)));
@@ -79,50 +81,83 @@ fn compare(name: &str, keys: [&str; 2], check: impl Fn(&HeaderMap) -> bool) {
     println!("{name:<58} {:>8.1} {:>8.1} {t:>8.2}", a.mean, b.mean);
 }
 
+/// A generator of no quality, which will do to draw an order and some letters.
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 20
+    }
+
+    /// `key` with other letters in `part`.
+    fn change(&mut self, key: &[u8], part: std::ops::Range<usize>) -> Vec<u8> {
+        let mut changed = key.to_vec();
+        for byte in changed.get_mut(part).unwrap() {
+            *byte = b'a' + (self.next() % 26) as u8;
+        }
+        changed
+    }
+}
+
 fn main() {
     let made = format::generate("alice").unwrap();
-    let strange = format::generate("alice").unwrap();
-    // As long as the known one, and other than it in the first or in the last byte only.
-    let chosen = "a key that a person chose, and that nobody else knows".to_owned();
-    let first = format!("A{}", &chosen[1..]);
-    let last = format!("{}S", &chosen[..chosen.len() - 1]);
-    let mistyped = format!("{}!", &made[..made.len() - 1]);
-    let disabled = format::generate("carol").unwrap();
-    let entry = |id: &str, secret: &str| KeyEntry {
+    let (made, half) = (made.as_bytes(), made.len() / 2);
+    // Neither begins like a made key, so that its checksum does not matter.
+    let chosen = "a key that a person chose, and that nobody else knows at all";
+    let (known, middle) = (chosen.as_bytes(), chosen.len() / 2);
+    let disabled: Vec<_> = (0..1000)
+        .map(|i| format::generate(&format!("d{i:03}")).unwrap())
+        .collect();
+    let unknown: Vec<_> = (0..1000)
+        .map(|i| format::generate(&format!("u{i:03}")).unwrap())
+        .collect();
+    let entry = |id: &str, secret: &[u8]| KeyEntry {
         key: ClientKey {
             id: id.into(),
             labels: Labels::default(),
             metadata: BTreeMap::new(),
             not_before: None,
             expires: None,
-            disabled: id == "carol",
+            disabled: id.starts_with('d'),
             counted: true,
         },
-        digests: vec![(KeyDigest::of(secret.as_bytes()), None)],
+        digests: vec![(KeyDigest::of(secret), None)],
     };
-    let many = (0..1000).map(|i| entry(&format!("k{i}"), &format!("secret {i}")));
-    let known = [
-        entry("alice", &made),
-        entry("bob", &chosen),
-        entry("carol", &disabled),
-    ];
-    let store = KeyStore::build(many.chain(known)).ok().unwrap();
+    let closed = disabled
+        .iter()
+        .enumerate()
+        .map(|(i, key)| entry(&format!("d{i}"), key.as_bytes()));
+    let open = [entry("alice", made), entry("bob", known)];
+    let store = KeyStore::build(closed.chain(open)).ok().unwrap();
     let header = HeaderName::from_static("api-key");
     let check = |head: &HeaderMap| {
         let presented = PresentedKey::find(head, None, [&header].into_iter()).unwrap();
         let now = Timestamp::UNIX_EPOCH;
         store.open(presented.as_ref(), now).is_ok()
     };
+    let wrong_end = |draw: &mut Draw| draw.change(known, middle..known.len());
+    let wrong_begin = |draw: &mut Draw| draw.change(known, 0..middle);
+    let mistyped = |draw: &mut Draw| draw.change(made, half..made.len());
+    let one_of = |keys: &[zeroize::Zeroizing<String>], draw: &mut Draw| {
+        let at = draw.next() as usize % keys.len();
+        keys.get(at).unwrap().as_bytes().to_vec()
+    };
+    let strange = |draw: &mut Draw| one_of(&unknown, draw);
+    let closed = |draw: &mut Draw| one_of(&disabled, draw);
     println!("{:<58} {:>8} {:>8} {:>8}", "classes", "ns", "ns", "t");
-    compare("first byte wrong / last byte wrong", [&first, &last], check);
+    let name = "first half of a key right / second half right";
+    compare(name, [&wrong_end, &wrong_begin], check);
     compare("unknown / malformed", [&strange, &mistyped], check);
-    compare("unknown / disabled", [&strange, &disabled], check);
-    compare("control, the same key twice", [&strange, &strange], check);
+    compare("unknown / disabled", [&strange, &closed], check);
+    compare("control: unknown / unknown", [&strange, &strange], check);
     let early_exit = |head: &HeaderMap| {
         let presented = head.get(&header).unwrap().as_bytes();
-        let mut pairs = presented.iter().zip(chosen.as_bytes());
+        let mut pairs = presented.iter().zip(known);
         pairs.all(|(a, b)| black_box(a) == black_box(b))
     };
-    let name = "control, first / last byte wrong, compared byte by byte";
-    compare(name, [&first, &last], early_exit);
+    let name = "control: first half / second half right, byte by byte";
+    compare(name, [&wrong_end, &wrong_begin], early_exit);
 }

@@ -53,6 +53,8 @@ pub struct Metrics {
     pub generation: IntGauge,
     /// Keys in the store.
     pub keys_loaded: IntGauge,
+    /// How far the wall clock is behind the time that keys go by.
+    pub clock_behind: Gauge,
     /// Access lines that were dropped because the reader of stdout was too slow.
     pub access_log_dropped: IntCounter,
 }
@@ -152,6 +154,10 @@ impl Metrics {
                 "Configurations served by this process so far.",
             )?,
             keys_loaded: declare.gauge("keys_loaded", "Keys in the store.")?,
+            clock_behind: declare.register(Gauge::new(
+                "clock_behind_seconds",
+                "How far the system's clock is behind the time that keys go by, which never goes back.",
+            )?)?,
             access_log_dropped: declare.register(IntCounter::new(
                 "access_log_dropped_total",
                 "Access lines dropped because nobody read them fast enough.",
@@ -195,7 +201,9 @@ impl Metrics {
             for series in family.get_metric() {
                 let label = |name| {
                     let mut labels = series.get_label().iter();
-                    labels.find(|label| label.name() == name).map(|l| l.value())
+                    labels
+                        .find(|label| label.name() == name)
+                        .map(prometheus::proto::LabelPair::value)
                 };
                 let [Some(key), Some(route), Some(code)] = KEY_LABELS.map(label) else {
                     continue;

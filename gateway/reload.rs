@@ -20,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How many looks may differ before a change is taken over all the same: a file that never rests
 /// must not hold up the others.
 const PATIENCE: u32 = 4;
+/// A step of the clock that is worth a line in the log.
+const WORTH_SAYING: Duration = Duration::from_secs(1);
 /// How long a reload waits for names that are new; they go on being resolved behind it.
 const RESOLVE_FIRST: Duration = Duration::from_millis(300);
 
@@ -34,6 +36,8 @@ pub struct Reloader {
     /// As they were just before they were read last.
     files: Vec<FileStamp>,
     requested: Arc<Notify>,
+    /// How far the clock was behind at the last look.
+    known_behind: Duration,
 }
 
 impl Reloader {
@@ -44,6 +48,7 @@ impl Reloader {
             path,
             files,
             requested: Arc::new(Notify::new()),
+            known_behind: Duration::ZERO,
         }
     }
 
@@ -67,6 +72,7 @@ impl Reloader {
                     continue;
                 }
             }
+            self.look_at_the_clock();
             let now: Vec<FileStamp> = self.files.iter().map(FileStamp::retake).collect();
             if now == self.files {
                 (seen, unsettled) = (None, 0);
@@ -82,18 +88,14 @@ impl Reloader {
 
     async fn reload(&mut self) {
         let (live, path) = (self.live.clone(), self.path.clone());
-        match in_background(move || load(&live, &path)).await {
-            Some(Loaded { files, outcome }) => {
-                self.files = files;
-                match outcome {
-                    Ok((next, warnings)) => self.take_over(next, warnings).await,
-                    Err(why) => self.refuse(&why),
-                }
-            }
-            None => {
-                self.files = self.files.iter().map(FileStamp::retake).collect();
-                self.refuse("loading it failed in an unforeseen way: see the log");
-            }
+        let Some(loaded) = in_background(move || load(&live, &path)).await else {
+            self.files = self.files.iter().map(FileStamp::retake).collect();
+            return self.refuse("loading it failed in an unforeseen way: see the log");
+        };
+        self.files = loaded.files;
+        match loaded.outcome {
+            Ok((next, warnings)) => self.take_over(next, warnings).await,
+            Err(why) => self.refuse(&why),
         }
     }
 
@@ -114,6 +116,19 @@ impl Reloader {
         let before = self.live.swap(next, warnings);
         tracing::info!(generation, keys, "configuration taken over");
         tokio::spawn(retire(before));
+    }
+
+    /// Says when the system's clock was set back, once each time.
+    fn look_at_the_clock(&mut self) {
+        let behind = self.live.clock.behind();
+        self.live.metrics.clock_behind.set(behind.as_secs_f64());
+        if behind > self.known_behind + WORTH_SAYING {
+            tracing::warn!(
+                ?behind,
+                "the clock was set back: keys go on by the time that it had reached"
+            );
+        }
+        self.known_behind = behind;
     }
 
     fn refuse(&self, why: &str) {

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::config::{Config, ConfigErrors, Purpose};
+use crate::config::{Config, ConfigErrors};
 use crate::document::{Document, FileStamp, Problems, Severity, parse_duration};
 use crate::error::Error;
-use crate::key::edit::{self, EditError, NewKey};
+use crate::key::edit::{self, EditError, NewKey, Rotation};
 use crate::key::file::KeyFile;
 use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id};
 use crate::secret::Private;
@@ -33,7 +34,7 @@ pub(super) enum Keys {
     Create(Create),
     /// List the keys of the key file
     #[command(
-        after_help = "Example: keygate keys list --json | jq '.[] | select(.state != \"valid\")'"
+        after_help = "Example: keygate keys list --json | jq '.keys[] | select(.state != \"valid\")'"
     )]
     List(List),
     /// Show one key
@@ -133,6 +134,9 @@ pub(super) struct Rotate {
     /// How long the old secret still opens
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
     overlap: Duration,
+    /// When the key itself ends from now on: `90d` from now, or a date; left out, as before
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    expires: Option<Timestamp>,
 }
 
 #[derive(Args)]
@@ -174,6 +178,16 @@ fn in_future(ahead: Duration) -> Option<Timestamp> {
     Timestamp::now().checked_add(ahead).ok()
 }
 
+/// Refuses an end that is over.
+fn in_time(expires: Option<Timestamp>) -> Result<(), Error> {
+    match expires {
+        Some(end) if end <= Timestamp::now() => Err(Error::Usage(
+            "--expires is in the past: the key would open nothing".to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn run(command: &Keys) -> Result<(), Error> {
     match command {
         Keys::Create(options) => create(options),
@@ -196,9 +210,22 @@ impl Place {
     fn key_file(&self) -> Result<PathBuf, Error> {
         match &self.file {
             Some(file) => Ok(file.clone()),
-            // Whatever else is wrong with the configuration, a missing key file is what this mends.
-            None => Config::key_file(&self.config).map_err(Error::from),
+            None => Ok(Config::places(&self.config)?.key_file),
         }
+    }
+
+    /// Whether the running gateway serves `stamp`; nothing where there is none to be asked.
+    fn served(&self, stamp: &FileStamp) -> Option<Served> {
+        if self.file.is_some() {
+            return None;
+        }
+        let (status, _) = super::status::ask(Config::places(&self.config).ok()?.admin).ok()?;
+        Some(Served {
+            current: status.key_file.mark == stamp.mark(),
+            generation: status.generation,
+            at: status.last_reload.at,
+            ok: status.last_reload.ok,
+        })
     }
 
     fn read(&self) -> Result<Vec<KeyEntry>, Error> {
@@ -225,6 +252,19 @@ impl Place {
     }
 }
 
+/// What a running gateway makes of the key file.
+#[derive(Serialize)]
+struct Served {
+    /// Whether it serves the file as it is now.
+    current: bool,
+    /// The configuration that serves.
+    generation: u64,
+    /// When the last reload was.
+    at: String,
+    /// Whether that was taken over.
+    ok: bool,
+}
+
 impl Waiting {
     /// The end of every change: waits if it is to, and says what is left to say.
     fn finish(&self, place: &Place, path: &Path, complaint: Complaint) -> Result<(), Error> {
@@ -237,7 +277,7 @@ impl Waiting {
         if !self.wait {
             return Ok(());
         }
-        let admin = Config::load(&place.config, Purpose::Reload)?.server.admin;
+        let admin = Config::places(&place.config)?.admin;
         let start = Instant::now();
         loop {
             let (status, _) = super::status::ask(admin)?;
@@ -289,10 +329,7 @@ fn create(options: &Create) -> Result<(), Error> {
         let why = "--id has 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
         return Err(Error::Usage(why.to_owned()));
     }
-    if options.expires.is_some_and(|end| end <= Timestamp::now()) {
-        let why = "--expires is in the past: the key would open nothing";
-        return Err(Error::Usage(why.to_owned()));
-    }
+    in_time(options.expires)?;
     let path = options.place.key_file()?;
     for (name, reference) in &options.metadata {
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -345,15 +382,19 @@ fn change(
 
 fn rotate(options: &Rotate) -> Result<(), Error> {
     let Named { place, waiting, id } = &options.named;
+    in_time(options.expires)?;
     let end = in_future(options.overlap)
         .ok_or_else(|| Error::Usage("--overlap is further than any calendar goes".to_owned()))?;
     let path = place.key_file()?;
     let key = new_secret(id)?;
     let digest = KeyDigest::of(key.as_bytes());
-    let complaint = edited(
-        &path,
-        edit::rotate(&path, id, digest, end, Timestamp::now()),
-    )?;
+    let rotation = Rotation {
+        digest,
+        overlap_end: end,
+        expires: options.expires,
+        now: Timestamp::now(),
+    };
+    let complaint = edited(&path, edit::rotate(&path, id, &rotation))?;
     // The file has whole seconds.
     let end = Timestamp::from_second(end.as_second()).unwrap_or(end);
     if place.json {
@@ -376,7 +417,7 @@ fn import(options: &Import) -> Result<(), Error> {
     for (number, line) in std::io::stdin().lock().lines().enumerate() {
         let line = line.map_err(|error| Error::failed("read standard input", error))?;
         let line = zeroize::Zeroizing::new(line);
-        if line.trim().is_empty() {
+        if line.trim().is_empty() || (number == 0 && is_heading(&line)) {
             continue;
         }
         // The line is never part of the complaint: it may hold a key.
@@ -398,6 +439,11 @@ fn import(options: &Import) -> Result<(), Error> {
         }
         let as_digest =
             KeyDigest::parse(&format!("sha256:{}", secret.trim_start_matches("sha256:")));
+        if as_digest.is_err() && format::form(secret.as_bytes()).broken.into() {
+            return Err(refuse(
+                "the key begins like one that keygate made and is none: it would open nothing",
+            ));
+        }
         let digest = as_digest.unwrap_or_else(|_| {
             if secret.len() < WEAK_BELOW {
                 weak.insert(id.to_owned());
@@ -432,6 +478,14 @@ fn import(options: &Import) -> Result<(), Error> {
     options.waiting.finish(&options.place, &path, complaint)
 }
 
+/// Whether a line is the heading of a table, as databases write it.
+fn is_heading(line: &str) -> bool {
+    line.split_once(',').is_some_and(|(_, name)| {
+        let name = name.trim().trim_matches('"').to_ascii_lowercase();
+        ["key", "token", "hash", "sha256"].contains(&name.as_str())
+    })
+}
+
 fn hash(options: &Hash) -> Result<(), Error> {
     let mut key = zeroize::Zeroizing::new(String::new());
     std::io::stdin()
@@ -448,10 +502,12 @@ fn hash(options: &Hash) -> Result<(), Error> {
 
 fn list(options: &List) -> Result<(), Error> {
     let now = Timestamp::now();
+    let stamp = FileStamp::take(options.place.key_file()?);
     let entries = options.place.read()?;
+    let served = options.place.served(&stamp);
     if options.place.json {
         let all: Vec<_> = entries.iter().map(|entry| describe(entry, now)).collect();
-        return super::say(&Value::from(all).to_string());
+        return super::say(&json!({"keys": all, "served": served}).to_string());
     }
     let mut text = format!("{:<24} {:<14} {:<24} LABELS\n", "ID", "STATE", "EXPIRES");
     for KeyEntry { key, .. } in &entries {
@@ -469,7 +525,18 @@ fn list(options: &List) -> Result<(), Error> {
             labels.join(",")
         );
     }
-    super::say(&text)
+    super::say(&text)?;
+    if let Some(Served { generation, at, .. }) = served.as_ref().filter(|served| served.current) {
+        super::mention(&format!(
+            "Served as it is since configuration {generation}, taken over at {at}."
+        ));
+    } else if let Some(Served { generation, at, .. }) = served {
+        super::mention(&format!(
+            "NOT served as it is: the gateway serves configuration {generation}, and its last reload \
+             was at {at}. See `keygate status`."
+        ));
+    }
+    Ok(())
 }
 
 fn show(options: &Named) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::admin::status::{self, State};
-use crate::config::{Config, Purpose};
+use crate::config::Config;
 use crate::error::Error;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ pub(super) struct Status {
 pub(super) fn run(options: &Status) -> Result<(), Error> {
     let admin = match options.admin {
         Some(admin) => admin,
-        None => Config::load(&options.config, Purpose::Reload)?.server.admin,
+        None => Config::places(&options.config)?.admin,
     };
     let (status, body) = ask(admin)?;
     if options.json {

@@ -112,6 +112,14 @@ pub enum LogLevel {
     Info,
 }
 
+/// What commands need to know of a configuration.
+pub struct Places {
+    /// The key file.
+    pub key_file: PathBuf,
+    /// The admin listener.
+    pub admin: SocketAddr,
+}
+
 /// A route as meant.
 pub struct RouteSpec {
     /// Its name.
@@ -188,9 +196,9 @@ impl Config {
         }
     }
 
-    /// Where the key file of the configuration at `path` is, whatever else may be wrong with it, so
-    /// that the first key can be made.
-    pub fn key_file(path: &Path) -> Result<PathBuf, ConfigErrors> {
-        check::key_file(path)
+    /// The places that the configuration at `path` names, whatever else may be wrong with it, so that
+    /// the first key can be made, and a gateway asked that goes on serving an older one.
+    pub fn places(path: &Path) -> Result<Places, ConfigErrors> {
+        check::places(path)
     }
 }

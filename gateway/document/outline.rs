@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn a_text_that_was_cut_anywhere_is_recognised_and_a_changed_one_is_not() {
-        let text: String = (0..200).map(|i| format!("line {i}\n")).collect();
+        let lines: Vec<_> = (0..200).map(|i| format!("line {i}\n")).collect();
+        let text = lines.concat();
         let whole = Outline::of(&text);
         for end in 0..text.len() {
             assert!(whole.was_cut_to(&Outline::of(&text[..end])), "{end}");

@@ -133,15 +133,26 @@ pub fn delete(path: &Path, id: &str) -> Result<(), EditError> {
     })
 }
 
-/// Gives a key a new digest beside its old ones, which end at `overlap_end` if they do not earlier.
-/// Those that are over at `now` go.
-pub fn rotate(
-    path: &Path,
-    id: &str,
-    digest: KeyDigest,
-    overlap_end: Timestamp,
-    now: Timestamp,
-) -> Result<(), EditError> {
+/// A new secret for a key: what [`rotate`] needs to know.
+pub struct Rotation {
+    /// The digest of the new secret.
+    pub digest: KeyDigest,
+    /// When the old ones end, if they do not earlier.
+    pub overlap_end: Timestamp,
+    /// When the key ends; left out, when it did before.
+    pub expires: Option<Timestamp>,
+    /// Old digests that are over by now go.
+    pub now: Timestamp,
+}
+
+/// Gives a key a new digest beside its old ones.
+pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditError> {
+    let Rotation {
+        digest,
+        overlap_end,
+        expires,
+        now,
+    } = *rotation;
     edit(path, |tables| {
         let table = find(tables, id)?;
         let old = match table.get("hashes") {
@@ -170,6 +181,9 @@ pub fn rotate(
             }
         }
         table.insert("hashes", value(hashes));
+        if let Some(end) = expires {
+            table.insert("expires", value(date(end)?));
+        }
         Ok(())
     })
 }
@@ -402,15 +416,15 @@ mod tests {
     const NOW: &str = "2026-06-01T00:00:00Z";
 
     fn rotate_at(path: &Path, secret: &str, end: &str, now: &str) {
-        let digest = KeyDigest::of(secret.as_bytes());
-        rotate(
-            path,
-            "a",
-            digest,
-            end.parse().unwrap(),
-            now.parse().unwrap(),
-        )
-        .unwrap();
+        let rotation = Rotation {
+            digest: KeyDigest::of(secret.as_bytes()),
+            overlap_end: end.parse().unwrap(),
+            expires: Some("2028-01-01T00:00:00Z".parse().unwrap()),
+            now: now.parse().unwrap(),
+        };
+        rotate(path, "a", &rotation).unwrap();
+        let (file, _) = read(&std::fs::read_to_string(path).unwrap());
+        assert_eq!(file.entries[0].key.expires, rotation.expires);
     }
 
     #[test]

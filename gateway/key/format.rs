@@ -94,30 +94,28 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
 
 /// A digit of base62, in ASCII's order. Computed, not looked up: an address is seen in the cache.
 fn digit(number: u32) -> u8 {
-    let above_nine = u32::from(number > 9) * 7;
-    let above_upper = u32::from(number > 35) * 6;
+    let [number, ..] = number.to_le_bytes();
     // At most 61 + 48 + 13.
-    (number + u32::from(b'0') + above_nine + above_upper) as u8
+    number + b'0' + u8::from(number > 9) * 7 + u8::from(number > 35) * 6
 }
 
 /// CRC-32 (IEEE 802.3, as in zlib) without tables that its input chooses from.
 ///
 /// The sum of a text is linear in its bits: what each bit adds depends on its distance from the end
 /// only. So all of these are known beforehand, and every one is either added or masked away, the same
-/// bit of sixteen bytes at a time.
+/// bit of eight bytes at a time.
 mod crc {
     use super::{CHECKSUM_LEN, LONGEST};
 
     const POLYNOMIAL: u32 = 0xEDB8_8320;
-    const BYTES: usize = 16;
-    const BLOCKS: usize = (LONGEST - CHECKSUM_LEN).div_ceil(BYTES);
-    const LEN: usize = BLOCKS * BYTES;
+    const WORDS: usize = (LONGEST - CHECKSUM_LEN).div_ceil(8);
+    const ONES: u64 = 0x0101_0101_0101_0101;
 
-    /// What each bit of each byte of a block adds to the four bytes of the sum. The blocks count from
-    /// the text's end.
-    const ADDS: [[[[u8; BYTES]; 4]; 8]; BLOCKS] = adds();
+    /// What each bit of each byte of a word adds to each of the four bytes of the sum; the words count
+    /// from the text's end, and so do their bytes.
+    const ADDS: [[[u64; 4]; 8]; WORDS] = adds();
     /// The sum of so many zeros.
-    const ZEROS: [u32; LEN + 1] = zeros();
+    const ZEROS: [u32; WORDS * 8] = zeros();
 
     const fn next(mut sum: u32) -> u32 {
         let mut bit = 0;
@@ -129,18 +127,18 @@ mod crc {
     }
 
     #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-    const fn adds() -> [[[[u8; BYTES]; 4]; 8]; BLOCKS] {
-        let mut table = [[[[0; BYTES]; 4]; 8]; BLOCKS];
+    const fn adds() -> [[[u64; 4]; 8]; WORDS] {
+        let mut table = [[[0; 4]; 8]; WORDS];
         let mut bit = 0;
         while bit < 8 {
             let mut sum = 1 << bit;
             let mut behind = 0;
-            while behind < LEN {
+            while behind < WORDS * 8 {
                 sum = next(sum);
                 let bytes = sum.to_le_bytes();
                 let mut byte = 0;
                 while byte < 4 {
-                    table[behind / BYTES][bit][byte][BYTES - 1 - behind % BYTES] = bytes[byte];
+                    table[behind / 8][bit][byte] |= (bytes[byte] as u64) << (behind % 8 * 8);
                     byte += 1;
                 }
                 behind += 1;
@@ -151,11 +149,11 @@ mod crc {
     }
 
     #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-    const fn zeros() -> [u32; LEN + 1] {
-        let mut table = [0; LEN + 1];
+    const fn zeros() -> [u32; WORDS * 8] {
+        let mut table = [0; WORDS * 8];
         let mut sum = u32::MAX;
         let mut len = 0;
-        while len <= LEN {
+        while len < table.len() {
             table[len] = !sum;
             sum = next(sum);
             len += 1;
@@ -164,34 +162,37 @@ mod crc {
     }
 
     /// The sum of `body`, which is no longer than any key's.
-    #[allow(clippy::indexing_slicing, reason = "in arrays of one length")]
     pub(super) fn of(body: &[u8]) -> u32 {
-        let mut blocks = [[0_u8; BYTES]; BLOCKS];
-        let begin = LEN.saturating_sub(body.len());
-        let end = blocks.as_flattened_mut().get_mut(begin..);
-        if let Some(end) = end.filter(|end| end.len() == body.len()) {
-            end.copy_from_slice(body);
+        let mut words = [0; WORDS];
+        let (begin, whole) = body.as_rchunks();
+        let begin = begin
+            .iter()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let whole = whole.iter().rev().map(|bytes| u64::from_be_bytes(*bytes));
+        for (word, bytes) in words.iter_mut().zip(whole.chain([begin])) {
+            *word = bytes;
         }
-        let mut sums = [[0_u8; BYTES]; 4];
-        let used = body.len().div_ceil(BYTES);
-        for (block, adds) in blocks.iter().rev().zip(&ADDS).take(used) {
+        let [mut first, mut second, mut third, mut fourth] = [0; 4];
+        for (word, adds) in words.iter().zip(&ADDS).take(body.len().div_ceil(8)) {
             for (bit, adds) in adds.iter().enumerate() {
-                let masks = block.map(|byte| u8::from(byte & (1 << bit) != 0).wrapping_neg());
-                for (sum, add) in sums.iter_mut().zip(adds) {
-                    *sum = std::array::from_fn(|i| sum[i] ^ (add[i] & masks[i]));
-                }
+                let set = (word >> bit) & ONES;
+                let mask = (set << 8).wrapping_sub(set);
+                first ^= adds[0] & mask;
+                second ^= adds[1] & mask;
+                third ^= adds[2] & mask;
+                fourth ^= adds[3] & mask;
             }
         }
-        u32::from_le_bytes(sums.map(fold)) ^ ZEROS.get(body.len()).copied().unwrap_or_default()
+        let sum = u32::from_le_bytes([first, second, third, fourth].map(fold));
+        sum ^ ZEROS.get(body.len()).copied().unwrap_or_default()
     }
 
     /// The sum of all bytes, in halves.
-    fn fold(bytes: [u8; BYTES]) -> u8 {
-        let all = u128::from_ne_bytes(bytes);
-        let all = (all ^ (all >> 64)) as u64;
-        let all = all ^ (all >> 32);
+    fn fold(bytes: u64) -> u8 {
+        let all = bytes ^ (bytes >> 32);
         let all = all ^ (all >> 16);
-        (all ^ (all >> 8)) as u8
+        let [sum, ..] = (all ^ (all >> 8)).to_le_bytes();
+        sum
     }
 }
 

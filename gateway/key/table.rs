@@ -4,7 +4,7 @@
 //! A digest stands in the slot of its hash or in the next ones behind it, with no empty slot between.
 //! A third of the slots is empty, so the first one that is looked at is the right one more often than
 //! not: a lookup in a table that is larger than the caches costs one miss, and seldom a second in the
-//! line beside. Pages of 2 MiB spare it the miss of the page table's entry.
+//! line beside. Large pages spare it the miss of the page table's entry.
 
 use std::io;
 
@@ -94,7 +94,7 @@ impl Slots<'_> {
     fn first_place(&self, digest: &KeyDigest) -> usize {
         let hash = u128::from(self.hasher.hash_one(digest));
         // Less than the number of slots, and as even as the hash.
-        ((hash * self.count() as u128) >> 64) as usize
+        usize::try_from((hash * self.count() as u128) >> 64).unwrap_or_default()
     }
 
     /// What the digest opens, or the place of the empty slot that says it opens nothing.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::file::{GatewayFile, KeysFile, read_to_string};
-use super::{Config, ConfigErrors};
+use super::{Config, ConfigErrors, Places};
 use crate::document::{
     Document, FileStamp, Located, Location, Outline, Problem, Problems, Severity,
 };
@@ -64,16 +64,30 @@ pub(super) fn load(path: &Path) -> (Option<Config>, Vec<Problem>, Vec<FileStamp>
     (config, problems.into_sorted(), files)
 }
 
-/// Only where the key file is.
-pub(super) fn key_file(path: &Path) -> Result<PathBuf, ConfigErrors> {
+/// Only the places.
+pub(super) fn places(path: &Path) -> Result<Places, ConfigErrors> {
     let problems = Problems::default();
-    let found = read_to_string(path)
-        .map_err(|why| problems.fatal(&whole(path), why))
-        .map(|text| {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let found = match read_to_string(path) {
+        Ok(text) => {
+            // Whatever is wrong elsewhere.
             let file = GatewayFile::read(&Document::new(path, text), &Problems::default());
-            key_file_of(&file.keys, path.parent().unwrap_or(Path::new("")))
-        });
-    found.map_err(|()| ConfigErrors {
+            let checker = Checker {
+                problems: &problems,
+                folder,
+                files: Vec::new(),
+            };
+            checker.admin(file.server.admin).map(|admin| Places {
+                key_file: key_file_of(&file.keys, folder),
+                admin,
+            })
+        }
+        Err(why) => {
+            problems.fatal(&whole(path), why);
+            None
+        }
+    };
+    found.ok_or_else(|| ConfigErrors {
         problems: problems.into_sorted(),
         files: Vec::new(),
     })

@@ -127,7 +127,7 @@ impl Checker<'_> {
         parsed.into_iter().collect()
     }
 
-    fn admin(&self, given: Option<Located<String>>) -> Option<SocketAddr> {
+    pub(super) fn admin(&self, given: Option<Located<String>>) -> Option<SocketAddr> {
         let Some(given) = given else {
             return Some(SocketAddr::from(([127, 0, 0, 1], 9090)));
         };
