@@ -64,7 +64,7 @@ fn a_key_is_made_listed_and_opens() {
     let json = keygate(&["keys", "list", "--config", &config, "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(
-        (&json[0]["id"], &json[0]["state"]),
+        (&json["keys"][0]["id"], &json["keys"][0]["state"]),
         (&"alice".into(), &"valid".into())
     );
     assert!(!json.to_string().contains("gold"));
