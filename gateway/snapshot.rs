@@ -18,31 +18,8 @@ use crate::config::{Config, RouteSpec, ServerConfig};
 use crate::document::{FileStamp, Outline};
 use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
-use crate::provider::{Provider, Resolver};
+use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Resolver};
 use crate::route::{Route, Router};
-
-/// Headers of a client that no provider gets, whatever the configuration says: credentials in every
-/// spelling, cookies, headers that choose the account to be billed, and what tells of the network
-/// behind the gateway.
-const ALWAYS_STRIPPED: [HeaderName; 17] = [
-    http::header::AUTHORIZATION,
-    http::header::PROXY_AUTHORIZATION,
-    http::header::COOKIE,
-    http::header::FORWARDED,
-    http::header::VIA,
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-    HeaderName::from_static("openai-organization"),
-    HeaderName::from_static("openai-project"),
-    HeaderName::from_static("x-goog-user-project"),
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-request-id"),
-];
 
 /// The shortest and the longest time that the end of a key is slept for.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -67,8 +44,6 @@ pub struct Rules {
     pub router: Router,
     /// Where a client key may stand.
     pub key_headers: Vec<HeaderName>,
-    /// The client's headers that no provider gets.
-    pub stripped: Vec<HeaderName>,
     /// The providers, in the configuration's order.
     pub providers: Vec<Arc<Provider>>,
     /// Limits and timeouts of the clients' side.
@@ -113,6 +88,10 @@ impl Snapshot {
             let provider = Provider::build(spec, addresses).ok_or(BuildError::Provider(name))?;
             providers.push(Arc::new(provider));
         }
+        // A credential of one provider is none for another.
+        let mut stripped: HashSet<&HeaderName> = ALWAYS_STRIPPED.iter().collect();
+        stripped.extend(&config.key_headers);
+        stripped.extend(providers.iter().map(|provider| &provider.auth_header));
         let routes = config
             .routes
             .into_iter()
@@ -120,20 +99,16 @@ impl Snapshot {
                 let provider = providers
                     .iter()
                     .find(|provider| provider.name == spec.provider)?;
-                Some(route(spec, provider, metrics))
+                let choices = ACCOUNT_CHOICES
+                    .iter()
+                    .filter(|name| !spec.allowed_headers.contains(name));
+                let stripped = stripped.iter().copied().chain(choices).cloned().collect();
+                Some(route(spec, provider, stripped, metrics))
             })
             .collect();
-        let mut stripped: HashSet<HeaderName> = ALWAYS_STRIPPED.into_iter().collect();
-        stripped.extend(config.key_headers.iter().cloned());
-        stripped.extend(
-            providers
-                .iter()
-                .map(|provider| provider.auth_header.clone()),
-        );
         let rules = Rules {
             router: Router::build(routes),
             key_headers: config.key_headers,
-            stripped: stripped.into_iter().collect(),
             providers,
             server: config.server,
             cut_revoked: config.cut_revoked,
@@ -148,7 +123,12 @@ impl Snapshot {
     }
 }
 
-fn route(spec: RouteSpec, provider: &Arc<Provider>, metrics: &Metrics) -> Route {
+fn route(
+    spec: RouteSpec,
+    provider: &Arc<Provider>,
+    stripped: Vec<HeaderName>,
+    metrics: &Metrics,
+) -> Route {
     Route {
         metrics: metrics.route(&spec.name, &provider.name),
         name: spec.name,
@@ -157,6 +137,7 @@ fn route(spec: RouteSpec, provider: &Arc<Provider>, metrics: &Metrics) -> Route 
         provider: provider.clone(),
         access: spec.access,
         websocket: spec.websocket,
+        stripped,
         templates: spec.templates,
     }
 }

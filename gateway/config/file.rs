@@ -58,6 +58,10 @@ pub(super) struct ProviderFile {
     pub kind: Option<Located<String>>,
     pub token: Option<Located<String>>,
     pub base_url: Option<Located<String>>,
+    pub endpoint: Option<Located<String>>,
+    pub deployment: Option<Located<String>>,
+    pub api_version: Option<Located<String>>,
+    pub model: Option<Located<String>>,
     pub default_endpoint: Option<Located<String>>,
     pub auth_header: Option<Located<String>>,
     pub auth_prefix: Option<Located<String>>,
@@ -88,6 +92,7 @@ pub(super) struct RouteFile {
     pub keys: Option<Pairs>,
     pub auth: Option<Located<String>>,
     pub websocket: Option<Located<bool>>,
+    pub allow_headers: Option<Located<OneOrMany>>,
     pub extractors: Vec<ExtractorFile>,
     pub headers: Pairs,
 }
@@ -219,6 +224,10 @@ impl ProviderFile {
             kind: s.require("kind"),
             token: s.take("token"),
             base_url: s.take("base_url"),
+            endpoint: s.take("endpoint"),
+            deployment: s.take("deployment"),
+            api_version: s.take("api_version"),
+            model: s.take("model"),
             default_endpoint: s.take("default_endpoint"),
             auth_header: s.take("auth_header"),
             auth_prefix: s.take("auth_prefix"),
@@ -272,6 +281,7 @@ impl RouteFile {
             keys: s.has("keys").then(|| s.strings("keys")),
             auth: s.take("auth"),
             websocket: s.take("websocket"),
+            allow_headers: s.take("allow_headers"),
             extractors: extractors
                 .into_iter()
                 .map(|(n, s)| ExtractorFile::read(n, s))

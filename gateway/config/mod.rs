@@ -134,6 +134,8 @@ pub struct RouteSpec {
     pub access: Access,
     /// Whether `WebSocket` upgrades pass.
     pub websocket: bool,
+    /// The client's account-choosing headers that pass.
+    pub allowed_headers: Vec<HeaderName>,
     /// Headers made for the provider.
     pub templates: Vec<HeaderTemplate>,
 }

@@ -16,7 +16,9 @@ mod store;
 mod table;
 
 pub use labels::{KnownLabels, Labels};
-pub use presented::{AmbiguousCredentials, PresentedKey, remove_from_query, without_scheme};
+pub use presented::{
+    AmbiguousCredentials, PresentedKey, is_key_protocol, remove_from_query, without_scheme,
+};
 pub use store::{Fingerprint, KeyFailure, KeyStore, Opened, StoreError};
 
 use std::collections::BTreeMap;

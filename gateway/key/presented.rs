@@ -1,11 +1,25 @@
-//! The key that a request presents: in whichever header an SDK puts it, or as `?key=`.
+//! The key that a request presents: in whichever header an SDK puts it, as `?key=`, or among the protocols
+//! that a `WebSocket` offers.
 
 use std::borrow::Cow;
 
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderName};
 
-/// The query parameter in which Google's REST examples put a key.
-const QUERY_PARAMETER: &[u8] = b"key";
+/// The query parameters in which a key may stand: in Google's REST examples, and of Azure's `WebSocket`s.
+const KEY_PARAMETERS: [&[u8]; 2] = [b"key", b"api-key"];
+/// Other parameters that no provider gets: Google takes access tokens there, and the project that pays
+/// (<https://cloud.google.com/apis/docs/system-parameters>).
+const FOREIGN_PARAMETERS: [&[u8]; 5] = [
+    b"$key",
+    b"access_token",
+    b"oauth_token",
+    b"userProject",
+    b"$userProject",
+];
+/// What stands before a key among the protocols that a `WebSocket` offers: browsers have no other place
+/// for it, and so `OpenAI`'s SDK puts it there.
+const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
 /// What parts parameters, for some servers: a key behind a `;` is not looked for, and goes up no more
 /// than one behind a `&`.
 const SEPARATORS: [char; 2] = ['&', ';'];
@@ -18,8 +32,8 @@ pub struct PresentedKey<'r>(Cow<'r, [u8]>);
 pub struct AmbiguousCredentials;
 
 impl<'r> PresentedKey<'r> {
-    /// Looks in every header of `names`, and in the query. Equal duplicates are one key; empty
-    /// values are none.
+    /// Looks in every header of `names`, in the query, and among the protocols of a `WebSocket`. Equal
+    /// duplicates are one key; empty values are none.
     pub fn find<'n>(
         headers: &'r HeaderMap,
         query: Option<&'r str>,
@@ -52,6 +66,13 @@ impl<'r> PresentedKey<'r> {
                 note(decode(value.as_bytes()))?;
             }
         }
+        for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
+            for protocol in value.to_str().unwrap_or_default().split(',') {
+                if let Some(key) = protocol.trim().strip_prefix(KEY_PROTOCOL) {
+                    note(Cow::Borrowed(key.as_bytes()))?;
+                }
+            }
+        }
         Ok(found.map(Self))
     }
 
@@ -81,7 +102,17 @@ fn parameters<'q>(query: &'q str, separators: &[char]) -> impl Iterator<Item = (
 }
 
 fn is_key_parameter(name: &str) -> bool {
-    *decode(name.as_bytes()) == *QUERY_PARAMETER
+    KEY_PARAMETERS.contains(&&*decode(name.as_bytes()))
+}
+
+fn stays_here(name: &str) -> bool {
+    let name = &*decode(name.as_bytes());
+    KEY_PARAMETERS.contains(&name) || FOREIGN_PARAMETERS.contains(&name)
+}
+
+/// Whether a protocol that a `WebSocket` offers is a key.
+pub fn is_key_protocol(protocol: &str) -> bool {
+    protocol.starts_with(KEY_PROTOCOL)
 }
 
 fn decode(text: &[u8]) -> Cow<'_, [u8]> {
@@ -108,15 +139,16 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
-/// The query without any `key=` parameter, however its name is escaped; the rest is untouched.
+/// The query without any parameter that holds a credential or chooses who pays, however its name is
+/// escaped; the rest is untouched.
 pub fn remove_from_query(query: &str) -> Option<Cow<'_, str>> {
-    if !parameters(query, &SEPARATORS).any(|(name, _)| is_key_parameter(name)) {
+    if !parameters(query, &SEPARATORS).any(|(name, _)| stays_here(name)) {
         return Some(Cow::Borrowed(query));
     }
     let mut kept = String::with_capacity(query.len());
     for piece in query.split_inclusive(SEPARATORS) {
         let pair = piece.trim_end_matches(SEPARATORS);
-        if !is_key_parameter(pair.split_once('=').map_or(pair, |(name, _)| name)) {
+        if !stays_here(pair.split_once('=').map_or(pair, |(name, _)| name)) {
             kept.push_str(piece);
         }
     }
@@ -163,6 +195,14 @@ mod tests {
                 ],
                 Some("key=k"),
             ),
+            (vec![], Some("api-version=1&api-key=k")),
+            (
+                vec![(
+                    "sec-websocket-protocol",
+                    "realtime, openai-insecure-api-key.k",
+                )],
+                None,
+            ),
             (vec![("api-key", "k"), ("authorization", "Bearer ")], None),
         ] {
             assert_eq!(
@@ -187,6 +227,10 @@ mod tests {
             [("api-key", "k"), ("api-key", "l")],
             [("api-key", "k"), ("authorization", "Bearer l")],
             [("authorization", "Basic k"), ("api-key", "k")],
+            [
+                ("sec-websocket-protocol", "openai-insecure-api-key.l"),
+                ("api-key", "k"),
+            ],
         ] {
             assert_eq!(find(&headers, None), Err(AmbiguousCredentials));
         }
@@ -206,6 +250,11 @@ mod tests {
             ("key", None),
             ("a=1;key=k", Some("a=1")),
             ("key=k;a=1;b", Some("a=1;b")),
+            ("api-key=k&alt=sse", Some("alt=sse")),
+            (
+                "%24userProject=p&access_token=t&oauth%5Ftoken=t&a=1",
+                Some("a=1"),
+            ),
             ("", Some("")),
         ] {
             assert_eq!(remove_from_query(query).as_deref(), kept, "{query}");

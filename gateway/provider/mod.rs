@@ -5,16 +5,22 @@
 mod dns;
 mod endpoint;
 pub mod kind;
+mod paths;
+mod policy;
 mod url;
 
 pub use dns::{Addresses, Resolver};
 pub use endpoint::{CaBundle, Endpoint, HttpVersion, Timeouts};
-pub use kind::{Dialect, Kind};
+pub use kind::{Bearer, Dialect, Kind};
+pub use paths::Paths;
+pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED};
 pub use url::BaseUrl;
 
 use std::sync::Arc;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
 
 use crate::key::{ClientKey, without_scheme};
 use crate::secret::{Secret, SecretError};
@@ -45,12 +51,14 @@ pub struct ProviderSpec {
     pub sni: String,
     /// The certificates to trust instead of the system's.
     pub ca: Option<CaBundle>,
-    /// Where a bare prefix goes, before it is joined with the base path.
-    pub default_endpoint: String,
+    /// Which paths there are.
+    pub paths: Paths,
     /// The header that the token goes in.
     pub auth_header: HeaderName,
     /// What stands before it.
     pub auth_prefix: String,
+    /// Tokens that go elsewhere.
+    pub bearer: Option<Bearer>,
     /// Its token.
     pub token: TokenSource,
     /// Headers that every request to it gets.
@@ -59,6 +67,13 @@ pub struct ProviderSpec {
     pub http: HttpVersion,
     /// How long to wait for what.
     pub timeouts: Timeouts,
+}
+
+impl ProviderSpec {
+    /// Whether its token may go in the header `name`.
+    pub fn takes_token_in(&self, name: &HeaderName) -> bool {
+        *name == self.auth_header || (self.bearer.is_some() && *name == AUTHORIZATION)
+    }
 }
 
 /// A provider as used: everything a request needs, built once.
@@ -75,26 +90,45 @@ pub struct Provider {
     pub auth_header: HeaderName,
     /// Headers that every request to it gets.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Headers that a request gets where the client sent none.
+    pub default_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Headers of its answers that tell about the account.
+    pub account_headers: Vec<HeaderName>,
+    /// Headers of its answers that hold a URL of its own.
+    pub links: Vec<HeaderName>,
+    /// Which paths there are.
+    pub paths: Paths,
     base_url: BaseUrl,
-    default_target: String,
     auth_prefix: String,
+    bearer: Option<Bearer>,
     token: Token,
 }
 
 enum Token {
-    Fixed(HeaderValue),
+    Fixed(Authorization),
     Key(String),
     Passthrough,
     None,
     Missing(String),
 }
 
-/// What goes into the provider's auth header for one request.
+/// What authorizes one request.
 pub enum Credential {
     /// This.
-    Header(HeaderValue),
+    Header(Authorization),
     /// Nothing: the provider wants none.
     None,
+}
+
+/// A token as it stands in a request.
+#[derive(Clone)]
+pub struct Authorization {
+    /// The header that it goes in.
+    pub name: HeaderName,
+    /// What goes in, marked as sensitive.
+    pub value: HeaderValue,
+    /// What must be among the values of a header beside it.
+    pub feature: Option<(HeaderName, &'static str)>,
 }
 
 /// Why there is nothing to authorize a request with.
@@ -110,15 +144,19 @@ impl Provider {
     /// Builds it; `None` when a part cannot stand in a header, which the configuration's check
     /// has ruled out.
     pub fn build(spec: ProviderSpec, addresses: Arc<Addresses>) -> Option<Self> {
+        let how = How {
+            header: &spec.auth_header,
+            prefix: &spec.auth_prefix,
+            bearer: spec.bearer.as_ref(),
+        };
         let token = match spec.token {
-            TokenSource::Fixed(Ok(secret)) => Token::Fixed(secret.header(&spec.auth_prefix)?),
+            TokenSource::Fixed(Ok(secret)) => Token::Fixed(how.authorize(&secret)?),
             TokenSource::Fixed(Err(why)) => Token::Missing(why.to_string()),
             TokenSource::Key(name) => Token::Key(name),
             TokenSource::Passthrough => Token::Passthrough,
             TokenSource::None => Token::None,
         };
         let host = HeaderValue::from_str(&spec.base_url.authority()).ok()?;
-        let default_target = spec.base_url.join(&spec.default_endpoint);
         let endpoint = Endpoint::new(
             &spec.base_url,
             &spec.sni,
@@ -127,6 +165,13 @@ impl Provider {
             spec.timeouts,
             addresses,
         );
+        let default_headers = spec.kind.default_headers.iter();
+        let names = |names: &'static [&'static str]| -> Vec<HeaderName> {
+            names
+                .iter()
+                .map(|name| HeaderName::from_static(name))
+                .collect()
+        };
         Some(Self {
             name: spec.name,
             kind: spec.kind,
@@ -134,9 +179,20 @@ impl Provider {
             host,
             auth_header: spec.auth_header,
             headers: spec.headers,
+            default_headers: default_headers
+                .map(|(name, value)| {
+                    (
+                        HeaderName::from_static(name),
+                        HeaderValue::from_static(value),
+                    )
+                })
+                .collect(),
+            account_headers: names(spec.kind.account_headers),
+            links: names(spec.kind.links),
+            paths: spec.paths,
             base_url: spec.base_url,
-            default_target,
             auth_prefix: spec.auth_prefix,
+            bearer: spec.bearer,
             token,
         })
     }
@@ -146,19 +202,26 @@ impl Provider {
         self.base_url.display()
     }
 
-    /// The path to ask it for: `rest` is what follows the route's prefix.
-    pub fn target(&self, rest: &str) -> String {
-        if rest.is_empty() || rest == "/" {
-            self.default_target.clone()
-        } else {
-            self.base_url.join(rest)
-        }
+    /// The path of a URL at this provider, if it is one.
+    pub fn path_of<'u>(&self, url: &'u str) -> Option<&'u str> {
+        let (scheme, rest) = url.split_once("://")?;
+        let tls = scheme.eq_ignore_ascii_case("https");
+        let at = rest.find('/')?;
+        let (authority, path) = rest.split_at_checked(at)?;
+        let same =
+            tls == self.base_url.tls && self.base_url.authority().eq_ignore_ascii_case(authority);
+        same.then_some(path)
     }
 
-    /// Whether the caller brings its own token in [`auth_header`](Self::auth_header), so that the
-    /// gateway's key must stand elsewhere.
+    /// Whether the caller brings its own token.
     pub fn is_passthrough(&self) -> bool {
         matches!(self.token, Token::Passthrough)
+    }
+
+    /// Whether a caller that brings its own token may put it in the header `name`, so that the gateway's
+    /// key must stand elsewhere.
+    pub fn takes_token_in(&self, name: &HeaderName) -> bool {
+        *name == self.auth_header || (self.bearer.is_some() && *name == AUTHORIZATION)
     }
 
     /// Why it can serve nobody, if it can't: its token is missing.
@@ -177,29 +240,103 @@ impl Provider {
         client: &HeaderMap,
         is_ours: impl Fn(&[u8]) -> bool,
     ) -> Result<Credential, NoCredential> {
-        let header = match &self.token {
+        let authorization = match &self.token {
             Token::None => return Ok(Credential::None),
             Token::Missing(_) => return Err(NoCredential::Unavailable),
-            Token::Fixed(header) => header.clone(),
+            Token::Fixed(authorization) => authorization.clone(),
             Token::Key(name) => key
                 .and_then(|key| key.metadata(name))
-                .and_then(|secret| secret.header(&self.auth_prefix))
+                .and_then(|secret| self.how().authorize(secret))
                 .ok_or(NoCredential::Unavailable)?,
-            Token::Passthrough => {
-                let mut values = client.get_all(&self.auth_header).iter();
-                let (Some(own), None) = (values.next(), values.next()) else {
-                    return Err(NoCredential::NotPresented);
-                };
-                let bare = without_scheme(own.as_bytes());
-                if bare.is_empty() || is_ours(bare) {
-                    return Err(NoCredential::NotPresented);
-                }
-                let mut own = own.clone();
-                own.set_sensitive(true);
-                own
-            }
+            Token::Passthrough => self
+                .passed_through(client, is_ours)
+                .ok_or(NoCredential::NotPresented)?,
         };
-        Ok(Credential::Header(header))
+        Ok(Credential::Header(authorization))
+    }
+
+    /// The caller's own token. Two of them are none: which one counts would be a guess.
+    fn passed_through(
+        &self,
+        client: &HeaderMap,
+        is_ours: impl Fn(&[u8]) -> bool,
+    ) -> Option<Authorization> {
+        let mut names = vec![&self.auth_header];
+        if self.bearer.is_some() && self.auth_header != AUTHORIZATION {
+            names.push(&AUTHORIZATION);
+        }
+        let found = |name| client.get_all(name).iter().map(move |value| (name, value));
+        let mut found = names.into_iter().flat_map(found);
+        let (Some((name, value)), None) = (found.next(), found.next()) else {
+            return None;
+        };
+        let bare = without_scheme(value.as_bytes());
+        if bare.is_empty() || is_ours(bare) {
+            return None;
+        }
+        if *name != self.auth_header || self.how().is_bearer(bare) {
+            return self.how().authorize_bare(bare);
+        }
+        // As the caller wrote it, whatever its scheme.
+        let mut value = value.clone();
+        value.set_sensitive(true);
+        Some(Authorization {
+            name: name.clone(),
+            value,
+            feature: None,
+        })
+    }
+
+    fn how(&self) -> How<'_> {
+        How {
+            header: &self.auth_header,
+            prefix: &self.auth_prefix,
+            bearer: self.bearer.as_ref(),
+        }
+    }
+}
+
+/// How a provider wants its token.
+struct How<'p> {
+    header: &'p HeaderName,
+    prefix: &'p str,
+    bearer: Option<&'p Bearer>,
+}
+
+impl How<'_> {
+    /// A token that brings its scheme along ("Bearer sk-...") is not given it twice, nor taken with it
+    /// where there is no scheme.
+    fn authorize(&self, token: &Secret) -> Option<Authorization> {
+        let bare = without_scheme(token.expose().as_bytes());
+        if self.is_bearer(bare) || *self.header != AUTHORIZATION {
+            return self.authorize_bare(bare);
+        }
+        Some(Authorization {
+            name: self.header.clone(),
+            value: token.header(self.prefix)?,
+            feature: None,
+        })
+    }
+
+    fn authorize_bare(&self, token: &[u8]) -> Option<Authorization> {
+        let bearer = self.bearer.filter(|_| self.is_bearer(token));
+        let (name, prefix) = match bearer {
+            Some(_) => (&AUTHORIZATION, "Bearer "),
+            None => (self.header, self.prefix),
+        };
+        let whole = Zeroizing::new([prefix.as_bytes(), token].concat());
+        let mut value = HeaderValue::from_bytes(&whole).ok()?;
+        value.set_sensitive(true);
+        let feature = bearer.and_then(|bearer| bearer.feature);
+        Some(Authorization {
+            name: name.clone(),
+            value,
+            feature: feature.map(|(name, value)| (HeaderName::from_static(name), value)),
+        })
+    }
+
+    fn is_bearer(&self, token: &[u8]) -> bool {
+        self.bearer.is_some_and(|bearer| bearer.takes(token))
     }
 }
 
@@ -209,16 +346,22 @@ mod tests {
     use crate::key::Labels;
 
     fn provider(token: TokenSource) -> Provider {
+        of_kind("custom", token)
+    }
+
+    fn of_kind(kind: &str, token: TokenSource) -> Provider {
+        let kind = Kind::named(kind).unwrap();
         let base_url = BaseUrl::parse("https://api.example.com/v1").unwrap();
         let spec = ProviderSpec {
             name: "p".into(),
-            kind: Kind::named("custom").unwrap(),
+            kind,
             sni: base_url.host.clone(),
+            paths: Paths::new(kind, &base_url, None, &|_| None),
             base_url,
             ca: None,
-            default_endpoint: "/v1/chat/completions".to_owned(),
-            auth_header: http::header::AUTHORIZATION,
-            auth_prefix: "Bearer ".to_owned(),
+            auth_header: HeaderName::from_static(kind.auth_header),
+            auth_prefix: kind.auth_prefix.to_owned(),
+            bearer: kind.bearer,
             token,
             headers: Vec::new(),
             http: HttpVersion::Http1,
@@ -256,19 +399,114 @@ mod tests {
         }
         Ok(
             match provider.credential(key, &headers, |bare| bare == b"ours")? {
-                Credential::Header(value) => Some(value.to_str().unwrap().to_owned()),
+                Credential::Header(it) => {
+                    let value = it.value.to_str().unwrap();
+                    Some(if it.name == AUTHORIZATION {
+                        value.to_owned()
+                    } else {
+                        format!("{}: {value}", it.name)
+                    })
+                }
                 Credential::None => None,
             },
         )
     }
 
+    fn fixed(token: &str) -> TokenSource {
+        TokenSource::Fixed(Ok(Secret::new(token.to_owned()).ok().unwrap()))
+    }
+
     #[test]
-    fn a_bare_prefix_goes_to_the_default_endpoint_and_the_rest_as_it_is() {
+    fn a_token_goes_where_its_kind_and_its_form_want_it() {
+        for (kind, token, wanted) in [
+            ("openai", "sk-1", "Bearer sk-1"),
+            ("openai", "Bearer sk-1", "Bearer sk-1"),
+            ("anthropic", "sk-ant-api03-1", "x-api-key: sk-ant-api03-1"),
+            (
+                "anthropic",
+                "Bearer sk-ant-api03-1",
+                "x-api-key: sk-ant-api03-1",
+            ),
+            ("anthropic", "sk-ant-oat01-1", "Bearer sk-ant-oat01-1"),
+            ("azure-openai", "0123abc", "api-key: 0123abc"),
+            ("azure-openai", "eyJhbGciOi.J.S", "Bearer eyJhbGciOi.J.S"),
+            ("gemini", "AIza1", "x-goog-api-key: AIza1"),
+            ("gemini", "Bearer ya29.1", "Bearer ya29.1"),
+        ] {
+            let provider = of_kind(kind, fixed(token));
+            assert_eq!(
+                credential(&provider, None, &[]),
+                Ok(Some(wanted.to_owned())),
+                "{kind} {token}"
+            );
+        }
+        let feature = |token| match of_kind("anthropic", fixed(token)).credential(
+            None,
+            &HeaderMap::new(),
+            |_| false,
+        ) {
+            Ok(Credential::Header(it)) => {
+                it.feature.map(|(name, value)| format!("{name}: {value}"))
+            }
+            _ => None,
+        };
+        assert_eq!(
+            feature("sk-ant-oat01-1").as_deref(),
+            Some("anthropic-beta: oauth-2025-04-20")
+        );
+        assert_eq!(feature("sk-ant-api03-1"), None);
+    }
+
+    #[test]
+    fn passthrough_takes_the_callers_token_from_either_header_of_its_kind() {
+        let anthropic = of_kind("anthropic", TokenSource::Passthrough);
+        for (name, sent, wanted) in [
+            ("x-api-key", "sk-ant-api03-1", "x-api-key: sk-ant-api03-1"),
+            (
+                "authorization",
+                "Bearer sk-ant-api03-1",
+                "x-api-key: sk-ant-api03-1",
+            ),
+            (
+                "authorization",
+                "Bearer sk-ant-oat01-1",
+                "Bearer sk-ant-oat01-1",
+            ),
+            ("x-api-key", "sk-ant-oat01-1", "Bearer sk-ant-oat01-1"),
+        ] {
+            assert_eq!(
+                credential(&anthropic, None, &[(name, sent)]),
+                Ok(Some(wanted.to_owned())),
+                "{name}: {sent}"
+            );
+        }
+        let both = [
+            ("authorization", "Bearer sk-ant-api03-1"),
+            ("x-api-key", "sk-ant-api03-1"),
+        ];
+        assert_eq!(
+            credential(&anthropic, None, &both),
+            Err(NoCredential::NotPresented)
+        );
+    }
+
+    #[test]
+    fn a_url_of_the_providers_own_is_told_from_others() {
         let provider = provider(TokenSource::None);
-        assert_eq!(provider.target(""), "/v1/chat/completions");
-        assert_eq!(provider.target("/"), "/v1/chat/completions");
-        assert_eq!(provider.target("/embeddings"), "/v1/embeddings");
-        assert_eq!(provider.target("/v1/embeddings"), "/v1/embeddings");
+        assert_eq!(
+            provider.path_of("https://api.example.com/upload/x?id=1"),
+            Some("/upload/x?id=1")
+        );
+        for other in [
+            "http://api.example.com/x",
+            "https://api.example.com:8443/x",
+            "https://evil.test/x",
+            "/x",
+            "https://api.example.com",
+            "https://api.example.com@evil.test/x",
+        ] {
+            assert_eq!(provider.path_of(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -99,23 +99,6 @@ impl BaseUrl {
         let scheme = if self.tls { "https" } else { "http" };
         format!("{scheme}://{}{}", self.authority(), self.path)
     }
-
-    /// The path of an endpoint here. What the base path ends with and `rest` begins with is not
-    /// said twice: with the base `/openai/v1`, `/chat/completions`, `/v1/chat/completions` and
-    /// `/openai/v1/chat/completions` are one.
-    pub fn join(&self, rest: &str) -> String {
-        let base = self.path.as_str();
-        let overlap = base
-            .match_indices('/')
-            .map(|(at, _)| base.get(at..).unwrap_or(""))
-            .find(|tail| {
-                rest.strip_prefix(*tail)
-                    .is_some_and(|after| after.is_empty() || after.starts_with('/'))
-            })
-            .map_or(0, str::len);
-        let kept = base.get(..base.len() - overlap).unwrap_or(base);
-        format!("{kept}{rest}")
-    }
 }
 
 /// Loopback and private addresses (RFC 1918, RFC 4193), and the name `localhost` (RFC 6761).
@@ -213,21 +196,5 @@ mod tests {
         ] {
             assert!(BaseUrl::parse(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn what_the_base_path_says_is_not_said_twice() {
-        let join = |base: &str, rest: &str| {
-            BaseUrl::parse(&format!("https://h{base}"))
-                .unwrap()
-                .join(rest)
-        };
-        assert_eq!(join("/v1", "/chat/completions"), "/v1/chat/completions");
-        assert_eq!(join("/v1", "/v1/chat/completions"), "/v1/chat/completions");
-        assert_eq!(join("/v1", "/v1"), "/v1");
-        assert_eq!(join("/v1", "/v1beta/models"), "/v1/v1beta/models");
-        assert_eq!(join("/openai/v1", "/v1/models"), "/openai/v1/models");
-        assert_eq!(join("/openai/v1", "/openai/v1/models"), "/openai/v1/models");
-        assert_eq!(join("", "/v1/models"), "/v1/models");
     }
 }

@@ -71,11 +71,9 @@ impl Admission {
                     NoCredential::NotPresented => Reason::NoProviderToken,
                 })
             })?;
-        let mut target = route.provider.target(found.rest);
-        if let Some(query) = path.query.and_then(remove_from_query) {
-            target.push(if target.contains('?') { '&' } else { '?' });
-            target.push_str(&query);
-        }
+        let query = path.query.and_then(remove_from_query);
+        let target = route.provider.paths.target(found.rest, query.as_deref());
+        let target = target.ok_or_else(|| refuse(Reason::NoDefaultEndpoint))?;
         Ok(Self {
             route: route.clone(),
             key,
@@ -138,15 +136,13 @@ fn identify<'s>(
         return Ok(None);
     }
     // Where the caller's own provider token stands, the gateway's key does not.
-    let taken = route
-        .provider
-        .is_passthrough()
-        .then_some(&route.provider.auth_header);
+    let provider = &route.provider;
+    let passthrough = provider.is_passthrough();
     let names = snapshot
         .rules
         .key_headers
         .iter()
-        .filter(|name| Some(*name) != taken);
+        .filter(|name| !passthrough || !provider.takes_token_in(name));
     let presented = PresentedKey::find(&request.headers, query, names)
         .map_err(|_| Reason::AmbiguousCredentials)?;
     let opened = snapshot.keys.open(presented.as_ref(), now);

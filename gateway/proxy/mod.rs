@@ -5,6 +5,7 @@
 
 pub mod admit;
 pub mod deadline;
+mod dialect;
 mod events;
 pub mod exchange;
 mod forward;
@@ -171,12 +172,7 @@ impl ProxyHttp for Proxy {
         let Some(admission) = &exchange.admission else {
             return Err(exchange.refuse(Rejection::routeless(Reason::Internal)));
         };
-        inject::rewrite(
-            &exchange.rules,
-            admission,
-            &session.req_header().headers,
-            upstream,
-        )?;
+        inject::rewrite(admission, &session.req_header().headers, upstream)?;
         let metrics = &admission.route().metrics;
         metrics
             .added_request
@@ -242,7 +238,7 @@ impl ProxyHttp for Proxy {
         head: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        observe::head(exchange, head)?;
+        observe::head(exchange, session.req_header(), head)?;
         if let Some(admission) = &exchange.admission {
             if exchange.seen.first_byte.is_some() {
                 let timeouts = &admission.route().provider.endpoint.timeouts;
@@ -264,9 +260,9 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         trailers: &mut http::HeaderMap,
-        _exchange: &mut Exchange,
+        exchange: &mut Exchange,
     ) -> Result<Option<Bytes>> {
-        observe::trailers(trailers);
+        observe::trailers(exchange, trailers);
         Ok(None)
     }
 

@@ -2,32 +2,35 @@
 
 use std::time::Instant;
 
-use http::header::{ALT_SVC, CONTENT_TYPE, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
-use http::{HeaderMap, HeaderName};
-use pingora::http::ResponseHeader;
+use http::header::{ALT_SVC, CONTENT_TYPE, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::Error;
 
+use super::admit::Admission;
 use super::events::EventCounter;
 use super::exchange::Exchange;
 use super::reject::{REFUSED_BY, REQUEST_ID};
+use crate::route::Route;
 
 /// The media type of a stream of events.
 const EVENTS: &[u8] = b"text/event-stream";
 
-/// Headers of a provider that no client gets: cookies of an account that others share, the account
-/// itself, and what would send browsers past the gateway.
-const NOT_PASSED_ON: [HeaderName; 5] = [
-    SET_COOKIE,
-    ALT_SVC,
-    STRICT_TRANSPORT_SECURITY,
-    HeaderName::from_static("openai-organization"),
-    HeaderName::from_static("openai-project"),
-];
+/// Headers that no client gets, whatever the kind of the provider: cookies of an account that others
+/// share, and what would send browsers past the gateway.
+const NOT_PASSED_ON: [HeaderName; 3] = [SET_COOKIE, ALT_SVC, STRICT_TRANSPORT_SECURITY];
 
-/// The head of the provider's answer.
-pub(super) fn head(exchange: &mut Exchange, answer: &mut ResponseHeader) -> Result<(), Box<Error>> {
-    for name in &NOT_PASSED_ON {
+/// The head of the provider's answer to `asked`.
+pub(super) fn head(
+    exchange: &mut Exchange,
+    asked: &RequestHeader,
+    answer: &mut ResponseHeader,
+) -> Result<(), Box<Error>> {
+    for name in not_passed_on(exchange.admission.as_ref()) {
         answer.remove_header(name);
+    }
+    if let Some(admission) = &exchange.admission {
+        lead_here(admission.route(), asked, answer)?;
     }
     if answer.status.is_informational() && answer.status != 101 {
         return Ok(());
@@ -61,10 +64,47 @@ pub(super) fn head(exchange: &mut Exchange, answer: &mut ResponseHeader) -> Resu
 }
 
 /// The trailers of the provider's answer.
-pub(super) fn trailers(trailers: &mut HeaderMap) {
-    for name in &NOT_PASSED_ON {
+pub(super) fn trailers(exchange: &Exchange, trailers: &mut HeaderMap) {
+    for name in not_passed_on(exchange.admission.as_ref()) {
         trailers.remove(name);
     }
+}
+
+fn not_passed_on(admission: Option<&Admission>) -> impl Iterator<Item = &HeaderName> {
+    let account = admission.map(|admission| &admission.route().provider.account_headers);
+    NOT_PASSED_ON.iter().chain(account.into_iter().flatten())
+}
+
+/// A URL at the provider that the client is to ask next becomes one here: asked there, the client's key
+/// would go to the provider, and open nothing.
+fn lead_here(
+    route: &Route,
+    asked: &RequestHeader,
+    answer: &mut ResponseHeader,
+) -> Result<(), Box<Error>> {
+    for name in &route.provider.links {
+        let url = answer.headers.get(name).and_then(|url| url.to_str().ok());
+        let Some(path) = url.and_then(|url| route.provider.path_of(url)) else {
+            continue;
+        };
+        let authority = asked.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let authority =
+            authority.or_else(|| asked.uri.authority().map(http::uri::Authority::as_str));
+        // Said by the client or by whatever ended its TLS: it only tells the client where it came from.
+        let proto = asked.headers.get("x-forwarded-proto");
+        let secure = proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
+        let here = format!(
+            "{}://{}{}{}",
+            if secure { "https" } else { "http" },
+            authority.unwrap_or_default(),
+            route.path.as_str(),
+            route.provider.paths.client_side(path),
+        );
+        if let Ok(here) = HeaderValue::from_str(&here) {
+            answer.insert_header(name.clone(), here)?;
+        }
+    }
+    Ok(())
 }
 
 /// A piece of the answer's body.

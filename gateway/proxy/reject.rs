@@ -8,6 +8,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
+use super::dialect;
 use super::request_id::RequestId;
 use crate::key::{ClientKey, KeyFailure};
 use crate::provider::Dialect;
@@ -37,6 +38,8 @@ pub enum Reason {
     UpgradeNotAllowed,
     /// No route for this host and path.
     NoRoute,
+    /// The bare prefix of a route whose provider has no endpoint for it.
+    NoDefaultEndpoint,
     /// The client was too slow with its body.
     RequestTimeout,
     /// The body is larger than the limit.
@@ -94,6 +97,11 @@ impl Reason {
                 "This route does not allow WebSocket connections.",
             ),
             Self::NoRoute => (404, "no_route", "There is no route for this host and path."),
+            Self::NoDefaultEndpoint => (
+                404,
+                "no_default_endpoint",
+                "This route has no endpoint of its own: add the provider's path to the URL.",
+            ),
             Self::RequestTimeout => (
                 408,
                 "request_timeout",
@@ -192,35 +200,18 @@ impl Rejection {
     /// The answer: a head and a body that depend on the reason, the dialect and the id alone.
     pub fn response(&self, id: &RequestId) -> Result<(Box<ResponseHeader>, Bytes), Box<Error>> {
         let (status, code, message) = self.reason.answer();
-        let body = Bytes::from(body(self.dialect(), status, code, message));
+        let dialect = self.dialect();
+        let body = Bytes::from(dialect::body(dialect, status, code, message));
         let mut head = ResponseHeader::build(status, Some(8))?;
         head.insert_header(CONTENT_TYPE, "application/json")?;
         head.insert_header(CONTENT_LENGTH, body.len())?;
-        head.insert_header("x-request-id", id.as_str())?;
+        head.insert_header(dialect::request_id_header(dialect), id.as_str())?;
         head.insert_header(REQUEST_ID, id.as_str())?;
         head.insert_header(REFUSED_BY, "gateway")?;
         if status == 401 {
             head.insert_header(WWW_AUTHENTICATE, "Bearer realm=\"keygate\"")?;
         }
         Ok((Box::new(head), body))
-    }
-}
-
-fn body(dialect: Dialect, status: u16, code: &str, message: &str) -> String {
-    match dialect {
-        // https://platform.openai.com/docs/guides/error-codes: SDKs raise by status and show these.
-        Dialect::OpenAi => {
-            let kind = match status {
-                401 => "authentication_error",
-                403 => "permission_error",
-                400..500 => "invalid_request_error",
-                _ => "server_error",
-            };
-            serde_json::json!({
-                "error": {"message": message, "type": kind, "param": null, "code": code}
-            })
-            .to_string()
-        }
     }
 }
 

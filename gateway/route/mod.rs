@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ahash::RandomState;
+use http::HeaderName;
 
 use crate::key::Selector;
 use crate::metrics::RouteMetrics;
@@ -42,6 +43,8 @@ pub struct Route {
     pub access: Access,
     /// Whether connections may be upgraded to `WebSocket`.
     pub websocket: bool,
+    /// The client's headers that the provider does not get.
+    pub stripped: Vec<HeaderName>,
     /// Headers made for the provider from the client's.
     pub templates: Vec<HeaderTemplate>,
     /// Its metrics.
@@ -122,20 +125,22 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
     use crate::provider::{
-        BaseUrl, HttpVersion, Kind, ProviderSpec, Resolver, Timeouts, TokenSource,
+        BaseUrl, HttpVersion, Kind, Paths, ProviderSpec, Resolver, Timeouts, TokenSource,
     };
 
     fn router(routes: &[(&str, &str, &str)]) -> Router {
         let base_url = BaseUrl::parse("http://127.0.0.1").unwrap();
+        let kind = Kind::named("custom").unwrap();
         let spec = ProviderSpec {
             name: "p".into(),
-            kind: Kind::named("custom").unwrap(),
+            kind,
             sni: base_url.host.clone(),
+            paths: Paths::new(kind, &base_url, None, &|_| None),
             base_url,
             ca: None,
-            default_endpoint: "/".to_owned(),
             auth_header: http::header::AUTHORIZATION,
             auth_prefix: String::new(),
+            bearer: None,
             token: TokenSource::None,
             headers: Vec::new(),
             http: HttpVersion::Http1,
@@ -154,6 +159,7 @@ mod tests {
             provider: provider.clone(),
             access: Access::Open,
             websocket: false,
+            stripped: Vec::new(),
             templates: Vec::new(),
             metrics: metrics.route(name, "p"),
         });

@@ -18,6 +18,8 @@ fn problems(rest: &str) -> String {
 fn every_mistake_is_named_with_its_line_and_its_cure() {
     // The configuration of a scene begins at line 4.
     let with = |provider: &str, route: &str| simple(URL, provider, route);
+    let azure = "[providers.a]\nkind = \"azure-openai\"\nendpoint = \"https://r.test\"\n\
+                 deployment = \"d\"\ntoken = \"inline:t\"\n[[routes]]\nname = \"r\"\npath = \"/a\"\nprovider = \"a\"\n";
     let cases: Vec<(String, &str)> = vec![
         (
             with("tokn = \"x\"", ""),
@@ -58,6 +60,50 @@ fn every_mistake_is_named_with_its_line_and_its_cure() {
         (
             with("", "").replace("\"custom\"", "\"opnai\""),
             "gateway.toml:5: providers.p.kind `opnai` does not exist: did you mean `openai`?",
+        ),
+        (
+            azure.replace("deployment = \"d\"\n", ""),
+            "gateway.toml:4: providers.a.deployment is missing: it is where `azure-openai` answers what does not name one itself. To do without, say `default_endpoint`",
+        ),
+        (
+            azure.replace("endpoint = \"https://r.test\"\n", ""),
+            "gateway.toml:4: providers.a.endpoint is missing: each customer has one",
+        ),
+        (
+            azure.replace("endpoint =", "base_url ="),
+            "gateway.toml:6: providers.a.base_url is called `endpoint` here",
+        ),
+        (
+            azure.replace("\"d\"", "\"d/../e\""),
+            "gateway.toml:7: providers.a.deployment has letters, digits",
+        ),
+        (
+            azure.replace("\"d\"", "\"d\"\napi_version = \"1&a=b\""),
+            "gateway.toml:8: providers.a.api_version has letters, digits",
+        ),
+        (
+            azure.replace("https://r.test", "https://r.test/?a=b"),
+            "gateway.toml:6: providers.a.endpoint has a query or a fragment",
+        ),
+        (
+            azure.replace("https://r.test", "https://u:p@r.test"),
+            "gateway.toml:6: providers.a.endpoint has credentials in it",
+        ),
+        (
+            azure.replace("token =", "headers = { Authorization = \"x\" }\ntoken ="),
+            "gateway.toml:8: `authorization` is where the token goes",
+        ),
+        (
+            with("deployment = \"d\"", ""),
+            "gateway.toml:8: providers.p.deployment means nothing here: `custom` has none",
+        ),
+        (
+            with("", "allow_headers = [\"x-api-key\"]"),
+            "gateway.toml:13: allow_headers: `x-api-key` is the client's own and never goes to a provider",
+        ),
+        (
+            with("", "allow_headers = [\"openai-beta\"]"),
+            "gateway.toml:13: allow_headers: `openai-beta` needs no permission",
         ),
         (
             with("sni = \"\"", ""),
@@ -208,6 +254,7 @@ fn every_mistake_is_named_with_its_line_and_its_cure() {
             "server.limits.request_body: expected a size with its unit, such as \"32MiB\"",
         ),
     ];
+    assert_eq!(problems(azure), "");
     for (rest, complaint) in cases {
         let said = problems(&rest);
         assert!(
@@ -382,7 +429,7 @@ fn the_commented_configuration_shows_every_key_with_its_default() {
             .unwrap();
         assert_eq!(same.timeouts, provider.timeouts, "{}", provider.name);
         assert_eq!(same.http, provider.http);
-        assert_eq!(same.default_endpoint, provider.default_endpoint);
+        assert_eq!(same.paths.target("", None), provider.paths.target("", None));
         assert_eq!(
             (&same.auth_header, &same.auth_prefix),
             (&provider.auth_header, &provider.auth_prefix)

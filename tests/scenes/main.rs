@@ -19,6 +19,7 @@ mod command;
 mod configuration;
 mod headers;
 mod keys;
+mod kinds;
 mod lab;
 mod layers;
 mod lifecycle;

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 
 use super::super::file::{Pairs, ProviderFile, ProviderTimeoutsFile};
 use super::{Checked, Checker, is_name};
 use crate::document::{FileStamp, Located, Location, Severity, enumerate, nearest};
 use crate::provider::kind::KINDS;
-use crate::provider::{BaseUrl, CaBundle, HttpVersion, Kind, ProviderSpec, Timeouts, TokenSource};
+use crate::provider::{
+    BaseUrl, CaBundle, HttpVersion, Kind, Paths, ProviderSpec, Timeouts, TokenSource,
+};
 use crate::route::NormalPath;
 use crate::secret::{SecretError, SecretRef};
 
@@ -33,18 +36,24 @@ impl Checker<'_> {
     fn provider(&mut self, file: ProviderFile) -> Option<ProviderSpec> {
         let name = file.name.value.clone();
         let field = |key: &str| format!("providers.{name}.{key}");
-        let kind = self.kind(file.kind, &name);
-        let base_url = self.base_url(file.base_url.as_ref(), kind, &file.name);
-        let token = self.token(file.token, &file.name.at, &name);
-        let default_endpoint = match file.default_endpoint {
-            Some(given) if !is_plain_target(&given.value) => {
+        let kind = self.kind(file.kind.as_ref(), &name);
+        let blanks = kind.map(|kind| self.blanks(&file, kind));
+        let base_url = kind
+            .zip(blanks.as_ref())
+            .and_then(|(kind, blanks)| self.base_url(&file, kind, blanks));
+        let token = self.token(file.token, kind, &file.name.at, &name);
+        let default_endpoint = file.default_endpoint.filter(|given| {
+            let plain = is_plain_target(&given.value);
+            if !plain {
                 let why = "is a path in its plain form, such as `/v1/chat/completions`";
                 self.fatal(&given.at, format!("{} {why}", field("default_endpoint")));
-                None
             }
-            Some(given) => Some(given.value),
-            None => kind.map(|kind| kind.default_endpoint.to_owned()),
-        };
+            plain
+        });
+        // Whoever says where the token goes has said it of every token.
+        let bearer = kind
+            .and_then(|kind| kind.bearer)
+            .filter(|_| file.auth_header.is_none());
         let auth_header = match &file.auth_header {
             Some(given) => self.header_name(&given.value, &given.at),
             None => kind.map(|kind| HeaderName::from_static(kind.auth_header)),
@@ -68,9 +77,11 @@ impl Checker<'_> {
                 .map_err(|why| self.fatal(&given.at, format!("{}: {why}", field("ca"))))
                 .ok()
         });
-        let headers = self.provider_headers(&file.headers, auth_header.as_ref());
+        let headers = self.provider_headers(&file.headers, &|name| {
+            Some(name) == auth_header.as_ref() || (bearer.is_some() && *name == AUTHORIZATION)
+        });
         let timeouts = self.timeouts(file.timeouts);
-        let base_url = base_url?;
+        let (kind, base_url, blanks) = (kind?, base_url?, blanks?);
         let sni = match file.sni {
             Some(given) if given.value.trim().is_empty() => {
                 let why =
@@ -84,13 +95,19 @@ impl Checker<'_> {
         let http = self.http_version(file.http.as_ref(), &name, base_url.tls)?;
         Some(ProviderSpec {
             name: Arc::from(name.as_str()),
-            kind: kind?,
+            kind,
+            paths: Paths::new(
+                kind,
+                &base_url,
+                default_endpoint.as_ref().map(|given| given.value.as_str()),
+                &|name| blanks.get(name).cloned(),
+            ),
             base_url,
             sni,
             ca,
-            default_endpoint: default_endpoint?,
             auth_header: auth_header?,
             auth_prefix: auth_prefix?,
+            bearer,
             token: token?,
             headers,
             http,
@@ -98,28 +115,86 @@ impl Checker<'_> {
         })
     }
 
+    /// What the blanks of the kind's addresses are filled with.
+    fn blanks(&self, file: &ProviderFile, kind: &Kind) -> HashMap<&'static str, String> {
+        let provider = &file.name.value;
+        let mut blanks = HashMap::new();
+        for (name, given) in [
+            ("deployment", &file.deployment),
+            ("api_version", &file.api_version),
+            ("model", &file.model),
+        ] {
+            let field = format!("providers.{provider}.{name}");
+            match (kind.blank(name), given) {
+                (None, None) => {}
+                (None, Some(given)) => {
+                    let why = format!("{field} means nothing here: `{}` has none", kind.name);
+                    self.fatal(&given.at, why);
+                }
+                (Some(_), Some(given)) if !is_segment(&given.value) => {
+                    let why = "has letters, digits, `.`, `_` and `-`";
+                    self.fatal(&given.at, format!("{field} {why}"));
+                }
+                (Some(_), Some(given)) => {
+                    blanks.insert(name, given.value.clone());
+                }
+                (Some(blank), None) => match blank.default {
+                    Some(default) => {
+                        blanks.insert(name, default.to_owned());
+                    }
+                    None if blank.needed && file.default_endpoint.is_none() => {
+                        let why = format!(
+                            "{field} is missing: it is where `{}` answers what does not name one itself. \
+                             To do without, say `default_endpoint`",
+                            kind.name,
+                        );
+                        self.fatal(&file.name.at, why);
+                    }
+                    None => {}
+                },
+            }
+        }
+        blanks
+    }
+
     fn base_url(
         &self,
-        given: Option<&Located<String>>,
-        kind: Option<&'static Kind>,
-        provider: &Located<String>,
+        file: &ProviderFile,
+        kind: &'static Kind,
+        blanks: &HashMap<&'static str, String>,
     ) -> Option<BaseUrl> {
-        let field = format!("providers.{}.base_url", provider.value);
-        if let Some(given) = given {
-            let parsed = BaseUrl::parse(&given.value);
-            return parsed
-                .map_err(|why| self.fatal(&given.at, format!("{field} {why}")))
-                .ok();
+        let field = |name: &str| format!("providers.{}.{name}", file.name.value);
+        let (ours, other) = if kind.endpoint {
+            (("endpoint", &file.endpoint), ("base_url", &file.base_url))
+        } else {
+            (("base_url", &file.base_url), ("endpoint", &file.endpoint))
+        };
+        if let (name, Some(given)) = other {
+            let why = format!("{} is called `{}` here", field(name), ours.0);
+            self.fatal(&given.at, why);
         }
-        let kind = kind?;
-        if kind.base_url.is_none() {
-            let why = format!(
-                "{field} is missing: a {} provider could be anywhere",
-                kind.name
-            );
-            self.fatal(&provider.at, why);
+        let filling = |name: &str| blanks.get(name).cloned();
+        let Some(given) = ours.1 else {
+            let own = kind.own_url(&filling);
+            if own.is_none() {
+                let why = if kind.endpoint {
+                    "each customer has one, such as https://NAME.openai.azure.com".to_owned()
+                } else {
+                    format!("a {} provider could be anywhere", kind.name)
+                };
+                let why = format!("{} is missing: {why}", field(ours.0));
+                self.fatal(&file.name.at, why);
+            }
+            return BaseUrl::parse(&own?).ok();
+        };
+        let parsed = BaseUrl::parse(&given.value);
+        let mut url = parsed
+            .map_err(|why| self.fatal(&given.at, format!("{} {why}", field(ours.0))))
+            .ok()?;
+        if kind.endpoint {
+            url.path.push_str(&kind.own_path(&filling).unwrap_or_default());
         }
-        BaseUrl::parse(kind.base_url?).ok()
+        Some(url)
     }
 
     fn http_version(
@@ -149,7 +224,7 @@ impl Checker<'_> {
         }
     }
 
-    fn kind(&self, given: Option<Located<String>>, provider: &str) -> Option<&'static Kind> {
+    fn kind(&self, given: Option<&Located<String>>, provider: &str) -> Option<&'static Kind> {
         let given = given?;
         let kind = Kind::named(&given.value);
         if kind.is_none() {
@@ -175,10 +250,14 @@ impl Checker<'_> {
     fn token(
         &mut self,
         given: Option<Located<String>>,
+        kind: Option<&Kind>,
         at: &Location,
         name: &str,
     ) -> Option<TokenSource> {
         let Some(given) = given else {
+            if kind.is_some_and(|kind| kind.tokenless) {
+                return Some(TokenSource::None);
+            }
             let cure = "say where it is (`env:NAME`, `file:PATH`, `credential:NAME`, `key:METADATA`), \
                         `passthrough`, or `none` if the provider wants none";
             self.fatal(at, format!("providers.{name}.token is missing: {cure}"));
@@ -227,14 +306,14 @@ impl Checker<'_> {
     fn provider_headers(
         &self,
         pairs: &Pairs,
-        auth: Option<&HeaderName>,
+        takes_token: &dyn Fn(&HeaderName) -> bool,
     ) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = Vec::new();
         for (name, value) in pairs {
             let Some(name) = self.header_name(&name.value, &name.at) else {
                 continue;
             };
-            if Some(&name) == auth {
+            if takes_token(&name) {
                 self.fatal(
                     &value.at,
                     format!("`{name}` is where the token goes: use `token`"),
@@ -283,6 +362,12 @@ impl Checker<'_> {
             pool_idle: self.positive(file.pool_idle, defaults.pool_idle),
         }
     }
+}
+
+/// Whether `text` can be a part of a path or the value of a parameter as it is.
+fn is_segment(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    !text.is_empty() && !text.starts_with('.') && text.bytes().all(plain)
 }
 
 /// Whether `text` is a path, perhaps with a query, that needs no change to be sent.

@@ -8,9 +8,9 @@ use http::HeaderName;
 use super::super::RouteSpec;
 use super::super::file::{ExtractorFile, Pairs, RouteFile};
 use super::{Checked, Checker, is_name};
-use crate::document::{Located, Location, Severity, enumerate, nearest};
+use crate::document::{Located, Location, OneOrMany, Severity, enumerate, nearest};
 use crate::key::{KeyEntry, Selector};
-use crate::provider::{ProviderSpec, TokenSource};
+use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, ProviderSpec, TokenSource};
 use crate::route::{Access, HostPattern, PathPrefix};
 use crate::template::{Extractor, HeaderTemplate, Source};
 
@@ -112,7 +112,9 @@ impl Checker<'_> {
             self.selector(selector, keys, spec, &name.value, &file.at);
         }
         if let Some(spec) = spec {
-            let elsewhere = key_headers.iter().any(|header| *header != spec.auth_header);
+            let elsewhere = key_headers
+                .iter()
+                .any(|header| !spec.takes_token_in(header));
             if matches!(spec.token, TokenSource::Passthrough)
                 && access != Access::Open
                 && !elsewhere
@@ -131,9 +133,35 @@ impl Checker<'_> {
             path: path?,
             provider: Arc::from(wanted.value),
             access,
-            websocket: file.websocket.is_some_and(|l| l.value),
+            websocket: file.websocket.map_or_else(
+                || spec.is_some_and(|spec| spec.kind.websocket),
+                |given| given.value,
+            ),
+            allowed_headers: self.allowed_headers(file.allow_headers),
             templates,
         })
+    }
+
+    fn allowed_headers(&self, given: Option<Located<OneOrMany>>) -> Vec<HeaderName> {
+        let Some(given) = given else {
+            return Vec::new();
+        };
+        let names = given.value.0.iter();
+        let names = names.filter_map(|text| {
+            let name = self.header_name(text, &given.at)?;
+            if ACCOUNT_CHOICES.contains(&name) {
+                return Some(name);
+            }
+            let why = if ALWAYS_STRIPPED.contains(&name) {
+                format!("`{name}` is the client's own and never goes to a provider")
+            } else {
+                let choices = enumerate(ACCOUNT_CHOICES.iter().map(HeaderName::as_str));
+                format!("`{name}` needs no permission: only what chooses the account that pays does ({choices})")
+            };
+            self.fatal(&given.at, format!("allow_headers: {why}"));
+            None
+        });
+        names.collect()
     }
 
     fn access(
@@ -226,7 +254,7 @@ impl Checker<'_> {
                 continue;
             };
             let owned = provider.is_some_and(|spec| {
-                spec.auth_header == header && !matches!(spec.token, TokenSource::None)
+                spec.takes_token_in(&header) && !matches!(spec.token, TokenSource::None)
             });
             if owned {
                 self.fatal(&text.at, format!(

@@ -1,0 +1,364 @@
+//! Which path at the provider a request's path becomes.
+//!
+//! SDKs differ in how much of a provider's path they take for their base URL. So what the base path says
+//! is put in front where the client left it out, and is not said twice where it did not.
+
+use super::BaseUrl;
+use super::kind::Kind;
+
+/// The paths of one provider.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// What stands before everything.
+    root: String,
+    /// What stands before everything that does not stand elsewhere; begins with `root`.
+    base: String,
+    /// Beginnings of paths, and what these stand behind instead.
+    elsewhere: &'static [(&'static str, &'static str)],
+    /// Parameters that paths behind `base` get where the client left them out.
+    query: Vec<(&'static str, String)>,
+    /// Where a bare prefix goes, with its query; `None` is nowhere.
+    default: Option<String>,
+}
+
+/// What a blank of the kind's texts is filled with.
+pub(super) type Fill<'f> = dyn Fn(&str) -> Option<String> + 'f;
+
+impl Paths {
+    /// The paths of a provider of `kind` at `url`, which has its base path. `default_endpoint` is what the
+    /// configuration says; left out, the kind's own.
+    pub fn new(
+        kind: &'static Kind,
+        url: &BaseUrl,
+        default_endpoint: Option<&str>,
+        blanks: &Fill<'_>,
+    ) -> Self {
+        let own_base = kind.own_path(blanks).unwrap_or_default();
+        let root = url.path.strip_suffix(own_base.as_str());
+        let query = kind.default_query.iter();
+        let mut paths = Self {
+            root: root.unwrap_or(&url.path).to_owned(),
+            base: url.path.clone(),
+            elsewhere: kind.elsewhere,
+            query: query
+                .filter_map(|(name, value)| Some((*name, filled(value, blanks)?)))
+                .collect(),
+            default: None,
+        };
+        paths.default = match default_endpoint {
+            // With whatever query it has, and no other.
+            Some(given) => Some(paths.place(given).0),
+            None => filled(kind.default_endpoint, blanks).map(|own| paths.place(&own).0),
+        };
+        paths
+    }
+
+    /// The target for what follows a route's prefix, and the client's query. `None` for a bare prefix
+    /// that leads nowhere.
+    pub fn target(&self, rest: &str, query: Option<&str>) -> Option<String> {
+        let bare = rest.is_empty() || rest == "/";
+        let (mut target, behind_base) = if bare {
+            let default = self.default.clone()?;
+            let complete = default.contains('?');
+            (default, !complete)
+        } else {
+            self.place(rest)
+        };
+        let mut push = |piece: &str| {
+            target.push(if target.contains('?') { '&' } else { '?' });
+            target.push_str(piece);
+        };
+        if let Some(query) = query {
+            push(query);
+        }
+        for (name, value) in &self.query {
+            if behind_base && !has_parameter(query, name) {
+                push(&format!("{name}={value}"));
+            }
+        }
+        Some(target)
+    }
+
+    /// Where a path stands at the provider, and whether it is behind the base path.
+    fn place(&self, path: &str) -> (String, bool) {
+        let moved = self.elsewhere.iter().find(|(begin, _)| {
+            let rest = path.strip_prefix(begin);
+            rest.is_some_and(|rest| {
+                begin.ends_with('/') || rest.is_empty() || rest.starts_with(['/', '?'])
+            })
+        });
+        match moved {
+            Some((_, front)) => (format!("{}{front}{path}", self.root), false),
+            None => (join(&self.base, path), true),
+        }
+    }
+
+    /// What the client knows as a path behind its route's prefix, of a path at the provider.
+    pub fn client_side<'p>(&self, path: &'p str) -> &'p str {
+        path.strip_prefix(self.root.as_str()).unwrap_or(path)
+    }
+}
+
+/// `text` with its blanks filled in; `None` if one of them is not to be filled.
+pub(super) fn filled(text: &str, blanks: &Fill<'_>) -> Option<String> {
+    let mut whole = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, behind) = after.split_once('}')?;
+        whole.push_str(before);
+        whole.push_str(&blanks(name)?);
+        rest = behind;
+    }
+    whole.push_str(rest);
+    Some(whole)
+}
+
+/// `rest` behind `base`. What `base` ends with and `rest` begins with is not said twice: with the base
+/// `/openai/v1`, `/chat/completions`, `/v1/chat/completions` and `/openai/v1/chat/completions` are one.
+/// A version in `rest` takes the place of the one in `base`.
+fn join(base: &str, rest: &str) -> String {
+    let tails = base.match_indices('/').filter_map(|(at, _)| base.get(at..));
+    let mut tails = tails.filter(|tail| is_under(rest, tail));
+    let overlap = tails.next().map_or_else(
+        || match (base.rfind('/'), first_segment(rest)) {
+            (Some(at), Some(version)) if is_version(version) => {
+                let last = base.get(at..).unwrap_or_default();
+                let versioned = is_version(last.trim_start_matches('/'));
+                if versioned { last.len() } else { 0 }
+            }
+            _ => 0,
+        },
+        str::len,
+    );
+    let kept = base.get(..base.len() - overlap).unwrap_or(base);
+    format!("{kept}{rest}")
+}
+
+fn is_under(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+}
+
+fn first_segment(path: &str) -> Option<&str> {
+    path.trim_start_matches('/').split(['/', '?']).next()
+}
+
+/// `v1`, `v2`, `v1beta`.
+fn is_version(segment: &str) -> bool {
+    let digits = segment.strip_prefix('v').unwrap_or_default();
+    digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn has_parameter(query: Option<&str>, name: &str) -> bool {
+    let pairs = query.unwrap_or_default().split('&');
+    pairs
+        .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
+        .any(|found| found == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_base_path_says_is_not_said_twice() {
+        for (base, rest, joined) in [
+            ("/v1", "/chat/completions", "/v1/chat/completions"),
+            ("/v1", "/v1/chat/completions", "/v1/chat/completions"),
+            ("/v1", "/v1", "/v1"),
+            ("/v1", "/v10", "/v10"),
+            ("/v1", "/v1beta/models", "/v1beta/models"),
+            ("/v1", "/vector_stores", "/v1/vector_stores"),
+            ("/openai/v1", "/v1/models", "/openai/v1/models"),
+            ("/openai/v1", "/v2/models", "/openai/v2/models"),
+            ("/openai/v1", "/openai/v1/models", "/openai/v1/models"),
+            ("", "/v1/models", "/v1/models"),
+            ("/base", "/v1/models", "/base/v1/models"),
+        ] {
+            assert_eq!(join(base, rest), joined, "{base} {rest}");
+        }
+    }
+
+    fn paths(kind: &str, url: Option<&str>, blanks: &[(&str, &str)]) -> Paths {
+        let kind = Kind::named(kind).unwrap();
+        let fill = |name: &str| {
+            let given = blanks.iter().find(|(blank, _)| *blank == name);
+            let default = kind.blank(name).and_then(|blank| blank.default);
+            given
+                .map(|(_, value)| *value)
+                .or(default)
+                .map(str::to_owned)
+        };
+        let url = url.map_or_else(|| kind.own_url(&fill).unwrap(), str::to_owned);
+        Paths::new(kind, &BaseUrl::parse(&url).unwrap(), None, &fill)
+    }
+
+    fn targets(paths: &Paths, wanted: &[(&str, &str)]) {
+        for (asked, target) in wanted {
+            let (rest, query) = match asked.split_once('?') {
+                Some((rest, query)) => (rest, Some(query)),
+                None => (*asked, None),
+            };
+            assert_eq!(
+                paths.target(rest, query).as_deref(),
+                Some(*target),
+                "{asked}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_azure_client_may_name_its_deployment_or_leave_it_to_the_gateway() {
+        let azure = paths(
+            "azure-openai",
+            Some("https://r.openai.azure.com/openai/deployments/D"),
+            &[("deployment", "D")],
+        );
+        targets(
+            &azure,
+            &[
+                (
+                    "",
+                    "/openai/deployments/D/chat/completions?api-version=2024-10-21",
+                ),
+                (
+                    "?api-version=X",
+                    "/openai/deployments/D/chat/completions?api-version=X",
+                ),
+                (
+                    "/embeddings",
+                    "/openai/deployments/D/embeddings?api-version=2024-10-21",
+                ),
+                (
+                    "/openai/deployments/E/embeddings?api-version=X",
+                    "/openai/deployments/E/embeddings?api-version=X",
+                ),
+                (
+                    "/deployments/E/embeddings?api-version=X",
+                    "/openai/deployments/E/embeddings?api-version=X",
+                ),
+                ("/openai/v1/responses", "/openai/v1/responses"),
+                (
+                    "/openai/models?api-version=X",
+                    "/openai/models?api-version=X",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn gemini_has_versions_and_places_without() {
+        let gemini = paths("gemini", None, &[("model", "gemini-2.5-flash")]);
+        targets(
+            &gemini,
+            &[
+                ("", "/v1beta/models/gemini-2.5-flash:generateContent"),
+                (
+                    "/v1/models/m:generateContent",
+                    "/v1/models/m:generateContent",
+                ),
+                (
+                    "/v1beta/models/m:streamGenerateContent?alt=sse",
+                    "/v1beta/models/m:streamGenerateContent?alt=sse",
+                ),
+                (
+                    "/models/m:generateContent",
+                    "/v1beta/models/m:generateContent",
+                ),
+                ("/upload/v1beta/files", "/upload/v1beta/files"),
+                ("/ws/google.x", "/ws/google.x"),
+            ],
+        );
+        assert_eq!(paths("gemini", None, &[]).target("/", None), None);
+    }
+
+    #[test]
+    fn every_kind_takes_what_its_sdk_sends() {
+        for (kind, wanted) in [
+            (
+                "openai",
+                &[
+                    ("", "/v1/chat/completions"),
+                    ("/v1/responses", "/v1/responses"),
+                    ("/files?a=b", "/v1/files?a=b"),
+                ][..],
+            ),
+            (
+                "anthropic",
+                &[
+                    ("/", "/v1/messages"),
+                    ("/v1/messages/count_tokens", "/v1/messages/count_tokens"),
+                    ("/api/hello", "/api/hello"),
+                ],
+            ),
+            (
+                "mistral",
+                &[
+                    ("/v1/fim/completions", "/v1/fim/completions"),
+                    ("/chat/completions", "/v1/chat/completions"),
+                ],
+            ),
+            (
+                "huggingface",
+                &[
+                    ("", "/v1/chat/completions"),
+                    ("/models/gpt2", "/hf-inference/models/gpt2"),
+                    ("/models", "/v1/models"),
+                    ("/hf-inference/models/a/b", "/hf-inference/models/a/b"),
+                ],
+            ),
+            (
+                "groq",
+                &[
+                    ("", "/openai/v1/chat/completions"),
+                    ("/openai/v1/models", "/openai/v1/models"),
+                    ("/v1/models", "/openai/v1/models"),
+                ],
+            ),
+            (
+                "cohere",
+                &[
+                    ("", "/v2/chat"),
+                    ("/v2/embed", "/v2/embed"),
+                    ("/v1/tokenize", "/v1/tokenize"),
+                    (
+                        "/compatibility/v1/chat/completions",
+                        "/compatibility/v1/chat/completions",
+                    ),
+                ],
+            ),
+            (
+                "deepseek",
+                &[
+                    ("/chat/completions", "/v1/chat/completions"),
+                    ("/beta/completions", "/beta/completions"),
+                ],
+            ),
+            (
+                "openrouter",
+                &[
+                    ("", "/api/v1/chat/completions"),
+                    ("/api/v1/models", "/api/v1/models"),
+                    ("/v1/models", "/api/v1/models"),
+                ],
+            ),
+            (
+                "ollama",
+                &[("", "/v1/chat/completions"), ("/api/chat", "/api/chat")],
+            ),
+        ] {
+            targets(&paths(kind, None, &[]), wanted);
+        }
+        // Behind somebody's own prefix, the same.
+        let behind = paths("huggingface", Some("https://proxy.test/hf/v1"), &[]);
+        targets(
+            &behind,
+            &[
+                ("/models/gpt2", "/hf/hf-inference/models/gpt2"),
+                ("/v1/models", "/hf/v1/models"),
+            ],
+        );
+        assert_eq!(behind.client_side("/hf/v1/models"), "/v1/models");
+    }
+}

@@ -1,0 +1,410 @@
+//! Each kind of provider gets what it wants, and says no in its own words.
+
+use crate::support::provider::respond;
+use crate::support::{Gateway, Provider, Scene};
+
+/// A provider of a kind behind `/p`, with one key `secret`.
+fn of_kind(kind: &str, url: &str, provider: &str, route: &str) -> Gateway {
+    let place = if kind == "azure-openai" {
+        "endpoint"
+    } else {
+        "base_url"
+    };
+    let token = if provider.contains("token") {
+        ""
+    } else {
+        "token = \"inline:provider-token\""
+    };
+    Scene::new(&format!(
+        "[providers.p]\nkind = \"{kind}\"\n{place} = \"{url}\"\n{token}\n{provider}\n\
+         [[routes]]\nname = \"r\"\npath = \"/p\"\nprovider = \"p\"\n{route}\n"
+    ))
+    .key("alice", "secret", "")
+    .start()
+}
+
+#[test]
+fn each_kind_gets_its_path_and_its_token_where_it_wants_them() {
+    for (kind, base, more, asked, line, credential) in [
+        (
+            "openai",
+            "/v1",
+            "",
+            "/responses",
+            "POST /v1/responses",
+            "authorization: Bearer provider-token",
+        ),
+        (
+            "azure-openai",
+            "",
+            "deployment = \"d\"",
+            "",
+            "POST /openai/deployments/d/chat/completions?api-version=2024-10-21",
+            "api-key: provider-token",
+        ),
+        (
+            "azure-openai",
+            "",
+            "deployment = \"d\"",
+            "/openai/deployments/e/embeddings?api-version=1",
+            "POST /openai/deployments/e/embeddings?api-version=1",
+            "api-key: provider-token",
+        ),
+        (
+            "anthropic",
+            "/v1",
+            "",
+            "/v1/messages",
+            "POST /v1/messages",
+            "x-api-key: provider-token",
+        ),
+        (
+            "gemini",
+            "/v1beta",
+            "",
+            "/v1/models/m:generateContent",
+            "POST /v1/models/m:generateContent",
+            "x-goog-api-key: provider-token",
+        ),
+        (
+            "gemini",
+            "/v1beta",
+            "model = \"m\"",
+            "",
+            "POST /v1beta/models/m:generateContent",
+            "x-goog-api-key: provider-token",
+        ),
+        (
+            "mistral",
+            "/v1",
+            "",
+            "/v1/fim/completions",
+            "POST /v1/fim/completions",
+            "authorization: Bearer provider-token",
+        ),
+        (
+            "huggingface",
+            "/v1",
+            "",
+            "/models/gpt2",
+            "POST /hf-inference/models/gpt2",
+            "authorization: Bearer provider-token",
+        ),
+        (
+            "groq",
+            "/openai/v1",
+            "",
+            "/openai/v1/chat/completions",
+            "POST /openai/v1/chat/completions",
+            "authorization: Bearer provider-token",
+        ),
+        (
+            "cohere",
+            "/v2",
+            "",
+            "/v2/chat",
+            "POST /v2/chat",
+            "authorization: Bearer provider-token",
+        ),
+    ] {
+        let provider = Provider::start();
+        let gateway = of_kind(kind, &(provider.url() + base), more, "");
+        // Whatever the provider's own place is, the client's key may stand in any.
+        for header in ["authorization", "api-key", "x-api-key", "x-goog-api-key"] {
+            let path = format!("/p{asked}");
+            assert_eq!(
+                gateway
+                    .request("POST", &path, &[(header, "secret")], b"{}")
+                    .status,
+                200
+            );
+            let received = provider.last();
+            assert_eq!(received.line(), format!("{line} HTTP/1.1"), "{kind}");
+            let (name, value) = credential.split_once(": ").unwrap();
+            for spelling in ["authorization", "api-key", "x-api-key", "x-goog-api-key"] {
+                let times = usize::from(spelling == name);
+                assert_eq!(
+                    received.count(spelling),
+                    times,
+                    "{kind} {header} {spelling}"
+                );
+            }
+            assert_eq!(received.header(name), Some(value), "{kind}");
+            assert!(!received.head.contains("secret"));
+        }
+    }
+}
+
+#[test]
+fn anthropics_version_is_put_in_only_where_the_client_sent_none() {
+    let provider = Provider::start();
+    let gateway = of_kind("anthropic", &provider.url(), "", "");
+    let key = ("x-api-key", "secret");
+    gateway.request("POST", "/p", &[key], b"{}");
+    assert_eq!(
+        provider.last().header("anthropic-version"),
+        Some("2023-06-01")
+    );
+    gateway.request(
+        "POST",
+        "/p",
+        &[key, ("anthropic-version", "2026-10-21")],
+        b"{}",
+    );
+    let received = provider.last();
+    assert_eq!(
+        (
+            received.header("anthropic-version"),
+            received.count("anthropic-version")
+        ),
+        (Some("2026-10-21"), 1)
+    );
+    assert_eq!(received.count("anthropic-beta"), 0);
+}
+
+#[test]
+fn an_oauth_token_of_anthropics_goes_as_bearer_with_the_feature_it_needs() {
+    let provider = Provider::start();
+    let token = "token = \"inline:sk-ant-oat01-x\"";
+    let gateway = of_kind("anthropic", &provider.url(), token, "");
+    let key = ("x-api-key", "secret");
+    gateway.request(
+        "POST",
+        "/p",
+        &[key, ("anthropic-beta", "context-1m")],
+        b"{}",
+    );
+    let received = provider.last();
+    assert_eq!(
+        received.header("authorization"),
+        Some("Bearer sk-ant-oat01-x")
+    );
+    assert_eq!(received.count("x-api-key"), 0);
+    assert!(received.head.contains("anthropic-beta: context-1m\r\n"));
+    assert!(
+        received
+            .head
+            .contains("anthropic-beta: oauth-2025-04-20\r\n")
+    );
+    gateway.request(
+        "POST",
+        "/p",
+        &[key, ("anthropic-beta", "a, oauth-2025-04-20")],
+        b"{}",
+    );
+    assert_eq!(provider.last().count("anthropic-beta"), 1);
+}
+
+#[test]
+fn the_callers_own_token_passes_and_the_gateways_key_stands_elsewhere() {
+    let provider = Provider::start();
+    let gateway = of_kind("anthropic", &provider.url(), "token = \"passthrough\"", "");
+    let own = ("authorization", "Bearer sk-ant-api03-own");
+    let key = ("api-key", "secret");
+    assert_eq!(
+        gateway.request("POST", "/p", &[key, own], b"{}").status,
+        200
+    );
+    let received = provider.last();
+    assert_eq!(received.header("x-api-key"), Some("sk-ant-api03-own"));
+    assert_eq!(
+        (received.count("authorization"), received.count("api-key")),
+        (0, 0)
+    );
+    // The gateway's key where the token belongs is neither.
+    for wrong in [("authorization", "Bearer secret"), ("x-api-key", "secret")] {
+        assert_eq!(gateway.request("POST", "/p", &[wrong], b"{}").status, 401);
+        let refused = gateway.request("POST", "/p", &[key, wrong], b"{}");
+        assert_eq!(refused.status, 401);
+    }
+    assert_eq!(provider.received().len(), 1);
+}
+
+#[test]
+fn a_refusal_speaks_the_dialect_of_its_route() {
+    let provider = Provider::start();
+    for (kind, more, pointer, said, id) in [
+        (
+            "openai",
+            "",
+            "/error/type",
+            "authentication_error",
+            "x-request-id",
+        ),
+        (
+            "anthropic",
+            "",
+            "/error/type",
+            "authentication_error",
+            "request-id",
+        ),
+        (
+            "gemini",
+            "",
+            "/error/status",
+            "UNAUTHENTICATED",
+            "x-request-id",
+        ),
+        (
+            "mistral",
+            "",
+            "/type",
+            "authentication_error",
+            "x-request-id",
+        ),
+        ("cohere", "", "/message", "Invalid API key.", "x-request-id"),
+        (
+            "huggingface",
+            "",
+            "/error",
+            "Invalid API key.",
+            "x-request-id",
+        ),
+        (
+            "azure-openai",
+            "deployment = \"d\"",
+            "/error/code",
+            "invalid_api_key",
+            "x-request-id",
+        ),
+    ] {
+        let gateway = of_kind(kind, &provider.url(), more, "");
+        let refused = gateway.request("POST", "/p/x", &[("api-key", "wrong")], b"{}");
+        assert_eq!(refused.status, 401, "{kind}");
+        assert_eq!(refused.json().pointer(pointer).unwrap(), said, "{kind}");
+        let ours = refused.header("x-keygate-request-id").unwrap();
+        assert_eq!(refused.header(id), Some(ours), "{kind}");
+        // The same bytes for no key at all.
+        assert_eq!(
+            gateway.request("POST", "/p/x", &[], b"{}").body,
+            refused.body,
+            "{kind}"
+        );
+    }
+    assert!(provider.received().is_empty());
+}
+
+#[test]
+fn a_bare_prefix_without_an_endpoint_is_404() {
+    let provider = Provider::start();
+    let gateway = of_kind("gemini", &provider.url(), "", "");
+    let refused = gateway.request("POST", "/p", &[("x-goog-api-key", "secret")], b"{}");
+    assert_eq!(refused.status, 404);
+    assert_eq!(
+        refused.json()["error"]["details"][0]["reason"],
+        "NO_DEFAULT_ENDPOINT"
+    );
+    assert!(provider.received().is_empty());
+}
+
+#[test]
+fn who_pays_is_chosen_by_the_client_only_where_the_route_says_so() {
+    let provider = Provider::start();
+    let choices = [
+        ("OpenAI-Organization", "theirs"),
+        ("OpenAI-Project", "theirs"),
+        ("X-Goog-User-Project", "theirs"),
+        ("X-HF-Bill-To", "theirs"),
+    ];
+    let ask = |gateway: &Gateway| {
+        let headers: Vec<_> = [("api-key", "secret")].into_iter().chain(choices).collect();
+        let path = "/p?userProject=theirs&access_token=theirs&a=1";
+        assert_eq!(gateway.request("POST", path, &headers, b"{}").status, 200);
+        let received = provider.last();
+        assert!(
+            received
+                .line()
+                .ends_with("/v1/chat/completions?a=1 HTTP/1.1"),
+            "{}",
+            received.line()
+        );
+        choices.map(|(name, _)| received.header(name).map(str::to_owned))
+    };
+    let kind = |more: &str, route: &str| of_kind("openai", &provider.url(), more, route);
+    assert_eq!(ask(&kind("", "")), [None, None, None, None]);
+    let theirs = || Some("theirs".to_owned());
+    let allowed = kind("", "allow_headers = [\"OpenAI-Project\", \"x-hf-bill-to\"]");
+    assert_eq!(ask(&allowed), [None, theirs(), None, theirs()]);
+    let set = kind("headers = { OpenAI-Organization = \"ours\" }", "");
+    assert_eq!(ask(&set), [Some("ours".to_owned()), None, None, None]);
+}
+
+#[test]
+fn what_an_answer_tells_of_the_account_stays_here_by_kind() {
+    let account = [
+        "openai-organization",
+        "openai-project",
+        "anthropic-organization-id",
+        "anthropic-workspace-id",
+    ];
+    let provider = Provider::answering(move |_, wire| {
+        let mut headers = vec![
+            ("set-cookie", "a=1"),
+            ("anthropic-ratelimit-requests-limit", "50"),
+            ("x-mine", "1"),
+        ];
+        headers.extend(account.map(|name| (name, "account")));
+        respond(wire, "200 OK", &headers, b"{}");
+    });
+    for (kind, kept) in [
+        ("openai", &account[2..]),
+        ("custom", &account[2..]),
+        ("anthropic", &account[..2]),
+    ] {
+        let gateway = of_kind(kind, &provider.url(), "", "");
+        let answer = gateway.request("POST", "/p", &[("api-key", "secret")], b"{}");
+        for name in account {
+            assert_eq!(
+                answer.header(name).is_some(),
+                kept.contains(&name),
+                "{kind} {name}"
+            );
+        }
+        assert_eq!(answer.header("set-cookie"), None);
+        assert_eq!(answer.header("x-mine"), Some("1"));
+        assert_eq!(
+            answer.header("anthropic-ratelimit-requests-limit"),
+            Some("50")
+        );
+    }
+}
+
+#[test]
+fn a_url_that_the_client_is_to_ask_next_leads_back_through_the_gateway() {
+    let provider = Provider::answering(|request, wire| {
+        let host = request.header("host").unwrap();
+        let own = format!("http://{host}/upload/v1beta/files?upload_id=1");
+        let headers = [
+            ("x-goog-upload-url", own.as_str()),
+            ("x-goog-upload-control-url", "http://elsewhere.test/upload"),
+        ];
+        respond(wire, "200 OK", &headers, b"{}");
+    });
+    let gateway = of_kind("gemini", &(provider.url() + "/v1beta"), "", "");
+    let key = ("x-goog-api-key", "secret");
+    let answer = gateway.request("POST", "/p/upload/v1beta/files", &[key], b"{}");
+    let url = answer.header("x-goog-upload-url").unwrap();
+    assert_eq!(url, "http://gateway.test/p/upload/v1beta/files?upload_id=1");
+    assert_eq!(
+        answer.header("x-goog-upload-control-url"),
+        Some("http://elsewhere.test/upload")
+    );
+    let path = url.strip_prefix("http://gateway.test").unwrap();
+    gateway.request("POST", path, &[key], b"data");
+    assert_eq!(
+        provider.last().line(),
+        "POST /upload/v1beta/files?upload_id=1 HTTP/1.1"
+    );
+    let behind_tls = [
+        key,
+        ("x-forwarded-proto", "https"),
+        ("host", "llm.example.com"),
+    ];
+    let answer = gateway.request("POST", "/p/upload/v1beta/files", &behind_tls, b"{}");
+    assert!(
+        answer
+            .header("x-goog-upload-url")
+            .unwrap()
+            .starts_with("https://llm.example.com/p/upload/")
+    );
+}
