@@ -16,6 +16,7 @@
 //!
 //! | layer | knows |
 //! |---|---|
+//! | [`background`] | threads that give way |
 //! | [`document`], [`clock`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back |
 //! | [`secret`], [`metrics`] | what must not be seen; what must |
 //! | [`template`], [`key`], [`access_log`] | header templates; client keys; one line per request |
@@ -36,6 +37,7 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;

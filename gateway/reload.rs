@@ -1,8 +1,7 @@
 //! Reloading: SIGHUP or a changed file loads, checks, builds and swaps. A bad file leaves the old
 //! configuration serving, and says so in the log, in `/status` and in the metrics.
 //!
-//! A large key file takes a processor for seconds: it is read, and the keys that it replaces are freed,
-//! on threads that give way to the serving ones.
+//! A large key file is read, and the keys that it replaces are freed, in the background.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::background;
 use crate::config::{Config, Purpose};
 use crate::document::FileStamp;
 use crate::snapshot::{Live, Snapshot};
@@ -24,10 +24,6 @@ const PATIENCE: u32 = 4;
 const WORTH_SAYING: Duration = Duration::from_secs(1);
 /// How long a reload waits for names that are new; they go on being resolved behind it.
 const RESOLVE_FIRST: Duration = Duration::from_millis(300);
-
-/// The niceness of what can wait: a tenth of a serving thread's share where all processors are busy. Not
-/// less, for a revocation must come through an overload.
-const NICE: i32 = 10;
 
 /// Watches the files of a configuration and takes over what they become.
 pub struct Reloader {
@@ -88,7 +84,7 @@ impl Reloader {
 
     async fn reload(&mut self) {
         let (live, path) = (self.live.clone(), self.path.clone());
-        let Some(loaded) = in_background(move || load(&live, &path)).await else {
+        let Some(loaded) = background::run(move || load(&live, &path)).await else {
             self.files = self.files.iter().map(FileStamp::retake).collect();
             return self.refuse("loading it failed in an unforeseen way: see the log");
         };
@@ -177,22 +173,13 @@ fn prepare(live: &Live, config: Config) -> Result<(Snapshot, Vec<String>), Strin
 }
 
 /// Frees a snapshot once no request looks at it any more.
-async fn retire(snapshot: Arc<Snapshot>) {
-    while Arc::strong_count(&snapshot) > 1 {
+async fn retire(mut snapshot: Arc<Snapshot>) {
+    let alone = loop {
+        match Arc::try_unwrap(snapshot) {
+            Ok(alone) => break alone,
+            Err(shared) => snapshot = shared,
+        }
         tokio::time::sleep(LOOK_EVERY).await;
-    }
-    in_background(move || drop(snapshot)).await;
-}
-
-/// Does `work` on a thread of its own that runs when no other wants to. Nothing if it panics.
-async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (done, result) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new().name("load".to_owned());
-    let started = thread.spawn(move || {
-        // Of this thread only: on Linux, priorities are the threads'. As it is, if it cannot be lowered.
-        let _ = rustix::process::setpriority_process(None, NICE);
-        let _ = done.send(work());
-    });
-    started.ok()?;
-    result.await.ok()
+    };
+    background::run(move || alone.keys.free()).await;
 }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use self::value::kind_of;
+use crate::background;
 
 /// A file and what tells one version of it from another without reading it.
 ///
@@ -174,9 +175,13 @@ pub struct Document {
 impl Document {
     /// Takes over `text` as the content of `file`.
     pub fn new(file: &Path, text: String) -> Self {
-        let line_starts = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
+        let mut line_starts = vec![0];
+        for (at, _) in text.match_indices('\n') {
+            line_starts.push(at + 1);
+            if line_starts.len() % LINES_A_STEP == 0 {
+                background::step();
+            }
+        }
         Self {
             file: file.into(),
             text,
@@ -192,10 +197,11 @@ impl Document {
         }
     }
 
-    fn at(&self, span: &Range<usize>) -> Location {
+    /// Where a span of a piece that begins at `offset` stands.
+    fn at(&self, offset: usize, span: &Range<usize>) -> Location {
         let line = self
             .line_starts
-            .partition_point(|start| *start <= span.start);
+            .partition_point(|start| *start <= offset + span.start);
         Location {
             file: self.file.clone(),
             line,
@@ -204,15 +210,78 @@ impl Document {
 
     /// The root table. Syntax errors go to `problems`; what could be read nevertheless is returned.
     pub fn root<'d>(&'d self, problems: &'d Problems) -> Section<'d> {
-        let (table, errors) = DeTable::parse_recoverable(&self.text);
+        let whole = Piece {
+            range: 0..self.text.len(),
+            first: 0,
+        };
+        self.section(&whole, problems)
+    }
+
+    /// The root table in pieces, each with some of the tables `[[array]]`, in the file's order. A file with
+    /// a million of them takes ten times its size as a whole.
+    pub fn roots<'d>(
+        &'d self,
+        array: &str,
+        problems: &'d Problems,
+    ) -> impl Iterator<Item = Section<'d>> {
+        let pieces = self.pieces(array).into_iter();
+        pieces.map(|piece| self.section(&piece, problems))
+    }
+
+    /// The text, cut before some of the headers of `array`.
+    fn pieces(&self, array: &str) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let mut piece = Piece {
+            range: 0..0,
+            first: 0,
+        };
+        let mut tables = 0;
+        for (number, start) in self.line_starts.iter().enumerate() {
+            let next = self.line_starts.get(number + 1).copied();
+            let end = next.unwrap_or(self.text.len());
+            let line = self.text.get(*start..end).unwrap_or_default();
+            // Within a string of many lines, a line can look like a header and be none.
+            if line.contains("\"\"\"") || line.contains("'''") {
+                return vec![Piece {
+                    range: 0..self.text.len(),
+                    first: 0,
+                }];
+            }
+            if number % LINES_A_STEP == 0 {
+                background::step();
+            }
+            if !is_header(line, array) {
+                continue;
+            }
+            if tables - piece.first == TABLES_A_PIECE {
+                piece.range.end = *start;
+                let next = Piece {
+                    range: *start..*start,
+                    first: tables,
+                };
+                pieces.push(std::mem::replace(&mut piece, next));
+            }
+            tables += 1;
+        }
+        piece.range.end = self.text.len();
+        pieces.push(piece);
+        pieces
+    }
+
+    fn section<'d>(&'d self, piece: &Piece, problems: &'d Problems) -> Section<'d> {
+        let offset = piece.range.start;
+        let text = self.text.get(piece.range.clone()).unwrap_or_default();
+        let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             let at = error
                 .span()
-                .map_or_else(|| self.whole(), |span| self.at(&span));
+                .map_or_else(|| self.whole(), |span| self.at(offset, &span));
             problems.fatal(&at, format!("not valid TOML: {}", error.message()));
         }
         Section {
             document: self,
+            offset,
+            first: piece.first,
             problems,
             path: String::new(),
             at: self.whole(),
@@ -224,9 +293,36 @@ impl Document {
     }
 }
 
+/// A part of a text that is whole tables.
+struct Piece {
+    /// Where it stands, in bytes.
+    range: Range<usize>,
+    /// How many tables of the array stand before it.
+    first: usize,
+}
+
+/// After how many lines that are looked at others get their turn.
+const LINES_A_STEP: usize = 4096;
+/// How many tables of an array are read at a time where there are many.
+const TABLES_A_PIECE: usize = 64;
+
+/// Whether a text begins with the header `[[array]]`.
+fn is_header(text: &str, array: &str) -> bool {
+    let text = text.trim_start_matches([' ', '\t']);
+    let name = text
+        .strip_prefix("[[")
+        .map(|rest| rest.trim_start_matches([' ', '\t']));
+    let behind = name.and_then(|name| name.strip_prefix(array));
+    behind.is_some_and(|rest| rest.trim_start_matches([' ', '\t']).starts_with("]]"))
+}
+
 /// One table of a [`Document`], from which values are taken by name.
 pub struct Section<'d> {
     document: &'d Document,
+    /// Where the text that its spans count from begins.
+    offset: usize,
+    /// The place in its array of the first table of an array in it.
+    first: usize,
     problems: &'d Problems,
     path: String,
     at: Location,
@@ -263,7 +359,7 @@ impl<'d> Section<'d> {
     /// Takes the value of `key`, if it is there and of the right type.
     pub fn take<T: Value>(&mut self, key: &'static str) -> Option<Located<T>> {
         let (span, value) = self.remove(key)?;
-        let at = self.document.at(&span);
+        let at = self.document.at(self.offset, &span);
         match T::read(&value) {
             Ok(value) => Some(Located { value, at }),
             Err(why) => {
@@ -310,7 +406,7 @@ impl<'d> Section<'d> {
         entries
             .into_iter()
             .filter_map(|(name, value)| {
-                let at = self.document.at(&name.span());
+                let at = self.document.at(self.offset, &name.span());
                 let name = name.into_inner().into_owned();
                 let path = format!("{outer_path}.{name}");
                 let section = self.enter(path, &value.span(), value.into_inner())?;
@@ -325,7 +421,7 @@ impl<'d> Section<'d> {
             return Vec::new();
         };
         let DeValue::Array(items) = value else {
-            let at = self.document.at(&span);
+            let at = self.document.at(self.offset, &span);
             self.problems.fatal(
                 &at,
                 format!("{0} must be written as [[{0}]]", self.join(key)),
@@ -336,7 +432,7 @@ impl<'d> Section<'d> {
             .into_iter()
             .enumerate()
             .filter_map(|(i, item)| {
-                let path = format!("{}[{i}]", self.join(key));
+                let path = format!("{}[{}]", self.join(key), self.first + i);
                 self.enter(path, &item.span(), item.into_inner())
             })
             .collect()
@@ -349,6 +445,7 @@ impl<'d> Section<'d> {
         };
         let Section {
             document,
+            offset,
             problems,
             path,
             table,
@@ -359,8 +456,8 @@ impl<'d> Section<'d> {
         entries
             .into_iter()
             .filter_map(|(name, value)| {
-                let name_at = document.at(&name.span());
-                let value_at = document.at(&value.span());
+                let name_at = document.at(offset, &name.span());
+                let value_at = document.at(offset, &value.span());
                 match String::read(value.get_ref()) {
                     Ok(value) => Some((
                         Located {
@@ -382,7 +479,7 @@ impl<'d> Section<'d> {
     }
 
     fn enter(&self, path: String, span: &Range<usize>, value: DeValue<'d>) -> Option<Section<'d>> {
-        let at = self.document.at(span);
+        let at = self.document.at(self.offset, span);
         let DeValue::Table(table) = value else {
             let found = kind_of(&value);
             self.problems
@@ -391,6 +488,8 @@ impl<'d> Section<'d> {
         };
         Some(Section {
             document: self.document,
+            offset: self.offset,
+            first: 0,
             problems: self.problems,
             path,
             at,
@@ -406,7 +505,7 @@ impl<'d> Section<'d> {
             return;
         }
         for (name, _) in &self.table {
-            let at = self.document.at(&name.span());
+            let at = self.document.at(self.offset, &name.span());
             let full = self.join(name.get_ref());
             let hint = nearest(name.get_ref(), self.known.iter().copied())
                 .map(|near| format!(": did you mean `{near}`?"))
@@ -461,6 +560,69 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect()
+    }
+
+    /// What stands in a file of keys, and what is wrong with it, read as a whole or in pieces.
+    fn read_keys(text: &str, in_pieces: bool) -> (Vec<(String, usize)>, Vec<String>) {
+        let document = Document::new(Path::new("t.toml"), text.to_owned());
+        let problems = Problems::default();
+        let roots: Vec<_> = if in_pieces {
+            document.roots("key", &problems).collect()
+        } else {
+            vec![document.root(&problems)]
+        };
+        let mut found = Vec::new();
+        for mut root in roots {
+            for mut section in root.list("key") {
+                let id = section.require::<String>("id");
+                found.extend(id.map(|id| (id.value, id.at.line)));
+                section.strings("labels");
+                section.finish();
+            }
+            root.finish();
+        }
+        let problems = problems.into_sorted();
+        (found, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_file_in_pieces_is_the_same_file() {
+        let table = |i: usize| match i % 7 {
+            0 => {
+                format!("# [[key]]\n  [[ key ]] # here\nid = \"k{i}\"\n[key.labels]\na = \"b\"\n\n")
+            }
+            1 => format!("[[key]]\nid = \"k{i}\"\nextra = {i}\n"),
+            2 => "[[key]]\nid = [\n1,\n]\n[[key.more]]\n".to_owned(),
+            3 => format!("[[key]]\nlabels = {{ a = {i} }}\n"),
+            4 => format!("[[keys]]\nid = \"other{i}\"\n"),
+            _ => format!("[[key]]\r\nid = \"k{i}\"\r\n"),
+        };
+        let text: String = (0..500).map(table).collect();
+        let (keys, problems) = read_keys(&text, true);
+        assert!(keys.len() > 200 && problems.len() > 200);
+        let whole = read_keys(&text, false);
+        assert_eq!(keys, whole.0);
+        // Whoever meets `[[keys]]` in each piece says so in each.
+        let but_strange = |problems: Vec<String>| -> Vec<String> {
+            let strange = |problem: &String| !problem.contains("unknown key `keys`");
+            problems.into_iter().filter(strange).collect()
+        };
+        assert_eq!(but_strange(problems), but_strange(whole.1));
+        // Where a header could stand in a text, the file is not cut.
+        let tricky = format!("[[key]]\nid = \"\"\"\n{}\"\"\"\n", "[[key]]\n".repeat(200));
+        let (keys, problems) = read_keys(&tricky, true);
+        assert_eq!((keys.len(), problems.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_mistake_in_one_piece_is_named_with_its_line() {
+        let mut text = "[[key]]\nid = \"k\"\n".repeat(200);
+        text += "[[key]]\nid = \"k\n";
+        let (_, problems) = read_keys(&text, true);
+        assert!(
+            problems[0].starts_with("t.toml:402: not valid TOML"),
+            "{problems:?}"
+        );
     }
 
     #[test]

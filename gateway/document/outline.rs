@@ -1,8 +1,13 @@
 //! What is kept of a text to tell later whether another one is only its beginning: a file that is cut
 //! off by a full disk, or looked at while it is written.
 
+use crate::background;
+
 /// Bytes that are remembered by one mark.
 const PIECE: usize = 16;
+
+/// After how many pieces the making of an outline gives way to others.
+const PIECES_A_STEP: usize = 4096;
 
 /// Marks of a text's pieces; an eighth of its length. The text cannot be read from them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,8 +20,14 @@ impl Outline {
     /// The outline of `text`.
     pub fn of(text: &str) -> Self {
         let pieces = text.as_bytes().chunks_exact(PIECE);
+        let marks = pieces.enumerate().map(|(place, piece)| {
+            if place % PIECES_A_STEP == 0 {
+                background::step();
+            }
+            mark(piece)
+        });
         Self {
-            marks: pieces.map(mark).collect(),
+            marks: marks.collect(),
             length: text.len(),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{ClientKey, KeyDigest, KeyEntry, KnownLabels, is_key_id};
+use crate::background;
 use crate::document::{Document, FileStamp, Located, OneOrMany, Problems, Section, Severity};
 use crate::secret::{SecretError, SecretRef};
 
@@ -24,39 +25,41 @@ impl KeyFile {
     /// Reads `document`; whatever is wrong with it goes to `problems`. Relative secret files count
     /// from `folder`.
     pub fn read(document: &Document, folder: &Path, problems: &Problems) -> Self {
-        let mut root = document.root(problems);
         let mut file = Self::default();
         let mut seen = HashMap::new();
         let mut digests = HashMap::new();
-        for section in root.list("key") {
-            let at = section.at().clone();
-            let Some(entry) = file.read_key(section, folder, problems) else {
-                continue;
-            };
-            if let Some(first) = seen.insert(entry.key.id.clone(), at.clone()) {
-                let line = first.line;
-                problems.fatal(
-                    &at,
-                    format!("key `{}` is there already, in line {line}", entry.key.id),
-                );
-                continue;
-            }
-            for (digest, _) in &entry.digests {
-                if let Some(first) = digests.insert(*digest, entry.key.id.clone()) {
-                    let id = &entry.key.id;
-                    let what = if first == *id {
-                        format!("key `{id}` has the same hash twice")
-                    } else {
-                        format!(
-                            "keys `{first}` and `{id}` have the same hash: one secret, two names"
-                        )
-                    };
-                    problems.fatal(&at, what);
+        for mut root in document.roots("key", problems) {
+            for section in root.list("key") {
+                let at = section.at().clone();
+                let Some(entry) = file.read_key(section, folder, problems) else {
+                    continue;
+                };
+                if let Some(first) = seen.insert(entry.key.id.clone(), at.clone()) {
+                    let line = first.line;
+                    problems.fatal(
+                        &at,
+                        format!("key `{}` is there already, in line {line}", entry.key.id),
+                    );
+                    continue;
                 }
+                for (digest, _) in &entry.digests {
+                    if let Some(first) = digests.insert(*digest, entry.key.id.clone()) {
+                        let id = &entry.key.id;
+                        let what = if first == *id {
+                            format!("key `{id}` has the same hash twice")
+                        } else {
+                            format!(
+                                "keys `{first}` and `{id}` have the same hash: one secret, two names"
+                            )
+                        };
+                        problems.fatal(&at, what);
+                    }
+                }
+                file.entries.push(entry);
             }
-            file.entries.push(entry);
+            root.finish();
+            background::step();
         }
-        root.finish();
         file
     }
 

@@ -11,6 +11,10 @@ use subtle::Choice;
 use super::format::form;
 use super::table::{Filling, Opening, Table};
 use super::{ClientKey, KeyDigest, KeyEntry, PresentedKey};
+use crate::background;
+
+/// After how many keys the building of a store gives way to others.
+const KEYS_A_STEP: usize = 256;
 
 /// Every key that this gateway knows, by digest.
 pub struct KeyStore {
@@ -135,9 +139,17 @@ impl KeyStore {
                 }
             }
             keys.push(Arc::new(key));
+            if keys.len() % KEYS_A_STEP == 0 {
+                background::step();
+            }
         }
         let table = table.finish()?;
         Ok(Self { table, keys })
+    }
+
+    /// Frees it, giving way to others meanwhile.
+    pub fn free(self) {
+        background::free(self.keys);
     }
 
     /// All keys, in the order of their source.

@@ -13,6 +13,7 @@ use memmap2::{Advice, Mmap, MmapMut};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::KeyDigest;
+use crate::background;
 
 /// Slots for each two digests.
 const SLOTS_FOR_TWO: usize = 3;
@@ -20,6 +21,8 @@ const SLOTS_FOR_TWO: usize = 3;
 const LEAST_SLOTS: usize = 4;
 /// Bytes of a slot: a line of the cache.
 const SLOT: usize = 64;
+/// After how many slots a growing table gives way to others.
+const SLOTS_A_STEP: usize = 256;
 
 /// One digest and what decides about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +182,10 @@ impl Filling {
     fn grow(&mut self) -> io::Result<()> {
         let larger = empty(self.digests + self.digests / 4 + 1)?;
         let old = std::mem::replace(&mut self.memory, larger);
-        for slot in old.as_chunks().0.iter().map(Slot) {
+        for (place, slot) in old.as_chunks().0.iter().map(Slot).enumerate() {
+            if place % SLOTS_A_STEP == 0 {
+                background::step();
+            }
             if let Some(key) = slot.key() {
                 let digest = KeyDigest(slot.part(0));
                 if let Err(place) = self.slots().find(&digest) {

@@ -6,10 +6,14 @@
 
 use std::fmt;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::background;
+
+/// Bytes that are read at a time.
+const BUFFER: usize = 64 << 10;
 /// How often a file may be replaced while it is being opened.
 const TRIES: usize = 100;
 
@@ -55,7 +59,7 @@ impl From<io::Error> for PrivateError {
 impl Private {
     /// Reads `path`: a file, not a link to one, of this user or of root, that nobody else may write.
     pub fn read(path: &Path) -> Result<Self, PrivateError> {
-        let (mut file, about) = open(path)?;
+        let (file, about) = open(path)?;
         let us = rustix::process::geteuid().as_raw();
         // Root reads for others: `sudo keygate check` of a service that runs as a user of its own.
         if us != 0 && ![us, 0].contains(&about.uid()) {
@@ -72,10 +76,23 @@ impl Private {
             )));
         }
         let exposed = (mode & 0o077 != 0).then(|| format!("can be read by others {cure}"));
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
+        let text = read_text(file, about.len())?;
         Ok(Self { text, exposed })
     }
+}
+
+/// Reads a file that may be large, line by line.
+fn read_text(file: File, size: u64) -> io::Result<String> {
+    let mut text = String::with_capacity(usize::try_from(size).unwrap_or_default());
+    let mut lines = BufReader::with_capacity(BUFFER, file);
+    let mut read = 0;
+    while lines.read_line(&mut text)? > 0 {
+        if text.len() - read > BUFFER {
+            read = text.len();
+            background::step();
+        }
+    }
+    Ok(text)
 }
 
 /// Opens the file that stands at `path` itself.

@@ -192,7 +192,8 @@ impl Checker<'_> {
             .map_err(|why| self.fatal(&given.at, format!("{} {why}", field(ours.0))))
             .ok()?;
         if kind.endpoint {
-            url.path.push_str(&kind.own_path(&filling).unwrap_or_default());
+            url.path
+                .push_str(&kind.own_path(&filling).unwrap_or_default());
         }
         Some(url)
     }
