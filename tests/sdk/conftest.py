@@ -1,0 +1,102 @@
+"""The stage of these tests: a recording provider, a real gateway in front of it, and one key.
+
+    KEYGATE=target/debug/keygate pytest tests/sdk
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from provider import Provider
+
+# A route for each kind, by the name of its token. `closed-` is the same with a selector that the key lacks,
+# and `late-` with no patience.
+KINDS = {
+    "openai": ("openai", 'base_url = "{url}/v1"'),
+    "azure": ("azure-openai", 'endpoint = "{url}"\ndeployment = "d"'),
+    "anthropic": ("anthropic", 'base_url = "{url}/v1"'),
+    "gemini": ("gemini", 'base_url = "{url}/v1beta"'),
+    "mistral": ("mistral", 'base_url = "{url}/v1"'),
+    "huggingface": ("huggingface", 'base_url = "{url}/v1"'),
+    "groq": ("groq", 'base_url = "{url}/openai/v1"'),
+    "cohere": ("cohere", 'base_url = "{url}/v2"'),
+}
+
+
+def configuration(provider):
+    text = ""
+    for name, (kind, place) in KINDS.items():
+        head = f'kind = "{kind}"\ntoken = "inline:token-{name}"\n{place.format(url=provider.urls[name])}\n'
+        late = 'timeouts = { first_byte = "300ms", idle = "300ms" }\n'
+        text += f"[providers.{name}]\n{head}[providers.late-{name}]\n{head}{late}"
+        for path, of, more in [
+            (name, name, ""),
+            (f"late/{name}", f"late-{name}", ""),
+            (f"closed/{name}", name, 'keys = { team = "other" }\n'),
+        ]:
+            text += f'[[routes]]\nname = "{path.replace("/", "-")}"\npath = "/{path}"\nprovider = "{of}"\n{more}'
+    return text
+
+
+class Gateway:
+    """A real gateway with one key, until `stop`."""
+
+    def __init__(self, folder, configure):
+        self.keygate, self.folder = pathlib.Path(os.environ["KEYGATE"]).resolve(), folder
+        self.key = self.create("--id", "sdk")
+        # Somebody must be let in where this key is not.
+        self.create("--id", "other", "--label", "team=other")
+        server = '[server]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
+        (folder / "gateway.toml").write_text(server + configure(self.key))
+        command = [self.keygate, "run", "--config", folder / "gateway.toml"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        said = ""
+        while "serving" not in said:
+            line = self.process.stderr.readline()
+            assert line, f"the gateway did not start: {said}"
+            said += line
+        self.address = re.search(r"listen=\[([^\],]+)", said)[1]
+        self.url = f"http://{self.address}"
+        # What it says is read, so that it never waits for somebody to.
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+
+    def create(self, *arguments):
+        command = [self.keygate, "keys", "create", "--file", self.folder / "keys.toml", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(30) == 0
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory):
+    provider = None
+
+    def configure(key):
+        nonlocal provider
+        provider = Provider([key])
+        return configuration(provider)
+
+    gateway = Gateway(tmp_path_factory.mktemp("gateway"), configure)
+    gateway.provider = provider
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture
+def provider(stage):
+    """What came in other tests is over."""
+    stage.provider.take()
+    yield stage.provider
+    stage.provider.take()
+
+
+def lines(provider):
+    return [record.line for record in provider.take()]
