@@ -36,12 +36,12 @@ pub fn step() {
 }
 
 /// Frees what a large collection holds, piece by piece.
-pub fn free<T>(collection: Vec<T>) {
+pub fn free(collection: impl IntoIterator) {
     /// What is freed between two steps.
     const PIECE: usize = 256;
     for (place, item) in collection.into_iter().enumerate() {
         drop(item);
-        if place % PIECE == 0 {
+        if place.is_multiple_of(PIECE) {
             step();
         }
     }

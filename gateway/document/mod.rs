@@ -175,10 +175,11 @@ pub struct Document {
 impl Document {
     /// Takes over `text` as the content of `file`.
     pub fn new(file: &Path, text: String) -> Self {
-        let mut line_starts = vec![0];
+        let mut line_starts = Vec::with_capacity(text.len() / SHORT_LINE);
+        line_starts.push(0);
         for (at, _) in text.match_indices('\n') {
             line_starts.push(at + 1);
-            if line_starts.len() % LINES_A_STEP == 0 {
+            if line_starts.len().is_multiple_of(LINES_A_STEP) {
                 background::step();
             }
         }
@@ -217,13 +218,14 @@ impl Document {
         self.section(&whole, problems)
     }
 
-    /// The root table in pieces, each with some of the tables `[[array]]`, in the file's order. A file with
+    /// The root table in pieces, each with at most [`TABLES_A_PIECE`] of the tables `[[array]]`, in the
+    /// file's order. A file with
     /// a million of them takes ten times its size as a whole.
     pub fn roots<'d>(
         &'d self,
         array: &str,
         problems: &'d Problems,
-    ) -> impl Iterator<Item = Section<'d>> {
+    ) -> impl ExactSizeIterator<Item = Section<'d>> {
         let pieces = self.pieces(array).into_iter();
         pieces.map(|piece| self.section(&piece, problems))
     }
@@ -247,7 +249,7 @@ impl Document {
                     first: 0,
                 }];
             }
-            if number % LINES_A_STEP == 0 {
+            if number.is_multiple_of(LINES_A_STEP) {
                 background::step();
             }
             if !is_header(line, array) {
@@ -301,10 +303,12 @@ struct Piece {
     first: usize,
 }
 
+/// Bytes of a line, if it is a short one: room for so many lines is made beforehand.
+const SHORT_LINE: usize = 24;
 /// After how many lines that are looked at others get their turn.
 const LINES_A_STEP: usize = 4096;
 /// How many tables of an array are read at a time where there are many.
-const TABLES_A_PIECE: usize = 64;
+pub const TABLES_A_PIECE: usize = 64;
 
 /// Whether a text begins with the header `[[array]]`.
 fn is_header(text: &str, array: &str) -> bool {

@@ -21,7 +21,7 @@ impl Outline {
     pub fn of(text: &str) -> Self {
         let pieces = text.as_bytes().chunks_exact(PIECE);
         let marks = pieces.enumerate().map(|(place, piece)| {
-            if place % PIECES_A_STEP == 0 {
+            if place.is_multiple_of(PIECES_A_STEP) {
                 background::step();
             }
             mark(piece)

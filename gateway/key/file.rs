@@ -8,7 +8,9 @@ use jiff::Timestamp;
 
 use super::{ClientKey, KeyDigest, KeyEntry, KnownLabels, is_key_id};
 use crate::background;
-use crate::document::{Document, FileStamp, Located, OneOrMany, Problems, Section, Severity};
+use crate::document::{
+    Document, FileStamp, Located, OneOrMany, Problems, Section, Severity, TABLES_A_PIECE,
+};
 use crate::secret::{SecretError, SecretRef};
 
 /// What a key file holds.
@@ -25,21 +27,25 @@ impl KeyFile {
     /// Reads `document`; whatever is wrong with it goes to `problems`. Relative secret files count
     /// from `folder`.
     pub fn read(document: &Document, folder: &Path, problems: &Problems) -> Self {
-        let mut file = Self::default();
-        let mut seen = HashMap::new();
-        let mut digests = HashMap::new();
-        for mut root in document.roots("key", problems) {
+        let roots = document.roots("key", problems);
+        // Room for all from the start: what grows to a million is moved at once, and holds others up.
+        let most = roots.len() * TABLES_A_PIECE;
+        let mut file = Self {
+            entries: Vec::with_capacity(most),
+            ..Self::default()
+        };
+        let mut seen = HashMap::with_capacity(most);
+        let mut digests = HashMap::with_capacity(most);
+        for mut root in roots {
             for section in root.list("key") {
                 let at = section.at().clone();
                 let Some(entry) = file.read_key(section, folder, problems) else {
                     continue;
                 };
-                if let Some(first) = seen.insert(entry.key.id.clone(), at.clone()) {
-                    let line = first.line;
-                    problems.fatal(
-                        &at,
-                        format!("key `{}` is there already, in line {line}", entry.key.id),
-                    );
+                if let Some(first) = seen.insert(entry.key.id.clone(), at.line) {
+                    let id = &entry.key.id;
+                    let why = format!("key `{id}` is there already, in line {first}");
+                    problems.fatal(&at, why);
                     continue;
                 }
                 for (digest, _) in &entry.digests {
@@ -60,6 +66,8 @@ impl KeyFile {
             root.finish();
             background::step();
         }
+        background::free(seen);
+        background::free(digests);
         file
     }
 

@@ -139,7 +139,7 @@ impl KeyStore {
                 }
             }
             keys.push(Arc::new(key));
-            if keys.len() % KEYS_A_STEP == 0 {
+            if keys.len().is_multiple_of(KEYS_A_STEP) {
                 background::step();
             }
         }

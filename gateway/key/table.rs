@@ -183,7 +183,7 @@ impl Filling {
         let larger = empty(self.digests + self.digests / 4 + 1)?;
         let old = std::mem::replace(&mut self.memory, larger);
         for (place, slot) in old.as_chunks().0.iter().map(Slot).enumerate() {
-            if place % SLOTS_A_STEP == 0 {
+            if place.is_multiple_of(SLOTS_A_STEP) {
                 background::step();
             }
             if let Some(key) = slot.key() {

@@ -11,6 +11,7 @@ use http::HeaderName;
 
 use super::file::{GatewayFile, KeysFile, read_to_string};
 use super::{Config, ConfigErrors, Places};
+use crate::background;
 use crate::document::{
     Document, FileStamp, Located, Location, Outline, Problem, Problems, Severity,
 };
@@ -36,6 +37,8 @@ const FRAMING: [&str; 13] = [
     "upgrade",
 ];
 
+/// After how many keys that are looked at others get their turn.
+const ENTRIES_A_STEP: usize = 4096;
 /// How many keys have series of their own in the metrics.
 const METRIC_KEYS: usize = 1000;
 
@@ -238,8 +241,11 @@ impl Checker<'_> {
                 }
                 let mut entries = keys.entries;
                 let counted = file.metric_keys.as_ref().map_or(METRIC_KEYS, |l| l.value);
-                for entry in entries.iter_mut().skip(counted) {
+                for (place, entry) in entries.iter_mut().enumerate().skip(counted) {
                     entry.key.counted = false;
+                    if place.is_multiple_of(ENTRIES_A_STEP) {
+                        background::step();
+                    }
                 }
                 (stamp, outline, Some(entries))
             }
