@@ -18,7 +18,7 @@
 //! |---|---|
 //! | [`background`] | threads that give way |
 //! | [`document`], [`clock`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back |
-//! | [`secret`], [`metrics`] | what must not be seen; what must |
+//! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what an answer tells of its use; what must be seen |
 //! | [`template`], [`key`], [`access_log`] | header templates; client keys; one line per request |
 //! | [`provider`] | one origin: where it is, its token, its timeouts |
 //! | [`route`] | which provider a request goes to, and who may send it |
@@ -54,3 +54,4 @@ pub mod secret;
 pub mod server;
 pub mod snapshot;
 pub mod template;
+pub mod usage;

@@ -1,11 +1,40 @@
 //! How many events a stream holds.
 
+use crate::usage::Readable;
+
+/// A stream of events, as it goes by.
+pub struct EventStream {
+    body: Readable,
+    counter: EventCounter,
+}
+
+impl EventStream {
+    /// One whose head says this of its encoding.
+    pub fn encoded(encoding: &[u8]) -> Self {
+        Self {
+            body: Readable::of(encoding),
+            counter: EventCounter::default(),
+        }
+    }
+
+    /// Takes the next piece, as it goes to the client.
+    pub fn feed(&mut self, piece: &[u8]) {
+        let counter = &mut self.counter;
+        self.body.feed(piece, |text| counter.feed(text));
+    }
+
+    /// How many events have ended so far.
+    pub fn count(&self) -> u64 {
+        self.counter.count()
+    }
+}
+
 /// Counts server-sent events: an event ends at an empty line, wherever the pieces are cut.
 ///
 /// <https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>, for
 /// streams with LF or CRLF line ends, which is what every provider sends.
 #[derive(Default)]
-pub struct EventCounter {
+struct EventCounter {
     count: u64,
     /// Whether the line so far holds something.
     in_line: bool,
@@ -15,7 +44,7 @@ pub struct EventCounter {
 
 impl EventCounter {
     /// Takes the next piece.
-    pub fn feed(&mut self, piece: &[u8]) {
+    fn feed(&mut self, piece: &[u8]) {
         for byte in piece {
             match byte {
                 b'\n' if self.in_line => self.in_line = false,
@@ -33,7 +62,7 @@ impl EventCounter {
     }
 
     /// How many there were.
-    pub fn count(&self) -> u64 {
+    fn count(&self) -> u64 {
         self.count
     }
 }

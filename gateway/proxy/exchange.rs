@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::Shared;
 use super::admit::Admission;
 use super::deadline::Cut;
-use super::events::EventCounter;
+use super::events::EventStream;
 use super::in_flight::{InFlight, InFlightGuard};
 use super::reject::Rejection;
 use super::request_id::RequestId;
@@ -69,7 +69,7 @@ pub struct Seen {
     /// Bytes of the answer's body.
     pub response_bytes: u64,
     /// Events, if it is a stream of them.
-    pub events: Option<EventCounter>,
+    pub events: Option<EventStream>,
     /// Whether the client left before the end.
     pub aborted: bool,
     /// Why it ended without order, if it was cut.

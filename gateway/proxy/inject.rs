@@ -4,7 +4,7 @@
 //! out what belongs to the connection: nothing a client nominates in `Connection` can remove what
 //! is put in here.
 
-use http::header::{HOST, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{ACCEPT_ENCODING, HOST, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora_core::Error;
@@ -28,6 +28,9 @@ pub(super) fn rewrite(
     }
     if upstream.headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
         strip_protocols(route, upstream)?;
+    }
+    if upstream.headers.contains_key(ACCEPT_ENCODING) {
+        ask_for_what_can_be_read(upstream)?;
     }
     for (name, value) in &provider.default_headers {
         if !upstream.headers.contains_key(name) {
@@ -59,6 +62,28 @@ pub(super) fn rewrite(
     }
     upstream.insert_header(HOST, provider.host.clone())?;
     upstream.set_raw_path(admission.target().as_bytes())
+}
+
+/// Of the compressions that a client takes, those go up that the meter can read beside the stream.
+fn ask_for_what_can_be_read(upstream: &mut RequestHeader) -> Result<(), Box<Error>> {
+    let is_readable = |coding: &&str| {
+        let name = coding.split(';').next().unwrap_or_default().trim();
+        let mut known = ["gzip", "x-gzip", "identity"].iter();
+        known.any(|known| name.eq_ignore_ascii_case(known))
+    };
+    let values = upstream.headers.get_all(ACCEPT_ENCODING).iter();
+    let codings = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    let codings = codings.map(str::trim).filter(|coding| !coding.is_empty());
+    let (readable, others): (Vec<&str>, Vec<&str>) = codings.partition(is_readable);
+    if others.is_empty() {
+        return Ok(());
+    }
+    let kept = if readable.is_empty() {
+        "identity".to_owned()
+    } else {
+        readable.join(", ")
+    };
+    upstream.insert_header(ACCEPT_ENCODING, kept)
 }
 
 /// Takes out of the protocols that a `WebSocket` offers what would go if it stood in a header: a key, and

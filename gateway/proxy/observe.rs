@@ -2,13 +2,15 @@
 
 use std::time::Instant;
 
-use http::header::{ALT_SVC, CONTENT_TYPE, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
+use http::header::{
+    ALT_SVC, CONTENT_ENCODING, CONTENT_TYPE, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::Error;
 
 use super::admit::Admission;
-use super::events::EventCounter;
+use super::events::EventStream;
 use super::exchange::Exchange;
 use super::reject::{REFUSED_BY, REQUEST_ID};
 use crate::route::Route;
@@ -47,7 +49,9 @@ pub(super) fn head(
             .get(..EVENTS.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
     }) {
-        seen.events = Some(EventCounter::default());
+        let encoding = answer.headers.get(CONTENT_ENCODING);
+        let encoding = encoding.map_or(&b""[..], HeaderValue::as_bytes);
+        seen.events = Some(EventStream::encoded(encoding));
     }
     // The provider's own id is what its support asks for: ours stands beside it.
     if !answer.headers.contains_key("x-request-id") {

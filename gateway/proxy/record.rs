@@ -114,7 +114,7 @@ fn record(exchange: &Exchange, shared: &Shared) {
         events: seen
             .events
             .as_ref()
-            .map_or(0, super::events::EventCounter::count),
+            .map_or(0, super::events::EventStream::count),
         duration_ms: millis(duration),
         first_byte_ms: since_start(seen.first_byte).map(millis),
         upstream: seen.upstream.clone(),

@@ -1,7 +1,13 @@
 //! Which headers go up, which come back, and heads that have two readings.
 
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+
 use crate::support::gateway::simple;
-use crate::support::provider::respond;
+use crate::support::provider::{chunk, end_chunks, respond};
 use crate::support::{Gateway, Provider, Scene};
 
 #[test]
@@ -29,7 +35,6 @@ fn cookies_account_choices_and_forwarding_stay_here_and_features_go_up() {
         "X-Stainless-Lang",
         "User-Agent",
         "Accept",
-        "Accept-Encoding",
         "Idempotency-Key",
         "X-Client-Request-Id",
         "traceparent",
@@ -44,6 +49,60 @@ fn cookies_account_choices_and_forwarding_stay_here_and_features_go_up() {
     for name in goes {
         assert_eq!(received.header(name), Some("value"), "{name}");
     }
+}
+
+#[test]
+fn a_compression_that_the_meter_cannot_read_is_not_asked_for() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    for (accepted, asked) in [
+        ("gzip", "gzip"),
+        ("gzip;q=0.5, identity;q=0", "gzip;q=0.5, identity;q=0"),
+        ("gzip, deflate, br, zstd", "gzip"),
+        ("br", "identity"),
+        ("*", "identity"),
+        ("br;q=1.0, GZIP;q=0.8, *;q=0.1", "GZIP;q=0.8"),
+    ] {
+        gateway.get(
+            "/p",
+            &[("api-key", "secret"), ("Accept-Encoding", accepted)],
+        );
+        assert_eq!(
+            provider.last().header("accept-encoding"),
+            Some(asked),
+            "{accepted}"
+        );
+    }
+    gateway.get("/p", &[("api-key", "secret")]);
+    assert_eq!(provider.last().header("accept-encoding"), None);
+}
+
+#[test]
+fn a_compressed_stream_passes_as_it_is_and_its_events_are_counted() {
+    let provider = Provider::answering(|_, wire| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+                    content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
+        wire.write_all(head.as_bytes()).unwrap();
+        for number in 0..10 {
+            gzip.write_all(format!("data: {number}\n\n").as_bytes())
+                .unwrap();
+            gzip.flush().unwrap();
+            chunk(wire, &std::mem::take(gzip.get_mut()));
+        }
+        chunk(wire, &gzip.finish().unwrap());
+        end_chunks(wire);
+    });
+    let gateway = Gateway::before(&provider);
+    let headers = [("api-key", "secret"), ("Accept-Encoding", "gzip")];
+    let answer = gateway.get("/p", &headers);
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    MultiGzDecoder::new(&answer.body[..])
+        .read_to_string(&mut text)
+        .unwrap();
+    assert!(text.starts_with("data: 0\n\n") && text.ends_with("data: 9\n\n"));
+    assert_eq!(gateway.access_lines(1)[0]["events"], 10);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["background"],
     &["document", "clock"],
-    &["secret", "metrics"],
+    &["secret", "usage", "metrics"],
     &["template", "key", "access_log"],
     &["provider"],
     &["route"],
