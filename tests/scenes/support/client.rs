@@ -31,12 +31,12 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
     }
 
-    /// The code of a refusal.
+    /// The code of a refusal, in OpenAI's words or in Hugging Face's.
     pub fn code(&self) -> String {
-        self.json()["error"]["code"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        let json = self.json();
+        let code = json["error"]["code"].as_str();
+        let code = code.or(json["error_type"].as_str());
+        code.unwrap_or_default().to_owned()
     }
 }
 
