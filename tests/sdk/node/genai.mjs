@@ -4,7 +4,7 @@ import { ApiError, GoogleGenAI } from '@google/genai';
 
 const { URL_, KEY, TEXT } = process.env;
 const client = (path, apiKey = KEY) =>
-  new GoogleGenAI({ apiKey, vertexai: false, httpOptions: { baseUrl: `${URL_}/${path}`, retryOptions: { attempts: 1 } } });
+  new GoogleGenAI({ apiKey, vertexai: false, httpOptions: { baseUrl: `${URL_}/${path}` } });
 const ask = { model: 'm', contents: 'Hi' };
 
 const api = client('gemini');
