@@ -25,7 +25,7 @@
 //! | [`config`] | the configuration, as written and as meant |
 //! | [`snapshot`], [`error`] | the configuration as used, swapped whole; why a command failed |
 //! | [`proxy`], [`reload`] | the path of a request; the path of a change |
-//! | [`admin`], [`sandbox`] | what operators see; a provider to try things with |
+//! | [`admin`], [`import`], [`sandbox`] | what operators see; others' configurations; a provider to try things with |
 //! | [`server`] | sockets, runtimes, signals: where it is all put together |
 //! | [`cli`] | what a person types |
 //!
@@ -43,6 +43,7 @@ pub mod clock;
 pub mod config;
 pub mod document;
 pub mod error;
+pub mod import;
 pub mod key;
 pub mod metrics;
 pub mod provider;

@@ -3,6 +3,8 @@
 
 mod check;
 mod demo;
+mod explain;
+mod import;
 mod keys;
 mod manual;
 mod run;
@@ -37,6 +39,11 @@ enum Command {
     /// Make, rotate, revoke and list client keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Say what would become of a request, without sending anything
+    Explain(explain::Explain),
+    /// Make a configuration out of somebody else's
+    #[command(subcommand)]
+    Import(import::Import),
     /// Show what a running gateway serves, and why not
     Status(status::Status),
     /// Print a completion script for a shell
@@ -65,6 +72,8 @@ pub fn run() -> Result<(), Error> {
         Command::Run(path) => run::run(&path.config),
         Command::Check(path) => check::run(&path.config),
         Command::Keys(keys) => keys::run(&keys),
+        Command::Explain(explain) => explain::run(&explain),
+        Command::Import(import) => import::run(&import),
         Command::Status(status) => status::run(&status),
         Command::Completion(options) => manual::completion(&options, &mut Cli::command()),
         Command::Man => manual::page(Cli::command()),

@@ -112,6 +112,11 @@ pub enum LogLevel {
     Info,
 }
 
+/// Whether a header says how a message is framed or where it goes: nobody sets it but the gateway.
+pub fn is_framing(name: &HeaderName) -> bool {
+    check::FRAMING.contains(&name.as_str())
+}
+
 /// What commands need to know of a configuration.
 pub struct Places {
     /// The key file.

@@ -181,6 +181,12 @@ impl KeyStore {
         }
     }
 
+    /// The id of the key that is presented, whether it opens or not: for people who know the keys anyway.
+    pub fn known(&self, presented: &PresentedKey<'_>) -> Option<&Arc<str>> {
+        let opening = self.table.find(&KeyDigest::of(presented.as_bytes()))?;
+        self.keys.get(opening.key as usize).map(|key| &key.id)
+    }
+
     /// The second half of [`open`](Self::open), which does not see the key.
     pub fn look_up(
         &self,

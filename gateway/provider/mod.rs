@@ -202,6 +202,11 @@ impl Provider {
         self.base_url.display()
     }
 
+    /// Its scheme and authority.
+    pub fn origin(&self) -> String {
+        self.base_url.origin()
+    }
+
     /// The path of a URL at this provider, if it is one.
     pub fn path_of<'u>(&self, url: &'u str) -> Option<&'u str> {
         let (scheme, rest) = url.split_once("://")?;

@@ -96,8 +96,13 @@ impl BaseUrl {
 
     /// The URL again, for people.
     pub fn display(&self) -> String {
+        format!("{}{}", self.origin(), self.path)
+    }
+
+    /// The URL without its path.
+    pub fn origin(&self) -> String {
         let scheme = if self.tls { "https" } else { "http" };
-        format!("{scheme}://{}{}", self.authority(), self.path)
+        format!("{scheme}://{}", self.authority())
     }
 }
 

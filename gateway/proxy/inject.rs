@@ -16,7 +16,7 @@ use crate::route::Route;
 use crate::secret::Secret;
 
 /// Makes the client's head into the provider's. `client` are the headers as the client sent them.
-pub(super) fn rewrite(
+pub fn rewrite(
     admission: &Admission,
     client: &HeaderMap,
     upstream: &mut RequestHeader,

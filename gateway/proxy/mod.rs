@@ -10,7 +10,7 @@ mod events;
 pub mod exchange;
 mod forward;
 pub mod in_flight;
-mod inject;
+pub mod inject;
 mod observe;
 mod record;
 pub mod reject;

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["config"],
     &["snapshot", "error"],
     &["proxy", "reload"],
-    &["admin", "sandbox"],
+    &["admin", "import", "sandbox"],
     &["server"],
     &["cli"],
     &["main"],

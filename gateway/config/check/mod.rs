@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::file::{GatewayFile, KeysFile, read_to_string};
-use super::{Config, ConfigErrors, Places};
+use super::{Config, ConfigErrors, Places, is_framing};
 use crate::background;
 use crate::document::{
     Document, FileStamp, Located, Location, Outline, Problem, Problems, Severity,
@@ -21,7 +21,7 @@ use crate::provider::ProviderSpec;
 use crate::secret::{Private, PrivateError};
 
 /// Headers that say how a message is framed or where it goes: nobody sets them but the gateway.
-const FRAMING: [&str; 13] = [
+pub(super) const FRAMING: [&str; 13] = [
     "connection",
     "content-length",
     "expect",
@@ -197,7 +197,7 @@ impl Checker<'_> {
         let name = HeaderName::try_from(text).ok();
         match name {
             None => self.fatal(at, format!("`{text}` is not the name of a header")),
-            Some(ref name) if FRAMING.contains(&name.as_str()) => {
+            Some(ref name) if is_framing(name) => {
                 self.fatal(
                     at,
                     format!("`{name}` belongs to the gateway and cannot be used here"),

@@ -1,0 +1,225 @@
+//! `keygate explain`: what would become of a request, decided by the code that decides when it is sent.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use http::HeaderMap;
+use pingora::http::RequestHeader;
+
+use crate::config::{Config, Purpose};
+use crate::error::Error;
+use crate::key::PresentedKey;
+use crate::metrics::Metrics;
+use crate::proxy::admit::{Admission, check_head};
+use crate::proxy::inject;
+use crate::proxy::reject::{Reason, Rejection};
+use crate::route::{Access, NormalPath};
+use crate::snapshot::{Live, Snapshot};
+
+/// Say what would become of a request, without sending anything.
+#[derive(Args)]
+#[command(
+    after_help = "Example: keygate explain POST /openai/v1/chat/completions -H 'authorization: Bearer kg_...'\n\
+                        Exits with 1 where the request would be refused."
+)]
+pub(super) struct Explain {
+    /// The method
+    method: String,
+    /// The path, with its query
+    path: String,
+    /// A header of the request, as curl has it; may be repeated
+    #[arg(long, short = 'H', value_name = "NAME: VALUE")]
+    header: Vec<String>,
+    /// How large its body would be, in bytes
+    #[arg(long, value_name = "N")]
+    body_size: Option<u64>,
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
+    config: PathBuf,
+}
+
+pub(super) fn run(options: &Explain) -> Result<(), Error> {
+    let request = request(options)?;
+    let config = Config::load(&options.config, Purpose::Start)?;
+    let metrics = Metrics::new().map_err(|error| Error::failed("make metrics", error))?;
+    let live =
+        Live::start(config, Arc::new(metrics)).map_err(|error| Error::Failed(error.to_string()))?;
+    let snapshot = live.snapshot();
+    let mut said = String::new();
+    let outcome = explain(&live, &snapshot, &request, &mut said);
+    super::say(&said)?;
+    outcome.map_err(|reason| Error::Failed(format!("{} {}", reason.status(), reason.code())))
+}
+
+fn request(options: &Explain) -> Result<RequestHeader, Error> {
+    let usage = |why: String| Error::Usage(why);
+    let mut request = RequestHeader::build(options.method.as_str(), options.path.as_bytes(), None)
+        .map_err(|_| usage(format!("`{}` is no request of HTTP", options.method)))?;
+    for header in &options.header {
+        let (name, value) = header
+            .split_once(':')
+            .ok_or_else(|| usage("a header is written as `NAME: VALUE`".to_owned()))?;
+        request
+            .append_header(name.trim().to_owned(), value.trim())
+            .map_err(|_| usage(format!("`{}` cannot stand in a request", name.trim())))?;
+    }
+    // What every client sends, where it is not about them.
+    if !request.headers.contains_key(http::header::HOST) {
+        let _ = request.insert_header(http::header::HOST, "localhost");
+    }
+    if let Some(size) = options.body_size {
+        let _ = request.insert_header(http::header::CONTENT_LENGTH, size.to_string());
+    }
+    Ok(request)
+}
+
+/// Writes line by line what is decided, to the end or to the refusal.
+fn explain(
+    live: &Live,
+    snapshot: &Snapshot,
+    request: &RequestHeader,
+    said: &mut String,
+) -> Result<(), Reason> {
+    // Writing to a String cannot fail.
+    let mut line = |name: &str, text: String| {
+        let _ = writeln!(said, "{name:<10} {text}");
+    };
+    let refused = |line: &mut dyn FnMut(&str, String), reason: Reason| {
+        line(
+            "refused",
+            format!(
+                "{} {} ({})",
+                reason.status(),
+                reason.code(),
+                reason.detail()
+            ),
+        );
+        reason
+    };
+    check_head(&snapshot.rules, request, &[]).map_err(|reason| refused(&mut line, reason))?;
+    let path = NormalPath::parse(request.raw_path()).map_err(|bad| {
+        line("path", format!("has two readings: {bad:?}"));
+        refused(&mut line, Reason::BadPath)
+    })?;
+    line("path", path.path.to_string());
+    let decided = Admission::decide(snapshot, request, &path, live.clock.now());
+    let route = match &decided {
+        Ok(admission) => Some(admission.route()),
+        Err(rejection) => rejection.route.as_ref(),
+    };
+    if let Some(route) = route {
+        let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
+        line(
+            "route",
+            format!(
+                "{} (host {}, path {})",
+                route.name,
+                hosts.join(" or "),
+                route.path
+            ),
+        );
+        line("key", key(snapshot, request, &path, &decided));
+        if let Access::Keys(selector) = &route.access {
+            let verdict = match &decided {
+                Err(Rejection {
+                    reason: Reason::KeyNotAllowed,
+                    ..
+                }) => "does not take it",
+                Err(Rejection {
+                    reason: Reason::InvalidKey(_) | Reason::AmbiguousCredentials,
+                    ..
+                }) => "is not asked",
+                _ => "takes it",
+            };
+            line("selector", format!("{selector}: {verdict}"));
+        }
+        let provider = &route.provider;
+        let state = provider
+            .rejected()
+            .map_or_else(String::new, |why| format!(", Rejected: {why}"));
+        line(
+            "provider",
+            format!(
+                "{} ({}, {}{state})",
+                provider.name,
+                provider.kind.name,
+                provider.url()
+            ),
+        );
+    }
+    let admission = decided.map_err(|rejection| refused(&mut line, rejection.reason))?;
+    let provider = &admission.route().provider;
+    line(
+        "endpoint",
+        format!(
+            "{} {}{}",
+            request.method,
+            provider.origin(),
+            admission.target()
+        ),
+    );
+    let mut upstream = request.clone();
+    let rewritten = inject::rewrite(&admission, &request.headers, &mut upstream);
+    rewritten.map_err(|_| refused(&mut line, Reason::Internal))?;
+    for (name, value) in &upstream.headers {
+        // The client's own are known to whoever asks; all else may be secret.
+        let own = request
+            .headers
+            .get_all(name)
+            .iter()
+            .any(|sent| sent == value);
+        let public = own || *name == http::header::HOST;
+        let shown = if public {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        } else {
+            "(hidden)".to_owned()
+        };
+        line("header", format!("{name}: {shown}"));
+    }
+    let gone: Vec<&str> = names(&request.headers)
+        .filter(|name| !upstream.headers.contains_key(*name))
+        .collect();
+    if !gone.is_empty() {
+        line("taken out", gone.join(", "));
+    }
+    Ok(())
+}
+
+fn names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.keys().map(http::HeaderName::as_str)
+}
+
+/// The key by its id and its state, never by its value.
+fn key(
+    snapshot: &Snapshot,
+    request: &RequestHeader,
+    path: &NormalPath<'_>,
+    decided: &Result<Admission, Rejection>,
+) -> String {
+    match decided {
+        Ok(admission) => admission
+            .key()
+            .map_or("none is asked for".to_owned(), |key| {
+                format!("{}: valid", key.id)
+            }),
+        Err(Rejection { key: Some(key), .. }) => format!("{}: valid", key.id),
+        Err(Rejection {
+            reason: Reason::InvalidKey(failure),
+            ..
+        }) => {
+            // Which one it is may be told here: whoever reads the configuration knows its keys.
+            let names = snapshot.rules.key_headers.iter();
+            let presented = PresentedKey::find(&request.headers, path.query, names)
+                .ok()
+                .flatten();
+            let known = presented.and_then(|key| snapshot.keys.known(&key).cloned());
+            known.map_or_else(
+                || failure.label().to_owned(),
+                |id| format!("{id}: {}", failure.label()),
+            )
+        }
+        Err(Rejection { reason, .. }) => reason.detail().to_owned(),
+    }
+}

@@ -1,0 +1,133 @@
+//! `keygate import`: a working configuration out of somebody else's.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use crate::config::{Config, Purpose};
+use crate::error::Error;
+use crate::import::gloo::{self, Input};
+use crate::import::{self, Plan, litellm};
+
+/// Make a configuration out of somebody else's.
+#[derive(Subcommand)]
+pub(super) enum Import {
+    /// Of Gloo Gateway's, Gloo Platform's or kgateway's objects, as YAML
+    Gloo(Gloo),
+    /// Of `LiteLLM`'s config.yaml
+    Litellm(Litellm),
+}
+
+#[derive(Args)]
+struct Target {
+    /// The folder to write gateway.toml, keys.toml and secrets/ into; nothing in it is written over
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Fail, and write nothing, when something cannot be carried over
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Of Gloo Gateway's, Gloo Platform's or kgateway's objects.
+#[derive(Args)]
+#[command(
+    after_help = "Example: kubectl get upstream,httproute,secret -A -o yaml | keygate import gloo --out imported -"
+)]
+pub(super) struct Gloo {
+    /// YAML files; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// JSON patches to apply first: `kubectl patch` commands, or documents of `target` and `patch`
+    #[arg(long, value_name = "FILE")]
+    patch: Vec<PathBuf>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Of `LiteLLM`'s config.yaml.
+#[derive(Args)]
+#[command(
+    after_help = "Example: keygate import litellm config.yaml --keys tokens.csv --out imported\n\
+                        The key table: \\copy \"LiteLLM_VerificationToken\" to 'tokens.csv' csv header"
+)]
+pub(super) struct Litellm {
+    /// config.yaml; `-` is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The table `LiteLLM_VerificationToken` as CSV with a header
+    #[arg(long, value_name = "CSV")]
+    keys: Option<PathBuf>,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) fn run(import: &Import) -> Result<(), Error> {
+    let (plan, target) = match import {
+        Import::Gloo(options) => {
+            let inputs = |files: &[PathBuf]| {
+                files
+                    .iter()
+                    .map(|file| input(file))
+                    .collect::<Result<Vec<_>, _>>()
+            };
+            let (files, patches) = (inputs(&options.files)?, inputs(&options.patch)?);
+            (gloo::read(&files, &patches), &options.target)
+        }
+        Import::Litellm(options) => {
+            let config = input(&options.file)?;
+            let keys = options.keys.as_deref().map(input).transpose()?;
+            let keys = keys
+                .as_ref()
+                .map(|keys| (keys.name.as_str(), keys.text.as_str()));
+            (
+                litellm::read(&config.name, &config.text, keys),
+                &options.target,
+            )
+        }
+    };
+    write(&plan.map_err(Error::Failed)?, target)
+}
+
+fn input(path: &Path) -> Result<Input, Error> {
+    let mut text = String::new();
+    let name = if path == Path::new("-") {
+        let read = std::io::stdin().lock().read_to_string(&mut text);
+        read.map_err(|error| Error::failed("read standard input", error))?;
+        "(standard input)".to_owned()
+    } else {
+        let read = std::fs::read_to_string(path);
+        text =
+            read.map_err(|error| Error::failed(format_args!("read {}", path.display()), error))?;
+        path.display().to_string()
+    };
+    Ok(Input { name, text })
+}
+
+fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
+    for note in &plan.notes {
+        super::mention(&note.to_string());
+    }
+    let lost = plan.notes.iter().filter(|note| note.lost).count();
+    if target.strict && lost > 0 {
+        return Err(Error::Failed(format!(
+            "{lost} things cannot be carried over: nothing was written (--strict)"
+        )));
+    }
+    let folder = target.out.display();
+    import::write(plan, &target.out)
+        .map_err(|error| Error::failed(format_args!("write {folder}"), error))?;
+    let config = target.out.join("gateway.toml");
+    for warning in &Config::load(&config, Purpose::Start)?.warnings {
+        super::mention(&warning.to_string());
+    }
+    super::say(&format!(
+        "{folder}: {} routes, {} providers, {} keys, {} secrets; {lost} things not carried over\n\
+         keygate run --config {}",
+        plan.routes.len(),
+        plan.providers.len(),
+        plan.keys.len(),
+        plan.secrets.len(),
+        config.display(),
+    ))
+}

@@ -1,0 +1,193 @@
+//! The fields of somebody's object: what is left when they have been read was not understood, and is listed.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::Notes;
+
+/// A scalar as text.
+pub(crate) fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(bool) => Some(bool.to_string()),
+        _ => None,
+    }
+}
+
+/// A map of scalars, as texts.
+pub(crate) fn texts(value: &Value) -> BTreeMap<String, String> {
+    let entries = value.as_object().into_iter().flatten();
+    entries
+        .filter_map(|(name, value)| Some((name.clone(), text_of(value)?)))
+        .collect()
+}
+
+/// A map of an object, from which fields are taken by name.
+pub(crate) struct Fields<'n> {
+    object: String,
+    path: String,
+    map: Map<String, Value>,
+    notes: &'n Notes,
+}
+
+impl<'n> Fields<'n> {
+    /// The fields of `object`, as people call it.
+    pub(crate) fn new(object: &str, map: Map<String, Value>, notes: &'n Notes) -> Self {
+        Self {
+            object: object.to_owned(),
+            path: String::new(),
+            map,
+            notes,
+        }
+    }
+
+    fn join(&self, field: &str) -> String {
+        match self.path.as_str() {
+            "" => field.to_owned(),
+            path => format!("{path}.{field}"),
+        }
+    }
+
+    /// Takes a field, whatever it holds. Of several spellings, the first that is there.
+    pub(crate) fn value(&mut self, spellings: &[&str]) -> Option<Value> {
+        spellings
+            .iter()
+            .find_map(|name| self.map.remove(*name))
+            .filter(|value| !value.is_null())
+    }
+
+    /// Takes a scalar.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        text_of(&self.value(&[name])?)
+    }
+
+    /// Takes a number.
+    pub(crate) fn number(&mut self, name: &str) -> Option<u64> {
+        let value = self.value(&[name])?;
+        value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    }
+
+    /// Takes a map of texts.
+    pub(crate) fn texts(&mut self, name: &str) -> BTreeMap<String, String> {
+        self.value(&[name])
+            .map(|value| texts(&value))
+            .unwrap_or_default()
+    }
+
+    /// Takes a list of texts.
+    pub(crate) fn list_of_texts(&mut self, name: &str) -> Vec<String> {
+        let value = self.value(&[name]).unwrap_or_default();
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(text_of)
+            .collect()
+    }
+
+    /// Takes a map, to be read on its own.
+    pub(crate) fn fields(&mut self, spellings: &[&str]) -> Option<Fields<'n>> {
+        let name = *spellings
+            .iter()
+            .find(|name| self.map.contains_key(**name))?;
+        let path = self.join(name);
+        match self.map.remove(name)? {
+            Value::Object(map) => Some(self.at(path, map)),
+            Value::Null => Some(self.at(path, Map::new())),
+            other => {
+                self.map.insert(name.to_owned(), other);
+                None
+            }
+        }
+    }
+
+    /// Takes a list of maps.
+    pub(crate) fn list(&mut self, name: &str) -> Vec<Fields<'n>> {
+        let Some(Value::Array(items)) = self.map.get(name) else {
+            return Vec::new();
+        };
+        let items = items.clone();
+        self.map.remove(name);
+        let path = self.join(name);
+        let items = items
+            .into_iter()
+            .enumerate()
+            .filter_map(|(place, item)| match item {
+                Value::Object(map) => Some(self.at(format!("{path}[{place}]"), map)),
+                _ => None,
+            });
+        items.collect()
+    }
+
+    /// Takes every map in it, by name.
+    pub(crate) fn all(&mut self) -> Vec<(String, Fields<'n>)> {
+        let map = std::mem::take(&mut self.map);
+        let mut found = Vec::new();
+        for (name, value) in map {
+            match value {
+                Value::Object(inner) => {
+                    let fields = self.at(self.join(&name), inner);
+                    found.push((name, fields));
+                }
+                Value::Null => {}
+                other => {
+                    self.map.insert(name, other);
+                }
+            }
+        }
+        found
+    }
+
+    fn at(&self, path: String, map: Map<String, Value>) -> Fields<'n> {
+        Fields {
+            object: self.object.clone(),
+            path,
+            map,
+            notes: self.notes,
+        }
+    }
+
+    /// Says that a field, if it is there, is not carried over, and what to do.
+    pub(crate) fn lose(&mut self, name: &str, what: &str) {
+        if self.value(&[name]).is_some() {
+            self.lost(name, what);
+        }
+    }
+
+    /// Says that a field is not carried over.
+    pub(crate) fn lost(&self, field: &str, what: impl Into<String>) {
+        let path = if field.is_empty() {
+            self.path.clone()
+        } else {
+            self.join(field)
+        };
+        self.notes.lost(&self.object, &path, what);
+    }
+
+    /// Says something about a field.
+    pub(crate) fn say(&self, field: &str, what: impl Into<String>) {
+        let path = if field.is_empty() {
+            self.path.clone()
+        } else {
+            self.join(field)
+        };
+        self.notes.say(&self.object, &path, what);
+    }
+
+    /// Lists what nobody asked for so far, and goes on.
+    pub(crate) fn finish_known(&mut self) {
+        let map = std::mem::take(&mut self.map);
+        self.at(self.path.clone(), map).finish();
+    }
+
+    /// Lists what nobody asked for.
+    pub(crate) fn finish(self) {
+        for (name, value) in &self.map {
+            if !value.is_null() {
+                self.lost(name, "keygate does not know this field");
+            }
+        }
+    }
+}

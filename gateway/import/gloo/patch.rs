@@ -1,0 +1,233 @@
+//! JSON patches, as `kubectl patch --type=json` gives them: a script with such commands, or documents of
+//! `target` and `patch`.
+
+use json_patch::Patch;
+use serde_json::Value;
+
+use super::super::fields::text_of;
+use super::object::Object;
+
+/// What stands for the content of an environment variable in a patched object.
+const VARIABLE: &str = "\0variable:";
+
+/// A patch of one object.
+pub(super) struct ObjectPatch {
+    kind: String,
+    name: String,
+    patch: Value,
+    /// Where it stands.
+    pub at: String,
+}
+
+/// The variable that a value stands for, if it stands for one.
+pub(super) fn variable_in(value: &str) -> Option<&str> {
+    value.strip_prefix(VARIABLE)
+}
+
+/// The patches of a file.
+pub(super) fn patches(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String> {
+    if text.contains("kubectl patch") {
+        return commands(file, text);
+    }
+    let documents = super::super::documents(file, text).map_err(|error| error.to_string())?;
+    let documents = documents.into_iter().map(|(line, document)| {
+        let at = format!("{file}:{line}");
+        let target = |name: &str| {
+            document
+                .pointer(&format!("/target/{name}"))
+                .and_then(text_of)
+        };
+        // Kustomize has it as a text.
+        let patch = match document.get("patch") {
+            Some(Value::String(text)) => {
+                let inner =
+                    super::super::documents(file, text).map_err(|error| error.to_string())?;
+                inner.into_iter().next().map(|(_, patch)| patch)
+            }
+            other => other.cloned(),
+        };
+        match (target("kind"), target("name"), patch) {
+            (Some(kind), Some(name), Some(patch)) => Ok(ObjectPatch {
+                kind,
+                name,
+                patch,
+                at,
+            }),
+            _ => Err(format!(
+                "{at}: a patch has `target` with `kind` and `name`, and `patch`"
+            )),
+        }
+    });
+    documents.collect()
+}
+
+/// The `kubectl patch` commands of a shell script.
+fn commands(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("kubectl patch") {
+        let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+        let at_line = format!("{file}:{line}");
+        let words =
+            words(text.get(at..).unwrap_or_default()).map_err(|why| format!("{at_line}: {why}"))?;
+        let mut names = Vec::new();
+        let mut patch = None;
+        let mut words = words.into_iter().skip(2);
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "-p" | "--patch" => patch = words.next(),
+                "-n" | "--namespace" => {
+                    words.next();
+                }
+                "--type" => {
+                    words.next();
+                }
+                _ if word.starts_with("-p=") || word.starts_with("--patch=") => {
+                    patch = word.split_once('=').map(|(_, patch)| patch.to_owned());
+                }
+                _ if word.starts_with('-') => {}
+                _ => names.push(word),
+            }
+        }
+        // `secret/name` or `secret name`.
+        let joined = names.join("/");
+        let (Some((kind, name)), Some(patch)) = (joined.split_once('/'), patch) else {
+            return Err(format!(
+                "{at_line}: a `kubectl patch` names a kind, a name and `-p`"
+            ));
+        };
+        let patch = serde_json::from_str(&patch)
+            .map_err(|error| format!("{at_line}: the patch is not valid JSON: {error}"))?;
+        found.push(ObjectPatch {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            patch,
+            at: at_line,
+        });
+    }
+    Ok(found)
+}
+
+/// The words of a shell command, to its end. `$(echo -n $NAME | base64)` becomes what stands for the
+/// variable: what is in it is not known here.
+fn words(text: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        rest = rest.get(c.len_utf8()..).unwrap_or_default();
+        match c {
+            '\\' if rest.starts_with('\n') => rest = rest.get(1..).unwrap_or_default(),
+            '\n' | ';' | '&' | '|' => break,
+            ' ' | '\t' | '\r' => words.extend(word.take()),
+            '\'' => {
+                let (inside, behind) = rest.split_once('\'').ok_or("a quote is not closed")?;
+                word.get_or_insert_default().push_str(inside);
+                rest = behind;
+            }
+            '"' => {
+                let (inside, behind) = rest.split_once('"').ok_or("a quote is not closed")?;
+                word.get_or_insert_default().push_str(inside);
+                rest = behind;
+            }
+            '$' if rest.starts_with('(') => {
+                let (inside, behind) = rest.split_once(')').ok_or("a `$(` is not closed")?;
+                let variable = encoded_variable(inside.trim_start_matches('(')).ok_or_else(|| {
+                    format!("`${inside})` is known to the shell only: write `$(echo -n $NAME | base64)`")
+                })?;
+                // Within JSON, where a NUL has to be escaped.
+                let word = word.get_or_insert_default();
+                word.push_str("\\u0000variable:");
+                word.push_str(variable);
+                rest = behind;
+            }
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+/// The variable of `echo -n $NAME | base64`.
+fn encoded_variable(command: &str) -> Option<&str> {
+    let (echo, encode) = command.split_once('|')?;
+    let echoed = echo.trim().strip_prefix("echo")?.trim();
+    let name = echoed
+        .strip_prefix("-n")
+        .unwrap_or(echoed)
+        .trim()
+        .trim_matches('"');
+    let name = name.strip_prefix('$')?.trim_matches(['{', '}']);
+    let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.is_empty();
+    (is_name && encode.trim().starts_with("base64")).then_some(name)
+}
+
+impl ObjectPatch {
+    /// Applies it to the object that it is for.
+    pub(super) fn apply(&self, objects: &mut [Object]) -> Result<(), String> {
+        let wanted = self.kind.to_ascii_lowercase();
+        // kubectl takes `secret`, `secrets` and `secrets.v1`.
+        let wanted = wanted.split('.').next().unwrap_or_default();
+        let is_kind = |kind: &str| {
+            let kind = kind.to_ascii_lowercase();
+            let plural = kind
+                .strip_suffix('y')
+                .map_or(format!("{kind}s"), |stem| format!("{stem}ies"));
+            wanted == kind || wanted == plural
+        };
+        let target = objects
+            .iter_mut()
+            .find(|object| is_kind(&object.kind) && object.name == self.name);
+        let Some(target) = target else {
+            return Err(format!(
+                "{}: there is no {} `{}` in the files",
+                self.at, self.kind, self.name
+            ));
+        };
+        let patch: Patch = serde_json::from_value(self.patch.clone())
+            .map_err(|error| format!("{}: not a JSON patch: {error}", self.at))?;
+        json_patch::patch(&mut target.body, &patch)
+            .map_err(|error| format!("{}: {}: {error}", self.at, target.title))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_patches_of_the_lab_are_read_as_they_stand() {
+        let text = "kubectl patch secret api-huggingface-key \\\n    --type=json \\\n    \
+                    -p='[{\"op\": \"add\", \"path\": \"/data/huggingface-api-key\", \"value\": \"'$(echo -n $HF_API_TOKEN | base64)'\"}]'\n\
+                    kubectl patch extauthpolicy huggingface-apikey -n gloo-mesh-gateways --type=json -p='[]'\n";
+        let found = patches("lab", text).unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            (found[0].kind.as_str(), found[0].name.as_str()),
+            ("secret", "api-huggingface-key")
+        );
+        let value = found[0]
+            .patch
+            .pointer("/0/value")
+            .unwrap()
+            .as_str()
+            .unwrap();
+        assert_eq!(variable_in(value), Some("HF_API_TOKEN"));
+        assert_eq!(
+            (found[1].name.as_str(), found[1].at.as_str()),
+            ("huggingface-apikey", "lab:4")
+        );
+        for (bad, why) in [
+            ("kubectl patch secret a -p='[", "not closed"),
+            ("kubectl patch secret a -p='[}'", "not valid JSON"),
+            ("kubectl patch secret", "names a kind"),
+            ("kubectl patch secret a -p=\"$(cat x)\"", "not valid JSON"),
+            (
+                "kubectl patch secret a -p=$(cat x)",
+                "known to the shell only",
+            ),
+        ] {
+            let said = patches("f", bad).err().unwrap();
+            assert!(said.contains(why), "{bad}: {said}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! `LiteLLM`'s `config.yaml`, and its key table as CSV.
+//!
+//! There, a model's name chooses the provider, and bodies are translated; here, the path does, and bodies
+//! pass. So each provider gets a route of its own, and clients name the provider's own model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::fields::Fields;
+use super::{Notes, Plan, PlannedKey, PlannedProvider, PlannedRoute, documents};
+use crate::key::KeyDigest;
+use crate::provider::{BaseUrl, Kind};
+use crate::secret::Secret;
+
+/// What stands before a model, and the kind of provider that it means; where it looks for a token by itself.
+const PREFIXES: [(&str, &str, &str); 16] = [
+    ("openai", "openai", "OPENAI_API_KEY"),
+    ("text-completion-openai", "openai", "OPENAI_API_KEY"),
+    ("azure", "azure-openai", "AZURE_API_KEY"),
+    ("anthropic", "anthropic", "ANTHROPIC_API_KEY"),
+    ("gemini", "gemini", "GEMINI_API_KEY"),
+    ("mistral", "mistral", "MISTRAL_API_KEY"),
+    ("huggingface", "huggingface", "HF_TOKEN"),
+    ("groq", "groq", "GROQ_API_KEY"),
+    ("cohere", "cohere", "COHERE_API_KEY"),
+    ("cohere_chat", "cohere", "COHERE_API_KEY"),
+    ("deepseek", "deepseek", "DEEPSEEK_API_KEY"),
+    ("openrouter", "openrouter", "OPENROUTER_API_KEY"),
+    ("ollama", "ollama", ""),
+    ("ollama_chat", "ollama", ""),
+    ("hosted_vllm", "custom", "HOSTED_VLLM_API_KEY"),
+    ("openai_like", "custom", "OPENAI_LIKE_API_KEY"),
+];
+
+/// Columns of the key table that say what keygate does not know (yet).
+const LIMITS: [&str; 6] = [
+    "models",
+    "max_budget",
+    "rpm_limit",
+    "tpm_limit",
+    "max_parallel_requests",
+    "budget_duration",
+];
+
+/// Reads `config.yaml`, and the key table if there is one. Fails on what cannot be read at all.
+pub fn read(name: &str, text: &str, keys: Option<(&str, &str)>) -> Result<Plan, String> {
+    let notes = Notes::default();
+    let mut plan = Plan::default();
+    let loaded = documents(name, text).map_err(|error| error.to_string())?;
+    let Some((line, Value::Object(map))) = loaded.into_iter().next() else {
+        return Err(format!("{name}: there is no LiteLLM configuration in it"));
+    };
+    let mut root = Fields::new(&format!("{name}:{line}"), map, &notes);
+    for mut model in root.list("model_list") {
+        deployment(&mut model, &mut plan);
+        model.finish();
+    }
+    if let Some(mut general) = root.fields(&["general_settings"]) {
+        if let Some(master) = general.text("master_key") {
+            master_key(&general, &master, &mut plan);
+        }
+        general.lose(
+            "database_url",
+            "keygate has no database: bring the key table along as CSV, by `--keys FILE`",
+        );
+        general.finish();
+    }
+    for ours in ["litellm_settings", "router_settings"] {
+        root.lose(
+            ours,
+            "retries, fallbacks, caches and callbacks are not keygate's",
+        );
+    }
+    root.lose("environment_variables", "set them where keygate runs");
+    root.finish();
+    if plan.providers.is_empty() {
+        notes.lost(name, "model_list", "no provider came out of it");
+    }
+    if let Some((file, table)) = keys {
+        key_table(file, table, &mut plan, &notes)?;
+    }
+    plan.close(&notes);
+    plan.notes = notes.into_vec();
+    Ok(plan)
+}
+
+/// One entry of `model_list`.
+fn deployment(entry: &mut Fields<'_>, plan: &mut Plan) {
+    let alias = entry.text("model_name").unwrap_or_default();
+    entry.value(&["model_info"]);
+    let Some(mut params) = entry.fields(&["litellm_params"]) else {
+        return entry.lost("litellm_params", "there are none");
+    };
+    for limit in ["rpm", "tpm", "max_parallel_requests", "weight", "order"] {
+        params.lose(limit, "keygate has no limits yet, and one provider a route");
+    }
+    for call in ["timeout", "stream_timeout", "max_retries"] {
+        params.lose(
+            call,
+            "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
+        );
+    }
+    let full = params.text("model").unwrap_or_default();
+    let (api_base, api_key) = (params.text("api_base"), params.text("api_key"));
+    let (version, organization) = (params.text("api_version"), params.text("organization"));
+    params.finish_known();
+    let (prefix, model) = match full.split_once('/') {
+        Some((prefix, model)) if PREFIXES.iter().any(|(known, ..)| *known == prefix) => {
+            (prefix, model)
+        }
+        Some((prefix, _)) if !prefix.contains(['-', '.']) => {
+            return entry.lost(
+                "litellm_params.model",
+                format!("keygate has no kind of provider for `{prefix}`"),
+            );
+        }
+        // As LiteLLM guesses it.
+        _ if full.starts_with("claude") => ("anthropic", full.as_str()),
+        _ if full.starts_with("gemini") => ("gemini", full.as_str()),
+        _ => ("openai", full.as_str()),
+    };
+    let Some((_, kind, variable)) = PREFIXES.iter().find(|(known, ..)| *known == prefix) else {
+        return;
+    };
+    let mut kind = *kind;
+    let mut settings = Vec::new();
+    if kind == "azure-openai" {
+        settings.push(("endpoint", api_base.clone().unwrap_or_default()));
+        settings.push(("deployment", model.to_owned()));
+        settings.extend(version.map(|version| ("api_version", version)));
+    } else if let Some(base) = &api_base {
+        if kind == "openai" {
+            kind = "custom";
+        }
+        settings.push(("base_url", base.trim_end_matches('/').to_owned()));
+    }
+    if let Some(organization) = organization {
+        settings.push((
+            "headers",
+            format!(
+                "{{ OpenAI-Organization = {} }}",
+                toml_edit::Value::from(organization)
+            ),
+        ));
+    }
+    for (name, value) in &settings {
+        let why = match *name {
+            "base_url" | "endpoint" => BaseUrl::parse(value).err(),
+            "deployment" | "api_version" => {
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+                let good = !value.is_empty() && !value.starts_with('.') && value.bytes().all(plain);
+                (!good).then(|| "has characters that cannot stand in a path".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(why) = why {
+            return entry.lost(
+                "litellm_params",
+                format!("{name} {why}: the entry is left out"),
+            );
+        }
+    }
+    if kind == "custom" && !settings.iter().any(|(name, _)| *name == "base_url") {
+        return entry.lost(
+            "litellm_params.api_base",
+            "there is none: the entry is left out",
+        );
+    }
+    let token = match api_key.as_deref() {
+        None if Kind::named(kind).is_some_and(|kind| kind.tokenless) => "none".to_owned(),
+        None => format!("env:{variable}"),
+        Some(key) => match key.strip_prefix("os.environ/") {
+            Some(variable) => format!("env:{variable}"),
+            None => match Secret::new(key.to_owned()) {
+                Ok(_) => {
+                    // The same token in several entries is one file.
+                    let same = plan
+                        .secrets
+                        .iter()
+                        .find(|(_, known)| known.as_str() == key.trim());
+                    match same.map(|(name, _)| format!("file:secrets/{name}")) {
+                        Some(reference) => reference,
+                        None => plan.keep_secret(
+                            &format!("{prefix}-token"),
+                            Zeroizing::new(key.trim().to_owned()),
+                        ),
+                    }
+                }
+                Err(why) => {
+                    return entry.lost(
+                        "litellm_params.api_key",
+                        format!("{why}: the entry is left out"),
+                    );
+                }
+            },
+        },
+    };
+    let known = plan.providers.len();
+    let name = plan.add_provider(PlannedProvider {
+        name: prefix.replace("_chat", ""),
+        kind,
+        token,
+        settings,
+    });
+    if plan.providers.len() > known {
+        plan.routes.push(PlannedRoute {
+            name: name.clone(),
+            path: format!("/{name}"),
+            provider: name.clone(),
+            keys: Some(BTreeMap::new()),
+            ..PlannedRoute::default()
+        });
+    }
+    if alias != model {
+        entry.lost("model_name", format!(
+            "keygate does not change bodies: clients of `/{name}` say `{model}` where they said `{alias}`"
+        ));
+    }
+}
+
+/// The key that opens everything there, and here.
+fn master_key(general: &Fields<'_>, master: &str, plan: &mut Plan) {
+    let value = match master.strip_prefix("os.environ/") {
+        None => master.to_owned(),
+        Some(variable) => match std::env::var(variable) {
+            Ok(value) => value,
+            Err(_) => {
+                return general.lost("master_key", format!(
+                    "{variable} is not set here: set it and import again, or add the key with `keygate keys import`"
+                ));
+            }
+        },
+    };
+    if value.trim().is_empty() {
+        return general.lost("master_key", "it is empty");
+    }
+    general.say(
+        "master_key",
+        "it opens every route, as the key `master`; it administers nothing here",
+    );
+    let _ = plan.add_key(PlannedKey {
+        id: "master".to_owned(),
+        digest: KeyDigest::of(value.trim().as_bytes()),
+        labels: BTreeMap::new(),
+        metadata: BTreeMap::new(),
+        expires: None,
+        disabled: false,
+        comment: "LiteLLM's master key".to_owned(),
+    });
+}
+
+/// The table `LiteLLM_VerificationToken`: `token` is the SHA-256 of a key.
+fn key_table(file: &str, text: &str, plan: &mut Plan, notes: &Notes) -> Result<(), String> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let headers = reader
+        .headers()
+        .map_err(|error| format!("{file}: {error}"))?
+        .clone();
+    let place = |name: &str| headers.iter().position(|header| header == name);
+    let token = place("token").ok_or_else(|| format!("{file}:1: there is no column `token`"))?;
+    let mut limited = BTreeSet::new();
+    for (number, row) in reader.records().enumerate() {
+        let at = format!("{file}:{}", number + 2);
+        let row = row.map_err(|error| format!("{at}: {error}"))?;
+        let field = |name: &str| {
+            let value = row.get(place(name)?)?.trim();
+            (!["", "null", "NULL", "{}", "[]", "\\N"].contains(&value)).then_some(value)
+        };
+        let hash = row.get(token).unwrap_or_default().trim();
+        let digest =
+            KeyDigest::parse(&format!("sha256:{}", hash.to_ascii_lowercase())).map_err(|_| {
+                format!("{at}: `token` is not the SHA-256 of a key, in hexadecimal digits")
+            })?;
+        let short = hash.get(..8).unwrap_or_default();
+        let id = field("key_alias").map_or_else(|| format!("litellm-{short}"), str::to_owned);
+        let expires = match field("expires").map(time) {
+            Some(None) => return Err(format!("{at}: `expires` is no time")),
+            Some(end) => end,
+            None => None,
+        };
+        limited.extend(LIMITS.iter().copied().filter(|name| field(name).is_some()));
+        let labels = [("team", "team_id"), ("user", "user_id")];
+        let labels = labels
+            .iter()
+            .filter_map(|(ours, theirs)| Some(((*ours).to_owned(), field(theirs)?.to_owned())));
+        let added = plan.add_key(PlannedKey {
+            id: id.clone(),
+            digest,
+            labels: labels.collect(),
+            metadata: BTreeMap::new(),
+            expires,
+            disabled: field("blocked").is_some_and(|blocked| blocked.starts_with(['t', 'T'])),
+            comment: format!("from {at}"),
+        });
+        if let Err(other) = added {
+            notes.lost(
+                &at,
+                "",
+                format!("the key `{id}` has the same hash as `{other}`: left out"),
+            );
+        }
+    }
+    for name in limited {
+        notes.lost(
+            file,
+            name,
+            "keygate has no limits yet: keys that had one there have none here",
+        );
+    }
+    Ok(())
+}
+
+/// A time as PostgreSQL writes it, with or without a zone: without one it is UTC.
+fn time(text: &str) -> Option<Timestamp> {
+    let spelled = text.replacen(' ', "T", 1);
+    spelled.parse().ok().or_else(|| {
+        // `+00`, which is not RFC 3339.
+        let zoned = spelled.strip_suffix("+00").map(|local| format!("{local}Z"));
+        zoned.and_then(|zoned| zoned.parse().ok()).or_else(|| {
+            let local: DateTime = spelled.parse().ok()?;
+            Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp())
+        })
+    })
+}

@@ -1,0 +1,265 @@
+//! Others' configurations into ours: Gloo's and kgateway's objects, `LiteLLM`'s file.
+//!
+//! An import makes a [`Plan`]: what would be written, and a [`Note`] for everything that could not be carried
+//! over or that changed its meaning. What comes out of [`write`] is always accepted by `keygate check`.
+
+mod fields;
+pub mod gloo;
+pub mod litellm;
+mod write;
+mod yaml;
+
+pub use write::{gateway, keys, write};
+pub use yaml::{YamlError, documents};
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::key::KeyDigest;
+
+/// Something that a person should know about an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Whether something of the original is gone.
+    pub lost: bool,
+    /// The object: its kind, its name, and where it stands.
+    pub object: String,
+    /// The field in it; empty for the object as a whole.
+    pub field: String,
+    /// What became of it, and what to do.
+    pub what: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.lost {
+            "not carried over"
+        } else {
+            "note"
+        };
+        write!(f, "{kind}: {}", self.object)?;
+        if !self.field.is_empty() {
+            write!(f, ": {}", self.field)?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+/// Where notes are put down.
+#[derive(Default)]
+pub struct Notes(RefCell<Vec<Note>>);
+
+impl Notes {
+    fn push(&self, lost: bool, object: &str, field: &str, what: impl Into<String>) {
+        let what: String = what.into();
+        self.0.borrow_mut().push(Note {
+            lost,
+            object: object.to_owned(),
+            field: field.to_owned(),
+            // In one line, also where an error of a library has several.
+            what: what.split_whitespace().collect::<Vec<_>>().join(" "),
+        });
+    }
+
+    /// Something of the original is gone.
+    pub fn lost(&self, object: &str, field: &str, what: impl Into<String>) {
+        self.push(true, object, field, what);
+    }
+
+    /// Something is done in another way than it was.
+    pub fn say(&self, object: &str, field: &str, what: impl Into<String>) {
+        self.push(false, object, field, what);
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn into_vec(self) -> Vec<Note> {
+        self.0.into_inner()
+    }
+}
+
+/// What an import makes of its input.
+#[derive(Default)]
+pub struct Plan {
+    /// Headers beyond the usual ones in which a client key may stand.
+    pub key_headers: BTreeSet<String>,
+    /// The providers.
+    pub providers: Vec<PlannedProvider>,
+    /// The routes.
+    pub routes: Vec<PlannedRoute>,
+    /// The client keys.
+    pub keys: Vec<PlannedKey>,
+    /// Files of the folder of secrets, by name.
+    pub secrets: BTreeMap<String, Zeroizing<String>>,
+    /// What a person should know.
+    pub notes: Vec<Note>,
+}
+
+/// A provider to be written.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct PlannedProvider {
+    /// Its name, unique.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// `token = "..."`; left out where the kind needs none.
+    pub token: String,
+    /// Further settings, as name and text.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// A route to be written.
+#[derive(Clone, Default)]
+pub struct PlannedRoute {
+    /// Its name, unique.
+    pub name: String,
+    /// Its hosts; none is any.
+    pub hosts: Vec<String>,
+    /// Its path.
+    pub path: String,
+    /// The name of its provider.
+    pub provider: String,
+    /// The labels that a key must have; `None` is a route that anyone may use.
+    pub keys: Option<BTreeMap<String, String>>,
+    /// Extractors, as name and inline table.
+    pub extractors: BTreeMap<String, PlannedExtractor>,
+    /// Header templates; an empty one removes the header.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// An extractor to be written.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PlannedExtractor {
+    /// Of a header of the client's.
+    Header {
+        /// Its name.
+        name: String,
+        /// The regular expression that its value must match.
+        regex: String,
+        /// The group that is taken.
+        group: u64,
+    },
+    /// Of the key's metadata.
+    Metadata(String),
+}
+
+/// A client key to be written.
+#[derive(Clone)]
+pub struct PlannedKey {
+    /// Its id, unique.
+    pub id: String,
+    /// The digest of the key.
+    pub digest: KeyDigest,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// References to secrets of its own.
+    pub metadata: BTreeMap<String, String>,
+    /// When it ends.
+    pub expires: Option<Timestamp>,
+    /// Whether it opens nothing.
+    pub disabled: bool,
+    /// A note for people.
+    pub comment: String,
+}
+
+impl Plan {
+    /// A name like `wanted` that is not among `taken`: letters, digits, `.`, `_` and `-`.
+    fn name_like<'t>(wanted: &str, taken: impl Iterator<Item = &'t str> + Clone) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let mut base: String = wanted
+            .chars()
+            .map(|c| if plain(c) { c } else { '-' })
+            .take(48)
+            .collect();
+        if base.is_empty() {
+            "unnamed".clone_into(&mut base);
+        }
+        let numbered = (1..).map(|number| match number {
+            1 => base.clone(),
+            _ => format!("{base}-{number}"),
+        });
+        let free = |name: &String| !taken.clone().any(|taken| taken == name);
+        numbered.into_iter().find(free).unwrap_or(base.clone())
+    }
+
+    /// Puts a secret into the folder; gives the reference to it.
+    fn keep_secret(&mut self, name: &str, secret: Zeroizing<String>) -> String {
+        let taken = self.secrets.keys().map(String::as_str).collect::<Vec<_>>();
+        let name = Self::name_like(name.trim_start_matches('.'), taken.into_iter());
+        let reference = format!("file:secrets/{name}");
+        self.secrets.insert(name, secret);
+        reference
+    }
+
+    /// Adds a provider, or gives the name of an equal one.
+    fn add_provider(&mut self, mut provider: PlannedProvider) -> String {
+        let same = self.providers.iter().find(|known| {
+            (known.kind, &known.token, &known.settings)
+                == (provider.kind, &provider.token, &provider.settings)
+        });
+        if let Some(known) = same {
+            return known.name.clone();
+        }
+        let taken = self.providers.iter().map(|known| known.name.as_str());
+        provider.name = Self::name_like(&provider.name, taken);
+        let name = provider.name.clone();
+        self.providers.push(provider);
+        name
+    }
+
+    /// Adds a key, unless another one has its digest: then, whose.
+    fn add_key(&mut self, mut key: PlannedKey) -> Result<(), String> {
+        if let Some(other) = self.keys.iter().find(|known| known.digest == key.digest) {
+            return Err(other.id.clone());
+        }
+        let taken = self.keys.iter().map(|known| known.id.as_str());
+        key.id = Self::name_like(&key.id, taken);
+        self.keys.push(key);
+        Ok(())
+    }
+
+    /// What must hold for `check` to accept it: a selector that no key satisfies would be refused, so a key
+    /// that opens nothing stands in until there is one.
+    fn close(&mut self, notes: &Notes) {
+        let mut wanting: Vec<(String, BTreeMap<String, String>)> = Vec::new();
+        for route in &self.routes {
+            let Some(labels) = route.keys.as_ref().filter(|labels| !labels.is_empty()) else {
+                continue;
+            };
+            let satisfied = self.keys.iter().any(|key| {
+                labels
+                    .iter()
+                    .all(|(name, value)| key.labels.get(name) == Some(value))
+            });
+            if !satisfied && !wanting.iter().any(|(_, known)| known == labels) {
+                wanting.push((route.name.clone(), labels.clone()));
+            }
+        }
+        for (route, labels) in wanting {
+            let flags: Vec<String> = labels
+                .iter()
+                .map(|(k, v)| format!("--label {k}={v}"))
+                .collect();
+            let cure = format!("keygate keys create --id NAME {}", flags.join(" "));
+            notes.lost(
+                &format!("the route `{route}`"),
+                "",
+                format!("no key in the files has its labels: nobody can use it yet; make one with `{cure}`"),
+            );
+            // Of a random text that nobody has seen.
+            let nobody = crate::key::format::generate("nobody").unwrap_or_default();
+            let _ = self.add_key(PlannedKey {
+                id: format!("nobody-{route}"),
+                digest: KeyDigest::of(nobody.as_bytes()),
+                labels,
+                metadata: BTreeMap::new(),
+                expires: None,
+                disabled: true,
+                comment: "stands in until there is a key with these labels".to_owned(),
+            });
+        }
+    }
+}

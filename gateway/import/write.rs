@@ -1,0 +1,170 @@
+//! A plan as files: `gateway.toml`, `keys.toml` and a folder of secrets, for their owner's eyes only.
+
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use toml_edit::{InlineTable, Value};
+
+use super::{Plan, PlannedExtractor};
+
+/// Writes the plan into `folder`, which is made if it is not there. Nothing that is there is written over.
+pub fn write(plan: &Plan, folder: &Path) -> io::Result<()> {
+    let taken = |name: &str| {
+        let path = folder.join(name);
+        let why = format!("{} is there already: nothing was written", path.display());
+        match fs::symlink_metadata(path) {
+            Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, why)),
+            Err(_) => Ok(()),
+        }
+    };
+    for name in ["gateway.toml", "keys.toml", "secrets"] {
+        taken(name)?;
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let secrets = folder.join("secrets");
+    DirBuilder::new().mode(0o700).create(&secrets)?;
+    for (name, secret) in &plan.secrets {
+        new_file(&secrets.join(name), 0o600, secret)?;
+    }
+    new_file(&folder.join("keys.toml"), 0o600, &keys(plan))?;
+    new_file(&folder.join("gateway.toml"), 0o644, &gateway(plan))
+}
+
+fn new_file(path: &Path, mode: u32, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// The text of `gateway.toml`.
+pub fn gateway(plan: &Plan) -> String {
+    let mut text = String::from(
+        "# Made by `keygate import`. Every setting there is, with its default: conf/gateway.toml.\n",
+    );
+    // Writing to a String cannot fail.
+    if !plan.key_headers.is_empty() {
+        let usual = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
+        let all = usual
+            .into_iter()
+            .chain(plan.key_headers.iter().map(String::as_str));
+        let _ = writeln!(text, "\n[keys]\nheaders = {}", Value::from_iter(all));
+    }
+    for provider in &plan.providers {
+        let _ = writeln!(
+            text,
+            "\n[providers.{}]\nkind = \"{}\"",
+            key(&provider.name),
+            provider.kind
+        );
+        if !provider.token.is_empty() {
+            let _ = writeln!(text, "token = {}", string(&provider.token));
+        }
+        for (name, value) in &provider.settings {
+            // The one setting that is a table.
+            let value = if *name == "headers" {
+                value.clone()
+            } else {
+                string(value)
+            };
+            let _ = writeln!(text, "{name} = {value}");
+        }
+    }
+    for route in &plan.routes {
+        let _ = writeln!(text, "\n[[routes]]\nname = {}", string(&route.name));
+        match route.hosts.as_slice() {
+            [] => {}
+            [host] => {
+                let _ = writeln!(text, "host = {}", string(host));
+            }
+            hosts => {
+                let _ = writeln!(
+                    text,
+                    "host = {}",
+                    Value::from_iter(hosts.iter().map(String::as_str))
+                );
+            }
+        }
+        let _ = writeln!(
+            text,
+            "path = {}\nprovider = {}",
+            string(&route.path),
+            string(&route.provider)
+        );
+        match &route.keys {
+            None => {
+                text.push_str("# Nothing asked for a key where this comes from.\nauth = \"none\"\n")
+            }
+            Some(labels) if labels.is_empty() => {}
+            Some(labels) => {
+                let _ = writeln!(text, "keys = {}", labels.iter().collect::<InlineTable>());
+            }
+        }
+        for (name, extractor) in &route.extractors {
+            let mut table = InlineTable::new();
+            match extractor {
+                PlannedExtractor::Metadata(entry) => {
+                    table.insert("metadata", entry.as_str().into());
+                }
+                PlannedExtractor::Header { name, regex, group } => {
+                    table.insert("header", name.as_str().into());
+                    table.insert("regex", regex.as_str().into());
+                    table.insert("group", i64::try_from(*group).unwrap_or(i64::MAX).into());
+                }
+            }
+            let _ = writeln!(text, "transform.extractors.{} = {table}", key(name));
+        }
+        for (name, template) in &route.headers {
+            let _ = writeln!(
+                text,
+                "transform.headers.{} = {}",
+                key(name),
+                string(template)
+            );
+        }
+    }
+    text
+}
+
+/// The text of `keys.toml`.
+pub fn keys(plan: &Plan) -> String {
+    let mut text = String::from("# Client keys: digests only. Edit with `keygate keys`.\n");
+    for planned in &plan.keys {
+        let _ = writeln!(
+            text,
+            "\n[[key]]\nid = {}\nhashes = [\"{}\"]",
+            string(&planned.id),
+            planned.digest
+        );
+        for (name, map) in [("labels", &planned.labels), ("metadata", &planned.metadata)] {
+            if !map.is_empty() {
+                let _ = writeln!(text, "{name} = {}", map.iter().collect::<InlineTable>());
+            }
+        }
+        if let Some(end) = planned.expires {
+            let _ = writeln!(text, "expires = {end}");
+        }
+        if planned.disabled {
+            text.push_str("disabled = true\n");
+        }
+        let _ = writeln!(text, "comment = {}", string(&planned.comment));
+    }
+    text
+}
+
+fn string(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn key(text: &str) -> String {
+    toml_edit::Key::new(text).to_string()
+}

@@ -1,0 +1,328 @@
+//! Others' configurations, imported and served. `tests/import/*.golden` hold what goes in, what comes out, and
+//! what is asked of the gateway that serves it; with UPDATE_GOLDEN=1 what comes out is written anew.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use keygate::config::{Config, Purpose};
+use keygate::import::gloo::{self, Input};
+use keygate::import::{self, Plan, litellm};
+use keygate::provider::{BaseUrl, Kind};
+use keygate::server;
+use toml_edit::{DocumentMut, value};
+
+use crate::command::{keygate, text};
+use crate::support::{Client, Provider};
+
+/// A text in parts, each behind a line `=== name`.
+fn sections(text: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        match line.strip_prefix("=== ") {
+            Some(name) => found.push((name.to_owned(), String::new())),
+            None => {
+                let (_, body) = found.last_mut().unwrap();
+                body.push_str(line);
+                body.push('\n');
+            }
+        }
+    }
+    found
+}
+
+fn section<'s>(sections: &'s [(String, String)], name: &str) -> &'s str {
+    let found = sections.iter().find(|(found, _)| found == name);
+    found.map_or("", |(_, body)| body)
+}
+
+fn input(name: &str, text: &str) -> Vec<Input> {
+    let input = Input {
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
+    if text.is_empty() {
+        Vec::new()
+    } else {
+        vec![input]
+    }
+}
+
+/// What came out, without what is new each time.
+fn told(plan: &Plan) -> String {
+    let mut told = String::from("=== notes\n");
+    for note in &plan.notes {
+        writeln!(told, "{note}").unwrap();
+    }
+    write!(told, "=== gateway.toml\n{}", import::gateway(plan)).unwrap();
+    let random =
+        regex::Regex::new("(id = \"nobody-[^\n]*\nhashes = \\[\"sha256:)[0-9a-f]{64}").unwrap();
+    let keys = import::keys(plan);
+    write!(
+        told,
+        "=== keys.toml\n{}",
+        random.replace_all(&keys, "${1}(random)")
+    )
+    .unwrap();
+    told.push_str("=== secrets\n");
+    for (name, secret) in &plan.secrets {
+        writeln!(told, "{name}: {}", secret.as_str()).unwrap();
+    }
+    told
+}
+
+/// A gateway that serves what was written into `folder`, with every provider at `url`.
+fn serve(folder: &Path, url: &str) -> server::Gateway {
+    let path = folder.join("gateway.toml");
+    let mut document: DocumentMut = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+    document["server"]["listen"] = value("127.0.0.1:0");
+    document["server"]["admin"] = value("127.0.0.1:0");
+    if let Some(providers) = document
+        .get_mut("providers")
+        .and_then(|item| item.as_table_mut())
+    {
+        for (_, provider) in providers.iter_mut() {
+            let provider = provider.as_table_mut().unwrap();
+            let kind = Kind::named(provider["kind"].as_str().unwrap()).unwrap();
+            let fill = |name: &str| {
+                let given = provider.get(name).and_then(|item| item.as_str());
+                given
+                    .or(kind.blank(name).and_then(|blank| blank.default))
+                    .map(str::to_owned)
+            };
+            let own = kind.own_path(&fill).unwrap_or_default();
+            let base = provider.get("base_url").and_then(|item| item.as_str());
+            let path = base.map_or(own, |base| BaseUrl::parse(base).unwrap().path);
+            if kind.endpoint {
+                provider["endpoint"] = value(url);
+            } else {
+                provider["base_url"] = value(format!("{url}{path}"));
+            }
+            provider.remove("sni");
+        }
+    }
+    std::fs::write(&path, document.to_string()).unwrap();
+    let config = Config::load(&path, Purpose::Start).unwrap_or_else(|errors| panic!("{errors}"));
+    server::Gateway::start(config, path, std::io::sink()).unwrap()
+}
+
+/// Asks as a line of a golden file says, and looks at what came of it.
+fn ask(gateway: &server::Gateway, provider: &Provider, line: &str) {
+    let (asked, wanted) = line.split_once(" -> ").unwrap();
+    let mut parts = asked.split(" | ");
+    let (method, path) = parts.next().unwrap().split_once(' ').unwrap();
+    let headers: Vec<(&str, &str)> = parts
+        .map(|header| header.split_once(": ").unwrap())
+        .collect();
+    let before = provider.received().len();
+    let mut client = Client::connect(gateway.listen()[0]);
+    let answer = client.request(method, path, &headers, b"{\"inputs\": \"Hi\"}");
+    let received = provider.received();
+    if let Ok(status) = wanted.parse::<u16>() {
+        assert_eq!(answer.status, status, "{line}");
+        assert_eq!(received.len(), before, "{line}");
+        return;
+    }
+    assert_eq!(answer.status, 200, "{line}: {}", answer.text());
+    let received = received.last().unwrap();
+    let mut wanted = wanted.split("; ");
+    assert_eq!(
+        received.line(),
+        format!("{} HTTP/1.1", wanted.next().unwrap()),
+        "{line}"
+    );
+    for header in wanted {
+        match (header.strip_prefix('-'), header.split_once(": ")) {
+            (Some(gone), _) => assert_eq!(received.count(gone), 0, "{line}: {gone}"),
+            (None, Some((name, value))) => {
+                assert_eq!(
+                    (received.header(name), received.count(name)),
+                    (Some(value), 1),
+                    "{line}"
+                );
+            }
+            _ => panic!("{line}"),
+        }
+    }
+    // Whatever it was, the client's key stays here.
+    for (name, value) in &headers {
+        if name.contains("key") {
+            assert!(!received.head.contains(value), "{line}");
+        }
+    }
+}
+
+/// Imports what a golden file holds, holds what comes out against it, and serves it.
+fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
+    let before = std::fs::read_to_string(path).unwrap();
+    let parts = sections(&before);
+    let plan = read(&parts);
+    let inputs = ["manifests", "patches", "config.yaml", "tokens.csv", "asked"];
+    let mut whole = String::new();
+    for (name, body) in parts
+        .iter()
+        .filter(|(name, _)| inputs.contains(&name.as_str()))
+    {
+        write!(whole, "=== {name}\n{body}").unwrap();
+    }
+    whole += &told(&plan);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &whole).unwrap();
+    } else {
+        assert_eq!(before, whole, "{}", path.display());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    import::write(&plan, &out).unwrap();
+    let accepted = Config::load(&out.join("gateway.toml"), Purpose::Start);
+    accepted.unwrap_or_else(|errors| panic!("{}: {errors}", path.display()));
+    let provider = Provider::start();
+    let gateway = serve(&out, &provider.url());
+    let asked = section(&parts, "asked");
+    assert!(!asked.is_empty(), "{}", path.display());
+    for line in asked.lines() {
+        ask(&gateway, &provider, line);
+    }
+}
+
+fn golden_files(prefix: &str) -> Vec<PathBuf> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/import");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with(prefix)
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn manifests_of_gloo_and_kgateway_are_imported_and_served() {
+    let mut files = golden_files("0");
+    files.extend(golden_files("1"));
+    assert!(files.len() >= 12);
+    for path in files {
+        golden(&path, |parts| {
+            let manifests = input("manifests", section(parts, "manifests"));
+            let patches = input("patches", section(parts, "patches"));
+            gloo::read(&manifests, &patches)
+                .unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+        });
+    }
+}
+
+#[test]
+fn a_configuration_of_litellm_is_imported_and_served() {
+    let files = golden_files("litellm");
+    assert!(!files.is_empty());
+    for path in files {
+        golden(&path, |parts| {
+            let keys = section(parts, "tokens.csv");
+            let keys = (!keys.is_empty()).then_some(("tokens.csv", keys));
+            litellm::read("config.yaml", section(parts, "config.yaml"), keys).unwrap()
+        });
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_said_with_its_place() {
+    let secret = "kind: Secret\nmetadata: {name: s}\ndata: {Authorization: '%%%'}\n";
+    for (manifests, patches, why) in [
+        ("a: [1\nb: 2\n", "", "m:2:2: not valid YAML"),
+        (
+            secret,
+            "",
+            "Secret s (m:1): data.Authorization: is not base64",
+        ),
+        (
+            "kind: Secret\nmetadata: {name: s}\ndata: {a: /w==}\n",
+            "",
+            "Secret s (m:1): data.a: is not text",
+        ),
+        (
+            "kind: X\nmetadata: {name: s}\n",
+            "kubectl patch secret t -p='[]'",
+            "p:1: there is no secret `t` in the files",
+        ),
+        (
+            "kind: X\nmetadata: {name: s}\n",
+            "kubectl patch x s -p='[{\"op\":\"remove\",\"path\":\"/a\"}]'",
+            "p:1: X s (m:1)",
+        ),
+        (
+            "kind: X\nmetadata: {name: s}\n",
+            "- 1\n",
+            "p:1: a patch has `target`",
+        ),
+    ] {
+        let said = gloo::read(&input("m", manifests), &input("p", patches))
+            .err()
+            .unwrap();
+        assert!(said.starts_with(why), "{said}\nwanted {why}");
+    }
+    for (config, keys, why) in [
+        ("a: [1\nb: 2\n", None, "c:2:2: not valid YAML"),
+        ("[]\n", None, "c: there is no LiteLLM configuration in it"),
+        ("a: 1\n", Some("id\n1\n"), "k:1: there is no column `token`"),
+        (
+            "a: 1\n",
+            Some("token\nabc\n"),
+            "k:2: `token` is not the SHA-256 of a key",
+        ),
+    ] {
+        let said = litellm::read("c", config, keys.map(|keys| ("k", keys)))
+            .err()
+            .unwrap();
+        assert!(said.starts_with(why), "{said}\nwanted {why}");
+    }
+}
+
+#[test]
+fn the_command_writes_what_it_says_and_nothing_over_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let parts = sections(&std::fs::read_to_string(golden_files("03").remove(0)).unwrap());
+    std::fs::write(at("in.yaml"), section(&parts, "manifests")).unwrap();
+    let (manifests, out) = (at("in.yaml"), at("out"));
+    let import = ["import", "gloo", &manifests, "--out", &out];
+    let strict = keygate(&[&import[..], &["--strict"]].concat());
+    assert_eq!(strict.status.code(), Some(1));
+    assert!(text(&strict.stderr).contains("nothing was written (--strict)"));
+    assert!(!folder.path().join("out").exists());
+    let done = keygate(&import);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(
+        text(&done.stdout).contains("2 routes, 2 providers, 0 keys, 2 secrets"),
+        "{}",
+        text(&done.stdout)
+    );
+    assert!(
+        text(&done.stderr).contains("not carried over: HTTPRoute gloo-system/llm ("),
+        "{}",
+        text(&done.stderr)
+    );
+    let config = std::fs::read_to_string(folder.path().join("out/gateway.toml")).unwrap();
+    assert!(!config.contains("sk-azure") && !config.contains("sk-gemini"));
+    let mode = |name: &str| {
+        let about = std::fs::metadata(folder.path().join(name)).unwrap();
+        std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o777
+    };
+    assert_eq!(
+        (
+            mode("out/keys.toml"),
+            mode("out/secrets"),
+            mode("out/secrets/azure-token")
+        ),
+        (0o600, 0o700, 0o600)
+    );
+    let again = keygate(&import);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("is there already: nothing was written"));
+    let check = keygate(&["check", "--config", &at("out/gateway.toml")]);
+    assert!(check.status.success());
+}
