@@ -14,8 +14,19 @@ thread_local! {
     static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does `work` on a thread of its own. Nothing if it panics, or if there are no threads left.
-pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// Why work did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The system gave no thread for it: another time it may.
+    NoThread,
+    /// It panicked.
+    Panicked,
+}
+
+/// Does `work` on a thread of its own.
+pub async fn run<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
     let (done, result) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("background".to_owned());
     let started = thread.spawn(move || {
@@ -24,8 +35,8 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
         GIVES_WAY.set(true);
         let _ = done.send(work());
     });
-    started.ok()?;
-    result.await.ok()
+    started.map_err(|_| Failure::NoThread)?;
+    result.await.map_err(|_| Failure::Panicked)
 }
 
 /// Lets waiting threads run, if this is work that can wait: to be called about every 100 microseconds.
@@ -53,9 +64,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_panics_gives_nothing() {
-        assert_eq!(run(|| 1).await, Some(1));
-        assert_eq!(run(|| assert!(GIVES_WAY.get())).await, Some(()));
-        assert_eq!(run(|| -> u8 { panic!("as it should") }).await, None);
+        assert_eq!(run(|| 1).await, Ok(1));
+        assert_eq!(run(|| assert!(GIVES_WAY.get())).await, Ok(()));
+        let panics = run(|| -> u8 { panic!("as it should") }).await;
+        assert_eq!(panics, Err(Failure::Panicked));
         assert!(!GIVES_WAY.get());
     }
 }

@@ -84,9 +84,16 @@ impl Reloader {
 
     async fn reload(&mut self) {
         let (live, path) = (self.live.clone(), self.path.clone());
-        let Some(loaded) = background::run(move || load(&live, &path)).await else {
-            self.files = self.files.iter().map(FileStamp::retake).collect();
-            return self.refuse("loading it failed in an unforeseen way: see the log");
+        let loaded = match background::run(move || load(&live, &path)).await {
+            Ok(loaded) => loaded,
+            // The files still differ from what was read last, so that it is tried again.
+            Err(background::Failure::NoThread) => {
+                return self.refuse("the system gave no thread to load it: trying again");
+            }
+            Err(background::Failure::Panicked) => {
+                self.files = self.files.iter().map(FileStamp::retake).collect();
+                return self.refuse("loading it failed in an unforeseen way: see the log");
+            }
         };
         self.files = loaded.files;
         match loaded.outcome {
@@ -181,5 +188,6 @@ async fn retire(mut snapshot: Arc<Snapshot>) {
         }
         tokio::time::sleep(LOOK_EVERY).await;
     };
-    background::run(move || alone.keys.free()).await;
+    // If there is no thread for it, it is freed here.
+    let _ = background::run(move || alone.keys.free()).await;
 }

@@ -17,7 +17,8 @@ mod table;
 
 pub use labels::{KnownLabels, Labels};
 pub use presented::{
-    AmbiguousCredentials, PresentedKey, is_key_protocol, remove_from_query, without_scheme,
+    AmbiguousCredentials, PresentedKey, has_parameter, is_key_protocol, remove_from_query,
+    without_scheme,
 };
 pub use store::{Fingerprint, KeyFailure, KeyStore, Opened, StoreError};
 

@@ -10,8 +10,10 @@ use http::{HeaderMap, HeaderName};
 const KEY_PARAMETERS: [&[u8]; 2] = [b"key", b"api-key"];
 /// Other parameters that no provider gets: Google takes access tokens there, and the project that pays
 /// (<https://cloud.google.com/apis/docs/system-parameters>).
-const FOREIGN_PARAMETERS: [&[u8]; 5] = [
+const FOREIGN_PARAMETERS: [&[u8]; 7] = [
     b"$key",
+    b"bearer_token",
+    b"subscription-key",
     b"access_token",
     b"oauth_token",
     b"userProject",
@@ -68,7 +70,7 @@ impl<'r> PresentedKey<'r> {
         }
         for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
             for protocol in value.to_str().unwrap_or_default().split(',') {
-                if let Some(key) = protocol.trim().strip_prefix(KEY_PROTOCOL) {
+                if let Some(key) = key_in_protocol(protocol.trim()) {
                     note(Cow::Borrowed(key.as_bytes()))?;
                 }
             }
@@ -112,7 +114,17 @@ fn stays_here(name: &str) -> bool {
 
 /// Whether a protocol that a `WebSocket` offers is a key.
 pub fn is_key_protocol(protocol: &str) -> bool {
-    protocol.starts_with(KEY_PROTOCOL)
+    key_in_protocol(protocol).is_some()
+}
+
+fn key_in_protocol(protocol: &str) -> Option<&str> {
+    let (prefix, key) = protocol.split_at_checked(KEY_PROTOCOL.len())?;
+    prefix.eq_ignore_ascii_case(KEY_PROTOCOL).then_some(key)
+}
+
+/// Whether a query has a parameter of this name, however that is escaped.
+pub fn has_parameter(query: &str, name: &str) -> bool {
+    parameters(query, &SEPARATORS).any(|(found, _)| *decode(found.as_bytes()) == *name.as_bytes())
 }
 
 fn decode(text: &[u8]) -> Cow<'_, [u8]> {
@@ -199,7 +211,7 @@ mod tests {
             (
                 vec![(
                     "sec-websocket-protocol",
-                    "realtime, openai-insecure-api-key.k",
+                    "realtime, OpenAI-Insecure-API-Key.k",
                 )],
                 None,
             ),

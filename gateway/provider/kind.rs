@@ -20,8 +20,8 @@ pub struct Kind {
     pub elsewhere: &'static [(&'static str, &'static str)],
     /// Where a request to a route's bare prefix goes.
     pub default_endpoint: &'static str,
-    /// Parameters that paths behind the base path need, put in where the client has left them out.
-    pub default_query: &'static [(&'static str, &'static str)],
+    /// Parameters that paths which begin so need, put in where the client has left them out.
+    pub default_query: &'static [(&'static str, &'static str, &'static str)],
     /// The blanks.
     pub blanks: &'static [Blank],
     /// The header that its token goes in, in lower case.
@@ -36,7 +36,7 @@ pub struct Kind {
     pub default_headers: &'static [(&'static str, &'static str)],
     /// Headers of answers that tell about the account, which is not the client's.
     pub account_headers: &'static [&'static str],
-    /// Headers of answers that hold a URL there that the client is to ask next.
+    /// Headers of answers that may hold a URL there that the client is to ask next.
     pub links: &'static [&'static str],
     /// Whether its API has `WebSocket`s.
     pub websocket: bool,
@@ -106,7 +106,7 @@ const COMPATIBLE: Kind = Kind {
     tokenless: false,
     default_headers: &[],
     account_headers: &["openai-organization", "openai-project"],
-    links: &[],
+    links: &["location"],
     websocket: false,
     dialect: Dialect::OpenAi,
 };
@@ -126,9 +126,13 @@ pub const KINDS: &[Kind] = &[
         name: "azure-openai",
         endpoint: true,
         base_path: "/openai/deployments/{deployment}",
-        elsewhere: &[("/openai", ""), ("/deployments", "/openai")],
+        elsewhere: &[
+            ("/openai", ""),
+            ("/deployments", "/openai"),
+            ("/v1", "/openai"),
+        ],
         default_endpoint: "/openai/deployments/{deployment}/chat/completions",
-        default_query: &[("api-version", "{api_version}")],
+        default_query: &[("/openai/deployments/", "api-version", "{api_version}")],
         blanks: &[
             Blank {
                 name: "deployment",
@@ -149,7 +153,7 @@ pub const KINDS: &[Kind] = &[
             beginnings: &["eyJ"],
             feature: None,
         }),
-        links: &["operation-location"],
+        links: &["location", "operation-location"],
         websocket: true,
         ..COMPATIBLE
     },
@@ -158,7 +162,6 @@ pub const KINDS: &[Kind] = &[
         name: "anthropic",
         origin: Some("https://api.anthropic.com"),
         base_path: "/v1",
-        elsewhere: &[("/api", "")],
         default_endpoint: "/v1/messages",
         auth_header: "x-api-key",
         auth_prefix: "",
@@ -198,7 +201,7 @@ pub const KINDS: &[Kind] = &[
             feature: None,
         }),
         account_headers: &[],
-        links: &["x-goog-upload-url", "x-goog-upload-control-url"],
+        links: &["location", "x-goog-upload-url", "x-goog-upload-control-url"],
         websocket: true,
         dialect: Dialect::Google,
         ..COMPATIBLE
@@ -309,7 +312,7 @@ mod tests {
             assert!(!(kind.endpoint && kind.origin.is_some()), "{name}");
             let lower = kind.auth_header.to_ascii_lowercase();
             assert_eq!(kind.auth_header, lower, "{name}");
-            let values = kind.default_query.iter().map(|(_, value)| *value);
+            let values = kind.default_query.iter().map(|(_, _, value)| *value);
             for text in values.chain([kind.base_path, kind.default_endpoint]) {
                 for blank in text.split('{').skip(1) {
                     let blank = blank.split('}').next().unwrap();

@@ -25,6 +25,9 @@ use zeroize::Zeroizing;
 use crate::key::{ClientKey, without_scheme};
 use crate::secret::{Secret, SecretError};
 
+/// More parts than any credential has, with its scheme.
+const MOST_PARTS: usize = 8;
+
 /// Where a provider's token comes from, as meant.
 #[derive(Clone)]
 pub enum TokenSource {
@@ -145,6 +148,7 @@ impl Provider {
     /// has ruled out.
     pub fn build(spec: ProviderSpec, addresses: Arc<Addresses>) -> Option<Self> {
         let how = How {
+            kind: spec.kind,
             header: &spec.auth_header,
             prefix: &spec.auth_prefix,
             bearer: spec.bearer.as_ref(),
@@ -213,6 +217,8 @@ impl Provider {
         let tls = scheme.eq_ignore_ascii_case("https");
         let at = rest.find('/')?;
         let (authority, path) = rest.split_at_checked(at)?;
+        let usual = if tls { ":443" } else { ":80" };
+        let authority = authority.strip_suffix(usual).unwrap_or(authority);
         let same =
             tls == self.base_url.tls && self.base_url.authority().eq_ignore_ascii_case(authority);
         same.then_some(path)
@@ -276,7 +282,10 @@ impl Provider {
             return None;
         };
         let bare = without_scheme(value.as_bytes());
-        if bare.is_empty() || is_ours(bare) {
+        // Whatever stands around it: the gateway's own key goes to no provider.
+        let mut parts = value.as_bytes().split(|byte| b" \t,;:=\"'".contains(byte));
+        let ours = parts.by_ref().take(MOST_PARTS).any(&is_ours);
+        if bare.is_empty() || ours || parts.next().is_some() {
             return None;
         }
         if *name != self.auth_header || self.how().is_bearer(bare) {
@@ -294,6 +303,7 @@ impl Provider {
 
     fn how(&self) -> How<'_> {
         How {
+            kind: self.kind,
             header: &self.auth_header,
             prefix: &self.auth_prefix,
             bearer: self.bearer.as_ref(),
@@ -303,6 +313,7 @@ impl Provider {
 
 /// How a provider wants its token.
 struct How<'p> {
+    kind: &'static Kind,
     header: &'p HeaderName,
     prefix: &'p str,
     bearer: Option<&'p Bearer>,
@@ -313,7 +324,11 @@ impl How<'_> {
     /// where there is no scheme.
     fn authorize(&self, token: &Secret) -> Option<Authorization> {
         let bare = without_scheme(token.expose().as_bytes());
-        if self.is_bearer(bare) || *self.header != AUTHORIZATION {
+        if bare.is_empty() {
+            return None;
+        }
+        let no_scheme = self.prefix.is_empty() && *self.header == self.kind.auth_header;
+        if self.is_bearer(bare) || (no_scheme && *self.header != AUTHORIZATION) {
             return self.authorize_bare(bare);
         }
         Some(Authorization {
@@ -540,7 +555,16 @@ mod tests {
         let provider = provider(TokenSource::Passthrough);
         let own = credential(&provider, None, &[("authorization", "Bearer own")]);
         assert_eq!(own, Ok(Some("Bearer own".into())));
-        for none in ["", "Bearer ", "Bearer ours", "ours"] {
+        for none in [
+            "",
+            "Bearer ",
+            "Bearer ours",
+            "ours",
+            "Bearer Bearer ours",
+            "Token ours",
+            "Token token=\"ours\"",
+            "a b c d e f g h i",
+        ] {
             let sent = credential(&provider, None, &[("authorization", none)]);
             assert_eq!(sent, Err(NoCredential::NotPresented), "{none}");
         }

@@ -5,6 +5,7 @@
 
 use super::BaseUrl;
 use super::kind::Kind;
+use crate::key::has_parameter;
 
 /// The paths of one provider.
 #[derive(Clone, Debug)]
@@ -15,8 +16,8 @@ pub struct Paths {
     base: String,
     /// Beginnings of paths, and what these stand behind instead.
     elsewhere: &'static [(&'static str, &'static str)],
-    /// Parameters that paths behind `base` get where the client left them out.
-    query: Vec<(&'static str, String)>,
+    /// Beginnings of paths behind `root`, and the parameter that they get where the client left it out.
+    query: Vec<(&'static str, &'static str, String)>,
     /// Where a bare prefix goes, with its query; `None` is nowhere.
     default: Option<String>,
 }
@@ -34,21 +35,19 @@ impl Paths {
         blanks: &Fill<'_>,
     ) -> Self {
         let own_base = kind.own_path(blanks).unwrap_or_default();
-        let root = url.path.strip_suffix(own_base.as_str());
         let query = kind.default_query.iter();
         let mut paths = Self {
-            root: root.unwrap_or(&url.path).to_owned(),
+            root: root(&url.path, &own_base).to_owned(),
             base: url.path.clone(),
             elsewhere: kind.elsewhere,
             query: query
-                .filter_map(|(name, value)| Some((*name, filled(value, blanks)?)))
+                .filter_map(|(begin, name, value)| Some((*begin, *name, filled(value, blanks)?)))
                 .collect(),
             default: None,
         };
         paths.default = match default_endpoint {
-            // With whatever query it has, and no other.
-            Some(given) => Some(paths.place(given).0),
-            None => filled(kind.default_endpoint, blanks).map(|own| paths.place(&own).0),
+            Some(given) => Some(paths.place(given)),
+            None => filled(kind.default_endpoint, blanks).map(|own| paths.place(&own)),
         };
         paths
     }
@@ -57,45 +56,59 @@ impl Paths {
     /// that leads nowhere.
     pub fn target(&self, rest: &str, query: Option<&str>) -> Option<String> {
         let bare = rest.is_empty() || rest == "/";
-        let (mut target, behind_base) = if bare {
-            let default = self.default.clone()?;
-            let complete = default.contains('?');
-            (default, !complete)
+        let mut target = if bare {
+            self.default.clone()?
         } else {
             self.place(rest)
         };
-        let mut push = |piece: &str| {
-            target.push(if target.contains('?') { '&' } else { '?' });
-            target.push_str(piece);
-        };
         if let Some(query) = query {
-            push(query);
+            push(&mut target, query);
         }
-        for (name, value) in &self.query {
-            if behind_base && !has_parameter(query, name) {
-                push(&format!("{name}={value}"));
+        for (begin, name, value) in &self.query {
+            let query = target.split_once('?').map_or("", |(_, query)| query);
+            if self.client_side(&target).starts_with(begin) && !has_parameter(query, name) {
+                push(&mut target, &format!("{name}={value}"));
             }
         }
         Some(target)
     }
 
-    /// Where a path stands at the provider, and whether it is behind the base path.
-    fn place(&self, path: &str) -> (String, bool) {
+    /// Where a path stands at the provider.
+    fn place(&self, path: &str) -> String {
         let moved = self.elsewhere.iter().find(|(begin, _)| {
-            let rest = path.strip_prefix(begin);
-            rest.is_some_and(|rest| {
-                begin.ends_with('/') || rest.is_empty() || rest.starts_with(['/', '?'])
-            })
+            path.starts_with(begin) && (begin.ends_with('/') || is_under(path, begin))
         });
         match moved {
-            Some((_, front)) => (format!("{}{front}{path}", self.root), false),
-            None => (join(&self.base, path), true),
+            Some((_, front)) => format!("{}{front}{path}", self.root),
+            None => join(&self.base, path),
         }
     }
 
     /// What the client knows as a path behind its route's prefix, of a path at the provider.
     pub fn client_side<'p>(&self, path: &'p str) -> &'p str {
-        path.strip_prefix(self.root.as_str()).unwrap_or(path)
+        match path.strip_prefix(self.root.as_str()) {
+            Some(rest) if is_under(path, &self.root) => rest,
+            _ => path,
+        }
+    }
+}
+
+fn push(target: &mut String, parameters: &str) {
+    target.push(if target.contains('?') { '&' } else { '?' });
+    target.push_str(parameters);
+}
+
+/// What stands before the base path of a kind where a provider's base URL has `path`. A version stands for
+/// any other.
+fn root<'p>(path: &'p str, own_base: &str) -> &'p str {
+    if let Some(root) = path.strip_suffix(own_base) {
+        return root;
+    }
+    match path.rsplit_once('/') {
+        Some((root, last)) if is_version(last) && is_version(own_base.trim_start_matches('/')) => {
+            root
+        }
+        _ => path,
     }
 }
 
@@ -118,7 +131,12 @@ pub(super) fn filled(text: &str, blanks: &Fill<'_>) -> Option<String> {
 /// A version in `rest` takes the place of the one in `base`.
 fn join(base: &str, rest: &str) -> String {
     let tails = base.match_indices('/').filter_map(|(at, _)| base.get(at..));
-    let mut tails = tails.filter(|tail| is_under(rest, tail));
+    // A single name may be anything's: that of a deployment is not the endpoint's that is called alike.
+    let telling = |tail: &&str| {
+        let segments = tail.matches('/').count();
+        segments > 1 || *tail == base || is_version(tail.trim_start_matches('/'))
+    };
+    let mut tails = tails.filter(telling).filter(|tail| is_under(rest, tail));
     let overlap = tails.next().map_or_else(
         || match (base.rfind('/'), first_segment(rest)) {
             (Some(at), Some(version)) if is_version(version) => {
@@ -150,13 +168,6 @@ fn is_version(segment: &str) -> bool {
         && digits.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-fn has_parameter(query: Option<&str>, name: &str) -> bool {
-    let pairs = query.unwrap_or_default().split('&');
-    pairs
-        .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
-        .any(|found| found == name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +186,12 @@ mod tests {
             ("/openai/v1", "/openai/v1/models", "/openai/v1/models"),
             ("", "/v1/models", "/v1/models"),
             ("/base", "/v1/models", "/base/v1/models"),
+            ("/base", "/base/models", "/base/models"),
+            (
+                "/openai/deployments/chat",
+                "/chat/completions",
+                "/openai/deployments/chat/chat/completions",
+            ),
         ] {
             assert_eq!(join(base, rest), joined, "{base} {rest}");
         }
@@ -289,7 +306,6 @@ mod tests {
                 &[
                     ("/", "/v1/messages"),
                     ("/v1/messages/count_tokens", "/v1/messages/count_tokens"),
-                    ("/api/hello", "/api/hello"),
                 ],
             ),
             (

@@ -5,7 +5,7 @@ use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, FORWARDED, PROXY_AUTHORIZATION, VIA};
 
 /// Credentials in every spelling, cookies, and what tells of the network behind the gateway.
-pub static ALWAYS_STRIPPED: [HeaderName; 17] = [
+pub static ALWAYS_STRIPPED: [HeaderName; 19] = [
     AUTHORIZATION,
     PROXY_AUTHORIZATION,
     COOKIE,
@@ -15,6 +15,8 @@ pub static ALWAYS_STRIPPED: [HeaderName; 17] = [
     // Azure's API Management in front of a provider, and Google's tokens for one's own identity.
     HeaderName::from_static("ocp-apim-subscription-key"),
     HeaderName::from_static("x-goog-iam-authorization-token"),
+    HeaderName::from_static("x-goog-iam-authority-selector"),
+    HeaderName::from_static("x-serverless-authorization"),
     FORWARDED,
     VIA,
     HeaderName::from_static("x-forwarded-for"),

@@ -72,13 +72,16 @@ fn ask_for_what_can_be_read(upstream: &mut RequestHeader) -> Result<(), Box<Erro
         known.any(|known| name.eq_ignore_ascii_case(known))
     };
     let values = upstream.headers.get_all(ACCEPT_ENCODING).iter();
-    let codings = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    // What is no text is no coding that can be read.
+    let codings = values.flat_map(|value| value.to_str().unwrap_or("?").split(','));
     let codings = codings.map(str::trim).filter(|coding| !coding.is_empty());
     let (readable, others): (Vec<&str>, Vec<&str>) = codings.partition(is_readable);
     if others.is_empty() {
         return Ok(());
     }
-    let kept = if readable.is_empty() {
+    // `identity;q=0` alone would forbid everything.
+    let plain = |coding: &&str| coding.to_ascii_lowercase().starts_with("identity");
+    let kept = if readable.iter().all(plain) {
         "identity".to_owned()
     } else {
         readable.join(", ")
@@ -344,6 +347,35 @@ mod tests {
         cased.collect()
     }
 
+    /// Values of headers that the policy looks into, and what goes up of them.
+    const LOOKED_INTO: [(&str, &[u8], &str); 9] = [
+        ("accept-encoding", b"gzip", "gzip"),
+        ("accept-encoding", b"gzip;q=0.5, deflate, br", "gzip;q=0.5"),
+        ("accept-encoding", b"br, identity;q=0", "identity"),
+        ("accept-encoding", b"br, zstd, x\xff", "identity"),
+        ("accept-encoding", b"*", "identity"),
+        (
+            "sec-websocket-protocol",
+            b"realtime, openai-insecure-api-key.client-key",
+            "realtime",
+        ),
+        (
+            "sec-websocket-protocol",
+            b"OpenAI-Insecure-API-Key.client-key",
+            "",
+        ),
+        (
+            "sec-websocket-protocol",
+            b"a,OpenAI-Organization.theirs , b",
+            "a, b",
+        ),
+        (
+            "sec-websocket-protocol",
+            b"authorization.x, openai-beta.realtime-v1",
+            "openai-beta.realtime-v1",
+        ),
+    ];
+
     /// A header that a client might send, in any spelling of its name.
     fn header() -> impl Strategy<Value = (String, String)> {
         let names = [&NEVER[4..], &WHO_PAYS, &PASSES].concat();
@@ -384,6 +416,7 @@ mod tests {
             which in 0..POLICIES.len(),
             keys in keys(),
             others in prop::collection::vec(header(), 0..12),
+            looked_into in prop::option::of(prop::sample::select(&LOOKED_INTO[..])),
             order in any::<usize>(),
         ) {
             static LIVE: std::sync::OnceLock<Live> = std::sync::OnceLock::new();
@@ -403,6 +436,9 @@ mod tests {
             for (name, value) in &sent {
                 head.append_header(name.clone(), value.as_str()).unwrap();
             }
+            if let Some((name, value, _)) = looked_into {
+                head.append_header(name, http::HeaderValue::from_bytes(value).unwrap()).unwrap();
+            }
             let snapshot = LIVE.get_or_init(live).snapshot();
             let path = NormalPath::parse(policy.path.as_bytes()).unwrap();
             let admission = Admission::decide(&snapshot, &head, &path, Timestamp::UNIX_EPOCH);
@@ -419,7 +455,12 @@ mod tests {
                     .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
                     .collect();
                 up.sort();
-                prop_assert_eq!(&up, &policy.expected(&sent));
+                let mut expected = policy.expected(&sent);
+                expected.extend(looked_into.filter(|(_, _, kept)| !kept.is_empty()).map(
+                    |(name, _, kept)| (name.to_owned(), kept.to_owned()),
+                ));
+                expected.sort();
+                prop_assert_eq!(&up, &expected);
                 prop_assert!(!String::from_utf8_lossy(&wire).contains("client-key"));
             }
         }

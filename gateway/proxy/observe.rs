@@ -87,28 +87,40 @@ fn lead_here(
     answer: &mut ResponseHeader,
 ) -> Result<(), Box<Error>> {
     for name in &route.provider.links {
-        let url = answer.headers.get(name).and_then(|url| url.to_str().ok());
-        let Some(path) = url.and_then(|url| route.provider.path_of(url)) else {
+        if !answer.headers.contains_key(name) {
             continue;
-        };
-        let authority = asked.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let authority =
-            authority.or_else(|| asked.uri.authority().map(http::uri::Authority::as_str));
-        // Said by the client or by whatever ended its TLS: it only tells the client where it came from.
-        let proto = asked.headers.get("x-forwarded-proto");
-        let secure = proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
-        let here = format!(
-            "{}://{}{}{}",
-            if secure { "https" } else { "http" },
-            authority.unwrap_or_default(),
-            route.path.as_str(),
-            route.provider.paths.client_side(path),
-        );
-        if let Ok(here) = HeaderValue::from_str(&here) {
-            answer.insert_header(name.clone(), here)?;
+        }
+        let urls: Vec<HeaderValue> = answer.headers.get_all(name).iter().cloned().collect();
+        answer.remove_header(name);
+        for url in urls {
+            let here = url.to_str().ok().and_then(|url| here(route, asked, url));
+            answer.append_header(name.clone(), here.unwrap_or(url))?;
         }
     }
     Ok(())
+}
+
+/// Where a client finds what the provider has at `url`; `None` where that is not the provider's.
+fn here(route: &Route, asked: &RequestHeader, url: &str) -> Option<HeaderValue> {
+    let known = |path| {
+        format!(
+            "{}{}",
+            route.path.as_str(),
+            route.provider.paths.client_side(path)
+        )
+    };
+    if url.starts_with('/') && !url.starts_with("//") {
+        return HeaderValue::from_str(&known(url)).ok();
+    }
+    let path = route.provider.path_of(url)?;
+    let authority = asked.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let authority =
+        authority.or_else(|| asked.uri.authority().map(http::uri::Authority::as_str))?;
+    // Said by the client or by whatever ended its TLS: it only tells the client where it came from.
+    let proto = asked.headers.get("x-forwarded-proto");
+    let secure = proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
+    let scheme = if secure { "https" } else { "http" };
+    HeaderValue::from_str(&format!("{scheme}://{authority}{}", known(path))).ok()
 }
 
 /// A piece of the answer's body.

@@ -14,6 +14,8 @@ use crate::background;
 
 /// Bytes that are read at a time.
 const BUFFER: usize = 64 << 10;
+/// The largest file: more than ten million keys.
+const LARGEST: u64 = 4 << 30;
 /// How often a file may be replaced while it is being opened.
 const TRIES: usize = 100;
 
@@ -83,10 +85,19 @@ impl Private {
 
 /// Reads a file that may be large, line by line.
 fn read_text(file: File, size: u64) -> io::Result<String> {
-    let mut text = String::with_capacity(usize::try_from(size).unwrap_or_default());
+    let mut text = String::new();
+    let room = usize::try_from(size).ok().filter(|_| size <= LARGEST);
+    let made = room.is_some_and(|room| text.try_reserve(room).is_ok());
+    if !made {
+        let why = format!("it is {size} bytes long, for which there is no room");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
     let mut lines = BufReader::with_capacity(BUFFER, file);
     let mut read = 0;
     while lines.read_line(&mut text)? > 0 {
+        if text.len() as u64 > LARGEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         if text.len() - read > BUFFER {
             read = text.len();
             background::step();
@@ -125,6 +136,22 @@ fn open(path: &Path) -> Result<(File, Metadata), PrivateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_any_size_is_no_reason_to_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let file = File::create(&path).unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+            .unwrap();
+        for size in [LARGEST + 1, 8 << 40] {
+            // The largest that file systems take.
+            if file.set_len(size).is_ok() {
+                let refused = Private::read(&path).err().unwrap().to_string();
+                assert!(refused.contains("there is no room"), "{refused}");
+            }
+        }
+    }
 
     #[test]
     fn what_others_could_read_or_write_or_lay_there_is_told() {

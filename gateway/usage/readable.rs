@@ -1,11 +1,11 @@
 //! A body as a meter can read it, piece by piece, while the client gets it as it is.
 //!
-//! Of the compressions only gzip is read: a stream of it takes 40 KiB, where others take megabytes. So
+//! Of the compressions only gzip, in one member, is read: a stream of it takes 40 KiB, where others take megabytes. So
 //! providers are asked for no other (see `proxy::inject`).
 
 use std::io::Write;
 
-use flate2::write::MultiGzDecoder;
+use flate2::write::GzDecoder;
 
 /// Compressed bytes that are read at a time: what they become is held, and is at most about a thousand times
 /// as long.
@@ -27,7 +27,7 @@ pub enum Readable {
 
 /// The state of a decompression.
 pub struct Gzip {
-    decoder: MultiGzDecoder<Vec<u8>>,
+    decoder: GzDecoder<Vec<u8>>,
     read: u64,
     made: u64,
 }
@@ -43,7 +43,7 @@ impl Readable {
             .any(|gzip| encoding.eq_ignore_ascii_case(gzip))
         {
             Self::Gzip(Box::new(Gzip {
-                decoder: MultiGzDecoder::new(Vec::new()),
+                decoder: GzDecoder::new(Vec::new()),
                 read: 0,
                 made: 0,
             }))

@@ -94,6 +94,25 @@ fn every_mistake_is_named_with_its_line_and_its_cure() {
             "gateway.toml:8: `authorization` is where the token goes",
         ),
         (
+            azure.replace("https://r.test", "https://r.test/openai/v1/"),
+            "gateway.toml:6: providers.a.endpoint goes no further than the resource",
+        ),
+        (
+            with("", "").replace("inline:provider-token", "inline:Bearer "),
+            "gateway.toml:7: providers.p.token: inline:(hidden) holds the word `Bearer` and no token",
+        ),
+        (
+            with(
+                "",
+                "transform.extractors.a = { header = \"Sec-WebSocket-Protocol\" }",
+            ),
+            "gateway.toml:13: `sec-websocket-protocol` may hold the gateway's own key",
+        ),
+        (
+            with("", "transform.headers.Sec-WebSocket-Protocol = \"a\""),
+            "gateway.toml:13: `sec-websocket-protocol` belongs to the gateway",
+        ),
+        (
             with("deployment = \"d\"", ""),
             "gateway.toml:8: providers.p.deployment means nothing here: `custom` has none",
         ),

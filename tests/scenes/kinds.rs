@@ -45,6 +45,38 @@ fn each_kind_gets_its_path_and_its_token_where_it_wants_them() {
         (
             "azure-openai",
             "",
+            "default_endpoint = \"/openai/v1/chat/completions\"",
+            "",
+            "POST /openai/v1/chat/completions",
+            "api-key: provider-token",
+        ),
+        (
+            "azure-openai",
+            "",
+            "deployment = \"chat\"",
+            "/openai/deployments/e/embeddings?api%2Dversion=1",
+            "POST /openai/deployments/e/embeddings?api%2Dversion=1",
+            "api-key: provider-token",
+        ),
+        (
+            "azure-openai",
+            "",
+            "deployment = \"chat\"",
+            "/chat/completions",
+            "POST /openai/deployments/chat/chat/completions?api-version=2024-10-21",
+            "api-key: provider-token",
+        ),
+        (
+            "azure-openai",
+            "",
+            "deployment = \"d\"",
+            "/openai/deployments/d/chat/completions",
+            "POST /openai/deployments/d/chat/completions?api-version=2024-10-21",
+            "api-key: provider-token",
+        ),
+        (
+            "azure-openai",
+            "",
             "deployment = \"d\"",
             "/openai/deployments/e/embeddings?api-version=1",
             "POST /openai/deployments/e/embeddings?api-version=1",
@@ -378,12 +410,16 @@ fn a_url_that_the_client_is_to_ask_next_leads_back_through_the_gateway() {
             ("x-goog-upload-url", own.as_str()),
             ("x-goog-upload-control-url", "http://elsewhere.test/upload"),
         ];
+        let mut headers = headers.to_vec();
+        headers.push(("location", "/v1beta/files/f"));
         respond(wire, "200 OK", &headers, b"{}");
     });
-    let gateway = of_kind("gemini", &(provider.url() + "/v1beta"), "", "");
+    // A version stands for any other.
+    let gateway = of_kind("gemini", &(provider.url() + "/v1"), "", "");
     let key = ("x-goog-api-key", "secret");
     let answer = gateway.request("POST", "/p/upload/v1beta/files", &[key], b"{}");
     let url = answer.header("x-goog-upload-url").unwrap();
+    assert_eq!(answer.header("location"), Some("/p/v1beta/files/f"));
     assert_eq!(url, "http://gateway.test/p/upload/v1beta/files?upload_id=1");
     assert_eq!(
         answer.header("x-goog-upload-control-url"),

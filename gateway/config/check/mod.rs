@@ -21,7 +21,7 @@ use crate::provider::ProviderSpec;
 use crate::secret::{Private, PrivateError};
 
 /// Headers that say how a message is framed or where it goes: nobody sets them but the gateway.
-pub(super) const FRAMING: [&str; 13] = [
+pub(super) const FRAMING: [&str; 14] = [
     "connection",
     "content-length",
     "expect",
@@ -31,6 +31,7 @@ pub(super) const FRAMING: [&str; 13] = [
     "proxy-authenticate",
     "proxy-authorization",
     "proxy-connection",
+    "sec-websocket-protocol",
     "te",
     "trailer",
     "transfer-encoding",

@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue};
 use super::super::file::{Pairs, ProviderFile, ProviderTimeoutsFile};
 use super::{Checked, Checker, is_name};
 use crate::document::{FileStamp, Located, Location, Severity, enumerate, nearest};
+use crate::key::without_scheme;
 use crate::provider::kind::KINDS;
 use crate::provider::{
     BaseUrl, CaBundle, HttpVersion, Kind, Paths, ProviderSpec, Timeouts, TokenSource,
@@ -191,6 +192,10 @@ impl Checker<'_> {
         let mut url = parsed
             .map_err(|why| self.fatal(&given.at, format!("{} {why}", field(ours.0))))
             .ok()?;
+        if kind.endpoint && url.path.split('/').any(|segment| segment == "openai") {
+            let why = "goes no further than the resource: leave out `/openai` and what follows";
+            self.fatal(&given.at, format!("{} {why}", field(ours.0)));
+        }
         if kind.endpoint {
             url.path
                 .push_str(&kind.own_path(&filling).unwrap_or_default());
@@ -284,7 +289,12 @@ impl Checker<'_> {
         }
         let resolved = SecretRef::parse(&given.value, self.folder).and_then(|reference| {
             self.files.extend(reference.file().map(FileStamp::take));
-            reference.resolve()
+            let token = reference.resolve()?;
+            if without_scheme(token.expose().as_bytes()).is_empty() {
+                let why = format!("{reference} holds the word `Bearer` and no token");
+                return Err(SecretError::Unusable(why));
+            }
+            Ok(token)
         });
         match &resolved {
             Ok(_) => {}

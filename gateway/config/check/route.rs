@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::HeaderName;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 
 use super::super::RouteSpec;
 use super::super::file::{ExtractorFile, Pairs, RouteFile};
@@ -285,7 +286,8 @@ impl Checker<'_> {
                     self.fatal(&header.at, "that is not the name of a header");
                     return None;
                 };
-                if key_headers.contains(&name_of) {
+                // Browsers' clients put it among the protocols.
+                if key_headers.contains(&name_of) || name_of == SEC_WEBSOCKET_PROTOCOL {
                     let why = format!(
                         "`{name_of}` may hold the gateway's own key, which no provider gets: use the \
                          key's `metadata`, `token = \"passthrough\"`, or take it out of keys.headers"
