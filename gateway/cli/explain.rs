@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::proxy::admit::{Admission, check_head};
 use crate::proxy::inject;
 use crate::proxy::reject::{Reason, Rejection};
-use crate::route::{Access, NormalPath};
+use crate::route::{Access, NormalPath, Route};
 use crate::snapshot::{Live, Snapshot};
 
 /// Say what would become of a request, without sending anything.
@@ -48,7 +48,7 @@ pub(super) fn run(options: &Explain) -> Result<(), Error> {
         Live::start(config, Arc::new(metrics)).map_err(|error| Error::Failed(error.to_string()))?;
     let snapshot = live.snapshot();
     let mut said = String::new();
-    let outcome = explain(&live, &snapshot, &request, &mut said);
+    let outcome = explain(&live, &snapshot, &request, &mut Said(&mut said));
     super::say(&said)?;
     outcome.map_err(|reason| Error::Failed(format!("{} {}", reason.status(), reason.code())))
 }
@@ -75,116 +75,106 @@ fn request(options: &Explain) -> Result<RequestHeader, Error> {
     Ok(request)
 }
 
-/// Writes line by line what is decided, to the end or to the refusal.
+/// What is said, line by line.
+struct Said<'s>(&'s mut String);
+
+impl Said<'_> {
+    fn line(&mut self, name: &str, text: impl std::fmt::Display) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{name:<10} {text}");
+    }
+
+    fn refused(&mut self, reason: Reason) -> Reason {
+        let (status, code, detail) = (reason.status(), reason.code(), reason.detail());
+        self.line("refused", format_args!("{status} {code} ({detail})"));
+        reason
+    }
+}
+
+/// Says what is decided, to the end or to the refusal.
 fn explain(
     live: &Live,
     snapshot: &Snapshot,
     request: &RequestHeader,
-    said: &mut String,
+    said: &mut Said<'_>,
 ) -> Result<(), Reason> {
-    // Writing to a String cannot fail.
-    let mut line = |name: &str, text: String| {
-        let _ = writeln!(said, "{name:<10} {text}");
-    };
-    let refused = |line: &mut dyn FnMut(&str, String), reason: Reason| {
-        line(
-            "refused",
-            format!(
-                "{} {} ({})",
-                reason.status(),
-                reason.code(),
-                reason.detail()
-            ),
-        );
-        reason
-    };
-    check_head(&snapshot.rules, request, &[]).map_err(|reason| refused(&mut line, reason))?;
+    check_head(&snapshot.rules, request, &[]).map_err(|reason| said.refused(reason))?;
     let path = NormalPath::parse(request.raw_path()).map_err(|bad| {
-        line("path", format!("has two readings: {bad:?}"));
-        refused(&mut line, Reason::BadPath)
+        said.line("path", format_args!("has two readings: {bad:?}"));
+        said.refused(Reason::BadPath)
     })?;
-    line("path", path.path.to_string());
+    said.line("path", &path.path);
     let decided = Admission::decide(snapshot, request, &path, live.clock.now());
-    let route = match &decided {
-        Ok(admission) => Some(admission.route()),
-        Err(rejection) => rejection.route.as_ref(),
-    };
-    if let Some(route) = route {
-        let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
-        line(
-            "route",
-            format!(
-                "{} (host {}, path {})",
-                route.name,
-                hosts.join(" or "),
-                route.path
-            ),
-        );
-        line("key", key(snapshot, request, &path, &decided));
-        if let Access::Keys(selector) = &route.access {
-            let verdict = match &decided {
-                Err(Rejection {
-                    reason: Reason::KeyNotAllowed,
-                    ..
-                }) => "does not take it",
-                Err(Rejection {
-                    reason: Reason::InvalidKey(_) | Reason::AmbiguousCredentials,
-                    ..
-                }) => "is not asked",
-                _ => "takes it",
-            };
-            line("selector", format!("{selector}: {verdict}"));
-        }
-        let provider = &route.provider;
-        let state = provider
-            .rejected()
-            .map_or_else(String::new, |why| format!(", Rejected: {why}"));
-        line(
-            "provider",
-            format!(
-                "{} ({}, {}{state})",
-                provider.name,
-                provider.kind.name,
-                provider.url()
-            ),
-        );
+    let key = key(snapshot, request, &path, &decided);
+    match &decided {
+        Ok(admission) => route(admission.route(), &key, None, said),
+        Err(Rejection {
+            route: Some(found),
+            reason,
+            ..
+        }) => route(found, &key, Some(*reason), said),
+        Err(_) => {}
     }
-    let admission = decided.map_err(|rejection| refused(&mut line, rejection.reason))?;
+    let admission = decided.map_err(|rejection| said.refused(rejection.reason))?;
     let provider = &admission.route().provider;
-    line(
+    let target = admission.target();
+    said.line(
         "endpoint",
-        format!(
-            "{} {}{}",
-            request.method,
-            provider.origin(),
-            admission.target()
-        ),
+        format_args!("{} {}{target}", request.method, provider.origin()),
     );
     let mut upstream = request.clone();
     let rewritten = inject::rewrite(&admission, &request.headers, &mut upstream);
-    rewritten.map_err(|_| refused(&mut line, Reason::Internal))?;
-    for (name, value) in &upstream.headers {
-        // The client's own are known to whoever asks; all else may be secret.
-        let own = request
-            .headers
-            .get_all(name)
-            .iter()
-            .any(|sent| sent == value);
-        let public = own || *name == http::header::HOST;
-        let shown = if public {
-            String::from_utf8_lossy(value.as_bytes()).into_owned()
-        } else {
-            "(hidden)".to_owned()
+    rewritten.map_err(|_| said.refused(Reason::Internal))?;
+    headers(&request.headers, &upstream.headers, said);
+    Ok(())
+}
+
+fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>) {
+    let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
+    let hosts = hosts.join(" or ");
+    said.line(
+        "route",
+        format_args!("{} (host {hosts}, path {})", route.name, route.path),
+    );
+    said.line("key", key);
+    if let Access::Keys(selector) = &route.access {
+        let verdict = match refused {
+            Some(Reason::KeyNotAllowed) => "does not take it",
+            Some(Reason::InvalidKey(_) | Reason::AmbiguousCredentials) => "is not asked",
+            _ => "takes it",
         };
-        line("header", format!("{name}: {shown}"));
+        said.line("selector", format_args!("{selector}: {verdict}"));
     }
-    let gone: Vec<&str> = names(&request.headers)
-        .filter(|name| !upstream.headers.contains_key(*name))
+    let provider = &route.provider;
+    let (name, kind, url) = (&provider.name, provider.kind.name, provider.url());
+    match provider.rejected() {
+        None => said.line("provider", format_args!("{name} ({kind}, {url})")),
+        Some(why) => said.line(
+            "provider",
+            format_args!("{name} ({kind}, {url}), Rejected: {why}"),
+        ),
+    }
+}
+
+/// The headers that go up. The client's own are known to whoever asks; all else may be secret.
+fn headers(client: &HeaderMap, upstream: &HeaderMap, said: &mut Said<'_>) {
+    for (name, value) in upstream {
+        let own = client.get_all(name).iter().any(|sent| sent == value);
+        if own || *name == http::header::HOST {
+            said.line(
+                "header",
+                format_args!("{name}: {}", String::from_utf8_lossy(value.as_bytes())),
+            );
+        } else {
+            said.line("header", format_args!("{name}: (hidden)"));
+        }
+    }
+    let gone: Vec<&str> = names(client)
+        .filter(|name| !upstream.contains_key(*name))
         .collect();
     if !gone.is_empty() {
-        line("taken out", gone.join(", "));
+        said.line("taken out", gone.join(", "));
     }
-    Ok(())
 }
 
 fn names(headers: &HeaderMap) -> impl Iterator<Item = &str> {

@@ -117,6 +117,11 @@ pub fn is_framing(name: &HeaderName) -> bool {
     check::FRAMING.contains(&name.as_str())
 }
 
+/// Whether a client's key may stand in a header of this name.
+pub fn may_hold_key(name: &HeaderName) -> bool {
+    !is_framing(name) && !check::NO_KEY.contains(&name.as_str())
+}
+
 /// What commands need to know of a configuration.
 pub struct Places {
     /// The key file.

@@ -12,9 +12,9 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::fields::Fields;
-use super::{Notes, Plan, PlannedKey, PlannedProvider, PlannedRoute, documents};
+use super::{Notes, Plan, PlannedKey, PlannedProvider, PlannedRoute, documents, resource};
 use crate::key::KeyDigest;
-use crate::provider::{BaseUrl, Kind};
+use crate::provider::Kind;
 use crate::secret::Secret;
 
 /// What stands before a model, and the kind of provider that it means; where it looks for a token by itself.
@@ -109,104 +109,58 @@ fn deployment(entry: &mut Fields<'_>, plan: &mut Plan) {
     let (api_base, api_key) = (params.text("api_base"), params.text("api_key"));
     let (version, organization) = (params.text("api_version"), params.text("organization"));
     params.finish_known();
-    let (prefix, model) = match full.split_once('/') {
-        Some((prefix, model)) if PREFIXES.iter().any(|(known, ..)| *known == prefix) => {
-            (prefix, model)
-        }
-        Some((prefix, _)) if !prefix.contains(['-', '.']) => {
-            return entry.lost(
-                "litellm_params.model",
-                format!("keygate has no kind of provider for `{prefix}`"),
-            );
-        }
-        // As LiteLLM guesses it.
-        _ if full.starts_with("claude") => ("anthropic", full.as_str()),
-        _ if full.starts_with("gemini") => ("gemini", full.as_str()),
-        _ => ("openai", full.as_str()),
+    let Some((prefix, model)) = provider_of(&full) else {
+        let prefix = full.split('/').next().unwrap_or_default();
+        return entry.lost(
+            "litellm_params.model",
+            format!("keygate has no kind of provider for `{prefix}`"),
+        );
     };
     let Some((_, kind, variable)) = PREFIXES.iter().find(|(known, ..)| *known == prefix) else {
         return;
     };
-    let mut kind = *kind;
-    let mut settings = Vec::new();
-    if kind == "azure-openai" {
-        settings.push(("endpoint", api_base.clone().unwrap_or_default()));
+    let mut planned = PlannedProvider {
+        name: prefix.replace("_chat", ""),
+        kind,
+        ..PlannedProvider::default()
+    };
+    let settings = &mut planned.settings;
+    if *kind == "azure-openai" {
+        settings.push(("endpoint", resource(&api_base.unwrap_or_default())));
         settings.push(("deployment", model.to_owned()));
         settings.extend(version.map(|version| ("api_version", version)));
     } else if let Some(base) = &api_base {
-        if kind == "openai" {
-            kind = "custom";
-        }
         settings.push(("base_url", base.trim_end_matches('/').to_owned()));
+        if *kind == "openai" {
+            planned.kind = "custom";
+        }
     }
     if let Some(organization) = organization {
-        settings.push((
-            "headers",
-            format!(
-                "{{ OpenAI-Organization = {} }}",
-                toml_edit::Value::from(organization)
-            ),
-        ));
+        let organization = toml_edit::Value::from(organization);
+        let table = format!("{{ OpenAI-Organization = {organization} }}");
+        planned.settings.push(("headers", table));
     }
-    for (name, value) in &settings {
-        let why = match *name {
-            "base_url" | "endpoint" => BaseUrl::parse(value).err(),
-            "deployment" | "api_version" => {
-                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-                let good = !value.is_empty() && !value.starts_with('.') && value.bytes().all(plain);
-                (!good).then(|| "has characters that cannot stand in a path".to_owned())
-            }
-            _ => None,
-        };
-        if let Some(why) = why {
-            return entry.lost(
-                "litellm_params",
-                format!("{name} {why}: the entry is left out"),
-            );
-        }
-    }
-    if kind == "custom" && !settings.iter().any(|(name, _)| *name == "base_url") {
+    if let Some((name, why)) = planned.fault() {
         return entry.lost(
-            "litellm_params.api_base",
-            "there is none: the entry is left out",
+            "litellm_params",
+            format!("{name} {why}: the entry is left out"),
         );
     }
-    let token = match api_key.as_deref() {
-        None if Kind::named(kind).is_some_and(|kind| kind.tokenless) => "none".to_owned(),
+    planned.token = match api_key.as_deref() {
+        None if Kind::named(planned.kind).is_some_and(|kind| kind.tokenless) => "none".to_owned(),
         None => format!("env:{variable}"),
-        Some(key) => match key.strip_prefix("os.environ/") {
-            Some(variable) => format!("env:{variable}"),
-            None => match Secret::new(key.to_owned()) {
-                Ok(_) => {
-                    // The same token in several entries is one file.
-                    let same = plan
-                        .secrets
-                        .iter()
-                        .find(|(_, known)| known.as_str() == key.trim());
-                    match same.map(|(name, _)| format!("file:secrets/{name}")) {
-                        Some(reference) => reference,
-                        None => plan.keep_secret(
-                            &format!("{prefix}-token"),
-                            Zeroizing::new(key.trim().to_owned()),
-                        ),
-                    }
-                }
-                Err(why) => {
-                    return entry.lost(
-                        "litellm_params.api_key",
-                        format!("{why}: the entry is left out"),
-                    );
-                }
-            },
+        Some(key) => match token(key, prefix, plan) {
+            Ok(reference) => reference,
+            Err(why) => {
+                return entry.lost(
+                    "litellm_params.api_key",
+                    format!("{why}: the entry is left out"),
+                );
+            }
         },
     };
     let known = plan.providers.len();
-    let name = plan.add_provider(PlannedProvider {
-        name: prefix.replace("_chat", ""),
-        kind,
-        token,
-        settings,
-    });
+    let name = plan.add_provider(planned);
     if plan.providers.len() > known {
         plan.routes.push(PlannedRoute {
             name: name.clone(),
@@ -221,6 +175,38 @@ fn deployment(entry: &mut Fields<'_>, plan: &mut Plan) {
             "keygate does not change bodies: clients of `/{name}` say `{model}` where they said `{alias}`"
         ));
     }
+}
+
+/// What stands before a model, and the model; `None` for a provider that keygate has no kind for.
+fn provider_of(full: &str) -> Option<(&str, &str)> {
+    match full.split_once('/') {
+        Some((prefix, model)) if PREFIXES.iter().any(|(known, ..)| *known == prefix) => {
+            Some((prefix, model))
+        }
+        Some((prefix, _)) if !prefix.contains(['-', '.']) => None,
+        // As LiteLLM guesses it.
+        _ if full.starts_with("claude") => Some(("anthropic", full)),
+        _ if full.starts_with("gemini") => Some(("gemini", full)),
+        _ => Some(("openai", full)),
+    }
+}
+
+/// The reference to a token that is written down.
+fn token(written: &str, prefix: &str, plan: &mut Plan) -> Result<String, &'static str> {
+    if let Some(variable) = written.strip_prefix("os.environ/") {
+        return Ok(format!("env:{variable}"));
+    }
+    Secret::new(written.to_owned())?;
+    let token = written.trim();
+    // The same token in several entries is one file.
+    let same = plan
+        .secrets
+        .iter()
+        .find(|(_, known)| known.as_str() == token);
+    if let Some((name, _)) = same {
+        return Ok(format!("file:secrets/{name}"));
+    }
+    Ok(plan.keep_secret(&format!("{prefix}-token"), Zeroizing::new(token.to_owned())))
 }
 
 /// The key that opens everything there, and here.

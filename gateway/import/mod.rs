@@ -16,10 +16,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::key::KeyDigest;
+use crate::provider::{BaseUrl, is_segment};
+use crate::route::NormalPath;
 
 /// Something that a person should know about an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +114,62 @@ pub struct PlannedProvider {
     pub settings: Vec<(&'static str, String)>,
 }
 
+impl PlannedProvider {
+    /// Whether it has a setting of this name.
+    fn has(&self, name: &str) -> bool {
+        self.settings.iter().any(|(set, _)| *set == name)
+    }
+
+    /// The setting that `check` would refuse, and why.
+    fn fault(&self) -> Option<(&'static str, String)> {
+        let faults = self.settings.iter().filter_map(|(name, value)| {
+            let why = match *name {
+                "base_url" | "endpoint" => BaseUrl::parse(value).err()?,
+                "deployment" | "api_version" | "model" if !is_segment(value) => {
+                    "has characters that cannot stand in a path".to_owned()
+                }
+                "auth_header" if HeaderName::try_from(value.as_str()).is_err() => {
+                    "is not the name of a header".to_owned()
+                }
+                "sni" if value.trim().is_empty() => "is empty".to_owned(),
+                "auth_prefix" if HeaderValue::from_str(value).is_err() => {
+                    "cannot stand in a header".to_owned()
+                }
+                "default_endpoint" if !is_plain(value) => {
+                    "is not a path in its plain form".to_owned()
+                }
+                _ => return None,
+            };
+            Some((*name, why))
+        });
+        let missing = match self.kind {
+            "azure-openai" if !self.has("deployment") && !self.has("default_endpoint") => {
+                Some("deployment")
+            }
+            "custom" if !self.has("base_url") => Some("base_url"),
+            _ => None,
+        };
+        let missing = missing.map(|name| (name, "is missing".to_owned()));
+        faults.chain(missing).next()
+    }
+}
+
+/// Whether a path is in the form in which it is sent.
+fn is_plain(path: &str) -> bool {
+    let normal = NormalPath::parse(path.as_bytes());
+    normal.is_ok_and(|normal| path.starts_with('/') && path.starts_with(&*normal.path))
+}
+
+/// The address of a resource, of whatever somebody calls its endpoint.
+fn resource(endpoint: &str) -> String {
+    let whole = match endpoint.split_once("://") {
+        Some(_) => endpoint.to_owned(),
+        None => format!("https://{endpoint}"),
+    };
+    let parsed = BaseUrl::parse(&whole);
+    parsed.map_or(whole, |url| url.origin())
+}
+
 /// A route to be written.
 #[derive(Clone, Default)]
 pub struct PlannedRoute {
@@ -167,7 +226,7 @@ pub struct PlannedKey {
 
 impl Plan {
     /// A name like `wanted` that is not among `taken`: letters, digits, `.`, `_` and `-`.
-    fn name_like<'t>(wanted: &str, taken: impl Iterator<Item = &'t str> + Clone) -> String {
+    fn name_like<'t>(wanted: &str, taken: &(impl Iterator<Item = &'t str> + Clone)) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let mut base: String = wanted
             .chars()
@@ -188,7 +247,7 @@ impl Plan {
     /// Puts a secret into the folder; gives the reference to it.
     fn keep_secret(&mut self, name: &str, secret: Zeroizing<String>) -> String {
         let taken = self.secrets.keys().map(String::as_str).collect::<Vec<_>>();
-        let name = Self::name_like(name.trim_start_matches('.'), taken.into_iter());
+        let name = Self::name_like(name.trim_start_matches('.'), &taken.into_iter());
         let reference = format!("file:secrets/{name}");
         self.secrets.insert(name, secret);
         reference
@@ -204,7 +263,7 @@ impl Plan {
             return known.name.clone();
         }
         let taken = self.providers.iter().map(|known| known.name.as_str());
-        provider.name = Self::name_like(&provider.name, taken);
+        provider.name = Self::name_like(&provider.name, &taken);
         let name = provider.name.clone();
         self.providers.push(provider);
         name
@@ -216,7 +275,7 @@ impl Plan {
             return Err(other.id.clone());
         }
         let taken = self.keys.iter().map(|known| known.id.as_str());
-        key.id = Self::name_like(&key.id, taken);
+        key.id = Self::name_like(&key.id, &taken);
         self.keys.push(key);
         Ok(())
     }

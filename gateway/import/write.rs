@@ -57,7 +57,7 @@ pub fn gateway(plan: &Plan) -> String {
         let all = usual
             .into_iter()
             .chain(plan.key_headers.iter().map(String::as_str));
-        let _ = writeln!(text, "\n[keys]\nheaders = {}", Value::from_iter(all));
+        let _ = writeln!(text, "\n[keys]\nheaders = {}", all.collect::<Value>());
     }
     for provider in &plan.providers {
         let _ = writeln!(
@@ -90,7 +90,7 @@ pub fn gateway(plan: &Plan) -> String {
                 let _ = writeln!(
                     text,
                     "host = {}",
-                    Value::from_iter(hosts.iter().map(String::as_str))
+                    hosts.iter().map(String::as_str).collect::<Value>()
                 );
             }
         }
@@ -102,7 +102,9 @@ pub fn gateway(plan: &Plan) -> String {
         );
         match &route.keys {
             None => {
-                text.push_str("# Nothing asked for a key where this comes from.\nauth = \"none\"\n")
+                text.push_str(
+                    "# Nothing asked for a key where this comes from.\nauth = \"none\"\n",
+                );
             }
             Some(labels) if labels.is_empty() => {}
             Some(labels) => {

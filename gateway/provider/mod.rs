@@ -12,7 +12,7 @@ mod url;
 pub use dns::{Addresses, Resolver};
 pub use endpoint::{CaBundle, Endpoint, HttpVersion, Timeouts};
 pub use kind::{Bearer, Dialect, Kind};
-pub use paths::Paths;
+pub use paths::{Paths, is_segment};
 pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED};
 pub use url::BaseUrl;
 

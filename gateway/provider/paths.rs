@@ -112,6 +112,12 @@ fn root<'p>(path: &'p str, own_base: &str) -> &'p str {
     }
 }
 
+/// Whether `text` can be a part of a path, or the value of a parameter, as it is.
+pub fn is_segment(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    !text.is_empty() && !text.starts_with('.') && text.bytes().all(plain)
+}
+
 /// `text` with its blanks filled in; `None` if one of them is not to be filled.
 pub(super) fn filled(text: &str, blanks: &Fill<'_>) -> Option<String> {
     let mut whole = String::new();

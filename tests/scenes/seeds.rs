@@ -79,6 +79,10 @@ spec:
 const POEM: &str = r#"curl "$INGRESS_GW_ADDRESS:8080/openai" -H content-type:application/json -d '{ "model": "gpt-3.5-turbo", "messages": [ { "role": "system", "content": "You are a poetic assistant, skilled in explaining complex programming concepts with creative flair." }, { "role": "user", "content": "Compose a poem that explains the concept of recursion in programming." } ] }' | jq"#;
 
 /// The document that contains `mark`, if it is at hand.
+#[allow(
+    clippy::print_stdout,
+    reason = "whoever reads the tests' output is to know"
+)]
 fn document(mark: &str) -> Option<String> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/seeds");
     let folder =

@@ -4,6 +4,8 @@ mod provider;
 mod route;
 mod server;
 
+pub(super) use self::server::NO_KEY;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

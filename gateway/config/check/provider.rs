@@ -12,7 +12,7 @@ use crate::document::{FileStamp, Located, Location, Severity, enumerate, nearest
 use crate::key::without_scheme;
 use crate::provider::kind::KINDS;
 use crate::provider::{
-    BaseUrl, CaBundle, HttpVersion, Kind, Paths, ProviderSpec, Timeouts, TokenSource,
+    BaseUrl, CaBundle, HttpVersion, Kind, Paths, ProviderSpec, Timeouts, TokenSource, is_segment,
 };
 use crate::route::NormalPath;
 use crate::secret::{SecretError, SecretRef};
@@ -373,12 +373,6 @@ impl Checker<'_> {
             pool_idle: self.positive(file.pool_idle, defaults.pool_idle),
         }
     }
-}
-
-/// Whether `text` can be a part of a path or the value of a parameter as it is.
-fn is_segment(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    !text.is_empty() && !text.starts_with('.') && text.bytes().all(plain)
 }
 
 /// Whether `text` is a path, perhaps with a query, that needs no change to be sent.

@@ -15,7 +15,7 @@ const MAX_THREADS: usize = 1024;
 /// With fewer, no client would be let in.
 const MIN_HEADERS: usize = 10;
 /// Headers that say what a body is: they are for the provider and hold no key.
-const NO_KEY: [&str; 6] = [
+pub(in crate::config) const NO_KEY: [&str; 6] = [
     "accept",
     "accept-encoding",
     "content-encoding",

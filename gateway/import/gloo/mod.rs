@@ -42,6 +42,18 @@ const OF_THE_CLUSTER: [&str; 12] = [
     "Workspace",
 ];
 
+/// Kinds by which somebody may have guarded routes, in ways that keygate does not read.
+const GUARDS: [&str; 8] = [
+    "AccessPolicy",
+    "AuthConfig",
+    "AuthorizationPolicy",
+    "GatewayExtension",
+    "JWTPolicy",
+    "RouteOption",
+    "SecurityPolicy",
+    "VirtualHostOption",
+];
+
 /// A file with its name.
 pub struct Input {
     /// Its name, for messages.
@@ -108,7 +120,18 @@ pub fn read(files: &[Input], patches: &[Input]) -> Result<Plan, String> {
     for name in USUAL_KEY_HEADERS {
         plan.key_headers.remove(name);
     }
-    for found in routes {
+    let guard = objects
+        .iter()
+        .find(|object| GUARDS.contains(&object.kind.as_str()));
+    for mut found in routes {
+        if let Some(guard) = guard.filter(|_| found.route.keys.is_none()) {
+            found.close();
+            let why = format!(
+                "{} may guard it, which keygate cannot read: nobody can use it until it is given keys",
+                guard.title
+            );
+            notes.lost(&found.title, "", why);
+        }
         settle(found, &mut plan, &notes);
     }
     // Those behind the first of a pool.
@@ -231,7 +254,11 @@ fn settle(mut found: Found, plan: &mut Plan, notes: &Notes) {
         return notes.lost(&title, "path", why);
     }
     let names = plan.routes.iter().map(|known| known.name.as_str());
-    found.route.name = Plan::name_like(&found.route.name, names);
+    found.route.name = Plan::name_like(&found.route.name, &names);
+    if let Some((name, why)) = found.provider.fault() {
+        let why = format!("the provider's {name} {why}: the route is left out");
+        return notes.lost(&title, "", why);
+    }
     own_token(&mut found, plan, notes);
     headers(&mut found, plan, notes);
     if found.route.keys.is_none() {
@@ -325,7 +352,6 @@ fn own_token(found: &mut Found, plan: &mut Plan, notes: &Notes) {
 /// What is left of the headers that are made: those that keygate can make.
 fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
     let title = found.title.clone();
-    let is_key = |name: &str| USUAL_KEY_HEADERS.contains(&name) || plan.key_headers.contains(name);
     // What a header is made of is read where it comes from.
     for extractor in found.route.extractors.values_mut() {
         if let PlannedExtractor::Header {
@@ -360,6 +386,43 @@ fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
             .entry(header)
             .or_insert_with(|| format!("{{{{ {entry} }}}}"));
     }
+    let usable = extractors(found, plan, notes);
+    let has_token = !["none", ""].contains(&found.provider.token.as_str());
+    let auth = auth_header(found).to_owned();
+    found.route.headers.retain(|name, text| {
+        let parsed = HeaderName::try_from(name.as_str());
+        let why = match parsed {
+            Err(_) => Some("it is not the name of a header".to_owned()),
+            Ok(header) if is_framing(&header) => Some("it belongs to the gateway".to_owned()),
+            Ok(header)
+                if has_token && (header.as_str() == auth || header == ALWAYS_STRIPPED[0]) =>
+            {
+                Some("the provider's own token goes there".to_owned())
+            }
+            Ok(header) => HeaderTemplate::parse(header, text, &usable).err(),
+        };
+        if let Some(why) = &why {
+            notes.lost(&title, &format!("headers.{name}"), why.as_str());
+        }
+        why.is_none()
+    });
+    let used: BTreeMap<_, _> = std::mem::take(&mut found.route.extractors);
+    found.route.extractors = used
+        .into_iter()
+        .filter(|(name, _)| {
+            found
+                .route
+                .headers
+                .values()
+                .any(|text| text.contains(&format!("{{{{ {name} }}}}")))
+        })
+        .collect();
+}
+
+/// The extractors that can be used; the others go.
+fn extractors(found: &mut Found, plan: &Plan, notes: &Notes) -> Vec<Extractor> {
+    let title = found.title.clone();
+    let is_key = |name: &str| USUAL_KEY_HEADERS.contains(&name) || plan.key_headers.contains(name);
     let mut usable = Vec::new();
     let mut unusable = BTreeSet::new();
     for (name, extractor) in &found.route.extractors {
@@ -398,34 +461,5 @@ fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
         .route
         .extractors
         .retain(|name, _| !unusable.contains(name));
-    let has_token = !["none", ""].contains(&found.provider.token.as_str());
-    let auth = auth_header(found).to_owned();
-    found.route.headers.retain(|name, text| {
-        let parsed = HeaderName::try_from(name.as_str());
-        let why = match parsed {
-            Err(_) => Some("it is not the name of a header".to_owned()),
-            Ok(header) if is_framing(&header) => Some("it belongs to the gateway".to_owned()),
-            Ok(header)
-                if has_token && (header.as_str() == auth || header == ALWAYS_STRIPPED[0]) =>
-            {
-                Some("the provider's own token goes there".to_owned())
-            }
-            Ok(header) => HeaderTemplate::parse(header, text, &usable).err(),
-        };
-        if let Some(why) = &why {
-            notes.lost(&title, &format!("headers.{name}"), why.as_str());
-        }
-        why.is_none()
-    });
-    let used: BTreeMap<_, _> = std::mem::take(&mut found.route.extractors);
-    found.route.extractors = used
-        .into_iter()
-        .filter(|(name, _)| {
-            found
-                .route
-                .headers
-                .values()
-                .any(|text| text.contains(&format!("{{{{ {name} }}}}")))
-        })
-        .collect();
+    usable
 }

@@ -75,10 +75,7 @@ fn commands(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String> {
         while let Some(word) = words.next() {
             match word.as_str() {
                 "-p" | "--patch" => patch = words.next(),
-                "-n" | "--namespace" => {
-                    words.next();
-                }
-                "--type" => {
+                "-n" | "--namespace" | "--type" => {
                     words.next();
                 }
                 _ if word.starts_with("-p=") || word.starts_with("--patch=") => {

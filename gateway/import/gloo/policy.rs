@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use http::HeaderName;
+
 use super::super::fields::Fields;
 use super::super::{Notes, Plan, PlannedExtractor};
 use super::object::Object;
 use super::route::Found;
 use super::secret::{self, Entry};
 use super::upstream::Secrets;
+use crate::config::may_hold_key;
 
 /// Headers that Gloo takes a key from where nothing else is said.
 const DEFAULT_HEADER: &str = "api-key";
@@ -76,10 +79,8 @@ pub(super) fn ext_auth(object: &Object, plan: &mut Plan, notes: &Notes, routes: 
     spec.finish();
     fields.finish();
     if !closed {
-        // It guarded the route by other means: open is what it must not become.
-        for route in routes {
-            let nobody = BTreeMap::from([("imported".to_owned(), "nobody".to_owned())]);
-            route.route.keys.get_or_insert(nobody);
+        for found in routes {
+            found.close();
         }
         notes.lost(
             &object.title,
@@ -93,7 +94,9 @@ fn api_key_auth(keys: &mut Fields<'_>, plan: &mut Plan, routes: &mut [&mut Found
     let header = keys
         .text("headerName")
         .unwrap_or_else(|| DEFAULT_HEADER.to_owned());
-    plan.key_headers.insert(header.to_ascii_lowercase());
+    if !accept_header(&header, plan) {
+        keys.lost("headerName", "no key can stand there");
+    }
     let mut labels = BTreeMap::new();
     if let Some(mut storage) = keys.fields(&["k8sSecretApikeyStorage"]) {
         labels = storage.texts("labelSelector");
@@ -125,6 +128,18 @@ fn api_key_auth(keys: &mut Fields<'_>, plan: &mut Plan, routes: &mut [&mut Found
         found.route.keys = Some(labels.clone());
         found.from_metadata.extend(metadata.clone());
     }
+}
+
+/// Takes keys from one more header, if it can hold one.
+fn accept_header(name: &str, plan: &mut Plan) -> bool {
+    let Ok(name) = HeaderName::try_from(name) else {
+        return false;
+    };
+    let may = may_hold_key(&name);
+    if may {
+        plan.key_headers.insert(name.as_str().to_owned());
+    }
+    may
 }
 
 /// What is changed in a request.
@@ -220,7 +235,7 @@ fn plain_template(text: &str, extractors: &mut BTreeMap<String, PlannedExtractor
         } else {
             call("extraction").unwrap_or_else(|| inner.trim().to_owned())
         };
-        plain.push_str(&format!("{{{{ {name} }}}}"));
+        plain.extend(["{{ ", &name, " }}"]);
         rest = behind;
     }
     plain.push_str(rest);
@@ -301,15 +316,21 @@ pub(super) fn traffic(
         transformation.finish();
     }
     spec.lose("ai", "keygate does not change bodies");
-    if spec.value(&["extAuth"]).is_some() {
-        let nobody = BTreeMap::from([("imported".to_owned(), "nobody".to_owned())]);
-        for found in &mut chosen {
-            found.route.keys.get_or_insert(nobody.clone());
+    for guard in [
+        "extAuth",
+        "jwt",
+        "jwtAuthentication",
+        "basicAuth",
+        "oauth2",
+        "rbac",
+    ] {
+        if spec.value(&[guard]).is_some() {
+            chosen.iter_mut().for_each(|found| found.close());
+            spec.lost(
+                guard,
+                "keygate checks API keys only: nobody can use its routes until they are given some",
+            );
         }
-        spec.lost(
-            "extAuth",
-            "keygate asks no other service: nobody can use its routes until they are given keys",
-        );
     }
     if let Some(mut keys) = spec.fields(&["apiKeyAuthentication", "apiKeyAuth"]) {
         kgateway_keys(object, &mut keys, plan, notes, secrets, &mut chosen)?;
@@ -330,8 +351,10 @@ fn kgateway_keys(
     routes: &mut [&mut Found],
 ) -> Result<(), String> {
     for mut source in keys.list("keySources") {
-        if let Some(header) = source.text("header") {
-            plan.key_headers.insert(header.to_ascii_lowercase());
+        if let Some(header) = source.text("header")
+            && !accept_header(&header, plan)
+        {
+            source.lost("header", "no key can stand there");
         }
         source.lose("cookie", "keygate takes no key from a cookie");
         source.finish();

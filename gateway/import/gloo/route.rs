@@ -21,6 +21,14 @@ pub(super) struct Found {
     pub from_metadata: BTreeMap<String, String>,
 }
 
+impl Found {
+    /// Closes it where it was guarded by other means than keys: open is what it must not become.
+    pub(super) fn close(&mut self) {
+        let nobody = BTreeMap::from([("imported".to_owned(), "nobody".to_owned())]);
+        self.route.keys.get_or_insert(nobody);
+    }
+}
+
 /// How a path is changed on the way.
 #[derive(Default)]
 struct Rewrite {
@@ -28,6 +36,8 @@ struct Rewrite {
     prefix: Option<String>,
     /// What stands in the whole path's place.
     whole: Option<String>,
+    /// Whether something that cannot be read may guard the route.
+    guarded: bool,
 }
 
 /// The routes of an `HTTPRoute`.
@@ -61,7 +71,7 @@ pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) ->
                 object,
                 &hosts,
                 "/".to_owned(),
-                &target,
+                target,
                 &rewrite,
                 &templates,
                 (&name, &object.labels),
@@ -79,7 +89,7 @@ pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) ->
                 object,
                 &hosts,
                 path,
-                &target,
+                target,
                 &rewrite,
                 &templates,
                 (&name, &object.labels),
@@ -144,7 +154,14 @@ fn filters(rule: &mut Fields<'_>, templates: &mut BTreeMap<String, String>) -> R
             }
             change.finish();
         } else {
-            filter.lost("", format!("keygate has no filter like {kind}"));
+            // What an extension does is not said here: it may be what keeps strangers out.
+            rewrite.guarded |= kind == "ExtensionRef";
+            let closed = if rewrite.guarded {
+                ": nobody can use the route until it is given keys"
+            } else {
+                ""
+            };
+            filter.lost("", format!("keygate has no filter like {kind}{closed}"));
             continue;
         }
         filter.finish();
@@ -193,12 +210,12 @@ fn one(
     object: &Object,
     hosts: &[String],
     path: String,
-    target: &Option<&Backend>,
+    target: Option<&Backend>,
     rewrite: &Rewrite,
     templates: &BTreeMap<String, String>,
     (rule, labels): (&str, &BTreeMap<String, String>),
 ) -> Option<Found> {
-    let provider = match (*target)? {
+    let provider = match target? {
         Backend::Ai(providers) => {
             let mut provider = providers.first()?.clone();
             if let Some(whole) = &rewrite.whole {
@@ -212,7 +229,7 @@ fn one(
         Backend::Host(host) => at_host(host, &path, rewrite),
     };
     let name = if rule.is_empty() { &object.name } else { rule };
-    Some(Found {
+    let mut found = Found {
         route: PlannedRoute {
             name: name.to_owned(),
             hosts: hosts.iter().filter(|host| *host != "*").cloned().collect(),
@@ -230,7 +247,11 @@ fn one(
         rule: rule.to_owned(),
         labels: labels.clone(),
         from_metadata: BTreeMap::new(),
-    })
+    };
+    if rewrite.guarded {
+        found.close();
+    }
+    Some(found)
 }
 
 /// A host gets the path as it is, unless something else is to stand in its prefix's place.
@@ -269,7 +290,7 @@ pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -
             target = destination(object, &mut forward, backends);
             let host = forward.text("hostRewrite");
             let own = target.and_then(|backend| match backend {
-                Backend::Host(host) => Some(host.host.as_str()),
+                Backend::Host(host) => Some(host.address.as_str()),
                 Backend::Ai(_) => None,
             });
             if host.is_some() && host.as_deref() != own {
@@ -285,7 +306,7 @@ pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -
                 object,
                 &hosts,
                 "/".to_owned(),
-                &target,
+                target,
                 &rewrite,
                 &BTreeMap::new(),
                 (&name, &labels),
@@ -297,7 +318,7 @@ pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -
                 object,
                 &hosts,
                 path,
-                &target,
+                target,
                 &rewrite,
                 &BTreeMap::new(),
                 (&name, &labels),

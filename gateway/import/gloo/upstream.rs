@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::super::fields::{Fields, text_of};
-use super::super::{Notes, Plan, PlannedProvider};
+use super::super::{Notes, Plan, PlannedProvider, resource};
 use super::object::Object;
 use super::secret::{self, Entry};
 use crate::provider::{BaseUrl, kind::KINDS};
@@ -22,7 +22,7 @@ pub(super) enum Backend {
 #[derive(Clone)]
 pub(super) struct Host {
     pub name: String,
-    pub host: String,
+    pub address: String,
     pub port: u64,
     pub tls: Option<bool>,
     /// The name of its certificate, where it is not its own.
@@ -85,7 +85,7 @@ impl Reader<'_> {
             host.map(|(host, port)| {
                 Backend::Host(Host {
                     name: object.name.clone(),
-                    host,
+                    address: host,
                     port: port.unwrap_or(443),
                     tls,
                     sni,
@@ -121,7 +121,7 @@ impl Reader<'_> {
         let (port, tls) = port.unwrap_or((443, true));
         Some(Backend::Host(Host {
             name: object.name.clone(),
-            host: host?,
+            address: host?,
             port,
             tls: Some(tls),
             sni: None,
@@ -218,159 +218,94 @@ impl Reader<'_> {
         outer_host: Option<Fields<'_>>,
         mut settings: Vec<(&'static str, String)>,
     ) -> Result<Option<PlannedProvider>, String> {
-        let mut kind = kind;
-        let token = fields.fields(&["authToken"]);
-        let token = match token {
-            Some(mut token) => {
-                let reference = self.token(object, &mut token)?;
-                token.finish();
-                reference
-            }
-            None => {
-                fields.lost(
-                    "authToken",
-                    "there is none: write the provider's `token` by hand",
-                );
-                Some(format!("file:secrets/{}", object.name))
-            }
+        let token = if let Some(mut token) = fields.fields(&["authToken"]) {
+            let reference = self.token(object, &mut token)?;
+            token.finish();
+            reference
+        } else {
+            fields.lost(
+                "authToken",
+                "there is none: write the provider's `token` by hand",
+            );
+            format!("file:secrets/{}", object.name)
         };
         Self::overrides(fields, &mut settings);
-        match kind {
-            "azure-openai" => {
-                let endpoint = fields.text("endpoint").unwrap_or_default();
-                let endpoint = match endpoint.split_once("://") {
-                    Some(_) => endpoint,
-                    None => format!("https://{endpoint}"),
-                };
-                settings.push(("endpoint", endpoint));
-                if let Some(deployment) = fields.text("deploymentName") {
-                    settings.push(("deployment", deployment));
-                }
-                if let Some(version) = fields.text("apiVersion") {
-                    settings.push(("api_version", version));
-                }
-            }
-            "gemini" => {
-                for (theirs, ours) in [("model", "model"), ("apiVersion", "api_version")] {
-                    settings.extend(fields.text(theirs).map(|value| (ours, value)));
-                }
-            }
-            "anthropic" => {
-                if let Some(version) = fields.text("version").or_else(|| fields.text("apiVersion"))
-                {
-                    settings.push((
-                        "headers",
-                        format!("{{ anthropic-version = {} }}", quoted(&version)),
-                    ));
-                }
-            }
-            _ => {}
-        }
+        Self::of_its_kind(kind, fields, &mut settings);
         fields.lose(
             "model",
             "keygate does not change bodies: let clients name the model",
         );
-        let inner_host = fields.fields(&["customHost"]);
-        for mut host in [inner_host, outer_host].into_iter().flatten() {
-            let (name, port) = (host.text("host"), host.number("port").unwrap_or(443));
-            if let Some(certificate) = host.text("hostname").or_else(|| host.text("hostName")) {
-                if Some(&certificate) != name.as_ref() {
-                    settings.push(("sni", certificate));
-                }
-            }
-            host.finish();
-            let Some(name) = name else { continue };
-            let known = KINDS
-                .iter()
-                .find(|kind| kind.origin == Some(&format!("https://{name}")) && port == 443);
-            match known {
-                Some(known) => kind = known.name,
-                None => {
-                    if kind == "openai" {
-                        kind = "custom";
-                    }
-                    settings.push(("base_url", format!("{}/v1", url(&name, port, None))));
-                }
-            }
-        }
-        let planned = PlannedProvider {
+        let mut planned = PlannedProvider {
             name: object.name.clone(),
             kind,
-            token: token.unwrap_or_default(),
+            token,
             settings,
         };
-        Ok(self.is_usable(&object.title, &planned).then_some(planned))
+        let inner_host = fields.fields(&["customHost"]);
+        for mut host in [inner_host, outer_host].into_iter().flatten() {
+            elsewhere(&mut planned, &mut host);
+            host.finish();
+        }
+        if let Some((name, why)) = planned.fault() {
+            fields.lost(name, format!("{why}: the whole provider is left out"));
+            return Ok(None);
+        }
+        Ok(Some(planned))
     }
 
-    /// Whether `check` would take it; if not, it is said why.
-    pub(super) fn is_usable(&self, title: &str, planned: &PlannedProvider) -> bool {
-        for (name, value) in &planned.settings {
-            let segment = |text: &str| {
-                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-                !text.is_empty() && !text.starts_with('.') && text.bytes().all(plain)
-            };
-            let why = match *name {
-                "base_url" | "endpoint" => BaseUrl::parse(value).err(),
-                "deployment" | "api_version" | "model" if !segment(value) => {
-                    Some("has characters that cannot stand in a path".to_owned())
-                }
-                "auth_header" if http::HeaderName::try_from(value.as_str()).is_err() => {
-                    Some("is not the name of a header".to_owned())
-                }
-                "default_endpoint"
-                    if crate::route::NormalPath::parse(value.as_bytes()).is_err() =>
-                {
-                    Some("is not a path in its plain form".to_owned())
-                }
-                _ => None,
-            };
-            if let Some(why) = why {
-                self.notes.lost(
-                    title,
-                    name,
-                    format!("{why}: the whole provider is left out"),
-                );
-                return false;
+    /// What one kind has and others have not.
+    fn of_its_kind(
+        kind: &str,
+        fields: &mut Fields<'_>,
+        settings: &mut Vec<(&'static str, String)>,
+    ) {
+        let names: &[(&str, &'static str)] = match kind {
+            "azure-openai" => {
+                let endpoint = fields.text("endpoint").unwrap_or_default();
+                settings.push(("endpoint", resource(&endpoint)));
+                &[
+                    ("deploymentName", "deployment"),
+                    ("apiVersion", "api_version"),
+                ]
             }
+            "gemini" => &[("model", "model"), ("apiVersion", "api_version")],
+            "anthropic" => {
+                if let Some(version) = fields.text("version").or_else(|| fields.text("apiVersion"))
+                {
+                    let table = format!("{{ anthropic-version = {} }}", quoted(&version));
+                    settings.push(("headers", table));
+                }
+                &[]
+            }
+            _ => &[],
+        };
+        for (theirs, ours) in names {
+            settings.extend(fields.text(theirs).map(|value| (*ours, value)));
         }
-        let needs = |name: &str| planned.settings.iter().any(|(set, _)| *set == name);
-        if planned.kind == "azure-openai" && !(needs("deployment") || needs("default_endpoint")) {
-            self.notes.lost(
-                title,
-                "deploymentName",
-                "there is none: the whole provider is left out",
-            );
-            return false;
-        }
-        true
     }
 
     /// The reference to a provider's token.
-    fn token(
-        &mut self,
-        object: &Object,
-        fields: &mut Fields<'_>,
-    ) -> Result<Option<String>, String> {
+    fn token(&mut self, object: &Object, fields: &mut Fields<'_>) -> Result<String, String> {
         fields.value(&["kind"]);
         if fields.value(&["passthrough"]).is_some() {
-            return Ok(Some("passthrough".to_owned()));
+            return Ok("passthrough".to_owned());
         }
         if let Some(inline) = fields.value(&["inline"]) {
             let text = text_of(&inline).or_else(|| text_of(inline.get("token")?));
             let entry = Entry::Text(Zeroizing::new(bare(&text.unwrap_or_default()).to_owned()));
             return Ok(
                 match entry.keep(self.plan, &format!("{}-token", object.name)) {
-                    Ok(reference) => Some(reference),
+                    Ok(reference) => reference,
                     Err(why) => {
                         fields.lost("inline", format!("it {why}"));
-                        Some(format!("file:secrets/{}-token", object.name))
+                        format!("file:secrets/{}-token", object.name)
                     }
                 },
             );
         }
         let Some(mut reference) = fields.fields(&["secretRef"]) else {
             // `kind: Passthrough` stands alone.
-            return Ok(Some("passthrough".to_owned()));
+            return Ok("passthrough".to_owned());
         };
         let name = reference.text("name").unwrap_or_default();
         let namespace = reference
@@ -386,7 +321,7 @@ impl Reader<'_> {
                 .map(|(_, object)| object)
                 .filter(|_| alike.next().is_none())
         });
-        let missing = Some(format!("file:secrets/{name}"));
+        let missing = format!("file:secrets/{name}");
         let Some(secret) = found else {
             fields.lost("secretRef", format!(
                 "the secret `{name}` is not in the files: put the token into secrets/{name} (mode 0600)"
@@ -405,7 +340,7 @@ impl Reader<'_> {
             variable @ Entry::Variable(_) => variable,
         };
         Ok(match entry.keep(self.plan, &name) {
-            Ok(reference) => Some(reference),
+            Ok(reference) => reference,
             Err(why) => {
                 self.notes
                     .lost(&secret.title, "data.Authorization", format!("it {why}"));
@@ -413,6 +348,42 @@ impl Reader<'_> {
             }
         })
     }
+}
+
+/// A provider that is somewhere else than others of its kind.
+fn elsewhere(planned: &mut PlannedProvider, host: &mut Fields<'_>) {
+    let (name, port) = (host.text("host"), host.number("port").unwrap_or(443));
+    let certificate = host.text("hostname").or_else(|| host.text("hostName"));
+    let Some(name) = name else { return };
+    planned.settings.extend(
+        certificate
+            .filter(|certificate| *certificate != name)
+            .map(|it| ("sni", it)),
+    );
+    let origin = format!("https://{name}");
+    let known = KINDS
+        .iter()
+        .find(|kind| kind.origin == Some(&origin) && port == 443);
+    if let Some(known) = known {
+        planned.kind = known.name;
+        return;
+    }
+    if planned.kind == "azure-openai" {
+        planned.settings.retain(|(set, _)| *set != "endpoint");
+        planned.settings.push(("endpoint", url(&name, port, None)));
+        return;
+    }
+    let path = match planned.kind {
+        "gemini" => "/v1beta",
+        "openai" => {
+            planned.kind = "custom";
+            "/v1"
+        }
+        _ => "/v1",
+    };
+    planned
+        .settings
+        .push(("base_url", format!("{}{path}", url(&name, port, None))));
 }
 
 /// A token without `Bearer `.
@@ -451,7 +422,7 @@ pub(super) fn quoted(text: &str) -> String {
 pub(super) fn hosted(host: &Host, path: &str) -> PlannedProvider {
     let base = format!(
         "{}{}",
-        url(&host.host, host.port, host.tls),
+        url(&host.address, host.port, host.tls),
         path.trim_end_matches('/')
     );
     let endpoint = if path.is_empty() { "/" } else { path };
@@ -459,7 +430,7 @@ pub(super) fn hosted(host: &Host, path: &str) -> PlannedProvider {
         ("base_url", base),
         ("default_endpoint", endpoint.to_owned()),
     ];
-    let sni = host.sni.clone().filter(|sni| *sni != host.host);
+    let sni = host.sni.clone().filter(|sni| *sni != host.address);
     settings.extend(sni.map(|sni| ("sni", sni)));
     PlannedProvider {
         name: host.name.clone(),
