@@ -127,6 +127,7 @@ impl Gateway {
             in_flight: in_flight.clone(),
             readiness: readiness.clone(),
             started: Instant::now(),
+            probing: tokio::sync::Mutex::default(),
         };
         // Shut down with the process and not before it: a drain wants to be watched.
         let (admin_shutdown, _) = watch::channel(false);

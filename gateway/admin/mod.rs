@@ -1,6 +1,7 @@
 //! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`. Answers without a key, so it
 //! listens on loopback or a private address only, and says nothing that is secret.
 
+pub mod probe;
 pub mod status;
 
 use std::sync::Arc;
@@ -44,13 +45,20 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     /// When the process began to serve.
     pub started: Instant,
+    /// Held while providers are probed.
+    pub probing: tokio::sync::Mutex<()>,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 impl Admin {
-    fn answer(&self, method: &Method, path: &str) -> (StatusCode, &'static str, Vec<u8>) {
+    async fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+    ) -> (StatusCode, &'static str, Vec<u8>) {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return (StatusCode::METHOD_NOT_ALLOWED, TEXT, b"only GET\n".to_vec());
         }
@@ -63,7 +71,7 @@ impl Admin {
                 TEXT,
                 b"draining\n".to_vec(),
             ),
-            "/status" => match serde_json::to_vec_pretty(&Status::of(self)) {
+            "/status" => match serde_json::to_vec_pretty(&self.status(query).await) {
                 Ok(mut json) => {
                     json.push(b'\n');
                     (StatusCode::OK, JSON, json)
@@ -81,15 +89,29 @@ impl Admin {
             ),
         }
     }
+
+    /// The status, with probes where they are asked for.
+    async fn status(&self, query: Option<&str>) -> Status {
+        let mut status = Status::of(self);
+        if query == Some("probe") {
+            // One after the other: providers are not to be asked as fast as somebody can ask here.
+            let _alone = self.probing.lock().await;
+            let snapshot = self.live.snapshot();
+            let probes = probe::all(&snapshot.rules.providers).await;
+            status.add_probes(probes);
+        }
+        status
+    }
 }
 
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
-        let (status, media_type, body) = self.answer(&request.method, request.uri.path());
+        let (method, uri) = (request.method.clone(), request.uri.clone());
+        let (status, media_type, body) = self.answer(&method, uri.path(), uri.query()).await;
         let length = body.len();
-        let body = if request.method == Method::HEAD {
+        let body = if method == Method::HEAD {
             Vec::new()
         } else {
             body

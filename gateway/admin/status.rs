@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
+use super::probe::Probe;
 use crate::provider::Provider;
 use crate::route::Access;
 
@@ -93,6 +94,9 @@ pub struct ProviderStatus {
     pub url: String,
     /// How many addresses its name has.
     pub addresses: usize,
+    /// Whether its token works, if that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// Whether it serves.
     pub state: State,
     /// Why not.
@@ -126,6 +130,7 @@ impl Status {
                 kind: provider.kind.name.to_owned(),
                 url: provider.url(),
                 addresses: provider.endpoint.addresses().count(),
+                probe: None,
                 state,
                 reason,
             }
@@ -149,6 +154,28 @@ impl Status {
             },
             routes: routes.collect(),
             providers: providers.collect(),
+        }
+    }
+}
+
+impl Status {
+    /// Adds what probes of the providers found out, in their order: a token that does not work is a reason
+    /// for Rejected.
+    pub(super) fn add_probes(&mut self, probes: Vec<Probe>) {
+        for (provider, probe) in self.providers.iter_mut().zip(probes) {
+            if probe.works == Some(false) {
+                provider.state = State::Rejected;
+                provider.reason = Some(probe.detail.clone());
+                for route in self
+                    .routes
+                    .iter_mut()
+                    .filter(|route| route.provider == provider.name)
+                {
+                    route.state = State::Rejected;
+                    route.reason = Some(format!("provider `{}`: {}", provider.name, probe.detail));
+                }
+            }
+            provider.probe = Some(probe);
         }
     }
 }

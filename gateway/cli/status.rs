@@ -12,7 +12,8 @@ use crate::admin::status::{self, State};
 use crate::config::Config;
 use crate::error::Error;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than a probe takes.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Show what a running gateway serves, and why not.
 #[derive(Args)]
@@ -25,6 +26,9 @@ pub(super) struct Status {
     /// The admin listener; the configuration is not read then
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// Ask each provider for something that only a good token gets, and say whether it does
+    #[arg(long)]
+    probe: bool,
     /// Print the JSON of /status
     #[arg(long)]
     json: bool,
@@ -35,7 +39,14 @@ pub(super) fn run(options: &Status) -> Result<(), Error> {
         Some(admin) => admin,
         None => Config::places(&options.config)?.admin,
     };
-    let (status, body) = ask(admin)?;
+    let (status, body) = ask_for(
+        admin,
+        if options.probe {
+            "/status?probe"
+        } else {
+            "/status"
+        },
+    )?;
     if options.json {
         super::say(&String::from_utf8_lossy(&body))?;
     } else {
@@ -58,7 +69,11 @@ pub(super) fn run(options: &Status) -> Result<(), Error> {
 
 /// The status of the gateway with this admin listener, and the JSON of it.
 pub(super) fn ask(admin: SocketAddr) -> Result<(status::Status, Vec<u8>), Error> {
-    let body = fetch(admin)
+    ask_for(admin, "/status")
+}
+
+fn ask_for(admin: SocketAddr, path: &str) -> Result<(status::Status, Vec<u8>), Error> {
+    let body = fetch(admin, path)
         .map_err(|error| Error::failed(format_args!("read the status from {admin}"), error))?;
     let status = serde_json::from_slice(&body)
         .map_err(|error| Error::failed(format_args!("understand the status of {admin}"), error))?;
@@ -66,13 +81,13 @@ pub(super) fn ask(admin: SocketAddr) -> Result<(status::Status, Vec<u8>), Error>
 }
 
 /// One GET; the admin listener always sends a Content-Length and closes when asked to.
-fn fetch(admin: SocketAddr) -> std::io::Result<Vec<u8>> {
+fn fetch(admin: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&admin, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     write!(
         stream,
-        "GET /status HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
     )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
@@ -134,6 +149,14 @@ fn describe(status: &status::Status) -> String {
             provider.url,
             because(provider.reason.as_deref()),
         );
+        if let Some(probe) = &provider.probe {
+            let found = match probe.works {
+                Some(true) => "its token works",
+                Some(false) => "its token does NOT work",
+                None => "whether its token works is not known",
+            };
+            let _ = writeln!(text, "         {:<16} {found}: {}", "", probe.detail);
+        }
     }
     text
 }

@@ -1,7 +1,7 @@
 //! Others' configurations into ours: Gloo's and kgateway's objects, `LiteLLM`'s file.
 //!
 //! An import makes a [`Plan`]: what would be written, and a [`Note`] for everything that could not be carried
-//! over or that changed its meaning. What comes out of [`write`] is always accepted by `keygate check`.
+//! over or that changed its meaning. What comes out of [`write()`] is always accepted by `keygate check`.
 
 mod fields;
 pub mod gloo;

@@ -24,6 +24,8 @@ pub struct Kind {
     pub default_query: &'static [(&'static str, &'static str, &'static str)],
     /// The blanks.
     pub blanks: &'static [Blank],
+    /// What is cheap to ask for and given to a good token only; behind the base path.
+    pub probe: Option<&'static str>,
     /// The header that its token goes in, in lower case.
     pub auth_header: &'static str,
     /// What stands before the token.
@@ -100,6 +102,7 @@ const COMPATIBLE: Kind = Kind {
     default_endpoint: "/v1/chat/completions",
     default_query: &[],
     blanks: &[],
+    probe: Some("/models"),
     auth_header: "authorization",
     auth_prefix: "Bearer ",
     bearer: None,
@@ -132,6 +135,7 @@ pub const KINDS: &[Kind] = &[
             ("/v1", "/openai"),
         ],
         default_endpoint: "/openai/deployments/{deployment}/chat/completions",
+        probe: Some("/openai/models?api-version={api_version}"),
         default_query: &[("/openai/deployments/", "api-version", "{api_version}")],
         blanks: &[
             Blank {
@@ -218,6 +222,8 @@ pub const KINDS: &[Kind] = &[
     // https://huggingface.co/docs/inference-providers
     Kind {
         name: "huggingface",
+        // Its list of models is for everybody.
+        probe: None,
         origin: Some("https://router.huggingface.co"),
         base_path: "/v1",
         // What has been at api-inference.huggingface.co/models/{id}.
@@ -259,6 +265,7 @@ pub const KINDS: &[Kind] = &[
     // https://openrouter.ai/docs/api-reference/overview
     Kind {
         name: "openrouter",
+        probe: Some("/key"),
         origin: Some("https://openrouter.ai"),
         base_path: "/api/v1",
         default_endpoint: "/api/v1/chat/completions",

@@ -20,6 +20,8 @@ pub struct Paths {
     query: Vec<(&'static str, &'static str, String)>,
     /// Where a bare prefix goes, with its query; `None` is nowhere.
     default: Option<String>,
+    /// What only a good token gets.
+    probe: Option<String>,
 }
 
 /// What a blank of the kind's texts is filled with.
@@ -44,12 +46,22 @@ impl Paths {
                 .filter_map(|(begin, name, value)| Some((*begin, *name, filled(value, blanks)?)))
                 .collect(),
             default: None,
+            probe: None,
         };
+        paths.probe = kind
+            .probe
+            .and_then(|probe| filled(probe, blanks))
+            .map(|probe| paths.place(&probe));
         paths.default = match default_endpoint {
             Some(given) => Some(paths.place(given)),
             None => filled(kind.default_endpoint, blanks).map(|own| paths.place(&own)),
         };
         paths
+    }
+
+    /// The target of a request that only a good token gets an answer to.
+    pub fn probe(&self) -> Option<&str> {
+        self.probe.as_deref()
     }
 
     /// The target for what follows a route's prefix, and the client's query. `None` for a bare prefix
@@ -381,6 +393,9 @@ mod tests {
                 ("/v1/models", "/hf/v1/models"),
             ],
         );
+        assert_eq!(behind.probe(), None);
+        assert_eq!(paths("gemini", None, &[]).probe(), Some("/v1beta/models"));
+        assert_eq!(paths("openrouter", None, &[]).probe(), Some("/api/v1/key"));
         assert_eq!(behind.client_side("/hf/v1/models"), "/v1/models");
     }
 }

@@ -301,3 +301,63 @@ pub(crate) fn keygate_with(input: &str, arguments: &[&str]) -> Output {
         .unwrap();
     child.wait_with_output().unwrap()
 }
+
+#[test]
+fn a_probe_tells_whether_tokens_work_and_nothing_is_probed_unasked() {
+    let provider = Provider::answering(|request, wire| {
+        let good = request.header("authorization") == Some("Bearer good");
+        let status = if good { "200 OK" } else { "401 Unauthorized" };
+        crate::support::provider::respond(wire, status, &[], b"{\"error\": \"no\"}");
+    });
+    let one = |name: &str, kind: &str, token: &str| {
+        format!(
+            "[providers.{name}]\nkind = \"{kind}\"\nbase_url = \"{}/v1\"\ntoken = \"{token}\"\n\
+             [[routes]]\nname = \"{name}\"\npath = \"/{name}\"\nprovider = \"{name}\"\n",
+            provider.url()
+        )
+    };
+    let good = one("good", "openai", "inline:good");
+    let others = one("own", "openai", "key:t") + &one("open", "huggingface", "inline:good");
+    let gateway = Scene::new(&(good.clone() + &others))
+        .key("alice", "secret", "")
+        .start();
+    let admin = gateway.running.admin().to_string();
+    let status = keygate(&["status", "--admin", &admin]);
+    assert!(status.status.success(), "{}", text(&status.stderr));
+    assert!(provider.received().is_empty());
+    let probed = keygate(&["status", "--admin", &admin, "--probe"]);
+    let said = text(&probed.stdout);
+    assert!(probed.status.success(), "{said}");
+    assert!(
+        said.contains("its token works: GET /v1/models was answered with 200"),
+        "{said}"
+    );
+    assert!(
+        said.contains("not known: not asked: it has no token of its own"),
+        "{said}"
+    );
+    assert!(
+        said.contains("not known: not asked: its API has nothing"),
+        "{said}"
+    );
+    assert_eq!(provider.only().line(), "GET /v1/models HTTP/1.1");
+
+    let gateway = Scene::new(&(good + &one("bad", "openai", "inline:bad")))
+        .key("alice", "secret", "")
+        .start();
+    let admin = gateway.running.admin().to_string();
+    let probed = keygate(&["status", "--admin", &admin, "--probe", "--json"]);
+    assert_eq!(probed.status.code(), Some(1));
+    let json: serde_json::Value = serde_json::from_slice(&probed.stdout).unwrap();
+    let (good, bad) = (&json["providers"][0], &json["providers"][1]);
+    assert_eq!(
+        (&good["state"], &good["probe"]["works"]),
+        (&"Accepted".into(), &true.into())
+    );
+    assert_eq!(
+        (&bad["state"], &bad["probe"]["works"]),
+        (&"Rejected".into(), &false.into())
+    );
+    assert_eq!(json["routes"][1]["state"], "Rejected");
+    assert!(!text(&probed.stdout).contains("Bearer"));
+}

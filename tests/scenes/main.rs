@@ -17,6 +17,7 @@ mod admission;
 mod bodies;
 mod command;
 mod configuration;
+mod explain;
 mod headers;
 mod import;
 mod keys;

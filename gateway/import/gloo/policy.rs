@@ -325,7 +325,9 @@ pub(super) fn traffic(
         "rbac",
     ] {
         if spec.value(&[guard]).is_some() {
-            chosen.iter_mut().for_each(|found| found.close());
+            for found in &mut chosen {
+                found.close();
+            }
             spec.lost(
                 guard,
                 "keygate checks API keys only: nobody can use its routes until they are given some",

@@ -1,0 +1,119 @@
+//! Whether the providers' tokens work: asks each provider for something cheap that only a good token gets.
+//!
+//! Never by itself: it takes a request for `/status?probe`, which `keygate status --probe` makes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{ACCEPT, HOST, USER_AGENT};
+use pingora::http::RequestHeader;
+use pingora_core::Result;
+use pingora_core::connectors::http::Connector;
+use serde::{Deserialize, Serialize};
+
+use crate::provider::{Credential, Provider};
+
+/// How long one provider may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a probe found out.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Whether the token works; nothing where that cannot be told.
+    pub works: Option<bool>,
+    /// What the provider said, or why it was not asked.
+    pub detail: String,
+}
+
+impl Probe {
+    fn unknown(detail: impl Into<String>) -> Self {
+        Self {
+            works: None,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Probes all providers, at once; in their order.
+pub(super) async fn all(providers: &[Arc<Provider>]) -> Vec<Probe> {
+    let connector = Arc::new(Connector::new(None));
+    let asked: Vec<_> = providers
+        .iter()
+        .map(|provider| {
+            let (provider, connector) = (provider.clone(), connector.clone());
+            tokio::spawn(async move { one(&provider, &connector).await })
+        })
+        .collect();
+    let mut probes = Vec::with_capacity(asked.len());
+    for probe in asked {
+        let ended = probe.await;
+        probes.push(ended.unwrap_or_else(|_| Probe::unknown("the probe failed: see the log")));
+    }
+    probes
+}
+
+async fn one(provider: &Provider, connector: &Connector) -> Probe {
+    if let Some(why) = provider.rejected() {
+        return Probe::unknown(format!("not asked: {why}"));
+    }
+    let Ok(Credential::Header(authorization)) =
+        provider.credential(None, &HeaderMap::new(), |_| true)
+    else {
+        return Probe::unknown("not asked: it has no token of its own");
+    };
+    let Some(target) = provider.paths.probe() else {
+        return Probe::unknown("not asked: its API has nothing that only a token gets");
+    };
+    let ask = async {
+        let mut request = RequestHeader::build("GET", target.as_bytes(), None)?;
+        request.insert_header(HOST, provider.host.clone())?;
+        request.insert_header(ACCEPT, "application/json")?;
+        request.insert_header(USER_AGENT, concat!("keygate/", env!("CARGO_PKG_VERSION")))?;
+        for (name, value) in provider.default_headers.iter().chain(&provider.headers) {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+        if let Some((name, feature)) = &authorization.feature {
+            request.append_header(name.clone(), *feature)?;
+        }
+        request.insert_header(authorization.name.clone(), authorization.value.clone())?;
+        status(provider, connector, request).await
+    };
+    match tokio::time::timeout(PATIENCE, ask).await {
+        Ok(Ok(Some(status @ 200..300))) => Probe {
+            works: Some(true),
+            detail: format!("GET {target} was answered with {status}"),
+        },
+        Ok(Ok(Some(status @ (401 | 403)))) => Probe {
+            works: Some(false),
+            detail: format!(
+                "GET {target} was refused with {status}: the token is wrong, over, or may not do this"
+            ),
+        },
+        Ok(Ok(Some(status))) => Probe::unknown(format!("GET {target} was answered with {status}")),
+        Ok(Ok(None)) => Probe::unknown("its name cannot be resolved"),
+        // Its kind alone: its text may hold what the provider sent.
+        Ok(Err(error)) => {
+            Probe::unknown(format!("it could not be asked: {}", error.etype().as_str()))
+        }
+        Err(_) => Probe::unknown(format!("no answer within {PATIENCE:?}")),
+    }
+}
+
+/// The status of the answer; nothing where there is no address to ask at.
+async fn status(
+    provider: &Provider,
+    connector: &Connector,
+    request: RequestHeader,
+) -> Result<Option<u16>> {
+    let Some(peer) = provider.endpoint.peer(true) else {
+        return Ok(None);
+    };
+    let (mut session, _) = connector.get_http_session(&*peer).await?;
+    session.write_request_header(Box::new(request)).await?;
+    session.finish_request_body().await?;
+    session.read_response_header().await?;
+    let status = session.response_header().map(|head| head.status.as_u16());
+    session.shutdown().await;
+    Ok(status)
+}

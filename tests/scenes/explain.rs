@@ -1,0 +1,146 @@
+//! `keygate explain`: the same decision as a request's, without a request.
+
+use crate::command::{keygate, text};
+use crate::support::gateway::simple;
+use crate::support::{Provider, Scene};
+
+/// What is said, and the exit code.
+fn explain(scene: &Scene, arguments: &[&str]) -> (String, Option<i32>) {
+    let config = scene.path("gateway.toml").display().to_string();
+    let ran = keygate(&[&["explain", "--config", &config], arguments].concat());
+    let said = format!("{}{}", text(&ran.stdout), text(&ran.stderr));
+    (said, ran.status.code())
+}
+
+#[test]
+fn it_says_where_a_request_would_go_and_sends_nothing() {
+    let provider = Provider::start();
+    let more = "headers = { X-Team = \"hidden-value\" }";
+    let scene = Scene::new(&simple(&provider.url(), more, "keys = { team = \"red\" }")).key(
+        "alice",
+        "secret",
+        "labels = { team = \"red\" }",
+    );
+    let asked = [
+        "POST",
+        "//%70/v1/chat/completions?key=secret&a=1",
+        "-H",
+        "Authorization: Bearer secret",
+        "-H",
+        "Cookie: a=1",
+        "-H",
+        "X-Mine: shown",
+        "--body-size",
+        "100",
+    ];
+    let (said, code) = explain(&scene, &asked);
+    assert_eq!(code, Some(0), "{said}");
+    let url = provider.url();
+    for line in [
+        "path       /p/v1/chat/completions",
+        "route      r (host *, path /p)",
+        "key        alice: valid",
+        "selector   team = red: takes it",
+        &format!("provider   p (custom, {url})"),
+        &format!("endpoint   POST {url}/v1/chat/completions?a=1"),
+        "header     authorization: (hidden)",
+        "header     x-team: (hidden)",
+        "header     x-mine: shown",
+        "header     content-length: 100",
+        "taken out  cookie",
+    ] {
+        assert!(
+            said.lines().any(|said| said == line),
+            "wanted {line}\ngot\n{said}"
+        );
+    }
+    for secret in ["secret", "provider-token", "hidden-value"] {
+        assert!(!said.contains(secret), "{said}");
+    }
+    assert!(provider.received().is_empty());
+}
+
+#[test]
+fn it_names_the_rule_that_refuses() {
+    let provider = Provider::start();
+    let scene = Scene::new(&simple(&provider.url(), "", "keys = { team = \"red\" }"))
+        .key(
+            "alice",
+            "secret",
+            "labels = { team = \"red\" }\ndisabled = true",
+        )
+        .key("bob", "bobs", "labels = { team = \"red\" }")
+        .key("carol", "carols", "");
+    for (asked, wanted) in [
+        (
+            &["GET", "/p", "-H", "api-key: secret"][..],
+            &[
+                "key        alice: disabled_key",
+                "refused    401 invalid_api_key (disabled_key)",
+            ][..],
+        ),
+        (
+            &["GET", "/p"],
+            &[
+                "key        missing_key",
+                "selector   team = red: is not asked",
+            ],
+        ),
+        (
+            &["GET", "/p", "-H", "api-key: carols"],
+            &[
+                "key        carol: valid",
+                "selector   team = red: does not take it",
+                "refused    403 key_not_allowed (key_not_allowed)",
+            ],
+        ),
+        (
+            &[
+                "GET",
+                "/p",
+                "-H",
+                "api-key: bobs",
+                "-H",
+                "x-api-key: carols",
+            ],
+            &["refused    400 ambiguous_credentials (ambiguous_credentials)"],
+        ),
+        (
+            &["GET", "/q"],
+            &["path       /q", "refused    404 no_route (no_route)"],
+        ),
+        (
+            &["GET", "/p/../q"],
+            &[
+                "path       has two readings: DotSegment",
+                "refused    400 bad_path (bad_path)",
+            ],
+        ),
+        (
+            &[
+                "POST",
+                "/p",
+                "-H",
+                "api-key: bobs",
+                "--body-size",
+                "99999999",
+            ],
+            &["refused    413 body_too_large (body_too_large)"],
+        ),
+        (
+            &["TRACE", "/p"],
+            &["refused    400 bad_framing (bad_framing)"],
+        ),
+    ] {
+        let (said, code) = explain(&scene, asked);
+        assert_eq!(code, Some(1), "{said}");
+        for line in wanted {
+            assert!(
+                said.lines().any(|said| said == *line),
+                "wanted {line}\ngot\n{said}"
+            );
+        }
+    }
+    let (said, code) = explain(&scene, &["GET", "/p", "-H", "nonsense"]);
+    assert_eq!((code, said.contains("NAME: VALUE")), (Some(64), true));
+}
