@@ -13,6 +13,8 @@ use jiff::Timestamp;
 use prometheus::IntCounter;
 use serde::Serialize;
 
+use crate::usage::Usage;
+
 /// How many lines may wait to be written.
 const CAPACITY: usize = 8192;
 /// How long the writer rests between two looks while lines keep coming.
@@ -55,6 +57,11 @@ pub struct AccessRecord {
     pub response_bytes: u64,
     /// Server-sent events in the answer.
     pub events: u64,
+    /// The model, as the answer names it.
+    pub model: Option<String>,
+    /// The tokens that the answer says it took; of an answer that was cut off, those it had said by then.
+    #[serde(flatten)]
+    pub usage: Option<Tokens>,
     /// From its head to the end of the answer.
     pub duration_ms: f64,
     /// From its head to the head of the provider's answer.
@@ -67,6 +74,33 @@ pub struct AccessRecord {
     pub attempts: u32,
     /// Whether the client left before the end.
     pub aborted: bool,
+}
+
+/// Tokens, by the names that `OpenTelemetry`'s conventions for generative AI give them.
+#[derive(Serialize)]
+pub struct Tokens {
+    /// All that went in.
+    pub input_tokens: u64,
+    /// All that came out.
+    pub output_tokens: u64,
+    /// Of those that went in, from the provider's cache.
+    pub cache_read_tokens: u64,
+    /// Of those that went in, into the provider's cache.
+    pub cache_creation_tokens: u64,
+    /// Of those that came out, reasoning.
+    pub reasoning_tokens: u64,
+}
+
+impl From<Usage> for Tokens {
+    fn from(usage: Usage) -> Self {
+        Self {
+            input_tokens: usage.input,
+            output_tokens: usage.output,
+            cache_read_tokens: usage.cache_read,
+            cache_creation_tokens: usage.cache_creation,
+            reasoning_tokens: usage.reasoning,
+        }
+    }
 }
 
 fn rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
@@ -194,6 +228,8 @@ mod tests {
             request_bytes: 1,
             response_bytes: 2,
             events: 0,
+            model: None,
+            usage: None,
             duration_ms: 1.5,
             first_byte_ms: None,
             upstream: None,

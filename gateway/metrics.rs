@@ -27,6 +27,10 @@ const ADDED_SECONDS: [f64; 10] = [
 
 /// The labels of a key's requests.
 const KEY_LABELS: [&str; 3] = ["key", "route", "code"];
+/// The labels of tokens.
+const TOKEN_LABELS: [&str; 4] = ["route", "provider", "key", "type"];
+/// The key of requests that needed none.
+const NO_KEY: &str = "";
 /// The keys that have no series of their own. No id has brackets.
 const OTHER_KEYS: &str = "(other)";
 
@@ -39,6 +43,7 @@ pub struct Metrics {
     families: RouteFamilies,
     auth_failures: IntCounterVec,
     key_requests: IntCounterVec,
+    tokens: IntCounterVec,
     provider_up: IntGaugeVec,
     key_expiry: GaugeVec,
     /// Requests that no route could be found for, or whose path could not be read.
@@ -66,6 +71,8 @@ struct RouteFamilies {
     added_duration: HistogramVec,
     time_to_first_byte: HistogramVec,
     stream_events: IntCounterVec,
+    unmetered: IntCounterVec,
+    malformed_usage: IntCounterVec,
     upstream_connections: IntCounterVec,
 }
 
@@ -83,6 +90,10 @@ pub struct RouteMetrics {
     pub first_byte: Histogram,
     /// Events of streams that were passed on.
     pub events: IntCounter,
+    /// Streams that never said what they took.
+    pub unmetered: IntCounter,
+    /// Counts of tokens that were none.
+    pub malformed_usage: IntCounter,
     /// Connections to the provider that were made for a request.
     pub connections_new: IntCounter,
     /// Connections to the provider that were used again.
@@ -125,6 +136,12 @@ impl Metrics {
                 "key_requests_total",
                 "Requests of each key; of (other), those that have no series of their own.",
                 &KEY_LABELS,
+            )?,
+            tokens: declare.counters(
+                "tokens_total",
+                "Tokens as answers tell them: input and output, and of these cache_read, cache_creation and \
+                 reasoning.",
+                &TOKEN_LABELS,
             )?,
             provider_up: declare.register(IntGaugeVec::new(
                 Opts::new(
@@ -195,25 +212,28 @@ impl Metrics {
             .inc();
     }
 
+    /// Counts tokens by type, of a key, of one that has no series of its own, or of none.
+    pub fn tokens(
+        &self,
+        key: Option<Option<&str>>,
+        route: &str,
+        provider: &str,
+        tokens: &[(&str, u64)],
+    ) {
+        let key = key.map_or(NO_KEY, |key| key.unwrap_or(OTHER_KEYS));
+        for (kind, count) in tokens.iter().filter(|(_, count)| *count > 0) {
+            let counter = self.tokens.with_label_values(&[route, provider, key, kind]);
+            // A counter that a lie has taken to its end stays there, and does not begin anew.
+            let room = u64::MAX - counter.get();
+            counter.inc_by(room.min(*count));
+        }
+    }
+
     /// Forgets the series of keys that `is_known` does not know any more.
     pub fn keep_keys(&self, is_known: impl Fn(&str) -> bool) {
-        for family in self.key_requests.collect() {
-            for series in family.get_metric() {
-                let label = |name| {
-                    let mut labels = series.get_label().iter();
-                    labels
-                        .find(|label| label.name() == name)
-                        .map(prometheus::proto::LabelPair::value)
-                };
-                let [Some(key), Some(route), Some(code)] = KEY_LABELS.map(label) else {
-                    continue;
-                };
-                if key != OTHER_KEYS && !is_known(key) {
-                    // It is there: it has just been collected.
-                    let _ = self.key_requests.remove_label_values(&[key, route, code]);
-                }
-            }
-        }
+        let gone = |key: &str| ![OTHER_KEYS, NO_KEY].contains(&key) && !is_known(key);
+        forget(&self.key_requests, &KEY_LABELS, &gone);
+        forget(&self.tokens, &TOKEN_LABELS, &gone);
     }
 
     /// States for every provider whether it is accepted; forgets the ones of before.
@@ -289,6 +309,16 @@ impl RouteFamilies {
                 "Server-sent events passed on.",
                 &["route", "provider"],
             )?,
+            unmetered: declare.counters(
+                "unmetered_streams_total",
+                "Streams that ended without saying how many tokens they took.",
+                &["route", "provider"],
+            )?,
+            malformed_usage: declare.counters(
+                "malformed_usage_total",
+                "Counts of tokens in answers that were negative, broken, or no numbers.",
+                &["route", "provider"],
+            )?,
             upstream_connections: declare.counters(
                 "upstream_connections_total",
                 "Connections to providers that requests went over, by whether they were used before.",
@@ -314,6 +344,8 @@ impl RouteFamilies {
                 .with_label_values(&[route, provider, "request"]),
             first_byte: self.time_to_first_byte.with_label_values(labels),
             events: self.stream_events.with_label_values(labels),
+            unmetered: self.unmetered.with_label_values(labels),
+            malformed_usage: self.malformed_usage.with_label_values(labels),
             connections_new: connections("false"),
             connections_reused: connections("true"),
         }
@@ -330,6 +362,24 @@ fn known(code: u16) -> u16 {
 }
 
 /// Makes metrics and puts them into a registry.
+/// Takes out of a family with `labels` the series of keys that are gone.
+fn forget(family: &IntCounterVec, labels: &[&str], gone: &impl Fn(&str) -> bool) {
+    for collected in family.collect() {
+        for series in collected.get_metric() {
+            let value = |name: &&str| {
+                let mut found = series.get_label().iter();
+                let found = found.find(|label| label.name() == *name);
+                found.map_or("", prometheus::proto::LabelPair::value)
+            };
+            if gone(value(&"key")) {
+                let values: Vec<&str> = labels.iter().map(value).collect();
+                // It is there: it has just been collected.
+                let _ = family.remove_label_values(&values);
+            }
+        }
+    }
+}
+
 struct Declare<'r>(&'r Registry);
 
 impl Declare<'_> {

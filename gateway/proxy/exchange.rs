@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use super::Shared;
 use super::admit::Admission;
 use super::deadline::Cut;
-use super::events::EventStream;
 use super::in_flight::{InFlight, InFlightGuard};
 use super::reject::Rejection;
 use super::request_id::RequestId;
 use crate::snapshot::{Rules, Snapshot};
+use crate::usage::Meter;
 
 /// What is known so far about one request.
 pub struct Exchange {
@@ -68,8 +68,8 @@ pub struct Seen {
     pub first_byte: Option<Instant>,
     /// Bytes of the answer's body.
     pub response_bytes: u64,
-    /// Events, if it is a stream of them.
-    pub events: Option<EventStream>,
+    /// What reads the answer beside its way to the client, if there is anything to be read.
+    pub meter: Option<Meter>,
     /// Whether the client left before the end.
     pub aborted: bool,
     /// Why it ended without order, if it was cut.

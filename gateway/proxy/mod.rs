@@ -6,7 +6,6 @@
 pub mod admit;
 pub mod deadline;
 mod dialect;
-mod events;
 pub mod exchange;
 mod forward;
 pub mod in_flight;

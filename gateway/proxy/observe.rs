@@ -10,13 +10,10 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::Error;
 
 use super::admit::Admission;
-use super::events::EventStream;
 use super::exchange::Exchange;
 use super::reject::{REFUSED_BY, REQUEST_ID};
 use crate::route::Route;
-
-/// The media type of a stream of events.
-const EVENTS: &[u8] = b"text/event-stream";
+use crate::usage::Meter;
 
 /// Headers that no client gets, whatever the kind of the provider: cookies of an account that others
 /// share, and what would send browsers past the gateway.
@@ -40,19 +37,13 @@ pub(super) fn head(
     let seen = &mut exchange.seen;
     seen.status = answer.status.as_u16();
     seen.first_byte = Some(Instant::now());
-    let content_type = answer
-        .headers
-        .get(CONTENT_TYPE)
-        .map(http::HeaderValue::as_bytes);
-    if content_type.is_some_and(|media| {
-        media
-            .get(..EVENTS.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
-    }) {
-        let encoding = answer.headers.get(CONTENT_ENCODING);
-        let encoding = encoding.map_or(&b""[..], HeaderValue::as_bytes);
-        seen.events = Some(EventStream::encoded(encoding));
-    }
+    let head = |name: &HeaderName| {
+        answer
+            .headers
+            .get(name)
+            .map_or(&b""[..], HeaderValue::as_bytes)
+    };
+    seen.meter = Meter::of(head(&CONTENT_TYPE), head(&CONTENT_ENCODING));
     // The provider's own id is what its support asks for: ours stands beside it.
     if !answer.headers.contains_key("x-request-id") {
         answer.insert_header("x-request-id", exchange.id.as_str())?;
@@ -126,7 +117,7 @@ fn here(route: &Route, asked: &RequestHeader, url: &str) -> Option<HeaderValue> 
 /// A piece of the answer's body.
 pub(super) fn body(exchange: &mut Exchange, piece: &[u8]) {
     exchange.seen.response_bytes += piece.len() as u64;
-    if let Some(events) = &mut exchange.seen.events {
-        events.feed(piece);
+    if let Some(meter) = &mut exchange.seen.meter {
+        meter.feed(piece);
     }
 }

@@ -7,6 +7,8 @@ use super::deadline::Cut;
 use super::exchange::{Exchange, Seen};
 use super::reject::Reason;
 use crate::access_log::AccessRecord;
+use crate::metrics::RouteMetrics;
+use crate::usage::{Meter, Usage};
 
 impl Exchange {
     /// Records it, the first time it is asked to.
@@ -74,8 +76,13 @@ fn record(exchange: &Exchange, shared: &Shared) {
     if let Some(wait) = since_start(seen.first_byte) {
         metrics.first_byte.observe(wait.as_secs_f64());
     }
-    if let Some(events) = &seen.events {
-        metrics.events.inc_by(events.count());
+    let meter = seen.meter.as_ref();
+    let usage = meter.and_then(Meter::usage);
+    count(metrics, meter, status);
+    if let (Some(usage), Some(route)) = (&usage, route) {
+        let key = key.map(|key| key.counted.then_some(&*key.id));
+        let metrics = &shared.live.metrics;
+        metrics.tokens(key, &route.name, &route.provider.name, &by_type(usage));
     }
     if let (Some(key), Some(route)) = (key, route) {
         shared
@@ -111,10 +118,9 @@ fn record(exchange: &Exchange, shared: &Shared) {
         refused_by,
         request_bytes: seen.request_bytes,
         response_bytes: seen.response_bytes,
-        events: seen
-            .events
-            .as_ref()
-            .map_or(0, super::events::EventStream::count),
+        events: meter.map_or(0, Meter::events),
+        model: meter.and_then(Meter::model).map(str::to_owned),
+        usage: usage.map(Into::into),
         duration_ms: millis(duration),
         first_byte_ms: since_start(seen.first_byte).map(millis),
         upstream: seen.upstream.clone(),
@@ -122,6 +128,27 @@ fn record(exchange: &Exchange, shared: &Shared) {
         attempts: seen.attempts,
         aborted: seen.aborted,
     });
+}
+
+/// Counts what the meter saw, but for the tokens.
+fn count(metrics: &RouteMetrics, meter: Option<&Meter>, status: u16) {
+    let Some(meter) = meter else { return };
+    metrics.events.inc_by(meter.events());
+    metrics.malformed_usage.inc_by(meter.malformed());
+    // A stream of events that never said what it took is money that nobody has counted.
+    if meter.is_stream() && meter.usage().is_none() && (200..300).contains(&status) {
+        metrics.unmetered.inc();
+    }
+}
+
+fn by_type(usage: &Usage) -> [(&'static str, u64); 5] {
+    [
+        ("input", usage.input),
+        ("output", usage.output),
+        ("cache_read", usage.cache_read),
+        ("cache_creation", usage.cache_creation),
+        ("reasoning", usage.reasoning),
+    ]
 }
 
 /// Who was waited for when time ran out.

@@ -31,3 +31,4 @@ mod stream;
 mod support;
 mod tls;
 mod upstream;
+mod usage;

@@ -1,0 +1,273 @@
+//! What answers took: counted beside their way, whatever becomes of them.
+
+use std::sync::{Arc, Mutex};
+
+use crate::support::gateway::simple;
+use crate::support::provider::{begin_events, chunk, end_chunks, respond};
+use crate::support::{Gateway, Provider, Scene};
+
+fn tokens(gateway: &Gateway, kind: &str) -> u64 {
+    gateway.count(&format!(
+        "keygate_tokens_total{{key=\"alice\",provider=\"p\",route=\"r\",type=\"{kind}\"}}"
+    ))
+}
+
+const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+
+#[test]
+fn a_whole_answer_is_metered_and_its_bytes_are_as_they_were() {
+    // Without what it says of itself.
+    let (_, body) = include_str!("../usage/anthropic.json")
+        .split_once('\n')
+        .unwrap();
+    let provider = Provider::answering(|_, wire| {
+        let media = [("content-type", "application/json")];
+        respond(wire, "200 OK", &media, body.as_bytes());
+    });
+    let gateway = Gateway::before(&provider);
+    for _ in 0..3 {
+        assert_eq!(
+            gateway.request("POST", "/p", &KEY, b"{}").body,
+            body.as_bytes()
+        );
+    }
+    let lines = gateway.access_lines(3);
+    let said = |name: &str| lines[2][name].clone();
+    assert_eq!(said("model"), "claude-sonnet-4-5");
+    assert_eq!(
+        (said("input_tokens"), said("output_tokens")),
+        (2395.into(), 503.into())
+    );
+    assert_eq!(
+        (said("cache_read_tokens"), said("cache_creation_tokens")),
+        (2051.into(), 248.into())
+    );
+    assert_eq!(
+        (tokens(&gateway, "input"), tokens(&gateway, "output")),
+        (3 * 2395, 3 * 503)
+    );
+    assert_eq!(tokens(&gateway, "cache_read"), 3 * 2051);
+}
+
+#[test]
+fn a_stream_is_metered_and_one_that_says_nothing_is_counted_as_such() {
+    let provider = Provider::answering(|request, wire| {
+        begin_events(wire);
+        let text: &[u8] = if request.line().contains("/silent") {
+            include_bytes!("../usage/openai-chat-unmetered.sse")
+        } else {
+            include_bytes!("../usage/openai-chat.sse")
+        };
+        for piece in text.chunks(50) {
+            chunk(wire, piece);
+        }
+        end_chunks(wire);
+    });
+    let gateway = Gateway::before(&provider);
+    gateway.request("POST", "/p", &KEY, b"{}");
+    gateway.request("POST", "/p/silent", &KEY, b"{}");
+    let lines = gateway.access_lines(2);
+    assert_eq!(
+        (
+            &lines[0]["input_tokens"],
+            &lines[0]["output_tokens"],
+            &lines[0]["events"]
+        ),
+        (&9.into(), &3.into(), &5.into())
+    );
+    assert!(lines[1].get("input_tokens").is_none());
+    assert_eq!(lines[1]["model"], "gpt-4o-mini");
+    assert_eq!(tokens(&gateway, "input"), 9);
+    assert_eq!(
+        gateway.count("keygate_unmetered_streams_total{provider=\"p\",route=\"r\"}"),
+        1
+    );
+}
+
+#[test]
+fn what_a_stream_had_said_counts_when_its_client_leaves() {
+    let (left, gone) = std::sync::mpsc::channel();
+    let gone = std::sync::Mutex::new(gone);
+    let provider = Provider::answering(move |_, wire| {
+        begin_events(wire);
+        let text = include_str!("../usage/anthropic.sse");
+        let (begin, _) = text.split_once("event: content_block_delta").unwrap();
+        chunk(wire, begin.as_bytes());
+        gone.lock().unwrap().recv().unwrap();
+    });
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    client.send(crate::support::client::raw_request(
+        "POST", "/p", &KEY, b"{}",
+    ));
+    client.read_head();
+    client.chunk();
+    drop(client);
+    let line = &gateway.access_lines(1)[0];
+    left.send(()).unwrap();
+    assert_eq!(
+        (
+            &line["aborted"],
+            &line["input_tokens"],
+            &line["output_tokens"]
+        ),
+        (&true.into(), &125.into(), &1.into())
+    );
+    assert_eq!(
+        (tokens(&gateway, "input"), tokens(&gateway, "output")),
+        (125, 1)
+    );
+}
+
+#[test]
+fn lies_and_made_up_models_make_no_series_and_no_trouble() {
+    let provider = Provider::answering(|request, wire| {
+        let number = String::from_utf8_lossy(&request.body).into_owned();
+        let body = format!(
+            "{{\"model\": \"made-up-{number}\", \"usage\": {{\"prompt_tokens\": 18446744073709551615, \"completion_tokens\": -1}}}}"
+        );
+        respond(
+            wire,
+            "200 OK",
+            &[("content-type", "application/json")],
+            body.as_bytes(),
+        );
+    });
+    let gateway = Scene::new(&simple(&provider.url(), "", ""))
+        .key("alice", "secret", "")
+        .start();
+    let series = |gateway: &Gateway| {
+        gateway
+            .admin("/metrics")
+            .text()
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .count()
+    };
+    gateway.request("POST", "/p", &KEY, b"0");
+    gateway.access_lines(1);
+    let before = series(&gateway);
+    for number in 1..50 {
+        gateway.request("POST", "/p", &KEY, number.to_string().as_bytes());
+    }
+    gateway.access_lines(50);
+    assert_eq!(series(&gateway), before);
+    assert_eq!(
+        gateway.count("keygate_malformed_usage_total{provider=\"p\",route=\"r\"}"),
+        50
+    );
+    // At the end of what a counter can say, and not beyond.
+    let series = "keygate_tokens_total{key=\"alice\",provider=\"p\",route=\"r\",type=\"input\"}";
+    assert!(gateway.metric(series) > 1.8e19);
+}
+
+/// What a provider says that its answers took.
+#[derive(Default)]
+struct Books {
+    input: u64,
+    output: u64,
+}
+
+#[test]
+fn the_gateways_totals_are_those_of_the_providers_books() {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 1250;
+    let books = Arc::new(Mutex::new(Books::default()));
+    let ours = books.clone();
+    let provider = Provider::answering(move |request, wire| {
+        // How many, and what kind of answer, is in the path: `/p/KIND/NUMBER`.
+        let mut path = request.line().split(' ').nth(1).unwrap().rsplit('/');
+        let number: u64 = path.next().unwrap().parse().unwrap();
+        let kind = path.next().unwrap();
+        let (input, output) = (number % 97 + 1, number % 31 + 1);
+        let note = |output: u64| {
+            let mut books = ours.lock().unwrap();
+            books.input += input;
+            books.output += output;
+        };
+        match kind {
+            "whole" => {
+                note(output);
+                let body = format!(
+                    "{{\"choices\": [], \"usage\": {{\"prompt_tokens\": {input}, \"completion_tokens\": {output}}}}}"
+                );
+                respond(
+                    wire,
+                    "200 OK",
+                    &[("content-type", "application/json")],
+                    body.as_bytes(),
+                );
+            }
+            "stream" => {
+                note(output);
+                begin_events(wire);
+                chunk(wire, b"data: {\"choices\": [{}]}\n\n");
+                let last = format!(
+                    "data: {{\"usage\": {{\"prompt_tokens\": {input}, \"completion_tokens\": {output}}}}}\n\n"
+                );
+                // An empty chunk would be the end.
+                let at = usize::try_from(number).unwrap() % (last.len() - 1);
+                let (begin, end) = last.split_at(at + 1);
+                chunk(wire, begin.as_bytes());
+                chunk(wire, end.as_bytes());
+                chunk(wire, b"data: [DONE]\n\n");
+                end_chunks(wire);
+            }
+            "aborted" => {
+                // What was said before the client left is what it took.
+                note(1);
+                begin_events(wire);
+                let first = format!(
+                    "data: {{\"message\": {{\"usage\": {{\"input_tokens\": {input}, \"output_tokens\": 1}}}}}}\n\n"
+                );
+                chunk(wire, first.as_bytes());
+                while chunk(wire, b"data: {\"type\": \"ping\"}\n\n") {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+            }
+            other => panic!("{other}"),
+        }
+    });
+    let gateway = Gateway::before(&provider);
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                let mut connection = gateway.client();
+                for i in 0..EACH {
+                    let number = client * EACH + i;
+                    let kind = ["whole", "stream", "stream", "aborted"][number % 4];
+                    let path = format!("/p/{kind}/{number}");
+                    if kind == "aborted" {
+                        let mut leaving = gateway.client();
+                        leaving.send(crate::support::client::raw_request(
+                            "POST", &path, &KEY, b"{}",
+                        ));
+                        leaving.read_head();
+                        leaving.chunk();
+                    } else {
+                        assert_eq!(connection.request("POST", &path, &KEY, b"{}").status, 200);
+                    }
+                }
+            });
+        }
+    });
+    let lines = gateway.access_lines(CLIENTS * EACH);
+    let books = books.lock().unwrap();
+    assert_eq!(
+        (tokens(&gateway, "input"), tokens(&gateway, "output")),
+        (books.input, books.output)
+    );
+    let sum = |name: &str| {
+        lines
+            .iter()
+            .map(|line| line[name].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(
+        (sum("input_tokens"), sum("output_tokens")),
+        (books.input, books.output)
+    );
+    let aborted = lines.iter().filter(|line| line["aborted"] == true).count();
+    assert_eq!(aborted, CLIENTS * EACH / 4);
+}
