@@ -15,7 +15,7 @@ use crate::import::{self, Plan, litellm};
 pub(super) enum Import {
     /// Of Gloo Gateway's, Gloo Platform's or kgateway's objects, as YAML
     Gloo(Gloo),
-    /// Of `LiteLLM`'s config.yaml
+    /// Of LiteLLM's config.yaml
     Litellm(Litellm),
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Gloo {
     target: Target,
 }
 
-/// Of `LiteLLM`'s config.yaml.
+/// Of LiteLLM's config.yaml.
 #[derive(Args)]
 #[command(
     after_help = "Example: keygate import litellm config.yaml --keys tokens.csv --out imported\n\
@@ -55,7 +55,7 @@ pub(super) struct Litellm {
     /// config.yaml; `-` is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The table `LiteLLM_VerificationToken` as CSV with a header
+    /// The table LiteLLM_VerificationToken, as CSV with a header
     #[arg(long, value_name = "CSV")]
     keys: Option<PathBuf>,
     #[command(flatten)]
