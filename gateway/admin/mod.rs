@@ -53,12 +53,11 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 impl Admin {
-    async fn answer(
-        &self,
-        method: &Method,
-        path: &str,
-        query: Option<&str>,
-    ) -> (StatusCode, &'static str, Vec<u8>) {
+    async fn answer(&self, method: &Method, path: &str) -> (StatusCode, &'static str, Vec<u8>) {
+        // What asks others is no GET: a page in a browser could make one.
+        if (method, path) == (&Method::POST, "/probe") {
+            return self.probe().await;
+        }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return (StatusCode::METHOD_NOT_ALLOWED, TEXT, b"only GET\n".to_vec());
         }
@@ -71,17 +70,7 @@ impl Admin {
                 TEXT,
                 b"draining\n".to_vec(),
             ),
-            "/status" => match serde_json::to_vec_pretty(&self.status(query).await) {
-                Ok(mut json) => {
-                    json.push(b'\n');
-                    (StatusCode::OK, JSON, json)
-                }
-                Err(error) => (
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    TEXT,
-                    format!("{error}\n").into_bytes(),
-                ),
-            },
+            "/status" => json(&Status::of(self)),
             _ => (
                 StatusCode::NOT_FOUND,
                 TEXT,
@@ -90,17 +79,33 @@ impl Admin {
         }
     }
 
-    /// The status, with probes where they are asked for.
-    async fn status(&self, query: Option<&str>) -> Status {
+    /// The status, with what probes found out.
+    async fn probe(&self) -> (StatusCode, &'static str, Vec<u8>) {
+        let Ok(_alone) = self.probing.try_lock() else {
+            return (
+                StatusCode::TOO_MANY_REQUESTS,
+                TEXT,
+                b"a probe is going on\n".to_vec(),
+            );
+        };
         let mut status = Status::of(self);
-        if query == Some("probe") {
-            // One after the other: providers are not to be asked as fast as somebody can ask here.
-            let _alone = self.probing.lock().await;
-            let snapshot = self.live.snapshot();
-            let probes = probe::all(&snapshot.rules.providers).await;
-            status.add_probes(probes);
+        let providers = self.live.snapshot().rules.providers.clone();
+        status.add_probes(probe::all(&providers).await);
+        json(&status)
+    }
+}
+
+fn json(status: &Status) -> (StatusCode, &'static str, Vec<u8>) {
+    match serde_json::to_vec_pretty(status) {
+        Ok(mut json) => {
+            json.push(b'\n');
+            (StatusCode::OK, JSON, json)
         }
-        status
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            TEXT,
+            format!("{error}\n").into_bytes(),
+        ),
     }
 }
 
@@ -109,7 +114,7 @@ impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let request = session.req_header();
         let (method, uri) = (request.method.clone(), request.uri.clone());
-        let (status, media_type, body) = self.answer(&method, uri.path(), uri.query()).await;
+        let (status, media_type, body) = self.answer(&method, uri.path()).await;
         let length = body.len();
         let body = if method == Method::HEAD {
             Vec::new()

@@ -1,6 +1,6 @@
 //! Whether the providers' tokens work: asks each provider for something cheap that only a good token gets.
 //!
-//! Never by itself: it takes a request for `/status?probe`, which `keygate status --probe` makes.
+//! Never by itself: it takes a POST to `/probe`, which `keygate status --probe` makes, and one at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use pingora_core::Result;
 use pingora_core::connectors::http::Connector;
 use serde::{Deserialize, Serialize};
 
-use crate::provider::{Credential, Provider};
+use crate::provider::{Credential, Dialect, Provider};
 
 /// How long one provider may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,8 +35,8 @@ impl Probe {
     }
 }
 
-/// Probes all providers, at once; in their order.
-pub(super) async fn all(providers: &[Arc<Provider>]) -> Vec<Probe> {
+/// Probes all providers, at once; by their names.
+pub(super) async fn all(providers: &[Arc<Provider>]) -> Vec<(Arc<str>, Probe)> {
     let connector = Arc::new(Connector::new(None));
     let asked: Vec<_> = providers
         .iter()
@@ -46,9 +46,10 @@ pub(super) async fn all(providers: &[Arc<Provider>]) -> Vec<Probe> {
         })
         .collect();
     let mut probes = Vec::with_capacity(asked.len());
-    for probe in asked {
+    for (provider, probe) in providers.iter().zip(asked) {
         let ended = probe.await;
-        probes.push(ended.unwrap_or_else(|_| Probe::unknown("the probe failed: see the log")));
+        let ended = ended.unwrap_or_else(|_| Probe::unknown("the probe failed: see the log"));
+        probes.push((provider.name.clone(), ended));
     }
     probes
 }
@@ -73,31 +74,60 @@ async fn one(provider: &Provider, connector: &Connector) -> Probe {
         for (name, value) in provider.default_headers.iter().chain(&provider.headers) {
             request.insert_header(name.clone(), value.clone())?;
         }
+        // Of what could be anywhere, it is not known that it asks for a token at all.
+        if provider.kind.origin.is_none() && !provider.kind.endpoint {
+            let open = status(provider, connector, request.clone()).await?;
+            if open.is_some_and(|status| status < 400) {
+                return Ok::<_, Box<pingora_core::Error>>(Answer::ForEverybody);
+            }
+        }
         if let Some((name, feature)) = &authorization.feature {
             request.append_header(name.clone(), *feature)?;
         }
         request.insert_header(authorization.name.clone(), authorization.value.clone())?;
-        status(provider, connector, request).await
+        Ok(match status(provider, connector, request).await? {
+            Some(status) => Answer::Status(status),
+            None => Answer::Nowhere,
+        })
     };
     match tokio::time::timeout(PATIENCE, ask).await {
-        Ok(Ok(Some(status @ 200..300))) => Probe {
+        Ok(Ok(Answer::Status(status @ 200..300))) => Probe {
             works: Some(true),
             detail: format!("GET {target} was answered with {status}"),
         },
-        Ok(Ok(Some(status @ (401 | 403)))) => Probe {
+        // Google says of a wrong key that it is a bad request.
+        Ok(Ok(Answer::Status(status))) if refuses(provider, status) => Probe {
             works: Some(false),
             detail: format!(
                 "GET {target} was refused with {status}: the token is wrong, over, or may not do this"
             ),
         },
-        Ok(Ok(Some(status))) => Probe::unknown(format!("GET {target} was answered with {status}")),
-        Ok(Ok(None)) => Probe::unknown("its name cannot be resolved"),
+        Ok(Ok(Answer::ForEverybody)) => {
+            Probe::unknown(format!("GET {target} is answered without a token, too"))
+        }
+        Ok(Ok(Answer::Status(status))) => {
+            Probe::unknown(format!("GET {target} was answered with {status}"))
+        }
+        Ok(Ok(Answer::Nowhere)) => Probe::unknown("its name cannot be resolved"),
         // Its kind alone: its text may hold what the provider sent.
         Ok(Err(error)) => {
             Probe::unknown(format!("it could not be asked: {}", error.etype().as_str()))
         }
         Err(_) => Probe::unknown(format!("no answer within {PATIENCE:?}")),
     }
+}
+
+/// What came of asking.
+enum Answer {
+    Status(u16),
+    /// It is given to anyone.
+    ForEverybody,
+    /// There is no address to ask at.
+    Nowhere,
+}
+
+fn refuses(provider: &Provider, status: u16) -> bool {
+    matches!(status, 401 | 403) || (status == 400 && provider.kind.dialect == Dialect::Google)
 }
 
 /// The status of the answer; nothing where there is no address to ask at.

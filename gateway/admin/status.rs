@@ -1,6 +1,8 @@
 //! What `/status` says, and `keygate status` shows: every route and provider, Accepted or Rejected
 //! with a reason that a person can act on.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
@@ -159,10 +161,17 @@ impl Status {
 }
 
 impl Status {
-    /// Adds what probes of the providers found out, in their order: a token that does not work is a reason
+    /// Adds what probes of the providers found out, by their names: a token that does not work is a reason
     /// for Rejected.
-    pub(super) fn add_probes(&mut self, probes: Vec<Probe>) {
-        for (provider, probe) in self.providers.iter_mut().zip(probes) {
+    pub(super) fn add_probes(&mut self, probes: Vec<(Arc<str>, Probe)>) {
+        for (name, probe) in probes {
+            let Some(provider) = self
+                .providers
+                .iter_mut()
+                .find(|provider| *provider.name == *name)
+            else {
+                continue;
+            };
             if probe.works == Some(false) {
                 provider.state = State::Rejected;
                 provider.reason = Some(probe.detail.clone());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use crate::config::{Config, Purpose};
+use crate::config::{Config, ConfigErrors, Purpose};
 use crate::error::Error;
 use crate::import::gloo::{self, Input};
 use crate::import::{self, Plan, litellm};
@@ -31,9 +31,8 @@ struct Target {
 
 /// Of Gloo Gateway's, Gloo Platform's or kgateway's objects.
 #[derive(Args)]
-#[command(
-    after_help = "Example: kubectl get upstream,httproute,secret -A -o yaml | keygate import gloo --out imported -"
-)]
+#[command(after_help = "Example: keygate import gloo --out imported all.yaml\n\
+                        where all.yaml holds the routes, what they lead to, the secrets, and EVERY policy on them")]
 pub(super) struct Gloo {
     /// YAML files; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -41,6 +40,9 @@ pub(super) struct Gloo {
     /// JSON patches to apply first: `kubectl patch` commands, or documents of `target` and `patch`
     #[arg(long, value_name = "FILE")]
     patch: Vec<PathBuf>,
+    /// Leave routes open to anyone that nothing in the files asks a key for; else any valid key opens them
+    #[arg(long)]
+    allow_open: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -72,7 +74,10 @@ pub(super) fn run(import: &Import) -> Result<(), Error> {
                     .collect::<Result<Vec<_>, _>>()
             };
             let (files, patches) = (inputs(&options.files)?, inputs(&options.patch)?);
-            (gloo::read(&files, &patches), &options.target)
+            (
+                gloo::read(&files, &patches, options.allow_open),
+                &options.target,
+            )
         }
         Import::Litellm(options) => {
             let config = input(&options.file)?;
@@ -115,12 +120,26 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
         )));
     }
     let folder = target.out.display();
-    import::write(plan, &target.out)
-        .map_err(|error| Error::failed(format_args!("write {folder}"), error))?;
-    let config = target.out.join("gateway.toml");
-    for warning in &Config::load(&config, Purpose::Start)?.warnings {
-        super::mention(&warning.to_string());
+    let mut warnings = Vec::new();
+    let check = |new: &Path| {
+        let config = Config::load(&new.join("gateway.toml"), Purpose::Start)?;
+        let here = format!("{}/", new.display());
+        warnings.extend(
+            config
+                .warnings
+                .iter()
+                .map(|warning| warning.to_string().replace(&here, "")),
+        );
+        Ok(())
+    };
+    import::write(plan, &target.out, check).map_err(|error| match error {
+        Failure::Io(error) => Error::failed(format_args!("write {folder}"), error),
+        Failure::Config(errors) => Error::Config(errors),
+    })?;
+    for warning in warnings {
+        super::mention(&warning);
     }
+    let config = target.out.join("gateway.toml");
     super::say(&format!(
         "{folder}: {} routes, {} providers, {} keys, {} secrets; {lost} things not carried over\n\
          keygate run --config {}",
@@ -130,4 +149,23 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
         plan.secrets.len(),
         config.display(),
     ))
+}
+
+/// Why nothing was written.
+enum Failure {
+    Io(std::io::Error),
+    /// A bug of ours: what an import makes is always accepted.
+    Config(ConfigErrors),
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Config(errors)
+    }
 }

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::error::Error;
 
 /// Longer than a probe takes.
-const TIMEOUT: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Show what a running gateway serves, and why not.
 #[derive(Args)]
@@ -42,9 +42,9 @@ pub(super) fn run(options: &Status) -> Result<(), Error> {
     let (status, body) = ask_for(
         admin,
         if options.probe {
-            "/status?probe"
+            "POST /probe"
         } else {
-            "/status"
+            "GET /status"
         },
     )?;
     if options.json {
@@ -69,31 +69,34 @@ pub(super) fn run(options: &Status) -> Result<(), Error> {
 
 /// The status of the gateway with this admin listener, and the JSON of it.
 pub(super) fn ask(admin: SocketAddr) -> Result<(status::Status, Vec<u8>), Error> {
-    ask_for(admin, "/status")
+    ask_for(admin, "GET /status")
 }
 
-fn ask_for(admin: SocketAddr, path: &str) -> Result<(status::Status, Vec<u8>), Error> {
-    let body = fetch(admin, path)
+fn ask_for(admin: SocketAddr, asked: &str) -> Result<(status::Status, Vec<u8>), Error> {
+    let body = fetch(admin, asked)
         .map_err(|error| Error::failed(format_args!("read the status from {admin}"), error))?;
     let status = serde_json::from_slice(&body)
         .map_err(|error| Error::failed(format_args!("understand the status of {admin}"), error))?;
     Ok((status, body))
 }
 
-/// One GET; the admin listener always sends a Content-Length and closes when asked to.
-fn fetch(admin: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {
+/// One request; the admin listener always sends a Content-Length and closes when asked to.
+fn fetch(admin: SocketAddr, asked: &str) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&admin, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
+        "{asked} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let split = answer.windows(4).position(|window| window == b"\r\n\r\n");
     match split {
         Some(at) if answer.starts_with(b"HTTP/1.1 200 ") => Ok(answer.split_off(at + 4)),
+        Some(_) if answer.starts_with(b"HTTP/1.1 429 ") => {
+            Err(std::io::Error::other("it is being probed already"))
+        }
         _ => Err(std::io::Error::other(
             "that is not keygate's admin listener",
         )),

@@ -50,6 +50,11 @@ impl<'n> Fields<'n> {
         }
     }
 
+    /// Whether a field is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.map.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// Takes a field, whatever it holds. Of several spellings, the first that is there.
     pub(crate) fn value(&mut self, spellings: &[&str]) -> Option<Value> {
         spellings

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use http::HeaderValue;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -13,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::fields::Fields;
 use super::{Notes, Plan, PlannedKey, PlannedProvider, PlannedRoute, documents, resource};
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, without_scheme};
 use crate::provider::Kind;
 use crate::secret::Secret;
 
@@ -37,9 +38,17 @@ const PREFIXES: [(&str, &str, &str); 16] = [
     ("openai_like", "custom", "OPENAI_LIKE_API_KEY"),
 ];
 
-/// Columns of the key table that say what keygate does not know (yet).
-const LIMITS: [&str; 6] = [
+/// Columns of the key table that say what a key may do: keygate cannot say it, so such keys come disabled.
+const RIGHTS: [&str; 6] = [
     "models",
+    "allowed_routes",
+    "permissions",
+    "model_max_budget",
+    "object_permission_id",
+    "allowed_cache_controls",
+];
+/// Columns of the key table that say how much: keygate has no limits yet.
+const LIMITS: [&str; 5] = [
     "max_budget",
     "rpm_limit",
     "tpm_limit",
@@ -56,8 +65,9 @@ pub fn read(name: &str, text: &str, keys: Option<(&str, &str)>) -> Result<Plan, 
         return Err(format!("{name}: there is no LiteLLM configuration in it"));
     };
     let mut root = Fields::new(&format!("{name}:{line}"), map, &notes);
+    let mut aliases = BTreeSet::new();
     for mut model in root.list("model_list") {
-        deployment(&mut model, &mut plan);
+        deployment(&mut model, &mut plan, &mut aliases);
         model.finish();
     }
     if let Some(mut general) = root.fields(&["general_settings"]) {
@@ -90,7 +100,7 @@ pub fn read(name: &str, text: &str, keys: Option<(&str, &str)>) -> Result<Plan, 
 }
 
 /// One entry of `model_list`.
-fn deployment(entry: &mut Fields<'_>, plan: &mut Plan) {
+fn deployment(entry: &mut Fields<'_>, plan: &mut Plan, aliases: &mut BTreeSet<String>) {
     let alias = entry.text("model_name").unwrap_or_default();
     entry.value(&["model_info"]);
     let Some(mut params) = entry.fields(&["litellm_params"]) else {
@@ -105,11 +115,25 @@ fn deployment(entry: &mut Fields<'_>, plan: &mut Plan) {
             "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
         );
     }
-    let full = params.text("model").unwrap_or_default();
-    let (api_base, api_key) = (params.text("api_base"), params.text("api_key"));
-    let (version, organization) = (params.text("api_version"), params.text("organization"));
+    let mut full = params.text("model").unwrap_or_default();
+    if let Some(provider) = params.text("custom_llm_provider") {
+        full = format!("{provider}/{full}");
+    }
+    let api_key = params.text("api_key");
+    let mut resolved = |name| variable(params.text(name));
+    let said = (
+        resolved("api_base"),
+        resolved("api_version"),
+        resolved("organization"),
+    );
+    let (Ok(api_base), Ok(version), Ok(organization)) = said else {
+        return entry.lost(
+            "litellm_params",
+            "an environment variable is not set here that its address is made of: set it and import again",
+        );
+    };
     params.finish_known();
-    let Some((prefix, model)) = provider_of(&full) else {
+    let Some((prefix, model)) = provider_of(&full, api_base.is_some()) else {
         let prefix = full.split('/').next().unwrap_or_default();
         return entry.lost(
             "litellm_params.model",
@@ -119,23 +143,12 @@ fn deployment(entry: &mut Fields<'_>, plan: &mut Plan) {
     let Some((_, kind, variable)) = PREFIXES.iter().find(|(known, ..)| *known == prefix) else {
         return;
     };
-    let mut planned = PlannedProvider {
-        name: prefix.replace("_chat", ""),
-        kind,
-        ..PlannedProvider::default()
-    };
-    let settings = &mut planned.settings;
-    if *kind == "azure-openai" {
-        settings.push(("endpoint", resource(&api_base.unwrap_or_default())));
-        settings.push(("deployment", model.to_owned()));
-        settings.extend(version.map(|version| ("api_version", version)));
-    } else if let Some(base) = &api_base {
-        settings.push(("base_url", base.trim_end_matches('/').to_owned()));
-        if *kind == "openai" {
-            planned.kind = "custom";
-        }
-    }
+    let mut planned = at(kind, api_base, version, model);
+    planned.name = prefix.replace("_chat", "");
     if let Some(organization) = organization {
+        if HeaderValue::from_str(&organization).is_err() {
+            return entry.lost("litellm_params.organization", "it cannot stand in a header");
+        }
         let organization = toml_edit::Value::from(organization);
         let table = format!("{{ OpenAI-Organization = {organization} }}");
         planned.settings.push(("headers", table));
@@ -161,6 +174,11 @@ fn deployment(entry: &mut Fields<'_>, plan: &mut Plan) {
     };
     let known = plan.providers.len();
     let name = plan.add_provider(planned);
+    if !aliases.insert(alias.clone()) {
+        entry.lost("model_name", format!(
+            "there is another entry of that name: keygate does not spread requests, `/{name}` is a route of its own"
+        ));
+    }
     if plan.providers.len() > known {
         plan.routes.push(PlannedRoute {
             name: name.clone(),
@@ -177,24 +195,89 @@ fn deployment(entry: &mut Fields<'_>, plan: &mut Plan) {
     }
 }
 
-/// What stands before a model, and the model; `None` for a provider that keygate has no kind for.
-fn provider_of(full: &str) -> Option<(&str, &str)> {
-    match full.split_once('/') {
-        Some((prefix, model)) if PREFIXES.iter().any(|(known, ..)| *known == prefix) => {
-            Some((prefix, model))
+/// The provider of a deployment: where it is, and of which kind.
+fn at(
+    kind: &'static str,
+    api_base: Option<String>,
+    version: Option<String>,
+    model: &str,
+) -> PlannedProvider {
+    let mut planned = PlannedProvider {
+        kind,
+        ..PlannedProvider::default()
+    };
+    let settings = &mut planned.settings;
+    if kind == "azure-openai" {
+        settings.push(("endpoint", resource(&api_base.unwrap_or_default())));
+        settings.push(("deployment", model.to_owned()));
+        settings.extend(version.map(|version| ("api_version", version)));
+    } else if let Some(base) = &api_base {
+        settings.push(("base_url", base.trim_end_matches('/').to_owned()));
+        if kind == "openai" {
+            planned.kind = "custom";
         }
-        Some((prefix, _)) if !prefix.contains(['-', '.']) => None,
+    }
+    planned
+}
+
+/// A value, or what stands in the environment variable that it names.
+fn variable(value: Option<String>) -> Result<Option<String>, std::env::VarError> {
+    match value
+        .as_deref()
+        .and_then(|value| value.strip_prefix("os.environ/"))
+    {
+        Some(name) => std::env::var(name).map(Some),
+        None => Ok(value),
+    }
+}
+
+/// What stands before a model, and the model; `None` for a provider that keygate has no kind for. What has an
+/// address of its own is taken for something like `OpenAI`.
+fn provider_of(full: &str, has_address: bool) -> Option<(&str, &str)> {
+    let known = |prefix: &str| PREFIXES.iter().any(|(known, ..)| *known == prefix);
+    match full.split_once('/') {
+        Some((prefix, model)) if known(prefix) => Some((prefix, model)),
+        _ if has_address => Some(("openai", full)),
+        Some(_) => None,
         // As LiteLLM guesses it.
-        _ if full.starts_with("claude") => Some(("anthropic", full)),
-        _ if full.starts_with("gemini") => Some(("gemini", full)),
-        _ => Some(("openai", full)),
+        None => {
+            let begins =
+                |beginnings: &[&str]| beginnings.iter().any(|begin| full.starts_with(begin));
+            if begins(&["claude"]) {
+                Some(("anthropic", full))
+            } else if begins(&["gemini"]) {
+                Some(("gemini", full))
+            } else if begins(&["command"]) {
+                Some(("cohere", full))
+            } else if begins(&[
+                "gpt-",
+                "o1",
+                "o3",
+                "o4",
+                "chatgpt-",
+                "text-embedding-",
+                "dall-e",
+                "whisper",
+                "tts",
+            ]) {
+                Some(("openai", full))
+            } else {
+                None
+            }
+        }
     }
 }
 
 /// The reference to a token that is written down.
 fn token(written: &str, prefix: &str, plan: &mut Plan) -> Result<String, &'static str> {
     if let Some(variable) = written.strip_prefix("os.environ/") {
+        if variable.is_empty() {
+            return Err("names no environment variable");
+        }
         return Ok(format!("env:{variable}"));
+    }
+    if without_scheme(written.as_bytes()).is_empty() {
+        return Err("is empty");
     }
     Secret::new(written.to_owned())?;
     let token = written.trim();
@@ -266,10 +349,24 @@ fn key_table(file: &str, text: &str, plan: &mut Plan, notes: &Notes) -> Result<(
         let id = field("key_alias").map_or_else(|| format!("litellm-{short}"), str::to_owned);
         let expires = match field("expires").map(time) {
             Some(None) => return Err(format!("{at}: `expires` is no time")),
-            Some(end) => end,
+            Some(end) => end.filter(|end| *end != Timestamp::MAX),
             None => None,
         };
+        // The dashboard's own, for as long as somebody is logged in.
+        if field("team_id") == Some("litellm-dashboard") {
+            continue;
+        }
         limited.extend(LIMITS.iter().copied().filter(|name| field(name).is_some()));
+        let rights: Vec<&str> = RIGHTS
+            .iter()
+            .copied()
+            .filter(|name| field(name).is_some())
+            .collect();
+        let restricted = !rights.is_empty();
+        if restricted {
+            let why = format!("keygate cannot hold the key `{id}` to it: it is disabled");
+            notes.lost(&at, &rights.join(", "), why);
+        }
         let labels = [("team", "team_id"), ("user", "user_id")];
         let labels = labels
             .iter()
@@ -280,7 +377,8 @@ fn key_table(file: &str, text: &str, plan: &mut Plan, notes: &Notes) -> Result<(
             labels: labels.collect(),
             metadata: BTreeMap::new(),
             expires,
-            disabled: field("blocked").is_some_and(|blocked| blocked.starts_with(['t', 'T'])),
+            disabled: restricted
+                || field("blocked").is_some_and(|blocked| blocked.starts_with(['t', 'T'])),
             comment: format!("from {at}"),
         });
         if let Err(other) = added {
@@ -303,6 +401,10 @@ fn key_table(file: &str, text: &str, plan: &mut Plan, notes: &Notes) -> Result<(
 
 /// A time as PostgreSQL writes it, with or without a zone: without one it is UTC.
 fn time(text: &str) -> Option<Timestamp> {
+    // What is later than any calendar here.
+    if text.starts_with("9999") || text == "infinity" {
+        return Some(Timestamp::MAX);
+    }
     let spelled = text.replacen(' ', "T", 1);
     spelled.parse().ok().or_else(|| {
         // `+00`, which is not RFC 3339.

@@ -13,13 +13,14 @@ pub use write::{gateway, keys, write};
 pub use yaml::{YamlError, documents};
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
+use crate::config::is_framing;
 use crate::key::KeyDigest;
 use crate::provider::{BaseUrl, is_segment};
 use crate::route::NormalPath;
@@ -99,6 +100,46 @@ pub struct Plan {
     pub secrets: BTreeMap<String, Zeroizing<String>>,
     /// What a person should know.
     pub notes: Vec<Note>,
+    secret_names: Names,
+    provider_names: Names,
+    route_names: Names,
+    key_ids: Names,
+    digests: HashMap<KeyDigest, String>,
+}
+
+/// Names that are taken.
+#[derive(Default)]
+struct Names {
+    taken: HashSet<String>,
+    /// How many names began alike.
+    alike: HashMap<String, usize>,
+}
+
+impl Names {
+    /// Takes a name like `wanted` that was free: letters, digits, `.`, `_` and `-`, and no dot in front.
+    fn like(&mut self, wanted: &str) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let wanted = wanted.trim_start_matches('.').chars();
+        let mut base: String = wanted
+            .map(|c| if plain(c) { c } else { '-' })
+            .take(48)
+            .collect();
+        if base.is_empty() {
+            "unnamed".clone_into(&mut base);
+        }
+        let number = self.alike.entry(base.clone()).or_default();
+        loop {
+            *number += 1;
+            let name = if *number == 1 {
+                base.clone()
+            } else {
+                format!("{base}-{number}")
+            };
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
+    }
 }
 
 /// A provider to be written.
@@ -128,8 +169,8 @@ impl PlannedProvider {
                 "deployment" | "api_version" | "model" if !is_segment(value) => {
                     "has characters that cannot stand in a path".to_owned()
                 }
-                "auth_header" if HeaderName::try_from(value.as_str()).is_err() => {
-                    "is not the name of a header".to_owned()
+                "auth_header" if !is_settable(value) => {
+                    "is not the name of a header to be set".to_owned()
                 }
                 "sni" if value.trim().is_empty() => "is empty".to_owned(),
                 "auth_prefix" if HeaderValue::from_str(value).is_err() => {
@@ -142,6 +183,16 @@ impl PlannedProvider {
             };
             Some((*name, why))
         });
+        let clash = self.settings.iter().any(|(name, value)| {
+            let auth = self
+                .settings
+                .iter()
+                .find(|(name, _)| *name == "auth_header");
+            *name == "headers" && auth.is_some_and(|(_, auth)| value.contains(auth.as_str()))
+        });
+        if clash {
+            return Some(("auth_header", "is set by another setting, too".to_owned()));
+        }
         let missing = match self.kind {
             "azure-openai" if !self.has("deployment") && !self.has("default_endpoint") => {
                 Some("deployment")
@@ -154,20 +205,28 @@ impl PlannedProvider {
     }
 }
 
+/// Whether a header of this name can be set.
+fn is_settable(name: &str) -> bool {
+    HeaderName::try_from(name).is_ok_and(|name| !is_framing(&name))
+}
+
 /// Whether a path is in the form in which it is sent.
 fn is_plain(path: &str) -> bool {
     let normal = NormalPath::parse(path.as_bytes());
     normal.is_ok_and(|normal| path.starts_with('/') && path.starts_with(&*normal.path))
 }
 
-/// The address of a resource, of whatever somebody calls its endpoint.
+/// The address of a resource, of whatever somebody calls its endpoint: without Azure's own path.
 fn resource(endpoint: &str) -> String {
     let whole = match endpoint.split_once("://") {
         Some(_) => endpoint.to_owned(),
         None => format!("https://{endpoint}"),
     };
-    let parsed = BaseUrl::parse(&whole);
-    parsed.map_or(whole, |url| url.origin())
+    let Ok(url) = BaseUrl::parse(&whole) else {
+        return whole;
+    };
+    let path = url.path.split("/openai").next().unwrap_or_default();
+    format!("{}{path}", url.origin())
 }
 
 /// A route to be written.
@@ -225,32 +284,17 @@ pub struct PlannedKey {
 }
 
 impl Plan {
-    /// A name like `wanted` that is not among `taken`: letters, digits, `.`, `_` and `-`.
-    fn name_like<'t>(wanted: &str, taken: &(impl Iterator<Item = &'t str> + Clone)) -> String {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let mut base: String = wanted
-            .chars()
-            .map(|c| if plain(c) { c } else { '-' })
-            .take(48)
-            .collect();
-        if base.is_empty() {
-            "unnamed".clone_into(&mut base);
-        }
-        let numbered = (1..).map(|number| match number {
-            1 => base.clone(),
-            _ => format!("{base}-{number}"),
-        });
-        let free = |name: &String| !taken.clone().any(|taken| taken == name);
-        numbered.into_iter().find(free).unwrap_or(base.clone())
-    }
-
     /// Puts a secret into the folder; gives the reference to it.
     fn keep_secret(&mut self, name: &str, secret: Zeroizing<String>) -> String {
-        let taken = self.secrets.keys().map(String::as_str).collect::<Vec<_>>();
-        let name = Self::name_like(name.trim_start_matches('.'), &taken.into_iter());
+        let name = self.secret_names.like(name);
         let reference = format!("file:secrets/{name}");
         self.secrets.insert(name, secret);
         reference
+    }
+
+    /// The reference to a secret that is not there yet, in a file that is nothing else's.
+    fn missing_secret(&mut self, name: &str) -> String {
+        format!("file:secrets/{}", self.secret_names.like(name))
     }
 
     /// Adds a provider, or gives the name of an equal one.
@@ -262,8 +306,7 @@ impl Plan {
         if let Some(known) = same {
             return known.name.clone();
         }
-        let taken = self.providers.iter().map(|known| known.name.as_str());
-        provider.name = Self::name_like(&provider.name, &taken);
+        provider.name = self.provider_names.like(&provider.name);
         let name = provider.name.clone();
         self.providers.push(provider);
         name
@@ -271,11 +314,11 @@ impl Plan {
 
     /// Adds a key, unless another one has its digest: then, whose.
     fn add_key(&mut self, mut key: PlannedKey) -> Result<(), String> {
-        if let Some(other) = self.keys.iter().find(|known| known.digest == key.digest) {
-            return Err(other.id.clone());
+        if let Some(other) = self.digests.get(&key.digest) {
+            return Err(other.clone());
         }
-        let taken = self.keys.iter().map(|known| known.id.as_str());
-        key.id = Self::name_like(&key.id, &taken);
+        key.id = self.key_ids.like(&key.id);
+        self.digests.insert(key.digest, key.id.clone());
         self.keys.push(key);
         Ok(())
     }

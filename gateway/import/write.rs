@@ -10,30 +10,39 @@ use toml_edit::{InlineTable, Value};
 
 use super::{Plan, PlannedExtractor};
 
-/// Writes the plan into `folder`, which is made if it is not there. Nothing that is there is written over.
-pub fn write(plan: &Plan, folder: &Path) -> io::Result<()> {
-    let taken = |name: &str| {
-        let path = folder.join(name);
-        let why = format!("{} is there already: nothing was written", path.display());
-        match fs::symlink_metadata(path) {
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, why)),
-            Err(_) => Ok(()),
-        }
-    };
-    for name in ["gateway.toml", "keys.toml", "secrets"] {
-        taken(name)?;
+/// Writes the plan into `folder`, which must not be there, or be empty: all of it or nothing. `check` looks at
+/// what was written before it is in its place.
+pub fn write<E: From<io::Error>>(
+    plan: &Plan,
+    folder: &Path,
+    check: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let there = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if there || fs::symlink_metadata(folder).is_ok_and(|about| !about.is_dir()) {
+        let why = format!("{} is there already: nothing was written", folder.display());
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, why).into());
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let secrets = folder.join("secrets");
+    let beside = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(beside)?;
+    // Its owner's only, as is everything in it.
+    let new = tempfile::Builder::new()
+        .prefix(".import-")
+        .tempdir_in(beside)?;
+    let secrets = new.path().join("secrets");
     DirBuilder::new().mode(0o700).create(&secrets)?;
     for (name, secret) in &plan.secrets {
         new_file(&secrets.join(name), 0o600, secret)?;
     }
-    new_file(&folder.join("keys.toml"), 0o600, &keys(plan))?;
-    new_file(&folder.join("gateway.toml"), 0o644, &gateway(plan))
+    new_file(&new.path().join("keys.toml"), 0o600, &keys(plan))?;
+    new_file(&new.path().join("gateway.toml"), 0o600, &gateway(plan))?;
+    check(new.path())?;
+    fs::rename(new.path(), folder)?;
+    // It is not where it was made any more.
+    let _ = new.keep();
+    Ok(())
 }
 
 fn new_file(path: &Path, mode: u32, text: &str) -> io::Result<()> {

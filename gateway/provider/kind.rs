@@ -246,6 +246,7 @@ pub const KINDS: &[Kind] = &[
     // https://docs.cohere.com/reference
     Kind {
         name: "cohere",
+        probe: Some("/v1/models"),
         origin: Some("https://api.cohere.com"),
         base_path: "/v2",
         elsewhere: &[("/compatibility", "")],

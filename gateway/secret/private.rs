@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -92,7 +92,7 @@ fn read_text(file: File, size: u64) -> io::Result<String> {
         let why = format!("it is {size} bytes long, for which there is no room");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
-    let mut lines = BufReader::with_capacity(BUFFER, file);
+    let mut lines = BufReader::with_capacity(BUFFER, file.take(LARGEST + 1));
     let mut read = 0;
     while lines.read_line(&mut text)? > 0 {
         if text.len() as u64 > LARGEST {

@@ -341,6 +341,34 @@ fn a_probe_tells_whether_tokens_work_and_nothing_is_probed_unasked() {
         "{said}"
     );
     assert_eq!(provider.only().line(), "GET /v1/models HTTP/1.1");
+    // No page in a browser makes it ask.
+    let mut client = Client::connect(gateway.running.admin());
+    assert_eq!(client.request("GET", "/probe", &[], b"").status, 404);
+    assert_eq!(provider.received().len(), 1);
+
+    // What could be anywhere is asked without a token first: what answers anyone says nothing of the token.
+    let gateway = Scene::new(&one("custom", "custom", "inline:good"))
+        .key("alice", "secret", "")
+        .start();
+    let admin = gateway.running.admin().to_string();
+    let probed = keygate(&["status", "--admin", &admin, "--probe"]);
+    assert!(text(&probed.stdout).contains("its token works"));
+    let asked: Vec<_> = provider.received()[1..]
+        .iter()
+        .map(|request| request.header("authorization").map(str::to_owned))
+        .collect();
+    assert_eq!(asked, [None, Some("Bearer good".to_owned())]);
+    let anyone = Provider::start();
+    let open = format!(
+        "[providers.p]\nkind = \"custom\"\nbase_url = \"{}/v1\"\ntoken = \"inline:t\"\n\
+         [[routes]]\nname = \"p\"\npath = \"/p\"\nprovider = \"p\"\n",
+        anyone.url()
+    );
+    let gateway = Scene::new(&open).key("alice", "secret", "").start();
+    let admin = gateway.running.admin().to_string();
+    let probed = keygate(&["status", "--admin", &admin, "--probe"]);
+    assert!(text(&probed.stdout).contains("is answered without a token, too"));
+    assert_eq!(anyone.only().count("authorization"), 0);
 
     let gateway = Scene::new(&(good + &one("bad", "openai", "inline:bad")))
         .key("alice", "secret", "")

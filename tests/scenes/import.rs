@@ -158,7 +158,14 @@ fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
     let before = std::fs::read_to_string(path).unwrap();
     let parts = sections(&before);
     let plan = read(&parts);
-    let inputs = ["manifests", "patches", "config.yaml", "tokens.csv", "asked"];
+    let inputs = [
+        "options",
+        "manifests",
+        "patches",
+        "config.yaml",
+        "tokens.csv",
+        "asked",
+    ];
     let mut whole = String::new();
     for (name, body) in parts
         .iter()
@@ -174,7 +181,7 @@ fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
     }
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    import::write(&plan, &out).unwrap();
+    import::write(&plan, &out, |_| Ok::<_, std::io::Error>(())).unwrap();
     let accepted = Config::load(&out.join("gateway.toml"), Purpose::Start);
     accepted.unwrap_or_else(|errors| panic!("{}: {errors}", path.display()));
     let provider = Provider::start();
@@ -207,12 +214,13 @@ fn golden_files(prefix: &str) -> Vec<PathBuf> {
 fn manifests_of_gloo_and_kgateway_are_imported_and_served() {
     let mut files = golden_files("0");
     files.extend(golden_files("1"));
-    assert!(files.len() >= 12);
+    assert!(files.len() >= 16);
     for path in files {
         golden(&path, |parts| {
             let manifests = input("manifests", section(parts, "manifests"));
             let patches = input("patches", section(parts, "patches"));
-            gloo::read(&manifests, &patches)
+            let open = section(parts, "options").contains("allow-open");
+            gloo::read(&manifests, &patches, open)
                 .unwrap_or_else(|why| panic!("{}: {why}", path.display()))
         });
     }
@@ -242,9 +250,9 @@ fn what_cannot_be_read_is_said_with_its_place() {
             "Secret s (m:1): data.Authorization: is not base64",
         ),
         (
-            "kind: Secret\nmetadata: {name: s}\ndata: {a: /w==}\n",
+            "kind: Secret\nmetadata: {name: s}\ndata: {Authorization: /w==}\n",
             "",
-            "Secret s (m:1): data.a: is not text",
+            "Secret s (m:1): data.Authorization: is not text",
         ),
         (
             "kind: X\nmetadata: {name: s}\n",
@@ -262,7 +270,7 @@ fn what_cannot_be_read_is_said_with_its_place() {
             "p:1: a patch has `target`",
         ),
     ] {
-        let said = gloo::read(&input("m", manifests), &input("p", patches))
+        let said = gloo::read(&input("m", manifests), &input("p", patches), false)
             .err()
             .unwrap();
         assert!(said.starts_with(why), "{said}\nwanted {why}");
@@ -316,11 +324,12 @@ fn the_command_writes_what_it_says_and_nothing_over_anything() {
     };
     assert_eq!(
         (
+            mode("out/gateway.toml"),
             mode("out/keys.toml"),
             mode("out/secrets"),
             mode("out/secrets/azure-token")
         ),
-        (0o600, 0o700, 0o600)
+        (0o600, 0o600, 0o700, 0o600)
     );
     let again = keygate(&import);
     assert_eq!(again.status.code(), Some(1));
@@ -401,7 +410,7 @@ fn manifest() -> impl Strategy<Value = String> {
     });
     let route = (head("HTTPRoute"), any_text(), any_text(), name(), any_text()).prop_map(|(head, host, path, to, value)| {
         let (host, path, value) = (quoted(host), quoted(path), quoted(value));
-        format!("{head}spec: {{hostnames: [{host}], rules: [{{matches: [{{path: {{value: {path}}}}}], backendRefs: [{{name: {to}}}], filters: [{{type: URLRewrite, urlRewrite: {{path: {{replacePrefixMatch: {value}}}}}}}, {{type: RequestHeaderModifier, requestHeaderModifier: {{set: [{{name: {value}, value: {value}}}]}}}}]}}]}}\n")
+        format!("{head}spec: {{hostnames: [{host}], rules: [{{matches: [{{path: {{value: {path}}}}}], backendRefs: [{{kind: Upstream, name: {to}}}], filters: [{{type: URLRewrite, urlRewrite: {{path: {{replacePrefixMatch: {value}}}}}}}, {{type: RequestHeaderModifier, requestHeaderModifier: {{set: [{{name: {value}, value: {value}}}]}}}}]}}]}}\n")
     });
     let table = (head("RouteTable"), any_text(), any_text(), name(), name()).prop_map(|(head, path, rewrite, to, label)| {
         let (path, rewrite) = (quoted(path), quoted(rewrite));
@@ -424,11 +433,12 @@ proptest! {
     #[test]
     fn check_accepts_what_an_import_wrote(manifests in prop::collection::vec(manifest(), 1..12)) {
         let text = manifests.join("---\n");
-        let plan = gloo::read(&input("m", &text), &[]);
+        let plan = gloo::read(&input("m", &text), &[], false);
         let plan = plan.map_err(|why| TestCaseError::fail(format!("{why}\n{text}")))?;
+        prop_assert!(!import::gateway(&plan).contains("auth = \"none\""), "{text}");
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
-        import::write(&plan, &out).unwrap();
+        import::write(&plan, &out, |_| Ok::<_, std::io::Error>(())).unwrap();
         let loaded = Config::load(&out.join("gateway.toml"), Purpose::Start);
         if let Err(errors) = loaded {
             prop_assert!(false, "{errors}\n{text}\n{}", import::gateway(&plan));

@@ -141,6 +141,7 @@ fn import_and_serve(
     folder: &Path,
     manifests: &str,
     patches: Option<&str>,
+    open: bool,
     sandbox: &str,
 ) -> Process {
     let (input, patch) = (folder.join("in.yaml"), folder.join("patches"));
@@ -159,6 +160,9 @@ fn import_and_serve(
     }
     // Nothing of the documents is lost.
     arguments.push("--strict");
+    if open {
+        arguments.push("--allow-open");
+    }
     let done = keygate(&arguments);
     assert!(done.status.success(), "{}", text(&done.stderr));
     let config = out.join("gateway.toml");
@@ -225,7 +229,7 @@ fn the_labs_seven_steps_end_where_it_says() {
 
     // Steps 1 to 3: the policy and the user's key, and nothing of the provider's yet.
     let objects = [BEFORE_THE_LAB, manifests[0], manifests[1]].join("\n---\n");
-    let gateway = import_and_serve(folder.path(), &objects, None, &url);
+    let gateway = import_and_serve(folder.path(), &objects, None, false, &url);
     let variables = [("GLOO_AI_GATEWAY", gateway.address.as_str())];
     let denied = shell(curls[0], &variables);
     assert!(denied.contains("HTTP/1.1 401"), "{denied}");
@@ -240,7 +244,7 @@ fn the_labs_seven_steps_end_where_it_says() {
     // Steps 4 to 7: the token goes to the key, and from there to the provider.
     let objects = [BEFORE_THE_LAB, manifests[0], manifests[1], manifests[2]].join("\n---\n");
     let patches = [patches[0].as_str(), patches[1].as_str()].join("\n");
-    let gateway = import_and_serve(folder.path(), &objects, Some(&patches), &url);
+    let gateway = import_and_serve(folder.path(), &objects, Some(&patches), false, &url);
     let written = std::fs::read_to_string(folder.path().join("patched/gateway.toml")).unwrap();
     assert!(
         written.contains("token = \"key:huggingface-api-key\""),
@@ -282,7 +286,7 @@ data: {Authorization: QmVhcmVyIHNrLWd1aWRl}
     let folder = tempfile::tempdir().unwrap();
     let objects = [secret, GUIDE[0], GUIDE[1]].join("\n---\n");
     let url = format!("http://{}", sandbox.address());
-    let gateway = import_and_serve(folder.path(), &objects, None, &url);
+    let gateway = import_and_serve(folder.path(), &objects, None, true, &url);
     let (host, port) = gateway.address.split_once(':').unwrap();
     let asked = POEM
         .replace(":8080", &format!(":{port}"))

@@ -42,17 +42,36 @@ const OF_THE_CLUSTER: [&str; 12] = [
     "Workspace",
 ];
 
-/// Kinds by which somebody may have guarded routes, in ways that keygate does not read.
-const GUARDS: [&str; 8] = [
-    "AccessPolicy",
-    "AuthConfig",
-    "AuthorizationPolicy",
-    "GatewayExtension",
-    "JWTPolicy",
-    "RouteOption",
-    "SecurityPolicy",
-    "VirtualHostOption",
+/// The kinds that are read.
+const KNOWN: [&str; 9] = [
+    "Secret",
+    "Upstream",
+    "Backend",
+    "ExternalService",
+    "HTTPRoute",
+    "RouteTable",
+    "ExtAuthPolicy",
+    "TransformationPolicy",
+    "TrafficPolicy",
 ];
+
+/// Whether an object that is not read may be what guards routes: there are many, and new ones each year.
+fn may_guard(object: &Object) -> bool {
+    let named = ["Policy", "Option", "Config", "Extension", "Filter"];
+    let targets = [
+        "targetRef",
+        "targetRefs",
+        "targetSelectors",
+        "applyToRoutes",
+        "applyToDestinations",
+    ];
+    let spec = object.body.get("spec");
+    !KNOWN.contains(&object.kind.as_str())
+        && (named.iter().any(|end| object.kind.ends_with(end))
+            || targets
+                .iter()
+                .any(|target| spec.is_some_and(|spec| spec.get(target).is_some())))
+}
 
 /// A file with its name.
 pub struct Input {
@@ -62,8 +81,9 @@ pub struct Input {
     pub text: String,
 }
 
-/// Reads objects, and patches on them. Fails on what cannot be read at all, naming file and line.
-pub fn read(files: &[Input], patches: &[Input]) -> Result<Plan, String> {
+/// Reads objects, and patches on them. Routes that nothing there asks a key for are open here only with
+/// `allow_open`; else any valid key opens them. Fails on what cannot be read at all, naming file and line.
+pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan, String> {
     let notes = Notes::default();
     let mut objects = Vec::new();
     for file in files {
@@ -120,11 +140,9 @@ pub fn read(files: &[Input], patches: &[Input]) -> Result<Plan, String> {
     for name in USUAL_KEY_HEADERS {
         plan.key_headers.remove(name);
     }
-    let guard = objects
-        .iter()
-        .find(|object| GUARDS.contains(&object.kind.as_str()));
+    let guard = objects.iter().find(|object| may_guard(object));
     for mut found in routes {
-        if let Some(guard) = guard.filter(|_| found.route.keys.is_none()) {
+        if let Some(guard) = guard.filter(|_| !found.is_guarded()) {
             found.close();
             let why = format!(
                 "{} may guard it, which keygate cannot read: nobody can use it until it is given keys",
@@ -132,7 +150,7 @@ pub fn read(files: &[Input], patches: &[Input]) -> Result<Plan, String> {
             );
             notes.lost(&found.title, "", why);
         }
-        settle(found, &mut plan, &notes);
+        settle(found, &mut plan, &notes, allow_open);
     }
     // Those behind the first of a pool.
     for backend in backends.into_values() {
@@ -166,8 +184,8 @@ fn places<'o>(
         if object.body.get("type").and_then(text_of).as_deref() == Some("extauth.solo.io/apikey") {
             secret::api_key(plan, notes, object)?;
         }
-        // Whatever is in it is checked here, whether anything refers to it or not.
-        secret::data(object)?;
+        // A provider's token is checked here, whether anything refers to it or not.
+        secret::entry(object, "Authorization")?;
     }
     let mut backends = Backends::new();
     for object in objects {
@@ -182,12 +200,7 @@ fn places<'o>(
                     backends.insert((object.namespace.clone(), object.name.clone()), backend);
                 }
             }
-            "Secret"
-            | "HTTPRoute"
-            | "RouteTable"
-            | "ExtAuthPolicy"
-            | "TransformationPolicy"
-            | "TrafficPolicy" => {}
+            kind if KNOWN.contains(&kind) => {}
             kind if OF_THE_CLUSTER.contains(&kind) => {
                 notes.say(
                     &object.title,
@@ -213,7 +226,7 @@ fn places<'o>(
 }
 
 /// Puts a route together, and into the plan.
-fn settle(mut found: Found, plan: &mut Plan, notes: &Notes) {
+fn settle(mut found: Found, plan: &mut Plan, notes: &Notes, allow_open: bool) {
     let title = found.title.clone();
     if PathPrefix::parse(&found.route.path).is_err() {
         return notes.lost(
@@ -225,7 +238,15 @@ fn settle(mut found: Found, plan: &mut Plan, notes: &Notes) {
             ),
         );
     }
-    found.route.hosts.retain(|host| {
+    let said = found.route.hosts.len();
+    found.route.hosts.retain_mut(|host| {
+        // The port is that of a listener.
+        if let Some((name, _)) = host
+            .rsplit_once(':')
+            .filter(|(_, port)| port.parse::<u16>().is_ok())
+        {
+            *host = name.to_owned();
+        }
         let good = HostPattern::parse(host).is_ok();
         if !good {
             notes.lost(
@@ -236,8 +257,12 @@ fn settle(mut found: Found, plan: &mut Plan, notes: &Notes) {
         }
         good
     });
+    if said > 0 && found.route.hosts.is_empty() {
+        return notes.lost(&title, "hostnames", "none is left: the route is left out");
+    }
     let prefix = found.route.path.trim_end_matches('/').to_owned();
-    let taken = plan.routes.iter().find(|known| {
+    let wanted = found.labels_of_keys();
+    let taken = plan.routes.iter_mut().find(|known| {
         let hosts = known.hosts.is_empty() && found.route.hosts.is_empty();
         let shared = found
             .route
@@ -247,29 +272,81 @@ fn settle(mut found: Found, plan: &mut Plan, notes: &Notes) {
         known.path.trim_end_matches('/') == prefix && (hosts || shared)
     });
     if let Some(known) = taken {
-        let why = format!(
+        let mut why = format!(
             "the route `{}` has the path {} already: this one is left out",
             known.name, known.path
         );
+        let guard = found.is_guarded().then_some(wanted).flatten();
+        if guard.is_some() && guard != known.keys {
+            // Of two that are guarded in different ways, neither may stand in for the other.
+            known.keys = Some(BTreeMap::from([(
+                "imported".to_owned(),
+                known.name.clone(),
+            )]));
+            why += "; they are guarded in different ways, so nobody can use either until it is given keys";
+        }
         return notes.lost(&title, "path", why);
     }
-    let names = plan.routes.iter().map(|known| known.name.as_str());
-    found.route.name = Plan::name_like(&found.route.name, &names);
+    found.route.name = plan.route_names.like(&found.route.name);
     if let Some((name, why)) = found.provider.fault() {
         let why = format!("the provider's {name} {why}: the route is left out");
         return notes.lost(&title, "", why);
     }
     own_token(&mut found, plan, notes);
-    headers(&mut found, plan, notes);
-    if found.route.keys.is_none() {
-        notes.say(&title, "", format!(
-            "nothing there asks for a key, so the route `{}` is open to anyone who can reach it; to close it, take \
-             `auth = \"none\"` out and make keys with `keygate keys create`",
-            found.route.name
-        ));
+    let literal = |(name, text): &(&String, &String)| {
+        may_be_secret(name) && !text.trim().is_empty() && !text.contains("{{")
+    };
+    let literals = found.route.headers.iter().filter(literal);
+    let literals: Vec<(String, String)> = literals
+        .map(|(name, text)| (name.clone(), text.clone()))
+        .collect();
+    for (name, text) in literals {
+        literal_token(&mut found, &name, text.trim(), plan, notes);
     }
+    headers(&mut found, plan, notes);
+    required(&mut found, plan, notes);
+    let name = &found.route.name;
+    if !found.is_guarded() {
+        if allow_open {
+            notes.say(
+                &title,
+                "",
+                format!("the route `{name}` is open to anyone who can reach it, as it was there"),
+            );
+        } else {
+            notes.say(&title, "", format!(
+                "nothing in the files asks for a key on the route `{name}`; here it takes any valid one: make one with \
+                 `keygate keys create`, or import with --allow-open"
+            ));
+        }
+    }
+    found.route.keys = match found.labels_of_keys() {
+        Some(labels) => Some(labels),
+        None if allow_open => None,
+        None => Some(BTreeMap::new()),
+    };
     found.route.provider = plan.add_provider(found.provider);
     plan.routes.push(found.route);
+}
+
+/// A key without an entry that it must have was not let in there.
+fn required(found: &mut Found, plan: &Plan, notes: &Notes) {
+    let labels = found.labels_of_keys().unwrap_or_default();
+    let lacking = found.required.iter().find(|entry| {
+        let mut keys = plan.keys.iter().filter(|key| !key.disabled);
+        keys.any(|key| {
+            let may = labels
+                .iter()
+                .all(|(name, value)| key.labels.get(name) == Some(value));
+            may && !key.metadata.contains_key(entry.as_str())
+        })
+    });
+    if let Some(entry) = lacking.cloned().filter(|_| !found.is_closed()) {
+        found.close();
+        notes.lost(&found.title, "required", format!(
+            "some of its keys have no `{entry}`, and were not let in: nobody can use the route until it is given keys"
+        ));
+    }
 }
 
 /// The header that the token of the route's provider goes in.
@@ -298,17 +375,8 @@ fn own_token(found: &mut Found, plan: &mut Plan, notes: &Notes) {
         .unwrap_or(text.trim())
         .trim();
     if !bare.is_empty() && !bare.contains("{{") {
-        let entry = secret::Entry::Text(bare.to_owned().into());
-        if let Ok(reference) = entry.keep(plan, &format!("{}-token", found.route.name)) {
-            found.route.headers.remove(&name);
-            found.provider.token = reference;
-            notes.say(
-                &found.title,
-                &name,
-                "the token in it went into the folder of secrets",
-            );
-            return;
-        }
+        literal_token(found, &name, text.trim(), plan, notes);
+        return;
     }
     let extractor = bare
         .strip_prefix("{{")
@@ -347,6 +415,51 @@ fn own_token(found: &mut Found, plan: &mut Plan, notes: &Notes) {
         found.route.headers.remove(&name);
         notes.lost(&found.title, &name, "the provider's own token goes there");
     }
+}
+
+/// A token that is written into a header goes into the folder of secrets, and the provider writes it.
+fn literal_token(found: &mut Found, header: &str, text: &str, plan: &mut Plan, notes: &Notes) {
+    found.route.headers.remove(header);
+    if !["none", ""].contains(&found.provider.token.as_str()) {
+        return notes.lost(&found.title, header, "the provider has a token of its own");
+    }
+    let entry = secret::Entry::Text(text.to_owned().into());
+    match entry.keep(plan, &format!("{}-token", found.route.name)) {
+        Ok(reference) => {
+            found.provider.token = reference;
+            found
+                .provider
+                .settings
+                .retain(|(name, _)| !name.starts_with("auth_"));
+            // As it is written there, with whatever scheme.
+            found
+                .provider
+                .settings
+                .push(("auth_header", header.to_ascii_lowercase()));
+            found.provider.settings.push(("auth_prefix", String::new()));
+            notes.say(
+                &found.title,
+                header,
+                "the token in it went into the folder of secrets",
+            );
+        }
+        Err(why) => notes.lost(&found.title, header, format!("it {why}")),
+    }
+}
+
+/// Whether a header of this name may hold a secret.
+fn may_be_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let telling = [
+        "auth",
+        "key",
+        "token",
+        "secret",
+        "password",
+        "credential",
+        "cookie",
+    ];
+    telling.iter().any(|part| name.contains(part))
 }
 
 /// What is left of the headers that are made: those that keygate can make.

@@ -1,6 +1,8 @@
 //! JSON patches, as `kubectl patch --type=json` gives them: a script with such commands, or documents of
 //! `target` and `patch`.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use json_patch::Patch;
 use serde_json::Value;
 
@@ -13,6 +15,7 @@ const VARIABLE: &str = "\0variable:";
 /// A patch of one object.
 pub(super) struct ObjectPatch {
     kind: String,
+    namespace: Option<String>,
     name: String,
     patch: Value,
     /// Where it stands.
@@ -48,6 +51,7 @@ pub(super) fn patches(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String
         };
         match (target("kind"), target("name"), patch) {
             (Some(kind), Some(name), Some(patch)) => Ok(ObjectPatch {
+                namespace: target("namespace"),
                 kind,
                 name,
                 patch,
@@ -70,13 +74,19 @@ fn commands(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String> {
         let words =
             words(text.get(at..).unwrap_or_default()).map_err(|why| format!("{at_line}: {why}"))?;
         let mut names = Vec::new();
-        let mut patch = None;
+        let (mut patch, mut namespace) = (None, None);
         let mut words = words.into_iter().skip(2);
         while let Some(word) = words.next() {
             match word.as_str() {
                 "-p" | "--patch" => patch = words.next(),
-                "-n" | "--namespace" | "--type" => {
+                "-n" | "--namespace" => namespace = words.next(),
+                "--type" => {
                     words.next();
+                }
+                _ if word.starts_with("--namespace=") || word.starts_with("-n=") => {
+                    namespace = word
+                        .split_once('=')
+                        .map(|(_, namespace)| namespace.to_owned());
                 }
                 _ if word.starts_with("-p=") || word.starts_with("--patch=") => {
                     patch = word.split_once('=').map(|(_, patch)| patch.to_owned());
@@ -96,6 +106,7 @@ fn commands(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String> {
             .map_err(|error| format!("{at_line}: the patch is not valid JSON: {error}"))?;
         found.push(ObjectPatch {
             kind: kind.to_owned(),
+            namespace,
             name: name.to_owned(),
             patch,
             at: at_line,
@@ -128,13 +139,17 @@ fn words(text: &str) -> Result<Vec<String>, String> {
             }
             '$' if rest.starts_with('(') => {
                 let (inside, behind) = rest.split_once(')').ok_or("a `$(` is not closed")?;
-                let variable = encoded_variable(inside.trim_start_matches('(')).ok_or_else(|| {
-                    format!("`${inside})` is known to the shell only: write `$(echo -n $NAME | base64)`")
-                })?;
                 // Within JSON, where a NUL has to be escaped.
                 let word = word.get_or_insert_default();
-                word.push_str("\\u0000variable:");
-                word.push_str(variable);
+                match encoded(inside.trim_start_matches('(')) {
+                    Some(Echoed::Variable(name)) => word.extend(["\\u0000variable:", name]),
+                    Some(Echoed::Text(text)) => word.push_str(&STANDARD.encode(text)),
+                    // Not said in full: there may be a secret in it.
+                    None => {
+                        let why = "what stands in `$( )` is known to the shell only: write `$(echo -n $NAME | base64)`";
+                        return Err(why.to_owned());
+                    }
+                }
                 rest = behind;
             }
             c => word.get_or_insert_default().push(c),
@@ -144,18 +159,30 @@ fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// The variable of `echo -n $NAME | base64`.
-fn encoded_variable(command: &str) -> Option<&str> {
+/// What an `echo -n ... | base64` encodes.
+enum Echoed<'c> {
+    Variable(&'c str),
+    Text(&'c str),
+}
+
+fn encoded(command: &str) -> Option<Echoed<'_>> {
     let (echo, encode) = command.split_once('|')?;
-    let echoed = echo.trim().strip_prefix("echo")?.trim();
-    let name = echoed
-        .strip_prefix("-n")
-        .unwrap_or(echoed)
+    let echoed = echo
         .trim()
-        .trim_matches('"');
-    let name = name.strip_prefix('$')?.trim_matches(['{', '}']);
+        .strip_prefix("echo")?
+        .trim()
+        .strip_prefix("-n")?;
+    let word = echoed.trim().trim_matches(['"', '\'']);
+    if word.is_empty() || word.contains(char::is_whitespace) || !encode.trim().starts_with("base64")
+    {
+        return None;
+    }
+    let Some(name) = word.strip_prefix('$') else {
+        return (!word.contains(['$', '`', '\\'])).then_some(Echoed::Text(word));
+    };
+    let name = name.trim_matches(['{', '}']);
     let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.is_empty();
-    (is_name && encode.trim().starts_with("base64")).then_some(name)
+    is_name.then_some(Echoed::Variable(name))
 }
 
 impl ObjectPatch {
@@ -171,9 +198,13 @@ impl ObjectPatch {
                 .map_or(format!("{kind}s"), |stem| format!("{stem}ies"));
             wanted == kind || wanted == plural
         };
-        let target = objects
-            .iter_mut()
-            .find(|object| is_kind(&object.kind) && object.name == self.name);
+        let target = objects.iter_mut().find(|object| {
+            // Whoever leaves out the namespace of one means that of the other.
+            let same = self.namespace.as_ref().is_none_or(|namespace| {
+                object.namespace.is_empty() || object.namespace == *namespace
+            });
+            is_kind(&object.kind) && object.name == self.name && same
+        });
         let Some(target) = target else {
             return Err(format!(
                 "{}: there is no {} `{}` in the files",

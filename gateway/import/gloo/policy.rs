@@ -8,23 +8,39 @@ use http::HeaderName;
 use super::super::fields::Fields;
 use super::super::{Notes, Plan, PlannedExtractor};
 use super::object::Object;
-use super::route::Found;
+use super::route::{Found, Rank};
 use super::secret::{self, Entry};
-use super::upstream::Secrets;
+use super::upstream::{Secrets, alone};
 use crate::config::may_hold_key;
 
 /// Headers that Gloo takes a key from where nothing else is said.
 const DEFAULT_HEADER: &str = "api-key";
 
-/// The routes that a policy of Gloo Platform's applies to.
-fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> Vec<&'f mut Found> {
+/// The routes that a policy of Gloo Platform's applies to. Where it says so in a way that is not read here, it
+/// applies to all of them, as far as it closes some: then, whether.
+fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> (Vec<&'f mut Found>, bool) {
     let mut selectors = Vec::new();
+    let mut unsure = false;
     for mut target in spec.list("applyToRoutes") {
-        if let Some(mut route) = target.fields(&["route"]) {
-            selectors.push(route.texts("labels"));
-            route.finish();
+        match target.fields(&["route"]) {
+            Some(mut route) => {
+                selectors.push(route.texts("labels"));
+                route.finish();
+            }
+            None => unsure = true,
         }
         target.finish();
+    }
+    let others = [
+        "applyToDestinations",
+        "applyToWorkloads",
+        "applyToRouteTables",
+    ];
+    for other in others {
+        if spec.value(&[other]).is_some() {
+            spec.lost(other, "keygate has policies for routes only");
+            unsure = true;
+        }
     }
     let takes = |selector: &BTreeMap<String, String>, route: &Found| {
         selector
@@ -34,20 +50,22 @@ fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> Vec<&'f mut Fou
     for selector in &selectors {
         if !routes.iter().any(|route| takes(selector, route)) {
             let labels: Vec<String> = selector.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+            let labels = labels.join(", ");
             spec.lost(
                 "applyToRoutes",
-                format!(
-                    "no route has the labels {}: it does nothing",
-                    labels.join(", ")
-                ),
+                format!("no route has the labels {labels}: it does nothing"),
             );
         }
     }
-    if selectors.is_empty() {
-        spec.lost("applyToRoutes", "it says no routes: it does nothing");
+    if selectors.is_empty() && !unsure {
+        spec.lost("applyToRoutes", "it says no routes");
+        unsure = true;
     }
     let chosen = |route: &&mut Found| selectors.iter().any(|selector| takes(selector, route));
-    routes.iter_mut().filter(chosen).collect()
+    if unsure {
+        return (routes.iter_mut().collect(), true);
+    }
+    (routes.iter_mut().filter(chosen).collect(), false)
 }
 
 /// Who may use a route.
@@ -56,68 +74,87 @@ pub(super) fn ext_auth(object: &Object, plan: &mut Plan, notes: &Notes, routes: 
     let Some(mut spec) = fields.fields(&["spec"]) else {
         return notes.lost(&object.title, "spec", "there is none");
     };
-    let mut routes = chosen(&mut spec, routes);
-    let Some(mut config) = spec.fields(&["config"]) else {
-        return notes.lost(&object.title, "spec.config", "there is none");
-    };
-    // The service that checks keys there: keygate does it itself.
-    config.value(&["server"]);
-    let mut closed = false;
-    if let Some(mut auth) = config.fields(&["glooAuth"]) {
-        for mut entry in auth.list("configs") {
-            entry.value(&["name"]);
-            if let Some(mut keys) = entry.fields(&["apiKeyAuth"]) {
-                closed = true;
-                api_key_auth(&mut keys, plan, &mut routes);
-                keys.finish();
+    let (mut routes, unsure) = chosen(&mut spec, routes);
+    let mut others = unsure;
+    let mut keys_asked = 0;
+    if let Some(mut config) = spec.fields(&["config"]) {
+        // The service that checks keys there: keygate does it itself.
+        config.value(&["server"]);
+        if let Some(mut auth) = config.fields(&["glooAuth"]) {
+            for mut entry in auth.list("configs") {
+                entry.value(&["name"]);
+                match entry.fields(&["apiKeyAuth"]) {
+                    Some(mut keys) => {
+                        keys_asked += 1;
+                        others |= !api_key_auth(&mut keys, plan, notes, &mut routes);
+                        keys.finish();
+                    }
+                    None => others = true,
+                }
+                entry.finish();
             }
-            entry.finish();
+            others |= auth.value(&["booleanExpr"]).is_some();
+            auth.finish();
         }
-        auth.finish();
+        config.finish();
     }
-    config.finish();
-    spec.finish();
-    fields.finish();
-    if !closed {
+    if others || keys_asked != 1 {
         for found in routes {
             found.close();
         }
-        notes.lost(
-            &object.title,
-            "spec.config",
-            "keygate checks API keys only: nobody can use its routes until they are given some",
+        spec.lost(
+            "config",
+            "keygate checks one API key, by its labels, and nothing else: nobody can use its routes until they are given keys",
         );
     }
+    spec.finish();
+    fields.finish();
 }
 
-fn api_key_auth(keys: &mut Fields<'_>, plan: &mut Plan, routes: &mut [&mut Found]) {
+/// Whether all that it asks for is a key with some labels.
+fn api_key_auth(
+    keys: &mut Fields<'_>,
+    plan: &mut Plan,
+    notes: &Notes,
+    routes: &mut [&mut Found],
+) -> bool {
     let header = keys
         .text("headerName")
         .unwrap_or_else(|| DEFAULT_HEADER.to_owned());
     if !accept_header(&header, plan) {
         keys.lost("headerName", "no key can stand there");
     }
-    let mut labels = BTreeMap::new();
+    // Where it stands in older versions.
+    let mut labels = keys.texts("labelSelector");
+    let mut understood = true;
     if let Some(mut storage) = keys.fields(&["k8sSecretApikeyStorage"]) {
-        labels = storage.texts("labelSelector");
-        storage.lose(
-            "apiKeySecretRefs",
-            "choose keys by their labels: `keys = { name = \"value\" }` in the route",
-        );
+        labels.extend(storage.texts("labelSelector"));
+        if storage.value(&["apiKeySecretRefs"]).is_some() {
+            storage.lost(
+                "apiKeySecretRefs",
+                "keygate chooses keys by their labels: give these one",
+            );
+            understood = false;
+        }
         storage.finish();
     }
-    let mut metadata = BTreeMap::new();
+    for other in ["apiKeySecretRefs", "aerospikeApikeyStorage"] {
+        if keys.value(&[other]).is_some() {
+            keys.lost(
+                other,
+                "keygate chooses keys of the key file by their labels",
+            );
+            understood = false;
+        }
+    }
+    let (mut metadata, mut required) = (BTreeMap::new(), Vec::new());
     for name in ["headersFromMetadataEntry", "headersFromMetadata"] {
         if let Some(mut headers) = keys.fields(&[name]) {
             for (header, mut entry) in headers.all() {
+                let must = entry.text("required").as_deref() == Some("true");
                 if let Some(from) = entry.text("name") {
+                    required.extend(must.then(|| from.clone()));
                     metadata.insert(header.to_ascii_lowercase(), from);
-                }
-                if entry.text("required").as_deref() == Some("true") {
-                    entry.lost(
-                        "required",
-                        "a key without the entry is let in, without the header",
-                    );
                 }
                 entry.finish();
             }
@@ -125,9 +162,11 @@ fn api_key_auth(keys: &mut Fields<'_>, plan: &mut Plan, routes: &mut [&mut Found
         }
     }
     for found in routes {
-        found.route.keys = Some(labels.clone());
+        found.ask_for(Rank::Route, &labels, notes);
         found.from_metadata.extend(metadata.clone());
+        found.required.extend(required.clone());
     }
+    understood && !labels.is_empty()
 }
 
 /// Takes keys from one more header, if it can hold one.
@@ -148,7 +187,10 @@ pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [Found
     let Some(mut spec) = fields.fields(&["spec"]) else {
         return notes.lost(&object.title, "spec", "there is none");
     };
-    let mut routes = chosen(&mut spec, routes);
+    let (mut routes, unsure) = chosen(&mut spec, routes);
+    if unsure {
+        routes.clear();
+    }
     let Some(mut config) = spec.fields(&["config"]) else {
         return notes.lost(&object.title, "spec.config", "there is none");
     };
@@ -242,6 +284,78 @@ fn plain_template(text: &str, extractors: &mut BTreeMap<String, PlannedExtractor
     plain
 }
 
+/// What a policy of kgateway's is for.
+enum Target {
+    /// All routes.
+    Gateway,
+    /// Those of an object, or one rule of it.
+    Route { name: String, rule: Option<String> },
+    /// Those of objects with these labels.
+    Labelled(BTreeMap<String, String>),
+}
+
+impl Target {
+    /// How near it is to a route that it takes. A policy is for its own namespace.
+    fn takes(&self, policy: &Object, found: &Found) -> Option<Rank> {
+        let (kind, namespace, name) = &found.source;
+        let here = *namespace == policy.namespace && kind == "HTTPRoute";
+        match self {
+            Self::Gateway => Some(Rank::Gateway),
+            Self::Route { name: wanted, rule } => match rule {
+                _ if !here || wanted != name => None,
+                None => Some(Rank::Route),
+                Some(rule) => (*rule == found.rule).then_some(Rank::Rule),
+            },
+            Self::Labelled(labels) => {
+                let labelled = labels
+                    .iter()
+                    .all(|(name, value)| found.labels.get(name) == Some(value));
+                (here && labelled).then_some(Rank::Route)
+            }
+        }
+    }
+}
+
+/// What a policy is for, and whether it is for more than is read here.
+fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Target>, bool) {
+    let (mut targets, mut unsure) = (Vec::new(), false);
+    for (list, by_name) in [("targetRefs", true), ("targetSelectors", false)] {
+        for mut target in spec.list(list) {
+            let kind = target
+                .text("kind")
+                .unwrap_or_else(|| "HTTPRoute".to_owned());
+            let name = target.text("name").unwrap_or_default();
+            let (rule, labels) = (target.text("sectionName"), target.texts("matchLabels"));
+            target.value(&["group"]);
+            match (kind.as_str(), by_name) {
+                ("Gateway", _) => targets.push(Target::Gateway),
+                ("HTTPRoute", true) => targets.push(Target::Route { name, rule }),
+                ("HTTPRoute", false) => targets.push(Target::Labelled(labels)),
+                _ => {
+                    target.lost(
+                        "kind",
+                        format!("keygate does not know policies for a {kind}"),
+                    );
+                    unsure = true;
+                }
+            }
+            target.finish();
+        }
+    }
+    for target in &targets {
+        if !routes
+            .iter()
+            .any(|found| target.takes(object, found).is_some())
+        {
+            spec.lost(
+                "targetRefs",
+                "one of them is no route in the files: it does nothing",
+            );
+        }
+    }
+    (targets, unsure)
+}
+
 /// kgateway's policy, which names the routes it is for.
 pub(super) fn traffic(
     object: &Object,
@@ -255,39 +369,36 @@ pub(super) fn traffic(
         notes.lost(&object.title, "spec", "there is none");
         return Ok(());
     };
-    let mut targets = Vec::new();
-    for mut target in spec.list("targetRefs") {
-        let name = target.text("name").unwrap_or_default();
-        let kind = target
-            .text("kind")
-            .unwrap_or_else(|| "HTTPRoute".to_owned());
-        target.value(&["group"]);
-        targets.push((kind, name, target.text("sectionName")));
-        target.finish();
+    let (targets, unsure) = targets(object, &mut spec, routes);
+    let guards = [
+        "extAuth",
+        "jwt",
+        "jwtAuthentication",
+        "basicAuth",
+        "basicAuthentication",
+        "oauth2",
+        "rbac",
+        "authorization",
+        "apiKeyAuthentication",
+        "apiKeyAuth",
+    ];
+    let guard = guards.into_iter().find(|guard| spec.has(guard));
+    if let Some(guard) = guard.filter(|_| unsure) {
+        routes.iter_mut().for_each(Found::close);
+        spec.lost(
+            guard,
+            "it is not read here for which routes: nobody can use any until they are given keys",
+        );
     }
-    let takes = |(kind, name, section): &(String, String, Option<String>), found: &Found| {
-        let on_gateway = kind == "Gateway";
-        let on_route = found.source.0 == *kind && found.source.2 == *name;
-        on_gateway
-            || (on_route
-                && section
-                    .as_ref()
-                    .is_none_or(|section| *section == found.rule))
-    };
-    for target in &targets {
-        if !routes.iter().any(|found| takes(target, found)) {
-            spec.lost(
-                "targetRefs",
-                format!(
-                    "there is no route of the {} `{}`: it does nothing",
-                    target.0, target.1
-                ),
-            );
-        }
-    }
-    let mut chosen: Vec<&mut Found> = routes
+    let mut chosen: Vec<(Rank, &mut Found)> = routes
         .iter_mut()
-        .filter(|found| targets.iter().any(|target| takes(target, found)))
+        .filter_map(|found| {
+            let rank = targets
+                .iter()
+                .filter_map(|target| target.takes(object, found))
+                .max();
+            Some((rank?, found))
+        })
         .collect();
     if let Some(mut transformation) = spec.fields(&["transformation"]) {
         transformation.lose("response", "keygate does not change answers");
@@ -300,14 +411,14 @@ pub(super) fn traffic(
                     let (Some(name), Some(value)) = (name, value) else {
                         continue;
                     };
-                    for found in &mut chosen {
+                    for (_, found) in &mut chosen {
                         let text = plain_template(&value, &mut found.route.extractors);
                         found.route.headers.insert(name.clone(), text);
                     }
                 }
             }
             for name in request.list_of_texts("remove") {
-                for found in &mut chosen {
+                for (_, found) in &mut chosen {
                     found.route.headers.insert(name.clone(), String::new());
                 }
             }
@@ -316,16 +427,12 @@ pub(super) fn traffic(
         transformation.finish();
     }
     spec.lose("ai", "keygate does not change bodies");
-    for guard in [
-        "extAuth",
-        "jwt",
-        "jwtAuthentication",
-        "basicAuth",
-        "oauth2",
-        "rbac",
-    ] {
+    for guard in guards
+        .into_iter()
+        .filter(|guard| !guard.starts_with("apiKey"))
+    {
         if spec.value(&[guard]).is_some() {
-            for found in &mut chosen {
+            for (_, found) in &mut chosen {
                 found.close();
             }
             spec.lost(
@@ -350,7 +457,7 @@ fn kgateway_keys(
     plan: &mut Plan,
     notes: &Notes,
     secrets: &Secrets<'_>,
-    routes: &mut [&mut Found],
+    routes: &mut [(Rank, &mut Found)],
 ) -> Result<(), String> {
     for mut source in keys.list("keySources") {
         if let Some(header) = source.text("header")
@@ -364,8 +471,10 @@ fn kgateway_keys(
     keys.value(&["forwardCredential"]);
     let (mut names, mut labels) = (Vec::new(), BTreeMap::new());
     if let Some(mut reference) = keys.fields(&["secretRef"]) {
-        names.extend(reference.text("name"));
-        reference.value(&["namespace"]);
+        let namespace = reference
+            .text("namespace")
+            .unwrap_or_else(|| object.namespace.clone());
+        names.extend(reference.text("name").map(|name| (namespace, name)));
         reference.finish();
     }
     if let Some(mut selector) = keys.fields(&["secretSelector"]) {
@@ -373,25 +482,32 @@ fn kgateway_keys(
         selector.finish();
     }
     let mut selected = Vec::new();
-    for secret in secrets.values() {
-        let by_labels = !labels.is_empty()
-            && labels
+    if !labels.is_empty() {
+        let here = secrets
+            .values()
+            .filter(|secret| secret.namespace == object.namespace);
+        let labelled = |secret: &&&Object| {
+            labels
                 .iter()
-                .all(|(name, value)| secret.labels.get(name) == Some(value));
-        if by_labels || names.contains(&secret.name) {
-            selected.push(*secret);
-        }
+                .all(|(name, value)| secret.labels.get(name) == Some(value))
+        };
+        selected.extend(here.filter(labelled).copied());
     }
-    for name in &names {
-        if !selected.iter().any(|secret| secret.name == *name) {
-            keys.lost(
+    for (namespace, name) in &names {
+        match alone(secrets, namespace, name) {
+            Some(secret) => selected.push(*secret),
+            None => keys.lost(
                 "secretRef",
                 format!("the secret `{name}` is not in the files"),
-            );
+            ),
         }
     }
     // A label of our own, so that the keys of one policy do not open the routes of another.
-    let mark = ("policy".to_owned(), object.name.clone());
+    let place = match object.namespace.as_str() {
+        "" => object.name.clone(),
+        namespace => format!("{namespace}/{}", object.name),
+    };
+    let mark = ("policy".to_owned(), place);
     for secret in selected {
         for (id, entry) in secret::data(secret)? {
             let Entry::Text(key) = entry else { continue };
@@ -412,8 +528,8 @@ fn kgateway_keys(
             secret::add(plan, notes, &marked, &id, &key, BTreeMap::new());
         }
     }
-    for found in routes {
-        found.route.keys = Some(BTreeMap::from([mark.clone()]));
+    for (rank, found) in routes {
+        found.ask_for(*rank, &BTreeMap::from([mark.clone()]), notes);
     }
     Ok(())
 }

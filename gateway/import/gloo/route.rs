@@ -19,13 +19,68 @@ pub(super) struct Found {
     pub labels: BTreeMap<String, String>,
     /// Headers that are made of the key's metadata: by header, in lower case.
     pub from_metadata: BTreeMap<String, String>,
+    /// Entries of its metadata without which a key is not let in.
+    pub required: Vec<String>,
+    /// The labels that a key must have, and how near the policy that says so is to the route.
+    keys: Option<(Rank, BTreeMap<String, String>)>,
+    /// Whether it is guarded by other means than keys, too, or in a way that cannot be read.
+    closed: bool,
+}
+
+/// How near a policy is to a route: the nearest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// For all routes of a gateway.
+    Gateway,
+    /// For the routes of an object.
+    Route,
+    /// For one rule of it.
+    Rule,
 }
 
 impl Found {
-    /// Closes it where it was guarded by other means than keys: open is what it must not become.
+    /// Closes it, whatever else is said of it: open is what it must not become.
     pub(super) fn close(&mut self) {
-        let nobody = BTreeMap::from([("imported".to_owned(), "nobody".to_owned())]);
-        self.route.keys.get_or_insert(nobody);
+        self.closed = true;
+    }
+
+    /// Keys with these labels may use it.
+    pub(super) fn ask_for(&mut self, rank: Rank, labels: &BTreeMap<String, String>, notes: &Notes) {
+        match &self.keys {
+            Some((nearer, _)) if *nearer > rank => {}
+            // Two of them, and no telling which counts.
+            Some((same, known)) if *same == rank && known != labels => {
+                let why = format!(
+                    "two policies ask for different keys on {}: nobody can use it until it is given keys",
+                    self.route.path
+                );
+                notes.lost(&self.title, "", why);
+                self.closed = true;
+            }
+            _ => self.keys = Some((rank, labels.clone())),
+        }
+    }
+
+    /// Whether something asks for a key, or for more.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.closed || self.keys.is_some()
+    }
+
+    /// Whether nobody can use it yet.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The labels that a key must have; none where nothing says so.
+    pub(super) fn labels_of_keys(&self) -> Option<BTreeMap<String, String>> {
+        if self.closed {
+            // Of its own, so that what opens one does not open the others.
+            return Some(BTreeMap::from([(
+                "imported".to_owned(),
+                self.route.name.clone(),
+            )]));
+        }
+        self.keys.as_ref().map(|(_, labels)| labels.clone())
     }
 }
 
@@ -40,6 +95,18 @@ struct Rewrite {
     guarded: bool,
 }
 
+/// A rule of a route object, without the paths that it is for.
+struct Rule<'a> {
+    object: &'a Object,
+    hosts: &'a [String],
+    name: &'a str,
+    labels: &'a BTreeMap<String, String>,
+    target: Option<&'a Backend>,
+    rewrite: &'a Rewrite,
+    /// The headers that it sets.
+    headers: &'a BTreeMap<String, String>,
+}
+
 /// The routes of an `HTTPRoute`.
 pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) -> Vec<Found> {
     let mut fields = object.fields(notes);
@@ -47,8 +114,13 @@ pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) ->
         notes.lost(&object.title, "spec", "there is none");
         return Vec::new();
     };
-    // Which gateway it hangs on: there is one here.
-    spec.value(&["parentRefs"]);
+    let parents = spec.value(&["parentRefs"]).unwrap_or_default();
+    if parents.as_array().is_some_and(|parents| parents.len() > 1) {
+        spec.lost(
+            "parentRefs",
+            "there is one gateway here: whoever reaches it reaches the route",
+        );
+    }
     let hosts = spec.list_of_texts("hostnames");
     let mut found = Vec::new();
     for mut rule in spec.list("rules") {
@@ -63,37 +135,36 @@ pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) ->
             "retry",
             "keygate tries again only where nothing can be done twice",
         );
-        let target = backend_ref(object, &mut rule, backends);
+        let ours = Rule {
+            object,
+            hosts: &hosts,
+            name: &name,
+            labels: &object.labels,
+            target: backend_ref(object, &mut rule, backends),
+            rewrite: &rewrite,
+            headers: &templates,
+        };
         let mut matches = rule.list("matches");
         if matches.is_empty() {
             // The Gateway API's default.
-            found.extend(one(
-                object,
-                &hosts,
-                "/".to_owned(),
-                target,
-                &rewrite,
-                &templates,
-                (&name, &object.labels),
-            ));
+            found.extend(ours.at("/".to_owned(), notes));
         }
         for matched in &mut matches {
             let Some(path) = path(matched) else { continue };
-            for unknown in ["headers", "queryParams", "method"] {
-                matched.lose(
-                    unknown,
-                    "keygate chooses by host and path only: the route takes all of them",
-                );
+            matched.lose(
+                "method",
+                "keygate chooses by host and path only: the route takes all of them",
+            );
+            let mut route = ours.at(path, notes);
+            for unknown in ["headers", "queryParams"] {
+                if matched.value(&[unknown]).is_some() {
+                    matched.lost(unknown, "keygate chooses by host and path only, and this may be what keeps strangers out: nobody can use the route until it is given keys");
+                    if let Some(route) = &mut route {
+                        route.close();
+                    }
+                }
             }
-            found.extend(one(
-                object,
-                &hosts,
-                path,
-                target,
-                &rewrite,
-                &templates,
-                (&name, &object.labels),
-            ));
+            found.extend(route);
         }
         for matched in matches {
             matched.finish();
@@ -114,7 +185,7 @@ fn path(matched: &mut Fields<'_>) -> Option<String> {
     let kind = path.text("type").unwrap_or_else(|| "PathPrefix".to_owned());
     match kind.as_str() {
         "PathPrefix" => {}
-        "Exact" => path.say("type", "what goes on behind the path is taken as well"),
+        "Exact" => path.lost("type", "what goes on behind the path is taken as well"),
         other => {
             path.lost(
                 "type",
@@ -137,6 +208,12 @@ fn filters(rule: &mut Fields<'_>, templates: &mut BTreeMap<String, String>) -> R
                 path.value(&["type"]);
                 rewrite.prefix = path.text("replacePrefixMatch");
                 rewrite.whole = path.text("replaceFullPath");
+                if rewrite.whole.is_some() {
+                    path.lost(
+                        "replaceFullPath",
+                        "what goes on behind the route's path goes on there, too",
+                    );
+                }
                 path.finish();
             }
             change.finish();
@@ -182,11 +259,14 @@ fn backend_ref<'b>(
             .text("namespace")
             .unwrap_or_else(|| object.namespace.clone());
         let weight = reference.number("weight").unwrap_or(1);
-        for known in ["group", "kind", "port"] {
+        let kind = reference
+            .text("kind")
+            .unwrap_or_else(|| "Service".to_owned());
+        for known in ["group", "port"] {
             reference.value(&[known]);
         }
         reference.finish();
-        refs.push((weight, namespace, name));
+        refs.push((weight, kind, namespace, name));
     }
     if refs.len() > 1 {
         rule.lost(
@@ -195,76 +275,85 @@ fn backend_ref<'b>(
         );
     }
     // The last of the greatest is what `max_by_key` gives; the first is what is meant.
-    let (_, namespace, name) = refs.into_iter().rev().max_by_key(|(weight, ..)| *weight)?;
-    let found = find(backends, &namespace, &name);
+    let (_, kind, namespace, name) = refs.into_iter().rev().max_by_key(|(weight, ..)| *weight)?;
+    let found = find(backends, &namespace, &name).filter(|_| kind != "Service");
     if found.is_none() {
         rule.lost(
             "backendRefs",
-            format!("`{name}` is not among the files, or names no place: the rule is left out"),
+            format!("the {kind} `{name}` is not among the files, or names no place: the rule is left out"),
         );
     }
     found
 }
 
-fn one(
-    object: &Object,
-    hosts: &[String],
-    path: String,
-    target: Option<&Backend>,
-    rewrite: &Rewrite,
-    templates: &BTreeMap<String, String>,
-    (rule, labels): (&str, &BTreeMap<String, String>),
-) -> Option<Found> {
-    let provider = match target? {
-        Backend::Ai(providers) => {
-            let mut provider = providers.first()?.clone();
-            if let Some(whole) = &rewrite.whole {
+impl Rule<'_> {
+    /// The route of it at a path; `None` if there is nothing that it goes to.
+    fn at(&self, path: String, notes: &Notes) -> Option<Found> {
+        let object = self.object;
+        let provider = match self.target? {
+            Backend::Ai(providers) => {
+                let mut provider = providers.first()?.clone();
+                if self
+                    .rewrite
+                    .prefix
+                    .as_deref()
+                    .is_some_and(|prefix| !prefix.trim_matches('/').is_empty())
+                {
+                    notes.lost(
+                        &object.title,
+                        "",
+                        format!(
+                            "the rewritten path of {path}: an AI provider's paths are its own here"
+                        ),
+                    );
+                }
+                if let Some(whole) = &self.rewrite.whole {
+                    provider
+                        .settings
+                        .retain(|(name, _)| *name != "default_endpoint");
+                    provider.settings.push(("default_endpoint", whole.clone()));
+                }
                 provider
-                    .settings
-                    .retain(|(name, _)| *name != "default_endpoint");
-                provider.settings.push(("default_endpoint", whole.clone()));
             }
-            provider
-        }
-        Backend::Host(host) => at_host(host, &path, rewrite),
-    };
-    let name = if rule.is_empty() { &object.name } else { rule };
-    let mut found = Found {
-        route: PlannedRoute {
-            name: name.to_owned(),
-            hosts: hosts.iter().filter(|host| *host != "*").cloned().collect(),
-            path,
-            headers: templates.clone(),
-            ..PlannedRoute::default()
-        },
-        provider,
-        title: object.title.clone(),
-        source: (
-            object.kind.clone(),
-            object.namespace.clone(),
-            object.name.clone(),
-        ),
-        rule: rule.to_owned(),
-        labels: labels.clone(),
-        from_metadata: BTreeMap::new(),
-    };
-    if rewrite.guarded {
-        found.close();
+            Backend::Host(host) => at_host(host, &path, self.rewrite),
+        };
+        let name = if self.name.is_empty() {
+            &object.name
+        } else {
+            self.name
+        };
+        let mut found = Found {
+            route: PlannedRoute {
+                name: name.to_owned(),
+                hosts: self.hosts.to_vec(),
+                path,
+                headers: self.headers.clone(),
+                ..PlannedRoute::default()
+            },
+            provider,
+            title: object.title.clone(),
+            source: (
+                object.kind.clone(),
+                object.namespace.clone(),
+                object.name.clone(),
+            ),
+            rule: self.name.to_owned(),
+            labels: self.labels.clone(),
+            from_metadata: BTreeMap::new(),
+            required: Vec::new(),
+            keys: None,
+            closed: self.rewrite.guarded,
+        };
+        // What was for nobody else is not for everybody.
+        found.route.hosts.retain(|host| host != "*");
+        Some(found)
     }
-    Some(found)
 }
 
 /// A host gets the path as it is, unless something else is to stand in its prefix's place.
 fn at_host(host: &Host, path: &str, rewrite: &Rewrite) -> PlannedProvider {
-    if let Some(whole) = &rewrite.whole {
-        let mut provider = hosted(host, "");
-        provider
-            .settings
-            .retain(|(name, _)| *name != "default_endpoint");
-        provider.settings.push(("default_endpoint", whole.clone()));
-        return provider;
-    }
-    let front = rewrite.prefix.as_deref().unwrap_or(path);
+    let front = rewrite.whole.as_deref().or(rewrite.prefix.as_deref());
+    let front = front.unwrap_or(path);
     hosted(host, if front == "/" { "" } else { front })
 }
 
@@ -300,29 +389,22 @@ pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -
         } else {
             entry.lost("", "it forwards nothing: the route is left out");
         }
+        let ours = Rule {
+            object,
+            hosts: &hosts,
+            name: &name,
+            labels: &labels,
+            target,
+            rewrite: &rewrite,
+            headers: &BTreeMap::new(),
+        };
         let mut matchers = entry.list("matchers");
         if matchers.is_empty() {
-            found.extend(one(
-                object,
-                &hosts,
-                "/".to_owned(),
-                target,
-                &rewrite,
-                &BTreeMap::new(),
-                (&name, &labels),
-            ));
+            found.extend(ours.at("/".to_owned(), notes));
         }
         for matcher in &mut matchers {
             let Some(path) = uri(matcher) else { continue };
-            found.extend(one(
-                object,
-                &hosts,
-                path,
-                target,
-                &rewrite,
-                &BTreeMap::new(),
-                (&name, &labels),
-            ));
+            found.extend(ours.at(path, notes));
         }
         for matcher in matchers {
             matcher.finish();
@@ -340,7 +422,7 @@ fn uri(matcher: &mut Fields<'_>) -> Option<String> {
     };
     let path = uri.text("prefix").or_else(|| {
         let exact = uri.text("exact")?;
-        uri.say("exact", "what goes on behind the path is taken as well");
+        uri.lost("exact", "what goes on behind the path is taken as well");
         Some(exact)
     });
     if path.is_none() {

@@ -1,17 +1,16 @@
 //! Secrets: the provider's token, or a client's key with what belongs to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::super::fields::text_of;
 use super::super::{Notes, Plan, PlannedKey};
 use super::object::Object;
 use super::patch::variable_in;
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, without_scheme};
 use crate::secret::Secret;
 
 /// A key shorter than this can be guessed.
@@ -25,35 +24,42 @@ pub(super) enum Entry {
     Variable(String),
 }
 
-/// The data of a secret, decoded. Fails with the entry that is not base64 or not text.
-pub(super) fn data(object: &Object) -> Result<BTreeMap<String, Entry>, String> {
-    let mut entries = BTreeMap::new();
-    let maps = |name: &str| {
+/// An entry of a secret, decoded. Fails, naming it, where it is not base64 or not text.
+pub(super) fn entry(object: &Object, name: &str) -> Result<Option<Entry>, String> {
+    let value = |map: &str| {
         object
             .body
-            .get(name)
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
+            .get(map)
+            .and_then(|map| map.get(name))
+            .and_then(text_of)
     };
-    for (name, value) in maps("data") {
-        let encoded = text_of(value).unwrap_or_default();
-        let entry = if let Some(variable) = variable_in(&encoded) {
-            Entry::Variable(variable.to_owned())
-        } else {
-            let compact: String = encoded.split_whitespace().collect();
-            let decoded = STANDARD
-                .decode(compact)
-                .map_err(|_| format!("{}: data.{name}: is not base64", object.title))?;
-            let text = String::from_utf8(decoded)
-                .map_err(|_| format!("{}: data.{name}: is not text", object.title))?;
-            Entry::Text(Zeroizing::new(text))
-        };
-        entries.insert(name.clone(), entry);
+    if let Some(text) = value("stringData") {
+        return Ok(Some(Entry::Text(Zeroizing::new(text))));
     }
-    for (name, value) in maps("stringData") {
-        let text = text_of(value).unwrap_or_default();
-        entries.insert(name.clone(), Entry::Text(Zeroizing::new(text)));
+    let Some(encoded) = value("data") else {
+        return Ok(None);
+    };
+    if let Some(variable) = variable_in(&encoded) {
+        return Ok(Some(Entry::Variable(variable.to_owned())));
+    }
+    let compact: String = encoded.split_whitespace().collect();
+    let decoded = STANDARD
+        .decode(compact)
+        .map_err(|_| format!("{}: data.{name}: is not base64", object.title))?;
+    let text = String::from_utf8(decoded)
+        .map_err(|_| format!("{}: data.{name}: is not text", object.title))?;
+    Ok(Some(Entry::Text(Zeroizing::new(text))))
+}
+
+/// All entries of a secret.
+pub(super) fn data(object: &Object) -> Result<BTreeMap<String, Entry>, String> {
+    let names = ["data", "stringData"]
+        .into_iter()
+        .filter_map(|map| object.body.get(map)?.as_object());
+    let names: BTreeSet<&String> = names.flat_map(|map| map.keys()).collect();
+    let mut entries = BTreeMap::new();
+    for name in names {
+        entries.extend(entry(object, name)?.map(|entry| (name.clone(), entry)));
     }
     Ok(entries)
 }
@@ -66,6 +72,9 @@ impl Entry {
             Self::Text(text) => {
                 let trimmed = Zeroizing::new(text.trim().to_owned());
                 Secret::new((*trimmed).clone())?;
+                if without_scheme(trimmed.as_bytes()).is_empty() {
+                    return Err("holds the word `Bearer` and no token");
+                }
                 Ok(plan.keep_secret(name, trimmed))
             }
         }

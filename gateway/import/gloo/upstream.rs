@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::super::fields::{Fields, text_of};
@@ -227,7 +228,7 @@ impl Reader<'_> {
                 "authToken",
                 "there is none: write the provider's `token` by hand",
             );
-            format!("file:secrets/{}", object.name)
+            self.plan.missing_secret(&object.name)
         };
         Self::overrides(fields, &mut settings);
         Self::of_its_kind(kind, fields, &mut settings);
@@ -272,8 +273,12 @@ impl Reader<'_> {
             "anthropic" => {
                 if let Some(version) = fields.text("version").or_else(|| fields.text("apiVersion"))
                 {
-                    let table = format!("{{ anthropic-version = {} }}", quoted(&version));
-                    settings.push(("headers", table));
+                    if HeaderValue::from_str(&version).is_ok() {
+                        let table = format!("{{ anthropic-version = {} }}", quoted(&version));
+                        settings.push(("headers", table));
+                    } else {
+                        fields.lost("version", "it cannot stand in a header");
+                    }
                 }
                 &[]
             }
@@ -298,7 +303,7 @@ impl Reader<'_> {
                     Ok(reference) => reference,
                     Err(why) => {
                         fields.lost("inline", format!("it {why}"));
-                        format!("file:secrets/{}-token", object.name)
+                        self.plan.missing_secret(&format!("{}-token", object.name))
                     }
                 },
             );
@@ -312,27 +317,28 @@ impl Reader<'_> {
             .text("namespace")
             .unwrap_or_else(|| object.namespace.clone());
         reference.finish();
-        let found = self.secrets.get(&(namespace.clone(), name.clone()));
-        // Whoever leaves out the namespace of one means that of the other.
-        let found = found.or_else(|| {
-            let mut alike = self.secrets.iter().filter(|((_, known), _)| *known == name);
-            alike
-                .next()
-                .map(|(_, object)| object)
-                .filter(|_| alike.next().is_none())
-        });
-        let missing = format!("file:secrets/{name}");
+        let found = alone(self.secrets, &namespace, &name).copied();
         let Some(secret) = found else {
-            fields.lost("secretRef", format!(
-                "the secret `{name}` is not in the files: put the token into secrets/{name} (mode 0600)"
-            ));
+            let missing = self.plan.missing_secret(&name);
+            fields.lost(
+                "secretRef",
+                format!(
+                    "the secret `{name}` is not in the files: put the token into {} (mode 0600)",
+                    missing.trim_start_matches("file:")
+                ),
+            );
             return Ok(missing);
         };
-        let mut entries = secret::data(secret)?;
-        let Some(entry) = entries.remove("Authorization") else {
-            self.notes.lost(&secret.title, "data", format!(
-                "there is no `Authorization` in it: put the token into secrets/{name} (mode 0600)"
-            ));
+        let Some(entry) = secret::entry(secret, "Authorization")? else {
+            let missing = self.plan.missing_secret(&name);
+            self.notes.lost(
+                &secret.title,
+                "data",
+                format!(
+                    "there is no `Authorization` in it: put the token into {} (mode 0600)",
+                    missing.trim_start_matches("file:")
+                ),
+            );
             return Ok(missing);
         };
         let entry = match entry {
@@ -344,7 +350,7 @@ impl Reader<'_> {
             Err(why) => {
                 self.notes
                     .lost(&secret.title, "data.Authorization", format!("it {why}"));
-                missing
+                self.plan.missing_secret(&name)
             }
         })
     }
@@ -442,12 +448,23 @@ pub(super) fn hosted(host: &Host, path: &str) -> PlannedProvider {
 
 /// What a reference to a backend names.
 pub(super) fn find<'b>(backends: &'b Backends, namespace: &str, name: &str) -> Option<&'b Backend> {
-    let exact = backends.get(&(namespace.to_owned(), name.to_owned()));
+    alone(backends, namespace, name)
+}
+
+/// What has this name in a namespace. Whoever leaves out the namespace of one means that of the other; one
+/// tenant's is never another's.
+pub(super) fn alone<'m, T>(
+    map: &'m BTreeMap<(String, String), T>,
+    namespace: &str,
+    name: &str,
+) -> Option<&'m T> {
+    let exact = map.get(&(namespace.to_owned(), name.to_owned()));
     exact.or_else(|| {
-        let mut alike = backends.iter().filter(|((_, known), _)| known == name);
-        alike
-            .next()
-            .map(|(_, backend)| backend)
-            .filter(|_| alike.next().is_none())
+        let unsaid = |known: &str| namespace.is_empty() || known.is_empty();
+        let mut alike = map
+            .iter()
+            .filter(|((known, other), _)| other == name && unsaid(known));
+        let (_, found) = alike.next()?;
+        alike.next().is_none().then_some(found)
     })
 }
