@@ -55,6 +55,11 @@ impl<'n> Fields<'n> {
         self.map.get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// The fields that have not been read.
+    pub(crate) fn unread(&self) -> impl Iterator<Item = &String> {
+        self.map.keys().filter(|name| self.has(name))
+    }
+
     /// Takes a field, whatever it holds. Of several spellings, the first that is there.
     pub(crate) fn value(&mut self, spellings: &[&str]) -> Option<Value> {
         spellings

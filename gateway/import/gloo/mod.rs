@@ -57,7 +57,14 @@ const KNOWN: [&str; 9] = [
 
 /// Whether an object that is not read may be what guards routes: there are many, and new ones each year.
 fn may_guard(object: &Object) -> bool {
-    let named = ["Policy", "Option", "Config", "Extension", "Filter"];
+    let named = [
+        "Policy",
+        "Option",
+        "Config",
+        "Extension",
+        "Filter",
+        "Authentication",
+    ];
     let targets = [
         "targetRef",
         "targetRefs",
@@ -71,6 +78,27 @@ fn may_guard(object: &Object) -> bool {
             || targets
                 .iter()
                 .any(|target| spec.is_some_and(|spec| spec.get(target).is_some())))
+}
+
+/// Whether routes of other objects are behind it, and behind what guards it.
+fn delegates(object: &Object) -> bool {
+    let under = |value: &serde_json::Value, name: &str| -> Vec<serde_json::Value> {
+        let list = value.get(name).and_then(|list| list.as_array());
+        list.cloned().unwrap_or_default()
+    };
+    let Some(spec) = object.body.get("spec") else {
+        return false;
+    };
+    let to_routes = |reference: &serde_json::Value| {
+        let says = |name: &str| reference.get(name).and_then(text_of).unwrap_or_default();
+        says("kind").ends_with("Route") || says("group").starts_with("delegation.")
+    };
+    under(spec, "http")
+        .iter()
+        .any(|route| route.get("delegate").is_some())
+        || under(spec, "rules")
+            .iter()
+            .any(|rule| under(rule, "backendRefs").iter().any(to_routes))
 }
 
 /// A file with its name.
@@ -140,7 +168,9 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     for name in USUAL_KEY_HEADERS {
         plan.key_headers.remove(name);
     }
-    let guard = objects.iter().find(|object| may_guard(object));
+    let guard = objects
+        .iter()
+        .find(|object| may_guard(object) || delegates(object));
     for mut found in routes {
         if let Some(guard) = guard.filter(|_| !found.is_guarded()) {
             found.close();

@@ -356,6 +356,18 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
     (targets, unsure)
 }
 
+/// The fields of kgateway's policy that ask for a key.
+const API_KEYS: [&str; 2] = ["apiKeyAuthentication", "apiKeyAuth"];
+
+/// Whether a field of this name may keep somebody out: there are new ones in each version.
+fn guards(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let telling = [
+        "auth", "jwt", "oidc", "rbac", "acl", "access", "allow", "deny",
+    ];
+    telling.iter().any(|part| name.contains(part))
+}
+
 /// kgateway's policy, which names the routes it is for.
 pub(super) fn traffic(
     object: &Object,
@@ -370,20 +382,8 @@ pub(super) fn traffic(
         return Ok(());
     };
     let (targets, unsure) = targets(object, &mut spec, routes);
-    let guards = [
-        "extAuth",
-        "jwt",
-        "jwtAuthentication",
-        "basicAuth",
-        "basicAuthentication",
-        "oauth2",
-        "rbac",
-        "authorization",
-        "apiKeyAuthentication",
-        "apiKeyAuth",
-    ];
-    let guard = guards.into_iter().find(|guard| spec.has(guard));
-    if let Some(guard) = guard.filter(|_| unsure) {
+    let guards: Vec<String> = spec.unread().filter(|name| guards(name)).cloned().collect();
+    if let Some(guard) = guards.first().filter(|_| unsure) {
         routes.iter_mut().for_each(Found::close);
         spec.lost(
             guard,
@@ -428,20 +428,19 @@ pub(super) fn traffic(
     }
     spec.lose("ai", "keygate does not change bodies");
     for guard in guards
-        .into_iter()
-        .filter(|guard| !guard.starts_with("apiKey"))
+        .iter()
+        .filter(|guard| !API_KEYS.contains(&guard.as_str()))
     {
-        if spec.value(&[guard]).is_some() {
-            for (_, found) in &mut chosen {
-                found.close();
-            }
-            spec.lost(
-                guard,
-                "keygate checks API keys only: nobody can use its routes until they are given some",
-            );
+        for (_, found) in &mut chosen {
+            found.close();
         }
+        spec.value(&[guard]);
+        spec.lost(
+            guard,
+            "keygate checks API keys only: nobody can use its routes until they are given some",
+        );
     }
-    if let Some(mut keys) = spec.fields(&["apiKeyAuthentication", "apiKeyAuth"]) {
+    if let Some(mut keys) = spec.fields(&API_KEYS) {
         kgateway_keys(object, &mut keys, plan, notes, secrets, &mut chosen)?;
         keys.finish();
     }
@@ -479,6 +478,10 @@ fn kgateway_keys(
     }
     if let Some(mut selector) = keys.fields(&["secretSelector"]) {
         labels = selector.texts("matchLabels");
+        if selector.unread().next().is_some() {
+            // What narrows the choice further: none is better than too many.
+            labels.clear();
+        }
         selector.finish();
     }
     let mut selected = Vec::new();
