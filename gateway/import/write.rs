@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use toml_edit::{InlineTable, Value};
@@ -30,6 +30,7 @@ pub fn write<E: From<io::Error>>(
     // Its owner's only, as is everything in it.
     let new = tempfile::Builder::new()
         .prefix(".import-")
+        .permissions(fs::Permissions::from_mode(0o700))
         .tempdir_in(beside)?;
     let secrets = new.path().join("secrets");
     DirBuilder::new().mode(0o700).create(&secrets)?;

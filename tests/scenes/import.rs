@@ -324,12 +324,13 @@ fn the_command_writes_what_it_says_and_nothing_over_anything() {
     };
     assert_eq!(
         (
+            mode("out"),
             mode("out/gateway.toml"),
             mode("out/keys.toml"),
             mode("out/secrets"),
             mode("out/secrets/azure-token")
         ),
-        (0o600, 0o600, 0o700, 0o600)
+        (0o700, 0o600, 0o600, 0o700, 0o600)
     );
     let again = keygate(&import);
     assert_eq!(again.status.code(), Some(1));
