@@ -9,6 +9,7 @@ mod keys;
 mod manual;
 mod run;
 mod status;
+mod usage;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ enum Command {
     Import(import::Import),
     /// Show what a running gateway serves, and why not
     Status(status::Status),
+    /// Sum up access lines by key, provider, model and day
+    Usage(usage::Usage),
     /// Print a completion script for a shell
     Completion(manual::Completion),
     /// Print the manual page
@@ -75,6 +78,7 @@ pub fn run() -> Result<(), Error> {
         Command::Explain(explain) => explain::run(&explain),
         Command::Import(import) => import::run(&import),
         Command::Status(status) => status::run(&status),
+        Command::Usage(options) => usage::run(&options),
         Command::Completion(options) => manual::completion(&options, &mut Cli::command()),
         Command::Man => manual::page(Cli::command()),
     }

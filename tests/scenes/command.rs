@@ -389,3 +389,71 @@ fn a_probe_tells_whether_tokens_work_and_nothing_is_probed_unasked() {
     assert_eq!(json["routes"][1]["state"], "Rejected");
     assert!(!text(&probed.stdout).contains("Bearer"));
 }
+
+#[test]
+fn usage_is_summed_up_from_access_lines_and_says_what_it_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log").display().to_string();
+    let line = |day: u32, key: &str, model: &str, tokens: &str| {
+        format!(
+            "{{\"time\":\"2026-01-0{day}T10:00:00.000000Z\",\"request_id\":\"r\",\"key\":{key},\"provider\":\"p\",\"model\":{model}{tokens}}}\n"
+        )
+    };
+    let took = |input: u64, output: u64| {
+        format!(
+            ",\"input_tokens\":{input},\"output_tokens\":{output},\"cache_read_tokens\":1,\"cache_creation_tokens\":0,\"reasoning_tokens\":0"
+        )
+    };
+    let lines = [
+        line(1, "\"alice\"", "\"m,1\"", &took(10, 5)),
+        "2026-01-01 INFO serving\n{\"a\": 1}\n".to_owned(),
+        line(
+            1,
+            "\"alice\"",
+            "\"m,1\"",
+            &(took(7, 2) + ",\"aborted\":true"),
+        ),
+        line(2, "\"alice\"", "\"m,1\"", &took(u64::MAX, 1)),
+        line(2, "\"alice\"", "\"m,1\"", &took(1, 1)),
+        line(2, "null", "null", ",\"refused_by\":\"gateway\""),
+    ];
+    std::fs::write(&path, lines.concat()).unwrap();
+    let head = "requests,refused,aborted,metered,input_tokens,output_tokens,cache_read_tokens,cache_creation_tokens,reasoning_tokens";
+    let csv = keygate(&["usage", "--csv", &path]);
+    assert!(csv.status.success());
+    assert_eq!(
+        text(&csv.stdout),
+        format!(
+            "key,provider,model,day,{head}\n\
+             ,p,,2026-01-02,1,1,0,0,0,0,0,0,0\n\
+             alice,p,\"m,1\",2026-01-01,2,0,1,2,17,7,2,0,0\n\
+             alice,p,\"m,1\",2026-01-02,2,0,0,2,{},2,2,0,0\n",
+            u64::MAX
+        )
+    );
+    assert_eq!(text(&csv.stderr), "skipped: 2 lines are no access lines\n");
+    let json = keygate(&["usage", "--json", "--by", "provider", &path]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (
+            &json[0]["provider"],
+            &json[0]["requests"],
+            &json[0]["output_tokens"],
+            &json[1]
+        ),
+        (&"p".into(), &5.into(), &9.into(), &serde_json::Value::Null)
+    );
+    let shown = keygate(&["usage", "--by", "key,day", &path]);
+    let rows: Vec<Vec<&str>> = text(&shown.stdout)
+        .lines()
+        .map(|row| row.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows[1][..3], ["-", "2026-01-02", "1"]);
+    assert_eq!(
+        rows[2][..7],
+        ["alice", "2026-01-01", "2", "0", "1", "2", "17"]
+    );
+    let missing = keygate(&["usage", "nowhere.log"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("nowhere.log"));
+}

@@ -1,0 +1,265 @@
+//! `keygate usage`: what was used, summed up from access lines.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use crate::error::Error;
+
+/// Sum up access lines by key, provider, model and day.
+#[derive(Args)]
+#[command(
+    after_help = "Example: journalctl -u keygate -o cat | keygate usage --by key,day --csv -\n\
+                        Days are UTC. What is no access line is skipped, and said."
+)]
+pub(super) struct Usage {
+    /// Files of access lines; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// What to sum up by
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "key,provider,model,day"
+    )]
+    by: Vec<By>,
+    /// Print CSV
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    Key,
+    Route,
+    Provider,
+    Model,
+    Day,
+}
+
+/// Of an access line, what is summed up.
+#[derive(Deserialize)]
+struct Line {
+    time: String,
+    // What tells an access line from anything else.
+    #[serde(rename = "request_id")]
+    _request_id: String,
+    key: Option<String>,
+    route: Option<String>,
+    provider: Option<String>,
+    model: Option<String>,
+    refused_by: Option<String>,
+    #[serde(default)]
+    aborted: bool,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_read_tokens: Option<u64>,
+    cache_creation_tokens: Option<u64>,
+    reasoning_tokens: Option<u64>,
+}
+
+/// The sums of some lines.
+#[derive(Default)]
+struct Sum {
+    requests: u64,
+    refused: u64,
+    aborted: u64,
+    /// Those whose answer said what it took.
+    metered: u64,
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_read_tokens: u64,
+    cache_creation_tokens: u64,
+    reasoning_tokens: u64,
+}
+
+impl By {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Route => "route",
+            Self::Provider => "provider",
+            Self::Model => "model",
+            Self::Day => "day",
+        }
+    }
+
+    fn of(self, line: &Line) -> String {
+        let said = match self {
+            Self::Key => line.key.as_deref(),
+            Self::Route => line.route.as_deref(),
+            Self::Provider => line.provider.as_deref(),
+            Self::Model => line.model.as_deref(),
+            Self::Day => line.time.get(..10),
+        };
+        said.unwrap_or_default().to_owned()
+    }
+}
+
+const SUMS: [&str; 9] = [
+    "requests",
+    "refused",
+    "aborted",
+    "metered",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_creation_tokens",
+    "reasoning_tokens",
+];
+
+impl Sum {
+    fn add(&mut self, line: &Line) {
+        let grow = |sum: &mut u64, by: u64| *sum = sum.saturating_add(by);
+        grow(&mut self.requests, 1);
+        grow(&mut self.refused, line.refused_by.is_some().into());
+        grow(&mut self.aborted, line.aborted.into());
+        let metered = line.input_tokens.is_some() || line.output_tokens.is_some();
+        grow(&mut self.metered, metered.into());
+        for (sum, tokens) in [
+            (&mut self.input_tokens, line.input_tokens),
+            (&mut self.output_tokens, line.output_tokens),
+            (&mut self.cache_read_tokens, line.cache_read_tokens),
+            (&mut self.cache_creation_tokens, line.cache_creation_tokens),
+            (&mut self.reasoning_tokens, line.reasoning_tokens),
+        ] {
+            grow(sum, tokens.unwrap_or_default());
+        }
+    }
+
+    /// In the order of [`SUMS`].
+    fn values(&self) -> [u64; 9] {
+        [
+            self.requests,
+            self.refused,
+            self.aborted,
+            self.metered,
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_creation_tokens,
+            self.reasoning_tokens,
+        ]
+    }
+}
+
+type Sums = BTreeMap<Vec<String>, Sum>;
+
+pub(super) fn run(options: &Usage) -> Result<(), Error> {
+    let mut sums = Sums::new();
+    let mut skipped: u64 = 0;
+    for file in &options.files {
+        let reading = |error| Error::failed(format_args!("read {}", file.display()), error);
+        skipped += if file == Path::new("-") {
+            read(std::io::stdin().lock(), &options.by, &mut sums).map_err(reading)?
+        } else {
+            let opened = File::open(file).map_err(reading)?;
+            read(BufReader::new(opened), &options.by, &mut sums).map_err(reading)?
+        };
+    }
+    if skipped > 0 {
+        super::mention(&format!("skipped: {skipped} lines are no access lines"));
+    }
+    let names: Vec<&str> = options.by.iter().map(|by| by.name()).collect();
+    super::say(&if options.json {
+        json(&names, &sums)?
+    } else if options.csv {
+        csv(&names, &sums)?
+    } else {
+        table(&names, &sums)
+    })
+}
+
+/// Adds the lines up; gives how many are no access lines.
+fn read(mut lines: impl BufRead, by: &[By], sums: &mut Sums) -> std::io::Result<u64> {
+    let (mut skipped, mut bytes) = (0, Vec::new());
+    loop {
+        bytes.clear();
+        if lines.read_until(b'\n', &mut bytes)? == 0 {
+            return Ok(skipped);
+        }
+        if bytes.trim_ascii().is_empty() {
+            continue;
+        }
+        match serde_json::from_slice::<Line>(&bytes) {
+            Ok(line) => {
+                let group = by.iter().map(|by| by.of(&line)).collect();
+                sums.entry(group).or_default().add(&line);
+            }
+            Err(_) => skipped += 1,
+        }
+    }
+}
+
+fn json(names: &[&str], sums: &Sums) -> Result<String, Error> {
+    let rows: Vec<serde_json::Map<String, serde_json::Value>> = sums
+        .iter()
+        .map(|(group, sum)| {
+            let group = names
+                .iter()
+                .zip(group)
+                .map(|(name, value)| ((*name).to_owned(), value.as_str().into()));
+            let values = SUMS
+                .iter()
+                .zip(sum.values())
+                .map(|(name, value)| ((*name).to_owned(), value.into()));
+            group.chain(values).collect()
+        })
+        .collect();
+    let text = serde_json::to_string_pretty(&rows);
+    Ok(text.map_err(|error| Error::failed("write JSON", error))? + "\n")
+}
+
+fn csv(names: &[&str], sums: &Sums) -> Result<String, Error> {
+    let failed = |error: csv::Error| Error::failed("write CSV", error);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer
+        .write_record(names.iter().chain(&SUMS))
+        .map_err(failed)?;
+    for (group, sum) in sums {
+        let values = sum.values().map(|value| value.to_string());
+        writer
+            .write_record(group.iter().chain(&values))
+            .map_err(failed)?;
+    }
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| Error::failed("write CSV", error.into_error()))?;
+    String::from_utf8(bytes).map_err(|error| Error::failed("write CSV", error))
+}
+
+fn table(names: &[&str], sums: &Sums) -> String {
+    let mut text = String::new();
+    let short = |name: &'static str| name.trim_end_matches("_tokens");
+    // Writing to a String cannot fail.
+    for name in names {
+        let _ = write!(text, "{name:<24} ");
+    }
+    for name in SUMS {
+        let _ = write!(text, "{:>14} ", short(name));
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    for (group, sum) in sums {
+        for value in group {
+            let value = if value.is_empty() { "-" } else { value };
+            // A model is as a provider names it.
+            let _ = write!(text, "{:<24} ", value.escape_debug().to_string());
+        }
+        for value in sum.values() {
+            let _ = write!(text, "{value:>14} ");
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
