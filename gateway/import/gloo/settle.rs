@@ -1,0 +1,366 @@
+//! A route, once the policies on it are known: what guards it, where its token stands, which headers it makes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::HeaderName;
+
+use super::super::{Notes, Plan, PlannedExtractor};
+use super::USUAL_KEY_HEADERS;
+use super::route::Found;
+use super::secret;
+use crate::config::is_framing;
+use crate::provider::{ALWAYS_STRIPPED, Kind};
+use crate::route::{HostPattern, PathPrefix};
+use crate::template::{Extractor, HeaderTemplate, Source};
+
+/// Puts a route together, and into the plan.
+pub(super) fn settle(mut found: Found, plan: &mut Plan, notes: &Notes, allow_open: bool) {
+    let title = found.title.clone();
+    if PathPrefix::parse(&found.route.path).is_err() {
+        return notes.lost(
+            &title,
+            "path",
+            format!(
+                "`{}` is no path in its plain form: the route is left out",
+                found.route.path
+            ),
+        );
+    }
+    let said = found.route.hosts.len();
+    found.route.hosts.retain_mut(|host| {
+        // The port is that of a listener.
+        if let Some((name, _)) = host
+            .rsplit_once(':')
+            .filter(|(_, port)| port.parse::<u16>().is_ok())
+        {
+            *host = name.to_owned();
+        }
+        let good = HostPattern::parse(host).is_ok();
+        if !good {
+            notes.lost(
+                &title,
+                "hostnames",
+                format!("`{host}` is no host that keygate knows"),
+            );
+        }
+        good
+    });
+    if said > 0 && found.route.hosts.is_empty() {
+        return notes.lost(&title, "hostnames", "none is left: the route is left out");
+    }
+    let prefix = found.route.path.trim_end_matches('/').to_owned();
+    let wanted = found.labels_of_keys();
+    let taken = plan.routes.iter_mut().find(|known| {
+        let hosts = known.hosts.is_empty() && found.route.hosts.is_empty();
+        let shared = found
+            .route
+            .hosts
+            .iter()
+            .any(|host| known.hosts.contains(host));
+        known.path.trim_end_matches('/') == prefix && (hosts || shared)
+    });
+    if let Some(known) = taken {
+        let mut why = format!(
+            "the route `{}` has the path {} already: this one is left out",
+            known.name, known.path
+        );
+        let guard = found.is_guarded().then_some(wanted).flatten();
+        if guard.is_some() && guard != known.keys {
+            // Of two that are guarded in different ways, neither may stand in for the other.
+            known.keys = Some(BTreeMap::from([(
+                "imported".to_owned(),
+                known.name.clone(),
+            )]));
+            why += "; they are guarded in different ways, so nobody can use either until it is given keys";
+        }
+        return notes.lost(&title, "path", why);
+    }
+    found.route.name = plan.route_names.like(&found.route.name);
+    if let Some((name, why)) = found.provider.fault() {
+        let why = format!("the provider's {name} {why}: the route is left out");
+        return notes.lost(&title, "", why);
+    }
+    own_token(&mut found, plan, notes);
+    let literal = |(name, text): &(&String, &String)| {
+        may_be_secret(name) && !text.trim().is_empty() && !text.contains("{{")
+    };
+    let literals = found.route.headers.iter().filter(literal);
+    let literals: Vec<(String, String)> = literals
+        .map(|(name, text)| (name.clone(), text.clone()))
+        .collect();
+    for (name, text) in literals {
+        literal_token(&mut found, &name, text.trim(), plan, notes);
+    }
+    headers(&mut found, plan, notes);
+    required(&mut found, plan, notes);
+    let name = &found.route.name;
+    if !found.is_guarded() {
+        if allow_open {
+            notes.say(
+                &title,
+                "",
+                format!("the route `{name}` is open to anyone who can reach it, as it was there"),
+            );
+        } else {
+            notes.say(&title, "", format!(
+                "nothing in the files asks for a key on the route `{name}`; here it takes any valid one: make one with \
+                 `keygate keys create`, or import with --allow-open"
+            ));
+        }
+    }
+    found.route.keys = match found.labels_of_keys() {
+        Some(labels) => Some(labels),
+        None if allow_open => None,
+        None => Some(BTreeMap::new()),
+    };
+    found.route.provider = plan.add_provider(found.provider);
+    plan.routes.push(found.route);
+}
+
+/// A key without an entry that it must have was not let in there.
+fn required(found: &mut Found, plan: &Plan, notes: &Notes) {
+    let labels = found.labels_of_keys().unwrap_or_default();
+    let lacking = found.required.iter().find(|entry| {
+        let mut keys = plan.keys.iter().filter(|key| !key.disabled);
+        keys.any(|key| {
+            let may = labels
+                .iter()
+                .all(|(name, value)| key.labels.get(name) == Some(value));
+            may && !key.metadata.contains_key(entry.as_str())
+        })
+    });
+    if let Some(entry) = lacking.cloned().filter(|_| !found.is_closed()) {
+        found.close();
+        notes.lost(&found.title, "required", format!(
+            "some of its keys have no `{entry}`, and were not let in: nobody can use the route until it is given keys"
+        ));
+    }
+}
+
+/// The header that the token of the route's provider goes in.
+fn auth_header(found: &Found) -> &str {
+    let set = found
+        .provider
+        .settings
+        .iter()
+        .find(|(name, _)| *name == "auth_header");
+    let own = Kind::named(found.provider.kind).map_or("authorization", |kind| kind.auth_header);
+    set.map_or(own, |(_, value)| value.as_str())
+}
+
+/// Where a template writes the provider's token, the provider does: what is copied around there goes
+/// straight from the key's metadata to its place here.
+fn own_token(found: &mut Found, plan: &mut Plan, notes: &Notes) {
+    let header = auth_header(found).to_owned();
+    let named = |name: &&String| name.eq_ignore_ascii_case(&header);
+    let Some(name) = found.route.headers.keys().find(named).cloned() else {
+        return;
+    };
+    let text = found.route.headers.get(&name).cloned().unwrap_or_default();
+    let bare = text
+        .trim()
+        .strip_prefix("Bearer ")
+        .unwrap_or(text.trim())
+        .trim();
+    if !bare.is_empty() && !bare.contains("{{") {
+        literal_token(found, &name, text.trim(), plan, notes);
+        return;
+    }
+    let extractor = bare
+        .strip_prefix("{{")
+        .and_then(|inner| inner.strip_suffix("}}"))
+        .map(str::trim);
+    let source = extractor.and_then(|name| found.route.extractors.get(name));
+    if let Some(PlannedExtractor::Header {
+        name: from,
+        regex,
+        group: 0,
+    }) = source
+        && regex == ".*"
+        && let Some(entry) = found.from_metadata.get(&from.to_ascii_lowercase()).cloned()
+    {
+        let from = from.to_ascii_lowercase();
+        notes.say(&found.title, &name, format!(
+            "there, each key's `{entry}` is copied into `{from}` and from there into `{name}`, and the provider gets \
+             the client's key and the token twice; here the provider has `token = \"key:{entry}\"`, gets the token \
+             once and nothing of the client's, and a key without the entry is answered with 503"
+        ));
+        found.provider.token = format!("key:{entry}");
+        let extractor = extractor.map(str::to_owned);
+        found.route.headers.remove(&name);
+        found.from_metadata.remove(&from);
+        if let Some(extractor) = extractor {
+            let still = found
+                .route
+                .headers
+                .values()
+                .any(|text| text.contains(&format!("{{{{ {extractor} }}}}")));
+            if !still {
+                found.route.extractors.remove(&extractor);
+            }
+        }
+    } else if !["none", ""].contains(&found.provider.token.as_str()) {
+        found.route.headers.remove(&name);
+        notes.lost(&found.title, &name, "the provider's own token goes there");
+    }
+}
+
+/// A token that is written into a header goes into the folder of secrets, and the provider writes it.
+fn literal_token(found: &mut Found, header: &str, text: &str, plan: &mut Plan, notes: &Notes) {
+    found.route.headers.remove(header);
+    if !["none", ""].contains(&found.provider.token.as_str()) {
+        return notes.lost(&found.title, header, "the provider has a token of its own");
+    }
+    let entry = secret::Entry::Text(text.to_owned().into());
+    match entry.keep(plan, &format!("{}-token", found.route.name)) {
+        Ok(reference) => {
+            found.provider.token = reference;
+            found
+                .provider
+                .settings
+                .retain(|(name, _)| !name.starts_with("auth_"));
+            // As it is written there, with whatever scheme.
+            found
+                .provider
+                .settings
+                .push(("auth_header", header.to_ascii_lowercase()));
+            found.provider.settings.push(("auth_prefix", String::new()));
+            notes.say(
+                &found.title,
+                header,
+                "the token in it went into the folder of secrets",
+            );
+        }
+        Err(why) => notes.lost(&found.title, header, format!("it {why}")),
+    }
+}
+
+/// Whether a header of this name may hold a secret.
+fn may_be_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let telling = [
+        "auth",
+        "key",
+        "token",
+        "secret",
+        "password",
+        "credential",
+        "cookie",
+    ];
+    telling.iter().any(|part| name.contains(part))
+}
+
+/// What is left of the headers that are made: those that keygate can make.
+fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
+    let title = found.title.clone();
+    // What a header is made of is read where it comes from.
+    for extractor in found.route.extractors.values_mut() {
+        if let PlannedExtractor::Header {
+            name,
+            regex,
+            group: 0,
+        } = extractor
+            && regex == ".*"
+            && let Some(entry) = found.from_metadata.get(&name.to_ascii_lowercase())
+        {
+            *extractor = PlannedExtractor::Metadata(entry.clone());
+        }
+    }
+    for (header, entry) in std::mem::take(&mut found.from_metadata) {
+        if header == auth_header(found) {
+            notes.lost(
+                &title,
+                &header,
+                "the provider's token goes there: say `token = \"key:NAME\"`",
+            );
+            continue;
+        }
+        let extractor = PlannedExtractor::Metadata(entry.clone());
+        found
+            .route
+            .extractors
+            .entry(entry.clone())
+            .or_insert(extractor);
+        found
+            .route
+            .headers
+            .entry(header)
+            .or_insert_with(|| format!("{{{{ {entry} }}}}"));
+    }
+    let usable = extractors(found, plan, notes);
+    let has_token = !["none", ""].contains(&found.provider.token.as_str());
+    let auth = auth_header(found).to_owned();
+    found.route.headers.retain(|name, text| {
+        let parsed = HeaderName::try_from(name.as_str());
+        let why = match parsed {
+            Err(_) => Some("it is not the name of a header".to_owned()),
+            Ok(header) if is_framing(&header) => Some("it belongs to the gateway".to_owned()),
+            Ok(header)
+                if has_token && (header.as_str() == auth || header == ALWAYS_STRIPPED[0]) =>
+            {
+                Some("the provider's own token goes there".to_owned())
+            }
+            Ok(header) => HeaderTemplate::parse(header, text, &usable).err(),
+        };
+        if let Some(why) = &why {
+            notes.lost(&title, &format!("headers.{name}"), why.as_str());
+        }
+        why.is_none()
+    });
+    let used: BTreeMap<_, _> = std::mem::take(&mut found.route.extractors);
+    found.route.extractors = used
+        .into_iter()
+        .filter(|(name, _)| {
+            found
+                .route
+                .headers
+                .values()
+                .any(|text| text.contains(&format!("{{{{ {name} }}}}")))
+        })
+        .collect();
+}
+
+/// The extractors that can be used; the others go.
+fn extractors(found: &mut Found, plan: &Plan, notes: &Notes) -> Vec<Extractor> {
+    let title = found.title.clone();
+    let is_key = |name: &str| USUAL_KEY_HEADERS.contains(&name) || plan.key_headers.contains(name);
+    let mut usable = Vec::new();
+    let mut unusable = BTreeSet::new();
+    for (name, extractor) in &found.route.extractors {
+        let source = match extractor {
+            PlannedExtractor::Metadata(entry) => Ok(Source::Metadata(entry.clone())),
+            PlannedExtractor::Header { name: header, .. }
+                if is_key(&header.to_ascii_lowercase()) =>
+            {
+                Err(format!(
+                    "`{header}` may hold the client's key: what a client writes there must not become a credential"
+                ))
+            }
+            PlannedExtractor::Header {
+                name: header,
+                regex,
+                group,
+            } => match HeaderName::try_from(header.as_str()) {
+                Ok(header) => {
+                    Source::header(header, regex, usize::try_from(*group).unwrap_or(usize::MAX))
+                }
+                Err(_) => Err(format!("`{header}` is not the name of a header")),
+            },
+        };
+        match source {
+            Ok(source) => usable.push(Extractor {
+                name: name.clone(),
+                source,
+            }),
+            Err(why) => {
+                notes.lost(&title, &format!("extractors.{name}"), why);
+                unusable.insert(name.clone());
+            }
+        }
+    }
+    found
+        .route
+        .extractors
+        .retain(|name, _| !unusable.contains(name));
+    usable
+}
