@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use prometheus::IntCounter;
 use serde::Serialize;
 
-use crate::usage::Usage;
+use crate::usage::{Cost, Usage};
 
 /// How many lines may wait to be written.
 const CAPACITY: usize = 8192;
@@ -62,8 +62,18 @@ pub struct AccessRecord {
     /// The tokens that the answer says it took; of an answer that was cut off, those it had said by then.
     #[serde(flatten)]
     pub usage: Option<Tokens>,
+    /// Whether the answer said nothing of tokens, and they are estimated from its events.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+    /// What the tokens cost, where the price file has the model.
+    #[serde(flatten)]
+    pub cost: Option<Price>,
     /// From its head to the end of the answer.
     pub duration_ms: f64,
+    /// Of it, what it took to get a connection to the provider.
+    pub connect_ms: f64,
+    /// Of it, what the gateway itself took.
+    pub added_ms: f64,
     /// From its head to the head of the provider's answer.
     pub first_byte_ms: Option<f64>,
     /// The address it was forwarded to.
@@ -91,6 +101,16 @@ pub struct Tokens {
     pub reasoning_tokens: u64,
 }
 
+/// What tokens cost.
+#[derive(Serialize)]
+pub struct Price {
+    /// As a decimal fraction; a text, since it is exact.
+    #[serde(serialize_with = "shown")]
+    pub cost: Cost,
+    /// The currency.
+    pub currency: Arc<str>,
+}
+
 impl From<Usage> for Tokens {
     fn from(usage: Usage) -> Self {
         Self {
@@ -105,6 +125,10 @@ impl From<Usage> for Tokens {
 
 fn rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{time:.6}"))
+}
+
+fn shown<S: serde::Serializer>(cost: &Cost, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(cost)
 }
 
 fn capped<S: serde::Serializer>(path: &str, serializer: S) -> Result<S::Ok, S::Error> {
@@ -230,7 +254,11 @@ mod tests {
             events: 0,
             model: None,
             usage: None,
+            estimated: false,
+            cost: None,
             duration_ms: 1.5,
+            connect_ms: 0.0,
+            added_ms: 0.1,
             first_byte_ms: None,
             upstream: None,
             reused: None,

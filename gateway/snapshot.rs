@@ -20,6 +20,7 @@ use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
 use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Resolver};
 use crate::route::{Route, Router};
+use crate::usage::PriceList;
 
 /// The shortest and the longest time that the end of a key is slept for.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -50,6 +51,8 @@ pub struct Rules {
     pub server: ServerConfig,
     /// Whether an exchange that goes on ends when its key is revoked.
     pub cut_revoked: bool,
+    /// What tokens cost, if that is known.
+    pub prices: Option<PriceList>,
     /// Which configuration of this process it is, from 1.
     pub generation: u64,
 }
@@ -112,6 +115,7 @@ impl Snapshot {
             providers,
             server: config.server,
             cut_revoked: config.cut_revoked,
+            prices: config.prices,
             generation,
         };
         Ok(Self {
@@ -139,6 +143,8 @@ fn route(
         websocket: spec.websocket,
         stripped,
         templates: spec.templates,
+        metering: spec.metering,
+        metric_models: spec.metric_models,
     }
 }
 

@@ -19,6 +19,13 @@ use crate::server::{Gateway, SandboxServer, Signals, log_to_stderr};
 /// The pause between two events of the sandbox's streams: slow enough to be seen.
 const PACE: Duration = Duration::from_millis(60);
 
+/// What the sandbox's tokens cost.
+const PRICES: &str = r#"[[price]]
+model  = "sandbox-1"
+input  = "2.50"    # a million tokens
+output = "10.00"
+"#;
+
 /// Try it: the gateway and a built-in provider on loopback, no configuration, no network.
 #[derive(Args)]
 #[command(after_help = "Example: keygate demo --listen 127.0.0.1:8090")]
@@ -58,6 +65,7 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
     let admin = free(options.admin);
     let text = configuration(listen, admin, sandbox.address());
     fs::write(&path, text)
+        .and_then(|()| fs::write(folder.path().join("prices.toml"), PRICES))
         .and_then(|()| {
             let mut private = fs::OpenOptions::new();
             private.write(true).create_new(true).mode(0o600);
@@ -96,11 +104,11 @@ fn free(wanted: SocketAddr) -> SocketAddr {
 fn configuration(listen: SocketAddr, admin: SocketAddr, sandbox: SocketAddr) -> String {
     format!(
         "[server]\nlisten = \"{listen}\"\nadmin  = \"{admin}\"\n\n\
-         [keys]\nfile = \"keys.toml\"\n\n\
+         [keys]\nfile = \"keys.toml\"\n\n[usage]\nprices = \"prices.toml\"\n\n\
          [providers.sandbox]\nkind     = \"openai\"\nbase_url = \"http://{sandbox}/v1\"\n\
          token    = \"file:provider-token\"\n\n\
          [[routes]]\nname     = \"openai\"\npath     = \"/openai\"\nprovider = \"sandbox\"\n\
-         keys     = {{ team = \"demo\" }}\n"
+         keys     = {{ team = \"demo\" }}\nmetric_models = [\"sandbox-1\"]\n"
     )
 }
 

@@ -1,6 +1,6 @@
 //! `keygate usage`: what was used, summed up from access lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use crate::config::load_prices;
 use crate::error::Error;
+use crate::usage::{Cost, PriceList, Usage as Tokens};
 
 /// Sum up access lines by key, provider, model and day.
 #[derive(Args)]
 #[command(
     after_help = "Example: journalctl -u keygate -o cat | keygate usage --by key,day --csv -\n\
-                        Days are UTC. What is no access line is skipped, and said."
+                        Days are UTC. What is no access line is skipped, and said. With --prices, what the lines \
+                        say of cost is not asked."
 )]
 pub(super) struct Usage {
     /// Files of access lines; `-` is standard input
@@ -29,6 +32,9 @@ pub(super) struct Usage {
         default_value = "key,provider,model,day"
     )]
     by: Vec<By>,
+    /// Reckon costs by this price file, and not by what the lines say
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
     /// Print CSV
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -65,6 +71,35 @@ struct Line {
     cache_read_tokens: Option<u64>,
     cache_creation_tokens: Option<u64>,
     reasoning_tokens: Option<u64>,
+    #[serde(default)]
+    estimated: bool,
+    cost: Option<String>,
+    currency: Option<String>,
+}
+
+impl Line {
+    fn usage(&self) -> Option<Tokens> {
+        let metered = self.input_tokens.is_some() || self.output_tokens.is_some();
+        metered.then(|| Tokens {
+            input: self.input_tokens.unwrap_or_default(),
+            output: self.output_tokens.unwrap_or_default(),
+            cache_read: self.cache_read_tokens.unwrap_or_default(),
+            cache_creation: self.cache_creation_tokens.unwrap_or_default(),
+            reasoning: self.reasoning_tokens.unwrap_or_default(),
+        })
+    }
+
+    /// What it cost, and in which currency, as far as that is known.
+    fn cost(&self, prices: Option<&PriceList>) -> Option<(String, Cost)> {
+        let Some(prices) = prices else {
+            let cost = self.cost.as_ref()?.parse().ok()?;
+            return Some((self.currency.clone().unwrap_or_default(), cost));
+        };
+        let day = self.time.get(..10)?.parse().ok()?;
+        let provider = self.provider.as_deref().unwrap_or_default();
+        let rates = prices.rates(provider, self.model.as_deref()?, day)?;
+        Some((prices.currency.to_string(), rates.cost(&self.usage()?)))
+    }
 }
 
 /// The sums of some lines.
@@ -80,6 +115,10 @@ struct Sum {
     cache_read_tokens: u64,
     cache_creation_tokens: u64,
     reasoning_tokens: u64,
+    /// Of those metered, the ones that were estimated.
+    estimated: u64,
+    /// By currency.
+    costs: BTreeMap<String, Cost>,
 }
 
 impl By {
@@ -105,11 +144,12 @@ impl By {
     }
 }
 
-const SUMS: [&str; 9] = [
+const SUMS: [&str; 10] = [
     "requests",
     "refused",
     "aborted",
     "metered",
+    "estimated",
     "input_tokens",
     "output_tokens",
     "cache_read_tokens",
@@ -118,13 +158,17 @@ const SUMS: [&str; 9] = [
 ];
 
 impl Sum {
-    fn add(&mut self, line: &Line) {
+    fn add(&mut self, line: &Line, prices: Option<&PriceList>) {
         let grow = |sum: &mut u64, by: u64| *sum = sum.saturating_add(by);
         grow(&mut self.requests, 1);
         grow(&mut self.refused, line.refused_by.is_some().into());
         grow(&mut self.aborted, line.aborted.into());
-        let metered = line.input_tokens.is_some() || line.output_tokens.is_some();
-        grow(&mut self.metered, metered.into());
+        grow(&mut self.metered, line.usage().is_some().into());
+        grow(&mut self.estimated, line.estimated.into());
+        if let Some((currency, cost)) = line.cost(prices) {
+            let sum = self.costs.entry(currency).or_default();
+            *sum = sum.plus(cost);
+        }
         for (sum, tokens) in [
             (&mut self.input_tokens, line.input_tokens),
             (&mut self.output_tokens, line.output_tokens),
@@ -136,13 +180,19 @@ impl Sum {
         }
     }
 
+    fn cost(&self, currency: &str) -> String {
+        let cost = self.costs.get(currency).copied();
+        cost.unwrap_or_default().to_string()
+    }
+
     /// In the order of [`SUMS`].
-    fn values(&self) -> [u64; 9] {
+    fn values(&self) -> [u64; 10] {
         [
             self.requests,
             self.refused,
             self.aborted,
             self.metered,
+            self.estimated,
             self.input_tokens,
             self.output_tokens,
             self.cache_read_tokens,
@@ -155,15 +205,29 @@ impl Sum {
 type Sums = BTreeMap<Vec<String>, Sum>;
 
 pub(super) fn run(options: &Usage) -> Result<(), Error> {
+    let prices = options.prices.as_deref();
+    let prices = prices.map(load_prices).transpose()?;
     let mut sums = Sums::new();
     let mut skipped: u64 = 0;
     for file in &options.files {
         let reading = |error| Error::failed(format_args!("read {}", file.display()), error);
         skipped += if file == Path::new("-") {
-            read(std::io::stdin().lock(), &options.by, &mut sums).map_err(reading)?
+            read(
+                std::io::stdin().lock(),
+                &options.by,
+                prices.as_ref(),
+                &mut sums,
+            )
+            .map_err(reading)?
         } else {
             let opened = File::open(file).map_err(reading)?;
-            read(BufReader::new(opened), &options.by, &mut sums).map_err(reading)?
+            read(
+                BufReader::new(opened),
+                &options.by,
+                prices.as_ref(),
+                &mut sums,
+            )
+            .map_err(reading)?
         };
     }
     if skipped > 0 {
@@ -180,7 +244,12 @@ pub(super) fn run(options: &Usage) -> Result<(), Error> {
 }
 
 /// Adds the lines up; gives how many are no access lines.
-fn read(mut lines: impl BufRead, by: &[By], sums: &mut Sums) -> std::io::Result<u64> {
+fn read(
+    mut lines: impl BufRead,
+    by: &[By],
+    prices: Option<&PriceList>,
+    sums: &mut Sums,
+) -> std::io::Result<u64> {
     let (mut skipped, mut bytes) = (0, Vec::new());
     loop {
         bytes.clear();
@@ -193,7 +262,7 @@ fn read(mut lines: impl BufRead, by: &[By], sums: &mut Sums) -> std::io::Result<
         match serde_json::from_slice::<Line>(&bytes) {
             Ok(line) => {
                 let group = by.iter().map(|by| by.of(&line)).collect();
-                sums.entry(group).or_default().add(&line);
+                sums.entry(group).or_default().add(&line, prices);
             }
             Err(_) => skipped += 1,
         }
@@ -212,7 +281,12 @@ fn json(names: &[&str], sums: &Sums) -> Result<String, Error> {
                 .iter()
                 .zip(sum.values())
                 .map(|(name, value)| ((*name).to_owned(), value.into()));
-            group.chain(values).collect()
+            let costs = sum.costs.iter();
+            let costs: serde_json::Map<String, serde_json::Value> = costs
+                .map(|(currency, cost)| (currency.clone(), cost.to_string().into()))
+                .collect();
+            let costs = ("cost".to_owned(), costs.into());
+            group.chain(values).chain([costs]).collect()
         })
         .collect();
     let text = serde_json::to_string_pretty(&rows);
@@ -222,19 +296,30 @@ fn json(names: &[&str], sums: &Sums) -> Result<String, Error> {
 fn csv(names: &[&str], sums: &Sums) -> Result<String, Error> {
     let failed = |error: csv::Error| Error::failed("write CSV", error);
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer
-        .write_record(names.iter().chain(&SUMS))
-        .map_err(failed)?;
+    let currencies = currencies(sums);
+    let costs = currencies.iter().map(|currency| cost_in(currency));
+    let head = names.iter().chain(&SUMS).map(|name| (*name).to_owned());
+    writer.write_record(head.chain(costs)).map_err(failed)?;
     for (group, sum) in sums {
         let values = sum.values().map(|value| value.to_string());
-        writer
-            .write_record(group.iter().chain(&values))
-            .map_err(failed)?;
+        let costs = currencies.iter().map(|currency| sum.cost(currency));
+        let row = group.iter().cloned().chain(values).chain(costs);
+        writer.write_record(row).map_err(failed)?;
     }
     let bytes = writer
         .into_inner()
         .map_err(|error| Error::failed("write CSV", error.into_error()))?;
     String::from_utf8(bytes).map_err(|error| Error::failed("write CSV", error))
+}
+
+/// The currencies in which something cost something.
+fn currencies(sums: &Sums) -> BTreeSet<&str> {
+    let all = sums.values().flat_map(|sum| sum.costs.keys());
+    all.map(String::as_str).collect()
+}
+
+fn cost_in(currency: &str) -> String {
+    format!("cost_{currency}")
 }
 
 fn table(names: &[&str], sums: &Sums) -> String {
@@ -247,6 +332,10 @@ fn table(names: &[&str], sums: &Sums) -> String {
     for name in SUMS {
         let _ = write!(text, "{:>14} ", short(name));
     }
+    let currencies = currencies(sums);
+    for currency in &currencies {
+        let _ = write!(text, "{:>20} ", cost_in(currency));
+    }
     text.truncate(text.trim_end().len());
     text.push('\n');
     for (group, sum) in sums {
@@ -257,6 +346,9 @@ fn table(names: &[&str], sums: &Sums) -> String {
         }
         for value in sum.values() {
             let _ = write!(text, "{value:>14} ");
+        }
+        for currency in &currencies {
+            let _ = write!(text, "{:>20} ", sum.cost(currency));
         }
         text.truncate(text.trim_end().len());
         text.push('\n');

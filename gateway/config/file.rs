@@ -11,6 +11,7 @@ pub(super) type Pairs = Vec<(Located<String>, Located<String>)>;
 pub(super) struct GatewayFile {
     pub server: ServerFile,
     pub keys: KeysFile,
+    pub usage: UsageFile,
     pub providers: Vec<ProviderFile>,
     pub routes: Vec<RouteFile>,
 }
@@ -53,6 +54,11 @@ pub(super) struct KeysFile {
     pub metric_keys: Option<Located<usize>>,
 }
 
+#[derive(Default)]
+pub(super) struct UsageFile {
+    pub prices: Option<Located<String>>,
+}
+
 pub(super) struct ProviderFile {
     pub name: Located<String>,
     pub kind: Option<Located<String>>,
@@ -93,6 +99,8 @@ pub(super) struct RouteFile {
     pub auth: Option<Located<String>>,
     pub websocket: Option<Located<bool>>,
     pub allow_headers: Option<Located<OneOrMany>>,
+    pub meter_streams: Option<Located<String>>,
+    pub metric_models: Option<Located<OneOrMany>>,
     pub extractors: Vec<ExtractorFile>,
     pub headers: Pairs,
 }
@@ -110,6 +118,10 @@ impl GatewayFile {
         let mut root = document.root(problems);
         let server = ServerFile::read(root.section("server"));
         let keys = KeysFile::read(root.section("keys"));
+        let usage = root
+            .section("usage")
+            .map(UsageFile::read)
+            .unwrap_or_default();
         let providers = root
             .named("providers")
             .into_iter()
@@ -124,6 +136,7 @@ impl GatewayFile {
         Self {
             server,
             keys,
+            usage,
             providers,
             routes,
         }
@@ -217,6 +230,16 @@ impl KeysFile {
     }
 }
 
+impl UsageFile {
+    fn read(mut s: Section<'_>) -> Self {
+        let usage = Self {
+            prices: s.take("prices"),
+        };
+        s.finish();
+        usage
+    }
+}
+
 impl ProviderFile {
     fn read(name: Located<String>, mut s: Section<'_>) -> Self {
         let provider = Self {
@@ -282,6 +305,8 @@ impl RouteFile {
             auth: s.take("auth"),
             websocket: s.take("websocket"),
             allow_headers: s.take("allow_headers"),
+            meter_streams: s.take("meter_streams"),
+            metric_models: s.take("metric_models"),
             extractors: extractors
                 .into_iter()
                 .map(|(n, s)| ExtractorFile::read(n, s))

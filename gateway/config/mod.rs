@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::document::{FileStamp, Outline, Problem, Severity};
+use crate::document::{FileStamp, Outline, Problem, Problems, Severity};
 use crate::key::KeyEntry;
 use crate::provider::ProviderSpec;
 use crate::route::{Access, HostPattern, PathPrefix};
 use crate::template::HeaderTemplate;
+use crate::usage::{Metering, PriceList};
 
 /// A gateway's configuration, as meant: checked, defaults filled in, secrets fetched.
 pub struct Config {
@@ -34,6 +35,8 @@ pub struct Config {
     pub keys: Vec<KeyEntry>,
     /// Whether an exchange that goes on ends when its key is revoked.
     pub cut_revoked: bool,
+    /// What tokens cost, if there is a price file.
+    pub prices: Option<PriceList>,
     /// The providers.
     pub providers: Vec<ProviderSpec>,
     /// The routes.
@@ -148,6 +151,10 @@ pub struct RouteSpec {
     pub allowed_headers: Vec<HeaderName>,
     /// Headers made for the provider.
     pub templates: Vec<HeaderTemplate>,
+    /// What is done about the usage of its streams.
+    pub metering: Metering,
+    /// The models that the metrics tell apart.
+    pub metric_models: Vec<String>,
 }
 
 /// What a configuration is loaded for.
@@ -179,6 +186,18 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl std::error::Error for ConfigErrors {}
+
+/// Reads the price file at `path`.
+pub fn load_prices(path: &Path) -> Result<PriceList, ConfigErrors> {
+    let problems = Problems::default();
+    let list = check::read_prices(path, &check::whole(path), &problems);
+    let problems = problems.into_sorted();
+    let list = list.filter(|_| problems.is_empty());
+    list.ok_or_else(|| ConfigErrors {
+        problems,
+        files: Vec::new(),
+    })
+}
 
 impl Config {
     /// Reads and checks `path` and every file it names.

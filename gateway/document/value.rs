@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -76,6 +77,22 @@ impl Value for Timestamp {
                 .to_string()
                 .parse()
                 .map_err(|_| format!("expected {wanted}")),
+            DeValue::String(text) => text.parse().map_err(|_| format!("expected {wanted}")),
+            other => expected(wanted, other),
+        }
+    }
+}
+
+/// A day, written as a TOML date: `2027-01-31`.
+impl Value for Date {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let wanted = "a day, such as 2027-01-31";
+        match value {
+            DeValue::Datetime(date) if date.time.is_none() => date
+                .to_string()
+                .parse()
+                .map_err(|_| format!("expected {wanted}")),
+            DeValue::Datetime(_) => Err(format!("expected {wanted}, without a time")),
             DeValue::String(text) => text.parse().map_err(|_| format!("expected {wanted}")),
             other => expected(wanted, other),
         }

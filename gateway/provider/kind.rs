@@ -299,6 +299,11 @@ impl Kind {
         filled(self.base_path, blanks)
     }
 
+    /// Whether its streams tell what they took only where `stream_options` ask them to.
+    pub fn takes_stream_options(&self) -> bool {
+        matches!(self.dialect, Dialect::OpenAi | Dialect::HuggingFace)
+    }
+
     /// The blank of this name.
     pub fn blank(&self, name: &str) -> Option<&'static Blank> {
         self.blanks.iter().find(|blank| blank.name == name)

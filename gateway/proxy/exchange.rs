@@ -4,13 +4,14 @@
 //! `record`.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::Shared;
 use super::admit::Admission;
 use super::deadline::Cut;
+use super::exact::Exact;
 use super::in_flight::{InFlight, InFlightGuard};
 use super::reject::Rejection;
 use super::request_id::RequestId;
@@ -33,6 +34,8 @@ pub struct Exchange {
     pub admission: Option<Admission>,
     /// Why it was refused, once it was.
     pub rejection: Option<Rejection>,
+    /// What is asked for and taken out again, if the stream may have to be asked for its usage.
+    pub exact: Option<Exact>,
     /// What goes into the access line.
     pub seen: Seen,
     pub(super) shared: Arc<Shared>,
@@ -56,8 +59,16 @@ pub struct Seen {
     pub asked: bool,
     /// How often it was sent to a provider.
     pub attempts: u32,
+    /// When the last attempt turned to its endpoint.
+    pub turned: Option<Instant>,
     /// When the last attempt got its connection.
     pub connected: Option<Instant>,
+    /// What all attempts together waited for connections.
+    pub connecting: Duration,
+    /// When the piece of the answer came that is looked at now.
+    pub arrived: Option<Instant>,
+    /// What the gateway itself took so far.
+    pub added: Duration,
     /// The address of the last attempt.
     pub upstream: Option<String>,
     /// Whether its connection had been used before.
@@ -66,6 +77,8 @@ pub struct Seen {
     pub status: u16,
     /// When the head of the provider's answer came.
     pub first_byte: Option<Instant>,
+    /// When the last piece of its body came.
+    pub last_byte: Option<Instant>,
     /// Bytes of the answer's body.
     pub response_bytes: u64,
     /// What reads the answer beside its way to the client, if there is anything to be read.
@@ -74,6 +87,27 @@ pub struct Seen {
     pub aborted: bool,
     /// Why it ended without order, if it was cut.
     pub cut: Option<Cut>,
+}
+
+impl Seen {
+    /// The connection that was waited for is there, or will not be.
+    pub(super) fn waited_for_connection(&mut self) {
+        if let Some(turned) = self.turned.take() {
+            self.connecting += turned.elapsed();
+        }
+    }
+
+    /// A piece of the answer is there.
+    pub(super) fn arrives(&mut self) {
+        self.arrived = Some(Instant::now());
+    }
+
+    /// It is ready for the client: what it took since.
+    pub(super) fn departs(&mut self) -> Option<Duration> {
+        let took = self.arrived.take()?.elapsed();
+        self.added += took;
+        Some(took)
+    }
 }
 
 impl Exchange {
@@ -87,6 +121,7 @@ impl Exchange {
             id: RequestId::next(),
             admission: None,
             rejection: None,
+            exact: None,
             seen: Seen::default(),
             _in_flight: InFlight::enter(&shared.in_flight),
             shared: shared.clone(),

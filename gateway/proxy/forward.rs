@@ -1,6 +1,6 @@
 //! Phase 2: which endpoint to try, and whether another try is safe.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType};
@@ -35,6 +35,7 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
     }
     exchange.seen.attempts += 1;
     exchange.seen.connected = None;
+    exchange.seen.turned = Some(Instant::now());
     exchange.seen.upstream = Some(peer._address.to_string());
     Ok(peer)
 }

@@ -6,6 +6,7 @@
 pub mod admit;
 pub mod deadline;
 mod dialect;
+pub mod exact;
 pub mod exchange;
 mod forward;
 pub mod in_flight;
@@ -14,6 +15,7 @@ mod observe;
 mod record;
 pub mod reject;
 pub mod request_id;
+mod spending;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use self::admit::{Admission, check_head};
+use self::exact::Exact;
 use self::exchange::Exchange;
 use self::in_flight::InFlight;
 use self::reject::{Reason, Rejection};
@@ -135,6 +138,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         error: Box<Error>,
     ) -> Box<Error> {
+        exchange.seen.waited_for_connection();
         forward::after_failed_connect(exchange, error)
     }
 
@@ -147,6 +151,7 @@ impl ProxyHttp for Proxy {
         _digest: Option<&Digest>,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        exchange.seen.waited_for_connection();
         exchange.seen.connected = Some(Instant::now());
         exchange.seen.reused = Some(reused);
         if let Some(admission) = &exchange.admission {
@@ -172,10 +177,11 @@ impl ProxyHttp for Proxy {
             return Err(exchange.refuse(Rejection::routeless(Reason::Internal)));
         };
         inject::rewrite(admission, &session.req_header().headers, upstream)?;
+        exchange.exact = Exact::begin(admission, upstream)?;
+        let seen = &mut exchange.seen;
+        seen.added = exchange.started.elapsed().saturating_sub(seen.connecting);
         let metrics = &admission.route().metrics;
-        metrics
-            .added_request
-            .observe(exchange.started.elapsed().as_secs_f64());
+        metrics.added_request.observe(seen.added.as_secs_f64());
         Ok(())
     }
 
@@ -192,24 +198,15 @@ impl ProxyHttp for Proxy {
             exchange.seen.asked = true;
             deadline::any_pause();
         }
-        let Some(piece) = body else { return Ok(()) };
-        deadline::touch();
-        exchange.seen.request_bytes += piece.len() as u64;
-        let Some(admission) = &exchange.admission else {
-            return Ok(());
-        };
-        let route = admission.route();
-        let total = route.provider.endpoint.timeouts.total;
-        let limit = exchange.rules.server.max_request_body;
-        let reason = if exchange.seen.request_bytes > limit && !session.was_upgraded() {
-            Reason::BodyTooLarge
-        } else if total.is_some_and(|total| exchange.started.elapsed() >= total) {
-            Reason::RequestTimeout
-        } else {
-            return Ok(());
-        };
-        let rejection = admission.rejection(reason);
-        Err(exchange.refuse(rejection))
+        if let Some(piece) = body {
+            deadline::touch();
+            exchange.seen.request_bytes += piece.len() as u64;
+            bound_the_body(session, exchange)?;
+        }
+        if let Some(exact) = &mut exchange.exact {
+            exact.request_body(body, end_of_stream);
+        }
+        Ok(())
     }
 
     /// A request on a connection that had been closed meanwhile is sent once more, if that is safe.
@@ -228,6 +225,29 @@ impl ProxyHttp for Proxy {
             exchange.seen.request_bytes = 0;
         }
         error
+    }
+
+    /// A head is there: what follows is the gateway's own time.
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        _head: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        exchange.seen.arrives();
+        Ok(())
+    }
+
+    /// Likewise a piece of the body.
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        exchange.seen.arrives();
+        Ok(None)
     }
 
     /// 4 observe: status, first byte, ids; what is not for clients goes.
@@ -250,6 +270,10 @@ impl ProxyHttp for Proxy {
                 // From here on it is a conversation: pauses of either side are bounded by `idle`.
                 session.set_read_timeout(None);
             }
+            if let Some(took) = exchange.seen.departs() {
+                let metrics = &admission.route().metrics;
+                metrics.added_first_byte.observe(took.as_secs_f64());
+            }
         }
         Ok(())
     }
@@ -269,12 +293,17 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        if let Some(piece) = body {
+        if body.is_some() {
             deadline::touch();
-            observe::body(exchange, piece);
+            exchange.seen.last_byte = exchange.seen.arrived;
+        }
+        observe::body(exchange, body, end_of_stream);
+        if let (Some(took), Some(admission)) = (exchange.seen.departs(), &exchange.admission) {
+            let metrics = &admission.route().metrics;
+            metrics.added_chunk.observe(took.as_secs_f64());
         }
         Ok(None)
     }
@@ -374,6 +403,24 @@ fn bound_the_client(session: &mut Session, exchange: &Exchange) {
     }
     session.set_read_timeout(Some(server.client_read));
     session.set_write_timeout(Some(server.client_write));
+}
+
+/// Refuses a body that has become too long, or took too long.
+fn bound_the_body(session: &Session, exchange: &mut Exchange) -> Result<()> {
+    let Some(admission) = &exchange.admission else {
+        return Ok(());
+    };
+    let total = admission.route().provider.endpoint.timeouts.total;
+    let limit = exchange.rules.server.max_request_body;
+    let reason = if exchange.seen.request_bytes > limit && !session.was_upgraded() {
+        Reason::BodyTooLarge
+    } else if total.is_some_and(|total| exchange.started.elapsed() >= total) {
+        Reason::RequestTimeout
+    } else {
+        return Ok(());
+    };
+    let rejection = admission.rejection(reason);
+    Err(exchange.refuse(rejection))
 }
 
 fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Rejection> {

@@ -1,7 +1,8 @@
-//! Phase 4: what comes back is looked at and passed on; its body is never changed.
+//! Phase 4: what comes back is looked at and passed on; its body is not changed but by `exact`.
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{
     ALT_SVC, CONTENT_ENCODING, CONTENT_TYPE, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
 };
@@ -13,7 +14,7 @@ use super::admit::Admission;
 use super::exchange::Exchange;
 use super::reject::{REFUSED_BY, REQUEST_ID};
 use crate::route::Route;
-use crate::usage::Meter;
+use crate::usage::{Meter, Metering};
 
 /// Headers that no client gets, whatever the kind of the provider: cookies of an account that others
 /// share, and what would send browsers past the gateway.
@@ -43,7 +44,15 @@ pub(super) fn head(
             .get(name)
             .map_or(&b""[..], HeaderValue::as_bytes)
     };
-    seen.meter = Meter::of(head(&CONTENT_TYPE), head(&CONTENT_ENCODING));
+    let meter = Meter::of(head(&CONTENT_TYPE), head(&CONTENT_ENCODING));
+    let metering = exchange
+        .admission
+        .as_ref()
+        .map(|admission| admission.route().metering);
+    seen.meter = meter.filter(|meter| !(meter.is_stream() && metering == Some(Metering::Off)));
+    if let Some(exact) = &mut exchange.exact {
+        exact.head(answer)?;
+    }
     // The provider's own id is what its support asks for: ours stands beside it.
     if !answer.headers.contains_key("x-request-id") {
         answer.insert_header("x-request-id", exchange.id.as_str())?;
@@ -114,10 +123,13 @@ fn here(route: &Route, asked: &RequestHeader, url: &str) -> Option<HeaderValue> 
     HeaderValue::from_str(&format!("{scheme}://{authority}{}", known(path))).ok()
 }
 
-/// A piece of the answer's body.
-pub(super) fn body(exchange: &mut Exchange, piece: &[u8]) {
-    exchange.seen.response_bytes += piece.len() as u64;
-    if let Some(meter) = &mut exchange.seen.meter {
+/// A piece of the answer's body; `end` says that none follows.
+pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) {
+    if let (Some(meter), Some(piece)) = (&mut exchange.seen.meter, &body) {
         meter.feed(piece);
     }
+    if let Some(exact) = &mut exchange.exact {
+        exact.answer_body(body, end);
+    }
+    exchange.seen.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
 }

@@ -6,9 +6,9 @@ use super::Shared;
 use super::deadline::Cut;
 use super::exchange::{Exchange, Seen};
 use super::reject::Reason;
+use super::spending::Spending;
 use crate::access_log::AccessRecord;
-use crate::metrics::RouteMetrics;
-use crate::usage::{Meter, Usage};
+use crate::metrics::{NO_KEY, OTHER_KEYS};
 
 impl Exchange {
     /// Records it, the first time it is asked to.
@@ -76,19 +76,14 @@ fn record(exchange: &Exchange, shared: &Shared) {
     if let Some(wait) = since_start(seen.first_byte) {
         metrics.first_byte.observe(wait.as_secs_f64());
     }
-    let meter = seen.meter.as_ref();
-    let usage = meter.and_then(Meter::usage);
-    count(metrics, meter, status);
-    if let (Some(usage), Some(route)) = (&usage, route) {
-        let key = key.map(|key| key.counted.then_some(&*key.id));
+    let spending = Spending::of(exchange, status);
+    if let Some(route) = route {
         let metrics = &shared.live.metrics;
-        metrics.tokens(key, &route.name, &route.provider.name, &by_type(usage));
-    }
-    if let (Some(key), Some(route)) = (key, route) {
-        shared
-            .live
-            .metrics
-            .key_request(key.counted.then_some(&key.id), &route.name, status);
+        let called = key.map_or(NO_KEY, |key| if key.counted { &key.id } else { OTHER_KEYS });
+        spending.count(route, called, metrics);
+        if key.is_some() {
+            metrics.key_request(called, &route.name, status);
+        }
     }
     if let Some(Reason::InvalidKey(failure)) = reason {
         shared.live.metrics.auth_failure(failure.label());
@@ -118,37 +113,20 @@ fn record(exchange: &Exchange, shared: &Shared) {
         refused_by,
         request_bytes: seen.request_bytes,
         response_bytes: seen.response_bytes,
-        events: meter.map_or(0, Meter::events),
-        model: meter.and_then(Meter::model).map(str::to_owned),
-        usage: usage.map(Into::into),
+        events: spending.events,
+        model: spending.model.map(str::to_owned),
+        usage: spending.usage.map(Into::into),
+        estimated: spending.estimated,
+        cost: spending.cost,
         duration_ms: millis(duration),
+        connect_ms: millis(seen.connecting),
+        added_ms: millis(seen.added),
         first_byte_ms: since_start(seen.first_byte).map(millis),
         upstream: seen.upstream.clone(),
         reused: seen.reused,
         attempts: seen.attempts,
         aborted: seen.aborted,
     });
-}
-
-/// Counts what the meter saw, but for the tokens.
-fn count(metrics: &RouteMetrics, meter: Option<&Meter>, status: u16) {
-    let Some(meter) = meter else { return };
-    metrics.events.inc_by(meter.events());
-    metrics.malformed_usage.inc_by(meter.malformed());
-    // A stream of events that never said what it took is money that nobody has counted.
-    if meter.is_stream() && meter.usage().is_none() && (200..300).contains(&status) {
-        metrics.unmetered.inc();
-    }
-}
-
-fn by_type(usage: &Usage) -> [(&'static str, u64); 5] {
-    [
-        ("input", usage.input),
-        ("output", usage.output),
-        ("cache_read", usage.cache_read),
-        ("cache_creation", usage.cache_creation),
-        ("reasoning", usage.reasoning),
-    ]
 }
 
 /// Who was waited for when time ran out.

@@ -19,6 +19,7 @@ use crate::key::Selector;
 use crate::metrics::RouteMetrics;
 use crate::provider::Provider;
 use crate::template::HeaderTemplate;
+use crate::usage::Metering;
 
 /// Who may use a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +48,28 @@ pub struct Route {
     pub stripped: Vec<HeaderName>,
     /// Headers made for the provider from the client's.
     pub templates: Vec<HeaderTemplate>,
+    /// What is done about the usage of its streams.
+    pub metering: Metering,
+    /// The models that the metrics tell apart: names, and beginnings of names with a `*` behind them.
+    pub metric_models: Vec<String>,
     /// Its metrics.
     pub metrics: RouteMetrics,
+}
+
+/// The models that a route does not list.
+const OTHER_MODELS: &str = "other";
+
+impl Route {
+    /// What the metrics call a model: the first entry of the list that takes it.
+    pub fn model_label(&self, model: Option<&str>) -> &str {
+        let takes = |entry: &&String| match (entry.strip_suffix('*'), model) {
+            (_, None) => false,
+            (Some(beginning), Some(model)) => model.starts_with(beginning),
+            (None, Some(model)) => model == entry.as_str(),
+        };
+        let entry = self.metric_models.iter().find(takes);
+        entry.map_or(OTHER_MODELS, String::as_str)
+    }
 }
 
 type ByPath = HashMap<String, Arc<Route>, RandomState>;
@@ -161,6 +182,8 @@ mod tests {
             websocket: false,
             stripped: Vec::new(),
             templates: Vec::new(),
+            metering: Metering::default(),
+            metric_models: ["m", "m-*", "*-x"].map(str::to_owned).into(),
             metrics: metrics.route(name, "p"),
         });
         Router::build(routes.collect())
@@ -206,6 +229,22 @@ mod tests {
             Some(("wild", "/x"))
         );
         assert_eq!(find(&router, "api.example.com", "/"), Some(("all", "/")));
+    }
+
+    #[test]
+    fn a_model_is_called_by_the_entry_that_lists_it() {
+        let router = router(&[("r", "*", "/")]);
+        let route = &router.routes()[0];
+        for (model, label) in [
+            (Some("m"), "m"),
+            (Some("m-1"), "m-*"),
+            (Some("m-"), "m-*"),
+            (Some("mm"), "other"),
+            (Some("a-x"), "other"),
+            (None, "other"),
+        ] {
+            assert_eq!(route.model_label(model), label);
+        }
     }
 
     #[test]

@@ -9,6 +9,16 @@ use super::tokens::{Found, Usage};
 /// The media type of a stream of events.
 const EVENTS: &[u8] = b"text/event-stream";
 
+/// Whether a `Content-Type` says that the body is a stream of events.
+pub fn is_event_stream(content_type: &[u8]) -> bool {
+    media_type(content_type).eq_ignore_ascii_case(EVENTS)
+}
+
+fn media_type(content_type: &[u8]) -> &[u8] {
+    let media = content_type.split(|byte| *byte == b';').next();
+    media.unwrap_or_default().trim_ascii()
+}
+
 /// The meter of one answer.
 pub struct Meter {
     body: Readable,
@@ -22,12 +32,8 @@ impl Meter {
     /// For an answer whose head says this of its type and its encoding; `None` where there is nothing to be
     /// read.
     pub fn of(content_type: &[u8], encoding: &[u8]) -> Option<Self> {
-        let media = content_type
-            .split(|byte| *byte == b';')
-            .next()?
-            .trim_ascii()
-            .to_ascii_lowercase();
-        let events = media == EVENTS;
+        let media = media_type(content_type).to_ascii_lowercase();
+        let events = is_event_stream(content_type);
         let json =
             media == b"application/json" || media.ends_with(b"+json") || media.ends_with(b"ndjson");
         (events || json).then(|| Self {

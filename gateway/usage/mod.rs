@@ -1,10 +1,45 @@
-//! What an answer tells of its use, read beside the stream: nothing in here changes a body or holds it up.
+//! What an answer tells of its use, read beside the stream.
+//!
+//! Nothing in here changes a body or holds it up, but [`IncludeUsage`] and [`ExcludeUsage`], where a route says so.
 
+mod cost;
+mod exclude;
+mod include;
+mod members;
 mod meter;
+mod prices;
 mod readable;
 mod scanner;
 mod tokens;
 
-pub use meter::Meter;
+pub use cost::{Cost, Price, Rates};
+pub use exclude::ExcludeUsage;
+pub use include::{IncludeUsage, ROOM};
+pub use meter::{Meter, is_event_stream};
+pub use prices::PriceList;
 pub use readable::Readable;
 pub use tokens::Usage;
+
+/// What is done about the usage of a route's streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metering {
+    /// They are not read.
+    Off,
+    /// What they say is counted; one that says nothing is counted as unmetered.
+    #[default]
+    Reported,
+    /// And for one that says nothing, each event as a token that came out.
+    Estimated,
+    /// Those that would say nothing are asked to, unseen by the client.
+    Exact,
+}
+
+impl Metering {
+    /// All of them, by the names that `meter_streams` has for them.
+    pub const NAMES: [(&str, Self); 4] = [
+        ("off", Self::Off),
+        ("reported", Self::Reported),
+        ("estimated", Self::Estimated),
+        ("exact", Self::Exact),
+    ];
+}

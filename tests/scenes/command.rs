@@ -418,16 +418,16 @@ fn usage_is_summed_up_from_access_lines_and_says_what_it_skipped() {
         line(2, "null", "null", ",\"refused_by\":\"gateway\""),
     ];
     std::fs::write(&path, lines.concat()).unwrap();
-    let head = "requests,refused,aborted,metered,input_tokens,output_tokens,cache_read_tokens,cache_creation_tokens,reasoning_tokens";
+    let head = "requests,refused,aborted,metered,estimated,input_tokens,output_tokens,cache_read_tokens,cache_creation_tokens,reasoning_tokens";
     let csv = keygate(&["usage", "--csv", &path]);
     assert!(csv.status.success());
     assert_eq!(
         text(&csv.stdout),
         format!(
             "key,provider,model,day,{head}\n\
-             ,p,,2026-01-02,1,1,0,0,0,0,0,0,0\n\
-             alice,p,\"m,1\",2026-01-01,2,0,1,2,17,7,2,0,0\n\
-             alice,p,\"m,1\",2026-01-02,2,0,0,2,{},2,2,0,0\n",
+             ,p,,2026-01-02,1,1,0,0,0,0,0,0,0,0\n\
+             alice,p,\"m,1\",2026-01-01,2,0,1,2,0,17,7,2,0,0\n\
+             alice,p,\"m,1\",2026-01-02,2,0,0,2,0,{},2,2,0,0\n",
             u64::MAX
         )
     );
@@ -450,10 +450,60 @@ fn usage_is_summed_up_from_access_lines_and_says_what_it_skipped() {
         .collect();
     assert_eq!(rows[1][..3], ["-", "2026-01-02", "1"]);
     assert_eq!(
-        rows[2][..7],
-        ["alice", "2026-01-01", "2", "0", "1", "2", "17"]
+        rows[2][..8],
+        ["alice", "2026-01-01", "2", "0", "1", "2", "0", "17"]
     );
     let missing = keygate(&["usage", "nowhere.log"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).contains("nowhere.log"));
+}
+
+#[test]
+fn costs_are_summed_up_to_the_last_digit_by_the_lines_or_by_a_price_file() {
+    let scene = Scene::new("");
+    let line = |model: &str, cost: &str| {
+        format!(
+            "{{\"time\":\"2026-01-01T10:00:00Z\",\"request_id\":\"r\",\"key\":\"alice\",\"provider\":\"p\",\"model\":\"{model}\",\"input_tokens\":1000,\"output_tokens\":0{cost}}}\n"
+        )
+    };
+    let usd = line("m", ",\"cost\":\"0.000000000001\",\"currency\":\"USD\"");
+    let eur = line("m", ",\"cost\":\"0.1\",\"currency\":\"EUR\"");
+    let lines = usd.repeat(3) + &eur.repeat(10) + &line("n", ",\"estimated\":true");
+    scene.write("access.log", &lines);
+    scene.write("prices.toml", "[[price]]\nmodel = \"m\"\ninput = \"2.5\"\n");
+    scene.write("broken.toml", "[[price]]\nmodel = \"m\"\ninput = 2.5\n");
+    let path = |name: &str| scene.path(name).display().to_string();
+    let log = path("access.log");
+    let csv = keygate(&["usage", "--csv", "--by", "key", &log]);
+    let tail = text(&csv.stdout)
+        .lines()
+        .map(|row| row.rsplitn(3, ',').collect::<Vec<_>>());
+    let tail: Vec<_> = tail.map(|columns| (columns[1], columns[0])).collect();
+    assert_eq!(tail, [("cost_EUR", "cost_USD"), ("1", "0.000000000003")]);
+    let json = keygate(&[
+        "usage",
+        "--json",
+        "--by",
+        "model",
+        "--prices",
+        &path("prices.toml"),
+        &log,
+    ]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json[0]["cost"], serde_json::json!({"USD": "0.0325"}));
+    assert_eq!(
+        (&json[1]["cost"], &json[1]["estimated"]),
+        (&serde_json::json!({}), &1.into())
+    );
+    let shown = keygate(&["usage", "--by", "key", &log]);
+    assert!(
+        text(&shown.stdout)
+            .lines()
+            .next()
+            .unwrap()
+            .ends_with("cost_USD")
+    );
+    let broken = keygate(&["usage", "--prices", &path("broken.toml"), &log]);
+    assert_eq!(broken.status.code(), Some(78));
+    assert!(text(&broken.stderr).contains("broken.toml:3: price[0].input: expected a string"));
 }

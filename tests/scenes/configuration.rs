@@ -400,7 +400,9 @@ fn every_file_in_conf_loads() {
             continue;
         }
         scene.write(&name, &std::fs::read_to_string(&path).unwrap());
-        if !name.ends_with("keys.toml") {
+        if name == "prices.toml" {
+            keygate::config::load_prices(&path).unwrap_or_else(|errors| panic!("{errors}"));
+        } else if !name.ends_with("keys.toml") {
             names.push(name);
         }
     }

@@ -8,7 +8,7 @@ use crate::support::{Gateway, Provider, Scene};
 
 fn tokens(gateway: &Gateway, kind: &str) -> u64 {
     gateway.count(&format!(
-        "keygate_tokens_total{{key=\"alice\",provider=\"p\",route=\"r\",type=\"{kind}\"}}"
+        "keygate_tokens_total{{key=\"alice\",model=\"other\",provider=\"p\",route=\"r\",type=\"{kind}\"}}"
     ))
 }
 
@@ -157,7 +157,7 @@ fn lies_and_made_up_models_make_no_series_and_no_trouble() {
         50
     );
     // At the end of what a counter can say, and not beyond.
-    let series = "keygate_tokens_total{key=\"alice\",provider=\"p\",route=\"r\",type=\"input\"}";
+    let series = "keygate_tokens_total{key=\"alice\",model=\"other\",provider=\"p\",route=\"r\",type=\"input\"}";
     assert!(gateway.metric(series) > 1.8e19);
 }
 
@@ -270,4 +270,228 @@ fn the_gateways_totals_are_those_of_the_providers_books() {
     );
     let aborted = lines.iter().filter(|line| line["aborted"] == true).count();
     assert_eq!(aborted, CLIENTS * EACH / 4);
+}
+
+/// Like `OpenAI`'s chat, as far as usage is concerned: refuses what it would refuse.
+fn chat() -> Provider {
+    Provider::answering(|request, wire| {
+        let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        let options = asked
+            .get("stream_options")
+            .filter(|options| !options.is_null());
+        if asked["stream"] != true {
+            if options.is_some() {
+                return respond(wire, "400 Bad Request", &[], b"only with a stream");
+            }
+            let body = br#"{"model":"m-1","choices":[{}],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
+            return respond(
+                wire,
+                "200 OK",
+                &[("content-type", "application/json")],
+                body,
+            );
+        }
+        let with_usage = options.is_some_and(|options| options["include_usage"] == true);
+        let more = if with_usage { r#","usage":null"# } else { "" };
+        begin_events(wire);
+        for word in ["one", "two", "\\\"usage\\\":null"] {
+            let event = format!(
+                "data: {{\"model\":\"m-1\",\"choices\":[{{\"delta\":{{\"content\":\"{word}\"}}}}]{more}}}\n\n"
+            );
+            let (begin, end) = event.split_at(event.len() / 2);
+            chunk(wire, begin.as_bytes());
+            chunk(wire, end.as_bytes());
+        }
+        if with_usage {
+            chunk(wire, b"data: {\"model\":\"m-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":3}}\n\n");
+        }
+        chunk(wire, b"data: [DONE]\n\n");
+        end_chunks(wire);
+    })
+}
+
+/// `/p` with more lines, and `/plain` without, to the same provider.
+fn beside_plain(provider: &Provider, route: &str) -> Scene {
+    let plain = "[[routes]]\nname = \"plain\"\npath = \"/plain\"\nprovider = \"p\"\n";
+    Scene::new(&(simple(&provider.url(), "", route) + plain)).key("alice", "secret", "")
+}
+
+const STREAMING: &[u8] =
+    br#"{"model": "m", "stream": true, "messages": [{"content": "}\u0022{"}]}"#;
+
+#[test]
+fn a_stream_that_was_not_asked_for_usage_is_metered_exactly_and_its_client_sees_no_difference() {
+    let provider = chat();
+    let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
+    let json = [KEY[0], ("content-type", "application/json")];
+    let zipped = [json[0], json[1], ("accept-encoding", "gzip")];
+    let plain = gateway.request("POST", "/plain/v1/chat/completions", &json, STREAMING);
+    for headers in [&json[..], &zipped] {
+        let exact = gateway.request("POST", "/p/v1/chat/completions", headers, STREAMING);
+        assert_eq!(exact.text(), plain.text());
+    }
+    let lines = gateway.access_lines(3);
+    assert!(lines[0].get("output_tokens").is_none());
+    for line in &lines[1..] {
+        assert_eq!(
+            (&line["input_tokens"], &line["output_tokens"]),
+            (&5.into(), &3.into())
+        );
+        // Three words and the end.
+        assert_eq!(
+            (&line["events"], &lines[0]["events"]),
+            (&4.into(), &4.into())
+        );
+        assert_eq!(line["response_bytes"], lines[0]["response_bytes"]);
+        assert_eq!(line["request_bytes"], STREAMING.len());
+    }
+    let unmetered = |route: &str| {
+        gateway.count(&format!(
+            "keygate_unmetered_streams_total{{provider=\"p\",route=\"{route}\"}}"
+        ))
+    };
+    assert_eq!((unmetered("r"), unmetered("plain")), (0, 1));
+    let last = provider.last();
+    assert_eq!(last.header("accept-encoding"), Some("identity"));
+    // Somebody who asks for usage gets it.
+    let asks = br#"{"stream": true, "stream_options": {"include_usage": true}}"#;
+    let told = gateway.request("POST", "/p", &json, asks);
+    assert!(told.text().contains("\"choices\":[],\"usage\":{"));
+    // And nothing changes that is no stream, or not for the chat.
+    let whole = gateway.request("POST", "/p/v1/chat/completions", &json, b"{}");
+    assert_eq!(whole.status, 200);
+    gateway.request("POST", "/p/v1/responses", &json, STREAMING);
+    assert_eq!(provider.last().body, STREAMING);
+}
+
+#[test]
+fn a_body_without_a_length_is_asked_for_usage_as_well() {
+    let provider = chat();
+    let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
+    let mut client = gateway.client();
+    client.send("POST /p HTTP/1.1\r\nhost: x\r\napi-key: secret\r\ncontent-type: application/json; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n");
+    for piece in STREAMING.chunks(11) {
+        client.send(format!(
+            "{:x}\r\n{}\r\n",
+            piece.len(),
+            String::from_utf8_lossy(piece)
+        ));
+    }
+    client.send("0\r\n\r\n");
+    let answer = client.response(false);
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.text().ends_with("data: [DONE]\n\n") && !answer.text().contains("prompt_tokens")
+    );
+    assert_eq!(gateway.access_lines(1)[0]["output_tokens"], 3);
+    assert!(provider.only().header("content-length").is_none());
+}
+
+#[test]
+fn a_silent_stream_is_estimated_where_the_route_says_so_and_said_to_be() {
+    let provider = chat();
+    let scene = beside_plain(&provider, "meter_streams = \"estimated\"");
+    let gateway = scene.start();
+    let json = [KEY[0], ("content-type", "application/json")];
+    gateway.request("POST", "/p", &json, STREAMING);
+    gateway.request("POST", "/p", &json, b"{}");
+    let lines = gateway.access_lines(2);
+    assert_eq!(
+        (&lines[0]["output_tokens"], &lines[0]["estimated"]),
+        (&4.into(), &true.into())
+    );
+    assert_eq!(
+        (&lines[1]["output_tokens"], lines[1].get("estimated")),
+        (&7.into(), None)
+    );
+    assert_eq!(
+        (
+            tokens(&gateway, "output"),
+            tokens(&gateway, "output_estimated")
+        ),
+        (7, 4)
+    );
+    assert_eq!(
+        gateway.count("keygate_unmetered_streams_total{provider=\"p\",route=\"r\"}"),
+        1
+    );
+}
+
+#[test]
+fn a_stream_is_not_read_where_the_route_says_off() {
+    let provider = chat();
+    let gateway = beside_plain(&provider, "meter_streams = \"off\"").start();
+    let asks = br#"{"stream": true, "stream_options": {"include_usage": true}}"#;
+    gateway.request("POST", "/p", &KEY, asks);
+    gateway.request("POST", "/p", &KEY, b"{}");
+    let lines = gateway.access_lines(2);
+    assert!(lines[0].get("output_tokens").is_none() && lines[0]["model"].is_null());
+    assert_eq!(lines[1]["output_tokens"], 7);
+}
+
+const PRICES: &str =
+    "currency = \"EUR\"\n[[price]]\nmodel = \"m-*\"\ninput = \"2\"\noutput = \"0.1\"\n";
+
+#[test]
+fn a_request_costs_what_the_price_file_says_from_the_moment_it_says_so() {
+    let provider = chat();
+    let prices = "\n[usage]\nprices = \"prices.toml\"\n";
+    let config = simple(&provider.url(), "", "metric_models = [\"m-*\"]") + prices;
+    let scene = Scene::new(&config).key("alice", "secret", "");
+    scene.write("prices.toml", PRICES);
+    let gateway = scene.start();
+    for _ in 0..10 {
+        gateway.request("POST", "/p", &KEY, b"{}");
+    }
+    let line = &gateway.access_lines(10)[9];
+    // 5 at 2 and 7 at 0.1, of a million.
+    assert_eq!(
+        (&line["cost"], &line["currency"]),
+        (&"0.0000107".into(), &"EUR".into())
+    );
+    let series = "keygate_cost_total{currency=\"EUR\",key=\"alice\",model=\"m-*\",provider=\"p\",route=\"r\"}";
+    let text = gateway.admin("/metrics").text().to_owned();
+    assert!(text.contains(&format!("{series} 0.000107\n")), "{text}");
+    // Another model, and no price for it; and it is no model of the list.
+    gateway
+        .scene
+        .write("prices.toml", &PRICES.replace("m-*", "n"));
+    gateway.wait_for_generation(2);
+    gateway.request("POST", "/p", &KEY, b"{}");
+    assert!(gateway.access_lines(11)[10].get("cost").is_none());
+    assert_eq!(
+        gateway.count("keygate_unpriced_answers_total{provider=\"p\",route=\"r\"}"),
+        1
+    );
+    // A price file that is broken stops no reload: a key may have been revoked with it.
+    gateway.scene.write("prices.toml", "currency = 1");
+    gateway.wait_for_generation(3);
+    assert!(gateway.admin("/status").text().contains("prices.toml:1"));
+}
+
+#[test]
+fn what_is_wrong_about_usage_is_said_with_its_line() {
+    let kind = "[providers.a]\nkind = \"anthropic\"\ntoken = \"inline:t\"\n";
+    let route = |name: &str, line: &str| {
+        format!("[[routes]]\nname = \"{name}\"\npath = \"/{name}\"\nprovider = \"a\"\n{line}\n")
+    };
+    let config = format!(
+        "{kind}{}{}{}[usage]\nprices = \"nowhere.toml\"\npricess = \"x\"\n",
+        route("x", "meter_streams = \"exact\""),
+        route("y", "meter_streams = \"exactly\""),
+        route("z", "metric_models = [\"*\"]"),
+    );
+    let problems = Scene::new(&config).key("alice", "secret", "").problems();
+    for expected in [
+        "11: meter_streams: streams of `anthropic` say what they took",
+        "16: meter_streams is one of off, reported, estimated and exact",
+        "21: metric_models: a model is a name",
+        "23: the price file",
+        "24: unknown key `usage.pricess`: did you mean `prices`?",
+    ] {
+        assert!(
+            problems.contains(expected),
+            "{expected}\nnot in\n{problems}"
+        );
+    }
 }

@@ -21,6 +21,7 @@ use crate::key::KeyEntry;
 use crate::key::file::KeyFile;
 use crate::provider::ProviderSpec;
 use crate::secret::{Private, PrivateError};
+use crate::usage::PriceList;
 
 /// Headers that say how a message is framed or where it goes: nobody sets them but the gateway.
 pub(super) const FRAMING: [&str; 14] = [
@@ -70,6 +71,17 @@ pub(super) fn load(path: &Path) -> (Option<Config>, Vec<Problem>, Vec<FileStamp>
     (config, problems.into_sorted(), files)
 }
 
+/// The price file at `path`, which is named `at`.
+pub(super) fn read_prices(path: &Path, at: &Location, problems: &Problems) -> Option<PriceList> {
+    match read_to_string(path) {
+        Ok(text) => Some(PriceList::read(&Document::new(path, text), problems)),
+        Err(why) => {
+            problems.fatal(at, format!("the price file {} {why}", path.display()));
+            None
+        }
+    }
+}
+
 /// Only the places.
 pub(super) fn places(path: &Path) -> Result<Places, ConfigErrors> {
     let problems = Problems::default();
@@ -107,7 +119,7 @@ fn key_file_of(file: &KeysFile, folder: &Path) -> PathBuf {
     )
 }
 
-fn whole(path: &Path) -> Location {
+pub(super) fn whole(path: &Path) -> Location {
     Location {
         file: path.into(),
         line: 0,
@@ -145,6 +157,7 @@ impl Checker<'_> {
             .any(|route| route.auth.as_ref().is_none_or(|a| a.value != "none"));
         let (key_file, key_outline, keys) = self.keys(&file.keys, wants_keys);
         let cut_revoked = self.cut_revoked(&file.keys);
+        let prices = self.prices(file.usage.prices);
         if file.routes.is_empty() {
             self.warn(
                 &document.whole(),
@@ -168,6 +181,7 @@ impl Checker<'_> {
             key_file,
             key_outline,
             cut_revoked,
+            prices,
             keys: keys.unwrap_or_default(),
             providers: names
                 .into_iter()
@@ -177,6 +191,20 @@ impl Checker<'_> {
             files: Vec::new(),
             warnings: Vec::new(),
         })
+    }
+
+    /// Whatever is wrong with them keeps no reload from being taken over: there may be a key revoked in it.
+    fn prices(&mut self, given: Option<Located<String>>) -> Option<PriceList> {
+        let given = given?;
+        let path = self.folder.join(&given.value);
+        self.files.push(FileStamp::take(&path));
+        let problems = Problems::default();
+        let list = read_prices(&path, &given.at, &problems);
+        for problem in problems.into_sorted() {
+            self.problems
+                .push(&problem.at, Severity::Strict, problem.message);
+        }
+        list
     }
 
     fn positive(&self, given: Option<Located<Duration>>, default: Duration) -> Duration {

@@ -14,6 +14,7 @@ use crate::key::{KeyEntry, Selector};
 use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, ProviderSpec, TokenSource};
 use crate::route::{Access, HostPattern, PathPrefix};
 use crate::template::{Extractor, HeaderTemplate, Source};
+use crate::usage::Metering;
 
 impl Checker<'_> {
     pub(super) fn routes(
@@ -140,7 +141,47 @@ impl Checker<'_> {
             ),
             allowed_headers: self.allowed_headers(file.allow_headers),
             templates,
+            metering: self.metering(file.meter_streams, spec),
+            metric_models: self.metric_models(file.metric_models),
         })
+    }
+
+    fn metric_models(&self, given: Option<Located<OneOrMany>>) -> Vec<String> {
+        let Some(given) = given else {
+            return Vec::new();
+        };
+        let is_name = |name: &String| {
+            let name = name.strip_suffix('*').unwrap_or(name);
+            !name.is_empty() && !name.contains('*')
+        };
+        if !given.value.0.iter().all(is_name) {
+            let why =
+                "metric_models: a model is a name, or the beginning of names with a `*` behind it";
+            self.fatal(&given.at, why);
+        }
+        given.value.0
+    }
+
+    fn metering(&self, given: Option<Located<String>>, spec: Option<&ProviderSpec>) -> Metering {
+        let Some(given) = given else {
+            return Metering::default();
+        };
+        let mut known = Metering::NAMES.iter();
+        let Some((_, metering)) = known.find(|(name, _)| *name == given.value) else {
+            let names = enumerate(Metering::NAMES.iter().map(|(name, _)| *name));
+            self.fatal(&given.at, format!("meter_streams is one of {names}"));
+            return Metering::default();
+        };
+        if let (Metering::Exact, Some(spec)) = (metering, spec)
+            && !spec.kind.takes_stream_options()
+        {
+            self.fatal(&given.at, format!(
+                "meter_streams: streams of `{}` say what they took without being asked, and `{}` may not \
+                 know `stream_options`: leave it out",
+                spec.kind.name, spec.name,
+            ));
+        }
+        *metering
     }
 
     fn allowed_headers(&self, given: Option<Located<OneOrMany>>) -> Vec<HeaderName> {

@@ -4,38 +4,37 @@
 //! One set for the whole life of the process: reloads ask for handles by name and find the same
 //! counters again.
 
-use std::sync::OnceLock;
+mod route;
+
+pub use self::route::RouteMetrics;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use self::route::{RouteFamilies, known};
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// The media type of the text that [`Metrics::render`] gives, as Prometheus documents it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// From 1 ms to 10 minutes: models think.
-const REQUEST_SECONDS: [f64; 14] = [
-    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0,
-];
-/// What the gateway itself costs: from 10 us to 100 ms.
-const ADDED_SECONDS: [f64; 10] = [
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1,
-];
+/// What all names begin with.
+const PREFIX: &str = "keygate_";
 
 /// The labels of a key's requests.
 const KEY_LABELS: [&str; 3] = ["key", "route", "code"];
 /// The labels of tokens.
-const TOKEN_LABELS: [&str; 4] = ["route", "provider", "key", "type"];
+const TOKEN_LABELS: [&str; 5] = ["route", "provider", "key", "model", "type"];
+/// The labels of costs.
+const COST_LABELS: [&str; 5] = ["route", "provider", "key", "model", "currency"];
+/// The family of costs: counted in millionths of a millionth, shown in the currency itself.
+const COST: &str = "cost_total";
 /// The key of requests that needed none.
-const NO_KEY: &str = "";
+pub const NO_KEY: &str = "";
 /// The keys that have no series of their own. No id has brackets.
-const OTHER_KEYS: &str = "(other)";
-
-/// The status codes that a route keeps a counter at hand for.
-const STATUS_CODES: std::ops::Range<u16> = 100..600;
+pub const OTHER_KEYS: &str = "(other)";
 
 /// All metrics of one gateway.
 pub struct Metrics {
@@ -44,6 +43,7 @@ pub struct Metrics {
     auth_failures: IntCounterVec,
     key_requests: IntCounterVec,
     tokens: IntCounterVec,
+    cost: IntCounterVec,
     provider_up: IntGaugeVec,
     key_expiry: GaugeVec,
     /// Requests that no route could be found for, or whose path could not be read.
@@ -64,66 +64,10 @@ pub struct Metrics {
     pub access_log_dropped: IntCounter,
 }
 
-/// The families that have series for each route.
-struct RouteFamilies {
-    requests: IntCounterVec,
-    request_duration: HistogramVec,
-    added_duration: HistogramVec,
-    time_to_first_byte: HistogramVec,
-    stream_events: IntCounterVec,
-    unmetered: IntCounterVec,
-    malformed_usage: IntCounterVec,
-    upstream_connections: IntCounterVec,
-}
-
-/// The handles of one route, so that a request looks nothing up by label.
-pub struct RouteMetrics {
-    requests: IntCounterVec,
-    route: String,
-    provider: String,
-    passed: Box<[OnceLock<IntCounter>]>,
-    /// From the first byte of the request's head to the last of the answer.
-    pub duration: Histogram,
-    /// What the gateway took before it turned to the provider.
-    pub added_request: Histogram,
-    /// From the request's head to the answer's.
-    pub first_byte: Histogram,
-    /// Events of streams that were passed on.
-    pub events: IntCounter,
-    /// Streams that never said what they took.
-    pub unmetered: IntCounter,
-    /// Counts of tokens that were none.
-    pub malformed_usage: IntCounter,
-    /// Connections to the provider that were made for a request.
-    pub connections_new: IntCounter,
-    /// Connections to the provider that were used again.
-    pub connections_reused: IntCounter,
-}
-
-impl RouteMetrics {
-    /// Counts a request that ended with `code`; `reason` is empty unless the gateway refused it.
-    pub fn count(&self, code: u16, reason: &str) {
-        let at_hand = code
-            .checked_sub(STATUS_CODES.start)
-            .filter(|_| reason.is_empty())
-            .and_then(|index| self.passed.get(usize::from(index)));
-        match at_hand {
-            Some(cell) => cell.get_or_init(|| self.counter(code, reason)).inc(),
-            None => self.counter(code, reason).inc(),
-        }
-    }
-
-    fn counter(&self, code: u16, reason: &str) -> IntCounter {
-        let code = known(code);
-        self.requests
-            .with_label_values(&[&self.route, &self.provider, &code.to_string(), reason])
-    }
-}
-
 impl Metrics {
     /// Declares them all. Fails only if two had one name, which a test rules out.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new_custom(Some("keygate".to_owned()), None)?;
+        let registry = Registry::new_custom(Some(PREFIX.trim_end_matches('_').to_owned()), None)?;
         let declare = Declare(&registry);
         let families = RouteFamilies::declare(&declare)?;
         let metrics = Self {
@@ -140,8 +84,13 @@ impl Metrics {
             tokens: declare.counters(
                 "tokens_total",
                 "Tokens as answers tell them: input and output, and of these cache_read, cache_creation and \
-                 reasoning.",
+                 reasoning; output_estimated beside them where nothing was told.",
                 &TOKEN_LABELS,
+            )?,
+            cost: declare.counters(
+                COST,
+                "What the tokens cost by the price file, in the currency.",
+                &COST_LABELS,
             )?,
             provider_up: declare.register(IntGaugeVec::new(
                 Opts::new(
@@ -204,29 +153,25 @@ impl Metrics {
         self.auth_failures.with_label_values(&[reason]).inc();
     }
 
-    /// Counts a request of a key; without one, of those that have no series of their own.
-    pub fn key_request(&self, key: Option<&str>, route: &str, code: u16) {
-        let key = key.unwrap_or(OTHER_KEYS);
+    /// Counts a request of a key.
+    pub fn key_request(&self, key: &str, route: &str, code: u16) {
         self.key_requests
             .with_label_values(&[key, route, &known(code).to_string()])
             .inc();
     }
 
-    /// Counts tokens by type, of a key, of one that has no series of its own, or of none.
-    pub fn tokens(
-        &self,
-        key: Option<Option<&str>>,
-        route: &str,
-        provider: &str,
-        tokens: &[(&str, u64)],
-    ) {
-        let key = key.map_or(NO_KEY, |key| key.unwrap_or(OTHER_KEYS));
+    /// Counts tokens by type.
+    pub fn tokens(&self, of: &Spent<'_>, tokens: &[(&str, u64)]) {
         for (kind, count) in tokens.iter().filter(|(_, count)| *count > 0) {
-            let counter = self.tokens.with_label_values(&[route, provider, key, kind]);
-            // A counter that a lie has taken to its end stays there, and does not begin anew.
-            let room = u64::MAX - counter.get();
-            counter.inc_by(room.min(*count));
+            let labels = [of.route, of.provider, of.key, of.model, kind];
+            grow(&self.tokens.with_label_values(&labels), *count);
         }
+    }
+
+    /// Counts what they cost, in millionths of a millionth of `currency`.
+    pub fn cost(&self, of: &Spent<'_>, currency: &str, cost: u64) {
+        let labels = [of.route, of.provider, of.key, of.model, currency];
+        grow(&self.cost.with_label_values(&labels), cost);
     }
 
     /// Forgets the series of keys that `is_known` does not know any more.
@@ -234,6 +179,7 @@ impl Metrics {
         let gone = |key: &str| ![OTHER_KEYS, NO_KEY].contains(&key) && !is_known(key);
         forget(&self.key_requests, &KEY_LABELS, &gone);
         forget(&self.tokens, &TOKEN_LABELS, &gone);
+        forget(&self.cost, &COST_LABELS, &gone);
     }
 
     /// States for every provider whether it is accepted; forgets the ones of before.
@@ -269,99 +215,43 @@ impl Metrics {
 
     /// All of them, in Prometheus' text format.
     pub fn render(&self) -> Vec<u8> {
+        let mut families = self.registry.gather();
+        for family in &mut families {
+            if family.name().strip_prefix(PREFIX) == Some(COST) {
+                for series in family.mut_metric() {
+                    let mut cost = series.get_counter().clone();
+                    cost.set_value(cost.get_value() / 1e12);
+                    series.set_counter(cost);
+                }
+            }
+        }
         let mut text = Vec::new();
         // Writing to a Vec cannot fail; a family without series is left out by the encoder.
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             tracing::error!("cannot encode the metrics: {error}");
         }
         text
     }
 }
 
-impl RouteFamilies {
-    fn declare(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
-        Ok(Self {
-            requests: declare.counters(
-                "requests_total",
-                "Requests by outcome; reason is empty unless the gateway itself refused.",
-                &["route", "provider", "code", "reason"],
-            )?,
-            request_duration: declare.histograms(
-                "request_duration_seconds",
-                "From a request's head to the last byte of its answer.",
-                &REQUEST_SECONDS,
-                &["route", "provider"],
-            )?,
-            added_duration: declare.histograms(
-                "added_duration_seconds",
-                "What the gateway itself took, by phase.",
-                &ADDED_SECONDS,
-                &["route", "provider", "phase"],
-            )?,
-            time_to_first_byte: declare.histograms(
-                "time_to_first_byte_seconds",
-                "From a request's head to the head of the provider's answer.",
-                &REQUEST_SECONDS,
-                &["route", "provider"],
-            )?,
-            stream_events: declare.counters(
-                "stream_events_total",
-                "Server-sent events passed on.",
-                &["route", "provider"],
-            )?,
-            unmetered: declare.counters(
-                "unmetered_streams_total",
-                "Streams that ended without saying how many tokens they took.",
-                &["route", "provider"],
-            )?,
-            malformed_usage: declare.counters(
-                "malformed_usage_total",
-                "Counts of tokens in answers that were negative, broken, or no numbers.",
-                &["route", "provider"],
-            )?,
-            upstream_connections: declare.counters(
-                "upstream_connections_total",
-                "Connections to providers that requests went over, by whether they were used before.",
-                &["provider", "reused"],
-            )?,
-        })
-    }
-
-    fn handles(&self, route: &str, provider: &str) -> RouteMetrics {
-        let labels = &[route, provider];
-        let connections = |reused| {
-            self.upstream_connections
-                .with_label_values(&[provider, reused])
-        };
-        RouteMetrics {
-            requests: self.requests.clone(),
-            route: route.to_owned(),
-            provider: provider.to_owned(),
-            passed: STATUS_CODES.map(|_| OnceLock::new()).collect(),
-            duration: self.request_duration.with_label_values(labels),
-            added_request: self
-                .added_duration
-                .with_label_values(&[route, provider, "request"]),
-            first_byte: self.time_to_first_byte.with_label_values(labels),
-            events: self.stream_events.with_label_values(labels),
-            unmetered: self.unmetered.with_label_values(labels),
-            malformed_usage: self.malformed_usage.with_label_values(labels),
-            connections_new: connections("false"),
-            connections_reused: connections("true"),
-        }
-    }
+/// Whose tokens they are.
+pub struct Spent<'a> {
+    /// The route.
+    pub route: &'a str,
+    /// The provider.
+    pub provider: &'a str,
+    /// The key, as the metrics call it.
+    pub key: &'a str,
+    /// The model, as the configuration lists it, or another.
+    pub model: &'a str,
 }
 
-/// A status, or 0 for what is none: a provider can make up any number.
-fn known(code: u16) -> u16 {
-    if STATUS_CODES.contains(&code) {
-        code
-    } else {
-        0
-    }
+/// A counter that a lie has taken to its end stays there, and does not begin anew.
+fn grow(counter: &IntCounter, by: u64) {
+    let room = u64::MAX - counter.get();
+    counter.inc_by(room.min(by));
 }
 
-/// Makes metrics and puts them into a registry.
 /// Takes out of a family with `labels` the series of keys that are gone.
 fn forget(family: &IntCounterVec, labels: &[&str], gone: &impl Fn(&str) -> bool) {
     for collected in family.collect() {
@@ -380,6 +270,7 @@ fn forget(family: &IntCounterVec, labels: &[&str], gone: &impl Fn(&str) -> bool)
     }
 }
 
+/// Makes metrics and puts them into a registry.
 struct Declare<'r>(&'r Registry);
 
 impl Declare<'_> {
@@ -436,7 +327,7 @@ mod tests {
     #[test]
     fn the_series_of_a_key_that_is_gone_go_with_it() {
         let metrics = Metrics::new().unwrap();
-        for key in [Some("a"), Some("b"), None] {
+        for key in ["a", "b", OTHER_KEYS] {
             metrics.key_request(key, "r", 200);
             metrics.key_request(key, "r", 401);
         }
