@@ -21,7 +21,7 @@
 //! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what an answer tells of its use; what must be seen |
 //! | [`template`], [`key`], [`access_log`] | header templates; client keys; one line per request |
 //! | [`provider`] | one origin: where it is, its token, its timeouts |
-//! | [`route`] | which provider a request goes to, and who may send it |
+//! | [`route`], [`telemetry`] | which provider a request goes to, and who may send it; spans for a collector |
 //! | [`config`] | the configuration, as written and as meant |
 //! | [`snapshot`], [`error`] | the configuration as used, swapped whole; why a command failed |
 //! | [`proxy`], [`reload`] | the path of a request; the path of a change |
@@ -54,5 +54,6 @@ pub mod sandbox;
 pub mod secret;
 pub mod server;
 pub mod snapshot;
+pub mod telemetry;
 pub mod template;
 pub mod usage;

@@ -41,6 +41,12 @@ struct Asked {
 }
 
 impl Asked {
+    /// The model: the one that was asked for, whatever its name.
+    fn model(&self) -> &str {
+        let named = self.body.get("model").and_then(Value::as_str);
+        named.unwrap_or(MODEL)
+    }
+
     fn is(&self, pointer: &str) -> bool {
         self.body.pointer(pointer) == Some(&Value::Bool(true))
     }
@@ -93,11 +99,17 @@ impl Sandbox {
         head.insert_header(CACHE_CONTROL, "no-cache")?;
         session.write_response_header(Box::new(head)).await?;
         let text = reply(asked);
+        let tells = asked.is("/stream_options/include_usage");
         let chunk = |choices: Value, usage: Value| {
-            json!({
+            let mut chunk = json!({
                 "id": "chatcmpl-sandbox", "object": "chat.completion.chunk", "created": 1_764_000_000,
-                "model": MODEL, "choices": choices, "usage": usage,
-            })
+                "model": asked.model(), "choices": choices,
+            });
+            // As OpenAI has it: the name is there only where usage was asked for.
+            if let Some(map) = chunk.as_object_mut().filter(|_| tells) {
+                map.insert("usage".to_owned(), usage);
+            }
+            chunk
         };
         let delta = |delta: Value, finish: Value| {
             chunk(
@@ -114,7 +126,7 @@ impl Sandbox {
                 .map(|word| delta(json!({"content": word}), Value::Null)),
         );
         events.push(delta(json!({}), json!("stop")));
-        if asked.is("/stream_options/include_usage") {
+        if tells {
             events.push(chunk(json!([]), usage(asked, &text)));
         }
         for event in events {
@@ -200,7 +212,7 @@ fn usage(asked: &Asked, text: &str) -> Value {
 fn completion(asked: &Asked) -> Value {
     let text = reply(asked);
     json!({
-        "id": "chatcmpl-sandbox", "object": "chat.completion", "created": 1_764_000_000, "model": MODEL,
+        "id": "chatcmpl-sandbox", "object": "chat.completion", "created": 1_764_000_000, "model": asked.model(),
         "choices": [{
             "index": 0, "finish_reason": "stop", "logprobs": null,
             "message": {"role": "assistant", "content": text, "refusal": null},
@@ -226,7 +238,7 @@ fn embeddings(asked: &Asked) -> Value {
         .map(|(i, text)| json!({"object": "embedding", "index": i, "embedding": vector(text)}))
         .collect();
     json!({
-        "object": "list", "data": data, "model": MODEL,
+        "object": "list", "data": data, "model": asked.model(),
         "usage": {"prompt_tokens": words, "total_tokens": words},
     })
 }

@@ -38,9 +38,13 @@ use crate::proxy::{ATTEMPTS, Proxy, Shared};
 use crate::reload::Reloader;
 use crate::sandbox::Sandbox;
 use crate::snapshot::Live;
+use crate::telemetry::{Exporter, Telemetry, TelemetrySpec};
 
 /// How long a start waits for the providers' names; it goes on without those that are late.
 const RESOLVE_FIRST: Duration = Duration::from_secs(3);
+
+/// How long the end of the process waits for the last spans to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// A running gateway. Ends at once when it is dropped, and in order by [`run_until_signal`].
 ///
@@ -57,6 +61,7 @@ pub struct Gateway {
     _admin_shutdown: watch::Sender<bool>,
     accepting: Option<JoinHandle<()>>,
     writer: Option<AccessLogWriter>,
+    exporting: Option<JoinHandle<()>>,
     serving: Option<Runtime>,
     control: Option<Runtime>,
 }
@@ -66,7 +71,7 @@ impl Gateway {
     ///
     /// When this returns, every socket is bound and connections are accepted.
     pub fn start(
-        config: Config,
+        mut config: Config,
         path: PathBuf,
         output: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
@@ -93,6 +98,7 @@ impl Gateway {
             (AccessLog::off(metrics.access_log_dropped.clone()), None)
         };
         let files = config.files.clone();
+        let tracing = config.tracing.take();
         let live = Live::start(config, metrics.clone())
             .map_err(|error| Error::failed("use the configuration", error))?;
         let live = Arc::new(live);
@@ -102,15 +108,23 @@ impl Gateway {
 
         let control = runtime("control", 1)?;
         let serving = runtime("serve", server.threads)?;
-        resolve_in_background(&control, &live, server.dns_refresh);
         let reloader = Reloader::new(live.clone(), path, files);
         let reload = reloader.handle();
         control.spawn(reloader.run());
 
+        let (telemetry, exporting) = match tracing {
+            Some(spec) => {
+                let (telemetry, exporter) = telemetry(spec, &live)?;
+                (Some(telemetry), Some(control.spawn(exporter.run())))
+            }
+            None => (None, None),
+        };
+        resolve_in_background(&control, &live, server.dns_refresh);
         let shared = Arc::new(Shared {
             live: live.clone(),
             access_log,
             in_flight: in_flight.clone(),
+            telemetry,
         });
         let clock = live.clone();
         let app = Bounded::new(proxy_app(&server, shared), move || {
@@ -147,6 +161,7 @@ impl Gateway {
             _admin_shutdown: admin_shutdown,
             accepting: Some(accepting),
             writer,
+            exporting,
             serving: Some(serving),
             control: Some(control),
         })
@@ -222,6 +237,13 @@ impl Gateway {
             serving.shutdown_timeout(Duration::from_secs(1));
         }
         if let Some(control) = self.control.take() {
+            if let Some(exporting) = self.exporting.take() {
+                let last =
+                    control.block_on(async { tokio::time::timeout(LAST_SPANS, exporting).await });
+                if last.is_err() {
+                    tracing::warn!("the collector did not take the last spans in time");
+                }
+            }
             control.shutdown_background();
         }
         if let Some(writer) = self.writer.take() {
@@ -388,6 +410,11 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime, Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::failed(format_args!("start the {name} threads"), error))
+}
+
+fn telemetry(spec: TelemetrySpec, live: &Live) -> Result<(Telemetry, Exporter), Error> {
+    Telemetry::start(spec, &live.resolver, &live.metrics.spans)
+        .map_err(|error| Error::failed("send spans", error))
 }
 
 fn resolve_in_background(control: &Runtime, live: &Arc<Live>, every: Duration) {

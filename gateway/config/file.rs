@@ -12,6 +12,7 @@ pub(super) struct GatewayFile {
     pub server: ServerFile,
     pub keys: KeysFile,
     pub usage: UsageFile,
+    pub tracing: Option<TracingFile>,
     pub providers: Vec<ProviderFile>,
     pub routes: Vec<RouteFile>,
 }
@@ -57,6 +58,13 @@ pub(super) struct KeysFile {
 #[derive(Default)]
 pub(super) struct UsageFile {
     pub prices: Option<Located<String>>,
+}
+
+pub(super) struct TracingFile {
+    pub endpoint: Option<Located<String>>,
+    pub headers: Pairs,
+    pub sample: Option<Located<String>>,
+    pub service: Option<Located<String>>,
 }
 
 pub(super) struct ProviderFile {
@@ -122,6 +130,7 @@ impl GatewayFile {
             .section("usage")
             .map(UsageFile::read)
             .unwrap_or_default();
+        let tracing = root.section("tracing").map(TracingFile::read);
         let providers = root
             .named("providers")
             .into_iter()
@@ -137,6 +146,7 @@ impl GatewayFile {
             server,
             keys,
             usage,
+            tracing,
             providers,
             routes,
         }
@@ -237,6 +247,19 @@ impl UsageFile {
         };
         s.finish();
         usage
+    }
+}
+
+impl TracingFile {
+    fn read(mut s: Section<'_>) -> Self {
+        let tracing = Self {
+            endpoint: s.take("endpoint"),
+            headers: s.strings("headers"),
+            sample: s.take("sample"),
+            service: s.take("service"),
+        };
+        s.finish();
+        tracing
     }
 }
 

@@ -18,6 +18,7 @@ use crate::document::{FileStamp, Outline, Problem, Problems, Severity};
 use crate::key::KeyEntry;
 use crate::provider::ProviderSpec;
 use crate::route::{Access, HostPattern, PathPrefix};
+use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;
 use crate::usage::{Metering, PriceList};
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub cut_revoked: bool,
     /// What tokens cost, if there is a price file.
     pub prices: Option<PriceList>,
+    /// Where spans go, if anywhere. Changes with the next start.
+    pub tracing: Option<TelemetrySpec>,
     /// The providers.
     pub providers: Vec<ProviderSpec>,
     /// The routes.

@@ -60,6 +60,8 @@ pub struct Metrics {
     pub keys_loaded: IntGauge,
     /// How far the wall clock is behind the time that keys go by.
     pub clock_behind: Gauge,
+    /// Spans for a collector, by outcome.
+    pub spans: IntCounterVec,
     /// Access lines that were dropped because the reader of stdout was too slow.
     pub access_log_dropped: IntCounter,
 }
@@ -124,6 +126,11 @@ impl Metrics {
                 "clock_behind_seconds",
                 "How far the system's clock is behind the time that keys go by, which never goes back.",
             )?)?,
+            spans: declare.counters(
+                "spans_total",
+                "Spans made for the collector, by outcome: exported, failed, or dropped before that.",
+                &["outcome"],
+            )?,
             access_log_dropped: declare.register(IntCounter::new(
                 "access_log_dropped_total",
                 "Access lines dropped because nobody read them fast enough.",

@@ -112,7 +112,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(
+    /// The way to `url`, trusting `ca` instead of the system's certificates if there is one.
+    pub fn new(
         url: &BaseUrl,
         sni: &str,
         ca: Option<&CaBundle>,

@@ -42,6 +42,8 @@ pub struct Kind {
     pub links: &'static [&'static str],
     /// Whether its API has `WebSocket`s.
     pub websocket: bool,
+    /// What OpenTelemetry's conventions call it, if they know it.
+    pub telemetry: Option<&'static str>,
     /// The shape of its errors, and so of our refusals.
     pub dialect: Dialect,
 }
@@ -111,6 +113,7 @@ const COMPATIBLE: Kind = Kind {
     account_headers: &["openai-organization", "openai-project"],
     links: &["location"],
     websocket: false,
+    telemetry: None,
     dialect: Dialect::OpenAi,
 };
 
@@ -119,6 +122,7 @@ pub const KINDS: &[Kind] = &[
     // https://platform.openai.com/docs/api-reference
     Kind {
         name: "openai",
+        telemetry: Some("openai"),
         origin: Some("https://api.openai.com"),
         base_path: "/v1",
         websocket: true,
@@ -127,6 +131,7 @@ pub const KINDS: &[Kind] = &[
     // https://learn.microsoft.com/azure/ai-services/openai/reference
     Kind {
         name: "azure-openai",
+        telemetry: Some("azure.ai.openai"),
         endpoint: true,
         base_path: "/openai/deployments/{deployment}",
         elsewhere: &[
@@ -164,6 +169,7 @@ pub const KINDS: &[Kind] = &[
     // https://docs.anthropic.com/en/api/overview
     Kind {
         name: "anthropic",
+        telemetry: Some("anthropic"),
         origin: Some("https://api.anthropic.com"),
         base_path: "/v1",
         default_endpoint: "/v1/messages",
@@ -181,6 +187,7 @@ pub const KINDS: &[Kind] = &[
     // https://ai.google.dev/api
     Kind {
         name: "gemini",
+        telemetry: Some("gcp.gemini"),
         origin: Some("https://generativelanguage.googleapis.com"),
         base_path: "/{api_version}",
         elsewhere: &[("/upload", ""), ("/download", ""), ("/ws", "")],
@@ -213,6 +220,7 @@ pub const KINDS: &[Kind] = &[
     // https://docs.mistral.ai/api
     Kind {
         name: "mistral",
+        telemetry: Some("mistral_ai"),
         origin: Some("https://api.mistral.ai"),
         base_path: "/v1",
         websocket: true,
@@ -238,6 +246,7 @@ pub const KINDS: &[Kind] = &[
     // https://console.groq.com/docs/api-reference
     Kind {
         name: "groq",
+        telemetry: Some("groq"),
         origin: Some("https://api.groq.com"),
         base_path: "/openai/v1",
         default_endpoint: "/openai/v1/chat/completions",
@@ -246,6 +255,7 @@ pub const KINDS: &[Kind] = &[
     // https://docs.cohere.com/reference
     Kind {
         name: "cohere",
+        telemetry: Some("cohere"),
         probe: Some("/v1/models"),
         origin: Some("https://api.cohere.com"),
         base_path: "/v2",
@@ -258,6 +268,7 @@ pub const KINDS: &[Kind] = &[
     // https://api-docs.deepseek.com
     Kind {
         name: "deepseek",
+        telemetry: Some("deepseek"),
         origin: Some("https://api.deepseek.com"),
         base_path: "/v1",
         elsewhere: &[("/beta", ""), ("/anthropic", "")],

@@ -16,6 +16,7 @@ use super::in_flight::{InFlight, InFlightGuard};
 use super::reject::Rejection;
 use super::request_id::RequestId;
 use crate::snapshot::{Rules, Snapshot};
+use crate::telemetry::Trace;
 use crate::usage::Meter;
 
 /// What is known so far about one request.
@@ -36,6 +37,8 @@ pub struct Exchange {
     pub rejection: Option<Rejection>,
     /// What is asked for and taken out again, if the stream may have to be asked for its usage.
     pub exact: Option<Exact>,
+    /// Its place in a trace, once it is admitted, if there are spans.
+    pub trace: Option<Trace>,
     /// What goes into the access line.
     pub seen: Seen,
     pub(super) shared: Arc<Shared>,
@@ -122,6 +125,7 @@ impl Exchange {
             admission: None,
             rejection: None,
             exact: None,
+            trace: None,
             seen: Seen::default(),
             _in_flight: InFlight::enter(&shared.in_flight),
             shared: shared.clone(),

@@ -37,6 +37,7 @@ use self::reject::{Reason, Rejection};
 use crate::access_log::AccessLog;
 use crate::route::NormalPath;
 use crate::snapshot::Live;
+use crate::telemetry::Telemetry;
 
 /// How often a request is tried at most, for Pingora.
 pub const ATTEMPTS: usize = forward::MAX_ATTEMPTS as usize;
@@ -59,6 +60,8 @@ pub struct Shared {
     pub access_log: AccessLog,
     /// How many exchanges are going on.
     pub in_flight: Arc<InFlight>,
+    /// What makes spans of them, if anything does.
+    pub telemetry: Option<Telemetry>,
 }
 
 /// The gateway, as Pingora sees it.
@@ -111,6 +114,10 @@ impl ProxyHttp for Proxy {
                     deadline::end_when_revoked(async move { live.revoked(digest).await });
                 }
                 exchange.admission = Some(admission);
+                let telemetry = exchange.shared.telemetry.as_ref();
+                let begin =
+                    |telemetry: &Telemetry| telemetry.begin(Some(&session.req_header().headers));
+                exchange.trace = telemetry.map(begin);
                 Ok(false)
             }
             Err(rejection) => {
@@ -178,6 +185,9 @@ impl ProxyHttp for Proxy {
         };
         inject::rewrite(admission, &session.req_header().headers, upstream)?;
         exchange.exact = Exact::begin(admission, upstream)?;
+        if let Some(trace) = &exchange.trace {
+            trace.pass_on(upstream)?;
+        }
         let seen = &mut exchange.seen;
         seen.added = exchange.started.elapsed().saturating_sub(seen.connecting);
         let metrics = &admission.route().metrics;

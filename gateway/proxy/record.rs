@@ -1,14 +1,19 @@
 //! Phase 5: one access line and the metrics of an exchange that is over.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::Shared;
+use super::admit::Admission;
 use super::deadline::Cut;
 use super::exchange::{Exchange, Seen};
 use super::reject::Reason;
 use super::spending::Spending;
 use crate::access_log::AccessRecord;
-use crate::metrics::{NO_KEY, OTHER_KEYS};
+use crate::key::ClientKey;
+use crate::metrics::{Metrics, NO_KEY, OTHER_KEYS};
+use crate::route::Route;
+use crate::telemetry::{Facts, Telemetry};
 
 impl Exchange {
     /// Records it, the first time it is asked to.
@@ -32,101 +37,150 @@ impl Drop for Exchange {
 
 /// Records `exchange` as it is now.
 fn record(exchange: &Exchange, shared: &Shared) {
-    let seen = &exchange.seen;
-    let duration = exchange.started.elapsed();
-    let route = exchange
-        .rejection
-        .as_ref()
-        .and_then(|rejection| rejection.route.as_ref())
-        .or(exchange
-            .admission
-            .as_ref()
-            .map(super::admit::Admission::route));
-    let key = exchange
-        .admission
-        .as_ref()
-        .and_then(super::admit::Admission::key)
-        .or(exchange
-            .rejection
-            .as_ref()
-            .and_then(|rejection| rejection.key.as_ref()));
-    let reason = exchange
-        .rejection
-        .as_ref()
-        .map(|rejection| rejection.reason);
-    // Why it had no orderly end, if it had none.
-    let unordered = match seen.cut {
-        Some(Cut::Revoked) => Some(Reason::KeyRevoked),
-        Some(Cut::Late) => Some(late(seen)),
-        None => seen.aborted.then_some(Reason::ClientClosed),
-    };
-    // What the client was told, or would have been.
-    let status = match (seen.status, reason) {
-        (0, Some(reason)) => reason.status(),
-        (0, None) => unordered.map_or(0, Reason::status),
-        (status, _) => status,
-    };
-    let label = reason.or(unordered).map_or("", Reason::code);
-
-    let metrics = route.map_or(&shared.live.metrics.routeless, |route| &route.metrics);
-    metrics.count(status, label);
-    metrics.duration.observe(duration.as_secs_f64());
-    let since_start =
-        |moment: Option<Instant>| moment.map(|at| at.duration_since(exchange.started));
-    if let Some(wait) = since_start(seen.first_byte) {
-        metrics.first_byte.observe(wait.as_secs_f64());
+    let outcome = Outcome::of(exchange);
+    let spending = Spending::of(exchange, outcome.status);
+    outcome.count(exchange, &spending, &shared.live.metrics);
+    let line = outcome.line(exchange, spending);
+    if let Some(telemetry) = &shared.telemetry {
+        outcome.span(exchange, &line, telemetry);
     }
-    let spending = Spending::of(exchange, status);
-    if let Some(route) = route {
-        let metrics = &shared.live.metrics;
-        let called = key.map_or(NO_KEY, |key| if key.counted { &key.id } else { OTHER_KEYS });
-        spending.count(route, called, metrics);
-        if key.is_some() {
-            metrics.key_request(called, &route.name, status);
+    shared.access_log.write(line);
+}
+
+/// How an exchange ended.
+struct Outcome<'e> {
+    route: Option<&'e Arc<Route>>,
+    key: Option<&'e Arc<ClientKey>>,
+    /// Why it was refused, if it was.
+    refused: Option<Reason>,
+    /// Why it had no orderly end, if it had none.
+    unordered: Option<Reason>,
+    /// What the client was told, or would have been.
+    status: u16,
+    took: Duration,
+}
+
+impl<'e> Outcome<'e> {
+    fn of(exchange: &'e Exchange) -> Self {
+        let seen = &exchange.seen;
+        let rejection = exchange.rejection.as_ref();
+        let admission = exchange.admission.as_ref();
+        let refused = rejection.map(|rejection| rejection.reason);
+        let unordered = match seen.cut {
+            Some(Cut::Revoked) => Some(Reason::KeyRevoked),
+            Some(Cut::Late) => Some(late(seen)),
+            None => seen.aborted.then_some(Reason::ClientClosed),
+        };
+        Self {
+            route: rejection
+                .and_then(|rejection| rejection.route.as_ref())
+                .or(admission.map(Admission::route)),
+            key: admission
+                .and_then(Admission::key)
+                .or(rejection.and_then(|rejection| rejection.key.as_ref())),
+            refused,
+            unordered,
+            status: match (seen.status, refused) {
+                (0, Some(reason)) => reason.status(),
+                (0, None) => unordered.map_or(0, Reason::status),
+                (status, _) => status,
+            },
+            took: exchange.started.elapsed(),
         }
     }
-    if let Some(Reason::InvalidKey(failure)) = reason {
-        shared.live.metrics.auth_failure(failure.label());
+
+    /// Why it did not go well, as metrics say it; empty if it did.
+    fn label(&self) -> &'static str {
+        self.refused.or(self.unordered).map_or("", Reason::code)
     }
 
-    let refused_by = match reason {
-        Some(Reason::ClientClosed) => None,
-        // An answer that broke off was not refused by anybody.
-        Some(_) => seen.first_byte.is_none().then_some("gateway"),
-        None if (400..600).contains(&seen.status) => Some("provider"),
-        None => None,
-    };
-    shared.access_log.write(AccessRecord {
-        time: exchange.time,
-        request_id: exchange.id.as_str().to_owned(),
-        client: seen.client.clone(),
-        key: key.map(|key| key.id.clone()),
-        route: route.map(|route| route.name.clone()),
-        provider: route.map(|route| route.provider.name.clone()),
-        method: seen.method.clone(),
-        path: seen.path.clone(),
-        status,
-        reason: match reason {
-            Some(reason) => Some(reason.detail()),
-            None => Some(label).filter(|label| !label.is_empty()),
-        },
-        refused_by,
-        request_bytes: seen.request_bytes,
-        response_bytes: seen.response_bytes,
-        events: spending.events,
-        model: spending.model.map(str::to_owned),
-        usage: spending.usage.map(Into::into),
-        estimated: spending.estimated,
-        cost: spending.cost,
-        duration_ms: millis(duration),
-        connect_ms: millis(seen.connecting),
-        added_ms: millis(seen.added),
-        first_byte_ms: since_start(seen.first_byte).map(millis),
-        upstream: seen.upstream.clone(),
-        reused: seen.reused,
-        attempts: seen.attempts,
-        aborted: seen.aborted,
-    });
+    fn refused_by(&self, seen: &Seen) -> Option<&'static str> {
+        match self.refused {
+            Some(Reason::ClientClosed) => None,
+            // An answer that broke off was not refused by anybody.
+            Some(_) => seen.first_byte.is_none().then_some("gateway"),
+            None if (400..600).contains(&seen.status) => Some("provider"),
+            None => None,
+        }
+    }
+
+    fn count(&self, exchange: &Exchange, spending: &Spending<'_>, all: &Metrics) {
+        let metrics = self.route.map_or(&all.routeless, |route| &route.metrics);
+        metrics.count(self.status, self.label());
+        metrics.duration.observe(self.took.as_secs_f64());
+        if let Some(wait) = first_byte(exchange) {
+            metrics.first_byte.observe(wait.as_secs_f64());
+        }
+        if let Some(Reason::InvalidKey(failure)) = self.refused {
+            all.auth_failure(failure.label());
+        }
+        let Some(route) = self.route else { return };
+        let key = match self.key {
+            None => NO_KEY,
+            Some(key) if key.counted => &key.id,
+            Some(_) => OTHER_KEYS,
+        };
+        spending.count(route, key, all);
+        if self.key.is_some() {
+            all.key_request(key, &route.name, self.status);
+        }
+    }
+
+    fn line(&self, exchange: &Exchange, spending: Spending<'_>) -> AccessRecord {
+        let seen = &exchange.seen;
+        AccessRecord {
+            time: exchange.time,
+            request_id: exchange.id.as_str().to_owned(),
+            client: seen.client.clone(),
+            key: self.key.map(|key| key.id.clone()),
+            route: self.route.map(|route| route.name.clone()),
+            provider: self.route.map(|route| route.provider.name.clone()),
+            method: seen.method.clone(),
+            path: seen.path.clone(),
+            status: self.status,
+            reason: match self.refused {
+                Some(reason) => Some(reason.detail()),
+                None => self.unordered.map(Reason::code),
+            },
+            refused_by: self.refused_by(seen),
+            request_bytes: seen.request_bytes,
+            response_bytes: seen.response_bytes,
+            events: spending.events,
+            model: spending.model.map(str::to_owned),
+            usage: spending.usage.map(Into::into),
+            estimated: spending.estimated,
+            cost: spending.cost,
+            duration_ms: millis(self.took),
+            connect_ms: millis(seen.connecting),
+            added_ms: millis(seen.added),
+            first_byte_ms: first_byte(exchange).map(millis),
+            upstream: seen.upstream.clone(),
+            reused: seen.reused,
+            attempts: seen.attempts,
+            aborted: seen.aborted,
+        }
+    }
+
+    fn span(&self, exchange: &Exchange, line: &AccessRecord, telemetry: &Telemetry) {
+        let facts = Facts {
+            line,
+            route: self.route.map(|route| route.path.as_str()),
+            kind: self.route.map(|route| route.provider.kind),
+            target: exchange.admission.as_ref().map(Admission::target),
+            took: self.took,
+        };
+        match &exchange.trace {
+            Some(trace) => telemetry.end(trace, &facts),
+            // Of what was refused at once, nobody's word is taken for where it belongs.
+            None => telemetry.end(&telemetry.begin(None), &facts),
+        }
+    }
+}
+
+/// From the head of the request to that of the answer.
+fn first_byte(exchange: &Exchange) -> Option<Duration> {
+    let came = exchange.seen.first_byte?;
+    Some(came.duration_since(exchange.started))
 }
 
 /// Who was waited for when time ran out.

@@ -1,11 +1,14 @@
 //! A body as a meter can read it, piece by piece, while the client gets it as it is.
 //!
-//! Of the compressions only gzip, in one member, is read: a stream of it takes 40 KiB, where others take megabytes. So
-//! providers are asked for no other (see `proxy::inject`).
+//! Providers are asked for gzip at most (see `proxy::inject`): a stream of it, in one member, takes 40 KiB to
+//! read, where others take megabytes. Zstandard that comes all the same is read by so many at once that the memory
+//! for it stays bounded.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::write::GzDecoder;
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 /// Compressed bytes that are read at a time: what they become is held, and is at most about a thousand times
 /// as long.
@@ -14,6 +17,13 @@ const STEP: usize = 1024;
 const MOST_TIMES: u64 = 100;
 /// What any body may become.
 const ALWAYS: u64 = 1 << 20;
+/// The largest window of Zstandard, as a power of two: what HTTP allows
+/// (<https://www.rfc-editor.org/rfc/rfc9659#name-window-size>).
+const ZSTD_WINDOW: u32 = 23;
+/// How many bodies of Zstandard are read at once, each with up to such a window.
+const ZSTD_AT_ONCE: usize = 16;
+/// How much of one is had at a time.
+const ZSTD_STEP: usize = 16 << 10;
 
 /// The reader of one body.
 pub enum Readable {
@@ -21,6 +31,8 @@ pub enum Readable {
     Plain,
     /// Decompressed.
     Gzip(Box<Gzip>),
+    /// Likewise.
+    Zstd(Box<Zstd>),
     /// Not at all.
     Blind,
 }
@@ -28,8 +40,51 @@ pub enum Readable {
 /// The state of a decompression.
 pub struct Gzip {
     decoder: GzDecoder<Vec<u8>>,
+    ratio: Ratio,
+}
+
+/// Likewise.
+pub struct Zstd {
+    decoder: Decoder<'static>,
+    made: Vec<u8>,
+    ratio: Ratio,
+    _seat: Seat,
+}
+
+/// What a body becomes, beside what it is.
+#[derive(Default)]
+struct Ratio {
     read: u64,
     made: u64,
+}
+
+impl Ratio {
+    /// Whether it still looks like an answer.
+    fn add(&mut self, read: usize, made: usize) -> bool {
+        self.read += read as u64;
+        self.made += made as u64;
+        self.made <= self.read * MOST_TIMES + ALWAYS
+    }
+}
+
+/// One of the places that there are for bodies of Zstandard.
+struct Seat;
+
+static SEATS_TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Seat {
+    fn take() -> Option<Self> {
+        let more = |taken: usize| (taken < ZSTD_AT_ONCE).then_some(taken + 1);
+        let taken = SEATS_TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        // Not `then_some`: a seat that is made is one that is given back.
+        taken.is_ok().then(|| Self)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        SEATS_TAKEN.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Readable {
@@ -44,9 +99,10 @@ impl Readable {
         {
             Self::Gzip(Box::new(Gzip {
                 decoder: GzDecoder::new(Vec::new()),
-                read: 0,
-                made: 0,
+                ratio: Ratio::default(),
             }))
+        } else if encoding.eq_ignore_ascii_case(b"zstd") {
+            Zstd::new().map_or(Self::Blind, |zstd| Self::Zstd(Box::new(zstd)))
         } else {
             Self::Blind
         }
@@ -61,7 +117,47 @@ impl Readable {
                     *self = Self::Blind;
                 }
             }
+            Self::Zstd(zstd) => {
+                if !zstd.feed(piece, &mut reader) {
+                    *self = Self::Blind;
+                }
+            }
             Self::Blind => {}
+        }
+    }
+}
+
+impl Zstd {
+    fn new() -> Option<Self> {
+        let seat = Seat::take()?;
+        let mut decoder = Decoder::new().ok()?;
+        decoder
+            .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW))
+            .ok()?;
+        Some(Self {
+            decoder,
+            made: Vec::with_capacity(ZSTD_STEP),
+            ratio: Ratio::default(),
+            _seat: seat,
+        })
+    }
+
+    /// Whether there is more to be had.
+    fn feed(&mut self, piece: &[u8], reader: &mut impl FnMut(&[u8])) -> bool {
+        let mut input = InBuffer::around(piece);
+        loop {
+            self.made.clear();
+            let before = input.pos();
+            let mut output = OutBuffer::around(&mut self.made);
+            let run = self.decoder.run(&mut input, &mut output);
+            reader(&self.made);
+            if run.is_err() || !self.ratio.add(input.pos() - before, self.made.len()) {
+                return false;
+            }
+            // What is full may have more in it.
+            if input.pos() == piece.len() && self.made.len() < self.made.capacity() {
+                return true;
+            }
         }
     }
 }
@@ -76,11 +172,10 @@ impl Gzip {
                 .write_all(step)
                 .and_then(|()| self.decoder.flush());
             let made = self.decoder.get_mut();
-            self.read += step.len() as u64;
-            self.made += made.len() as u64;
             reader(made);
+            let sound = self.ratio.add(step.len(), made.len());
             made.clear();
-            if written.is_err() || self.made > self.read * MOST_TIMES + ALWAYS {
+            if written.is_err() || !sound {
                 return false;
             }
         }
@@ -96,6 +191,19 @@ mod tests {
     use super::*;
 
     /// A stream as servers make them: each event is to be had as soon as it is sent.
+    fn zstandard(events: &[&str], level: i32) -> Vec<Vec<u8>> {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level).unwrap();
+        let mut pieces = Vec::new();
+        for event in events {
+            encoder.write_all(event.as_bytes()).unwrap();
+            encoder.flush().unwrap();
+            pieces.push(std::mem::take(encoder.get_mut()));
+        }
+        pieces.push(encoder.finish().unwrap());
+        pieces
+    }
+
+    /// The same in gzip.
     fn compressed(events: &[&str]) -> Vec<Vec<u8>> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         let mut pieces = Vec::new();
@@ -131,12 +239,54 @@ mod tests {
         assert_eq!(read, events.concat());
     }
 
+    /// One test for all of it: the seats are the process's.
+    #[test]
+    fn zstandard_is_read_as_it_comes_by_so_many_at_once_and_not_in_larger_windows() {
+        let events = ["data: one\n\n", "data: two\n\n", "data: [DONE]\n\n"];
+        let mut readable = Readable::of(b"Zstd");
+        for (piece, event) in zstandard(&events, 3).iter().zip(events) {
+            assert_eq!(text(&mut readable, piece), event);
+        }
+        let long = "data: ".to_owned() + &"0123456789".repeat(20_000) + "\n\n";
+        let whole = zstandard(&[&long], 19).concat();
+        for cut in [1, 7, whole.len()] {
+            let mut readable = Readable::of(b"zstd");
+            let read: String = whole
+                .chunks(cut)
+                .map(|piece| text(&mut readable, piece))
+                .collect();
+            assert!(read == long, "cut at {cut}");
+        }
+        drop(readable);
+        let all: Vec<Readable> = (0..=ZSTD_AT_ONCE).map(|_| Readable::of(b"zstd")).collect();
+        let blind = |readable: &&Readable| matches!(readable, Readable::Blind);
+        assert_eq!(all.iter().filter(blind).count(), 1);
+        drop(all);
+        let mut wide = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+        wide.window_log(ZSTD_WINDOW + 1).unwrap();
+        wide.write_all(b"data").unwrap();
+        wide.flush().unwrap();
+        let mut readable = Readable::of(b"zstd");
+        assert_eq!(text(&mut readable, wide.get_ref()), "");
+        assert!(matches!(readable, Readable::Blind));
+        let zeros = "\0".repeat(64 << 20);
+        let mut readable = Readable::of(b"zstd");
+        let mut read = 0;
+        readable.feed(&zstandard(&[&zeros], 3).concat(), |piece| {
+            read += piece.len();
+        });
+        assert!(
+            matches!(readable, Readable::Blind) && read < 4 << 20,
+            "{read}"
+        );
+    }
+
     #[test]
     fn what_is_not_compressed_is_read_as_it_is_and_what_is_not_known_not_at_all() {
         for plain in [&b""[..], b"identity"] {
             assert_eq!(text(&mut Readable::of(plain), b"data"), "data");
         }
-        for other in [&b"br"[..], b"zstd", b"gzip, br"] {
+        for other in [&b"br"[..], b"gzip, zstd", b"gzip, br"] {
             assert_eq!(text(&mut Readable::of(other), b"data"), "");
         }
         let mut broken = Readable::of(b"gzip");

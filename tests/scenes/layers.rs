@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["secret", "usage", "metrics"],
     &["template", "key", "access_log"],
     &["provider"],
-    &["route"],
+    &["route", "telemetry"],
     &["config"],
     &["snapshot", "error"],
     &["proxy", "reload"],

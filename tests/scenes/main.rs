@@ -30,5 +30,6 @@ mod seeds;
 mod stream;
 mod support;
 mod tls;
+mod tracing;
 mod upstream;
 mod usage;

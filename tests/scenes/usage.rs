@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::support::gateway::simple;
+use crate::support::http2::{self, Http2Provider};
 use crate::support::provider::{begin_events, chunk, end_chunks, respond};
 use crate::support::{Gateway, Provider, Scene};
 
@@ -82,6 +83,32 @@ fn a_stream_is_metered_and_one_that_says_nothing_is_counted_as_such() {
         gateway.count("keygate_unmetered_streams_total{provider=\"p\",route=\"r\"}"),
         1
     );
+}
+
+#[test]
+fn a_compressed_answer_is_metered_and_passes_as_it_is() {
+    let (_, body) = include_str!("../usage/openai-chat.sse")
+        .split_once('\n')
+        .unwrap();
+    let squeezed = zstd::encode_all(body.as_bytes(), 3).unwrap();
+    let sent = squeezed.clone();
+    let provider = Provider::answering(move |_, wire| {
+        let head = [
+            ("content-type", "text/event-stream"),
+            ("content-encoding", "zstd"),
+        ];
+        respond(wire, "200 OK", &head, &sent);
+    });
+    let gateway = Gateway::before(&provider);
+    let zipped = [KEY[0], ("accept-encoding", "zstd, br")];
+    assert_eq!(gateway.request("POST", "/p", &zipped, b"{}").body, squeezed);
+    let line = &gateway.access_lines(1)[0];
+    assert_eq!(
+        (&line["input_tokens"], &line["events"]),
+        (&9.into(), &5.into())
+    );
+    // It was not asked for.
+    assert_eq!(provider.only().header("accept-encoding"), Some("identity"));
 }
 
 #[test]
@@ -385,6 +412,53 @@ fn a_body_without_a_length_is_asked_for_usage_as_well() {
     );
     assert_eq!(gateway.access_lines(1)[0]["output_tokens"], 3);
     assert!(provider.only().header("content-length").is_none());
+}
+
+#[test]
+fn streams_are_asked_over_http2_as_well_on_either_side() {
+    let json = [KEY[0], ("content-type", "application/json")];
+    // To a provider: the length that is announced is the length that comes.
+    let upstream = Http2Provider::start(None);
+    let url = format!("http://{}", upstream.address);
+    let config = simple(&url, "http = \"2\"", "meter_streams = \"exact\"");
+    let gateway = Scene::new(&config).key("alice", "secret", "").start();
+    assert_eq!(gateway.request("POST", "/p", &json, STREAMING).status, 200);
+    let (request, body) = upstream.received().remove(0);
+    assert_eq!(
+        request.headers()["content-length"],
+        body.len().to_string().as_str()
+    );
+    let asked: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(asked["stream_options"]["include_usage"], true);
+    // From a client.
+    let provider = chat();
+    let config = simple(&provider.url(), "", "meter_streams = \"exact\"");
+    let scene = Scene::with_server("server.h2c = true", &config);
+    let gateway = scene.key("alice", "secret", "").start();
+    http2::run(async {
+        let mut client = http2::connect(gateway.address()).await;
+        let mut request = http::Request::post("http://gateway.test/p");
+        for (name, value) in json {
+            request = request.header(name, value);
+        }
+        let (answer, mut send) = client
+            .send_request(request.body(()).unwrap(), false)
+            .unwrap();
+        send.send_data(STREAMING.into(), true).unwrap();
+        let mut body = answer.await.unwrap().into_body();
+        let mut text = Vec::new();
+        while let Some(piece) = body.data().await {
+            let piece = piece.unwrap();
+            body.flow_control().release_capacity(piece.len()).unwrap();
+            text.extend_from_slice(&piece);
+        }
+        let text = String::from_utf8(text).unwrap();
+        assert!(
+            text.ends_with("data: [DONE]\n\n") && !text.contains("prompt_tokens"),
+            "{text}"
+        );
+    });
+    assert_eq!(gateway.access_lines(1)[0]["output_tokens"], 3);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod provider;
 mod route;
 mod server;
+mod tracing;
 
 pub(super) use self::server::NO_KEY;
 
@@ -158,6 +159,7 @@ impl Checker<'_> {
         let (key_file, key_outline, keys) = self.keys(&file.keys, wants_keys);
         let cut_revoked = self.cut_revoked(&file.keys);
         let prices = self.prices(file.usage.prices);
+        let tracing = file.tracing.and_then(|file| self.tracing(file));
         if file.routes.is_empty() {
             self.warn(
                 &document.whole(),
@@ -182,6 +184,7 @@ impl Checker<'_> {
             key_outline,
             cut_revoked,
             prices,
+            tracing,
             keys: keys.unwrap_or_default(),
             providers: names
                 .into_iter()

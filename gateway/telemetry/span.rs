@@ -1,0 +1,175 @@
+//! A span out of what is known of a request.
+
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::trace::{SpanId, SpanKind, Status};
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+
+use super::Trace;
+use crate::access_log::AccessRecord;
+use crate::provider::Kind;
+
+/// What a span says.
+pub struct Facts<'r> {
+    /// The access line.
+    pub line: &'r AccessRecord,
+    /// The path of the route.
+    pub route: Option<&'r str>,
+    /// The kind of the provider.
+    pub kind: Option<&'static Kind>,
+    /// The path at the provider.
+    pub target: Option<&'r str>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Facts<'_> {
+    pub(super) fn span(&self, trace: &Trace, scope: InstrumentationScope) -> SpanData {
+        let line = self.line;
+        let name = match self.route {
+            Some(route) => format!("{} {route}", line.method),
+            None => line.method.clone(),
+        };
+        let start = SystemTime::from(line.time);
+        let status = if line.status >= 500 {
+            Status::error("")
+        } else {
+            Status::Unset
+        };
+        SpanData {
+            span_context: trace.own.clone(),
+            parent_span_id: trace.parent.unwrap_or(SpanId::INVALID),
+            parent_span_is_remote: trace.parent.is_some(),
+            span_kind: SpanKind::Server,
+            name: name.into(),
+            start_time: start,
+            end_time: start + self.took,
+            attributes: self.attributes(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status,
+            instrumentation_scope: scope,
+        }
+    }
+
+    fn attributes(&self) -> Vec<KeyValue> {
+        let line = self.line;
+        let mut attributes = Attributes(Vec::with_capacity(24));
+        attributes.add("http.request.method", Some(line.method.clone()));
+        attributes.add(
+            "http.response.status_code",
+            (line.status > 0).then_some(i64::from(line.status)),
+        );
+        attributes.add("http.route", self.route.map(str::to_owned));
+        attributes.add(
+            "url.path",
+            Some(line.path.clone()).filter(|path| !path.is_empty()),
+        );
+        attributes.add("keygate.request_id", Some(line.request_id.clone()));
+        attributes.add("keygate.key", line.key.as_deref().map(str::to_owned));
+        attributes.add("keygate.route", line.route.as_deref().map(str::to_owned));
+        attributes.add(
+            "keygate.provider",
+            line.provider.as_deref().map(str::to_owned),
+        );
+        attributes.add("keygate.refused_by", line.refused_by);
+        attributes.add("keygate.aborted", line.aborted.then_some(true));
+        let error = line.reason.map(str::to_owned);
+        let error = error.or_else(|| (line.status >= 400).then(|| line.status.to_string()));
+        attributes.add("error.type", error);
+        let provider = line.provider.as_deref();
+        let system = self.kind.and_then(|kind| kind.telemetry.or(provider));
+        attributes.add("gen_ai.provider.name", system.map(str::to_owned));
+        attributes.add("gen_ai.operation.name", self.target.and_then(operation));
+        attributes.add("gen_ai.response.model", line.model.clone());
+        if let Some(usage) = &line.usage {
+            for (name, tokens) in [
+                ("gen_ai.usage.input_tokens", usage.input_tokens),
+                ("gen_ai.usage.output_tokens", usage.output_tokens),
+                (
+                    "gen_ai.usage.cache_read.input_tokens",
+                    usage.cache_read_tokens,
+                ),
+                (
+                    "gen_ai.usage.cache_creation.input_tokens",
+                    usage.cache_creation_tokens,
+                ),
+                (
+                    "gen_ai.usage.reasoning.output_tokens",
+                    usage.reasoning_tokens,
+                ),
+            ] {
+                attributes.add(name, Some(i64::try_from(tokens).unwrap_or(i64::MAX)));
+            }
+            attributes.add("keygate.usage.estimated", line.estimated.then_some(true));
+        }
+        if let Some(price) = &line.cost {
+            attributes.add("keygate.cost", Some(price.cost.to_string()));
+            attributes.add("keygate.currency", Some(price.currency.to_string()));
+        }
+        let seconds = line.first_byte_ms.map(|ms| ms / 1e3);
+        attributes.add("keygate.time_to_first_byte", seconds);
+        attributes.0
+    }
+}
+
+struct Attributes(Vec<KeyValue>);
+
+impl Attributes {
+    fn add(&mut self, name: &'static str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.0.push(KeyValue::new(name, value));
+        }
+    }
+}
+
+/// What a path at a provider is asked to do, by the conventions' names.
+fn operation(target: &str) -> Option<&'static str> {
+    let path = target.split('?').next().unwrap_or_default();
+    let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(end));
+    if ends(&["/chat/completions", "/messages", "/responses", "/chat"]) {
+        Some("chat")
+    } else if ends(&["/completions", "/generate"]) {
+        Some("text_completion")
+    } else if ends(&[
+        "/embeddings",
+        "/embed",
+        ":embedContent",
+        ":batchEmbedContents",
+    ]) {
+        Some("embeddings")
+    } else if ends(&[":generateContent", ":streamGenerateContent"]) {
+        Some("generate_content")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_is_known_by_its_path() {
+        for (target, name) in [
+            ("/v1/chat/completions", Some("chat")),
+            (
+                "/openai/deployments/d/chat/completions?api-version=1",
+                Some("chat"),
+            ),
+            ("/v1/messages?beta=true", Some("chat")),
+            ("/v1/messages/count_tokens", None),
+            ("/v1/completions", Some("text_completion")),
+            (
+                "/v1beta/models/m:streamGenerateContent?alt=sse",
+                Some("generate_content"),
+            ),
+            ("/v1/embeddings", Some("embeddings")),
+            ("/v1/models", None),
+        ] {
+            assert_eq!(operation(target), name, "{target}");
+        }
+    }
+}
