@@ -29,18 +29,20 @@ impl ExcludeUsage {
     pub fn feed(&mut self, piece: &[u8], end: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.held.len() + piece.len());
         let mut begin = 0;
-        for (at, byte) in piece.iter().enumerate() {
-            match byte {
-                b'\r' => {}
-                b'\n' if self.in_line => self.in_line = false,
-                b'\n' => {
-                    let rest = piece.get(begin..=at).unwrap_or_default();
-                    begin = at + 1;
-                    self.event(rest, &mut out);
-                }
-                _ => self.in_line = true,
+        let mut line = 0;
+        for at in memchr::memchr_iter(b'\n', piece) {
+            let text = piece.get(line..at).unwrap_or_default();
+            line = at + 1;
+            let is_empty = !self.in_line && text.iter().all(|byte| *byte == b'\r');
+            self.in_line = false;
+            if is_empty {
+                let rest = piece.get(begin..=at).unwrap_or_default();
+                begin = at + 1;
+                self.event(rest, &mut out);
             }
         }
+        let text = piece.get(line..).unwrap_or_default();
+        self.in_line |= text.iter().any(|byte| *byte != b'\r');
         let rest = piece.get(begin..).unwrap_or_default();
         if self.passing || self.held.len() + rest.len() > LONGEST {
             self.passing = true;
@@ -96,7 +98,7 @@ enum Look {
 
 fn look(event: &[u8]) -> Look {
     // Most chunks of most providers.
-    if !event.windows(NAME.len()).any(|window| window == NAME) {
+    if memchr::memmem::find(event, NAME).is_none() {
         return Look::Leave;
     }
     let mut data = None;
@@ -113,10 +115,7 @@ fn look(event: &[u8]) -> Look {
     };
     let skipped = "data:".len();
     let text = line.get(skipped..).unwrap_or_default();
-    let (mut usage, mut choices) = (None, None);
-    for (name, value) in [("usage", &mut usage), ("choices", &mut choices)] {
-        *value = member(text, name);
-    }
+    let [usage, choices] = members(text, ["usage", "choices"]);
     let Some((from, to)) = usage else {
         return Look::Leave;
     };
@@ -137,24 +136,38 @@ fn look(event: &[u8]) -> Look {
     }
 }
 
-/// Where the value of the root's member of this name stands, if there is exactly one.
-fn member(text: &[u8], name: &str) -> Option<(usize, usize)> {
-    let (mut members, mut begun, mut found) = (Members::default(), None, None);
-    for (at, byte) in text.iter().enumerate() {
-        let end = match members.step(*byte) {
-            Mark::Begins if members.is(name) => {
-                begun = Some(at);
-                continue;
-            }
-            Mark::Ends => at + 1,
-            Mark::Ended | Mark::EndedAndCloses => at,
-            _ => continue,
-        };
-        if let Some(begin) = begun.take()
-            && found.replace((begin, end)).is_some()
-        {
-            return None;
+/// Where the values of the root's members of these names stand, of which there is exactly one each.
+fn members(text: &[u8], names: [&str; 2]) -> [Option<(usize, usize)>; 2] {
+    let (mut walk, mut begun) = (Members::default(), None);
+    let (mut found, mut twice) = ([None; 2], [false; 2]);
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let skipped = walk.text(text.get(at..).unwrap_or_default());
+        if skipped > 0 {
+            at += skipped;
+            continue;
         }
+        let mark = walk.step(byte);
+        let end = match mark {
+            Mark::Begins => {
+                let which = names.iter().position(|name| walk.is(name));
+                begun = which.map(|which| (which, at));
+                None
+            }
+            Mark::Ends => Some(at + 1),
+            Mark::Ended | Mark::EndedAndCloses => Some(at),
+            _ => None,
+        };
+        if let Some(end) = end
+            && let Some((which, begin)) = begun.take()
+            && let (Some(place), Some(twice)) = (found.get_mut(which), twice.get_mut(which))
+        {
+            *twice |= place.replace((begin, end)).is_some();
+        }
+        at += 1;
+    }
+    for (place, twice) in found.iter_mut().zip(twice) {
+        *place = place.filter(|_| !twice);
     }
     found
 }

@@ -73,7 +73,7 @@ impl Meter {
         self.found.usage()
     }
 
-    /// The model, as the answer names it; cut off at 128 bytes.
+    /// The model, as the answer names it first; cut off at 128 bytes.
     pub fn model(&self) -> Option<&str> {
         self.found.model.as_deref()
     }
@@ -93,6 +93,8 @@ struct Events {
     line: Line,
     /// Whether the event so far has a line.
     begun: bool,
+    /// Whether it has data.
+    told: bool,
 }
 
 /// Where in a line it is.
@@ -116,10 +118,7 @@ impl Events {
         let mut rest = text;
         while let Some(&byte) = rest.first() {
             if self.line == Line::Data || self.line == Line::Other {
-                let end = rest
-                    .iter()
-                    .position(|byte| *byte == b'\n')
-                    .unwrap_or(rest.len());
+                let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
                 let (inside, behind) = rest.split_at(end);
                 if self.line == Line::Data {
                     scanner.feed(inside, found);
@@ -149,6 +148,12 @@ impl Events {
                 (Line::Field(matched), byte) => Self::field(matched, byte),
                 (line, _) => line,
             };
+            if self.line == Line::Data && !std::mem::replace(&mut self.told, true) {
+                let (line, ends) = only_line(rest);
+                if ends && !found.may_learn_from(line) {
+                    self.line = Line::Other;
+                }
+            }
         }
     }
 
@@ -163,9 +168,22 @@ impl Events {
     fn end(&mut self, scanner: &mut Scanner) {
         if std::mem::take(&mut self.begun) {
             self.count += 1;
+            self.told = false;
             scanner.reset();
         }
     }
+}
+
+/// The rest of a line, and whether it is there to its end and the event ends with it.
+fn only_line(rest: &[u8]) -> (&[u8], bool) {
+    let Some(end) = memchr::memchr(b'\n', rest) else {
+        return (rest, false);
+    };
+    let (line, behind) = rest.split_at(end);
+    (
+        line,
+        behind.starts_with(b"\n\n") || behind.starts_with(b"\n\r\n"),
+    )
 }
 
 #[cfg(test)]

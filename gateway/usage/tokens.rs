@@ -130,17 +130,26 @@ const PLACES: [Place; 18] = [
     Place::Leaf(Count::Reasoning),
 ];
 
+/// What stands in every text that says a count: a part of the names that lead to one.
+const SIGNS: [&str; 3] = ["usage", "meta", "eval_count"];
+
 /// What was found so far.
 #[derive(Default)]
 pub(super) struct Found {
     counts: [Option<u64>; COUNTS],
-    /// The model, as the answer names it.
+    /// The model, as the answer names it first.
     pub(super) model: Option<Box<str>>,
     /// Counts that were none.
     pub(super) malformed: u64,
 }
 
 impl Found {
+    /// Whether a document may say what is not known yet: all but a few events of a stream say nothing but words.
+    pub(super) fn may_learn_from(&self, document: &[u8]) -> bool {
+        let has = |sign: &&str| memchr::memmem::find(document, sign.as_bytes()).is_some();
+        self.model.is_none() || SIGNS.iter().any(has)
+    }
+
     /// The tokens, if any were said.
     pub(super) fn usage(&self) -> Option<Usage> {
         self.counts.iter().any(Option::is_some).then(|| {
@@ -190,14 +199,8 @@ impl Interest for Found {
 
     fn text(&mut self, at: Node, text: &[u8]) {
         match PLACES.get(usize::from(at.0)) {
-            Some(Place::Model) => {
-                let same = self
-                    .model
-                    .as_ref()
-                    .is_some_and(|known| known.as_bytes() == text);
-                if !same && !text.is_empty() {
-                    self.model = Some(String::from_utf8_lossy(text).into());
-                }
+            Some(Place::Model) if self.model.is_none() && !text.is_empty() => {
+                self.model = Some(String::from_utf8_lossy(text).into());
             }
             Some(Place::Leaf(_)) => self.malformed = self.malformed.saturating_add(1),
             _ => {}
@@ -208,6 +211,28 @@ impl Interest for Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// All ways from a place to a count, as the names on them.
+    fn ways(from: usize) -> Vec<String> {
+        let Place::Inner(names) = PLACES[from] else {
+            let is_count = matches!(PLACES[from], Place::Leaf(_));
+            return is_count.then(String::new).into_iter().collect();
+        };
+        let ways = names
+            .iter()
+            .map(|(name, to)| (name, ways(usize::from(*to))));
+        ways.flat_map(|(name, rest)| rest.into_iter().map(move |rest| format!("{name} {rest}")))
+            .collect()
+    }
+
+    #[test]
+    fn no_count_is_said_without_a_sign() {
+        let all = ways(0);
+        assert!(all.len() > 30, "{all:?}");
+        for way in all {
+            assert!(SIGNS.iter().any(|sign| way.contains(sign)), "{way}");
+        }
+    }
 
     #[test]
     fn every_name_leads_to_a_place() {
