@@ -16,7 +16,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from provider import Provider
 
 # A route for each kind, by the name of its token. `closed-` is the same with a selector that the key lacks,
-# and `late-` with no patience.
+# `late-` with no patience, and `exact-`, where streams have to be asked for their usage, asks them.
+ASKED = {"openai", "azure", "huggingface", "groq"}
 KINDS = {
     "openai": ("openai", 'base_url = "{url}/v1"'),
     "azure": ("azure-openai", 'endpoint = "{url}"\ndeployment = "d"'),
@@ -39,6 +40,7 @@ def configuration(provider):
             (name, name, ""),
             (f"late/{name}", f"late-{name}", ""),
             (f"closed/{name}", name, 'keys = { team = "other" }\n'),
+            *[(f"exact/{name}", name, 'meter_streams = "exact"\n')] * (name in ASKED),
         ]:
             text += f'[[routes]]\nname = "{path.replace("/", "-")}"\npath = "/{path}"\nprovider = "{of}"\n{more}'
     return text

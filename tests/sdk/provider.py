@@ -234,7 +234,17 @@ async def openai_chat(record, asked, writer, _):
     if asked.get("stream"):
         pieces = [{"role": "assistant", "content": ""}, *({"content": word + " "} for word in TEXT.split())]
         events = [chat(piece, None, "chat.completion.chunk", "delta") for piece in pieces]
-        return await stream(writer, [*events, chat({}, "stop", "chat.completion.chunk", "delta"), "[DONE]"])
+        events.append(chat({}, "stop", "chat.completion.chunk", "delta"))
+        # As OpenAI has it: usage only where it was asked for, in a chunk of its own, and empty in the others.
+        tells = (asked.get("stream_options") or {}).get("include_usage")
+        for event in events:
+            del event["usage"]
+            event |= {"usage": None} if tells else {}
+        if tells:
+            events.append(events[-1] | {"choices": [], "usage": USAGE})
+        return await stream(writer, [*events, "[DONE]"])
+    if asked.get("stream_options"):
+        return send(writer, 400, {"error": {"message": "stream_options only with a stream", "type": "invalid_request_error"}})
     if tools := asked.get("tools"):
         call = {"id": "call_1", "type": "function", "index": 0}
         call["function"] = {"name": tools[0]["function"]["name"], "arguments": '{"city":"Paris"}'}

@@ -1,6 +1,7 @@
 """`openai`, as it comes: OpenAI, Azure OpenAI, and what is like them."""
 
 import io
+import json
 
 import openai
 import pytest
@@ -16,6 +17,13 @@ def client(stage, path="openai/v1", **more):
     return openai.OpenAI(base_url=f"{stage.url}/{path}", **{"api_key": stage.key, "max_retries": 0} | more)
 
 
+def azure(stage, path="azure", **more):
+    return openai.AzureOpenAI(
+        azure_endpoint=f"{stage.url}/{path}", api_version="2025-01-01",
+        **{"api_key": stage.key, "max_retries": 0} | more,
+    )
+
+
 @pytest.mark.parametrize("path", ["openai/v1", "openai", "groq/openai/v1", "mistral/v1", "huggingface/v1"])
 def test_chat_plain_streamed_and_with_tools(stage, provider, path):
     chat = client(stage, path).chat.completions
@@ -26,6 +34,20 @@ def test_chat_plain_streamed_and_with_tools(stage, provider, path):
     assert (called.name, called.arguments) == ("weather", '{"city":"Paris"}')
     prefix = "/openai/v1" if "groq" in path else "/v1"
     assert lines(provider) == [f"POST {prefix}/chat/completions"] * 3
+
+
+@pytest.mark.parametrize("make, path", [(client, "openai/v1"), (azure, "azure"), (client, "groq/openai/v1"), (client, "huggingface/v1")])
+def test_a_stream_that_is_asked_for_its_usage_is_what_it_would_have_been(stage, provider, make, path):
+    def chunks(path, **more):
+        return [chunk.to_dict() for chunk in make(stage, path).chat.completions.create(**ASK, stream=True, **more)]
+
+    asked = {"stream_options": {"include_usage": True}}
+    assert chunks(f"exact/{path}") == chunks(path)
+    assert chunks(f"exact/{path}", **asked) == chunks(path, **asked)
+    bodies = [json.loads(record.body) for record in provider.take()]
+    assert [body.get("stream_options") for body in bodies] == [asked["stream_options"], None] + [asked["stream_options"]] * 2
+    # And what is no stream is not touched.
+    assert make(stage, f"exact/{path}").chat.completions.create(**ASK).choices[0].message.content == TEXT
 
 
 def test_the_other_endpoints(stage, provider):
@@ -49,13 +71,6 @@ def test_the_other_endpoints(stage, provider):
     ]
     assert all(record.value("openai-beta") == "feature" for record in records)
     assert all(record.value("x-stainless-lang") == "python" for record in records)
-
-
-def azure(stage, path="azure", **more):
-    return openai.AzureOpenAI(
-        azure_endpoint=f"{stage.url}/{path}", api_version="2025-01-01",
-        **{"api_key": stage.key, "max_retries": 0} | more,
-    )
 
 
 def test_azure(stage, provider):
