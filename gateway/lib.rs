@@ -16,7 +16,7 @@
 //!
 //! | layer | knows |
 //! |---|---|
-//! | [`background`] | threads that give way |
+//! | [`background`], [`manager`] | threads that give way; what the service manager is told |
 //! | [`document`], [`clock`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back |
 //! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what an answer tells of its use; what must be seen |
 //! | [`template`], [`key`], [`access_log`] | header templates; client keys; one line per request |
@@ -45,6 +45,7 @@ pub mod document;
 pub mod error;
 pub mod import;
 pub mod key;
+pub mod manager;
 pub mod metrics;
 pub mod provider;
 pub mod proxy;

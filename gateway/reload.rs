@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::background;
 use crate::config::{Config, Purpose};
 use crate::document::FileStamp;
+use crate::manager;
 use crate::snapshot::{Live, Snapshot};
 
 /// How often the files are looked at. A change is taken over when two looks in a row see the same,
@@ -83,6 +84,12 @@ impl Reloader {
     }
 
     async fn reload(&mut self) {
+        manager::reloading();
+        self.load_again().await;
+        manager::ready(&self.live.summary());
+    }
+
+    async fn load_again(&mut self) {
         let (live, path) = (self.live.clone(), self.path.clone());
         let loaded = match background::run(move || load(&live, &path)).await {
             Ok(loaded) => loaded,

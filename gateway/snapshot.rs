@@ -200,6 +200,21 @@ impl Live {
         self.snapshot.load_full()
     }
 
+    /// What serves, in a line.
+    pub fn summary(&self) -> String {
+        let snapshot = self.snapshot();
+        let (routes, keys) = (
+            snapshot.rules.router.routes().len(),
+            snapshot.keys.keys().len(),
+        );
+        let generation = snapshot.rules.generation;
+        let serves = format!("Serving {routes} routes and {keys} keys, configuration {generation}");
+        match self.last_reload().error {
+            Some(why) => format!("{serves}; a newer one was REFUSED: {why}"),
+            None => serves,
+        }
+    }
+
     /// How the last reload ended.
     pub fn last_reload(&self) -> LastReload {
         self.last_reload

@@ -4,8 +4,8 @@
 pub mod probe;
 pub mod status;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -21,17 +21,45 @@ use crate::snapshot::Live;
 
 /// Whether the gateway takes new requests.
 #[derive(Default)]
-pub struct Readiness(AtomicBool);
+pub struct Readiness {
+    ready: AtomicBool,
+    failed_upgrades: Mutex<FailedUpgrades>,
+}
+
+/// Upgrades that left this process serving.
+#[derive(Clone, Default)]
+pub struct FailedUpgrades {
+    /// How many.
+    pub count: u64,
+    /// Why the last one failed.
+    pub why: Option<String>,
+}
 
 impl Readiness {
     /// From now on, or no longer.
     pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
+        self.ready.store(ready, Ordering::Release);
     }
 
     /// Whether it does now.
     pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// An upgrade has failed.
+    pub fn upgrade_failed(&self, why: &str) {
+        let mut failed = self
+            .failed_upgrades
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        failed.count += 1;
+        failed.why = Some(why.to_owned());
+    }
+
+    /// The upgrades that have failed.
+    pub fn failed_upgrades(&self) -> FailedUpgrades {
+        let failed = self.failed_upgrades.lock();
+        failed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -15,6 +15,12 @@ use crate::route::Access;
 pub struct Status {
     /// keygate's version.
     pub version: String,
+    /// The process.
+    pub pid: u32,
+    /// How often another process could not take over.
+    pub failed_upgrades: u64,
+    /// Why not, the last time.
+    pub last_failed_upgrade: Option<String>,
     /// How long it has been serving.
     pub uptime_seconds: u64,
     /// Whether it takes new requests.
@@ -137,7 +143,11 @@ impl Status {
                 reason,
             }
         });
+        let failed = admin.readiness.failed_upgrades();
         Self {
+            pid: std::process::id(),
+            failed_upgrades: failed.count,
+            last_failed_upgrade: failed.why,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: admin.started.elapsed().as_secs(),
             ready: admin.readiness.is_ready(),

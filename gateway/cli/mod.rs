@@ -2,6 +2,7 @@
 //! everything else to standard error.
 
 mod check;
+mod control;
 mod demo;
 mod explain;
 mod import;
@@ -45,6 +46,10 @@ enum Command {
     /// Make a configuration out of somebody else's
     #[command(subcommand)]
     Import(import::Import),
+    /// Take a changed configuration over, and say whether it was
+    Reload(control::Reload),
+    /// Replace a running gateway by the binary that is installed now, without losing a request
+    Upgrade(control::Upgrade),
     /// Show what a running gateway serves, and why not
     Status(status::Status),
     /// Sum up access lines by key, provider, model and day
@@ -77,6 +82,8 @@ pub fn run() -> Result<(), Error> {
         Command::Keys(keys) => keys::run(&keys),
         Command::Explain(explain) => explain::run(&explain),
         Command::Import(import) => import::run(&import),
+        Command::Reload(options) => control::reload(&options),
+        Command::Upgrade(options) => control::upgrade(&options),
         Command::Status(status) => status::run(&status),
         Command::Usage(options) => usage::run(&options),
         Command::Completion(options) => manual::completion(&options, &mut Cli::command()),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::config::{Config, Purpose};
 use crate::error::Error;
-use crate::server::{Gateway, Signals, log_to_stderr};
+use crate::server::{Gateway, Inherited, Signals, log_to_stderr};
 
 pub(super) fn run(path: &Path) -> Result<(), Error> {
     let config = Config::load(path, Purpose::Start)?;
@@ -12,8 +12,9 @@ pub(super) fn run(path: &Path) -> Result<(), Error> {
     for warning in &config.warnings {
         tracing::warn!("{}: {}", warning.at, warning.message);
     }
+    let inherited = Inherited::take()?;
     let signals = Signals::catch()?;
-    let gateway = Gateway::start(config, path.to_owned(), std::io::stdout())?;
+    let gateway = Gateway::start_on(inherited, config, path.to_owned(), std::io::stdout())?;
     gateway.run_until_signal(signals);
     Ok(())
 }

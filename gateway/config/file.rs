@@ -46,6 +46,7 @@ pub(super) struct ServerTimeoutsFile {
     pub client_write: Option<Located<Duration>>,
     pub shutdown_delay: Option<Located<Duration>>,
     pub drain: Option<Located<Duration>>,
+    pub upgrade_drain: Option<Located<Duration>>,
 }
 
 pub(super) struct KeysFile {
@@ -213,6 +214,7 @@ impl ServerTimeoutsFile {
             client_write: s.take("client_write"),
             shutdown_delay: s.take("shutdown_delay"),
             drain: s.take("drain"),
+            upgrade_drain: s.take("upgrade_drain"),
         };
         s.finish();
         timeouts

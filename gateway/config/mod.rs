@@ -55,7 +55,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
     /// Where clients come.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Listen,
     /// Where `/metrics`, `/healthz`, `/readyz` and `/status` are.
     pub admin: SocketAddr,
     /// Serving threads.
@@ -90,6 +90,17 @@ pub struct ServerConfig {
     pub shutdown_delay: Duration,
     /// After SIGTERM, how long requests in flight may take.
     pub drain: Duration,
+    /// After another process has taken over, likewise.
+    pub upgrade_drain: Duration,
+}
+
+/// Where clients come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// To these addresses.
+    Addresses(Vec<SocketAddr>),
+    /// To the sockets that systemd hands over.
+    Systemd,
 }
 
 impl ServerConfig {

@@ -22,7 +22,8 @@ impl InFlight {
         })
     }
 
-    pub(super) fn enter(self: &Arc<Self>) -> InFlightGuard {
+    /// One more, until the guard is gone.
+    pub fn enter(self: &Arc<Self>) -> InFlightGuard {
         self.count.fetch_add(1, Ordering::AcqRel);
         if let Some(gauge) = &self.gauge {
             gauge.inc();
@@ -47,7 +48,8 @@ impl InFlight {
     }
 }
 
-pub(super) struct InFlightGuard(Arc<InFlight>);
+/// One of them.
+pub struct InFlightGuard(Arc<InFlight>);
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {

@@ -18,6 +18,7 @@ pub mod request_id;
 mod spending;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -60,6 +61,8 @@ pub struct Shared {
     pub access_log: AccessLog,
     /// How many exchanges are going on.
     pub in_flight: Arc<InFlight>,
+    /// Whether connections are to end with the next answer: another process takes the ones that follow.
+    pub closing: AtomicBool,
     /// What makes spans of them, if anything does.
     pub telemetry: Option<Telemetry>,
 }
@@ -408,7 +411,9 @@ fn final_status(session: &Session) -> Option<u16> {
 fn bound_the_client(session: &mut Session, exchange: &Exchange) {
     let server = &exchange.rules.server;
     // `None` means close after this answer, and stays.
-    if session.get_keepalive().is_some() {
+    if exchange.shared.closing.load(Ordering::Relaxed) {
+        session.set_keepalive(None);
+    } else if session.get_keepalive().is_some() {
         session.set_keepalive(Some(server.keepalive.as_secs().max(1)));
     }
     session.set_read_timeout(Some(server.client_read));

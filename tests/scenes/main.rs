@@ -31,5 +31,6 @@ mod stream;
 mod support;
 mod tls;
 mod tracing;
+mod upgrade;
 mod upstream;
 mod usage;

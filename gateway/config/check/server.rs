@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::super::file::{KeysFile, LimitsFile, ServerFile};
-use super::super::{LogLevel, ServerConfig};
+use super::super::{Listen, LogLevel, ServerConfig};
 use super::Checker;
 use crate::document::{ByteSize, Located, OneOrMany};
 
@@ -99,13 +99,18 @@ impl Checker<'_> {
                 .shutdown_delay
                 .map_or(Duration::ZERO, |l| l.value),
             drain: seconds(file.timeouts.drain, 60),
+            upgrade_drain: seconds(file.timeouts.upgrade_drain, 3600),
         })
     }
 
-    fn listen(&self, given: Option<Located<OneOrMany>>) -> Option<Vec<SocketAddr>> {
+    fn listen(&self, given: Option<Located<OneOrMany>>) -> Option<Listen> {
         let Some(given) = given else {
-            return Some(vec![SocketAddr::from(([127, 0, 0, 1], 8080))]);
+            let usual = SocketAddr::from(([127, 0, 0, 1], 8080));
+            return Some(Listen::Addresses(vec![usual]));
         };
+        if given.value.0 == ["systemd"] {
+            return Some(Listen::Systemd);
+        }
         if given.value.0.is_empty() {
             self.fatal(
                 &given.at,
@@ -119,12 +124,13 @@ impl Checker<'_> {
             .map(|text| {
                 let address = text.parse::<SocketAddr>();
                 if address.is_err() {
-                    self.fatal(&given.at, "server.listen is an address with port, such as 127.0.0.1:8080 or [::]:8080");
+                    self.fatal(&given.at, "server.listen is an address with port, such as 127.0.0.1:8080 or [::]:8080, or \"systemd\" alone");
                 }
                 address.ok()
             })
             .collect();
-        parsed.into_iter().collect()
+        let addresses: Option<Vec<_>> = parsed.into_iter().collect();
+        addresses.map(Listen::Addresses)
     }
 
     pub(super) fn admin(&self, given: Option<Located<String>>) -> Option<SocketAddr> {

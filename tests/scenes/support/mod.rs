@@ -3,6 +3,7 @@
 pub mod client;
 pub mod gateway;
 pub mod http2;
+pub mod process;
 pub mod provider;
 pub mod tls;
 

@@ -5,11 +5,23 @@
 //! the process, so the services are run on runtimes of our own: the requests on one, the admin
 //! listener, reloads and DNS on another, so that a scrape or a large key file delays no stream.
 
+mod events;
+mod sandbox;
+mod signals;
+mod sockets;
+mod upgrade;
+
+pub use self::events::log_to_stderr;
+pub use self::sandbox::SandboxServer;
+pub use self::signals::Signals;
+pub use self::sockets::Inherited;
+
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -23,20 +35,21 @@ use pingora_core::tls::{RootCertStore, load_native_certs};
 use pingora_proxy::http_proxy;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use self::sockets::{Sockets, bind};
+use self::upgrade::Program;
 use crate::access_log::{AccessLog, AccessLogWriter};
 use crate::admin::{Admin, Readiness};
-use crate::config::{Config, LogLevel, ServerConfig};
+use crate::config::{Config, ServerConfig};
 use crate::error::Error;
+use crate::manager;
 use crate::metrics::Metrics;
 use crate::proxy::deadline::Bounded;
 use crate::proxy::in_flight::InFlight;
 use crate::proxy::{ATTEMPTS, Proxy, Shared};
 use crate::reload::Reloader;
-use crate::sandbox::Sandbox;
 use crate::snapshot::Live;
 use crate::telemetry::{Exporter, Telemetry, TelemetrySpec};
 
@@ -46,6 +59,10 @@ const RESOLVE_FIRST: Duration = Duration::from_secs(3);
 /// How long the end of the process waits for the last spans to be sent.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
+/// How long a connection without a request is kept when no new ones are accepted any more: what its client may
+/// just be sending is answered, and not reset.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// A running gateway. Ends at once when it is dropped, and in order by [`run_until_signal`].
 ///
 /// [`run_until_signal`]: Gateway::run_until_signal
@@ -54,11 +71,18 @@ pub struct Gateway {
     admin: SocketAddr,
     config: ServerConfig,
     live: Arc<Live>,
-    in_flight: Arc<InFlight>,
+    shared: Arc<Shared>,
+    connections: Arc<InFlight>,
     readiness: Arc<Readiness>,
     reload: Arc<Notify>,
+    /// What accepting ends by.
     shutdown: watch::Sender<bool>,
-    _admin_shutdown: watch::Sender<bool>,
+    /// What connections without a request end by.
+    quiet: watch::Sender<bool>,
+    admin_shutdown: watch::Sender<bool>,
+    /// For the next process, until this one accepts no more.
+    sockets: Option<Sockets>,
+    program: Option<Program>,
     accepting: Option<JoinHandle<()>>,
     writer: Option<AccessLogWriter>,
     exporting: Option<JoinHandle<()>>,
@@ -71,18 +95,29 @@ impl Gateway {
     ///
     /// When this returns, every socket is bound and connections are accepted.
     pub fn start(
+        config: Config,
+        path: PathBuf,
+        output: impl Write + Send + 'static,
+    ) -> Result<Self, Error> {
+        Self::start_on(Inherited::default(), config, path, output)
+    }
+
+    /// Likewise, on the sockets that were there before, as far as the configuration names them.
+    pub fn start_on(
+        mut inherited: Inherited,
         mut config: Config,
         path: PathBuf,
         output: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
         let server = config.server.clone();
         raise_open_files();
-        let sockets = server
-            .listen
-            .iter()
-            .map(|address| bind(*address))
-            .collect::<Result<Vec<_>, _>>()?;
-        let admin_socket = bind(server.admin)?;
+        let program = Program::current()
+            .inspect_err(|error| tracing::warn!("no upgrade will be possible: {error}"))
+            .ok();
+        let sockets = inherited.sockets(&server)?;
+        let kept = sockets
+            .copy()
+            .map_err(|error| Error::failed("keep the sockets", error))?;
         check_trust(&config)?;
         getrandom::u64()
             .map_err(|error| Error::failed("read random numbers from the system", error))?;
@@ -102,7 +137,6 @@ impl Gateway {
         let live = Live::start(config, metrics.clone())
             .map_err(|error| Error::failed("use the configuration", error))?;
         let live = Arc::new(live);
-        let in_flight = InFlight::new(metrics.inflight.clone());
         let readiness = Arc::new(Readiness::default());
         let (shutdown, _) = watch::channel(false);
 
@@ -123,42 +157,56 @@ impl Gateway {
         let shared = Arc::new(Shared {
             live: live.clone(),
             access_log,
-            in_flight: in_flight.clone(),
+            in_flight: InFlight::new(metrics.inflight.clone()),
+            closing: AtomicBool::new(false),
             telemetry,
         });
         let clock = live.clone();
-        let app = Bounded::new(proxy_app(&server, shared), move || {
+        let app = Bounded::new(proxy_app(&server, shared.clone()), move || {
             let server = &clock.snapshot().rules.server;
             server.keepalive + server.client_head
         });
+        let (quiet, until_quiet) = watch::channel(false);
+        let connections = Arc::new(InFlight::default());
         let app = Greeted {
             app: Arc::new(app),
             within: server.h2c.then_some(server.client_head),
+            connections: connections.clone(),
+            until_quiet,
         };
-        let (listen, accepting) = spawn(&serving, "proxy", app, sockets, &shutdown)?;
+        let (listen, accepting) = spawn(&serving, "proxy", app, sockets.listen, &shutdown)?;
         let app = Admin {
             live: live.clone(),
-            in_flight: in_flight.clone(),
+            in_flight: shared.in_flight.clone(),
             readiness: readiness.clone(),
             started: Instant::now(),
             probing: tokio::sync::Mutex::default(),
         };
         // Shut down with the process and not before it: a drain wants to be watched.
         let (admin_shutdown, _) = watch::channel(false);
-        let (admin, _) = spawn(&control, "admin", app, vec![admin_socket], &admin_shutdown)?;
+        let (admin, _) = spawn(&control, "admin", app, vec![sockets.admin], &admin_shutdown)?;
         let admin = admin.first().copied().unwrap_or(server.admin);
         readiness.set(true);
         tracing::info!(?listen, %admin, threads = server.threads, "serving");
+        inherited.tell_predecessor();
+        manager::ready(&live.summary());
+        if let Some(wanted) = manager::watchdog() {
+            serving.spawn(feed_the_watchdog(wanted));
+        }
         Ok(Self {
             listen,
             admin,
             config: server,
             live,
-            in_flight,
+            shared,
+            connections,
             readiness,
             reload,
             shutdown,
-            _admin_shutdown: admin_shutdown,
+            quiet,
+            admin_shutdown,
+            sockets: Some(kept),
+            program,
             accepting: Some(accepting),
             writer,
             exporting,
@@ -187,20 +235,36 @@ impl Gateway {
         self.reload.notify_one();
     }
 
-    /// Serves until SIGTERM (drains), SIGINT or a second SIGTERM (ends). SIGHUP reloads.
+    /// Serves until SIGTERM (drains), SIGINT or a second SIGTERM (ends). SIGHUP reloads; SIGUSR2 hands over to a
+    /// process of the binary that is installed now, and drains.
     pub fn run_until_signal(mut self, signals: Signals) {
         let Signals {
             runtime,
             mut terminate,
             mut interrupt,
             mut hangup,
+            mut upgrade,
         } = signals;
         runtime.block_on(async {
-            loop {
+            let succeeded = loop {
                 tokio::select! {
                     _ = hangup.recv() => self.reload.notify_one(),
                     _ = interrupt.recv() => return tracing::info!("SIGINT: ending now"),
-                    _ = terminate.recv() => break,
+                    _ = terminate.recv() => break false,
+                    _ = upgrade.recv() => tokio::select! {
+                        succeeded = self.hand_over() => if succeeded { break true },
+                        _ = terminate.recv() => break false,
+                        _ = interrupt.recv() => return tracing::info!("SIGINT: ending now"),
+                    },
+                }
+            };
+            if succeeded {
+                let at_most = self.config.upgrade_drain;
+                tokio::select! {
+                    () = self.drain_within(Duration::ZERO, at_most) => return,
+                    _ = interrupt.recv() => return tracing::info!("SIGINT while draining: ending now"),
+                    // The service ends, and this process with it, if not sooner than others.
+                    _ = terminate.recv() => {}
                 }
             }
             tokio::select! {
@@ -212,22 +276,62 @@ impl Gateway {
         self.end();
     }
 
+    /// Starts a process of the binary that is installed now, and gives it the sockets; whether it serves.
+    async fn hand_over(&mut self) -> bool {
+        let (Some(program), Some(sockets)) = (&self.program, &self.sockets) else {
+            self.readiness
+                .upgrade_failed("it does not know its own binary");
+            return false;
+        };
+        tracing::info!("starting the process that takes over");
+        manager::status("Starting the process that takes over");
+        match program.start(sockets).await {
+            Ok(process) => {
+                tracing::info!(
+                    process,
+                    "another process serves: this one ends with its requests"
+                );
+                manager::succeeded_by(process, &self.live.summary());
+                // From here on, it is the other one that answers operators.
+                let _ = self.admin_shutdown.send(true);
+                true
+            }
+            Err(why) => {
+                tracing::error!("no process could take over, this one goes on serving: {why}");
+                self.readiness.upgrade_failed(&why);
+                manager::status(&self.live.summary());
+                false
+            }
+        }
+    }
+
     /// Takes no new requests and waits for those in flight, for as long as the configuration says.
     pub async fn drain(&mut self) {
         self.readiness.set(false);
-        let waiting = self.in_flight.count();
-        tracing::info!(waiting, at_most = ?self.config.drain, "draining");
-        tokio::time::sleep(self.config.shutdown_delay).await;
-        // The listeners close, and so do connections without a request.
+        manager::stopping("Draining");
+        let (delay, at_most) = (self.config.shutdown_delay, self.config.drain);
+        self.drain_within(delay, at_most).await;
+    }
+
+    async fn drain_within(&mut self, delay: Duration, at_most: Duration) {
+        let in_flight = self.shared.in_flight.clone();
+        let waiting = in_flight.count();
+        tracing::info!(waiting, ?at_most, "draining");
+        tokio::time::sleep(delay).await;
+        // The listeners close; connections end with their next answer, and those without a request soon.
+        self.shared.closing.store(true, Ordering::Relaxed);
+        self.sockets = None;
         let _ = self.shutdown.send(true);
+        let _ = tokio::time::timeout(QUIET, self.connections.drained()).await;
+        let _ = self.quiet.send(true);
         if let Some(accepting) = self.accepting.take() {
             // Only then is the count of requests in flight not about to grow.
-            let _ = tokio::time::timeout(self.config.drain, accepting).await;
+            let _ = tokio::time::timeout(at_most, accepting).await;
         }
-        if let Ok(()) = tokio::time::timeout(self.config.drain, self.in_flight.drained()).await {
+        if let Ok(()) = tokio::time::timeout(at_most, in_flight.drained()).await {
             tracing::info!("drained");
         } else {
-            tracing::warn!(cut = self.in_flight.count(), "drain timed out");
+            tracing::warn!(cut = in_flight.count(), "drain timed out");
         }
     }
 
@@ -263,103 +367,6 @@ impl Drop for Gateway {
     }
 }
 
-/// The signals that a gateway answers to. Caught before it starts: a SIGHUP or SIGTERM that comes
-/// between the first connection and the handler would kill the process.
-pub struct Signals {
-    runtime: Runtime,
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    /// From now on, no signal of these three kills the process.
-    pub fn catch() -> Result<Self, Error> {
-        let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Error::failed("start the signal thread", error))?;
-        let guard = runtime.enter();
-        let listen_for =
-            |kind| signal(kind).map_err(|error| Error::failed("listen for signals", error));
-        let terminate = listen_for(SignalKind::terminate())?;
-        let interrupt = listen_for(SignalKind::interrupt())?;
-        let hangup = listen_for(SignalKind::hangup())?;
-        drop(guard);
-        Ok(Self {
-            runtime,
-            terminate,
-            interrupt,
-            hangup,
-        })
-    }
-}
-
-/// A running [`Sandbox`]. Ends when it is dropped.
-pub struct SandboxServer {
-    address: SocketAddr,
-    _shutdown: watch::Sender<bool>,
-    runtime: Option<Runtime>,
-}
-
-impl SandboxServer {
-    /// Starts `sandbox` on a free port of loopback.
-    pub fn start(sandbox: Sandbox) -> Result<Self, Error> {
-        let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let runtime = runtime("sandbox", 1)?;
-        let (shutdown, _) = watch::channel(false);
-        let (bound, _) = spawn(&runtime, "sandbox", sandbox, vec![socket], &shutdown)?;
-        let address = bound
-            .first()
-            .copied()
-            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
-        Ok(Self {
-            address,
-            _shutdown: shutdown,
-            runtime: Some(runtime),
-        })
-    }
-
-    /// Where it is.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for SandboxServer {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// Sends events to standard error, one line each, from `level` on.
-pub fn log_to_stderr(level: LogLevel) {
-    use tracing_subscriber::filter::{LevelFilter, Targets};
-    use tracing_subscriber::layer::SubscriberExt;
-    use tracing_subscriber::util::SubscriberInitExt;
-
-    let level = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-    };
-    let quiet = level.min(LevelFilter::WARN);
-    let targets = Targets::new()
-        .with_default(level)
-        // Says per broken connection what the access log says better.
-        .with_target("pingora_proxy", LevelFilter::OFF)
-        .with_target("pingora_core", quiet)
-        .with_target("pingora_pool", quiet);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    // A second call, as in tests, leaves the first in place.
-    let _ = tracing_subscriber::registry()
-        .with(targets)
-        .with(lines)
-        .try_init();
-}
-
 /// Every connection is a file. The soft limit of most systems, 1024, is there for programs that count
 /// in a way that breaks above it; this one does not.
 fn raise_open_files() {
@@ -368,14 +375,6 @@ fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!("the limit of open files stays as it is: {error}");
     }
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    let bound = TcpListener::bind(address).and_then(|socket| {
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    });
-    bound.map_err(|error| Error::failed(format_args!("listen on {address}"), error))
 }
 
 /// Refuses to start where every TLS handshake would fail, or Pingora would panic over a root
@@ -410,6 +409,15 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime, Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::failed(format_args!("start the {name} threads"), error))
+}
+
+/// Tells the service manager that the serving threads still come to their tasks.
+async fn feed_the_watchdog(wanted: Duration) {
+    let mut ticks = tokio::time::interval(wanted / 3);
+    loop {
+        ticks.tick().await;
+        manager::alive();
+    }
 }
 
 fn telemetry(spec: TelemetrySpec, live: &Live) -> Result<(Telemetry, Exporter), Error> {
@@ -459,6 +467,10 @@ struct Greeted<A> {
     app: Arc<A>,
     /// How long; `None` where nothing is looked at.
     within: Option<Duration>,
+    /// Those that are open.
+    connections: Arc<InFlight>,
+    /// What those without a request end by, later than accepting ends.
+    until_quiet: ShutdownWatch,
 }
 
 #[async_trait]
@@ -466,18 +478,22 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Greeted<A> {
     async fn process_new(
         self: &Arc<Self>,
         mut stream: Stream,
-        shutdown: &ShutdownWatch,
+        _shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
+        let _open = self.connections.enter();
         if let Some(within) = self.within {
             // What is looked at is put back.
             let mut seen = [0; 24];
             let greeting = stream.try_peek(&mut seen);
             tokio::time::timeout(within, greeting).await.ok()?.ok()?;
         }
-        self.app.process_new(stream, shutdown).await
+        self.app.process_new(stream, &self.until_quiet).await
     }
 
+    /// Pingora calls it when accepting has ended, and closes then what has no request.
     async fn cleanup(&self) {
+        // Gone is as good as quiet.
+        let _ = self.until_quiet.clone().wait_for(|quiet| *quiet).await;
         self.app.cleanup().await;
     }
 }

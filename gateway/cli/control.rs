@@ -1,0 +1,102 @@
+//! `keygate reload` and `keygate upgrade`: a signal to a running gateway, and what comes of it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::status::ask;
+use crate::admin::status::Status;
+use crate::config::{Config, Purpose};
+use crate::error::Error;
+
+/// How long the outcome is waited for.
+const PATIENCE: Duration = Duration::from_secs(150);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Take a changed configuration over, and say whether it was.
+#[derive(Args)]
+#[command(
+    after_help = "Example: keygate reload --config /etc/keygate/gateway.toml\n\
+                        Checks it first: what is refused is not even tried. A changed file is taken over without it \
+                        as well, within half a second."
+)]
+pub(super) struct Reload {
+    /// The configuration file that the gateway runs with
+    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
+    config: PathBuf,
+}
+
+/// Replace a running gateway by one of the binary that is installed now, without losing a request.
+#[derive(Args)]
+#[command(
+    after_help = "Example: apt install keygate && keygate upgrade --config /etc/keygate/gateway.toml\n\
+                        The new process gets the sockets and serves before the old one stops accepting; the old one \
+                        ends when its requests have, or after server.timeouts.upgrade_drain. If the new one does not come to \
+                        serve, the old one goes on. The way back is the same: install the older binary, and upgrade."
+)]
+pub(super) struct Upgrade {
+    /// The configuration file that the gateway runs with
+    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
+    config: PathBuf,
+}
+
+pub(super) fn reload(options: &Reload) -> Result<(), Error> {
+    let config = Config::load(&options.config, Purpose::Reload)?;
+    let admin = config.server.admin;
+    let (before, _) = ask(admin)?;
+    signal(&before, Signal::HUP)?;
+    let after = until(|| {
+        let (now, _) = ask(admin).ok()?;
+        (now.pid != before.pid || now.last_reload.at != before.last_reload.at).then_some(now)
+    });
+    let after = after.ok_or_else(|| Error::Failed(format!("no reload within {PATIENCE:?}")))?;
+    match after.last_reload.error {
+        Some(why) => Err(Error::Failed(format!("refused: {why}"))),
+        None => super::say(&format!("configuration {} serves", after.generation)),
+    }
+}
+
+pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
+    let config = Config::load(&options.config, Purpose::Start)?;
+    let admin = config.server.admin;
+    let (before, _) = ask(admin)?;
+    signal(&before, Signal::USR2)?;
+    let after = until(|| {
+        let (now, _) = ask(admin).ok()?;
+        let failed = now.failed_upgrades > before.failed_upgrades;
+        ((now.pid != before.pid && now.ready) || failed).then_some(now)
+    });
+    let after = after.ok_or_else(|| Error::Failed(format!("no outcome within {PATIENCE:?}")))?;
+    if after.pid == before.pid {
+        let why = after.last_failed_upgrade.unwrap_or_default();
+        return Err(Error::Failed(format!(
+            "process {} goes on: {why}",
+            before.pid
+        )));
+    }
+    super::say(&format!(
+        "process {} of keygate {} serves; process {} of {} ends with its requests, {} now",
+        after.pid, after.version, before.pid, before.version, before.requests_in_flight,
+    ))
+}
+
+fn signal(to: &Status, signal: Signal) -> Result<(), Error> {
+    let process = i32::try_from(to.pid).ok().and_then(Pid::from_raw);
+    let process =
+        process.ok_or_else(|| Error::Failed("it does not say which process it is".to_owned()))?;
+    kill_process(process, signal)
+        .map_err(|error| Error::failed(format_args!("signal process {}", to.pid), error))
+}
+
+fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    None
+}

@@ -1,0 +1,31 @@
+//! Events on standard error.
+
+use crate::config::LogLevel;
+
+/// Sends events to standard error, one line each, from `level` on.
+pub fn log_to_stderr(level: LogLevel) {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+    };
+    let quiet = level.min(LevelFilter::WARN);
+    let targets = Targets::new()
+        .with_default(level)
+        // Says per broken connection what the access log says better.
+        .with_target("pingora_proxy", LevelFilter::OFF)
+        .with_target("pingora_core", quiet)
+        .with_target("pingora_pool", quiet);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    // A second call, as in tests, leaves the first in place.
+    let _ = tracing_subscriber::registry()
+        .with(targets)
+        .with(lines)
+        .try_init();
+}

@@ -1,0 +1,124 @@
+//! The sockets that a gateway listens on: bound by itself, or handed over by systemd or by the process that it
+//! succeeds, as `sd_listen_fds(3)` has it
+//! (<https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html>).
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixDatagram;
+
+use listenfd::ListenFd;
+
+use crate::config::{Listen, ServerConfig};
+use crate::error::Error;
+
+/// What a handed over socket for the admin listener is called; every other one is for clients.
+pub(super) const ADMIN: &str = "admin";
+/// The socket to the process that is succeeded.
+pub(super) const PREDECESSOR: &str = "predecessor";
+
+/// Sockets that are bound and listen.
+pub(super) struct Sockets {
+    /// For clients.
+    pub(super) listen: Vec<TcpListener>,
+    /// For operators.
+    pub(super) admin: TcpListener,
+}
+
+impl Sockets {
+    /// The same sockets, by descriptors of their own.
+    pub(super) fn copy(&self) -> std::io::Result<Self> {
+        let listen = self.listen.iter().map(TcpListener::try_clone);
+        Ok(Self {
+            listen: listen.collect::<Result<_, _>>()?,
+            admin: self.admin.try_clone()?,
+        })
+    }
+}
+
+/// Sockets that were there before this process. To be taken before any thread is started: it reads what the
+/// environment says.
+#[derive(Default)]
+pub struct Inherited {
+    named: Vec<(String, TcpListener)>,
+    predecessor: Option<UnixDatagram>,
+}
+
+impl Inherited {
+    /// Takes them all.
+    pub fn take() -> Result<Self, Error> {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut given = ListenFd::from_env();
+        let mut inherited = Self::default();
+        for place in 0..given.len() {
+            let name = names.next().unwrap_or_default();
+            let failed =
+                |error| Error::failed(format_args!("take over the socket `{name}`"), error);
+            if name == PREDECESSOR {
+                inherited.predecessor = given.take_unix_datagram(place).map_err(failed)?;
+            } else if let Some(socket) = given.take_tcp_listener(place).map_err(failed)? {
+                inherited.named.push((name.to_owned(), socket));
+            }
+        }
+        Ok(inherited)
+    }
+
+    /// Tells the process that is succeeded, if there is one, that this one serves.
+    pub(super) fn tell_predecessor(&self) {
+        if let Some(predecessor) = &self.predecessor
+            && let Err(error) = predecessor.send(b"serving")
+        {
+            tracing::warn!("the process before this one does not hear: {error}");
+        }
+    }
+
+    /// The sockets that `config` names: those that were there, and others anew.
+    pub(super) fn sockets(&mut self, config: &ServerConfig) -> Result<Sockets, Error> {
+        let mut listen = Vec::new();
+        if let Listen::Addresses(addresses) = &config.listen {
+            for address in addresses {
+                listen.push(self.take_or_bind(*address, false)?);
+            }
+        }
+        let admin = self.take_or_bind(config.admin, true)?;
+        if config.listen == Listen::Systemd {
+            listen.extend(self.named.drain(..).map(|(_, socket)| socket));
+            if listen.is_empty() {
+                let why = "server.listen is \"systemd\", and systemd has handed no socket over: start it by \
+                           keygate.socket, or name an address";
+                return Err(Error::Failed(why.to_owned()));
+            }
+        }
+        for socket in listen.iter().chain([&admin]) {
+            socket
+                .set_nonblocking(true)
+                .map_err(|error| Error::failed("use a socket", error))?;
+        }
+        // Of others, nobody would accept what comes.
+        self.named.clear();
+        Ok(Sockets { listen, admin })
+    }
+
+    /// The socket that was there for this address, or a new one. Where any port is meant, the one of before is.
+    fn take_or_bind(&mut self, wanted: SocketAddr, admin: bool) -> Result<TcpListener, Error> {
+        let is_it = |(name, socket): &(String, TcpListener)| {
+            let address = socket.local_addr();
+            let fits = address.is_ok_and(|there| {
+                there.ip() == wanted.ip() && [0, there.port()].contains(&wanted.port())
+            });
+            fits && (name == ADMIN) == admin
+        };
+        match self.named.iter().position(is_it) {
+            Some(place) => Ok(self.named.swap_remove(place).1),
+            None => bind(wanted),
+        }
+    }
+}
+
+/// A socket of our own.
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let bound = TcpListener::bind(address).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    });
+    bound.map_err(|error| Error::failed(format_args!("listen on {address}"), error))
+}

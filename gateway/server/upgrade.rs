@@ -1,0 +1,122 @@
+//! Handing over to a process of a newer binary: it gets the sockets, says when it serves, and only then this one
+//! stops accepting and lets its exchanges end. What fails leaves this one serving.
+//!
+//! Nobody waits in between: at each moment one of the two accepts, and for some both.
+
+use std::ffi::OsString;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use command_fds::{CommandFdExt, FdMapping};
+use tokio::time::{Instant, sleep};
+
+use super::sockets::{ADMIN, PREDECESSOR, Sockets};
+
+/// How long the next process may take until it serves: a file of a million keys takes some seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The first descriptor that is handed over, by the protocol.
+const FIRST: i32 = 3;
+
+/// The binary and its arguments, as this process was started. Taken at the start: a binary that was replaced since
+/// has another name in /proc.
+pub(super) struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Program {
+    /// This one.
+    pub(super) fn current() -> std::io::Result<Self> {
+        Ok(Self {
+            path: std::env::current_exe()?,
+            arguments: std::env::args_os().skip(1).collect(),
+        })
+    }
+
+    /// Starts it with these sockets; gives its process once it serves.
+    pub(super) async fn start(&self, sockets: &Sockets) -> Result<u32, String> {
+        let (ours, theirs) = UnixDatagram::pair().map_err(say("make a pair of sockets"))?;
+        ours.set_nonblocking(true).map_err(say("use a socket"))?;
+        let mut handed = Vec::new();
+        for socket in &sockets.listen {
+            handed.push(("listen", descriptor(socket)?));
+        }
+        handed.push((ADMIN, descriptor(&sockets.admin)?));
+        handed.push((PREDECESSOR, theirs.into()));
+        let names: Vec<&str> = handed.iter().map(|(name, _)| *name).collect();
+        let mut command = Command::new(&self.path);
+        command
+            .args(&self.arguments)
+            .env("LISTEN_FDS", handed.len().to_string())
+            .env("LISTEN_FDNAMES", names.join(":"))
+            // These are about this process.
+            .env_remove("LISTEN_PID")
+            .env_remove("WATCHDOG_PID")
+            .stdin(Stdio::null());
+        let mappings = handed.into_iter().zip(FIRST..);
+        let mappings = mappings
+            .map(|((_, parent_fd), child_fd)| FdMapping {
+                parent_fd,
+                child_fd,
+            })
+            .collect();
+        command
+            .fd_mappings(mappings)
+            .map_err(|error| format!("cannot hand the sockets over: {error}"))?;
+        let mut newborn = Newborn(Some(command.spawn().map_err(say("start the new binary"))?));
+        // It holds the other end of the pair.
+        drop(command);
+        newborn.serves(&ours).await?;
+        newborn
+            .0
+            .take()
+            .map(|child| child.id())
+            .ok_or_else(String::new)
+    }
+}
+
+/// A process that does not serve yet: it ends if nobody waits for it any more.
+struct Newborn(Option<Child>);
+
+impl Drop for Newborn {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Newborn {
+    /// Waits until it says so.
+    async fn serves(&mut self, told: &UnixDatagram) -> Result<(), String> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            // Nothing yet is an error as well.
+            if told.recv(&mut [0; 16]).is_ok_and(|length| length > 0) {
+                return Ok(());
+            }
+            let ended = self.0.as_mut().map(Child::try_wait).transpose();
+            if let Some(status) = ended.map_err(say("look at the new process"))?.flatten() {
+                return Err(format!("the new process ended before it served: {status}"));
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Err(format!("the new process did not serve within {PATIENCE:?}"))
+    }
+}
+
+fn descriptor(socket: &TcpListener) -> Result<OwnedFd, String> {
+    let copy = socket.try_clone().map_err(say("hand a socket over"))?;
+    Ok(copy.into())
+}
+
+fn say(what: &str) -> impl Fn(std::io::Error) -> String {
+    move |error| format!("cannot {what}: {error}")
+}

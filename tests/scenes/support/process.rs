@@ -1,0 +1,129 @@
+//! A gateway as a process.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender, channel};
+
+use super::gateway::simple;
+use super::provider::{begin_events, chunk, end_chunks};
+use super::{Client, PATIENCE, Provider, Scene, eventually};
+
+/// A gateway in a process of its own.
+pub struct Process {
+    child: Child,
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    pub scene: Scene,
+}
+
+pub fn keygate() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_keygate"))
+}
+
+impl Process {
+    pub fn start(scene: Scene) -> Self {
+        Self::start_with(scene, Stdio::null())
+    }
+
+    pub fn start_with(scene: Scene, stdout: Stdio) -> Self {
+        Self::start_as(scene, keygate().stdout(stdout))
+    }
+
+    /// By a command that has more to it.
+    pub fn start_as(scene: Scene, command: &mut Command) -> Self {
+        let config = scene.path("gateway.toml");
+        let events = File::create(scene.path("events")).unwrap();
+        let mut child = command
+            .args(["run", "--config"])
+            .arg(config)
+            .stderr(events)
+            .spawn()
+            .unwrap();
+        let said = || std::fs::read_to_string(scene.path("events")).unwrap();
+        let mut line = String::new();
+        eventually("it serves", || {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", said());
+            let text = said();
+            let found = text.lines().find(|line| line.contains(" serving "));
+            line.push_str(found.unwrap_or_default());
+            found.is_some()
+        });
+        // serving listen=[127.0.0.1:1234] admin=127.0.0.1:1235 threads=2
+        let field = |name: &str| {
+            let (_, rest) = line.split_once(name).unwrap();
+            let end = rest.find([']', ' ', ',']).unwrap();
+            rest[..end].trim_start_matches('[').parse().unwrap()
+        };
+        let (listen, admin) = (field("listen="), field("admin="));
+        Self {
+            child,
+            listen,
+            admin,
+            scene,
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(self.id(), name);
+    }
+
+    /// What `/status` says of whichever process answers.
+    pub fn status(&self) -> serde_json::Value {
+        Client::connect(self.admin)
+            .request("GET", "/status", &[], b"")
+            .json()
+    }
+
+    /// Waits for its end, and gives the exit code and the rest of what it said.
+    pub fn end(mut self) -> (Option<i32>, String) {
+        let mut code = None;
+        eventually("the end of the process", || {
+            code = self.child.try_wait().unwrap().map(|status| status.code());
+            code.is_some()
+        });
+        // A file and no pipe: a process that takes over has it as well.
+        let said = std::fs::read_to_string(self.scene.path("events")).unwrap();
+        (code.flatten(), said)
+    }
+}
+
+pub fn scene(provider: &Provider, server: &str) -> Scene {
+    Scene::with_server(server, &simple(&provider.url(), "", "")).key("alice", "secret", "")
+}
+
+pub fn streaming() -> (Provider, Sender<&'static str>) {
+    let (tell, told) = channel::<&'static str>();
+    let told = Mutex::new(told);
+    let provider = Provider::answering(move |_, wire| {
+        begin_events(wire);
+        while let Ok(event) = told.lock().unwrap().recv_timeout(PATIENCE) {
+            if event == "end" {
+                return end_chunks(wire);
+            }
+            chunk(wire, event.as_bytes());
+        }
+    });
+    (provider, tell)
+}
+
+pub fn open_stream(to: SocketAddr, tell: &Sender<&'static str>) -> Client {
+    let mut client = Client::connect(to);
+    client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
+    assert!(client.read_head().starts_with("HTTP/1.1 200 "));
+    tell.send("data: 1\n\n").unwrap();
+    assert_eq!(client.chunk(), "data: 1\n\n");
+    client
+}
+
+pub fn signal(id: u32, name: &str) {
+    let mut kill = Command::new("kill");
+    let kill = kill.args([&format!("-{name}"), &id.to_string()]);
+    assert!(kill.status().unwrap().success());
+}

@@ -1,0 +1,384 @@
+//! One process after another, and nobody waits in between; what the service manager is told.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::time::Duration;
+
+use command_fds::{CommandFdExt, FdMapping};
+
+use crate::support::process::{Process, keygate, open_stream, scene, signal, streaming};
+use crate::support::{Client, PATIENCE, Provider, Scene, eventually};
+
+const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+
+/// A process that is nobody's child here. Ends with the test.
+struct Successor(u32);
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        let mut kill = Command::new("kill");
+        let _ = kill.args(["-KILL", &self.0.to_string()]).status();
+    }
+}
+
+/// Upgrades, and gives the process that serves then.
+fn upgrade(process: &Process) -> Successor {
+    process.signal("USR2");
+    let mut successor = 0;
+    eventually("another process", || {
+        // Either may answer, and the old one closes meanwhile.
+        let mut client = Client::connect(process.admin);
+        client.send("GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let status = client.try_response(false);
+        let pid = status.map_or(u64::from(process.id()), |status| {
+            status.json()["pid"].as_u64().unwrap()
+        });
+        successor = u32::try_from(pid).unwrap();
+        successor != process.id()
+    });
+    Successor(successor)
+}
+
+#[test]
+fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
+    let (provider, tell) = streaming();
+    let process = Process::start(scene(&provider, ""));
+    let mut stream = open_stream(process.listen, &tell);
+    let mut kept = Client::connect(process.listen);
+    assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
+    let successor = upgrade(&process);
+    // On a connection that was open, answers come, and the last one says that it is that.
+    eventually("the last answer", || {
+        let answer = kept.request("GET", "/nothing", &[], b"");
+        assert_eq!(answer.status, 404);
+        answer.header("connection") == Some("close")
+    });
+    let answer = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
+    assert_eq!(answer.status, 404);
+    tell.send("data: 2\n\n").unwrap();
+    assert_eq!(stream.chunk(), "data: 2\n\n");
+    tell.send("end").unwrap();
+    assert_eq!(stream.try_chunk(), Some(None));
+    let (listen, (code, said)) = (process.listen, process.end());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("another process serves") && said.contains("drained"),
+        "{said}"
+    );
+    let answer = Client::connect(listen).request("GET", "/nothing", &[], b"");
+    assert_eq!(answer.status, 404);
+    drop(successor);
+}
+
+#[test]
+fn a_process_that_cannot_serve_leaves_the_old_one_serving_and_says_why() {
+    let provider = Provider::start();
+    let process = Process::start(scene(&provider, ""));
+    let good = std::fs::read_to_string(process.scene.path("gateway.toml")).unwrap();
+    process
+        .scene
+        .write("gateway.toml", "[server]\nlisten = \"nonsense\"\n");
+    for round in 1..3 {
+        process.signal("USR2");
+        eventually("the failure", || {
+            process.status()["failed_upgrades"] == round
+        });
+        let status = process.status();
+        assert_eq!(
+            (&status["pid"], &status["ready"]),
+            (&process.id().into(), &true.into())
+        );
+        let why = status["last_failed_upgrade"].as_str().unwrap().to_owned();
+        assert!(
+            why.contains("ended before it served: exit status: 78"),
+            "{why}"
+        );
+        let answer = Client::connect(process.listen).request("POST", "/p", &KEY, b"{}");
+        assert_eq!(answer.status, 200);
+    }
+    process.scene.write("gateway.toml", &good);
+    let successor = upgrade(&process);
+    drop(successor);
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn sigterm_after_an_upgrade_is_a_drain_of_its_own() {
+    let (provider, tell) = streaming();
+    let process = Process::start(scene(&provider, "server.timeouts.drain = \"300ms\""));
+    let mut stream = open_stream(process.listen, &tell);
+    let _successor = upgrade(&process);
+    process.signal("TERM");
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("drain timed out"), "{said}");
+    assert_eq!(stream.try_chunk(), None);
+}
+
+/// A service manager that listens.
+struct Manager {
+    socket: UnixDatagram,
+    folder: tempfile::TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { socket, folder }
+    }
+
+    fn start(&self, scene: Scene, more: &[(&str, &str)]) -> Process {
+        let mut command = keygate();
+        command.stdout(std::process::Stdio::null());
+        command.env("NOTIFY_SOCKET", self.folder.path().join("notify"));
+        command.envs(more.iter().copied());
+        Process::start_as(scene, &mut command)
+    }
+
+    /// The next thing that is said, but for signs of life.
+    fn hears(&self) -> String {
+        let mut text = [0; 4096];
+        loop {
+            let length = self.socket.recv(&mut text).unwrap();
+            let said = String::from_utf8(text[..length].to_vec()).unwrap();
+            if said.trim() != "WATCHDOG=1" {
+                return said;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_what_goes_on() {
+    let provider = Provider::start();
+    let manager = Manager::new();
+    let process = manager.start(scene(&provider, ""), &[]);
+    let said = manager.hears();
+    assert!(
+        said.contains("READY=1\n")
+            && said.contains("STATUS=Serving 1 routes and 1 keys, configuration 1"),
+        "{said}"
+    );
+    process.signal("HUP");
+    let said = manager.hears();
+    assert!(
+        said.contains("RELOADING=1\n") && said.contains("MONOTONIC_USEC="),
+        "{said}"
+    );
+    assert!(
+        manager
+            .hears()
+            .contains("READY=1\nSTATUS=Serving 1 routes and 1 keys, configuration 2")
+    );
+    process
+        .scene
+        .write("gateway.toml", "[server]\nlistne = \"x\"\n");
+    process.signal("HUP");
+    assert!(manager.hears().contains("RELOADING=1"));
+    let said = manager.hears();
+    assert!(
+        said.contains("READY=1\nSTATUS=")
+            && said.contains("configuration 2; a newer one was REFUSED"),
+        "{said}"
+    );
+    process.signal("TERM");
+    // Files are looked at as well.
+    let mut said = manager.hears();
+    while !said.contains("STOPPING=1") {
+        said = manager.hears();
+    }
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn the_service_manager_hears_of_the_process_that_takes_over_and_that_it_lives() {
+    let provider = Provider::start();
+    let manager = Manager::new();
+    let id = std::process::id().to_string();
+    let watched = [("WATCHDOG_USEC", "300000")];
+    let process = manager.start(scene(&provider, ""), &watched);
+    assert!(manager.hears().contains("READY=1"));
+    let successor = upgrade(&process);
+    let mut said = manager.hears();
+    while !said.contains("MAINPID=") {
+        said = manager.hears();
+    }
+    assert!(
+        said.contains(&format!("MAINPID={}\n", successor.0)),
+        "{said}"
+    );
+    assert_eq!(process.end().0, Some(0));
+    // From here on, the signs of life are the new one's.
+    let mut text = [0; 64];
+    for _ in 0..3 {
+        let length = manager.socket.recv(&mut text).unwrap();
+        assert_eq!(&text[..length], b"WATCHDOG=1\n");
+    }
+    drop(successor);
+    // Of what is meant for another process, nothing is taken.
+    let manager = Manager::new();
+    let other = manager.start(scene(&provider, ""), &[watched[0], ("WATCHDOG_PID", &id)]);
+    assert!(manager.hears().contains("READY=1"));
+    manager
+        .socket
+        .set_read_timeout(Some(Duration::from_millis(400)))
+        .unwrap();
+    assert!(manager.socket.recv(&mut text).is_err());
+    other.signal("INT");
+    assert_eq!(other.end().0, Some(0));
+}
+
+#[test]
+fn sockets_come_from_systemd_where_the_configuration_says_so() {
+    let provider = Provider::start();
+    let socket = |name| (name, TcpListener::bind("127.0.0.1:0").unwrap());
+    let sockets = [socket("keygate.socket"), socket("admin"), socket("other")];
+    let addresses: Vec<SocketAddr> = sockets
+        .iter()
+        .map(|(_, socket)| socket.local_addr().unwrap())
+        .collect();
+    let scene = scene(&provider, "");
+    let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
+    scene.write(
+        "gateway.toml",
+        &text.replacen(
+            "server.listen = \"127.0.0.1:0\"",
+            "server.listen = \"systemd\"",
+            1,
+        ),
+    );
+    let mut command = keygate();
+    command.stdout(std::process::Stdio::null());
+    command
+        .env("LISTEN_FDS", "3")
+        .env("LISTEN_FDNAMES", "keygate.socket:admin:other");
+    let mappings = sockets
+        .into_iter()
+        .zip(3..)
+        .map(|((_, socket), child_fd)| FdMapping {
+            parent_fd: socket.into(),
+            child_fd,
+        });
+    command.fd_mappings(mappings.collect()).unwrap();
+    // Who comes before it runs waits, and is not refused.
+    let mut early = Client::connect(addresses[0]);
+    let process = Process::start_as(scene, &mut command);
+    drop(command);
+    assert_eq!(
+        (process.admin, process.listen),
+        (addresses[1], addresses[0])
+    );
+    assert_eq!(early.request("POST", "/p", &KEY, b"{}").status, 200);
+    assert_eq!(
+        Client::connect(addresses[2])
+            .request("POST", "/p", &KEY, b"{}")
+            .status,
+        200
+    );
+    // And the next process gets them from this one.
+    let successor = upgrade(&process);
+    assert_eq!(
+        Client::connect(addresses[2])
+            .request("POST", "/p", &KEY, b"{}")
+            .status,
+        200
+    );
+    assert_eq!(process.end().0, Some(0));
+    signal(successor.0, "TERM");
+    eventually("the end of listening", || {
+        std::net::TcpStream::connect(addresses[0]).is_err()
+    });
+    std::mem::forget(successor);
+}
+
+#[test]
+fn without_a_socket_from_systemd_it_does_not_start_and_says_so() {
+    let provider = Provider::start();
+    let scene = scene(&provider, "");
+    let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
+    scene.write(
+        "gateway.toml",
+        &text.replacen(
+            "server.listen = \"127.0.0.1:0\"",
+            "server.listen = \"systemd\"",
+            1,
+        ),
+    );
+    let mut command = keygate();
+    let output = command
+        .args(["run", "--config"])
+        .arg(scene.path("gateway.toml"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("systemd has handed no socket over"));
+}
+
+/// A port that was free a moment ago: the commands need one that is in the file.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+#[test]
+fn the_commands_say_what_came_of_it() {
+    let provider = Provider::start();
+    let scene = scene(&provider, "");
+    let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
+    let text = text.replace(
+        "server.admin = \"127.0.0.1:0\"",
+        &format!("server.admin = \"127.0.0.1:{}\"", free_port()),
+    );
+    scene.write("gateway.toml", &text);
+    let process = Process::start(scene);
+    let config = process.scene.path("gateway.toml");
+    let run = |command: &str| {
+        let output = keygate()
+            .args([command, "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
+        let said = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (
+            output.status.code(),
+            said(&output.stdout),
+            said(&output.stderr),
+        )
+    };
+    let (code, said, complained) = run("reload");
+    assert_eq!((code, &*complained), (Some(0), ""));
+    assert!(
+        said.starts_with("configuration ") && said.ends_with(" serves\n"),
+        "{said}"
+    );
+    // What is wrong is not even tried.
+    process.scene.write(
+        "gateway.toml",
+        &text.replace("provider = \"p\"", "provider = \"q\""),
+    );
+    for command in ["reload", "upgrade"] {
+        let (code, _, complained) = run(command);
+        assert_eq!(code, Some(78), "{complained}");
+        assert!(
+            complained.contains("there is no provider `q`"),
+            "{complained}"
+        );
+    }
+    process.scene.write("gateway.toml", &text);
+    let (code, said, complained) = run("upgrade");
+    assert_eq!((code, &*complained), (Some(0), ""));
+    assert!(
+        said.contains(&format!("; process {} of ", process.id())),
+        "{said}"
+    );
+    let successor: u32 = said.split(' ').nth(1).unwrap().parse().unwrap();
+    let successor = Successor(successor);
+    assert_eq!(process.end().0, Some(0));
+    drop(successor);
+}
