@@ -2,10 +2,8 @@
 //! that taken out on the way down.
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING,
-};
-use http::{HeaderMap, HeaderName, Method};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::Error;
 
@@ -18,7 +16,19 @@ const ENDPOINTS: [&str; 2] = ["/chat/completions", "/completions"];
 /// Both ways of one exchange.
 pub struct Exact {
     include: IncludeUsage,
-    exclude: Option<ExcludeUsage>,
+    /// Whether the client has sent all of its body.
+    complete: bool,
+    answer: Answer,
+}
+
+/// The answer, as far as it is known.
+enum Answer {
+    /// Nothing is to be taken out of it.
+    Other,
+    /// A stream that can be changed, of which nothing has come.
+    Stream,
+    /// One that was asked for its usage here.
+    Asked(ExcludeUsage),
 }
 
 impl Exact {
@@ -28,13 +38,13 @@ impl Exact {
         admission: &Admission,
         upstream: &mut RequestHeader,
     ) -> Result<Option<Self>, Box<Error>> {
-        let target = admission.target();
-        let path = target.split('?').next().unwrap_or_default();
+        let path = admission.target().split('?').next().unwrap_or_default();
+        let path = path.trim_end_matches('/');
         let asked = admission.route().metering == Metering::Exact
             && upstream.method == Method::POST
             && ENDPOINTS.iter().any(|endpoint| path.ends_with(endpoint))
-            && is(&upstream.headers, &CONTENT_TYPE, "application/json")
-            && is(&upstream.headers, &CONTENT_ENCODING, "");
+            && may_be_json(&upstream.headers)
+            && is_plain(&upstream.headers);
         let length = upstream.headers.get(CONTENT_LENGTH);
         let length: Option<u64> = length.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         if !asked || length == Some(0) {
@@ -48,7 +58,8 @@ impl Exact {
         upstream.insert_header(ACCEPT_ENCODING, "identity")?;
         Ok(Some(Self {
             include: IncludeUsage::new(length.is_some()),
-            exclude: None,
+            complete: false,
+            answer: Answer::Other,
         }))
     }
 
@@ -56,28 +67,35 @@ impl Exact {
     pub fn request_body(&mut self, body: &mut Option<Bytes>, end: bool) {
         let piece = body.as_deref().unwrap_or_default();
         let sent = self.include.feed(piece, end);
+        self.complete |= end;
         if body.is_some() || !sent.is_empty() {
             *body = Some(sent.into());
         }
     }
 
     /// The head of the answer: the body of a stream that was asked here becomes shorter.
-    pub fn head(&mut self, answer: &mut ResponseHeader) -> Result<(), Box<Error>> {
+    pub fn head(&mut self, answer: &mut ResponseHeader) {
         let media = answer.headers.get(CONTENT_TYPE);
         let is_stream = media.is_some_and(|media| is_event_stream(media.as_bytes()));
-        if !self.include.asked() || !is_stream || !is(&answer.headers, &CONTENT_ENCODING, "") {
-            return Ok(());
+        let has_body = !matches!(answer.status.as_u16(), 204 | 304);
+        let may_be_asked = self.include.asked() || !self.complete;
+        if may_be_asked && is_stream && has_body && is_plain(&answer.headers) {
+            // Pingora says then itself how long the body is.
+            answer.remove_header(&CONTENT_LENGTH);
+            self.answer = Answer::Stream;
         }
-        if answer.remove_header(&CONTENT_LENGTH).is_some() {
-            answer.insert_header(TRANSFER_ENCODING, "chunked")?;
-        }
-        self.exclude = Some(ExcludeUsage::default());
-        Ok(())
     }
 
     /// A piece of the answer's body.
     pub fn answer_body(&mut self, body: &mut Option<Bytes>, end: bool) {
-        let Some(exclude) = &mut self.exclude else {
+        if matches!(self.answer, Answer::Stream) && (body.is_some() || end) {
+            self.answer = if self.include.asked() {
+                Answer::Asked(ExcludeUsage::default())
+            } else {
+                Answer::Other
+            };
+        }
+        let Answer::Asked(exclude) = &mut self.answer else {
             return;
         };
         let piece = body.as_deref().unwrap_or_default();
@@ -87,15 +105,43 @@ impl Exact {
         }
     }
 
+    /// What was held back of an answer that ends with trailers.
+    pub fn rest(&mut self) -> Option<Bytes> {
+        let Answer::Asked(exclude) = &mut self.answer else {
+            return None;
+        };
+        Some(exclude.rest().into()).filter(|rest: &Bytes| !rest.is_empty())
+    }
+
     /// Events that the client did not get.
     pub fn taken_out(&self) -> u64 {
-        self.exclude.as_ref().map_or(0, ExcludeUsage::taken_out)
+        match &self.answer {
+            Answer::Asked(exclude) => exclude.taken_out(),
+            Answer::Other | Answer::Stream => 0,
+        }
     }
 }
 
-/// Whether a header says this, parameters apart; one that is not there says nothing.
-fn is(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
-    let value = headers.get(name).map_or(&b""[..], |value| value.as_bytes());
-    let said = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    said.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
+/// Whether a body may be JSON: many say so in other words, or not at all.
+fn may_be_json(headers: &HeaderMap) -> bool {
+    let said = headers
+        .get(CONTENT_TYPE)
+        .map_or(&b""[..], HeaderValue::as_bytes);
+    let media = said.split(|byte| *byte == b';').next().unwrap_or_default();
+    let media = media.trim_ascii().to_ascii_lowercase();
+    let others = [
+        &b""[..],
+        b"text/plain",
+        b"application/x-www-form-urlencoded",
+    ];
+    media.ends_with(b"json") || others.contains(&&*media)
+}
+
+/// Whether a body is not compressed.
+fn is_plain(headers: &HeaderMap) -> bool {
+    let said = headers
+        .get(CONTENT_ENCODING)
+        .map_or(&b""[..], HeaderValue::as_bytes);
+    let said = said.trim_ascii();
+    said.is_empty() || said.eq_ignore_ascii_case(b"identity")
 }

@@ -299,7 +299,8 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<Option<Bytes>> {
         observe::trailers(exchange, trailers);
-        Ok(None)
+        // In their place, if there is something: of the two, a client misses the body sooner.
+        Ok(exchange.exact.as_mut().and_then(Exact::rest))
     }
 
     fn response_body_filter(

@@ -46,7 +46,9 @@ impl<'e> Spending<'e> {
             .admission
             .as_ref()
             .map(super::admit::Admission::route);
-        let wanted = route.is_some_and(|route| route.metering == Metering::Estimated);
+        // Where streams are asked, one that says nothing all the same was kept from it, or left before its end.
+        let wanted = [Metering::Estimated, Metering::Exact];
+        let wanted = route.is_some_and(|route| wanted.contains(&route.metering));
         let estimated = unmetered && wanted && events > 0;
         let usage = told.or_else(|| {
             let output = events;

@@ -1,12 +1,12 @@
 //! Takes out of a stream what only stands in it because the gateway asked for usage: the chunk that tells it,
 //! and the empty `usage` of every other chunk. The client's bytes are what they would have been.
 //!
-//! An event goes on when it is whole, which is when a client can read it; one that is longer than
-//! [`LONGEST`] goes on as it comes.
+//! A line goes on when it is whole, and comments do at once; what names an event waits for its data. A line that is
+//! longer than [`LONGEST`] goes on as it comes.
 
 use super::members::{Mark, Members};
 
-/// The longest event that is looked at. One that tells usage has some hundred bytes.
+/// The longest line that is looked at. One that tells usage has some hundred bytes.
 const LONGEST: usize = 32 << 10;
 
 /// What a chunk of usage must hold.
@@ -15,46 +15,59 @@ const NAME: &[u8] = b"\"usage\"";
 /// One stream of events.
 #[derive(Default)]
 pub struct ExcludeUsage {
-    /// The event so far.
+    /// The line so far, behind those that name its event.
     held: Vec<u8>,
-    /// Whether the line so far has something in it.
-    in_line: bool,
-    /// Whether the event is too long, and goes on as it comes.
-    passing: bool,
+    /// Where in it the line begins.
+    line: usize,
+    state: State,
     taken_out: u64,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    /// At a line of an event of which nothing has gone on.
+    #[default]
+    Fresh,
+    /// At a line of an event of which something has.
+    Begun,
+    /// At the line behind one that was taken out.
+    TakenOut,
+    /// In a line that is too long, and goes on as it comes.
+    Passing,
 }
 
 impl ExcludeUsage {
     /// What goes on for the next piece; `end` says that none follows.
     pub fn feed(&mut self, piece: &[u8], end: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.held.len() + piece.len());
-        let mut begin = 0;
-        let mut line = 0;
-        for at in memchr::memchr_iter(b'\n', piece) {
-            let text = piece.get(line..at).unwrap_or_default();
-            line = at + 1;
-            let is_empty = !self.in_line && text.iter().all(|byte| *byte == b'\r');
-            self.in_line = false;
-            if is_empty {
-                let rest = piece.get(begin..=at).unwrap_or_default();
-                begin = at + 1;
-                self.event(rest, &mut out);
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            let whole = part.ends_with(b"\n");
+            if self.state == State::Passing {
+                out.extend_from_slice(part);
+            } else {
+                self.held.extend_from_slice(part);
+                if whole {
+                    self.line_ended(&mut out);
+                } else if self.held.len() > LONGEST || self.is_comment() {
+                    out.append(&mut self.held);
+                    self.line = 0;
+                    self.state = State::Passing;
+                }
+            }
+            if whole && self.state == State::Passing {
+                self.state = State::Begun;
             }
         }
-        let text = piece.get(line..).unwrap_or_default();
-        self.in_line |= text.iter().any(|byte| *byte != b'\r');
-        let rest = piece.get(begin..).unwrap_or_default();
-        if self.passing || self.held.len() + rest.len() > LONGEST {
-            self.passing = true;
-            out.append(&mut self.held);
-            out.extend_from_slice(rest);
-        } else {
-            self.held.extend_from_slice(rest);
-        }
         if end {
-            out.append(&mut self.held);
+            out.append(&mut self.rest());
         }
         out
+    }
+
+    /// What is held back, when there will be no more.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.line = 0;
+        std::mem::take(&mut self.held)
     }
 
     /// How many events it has taken out.
@@ -62,31 +75,54 @@ impl ExcludeUsage {
         self.taken_out
     }
 
-    /// An event is whole with `rest`.
-    fn event(&mut self, rest: &[u8], out: &mut Vec<u8>) {
-        if std::mem::take(&mut self.passing) || self.held.len() + rest.len() > LONGEST {
-            out.append(&mut self.held);
-            out.extend_from_slice(rest);
+    fn is_comment(&self) -> bool {
+        self.line == 0 && self.held.starts_with(b":")
+    }
+
+    /// The line that is held is whole.
+    fn line_ended(&mut self, out: &mut Vec<u8>) {
+        let line = self.held.get(self.line..).unwrap_or_default();
+        let is_empty = matches!(line, b"\n" | b"\r\n");
+        if is_empty && self.state == State::TakenOut {
+            // The end of the event that is gone.
+            self.held.clear();
+            self.state = State::Fresh;
             return;
         }
-        let held = std::mem::take(&mut self.held);
-        let event = if held.is_empty() {
-            std::borrow::Cow::Borrowed(rest)
-        } else {
-            std::borrow::Cow::Owned([&held, rest].concat())
-        };
-        match look(&event) {
-            Look::Leave => out.extend_from_slice(&event),
-            Look::Cut { from, to } => {
-                out.extend_from_slice(event.get(..from).unwrap_or_default());
-                out.extend_from_slice(event.get(to..).unwrap_or_default());
-            }
-            Look::TakeOut => self.taken_out += 1,
+        let named = [&b"event:"[..], b"id:", b"retry:"];
+        if named.iter().any(|name| line.starts_with(name)) && self.held.len() <= LONGEST {
+            self.line = self.held.len();
+            return;
         }
+        match look(line) {
+            Look::TakeOut if self.state != State::Begun => {
+                self.taken_out += 1;
+                self.held.clear();
+                self.state = State::TakenOut;
+            }
+            Look::Cut { from, to } => {
+                let (from, to) = (self.line + from, self.line + to);
+                out.extend_from_slice(self.held.get(..from).unwrap_or_default());
+                out.extend_from_slice(self.held.get(to..).unwrap_or_default());
+                self.held.clear();
+                self.state = State::Begun;
+            }
+            _ => {
+                let comment = line.starts_with(b":");
+                out.append(&mut self.held);
+                self.state = match self.state {
+                    _ if is_empty => State::Fresh,
+                    // Between two events, as before.
+                    state if comment => state,
+                    _ => State::Begun,
+                };
+            }
+        }
+        self.line = 0;
     }
 }
 
-/// What is to be done with an event.
+/// What is to be done with a line.
 enum Look {
     /// It is as it would have been.
     Leave,
@@ -96,25 +132,18 @@ enum Look {
     TakeOut,
 }
 
-fn look(event: &[u8]) -> Look {
-    // Most chunks of most providers.
-    if memchr::memmem::find(event, NAME).is_none() {
-        return Look::Leave;
-    }
-    let mut data = None;
-    let mut begin = 0;
-    for line in event.split_inclusive(|byte| *byte == b'\n') {
-        if line.starts_with(b"data:") && data.replace((begin, line)).is_some() {
-            // No provider writes a chunk in several lines.
-            return Look::Leave;
-        }
-        begin += line.len();
-    }
-    let Some((begin, line)) = data else {
+fn look(line: &[u8]) -> Look {
+    let Some(text) = line.strip_prefix(b"data:") else {
         return Look::Leave;
     };
-    let skipped = "data:".len();
-    let text = line.get(skipped..).unwrap_or_default();
+    if line.len() > LONGEST {
+        return Look::Leave;
+    }
+    let skipped = line.len() - text.len();
+    // Most chunks of most providers.
+    if memchr::memmem::find(text, NAME).is_none() {
+        return Look::Leave;
+    }
     let [usage, choices] = members(text, ["usage", "choices"]);
     let Some((from, to)) = usage else {
         return Look::Leave;
@@ -128,8 +157,8 @@ fn look(event: &[u8]) -> Look {
     };
     match text.get(from..to) {
         Some(b"null") => cut(text, from, to).map_or(Look::Leave, |(from, to)| Look::Cut {
-            from: begin + skipped + from,
-            to: begin + skipped + to,
+            from: skipped + from,
+            to: skipped + to,
         }),
         Some([b'{', ..]) if choices.is_some_and(is_empty) => Look::TakeOut,
         _ => Look::Leave,
@@ -231,8 +260,23 @@ mod tests {
                 assert_eq!(passed(stream, cut).0, wanted, "cut at {cut}");
             }
         }
-        let stream = "data: {\"choices\":[],\"usage\":{}}\n\n: x\n\n";
-        assert_eq!(passed(stream, 9), (": x\n\n".to_owned(), 1));
+        // With a name, and with comments; and without blank lines in between.
+        let gone = "data: {\"choices\":[],\"usage\":{}}\n";
+        for (stream, wanted) in [
+            (format!("{gone}\n: x\n\n"), ": x\n\n"),
+            (
+                format!(": x\n\nevent: m\nid: 1\n{gone}\nid: 2\ndata: y\n\n"),
+                ": x\n\nid: 2\ndata: y\n\n",
+            ),
+            (
+                format!("data: x\n\n{gone}data: [DONE]\n"),
+                "data: x\n\ndata: [DONE]\n",
+            ),
+        ] {
+            for cut in 1..=stream.len() {
+                assert_eq!(passed(&stream, cut), (wanted.to_owned(), 1), "cut at {cut}");
+            }
+        }
     }
 
     #[test]
@@ -249,6 +293,8 @@ mod tests {
             "data: {\"choices\":[],\"usage\":null,\"usage\":{}}\n\n",
             "data: {\"choices\":[],\"us\\u0061ge\":null}\n\n",
             "data: [\"usage\"]\n\nevent: x\nid: \"usage\"\n\n",
+            // Of an event of which something has gone already.
+            "data: x\ndata: {\"choices\":[],\"usage\":{}}\n\n",
             // That breaks off.
             "data: {\"choices\":[],\"usage\":{}}",
             "\n\n\n\r\n",
@@ -262,13 +308,15 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_event_does_not_wait_and_nothing_is_held_but_an_event() {
+    fn a_whole_line_does_not_wait_and_nothing_is_held_but_a_line() {
         let mut exclude = ExcludeUsage::default();
         let event = b"data: {\"choices\":[{}]}\n\n";
         assert_eq!(exclude.feed(event, false), event);
         assert_eq!(exclude.feed(b"data: {", false), b"");
-        assert_eq!(exclude.feed(b"}\n", false), b"");
-        assert_eq!(exclude.feed(b"\ndata: 2", false), b"data: {}\n\n");
+        assert_eq!(exclude.feed(b"}\n", false), b"data: {}\n");
+        assert_eq!(exclude.feed(b": still", false), b": still");
+        assert_eq!(exclude.feed(b" here\ndata: 2", false), b" here\n");
+        assert_eq!(exclude.rest(), b"data: 2");
         let endless = vec![b'x'; LONGEST];
         for _ in 0..4 {
             exclude.feed(&endless, false);

@@ -107,6 +107,8 @@ impl Members {
             (State::Bare, _) if white => (State::After, Mark::Ended),
             (state @ (State::Closed | State::Lost | State::Bare), _) => (state, Mark::Nothing),
             (state, _) if white => (state, Mark::Nothing),
+            // A mark that some put before a text: it says nothing.
+            (State::Before, 0xef | 0xbb | 0xbf) => (State::Before, Mark::Nothing),
             (State::Before, b'{') | (State::After, b',') => (State::Name, Mark::Nothing),
             (State::Name, b'"') => {
                 self.length = 0;
@@ -120,7 +122,10 @@ impl Members {
                 (State::InText { depth, escaped }, Mark::Begins)
             }
             (State::Value, b'{' | b'[') => (State::Within { depth: 1 }, Mark::Begins),
-            (State::Value, b'-' | b'0'..=b'9' | b'a'..=b'z') => (State::Bare, Mark::Begins),
+            // Not only what JSON has: some take NaN for a number.
+            (State::Value, b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => {
+                (State::Bare, Mark::Begins)
+            }
             _ => (State::Lost, Mark::Nothing),
         };
         self.state = state;
@@ -131,13 +136,26 @@ impl Members {
     pub(super) fn text(&self, bytes: &[u8]) -> usize {
         match self.state {
             State::InText { escaped: false, .. } => {
-                let mut bytes = bytes.iter().enumerate();
-                let end = bytes.find(|(_, byte)| matches!(byte, b'"' | b'\\'));
-                end.map_or(bytes.len(), |(at, _)| at)
+                memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
             }
             State::Closed | State::Lost => bytes.len(),
             _ => 0,
         }
+    }
+
+    /// Whether it is in a name or a text, where blanks count.
+    pub(super) fn is_quoted(&self) -> bool {
+        matches!(self.state, State::InText { .. } | State::InName { .. })
+    }
+
+    /// Whether this cannot be an object.
+    pub(super) fn is_lost(&self) -> bool {
+        self.state == State::Lost
+    }
+
+    /// Whether the name that it is in is longer than any that is told.
+    pub(super) fn is_long(&self) -> bool {
+        self.length == NAME
     }
 
     /// Whether the member that it is in has this name, however it is written.
