@@ -131,9 +131,14 @@ fn shown<S: serde::Serializer>(cost: &Cost, serializer: S) -> Result<S::Ok, S::E
     serializer.collect_str(cost)
 }
 
+/// As much of a path as is told anywhere.
+pub fn cap(path: &str) -> &str {
+    // A normal path is ASCII; a path that was refused is not told at all.
+    path.get(..PATH_CAP).unwrap_or(path)
+}
+
 fn capped<S: serde::Serializer>(path: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    // A normal path is ASCII; a path that was refused is not logged at all.
-    serializer.serialize_str(path.get(..PATH_CAP).unwrap_or(path))
+    serializer.serialize_str(cap(path))
 }
 
 /// Where records go. Cheap to clone.

@@ -114,6 +114,9 @@ impl Reloader {
         if serving.rules.server.needs_restart(&next.rules.server) {
             tracing::warn!("[server] has changes that take effect at the next start");
         }
+        if serving.rules.tracing != next.rules.tracing {
+            tracing::warn!("[tracing] has changes that take effect at the next start");
+        }
         drop(serving);
         let resolver = self.live.resolver.clone();
         let lookups = tokio::spawn(async move { resolver.refresh(true).await });

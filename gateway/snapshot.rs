@@ -20,7 +20,8 @@ use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
 use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Resolver};
 use crate::route::{Route, Router};
-use crate::usage::PriceList;
+use crate::telemetry::TelemetrySpec;
+use crate::usage::{PriceList, Prices};
 
 /// The shortest and the longest time that the end of a key is slept for.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -52,7 +53,9 @@ pub struct Rules {
     /// Whether an exchange that goes on ends when its key is revoked.
     pub cut_revoked: bool,
     /// What tokens cost, if that is known.
-    pub prices: Option<PriceList>,
+    pub prices: Option<Arc<PriceList>>,
+    /// Where spans were to go, which changes with the next start only.
+    pub tracing: Option<Arc<TelemetrySpec>>,
     /// Which configuration of this process it is, from 1.
     pub generation: u64,
 }
@@ -78,9 +81,10 @@ impl std::fmt::Display for BuildError {
 impl std::error::Error for BuildError {}
 
 impl Snapshot {
+    /// After `before`, if it is not the first.
     fn build(
         config: Config,
-        generation: u64,
+        before: Option<&Rules>,
         metrics: &Metrics,
         resolver: &Resolver,
     ) -> Result<Self, BuildError> {
@@ -115,8 +119,13 @@ impl Snapshot {
             providers,
             server: config.server,
             cut_revoked: config.cut_revoked,
-            prices: config.prices,
-            generation,
+            prices: match config.prices {
+                Prices::Absent => None,
+                Prices::Listed(list) => Some(Arc::new(list)),
+                Prices::Unreadable => before.and_then(|rules| rules.prices.clone()),
+            },
+            tracing: config.tracing,
+            generation: before.map_or(1, |rules| rules.generation + 1),
         };
         Ok(Self {
             rules: Arc::new(rules),
@@ -177,7 +186,7 @@ impl Live {
     pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
         let resolver = Arc::new(Resolver::default());
         let warnings = config.warnings.iter().map(ToString::to_string).collect();
-        let snapshot = Snapshot::build(config, 1, &metrics, &resolver)?;
+        let snapshot = Snapshot::build(config, None, &metrics, &resolver)?;
         let last = LastReload {
             at: Timestamp::now(),
             error: None,
@@ -226,8 +235,8 @@ impl Live {
     /// Builds `config` beside the snapshot that serves, without serving it yet: names that are new
     /// can be resolved before [`swap`](Self::swap).
     pub fn prepare(&self, config: Config) -> Result<Snapshot, BuildError> {
-        let next = self.snapshot.load().rules.generation + 1;
-        Snapshot::build(config, next, &self.metrics, &self.resolver)
+        let before = self.snapshot.load().rules.clone();
+        Snapshot::build(config, Some(&before), &self.metrics, &self.resolver)
     }
 
     /// Serves `snapshot` from the next request on. Gives the one of before, which requests that are

@@ -97,7 +97,7 @@ impl Line {
         };
         let day = self.time.get(..10)?.parse().ok()?;
         let provider = self.provider.as_deref().unwrap_or_default();
-        let rates = prices.rates(provider, self.model.as_deref()?, day)?;
+        let rates = prices.rates(provider, self.model.as_deref().unwrap_or_default(), day)?;
         Some((prices.currency.to_string(), rates.cost(&self.usage()?)))
     }
 }

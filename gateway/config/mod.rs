@@ -20,7 +20,7 @@ use crate::provider::ProviderSpec;
 use crate::route::{Access, HostPattern, PathPrefix};
 use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;
-use crate::usage::{Metering, PriceList};
+use crate::usage::{Metering, PriceList, Prices};
 
 /// A gateway's configuration, as meant: checked, defaults filled in, secrets fetched.
 pub struct Config {
@@ -36,10 +36,10 @@ pub struct Config {
     pub keys: Vec<KeyEntry>,
     /// Whether an exchange that goes on ends when its key is revoked.
     pub cut_revoked: bool,
-    /// What tokens cost, if there is a price file.
-    pub prices: Option<PriceList>,
+    /// What tokens cost.
+    pub prices: Prices,
     /// Where spans go, if anywhere. Changes with the next start.
-    pub tracing: Option<TelemetrySpec>,
+    pub tracing: Option<Arc<TelemetrySpec>>,
     /// The providers.
     pub providers: Vec<ProviderSpec>,
     /// The routes.

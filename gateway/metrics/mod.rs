@@ -29,8 +29,10 @@ const KEY_LABELS: [&str; 3] = ["key", "route", "code"];
 const TOKEN_LABELS: [&str; 5] = ["route", "provider", "key", "model", "type"];
 /// The labels of costs.
 const COST_LABELS: [&str; 5] = ["route", "provider", "key", "model", "currency"];
-/// The family of costs: counted in millionths of a millionth, shown in the currency itself.
+/// The family of costs: counted in billionths, which takes a counter to eighteen billion; shown in the currency
+/// itself.
 const COST: &str = "cost_total";
+const COST_DIVISOR: f64 = 1e9;
 /// The key of requests that needed none.
 pub const NO_KEY: &str = "";
 /// The keys that have no series of their own. No id has brackets.
@@ -175,7 +177,7 @@ impl Metrics {
         }
     }
 
-    /// Counts what they cost, in millionths of a millionth of `currency`.
+    /// Counts what they cost, in billionths of `currency`.
     pub fn cost(&self, of: &Spent<'_>, currency: &str, cost: u64) {
         let labels = [of.route, of.provider, of.key, of.model, currency];
         grow(&self.cost.with_label_values(&labels), cost);
@@ -227,7 +229,7 @@ impl Metrics {
             if family.name().strip_prefix(PREFIX) == Some(COST) {
                 for series in family.mut_metric() {
                     let mut cost = series.get_counter().clone();
-                    cost.set_value(cost.get_value() / 1e12);
+                    cost.set_value(cost.get_value() / COST_DIVISOR);
                     series.set_counter(cost);
                 }
             }

@@ -34,6 +34,7 @@ pub(super) struct RouteFamilies {
     unmetered: IntCounterVec,
     malformed_usage: IntCounterVec,
     unpriced: IntCounterVec,
+    unreadable: IntCounterVec,
     upstream_connections: IntCounterVec,
 }
 
@@ -63,6 +64,8 @@ pub struct RouteMetrics {
     pub malformed_usage: IntCounter,
     /// Answers that told their tokens and whose model has no price.
     pub unpriced: IntCounter,
+    /// Answers that could not be read.
+    pub unreadable: IntCounter,
     /// Connections to the provider that were made for a request.
     pub connections_new: IntCounter,
     /// Connections to the provider that were used again.
@@ -142,6 +145,11 @@ impl RouteFamilies {
                 "Answers that told their tokens and whose model is not in the price file.",
                 &["route", "provider"],
             )?,
+            unreadable: declare.counters(
+                "unreadable_answers_total",
+                "Answers whose compression could not be read, and so not their tokens.",
+                &["route", "provider"],
+            )?,
             upstream_connections: declare.counters(
                 "upstream_connections_total",
                 "Connections to providers that requests went over, by whether they were used before.",
@@ -175,6 +183,7 @@ impl RouteFamilies {
             unmetered: self.unmetered.with_label_values(labels),
             malformed_usage: self.malformed_usage.with_label_values(labels),
             unpriced: self.unpriced.with_label_values(labels),
+            unreadable: self.unreadable.with_label_values(labels),
             connections_new: connections("false"),
             connections_reused: connections("true"),
         }

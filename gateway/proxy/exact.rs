@@ -2,8 +2,10 @@
 //! that taken out on the way down.
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::Error;
 
@@ -74,16 +76,20 @@ impl Exact {
     }
 
     /// The head of the answer: the body of a stream that was asked here becomes shorter.
-    pub fn head(&mut self, answer: &mut ResponseHeader) {
+    pub fn head(&mut self, answer: &mut ResponseHeader) -> Result<(), Box<Error>> {
         let media = answer.headers.get(CONTENT_TYPE);
         let is_stream = media.is_some_and(|media| is_event_stream(media.as_bytes()));
         let has_body = !matches!(answer.status.as_u16(), 204 | 304);
         let may_be_asked = self.include.asked() || !self.complete;
         if may_be_asked && is_stream && has_body && is_plain(&answer.headers) {
-            // Pingora says then itself how long the body is.
-            answer.remove_header(&CONTENT_LENGTH);
+            if answer.remove_header(&CONTENT_LENGTH).is_some() {
+                // HTTP/1.0 has no chunks.
+                answer.set_version(Version::HTTP_11);
+                answer.insert_header(TRANSFER_ENCODING, "chunked")?;
+            }
             self.answer = Answer::Stream;
         }
+        Ok(())
     }
 
     /// A piece of the answer's body.

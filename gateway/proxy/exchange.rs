@@ -66,8 +66,10 @@ pub struct Seen {
     pub turned: Option<Instant>,
     /// When the last attempt got its connection.
     pub connected: Option<Instant>,
-    /// What all attempts together waited for connections.
+    /// What all attempts together waited for connections, and for those that broke.
     pub connecting: Duration,
+    /// What the gateway took until the request was ready for the provider.
+    pub ready: Option<Duration>,
     /// When the piece of the answer came that is looked at now.
     pub arrived: Option<Instant>,
     /// What the gateway itself took so far.
@@ -80,8 +82,8 @@ pub struct Seen {
     pub status: u16,
     /// When the head of the provider's answer came.
     pub first_byte: Option<Instant>,
-    /// When the last piece of its body came.
-    pub last_byte: Option<Instant>,
+    /// When the first and the last piece of its body came.
+    pub body: Option<(Instant, Instant)>,
     /// Bytes of the answer's body.
     pub response_bytes: u64,
     /// What reads the answer beside its way to the client, if there is anything to be read.
@@ -100,9 +102,24 @@ impl Seen {
         }
     }
 
+    /// A connection broke, and another is to be tried.
+    pub(super) fn waited_in_vain(&mut self) {
+        if let Some(connected) = self.connected.take() {
+            self.connecting += connected.elapsed();
+        }
+    }
+
     /// A piece of the answer is there.
     pub(super) fn arrives(&mut self) {
         self.arrived = Some(Instant::now());
+    }
+
+    /// The one that is there is of the body.
+    pub(super) fn is_body(&mut self) {
+        if let Some(now) = self.arrived {
+            let first = self.body.map_or(now, |(first, _)| first);
+            self.body = Some((first, now));
+        }
     }
 
     /// It is ready for the client: what it took since.

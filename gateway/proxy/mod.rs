@@ -193,8 +193,7 @@ impl ProxyHttp for Proxy {
         }
         let seen = &mut exchange.seen;
         seen.added = exchange.started.elapsed().saturating_sub(seen.connecting);
-        let metrics = &admission.route().metrics;
-        metrics.added_request.observe(seen.added.as_secs_f64());
+        seen.ready = Some(seen.added);
         Ok(())
     }
 
@@ -236,6 +235,7 @@ impl ProxyHttp for Proxy {
         if error.retry() {
             // The body is sent, and so counted, again.
             exchange.seen.request_bytes = 0;
+            exchange.seen.waited_in_vain();
         }
         error
     }
@@ -244,10 +244,12 @@ impl ProxyHttp for Proxy {
     async fn upstream_response_filter(
         &self,
         _session: &mut Session,
-        _head: &mut ResponseHeader,
+        head: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.seen.arrives();
+        if !head.status.is_informational() || head.status == 101 {
+            exchange.seen.arrives();
+        }
         Ok(())
     }
 
@@ -312,7 +314,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<Option<Duration>> {
         if body.is_some() {
             deadline::touch();
-            exchange.seen.last_byte = exchange.seen.arrived;
+            exchange.seen.is_body();
         }
         observe::body(exchange, body, end_of_stream);
         if let (Some(took), Some(admission)) = (exchange.seen.departs(), &exchange.admission) {

@@ -51,7 +51,7 @@ pub(super) fn head(
         .map(|admission| admission.route().metering);
     seen.meter = meter.filter(|meter| !(meter.is_stream() && metering == Some(Metering::Off)));
     if let Some(exact) = &mut exchange.exact {
-        exact.head(answer);
+        exact.head(answer)?;
     }
     // The provider's own id is what its support asks for: ours stands beside it.
     if !answer.headers.contains_key("x-request-id") {

@@ -108,6 +108,9 @@ impl<'e> Outcome<'e> {
         let metrics = self.route.map_or(&all.routeless, |route| &route.metrics);
         metrics.count(self.status, self.label());
         metrics.duration.observe(self.took.as_secs_f64());
+        if let Some(ready) = exchange.seen.ready {
+            metrics.added_request.observe(ready.as_secs_f64());
+        }
         if let Some(wait) = first_byte(exchange) {
             metrics.first_byte.observe(wait.as_secs_f64());
         }

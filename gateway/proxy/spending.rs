@@ -23,10 +23,12 @@ pub(super) struct Spending<'e> {
     /// What they cost.
     pub(super) cost: Option<Price>,
     /// A stream that said nothing of tokens: money that nobody has counted.
-    unmetered: bool,
+    unmetered: u64,
     /// Whether there are prices, and none for the model.
-    unpriced: bool,
+    unpriced: u64,
     malformed: u64,
+    /// An answer whose compression could not be read.
+    unreadable: u64,
     /// The average seconds from one event to the next.
     pace: Option<f64>,
 }
@@ -64,9 +66,10 @@ impl<'e> Spending<'e> {
             usage,
             estimated,
             cost,
-            unmetered,
-            unpriced,
+            unmetered: unmetered.into(),
+            unpriced: unpriced.into(),
             malformed: meter.malformed(),
+            unreadable: (went_well && meter.is_blind()).into(),
             pace: pace(exchange, meter),
         }
     }
@@ -76,8 +79,9 @@ impl<'e> Spending<'e> {
         let metrics = &route.metrics;
         metrics.events.inc_by(self.events);
         metrics.malformed_usage.inc_by(self.malformed);
-        metrics.unmetered.inc_by(self.unmetered.into());
-        metrics.unpriced.inc_by(self.unpriced.into());
+        metrics.unmetered.inc_by(self.unmetered);
+        metrics.unreadable.inc_by(self.unreadable);
+        metrics.unpriced.inc_by(self.unpriced);
         if let Some(pace) = self.pace {
             metrics.time_per_event.observe(pace);
         }
@@ -94,7 +98,7 @@ impl<'e> Spending<'e> {
             all.tokens(&spent, &by_type(usage));
         }
         if let Some(Price { cost, currency }) = &self.cost {
-            all.cost(&spent, currency, u64::try_from(cost.0).unwrap_or(u64::MAX));
+            all.cost(&spent, currency, cost.billionths());
         }
     }
 }
@@ -123,7 +127,7 @@ fn price(
 /// How long it was from one event to the next.
 fn pace(exchange: &Exchange, meter: &Meter) -> Option<f64> {
     let gaps = u32::try_from(meter.events()).ok()?.checked_sub(1)?;
-    let (first, last) = exchange.seen.first_byte.zip(exchange.seen.last_byte)?;
+    let (first, last) = exchange.seen.body?;
     (gaps > 0).then(|| last.saturating_duration_since(first).as_secs_f64() / f64::from(gaps))
 }
 

@@ -105,7 +105,7 @@ impl Gateway {
     /// Likewise, on the sockets that were there before, as far as the configuration names them.
     pub fn start_on(
         mut inherited: Inherited,
-        mut config: Config,
+        config: Config,
         path: PathBuf,
         output: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
@@ -133,7 +133,7 @@ impl Gateway {
             (AccessLog::off(metrics.access_log_dropped.clone()), None)
         };
         let files = config.files.clone();
-        let tracing = config.tracing.take();
+        let tracing = config.tracing.clone();
         let live = Live::start(config, metrics.clone())
             .map_err(|error| Error::failed("use the configuration", error))?;
         let live = Arc::new(live);
@@ -148,7 +148,7 @@ impl Gateway {
 
         let (telemetry, exporting) = match tracing {
             Some(spec) => {
-                let (telemetry, exporter) = telemetry(spec, &live)?;
+                let (telemetry, exporter) = telemetry(&spec, &live)?;
                 (Some(telemetry), Some(control.spawn(exporter.run())))
             }
             None => (None, None),
@@ -388,15 +388,14 @@ fn check_trust(config: &Config) -> Result<(), Error> {
             .add(certificate)
             .map_err(|error| Error::failed(what, error))?;
     }
-    let needy = config
-        .providers
-        .iter()
-        .find(|spec| spec.base_url.tls && spec.ca.is_none());
-    match needy {
-        Some(spec) if roots.is_empty() => Err(Error::Failed(format!(
-            "there are no root certificates, so provider `{}` could not be trusted: install the \
+    let providers = config.providers.iter();
+    let mut needy = providers.filter(|spec| spec.base_url.tls && spec.ca.is_none());
+    let provider = needy.next().map(|spec| format!("provider `{}`", spec.name));
+    let collector = config.tracing.as_ref().filter(|spec| spec.collector.tls);
+    match provider.or(collector.map(|_| "the collector of [tracing]".to_owned())) {
+        Some(who) if roots.is_empty() => Err(Error::Failed(format!(
+            "there are no root certificates, so {who} could not be trusted: install the \
              package ca-certificates, or name a `ca`",
-            spec.name
         ))),
         _ => Ok(()),
     }
@@ -420,7 +419,7 @@ async fn feed_the_watchdog(wanted: Duration) {
     }
 }
 
-fn telemetry(spec: TelemetrySpec, live: &Live) -> Result<(Telemetry, Exporter), Error> {
+fn telemetry(spec: &TelemetrySpec, live: &Live) -> Result<(Telemetry, Exporter), Error> {
     Telemetry::start(spec, &live.resolver, &live.metrics.spans)
         .map_err(|error| Error::failed("send spans", error))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
@@ -38,13 +38,13 @@ pub struct Exporter {
 
 impl Exporter {
     pub(super) fn new(
-        spec: TelemetrySpec,
+        spec: &TelemetrySpec,
         spans: Receiver<SpanData>,
         resolver: &Resolver,
         outcomes: &IntCounterVec,
     ) -> Result<Self, String> {
         let url = format!("{}/v1/traces", spec.collector.display());
-        let client = Client::new(&spec, resolver).ok_or("its address cannot stand in a header")?;
+        let client = Client::new(spec, resolver).ok_or("its address cannot stand in a header")?;
         let mut exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(client)
@@ -53,7 +53,7 @@ impl Exporter {
             .build()
             .map_err(|error| error.to_string())?;
         let resource = Resource::builder()
-            .with_service_name(spec.service)
+            .with_service_name(spec.service.clone())
             .with_attribute(opentelemetry::KeyValue::new(
                 "service.version",
                 env!("CARGO_PKG_VERSION"),
@@ -139,11 +139,11 @@ impl Client {
         let (sent, body) = request.into_parts();
         let head = async {
             let mut head = RequestHeader::build("POST", self.path.as_bytes(), None)?;
-            for (name, value) in sent
-                .headers
-                .iter()
-                .chain(self.headers.iter().map(|(n, v)| (n, v)))
-            {
+            // Not what the library adds from the environment: it may be meant for another collector.
+            if let Some(media) = sent.headers.get(CONTENT_TYPE) {
+                head.insert_header(CONTENT_TYPE, media.clone())?;
+            }
+            for (name, value) in &self.headers {
                 head.insert_header(name.clone(), value.clone())?;
             }
             head.insert_header(HOST, self.host.clone())?;

@@ -32,6 +32,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Where spans go, and which.
+#[derive(PartialEq, Eq)]
 pub struct TelemetrySpec {
     /// The collector; spans go to its `/v1/traces`.
     pub collector: BaseUrl,
@@ -64,7 +65,7 @@ impl Telemetry {
     /// Sends to what `spec` names; `outcomes` are counted by their only label. The exporter is to be run, and
     /// ends when the telemetry is gone.
     pub fn start(
-        spec: TelemetrySpec,
+        spec: &TelemetrySpec,
         resolver: &Resolver,
         outcomes: &IntCounterVec,
     ) -> Result<(Self, Exporter), String> {

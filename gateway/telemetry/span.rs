@@ -7,7 +7,7 @@ use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use super::Trace;
-use crate::access_log::AccessRecord;
+use crate::access_log::{AccessRecord, cap};
 use crate::provider::Kind;
 
 /// What a span says.
@@ -65,7 +65,7 @@ impl Facts<'_> {
         attributes.add("http.route", self.route.map(str::to_owned));
         attributes.add(
             "url.path",
-            Some(line.path.clone()).filter(|path| !path.is_empty()),
+            Some(cap(&line.path).to_owned()).filter(|path| !path.is_empty()),
         );
         attributes.add("keygate.request_id", Some(line.request_id.clone()));
         attributes.add("keygate.key", line.key.as_deref().map(str::to_owned));

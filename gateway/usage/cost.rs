@@ -15,6 +15,11 @@ const PRICE_DECIMALS: usize = 6;
 pub struct Cost(pub u128);
 
 impl Cost {
+    /// In billionths, rounded.
+    pub fn billionths(self) -> u64 {
+        u64::try_from(self.0.saturating_add(500) / 1000).unwrap_or(u64::MAX)
+    }
+
     /// Both.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -46,7 +51,7 @@ impl FromStr for Cost {
 fn decimal(text: &str, decimals: usize) -> Result<u128, String> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(whole) || !is_number(fraction) || whole.len() > 20 {
+    if !is_number(whole) || !is_number(fraction) || whole.len() > 27 {
         return Err("is a decimal number such as \"2.50\"".to_owned());
     }
     if fraction.len() > decimals {
@@ -142,6 +147,8 @@ mod tests {
         for text in ["0", "1", "0.000000000001", "12345678.9", "0.1"] {
             assert_eq!(text.parse::<Cost>().unwrap().to_string(), text);
         }
+        let rounded = |text: &str| text.parse::<Cost>().unwrap().billionths();
+        assert_eq!((rounded("0.0000000014"), rounded("0.0000000015")), (1, 2));
         // A million times a tenth is what it is, and not a little less.
         let tenth: Cost = "0.1".parse().unwrap();
         let sum = (0..1_000_000).fold(Cost::default(), |sum, _| sum.plus(tenth));
@@ -184,7 +191,7 @@ mod tests {
             " 1",
             "1.0000001",
             "1.2.3",
-            "99999999999999999999",
+            "99999999999999999999999999999999",
             "∞",
             "NaN",
         ] {

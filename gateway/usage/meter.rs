@@ -63,6 +63,11 @@ impl Meter {
         self.events.is_some()
     }
 
+    /// Whether it could not be read, or not to its end.
+    pub fn is_blind(&self) -> bool {
+        self.body.is_blind()
+    }
+
     /// How many events have ended so far.
     pub fn events(&self) -> u64 {
         self.events.as_ref().map_or(0, |events| events.count)

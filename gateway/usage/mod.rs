@@ -16,7 +16,7 @@ pub use cost::{Cost, Price, Rates};
 pub use exclude::ExcludeUsage;
 pub use include::{IncludeUsage, ROOM};
 pub use meter::{Meter, is_event_stream};
-pub use prices::PriceList;
+pub use prices::{PriceList, Prices};
 pub use readable::Readable;
 pub use tokens::Usage;
 

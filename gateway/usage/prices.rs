@@ -12,6 +12,16 @@ use crate::document::{Document, Located, OneOrMany, Problems, Section};
 /// The most models of one file.
 const MOST: usize = 100_000;
 
+/// What a configuration says of prices.
+pub enum Prices {
+    /// Nothing.
+    Absent,
+    /// These.
+    Listed(PriceList),
+    /// Some that cannot be read: those of before go on.
+    Unreadable,
+}
+
 /// The prices of models, by name and by the beginning of a name.
 #[derive(Debug)]
 pub struct PriceList {
@@ -141,19 +151,33 @@ fn offer(mut section: Section<'_>, problems: &Problems) -> Option<(Vec<String>, 
         return None;
     }
     let price = |given: Option<Located<String>>| {
-        let given = given?;
-        let price = given.value.parse::<Price>();
-        price
-            .map_err(|why| problems.fatal(&given.at, format!("a price for a million tokens {why}")))
-            .ok()
+        let price = given.map(|given| {
+            let price = given.value.parse::<Price>();
+            price.map_err(|why| {
+                problems.fatal(&given.at, format!("a price for a million tokens {why}"));
+            })
+        });
+        price.transpose()
+    };
+    let prices = [input, cache_read, cache_creation, output, reasoning].map(price);
+    // With one that cannot be read, the model has no price: it is not free.
+    let [
+        Ok(Some(input)),
+        Ok(cache_read),
+        Ok(cache_creation),
+        Ok(output),
+        Ok(reasoning),
+    ] = prices
+    else {
+        return None;
     };
     let rates = Rates {
-        input: price(input)?,
-        cache_read: price(cache_read),
-        cache_creation: price(cache_creation),
+        input,
+        cache_read,
+        cache_creation,
         // Embeddings have no output.
-        output: price(output).unwrap_or(Price::FREE),
-        reasoning: price(reasoning),
+        output: output.unwrap_or(Price::FREE),
+        reasoning,
     };
     let offer = Offer {
         provider: provider.map(|given| Arc::from(given.value)),

@@ -108,6 +108,11 @@ impl Readable {
         }
     }
 
+    /// Whether nothing can be read of it, or no more.
+    pub fn is_blind(&self) -> bool {
+        matches!(self, Self::Blind)
+    }
+
     /// Gives the text of the next piece to `reader`, in as many pieces as it likes.
     pub fn feed(&mut self, piece: &[u8], mut reader: impl FnMut(&[u8])) {
         match self {
@@ -144,6 +149,10 @@ impl Zstd {
 
     /// Whether there is more to be had.
     fn feed(&mut self, piece: &[u8], reader: &mut impl FnMut(&[u8])) -> bool {
+        if piece.is_empty() {
+            // Some of them in a row are an error to the decoder.
+            return true;
+        }
         let mut input = InBuffer::around(piece);
         loop {
             self.made.clear();

@@ -462,6 +462,82 @@ fn streams_are_asked_over_http2_as_well_on_either_side() {
 }
 
 #[test]
+fn a_null_is_not_taken_for_a_stream_and_who_hides_from_the_meter_is_estimated() {
+    let provider = chat();
+    let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
+    let json = [KEY[0], ("content-type", "application/json")];
+    // The provider refuses options where there is no stream.
+    let null = br#"{"stream": false, "stream_options": null}"#;
+    assert_eq!(gateway.request("POST", "/p", &json, null).status, 200);
+    // Said in other words, it is asked all the same.
+    let identity = [KEY[0], ("content-encoding", "identity")];
+    gateway.request("POST", "/p/v1/chat/completions/", &identity, STREAMING);
+    let plain = gateway.request("POST", "/p/v1/responses", &json, STREAMING);
+    let hidden = gateway.request(
+        "POST",
+        "/p",
+        &[KEY[0], ("content-type", "multipart/form-data")],
+        STREAMING,
+    );
+    assert_eq!(hidden.text(), plain.text());
+    let lines = gateway.access_lines(4);
+    assert_eq!(
+        (&lines[1]["output_tokens"], lines[1].get("estimated")),
+        (&3.into(), None)
+    );
+    for line in &lines[2..] {
+        assert_eq!(
+            (&line["output_tokens"], &line["estimated"]),
+            (&4.into(), &true.into())
+        );
+    }
+}
+
+#[test]
+fn a_stream_with_a_length_or_of_an_old_version_is_changed_in_order() {
+    let provider = Provider::answering(|_, wire| {
+        let body = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":2}}\n\ndata: [DONE]\n\n";
+        let head = format!(
+            "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: identity\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        wire.write_all(head.as_bytes()).unwrap();
+        wire.write_all(body.as_bytes()).unwrap();
+    });
+    let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
+    let mut client = gateway.client();
+    client.send(crate::support::client::raw_request(
+        "POST", "/p", &KEY, STREAMING,
+    ));
+    let head = client.read_head();
+    assert!(
+        head.starts_with("HTTP/1.1 200 ") && head.to_lowercase().contains("chunked"),
+        "{head}"
+    );
+    assert_eq!(client.chunk(), "data: [DONE]\n\n");
+    assert_eq!(client.try_chunk(), Some(None));
+    assert_eq!(gateway.access_lines(1)[0]["input_tokens"], 2);
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_counted_as_such() {
+    let provider = Provider::answering(|_, wire| {
+        let head = [
+            ("content-type", "application/json"),
+            ("content-encoding", "br"),
+        ];
+        respond(wire, "200 OK", &head, b"compressed");
+    });
+    let gateway = Gateway::before(&provider);
+    gateway.request("POST", "/p", &KEY, b"{}");
+    gateway.access_lines(1);
+    assert_eq!(
+        gateway.count("keygate_unreadable_answers_total{provider=\"p\",route=\"r\"}"),
+        1
+    );
+}
+
+#[test]
 fn a_silent_stream_is_estimated_where_the_route_says_so_and_said_to_be() {
     let provider = chat();
     let scene = beside_plain(&provider, "meter_streams = \"estimated\"");
@@ -538,9 +614,25 @@ fn a_request_costs_what_the_price_file_says_from_the_moment_it_says_so() {
         1
     );
     // A price file that is broken stops no reload: a key may have been revoked with it.
-    gateway.scene.write("prices.toml", "currency = 1");
+    gateway.scene.write(
+        "prices.toml",
+        &PRICES.replace("m-*", "m-1").replace("0.1", "0,1"),
+    );
     gateway.wait_for_generation(3);
-    assert!(gateway.admin("/status").text().contains("prices.toml:1"));
+    let status = gateway.admin("/status").text().to_owned();
+    assert!(
+        status.contains("prices.toml:5: warning: a price for a million tokens"),
+        "{status}"
+    );
+    // Nothing has become free: the prices of before go on.
+    gateway.request("POST", "/p", &KEY, b"{}");
+    assert!(gateway.access_lines(12)[11].get("cost").is_none());
+    gateway.scene.write("prices.toml", PRICES);
+    gateway.wait_for_generation(4);
+    gateway.scene.write("prices.toml", "currency = 1");
+    gateway.wait_for_generation(5);
+    gateway.request("POST", "/p", &KEY, b"{}");
+    assert_eq!(gateway.access_lines(13)[12]["cost"], "0.0000107");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod tracing;
 pub(super) use self::server::NO_KEY;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -22,7 +23,7 @@ use crate::key::KeyEntry;
 use crate::key::file::KeyFile;
 use crate::provider::ProviderSpec;
 use crate::secret::{Private, PrivateError};
-use crate::usage::PriceList;
+use crate::usage::{PriceList, Prices};
 
 /// Headers that say how a message is framed or where it goes: nobody sets them but the gateway.
 pub(super) const FRAMING: [&str; 14] = [
@@ -159,7 +160,10 @@ impl Checker<'_> {
         let (key_file, key_outline, keys) = self.keys(&file.keys, wants_keys);
         let cut_revoked = self.cut_revoked(&file.keys);
         let prices = self.prices(file.usage.prices);
-        let tracing = file.tracing.and_then(|file| self.tracing(file));
+        let tracing = file
+            .tracing
+            .and_then(|file| self.tracing(file))
+            .map(Arc::new);
         if file.routes.is_empty() {
             self.warn(
                 &document.whole(),
@@ -197,17 +201,21 @@ impl Checker<'_> {
     }
 
     /// Whatever is wrong with them keeps no reload from being taken over: there may be a key revoked in it.
-    fn prices(&mut self, given: Option<Located<String>>) -> Option<PriceList> {
-        let given = given?;
+    fn prices(&mut self, given: Option<Located<String>>) -> Prices {
+        let Some(given) = given else {
+            return Prices::Absent;
+        };
         let path = self.folder.join(&given.value);
         self.files.push(FileStamp::take(&path));
         let problems = Problems::default();
         let list = read_prices(&path, &given.at, &problems);
-        for problem in problems.into_sorted() {
+        let problems = problems.into_sorted();
+        let list = list.filter(|_| problems.is_empty());
+        for problem in problems {
             self.problems
                 .push(&problem.at, Severity::Strict, problem.message);
         }
-        list
+        list.map_or(Prices::Unreadable, Prices::Listed)
     }
 
     fn positive(&self, given: Option<Located<Duration>>, default: Duration) -> Duration {

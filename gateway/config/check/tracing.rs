@@ -27,7 +27,9 @@ impl Checker<'_> {
             .collect::<Vec<(HeaderName, HeaderValue)>>();
         // A place for the rest, which changes nothing until somebody says where.
         let endpoint = file.endpoint?;
-        let collector = BaseUrl::parse(&endpoint.value);
+        // Some name the whole path.
+        let base = endpoint.value.trim_end_matches('/');
+        let collector = BaseUrl::parse(base.strip_suffix("/v1/traces").unwrap_or(base));
         let collector = collector
             .map_err(|why| self.fatal(&endpoint.at, format!("tracing.endpoint {why}")))
             .ok()?;
