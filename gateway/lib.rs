@@ -7,7 +7,7 @@
 //! 1. *admit* ([`proxy::admit`]): path, route, key, selector -> an `Admission`, or a refusal.
 //! 2. *forward*: a peer of the route's provider, with every timeout set.
 //! 3. *inject*: the client's credentials out, the provider's token in.
-//! 4. *observe*: status, first byte, events; bodies pass untouched.
+//! 4. *observe*: status, first byte, events; bodies pass untouched, but for streams that were asked for their usage.
 //! 5. *record*: one access line, the metrics.
 //!
 //! # The modules, from the ground up
