@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::key::edit::{NewKey, add};
 use crate::key::{KeyDigest, format};
 use crate::sandbox::Sandbox;
-use crate::server::{Gateway, SandboxServer, Signals, log_to_stderr};
+use crate::server::{Gateway, SandboxServer, Signals, keep_memory_private, log_to_stderr};
 
 /// The pause between two events of the sandbox's streams: slow enough to be seen.
 const PACE: Duration = Duration::from_millis(60);
@@ -50,6 +50,7 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
         }
     }
     log_to_stderr(LogLevel::Warn);
+    keep_memory_private();
     let signals = Signals::catch()?;
     let random = |name| {
         format::generate(name)

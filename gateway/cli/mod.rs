@@ -35,7 +35,7 @@ enum Command {
     /// Try it: the gateway and a built-in provider on loopback, no configuration, no network
     Demo(demo::Demo),
     /// Serve
-    Run(ConfigPath),
+    Run(run::Run),
     /// Check a configuration: every problem at once, with file, line and cure
     Check(ConfigPath),
     /// Make, rotate, revoke and list client keys
@@ -77,7 +77,7 @@ pub fn run() -> Result<(), Error> {
     };
     match cli.command {
         Command::Demo(demo) => demo::run(&demo),
-        Command::Run(path) => run::run(&path.config),
+        Command::Run(options) => run::run(&options),
         Command::Check(path) => check::run(&path.config),
         Command::Keys(keys) => keys::run(&keys),
         Command::Explain(explain) => explain::run(&explain),

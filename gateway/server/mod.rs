@@ -33,7 +33,9 @@ use pingora_core::services::Service as _;
 use pingora_core::services::listening::Service;
 use pingora_core::tls::{RootCertStore, load_native_certs};
 use pingora_proxy::http_proxy;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -364,6 +366,18 @@ impl Drop for Gateway {
         {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// No other process of this user reads its memory or what it was started with, and no crash leaves them in a file.
+pub fn keep_memory_private() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let done = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = done.and_then(|()| setrlimit(Resource::Core, none)) {
+        tracing::warn!("memory may be left in a core file: {error}");
     }
 }
 

@@ -54,7 +54,7 @@ CONF
 }
 configuration a
 key=$("$keygate" keys create --file "$folder/keys.toml" --id load 2>/dev/null)
-"$keygate" run --config "$folder/gateway.toml" 2>"$folder/log" & gateway=$!; children+=($gateway)
+"$keygate" run --allow-root --config "$folder/gateway.toml" 2>"$folder/log" & gateway=$!; children+=($gateway)
 for _ in $(seq 100); do grep -q serving "$folder/log" && break; sleep 0.1; done
 listen=$(grep -oE 'listen=\[[^]]+' "$folder/log" | cut -d[ -f2)
 admin=$(grep -oE 'admin=[^ ]+' "$folder/log" | cut -d= -f2)

@@ -128,7 +128,7 @@ fn an_occupied_port_is_said_and_exits_1() {
             &text.replace(&old, &format!("{key} = \"{address}\"")),
         );
         let output = keygate()
-            .args(["run", "--config"])
+            .args(["run", "--allow-root", "--config"])
             .arg(scene.path("gateway.toml"))
             .output()
             .unwrap();

@@ -177,7 +177,7 @@ fn import_and_serve(
     let server = "server.listen = \"127.0.0.1:0\"\nserver.admin = \"127.0.0.1:0\"\n";
     std::fs::write(&config, format!("{server}{served}")).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_keygate"))
-        .args(["run", "--config"])
+        .args(["run", "--allow-root", "--config"])
         .arg(&config)
         .env("HF_API_TOKEN", "hf_token")
         .stdout(Stdio::null())

@@ -309,7 +309,7 @@ fn without_a_socket_from_systemd_it_does_not_start_and_says_so() {
     );
     let mut command = keygate();
     let output = command
-        .args(["run", "--config"])
+        .args(["run", "--allow-root", "--config"])
         .arg(scene.path("gateway.toml"))
         .output()
         .unwrap();

@@ -56,7 +56,7 @@ class Gateway:
         self.create("--id", "other", "--label", "team=other")
         server = '[server]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
         (folder / "gateway.toml").write_text(server + configure(self.key))
-        command = [self.keygate, "run", "--config", folder / "gateway.toml"]
+        command = [self.keygate, "run", "--allow-root", "--config", folder / "gateway.toml"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         said = ""
         while "serving" not in said:

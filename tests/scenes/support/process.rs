@@ -36,7 +36,7 @@ impl Process {
         let config = scene.path("gateway.toml");
         let events = File::create(scene.path("events")).unwrap();
         let mut child = command
-            .args(["run", "--config"])
+            .args(["run", "--allow-root", "--config"])
             .arg(config)
             .stderr(events)
             .spawn()
