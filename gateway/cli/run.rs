@@ -17,7 +17,7 @@ pub(super) struct Run {
     /// The configuration file
     #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
     config: PathBuf,
-    /// Run as root, which it has no need of; KEYGATE_ALLOW_ROOT=1 says the same
+    /// Run as root, which it has no need of; `KEYGATE_ALLOW_ROOT=1` says the same
     #[arg(long)]
     allow_root: bool,
 }

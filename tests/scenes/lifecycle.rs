@@ -151,6 +151,7 @@ fn a_configuration_with_errors_is_not_served_and_exits_78() {
     for command in ["run", "check"] {
         let output = keygate()
             .args([command, "--config"])
+            .env("KEYGATE_ALLOW_ROOT", "1")
             .arg(scene.path("gateway.toml"))
             .output()
             .unwrap();
