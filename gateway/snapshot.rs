@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use jiff::Timestamp;
+use pingora_core::tls::sign::CertifiedKey;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -54,6 +55,8 @@ pub struct Rules {
     pub cut_revoked: bool,
     /// What tokens cost, if that is known.
     pub prices: Option<Arc<PriceList>>,
+    /// The certificate that clients see.
+    pub certificate: Option<Arc<CertifiedKey>>,
     /// Where spans were to go, which changes with the next start only.
     pub tracing: Option<Arc<TelemetrySpec>>,
     /// Which configuration of this process it is, from 1.
@@ -117,6 +120,11 @@ impl Snapshot {
             router: Router::build(routes),
             key_headers: config.key_headers,
             providers,
+            certificate: match (&config.server.tls, config.certificate) {
+                // One that cannot be read leaves the one of before.
+                (Some(_), None) => before.and_then(|rules| rules.certificate.clone()),
+                (_, certificate) => certificate,
+            },
             server: config.server,
             cut_revoked: config.cut_revoked,
             prices: match config.prices {

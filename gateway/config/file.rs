@@ -25,8 +25,16 @@ pub(super) struct ServerFile {
     pub access_log: Option<Located<bool>>,
     pub log_level: Option<Located<String>>,
     pub dns_refresh: Option<Located<Duration>>,
+    pub plain_http: Option<Located<bool>>,
+    pub tls: Option<TlsFile>,
     pub limits: LimitsFile,
     pub timeouts: ServerTimeoutsFile,
+}
+
+pub(super) struct TlsFile {
+    pub certificate: Option<Located<String>>,
+    pub key: Option<Located<String>>,
+    pub client_ca: Option<Located<String>>,
 }
 
 #[derive(Default)]
@@ -165,6 +173,8 @@ impl ServerFile {
                 access_log: None,
                 log_level: None,
                 dns_refresh: None,
+                plain_http: None,
+                tls: None,
                 limits: LimitsFile::default(),
                 timeouts: ServerTimeoutsFile::default(),
             };
@@ -177,6 +187,8 @@ impl ServerFile {
             access_log: s.take("access_log"),
             log_level: s.take("log_level"),
             dns_refresh: s.take("dns_refresh"),
+            plain_http: s.take("plain_http"),
+            tls: s.section("tls").map(TlsFile::read),
             limits: s
                 .section("limits")
                 .map(LimitsFile::read)
@@ -188,6 +200,18 @@ impl ServerFile {
         };
         s.finish();
         server
+    }
+}
+
+impl TlsFile {
+    fn read(mut s: Section<'_>) -> Self {
+        let tls = Self {
+            certificate: s.require("certificate"),
+            key: s.require("key"),
+            client_ca: s.take("client_ca"),
+        };
+        s.finish();
+        tls
     }
 }
 

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use pingora_core::tls::RootCertStore;
+use pingora_core::tls::sign::CertifiedKey;
 
 use crate::document::{FileStamp, Outline, Problem, Problems, Severity};
 use crate::key::KeyEntry;
@@ -26,6 +28,10 @@ use crate::usage::{Metering, PriceList, Prices};
 pub struct Config {
     /// Where and how to listen.
     pub server: ServerConfig,
+    /// The certificate that clients see, with its key; missing without TLS, or where it could not be read.
+    pub certificate: Option<Arc<CertifiedKey>>,
+    /// Whose certificates clients have to show.
+    pub client_roots: Option<Arc<RootCertStore>>,
     /// The headers in which a client key may stand, the first being the usual one.
     pub key_headers: Vec<HeaderName>,
     /// The key file, as it was when it was read.
@@ -58,6 +64,8 @@ pub struct ServerConfig {
     pub listen: Listen,
     /// Where `/metrics`, `/healthz`, `/readyz` and `/status` are.
     pub admin: SocketAddr,
+    /// TLS for clients.
+    pub tls: Option<TlsSpec>,
     /// Serving threads.
     pub threads: usize,
     /// HTTP/2 without TLS, by prior knowledge.
@@ -92,6 +100,15 @@ pub struct ServerConfig {
     pub drain: Duration,
     /// After another process has taken over, likewise.
     pub upgrade_drain: Duration,
+}
+
+/// TLS for clients: the files, of which the certificate is read again when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSpec {
+    /// The chain, in PEM.
+    pub certificate: PathBuf,
+    /// Whose certificates clients have to show.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Where clients come.

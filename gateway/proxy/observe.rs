@@ -30,7 +30,8 @@ pub(super) fn head(
         answer.remove_header(name);
     }
     if let Some(admission) = &exchange.admission {
-        lead_here(admission.route(), asked, answer)?;
+        let tls = exchange.rules.server.tls.is_some();
+        lead_here(admission.route(), asked, tls, answer)?;
     }
     if answer.status.is_informational() && answer.status != 101 {
         return Ok(());
@@ -84,6 +85,7 @@ fn not_passed_on(admission: Option<&Admission>) -> impl Iterator<Item = &HeaderN
 fn lead_here(
     route: &Route,
     asked: &RequestHeader,
+    tls: bool,
     answer: &mut ResponseHeader,
 ) -> Result<(), Box<Error>> {
     for name in &route.provider.links {
@@ -93,7 +95,10 @@ fn lead_here(
         let urls: Vec<HeaderValue> = answer.headers.get_all(name).iter().cloned().collect();
         answer.remove_header(name);
         for url in urls {
-            let here = url.to_str().ok().and_then(|url| here(route, asked, url));
+            let here = url
+                .to_str()
+                .ok()
+                .and_then(|url| here(route, asked, tls, url));
             answer.append_header(name.clone(), here.unwrap_or(url))?;
         }
     }
@@ -101,7 +106,7 @@ fn lead_here(
 }
 
 /// Where a client finds what the provider has at `url`; `None` where that is not the provider's.
-fn here(route: &Route, asked: &RequestHeader, url: &str) -> Option<HeaderValue> {
+fn here(route: &Route, asked: &RequestHeader, tls: bool, url: &str) -> Option<HeaderValue> {
     let known = |path| {
         format!(
             "{}{}",
@@ -118,7 +123,7 @@ fn here(route: &Route, asked: &RequestHeader, url: &str) -> Option<HeaderValue> 
         authority.or_else(|| asked.uri.authority().map(http::uri::Authority::as_str))?;
     // Said by the client or by whatever ended its TLS: it only tells the client where it came from.
     let proto = asked.headers.get("x-forwarded-proto");
-    let secure = proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
+    let secure = tls || proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
     let scheme = if secure { "https" } else { "http" };
     HeaderValue::from_str(&format!("{scheme}://{authority}{}", known(path))).ok()
 }

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::{Private, PrivateError, Secret};
 
 /// A reference to a secret, as written.
@@ -78,8 +80,15 @@ impl SecretRef {
         }
     }
 
-    /// Fetches the secret.
+    /// Fetches the secret, which has to fit into a header.
     pub fn resolve(&self) -> Result<Secret, SecretError> {
+        let mut value = self.read()?;
+        Secret::new(std::mem::take(&mut *value))
+            .map_err(|why| SecretError::Unusable(format!("{self} {why}")))
+    }
+
+    /// Reads it as it is: a key in PEM, for instance.
+    pub fn read(&self) -> Result<Zeroizing<String>, SecretError> {
         let value = match self {
             Self::Env(name) => std::env::var(name).map_err(|error| match error {
                 std::env::VarError::NotPresent => {
@@ -93,7 +102,7 @@ impl SecretRef {
             Self::Credential(name) => read_credential(&credential_path(name)?)?,
             Self::Inline(value) => value.clone(),
         };
-        Secret::new(value).map_err(|why| SecretError::Unusable(format!("{self} {why}")))
+        Ok(Zeroizing::new(value))
     }
 }
 

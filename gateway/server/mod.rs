@@ -9,6 +9,7 @@ mod events;
 mod sandbox;
 mod signals;
 mod sockets;
+mod tls;
 mod upgrade;
 
 pub use self::events::log_to_stderr;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora_core::listeners::tls::TlsSettings;
 use pingora_core::protocols::Stream;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{Fds, ListenFds, ShutdownWatch};
@@ -121,21 +123,14 @@ impl Gateway {
             .copy()
             .map_err(|error| Error::failed("keep the sockets", error))?;
         check_trust(&config)?;
-        getrandom::u64()
-            .map_err(|error| Error::failed("read random numbers from the system", error))?;
 
         let metrics =
             Metrics::new().map_err(|error| Error::failed("declare the metrics", error))?;
         let metrics = Arc::new(metrics);
-        let (access_log, writer) = if server.access_log {
-            let (log, writer) = AccessLog::start(output, metrics.access_log_dropped.clone())
-                .map_err(|error| Error::failed("start the access log", error))?;
-            (log, Some(writer))
-        } else {
-            (AccessLog::off(metrics.access_log_dropped.clone()), None)
-        };
+        let (access_log, writer) = access_log(&server, output, &metrics)?;
         let files = config.files.clone();
         let tracing = config.tracing.clone();
+        let client_roots = config.client_roots.clone();
         let live = Live::start(config, metrics.clone())
             .map_err(|error| Error::failed("use the configuration", error))?;
         let live = Arc::new(live);
@@ -148,13 +143,8 @@ impl Gateway {
         let reload = reloader.handle();
         control.spawn(reloader.run());
 
-        let (telemetry, exporting) = match tracing {
-            Some(spec) => {
-                let (telemetry, exporter) = telemetry(&spec, &live)?;
-                (Some(telemetry), Some(control.spawn(exporter.run())))
-            }
-            None => (None, None),
-        };
+        let (telemetry, exporter) = telemetry(tracing.as_deref(), &live)?.unzip();
+        let exporting = exporter.map(|exporter| control.spawn(exporter.run()));
         resolve_in_background(&control, &live, server.dns_refresh);
         let shared = Arc::new(Shared {
             live: live.clone(),
@@ -176,7 +166,12 @@ impl Gateway {
             connections: connections.clone(),
             until_quiet,
         };
-        let (listen, accepting) = spawn(&serving, "proxy", app, sockets.listen, &shutdown)?;
+        let tls = || tls::settings(&live, client_roots.as_ref());
+        let tls: Option<&dyn Fn() -> Result<TlsSettings, Error>> = match &server.tls {
+            Some(_) => Some(&tls),
+            None => None,
+        };
+        let (listen, accepting) = spawn(&serving, "proxy", app, sockets.listen, tls, &shutdown)?;
         let app = Admin {
             live: live.clone(),
             in_flight: shared.in_flight.clone(),
@@ -186,7 +181,14 @@ impl Gateway {
         };
         // Shut down with the process and not before it: a drain wants to be watched.
         let (admin_shutdown, _) = watch::channel(false);
-        let (admin, _) = spawn(&control, "admin", app, vec![sockets.admin], &admin_shutdown)?;
+        let (admin, _) = spawn(
+            &control,
+            "admin",
+            app,
+            vec![sockets.admin],
+            None,
+            &admin_shutdown,
+        )?;
         let admin = admin.first().copied().unwrap_or(server.admin);
         readiness.set(true);
         tracing::info!(?listen, %admin, threads = server.threads, "serving");
@@ -392,7 +394,7 @@ fn raise_open_files() {
 }
 
 /// Refuses to start where every TLS handshake would fail, or Pingora would panic over a root
-/// certificate that it cannot read.
+/// certificate that it cannot read, or the system has no random numbers.
 fn check_trust(config: &Config) -> Result<(), Error> {
     let what = "trust the system's root certificates";
     let found = load_native_certs().map_err(|error| Error::failed(what, error))?;
@@ -406,6 +408,8 @@ fn check_trust(config: &Config) -> Result<(), Error> {
     let mut needy = providers.filter(|spec| spec.base_url.tls && spec.ca.is_none());
     let provider = needy.next().map(|spec| format!("provider `{}`", spec.name));
     let collector = config.tracing.as_ref().filter(|spec| spec.collector.tls);
+    getrandom::u64()
+        .map_err(|error| Error::failed("read random numbers from the system", error))?;
     match provider.or(collector.map(|_| "the collector of [tracing]".to_owned())) {
         Some(who) if roots.is_empty() => Err(Error::Failed(format!(
             "there are no root certificates, so {who} could not be trusted: install the \
@@ -424,6 +428,20 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime, Error> {
         .map_err(|error| Error::failed(format_args!("start the {name} threads"), error))
 }
 
+fn access_log(
+    server: &ServerConfig,
+    output: impl Write + Send + 'static,
+    metrics: &Metrics,
+) -> Result<(AccessLog, Option<AccessLogWriter>), Error> {
+    let dropped = metrics.access_log_dropped.clone();
+    if !server.access_log {
+        return Ok((AccessLog::off(dropped), None));
+    }
+    let (log, writer) = AccessLog::start(output, dropped)
+        .map_err(|error| Error::failed("start the access log", error))?;
+    Ok((log, Some(writer)))
+}
+
 /// Tells the service manager that the serving threads still come to their tasks.
 async fn feed_the_watchdog(wanted: Duration) {
     let mut ticks = tokio::time::interval(wanted / 3);
@@ -433,8 +451,13 @@ async fn feed_the_watchdog(wanted: Duration) {
     }
 }
 
-fn telemetry(spec: &TelemetrySpec, live: &Live) -> Result<(Telemetry, Exporter), Error> {
-    Telemetry::start(spec, &live.resolver, &live.metrics.spans)
+fn telemetry(
+    spec: Option<&TelemetrySpec>,
+    live: &Live,
+) -> Result<Option<(Telemetry, Exporter)>, Error> {
+    let started = spec.map(|spec| Telemetry::start(spec, &live.resolver, &live.metrics.spans));
+    started
+        .transpose()
         .map_err(|error| Error::failed("send spans", error))
 }
 
@@ -517,6 +540,7 @@ fn spawn<A>(
     name: &str,
     app: A,
     sockets: Vec<TcpListener>,
+    tls: Option<&dyn Fn() -> Result<TlsSettings, Error>>,
     shutdown: &watch::Sender<bool>,
 ) -> Result<(Vec<SocketAddr>, JoinHandle<()>), Error>
 where
@@ -531,7 +555,10 @@ where
             .map_err(|error| Error::failed("name a socket", error))?;
         // Pingora looks a listener up in the table by the name it was added with, before it binds.
         let key = address.to_string();
-        service.add_tcp(&key);
+        match tls {
+            Some(settings) => service.add_tls_with_settings(&key, None, settings()?),
+            None => service.add_tcp(&key),
+        }
         fds.add(key, socket.into_raw_fd());
         addresses.push(address);
     }

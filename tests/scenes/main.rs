@@ -15,6 +15,7 @@
 mod admin;
 mod admission;
 mod bodies;
+mod clients_tls;
 mod command;
 mod configuration;
 mod explain;

@@ -3,6 +3,7 @@
 mod provider;
 mod route;
 mod server;
+mod tls;
 mod tracing;
 
 pub(super) use self::server::NO_KEY;
@@ -150,7 +151,9 @@ impl Checker<'_> {
     }
 
     fn gateway(&mut self, file: GatewayFile, document: &Document) -> Option<Config> {
-        let server = self.server(file.server);
+        let mut server = file.server;
+        let tls = self.tls(server.tls.take());
+        let server = self.server(server, tls.spec);
         let providers = self.providers(file.providers);
         let key_headers = self.key_headers(&file.keys);
         let wants_keys = file
@@ -183,6 +186,8 @@ impl Checker<'_> {
         names.sort_by_key(|a| a.1.at.line);
         Some(Config {
             server: server?,
+            certificate: tls.certificate,
+            client_roots: tls.client_roots,
             key_headers,
             key_file,
             key_outline,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::super::file::{KeysFile, LimitsFile, ServerFile};
-use super::super::{Listen, LogLevel, ServerConfig};
+use super::super::{Listen, LogLevel, ServerConfig, TlsSpec};
 use super::Checker;
 use crate::document::{ByteSize, Located, OneOrMany};
 
@@ -24,9 +24,34 @@ pub(in crate::config) const NO_KEY: [&str; 6] = [
     "user-agent",
 ];
 
+/// Loopback and private addresses (RFC 1918, RFC 4193).
+fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+    }
+}
+
 impl Checker<'_> {
-    pub(super) fn server(&self, file: ServerFile) -> Option<ServerConfig> {
+    pub(super) fn server(&self, file: ServerFile, tls: Option<TlsSpec>) -> Option<ServerConfig> {
+        let at = file.listen.as_ref().map(|given| given.at.clone());
         let listen = self.listen(file.listen);
+        if let (Some(Listen::Addresses(addresses)), Some(at), None) = (&listen, at, &tls) {
+            let plain = file.plain_http.is_some_and(|given| given.value);
+            for far in addresses.iter().filter(|address| !is_near(address.ip())) {
+                if plain {
+                    self.warn(
+                        &at,
+                        format!("keys of clients go unencrypted to {far}, as plain_http allows"),
+                    );
+                } else {
+                    self.fatal(&at, format!(
+                        "keys of clients would go unencrypted to {far}: give [server.tls] a certificate, or say \
+                         `plain_http = true` where something in front of it ends TLS"
+                    ));
+                }
+            }
+        }
         let admin = self.admin(file.admin);
         let LimitsFile {
             request_body,
@@ -79,6 +104,7 @@ impl Checker<'_> {
         Some(ServerConfig {
             listen: listen?,
             admin: admin?,
+            tls,
             threads,
             h2c: file.h2c.is_some_and(|l| l.value),
             access_log: file.access_log.is_none_or(|l| l.value),
@@ -144,11 +170,7 @@ impl Checker<'_> {
             );
             return None;
         };
-        let near = match address.ip() {
-            IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
-            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
-        };
-        if !near {
+        if !is_near(address.ip()) {
             self.fatal(
                 &given.at,
                 "server.admin answers without a key, so it must be a loopback or private address",

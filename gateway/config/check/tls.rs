@@ -1,0 +1,109 @@
+//! `[server.tls]`: the certificate that clients see, and whose certificates they must show.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pingora_core::tls::sign::CertifiedKey;
+use pingora_core::tls::{CryptoProvider, RootCertStore, install_default_crypto_provider};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::super::TlsSpec;
+use super::super::file::TlsFile;
+use super::Checker;
+use crate::document::{FileStamp, Located, Severity};
+use crate::secret::SecretRef;
+
+/// What was read for it.
+#[derive(Default)]
+pub(super) struct Tls {
+    pub(super) spec: Option<TlsSpec>,
+    pub(super) certificate: Option<Arc<CertifiedKey>>,
+    pub(super) client_roots: Option<Arc<RootCertStore>>,
+}
+
+impl Checker<'_> {
+    pub(super) fn tls(&mut self, file: Option<TlsFile>) -> Tls {
+        let Some(file) = file else {
+            return Tls::default();
+        };
+        let (Some(chain), Some(key)) = (&file.certificate, &file.key) else {
+            return Tls::default();
+        };
+        let reference = SecretRef::parse(&key.value, self.folder);
+        let reference = reference
+            .map_err(|error| self.fatal(&key.at, format!("server.tls.key: {error}")))
+            .ok();
+        self.files.extend(
+            reference
+                .as_ref()
+                .and_then(SecretRef::file)
+                .map(FileStamp::take),
+        );
+        let path = self.tls_path(chain);
+        let certificate = reference.as_ref().and_then(|reference| {
+            certified(&path, reference)
+                // A reload goes on with the one of before: a key may be revoked with it.
+                .map_err(|why| {
+                    let why = format!("server.tls: {why}");
+                    self.problems.push(&chain.at, Severity::Strict, why);
+                })
+                .ok()
+        });
+        let client_ca = file.client_ca.as_ref().map(|given| self.tls_path(given));
+        let client_roots = client_ca.as_ref().zip(file.client_ca.as_ref());
+        let client_roots = client_roots.and_then(|(path, given)| {
+            roots(path)
+                .map_err(|why| self.fatal(&given.at, format!("server.tls.client_ca: {why}")))
+                .ok()
+        });
+        Tls {
+            spec: Some(TlsSpec {
+                certificate: path,
+                client_ca,
+            }),
+            certificate: certificate.map(Arc::new),
+            client_roots: client_roots.map(Arc::new),
+        }
+    }
+
+    fn tls_path(&mut self, given: &Located<String>) -> PathBuf {
+        let path = self.folder.join(&given.value);
+        self.files.push(FileStamp::take(&path));
+        path
+    }
+}
+
+/// The chain at `path`, with the key that belongs to it.
+fn certified(path: &Path, key: &SecretRef) -> Result<CertifiedKey, String> {
+    install_default_crypto_provider();
+    let provider = CryptoProvider::get_default().ok_or("there is no cryptography")?;
+    let chain = certificates(path)?;
+    let text = key.read().map_err(|error| error.to_string())?;
+    let pem = PrivateKeyDer::from_pem_slice(text.as_bytes())
+        .map_err(|_| format!("{key} is not a private key in PEM"))?;
+    CertifiedKey::from_der(chain, pem, provider)
+        .map_err(|error| format!("{key} and {} do not go together: {error}", path.display()))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = CertificateDer::pem_file_iter(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let chain = found
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| format!("{} is not a PEM file: {error}", path.display()))?;
+    if chain.is_empty() {
+        return Err(format!("{} holds no certificate", path.display()));
+    }
+    Ok(chain)
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| {
+            format!("{} holds an unusable certificate: {error}", path.display())
+        })?;
+    }
+    Ok(roots)
+}

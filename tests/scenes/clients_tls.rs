@@ -1,0 +1,215 @@
+//! TLS for clients: the certificate that serves, HTTP/2 by ALPN, certificates of clients.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto};
+
+use crate::support::gateway::simple;
+use crate::support::http2;
+use crate::support::tls::Authority;
+use crate::support::{Provider, Scene, eventually};
+
+const TLS: &str = "server.tls = { certificate = \"cert.pem\", key = \"file:key.pem\" }";
+
+fn write_certificate(scene: &Scene, authority: &Authority, name: &str) {
+    let (certificate, key) = authority.certificate(name);
+    scene.write("cert.pem", &certificate);
+    scene.write("key.pem", &key);
+}
+
+fn scene(provider: &Provider, authority: &Authority, more: &str) -> Scene {
+    let server = format!("{TLS}\n{more}");
+    let scene =
+        Scene::with_server(&server, &simple(&provider.url(), "", "")).key("alice", "secret", "");
+    write_certificate(&scene, authority, "gateway.test");
+    scene
+}
+
+/// A client that trusts the authority, and shows a certificate if it has one.
+fn client(authority: &Authority, own: Option<&Authority>, protocols: &[&str]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap())
+        .unwrap();
+    let provider = Arc::new(crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match own {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            let (certificate, key) = own.certificate("client.test");
+            let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
+    Arc::new(config)
+}
+
+/// One request over TLS to a server of this name; what came, or why nothing did.
+fn ask(to: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Result<String, String> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let session = ClientConnection::new(config.clone(), name).unwrap();
+    let mut stream = StreamOwned::new(session, TcpStream::connect(to).unwrap());
+    let request = "POST /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+    stream
+        .write_all(request.as_bytes())
+        .map_err(|error| error.to_string())?;
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    match read {
+        Err(error) if answer.is_empty() => Err(error.to_string()),
+        _ => Ok(String::from_utf8(answer).unwrap()),
+    }
+}
+
+#[test]
+fn clients_come_over_tls_and_over_http2_where_they_offer_it() {
+    let (provider, authority) = (Provider::start(), Authority::new());
+    let gateway = scene(&provider, &authority, "").start();
+    let config = client(&authority, None, &[]);
+    let answer = ask(gateway.address(), &config, "gateway.test").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(ask(gateway.address(), &config, "other.test").is_err());
+    http2::run(async {
+        let config = client(&authority, None, &["h2", "http/1.1"]);
+        let stream = tokio::net::TcpStream::connect(gateway.address())
+            .await
+            .unwrap();
+        let name = ServerName::try_from("gateway.test").unwrap();
+        let stream = tokio_rustls::TlsConnector::from(config)
+            .connect(name, stream)
+            .await
+            .unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::get("https://gateway.test/p").header("api-key", "secret");
+        let (answer, _) = client
+            .send_request(request.body(()).unwrap(), true)
+            .unwrap();
+        assert_eq!(answer.await.unwrap().status(), 200);
+    });
+    // And nothing is said to who comes without.
+    let mut plain = TcpStream::connect(gateway.address()).unwrap();
+    plain
+        .write_all(b"GET /p HTTP/1.1\r\nhost: h\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP/"));
+}
+
+#[test]
+fn a_new_certificate_serves_from_the_next_connection_on_and_a_bad_one_never() {
+    let (provider, authority) = (Provider::start(), Authority::new());
+    let gateway = scene(&provider, &authority, "").start();
+    let config = client(&authority, None, &[]);
+    write_certificate(&gateway.scene, &authority, "renewed.test");
+    eventually("the new certificate", || {
+        ask(gateway.address(), &config, "renewed.test").is_ok()
+    });
+    assert!(ask(gateway.address(), &config, "gateway.test").is_err());
+    let generation = gateway.running.live().snapshot().rules.generation;
+    // One that does not go with its key.
+    gateway
+        .scene
+        .write("cert.pem", &authority.certificate("bad.test").0);
+    gateway.wait_for_generation(generation + 1);
+    assert!(
+        gateway
+            .admin("/status")
+            .text()
+            .contains("do not go together")
+    );
+    assert!(ask(gateway.address(), &config, "renewed.test").is_ok());
+}
+
+#[test]
+fn a_client_without_a_certificate_is_not_let_in_where_one_is_asked_for() {
+    let (provider, authority, clients) = (Provider::start(), Authority::new(), Authority::new());
+    let scene = scene(
+        &provider,
+        &authority,
+        "server.tls.client_ca = \"clients.pem\"",
+    );
+    let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
+    let text = text.replace("key.pem\" }", "key.pem\", client_ca = \"clients.pem\" }");
+    scene.write(
+        "gateway.toml",
+        &text.replace("server.tls.client_ca = \"clients.pem\"", ""),
+    );
+    scene.write("clients.pem", &clients.pem);
+    let gateway = scene.start();
+    let with = |own: Option<&Authority>| {
+        ask(
+            gateway.address(),
+            &client(&authority, own, &[]),
+            "gateway.test",
+        )
+    };
+    assert!(with(Some(&clients)).unwrap().starts_with("HTTP/1.1 200 "));
+    assert!(with(None).is_err());
+    assert!(with(Some(&Authority::new())).is_err());
+    assert_eq!(provider.received().len(), 1);
+}
+
+#[test]
+fn what_is_wrong_with_tls_is_said_before_anything_listens() {
+    let (provider, authority) = (Provider::start(), Authority::new());
+    let scene = scene(&provider, &authority, "");
+    scene.write("cert.pem", "no certificate");
+    assert!(
+        scene.problems().contains("cert.pem holds no certificate"),
+        "{}",
+        scene.problems()
+    );
+    scene.write("cert.pem", &authority.certificate("a.test").0);
+    assert!(scene.problems().contains("do not go together"));
+    scene.write("key.pem", "no key");
+    assert!(
+        scene
+            .problems()
+            .contains("key.pem is not a private key in PEM")
+    );
+    let rest = simple(&provider.url(), "", "");
+    for (listen, plain, problem) in [
+        (
+            "0.0.0.0:0",
+            "",
+            ": keys of clients would go unencrypted to 0.0.0.0:0",
+        ),
+        (
+            "[::]:0",
+            "server.plain_http = true",
+            "warning: keys of clients go unencrypted to [::]:0",
+        ),
+        (
+            "8.8.8.8:443",
+            "",
+            ": keys of clients would go unencrypted to 8.8.8.8:443",
+        ),
+        ("10.1.2.3:80", "", ""),
+    ] {
+        let scene = Scene::new("").key("alice", "secret", "");
+        scene.write(
+            "gateway.toml",
+            &format!("server.listen = \"{listen}\"\n{plain}\n{rest}"),
+        );
+        let problems = scene.problems();
+        assert!(
+            problems.contains(problem) && problems.is_empty() == problem.is_empty(),
+            "{listen}: {problems}"
+        );
+    }
+}
