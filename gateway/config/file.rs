@@ -44,6 +44,8 @@ pub(super) struct LimitsFile {
     pub header_count: Option<Located<usize>>,
     pub requests_per_connection: Option<Located<usize>>,
     pub idle_connections: Option<Located<usize>>,
+    pub connections: Option<Located<usize>>,
+    pub connections_per_address: Option<Located<usize>>,
 }
 
 #[derive(Default)]
@@ -223,6 +225,8 @@ impl LimitsFile {
             header_count: s.take("header_count"),
             requests_per_connection: s.take("requests_per_connection"),
             idle_connections: s.take("idle_connections"),
+            connections: s.take("connections"),
+            connections_per_address: s.take("connections_per_address"),
         };
         s.finish();
         limits

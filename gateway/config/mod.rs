@@ -7,7 +7,7 @@ mod check;
 mod file;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +86,10 @@ pub struct ServerConfig {
     pub requests_per_connection: u32,
     /// The most unused connections to providers that are kept.
     pub idle_connections: usize,
+    /// The most connections of clients.
+    pub max_connections: usize,
+    /// Of one address, unless it is near.
+    pub max_connections_per_address: usize,
     /// How long an unused connection of a client is kept.
     pub keepalive: Duration,
     /// How long a request's head may take, from its first byte to its last.
@@ -127,6 +131,8 @@ impl ServerConfig {
         hot.max_request_body = self.max_request_body;
         hot.max_header_bytes = self.max_header_bytes;
         hot.max_header_count = self.max_header_count;
+        hot.max_connections = self.max_connections;
+        hot.max_connections_per_address = self.max_connections_per_address;
         hot.keepalive = self.keepalive;
         hot.client_head = self.client_head;
         hot.client_read = self.client_read;
@@ -144,6 +150,14 @@ pub enum LogLevel {
     Warn,
     /// And what happens.
     Info,
+}
+
+/// Loopback and private addresses (RFC 1918, RFC 4193).
+pub fn is_near(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+    }
 }
 
 /// Whether a header says how a message is framed or where it goes: nobody sets it but the gateway.

@@ -62,6 +62,10 @@ pub struct Metrics {
     pub keys_loaded: IntGauge,
     /// How far the wall clock is behind the time that keys go by.
     pub clock_behind: Gauge,
+    /// Connections of clients.
+    pub connections: IntGauge,
+    /// Those that were too many, by the limit.
+    pub connections_refused: IntCounterVec,
     /// Spans for a collector, by outcome.
     pub spans: IntCounterVec,
     /// Access lines that were dropped because the reader of stdout was too slow.
@@ -128,6 +132,12 @@ impl Metrics {
                 "clock_behind_seconds",
                 "How far the system's clock is behind the time that keys go by, which never goes back.",
             )?)?,
+            connections: declare.gauge("connections", "Connections of clients that are open.")?,
+            connections_refused: declare.counters(
+                "connections_refused_total",
+                "Connections of clients that were closed at once: too many of one address, or in total.",
+                &["limit"],
+            )?,
             spans: declare.counters(
                 "spans_total",
                 "Spans made for the collector, by outcome: exported, failed, or dropped before that.",

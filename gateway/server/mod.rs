@@ -5,6 +5,7 @@
 //! the process, so the services are run on runtimes of our own: the requests on one, the admin
 //! listener, reloads and DNS on another, so that a scrape or a large key file delays no stream.
 
+mod connections;
 mod events;
 mod sandbox;
 mod signals;
@@ -25,12 +26,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
 use pingora_core::listeners::tls::TlsSettings;
-use pingora_core::protocols::Stream;
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::server::{Fds, ListenFds, ShutdownWatch};
+use pingora_core::server::{Fds, ListenFds};
 use pingora_core::services::Service as _;
 use pingora_core::services::listening::Service;
 use pingora_core::tls::{RootCertStore, load_native_certs};
@@ -42,6 +41,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use self::connections::{Connections, Counted};
 use self::sockets::{Sockets, bind};
 use self::upgrade::Program;
 use crate::access_log::{AccessLog, AccessLogWriter};
@@ -76,7 +76,7 @@ pub struct Gateway {
     config: ServerConfig,
     live: Arc<Live>,
     shared: Arc<Shared>,
-    connections: Arc<InFlight>,
+    connections: Arc<Connections>,
     readiness: Arc<Readiness>,
     reload: Arc<Notify>,
     /// What accepting ends by.
@@ -159,10 +159,10 @@ impl Gateway {
             server.keepalive + server.client_head
         });
         let (quiet, until_quiet) = watch::channel(false);
-        let connections = Arc::new(InFlight::default());
-        let app = Greeted {
+        let connections = Connections::new(live.clone());
+        let app = Counted {
             app: Arc::new(app),
-            within: server.h2c.then_some(server.client_head),
+            greeted_within: server.h2c.then_some(server.client_head),
             connections: connections.clone(),
             until_quiet,
         };
@@ -493,45 +493,6 @@ fn proxy_app(
     let mut app = http_proxy(&conf, Proxy::new(shared));
     app.server_options = Some(options);
     app
-}
-
-/// An application whose connections must say something soon.
-///
-/// Pingora looks at the first 24 bytes of a connection to tell HTTP/2 from HTTP/1.1, and would wait
-/// for them for ever.
-struct Greeted<A> {
-    app: Arc<A>,
-    /// How long; `None` where nothing is looked at.
-    within: Option<Duration>,
-    /// Those that are open.
-    connections: Arc<InFlight>,
-    /// What those without a request end by, later than accepting ends.
-    until_quiet: ShutdownWatch,
-}
-
-#[async_trait]
-impl<A: ServerApp + Send + Sync + 'static> ServerApp for Greeted<A> {
-    async fn process_new(
-        self: &Arc<Self>,
-        mut stream: Stream,
-        _shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
-        let _open = self.connections.enter();
-        if let Some(within) = self.within {
-            // What is looked at is put back.
-            let mut seen = [0; 24];
-            let greeting = stream.try_peek(&mut seen);
-            tokio::time::timeout(within, greeting).await.ok()?.ok()?;
-        }
-        self.app.process_new(stream, &self.until_quiet).await
-    }
-
-    /// Pingora calls it when accepting has ended, and closes then what has no request.
-    async fn cleanup(&self) {
-        // Gone is as good as quiet.
-        let _ = self.until_quiet.clone().wait_for(|quiet| *quiet).await;
-        self.app.cleanup().await;
-    }
 }
 
 /// Serves `app` on sockets that are bound already, and says where they are.

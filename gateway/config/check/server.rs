@@ -1,12 +1,12 @@
 //! `[server]` and `[keys]`: where to listen, and how much to take.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::HeaderName;
 
 use super::super::file::{KeysFile, LimitsFile, ServerFile};
-use super::super::{Listen, LogLevel, ServerConfig, TlsSpec};
+use super::super::{Listen, LogLevel, ServerConfig, TlsSpec, is_near};
 use super::Checker;
 use crate::document::{ByteSize, Located, OneOrMany};
 
@@ -23,14 +23,6 @@ pub(in crate::config) const NO_KEY: [&str; 6] = [
     "date",
     "user-agent",
 ];
-
-/// Loopback and private addresses (RFC 1918, RFC 4193).
-fn is_near(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
-    }
-}
 
 impl Checker<'_> {
     pub(super) fn server(&self, file: ServerFile, tls: Option<TlsSpec>) -> Option<ServerConfig> {
@@ -59,6 +51,8 @@ impl Checker<'_> {
             header_count,
             requests_per_connection,
             idle_connections,
+            connections,
+            connections_per_address,
         } = file.limits;
         let size = |at: Option<Located<ByteSize>>, default| at.map_or(default, |l| l.value.0);
         let count =
@@ -116,6 +110,8 @@ impl Checker<'_> {
             requests_per_connection: u32::try_from(count(requests_per_connection, 100_000))
                 .unwrap_or(u32::MAX),
             idle_connections: count(idle_connections, 1024),
+            max_connections: count(connections, 50_000).max(1),
+            max_connections_per_address: count(connections_per_address, 1000).max(1),
             keepalive: seconds(file.timeouts.keepalive, 60),
             client_head: seconds(file.timeouts.client_head, 30),
             client_read: seconds(file.timeouts.client_read, 60),

@@ -1,0 +1,174 @@
+//! Connections of clients: how many there are, in all and of one address, and when they end.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::apps::ServerApp;
+use pingora_core::protocols::Stream;
+use pingora_core::server::ShutdownWatch;
+
+use crate::proxy::in_flight::{InFlight, InFlightGuard};
+use crate::snapshot::Live;
+
+/// The connections that are open.
+pub(super) struct Connections {
+    live: Arc<Live>,
+    open: Arc<InFlight>,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One of them.
+pub(super) struct Connection<'c> {
+    all: &'c Connections,
+    address: Option<IpAddr>,
+    _open: InFlightGuard,
+}
+
+impl Connections {
+    pub(super) fn new(live: Arc<Live>) -> Arc<Self> {
+        Arc::new(Self {
+            open: InFlight::new(live.metrics.connections.clone()),
+            live,
+            by_address: Mutex::default(),
+        })
+    }
+
+    /// One more, unless there are too many already.
+    pub(super) fn enter(&self, from: Option<IpAddr>) -> Option<Connection<'_>> {
+        let snapshot = self.live.snapshot();
+        let server = &snapshot.rules.server;
+        let refused = &self.live.metrics.connections_refused;
+        if self.open.count() >= server.max_connections {
+            refused.with_label_values(&["total"]).inc();
+            return None;
+        }
+        // Somebody near may be many: a load balancer, a program on this machine.
+        let address = from.filter(|address| !crate::config::is_near(*address));
+        let address = address.map(neighbourhood);
+        if let Some(address) = address {
+            let mut by_address = self.by_address();
+            let count = by_address.entry(address).or_default();
+            if *count >= server.max_connections_per_address {
+                refused.with_label_values(&["address"]).inc();
+                return None;
+            }
+            *count += 1;
+        }
+        Some(Connection {
+            all: self,
+            address,
+            _open: self.open.enter(),
+        })
+    }
+
+    /// Waits until there is none.
+    pub(super) async fn drained(&self) {
+        self.open.drained().await;
+    }
+
+    fn by_address(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        let mut by_address = self.all.by_address();
+        if let Some(count) = by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&address);
+            }
+        }
+    }
+}
+
+/// Of `IPv6`, who has one address has all that begin with the same 64 bits.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+/// An application whose connections are counted, and must say something soon.
+pub(super) struct Counted<A> {
+    pub(super) app: Arc<A>,
+    /// How soon; `None` where nothing is looked at. Pingora looks at the first 24 bytes of a connection to tell
+    /// HTTP/2 from HTTP/1.1, and would wait for them for ever.
+    pub(super) greeted_within: Option<Duration>,
+    /// Those that are open.
+    pub(super) connections: Arc<Connections>,
+    /// What those without a request end by, later than accepting ends.
+    pub(super) until_quiet: ShutdownWatch,
+}
+
+#[async_trait]
+impl<A: ServerApp + Send + Sync + 'static> ServerApp for Counted<A> {
+    async fn process_new(
+        self: &Arc<Self>,
+        mut stream: Stream,
+        _shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let peer = stream.get_socket_digest();
+        let peer = peer.as_ref().and_then(|digest| digest.peer_addr());
+        let peer = peer
+            .and_then(|address| address.as_inet())
+            .map(SocketAddr::ip);
+        let _open = self.connections.enter(peer)?;
+        if let Some(within) = self.greeted_within {
+            // What is looked at is put back.
+            let mut seen = [0; 24];
+            let greeting = stream.try_peek(&mut seen);
+            tokio::time::timeout(within, greeting).await.ok()?.ok()?;
+        }
+        self.app.process_new(stream, &self.until_quiet).await
+    }
+
+    /// Pingora calls it when accepting has ended, and closes then what has no request.
+    async fn cleanup(&self) {
+        // Gone is as good as quiet.
+        let _ = self.until_quiet.clone().wait_for(|quiet| *quiet).await;
+        self.app.cleanup().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Purpose};
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn one_address_has_so_many_connections_and_all_together_have_so_many() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.toml");
+        let limits = "connections = 5\nconnections_per_address = 2";
+        std::fs::write(&path, format!("[server.limits]\n{limits}\n")).unwrap();
+        let config = Config::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let live = Live::start(config, metrics).unwrap_or_else(|e| panic!("{e}"));
+        let connections = Connections::new(Arc::new(live));
+        let enter = |from: &str| connections.enter(Some(from.parse().unwrap()));
+        let one = enter("8.8.8.8").unwrap();
+        let _two = enter("8.8.8.8").unwrap();
+        assert!(enter("8.8.8.8").is_none());
+        drop(one);
+        let _three = enter("8.8.8.8").unwrap();
+        // Those of one network are one.
+        let six = [enter("2001:db8::1"), enter("2001:db8::2")];
+        assert!(six.iter().all(Option::is_some) && enter("2001:db8::ffff:3").is_none());
+        assert_eq!(connections.by_address().len(), 2);
+        let near = enter("127.0.0.1");
+        assert!(near.is_some() && enter("127.0.0.1").is_none());
+        drop((six, near));
+        assert!(enter("10.0.0.1").is_some());
+        assert_eq!(connections.by_address().len(), 1);
+    }
+}
