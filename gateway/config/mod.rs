@@ -86,6 +86,8 @@ pub struct ServerConfig {
     pub requests_per_connection: u32,
     /// The most unused connections to providers that are kept.
     pub idle_connections: usize,
+    /// The fewest bytes a second of a request's body, on its average.
+    pub min_body_rate: u64,
     /// The most connections of clients.
     pub max_connections: usize,
     /// Of one address, unless it is near.
@@ -131,6 +133,7 @@ impl ServerConfig {
         hot.max_request_body = self.max_request_body;
         hot.max_header_bytes = self.max_header_bytes;
         hot.max_header_count = self.max_header_count;
+        hot.min_body_rate = self.min_body_rate;
         hot.max_connections = self.max_connections;
         hot.max_connections_per_address = self.max_connections_per_address;
         hot.keepalive = self.keepalive;

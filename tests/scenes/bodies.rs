@@ -184,3 +184,47 @@ fn what_follows_a_broken_body_is_not_the_next_request() {
     }
     assert!(provider.received().is_empty(), "{:#?}", provider.received());
 }
+
+#[test]
+fn a_body_that_drips_is_refused_and_one_that_only_takes_its_time_is_not() {
+    let provider = Provider::start();
+    let rest = crate::support::gateway::simple(&provider.url(), "", "");
+    let scene = Scene::with_server("server.limits.body_rate = \"1KiB\"", &rest);
+    let gateway = scene.key("alice", "secret", "").start();
+    let drip = |piece: usize| {
+        let mut client = gateway.client();
+        client.send(
+            "POST /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\ncontent-length: 90000\r\n\r\n",
+        );
+        let mut sent = 0;
+        // A piece each quarter of a second, for longer than is waited before anybody looks.
+        while sent < 90_000
+            && client
+                .try_send("x".repeat(piece.min(90_000 - sent)))
+                .is_ok()
+        {
+            sent += piece;
+            std::thread::sleep(std::time::Duration::from_millis(250));
+            if piece < 100 && sent > 60 * piece {
+                break;
+            }
+        }
+        client.try_response(false).map(|answer| answer.status)
+    };
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| drip(10));
+        let steady = scope.spawn(|| drip(1800));
+        assert_eq!(
+            (slow.join().unwrap(), steady.join().unwrap()),
+            (Some(408), Some(200))
+        );
+    });
+    assert_eq!(
+        gateway
+            .access_lines(2)
+            .iter()
+            .filter(|line| line["reason"] == "request_timeout")
+            .count(),
+        1
+    );
+}

@@ -53,6 +53,7 @@ impl Checker<'_> {
             idle_connections,
             connections,
             connections_per_address,
+            body_rate,
         } = file.limits;
         let size = |at: Option<Located<ByteSize>>, default| at.map_or(default, |l| l.value.0);
         let count =
@@ -110,6 +111,7 @@ impl Checker<'_> {
             requests_per_connection: u32::try_from(count(requests_per_connection, 100_000))
                 .unwrap_or(u32::MAX),
             idle_connections: count(idle_connections, 1024),
+            min_body_rate: size(body_rate, 240),
             max_connections: count(connections, 50_000).max(1),
             max_connections_per_address: count(connections_per_address, 1000).max(1),
             keepalive: seconds(file.timeouts.keepalive, 60),
