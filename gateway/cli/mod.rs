@@ -4,6 +4,7 @@
 mod check;
 mod control;
 mod demo;
+mod doctor;
 mod explain;
 mod import;
 mod keys;
@@ -38,6 +39,8 @@ enum Command {
     Run(run::Run),
     /// Check a configuration: every problem at once, with file, line and cure
     Check(ConfigPath),
+    /// Look at the machine: limits, clock, names, certificates, credentials, ports; and say what to mend
+    Doctor(doctor::Doctor),
     /// Make, rotate, revoke and list client keys
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -79,6 +82,7 @@ pub fn run() -> Result<(), Error> {
         Command::Demo(demo) => demo::run(&demo),
         Command::Run(options) => run::run(&options),
         Command::Check(path) => check::run(&path.config),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Keys(keys) => keys::run(&keys),
         Command::Explain(explain) => explain::run(&explain),
         Command::Import(import) => import::run(&import),

@@ -507,3 +507,62 @@ fn costs_are_summed_up_to_the_last_digit_by_the_lines_or_by_a_price_file() {
     assert_eq!(broken.status.code(), Some(78));
     assert!(text(&broken.stderr).contains("broken.toml:3: price[0].input: expected a string"));
 }
+
+#[test]
+fn the_doctor_looks_at_the_machine_and_says_what_to_mend() {
+    let provider = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let scene = Scene::new("").key("alice", "secret", "");
+    let configure = |listen: &str, to: std::net::SocketAddr, token: &str| {
+        scene.write(
+            "gateway.toml",
+            &format!(
+                "server.listen = \"{listen}\"\nserver.admin = \"127.0.0.1:0\"\n\
+             [providers.p]\nkind = \"custom\"\nbase_url = \"http://{to}\"\ntoken = \"{token}\"\n\
+             [[routes]]\nname = \"r\"\npath = \"/p\"\nprovider = \"p\"\n"
+            ),
+        );
+    };
+    let config = scene.path("gateway.toml").display().to_string();
+    configure("127.0.0.1:0", provider.local_addr().unwrap(), "inline:t");
+    let good = keygate(&["doctor", "--config", &config]);
+    let said = text(&good.stdout);
+    assert!(good.status.success(), "{said}");
+    assert!(
+        said.contains("provider p           127.0.0.1 is reached at"),
+        "{said}"
+    );
+    configure(
+        &taken.local_addr().unwrap().to_string(),
+        closed,
+        "env:KEYGATE_NOWHERE",
+    );
+    let bad = keygate(&["doctor", "--json", "--config", &config]);
+    assert_eq!(bad.status.code(), Some(1));
+    let found: serde_json::Value = serde_json::from_slice(&bad.stdout).unwrap();
+    let bad: Vec<String> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["verdict"] == "bad")
+        .map(|finding| {
+            format!(
+                "{}: {} -> {}",
+                finding["what"], finding["found"], finding["cure"]
+            )
+        })
+        .collect();
+    let all = bad.join("\n");
+    for expected in [
+        "something else listens there",
+        "KEYGATE_NOWHERE is not set",
+        "is not reached: Connection refused",
+    ] {
+        assert!(all.contains(expected), "{expected}\nnot in\n{all}");
+    }
+    assert_eq!(bad.len(), 3, "{all}");
+}

@@ -1,0 +1,289 @@
+//! `keygate doctor`: looks at the machine that a configuration is to run on, and says what to mend.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use pingora_core::tls::load_native_certs;
+use pingora_core::utils::tls::{WrappedX509, parse_x509};
+use rustix::process::{Resource, getrlimit};
+use serde::Serialize;
+
+use super::status::ask;
+use crate::config::{Config, Listen, Purpose};
+use crate::error::Error;
+use crate::provider::{ProviderSpec, TokenSource};
+
+/// How long a provider may take to accept a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Fewer open files are too few for streams: each has two.
+const OPEN_FILES: u64 = 16_384;
+/// A certificate that ends sooner is worth a word.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+/// Where systemd-timesyncd says that the clock is right.
+const CLOCK: &str = "/run/systemd/timesync/synchronized";
+
+/// Look at the machine: limits, clock, names, certificates, credentials, ports; and say what to mend.
+#[derive(Args)]
+#[command(
+    after_help = "Example: sudo -u keygate keygate doctor --config /etc/keygate/gateway.toml\n\
+                        Connects to each provider and sends it nothing. Exits with 1 when something fails."
+)]
+pub(super) struct Doctor {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
+    config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Good,
+    Warning,
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    verdict: Verdict,
+    found: String,
+    /// What to do about it.
+    cure: Option<String>,
+}
+
+fn good(what: impl Into<String>, found: impl Into<String>) -> Finding {
+    Finding {
+        what: what.into(),
+        verdict: Verdict::Good,
+        found: found.into(),
+        cure: None,
+    }
+}
+
+impl Finding {
+    fn but(self, verdict: Verdict, cure: impl Into<String>) -> Self {
+        Self {
+            verdict,
+            cure: Some(cure.into()),
+            ..self
+        }
+    }
+}
+
+pub(super) fn run(options: &Doctor) -> Result<(), Error> {
+    let config = Config::load(&options.config, Purpose::Start)?;
+    let mut findings = vec![user(), open_files(), clock()];
+    findings.extend(config.warnings.iter().map(|warning| {
+        good("configuration", warning.message.clone())
+            .but(Verdict::Warning, format!("see {}", warning.at))
+    }));
+    findings.push(key_file(&config.key_file.path));
+    findings.extend(ports(&config));
+    findings.extend(config.certificate.as_ref().and_then(|key| {
+        let certificate = key.cert.first()?;
+        certificate_end("server.tls", certificate)
+    }));
+    findings.push(roots());
+    findings.extend(config.providers.iter().flat_map(provider));
+    if options.json {
+        let text = serde_json::to_string_pretty(&findings);
+        super::say(&text.map_err(|error| Error::failed("write JSON", error))?)?;
+    } else {
+        super::say(&describe(&findings))?;
+    }
+    let bad = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Bad)
+        .count();
+    match bad {
+        0 => Ok(()),
+        _ => Err(Error::Failed(format!(
+            "{bad} of {} findings are bad",
+            findings.len()
+        ))),
+    }
+}
+
+fn describe(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let verdict = match finding.verdict {
+            Verdict::Good => "good",
+            Verdict::Warning => "hm",
+            Verdict::Bad => "BAD",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{verdict:<5}{:<20} {}", finding.what, finding.found);
+        if let Some(cure) = &finding.cure {
+            let _ = writeln!(text, "{:<26}-> {cure}", "");
+        }
+    }
+    text
+}
+
+fn user() -> Finding {
+    let user = rustix::process::geteuid();
+    let found = good("user", format!("runs as user {}", user.as_raw()));
+    if user.is_root() {
+        return found.but(
+            Verdict::Warning,
+            "run it as the user that keygate runs as: root may read what that one may not",
+        );
+    }
+    found
+}
+
+fn open_files() -> Finding {
+    let most = getrlimit(Resource::Nofile).maximum;
+    match most {
+        Some(most) if most < OPEN_FILES => good("open files", format!("at most {most}")).but(
+            Verdict::Warning,
+            format!("each stream takes two: LimitNOFILE= in the unit, or ulimit -n, at least {OPEN_FILES}"),
+        ),
+        Some(most) => good("open files", format!("at most {most}")),
+        None => good("open files", "without a limit"),
+    }
+}
+
+fn clock() -> Finding {
+    let now = Timestamp::now();
+    let found = good("clock", format!("{now:.0}"));
+    if Path::new(CLOCK).exists() {
+        return found;
+    }
+    found.but(
+        Verdict::Warning,
+        "not known to be synchronised, and keys begin and end by it: systemd-timesyncd or chrony",
+    )
+}
+
+/// It was read already; `keygate keys` writes beside it.
+fn key_file(path: &Path) -> Finding {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let found = good("key file", path.display().to_string());
+    if tempfile::tempfile_in(folder).is_ok() {
+        return found;
+    }
+    found.but(
+        Verdict::Warning,
+        format!(
+            "`keygate keys` cannot write in {} as this user, which serving has no need of",
+            folder.display()
+        ),
+    )
+}
+
+fn ports(config: &Config) -> Vec<Finding> {
+    let admin = config.server.admin;
+    if let Ok((status, _)) = ask(admin) {
+        let found = format!(
+            "keygate {} serves already, as process {}",
+            status.version, status.pid
+        );
+        return vec![good("ports", found)];
+    }
+    let mut addresses = vec![("admin", admin)];
+    match &config.server.listen {
+        Listen::Addresses(listen) => {
+            addresses.extend(listen.iter().map(|address| ("listen", *address)));
+        }
+        Listen::Systemd => {}
+    }
+    addresses
+        .into_iter()
+        .map(|(name, address)| port(name, address))
+        .collect()
+}
+
+fn port(name: &str, address: SocketAddr) -> Finding {
+    let what = format!("server.{name}");
+    match TcpListener::bind(address) {
+        Ok(_) => good(what, format!("{address} is free")),
+        Err(error) => good(what, format!("{address}: {error}")).but(
+            Verdict::Bad,
+            match error.kind() {
+                std::io::ErrorKind::AddrInUse => "something else listens there: ss -ltnp",
+                std::io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 are for root: AmbientCapabilities=CAP_NET_BIND_SERVICE, or keygate.socket"
+                }
+                _ => "is it an address of this machine? ip address",
+            },
+        ),
+    }
+}
+
+fn certificate_end(what: &str, der: &[u8]) -> Option<Finding> {
+    // Pingora's reader panics on what it cannot parse.
+    let parsed = std::panic::catch_unwind(|| WrappedX509::new(der.to_vec(), parse_x509)).ok()?;
+    let end = parsed.borrow_cert().validity().not_after.timestamp();
+    let end = Timestamp::from_second(end).ok()?;
+    let found = good(what, format!("the certificate ends {end}"));
+    let now = Timestamp::now();
+    Some(if end <= now {
+        found.but(Verdict::Bad, "it is over: renew it")
+    } else if end <= now + SOON {
+        found.but(
+            Verdict::Warning,
+            "renew it: keygate takes the new one over by itself",
+        )
+    } else {
+        found
+    })
+}
+
+fn roots() -> Finding {
+    match load_native_certs() {
+        Ok(found) if !found.is_empty() => {
+            good("root certificates", format!("{} are trusted", found.len()))
+        }
+        _ => good("root certificates", "there are none").but(
+            Verdict::Warning,
+            "no provider can be trusted but by a `ca` of its own: install ca-certificates",
+        ),
+    }
+}
+
+fn provider(spec: &ProviderSpec) -> Vec<Finding> {
+    let what = format!("provider {}", spec.name);
+    let mut findings = Vec::new();
+    if let TokenSource::Fixed(Err(why)) = &spec.token {
+        findings.push(good(what.clone(), why.to_string()).but(
+            Verdict::Bad,
+            "it would answer 503: bring the token to where the configuration says",
+        ));
+    }
+    let (host, port) = (spec.base_url.host.as_str(), spec.base_url.port);
+    let addresses: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
+        Ok(found) => found.collect(),
+        Err(error) => {
+            let found = good(what, format!("{host} cannot be resolved: {error}"));
+            findings.push(found.but(Verdict::Bad, "look at /etc/resolv.conf: resolvectl query"));
+            return findings;
+        }
+    };
+    let mut failed = "no address".to_owned();
+    let reached = addresses.iter().find(|address| {
+        TcpStream::connect_timeout(address, PATIENCE)
+            .inspect_err(|error| failed = error.to_string())
+            .is_ok()
+    });
+    findings.push(match reached {
+        Some(address) => good(what, format!("{host} is reached at {address}")),
+        None => good(what, format!("{host}:{port} is not reached: {failed}")).but(
+            Verdict::Bad,
+            "a firewall, or a route that is missing: curl -v says more",
+        ),
+    });
+    findings
+}
