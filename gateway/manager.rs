@@ -1,12 +1,16 @@
 //! What is said to the service manager, in the words of `sd_notify(3)`
 //! (<https://www.freedesktop.org/software/systemd/man/sd_notify.html>). Where there is none, nothing is said.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
 /// The longest status that is said, in bytes: it is a line for people.
 const LONGEST: usize = 400;
+
+/// Whether another process is the service.
+static SILENT: AtomicBool = AtomicBool::new(false);
 
 /// The service serves: said when it has started, and after each reload, however that ended.
 pub fn ready(status: &str) {
@@ -31,12 +35,16 @@ pub fn stopping(status: &str) {
     tell(&[NotifyState::Stopping, NotifyState::Status(&line(status))]);
 }
 
-/// Another process is the service from now on.
+/// Another process is the service from now on. What this one says after that is nobody's business.
 pub fn succeeded_by(process: u32, status: &str) {
+    // READY as well, lest a reload that was going on never ends: what the other said before it was the service was
+    // not heard.
     tell(&[
         NotifyState::MainPid(process),
+        NotifyState::Ready,
         NotifyState::Status(&line(status)),
     ]);
+    SILENT.store(true, Ordering::Relaxed);
 }
 
 /// How often it wants to hear that the service lives; `None` if it does not.
@@ -50,6 +58,9 @@ pub fn alive() {
 }
 
 fn tell(what: &[NotifyState<'_>]) {
+    if SILENT.load(Ordering::Relaxed) {
+        return;
+    }
     if let Err(error) = sd_notify::notify(what) {
         tracing::warn!("the service manager does not hear: {error}");
     }

@@ -13,7 +13,7 @@ use crate::background;
 use crate::config::{Config, Purpose};
 use crate::document::FileStamp;
 use crate::manager;
-use crate::snapshot::{Live, Snapshot};
+use crate::snapshot::{Live, Rules, Snapshot};
 
 /// How often the files are looked at. A change is taken over when two looks in a row see the same,
 /// so that a file is not read while it is being written: within half a second.
@@ -113,6 +113,12 @@ impl Reloader {
         let serving = self.live.snapshot();
         if serving.rules.server.needs_restart(&next.rules.server) {
             tracing::warn!("[server] has changes that take effect at the next start");
+        }
+        let roots = |rules: &Rules| rules.client_roots.as_ref().map(|roots| roots.roots.clone());
+        if roots(&serving.rules) != roots(&next.rules) {
+            tracing::warn!(
+                "server.tls.client_ca has changes that take effect at the next start, or `keygate upgrade`"
+            );
         }
         if serving.rules.tracing != next.rules.tracing {
             tracing::warn!("[tracing] has changes that take effect at the next start");

@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use jiff::Timestamp;
+use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
 use tokio::sync::watch;
 
@@ -57,6 +58,8 @@ pub struct Rules {
     pub prices: Option<Arc<PriceList>>,
     /// The certificate that clients see.
     pub certificate: Option<Arc<CertifiedKey>>,
+    /// Whose certificates clients were to show, which changes with the next start only.
+    pub client_roots: Option<Arc<RootCertStore>>,
     /// Where spans were to go, which changes with the next start only.
     pub tracing: Option<Arc<TelemetrySpec>>,
     /// Which configuration of this process it is, from 1.
@@ -120,11 +123,11 @@ impl Snapshot {
             router: Router::build(routes),
             key_headers: config.key_headers,
             providers,
-            certificate: match (&config.server.tls, config.certificate) {
-                // One that cannot be read leaves the one of before.
-                (Some(_), None) => before.and_then(|rules| rules.certificate.clone()),
-                (_, certificate) => certificate,
-            },
+            // One that cannot be read, or is named no more, leaves the one of before: what listens by TLS goes on so.
+            certificate: config
+                .certificate
+                .or_else(|| before.and_then(|rules| rules.certificate.clone())),
+            client_roots: config.client_roots,
             server: config.server,
             cut_revoked: config.cut_revoked,
             prices: match config.prices {

@@ -59,7 +59,8 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
 }
 
 pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
-    let config = Config::load(&options.config, Purpose::Start)?;
+    // The next process looks more closely: this one need not have the service's credentials.
+    let config = Config::load(&options.config, Purpose::Reload)?;
     let admin = config.server.admin;
     let (before, _) = ask(admin)?;
     signal(&before, Signal::USR2)?;

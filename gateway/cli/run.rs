@@ -30,14 +30,14 @@ pub(super) fn run(options: &Run) -> Result<(), Error> {
                    systemd/keygate.service does, or say --allow-root";
         return Err(Error::Failed(why.to_owned()));
     }
-    keep_memory_private();
+    let inherited = Inherited::take()?;
+    let signals = Signals::catch()?;
     let config = Config::load(&options.config, Purpose::Start)?;
     log_to_stderr(config.server.log_level);
+    keep_memory_private();
     for warning in &config.warnings {
         tracing::warn!("{}: {}", warning.at, warning.message);
     }
-    let inherited = Inherited::take()?;
-    let signals = Signals::catch()?;
     let gateway = Gateway::start_on(inherited, config, options.config.clone(), std::io::stdout())?;
     gateway.run_until_signal(signals);
     Ok(())

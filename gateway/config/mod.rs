@@ -66,6 +66,8 @@ pub struct ServerConfig {
     pub admin: SocketAddr,
     /// TLS for clients.
     pub tls: Option<TlsSpec>,
+    /// Whether keys of clients may go unencrypted to public addresses.
+    pub plain_http: bool,
     /// Serving threads.
     pub threads: usize,
     /// HTTP/2 without TLS, by prior knowledge.

@@ -273,6 +273,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         observe::head(exchange, session.req_header(), head)?;
+        end_with_this_answer(session, exchange);
         if let Some(admission) = &exchange.admission {
             if exchange.seen.first_byte.is_some() {
                 let timeouts = &admission.route().provider.endpoint.timeouts;
@@ -414,9 +415,7 @@ fn final_status(session: &Session) -> Option<u16> {
 fn bound_the_client(session: &mut Session, exchange: &Exchange) {
     let server = &exchange.rules.server;
     // `None` means close after this answer, and stays.
-    if exchange.shared.closing.load(Ordering::Relaxed) {
-        session.set_keepalive(None);
-    } else if session.get_keepalive().is_some() {
+    if session.get_keepalive().is_some() {
         session.set_keepalive(Some(server.keepalive.as_secs().max(1)));
     }
     session.set_read_timeout(Some(server.client_read));
@@ -425,6 +424,13 @@ fn bound_the_client(session: &mut Session, exchange: &Exchange) {
 
 /// How long a body may take before anybody looks at how fast it comes.
 const BODY_GRACE: Duration = Duration::from_secs(10);
+
+/// Another process takes what follows on this connection: the client is told so with the answer.
+fn end_with_this_answer(session: &mut Session, exchange: &Exchange) {
+    if exchange.shared.closing.load(Ordering::Relaxed) {
+        session.set_keepalive(None);
+    }
+}
 
 /// Refuses a body that has become too long, took too long, or comes too slowly.
 fn bound_the_body(session: &Session, exchange: &mut Exchange) -> Result<()> {
@@ -505,6 +511,7 @@ async fn answer(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
             session.set_keepalive(None);
         }
     }
+    end_with_this_answer(session, exchange);
     let unread = !session.is_body_done();
     session.write_response_header(head, bodiless).await?;
     if !bodiless {

@@ -22,8 +22,10 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::pin::pin;
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
@@ -67,6 +69,9 @@ const LAST_SPANS: Duration = Duration::from_secs(2);
 /// just be sending is answered, and not reset.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// How long connections may take to end once no request is in flight any more.
+const GOODBYE: Duration = Duration::from_secs(3);
+
 /// A running gateway. Ends at once when it is dropped, and in order by [`run_until_signal`].
 ///
 /// [`run_until_signal`]: Gateway::run_until_signal
@@ -87,7 +92,7 @@ pub struct Gateway {
     /// For the next process, until this one accepts no more.
     sockets: Option<Sockets>,
     program: Option<Program>,
-    accepting: Option<JoinHandle<()>>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
     writer: Option<AccessLogWriter>,
     exporting: Option<JoinHandle<()>>,
     serving: Option<Runtime>,
@@ -179,6 +184,7 @@ impl Gateway {
             started: Instant::now(),
             probing: tokio::sync::Mutex::default(),
         };
+        readiness.set(true);
         // Shut down with the process and not before it: a drain wants to be watched.
         let (admin_shutdown, _) = watch::channel(false);
         let (admin, _) = spawn(
@@ -190,13 +196,8 @@ impl Gateway {
             &admin_shutdown,
         )?;
         let admin = admin.first().copied().unwrap_or(server.admin);
-        readiness.set(true);
         tracing::info!(?listen, %admin, threads = server.threads, "serving");
-        inherited.tell_predecessor();
-        manager::ready(&live.summary());
-        if let Some(wanted) = manager::watchdog() {
-            serving.spawn(feed_the_watchdog(wanted));
-        }
+        say_ready(&inherited, &live, &serving);
         Ok(Self {
             listen,
             admin,
@@ -211,7 +212,7 @@ impl Gateway {
             admin_shutdown,
             sockets: Some(kept),
             program,
-            accepting: Some(accepting),
+            accepting: Mutex::new(Some(accepting)),
             writer,
             exporting,
             serving: Some(serving),
@@ -250,25 +251,34 @@ impl Gateway {
             mut upgrade,
         } = signals;
         runtime.block_on(async {
-            let succeeded = loop {
+            let successor = loop {
                 tokio::select! {
                     _ = hangup.recv() => self.reload.notify_one(),
                     _ = interrupt.recv() => return tracing::info!("SIGINT: ending now"),
-                    _ = terminate.recv() => break false,
+                    _ = terminate.recv() => break None,
                     _ = upgrade.recv() => tokio::select! {
-                        succeeded = self.hand_over() => if succeeded { break true },
-                        _ = terminate.recv() => break false,
+                        successor = self.hand_over() => if successor.is_some() { break successor },
+                        _ = terminate.recv() => break None,
                         _ = interrupt.recv() => return tracing::info!("SIGINT: ending now"),
                     },
                 }
             };
-            if succeeded {
-                let at_most = self.config.upgrade_drain;
-                tokio::select! {
-                    () = self.drain_within(Duration::ZERO, at_most) => return,
-                    _ = interrupt.recv() => return tracing::info!("SIGINT while draining: ending now"),
-                    // The service ends, and this process with it, if not sooner than others.
-                    _ = terminate.recv() => {}
+            if let Some(mut successor) = successor {
+                let mut drain = pin!(self.drain_within(Duration::ZERO, self.config.upgrade_drain));
+                loop {
+                    tokio::select! {
+                        () = &mut drain => return,
+                        _ = interrupt.recv() => return tracing::info!("SIGINT while draining: ending now"),
+                        // The service ends, and this process with it, if not sooner than others.
+                        _ = terminate.recv() => break,
+                        status = upgrade::failed(&mut successor) => {
+                            tracing::error!(%status, "the process that took over has failed: starting another");
+                            match self.hand_over().await {
+                                Some(next) => successor = next,
+                                None => return,
+                            }
+                        }
+                    }
                 }
             }
             tokio::select! {
@@ -280,17 +290,18 @@ impl Gateway {
         self.end();
     }
 
-    /// Starts a process of the binary that is installed now, and gives it the sockets; whether it serves.
-    async fn hand_over(&mut self) -> bool {
+    /// Starts a process of the binary that is installed now, and gives it the sockets; the process, once it serves.
+    async fn hand_over(&self) -> Option<Child> {
         let (Some(program), Some(sockets)) = (&self.program, &self.sockets) else {
             self.readiness
                 .upgrade_failed("it does not know its own binary");
-            return false;
+            return None;
         };
         tracing::info!("starting the process that takes over");
         manager::status("Starting the process that takes over");
         match program.start(sockets).await {
-            Ok(process) => {
+            Ok(child) => {
+                let process = child.id();
                 tracing::info!(
                     process,
                     "another process serves: this one ends with its requests"
@@ -298,13 +309,13 @@ impl Gateway {
                 manager::succeeded_by(process, &self.live.summary());
                 // From here on, it is the other one that answers operators.
                 let _ = self.admin_shutdown.send(true);
-                true
+                Some(child)
             }
             Err(why) => {
-                tracing::error!("no process could take over, this one goes on serving: {why}");
+                tracing::error!("no process could take over: {why}");
                 self.readiness.upgrade_failed(&why);
                 manager::status(&self.live.summary());
-                false
+                None
             }
         }
     }
@@ -313,30 +324,43 @@ impl Gateway {
     pub async fn drain(&mut self) {
         self.readiness.set(false);
         manager::stopping("Draining");
-        let (delay, at_most) = (self.config.shutdown_delay, self.config.drain);
-        self.drain_within(delay, at_most).await;
+        // Nobody is to wait at a socket that nobody accepts from.
+        self.sockets = None;
+        self.drain_within(self.config.shutdown_delay, self.config.drain)
+            .await;
     }
 
-    async fn drain_within(&mut self, delay: Duration, at_most: Duration) {
-        let in_flight = self.shared.in_flight.clone();
+    async fn drain_within(&self, delay: Duration, at_most: Duration) {
+        let in_flight = &self.shared.in_flight;
         let waiting = in_flight.count();
         tracing::info!(waiting, ?at_most, "draining");
         tokio::time::sleep(delay).await;
         // The listeners close; connections end with their next answer, and those without a request soon.
         self.shared.closing.store(true, Ordering::Relaxed);
-        self.sockets = None;
         let _ = self.shutdown.send(true);
-        let _ = tokio::time::timeout(QUIET, self.connections.drained()).await;
+        // What was accepted just now is not counted yet: a handshake takes some ways there and back.
+        let quiet = if self.config.tls.is_some() {
+            QUIET * 3
+        } else {
+            QUIET
+        };
+        tokio::time::sleep(quiet).await;
         let _ = self.quiet.send(true);
-        if let Some(accepting) = self.accepting.take() {
+        let accepting = self.accepting.lock();
+        let accepting = accepting.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(accepting) = accepting {
             // Only then is the count of requests in flight not about to grow.
             let _ = tokio::time::timeout(at_most, accepting).await;
         }
-        if let Ok(()) = tokio::time::timeout(at_most, in_flight.drained()).await {
-            tracing::info!("drained");
-        } else {
-            tracing::warn!(cut = in_flight.count(), "drain timed out");
+        if tokio::time::timeout(at_most, in_flight.drained())
+            .await
+            .is_err()
+        {
+            return tracing::warn!(cut = in_flight.count(), "drain timed out");
         }
+        // The last answers are on their way, and clients of HTTP/2 are told.
+        let _ = tokio::time::timeout(GOODBYE, self.connections.drained()).await;
+        tracing::info!("drained");
     }
 
     fn end(&mut self) {
@@ -442,9 +466,22 @@ fn access_log(
     Ok((log, Some(writer)))
 }
 
+/// Tells whoever waits for it that this process serves.
+fn say_ready(inherited: &Inherited, live: &Live, serving: &Runtime) {
+    inherited.tell_predecessor();
+    if !inherited.has_predecessor() {
+        // Of one that takes over, its predecessor says so.
+        manager::ready(&live.summary());
+    }
+    if let Some(wanted) = manager::watchdog() {
+        serving.spawn(feed_the_watchdog(wanted));
+    }
+}
+
 /// Tells the service manager that the serving threads still come to their tasks.
 async fn feed_the_watchdog(wanted: Duration) {
-    let mut ticks = tokio::time::interval(wanted / 3);
+    // Not at once: of a process that takes over, nobody has heard yet.
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + wanted / 4, wanted / 4);
     loop {
         ticks.tick().await;
         manager::alive();

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 
 use listenfd::ListenFd;
 
-use crate::config::{Listen, ServerConfig};
+use crate::config::{Listen, ServerConfig, is_near};
 use crate::error::Error;
 
 /// What a handed over socket for the admin listener is called; every other one is for clients.
@@ -62,6 +62,11 @@ impl Inherited {
         Ok(inherited)
     }
 
+    /// Whether there is a process that is succeeded.
+    pub(super) fn has_predecessor(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
     /// Tells the process that is succeeded, if there is one, that this one serves.
     pub(super) fn tell_predecessor(&self) {
         if let Some(predecessor) = &self.predecessor
@@ -81,7 +86,19 @@ impl Inherited {
         }
         let admin = self.take_or_bind(config.admin, true)?;
         if config.listen == Listen::Systemd {
-            listen.extend(self.named.drain(..).map(|(_, socket)| socket));
+            let theirs = self.named.drain(..).filter(|(name, _)| name != ADMIN);
+            listen.extend(theirs.map(|(_, socket)| socket));
+            let plain = config.tls.is_none() && !config.plain_http;
+            let addresses = listen.iter().filter_map(|socket| socket.local_addr().ok());
+            if let Some(far) = addresses
+                .filter(|address| !is_near(address.ip()))
+                .find(|_| plain)
+            {
+                return Err(Error::Failed(format!(
+                    "keys of clients would go unencrypted to {far}, which systemd has handed over: give \
+                     [server.tls] a certificate, or say `plain_http = true`"
+                )));
+            }
             if listen.is_empty() {
                 let why = "server.listen is \"systemd\", and systemd has handed no socket over: start it by \
                            keygate.socket, or name an address";

@@ -8,10 +8,11 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
 use super::sockets::{ADMIN, PREDECESSOR, Sockets};
@@ -39,8 +40,8 @@ impl Program {
         })
     }
 
-    /// Starts it with these sockets; gives its process once it serves.
-    pub(super) async fn start(&self, sockets: &Sockets) -> Result<u32, String> {
+    /// Starts it with these sockets; gives its process once it serves. Dropped before, it tells it to end.
+    pub(super) async fn start(&self, sockets: &Sockets) -> Result<Child, String> {
         let (ours, theirs) = UnixDatagram::pair().map_err(say("make a pair of sockets"))?;
         ours.set_nonblocking(true).map_err(say("use a socket"))?;
         let mut handed = Vec::new();
@@ -73,23 +74,32 @@ impl Program {
         // It holds the other end of the pair.
         drop(command);
         newborn.serves(&ours).await?;
-        newborn
-            .0
-            .take()
-            .map(|child| child.id())
-            .ok_or_else(String::new)
+        newborn.0.take().ok_or_else(String::new)
     }
 }
 
-/// A process that does not serve yet: it ends if nobody waits for it any more.
+/// A process that does not serve yet: it ends if nobody waits for it any more, in order, for it may serve already.
 struct Newborn(Option<Child>);
 
 impl Drop for Newborn {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
+        if let Some(child) = &self.0
+            && let Some(process) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+        {
+            let _ = kill_process(process, Signal::TERM);
         }
+    }
+}
+
+/// Waits until a process that took over has failed; one that ends in order is nobody's business.
+pub(super) async fn failed(child: &mut Child) -> ExitStatus {
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if !status.success() => return status,
+            Ok(None) => {}
+            _ => std::future::pending::<()>().await,
+        }
+        sleep(LOOK_EVERY * 5).await;
     }
 }
 
@@ -107,6 +117,10 @@ impl Newborn {
                 return Err(format!("the new process ended before it served: {status}"));
             }
             sleep(LOOK_EVERY).await;
+        }
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
         }
         Err(format!("the new process did not serve within {PATIENCE:?}"))
     }

@@ -372,6 +372,14 @@ mod tests {
             r#"{"stream":true,"stream_options":nul"#,
             r#"{"a":1,"stream_options":{},!"#,
             r#"{"stream":false,}"#,
+            &format!(
+                r#"{{"{}":1,"stream":false,"stream_options":{{"include_usage":true}}}}"#,
+                "x".repeat(100)
+            ),
+            &format!(
+                r#"{{"{}" : 1, "stream":true,"stream_options":{{"include_usage":true}}}}"#,
+                "x".repeat(94)
+            ),
             r#"{"stream":false}"#,
             r#"{"stream":true,"stream":false}"#,
             r#"{"stream":"true"}"#,
@@ -439,7 +447,8 @@ mod tests {
                 Just("stream".to_owned()),
                 Just("stream_options".to_owned()),
                 Just("include_usage".to_owned()),
-                "[a-z\"]{1,3}"
+                "[a-z\"]{1,3}",
+                "[a-z]{90,99}"
             ];
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

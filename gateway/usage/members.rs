@@ -155,7 +155,8 @@ impl Members {
 
     /// Whether the name that it is in is longer than any that is told.
     pub(super) fn is_long(&self) -> bool {
-        self.length == NAME
+        let in_name = matches!(self.state, State::InName { .. } | State::Colon);
+        in_name && self.length == NAME
     }
 
     /// Whether the member that it is in has this name, however it is written.

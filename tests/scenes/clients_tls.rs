@@ -136,6 +136,18 @@ fn a_new_certificate_serves_from_the_next_connection_on_and_a_bad_one_never() {
 }
 
 #[test]
+fn tls_goes_on_until_the_next_start_when_a_reload_names_none() {
+    let (provider, authority) = (Provider::start(), Authority::new());
+    let gateway = scene(&provider, &authority, "").start();
+    gateway
+        .scene
+        .configure("", &simple(&provider.url(), "", ""));
+    gateway.wait_for_generation(2);
+    let config = client(&authority, None, &[]);
+    assert!(ask(gateway.address(), &config, "gateway.test").is_ok());
+}
+
+#[test]
 fn a_client_without_a_certificate_is_not_let_in_where_one_is_asked_for() {
     let (provider, authority, clients) = (Provider::start(), Authority::new(), Authority::new());
     let scene = scene(

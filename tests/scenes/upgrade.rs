@@ -104,6 +104,63 @@ fn a_process_that_cannot_serve_leaves_the_old_one_serving_and_says_why() {
 }
 
 #[test]
+fn an_answer_that_was_awaited_when_accepting_ended_says_that_it_is_the_last() {
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let told = std::sync::Mutex::new(told);
+    let provider = Provider::answering(move |_, wire| {
+        told.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        crate::support::provider::ok(wire, b"{}");
+    });
+    let process = Process::start(scene(&provider, ""));
+    let mut client = Client::connect(process.listen);
+    client.send(crate::support::client::raw_request(
+        "POST", "/p", &KEY, b"{}",
+    ));
+    eventually("the request", || provider.received().len() == 1);
+    process.signal("TERM");
+    eventually("the end of accepting", || {
+        std::net::TcpStream::connect(process.listen).is_err()
+    });
+    tell.send(()).unwrap();
+    let answer = client.response(false);
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn a_successor_that_dies_is_followed_by_another_while_the_first_drains() {
+    let (provider, tell) = streaming();
+    let process = Process::start(scene(&provider, ""));
+    let mut stream = open_stream(process.listen, &tell);
+    let dies = upgrade(&process);
+    signal(dies.0, "KILL");
+    let mut pid = dies.0;
+    eventually("another process", || {
+        let Ok(socket) = std::net::TcpStream::connect(process.admin) else {
+            return false;
+        };
+        drop(socket);
+        pid = u32::try_from(process.status()["pid"].as_u64().unwrap()).unwrap();
+        pid != dies.0 && pid != process.id()
+    });
+    let successor = Successor(pid);
+    let answer = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
+    assert_eq!(answer.status, 404);
+    tell.send("end").unwrap();
+    assert_eq!(stream.try_chunk(), Some(None));
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("the process that took over has failed"),
+        "{said}"
+    );
+    drop(successor);
+}
+
+#[test]
 fn sigterm_after_an_upgrade_is_a_drain_of_its_own() {
     let (provider, tell) = streaming();
     let process = Process::start(scene(&provider, "server.timeouts.drain = \"300ms\""));

@@ -26,10 +26,10 @@ pub(in crate::config) const NO_KEY: [&str; 6] = [
 
 impl Checker<'_> {
     pub(super) fn server(&self, file: ServerFile, tls: Option<TlsSpec>) -> Option<ServerConfig> {
+        let plain = file.plain_http.as_ref().is_some_and(|given| given.value);
         let at = file.listen.as_ref().map(|given| given.at.clone());
         let listen = self.listen(file.listen);
         if let (Some(Listen::Addresses(addresses)), Some(at), None) = (&listen, at, &tls) {
-            let plain = file.plain_http.is_some_and(|given| given.value);
             for far in addresses.iter().filter(|address| !is_near(address.ip())) {
                 if plain {
                     self.warn(
@@ -100,6 +100,7 @@ impl Checker<'_> {
             listen: listen?,
             admin: admin?,
             tls,
+            plain_http: plain,
             threads,
             h2c: file.h2c.is_some_and(|l| l.value),
             access_log: file.access_log.is_none_or(|l| l.value),

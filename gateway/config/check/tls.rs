@@ -54,7 +54,10 @@ impl Checker<'_> {
         let client_roots = client_ca.as_ref().zip(file.client_ca.as_ref());
         let client_roots = client_roots.and_then(|(path, given)| {
             roots(path)
-                .map_err(|why| self.fatal(&given.at, format!("server.tls.client_ca: {why}")))
+                .map_err(|why| {
+                    let why = format!("server.tls.client_ca: {why}");
+                    self.problems.push(&given.at, Severity::Strict, why);
+                })
                 .ok()
         });
         Tls {
