@@ -284,8 +284,33 @@ fn lock(path: &Path) -> io::Result<File> {
         .truncate(false)
         .mode(0o600)
         .open(name)?;
+    if let Some(folder) = path.parent() {
+        // Or the owner could make no key after root has.
+        give_to_owner(&file, path, folder)?;
+    }
     file.lock()?;
     Ok(file)
+}
+
+/// Gives a file that is made beside `path` to that one's owner, or else to the folder's.
+fn give_to_owner(file: &File, path: &Path, folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(folder))?;
+    let ours = file.metadata()?;
+    if (owner.uid(), owner.gid()) != (ours.uid(), ours.gid()) {
+        match std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid())) {
+            // Only root can give files away; a new file in a shared folder may stay one's own.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied || path.exists() => {
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes beside the file, syncs, and renames over it: after a crash it is the old one or the new.
@@ -299,17 +324,7 @@ fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
         .prefix(&prefix)
         .permissions(std::fs::Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
-    let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(folder))?;
-    let ours = new.as_file().metadata()?;
-    if (owner.uid(), owner.gid()) != (ours.uid(), ours.gid()) {
-        match std::os::unix::fs::fchown(new.as_file(), Some(owner.uid()), Some(owner.gid())) {
-            // Only root can give files away; a new file in a shared folder may stay one's own.
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied || path.exists() => {
-                return Err(error);
-            }
-            _ => {}
-        }
-    }
+    give_to_owner(new.as_file(), path, folder)?;
     new.write_all(text.as_bytes())?;
     new.as_file().sync_all()?;
     new.persist(path).map_err(|error| error.error)?;
@@ -391,6 +406,7 @@ mod tests {
         for id in ["a", "b"] {
             add(&path, &[new_key(id)]).unwrap();
             assert_eq!(owner(&path), 65534);
+            assert_eq!(owner(&folder.path().join("keys.toml.lock")), 65534);
         }
     }
 
