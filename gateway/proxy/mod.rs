@@ -4,6 +4,8 @@
 //! Nothing here knows a configuration file; nothing here blocks.
 
 pub mod admit;
+mod answer;
+mod body;
 pub mod deadline;
 mod dialect;
 pub mod exact;
@@ -18,7 +20,7 @@ pub mod request_id;
 mod spending;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -31,6 +33,8 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use self::admit::{Admission, check_head};
+use self::answer::{answer, end_with_this_answer, final_status};
+use self::body::bound_the_body;
 use self::exact::Exact;
 use self::exchange::Exchange;
 use self::in_flight::InFlight;
@@ -42,13 +46,6 @@ use crate::telemetry::Telemetry;
 
 /// How often a request is tried at most, for Pingora.
 pub const ATTEMPTS: usize = forward::MAX_ATTEMPTS as usize;
-
-/// The largest body that is read and thrown away before a refusal.
-const DRAIN_BYTES: u64 = 64 << 10;
-/// How much of a larger one is read after it.
-const LINGER_BYTES: u64 = 2 << 20;
-/// How long either may take.
-const DISCARD_TIME: Duration = Duration::from_secs(2);
 
 /// How long after its end an exchange that has no answer yet is cut off without one.
 const GRACE: Duration = Duration::from_secs(5);
@@ -405,12 +402,6 @@ impl Exchange {
     }
 }
 
-/// The status of the answer that was begun: a 100 or 103 before it is none.
-fn final_status(session: &Session) -> Option<u16> {
-    let status = session.response_written()?.status;
-    (!status.is_informational() || status == 101).then_some(status.as_u16())
-}
-
 /// Sets what Pingora leaves unlimited on the client's side.
 fn bound_the_client(session: &mut Session, exchange: &Exchange) {
     let server = &exchange.rules.server;
@@ -420,47 +411,6 @@ fn bound_the_client(session: &mut Session, exchange: &Exchange) {
     }
     session.set_read_timeout(Some(server.client_read));
     session.set_write_timeout(Some(server.client_write));
-}
-
-/// How long a body may take before anybody looks at how fast it comes.
-const BODY_GRACE: Duration = Duration::from_secs(10);
-
-/// Another process takes what follows on this connection: the client is told so with the answer.
-fn end_with_this_answer(session: &mut Session, exchange: &Exchange) {
-    if exchange.shared.closing.load(Ordering::Relaxed) {
-        session.set_keepalive(None);
-    }
-}
-
-/// Refuses a body that has become too long, took too long, or comes too slowly.
-fn bound_the_body(session: &Session, exchange: &mut Exchange) -> Result<()> {
-    let Some(admission) = &exchange.admission else {
-        return Ok(());
-    };
-    let total = admission.route().provider.endpoint.timeouts.total;
-    let limit = exchange.rules.server.max_request_body;
-    let reason = if exchange.seen.request_bytes > limit && !session.was_upgraded() {
-        Reason::BodyTooLarge
-    } else if total.is_some_and(|total| exchange.started.elapsed() >= total)
-        || (is_slow(exchange) && !session.was_upgraded())
-    {
-        Reason::RequestTimeout
-    } else {
-        return Ok(());
-    };
-    let rejection = admission.rejection(reason);
-    Err(exchange.refuse(rejection))
-}
-
-/// Whether less of the body came than must have by now.
-fn is_slow(exchange: &Exchange) -> bool {
-    let late = exchange
-        .started
-        .elapsed()
-        .saturating_sub(BODY_GRACE)
-        .as_secs();
-    let due = exchange.rules.server.min_body_rate.saturating_mul(late);
-    exchange.seen.request_bytes < due
 }
 
 fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Rejection> {
@@ -490,74 +440,6 @@ fn known_method(method: &http::Method) -> &str {
         }
         _ => "other",
     }
-}
-
-/// Sends the refusal that the exchange holds.
-async fn answer(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-    let Some(rejection) = &exchange.rejection else {
-        return Ok(());
-    };
-    let (head, body) = rejection.response(&exchange.id)?;
-    exchange.seen.status = head.status.as_u16();
-    let expects = session
-        .req_header()
-        .headers
-        .contains_key(http::header::EXPECT);
-    let bodiless = session.req_header().method == http::Method::HEAD;
-    let length = admit::declared_length(session.req_header());
-    if length <= DRAIN_BYTES && !expects && !session.is_body_done() {
-        // A small body is read before the answer, which leaves the connection usable if it was whole.
-        if discard(session, DRAIN_BYTES).await != Discarded::Whole {
-            session.set_keepalive(None);
-        }
-    }
-    end_with_this_answer(session, exchange);
-    let unread = !session.is_body_done();
-    session.write_response_header(head, bodiless).await?;
-    if !bodiless {
-        exchange.seen.response_bytes = body.len() as u64;
-        session.write_response_body(Some(body), true).await?;
-    }
-    if unread && !expects {
-        discard(session, LINGER_BYTES).await;
-    }
-    Ok(())
-}
-
-/// Reads what the client still sends and throws it away, up to a limit in bytes and time: closing
-/// with unread data in the socket resets the connection, and the reset can overtake the answer.
-///
-/// Pingora takes a body that it cannot read for one that is over. What follows such a body on the
-/// connection must not be taken for the next request.
-async fn discard(session: &mut Session, limit: u64) -> Discarded {
-    if session.as_http1().is_none() {
-        return Discarded::Whole;
-    }
-    let mut left = limit;
-    let reading = async {
-        loop {
-            match session.read_request_body().await {
-                Ok(None) => return Discarded::Whole,
-                Ok(Some(piece)) => match left.checked_sub(piece.len() as u64) {
-                    Some(rest) => left = rest,
-                    None => return Discarded::Not,
-                },
-                Err(_) => return Discarded::Not,
-            }
-        }
-    };
-    tokio::time::timeout(DISCARD_TIME, reading)
-        .await
-        .unwrap_or(Discarded::Not)
-}
-
-/// What became of a body that nobody wanted.
-#[derive(PartialEq, Eq)]
-enum Discarded {
-    /// It was read to its end.
-    Whole,
-    /// It was too long, too slow, or broken.
-    Not,
 }
 
 /// One line for a failure that isn't the client's. The error's own text may hold bytes of a
