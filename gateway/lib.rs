@@ -33,7 +33,8 @@
 //!
 //! It takes no lock, does no IO but its own two connections, resolves no name, reads no file,
 //! looks up no metric by label for an answer that was passed on but for what it cost, parses no body
-//! where a route does not ask for it (`meter_streams = "exact"`), and waits for no log. What it decides by is an immutable [`snapshot::Snapshot`], one atomic load away.
+//! where a route does not ask for it (`meter_streams = "exact"`), and waits for no log. What it decides
+//! by is an immutable [`snapshot::Snapshot`], one atomic load away.
 
 pub mod access_log;
 pub mod admin;

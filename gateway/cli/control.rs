@@ -31,7 +31,7 @@ pub(super) struct Reload {
 /// Replace a running gateway by one of the binary that is installed now, without losing a request.
 #[derive(Args)]
 #[command(
-    after_help = "Example: apt install keygate && keygate upgrade --config /etc/keygate/gateway.toml\n\
+    after_help = "Example: install target/release/keygate /usr/bin/ && keygate upgrade --config /etc/keygate/gateway.toml\n\
                         The new process gets the sockets and serves before the old one stops accepting; the old one \
                         ends when its requests have, or after server.timeouts.upgrade_drain. If the new one does not come to \
                         serve, the old one goes on. The way back is the same: install the older binary, and upgrade."

@@ -6,163 +6,23 @@
 //! [finished](Section::finish) is an unknown key.
 
 mod outline;
+mod problem;
+mod stamp;
 mod value;
 
 pub use outline::Outline;
+pub use problem::{Located, Location, Problem, Problems, Severity};
+pub use stamp::FileStamp;
 pub use value::{ByteSize, OneOrMany, Value, enumerate, parse_duration, parse_size};
 
-use std::cell::RefCell;
-use std::fmt;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
 use self::value::kind_of;
 use crate::background;
-
-/// A file and what tells one version of it from another without reading it.
-///
-/// Taken before the file is read, so that a change while it is being read is seen as one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileStamp {
-    /// The file.
-    pub path: PathBuf,
-    /// Device, inode, size, and the times of the last change of content and of state.
-    state: Option<[i128; 5]>,
-}
-
-impl FileStamp {
-    /// Looks at the file; one that isn't there is a version, too.
-    pub fn take(path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        let time =
-            |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-        let state = std::fs::metadata(&path).ok().map(|file| {
-            let modified = time(file.mtime(), file.mtime_nsec());
-            let changed = time(file.ctime(), file.ctime_nsec());
-            [
-                file.dev().into(),
-                file.ino().into(),
-                file.size().into(),
-                modified,
-                changed,
-            ]
-        });
-        Self { path, state }
-    }
-
-    /// What tells this version from others, in one word.
-    pub fn mark(&self) -> String {
-        match self.state {
-            Some(state) => state.map(|number| format!("{number:x}")).join("-"),
-            None => "absent".to_owned(),
-        }
-    }
-
-    /// Whether `other` is another version of the same file, which was then changed in place: a file
-    /// that replaces another is another file.
-    pub fn is_same_file(&self, other: &Self) -> bool {
-        let file = |stamp: &Self| stamp.state.map(|[device, inode, ..]| (device, inode));
-        file(self).is_some() && file(self) == file(other)
-    }
-
-    /// Looks again.
-    #[must_use]
-    pub fn retake(&self) -> Self {
-        Self::take(self.path.clone())
-    }
-}
-
-/// Where in which file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Location {
-    /// The file as the operator named it.
-    pub file: Arc<Path>,
-    /// The line, counted from 1; 0 means the file as a whole.
-    pub line: usize,
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => write!(f, "{}", self.file.display()),
-            line => write!(f, "{}:{line}", self.file.display()),
-        }
-    }
-}
-
-/// A value and where it was written.
-#[derive(Clone, Debug)]
-pub struct Located<T> {
-    /// The value.
-    pub value: T,
-    /// Its place.
-    pub at: Location,
-}
-
-/// How much a [`Problem`] weighs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Nothing is served with it, and a running gateway does not take it over.
-    Fatal,
-    /// `check` and a start refuse it, but a running gateway takes it over with a warning: refusing
-    /// would keep revoked keys open.
-    Strict,
-    /// Worth saying; nothing is refused.
-    Warning,
-}
-
-/// One thing that is wrong with a configuration: where, what, and how to mend it.
-#[derive(Clone, Debug)]
-pub struct Problem {
-    /// Its place.
-    pub at: Location,
-    /// What is wrong and what to do. Never holds the value of a secret.
-    pub message: String,
-    /// How much it weighs.
-    pub severity: Severity,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mark = if self.severity == Severity::Warning {
-            "warning: "
-        } else {
-            ""
-        };
-        write!(f, "{}: {mark}{}", self.at, self.message)
-    }
-}
-
-/// The complaints about one configuration, in the order they were found.
-#[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
-
-impl Problems {
-    /// Notes one.
-    pub fn push(&self, at: &Location, severity: Severity, message: impl Into<String>) {
-        self.0.borrow_mut().push(Problem {
-            at: at.clone(),
-            message: message.into(),
-            severity,
-        });
-    }
-
-    /// Notes a fatal one.
-    pub fn fatal(&self, at: &Location, message: impl Into<String>) {
-        self.push(at, Severity::Fatal, message);
-    }
-
-    /// All of them, by file and line.
-    pub fn into_sorted(self) -> Vec<Problem> {
-        let mut all = self.0.into_inner();
-        all.sort_by(|a, b| (&a.at.file, a.at.line).cmp(&(&b.at.file, b.at.line)));
-        all
-    }
-}
 
 /// A file's text, with its lines counted.
 #[derive(Debug)]

@@ -20,6 +20,8 @@ pub struct ExcludeUsage {
     /// Where in it the line begins.
     line: usize,
     state: State,
+    /// Where a line that passes leads: a comment says nothing of its event.
+    behind: State,
     taken_out: u64,
 }
 
@@ -49,13 +51,18 @@ impl ExcludeUsage {
                 if whole {
                     self.line_ended(&mut out);
                 } else if self.held.len() > LONGEST || self.is_comment() {
+                    self.behind = if self.is_comment() {
+                        self.state
+                    } else {
+                        State::Begun
+                    };
                     out.append(&mut self.held);
                     self.line = 0;
                     self.state = State::Passing;
                 }
             }
             if whole && self.state == State::Passing {
-                self.state = State::Begun;
+                self.state = self.behind;
             }
         }
         if end {
@@ -264,6 +271,7 @@ mod tests {
         let gone = "data: {\"choices\":[],\"usage\":{}}\n";
         for (stream, wanted) in [
             (format!("{gone}\n: x\n\n"), ": x\n\n"),
+            (format!(": waiting\n{gone}\n"), ": waiting\n"),
             (
                 format!(": x\n\nevent: m\nid: 1\n{gone}\nid: 2\ndata: y\n\n"),
                 ": x\n\nid: 2\ndata: y\n\n",

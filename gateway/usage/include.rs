@@ -2,7 +2,8 @@
 //!
 //! Streams of `OpenAI`'s chat and of what is like it say what they took only where they are asked to
 //! (<https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options>). What the body says
-//! besides stays as it is, byte by byte, and nothing of it waits but the value of `stream_options`.
+//! besides stays as it is, but for many blanks between two members; nothing of it waits but the name of a member, and
+//! `stream_options` until the end.
 
 use super::members::{Mark, Members};
 

@@ -288,6 +288,18 @@ fn the_service_manager_hears_of_the_process_that_takes_over_and_that_it_lives() 
     assert_eq!(other.end().0, Some(0));
 }
 
+/// A scene whose sockets come from systemd.
+fn listening_by_systemd(provider: &Provider) -> Scene {
+    let scene = scene(provider, "");
+    let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
+    let (ours, theirs) = (
+        "server.listen = \"127.0.0.1:0\"",
+        "server.listen = \"systemd\"",
+    );
+    scene.write("gateway.toml", &text.replacen(ours, theirs, 1));
+    scene
+}
+
 #[test]
 fn sockets_come_from_systemd_where_the_configuration_says_so() {
     let provider = Provider::start();
@@ -297,16 +309,7 @@ fn sockets_come_from_systemd_where_the_configuration_says_so() {
         .iter()
         .map(|(_, socket)| socket.local_addr().unwrap())
         .collect();
-    let scene = scene(&provider, "");
-    let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
-    scene.write(
-        "gateway.toml",
-        &text.replacen(
-            "server.listen = \"127.0.0.1:0\"",
-            "server.listen = \"systemd\"",
-            1,
-        ),
-    );
+    let scene = listening_by_systemd(&provider);
     let mut command = keygate();
     command.stdout(std::process::Stdio::null());
     command
@@ -354,16 +357,7 @@ fn sockets_come_from_systemd_where_the_configuration_says_so() {
 #[test]
 fn without_a_socket_from_systemd_it_does_not_start_and_says_so() {
     let provider = Provider::start();
-    let scene = scene(&provider, "");
-    let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
-    scene.write(
-        "gateway.toml",
-        &text.replacen(
-            "server.listen = \"127.0.0.1:0\"",
-            "server.listen = \"systemd\"",
-            1,
-        ),
-    );
+    let scene = listening_by_systemd(&provider);
     let mut command = keygate();
     let output = command
         .args(["run", "--allow-root", "--config"])
