@@ -16,7 +16,7 @@ use pingora_core::tls::sign::CertifiedKey;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::config::{Config, RouteSpec, ServerConfig};
+use crate::config::{Config, RouteSpec, ServerConfig, certificate_end};
 use crate::document::{FileStamp, Outline};
 use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
@@ -308,6 +308,9 @@ impl Live {
             .set(i64::try_from(snapshot.keys.keys().len()).unwrap_or(i64::MAX));
         let providers = snapshot.rules.providers.iter();
         metrics.set_providers(providers.map(|p| (&*p.name, p.rejected())));
+        let certificate = snapshot.rules.certificate.as_ref();
+        let end = certificate.and_then(|key| certificate_end(key.cert.first()?));
+        metrics.set_certificate_expiry(end.map(Timestamp::as_second));
         // The first ones: not one look more, for there may be millions behind.
         let counted = snapshot.keys.keys().iter().take_while(|key| key.counted);
         let counted: HashMap<&str, _> = counted.map(|key| (&*key.id, key.expires)).collect();

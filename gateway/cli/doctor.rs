@@ -8,12 +8,12 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 use pingora_core::tls::load_native_certs;
-use pingora_core::utils::tls::{WrappedX509, parse_x509};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
 use super::status::ask;
-use crate::config::{Config, Listen, Purpose};
+use crate::admin::status::{State, Status};
+use crate::config::{self, Config, Listen, Purpose};
 use crate::error::Error;
 use crate::provider::{ProviderSpec, TokenSource};
 
@@ -80,19 +80,24 @@ impl Finding {
 
 pub(super) fn run(options: &Doctor) -> Result<(), Error> {
     let config = Config::load(&options.config, Purpose::Start)?;
+    // One that serves knows what this shell cannot see.
+    let running = ask(config.server.admin).ok().map(|(status, _)| status);
     let mut findings = vec![user(), open_files(), clock()];
     findings.extend(config.warnings.iter().map(|warning| {
         good("configuration", warning.message.clone())
             .but(Verdict::Warning, format!("see {}", warning.at))
     }));
     findings.push(key_file(&config.key_file.path));
-    findings.extend(ports(&config));
-    findings.extend(config.certificate.as_ref().and_then(|key| {
-        let certificate = key.cert.first()?;
-        certificate_end("server.tls", certificate)
-    }));
+    findings.extend(ports(&config, running.as_ref()));
+    findings.extend(
+        config
+            .certificate
+            .as_ref()
+            .and_then(|key| certificate("server.tls", key.cert.first()?)),
+    );
     findings.push(roots());
-    findings.extend(config.providers.iter().flat_map(provider));
+    let providers = config.providers.iter();
+    findings.extend(providers.flat_map(|spec| provider(spec, running.as_ref())));
     if options.json {
         let text = serde_json::to_string_pretty(&findings);
         super::say(&text.map_err(|error| Error::failed("write JSON", error))?)?;
@@ -184,9 +189,9 @@ fn key_file(path: &Path) -> Finding {
     )
 }
 
-fn ports(config: &Config) -> Vec<Finding> {
+fn ports(config: &Config, running: Option<&Status>) -> Vec<Finding> {
     let admin = config.server.admin;
-    if let Ok((status, _)) = ask(admin) {
+    if let Some(status) = running {
         let found = format!(
             "keygate {} serves already, as process {}",
             status.version, status.pid
@@ -223,11 +228,8 @@ fn port(name: &str, address: SocketAddr) -> Finding {
     }
 }
 
-fn certificate_end(what: &str, der: &[u8]) -> Option<Finding> {
-    // Pingora's reader panics on what it cannot parse.
-    let parsed = std::panic::catch_unwind(|| WrappedX509::new(der.to_vec(), parse_x509)).ok()?;
-    let end = parsed.borrow_cert().validity().not_after.timestamp();
-    let end = Timestamp::from_second(end).ok()?;
+fn certificate(what: &str, der: &[u8]) -> Option<Finding> {
+    let end = config::certificate_end(der)?;
     let found = good(what, format!("the certificate ends {end}"));
     let now = Timestamp::now();
     Some(if end <= now {
@@ -254,14 +256,20 @@ fn roots() -> Finding {
     }
 }
 
-fn provider(spec: &ProviderSpec) -> Vec<Finding> {
+fn provider(spec: &ProviderSpec, running: Option<&Status>) -> Vec<Finding> {
     let what = format!("provider {}", spec.name);
     let mut findings = Vec::new();
     if let TokenSource::Fixed(Err(why)) = &spec.token {
-        findings.push(good(what.clone(), why.to_string()).but(
-            Verdict::Bad,
-            "it would answer 503: bring the token to where the configuration says",
-        ));
+        let mut theirs = running.iter().flat_map(|status| &status.providers);
+        let serves = theirs.any(|it| *it.name == *spec.name && it.state == State::Accepted);
+        findings.push(if serves {
+            good(what.clone(), "the gateway that serves has its token")
+        } else {
+            good(what.clone(), why.to_string()).but(
+                Verdict::Bad,
+                "it would answer 503: bring the token to where the configuration says",
+            )
+        });
     }
     let (host, port) = (spec.base_url.host.as_str(), spec.base_url.port);
     let addresses: Vec<SocketAddr> = match (host, port).to_socket_addrs() {

@@ -6,6 +6,8 @@
 mod check;
 mod file;
 
+pub use self::check::certificate_end;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -48,6 +48,7 @@ pub struct Metrics {
     cost: IntCounterVec,
     provider_up: IntGaugeVec,
     key_expiry: GaugeVec,
+    certificate_expiry: GaugeVec,
     /// Requests that no route could be found for, or whose path could not be read.
     pub routeless: RouteMetrics,
     /// Requests in flight.
@@ -113,6 +114,13 @@ impl Metrics {
                     "When a key ends, for keys that do.",
                 ),
                 &["key"],
+            )?)?,
+            certificate_expiry: declare.register(GaugeVec::new(
+                Opts::new(
+                    "certificate_expiry_timestamp_seconds",
+                    "When the certificate that clients see ends, where there is one.",
+                ),
+                &[],
             )?)?,
             inflight: declare.gauge("inflight_requests", "Requests being answered now.")?,
             reload_success: declare.gauge(
@@ -219,6 +227,17 @@ impl Metrics {
             // Seconds since 1970 fit into the 53 bits of a float for as long as there are clocks.
             #[allow(clippy::cast_precision_loss)]
             self.key_expiry.with_label_values(&[id]).set(end as f64);
+        }
+    }
+
+    /// States when the certificate that clients see ends, or that there is none.
+    pub fn set_certificate_expiry(&self, end: Option<i64>) {
+        self.certificate_expiry.reset();
+        if let Some(end) = end {
+            #[allow(clippy::cast_precision_loss)]
+            self.certificate_expiry
+                .with_label_values::<&str>(&[])
+                .set(end as f64);
         }
     }
 

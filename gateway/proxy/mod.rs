@@ -59,7 +59,7 @@ pub struct Shared {
     /// How many exchanges are going on.
     pub in_flight: Arc<InFlight>,
     /// Whether connections are to end with the next answer: another process takes the ones that follow.
-    pub closing: AtomicBool,
+    pub closing: Arc<AtomicBool>,
     /// What makes spans of them, if anything does.
     pub telemetry: Option<Telemetry>,
 }

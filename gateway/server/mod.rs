@@ -44,6 +44,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use self::connections::{Connections, Counted};
+use self::signals::Caught;
 use self::sockets::{Sockets, bind};
 use self::upgrade::Program;
 use crate::access_log::{AccessLog, AccessLogWriter};
@@ -80,7 +81,9 @@ pub struct Gateway {
     admin: SocketAddr,
     config: ServerConfig,
     live: Arc<Live>,
-    shared: Arc<Shared>,
+    in_flight: Arc<InFlight>,
+    /// Whether connections end with their next answer.
+    closing: Arc<AtomicBool>,
     connections: Arc<Connections>,
     readiness: Arc<Readiness>,
     reload: Arc<Notify>,
@@ -97,6 +100,16 @@ pub struct Gateway {
     exporting: Option<JoinHandle<()>>,
     serving: Option<Runtime>,
     control: Option<Runtime>,
+}
+
+/// What serving came to.
+enum End {
+    /// By SIGINT: at once.
+    Interrupted,
+    /// By SIGTERM: when the requests in flight have ended.
+    Drain,
+    /// Another process serves.
+    Succeeded(Child),
 }
 
 impl Gateway {
@@ -151,15 +164,18 @@ impl Gateway {
         let (telemetry, exporter) = telemetry(tracing.as_deref(), &live)?.unzip();
         let exporting = exporter.map(|exporter| control.spawn(exporter.run()));
         resolve_in_background(&control, &live, server.dns_refresh);
+        let in_flight = InFlight::new(metrics.inflight.clone());
+        let closing = Arc::new(AtomicBool::new(false));
+        // Not kept here: with the last exchange, the access log ends.
         let shared = Arc::new(Shared {
             live: live.clone(),
             access_log,
-            in_flight: InFlight::new(metrics.inflight.clone()),
-            closing: AtomicBool::new(false),
+            in_flight: in_flight.clone(),
+            closing: closing.clone(),
             telemetry,
         });
         let clock = live.clone();
-        let app = Bounded::new(proxy_app(&server, shared.clone()), move || {
+        let app = Bounded::new(proxy_app(&server, shared), move || {
             let server = &clock.snapshot().rules.server;
             server.keepalive + server.client_head
         });
@@ -179,7 +195,7 @@ impl Gateway {
         let (listen, accepting) = spawn(&serving, "proxy", app, sockets.listen, tls, &shutdown)?;
         let app = Admin {
             live: live.clone(),
-            in_flight: shared.in_flight.clone(),
+            in_flight: in_flight.clone(),
             readiness: readiness.clone(),
             started: Instant::now(),
             probing: tokio::sync::Mutex::default(),
@@ -203,7 +219,8 @@ impl Gateway {
             admin,
             config: server,
             live,
-            shared,
+            in_flight,
+            closing,
             connections,
             readiness,
             reload,
@@ -245,49 +262,69 @@ impl Gateway {
     pub fn run_until_signal(mut self, signals: Signals) {
         let Signals {
             runtime,
-            mut terminate,
-            mut interrupt,
-            mut hangup,
-            mut upgrade,
+            mut caught,
         } = signals;
         runtime.block_on(async {
-            let successor = loop {
-                tokio::select! {
-                    _ = hangup.recv() => self.reload.notify_one(),
-                    _ = interrupt.recv() => return tracing::info!("SIGINT: ending now"),
-                    _ = terminate.recv() => break None,
-                    _ = upgrade.recv() => tokio::select! {
-                        successor = self.hand_over() => if successor.is_some() { break successor },
-                        _ = terminate.recv() => break None,
-                        _ = interrupt.recv() => return tracing::info!("SIGINT: ending now"),
-                    },
-                }
+            let end = match self.serve(&mut caught).await {
+                End::Succeeded(child) => self.drain_beside(child, &mut caught).await,
+                end => end,
             };
-            if let Some(mut successor) = successor {
-                let mut drain = pin!(self.drain_within(Duration::ZERO, self.config.upgrade_drain));
-                loop {
-                    tokio::select! {
-                        () = &mut drain => return,
-                        _ = interrupt.recv() => return tracing::info!("SIGINT while draining: ending now"),
-                        // The service ends, and this process with it, if not sooner than others.
-                        _ = terminate.recv() => break,
-                        status = upgrade::failed(&mut successor) => {
-                            tracing::error!(%status, "the process that took over has failed: starting another");
-                            match self.hand_over().await {
-                                Some(next) => successor = next,
-                                None => return,
-                            }
-                        }
-                    }
-                }
-            }
-            tokio::select! {
-                () = self.drain() => {}
-                _ = interrupt.recv() => tracing::info!("SIGINT while draining: ending now"),
-                _ = terminate.recv() => tracing::info!("SIGTERM while draining: ending now"),
+            match end {
+                End::Drain => tokio::select! {
+                    () = self.drain() => {}
+                    _ = caught.interrupt.recv() => tracing::info!("SIGINT while draining: ending now"),
+                    _ = caught.terminate.recv() => tracing::info!("SIGTERM while draining: ending now"),
+                },
+                End::Interrupted => tracing::info!("SIGINT: ending now"),
+                End::Succeeded(_) => {}
             }
         });
         self.end();
+    }
+
+    /// Until a signal ends it, or another process has taken over.
+    async fn serve(&self, caught: &mut Caught) -> End {
+        loop {
+            tokio::select! {
+                _ = caught.hangup.recv() => self.reload.notify_one(),
+                _ = caught.interrupt.recv() => return End::Interrupted,
+                _ = caught.terminate.recv() => return End::Drain,
+                _ = caught.upgrade.recv() => {
+                    let mut handing = pin!(self.hand_over());
+                    let successor = loop {
+                        tokio::select! {
+                            successor = &mut handing => break successor,
+                            _ = caught.hangup.recv() => self.reload.notify_one(),
+                            _ = caught.interrupt.recv() => return End::Interrupted,
+                            _ = caught.terminate.recv() => return End::Drain,
+                        }
+                    };
+                    if let Some(child) = successor {
+                        return End::Succeeded(child);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets exchanges end while another process serves, and starts yet another if that one fails.
+    async fn drain_beside(&self, mut successor: Child, caught: &mut Caught) -> End {
+        let mut drain = pin!(self.drain_within(Duration::ZERO, self.config.upgrade_drain));
+        loop {
+            tokio::select! {
+                () = &mut drain => return End::Succeeded(successor),
+                _ = caught.interrupt.recv() => return End::Interrupted,
+                // The service ends, and this process with it, if not sooner than others.
+                _ = caught.terminate.recv() => return End::Drain,
+                status = upgrade::failed(&mut successor) => {
+                    tracing::error!(%status, "the process that took over has failed: starting another");
+                    match self.hand_over().await {
+                        Some(next) => successor = next,
+                        None => return End::Succeeded(successor),
+                    }
+                }
+            }
+        }
     }
 
     /// Starts a process of the binary that is installed now, and gives it the sockets; the process, once it serves.
@@ -331,12 +368,13 @@ impl Gateway {
     }
 
     async fn drain_within(&self, delay: Duration, at_most: Duration) {
-        let in_flight = &self.shared.in_flight;
+        let in_flight = &self.in_flight;
         let waiting = in_flight.count();
         tracing::info!(waiting, ?at_most, "draining");
         tokio::time::sleep(delay).await;
+        let end = tokio::time::Instant::now() + at_most;
         // The listeners close; connections end with their next answer, and those without a request soon.
-        self.shared.closing.store(true, Ordering::Relaxed);
+        self.closing.store(true, Ordering::Relaxed);
         let _ = self.shutdown.send(true);
         // What was accepted just now is not counted yet: a handshake takes some ways there and back.
         let quiet = if self.config.tls.is_some() {
@@ -350,9 +388,9 @@ impl Gateway {
         let accepting = accepting.unwrap_or_else(PoisonError::into_inner).take();
         if let Some(accepting) = accepting {
             // Only then is the count of requests in flight not about to grow.
-            let _ = tokio::time::timeout(at_most, accepting).await;
+            let _ = tokio::time::timeout_at(end, accepting).await;
         }
-        if tokio::time::timeout(at_most, in_flight.drained())
+        if tokio::time::timeout_at(end, in_flight.drained())
             .await
             .is_err()
         {

@@ -9,6 +9,10 @@ use crate::error::Error;
 /// between the first connection and the handler would kill the process.
 pub struct Signals {
     pub(super) runtime: Runtime,
+    pub(super) caught: Caught,
+}
+
+pub(super) struct Caught {
     pub(super) terminate: Signal,
     pub(super) interrupt: Signal,
     pub(super) hangup: Signal,
@@ -24,17 +28,13 @@ impl Signals {
         let guard = runtime.enter();
         let listen_for =
             |kind| signal(kind).map_err(|error| Error::failed("listen for signals", error));
-        let terminate = listen_for(SignalKind::terminate())?;
-        let interrupt = listen_for(SignalKind::interrupt())?;
-        let hangup = listen_for(SignalKind::hangup())?;
-        let upgrade = listen_for(SignalKind::user_defined2())?;
+        let caught = Caught {
+            terminate: listen_for(SignalKind::terminate())?,
+            interrupt: listen_for(SignalKind::interrupt())?,
+            hangup: listen_for(SignalKind::hangup())?,
+            upgrade: listen_for(SignalKind::user_defined2())?,
+        };
         drop(guard);
-        Ok(Self {
-            runtime,
-            terminate,
-            interrupt,
-            hangup,
-            upgrade,
-        })
+        Ok(Self { runtime, caught })
     }
 }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf, absolute};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -34,9 +34,14 @@ pub(super) struct Program {
 impl Program {
     /// This one.
     pub(super) fn current() -> std::io::Result<Self> {
+        let binary = std::env::current_exe()?;
+        let mut arguments = std::env::args_os();
+        let called = arguments.next().map(PathBuf::from);
         Ok(Self {
-            path: std::env::current_exe()?,
-            arguments: std::env::args_os().skip(1).collect(),
+            path: called
+                .and_then(|name| as_called(&name, &binary))
+                .unwrap_or(binary),
+            arguments: arguments.collect(),
         })
     }
 
@@ -76,6 +81,12 @@ impl Program {
         newborn.serves(&ours).await?;
         newborn.0.take().ok_or_else(String::new)
     }
+}
+
+/// The path that `binary` was started by: where that leads over a link, the next one may be behind it by then.
+fn as_called(name: &Path, binary: &Path) -> Option<PathBuf> {
+    let path = absolute(name).ok()?;
+    (path.canonicalize().ok()? == binary).then_some(path)
 }
 
 /// A process that does not serve yet: it ends if nobody waits for it any more, in order, for it may serve already.

@@ -136,6 +136,23 @@ fn a_new_certificate_serves_from_the_next_connection_on_and_a_bad_one_never() {
 }
 
 #[test]
+fn when_the_certificate_ends_is_in_the_metrics() {
+    const METRIC: &str = "\nkeygate_certificate_expiry_timestamp_seconds";
+    let (provider, authority) = (Provider::start(), Authority::new());
+    let gateway = scene(&provider, &authority, "").start();
+    let (certificate, key) = authority.certificate_until("gateway.test", 2031);
+    gateway.scene.write("key.pem", &key);
+    gateway.scene.write("cert.pem", &certificate);
+    eventually("the end of the new certificate", || {
+        let metrics = gateway.admin("/metrics");
+        metrics.text().contains(&format!("{METRIC} 1924992000\n"))
+    });
+    let plain = Scene::new(&simple(&provider.url(), "", "")).key("alice", "secret", "");
+    let metrics = plain.start().admin("/metrics");
+    assert!(!metrics.text().contains(METRIC));
+}
+
+#[test]
 fn tls_goes_on_until_the_next_start_when_a_reload_names_none() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let gateway = scene(&provider, &authority, "").start();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::gateway::simple;
+use crate::support::process::{self, Process};
 use crate::support::{Client, Gateway, Provider, Scene};
 
 pub(crate) fn keygate(arguments: &[&str]) -> Output {
@@ -565,4 +566,25 @@ fn the_doctor_looks_at_the_machine_and_says_what_to_mend() {
         assert!(all.contains(expected), "{expected}\nnot in\n{all}");
     }
     assert_eq!(bad.len(), 3, "{all}");
+}
+
+#[test]
+fn the_doctor_believes_a_gateway_that_serves_about_a_token_that_it_cannot_see_itself() {
+    let provider = Provider::start();
+    let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "env:OF_SERVICE");
+    let scene = Scene::new(&rest).key("alice", "secret", "");
+    let mut command = process::keygate();
+    let process = Process::start_as(scene, command.env("OF_SERVICE", "t"));
+    let text_here = format!("server.admin = \"{}\"\n{rest}", process.admin);
+    process.scene.write("gateway.toml", &text_here);
+    let config = process.scene.path("gateway.toml").display().to_string();
+    let found = keygate(&["doctor", "--config", &config]);
+    let said = text(&found.stdout);
+    assert!(found.status.success(), "{said}");
+    assert!(
+        said.contains("the gateway that serves has its token"),
+        "{said}"
+    );
+    process.signal("INT");
+    process.end();
 }

@@ -68,6 +68,7 @@ fn an_idle_gateway_ends_at_once() {
         process.signal(signal);
         let (code, said) = process.end();
         assert_eq!(code, Some(0), "{signal}: {said}");
+        assert!(!said.contains("WARN"), "{signal}: {said}");
         assert!(start.elapsed() < Duration::from_secs(5), "{signal}");
     }
 }

@@ -1,6 +1,7 @@
 //! One process after another, and nobody waits in between; what the service manager is told.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
@@ -100,6 +101,28 @@ fn a_process_that_cannot_serve_leaves_the_old_one_serving_and_says_why() {
     process.scene.write("gateway.toml", &good);
     let successor = upgrade(&process);
     drop(successor);
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn an_upgrade_goes_to_where_the_link_that_it_was_started_by_leads_by_then() {
+    let provider = Provider::start();
+    let scene = scene(&provider, "");
+    let link = scene.path("keygate");
+    symlink(env!("CARGO_BIN_EXE_keygate"), &link).unwrap();
+    let process = Process::start_as(scene, &mut Command::new(&link));
+    let next = process.scene.path("next");
+    symlink("/bin/false", &next).unwrap();
+    std::fs::rename(next, &link).unwrap();
+    process.signal("USR2");
+    eventually("the failure", || process.status()["failed_upgrades"] == 1);
+    let status = process.status();
+    let why = status["last_failed_upgrade"].as_str().unwrap();
+    assert!(
+        why.contains("ended before it served: exit status: 1"),
+        "{why}"
+    );
+    process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
 }
 

@@ -7,6 +7,7 @@ mod tls;
 mod tracing;
 
 pub(super) use self::server::NO_KEY;
+pub use self::tls::certificate_end;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use pingora_core::tls::sign::CertifiedKey;
 use pingora_core::tls::{CryptoProvider, RootCertStore, install_default_crypto_provider};
+use pingora_core::utils::tls::{WrappedX509, parse_x509};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -75,6 +77,14 @@ impl Checker<'_> {
         self.files.push(FileStamp::take(&path));
         path
     }
+}
+
+/// When a certificate ends; `None` for one that cannot be read.
+pub fn certificate_end(der: &[u8]) -> Option<Timestamp> {
+    // Pingora's reader panics on what it cannot parse.
+    let parsed = std::panic::catch_unwind(|| WrappedX509::new(der.to_vec(), parse_x509)).ok()?;
+    let end = parsed.borrow_cert().validity().not_after.timestamp();
+    Timestamp::from_second(end).ok()
 }
 
 /// The chain at `path`, with the key that belongs to it.
