@@ -150,7 +150,7 @@ impl Snapshot {
 fn route(
     spec: RouteSpec,
     provider: &Arc<Provider>,
-    stripped: Vec<HeaderName>,
+    stripped: HashSet<HeaderName, ahash::RandomState>,
     metrics: &Metrics,
 ) -> Route {
     Route {

@@ -3,6 +3,7 @@
 //! However it ends, by an answer, by an abort, by a deadline, by a panic, it is recorded once: see
 //! `record`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,9 +52,9 @@ pub struct Exchange {
 #[derive(Default)]
 pub struct Seen {
     /// The client's address.
-    pub client: Option<String>,
+    pub client: Option<SocketAddr>,
     /// The method.
-    pub method: String,
+    pub method: &'static str,
     /// The normal path, without query; empty if it could not be read.
     pub path: String,
     /// Bytes of the request's body.
@@ -75,7 +76,7 @@ pub struct Seen {
     /// What the gateway itself took so far.
     pub added: Duration,
     /// The address of the last attempt.
-    pub upstream: Option<String>,
+    pub upstream: Option<SocketAddr>,
     /// Whether its connection had been used before.
     pub reused: Option<bool>,
     /// The status of the answer.

@@ -36,7 +36,7 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
     exchange.seen.attempts += 1;
     exchange.seen.connected = None;
     exchange.seen.turned = Some(Instant::now());
-    exchange.seen.upstream = Some(peer._address.to_string());
+    exchange.seen.upstream = peer._address.as_inet().copied();
     Ok(peer)
 }
 

@@ -23,7 +23,13 @@ pub fn rewrite(
 ) -> Result<(), Box<Error>> {
     let route = admission.route();
     let provider = &route.provider;
-    for name in &route.stripped {
+    // A few of a few: the names that there are, and not the many that there might be.
+    let names = upstream.headers.keys();
+    let stripped: Vec<HeaderName> = names
+        .filter(|name| route.stripped.contains(*name))
+        .cloned()
+        .collect();
+    for name in &stripped {
         upstream.remove_header(name);
     }
     if upstream.headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {

@@ -76,18 +76,22 @@ impl Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Exchange;
+    type CTX = Box<Exchange>;
 
     /// One snapshot for the whole exchange, whatever reloads meanwhile.
-    fn new_ctx(&self) -> Exchange {
-        Exchange::new(&self.0)
+    fn new_ctx(&self) -> Box<Exchange> {
+        Box::new(Exchange::new(&self.0))
     }
 
     /// None: answers are passed on as they are.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     /// 1 admit: route, key -> an Admission, or a refusal is sent.
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<bool> {
         deadline::clear();
         bound_the_client(session, exchange);
         match admit(session, exchange) {
@@ -132,7 +136,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(
         &self,
         _session: &mut Session,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<Box<HttpPeer>> {
         forward::next_peer(exchange).map_err(|rejection| exchange.refuse(rejection))
     }
@@ -142,7 +146,7 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         _peer: &HttpPeer,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         error: Box<Error>,
     ) -> Box<Error> {
         exchange.seen.waited_for_connection();
@@ -156,7 +160,7 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         _fd: std::os::unix::io::RawFd,
         _digest: Option<&Digest>,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         exchange.seen.waited_for_connection();
         exchange.seen.connected = Some(Instant::now());
@@ -178,7 +182,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         upstream: &mut RequestHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         let Some(admission) = &exchange.admission else {
             return Err(exchange.refuse(Rejection::routeless(Reason::Internal)));
@@ -200,7 +204,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         if end_of_stream && exchange.seen.first_byte.is_none() {
             // From here on it is the provider that is waited for.
@@ -224,7 +228,7 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         client_reused: bool,
     ) -> Box<Error> {
         let body_lost = session.as_ref().retry_buffer_truncated();
@@ -242,7 +246,7 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         head: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         if !head.status.is_informational() || head.status == 101 {
             exchange.seen.arrives();
@@ -256,7 +260,7 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         _body: &mut Option<Bytes>,
         _end_of_stream: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
         exchange.seen.arrives();
         Ok(None)
@@ -267,7 +271,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         observe::head(exchange, session.req_header(), head)?;
         end_with_this_answer(session, exchange);
@@ -296,7 +300,7 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         trailers: &mut http::HeaderMap,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<Option<Bytes>> {
         observe::trailers(exchange, trailers);
         // In their place, if there is something: of the two, a client misses the body sooner.
@@ -308,7 +312,7 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
         if body.is_some() {
             deadline::touch();
@@ -323,7 +327,12 @@ impl ProxyHttp for Proxy {
     }
 
     /// 5 record: access line, metrics.
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(
+        &self,
+        session: &mut Session,
+        error: Option<&Error>,
+        exchange: &mut Box<Exchange>,
+    ) {
         deadline::clear();
         if let Some(status) = final_status(session) {
             exchange.seen.status = status;
@@ -343,7 +352,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         error: &Error,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> FailToProxy {
         if exchange.rejection.is_none() {
             let reason = reject::reason_of(error);
@@ -371,14 +380,14 @@ impl ProxyHttp for Proxy {
     }
 
     /// Failures are logged once, by `fail_to_proxy`, in words that hold no header.
-    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Box<Exchange>, _: &Error) -> bool {
         true
     }
 
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Exchange,
+        _: &Box<Exchange>,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {
@@ -386,7 +395,7 @@ impl ProxyHttp for Proxy {
     }
 
     /// Pingora's own would hold the query.
-    fn request_summary(&self, _session: &Session, exchange: &Exchange) -> String {
+    fn request_summary(&self, _session: &Session, exchange: &Box<Exchange>) -> String {
         format!("request {}", exchange.id.as_str())
     }
 }
@@ -415,8 +424,9 @@ fn bound_the_client(session: &mut Session, exchange: &Exchange) {
 
 fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Rejection> {
     let request = session.req_header();
-    exchange.seen.client = session.client_addr().map(ToString::to_string);
-    exchange.seen.method.push_str(known_method(&request.method));
+    let client = session.client_addr();
+    exchange.seen.client = client.and_then(|address| address.as_inet().copied());
+    exchange.seen.method = known_method(&request.method);
     let raw = session
         .as_http1()
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes)
@@ -433,13 +443,14 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
 }
 
 /// The method as it is logged: a client can make up any.
-fn known_method(method: &http::Method) -> &str {
-    match method.as_str() {
-        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH" | "TRACE") => {
-            known
-        }
-        _ => "other",
-    }
+fn known_method(method: &http::Method) -> &'static str {
+    const KNOWN: [&str; 8] = [
+        "POST", "GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE",
+    ];
+    let mut known = KNOWN.into_iter();
+    known
+        .find(|known| *known == method.as_str())
+        .unwrap_or("other")
 }
 
 /// One line for a failure that isn't the client's. The error's own text may hold bytes of a
@@ -460,7 +471,7 @@ fn log_failure(exchange: &Exchange, reason: Reason, error: &Error) {
         request = exchange.id.as_str(),
         route = route.map(|route| &*route.name),
         provider = route.map(|route| &*route.provider.name),
-        upstream = exchange.seen.upstream,
+        upstream = exchange.seen.upstream.map(tracing::field::display),
         reason = reason.code(),
         kind = error.etype().as_str(),
         cause,

@@ -26,7 +26,11 @@ pub(super) fn head(
     asked: &RequestHeader,
     answer: &mut ResponseHeader,
 ) -> Result<(), Box<Error>> {
-    for name in not_passed_on(exchange.admission.as_ref()) {
+    let admission = exchange.admission.as_ref();
+    let dropped = |name: &&HeaderName| not_passed_on(admission).any(|dropped| dropped == *name);
+    // The names that there are, and not those that there might be: of either there are few.
+    let dropped: Vec<HeaderName> = answer.headers.keys().filter(dropped).cloned().collect();
+    for name in &dropped {
         answer.remove_header(name);
     }
     if let Some(admission) = &exchange.admission {
@@ -54,11 +58,12 @@ pub(super) fn head(
     if let Some(exact) = &mut exchange.exact {
         exact.head(answer)?;
     }
+    let id = HeaderValue::from_str(exchange.id.as_str()).unwrap_or(HeaderValue::from_static(""));
     // The provider's own id is what its support asks for: ours stands beside it.
     if !answer.headers.contains_key("x-request-id") {
-        answer.insert_header("x-request-id", exchange.id.as_str())?;
+        answer.insert_header("x-request-id", id.clone())?;
     }
-    answer.insert_header(REQUEST_ID, exchange.id.as_str())?;
+    answer.insert_header(REQUEST_ID, id)?;
     if answer.status.as_u16() >= 400 {
         answer.insert_header(REFUSED_BY, "provider")?;
     } else {

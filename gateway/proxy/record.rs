@@ -134,11 +134,11 @@ impl<'e> Outcome<'e> {
         AccessRecord {
             time: exchange.time,
             request_id: exchange.id.as_str().to_owned(),
-            client: seen.client.clone(),
+            client: seen.client,
             key: self.key.map(|key| key.id.clone()),
             route: self.route.map(|route| route.name.clone()),
             provider: self.route.map(|route| route.provider.name.clone()),
-            method: seen.method.clone(),
+            method: seen.method,
             path: seen.path.clone(),
             status: self.status,
             reason: match self.refused {
@@ -157,7 +157,7 @@ impl<'e> Outcome<'e> {
             connect_ms: millis(seen.connecting),
             added_ms: millis(seen.added),
             first_byte_ms: first_byte(exchange).map(millis),
-            upstream: seen.upstream.clone(),
+            upstream: seen.upstream,
             reused: seen.reused,
             attempts: seen.attempts,
             aborted: seen.aborted,

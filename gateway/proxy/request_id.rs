@@ -1,11 +1,12 @@
 //! The id of a request, in answers and access lines.
 
-use std::fmt::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+const DIGITS: [u8; 16] = *b"0123456789abcdef";
+
 /// The id of a request: 32 hexadecimal digits, unique among all gateways.
-pub struct RequestId(String);
+pub struct RequestId([u8; 32]);
 
 impl RequestId {
     /// A new one: a random start for each process, and a count.
@@ -15,19 +16,19 @@ impl RequestId {
         // Without a generator of the system's no process starts: see `server::start`. The zero here
         // would merely make ids of two processes alike.
         let start = START.get_or_init(|| getrandom::u64().unwrap_or_default());
-        let mut id = String::with_capacity(32);
-        // Writing to a String cannot fail.
-        let _ = write!(
-            id,
-            "{start:016x}{:016x}",
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let number = u128::from(*start) << 64 | u128::from(count);
+        let mut id = [0; 32];
+        for (place, digit) in id.iter_mut().enumerate() {
+            let value = usize::try_from((number >> (124 - 4 * place)) & 15).unwrap_or_default();
+            *digit = DIGITS.get(value).copied().unwrap_or_default();
+        }
         Self(id)
     }
 
     /// Its digits.
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 

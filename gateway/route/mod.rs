@@ -9,7 +9,7 @@ mod pattern;
 pub use path::{BadPath, NormalPath};
 pub use pattern::{HostPattern, PathPrefix};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -45,7 +45,7 @@ pub struct Route {
     /// Whether connections may be upgraded to `WebSocket`.
     pub websocket: bool,
     /// The client's headers that the provider does not get.
-    pub stripped: Vec<HeaderName>,
+    pub stripped: HashSet<HeaderName, RandomState>,
     /// Headers made for the provider from the client's.
     pub templates: Vec<HeaderTemplate>,
     /// What is done about the usage of its streams.
@@ -180,7 +180,7 @@ mod tests {
             provider: provider.clone(),
             access: Access::Open,
             websocket: false,
-            stripped: Vec::new(),
+            stripped: HashSet::default(),
             templates: Vec::new(),
             metering: Metering::default(),
             metric_models: ["m", "m-*", "*-x"].map(str::to_owned).into(),

@@ -29,7 +29,7 @@ impl Facts<'_> {
         let line = self.line;
         let name = match self.route {
             Some(route) => format!("{} {route}", line.method),
-            None => line.method.clone(),
+            None => line.method.to_owned(),
         };
         let start = SystemTime::from(line.time);
         let status = if line.status >= 500 {
@@ -57,7 +57,7 @@ impl Facts<'_> {
     fn attributes(&self) -> Vec<KeyValue> {
         let line = self.line;
         let mut attributes = Attributes(Vec::with_capacity(24));
-        attributes.add("http.request.method", Some(line.method.clone()));
+        attributes.add("http.request.method", Some(line.method));
         attributes.add(
             "http.response.status_code",
             (line.status > 0).then_some(i64::from(line.status)),

@@ -3,6 +3,8 @@
 //! What leads to no number of interest is passed over by counting brackets, however deep it is. A document
 //! that is no JSON is given up without a word: it is somebody else's to complain about.
 
+use memchr::memchr2;
+
 /// The longest name of interest, and the longest text that is kept, in bytes.
 const TEXT: usize = 128;
 /// The digits of the largest number, and one more.
@@ -95,7 +97,11 @@ impl Scanner {
     /// Takes the next bytes.
     pub(super) fn feed<I: Interest>(&mut self, bytes: &[u8], interest: &mut I) {
         let mut rest = bytes;
-        while let Some((&byte, after)) = rest.split_first() {
+        loop {
+            rest = self.plain(rest);
+            let Some((&byte, after)) = rest.split_first() else {
+                return;
+            };
             rest = after;
             match self.state {
                 State::Dead => return,
@@ -119,6 +125,26 @@ impl Scanner {
                 _ => self.between::<I>(byte),
             }
         }
+    }
+
+    /// Passes over what is plain in a text or a name; gives what is left after it.
+    fn plain<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let kept = match self.state {
+            State::InText { escaped: false } => self.at.is_some(),
+            State::InName { escaped: false } => true,
+            _ => return bytes,
+        };
+        let end = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+        let (plain, rest) = bytes.split_at(end);
+        if kept {
+            let room = self.text.get_mut(self.length..).unwrap_or_default();
+            let length = room.len().min(plain.len());
+            for (place, byte) in room.iter_mut().zip(plain) {
+                *place = *byte;
+            }
+            self.length += length;
+        }
+        rest
     }
 
     /// A byte outside of texts, numbers and literals.
@@ -294,12 +320,10 @@ impl Scanner {
         else {
             return rest;
         };
-        for (place, byte) in std::iter::once(&first).chain(rest).enumerate() {
-            if escaped {
-                escaped = false;
-                continue;
-            }
+        let (mut byte, mut rest) = (first, rest);
+        loop {
             match byte {
+                _ if escaped => escaped = false,
                 b'"' => in_text = !in_text,
                 b'\\' if in_text => escaped = true,
                 b'{' | b'[' if !in_text => depth = depth.saturating_add(1),
@@ -307,11 +331,19 @@ impl Scanner {
                     depth -= 1;
                     if depth == 0 {
                         self.end_value();
-                        return rest.get(place..).unwrap_or_default();
+                        return rest;
                     }
                 }
                 _ => {}
             }
+            if in_text && !escaped {
+                let plain = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+                rest = rest.get(plain..).unwrap_or_default();
+            }
+            let Some((&next, after)) = rest.split_first() else {
+                break;
+            };
+            (byte, rest) = (next, after);
         }
         self.state = State::Skip {
             depth,

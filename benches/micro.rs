@@ -1,0 +1,214 @@
+//! What each step of a request takes that is keygate's own: `cargo bench --bench micro` times them.
+//!
+//! `micro count STEP TIMES` does one step so many times and no more: for `benches/instructions`, where the counts of
+//! two numbers of times differ by what the step takes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::format_push_string,
+    missing_docs,
+    reason = "a benchmark prints, and fails by panicking"
+)]
+
+use std::hint::black_box;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderName;
+use http::header::AUTHORIZATION;
+use jiff::Timestamp;
+use keygate::config::{Config, Purpose};
+use keygate::key::{KeyDigest, PresentedKey};
+use keygate::metrics::Metrics;
+use keygate::proxy::admit::{Admission, check_head};
+use keygate::proxy::inject;
+use keygate::route::NormalPath;
+use keygate::snapshot::Live;
+use keygate::template::{Extractor, HeaderTemplate, Source};
+use keygate::usage::Meter;
+use pingora::http::RequestHeader;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+const KEY: &str = "kg-bench-0500-kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
+const EVENT: &[u8] = br#"data: {"id":"chatcmpl-AEHYs2B0XUlEioCduH1meERmMwBGF","object":"chat.completion.chunk","created":1727967462,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":" recursion"},"logprobs":null,"finish_reason":null}]}
+
+"#;
+const ANSWER: &[u8] = br#"{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"Recursion is when a function calls itself, on a part of what it was given, until there is nothing left to be done: see recursion. It is the shape of trees, of languages and of proofs, and whoever has understood it once will find it everywhere."},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":51,"total_tokens":63}}"#;
+
+/// 1,000 keys and 20 routes, to 20 providers.
+fn live() -> Live {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for number in 0..20 {
+        text += &format!(
+            "[providers.p{number}]\nkind = \"openai\"\ntoken = \"inline:provider-token\"\n\
+             [[routes]]\nname = \"r{number}\"\npath = \"/team-{number}/openai\"\nprovider = \"p{number}\"\n\
+             keys = {{ team = \"search\" }}\n"
+        );
+    }
+    std::fs::write(folder.path().join("gateway.toml"), text).unwrap();
+    let mut keys = std::fs::OpenOptions::new();
+    let keys = keys.write(true).create(true).mode(0o600);
+    let mut keys = keys.open(folder.path().join("keys.toml")).unwrap();
+    for number in 0..1000 {
+        let digest = KeyDigest::of(KEY.replace("0500", &format!("{number:04}")).as_bytes());
+        writeln!(
+            keys,
+            "[[key]]\nid = \"client{number}\"\nhashes = [\"{digest}\"]\nlabels = {{ team = \"search\" }}"
+        )
+        .unwrap();
+    }
+    let config = Config::load(&folder.path().join("gateway.toml"), Purpose::Start);
+    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    let live = Live::start(config, Arc::new(Metrics::new().unwrap()));
+    live.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// As an SDK sends it.
+fn request() -> RequestHeader {
+    let target = b"/team-7/openai/v1/chat/completions";
+    let mut request = RequestHeader::build("POST", target, None).unwrap();
+    for (name, value) in [
+        ("host", "gateway.example.com"),
+        ("accept", "application/json"),
+        ("content-type", "application/json"),
+        ("user-agent", "OpenAI/Python 2.54.0"),
+        ("x-stainless-lang", "python"),
+        ("x-stainless-os", "Linux"),
+        ("x-stainless-arch", "x64"),
+        ("x-stainless-runtime", "CPython"),
+        ("x-stainless-retry-count", "0"),
+        ("content-length", "300"),
+    ] {
+        request.insert_header(name, value).unwrap();
+    }
+    let authorization = format!("Bearer {KEY}");
+    request
+        .insert_header("authorization", authorization)
+        .unwrap();
+    request
+}
+
+/// A step, by its name.
+type Step = (&'static str, Box<dyn FnMut()>);
+
+/// Each is made once and done often.
+fn steps() -> Vec<Step> {
+    let live: &'static Live = Box::leak(Box::new(live()));
+    let snapshot: &'static _ = Box::leak(Box::new(live.snapshot()));
+    let asked: &'static RequestHeader = Box::leak(Box::new(request()));
+    let now = Timestamp::now();
+    let path = NormalPath::parse(asked.raw_path()).unwrap();
+    let admission = Admission::decide(snapshot, asked, &path, now)
+        .unwrap_or_else(|_| panic!("the request is refused"));
+    let agent = HeaderName::from_static("user-agent");
+    let extractor = Extractor {
+        name: "version".to_owned(),
+        source: Source::header(agent, "OpenAI/Python ([0-9.]+)", 1).unwrap(),
+    };
+    let name = HeaderName::from_static("x-client");
+    let template = HeaderTemplate::parse(name, "python {{ version }}", &[extractor]).unwrap();
+    vec![
+        (
+            "check_head",
+            Box::new(move || check_head(&snapshot.rules, black_box(asked), b"").unwrap()),
+        ),
+        (
+            "normal_path",
+            Box::new(move || {
+                black_box(NormalPath::parse(black_box(asked.raw_path())).unwrap());
+            }),
+        ),
+        (
+            "route",
+            Box::new(move || {
+                let path = black_box("/team-7/openai/v1/chat/completions");
+                assert!(
+                    snapshot
+                        .rules
+                        .router
+                        .find("gateway.example.com", path)
+                        .is_some()
+                );
+            }),
+        ),
+        (
+            "key",
+            Box::new(move || {
+                let names = [AUTHORIZATION, HeaderName::from_static("api-key")];
+                let key =
+                    PresentedKey::find(black_box(&asked.headers), None, names.iter()).unwrap();
+                assert!(snapshot.keys.open(key.as_ref(), now).is_ok());
+            }),
+        ),
+        (
+            "admit",
+            Box::new(move || {
+                let path = NormalPath::parse(asked.raw_path()).unwrap();
+                let decided = Admission::decide(snapshot, black_box(asked), &path, now);
+                assert!(decided.is_ok());
+            }),
+        ),
+        (
+            "inject",
+            Box::new(move || {
+                let mut upstream = asked.clone();
+                inject::rewrite(&admission, &asked.headers, &mut upstream).unwrap();
+                black_box(upstream);
+            }),
+        ),
+        (
+            "meter_event",
+            Box::new({
+                let mut meter = Meter::of(b"text/event-stream", b"").unwrap();
+                move || meter.feed(black_box(EVENT))
+            }),
+        ),
+        (
+            "meter_answer",
+            Box::new(|| {
+                let mut meter = Meter::of(b"application/json", b"").unwrap();
+                meter.feed(black_box(ANSWER));
+                assert!(meter.usage().is_some());
+            }),
+        ),
+        (
+            "template",
+            Box::new(move || {
+                let value = template.render(black_box(&asked.headers), &|_| None);
+                assert!(value.is_some());
+            }),
+        ),
+    ]
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["count", step, times] = arguments[..] {
+        let mut found = steps();
+        let (_, step) = found.iter_mut().find(|(name, _)| *name == step).unwrap();
+        (0..times.parse::<u32>().unwrap()).for_each(|_| step());
+        return;
+    }
+    println!("{:16}{:>10}", "step", "ns");
+    for (name, mut step) in steps() {
+        const TIMES: u32 = 100_000;
+        let pass = || {
+            let start = Instant::now();
+            (0..TIMES).for_each(|_| step());
+            start.elapsed().as_nanos() as f64 / f64::from(TIMES)
+        };
+        let best = std::iter::repeat_with(pass)
+            .take(5)
+            .fold(f64::MAX, f64::min);
+        println!("{name:16}{best:>10.0}");
+    }
+}
