@@ -1,0 +1,140 @@
+//! A head, from the client's to the provider's: the token once, of the client's credentials nothing.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::{Arc, OnceLock};
+
+use http::header::HOST;
+use jiff::Timestamp;
+use keygate::config::{Config, Purpose};
+use keygate::key::KeyDigest;
+use keygate::metrics::Metrics;
+use keygate::proxy::admit::{Admission, check_head};
+use keygate::proxy::inject;
+use keygate::route::NormalPath;
+use keygate::snapshot::Live;
+use pingora::http::RequestHeader;
+
+/// What must not go up: the client's key. It opens all routes.
+const CANARY: &str = "canary-0123456789";
+const TOKEN: &str = "provider-token";
+const ROUTES: [(&str, &str, &str); 4] = [
+    ("openai", "", "authorization"),
+    ("anthropic", "", "x-api-key"),
+    ("gemini", "model = \"m\"", "x-goog-api-key"),
+    (
+        "azure-openai",
+        "endpoint = \"https://r.test\"\ndeployment = \"d\"",
+        "api-key",
+    ),
+];
+/// Of these, the provider gets none but its own.
+const CREDENTIALS: [&str; 8] = [
+    "authorization",
+    "api-key",
+    "x-api-key",
+    "x-goog-api-key",
+    "proxy-authorization",
+    "cookie",
+    "ocp-apim-subscription-key",
+    "x-goog-iam-authorization-token",
+];
+
+fn live() -> &'static Live {
+    static LIVE: OnceLock<Live> = OnceLock::new();
+    LIVE.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut text = String::new();
+        for (kind, more, _) in ROUTES {
+            text += &format!(
+                "[providers.{kind}]\nkind = \"{kind}\"\ntoken = \"inline:{TOKEN}\"\n{more}\n"
+            );
+            text += &format!(
+                "[[routes]]\nname = \"{kind}\"\npath = \"/{kind}\"\nprovider = \"{kind}\"\n"
+            );
+        }
+        std::fs::write(folder.path().join("gateway.toml"), text).expect("a file");
+        let mut keys = OpenOptions::new();
+        let keys = keys
+            .write(true)
+            .create(true)
+            .mode(0o600)
+            .open(folder.path().join("keys.toml"));
+        let digest = KeyDigest::of(CANARY.as_bytes());
+        write!(
+            keys.expect("a file"),
+            "[[key]]\nid = \"k\"\nhashes = [\"{digest}\"]\n"
+        )
+        .expect("a key");
+        let config = Config::load(&folder.path().join("gateway.toml"), Purpose::Start);
+        let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        Live::start(config, metrics).unwrap_or_else(|error| panic!("{error}"))
+    })
+}
+
+/// Method, target and headers a line each, as far as they are such; then it is decided as the gateway decides.
+pub fn read(bytes: &[u8]) {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let (method, target) = (
+        lines.next().unwrap_or_default(),
+        lines.next().unwrap_or_default(),
+    );
+    let Ok(method) = http::Method::from_bytes(method) else {
+        return;
+    };
+    let Ok(mut request) = RequestHeader::build(method, target, None) else {
+        return;
+    };
+    for line in lines {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (name, value) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
+        if let Ok(name) = http::HeaderName::from_bytes(name)
+            && let Ok(value) = http::HeaderValue::from_bytes(value)
+        {
+            let _ = request.append_header(name, value);
+        }
+    }
+    let snapshot = live().snapshot();
+    if check_head(&snapshot.rules, &request, b"").is_err() {
+        return;
+    }
+    let Ok(path) = NormalPath::parse(request.raw_path()) else {
+        return;
+    };
+    let Ok(admission) = Admission::decide(&snapshot, &request, &path, Timestamp::now()) else {
+        return;
+    };
+    let mut upstream = request.clone();
+    if inject::rewrite(&admission, &request.headers, &mut upstream).is_err() {
+        return;
+    }
+    let kind = admission.route().name.as_ref();
+    let (_, _, place) = ROUTES
+        .iter()
+        .find(|(name, ..)| *name == kind)
+        .expect("a route");
+    for name in CREDENTIALS {
+        let values: Vec<_> = upstream.headers.get_all(name).iter().collect();
+        if name == *place {
+            assert_eq!(values.len(), 1, "{name}");
+            let value = values[0].to_str().expect("text");
+            assert_eq!(value.strip_prefix("Bearer ").unwrap_or(value), TOKEN);
+        } else {
+            assert!(values.is_empty(), "{name} goes up");
+        }
+    }
+    assert_eq!(upstream.headers.get_all(HOST).iter().count(), 1);
+    let target = std::str::from_utf8(upstream.raw_path()).expect("text");
+    let (_, query) = target.split_once('?').unwrap_or((target, ""));
+    for name in ["key", "api-key", "access_token"] {
+        assert!(
+            !keygate::key::has_parameter(query, name),
+            "{name} goes up in {target}"
+        );
+    }
+}

@@ -1,0 +1,44 @@
+//! Every reader of what comes from outside, and what must hold whatever comes. `tests/fuzz/run` says how.
+//!
+//! One program; the variable `TARGET` chooses what it reads.
+#![no_main]
+
+mod config;
+mod head;
+mod key;
+mod meter;
+mod path;
+mod template;
+
+use std::sync::OnceLock;
+
+use libfuzzer_sys::fuzz_target;
+
+fn target() -> fn(&[u8]) {
+    static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
+    *TARGET.get_or_init(|| match std::env::var("TARGET").as_deref() {
+        Ok("key") => key::read,
+        Ok("path") => path::read,
+        Ok("head") => head::read,
+        Ok("template") => template::read,
+        Ok("config") => config::read_gateway,
+        Ok("keys") => config::read_keys,
+        Ok("prices") => config::read_prices,
+        Ok("answer") => meter::read_answer,
+        Ok("stream") => meter::read_stream,
+        Ok("exact") => meter::read_exact,
+        _ => panic!(
+            "TARGET is key, path, head, template, config, keys, prices, answer, stream or exact"
+        ),
+    })
+}
+
+fuzz_target!(|bytes: &[u8]| target()(bytes));
+
+/// Text, as far as it is some.
+fn text(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,64 @@
+//! Answers, and requests that are asked for their usage: however they are cut, the same is read.
+
+use keygate::usage::{ExcludeUsage, IncludeUsage, Meter};
+
+/// The body, cut in pieces by the first byte.
+fn pieces(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let (first, body) = bytes.split_first()?;
+    Some((body, usize::from(*first).max(1)))
+}
+
+fn read(media: &[u8], bytes: &[u8]) {
+    let Some((body, size)) = pieces(bytes) else {
+        return;
+    };
+    let said = |size: usize| {
+        let mut meter = Meter::of(media, b"").expect("a meter");
+        body.chunks(size).for_each(|piece| meter.feed(piece));
+        let model = meter.model().map(str::to_owned);
+        (meter.usage(), meter.events(), meter.malformed(), model)
+    };
+    assert_eq!(said(size), said(usize::MAX));
+}
+
+pub fn read_answer(bytes: &[u8]) {
+    read(b"application/json", bytes);
+}
+
+pub fn read_stream(bytes: &[u8]) {
+    read(b"text/event-stream", bytes);
+}
+
+/// What goes up is, but for what was put in, what came; what comes down, likewise.
+pub fn read_exact(bytes: &[u8]) {
+    let Some((body, size)) = pieces(bytes) else {
+        return;
+    };
+    let mut include = IncludeUsage::new(false);
+    let mut up: Vec<u8> = body
+        .chunks(size)
+        .flat_map(|piece| include.feed(piece, false))
+        .collect();
+    up.extend(include.feed(b"", true));
+    if let Ok(before) = serde_json::from_slice::<serde_json::Value>(body) {
+        let after = serde_json::from_slice::<serde_json::Value>(&up);
+        let after = after.unwrap_or_else(|error| panic!("no JSON any more: {error}"));
+        let without = |mut value: serde_json::Value| {
+            if let Some(object) = value.as_object_mut() {
+                object.remove("stream_options");
+            }
+            value
+        };
+        assert_eq!(without(before), without(after));
+    }
+    let taken = |size: usize| {
+        let mut exclude = ExcludeUsage::default();
+        let mut down: Vec<u8> = body
+            .chunks(size)
+            .flat_map(|piece| exclude.feed(piece, false))
+            .collect();
+        down.extend(exclude.feed(b"", true));
+        down
+    };
+    assert_eq!(taken(size), taken(usize::MAX));
+}
