@@ -1,7 +1,7 @@
 //! The least that Pingora does for the job: a key is looked up by its SHA-256, the provider's token written in, one
 //! counter counted. What keygate is measured against, and nothing to be used.
 //!
-//!     bare LISTEN PROVIDER THREADS KEYS    (the keys one a line; the provider with a `ca` file behind it speaks TLS)
+//!     bare LISTEN PROVIDER THREADS KEYS    (a file of keys, one a line)
 
 #![allow(
     clippy::unwrap_used,

@@ -1,0 +1,197 @@
+//! From serving to its end: what signals do, handing over, draining.
+
+use std::pin::pin;
+use std::process::Child;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::signals::Caught;
+use super::{Gateway, Signals, upgrade};
+use crate::manager;
+
+/// How long a connection without a request is kept when no new ones are accepted any more: what its client may
+/// just be sending is answered, and not reset.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How long connections may take to end once no request is in flight any more.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// How long the end of the process waits for the last spans to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(2);
+
+/// What serving came to.
+enum End {
+    /// By SIGINT: at once.
+    Interrupted,
+    /// By SIGTERM: when the requests in flight have ended.
+    Drain,
+    /// Another process serves.
+    Succeeded(Child),
+}
+
+impl Gateway {
+    /// Serves until SIGTERM (drains), SIGINT or a second SIGTERM (ends). SIGHUP reloads; SIGUSR2 hands over to a
+    /// process of the binary that is installed now, and drains.
+    pub fn run_until_signal(mut self, signals: Signals) {
+        let Signals {
+            runtime,
+            mut caught,
+        } = signals;
+        runtime.block_on(async {
+            let end = match self.serve(&mut caught).await {
+                End::Succeeded(child) => self.drain_beside(child, &mut caught).await,
+                end => end,
+            };
+            match end {
+                End::Drain => tokio::select! {
+                    () = self.drain() => {}
+                    _ = caught.interrupt.recv() => tracing::info!("SIGINT while draining: ending now"),
+                    _ = caught.terminate.recv() => tracing::info!("SIGTERM while draining: ending now"),
+                },
+                End::Interrupted => tracing::info!("SIGINT: ending now"),
+                End::Succeeded(_) => {}
+            }
+        });
+        self.end();
+    }
+
+    /// Until a signal ends it, or another process has taken over.
+    async fn serve(&self, caught: &mut Caught) -> End {
+        loop {
+            tokio::select! {
+                _ = caught.hangup.recv() => self.reload.notify_one(),
+                _ = caught.interrupt.recv() => return End::Interrupted,
+                _ = caught.terminate.recv() => return End::Drain,
+                _ = caught.upgrade.recv() => {
+                    let mut handing = pin!(self.hand_over());
+                    let successor = loop {
+                        tokio::select! {
+                            successor = &mut handing => break successor,
+                            _ = caught.hangup.recv() => self.reload.notify_one(),
+                            _ = caught.interrupt.recv() => return End::Interrupted,
+                            _ = caught.terminate.recv() => return End::Drain,
+                        }
+                    };
+                    if let Some(child) = successor {
+                        return End::Succeeded(child);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets exchanges end while another process serves, and starts yet another if that one fails.
+    async fn drain_beside(&self, mut successor: Child, caught: &mut Caught) -> End {
+        let mut drain = pin!(self.drain_within(Duration::ZERO, self.config.upgrade_drain));
+        loop {
+            tokio::select! {
+                () = &mut drain => return End::Succeeded(successor),
+                _ = caught.interrupt.recv() => return End::Interrupted,
+                // The service ends, and this process with it, if not sooner than others.
+                _ = caught.terminate.recv() => return End::Drain,
+                status = upgrade::failed(&mut successor) => {
+                    tracing::error!(%status, "the process that took over has failed: starting another");
+                    match self.hand_over().await {
+                        Some(next) => successor = next,
+                        None => return End::Succeeded(successor),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts a process of the binary that is installed now, and gives it the sockets; the process, once it serves.
+    async fn hand_over(&self) -> Option<Child> {
+        let (Some(program), Some(sockets)) = (&self.program, &self.sockets) else {
+            self.readiness
+                .upgrade_failed("it does not know its own binary");
+            return None;
+        };
+        tracing::info!("starting the process that takes over");
+        manager::status("Starting the process that takes over");
+        match program.start(sockets).await {
+            Ok(child) => {
+                let process = child.id();
+                tracing::info!(
+                    process,
+                    "another process serves: this one ends with its requests"
+                );
+                manager::succeeded_by(process, &self.live.summary());
+                // From here on, it is the other one that answers operators.
+                let _ = self.admin_shutdown.send(true);
+                Some(child)
+            }
+            Err(why) => {
+                tracing::error!("no process could take over: {why}");
+                self.readiness.upgrade_failed(&why);
+                manager::status(&self.live.summary());
+                None
+            }
+        }
+    }
+
+    /// Takes no new requests and waits for those in flight, for as long as the configuration says.
+    pub async fn drain(&mut self) {
+        self.readiness.set(false);
+        manager::stopping("Draining");
+        // Nobody is to wait at a socket that nobody accepts from.
+        self.sockets = None;
+        self.drain_within(self.config.shutdown_delay, self.config.drain)
+            .await;
+    }
+
+    async fn drain_within(&self, delay: Duration, at_most: Duration) {
+        let in_flight = &self.in_flight;
+        let waiting = in_flight.count();
+        tracing::info!(waiting, ?at_most, "draining");
+        tokio::time::sleep(delay).await;
+        let end = tokio::time::Instant::now() + at_most;
+        // The listeners close; connections end with their next answer, and those without a request soon.
+        self.closing.store(true, Ordering::Relaxed);
+        let _ = self.shutdown.send(true);
+        // What was accepted just now is not counted yet: a handshake takes some ways there and back.
+        let quiet = if self.config.tls.is_some() {
+            QUIET * 3
+        } else {
+            QUIET
+        };
+        tokio::time::sleep(quiet).await;
+        let _ = self.quiet.send(true);
+        let accepting = self.accepting.lock();
+        let accepting = accepting.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(accepting) = accepting {
+            // Only then is the count of requests in flight not about to grow.
+            let _ = tokio::time::timeout_at(end, accepting).await;
+        }
+        if tokio::time::timeout_at(end, in_flight.drained())
+            .await
+            .is_err()
+        {
+            return tracing::warn!(cut = in_flight.count(), "drain timed out");
+        }
+        // The last answers are on their way, and clients of HTTP/2 are told.
+        let _ = tokio::time::timeout(GOODBYE, self.connections.drained()).await;
+        tracing::info!("drained");
+    }
+
+    fn end(&mut self) {
+        // Requests end first, each with its access line; then the lines are written.
+        if let Some(serving) = self.serving.take() {
+            serving.shutdown_timeout(Duration::from_secs(1));
+        }
+        if let Some(control) = self.control.take() {
+            if let Some(exporting) = self.exporting.take() {
+                let last =
+                    control.block_on(async { tokio::time::timeout(LAST_SPANS, exporting).await });
+                if last.is_err() {
+                    tracing::warn!("the collector did not take the last spans in time");
+                }
+            }
+            control.shutdown_background();
+        }
+        if let Some(writer) = self.writer.take() {
+            writer.finish();
+        }
+    }
+}
