@@ -4,10 +4,11 @@
 //! the wall clock has been, and from there on the time that passes, which a step does not touch. A
 //! clock that was wrong by being ahead is believed until the process ends: `behind` says so.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+
+use crate::atomic::{AtomicI64, Ordering};
 
 /// A clock for validity. One for the whole life of the process.
 pub struct Clock {

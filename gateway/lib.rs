@@ -37,7 +37,9 @@
 //! by is an immutable [`snapshot::Snapshot`], one atomic load away.
 
 pub mod access_log;
+pub mod address;
 pub mod admin;
+pub mod atomic;
 pub mod background;
 pub mod cli;
 pub mod clock;
@@ -56,6 +58,7 @@ pub mod sandbox;
 pub mod secret;
 pub mod server;
 pub mod snapshot;
+pub mod swap;
 pub mod telemetry;
 pub mod template;
 pub mod usage;

@@ -8,12 +8,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http::HeaderName;
 use jiff::Timestamp;
 use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
-use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::{Config, RouteSpec, ServerConfig, certificate_end};
@@ -22,6 +20,7 @@ use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
 use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Resolver};
 use crate::route::{Route, Router};
+use crate::swap::Swap;
 use crate::telemetry::TelemetrySpec;
 use crate::usage::{PriceList, Prices};
 
@@ -181,8 +180,7 @@ pub struct LastReload {
 
 /// The snapshot that serves now, and what outlives it.
 pub struct Live {
-    snapshot: ArcSwap<Snapshot>,
-    swapped: watch::Sender<u64>,
+    snapshot: Swap<Snapshot>,
     last_reload: Mutex<LastReload>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
@@ -204,8 +202,7 @@ impl Live {
             warnings,
         };
         let live = Self {
-            snapshot: ArcSwap::from_pointee(snapshot),
-            swapped: watch::Sender::new(1),
+            snapshot: Swap::new(snapshot),
             last_reload: Mutex::new(last),
             metrics,
             resolver,
@@ -217,7 +214,7 @@ impl Live {
 
     /// The snapshot that serves now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
+        self.snapshot.get()
     }
 
     /// What serves, in a line.
@@ -246,14 +243,13 @@ impl Live {
     /// Builds `config` beside the snapshot that serves, without serving it yet: names that are new
     /// can be resolved before [`swap`](Self::swap).
     pub fn prepare(&self, config: Config) -> Result<Snapshot, BuildError> {
-        let before = self.snapshot.load().rules.clone();
+        let before = self.snapshot.look().rules.clone();
         Snapshot::build(config, Some(&before), &self.metrics, &self.resolver)
     }
 
     /// Serves `snapshot` from the next request on. Gives the one of before, which requests that are
     /// being admitted may still look at: whoever drops it last frees all its keys.
     pub fn swap(&self, snapshot: Snapshot, warnings: Vec<String>) -> Arc<Snapshot> {
-        let generation = snapshot.rules.generation;
         let before = self.snapshot.swap(Arc::new(snapshot));
         self.remember(LastReload {
             at: Timestamp::now(),
@@ -261,22 +257,21 @@ impl Live {
             warnings,
         });
         self.publish();
-        self.swapped.send_replace(generation);
         before
     }
 
     /// Waits until the key that `digest` belongs to opens nothing any more.
     pub async fn revoked(&self, digest: KeyDigest) {
-        let mut swapped = self.swapped.subscribe();
+        let mut swaps = self.snapshot.watch();
         loop {
             let now = self.clock.now();
-            let opens = self.snapshot.load().keys.opens_until(&digest, now);
+            let opens = self.snapshot.look().keys.opens_until(&digest, now);
             let Ok(end) = opens else { return };
             // A time from before another look at the clock is one too short at most.
             let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
             tokio::select! {
                 // No sender: the gateway has ended.
-                changed = swapped.changed() => if changed.is_err() { return },
+                more = swaps.next() => if !more { return },
                 () = tokio::time::sleep(left.clamp(MOMENT, DAY)) => {}
             }
         }
@@ -300,7 +295,7 @@ impl Live {
     }
 
     fn publish(&self) {
-        let snapshot = self.snapshot.load();
+        let snapshot = self.snapshot.look();
         let metrics = &self.metrics;
         metrics.reloaded();
         metrics

@@ -542,7 +542,8 @@ fn list(options: &List) -> Result<(), Error> {
 fn show(options: &Named) -> Result<(), Error> {
     let entries = options.place.read()?;
     let entry = entries.iter().find(|entry| *entry.key.id == *options.id);
-    let entry = entry.ok_or_else(|| Error::Failed(format!("there is no key `{}`", options.id)))?;
+    let entry =
+        entry.ok_or_else(|| Error::Failed(EditError::NoSuchKey(options.id.clone()).to_string()))?;
     let shown = describe(entry, Timestamp::now());
     if options.place.json {
         return super::say(&shown.to_string());

@@ -46,6 +46,7 @@ pub(super) struct LimitsFile {
     pub idle_connections: Option<Located<usize>>,
     pub connections: Option<Located<usize>>,
     pub connections_per_address: Option<Located<usize>>,
+    pub failed_keys_per_address: Option<Located<usize>>,
     pub body_rate: Option<Located<ByteSize>>,
 }
 
@@ -228,6 +229,7 @@ impl LimitsFile {
             idle_connections: s.take("idle_connections"),
             connections: s.take("connections"),
             connections_per_address: s.take("connections_per_address"),
+            failed_keys_per_address: s.take("failed_keys_per_address"),
             body_rate: s.take("body_rate"),
         };
         s.finish();

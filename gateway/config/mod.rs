@@ -9,7 +9,7 @@ mod file;
 pub use self::check::certificate_end;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +96,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Of one address, unless it is near.
     pub max_connections_per_address: usize,
+    /// How often it may come with a key that opens nothing, a minute; 0: as often as it likes.
+    pub failed_keys_per_address: u32,
     /// How long an unused connection of a client is kept.
     pub keepalive: Duration,
     /// How long a request's head may take, from its first byte to its last.
@@ -140,6 +142,7 @@ impl ServerConfig {
         hot.min_body_rate = self.min_body_rate;
         hot.max_connections = self.max_connections;
         hot.max_connections_per_address = self.max_connections_per_address;
+        hot.failed_keys_per_address = self.failed_keys_per_address;
         hot.keepalive = self.keepalive;
         hot.client_head = self.client_head;
         hot.client_read = self.client_read;
@@ -157,14 +160,6 @@ pub enum LogLevel {
     Warn,
     /// And what happens.
     Info,
-}
-
-/// Loopback and private addresses (RFC 1918, RFC 4193).
-pub fn is_near(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
-    }
 }
 
 /// Whether a header says how a message is framed or where it goes: nobody sets it but the gateway.

@@ -36,6 +36,9 @@ pub struct NewKey {
     pub comment: Option<String>,
 }
 
+/// Longer than most ids, and shorter than any key that was made here.
+const LONG_ID: usize = 32;
+
 /// Why the file is as it was.
 #[derive(Debug)]
 pub enum EditError {
@@ -56,6 +59,13 @@ impl fmt::Display for EditError {
         match self {
             Self::Io(error) => write!(f, "{error}"),
             Self::Invalid(why) => write!(f, "{why}; nothing was changed"),
+            // Who is after a leaked key may have given the key itself, which is not to be repeated.
+            Self::NoSuchKey(id) if id.len() > LONG_ID => {
+                write!(
+                    f,
+                    "there is no key of this id: `keygate keys list` shows them"
+                )
+            }
             Self::NoSuchKey(id) => write!(f, "there is no key `{id}`"),
             Self::Taken(id) => write!(f, "there is a key `{id}` already"),
             Self::Unconfirmed(error) => write!(

@@ -67,6 +67,8 @@ pub struct Metrics {
     pub connections: IntGauge,
     /// Those that were too many, by the limit.
     pub connections_refused: IntCounterVec,
+    /// TLS handshakes of clients that came to nothing.
+    pub tls_handshake_failures: IntCounter,
     /// Spans for a collector, by outcome.
     pub spans: IntCounterVec,
     /// Access lines that were dropped because the reader of stdout was too slow.
@@ -146,6 +148,10 @@ impl Metrics {
                 "Connections of clients that were closed at once: too many of one address, or in total.",
                 &["limit"],
             )?,
+            tls_handshake_failures: declare.register(IntCounter::new(
+                "tls_handshake_failures_total",
+                "TLS handshakes of clients that failed, broke off or took too long.",
+            )?)?,
             spans: declare.counters(
                 "spans_total",
                 "Spans made for the collector, by outcome: exported, failed, or dropped before that.",

@@ -2,6 +2,7 @@
 //! the request's head and the time; only it makes an [`Admission`], and without one nothing goes up.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
@@ -159,15 +160,32 @@ fn host_of(request: &RequestHeader) -> Option<Cow<'_, str>> {
             None => return None,
         },
     };
-    let host = match authority.rfind(':') {
-        Some(colon) if !authority.ends_with(']') => authority.get(..colon)?,
-        _ => authority,
+    let (host, port) = match authority.rfind(':') {
+        Some(colon) if !authority.ends_with(']') => authority.split_at_checked(colon)?,
+        _ => (authority, ":"),
     };
+    let port = port.get(1..)?;
+    if !is_host(host) || !port.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
     Some(if host.bytes().any(|b| b.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())
     } else {
         Cow::Borrowed(host)
     })
+}
+
+/// RFC 3986, section 3.2.2, without what no name has in practice: escapes and separators.
+fn is_host(host: &str) -> bool {
+    let literal = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    match literal {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)),
+    }
 }
 
 fn is_websocket(request: &RequestHeader) -> bool {
@@ -221,15 +239,36 @@ pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<
     {
         return Err(Reason::BadFraming);
     }
-    // Pingora lets TE win over CL and takes the CL away; a request with both is not repaired here
-    // but refused, as a smuggling attempt or a broken client.
-    if request.headers.contains_key(TRANSFER_ENCODING) && has_header_line(raw, b"content-length:") {
+    let mut codings = request.headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        // Of those before `chunked`, nobody here could undo one; twice is a question of who counts.
+        let known = coding
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"chunked");
+        // Pingora lets TE win over CL and takes the CL away; a request with both is not repaired here
+        // but refused, as a smuggling attempt or a broken client.
+        if !known || codings.next().is_some() || has_header_line(raw, b"content-length:") {
+            return Err(Reason::BadFraming);
+        }
+    }
+    if !has_strict_lines(raw) {
         return Err(Reason::BadFraming);
     }
     if request.method == Method::TRACE {
         return Err(Reason::BadFraming);
     }
     Ok(())
+}
+
+/// Whether every line ends with CR LF and the target has no fragment. Pingora takes LF alone for an end, and
+/// what comes before it on its way here may not; and it leaves the fragment out.
+fn has_strict_lines(head: &[u8]) -> bool {
+    let mut ends = memchr::memchr_iter(b'\n', head);
+    let ends_well =
+        ends.all(|at| at.checked_sub(1).and_then(|before| head.get(before)) == Some(&b'\r'));
+    let line = memchr::memchr(b'\n', head).and_then(|end| head.get(..end));
+    ends_well && line.is_none_or(|line| memchr::memchr(b'#', line).is_none())
 }
 
 fn has_header_line(head: &[u8], name: &[u8]) -> bool {

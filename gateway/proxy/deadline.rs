@@ -7,8 +7,8 @@
 //! revoked meanwhile.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -57,6 +57,43 @@ impl Watch {
 
 tokio::task_local! {
     static WATCH: Watch;
+    /// By when a connection's first word must be whole, until it is.
+    static FIRST: Cell<Option<Instant>>;
+    /// Whether the greeting of HTTP/2 is waited for.
+    static GREETING: Cell<bool>;
+}
+
+/// Runs a connection of a client, of which a whole first head, or the greeting of HTTP/2, must have come by `by`;
+/// `None` if it had not. Whatever comes before, as a TLS handshake, is within that time.
+pub async fn connection<T>(by: Instant, work: impl Future<Output = T>) -> Option<T> {
+    let bounded = async move {
+        let mut work = pin!(work);
+        let mut timer: Option<Pin<Box<Sleep>>> = None;
+        poll_fn(move |context| {
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(Some(done));
+            }
+            match FIRST.with(Cell::get) {
+                None => timer = None,
+                Some(by) => {
+                    let sleep =
+                        timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(by.into())));
+                    if sleep.as_mut().poll(context).is_ready() {
+                        return Poll::Ready(None);
+                    }
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    };
+    let bounded = GREETING.scope(Cell::new(false), bounded);
+    FIRST.scope(Cell::new(Some(by)), bounded).await
+}
+
+/// From here on the connection's first word is somebody else's to wait for: by when it must be there.
+fn first_word() -> Option<Instant> {
+    FIRST.try_with(Cell::take).ok().flatten()
 }
 
 fn with(change: impl FnOnce(&Watch)) {
@@ -114,7 +151,7 @@ pub struct Bounded<A, H> {
 
 impl<A, H: Fn() -> Duration> Bounded<A, H> {
     /// Puts `app` under the clock. Until a request's head is there, what `head` says is all the time
-    /// there is: Pingora only bounds each read of it.
+    /// there is, of the first of a [`connection`] what that says: Pingora only bounds each read of it.
     pub fn new(app: A, head: H) -> Self {
         Self {
             app: Arc::new(app),
@@ -136,15 +173,23 @@ where
     ) -> Option<ReusedHttpStream> {
         let exchange = self.app.process_new_http(session, shutdown);
         let watch = Watch::default();
-        watch.end.set(Some(Instant::now() + (self.head)()));
+        let end = first_word().unwrap_or_else(|| Instant::now() + (self.head)());
+        watch.end.set(Some(end));
         WATCH.scope(watch, by_deadline(exchange)).await.flatten()
     }
 
+    /// Pingora asks for them before it waits for the greeting of HTTP/2, for which it has no time limit.
     fn h2_options(&self) -> Option<H2Options> {
+        let _ = GREETING.try_with(|greeting| greeting.set(true));
         self.app.h2_options()
     }
 
+    /// Pingora asks for them before it knows what is spoken, and when HTTP/2 has been greeted: from there on, it
+    /// ends what is idle.
     fn server_options(&self) -> Option<&HttpServerOptions> {
+        if GREETING.try_with(Cell::take) == Ok(true) {
+            first_word();
+        }
         self.app.server_options()
     }
 
@@ -160,7 +205,7 @@ where
 async fn by_deadline<T>(work: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> Option<T> {
     let mut work = Some(work);
     let mut timer: Option<Pin<Box<Sleep>>> = None;
-    std::future::poll_fn(move |context| {
+    poll_fn(move |context| {
         let Some(running) = work.as_mut() else {
             return Poll::Ready(None);
         };
@@ -208,6 +253,18 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_cut_that_says_nothing_and_one_that_has_said_something_is_not() {
+        let by = Instant::now() + Duration::from_millis(20);
+        assert_eq!(connection(by, std::future::pending::<()>()).await, None);
+        let talks = async {
+            assert_eq!(first_word(), Some(by));
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            7
+        };
+        assert_eq!(connection(by, talks).await, Some(7));
+    }
 
     async fn bounded<T>(work: impl Future<Output = T> + Send) -> Option<T> {
         WATCH

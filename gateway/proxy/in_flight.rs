@@ -1,9 +1,10 @@
 //! How many exchanges are going on: what a drain waits for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
+
+use crate::atomic::{AtomicUsize, Ordering};
 
 /// How many exchanges are going on, and a way to wait until there is none.
 #[derive(Default)]

@@ -14,11 +14,13 @@ mod forward;
 pub mod in_flight;
 pub mod inject;
 mod observe;
+pub mod penalty;
 mod record;
 pub mod reject;
 pub mod request_id;
 mod spending;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -38,9 +40,12 @@ use self::body::bound_the_body;
 use self::exact::Exact;
 use self::exchange::Exchange;
 use self::in_flight::InFlight;
+use self::penalty::Penalties;
 use self::reject::{Reason, Rejection};
 use crate::access_log::AccessLog;
-use crate::route::NormalPath;
+use crate::address::far_neighbourhood;
+use crate::key::KeyFailure;
+use crate::route::{Access, NormalPath};
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
 
@@ -58,6 +63,8 @@ pub struct Shared {
     pub access_log: AccessLog,
     /// How many exchanges are going on.
     pub in_flight: Arc<InFlight>,
+    /// Who came with too many keys that open nothing.
+    pub penalties: Penalties,
     /// Whether connections are to end with the next answer: another process takes the ones that follow.
     pub closing: Arc<AtomicBool>,
     /// What makes spans of them, if anything does.
@@ -125,6 +132,9 @@ impl ProxyHttp for Proxy {
                 Ok(false)
             }
             Err(rejection) => {
+                if rejection.reason == Reason::TooManyFailedKeys {
+                    session.set_keepalive(None);
+                }
                 exchange.rejection = Some(rejection);
                 answer(session, exchange).await?;
                 Ok(true)
@@ -218,6 +228,11 @@ impl ProxyHttp for Proxy {
         }
         if let Some(exact) = &mut exchange.exact {
             exact.request_body(body, end_of_stream);
+        }
+        if end_of_stream {
+            // Pingora would write an empty last piece as a chunk, which is the last one, and another last one after
+            // it: the beginning of whatever comes next on this connection.
+            body.take_if(|piece| piece.is_empty());
         }
         Ok(())
     }
@@ -439,7 +454,41 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
     let now = live.clock.at(exchange.time, exchange.started);
     // From here on, the keys are not looked at again, nor held.
     let snapshot = exchange.snapshot.take().unwrap_or_else(|| live.snapshot());
-    Admission::decide(&snapshot, request, &path, now)
+    let decided = Admission::decide(&snapshot, request, &path, now);
+    let limit = exchange.rules.server.failed_keys_per_address;
+    let address = exchange.seen.client.map(|client| client.ip());
+    match address.and_then(far_neighbourhood) {
+        Some(address) if limit > 0 => {
+            bound_the_guesses(&exchange.shared.penalties, address, limit, decided)
+        }
+        _ => decided,
+    }
+}
+
+/// Where a key is wanted, an address that came with too many wrong ones learns nothing of the next.
+fn bound_the_guesses(
+    penalties: &Penalties,
+    address: IpAddr,
+    limit: u32,
+    decided: Result<Admission, Rejection>,
+) -> Result<Admission, Rejection> {
+    let route = match &decided {
+        Ok(admission) => Some(admission.route()),
+        Err(rejection) => rejection.route.as_ref(),
+    };
+    let Some(route) = route.filter(|route| route.access != Access::Open) else {
+        return decided;
+    };
+    let now = penalties.now();
+    if penalties.is_over(&address, now) {
+        return Err(Rejection::on(route, Reason::TooManyFailedKeys));
+    }
+    if let Err(rejection) = &decided
+        && matches!(rejection.reason, Reason::InvalidKey(why) if why != KeyFailure::Missing)
+    {
+        penalties.failed(&address, limit, now);
+    }
+    decided
 }
 
 /// The method as it is logged: a client can make up any.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
@@ -46,6 +46,8 @@ pub enum Reason {
     BodyTooLarge,
     /// The head is larger than the limit.
     HeadersTooLarge,
+    /// The client's address came with too many keys that open nothing.
+    TooManyFailedKeys,
     /// The client left before the answer; nobody reads this refusal.
     ClientClosed,
     /// The key was revoked while the exchange went on, which was cut; nobody reads this refusal.
@@ -116,6 +118,11 @@ impl Reason {
                 431,
                 "headers_too_large",
                 "The request's headers are larger than this gateway accepts.",
+            ),
+            Self::TooManyFailedKeys => (
+                429,
+                "too_many_failed_keys",
+                "Too many invalid API keys came from this address.",
             ),
             Self::KeyRevoked => (401, "key_revoked", "This API key was revoked."),
             Self::ClientClosed => (499, "client_closed", "The client closed the request."),
@@ -210,6 +217,10 @@ impl Rejection {
         head.insert_header(REFUSED_BY, "gateway")?;
         if status == 401 {
             head.insert_header(WWW_AUTHENTICATE, "Bearer realm=\"keygate\"")?;
+        }
+        if status == 429 {
+            // Then one more is looked at.
+            head.insert_header(RETRY_AFTER, 1)?;
         }
         Ok((Box::new(head), body))
     }

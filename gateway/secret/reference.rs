@@ -61,9 +61,18 @@ impl SecretRef {
                 ));
             }
         };
-        let nameless = rest.is_empty() && scheme != "inline";
-        let leaves_folder = scheme == "credential" && rest.contains('/');
-        if nameless || leaves_folder {
+        let is_name = match scheme {
+            "inline" => true,
+            "file" => !rest.is_empty(),
+            // Neither leaves the folder of credentials, nor is a token that was pasted in a name's place.
+            _ => {
+                (1..=255).contains(&rest.len())
+                    && rest
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"_.-@".contains(&b))
+            }
+        };
+        if !is_name {
             return Err(SecretError::Malformed(format!(
                 "`{scheme}:` needs a name behind it"
             )));
@@ -166,6 +175,9 @@ mod tests {
             let error = parse(pasted).err().unwrap();
             assert!(matches!(error, SecretError::Malformed(_)));
             assert!(!error.to_string().contains("abc"));
+        }
+        for misplaced in ["env:sk/abc=", "credential:Bearer abc", "env:abc+"] {
+            assert!(!parse(misplaced).err().unwrap().to_string().contains("abc"));
         }
         assert!(parse("env:").is_err());
         assert!(parse("credential:../x").is_err());

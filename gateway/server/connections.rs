@@ -1,15 +1,20 @@
 //! Connections of clients: how many there are, in all and of one address, and when they end.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use pingora_core::apps::ServerApp;
-use pingora_core::protocols::Stream;
+use pingora_core::listeners::tls::Acceptor;
+use pingora_core::protocols::l4::stream::Stream as L4Stream;
+use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 
+use crate::address::far_neighbourhood;
+use crate::proxy::deadline;
 use crate::proxy::in_flight::{InFlight, InFlightGuard};
 use crate::snapshot::Live;
 
@@ -45,9 +50,7 @@ impl Connections {
             refused.with_label_values(&["total"]).inc();
             return None;
         }
-        // Somebody near may be many: a load balancer, a program on this machine.
-        let address = from.filter(|address| !crate::config::is_near(*address));
-        let address = address.map(neighbourhood);
+        let address = from.and_then(far_neighbourhood);
         if let Some(address) = address {
             let mut by_address = self.by_address();
             let count = by_address.entry(address).or_default();
@@ -89,54 +92,130 @@ impl Drop for Connection<'_> {
     }
 }
 
-/// Of `IPv6`, who has one address has all that begin with the same 64 bits.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
-    }
-}
-
-/// An application whose connections are counted, and must say something soon.
+/// An application whose connections are counted from their first packet on, and must say something soon.
 pub(super) struct Counted<A> {
     pub(super) app: Arc<A>,
-    /// How soon; `None` where nothing is looked at. Pingora looks at the first 24 bytes of a connection to tell
-    /// HTTP/2 from HTTP/1.1, and would wait for them for ever.
-    pub(super) greeted_within: Option<Duration>,
+    /// What makes them private. Pingora's own handshake comes before anything can be counted, and may take a minute.
+    pub(super) tls: Option<Acceptor>,
+    /// Whether HTTP/2 is spoken without TLS.
+    pub(super) h2c: bool,
     /// Those that are open.
     pub(super) connections: Arc<Connections>,
     /// What those without a request end by, later than accepting ends.
-    pub(super) until_quiet: ShutdownWatch,
+    pub(super) quiet: Quiet,
+}
+
+/// When connections without a request end.
+#[derive(Clone)]
+pub(super) struct Quiet {
+    /// Those of HTTP/1.1, where a request that is on its way is lost.
+    pub(super) http1: ShutdownWatch,
+    /// Those of HTTP/2, which says what is still answered.
+    pub(super) http2: ShutdownWatch,
 }
 
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> ServerApp for Counted<A> {
     async fn process_new(
         self: &Arc<Self>,
-        mut stream: Stream,
+        stream: Stream,
         _shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let peer = stream.get_socket_digest();
-        let peer = peer.as_ref().and_then(|digest| digest.peer_addr());
-        let peer = peer
-            .and_then(|address| address.as_inet())
-            .map(SocketAddr::ip);
-        let _open = self.connections.enter(peer)?;
-        if let Some(within) = self.greeted_within {
-            // What is looked at is put back.
-            let mut seen = [0; 24];
-            let greeting = stream.try_peek(&mut seen);
-            tokio::time::timeout(within, greeting).await.ok()?.ok()?;
-        }
-        self.app.process_new(stream, &self.until_quiet).await
+        let peer = peer_of(&stream);
+        let _open = self.connections.enter(peer.map(|peer| peer.ip()))?;
+        let within = self.connections.live.snapshot().rules.server.client_head;
+        let work = async {
+            // Boxed, for it is large and soon over.
+            let mut stream = Box::pin(self.private(stream, peer)).await?;
+            let quiet = if self.speaks_http2(&mut stream).await? {
+                &self.quiet.http2
+            } else {
+                &self.quiet.http1
+            };
+            self.app.process_new(stream, quiet).await
+        };
+        deadline::connection(Instant::now() + within, work)
+            .await
+            .flatten()
     }
 
     /// Pingora calls it when accepting has ended, and closes then what has no request.
     async fn cleanup(&self) {
         // Gone is as good as quiet.
-        let _ = self.until_quiet.clone().wait_for(|quiet| *quiet).await;
+        let _ = self.quiet.http1.clone().wait_for(|quiet| *quiet).await;
         self.app.cleanup().await;
     }
+}
+
+impl<A> Counted<A> {
+    /// The stream behind a TLS handshake, where there is one.
+    async fn private(&self, stream: Stream, peer: Option<SocketAddr>) -> Option<Stream> {
+        let Some(tls) = &self.tls else {
+            return Some(stream);
+        };
+        let plain = stream.into_any().downcast::<L4Stream>().ok()?;
+        let mut begun = Handshake {
+            failures: &self.connections.live.metrics.tls_handshake_failures,
+            over: false,
+        };
+        let done = tls.tls_handshake(*plain).await;
+        begun.over = done.is_ok();
+        match done {
+            Ok(stream) => Some(Box::new(stream)),
+            Err(error) => {
+                // Whoever only looks whether the port is open is no news.
+                if !left(&error) {
+                    tracing::info!(
+                        client = peer.map(tracing::field::display),
+                        "TLS handshake: {error}"
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    /// `None` if it is closed. What is looked at is put back.
+    async fn speaks_http2(&self, stream: &mut Stream) -> Option<bool> {
+        if self.tls.is_some() {
+            return Some(matches!(stream.selected_alpn_proto(), Some(ALPN::H2)));
+        }
+        let mut seen = [0; 24];
+        if self.h2c {
+            stream.try_peek(&mut seen).await.ok()?;
+        }
+        Some(seen.starts_with(b"PRI * HTTP/2.0"))
+    }
+}
+
+/// One that goes on, or has ended one way or the other: in time, or dropped.
+struct Handshake<'m> {
+    failures: &'m prometheus::IntCounter,
+    over: bool,
+}
+
+impl Drop for Handshake<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.failures.inc();
+        }
+    }
+}
+
+fn peer_of(stream: &Stream) -> Option<SocketAddr> {
+    let digest = stream.get_socket_digest()?;
+    digest.peer_addr()?.as_inet().copied()
+}
+
+/// Whether the other side closed the connection.
+fn left(error: &pingora_core::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| {
+        matches!(
+            cause.kind(),
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+        )
+    })
 }
 
 #[cfg(test)]

@@ -16,9 +16,12 @@ pub fn log_to_stderr(level: LogLevel) {
     let quiet = level.min(LevelFilter::WARN);
     let targets = Targets::new()
         .with_default(level)
-        // Says per broken connection what the access log says better.
+        // They say per broken connection what the access log says better, and some of their errors hold the head
+        // of a request, with its key.
         .with_target("pingora_proxy", LevelFilter::OFF)
-        .with_target("pingora_core", quiet)
+        .with_target("pingora_core", LevelFilter::OFF)
+        // Where the system has no more files.
+        .with_target("pingora_core::services::listening", quiet)
         .with_target("pingora_pool", quiet);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

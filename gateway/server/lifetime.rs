@@ -11,7 +11,7 @@ use super::{Gateway, Signals, upgrade};
 use crate::manager;
 
 /// How long a connection without a request is kept when no new ones are accepted any more: what its client may
-/// just be sending is answered, and not reset.
+/// just be sending is answered, and not reset. Beside a successor there is more time, for those who want it.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// How long connections may take to end once no request is in flight any more.
@@ -83,7 +83,10 @@ impl Gateway {
 
     /// Lets exchanges end while another process serves, and starts yet another if that one fails.
     async fn drain_beside(&self, mut successor: Child, caught: &mut Caught) -> End {
-        let mut drain = pin!(self.drain_within(Duration::ZERO, self.config.upgrade_drain));
+        // By then they have ended by themselves, and no request of theirs was reset.
+        let server = &self.config;
+        let quiet = server.keepalive + server.client_head;
+        let mut drain = pin!(self.drain_within(Duration::ZERO, server.upgrade_drain, quiet));
         loop {
             tokio::select! {
                 () = &mut drain => return End::Succeeded(successor),
@@ -137,11 +140,12 @@ impl Gateway {
         manager::stopping("Draining");
         // Nobody is to wait at a socket that nobody accepts from.
         self.sockets = None;
-        self.drain_within(self.config.shutdown_delay, self.config.drain)
-            .await;
+        let (delay, at_most) = (self.config.shutdown_delay, self.config.drain);
+        self.drain_within(delay, at_most, Duration::ZERO).await;
     }
 
-    async fn drain_within(&self, delay: Duration, at_most: Duration) {
+    /// Connections of HTTP/1.1 without a request have `quiet` to end by themselves.
+    async fn drain_within(&self, delay: Duration, at_most: Duration, quiet: Duration) {
         let in_flight = &self.in_flight;
         let waiting = in_flight.count();
         tracing::info!(waiting, ?at_most, "draining");
@@ -150,14 +154,18 @@ impl Gateway {
         // The listeners close; connections end with their next answer, and those without a request soon.
         self.closing.store(true, Ordering::Relaxed);
         let _ = self.shutdown.send(true);
-        // What was accepted just now is not counted yet: a handshake takes some ways there and back.
-        let quiet = if self.config.tls.is_some() {
+        // What was accepted just now has no request yet: a handshake takes some ways there and back.
+        let soon = if self.config.tls.is_some() {
             QUIET * 3
         } else {
             QUIET
         };
-        tokio::time::sleep(quiet).await;
-        let _ = self.quiet.send(true);
+        tokio::time::sleep(soon).await;
+        let [http1, http2] = &self.quiet;
+        let _ = http2.send(true);
+        let later = end.min(tokio::time::Instant::now() + quiet);
+        let _ = tokio::time::timeout_at(later, self.connections.drained()).await;
+        let _ = http1.send(true);
         let accepting = self.accepting.lock();
         let accepting = accepting.unwrap_or_else(PoisonError::into_inner).take();
         if let Some(accepting) = accepting {

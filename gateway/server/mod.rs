@@ -28,7 +28,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
-use pingora_core::listeners::tls::TlsSettings;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{Fds, ListenFds};
 use pingora_core::services::Service as _;
@@ -42,7 +41,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use self::connections::{Connections, Counted};
+use self::connections::{Connections, Counted, Quiet};
 use self::sockets::{Sockets, bind};
 use self::upgrade::Program;
 use crate::access_log::{AccessLog, AccessLogWriter};
@@ -53,6 +52,7 @@ use crate::manager;
 use crate::metrics::Metrics;
 use crate::proxy::deadline::Bounded;
 use crate::proxy::in_flight::InFlight;
+use crate::proxy::penalty::Penalties;
 use crate::proxy::{ATTEMPTS, Proxy, Shared};
 use crate::reload::Reloader;
 use crate::snapshot::Live;
@@ -77,8 +77,8 @@ pub struct Gateway {
     reload: Arc<Notify>,
     /// What accepting ends by.
     shutdown: watch::Sender<bool>,
-    /// What connections without a request end by.
-    quiet: watch::Sender<bool>,
+    /// What connections without a request end by: those of HTTP/1.1, and those of HTTP/2.
+    quiet: [watch::Sender<bool>; 2],
     admin_shutdown: watch::Sender<bool>,
     /// For the next process, until this one accepts no more.
     sockets: Option<Sockets>,
@@ -150,6 +150,7 @@ impl Gateway {
             access_log,
             in_flight: in_flight.clone(),
             closing: closing.clone(),
+            penalties: Penalties::default(),
             telemetry,
         });
         let clock = live.clone();
@@ -157,20 +158,23 @@ impl Gateway {
             let server = &clock.snapshot().rules.server;
             server.keepalive + server.client_head
         });
-        let (quiet, until_quiet) = watch::channel(false);
+        let ((http1, until_http1), (http2, until_http2)) =
+            (watch::channel(false), watch::channel(false));
         let connections = Connections::new(live.clone());
+        let tls = server.tls.as_ref();
         let app = Counted {
             app: Arc::new(app),
-            greeted_within: server.h2c.then_some(server.client_head),
+            tls: tls
+                .map(|_| tls::acceptor(&live, client_roots.as_ref()))
+                .transpose()?,
+            h2c: server.h2c,
             connections: connections.clone(),
-            until_quiet,
+            quiet: Quiet {
+                http1: until_http1,
+                http2: until_http2,
+            },
         };
-        let tls = || tls::settings(&live, client_roots.as_ref());
-        let tls: Option<&dyn Fn() -> Result<TlsSettings, Error>> = match &server.tls {
-            Some(_) => Some(&tls),
-            None => None,
-        };
-        let (listen, accepting) = spawn(&serving, "proxy", app, sockets.listen, tls, &shutdown)?;
+        let (listen, accepting) = spawn(&serving, "proxy", app, sockets.listen, &shutdown)?;
         let app = Admin {
             live: live.clone(),
             in_flight: in_flight.clone(),
@@ -181,14 +185,7 @@ impl Gateway {
         readiness.set(true);
         // Shut down with the process and not before it: a drain wants to be watched.
         let (admin_shutdown, _) = watch::channel(false);
-        let (admin, _) = spawn(
-            &control,
-            "admin",
-            app,
-            vec![sockets.admin],
-            None,
-            &admin_shutdown,
-        )?;
+        let (admin, _) = spawn(&control, "admin", app, vec![sockets.admin], &admin_shutdown)?;
         let admin = admin.first().copied().unwrap_or(server.admin);
         tracing::info!(?listen, %admin, threads = server.threads, "serving");
         say_ready(&inherited, &live, &serving);
@@ -203,7 +200,7 @@ impl Gateway {
             readiness,
             reload,
             shutdown,
-            quiet,
+            quiet: [http1, http2],
             admin_shutdown,
             sockets: Some(kept),
             program,
@@ -390,7 +387,6 @@ fn spawn<A>(
     name: &str,
     app: A,
     sockets: Vec<TcpListener>,
-    tls: Option<&dyn Fn() -> Result<TlsSettings, Error>>,
     shutdown: &watch::Sender<bool>,
 ) -> Result<(Vec<SocketAddr>, JoinHandle<()>), Error>
 where
@@ -405,10 +401,7 @@ where
             .map_err(|error| Error::failed("name a socket", error))?;
         // Pingora looks a listener up in the table by the name it was added with, before it binds.
         let key = address.to_string();
-        match tls {
-            Some(settings) => service.add_tls_with_settings(&key, None, settings()?),
-            None => service.add_tcp(&key),
-        }
+        service.add_tcp(&key);
         fds.add(key, socket.into_raw_fd());
         addresses.push(address);
     }

@@ -22,7 +22,7 @@ impl SandboxServer {
         let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let runtime = runtime("sandbox", 1)?;
         let (shutdown, _) = watch::channel(false);
-        let (bound, _) = spawn(&runtime, "sandbox", sandbox, vec![socket], None, &shutdown)?;
+        let (bound, _) = spawn(&runtime, "sandbox", sandbox, vec![socket], &shutdown)?;
         let address = bound
             .first()
             .copied()

@@ -7,7 +7,8 @@ use std::os::unix::net::UnixDatagram;
 
 use listenfd::ListenFd;
 
-use crate::config::{Listen, ServerConfig, is_near};
+use crate::address::is_near;
+use crate::config::{Listen, ServerConfig};
 use crate::error::Error;
 
 /// What a handed over socket for the admin listener is called; every other one is for clients.

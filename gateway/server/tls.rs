@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pingora_core::listeners::tls::TlsSettings;
+use pingora_core::listeners::tls::{Acceptor, TlsSettings};
 use pingora_core::tls::sign::CertifiedKey;
 use pingora_core::tls::{ClientHello, ResolvesServerCert, RootCertStore, WebPkiClientVerifier};
 
@@ -25,11 +25,11 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// The settings of a listener; clients have to show a certificate of `client_roots`, if there are some.
-pub(super) fn settings(
+/// What shakes hands; clients have to show a certificate of `client_roots`, if there are some.
+pub(super) fn acceptor(
     live: &Arc<Live>,
     client_roots: Option<&Arc<RootCertStore>>,
-) -> Result<TlsSettings, Error> {
+) -> Result<Acceptor, Error> {
     let failed = |error: &dyn fmt::Display| Error::failed("serve TLS", error);
     let mut settings = TlsSettings::intermediate("", "").map_err(|error| failed(&error))?;
     settings.set_cert_resolver(Arc::new(Certificates(live.clone())));
@@ -38,5 +38,5 @@ pub(super) fn settings(
         let verifier = WebPkiClientVerifier::builder(roots.clone()).build();
         settings.set_client_cert_verifier(verifier.map_err(|error| failed(&error))?);
     }
-    Ok(settings)
+    Ok(settings.build())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::gateway::simple;
+use crate::support::http2;
 use crate::support::provider::respond;
 use crate::support::{Gateway, Provider, Scene};
 
@@ -227,4 +228,32 @@ fn a_body_that_drips_is_refused_and_one_that_only_takes_its_time_is_not() {
             .count(),
         1
     );
+}
+
+#[test]
+fn an_empty_last_piece_leaves_nothing_on_the_connection_for_the_next_tenant() {
+    let provider = Provider::start();
+    let scene = Scene::with_server("server.h2c = true", &simple(&provider.url(), "", ""));
+    let gateway = scene.key("alice", "secret", "").start();
+    http2::run(async {
+        for pieces in [&["x", ""][..], &[""], &["", "x", "", ""], &["x"]] {
+            let mut client = http2::connect(gateway.address()).await;
+            let request = http::Request::post("http://gateway.test/p").header("api-key", "secret");
+            let (answer, mut body) = client
+                .send_request(request.body(()).unwrap(), false)
+                .unwrap();
+            for (number, piece) in pieces.iter().enumerate() {
+                let last = number + 1 == pieces.len();
+                body.send_data(bytes::Bytes::from_static(piece.as_bytes()), last)
+                    .unwrap();
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            assert_eq!(answer.await.unwrap().status(), 200);
+        }
+    });
+    let received = provider.received();
+    assert_eq!((received.len(), provider.connections()), (4, 1));
+    for request in received {
+        assert_eq!(request.line(), "POST /v1/chat/completions HTTP/1.1");
+    }
 }

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -241,4 +242,90 @@ fn what_is_wrong_with_tls_is_said_before_anything_listens() {
             "{listen}: {problems}"
         );
     }
+}
+
+#[test]
+fn who_does_not_shake_hands_counts_and_is_ended_in_the_time_of_a_head() {
+    let (provider, authority) = (Provider::start(), Authority::new());
+    let more = "server.timeouts.client_head = \"1s\"\nserver.limits.connections = 3";
+    let gateway = scene(&provider, &authority, more).start();
+    let begin = Instant::now();
+    let mut silent: Vec<_> = (0..3)
+        .map(|_| TcpStream::connect(gateway.address()).unwrap())
+        .collect();
+    eventually("three that say nothing", || {
+        gateway.count("keygate_connections") == 3
+    });
+    // The fourth is one too many.
+    let mut fourth = TcpStream::connect(gateway.address()).unwrap();
+    assert_eq!(fourth.read(&mut [0; 1]).unwrap_or(0), 0);
+    assert!(begin.elapsed() < Duration::from_secs(1) || gateway.count("keygate_connections") < 3);
+    for stream in &mut silent {
+        assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
+    }
+    eventually("none", || gateway.count("keygate_connections") == 0);
+    assert_eq!(gateway.count("keygate_tls_handshake_failures_total"), 3);
+    let config = client(&authority, None, &[]);
+    assert!(ask(gateway.address(), &config, "gateway.test").is_ok());
+}
+
+/// A TLS connection on which nothing has been said yet.
+fn shaken(to: SocketAddr, config: &Arc<ClientConfig>) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = ServerName::try_from("gateway.test").unwrap();
+    let mut session = ClientConnection::new(config.clone(), name).unwrap();
+    let mut stream = TcpStream::connect(to).unwrap();
+    while session.is_handshaking() {
+        session.complete_io(&mut stream).unwrap();
+    }
+    StreamOwned::new(session, stream)
+}
+
+#[test]
+fn who_shakes_hands_and_says_no_more_is_ended_in_the_time_of_a_head() {
+    let (provider, authority) = (Provider::start(), Authority::new());
+    let gateway = scene(
+        &provider,
+        &authority,
+        "server.timeouts.client_head = \"1s\"",
+    )
+    .start();
+    for protocols in [&["h2"][..], &["http/1.1"], &[]] {
+        let begin = Instant::now();
+        let mut stream = shaken(gateway.address(), &client(&authority, None, protocols));
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+        // Well before `keepalive`, which is for those that have said something.
+        assert!(begin.elapsed() < Duration::from_secs(20), "{protocols:?}");
+        assert!(!rest.starts_with(b"HTTP/"));
+    }
+    assert_eq!(gateway.count("keygate_tls_handshake_failures_total"), 0);
+}
+
+#[test]
+fn an_http2_connection_that_was_greeted_has_the_time_of_one_that_is_idle() {
+    let (provider, authority) = (Provider::start(), Authority::new());
+    let gateway = scene(
+        &provider,
+        &authority,
+        "server.timeouts.client_head = \"1s\"",
+    )
+    .start();
+    http2::run(async {
+        let config = client(&authority, None, &["h2"]);
+        let stream = tokio::net::TcpStream::connect(gateway.address())
+            .await
+            .unwrap();
+        let name = ServerName::try_from("gateway.test").unwrap();
+        let connector = tokio_rustls::TlsConnector::from(config);
+        let stream = connector.connect(name, stream).await.unwrap();
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        let running = tokio::spawn(connection);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert!(!running.is_finished());
+        let request = http::Request::get("https://gateway.test/p").header("api-key", "secret");
+        let (answer, _) = client
+            .send_request(request.body(()).unwrap(), true)
+            .unwrap();
+        assert_eq!(answer.await.unwrap().status(), 200);
+    });
 }

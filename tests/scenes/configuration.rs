@@ -142,7 +142,7 @@ fn every_mistake_is_named_with_its_line_and_its_cure() {
         ),
         (
             with("auth_header = \"a b\"", ""),
-            "gateway.toml:8: `a b` is not the name of a header",
+            "gateway.toml:8: that is not the name of a header",
         ),
         (
             with("headers = { Authorization = \"x\" }", ""),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The layers, from the ground up. A module may import what stands on a lower line.
 const LAYERS: &[&[&str]] = &[
-    &["background", "manager"],
-    &["document", "clock"],
+    &["background", "manager", "atomic", "address"],
+    &["document", "clock", "swap"],
     &["secret", "usage", "metrics"],
     &["template", "key", "access_log"],
     &["provider"],

@@ -61,6 +61,7 @@ fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
     assert_eq!(stream.chunk(), "data: 2\n\n");
     tell.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
+    drop(stream);
     let (listen, (code, said)) = (process.listen, process.end());
     assert_eq!(code, Some(0), "{said}");
     assert!(
@@ -69,6 +70,24 @@ fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
     );
     let answer = Client::connect(listen).request("GET", "/nothing", &[], b"");
     assert_eq!(answer.status, 404);
+    drop(successor);
+}
+
+#[test]
+fn a_connection_that_was_idle_during_an_upgrade_is_answered_once_more_and_not_reset() {
+    let provider = Provider::start();
+    let process = Process::start(scene(&provider, ""));
+    let mut kept = Client::connect(process.listen);
+    assert_eq!(kept.request("POST", "/p", &KEY, b"{}").status, 200);
+    let successor = upgrade(&process);
+    // Longer than a process that ends for good would keep it.
+    std::thread::sleep(Duration::from_millis(2500));
+    let answer = kept.request("POST", "/p", &KEY, b"{}");
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
+    assert_eq!(process.end().0, Some(0));
     drop(successor);
 }
 
@@ -174,6 +193,7 @@ fn a_successor_that_dies_is_followed_by_another_while_the_first_drains() {
     assert_eq!(answer.status, 404);
     tell.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
+    drop(stream);
     let (code, said) = process.end();
     assert_eq!(code, Some(0), "{said}");
     assert!(
@@ -369,6 +389,7 @@ fn sockets_come_from_systemd_where_the_configuration_says_so() {
             .status,
         200
     );
+    drop(early);
     assert_eq!(process.end().0, Some(0));
     signal(successor.0, "TERM");
     eventually("the end of listening", || {

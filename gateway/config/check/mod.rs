@@ -244,7 +244,7 @@ impl Checker<'_> {
     fn header_name(&self, text: &str, at: &Location) -> Option<HeaderName> {
         let name = HeaderName::try_from(text).ok();
         match name {
-            None => self.fatal(at, format!("`{text}` is not the name of a header")),
+            None => self.fatal(at, "that is not the name of a header"),
             Some(ref name) if is_framing(name) => {
                 self.fatal(
                     at,

@@ -274,7 +274,7 @@ impl Checker<'_> {
             "none" => return Some(TokenSource::None),
             text => {
                 if let Some(entry) = text.strip_prefix("key:") {
-                    if entry.is_empty() {
+                    if !super::is_name(entry) {
                         self.fatal(
                             &given.at,
                             format!(

@@ -6,12 +6,15 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::super::file::{KeysFile, LimitsFile, ServerFile};
-use super::super::{Listen, LogLevel, ServerConfig, TlsSpec, is_near};
+use super::super::{Listen, LogLevel, ServerConfig, TlsSpec};
 use super::Checker;
+use crate::address::is_near;
 use crate::document::{ByteSize, Located, OneOrMany};
 
 /// More than any machine has cores.
 const MAX_THREADS: usize = 1024;
+/// One each millisecond.
+const MAX_FAILED_KEYS: u32 = 60_000;
 /// With fewer, no client would be let in.
 const MIN_HEADERS: usize = 10;
 /// Headers that say what a body is: they are for the provider and hold no key.
@@ -53,6 +56,7 @@ impl Checker<'_> {
             idle_connections,
             connections,
             connections_per_address,
+            failed_keys_per_address,
             body_rate,
         } = file.limits;
         let size = |at: Option<Located<ByteSize>>, default| at.map_or(default, |l| l.value.0);
@@ -61,16 +65,7 @@ impl Checker<'_> {
         let seconds = |given: Option<Located<Duration>>, default| {
             self.positive(given, Duration::from_secs(default))
         };
-        let log_level = match file.log_level.as_ref().map(|l| l.value.as_str()) {
-            None | Some("info") => LogLevel::Info,
-            Some("warn") => LogLevel::Warn,
-            Some("error") => LogLevel::Error,
-            Some(_) => {
-                let at = file.log_level.map(|l| l.at)?;
-                self.fatal(&at, "server.log_level is `error`, `warn` or `info`");
-                LogLevel::Info
-            }
-        };
+        let log_level = self.log_level(file.log_level);
         if let Some(given) = file
             .threads
             .as_ref()
@@ -115,6 +110,7 @@ impl Checker<'_> {
             min_body_rate: size(body_rate, 240),
             max_connections: count(connections, 50_000).max(1),
             max_connections_per_address: count(connections_per_address, 1000).max(1),
+            failed_keys_per_address: self.failed_keys(failed_keys_per_address),
             keepalive: seconds(file.timeouts.keepalive, 60),
             client_head: seconds(file.timeouts.client_head, 30),
             client_read: seconds(file.timeouts.client_read, 60),
@@ -126,6 +122,35 @@ impl Checker<'_> {
             drain: seconds(file.timeouts.drain, 60),
             upgrade_drain: seconds(file.timeouts.upgrade_drain, 3600),
         })
+    }
+
+    fn log_level(&self, given: Option<Located<String>>) -> LogLevel {
+        let Some(given) = given else {
+            return LogLevel::Info;
+        };
+        match given.value.as_str() {
+            "info" => LogLevel::Info,
+            "warn" => LogLevel::Warn,
+            "error" => LogLevel::Error,
+            _ => {
+                self.fatal(&given.at, "server.log_level is `error`, `warn` or `info`");
+                LogLevel::Info
+            }
+        }
+    }
+
+    fn failed_keys(&self, given: Option<Located<usize>>) -> u32 {
+        let Some(given) = given else {
+            return 6000;
+        };
+        let most = usize::try_from(MAX_FAILED_KEYS).unwrap_or(usize::MAX);
+        if given.value > most {
+            self.fatal(
+                &given.at,
+                format!("server.limits.failed_keys_per_address is at most {MAX_FAILED_KEYS} a minute; 0: any"),
+            );
+        }
+        u32::try_from(given.value).unwrap_or(MAX_FAILED_KEYS)
     }
 
     fn listen(&self, given: Option<Located<OneOrMany>>) -> Option<Listen> {

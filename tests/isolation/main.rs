@@ -1,0 +1,538 @@
+//! Sixteen tenants on one pool of connections, who break off wherever they like: nobody ever gets, or is charged
+//! for, a byte of another's.
+//!
+//!     cargo test --profile fast --test isolation                             20,000 requests
+//!     ISOLATION_REQUESTS=1000000 cargo test --profile fast --test isolation
+//!
+//! Each request's body, and each answer's, is one nonce over and over, of the tenant and of the request. The provider
+//! checks every byte that comes against the tenant whose token came with it, and each client every byte of its answers.
+//! A third of the exchanges is cut at a random byte, of the request or of the answer, by either side.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::pedantic,
+    missing_docs,
+    reason = "in a test, a panic is how it fails"
+)]
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use keygate::config::{Config, Purpose};
+use keygate::key::KeyDigest;
+use keygate::server::Gateway;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+const TENANTS: u64 = 16;
+/// Connections of each tenant, half of them HTTP/2.
+const CONNECTIONS: u64 = 4;
+const LARGEST: u64 = 40_000;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Numbers to choose by: a xorshift, which is the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn up_to(&mut self, most: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % (most + 1)
+    }
+
+    fn one_in(&mut self, many: u64) -> bool {
+        self.up_to(many - 1) == 0
+    }
+
+    /// Mostly small, sometimes large.
+    fn size(&mut self) -> u64 {
+        match self.up_to(9) {
+            0 => self.up_to(LARGEST),
+            1..4 => 0,
+            _ => self.up_to(600),
+        }
+    }
+}
+
+/// The nonce of a request, over and over.
+fn text(nonce: &str, length: u64) -> Vec<u8> {
+    let length = length as usize;
+    nonce.bytes().cycle().take(length).collect()
+}
+
+/// Whether `piece` is what stands in such a text from `at` on.
+fn is_own(nonce: &str, at: u64, piece: &[u8]) -> bool {
+    let start = at as usize % nonce.len();
+    piece.iter().eq(nonce
+        .as_bytes()
+        .iter()
+        .cycle()
+        .skip(start)
+        .take(piece.len()))
+}
+
+#[derive(Default)]
+struct Seen {
+    begun: AtomicU64,
+    whole: AtomicU64,
+    cut_by_clients: AtomicU64,
+    cut_by_provider: AtomicU64,
+    heads: AtomicU64,
+    /// Bytes that were checked, of requests and of answers.
+    bytes: AtomicU64,
+    foreign: AtomicU64,
+    unexpected: AtomicU64,
+}
+
+impl Seen {
+    fn check(&self, nonce: &str, at: u64, piece: &[u8], what: &str) {
+        self.bytes.fetch_add(piece.len() as u64, Relaxed);
+        if !is_own(nonce, at, piece) {
+            self.foreign.fetch_add(1, Relaxed);
+            eprintln!(
+                "{what} of {nonce} at {at}: {:?}",
+                String::from_utf8_lossy(&piece[..piece.len().min(80)])
+            );
+        }
+    }
+}
+
+// The provider.
+
+async fn provider(seen: Arc<Seen>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut number = 0;
+        while let Ok((stream, _)) = listener.accept().await {
+            number += 1;
+            let (seen, dice) = (seen.clone(), Dice::new(number));
+            // What breaks off is no matter.
+            tokio::spawn(async move { serve(BufReader::new(stream), &seen, dice).await });
+        }
+    });
+    address
+}
+
+async fn serve(mut wire: BufReader<TcpStream>, seen: &Seen, mut dice: Dice) -> Option<()> {
+    wire.get_ref().set_nodelay(true).ok()?;
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if wire.read_line(&mut head).await.ok()? == 0 {
+                return None;
+            }
+        }
+        seen.heads.fetch_add(1, Relaxed);
+        let header = |name: &str| {
+            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines
+                .find(|(found, _)| found.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.to_owned())
+        };
+        let (Some(nonce), Some(token)) = (header("x-nonce"), header("authorization")) else {
+            seen.unexpected.fetch_add(1, Relaxed);
+            eprintln!("no request of anybody: {head:?}");
+            return None;
+        };
+        // token 3 <- <t3r17>
+        let tenant = nonce.split_once('r')?.0.strip_prefix("<t")?.to_owned();
+        if token != format!("Bearer token-{tenant}") || head.contains("key-of-") {
+            seen.foreign.fetch_add(1, Relaxed);
+            eprintln!("{token} came for {nonce}");
+        }
+        let mut at = 0;
+        if let Some(length) = header("content-length") {
+            let mut left: u64 = length.parse().ok()?;
+            while left > 0 {
+                left -= body(&mut wire, left, &nonce, &mut at, seen).await?;
+            }
+        } else if header("transfer-encoding").is_some() {
+            loop {
+                let mut line = String::new();
+                wire.read_line(&mut line).await.ok()?;
+                let mut left = u64::from_str_radix(line.trim(), 16).ok()?;
+                let last = left == 0;
+                while left > 0 {
+                    left -= body(&mut wire, left, &nonce, &mut at, seen).await?;
+                }
+                wire.read_line(&mut String::new()).await.ok()?;
+                if last {
+                    break;
+                }
+            }
+        }
+        let answer = text(&nonce, dice.size());
+        let cut = dice
+            .one_in(20)
+            .then(|| dice.up_to(answer.len() as u64 + 200) as usize);
+        let mut raw =
+            format!("HTTP/1.1 200 OK\r\nx-nonce: {nonce}\r\ncontent-type: text/event-stream\r\n")
+                .into_bytes();
+        if dice.one_in(2) {
+            raw.extend(format!("content-length: {}\r\n\r\n", answer.len()).as_bytes());
+            raw.extend(&answer);
+        } else {
+            raw.extend(b"transfer-encoding: chunked\r\n\r\n");
+            for chunk in answer.chunks(1 + dice.up_to(5000) as usize) {
+                raw.extend(format!("{:x}\r\n", chunk.len()).as_bytes());
+                raw.extend(chunk);
+                raw.extend(b"\r\n");
+            }
+            raw.extend(b"0\r\n\r\n");
+        }
+        if let Some(cut) = cut.filter(|cut| *cut < raw.len()) {
+            seen.cut_by_provider.fetch_add(1, Relaxed);
+            wire.get_mut().write_all(&raw[..cut]).await.ok()?;
+            return None;
+        }
+        for piece in raw.chunks(1 + dice.up_to(LARGEST) as usize) {
+            wire.get_mut().write_all(piece).await.ok()?;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Reads and checks a piece of at most `most` bytes.
+async fn body(
+    wire: &mut BufReader<TcpStream>,
+    most: u64,
+    nonce: &str,
+    at: &mut u64,
+    seen: &Seen,
+) -> Option<u64> {
+    let piece = wire
+        .fill_buf()
+        .await
+        .ok()
+        .filter(|piece| !piece.is_empty())?;
+    let length = piece.len().min(most as usize);
+    seen.check(nonce, *at, &piece[..length], "a request");
+    wire.consume(length);
+    *at += length as u64;
+    Some(length as u64)
+}
+
+// The clients.
+
+struct Client {
+    to: SocketAddr,
+    tenant: u64,
+    dice: Dice,
+    seen: Arc<Seen>,
+}
+
+/// Where it breaks off.
+enum Cut {
+    Nowhere,
+    Request(usize),
+    Answer(u64),
+}
+
+impl Client {
+    fn cut(&mut self, request: usize) -> Cut {
+        match self.dice.up_to(8) {
+            0 => Cut::Request(self.dice.up_to(request as u64) as usize),
+            1 | 2 => Cut::Answer(self.dice.size()),
+            _ => Cut::Nowhere,
+        }
+    }
+
+    fn next(&self) -> Option<String> {
+        let number = self
+            .seen
+            .begun
+            .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1))
+            .ok()?;
+        Some(format!("<t{}r{number}>", self.tenant))
+    }
+
+    async fn over_http1(mut self) {
+        let mut kept: Option<BufReader<TcpStream>> = None;
+        while let Some(nonce) = self.next() {
+            let mut wire = match kept.take() {
+                Some(wire) => wire,
+                None => BufReader::new(TcpStream::connect(self.to).await.unwrap()),
+            };
+            let body = text(&nonce, self.dice.size());
+            let mut raw = format!(
+                "POST /p HTTP/1.1\r\nhost: h\r\napi-key: key-of-{}\r\nx-nonce: {nonce}\r\n",
+                self.tenant
+            )
+            .into_bytes();
+            if self.dice.one_in(2) {
+                write!(raw, "content-length: {}\r\n\r\n", body.len()).unwrap();
+                raw.extend(&body);
+            } else {
+                raw.extend(b"transfer-encoding: chunked\r\n\r\n");
+                for chunk in body.chunks(1 + self.dice.up_to(5000) as usize) {
+                    write!(raw, "{:x}\r\n", chunk.len()).unwrap();
+                    raw.extend(chunk);
+                    raw.extend(b"\r\n");
+                }
+                raw.extend(b"0\r\n\r\n");
+            }
+            let cut = self.cut(raw.len());
+            if let Cut::Request(at) = cut {
+                let _ = wire.get_mut().write_all(&raw[..at]).await;
+                self.seen.cut_by_clients.fetch_add(1, Relaxed);
+                if self.dice.one_in(2) {
+                    let _ = wire.get_ref().set_zero_linger();
+                }
+                continue;
+            }
+            let exchange = async {
+                wire.get_mut().write_all(&raw).await.ok()?;
+                self.answer(&mut wire, &nonce, &cut).await
+            };
+            match tokio::time::timeout(PATIENCE, exchange)
+                .await
+                .expect("an answer or an end")
+            {
+                Some(true) => kept = Some(wire),
+                Some(false) => {}
+                // The provider broke off, and so did the gateway: before or within the answer.
+                None => continue,
+            }
+        }
+    }
+
+    /// Whether the connection can be used again; `None` if it ended before the answer did.
+    async fn answer(
+        &self,
+        wire: &mut BufReader<TcpStream>,
+        nonce: &str,
+        cut: &Cut,
+    ) -> Option<bool> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if wire.read_line(&mut head).await.ok()? == 0 {
+                return None;
+            }
+        }
+        let (mut at, most) = (
+            0,
+            if let Cut::Answer(most) = cut {
+                *most
+            } else {
+                u64::MAX
+            },
+        );
+        let whole = self.head(
+            &head[9..12],
+            head.contains(&format!("\r\nx-nonce: {nonce}\r\n")),
+            nonce,
+        )?;
+        let mut left = match head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+        {
+            Some(length) => length.parse().ok()?,
+            None => 0,
+        };
+        let chunked = head.contains("\r\ntransfer-encoding: chunked\r\n");
+        loop {
+            if chunked && left == 0 {
+                let mut line = String::new();
+                wire.read_line(&mut line).await.ok()?;
+                left = u64::from_str_radix(line.trim(), 16).ok()?;
+                if left == 0 {
+                    wire.read_line(&mut line).await.ok()?;
+                    break;
+                }
+            }
+            while left > 0 {
+                let piece = wire
+                    .fill_buf()
+                    .await
+                    .ok()
+                    .filter(|piece| !piece.is_empty())?;
+                let length = piece.len().min(left as usize);
+                if whole {
+                    self.seen.check(nonce, at, &piece[..length], "an answer");
+                }
+                wire.consume(length);
+                (at, left) = (at + length as u64, left - length as u64);
+                if at > most {
+                    self.seen.cut_by_clients.fetch_add(1, Relaxed);
+                    return Some(false);
+                }
+            }
+            if !chunked {
+                break;
+            }
+            wire.read_line(&mut String::new()).await.ok()?;
+        }
+        self.seen.whole.fetch_add(1, Relaxed);
+        Some(!head.contains("\r\nconnection: close\r\n"))
+    }
+
+    /// Whether the answer is the provider's; a 502 is the gateway's, where the provider broke off before its own.
+    fn head(&self, status: &str, own: bool, nonce: &str) -> Option<bool> {
+        match (status, own) {
+            ("200", true) => Some(true),
+            ("502", false) => Some(false),
+            _ => {
+                self.seen.unexpected.fetch_add(1, Relaxed);
+                eprintln!("{status} for {nonce}, its own: {own}");
+                None
+            }
+        }
+    }
+
+    async fn over_http2(mut self) {
+        let mut kept: Option<h2::client::SendRequest<Bytes>> = None;
+        while let Some(nonce) = self.next() {
+            let client = match kept.take() {
+                Some(client) => client,
+                None => {
+                    let stream = TcpStream::connect(self.to).await.unwrap();
+                    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+                    tokio::spawn(connection);
+                    client
+                }
+            };
+            let Ok(mut client) = client.ready().await else {
+                continue;
+            };
+            let request = http::Request::post("http://h/p")
+                .header("api-key", format!("key-of-{}", self.tenant))
+                .header("x-nonce", &nonce);
+            let body = text(&nonce, self.dice.size());
+            let cut = self.cut(body.len());
+            let exchange = async {
+                let (answer, mut send) =
+                    client.send_request(request.body(()).unwrap(), false).ok()?;
+                if let Cut::Request(at) = cut {
+                    send.send_data(Bytes::copy_from_slice(&body[..at]), false)
+                        .ok()?;
+                    self.seen.cut_by_clients.fetch_add(1, Relaxed);
+                    tokio::task::yield_now().await;
+                    send.send_reset(h2::Reason::CANCEL);
+                    return Some(());
+                }
+                send.send_data(Bytes::from(body), true).ok()?;
+                let answer = answer.await.ok()?;
+                let own = answer
+                    .headers()
+                    .get("x-nonce")
+                    .is_some_and(|found| found.as_bytes() == nonce.as_bytes());
+                let whole = self.head(answer.status().as_str(), own, &nonce)?;
+                let (mut answer, mut at) = (answer.into_body(), 0);
+                while let Some(piece) = answer.data().await {
+                    let piece = piece.ok()?;
+                    let _ = answer.flow_control().release_capacity(piece.len());
+                    if whole {
+                        self.seen.check(&nonce, at, &piece, "an answer");
+                    }
+                    at += piece.len() as u64;
+                    if matches!(cut, Cut::Answer(most) if at > most) {
+                        self.seen.cut_by_clients.fetch_add(1, Relaxed);
+                        send.send_reset(h2::Reason::CANCEL);
+                        return Some(());
+                    }
+                }
+                self.seen.whole.fetch_add(1, Relaxed);
+                Some(())
+            };
+            tokio::time::timeout(PATIENCE, exchange)
+                .await
+                .expect("an answer or an end");
+            // The connection goes with the exchange, now and then.
+            if !self.dice.one_in(50) {
+                kept = Some(client);
+            }
+        }
+    }
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    let mut file = std::fs::OpenOptions::new();
+    let file = file
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(folder.join(name));
+    file.unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+fn gateway(folder: &Path, provider: SocketAddr) -> Gateway {
+    let mut keys = String::new();
+    for tenant in 0..TENANTS {
+        let digest = KeyDigest::of(format!("key-of-{tenant}").as_bytes());
+        writeln!(keys, "[[key]]\nid = \"t{tenant}\"\nhashes = [\"{digest}\"]\nmetadata = {{ up = \"inline:token-{tenant}\" }}").unwrap();
+    }
+    write(folder, "keys.toml", &keys);
+    let text = format!(
+        "server = {{ listen = \"127.0.0.1:0\", admin = \"127.0.0.1:0\", h2c = true }}\n\
+         [providers.p]\nkind = \"custom\"\nbase_url = \"http://{provider}\"\ntoken = \"key:up\"\n\
+         [[routes]]\nname = \"r\"\npath = \"/p\"\nprovider = \"p\"\n"
+    );
+    write(folder, "gateway.toml", &text);
+    let path = folder.join("gateway.toml");
+    let config = Config::load(&path, Purpose::Start).unwrap_or_else(|errors| panic!("{errors}"));
+    Gateway::start(config, path, std::io::sink()).unwrap()
+}
+
+#[test]
+fn sixteen_tenants_who_break_off_anywhere_get_no_byte_of_another() {
+    let asked = std::env::var("ISOLATION_REQUESTS").ok();
+    let requests: u64 = asked.map_or(20_000, |text| text.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let seen = Arc::new(Seen::default());
+    seen.begun.store(requests, Relaxed);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let gateway = gateway(folder.path(), runtime.block_on(provider(seen.clone())));
+    runtime.block_on(async {
+        let clients: Vec<_> = (0..TENANTS * CONNECTIONS)
+            .map(|number| {
+                let client = Client {
+                    to: gateway.listen()[0],
+                    tenant: number % TENANTS,
+                    dice: Dice::new(number),
+                    seen: seen.clone(),
+                };
+                if number < TENANTS * CONNECTIONS / 2 {
+                    tokio::spawn(client.over_http1())
+                } else {
+                    tokio::spawn(client.over_http2())
+                }
+            })
+            .collect();
+        for client in clients {
+            client.await.unwrap();
+        }
+    });
+    let of = |count: &AtomicU64| count.load(Relaxed);
+    println!(
+        "{requests} requests of {TENANTS} tenants: {} heads at the provider, {} whole answers, {} cut by clients, {} by the provider; \
+         {} bytes looked at, {} foreign",
+        of(&seen.heads),
+        of(&seen.whole),
+        of(&seen.cut_by_clients),
+        of(&seen.cut_by_provider),
+        of(&seen.bytes),
+        of(&seen.foreign),
+    );
+    assert_eq!((of(&seen.foreign), of(&seen.unexpected)), (0, 0));
+    assert!(of(&seen.cut_by_clients) > requests / 10 && of(&seen.whole) > requests / 3);
+}
