@@ -1,0 +1,210 @@
+//! What has no lock, in every order that its steps can come in.
+//!
+//!     cargo test --release --manifest-path tests/models/Cargo.toml --target-dir target/models
+//!
+//! The sources are the gateway's own; [`atomic`] gives them loom's atomics, which try every interleaving and every
+//! value that a relaxed read may see. What they stand on is taken for right: of `arc_swap::ArcSwap`, that it is as if
+//! there were a lock around each call, and of tokio's `Notify` and `watch`, likewise.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "in a test, a panic is how it fails"
+)]
+
+/// In the place of `gateway/atomic.rs`.
+mod atomic {
+    use std::ops::Deref;
+    use std::sync::Arc;
+
+    pub use loom::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+
+    /// What `arc_swap` promises, with a lock.
+    pub struct ArcSwap<T>(loom::sync::Mutex<Arc<T>>);
+
+    pub struct Guard<T>(T);
+
+    impl<T> Deref for Guard<T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    impl<T> ArcSwap<T> {
+        pub fn from_pointee(value: T) -> Self {
+            Self(loom::sync::Mutex::new(Arc::new(value)))
+        }
+
+        pub fn load_full(&self) -> Arc<T> {
+            self.0.lock().unwrap().clone()
+        }
+
+        pub fn load(&self) -> Guard<Arc<T>> {
+            Guard(self.load_full())
+        }
+
+        pub fn swap(&self, next: Arc<T>) -> Arc<T> {
+            std::mem::replace(&mut *self.0.lock().unwrap(), next)
+        }
+    }
+}
+
+#[path = "../../gateway/clock.rs"]
+mod clock;
+#[path = "../../gateway/proxy/in_flight.rs"]
+mod in_flight;
+#[path = "../../gateway/proxy/penalty.rs"]
+mod penalty;
+#[path = "../../gateway/swap.rs"]
+mod swap;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use loom::future::block_on;
+use loom::thread;
+
+use clock::Clock;
+use in_flight::InFlight;
+use penalty::Penalties;
+use swap::Swap;
+
+#[test]
+fn a_reader_has_one_value_whole_and_the_new_one_once_the_swap_is_over() {
+    loom::model(|| {
+        // Of a configuration: its rules and its keys.
+        let live = Arc::new(Swap::new((1, 1)));
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let live = live.clone();
+                thread::spawn(move || {
+                    let (first, second) = (live.get(), live.get());
+                    assert_eq!(first.0, first.1);
+                    assert!(second.0 >= first.0, "a reader went back");
+                })
+            })
+            .collect();
+        let before = live.swap(Arc::new((2, 2)));
+        assert_eq!(*before, (1, 1));
+        assert_eq!(*live.get(), (2, 2));
+        for reader in readers {
+            reader.join().unwrap();
+        }
+        // The last one who looked at it frees it.
+        assert_eq!(Arc::strong_count(&before), 1);
+    });
+}
+
+#[test]
+fn who_waits_for_a_revocation_hears_of_it_in_whatever_moment_it_comes() {
+    loom::model(|| {
+        let live = Arc::new(Swap::new(true));
+        let stream = {
+            let live = live.clone();
+            thread::spawn(move || {
+                block_on(async {
+                    let mut swaps = live.watch();
+                    while *live.get() {
+                        assert!(swaps.next().await);
+                    }
+                });
+            })
+        };
+        // A reload that leaves the key, and one that takes it out.
+        live.swap(Arc::new(true));
+        live.swap(Arc::new(false));
+        stream.join().unwrap();
+    });
+}
+
+/// The control: the same with a look before the watch, which misses a swap between the two, and waits for ever.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_model_finds_the_revocation_that_is_missed_by_looking_too_early() {
+    loom::model(|| {
+        let live = Arc::new(Swap::new(true));
+        let stream = {
+            let live = live.clone();
+            thread::spawn(move || {
+                block_on(async {
+                    while *live.get() {
+                        let mut swaps = live.watch();
+                        assert!(swaps.next().await);
+                    }
+                });
+            })
+        };
+        live.swap(Arc::new(false));
+        stream.join().unwrap();
+    });
+}
+
+#[test]
+fn a_drain_ends_when_the_last_exchange_does_and_not_before() {
+    loom::model(|| {
+        let in_flight = Arc::new(InFlight::default());
+        let exchanges: Vec<_> = (0..2)
+            .map(|_| {
+                let guard = in_flight.enter();
+                thread::spawn(move || drop(guard))
+            })
+            .collect();
+        block_on(in_flight.drained());
+        assert_eq!(in_flight.count(), 0);
+        for exchange in exchanges {
+            exchange.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_step_of_the_clock_that_one_thread_saw_is_not_taken_back_by_another() {
+    loom::model(|| {
+        let clock = Arc::new(Clock::start());
+        let (now, wall) = (Instant::now(), Timestamp::now());
+        let day = Duration::from_secs(86_400);
+        let other = {
+            let clock = clock.clone();
+            thread::spawn(move || {
+                let first = clock.at(wall + day, now);
+                let second = clock.at(wall, now);
+                assert!(second >= first);
+                first
+            })
+        };
+        let first = clock.at(wall, now);
+        let second = clock.at(wall, now);
+        assert!(second >= first, "the time went back");
+        let seen = other.join().unwrap();
+        assert!(clock.at(wall, now) >= seen);
+    });
+}
+
+#[test]
+fn no_failure_of_an_address_is_lost_to_another_thread_and_none_is_another_addresss() {
+    const NOW: Duration = Duration::from_secs(1);
+    loom::model(|| {
+        // One slot for all.
+        let seed = ahash::RandomState::with_seeds(1, 2, 3, 4);
+        let penalties = Arc::new(Penalties::new(1, seed));
+        let failing = |address: u8| {
+            let penalties = penalties.clone();
+            thread::spawn(move || {
+                penalties.failed(&address, 1, NOW);
+                // Whatever the others did: nobody is over the limit by the failures of somebody else.
+                assert!(!penalties.is_over(&9, NOW));
+            })
+        };
+        // Two of one address, where one a minute is allowed.
+        let threads = [failing(1), failing(1)];
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!(penalties.is_over(&1, NOW));
+        // Who is over the limit keeps the slot.
+        failing(2).join().unwrap();
+        assert!(penalties.is_over(&1, NOW) && !penalties.is_over(&2, NOW));
+    });
+}
