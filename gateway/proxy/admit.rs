@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::{Method, Version};
+use http::{HeaderValue, Method, Version};
 use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
@@ -231,11 +231,13 @@ pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<
     if lengths.next().is_some() || length.is_some_and(|value| value.as_bytes().contains(&b',')) {
         return Err(Reason::BadFraming);
     }
-    // `X_Api_Key` is `X-Api-Key` to whatever turns headers into variables.
+    // `X_Api_Key` is `X-Api-Key` to whatever turns headers into variables; and a quote is let through in
+    // names of HTTP/2, but is no part of a name (RFC 9110, section 5.6.2).
+    let odd = |b: u8| b == b'_' || b == b'"';
     if request
         .headers
         .keys()
-        .any(|name| name.as_str().contains('_'))
+        .any(|name| name.as_str().bytes().any(odd))
     {
         return Err(Reason::BadFraming);
     }
@@ -251,6 +253,15 @@ pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<
         if !known || codings.next().is_some() || has_header_line(raw, b"content-length:") {
             return Err(Reason::BadFraming);
         }
+    }
+    // RFC 9113, section 8.2.1. Over HTTP/1.1, such space is no part of a value.
+    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    let padded = |value: &HeaderValue| {
+        let bytes = value.as_bytes();
+        blank(bytes.first()) || blank(bytes.last())
+    };
+    if raw.is_empty() && request.headers.values().any(padded) {
+        return Err(Reason::BadFraming);
     }
     if !has_strict_lines(raw) {
         return Err(Reason::BadFraming);

@@ -41,7 +41,8 @@ impl InFlight {
     pub async fn drained(&self) {
         loop {
             let notified = self.idle.notified();
-            if self.count() == 0 {
+            // Read by adding nothing, which sees the last value whatever else orders the two.
+            if self.count.fetch_add(0, Ordering::AcqRel) == 0 {
                 return;
             }
             notified.await;

@@ -55,6 +55,9 @@ pub const ATTEMPTS: usize = forward::MAX_ATTEMPTS as usize;
 /// How long after its end an exchange that has no answer yet is cut off without one.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long an address waits that came with too many keys that open nothing.
+const PENALTY: Duration = Duration::from_secs(1);
+
 /// What all exchanges share.
 pub struct Shared {
     /// The snapshot that serves now.
@@ -134,6 +137,8 @@ impl ProxyHttp for Proxy {
             Err(rejection) => {
                 if rejection.reason == Reason::TooManyFailedKeys {
                     session.set_keepalive(None);
+                    // A new connection costs more than the answer does: so whoever guesses makes few.
+                    tokio::time::sleep(PENALTY).await;
                 }
                 exchange.rejection = Some(rejection);
                 answer(session, exchange).await?;
