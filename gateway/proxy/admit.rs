@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderValue, Method, Version};
+use http::{Method, Version};
 use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
@@ -213,15 +213,19 @@ pub(super) fn declared_length(request: &RequestHeader) -> u64 {
 /// `raw` is the head as it was read; empty for HTTP/2, which has one framing by design.
 pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<(), Reason> {
     let limits = &rules.server;
-    let bytes = if raw.is_empty() {
-        request
-            .headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + 4)
-            .sum()
-    } else {
-        raw.len()
-    };
+    let (mut bytes, mut odd) = (0, false);
+    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    for (name, value) in &request.headers {
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        bytes += name.len() + value.len() + 4;
+        // `X_Api_Key` is `X-Api-Key` to whatever turns headers into variables. Over HTTP/2, a quote is let
+        // through in names, which is no part of one (RFC 9110, section 5.6.2), and space around values (RFC
+        // 9113, section 8.2.1).
+        odd |= memchr::memchr2(b'_', b'"', name).is_some()
+            || blank(value.first())
+            || blank(value.last());
+    }
+    let bytes = if raw.is_empty() { bytes } else { raw.len() };
     if bytes as u64 > limits.max_header_bytes || request.headers.len() > limits.max_header_count {
         return Err(Reason::HeadersTooLarge);
     }
@@ -231,14 +235,7 @@ pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<
     if lengths.next().is_some() || length.is_some_and(|value| value.as_bytes().contains(&b',')) {
         return Err(Reason::BadFraming);
     }
-    // `X_Api_Key` is `X-Api-Key` to whatever turns headers into variables; and a quote is let through in
-    // names of HTTP/2, but is no part of a name (RFC 9110, section 5.6.2).
-    let odd = |b: u8| b == b'_' || b == b'"';
-    if request
-        .headers
-        .keys()
-        .any(|name| name.as_str().bytes().any(odd))
-    {
+    if odd || !has_strict_lines(raw) {
         return Err(Reason::BadFraming);
     }
     let mut codings = request.headers.get_all(TRANSFER_ENCODING).iter();
@@ -253,18 +250,6 @@ pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<
         if !known || codings.next().is_some() || has_header_line(raw, b"content-length:") {
             return Err(Reason::BadFraming);
         }
-    }
-    // RFC 9113, section 8.2.1. Over HTTP/1.1, such space is no part of a value.
-    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
-    let padded = |value: &HeaderValue| {
-        let bytes = value.as_bytes();
-        blank(bytes.first()) || blank(bytes.last())
-    };
-    if raw.is_empty() && request.headers.values().any(padded) {
-        return Err(Reason::BadFraming);
-    }
-    if !has_strict_lines(raw) {
-        return Err(Reason::BadFraming);
     }
     if request.method == Method::TRACE {
         return Err(Reason::BadFraming);
