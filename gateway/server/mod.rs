@@ -268,7 +268,7 @@ fn raise_open_files() {
 
 /// Refuses to start where every TLS handshake would fail, or Pingora would panic over a root
 /// certificate that it cannot read, or the system has no random numbers.
-fn check_trust(config: &Config) -> Result<(), Error> {
+pub fn check_trust(config: &Config) -> Result<(), Error> {
     let what = "trust the system's root certificates";
     let found = load_native_certs().map_err(|error| Error::failed(what, error))?;
     let mut roots = RootCertStore::empty();

@@ -588,3 +588,29 @@ fn the_doctor_believes_a_gateway_that_serves_about_a_token_that_it_cannot_see_it
     process.signal("INT");
     process.end();
 }
+
+#[test]
+fn a_check_warns_where_a_start_would_trust_no_provider() {
+    let scene = Scene::new(&simple("https://provider.test", "", "")).key("alice", "secret", "");
+    let empty = scene.path("roots.pem");
+    std::fs::write(&empty, "").unwrap();
+    let said = |arguments: &[&str]| {
+        let mut command = process::keygate();
+        command
+            .args(arguments)
+            .arg(scene.path("gateway.toml"))
+            .env("SSL_CERT_FILE", &empty)
+            .env("SSL_CERT_DIR", scene.folder.path());
+        command.output().unwrap()
+    };
+    let refused = said(&["run", "--allow-root", "--config"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("provider `p` could not be trusted"));
+    let check = said(&["check", "--config"]);
+    let check = text(&check.stdout);
+    assert!(
+        check.contains("warning: on this machine it would not start: there are no root")
+            && check.contains("good:"),
+        "{check}"
+    );
+}
