@@ -88,7 +88,7 @@ pub struct ServerConfig {
     pub max_header_count: usize,
     /// After so many requests a client's connection is closed.
     pub requests_per_connection: u32,
-    /// The most unused connections to providers that are kept.
+    /// The most unused connections to providers that are kept: each thread keeps its share.
     pub idle_connections: usize,
     /// The fewest bytes a second of a request's body, on its average.
     pub min_body_rate: u64,

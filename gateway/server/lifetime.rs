@@ -184,11 +184,11 @@ impl Gateway {
     }
 
     fn end(&mut self) {
-        // Requests end first, each with its access line; then the lines are written.
-        if let Some(serving) = self.serving.take() {
-            serving.shutdown_timeout(Duration::from_secs(1));
-        }
         if let Some(control) = self.control.take() {
+            // Requests end first, each with its access line; then the lines are written.
+            if let Some(serving) = self.serving.take() {
+                control.block_on(serving.end(Duration::from_secs(1)));
+            }
             if let Some(exporting) = self.exporting.take() {
                 let last =
                     control.block_on(async { tokio::time::timeout(LAST_SPANS, exporting).await });

@@ -2,15 +2,19 @@
 //! are bound before anything else, and the end of it all by signal.
 //!
 //! Pingora's own `Server::run` sleeps out its whole grace period and can only be ended by leaving
-//! the process, so the services are run on runtimes of our own: the requests on one, the admin
-//! listener, reloads and DNS on another, so that a scrape or a large key file delays no stream.
+//! the process, so the services are run on runtimes of our own: the requests on one for each thread, the
+//! admin listener, reloads and DNS on another, so that a scrape or a large key file delays no stream.
 
+mod accept;
+mod client;
 mod connections;
 mod events;
 mod lifetime;
 mod sandbox;
 mod signals;
+mod socket;
 mod sockets;
+mod threads;
 mod tls;
 mod upgrade;
 
@@ -41,8 +45,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use self::connections::{Connections, Counted, Quiet};
+use self::accept::{Lane, accept};
+use self::client::{Client, Quiet};
+use self::connections::Connections;
 use self::sockets::{Sockets, bind};
+use self::threads::Threads;
 use self::upgrade::Program;
 use crate::access_log::{AccessLog, AccessLogWriter};
 use crate::admin::{Admin, Readiness};
@@ -86,7 +93,7 @@ pub struct Gateway {
     accepting: Mutex<Option<JoinHandle<()>>>,
     writer: Option<AccessLogWriter>,
     exporting: Option<JoinHandle<()>>,
-    serving: Option<Runtime>,
+    serving: Option<Threads>,
     control: Option<Runtime>,
 }
 
@@ -134,7 +141,7 @@ impl Gateway {
         let (shutdown, _) = watch::channel(false);
 
         let control = runtime("control", 1)?;
-        let serving = runtime("serve", server.threads)?;
+        let serving = Threads::start(server.threads)?;
         let reloader = Reloader::new(live.clone(), path, files);
         let reload = reloader.handle();
         control.spawn(reloader.run());
@@ -153,28 +160,27 @@ impl Gateway {
             penalties: Penalties::default(),
             telemetry,
         });
-        let clock = live.clone();
-        let app = Bounded::new(proxy_app(&server, shared), move || {
-            let server = &clock.snapshot().rules.server;
-            server.keepalive + server.client_head
-        });
         let ((http1, until_http1), (http2, until_http2)) =
             (watch::channel(false), watch::channel(false));
+        let quiet = Quiet {
+            http1: until_http1,
+            http2: until_http2,
+        };
         let connections = Connections::new(live.clone());
         let tls = server.tls.as_ref();
-        let app = Counted {
-            app: Arc::new(app),
-            tls: tls
-                .map(|_| tls::acceptor(&live, client_roots.as_ref()))
-                .transpose()?,
+        let tls = tls.map(|_| tls::acceptor(&live, client_roots.as_ref()));
+        let tls = tls.transpose()?.map(Arc::new);
+        let client = || Client {
+            app: Arc::new(proxy_app(&server, shared.clone())),
+            tls: tls.clone(),
             h2c: server.h2c,
             connections: connections.clone(),
-            quiet: Quiet {
-                http1: until_http1,
-                http2: until_http2,
-            },
+            quiet: quiet.clone(),
         };
-        let (listen, accepting) = spawn(&serving, "proxy", app, sockets.listen, &shutdown)?;
+        let threads = serving.all();
+        let lanes = threads.map(|thread| Lane::new(thread.clone(), client()));
+        let lanes = lanes.collect();
+        let (listen, accepting) = listen(&serving, lanes, sockets.listen, &shutdown)?;
         let app = Admin {
             live: live.clone(),
             in_flight: in_flight.clone(),
@@ -235,11 +241,9 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        for runtime in [self.serving.take(), self.control.take()]
-            .into_iter()
-            .flatten()
-        {
-            runtime.shutdown_background();
+        drop(self.serving.take());
+        if let Some(control) = self.control.take() {
+            control.shutdown_background();
         }
     }
 }
@@ -316,24 +320,15 @@ fn access_log(
 }
 
 /// Tells whoever waits for it that this process serves.
-fn say_ready(inherited: &Inherited, live: &Live, serving: &Runtime) {
+fn say_ready(inherited: &Inherited, live: &Live, serving: &Threads) {
     inherited.tell_predecessor();
     if !inherited.has_predecessor() {
         // Of one that takes over, its predecessor says so.
         manager::ready(&live.summary());
     }
     if let Some(wanted) = manager::watchdog() {
-        serving.spawn(feed_the_watchdog(wanted));
-    }
-}
-
-/// Tells the service manager that the serving threads still come to their tasks.
-async fn feed_the_watchdog(wanted: Duration) {
-    // Not at once: of a process that takes over, nobody has heard yet.
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + wanted / 4, wanted / 4);
-    loop {
-        ticks.tick().await;
-        manager::alive();
+        // Not at once: of a process that takes over, nobody has heard yet.
+        serving.beat(wanted / 4, manager::alive);
     }
 }
 
@@ -368,7 +363,8 @@ fn proxy_app(
 ) -> impl HttpServerApp + Send + Sync + 'static {
     let conf = Arc::new(ServerConf {
         threads: server.threads,
-        upstream_keepalive_pool_size: server.idle_connections,
+        // Of each thread.
+        upstream_keepalive_pool_size: server.idle_connections.div_ceil(server.threads.max(1)),
         max_retries: ATTEMPTS,
         ..ServerConf::default()
     });
@@ -376,9 +372,46 @@ fn proxy_app(
     options.h2c = server.h2c;
     options.keepalive_request_limit = Some(server.requests_per_connection);
     options.h2_idle_timeout = Some(server.keepalive);
+    let clock = shared.live.clone();
     let mut app = http_proxy(&conf, Proxy::new(shared));
     app.server_options = Some(options);
-    app
+    Bounded::new(app, move || {
+        let server = &clock.snapshot().rules.server;
+        server.keepalive + server.client_head
+    })
+}
+
+/// Serves clients on sockets that are bound already, and says where they are. What it spawns ends when nothing is
+/// accepted any more, and has told what waits for requests.
+fn listen<A: HttpServerApp + Send + Sync + 'static>(
+    serving: &Threads,
+    lanes: Arc<[Lane<Client<A>>]>,
+    sockets: Vec<TcpListener>,
+    shutdown: &watch::Sender<bool>,
+) -> Result<(Vec<SocketAddr>, JoinHandle<()>), Error> {
+    let addresses = sockets.iter().map(TcpListener::local_addr);
+    let addresses: Result<_, _> = addresses.collect();
+    let addresses = addresses.map_err(|error| Error::failed("name a socket", error))?;
+    // It is little work, and done where most of it is least.
+    let thread = serving.first();
+    let each = sockets.into_iter().map(|socket| {
+        let (lanes, shutdown) = (lanes.clone(), shutdown.subscribe());
+        thread.spawn(async move {
+            if let Err(error) = accept(socket, lanes, shutdown).await {
+                tracing::error!("cannot wait for connections: {error}");
+            }
+        })
+    });
+    let each: Vec<_> = each.collect();
+    let accepting = thread.spawn(async move {
+        for listener in each {
+            let _ = listener.await;
+        }
+        for lane in lanes.iter() {
+            lane.app.no_more().await;
+        }
+    });
+    Ok((addresses, accepting))
 }
 
 /// Serves `app` on sockets that are bound already, and says where they are.

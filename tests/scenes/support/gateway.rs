@@ -37,8 +37,14 @@ impl Scene {
         scene
     }
 
-    /// Writes the configuration anew.
+    /// Writes the configuration anew. There is one thread, if `server` does not say otherwise: so every client comes
+    /// to the connections that the others have used.
     pub fn configure(&self, server: &str, rest: &str) {
+        let mut server = server.to_owned();
+        if !server.contains("threads") {
+            let line = if server.is_empty() { "" } else { "\n" };
+            server += &format!("{line}server.threads = 1");
+        }
         let text = format!(
             "server.listen = \"127.0.0.1:0\"\nserver.admin = \"127.0.0.1:0\"\n{server}\n{rest}"
         );

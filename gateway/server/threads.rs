@@ -1,0 +1,133 @@
+//! The threads that serve. Each has a runtime of its own, and with it its own connections to clients and to
+//! providers: what it begins it ends, and no request wakes another thread up.
+
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
+
+use crate::error::Error;
+
+/// Running threads. They end, with all that they do, when this is dropped.
+pub(super) struct Threads {
+    /// What spawns on the one that has to do what is to be done once.
+    first: Handle,
+    others: Vec<Handle>,
+    /// What they end by, and until when somebody listens.
+    end: watch::Sender<bool>,
+}
+
+impl Threads {
+    /// Starts `count` of them, but at least one.
+    pub(super) fn start(count: usize) -> Result<Self, Error> {
+        let failed = |error| Error::failed("start the serve threads", error);
+        let (end, until) = watch::channel(false);
+        let one = || {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(failed)?;
+            let handle = runtime.handle().clone();
+            let mut until = until.clone();
+            let serve = move || {
+                // Gone is as good as told.
+                let _ = runtime.block_on(async { until.wait_for(|over| *over).await.map(drop) });
+                runtime.shutdown_background();
+                drop(until);
+            };
+            let named = thread::Builder::new().name("serve".to_owned());
+            named.spawn(serve).map_err(failed)?;
+            Ok::<_, Error>(handle)
+        };
+        Ok(Self {
+            first: one()?,
+            others: (1..count).map(|_| one()).collect::<Result<_, _>>()?,
+            end,
+        })
+    }
+
+    /// What spawns on the first of them.
+    pub(super) fn first(&self) -> &Handle {
+        &self.first
+    }
+
+    /// What spawns on each of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Handle> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Does `what` every time that `pause` has passed and each of them has come to a task.
+    pub(super) fn beat(&self, pause: Duration, what: impl Fn() + Send + 'static) {
+        let others = self.others.clone();
+        self.first.spawn(async move {
+            loop {
+                tokio::time::sleep(pause).await;
+                for other in &others {
+                    let _ = other.spawn(async {}).await;
+                }
+                what();
+            }
+        });
+    }
+
+    /// Ends them, and what they do. Waits for that, if it does not take longer than `at_most`.
+    pub(super) async fn end(self, at_most: Duration) {
+        let _ = self.end.send(true);
+        if tokio::time::timeout(at_most, self.end.closed())
+            .await
+            .is_err()
+        {
+            tracing::warn!("a serving thread does not come to its end");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_threads_do_ends_with_them() {
+        let threads = Threads::start(3).unwrap();
+        let (begun, begins) = channel();
+        let witness = Arc::new(());
+        for handle in threads.all() {
+            let (begun, witness) = (begun.clone(), witness.clone());
+            handle.spawn(async move {
+                begun.send(thread::current().id()).unwrap();
+                std::future::pending::<()>().await;
+                drop(witness);
+            });
+        }
+        let mut ids: Vec<_> = begins.iter().take(3).collect();
+        ids.sort_by_key(|id| format!("{id:?}"));
+        ids.dedup();
+        assert_eq!((ids.len(), Arc::strong_count(&witness)), (3, 4));
+        threads.end(Duration::from_secs(60)).await;
+        assert_eq!(Arc::strong_count(&witness), 1);
+    }
+
+    #[test]
+    fn the_heart_stands_still_while_one_of_them_does() {
+        let threads = Threads::start(2).unwrap();
+        let (beaten, beats) = channel();
+        let stone = Arc::new(Mutex::new(()));
+        let held = stone.lock().unwrap();
+        let stuck = stone.clone();
+        let (at_it, is_at_it) = channel();
+        threads.others[0].spawn(async move {
+            at_it.send(()).unwrap();
+            drop(stuck.lock());
+        });
+        is_at_it.recv().unwrap();
+        threads.beat(Duration::from_millis(1), move || {
+            beaten.send(()).unwrap_or_default();
+        });
+        let silence = beats.recv_timeout(Duration::from_millis(100));
+        assert_eq!(silence, Err(RecvTimeoutError::Timeout));
+        drop(held);
+        beats.recv().unwrap();
+    }
+}
