@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use prometheus::IntCounter;
 use serde::Serialize;
 
+use crate::request_id::RequestId;
 use crate::usage::{Cost, Usage};
 
 /// How many lines may wait to be written.
@@ -25,16 +26,13 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The longest path that is logged whole, in bytes.
 const PATH_CAP: usize = 512;
 
-/// What is said about one request.
-#[derive(Serialize)]
+/// What is said about one request, each by the name of its field.
 pub struct AccessRecord {
     /// When its head had been read.
-    #[serde(serialize_with = "rfc3339")]
     pub time: Timestamp,
     /// The id that the client got in `x-keygate-request-id`.
-    pub request_id: String,
+    pub request_id: RequestId,
     /// The address it came from.
-    #[serde(serialize_with = "address")]
     pub client: Option<SocketAddr>,
     /// The id of its key.
     pub key: Option<Arc<str>>,
@@ -45,7 +43,6 @@ pub struct AccessRecord {
     /// Its method.
     pub method: &'static str,
     /// Its path in normal form, without the query; capped.
-    #[serde(serialize_with = "capped")]
     pub path: String,
     /// The status of the answer; 0 when there was none.
     pub status: u16,
@@ -62,13 +59,10 @@ pub struct AccessRecord {
     /// The model, as the answer names it.
     pub model: Option<String>,
     /// The tokens that the answer says it took; of an answer that was cut off, those it had said by then.
-    #[serde(flatten)]
     pub usage: Option<Tokens>,
     /// Whether the answer said nothing of tokens, and they are estimated from its events.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
     /// What the tokens cost, where the price file has the model.
-    #[serde(flatten)]
     pub cost: Option<Price>,
     /// From its head to the end of the answer.
     pub duration_ms: f64,
@@ -79,7 +73,6 @@ pub struct AccessRecord {
     /// From its head to the head of the provider's answer.
     pub first_byte_ms: Option<f64>,
     /// The address it was forwarded to.
-    #[serde(serialize_with = "address")]
     pub upstream: Option<SocketAddr>,
     /// Whether it went over a connection that was open already.
     pub reused: Option<bool>,
@@ -90,7 +83,6 @@ pub struct AccessRecord {
 }
 
 /// Tokens, by the names that `OpenTelemetry`'s conventions for generative AI give them.
-#[derive(Serialize)]
 pub struct Tokens {
     /// All that went in.
     pub input_tokens: u64,
@@ -105,10 +97,8 @@ pub struct Tokens {
 }
 
 /// What tokens cost.
-#[derive(Serialize)]
 pub struct Price {
     /// As a decimal fraction; a text, since it is exact.
-    #[serde(serialize_with = "shown")]
     pub cost: Cost,
     /// The currency.
     pub currency: Arc<str>,
@@ -126,53 +116,124 @@ impl From<Usage> for Tokens {
     }
 }
 
-fn rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{time:.6}"))
-}
-
-fn shown<S: serde::Serializer>(cost: &Cost, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(cost)
-}
-
-#[allow(clippy::ref_option, reason = "as serde calls it")]
-fn address<S: serde::Serializer>(
-    address: &Option<SocketAddr>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match address {
-        None => serializer.serialize_none(),
-        Some(SocketAddr::V6(address)) => serializer.collect_str(address),
-        // There are two of them in each line, and by way of `Display` they are a third of what it takes.
-        Some(SocketAddr::V4(address)) => {
-            let mut text = String::with_capacity(21);
-            for (place, octet) in address.ip().octets().into_iter().enumerate() {
-                if place > 0 {
-                    text.push('.');
-                }
-                push_decimal(&mut text, octet.into());
-            }
-            text.push(':');
-            push_decimal(&mut text, address.port());
-            serializer.serialize_str(&text)
-        }
-    }
-}
-
-fn push_decimal(text: &mut String, number: u16) {
-    if number >= 10 {
-        push_decimal(text, number / 10);
-    }
-    text.extend(char::from_digit(u32::from(number % 10), 10));
-}
-
 /// As much of a path as is told anywhere.
 pub fn cap(path: &str) -> &str {
     // A normal path is ASCII; a path that was refused is not told at all.
     path.get(..PATH_CAP).unwrap_or(path)
 }
 
-fn capped<S: serde::Serializer>(path: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(cap(path))
+/// What stands before a value.
+macro_rules! name {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
+/// A line that is being written. Its names need no escapes; its values are as `serde_json` writes them.
+#[derive(Default)]
+struct Line {
+    text: Vec<u8>,
+    /// The second that the last one was of, since 1970, and how it is said: many are of the same.
+    second: Option<i64>,
+    said: String,
+}
+
+impl Line {
+    fn of(&mut self, record: &AccessRecord) -> &[u8] {
+        self.text.clear();
+        self.time(record.time);
+        self.put(name!("request_id"), record.request_id.as_str());
+        self.address(name!("client"), record.client);
+        self.put(name!("key"), &record.key);
+        self.put(name!("route"), &record.route);
+        self.put(name!("provider"), &record.provider);
+        self.put(name!("method"), record.method);
+        self.put(name!("path"), cap(&record.path));
+        self.put(name!("status"), &record.status);
+        self.put(name!("reason"), &record.reason);
+        self.put(name!("refused_by"), &record.refused_by);
+        self.put(name!("request_bytes"), &record.request_bytes);
+        self.put(name!("response_bytes"), &record.response_bytes);
+        self.put(name!("events"), &record.events);
+        self.put(name!("model"), &record.model);
+        if let Some(usage) = &record.usage {
+            self.put(name!("input_tokens"), &usage.input_tokens);
+            self.put(name!("output_tokens"), &usage.output_tokens);
+            self.put(name!("cache_read_tokens"), &usage.cache_read_tokens);
+            self.put(name!("cache_creation_tokens"), &usage.cache_creation_tokens);
+            self.put(name!("reasoning_tokens"), &usage.reasoning_tokens);
+        }
+        if record.estimated {
+            self.put(name!("estimated"), &true);
+        }
+        if let Some(price) = &record.cost {
+            self.put(name!("cost"), &price.cost.to_string());
+            self.put(name!("currency"), &price.currency);
+        }
+        self.put(name!("duration_ms"), &record.duration_ms);
+        self.put(name!("connect_ms"), &record.connect_ms);
+        self.put(name!("added_ms"), &record.added_ms);
+        self.put(name!("first_byte_ms"), &record.first_byte_ms);
+        self.address(name!("upstream"), record.upstream);
+        self.put(name!("reused"), &record.reused);
+        self.put(name!("attempts"), &record.attempts);
+        self.put(name!("aborted"), &record.aborted);
+        self.text.extend_from_slice(b"}\n");
+        &self.text
+    }
+
+    /// `name` is all that stands between the value before and this one.
+    fn put(&mut self, name: &'static str, value: &(impl Serialize + ?Sized)) {
+        self.text.extend_from_slice(name.as_bytes());
+        // Texts and numbers into a Vec: that does not fail.
+        let _ = serde_json::to_writer(&mut self.text, value);
+    }
+
+    /// As RFC 3339 has it, with microseconds.
+    fn time(&mut self, time: Timestamp) {
+        let second = time.as_second();
+        if self.second != Some(second) {
+            self.second = Some(second);
+            let said = format!("{time:.0}");
+            said.trim_end_matches('Z').clone_into(&mut self.said);
+        }
+        self.text.extend_from_slice(b"{\"time\":\"");
+        self.text.extend_from_slice(self.said.as_bytes());
+        self.text.push(b'.');
+        // Before 1970, they would count backwards.
+        let micros = time.subsec_microsecond().unsigned_abs();
+        for place in [100_000, 10_000, 1_000, 100, 10, 1] {
+            self.digit(micros / place);
+        }
+        self.text.extend_from_slice(b"Z\"");
+    }
+
+    /// There are two of them in each line, and by way of `Display` they were a third of what it takes.
+    fn address(&mut self, name: &'static str, address: Option<SocketAddr>) {
+        let Some(SocketAddr::V4(address)) = address else {
+            return self.put(name, &address);
+        };
+        self.text.extend_from_slice(name.as_bytes());
+        for (place, octet) in address.ip().octets().into_iter().enumerate() {
+            self.text.push(if place == 0 { b'"' } else { b'.' });
+            self.number(octet.into());
+        }
+        self.text.push(b':');
+        self.number(address.port().into());
+        self.text.push(b'"');
+    }
+
+    fn number(&mut self, number: u32) {
+        if number >= 10 {
+            self.number(number / 10);
+        }
+        self.digit(number);
+    }
+
+    fn digit(&mut self, number: u32) {
+        let [digit, ..] = (number % 10).to_le_bytes();
+        self.text.push(b'0' + digit);
+    }
 }
 
 /// Where records go. Cheap to clone.
@@ -239,34 +300,21 @@ impl AccessLogWriter {
 
 fn write_all(output: impl Write, records: &Receiver<AccessRecord>, dropped: &IntCounter) {
     let mut output = io::BufWriter::with_capacity(64 << 10, output);
-    let mut line = Vec::new();
+    let mut line = Line::default();
     // Sleeps for real only while nothing happens. Under load it looks again after a nap, which
     // spares every request the waking of a thread.
     while let Ok(first) = records.recv() {
         let mut next = Some(first);
         while let Some(record) = next {
-            write_line(&mut output, &mut line, &record, dropped);
-            for record in records.try_iter() {
-                write_line(&mut output, &mut line, &record, dropped);
+            for record in std::iter::once(record).chain(records.try_iter()) {
+                if output.write_all(line.of(&record)).is_err() {
+                    dropped.inc();
+                }
             }
             let _ = output.flush();
             std::thread::sleep(NAP);
             next = records.try_recv().ok();
         }
-    }
-}
-
-fn write_line(
-    output: &mut impl Write,
-    line: &mut Vec<u8>,
-    record: &AccessRecord,
-    dropped: &IntCounter,
-) {
-    line.clear();
-    let encoded = serde_json::to_writer(&mut *line, record).is_ok();
-    line.push(b'\n');
-    if !encoded || output.write_all(line).is_err() {
-        dropped.inc();
     }
 }
 
@@ -278,7 +326,7 @@ mod tests {
     fn record(path: &str) -> AccessRecord {
         AccessRecord {
             time: "2026-11-21T10:00:00.5Z".parse().unwrap(),
-            request_id: "id".to_owned(),
+            request_id: RequestId::next(),
             client: None,
             key: Some("alice".into()),
             route: None,
@@ -339,6 +387,52 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["time"], "2026-11-21T10:00:00.500000Z");
         assert_eq!(lines[1]["path"].as_str().unwrap().len(), PATH_CAP);
+    }
+
+    #[test]
+    fn a_line_says_all_there_is_by_its_name() {
+        let mut record = record("/a b");
+        record.time = "2026-11-21T10:00:00.000007Z".parse().unwrap();
+        record.client = Some("[2001:db8::1]:65535".parse().unwrap());
+        record.upstream = Some("10.0.200.1:8080".parse().unwrap());
+        record.model = Some("\u{1b}\"gpt\"".to_owned());
+        record.usage = Some(Tokens {
+            input_tokens: u64::MAX,
+            output_tokens: 2,
+            cache_read_tokens: 3,
+            cache_creation_tokens: 4,
+            reasoning_tokens: 5,
+        });
+        record.estimated = true;
+        record.first_byte_ms = Some(0.25);
+        record.reused = Some(true);
+        let mut line = Line::default();
+        let id = record.request_id;
+        let expected = format!(
+            "{{\"time\":\"2026-11-21T10:00:00.000007Z\",\"request_id\":\"{}\",\
+             \"client\":\"[2001:db8::1]:65535\",\"key\":\"alice\",\"route\":null,\"provider\":null,\
+             \"method\":\"POST\",\"path\":\"/a b\",\"status\":200,\"reason\":null,\"refused_by\":null,\
+             \"request_bytes\":1,\"response_bytes\":2,\"events\":0,\"model\":\"\\u001b\\\"gpt\\\"\",\
+             \"input_tokens\":18446744073709551615,\"output_tokens\":2,\"cache_read_tokens\":3,\
+             \"cache_creation_tokens\":4,\"reasoning_tokens\":5,\"estimated\":true,\
+             \"duration_ms\":1.5,\"connect_ms\":0.0,\"added_ms\":0.1,\"first_byte_ms\":0.25,\
+             \"upstream\":\"10.0.200.1:8080\",\"reused\":true,\"attempts\":1,\"aborted\":false}}\n",
+            id.as_str()
+        );
+        assert_eq!(String::from_utf8_lossy(line.of(&record)), expected);
+        // Of the same second, and of others.
+        for (time, said) in [
+            (
+                "2026-11-21T10:00:00.999999999Z",
+                "2026-11-21T10:00:00.999999Z",
+            ),
+            ("2026-11-21T10:00:01Z", "2026-11-21T10:00:01.000000Z"),
+            ("2026-11-21T10:00:00Z", "2026-11-21T10:00:00.000000Z"),
+        ] {
+            record.time = time.parse().unwrap();
+            let line: serde_json::Value = serde_json::from_slice(line.of(&record)).unwrap();
+            assert_eq!(line["time"], said);
+        }
     }
 
     /// A reader that takes nothing until it is told to.

@@ -53,6 +53,7 @@ pub mod metrics;
 pub mod provider;
 pub mod proxy;
 pub mod reload;
+pub mod request_id;
 pub mod route;
 pub mod sandbox;
 pub mod secret;

@@ -18,10 +18,11 @@ pub(super) fn bound_the_body(session: &Session, exchange: &mut Exchange) -> Resu
     };
     let total = admission.route().provider.endpoint.timeouts.total;
     let limit = exchange.rules.server.max_request_body;
+    let took = exchange.started.elapsed();
     let reason = if exchange.seen.request_bytes > limit && !session.was_upgraded() {
         Reason::BodyTooLarge
-    } else if total.is_some_and(|total| exchange.started.elapsed() >= total)
-        || (is_slow(exchange) && !session.was_upgraded())
+    } else if total.is_some_and(|total| took >= total)
+        || (is_slow(exchange, took) && !session.was_upgraded())
     {
         Reason::RequestTimeout
     } else {
@@ -31,13 +32,9 @@ pub(super) fn bound_the_body(session: &Session, exchange: &mut Exchange) -> Resu
     Err(exchange.refuse(rejection))
 }
 
-/// Whether less of the body came than must have by now.
-fn is_slow(exchange: &Exchange) -> bool {
-    let late = exchange
-        .started
-        .elapsed()
-        .saturating_sub(BODY_GRACE)
-        .as_secs();
+/// Whether less of the body came in the time that it `took` than must have by then.
+fn is_slow(exchange: &Exchange, took: Duration) -> bool {
+    let late = took.saturating_sub(BODY_GRACE).as_secs();
     let due = exchange.rules.server.min_body_rate.saturating_mul(late);
     exchange.seen.request_bytes < due
 }

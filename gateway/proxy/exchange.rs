@@ -15,7 +15,7 @@ use super::deadline::Cut;
 use super::exact::Exact;
 use super::in_flight::{InFlight, InFlightGuard};
 use super::reject::Rejection;
-use super::request_id::RequestId;
+use crate::request_id::RequestId;
 use crate::snapshot::{Rules, Snapshot};
 use crate::telemetry::Trace;
 use crate::usage::Meter;
@@ -97,9 +97,9 @@ pub struct Seen {
 
 impl Seen {
     /// The connection that was waited for is there, or will not be.
-    pub(super) fn waited_for_connection(&mut self) {
+    pub(super) fn waited_for_connection(&mut self, now: Instant) {
         if let Some(turned) = self.turned.take() {
-            self.connecting += turned.elapsed();
+            self.connecting += now.saturating_duration_since(turned);
         }
     }
 
@@ -115,12 +115,10 @@ impl Seen {
         self.arrived = Some(Instant::now());
     }
 
-    /// The one that is there is of the body.
-    pub(super) fn is_body(&mut self) {
-        if let Some(now) = self.arrived {
-            let first = self.body.map_or(now, |(first, _)| first);
-            self.body = Some((first, now));
-        }
+    /// The one that came at `now` is of the body.
+    pub(super) fn is_body(&mut self, now: Instant) {
+        let first = self.body.map_or(now, |(first, _)| first);
+        self.body = Some((first, now));
     }
 
     /// It is ready for the client: what it took since.

@@ -26,8 +26,9 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
     let Some(mut peer) = endpoint.peer(admission.upgrade()) else {
         return Err(admission.rejection(Reason::ProviderUnreachable));
     };
+    let now = Instant::now();
     if let Some(total) = endpoint.timeouts.total {
-        let left = total.saturating_sub(exchange.started.elapsed());
+        let left = total.saturating_sub(now.saturating_duration_since(exchange.started));
         if left.is_zero() {
             return Err(admission.rejection(Reason::ProviderTimeout));
         }
@@ -35,7 +36,7 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
     }
     exchange.seen.attempts += 1;
     exchange.seen.connected = None;
-    exchange.seen.turned = Some(Instant::now());
+    exchange.seen.turned = Some(now);
     exchange.seen.upstream = peer._address.as_inet().copied();
     Ok(peer)
 }

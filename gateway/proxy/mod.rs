@@ -17,7 +17,6 @@ mod observe;
 pub mod penalty;
 mod record;
 pub mod reject;
-pub mod request_id;
 mod spending;
 
 use std::net::IpAddr;
@@ -114,7 +113,8 @@ impl ProxyHttp for Proxy {
                     // not come on may also be the provider's doing, for which there are timeouts:
                     // they end it in better order, and so they go first.
                     let orderly = timeouts.write.max(timeouts.connect * 4);
-                    deadline::no_pause_longer_than(server.client_read.max(orderly) + GRACE);
+                    let pause = server.client_read.max(orderly) + GRACE;
+                    deadline::no_pause_longer_than(pause, exchange.started);
                 }
                 // A client that does not read is the cause of the pause, and ends first.
                 let idle = timeouts.idle.mul_f64(0.9);
@@ -164,7 +164,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
         error: Box<Error>,
     ) -> Box<Error> {
-        exchange.seen.waited_for_connection();
+        exchange.seen.waited_for_connection(Instant::now());
         forward::after_failed_connect(exchange, error)
     }
 
@@ -177,8 +177,9 @@ impl ProxyHttp for Proxy {
         _digest: Option<&Digest>,
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
-        exchange.seen.waited_for_connection();
-        exchange.seen.connected = Some(Instant::now());
+        let now = Instant::now();
+        exchange.seen.waited_for_connection(now);
+        exchange.seen.connected = Some(now);
         exchange.seen.reused = Some(reused);
         if let Some(admission) = &exchange.admission {
             let metrics = &admission.route().metrics;
@@ -296,9 +297,9 @@ impl ProxyHttp for Proxy {
         observe::head(exchange, session.req_header(), head)?;
         end_with_this_answer(session, exchange);
         if let Some(admission) = &exchange.admission {
-            if exchange.seen.first_byte.is_some() {
+            if let Some(first_byte) = exchange.seen.first_byte {
                 let timeouts = &admission.route().provider.endpoint.timeouts;
-                deadline::no_pause_longer_than(timeouts.idle);
+                deadline::no_pause_longer_than(timeouts.idle, first_byte);
                 if let Some(total) = timeouts.total {
                     deadline::end_by(exchange.started + total);
                 }
@@ -335,8 +336,9 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
         if body.is_some() {
-            deadline::touch();
-            exchange.seen.is_body();
+            let now = exchange.seen.arrived.unwrap_or_else(Instant::now);
+            deadline::touched(now);
+            exchange.seen.is_body(now);
         }
         observe::body(exchange, body, end_of_stream);
         if let (Some(took), Some(admission)) = (exchange.seen.departs(), &exchange.admission) {
@@ -434,10 +436,6 @@ impl Exchange {
 /// Sets what Pingora leaves unlimited on the client's side.
 fn bound_the_client(session: &mut Session, exchange: &Exchange) {
     let server = &exchange.rules.server;
-    // `None` means close after this answer, and stays.
-    if session.get_keepalive().is_some() {
-        session.set_keepalive(Some(server.keepalive.as_secs().max(1)));
-    }
     session.set_read_timeout(Some(server.client_read));
     session.set_write_timeout(Some(server.client_write));
 }

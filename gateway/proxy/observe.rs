@@ -20,6 +20,10 @@ use crate::usage::{Meter, Metering};
 /// share, and what would send browsers past the gateway.
 const NOT_PASSED_ON: [HeaderName; 3] = [SET_COOKIE, ALT_SVC, STRICT_TRANSPORT_SECURITY];
 
+/// The same names, where they are looked for: as texts they would be read each time.
+static ID: HeaderName = HeaderName::from_static("x-request-id");
+static REFUSER: HeaderName = HeaderName::from_static(REFUSED_BY);
+
 /// The head of the provider's answer to `asked`.
 pub(super) fn head(
     exchange: &mut Exchange,
@@ -29,7 +33,8 @@ pub(super) fn head(
     let admission = exchange.admission.as_ref();
     let dropped = |name: &&HeaderName| not_passed_on(admission).any(|dropped| dropped == *name);
     // The names that there are, and not those that there might be: of either there are few.
-    let dropped: Vec<HeaderName> = answer.headers.keys().filter(dropped).cloned().collect();
+    let names = answer.headers.keys();
+    let dropped: Vec<HeaderName> = names.filter(dropped).cloned().collect();
     for name in &dropped {
         answer.remove_header(name);
     }
@@ -42,7 +47,7 @@ pub(super) fn head(
     }
     let seen = &mut exchange.seen;
     seen.status = answer.status.as_u16();
-    seen.first_byte = Some(Instant::now());
+    seen.first_byte = Some(seen.arrived.unwrap_or_else(Instant::now));
     let head = |name: &HeaderName| {
         answer
             .headers
@@ -60,15 +65,15 @@ pub(super) fn head(
     }
     let id = HeaderValue::from_str(exchange.id.as_str()).unwrap_or(HeaderValue::from_static(""));
     // The provider's own id is what its support asks for: ours stands beside it.
-    if !answer.headers.contains_key("x-request-id") {
+    if !answer.headers.contains_key(&ID) {
         answer.insert_header("x-request-id", id.clone())?;
     }
     answer.insert_header(REQUEST_ID, id)?;
     if answer.status.as_u16() >= 400 {
         answer.insert_header(REFUSED_BY, "provider")?;
-    } else {
+    } else if answer.headers.contains_key(&REFUSER) {
         // Only the gateway says this.
-        answer.remove_header(REFUSED_BY);
+        answer.remove_header(&REFUSER);
     }
     Ok(())
 }

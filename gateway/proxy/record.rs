@@ -19,7 +19,8 @@ impl Exchange {
     /// Records it, the first time it is asked to.
     pub(super) fn record(&mut self) {
         if !std::mem::replace(&mut self.recorded, true) {
-            record(self, &self.shared);
+            let path = std::mem::take(&mut self.seen.path);
+            record(self, path, &self.shared);
         }
     }
 }
@@ -35,12 +36,12 @@ impl Drop for Exchange {
     }
 }
 
-/// Records `exchange` as it is now.
-fn record(exchange: &Exchange, shared: &Shared) {
+/// Records `exchange`, which was on `path`, as it is now.
+fn record(exchange: &Exchange, path: String, shared: &Shared) {
     let outcome = Outcome::of(exchange);
     let spending = Spending::of(exchange, outcome.status);
     outcome.count(exchange, &spending, &shared.live.metrics);
-    let line = outcome.line(exchange, spending);
+    let line = outcome.line(exchange, path, spending);
     if let Some(telemetry) = &shared.telemetry {
         outcome.span(exchange, &line, telemetry);
     }
@@ -129,17 +130,17 @@ impl<'e> Outcome<'e> {
         }
     }
 
-    fn line(&self, exchange: &Exchange, spending: Spending<'_>) -> AccessRecord {
+    fn line(&self, exchange: &Exchange, path: String, spending: Spending<'_>) -> AccessRecord {
         let seen = &exchange.seen;
         AccessRecord {
             time: exchange.time,
-            request_id: exchange.id.as_str().to_owned(),
+            request_id: exchange.id,
             client: seen.client,
             key: self.key.map(|key| key.id.clone()),
             route: self.route.map(|route| route.name.clone()),
             provider: self.route.map(|route| route.provider.name.clone()),
             method: seen.method,
-            path: seen.path.clone(),
+            path,
             status: self.status,
             reason: match self.refused {
                 Some(reason) => Some(reason.detail()),

@@ -17,9 +17,8 @@ use super::connections::Connections;
 use super::socket;
 use crate::proxy::deadline;
 
-/// How long Pingora would keep an idle connection of which no request has come yet, in seconds; the exchange's own
-/// deadline comes first.
-const KEEPALIVE: u64 = 60;
+/// What Pingora takes for any time: an exchange has a deadline of its own.
+const KEEPALIVE: u64 = 0;
 
 /// An application whose connections are counted from their first packet on, and must say something soon.
 pub(super) struct Client<A> {
@@ -61,7 +60,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
             if http2 {
                 self.app.process_new(stream, &self.quiet.http2).await;
             } else {
-                self.http1(stream).await;
+                deadline::one_by_one(self.http1(stream)).await;
             }
         };
         // Likewise, and it stays: what it is moved through on its way here is not to hold its size, too.

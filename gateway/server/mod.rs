@@ -57,7 +57,7 @@ use crate::config::{Config, ServerConfig};
 use crate::error::Error;
 use crate::manager;
 use crate::metrics::Metrics;
-use crate::proxy::deadline::Bounded;
+use crate::proxy::deadline::{Bounded, Patience};
 use crate::proxy::in_flight::InFlight;
 use crate::proxy::penalty::Penalties;
 use crate::proxy::{ATTEMPTS, Proxy, Shared};
@@ -377,7 +377,10 @@ fn proxy_app(
     app.server_options = Some(options);
     Bounded::new(app, move || {
         let server = &clock.snapshot().rules.server;
-        server.keepalive + server.client_head
+        Patience {
+            idle: server.keepalive,
+            head: server.client_head,
+        }
     })
 }
 

@@ -14,6 +14,8 @@ use pingora_core::protocols::{GetSocketDigest, SocketDigest};
 use tokio::io::{AsyncRead, AsyncWrite, BufStream, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::proxy::deadline;
+
 /// What is written at once: the head of most answers and what comes with it, a few events.
 const WRITE: usize = 4 << 10;
 /// What is read at once under TLS, which would read in pieces of 4 KiB. Without, HTTP reads what there is.
@@ -44,7 +46,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.0).poll_read(context, into);
+        if into.filled().len() > before {
+            deadline::heard();
+        }
+        read
     }
 }
 

@@ -67,7 +67,10 @@ impl Facts<'_> {
             "url.path",
             Some(cap(&line.path).to_owned()).filter(|path| !path.is_empty()),
         );
-        attributes.add("keygate.request_id", Some(line.request_id.clone()));
+        attributes.add(
+            "keygate.request_id",
+            Some(line.request_id.as_str().to_owned()),
+        );
         attributes.add("keygate.key", line.key.as_deref().map(str::to_owned));
         attributes.add("keygate.route", line.route.as_deref().map(str::to_owned));
         attributes.add(

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 /// The id of a request: 32 hexadecimal digits, unique among all gateways.
+#[derive(Clone, Copy)]
 pub struct RequestId([u8; 32]);
 
 impl RequestId {
