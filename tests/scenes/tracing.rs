@@ -160,10 +160,10 @@ fn a_request_is_a_span_of_its_clients_trace_and_the_provider_goes_on_from_there(
         collector.received()[0].header("authorization"),
         Some("Bearer collectors")
     );
-    assert_eq!(
-        gateway.count("keygate_spans_total{outcome=\"exported\"}"),
-        1
-    );
+    // Counted when the collector has answered, which is after it has received them.
+    eventually("the span is counted", || {
+        gateway.count("keygate_spans_total{outcome=\"exported\"}") == 1
+    });
     let sent = collector
         .received()
         .into_iter()
