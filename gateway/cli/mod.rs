@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
+use crate::server::hide_what_panics_say;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.";
 
@@ -72,6 +73,7 @@ struct ConfigPath {
 
 /// Reads the command line and does what it says.
 pub fn run() -> Result<(), Error> {
+    hide_what_panics_say();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return Err(Error::Usage(error.to_string())),

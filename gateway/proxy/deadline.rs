@@ -8,7 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -80,28 +80,26 @@ tokio::task_local! {
 
 /// Runs a connection of a client, of which a whole first head, or the greeting of HTTP/2, must have come by `by`;
 /// `None` if it had not. Whatever comes before, as a TLS handshake, is within that time.
-pub async fn connection<T>(by: Instant, work: impl Future<Output = T>) -> Option<T> {
-    let bounded = async move {
-        let mut work = pin!(work);
-        let mut timer: Option<Pin<Box<Sleep>>> = None;
-        poll_fn(move |context| {
-            if let Poll::Ready(done) = work.as_mut().poll(context) {
-                return Poll::Ready(Some(done));
-            }
-            match FIRST.with(Cell::get) {
-                None => timer = None,
-                Some(by) => {
-                    let sleep =
-                        timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(by.into())));
-                    if sleep.as_mut().poll(context).is_ready() {
-                        return Poll::Ready(None);
-                    }
+pub async fn connection<T>(by: Instant, work: impl Future<Output = T> + Send) -> Option<T> {
+    // Boxed, for otherwise it would be there twice: as what is captured, and where it is run.
+    let mut work = Box::pin(work);
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    let bounded = poll_fn(move |context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        match FIRST.with(Cell::get) {
+            None => timer = None,
+            Some(by) => {
+                let sleep =
+                    timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(by.into())));
+                if sleep.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(None);
                 }
             }
-            Poll::Pending
-        })
-        .await
-    };
+        }
+        Poll::Pending
+    });
     let bounded = GREETING.scope(Cell::new(false), bounded);
     FIRST.scope(Cell::new(Some(by)), bounded).await
 }

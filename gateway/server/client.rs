@@ -63,8 +63,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
                 deadline::one_by_one(self.http1(stream)).await;
             }
         };
-        // Likewise, and it stays: what it is moved through on its way here is not to hold its size, too.
-        Box::pin(deadline::connection(Instant::now() + within, work)).await;
+        deadline::connection(Instant::now() + within, work).await;
     }
 }
 

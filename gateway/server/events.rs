@@ -1,5 +1,10 @@
 //! Events on standard error.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{Write, stderr};
+
+use tracing::dispatcher;
+
 use crate::config::LogLevel;
 
 /// Sends events to standard error, one line each, from `level` on.
@@ -31,4 +36,27 @@ pub fn log_to_stderr(level: LogLevel) {
         .with(targets)
         .with(lines)
         .try_init();
+}
+
+/// Lets a panic say where it was, and no more: its own message may hold what it stumbled over, as that of a slice of a
+/// text does. With `RUST_BACKTRACE=1`, it says how it came there, too.
+pub fn hide_what_panics_say() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("(unnamed)");
+        let at = panic.location().map(ToString::to_string);
+        let at = at.unwrap_or_default();
+        let backtrace = Backtrace::capture();
+        if dispatcher::has_been_set() {
+            tracing::error!("a defect of this program: thread `{thread}` panicked at {at}");
+        } else {
+            let _ = writeln!(
+                stderr(),
+                "keygate: a defect: thread `{thread}` panicked at {at}"
+            );
+        }
+        if backtrace.status() == BacktraceStatus::Captured {
+            let _ = writeln!(stderr(), "{backtrace}");
+        }
+    }));
 }

@@ -18,7 +18,7 @@ mod threads;
 mod tls;
 mod upgrade;
 
-pub use self::events::log_to_stderr;
+pub use self::events::{hide_what_panics_say, log_to_stderr};
 pub use self::sandbox::SandboxServer;
 pub use self::signals::Signals;
 pub use self::sockets::Inherited;

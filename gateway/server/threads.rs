@@ -1,6 +1,7 @@
 //! The threads that serve. Each has a runtime of its own, and with it its own connections to clients and to
 //! providers: what it begins it ends, and no request wakes another thread up.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
@@ -30,7 +31,13 @@ impl Threads {
             let mut until = until.clone();
             let serve = move || {
                 // Gone is as good as told.
-                let _ = runtime.block_on(async { until.wait_for(|over| *over).await.map(drop) });
+                let over = async { until.wait_for(|over| *over).await.map(drop) };
+                let panicked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(over))).is_err();
+                if panicked {
+                    // Outside of any task: who comes to this thread would find nobody, and others would not know.
+                    tracing::error!("a serving thread is gone, and with it this process");
+                    std::process::abort();
+                }
                 runtime.shutdown_background();
                 drop(until);
             };

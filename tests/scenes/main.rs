@@ -26,6 +26,7 @@ mod kinds;
 mod lab;
 mod layers;
 mod lifecycle;
+mod panics;
 mod reload;
 mod seeds;
 mod stream;

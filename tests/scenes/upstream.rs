@@ -199,3 +199,22 @@ fn head_is_passed_on_and_its_answer_has_no_body() {
     );
     assert_eq!(provider.connections(), 1);
 }
+
+#[test]
+fn the_same_prompt_of_two_keys_or_of_one_is_asked_each_time() {
+    let provider = Provider::answering(|_, wire| {
+        let head = "HTTP/1.1 200 OK\r\ncache-control: public, max-age=3600\r\netag: \"x\"\r\ncontent-length: 2\r\n\r\n{}";
+        let _ = wire.write_all(head.as_bytes());
+    });
+    let gateway = Scene::new(&simple(&provider.url(), "", ""))
+        .key("alice", "secret", "")
+        .key("bob", "secret-2", "")
+        .start();
+    for method in ["POST", "GET"] {
+        for key in ["secret", "secret-2", "secret"] {
+            let answer = gateway.request(method, "/p/v1/models", &[("api-key", key)], b"{}");
+            assert_eq!(answer.status, 200);
+        }
+    }
+    assert_eq!(provider.received().len(), 6);
+}
