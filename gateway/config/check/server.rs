@@ -17,6 +17,9 @@ const MAX_THREADS: usize = 1024;
 const MAX_FAILED_KEYS: u32 = 60_000;
 /// With fewer, no client would be let in.
 const MIN_HEADERS: usize = 10;
+/// How many threads serve at least, where no number is given: with one of a core each, whoever comes to the one that has
+/// its hands full with a thousand new clients would wait for them all.
+const MIN_THREADS: usize = 4;
 /// Headers that say what a body is: they are for the provider and hold no key.
 pub(in crate::config) const NO_KEY: [&str; 6] = [
     "accept",
@@ -88,7 +91,8 @@ impl Checker<'_> {
             );
         }
         let threads = match count(file.threads, 0) {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => std::thread::available_parallelism()
+                .map_or(MIN_THREADS, |cores| cores.get().max(MIN_THREADS)),
             some => some,
         };
         Some(ServerConfig {
