@@ -131,7 +131,7 @@ mod tests {
         let threads = Threads::start(3).unwrap();
         let (told, tells) = channel();
         let lanes: Arc<[_]> = threads
-            .all()
+            .serve()
             .map(|thread| Lane::new(thread.clone(), Hold(told.clone())))
             .collect();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -139,7 +139,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (shutdown, until) = watch::channel(false);
         let accepting = threads
-            .first()
+            .accept()
             .spawn(accept(listener, lanes.clone(), until));
 
         let connect = || {

@@ -177,7 +177,7 @@ impl Gateway {
             connections: connections.clone(),
             quiet: quiet.clone(),
         };
-        let threads = serving.all();
+        let threads = serving.serve();
         let lanes = threads.map(|thread| Lane::new(thread.clone(), client()));
         let lanes = lanes.collect();
         let (listen, accepting) = listen(&serving, lanes, sockets.listen, &shutdown)?;
@@ -395,8 +395,7 @@ fn listen<A: HttpServerApp + Send + Sync + 'static>(
     let addresses = sockets.iter().map(TcpListener::local_addr);
     let addresses: Result<_, _> = addresses.collect();
     let addresses = addresses.map_err(|error| Error::failed("name a socket", error))?;
-    // It is little work, and done where most of it is least.
-    let thread = serving.first();
+    let thread = serving.accept();
     let each = sockets.into_iter().map(|socket| {
         let (lanes, shutdown) = (lanes.clone(), shutdown.subscribe());
         thread.spawn(async move {

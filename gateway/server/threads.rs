@@ -12,19 +12,19 @@ use crate::error::Error;
 
 /// Running threads. They end, with all that they do, when this is dropped.
 pub(super) struct Threads {
-    /// What spawns on the one that has to do what is to be done once.
-    first: Handle,
-    others: Vec<Handle>,
+    /// What spawns on the one that accepts, for which there is always time.
+    accept: Handle,
+    serve: Vec<Handle>,
     /// What they end by, and until when somebody listens.
     end: watch::Sender<bool>,
 }
 
 impl Threads {
-    /// Starts `count` of them, but at least one.
+    /// Starts `count` of them, but at least one, and the one that accepts connections for them.
     pub(super) fn start(count: usize) -> Result<Self, Error> {
         let failed = |error| Error::failed("start the serve threads", error);
         let (end, until) = watch::channel(false);
-        let one = || {
+        let one = |name: &str| {
             let runtime = Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(failed)?;
             let handle = runtime.handle().clone();
@@ -41,35 +41,37 @@ impl Threads {
                 runtime.shutdown_background();
                 drop(until);
             };
-            let named = thread::Builder::new().name("serve".to_owned());
+            let named = thread::Builder::new().name(name.to_owned());
             named.spawn(serve).map_err(failed)?;
             Ok::<_, Error>(handle)
         };
         Ok(Self {
-            first: one()?,
-            others: (1..count).map(|_| one()).collect::<Result<_, _>>()?,
+            accept: one("accept")?,
+            serve: (0..count.max(1))
+                .map(|_| one("serve"))
+                .collect::<Result<_, _>>()?,
             end,
         })
     }
 
-    /// What spawns on the first of them.
-    pub(super) fn first(&self) -> &Handle {
-        &self.first
+    /// What spawns on the one that accepts.
+    pub(super) fn accept(&self) -> &Handle {
+        &self.accept
     }
 
-    /// What spawns on each of them.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Handle> {
-        std::iter::once(&self.first).chain(&self.others)
+    /// What spawns on each of those that serve.
+    pub(super) fn serve(&self) -> impl Iterator<Item = &Handle> {
+        self.serve.iter()
     }
 
     /// Does `what` every time that `pause` has passed and each of them has come to a task.
     pub(super) fn beat(&self, pause: Duration, what: impl Fn() + Send + 'static) {
-        let others = self.others.clone();
-        self.first.spawn(async move {
+        let serve = self.serve.clone();
+        self.accept.spawn(async move {
             loop {
                 tokio::time::sleep(pause).await;
-                for other in &others {
-                    let _ = other.spawn(async {}).await;
+                for thread in &serve {
+                    let _ = thread.spawn(async {}).await;
                 }
                 what();
             }
@@ -100,7 +102,7 @@ mod tests {
         let threads = Threads::start(3).unwrap();
         let (begun, begins) = channel();
         let witness = Arc::new(());
-        for handle in threads.all() {
+        for handle in threads.serve() {
             let (begun, witness) = (begun.clone(), witness.clone());
             handle.spawn(async move {
                 begun.send(thread::current().id()).unwrap();
@@ -124,7 +126,7 @@ mod tests {
         let held = stone.lock().unwrap();
         let stuck = stone.clone();
         let (at_it, is_at_it) = channel();
-        threads.others[0].spawn(async move {
+        threads.serve[1].spawn(async move {
             at_it.send(()).unwrap();
             drop(stuck.lock());
         });
