@@ -430,8 +430,10 @@ mod tests {
             ("2026-11-21T10:00:00Z", "2026-11-21T10:00:00.000000Z"),
         ] {
             record.time = time.parse().unwrap();
-            let line: serde_json::Value = serde_json::from_slice(line.of(&record)).unwrap();
-            assert_eq!(line["time"], said);
+            for line in [&mut line, &mut Line::default()] {
+                let line: serde_json::Value = serde_json::from_slice(line.of(&record)).unwrap();
+                assert_eq!(line["time"], said);
+            }
         }
     }
 

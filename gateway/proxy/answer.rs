@@ -1,12 +1,13 @@
 //! Answers of our own: the refusal that an exchange holds, sent so that the client can read it.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_core::Result;
 use pingora_proxy::Session;
 
 use super::admit;
+use super::deadline;
 use super::exchange::Exchange;
 
 /// The largest body that is read and thrown away before a refusal.
@@ -35,6 +36,9 @@ pub(super) async fn answer(session: &mut Session, exchange: &mut Exchange) -> Re
         return Ok(());
     };
     let (head, body) = rejection.response(&exchange.id)?;
+    // Pingora has no time limit for a head that is to be sent.
+    let most = DISCARD_TIME * 2 + exchange.rules.server.client_write;
+    deadline::end_by(Instant::now() + most);
     exchange.seen.status = head.status.as_u16();
     let expects = session
         .req_header()

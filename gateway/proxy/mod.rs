@@ -356,6 +356,8 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
     ) {
         deadline::clear();
+        // What is left to be sent, for which Pingora has no time limit, is the client's to take.
+        deadline::end_by(Instant::now() + exchange.rules.server.client_write);
         if let Some(status) = final_status(session) {
             exchange.seen.status = status;
         }

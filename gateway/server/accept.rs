@@ -2,18 +2,20 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_core::server::ShutdownWatch;
+use rustix::io::Errno;
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
-/// How long nothing is accepted after that failed, as without files to be had: at once, it would fail again.
+/// How long nothing is accepted after there was nothing to accept it with: at once, it would fail again.
 const REST: Duration = Duration::from_millis(200);
 
-/// A thread and its connections.
+/// A thread and its connections: those of HTTP/2 count like the others, however much goes on in them.
 pub(super) struct Lane<A> {
     thread: Handle,
     /// What serves them.
@@ -21,14 +23,25 @@ pub(super) struct Lane<A> {
     open: Arc<AtomicUsize>,
 }
 
+/// A connection that was accepted.
+pub(super) struct Arrival<P> {
+    pub(super) socket: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) at: Instant,
+    /// That it may be there, until it is over.
+    pub(super) permit: P,
+}
+
 /// What serves a connection to its end.
 pub(super) trait Serve: Send + Sync + 'static {
-    /// Serves the connection `socket` from `peer`.
-    fn serve(
-        self: Arc<Self>,
-        socket: TcpStream,
-        peer: SocketAddr,
-    ) -> impl Future<Output = ()> + Send;
+    /// That a connection may be there.
+    type Permit: Send + 'static;
+
+    /// Whether a connection from `peer` may be there; it is closed at once if not.
+    fn admit(&self, peer: SocketAddr) -> Option<Self::Permit>;
+
+    /// Serves a connection.
+    fn serve(self: Arc<Self>, arrival: Arrival<Self::Permit>) -> impl Future<Output = ()> + Send;
 }
 
 impl<A: Serve> Lane<A> {
@@ -41,10 +54,20 @@ impl<A: Serve> Lane<A> {
     }
 
     fn take(&self, socket: TcpStream, peer: SocketAddr) {
+        // Here and not on its thread: of what waits for that one, there are to be no more than may be there.
+        let Some(permit) = self.app.admit(peer) else {
+            return;
+        };
+        let arrival = Arrival {
+            socket,
+            peer,
+            at: Instant::now(),
+            permit,
+        };
         let open = Open::new(&self.open);
         let app = self.app.clone();
         self.thread.spawn(async move {
-            app.serve(socket, peer).await;
+            app.serve(arrival).await;
             drop(open);
         });
     }
@@ -71,13 +94,12 @@ pub(super) async fn accept<A: Serve>(
     listener: TcpListener,
     lanes: Arc<[Lane<A>]>,
     mut shutdown: ShutdownWatch,
-) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted.and_then(prepare),
             // Gone is as good as told.
-            _ = shutdown.wait_for(|over| *over) => return Ok(()),
+            _ = shutdown.wait_for(|over| *over) => return,
         };
         match accepted {
             Ok((socket, peer)) => {
@@ -88,12 +110,12 @@ pub(super) async fn accept<A: Serve>(
                     lane.take(socket, peer);
                 }
             }
-            // Of one client, who left while it waited.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
+            Err(error) if is_want(&error) => {
                 tracing::error!("cannot accept connections: {error}");
                 tokio::time::sleep(REST).await;
             }
+            // Of one client, who left while it waited.
+            Err(_) => tokio::task::yield_now().await,
         }
     }
 }
@@ -104,6 +126,12 @@ fn prepare(
 ) -> io::Result<(TcpStream, SocketAddr)> {
     socket.set_nodelay(true)?;
     Ok((socket.into_std()?, peer))
+}
+
+/// Whether the system has nothing left to accept with.
+fn is_want(error: &io::Error) -> bool {
+    let want = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|error| want.contains(&error))
 }
 
 #[cfg(test)]
@@ -119,8 +147,14 @@ mod tests {
     struct Hold(Sender<std::thread::ThreadId>);
 
     impl Serve for Hold {
-        async fn serve(self: Arc<Self>, socket: TcpStream, _peer: SocketAddr) {
-            let socket = tokio::net::TcpStream::from_std(socket).unwrap();
+        type Permit = ();
+
+        fn admit(&self, _peer: SocketAddr) -> Option<()> {
+            Some(())
+        }
+
+        async fn serve(self: Arc<Self>, arrival: Arrival<()>) {
+            let socket = tokio::net::TcpStream::from_std(arrival.socket).unwrap();
             self.0.send(std::thread::current().id()).unwrap();
             socket.readable().await.unwrap();
         }
@@ -134,8 +168,10 @@ mod tests {
             .serve()
             .map(|thread| Lane::new(thread.clone(), Hold(told.clone())))
             .collect();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let listener = threads
+            .accept()
+            .block_on(TcpListener::bind("127.0.0.1:0"))
+            .unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, until) = watch::channel(false);
         let accepting = threads

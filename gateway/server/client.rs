@@ -1,20 +1,19 @@
 //! A connection of a client, from its first packet to its end.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use pingora_core::apps::{HttpServerApp, ServerApp};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::l4::stream::Stream as Plain;
 use pingora_core::protocols::{ALPN, Peek, Stream};
 use pingora_core::server::ShutdownWatch;
+use tokio::net::TcpStream;
 
-use super::accept::Serve;
-use super::connections::Connections;
-use super::socket;
+use super::accept::{Arrival, Serve};
+use super::connections::{Connection, Connections};
+use super::socket::{Private, Socket};
 use crate::proxy::deadline;
 
 /// What Pingora takes for any time: an exchange has a deadline of its own.
@@ -43,18 +42,21 @@ pub(super) struct Quiet {
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
-    async fn serve(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
-        let Some(_open) = self.connections.enter(peer.ip()) else {
-            return;
-        };
+    type Permit = Connection;
+
+    fn admit(&self, peer: SocketAddr) -> Option<Connection> {
+        self.connections.enter(peer.ip())
+    }
+
+    async fn serve(self: Arc<Self>, arrival: Arrival<Connection>) {
         let within = self.connections.live().snapshot().rules.server.client_head;
+        let (socket, peer) = (arrival.socket, arrival.peer);
         let work = async {
-            let Ok(socket) = tokio::net::TcpStream::from_std(socket) else {
+            let Ok(socket) = TcpStream::from_std(socket) else {
                 return;
             };
-            let plain = socket::stream(socket, peer, self.tls.is_some());
             // Boxed, for it is large and soon over.
-            let Some((stream, http2)) = Box::pin(self.greet(plain, peer)).await else {
+            let Some((stream, http2)) = Box::pin(self.greet(socket, peer)).await else {
                 return;
             };
             if http2 {
@@ -63,7 +65,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
                 deadline::one_by_one(self.http1(stream)).await;
             }
         };
-        deadline::connection(Instant::now() + within, work).await;
+        deadline::connection(arrival.at + within, work).await;
+        drop(arrival.permit);
     }
 }
 
@@ -76,12 +79,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
     }
 
     /// The stream that HTTP is spoken on, and whether that is HTTP/2.
-    async fn greet(&self, mut plain: Plain, peer: SocketAddr) -> Option<(Stream, bool)> {
+    async fn greet(&self, socket: TcpStream, peer: SocketAddr) -> Option<(Stream, bool)> {
         if let Some(tls) = &self.tls {
-            let stream = self.private(tls, plain, peer).await?;
+            let stream = self
+                .private(tls, Socket::private(socket, peer), peer)
+                .await?;
             let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
             return Some((stream, http2));
         }
+        let mut plain = Socket::plain(socket, peer);
         let mut seen = [0; 24];
         if self.h2c {
             // What is looked at is put back.
@@ -91,12 +97,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
     }
 
     /// The stream behind a TLS handshake.
-    async fn private(&self, tls: &Acceptor, plain: Plain, peer: SocketAddr) -> Option<Stream> {
+    async fn private(&self, tls: &Acceptor, socket: Private, peer: SocketAddr) -> Option<Stream> {
         let mut begun = Handshake {
             failures: &self.connections.live().metrics.tls_handshake_failures,
             over: false,
         };
-        let done = tls.tls_handshake(plain).await;
+        let done = tls.tls_handshake(socket).await;
         begun.over = done.is_ok();
         match done {
             Ok(stream) => Some(Box::new(stream)),

@@ -16,8 +16,8 @@ pub(super) struct Connections {
 }
 
 /// One of them.
-pub(super) struct Connection<'c> {
-    all: &'c Connections,
+pub(super) struct Connection {
+    all: Arc<Connections>,
     address: Option<IpAddr>,
     _open: InFlightGuard,
 }
@@ -37,7 +37,7 @@ impl Connections {
     }
 
     /// One more, unless there are too many already.
-    pub(super) fn enter(&self, from: IpAddr) -> Option<Connection<'_>> {
+    pub(super) fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Connection> {
         let snapshot = self.live.snapshot();
         let server = &snapshot.rules.server;
         let refused = &self.live.metrics.connections_refused;
@@ -56,7 +56,7 @@ impl Connections {
             *count += 1;
         }
         Some(Connection {
-            all: self,
+            all: self.clone(),
             address,
             _open: self.open.enter(),
         })
@@ -74,7 +74,7 @@ impl Connections {
     }
 }
 
-impl Drop for Connection<'_> {
+impl Drop for Connection {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
         let mut by_address = self.all.by_address();

@@ -396,18 +396,21 @@ fn listen<A: HttpServerApp + Send + Sync + 'static>(
     let addresses: Result<_, _> = addresses.collect();
     let addresses = addresses.map_err(|error| Error::failed("name a socket", error))?;
     let thread = serving.accept();
-    let each = sockets.into_iter().map(|socket| {
+    let _here = thread.enter();
+    let listeners = sockets.into_iter().map(tokio::net::TcpListener::from_std);
+    let listeners: Result<Vec<_>, _> = listeners.collect();
+    let listeners = listeners.map_err(|error| Error::failed("wait for connections", error))?;
+    let each = listeners.into_iter().map(|listener| {
         let (lanes, shutdown) = (lanes.clone(), shutdown.subscribe());
-        thread.spawn(async move {
-            if let Err(error) = accept(socket, lanes, shutdown).await {
-                tracing::error!("cannot wait for connections: {error}");
-            }
-        })
+        thread.spawn(accept(listener, lanes, shutdown))
     });
     let each: Vec<_> = each.collect();
     let accepting = thread.spawn(async move {
         for listener in each {
-            let _ = listener.await;
+            if listener.await.is_err_and(|error| error.is_panic()) {
+                tracing::error!("nobody accepts connections any more: this process ends");
+                std::process::abort();
+            }
         }
         for lane in lanes.iter() {
             lane.app.no_more().await;

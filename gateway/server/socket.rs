@@ -1,17 +1,24 @@
 //! A client's socket as Pingora takes it. Its own has 64 KiB to read into, of which a gateway with ten thousand
 //! streams would hold more than half a gigabyte for nothing.
 
-use std::io;
+use std::fmt::Debug;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
+use async_trait::async_trait;
 use pingora_core::protocols::l4::socket;
-use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
-use pingora_core::protocols::{GetSocketDigest, SocketDigest};
-use tokio::io::{AsyncRead, AsyncWrite, BufStream, BufWriter, ReadBuf};
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID,
+};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, BufWriter, ReadBuf,
+};
 use tokio::net::TcpStream;
 
 use crate::proxy::deadline;
@@ -21,33 +28,75 @@ const WRITE: usize = 2 << 10;
 /// What is read at once under TLS, which would read in pieces of 4 KiB. Without, HTTP reads what there is.
 const READ_TLS: usize = 16 << 10;
 
-/// A stream with buffers of its own.
-#[derive(Debug)]
-struct Buffered<S>(S);
+/// A connection that is written to in pieces of some size.
+pub(super) type Plain = Socket<BufWriter<TcpStream>>;
+/// One on which TLS follows.
+pub(super) type Private = Socket<BufStream<TcpStream>>;
 
-/// The connection `socket` from `peer`, on which TLS follows or not.
-pub(super) fn stream(socket: TcpStream, peer: SocketAddr, tls: bool) -> Stream {
-    let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
-    // It is new, and so there is nothing in it.
-    let _ = digest.peer_addr.set(Some(socket::SocketAddr::Inet(peer)));
-    let socket: Box<dyn VirtualSocket> = if tls {
-        Box::new(Buffered(BufStream::with_capacity(READ_TLS, WRITE, socket)))
-    } else {
-        Box::new(Buffered(BufWriter::with_capacity(WRITE, socket)))
-    };
-    let mut stream = Stream::from(VirtualSocketStream::new(socket));
-    stream.set_socket_digest(digest);
-    stream
+/// A connection of a client.
+#[derive(Debug)]
+pub(super) struct Socket<S: AsyncWrite + Unpin> {
+    stream: S,
+    descriptor: RawFd,
+    digest: Arc<SocketDigest>,
+    /// What was read to be looked at, and is to be read again.
+    peeked: Vec<u8>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
+impl Plain {
+    /// The connection `stream` from `peer`.
+    pub(super) fn plain(stream: TcpStream, peer: SocketAddr) -> Self {
+        let descriptor = stream.as_raw_fd();
+        Self::new(BufWriter::with_capacity(WRITE, stream), descriptor, peer)
+    }
+}
+
+impl Private {
+    /// The connection `stream` from `peer`.
+    pub(super) fn private(stream: TcpStream, peer: SocketAddr) -> Self {
+        let descriptor = stream.as_raw_fd();
+        let stream = BufStream::with_capacity(READ_TLS, WRITE, stream);
+        Self::new(stream, descriptor, peer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Socket<S> {
+    fn new(stream: S, descriptor: RawFd, peer: SocketAddr) -> Self {
+        let digest = SocketDigest::from_raw_fd(descriptor);
+        // It is new, and so there is nothing in it.
+        let _ = digest.peer_addr.set(Some(socket::SocketAddr::Inet(peer)));
+        Self {
+            stream,
+            descriptor,
+            digest: Arc::new(digest),
+            peeked: Vec::new(),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Drop for Socket<S> {
+    /// What was written and not sent yet goes out, if there is room for it.
+    fn drop(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = Pin::new(&mut self.stream).poll_flush(&mut context);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let read = Pin::new(&mut self.0).poll_read(context, into);
+        let read = if self.peeked.is_empty() {
+            Pin::new(&mut self.stream).poll_read(context, into)
+        } else {
+            let fits = self.peeked.len().min(into.remaining());
+            let fitting: Vec<u8> = self.peeked.drain(..fits).collect();
+            into.put_slice(&fitting);
+            Poll::Ready(Ok(()))
+        };
         if into.filled().len() > before {
             deadline::heard();
         }
@@ -55,30 +104,135 @@ impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Buffered<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
-impl<S> VirtualSocket for Buffered<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug,
-{
-    /// They were set when it was accepted.
-    fn set_socket_option(&self, _option: VirtualSockOpt) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+#[async_trait]
+impl<S: AsyncWrite + Unpin + Send> Shutdown for Socket<S> {
+    async fn shutdown(&mut self) {
+        // Who is gone is not told.
+        let _ = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+#[async_trait]
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peek for Socket<S> {
+    async fn try_peek(&mut self, into: &mut [u8]) -> io::Result<bool> {
+        self.read_exact(into).await?;
+        self.peeked.splice(0..0, into.iter().copied());
+        Ok(true)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> UniqueID for Socket<S> {
+    fn id(&self) -> RawFd {
+        self.descriptor
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Ssl for Socket<S> {}
+
+impl<S: AsyncWrite + Unpin> GetTimingDigest for Socket<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl<S: AsyncWrite + Unpin> GetProxyDigest for Socket<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl<S: AsyncWrite + Unpin> GetSocketDigest for Socket<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.digest.clone())
+    }
+}
+
+/// That it is what Pingora takes.
+const _: fn(Plain) -> Box<dyn IO> = |socket| Box::new(socket);
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream as Std};
+
+    use super::*;
+
+    fn pair() -> (Plain, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Std::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, peer) = listener.accept().unwrap();
+        let tokio = |socket: Std| {
+            socket.set_nonblocking(true).unwrap();
+            TcpStream::from_std(socket).unwrap()
+        };
+        (Socket::plain(tokio(server), peer), tokio(client))
+    }
+
+    #[tokio::test]
+    async fn what_is_looked_at_is_read_again_in_whatever_pieces() {
+        let (mut socket, mut client) = pair();
+        client.write_all(b"0123456789").await.unwrap();
+        let mut seen = [0; 6];
+        for _ in 0..2 {
+            assert!(socket.try_peek(&mut seen).await.unwrap());
+            assert_eq!(&seen, b"012345");
+        }
+        let mut piece = [0; 4];
+        for expected in [b"0123", b"45\0\0"] {
+            piece = [0; 4];
+            let _ = socket.read(&mut piece).await.unwrap();
+            assert_eq!(&piece, expected);
+        }
+        let count = socket.read(&mut piece).await.unwrap();
+        assert_eq!(&piece[..count], b"6789");
+    }
+
+    #[tokio::test]
+    async fn large_pieces_go_at_once_and_what_is_left_goes_when_it_is_dropped() {
+        let (mut socket, mut client) = pair();
+        let large = vec![b'x'; 3 * WRITE];
+        let pieces = [
+            IoSlice::new(b"1000\r\n"),
+            IoSlice::new(&large),
+            IoSlice::new(b"\r\n"),
+        ];
+        assert!(socket.is_write_vectored());
+        let count = socket.write_vectored(&pieces).await.unwrap();
+        assert_eq!(count, large.len() + 8);
+        socket.write_all(b"end").await.unwrap();
+        drop(socket);
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all.len(), large.len() + 11);
+        assert!(all.ends_with(b"\r\nend"));
     }
 }

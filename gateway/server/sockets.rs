@@ -11,6 +11,8 @@ use crate::address::is_near;
 use crate::config::{Listen, ServerConfig};
 use crate::error::Error;
 
+/// How many connections wait to be accepted, at most: what the system allows (`net.core.somaxconn`) is less.
+const BACKLOG: i32 = 65_535;
 /// What a handed over socket for the admin listener is called; every other one is for clients.
 pub(super) const ADMIN: &str = "admin";
 /// The socket to the process that is succeeded.
@@ -107,9 +109,10 @@ impl Inherited {
             }
         }
         for socket in listen.iter().chain([&admin]) {
-            socket
-                .set_nonblocking(true)
-                .map_err(|error| Error::failed("use a socket", error))?;
+            let ready = socket.set_nonblocking(true);
+            // Once more, for who has made it may have let no more than 128 wait.
+            let ready = ready.and_then(|()| Ok(rustix::net::listen(socket, BACKLOG)?));
+            ready.map_err(|error| Error::failed("use a socket", error))?;
         }
         // Of others, nobody would accept what comes.
         self.named.clear();
@@ -139,4 +142,28 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
         Ok(socket)
     });
     bound.map_err(|error| Error::failed(format_args!("listen on {address}"), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Config, Purpose};
+
+    #[test]
+    fn a_thousand_clients_can_wait_to_be_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.toml");
+        let server = "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n";
+        std::fs::write(&path, server).unwrap();
+        let config = Config::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
+        let sockets = Inherited::default().sockets(&config.server).unwrap();
+        let address = sockets.listen[0].local_addr().unwrap();
+        let waiting: Vec<_> = (0..1000)
+            .map(|_| TcpStream::connect_timeout(&address, Duration::from_secs(1)).unwrap())
+            .collect();
+        assert_eq!(waiting.len(), 1000);
+    }
 }
