@@ -401,16 +401,19 @@ fn listen<A: HttpServerApp + Send + Sync + 'static>(
     let listeners: Result<Vec<_>, _> = listeners.collect();
     let listeners = listeners.map_err(|error| Error::failed("wait for connections", error))?;
     let each = listeners.into_iter().map(|listener| {
-        let (lanes, shutdown) = (lanes.clone(), shutdown.subscribe());
-        thread.spawn(accept(listener, lanes, shutdown))
+        let accepting = accept(listener, lanes.clone(), shutdown.subscribe());
+        let accepting = thread.spawn(accepting);
+        thread.spawn(async move {
+            if accepting.await.is_err_and(|error| error.is_panic()) {
+                tracing::error!("nobody accepts connections any more: this process ends");
+                std::process::abort();
+            }
+        })
     });
     let each: Vec<_> = each.collect();
     let accepting = thread.spawn(async move {
         for listener in each {
-            if listener.await.is_err_and(|error| error.is_panic()) {
-                tracing::error!("nobody accepts connections any more: this process ends");
-                std::process::abort();
-            }
+            let _ = listener.await;
         }
         for lane in lanes.iter() {
             lane.app.no_more().await;
