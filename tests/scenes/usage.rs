@@ -2,18 +2,18 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::meter_streams::chat;
 use crate::support::gateway::simple;
-use crate::support::http2::{self, Http2Provider};
 use crate::support::provider::{begin_events, chunk, end_chunks, respond};
 use crate::support::{Gateway, Provider, Scene};
 
-fn tokens(gateway: &Gateway, kind: &str) -> u64 {
+pub(crate) fn tokens(gateway: &Gateway, kind: &str) -> u64 {
     gateway.count(&format!(
         "keygate_tokens_total{{key=\"alice\",model=\"other\",provider=\"p\",route=\"r\",type=\"{kind}\"}}"
     ))
 }
 
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+pub(crate) const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
 #[test]
 fn a_whole_answer_is_metered_and_its_bytes_are_as_they_were() {
@@ -299,226 +299,6 @@ fn the_gateways_totals_are_those_of_the_providers_books() {
     assert_eq!(aborted, CLIENTS * EACH / 4);
 }
 
-/// Like `OpenAI`'s chat, as far as usage is concerned: refuses what it would refuse.
-fn chat() -> Provider {
-    Provider::answering(|request, wire| {
-        let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-        let options = asked
-            .get("stream_options")
-            .filter(|options| !options.is_null());
-        if asked["stream"] != true {
-            if options.is_some() {
-                return respond(wire, "400 Bad Request", &[], b"only with a stream");
-            }
-            let body = br#"{"model":"m-1","choices":[{}],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
-            return respond(
-                wire,
-                "200 OK",
-                &[("content-type", "application/json")],
-                body,
-            );
-        }
-        let with_usage = options.is_some_and(|options| options["include_usage"] == true);
-        let more = if with_usage { r#","usage":null"# } else { "" };
-        begin_events(wire);
-        for word in ["one", "two", "\\\"usage\\\":null"] {
-            let event = format!(
-                "data: {{\"model\":\"m-1\",\"choices\":[{{\"delta\":{{\"content\":\"{word}\"}}}}]{more}}}\n\n"
-            );
-            let (begin, end) = event.split_at(event.len() / 2);
-            chunk(wire, begin.as_bytes());
-            chunk(wire, end.as_bytes());
-        }
-        if with_usage {
-            chunk(wire, b"data: {\"model\":\"m-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":3}}\n\n");
-        }
-        chunk(wire, b"data: [DONE]\n\n");
-        end_chunks(wire);
-    })
-}
-
-/// `/p` with more lines, and `/plain` without, to the same provider.
-fn beside_plain(provider: &Provider, route: &str) -> Scene {
-    let plain = "[[routes]]\nname = \"plain\"\npath = \"/plain\"\nprovider = \"p\"\n";
-    Scene::new(&(simple(&provider.url(), "", route) + plain)).key("alice", "secret", "")
-}
-
-const STREAMING: &[u8] =
-    br#"{"model": "m", "stream": true, "messages": [{"content": "}\u0022{"}]}"#;
-
-#[test]
-fn a_stream_that_was_not_asked_for_usage_is_metered_exactly_and_its_client_sees_no_difference() {
-    let provider = chat();
-    let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
-    let json = [KEY[0], ("content-type", "application/json")];
-    let zipped = [json[0], json[1], ("accept-encoding", "gzip")];
-    let plain = gateway.request("POST", "/plain/v1/chat/completions", &json, STREAMING);
-    for headers in [&json[..], &zipped] {
-        let exact = gateway.request("POST", "/p/v1/chat/completions", headers, STREAMING);
-        assert_eq!(exact.text(), plain.text());
-    }
-    let lines = gateway.access_lines(3);
-    assert!(lines[0].get("output_tokens").is_none());
-    for line in &lines[1..] {
-        assert_eq!(
-            (&line["input_tokens"], &line["output_tokens"]),
-            (&5.into(), &3.into())
-        );
-        // Three words and the end.
-        assert_eq!(
-            (&line["events"], &lines[0]["events"]),
-            (&4.into(), &4.into())
-        );
-        assert_eq!(line["response_bytes"], lines[0]["response_bytes"]);
-        assert_eq!(line["request_bytes"], STREAMING.len());
-    }
-    let unmetered = |route: &str| {
-        gateway.count(&format!(
-            "keygate_unmetered_streams_total{{provider=\"p\",route=\"{route}\"}}"
-        ))
-    };
-    assert_eq!((unmetered("r"), unmetered("plain")), (0, 1));
-    let last = provider.last();
-    assert_eq!(last.header("accept-encoding"), Some("identity"));
-    // Somebody who asks for usage gets it.
-    let asks = br#"{"stream": true, "stream_options": {"include_usage": true}}"#;
-    let told = gateway.request("POST", "/p", &json, asks);
-    assert!(told.text().contains("\"choices\":[],\"usage\":{"));
-    // And nothing changes that is no stream, or not for the chat.
-    let whole = gateway.request("POST", "/p/v1/chat/completions", &json, b"{}");
-    assert_eq!(whole.status, 200);
-    gateway.request("POST", "/p/v1/responses", &json, STREAMING);
-    assert_eq!(provider.last().body, STREAMING);
-}
-
-#[test]
-fn a_body_without_a_length_is_asked_for_usage_as_well() {
-    let provider = chat();
-    let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
-    let mut client = gateway.client();
-    client.send("POST /p HTTP/1.1\r\nhost: x\r\napi-key: secret\r\ncontent-type: application/json; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n");
-    for piece in STREAMING.chunks(11) {
-        client.send(format!(
-            "{:x}\r\n{}\r\n",
-            piece.len(),
-            String::from_utf8_lossy(piece)
-        ));
-    }
-    client.send("0\r\n\r\n");
-    let answer = client.response(false);
-    assert_eq!(answer.status, 200);
-    assert!(
-        answer.text().ends_with("data: [DONE]\n\n") && !answer.text().contains("prompt_tokens")
-    );
-    assert_eq!(gateway.access_lines(1)[0]["output_tokens"], 3);
-    assert!(provider.only().header("content-length").is_none());
-}
-
-#[test]
-fn streams_are_asked_over_http2_as_well_on_either_side() {
-    let json = [KEY[0], ("content-type", "application/json")];
-    // To a provider: the length that is announced is the length that comes.
-    let upstream = Http2Provider::start(None);
-    let url = format!("http://{}", upstream.address);
-    let config = simple(&url, "http = \"2\"", "meter_streams = \"exact\"");
-    let gateway = Scene::new(&config).key("alice", "secret", "").start();
-    assert_eq!(gateway.request("POST", "/p", &json, STREAMING).status, 200);
-    let (request, body) = upstream.received().remove(0);
-    assert_eq!(
-        request.headers()["content-length"],
-        body.len().to_string().as_str()
-    );
-    let asked: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(asked["stream_options"]["include_usage"], true);
-    // From a client.
-    let provider = chat();
-    let config = simple(&provider.url(), "", "meter_streams = \"exact\"");
-    let scene = Scene::with_server("server.h2c = true", &config);
-    let gateway = scene.key("alice", "secret", "").start();
-    http2::run(async {
-        let mut client = http2::connect(gateway.address()).await;
-        let mut request = http::Request::post("http://gateway.test/p");
-        for (name, value) in json {
-            request = request.header(name, value);
-        }
-        let (answer, mut send) = client
-            .send_request(request.body(()).unwrap(), false)
-            .unwrap();
-        send.send_data(STREAMING.into(), true).unwrap();
-        let mut body = answer.await.unwrap().into_body();
-        let mut text = Vec::new();
-        while let Some(piece) = body.data().await {
-            let piece = piece.unwrap();
-            body.flow_control().release_capacity(piece.len()).unwrap();
-            text.extend_from_slice(&piece);
-        }
-        let text = String::from_utf8(text).unwrap();
-        assert!(
-            text.ends_with("data: [DONE]\n\n") && !text.contains("prompt_tokens"),
-            "{text}"
-        );
-    });
-    assert_eq!(gateway.access_lines(1)[0]["output_tokens"], 3);
-}
-
-#[test]
-fn a_null_is_not_taken_for_a_stream_and_who_hides_from_the_meter_is_estimated() {
-    let provider = chat();
-    let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
-    let json = [KEY[0], ("content-type", "application/json")];
-    // The provider refuses options where there is no stream.
-    let null = br#"{"stream": false, "stream_options": null}"#;
-    assert_eq!(gateway.request("POST", "/p", &json, null).status, 200);
-    // Said in other words, it is asked all the same.
-    let identity = [KEY[0], ("content-encoding", "identity")];
-    gateway.request("POST", "/p/v1/chat/completions/", &identity, STREAMING);
-    let plain = gateway.request("POST", "/p/v1/responses", &json, STREAMING);
-    let hidden = gateway.request(
-        "POST",
-        "/p",
-        &[KEY[0], ("content-type", "multipart/form-data")],
-        STREAMING,
-    );
-    assert_eq!(hidden.text(), plain.text());
-    let lines = gateway.access_lines(4);
-    assert_eq!(
-        (&lines[1]["output_tokens"], lines[1].get("estimated")),
-        (&3.into(), None)
-    );
-    for line in &lines[2..] {
-        assert_eq!(
-            (&line["output_tokens"], &line["estimated"]),
-            (&4.into(), &true.into())
-        );
-    }
-}
-
-#[test]
-fn a_stream_with_a_length_or_of_an_old_version_is_changed_in_order() {
-    let provider = Provider::answering(|_, wire| {
-        let body = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":2}}\n\ndata: [DONE]\n\n";
-        let head = format!(
-            "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: identity\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        wire.write_all(head.as_bytes()).unwrap();
-        wire.write_all(body.as_bytes()).unwrap();
-    });
-    let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
-    let mut client = gateway.client();
-    client.send(crate::support::client::raw_request(
-        "POST", "/p", &KEY, STREAMING,
-    ));
-    let head = client.read_head();
-    assert!(
-        head.starts_with("HTTP/1.1 200 ") && head.to_lowercase().contains("chunked"),
-        "{head}"
-    );
-    assert_eq!(client.chunk(), "data: [DONE]\n\n");
-    assert_eq!(client.try_chunk(), Some(None));
-    assert_eq!(gateway.access_lines(1)[0]["input_tokens"], 2);
-}
-
 #[test]
 fn an_answer_that_cannot_be_read_is_counted_as_such() {
     let provider = Provider::answering(|_, wire| {
@@ -535,48 +315,6 @@ fn an_answer_that_cannot_be_read_is_counted_as_such() {
         gateway.count("keygate_unreadable_answers_total{provider=\"p\",route=\"r\"}"),
         1
     );
-}
-
-#[test]
-fn a_silent_stream_is_estimated_where_the_route_says_so_and_said_to_be() {
-    let provider = chat();
-    let scene = beside_plain(&provider, "meter_streams = \"estimated\"");
-    let gateway = scene.start();
-    let json = [KEY[0], ("content-type", "application/json")];
-    gateway.request("POST", "/p", &json, STREAMING);
-    gateway.request("POST", "/p", &json, b"{}");
-    let lines = gateway.access_lines(2);
-    assert_eq!(
-        (&lines[0]["output_tokens"], &lines[0]["estimated"]),
-        (&4.into(), &true.into())
-    );
-    assert_eq!(
-        (&lines[1]["output_tokens"], lines[1].get("estimated")),
-        (&7.into(), None)
-    );
-    assert_eq!(
-        (
-            tokens(&gateway, "output"),
-            tokens(&gateway, "output_estimated")
-        ),
-        (7, 4)
-    );
-    assert_eq!(
-        gateway.count("keygate_unmetered_streams_total{provider=\"p\",route=\"r\"}"),
-        1
-    );
-}
-
-#[test]
-fn a_stream_is_not_read_where_the_route_says_off() {
-    let provider = chat();
-    let gateway = beside_plain(&provider, "meter_streams = \"off\"").start();
-    let asks = br#"{"stream": true, "stream_options": {"include_usage": true}}"#;
-    gateway.request("POST", "/p", &KEY, asks);
-    gateway.request("POST", "/p", &KEY, b"{}");
-    let lines = gateway.access_lines(2);
-    assert!(lines[0].get("output_tokens").is_none() && lines[0]["model"].is_null());
-    assert_eq!(lines[1]["output_tokens"], 7);
 }
 
 const PRICES: &str =

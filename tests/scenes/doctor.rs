@@ -1,0 +1,112 @@
+//! What `keygate doctor` and `keygate check` say of the machine.
+
+use crate::command::{keygate, text};
+use crate::support::gateway::simple;
+use crate::support::process::{self, Process};
+use crate::support::{Provider, Scene};
+
+#[test]
+fn the_doctor_looks_at_the_machine_and_says_what_to_mend() {
+    let provider = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let scene = Scene::new("").key("alice", "secret", "");
+    let configure = |listen: &str, to: std::net::SocketAddr, token: &str| {
+        scene.write(
+            "gateway.toml",
+            &format!(
+                "server.listen = \"{listen}\"\nserver.admin = \"127.0.0.1:0\"\n\
+             [providers.p]\nkind = \"custom\"\nbase_url = \"http://{to}\"\ntoken = \"{token}\"\n\
+             [[routes]]\nname = \"r\"\npath = \"/p\"\nprovider = \"p\"\n"
+            ),
+        );
+    };
+    let config = scene.path("gateway.toml").display().to_string();
+    configure("127.0.0.1:0", provider.local_addr().unwrap(), "inline:t");
+    let good = keygate(&["doctor", "--config", &config]);
+    let said = text(&good.stdout);
+    assert!(good.status.success(), "{said}");
+    assert!(
+        said.contains("provider p           127.0.0.1 is reached at"),
+        "{said}"
+    );
+    configure(
+        &taken.local_addr().unwrap().to_string(),
+        closed,
+        "env:KEYGATE_NOWHERE",
+    );
+    let bad = keygate(&["doctor", "--json", "--config", &config]);
+    assert_eq!(bad.status.code(), Some(1));
+    let found: serde_json::Value = serde_json::from_slice(&bad.stdout).unwrap();
+    let bad: Vec<String> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["verdict"] == "bad")
+        .map(|finding| {
+            format!(
+                "{}: {} -> {}",
+                finding["what"], finding["found"], finding["cure"]
+            )
+        })
+        .collect();
+    let all = bad.join("\n");
+    for expected in [
+        "something else listens there",
+        "KEYGATE_NOWHERE is not set",
+        "is not reached: Connection refused",
+    ] {
+        assert!(all.contains(expected), "{expected}\nnot in\n{all}");
+    }
+    assert_eq!(bad.len(), 3, "{all}");
+}
+
+#[test]
+fn the_doctor_believes_a_gateway_that_serves_about_a_token_that_it_cannot_see_itself() {
+    let provider = Provider::start();
+    let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "env:OF_SERVICE");
+    let scene = Scene::new(&rest).key("alice", "secret", "");
+    let mut command = process::keygate();
+    let process = Process::start_as(scene, command.env("OF_SERVICE", "t"));
+    let text_here = format!("server.admin = \"{}\"\n{rest}", process.admin);
+    process.scene.write("gateway.toml", &text_here);
+    let config = process.scene.path("gateway.toml").display().to_string();
+    let found = keygate(&["doctor", "--config", &config]);
+    let said = text(&found.stdout);
+    assert!(found.status.success(), "{said}");
+    assert!(
+        said.contains("the gateway that serves has its token"),
+        "{said}"
+    );
+    process.signal("INT");
+    process.end();
+}
+
+#[test]
+fn a_check_warns_where_a_start_would_trust_no_provider() {
+    let scene = Scene::new(&simple("https://provider.test", "", "")).key("alice", "secret", "");
+    let empty = scene.path("roots.pem");
+    std::fs::write(&empty, "").unwrap();
+    let said = |arguments: &[&str]| {
+        let mut command = process::keygate();
+        command
+            .args(arguments)
+            .arg(scene.path("gateway.toml"))
+            .env("SSL_CERT_FILE", &empty)
+            .env("SSL_CERT_DIR", scene.folder.path());
+        command.output().unwrap()
+    };
+    let refused = said(&["run", "--allow-root", "--config"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("provider `p` could not be trusted"));
+    let check = said(&["check", "--config"]);
+    let check = text(&check.stdout);
+    assert!(
+        check.contains("warning: on this machine it would not start: there are no root")
+            && check.contains("good:"),
+        "{check}"
+    );
+}
