@@ -31,6 +31,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use pingora::time::fast_timeout::set_fast_timeout_to_tokio_threshold;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{Fds, ListenFds};
@@ -118,6 +119,9 @@ impl Gateway {
     ) -> Result<Self, Error> {
         let server = config.server.clone();
         raise_open_files();
+        // Pingora's own timers are kept until they are due, even if nobody waits for them any more: ten minutes of
+        // them are 8 MB on each thread. Those of a second and more are Tokio's instead, which forgets them.
+        set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
         let program = Program::current()
             .inspect_err(|error| tracing::warn!("no upgrade will be possible: {error}"))
             .ok();

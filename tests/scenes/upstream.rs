@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::support::gateway::simple;
 use crate::support::provider::{ok, respond};
@@ -217,4 +218,20 @@ fn the_same_prompt_of_two_keys_or_of_one_is_asked_each_time() {
         }
     }
     assert_eq!(provider.received().len(), 6);
+}
+
+#[test]
+fn no_timer_is_left_behind_by_an_answer_that_came_in_time() {
+    let provider = Provider::answering(|_, wire| {
+        std::thread::sleep(Duration::from_millis(20));
+        ok(wire, b"{}");
+    });
+    let gateway = Gateway::before(&provider);
+    assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 200);
+    // Pingora's timers of ten minutes stay for ten minutes. They have a thread, begun with the first of them.
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")));
+    let names: Vec<_> = names.flatten().collect();
+    assert!(names.iter().any(|name| name == "serve\n"), "{names:?}");
+    assert!(names.iter().all(|name| name != "Timer thread\n"));
 }
