@@ -44,10 +44,14 @@ pub enum Cut {
 }
 
 impl Watch {
-    /// For an exchange whose head must be whole by `end`.
-    fn begin(&self, end: Instant) {
+    /// For an exchange whose head is waited for: until `patience` is over, or what the first of a [`connection`] has.
+    fn begin(&self, patience: Patience) {
         self.clear();
-        self.end.set(Some(end));
+        if let Some(end) = first_word() {
+            return self.end.set(Some(end));
+        }
+        self.end.set(Some(Instant::now() + patience.idle));
+        self.head.set(Some(patience.head));
     }
 
     fn clear(&self) {
@@ -78,11 +82,12 @@ tokio::task_local! {
     static GREETING: Cell<bool>;
 }
 
+/// What is run under a clock. Boxed, for otherwise it would be there twice: as what is captured, and where it is run.
+type Work<'w, T> = Pin<Box<dyn Future<Output = T> + Send + 'w>>;
+
 /// Runs a connection of a client, of which a whole first head, or the greeting of HTTP/2, must have come by `by`;
 /// `None` if it had not. Whatever comes before, as a TLS handshake, is within that time.
-pub async fn connection<T>(by: Instant, work: impl Future<Output = T> + Send) -> Option<T> {
-    // Boxed, for otherwise it would be there twice: as what is captured, and where it is run.
-    let mut work = Box::pin(work);
+pub async fn connection<T>(by: Instant, mut work: Work<'_, T>) -> Option<T> {
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     let bounded = poll_fn(move |context| {
         if let Poll::Ready(done) = work.as_mut().poll(context) {
@@ -112,6 +117,11 @@ fn first_word() -> Option<Instant> {
 fn with(change: impl FnOnce(&Watch)) {
     // Outside of `Bounded`, as in a test of a single phase, there is nothing to watch.
     let _ = WATCH.try_with(change);
+}
+
+/// A request is waited for, with so much patience; the first of a [`connection`] has what that says.
+pub fn wait_for_request(patience: Patience) {
+    with(|watch| watch.begin(patience));
 }
 
 /// Something came from the client: if it is the beginning of a head, the rest must soon follow.
@@ -173,10 +183,8 @@ pub fn was_cut() -> Option<Cut> {
 
 /// Runs the exchanges of a connection, one after the other, under one clock, which costs less than one of each; `None`
 /// if one of them was cut.
-pub async fn one_by_one<T>(work: impl Future<Output = T> + Send) -> Option<T> {
-    WATCH
-        .scope(Watch::default(), by_deadline(Box::pin(work)))
-        .await
+pub async fn one_by_one<T>(work: Work<'_, T>) -> Option<T> {
+    WATCH.scope(Watch::default(), by_deadline(work)).await
 }
 
 /// How long a connection may do without a request, and how long the head of one may take.
@@ -188,7 +196,8 @@ pub struct Patience {
     pub head: Duration,
 }
 
-/// An HTTP application whose exchanges end by their deadlines.
+/// An HTTP application whose exchanges end by their deadlines: those of HTTP/1.1 by that of [`one_by_one`], those of
+/// HTTP/2 each by its own.
 pub struct Bounded<A, P> {
     app: Arc<A>,
     patience: P,
@@ -196,21 +205,12 @@ pub struct Bounded<A, P> {
 
 impl<A, P: Fn() -> Patience> Bounded<A, P> {
     /// Puts `app` under the clock. Until a request's head is there, what `patience` says is all the time
-    /// there is, of the first of a [`connection`] what that says: Pingora only bounds each read of it.
+    /// there is: Pingora only bounds each read of it.
     pub fn new(app: A, patience: P) -> Self {
         Self {
             app: Arc::new(app),
             patience,
         }
-    }
-
-    fn begin(&self, watch: &Watch) {
-        if let Some(end) = first_word() {
-            return watch.begin(end);
-        }
-        let Patience { idle, head } = (self.patience)();
-        watch.begin(Instant::now() + idle);
-        watch.head.set(Some(head));
     }
 }
 
@@ -220,18 +220,25 @@ where
     A: HttpServerApp + Send + Sync + 'static,
     P: Fn() -> Patience + Send + Sync + 'static,
 {
-    async fn process_new_http(
-        self: &Arc<Self>,
+    // Written as `async_trait` writes it, to add no future around one that does the same.
+    fn process_new_http<'a, 'b, 'c>(
+        self: &'a Arc<Self>,
         session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
+        shutdown: &'b ShutdownWatch,
+    ) -> Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'c>>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
         let exchange = self.app.process_new_http(session, shutdown);
-        if WATCH.try_with(|watch| self.begin(watch)).is_ok() {
-            return exchange.await;
+        if WATCH.try_with(|_| ()).is_ok() {
+            return exchange;
         }
         let watch = Watch::default();
-        self.begin(&watch);
-        WATCH.scope(watch, by_deadline(exchange)).await.flatten()
+        watch.begin((self.patience)());
+        let bounded = WATCH.scope(watch, by_deadline(exchange));
+        Box::pin(async move { bounded.await.flatten() })
     }
 
     /// Pingora asks for them before it waits for the greeting of HTTP/2, for which it has no time limit.
@@ -258,7 +265,7 @@ where
 ///
 /// A timer is touched when a deadline is first set, and when it comes earlier or passes: a deadline
 /// that only moves away costs nothing.
-async fn by_deadline<T>(work: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> Option<T> {
+async fn by_deadline<T>(work: Work<'_, T>) -> Option<T> {
     let mut work = Some(work);
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(move |context| {
@@ -313,21 +320,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_cut_that_says_nothing_and_one_that_has_said_something_is_not() {
         let by = Instant::now() + Duration::from_millis(20);
-        assert_eq!(connection(by, std::future::pending::<()>()).await, None);
+        assert_eq!(
+            connection(by, Box::pin(std::future::pending::<()>())).await,
+            None
+        );
         let talks = async {
             assert_eq!(first_word(), Some(by));
             tokio::time::sleep(Duration::from_secs(3600)).await;
             7
         };
-        assert_eq!(connection(by, talks).await, Some(7));
+        assert_eq!(connection(by, Box::pin(talks)).await, Some(7));
     }
 
     #[tokio::test]
     async fn a_head_that_has_begun_has_its_own_time() {
         let begin = || {
             with(|watch| {
-                watch.begin(Instant::now() + Duration::from_millis(20));
-                watch.head.set(Some(Duration::from_millis(60)));
+                watch.begin(Patience {
+                    idle: Duration::from_millis(20),
+                    head: Duration::from_millis(60),
+                });
             });
         };
         let silent = async {
@@ -335,7 +347,7 @@ mod tests {
             std::future::pending::<()>().await;
         };
         let start = Instant::now();
-        assert_eq!(one_by_one(silent).await, None);
+        assert_eq!(one_by_one(Box::pin(silent)).await, None);
         assert!(start.elapsed() < Duration::from_millis(60));
         let slow = async {
             begin();
@@ -346,7 +358,7 @@ mod tests {
             }
         };
         let start = Instant::now();
-        assert_eq!(one_by_one(slow).await, None);
+        assert_eq!(one_by_one(Box::pin(slow)).await, None);
         assert!(start.elapsed() >= Duration::from_millis(60));
     }
 
@@ -356,7 +368,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(3600)).await;
             7
         };
-        assert_eq!(one_by_one(work).await, Some(7));
+        assert_eq!(one_by_one(Box::pin(work)).await, Some(7));
     }
 
     /// Says when it is dropped whether it was cut.
@@ -389,7 +401,7 @@ mod tests {
                 set(short);
                 std::future::pending::<()>().await;
             };
-            assert_eq!(one_by_one(work).await, None);
+            assert_eq!(one_by_one(Box::pin(work)).await, None);
             assert_eq!(knew.into_inner().unwrap(), Some(why));
         }
     }
@@ -408,6 +420,6 @@ mod tests {
             tokio::time::sleep(pause * 3).await;
             7
         };
-        assert_eq!(one_by_one(work).await, Some(7));
+        assert_eq!(one_by_one(Box::pin(work)).await, Some(7));
     }
 }

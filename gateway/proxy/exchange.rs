@@ -20,7 +20,7 @@ use crate::snapshot::{Rules, Snapshot};
 use crate::telemetry::Trace;
 use crate::usage::Meter;
 
-/// What is known so far about one request.
+/// What is known so far about one request. A stream holds it to its end, so what few have is in boxes.
 pub struct Exchange {
     /// The configuration that it began with, whatever reloads meanwhile.
     pub rules: Arc<Rules>,
@@ -37,9 +37,9 @@ pub struct Exchange {
     /// Why it was refused, once it was.
     pub rejection: Option<Rejection>,
     /// What is asked for and taken out again, if the stream may have to be asked for its usage.
-    pub exact: Option<Exact>,
+    pub exact: Option<Box<Exact>>,
     /// Its place in a trace, once it is admitted, if there are spans.
-    pub trace: Option<Trace>,
+    pub trace: Option<Box<Trace>>,
     /// What goes into the access line.
     pub seen: Seen,
     pub(super) shared: Arc<Shared>,

@@ -131,7 +131,7 @@ impl ProxyHttp for Proxy {
                 let telemetry = exchange.shared.telemetry.as_ref();
                 let begin =
                     |telemetry: &Telemetry| telemetry.begin(Some(&session.req_header().headers));
-                exchange.trace = telemetry.map(begin);
+                exchange.trace = telemetry.map(begin).map(Box::new);
                 Ok(false)
             }
             Err(rejection) => {
@@ -204,7 +204,7 @@ impl ProxyHttp for Proxy {
             return Err(exchange.refuse(Rejection::routeless(Reason::Internal)));
         };
         inject::rewrite(admission, &session.req_header().headers, upstream)?;
-        exchange.exact = Exact::begin(admission, upstream)?;
+        exchange.exact = Exact::begin(admission, upstream)?.map(Box::new);
         if let Some(trace) = &exchange.trace {
             trace.pass_on(upstream)?;
         }
@@ -325,7 +325,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<Option<Bytes>> {
         observe::trailers(exchange, trailers);
         // In their place, if there is something: of the two, a client misses the body sooner.
-        Ok(exchange.exact.as_mut().and_then(Exact::rest))
+        Ok(exchange.exact.as_deref_mut().and_then(Exact::rest))
     }
 
     fn response_body_filter(

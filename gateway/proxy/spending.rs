@@ -39,7 +39,7 @@ impl<'e> Spending<'e> {
         let Some(meter) = &exchange.seen.meter else {
             return Self::default();
         };
-        let taken_out = exchange.exact.as_ref().map_or(0, Exact::taken_out);
+        let taken_out = exchange.exact.as_deref().map_or(0, Exact::taken_out);
         let events = meter.events().saturating_sub(taken_out);
         let told = meter.usage();
         let went_well = (200..300).contains(&status);

@@ -1,23 +1,36 @@
 //! A connection of a client, from its first packet to its end.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use pingora_core::apps::{HttpServerApp, ServerApp};
+use bytes::BytesMut;
+use memchr::memchr_iter;
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{ALPN, Peek, Stream};
 use pingora_core::server::ShutdownWatch;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::accept::{Arrival, Serve};
 use super::connections::{Connection, Connections};
 use super::socket::{Private, Socket};
-use crate::proxy::deadline;
+use crate::config::ServerConfig;
+use crate::proxy::deadline::{self, Patience};
 
 /// What Pingora takes for any time: an exchange has a deadline of its own.
 const KEEPALIVE: u64 = 0;
+
+/// How much is read at a time of a request that begins.
+const PIECE: usize = 4 << 10;
+/// The rest of a head that is longer, and of a body, is read by Pingora.
+const LONG: usize = 16 << 10;
 
 /// An application whose connections are counted from their first packet on, and must say something soon.
 pub(super) struct Client<A> {
@@ -62,10 +75,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
             if http2 {
                 self.app.process_new(stream, &self.quiet.http2).await;
             } else {
-                deadline::one_by_one(self.http1(stream)).await;
+                deadline::one_by_one(Box::pin(self.http1(stream))).await;
             }
         };
-        deadline::connection(arrival.at + within, work).await;
+        deadline::connection(arrival.at + within, Box::pin(work)).await;
         drop(arrival.permit);
     }
 }
@@ -116,23 +129,104 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         }
     }
 
-    /// One exchange after the other, as Pingora does it.
-    async fn http1(&self, stream: Stream) {
+    /// One exchange after the other, as Pingora does it; but what waits for a request is no session of its yet, which
+    /// takes twenty times the memory.
+    async fn http1(&self, mut stream: Stream) {
         let quiet = &self.quiet.http1;
-        let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive((!*quiet.borrow()).then_some(KEEPALIVE));
-        let options = self.app.server_options();
-        session.set_keepalive_reuses_remaining(
-            options.and_then(|options| options.keepalive_request_limit),
-        );
-        while let Some(reused) = self.app.process_new_http(session, quiet).await {
-            let (stream, settings) = reused.consume();
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
+        let keepalive = (!*quiet.borrow()).then_some(KEEPALIVE);
+        let limit = self.app.server_options();
+        let limit = limit.and_then(|options| options.keepalive_request_limit);
+        let mut settings = None;
+        while let Some(begun) = self.request(&mut stream).await {
+            let mut session = ServerSession::new_http1(stream);
+            match settings {
+                None => {
+                    session.set_keepalive(keepalive);
+                    session.set_keepalive_reuses_remaining(limit);
+                }
+                Some(settings) => HttpPersistentSettings::apply_to_session(settings, &mut session),
             }
+            session.set_pipelined_prefix(begun);
+            let Some(reused) = self.app.process_new_http(session, quiet).await else {
+                return;
+            };
+            (stream, settings) = reused.consume();
         }
     }
+
+    /// The beginning of the next request: all of its head, mostly. Nothing if there is none, or none is wanted.
+    async fn request(&self, stream: &mut Stream) -> Option<BytesMut> {
+        let patience = Patience::from(&self.connections.live().snapshot().rules.server);
+        deadline::wait_for_request(patience);
+        let mut quiet = self.quiet.http1.clone();
+        tokio::select! {
+            biased;
+            begun = begin(stream) => begun,
+            // Gone is as good as quiet.
+            _ = quiet.wait_for(|quiet| *quiet) => None,
+        }
+    }
+}
+
+impl From<&ServerConfig> for Patience {
+    fn from(server: &ServerConfig) -> Self {
+        Self {
+            idle: server.keepalive,
+            head: server.client_head,
+        }
+    }
+}
+
+/// Reads a head, and what comes with it. It may not be whole yet if it is long, or cannot become one: what is wrong with
+/// it, Pingora says.
+async fn begin(stream: &mut Stream) -> Option<BytesMut> {
+    let mut begun = BytesMut::new();
+    loop {
+        let before = begun.len();
+        poll_fn(|context| poll_more(stream, &mut begun, context)).await?;
+        let new = begun.get(before.saturating_sub(3)..).unwrap_or_default();
+        if is_end(new) {
+            return Some(begun);
+        }
+        if begun.len() >= LONG || new.iter().any(|byte| is_strange(*byte)) {
+            // It reads into what room there is.
+            begun.reserve(PIECE);
+            return Some(begun);
+        }
+    }
+}
+
+thread_local! {
+    /// Where the beginnings of requests are read to: how long one is, is known when it is there.
+    static SCRATCH: RefCell<[u8; PIECE]> = const { RefCell::new([0; PIECE]) };
+}
+
+/// Reads more; nothing if there is no more.
+fn poll_more(
+    stream: &mut Stream,
+    begun: &mut BytesMut,
+    context: &mut Context<'_>,
+) -> Poll<Option<()>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut more = ReadBuf::new(scratch);
+        let read = ready!(Pin::new(stream).poll_read(context, &mut more));
+        let more = more.filled();
+        begun.extend_from_slice(more);
+        Poll::Ready((read.is_ok() && !more.is_empty()).then_some(()))
+    })
+}
+
+/// Whether there is an empty line, however lines end.
+fn is_end(text: &[u8]) -> bool {
+    memchr_iter(b'\n', text).any(|line_end| {
+        let next = text.get(line_end + 1..).unwrap_or_default();
+        next.starts_with(b"\n") || next.starts_with(b"\r\n")
+    })
+}
+
+/// Whether it is in no head: whoever speaks something else is not waited for.
+fn is_strange(byte: u8) -> bool {
+    byte.is_ascii_control() && !b"\r\n\t".contains(&byte)
 }
 
 /// One that goes on, or has ended one way or the other: in time, or dropped.

@@ -379,13 +379,7 @@ fn proxy_app(
     let clock = shared.live.clone();
     let mut app = http_proxy(&conf, Proxy::new(shared));
     app.server_options = Some(options);
-    Bounded::new(app, move || {
-        let server = &clock.snapshot().rules.server;
-        Patience {
-            idle: server.keepalive,
-            head: server.client_head,
-        }
-    })
+    Bounded::new(app, move || Patience::from(&clock.snapshot().rules.server))
 }
 
 /// Serves clients on sockets that are bound already, and says where they are. What it spawns ends when nothing is

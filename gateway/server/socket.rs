@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use async_trait::async_trait;
 use pingora_core::protocols::l4::socket;
@@ -16,9 +16,7 @@ use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID,
 };
-use tokio::io::{
-    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, BufWriter, ReadBuf,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::proxy::deadline;
@@ -29,9 +27,9 @@ const WRITE: usize = 2 << 10;
 const READ_TLS: usize = 16 << 10;
 
 /// A connection that is written to in pieces of some size.
-pub(super) type Plain = Socket<BufWriter<TcpStream>>;
+pub(super) type Plain = Socket<Gather<TcpStream>>;
 /// One on which TLS follows.
-pub(super) type Private = Socket<BufStream<TcpStream>>;
+pub(super) type Private = Socket<BufReader<Gather<TcpStream>>>;
 
 /// A connection of a client.
 #[derive(Debug)]
@@ -47,7 +45,7 @@ impl Plain {
     /// The connection `stream` from `peer`.
     pub(super) fn plain(stream: TcpStream, peer: SocketAddr) -> Self {
         let descriptor = stream.as_raw_fd();
-        Self::new(BufWriter::with_capacity(WRITE, stream), descriptor, peer)
+        Self::new(Gather::new(stream), descriptor, peer)
     }
 }
 
@@ -55,7 +53,7 @@ impl Private {
     /// The connection `stream` from `peer`.
     pub(super) fn private(stream: TcpStream, peer: SocketAddr) -> Self {
         let descriptor = stream.as_raw_fd();
-        let stream = BufStream::with_capacity(READ_TLS, WRITE, stream);
+        let stream = BufReader::with_capacity(READ_TLS, Gather::new(stream));
         Self::new(stream, descriptor, peer)
     }
 }
@@ -177,6 +175,106 @@ impl<S: AsyncWrite + Unpin> GetSocketDigest for Socket<S> {
     }
 }
 
+/// Gathers small pieces that are written, until there is much of them or they are to go. While there are none, which is
+/// most of the time of a stream, it holds no memory for them.
+#[derive(Debug)]
+pub(super) struct Gather<S> {
+    stream: S,
+    pieces: Vec<u8>,
+    /// How many bytes of the pieces have gone.
+    gone: usize,
+}
+
+impl<S: AsyncWrite + Unpin> Gather<S> {
+    fn new(stream: S) -> Self {
+        Self {
+            stream,
+            pieces: Vec::new(),
+            gone: 0,
+        }
+    }
+
+    /// Sends what was gathered.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(left) = self.pieces.get(self.gone..).filter(|left| !left.is_empty()) {
+            match ready!(Pin::new(&mut self.stream).poll_write(context, left))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.gone += count,
+            }
+        }
+        self.pieces = Vec::new();
+        self.gone = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether `length` more bytes are to be gathered, and not sent as they are; sends what they leave no room for.
+    fn poll_gathers(&mut self, context: &mut Context<'_>, length: usize) -> Poll<io::Result<bool>> {
+        if self.pieces.len() + length > WRITE {
+            ready!(self.poll_send(context))?;
+        }
+        let gathers = length < WRITE;
+        if gathers && self.pieces.capacity() == 0 {
+            self.pieces.reserve_exact(WRITE);
+        }
+        Poll::Ready(Ok(gathers))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if ready!(self.poll_gathers(context, bytes.len()))? {
+            self.pieces.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = pieces
+            .iter()
+            .fold(0, |sum: usize, piece| sum.saturating_add(piece.len()));
+        if ready!(self.poll_gathers(context, length))? {
+            for piece in pieces {
+                self.pieces.extend_from_slice(piece);
+            }
+            return Poll::Ready(Ok(length));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(context))?;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(context))?;
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gather<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
 /// That it is what Pingora takes.
 const _: fn(Plain) -> Box<dyn IO> = |socket| Box::new(socket);
 
@@ -214,6 +312,48 @@ mod tests {
         }
         let count = socket.read(&mut piece).await.unwrap();
         assert_eq!(&piece[..count], b"6789");
+    }
+
+    #[tokio::test]
+    async fn what_is_gathered_arrives_in_order_and_whole_whatever_the_pieces() {
+        let (mut socket, client) = pair();
+        let lengths = (0..400_usize).map(|n| (n * 37) % (2 * WRITE));
+        let sent: Vec<Vec<u8>> = lengths
+            .enumerate()
+            .map(|(n, length)| vec![u8::try_from(n % 251).unwrap(); length])
+            .collect();
+        let all = sent.concat();
+        // The other side reads slowly: there is not always room.
+        let reading = tokio::spawn(async move {
+            let (mut client, mut got, mut piece) = (client, Vec::new(), [0; 700]);
+            loop {
+                match client.read(&mut piece).await.unwrap() {
+                    0 => return got,
+                    count => got.extend_from_slice(&piece[..count]),
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        for (number, piece) in sent.iter().enumerate() {
+            if number % 3 == 0 {
+                let half = piece.split_at(piece.len() / 2);
+                let mut left = [IoSlice::new(half.0), IoSlice::new(half.1)];
+                let mut left = &mut left[..];
+                while !left.is_empty() {
+                    let count = socket.write_vectored(left).await.unwrap();
+                    IoSlice::advance_slices(&mut left, count);
+                }
+            } else {
+                socket.write_all(piece).await.unwrap();
+            }
+            if number % 7 == 0 {
+                socket.flush().await.unwrap();
+                assert_eq!(socket.stream.pieces.capacity(), 0);
+            }
+        }
+        AsyncWriteExt::shutdown(&mut socket).await.unwrap();
+        drop(socket);
+        assert!(reading.await.unwrap() == all);
     }
 
     #[tokio::test]

@@ -280,3 +280,49 @@ fn framing_with_two_readings_is_refused_and_the_provider_sees_nothing() {
     }
     assert!(provider.received().is_empty());
 }
+
+#[test]
+fn a_head_may_come_in_whatever_pieces() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let lines = ["host: gateway.test", "api-key: secret", "content-length: 4"];
+    let long = format!("x-long: {}", "x".repeat(9_000));
+    for ends in ["\r\n", "\n"] {
+        for long in [None, Some(&*long)] {
+            let lines = lines.iter().copied().chain(long);
+            let head = ["POST /p HTTP/1.1"].into_iter().chain(lines);
+            let head: String = head.flat_map(|line| [line, ends]).collect();
+            let request = format!("{head}{ends}body");
+            for piece in [1, 3, 17, request.len() - 5, request.len()] {
+                if long.is_some() && piece < 17 {
+                    continue;
+                }
+                let mut client = gateway.client();
+                for piece in request.as_bytes().chunks(piece) {
+                    // What is refused may be so before it has all come.
+                    let _ = client.try_send(piece);
+                }
+                let answer = client.response(false);
+                // Lines that end otherwise are not read at all, and that at once.
+                let expected = if ends == "\r\n" { 200 } else { 400 };
+                assert_eq!(answer.status, expected, "{piece} bytes at a time");
+                if expected == 200 {
+                    assert_eq!(provider.last().body, b"body");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_speaks_something_else_is_told_so_at_once() {
+    let provider = Provider::start();
+    let rest = simple(&provider.url(), "", "");
+    let server = "server.timeouts.client_head = \"1h\"\n";
+    let gateway = Scene::with_server(server, &rest).start();
+    let mut client = gateway.client();
+    // The beginning of a TLS handshake.
+    client.send([0x16, 0x03, 0x01, 0x02, 0x00, 0x01]);
+    assert_eq!(client.response(false).status, 400);
+    assert!(client.is_closed());
+}
