@@ -27,6 +27,10 @@ struct Watch {
     end: Cell<Option<Instant>>,
     idle: Cell<Option<Duration>>,
     touched: Cell<Option<Instant>>,
+    /// How long the client may take nothing of what is sent to it.
+    write: Cell<Option<Duration>>,
+    /// Until when it must take something, if it has no room for what is sent.
+    full: Cell<Option<Instant>>,
     revoked: RefCell<Option<Revoked>>,
     cut: Cell<Option<Cut>>,
 }
@@ -47,6 +51,7 @@ impl Watch {
     /// For an exchange whose head is waited for: until `patience` is over, or what the first of a [`connection`] has.
     fn begin(&self, patience: Patience) {
         self.clear();
+        self.write.set(Some(patience.write));
         if let Some(end) = first_word() {
             return self.end.set(Some(end));
         }
@@ -67,10 +72,8 @@ impl Watch {
             .get()
             .zip(self.touched.get())
             .map(|(idle, touched)| touched + idle);
-        match (self.end.get(), idle_end) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let due = [self.end.get(), idle_end, self.full.get()];
+        due.into_iter().flatten().min()
     }
 }
 
@@ -133,6 +136,18 @@ pub fn heard() {
     });
 }
 
+/// The client took something of what is sent to it, or has no room for it, and must soon have.
+pub fn sent(something: bool) {
+    with(|watch| {
+        if something {
+            watch.full.set(None);
+        } else if watch.full.get().is_none() {
+            let write = watch.write.get();
+            watch.full.set(write.map(|write| Instant::now() + write));
+        }
+    });
+}
+
 /// The exchange must be over by `end`.
 pub fn end_by(end: Instant) {
     with(|watch| watch.end.set(Some(end)));
@@ -187,13 +202,15 @@ pub async fn one_by_one<T>(work: Work<'_, T>) -> Option<T> {
     WATCH.scope(Watch::default(), by_deadline(work)).await
 }
 
-/// How long a connection may do without a request, and how long the head of one may take.
+/// How long a connection may do without something from the client.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// From the end of an answer to the first byte of the next request.
     pub idle: Duration,
     /// From there to the end of its head.
     pub head: Duration,
+    /// While nothing is taken of what is sent to it.
+    pub write: Duration,
 }
 
 /// An HTTP application whose exchanges end by their deadlines: those of HTTP/1.1 by that of [`one_by_one`], those of
@@ -339,6 +356,7 @@ mod tests {
                 watch.begin(Patience {
                     idle: Duration::from_millis(20),
                     head: Duration::from_millis(60),
+                    write: Duration::from_millis(30),
                 });
             });
         };
@@ -360,6 +378,26 @@ mod tests {
         let start = Instant::now();
         assert_eq!(one_by_one(Box::pin(slow)).await, None);
         assert!(start.elapsed() >= Duration::from_millis(60));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_cut_off_and_one_that_takes_a_little_is_not() {
+        let work = |takes: bool| async move {
+            with(|watch| {
+                watch.begin(Patience {
+                    idle: Duration::from_secs(60),
+                    head: Duration::from_secs(60),
+                    write: Duration::from_millis(500),
+                });
+            });
+            for _ in 0..20 {
+                sent(takes);
+                sent(false);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        assert_eq!(one_by_one(Box::pin(work(true))).await, Some(()));
+        assert_eq!(one_by_one(Box::pin(work(false))).await, None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -173,6 +173,8 @@ impl From<&ServerConfig> for Patience {
         Self {
             idle: server.keepalive,
             head: server.client_head,
+            // Later than Pingora, whose time limit for a piece of a body makes an orderly end.
+            write: server.client_write.mul_f64(1.1),
         }
     }
 }

@@ -108,7 +108,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        sent(Pin::new(&mut self.stream).poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -116,7 +116,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        sent(Pin::new(&mut self.stream).poll_write_vectored(context, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -124,12 +124,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        sent(Pin::new(&mut self.stream).poll_flush(context))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        sent(Pin::new(&mut self.stream).poll_shutdown(context))
     }
+}
+
+/// Tells the clock whether the client has room for what is sent: Pingora has no time limit for heads and last pieces.
+fn sent<T>(progress: Poll<T>) -> Poll<T> {
+    deadline::sent(progress.is_ready());
+    progress
 }
 
 #[async_trait]

@@ -1,10 +1,12 @@
 //! The process: how it starts, and how it ends.
 
+use std::io::Write;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::support::gateway::simple;
 use crate::support::process::{Process, keygate, open_stream, scene, streaming};
+use crate::support::provider::respond;
 use crate::support::{Client, PATIENCE, Provider, Scene, eventually};
 
 #[test]
@@ -204,5 +206,45 @@ fn a_head_that_comes_too_slowly_is_cut() {
         assert!(silent.is_closed());
         let answer = gateway.get("/p", &[("api-key", "secret")]);
         assert_eq!(answer.status, 200);
+    }
+}
+
+#[test]
+fn who_reads_nothing_of_what_is_answered_is_cut_off_in_the_time_of_a_write() {
+    let large = "x".repeat(1000);
+    let names: Vec<String> = (0..12).map(|number| format!("x-large-{number}")).collect();
+    let provider = Provider::answering(move |_, wire| {
+        let headers = names.iter().map(|name| (&**name, &*large));
+        respond(wire, "200 OK", &headers.collect::<Vec<_>>(), b"");
+    });
+    let rest = simple(&provider.url(), "", "");
+    let server = "server.timeouts.client_write = \"300ms\"\n";
+    let scene = Scene::with_server(server, &rest);
+    let gateway = scene.key("alice", "secret", "").start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut client = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(2048).unwrap();
+        let stream = socket.connect(gateway.address()).await.unwrap();
+        stream.into_std().unwrap()
+    });
+    client.set_nonblocking(false).unwrap();
+    let done = "keygate_requests_total{code=\"200\",provider=\"p\",reason=\"\",route=\"r\"}";
+    let mut answered = 0;
+    while client
+        .write_all(b"HEAD /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\n\r\n")
+        .is_ok()
+    {
+        eventually("the end of the answer, or of the connection", || {
+            gateway.count(done) > answered || gateway.metric("keygate_connections") == 0.0
+        });
+        if gateway.metric("keygate_connections") == 0.0 {
+            return;
+        }
+        answered += 1;
+        assert!(answered < 20_000, "the system holds all of it");
     }
 }
