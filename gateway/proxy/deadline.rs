@@ -221,8 +221,8 @@ pub struct Bounded<A, P> {
 }
 
 impl<A, P: Fn() -> Patience> Bounded<A, P> {
-    /// Puts `app` under the clock. Until a request's head is there, what `patience` says is all the time
-    /// there is: Pingora only bounds each read of it.
+    /// Puts `app` under the clock. An exchange of HTTP/2 has the time that `patience` says until its head is there;
+    /// one of HTTP/1.1 what [`wait_for_request`] was told.
     pub fn new(app: A, patience: P) -> Self {
         Self {
             app: Arc::new(app),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
@@ -129,15 +129,16 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         }
     }
 
-    /// One exchange after the other, as Pingora does it; but what waits for a request is no session of its yet, which
-    /// takes twenty times the memory.
+    /// One exchange after the other, as Pingora does it; but what waits for a request is not yet a session of Pingora's,
+    /// which takes ten times the memory.
     async fn http1(&self, mut stream: Stream) {
         let quiet = &self.quiet.http1;
         let keepalive = (!*quiet.borrow()).then_some(KEEPALIVE);
         let limit = self.app.server_options();
         let limit = limit.and_then(|options| options.keepalive_request_limit);
         let mut settings = None;
-        while let Some(begun) = self.request(&mut stream).await {
+        let mut until = quiet.clone();
+        while let Some(begun) = self.request(&mut stream, &mut until).await {
             let mut session = ServerSession::new_http1(stream);
             match settings {
                 None => {
@@ -146,6 +147,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
                 }
                 Some(settings) => HttpPersistentSettings::apply_to_session(settings, &mut session),
             }
+            // There is no other one: without pipelining, a connection on which more came is not used again.
+            debug_assert!(!session.pipelining_enabled());
             session.set_pipelined_prefix(begun);
             let Some(reused) = self.app.process_new_http(session, quiet).await else {
                 return;
@@ -155,10 +158,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
     }
 
     /// The beginning of the next request: all of its head, mostly. Nothing if there is none, or none is wanted.
-    async fn request(&self, stream: &mut Stream) -> Option<BytesMut> {
+    async fn request(&self, stream: &mut Stream, quiet: &mut ShutdownWatch) -> Option<BytesMut> {
         let patience = Patience::from(&self.connections.live().snapshot().rules.server);
         deadline::wait_for_request(patience);
-        let mut quiet = self.quiet.http1.clone();
         tokio::select! {
             biased;
             begun = begin(stream) => begun,
@@ -181,17 +183,19 @@ impl From<&ServerConfig> for Patience {
 
 /// Reads a head, and what comes with it. It may not be whole yet if it is long, or cannot become one: what is wrong with
 /// it, Pingora says.
-async fn begin(stream: &mut Stream) -> Option<BytesMut> {
+async fn begin(stream: &mut (impl AsyncRead + Unpin)) -> Option<BytesMut> {
     let mut begun = BytesMut::new();
     loop {
         let before = begun.len();
         poll_fn(|context| poll_more(stream, &mut begun, context)).await?;
-        let new = begun.get(before.saturating_sub(3)..).unwrap_or_default();
-        if is_end(new) {
+        let empty = begun.iter().take_while(|byte| b"\r\n".contains(byte));
+        let head = empty.count();
+        let unseen = before.saturating_sub(3).max(head);
+        if is_end(begun.get(unseen..).unwrap_or_default()) {
             return Some(begun);
         }
-        if begun.len() >= LONG || new.iter().any(|byte| is_strange(*byte)) {
-            // It reads into what room there is.
+        if begun.len() >= LONG || is_strange(begun.get(head..).unwrap_or_default()) {
+            // Pingora reads the rest into what room there is.
             begun.reserve(PIECE);
             return Some(begun);
         }
@@ -205,7 +209,7 @@ thread_local! {
 
 /// Reads more; nothing if there is no more.
 fn poll_more(
-    stream: &mut Stream,
+    stream: &mut (impl AsyncRead + Unpin),
     begun: &mut BytesMut,
     context: &mut Context<'_>,
 ) -> Poll<Option<()>> {
@@ -226,9 +230,14 @@ fn is_end(text: &[u8]) -> bool {
     })
 }
 
-/// Whether it is in no head: whoever speaks something else is not waited for.
-fn is_strange(byte: u8) -> bool {
-    byte.is_ascii_control() && !b"\r\n\t".contains(&byte)
+/// Whether it begins with something else than a request: whoever speaks that is not waited for.
+fn is_strange(begun: &[u8]) -> bool {
+    if let Some(line) = memchr(b'\n', begun).and_then(|end| begun.get(..end)) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        return !line.ends_with(b" HTTP/1.1") && !line.ends_with(b" HTTP/1.0");
+    }
+    let mut method = begun.iter().take_while(|byte| **byte != b' ');
+    method.any(|byte| byte.is_ascii_control() && *byte != b'\r')
 }
 
 /// One that goes on, or has ended one way or the other: in time, or dropped.
@@ -254,4 +263,65 @@ fn left(error: &pingora_core::Error) -> bool {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// What is read of `pieces`, and after how many of them.
+    async fn begun(pieces: &[&[u8]]) -> (Option<BytesMut>, usize) {
+        let (mut client, mut stream) = tokio::io::duplex(2 * LONG);
+        let mut reading = Box::pin(begin(&mut stream));
+        for (number, piece) in pieces.iter().enumerate() {
+            client.write_all(piece).await.unwrap();
+            if let Poll::Ready(begun) = poll(&mut reading) {
+                return (begun, number + 1);
+            }
+        }
+        drop(client);
+        (reading.await, pieces.len() + 1)
+    }
+
+    fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+        Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn a_head_is_whole_with_its_empty_line_wherever_it_is_split() {
+        for head in [
+            "A / HTTP/1.1\r\nb: c\r\n\r\n",
+            "\r\n\r\nA / HTTP/1.0\nb: c\n\n",
+        ] {
+            let head = head.as_bytes();
+            for split in 1..head.len() {
+                let (first, second) = head.split_at(split);
+                let (begun, after) = begun(&[first, second, b"more"]).await;
+                assert_eq!((begun.as_deref(), after), (Some(head), 2), "{split}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_speaks_something_else_and_who_says_too_much_is_not_waited_for() {
+        let others: [&[u8]; 4] = [&[0x16, 3, 1], b"GET /\r\n", b"SSH-2.0-x\r\n", b"EHLO x\n"];
+        for other in others {
+            assert_eq!(begun(&[other, b"more"]).await, (Some(other.into()), 1));
+        }
+        let long = [b"A / HTTP/1.1\r\nb: ".as_slice(), &vec![b'c'; 2 * LONG]].concat();
+        let pieces: Vec<_> = long.chunks(PIECE).collect();
+        let (begun, after) = begun(&pieces).await;
+        assert_eq!((begun.unwrap().len(), after), (LONG, LONG / PIECE));
+    }
+
+    #[tokio::test]
+    async fn what_ends_too_early_is_nothing() {
+        for piece in ["", "A / HTTP/1.1\r\n", "\r\n\r\n", "A /\x01"] {
+            assert_eq!(begun(&[piece.as_bytes()]).await, (None, 2), "{piece:?}");
+        }
+    }
 }

@@ -120,7 +120,8 @@ impl Gateway {
         let server = config.server.clone();
         raise_open_files();
         // Pingora's own timers are kept until they are due, even if nobody waits for them any more: ten minutes of
-        // them are 8 MB on each thread. Those of a second and more are Tokio's instead, which forgets them.
+        // them are 8 MB on each thread. Time limits of a second and more have one of Tokio's instead, which forgets
+        // it. What is left is that of idle HTTP/2 connections.
         set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
         let program = Program::current()
             .inspect_err(|error| tracing::warn!("no upgrade will be possible: {error}"))

@@ -1,6 +1,7 @@
 //! A client's socket as Pingora takes it. Its own has 64 KiB to read into, of which a gateway with ten thousand
 //! streams would hold more than half a gigabyte for nothing.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::proxy::deadline;
@@ -29,7 +30,7 @@ const READ_TLS: usize = 16 << 10;
 /// A connection that is written to in pieces of some size.
 pub(super) type Plain = Socket<Gather<TcpStream>>;
 /// One on which TLS follows.
-pub(super) type Private = Socket<BufReader<Gather<TcpStream>>>;
+pub(super) type Private = Socket<Gather<Ahead<TcpStream>>>;
 
 /// A connection of a client.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Private {
     /// The connection `stream` from `peer`.
     pub(super) fn private(stream: TcpStream, peer: SocketAddr) -> Self {
         let descriptor = stream.as_raw_fd();
-        let stream = BufReader::with_capacity(READ_TLS, Gather::new(stream));
+        let stream = Gather::new(Ahead::new(stream));
         Self::new(stream, descriptor, peer)
     }
 }
@@ -281,6 +282,94 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gather<S> {
     }
 }
 
+/// Reads more than is asked for, so that it need not be asked so often, and holds it until it is. While there is
+/// nothing, it holds no memory for it.
+#[derive(Debug)]
+pub(super) struct Ahead<S> {
+    stream: S,
+    read: Vec<u8>,
+    /// How many of the bytes have been given away.
+    given: usize,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<[u8; READ_TLS]> = const { RefCell::new([0; READ_TLS]) };
+}
+
+impl<S> Ahead<S> {
+    fn new(stream: S) -> Self {
+        Self {
+            stream,
+            read: Vec::new(),
+            given: 0,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let left = self.read.get(self.given..).unwrap_or_default();
+        if let Some(fits) = left.get(..left.len().min(into.remaining()))
+            && !fits.is_empty()
+        {
+            into.put_slice(fits);
+            self.given += fits.len();
+            if self.given == self.read.len() {
+                self.read = Vec::new();
+                self.given = 0;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if into.remaining() >= READ_TLS {
+            return Pin::new(&mut self.stream).poll_read(context, into);
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+            let (fits, rest) = read
+                .filled()
+                .split_at(read.filled().len().min(into.remaining()));
+            into.put_slice(fits);
+            self.read.extend_from_slice(rest);
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 /// That it is what Pingora takes.
 const _: fn(Plain) -> Box<dyn IO> = |socket| Box::new(socket);
 
@@ -321,23 +410,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_gathered_arrives_in_order_and_whole_whatever_the_pieces() {
-        let (mut socket, client) = pair();
+    async fn what_is_gathered_and_read_ahead_arrives_in_order_and_whole_whatever_the_pieces() {
+        // There is never room for all of a piece.
+        let (near, far) = tokio::io::duplex(97);
+        let (mut writer, mut reader) = (Gather::new(near), Ahead::new(far));
         let lengths = (0..400_usize).map(|n| (n * 37) % (2 * WRITE));
         let sent: Vec<Vec<u8>> = lengths
             .enumerate()
             .map(|(n, length)| vec![u8::try_from(n % 251).unwrap(); length])
             .collect();
         let all = sent.concat();
-        // The other side reads slowly: there is not always room.
         let reading = tokio::spawn(async move {
-            let (mut client, mut got, mut piece) = (client, Vec::new(), [0; 700]);
+            let (mut got, mut piece) = (Vec::new(), [0; 31]);
             loop {
-                match client.read(&mut piece).await.unwrap() {
+                match reader.read(&mut piece).await.unwrap() {
                     0 => return got,
                     count => got.extend_from_slice(&piece[..count]),
                 }
-                tokio::task::yield_now().await;
+                assert!(!reader.read.is_empty() || reader.read.capacity() == 0);
             }
         });
         for (number, piece) in sent.iter().enumerate() {
@@ -345,20 +435,20 @@ mod tests {
                 let half = piece.split_at(piece.len() / 2);
                 let mut left = [IoSlice::new(half.0), IoSlice::new(half.1)];
                 let mut left = &mut left[..];
-                while !left.is_empty() {
-                    let count = socket.write_vectored(left).await.unwrap();
+                while left.iter().any(|piece| !piece.is_empty()) {
+                    let count = writer.write_vectored(left).await.unwrap();
                     IoSlice::advance_slices(&mut left, count);
                 }
             } else {
-                socket.write_all(piece).await.unwrap();
+                writer.write_all(piece).await.unwrap();
             }
             if number % 7 == 0 {
-                socket.flush().await.unwrap();
-                assert_eq!(socket.stream.pieces.capacity(), 0);
+                writer.flush().await.unwrap();
+                assert_eq!(writer.pieces.capacity(), 0);
             }
         }
-        AsyncWriteExt::shutdown(&mut socket).await.unwrap();
-        drop(socket);
+        writer.shutdown().await.unwrap();
+        drop(writer);
         assert!(reading.await.unwrap() == all);
     }
 

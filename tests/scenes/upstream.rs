@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::gateway::simple;
+use crate::support::process::Process;
 use crate::support::provider::{ok, respond};
-use crate::support::{Gateway, Provider, Scene, eventually};
+use crate::support::{Client, Gateway, Provider, Scene, eventually};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
@@ -226,10 +227,12 @@ fn no_timer_is_left_behind_by_an_answer_that_came_in_time() {
         std::thread::sleep(Duration::from_millis(20));
         ok(wire, b"{}");
     });
-    let gateway = Gateway::before(&provider);
-    assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 200);
+    let scene = Scene::new(&simple(&provider.url(), "", "")).key("alice", "secret", "");
+    let gateway = Process::start(scene);
+    let answer = Client::connect(gateway.listen).request("POST", "/p", &KEY, b"{}");
+    assert_eq!(answer.status, 200);
     // Pingora's timers of ten minutes stay for ten minutes. They have a thread, begun with the first of them.
-    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).unwrap();
     let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")));
     let names: Vec<_> = names.flatten().collect();
     assert!(names.iter().any(|name| name == "serve\n"), "{names:?}");
