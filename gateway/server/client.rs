@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use memchr::{memchr, memchr_iter};
-use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{ALPN, Peek, Stream};
@@ -132,29 +132,38 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
     /// One exchange after the other, as Pingora does it; but what waits for a request is not yet a session of Pingora's,
     /// which takes ten times the memory.
     async fn http1(&self, mut stream: Stream) {
-        let quiet = &self.quiet.http1;
-        let keepalive = (!*quiet.borrow()).then_some(KEEPALIVE);
-        let limit = self.app.server_options();
-        let limit = limit.and_then(|options| options.keepalive_request_limit);
         let mut settings = None;
-        let mut until = quiet.clone();
-        while let Some(begun) = self.request(&mut stream, &mut until).await {
-            let mut session = ServerSession::new_http1(stream);
-            match settings {
-                None => {
-                    session.set_keepalive(keepalive);
-                    session.set_keepalive_reuses_remaining(limit);
-                }
-                Some(settings) => HttpPersistentSettings::apply_to_session(settings, &mut session),
-            }
-            // There is no other one: without pipelining, a connection on which more came is not used again.
-            debug_assert!(!session.pipelining_enabled());
-            session.set_pipelined_prefix(begun);
-            let Some(reused) = self.app.process_new_http(session, quiet).await else {
+        let mut quiet = self.quiet.http1.clone();
+        while let Some(begun) = self.request(&mut stream, &mut quiet).await {
+            let Some(reused) = self.exchange(stream, settings, begun).await else {
                 return;
             };
             (stream, settings) = reused.consume();
         }
+    }
+
+    /// An exchange that has begun on a connection. Not an `async fn`, for that would hold the session's place, too.
+    fn exchange(
+        &self,
+        stream: Stream,
+        settings: Option<HttpPersistentSettings>,
+        begun: BytesMut,
+    ) -> impl Future<Output = Option<ReusedHttpStream>> + Send {
+        let mut session = ServerSession::new_http1(stream);
+        match settings {
+            None => {
+                let quiet = *self.quiet.http1.borrow();
+                session.set_keepalive((!quiet).then_some(KEEPALIVE));
+                let limit = self.app.server_options();
+                let limit = limit.and_then(|options| options.keepalive_request_limit);
+                session.set_keepalive_reuses_remaining(limit);
+            }
+            Some(settings) => settings.apply_to_session(&mut session),
+        }
+        // There is no other one: without pipelining, a connection on which more came is not used again.
+        debug_assert!(!session.pipelining_enabled());
+        session.set_pipelined_prefix(begun);
+        self.app.process_new_http(session, &self.quiet.http1)
     }
 
     /// The beginning of the next request: all of its head, mostly. Nothing if there is none, or none is wanted.
