@@ -43,6 +43,8 @@ type Revoked = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub enum Cut {
     /// A deadline passed.
     Late,
+    /// The client took nothing of what was sent to it for too long.
+    Untaken,
     /// Its key was revoked.
     Revoked,
 }
@@ -319,7 +321,11 @@ async fn by_deadline<T>(work: Work<'_, T>) -> Option<T> {
                 sleep.as_mut().reset(due);
                 continue;
             }
-            with(|watch| watch.cut.set(Some(Cut::Late)));
+            with(|watch| {
+                let untaken = watch.full.get().is_some_and(|full| full <= Instant::now());
+                let why = if untaken { Cut::Untaken } else { Cut::Late };
+                watch.cut.set(Some(why));
+            });
             // Here and not later: what is dropped may ask `was_cut`.
             work = None;
             return Poll::Ready(None);
@@ -421,7 +427,7 @@ mod tests {
     #[tokio::test]
     async fn work_is_cut_at_its_deadline_and_knows_it_while_it_is_dropped() {
         let short = Duration::from_millis(20);
-        let deadlines: [(fn(Duration), Cut); 3] = [
+        let deadlines: [(fn(Duration), Cut); 4] = [
             (|short| end_by(Instant::now() + short), Cut::Late),
             (
                 |short| no_pause_longer_than(short, Instant::now()),
@@ -430,6 +436,13 @@ mod tests {
             (
                 |short| end_when_revoked(tokio::time::sleep(short)),
                 Cut::Revoked,
+            ),
+            (
+                |short| {
+                    with(|watch| watch.write.set(Some(short)));
+                    sent(false);
+                },
+                Cut::Untaken,
             ),
         ];
         for (set, why) in deadlines {

@@ -70,6 +70,8 @@ impl<'e> Outcome<'e> {
         let unordered = match seen.cut {
             Some(Cut::Revoked) => Some(Reason::KeyRevoked),
             Some(Cut::Late) => Some(late(seen)),
+            // As if it had left: nobody else is to blame.
+            Some(Cut::Untaken) => Some(Reason::ClientClosed),
             None => seen.aborted.then_some(Reason::ClientClosed),
         };
         Self {

@@ -233,18 +233,26 @@ fn who_reads_nothing_of_what_is_answered_is_cut_off_in_the_time_of_a_write() {
     });
     client.set_nonblocking(false).unwrap();
     let done = "keygate_requests_total{code=\"200\",provider=\"p\",reason=\"\",route=\"r\"}";
-    let mut answered = 0;
+    let mut answered: usize = 0;
     while client
         .write_all(b"HEAD /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\n\r\n")
         .is_ok()
     {
         eventually("the end of the answer, or of the connection", || {
-            gateway.count(done) > answered || gateway.metric("keygate_connections") == 0.0
+            gateway.count(done) > answered as u64 || gateway.metric("keygate_connections") == 0.0
         });
         if gateway.metric("keygate_connections") == 0.0 {
-            return;
+            break;
         }
         answered += 1;
         assert!(answered < 20_000, "the system holds all of it");
     }
+    // It was kept until then, and the provider has done nothing wrong.
+    assert!(answered > 1);
+    let lines = gateway.access_lines(answered + 1);
+    let whole = lines[..answered]
+        .iter()
+        .filter(|line| line["reason"].is_null());
+    assert_eq!((whole.count(), lines.len()), (answered, answered + 1));
+    assert_eq!(lines[answered]["reason"], "client_closed");
 }
