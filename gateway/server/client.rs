@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 
 use super::accept::{Arrival, Serve};
 use super::connections::{Connection, Connections};
-use super::socket::{Private, Socket};
+use super::socket::Socket;
 use crate::config::ServerConfig;
 use crate::proxy::deadline::{self, Patience};
 
@@ -110,7 +110,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
     }
 
     /// The stream behind a TLS handshake.
-    async fn private(&self, tls: &Acceptor, socket: Private, peer: SocketAddr) -> Option<Stream> {
+    async fn private(&self, tls: &Acceptor, socket: Socket, peer: SocketAddr) -> Option<Stream> {
         let mut begun = Handshake {
             failures: &self.connections.live().metrics.tls_handshake_failures,
             over: false,

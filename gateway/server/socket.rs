@@ -27,53 +27,94 @@ const WRITE: usize = 2 << 10;
 /// What is read at once under TLS, which would read in pieces of 4 KiB. Without, HTTP reads what there is.
 const READ_TLS: usize = 16 << 10;
 
-/// A connection that is written to in pieces of some size.
-pub(super) type Plain = Socket<Gather<TcpStream>>;
-/// One on which TLS follows.
-pub(super) type Private = Socket<Gather<Ahead<TcpStream>>>;
-
 /// A connection of a client.
+pub(super) type Socket = Wire<TcpStream>;
+
+/// Reads ahead and writes in pieces of some size. While there is nothing to be read or written, it holds no memory for
+/// it.
 #[derive(Debug)]
-pub(super) struct Socket<S: AsyncWrite + Unpin> {
-    stream: S,
+pub(super) struct Wire<S: AsyncWrite + Unpin> {
+    stream: Gather<S>,
     descriptor: RawFd,
     digest: Arc<SocketDigest>,
-    /// What was read to be looked at, and is to be read again.
-    peeked: Vec<u8>,
+    /// Whether more is read than is asked for, so that it need not be asked so often.
+    ahead: bool,
+    /// What was read, and is to be read again.
+    unread: Vec<u8>,
+    /// How many of these bytes have been.
+    given: usize,
 }
 
-impl Plain {
+impl Socket {
     /// The connection `stream` from `peer`.
     pub(super) fn plain(stream: TcpStream, peer: SocketAddr) -> Self {
         let descriptor = stream.as_raw_fd();
-        Self::new(Gather::new(stream), descriptor, peer)
+        Self::new(stream, descriptor, peer, false)
     }
-}
 
-impl Private {
-    /// The connection `stream` from `peer`.
+    /// Likewise; TLS follows on it.
     pub(super) fn private(stream: TcpStream, peer: SocketAddr) -> Self {
         let descriptor = stream.as_raw_fd();
-        let stream = Gather::new(Ahead::new(stream));
-        Self::new(stream, descriptor, peer)
+        Self::new(stream, descriptor, peer, true)
     }
 }
 
-impl<S: AsyncWrite + Unpin> Socket<S> {
-    fn new(stream: S, descriptor: RawFd, peer: SocketAddr) -> Self {
+impl<S: AsyncWrite + Unpin> Wire<S> {
+    fn new(stream: S, descriptor: RawFd, peer: SocketAddr, ahead: bool) -> Self {
         let digest = SocketDigest::from_raw_fd(descriptor);
         // It is new, and so there is nothing in it.
         let _ = digest.peer_addr.set(Some(socket::SocketAddr::Inet(peer)));
         Self {
-            stream,
+            stream: Gather::new(stream),
             descriptor,
             digest: Arc::new(digest),
-            peeked: Vec::new(),
+            ahead,
+            unread: Vec::new(),
+            given: 0,
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> Drop for Socket<S> {
+thread_local! {
+    /// Where it is read to: how much there is, is known when it is there.
+    static SCRATCH: RefCell<[u8; READ_TLS]> = const { RefCell::new([0; READ_TLS]) };
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    fn poll_some(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = into.remaining();
+        let unread = self.unread.get(self.given..).unwrap_or_default();
+        if !unread.is_empty() {
+            let (fits, _) = unread.split_at(unread.len().min(room));
+            into.put_slice(fits);
+            self.given += fits.len();
+            if self.given == self.unread.len() {
+                self.unread = Vec::new();
+                self.given = 0;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let stream = Pin::new(&mut self.stream.stream);
+        if !self.ahead || room >= READ_TLS {
+            return stream.poll_read(context, into);
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            ready!(stream.poll_read(context, &mut read))?;
+            let read = read.filled();
+            let (fits, rest) = read.split_at(read.len().min(room));
+            into.put_slice(fits);
+            self.unread.extend_from_slice(rest);
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Drop for Wire<S> {
     /// What was written and not sent yet goes out, if there is room for it.
     fn drop(&mut self) {
         let mut context = Context::from_waker(Waker::noop());
@@ -81,21 +122,14 @@ impl<S: AsyncWrite + Unpin> Drop for Socket<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let read = if self.peeked.is_empty() {
-            Pin::new(&mut self.stream).poll_read(context, into)
-        } else {
-            let fits = self.peeked.len().min(into.remaining());
-            let fitting: Vec<u8> = self.peeked.drain(..fits).collect();
-            into.put_slice(&fitting);
-            Poll::Ready(Ok(()))
-        };
+        let read = self.poll_some(context, into);
         if into.filled().len() > before {
             deadline::heard();
         }
@@ -103,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -140,7 +174,7 @@ fn sent<T>(progress: Poll<T>) -> Poll<T> {
 }
 
 #[async_trait]
-impl<S: AsyncWrite + Unpin + Send> Shutdown for Socket<S> {
+impl<S: AsyncWrite + Unpin + Send> Shutdown for Wire<S> {
     async fn shutdown(&mut self) {
         // Who is gone is not told.
         let _ = AsyncWriteExt::shutdown(self).await;
@@ -148,35 +182,37 @@ impl<S: AsyncWrite + Unpin + Send> Shutdown for Socket<S> {
 }
 
 #[async_trait]
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peek for Socket<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peek for Wire<S> {
     async fn try_peek(&mut self, into: &mut [u8]) -> io::Result<bool> {
         self.read_exact(into).await?;
-        self.peeked.splice(0..0, into.iter().copied());
+        let given = self.given;
+        self.unread.splice(..given, into.iter().copied());
+        self.given = 0;
         Ok(true)
     }
 }
 
-impl<S: AsyncWrite + Unpin> UniqueID for Socket<S> {
+impl<S: AsyncWrite + Unpin> UniqueID for Wire<S> {
     fn id(&self) -> RawFd {
         self.descriptor
     }
 }
 
-impl<S: AsyncWrite + Unpin> Ssl for Socket<S> {}
+impl<S: AsyncWrite + Unpin> Ssl for Wire<S> {}
 
-impl<S: AsyncWrite + Unpin> GetTimingDigest for Socket<S> {
+impl<S: AsyncWrite + Unpin> GetTimingDigest for Wire<S> {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         Vec::new()
     }
 }
 
-impl<S: AsyncWrite + Unpin> GetProxyDigest for Socket<S> {
+impl<S: AsyncWrite + Unpin> GetProxyDigest for Wire<S> {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         None
     }
 }
 
-impl<S: AsyncWrite + Unpin> GetSocketDigest for Socket<S> {
+impl<S: AsyncWrite + Unpin> GetSocketDigest for Wire<S> {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         Some(self.digest.clone())
     }
@@ -272,106 +308,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Gather<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
-    }
-}
-
-/// Reads more than is asked for, so that it need not be asked so often, and holds it until it is. While there is
-/// nothing, it holds no memory for it.
-#[derive(Debug)]
-pub(super) struct Ahead<S> {
-    stream: S,
-    read: Vec<u8>,
-    /// How many of the bytes have been given away.
-    given: usize,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<[u8; READ_TLS]> = const { RefCell::new([0; READ_TLS]) };
-}
-
-impl<S> Ahead<S> {
-    fn new(stream: S) -> Self {
-        Self {
-            stream,
-            read: Vec::new(),
-            given: 0,
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let left = self.read.get(self.given..).unwrap_or_default();
-        if let Some(fits) = left.get(..left.len().min(into.remaining()))
-            && !fits.is_empty()
-        {
-            into.put_slice(fits);
-            self.given += fits.len();
-            if self.given == self.read.len() {
-                self.read = Vec::new();
-                self.given = 0;
-            }
-            return Poll::Ready(Ok(()));
-        }
-        if into.remaining() >= READ_TLS {
-            return Pin::new(&mut self.stream).poll_read(context, into);
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut read = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
-            let (fits, rest) = read
-                .filled()
-                .split_at(read.filled().len().min(into.remaining()));
-            into.put_slice(fits);
-            self.read.extend_from_slice(rest);
-            Poll::Ready(Ok(()))
-        })
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
 /// That it is what Pingora takes.
-const _: fn(Plain) -> Box<dyn IO> = |socket| Box::new(socket);
+const _: fn(Socket) -> Box<dyn IO> = |socket| Box::new(socket);
 
 #[cfg(test)]
 mod tests {
@@ -379,7 +317,7 @@ mod tests {
 
     use super::*;
 
-    fn pair() -> (Plain, TcpStream) {
+    fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = Std::connect(listener.local_addr().unwrap()).unwrap();
         let (server, peer) = listener.accept().unwrap();
@@ -413,7 +351,8 @@ mod tests {
     async fn what_is_gathered_and_read_ahead_arrives_in_order_and_whole_whatever_the_pieces() {
         // There is never room for all of a piece.
         let (near, far) = tokio::io::duplex(97);
-        let (mut writer, mut reader) = (Gather::new(near), Ahead::new(far));
+        let peer = ([127, 0, 0, 1], 1).into();
+        let (mut writer, mut reader) = (Gather::new(near), Wire::new(far, -1, peer, true));
         let lengths = (0..400_usize).map(|n| (n * 37) % (2 * WRITE));
         let sent: Vec<Vec<u8>> = lengths
             .enumerate()
@@ -427,7 +366,7 @@ mod tests {
                     0 => return got,
                     count => got.extend_from_slice(&piece[..count]),
                 }
-                assert!(!reader.read.is_empty() || reader.read.capacity() == 0);
+                assert!(!reader.unread.is_empty() || reader.unread.capacity() == 0);
             }
         });
         for (number, piece) in sent.iter().enumerate() {
