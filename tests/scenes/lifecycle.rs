@@ -232,6 +232,8 @@ fn who_reads_nothing_of_what_is_answered_is_cut_off_in_the_time_of_a_write() {
         stream.into_std().unwrap()
     });
     client.set_nonblocking(false).unwrap();
+    let open = || gateway.metric("keygate_connections") > 0.0;
+    eventually("the connection", open);
     let done = "keygate_requests_total{code=\"200\",provider=\"p\",reason=\"\",route=\"r\"}";
     let mut answered: usize = 0;
     while client
@@ -239,9 +241,9 @@ fn who_reads_nothing_of_what_is_answered_is_cut_off_in_the_time_of_a_write() {
         .is_ok()
     {
         eventually("the end of the answer, or of the connection", || {
-            gateway.count(done) > answered as u64 || gateway.metric("keygate_connections") == 0.0
+            gateway.count(done) > answered as u64 || !open()
         });
-        if gateway.metric("keygate_connections") == 0.0 {
+        if !open() {
             break;
         }
         answered += 1;
