@@ -1,10 +1,13 @@
-//! Streams for benchmarks: a provider whose events say when they were sent, and clients that say when they came.
+//! Load for benchmarks: streams whose events say when they were sent, and requests that begin when they should.
 //!
-//!     streams provider                                 prints its port; ends when its standard input does
-//!     streams clients PORT KEY STREAMS EVENTS PACE_US  prints a line of JSON for it all
-//!     streams hold PORT KEY STREAMS                    prints `open` when all are, and holds them until its input ends
+//!     load provider                                     of streams; prints its port; ends when its standard input does
+//!     load clients PORT KEY STREAMS EVENTS PACE_US      of streams; prints a line of JSON for it all
+//!     load hold PORT KEY STREAMS                        prints `open` when all are, and holds them until its input ends
+//!     load requests PORT KEY BODY CONNECTIONS RATE SECONDS
+//!                                                       an open loop; prints a line of JSON for it all
 //!
-//! One thread each: the processor is for the proxy that is measured.
+//! One thread each: the processor is for the proxy that is measured. Events and requests come one by one, as those of
+//! many clients do: the runtime's own timers are of a millisecond, and what they let go comes in heaps.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,18 +22,50 @@
     reason = "a part of a benchmark prints, and fails by panicking"
 )]
 
+use std::collections::VecDeque;
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::pipe::Receiver;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
 /// As long as an event of OpenAI's is.
 const FILLER: &str = r#""object":"chat.completion.chunk","created":1727967462,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":" recursion"},"logprobs":null,"finish_reason":null}]"#;
+
+/// Wakes in the microsecond that it is told.
+struct Alarm(Receiver);
+
+impl Alarm {
+    fn new() -> Self {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).unwrap();
+        // No pipe, but what is read from like one.
+        Self(Receiver::from_owned_fd_unchecked(timer).unwrap())
+    }
+
+    async fn until(&mut self, at: Instant) {
+        let left = at.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            // Nothing would come.
+            return;
+        }
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: left.try_into().unwrap(),
+        };
+        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once).unwrap();
+        self.0.read_u64().await.unwrap();
+    }
+}
 
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -56,8 +91,14 @@ async fn main() {
             .await;
         }
         ["hold", port, key, streams] => hold(number(port) as u16, key, number(streams)).await,
+        ["requests", port, key, body, connections, rate, seconds] => {
+            let (port, rate) = (number(port) as u16, number(rate));
+            let count = rate * number(seconds);
+            requests(port, key, body, number(connections), rate, count).await;
+        }
         _ => eprintln!(
-            "streams provider | clients PORT KEY STREAMS EVENTS PACE_US | hold PORT KEY STREAMS"
+            "load provider | clients PORT KEY STREAMS EVENTS PACE_US | hold PORT KEY STREAMS\n     \
+             | requests PORT KEY BODY CONNECTIONS RATE SECONDS"
         ),
     }
 }
@@ -107,28 +148,32 @@ async fn answer(stream: TcpStream) -> Option<()> {
         let pace = Duration::from_micros(wanted["pace_us"].as_u64()?);
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).await.ok()?;
-        let mut next = Instant::now();
+        let (mut next, mut alarm) = (Instant::now(), Alarm::new());
         for _ in 0..wanted["events"].as_u64()? {
             let event = format!("data: {{\"sent\":{:020},{FILLER}}}\n\n", now());
             let chunk = format!("{:x}\r\n{event}\r\n", event.len());
             stream.write_all(chunk.as_bytes()).await.ok()?;
             next += pace;
-            sleep_until(next).await;
+            alarm.until(next).await;
         }
         stream.write_all(b"0\r\n\r\n").await.ok()?;
     }
+}
+
+/// What is sent for an answer.
+fn request(key: &str, body: &str) -> String {
+    format!(
+        "POST /openai HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// A stream that was asked for.
 async fn ask(port: u16, key: &str, events: u64, pace: Duration) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let body = json!({"model": "gpt-4o-mini", "stream": true, "events": events, "pace_us": pace.as_micros() as u64});
-    let body = body.to_string();
-    let request = format!(
-        "POST /openai HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let request = request(key, &body.to_string());
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
 }
@@ -150,7 +195,7 @@ async fn clients(port: u16, key: &str, streams: u64, events: u64, pace: Duration
             // Not all in the same instant.
             let wait = pace * u32::try_from(number).unwrap() / u32::try_from(streams).unwrap();
             tokio::spawn(async move {
-                sleep(wait).await;
+                Alarm::new().until(begun + wait).await;
                 let mut stream = ask(port, &key, events, pace).await;
                 let (mut delays, mut seen, mut piece) = (Vec::new(), Vec::new(), [0; 4096]);
                 while !seen.ends_with(b"\r\n0\r\n\r\n") {
@@ -179,12 +224,102 @@ async fn clients(port: u16, key: &str, streams: u64, events: u64, pace: Duration
         delays.extend(of_one);
     }
     let took = begun.elapsed().as_secs_f64();
+    say(delays, took);
+}
+
+/// A line of JSON about delays, given in nanoseconds.
+fn say(mut delays: Vec<u64>, took: f64) {
     delays.sort_unstable();
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize] as f64 / 1e3;
     println!(
         "{}",
         json!({"events": delays.len(), "seconds": took, "p50_us": at(0.5), "p99_us": at(0.99), "p999_us": at(0.999)})
     );
+}
+
+/// Connections that wait for a request, requests that wait for a connection, and how long each answer took.
+#[derive(Default)]
+struct Desk {
+    idle: VecDeque<BufReader<TcpStream>>,
+    due: VecDeque<Instant>,
+    delays: Vec<u64>,
+}
+
+/// Requests that come as those of many clients do, each without regard to any other (a Poisson process, the same
+/// every time), whether or not the answers keep up. A delay counts from when the request should have begun.
+async fn requests(port: u16, key: &str, body: &str, connections: u64, rate: u64, count: u64) {
+    let request: Arc<[u8]> = request(key, body).into_bytes().into();
+    let desk = Arc::new(Mutex::new(Desk::default()));
+    for _ in 0..connections {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut stream = BufReader::with_capacity(4 << 10, stream);
+        exchange(&mut stream, &request).await;
+        desk.lock().unwrap().idle.push_back(stream);
+    }
+    let (mut alarm, mut random, begun) = (Alarm::new(), 1_u64, Instant::now());
+    let mut due = begun;
+    let mut tasks = Vec::new();
+    for _ in 0..count {
+        due += pause(&mut random, rate);
+        alarm.until(due).await;
+        let mut at = desk.lock().unwrap();
+        at.due.push_back(due);
+        let Some(mut stream) = at.idle.pop_front() else {
+            continue;
+        };
+        drop(at);
+        let (desk, request) = (desk.clone(), request.clone());
+        tasks.push(tokio::spawn(async move {
+            while let Some(due) = next(&desk) {
+                exchange(&mut stream, &request).await;
+                let took = due.elapsed().as_nanos() as u64;
+                desk.lock().unwrap().delays.push(took);
+            }
+            desk.lock().unwrap().idle.push_back(stream);
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let delays = std::mem::take(&mut desk.lock().unwrap().delays);
+    assert_eq!(delays.len() as u64, count, "answers are missing");
+    say(delays, begun.elapsed().as_secs_f64());
+}
+
+/// The request that has waited longest.
+fn next(desk: &Mutex<Desk>) -> Option<Instant> {
+    desk.lock().unwrap().due.pop_front()
+}
+
+/// How long until the next request comes.
+fn pause(random: &mut u64, rate: u64) -> Duration {
+    // xorshift64, Marsaglia 2003.
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    let share = ((*random >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+    Duration::from_secs_f64(-share.ln() / rate as f64)
+}
+
+/// A request, and the whole of its answer.
+async fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) {
+    stream.get_mut().write_all(request).await.unwrap();
+    let (mut line, mut length) = (String::new(), None);
+    stream.read_line(&mut line).await.unwrap();
+    assert!(line.starts_with("HTTP/1.1 200 "), "{line:?}");
+    while line != "\r\n" {
+        line.clear();
+        assert!(stream.read_line(&mut line).await.unwrap() > 0, "broken off");
+        if let Some((_, value)) = line.split_once(':')
+            && line.len() > 15
+            && line[..15].eq_ignore_ascii_case("content-length:")
+        {
+            length = Some(value.trim().parse().unwrap());
+        }
+    }
+    let mut body = vec![0; length.expect("answers say how long they are")];
+    stream.read_exact(&mut body).await.unwrap();
 }
 
 async fn hold(port: u16, key: &str, streams: u64) {
