@@ -4,6 +4,10 @@
 //! A line goes on when it is whole, and comments do at once; what names an event waits for its data. A line that is
 //! longer than [`LONGEST`] goes on as it comes.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::members::{Mark, Members};
 
 /// The longest line that is looked at. One that tells usage has some hundred bytes.
@@ -11,6 +15,7 @@ const LONGEST: usize = 32 << 10;
 
 /// What a chunk of usage must hold.
 const NAME: &[u8] = b"\"usage\"";
+static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(NAME));
 
 /// One stream of events.
 #[derive(Default)]
@@ -148,7 +153,7 @@ fn look(line: &[u8]) -> Look {
     }
     let skipped = line.len() - text.len();
     // Most chunks of most providers.
-    if memchr::memmem::find(text, NAME).is_none() {
+    if FINDER.find(text).is_none() {
         return Look::Leave;
     }
     let [usage, choices] = members(text, ["usage", "choices"]);

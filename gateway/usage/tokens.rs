@@ -18,6 +18,10 @@
 //! <https://docs.anthropic.com/en/api/messages-streaming>, <https://ai.google.dev/api/generate-content#UsageMetadata>,
 //! <https://docs.cohere.com/reference/chat>, <https://github.com/ollama/ollama/blob/main/docs/api.md>.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use self::Count::{
     CacheCreationBeside, CacheRead, CacheReadBeside, Input, InputBeside, Output, OutputBeside,
     Reasoning,
@@ -131,7 +135,8 @@ const PLACES: [Place; 18] = [
 ];
 
 /// What stands in every text that says a count: a part of the names that lead to one.
-const SIGNS: [&str; 3] = ["usage", "meta", "eval_count"];
+static SIGNS: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| ["usage", "meta", "eval_count"].map(Finder::new));
 
 /// What was found so far.
 #[derive(Default)]
@@ -146,8 +151,7 @@ pub(super) struct Found {
 impl Found {
     /// Whether a document may say what is not known yet: all but a few events of a stream say nothing but words.
     pub(super) fn may_learn_from(&self, document: &[u8]) -> bool {
-        let has = |sign: &&str| memchr::memmem::find(document, sign.as_bytes()).is_some();
-        self.model.is_none() || SIGNS.iter().any(has)
+        self.model.is_none() || SIGNS.iter().any(|sign| sign.find(document).is_some())
     }
 
     /// The tokens, if any were said.
@@ -230,7 +234,8 @@ mod tests {
         let all = ways(0);
         assert!(all.len() > 30, "{all:?}");
         for way in all {
-            assert!(SIGNS.iter().any(|sign| way.contains(sign)), "{way}");
+            let told = SIGNS.iter().any(|sign| sign.find(way.as_bytes()).is_some());
+            assert!(told, "{way}");
         }
     }
 
