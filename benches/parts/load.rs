@@ -3,11 +3,11 @@
 //!     load provider                                     of streams; prints its port; ends when its standard input does
 //!     load clients PORT KEY STREAMS EVENTS PACE_US      of streams; prints a line of JSON for it all
 //!     load hold PORT KEY STREAMS                        prints `open` when all are, and holds them until its input ends
-//!     load requests PORT KEY BODY CONNECTIONS RATE SECONDS
-//!                                                       an open loop; prints a line of JSON for it all
+//!     load requests PORT KEY BODY CONNECTIONS RATE SECONDS SEED
+//!                                                       an open loop of Poisson arrivals; prints a line of JSON for it all
 //!
-//! One thread each: the processor is for the proxy that is measured. Events and requests come one by one, as those of
-//! many clients do: the runtime's own timers are of a millisecond, and what they let go comes in heaps.
+//! One thread each: the processor is for the proxy that is measured. The timers are exact: those of the runtime are of
+//! a millisecond, and what they let go comes in bursts.
 
 #![allow(
     clippy::unwrap_used,
@@ -41,7 +41,7 @@ use tokio::time::sleep;
 /// As long as an event of OpenAI's is.
 const FILLER: &str = r#""object":"chat.completion.chunk","created":1727967462,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":" recursion"},"logprobs":null,"finish_reason":null}]"#;
 
-/// Wakes in the microsecond that it is told.
+/// A timer that asks to be woken in a certain microsecond; a runtime that is busy comes to it later.
 struct Alarm(Receiver);
 
 impl Alarm {
@@ -91,14 +91,24 @@ async fn main() {
             .await;
         }
         ["hold", port, key, streams] => hold(number(port) as u16, key, number(streams)).await,
-        ["requests", port, key, body, connections, rate, seconds] => {
-            let (port, rate) = (number(port) as u16, number(rate));
+        [
+            "requests",
+            port,
+            key,
+            body,
+            connections,
+            rate,
+            seconds,
+            seed,
+        ] => {
+            let (connections, rate) = (number(connections), number(rate));
+            let arrivals = Arrivals::new(number(seed), rate);
             let count = rate * number(seconds);
-            requests(port, key, body, number(connections), rate, count).await;
+            requests(number(port) as u16, key, body, connections, arrivals, count).await;
         }
         _ => eprintln!(
             "load provider | clients PORT KEY STREAMS EVENTS PACE_US | hold PORT KEY STREAMS\n     \
-             | requests PORT KEY BODY CONNECTIONS RATE SECONDS"
+             | requests PORT KEY BODY CONNECTIONS RATE SECONDS SEED"
         ),
     }
 }
@@ -188,12 +198,12 @@ fn stamps(text: &[u8]) -> impl Iterator<Item = u64> {
 }
 
 async fn clients(port: u16, key: &str, streams: u64, events: u64, pace: Duration) {
-    let begun = Instant::now();
+    let (begun, mut random) = (Instant::now(), SEED);
     let tasks: Vec<_> = (0..streams)
-        .map(|number| {
+        .map(|_| {
             let key = key.to_owned();
-            // Not all in the same instant.
-            let wait = pace * u32::try_from(number).unwrap() / u32::try_from(streams).unwrap();
+            // In no step with each other.
+            let wait = pace.mul_f64(share(&mut random));
             tokio::spawn(async move {
                 Alarm::new().until(begun + wait).await;
                 let mut stream = ask(port, &key, events, pace).await;
@@ -233,11 +243,12 @@ fn say(mut delays: Vec<u64>, took: f64) {
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize] as f64 / 1e3;
     println!(
         "{}",
-        json!({"events": delays.len(), "seconds": took, "p50_us": at(0.5), "p99_us": at(0.99), "p999_us": at(0.999)})
+        json!({"count": delays.len(), "seconds": took, "p50_us": at(0.5), "p99_us": at(0.99), "p999_us": at(0.999)})
     );
 }
 
-/// Connections that wait for a request, requests that wait for a connection, and how long each answer took.
+/// Connections that wait for a request, requests that wait for a connection, and how long each answer took. On one
+/// thread: nothing comes between a connection that finds no request and that it waits for one.
 #[derive(Default)]
 struct Desk {
     idle: VecDeque<BufReader<TcpStream>>,
@@ -245,9 +256,16 @@ struct Desk {
     delays: Vec<u64>,
 }
 
-/// Requests that come as those of many clients do, each without regard to any other (a Poisson process, the same
-/// every time), whether or not the answers keep up. A delay counts from when the request should have begun.
-async fn requests(port: u16, key: &str, body: &str, connections: u64, rate: u64, count: u64) {
+/// Requests that come as those of many clients do, each without regard to any other and whether or not the answers
+/// keep up. A delay counts from when the request should have begun.
+async fn requests(
+    port: u16,
+    key: &str,
+    body: &str,
+    connections: u64,
+    mut arrivals: Arrivals,
+    count: u64,
+) {
     let request: Arc<[u8]> = request(key, body).into_bytes().into();
     let desk = Arc::new(Mutex::new(Desk::default()));
     for _ in 0..connections {
@@ -257,11 +275,11 @@ async fn requests(port: u16, key: &str, body: &str, connections: u64, rate: u64,
         exchange(&mut stream, &request).await;
         desk.lock().unwrap().idle.push_back(stream);
     }
-    let (mut alarm, mut random, begun) = (Alarm::new(), 1_u64, Instant::now());
+    let (mut alarm, begun) = (Alarm::new(), Instant::now());
     let mut due = begun;
     let mut tasks = Vec::new();
     for _ in 0..count {
-        due += pause(&mut random, rate);
+        due += arrivals.pause();
         alarm.until(due).await;
         let mut at = desk.lock().unwrap();
         at.due.push_back(due);
@@ -292,14 +310,35 @@ fn next(desk: &Mutex<Desk>) -> Option<Instant> {
     desk.lock().unwrap().due.pop_front()
 }
 
-/// How long until the next request comes.
-fn pause(random: &mut u64, rate: u64) -> Duration {
-    // xorshift64, Marsaglia 2003.
+/// A Poisson process, the same for the same seed.
+struct Arrivals {
+    random: u64,
+    rate: f64,
+}
+
+impl Arrivals {
+    fn new(seed: u64, rate: u64) -> Self {
+        Self {
+            random: SEED.wrapping_mul(seed * 2 + 1),
+            rate: rate as f64,
+        }
+    }
+
+    /// How long until the next one.
+    fn pause(&mut self) -> Duration {
+        Duration::from_secs_f64(-share(&mut self.random).ln() / self.rate)
+    }
+}
+
+/// Has as many ones as zeros: from a seed of few ones, the first numbers are small ones.
+const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A number above 0 and up to 1, by xorshift64 (Marsaglia 2003).
+fn share(random: &mut u64) -> f64 {
     *random ^= *random << 13;
     *random ^= *random >> 7;
     *random ^= *random << 17;
-    let share = ((*random >> 11) + 1) as f64 / (1_u64 << 53) as f64;
-    Duration::from_secs_f64(-share.ln() / rate as f64)
+    ((*random >> 11) + 1) as f64 / (1_u64 << 53) as f64
 }
 
 /// A request, and the whole of its answer.
