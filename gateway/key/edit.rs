@@ -13,7 +13,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use jiff::Timestamp;
-use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
+use toml_edit::{
+    Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value, value,
+};
 
 use super::KeyDigest;
 use crate::secret::{Private, PrivateError};
@@ -165,23 +167,8 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
     } = *rotation;
     edit(path, |tables| {
         let table = find(tables, id)?;
-        let old = match table.get("hashes") {
-            Some(Item::Value(Value::Array(array))) => array.iter().cloned().collect(),
-            Some(Item::Value(one)) => vec![one.clone()],
-            _ => Vec::new(),
-        };
         let mut hashes = Array::from_iter([digest.to_string()]);
-        for hash in old {
-            let (text, end) = match &hash {
-                Value::InlineTable(table) => (
-                    table.get("hash").and_then(Value::as_str),
-                    table.get("expires").and_then(Value::as_datetime),
-                ),
-                other => (other.as_str(), None),
-            };
-            let text = text
-                .ok_or_else(|| EditError::Invalid(format!("key `{id}` has a hash that is none")))?;
-            let end: Option<Timestamp> = end.and_then(|end| end.to_string().parse().ok());
+        for (text, end) in hashes_of(id, table)? {
             let end = end.map_or(overlap_end, |end| end.min(overlap_end));
             if end > now {
                 let mut entry = InlineTable::new();
@@ -196,6 +183,35 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
         }
         Ok(())
     })
+}
+
+/// The digests of a key, with the end of each that has one, in any way that a key file may write them: what is not
+/// understood here must not be taken for one that has no end, or for none.
+fn hashes_of(id: &str, table: &Table) -> Result<Vec<(String, Option<Timestamp>)>, EditError> {
+    let invalid = |what: &str| EditError::Invalid(format!("key `{id}` has {what}"));
+    let whole = |entry: &dyn TableLike| {
+        let text = entry.get("hash").and_then(Item::as_str);
+        let text = text.ok_or_else(|| invalid("a hash that is none"))?;
+        let end = entry.get("expires").map(|end| {
+            let date = end.as_datetime().map(ToString::to_string);
+            let written = date.or_else(|| end.as_str().map(str::to_owned));
+            let end = written.and_then(|end| end.parse().ok());
+            end.ok_or_else(|| invalid("a hash whose `expires` is no date with time and offset"))
+        });
+        Ok((text.to_owned(), end.transpose()?))
+    };
+    let one = |entry: &Value| match entry {
+        Value::InlineTable(entry) => whole(entry),
+        Value::String(text) => Ok((text.value().clone(), None)),
+        _ => Err(invalid("a hash that is none")),
+    };
+    match table.get("hashes") {
+        None => Ok(Vec::new()),
+        Some(Item::Value(Value::Array(entries))) => entries.iter().map(one).collect(),
+        Some(Item::Value(entry)) => Ok(vec![one(entry)?]),
+        Some(Item::ArrayOfTables(entries)) => entries.iter().map(|entry| whole(entry)).collect(),
+        Some(_) => Err(invalid("`hashes` that are no list")),
+    }
 }
 
 fn position(tables: &ArrayOfTables, id: &str) -> Option<usize> {
@@ -480,6 +496,47 @@ mod tests {
         );
         assert_eq!(digests(&path).len(), 3);
         assert!(digests(&path).iter().all(|(digest, _)| *digest != of("a")));
+    }
+
+    #[test]
+    fn a_rotation_understands_every_way_that_hashes_may_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let digest = |secret: &str| KeyDigest::of(secret.as_bytes()).to_string();
+        let (old, over) = (digest("old"), digest("over"));
+        // A date or a text, one or many, inline or not: all that `read` takes.
+        for hashes in [
+            format!(
+                "hashes = [\"{old}\", {{ hash = \"{over}\", expires = \"2026-01-01T00:00:00Z\" }}]"
+            ),
+            format!("hashes = \"{old}\""),
+            format!(
+                "[[key.hashes]]\nhash = \"{old}\"\n[[key.hashes]]\nhash = \"{over}\"\nexpires = 2026-01-01T00:00:00Z"
+            ),
+        ] {
+            let text = format!("[[key]]\nid = \"a\"\n{hashes}\n");
+            let (before, problems) = read(&text);
+            assert!(problems.is_empty(), "{text}\n{problems:?}");
+            assert!(
+                before.entries[0]
+                    .digests
+                    .iter()
+                    .any(|(digest, _)| digest.to_string() == old)
+            );
+            std::fs::write(&path, &text).unwrap();
+            rotate_at(&path, "new", "2026-06-02T00:00:00Z", NOW);
+            let (after, _) = read(&std::fs::read_to_string(&path).unwrap());
+            let ends = after.entries[0].digests.iter();
+            let ends: Vec<_> = ends
+                .map(|(digest, end)| (digest.to_string(), end.map(|end| end.to_string())))
+                .collect();
+            let until = Some("2026-06-02T00:00:00Z".to_owned());
+            assert_eq!(
+                ends,
+                [(digest("new"), None), (old.clone(), until)],
+                "{text}"
+            );
+        }
     }
 
     #[test]
