@@ -4,7 +4,7 @@
 //!
 //! | API | input | of it cached | output |
 //! |---|---|---|---|
-//! | `OpenAI` chat, completions, embeddings, and what is like it | `usage.prompt_tokens` | `prompt_tokens_details.cached_tokens` | `completion_tokens`, reasoning included |
+//! | `OpenAI` chat, completions, embeddings, and what is like it | `usage.prompt_tokens` | `prompt_tokens_details.cached_tokens`, written `cache_write_tokens` | `completion_tokens`, reasoning included |
 //! | `OpenAI` responses | `usage.input_tokens`; in a stream within `response` | `input_tokens_details.cached_tokens` | `output_tokens`, reasoning included |
 //! | Anthropic | `usage.input_tokens`, **without** `cache_read_input_tokens` and `cache_creation_input_tokens`; at a stream's beginning within `message` | | `output_tokens`, of all so far |
 //! | Gemini | `usageMetadata.promptTokenCount` and `toolUsePromptTokenCount`; of all so far | `cachedContentTokenCount` | `candidatesTokenCount` **and** `thoughtsTokenCount` |
@@ -23,8 +23,8 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use self::Count::{
-    CacheCreationBeside, CacheRead, CacheReadBeside, Input, InputBeside, Output, OutputBeside,
-    Reasoning,
+    CacheCreation, CacheCreationBeside, CacheRead, CacheReadBeside, Input, InputBeside, Output,
+    OutputBeside, Reasoning,
 };
 use super::scanner::{Interest, Node};
 
@@ -56,9 +56,10 @@ enum Count {
     CacheReadBeside,
     CacheCreationBeside,
     Reasoning,
+    CacheCreation,
 }
 
-const COUNTS: usize = 8;
+const COUNTS: usize = 9;
 
 /// What stands at a place.
 #[derive(Clone, Copy)]
@@ -72,7 +73,7 @@ enum Place {
 }
 
 /// The places, by the number of their node: the names in them, and where these lead.
-const PLACES: [Place; 18] = [
+const PLACES: [Place; 19] = [
     // 0: a document
     Place::Inner(&[
         ("usage", 1),
@@ -116,7 +117,7 @@ const PLACES: [Place; 18] = [
         ("cachedContentTokenCount", 14),
     ]),
     // 6: of the input
-    Place::Inner(&[("cached_tokens", 14)]),
+    Place::Inner(&[("cached_tokens", 14), ("cache_write_tokens", 18)]),
     // 7: of the output
     Place::Inner(&[("reasoning_tokens", 17)]),
     // 8: Cohere's tokens
@@ -132,6 +133,7 @@ const PLACES: [Place; 18] = [
     Place::Leaf(Count::CacheReadBeside),
     Place::Leaf(Count::CacheCreationBeside),
     Place::Leaf(Count::Reasoning),
+    Place::Leaf(Count::CacheCreation),
 ];
 
 /// What stands in every text that says a count: a part of the names that lead to one.
@@ -173,7 +175,7 @@ impl Found {
                 input: sum(&[Input, InputBeside, CacheReadBeside, CacheCreationBeside]),
                 output: sum(&[Output, OutputBeside]),
                 cache_read: sum(&[CacheRead, CacheReadBeside]),
-                cache_creation: count(CacheCreationBeside),
+                cache_creation: sum(&[CacheCreation, CacheCreationBeside]),
                 reasoning: sum(&[Reasoning, OutputBeside]),
             }
         })
