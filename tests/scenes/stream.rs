@@ -67,11 +67,11 @@ fn each_event_arrives_before_the_next_is_sent() {
     let line = &gateway.access_lines(1)[0];
     assert_eq!(
         (line["events"].as_u64(), line["aborted"].as_bool()),
-        (Some(4), Some(false))
+        (Some(3), Some(false))
     );
     assert_eq!(
         gateway.count("keygate_stream_events_total{provider=\"p\",route=\"r\"}"),
-        4
+        3
     );
 }
 
