@@ -540,6 +540,32 @@ mod tests {
     }
 
     #[test]
+    fn a_rotation_refuses_hashes_that_it_does_not_understand() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let old = KeyDigest::of(b"old");
+        for hashes in [
+            format!("hashes = [{{ hash = \"{old}\", expires = \"soon\" }}]"),
+            format!("hashes = [{{ hash = \"{old}\", expires = 3 }}]"),
+            "hashes = [{ expires = 2026-01-01T00:00:00Z }]".to_owned(),
+            "hashes = [3]".to_owned(),
+            "[key.hashes]\nnone = true".to_owned(),
+        ] {
+            let text = format!("[[key]]\nid = \"a\"\n{hashes}\n");
+            std::fs::write(&path, &text).unwrap();
+            let rotation = Rotation {
+                digest: KeyDigest::of(b"new"),
+                overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
+                expires: None,
+                now: NOW.parse().unwrap(),
+            };
+            let refused = rotate(&path, "a", &rotation);
+            assert!(matches!(refused, Err(EditError::Invalid(_))), "{text}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
     fn a_key_is_closed_opened_and_deleted_and_nothing_else_is_touched() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
