@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::config::is_framing;
 use crate::key::KeyDigest;
-use crate::provider::{BaseUrl, is_segment};
+use crate::provider::{BaseUrl, Kind, is_segment};
 use crate::route::NormalPath;
 
 /// Something that a person should know about an import.
@@ -156,6 +156,28 @@ pub struct PlannedProvider {
 }
 
 impl PlannedProvider {
+    /// The one of routes that only refuse. Nothing listens there, and it has no token.
+    fn nowhere() -> Self {
+        Self {
+            name: "nowhere".to_owned(),
+            kind: "custom",
+            token: "none".to_owned(),
+            settings: vec![("base_url", "http://127.0.0.1:9".to_owned())],
+        }
+    }
+
+    /// The origin that its requests, and its token, go to.
+    fn origin(&self) -> Option<String> {
+        let said = self
+            .settings
+            .iter()
+            .find(|(name, _)| ["base_url", "endpoint"].contains(name));
+        match said {
+            Some((_, url)) => BaseUrl::parse(url).ok().map(|url| url.origin()),
+            None => Some(Kind::named(self.kind)?.origin?.to_owned()),
+        }
+    }
+
     /// Whether it has a setting of this name.
     fn has(&self, name: &str) -> bool {
         self.settings.iter().any(|(set, _)| *set == name)
@@ -238,6 +260,8 @@ pub struct PlannedRoute {
     pub hosts: Vec<String>,
     /// Its path.
     pub path: String,
+    /// A note for people; it may be empty.
+    pub comment: String,
     /// The name of its provider.
     pub provider: String,
     /// The labels that a key must have; `None` is a route that anyone may use.
@@ -326,7 +350,7 @@ impl Plan {
     /// What must hold for `check` to accept it: a selector that no key satisfies would be refused, so a key
     /// that opens nothing stands in until there is one.
     fn close(&mut self, notes: &Notes) {
-        let mut wanting: Vec<(String, BTreeMap<String, String>)> = Vec::new();
+        let mut wanting: Vec<(String, bool, BTreeMap<String, String>)> = Vec::new();
         for route in &self.routes {
             let Some(labels) = route.keys.as_ref().filter(|labels| !labels.is_empty()) else {
                 continue;
@@ -336,21 +360,16 @@ impl Plan {
                     .iter()
                     .all(|(name, value)| key.labels.get(name) == Some(value))
             });
-            if !satisfied && !wanting.iter().any(|(_, known)| known == labels) {
-                wanting.push((route.name.clone(), labels.clone()));
+            if !satisfied && !wanting.iter().any(|(.., known)| known == labels) {
+                // Of one that leads nowhere, it is said already that it is closed.
+                let is_said = !route.comment.is_empty();
+                wanting.push((route.name.clone(), is_said, labels.clone()));
             }
         }
-        for (route, labels) in wanting {
-            let flags: Vec<String> = labels
-                .iter()
-                .map(|(k, v)| format!("--label {k}={v}"))
-                .collect();
-            let cure = format!("keygate keys create --id NAME {}", flags.join(" "));
-            notes.lost(
-                &format!("the route `{route}`"),
-                "",
-                format!("no key in the files has its labels: nobody can use it yet; make one with `{cure}`"),
-            );
+        for (route, is_said, labels) in wanting {
+            if !is_said {
+                say_wanting(&route, &labels, notes);
+            }
             // Of a random text that nobody has seen.
             let nobody = crate::key::format::generate("nobody").unwrap_or_default();
             let _ = self.add_key(PlannedKey {
@@ -364,4 +383,20 @@ impl Plan {
             });
         }
     }
+}
+
+/// Says that a route has no key, and how to make one.
+fn say_wanting(route: &str, labels: &BTreeMap<String, String>, notes: &Notes) {
+    let flags: Vec<String> = labels
+        .iter()
+        .map(|(k, v)| format!("--label {k}={v}"))
+        .collect();
+    let cure = format!("keygate keys create --id NAME {}", flags.join(" "));
+    notes.lost(
+        &format!("the route `{route}`"),
+        "",
+        format!(
+            "no key in the files has its labels: nobody can use it yet; make one with `{cure}`"
+        ),
+    );
 }

@@ -90,7 +90,11 @@ pub fn gateway(plan: &Plan) -> String {
         }
     }
     for route in &plan.routes {
-        let _ = writeln!(text, "\n[[routes]]\nname = {}", string(&route.name));
+        text.push_str("\n[[routes]]\n");
+        if !route.comment.is_empty() {
+            let _ = writeln!(text, "# {}", route.comment);
+        }
+        let _ = writeln!(text, "name = {}", string(&route.name));
         match route.hosts.as_slice() {
             [] => {}
             [host] => {

@@ -307,7 +307,7 @@ fn the_command_writes_what_it_says_and_nothing_over_anything() {
     let done = keygate(&import);
     assert!(done.status.success(), "{}", text(&done.stderr));
     assert!(
-        text(&done.stdout).contains("2 routes, 2 providers, 0 keys, 2 secrets"),
+        text(&done.stdout).contains("4 routes, 2 providers, 2 keys, 2 secrets"),
         "{}",
         text(&done.stdout)
     );

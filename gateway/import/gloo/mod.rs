@@ -3,12 +3,18 @@
 //! What a route is made of stands in several objects: where it leads, who may use it, what is done to its
 //! requests. They are read in that order, and put together at the end.
 
+mod found;
+mod http_route;
 mod object;
+mod overlap;
 mod patch;
+mod path;
 mod policy;
-mod route;
+mod route_table;
+mod rule;
 mod secret;
 mod settle;
+mod traffic;
 mod upstream;
 
 use self::object::Object;
@@ -144,8 +150,8 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     let mut routes = Vec::new();
     for object in &objects {
         match object.kind.as_str() {
-            "HTTPRoute" => routes.extend(route::http_route(object, &backends, &notes)),
-            "RouteTable" => routes.extend(route::route_table(object, &backends, &notes)),
+            "HTTPRoute" => routes.extend(http_route::http_route(object, &backends, &notes)),
+            "RouteTable" => routes.extend(route_table::route_table(object, &backends, &notes)),
             _ => {}
         }
     }
@@ -153,7 +159,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
         match object.kind.as_str() {
             "ExtAuthPolicy" => policy::ext_auth(object, &mut plan, &notes, &mut routes),
             "TransformationPolicy" => policy::transformation(object, &notes, &mut routes),
-            "TrafficPolicy" => policy::traffic(object, &mut plan, &notes, &secrets, &mut routes)?,
+            "TrafficPolicy" => traffic::traffic(object, &mut plan, &notes, &secrets, &mut routes)?,
             _ => {}
         }
     }
@@ -163,7 +169,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     let guard = objects
         .iter()
         .find(|object| may_guard(object) || delegates(object));
-    for mut found in routes {
+    for found in &mut routes {
         if let Some(guard) = guard.filter(|_| !found.is_guarded()) {
             found.close();
             let why = format!(
@@ -172,6 +178,8 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
             );
             notes.lost(&found.title, "", why);
         }
+    }
+    for found in overlap::close(routes, &notes) {
         settle::settle(found, &mut plan, &notes, allow_open);
     }
     // Those behind the first of a pool.

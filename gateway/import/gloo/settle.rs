@@ -6,79 +6,22 @@ use http::HeaderName;
 
 use super::super::{Notes, Plan, PlannedExtractor};
 use super::USUAL_KEY_HEADERS;
-use super::route::Found;
+use super::found::Found;
 use super::secret;
 use crate::config::is_framing;
 use crate::provider::{ALWAYS_STRIPPED, Kind};
-use crate::route::{HostPattern, PathPrefix};
 use crate::template::{Extractor, HeaderTemplate, Source};
 
 /// Puts a route together, and into the plan.
 pub(super) fn settle(mut found: Found, plan: &mut Plan, notes: &Notes, allow_open: bool) {
     let title = found.title.clone();
-    if PathPrefix::parse(&found.route.path).is_err() {
-        return notes.lost(
-            &title,
-            "path",
-            format!(
-                "`{}` is no path in its plain form: the route is left out",
-                found.route.path
-            ),
-        );
-    }
-    let said = found.route.hosts.len();
-    found.route.hosts.retain_mut(|host| {
-        // The port is that of a listener.
-        if let Some((name, _)) = host
-            .rsplit_once(':')
-            .filter(|(_, port)| port.parse::<u16>().is_ok())
-        {
-            *host = name.to_owned();
-        }
-        let good = HostPattern::parse(host).is_ok();
-        if !good {
-            notes.lost(
-                &title,
-                "hostnames",
-                format!("`{host}` is no host that keygate knows"),
-            );
-        }
-        good
-    });
-    if said > 0 && found.route.hosts.is_empty() {
-        return notes.lost(&title, "hostnames", "none is left: the route is left out");
-    }
-    let prefix = found.route.path.trim_end_matches('/').to_owned();
-    let wanted = found.labels_of_keys();
-    let taken = plan.routes.iter_mut().find(|known| {
-        let hosts = known.hosts.is_empty() && found.route.hosts.is_empty();
-        let shared = found
-            .route
-            .hosts
-            .iter()
-            .any(|host| known.hosts.contains(host));
-        known.path.trim_end_matches('/') == prefix && (hosts || shared)
-    });
-    if let Some(known) = taken {
-        let mut why = format!(
-            "the route `{}` has the path {} already: this one is left out",
-            known.name, known.path
-        );
-        let guard = found.is_guarded().then_some(wanted).flatten();
-        if guard.is_some() && guard != known.keys {
-            // Of two that are guarded in different ways, neither may stand in for the other.
-            known.keys = Some(BTreeMap::from([(
-                "imported".to_owned(),
-                known.name.clone(),
-            )]));
-            why += "; they are guarded in different ways, so nobody can use either until it is given keys";
-        }
-        return notes.lost(&title, "path", why);
+    if !find_room(&mut found, plan, notes) {
+        return;
     }
     found.route.name = plan.route_names.like(&found.route.name);
-    if let Some((name, why)) = found.provider.fault() {
-        let why = format!("the provider's {name} {why}: the route is left out");
-        return notes.lost(&title, "", why);
+    if found.nowhere {
+        found.route.comment =
+            "Where its requests went cannot be said here: they are refused.".to_owned();
     }
     own_token(&mut found, plan, notes);
     let literal = |(name, text): &(&String, &String)| {
@@ -115,6 +58,60 @@ pub(super) fn settle(mut found: Found, plan: &mut Plan, notes: &Notes, allow_ope
     };
     found.route.provider = plan.add_provider(found.provider);
     plan.routes.push(found.route);
+}
+
+/// Whether there is room for it: its path is free on one of its hosts. Of two with one place, the first stays.
+fn find_room(found: &mut Found, plan: &mut Plan, notes: &Notes) -> bool {
+    let any = found.route.hosts.is_empty();
+    let prefix = found.route.path.trim_end_matches('/').to_owned();
+    let places = plan.routes.iter().enumerate();
+    let taken: Vec<usize> = places
+        .filter(|(_, known)| known.path.trim_end_matches('/') == prefix)
+        .filter(|(_, known)| {
+            let mut hosts = found.route.hosts.iter();
+            (any && known.hosts.is_empty()) || hosts.any(|host| known.hosts.contains(host))
+        })
+        .map(|(place, _)| place)
+        .collect();
+    let is_taken = !taken.is_empty();
+    for place in taken {
+        share_place(found, place, plan, notes);
+    }
+    if any {
+        return !is_taken;
+    }
+    !found.route.hosts.is_empty()
+}
+
+/// Gives way to a known route that has the same path, on the hosts that both have.
+fn share_place(found: &mut Found, place: usize, plan: &mut Plan, notes: &Notes) {
+    let origin = plan.routes.get(place).and_then(|known| {
+        let mut providers = plan.providers.iter();
+        providers
+            .find(|provider| provider.name == known.provider)?
+            .origin()
+    });
+    let Some(known) = plan.routes.get_mut(place) else {
+        return;
+    };
+    let closed = Some(BTreeMap::from([(
+        "imported".to_owned(),
+        known.name.clone(),
+    )]));
+    let mut why = format!(
+        "the route `{}` has the path {} already: this one is left out",
+        known.name, known.path
+    );
+    let guard = found.is_guarded().then(|| found.labels_of_keys()).flatten();
+    let differs = guard.is_some() && guard != known.keys || found.provider.origin() != origin;
+    if differs && known.keys != closed {
+        // Of two that are guarded in different ways, or lead to different places, neither may stand in for
+        // the other.
+        known.keys = closed;
+        why += "; they are guarded in different ways or lead to different places, so nobody can use either until it is given keys";
+    }
+    found.route.hosts.retain(|host| !known.hosts.contains(host));
+    notes.lost(&found.title, "path", why);
 }
 
 /// A key without an entry that it must have was not let in there.

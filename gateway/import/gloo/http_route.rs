@@ -1,0 +1,283 @@
+//! `HTTPRoute` of the Gateway API: of the rules that match, the one with the longest path counts.
+
+use std::collections::BTreeMap;
+
+use super::super::Notes;
+use super::super::fields::Fields;
+use super::found::Found;
+use super::object::Object;
+use super::rule::{Hosts, Place, REFUSED, Rewrite, Rule, is_narrowed};
+use super::upstream::{Backend, Backends, find};
+
+/// Filters that refuse nothing and change nothing of a request.
+const HARMLESS_FILTERS: [&str; 3] = ["RequestMirror", "ResponseHeaderModifier", "CORS"];
+
+/// What the filters of a rule do.
+#[derive(Default)]
+struct Filters {
+    rewrite: Rewrite,
+    headers: BTreeMap<String, String>,
+    /// Whether something that cannot be read may refuse requests.
+    guarded: bool,
+}
+
+/// The routes of an `HTTPRoute`.
+pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) -> Vec<Found> {
+    let mut fields = object.fields(notes);
+    let Some(mut spec) = fields.fields(&["spec"]) else {
+        notes.lost(&object.title, "spec", "there is none");
+        return Vec::new();
+    };
+    let parents = spec.value(&["parentRefs"]).unwrap_or_default();
+    if parents.as_array().is_some_and(|parents| parents.len() > 1) {
+        spec.lost(
+            "parentRefs",
+            "there is one gateway here: whoever reaches it reaches the route",
+        );
+    }
+    let hosts = spec.list_of_texts("hostnames");
+    let hosts = Hosts::of(hosts, object, "spec.hostnames", notes);
+    let rules = spec.list("rules");
+    let mut found = Vec::new();
+    if rules.is_empty() {
+        spec.lost("rules", format!("there are none: {REFUSED}"));
+        found.extend(nothing(object, &hosts).at(&Place::everything(), notes));
+    }
+    for mut rule in rules {
+        found.extend(routes_of(object, &hosts, &mut rule, backends, notes));
+        rule.finish();
+    }
+    if is_narrowed(&spec) {
+        found.iter_mut().for_each(Found::close);
+    }
+    fields.finish();
+    found
+}
+
+/// A rule that leads nowhere.
+fn nothing<'a>(object: &'a Object, hosts: &'a Hosts) -> Rule<'a> {
+    const NONE: &BTreeMap<String, String> = &BTreeMap::new();
+    const AS_IT_IS: &Rewrite = &Rewrite {
+        prefix: None,
+        whole: None,
+    };
+    Rule {
+        object,
+        hosts,
+        name: "",
+        labels: &object.labels,
+        target: None,
+        rewrite: AS_IT_IS,
+        headers: NONE,
+        order: None,
+        guarded: true,
+    }
+}
+
+/// The routes of one rule.
+fn routes_of(
+    object: &Object,
+    hosts: &Hosts,
+    rule: &mut Fields<'_>,
+    backends: &Backends,
+    notes: &Notes,
+) -> Vec<Found> {
+    let name = rule.text("name").unwrap_or_default();
+    let has_filters = rule.has("filters");
+    let filters = filters(rule);
+    rule.lose(
+        "timeouts",
+        "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
+    );
+    rule.lose(
+        "retry",
+        "keygate tries again only where nothing can be done twice",
+    );
+    rule.value(&["sessionPersistence"]);
+    let has_backends = rule.has("backendRefs");
+    let target = backend_ref(object, rule, backends);
+    if !has_backends {
+        let why = if has_filters {
+            "there are none, and keygate does not answer by itself"
+        } else {
+            "there are none"
+        };
+        rule.lost("backendRefs", format!("{why}: {REFUSED}"));
+    }
+    let matches = rule.list("matches");
+    let guarded = is_narrowed(rule) || filters.guarded;
+    let ours = Rule {
+        name: &name,
+        target,
+        rewrite: &filters.rewrite,
+        headers: &filters.headers,
+        guarded,
+        ..nothing(object, hosts)
+    };
+    if matches.is_empty() {
+        // The Gateway API's default.
+        return ours.at(&Place::everything(), notes);
+    }
+    let mut found = Vec::new();
+    for mut matched in matches {
+        let place = place(&mut matched);
+        found.extend(ours.at(&place, notes));
+        matched.finish();
+    }
+    found
+}
+
+/// The requests that a match takes.
+fn place(matched: &mut Fields<'_>) -> Place {
+    let mut place = match matched.fields(&["path"]) {
+        Some(mut path) => {
+            let place = path_of(&mut path);
+            path.finish();
+            place
+        }
+        None if matched.has("path") => Place::anywhere(),
+        None => Place::everything(),
+    };
+    for some in ["method", "headers", "queryParams"] {
+        if matched.value(&[some]).is_some() {
+            matched.lost(some, "keygate chooses by host and path only");
+            place.in_part();
+        }
+    }
+    if matched.unread().next().is_some() {
+        place.in_part();
+    }
+    place
+}
+
+/// The requests to a path.
+fn path_of(path: &mut Fields<'_>) -> Place {
+    let kind = path.text("type").unwrap_or_else(|| "PathPrefix".to_owned());
+    let has_value = path.has("value");
+    let value = match path.text("value") {
+        Some(value) => value,
+        None if has_value => return Place::anywhere(),
+        // The Gateway API's default.
+        None => "/".to_owned(),
+    };
+    let place = match kind.as_str() {
+        "PathPrefix" | "Exact" => Place::below(&value, kind == "Exact"),
+        "RegularExpression" => Place::matching(&value),
+        _ => Place::anywhere(),
+    };
+    match kind.as_str() {
+        "PathPrefix" => {}
+        "Exact" => path.lost("type", "keygate takes what goes on behind a path as well"),
+        other => path.lost("type", format!("keygate has no paths by {other}")),
+    }
+    if ["PathPrefix", "Exact"].contains(&kind.as_str()) && place.path != value {
+        path.lost(
+            "value",
+            format!(
+                "`{value}` is no path in its plain form: keygate has the path {}",
+                place.path
+            ),
+        );
+    }
+    place
+}
+
+fn filters(rule: &mut Fields<'_>) -> Filters {
+    let mut all = Filters::default();
+    for mut filter in rule.list("filters") {
+        let kind = filter.text("type").unwrap_or_default();
+        if let Some(mut change) = filter.fields(&["urlRewrite"]) {
+            change.lose("hostname", "`Host` is the provider's own here");
+            if let Some(mut path) = change.fields(&["path"]) {
+                rewritten(&mut path, &mut all.rewrite);
+                path.finish();
+            }
+            all.guarded |= is_narrowed(&change);
+        } else if let Some(mut change) = filter.fields(&["requestHeaderModifier"]) {
+            for set in ["set", "add"] {
+                for mut header in change.list(set) {
+                    if let (Some(name), Some(value)) = (header.text("name"), header.text("value")) {
+                        all.headers.insert(name, value);
+                    }
+                    header.finish();
+                }
+            }
+            for name in change.list_of_texts("remove") {
+                all.headers.insert(name, String::new());
+            }
+            change.finish();
+        } else {
+            // What it does is not said here: it may be what keeps strangers out.
+            let guards = !HARMLESS_FILTERS.contains(&kind.as_str());
+            all.guarded |= guards;
+            let closed = if guards {
+                ": nobody can use the route until it is given keys"
+            } else {
+                ""
+            };
+            filter.lost("", format!("keygate has no filter like {kind}{closed}"));
+            continue;
+        }
+        filter.finish();
+    }
+    all
+}
+
+fn rewritten(path: &mut Fields<'_>, rewrite: &mut Rewrite) {
+    path.value(&["type"]);
+    rewrite.prefix = path.text("replacePrefixMatch");
+    rewrite.whole = path.text("replaceFullPath");
+    if rewrite.whole.is_some() {
+        path.lost(
+            "replaceFullPath",
+            "what goes on behind the route's path goes on there, too",
+        );
+    }
+}
+
+/// The backend of a rule: the heaviest of them.
+fn backend_ref<'b>(
+    object: &Object,
+    rule: &mut Fields<'_>,
+    backends: &'b Backends,
+) -> Option<&'b Backend> {
+    let mut refs = Vec::new();
+    for mut reference in rule.list("backendRefs") {
+        let name = reference.text("name").unwrap_or_default();
+        let namespace = reference
+            .text("namespace")
+            .unwrap_or_else(|| object.namespace.clone());
+        let weight = reference.number("weight").unwrap_or(1);
+        let kind = reference
+            .text("kind")
+            .unwrap_or_else(|| "Service".to_owned());
+        for known in ["group", "port"] {
+            reference.value(&[known]);
+        }
+        // Filters of its own, say.
+        let narrowed = is_narrowed(&reference);
+        refs.push((weight, kind, namespace, name, narrowed));
+    }
+    if refs.len() > 1 {
+        rule.lost(
+            "backendRefs",
+            "a route has one provider here: the heaviest, or the first of equals",
+        );
+    }
+    // The last of the greatest is what `max_by_key` gives; the first is what is meant.
+    let heaviest = refs.into_iter().rev().max_by_key(|(weight, ..)| *weight);
+    let (weight, kind, namespace, name, narrowed) = heaviest?;
+    let found = find(backends, &namespace, &name).filter(|_| kind != "Service");
+    if found.is_none() {
+        rule.lost(
+            "backendRefs",
+            format!("the {kind} `{name}` is not among the files, or names no place: {REFUSED}"),
+        );
+    } else if weight == 0 {
+        rule.lost(
+            "backendRefs",
+            format!("the {kind} `{name}` has no weight: {REFUSED}"),
+        );
+    }
+    found.filter(|_| weight > 0 && !narrowed)
+}

@@ -1,0 +1,195 @@
+//! Routes that take requests from each other: what cannot be told apart here is closed.
+//!
+//! keygate chooses by host and by the longest path. Where routes come from, methods, headers and patterns
+//! choose as well, and the order in a list. A route that is for some of the requests below its path cannot be
+//! open here: what it was not for would be let in. Nor can it be left out: what it was for would go to a route
+//! with a shorter path. It closes its path, unless that other route lets in nobody whom it did not let in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Notes, PlannedProvider, PlannedRoute};
+use super::found::{Found, Scope};
+use crate::route::HostPattern;
+
+/// Closes what others take requests from, and what is for some requests only.
+pub(super) fn close(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
+    let mut found = found;
+    close_shadowed(&mut found, notes);
+    let mut found = close_parts(found, notes);
+    found.extend(close_hosts(&found, notes));
+    found
+}
+
+/// Closes routes some of whose requests were another's there: that of a pattern, or of one before them in
+/// their list.
+fn close_shadowed(found: &mut [Found], notes: &Notes) {
+    let shadowed: Vec<(usize, String)> = found
+        .iter()
+        .enumerate()
+        .filter(|(_, route)| !route.closed)
+        .filter_map(|(place, route)| {
+            let mut others = found.iter();
+            let other = others.find(|other| {
+                let is_other = !std::ptr::eq(*other, route);
+                let first = other.scope == Scope::Pattern || comes_before(other, route);
+                is_other
+                    && first
+                    && other.is_above(route)
+                    && other.reaches(route)
+                    && other.shares_a_host(route)
+                    && !other.admits(route)
+            })?;
+            Some((place, other.title.clone()))
+        })
+        .collect();
+    for (place, other) in shadowed {
+        let Some(route) = found.get_mut(place) else {
+            continue;
+        };
+        route.close();
+        let path = &route.route.path;
+        let why = format!(
+            "a rule of {other} took some of the requests to {path}, and keygate cannot tell which: nobody can use it until it is given keys"
+        );
+        notes.lost(&route.title, "", why);
+    }
+}
+
+/// Whether both are of one list whose first match counts, and `other` stands before `route`.
+fn comes_before(other: &Found, route: &Found) -> bool {
+    other.source == route.source && other.order.is_some() && other.order < route.order
+}
+
+/// Routes for some of the requests below their path: each is closed, or left to the route that its requests
+/// go to without it.
+fn close_parts(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
+    let (mut parts, mut done): (Vec<Found>, Vec<Found>) = found
+        .into_iter()
+        .partition(|route| route.scope != Scope::Whole);
+    // What is above is decided first. The sort keeps the order of equals.
+    parts.sort_by_key(|route| route.route.path.trim_end_matches('/').len());
+    for mut part in parts {
+        if part.closed {
+            done.push(part);
+            continue;
+        }
+        let path = part.route.path.clone();
+        if let Some(name) = stands_in(&part, &done) {
+            let why = format!(
+                "keygate chooses by host and path only: the route `{name}` takes its requests to {path}, for no more keys"
+            );
+            notes.say(&part.title, "", why);
+            continue;
+        }
+        part.close();
+        let why = format!(
+            "it is for some of the requests to {path} only, and keygate chooses by host and path: nobody can use the route until it is given keys"
+        );
+        notes.lost(&part.title, "", why);
+        done.push(part);
+    }
+    done
+}
+
+/// The name of the one route that takes the requests of `part` where it is left out, on each of its hosts,
+/// and lets in nobody else.
+fn stands_in(part: &Found, others: &[Found]) -> Option<String> {
+    let hosts: Vec<Option<&String>> = if part.route.hosts.is_empty() {
+        vec![None]
+    } else {
+        part.route.hosts.iter().map(Some).collect()
+    };
+    let mut name = None;
+    for host in hosts {
+        let on_host = |route: &&Found| match host {
+            None => route.route.hosts.is_empty(),
+            Some(host) => route.route.hosts.contains(host),
+        };
+        let above = others
+            .iter()
+            .filter(on_host)
+            .filter(|other| other.is_above(part));
+        let nearest = above.max_by_key(|other| other.route.path.trim_end_matches('/').len())?;
+        let nearest_path = nearest.route.path.trim_end_matches('/');
+        // Of several with one path, all: which of them stays is decided later.
+        let same = others
+            .iter()
+            .filter(on_host)
+            .filter(|other| other.route.path.trim_end_matches('/') == nearest_path);
+        for other in same {
+            let alike = part.admits(other) && other.route.headers == part.route.headers;
+            if other.closed || other.rewritten || part.rewritten || !alike {
+                return None;
+            }
+        }
+        name = Some(nearest.route.name.clone());
+    }
+    name
+}
+
+/// A closed route for everything else on each host that has routes of its own where a wider pattern of hosts
+/// has some, too. There, a host with routes of its own has no others.
+fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
+    let pattern = |host: &String| HostPattern::parse(host).ok();
+    let hosts: BTreeSet<&String> = found.iter().flat_map(|route| &route.route.hosts).collect();
+    let has_any = found.iter().any(|route| route.route.hosts.is_empty());
+    let narrower = |host: &&&String| {
+        let Some(own) = pattern(host) else {
+            return false;
+        };
+        let sample = match &own {
+            HostPattern::Exact(name) => name.clone(),
+            HostPattern::Suffix(suffix) => format!("a{suffix}"),
+            HostPattern::Any => return false,
+        };
+        has_any
+            || hosts.iter().any(|other| {
+                pattern(other).is_some_and(|wide| wide.rank() < own.rank() && wide.takes(&sample))
+            })
+    };
+    let has_root = |host: &&&String| {
+        let mut routes = found.iter();
+        routes.any(|route| route.route.path == "/" && route.route.hosts.contains(**host))
+    };
+    let lacking: Vec<String> = hosts
+        .iter()
+        .filter(narrower)
+        .filter(|host| !has_root(host))
+        .map(|host| (*host).clone())
+        .collect();
+    let first = found
+        .iter()
+        .find(|route| route.route.hosts.iter().any(|host| lacking.contains(host)))?;
+    notes.say(
+        &first.title,
+        "hostnames",
+        format!(
+            "what has no route of its own on {} is closed: there, it did not go to the routes of other hosts",
+            lacking.join(", ")
+        ),
+    );
+    let mut rest = Found {
+        route: PlannedRoute {
+            name: "elsewhere-on-hosts".to_owned(),
+            hosts: lacking,
+            path: "/".to_owned(),
+            ..PlannedRoute::default()
+        },
+        provider: PlannedProvider::nowhere(),
+        title: first.title.clone(),
+        source: <(String, String, String)>::default(),
+        rule: String::new(),
+        labels: BTreeMap::new(),
+        from_metadata: BTreeMap::new(),
+        required: Vec::new(),
+        scope: Scope::Whole,
+        beginning: String::new(),
+        order: None,
+        rewritten: false,
+        nowhere: false,
+        keys: None,
+        closed: false,
+    };
+    rest.lead_nowhere();
+    Some(rest)
+}

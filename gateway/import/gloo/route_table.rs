@@ -1,0 +1,204 @@
+//! `RouteTable` of Gloo Platform: of the routes that match, the first counts.
+
+use std::collections::BTreeMap;
+
+use super::super::Notes;
+use super::super::fields::Fields;
+use super::found::{Found, Scope};
+use super::object::Object;
+use super::rule::{Hosts, Place, REFUSED, Rewrite, Rule, is_narrowed};
+use super::upstream::{Backend, Backends, find};
+
+/// The routes of a `RouteTable`.
+pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -> Vec<Found> {
+    let mut fields = object.fields(notes);
+    let Some(mut spec) = fields.fields(&["spec"]) else {
+        notes.lost(&object.title, "spec", "there is none");
+        return Vec::new();
+    };
+    for ours in ["virtualGateways", "workloadSelectors", "weight"] {
+        spec.value(&[ours]);
+    }
+    let hosts = spec.list_of_texts("hosts");
+    let hosts = Hosts::of(hosts, object, "spec.hosts", notes);
+    let mut found = Vec::new();
+    for (order, mut entry) in spec.list("http").into_iter().enumerate() {
+        found.extend(routes_of(
+            object, &hosts, order, &mut entry, backends, notes,
+        ));
+        entry.finish();
+    }
+    if is_narrowed(&spec) {
+        found.iter_mut().for_each(Found::close);
+    }
+    fields.finish();
+    found
+}
+
+/// The routes of one entry.
+fn routes_of(
+    object: &Object,
+    hosts: &Hosts,
+    order: usize,
+    entry: &mut Fields<'_>,
+    backends: &Backends,
+    notes: &Notes,
+) -> Vec<Found> {
+    let name = entry.text("name").unwrap_or_default();
+    let labels = entry.texts("labels");
+    let mut rewrite = Rewrite::default();
+    let (mut target, mut guarded) = (None, false);
+    if let Some(mut forward) = entry.fields(&["forwardTo"]) {
+        rewrite.prefix = forward.text("pathRewrite");
+        target = destination(object, &mut forward, backends);
+        let host = forward.text("hostRewrite");
+        let own = target.and_then(|backend| match backend {
+            Backend::Host(host) => Some(host.address.as_str()),
+            Backend::Ai(_) => None,
+        });
+        if host.is_some() && host.as_deref() != own {
+            forward.lost("hostRewrite", "`Host` is the provider's own here");
+        }
+        guarded = is_narrowed(&forward);
+    } else {
+        entry.lost("", format!("it forwards nothing: {REFUSED}"));
+    }
+    let matchers = entry.list("matchers");
+    guarded |= is_narrowed(entry);
+    let ours = Rule {
+        object,
+        hosts,
+        name: &name,
+        labels: &labels,
+        target,
+        rewrite: &rewrite,
+        headers: &BTreeMap::new(),
+        order: Some(order),
+        guarded,
+    };
+    if matchers.is_empty() {
+        return ours.at(&Place::everything(), notes);
+    }
+    let mut found = Vec::new();
+    for mut matcher in matchers {
+        let place = place(&mut matcher);
+        found.extend(ours.at(&place, notes));
+        matcher.finish();
+    }
+    found
+}
+
+/// The requests that a matcher takes.
+fn place(matcher: &mut Fields<'_>) -> Place {
+    matcher.value(&["name"]);
+    let mut place = match matcher.fields(&["uri"]) {
+        Some(mut uri) => uri_of(&mut uri),
+        None if matcher.has("uri") => Place::anywhere(),
+        None => Place::everything(),
+    };
+    for some in ["method", "headers", "queryParameters"] {
+        if matcher.value(&[some]).is_some() {
+            matcher.lost(some, "keygate chooses by host and path only");
+            place.in_part();
+        }
+    }
+    if matcher.unread().next().is_some() {
+        place.in_part();
+    }
+    place
+}
+
+/// The requests to a path.
+fn uri_of(uri: &mut Fields<'_>) -> Place {
+    let (prefix, exact, regex) = (uri.text("prefix"), uri.text("exact"), uri.text("regex"));
+    if uri.value(&["ignoreCase"]).as_ref() == Some(&true.into()) {
+        uri.lost("ignoreCase", "a path has one spelling here");
+        return Place::anywhere();
+    }
+    let mut place = match (&prefix, &exact, &regex) {
+        (Some(prefix), None, None) => Place::below(prefix, false),
+        (None, Some(exact), None) => {
+            uri.lost("exact", "keygate takes what goes on behind a path as well");
+            Place::below(exact, true)
+        }
+        (None, None, Some(regex)) => {
+            uri.lost("regex", "keygate has no paths by regular expression");
+            Place::matching(regex)
+        }
+        _ => Place::anywhere(),
+    };
+    let written = prefix.or(exact);
+    if let Some(written) = written.filter(|written| *written != place.path) {
+        uri.lost(
+            "",
+            format!(
+                "`{written}` is no path in its plain form: keygate has the path {}",
+                place.path
+            ),
+        );
+    }
+    if uri.unread().next().is_some() {
+        place.scope = Scope::Pattern;
+    }
+    uri.finish_known();
+    place
+}
+
+/// The first destination that gets requests.
+fn destination<'b>(
+    object: &Object,
+    forward: &mut Fields<'_>,
+    backends: &'b Backends,
+) -> Option<&'b Backend> {
+    let mut destinations = forward.list("destinations");
+    if destinations.len() > 1 {
+        forward.lost(
+            "destinations",
+            "a route has one provider here: the first is used",
+        );
+    }
+    if destinations.is_empty() {
+        forward.lost("destinations", format!("there are none: {REFUSED}"));
+        return None;
+    }
+    let mut first = destinations.remove(0);
+    let kind = first.text("kind").unwrap_or_else(|| "SERVICE".to_owned());
+    let weight = first.number("weight").unwrap_or(1);
+    let port = first
+        .fields(&["port"])
+        .map(|mut port| port.number("number"));
+    let Some(mut reference) = first.fields(&["ref"]) else {
+        forward.lost(
+            "destinations",
+            format!("the first names nothing: {REFUSED}"),
+        );
+        return None;
+    };
+    let name = reference.text("name").unwrap_or_default();
+    let namespace = reference
+        .text("namespace")
+        .unwrap_or_else(|| object.namespace.clone());
+    reference.value(&["cluster"]);
+    reference.finish();
+    let narrowed = is_narrowed(&first);
+    let found = find(backends, &namespace, &name);
+    if found.is_none() {
+        forward.lost("destinations", format!(
+            "the {kind} `{name}` is not among the files: add its ExternalService or Upstream; {REFUSED}"
+        ));
+    } else if weight == 0 {
+        forward.lost(
+            "destinations",
+            format!("the {kind} `{name}` has no weight: {REFUSED}"),
+        );
+    }
+    let found = found.filter(|_| weight > 0 && !narrowed);
+    found.filter(|backend| match (backend, port) {
+        (Backend::Host(host), Some(port)) if port != Some(host.port) => {
+            let why = format!("the {kind} `{name}` is known by another port: {REFUSED}");
+            forward.lost("destinations", why);
+            false
+        }
+        _ => true,
+    })
+}
