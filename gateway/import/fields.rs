@@ -186,6 +186,28 @@ impl<'n> Fields<'n> {
         self.notes.say(&self.object, &path, what);
     }
 
+    /// Lists what nobody asked for of something that says where requests go, and takes it. Whether there is
+    /// anything that is not known to be `harmless`.
+    pub(crate) fn is_unclear(&mut self, harmless: &[&str]) -> bool {
+        let map = std::mem::take(&mut self.map);
+        let mut unclear = false;
+        for (name, value) in map {
+            if value.is_null() {
+                continue;
+            }
+            if harmless.contains(&name.as_str()) {
+                self.lost(&name, "keygate does not know this field");
+            } else {
+                unclear = true;
+                self.lost(
+                    &name,
+                    "keygate does not know this field, which may say where requests go: what it stands in is left out",
+                );
+            }
+        }
+        unclear
+    }
+
     /// Lists what nobody asked for so far, and goes on.
     pub(crate) fn finish_known(&mut self) {
         let map = std::mem::take(&mut self.map);

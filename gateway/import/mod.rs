@@ -178,6 +178,22 @@ impl PlannedProvider {
         }
     }
 
+    /// Whether it is on this machine or in its network.
+    fn is_near(&self) -> bool {
+        let url = self
+            .origin()
+            .and_then(|origin| BaseUrl::parse(&origin).ok());
+        url.is_some_and(|url| {
+            let host = if url.host.contains(':') {
+                format!("[{}]", url.host)
+            } else {
+                url.host
+            };
+            // The addresses that may do without TLS.
+            BaseUrl::parse(&format!("http://{host}")).is_ok()
+        })
+    }
+
     /// Whether it has a setting of this name.
     fn has(&self, name: &str) -> bool {
         self.settings.iter().any(|(set, _)| *set == name)

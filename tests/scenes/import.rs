@@ -214,6 +214,7 @@ fn golden_files(prefix: &str) -> Vec<PathBuf> {
 fn manifests_of_gloo_and_kgateway_are_imported_and_served() {
     let mut files = golden_files("0");
     files.extend(golden_files("1"));
+    files.extend(golden_files("2"));
     assert!(files.len() >= 16);
     for path in files {
         golden(&path, |parts| {

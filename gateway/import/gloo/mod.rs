@@ -3,6 +3,7 @@
 //! What a route is made of stands in several objects: where it leads, who may use it, what is done to its
 //! requests. They are read in that order, and put together at the end.
 
+mod ai;
 mod found;
 mod http_route;
 mod object;
@@ -41,10 +42,11 @@ const OF_THE_CLUSTER: [&str; 12] = [
 ];
 
 /// The kinds that are read.
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "Secret",
     "Upstream",
     "Backend",
+    "AgentgatewayBackend",
     "ExternalService",
     "HTTPRoute",
     "RouteTable",
@@ -220,7 +222,7 @@ fn places<'o>(
     let mut backends = Backends::new();
     for object in objects {
         match object.kind.as_str() {
-            "Upstream" | "Backend" | "ExternalService" => {
+            "Upstream" | "Backend" | "ExternalService" | "AgentgatewayBackend" => {
                 let mut reader = Reader {
                     plan,
                     notes,

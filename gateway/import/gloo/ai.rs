@@ -1,0 +1,455 @@
+//! Providers of AI: of Gloo's `Upstream`, kgateway's `Backend` and agentgateway's `AgentgatewayBackend`.
+//!
+//! Where a provider is may be said on three levels, and in new words with each version. What is not known to
+//! be harmless leaves the provider out: its token and its prompts would go to the public address instead.
+
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use super::super::fields::{Fields, text_of};
+use super::super::{PlannedProvider, resource};
+use super::object::Object;
+use super::secret::{self, Entry};
+use super::upstream::{Reader, alone, quoted, url};
+use crate::provider::kind::KINDS;
+
+/// The kinds, as Gloo and kgateway spell them.
+const AI_KINDS: [(&str, &str); 7] = [
+    ("openai", "openai"),
+    ("mistral", "mistral"),
+    ("anthropic", "anthropic"),
+    ("azureOpenai", "azure-openai"),
+    ("azureopenai", "azure-openai"),
+    ("azureOpenAI", "azure-openai"),
+    ("gemini", "gemini"),
+];
+
+/// Fields of a provider that change what is asked for, not where.
+const HARMLESS: [&str; 10] = [
+    "frequencyPenalty",
+    "maxOutputTokens",
+    "maxTokens",
+    "presencePenalty",
+    "safetySettings",
+    "seed",
+    "stop",
+    "temperature",
+    "topK",
+    "topP",
+];
+
+/// What is said of a provider beside its kind and its token.
+#[derive(Default)]
+struct Place {
+    host: Option<String>,
+    port: Option<u64>,
+    /// The name of its certificate, where it is not its own.
+    certificate: Option<String>,
+    settings: Vec<(&'static str, String)>,
+    /// Whether something about it was not understood.
+    unclear: bool,
+}
+
+impl Place {
+    /// Takes what one level says of it.
+    fn read(&mut self, level: &mut Fields<'_>) {
+        for name in ["customHost", "hostOverride"] {
+            if let Some(mut host) = level.fields(&[name]) {
+                let named = host.text("host");
+                let port = host.has("port").then(|| host.number("port"));
+                if named.is_none() {
+                    host.lost("host", "there is none");
+                    self.unclear = true;
+                }
+                self.at(&host, named, port);
+                let certificate = host.text("hostname").or_else(|| host.text("hostName"));
+                self.certificate = certificate.or(self.certificate.take());
+                self.unclear |= host.is_unclear(&[]);
+            }
+        }
+        let host = level.text("host");
+        let port = level.has("port").then(|| level.number("port"));
+        self.at(level, host, port);
+        for name in ["pathOverride", "path"] {
+            self.path(level, name);
+        }
+        if let Some(mut header) = level.fields(&["authHeaderOverride", "authHeader"]) {
+            let named = header.text("headerName");
+            self.settings
+                .extend(named.map(|name| ("auth_header", name)));
+            if let Some(prefix) = header.text("prefix") {
+                let prefix = prefix.trim();
+                let space = if prefix.is_empty() { "" } else { " " };
+                self.settings
+                    .push(("auth_prefix", format!("{prefix}{space}")));
+            }
+            self.unclear |= header.is_unclear(&[]);
+        }
+    }
+
+    /// Takes a host or a port. Two of them are one too many.
+    fn at(&mut self, level: &Fields<'_>, host: Option<String>, port: Option<Option<u64>>) {
+        let twice = host.is_some() && self.host.is_some() || port.is_some() && self.port.is_some();
+        if twice {
+            level.lost("", "another host is said beside this one");
+        }
+        let no_port = port == Some(None);
+        if no_port {
+            level.lost("port", "it is no number");
+        }
+        self.unclear |= twice || no_port;
+        self.host = host.or(self.host.take());
+        self.port = port.flatten().or(self.port);
+    }
+
+    /// Takes the one path that all requests go to.
+    fn path(&mut self, level: &mut Fields<'_>, name: &'static str) {
+        let full = match level.fields(&[name]) {
+            Some(mut path) => {
+                let full = path.text("fullPath").or_else(|| path.text("full"));
+                self.unclear |= path.is_unclear(&[]);
+                full
+            }
+            None if level.has(name) => level.text(name),
+            None => return,
+        };
+        match full {
+            Some(full) if full.starts_with('/') => self.settings.push(("default_endpoint", full)),
+            _ => {
+                level.lost(name, "it is no path");
+                self.unclear = true;
+            }
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// The providers that a backend leads to, the first of which counts. None if the first is not understood.
+    pub(super) fn ai(
+        &mut self,
+        object: &Object,
+        ai: &mut Fields<'_>,
+        auth: Option<Fields<'_>>,
+    ) -> Result<Vec<PlannedProvider>, String> {
+        let mut providers = Vec::new();
+        let pools = [
+            ("multi", "priorities", "pool"),
+            ("multipool", "priorities", "pool"),
+        ];
+        for (name, levels, members) in pools {
+            if let Some(mut pool) = ai.fields(&[name]) {
+                self.pool(object, &mut pool, (levels, members), &mut providers)?;
+                pool.finish();
+            }
+        }
+        // kgateway 2.1, and agentgateway.
+        self.pool(object, ai, ("priorityGroups", "providers"), &mut providers)?;
+        self.pool(object, ai, ("groups", "providers"), &mut providers)?;
+        // kgateway has one level more.
+        if let Some(mut llm) = ai.fields(&["llm"]) {
+            providers.push(self.one_of_the_kinds(object, &mut llm, None)?);
+            llm.finish();
+        }
+        if providers.is_empty() {
+            providers.push(self.one_of_the_kinds(object, ai, auth)?);
+        } else if let Some(auth) = auth {
+            auth.lost("", "it is for all of several providers");
+            return Ok(Vec::new());
+        }
+        // What comes behind the first does not take its place.
+        if !matches!(providers.first(), Some(Some(_))) {
+            return Ok(Vec::new());
+        }
+        let mut providers: Vec<PlannedProvider> = providers.into_iter().flatten().collect();
+        for (number, provider) in providers.iter_mut().enumerate().skip(1) {
+            provider.name = format!("{}-{}", object.name, number + 1);
+        }
+        Ok(providers)
+    }
+
+    /// The members of a pool, by their priority.
+    fn pool(
+        &mut self,
+        object: &Object,
+        pool: &mut Fields<'_>,
+        (levels, members): (&str, &str),
+        providers: &mut Vec<Option<PlannedProvider>>,
+    ) -> Result<(), String> {
+        let before = providers.len();
+        for mut level in pool.list(levels) {
+            for mut member in level.list(members) {
+                let (auth, unclear) = policies_of(&mut member);
+                let planned = self.one_of_the_kinds(object, &mut member, auth)?;
+                providers.push(planned.filter(|_| !unclear));
+                member.finish();
+            }
+            level.finish();
+        }
+        let others = providers.len().saturating_sub(before + 1);
+        if others > 0 {
+            pool.lost(levels, format!(
+                "requests go to the first; the {others} behind it are written as providers of their own, \
+                 to be put into the route's `provider` by hand when the first is down"
+            ));
+        }
+        Ok(())
+    }
+
+    fn one_of_the_kinds(
+        &mut self,
+        object: &Object,
+        fields: &mut Fields<'_>,
+        auth: Option<Fields<'_>>,
+    ) -> Result<Option<PlannedProvider>, String> {
+        let mut place = Place::default();
+        place.read(fields);
+        for name in ["name", "weight"] {
+            fields.value(&[name]);
+        }
+        let mut provider = fields.fields(&["provider"]);
+        if let Some(provider) = &mut provider {
+            place.read(provider);
+        }
+        let within = provider.as_mut().unwrap_or(fields);
+        for unknown in ["vertexAi", "vertexai", "bedrock"] {
+            within.lose(unknown, "keygate has no kind of provider for it");
+        }
+        let found = AI_KINDS
+            .iter()
+            .find_map(|(spelled, kind)| Some((*kind, within.fields(&[*spelled])?)));
+        let Some((kind, mut body)) = found else {
+            provider.into_iter().for_each(Fields::finish);
+            return Ok(None);
+        };
+        let planned = self.provider(object, kind, &mut body, place, auth)?;
+        let unclear = [Some(body), provider]
+            .into_iter()
+            .flatten()
+            .fold(fields.is_unclear(&HARMLESS), |unclear, mut level| {
+                level.is_unclear(&HARMLESS) || unclear
+            });
+        Ok(planned.filter(|_| !unclear))
+    }
+
+    fn provider(
+        &mut self,
+        object: &Object,
+        kind: &'static str,
+        fields: &mut Fields<'_>,
+        mut place: Place,
+        auth: Option<Fields<'_>>,
+    ) -> Result<Option<PlannedProvider>, String> {
+        place.read(fields);
+        Self::of_its_kind(kind, fields, &mut place.settings);
+        fields.lose(
+            "model",
+            "keygate does not change bodies: let clients name the model",
+        );
+        let mut planned = PlannedProvider {
+            name: object.name.clone(),
+            kind,
+            token: String::new(),
+            settings: std::mem::take(&mut place.settings),
+        };
+        elsewhere(&mut planned, &place);
+        if let Some(host) = &place.host {
+            self.say_tls(object, host, place.port.unwrap_or(443), None);
+        }
+        let token = match (fields.fields(&["authToken"]), auth) {
+            (Some(token), None) | (None, Some(token)) => self.token(object, token)?,
+            (Some(token), Some(_)) => {
+                token.lost("", "another token is said beside it");
+                None
+            }
+            (None, None) if place.host.is_some() && planned.is_near() => Some("none".to_owned()),
+            (None, None) => {
+                fields.lost(
+                    "authToken",
+                    "there is none: write the provider's `token` by hand",
+                );
+                Some(self.plan.missing_secret(&object.name))
+            }
+        };
+        let Some(token) = token else {
+            fields.lost("", "the whole provider is left out");
+            return Ok(None);
+        };
+        planned.token = token;
+        if place.unclear {
+            fields.lost(
+                "",
+                "where it is was not understood in full: the whole provider is left out",
+            );
+            return Ok(None);
+        }
+        if let Some((name, why)) = planned.fault() {
+            fields.lost(name, format!("{why}: the whole provider is left out"));
+            return Ok(None);
+        }
+        Ok(Some(planned))
+    }
+
+    /// What one kind has and others have not.
+    fn of_its_kind(
+        kind: &str,
+        fields: &mut Fields<'_>,
+        settings: &mut Vec<(&'static str, String)>,
+    ) {
+        let names: &[(&str, &'static str)] = match kind {
+            "azure-openai" => {
+                let endpoint = fields.text("endpoint").unwrap_or_default();
+                settings.push(("endpoint", resource(&endpoint)));
+                &[
+                    ("deploymentName", "deployment"),
+                    ("apiVersion", "api_version"),
+                ]
+            }
+            "gemini" => &[("model", "model"), ("apiVersion", "api_version")],
+            "anthropic" => {
+                if let Some(version) = fields.text("version").or_else(|| fields.text("apiVersion"))
+                {
+                    if HeaderValue::from_str(&version).is_ok() {
+                        let table = format!("{{ anthropic-version = {} }}", quoted(&version));
+                        settings.push(("headers", table));
+                    } else {
+                        fields.lost("version", "it cannot stand in a header");
+                    }
+                }
+                &[]
+            }
+            _ => &[],
+        };
+        for (theirs, ours) in names {
+            settings.extend(fields.text(theirs).map(|value| (*ours, value)));
+        }
+    }
+
+    /// The reference to a provider's token; `None` if it is not understood what it is.
+    fn token(&mut self, object: &Object, mut fields: Fields<'_>) -> Result<Option<String>, String> {
+        let kind = fields.text("kind").unwrap_or_default();
+        let passed_on = fields.value(&["passthrough"]).is_some() || kind == "Passthrough";
+        let inline = fields.value(&["inline", "key"]);
+        let reference = fields.fields(&["secretRef"]);
+        if fields.is_unclear(&[]) {
+            return Ok(None);
+        }
+        match (passed_on, inline, reference) {
+            (true, None, None) => Ok(Some("passthrough".to_owned())),
+            (false, Some(inline), None) => {
+                let text = text_of(&inline).or_else(|| inline.get("token").and_then(text_of));
+                let text = text.unwrap_or_default();
+                let entry = Entry::Text(Zeroizing::new(bare(&text).to_owned()));
+                let name = format!("{}-token", object.name);
+                Ok(Some(entry.keep(self.plan, &name).unwrap_or_else(|why| {
+                    fields.lost("inline", format!("it {why}"));
+                    self.plan.missing_secret(&name)
+                })))
+            }
+            (false, None, Some(reference)) => self.token_of_secret(object, &fields, reference),
+            _ => {
+                fields.lost("", "it is not understood what the token is");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The reference to the token that a secret holds.
+    fn token_of_secret(
+        &mut self,
+        object: &Object,
+        fields: &Fields<'_>,
+        mut reference: Fields<'_>,
+    ) -> Result<Option<String>, String> {
+        let name = reference.text("name").unwrap_or_default();
+        let namespace = reference
+            .text("namespace")
+            .unwrap_or_else(|| object.namespace.clone());
+        if reference.is_unclear(&["group", "kind"]) {
+            return Ok(None);
+        }
+        let found = alone(self.secrets, &namespace, &name).copied();
+        let Some(secret) = found else {
+            let missing = self.plan.missing_secret(&name);
+            fields.lost(
+                "secretRef",
+                format!(
+                    "the secret `{name}` is not in the files: put the token into {} (mode 0600)",
+                    missing.trim_start_matches("file:")
+                ),
+            );
+            return Ok(Some(missing));
+        };
+        let Some(entry) = secret::entry(secret, "Authorization")? else {
+            let missing = self.plan.missing_secret(&name);
+            self.notes.lost(
+                &secret.title,
+                "data",
+                format!(
+                    "there is no `Authorization` in it: put the token into {} (mode 0600)",
+                    missing.trim_start_matches("file:")
+                ),
+            );
+            return Ok(Some(missing));
+        };
+        let entry = match entry {
+            Entry::Text(text) => Entry::Text(Zeroizing::new(bare(&text).to_owned())),
+            variable @ Entry::Variable(_) => variable,
+        };
+        Ok(Some(entry.keep(self.plan, &name).unwrap_or_else(|why| {
+            self.notes
+                .lost(&secret.title, "data.Authorization", format!("it {why}"));
+            self.plan.missing_secret(&name)
+        })))
+    }
+}
+
+/// What agentgateway says of the token of a provider, and whether it says more: `policies.auth`.
+pub(super) fn policies_of<'n>(level: &mut Fields<'n>) -> (Option<Fields<'n>>, bool) {
+    let Some(mut policies) = level.fields(&["policies"]) else {
+        return (None, false);
+    };
+    let auth = policies.fields(&["auth"]);
+    (auth, policies.is_unclear(&[]))
+}
+
+/// A provider that is somewhere else than others of its kind.
+fn elsewhere(planned: &mut PlannedProvider, place: &Place) {
+    let Some(name) = &place.host else { return };
+    let port = place.port.unwrap_or(443);
+    let certificate = place.certificate.clone().filter(|it| it != name);
+    planned.settings.extend(certificate.map(|it| ("sni", it)));
+    let origin = format!("https://{name}");
+    let mut kinds = KINDS.iter();
+    let known = kinds.find(|kind| kind.origin == Some(&origin) && port == 443);
+    if let Some(known) = known.filter(|known| [known.name, "openai"].contains(&planned.kind)) {
+        planned.kind = known.name;
+        return;
+    }
+    if planned.kind == "azure-openai" {
+        planned.settings.retain(|(set, _)| *set != "endpoint");
+        planned.settings.push(("endpoint", url(name, port, None)));
+        return;
+    }
+    let has_own_path = planned.has("default_endpoint");
+    let path = match planned.kind {
+        // One path for all requests is a whole one.
+        _ if has_own_path => "",
+        "gemini" => "/v1beta",
+        _ => "/v1",
+    };
+    if planned.kind == "openai" {
+        planned.kind = "custom";
+    }
+    planned
+        .settings
+        .push(("base_url", format!("{}{path}", url(name, port, None))));
+}
+
+/// A token without `Bearer `.
+fn bare(token: &str) -> &str {
+    let token = token.trim();
+    match token.split_at_checked(7) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer ") => rest.trim(),
+        _ => token,
+    }
+}
