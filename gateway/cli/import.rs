@@ -50,8 +50,9 @@ pub(super) struct Gloo {
 /// Of LiteLLM's config.yaml.
 #[derive(Args)]
 #[command(
-    after_help = "Example: keygate import litellm config.yaml --keys tokens.csv --out imported\n\
-                        The key table: \\copy \"LiteLLM_VerificationToken\" to 'tokens.csv' csv header"
+    after_help = "Example: keygate import litellm config.yaml --keys tokens.csv --teams teams.csv --out imported\n\
+                        The tables: \\copy \"LiteLLM_VerificationToken\" to 'tokens.csv' csv header\n\
+                        and \\copy \"LiteLLM_TeamTable\" to 'teams.csv' csv header"
 )]
 pub(super) struct Litellm {
     /// config.yaml; `-` is standard input
@@ -60,6 +61,9 @@ pub(super) struct Litellm {
     /// The table LiteLLM_VerificationToken, as CSV with a header
     #[arg(long, value_name = "CSV")]
     keys: Option<PathBuf>,
+    /// The table LiteLLM_TeamTable, as CSV with a header; without it, keys of teams come disabled
+    #[arg(long, value_name = "CSV", requires = "keys")]
+    teams: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
 }
@@ -82,16 +86,20 @@ pub(super) fn run(import: &Import) -> Result<(), Error> {
         Import::Litellm(options) => {
             let config = input(&options.file)?;
             let keys = options.keys.as_deref().map(input).transpose()?;
-            let keys = keys
-                .as_ref()
-                .map(|keys| (keys.name.as_str(), keys.text.as_str()));
+            let teams = options.teams.as_deref().map(input).transpose()?;
             (
-                litellm::read(&config.name, &config.text, keys),
+                litellm::read(&config.name, &config.text, table(&keys), table(&teams)),
                 &options.target,
             )
         }
     };
     write(&plan.map_err(Error::Failed)?, target)
+}
+
+/// A table's name and its text.
+fn table(input: &Option<Input>) -> Option<(&str, &str)> {
+    let input = input.as_ref()?;
+    Some((&input.name, &input.text))
 }
 
 fn input(path: &Path) -> Result<Input, Error> {

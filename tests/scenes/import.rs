@@ -164,6 +164,7 @@ fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
         "patches",
         "config.yaml",
         "tokens.csv",
+        "teams.csv",
         "asked",
     ];
     let mut whole = String::new();
@@ -235,7 +236,9 @@ fn a_configuration_of_litellm_is_imported_and_served() {
         golden(&path, |parts| {
             let keys = section(parts, "tokens.csv");
             let keys = (!keys.is_empty()).then_some(("tokens.csv", keys));
-            litellm::read("config.yaml", section(parts, "config.yaml"), keys).unwrap()
+            let teams = section(parts, "teams.csv");
+            let teams = (!teams.is_empty()).then_some(("teams.csv", teams));
+            litellm::read("config.yaml", section(parts, "config.yaml"), keys, teams).unwrap()
         });
     }
 }
@@ -286,7 +289,7 @@ fn what_cannot_be_read_is_said_with_its_place() {
             "k:2: `token` is not the SHA-256 of a key",
         ),
     ] {
-        let said = litellm::read("c", config, keys.map(|keys| ("k", keys)))
+        let said = litellm::read("c", config, keys.map(|keys| ("k", keys)), None)
             .err()
             .unwrap();
         assert!(said.starts_with(why), "{said}\nwanted {why}");

@@ -1,0 +1,378 @@
+//! A deployment of `LiteLLM`'s: an entry of `model_list`.
+//!
+//! Its token and its prompts go where `LiteLLM` sends them, or the entry is left out: a field that is not known
+//! to be harmless may name another address.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use super::super::fields::Fields;
+use super::super::{Plan, PlannedProvider, PlannedRoute, resource};
+use super::kinds::Known;
+use super::surroundings::Surroundings;
+use crate::key::without_scheme;
+use crate::provider::Kind;
+use crate::secret::Secret;
+
+/// What says how much or how often.
+const LIMITS: [&str; 7] = [
+    "budget_duration",
+    "max_budget",
+    "max_parallel_requests",
+    "order",
+    "rpm",
+    "tpm",
+    "weight",
+];
+/// What says how long.
+const TIMES: [&str; 5] = [
+    "cooldown_time",
+    "max_retries",
+    "num_retries",
+    "stream_timeout",
+    "timeout",
+];
+/// What is put into bodies, or is about them: it changes what is asked for, not where.
+const HARMLESS: [&str; 35] = [
+    "additional_drop_params",
+    "allowed_openai_params",
+    "base_model",
+    "cache",
+    "caching",
+    "configurable_clientside_auth_params",
+    "dimensions",
+    "drop_params",
+    "encoding_format",
+    "extra_body",
+    "fallbacks",
+    "frequency_penalty",
+    "keep_alive",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "merge_reasoning_content_in_choices",
+    "n",
+    "num_ctx",
+    "presence_penalty",
+    "reasoning_effort",
+    "response_format",
+    "seed",
+    "stop",
+    "stream",
+    "stream_options",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+    "user",
+    "verbosity",
+];
+
+/// The fields that say where a deployment is, and with what it authorizes itself.
+const PLACE: [&str; 4] = ["api_key", "api_base", "api_version", "organization"];
+
+/// One entry of `model_list`.
+pub(super) fn deployment(
+    entry: &mut Fields<'_>,
+    around: &Surroundings,
+    plan: &mut Plan,
+    aliases: &mut BTreeSet<String>,
+) {
+    let alias = entry.text("model_name").unwrap_or_default();
+    let narrowed = info(entry);
+    let Some(mut params) = entry.fields(&["litellm_params"]) else {
+        return entry.lost("litellm_params", "there are none");
+    };
+    let mut full = params.text("model").unwrap_or_default();
+    if let Some(provider) = params.text("custom_llm_provider") {
+        full = format!("{provider}/{full}");
+    }
+    let place = place(&mut params, around);
+    let unclear = is_unclear(&mut params);
+    let place = match place {
+        Ok(place) => place,
+        Err((field, why)) => return params.lost(&field, format!("{why}: the entry is left out")),
+    };
+    let narrowed = entry.is_unclear(&[]) || narrowed;
+    if unclear || narrowed {
+        return;
+    }
+    let full = match around.resolve(&full) {
+        Ok(full) => full,
+        Err(variable) => {
+            let why = format!(
+                "the environment variable {variable} is not set here: the entry is left out"
+            );
+            return params.lost("model", why);
+        }
+    };
+    let Some((known, model)) = Known::of_model(&full, place.contains_key("api_base")) else {
+        let why = match full.split_once('/') {
+            None if full == "*" => {
+                "`*` is any model of any provider: name one, such as `openai/*`".to_owned()
+            }
+            _ => format!(
+                "keygate has no kind of provider for `{}`",
+                full.split('/').next().unwrap_or_default()
+            ),
+        };
+        return params.lost("model", why);
+    };
+    let planned = match provider(known, model, place, around, plan) {
+        Ok(planned) => planned,
+        Err((field, why)) => return params.lost(field, format!("{why}: the entry is left out")),
+    };
+    let known = plan.providers.len();
+    let name = plan.add_provider(planned);
+    if !aliases.insert(alias.clone()) {
+        entry.lost("model_name", format!(
+            "there is another entry of that name: keygate does not spread requests, `/{name}` is a route of its own"
+        ));
+    }
+    if plan.providers.len() > known {
+        plan.routes.push(PlannedRoute {
+            name: name.clone(),
+            path: format!("/{name}"),
+            provider: name.clone(),
+            keys: Some(BTreeMap::new()),
+            ..PlannedRoute::default()
+        });
+    }
+    if model.contains('*') {
+        entry.lost("model_name", format!(
+            "keygate does not change bodies: clients of `/{name}` say the provider's own name of a model where they said one like `{alias}`"
+        ));
+    } else if alias != model {
+        entry.lost("model_name", format!(
+            "keygate does not change bodies: clients of `/{name}` say `{model}` where they said `{alias}`"
+        ));
+    }
+}
+
+/// Reads `model_info`, which is for people and for the bill. Whether it says that not everybody may use the
+/// deployment.
+fn info(entry: &mut Fields<'_>) -> bool {
+    let Some(mut info) = entry.fields(&["model_info"]) else {
+        entry.value(&["model_info"]);
+        return false;
+    };
+    let prices: Vec<String> = info
+        .unread()
+        .filter(|name| is_price(name))
+        .cloned()
+        .collect();
+    if !prices.is_empty() {
+        info.lost("", format!(
+            "keygate has prices in a file of their own, `[usage] prices = \"prices.toml\"`: write {} there",
+            prices.join(", ")
+        ));
+    }
+    let mut narrowed = false;
+    for name in ["team_id", "blocked"] {
+        let value = info.text(name);
+        if value.is_some_and(|value| value != "false") {
+            let why = "not everybody may use it there, and keygate cannot tell who: the entry is left out";
+            info.lost(name, why);
+            narrowed = true;
+        }
+    }
+    narrowed
+}
+
+/// Whether a field says what something costs.
+fn is_price(name: &str) -> bool {
+    name.contains("cost_per_") || name.contains("_cost")
+}
+
+/// Takes what is left. Whether there is something among it that may say where requests go.
+fn is_unclear(params: &mut Fields<'_>) -> bool {
+    for limit in LIMITS {
+        params.lose(limit, "keygate has no limits yet, and one provider a route");
+    }
+    for time in TIMES {
+        params.lose(
+            time,
+            "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
+        );
+    }
+    let prices: Vec<String> = params
+        .unread()
+        .filter(|name| is_price(name))
+        .cloned()
+        .collect();
+    for price in prices {
+        params.lose(
+            &price,
+            "keygate has prices in a file of their own: `[usage] prices`",
+        );
+    }
+    params.is_unclear(&HARMLESS)
+}
+
+/// What cannot be done, and the field that says so.
+type Fault = (String, String);
+
+/// Where a deployment is: what it says itself, what its credential says, and what holds for all.
+fn place(
+    params: &mut Fields<'_>,
+    around: &Surroundings,
+) -> Result<BTreeMap<&'static str, String>, Fault> {
+    let mut said: BTreeMap<&'static str, String> = BTreeMap::new();
+    for (name, field) in PLACE
+        .iter()
+        .map(|name| (*name, *name))
+        .chain([("api_base", "base_url")])
+    {
+        let Some(value) = params.text(field) else {
+            continue;
+        };
+        if let Some(other) = said.insert(name, value.clone())
+            && other != value
+        {
+            return Err((field.to_owned(), format!("it is not what `{name}` says")));
+        }
+    }
+    if let Some(credential) = params.text("litellm_credential_name") {
+        let field = "litellm_credential_name".to_owned();
+        let Some(values) = around.credential(&credential) else {
+            let why = format!(
+                "`{credential}` is not in `credential_list`, or not in words that keygate knows"
+            );
+            return Err((field, why));
+        };
+        for (name, value) in values {
+            let Some(name) = PLACE.iter().find(|known| *known == name) else {
+                return Err((field, format!("keygate does not know its `{name}`")));
+            };
+            let other = said.insert(name, value.clone());
+            if other.is_some_and(|other| other != *value) {
+                return Err((field, format!("the entry says another `{name}`")));
+            }
+        }
+    }
+    // The token is not looked at here: it may be set where keygate runs.
+    for name in ["api_base", "api_version", "organization"] {
+        if let Some(value) = said.get_mut(name) {
+            *value = around
+                .resolve(value)
+                .map_err(|variable| {
+                    let why = format!("the environment variable {variable} is not set here, of which its address is made: set it and import again");
+                    (name.to_owned(), why)
+                })?;
+        }
+    }
+    Ok(said)
+}
+
+/// The provider of a deployment. Fails with the field that says what cannot be done.
+fn provider(
+    known: &Known,
+    model: &str,
+    mut place: BTreeMap<&'static str, String>,
+    around: &Surroundings,
+    plan: &mut Plan,
+) -> Result<PlannedProvider, (&'static str, String)> {
+    let api_base = match place.remove("api_base") {
+        Some(own) => Some(own),
+        None => around.address_of(known).map_err(|why| ("", why))?,
+    };
+    let api_base = api_base.or_else(|| known.base_url.map(str::to_owned));
+    let mut planned = at(known.kind, api_base, place.remove("api_version"), model);
+    planned.name = known.prefix.replace("_chat", "");
+    if known.base_url.is_some_and(|base| !base.ends_with("/v1")) {
+        // Not behind the version that others have.
+        let endpoint = "/chat/completions".to_owned();
+        planned.settings.push(("default_endpoint", endpoint));
+    }
+    if let Some(organization) = place.remove("organization") {
+        if HeaderValue::from_str(&organization).is_err() {
+            return Err(("organization", "it cannot stand in a header".to_owned()));
+        }
+        let organization = toml_edit::Value::from(organization);
+        let table = format!("{{ OpenAI-Organization = {organization} }}");
+        planned.settings.push(("headers", table));
+    }
+    if let Some((name, why)) = planned.fault() {
+        return Err(("", format!("{name} {why}")));
+    }
+    let api_key = place.remove("api_key").or_else(|| {
+        let variable = format!("os.environ/{}", known.token);
+        let is_set = around.is_given(known.token) || std::env::var_os(known.token).is_some();
+        (!known.token.is_empty() && is_set).then_some(variable)
+    });
+    let tokenless = Kind::named(planned.kind).is_some_and(|kind| kind.tokenless)
+        // What LiteLLM asks for no key either.
+        || known.kind == "custom" && known.base_url.is_none() && planned.is_near();
+    planned.token = match api_key {
+        None if tokenless => "none".to_owned(),
+        None => format!("env:{}", known.token),
+        Some(key) => {
+            token(&key, known.prefix, around, plan).map_err(|why| ("api_key", why.to_owned()))?
+        }
+    };
+    Ok(planned)
+}
+
+/// A provider of a kind: where it is.
+fn at(
+    kind: &'static str,
+    api_base: Option<String>,
+    version: Option<String>,
+    model: &str,
+) -> PlannedProvider {
+    let mut planned = PlannedProvider {
+        kind,
+        ..PlannedProvider::default()
+    };
+    let settings = &mut planned.settings;
+    if kind == "azure-openai" {
+        settings.push(("endpoint", resource(&api_base.unwrap_or_default())));
+        settings.push(("deployment", model.to_owned()));
+        settings.extend(version.map(|version| ("api_version", version)));
+    } else if let Some(base) = &api_base {
+        settings.push(("base_url", base.trim_end_matches('/').to_owned()));
+        if kind == "openai" {
+            planned.kind = "custom";
+        }
+    }
+    planned
+}
+
+/// The reference to a token that is written down.
+fn token(
+    written: &str,
+    prefix: &str,
+    around: &Surroundings,
+    plan: &mut Plan,
+) -> Result<String, &'static str> {
+    let mut written = written.to_owned();
+    if let Some(variable) = written.strip_prefix("os.environ/") {
+        if variable.is_empty() {
+            return Err("names no environment variable");
+        }
+        // What the configuration itself sets is not set where keygate runs.
+        match around.given(variable) {
+            None => return Ok(format!("env:{variable}")),
+            Some(value) => written = value.to_owned(),
+        }
+    }
+    if without_scheme(written.as_bytes()).is_empty() {
+        return Err("is empty");
+    }
+    Secret::new(written.clone())?;
+    let token = written.trim();
+    // The same token in several entries is one file.
+    let same = plan
+        .secrets
+        .iter()
+        .find(|(_, known)| known.as_str() == token);
+    if let Some((name, _)) = same {
+        return Ok(format!("file:secrets/{name}"));
+    }
+    Ok(plan.keep_secret(&format!("{prefix}-token"), Zeroizing::new(token.to_owned())))
+}

@@ -1,0 +1,378 @@
+//! `LiteLLM`'s keys: the master key, and its tables of keys and of teams as CSV.
+//!
+//! A key comes in enabled only where everything that its row says is known: a column that is not known to be
+//! harmless may say what the key must not do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use super::super::fields::Fields;
+use super::super::{Notes, Plan, PlannedKey};
+use super::surroundings::Surroundings;
+use crate::key::KeyDigest;
+
+/// Columns that say how much: keygate has no limits yet.
+const LIMITS: [&str; 8] = [
+    "budget_duration",
+    "budget_id",
+    "budget_limits",
+    "max_budget",
+    "max_parallel_requests",
+    "rpm_limit",
+    "soft_budget",
+    "tpm_limit",
+];
+/// Columns of keys and teams that keep nobody from anything.
+const HARMLESS: [&str; 34] = [
+    "admins",
+    "aliases",
+    "auto_rotate",
+    "budget_reset_at",
+    "config",
+    "created_at",
+    "created_by",
+    "default_team_member_models",
+    "expires",
+    "key_alias",
+    "key_name",
+    "key_rotation_at",
+    "last_active",
+    "last_active_at",
+    "last_rotation_at",
+    "max_budget_in_team",
+    "members",
+    "members_with_roles",
+    "model_id",
+    "model_spend",
+    "rotation_count",
+    "rotation_interval",
+    "router_settings",
+    "soft_budget_cooldown",
+    "spend",
+    "team_alias",
+    "team_id",
+    "team_member_permissions",
+    "token",
+    "updated_at",
+    "updated_by",
+    "user_id",
+    "blocked",
+    "metadata",
+];
+/// What people put into `metadata` that keeps a key from something.
+const NARROWING: [&str; 7] = [
+    "allowed_passthrough_routes",
+    "disabled",
+    "enforced_params",
+    "guardrails",
+    "policies",
+    "scopes",
+    "tags",
+];
+
+/// What a cell holds that holds nothing.
+const EMPTY: [&str; 9] = ["", "null", "NULL", "{}", "[]", "\\N", "f", "false", "False"];
+
+/// A table as CSV.
+struct Table<'t> {
+    file: &'t str,
+    columns: Vec<String>,
+    rows: Vec<csv::StringRecord>,
+}
+
+/// A row of it.
+struct Row<'t> {
+    /// File and line.
+    at: String,
+    columns: &'t [String],
+    cells: &'t csv::StringRecord,
+}
+
+impl<'t> Table<'t> {
+    /// Reads it. It must have a column `needed`.
+    fn read(file: &'t str, text: &str, needed: &str) -> Result<Self, String> {
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let headers = reader
+            .headers()
+            .map_err(|error| format!("{file}: {error}"))?;
+        let columns: Vec<String> = headers.iter().map(|name| name.trim().to_owned()).collect();
+        if !columns.iter().any(|column| column == needed) {
+            return Err(format!("{file}:1: there is no column `{needed}`"));
+        }
+        let mut rows = Vec::new();
+        for row in reader.records() {
+            let at = format!("{file}:{}", rows.len() + 2);
+            rows.push(row.map_err(|error| format!("{at}: {error}"))?);
+        }
+        Ok(Self {
+            file,
+            columns,
+            rows,
+        })
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.rows.iter().enumerate().map(|(number, cells)| Row {
+            at: format!("{}:{}", self.file, number + 2),
+            columns: &self.columns,
+            cells,
+        })
+    }
+}
+
+impl Row<'_> {
+    /// What stands in a column, unless it is nothing.
+    fn get(&self, name: &str) -> Option<&str> {
+        let place = self.columns.iter().position(|column| column == name)?;
+        let value = self.cells.get(place)?.trim();
+        (!EMPTY.contains(&value)).then_some(value)
+    }
+
+    /// The columns that keep it from something, or may.
+    fn narrowing(&self) -> Vec<String> {
+        let known = |name: &str| HARMLESS.contains(&name) || LIMITS.contains(&name);
+        let columns = self.columns.iter().filter(|name| !known(name));
+        let columns = columns.filter(|name| {
+            let value = self.get(name);
+            value.is_some_and(|value| *name != "models" || !is_every_model(value))
+        });
+        let mut found: Vec<String> = columns.cloned().collect();
+        let metadata = self.get("metadata").unwrap_or_default();
+        match serde_json::from_str::<serde_json::Value>(metadata) {
+            Ok(metadata) => found.extend(
+                NARROWING
+                    .iter()
+                    .filter(|name| metadata.get(name).is_some_and(says_something))
+                    .map(|name| format!("metadata.{name}")),
+            ),
+            Err(_) if metadata.is_empty() => {}
+            Err(_) => found.push("metadata".to_owned()),
+        }
+        found
+    }
+
+    /// Whether it is blocked. Whatever is not nothing is a yes.
+    fn is_blocked(&self) -> bool {
+        self.get("blocked").is_some_and(|blocked| blocked != "0")
+    }
+
+    fn limits(&self) -> impl Iterator<Item = &'static str> + '_ {
+        LIMITS
+            .into_iter()
+            .filter(|name| self.get(name).is_some_and(|limit| limit != "0"))
+    }
+}
+
+/// Whether a list of models, as PostgreSQL or JSON writes it, leaves none out. What a team leaves out is looked
+/// up in its own row.
+fn is_every_model(models: &str) -> bool {
+    let bare = models.trim_matches(['{', '}', '[', ']', '"', '\'']);
+    ["all-proxy-models", "all-team-models"].contains(&bare)
+}
+
+/// Whether a value is more than nothing.
+fn says_something(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null | serde_json::Value::Bool(false) => false,
+        serde_json::Value::Array(items) => !items.is_empty(),
+        serde_json::Value::Object(entries) => !entries.is_empty(),
+        serde_json::Value::String(text) => !text.is_empty(),
+        _ => true,
+    }
+}
+
+/// The key that opens everything there, and here.
+pub(super) fn master_key(
+    general: &Fields<'_>,
+    master: &str,
+    around: &Surroundings,
+    plan: &mut Plan,
+) {
+    let value = match around.resolve(master) {
+        Ok(value) => value,
+        Err(variable) => {
+            return general.lost("master_key", format!(
+                "{variable} is not set here: set it and import again, or add the key with `keygate keys import`"
+            ));
+        }
+    };
+    if value.trim().is_empty() {
+        return general.lost("master_key", "it is empty");
+    }
+    general.say(
+        "master_key",
+        "it opens every route, as the key `master`; it administers nothing here",
+    );
+    let _ = plan.add_key(PlannedKey {
+        id: "master".to_owned(),
+        digest: KeyDigest::of(value.trim().as_bytes()),
+        labels: BTreeMap::new(),
+        metadata: BTreeMap::new(),
+        expires: None,
+        disabled: false,
+        comment: "LiteLLM's master key".to_owned(),
+    });
+}
+
+/// What the table of teams says of a team: what keeps its keys from something.
+type Teams = BTreeMap<String, Vec<String>>;
+
+/// The table `LiteLLM_TeamTable`.
+fn teams(file: &str, text: &str, limited: &mut BTreeSet<&'static str>) -> Result<Teams, String> {
+    let table = Table::read(file, text, "team_id")?;
+    let mut teams = Teams::new();
+    for row in table.rows() {
+        let Some(id) = row.get("team_id") else {
+            continue;
+        };
+        let mut narrowing = row.narrowing();
+        if row.is_blocked() {
+            narrowing.push("blocked".to_owned());
+        }
+        limited.extend(row.limits());
+        let known = teams.entry(id.to_owned()).or_default();
+        known.extend(
+            narrowing
+                .iter()
+                .map(|column| format!("{}, {column}", row.at)),
+        );
+    }
+    Ok(teams)
+}
+
+/// The table `LiteLLM_VerificationToken`, in which `token` is the SHA-256 of a key, and that of the teams.
+pub(super) fn key_tables(
+    (file, text): (&str, &str),
+    teams_table: Option<(&str, &str)>,
+    plan: &mut Plan,
+    notes: &Notes,
+) -> Result<(), String> {
+    let table = Table::read(file, text, "token")?;
+    let mut limited = BTreeSet::new();
+    let teams = match teams_table {
+        Some((file, text)) => Some(teams(file, text, &mut limited)?),
+        None => None,
+    };
+    let mut users = 0_usize;
+    for row in table.rows() {
+        // The dashboard's own, for as long as somebody is logged in.
+        if row.get("team_id") != Some("litellm-dashboard") {
+            let user = row.get("user_id").filter(|user| *user != "default_user_id");
+            users += usize::from(user.is_some());
+            limited.extend(row.limits());
+            key(&row, teams.as_ref(), plan, notes)?;
+        } else {
+            digest_of(&row)?;
+        }
+    }
+    if users > 0 {
+        notes.lost(
+            file,
+            "user_id",
+            "what LiteLLM_UserTable says of the users of these keys is not in the files: disable those that may not use everything here",
+        );
+    }
+    for name in limited {
+        notes.lost(
+            file,
+            name,
+            "keygate has no limits yet: keys that had one there have none here",
+        );
+    }
+    Ok(())
+}
+
+fn digest_of(row: &Row<'_>) -> Result<KeyDigest, String> {
+    let hash = row.get("token").unwrap_or_default();
+    KeyDigest::parse(&format!("sha256:{}", hash.to_ascii_lowercase())).map_err(|_| {
+        format!(
+            "{}: `token` is not the SHA-256 of a key, in hexadecimal digits",
+            row.at
+        )
+    })
+}
+
+/// Adds the key of a row.
+fn key(row: &Row<'_>, teams: Option<&Teams>, plan: &mut Plan, notes: &Notes) -> Result<(), String> {
+    let at = &row.at;
+    let digest = digest_of(row)?;
+    let short = row.get("token").and_then(|hash| hash.get(..8));
+    let id = row.get("key_alias").map_or_else(
+        || format!("litellm-{}", short.unwrap_or_default()),
+        str::to_owned,
+    );
+    let expires = match row.get("expires").map(time) {
+        Some(None) => return Err(format!("{at}: `expires` is no time")),
+        Some(end) => end.filter(|end| *end != Timestamp::MAX),
+        None => None,
+    };
+    let narrowing = row.narrowing();
+    let mut disabled = row.is_blocked();
+    if !narrowing.is_empty() {
+        let why = format!("keygate cannot hold the key `{id}` to it: it is disabled");
+        notes.lost(at, &narrowing.join(", "), why);
+        disabled = true;
+    }
+    if let Some(why) = row.get("team_id").and_then(|team| of_team(team, teams)) {
+        notes.lost(at, "team_id", format!("{why}: the key `{id}` is disabled"));
+        disabled = true;
+    }
+    let labels = [("team", "team_id"), ("user", "user_id")];
+    let labels = labels
+        .iter()
+        .filter_map(|(ours, theirs)| Some(((*ours).to_owned(), row.get(theirs)?.to_owned())));
+    let added = plan.add_key(PlannedKey {
+        id: id.clone(),
+        digest,
+        labels: labels.collect(),
+        metadata: BTreeMap::new(),
+        expires,
+        disabled,
+        comment: format!("from {at}"),
+    });
+    if let Err(other) = added {
+        notes.lost(
+            at,
+            "",
+            format!("the key `{id}` has the same hash as `{other}`: left out"),
+        );
+    }
+    Ok(())
+}
+
+/// Why keys of a team cannot be let in.
+fn of_team(team: &str, teams: Option<&Teams>) -> Option<String> {
+    let Some(teams) = teams else {
+        return Some(format!(
+            "what the team `{team}` may do stands in LiteLLM_TeamTable: bring it along by `--teams FILE`"
+        ));
+    };
+    match teams.get(team) {
+        None => Some(format!("the team `{team}` is not in the table of teams")),
+        Some(narrowing) if narrowing.is_empty() => None,
+        Some(narrowing) => Some(format!(
+            "keygate cannot hold it to what the team `{team}` may do ({})",
+            narrowing.join("; ")
+        )),
+    }
+}
+
+/// A time as PostgreSQL writes it, with or without a zone: without one it is UTC.
+fn time(text: &str) -> Option<Timestamp> {
+    // What is later than any calendar here.
+    if text.starts_with("9999") || text == "infinity" {
+        return Some(Timestamp::MAX);
+    }
+    let spelled = text.replacen(' ', "T", 1);
+    spelled.parse().ok().or_else(|| {
+        // `+00`, which is not RFC 3339.
+        let zoned = spelled.strip_suffix("+00").map(|local| format!("{local}Z"));
+        zoned.and_then(|zoned| zoned.parse().ok()).or_else(|| {
+            let local: DateTime = spelled.parse().ok()?;
+            Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp())
+        })
+    })
+}

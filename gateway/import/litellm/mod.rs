@@ -1,0 +1,109 @@
+//! `LiteLLM`'s `config.yaml`, and its tables of keys and teams as CSV.
+//!
+//! There, a model's name chooses the provider, and bodies are translated; here, the path does, and bodies
+//! pass. So each provider gets a route of its own, and clients name the provider's own model.
+
+mod deployment;
+mod keys;
+mod kinds;
+mod surroundings;
+
+use std::collections::BTreeSet;
+
+use http::HeaderName;
+use serde_json::Value;
+
+use self::surroundings::Surroundings;
+use super::fields::Fields;
+use super::{Notes, Plan, documents};
+use crate::config::may_hold_key;
+
+/// Settings that keep callers out, in ways that keygate has not: all keys come disabled.
+const NARROWING: [&str; 6] = [
+    "admin_only_routes",
+    "allowed_ips",
+    "allowed_routes",
+    "custom_auth",
+    "enforced_params",
+    "enable_oauth2_proxy_auth",
+];
+
+/// Reads `config.yaml`, and the tables of keys and teams if there are any, each as its name and its text.
+/// Fails on what cannot be read at all.
+pub fn read(
+    name: &str,
+    text: &str,
+    keys: Option<(&str, &str)>,
+    teams: Option<(&str, &str)>,
+) -> Result<Plan, String> {
+    let notes = Notes::default();
+    let mut plan = Plan::default();
+    let loaded = documents(name, text).map_err(|error| error.to_string())?;
+    let Some((line, Value::Object(map))) = loaded.into_iter().next() else {
+        return Err(format!("{name}: there is no LiteLLM configuration in it"));
+    };
+    let mut root = Fields::new(&format!("{name}:{line}"), map, &notes);
+    let around = Surroundings::of(&mut root);
+    let mut aliases = BTreeSet::new();
+    for mut model in root.list("model_list") {
+        deployment::deployment(&mut model, &around, &mut plan, &mut aliases);
+        model.finish();
+    }
+    let narrowed = root
+        .fields(&["general_settings"])
+        .is_some_and(|general| general_settings(general, &around, &mut plan));
+    root.lose(
+        "router_settings",
+        "retries, fallbacks, caches and callbacks are not keygate's",
+    );
+    root.lose(
+        "guardrails",
+        "keygate looks at no content: what they keep back there goes to the provider here",
+    );
+    root.finish();
+    if plan.providers.is_empty() {
+        notes.lost(name, "model_list", "no provider came out of it");
+    }
+    if let Some(keys) = keys {
+        keys::key_tables(keys, teams, &mut plan, &notes)?;
+    }
+    if narrowed {
+        for key in &mut plan.keys {
+            key.disabled = true;
+        }
+    }
+    plan.close(&notes);
+    plan.notes = notes.into_vec();
+    Ok(plan)
+}
+
+/// Reads `general_settings`. Whether they keep callers out in a way that keygate has not.
+fn general_settings(mut general: Fields<'_>, around: &Surroundings, plan: &mut Plan) -> bool {
+    if let Some(master) = general.text("master_key") {
+        keys::master_key(&general, &master, around, plan);
+    }
+    general.lose(
+        "database_url",
+        "keygate has no database: bring the key table along as CSV, by `--keys FILE`",
+    );
+    if let Some(header) = general.text("litellm_key_header_name") {
+        match HeaderName::try_from(&header) {
+            Ok(name) if may_hold_key(&name) => {
+                plan.key_headers.insert(name.as_str().to_owned());
+            }
+            _ => general.lost("litellm_key_header_name", "no key can stand there"),
+        }
+    }
+    let mut narrowed = false;
+    for name in NARROWING {
+        if general.has(name) {
+            narrowed = true;
+            general.lose(
+                name,
+                "keygate cannot hold keys to it: all of them are disabled",
+            );
+        }
+    }
+    general.finish();
+    narrowed
+}

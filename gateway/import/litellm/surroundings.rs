@@ -1,0 +1,151 @@
+//! What stands around `LiteLLM`'s deployments and holds for them: environment variables, credentials, and an
+//! address for all.
+
+use std::collections::BTreeMap;
+
+use super::super::fields::{Fields, text_of};
+use super::kinds::Known;
+
+/// What holds for deployments.
+#[derive(Default)]
+pub(super) struct Surroundings {
+    /// `environment_variables`.
+    variables: BTreeMap<String, String>,
+    /// `credential_list`, by name; `None` for one that is not understood.
+    credentials: BTreeMap<String, Option<BTreeMap<String, String>>>,
+    /// `litellm_settings.api_base`.
+    api_base: Option<String>,
+    /// A setting that may move all of them, in a way that is not read here.
+    moved_by: Option<String>,
+}
+
+/// Settings of `litellm_settings` that move deployments, or change how they are called.
+const MOVING: [&str; 5] = [
+    "base_url",
+    "custom_provider_map",
+    "model_alias_map",
+    "use_litellm_proxy",
+    "api_type",
+];
+
+impl Surroundings {
+    /// Reads what stands at the root.
+    pub(super) fn of(root: &mut Fields<'_>) -> Self {
+        let mut around = Self::default();
+        if root.has("environment_variables") {
+            around.variables = root.texts("environment_variables");
+            let names: Vec<&str> = around.variables.keys().map(String::as_str).collect();
+            root.lost(
+                "environment_variables",
+                format!("what of them is not a token here or part of an address, set where keygate runs: {}", names.join(", ")),
+            );
+        }
+        for mut credential in root.list("credential_list") {
+            let name = credential.text("credential_name").unwrap_or_default();
+            credential.value(&["credential_info"]);
+            let values = credential.value(&["credential_values"]).unwrap_or_default();
+            let values = values.as_object().and_then(|values| {
+                let texts = values.iter();
+                let texts = texts.filter(|(_, value)| !value.is_null());
+                texts
+                    .map(|(name, value)| Some((name.clone(), text_of(value)?)))
+                    .collect::<Option<BTreeMap<_, _>>>()
+            });
+            let unclear = credential.is_unclear(&[]);
+            // Of two of one name, neither.
+            let twice = around.credentials.contains_key(&name);
+            let values = values.filter(|_| !unclear && !twice);
+            around.credentials.insert(name, values);
+        }
+        if let Some(mut settings) = root.fields(&["litellm_settings"]) {
+            around.api_base = settings.text("api_base");
+            let mut moving = MOVING.iter();
+            let moved_by = moving.find(|name| settings.has(name));
+            around.moved_by = moved_by.map(|name| (*name).to_owned());
+            if settings.unread().next().is_some() {
+                settings.lost(
+                    "",
+                    "retries, fallbacks, caches and callbacks are not keygate's",
+                );
+            }
+        }
+        around
+    }
+
+    /// What the configuration sets an environment variable to.
+    pub(super) fn given(&self, variable: &str) -> Option<&str> {
+        self.variables.get(variable).map(String::as_str)
+    }
+
+    /// Whether it sets it.
+    pub(super) fn is_given(&self, variable: &str) -> bool {
+        self.variables.contains_key(variable)
+    }
+
+    /// A value, or what stands in the environment variable that it names. Fails with the name of one that is
+    /// not set.
+    pub(super) fn resolve(&self, value: &str) -> Result<String, String> {
+        let Some(name) = value.strip_prefix("os.environ/") else {
+            return Ok(value.to_owned());
+        };
+        let given = self.given(name).map(str::to_owned);
+        given
+            .or_else(|| std::env::var(name).ok())
+            .ok_or_else(|| name.to_owned())
+    }
+
+    /// What the credential of this name says.
+    pub(super) fn credential(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.credentials.get(name)?.as_ref()
+    }
+
+    /// The address of deployments of a provider that say none themselves; `None` is the provider's own. Fails
+    /// with the reason where it cannot be told.
+    pub(super) fn address_of(&self, known: &Known) -> Result<Option<String>, String> {
+        if let Some(setting) = &self.moved_by {
+            return Err(format!(
+                "`litellm_settings.{setting}` may send it elsewhere"
+            ));
+        }
+        if let Some(base) = &self.api_base {
+            // Others look at it or not, each in its own way.
+            if known.kind != "openai" {
+                return Err(
+                    "`litellm_settings.api_base` may send it elsewhere: say its own `api_base`"
+                        .to_owned(),
+                );
+            }
+            let base = self.resolve(base);
+            return base.map(Some).map_err(|variable| {
+                format!("the environment variable {variable} of `litellm_settings.api_base` is not set here")
+            });
+        }
+        let variables = known.address_variables();
+        let given: Vec<&str> = variables
+            .iter()
+            .filter_map(|name| self.given(name))
+            .collect();
+        match given.as_slice() {
+            [] => {}
+            [first, others @ ..] if others.iter().all(|other| other == first) => {
+                let base = self.resolve(first);
+                return base.map(Some).map_err(|variable| {
+                    format!("the environment variable {variable} is not set here, of which its address is made")
+                });
+            }
+            _ => {
+                return Err(format!("{} say different addresses", variables.join(", ")));
+            }
+        }
+        // Perhaps LiteLLM runs with it as well.
+        match variables
+            .iter()
+            .find(|name| std::env::var_os(name).is_some())
+        {
+            Some(name) => Err(format!(
+                "{name} is set here, so it may go elsewhere: say its own `api_base`, or unset the variable and import again"
+            )),
+            None => Ok(None),
+        }
+    }
+}
