@@ -22,6 +22,7 @@ mod doctor;
 mod explain;
 mod headers;
 mod import;
+mod import_closed;
 mod keys;
 mod kinds;
 mod lab;

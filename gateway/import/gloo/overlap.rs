@@ -14,10 +14,44 @@ use crate::route::HostPattern;
 /// Closes what others take requests from, and what is for some requests only.
 pub(super) fn close(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
     let mut found = found;
+    close_same_place(&mut found);
     close_shadowed(&mut found, notes);
     let mut found = close_parts(found, notes);
     found.extend(close_hosts(&found, notes));
     found
+}
+
+/// Closes routes with one place, unless whichever of them counts lets in what the first lets in. It is said when
+/// they are put together.
+fn close_same_place(found: &mut [Found]) {
+    let unlike: Vec<usize> = found
+        .iter()
+        .enumerate()
+        .filter(|(place, route)| {
+            let mut others = found.iter().enumerate();
+            others.any(|(other_place, other)| {
+                let same_path = route.is_above(other) && other.is_above(route);
+                let (first, second) = if *place < other_place {
+                    (*route, other)
+                } else {
+                    (other, *route)
+                };
+                // What is for some of the requests stands for none of the others.
+                let stands = match (first.scope, second.scope) {
+                    (Scope::Whole, _) => second.admits(first),
+                    (_, Scope::Whole) => first.admits(second),
+                    _ => true,
+                };
+                *place != other_place && same_path && route.shares_a_host(other) && !stands
+            })
+        })
+        .map(|(place, _)| place)
+        .collect();
+    for place in unlike {
+        if let Some(route) = found.get_mut(place) {
+            route.close();
+        }
+    }
 }
 
 /// Closes routes some of whose requests were another's there: that of a pattern, or of one before them in

@@ -104,7 +104,7 @@ fn share_place(found: &mut Found, place: usize, plan: &mut Plan, notes: &Notes) 
     );
     let guard = found.is_guarded().then(|| found.labels_of_keys()).flatten();
     let differs = guard.is_some() && guard != known.keys || found.provider.origin() != origin;
-    if differs && known.keys != closed {
+    if differs {
         // Of two that are guarded in different ways, or lead to different places, neither may stand in for
         // the other.
         known.keys = closed;
