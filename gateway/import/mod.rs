@@ -12,6 +12,8 @@ mod yaml;
 pub use write::{gateway, keys, write};
 pub use yaml::{YamlError, documents};
 
+use yaml::Lines;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -24,6 +26,9 @@ use crate::config::is_framing;
 use crate::key::KeyDigest;
 use crate::provider::{BaseUrl, Kind, is_segment};
 use crate::route::NormalPath;
+
+/// The label that a key needs to use a route that is closed; its value is the route's name.
+const CLOSED_LABEL: &str = "imported";
 
 /// Something that a person should know about an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,14 +60,22 @@ impl fmt::Display for Note {
 
 /// Where notes are put down.
 #[derive(Default)]
-pub struct Notes(RefCell<Vec<Note>>);
+pub struct Notes {
+    all: RefCell<Vec<Note>>,
+    /// The lines of an object's fields, by what people call it.
+    lines: RefCell<HashMap<String, Lines>>,
+}
 
 impl Notes {
     fn push(&self, lost: bool, object: &str, field: &str, what: impl Into<String>) {
         let what: String = what.into();
-        self.0.borrow_mut().push(Note {
+        let line = self.lines.borrow().get(object).and_then(|lines| {
+            let line = lines.of(field)?;
+            Some(at_line(object, line))
+        });
+        self.all.borrow_mut().push(Note {
             lost,
-            object: object.to_owned(),
+            object: line.unwrap_or_else(|| object.to_owned()),
             field: field.to_owned(),
             // In one line, also where an error of a library has several.
             what: what.split_whitespace().collect::<Vec<_>>().join(" "),
@@ -79,9 +92,26 @@ impl Notes {
         self.push(false, object, field, what);
     }
 
+    /// Lets notes on an object say the line of the field that they are about.
+    fn know(&self, object: &str, lines: Lines) {
+        self.lines.borrow_mut().insert(object.to_owned(), lines);
+    }
+
     /// All of them, in the order in which they came.
     pub fn into_vec(self) -> Vec<Note> {
-        self.0.into_inner()
+        self.all.into_inner()
+    }
+}
+
+/// What people call an object, `... (file:12)` or `file:12`, with another line.
+fn at_line(object: &str, line: usize) -> String {
+    let (name, end) = match object.strip_suffix(')') {
+        Some(name) => (name, ")"),
+        None => (object, ""),
+    };
+    match name.rsplit_once(':') {
+        Some((place, _)) => format!("{place}:{line}{end}"),
+        None => object.to_owned(),
     }
 }
 
@@ -361,6 +391,24 @@ impl Plan {
         self.digests.insert(key.digest, key.id.clone());
         self.keys.push(key);
         Ok(())
+    }
+
+    /// The labels of a key that is there already.
+    fn labels_of(&self, key: &str) -> Option<&BTreeMap<String, String>> {
+        let digest = KeyDigest::of(key.as_bytes());
+        let known = self.keys.iter().find(|known| known.digest == digest)?;
+        Some(&known.labels)
+    }
+
+    /// Gives a key that is there already one more label. Whether it is there.
+    fn label_key(&mut self, key: &str, name: &str, value: &str) -> bool {
+        let digest = KeyDigest::of(key.as_bytes());
+        let known = self.keys.iter_mut().find(|known| known.digest == digest);
+        let is_there = known.is_some();
+        if let Some(known) = known {
+            known.labels.insert(name.to_owned(), value.to_owned());
+        }
+        is_there
     }
 
     /// What must hold for `check` to accept it: a selector that no key satisfies would be refused, so a key

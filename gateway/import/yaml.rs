@@ -1,6 +1,8 @@
-//! YAML of many documents, as JSON values that know the line they begin in.
+//! YAML of many documents, as JSON values that know the lines they stand in.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde_json::{Map, Value};
@@ -32,20 +34,114 @@ impl fmt::Display for YamlError {
 
 impl std::error::Error for YamlError {}
 
+/// A document.
+#[derive(Debug)]
+pub(super) struct Document {
+    /// The line it begins in, from 1.
+    pub line: usize,
+    /// What it holds.
+    pub value: Value,
+    /// The lines of its fields.
+    pub lines: Lines,
+}
+
+/// The lines of the fields below a place of a document.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lines {
+    /// By path, such as `spec.rules[0].name`.
+    all: Rc<BTreeMap<String, usize>>,
+    /// The place.
+    below: String,
+}
+
+impl Lines {
+    /// Those below a field of it.
+    pub(super) fn below(&self, field: &str) -> Self {
+        Self {
+            all: Rc::clone(&self.all),
+            below: self.path(field),
+        }
+    }
+
+    fn path(&self, field: &str) -> String {
+        let dot = if self.below.is_empty() || field.is_empty() || field.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
+        format!("{}{dot}{field}", self.below)
+    }
+
+    /// The line of a field, or of what it stands in, as far as that is known.
+    pub(super) fn of(&self, field: &str) -> Option<usize> {
+        let mut path = self.path(field);
+        loop {
+            if let Some(line) = self.all.get(&path) {
+                return Some(*line);
+            }
+            let end = path.rfind(['.', '[']).unwrap_or(0);
+            if end < self.below.len().max(1) {
+                return self.all.get(&self.below).copied();
+            }
+            path.truncate(end);
+        }
+    }
+}
+
 /// The documents of a text that are not empty, with the lines they begin in.
 pub fn documents(file: &str, text: &str) -> Result<Vec<(usize, Value)>, YamlError> {
+    let documents = read(file, text)?.into_iter();
+    Ok(documents
+        .map(|document| (document.line, document.value))
+        .collect())
+}
+
+/// The documents of a text that are not empty.
+pub(super) fn read(file: &str, text: &str) -> Result<Vec<Document>, YamlError> {
     let loaded = MarkedYaml::load_from_str(text).map_err(|error| YamlError {
         file: file.to_owned(),
         line: error.marker().line(),
         column: error.marker().col() + 1,
         why: error.info().to_owned(),
     })?;
-    let documents = loaded
-        .iter()
-        .map(|document| (document.span.start.line(), value(document)));
+    let documents = loaded.iter().map(|document| {
+        let mut all = BTreeMap::new();
+        lines(document, "", &mut all);
+        Document {
+            line: document.span.start.line(),
+            value: value(document),
+            lines: Lines {
+                all: Rc::new(all),
+                below: String::new(),
+            },
+        }
+    });
     Ok(documents
-        .filter(|(_, document)| !document.is_null())
+        .filter(|document| !document.value.is_null())
         .collect())
+}
+
+/// Puts down the lines of a node's fields: those of their names.
+fn lines(node: &MarkedYaml<'_>, path: &str, all: &mut BTreeMap<String, usize>) {
+    match &node.data {
+        YamlData::Sequence(items) => {
+            for (place, item) in items.iter().enumerate() {
+                let path = format!("{path}[{place}]");
+                all.insert(path.clone(), item.span.start.line());
+                lines(item, &path, all);
+            }
+        }
+        YamlData::Mapping(entries) => {
+            for (name, entry) in entries {
+                let dot = if path.is_empty() { "" } else { "." };
+                let path = format!("{path}{dot}{}", key(name));
+                all.insert(path.clone(), name.span.start.line());
+                lines(entry, &path, all);
+            }
+        }
+        YamlData::Tagged(_, inner) => lines(inner, path, all),
+        _ => {}
+    }
 }
 
 fn value(node: &MarkedYaml<'_>) -> Value {
@@ -101,5 +197,26 @@ mod tests {
         let error = documents("f.yaml", "a: 1\nb: [1, 2\nc: 3\n").unwrap_err();
         assert!(error.to_string().starts_with("f.yaml:3:"), "{error}");
         assert!(documents("f.yaml", "a: 1\na: 2\n").is_err());
+    }
+
+    #[test]
+    fn fields_know_their_lines() {
+        let text = "a:\n  b:\n  - c: 1\n    d: 2\n  - e\n";
+        let lines = read("f.yaml", text).unwrap().remove(0).lines;
+        for (field, line) in [
+            ("a", 1),
+            ("a.b", 2),
+            ("a.b[0]", 3),
+            ("a.b[0].d", 4),
+            ("a.b[1]", 5),
+            // What is not there has the line of what it would stand in.
+            ("a.b[0].x.y", 3),
+            ("a.x", 1),
+        ] {
+            assert_eq!(lines.of(field), Some(line), "{field}");
+        }
+        assert_eq!(lines.below("a.b[0]").of("d"), Some(4));
+        assert_eq!(lines.below("a.b[0]").of("x"), Some(3));
+        assert_eq!(lines.of("x"), None);
     }
 }

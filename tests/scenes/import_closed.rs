@@ -2,7 +2,8 @@
 //! was open there, to whom and to which host, and by the import, whose result is asked by the code that decides
 //! about requests.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use keygate::route::NormalPath;
 use keygate::snapshot::Live;
 use pingora::http::RequestHeader;
 use proptest::prelude::*;
+use regex::Regex;
 
 /// The keys that there are: the team of each, and its text.
 const KEYS: [(&str, &str); 2] = [
@@ -111,6 +113,16 @@ fn rule() -> impl Strategy<Value = Rule> {
     })
 }
 
+/// Objects of one product: nobody has both.
+fn objects() -> impl Strategy<Value = Vec<RouteObject>> {
+    (any::<bool>(), prop::collection::vec(object(), 1..4)).prop_map(|(is_table, mut objects)| {
+        for object in &mut objects {
+            object.is_table = is_table;
+        }
+        objects
+    })
+}
+
 fn object() -> impl Strategy<Value = RouteObject> {
     let hosts = prop::sample::select(vec![
         vec![],
@@ -121,8 +133,8 @@ fn object() -> impl Strategy<Value = RouteObject> {
     ]);
     let guard = prop::sample::select(vec![None, Some(0), Some(1)]);
     let rules = prop::collection::vec(rule(), 1..4);
-    (any::<bool>(), hosts, guard, rules).prop_map(|(is_table, hosts, guard, rules)| RouteObject {
-        is_table,
+    (hosts, guard, rules).prop_map(|(hosts, guard, rules)| RouteObject {
+        is_table: false,
         hosts,
         guard,
         rules,
@@ -198,7 +210,7 @@ fn entry_of(rule: &Rule, label: usize) -> String {
 fn manifests(objects: &[RouteObject]) -> String {
     let mut documents = Vec::new();
     for up in 0..2 {
-        documents.push(format!("kind: Upstream\nmetadata: {{name: up{up}}}\nspec: {{ai: {{openai: {{customHost: {{host: up{up}.test, port: 443}}, authToken: {{inline: sk-up{up}}}}}}}}}\n"));
+        documents.push(format!("kind: Upstream\nmetadata: {{name: up{up}}}\nspec: {{ai: {{openai: {{customHost: {{host: 127.0.0.1, port: 900{up}}}, authToken: {{inline: sk-up{up}}}}}}}}}\n"));
     }
     for (team, key) in KEYS {
         documents.push(format!("kind: Secret\nmetadata: {{name: {team}, labels: {{team: {team}}}}}\ntype: extauth.solo.io/apikey\nstringData: {{api-key: {key}}}\n"));
@@ -252,6 +264,19 @@ fn nearness(pattern: &str, host: &str) -> Option<usize> {
     }
 }
 
+/// Whether a regular expression matches; each is compiled once.
+fn matches(regex: &str, path: &str) -> bool {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<String, Regex>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        let compiled = known
+            .entry(regex.to_owned())
+            .or_insert_with(|| Regex::new(regex).unwrap());
+        compiled.is_match(path)
+    })
+}
+
 /// Whether a rule is for a request: perhaps, if it cannot be told.
 fn is_for(rule: &Rule, asked: &Asked<'_>) -> Option<bool> {
     let below = |prefix: &str| {
@@ -261,10 +286,7 @@ fn is_for(rule: &Rule, asked: &Asked<'_>) -> Option<bool> {
     let by_path = match &rule.path {
         PathForm::Prefix(path) => below(path),
         PathForm::Exact(path) => asked.path == *path,
-        PathForm::Regex(path, behind) => {
-            let regex = regex::Regex::new(&format!("^(?:{path}{behind})$")).unwrap();
-            regex.is_match(&asked.path)
-        }
+        PathForm::Regex(path, behind) => matches(&format!("^(?:{path}{behind})$"), &asked.path),
         // As it is spelled, or brought into one form before.
         PathForm::Escaped(path) if path.contains('x') => {
             return if below(path) { None } else { Some(false) };
@@ -363,6 +385,10 @@ fn beats(object: &RouteObject, rule: &Rule, other_object: &RouteObject, other: &
             Some((false, path.trim_end_matches('/').len()))
         }
         PathForm::Exact(path) => Some((true, path.trim_end_matches('/').len())),
+        // In tables, it is the order that says how they compare: between tables, let it be the text.
+        PathForm::Regex(path, _) if object.is_table => {
+            Some((false, path.trim_end_matches('/').len()))
+        }
         PathForm::Regex(..) => None,
     };
     let (Some(ours), Some(theirs)) = (rank(rule), rank(other)) else {
@@ -479,7 +505,7 @@ fn holds(objects: &[RouteObject], allow_open: bool) -> Result<usize, TestCaseErr
         let mut wrong = String::new();
         for outcome in &there {
             match outcome {
-                Some(up) if origin == format!("https://up{up}.test") => {}
+                Some(up) if origin == format!("http://127.0.0.1:900{up}") => {}
                 _ => write!(wrong, " {outcome:?}").unwrap(),
             }
         }
@@ -493,11 +519,11 @@ fn holds(objects: &[RouteObject], allow_open: bool) -> Result<usize, TestCaseErr
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_that_was_refused_there_is_let_in_here(
-        objects in prop::collection::vec(object(), 1..4),
+        objects in objects(),
         allow_open in any::<bool>(),
     ) {
         holds(&objects, allow_open)?;
@@ -535,8 +561,14 @@ fn what_can_be_carried_over_is_open_to_its_keys_alone() {
             },
         )
     };
-    assert_eq!(ask("/v1/y", Some(0)).as_deref(), Some("https://up0.test"));
-    assert_eq!(ask("/v1/x", Some(1)).as_deref(), Some("https://up1.test"));
+    assert_eq!(
+        ask("/v1/y", Some(0)).as_deref(),
+        Some("http://127.0.0.1:9000")
+    );
+    assert_eq!(
+        ask("/v1/x", Some(1)).as_deref(),
+        Some("http://127.0.0.1:9001")
+    );
     assert_eq!(
         (ask("/v1/x", Some(0)), ask("/v1", Some(1)), ask("/v1", None)),
         (None, None, None)

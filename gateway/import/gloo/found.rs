@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Notes, PlannedProvider, PlannedRoute};
+use super::super::{CLOSED_LABEL, Notes, PlannedProvider, PlannedRoute};
 
 /// Which of the requests below its path a route is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,7 +105,7 @@ impl Found {
         if self.closed {
             // Of its own, so that what opens one does not open the others.
             return Some(BTreeMap::from([(
-                "imported".to_owned(),
+                CLOSED_LABEL.to_owned(),
                 self.route.name.clone(),
             )]));
         }

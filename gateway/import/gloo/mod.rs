@@ -5,6 +5,7 @@
 
 mod ai;
 mod found;
+mod guard;
 mod http_route;
 mod object;
 mod overlap;
@@ -21,7 +22,7 @@ mod upstream;
 use self::object::Object;
 use self::upstream::{Backend, Backends, Reader, Secrets};
 use super::fields::text_of;
-use super::{Notes, Plan, documents};
+use super::{Notes, Plan, yaml};
 
 /// The headers in which a client key may stand without being named.
 const USUAL_KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
@@ -42,7 +43,7 @@ const OF_THE_CLUSTER: [&str; 12] = [
 ];
 
 /// The kinds that are read.
-const KNOWN: [&str; 10] = [
+pub(super) const KNOWN: [&str; 10] = [
     "Secret",
     "Upstream",
     "Backend",
@@ -54,52 +55,6 @@ const KNOWN: [&str; 10] = [
     "TransformationPolicy",
     "TrafficPolicy",
 ];
-
-/// Whether an object that is not read may be what guards routes: there are many, and new ones each year.
-fn may_guard(object: &Object) -> bool {
-    let named = [
-        "Policy",
-        "Option",
-        "Config",
-        "Extension",
-        "Filter",
-        "Authentication",
-    ];
-    let targets = [
-        "targetRef",
-        "targetRefs",
-        "targetSelectors",
-        "applyToRoutes",
-        "applyToDestinations",
-    ];
-    let spec = object.body.get("spec");
-    !KNOWN.contains(&object.kind.as_str())
-        && (named.iter().any(|end| object.kind.ends_with(end))
-            || targets
-                .iter()
-                .any(|target| spec.is_some_and(|spec| spec.get(target).is_some())))
-}
-
-/// Whether routes of other objects are behind it, and behind what guards it.
-fn delegates(object: &Object) -> bool {
-    let under = |value: &serde_json::Value, name: &str| -> Vec<serde_json::Value> {
-        let list = value.get(name).and_then(|list| list.as_array());
-        list.cloned().unwrap_or_default()
-    };
-    let Some(spec) = object.body.get("spec") else {
-        return false;
-    };
-    let to_routes = |reference: &serde_json::Value| {
-        let says = |name: &str| reference.get(name).and_then(text_of).unwrap_or_default();
-        says("kind").ends_with("Route") || says("group").starts_with("delegation.")
-    };
-    under(spec, "http")
-        .iter()
-        .any(|route| route.get("delegate").is_some())
-        || under(spec, "rules")
-            .iter()
-            .any(|rule| under(rule, "backendRefs").iter().any(to_routes))
-}
 
 /// A file with its name.
 pub struct Input {
@@ -115,32 +70,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     let notes = Notes::default();
     let mut objects = Vec::new();
     for file in files {
-        for (line, document) in
-            documents(&file.name, &file.text).map_err(|error| error.to_string())?
-        {
-            // `kubectl get -o yaml` of several.
-            let items = match document.get("items").and_then(|items| items.as_array()) {
-                Some(items)
-                    if document
-                        .get("kind")
-                        .and_then(text_of)
-                        .is_some_and(|kind| kind.ends_with("List")) =>
-                {
-                    items.clone()
-                }
-                _ => vec![document],
-            };
-            for item in items {
-                match Object::of(&file.name, line, item) {
-                    Some(object) => objects.push(object),
-                    None => notes.lost(
-                        &format!("{}:{line}", file.name),
-                        "",
-                        "it is no object: it has no `kind` or no `metadata.name`",
-                    ),
-                }
-            }
-        }
+        read_objects(file, &mut objects, &notes)?;
     }
     for file in patches {
         for patch in patch::patches(&file.name, &file.text)? {
@@ -168,18 +98,8 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     for name in USUAL_KEY_HEADERS {
         plan.key_headers.remove(name);
     }
-    let guard = objects
-        .iter()
-        .find(|object| may_guard(object) || delegates(object));
     for found in &mut routes {
-        if let Some(guard) = guard.filter(|_| !found.is_guarded()) {
-            found.close();
-            let why = format!(
-                "{} may guard it, which keygate cannot read: nobody can use it until it is given keys",
-                guard.title
-            );
-            notes.lost(&found.title, "", why);
-        }
+        guard::close(found, &objects, &notes);
     }
     for found in overlap::close(routes, &notes) {
         settle::settle(found, &mut plan, &notes, allow_open);
@@ -197,6 +117,42 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     Ok(plan)
 }
 
+/// Adds the objects of a file.
+fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Result<(), String> {
+    for document in yaml::read(&file.name, &file.text).map_err(|error| error.to_string())? {
+        // `kubectl get -o yaml` of several.
+        let kind = document.value.get("kind").and_then(text_of);
+        let items = document
+            .value
+            .get("items")
+            .and_then(|items| items.as_array());
+        let items = match items {
+            Some(items) if kind.is_some_and(|kind| kind.ends_with("List")) => {
+                let items = items.iter().cloned().enumerate();
+                items
+                    .map(|(place, item)| (item, document.lines.below(&format!("items[{place}]"))))
+                    .collect()
+            }
+            _ => vec![(document.value, document.lines)],
+        };
+        for (item, lines) in items {
+            let line = lines.of("").unwrap_or(document.line);
+            match Object::of(&file.name, line, item) {
+                Some(object) => {
+                    notes.know(&object.title, lines);
+                    objects.push(object);
+                }
+                None => notes.lost(
+                    &format!("{}:{line}", file.name),
+                    "",
+                    "it is no object: it has no `kind` or no `metadata.name`",
+                ),
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The secrets, and the places that requests can go to; client keys go into the plan.
 fn places<'o>(
     objects: &'o [Object],
@@ -204,6 +160,8 @@ fn places<'o>(
     notes: &Notes,
 ) -> Result<(Secrets<'o>, Backends), String> {
     let mut secrets = Secrets::new();
+    // kgateway reads each entry of a secret as a key, whatever its type; Gloo has a type for it.
+    let of_gloo = objects.iter().any(|object| object.kind == "ExtAuthPolicy");
     for object in objects.iter().filter(|object| object.kind == "Secret") {
         let place = (object.namespace.clone(), object.name.clone());
         if secrets.insert(place, object).is_some() {
@@ -213,7 +171,11 @@ fn places<'o>(
                 "there is another one of its name: this one counts",
             );
         }
-        if object.body.get("type").and_then(text_of).as_deref() == Some("extauth.solo.io/apikey") {
+        let of_kgateway = objects
+            .iter()
+            .any(|policy| traffic::takes_keys_of(policy, object));
+        let kind = object.body.get("type").and_then(text_of);
+        if kind.as_deref() == Some("extauth.solo.io/apikey") && (of_gloo || !of_kgateway) {
             secret::api_key(plan, notes, object)?;
         }
         // A provider's token is checked here, whether anything refers to it or not.

@@ -16,6 +16,7 @@ pub(super) fn close(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
     let mut found = found;
     close_same_place(&mut found);
     close_shadowed(&mut found, notes);
+    say_longer_segments(&found, notes);
     let mut found = close_parts(found, notes);
     found.extend(close_hosts(&found, notes));
     found
@@ -65,7 +66,9 @@ fn close_shadowed(found: &mut [Found], notes: &Notes) {
             let mut others = found.iter();
             let other = others.find(|other| {
                 let is_other = !std::ptr::eq(*other, route);
-                let first = other.scope == Scope::Pattern || comes_before(other, route);
+                let first = other.scope == Scope::Pattern
+                    || comes_before(other, route)
+                    || comes_between(found, other, route);
                 is_other
                     && first
                     && other.is_above(route)
@@ -92,6 +95,37 @@ fn close_shadowed(found: &mut [Found], notes: &Notes) {
 /// Whether both are of one list whose first match counts, and `other` stands before `route`.
 fn comes_before(other: &Found, route: &Found) -> bool {
     other.source == route.source && other.order.is_some() && other.order < route.order
+}
+
+/// Whether `route` is hidden in its own list by one with a shorter path, which `other` of another object takes
+/// requests from.
+fn comes_between(found: &[Found], other: &Found, route: &Found) -> bool {
+    let mut hiding = found
+        .iter()
+        .filter(|hiding| comes_before(hiding, route) && hiding.is_above(route));
+    other.source != route.source && hiding.any(|hiding| hiding.is_above(other))
+}
+
+/// Says where a path of a list took longer segments there, as text, which a route for other keys takes here.
+fn say_longer_segments(found: &[Found], notes: &Notes) {
+    let as_text = |route: &&Found| {
+        let path = &route.route.path;
+        route.order.is_some() && route.scope == Scope::Whole && !path.ends_with('/')
+    };
+    for route in found.iter().filter(as_text) {
+        let path = &route.route.path;
+        let above = found.iter().filter(|other| {
+            other.is_above(route) && !route.is_above(other) && other.shares_a_host(route)
+        });
+        let nearest = above.max_by_key(|other| other.route.path.len());
+        if let Some(other) = nearest.filter(|other| !other.closed && !route.admits(other)) {
+            let why = format!(
+                "there, {path} took longer names as well, such as {path}x: here they go to the route `{}`",
+                other.route.name
+            );
+            notes.lost(&route.title, "", why);
+        }
+    }
 }
 
 /// Routes for some of the requests below their path: each is closed, or left to the route that its requests

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::super::fields::text_of;
-use super::super::{Notes, Plan, PlannedKey};
+use super::super::{CLOSED_LABEL, Notes, Plan, PlannedKey};
 use super::object::Object;
 use super::patch::variable_in;
 use crate::key::{KeyDigest, without_scheme};
@@ -15,6 +15,9 @@ use crate::secret::Secret;
 
 /// A key shorter than this can be guessed.
 const SHORT: usize = 20;
+
+/// The names of the entry that holds the key, in a secret of the type `extauth.solo.io/apikey`.
+pub(super) const KEY_ENTRIES: [&str; 2] = ["api-key", "api_key"];
 
 /// What a data entry of a secret is.
 pub(super) enum Entry {
@@ -84,9 +87,8 @@ impl Entry {
 /// A secret of the type `extauth.solo.io/apikey`: the key under `api-key`, all else is its metadata.
 pub(super) fn api_key(plan: &mut Plan, notes: &Notes, object: &Object) -> Result<(), String> {
     let mut entries = data(object)?;
-    let key = entries
-        .remove("api-key")
-        .or_else(|| entries.remove("api_key"));
+    let mut names = KEY_ENTRIES.iter();
+    let key = names.find_map(|name| entries.remove(*name));
     let Some(Entry::Text(key)) = key else {
         notes.lost(
             &object.title,
@@ -109,7 +111,7 @@ pub(super) fn api_key(plan: &mut Plan, notes: &Notes, object: &Object) -> Result
 }
 
 /// Adds a client key of a secret.
-pub(super) fn add(
+fn add(
     plan: &mut Plan,
     notes: &Notes,
     object: &Object,
@@ -117,10 +119,47 @@ pub(super) fn add(
     key: &str,
     metadata: BTreeMap<String, String>,
 ) {
+    let Some(planned) = client(notes, object, id, key, metadata) else {
+        return;
+    };
+    if let Err(other) = plan.add_key(planned) {
+        let why = format!("it has the same key as `{other}`: one secret, two names");
+        notes.lost(&object.title, "", why);
+    }
+}
+
+/// Adds a client key of a secret, with one more label; where the key is there already, the label alone.
+pub(super) fn add_marked(
+    plan: &mut Plan,
+    notes: &Notes,
+    object: &Object,
+    id: &str,
+    key: &str,
+    (name, value): &(String, String),
+) {
+    if plan.label_key(key.trim(), name, value) {
+        return;
+    }
+    let planned = client(notes, object, id, key, BTreeMap::new());
+    let _ = planned.map(|mut planned| {
+        planned.labels.insert(name.clone(), value.clone());
+        plan.add_key(planned)
+    });
+}
+
+/// A client key of a secret.
+fn client(
+    notes: &Notes,
+    object: &Object,
+    id: &str,
+    key: &str,
+    metadata: BTreeMap<String, String>,
+) -> Option<PlannedKey> {
     // As it is presented: a header has no spaces at its ends.
     let presented = key.trim();
     if presented.is_empty() {
-        return notes.lost(&object.title, "data", "the key in it is empty");
+        notes.lost(&object.title, "data", "the key in it is empty");
+        return None;
     }
     if presented.len() < SHORT {
         let cure = format!("keygate keys rotate {id}");
@@ -130,17 +169,23 @@ pub(super) fn add(
             format!("a weak key, which can be guessed: replace it with `{cure}`"),
         );
     }
-    let added = plan.add_key(PlannedKey {
+    let mut labels = object.labels.clone();
+    // It would open what was closed.
+    if labels.remove(CLOSED_LABEL).is_some() {
+        let why = "keygate has it for routes that are closed: the key comes without it";
+        notes.lost(
+            &object.title,
+            &format!("metadata.labels.{CLOSED_LABEL}"),
+            why,
+        );
+    }
+    Some(PlannedKey {
         id: id.to_owned(),
         digest: KeyDigest::of(presented.as_bytes()),
-        labels: object.labels.clone(),
+        labels,
         metadata,
         expires: None,
         disabled: false,
         comment: format!("from {}", object.title),
-    });
-    if let Err(other) = added {
-        let why = format!("it has the same key as `{other}`: one secret, two names");
-        notes.lost(&object.title, "", why);
-    }
+    })
 }

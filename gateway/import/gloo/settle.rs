@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::HeaderName;
 
-use super::super::{Notes, Plan, PlannedExtractor};
+use super::super::{CLOSED_LABEL, Notes, Plan, PlannedExtractor};
 use super::USUAL_KEY_HEADERS;
 use super::found::Found;
 use super::secret;
@@ -95,7 +95,7 @@ fn share_place(found: &mut Found, place: usize, plan: &mut Plan, notes: &Notes) 
         return;
     };
     let closed = Some(BTreeMap::from([(
-        "imported".to_owned(),
+        CLOSED_LABEL.to_owned(),
         known.name.clone(),
     )]));
     let mut why = format!(
@@ -103,7 +103,9 @@ fn share_place(found: &mut Found, place: usize, plan: &mut Plan, notes: &Notes) 
         known.name, known.path
     );
     let guard = found.is_guarded().then(|| found.labels_of_keys()).flatten();
-    let differs = guard.is_some() && guard != known.keys || found.provider.origin() != origin;
+    let differs = found.is_closed()
+        || guard.is_some() && guard != known.keys
+        || found.provider.origin() != origin;
     if differs {
         // Of two that are guarded in different ways, or lead to different places, neither may stand in for
         // the other.

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::super::fields::Fields;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::super::fields::{Fields, text_of, texts};
 use super::super::{Notes, Plan};
 use super::found::{Found, Rank};
 use super::object::Object;
 use super::policy::{accept_header, plain_template};
 use super::secret::{self, Entry};
-use super::upstream::{Secrets, alone};
+use super::upstream::Secrets;
 
 /// What a policy of kgateway's is for.
 enum Target {
@@ -85,14 +88,19 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
 /// The fields of kgateway's policy that ask for a key.
 const API_KEYS: [&str; 2] = ["apiKeyAuthentication", "apiKeyAuth"];
 
-/// Whether a field of this name may keep somebody out: there are new ones in each version.
-fn guards(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let telling = [
-        "auth", "jwt", "oidc", "rbac", "acl", "access", "allow", "deny",
-    ];
-    telling.iter().any(|part| name.contains(part))
-}
+/// Fields that keep nobody out: any other may, and there are new ones in each version.
+const HARMLESS: [&str; 10] = [
+    "ai",
+    "autoHostRewrite",
+    "buffer",
+    "compression",
+    "cors",
+    "hashPolicies",
+    "rateLimit",
+    "retry",
+    "timeouts",
+    "transformation",
+];
 
 /// kgateway's policy, which names the routes it is for.
 pub(super) fn traffic(
@@ -108,7 +116,11 @@ pub(super) fn traffic(
         return Ok(());
     };
     let (targets, unsure) = targets(object, &mut spec, routes);
-    let guards: Vec<String> = spec.unread().filter(|name| guards(name)).cloned().collect();
+    let guards: Vec<String> = spec
+        .unread()
+        .filter(|name| !HARMLESS.contains(&name.as_str()))
+        .cloned()
+        .collect();
     if let Some(guard) = guards.first().filter(|_| unsure) {
         routes.iter_mut().for_each(Found::close);
         spec.lost(
@@ -152,7 +164,11 @@ pub(super) fn traffic(
         }
         transformation.finish();
     }
-    spec.lose("ai", "keygate does not change bodies");
+    spec.lose(
+        "ai",
+        "keygate changes no bodies and looks at no content: what a prompt guard keeps back there goes to the provider here",
+    );
+    spec.lose("rateLimit", "keygate has no limits yet");
     for guard in guards
         .iter()
         .filter(|guard| !API_KEYS.contains(&guard.as_str()))
@@ -175,6 +191,31 @@ pub(super) fn traffic(
     Ok(())
 }
 
+/// Whether a policy takes its keys from a secret: by its name, or by its labels in the policy's own namespace.
+pub(super) fn takes_keys_of(policy: &Object, secret: &Object) -> bool {
+    let spec = policy.body.get("spec");
+    let keys = API_KEYS.iter().find_map(|name| spec?.get(name));
+    let Some(keys) = keys.filter(|_| policy.kind == "TrafficPolicy") else {
+        return false;
+    };
+    let reference = keys.get("secretRef");
+    let says = |name: &str| reference.and_then(|reference| text_of(reference.get(name)?));
+    let namespace = says("namespace").unwrap_or_else(|| policy.namespace.clone());
+    // Whoever leaves out the namespace of one means that of the other.
+    let unsaid = namespace.is_empty() || secret.namespace.is_empty();
+    let by_name =
+        says("name").as_ref() == Some(&secret.name) && (unsaid || namespace == secret.namespace);
+    let selector = keys.get("secretSelector").and_then(Value::as_object);
+    // What narrows the choice further: none is better than too many.
+    let selector = selector.filter(|selector| selector.len() == 1);
+    let labels = selector.and_then(|selector| Some(texts(selector.get("matchLabels")?)));
+    let by_labels = labels.is_some_and(|labels| {
+        let has = |(name, value): (&String, &String)| secret.labels.get(name) == Some(value);
+        !labels.is_empty() && secret.namespace == policy.namespace && labels.iter().all(has)
+    });
+    by_name || by_labels
+}
+
 /// kgateway's keys: each entry of a secret is a client's name and its key.
 fn kgateway_keys(
     object: &Object,
@@ -191,74 +232,105 @@ fn kgateway_keys(
             source.lost("header", "no key can stand there");
         }
         source.lose("cookie", "keygate takes no key from a cookie");
+        let query = source.text("query");
+        if query.is_some_and(|name| !["key", "api-key"].contains(&name.as_str())) {
+            source.lost(
+                "query",
+                "keygate takes keys from `?key=` and `?api-key=` only",
+            );
+        }
         source.finish();
     }
-    keys.value(&["forwardCredential"]);
-    let (mut names, mut labels) = (Vec::new(), BTreeMap::new());
+    for harmless in ["forwardCredential", "clientIdHeader"] {
+        keys.value(&[harmless]);
+    }
+    let chosen: Vec<&Object> = secrets
+        .values()
+        .filter(|secret| takes_keys_of(object, secret))
+        .copied()
+        .collect();
     if let Some(mut reference) = keys.fields(&["secretRef"]) {
-        let namespace = reference
-            .text("namespace")
-            .unwrap_or_else(|| object.namespace.clone());
-        names.extend(reference.text("name").map(|name| (namespace, name)));
+        let name = reference.text("name").unwrap_or_default();
+        if !chosen.iter().any(|secret| secret.name == name) {
+            reference.lost("", format!("the secret `{name}` is not in the files"));
+        }
+        for known in ["namespace", "group", "kind"] {
+            reference.value(&[known]);
+        }
         reference.finish();
     }
     if let Some(mut selector) = keys.fields(&["secretSelector"]) {
-        labels = selector.texts("matchLabels");
-        if selector.unread().next().is_some() {
-            // What narrows the choice further: none is better than too many.
-            labels.clear();
-        }
+        selector.value(&["matchLabels"]);
         selector.finish();
     }
-    let mut selected = Vec::new();
-    if !labels.is_empty() {
-        let here = secrets
-            .values()
-            .filter(|secret| secret.namespace == object.namespace);
-        let labelled = |secret: &&&Object| {
-            labels
-                .iter()
-                .all(|(name, value)| secret.labels.get(name) == Some(value))
+    if keys.unread().next().is_some() {
+        keys.lost(
+            "",
+            "keygate checks the key and nothing else: nobody can use its routes until they are given some",
+        );
+        for (_, found) in routes.iter_mut() {
+            found.close();
+        }
+    }
+    let mut found = Vec::new();
+    for secret in chosen {
+        for (name, entry) in secret::data(secret)? {
+            match entry {
+                Entry::Text(key) => found.push((secret, name, key)),
+                Entry::Variable(variable) => notes.lost(
+                    &secret.title,
+                    &format!("data.{name}"),
+                    format!("the key stands in {variable}: add it with `keygate keys import`"),
+                ),
+            }
+        }
+    }
+    let mark = mark(object, &found, secrets, plan);
+    for (secret, name, key) in &found {
+        // The entry's name is the client's, but where the type of the secret has a name for it.
+        let id = if secret::KEY_ENTRIES.contains(&name.as_str()) {
+            &secret.name
+        } else {
+            name
         };
-        selected.extend(here.filter(labelled).copied());
-    }
-    for (namespace, name) in &names {
-        match alone(secrets, namespace, name) {
-            Some(secret) => selected.push(*secret),
-            None => keys.lost(
-                "secretRef",
-                format!("the secret `{name}` is not in the files"),
-            ),
-        }
-    }
-    // A label of our own, so that the keys of one policy do not open the routes of another.
-    let place = match object.namespace.as_str() {
-        "" => object.name.clone(),
-        namespace => format!("{namespace}/{}", object.name),
-    };
-    let mark = ("policy".to_owned(), place);
-    for secret in selected {
-        for (id, entry) in secret::data(secret)? {
-            let Entry::Text(key) = entry else { continue };
-            let marked = Object {
-                labels: secret
-                    .labels
-                    .clone()
-                    .into_iter()
-                    .chain([mark.clone()])
-                    .collect(),
-                title: secret.title.clone(),
-                kind: String::new(),
-                group: String::new(),
-                name: id.clone(),
-                namespace: String::new(),
-                body: serde_json::Value::Null,
-            };
-            secret::add(plan, notes, &marked, &id, &key, BTreeMap::new());
-        }
+        secret::add_marked(plan, notes, secret, id, key, &mark);
     }
     for (rank, found) in routes {
         found.ask_for(*rank, &BTreeMap::from([mark.clone()]), notes);
     }
     Ok(())
+}
+
+/// A key that was found: the secret, the entry's name, and the key.
+type KeyEntry<'o> = (&'o Object, String, Zeroizing<String>);
+
+/// A label of our own, so that the keys of one policy do not open the routes of another. No secret has its name,
+/// and no key has it already for another policy.
+fn mark(
+    policy: &Object,
+    keys: &[KeyEntry<'_>],
+    secrets: &Secrets<'_>,
+    plan: &Plan,
+) -> (String, String) {
+    let place = match policy.namespace.as_str() {
+        "" => policy.name.clone(),
+        namespace => format!("{namespace}/{}", policy.name),
+    };
+    let is_taken = |name: &str| {
+        let of_secrets = secrets
+            .values()
+            .any(|secret| secret.labels.contains_key(name));
+        let mut keys = keys.iter();
+        of_secrets
+            || keys.any(|(_, _, key)| {
+                let labels = plan.labels_of(key.trim());
+                labels.is_some_and(|labels| labels.get(name).is_some_and(|held| *held != place))
+            })
+    };
+    let mut names = (1..).map(|number| match number {
+        1 => "policy".to_owned(),
+        number => format!("policy-{number}"),
+    });
+    let name = names.find(|name| !is_taken(name)).unwrap_or_default();
+    (name, place)
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use self::surroundings::Surroundings;
 use super::fields::Fields;
-use super::{Notes, Plan, documents};
+use super::{Notes, Plan, yaml};
 use crate::config::may_hold_key;
 
 /// Settings that keep callers out, in ways that keygate has not: all keys come disabled.
@@ -38,11 +38,16 @@ pub fn read(
 ) -> Result<Plan, String> {
     let notes = Notes::default();
     let mut plan = Plan::default();
-    let loaded = documents(name, text).map_err(|error| error.to_string())?;
-    let Some((line, Value::Object(map))) = loaded.into_iter().next() else {
+    let loaded = yaml::read(name, text).map_err(|error| error.to_string())?;
+    let first = loaded.into_iter().next();
+    let Some((Value::Object(map), line, lines)) =
+        first.map(|document| (document.value, document.line, document.lines))
+    else {
         return Err(format!("{name}: there is no LiteLLM configuration in it"));
     };
-    let mut root = Fields::new(&format!("{name}:{line}"), map, &notes);
+    let title = format!("{name}:{line}");
+    notes.know(&title, lines);
+    let mut root = Fields::new(&title, map, &notes);
     let around = Surroundings::of(&mut root);
     let mut aliases = BTreeSet::new();
     for mut model in root.list("model_list") {
