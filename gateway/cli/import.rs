@@ -61,7 +61,7 @@ pub(super) struct Litellm {
     /// The table LiteLLM_VerificationToken, as CSV with a header
     #[arg(long, value_name = "CSV")]
     keys: Option<PathBuf>,
-    /// The table LiteLLM_TeamTable, as CSV with a header; without it, keys of teams come disabled
+    /// The table of LiteLLM's teams, as CSV with a header; without it, keys of teams come disabled
     #[arg(long, value_name = "CSV", requires = "keys")]
     teams: Option<PathBuf>,
     #[command(flatten)]
@@ -88,7 +88,12 @@ pub(super) fn run(import: &Import) -> Result<(), Error> {
             let keys = options.keys.as_deref().map(input).transpose()?;
             let teams = options.teams.as_deref().map(input).transpose()?;
             (
-                litellm::read(&config.name, &config.text, table(&keys), table(&teams)),
+                litellm::read(
+                    &config.name,
+                    &config.text,
+                    table(keys.as_ref()),
+                    table(teams.as_ref()),
+                ),
                 &options.target,
             )
         }
@@ -97,8 +102,8 @@ pub(super) fn run(import: &Import) -> Result<(), Error> {
 }
 
 /// A table's name and its text.
-fn table(input: &Option<Input>) -> Option<(&str, &str)> {
-    let input = input.as_ref()?;
+fn table(input: Option<&Input>) -> Option<(&str, &str)> {
+    let input = input?;
     Some((&input.name, &input.text))
 }
 

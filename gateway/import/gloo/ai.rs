@@ -55,21 +55,17 @@ impl Place {
     fn read(&mut self, level: &mut Fields<'_>) {
         for name in ["customHost", "hostOverride"] {
             if let Some(mut host) = level.fields(&[name]) {
-                let named = host.text("host");
-                let port = host.has("port").then(|| host.number("port"));
-                if named.is_none() {
+                if !host.has("host") {
                     host.lost("host", "there is none");
                     self.unclear = true;
                 }
-                self.at(&host, named, port);
+                self.at(&mut host);
                 let certificate = host.text("hostname").or_else(|| host.text("hostName"));
                 self.certificate = certificate.or(self.certificate.take());
                 self.unclear |= host.is_unclear(&[]);
             }
         }
-        let host = level.text("host");
-        let port = level.has("port").then(|| level.number("port"));
-        self.at(level, host, port);
+        self.at(level);
         for name in ["pathOverride", "path"] {
             self.path(level, name);
         }
@@ -87,19 +83,20 @@ impl Place {
         }
     }
 
-    /// Takes a host or a port. Two of them are one too many.
-    fn at(&mut self, level: &Fields<'_>, host: Option<String>, port: Option<Option<u64>>) {
-        let twice = host.is_some() && self.host.is_some() || port.is_some() && self.port.is_some();
-        if twice {
+    /// Takes a host and a port. Two of them are one too many.
+    fn at(&mut self, level: &mut Fields<'_>) {
+        let (has_host, has_port) = (level.has("host"), level.has("port"));
+        let (host, port) = (level.text("host"), level.number("port"));
+        if has_host && self.host.is_some() || has_port && self.port.is_some() {
             level.lost("", "another host is said beside this one");
+            self.unclear = true;
         }
-        let no_port = port == Some(None);
-        if no_port {
-            level.lost("port", "it is no number");
+        if has_host != host.is_some() || has_port != port.is_some() {
+            level.lost("", "its host is no text, or its port no number");
+            self.unclear = true;
         }
-        self.unclear |= twice || no_port;
         self.host = host.or(self.host.take());
-        self.port = port.flatten().or(self.port);
+        self.port = port.or(self.port);
     }
 
     /// Takes the one path that all requests go to.
@@ -275,7 +272,7 @@ impl Reader<'_> {
             return Ok(None);
         };
         planned.token = token;
-        if place.unclear {
+        if place.unclear || place.host.is_none() && place.port.is_some() {
             fields.lost(
                 "",
                 "where it is was not understood in full: the whole provider is left out",

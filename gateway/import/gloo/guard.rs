@@ -72,11 +72,11 @@ pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
 fn may_guard(object: &Object) -> bool {
     let kind = object.kind.as_str();
     let spec = object.body.get("spec");
-    let has = |target: &&str| spec.is_some_and(|spec| spec.get(target).is_some());
+    let has = |target: &str| spec.is_some_and(|spec| spec.get(target).is_some());
     !KNOWN.contains(&kind)
         && !HARMLESS.contains(&kind)
         && (TELLING.iter().any(|end| kind.ends_with(end))
-            || TARGETS.iter().any(|target| has(&target)))
+            || TARGETS.iter().any(|target| has(target)))
 }
 
 /// Whether an object says that it is for a route. One that says no target has its effect through others.

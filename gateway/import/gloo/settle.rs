@@ -20,8 +20,8 @@ pub(super) fn settle(mut found: Found, plan: &mut Plan, notes: &Notes, allow_ope
     }
     found.route.name = plan.route_names.like(&found.route.name);
     if found.nowhere {
-        found.route.comment =
-            "Where its requests went cannot be said here: they are refused.".to_owned();
+        "Where its requests went cannot be said here: they are refused."
+            .clone_into(&mut found.route.comment);
     }
     own_token(&mut found, plan, notes);
     let literal = |(name, text): &(&String, &String)| {

@@ -258,15 +258,15 @@ pub(super) fn key_tables(
     };
     let mut users = 0_usize;
     for row in table.rows() {
+        let digest = digest_of(&row)?;
         // The dashboard's own, for as long as somebody is logged in.
-        if row.get("team_id") != Some("litellm-dashboard") {
-            let user = row.get("user_id").filter(|user| *user != "default_user_id");
-            users += usize::from(user.is_some());
-            limited.extend(row.limits());
-            key(&row, teams.as_ref(), plan, notes)?;
-        } else {
-            digest_of(&row)?;
+        if row.get("team_id") == Some("litellm-dashboard") {
+            continue;
         }
+        let user = row.get("user_id").filter(|user| *user != "default_user_id");
+        users += usize::from(user.is_some());
+        limited.extend(row.limits());
+        key(&row, digest, teams.as_ref(), plan, notes)?;
     }
     if users > 0 {
         notes.lost(
@@ -296,9 +296,14 @@ fn digest_of(row: &Row<'_>) -> Result<KeyDigest, String> {
 }
 
 /// Adds the key of a row.
-fn key(row: &Row<'_>, teams: Option<&Teams>, plan: &mut Plan, notes: &Notes) -> Result<(), String> {
+fn key(
+    row: &Row<'_>,
+    digest: KeyDigest,
+    teams: Option<&Teams>,
+    plan: &mut Plan,
+    notes: &Notes,
+) -> Result<(), String> {
     let at = &row.at;
-    let digest = digest_of(row)?;
     let short = row.get("token").and_then(|hash| hash.get(..8));
     let id = row.get("key_alias").map_or_else(
         || format!("litellm-{}", short.unwrap_or_default()),
