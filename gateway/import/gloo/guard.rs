@@ -52,12 +52,18 @@ const TARGETS: [&str; 8] = [
 /// Closes a route that an object which is not read may guard: where nothing else asks for a key, any such
 /// object; else one that says that it is for the route, or for routes in a way that is not read.
 pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
-    let mut objects = objects.iter();
-    let guard = if found.is_guarded() {
-        objects.find(|object| may_guard(object) && reaches(object, found))
-    } else {
-        objects.find(|object| may_guard(object) || delegates(object))
+    let is_attached = objects
+        .iter()
+        .any(|object| is_source(object, found) && is_attached(object));
+    let guards = |object: &&Object| {
+        let is_behind = !is_attached && delegates_to(object, found);
+        if found.is_guarded() {
+            is_behind || may_guard(object) && reaches(object, found)
+        } else {
+            may_guard(object) || delegates(object)
+        }
     };
+    let guard = objects.iter().find(guards);
     if let Some(guard) = guard.filter(|_| !found.is_closed()) {
         found.close();
         let why = format!(
@@ -66,6 +72,27 @@ pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
         );
         notes.lost(&found.title, "", why);
     }
+}
+
+/// Whether a route comes from an object.
+fn is_source(object: &Object, found: &Found) -> bool {
+    let (kind, namespace, name) = &found.source;
+    object.kind == *kind && object.namespace == *namespace && object.name == *name
+}
+
+/// Whether an object of routes says that a gateway has them, not another object.
+fn is_attached(object: &Object) -> bool {
+    let Some(spec) = object.body.get("spec") else {
+        return false;
+    };
+    let gateways = spec.get("virtualGateways").and_then(Value::as_array);
+    let parents = spec.get("parentRefs").and_then(Value::as_array);
+    let mut parents = parents.into_iter().flatten();
+    gateways.is_some_and(|gateways| !gateways.is_empty())
+        || parents.any(|parent| {
+            let kind = parent.get("kind").and_then(text_of);
+            kind.is_none_or(|kind| kind == "Gateway")
+        })
 }
 
 /// Whether an object that is not read may be what guards routes.
@@ -119,21 +146,44 @@ fn names(object: &Object, target: &Value, found: &Found) -> bool {
 
 /// Whether routes of other objects are behind it, and behind what guards it.
 fn delegates(object: &Object) -> bool {
-    let under = |value: &Value, name: &str| -> Vec<Value> {
-        let list = value.get(name).and_then(|list| list.as_array());
-        list.cloned().unwrap_or_default()
-    };
+    !delegations(object).is_empty()
+}
+
+/// Whether the object of a route is behind it, by name, or by labels or a wildcard that are not read.
+fn delegates_to(object: &Object, found: &Found) -> bool {
+    let (kind, namespace, name) = &found.source;
+    *kind == object.kind
+        && delegations(object).iter().any(|reference| {
+            let says = |field: &str| reference.get(field).and_then(text_of);
+            let named = says("name").filter(|name| name != "*");
+            let by_group = says("group").is_some_and(|group| group.starts_with("delegation."));
+            let wanted = says("namespace").unwrap_or_else(|| object.namespace.clone());
+            let unsaid = wanted.is_empty() || namespace.is_empty() || named.is_none();
+            (by_group || named.is_none_or(|named| named == *name))
+                && (unsaid || wanted == *namespace)
+        })
+}
+
+/// What it says of the objects whose routes are behind it.
+fn delegations(object: &Object) -> Vec<&Value> {
     let Some(spec) = object.body.get("spec") else {
-        return false;
+        return Vec::new();
     };
-    let to_routes = |reference: &Value| {
+    let to_routes = |reference: &&Value| {
         let says = |name: &str| reference.get(name).and_then(text_of).unwrap_or_default();
         says("kind").ends_with("Route") || says("group").starts_with("delegation.")
     };
-    under(spec, "http")
-        .iter()
-        .any(|route| route.get("delegate").is_some())
-        || under(spec, "rules")
-            .iter()
-            .any(|rule| under(rule, "backendRefs").iter().any(to_routes))
+    let rules = items(spec, "rules").flat_map(|rule| items(rule, "backendRefs"));
+    let tables = items(spec, "http").filter_map(|route| route.get("delegate"));
+    let tables = tables.flat_map(|delegate| match delegate.get("routeTables") {
+        Some(Value::Array(tables)) => tables.iter().collect(),
+        _ => vec![delegate],
+    });
+    rules.filter(to_routes).chain(tables).collect()
+}
+
+/// The items of a list.
+fn items<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
+    let list = value.get(name).and_then(Value::as_array);
+    list.into_iter().flatten()
 }

@@ -88,11 +88,13 @@ pub(super) fn ext_auth(object: &Object, plan: &mut Plan, notes: &Notes, routes: 
                     }
                     None => others = true,
                 }
+                others |= entry.unread().next().is_some();
                 entry.finish();
             }
-            others |= auth.value(&["booleanExpr"]).is_some();
+            others |= auth.unread().next().is_some();
             auth.finish();
         }
+        others |= config.unread().next().is_some();
         config.finish();
     }
     if others || keys_asked != 1 {
@@ -133,6 +135,7 @@ fn api_key_auth(
             );
             understood = false;
         }
+        understood &= storage.unread().next().is_none();
         storage.finish();
     }
     for other in ["apiKeySecretRefs", "aerospikeApikeyStorage"] {
@@ -158,6 +161,7 @@ fn api_key_auth(
             headers.finish();
         }
     }
+    understood &= keys.unread().next().is_none();
     for found in routes {
         found.ask_for(Rank::Route, &labels, notes);
         found.from_metadata.extend(metadata.clone());

@@ -20,6 +20,8 @@ pub(super) fn settle(mut found: Found, plan: &mut Plan, notes: &Notes, allow_ope
     }
     found.route.name = plan.route_names.like(&found.route.name);
     if found.nowhere {
+        // Policies may have put headers and tokens in.
+        found.lead_nowhere();
         "Where its requests went cannot be said here: they are refused."
             .clone_into(&mut found.route.comment);
     }

@@ -111,15 +111,15 @@ pub(super) fn deployment(
             return params.lost("model", why);
         }
     };
-    let Some((known, model)) = Known::of_model(&full, place.contains_key("api_base")) else {
-        let why = match full.split_once('/') {
-            None if full == "*" => {
-                "`*` is any model of any provider: name one, such as `openai/*`".to_owned()
-            }
-            _ => format!(
-                "keygate has no kind of provider for `{}`",
-                full.split('/').next().unwrap_or_default()
-            ),
+    let unknown = Known::unknown();
+    let found = Known::of_model(&full);
+    let found = found.or_else(|| place.contains_key("api_base").then_some((&unknown, &full)));
+    let Some((known, model)) = found else {
+        let prefix = full.split('/').next().unwrap_or_default();
+        let why = if full == "*" {
+            "`*` is any model of any provider: name one, such as `openai/*`".to_owned()
+        } else {
+            format!("keygate has no kind of provider for `{prefix}`")
         };
         return params.lost("model", why);
     };
@@ -310,6 +310,13 @@ fn provider(
         || known.kind == "custom" && known.base_url.is_none() && planned.is_near();
     planned.token = match api_key {
         None if tokenless => "none".to_owned(),
+        None if known.token.is_empty() => {
+            return Err((
+                "api_key",
+                "there is none, and keygate does not know which one goes to this provider"
+                    .to_owned(),
+            ));
+        }
         None => format!("env:{}", known.token),
         Some(key) => {
             token(&key, known.prefix, around, plan).map_err(|why| ("api_key", why.to_owned()))?

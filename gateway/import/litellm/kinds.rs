@@ -107,23 +107,23 @@ impl Known {
         ALL.iter().find(|known| known.prefix == prefix)
     }
 
-    /// The provider of a model, and the model as it calls it. What has an address of its own is taken for
-    /// something like `OpenAI`.
-    pub(super) fn of_model(full: &str, has_address: bool) -> Option<(&'static Self, &str)> {
-        if let Some((prefix, model)) = full.split_once('/')
-            && let Some(known) = Self::of(prefix)
-        {
+    /// The provider of a model, and the model as it calls it.
+    pub(super) fn of_model(full: &str) -> Option<(&'static Self, &str)> {
+        if let Some((prefix, model)) = full.split_once('/') {
+            let known = Self::of(prefix)?;
             // Says by which API, not which model.
             return Some((known, model.strip_prefix("responses/").unwrap_or(model)));
         }
-        if has_address {
-            return Some((Self::of("openai")?, full));
-        }
-        let guess = GUESSES.iter().find(|(_, beginnings)| {
-            !full.contains('/') && beginnings.iter().any(|begin| full.starts_with(begin))
-        });
+        let guess = GUESSES
+            .iter()
+            .find(|(_, beginnings)| beginnings.iter().any(|begin| full.starts_with(begin)));
         let (prefix, _) = guess?;
         Some((Self::of(prefix)?, full))
+    }
+
+    /// What is taken for something like `OpenAI`, at an address of its own.
+    pub(super) fn unknown() -> Self {
+        of_kind("openai", "custom", "")
     }
 
     /// The environment variables that move it to another address.
@@ -159,25 +159,20 @@ mod tests {
 
     #[test]
     fn a_model_has_one_provider() {
-        let of = |full, address| {
-            Known::of_model(full, address).map(|(known, model)| (known.prefix, model))
-        };
-        assert_eq!(of("openai/gpt-5", false), Some(("openai", "gpt-5")));
-        assert_eq!(
-            of("openai/responses/gpt-5", false),
-            Some(("openai", "gpt-5"))
-        );
-        assert_eq!(of("xai/grok-4", false), Some(("xai", "grok-4")));
-        assert_eq!(of("gpt-5", false), Some(("openai", "gpt-5")));
-        assert_eq!(of("tomorrow/gpt-5", false), None);
-        assert_eq!(of("gpt-5/x", false), None);
-        assert_eq!(of("qwen", true), Some(("openai", "qwen")));
-        assert_eq!(of("*", false), None);
+        let of = |full| Known::of_model(full).map(|(known, model)| (known.prefix, model));
+        assert_eq!(of("openai/gpt-5"), Some(("openai", "gpt-5")));
+        assert_eq!(of("openai/responses/gpt-5"), Some(("openai", "gpt-5")));
+        assert_eq!(of("xai/grok-4"), Some(("xai", "grok-4")));
+        assert_eq!(of("gpt-5"), Some(("openai", "gpt-5")));
+        assert_eq!(of("claude-4"), Some(("anthropic", "claude-4")));
+        for unknown in ["tomorrow/gpt-5", "gpt-5/x", "qwen", "*", ""] {
+            assert_eq!(of(unknown), None, "{unknown}");
+        }
     }
 
     #[test]
     fn variables_move_a_provider() {
-        let of = |full| Known::of_model(full, false).unwrap().0.address_variables();
+        let of = |full| Known::of_model(full).unwrap().0.address_variables();
         for (full, variable) in [
             ("openai/x", "OPENAI_BASE_URL"),
             ("openai/x", "OPENAI_API_BASE"),
