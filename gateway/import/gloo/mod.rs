@@ -43,7 +43,7 @@ const OF_THE_CLUSTER: [&str; 12] = [
 ];
 
 /// The kinds that are read.
-pub(super) const KNOWN: [&str; 10] = [
+pub(super) const KNOWN: [&str; 12] = [
     "Secret",
     "Upstream",
     "Backend",
@@ -54,6 +54,8 @@ pub(super) const KNOWN: [&str; 10] = [
     "ExtAuthPolicy",
     "TransformationPolicy",
     "TrafficPolicy",
+    "AgentgatewayPolicy",
+    "EnterpriseAgentgatewayPolicy",
 ];
 
 /// A file with its name.
@@ -91,7 +93,9 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
         match object.kind.as_str() {
             "ExtAuthPolicy" => policy::ext_auth(object, &mut plan, &notes, &mut routes),
             "TransformationPolicy" => policy::transformation(object, &notes, &mut routes),
-            "TrafficPolicy" => traffic::traffic(object, &mut plan, &notes, &secrets, &mut routes)?,
+            "TrafficPolicy" | "AgentgatewayPolicy" | "EnterpriseAgentgatewayPolicy" => {
+                traffic::traffic(object, &mut plan, &notes, &secrets, &mut routes)?
+            }
             _ => {}
         }
     }

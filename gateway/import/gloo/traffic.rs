@@ -1,4 +1,4 @@
-//! What is done to requests on a route: `TrafficPolicy` of kgateway.
+//! What is done to requests on a route: `TrafficPolicy` of kgateway, `AgentgatewayPolicy` of agentgateway.
 
 use std::collections::BTreeMap;
 
@@ -102,7 +102,7 @@ const HARMLESS: [&str; 10] = [
     "transformation",
 ];
 
-/// kgateway's policy, which names the routes it is for.
+/// kgateway's policy, which names the routes it is for, or agentgateway's, which says the same below `traffic`.
 pub(super) fn traffic(
     object: &Object,
     plan: &mut Plan,
@@ -116,86 +116,105 @@ pub(super) fn traffic(
         return Ok(());
     };
     let (targets, unsure) = targets(object, &mut spec, routes);
-    let guards: Vec<String> = spec
-        .unread()
-        .filter(|name| !HARMLESS.contains(&name.as_str()))
-        .cloned()
-        .collect();
-    if let Some(guard) = guards.first().filter(|_| unsure) {
-        routes.iter_mut().for_each(Found::close);
-        spec.lost(
-            guard,
-            "it is not read here for which routes: nobody can use any until they are given keys",
-        );
-    }
-    let mut chosen: Vec<(Rank, &mut Found)> = routes
-        .iter_mut()
-        .filter_map(|found| {
-            let rank = targets
-                .iter()
-                .filter_map(|target| target.takes(object, found))
-                .max();
-            Some((rank?, found))
-        })
-        .collect();
-    if let Some(mut transformation) = spec.fields(&["transformation"]) {
-        transformation.lose("response", "keygate does not change answers");
-        if let Some(mut request) = transformation.fields(&["request"]) {
-            request.lose("body", "keygate does not change bodies");
-            for set in ["set", "add"] {
-                for mut header in request.list(set) {
-                    let (name, value) = (header.text("name"), header.text("value"));
-                    header.finish();
-                    let (Some(name), Some(value)) = (name, value) else {
-                        continue;
-                    };
-                    for (_, found) in &mut chosen {
-                        let text = plain_template(&value, &mut found.route.extractors);
-                        found.route.headers.insert(name.clone(), text);
-                    }
-                }
-            }
-            for name in request.list_of_texts("remove") {
-                for (_, found) in &mut chosen {
-                    found.route.headers.insert(name.clone(), String::new());
-                }
-            }
-            request.finish();
+    let inner = if object.kind == "TrafficPolicy" {
+        None
+    } else {
+        spec.fields(&["traffic"])
+    };
+    for mut said in [inner, Some(spec)].into_iter().flatten() {
+        if unsure && let Some(guard) = guards(&said).first() {
+            routes.iter_mut().for_each(Found::close);
+            said.lost(
+                guard,
+                "it is not read here for which routes: nobody can use any until they are given keys",
+            );
         }
-        transformation.finish();
+        let chosen = routes.iter_mut().filter_map(|found| {
+            let ranks = targets.iter();
+            let ranks = ranks.filter_map(|target| target.takes(object, found));
+            Some((ranks.max()?, found))
+        });
+        let mut chosen: Vec<(Rank, &mut Found)> = chosen.collect();
+        transformed(&mut said, &mut chosen);
+        guarded(&mut said, &mut chosen);
+        if let Some(mut keys) = said.fields(&API_KEYS) {
+            kgateway_keys(object, &mut keys, plan, notes, secrets, &mut chosen)?;
+            keys.finish();
+        }
+        said.finish();
     }
-    spec.lose(
+    fields.finish();
+    Ok(())
+}
+
+/// The fields that may keep somebody out.
+fn guards(said: &Fields<'_>) -> Vec<String> {
+    let names = said.unread();
+    let names = names.filter(|name| !HARMLESS.contains(&name.as_str()));
+    names.cloned().collect()
+}
+
+/// Takes the headers that a policy makes.
+fn transformed(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
+    let Some(mut transformation) = said.fields(&["transformation"]) else {
+        return;
+    };
+    transformation.lose("response", "keygate does not change answers");
+    if let Some(mut request) = transformation.fields(&["request"]) {
+        request.lose("body", "keygate does not change bodies");
+        for set in ["set", "add"] {
+            for mut header in request.list(set) {
+                let (name, value) = (header.text("name"), header.text("value"));
+                header.finish();
+                let (Some(name), Some(value)) = (name, value) else {
+                    continue;
+                };
+                for (_, found) in chosen.iter_mut() {
+                    let text = plain_template(&value, &mut found.route.extractors);
+                    found.route.headers.insert(name.clone(), text);
+                }
+            }
+        }
+        for name in request.list_of_texts("remove") {
+            for (_, found) in chosen.iter_mut() {
+                found.route.headers.insert(name.clone(), String::new());
+            }
+        }
+        request.finish();
+    }
+    transformation.finish();
+}
+
+/// Closes what is guarded by more than keys.
+fn guarded(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
+    said.lose(
         "ai",
         "keygate changes no bodies and looks at no content: what a prompt guard keeps back there goes to the provider here",
     );
-    spec.lose("rateLimit", "keygate has no limits yet");
-    for guard in guards
-        .iter()
-        .filter(|guard| !API_KEYS.contains(&guard.as_str()))
-    {
-        for (_, found) in &mut chosen {
+    said.lose("rateLimit", "keygate has no limits yet");
+    let others = guards(said).into_iter();
+    for guard in others.filter(|guard| !API_KEYS.contains(&guard.as_str())) {
+        for (_, found) in chosen.iter_mut() {
             found.close();
         }
-        spec.value(&[guard]);
-        spec.lost(
-            guard,
+        said.lose(
+            &guard,
             "keygate checks API keys only: nobody can use its routes until they are given some",
         );
     }
-    if let Some(mut keys) = spec.fields(&API_KEYS) {
-        kgateway_keys(object, &mut keys, plan, notes, secrets, &mut chosen)?;
-        keys.finish();
-    }
-    spec.finish();
-    fields.finish();
-    Ok(())
 }
 
 /// Whether a policy takes its keys from a secret: by its name, or by its labels in the policy's own namespace.
 pub(super) fn takes_keys_of(policy: &Object, secret: &Object) -> bool {
     let spec = policy.body.get("spec");
-    let keys = API_KEYS.iter().find_map(|name| spec?.get(name));
-    let Some(keys) = keys.filter(|_| policy.kind == "TrafficPolicy") else {
+    let said = match policy.kind.as_str() {
+        "TrafficPolicy" => spec,
+        "AgentgatewayPolicy" | "EnterpriseAgentgatewayPolicy" => {
+            spec.and_then(|spec| spec.get("traffic"))
+        }
+        _ => None,
+    };
+    let Some(keys) = API_KEYS.iter().find_map(|name| said?.get(name)) else {
         return false;
     };
     let reference = keys.get("secretRef");
@@ -241,7 +260,8 @@ fn kgateway_keys(
         }
         source.finish();
     }
-    for harmless in ["forwardCredential", "clientIdHeader"] {
+    // Where a request without a key is let in there, it is not here.
+    for harmless in ["forwardCredential", "clientIdHeader", "mode"] {
         keys.value(&[harmless]);
     }
     let chosen: Vec<&Object> = secrets
@@ -276,7 +296,14 @@ fn kgateway_keys(
     for secret in chosen {
         for (name, entry) in secret::data(secret)? {
             match entry {
-                Entry::Text(key) => found.push((secret, name, key)),
+                Entry::Text(text) => match bare_key(text) {
+                    Some(key) => found.push((secret, name, key)),
+                    None => notes.lost(
+                        &secret.title,
+                        &format!("data.{name}"),
+                        "there is no `key` in it: it opens nothing",
+                    ),
+                },
                 Entry::Variable(variable) => notes.lost(
                     &secret.title,
                     &format!("data.{name}"),
@@ -299,6 +326,15 @@ fn kgateway_keys(
         found.ask_for(*rank, &BTreeMap::from([mark.clone()]), notes);
     }
     Ok(())
+}
+
+/// The key of an entry, which agentgateway also has as JSON, with what belongs to it.
+fn bare_key(text: Zeroizing<String>) -> Option<Zeroizing<String>> {
+    if !text.trim_start().starts_with('{') {
+        return Some(text);
+    }
+    let value: Value = serde_json::from_str(&text).ok()?;
+    value.get("key")?.as_str().map(|key| key.to_owned().into())
 }
 
 /// A key that was found: the secret, the entry's name, and the key.
