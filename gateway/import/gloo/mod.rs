@@ -94,7 +94,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
             "ExtAuthPolicy" => policy::ext_auth(object, &mut plan, &notes, &mut routes),
             "TransformationPolicy" => policy::transformation(object, &notes, &mut routes),
             "TrafficPolicy" | "AgentgatewayPolicy" | "EnterpriseAgentgatewayPolicy" => {
-                traffic::traffic(object, &mut plan, &notes, &secrets, &mut routes)?
+                traffic::traffic(object, &mut plan, &notes, &secrets, &mut routes)?;
             }
             _ => {}
         }
