@@ -23,6 +23,7 @@ mod explain;
 mod headers;
 mod import;
 mod import_closed;
+mod import_places;
 mod keys;
 mod kinds;
 mod lab;

@@ -58,10 +58,6 @@ pub fn read(
         .fields(&["general_settings"])
         .is_some_and(|general| general_settings(general, &around, &mut plan));
     root.lose(
-        "router_settings",
-        "retries, fallbacks, caches and callbacks are not keygate's",
-    );
-    root.lose(
         "guardrails",
         "keygate looks at no content: what they keep back there goes to the provider here",
     );

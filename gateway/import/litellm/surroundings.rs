@@ -19,13 +19,15 @@ pub(super) struct Surroundings {
     moved_by: Option<String>,
 }
 
-/// Settings of `litellm_settings` that move deployments, or change how they are called.
-const MOVING: [&str; 5] = [
+/// What names of settings hold that move deployments, or change how they are called.
+const MOVING: [&str; 7] = [
+    "api_base",
+    "api_type",
     "base_url",
     "custom_provider_map",
+    "endpoint",
     "model_alias_map",
-    "use_litellm_proxy",
-    "api_type",
+    "proxy",
 ];
 
 impl Surroundings {
@@ -59,15 +61,29 @@ impl Surroundings {
         }
         if let Some(mut settings) = root.fields(&["litellm_settings"]) {
             around.api_base = settings.text("api_base");
-            let mut moving = MOVING.iter();
-            let moved_by = moving.find(|name| settings.has(name));
-            around.moved_by = moved_by.map(|name| (*name).to_owned());
+            let is_moving = |name: &&String| MOVING.iter().any(|part| name.contains(part));
+            let moved_by = settings.unread().find(is_moving);
+            around.moved_by = moved_by.map(|name| format!("litellm_settings.{name}"));
             if settings.unread().next().is_some() {
                 settings.lost(
                     "",
                     "retries, fallbacks, caches and callbacks are not keygate's",
                 );
             }
+        }
+        if let Some(settings) = root.fields(&["router_settings"]) {
+            let defaults = "default_litellm_params";
+            if settings.has(defaults) {
+                around.moved_by = Some(format!("router_settings.{defaults}"));
+            }
+            settings.lost(
+                "",
+                "retries, fallbacks, caches and callbacks are not keygate's",
+            );
+        }
+        if root.has("include") {
+            around.moved_by = Some("include".to_owned());
+            root.lose("include", "import one file that holds all of it");
         }
         around
     }
@@ -103,9 +119,7 @@ impl Surroundings {
     /// with the reason where it cannot be told.
     pub(super) fn address_of(&self, known: &Known) -> Result<Option<String>, String> {
         if let Some(setting) = &self.moved_by {
-            return Err(format!(
-                "`litellm_settings.{setting}` may send it elsewhere"
-            ));
+            return Err(format!("`{setting}` may send it elsewhere"));
         }
         if let Some(base) = &self.api_base {
             // Others look at it or not, each in its own way.
