@@ -64,9 +64,9 @@ pub fn gateway(plan: &Plan) -> String {
     // Writing to a String cannot fail.
     if !plan.key_headers.is_empty() {
         let usual = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
-        let all = usual
-            .into_iter()
-            .chain(plan.key_headers.iter().map(String::as_str));
+        let others = plan.key_headers.iter().map(String::as_str);
+        let others = others.filter(|name| !usual.contains(name));
+        let all = usual.into_iter().chain(others);
         let _ = writeln!(text, "\n[keys]\nheaders = {}", all.collect::<Value>());
     }
     for provider in &plan.providers {

@@ -42,6 +42,9 @@ const OF_THE_CLUSTER: [&str; 12] = [
     "Workspace",
 ];
 
+/// The kind whose objects name an `AuthConfig`.
+const ENTERPRISE_POLICY: &str = "EnterpriseAgentgatewayPolicy";
+
 /// The kinds that are read.
 pub(super) const KNOWN: [&str; 12] = [
     "Secret",
@@ -55,7 +58,7 @@ pub(super) const KNOWN: [&str; 12] = [
     "TransformationPolicy",
     "TrafficPolicy",
     "AgentgatewayPolicy",
-    "EnterpriseAgentgatewayPolicy",
+    ENTERPRISE_POLICY,
 ];
 
 /// A file with its name.
@@ -93,8 +96,9 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
         match object.kind.as_str() {
             "ExtAuthPolicy" => policy::ext_auth(object, &mut plan, &notes, &mut routes),
             "TransformationPolicy" => policy::transformation(object, &notes, &mut routes),
-            "TrafficPolicy" | "AgentgatewayPolicy" | "EnterpriseAgentgatewayPolicy" => {
-                traffic::traffic(object, &mut plan, &notes, &secrets, &mut routes)?;
+            "TrafficPolicy" | "AgentgatewayPolicy" | ENTERPRISE_POLICY => {
+                let others = (objects.as_slice(), &secrets);
+                traffic::traffic(object, &mut plan, &notes, others, &mut routes)?;
             }
             _ => {}
         }
@@ -198,6 +202,8 @@ fn places<'o>(
                     backends.insert((object.namespace.clone(), object.name.clone()), backend);
                 }
             }
+            // Read where a policy names it.
+            "AuthConfig" if objects.iter().any(|it| it.kind == ENTERPRISE_POLICY) => {}
             kind if KNOWN.contains(&kind) => {}
             kind if OF_THE_CLUSTER.contains(&kind) => {
                 notes.say(

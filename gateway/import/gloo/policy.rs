@@ -71,43 +71,59 @@ pub(super) fn ext_auth(object: &Object, plan: &mut Plan, notes: &Notes, routes: 
     let Some(mut spec) = fields.fields(&["spec"]) else {
         return notes.lost(&object.title, "spec", "there is none");
     };
-    let (mut routes, unsure) = chosen(&mut spec, routes);
-    let mut others = unsure;
-    let mut keys_asked = 0;
+    let (routes, unsure) = chosen(&mut spec, routes);
+    let routes = routes.into_iter().map(|found| (Rank::Route, found));
+    let mut routes: Vec<(Rank, &mut Found)> = routes.collect();
+    let mut understood = false;
     if let Some(mut config) = spec.fields(&["config"]) {
         // The service that checks keys there: keygate does it itself.
         config.value(&["server"]);
         if let Some(mut auth) = config.fields(&["glooAuth"]) {
-            for mut entry in auth.list("configs") {
-                entry.value(&["name"]);
-                match entry.fields(&["apiKeyAuth"]) {
-                    Some(mut keys) => {
-                        keys_asked += 1;
-                        others |= !api_key_auth(&mut keys, plan, notes, &mut routes);
-                        keys.finish();
-                    }
-                    None => others = true,
-                }
-                others |= entry.unread().next().is_some();
-                entry.finish();
-            }
-            others |= auth.unread().next().is_some();
+            understood = asks_for_keys(&mut auth, plan, notes, &mut routes);
             auth.finish();
         }
-        others |= config.unread().next().is_some();
+        understood &= config.unread().next().is_none();
         config.finish();
     }
-    if others || keys_asked != 1 {
-        for found in routes {
-            found.close();
-        }
-        spec.lost(
-            "config",
-            "keygate checks one API key, by its labels, and nothing else: nobody can use its routes until they are given keys",
-        );
+    if unsure || !understood {
+        close_all(&mut routes);
+        spec.lost("config", NOT_KEYS);
     }
     spec.finish();
     fields.finish();
+}
+
+/// What is said where more is asked for than a key.
+pub(super) const NOT_KEYS: &str = "keygate checks one API key, by its labels, and nothing else: nobody can use its routes until they are given keys";
+
+/// Closes routes.
+pub(super) fn close_all(routes: &mut [(Rank, &mut Found)]) {
+    for (_, found) in routes {
+        found.close();
+    }
+}
+
+/// Asks for the keys that a list of `configs` asks for. Whether that is one key with some labels, and no more.
+pub(super) fn asks_for_keys(
+    auth: &mut Fields<'_>,
+    plan: &mut Plan,
+    notes: &Notes,
+    routes: &mut [(Rank, &mut Found)],
+) -> bool {
+    let (mut keys_asked, mut understood) = (0, true);
+    for mut entry in auth.list("configs") {
+        entry.value(&["name"]);
+        if let Some(mut keys) = entry.fields(&["apiKeyAuth"]) {
+            keys_asked += 1;
+            understood &= api_key_auth(&mut keys, plan, notes, routes);
+            keys.finish();
+        } else {
+            understood = false;
+        }
+        understood &= entry.unread().next().is_none();
+        entry.finish();
+    }
+    understood && keys_asked == 1 && auth.unread().next().is_none()
 }
 
 /// Whether all that it asks for is a key with some labels.
@@ -115,7 +131,7 @@ fn api_key_auth(
     keys: &mut Fields<'_>,
     plan: &mut Plan,
     notes: &Notes,
-    routes: &mut [&mut Found],
+    routes: &mut [(Rank, &mut Found)],
 ) -> bool {
     let header = keys
         .text("headerName")
@@ -162,8 +178,8 @@ fn api_key_auth(
         }
     }
     understood &= keys.unread().next().is_none();
-    for found in routes {
-        found.ask_for(Rank::Route, &labels, notes);
+    for (rank, found) in routes {
+        found.ask_for(*rank, &labels, notes);
         found.from_metadata.extend(metadata.clone());
         found.required.extend(required.clone());
     }

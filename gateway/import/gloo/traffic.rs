@@ -9,7 +9,7 @@ use super::super::fields::{Fields, text_of, texts};
 use super::super::{Notes, Plan};
 use super::found::{Found, Rank};
 use super::object::Object;
-use super::policy::{accept_header, plain_template};
+use super::policy::{NOT_KEYS, accept_header, asks_for_keys, close_all, plain_template};
 use super::secret::{self, Entry};
 use super::upstream::Secrets;
 
@@ -107,7 +107,7 @@ pub(super) fn traffic(
     object: &Object,
     plan: &mut Plan,
     notes: &Notes,
-    secrets: &Secrets<'_>,
+    (objects, secrets): (&[Object], &Secrets<'_>),
     routes: &mut [Found],
 ) -> Result<(), String> {
     let mut fields = object.fields(notes);
@@ -136,6 +136,13 @@ pub(super) fn traffic(
         });
         let mut chosen: Vec<(Rank, &mut Found)> = chosen.collect();
         transformed(&mut said, &mut chosen);
+        if let Some(mut auth) = said.fields(&["entExtAuth"]) {
+            if !auth_config(object, &mut auth, plan, notes, objects, &mut chosen) {
+                close_all(&mut chosen);
+                auth.lost("", NOT_KEYS);
+            }
+            auth.finish();
+        }
         guarded(&mut said, &mut chosen);
         if let Some(mut keys) = said.fields(&API_KEYS) {
             kgateway_keys(object, &mut keys, plan, notes, secrets, &mut chosen)?;
@@ -145,6 +152,46 @@ pub(super) fn traffic(
     }
     fields.finish();
     Ok(())
+}
+
+/// Asks for the keys that an `AuthConfig` asks for. Whether that is all that it asks for.
+fn auth_config(
+    object: &Object,
+    auth: &mut Fields<'_>,
+    plan: &mut Plan,
+    notes: &Notes,
+    objects: &[Object],
+    chosen: &mut [(Rank, &mut Found)],
+) -> bool {
+    // The service that checks keys there: keygate does it itself.
+    auth.value(&["backendRef"]);
+    let Some(mut reference) = auth.fields(&["authConfigRef"]) else {
+        return false;
+    };
+    let name = reference.text("name").unwrap_or_default();
+    let namespace = reference
+        .text("namespace")
+        .unwrap_or_else(|| object.namespace.clone());
+    let mut named = objects.iter().filter(|config| {
+        let unsaid = namespace.is_empty() || config.namespace.is_empty();
+        config.kind == "AuthConfig"
+            && config.name == name
+            && (unsaid || config.namespace == namespace)
+    });
+    let (Some(config), None) = (named.next(), named.next()) else {
+        reference.lost("", format!("the AuthConfig `{name}` is not in the files"));
+        return false;
+    };
+    let narrowed = reference.unread().chain(auth.unread()).next().is_some();
+    reference.finish();
+    let mut fields = config.fields(notes);
+    let Some(mut spec) = fields.fields(&["spec"]) else {
+        return false;
+    };
+    let understood = asks_for_keys(&mut spec, plan, notes, chosen);
+    spec.finish();
+    fields.finish();
+    understood && !narrowed
 }
 
 /// The fields that may keep somebody out.
@@ -194,9 +241,7 @@ fn guarded(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
     said.lose("rateLimit", "keygate has no limits yet");
     let others = guards(said).into_iter();
     for guard in others.filter(|guard| !API_KEYS.contains(&guard.as_str())) {
-        for (_, found) in chosen.iter_mut() {
-            found.close();
-        }
+        close_all(chosen);
         said.lose(
             &guard,
             "keygate checks API keys only: nobody can use its routes until they are given some",
@@ -288,9 +333,7 @@ fn kgateway_keys(
             "",
             "keygate checks the key and nothing else: nobody can use its routes until they are given some",
         );
-        for (_, found) in routes.iter_mut() {
-            found.close();
-        }
+        close_all(routes);
     }
     let mut found = Vec::new();
     for secret in chosen {
