@@ -17,7 +17,7 @@
 //! | layer | knows |
 //! |---|---|
 //! | [`background`], [`manager`] | threads that give way; what the service manager is told |
-//! | [`document`], [`clock`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back |
+//! | [`document`], [`clock`], [`regular_file`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back; reading a file without waiting or end |
 //! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what an answer tells of its use; what must be seen |
 //! | [`template`], [`key`], [`access_log`] | header templates; client keys; one line per request |
 //! | [`provider`] | one origin: where it is, its token, its timeouts |
@@ -52,6 +52,7 @@ pub mod manager;
 pub mod metrics;
 pub mod provider;
 pub mod proxy;
+pub mod regular_file;
 pub mod reload;
 pub mod request_id;
 pub mod route;

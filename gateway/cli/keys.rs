@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::key::edit::{self, EditError, NewKey, Rotation};
 use crate::key::file::KeyFile;
 use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id};
-use crate::secret::Private;
+use crate::secret::{LARGEST_KEYS, Private};
 
 /// How long `--wait` waits for the running gateway.
 const WAIT: Duration = Duration::from_secs(5);
@@ -230,7 +230,7 @@ impl Place {
 
     fn read(&self) -> Result<Vec<KeyEntry>, Error> {
         let path = self.key_file()?;
-        let Private { text, exposed } = Private::read(&path)
+        let Private { text, exposed } = Private::read(&path, LARGEST_KEYS)
             .map_err(|error| Error::Failed(format!("{} {error}", path.display())))?;
         if let Some(why) = exposed {
             super::mention(&format!("warning: {} {why}", path.display()));

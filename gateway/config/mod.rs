@@ -56,6 +56,18 @@ pub struct Config {
     pub files: Vec<FileStamp>,
     /// What is worth saying and stops nothing.
     pub warnings: Vec<Problem>,
+    /// Whether one of its files could not be read, and may be a moment later: it is worth another try.
+    pub may_pass: bool,
+}
+
+/// A key file that was read on its own.
+pub struct KeysAlone {
+    /// The file, as it was when it was read.
+    pub file: FileStamp,
+    /// What tells whether a later version of it is only its beginning.
+    pub outline: Outline,
+    /// Its keys.
+    pub entries: Vec<KeyEntry>,
 }
 
 /// Where and how to listen. Limits and the clients' timeouts change with a reload, the rest at the
@@ -210,7 +222,8 @@ pub enum Purpose {
     /// To start with it, or to check it: whatever is wrong is refused.
     Start,
     /// To replace the one that serves. What would only leave a route without keys is taken over
-    /// with a warning: refusing it would keep a revoked key open.
+    /// with a warning: refusing it would keep a revoked key open. A read that fails for a reason that may pass is
+    /// refused: what serves has what it would have read, a provider's token for instance.
     Reload,
 }
 
@@ -221,6 +234,13 @@ pub struct ConfigErrors {
     pub problems: Vec<Problem>,
     /// Every file that was looked at: a change of one may be the cure.
     pub files: Vec<FileStamp>,
+}
+
+impl ConfigErrors {
+    /// Whether a file could not be read, and may be a moment later, though nobody changes it.
+    pub fn may_pass(&self) -> bool {
+        self.problems.iter().any(|problem| problem.may_pass)
+    }
 }
 
 impl fmt::Display for ConfigErrors {
@@ -252,9 +272,10 @@ impl Config {
         let (config, problems, files) = check::load(path);
         let refused = |problem: &Problem| match problem.severity {
             Severity::Fatal => true,
-            Severity::Strict => purpose == Purpose::Start,
-            Severity::Warning => false,
+            Severity::Strict => purpose == Purpose::Start || problem.may_pass,
+            Severity::Warning => purpose == Purpose::Reload && problem.may_pass,
         };
+        let may_pass = problems.iter().any(|problem| problem.may_pass);
         match config {
             Some(config) if !problems.iter().any(refused) => {
                 let warnings = problems
@@ -266,12 +287,18 @@ impl Config {
                     .collect();
                 Ok(Self {
                     files,
+                    may_pass,
                     warnings,
                     ..config
                 })
             }
             _ => Err(ConfigErrors { problems, files }),
         }
+    }
+
+    /// Reads the key file at `path`, whatever the rest of the configuration is like.
+    pub fn keys_alone(path: &Path) -> Result<KeysAlone, ConfigErrors> {
+        check::keys_alone(path)
     }
 
     /// The places that the configuration at `path` names, whatever else may be wrong with it, so that

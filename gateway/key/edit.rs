@@ -18,7 +18,8 @@ use toml_edit::{
 };
 
 use super::KeyDigest;
-use crate::secret::{Private, PrivateError};
+use crate::regular_file::ReadError;
+use crate::secret::{LARGEST_KEYS, Private};
 
 /// A key to be written into a key file: what [`add`] needs to know.
 pub struct NewKey {
@@ -245,12 +246,12 @@ fn edit_document(
     change: impl FnOnce(&mut DocumentMut) -> Result<(), EditError>,
 ) -> Result<(), EditError> {
     let _lock = lock(path)?;
-    let text = match Private::read(path) {
+    let text = match Private::read(path, LARGEST_KEYS) {
         // If others can read it, they cannot any more when it is replaced.
         Ok(file) => file.text,
-        Err(PrivateError::Absent) => String::new(),
-        Err(PrivateError::Io(error)) => return Err(error.into()),
-        Err(PrivateError::Unfit(why)) => return Err(EditError::Invalid(format!("it {why}"))),
+        Err(ReadError::Absent) => String::new(),
+        Err(ReadError::Io(error)) => return Err(error.into()),
+        Err(ReadError::Unfit(why)) => return Err(EditError::Invalid(format!("it {why}"))),
     };
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         let before = error

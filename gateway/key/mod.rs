@@ -11,6 +11,7 @@ pub mod edit;
 pub mod file;
 pub mod format;
 mod labels;
+pub mod narrow;
 mod presented;
 mod store;
 mod table;

@@ -112,6 +112,13 @@ impl fmt::Display for StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether the same keys may make a store a moment later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+}
+
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
         Self::Memory(error)
@@ -204,6 +211,17 @@ impl KeyStore {
             key: key.ok_or(KeyFailure::Unknown)?,
             digest: fingerprint.digest,
         })
+    }
+
+    /// The key that `digest` belongs to, whether it opens or not, and the end of that digest, if it has one.
+    pub(super) fn holder(&self, digest: &KeyDigest) -> Option<(&ClientKey, Option<Timestamp>)> {
+        let opening = self.table.find(digest)?;
+        let key = self.keys.get(opening.key as usize)?;
+        let ends = (opening.ends != i64::MAX).then_some(opening.ends);
+        Some((
+            key,
+            ends.and_then(|end| Timestamp::from_microsecond(end).ok()),
+        ))
     }
 
     /// Until when a digest opens, if it does at the time `now` and nothing is changed.

@@ -55,6 +55,8 @@ pub struct Metrics {
     pub inflight: IntGauge,
     /// 1 when the last reload was taken over, 0 when it was refused.
     pub reload_success: IntGauge,
+    /// 1 while a reload that could not read a file is tried again.
+    pub reload_pending: IntGauge,
     /// When the last reload was taken over.
     pub reload_timestamp: Gauge,
     /// How many configurations this process has served.
@@ -128,6 +130,10 @@ impl Metrics {
             reload_success: declare.gauge(
                 "config_last_reload_success",
                 "1 when the last configuration was taken over, 0 when it was refused.",
+            )?,
+            reload_pending: declare.gauge(
+                "config_reload_pending",
+                "1 while a file could not be read, or does not come, and is tried again: changes are not taken over.",
             )?,
             reload_timestamp: declare.register(Gauge::new(
                 "config_last_reload_success_timestamp_seconds",

@@ -71,13 +71,11 @@ pub struct CaBundle {
 }
 
 impl CaBundle {
-    /// Reads a PEM file with one or more certificates.
-    pub fn load(path: &Path) -> Result<Self, String> {
+    /// Takes the certificates, one or more, out of `pem`, the content of the file at `path`.
+    pub fn parse(pem: &[u8], path: &Path) -> Result<Self, String> {
         let mut certificates = Vec::new();
         let mut hasher = DefaultHasher::new();
-        let found = CertificateDer::pem_file_iter(path)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        for certificate in found {
+        for certificate in CertificateDer::pem_slice_iter(pem) {
             let der = certificate
                 .map_err(|error| format!("{} is not a PEM file: {error}", path.display()))?;
             let unusable =

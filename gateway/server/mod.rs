@@ -136,7 +136,7 @@ impl Gateway {
             Metrics::new().map_err(|error| Error::failed("declare the metrics", error))?;
         let metrics = Arc::new(metrics);
         let (access_log, writer) = access_log(&server, output, &metrics)?;
-        let files = config.files.clone();
+        let (files, unread) = (config.files.clone(), config.may_pass);
         let tracing = config.tracing.clone();
         let client_roots = config.client_roots.clone();
         let live = Live::start(config, metrics.clone())
@@ -147,7 +147,7 @@ impl Gateway {
 
         let control = runtime("control", 1)?;
         let serving = Threads::start(server.threads)?;
-        let reloader = Reloader::new(live.clone(), path, files);
+        let reloader = Reloader::new(live.clone(), path, files, unread);
         let reload = reloader.handle();
         control.spawn(reloader.run());
 

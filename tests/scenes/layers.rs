@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The layers, from the ground up. A module may import what stands on a lower line.
 const LAYERS: &[&[&str]] = &[
     &["background", "manager", "atomic", "address", "request_id"],
-    &["document", "clock", "swap"],
+    &["document", "clock", "swap", "regular_file"],
     &["secret", "usage", "metrics"],
     &["template", "key", "access_log"],
     &["provider"],

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 
+use rustix::process::{Resource, Rlimit};
+
 use super::gateway::simple;
 use super::provider::{begin_events, chunk, end_chunks};
 use super::{Client, PATIENCE, Provider, Scene, eventually};
@@ -72,6 +74,22 @@ impl Process {
 
     pub fn signal(&self, name: &str) {
         signal(self.id(), name);
+    }
+
+    /// What it has said on standard error so far.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.scene.path("events")).unwrap()
+    }
+
+    /// From now on, it may open files as long as it has fewer than `most`. Gives how many it was before.
+    pub fn open_files(&self, most: u64) -> u64 {
+        let process = rustix::process::Pid::from_raw(self.id().try_into().unwrap());
+        let limit = Rlimit {
+            current: Some(most),
+            maximum: rustix::process::getrlimit(Resource::Nofile).maximum,
+        };
+        let before = rustix::process::prlimit(process, Resource::Nofile, limit);
+        before.unwrap().current.unwrap()
     }
 
     /// What `/status` says of whichever process answers.
