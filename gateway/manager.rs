@@ -57,6 +57,16 @@ pub fn alive() {
     tell(&[NotifyState::Watchdog]);
 }
 
+/// The process that was the service has failed, and this one, which was before it, is the service again.
+pub fn again(status: &str) {
+    SILENT.store(false, Ordering::Relaxed);
+    tell(&[
+        NotifyState::MainPid(std::process::id()),
+        NotifyState::Ready,
+        NotifyState::Status(&line(status)),
+    ]);
+}
+
 fn tell(what: &[NotifyState<'_>]) {
     if SILENT.load(Ordering::Relaxed) {
         return;

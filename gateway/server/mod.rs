@@ -10,6 +10,7 @@ mod client;
 mod connections;
 mod events;
 mod lifetime;
+mod listening;
 mod sandbox;
 mod signals;
 mod socket;
@@ -27,18 +28,16 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pingora::time::fast_timeout::set_fast_timeout_to_tokio_threshold;
-use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
-use pingora_core::server::configuration::ServerConf;
+use pingora_core::apps::ServerApp;
 use pingora_core::server::{Fds, ListenFds};
 use pingora_core::services::Service as _;
 use pingora_core::services::listening::Service;
 use pingora_core::tls::{RootCertStore, load_native_certs};
-use pingora_proxy::http_proxy;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
@@ -46,9 +45,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use self::accept::{Lane, accept};
-use self::client::{Client, Quiet};
 use self::connections::Connections;
+use self::listening::{ListenOn, Listening, listen_on};
 use self::sockets::{Sockets, bind};
 use self::threads::Threads;
 use self::upgrade::Program;
@@ -58,10 +56,9 @@ use crate::config::{Config, ServerConfig};
 use crate::error::Error;
 use crate::manager;
 use crate::metrics::Metrics;
-use crate::proxy::deadline::{Bounded, Patience};
+use crate::proxy::Shared;
 use crate::proxy::in_flight::InFlight;
 use crate::proxy::penalty::Penalties;
-use crate::proxy::{ATTEMPTS, Proxy, Shared};
 use crate::reload::Reloader;
 use crate::snapshot::Live;
 use crate::telemetry::{Exporter, Telemetry, TelemetrySpec};
@@ -83,15 +80,15 @@ pub struct Gateway {
     connections: Arc<Connections>,
     readiness: Arc<Readiness>,
     reload: Arc<Notify>,
-    /// What accepting ends by.
-    shutdown: watch::Sender<bool>,
-    /// What connections without a request end by: those of HTTP/1.1, and those of HTTP/2.
-    quiet: [watch::Sender<bool>; 2],
+    started: Instant,
+    /// What accepts, and what did before another process had taken over and failed.
+    listening: Vec<Listening>,
+    /// What accepts on other sockets. It holds the access log, which ends without it.
+    listen_on: Option<ListenOn>,
     admin_shutdown: watch::Sender<bool>,
     /// For the next process, until this one accepts no more.
     sockets: Option<Sockets>,
     program: Option<Program>,
-    accepting: Mutex<Option<JoinHandle<()>>>,
     writer: Option<AccessLogWriter>,
     exporting: Option<JoinHandle<()>>,
     serving: Option<Threads>,
@@ -143,7 +140,6 @@ impl Gateway {
             .map_err(|error| Error::failed("use the configuration", error))?;
         let live = Arc::new(live);
         let readiness = Arc::new(Readiness::default());
-        let (shutdown, _) = watch::channel(false);
 
         let control = runtime("control", 1)?;
         let serving = Threads::start(server.threads)?;
@@ -156,7 +152,6 @@ impl Gateway {
         resolve_in_background(&control, &live, server.dns_refresh);
         let in_flight = InFlight::new(metrics.inflight.clone());
         let closing = Arc::new(AtomicBool::new(false));
-        // Not kept here: with the last exchange, the access log ends.
         let shared = Arc::new(Shared {
             live: live.clone(),
             access_log,
@@ -165,39 +160,18 @@ impl Gateway {
             penalties: Penalties::default(),
             telemetry,
         });
-        let ((http1, until_http1), (http2, until_http2)) =
-            (watch::channel(false), watch::channel(false));
-        let quiet = Quiet {
-            http1: until_http1,
-            http2: until_http2,
-        };
         let connections = Connections::new(live.clone());
         let tls = server.tls.as_ref();
         let tls = tls.map(|_| tls::acceptor(&live, client_roots.as_ref()));
         let tls = tls.transpose()?.map(Arc::new);
-        let client = || Client {
-            app: Arc::new(proxy_app(&server, shared.clone())),
-            tls: tls.clone(),
-            h2c: server.h2c,
-            connections: connections.clone(),
-            quiet: quiet.clone(),
-        };
-        let threads = serving.serve();
-        let lanes = threads.map(|thread| Lane::new(thread.clone(), client()));
-        let lanes = lanes.collect();
-        let (listen, accepting) = listen(&serving, lanes, sockets.listen, &shutdown)?;
-        let app = Admin {
-            live: live.clone(),
-            in_flight: in_flight.clone(),
-            readiness: readiness.clone(),
-            started: Instant::now(),
-            probing: tokio::sync::Mutex::default(),
-        };
+        let listen_on = listen_on(&server, shared, tls, connections.clone());
+        let listening = listen_on(&serving, sockets.listen)?;
+        let listen = listening.addresses.clone();
+        let started = Instant::now();
         readiness.set(true);
         // Shut down with the process and not before it: a drain wants to be watched.
-        let (admin_shutdown, _) = watch::channel(false);
-        let (admin, _) = spawn(&control, "admin", app, vec![sockets.admin], &admin_shutdown)?;
-        let admin = admin.first().copied().unwrap_or(server.admin);
+        let app = Admin::new(&live, &in_flight, &readiness, started);
+        let (admin, admin_shutdown) = serve_admin(&control, app, sockets.admin)?;
         tracing::info!(?listen, %admin, threads = server.threads, "serving");
         say_ready(&inherited, &live, &serving);
         Ok(Self {
@@ -210,12 +184,12 @@ impl Gateway {
             connections,
             readiness,
             reload,
-            shutdown,
-            quiet: [http1, http2],
+            started,
+            listening: vec![listening],
+            listen_on: Some(listen_on),
             admin_shutdown,
             sockets: Some(kept),
             program,
-            accepting: Mutex::new(Some(accepting)),
             writer,
             exporting,
             serving: Some(serving),
@@ -236,6 +210,11 @@ impl Gateway {
     /// What serves now.
     pub fn live(&self) -> &Arc<Live> {
         &self.live
+    }
+
+    /// What operators ask.
+    fn app(&self) -> Admin {
+        Admin::new(&self.live, &self.in_flight, &self.readiness, self.started)
     }
 
     /// Loads the configuration again now, as SIGHUP does.
@@ -362,63 +341,18 @@ fn resolve_in_background(control: &Runtime, live: &Arc<Live>, every: Duration) {
     });
 }
 
-fn proxy_app(
-    server: &ServerConfig,
-    shared: Arc<Shared>,
-) -> impl HttpServerApp + Send + Sync + 'static {
-    let conf = Arc::new(ServerConf {
-        threads: server.threads,
-        // Of each thread.
-        upstream_keepalive_pool_size: server.idle_connections.div_ceil(server.threads.max(1)),
-        max_retries: ATTEMPTS,
-        ..ServerConf::default()
-    });
-    let mut options = HttpServerOptions::default();
-    options.h2c = server.h2c;
-    options.keepalive_request_limit = Some(server.requests_per_connection);
-    options.h2_idle_timeout = Some(server.keepalive);
-    let clock = shared.live.clone();
-    let mut app = http_proxy(&conf, Proxy::new(shared));
-    app.server_options = Some(options);
-    Bounded::new(app, move || Patience::from(&clock.snapshot().rules.server))
-}
-
-/// Serves clients on sockets that are bound already, and says where they are. What it spawns ends when nothing is
-/// accepted any more, and has told what waits for requests.
-fn listen<A: HttpServerApp + Send + Sync + 'static>(
-    serving: &Threads,
-    lanes: Arc<[Lane<Client<A>>]>,
-    sockets: Vec<TcpListener>,
-    shutdown: &watch::Sender<bool>,
-) -> Result<(Vec<SocketAddr>, JoinHandle<()>), Error> {
-    let addresses = sockets.iter().map(TcpListener::local_addr);
-    let addresses: Result<_, _> = addresses.collect();
-    let addresses = addresses.map_err(|error| Error::failed("name a socket", error))?;
-    let thread = serving.accept();
-    let _here = thread.enter();
-    let listeners = sockets.into_iter().map(tokio::net::TcpListener::from_std);
-    let listeners: Result<Vec<_>, _> = listeners.collect();
-    let listeners = listeners.map_err(|error| Error::failed("wait for connections", error))?;
-    let each = listeners.into_iter().map(|listener| {
-        let accepting = accept(listener, lanes.clone(), shutdown.subscribe());
-        let accepting = thread.spawn(accepting);
-        thread.spawn(async move {
-            if accepting.await.is_err_and(|error| error.is_panic()) {
-                tracing::error!("nobody accepts connections any more: this process ends");
-                std::process::abort();
-            }
-        })
-    });
-    let each: Vec<_> = each.collect();
-    let accepting = thread.spawn(async move {
-        for listener in each {
-            let _ = listener.await;
-        }
-        for lane in lanes.iter() {
-            lane.app.no_more().await;
-        }
-    });
-    Ok((addresses, accepting))
+/// Serves operators on a socket that is bound already: where that is, and what it ends by.
+fn serve_admin(
+    control: &Runtime,
+    app: Admin,
+    socket: TcpListener,
+) -> Result<(SocketAddr, watch::Sender<bool>), Error> {
+    let address = socket
+        .local_addr()
+        .map_err(|error| Error::failed("name a socket", error))?;
+    let (shutdown, _) = watch::channel(false);
+    spawn(control, "admin", app, vec![socket], &shutdown)?;
+    Ok((address, shutdown))
 }
 
 /// Serves `app` on sockets that are bound already, and says where they are.

@@ -1,7 +1,7 @@
 //! One process after another, and nobody waits in between; what the service manager is told.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
@@ -201,6 +201,102 @@ fn a_successor_that_dies_is_followed_by_another_while_the_first_drains() {
         "{said}"
     );
     drop(successor);
+}
+
+/// A gateway that was started by a link, and what is to be started by it from now on.
+fn started_by_a_link(scene: Scene) -> (Process, impl Fn(&str)) {
+    let link = scene.path("keygate");
+    symlink(env!("CARGO_BIN_EXE_keygate"), &link).unwrap();
+    let process = Process::start_as(scene, &mut Command::new(&link));
+    let next = process.scene.path("next");
+    let install = move |script: &str| {
+        std::fs::write(&next, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(&next, &link).unwrap();
+    };
+    (process, install)
+}
+
+/// Which process answers operators, if one does.
+fn who_serves(process: &Process) -> Option<u64> {
+    std::net::TcpStream::connect(process.admin).ok()?;
+    let mut client = Client::connect(process.admin);
+    client.send("GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client.try_response(false)?.json()["pid"].as_u64()
+}
+
+#[test]
+fn a_successor_that_dies_where_no_other_starts_leaves_the_old_process_serving() {
+    let (provider, tell) = streaming();
+    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let mut stream = open_stream(process.listen, &tell);
+    let dies = upgrade(&process);
+    install("exit 1");
+    signal(dies.0, "KILL");
+    eventually("the old process", || {
+        who_serves(&process) == Some(process.id().into())
+    });
+    eventually("the failure of the next", || {
+        process.status()["failed_upgrades"] == 2
+    });
+    let status = process.status();
+    assert_eq!(status["ready"], true);
+    let why = status["last_failed_upgrade"].as_str().unwrap();
+    assert!(why.contains("ended before it served"), "{why}");
+    // What was open goes on, what is new is answered, and a connection is used again.
+    tell.send("data: 2\n\n").unwrap();
+    assert_eq!(stream.chunk(), "data: 2\n\n");
+    let mut client = Client::connect(process.listen);
+    for _ in 0..2 {
+        let answer = client.request("GET", "/nothing", &[], b"");
+        assert_eq!(answer.status, 404);
+        assert_ne!(answer.header("connection"), Some("close"));
+    }
+    // And it can be upgraded.
+    let next = process.scene.path("next");
+    symlink(env!("CARGO_BIN_EXE_keygate"), &next).unwrap();
+    std::fs::rename(next, process.scene.path("keygate")).unwrap();
+    let successor = upgrade(&process);
+    assert_eq!(
+        client
+            .request("GET", "/nothing", &[], b"")
+            .header("connection"),
+        Some("close")
+    );
+    tell.send("end").unwrap();
+    assert_eq!(stream.try_chunk(), Some(None));
+    drop((stream, client));
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    drop(successor);
+}
+
+#[test]
+fn while_another_successor_does_not_come_the_old_process_accepts_and_hears_sigterm_and_sigint() {
+    for (end, drains) in [("TERM", true), ("INT", false)] {
+        let (provider, tell) = streaming();
+        let (process, install) = started_by_a_link(scene(&provider, ""));
+        let mut stream = open_stream(process.listen, &tell);
+        let dies = upgrade(&process);
+        install("exec sleep 1000");
+        signal(dies.0, "KILL");
+        eventually("the old process", || {
+            who_serves(&process) == Some(process.id().into())
+        });
+        let answer = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
+        assert_eq!(answer.status, 404);
+        process.signal(end);
+        if drains {
+            eventually("the end of accepting", || {
+                std::net::TcpStream::connect(process.listen).is_err()
+            });
+            tell.send("end").unwrap();
+            assert_eq!(stream.try_chunk(), Some(None));
+        }
+        drop(stream);
+        let (code, said) = process.end();
+        assert_eq!(code, Some(0), "{said}");
+    }
 }
 
 #[test]
