@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 mod import;
 mod keys;
+mod listener;
 mod manual;
 mod run;
 mod status;

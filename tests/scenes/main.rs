@@ -22,6 +22,7 @@ mod doctor;
 mod explain;
 mod headers;
 mod import;
+mod impostor;
 mod keys;
 mod kinds;
 mod lab;
