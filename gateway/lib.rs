@@ -16,7 +16,7 @@
 //!
 //! | layer | knows |
 //! |---|---|
-//! | [`background`], [`manager`] | threads that give way; what the service manager is told |
+//! | [`background`], [`manager`], [`descriptors`] | threads that give way; what the service manager is told; how many connections there may be |
 //! | [`document`], [`clock`], [`regular_file`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back; reading a file without waiting or end |
 //! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what an answer tells of its use; what must be seen |
 //! | [`template`], [`key`], [`access_log`] | header templates; client keys; one line per request |
@@ -44,6 +44,7 @@ pub mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod document;
 pub mod error;
 pub mod import;

@@ -15,7 +15,7 @@ use crate::background;
 
 /// The largest configuration, and the largest price file, in bytes.
 pub const LARGEST_TOML: u64 = 16 << 20;
-/// The largest file of certificates, in bytes: the bundle of a Linux distribution has a quarter of a MiB.
+/// The largest file of certificates, in bytes: the bundle of a Linux distribution has some 250,000.
 pub const LARGEST_PEM: u64 = 4 << 20;
 
 /// Bytes that are read at a time.
@@ -96,7 +96,7 @@ pub fn regular(about: &Metadata) -> Result<(), ReadError> {
 /// The text of the file at `path`, which has at most `largest` bytes.
 pub fn read_text(path: &Path, largest: u64) -> Result<String, ReadError> {
     let (file, about) = open(path)?;
-    text_of(file, about.len(), largest)
+    text_of(&file, about.len(), largest)
 }
 
 /// The content of the file at `path`, which has at most `largest` bytes.
@@ -114,14 +114,14 @@ pub fn read_bytes(path: &Path, largest: u64) -> Result<Vec<u8>, ReadError> {
 }
 
 /// The text of an open file of `size` bytes, as its metadata says, and of at most `largest`.
-pub fn text_of(file: File, size: u64, largest: u64) -> Result<String, ReadError> {
+pub fn text_of(file: &File, size: u64, largest: u64) -> Result<String, ReadError> {
     let mut text = String::new();
     text.try_reserve_exact(room(size, largest)?)
         .map_err(|_| no_memory(size))?;
     let not_text = || ReadError::Unfit("is not text".to_owned());
     let mut left = false;
     // Piece by piece, for it may be large, and checking it whole would let nobody else run.
-    each_piece(&file, largest, |piece| {
+    each_piece(file, largest, |piece| {
         let whole = match std::str::from_utf8(piece) {
             Ok(_) => piece.len(),
             // A character goes on in the next piece.
@@ -243,7 +243,7 @@ mod tests {
         // One whose size says nothing.
         let (file, about) = open(Path::new("/proc/self/status")).unwrap();
         assert_eq!(about.len(), 0);
-        assert!(matches!(text_of(file, 0, 10), Err(ReadError::Unfit(_))));
+        assert!(matches!(text_of(&file, 0, 10), Err(ReadError::Unfit(_))));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use http::HeaderName;
 use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
 
+use crate::descriptors;
 use crate::document::{FileStamp, Outline, Problem, Problems, Severity};
 use crate::key::KeyEntry;
 use crate::provider::ProviderSpec;
@@ -145,6 +146,26 @@ pub enum Listen {
 }
 
 impl ServerConfig {
+    /// How many connections of clients are taken: fewer than `max_connections` where there are too few file descriptors.
+    pub fn connections_at_most(&self) -> usize {
+        let possible = descriptors::connections(descriptors::most(), self.threads);
+        self.max_connections.min(possible)
+    }
+
+    /// What to say where fewer connections are taken than the configuration says.
+    pub fn lack_of_descriptors(&self) -> Option<String> {
+        let (taken, wanted) = (self.connections_at_most(), self.max_connections);
+        (taken < wanted).then(|| {
+            format!(
+                "at most {taken} connections of clients are taken, not the {wanted} of server.limits.connections: the \
+                 system allows {} open files, and a connection takes two. LimitNOFILE= in the unit, or `ulimit -n`, is \
+                 to be {} at least, or server.limits.connections lower",
+                descriptors::most(),
+                descriptors::needed(wanted, self.threads),
+            )
+        })
+    }
+
     /// Whether `next` changes what only a new start can change.
     pub fn needs_restart(&self, next: &Self) -> bool {
         let mut hot = next.clone();
@@ -287,8 +308,8 @@ impl Config {
                     .collect();
                 Ok(Self {
                     files,
-                    may_pass,
                     warnings,
+                    may_pass,
                     ..config
                 })
             }

@@ -12,10 +12,13 @@ use pingora_core::protocols::tls::CaType;
 use pingora_core::tls::RootCertStore;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::{WrappedX509, parse_x509};
+use pingora_core::{Error, ErrorType};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use tokio::net::TcpSocket;
 
 use super::{Addresses, BaseUrl};
+use crate::descriptors;
 
 /// Streams on one HTTP/2 connection to a provider. RFC 9113 asks for at least 100 to be allowed.
 const MAX_H2_STREAMS: usize = 100;
@@ -98,6 +101,15 @@ impl CaBundle {
     }
 }
 
+/// Refuses a connection that would take one of the last file descriptors.
+fn leave_the_last(socket: &TcpSocket) -> pingora_core::Result<()> {
+    if descriptors::is_reserved(socket) {
+        let why = "the last file descriptors are not for connections";
+        return Err(Error::explain(ErrorType::SocketError, why));
+    }
+    Ok(())
+}
+
 /// The way to one provider.
 pub struct Endpoint {
     /// How long to wait for what.
@@ -140,6 +152,7 @@ impl Endpoint {
             options.read_timeout = Some(timeouts.first_byte);
             options.write_timeout = Some(timeouts.write);
             options.idle_timeout = Some(timeouts.pool_idle);
+            options.upstream_tcp_sock_tweak_hook = Some(Arc::new(leave_the_last));
             peer
         };
         Self {

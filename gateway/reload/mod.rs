@@ -111,7 +111,7 @@ impl Reloader {
     async fn look(&mut self) -> Vec<FileStamp> {
         let files = self.files.clone();
         let look = move || files.iter().map(FileStamp::retake).collect();
-        let (found, late) = in_time(&self.live, TOO_LONG, background::run(look)).await;
+        let (found, late) = in_time(&self.live, TOO_LONG, background::aside(look)).await;
         if late {
             self.retry = Some(Instant::now());
         }
@@ -210,6 +210,11 @@ impl Reloader {
         if serving.rules.tracing != next.rules.tracing {
             tracing::warn!("[tracing] has changes that take effect at the next start");
         }
+        if serving.rules.server.max_connections != next.rules.server.max_connections
+            && let Some(lack) = next.rules.server.lack_of_descriptors()
+        {
+            tracing::warn!("{lack}");
+        }
         drop(serving);
         let resolver = self.live.resolver.clone();
         let lookups = tokio::spawn(async move { resolver.refresh(true).await });
@@ -280,4 +285,39 @@ async fn retire(mut snapshot: Arc<Snapshot>) {
     };
     // If there is no thread for it, it is freed here.
     let _ = background::run(move || alone.keys.free()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::config::{Config, Purpose};
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_file_that_does_not_come_is_said_and_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.toml");
+        std::fs::write(&path, "").unwrap();
+        let config = Config::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let live = Live::start(config, metrics.clone()).unwrap_or_else(|e| panic!("{e}"));
+        let soon = Duration::from_secs(600);
+        assert_eq!(in_time(&live, soon, async { 7 }).await, (7, false));
+        assert!(live.last_reload().error.is_none());
+        let (come, comes) = oneshot::channel();
+        let mut waiting = pin!(in_time(&live, Duration::from_millis(1), comes));
+        while metrics.reload_pending.get() == 0 {
+            let pause = tokio::time::sleep(Duration::from_millis(1));
+            tokio::select! {
+                _ = &mut waiting => panic!("it has not come"),
+                () = pause => {}
+            }
+        }
+        let why = live.last_reload().error.unwrap();
+        assert!(why.contains("has not come within 1ms"), "{why}");
+        come.send(7).unwrap();
+        assert_eq!(waiting.await, (Ok(7), true));
+    }
 }

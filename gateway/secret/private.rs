@@ -42,7 +42,7 @@ impl Private {
             return Err(ReadError::Unfit(format!("can be written by others {cure}")));
         }
         let exposed = (mode & 0o077 != 0).then(|| format!("can be read by others {cure}"));
-        let text = regular_file::text_of(file, about.len(), largest)?;
+        let text = regular_file::text_of(&file, about.len(), largest)?;
         Ok(Self { text, exposed })
     }
 }

@@ -57,8 +57,8 @@ pub(super) struct Quiet {
 impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
     type Permit = Connection;
 
-    fn admit(&self, peer: SocketAddr) -> Option<Connection> {
-        self.connections.enter(peer.ip())
+    fn admit(&self, socket: &std::net::TcpStream, peer: SocketAddr) -> Option<Connection> {
+        self.connections.admit(socket, peer.ip())
     }
 
     async fn serve(self: Arc<Self>, arrival: Arrival<Connection>) {

@@ -38,9 +38,7 @@ use pingora_core::server::{Fds, ListenFds};
 use pingora_core::services::Service as _;
 use pingora_core::services::listening::Service;
 use pingora_core::tls::{RootCertStore, load_native_certs};
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
-};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -53,6 +51,7 @@ use self::upgrade::Program;
 use crate::access_log::{AccessLog, AccessLogWriter};
 use crate::admin::{Admin, Readiness};
 use crate::config::{Config, ServerConfig};
+use crate::descriptors;
 use crate::error::Error;
 use crate::manager;
 use crate::metrics::Metrics;
@@ -115,7 +114,12 @@ impl Gateway {
         output: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
         let server = config.server.clone();
-        raise_open_files();
+        if let Err(error) = descriptors::raise() {
+            tracing::warn!("the limit of open files stays as it is: {error}");
+        }
+        if let Some(lack) = server.lack_of_descriptors() {
+            tracing::warn!("{lack}");
+        }
         // Pingora's own timers are kept until they are due, even if nobody waits for them any more: ten minutes of
         // them are 8 MB on each thread. Time limits of a second and more have one of Tokio's instead, which forgets
         // it. What is left is that of idle HTTP/2 connections.
@@ -241,16 +245,6 @@ pub fn keep_memory_private() {
     let done = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if let Err(error) = done.and_then(|()| setrlimit(Resource::Core, none)) {
         tracing::warn!("memory may be left in a core file: {error}");
-    }
-}
-
-/// Every connection is a file. The soft limit of most systems, 1024, is there for programs that count
-/// in a way that breaks above it; this one does not.
-fn raise_open_files() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!("the limit of open files stays as it is: {error}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use crate::support::gateway::{key_table, simple};
+use crate::support::http2;
 use crate::support::process::{self, Process};
 use crate::support::provider::{begin_events, chunk, end_chunks};
 use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually};
@@ -353,6 +354,7 @@ fn a_token_that_cannot_be_read_for_a_moment_stays_the_one_of_before_and_is_read_
 
 #[test]
 fn a_file_without_an_end_or_a_writer_is_refused_and_does_not_keep_a_revoked_key_open() {
+    type Make<'m> = &'m dyn Fn(&std::path::Path);
     let fifo = |at: &std::path::Path| {
         assert!(Command::new("mkfifo").arg(at).status().unwrap().success());
     };
@@ -362,8 +364,7 @@ fn a_file_without_an_end_or_a_writer_is_refused_and_does_not_keep_a_revoked_key_
     };
     let kind = "is not a regular file";
     let size = "is too large: 2147483648 bytes or more, of at most";
-    let bad: [(&dyn Fn(&std::path::Path), &str); 3] =
-        [(&fifo, kind), (&zeros, kind), (&sparse, size)];
+    let bad: [(Make<'_>, &str); 3] = [(&fifo, kind), (&zeros, kind), (&sparse, size)];
     for file in ["gateway.toml", "prices.toml", "ca.pem"] {
         for (make, complaint) in bad {
             let provider = Provider::start();
@@ -416,4 +417,62 @@ fn what_the_key_file_revokes_is_revoked_though_the_rest_is_refused_and_what_it_a
     let before = at();
     eventually("another try", || at() != before);
     assert_eq!(status("other"), 200);
+}
+
+#[test]
+fn connections_and_what_they_ask_of_a_provider_leave_files_for_a_revocation() {
+    let (hold, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let provider = Provider::answering(move |_, _| {
+        let _ = held.lock().unwrap().recv_timeout(PATIENCE);
+    });
+    let scene = process::scene(&provider, "server.h2c = true");
+    let script = "ulimit -n 64; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_keygate")]);
+    let process = Process::start_as(scene, command.stdout(std::process::Stdio::null()));
+    http2::run(async {
+        let client = http2::connect(process.listen).await;
+        let ask = || {
+            let client = client.clone();
+            async move {
+                let request = http::Request::post("http://gateway.test/p");
+                let request = request.header("api-key", "secret").body(()).unwrap();
+                let mut client = client.ready().await.unwrap();
+                let (answer, _) = client.send_request(request, true).unwrap();
+                answer.await.unwrap().status()
+            }
+        };
+        let mut asked = Vec::new();
+        for _ in 0..60 {
+            asked.push(tokio::spawn(ask()));
+        }
+        let start = std::time::Instant::now();
+        while !asked.iter().any(tokio::task::JoinHandle::is_finished) {
+            assert!(start.elapsed() < PATIENCE, "there are files for all");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        // Whoever else comes is closed at once, or waits.
+        let connect = || std::net::TcpStream::connect(process.listen);
+        let flood: Vec<_> = (0..100).map(|_| connect()).collect();
+        let disabled = key_table("alice", "secret", "disabled = true");
+        process.scene.write("keys.toml", &disabled);
+        while ask().await != 401 {
+            assert!(start.elapsed() < PATIENCE, "{}", process.said());
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        drop((flood, hold));
+    });
+    let said = process.said();
+    assert!(!said.contains("configuration refused"), "{said}");
+    let status = process.status();
+    assert_eq!(status["connections"]["at_most"], 10);
+    let reason = status["connections"]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("the system allows 64 open files"),
+        "{reason}"
+    );
+    assert!(said.contains(reason));
+    process.signal("INT");
+    assert_eq!(process.end().0, Some(0));
 }
