@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -21,6 +21,8 @@ const OF_A_THREAD: u64 = 4;
 /// What a connection of a client takes, with the one to a provider.
 const OF_A_CONNECTION: u64 = 2;
 
+/// How many there may be, once that is settled.
+static MOST: AtomicU64 = AtomicU64::new(0);
 /// The lowest of the reserved ones.
 static FIRST_RESERVED: AtomicI32 = AtomicI32::new(i32::MAX);
 
@@ -30,15 +32,20 @@ pub fn raise() -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let raised = setrlimit(Resource::Nofile, limit);
-    let first = getrlimit(Resource::Nofile).current.map(usable);
-    let first = first.and_then(|first| i32::try_from(first).ok());
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    MOST.store(most, Ordering::Relaxed);
+    let first = i32::try_from(usable(most)).ok();
     FIRST_RESERVED.store(first.unwrap_or(i32::MAX), Ordering::Relaxed);
     Ok(raised?)
 }
 
 /// How many this process may have, at most.
 pub fn most() -> u64 {
-    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+    match MOST.load(Ordering::Relaxed) {
+        0 => getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
+        // Asked of each connection: without asking the system.
+        most => most,
+    }
 }
 
 /// Whether a new connection has one of the last: it is to be closed at once.

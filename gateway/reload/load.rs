@@ -23,6 +23,8 @@ pub(super) struct Refused {
     pub(super) may_pass: bool,
     /// The keys that serve without those that the key file has revoked.
     pub(super) keys: Option<FewerKeys>,
+    /// The key file, unless it is worth another look though it stays as it is.
+    pub(super) known: Option<FileStamp>,
 }
 
 /// Keys that open no more than the ones that serve.
@@ -52,7 +54,12 @@ pub(super) fn load(live: &Live, path: &Path, known: Option<&FileStamp>) -> Loade
     };
     // Watched in any case: a configuration that cannot be read does not name it.
     let key_file = live.snapshot().key_file.retake();
-    let keys = (known != Some(&key_file)).then(|| fewer_keys(live, &key_file));
+    let keys = if known == Some(&key_file) {
+        Ok(None)
+    } else {
+        fewer_keys(live, &key_file)
+    };
+    let known = keys.is_ok().then(|| key_file.clone());
     if !files.iter().any(|stamp| stamp.path == key_file.path) {
         files.push(key_file);
     }
@@ -61,8 +68,9 @@ pub(super) fn load(live: &Live, path: &Path, known: Option<&FileStamp>) -> Loade
         files,
         outcome: Err(Refused {
             why,
-            may_pass,
-            keys: keys.flatten(),
+            may_pass: may_pass || keys.is_err(),
+            keys: keys.unwrap_or_default(),
+            known,
         }),
     }
 }
@@ -96,24 +104,35 @@ fn cut_off(serving: &Snapshot, file: &FileStamp, outline: &Outline, left: usize)
     })
 }
 
+/// The key file could not be read, and may be a moment later.
+struct Unread;
+
 /// What is left of the keys that serve by the key file alone, if that is good and another than the one that serves.
-fn fewer_keys(live: &Live, file: &FileStamp) -> Option<FewerKeys> {
+fn fewer_keys(live: &Live, file: &FileStamp) -> Result<Option<FewerKeys>, Unread> {
     let serving = live.snapshot();
     if *file == serving.key_file {
-        return None;
+        return Ok(None);
     }
+    let alone = match Config::keys_alone(&file.path) {
+        Ok(alone) => alone,
+        Err(errors) if errors.may_pass() => return Err(Unread),
+        Err(_) => return Ok(None),
+    };
     let KeysAlone {
         file,
         outline,
         entries,
-    } = Config::keys_alone(&file.path).ok()?;
+    } = alone;
     if cut_off(&serving, &file, &outline, entries.len()).is_some() {
-        return None;
+        return Ok(None);
     }
     let Narrowed { entries, whole } = narrow(&serving.keys, entries);
-    let store = KeyStore::build(entries).ok()?;
-    Some(FewerKeys {
-        store,
-        file: whole.then_some((file, outline)),
-    })
+    match KeyStore::build(entries) {
+        Ok(store) => Ok(Some(FewerKeys {
+            store,
+            file: whole.then_some((file, outline)),
+        })),
+        Err(error) if error.may_pass() => Err(Unread),
+        Err(_) => Ok(None),
+    }
 }

@@ -177,10 +177,9 @@ impl Reloader {
             why,
             may_pass,
             keys,
+            known,
         } = refused;
-        let key_file = self.live.snapshot().key_file.path.clone();
-        let mut stamps = self.files.iter();
-        self.keys_alone = stamps.find(|stamp| stamp.path == key_file).cloned();
+        self.keys_alone = known;
         if let Some(FewerKeys { store, file }) = keys {
             let keys = store.keys().len();
             let before = self.live.narrow(store, file);

@@ -476,3 +476,22 @@ fn connections_and_what_they_ask_of_a_provider_leave_files_for_a_revocation() {
     process.signal("INT");
     assert_eq!(process.end().0, Some(0));
 }
+
+#[test]
+fn a_revocation_beside_a_broken_configuration_is_tried_again_as_well() {
+    let provider = Provider::start();
+    let process = Process::start(process::scene(&provider, ""));
+    process.scene.write("gateway.toml", "[server\n");
+    eventually("the refusal", || process.said().contains("not valid TOML"));
+    assert_eq!(asked(&process), 200);
+    let before = process.open_files(3);
+    let disabled = key_table("alice", "secret", "disabled = true");
+    process.scene.write("keys.toml", &disabled);
+    eventually("the failed reload", || {
+        process.said().contains("Too many open files")
+    });
+    process.open_files(before);
+    eventually("the revocation", || asked(&process) == 401);
+    process.signal("TERM");
+    assert_eq!(process.end().0, Some(0));
+}
