@@ -220,7 +220,9 @@ impl Place {
         if self.file.is_some() {
             return None;
         }
-        let (status, _) = super::status::ask(Config::places(&self.config).ok()?.admin).ok()?;
+        let places = Config::places(&self.config).ok()?;
+        let (status, _) = super::status::ask(places.admin).ok()?;
+        Trusted::of(&self.config, &places).check().ok()?;
         Some(Served {
             current: status.key_file.mark == stamp.mark(),
             generation: status.generation,
