@@ -25,6 +25,8 @@ impl Drop for Successor {
 
 /// Upgrades, and gives the process that serves then.
 fn upgrade(process: &Process) -> Successor {
+    let upgrades = || process.said().matches("another process serves").count();
+    let before = upgrades();
     process.signal("USR2");
     let mut successor = 0;
     eventually("another process", || {
@@ -38,6 +40,8 @@ fn upgrade(process: &Process) -> Successor {
         successor = u32::try_from(pid).unwrap();
         successor != process.id()
     });
+    // Operators are answered a moment before the old process is told.
+    eventually("the old process knows", || upgrades() > before);
     Successor(successor)
 }
 
@@ -257,12 +261,11 @@ fn a_successor_that_dies_where_no_other_starts_leaves_the_old_process_serving() 
     symlink(env!("CARGO_BIN_EXE_keygate"), &next).unwrap();
     std::fs::rename(next, process.scene.path("keygate")).unwrap();
     let successor = upgrade(&process);
-    assert_eq!(
-        client
-            .request("GET", "/nothing", &[], b"")
-            .header("connection"),
-        Some("close")
-    );
+    eventually("the last answer", || {
+        let answer = client.request("GET", "/nothing", &[], b"");
+        assert_eq!(answer.status, 404);
+        answer.header("connection") == Some("close")
+    });
     tell.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
     drop((stream, client));
