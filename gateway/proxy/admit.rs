@@ -225,7 +225,13 @@ pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<
             || blank(value.first())
             || blank(value.last());
     }
-    let bytes = if raw.is_empty() { bytes } else { raw.len() };
+    // Over HTTP/2, the request line is three fields like the others.
+    let line = request.method.as_str().len() + request.raw_path().len() + 12;
+    let bytes = if raw.is_empty() {
+        bytes + line
+    } else {
+        raw.len()
+    };
     if bytes as u64 > limits.max_header_bytes || request.headers.len() > limits.max_header_count {
         return Err(Reason::HeadersTooLarge);
     }
@@ -263,6 +269,9 @@ fn has_strict_lines(head: &[u8]) -> bool {
     let mut ends = memchr::memchr_iter(b'\n', head);
     let ends_well =
         ends.all(|at| at.checked_sub(1).and_then(|before| head.get(before)) == Some(&b'\r'));
+    // Empty lines may come first.
+    let blank = head.iter().take_while(|byte| b"\r\n".contains(byte));
+    let head = head.get(blank.count()..).unwrap_or_default();
     let line = memchr::memchr(b'\n', head).and_then(|end| head.get(..end));
     ends_well && line.is_none_or(|line| memchr::memchr(b'#', line).is_none())
 }

@@ -6,6 +6,7 @@
 pub mod admit;
 mod answer;
 mod body;
+pub mod connection;
 pub mod deadline;
 mod dialect;
 pub mod exact;
@@ -55,7 +56,7 @@ pub const ATTEMPTS: usize = forward::MAX_ATTEMPTS as usize;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long an address waits that came with too many keys that open nothing.
-const PENALTY: Duration = Duration::from_secs(1);
+pub const PENALTY: Duration = Duration::from_secs(1);
 
 /// What all exchanges share.
 pub struct Shared {
@@ -105,6 +106,7 @@ impl ProxyHttp for Proxy {
         bound_the_client(session, exchange);
         match admit(session, exchange) {
             Ok(admission) => {
+                connection::verified();
                 let timeouts = &admission.route().provider.endpoint.timeouts;
                 let server = &exchange.rules.server;
                 exchange.seen.asked = session.is_body_empty();
@@ -135,7 +137,8 @@ impl ProxyHttp for Proxy {
                 Ok(false)
             }
             Err(rejection) => {
-                if rejection.reason == Reason::TooManyFailedKeys {
+                if rejection.reason == Reason::TooManyFailedKeys && !connection::failed_too_often()
+                {
                     session.set_keepalive(None);
                     // A new connection costs more than the answer does: so whoever guesses makes few.
                     tokio::time::sleep(PENALTY).await;
@@ -447,6 +450,9 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
     let client = session.client_addr();
     exchange.seen.client = client.and_then(|address| address.as_inet().copied());
     exchange.seen.method = known_method(&request.method);
+    if let Some(reason) = connection::refused() {
+        return Err(Rejection::routeless(reason));
+    }
     let raw = session
         .as_http1()
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes)

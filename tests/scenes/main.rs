@@ -31,6 +31,7 @@ mod meter_streams;
 mod panics;
 mod reload;
 mod seeds;
+mod strangers;
 mod stream;
 mod support;
 mod tls;
