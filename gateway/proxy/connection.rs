@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -20,6 +21,7 @@ const UNVERIFIED: usize = 16;
 pub struct Streams {
     open: Arc<InFlight>,
     unverified: Arc<Semaphore>,
+    verified: AtomicBool,
     failed_too_often: Notify,
 }
 
@@ -39,6 +41,7 @@ impl Streams {
         Arc::new(Self {
             open: Arc::default(),
             unverified: Arc::new(Semaphore::new(UNVERIFIED)),
+            verified: AtomicBool::new(false),
             failed_too_often: Notify::new(),
         })
     }
@@ -63,6 +66,11 @@ impl Streams {
             unverified: RefCell::new(Some(room.0)),
             _open: self.open.enter(),
         }
+    }
+
+    /// Whether the key of one of its streams was verified.
+    pub fn is_verified(&self) -> bool {
+        self.verified.load(Ordering::Relaxed)
     }
 
     /// Waits until no stream is open.
@@ -120,6 +128,7 @@ pub(super) fn verified() {
     with(|connection| {
         if let Connection::Http2(stream) = connection {
             stream.unverified.take();
+            stream.streams.verified.store(true, Ordering::Relaxed);
         }
     });
 }
@@ -153,8 +162,10 @@ mod tests {
             .collect();
         assert_eq!(open.len(), UNVERIFIED);
         let last = open.pop().unwrap();
+        assert!(!streams.is_verified());
         http2(last, async {
             verified();
+            assert!(streams.is_verified());
             assert!(streams.try_room().is_some());
         })
         .await;

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::{ALPN, Ssl, Stream};
+use pingora_core::protocols::{ALPN, IO, Ssl, Stream};
 use pingora_core::server::ShutdownWatch;
 use tokio::net::TcpStream;
 
@@ -17,6 +17,7 @@ use super::connections::{Connection, Connections};
 use super::flush::FlushBeforeWait;
 use super::head::{self, Head};
 use super::http2;
+use super::pace::{Pace, Paced};
 use super::socket::Socket;
 use crate::config::ServerConfig;
 use crate::proxy::connection;
@@ -68,10 +69,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
             let Some((stream, http2)) = Box::pin(self.greet(socket, peer)).await else {
                 return;
             };
-            if http2 {
+            if let Some(pace) = http2 {
                 let keepalive = self.connections.live().snapshot().rules.server.keepalive;
                 let quiet = self.quiet.http2.clone();
-                Box::pin(http2::serve(&self.app, stream, keepalive, quiet)).await;
+                Box::pin(http2::serve(&self.app, stream, &pace, keepalive, quiet)).await;
             } else {
                 let exchanges = connection::http1(self.http1(stream));
                 deadline::one_by_one(Box::pin(exchanges)).await;
@@ -90,23 +91,20 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         self.app.http_cleanup().await;
     }
 
-    /// The stream that HTTP is spoken on, and whether that is HTTP/2.
-    async fn greet(&self, socket: TcpStream, peer: SocketAddr) -> Option<(Stream, bool)> {
+    /// The stream that HTTP is spoken on; with its pace, if that is HTTP/2.
+    async fn greet(&self, socket: TcpStream, peer: SocketAddr) -> Option<Greeted> {
         if let Some(tls) = &self.tls {
             return self.private(tls, Socket::private(socket, peer), peer).await;
         }
         let mut plain = Socket::plain(socket, peer);
-        let http2 = self.h2c && plain.begins_with(HTTP2_PREFACE).await.ok()?;
-        Some((Box::new(plain), http2))
+        if self.h2c && plain.begins_with(HTTP2_PREFACE).await.ok()? {
+            return Some(paced(plain));
+        }
+        Some((Box::new(plain), None))
     }
 
-    /// The stream behind a TLS handshake, and whether HTTP/2 was agreed on.
-    async fn private(
-        &self,
-        tls: &Acceptor,
-        socket: Socket,
-        peer: SocketAddr,
-    ) -> Option<(Stream, bool)> {
+    /// The stream behind a TLS handshake; with its pace, if HTTP/2 was agreed on.
+    async fn private(&self, tls: &Acceptor, socket: Socket, peer: SocketAddr) -> Option<Greeted> {
         let mut begun = Handshake {
             failures: &self.connections.live().metrics.tls_handshake_failures,
             over: false,
@@ -115,10 +113,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         begun.over = done.is_ok();
         match done {
             // The HTTP/2 library flushes by itself.
-            Ok(stream) if stream.selected_alpn_proto() == Some(ALPN::H2) => {
-                Some((Box::new(stream), true))
-            }
-            Ok(stream) => Some((Box::new(FlushBeforeWait::new(stream)), false)),
+            Ok(stream) if stream.selected_alpn_proto() == Some(ALPN::H2) => Some(paced(stream)),
+            Ok(stream) => Some((Box::new(FlushBeforeWait::new(stream)), None)),
             Err(error) => {
                 // Whoever only looks whether the port is open is no news.
                 if !left(&error) {
@@ -188,6 +184,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
             }
         })
     }
+}
+
+/// A stream that HTTP is spoken on; with its pace, if that is HTTP/2.
+type Greeted = (Stream, Option<Arc<Pace>>);
+
+fn paced(stream: impl IO + 'static) -> Greeted {
+    let pace = Pace::new();
+    (Box::new(Paced::new(stream, pace.clone())), Some(pace))
 }
 
 impl From<&ServerConfig> for Patience {

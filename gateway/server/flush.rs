@@ -6,16 +6,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use async_trait::async_trait;
-use pingora_core::protocols::raw_connect::ProxyDigest;
-use pingora_core::protocols::tls::SslDigest;
-use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID,
-};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream whose written bytes are flushed whenever a read has to wait.
@@ -73,45 +65,4 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FlushBeforeWait<S> {
     }
 }
 
-#[async_trait]
-impl<S: IO> Shutdown for FlushBeforeWait<S> {
-    async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
-    }
-}
-
-impl<S> Peek for FlushBeforeWait<S> {}
-
-impl<S: IO> UniqueID for FlushBeforeWait<S> {
-    fn id(&self) -> i32 {
-        self.stream.id()
-    }
-}
-
-impl<S: IO> Ssl for FlushBeforeWait<S> {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl<S: IO> GetTimingDigest for FlushBeforeWait<S> {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-}
-
-impl<S: IO> GetProxyDigest for FlushBeforeWait<S> {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl<S: IO> GetSocketDigest for FlushBeforeWait<S> {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
+super::layer::delegate_io!(FlushBeforeWait);

@@ -4,7 +4,9 @@
 //! at a time until their keys are verified, and makes a client that guesses keys wait without holding an exchange.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use pingora_core::protocols::http::v2::server::{H2Accept, HttpSession, handshake
 use pingora_core::protocols::{Digest, Stream};
 use pingora_core::server::ShutdownWatch;
 
+use super::pace::Pace;
 use crate::proxy::PENALTY;
 use crate::proxy::connection::{self, Streams, Unverified};
 use crate::proxy::deadline;
@@ -37,11 +40,12 @@ enum Next {
     Over,
 }
 
-/// Serves the connection `stream` until it ends, has had no stream for `keepalive`, or `quiet` says that no more
+/// Serves the connection `stream`, which is read at the `pace` that this sets, until it ends, has had no stream for `keepalive`, or `quiet` says that no more
 /// requests are wanted.
 pub(super) async fn serve<A>(
     app: &Arc<A>,
     stream: Stream,
+    pace: &Pace,
     keepalive: Duration,
     mut quiet: ShutdownWatch,
 ) where
@@ -57,6 +61,7 @@ pub(super) async fn serve<A>(
         return;
     };
     deadline::greeted();
+    pace.hold();
     let streams = Streams::new();
     let (mut malformed, mut closing) = (0, false);
     loop {
@@ -64,7 +69,7 @@ pub(super) async fn serve<A>(
             biased;
             () = told(&mut quiet), if !closing => Next::Quiet,
             () = streams.failed_too_often() => Next::FailedTooOften,
-            next = next(&mut h2, &digest, &streams) => next,
+            next = next(&mut h2, &digest, &streams, pace) => next,
             () = idle(&streams, keepalive), if !closing => Next::Over,
         };
         match next {
@@ -79,7 +84,10 @@ pub(super) async fn serve<A>(
                 h2.graceful_shutdown();
                 closing = true;
             }
-            Next::FailedTooOften => return close(h2, &streams).await,
+            Next::FailedTooOften => {
+                pace.free();
+                return close(h2, &streams).await;
+            }
             Next::Malformed | Next::Over => return,
         }
     }
@@ -92,7 +100,7 @@ async fn told(quiet: &mut ShutdownWatch) {
 }
 
 /// Accepts a stream as soon as there is room for one whose key is not verified. May be cancelled.
-async fn next(h2: &mut Connection, digest: &Arc<Digest>, streams: &Streams) -> Next {
+async fn next(h2: &mut Connection, digest: &Arc<Digest>, streams: &Streams, pace: &Pace) -> Next {
     let room = if let Some(room) = streams.try_room() {
         Some(room)
     } else {
@@ -105,7 +113,24 @@ async fn next(h2: &mut Connection, digest: &Arc<Digest>, streams: &Streams) -> N
     let Some(room) = room else {
         return Next::Over;
     };
-    match HttpSession::from_h2_conn(h2, digest.clone()).await {
+    if streams.is_verified() {
+        pace.free();
+    }
+    let mut accepting = pin!(HttpSession::from_h2_conn(h2, digest.clone()));
+    let accepted = poll_fn(|context| {
+        loop {
+            if let Poll::Ready(accepted) = accepting.as_mut().poll(context) {
+                return Poll::Ready(accepted);
+            }
+            // Nothing waits to be accepted, so more may be read, unless there was nothing to be read.
+            if !pace.grant() {
+                return Poll::Pending;
+            }
+        }
+    });
+    let accepted = accepted.await;
+    pace.hold();
+    match accepted {
         Ok(Some(H2Accept::Session(session))) => Next::Stream(Box::new(session), room),
         Ok(Some(H2Accept::Rejected)) => Next::Malformed,
         // The client is gone, or broke the protocol, which the library has told it.
