@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
+use crate::address::is_metadata;
+
 /// How long one lookup may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -60,9 +62,10 @@ impl Addresses {
                 let mut found: Vec<_> = found.collect();
                 // The resolver's order is its preference; only repetitions go.
                 let mut seen = std::collections::HashSet::new();
-                found.retain(|address| seen.insert(*address));
+                // Whoever answers for a name chooses no metadata service by it.
+                found.retain(|address| !is_metadata(address.ip()) && seen.insert(*address));
                 if found.is_empty() {
-                    "no address".to_owned()
+                    "no address, or none but link-local ones and metadata services".to_owned()
                 } else {
                     if **self.list.load() != found {
                         self.list.store(Arc::new(found));
@@ -141,6 +144,16 @@ mod tests {
         assert_eq!(named.pick(0), None);
         resolver.refresh(true).await;
         assert!(named.pick(0).unwrap().ip().is_loopback());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_a_metadata_service_leads_nowhere() {
+        let resolver = Resolver::default();
+        // Resolvers read it as 169.254.169.254, without asking anybody.
+        let named = resolver.addresses("2852039166", 80);
+        resolver.refresh(true).await;
+        assert_eq!(named.pick(0), None);
+        assert!(named.failure().unwrap().contains("metadata"));
     }
 
     #[tokio::test]
