@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
 use super::reject::{Reason, Rejection};
-use crate::key::{ClientKey, KeyDigest, Opened, PresentedKey, remove_from_query};
+use crate::key::{
+    ClientKey, KeyDigest, Opened, PresentedKey, is_our_credential, remove_from_query,
+};
 use crate::provider::{Credential, NoCredential};
 use crate::route::{Access, NormalPath, Route};
 use crate::snapshot::{Rules, Snapshot};
@@ -42,7 +44,9 @@ impl Admission {
             .find(&host, &path.path)
             .ok_or_else(|| Rejection::routeless(Reason::NoRoute))?;
         let route = found.route;
-        let opened = identify(snapshot, route, request, path.query, now)
+        let presented = present(snapshot, route, request, path.query)
+            .map_err(|reason| Rejection::on(route, reason))?;
+        let opened = identify(snapshot, route, presented.as_ref(), now)
             .map_err(|reason| Rejection::on(route, reason))?;
         let key = opened.as_ref().map(|opened| opened.key.clone());
         let refuse = |reason| Rejection {
@@ -63,8 +67,8 @@ impl Admission {
         }
         let credential = route
             .provider
-            .credential(key.as_deref(), &request.headers, |bare| {
-                snapshot.keys.is_ours(bare)
+            .credential(key.as_deref(), &request.headers, |value| {
+                is_our_credential(value, presented.as_ref())
             })
             .map_err(|why| {
                 refuse(match why {
@@ -72,7 +76,8 @@ impl Admission {
                     NoCredential::NotPresented => Reason::NoProviderToken,
                 })
             })?;
-        let query = path.query.and_then(remove_from_query);
+        let query = path.query;
+        let query = query.and_then(|query| remove_from_query(query, presented.as_ref()));
         let target = route.provider.paths.target(found.rest, query.as_deref());
         let target = target.ok_or_else(|| refuse(Reason::NoDefaultEndpoint))?;
         Ok(Self {
@@ -125,14 +130,13 @@ impl Admission {
     }
 }
 
-/// The key that the request presents, if the route wants one.
-fn identify<'s>(
-    snapshot: &'s Snapshot,
+/// What the request presents as its key, if the route wants one.
+fn present<'r>(
+    snapshot: &Snapshot,
     route: &Route,
-    request: &RequestHeader,
-    query: Option<&str>,
-    now: Timestamp,
-) -> Result<Option<Opened<'s>>, Reason> {
+    request: &'r RequestHeader,
+    query: Option<&'r str>,
+) -> Result<Option<PresentedKey<'r>>, Reason> {
     if route.access == Access::Open {
         return Ok(None);
     }
@@ -144,9 +148,20 @@ fn identify<'s>(
         .key_headers
         .iter()
         .filter(|name| !passthrough || !provider.takes_token_in(name));
-    let presented = PresentedKey::find(&request.headers, query, names)
-        .map_err(|_| Reason::AmbiguousCredentials)?;
-    let opened = snapshot.keys.open(presented.as_ref(), now);
+    PresentedKey::find(&request.headers, query, names).map_err(|_| Reason::AmbiguousCredentials)
+}
+
+/// The key that opens by what is presented, if the route wants one.
+fn identify<'s>(
+    snapshot: &'s Snapshot,
+    route: &Route,
+    presented: Option<&PresentedKey<'_>>,
+    now: Timestamp,
+) -> Result<Option<Opened<'s>>, Reason> {
+    if route.access == Access::Open {
+        return Ok(None);
+    }
+    let opened = snapshot.keys.open(presented, now);
     opened.map(Some).map_err(Reason::InvalidKey)
 }
 

@@ -26,6 +26,7 @@ mod keys;
 mod kinds;
 mod lab;
 mod layers;
+mod leaks;
 mod lifecycle;
 mod meter_streams;
 mod panics;
