@@ -2,7 +2,6 @@
 //! the request's head and the time; only it makes an [`Admission`], and without one nothing goes up.
 
 use std::borrow::Cow;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
@@ -15,7 +14,7 @@ use crate::key::{
     ClientKey, KeyDigest, Opened, PresentedKey, is_our_credential, remove_from_query,
 };
 use crate::provider::{Credential, NoCredential};
-use crate::route::{Access, NormalPath, Route};
+use crate::route::{Access, NormalPath, Route, normal_host};
 use crate::snapshot::{Rules, Snapshot};
 
 /// The proof that a request may go to a route's provider: a key was verified that the route takes,
@@ -165,7 +164,7 @@ fn identify<'s>(
     opened.map(Some).map_err(Reason::InvalidKey)
 }
 
-/// The host in lower case and without port. HTTP/1.0 may leave it out; HTTP/1.1 may not.
+/// The host in its one form, without its port. HTTP/1.0 may leave it out; HTTP/1.1 may not.
 fn host_of(request: &RequestHeader) -> Option<Cow<'_, str>> {
     let authority = match request.headers.get(HOST) {
         Some(host) => host.to_str().ok()?,
@@ -180,27 +179,8 @@ fn host_of(request: &RequestHeader) -> Option<Cow<'_, str>> {
         _ => (authority, ":"),
     };
     let port = port.get(1..)?;
-    if !is_host(host) || !port.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    Some(if host.bytes().any(|b| b.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
-    })
-}
-
-/// RFC 3986, section 3.2.2, without what no name has in practice: escapes and separators.
-fn is_host(host: &str) -> bool {
-    let literal = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    match literal {
-        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
-        None => host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)),
-    }
+    let is_port = port.is_empty() || port.bytes().all(|b| b.is_ascii_digit());
+    normal_host(host).filter(|_| is_port)
 }
 
 fn is_websocket(request: &RequestHeader) -> bool {

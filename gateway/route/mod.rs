@@ -3,9 +3,11 @@
 //! Decides by host and path alone, the most specific first; nothing else a client sends chooses a
 //! destination.
 
+mod host;
 mod path;
 mod pattern;
 
+pub use host::normal_host;
 pub use path::{BadPath, NormalPath};
 pub use pattern::{HostPattern, PathPrefix};
 
@@ -119,7 +121,7 @@ impl Router {
         &self.routes
     }
 
-    /// The route for a host (lower case, no port) and a normal path: the most specific host that
+    /// The route for a host in its one form (see [`normal_host`]) and a normal path: the most specific host that
     /// has a route for the path, and of that host's the longest prefix. One look into a map for
     /// each segment of the path, however many routes there are.
     pub fn find<'r>(&'r self, host: &str, path: &'r str) -> Option<Match<'r>> {

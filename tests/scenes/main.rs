@@ -31,6 +31,7 @@ mod lifecycle;
 mod meter_streams;
 mod panics;
 mod reload;
+mod routes;
 mod seeds;
 mod strangers;
 mod stream;
