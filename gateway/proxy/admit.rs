@@ -79,6 +79,9 @@ impl Admission {
         let query = query.and_then(|query| remove_from_query(query, presented.as_ref()));
         let target = route.provider.paths.target(found.rest, query.as_deref());
         let target = target.ok_or_else(|| refuse(Reason::NoDefaultEndpoint))?;
+        if rules.router.is_anothers(&host, route, &target) {
+            return Err(refuse(Reason::AmbiguousPath));
+        }
         Ok(Self {
             route: route.clone(),
             key,
