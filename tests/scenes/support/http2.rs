@@ -11,6 +11,8 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
+use super::PATIENCE;
+
 /// A request and its body.
 type Seen = (Request<()>, Vec<u8>);
 
@@ -111,11 +113,12 @@ pub async fn connect(to: SocketAddr) -> h2::client::SendRequest<Bytes> {
     client
 }
 
-/// Runs `work` on a runtime of its own.
+/// Runs `work` on a runtime of its own; it may not take for ever.
 pub fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap()
-        .block_on(work)
+        .block_on(async { tokio::time::timeout(PATIENCE * 3, work).await })
+        .expect("it took too long")
 }
