@@ -18,7 +18,17 @@ use rustls_pki_types::pem::PemObject;
 use super::{Addresses, BaseUrl};
 
 /// Streams on one HTTP/2 connection to a provider. RFC 9113 asks for at least 100 to be allowed.
-const MAX_H2_STREAMS: usize = 100;
+const MAX_H2_STREAMS: u32 = 100;
+
+/// Bytes of one HTTP/2 response that a provider may send before the client has taken them. At 100 ms to the provider
+/// and back, a single response comes at 2.5 MB/s at most.
+const H2_STREAM_WINDOW: u32 = 256 << 10;
+
+/// The same for all responses on one connection. Each stream has its share of it, so that clients that do not read
+/// leave room for the responses of the others.
+const H2_CONNECTION_WINDOW: u32 = 32 << 20;
+
+const _: () = assert!(MAX_H2_STREAMS * H2_STREAM_WINDOW < H2_CONNECTION_WINDOW);
 
 /// The protocol spoken to a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,7 +146,9 @@ impl Endpoint {
                 HttpVersion::Http2 => ALPN::H2,
                 HttpVersion::Auto => ALPN::H2H1,
             };
-            options.max_h2_streams = MAX_H2_STREAMS;
+            options.max_h2_streams = MAX_H2_STREAMS as usize;
+            options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
+            options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
             options.connection_timeout = Some(timeouts.connect);
             options.total_connection_timeout = Some(timeouts.connect * 2);
             options.read_timeout = Some(timeouts.first_byte);

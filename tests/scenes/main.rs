@@ -40,4 +40,5 @@ mod tls;
 mod tracing;
 mod upgrade;
 mod upstream;
+mod upstream_http2;
 mod usage;

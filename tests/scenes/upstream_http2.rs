@@ -1,0 +1,56 @@
+//! Providers over HTTP/2: what one request does to the others on its connection, and what is sent again.
+
+use bytes::Bytes;
+
+use crate::support::gateway::simple;
+use crate::support::http2::Http2Provider;
+use crate::support::{Client, Gateway, Scene, eventually};
+
+const BOB: [(&str, &str); 1] = [("api-key", "secret-2")];
+
+fn gateway(url: &str, server: &str) -> Gateway {
+    Scene::with_server(server, &simple(url, "http = \"2\"", ""))
+        .key("alice", "secret", "")
+        .key("bob", "secret-2", "")
+        .start()
+}
+
+#[test]
+fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room() {
+    let large = Bytes::from(vec![b'x'; 64 << 20]);
+    let provider = Http2Provider::answering(None, move |request| {
+        if request.uri().path().ends_with("/large") {
+            large.clone()
+        } else {
+            Bytes::from(vec![b'y'; 2 << 10])
+        }
+    });
+    let gateway = gateway(&format!("http://{}", provider.address), "");
+    let ask = |path: &str| {
+        let mut client = gateway.client();
+        client.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\napi-key: secret\r\n\r\n"
+        ));
+        client
+    };
+    let mut silent: Vec<Client> = (0..3).map(|_| ask("/p/large")).collect();
+    let mut unchanged = 0;
+    eventually("what is not read is not sent either", || {
+        let before = provider.sent();
+        // Bob asks on the same connection all the time, and gets whole responses.
+        let answer = gateway.get("/p/small", &BOB);
+        assert_eq!((answer.status, answer.body.len()), (200, 2 << 10));
+        let still = provider.sent() == before + (2 << 10) && before > 1 << 20;
+        unchanged = if still { unchanged + 1 } else { 0 };
+        unchanged > 20
+    });
+    assert_eq!(provider.connections(), 1);
+    // Who begins to read again gets what is left.
+    let head = silent[0].read_head();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let mut received = 0;
+    while let Some(chunk) = silent[0].try_chunk().unwrap() {
+        received += chunk.len();
+    }
+    assert_eq!(received, 64 << 20);
+}
