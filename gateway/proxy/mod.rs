@@ -233,7 +233,8 @@ impl ProxyHttp for Proxy {
         if let Some(piece) = body {
             deadline::touch();
             exchange.seen.request_bytes += piece.len() as u64;
-            bound_the_body(session, exchange)?;
+            // As the client's failure: what else fails here is swallowed where the provider is sent the body over HTTP/2.
+            bound_the_body(session, exchange).map_err(Error::into_down)?;
         }
         if let Some(exact) = &mut exchange.exact {
             exact.request_body(body, end_of_stream);

@@ -1,5 +1,7 @@
 //! Providers over HTTP/2: what one request does to the others on its connection, and what is sent again.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 
 use crate::support::gateway::simple;
@@ -53,4 +55,47 @@ fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room()
         received += chunk.len();
     }
     assert_eq!(received, 64 << 20);
+}
+
+/// The refusal of a request whose body goes up in chunks of `size` bytes until something comes back.
+fn refused(gateway: &Gateway, size: usize, pause: Duration) -> (u16, Duration) {
+    let mut client = gateway.client();
+    let begun = Instant::now();
+    client.send(
+        "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    let chunk = format!("{size:x}\r\n{}\r\n", "x".repeat(size));
+    while begun.elapsed() < Duration::from_secs(14) && !client.has_answer() {
+        let _ = client.try_send(&chunk);
+        std::thread::sleep(pause);
+    }
+    (client.response(false).status, begun.elapsed())
+}
+
+#[test]
+fn a_body_that_is_too_long_is_413_at_once_over_http2_as_well() {
+    let provider = Http2Provider::start(None);
+    let url = format!("http://{}", provider.address);
+    let gateway = gateway(&url, "server.limits.request_body = \"10KiB\"");
+    let (status, took) = refused(&gateway, 1 << 10, Duration::from_millis(5));
+    assert_eq!(status, 413);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    // The provider does not wait for the rest.
+    eventually("the reset of the request", || provider.resets() == 1);
+    assert!(provider.received().is_empty());
+    assert_eq!(gateway.access_lines(1)[0]["reason"], "body_too_large");
+    // The connection is good for the next one.
+    assert_eq!(gateway.request("POST", "/p", &BOB, b"{}").status, 200);
+    assert_eq!(provider.connections(), 1);
+}
+
+#[test]
+fn a_body_that_comes_too_slowly_is_408_over_http2_as_well() {
+    let provider = Http2Provider::start(None);
+    let url = format!("http://{}", provider.address);
+    let gateway = gateway(&url, "server.limits.body_rate = \"1KiB\"");
+    let (status, took) = refused(&gateway, 1, Duration::from_millis(100));
+    assert_eq!(status, 408);
+    assert!(took < Duration::from_secs(14), "{took:?}");
+    eventually("the reset of the request", || provider.resets() == 1);
 }
