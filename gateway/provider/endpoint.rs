@@ -1,12 +1,16 @@
 //! The way to a provider: a template peer with every timeout set, cloned per attempt.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr as StdAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pingora_core::Result;
+use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::ALPN;
+use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::tls::CaType;
 use pingora_core::tls::RootCertStore;
@@ -133,7 +137,7 @@ impl Endpoint {
     ) -> Self {
         let peer = |http: HttpVersion| {
             // The address is a place holder: `peer` below puts in the one of its attempt.
-            let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], url.port));
+            let nowhere = StdAddr::from(([0, 0, 0, 0], url.port));
             let mut peer = HttpPeer::new(nowhere, url.tls, sni.to_owned());
             // Pingora's pool looks at address, scheme and SNI, not at trust and protocol.
             let mut group = DefaultHasher::new();
@@ -165,12 +169,11 @@ impl Endpoint {
         }
     }
 
-    /// The peer for one attempt; `None` while the name could not be resolved. Addresses take turns,
-    /// so a second attempt goes elsewhere if there is an elsewhere.
-    pub fn peer(&self, upgrade: bool) -> Option<Box<HttpPeer>> {
-        let address = self
-            .addresses
-            .pick(self.turn.fetch_add(1, Ordering::Relaxed))?;
+    /// The peer for one attempt of a request that could not reach the addresses in `failed`; `None` while the name
+    /// could not be resolved. Addresses take turns; an attempt after a failure goes elsewhere, if there is an elsewhere.
+    pub fn peer(&self, upgrade: bool, failed: &[StdAddr]) -> Option<Box<HttpPeer>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let address = self.addresses.pick(turn, failed)?;
         let template = if upgrade {
             &self.template_http1
         } else {
@@ -181,8 +184,33 @@ impl Endpoint {
         Some(peer)
     }
 
+    /// A connection over HTTP/1.1 for a request of the gateway's own, and its peer: to the first address, in their turns,
+    /// that can be reached. `None` while the name could not be resolved. The caller bounds the time.
+    pub async fn connect(
+        &self,
+        connector: &Connector,
+    ) -> Result<Option<(HttpSession, Box<HttpPeer>)>> {
+        let mut failed = Vec::new();
+        loop {
+            let Some(peer) = self.peer(true, &failed) else {
+                return Ok(None);
+            };
+            let error = match connector.get_http_session(&*peer).await {
+                Ok((session, _)) => return Ok(Some((session, peer))),
+                Err(error) => error,
+            };
+            if let Some(address) = peer._address.as_inet() {
+                self.addresses.failed(*address);
+                failed.push(*address);
+            }
+            if failed.len() >= self.addresses.count() {
+                return Err(error);
+            }
+        }
+    }
+
     /// The addresses it goes to.
-    pub fn addresses(&self) -> &Addresses {
+    pub fn addresses(&self) -> &Arc<Addresses> {
         &self.addresses
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows the way to one origin; knows nothing of routes or of what a client may do.
 
+mod addresses;
 mod dns;
 mod endpoint;
 pub mod kind;
@@ -9,7 +10,8 @@ mod paths;
 mod policy;
 mod url;
 
-pub use dns::{Addresses, Resolver};
+pub use addresses::Addresses;
+pub use dns::Resolver;
 pub use endpoint::{CaBundle, Endpoint, HttpVersion, Timeouts};
 pub use kind::{Bearer, Dialect, Kind};
 pub use paths::{Paths, is_segment};

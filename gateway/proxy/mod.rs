@@ -50,7 +50,7 @@ use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
 
 /// How often a request is tried at most, for Pingora.
-pub const ATTEMPTS: usize = forward::MAX_ATTEMPTS as usize;
+pub const ATTEMPTS: usize = forward::MAX_CONNECTS + 1;
 
 /// How long after its end an exchange that has no answer yet is cut off without one.
 const GRACE: Duration = Duration::from_secs(5);
@@ -159,7 +159,7 @@ impl ProxyHttp for Proxy {
         forward::next_peer(exchange).map_err(|rejection| exchange.refuse(rejection))
     }
 
-    /// Nothing was sent: one more try is safe.
+    /// Nothing was sent: another try is safe.
     fn fail_to_connect(
         &self,
         _session: &mut Session,
@@ -192,6 +192,9 @@ impl ProxyHttp for Proxy {
                 &metrics.connections_new
             }
             .inc();
+        }
+        if !reused {
+            forward::note_reached(exchange);
         }
         Ok(())
     }
@@ -273,6 +276,7 @@ impl ProxyHttp for Proxy {
         head: &mut ResponseHeader,
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
+        exchange.seen.begun = true;
         if !head.status.is_informational() || head.status == 101 {
             exchange.seen.arrives();
         }

@@ -12,6 +12,7 @@
     reason = "in a test, a panic is how it fails"
 )]
 
+mod addresses;
 mod admin;
 mod admission;
 mod bodies;

@@ -1,13 +1,21 @@
 //! Providers over HTTP/2: what one request does to the others on its connection, and what is sent again.
 
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::support::client::raw_request;
+use crate::support::frames::{
+    Asked, FrameProvider, NO_ERROR, REFUSED_STREAM, goaway, ok, reset, status,
+};
 use crate::support::gateway::simple;
 use crate::support::http2::Http2Provider;
 use crate::support::{Client, Gateway, Scene, eventually};
 
+const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 const BOB: [(&str, &str); 1] = [("api-key", "secret-2")];
 
 fn gateway(url: &str, server: &str) -> Gateway {
@@ -98,4 +106,93 @@ fn a_body_that_comes_too_slowly_is_408_over_http2_as_well() {
     assert_eq!(status, 408);
     assert!(took < Duration::from_secs(14), "{took:?}");
     eventually("the reset of the request", || provider.resets() == 1);
+}
+
+/// What a provider does with the first request that is paid for.
+type Way = fn(Asked, &mut TcpStream) -> bool;
+
+fn write(wire: &mut TcpStream, frames: &[Vec<u8>]) -> bool {
+    wire.write_all(&frames.concat()).is_ok()
+}
+
+fn hang_up(wire: &mut TcpStream, frames: &[Vec<u8>]) -> bool {
+    write(wire, frames);
+    let _ = wire.shutdown(Shutdown::Both);
+    false
+}
+
+/// A gateway with a connection that was used before, if `kept`, and how often a POST came to a provider that goes
+/// about it in its `way`.
+fn times_sent(kept: bool, way: Way) -> (Option<u16>, usize) {
+    let first = usize::from(kept);
+    let asked_before = AtomicUsize::new(0);
+    let provider = FrameProvider::start(move |asked, wire| {
+        if asked_before.fetch_add(1, Ordering::SeqCst) == first {
+            return way(asked, wire);
+        }
+        write(wire, &[ok(asked.stream)])
+    });
+    let gateway = gateway(&provider.url(), "");
+    let mut client = gateway.client();
+    for _ in 0..first {
+        assert_eq!(client.request("POST", "/p", &KEY, b"first").status, 200);
+        // From here on, its connection is at hand.
+        gateway.access_lines(1);
+    }
+    client.send(raw_request("POST", "/p", &KEY, b"paid"));
+    let status = client.try_response(false).map(|answer| answer.status);
+    (status, provider.asked() - first)
+}
+
+#[test]
+fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_begin() {
+    let unbegun: [(&str, Way); 2] = [
+        ("REFUSED_STREAM", |asked, wire| {
+            write(wire, &[reset(asked.stream, REFUSED_STREAM)])
+        }),
+        ("GOAWAY before it", |asked, wire| {
+            hang_up(wire, &[goaway(asked.stream - 1, NO_ERROR)])
+        }),
+    ];
+    for (way, provider) in unbegun {
+        for kept in [true, false] {
+            assert_eq!(
+                times_sent(kept, provider),
+                (Some(200), 2),
+                "{way}, kept {kept}"
+            );
+        }
+    }
+    let perhaps: [(&str, Way); 6] = [
+        ("FIN", |_, wire| hang_up(wire, &[])),
+        ("103, FIN", |asked, wire| {
+            hang_up(wire, &[status(asked.stream, "103")])
+        }),
+        ("half a frame, FIN", |asked, wire| {
+            hang_up(wire, &[status(asked.stream, "200")[..10].to_vec()])
+        }),
+        ("GOAWAY behind it, FIN", |asked, wire| {
+            hang_up(wire, &[goaway(asked.stream, NO_ERROR)])
+        }),
+        ("a head, REFUSED_STREAM", |asked, wire| {
+            write(
+                wire,
+                &[
+                    status(asked.stream, "200"),
+                    reset(asked.stream, REFUSED_STREAM),
+                ],
+            )
+        }),
+        ("103, FIN after 150 ms", |asked, wire| {
+            write(wire, &[status(asked.stream, "103")]);
+            std::thread::sleep(Duration::from_millis(150));
+            hang_up(wire, &[])
+        }),
+    ];
+    for (way, provider) in perhaps {
+        for kept in [true, false] {
+            let (_, times) = times_sent(kept, provider);
+            assert_eq!(times, 1, "{way}, kept {kept}");
+        }
+    }
 }
