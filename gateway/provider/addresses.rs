@@ -5,7 +5,7 @@
 //! address keeps its state when the name is resolved again.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct Addresses {
     pub(super) port: u16,
     list: ArcSwap<Vec<Candidate>>,
     pub(super) failure: ArcSwapOption<String>,
+    /// How many requests over shared connections were given up. It is here to outlive a reload.
+    pub(super) given_up: AtomicU64,
     /// Whether its name is being looked up.
     pub(super) looking: Arc<AtomicBool>,
 }
@@ -64,6 +66,7 @@ impl Addresses {
             port,
             list: ArcSwap::default(),
             failure: ArcSwapOption::empty(),
+            given_up: AtomicU64::new(0),
             looking: Arc::default(),
         };
         if let Ok(ip) = host.parse() {

@@ -34,6 +34,10 @@ const H2_CONNECTION_WINDOW: u32 = 32 << 20;
 
 const _: () = assert!(MAX_H2_STREAMS * H2_STREAM_WINDOW < H2_CONNECTION_WINDOW);
 
+/// After how many requests that were given up, new ones go over a new HTTP/2 connection. Servers end a connection on
+/// which many streams are reset, and with it the responses of everybody else: Envoy at 500 of them.
+const MOST_GIVEN_UP: u64 = 100;
+
 /// The protocol spoken to a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HttpVersion {
@@ -120,6 +124,8 @@ pub struct Endpoint {
     pub timeouts: Timeouts,
     addresses: Arc<Addresses>,
     turn: AtomicUsize,
+    /// Whether requests share connections.
+    multiplexed: bool,
     template: HttpPeer,
     /// For upgrades, which HTTP/2 does not have.
     template_http1: HttpPeer,
@@ -164,6 +170,7 @@ impl Endpoint {
             timeouts,
             addresses,
             turn: AtomicUsize::new(0),
+            multiplexed: http != HttpVersion::Http1,
             template: peer(http),
             template_http1: peer(HttpVersion::Http1),
         }
@@ -181,7 +188,19 @@ impl Endpoint {
         };
         let mut peer = Box::new(template.clone());
         peer._address = SocketAddr::Inet(address);
+        if self.multiplexed {
+            // Pingora shares connections within a group.
+            let given_up = self.addresses.given_up.load(Ordering::Relaxed);
+            peer.group_key = peer.group_key.wrapping_add(given_up / MOST_GIVEN_UP);
+        }
         Some(peer)
+    }
+
+    /// A request on a connection to the provider was given up before its response had ended.
+    pub fn gave_up(&self) {
+        if self.multiplexed {
+            self.addresses.given_up.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A connection over HTTP/1.1 for a request of the gateway's own, and its peer: to the first address, in their turns,

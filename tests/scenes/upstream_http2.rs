@@ -3,13 +3,15 @@
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::support::client::raw_request;
 use crate::support::frames::{
-    Asked, FrameProvider, NO_ERROR, REFUSED_STREAM, goaway, ok, reset, status,
+    Asked, FrameProvider, MOST_RESETS, NO_ERROR, REFUSED_STREAM, goaway, last_data, ok, reset,
+    status,
 };
 use crate::support::gateway::simple;
 use crate::support::http2::Http2Provider;
@@ -25,6 +27,15 @@ fn gateway(url: &str, server: &str) -> Gateway {
         .start()
 }
 
+/// A client that has read the head of a response, and nothing else.
+fn ask(gateway: &Gateway, path: &str, key: &[(&str, &str)]) -> Client {
+    let mut client = gateway.client();
+    client.send(raw_request("GET", path, key, b""));
+    let head = client.read_head();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    client
+}
+
 #[test]
 fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room() {
     let large = Bytes::from(vec![b'x'; 64 << 20]);
@@ -36,14 +47,8 @@ fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room()
         }
     });
     let gateway = gateway(&format!("http://{}", provider.address), "");
-    let ask = |path: &str| {
-        let mut client = gateway.client();
-        client.send(format!(
-            "GET {path} HTTP/1.1\r\nHost: a\r\napi-key: secret\r\n\r\n"
-        ));
-        client
-    };
-    let mut silent: Vec<Client> = (0..3).map(|_| ask("/p/large")).collect();
+    // One after the other: at the same time, they might get a connection each.
+    let mut silent: Vec<Client> = (0..3).map(|_| ask(&gateway, "/p/large", &KEY)).collect();
     let mut unchanged = 0;
     eventually("what is not read is not sent either", || {
         let before = provider.sent();
@@ -56,13 +61,34 @@ fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room()
     });
     assert_eq!(provider.connections(), 1);
     // Who begins to read again gets what is left.
-    let head = silent[0].read_head();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     let mut received = 0;
     while let Some(chunk) = silent[0].try_chunk().unwrap() {
         received += chunk.len();
     }
     assert_eq!(received, 64 << 20);
+}
+
+#[test]
+fn clients_that_abort_do_not_make_the_provider_end_the_responses_of_others() {
+    let first = Arc::new(Mutex::new(None));
+    let seen = first.clone();
+    let provider = FrameProvider::start(move |asked, wire| {
+        // Every response begins, and none of them ends.
+        let mut first = seen.lock().unwrap();
+        first.get_or_insert_with(|| (asked.stream, wire.try_clone().unwrap()));
+        drop(first);
+        write(wire, &[status(asked.stream, "200")])
+    });
+    let gateway = gateway(&provider.url(), "");
+    let mut bob = ask(&gateway, "/p", &BOB);
+    for _ in 0..MOST_RESETS * 2 {
+        drop(ask(&gateway, "/p", &KEY));
+    }
+    gateway.access_lines(MOST_RESETS * 2);
+    let (stream, mut wire) = first.lock().unwrap().take().unwrap();
+    wire.write_all(&last_data(stream, b"whole")).unwrap();
+    assert_eq!(bob.chunk(), "whole");
+    assert_eq!(bob.try_chunk(), Some(None));
 }
 
 /// The refusal of a request whose body goes up in chunks of `size` bytes until something comes back.

@@ -1,7 +1,7 @@
 //! A provider that speaks HTTP/2 frame by frame, and may say what no library would.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,6 +9,7 @@ use super::PATIENCE;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const END_STREAM: u8 = 1;
@@ -18,6 +19,10 @@ const END_HEADERS: u8 = 4;
 /// Codes of RST_STREAM and GOAWAY.
 pub const NO_ERROR: u32 = 0;
 pub const REFUSED_STREAM: u32 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// A connection with so many streams that were reset is ended, as common servers do.
+pub const MOST_RESETS: usize = 250;
 
 /// One frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -32,8 +37,13 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// A whole response, 200 with the body `{}`.
 pub fn ok(stream: u32) -> Vec<u8> {
     let mut response = status(stream, "200");
-    response.extend(frame(DATA, END_STREAM, stream, b"{}"));
+    response.extend(last_data(stream, b"{}"));
     response
+}
+
+/// The last part of a response.
+pub fn last_data(stream: u32, data: &[u8]) -> Vec<u8> {
+    frame(DATA, END_STREAM, stream, data)
 }
 
 /// The head of a response.
@@ -45,7 +55,7 @@ pub fn status(stream: u32, status: &str) -> Vec<u8> {
 }
 
 pub fn reset(stream: u32, code: u32) -> Vec<u8> {
-    frame(3, 0, stream, &code.to_be_bytes())
+    frame(RST_STREAM, 0, stream, &code.to_be_bytes())
 }
 
 /// Streams above `last` were not begun.
@@ -91,6 +101,7 @@ impl FrameProvider {
         wire.set_nodelay(true).unwrap();
         wire.read_exact(&mut [0; 24]).ok()?;
         wire.write_all(&frame(SETTINGS, 0, 0, b"")).ok()?;
+        let mut resets = 0;
         loop {
             let mut head = [0; 9];
             wire.read_exact(&mut head).ok()?;
@@ -105,6 +116,13 @@ impl FrameProvider {
                 }
                 PING if flags & ACK == 0 => {
                     wire.write_all(&frame(PING, ACK, 0, &payload)).ok()?;
+                }
+                RST_STREAM => {
+                    resets += 1;
+                    if resets == MOST_RESETS {
+                        let _ = wire.write_all(&goaway(stream, ENHANCE_YOUR_CALM));
+                        return wire.shutdown(Shutdown::Both).ok();
+                    }
                 }
                 HEADERS | DATA if flags & END_STREAM != 0 => {
                     self.asked.fetch_add(1, Ordering::SeqCst);
