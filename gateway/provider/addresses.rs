@@ -25,7 +25,7 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Addresses {
     pub(super) host: String,
     pub(super) port: u16,
-    list: ArcSwap<Vec<Candidate>>,
+    list: ArcSwap<Vec<Arc<Candidate>>>,
     pub(super) failure: ArcSwapOption<String>,
     /// How many requests over shared connections were given up. It is here to outlive a reload.
     pub(super) given_up: AtomicU64,
@@ -33,7 +33,7 @@ pub struct Addresses {
     pub(super) looking: Arc<AtomicBool>,
 }
 
-/// One address.
+/// One address; of one list and the next the same.
 struct Candidate {
     address: SocketAddr,
     /// Whether it is left out, because the last connection to it could not be made.
@@ -43,13 +43,11 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// `address`, with what is known of it from `before`.
-    fn new(address: SocketAddr, before: &[Self]) -> Self {
-        let known = before.iter().find(|known| known.address == address);
+    fn new(address: SocketAddr) -> Self {
         Self {
             address,
-            out: AtomicBool::new(known.is_some_and(Self::is_out)),
-            strikes: AtomicU32::new(known.map_or(0, |known| known.strikes.load(Ordering::Relaxed))),
+            out: AtomicBool::new(false),
+            strikes: AtomicU32::new(0),
         }
     }
 
@@ -81,9 +79,16 @@ impl Addresses {
         found.retain(|address| seen.insert(*address));
         let before = self.list.load();
         if !before.iter().map(|known| &known.address).eq(&found) {
-            let list = found.into_iter();
-            let list = list.map(|address| Candidate::new(address, &before));
-            self.list.store(Arc::new(list.collect()));
+            let known = |address| {
+                before
+                    .iter()
+                    .find(|known| known.address == address)
+                    .cloned()
+            };
+            let candidate =
+                |address| known(address).unwrap_or_else(|| Arc::new(Candidate::new(address)));
+            let list = found.into_iter().map(candidate).collect();
+            self.list.store(Arc::new(list));
         }
     }
 
@@ -162,17 +167,20 @@ impl Addresses {
 /// The `nth` of those addresses that are best for a request that could not reach those in `failed`: one that it has not
 /// tried, that is not left out, and of another family than the last.
 #[cold]
-fn pick_another(list: &[Candidate], nth: usize, failed: &[SocketAddr]) -> Option<SocketAddr> {
-    let rank = |candidate: &Candidate| {
+fn pick_another(list: &[Arc<Candidate>], nth: usize, failed: &[SocketAddr]) -> Option<SocketAddr> {
+    let rank = |candidate: &Arc<Candidate>| {
         let same = |other: &SocketAddr| other.is_ipv4() == candidate.address.is_ipv4();
         let same_family = failed.last().is_some_and(same);
         let tried = failed.contains(&candidate.address);
-        (tried, candidate.is_out(), same_family)
+        let rank = (tried, candidate.is_out(), same_family);
+        (rank, candidate.address)
     };
-    let best = list.iter().map(rank).min()?;
-    let equals: Vec<_> = list.iter().filter(|each| rank(each) == best).collect();
-    let chosen = equals.get(nth.checked_rem(equals.len())?)?;
-    Some(chosen.address)
+    // Each is looked at once: another request may change it meanwhile.
+    let ranked: Vec<_> = list.iter().map(rank).collect();
+    let best = ranked.iter().map(|(rank, _)| *rank).min()?;
+    let equals = ranked.iter().filter(|(rank, _)| *rank == best);
+    let nth = nth.checked_rem(equals.clone().count())?;
+    equals.map(|(_, address)| *address).nth(nth)
 }
 
 /// Tries to connect to an address that is left out, until that succeeds or nobody wants it any more.
