@@ -22,7 +22,7 @@ fn write_certificate(scene: &Scene, authority: &Authority, name: &str) {
     scene.write("key.pem", &key);
 }
 
-fn scene(provider: &Provider, authority: &Authority, more: &str) -> Scene {
+pub(crate) fn scene(provider: &Provider, authority: &Authority, more: &str) -> Scene {
     let server = format!("{TLS}\n{more}");
     let scene =
         Scene::with_server(&server, &simple(&provider.url(), "", "")).key("alice", "secret", "");
@@ -31,7 +31,11 @@ fn scene(provider: &Provider, authority: &Authority, more: &str) -> Scene {
 }
 
 /// A client that trusts the authority, and shows a certificate if it has one.
-fn client(authority: &Authority, own: Option<&Authority>, protocols: &[&str]) -> Arc<ClientConfig> {
+pub(crate) fn client(
+    authority: &Authority,
+    own: Option<&Authority>,
+    protocols: &[&str],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap())
@@ -58,7 +62,11 @@ fn client(authority: &Authority, own: Option<&Authority>, protocols: &[&str]) ->
 }
 
 /// One request over TLS to a server of this name; what came, or why nothing did.
-fn ask(to: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Result<String, String> {
+pub(crate) fn ask(
+    to: SocketAddr,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> Result<String, String> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let session = ClientConnection::new(config.clone(), name).unwrap();
     let mut stream = StreamOwned::new(session, TcpStream::connect(to).unwrap());

@@ -29,6 +29,7 @@ mod lab;
 mod layers;
 mod leaks;
 mod lifecycle;
+mod log_reader;
 mod meter_streams;
 mod panics;
 mod reload;
