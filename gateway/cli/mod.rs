@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
-use crate::server::hide_what_panics_say;
+use crate::events;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.";
 
@@ -73,14 +73,14 @@ struct ConfigPath {
 
 /// Reads the command line and does what it says.
 pub fn run() -> Result<(), Error> {
-    hide_what_panics_say();
+    events::hide_what_panics_say();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return Err(Error::Usage(error.to_string())),
         // --help and --version.
         Err(text) => return say(&text.to_string()),
     };
-    match cli.command {
+    let outcome = match cli.command {
         Command::Demo(demo) => demo::run(&demo),
         Command::Run(options) => run::run(&options),
         Command::Check(path) => check::run(&path.config),
@@ -94,7 +94,11 @@ pub fn run() -> Result<(), Error> {
         Command::Usage(options) => usage::run(&options),
         Command::Completion(options) => manual::completion(&options, &mut Cli::command()),
         Command::Man => manual::page(Cli::command()),
+    };
+    if outcome.is_ok() {
+        events::flush();
     }
+    outcome
 }
 
 /// Says on standard error why a command failed.
@@ -103,8 +107,7 @@ pub fn complain(error: &Error) {
         Error::Failed(why) => format!("keygate: {why}"),
         other => other.to_string(),
     };
-    // With nobody to read it there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+    events::say_last(text.trim_end());
 }
 
 /// Writes to standard output.

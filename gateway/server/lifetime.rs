@@ -198,8 +198,7 @@ impl Gateway {
             }
             control.shutdown_background();
         }
-        if let Some(writer) = self.writer.take() {
-            writer.finish();
-        }
+        self.access_log.flush();
+        manager::flush();
     }
 }

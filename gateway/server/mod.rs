@@ -8,7 +8,6 @@
 mod accept;
 mod client;
 mod connections;
-mod events;
 mod flush;
 mod head;
 mod http2;
@@ -23,7 +22,6 @@ mod threads;
 mod tls;
 mod upgrade;
 
-pub use self::events::{hide_what_panics_say, log_to_stderr};
 pub use self::sandbox::SandboxServer;
 pub use self::signals::Signals;
 pub use self::sockets::Inherited;
@@ -57,10 +55,11 @@ use self::connections::Connections;
 use self::sockets::{Sockets, bind};
 use self::threads::Threads;
 use self::upgrade::Program;
-use crate::access_log::{AccessLog, AccessLogWriter};
+use crate::access_log::AccessLog;
 use crate::admin::{Admin, Readiness};
 use crate::config::{Config, ServerConfig};
 use crate::error::Error;
+use crate::events;
 use crate::manager;
 use crate::metrics::Metrics;
 use crate::proxy::deadline::{Bounded, Patience};
@@ -97,7 +96,7 @@ pub struct Gateway {
     sockets: Option<Sockets>,
     program: Option<Program>,
     accepting: Mutex<Option<JoinHandle<()>>>,
-    writer: Option<AccessLogWriter>,
+    access_log: AccessLog,
     exporting: Option<JoinHandle<()>>,
     serving: Option<Threads>,
     control: Option<Runtime>,
@@ -140,7 +139,7 @@ impl Gateway {
         let metrics =
             Metrics::new().map_err(|error| Error::failed("declare the metrics", error))?;
         let metrics = Arc::new(metrics);
-        let (access_log, writer) = access_log(&server, output, &metrics)?;
+        let access_log = access_log(&server, output, &metrics)?;
         let files = config.files.clone();
         let tracing = config.tracing.clone();
         let client_roots = config.client_roots.clone();
@@ -155,16 +154,16 @@ impl Gateway {
         let reloader = Reloader::new(live.clone(), path, files);
         let reload = reloader.handle();
         control.spawn(reloader.run());
+        control.spawn(events::tell_what_was_left_out());
 
         let (telemetry, exporter) = telemetry(tracing.as_deref(), &live)?.unzip();
         let exporting = exporter.map(|exporter| control.spawn(exporter.run()));
         resolve_in_background(&control, &live, server.dns_refresh);
         let in_flight = InFlight::new(metrics.inflight.clone());
         let closing = Arc::new(AtomicBool::new(false));
-        // Not kept here: with the last exchange, the access log ends.
         let shared = Arc::new(Shared {
             live: live.clone(),
-            access_log,
+            access_log: access_log.clone(),
             in_flight: in_flight.clone(),
             closing: closing.clone(),
             penalties: Penalties::default(),
@@ -221,7 +220,7 @@ impl Gateway {
             sockets: Some(kept),
             program,
             accepting: Mutex::new(Some(accepting)),
-            writer,
+            access_log,
             exporting,
             serving: Some(serving),
             control: Some(control),
@@ -319,14 +318,12 @@ fn access_log(
     server: &ServerConfig,
     output: impl Write + Send + 'static,
     metrics: &Metrics,
-) -> Result<(AccessLog, Option<AccessLogWriter>), Error> {
-    let dropped = metrics.access_log_dropped.clone();
+) -> Result<AccessLog, Error> {
     if !server.access_log {
-        return Ok((AccessLog::off(dropped), None));
+        return Ok(AccessLog::off());
     }
-    let (log, writer) = AccessLog::start(output, dropped)
-        .map_err(|error| Error::failed("start the access log", error))?;
-    Ok((log, Some(writer)))
+    AccessLog::start(output, metrics.access_log_dropped.clone())
+        .map_err(|error| Error::failed("start the access log", error))
 }
 
 /// Tells whoever waits for it that this process serves.
@@ -409,8 +406,7 @@ fn listen<A: HttpServerApp + Send + Sync + 'static>(
         let accepting = thread.spawn(accepting);
         thread.spawn(async move {
             if accepting.await.is_err_and(|error| error.is_panic()) {
-                tracing::error!("nobody accepts connections any more: this process ends");
-                std::process::abort();
+                events::abort("nobody accepts connections any more: this process ends");
             }
         })
     });
