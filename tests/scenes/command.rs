@@ -508,7 +508,8 @@ fn what_a_provider_calls_its_model_works_on_no_terminal_and_in_no_spreadsheet() 
     let names = rows.as_array().unwrap().iter();
     let mut names: Vec<_> = names.map(|row| row["model"].as_str().unwrap()).collect();
     let mut expected = models;
-    (names.sort_unstable(), expected.sort_unstable());
+    names.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(names, expected, "the same, in escapes");
     for shown in [csv, json, said(&[])] {
         let raw = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
