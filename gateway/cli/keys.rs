@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
@@ -16,11 +17,13 @@ use crate::document::{Document, FileStamp, Problems, Severity, parse_duration};
 use crate::error::Error;
 use crate::key::edit::{self, EditError, NewKey, Rotation};
 use crate::key::file::KeyFile;
-use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id};
+use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id, lock};
 use crate::secret::Private;
 
 /// How long `--wait` waits for the running gateway.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long it waits for another editor of the key file before it says so.
+const WORTH_SAYING: Duration = Duration::from_millis(1500);
 /// A key that a person chose is weak below this length: nobody guesses 128 random bits.
 const WEAK_BELOW: usize = 22;
 
@@ -306,8 +309,22 @@ impl Waiting {
 /// What is left to complain about once a change is in the file.
 type Complaint = Option<Error>;
 
-/// Fails unless the change is in the file.
-fn edited(path: &Path, outcome: Result<(), EditError>) -> Result<Complaint, Error> {
+/// Changes the key file; fails unless the change is in it. Says for whom it waits if that takes a while.
+fn edited(path: &Path, edit: impl FnOnce() -> Result<(), EditError>) -> Result<Complaint, Error> {
+    let (done, over) = channel::<()>();
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if over.recv_timeout(WORTH_SAYING) == Err(RecvTimeoutError::Timeout)
+                && let Some(holder) = lock::holder(path)
+            {
+                let path = path.display();
+                super::mention(&format!("waits for {holder}: it has the lock of {path}"));
+            }
+        });
+        let outcome = edit();
+        drop(done);
+        outcome
+    });
     let path = path.display();
     match outcome {
         Ok(()) => Ok(None),
@@ -346,7 +363,7 @@ fn create(options: &Create) -> Result<(), Error> {
         expires: options.expires,
         comment: options.comment.clone(),
     };
-    let complaint = edited(&path, edit::add(&path, &[entry]))?;
+    let complaint = edited(&path, || edit::add(&path, &[entry]))?;
     if options.place.json {
         let expires = options.expires.map(|end| end.to_string());
         super::say(&json!({"id": options.id, "key": *key, "expires": expires}).to_string())?;
@@ -367,7 +384,7 @@ fn change(
     edit: impl FnOnce(&Path, &str) -> Result<(), EditError>,
 ) -> Result<(), Error> {
     let path = options.place.key_file()?;
-    let complaint = edited(&path, edit(&path, &options.id))?;
+    let complaint = edited(&path, || edit(&path, &options.id))?;
     if options.place.json {
         super::say(&json!({"id": options.id, "done": done}).to_string())?;
     } else {
@@ -394,7 +411,7 @@ fn rotate(options: &Rotate) -> Result<(), Error> {
         expires: options.expires,
         now: Timestamp::now(),
     };
-    let complaint = edited(&path, edit::rotate(&path, id, &rotation))?;
+    let complaint = edited(&path, || edit::rotate(&path, id, &rotation))?;
     // The file has whole seconds.
     let end = Timestamp::from_second(end.as_second()).unwrap_or(end);
     if place.json {
@@ -460,7 +477,7 @@ fn import(options: &Import) -> Result<(), Error> {
             comment: None,
         });
     }
-    let complaint = edited(&path, edit::add(&path, &keys))?;
+    let complaint = edited(&path, || edit::add(&path, &keys))?;
     for id in &weak {
         super::mention(&format!(
             "warning: key `{id}` is short enough to be guessed: rotate it soon"

@@ -12,6 +12,7 @@ pub mod file;
 pub mod format;
 mod labels;
 mod leak;
+pub mod lock;
 mod presented;
 mod store;
 mod table;
