@@ -14,7 +14,7 @@ use prometheus::IntCounter;
 use serde::Serialize;
 
 use crate::line_queue::{Format, LineQueue};
-use crate::printable::json;
+use crate::printable;
 use crate::request_id::RequestId;
 use crate::usage::{Cost, Usage};
 
@@ -184,7 +184,7 @@ impl Line {
     /// JSON asks for fewer escapes than a terminal or a log viewer does: a provider may call its model what it likes.
     fn make_printable(&mut self) {
         // All of it is UTF-8.
-        if let Ok(Cow::Owned(printable)) = std::str::from_utf8(&self.text).map(json) {
+        if let Ok(Cow::Owned(printable)) = std::str::from_utf8(&self.text).map(printable::line) {
             self.text = printable.into_bytes();
         }
     }

@@ -19,8 +19,9 @@ fn shows(c: char) -> bool {
     }
 }
 
-/// The text with `\n`, `\u{9b}` and the like in the place of characters that do not show, but for those that `keep`
-/// keeps.
+/// The text with `\u009b` and the like in the place of characters that do not show, but for those that `keep` keeps.
+/// JSON means the same afterwards, where white space between values is kept: what does not show stands in its texts
+/// alone, and JSON has these escapes.
 pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     if is_plain(text) {
         return Cow::Borrowed(text);
@@ -30,31 +31,23 @@ pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
         if shows(c) || keep(c) {
             escaped.push(c);
         } else {
-            escaped.extend(c.escape_debug());
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
         }
     }
     Cow::Owned(escaped)
 }
 
-/// JSON of the same meaning in which every character shows as itself, or is an escape. Takes valid JSON, where what
-/// does not show stands in texts alone; line ends between values stay.
-pub fn json(text: &str) -> Cow<'_, str> {
-    if is_plain(text) {
-        return Cow::Borrowed(text);
-    }
-    let mut json = String::with_capacity(text.len());
-    for c in text.chars() {
-        // Below U+0020 there is only white space between values: JSON has escapes for it in texts already.
-        if c < ' ' || shows(c) {
-            json.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a String cannot fail.
-                let _ = write!(json, "\\u{unit:04x}");
-            }
-        }
-    }
-    Cow::Owned(json)
+/// The text in so many lines as it is, and likewise.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c == '\n' || c == '\t')
+}
+
+/// The text in one line.
+pub fn line(text: &str) -> Cow<'_, str> {
+    escaped(text, |_| false)
 }
 
 #[cfg(test)]
@@ -65,36 +58,30 @@ mod tests {
 
     #[test]
     fn what_moves_a_cursor_or_turns_a_text_around_is_escaped() {
-        let escaped = escaped(STRANGE, |_| false);
         assert_eq!(
-            escaped,
-            "a\\u{7f}\\u{9b}31m\\u{202e}\\u{2066}\\u{2028}\\u{feff}\\u{e0041}z"
+            line(STRANGE),
+            "a\\u007f\\u009b31m\\u202e\\u2066\\u2028\\ufeff\\udb40\\udc41z"
         );
         for plain in [
             "gpt-4o \"x\" \\ ~",
             "m\u{e9}t\u{e9}o \u{6a21}\u{578b} \u{1f600}",
         ] {
-            assert_eq!(super::escaped(plain, |_| false), plain);
+            assert_eq!(line(plain), plain);
         }
-        assert_eq!(
-            super::escaped("a\n\tb\u{1b}", |c| c == '\n'),
-            "a\n\\tb\\u{1b}"
-        );
+        assert_eq!(lines("a\n\tb\r\u{1b}"), "a\n\tb\\u000d\\u001b");
+        assert_eq!(line("a\n\tb"), "a\\u000a\\u0009b");
     }
 
     #[test]
     fn json_means_the_same_and_shows() {
-        for c in (0..=0x0010_ffff)
-            .filter_map(char::from_u32)
-            .step_by(7)
-            .chain(STRANGE.chars())
-        {
+        let all = (0..=0x0010_ffff).filter_map(char::from_u32).step_by(7);
+        for c in all.chain(STRANGE.chars()) {
             let before = serde_json::to_string(&format!("x{c}y")).unwrap();
-            let after = json(&before);
+            let after = lines(&before);
             assert!(after.chars().all(shows), "{after:?}");
             let read: String = serde_json::from_str(&after).unwrap();
             assert_eq!(read, format!("x{c}y"));
         }
-        assert_eq!(json("{\n  \"a\": 1\n}"), "{\n  \"a\": 1\n}");
+        assert_eq!(lines("{\n  \"a\": 1\n}"), "{\n  \"a\": 1\n}");
     }
 }

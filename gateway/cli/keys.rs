@@ -318,7 +318,7 @@ fn edited(path: &Path, edit: impl FnOnce() -> Result<(), EditError>) -> Result<C
                 && let Some(holder) = lock::holder(path)
             {
                 let path = path.display();
-                super::mention(&format!("waits for {holder}: it has the lock of {path}"));
+                super::mention(&format!("waiting for the lock of {path}: {holder}"));
             }
         });
         let outcome = edit();

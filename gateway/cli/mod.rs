@@ -20,6 +20,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::events;
+use crate::printable;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.";
 
@@ -110,10 +111,10 @@ pub fn complain(error: &Error) {
     events::say_last(text.trim_end());
 }
 
-/// Writes to standard output.
+/// Writes to standard output. Whatever others named (a model, a key's comment) moves no cursor there.
 fn say(text: &str) -> Result<(), Error> {
     let mut output = std::io::stdout().lock();
-    match writeln!(output, "{}", text.trim_end()).and_then(|()| output.flush()) {
+    match writeln!(output, "{}", printable::lines(text.trim_end())).and_then(|()| output.flush()) {
         // `keygate status | head -1` is no failure.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome.map_err(|error| Error::failed("write to standard output", error)),
@@ -122,5 +123,5 @@ fn say(text: &str) -> Result<(), Error> {
 
 /// Says something to the person at the terminal that is not the command's result.
 fn mention(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printable::lines(text));
 }

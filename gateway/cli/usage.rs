@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::config::load_prices;
 use crate::error::Error;
-use crate::printable::{self, escaped};
+use crate::printable;
 use crate::usage::{Cost, PriceList, Usage as Tokens};
 
 /// Sum up access lines by key, provider, model and day.
@@ -292,8 +292,7 @@ fn json(names: &[&str], sums: &Sums) -> Result<String, Error> {
         })
         .collect();
     let text = serde_json::to_string_pretty(&rows);
-    let text = text.map_err(|error| Error::failed("write JSON", error))?;
-    Ok(printable::json(&text).into_owned() + "\n")
+    Ok(text.map_err(|error| Error::failed("write JSON", error))? + "\n")
 }
 
 fn csv(names: &[&str], sums: &Sums) -> Result<String, Error> {
@@ -326,7 +325,7 @@ fn cell(text: &str) -> String {
         '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
     ];
     let mark = if text.starts_with(FORMULA) { "'" } else { "" };
-    format!("{mark}{}", escaped(text, |_| false))
+    format!("{mark}{}", printable::line(text))
 }
 
 /// The currencies in which something cost something.
@@ -336,7 +335,7 @@ fn currencies(sums: &Sums) -> BTreeSet<&str> {
 }
 
 fn cost_in(currency: &str) -> String {
-    format!("cost_{}", escaped(currency, |_| false))
+    format!("cost_{}", printable::line(currency))
 }
 
 fn table(names: &[&str], sums: &Sums) -> String {
@@ -359,7 +358,7 @@ fn table(names: &[&str], sums: &Sums) -> String {
         for value in group {
             let value = if value.is_empty() { "-" } else { value };
             // A model is as a provider names it.
-            let _ = write!(text, "{:<24} ", escaped(value, |_| false));
+            let _ = write!(text, "{:<24} ", printable::line(value));
         }
         for value in sum.values() {
             let _ = write!(text, "{value:>14} ");

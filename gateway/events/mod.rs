@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use prometheus::{IntCounter, IntCounterVec, Opts};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tracing::Level;
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, dispatcher};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -23,7 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use self::limit::{LeftOut, Limit, Limited};
 use crate::line_queue::{Format, LineQueue};
-use crate::printable::escaped;
+use crate::printable;
 
 /// The target of events that are written however many there are: an operator's own doing, and not a stranger's.
 pub const UNLIMITED: &str = "unlimited";
@@ -151,16 +151,19 @@ pub fn flush() {
     }
 }
 
-/// The last that this process says on standard error. With nobody to read it there is nobody to tell.
+/// Says something on standard error that is no event, and waits until it is written; but no longer than a reader that
+/// has stopped reading deserves, once a thread writes it.
 pub fn say_last(text: &str) {
-    let line = format!("{text}\n");
+    say(&format!("{text}\n"));
+    flush();
+}
+
+fn say(line: &str) {
     match EVENTS.get() {
-        Some(events) => {
-            events.queue.push(line.into_bytes());
-            flush();
-        }
+        Some(events) => events.write(line.as_bytes()),
         None => {
-            let _ = stderr().write_all(line.as_bytes());
+            // With nobody to read it there is nobody to tell.
+            let _ = stderr().write_all(printable::lines(line).as_bytes());
         }
     }
 }
@@ -186,14 +189,14 @@ pub fn hide_what_panics_say() {
             _ => String::new(),
         };
         let backtrace = backtrace.trim_end();
-        if EVENTS.get().is_some() {
+        if dispatcher::has_been_set() {
             tracing::error!(
                 "a defect of this program: thread `{thread}` panicked at {at}{backtrace}"
             );
         } else {
-            let line =
-                format!("keygate: a defect: thread `{thread}` panicked at {at}{backtrace}\n");
-            let _ = stderr().write_all(line.as_bytes());
+            say(&format!(
+                "keygate: a defect: thread `{thread}` panicked at {at}{backtrace}\n"
+            ));
         }
     }));
 }
@@ -268,7 +271,7 @@ impl Format<Vec<u8>> for Lines {
         let Ok(text) = std::str::from_utf8(item) else {
             return item;
         };
-        match escaped(text, |c| c == '\n' || c == '\t') {
+        match printable::lines(text) {
             Cow::Borrowed(text) => text.as_bytes(),
             Cow::Owned(text) => {
                 self.0 = text.into_bytes();

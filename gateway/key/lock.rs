@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::printable::escaped;
+use crate::printable;
 
 fn place(key_file: &Path) -> PathBuf {
     let mut name = key_file.as_os_str().to_owned();
@@ -50,7 +50,7 @@ pub(super) fn give_to_owner(file: &File, path: &Path, folder: &Path) -> io::Resu
     Ok(())
 }
 
-/// Which other process holds the lock of a key file, as a text for people; nothing if none does.
+/// Which other process has the lock of a key file, as a sentence for people; nothing if none has.
 pub fn holder(key_file: &Path) -> Option<String> {
     let file = File::open(place(key_file)).ok()?;
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
@@ -58,7 +58,12 @@ pub fn holder(key_file: &Path) -> Option<String> {
         Some(process) if process == std::process::id() => return None,
         Some(process) => process,
         // One that is not seen from here, in another container say.
-        None => return file.try_lock().err().map(|_| "another process".to_owned()),
+        None => {
+            return file
+                .try_lock()
+                .err()
+                .map(|_| "another process has it".to_owned());
+        }
     };
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     Some(describe(process, &status))
@@ -79,14 +84,14 @@ fn find(locks: &str, inode: u64) -> Option<u32> {
 /// A process, by what `/proc/PID/status` says.
 fn describe(process: u32, status: &str) -> String {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-    let name = field("Name:\t").map(|name| format!(" ({})", escaped(name, |_| false)));
+    let name = field("Name:\t").map(|name| format!(" ({})", printable::line(name)));
     let stopped = field("State:\t").is_some_and(|state| state.starts_with(['T', 't']));
     let cure = if stopped {
-        format!(", which is stopped: `kill -CONT {process}` lets it go on")
+        format!(", and is stopped: `kill -CONT {process}` lets it go on")
     } else {
         String::new()
     };
-    format!("process {process}{}{cure}", name.unwrap_or_default())
+    format!("process {process}{} has it{cure}", name.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -110,13 +115,13 @@ mod tests {
         let stopped = describe(7, "Name:\tkeygate\nState:\tT (stopped)\n");
         assert_eq!(
             stopped,
-            "process 7 (keygate), which is stopped: `kill -CONT 7` lets it go on"
+            "process 7 (keygate) has it, and is stopped: `kill -CONT 7` lets it go on"
         );
         assert_eq!(
             describe(7, "Name:\tx\nState:\tS (sleeping)\n"),
-            "process 7 (x)"
+            "process 7 (x) has it"
         );
-        assert_eq!(describe(7, ""), "process 7");
+        assert_eq!(describe(7, ""), "process 7 has it");
     }
 
     #[test]

@@ -496,9 +496,9 @@ fn what_a_provider_calls_its_model_works_on_no_terminal_and_in_no_spreadsheet() 
         "'-1",
         "'@sum",
         "'\u{ff1d}1",
-        "\\t=1",
-        "\\r\\n=1",
-        "a\\u{1b}[31m\\u{9b}31m\\u{202e}b\\u{7f}",
+        "\\u0009=1",
+        "\\u000d\\u000a=1",
+        "a\\u001b[31m\\u009b31m\\u202eb\\u007f",
         "m\u{e9}-1",
     ];
     expected.sort_unstable();

@@ -414,7 +414,7 @@ fn an_edit_that_waits_for_another_says_for_whom() {
     command.stderr(std::fs::File::create(&said).unwrap());
     let mut waiting = command.spawn().unwrap();
     let said = || std::fs::read_to_string(&said).unwrap();
-    eventually("a word", || said().contains("waits for "));
+    eventually("a word", || said().contains("waiting for the lock of "));
     let holder = format!("process {}", std::process::id());
     assert!(said().contains(&holder), "{}", said());
     assert_eq!(waiting.try_wait().unwrap(), None);
