@@ -16,7 +16,7 @@
 //!
 //! | layer | knows |
 //! |---|---|
-//! | [`background`], [`manager`], [`line_queue`] | threads that give way; what the service manager is told; lines that nobody waits for |
+//! | [`background`], [`manager`], [`line_queue`], [`printable`] | threads that give way; what the service manager is told; lines that nobody waits for; text of others on a terminal |
 //! | [`document`], [`clock`], [`events`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back; what goes to standard error |
 //! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what an answer tells of its use; what must be seen |
 //! | [`template`], [`key`], [`access_log`] | header templates; client keys; one line per request |
