@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
@@ -22,8 +21,6 @@ use crate::secret::Private;
 
 /// How long `--wait` waits for the running gateway.
 const WAIT: Duration = Duration::from_secs(5);
-/// How long it waits for another editor of the key file before it says so.
-const WORTH_SAYING: Duration = Duration::from_millis(1500);
 /// A key that a person chose is weak below this length: nobody guesses 128 random bits.
 const WEAK_BELOW: usize = 22;
 
@@ -311,21 +308,10 @@ type Complaint = Option<Error>;
 
 /// Changes the key file; fails unless the change is in it. Says for whom it waits if that takes a while.
 fn edited(path: &Path, edit: impl FnOnce() -> Result<(), EditError>) -> Result<Complaint, Error> {
-    let (done, over) = channel::<()>();
-    let outcome = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            if over.recv_timeout(WORTH_SAYING) == Err(RecvTimeoutError::Timeout)
-                && let Some(holder) = lock::holder(path)
-            {
-                let path = path.display();
-                super::mention(&format!("waiting for the lock of {path}: {holder}"));
-            }
-        });
-        let outcome = edit();
-        drop(done);
-        outcome
-    });
-    let path = path.display();
+    let place = path.display().to_string();
+    let tell = |who: &str| super::mention(&format!("waiting for the lock of {place}: {who}"));
+    let outcome = lock::tell_who_holds(path, tell, edit);
+    let path = &place;
     match outcome {
         Ok(()) => Ok(None),
         // The key is there and must be told, or nobody would ever have it.

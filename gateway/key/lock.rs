@@ -4,8 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use crate::printable;
+
+/// How long an editor waits for another before it says so.
+const WORTH_SAYING: Duration = Duration::from_millis(1500);
 
 fn place(key_file: &Path) -> PathBuf {
     let mut name = key_file.as_os_str().to_owned();
@@ -50,8 +55,29 @@ pub(super) fn give_to_owner(file: &File, path: &Path, folder: &Path) -> io::Resu
     Ok(())
 }
 
+/// Does `edit`, which takes the lock of a key file; tells which other process has it, if that takes longer.
+pub fn tell_who_holds<T>(
+    key_file: &Path,
+    tell: impl FnOnce(&str) + Send,
+    edit: impl FnOnce() -> T,
+) -> T {
+    let (done, over) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if over.recv_timeout(WORTH_SAYING) == Err(RecvTimeoutError::Timeout)
+                && let Some(holder) = holder(key_file)
+            {
+                tell(&holder);
+            }
+        });
+        let outcome = edit();
+        drop(done);
+        outcome
+    })
+}
+
 /// Which other process has the lock of a key file, as a sentence for people; nothing if none has.
-pub fn holder(key_file: &Path) -> Option<String> {
+fn holder(key_file: &Path) -> Option<String> {
     let file = File::open(place(key_file)).ok()?;
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let process = match find(&locks, file.metadata().ok()?.ino()) {
