@@ -34,7 +34,9 @@ impl Addresses {
         let why = match answer.map(|joined| joined.unwrap_or_else(|panic| Err(panic.into()))) {
             Ok(Ok(found)) => {
                 // Whoever answers for a name chooses no metadata service by it.
-                let found = found.into_iter().filter(|address| !is_metadata(address.ip()));
+                let found = found
+                    .into_iter()
+                    .filter(|address| !is_metadata(address.ip()));
                 let found = with_a_route(found.collect());
                 if found.is_empty() {
                     "no address, or none but link-local ones and metadata services".to_owned()
