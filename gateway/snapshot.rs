@@ -19,7 +19,7 @@ use crate::document::{FileStamp, Outline};
 use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
 use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Resolver};
-use crate::route::{Route, Router};
+use crate::route::{Overlap, Route, Router};
 use crate::swap::Swap;
 use crate::telemetry::TelemetrySpec;
 use crate::usage::{PriceList, Prices};
@@ -164,6 +164,7 @@ fn route(
         templates: spec.templates,
         metering: spec.metering,
         metric_models: spec.metric_models,
+        overlap: Overlap::default(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::document::{Document, FileStamp, Problems, Severity, parse_duration};
 use crate::error::Error;
 use crate::key::edit::{self, EditError, NewKey, Rotation};
 use crate::key::file::KeyFile;
-use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id};
+use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id, lock};
 use crate::secret::{LARGEST_KEYS, Private};
 
 /// How long `--wait` waits for the running gateway.
@@ -312,9 +312,12 @@ impl Waiting {
 /// What is left to complain about once a change is in the file.
 type Complaint = Option<Error>;
 
-/// Fails unless the change is in the file.
-fn edited(path: &Path, outcome: Result<(), EditError>) -> Result<Complaint, Error> {
-    let path = path.display();
+/// Changes the key file; fails unless the change is in it. Says for whom it waits if that takes a while.
+fn edited(path: &Path, edit: impl FnOnce() -> Result<(), EditError>) -> Result<Complaint, Error> {
+    let place = path.display().to_string();
+    let tell = |who: &str| super::mention(&format!("waiting for the lock of {place}: {who}"));
+    let outcome = lock::tell_who_holds(path, tell, edit);
+    let path = &place;
     match outcome {
         Ok(()) => Ok(None),
         // The key is there and must be told, or nobody would ever have it.
@@ -352,7 +355,7 @@ fn create(options: &Create) -> Result<(), Error> {
         expires: options.expires,
         comment: options.comment.clone(),
     };
-    let complaint = edited(&path, edit::add(&path, &[entry]))?;
+    let complaint = edited(&path, || edit::add(&path, &[entry]))?;
     if options.place.json {
         let expires = options.expires.map(|end| end.to_string());
         super::say(&json!({"id": options.id, "key": *key, "expires": expires}).to_string())?;
@@ -373,7 +376,7 @@ fn change(
     edit: impl FnOnce(&Path, &str) -> Result<(), EditError>,
 ) -> Result<(), Error> {
     let path = options.place.key_file()?;
-    let complaint = edited(&path, edit(&path, &options.id))?;
+    let complaint = edited(&path, || edit(&path, &options.id))?;
     if options.place.json {
         super::say(&json!({"id": options.id, "done": done}).to_string())?;
     } else {
@@ -400,7 +403,7 @@ fn rotate(options: &Rotate) -> Result<(), Error> {
         expires: options.expires,
         now: Timestamp::now(),
     };
-    let complaint = edited(&path, edit::rotate(&path, id, &rotation))?;
+    let complaint = edited(&path, || edit::rotate(&path, id, &rotation))?;
     // The file has whole seconds.
     let end = Timestamp::from_second(end.as_second()).unwrap_or(end);
     if place.json {
@@ -466,7 +469,7 @@ fn import(options: &Import) -> Result<(), Error> {
             comment: None,
         });
     }
-    let complaint = edited(&path, edit::add(&path, &keys))?;
+    let complaint = edited(&path, || edit::add(&path, &keys))?;
     for id in &weak {
         super::mention(&format!(
             "warning: key `{id}` is short enough to be guessed: rotate it soon"

@@ -17,6 +17,7 @@ use std::time::Duration;
 use http::HeaderName;
 use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
+use tracing::level_filters::LevelFilter;
 
 use crate::descriptors;
 use crate::document::{FileStamp, Outline, Problem, Problems, Severity};
@@ -193,6 +194,16 @@ pub enum LogLevel {
     Warn,
     /// And what happens.
     Info,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+        }
+    }
 }
 
 /// Whether a header says how a message is framed or where it goes: nobody sets it but the gateway.

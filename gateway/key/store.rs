@@ -164,12 +164,6 @@ impl KeyStore {
         &self.keys
     }
 
-    /// Whether `secret` is a key of this gateway's, whatever its state, or looks like one that it
-    /// made: nothing to be sent anywhere else.
-    pub fn is_ours(&self, secret: &[u8]) -> bool {
-        form(secret).ours.into() || self.table.find(&KeyDigest::of(secret)).is_some()
-    }
-
     /// The key that `presented` opens at the time `now`.
     ///
     /// Missing, malformed, unknown, disabled, not yet valid and expired keys all take one path: form,
@@ -357,6 +351,5 @@ mod tests {
             open(&store, Some("kg_cut_abc"), NOW),
             Err(KeyFailure::Malformed)
         );
-        assert!(store.is_ours(b"kg_anything") && !store.is_ours(b"sk-1"));
     }
 }

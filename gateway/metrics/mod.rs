@@ -17,6 +17,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::events;
+
 /// The media type of the text that [`Metrics::render`] gives, as Prometheus documents it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -171,6 +173,7 @@ impl Metrics {
             families,
             registry,
         };
+        Declare(&metrics.registry).register(events::dropped()?)?;
         let build = IntGaugeVec::new(
             Opts::new("build_info", "The version that runs."),
             &["version"],

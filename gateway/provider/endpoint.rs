@@ -1,12 +1,16 @@
 //! The way to a provider: a template peer with every timeout set, cloned per attempt.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr as StdAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pingora_core::Result;
+use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::ALPN;
+use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::tls::CaType;
 use pingora_core::tls::RootCertStore;
@@ -21,7 +25,21 @@ use super::{Addresses, BaseUrl};
 use crate::descriptors;
 
 /// Streams on one HTTP/2 connection to a provider. RFC 9113 asks for at least 100 to be allowed.
-const MAX_H2_STREAMS: usize = 100;
+const MAX_H2_STREAMS: u32 = 100;
+
+/// Bytes of one HTTP/2 response that a provider may send before the client has taken them. At 100 ms to the provider
+/// and back, a single response comes at 2.5 MB/s at most.
+const H2_STREAM_WINDOW: u32 = 256 << 10;
+
+/// The same for all responses on one connection. Each stream has its share of it, so that clients that do not read
+/// leave room for the responses of the others.
+const H2_CONNECTION_WINDOW: u32 = 32 << 20;
+
+const _: () = assert!(MAX_H2_STREAMS * H2_STREAM_WINDOW < H2_CONNECTION_WINDOW);
+
+/// After how many requests that were given up, new ones go over a new HTTP/2 connection. Servers end a connection on
+/// which many streams are reset, and with it the responses of everybody else: Envoy at 500 of them.
+const MOST_GIVEN_UP: u64 = 100;
 
 /// The protocol spoken to a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,6 +134,8 @@ pub struct Endpoint {
     pub timeouts: Timeouts,
     addresses: Arc<Addresses>,
     turn: AtomicUsize,
+    /// Whether requests share connections.
+    multiplexed: bool,
     template: HttpPeer,
     /// For upgrades, which HTTP/2 does not have.
     template_http1: HttpPeer,
@@ -133,7 +153,7 @@ impl Endpoint {
     ) -> Self {
         let peer = |http: HttpVersion| {
             // The address is a place holder: `peer` below puts in the one of its attempt.
-            let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], url.port));
+            let nowhere = StdAddr::from(([0, 0, 0, 0], url.port));
             let mut peer = HttpPeer::new(nowhere, url.tls, sni.to_owned());
             // Pingora's pool looks at address, scheme and SNI, not at trust and protocol.
             let mut group = DefaultHasher::new();
@@ -146,7 +166,9 @@ impl Endpoint {
                 HttpVersion::Http2 => ALPN::H2,
                 HttpVersion::Auto => ALPN::H2H1,
             };
-            options.max_h2_streams = MAX_H2_STREAMS;
+            options.max_h2_streams = MAX_H2_STREAMS as usize;
+            options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
+            options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
             options.connection_timeout = Some(timeouts.connect);
             options.total_connection_timeout = Some(timeouts.connect * 2);
             options.read_timeout = Some(timeouts.first_byte);
@@ -159,17 +181,17 @@ impl Endpoint {
             timeouts,
             addresses,
             turn: AtomicUsize::new(0),
+            multiplexed: http != HttpVersion::Http1,
             template: peer(http),
             template_http1: peer(HttpVersion::Http1),
         }
     }
 
-    /// The peer for one attempt; `None` while the name could not be resolved. Addresses take turns,
-    /// so a second attempt goes elsewhere if there is an elsewhere.
-    pub fn peer(&self, upgrade: bool) -> Option<Box<HttpPeer>> {
-        let address = self
-            .addresses
-            .pick(self.turn.fetch_add(1, Ordering::Relaxed))?;
+    /// The peer for one attempt of a request that could not reach the addresses in `failed`; `None` while the name
+    /// could not be resolved. Addresses take turns; an attempt after a failure goes elsewhere, if there is an elsewhere.
+    pub fn peer(&self, upgrade: bool, failed: &[StdAddr]) -> Option<Box<HttpPeer>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let address = self.addresses.pick(turn, failed)?;
         let template = if upgrade {
             &self.template_http1
         } else {
@@ -177,11 +199,48 @@ impl Endpoint {
         };
         let mut peer = Box::new(template.clone());
         peer._address = SocketAddr::Inet(address);
+        if self.multiplexed {
+            // Pingora shares connections within a group.
+            let given_up = self.addresses.given_up.load(Ordering::Relaxed);
+            peer.group_key = peer.group_key.wrapping_add(given_up / MOST_GIVEN_UP);
+        }
         Some(peer)
     }
 
+    /// A request on a connection to the provider was given up before its response had ended.
+    pub fn gave_up(&self) {
+        if self.multiplexed {
+            self.addresses.given_up.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection over HTTP/1.1 for a request of the gateway's own, and its peer: to the first address, in their turns,
+    /// that can be reached. `None` while the name could not be resolved. The caller bounds the time.
+    pub async fn connect(
+        &self,
+        connector: &Connector,
+    ) -> Result<Option<(HttpSession, Box<HttpPeer>)>> {
+        let mut failed = Vec::new();
+        loop {
+            let Some(peer) = self.peer(true, &failed) else {
+                return Ok(None);
+            };
+            let error = match connector.get_http_session(&*peer).await {
+                Ok((session, _)) => return Ok(Some((session, peer))),
+                Err(error) => error,
+            };
+            if let Some(address) = peer._address.as_inet() {
+                self.addresses.failed(*address);
+                failed.push(*address);
+            }
+            if failed.len() >= self.addresses.count() {
+                return Err(error);
+            }
+        }
+    }
+
     /// The addresses it goes to.
-    pub fn addresses(&self) -> &Addresses {
+    pub fn addresses(&self) -> &Arc<Addresses> {
         &self.addresses
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use self::load::{FewerKeys, Refused, load};
 use crate::background;
 use crate::document::FileStamp;
+use crate::events::UNLIMITED;
 use crate::manager;
 use crate::snapshot::{Live, Rules, Snapshot};
 
@@ -220,7 +221,7 @@ impl Reloader {
         // A name that is late is not lost: the task goes on, and requests to it get 502 until then.
         let _ = tokio::time::timeout(RESOLVE_FIRST, lookups).await;
         for warning in &warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!(target: UNLIMITED, "{warning}");
         }
         let (generation, keys) = (next.rules.generation, next.keys.keys().len());
         let before = self.live.swap(next, warnings);

@@ -233,7 +233,7 @@ impl Gateway {
     }
 
     fn end(&mut self) {
-        // It would hold the access log open.
+        // It would keep the log's thread after everything else has ended.
         self.listen_on = None;
         if let Some(control) = self.control.take() {
             // Requests end first, each with its access line; then the lines are written.
@@ -249,8 +249,7 @@ impl Gateway {
             }
             control.shutdown_background();
         }
-        if let Some(writer) = self.writer.take() {
-            writer.finish();
-        }
+        self.access_log.flush();
+        manager::flush();
     }
 }

@@ -19,6 +19,7 @@ use super::connections::Connections;
 use super::threads::Threads;
 use crate::config::ServerConfig;
 use crate::error::Error;
+use crate::events;
 use crate::proxy::deadline::{Bounded, Patience};
 use crate::proxy::{ATTEMPTS, Proxy, Shared};
 
@@ -128,8 +129,7 @@ fn listen<A: HttpServerApp + Send + Sync + 'static>(
         let accepting = thread.spawn(accepting);
         thread.spawn(async move {
             if accepting.await.is_err_and(|error| error.is_panic()) {
-                tracing::error!("nobody accepts connections any more: this process ends");
-                std::process::abort();
+                events::abort("nobody accepts connections any more: this process ends");
             }
         })
     });

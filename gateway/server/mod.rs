@@ -8,9 +8,13 @@
 mod accept;
 mod client;
 mod connections;
-mod events;
+mod flush;
+mod head;
+mod http2;
+mod layer;
 mod lifetime;
 mod listening;
+mod pace;
 mod sandbox;
 mod signals;
 mod socket;
@@ -19,7 +23,6 @@ mod threads;
 mod tls;
 mod upgrade;
 
-pub use self::events::{hide_what_panics_say, log_to_stderr};
 pub use self::sandbox::SandboxServer;
 pub use self::signals::Signals;
 pub use self::sockets::Inherited;
@@ -48,11 +51,12 @@ use self::listening::{ListenOn, Listening, listen_on};
 use self::sockets::{Sockets, bind};
 use self::threads::Threads;
 use self::upgrade::Program;
-use crate::access_log::{AccessLog, AccessLogWriter};
+use crate::access_log::AccessLog;
 use crate::admin::{Admin, Readiness};
 use crate::config::{Config, ServerConfig};
 use crate::descriptors;
 use crate::error::Error;
+use crate::events;
 use crate::manager;
 use crate::metrics::Metrics;
 use crate::proxy::Shared;
@@ -82,13 +86,13 @@ pub struct Gateway {
     started: Instant,
     /// What accepts, and what did before another process had taken over and failed.
     listening: Vec<Listening>,
-    /// What accepts on other sockets. It holds the access log, which ends without it.
+    /// What accepts on other sockets.
     listen_on: Option<ListenOn>,
     admin_shutdown: watch::Sender<bool>,
     /// For the next process, until this one accepts no more.
     sockets: Option<Sockets>,
     program: Option<Program>,
-    writer: Option<AccessLogWriter>,
+    access_log: AccessLog,
     exporting: Option<JoinHandle<()>>,
     serving: Option<Threads>,
     control: Option<Runtime>,
@@ -136,7 +140,7 @@ impl Gateway {
         let metrics =
             Metrics::new().map_err(|error| Error::failed("declare the metrics", error))?;
         let metrics = Arc::new(metrics);
-        let (access_log, writer) = access_log(&server, output, &metrics)?;
+        let access_log = access_log(&server, output, &metrics)?;
         let (files, unread) = (config.files.clone(), config.may_pass);
         let tracing = config.tracing.clone();
         let client_roots = config.client_roots.clone();
@@ -150,6 +154,7 @@ impl Gateway {
         let reloader = Reloader::new(live.clone(), path, files, unread);
         let reload = reloader.handle();
         control.spawn(reloader.run());
+        control.spawn(events::tell_what_was_left_out());
 
         let (telemetry, exporter) = telemetry(tracing.as_deref(), &live)?.unzip();
         let exporting = exporter.map(|exporter| control.spawn(exporter.run()));
@@ -158,7 +163,7 @@ impl Gateway {
         let closing = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared {
             live: live.clone(),
-            access_log,
+            access_log: access_log.clone(),
             in_flight: in_flight.clone(),
             closing: closing.clone(),
             penalties: Penalties::default(),
@@ -194,7 +199,7 @@ impl Gateway {
             admin_shutdown,
             sockets: Some(kept),
             program,
-            writer,
+            access_log,
             exporting,
             serving: Some(serving),
             control: Some(control),
@@ -287,14 +292,12 @@ fn access_log(
     server: &ServerConfig,
     output: impl Write + Send + 'static,
     metrics: &Metrics,
-) -> Result<(AccessLog, Option<AccessLogWriter>), Error> {
-    let dropped = metrics.access_log_dropped.clone();
+) -> Result<AccessLog, Error> {
     if !server.access_log {
-        return Ok((AccessLog::off(dropped), None));
+        return Ok(AccessLog::off());
     }
-    let (log, writer) = AccessLog::start(output, dropped)
-        .map_err(|error| Error::failed("start the access log", error))?;
-    Ok((log, Some(writer)))
+    AccessLog::start(output, metrics.access_log_dropped.clone())
+        .map_err(|error| Error::failed("start the access log", error))
 }
 
 /// Tells whoever waits for it that this process serves.

@@ -337,6 +337,14 @@ impl Manager {
         Process::start_as(scene, &mut command)
     }
 
+    /// From now on, nothing is heard, and whoever says more waits.
+    fn stop(&self) {
+        let stranger = UnixDatagram::unbound().unwrap();
+        stranger.set_nonblocking(true).unwrap();
+        let to = self.folder.path().join("notify");
+        while stranger.send_to(b"WATCHDOG=1", &to).is_ok() {}
+    }
+
     /// The next thing that is said, but for signs of life.
     fn hears(&self) -> String {
         let mut text = [0; 4096];
@@ -389,6 +397,36 @@ fn the_service_manager_is_told_what_goes_on() {
     while !said.contains("STOPPING=1") {
         said = manager.hears();
     }
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn a_service_manager_that_does_not_listen_holds_nobody_up() {
+    let provider = Provider::start();
+    let manager = Manager::new();
+    let watched = [("WATCHDOG_USEC", "200000")];
+    let process = manager.start(scene(&provider, ""), &watched);
+    assert!(manager.hears().contains("READY=1"));
+    manager.stop();
+    // Signs of life are due, which the thread that accepts gives.
+    std::thread::sleep(Duration::from_millis(300));
+    for _ in 0..3 {
+        let answer = Client::connect(process.listen).request("POST", "/p", &KEY, b"{}");
+        assert_eq!(answer.status, 200);
+    }
+    for generation in 2..4 {
+        process.signal("HUP");
+        eventually("the reload", || {
+            process.status()["generation"] == generation
+        });
+    }
+    // What it was to hear waits for it.
+    while !manager
+        .hears()
+        .contains("READY=1\nSTATUS=Serving 1 routes and 1 keys, configuration 3")
+    {}
+    manager.stop();
+    process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
 }
 
