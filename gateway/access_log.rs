@@ -3,24 +3,21 @@
 //! A request never waits for it: the channel is bounded, and what finds it full is dropped and
 //! counted. No header values, no query, nothing of a body.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::IntCounter;
 use serde::Serialize;
 
+use crate::line_queue::{Format, LineQueue};
+use crate::printable;
 use crate::request_id::RequestId;
 use crate::usage::{Cost, Usage};
 
-/// How many lines may wait to be written.
-const CAPACITY: usize = 8192;
-/// How long the writer rests between two looks while lines keep coming.
-const NAP: Duration = Duration::from_millis(10);
 /// How long the end of the process waits for the last lines to be read.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The longest path that is logged whole, in bytes.
@@ -178,8 +175,18 @@ impl Line {
         self.put(name!("reused"), &record.reused);
         self.put(name!("attempts"), &record.attempts);
         self.put(name!("aborted"), &record.aborted);
-        self.text.extend_from_slice(b"}\n");
+        self.text.extend_from_slice(b"}");
+        self.make_printable();
+        self.text.push(b'\n');
         &self.text
+    }
+
+    /// JSON asks for fewer escapes than a terminal or a log viewer does: a provider may call its model what it likes.
+    fn make_printable(&mut self) {
+        // All of it is UTF-8.
+        if let Ok(Cow::Owned(printable)) = std::str::from_utf8(&self.text).map(printable::line) {
+            self.text = printable.into_bytes();
+        }
     }
 
     /// `name` is all that stands between the value before and this one.
@@ -236,84 +243,45 @@ impl Line {
     }
 }
 
-/// Where records go. Cheap to clone.
-#[derive(Clone)]
-pub struct AccessLog {
-    sender: Option<SyncSender<AccessRecord>>,
-    dropped: IntCounter,
+impl Format<AccessRecord> for Line {
+    fn line<'l>(&'l mut self, record: &'l AccessRecord) -> &'l [u8] {
+        self.of(record)
+    }
 }
 
-/// The writing thread.
-pub struct AccessLogWriter(JoinHandle<()>);
+/// Where records go. The thread that writes them ends when every clone is gone. Cheap to clone.
+#[derive(Clone)]
+pub struct AccessLog {
+    lines: Option<LineQueue<AccessRecord>>,
+}
 
 impl AccessLog {
-    /// Starts a writer to `output`. It ends when every clone of the log is gone.
-    pub fn start(
-        output: impl Write + Send + 'static,
-        dropped: IntCounter,
-    ) -> io::Result<(Self, AccessLogWriter)> {
-        let (sender, receiver) = sync_channel(CAPACITY);
-        let lost = dropped.clone();
-        let thread = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write_all(output, &receiver, &lost))?;
-        Ok((
-            Self {
-                sender: Some(sender),
-                dropped,
-            },
-            AccessLogWriter(thread),
-        ))
+    /// Starts a thread that writes to `output`; lines that are lost are counted in `dropped`.
+    pub fn start(output: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
+        let lines = LineQueue::start("access-log", output, Line::default(), dropped)?;
+        Ok(Self { lines: Some(lines) })
     }
 
     /// A log that keeps nothing.
-    pub fn off(dropped: IntCounter) -> Self {
-        Self {
-            sender: None,
-            dropped,
-        }
+    pub fn off() -> Self {
+        Self { lines: None }
     }
 
     /// Hands a record over, or drops and counts it when the writer is behind.
     pub fn write(&self, record: AccessRecord) {
-        if let Some(sender) = &self.sender
-            && sender.try_send(record).is_err()
-        {
-            self.dropped.inc();
+        if let Some(lines) = &self.lines {
+            lines.push(record);
         }
     }
-}
 
-impl AccessLogWriter {
-    /// Waits until everything is written, but no longer than a reader that has stopped reading
-    /// deserves. The last clone of the log must be gone, or be about to.
-    pub fn finish(self) {
-        let start = Instant::now();
-        while !self.0.is_finished() {
-            if start.elapsed() > LAST_WORDS {
-                return tracing::warn!("nobody reads the access log: its last lines are lost");
-            }
-            std::thread::sleep(NAP);
-        }
-    }
-}
-
-fn write_all(output: impl Write, records: &Receiver<AccessRecord>, dropped: &IntCounter) {
-    let mut output = io::BufWriter::with_capacity(64 << 10, output);
-    let mut line = Line::default();
-    // Sleeps for real only while nothing happens. Under load it looks again after a nap, which
-    // spares every request the waking of a thread.
-    while let Ok(first) = records.recv() {
-        let mut next = Some(first);
-        while let Some(record) = next {
-            for record in std::iter::once(record).chain(records.try_iter()) {
-                if output.write_all(line.of(&record)).is_err() {
-                    dropped.inc();
-                }
-            }
-            let _ = output.flush();
-            std::thread::sleep(NAP);
-            next = records.try_recv().ok();
+    /// Waits until every record so far is written, but no longer than a reader that has stopped reading deserves.
+    pub fn flush(&self) {
+        let unread = self
+            .lines
+            .as_ref()
+            .is_some_and(|lines| !lines.flush(LAST_WORDS));
+        if unread {
+            tracing::warn!("nobody reads the access log: its last lines are lost");
         }
     }
 }
@@ -321,7 +289,7 @@ fn write_all(output: impl Write, records: &Receiver<AccessRecord>, dropped: &Int
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Condvar, Mutex};
+    use std::sync::Mutex;
 
     fn record(path: &str) -> AccessRecord {
         AccessRecord {
@@ -374,11 +342,10 @@ mod tests {
     #[test]
     fn every_record_is_one_line_of_json_whatever_is_in_it() {
         let output = Shared::default();
-        let (log, writer) = AccessLog::start(output.clone(), counter()).unwrap();
+        let log = AccessLog::start(output.clone(), counter()).unwrap();
         log.write(record("/a\r\n\u{1b}[31m{\"x\":1}"));
         log.write(record(&"/x".repeat(10_000)));
-        drop(log);
-        writer.finish();
+        log.flush();
         let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<serde_json::Value> = text
             .lines()
@@ -437,36 +404,19 @@ mod tests {
         }
     }
 
-    /// A reader that takes nothing until it is told to.
-    struct Stuck(Arc<(Mutex<bool>, Condvar)>);
-
-    impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let (open, signal) = &*self.0;
-            drop(
-                signal
-                    .wait_while(open.lock().unwrap(), |open| !*open)
-                    .unwrap(),
-            );
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            self.write(b"").map(drop)
-        }
-    }
-
     #[test]
-    fn a_stuck_reader_costs_lines_and_never_time() {
-        let gate = Arc::new((Mutex::new(false), Condvar::new()));
-        let dropped = counter();
-        let (log, writer) = AccessLog::start(Stuck(gate.clone()), dropped.clone()).unwrap();
-        for _ in 0..3 * CAPACITY {
-            log.write(record("/"));
-        }
-        assert!(dropped.get() > 0);
-        *gate.0.lock().unwrap() = true;
-        gate.1.notify_all();
-        drop(log);
-        writer.finish();
+    fn no_line_moves_a_cursor_or_turns_a_text_around() {
+        let mut record = record("/");
+        let model = "m\u{e9}\u{9b}31m\u{202e}\u{7f}\u{1b}[31m\u{2028}\u{e0041}";
+        record.model = Some(model.to_owned());
+        let mut line = Line::default();
+        let text = std::str::from_utf8(line.of(&record)).unwrap();
+        let (text, end) = text.split_at(text.len() - 1);
+        assert_eq!(end, "\n");
+        let escaped =
+            "\"model\":\"m\u{e9}\\u009b31m\\u202e\\u007f\\u001b[31m\\u2028\\udb40\\udc41\"";
+        assert!(text.contains(escaped), "{text}");
+        let read: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(read["model"], model);
     }
 }

@@ -1,6 +1,33 @@
-//! Whose an address is, as far as it says.
+//! Whose an address is, as far as it says. The one place that reads addresses for a decision: an address has many
+//! spellings, and all of them lead to the same machine.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Addresses at which clouds answer every program on a machine, with tokens of the machine's own among the answers,
+/// and which are not link-local (those are refused as a whole).
+const METADATA: [IpAddr; 8] = [
+    // Alibaba Cloud, Volcengine, Azure's wire server, Oracle Cloud's first.
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(100, 96, 0, 96)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    // Google Cloud, Oracle Cloud, Akamai, Scaleway.
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
+];
+/// Names of such services, in lower case.
+const METADATA_NAMES: [&str; 8] = [
+    "metadata",
+    "metadata.google.internal",
+    "metadata.goog",
+    "instance-data",
+    "instance-data.ec2.internal",
+    "metadata.tencentyun.com",
+    "api.metadata.cloud.ibm.com",
+    "metadata.platformequinix.com",
+];
 
 /// Loopback and private addresses (RFC 1918, RFC 4193).
 pub fn is_near(address: IpAddr) -> bool {
@@ -8,6 +35,111 @@ pub fn is_near(address: IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
     }
+}
+
+/// Whether nothing but a machine's metadata service is at `address`: link-local addresses (RFC 3927, RFC 4291),
+/// where most clouds have theirs, and the fixed ones of others. Also where it stands in an `IPv6` address that a
+/// translator or tunnel takes to it.
+pub fn is_metadata(address: IpAddr) -> bool {
+    let is_one = |ip: IpAddr| METADATA.contains(&ip) || is_link_local(ip) || is_of_ec2(ip);
+    match address {
+        IpAddr::V4(_) => is_one(address),
+        IpAddr::V6(ip) => is_one(address) || embedded(ip).any(|ip| is_one(IpAddr::V4(ip))),
+    }
+}
+
+/// Whether `host`, an address or a name, is or names a metadata service in any spelling.
+pub fn is_metadata_host(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    METADATA_NAMES.contains(&name.as_str()) || read(&name).is_some_and(is_metadata)
+}
+
+/// The address that `host` is, as resolvers read it: also an `IPv4` address in fewer than four parts, or with
+/// hexadecimal or octal ones (`2852039166`, `0xa9.254.43518`).
+pub fn read(host: &str) -> Option<IpAddr> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let plain = host.parse().ok();
+    plain.or_else(|| loose_ipv4(host).map(IpAddr::V4))
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+/// `fd00:ec2::/32`, where EC2 has its metadata (`::254`), credentials of pods (`::23`), clock and names.
+fn is_of_ec2(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.segments().starts_with(&[0xfd00, 0xec2]))
+}
+
+/// The `IPv4` addresses that may be meant by an `IPv6` address: mapped and compatible ones (RFC 4291, section 2.5.5),
+/// translated ones (RFC 2765; RFC 6052 and RFC 8215, for NAT64), 6to4 (RFC 3056), Teredo (RFC 4380) and ISATAP
+/// (RFC 5214). Within `64:ff9b:1::/48` every network chooses how long its prefix is.
+fn embedded(ip: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
+    let bits = ip.to_bits();
+    let places: &[u32] = match ip.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..]
+        | [0, 0, 0, 0, 0xffff, 0, ..]
+        | [0x64, 0xff9b, 0, 0, 0, 0, ..]
+        | [0x64, 0xff9b, 1, ..]
+        | [_, _, _, _, 0 | 0x200, 0x5efe, ..] => &[0],
+        [0x2002, ..] => &[80],
+        // Teredo's server as it is, its client with all bits turned over.
+        [0x2001, 0, ..] => &[64],
+        _ => &[],
+    };
+    let turned = matches!(ip.segments(), [0x2001, 0, ..]).then(|| !low_32(bits));
+    let prefixes: &[u32] = match ip.segments() {
+        [0x64, 0xff9b, 1, ..] => &[48, 56, 64],
+        _ => &[],
+    };
+    let plain = places.iter().map(move |place| low_32(bits >> place));
+    let split = prefixes
+        .iter()
+        .map(move |prefix| behind_prefix(bits, *prefix));
+    plain.chain(turned).chain(split).map(Ipv4Addr::from_bits)
+}
+
+/// What stands behind a prefix of so many bits, 48 to 64. Eight bits in the midst of the address belong to nobody
+/// (RFC 6052, section 2.2).
+fn behind_prefix(bits: u128, prefix: u32) -> u32 {
+    const LOW_56: u128 = (1 << 56) - 1;
+    let without = bits >> 64 << 56 | bits & LOW_56;
+    low_32(without >> (88 - prefix))
+}
+
+fn low_32(bits: u128) -> u32 {
+    let [.., a, b, c, d] = bits.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+/// As `inet_aton` reads an address: one to four parts, the last of which fills what is left.
+fn loose_ipv4(text: &str) -> Option<Ipv4Addr> {
+    let mut parts = Vec::with_capacity(4);
+    for part in text.split('.') {
+        parts.push(loose_number(part)?);
+    }
+    let (last, first) = parts.split_last().filter(|(_, first)| first.len() < 4)?;
+    let room = 32 - 8 * u32::try_from(first.len()).ok()?;
+    let fits = first.iter().all(|part| *part < 256) && last.checked_shr(room).unwrap_or(0) == 0;
+    let high = first.iter().fold(0, |bits, part| bits << 8 | part);
+    let bits = high.checked_shl(room).unwrap_or(0) | last;
+    fits.then(|| u32::try_from(bits).ok().map(Ipv4Addr::from_bits))?
+}
+
+/// Decimal, hexadecimal behind `0x`, octal behind `0`.
+fn loose_number(text: &str) -> Option<u64> {
+    let lower = text.to_ascii_lowercase();
+    let (digits, radix) = match (lower.strip_prefix("0x"), lower.strip_prefix('0')) {
+        (Some(""), _) => ("0", 16),
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        _ => (lower.as_str(), 10),
+    };
+    let are_digits = digits.bytes().all(|byte| char::from(byte).is_digit(radix));
+    are_digits.then(|| u64::from_str_radix(digits, radix).ok())?
 }
 
 /// What counts as one client: an address, and of `IPv6` all that begin with the same 64 bits, for who has one has all
@@ -20,4 +152,90 @@ pub fn far_neighbourhood(address: IpAddr) -> Option<IpAddr> {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
         canonical @ IpAddr::V4(_) => canonical,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metadata_service_is_known_in_every_spelling_of_its_address() {
+        for host in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "169.254.169.254.",
+            "2852039166",
+            "0xa9fea9fe",
+            "0xA9.254.0251.0xfe",
+            "169.254.43518",
+            "169.16689662",
+            "0251.0376.0251.0376",
+            "::ffff:169.254.169.254",
+            "::ffff:a9fe:a9fe",
+            "::169.254.169.254",
+            "::ffff:0:169.254.169.254",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b:1::169.254.169.254",
+            "64:ff9b:1:a9fe:a9:fe00::",
+            "64:ff9b:1:00a9:00fe:a9fe::",
+            "64:ff9b:1:0:a9:fea9:fe00:0",
+            "2002:a9fe:a9fe::1",
+            "2001:0:a9fe:a9fe::1",
+            "2001:0:1:2:3:4:5601:5601",
+            "2001:db8::5efe:169.254.169.254",
+            "fe80::1",
+            "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:42::42",
+            "100.100.100.200",
+            "::ffff:100.100.100.200",
+            "168.63.129.16",
+            "metadata.google.internal",
+            "Metadata.Google.Internal.",
+            "metadata",
+        ] {
+            assert!(is_metadata_host(host), "{host}");
+        }
+        for other in [
+            "127.0.0.1",
+            "::1",
+            "::",
+            "10.0.0.1",
+            "169.253.255.255",
+            "169.255.0.0",
+            "100.100.100.201",
+            "4294967296",
+            "169.254.65536",
+            "169.254.1.1.1",
+            "169..254.1",
+            "0x",
+            "169.254.169.254.example.com",
+            "64:ff9b::10.0.0.1",
+            "2002:0a00:0001::1",
+            "fd00:ec3::254",
+            "2606:4700::6810:1",
+            "metadata.example.com",
+            "api.openai.com",
+            "",
+        ] {
+            assert!(!is_metadata_host(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_near_in_every_spelling() {
+        for (host, near) in [
+            ("127.0.0.1", true),
+            ("0x7f.1", true),
+            ("127.1.", true),
+            ("::ffff:10.0.0.1", true),
+            ("::ffff:8.8.8.8", false),
+            ("fd00::1", true),
+            ("64:ff9b::10.0.0.1", false),
+            ("8.8.8.8", false),
+        ] {
+            assert_eq!(read(host).map(is_near), Some(near), "{host}");
+        }
+    }
 }

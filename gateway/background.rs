@@ -27,12 +27,22 @@ pub enum Failure {
 pub async fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
-    let (done, result) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new().name("background".to_owned());
-    let started = thread.spawn(move || {
+    aside(move || {
         // Of this thread only: on Linux, priorities are the threads'. As it is, if it cannot be lowered.
         let _ = rustix::process::setpriority_process(None, NICE);
         GIVES_WAY.set(true);
+        work()
+    })
+    .await
+}
+
+/// Does `work` on a thread of its own which gives way to nobody: what takes no time, unless the system keeps it waiting.
+pub async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("background".to_owned());
+    let started = thread.spawn(move || {
         let _ = done.send(work());
     });
     started.map_err(|_| Failure::NoThread)?;

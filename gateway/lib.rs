@@ -16,8 +16,8 @@
 //!
 //! | layer | knows |
 //! |---|---|
-//! | [`background`], [`manager`] | threads that give way; what the service manager is told |
-//! | [`document`], [`clock`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back |
+//! | [`background`], [`manager`], [`line_queue`], [`printable`], [`descriptors`] | threads that give way; what the service manager is told; lines that nobody waits for; text of others on a terminal; how many connections there may be |
+//! | [`document`], [`clock`], [`events`], [`regular_file`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back; what goes to standard error; reading a file without waiting or end |
 //! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what an answer tells of its use; what must be seen |
 //! | [`template`], [`key`], [`access_log`] | header templates; client keys; one line per request |
 //! | [`provider`] | one origin: where it is, its token, its timeouts |
@@ -44,14 +44,19 @@ pub mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod document;
 pub mod error;
+pub mod events;
 pub mod import;
 pub mod key;
+pub mod line_queue;
 pub mod manager;
 pub mod metrics;
+pub mod printable;
 pub mod provider;
 pub mod proxy;
+pub mod regular_file;
 pub mod reload;
 pub mod request_id;
 pub mod route;

@@ -19,7 +19,7 @@ use crate::document::{FileStamp, Outline};
 use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
 use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Resolver};
-use crate::route::{Route, Router};
+use crate::route::{Overlap, Route, Router};
 use crate::swap::Swap;
 use crate::telemetry::TelemetrySpec;
 use crate::usage::{PriceList, Prices};
@@ -164,6 +164,7 @@ fn route(
         templates: spec.templates,
         metering: spec.metering,
         metric_models: spec.metric_models,
+        overlap: Overlap::default(),
     }
 }
 
@@ -260,6 +261,22 @@ impl Live {
         before
     }
 
+    /// Serves `keys`, which open no more than the ones of before, with the rules of before. They are the whole of
+    /// `file`, if there is one.
+    pub fn narrow(&self, keys: KeyStore, file: Option<(FileStamp, Outline)>) -> Arc<Snapshot> {
+        let serving = self.snapshot();
+        let of_before = || (serving.key_file.clone(), serving.key_outline.clone());
+        let (key_file, key_outline) = file.unwrap_or_else(of_before);
+        let before = self.snapshot.swap(Arc::new(Snapshot {
+            rules: serving.rules.clone(),
+            keys,
+            key_file,
+            key_outline,
+        }));
+        self.publish_keys();
+        before
+    }
+
     /// Waits until the key that `digest` belongs to opens nothing any more.
     pub async fn revoked(&self, digest: KeyDigest) {
         let mut swaps = self.snapshot.watch();
@@ -298,14 +315,20 @@ impl Live {
         let snapshot = self.snapshot.look();
         let metrics = &self.metrics;
         metrics.reloaded();
-        metrics
-            .keys_loaded
-            .set(i64::try_from(snapshot.keys.keys().len()).unwrap_or(i64::MAX));
         let providers = snapshot.rules.providers.iter();
         metrics.set_providers(providers.map(|p| (&*p.name, p.rejected())));
         let certificate = snapshot.rules.certificate.as_ref();
         let end = certificate.and_then(|key| certificate_end(key.cert.first()?));
         metrics.set_certificate_expiry(end.map(Timestamp::as_second));
+        self.publish_keys();
+    }
+
+    fn publish_keys(&self) {
+        let snapshot = self.snapshot.look();
+        let metrics = &self.metrics;
+        metrics
+            .keys_loaded
+            .set(i64::try_from(snapshot.keys.keys().len()).unwrap_or(i64::MAX));
         // The first ones: not one look more, for there may be millions behind.
         let counted = snapshot.keys.keys().iter().take_while(|key| key.counted);
         let counted: HashMap<&str, _> = counted.map(|key| (&*key.id, key.expires)).collect();

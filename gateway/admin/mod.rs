@@ -81,6 +81,22 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 impl Admin {
+    /// Shows what serves, which began at `started`.
+    pub fn new(
+        live: &Arc<Live>,
+        in_flight: &Arc<InFlight>,
+        readiness: &Arc<Readiness>,
+        started: Instant,
+    ) -> Self {
+        Self {
+            live: live.clone(),
+            in_flight: in_flight.clone(),
+            readiness: readiness.clone(),
+            started,
+            probing: tokio::sync::Mutex::default(),
+        }
+    }
+
     async fn answer(&self, method: &Method, path: &str) -> (StatusCode, &'static str, Vec<u8>) {
         // What asks others is no GET: a page in a browser could make one.
         if (method, path) == (&Method::POST, "/probe") {

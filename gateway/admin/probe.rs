@@ -136,10 +136,9 @@ async fn status(
     connector: &Connector,
     request: RequestHeader,
 ) -> Result<Option<u16>> {
-    let Some(peer) = provider.endpoint.peer(true) else {
+    let Some((mut session, _)) = provider.endpoint.connect(connector).await? else {
         return Ok(None);
     };
-    let (mut session, _) = connector.get_http_session(&*peer).await?;
     session.write_request_header(Box::new(request)).await?;
     session.finish_request_body().await?;
     session.read_response_header().await?;

@@ -27,6 +27,9 @@ pub struct Status {
     pub ready: bool,
     /// Requests being answered now.
     pub requests_in_flight: usize,
+    /// Connections of clients; unknown of a gateway from before they were told.
+    #[serde(default)]
+    pub connections: ConnectionsStatus,
     /// Configurations served so far.
     pub generation: u64,
     /// How the last reload ended.
@@ -39,6 +42,17 @@ pub struct Status {
     pub routes: Vec<RouteStatus>,
     /// The providers, in the configuration's order.
     pub providers: Vec<ProviderStatus>,
+}
+
+/// Connections of clients.
+#[derive(Serialize, Deserialize, Default)]
+pub struct ConnectionsStatus {
+    /// How many there are.
+    pub open: i64,
+    /// How many are taken.
+    pub at_most: usize,
+    /// Why fewer are taken than the configuration says, where that is so.
+    pub reason: Option<String>,
 }
 
 /// A version of the key file.
@@ -152,6 +166,11 @@ impl Status {
             uptime_seconds: admin.started.elapsed().as_secs(),
             ready: admin.readiness.is_ready(),
             requests_in_flight: admin.in_flight.count(),
+            connections: ConnectionsStatus {
+                open: admin.live.metrics.connections.get(),
+                at_most: rules.server.connections_at_most(),
+                reason: rules.server.lack_of_descriptors(),
+            },
             generation: rules.generation,
             last_reload: ReloadStatus {
                 at: last.at.to_string(),

@@ -1,14 +1,14 @@
 //! `keygate reload` and `keygate upgrade`: a signal to a running gateway, and what comes of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
+use super::listener::Trusted;
 use super::status::ask;
-use crate::admin::status::Status;
-use crate::config::{Config, Purpose};
+use crate::config::{Config, Places, Purpose};
 use crate::error::Error;
 
 /// How long the outcome is waited for.
@@ -45,13 +45,15 @@ pub(super) struct Upgrade {
 pub(super) fn reload(options: &Reload) -> Result<(), Error> {
     let config = Config::load(&options.config, Purpose::Reload)?;
     let admin = config.server.admin;
+    let trusted = trusted(&options.config, &config);
     let (before, _) = ask(admin)?;
-    signal(&before, Signal::HUP)?;
+    trusted.gateway(before.pid)?.signal(Signal::HUP)?;
     let after = until(|| {
         let (now, _) = ask(admin).ok()?;
         (now.pid != before.pid || now.last_reload.at != before.last_reload.at).then_some(now)
     });
     let after = after.ok_or_else(|| Error::Failed(format!("no reload within {PATIENCE:?}")))?;
+    trusted.check()?;
     match after.last_reload.error {
         Some(why) => Err(Error::Failed(format!("refused: {why}"))),
         None => super::say(&format!("configuration {} serves", after.generation)),
@@ -62,8 +64,9 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
     // The next process looks more closely: this one need not have the service's credentials.
     let config = Config::load(&options.config, Purpose::Reload)?;
     let admin = config.server.admin;
+    let trusted = trusted(&options.config, &config);
     let (before, _) = ask(admin)?;
-    signal(&before, Signal::USR2)?;
+    trusted.gateway(before.pid)?.signal(Signal::USR2)?;
     let after = until(|| {
         let (now, _) = ask(admin).ok()?;
         let failed = now.failed_upgrades > before.failed_upgrades;
@@ -77,18 +80,20 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
             before.pid
         )));
     }
+    trusted.gateway(after.pid)?;
     super::say(&format!(
         "process {} of keygate {} serves; process {} of {} ends with its requests, {} now",
         after.pid, after.version, before.pid, before.version, before.requests_in_flight,
     ))
 }
 
-fn signal(to: &Status, signal: Signal) -> Result<(), Error> {
-    let process = i32::try_from(to.pid).ok().and_then(Pid::from_raw);
-    let process =
-        process.ok_or_else(|| Error::Failed("it does not say which process it is".to_owned()))?;
-    kill_process(process, signal)
-        .map_err(|error| Error::failed(format_args!("signal process {}", to.pid), error))
+/// Who may be the gateway of this configuration.
+fn trusted(path: &Path, config: &Config) -> Trusted {
+    let places = Places {
+        key_file: config.key_file.path.clone(),
+        admin: config.server.admin,
+    };
+    Trusted::of(path, &places)
 }
 
 fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {

@@ -11,10 +11,11 @@ use clap::Args;
 
 use crate::config::{Config, LogLevel, Purpose};
 use crate::error::Error;
+use crate::events;
 use crate::key::edit::{NewKey, add};
 use crate::key::{KeyDigest, format};
 use crate::sandbox::Sandbox;
-use crate::server::{Gateway, SandboxServer, Signals, keep_memory_private, log_to_stderr};
+use crate::server::{Gateway, SandboxServer, Signals, keep_memory_private};
 
 /// The pause between two events of the sandbox's streams: slow enough to be seen.
 const PACE: Duration = Duration::from_millis(60);
@@ -49,7 +50,8 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
             return Err(Error::Usage(why));
         }
     }
-    log_to_stderr(LogLevel::Warn);
+    events::start().map_err(|error| Error::failed("start the thread for events", error))?;
+    events::log_from(LogLevel::Warn.into());
     keep_memory_private();
     let signals = Signals::catch()?;
     let random = |name| {

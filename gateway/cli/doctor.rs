@@ -8,19 +8,16 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 use pingora_core::tls::load_native_certs;
-use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
 use super::status::ask;
 use crate::admin::status::{State, Status};
-use crate::config::{self, Config, Listen, Purpose};
+use crate::config::{self, Config, Listen, Purpose, ServerConfig};
 use crate::error::Error;
 use crate::provider::{ProviderSpec, TokenSource};
 
 /// How long a provider may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Fewer open files are too few for streams: each has two.
-const OPEN_FILES: u64 = 16_384;
 /// A certificate that ends sooner is worth a word.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
 /// Where systemd-timesyncd says that the clock is right.
@@ -82,7 +79,11 @@ pub(super) fn run(options: &Doctor) -> Result<(), Error> {
     let config = Config::load(&options.config, Purpose::Start)?;
     // One that serves knows what this shell cannot see.
     let running = ask(config.server.admin).ok().map(|(status, _)| status);
-    let mut findings = vec![user(), open_files(), clock()];
+    let mut findings = vec![
+        user(),
+        open_files(&config.server, running.as_ref()),
+        clock(),
+    ];
     findings.extend(config.warnings.iter().map(|warning| {
         good("configuration", warning.message.clone())
             .but(Verdict::Warning, format!("see {}", warning.at))
@@ -146,15 +147,25 @@ fn user() -> Finding {
     found
 }
 
-fn open_files() -> Finding {
-    let most = getrlimit(Resource::Nofile).maximum;
-    match most {
-        Some(most) if most < OPEN_FILES => good("open files", format!("at most {most}")).but(
+/// Those of this shell, unless there is a gateway that knows better.
+fn open_files(config: &ServerConfig, running: Option<&Status>) -> Finding {
+    let what = "open files";
+    let lack = match running {
+        Some(status) => status.connections.reason.clone(),
+        None => config.lack_of_descriptors(),
+    };
+    match lack {
+        Some(lack) => good(what, lack).but(
             Verdict::Warning,
-            format!("each stream takes two: LimitNOFILE= in the unit, or ulimit -n, at least {OPEN_FILES}"),
+            "raise the limit, or lower server.limits.connections to what there is room for",
         ),
-        Some(most) => good("open files", format!("at most {most}")),
-        None => good("open files", "without a limit"),
+        None => good(
+            what,
+            format!(
+                "enough for {} connections of clients",
+                config.max_connections
+            ),
+        ),
     }
 }
 

@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::listener::Trusted;
 use crate::config::{Config, ConfigErrors};
 use crate::document::{Document, FileStamp, Problems, Severity, parse_duration};
 use crate::error::Error;
 use crate::key::edit::{self, EditError, NewKey, Rotation};
 use crate::key::file::KeyFile;
-use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id};
-use crate::secret::Private;
+use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id, lock};
+use crate::secret::{LARGEST_KEYS, Private};
 
 /// How long `--wait` waits for the running gateway.
 const WAIT: Duration = Duration::from_secs(5);
@@ -219,7 +220,9 @@ impl Place {
         if self.file.is_some() {
             return None;
         }
-        let (status, _) = super::status::ask(Config::places(&self.config).ok()?.admin).ok()?;
+        let places = Config::places(&self.config).ok()?;
+        let (status, _) = super::status::ask(places.admin).ok()?;
+        Trusted::of(&self.config, &places).check().ok()?;
         Some(Served {
             current: status.key_file.mark == stamp.mark(),
             generation: status.generation,
@@ -230,7 +233,7 @@ impl Place {
 
     fn read(&self) -> Result<Vec<KeyEntry>, Error> {
         let path = self.key_file()?;
-        let Private { text, exposed } = Private::read(&path)
+        let Private { text, exposed } = Private::read(&path, LARGEST_KEYS)
             .map_err(|error| Error::Failed(format!("{} {error}", path.display())))?;
         if let Some(why) = exposed {
             super::mention(&format!("warning: {} {why}", path.display()));
@@ -277,12 +280,15 @@ impl Waiting {
         if !self.wait {
             return Ok(());
         }
-        let admin = Config::places(&place.config)?.admin;
+        let places = Config::places(&place.config)?;
+        let (admin, trusted) = (places.admin, Trusted::of(&place.config, &places));
         let start = Instant::now();
         loop {
             let (status, _) = super::status::ask(admin)?;
             // As it is now: what somebody else changed meanwhile holds this change, too.
             if status.key_file.mark == FileStamp::take(path).mark() {
+                // Whoever may look at the file knows its mark as well.
+                trusted.check()?;
                 let generation = status.generation;
                 super::mention(&format!(
                     "Served by every thread since configuration {generation}."
@@ -306,9 +312,12 @@ impl Waiting {
 /// What is left to complain about once a change is in the file.
 type Complaint = Option<Error>;
 
-/// Fails unless the change is in the file.
-fn edited(path: &Path, outcome: Result<(), EditError>) -> Result<Complaint, Error> {
-    let path = path.display();
+/// Changes the key file; fails unless the change is in it. Says for whom it waits if that takes a while.
+fn edited(path: &Path, edit: impl FnOnce() -> Result<(), EditError>) -> Result<Complaint, Error> {
+    let place = path.display().to_string();
+    let tell = |who: &str| super::mention(&format!("waiting for the lock of {place}: {who}"));
+    let outcome = lock::tell_who_holds(path, tell, edit);
+    let path = &place;
     match outcome {
         Ok(()) => Ok(None),
         // The key is there and must be told, or nobody would ever have it.
@@ -346,7 +355,7 @@ fn create(options: &Create) -> Result<(), Error> {
         expires: options.expires,
         comment: options.comment.clone(),
     };
-    let complaint = edited(&path, edit::add(&path, &[entry]))?;
+    let complaint = edited(&path, || edit::add(&path, &[entry]))?;
     if options.place.json {
         let expires = options.expires.map(|end| end.to_string());
         super::say(&json!({"id": options.id, "key": *key, "expires": expires}).to_string())?;
@@ -367,7 +376,7 @@ fn change(
     edit: impl FnOnce(&Path, &str) -> Result<(), EditError>,
 ) -> Result<(), Error> {
     let path = options.place.key_file()?;
-    let complaint = edited(&path, edit(&path, &options.id))?;
+    let complaint = edited(&path, || edit(&path, &options.id))?;
     if options.place.json {
         super::say(&json!({"id": options.id, "done": done}).to_string())?;
     } else {
@@ -394,7 +403,7 @@ fn rotate(options: &Rotate) -> Result<(), Error> {
         expires: options.expires,
         now: Timestamp::now(),
     };
-    let complaint = edited(&path, edit::rotate(&path, id, &rotation))?;
+    let complaint = edited(&path, || edit::rotate(&path, id, &rotation))?;
     // The file has whole seconds.
     let end = Timestamp::from_second(end.as_second()).unwrap_or(end);
     if place.json {
@@ -460,7 +469,7 @@ fn import(options: &Import) -> Result<(), Error> {
             comment: None,
         });
     }
-    let complaint = edited(&path, edit::add(&path, &keys))?;
+    let complaint = edited(&path, || edit::add(&path, &keys))?;
     for id in &weak {
         super::mention(&format!(
             "warning: key `{id}` is short enough to be guessed: rotate it soon"

@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 mod import;
 mod keys;
+mod listener;
 mod manual;
 mod run;
 mod status;
@@ -19,7 +20,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
-use crate::server::hide_what_panics_say;
+use crate::events;
+use crate::printable;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.";
 
@@ -73,14 +75,14 @@ struct ConfigPath {
 
 /// Reads the command line and does what it says.
 pub fn run() -> Result<(), Error> {
-    hide_what_panics_say();
+    events::hide_what_panics_say();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return Err(Error::Usage(error.to_string())),
         // --help and --version.
         Err(text) => return say(&text.to_string()),
     };
-    match cli.command {
+    let outcome = match cli.command {
         Command::Demo(demo) => demo::run(&demo),
         Command::Run(options) => run::run(&options),
         Command::Check(path) => check::run(&path.config),
@@ -94,7 +96,11 @@ pub fn run() -> Result<(), Error> {
         Command::Usage(options) => usage::run(&options),
         Command::Completion(options) => manual::completion(&options, &mut Cli::command()),
         Command::Man => manual::page(Cli::command()),
+    };
+    if outcome.is_ok() {
+        events::flush();
     }
+    outcome
 }
 
 /// Says on standard error why a command failed.
@@ -103,14 +109,13 @@ pub fn complain(error: &Error) {
         Error::Failed(why) => format!("keygate: {why}"),
         other => other.to_string(),
     };
-    // With nobody to read it there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+    events::say_last(text.trim_end());
 }
 
-/// Writes to standard output.
+/// Writes to standard output. Whatever others named (a model, a key's comment) moves no cursor there.
 fn say(text: &str) -> Result<(), Error> {
     let mut output = std::io::stdout().lock();
-    match writeln!(output, "{}", text.trim_end()).and_then(|()| output.flush()) {
+    match writeln!(output, "{}", printable::lines(text.trim_end())).and_then(|()| output.flush()) {
         // `keygate status | head -1` is no failure.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome.map_err(|error| Error::failed("write to standard output", error)),
@@ -119,5 +124,5 @@ fn say(text: &str) -> Result<(), Error> {
 
 /// Says something to the person at the terminal that is not the command's result.
 fn mention(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printable::lines(text));
 }

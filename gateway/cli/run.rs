@@ -6,7 +6,8 @@ use clap::Args;
 
 use crate::config::{Config, Purpose};
 use crate::error::Error;
-use crate::server::{Gateway, Inherited, Signals, keep_memory_private, log_to_stderr};
+use crate::events;
+use crate::server::{Gateway, Inherited, Signals, keep_memory_private};
 
 /// What allows root as well, for where a command line cannot be changed.
 const ALLOW_ROOT: &str = "KEYGATE_ALLOW_ROOT";
@@ -31,12 +32,14 @@ pub(super) fn run(options: &Run) -> Result<(), Error> {
         return Err(Error::Failed(why.to_owned()));
     }
     let inherited = Inherited::take()?;
+    // Before anything that may be complained of: from here on, nobody waits for whoever reads it.
+    events::start().map_err(|error| Error::failed("start the thread for events", error))?;
     let signals = Signals::catch()?;
     let config = Config::load(&options.config, Purpose::Start)?;
-    log_to_stderr(config.server.log_level);
+    events::log_from(config.server.log_level.into());
     keep_memory_private();
     for warning in &config.warnings {
-        tracing::warn!("{}: {}", warning.at, warning.message);
+        tracing::warn!(target: events::UNLIMITED, "{}: {}", warning.at, warning.message);
     }
     let gateway = Gateway::start_on(inherited, config, options.config.clone(), std::io::stdout())?;
     gateway.run_until_signal(signals);

@@ -123,6 +123,9 @@ fn describe(status: &status::Status) -> String {
         status.keys,
         status.requests_in_flight,
     );
+    if let Some(reason) = &status.connections.reason {
+        let _ = writeln!(text, "  {reason}");
+    }
     for line in reload.error.iter().flat_map(|error| error.lines()) {
         let _ = writeln!(text, "  {line}");
     }

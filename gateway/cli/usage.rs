@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::config::load_prices;
 use crate::error::Error;
+use crate::printable;
 use crate::usage::{Cost, PriceList, Usage as Tokens};
 
 /// Sum up access lines by key, provider, model and day.
@@ -18,7 +19,8 @@ use crate::usage::{Cost, PriceList, Usage as Tokens};
 #[command(
     after_help = "Example: journalctl -u keygate -o cat | keygate usage --by key,day --csv -\n\
                         Days are UTC. What is no access line is skipped, and said. With --prices, what the lines \
-                        say of cost is not asked."
+                        say of cost is not asked. In CSV, a name that a spreadsheet would take for a formula \
+                        begins with an apostrophe."
 )]
 pub(super) struct Usage {
     /// Files of access lines; `-` is standard input
@@ -303,13 +305,27 @@ fn csv(names: &[&str], sums: &Sums) -> Result<String, Error> {
     for (group, sum) in sums {
         let values = sum.values().map(|value| value.to_string());
         let costs = currencies.iter().map(|currency| sum.cost(currency));
-        let row = group.iter().cloned().chain(values).chain(costs);
+        let row = group
+            .iter()
+            .map(|value| cell(value))
+            .chain(values)
+            .chain(costs);
         writer.write_record(row).map_err(failed)?;
     }
     let bytes = writer
         .into_inner()
         .map_err(|error| Error::failed("write CSV", error.into_error()))?;
     String::from_utf8(bytes).map_err(|error| Error::failed("write CSV", error))
+}
+
+/// A text as a cell that spreadsheets take for a text: one that begins like a formula gets an apostrophe in front.
+fn cell(text: &str) -> String {
+    /// With the wide forms that some take for the same.
+    const FORMULA: [char; 8] = [
+        '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+    ];
+    let mark = if text.starts_with(FORMULA) { "'" } else { "" };
+    format!("{mark}{}", printable::line(text))
 }
 
 /// The currencies in which something cost something.
@@ -319,7 +335,7 @@ fn currencies(sums: &Sums) -> BTreeSet<&str> {
 }
 
 fn cost_in(currency: &str) -> String {
-    format!("cost_{currency}")
+    format!("cost_{}", printable::line(currency))
 }
 
 fn table(names: &[&str], sums: &Sums) -> String {
@@ -342,7 +358,7 @@ fn table(names: &[&str], sums: &Sums) -> String {
         for value in group {
             let value = if value.is_empty() { "-" } else { value };
             // A model is as a provider names it.
-            let _ = write!(text, "{:<24} ", value.escape_debug().to_string());
+            let _ = write!(text, "{:<24} ", printable::line(value));
         }
         for value in sum.values() {
             let _ = write!(text, "{value:>14} ");

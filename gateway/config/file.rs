@@ -1,6 +1,5 @@
 //! `gateway.toml` as written: every value where it stands, nothing interpreted beyond its type.
 
-use std::path::Path;
 use std::time::Duration;
 
 use crate::document::{ByteSize, Document, Located, OneOrMany, Problems, Section};
@@ -387,9 +386,4 @@ impl ExtractorFile {
         s.finish();
         extractor
     }
-}
-
-/// Reads a file whole, with a complaint that names it.
-pub(super) fn read_to_string(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
 }

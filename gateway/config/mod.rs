@@ -17,7 +17,9 @@ use std::time::Duration;
 use http::HeaderName;
 use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
+use tracing::level_filters::LevelFilter;
 
+use crate::descriptors;
 use crate::document::{FileStamp, Outline, Problem, Problems, Severity};
 use crate::key::KeyEntry;
 use crate::provider::ProviderSpec;
@@ -56,6 +58,18 @@ pub struct Config {
     pub files: Vec<FileStamp>,
     /// What is worth saying and stops nothing.
     pub warnings: Vec<Problem>,
+    /// Whether one of its files could not be read, and may be a moment later: it is worth another try.
+    pub may_pass: bool,
+}
+
+/// A key file that was read on its own.
+pub struct KeysAlone {
+    /// The file, as it was when it was read.
+    pub file: FileStamp,
+    /// What tells whether a later version of it is only its beginning.
+    pub outline: Outline,
+    /// Its keys.
+    pub entries: Vec<KeyEntry>,
 }
 
 /// Where and how to listen. Limits and the clients' timeouts change with a reload, the rest at the
@@ -133,6 +147,26 @@ pub enum Listen {
 }
 
 impl ServerConfig {
+    /// How many connections of clients are taken: fewer than `max_connections` where there are too few file descriptors.
+    pub fn connections_at_most(&self) -> usize {
+        let possible = descriptors::connections(descriptors::most(), self.threads);
+        self.max_connections.min(possible)
+    }
+
+    /// What to say where fewer connections are taken than the configuration says.
+    pub fn lack_of_descriptors(&self) -> Option<String> {
+        let (taken, wanted) = (self.connections_at_most(), self.max_connections);
+        (taken < wanted).then(|| {
+            format!(
+                "at most {taken} connections of clients are taken, not the {wanted} of server.limits.connections: the \
+                 system allows {} open files, and a connection takes two. LimitNOFILE= in the unit, or `ulimit -n`, is \
+                 to be {} at least, or server.limits.connections lower",
+                descriptors::most(),
+                descriptors::needed(wanted, self.threads),
+            )
+        })
+    }
+
     /// Whether `next` changes what only a new start can change.
     pub fn needs_restart(&self, next: &Self) -> bool {
         let mut hot = next.clone();
@@ -160,6 +194,16 @@ pub enum LogLevel {
     Warn,
     /// And what happens.
     Info,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+        }
+    }
 }
 
 /// Whether a header says how a message is framed or where it goes: nobody sets it but the gateway.
@@ -210,7 +254,8 @@ pub enum Purpose {
     /// To start with it, or to check it: whatever is wrong is refused.
     Start,
     /// To replace the one that serves. What would only leave a route without keys is taken over
-    /// with a warning: refusing it would keep a revoked key open.
+    /// with a warning: refusing it would keep a revoked key open. A read that fails for a reason that may pass is
+    /// refused: what serves has what it would have read, a provider's token for instance.
     Reload,
 }
 
@@ -221,6 +266,13 @@ pub struct ConfigErrors {
     pub problems: Vec<Problem>,
     /// Every file that was looked at: a change of one may be the cure.
     pub files: Vec<FileStamp>,
+}
+
+impl ConfigErrors {
+    /// Whether a file could not be read, and may be a moment later, though nobody changes it.
+    pub fn may_pass(&self) -> bool {
+        self.problems.iter().any(|problem| problem.may_pass)
+    }
 }
 
 impl fmt::Display for ConfigErrors {
@@ -252,9 +304,10 @@ impl Config {
         let (config, problems, files) = check::load(path);
         let refused = |problem: &Problem| match problem.severity {
             Severity::Fatal => true,
-            Severity::Strict => purpose == Purpose::Start,
-            Severity::Warning => false,
+            Severity::Strict => purpose == Purpose::Start || problem.may_pass,
+            Severity::Warning => purpose == Purpose::Reload && problem.may_pass,
         };
+        let may_pass = problems.iter().any(|problem| problem.may_pass);
         match config {
             Some(config) if !problems.iter().any(refused) => {
                 let warnings = problems
@@ -267,11 +320,17 @@ impl Config {
                 Ok(Self {
                     files,
                     warnings,
+                    may_pass,
                     ..config
                 })
             }
             _ => Err(ConfigErrors { problems, files }),
         }
+    }
+
+    /// Reads the key file at `path`, whatever the rest of the configuration is like.
+    pub fn keys_alone(path: &Path) -> Result<KeysAlone, ConfigErrors> {
+        check::keys_alone(path)
     }
 
     /// The places that the configuration at `path` names, whatever else may be wrong with it, so that

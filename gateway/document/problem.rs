@@ -53,6 +53,8 @@ pub struct Problem {
     pub message: String,
     /// How much it weighs.
     pub severity: Severity,
+    /// Whether it is a read that failed and may succeed a moment later, though nobody changes the file.
+    pub may_pass: bool,
 }
 
 impl fmt::Display for Problem {
@@ -73,10 +75,22 @@ pub struct Problems(RefCell<Vec<Problem>>);
 impl Problems {
     /// Notes one.
     pub fn push(&self, at: &Location, severity: Severity, message: impl Into<String>) {
+        self.push_unread(at, severity, false, message);
+    }
+
+    /// Notes a read that failed, and whether it `may_pass`.
+    pub fn push_unread(
+        &self,
+        at: &Location,
+        severity: Severity,
+        may_pass: bool,
+        message: impl Into<String>,
+    ) {
         self.0.borrow_mut().push(Problem {
             at: at.clone(),
             message: message.into(),
             severity,
+            may_pass,
         });
     }
 

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -17,8 +17,9 @@ use toml_edit::{
     Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value, value,
 };
 
-use super::KeyDigest;
-use crate::secret::{Private, PrivateError};
+use super::{KeyDigest, lock};
+use crate::regular_file::ReadError;
+use crate::secret::{LARGEST_KEYS, Private};
 
 /// A key to be written into a key file: what [`add`] needs to know.
 pub struct NewKey {
@@ -244,13 +245,13 @@ fn edit_document(
     path: &Path,
     change: impl FnOnce(&mut DocumentMut) -> Result<(), EditError>,
 ) -> Result<(), EditError> {
-    let _lock = lock(path)?;
-    let text = match Private::read(path) {
+    let _lock = lock::take(path)?;
+    let text = match Private::read(path, LARGEST_KEYS) {
         // If others can read it, they cannot any more when it is replaced.
         Ok(file) => file.text,
-        Err(PrivateError::Absent) => String::new(),
-        Err(PrivateError::Io(error)) => return Err(error.into()),
-        Err(PrivateError::Unfit(why)) => return Err(EditError::Invalid(format!("it {why}"))),
+        Err(ReadError::Absent) => String::new(),
+        Err(ReadError::Io(error)) => return Err(error.into()),
+        Err(ReadError::Unfit(why)) => return Err(EditError::Invalid(format!("it {why}"))),
     };
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         let before = error
@@ -301,44 +302,6 @@ fn table_of(key: &NewKey) -> Table {
     table
 }
 
-fn lock(path: &Path) -> io::Result<File> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(name)?;
-    if let Some(folder) = path.parent() {
-        // Or the owner could make no key after root has.
-        give_to_owner(&file, path, folder)?;
-    }
-    file.lock()?;
-    Ok(file)
-}
-
-/// Gives a file that is made beside `path` to that one's owner, or else to the folder's.
-fn give_to_owner(file: &File, path: &Path, folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    };
-    let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(folder))?;
-    let ours = file.metadata()?;
-    if (owner.uid(), owner.gid()) != (ours.uid(), ours.gid()) {
-        match std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid())) {
-            // Only root can give files away; a new file in a shared folder may stay one's own.
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied || path.exists() => {
-                return Err(error);
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 /// Writes beside the file, syncs, and renames over it: after a crash it is the old one or the new.
 /// The owner stays; a new file gets its folder's, so that root can make keys for the service's user.
 fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
@@ -350,7 +313,7 @@ fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
         .prefix(&prefix)
         .permissions(std::fs::Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
-    give_to_owner(new.as_file(), path, folder)?;
+    lock::give_to_owner(new.as_file(), path, folder)?;
     new.write_all(text.as_bytes())?;
     new.as_file().sync_all()?;
     new.persist(path).map_err(|error| error.error)?;
@@ -375,6 +338,8 @@ fn clear(folder: &Path, prefix: &OsString) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
     use crate::key::file::read;
 

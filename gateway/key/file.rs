@@ -154,15 +154,12 @@ impl KeyFile {
         });
         if let Err(error) = &resolved {
             let severity = match error {
-                SecretError::Missing(_) => Severity::Warning,
+                SecretError::Missing(_) | SecretError::Unread(_) => Severity::Warning,
                 SecretError::Unusable(_) => Severity::Strict,
                 SecretError::Malformed(_) => Severity::Fatal,
             };
-            problems.push(
-                &text.at,
-                severity,
-                format!("metadata `{name}` of key `{id}`: {error}"),
-            );
+            let why = format!("metadata `{name}` of key `{id}`: {error}");
+            problems.push_unread(&text.at, severity, error.may_pass(), why);
         }
         resolved
     }

@@ -66,6 +66,42 @@ pub fn form(presented: &[u8]) -> Form {
     }
 }
 
+/// Whether a whole key that keygate made stands anywhere in `text`. Unlike [`form`], it takes longer the more
+/// `text` looks like keys: it is for text that its sender is free to send anyway.
+pub fn is_in(text: &[u8]) -> bool {
+    let mut beginnings = memchr::memmem::find_iter(text, PREFIX);
+    beginnings.any(|at| text.get(at..).is_some_and(begins_with_whole_key))
+}
+
+/// Whether a word of `text` begins like a key that keygate made, be it whole, mistyped or cut off.
+pub fn begins_a_word_in(text: &[u8]) -> bool {
+    let mut beginnings = memchr::memmem::find_iter(text, PREFIX);
+    beginnings.any(|at| {
+        let before = at.checked_sub(1).and_then(|before| text.get(before));
+        before.is_none_or(|byte| !is_token_byte(*byte))
+    })
+}
+
+/// What tokens are made of (RFC 9110, section 11.2, `token68`), but for the padding.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte)
+}
+
+/// Whether a whole key stands at the beginning of `text`, whatever follows it. Where no underscore has so many letters
+/// and digits behind it, no sum is made: text that is full of beginnings costs little.
+fn begins_with_whole_key(text: &[u8]) -> bool {
+    const BEHIND: usize = SECRET_LEN + CHECKSUM_LEN;
+    let is_key_byte = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+    let longest = text.iter().take_while(is_key_byte).count().min(LONGEST);
+    let text = text.get(..longest).unwrap_or_default();
+    memchr::memchr_iter(b'_', text).any(|underscore| {
+        let begin = underscore + 1;
+        let behind = text.get(begin..begin + BEHIND);
+        behind.is_some_and(|behind| behind.iter().all(u8::is_ascii_alphanumeric))
+            && bool::from(!form(text.get(..begin + BEHIND).unwrap_or_default()).broken)
+    })
+}
+
 /// Whether two texts are equal, in the same steps whichever bytes differ.
 fn equal(a: &[u8], b: &[u8]) -> Choice {
     let differ = a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b));
@@ -235,6 +271,34 @@ mod tests {
         let body = [b"kg_a_".as_slice(), &[b'z'; 43]].concat();
         assert_eq!(crc::of(&body), 0xAED9_9279);
         assert_eq!(&checksum(&body), b"3CWdth");
+    }
+
+    #[test]
+    fn a_key_is_found_in_whatever_stands_around_it() {
+        for id in ["a", "ci-bot", &"x".repeat(64)] {
+            let key = generate(id).unwrap();
+            for around in [
+                "{}",
+                "u:{}",
+                "{}:",
+                "<{}>",
+                "xyz{}",
+                "a.b-{}zz",
+                "kg_{}",
+                "eyJ.{}.{}",
+            ] {
+                let text = around.replace("{}", &key);
+                assert!(is_in(text.as_bytes()), "{text}");
+            }
+            let cut = &key[..key.len() - 1];
+            assert!(!is_in(cut.as_bytes()));
+            assert!(begins_a_word_in(format!("x&{cut}").as_bytes()));
+            assert!(!begins_a_word_in(format!("xyz{cut}").as_bytes()));
+        }
+        for other in ["", "kg", "sk-1", "bkg_x", "a-kg_b", "KG_a"] {
+            let other = other.as_bytes();
+            assert!(!is_in(other) && !begins_a_word_in(other), "{other:?}");
+        }
     }
 
     #[test]

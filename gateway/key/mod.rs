@@ -11,13 +11,17 @@ pub mod edit;
 pub mod file;
 pub mod format;
 mod labels;
+mod leak;
+pub mod lock;
+pub mod narrow;
 mod presented;
 mod store;
 mod table;
 
 pub use labels::{KnownLabels, Labels};
+pub use leak::is_our_credential;
 pub use presented::{
-    AmbiguousCredentials, PresentedKey, has_parameter, is_key_protocol, remove_from_query,
+    AmbiguousCredentials, PresentedKey, decoded, has_parameter, is_key_protocol, remove_from_query,
     without_scheme,
 };
 pub use store::{Fingerprint, KeyFailure, KeyStore, Opened, StoreError};

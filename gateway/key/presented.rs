@@ -6,11 +6,15 @@ use std::borrow::Cow;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderName};
 
+use super::leak::holds_key;
+
 /// The query parameters in which a key may stand: in Google's REST examples, and of Azure's `WebSocket`s.
 const KEY_PARAMETERS: [&[u8]; 2] = [b"key", b"api-key"];
 /// Other parameters that no provider gets: Google takes access tokens there, and the project that pays
-/// (<https://cloud.google.com/apis/docs/system-parameters>).
-const FOREIGN_PARAMETERS: [&[u8]; 7] = [
+/// (<https://cloud.google.com/apis/docs/system-parameters>), and other servers take keys in the first two.
+const FOREIGN_PARAMETERS: [&[u8]; 9] = [
+    b"api_key",
+    b"apikey",
     b"$key",
     b"bearer_token",
     b"subscription-key",
@@ -65,7 +69,7 @@ impl<'r> PresentedKey<'r> {
             .flat_map(|query| parameters(query, &['&']))
         {
             if is_key_parameter(name) {
-                note(decode(value.as_bytes()))?;
+                note(decoded(value.as_bytes()))?;
             }
         }
         for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
@@ -104,12 +108,16 @@ fn parameters<'q>(query: &'q str, separators: &[char]) -> impl Iterator<Item = (
 }
 
 fn is_key_parameter(name: &str) -> bool {
-    KEY_PARAMETERS.contains(&&*decode(name.as_bytes()))
+    KEY_PARAMETERS.contains(&&*decoded(name.as_bytes()))
 }
 
-fn stays_here(name: &str) -> bool {
-    let name = &*decode(name.as_bytes());
-    KEY_PARAMETERS.contains(&name) || FOREIGN_PARAMETERS.contains(&name)
+/// Whether a parameter, `name=value` or `name` alone, goes to no provider.
+fn stays_here(pair: &str, presented: Option<&PresentedKey<'_>>) -> bool {
+    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+    let name = &*decoded(name.as_bytes());
+    KEY_PARAMETERS.contains(&name)
+        || FOREIGN_PARAMETERS.contains(&name)
+        || holds_key(&decoded(pair.as_bytes()), presented)
 }
 
 /// Whether a protocol that a `WebSocket` offers is a key.
@@ -124,10 +132,11 @@ fn key_in_protocol(protocol: &str) -> Option<&str> {
 
 /// Whether a query has a parameter of this name, however that is escaped.
 pub fn has_parameter(query: &str, name: &str) -> bool {
-    parameters(query, &SEPARATORS).any(|(found, _)| *decode(found.as_bytes()) == *name.as_bytes())
+    parameters(query, &SEPARATORS).any(|(found, _)| *decoded(found.as_bytes()) == *name.as_bytes())
 }
 
-fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+/// `text` with its escapes (`%41`) undone; what is none stays as it is.
+pub fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.contains(&b'%') {
         return Cow::Borrowed(text);
     }
@@ -152,15 +161,21 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The query without any parameter that holds a credential or chooses who pays, however its name is
-/// escaped; the rest is untouched.
-pub fn remove_from_query(query: &str) -> Option<Cow<'_, str>> {
-    if !parameters(query, &SEPARATORS).any(|(name, _)| stays_here(name)) {
+/// escaped, and without any that holds a key of the gateway's: one that keygate made, or the one `presented`
+/// by this request. The rest is untouched.
+pub fn remove_from_query<'q>(
+    query: &'q str,
+    presented: Option<&PresentedKey<'_>>,
+) -> Option<Cow<'q, str>> {
+    if !query
+        .split(SEPARATORS)
+        .any(|pair| stays_here(pair, presented))
+    {
         return Some(Cow::Borrowed(query));
     }
     let mut kept = String::with_capacity(query.len());
     for piece in query.split_inclusive(SEPARATORS) {
-        let pair = piece.trim_end_matches(SEPARATORS);
-        if !stays_here(pair.split_once('=').map_or(pair, |(name, _)| name)) {
+        if !stays_here(piece.trim_end_matches(SEPARATORS), presented) {
             kept.push_str(piece);
         }
     }
@@ -269,7 +284,7 @@ mod tests {
             ),
             ("", Some("")),
         ] {
-            assert_eq!(remove_from_query(query).as_deref(), kept, "{query}");
+            assert_eq!(remove_from_query(query, None).as_deref(), kept, "{query}");
         }
     }
 }

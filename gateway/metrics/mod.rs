@@ -17,6 +17,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::events;
+
 /// The media type of the text that [`Metrics::render`] gives, as Prometheus documents it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -55,6 +57,8 @@ pub struct Metrics {
     pub inflight: IntGauge,
     /// 1 when the last reload was taken over, 0 when it was refused.
     pub reload_success: IntGauge,
+    /// 1 while a reload that could not read a file is tried again.
+    pub reload_pending: IntGauge,
     /// When the last reload was taken over.
     pub reload_timestamp: Gauge,
     /// How many configurations this process has served.
@@ -129,6 +133,10 @@ impl Metrics {
                 "config_last_reload_success",
                 "1 when the last configuration was taken over, 0 when it was refused.",
             )?,
+            reload_pending: declare.gauge(
+                "config_reload_pending",
+                "1 while a file could not be read, or does not come, and is tried again: changes are not taken over.",
+            )?,
             reload_timestamp: declare.register(Gauge::new(
                 "config_last_reload_success_timestamp_seconds",
                 "When the served configuration was taken over.",
@@ -145,7 +153,7 @@ impl Metrics {
             connections: declare.gauge("connections", "Connections of clients that are open.")?,
             connections_refused: declare.counters(
                 "connections_refused_total",
-                "Connections of clients that were closed at once: too many of one address, or in total.",
+                "Connections of clients that were closed at once: too many of one address, in total, or for the open files there may be.",
                 &["limit"],
             )?,
             tls_handshake_failures: declare.register(IntCounter::new(
@@ -165,6 +173,7 @@ impl Metrics {
             families,
             registry,
         };
+        Declare(&metrics.registry).register(events::dropped()?)?;
         let build = IntGaugeVec::new(
             Opts::new("build_info", "The version that runs."),
             &["version"],

@@ -137,7 +137,7 @@ impl RouteFamilies {
             )?,
             malformed_usage: declare.counters(
                 "malformed_usage_total",
-                "Counts of tokens in answers that were negative, broken, or no numbers.",
+                "Counts of tokens in answers that were negative, broken, no numbers, or larger than any answer takes.",
                 &["route", "provider"],
             )?,
             unpriced: declare.counters(

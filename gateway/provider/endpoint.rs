@@ -1,24 +1,45 @@
 //! The way to a provider: a template peer with every timeout set, cloned per attempt.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr as StdAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pingora_core::Result;
+use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::ALPN;
+use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::tls::CaType;
 use pingora_core::tls::RootCertStore;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::{WrappedX509, parse_x509};
+use pingora_core::{Error, ErrorType};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use tokio::net::TcpSocket;
 
 use super::{Addresses, BaseUrl};
+use crate::descriptors;
 
 /// Streams on one HTTP/2 connection to a provider. RFC 9113 asks for at least 100 to be allowed.
-const MAX_H2_STREAMS: usize = 100;
+const MAX_H2_STREAMS: u32 = 100;
+
+/// Bytes of one HTTP/2 response that a provider may send before the client has taken them. At 100 ms to the provider
+/// and back, a single response comes at 2.5 MB/s at most.
+const H2_STREAM_WINDOW: u32 = 256 << 10;
+
+/// The same for all responses on one connection. Each stream has its share of it, so that clients that do not read
+/// leave room for the responses of the others.
+const H2_CONNECTION_WINDOW: u32 = 32 << 20;
+
+const _: () = assert!(MAX_H2_STREAMS * H2_STREAM_WINDOW < H2_CONNECTION_WINDOW);
+
+/// After how many requests that were given up, new ones go over a new HTTP/2 connection. Servers end a connection on
+/// which many streams are reset, and with it the responses of everybody else: Envoy at 500 of them.
+const MOST_GIVEN_UP: u64 = 100;
 
 /// The protocol spoken to a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,13 +92,11 @@ pub struct CaBundle {
 }
 
 impl CaBundle {
-    /// Reads a PEM file with one or more certificates.
-    pub fn load(path: &Path) -> Result<Self, String> {
+    /// Takes the certificates, one or more, out of `pem`, the content of the file at `path`.
+    pub fn parse(pem: &[u8], path: &Path) -> Result<Self, String> {
         let mut certificates = Vec::new();
         let mut hasher = DefaultHasher::new();
-        let found = CertificateDer::pem_file_iter(path)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        for certificate in found {
+        for certificate in CertificateDer::pem_slice_iter(pem) {
             let der = certificate
                 .map_err(|error| format!("{} is not a PEM file: {error}", path.display()))?;
             let unusable =
@@ -100,12 +119,23 @@ impl CaBundle {
     }
 }
 
+/// Refuses a connection that would take one of the last file descriptors.
+fn leave_the_last(socket: &TcpSocket) -> pingora_core::Result<()> {
+    if descriptors::is_reserved(socket) {
+        let why = "the last file descriptors are not for connections";
+        return Err(Error::explain(ErrorType::SocketError, why));
+    }
+    Ok(())
+}
+
 /// The way to one provider.
 pub struct Endpoint {
     /// How long to wait for what.
     pub timeouts: Timeouts,
     addresses: Arc<Addresses>,
     turn: AtomicUsize,
+    /// Whether requests share connections.
+    multiplexed: bool,
     template: HttpPeer,
     /// For upgrades, which HTTP/2 does not have.
     template_http1: HttpPeer,
@@ -123,7 +153,7 @@ impl Endpoint {
     ) -> Self {
         let peer = |http: HttpVersion| {
             // The address is a place holder: `peer` below puts in the one of its attempt.
-            let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], url.port));
+            let nowhere = StdAddr::from(([0, 0, 0, 0], url.port));
             let mut peer = HttpPeer::new(nowhere, url.tls, sni.to_owned());
             // Pingora's pool looks at address, scheme and SNI, not at trust and protocol.
             let mut group = DefaultHasher::new();
@@ -136,29 +166,32 @@ impl Endpoint {
                 HttpVersion::Http2 => ALPN::H2,
                 HttpVersion::Auto => ALPN::H2H1,
             };
-            options.max_h2_streams = MAX_H2_STREAMS;
+            options.max_h2_streams = MAX_H2_STREAMS as usize;
+            options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
+            options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
             options.connection_timeout = Some(timeouts.connect);
             options.total_connection_timeout = Some(timeouts.connect * 2);
             options.read_timeout = Some(timeouts.first_byte);
             options.write_timeout = Some(timeouts.write);
             options.idle_timeout = Some(timeouts.pool_idle);
+            options.upstream_tcp_sock_tweak_hook = Some(Arc::new(leave_the_last));
             peer
         };
         Self {
             timeouts,
             addresses,
             turn: AtomicUsize::new(0),
+            multiplexed: http != HttpVersion::Http1,
             template: peer(http),
             template_http1: peer(HttpVersion::Http1),
         }
     }
 
-    /// The peer for one attempt; `None` while the name could not be resolved. Addresses take turns,
-    /// so a second attempt goes elsewhere if there is an elsewhere.
-    pub fn peer(&self, upgrade: bool) -> Option<Box<HttpPeer>> {
-        let address = self
-            .addresses
-            .pick(self.turn.fetch_add(1, Ordering::Relaxed))?;
+    /// The peer for one attempt of a request that could not reach the addresses in `failed`; `None` while the name
+    /// could not be resolved. Addresses take turns; an attempt after a failure goes elsewhere, if there is an elsewhere.
+    pub fn peer(&self, upgrade: bool, failed: &[StdAddr]) -> Option<Box<HttpPeer>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let address = self.addresses.pick(turn, failed)?;
         let template = if upgrade {
             &self.template_http1
         } else {
@@ -166,11 +199,48 @@ impl Endpoint {
         };
         let mut peer = Box::new(template.clone());
         peer._address = SocketAddr::Inet(address);
+        if self.multiplexed {
+            // Pingora shares connections within a group.
+            let given_up = self.addresses.given_up.load(Ordering::Relaxed);
+            peer.group_key = peer.group_key.wrapping_add(given_up / MOST_GIVEN_UP);
+        }
         Some(peer)
     }
 
+    /// A request on a connection to the provider was given up before its response had ended.
+    pub fn gave_up(&self) {
+        if self.multiplexed {
+            self.addresses.given_up.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection over HTTP/1.1 for a request of the gateway's own, and its peer: to the first address, in their turns,
+    /// that can be reached. `None` while the name could not be resolved. The caller bounds the time.
+    pub async fn connect(
+        &self,
+        connector: &Connector,
+    ) -> Result<Option<(HttpSession, Box<HttpPeer>)>> {
+        let mut failed = Vec::new();
+        loop {
+            let Some(peer) = self.peer(true, &failed) else {
+                return Ok(None);
+            };
+            let error = match connector.get_http_session(&*peer).await {
+                Ok((session, _)) => return Ok(Some((session, peer))),
+                Err(error) => error,
+            };
+            if let Some(address) = peer._address.as_inet() {
+                self.addresses.failed(*address);
+                failed.push(*address);
+            }
+            if failed.len() >= self.addresses.count() {
+                return Err(error);
+            }
+        }
+    }
+
     /// The addresses it goes to.
-    pub fn addresses(&self) -> &Addresses {
+    pub fn addresses(&self) -> &Arc<Addresses> {
         &self.addresses
     }
 }

@@ -96,6 +96,27 @@ impl Paths {
         }
     }
 
+    /// What stands before every path that does not stand elsewhere.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Every path behind a route's prefix that stands at `target` (a path with or without a query), in no order and
+    /// without the bare prefix.
+    pub fn spellings<'t>(&'t self, target: &'t str) -> impl Iterator<Item = &'t str> {
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        // What `join` may leave out of the base path: any part of it from its beginning to a slash, or all of it.
+        let ends = self.base.match_indices('/').map(|(at, _)| at);
+        let bases = ends.chain([self.base.len()]);
+        let bases = bases.filter_map(move |at| path.strip_prefix(self.base.get(..at)?));
+        let elsewhere = self.elsewhere.iter().filter_map(move |(_, front)| {
+            path.strip_prefix(self.root.as_str())?.strip_prefix(front)
+        });
+        bases
+            .chain(elsewhere)
+            .filter(move |rest| rest.starts_with('/') && self.place(rest) == path)
+    }
+
     /// What the client knows as a path behind its route's prefix, of a path at the provider.
     pub fn client_side<'p>(&self, path: &'p str) -> &'p str {
         match path.strip_prefix(self.root.as_str()) {
@@ -188,7 +209,29 @@ fn is_version(segment: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::provider::kind::KINDS;
+
+    const SEGMENTS: &[&str] = &[
+        "v1",
+        "v1beta",
+        "v2",
+        "v2beta",
+        "openai",
+        "a",
+        "root",
+        "fine_tuning",
+        "jobs",
+        "models",
+        "deployments",
+        "deployment",
+        "upload",
+        "hf-inference",
+        "api",
+        "beta",
+    ];
 
     #[test]
     fn what_the_base_path_says_is_not_said_twice() {
@@ -306,6 +349,32 @@ mod tests {
             ],
         );
         assert_eq!(paths("gemini", None, &[]).target("/", None), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// A spelling that is not among them would be a way around a route that is for some keys alone.
+        #[test]
+        fn every_path_is_among_the_spellings_of_its_target(
+            which in 0..KINDS.len(),
+            base in prop::sample::select(vec!["", "/v1", "/openai/v1", "/a/v2beta", "/v1/fine_tuning"]),
+            segments in prop::collection::vec(prop::sample::select(SEGMENTS), 1..7),
+        ) {
+            let kind = &KINDS[which];
+            let fill = |name: &str| Some(name.to_owned());
+            let own = kind.own_path(&fill).unwrap_or_default();
+            for url in [format!("http://127.0.0.1{base}"), format!("http://127.0.0.1/root{own}")] {
+                let paths = Paths::new(kind, &BaseUrl::parse(&url).unwrap(), None, &fill);
+                let rest: String = segments.iter().flat_map(|segment| ["/", segment]).collect();
+                let target = paths.target(&rest, Some("a=b")).unwrap();
+                let found: Vec<&str> = paths.spellings(&target).collect();
+                prop_assert!(found.contains(&rest.as_str()), "{} {}: {:?}", url, target, found);
+                for rest in found {
+                    prop_assert_eq!(paths.target(rest, Some("a=b")).unwrap(), target.clone());
+                }
+            }
+        }
     }
 
     #[test]

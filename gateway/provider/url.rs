@@ -4,12 +4,14 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use http::Uri;
 
+use crate::address::{self, is_metadata_host};
+
 /// Where a provider is. Comes from the configuration only; nothing a client sends changes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     /// https.
     pub tls: bool,
-    /// A name or an address, without brackets.
+    /// A name in lower case without a final dot, or an address as it is usually written, without brackets.
     pub host: String,
     /// The port, also where the URL leaves it out.
     pub port: u16,
@@ -37,13 +39,12 @@ impl BaseUrl {
                 "has a query or a fragment: only scheme, host, port and path go here".to_owned(),
             );
         }
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        if host.is_empty() {
-            return Err("has no host".to_owned());
+        let host = plain_host(authority.host())?;
+        if is_metadata_host(&host) {
+            return Err(format!(
+                "leads to {host}, which is link-local or a cloud's metadata service: no provider is there, and \
+                 tokens of the machine's own are"
+            ));
         }
         if !tls && !is_near(&host) {
             return Err(format!(
@@ -71,9 +72,6 @@ impl BaseUrl {
                 _ => return Err("has a port that is none".to_owned()),
             },
         };
-        if is_metadata_service(&host) {
-            return Err("is link-local, where clouds keep their metadata service".to_owned());
-        }
         Ok(Self {
             tls,
             host,
@@ -106,22 +104,31 @@ impl BaseUrl {
     }
 }
 
-/// Loopback and private addresses (RFC 1918, RFC 4193), and the name `localhost` (RFC 6761).
-fn is_near(host: &str) -> bool {
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private(),
-        Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local(),
-        Err(_) => host == "localhost",
+/// A host as it is usually written. An address that only some programs read as one is refused.
+fn plain_host(written: &str) -> Result<String, String> {
+    let host = written.trim_start_matches('[').trim_end_matches(']');
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    if host.is_empty() {
+        return Err("has no host".to_owned());
+    }
+    if written.starts_with('[') && host.parse::<Ipv6Addr>().is_err() {
+        return Err(format!(
+            "has [{host}] for its host, which is no IPv6 address"
+        ));
+    }
+    match (host.parse::<IpAddr>(), address::read(&host)) {
+        (Ok(ip), _) => Ok(ip.to_string()),
+        (Err(_), None) => Ok(host),
+        (Err(_), Some(ip)) if address::is_metadata(ip) => Ok(ip.to_string()),
+        (Err(_), Some(ip)) => Err(format!(
+            "has {host} for its host, which not everybody reads as the address {ip}: write `{ip}`"
+        )),
     }
 }
 
-/// Link-local addresses (RFC 3927, RFC 4291).
-fn is_metadata_service(host: &str) -> bool {
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => ip.is_link_local(),
-        Ok(IpAddr::V6(ip)) => ip.is_unicast_link_local(),
-        Err(_) => false,
-    }
+/// Loopback and private addresses (RFC 1918, RFC 4193), and the name `localhost` (RFC 6761).
+fn is_near(host: &str) -> bool {
+    address::read(host).map_or(host == "localhost", address::is_near)
 }
 
 #[cfg(test)]
@@ -155,7 +162,9 @@ mod tests {
             "192.168.0.1",
             "172.16.0.9",
             "localhost",
+            "LocalHost.",
             "[fd00::1]",
+            "[::ffff:127.0.0.1]",
         ] {
             assert!(
                 BaseUrl::parse(&format!("http://{near}:80")).is_ok(),
@@ -165,7 +174,6 @@ mod tests {
         for far in [
             "8.8.8.8",
             "api.openai.com",
-            "169.254.169.254",
             "172.32.0.1",
             "[2001:db8::1]",
             "localhost.evil.com",
@@ -176,6 +184,51 @@ mod tests {
                     .contains("unencrypted"),
                 "{far}"
             );
+        }
+    }
+
+    #[test]
+    fn a_host_is_written_in_one_way() {
+        for (written, host, authority) in [
+            (
+                "https://API.Example.com./v1",
+                "api.example.com",
+                "api.example.com",
+            ),
+            ("https://[0:0::1]:8443", "::1", "[::1]:8443"),
+            ("https://10.0.0.1.", "10.0.0.1", "10.0.0.1"),
+        ] {
+            let url = BaseUrl::parse(written).unwrap();
+            let found = (url.host.as_str(), url.authority());
+            assert_eq!(found, (host, authority.to_owned()), "{written}");
+        }
+        for odd in ["127.1", "2130706433", "0x7f000001", "010.0.0.1"] {
+            let why = BaseUrl::parse(&format!("https://{odd}")).unwrap_err();
+            assert!(why.contains("write `"), "{odd}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_metadata_service_is_no_provider_whatever_the_scheme_and_the_spelling() {
+        for host in [
+            "169.254.169.254",
+            "169.254.169.254.",
+            "2852039166",
+            "0xa9fea9fe",
+            "[::ffff:169.254.169.254]",
+            "[::ffff:a9fe:a9fe]",
+            "[64:ff9b::a9fe:a9fe]",
+            "[fd00:ec2::254]",
+            "[fe80::1]",
+            "100.100.100.200",
+            "168.63.129.16",
+            "metadata.google.internal",
+            "METADATA.google.internal.",
+        ] {
+            for scheme in ["http", "https"] {
+                let why = BaseUrl::parse(&format!("{scheme}://{host}/v1")).unwrap_err();
+                assert!(why.contains("metadata service"), "{scheme} {host}: {why}");
+            }
         }
     }
 
@@ -196,6 +249,8 @@ mod tests {
             "https://h:0",
             "https://169.254.169.254",
             "https://[fe80::1]",
+            "https://[fe80::1%25lo]",
+            "https://[1.2.3.4]",
             "http://a.localhost",
             "https:// h",
         ] {

@@ -2,7 +2,6 @@
 //! the request's head and the time; only it makes an [`Admission`], and without one nothing goes up.
 
 use std::borrow::Cow;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
@@ -11,9 +10,11 @@ use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
 use super::reject::{Reason, Rejection};
-use crate::key::{ClientKey, KeyDigest, Opened, PresentedKey, remove_from_query};
+use crate::key::{
+    ClientKey, KeyDigest, Opened, PresentedKey, is_our_credential, remove_from_query,
+};
 use crate::provider::{Credential, NoCredential};
-use crate::route::{Access, NormalPath, Route};
+use crate::route::{Access, NormalPath, Route, normal_host};
 use crate::snapshot::{Rules, Snapshot};
 
 /// The proof that a request may go to a route's provider: a key was verified that the route takes,
@@ -42,7 +43,9 @@ impl Admission {
             .find(&host, &path.path)
             .ok_or_else(|| Rejection::routeless(Reason::NoRoute))?;
         let route = found.route;
-        let opened = identify(snapshot, route, request, path.query, now)
+        let presented = present(snapshot, route, request, path.query)
+            .map_err(|reason| Rejection::on(route, reason))?;
+        let opened = identify(snapshot, route, presented.as_ref(), now)
             .map_err(|reason| Rejection::on(route, reason))?;
         let key = opened.as_ref().map(|opened| opened.key.clone());
         let refuse = |reason| Rejection {
@@ -63,8 +66,8 @@ impl Admission {
         }
         let credential = route
             .provider
-            .credential(key.as_deref(), &request.headers, |bare| {
-                snapshot.keys.is_ours(bare)
+            .credential(key.as_deref(), &request.headers, |value| {
+                is_our_credential(value, presented.as_ref())
             })
             .map_err(|why| {
                 refuse(match why {
@@ -72,9 +75,13 @@ impl Admission {
                     NoCredential::NotPresented => Reason::NoProviderToken,
                 })
             })?;
-        let query = path.query.and_then(remove_from_query);
+        let query = path.query;
+        let query = query.and_then(|query| remove_from_query(query, presented.as_ref()));
         let target = route.provider.paths.target(found.rest, query.as_deref());
         let target = target.ok_or_else(|| refuse(Reason::NoDefaultEndpoint))?;
+        if rules.router.is_anothers(&host, route, &target) {
+            return Err(refuse(Reason::AmbiguousPath));
+        }
         Ok(Self {
             route: route.clone(),
             key,
@@ -125,14 +132,13 @@ impl Admission {
     }
 }
 
-/// The key that the request presents, if the route wants one.
-fn identify<'s>(
-    snapshot: &'s Snapshot,
+/// What the request presents as its key, if the route wants one.
+fn present<'r>(
+    snapshot: &Snapshot,
     route: &Route,
-    request: &RequestHeader,
-    query: Option<&str>,
-    now: Timestamp,
-) -> Result<Option<Opened<'s>>, Reason> {
+    request: &'r RequestHeader,
+    query: Option<&'r str>,
+) -> Result<Option<PresentedKey<'r>>, Reason> {
     if route.access == Access::Open {
         return Ok(None);
     }
@@ -144,13 +150,24 @@ fn identify<'s>(
         .key_headers
         .iter()
         .filter(|name| !passthrough || !provider.takes_token_in(name));
-    let presented = PresentedKey::find(&request.headers, query, names)
-        .map_err(|_| Reason::AmbiguousCredentials)?;
-    let opened = snapshot.keys.open(presented.as_ref(), now);
+    PresentedKey::find(&request.headers, query, names).map_err(|_| Reason::AmbiguousCredentials)
+}
+
+/// The key that opens by what is presented, if the route wants one.
+fn identify<'s>(
+    snapshot: &'s Snapshot,
+    route: &Route,
+    presented: Option<&PresentedKey<'_>>,
+    now: Timestamp,
+) -> Result<Option<Opened<'s>>, Reason> {
+    if route.access == Access::Open {
+        return Ok(None);
+    }
+    let opened = snapshot.keys.open(presented, now);
     opened.map(Some).map_err(Reason::InvalidKey)
 }
 
-/// The host in lower case and without port. HTTP/1.0 may leave it out; HTTP/1.1 may not.
+/// The host in its one form, without its port. HTTP/1.0 may leave it out; HTTP/1.1 may not.
 fn host_of(request: &RequestHeader) -> Option<Cow<'_, str>> {
     let authority = match request.headers.get(HOST) {
         Some(host) => host.to_str().ok()?,
@@ -165,27 +182,8 @@ fn host_of(request: &RequestHeader) -> Option<Cow<'_, str>> {
         _ => (authority, ":"),
     };
     let port = port.get(1..)?;
-    if !is_host(host) || !port.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    Some(if host.bytes().any(|b| b.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
-    })
-}
-
-/// RFC 3986, section 3.2.2, without what no name has in practice: escapes and separators.
-fn is_host(host: &str) -> bool {
-    let literal = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    match literal {
-        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
-        None => host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)),
-    }
+    let is_port = port.is_empty() || port.bytes().all(|b| b.is_ascii_digit());
+    normal_host(host).filter(|_| is_port)
 }
 
 fn is_websocket(request: &RequestHeader) -> bool {
@@ -225,7 +223,13 @@ pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<
             || blank(value.first())
             || blank(value.last());
     }
-    let bytes = if raw.is_empty() { bytes } else { raw.len() };
+    // Over HTTP/2, the request line is three fields like the others.
+    let line = request.method.as_str().len() + request.raw_path().len() + 12;
+    let bytes = if raw.is_empty() {
+        bytes + line
+    } else {
+        raw.len()
+    };
     if bytes as u64 > limits.max_header_bytes || request.headers.len() > limits.max_header_count {
         return Err(Reason::HeadersTooLarge);
     }
@@ -263,6 +267,9 @@ fn has_strict_lines(head: &[u8]) -> bool {
     let mut ends = memchr::memchr_iter(b'\n', head);
     let ends_well =
         ends.all(|at| at.checked_sub(1).and_then(|before| head.get(before)) == Some(&b'\r'));
+    // Empty lines may come first.
+    let blank = head.iter().take_while(|byte| b"\r\n".contains(byte));
+    let head = head.get(blank.count()..).unwrap_or_default();
     let line = memchr::memchr(b'\n', head).and_then(|end| head.get(..end));
     ends_well && line.is_none_or(|line| memchr::memchr(b'#', line).is_none())
 }

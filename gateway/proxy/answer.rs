@@ -1,9 +1,14 @@
 //! Answers of our own: the refusal that an exchange holds, sent so that the client can read it.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use pingora_core::Result;
+use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
 use super::admit;
@@ -35,7 +40,7 @@ pub(super) async fn answer(session: &mut Session, exchange: &mut Exchange) -> Re
     let Some(rejection) = &exchange.rejection else {
         return Ok(());
     };
-    let (head, body) = rejection.response(&exchange.id)?;
+    let (mut head, body) = rejection.response(&exchange.id)?;
     // Pingora has no time limit for a head that is to be sent.
     let most = DISCARD_TIME * 2 + exchange.rules.server.client_write;
     deadline::end_by(Instant::now() + most);
@@ -54,15 +59,47 @@ pub(super) async fn answer(session: &mut Session, exchange: &mut Exchange) -> Re
     }
     end_with_this_answer(session, exchange);
     let unread = !session.is_body_done();
+    let http2 = session.as_http1().is_none();
+    if http2 && !bodiless {
+        // It may have to go without its body.
+        head.remove_header(&http::header::CONTENT_LENGTH);
+    }
     session.write_response_header(head, bodiless).await?;
     if !bodiless {
-        exchange.seen.response_bytes = body.len() as u64;
-        session.write_response_body(Some(body), true).await?;
+        let length = body.len() as u64;
+        let all = if http2 {
+            write_at_once(session, body).await?
+        } else {
+            session.write_response_body(Some(body), true).await?;
+            true
+        };
+        exchange.seen.response_bytes = if all { length } else { 0 };
     }
     if unread && !expects {
         discard(session, LINGER_BYTES).await;
     }
     Ok(())
+}
+
+/// Writes the body of a refusal over HTTP/2, if the client has a window for it now. If not, the response ends without a
+/// body, so that no exchange waits for a client that opens no window. Whether the body was written.
+async fn write_at_once(session: &mut Session, body: Bytes) -> Result<bool> {
+    let written = {
+        let mut writing = pin!(session.write_response_body(Some(body), true));
+        poll_fn(|context| match writing.as_mut().poll(context) {
+            Poll::Ready(written) => Poll::Ready(Some(written)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    };
+    if let Some(written) = written {
+        return written.map(|()| true);
+    }
+    if let ServerSession::H2(stream) = session.as_mut() {
+        // An empty DATA frame needs no window (RFC 9113, section 6.9.1).
+        stream.write_body(Bytes::new(), true).await?;
+    }
+    Ok(false)
 }
 
 /// Reads what the client still sends and throws it away, up to a limit in bytes and time: closing

@@ -83,8 +83,6 @@ tokio::task_local! {
     static WATCH: Watch;
     /// By when a connection's first word must be whole, until it is.
     static FIRST: Cell<Option<Instant>>;
-    /// Whether the greeting of HTTP/2 is waited for.
-    static GREETING: Cell<bool>;
 }
 
 /// What is run under a clock. Boxed, for otherwise it would be there twice: as what is captured, and where it is run.
@@ -110,8 +108,12 @@ pub async fn connection<T>(by: Instant, mut work: Work<'_, T>) -> Option<T> {
         }
         Poll::Pending
     });
-    let bounded = GREETING.scope(Cell::new(false), bounded);
     FIRST.scope(Cell::new(Some(by)), bounded).await
+}
+
+/// The preface of HTTP/2 has come: the rest of the [`connection`] is bounded by its streams.
+pub fn greeted() {
+    first_word();
 }
 
 /// From here on the connection's first word is somebody else's to wait for: by when it must be there.
@@ -260,18 +262,11 @@ where
         Box::pin(async move { bounded.await.flatten() })
     }
 
-    /// Pingora asks for them before it waits for the greeting of HTTP/2, for which it has no time limit.
     fn h2_options(&self) -> Option<H2Options> {
-        let _ = GREETING.try_with(|greeting| greeting.set(true));
         self.app.h2_options()
     }
 
-    /// Pingora asks for them before it knows what is spoken, and when HTTP/2 has been greeted: from there on, it
-    /// ends what is idle.
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        if GREETING.try_with(Cell::take) == Ok(true) {
-            first_word();
-        }
         self.app.server_options()
     }
 

@@ -77,6 +77,10 @@ pub struct Seen {
     pub added: Duration,
     /// The address of the last attempt.
     pub upstream: Option<SocketAddr>,
+    /// What was tried in vain.
+    pub failed: Failed,
+    /// Whether any head of a response has come, an interim one (1xx) included.
+    pub begun: bool,
     /// Whether its connection had been used before.
     pub reused: Option<bool>,
     /// The status of the answer.
@@ -93,6 +97,15 @@ pub struct Seen {
     pub aborted: bool,
     /// Why it ended without order, if it was cut.
     pub cut: Option<Cut>,
+}
+
+/// Attempts of an exchange that failed.
+#[derive(Default)]
+pub struct Failed {
+    /// The addresses that no connection could be made to, in the order of the attempts.
+    pub unreachable: Vec<SocketAddr>,
+    /// Whether a connection failed after it had been made, and the request was sent again.
+    pub broken: bool,
 }
 
 impl Seen {

@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType};
+use pingora_core::{Error, ErrorType, RetryType};
 
 use super::exchange::Exchange;
 use super::reject::{Reason, Rejection, is_connect_error};
 
-/// How often a request is tried at most: once more after a connection that could not be made, or
-/// that turned out to be closed already.
-pub(super) const MAX_ATTEMPTS: u32 = 2;
+/// How often a connection for one request is tried at most.
+pub(super) const MAX_CONNECTS: usize = 8;
+
+/// How often a connection to a single address is tried.
+const MIN_CONNECTS: usize = 2;
 
 /// Within how long a kept connection shows that it was closed before it was used: the way there and
 /// back. What takes longer may have been begun by the provider, and is not sent again.
@@ -23,7 +25,8 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
     };
     let route = admission.route();
     let endpoint = &route.provider.endpoint;
-    let Some(mut peer) = endpoint.peer(admission.upgrade()) else {
+    let Some(mut peer) = endpoint.peer(admission.upgrade(), &exchange.seen.failed.unreachable)
+    else {
         return Err(admission.rejection(Reason::ProviderUnreachable));
     };
     let now = Instant::now();
@@ -41,43 +44,90 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
     Ok(peer)
 }
 
-/// Allows one more try after a connection that could not be made: nothing was sent. A certificate
-/// that does not hold today does not hold on a second try either.
-pub(super) fn after_failed_connect(exchange: &Exchange, mut error: Box<Error>) -> Box<Error> {
-    let refused_trust = matches!(
-        error.etype(),
-        ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure | ErrorType::TLSWantX509Lookup
-    );
-    let again =
-        exchange.seen.attempts < MAX_ATTEMPTS && is_connect_error(error.etype()) && !refused_trust;
+/// The connection that the attempt asked for is there, and a new one.
+pub(super) fn note_reached(exchange: &Exchange) {
+    if let (Some(admission), Some(address)) = (&exchange.admission, exchange.seen.upstream) {
+        let endpoint = &admission.route().provider.endpoint;
+        endpoint.addresses().reached(address);
+    }
+}
+
+/// Allows another try after a connection that could not be made: nothing was sent.
+pub(super) fn after_failed_connect(exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
+    let again = match error.etype() {
+        // A connection of HTTP/2 that takes no more streams: another one may.
+        ErrorType::H2Error => send_again(exchange),
+        // A certificate that does not hold today does not hold on a second try either, but perhaps elsewhere.
+        ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure | ErrorType::TLSWantX509Lookup => {
+            connect_again(exchange, 1)
+        }
+        etype if is_connect_error(etype) => connect_again(exchange, MIN_CONNECTS),
+        _ => connect_again(exchange, 1),
+    };
     error.as_up();
     error.set_retry(again);
     error
 }
 
-/// Decides about a failure on a connection that had been made. The request is sent again only if
-/// its connection was kept from before and was found closed at once, before any byte of an answer,
-/// and its body is still at hand; or if the provider said that it wants HTTP/1.1 instead.
+/// Notes that the last attempt's address could not be reached; whether there may be another try. There are as many as
+/// addresses, and at least so many, but after the second none that begins later than a connection may take in all.
+fn connect_again(exchange: &mut Exchange, at_least: usize) -> bool {
+    let (Some(admission), Some(address)) = (&exchange.admission, exchange.seen.upstream) else {
+        return false;
+    };
+    let endpoint = &admission.route().provider.endpoint;
+    let addresses = endpoint.addresses();
+    addresses.failed(address);
+    exchange.seen.failed.unreachable.push(address);
+    let tried = exchange.seen.failed.unreachable.len();
+    let most = addresses.count().clamp(at_least, MAX_CONNECTS);
+    let in_time = exchange.seen.connecting < endpoint.timeouts.connect * 2;
+    tried < most && (tried < MIN_CONNECTS || in_time)
+}
+
+/// Whether the request may be sent again, which is once.
+fn send_again(exchange: &mut Exchange) -> bool {
+    !std::mem::replace(&mut exchange.seen.failed.broken, true)
+}
+
+/// Decides about a failure on a connection that had been made. The request is sent again once, if the provider cannot
+/// have begun and the body is still at hand.
 pub(super) fn after_broken_connection(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     mut error: Box<Error>,
     reused: bool,
     body_lost: bool,
 ) -> Box<Error> {
-    // In any case first: a retry that is left undecided panics.
+    let unbegun = is_unbegun(exchange, &error, reused);
+    // In any case: a retry that is left undecided panics.
     error.retry.decide_reuse(reused);
-    let at_once = exchange
-        .seen
-        .connected
-        .is_some_and(|connected| connected.elapsed() < STALE_WITHIN);
-    // Pingora would also try again after frames that it cannot read, or a GOAWAY, however late.
-    let untouched = *error.etype() == ErrorType::H2Downgrade
-        || (reused && at_once && *error.etype() != ErrorType::InvalidH2);
-    let again = error.retry()
-        && untouched
-        && !body_lost
-        && exchange.seen.first_byte.is_none()
-        && exchange.seen.attempts < MAX_ATTEMPTS;
+    let again = error.retry() && unbegun && !body_lost && send_again(exchange);
     error.set_retry(again);
     error
+}
+
+/// Whether the provider cannot have begun with the request: it said so, or its connection was kept from before and was
+/// found closed at once, before any byte of a response.
+fn is_unbegun(exchange: &Exchange, error: &Error, reused: bool) -> bool {
+    let connected = exchange.seen.connected;
+    let at_once = connected.is_some_and(|connected| connected.elapsed() < STALE_WITHIN);
+    let unbegun = match error.etype() {
+        // It wants HTTP/1.1 instead.
+        ErrorType::H2Downgrade => true,
+        // REFUSED_STREAM, or a GOAWAY that leaves the request out: of no other does Pingora decide so.
+        ErrorType::H2Error => at_once && matches!(error.retry, RetryType::Decided(true)),
+        ErrorType::ConnectionClosed | ErrorType::ReadError => {
+            at_once && reused && nothing_was_read(error)
+        }
+        _ => false,
+    };
+    unbegun && !exchange.seen.begun && exchange.seen.first_byte.is_none()
+}
+
+/// Whether a connection of HTTP/1.1 broke before a byte of the next head had come. Pingora says that in the error's text
+/// alone. Of HTTP/2 it does not say it: there, an interim response may have come unseen.
+fn nothing_was_read(error: &Error) -> bool {
+    const NOTHING: &str = "while reading response headers, bytes already read: 0";
+    let context = error.context.as_ref();
+    context.is_some_and(|context| context.as_str() == NOTHING)
 }

@@ -6,6 +6,7 @@
 pub mod admit;
 mod answer;
 mod body;
+pub mod connection;
 pub mod deadline;
 mod dialect;
 pub mod exact;
@@ -49,13 +50,13 @@ use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
 
 /// How often a request is tried at most, for Pingora.
-pub const ATTEMPTS: usize = forward::MAX_ATTEMPTS as usize;
+pub const ATTEMPTS: usize = forward::MAX_CONNECTS + 1;
 
 /// How long after its end an exchange that has no answer yet is cut off without one.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long an address waits that came with too many keys that open nothing.
-const PENALTY: Duration = Duration::from_secs(1);
+pub const PENALTY: Duration = Duration::from_secs(1);
 
 /// What all exchanges share.
 pub struct Shared {
@@ -105,6 +106,7 @@ impl ProxyHttp for Proxy {
         bound_the_client(session, exchange);
         match admit(session, exchange) {
             Ok(admission) => {
+                connection::verified();
                 let timeouts = &admission.route().provider.endpoint.timeouts;
                 let server = &exchange.rules.server;
                 exchange.seen.asked = session.is_body_empty();
@@ -135,7 +137,8 @@ impl ProxyHttp for Proxy {
                 Ok(false)
             }
             Err(rejection) => {
-                if rejection.reason == Reason::TooManyFailedKeys {
+                if rejection.reason == Reason::TooManyFailedKeys && !connection::failed_too_often()
+                {
                     session.set_keepalive(None);
                     // A new connection costs more than the answer does: so whoever guesses makes few.
                     tokio::time::sleep(PENALTY).await;
@@ -156,7 +159,7 @@ impl ProxyHttp for Proxy {
         forward::next_peer(exchange).map_err(|rejection| exchange.refuse(rejection))
     }
 
-    /// Nothing was sent: one more try is safe.
+    /// Nothing was sent: another try is safe.
     fn fail_to_connect(
         &self,
         _session: &mut Session,
@@ -189,6 +192,9 @@ impl ProxyHttp for Proxy {
                 &metrics.connections_new
             }
             .inc();
+        }
+        if !reused {
+            forward::note_reached(exchange);
         }
         Ok(())
     }
@@ -230,7 +236,8 @@ impl ProxyHttp for Proxy {
         if let Some(piece) = body {
             deadline::touch();
             exchange.seen.request_bytes += piece.len() as u64;
-            bound_the_body(session, exchange)?;
+            // As the client's failure: what else fails here is swallowed where the provider is sent the body over HTTP/2.
+            bound_the_body(session, exchange).map_err(Error::into_down)?;
         }
         if let Some(exact) = &mut exchange.exact {
             exact.request_body(body, end_of_stream);
@@ -269,6 +276,7 @@ impl ProxyHttp for Proxy {
         head: &mut ResponseHeader,
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
+        exchange.seen.begun = true;
         if !head.status.is_informational() || head.status == 101 {
             exchange.seen.arrives();
         }
@@ -447,6 +455,9 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
     let client = session.client_addr();
     exchange.seen.client = client.and_then(|address| address.as_inet().copied());
     exchange.seen.method = known_method(&request.method);
+    if let Some(reason) = connection::refused() {
+        return Err(Rejection::routeless(reason));
+    }
     let raw = session
         .as_http1()
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes)

@@ -41,6 +41,9 @@ fn record(exchange: &Exchange, path: String, shared: &Shared) {
     let outcome = Outcome::of(exchange);
     let spending = Spending::of(exchange, outcome.status);
     outcome.count(exchange, &spending, &shared.live.metrics);
+    if let (Some(admission), true) = (&exchange.admission, outcome.gave_up(&exchange.seen)) {
+        admission.route().provider.endpoint.gave_up();
+    }
     let line = outcome.line(exchange, path, spending);
     if let Some(telemetry) = &shared.telemetry {
         outcome.span(exchange, &line, telemetry);
@@ -95,6 +98,11 @@ impl<'e> Outcome<'e> {
     /// Why it did not go well, as metrics say it; empty if it did.
     fn label(&self) -> &'static str {
         self.refused.or(self.unordered).map_or("", Reason::code)
+    }
+
+    /// Whether the provider was asked, and its response did not end in order.
+    fn gave_up(&self, seen: &Seen) -> bool {
+        seen.connected.is_some() && (self.refused.is_some() || self.unordered.is_some())
     }
 
     fn refused_by(&self, seen: &Seen) -> Option<&'static str> {

@@ -36,6 +36,8 @@ pub enum Reason {
     KeyNotAllowed,
     /// The route does not let connections be upgraded.
     UpgradeNotAllowed,
+    /// The path leads to what another route answers for, by another spelling of its path.
+    AmbiguousPath,
     /// No route for this host and path.
     NoRoute,
     /// The bare prefix of a route whose provider has no endpoint for it.
@@ -97,6 +99,12 @@ impl Reason {
                 403,
                 "upgrade_not_allowed",
                 "This route does not allow WebSocket connections.",
+            ),
+            Self::AmbiguousPath => (
+                400,
+                "ambiguous_path",
+                "This path leads to an endpoint that another route of this gateway answers for: use that \
+                 route's path, usually the endpoint's full path with its version.",
             ),
             Self::NoRoute => (404, "no_route", "There is no route for this host and path."),
             Self::NoDefaultEndpoint => (

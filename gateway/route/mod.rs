@@ -3,9 +3,13 @@
 //! Decides by host and path alone, the most specific first; nothing else a client sends chooses a
 //! destination.
 
+mod host;
+mod overlap;
 mod path;
 mod pattern;
 
+pub use host::normal_host;
+pub use overlap::Overlap;
 pub use path::{BadPath, NormalPath};
 pub use pattern::{HostPattern, PathPrefix};
 
@@ -54,6 +58,8 @@ pub struct Route {
     pub metric_models: Vec<String>,
     /// Its metrics.
     pub metrics: RouteMetrics,
+    /// How its path lies to those of others: [`Router::build`] finds it out.
+    pub overlap: Overlap,
 }
 
 /// The models that a route does not list.
@@ -79,6 +85,7 @@ pub struct Router {
     /// By how specific the host is; within a host, by path.
     hosts: Vec<(HostPattern, ByPath)>,
     routes: Vec<Arc<Route>>,
+    paths: overlap::RoutePaths,
 }
 
 /// A route, and what follows its prefix in the path.
@@ -92,7 +99,8 @@ pub struct Match<'r> {
 impl Router {
     /// Arranges `routes`. Of two with one host and one path the first stays; the configuration's
     /// check refuses them.
-    pub fn build(routes: Vec<Route>) -> Self {
+    pub fn build(mut routes: Vec<Route>) -> Self {
+        let paths = overlap::RoutePaths::note(&mut routes);
         let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         let mut hosts: Vec<(HostPattern, ByPath)> = Vec::new();
         for route in &routes {
@@ -111,7 +119,11 @@ impl Router {
             }
         }
         hosts.sort_by_key(|(host, _)| std::cmp::Reverse(host.rank()));
-        Self { hosts, routes }
+        Self {
+            hosts,
+            routes,
+            paths,
+        }
     }
 
     /// All routes, in the configuration's order.
@@ -119,7 +131,7 @@ impl Router {
         &self.routes
     }
 
-    /// The route for a host (lower case, no port) and a normal path: the most specific host that
+    /// The route for a host in its one form (see [`normal_host`]) and a normal path: the most specific host that
     /// has a route for the path, and of that host's the longest prefix. One look into a map for
     /// each segment of the path, however many routes there are.
     pub fn find<'r>(&'r self, host: &str, path: &'r str) -> Option<Match<'r>> {
@@ -143,20 +155,24 @@ impl Router {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::metrics::Metrics;
     use crate::provider::{
         BaseUrl, HttpVersion, Kind, Paths, ProviderSpec, Resolver, Timeouts, TokenSource,
     };
 
-    fn router(routes: &[(&str, &str, &str)]) -> Router {
-        let base_url = BaseUrl::parse("http://127.0.0.1").unwrap();
-        let kind = Kind::named("custom").unwrap();
+    /// A provider on this machine with the base path `base`.
+    pub(super) fn provider(kind: &str, base: &str) -> Arc<Provider> {
+        let base_url = BaseUrl::parse(&format!("http://127.0.0.1{base}")).unwrap();
+        let kind = Kind::named(kind).unwrap();
+        let fill = |name: &str| (name == "deployment").then(|| "D".to_owned());
         let spec = ProviderSpec {
             name: "p".into(),
             kind,
             sni: base_url.host.clone(),
-            paths: Paths::new(kind, &base_url, None, &|_| None),
+            paths: Paths::new(kind, &base_url, None, &fill),
             base_url,
             ca: None,
             auth_header: http::header::AUTHORIZATION,
@@ -168,15 +184,18 @@ mod tests {
             timeouts: Timeouts::default(),
         };
         let addresses = Resolver::default().addresses("127.0.0.1", 80);
-        let provider = Arc::new(Provider::build(spec, addresses).unwrap());
-        let metrics = Metrics::new().unwrap();
-        let routes = routes.iter().map(|(name, host, path)| Route {
-            name: (*name).into(),
-            hosts: vec![match *host {
+        Arc::new(Provider::build(spec, addresses).unwrap())
+    }
+
+    pub(super) fn route(name: &str, host: &str, path: &str, provider: &Arc<Provider>) -> Route {
+        static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics::new().unwrap());
+        Route {
+            name: name.into(),
+            hosts: vec![match host {
                 "*" => HostPattern::Any,
                 host => HostPattern::parse(host).unwrap(),
             }],
-            path: PathPrefix::parse(path).unwrap(),
+            path: PathPrefix::parse(if path.is_empty() { "/" } else { path }).unwrap(),
             provider: provider.clone(),
             access: Access::Open,
             websocket: false,
@@ -184,8 +203,16 @@ mod tests {
             templates: Vec::new(),
             metering: Metering::default(),
             metric_models: ["m", "m-*", "*-x"].map(str::to_owned).into(),
-            metrics: metrics.route(name, "p"),
-        });
+            metrics: METRICS.route(name, "p"),
+            overlap: Overlap::default(),
+        }
+    }
+
+    fn router(routes: &[(&str, &str, &str)]) -> Router {
+        let provider = provider("custom", "");
+        let routes = routes
+            .iter()
+            .map(|(name, host, path)| route(name, host, path, &provider));
         Router::build(routes.collect())
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::normal_host;
+
 /// A host as a route names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
@@ -16,31 +18,38 @@ pub enum HostPattern {
 impl HostPattern {
     /// Reads `api.example.com` or `*.example.com`, without a port.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let lower = text.to_ascii_lowercase();
-        let (wild, name) = match lower.strip_prefix("*.") {
+        let (wild, name) = match text.strip_prefix("*.") {
             Some(name) => (true, name),
-            None => (false, lower.as_str()),
+            None => (false, text),
         };
-        let is_name = |c: u8| c.is_ascii_alphanumeric() || b"-._".contains(&c);
-        let bracketed = name.starts_with('[') && name.ends_with(']');
-        if name.is_empty() || !(bracketed || name.bytes().all(is_name)) {
-            return Err(
-                "a host is a name without port, such as `api.example.com` or `*.example.com`",
-            );
+        let name = normal_host(name).filter(|name| !name.is_empty());
+        match name {
+            Some(name) if !wild => Ok(Self::Exact(name.into_owned())),
+            // Addresses have no names below them.
+            Some(name) if !name.starts_with('[') => Ok(Self::Suffix(format!(".{name}"))),
+            _ => Err(
+                "a host is a name without port, such as `api.example.com`, `*.example.com` or `[::1]`",
+            ),
         }
-        Ok(if wild {
-            Self::Suffix(format!(".{name}"))
-        } else {
-            Self::Exact(name.to_owned())
-        })
     }
 
-    /// Whether it takes `host`, which is in lower case and without port.
+    /// Whether it takes `host`, which is in its one form: see [`normal_host`].
     pub fn takes(&self, host: &str) -> bool {
         match self {
             Self::Exact(name) => host == name,
             Self::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
             Self::Any => true,
+        }
+    }
+
+    /// Whether there is a host that both take.
+    pub fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) | (_, Self::Any) => true,
+            (Self::Exact(host), pattern) | (pattern, Self::Exact(host)) => pattern.takes(host),
+            (Self::Suffix(one), Self::Suffix(other)) => {
+                one.ends_with(other.as_str()) || other.ends_with(one.as_str())
+            }
         }
     }
 
@@ -116,8 +125,35 @@ mod tests {
                 .unwrap()
                 .takes("api.example.com")
         );
-        for bad in ["", "*", "*.", "a:80", "a b", "http://a", "a*"] {
+        for (spelling, normal) in [
+            ("API.example.com.", "api.example.com"),
+            ("*.Example.com.", "*.example.com"),
+            ("[0:0::1]", "[::1]"),
+        ] {
+            let pattern = HostPattern::parse(spelling).unwrap();
+            assert_eq!(pattern.to_string(), normal);
+        }
+        for bad in [
+            "", "*", "*.", "a:80", "a b", "http://a", "a*", ".", "a..", "[]", "[x]", "*.[::1]",
+            "::1",
+        ] {
             assert!(HostPattern::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn patterns_meet_where_a_host_is_taken_by_both() {
+        for (one, other, meet) in [
+            ("a.example.com", "a.example.com", true),
+            ("a.example.com", "b.example.com", false),
+            ("a.example.com", "*.example.com", true),
+            ("example.com", "*.example.com", false),
+            ("*.example.com", "*.a.example.com", true),
+            ("*.a.example.com", "*.b.example.com", false),
+        ] {
+            let [one, other] = [one, other].map(|text| HostPattern::parse(text).unwrap());
+            assert!(one.meets(&other) == meet && other.meets(&one) == meet);
+            assert!(one.meets(&HostPattern::Any) && HostPattern::Any.meets(&one));
         }
     }
 

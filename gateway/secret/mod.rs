@@ -5,7 +5,7 @@
 mod private;
 mod reference;
 
-pub use private::{Private, PrivateError};
+pub use private::{LARGEST_KEYS, Private};
 pub use reference::{SecretError, SecretRef};
 
 use http::HeaderValue;

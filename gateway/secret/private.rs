@@ -4,18 +4,14 @@
 //! Files of systemd's credentials are not read here: systemd guards their folder, and marks in their
 //! mode the access that it gives by other means.
 
-use std::fmt;
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::background;
+use crate::regular_file::{self, ReadError};
 
-/// Bytes that are read at a time.
-const BUFFER: usize = 64 << 10;
-/// The largest file: more than ten million keys.
-const LARGEST: u64 = 4 << 30;
+/// The largest key file, in bytes: more than ten million keys.
+pub const LARGEST_KEYS: u64 = 4 << 30;
 /// How often a file may be replaced while it is being opened.
 const TRIES: usize = 100;
 
@@ -27,40 +23,10 @@ pub struct Private {
     pub exposed: Option<String>,
 }
 
-/// Why a private file was not read.
-#[derive(Debug)]
-pub enum PrivateError {
-    /// It is not there.
-    Absent,
-    /// It could not be read.
-    Io(io::Error),
-    /// It may be somebody else's doing, or is no text.
-    Unfit(String),
-}
-
-impl fmt::Display for PrivateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Absent => f.write_str("is not there"),
-            Self::Io(error) => write!(f, "cannot be read: {error}"),
-            Self::Unfit(why) => f.write_str(why),
-        }
-    }
-}
-
-impl From<io::Error> for PrivateError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::Absent,
-            io::ErrorKind::InvalidData => Self::Unfit("is not text".to_owned()),
-            _ => Self::Io(error),
-        }
-    }
-}
-
 impl Private {
-    /// Reads `path`: a file, not a link to one, of this user or of root, that nobody else may write.
-    pub fn read(path: &Path) -> Result<Self, PrivateError> {
+    /// Reads `path`: a file, not a link to one, of this user or of root, that nobody else may write, and of at most
+    /// `largest` bytes.
+    pub fn read(path: &Path, largest: u64) -> Result<Self, ReadError> {
         let (file, about) = open(path)?;
         let us = rustix::process::geteuid().as_raw();
         // Root reads for others: `sudo keygate check` of a service that runs as a user of its own.
@@ -68,67 +34,38 @@ impl Private {
             let owner = about.uid();
             let why =
                 format!("belongs to user {owner}, not to user {us} who reads it, nor to root");
-            return Err(PrivateError::Unfit(why));
+            return Err(ReadError::Unfit(why));
         }
         let mode = about.permissions().mode() & 0o777;
         let cure = format!("(mode {mode:04o}): chmod 600 {}", path.display());
         if mode & 0o022 != 0 {
-            return Err(PrivateError::Unfit(format!(
-                "can be written by others {cure}"
-            )));
+            return Err(ReadError::Unfit(format!("can be written by others {cure}")));
         }
         let exposed = (mode & 0o077 != 0).then(|| format!("can be read by others {cure}"));
-        let text = read_text(file, about.len())?;
+        let text = regular_file::text_of(&file, about.len(), largest)?;
         Ok(Self { text, exposed })
     }
 }
 
-/// Reads a file that may be large, line by line.
-fn read_text(file: File, size: u64) -> io::Result<String> {
-    let mut text = String::new();
-    let room = usize::try_from(size).ok().filter(|_| size <= LARGEST);
-    let made = room.is_some_and(|room| text.try_reserve(room).is_ok());
-    if !made {
-        let why = format!("it is {size} bytes long, for which there is no room");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
-    }
-    let mut lines = BufReader::with_capacity(BUFFER, file.take(LARGEST + 1));
-    let mut read = 0;
-    while lines.read_line(&mut text)? > 0 {
-        if text.len() as u64 > LARGEST {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        if text.len() - read > BUFFER {
-            read = text.len();
-            background::step();
-        }
-    }
-    Ok(text)
-}
-
 /// Opens the file that stands at `path` itself.
-fn open(path: &Path) -> Result<(File, Metadata), PrivateError> {
+fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
     for _ in 0..TRIES {
         let found = fs::symlink_metadata(path)?;
         if found.is_symlink() {
             let target = fs::read_link(path).unwrap_or_else(|_| PathBuf::from("nowhere"));
-            return Err(PrivateError::Unfit(format!(
+            return Err(ReadError::Unfit(format!(
                 "is a symbolic link, which anybody may have laid: name the file itself, {}",
                 target.display()
             )));
         }
-        // A pipe would hold the reader up until somebody writes.
-        if !found.is_file() {
-            return Err(PrivateError::Unfit("is not a file".to_owned()));
-        }
-        let file = File::open(path)?;
-        let about = file.metadata()?;
+        regular_file::regular(&found)?;
+        let (file, about) = regular_file::open(path)?;
         // Else it was replaced in between, by an edit or by somebody's trick.
         if (found.dev(), found.ino()) == (about.dev(), about.ino()) {
             return Ok((file, about));
         }
     }
-    Err(PrivateError::Unfit(
+    Err(ReadError::Unfit(
         "is being replaced without a pause".to_owned(),
     ))
 }
@@ -144,11 +81,14 @@ mod tests {
         let file = File::create(&path).unwrap();
         file.set_permissions(fs::Permissions::from_mode(0o600))
             .unwrap();
-        for size in [LARGEST + 1, 8 << 40] {
+        for size in [LARGEST_KEYS + 1, 8 << 40] {
             // The largest that file systems take.
             if file.set_len(size).is_ok() {
-                let refused = Private::read(&path).err().unwrap().to_string();
-                assert!(refused.contains("there is no room"), "{refused}");
+                let refused = Private::read(&path, LARGEST_KEYS)
+                    .err()
+                    .unwrap()
+                    .to_string();
+                assert!(refused.contains("of at most 4096 MiB"), "{refused}");
             }
         }
     }
@@ -157,15 +97,18 @@ mod tests {
     fn what_others_could_read_or_write_or_lay_there_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
-        assert!(matches!(Private::read(&path), Err(PrivateError::Absent)));
+        assert!(matches!(
+            Private::read(&path, LARGEST_KEYS),
+            Err(ReadError::Absent)
+        ));
         fs::write(&path, "s").unwrap();
         for (mode, exposed) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let file = Private::read(&path).unwrap();
+            let file = Private::read(&path, LARGEST_KEYS).unwrap();
             assert_eq!((file.exposed.is_some(), &*file.text), (exposed, "s"));
         }
-        let refusal = |path: &Path| match Private::read(path) {
-            Err(PrivateError::Unfit(why)) => why,
+        let refusal = |path: &Path| match Private::read(path, LARGEST_KEYS) {
+            Err(ReadError::Unfit(why)) => why,
             _ => panic!("{} was read", path.display()),
         };
         for mode in [0o620, 0o602, 0o666] {
@@ -176,7 +119,7 @@ mod tests {
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(refusal(&link).contains("is a symbolic link"));
-        assert_eq!(refusal(folder.path()), "is not a file");
+        assert_eq!(refusal(folder.path()), "is not a regular file");
         fs::write(&path, [0xff]).unwrap();
         assert_eq!(refusal(&path), "is not text");
     }

@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{Private, PrivateError, Secret};
+use super::{Private, Secret};
+use crate::regular_file::{self, ReadError};
+
+/// The largest token, key in PEM or other secret, in bytes.
+const LARGEST: u64 = 64 << 10;
 
 /// A reference to a secret, as written.
 ///
@@ -30,6 +34,8 @@ pub enum SecretError {
     Malformed(String),
     /// What it points at is not there (yet): the rest of the gateway can serve without it.
     Missing(String),
+    /// What it points at could not be read, for a reason that may pass by itself.
+    Unread(String),
     /// What it points at is there and cannot be a secret.
     Unusable(String),
 }
@@ -37,12 +43,31 @@ pub enum SecretError {
 impl fmt::Display for SecretError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(why) | Self::Missing(why) | Self::Unusable(why) => f.write_str(why),
+            Self::Malformed(why) | Self::Missing(why) | Self::Unread(why) | Self::Unusable(why) => {
+                f.write_str(why)
+            }
         }
     }
 }
 
 impl std::error::Error for SecretError {}
+
+impl SecretError {
+    /// Whether the unchanged source may give the secret a moment later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unread(_))
+    }
+
+    /// What `error` means for the secret in the file at `path`.
+    fn of_file(path: &Path, error: &ReadError) -> Self {
+        let why = format!("{} {error}", path.display());
+        match error {
+            ReadError::Unfit(_) => Self::Unusable(why),
+            _ if error.may_pass() => Self::Unread(why),
+            _ => Self::Missing(why),
+        }
+    }
+}
 
 impl SecretRef {
     /// Reads a reference; relative file paths are taken from `folder`.
@@ -138,27 +163,17 @@ fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
 }
 
 fn read_private(path: &Path) -> Result<String, SecretError> {
-    let named = |why: &dyn fmt::Display| format!("{} {why}", path.display());
-    match Private::read(path) {
+    match Private::read(path, LARGEST) {
         Ok(Private {
             exposed: Some(why), ..
-        }) => Err(SecretError::Unusable(named(&why))),
+        }) => Err(SecretError::Unusable(format!("{} {why}", path.display()))),
         Ok(file) => Ok(file.text),
-        Err(error @ PrivateError::Unfit(_)) => Err(SecretError::Unusable(named(&error))),
-        Err(error) => Err(SecretError::Missing(named(&error))),
+        Err(error) => Err(SecretError::of_file(path, &error)),
     }
 }
 
 fn read_credential(path: &Path) -> Result<String, SecretError> {
-    std::fs::read_to_string(path).map_err(|error| {
-        let why = format!("cannot read {}: {error}", path.display());
-        match error.kind() {
-            std::io::ErrorKind::InvalidData => {
-                SecretError::Unusable(format!("{} is not text", path.display()))
-            }
-            _ => SecretError::Missing(why),
-        }
-    })
+    regular_file::read_text(path, LARGEST).map_err(|error| SecretError::of_file(path, &error))
 }
 
 #[cfg(test)]

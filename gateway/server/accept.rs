@@ -37,8 +37,8 @@ pub(super) trait Serve: Send + Sync + 'static {
     /// That a connection may be there.
     type Permit: Send + 'static;
 
-    /// Whether a connection from `peer` may be there; it is closed at once if not.
-    fn admit(&self, peer: SocketAddr) -> Option<Self::Permit>;
+    /// Whether the connection `socket` from `peer` may be there; it is closed at once if not.
+    fn admit(&self, socket: &TcpStream, peer: SocketAddr) -> Option<Self::Permit>;
 
     /// Serves a connection.
     fn serve(self: Arc<Self>, arrival: Arrival<Self::Permit>) -> impl Future<Output = ()> + Send;
@@ -55,7 +55,7 @@ impl<A: Serve> Lane<A> {
 
     fn take(&self, socket: TcpStream, peer: SocketAddr) {
         // Here and not on its thread: of what waits for that one, there are to be no more than may be there.
-        let Some(permit) = self.app.admit(peer) else {
+        let Some(permit) = self.app.admit(&socket, peer) else {
             return;
         };
         let arrival = Arrival {
@@ -149,7 +149,7 @@ mod tests {
     impl Serve for Hold {
         type Permit = ();
 
-        fn admit(&self, _peer: SocketAddr) -> Option<()> {
+        fn admit(&self, _socket: &TcpStream, _peer: SocketAddr) -> Option<()> {
             Some(())
         }
 

@@ -1,36 +1,33 @@
 //! A connection of a client, from its first packet to its end.
 
-use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use memchr::{memchr, memchr_iter};
-use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::{ALPN, Peek, Stream};
+use pingora_core::protocols::{ALPN, IO, Ssl, Stream};
 use pingora_core::server::ShutdownWatch;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::accept::{Arrival, Serve};
 use super::connections::{Connection, Connections};
+use super::flush::FlushBeforeWait;
+use super::head::{self, Head};
+use super::http2;
+use super::pace::{Pace, Paced};
 use super::socket::Socket;
 use crate::config::ServerConfig;
+use crate::proxy::connection;
 use crate::proxy::deadline::{self, Patience};
 
 /// What Pingora takes for any time: an exchange has a deadline of its own.
 const KEEPALIVE: u64 = 0;
 
-/// How much is read at a time of a request that begins.
-const PIECE: usize = 4 << 10;
-/// The rest of a head that is longer, and of a body, is read by Pingora.
-const LONG: usize = 16 << 10;
+/// What a client sends first to speak HTTP/2 without TLS (RFC 9113, section 3.4), up to where it may not be HTTP/1.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 /// An application whose connections are counted from their first packet on, and must say something soon.
 pub(super) struct Client<A> {
@@ -57,8 +54,8 @@ pub(super) struct Quiet {
 impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
     type Permit = Connection;
 
-    fn admit(&self, peer: SocketAddr) -> Option<Connection> {
-        self.connections.enter(peer.ip())
+    fn admit(&self, socket: &std::net::TcpStream, peer: SocketAddr) -> Option<Connection> {
+        self.connections.admit(socket, peer.ip())
     }
 
     async fn serve(self: Arc<Self>, arrival: Arrival<Connection>) {
@@ -72,10 +69,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
             let Some((stream, http2)) = Box::pin(self.greet(socket, peer)).await else {
                 return;
             };
-            if http2 {
-                self.app.process_new(stream, &self.quiet.http2).await;
+            if let Some(pace) = http2 {
+                let keepalive = self.connections.live().snapshot().rules.server.keepalive;
+                let quiet = self.quiet.http2.clone();
+                Box::pin(http2::serve(&self.app, stream, &pace, keepalive, quiet)).await;
             } else {
-                deadline::one_by_one(Box::pin(self.http1(stream))).await;
+                let exchanges = connection::http1(self.http1(stream));
+                deadline::one_by_one(Box::pin(exchanges)).await;
             }
         };
         deadline::connection(arrival.at + within, Box::pin(work)).await;
@@ -91,26 +91,20 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         self.app.http_cleanup().await;
     }
 
-    /// The stream that HTTP is spoken on, and whether that is HTTP/2.
-    async fn greet(&self, socket: TcpStream, peer: SocketAddr) -> Option<(Stream, bool)> {
+    /// The stream that HTTP is spoken on; with its pace, if that is HTTP/2.
+    async fn greet(&self, socket: TcpStream, peer: SocketAddr) -> Option<Greeted> {
         if let Some(tls) = &self.tls {
-            let stream = self
-                .private(tls, Socket::private(socket, peer), peer)
-                .await?;
-            let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-            return Some((stream, http2));
+            return self.private(tls, Socket::private(socket, peer), peer).await;
         }
         let mut plain = Socket::plain(socket, peer);
-        let mut seen = [0; 24];
-        if self.h2c {
-            // What is looked at is put back.
-            plain.try_peek(&mut seen).await.ok()?;
+        if self.h2c && plain.begins_with(HTTP2_PREFACE).await.ok()? {
+            return Some(paced(plain));
         }
-        Some((Box::new(plain), seen.starts_with(b"PRI * HTTP/2.0")))
+        Some((Box::new(plain), None))
     }
 
-    /// The stream behind a TLS handshake.
-    async fn private(&self, tls: &Acceptor, socket: Socket, peer: SocketAddr) -> Option<Stream> {
+    /// The stream behind a TLS handshake; with its pace, if HTTP/2 was agreed on.
+    async fn private(&self, tls: &Acceptor, socket: Socket, peer: SocketAddr) -> Option<Greeted> {
         let mut begun = Handshake {
             failures: &self.connections.live().metrics.tls_handshake_failures,
             over: false,
@@ -118,7 +112,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         let done = tls.tls_handshake(socket).await;
         begun.over = done.is_ok();
         match done {
-            Ok(stream) => Some(Box::new(stream)),
+            // The HTTP/2 library flushes by itself.
+            Ok(stream) if stream.selected_alpn_proto() == Some(ALPN::H2) => Some(paced(stream)),
+            Ok(stream) => Some((Box::new(FlushBeforeWait::new(stream)), None)),
             Err(error) => {
                 // Whoever only looks whether the port is open is no news.
                 if !left(&error) {
@@ -166,17 +162,36 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         self.app.process_new_http(session, &self.quiet.http1)
     }
 
-    /// The beginning of the next request: all of its head, mostly. Nothing if there is none, or none is wanted.
+    /// The head of the next request, and what came with it. Nothing if there is none, or none is wanted.
     async fn request(&self, stream: &mut Stream, quiet: &mut ShutdownWatch) -> Option<BytesMut> {
-        let patience = Patience::from(&self.connections.live().snapshot().rules.server);
+        let (patience, limit) = {
+            let snapshot = self.connections.live().snapshot();
+            let server = &snapshot.rules.server;
+            (Patience::from(server), server.max_header_bytes)
+        };
         deadline::wait_for_request(patience);
-        tokio::select! {
+        let head = tokio::select! {
             biased;
-            begun = begin(stream) => begun,
+            head = head::read(stream, limit) => head?,
             // Gone is as good as quiet.
-            _ = quiet.wait_for(|quiet| *quiet) => None,
-        }
+            _ = quiet.wait_for(|quiet| *quiet) => return None,
+        };
+        Some(match head {
+            Head::Whole(begun) => begun,
+            Head::Refused(reason, instead) => {
+                connection::refuse_next(reason);
+                instead
+            }
+        })
     }
+}
+
+/// A stream that HTTP is spoken on; with its pace, if that is HTTP/2.
+type Greeted = (Stream, Option<Arc<Pace>>);
+
+fn paced(stream: impl IO + 'static) -> Greeted {
+    let pace = Pace::new();
+    (Box::new(Paced::new(stream, pace.clone())), Some(pace))
 }
 
 impl From<&ServerConfig> for Patience {
@@ -188,65 +203,6 @@ impl From<&ServerConfig> for Patience {
             write: server.client_write.mul_f64(1.1),
         }
     }
-}
-
-/// Reads a head, and what comes with it. It may not be whole yet if it is long, or cannot become one: what is wrong with
-/// it, Pingora says.
-async fn begin(stream: &mut (impl AsyncRead + Unpin)) -> Option<BytesMut> {
-    let mut begun = BytesMut::new();
-    loop {
-        let before = begun.len();
-        poll_fn(|context| poll_more(stream, &mut begun, context)).await?;
-        let empty = begun.iter().take_while(|byte| b"\r\n".contains(byte));
-        let head = empty.count();
-        let unseen = before.saturating_sub(3).max(head);
-        if is_end(begun.get(unseen..).unwrap_or_default()) {
-            return Some(begun);
-        }
-        if begun.len() >= LONG || is_strange(begun.get(head..).unwrap_or_default()) {
-            // Pingora reads the rest into what room there is.
-            begun.reserve(PIECE);
-            return Some(begun);
-        }
-    }
-}
-
-thread_local! {
-    /// Where the beginnings of requests are read to: how long one is, is known when it is there.
-    static SCRATCH: RefCell<[u8; PIECE]> = const { RefCell::new([0; PIECE]) };
-}
-
-/// Reads more; nothing if there is no more.
-fn poll_more(
-    stream: &mut (impl AsyncRead + Unpin),
-    begun: &mut BytesMut,
-    context: &mut Context<'_>,
-) -> Poll<Option<()>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let mut more = ReadBuf::new(scratch);
-        let read = ready!(Pin::new(stream).poll_read(context, &mut more));
-        let more = more.filled();
-        begun.extend_from_slice(more);
-        Poll::Ready((read.is_ok() && !more.is_empty()).then_some(()))
-    })
-}
-
-/// Whether there is an empty line, however lines end.
-fn is_end(text: &[u8]) -> bool {
-    memchr_iter(b'\n', text).any(|line_end| {
-        let next = text.get(line_end + 1..).unwrap_or_default();
-        next.starts_with(b"\n") || next.starts_with(b"\r\n")
-    })
-}
-
-/// Whether it begins with something else than a request: whoever speaks that is not waited for.
-fn is_strange(begun: &[u8]) -> bool {
-    if let Some(line) = memchr(b'\n', begun).and_then(|end| begun.get(..end)) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        return !line.ends_with(b" HTTP/1.1") && !line.ends_with(b" HTTP/1.0");
-    }
-    let mut method = begun.iter().take_while(|byte| **byte != b' ');
-    method.any(|byte| byte.is_ascii_control() && *byte != b'\r')
 }
 
 /// One that goes on, or has ended one way or the other: in time, or dropped.
@@ -272,65 +228,4 @@ fn left(error: &pingora_core::Error) -> bool {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::task::Waker;
-
-    use tokio::io::AsyncWriteExt;
-
-    use super::*;
-
-    /// What is read of `pieces`, and after how many of them.
-    async fn begun(pieces: &[&[u8]]) -> (Option<BytesMut>, usize) {
-        let (mut client, mut stream) = tokio::io::duplex(2 * LONG);
-        let mut reading = Box::pin(begin(&mut stream));
-        for (number, piece) in pieces.iter().enumerate() {
-            client.write_all(piece).await.unwrap();
-            if let Poll::Ready(begun) = poll(&mut reading) {
-                return (begun, number + 1);
-            }
-        }
-        drop(client);
-        (reading.await, pieces.len() + 1)
-    }
-
-    fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-        Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
-    }
-
-    #[tokio::test]
-    async fn a_head_is_whole_with_its_empty_line_wherever_it_is_split() {
-        for head in [
-            "A / HTTP/1.1\r\nb: c\r\n\r\n",
-            "\r\n\r\nA / HTTP/1.0\nb: c\n\n",
-        ] {
-            let head = head.as_bytes();
-            for split in 1..head.len() {
-                let (first, second) = head.split_at(split);
-                let (begun, after) = begun(&[first, second, b"more"]).await;
-                assert_eq!((begun.as_deref(), after), (Some(head), 2), "{split}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn who_speaks_something_else_and_who_says_too_much_is_not_waited_for() {
-        let others: [&[u8]; 4] = [&[0x16, 3, 1], b"GET /\r\n", b"SSH-2.0-x\r\n", b"EHLO x\n"];
-        for other in others {
-            assert_eq!(begun(&[other, b"more"]).await, (Some(other.into()), 1));
-        }
-        let long = [b"A / HTTP/1.1\r\nb: ".as_slice(), &vec![b'c'; 2 * LONG]].concat();
-        let pieces: Vec<_> = long.chunks(PIECE).collect();
-        let (begun, after) = begun(&pieces).await;
-        assert_eq!((begun.unwrap().len(), after), (LONG, LONG / PIECE));
-    }
-
-    #[tokio::test]
-    async fn what_ends_too_early_is_nothing() {
-        for piece in ["", "A / HTTP/1.1\r\n", "\r\n\r\n", "A /\x01"] {
-            assert_eq!(begun(&[piece.as_bytes()]).await, (None, 2), "{piece:?}");
-        }
-    }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::address::far_neighbourhood;
+use crate::descriptors;
 use crate::proxy::in_flight::{InFlight, InFlightGuard};
 use crate::snapshot::Live;
 
@@ -36,12 +38,25 @@ impl Connections {
         &self.live
     }
 
-    /// One more, unless there are too many already.
-    pub(super) fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Connection> {
+    /// One more, unless it took the last descriptors, or there are too many already.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        socket: &impl AsRawFd,
+        from: IpAddr,
+    ) -> Option<Connection> {
+        if descriptors::is_reserved(socket) {
+            let refused = &self.live.metrics.connections_refused;
+            refused.with_label_values(&["files"]).inc();
+            return None;
+        }
+        self.enter(from)
+    }
+
+    fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Connection> {
         let snapshot = self.live.snapshot();
         let server = &snapshot.rules.server;
         let refused = &self.live.metrics.connections_refused;
-        if self.open.count() >= server.max_connections {
+        if self.open.count() >= server.connections_at_most() {
             refused.with_label_values(&["total"]).inc();
             return None;
         }

@@ -2,12 +2,12 @@
 
 use std::pin::pin;
 use std::process::Child;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::signals::Caught;
-use super::{Gateway, Signals, upgrade};
+use super::{Gateway, Signals, serve_admin, upgrade};
+use crate::error::Error;
 use crate::manager;
 
 /// How long a connection without a request is kept when no new ones are accepted any more: what its client may
@@ -27,7 +27,18 @@ enum End {
     /// By SIGTERM: when the requests in flight have ended.
     Drain,
     /// Another process serves.
-    Succeeded(Child),
+    Succeeded(Successor),
+    /// The process that served has failed: what is left of it, and nobody accepts.
+    Orphaned(Successor),
+    /// The requests in flight have ended.
+    Drained,
+}
+
+/// A process that has taken over.
+struct Successor {
+    child: Child,
+    /// Whether it was started because the one before it had failed, and not because somebody asked for it.
+    automatic: bool,
 }
 
 impl Gateway {
@@ -39,69 +50,105 @@ impl Gateway {
             mut caught,
         } = signals;
         runtime.block_on(async {
-            let end = match self.serve(&mut caught).await {
-                End::Succeeded(child) => self.drain_beside(child, &mut caught).await,
-                end => end,
-            };
-            match end {
+            match self.serve_and_succeed(&mut caught).await {
                 End::Drain => tokio::select! {
                     () = self.drain() => {}
                     _ = caught.interrupt.recv() => tracing::info!("SIGINT while draining: ending now"),
                     _ = caught.terminate.recv() => tracing::info!("SIGTERM while draining: ending now"),
                 },
                 End::Interrupted => tracing::info!("SIGINT: ending now"),
-                End::Succeeded(_) => {}
+                End::Succeeded(_) | End::Orphaned(_) | End::Drained => {}
             }
         });
         self.end();
     }
 
-    /// Until a signal ends it, or another process has taken over.
-    async fn serve(&self, caught: &mut Caught) -> End {
+    /// Serves, also again where a process that has taken over fails while this one drains.
+    async fn serve_and_succeed(&mut self, caught: &mut Caught) -> End {
+        let mut upgrade = false;
         loop {
-            tokio::select! {
-                _ = caught.hangup.recv() => self.reload.notify_one(),
-                _ = caught.interrupt.recv() => return End::Interrupted,
-                _ = caught.terminate.recv() => return End::Drain,
-                _ = caught.upgrade.recv() => {
-                    let mut handing = pin!(self.hand_over());
-                    let successor = loop {
-                        tokio::select! {
-                            successor = &mut handing => break successor,
-                            _ = caught.hangup.recv() => self.reload.notify_one(),
-                            _ = caught.interrupt.recv() => return End::Interrupted,
-                            _ = caught.terminate.recv() => return End::Drain,
-                        }
-                    };
-                    if let Some(child) = successor {
-                        return End::Succeeded(child);
+            let successor = match self.serve(caught, upgrade).await {
+                End::Succeeded(successor) => successor,
+                end => return end,
+            };
+            let failed = match self.drain_beside(successor, caught).await {
+                End::Orphaned(failed) => failed,
+                end => return end,
+            };
+            if let Err(error) = self.accept_again() {
+                tracing::error!("{error}: this process ends with its requests");
+                return End::Drain;
+            }
+            // Once: a binary whose process fails twice is not started for ever.
+            upgrade = !failed.automatic;
+        }
+    }
+
+    /// Until a signal ends it, or another process has taken over; one is started at once if it is to `upgrade`.
+    async fn serve(&self, caught: &mut Caught, mut upgrade: bool) -> End {
+        loop {
+            if !upgrade {
+                tokio::select! {
+                    _ = caught.hangup.recv() => {
+                        self.reload.notify_one();
+                        continue;
                     }
+                    _ = caught.interrupt.recv() => return End::Interrupted,
+                    _ = caught.terminate.recv() => return End::Drain,
+                    _ = caught.upgrade.recv() => {}
                 }
+            }
+            let automatic = std::mem::take(&mut upgrade);
+            let mut handing = pin!(self.hand_over());
+            let successor = loop {
+                tokio::select! {
+                    successor = &mut handing => break successor,
+                    _ = caught.hangup.recv() => self.reload.notify_one(),
+                    _ = caught.interrupt.recv() => return End::Interrupted,
+                    _ = caught.terminate.recv() => return End::Drain,
+                }
+            };
+            if let Some(child) = successor {
+                return End::Succeeded(Successor { child, automatic });
             }
         }
     }
 
-    /// Lets exchanges end while another process serves, and starts yet another if that one fails.
-    async fn drain_beside(&self, mut successor: Child, caught: &mut Caught) -> End {
+    /// Lets exchanges end while another process serves, and as long as that one does not fail.
+    async fn drain_beside(&self, mut successor: Successor, caught: &mut Caught) -> End {
         // By then they have ended by themselves, and no request of theirs was reset.
         let server = &self.config;
         let quiet = server.keepalive + server.client_head;
-        let mut drain = pin!(self.drain_within(Duration::ZERO, server.upgrade_drain, quiet));
-        loop {
-            tokio::select! {
-                () = &mut drain => return End::Succeeded(successor),
-                _ = caught.interrupt.recv() => return End::Interrupted,
-                // The service ends, and this process with it, if not sooner than others.
-                _ = caught.terminate.recv() => return End::Drain,
-                status = upgrade::failed(&mut successor) => {
-                    tracing::error!(%status, "the process that took over has failed: starting another");
-                    match self.hand_over().await {
-                        Some(next) => successor = next,
-                        None => return End::Succeeded(successor),
-                    }
-                }
+        let drain = self.drain_within(Duration::ZERO, server.upgrade_drain, quiet);
+        tokio::select! {
+            () = drain => End::Drained,
+            _ = caught.interrupt.recv() => End::Interrupted,
+            // The service ends, and this process with it, if not sooner than others.
+            _ = caught.terminate.recv() => End::Drain,
+            status = upgrade::failed(&mut successor.child) => {
+                let why = format!("the process that took over has failed: {status}");
+                tracing::error!("{why}");
+                self.readiness.upgrade_failed(&why);
+                End::Orphaned(successor)
             }
         }
+    }
+
+    /// Accepts on the sockets that this process has kept: nobody else does, as the process that took over has failed.
+    fn accept_again(&mut self) -> Result<(), Error> {
+        let failed = |error| Error::failed("accept connections again", error);
+        let (Some(sockets), Some(listen), Some(serving), Some(control)) =
+            (&self.sockets, &self.listen_on, &self.serving, &self.control)
+        else {
+            return Err(failed(std::io::ErrorKind::NotConnected.into()));
+        };
+        let sockets = sockets.copy().map_err(failed)?;
+        self.closing.store(false, Ordering::Relaxed);
+        self.listening.push(listen(serving, sockets.listen)?);
+        self.admin_shutdown = serve_admin(control, self.app(), sockets.admin)?.1;
+        tracing::warn!("this process accepts connections again");
+        manager::again(&self.live.summary());
+        Ok(())
     }
 
     /// Starts a process of the binary that is installed now, and gives it the sockets; the process, once it serves.
@@ -140,6 +187,7 @@ impl Gateway {
         manager::stopping("Draining");
         // Nobody is to wait at a socket that nobody accepts from.
         self.sockets = None;
+        self.listen_on = None;
         let (delay, at_most) = (self.config.shutdown_delay, self.config.drain);
         self.drain_within(delay, at_most, Duration::ZERO).await;
     }
@@ -153,7 +201,9 @@ impl Gateway {
         let end = tokio::time::Instant::now() + at_most;
         // The listeners close; connections end with their next answer, and those without a request soon.
         self.closing.store(true, Ordering::Relaxed);
-        let _ = self.shutdown.send(true);
+        for listening in &self.listening {
+            let _ = listening.shutdown.send(true);
+        }
         // What was accepted just now has no request yet: a handshake takes some ways there and back.
         let soon = if self.config.tls.is_some() {
             QUIET * 3
@@ -161,16 +211,15 @@ impl Gateway {
             QUIET
         };
         tokio::time::sleep(soon).await;
-        let [http1, http2] = &self.quiet;
-        let _ = http2.send(true);
+        for listening in &self.listening {
+            let _ = listening.quiet_http2.send(true);
+        }
         let later = end.min(tokio::time::Instant::now() + quiet);
         let _ = tokio::time::timeout_at(later, self.connections.drained()).await;
-        let _ = http1.send(true);
-        let accepting = self.accepting.lock();
-        let accepting = accepting.unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(accepting) = accepting {
+        for listening in &self.listening {
+            let _ = listening.quiet_http1.send(true);
             // Only then is the count of requests in flight not about to grow.
-            let _ = tokio::time::timeout_at(end, accepting).await;
+            let _ = tokio::time::timeout_at(end, listening.over()).await;
         }
         if tokio::time::timeout_at(end, in_flight.drained())
             .await
@@ -184,6 +233,8 @@ impl Gateway {
     }
 
     fn end(&mut self) {
+        // It would keep the log's thread after everything else has ended.
+        self.listen_on = None;
         if let Some(control) = self.control.take() {
             // Requests end first, each with its access line; then the lines are written.
             if let Some(serving) = self.serving.take() {
@@ -198,8 +249,7 @@ impl Gateway {
             }
             control.shutdown_background();
         }
-        if let Some(writer) = self.writer.take() {
-            writer.finish();
-        }
+        self.access_log.flush();
+        manager::flush();
     }
 }

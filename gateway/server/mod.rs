@@ -8,8 +8,13 @@
 mod accept;
 mod client;
 mod connections;
-mod events;
+mod flush;
+mod head;
+mod http2;
+mod layer;
 mod lifetime;
+mod listening;
+mod pace;
 mod sandbox;
 mod signals;
 mod socket;
@@ -18,7 +23,6 @@ mod threads;
 mod tls;
 mod upgrade;
 
-pub use self::events::{hide_what_panics_say, log_to_stderr};
 pub use self::sandbox::SandboxServer;
 pub use self::signals::Signals;
 pub use self::sockets::Inherited;
@@ -27,41 +31,37 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pingora::time::fast_timeout::set_fast_timeout_to_tokio_threshold;
-use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
-use pingora_core::server::configuration::ServerConf;
+use pingora_core::apps::ServerApp;
 use pingora_core::server::{Fds, ListenFds};
 use pingora_core::services::Service as _;
 use pingora_core::services::listening::Service;
 use pingora_core::tls::{RootCertStore, load_native_certs};
-use pingora_proxy::http_proxy;
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
-};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use self::accept::{Lane, accept};
-use self::client::{Client, Quiet};
 use self::connections::Connections;
+use self::listening::{ListenOn, Listening, listen_on};
 use self::sockets::{Sockets, bind};
 use self::threads::Threads;
 use self::upgrade::Program;
-use crate::access_log::{AccessLog, AccessLogWriter};
+use crate::access_log::AccessLog;
 use crate::admin::{Admin, Readiness};
 use crate::config::{Config, ServerConfig};
+use crate::descriptors;
 use crate::error::Error;
+use crate::events;
 use crate::manager;
 use crate::metrics::Metrics;
-use crate::proxy::deadline::{Bounded, Patience};
+use crate::proxy::Shared;
 use crate::proxy::in_flight::InFlight;
 use crate::proxy::penalty::Penalties;
-use crate::proxy::{ATTEMPTS, Proxy, Shared};
 use crate::reload::Reloader;
 use crate::snapshot::Live;
 use crate::telemetry::{Exporter, Telemetry, TelemetrySpec};
@@ -83,16 +83,16 @@ pub struct Gateway {
     connections: Arc<Connections>,
     readiness: Arc<Readiness>,
     reload: Arc<Notify>,
-    /// What accepting ends by.
-    shutdown: watch::Sender<bool>,
-    /// What connections without a request end by: those of HTTP/1.1, and those of HTTP/2.
-    quiet: [watch::Sender<bool>; 2],
+    started: Instant,
+    /// What accepts, and what did before another process had taken over and failed.
+    listening: Vec<Listening>,
+    /// What accepts on other sockets.
+    listen_on: Option<ListenOn>,
     admin_shutdown: watch::Sender<bool>,
     /// For the next process, until this one accepts no more.
     sockets: Option<Sockets>,
     program: Option<Program>,
-    accepting: Mutex<Option<JoinHandle<()>>>,
-    writer: Option<AccessLogWriter>,
+    access_log: AccessLog,
     exporting: Option<JoinHandle<()>>,
     serving: Option<Threads>,
     control: Option<Runtime>,
@@ -118,7 +118,12 @@ impl Gateway {
         output: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
         let server = config.server.clone();
-        raise_open_files();
+        if let Err(error) = descriptors::raise() {
+            tracing::warn!("the limit of open files stays as it is: {error}");
+        }
+        if let Some(lack) = server.lack_of_descriptors() {
+            tracing::warn!("{lack}");
+        }
         // Pingora's own timers are kept until they are due, even if nobody waits for them any more: ten minutes of
         // them are 8 MB on each thread. Time limits of a second and more have one of Tokio's instead, which forgets
         // it. What is left is that of idle HTTP/2 connections.
@@ -135,69 +140,47 @@ impl Gateway {
         let metrics =
             Metrics::new().map_err(|error| Error::failed("declare the metrics", error))?;
         let metrics = Arc::new(metrics);
-        let (access_log, writer) = access_log(&server, output, &metrics)?;
-        let files = config.files.clone();
+        let access_log = access_log(&server, output, &metrics)?;
+        let (files, unread) = (config.files.clone(), config.may_pass);
         let tracing = config.tracing.clone();
         let client_roots = config.client_roots.clone();
         let live = Live::start(config, metrics.clone())
             .map_err(|error| Error::failed("use the configuration", error))?;
         let live = Arc::new(live);
         let readiness = Arc::new(Readiness::default());
-        let (shutdown, _) = watch::channel(false);
 
         let control = runtime("control", 1)?;
         let serving = Threads::start(server.threads)?;
-        let reloader = Reloader::new(live.clone(), path, files);
+        let reloader = Reloader::new(live.clone(), path, files, unread);
         let reload = reloader.handle();
         control.spawn(reloader.run());
+        control.spawn(events::tell_what_was_left_out());
 
         let (telemetry, exporter) = telemetry(tracing.as_deref(), &live)?.unzip();
         let exporting = exporter.map(|exporter| control.spawn(exporter.run()));
         resolve_in_background(&control, &live, server.dns_refresh);
         let in_flight = InFlight::new(metrics.inflight.clone());
         let closing = Arc::new(AtomicBool::new(false));
-        // Not kept here: with the last exchange, the access log ends.
         let shared = Arc::new(Shared {
             live: live.clone(),
-            access_log,
+            access_log: access_log.clone(),
             in_flight: in_flight.clone(),
             closing: closing.clone(),
             penalties: Penalties::default(),
             telemetry,
         });
-        let ((http1, until_http1), (http2, until_http2)) =
-            (watch::channel(false), watch::channel(false));
-        let quiet = Quiet {
-            http1: until_http1,
-            http2: until_http2,
-        };
         let connections = Connections::new(live.clone());
         let tls = server.tls.as_ref();
         let tls = tls.map(|_| tls::acceptor(&live, client_roots.as_ref()));
         let tls = tls.transpose()?.map(Arc::new);
-        let client = || Client {
-            app: Arc::new(proxy_app(&server, shared.clone())),
-            tls: tls.clone(),
-            h2c: server.h2c,
-            connections: connections.clone(),
-            quiet: quiet.clone(),
-        };
-        let threads = serving.serve();
-        let lanes = threads.map(|thread| Lane::new(thread.clone(), client()));
-        let lanes = lanes.collect();
-        let (listen, accepting) = listen(&serving, lanes, sockets.listen, &shutdown)?;
-        let app = Admin {
-            live: live.clone(),
-            in_flight: in_flight.clone(),
-            readiness: readiness.clone(),
-            started: Instant::now(),
-            probing: tokio::sync::Mutex::default(),
-        };
+        let listen_on = listen_on(&server, shared, tls, connections.clone());
+        let listening = listen_on(&serving, sockets.listen)?;
+        let listen = listening.addresses.clone();
+        let started = Instant::now();
         readiness.set(true);
         // Shut down with the process and not before it: a drain wants to be watched.
-        let (admin_shutdown, _) = watch::channel(false);
-        let (admin, _) = spawn(&control, "admin", app, vec![sockets.admin], &admin_shutdown)?;
-        let admin = admin.first().copied().unwrap_or(server.admin);
+        let app = Admin::new(&live, &in_flight, &readiness, started);
+        let (admin, admin_shutdown) = serve_admin(&control, app, sockets.admin)?;
         tracing::info!(?listen, %admin, threads = server.threads, "serving");
         say_ready(&inherited, &live, &serving);
         Ok(Self {
@@ -210,13 +193,13 @@ impl Gateway {
             connections,
             readiness,
             reload,
-            shutdown,
-            quiet: [http1, http2],
+            started,
+            listening: vec![listening],
+            listen_on: Some(listen_on),
             admin_shutdown,
             sockets: Some(kept),
             program,
-            accepting: Mutex::new(Some(accepting)),
-            writer,
+            access_log,
             exporting,
             serving: Some(serving),
             control: Some(control),
@@ -236,6 +219,11 @@ impl Gateway {
     /// What serves now.
     pub fn live(&self) -> &Arc<Live> {
         &self.live
+    }
+
+    /// What operators ask.
+    fn app(&self) -> Admin {
+        Admin::new(&self.live, &self.in_flight, &self.readiness, self.started)
     }
 
     /// Loads the configuration again now, as SIGHUP does.
@@ -262,16 +250,6 @@ pub fn keep_memory_private() {
     let done = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if let Err(error) = done.and_then(|()| setrlimit(Resource::Core, none)) {
         tracing::warn!("memory may be left in a core file: {error}");
-    }
-}
-
-/// Every connection is a file. The soft limit of most systems, 1024, is there for programs that count
-/// in a way that breaks above it; this one does not.
-fn raise_open_files() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!("the limit of open files stays as it is: {error}");
     }
 }
 
@@ -314,14 +292,12 @@ fn access_log(
     server: &ServerConfig,
     output: impl Write + Send + 'static,
     metrics: &Metrics,
-) -> Result<(AccessLog, Option<AccessLogWriter>), Error> {
-    let dropped = metrics.access_log_dropped.clone();
+) -> Result<AccessLog, Error> {
     if !server.access_log {
-        return Ok((AccessLog::off(dropped), None));
+        return Ok(AccessLog::off());
     }
-    let (log, writer) = AccessLog::start(output, dropped)
-        .map_err(|error| Error::failed("start the access log", error))?;
-    Ok((log, Some(writer)))
+    AccessLog::start(output, metrics.access_log_dropped.clone())
+        .map_err(|error| Error::failed("start the access log", error))
 }
 
 /// Tells whoever waits for it that this process serves.
@@ -362,63 +338,18 @@ fn resolve_in_background(control: &Runtime, live: &Arc<Live>, every: Duration) {
     });
 }
 
-fn proxy_app(
-    server: &ServerConfig,
-    shared: Arc<Shared>,
-) -> impl HttpServerApp + Send + Sync + 'static {
-    let conf = Arc::new(ServerConf {
-        threads: server.threads,
-        // Of each thread.
-        upstream_keepalive_pool_size: server.idle_connections.div_ceil(server.threads.max(1)),
-        max_retries: ATTEMPTS,
-        ..ServerConf::default()
-    });
-    let mut options = HttpServerOptions::default();
-    options.h2c = server.h2c;
-    options.keepalive_request_limit = Some(server.requests_per_connection);
-    options.h2_idle_timeout = Some(server.keepalive);
-    let clock = shared.live.clone();
-    let mut app = http_proxy(&conf, Proxy::new(shared));
-    app.server_options = Some(options);
-    Bounded::new(app, move || Patience::from(&clock.snapshot().rules.server))
-}
-
-/// Serves clients on sockets that are bound already, and says where they are. What it spawns ends when nothing is
-/// accepted any more, and has told what waits for requests.
-fn listen<A: HttpServerApp + Send + Sync + 'static>(
-    serving: &Threads,
-    lanes: Arc<[Lane<Client<A>>]>,
-    sockets: Vec<TcpListener>,
-    shutdown: &watch::Sender<bool>,
-) -> Result<(Vec<SocketAddr>, JoinHandle<()>), Error> {
-    let addresses = sockets.iter().map(TcpListener::local_addr);
-    let addresses: Result<_, _> = addresses.collect();
-    let addresses = addresses.map_err(|error| Error::failed("name a socket", error))?;
-    let thread = serving.accept();
-    let _here = thread.enter();
-    let listeners = sockets.into_iter().map(tokio::net::TcpListener::from_std);
-    let listeners: Result<Vec<_>, _> = listeners.collect();
-    let listeners = listeners.map_err(|error| Error::failed("wait for connections", error))?;
-    let each = listeners.into_iter().map(|listener| {
-        let accepting = accept(listener, lanes.clone(), shutdown.subscribe());
-        let accepting = thread.spawn(accepting);
-        thread.spawn(async move {
-            if accepting.await.is_err_and(|error| error.is_panic()) {
-                tracing::error!("nobody accepts connections any more: this process ends");
-                std::process::abort();
-            }
-        })
-    });
-    let each: Vec<_> = each.collect();
-    let accepting = thread.spawn(async move {
-        for listener in each {
-            let _ = listener.await;
-        }
-        for lane in lanes.iter() {
-            lane.app.no_more().await;
-        }
-    });
-    Ok((addresses, accepting))
+/// Serves operators on a socket that is bound already: where that is, and what it ends by.
+fn serve_admin(
+    control: &Runtime,
+    app: Admin,
+    socket: TcpListener,
+) -> Result<(SocketAddr, watch::Sender<bool>), Error> {
+    let address = socket
+        .local_addr()
+        .map_err(|error| Error::failed("name a socket", error))?;
+    let (shutdown, _) = watch::channel(false);
+    spawn(control, "admin", app, vec![socket], &shutdown)?;
+    Ok((address, shutdown))
 }
 
 /// Serves `app` on sockets that are bound already, and says where they are.

@@ -81,6 +81,24 @@ thread_local! {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Whether the client begins with `expected`. Reads no further than the first byte that differs, so that a client
+    /// which says less and waits is not waited for. What was read is read again.
+    pub(super) async fn begins_with(&mut self, expected: &[u8]) -> io::Result<bool> {
+        let mut seen = Vec::new();
+        let mut byte = [0];
+        while expected.starts_with(&seen) && seen.len() < expected.len() {
+            if self.read(&mut byte).await? == 0 {
+                break;
+            }
+            seen.extend(byte);
+        }
+        let begins = seen == expected;
+        let given = self.given;
+        self.unread.splice(..given, seen);
+        self.given = 0;
+        Ok(begins)
+    }
+
     fn poll_some(
         &mut self,
         context: &mut Context<'_>,
@@ -133,6 +151,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
         if into.filled().len() > before {
             deadline::heard();
         }
+        if read.is_pending() && !self.stream.pieces.is_empty() {
+            // Pingora flushes a response with a Content-Length only at its end.
+            let _ = sent(self.stream.poll_send(context))?;
+        }
         read
     }
 }
@@ -181,16 +203,7 @@ impl<S: AsyncWrite + Unpin + Send> Shutdown for Wire<S> {
     }
 }
 
-#[async_trait]
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peek for Wire<S> {
-    async fn try_peek(&mut self, into: &mut [u8]) -> io::Result<bool> {
-        self.read_exact(into).await?;
-        let given = self.given;
-        self.unread.splice(..given, into.iter().copied());
-        self.given = 0;
-        Ok(true)
-    }
-}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peek for Wire<S> {}
 
 impl<S: AsyncWrite + Unpin> UniqueID for Wire<S> {
     fn id(&self) -> RawFd {
@@ -329,22 +342,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_looked_at_is_read_again_in_whatever_pieces() {
+    async fn what_is_looked_at_is_read_again_and_no_more_than_differs_is_waited_for() {
+        for (said, begins) in [("012345", true), ("0123456789", true), ("0x", false)] {
+            let (mut socket, mut client) = pair();
+            client.write_all(said.as_bytes()).await.unwrap();
+            for _ in 0..2 {
+                assert_eq!(socket.begins_with(b"012345").await.unwrap(), begins);
+            }
+            let mut chunk = [0; 1];
+            socket.read_exact(&mut chunk).await.unwrap();
+            assert_eq!(&chunk, b"0");
+            client.shutdown().await.unwrap();
+            let mut rest = String::new();
+            socket.read_to_string(&mut rest).await.unwrap();
+            assert_eq!(rest, said[1..]);
+        }
         let (mut socket, mut client) = pair();
-        client.write_all(b"0123456789").await.unwrap();
-        let mut seen = [0; 6];
-        for _ in 0..2 {
-            assert!(socket.try_peek(&mut seen).await.unwrap());
-            assert_eq!(&seen, b"012345");
-        }
-        let mut piece = [0; 4];
-        for expected in [b"0123", b"45\0\0"] {
-            piece = [0; 4];
-            let _ = socket.read(&mut piece).await.unwrap();
-            assert_eq!(&piece, expected);
-        }
-        let count = socket.read(&mut piece).await.unwrap();
-        assert_eq!(&piece[..count], b"6789");
+        client.write_all(b"01").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert!(!socket.begins_with(b"012345").await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_was_gathered_goes_before_the_client_is_waited_for() {
+        let (mut socket, mut client) = pair();
+        socket.write_all(b"small").await.unwrap();
+        let waiting = tokio::spawn(async move { socket.read_u8().await.unwrap() });
+        let mut got = [0; 5];
+        client.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"small");
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(waiting.await.unwrap(), b'x');
     }
 
     #[tokio::test]

@@ -151,13 +151,10 @@ impl Client {
             Ok(head)
         };
         let head = head.await.map_err(broken)?;
-        let peer = self.endpoint.peer(true);
-        let peer = peer.ok_or_else(|| Failure("its name cannot be resolved".to_owned()))?;
-        let (mut session, _) = self
-            .connector
-            .get_http_session(&*peer)
-            .await
-            .map_err(broken)?;
+        let connected = self.endpoint.connect(&self.connector).await;
+        let (mut session, peer) = connected
+            .map_err(broken)?
+            .ok_or_else(|| Failure("its name cannot be resolved".to_owned()))?;
         session
             .write_request_header(Box::new(head))
             .await

@@ -260,20 +260,23 @@ mod tests {
     }
 
     #[test]
-    fn lies_are_counted_and_believed_no_further_than_the_largest_number() {
+    fn numbers_that_no_response_takes_are_malformed_and_not_counted() {
         let lie = r#"{"usage": {"prompt_tokens": -5, "completion_tokens": 9223372036854775808, "prompt_tokens_details": {"cached_tokens": "many"}, "output_tokens_details": {"reasoning_tokens": 1.5}}}"#;
         let mut meter = Meter::of(b"application/json", b"").unwrap();
         meter.feed(lie.as_bytes());
-        assert_eq!(meter.malformed(), 3);
-        let usage = meter.usage().unwrap();
-        assert_eq!((usage.input, usage.output), (0, 1 << 63));
-        let mut meter = Meter::of(b"application/json", b"").unwrap();
-        let most = format!(
-            "{{\"usage\": {{\"input_tokens\": {0}, \"cache_read_input_tokens\": {0}}}}}",
-            u64::MAX
-        );
-        meter.feed(most.as_bytes());
-        assert_eq!(meter.usage().unwrap().input, u64::MAX);
+        assert_eq!((meter.malformed(), meter.usage()), (4, None));
+        let said = |tokens: u64| {
+            let mut meter = Meter::of(b"application/json", b"").unwrap();
+            let both = format!(
+                "{{\"usage\": {{\"input_tokens\": {tokens}, \"cache_read_input_tokens\": {tokens}}}}}"
+            );
+            meter.feed(both.as_bytes());
+            (meter.malformed(), meter.usage().map(|usage| usage.input))
+        };
+        assert_eq!(said(10_000_000_000), (0, Some(20_000_000_000)));
+        for lie in [10_000_000_001, u64::MAX] {
+            assert_eq!(said(lie), (2, None));
+        }
     }
 
     #[test]

@@ -61,6 +61,10 @@ enum Count {
 
 const COUNTS: usize = 9;
 
+/// The most tokens that are believed of one response: a thousand times what the largest models read at once, and what
+/// a large batch takes. One larger number would take a counter to its end, where it shows nothing any more.
+const MOST: u64 = 10_000_000_000;
+
 /// What stands at a place.
 #[derive(Clone, Copy)]
 enum Place {
@@ -197,7 +201,8 @@ impl Interest for Found {
         let Some(Place::Leaf(count)) = PLACES.get(usize::from(at.0)) else {
             return;
         };
-        match (value, self.counts.get_mut(*count as usize)) {
+        let sane = value.filter(|value| *value <= MOST);
+        match (sane, self.counts.get_mut(*count as usize)) {
             (Some(value), Some(place)) => *place = Some(value),
             _ => self.malformed = self.malformed.saturating_add(1),
         }

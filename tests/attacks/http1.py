@@ -142,6 +142,7 @@ REQUEST_LINES = [
     "/p HTTP/1.1", "POST HTTP/1.1", "POST  HTTP/1.1", "P(ST /p HTTP/1.1", "P\x00ST /p HTTP/1.1", "POST\r /p HTTP/1.1", "TRACE /p HTTP/1.1", "CONNECT h:1 HTTP/1.1",
     "CONNECT /p HTTP/1.1", "OPTIONS * HTTP/1.1", "POST p HTTP/1.1", "POST p/../p HTTP/1.1", "POST ?x HTTP/1.1", "POST #x HTTP/1.1", "POST /p#x HTTP/1.1",
     "POST /p /p HTTP/1.1", "POST /p\x00 HTTP/1.1", "POST /p\x7f HTTP/1.1", "POST /p\xe4 HTTP/1.1", "POST /p\\..\\x HTTP/1.1",
+    "POST /p/a b HTTP/1.1", "POST /p/a\tb HTTP/1.1", "\r\nPOST /p/x#/../p HTTP/1.1", "\r\n\r\nPOST /p/a b HTTP/1.1",
     "POST /p/../p HTTP/1.1", "POST /p/./x HTTP/1.1", "POST /p/.. HTTP/1.1", "POST /p/%2e%2e/x HTTP/1.1", "POST /p/.%2e/x HTTP/1.1", "POST /p%2fx HTTP/1.1",
     "POST /p%5cx HTTP/1.1", "POST /p%00 HTTP/1.1", "POST /p%0d%0ax HTTP/1.1", "POST /p%zz HTTP/1.1", "POST /p% HTTP/1.1", "POST /p%252e%252e/x HTTP/1.1", "POST /p;x/y HTTP/1.1",
     "POST /p/;/../x HTTP/1.1", "POST h:80 HTTP/1.1", "POST http:///p HTTP/1.1", "POST http://evil/p HTTP/1.1", "POST http://h@evil/p HTTP/1.1", "POST ftp://h/p HTTP/1.1",

@@ -131,7 +131,7 @@ pub fn read(bytes: &[u8]) {
     assert_eq!(upstream.headers.get_all(HOST).iter().count(), 1);
     let target = std::str::from_utf8(upstream.raw_path()).expect("text");
     let (_, query) = target.split_once('?').unwrap_or((target, ""));
-    for name in ["key", "api-key", "access_token"] {
+    for name in ["key", "api-key", "api_key", "access_token"] {
         assert!(
             !keygate::key::has_parameter(query, name),
             "{name} goes up in {target}"

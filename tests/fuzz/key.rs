@@ -6,7 +6,7 @@ use keygate::key::{PresentedKey, has_parameter, remove_from_query};
 use super::text;
 
 /// The parameters that never go up.
-const PARAMETERS: [&str; 3] = ["key", "api-key", "access_token"];
+const PARAMETERS: [&str; 4] = ["key", "api-key", "api_key", "access_token"];
 
 pub fn read(bytes: &[u8]) {
     let (query, lines) = match bytes.iter().position(|byte| *byte == b'\n') {
@@ -29,10 +29,12 @@ pub fn read(bytes: &[u8]) {
     }
     let names =
         ["authorization", "api-key", "x-api-key", "x-goog-api-key"].map(HeaderName::from_static);
-    if let Ok(Some(key)) = PresentedKey::find(&headers, Some(query), names.iter()) {
+    let presented = PresentedKey::find(&headers, Some(query), names.iter());
+    let presented = presented.ok().flatten();
+    if let Some(key) = &presented {
         assert!(!key.as_bytes().is_empty());
     }
-    let left = remove_from_query(query);
+    let left = remove_from_query(query, presented.as_ref());
     for name in PARAMETERS {
         let is_there = left
             .as_deref()

@@ -22,7 +22,7 @@ fn write_certificate(scene: &Scene, authority: &Authority, name: &str) {
     scene.write("key.pem", &key);
 }
 
-fn scene(provider: &Provider, authority: &Authority, more: &str) -> Scene {
+pub(crate) fn scene(provider: &Provider, authority: &Authority, more: &str) -> Scene {
     let server = format!("{TLS}\n{more}");
     let scene =
         Scene::with_server(&server, &simple(&provider.url(), "", "")).key("alice", "secret", "");
@@ -31,7 +31,11 @@ fn scene(provider: &Provider, authority: &Authority, more: &str) -> Scene {
 }
 
 /// A client that trusts the authority, and shows a certificate if it has one.
-fn client(authority: &Authority, own: Option<&Authority>, protocols: &[&str]) -> Arc<ClientConfig> {
+pub(crate) fn client(
+    authority: &Authority,
+    own: Option<&Authority>,
+    protocols: &[&str],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap())
@@ -58,7 +62,11 @@ fn client(authority: &Authority, own: Option<&Authority>, protocols: &[&str]) ->
 }
 
 /// One request over TLS to a server of this name; what came, or why nothing did.
-fn ask(to: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Result<String, String> {
+pub(crate) fn ask(
+    to: SocketAddr,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> Result<String, String> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let session = ClientConnection::new(config.clone(), name).unwrap();
     let mut stream = StreamOwned::new(session, TcpStream::connect(to).unwrap());
@@ -329,4 +337,45 @@ fn an_http2_connection_that_was_greeted_has_the_time_of_one_that_is_idle() {
             .unwrap();
         assert_eq!(answer.await.unwrap().status(), 200);
     });
+}
+
+#[test]
+fn a_client_over_tls_gets_all_that_a_provider_has_said_before_it_says_more() {
+    // Far more than sockets hold, so that the last of it waits in the TLS library; and a few bytes.
+    for length in [8 << 20, 10] {
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let told = std::sync::Mutex::new(told);
+        let provider = Provider::answering(move |_, wire| {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", length + 1);
+            wire.write_all(head.as_bytes()).unwrap();
+            wire.write_all(&vec![b'X'; length]).unwrap();
+            // The rest comes when the client has seen this.
+            if told.lock().unwrap().recv().is_ok() {
+                wire.write_all(b"!").unwrap();
+            }
+        });
+        let authority = Authority::new();
+        let gateway = scene(&provider, &authority, "").start();
+        let name = ServerName::try_from("gateway.test").unwrap();
+        let session = ClientConnection::new(client(&authority, None, &[]), name).unwrap();
+        let socket = TcpStream::connect(gateway.address()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = StreamOwned::new(session, socket);
+        let request = "GET /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        // It begins to read when there is no room left anywhere on the way.
+        let sent = || gateway.metric("keygate_inflight_requests") == 1.0;
+        eventually("the request is there", sent);
+        std::thread::sleep(Duration::from_millis(if length > 10 { 300 } else { 0 }));
+        let mut chunk = vec![0; 64 << 10];
+        let mut seen = 0;
+        while seen < length {
+            let count = stream.read(&mut chunk).unwrap();
+            seen += chunk[..count].iter().filter(|byte| **byte == b'X').count();
+        }
+        tell.send(()).unwrap();
+        let mut last = Vec::new();
+        stream.read_to_end(&mut last).unwrap();
+        assert!(last.ends_with(b"!"));
+    }
 }

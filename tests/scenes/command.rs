@@ -459,6 +459,65 @@ fn usage_is_summed_up_from_access_lines_and_says_what_it_skipped() {
 }
 
 #[test]
+fn what_a_provider_calls_its_model_works_on_no_terminal_and_in_no_spreadsheet() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log").display().to_string();
+    // As they may stand in a line of somebody else's making.
+    let models = [
+        "=HYPERLINK(\"http://h.test\")",
+        "+1",
+        "-1",
+        "@sum",
+        "\u{ff1d}1",
+        "\t=1",
+        "\r\n=1",
+        "a\u{1b}[31m\u{9b}31m\u{202e}b\u{7f}",
+        "m\u{e9}-1",
+    ];
+    let line = |model: &&str| {
+        let line =
+            serde_json::json!({"time": "2026-01-01T10:00:00Z", "request_id": "r", "model": model});
+        format!("{line}\n")
+    };
+    std::fs::write(&path, models.iter().map(line).collect::<String>()).unwrap();
+    let said = |how: &[&str]| {
+        let output = keygate(&[&["usage", "--by", "model", &path], how].concat());
+        text(&output.stdout).to_owned()
+    };
+    let csv = said(&["--csv"]);
+    let mut cells: Vec<_> = csv::Reader::from_reader(csv.as_bytes())
+        .records()
+        .map(|row| row.unwrap()[0].to_owned())
+        .collect();
+    cells.sort();
+    let mut expected = [
+        "'=HYPERLINK(\"http://h.test\")",
+        "'+1",
+        "'-1",
+        "'@sum",
+        "'\u{ff1d}1",
+        "\\u0009=1",
+        "\\u000d\\u000a=1",
+        "a\\u001b[31m\\u009b31m\\u202eb\\u007f",
+        "m\u{e9}-1",
+    ];
+    expected.sort_unstable();
+    assert_eq!(cells, expected);
+    let json = said(&["--json"]);
+    let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let names = rows.as_array().unwrap().iter();
+    let mut names: Vec<_> = names.map(|row| row["model"].as_str().unwrap()).collect();
+    let mut expected = models;
+    names.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(names, expected, "the same, in escapes");
+    for shown in [csv, json, said(&[])] {
+        let raw = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!shown.contains(raw), "{shown:?}");
+    }
+}
+
+#[test]
 fn costs_are_summed_up_to_the_last_digit_by_the_lines_or_by_a_price_file() {
     let scene = Scene::new("");
     let line = |model: &str, cost: &str| {

@@ -6,6 +6,24 @@ use crate::support::process::{self, Process};
 use crate::support::{Provider, Scene};
 
 #[test]
+fn the_doctor_says_where_there_are_too_few_open_files_for_the_connections() {
+    let scene = Scene::with_server("server.limits.connections = 1000", "");
+    let doctor = |most: &str| {
+        let script = format!("ulimit -n {most}; exec \"$0\" doctor --config \"$1\"");
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_keygate")]);
+        let output = command.arg(scene.path("gateway.toml")).output().unwrap();
+        text(&output.stdout).to_owned()
+    };
+    let few = doctor("1024");
+    let expected = "at most 478 connections of clients are taken, not the 1000 of server.limits.connections: the \
+                    system allows 1024 open files";
+    assert!(few.contains(expected), "{few}");
+    let enough = doctor("4096");
+    assert!(enough.contains("enough for 1000 connections"), "{enough}");
+}
+
+#[test]
 fn the_doctor_looks_at_the_machine_and_says_what_to_mend() {
     let provider = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -401,3 +401,25 @@ fn keys_that_nobody_knows_make_no_series_and_many_keys_share_one() {
     assert_eq!((of("k0"), of("k1")), (0, 1));
     assert_eq!(series("keygate_key_expiry_timestamp_seconds{"), 0);
 }
+
+#[test]
+fn an_edit_that_waits_for_another_says_for_whom() {
+    let scene = Scene::new("").key("alice", "secret", "");
+    let lock = std::fs::File::create(scene.path("keys.toml.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keygate"));
+    command.args(["keys", "disable", "alice", "--file"]);
+    command.arg(scene.path("keys.toml"));
+    let said = scene.path("said");
+    command.stderr(std::fs::File::create(&said).unwrap());
+    let mut waiting = command.spawn().unwrap();
+    let said = || std::fs::read_to_string(&said).unwrap();
+    eventually("a word", || said().contains("waiting for the lock of "));
+    let holder = format!("process {}", std::process::id());
+    assert!(said().contains(&holder), "{}", said());
+    assert_eq!(waiting.try_wait().unwrap(), None);
+    lock.unlock().unwrap();
+    assert!(waiting.wait().unwrap().success());
+    let file = std::fs::read_to_string(scene.path("keys.toml")).unwrap();
+    assert!(file.contains("disabled = true"), "{file}");
+}

@@ -5,8 +5,17 @@ use std::path::{Path, PathBuf};
 
 /// The layers, from the ground up. A module may import what stands on a lower line.
 const LAYERS: &[&[&str]] = &[
-    &["background", "manager", "atomic", "address", "request_id"],
-    &["document", "clock", "swap"],
+    &[
+        "background",
+        "manager",
+        "descriptors",
+        "atomic",
+        "address",
+        "request_id",
+        "line_queue",
+        "printable",
+    ],
+    &["document", "clock", "swap", "events", "regular_file"],
     &["secret", "usage", "metrics"],
     &["template", "key", "access_log"],
     &["provider"],

@@ -12,6 +12,7 @@
     reason = "in a test, a panic is how it fails"
 )]
 
+mod addresses;
 mod admin;
 mod admission;
 mod bodies;
@@ -24,19 +25,25 @@ mod headers;
 mod import;
 mod import_closed;
 mod import_places;
+mod impostor;
 mod keys;
 mod kinds;
 mod lab;
 mod layers;
+mod leaks;
 mod lifecycle;
+mod log_reader;
 mod meter_streams;
 mod panics;
 mod reload;
+mod routes;
 mod seeds;
+mod strangers;
 mod stream;
 mod support;
 mod tls;
 mod tracing;
 mod upgrade;
 mod upstream;
+mod upstream_http2;
 mod usage;

@@ -1,6 +1,10 @@
-//! What a panic says: where it was, and nothing that it stumbled over.
+//! What a panic says: where it was, and nothing that it stumbled over; also where the process ends by it.
 
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use crate::support::eventually;
+use crate::support::process::LogReader;
 
 const CANARY: &str = "canary-é-0123456789";
 
@@ -8,7 +12,7 @@ const CANARY: &str = "canary-é-0123456789";
 #[test]
 #[ignore = "a part of another test"]
 fn stumbles_over_a_secret() {
-    keygate::server::hide_what_panics_say();
+    keygate::events::hide_what_panics_say();
     let secret = std::env::var("CANARY").unwrap_or_default();
     // In the midst of a character.
     let _ = secret.split_at(8);
@@ -38,4 +42,71 @@ fn a_panic_says_where_it_was_and_not_what_it_stumbled_over() {
             "{said}"
         );
     }
+}
+
+/// Part of a process that writes its events by a thread.
+fn with_events() {
+    keygate::events::start().unwrap();
+    keygate::events::log_from(keygate::config::LogLevel::Info.into());
+    keygate::events::hide_what_panics_say();
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn panics_while_it_panics() {
+    struct Worse;
+    impl Drop for Worse {
+        fn drop(&mut self) {
+            panic!("again");
+        }
+    }
+    with_events();
+    let _worse = Worse;
+    panic!("once");
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn cannot_go_on() {
+    with_events();
+    keygate::events::abort("it cannot go on");
+}
+
+fn part(name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let name = format!("panics::{name}");
+    command.args(["--exact", &name, "--ignored", "--nocapture"]);
+    command
+}
+
+const ABORTED: Option<i32> = Some(6);
+
+#[test]
+fn a_process_that_aborts_has_said_why() {
+    for round in 0..20 {
+        let ran = part("panics_while_it_panics").output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.signal(), ABORTED, "{said}");
+        let panics = said.matches("panicked at tests/scenes/panics.rs").count();
+        assert_eq!(panics, 2, "{round}: {said}");
+        let ran = part("cannot_go_on").output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.signal(), ABORTED, "{said}");
+        assert!(said.contains("it cannot go on"), "{round}: {said}");
+    }
+}
+
+#[test]
+fn a_process_that_aborts_does_not_wait_for_its_log_to_be_read() {
+    let mut reader = LogReader::new();
+    reader.stop();
+    let mut command = part("cannot_go_on");
+    command.stderr(reader.end()).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut status = None;
+    eventually("the end", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().signal(), ABORTED);
 }

@@ -1,11 +1,15 @@
 //! What serves can be swapped while it serves.
 
+use std::os::unix::fs::symlink;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use crate::support::gateway::{key_table, simple};
+use crate::support::http2;
+use crate::support::process::{self, Process};
 use crate::support::provider::{begin_events, chunk, end_chunks};
-use crate::support::{Gateway, PATIENCE, Provider, Scene, eventually};
+use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
@@ -275,4 +279,219 @@ fn a_file_that_never_rests_does_not_hold_up_the_others() {
         eventually("the revocation", || gateway.get("/p", &KEY).status == 401);
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
+}
+
+/// How a request of alice's ends.
+fn asked(process: &Process) -> u16 {
+    Client::connect(process.listen)
+        .request("POST", "/p", &KEY, b"{}")
+        .status
+}
+
+#[test]
+fn a_revocation_that_came_while_no_file_could_be_opened_is_taken_over_when_one_can() {
+    let provider = Provider::start();
+    let process = Process::start(process::scene(&provider, ""));
+    assert_eq!(asked(&process), 200);
+    let mut admin = Client::connect(process.admin);
+    let mut last_reload = move || {
+        let status = admin.request("GET", "/status", &[], b"").json();
+        status["last_reload"]["at"].as_str().unwrap().to_owned()
+    };
+    let mut reloads = vec![last_reload()];
+    let before = process.open_files(3);
+    let disabled = key_table("alice", "secret", "disabled = true");
+    process.scene.write("keys.toml", &disabled);
+    // The first try, and others.
+    eventually("four tries", || {
+        let last = last_reload();
+        if reloads.last() != Some(&last) {
+            reloads.push(last);
+        }
+        reloads.len() == 5
+    });
+    process.open_files(before);
+    eventually("the revocation", || asked(&process) == 401);
+    let said = process.said();
+    assert_eq!(said.matches("Too many open files").count(), 1, "{said}");
+    assert!(
+        said.contains("it is tried again until it can be read"),
+        "{said}"
+    );
+    process.signal("TERM");
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn a_token_that_cannot_be_read_for_a_moment_stays_the_one_of_before_and_is_read_later() {
+    let provider = Provider::start();
+    let scene = process::scene(&provider, "");
+    let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "file:token");
+    scene.write("token", "first\n");
+    scene.configure("", &rest);
+    let process = Process::start(scene);
+    let mut client = Client::connect(process.listen);
+    // With a connection to the provider that is used again.
+    assert_eq!(client.request("POST", "/p", &KEY, b"{}").status, 200);
+    let before = process.open_files(3);
+    process.scene.write("token", "second\n");
+    eventually("the failed reload", || {
+        process.said().contains("REFUSED") || process.said().contains("configuration refused")
+    });
+    assert_eq!(client.request("POST", "/p", &KEY, b"{}").status, 200);
+    assert_eq!(
+        provider.last().header("authorization"),
+        Some("Bearer first")
+    );
+    process.open_files(before);
+    eventually("the new token", || {
+        assert_eq!(client.request("POST", "/p", &KEY, b"{}").status, 200);
+        provider.last().header("authorization") == Some("Bearer second")
+    });
+    process.signal("TERM");
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn a_file_without_an_end_or_a_writer_is_refused_and_does_not_keep_a_revoked_key_open() {
+    type Make<'m> = &'m dyn Fn(&std::path::Path);
+    let fifo = |at: &std::path::Path| {
+        assert!(Command::new("mkfifo").arg(at).status().unwrap().success());
+    };
+    let zeros = |at: &std::path::Path| symlink("/dev/zero", at).unwrap();
+    let sparse = |at: &std::path::Path| {
+        std::fs::File::create(at).unwrap().set_len(2 << 30).unwrap();
+    };
+    let kind = "is not a regular file";
+    let size = "is too large: 2147483648 bytes or more, of at most";
+    let bad: [(Make<'_>, &str); 3] = [(&fifo, kind), (&zeros, kind), (&sparse, size)];
+    for file in ["gateway.toml", "prices.toml", "ca.pem"] {
+        for (make, complaint) in bad {
+            let provider = Provider::start();
+            let rest = simple(&provider.url(), "ca = \"ca.pem\"", "");
+            let prices = "[usage]\nprices = \"prices.toml\"\n";
+            let scene = Scene::new("").key("alice", "secret", "");
+            scene.write("prices.toml", "");
+            let authority = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+            scene.write("ca.pem", &authority.cert.pem());
+            scene.configure("", &format!("{prices}{rest}"));
+            let gateway = scene.start();
+            assert_eq!(gateway.get("/p", &KEY).status, 200);
+            let beside = gateway.scene.path("beside");
+            make(&beside);
+            std::fs::rename(&beside, gateway.scene.path(file)).unwrap();
+            let told = || gateway.admin("/status").json()["last_reload"].to_string();
+            eventually("the complaint", || told().contains(complaint));
+            assert!(told().contains(file), "{}", told());
+            gateway
+                .scene
+                .write("keys.toml", &key_table("bob", "other", ""));
+            eventually("the revocation", || gateway.get("/p", &KEY).status == 401);
+        }
+    }
+}
+
+#[test]
+fn what_the_key_file_revokes_is_revoked_though_the_rest_is_refused_and_what_it_adds_waits() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let good = std::fs::read_to_string(gateway.scene.path("gateway.toml")).unwrap();
+    let status = |key| gateway.get("/p", &[("api-key", key)]).status;
+    gateway.scene.write("gateway.toml", "[server\n");
+    let refused = || gateway.admin("/status").json()["last_reload"]["ok"] == false;
+    eventually("the refusal", refused);
+    assert_eq!(status("secret"), 200);
+    let disabled = key_table("alice", "secret", "disabled = true");
+    let both = disabled.clone() + &key_table("bob", "other", "");
+    gateway.scene.write("keys.toml", &both);
+    eventually("the revocation", || status("secret") == 401);
+    assert_eq!(status("other"), 401);
+    assert!(refused());
+    // A file that is broken itself takes nothing away.
+    gateway.scene.write("gateway.toml", &good);
+    eventually("the cure", || status("other") == 200);
+    gateway.scene.write("gateway.toml", "[server\n");
+    eventually("the next refusal", refused);
+    gateway.scene.write("keys.toml", "[[key]]\nid = \"bob\"\n");
+    let at = || gateway.admin("/status").json()["last_reload"]["at"].to_string();
+    let before = at();
+    eventually("another try", || at() != before);
+    assert_eq!(status("other"), 200);
+}
+
+#[test]
+fn connections_and_what_they_ask_of_a_provider_leave_files_for_a_revocation() {
+    let (hold, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let provider = Provider::answering(move |_, _| {
+        let _ = held.lock().unwrap().recv_timeout(PATIENCE);
+    });
+    let scene = process::scene(&provider, "server.h2c = true");
+    let script = "ulimit -n 64; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_keygate")]);
+    let process = Process::start_as(scene, command.stdout(std::process::Stdio::null()));
+    http2::run(async {
+        let client = http2::connect(process.listen).await;
+        let ask = || {
+            let client = client.clone();
+            async move {
+                let request = http::Request::post("http://gateway.test/p");
+                let request = request.header("api-key", "secret").body(()).unwrap();
+                let mut client = client.ready().await.unwrap();
+                let (answer, _) = client.send_request(request, true).unwrap();
+                answer.await.unwrap().status()
+            }
+        };
+        let mut asked = Vec::new();
+        for _ in 0..60 {
+            asked.push(tokio::spawn(ask()));
+        }
+        let start = std::time::Instant::now();
+        while !asked.iter().any(tokio::task::JoinHandle::is_finished) {
+            assert!(start.elapsed() < PATIENCE, "there are files for all");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        // Whoever else comes is closed at once, or waits.
+        let connect = || std::net::TcpStream::connect(process.listen);
+        let flood: Vec<_> = (0..100).map(|_| connect()).collect();
+        let disabled = key_table("alice", "secret", "disabled = true");
+        process.scene.write("keys.toml", &disabled);
+        while ask().await != 401 {
+            assert!(start.elapsed() < PATIENCE, "alice still gets in");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        drop((flood, hold));
+    });
+    let said = process.said();
+    assert!(!said.contains("configuration refused"), "{said}");
+    let status = process.status();
+    assert_eq!(status["connections"]["at_most"], 10);
+    let reason = status["connections"]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("the system allows 64 open files"),
+        "{reason}"
+    );
+    assert!(said.contains(reason));
+    process.signal("INT");
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn a_revocation_beside_a_broken_configuration_is_tried_again_as_well() {
+    let provider = Provider::start();
+    let process = Process::start(process::scene(&provider, ""));
+    process.scene.write("gateway.toml", "[server\n");
+    eventually("the refusal", || process.said().contains("not valid TOML"));
+    assert_eq!(asked(&process), 200);
+    let before = process.open_files(3);
+    let disabled = key_table("alice", "secret", "disabled = true");
+    process.scene.write("keys.toml", &disabled);
+    eventually("the failed reload", || {
+        process.said().contains("Too many open files")
+    });
+    process.open_files(before);
+    eventually("the revocation", || asked(&process) == 401);
+    process.signal("TERM");
+    assert_eq!(process.end().0, Some(0));
 }

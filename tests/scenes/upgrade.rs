@@ -1,7 +1,7 @@
 //! One process after another, and nobody waits in between; what the service manager is told.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
@@ -25,6 +25,8 @@ impl Drop for Successor {
 
 /// Upgrades, and gives the process that serves then.
 fn upgrade(process: &Process) -> Successor {
+    let upgrades = || process.said().matches("another process serves").count();
+    let before = upgrades();
     process.signal("USR2");
     let mut successor = 0;
     eventually("another process", || {
@@ -38,6 +40,8 @@ fn upgrade(process: &Process) -> Successor {
         successor = u32::try_from(pid).unwrap();
         successor != process.id()
     });
+    // Operators are answered a moment before the old process is told.
+    eventually("the old process knows", || upgrades() > before);
     Successor(successor)
 }
 
@@ -203,6 +207,101 @@ fn a_successor_that_dies_is_followed_by_another_while_the_first_drains() {
     drop(successor);
 }
 
+/// A gateway that was started by a link, and what is to be started by it from now on.
+fn started_by_a_link(scene: Scene) -> (Process, impl Fn(&str)) {
+    let link = scene.path("keygate");
+    symlink(env!("CARGO_BIN_EXE_keygate"), &link).unwrap();
+    let process = Process::start_as(scene, &mut Command::new(&link));
+    let next = process.scene.path("next");
+    let install = move |script: &str| {
+        std::fs::write(&next, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(&next, &link).unwrap();
+    };
+    (process, install)
+}
+
+/// Which process answers operators, if one does.
+fn who_serves(process: &Process) -> Option<u64> {
+    std::net::TcpStream::connect(process.admin).ok()?;
+    let mut client = Client::connect(process.admin);
+    client.send("GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client.try_response(false)?.json()["pid"].as_u64()
+}
+
+#[test]
+fn a_successor_that_dies_where_no_other_starts_leaves_the_old_process_serving() {
+    let (provider, tell) = streaming();
+    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let mut stream = open_stream(process.listen, &tell);
+    let dies = upgrade(&process);
+    install("exit 1");
+    signal(dies.0, "KILL");
+    eventually("the old process", || {
+        who_serves(&process) == Some(process.id().into())
+    });
+    eventually("the failure of the next", || {
+        process.status()["failed_upgrades"] == 2
+    });
+    let status = process.status();
+    assert_eq!(status["ready"], true);
+    let why = status["last_failed_upgrade"].as_str().unwrap();
+    assert!(why.contains("ended before it served"), "{why}");
+    // What was open goes on, what is new is answered, and a connection is used again.
+    tell.send("data: 2\n\n").unwrap();
+    assert_eq!(stream.chunk(), "data: 2\n\n");
+    let mut client = Client::connect(process.listen);
+    for _ in 0..2 {
+        let answer = client.request("GET", "/nothing", &[], b"");
+        assert_eq!(answer.status, 404);
+        assert_ne!(answer.header("connection"), Some("close"));
+    }
+    // And it can be upgraded.
+    let next = process.scene.path("next");
+    symlink(env!("CARGO_BIN_EXE_keygate"), &next).unwrap();
+    std::fs::rename(next, process.scene.path("keygate")).unwrap();
+    let successor = upgrade(&process);
+    eventually("the last answer", || {
+        let answer = client.request("GET", "/nothing", &[], b"");
+        assert_eq!(answer.status, 404);
+        answer.header("connection") == Some("close")
+    });
+    tell.send("end").unwrap();
+    assert_eq!(stream.try_chunk(), Some(None));
+    drop((stream, client));
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    drop(successor);
+}
+
+#[test]
+fn while_another_successor_does_not_come_the_old_process_accepts_and_hears_sigterm_and_sigint() {
+    for (end, drains) in [("TERM", true), ("INT", false)] {
+        let (provider, tell) = streaming();
+        let (process, install) = started_by_a_link(scene(&provider, ""));
+        let mut stream = open_stream(process.listen, &tell);
+        let dies = upgrade(&process);
+        install("exec sleep 1000");
+        signal(dies.0, "KILL");
+        eventually("the old process", || {
+            who_serves(&process) == Some(process.id().into())
+        });
+        let answer = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
+        assert_eq!(answer.status, 404);
+        process.signal(end);
+        if drains {
+            eventually("the end of accepting", || {
+                std::net::TcpStream::connect(process.listen).is_err()
+            });
+            tell.send("end").unwrap();
+            assert_eq!(stream.try_chunk(), Some(None));
+        }
+        drop(stream);
+        let (code, said) = process.end();
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
 #[test]
 fn sigterm_after_an_upgrade_is_a_drain_of_its_own() {
     let (provider, tell) = streaming();
@@ -236,6 +335,14 @@ impl Manager {
         command.env("NOTIFY_SOCKET", self.folder.path().join("notify"));
         command.envs(more.iter().copied());
         Process::start_as(scene, &mut command)
+    }
+
+    /// From now on, nothing is heard, and whoever says more waits.
+    fn stop(&self) {
+        let stranger = UnixDatagram::unbound().unwrap();
+        stranger.set_nonblocking(true).unwrap();
+        let to = self.folder.path().join("notify");
+        while stranger.send_to(b"WATCHDOG=1", &to).is_ok() {}
     }
 
     /// The next thing that is said, but for signs of life.
@@ -290,6 +397,36 @@ fn the_service_manager_is_told_what_goes_on() {
     while !said.contains("STOPPING=1") {
         said = manager.hears();
     }
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn a_service_manager_that_does_not_listen_holds_nobody_up() {
+    let provider = Provider::start();
+    let manager = Manager::new();
+    let watched = [("WATCHDOG_USEC", "200000")];
+    let process = manager.start(scene(&provider, ""), &watched);
+    assert!(manager.hears().contains("READY=1"));
+    manager.stop();
+    // Signs of life are due, which the thread that accepts gives.
+    std::thread::sleep(Duration::from_millis(300));
+    for _ in 0..3 {
+        let answer = Client::connect(process.listen).request("POST", "/p", &KEY, b"{}");
+        assert_eq!(answer.status, 200);
+    }
+    for generation in 2..4 {
+        process.signal("HUP");
+        eventually("the reload", || {
+            process.status()["generation"] == generation
+        });
+    }
+    // What it was to hear waits for it.
+    while !manager
+        .hears()
+        .contains("READY=1\nSTATUS=Serving 1 routes and 1 keys, configuration 3")
+    {}
+    manager.stop();
+    process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
 }
 

@@ -1,12 +1,13 @@
 //! Providers that are away, that hang up, that say too much.
 
-use std::net::TcpListener;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::client::raw_request;
 use crate::support::gateway::simple;
 use crate::support::process::Process;
-use crate::support::provider::{ok, respond};
+use crate::support::provider::{Wire, ok, respond};
 use crate::support::{Client, Gateway, Provider, Scene, eventually};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
@@ -79,6 +80,84 @@ fn a_post_that_the_provider_may_have_begun_is_not_sent_twice() {
     // Pingora closes after this, and the answer says so.
     assert_eq!(refused.header("connection"), Some("close"));
     assert_eq!(provider.received().len(), 2);
+}
+
+/// What a provider does with a request on a connection that was used before, until it hangs up.
+struct Way {
+    says: &'static str,
+    after: u64,
+    resets: bool,
+}
+
+const fn way(says: &'static str, after: u64, resets: bool) -> Way {
+    Way {
+        says,
+        after,
+        resets,
+    }
+}
+
+/// How often a POST came to a provider that goes about it in its `way`, and what became of it.
+fn times_sent(way: &'static Way) -> (u16, usize) {
+    let begun = AtomicBool::new(false);
+    let accept = |stream: TcpStream| {
+        let linger = way.resets.then_some(Duration::ZERO);
+        rustix::net::sockopt::set_socket_linger(&stream, linger).unwrap();
+        Some(Box::new(stream) as Box<dyn Wire>)
+    };
+    let provider = Provider::accepting(accept, move |request, wire| {
+        if request.body == b"first" || begun.swap(true, Ordering::SeqCst) {
+            return ok(wire, b"{}");
+        }
+        let _ = wire
+            .write_all(way.says.as_bytes())
+            .and_then(|()| wire.flush());
+        std::thread::sleep(Duration::from_millis(way.after));
+        // Hangs up at once: a panic would print its backtrace first.
+        std::panic::resume_unwind(Box::new(()));
+    });
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    assert_eq!(client.request("POST", "/p", &KEY, b"first").status, 200);
+    // From here on, its connection is at hand.
+    gateway.access_lines(1);
+    client.send(raw_request("POST", "/p", &KEY, b"paid"));
+    let status = loop {
+        let head = client.read_head();
+        if !head.starts_with("HTTP/1.1 1") {
+            break head.split(' ').nth(1).unwrap().parse().unwrap();
+        }
+    };
+    (status, provider.received().len() - 1)
+}
+
+#[test]
+fn a_post_is_sent_again_only_if_not_a_byte_of_a_response_had_come() {
+    const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+    const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-model: m\r\n";
+    static UNBEGUN: [Way; 2] = [way("", 0, false), way("", 0, true)];
+    static BEGUN: [Way; 13] = [
+        way("HTTP/1.1 100 Continue\r\n\r\n", 0, false),
+        way("HTTP/1.1 102 Processing\r\n\r\n", 0, false),
+        way("HTTP/1.1 102 Processing\r\n\r\n", 0, true),
+        way(HINTS, 0, false),
+        way(HINTS, 150, false),
+        way(HINTS, 0, true),
+        way("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 20", 0, false),
+        way("H", 0, false),
+        way("HTTP/1.1 20", 0, false),
+        way("\r\n", 0, false),
+        way(HALF, 0, false),
+        way(HALF, 0, true),
+        way(HALF, 170, false),
+    ];
+    for way in &UNBEGUN {
+        assert_eq!(times_sent(way), (200, 2), "reset {}", way.resets);
+    }
+    for way in &BEGUN {
+        let described = format!("{:?}, reset {}", way.says, way.resets);
+        assert_eq!(times_sent(way), (502, 1), "{described}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! From as written to as meant: every rule about a configuration that one look at it can tell.
 
+mod overlap;
 mod provider;
 mod route;
 mod server;
@@ -15,8 +16,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::file::{GatewayFile, KeysFile, read_to_string};
-use super::{Config, ConfigErrors, Places, is_framing};
+use super::file::{GatewayFile, KeysFile};
+use super::{Config, ConfigErrors, KeysAlone, Places, is_framing};
 use crate::background;
 use crate::document::{
     Document, FileStamp, Located, Location, Outline, Problem, Problems, Severity,
@@ -24,7 +25,8 @@ use crate::document::{
 use crate::key::KeyEntry;
 use crate::key::file::KeyFile;
 use crate::provider::ProviderSpec;
-use crate::secret::{Private, PrivateError};
+use crate::regular_file::{LARGEST_PEM, LARGEST_TOML, ReadError, read_bytes, read_text};
+use crate::secret::{LARGEST_KEYS, Private};
 use crate::usage::{PriceList, Prices};
 
 /// Headers that say how a message is framed or where it goes: nobody sets them but the gateway.
@@ -55,12 +57,8 @@ const METRIC_KEYS: usize = 1000;
 pub(super) fn load(path: &Path) -> (Option<Config>, Vec<Problem>, Vec<FileStamp>) {
     let problems = Problems::default();
     let files = vec![FileStamp::take(path)];
-    let text = match read_to_string(path) {
-        Ok(text) => text,
-        Err(why) => {
-            problems.fatal(&whole(path), why);
-            return (None, problems.into_sorted(), files);
-        }
+    let Some(text) = read_configuration(path, &problems) else {
+        return (None, problems.into_sorted(), files);
     };
     let document = Document::new(path, text);
     let file = GatewayFile::read(&document, &problems);
@@ -75,12 +73,23 @@ pub(super) fn load(path: &Path) -> (Option<Config>, Vec<Problem>, Vec<FileStamp>
     (config, problems.into_sorted(), files)
 }
 
+/// The text of the configuration at `path`.
+fn read_configuration(path: &Path, problems: &Problems) -> Option<String> {
+    read_text(path, LARGEST_TOML)
+        .map_err(|error| {
+            let (fatal, passes) = (Severity::Fatal, error.may_pass());
+            problems.push_unread(&whole(path), fatal, passes, error.to_string());
+        })
+        .ok()
+}
+
 /// The price file at `path`, which is named `at`.
 pub(super) fn read_prices(path: &Path, at: &Location, problems: &Problems) -> Option<PriceList> {
-    match read_to_string(path) {
+    match read_text(path, LARGEST_TOML) {
         Ok(text) => Some(PriceList::read(&Document::new(path, text), problems)),
-        Err(why) => {
-            problems.fatal(at, format!("the price file {} {why}", path.display()));
+        Err(error) => {
+            let why = format!("the price file {} {error}", path.display());
+            problems.push_unread(at, Severity::Fatal, error.may_pass(), why);
             None
         }
     }
@@ -90,29 +99,52 @@ pub(super) fn read_prices(path: &Path, at: &Location, problems: &Problems) -> Op
 pub(super) fn places(path: &Path) -> Result<Places, ConfigErrors> {
     let problems = Problems::default();
     let folder = path.parent().unwrap_or(Path::new(""));
-    let found = match read_to_string(path) {
-        Ok(text) => {
-            // Whatever is wrong elsewhere.
-            let file = GatewayFile::read(&Document::new(path, text), &Problems::default());
-            let checker = Checker {
-                problems: &problems,
-                folder,
-                files: Vec::new(),
-            };
-            checker.admin(file.server.admin).map(|admin| Places {
-                key_file: key_file_of(&file.keys, folder),
-                admin,
-            })
-        }
-        Err(why) => {
-            problems.fatal(&whole(path), why);
-            None
-        }
-    };
+    let found = read_configuration(path, &problems).and_then(|text| {
+        // Whatever is wrong elsewhere.
+        let file = GatewayFile::read(&Document::new(path, text), &Problems::default());
+        let checker = Checker {
+            problems: &problems,
+            folder,
+            files: Vec::new(),
+        };
+        checker.admin(file.server.admin).map(|admin| Places {
+            key_file: key_file_of(&file.keys, folder),
+            admin,
+        })
+    });
     found.ok_or_else(|| ConfigErrors {
         problems: problems.into_sorted(),
         files: Vec::new(),
     })
+}
+
+/// Only the keys.
+pub(super) fn keys_alone(path: &Path) -> Result<KeysAlone, ConfigErrors> {
+    let problems = Problems::default();
+    let file = FileStamp::take(path);
+    let read = Private::read(path, LARGEST_KEYS).map_err(|error| {
+        let (fatal, passes) = (Severity::Fatal, error.may_pass());
+        problems.push_unread(&whole(path), fatal, passes, error.to_string());
+    });
+    let found = read.ok().map(|Private { text, .. }| {
+        let outline = Outline::of(&text);
+        let document = Document::new(path, text);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        (outline, KeyFile::read(&document, folder, &problems))
+    });
+    let problems = problems.into_sorted();
+    let fatal = |problem: &Problem| problem.severity == Severity::Fatal;
+    match found {
+        Some((outline, keys)) if !problems.iter().any(fatal) => Ok(KeysAlone {
+            file,
+            outline,
+            entries: keys.entries,
+        }),
+        _ => Err(ConfigErrors {
+            problems,
+            files: vec![file],
+        }),
+    }
 }
 
 fn key_file_of(file: &KeysFile, folder: &Path) -> PathBuf {
@@ -203,6 +235,7 @@ impl Checker<'_> {
             routes,
             files: Vec::new(),
             warnings: Vec::new(),
+            may_pass: false,
         })
     }
 
@@ -218,10 +251,29 @@ impl Checker<'_> {
         let problems = problems.into_sorted();
         let list = list.filter(|_| problems.is_empty());
         for problem in problems {
+            let strict = Severity::Strict;
             self.problems
-                .push(&problem.at, Severity::Strict, problem.message);
+                .push_unread(&problem.at, strict, problem.may_pass, problem.message);
         }
         list.map_or(Prices::Unreadable, Prices::Listed)
+    }
+
+    /// The PEM file at `given`, a name in the folder of the configuration, and the path that it has. What keeps it from
+    /// being read weighs as `severity` says, and is told of `field`.
+    fn pem_file(
+        &mut self,
+        given: &Located<String>,
+        field: &str,
+        severity: Severity,
+    ) -> (PathBuf, Option<Vec<u8>>) {
+        let path = self.folder.join(&given.value);
+        self.files.push(FileStamp::take(&path));
+        let read = read_bytes(&path, LARGEST_PEM).map_err(|error| {
+            let why = format!("{field}: {} {error}", path.display());
+            self.problems
+                .push_unread(&given.at, severity, error.may_pass(), why);
+        });
+        (path, read.ok())
     }
 
     fn positive(&self, given: Option<Located<Duration>>, default: Duration) -> Duration {
@@ -270,7 +322,7 @@ impl Checker<'_> {
             .map_or_else(|| whole(&path), |l| l.at.clone());
         let stamp = FileStamp::take(&path);
         self.files.push(stamp.clone());
-        match Private::read(&path) {
+        match Private::read(&path, LARGEST_KEYS) {
             Ok(Private { text, exposed }) => {
                 if let Some(why) = exposed {
                     // A reload takes it over: there may be a key revoked in it.
@@ -297,15 +349,17 @@ impl Checker<'_> {
                 }
                 (stamp, outline, Some(entries))
             }
-            Err(PrivateError::Absent) if !wanted => (stamp, Outline::default(), Some(Vec::new())),
+            Err(ReadError::Absent) if !wanted => (stamp, Outline::default(), Some(Vec::new())),
             Err(why) => {
                 let cure = match why {
-                    PrivateError::Absent => {
+                    ReadError::Absent => {
                         ": make the first key with `keygate keys create --id NAME`"
                     }
                     _ => "",
                 };
-                self.fatal(&at, format!("the key file {} {why}{cure}", path.display()));
+                let passes = why.may_pass();
+                let why = format!("the key file {} {why}{cure}", path.display());
+                self.problems.push_unread(&at, Severity::Fatal, passes, why);
                 (stamp, Outline::default(), None)
             }
         }

@@ -71,10 +71,8 @@ impl Checker<'_> {
             None => kind.map(|kind| kind.auth_prefix.to_owned()),
         };
         let ca = file.ca.and_then(|given| {
-            let path = self.folder.join(&given.value);
-            self.files.push(FileStamp::take(&path));
-            let loaded = CaBundle::load(&path);
-            loaded
+            let (path, pem) = self.pem_file(&given, &field("ca"), Severity::Fatal);
+            CaBundle::parse(&pem?, &path)
                 .map_err(|why| self.fatal(&given.at, format!("{}: {why}", field("ca"))))
                 .ok()
         });
@@ -303,6 +301,13 @@ impl Checker<'_> {
                     &given.at,
                     format!("providers.{name} will answer 503 until its token is there: {why}"),
                 );
+            }
+            Err(SecretError::Unread(why)) => {
+                // A start goes on without it, and a reload with the one of before, until it is read.
+                let why =
+                    format!("providers.{name} will answer 503 until its token is read: {why}");
+                self.problems
+                    .push_unread(&given.at, Severity::Warning, true, why);
             }
             Err(SecretError::Unusable(why)) => {
                 // A token that was spoiled while it was rotated must not keep a revoked key open.

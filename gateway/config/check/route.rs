@@ -26,7 +26,7 @@ impl Checker<'_> {
     ) -> Vec<RouteSpec> {
         let mut names: HashMap<String, usize> = HashMap::new();
         let mut places: HashMap<(HostPattern, PathPrefix), (String, usize)> = HashMap::new();
-        let mut routes = Vec::new();
+        let (mut routes, mut lines) = (Vec::new(), Vec::new());
         for file in files {
             let at = file.at.clone();
             let Some(route) = self.route(file, providers, keys, key_headers) else {
@@ -53,7 +53,9 @@ impl Checker<'_> {
                 }
             }
             routes.push(route);
+            lines.push(at);
         }
+        self.overlaps(&routes, &lines, providers);
         routes
     }
 

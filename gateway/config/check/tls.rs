@@ -1,6 +1,6 @@
 //! `[server.tls]`: the certificate that clients see, and whose certificates they must show.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::super::TlsSpec;
 use super::super::file::TlsFile;
 use super::Checker;
-use crate::document::{FileStamp, Located, Severity};
+use crate::document::{FileStamp, Severity};
 use crate::secret::SecretRef;
 
 /// What was read for it.
@@ -42,26 +42,40 @@ impl Checker<'_> {
                 .and_then(SecretRef::file)
                 .map(FileStamp::take),
         );
-        let path = self.tls_path(chain);
-        let certificate = reference.as_ref().and_then(|reference| {
-            certified(&path, reference)
-                // A reload goes on with the one of before: a key may be revoked with it.
+        // A reload goes on with the one of before: a key may be revoked with it.
+        let (path, pem) = self.pem_file(chain, "server.tls", Severity::Strict);
+        let text = reference.as_ref().and_then(|reference| {
+            reference
+                .read()
+                .map_err(|error| {
+                    let (passes, why) = (error.may_pass(), format!("server.tls: {error}"));
+                    self.problems
+                        .push_unread(&chain.at, Severity::Strict, passes, why);
+                })
+                .ok()
+        });
+        let certificate = pem.zip(reference.zip(text)).and_then(|(pem, (key, text))| {
+            certified(&path, &pem, &key, &text)
                 .map_err(|why| {
                     let why = format!("server.tls: {why}");
                     self.problems.push(&chain.at, Severity::Strict, why);
                 })
                 .ok()
         });
-        let client_ca = file.client_ca.as_ref().map(|given| self.tls_path(given));
-        let client_roots = client_ca.as_ref().zip(file.client_ca.as_ref());
-        let client_roots = client_roots.and_then(|(path, given)| {
-            roots(path)
-                .map_err(|why| {
-                    let why = format!("server.tls.client_ca: {why}");
-                    self.problems.push(&given.at, Severity::Strict, why);
-                })
-                .ok()
+        let client_ca = file.client_ca.as_ref().map(|given| {
+            let (path, pem) = self.pem_file(given, "server.tls.client_ca", Severity::Strict);
+            let roots = pem.and_then(|pem| {
+                roots(&path, &pem)
+                    .map_err(|why| {
+                        let why = format!("server.tls.client_ca: {why}");
+                        self.problems.push(&given.at, Severity::Strict, why);
+                    })
+                    .ok()
+            });
+            (path, roots)
         });
+        let (client_ca, client_roots) = client_ca.unzip();
+        let client_roots = client_roots.flatten();
         Tls {
             spec: Some(TlsSpec {
                 certificate: path,
@@ -70,12 +84,6 @@ impl Checker<'_> {
             certificate: certificate.map(Arc::new),
             client_roots: client_roots.map(Arc::new),
         }
-    }
-
-    fn tls_path(&mut self, given: &Located<String>) -> PathBuf {
-        let path = self.folder.join(&given.value);
-        self.files.push(FileStamp::take(&path));
-        path
     }
 }
 
@@ -87,22 +95,19 @@ pub fn certificate_end(der: &[u8]) -> Option<Timestamp> {
     Timestamp::from_second(end).ok()
 }
 
-/// The chain at `path`, with the key that belongs to it.
-fn certified(path: &Path, key: &SecretRef) -> Result<CertifiedKey, String> {
+/// The chain in `pem`, which was read from `path`, with the key that belongs to it: the `text` of `key`.
+fn certified(path: &Path, pem: &[u8], key: &SecretRef, text: &str) -> Result<CertifiedKey, String> {
     install_default_crypto_provider();
     let provider = CryptoProvider::get_default().ok_or("there is no cryptography")?;
-    let chain = certificates(path)?;
-    let text = key.read().map_err(|error| error.to_string())?;
-    let pem = PrivateKeyDer::from_pem_slice(text.as_bytes())
+    let chain = certificates(path, pem)?;
+    let private = PrivateKeyDer::from_pem_slice(text.as_bytes())
         .map_err(|_| format!("{key} is not a private key in PEM"))?;
-    CertifiedKey::from_der(chain, pem, provider)
+    CertifiedKey::from_der(chain, private, provider)
         .map_err(|error| format!("{key} and {} do not go together: {error}", path.display()))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found = CertificateDer::pem_file_iter(path)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let chain = found
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("{} is not a PEM file: {error}", path.display()))?;
     if chain.is_empty() {
@@ -111,9 +116,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(chain)
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, String> {
+fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates(path, pem)? {
         roots.add(certificate).map_err(|error| {
             format!("{} holds an unusable certificate: {error}", path.display())
         })?;

@@ -145,6 +145,18 @@ impl Client {
         String::from_utf8(chunk).unwrap()
     }
 
+    /// Whether anything has come that was not read yet; does not wait.
+    pub fn has_answer(&mut self) -> bool {
+        if !self.stream.buffer().is_empty() {
+            return true;
+        }
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).unwrap();
+        let found = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        !found.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
     pub fn read_exact(&mut self, bytes: &mut [u8]) {
         self.stream.read_exact(bytes).unwrap();
     }

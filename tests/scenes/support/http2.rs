@@ -5,34 +5,53 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use h2::SendStream;
 use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
+use super::PATIENCE;
+
 /// A request and its body.
 type Seen = (Request<()>, Vec<u8>);
 
-/// The provider. Answers everything with 200 and `{"ok":true}`.
+/// The body of the response to a request.
+type Body = dyn Fn(&Request<()>) -> Bytes + Send + Sync;
+
+/// The provider.
 #[derive(Clone)]
 pub struct Http2Provider {
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<AtomicUsize>,
+    sent: Arc<AtomicUsize>,
+    resets: Arc<AtomicUsize>,
+    body: Arc<Body>,
 }
 
 impl Http2Provider {
-    /// Behind TLS, or by prior knowledge without.
+    /// Behind TLS, or by prior knowledge without. Answers everything with 200 and `{"ok":true}`.
     pub fn start(tls: Option<Arc<ServerConfig>>) -> Self {
+        Self::answering(tls, |_| Bytes::from_static(b"{\"ok\":true}"))
+    }
+
+    /// Answers everything with 200 and the body that `body` says.
+    pub fn answering(
+        tls: Option<Arc<ServerConfig>>,
+        body: impl Fn(&Request<()>) -> Bytes + Send + Sync + 'static,
+    ) -> Self {
         let (found, address) = std::sync::mpsc::channel();
-        let (received, connections): (Arc<Mutex<Vec<_>>>, Arc<AtomicUsize>) = Default::default();
-        let provider = |address| Self {
-            address,
-            received: received.clone(),
-            connections: connections.clone(),
+        let mut provider = Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            received: Arc::default(),
+            connections: Arc::default(),
+            sent: Arc::default(),
+            resets: Arc::default(),
+            body: Arc::new(body),
         };
-        let seen = provider(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let seen = provider.clone();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -58,7 +77,8 @@ impl Http2Provider {
                 }
             });
         });
-        provider(address.recv().unwrap())
+        provider.address = address.recv().unwrap();
+        provider
     }
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
@@ -70,25 +90,52 @@ impl Http2Provider {
             tokio::spawn(async move {
                 let (parts, mut stream) = request.into_parts();
                 let mut body = Vec::new();
-                while let Some(Ok(piece)) = stream.data().await {
+                while let Some(piece) = stream.data().await {
+                    let Ok(piece) = piece else {
+                        seen.resets.fetch_add(1, Ordering::SeqCst);
+                        return;
+                    };
                     let _ = stream.flow_control().release_capacity(piece.len());
                     body.extend_from_slice(&piece);
                 }
-                seen.received
-                    .lock()
-                    .unwrap()
-                    .push((Request::from_parts(parts, ()), body));
+                let request = Request::from_parts(parts, ());
+                let response = (seen.body)(&request);
+                seen.received.lock().unwrap().push((request, body));
                 let head = Response::builder().header("content-type", "application/json");
                 let Ok(mut send) = respond.send_response(head.body(()).unwrap(), false) else {
                     return;
                 };
-                let _ = send.send_data(Bytes::from_static(b"{\"ok\":true}"), false);
+                if seen.send(&mut send, response).await.is_none() {
+                    return;
+                }
                 let mut trailers = HeaderMap::new();
                 trailers.insert("x-trailer", "kept".parse().unwrap());
                 trailers.insert("set-cookie", "account=1".parse().unwrap());
                 let _ = send.send_trailers(trailers);
             });
         }
+    }
+
+    /// Sends a body as fast as it is taken; `None` if it is not taken to its end.
+    async fn send(&self, to: &mut SendStream<Bytes>, mut body: Bytes) -> Option<()> {
+        while !body.is_empty() {
+            to.reserve_capacity(body.len().min(64 << 10));
+            let room = std::future::poll_fn(|context| to.poll_capacity(context)).await;
+            let piece = body.split_to(room?.ok()?);
+            self.sent.fetch_add(piece.len(), Ordering::SeqCst);
+            to.send_data(piece, false).ok()?;
+        }
+        Some(())
+    }
+
+    /// Bytes of all bodies that were sent so far.
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::SeqCst)
+    }
+
+    /// Requests that were reset before their body had ended.
+    pub fn resets(&self) -> usize {
+        self.resets.load(Ordering::SeqCst)
     }
 
     pub fn received(&self) -> Vec<Seen> {
@@ -111,11 +158,12 @@ pub async fn connect(to: SocketAddr) -> h2::client::SendRequest<Bytes> {
     client
 }
 
-/// Runs `work` on a runtime of its own.
+/// Runs `work` on a runtime of its own; it may not take for ever.
 pub fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap()
-        .block_on(work)
+        .block_on(async { tokio::time::timeout(PATIENCE * 3, work).await })
+        .expect("it took too long")
 }

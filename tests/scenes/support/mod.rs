@@ -1,6 +1,7 @@
 //! The actors of the scenes.
 
 pub mod client;
+pub mod frames;
 pub mod gateway;
 pub mod http2;
 pub mod process;

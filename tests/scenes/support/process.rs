@@ -1,10 +1,15 @@
 //! A gateway as a process.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
+
+use rustix::process::{Resource, Rlimit};
 
 use super::gateway::simple;
 use super::provider::{begin_events, chunk, end_chunks};
@@ -33,15 +38,22 @@ impl Process {
 
     /// By a command that has more to it.
     pub fn start_as(scene: Scene, command: &mut Command) -> Self {
-        let config = scene.path("gateway.toml");
-        let events = File::create(scene.path("events")).unwrap();
+        let events = scene.path("events");
+        command.stderr(File::create(&events).unwrap());
+        Self::start_heard(scene, command, || std::fs::read_to_string(&events).unwrap())
+    }
+
+    /// By a command with a standard error of its own; `said` is what came there.
+    pub fn start_heard(
+        scene: Scene,
+        command: &mut Command,
+        mut said: impl FnMut() -> String,
+    ) -> Self {
         let mut child = command
             .args(["run", "--allow-root", "--config"])
-            .arg(config)
-            .stderr(events)
+            .arg(scene.path("gateway.toml"))
             .spawn()
             .unwrap();
-        let said = || std::fs::read_to_string(scene.path("events")).unwrap();
         let mut line = String::new();
         eventually("it serves", || {
             let ended = child.try_wait().unwrap();
@@ -74,6 +86,22 @@ impl Process {
         signal(self.id(), name);
     }
 
+    /// What it has said on standard error so far.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.scene.path("events")).unwrap()
+    }
+
+    /// From now on, it may open files as long as it has fewer than `most`. Gives how many it was before.
+    pub fn open_files(&self, most: u64) -> u64 {
+        let process = rustix::process::Pid::from_raw(self.id().try_into().unwrap());
+        let limit = Rlimit {
+            current: Some(most),
+            maximum: rustix::process::getrlimit(Resource::Nofile).maximum,
+        };
+        let before = rustix::process::prlimit(process, Resource::Nofile, limit);
+        before.unwrap().current.unwrap()
+    }
+
     /// What `/status` says of whichever process answers.
     pub fn status(&self) -> serde_json::Value {
         Client::connect(self.admin)
@@ -89,8 +117,57 @@ impl Process {
             code.is_some()
         });
         // A file and no pipe: a process that takes over has it as well.
-        let said = std::fs::read_to_string(self.scene.path("events")).unwrap();
+        let said = std::fs::read_to_string(self.scene.path("events")).unwrap_or_default();
         (code.flatten(), said)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has ended, or its test has failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads what a process writes, and can stop: the socket between them is full then, and whoever writes to it waits.
+pub struct LogReader {
+    ours: UnixStream,
+    theirs: UnixStream,
+    said: Vec<u8>,
+}
+
+impl LogReader {
+    pub fn new() -> Self {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        Self {
+            ours,
+            theirs,
+            said: Vec::new(),
+        }
+    }
+
+    /// What a process is to write to.
+    pub fn end(&self) -> Stdio {
+        OwnedFd::from(self.theirs.try_clone().unwrap()).into()
+    }
+
+    /// Reads, and gives all that was read so far.
+    pub fn read(&mut self) -> String {
+        // To the end of what is there.
+        let _ = self.ours.read_to_end(&mut self.said);
+        String::from_utf8_lossy(&self.said).into_owned()
+    }
+
+    /// From now on, nothing is read, and nothing more can be written.
+    pub fn stop(&mut self) {
+        self.theirs.set_nonblocking(true).unwrap();
+        for size in [4096, 1] {
+            while self.theirs.write(&vec![b'\n'; size]).is_ok() {}
+        }
+        // It is the process' setting as well.
+        self.theirs.set_nonblocking(false).unwrap();
     }
 }
 

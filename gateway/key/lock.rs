@@ -1,0 +1,163 @@
+//! The lock beside the key file, which editors of the file take one after the other; and who holds it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use crate::printable;
+
+/// How long an editor waits for another before it says so.
+const WORTH_SAYING: Duration = Duration::from_millis(1500);
+
+fn place(key_file: &Path) -> PathBuf {
+    let mut name = key_file.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
+/// Takes the lock of a key file, and waits for it as long as it takes. It is given back when the file is dropped.
+pub(super) fn take(key_file: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(place(key_file))?;
+    if let Some(folder) = key_file.parent() {
+        // Or the owner could make no key after root has.
+        give_to_owner(&file, key_file, folder)?;
+    }
+    file.lock()?;
+    Ok(file)
+}
+
+/// Gives a file that is made beside `path` to that one's owner, or else to the folder's.
+pub(super) fn give_to_owner(file: &File, path: &Path, folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(folder))?;
+    let ours = file.metadata()?;
+    if (owner.uid(), owner.gid()) != (ours.uid(), ours.gid()) {
+        match std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid())) {
+            // Only root can give files away; a new file in a shared folder may stay one's own.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied || path.exists() => {
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Does `edit`, which takes the lock of a key file; tells which other process has it, if that takes longer.
+pub fn tell_who_holds<T>(
+    key_file: &Path,
+    tell: impl FnOnce(&str) + Send,
+    edit: impl FnOnce() -> T,
+) -> T {
+    let (done, over) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if over.recv_timeout(WORTH_SAYING) == Err(RecvTimeoutError::Timeout)
+                && let Some(holder) = holder(key_file)
+            {
+                tell(&holder);
+            }
+        });
+        let outcome = edit();
+        drop(done);
+        outcome
+    })
+}
+
+/// Which other process has the lock of a key file, as a sentence for people; nothing if none has.
+fn holder(key_file: &Path) -> Option<String> {
+    let file = File::open(place(key_file)).ok()?;
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let process = match find(&locks, file.metadata().ok()?.ino()) {
+        Some(process) if process == std::process::id() => return None,
+        Some(process) => process,
+        // One that is not seen from here, in another container say.
+        None => {
+            return file
+                .try_lock()
+                .err()
+                .map(|_| "another process has it".to_owned());
+        }
+    };
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    Some(describe(process, &status))
+}
+
+/// The process that holds a lock on the file of this number, by what `/proc/locks` says.
+fn find(locks: &str, inode: u64) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        // 12: FLOCK  ADVISORY  WRITE 4242 08:01:131137 0 EOF; who waits has `->` behind the number.
+        let mut words = line.split_whitespace().skip(1);
+        let is_held = words.next()? == "FLOCK" && words.nth(1)? == "WRITE";
+        let (process, file) = (words.next()?, words.next()?);
+        let (_, number) = file.rsplit_once(':')?;
+        (is_held && number.parse() == Ok(inode)).then(|| process.parse().ok())?
+    })
+}
+
+/// A process, by what `/proc/PID/status` says.
+fn describe(process: u32, status: &str) -> String {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let name = field("Name:\t").map(|name| format!(" ({})", printable::line(name)));
+    let stopped = field("State:\t").is_some_and(|state| state.starts_with(['T', 't']));
+    let cure = if stopped {
+        format!(", and is stopped: `kill -CONT {process}` lets it go on")
+    } else {
+        String::new()
+    };
+    format!("process {process}{} has it{cure}", name.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_a_lock_is_found_and_who_waits_for_it_is_not() {
+        let locks = "1: POSIX  ADVISORY  WRITE 11 08:01:77 0 EOF\n2: FLOCK  ADVISORY  READ 12 08:01:77 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 13 08:01:78 0 EOF\n4: FLOCK  ADVISORY  WRITE 14 08:01:77 0 EOF\n\
+                     4: -> FLOCK  ADVISORY  WRITE 15 08:01:79 0 EOF\n5:\n";
+        assert_eq!(find(locks, 77), Some(14));
+        assert_eq!(
+            (find(locks, 79), find(locks, 7), find("", 77)),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn a_process_that_is_stopped_is_told_how_to_let_go_on() {
+        let stopped = describe(7, "Name:\tkeygate\nState:\tT (stopped)\n");
+        assert_eq!(
+            stopped,
+            "process 7 (keygate) has it, and is stopped: `kill -CONT 7` lets it go on"
+        );
+        assert_eq!(
+            describe(7, "Name:\tx\nState:\tS (sleeping)\n"),
+            "process 7 (x) has it"
+        );
+        assert_eq!(describe(7, ""), "process 7 has it");
+    }
+
+    #[test]
+    fn a_lock_that_nobody_else_holds_is_nobodys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        assert_eq!(holder(&path), None);
+        let lock = take(&path).unwrap();
+        assert_eq!(holder(&path), None, "our own");
+        drop(lock);
+        assert_eq!(holder(&path), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! The one form of a host. A request's `Host` and the hosts that routes name are both brought into it, so that
+//! another spelling of a host chooses no other route.
+
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
+
+/// `host`, without a port, in its one form: lower case, no final dot (`example.com.` is the same name to DNS), an
+/// `IPv6` address between brackets as RFC 5952 writes it. `None` for what is no host: RFC 3986, section 3.2.2,
+/// without what no name has in practice, which is escapes and separators. The empty host, which HTTP/1.1 allows
+/// (RFC 9110, section 7.2), is its own form.
+pub fn normal_host(host: &str) -> Option<Cow<'_, str>> {
+    if let Some(literal) = host.strip_prefix('[') {
+        let address: Ipv6Addr = literal.strip_suffix(']')?.parse().ok()?;
+        return Some(Cow::Owned(format!("[{address}]")));
+    }
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if !host.bytes().all(is_name) {
+        return None;
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name.ends_with('.') || name.is_empty() != host.is_empty() {
+        return None;
+    }
+    Some(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_host_become_one_host() {
+        for (spelling, normal) in [
+            ("llm.example.com", "llm.example.com"),
+            ("LLM.Example.com.", "llm.example.com"),
+            ("a_b.example", "a_b.example"),
+            ("10.0.0.1.", "10.0.0.1"),
+            ("[::1]", "[::1]"),
+            ("[0:0:0:0:0:0:0:1]", "[::1]"),
+            ("[2001:DB8::000A]", "[2001:db8::a]"),
+            ("[::ffff:7f00:1]", "[::ffff:127.0.0.1]"),
+            ("", ""),
+        ] {
+            assert_eq!(normal_host(spelling).as_deref(), Some(normal), "{spelling}");
+            // And its form is its own form.
+            assert_eq!(normal_host(normal).as_deref(), Some(normal));
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_has_no_form() {
+        for bad in [
+            ".",
+            "a..",
+            "a%2e",
+            "a:80",
+            "a b",
+            "a/b",
+            "[::1",
+            "[::1%25lo]",
+            "[::1].",
+            "[1.2.3.4]",
+            "[]",
+            "::1",
+            "\u{e9}",
+        ] {
+            assert_eq!(normal_host(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Routes within routes: a path that a broader route would send to a place which a narrower route answers for.
+//!
+//! A provider's base path may be left out or said by the client (see `provider::Paths`), so several client paths
+//! lead to one path at the provider. Where a narrower route takes one of them, the broader route must not serve
+//! the others, and the narrower route must not leave its part: else who may not use the one uses the other.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use ahash::RandomState;
+
+use super::{Route, Router};
+use crate::key::decoded;
+
+/// Stands for any endpoint.
+const ENDPOINT: &str = "/x";
+
+/// How a route's path lies to those of others. It is decided once, so that a request on a route with neither costs
+/// nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overlap {
+    /// The path of another route lies within its own.
+    pub has_inner: bool,
+    /// The path of the broadest route that it is a part of: whose path its own lies within, and which, without it,
+    /// would lead where it leads.
+    pub part_of: Option<String>,
+}
+
+/// Routes' paths by a folded path.
+type ByFolded = HashMap<String, Vec<String>, RandomState>;
+
+/// The paths of all routes, so that those that take another spelling of a path are found.
+#[derive(Default)]
+pub(super) struct RoutePaths {
+    /// By themselves.
+    paths: ByFolded,
+    /// Of those that are a part of another route: by where they lead to.
+    places: ByFolded,
+}
+
+impl RoutePaths {
+    /// Notes the paths of `routes`, and in each route how it lies to the others.
+    pub(super) fn note(routes: &mut [Route]) -> Self {
+        let mut noted = Self::default();
+        let mut around: HashSet<String, RandomState> = HashSet::default();
+        let parts = parts(routes);
+        for (route, part_of) in routes.iter_mut().zip(parts) {
+            let path = route.path.as_str();
+            around.extend(outside(&fold(path)).map(str::to_owned));
+            let at = noted.paths.entry(fold(path)).or_default();
+            at.push(path.to_owned());
+            if part_of.is_some() {
+                route.overlap.part_of = part_of;
+                let at = noted.places.entry(own_place(route)).or_default();
+                at.push(route.path.as_str().to_owned());
+            }
+        }
+        for route in routes {
+            route.overlap.has_inner = around.contains(&fold(route.path.as_str()));
+        }
+        noted
+    }
+
+    /// The paths of routes within `route` that take a spelling of `target`.
+    fn within<'p>(&'p self, route: &Route, target: &str) -> Vec<&'p String> {
+        let own = route.path.as_str();
+        let longer_than = fold(own).len();
+        let spellings = route.provider.paths.spellings(target);
+        let spellings = spellings.map(|rest| fold(&format!("{own}{rest}")));
+        let found = spellings.flat_map(|path| above(&self.paths, &path, longer_than));
+        found.collect()
+    }
+
+    /// The paths of other parts of what `route` is a part of, or is made of, that lead to `target` and to less than
+    /// `route` does.
+    fn beside<'p>(&'p self, route: &Route, target: &str) -> Vec<&'p String> {
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        let longer_than = match route.overlap.part_of {
+            Some(_) => own_place(route).len(),
+            None => 0,
+        };
+        above(&self.places, &place(route, path), longer_than)
+    }
+}
+
+impl Router {
+    /// Whether `target`, the path at the provider that a request on `host` is about to be sent to by `route`,
+    /// belongs to another route by another spelling of the request's path.
+    pub fn is_anothers(&self, host: &str, route: &Arc<Route>, target: &str) -> bool {
+        let Overlap { has_inner, part_of } = &route.overlap;
+        if !has_inner && part_of.is_none() {
+            return false;
+        }
+        // Not every route answers on every host.
+        let answers = |path: &String| {
+            let found = self.find(host, path);
+            found.is_some_and(|it| it.rest.is_empty() && !Arc::ptr_eq(it.route, route))
+        };
+        let leaves_its_part = part_of.is_some() && !is_under(target, route.provider.paths.base());
+        leaves_its_part
+            || self.paths.within(route, target).into_iter().any(answers)
+            || self.paths.beside(route, target).into_iter().any(answers)
+    }
+}
+
+/// All that stands in `paths` by `path` or a prefix of it, if that is longer than so many bytes.
+fn above<'p>(paths: &'p ByFolded, path: &str, longer_than: usize) -> Vec<&'p String> {
+    let prefixes = outside(path).chain([path]);
+    let prefixes = prefixes.filter(|prefix| prefix.len() > longer_than);
+    let found = prefixes.filter_map(|prefix| paths.get(prefix));
+    found.flatten().collect()
+}
+
+/// Where `path` is at the provider of `route`, among all that `route` is a part of.
+fn place(route: &Route, path: &str) -> String {
+    let part_of = route.overlap.part_of.as_deref();
+    let whole = part_of.unwrap_or(route.path.as_str());
+    format!("{whole} {}{}", route.provider.origin(), fold(path))
+}
+
+fn own_place(route: &Route) -> String {
+    place(route, route.provider.paths.base())
+}
+
+/// Of each route, the path of the broadest one that it is a part of.
+fn parts(routes: &[Route]) -> Vec<Option<String>> {
+    let mut by_path: HashMap<&str, Vec<&Route>, RandomState> = HashMap::default();
+    for route in routes {
+        by_path.entry(route.path.as_str()).or_default().push(route);
+    }
+    let part_of = |route: &Route| {
+        let outer = outside(route.path.as_str()).filter_map(|path| by_path.get(path));
+        let mut outer = outer.flatten().filter(|outer| is_part_of(route, outer));
+        outer.next().map(|outer| outer.path.as_str().to_owned())
+    };
+    routes.iter().map(part_of).collect()
+}
+
+/// Whether `outer`, if it were alone, would lead where `route` does.
+fn is_part_of(route: &Route, outer: &Route) -> bool {
+    let (own, theirs) = (&route.provider, &outer.provider);
+    let rest = outer.path.strip(route.path.as_str()).unwrap_or_default();
+    let target = format!("{}{ENDPOINT}", own.paths.base());
+    let path = format!("{rest}{ENDPOINT}");
+    let mut spellings = theirs.paths.spellings(&target);
+    let mut hosts = route.hosts.iter();
+    own.origin() == theirs.origin()
+        && spellings.any(|spelling| spelling == path)
+        && hosts.any(|host| outer.hosts.iter().any(|theirs| host.meets(theirs)))
+}
+
+/// The prefixes of `path` that are shorter by segments, from the shortest on.
+fn outside(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').filter_map(|(at, _)| path.get(..at))
+}
+
+fn is_under(target: &str, base: &str) -> bool {
+    let rest = target.strip_prefix(base);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+}
+
+/// A path as the most forgiving provider reads it: in lower case, without escapes.
+fn fold(path: &str) -> String {
+    let bytes = decoded(path.as_bytes());
+    // One character for each byte, whatever the bytes are.
+    let folded = bytes.iter().map(u8::to_ascii_lowercase);
+    folded.map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::{provider, route};
+    use super::*;
+    use crate::route::NormalPath;
+
+    const SEGMENTS: &[&str] = &[
+        "v1",
+        "V1",
+        "v1beta",
+        "openai",
+        "fine_tuning",
+        "Fine_Tuning",
+        "fine%5Ftuning",
+        "jobs",
+        "models",
+        "m:x",
+        "m%3Ax",
+        "deployments",
+        "D",
+        "d",
+        "upload",
+        "hf-inference",
+        "chat",
+        "completions",
+        "admin",
+    ];
+    const PROVIDERS: &[(&str, &str)] = &[
+        ("openai", "/v1"),
+        ("custom", ""),
+        ("custom", "/v1"),
+        ("custom", "/openai/v1"),
+        ("custom", "/v1/admin"),
+        ("azure-openai", "/openai/deployments/D"),
+        ("gemini", "/v1beta"),
+        ("groq", "/openai/v1"),
+        ("huggingface", "/v1"),
+        ("deepseek", "/v1"),
+    ];
+
+    fn path(segments: &[&str]) -> String {
+        segments.iter().flat_map(|segment| ["/", segment]).collect()
+    }
+
+    /// A route at `path` for each of `inner`, and one around them, all to one origin, each where its path would lead
+    /// without it.
+    fn nested(outer: &str, kind: &str, base: &str, inner: &[String], inner_kind: &str) -> Router {
+        let broad = provider(kind, base);
+        let mut routes = vec![route("outer", "*", outer, &broad)];
+        for (at, rest) in inner.iter().enumerate() {
+            let target = broad.paths.target(rest, None).unwrap();
+            let base = target.split_once('?').map_or(&*target, |(path, _)| path);
+            let narrow = provider(inner_kind, base);
+            routes.push(route(
+                &at.to_string(),
+                "*",
+                &format!("{outer}{rest}"),
+                &narrow,
+            ));
+        }
+        Router::build(routes)
+    }
+
+    /// Which route takes a path, and to where.
+    fn sent(router: &Router, path: &str) -> Option<(String, String)> {
+        let normal = NormalPath::parse(path.as_bytes()).ok()?;
+        let found = router.find("h", &normal.path)?;
+        let target = found.route.provider.paths.target(found.rest, None)?;
+        let passes = !router.is_anothers("h", found.route, &target);
+        let target = target.split_once('?').map_or(&*target, |(path, _)| path);
+        // What differs by a slash at its end, or in what providers may read as one, is one to us.
+        passes.then(|| {
+            (
+                found.route.name.to_string(),
+                fold(target.trim_end_matches('/')),
+            )
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever is served by two paths at one place of a provider is served by one route.
+        #[test]
+        fn one_target_has_one_route(
+            outer in prop::sample::select(vec!["", "/openai", "/v1"]),
+            (kind, base) in prop::sample::select(PROVIDERS),
+            inner in prop::collection::vec(prop::collection::vec(prop::sample::select(SEGMENTS), 1..4), 1..3),
+            same_kind in any::<bool>(),
+            asked in prop::collection::vec(prop::collection::vec(prop::sample::select(SEGMENTS), 0..5), 12),
+        ) {
+            let normal = |path: &String| NormalPath::parse(path.as_bytes()).is_ok_and(|it| it.path == *path && !path.contains('%'));
+            let inner: Vec<String> = inner.iter().map(|it| path(it)).filter(normal).collect();
+            prop_assume!(!inner.is_empty());
+            let alone = provider(kind, base);
+            let places: Vec<String> = inner.iter().map(|it| fold(&alone.paths.target(it, None).unwrap())).collect();
+            // Two routes that are made for two spellings of one place are two.
+            prop_assume!(places.len() == places.iter().collect::<HashSet<_>>().len());
+            let inner_kind = if same_kind { kind } else { "custom" };
+            let router = nested(outer, kind, base, &inner, inner_kind);
+            // Hugging Face has its models elsewhere than their list.
+            prop_assume!(router.routes()[1..].iter().all(|route| route.overlap.part_of.is_some()));
+            let mut paths: Vec<String> = asked.iter().map(|it| path(it)).collect();
+            // More spellings of what the inner routes answer for.
+            for place in inner.iter().chain(&places) {
+                for behind in ["", "/jobs"] {
+                    paths.push(format!("{place}{behind}"));
+                    paths.extend(place.match_indices('/').map(|(at, _)| format!("{}{behind}", &place[at..])));
+                }
+            }
+            let mut routes: HashMap<String, (String, String)> = HashMap::new();
+            for path in paths.iter().flat_map(|it| [format!("{outer}{it}"), format!("{outer}{}{it}", inner[0])]) {
+                if let Some((name, target)) = sent(&router, &path) {
+                    let (first, by) = routes.entry(target).or_insert_with(|| (name.clone(), path.clone()));
+                    prop_assert!(*first == name, "{path} by {name}, {by} by {first}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_full_path_of_an_endpoint_chooses_its_route_and_no_other_spelling_does() {
+        let inner = ["/v1/fine_tuning".to_owned()];
+        let router = nested("/openai", "openai", "/v1", &inner, "openai");
+        for (path, wanted) in [
+            ("/openai/v1/fine_tuning/jobs", Some("0")),
+            ("/openai/fine_tuning/jobs", None),
+            ("/openai/v1/Fine_Tuning/jobs", None),
+            ("/openai/v1/fine_tunings", Some("outer")),
+            ("/openai/v1/models", Some("outer")),
+            ("/openai/models", Some("outer")),
+            ("/openai", Some("outer")),
+        ] {
+            let found = sent(&router, path).map(|(name, _)| name);
+            assert_eq!(found.as_deref(), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn routes_side_by_side_or_of_other_origins_are_left_alone() {
+        let one = provider("openai", "/v1");
+        let tuning = provider("openai", "/v1/fine_tuning");
+        let router = Router::build(vec![
+            route("a", "*", "/a", &one),
+            route("b", "*", "/b", &tuning),
+            route("c", "*", "/a/eu", &one),
+        ]);
+        let mut overlaps = router.routes().iter().map(|route| &route.overlap);
+        let has_inner = Overlap {
+            has_inner: true,
+            part_of: None,
+        };
+        assert_eq!(overlaps.next(), Some(&has_inner));
+        assert!(overlaps.all(|overlap| *overlap == Overlap::default()));
+        assert!(sent(&router, "/a/fine_tuning").is_some());
+        assert!(sent(&router, "/a/eu/v1/models").is_some());
+    }
+
+    #[test]
+    fn a_route_that_leads_elsewhere_is_not_walked_around_either() {
+        let (one, closed) = (provider("openai", "/v1"), provider("custom", "/elsewhere"));
+        let router = Router::build(vec![
+            route("a", "*", "/a", &one),
+            route("closed", "*", "/a/v1/fine_tuning", &closed),
+        ]);
+        for path in ["/a/fine_tuning/jobs", "/a/FINE_tuning", "/a/v1/fine_Tuning"] {
+            assert_eq!(sent(&router, path), None, "{path}");
+        }
+        assert!(sent(&router, "/a/models").is_some());
+    }
+
+    #[test]
+    fn a_route_of_another_host_takes_nothing_away() {
+        let (one, tuning) = (
+            provider("openai", "/v1"),
+            provider("openai", "/v1/fine_tuning"),
+        );
+        let router = Router::build(vec![
+            route("a", "*", "/a", &one),
+            route("b", "other", "/a/v1/fine_tuning", &tuning),
+        ]);
+        assert!(sent(&router, "/a/fine_tuning").is_some());
+        let found = router.find("other", "/a/fine_tuning").unwrap();
+        assert!(router.is_anothers("other", found.route, "/v1/fine_tuning"));
+        // Nor is a route a part of one that no host has beside it.
+        for (host, is_part) in [("other", true), ("third", false)] {
+            let beside = [
+                route("a", "other", "/a", &one),
+                route("b", host, "/a/v1/fine_tuning", &tuning),
+            ];
+            let router = Router::build(beside.into());
+            assert_eq!(router.routes()[1].overlap.part_of.is_some(), is_part);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Somebody else listens where operators ask the gateway.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use keygate::document::FileStamp;
+use rustix::process::{Uid, geteuid};
+use rustix::thread::set_thread_res_uid;
+
+use crate::command::{keygate, text};
+use crate::support::process::{self, Process};
+use crate::support::{Provider, Scene};
+
+/// A user who is neither root nor whoever runs the tests.
+const SOMEBODY: u32 = 4711;
+
+/// A socket that `user` listens on.
+fn listen_as(user: Option<u32>) -> TcpListener {
+    let bind = move || {
+        if let Some(user) = user.map(Uid::from_raw) {
+            // Of this thread only, which ends.
+            set_thread_res_uid(user, user, user).unwrap();
+        }
+        TcpListener::bind("127.0.0.1:0").unwrap()
+    };
+    std::thread::spawn(bind).join().unwrap()
+}
+
+/// Says on `listener` that it is the process `pid`, which has reloaded whenever it is asked, and serves the key file of
+/// `scene`. What it is asked it counts.
+fn pretend(listener: TcpListener, pid: u32, scene: &Scene) -> Arc<AtomicU64> {
+    let asked = Arc::new(AtomicU64::new(0));
+    let (count, keys) = (asked.clone(), scene.path("keys.toml"));
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            let (mut request, mut piece) = (Vec::new(), [0; 512]);
+            while !request.ends_with(b"\r\n\r\n") {
+                let length = socket.read(&mut piece).unwrap();
+                assert!(length > 0, "no request");
+                request.extend_from_slice(&piece[..length]);
+            }
+            let status = serde_json::json!({
+                "version": "0.1.0", "pid": pid, "failed_upgrades": 0, "last_failed_upgrade": null,
+                "uptime_seconds": 1, "ready": true, "requests_in_flight": 0, "generation": 7, "keys": 1,
+                "last_reload": { "at": number.to_string(), "ok": true, "error": null, "warnings": [] },
+                "key_file": { "path": "keys.toml", "mark": FileStamp::take(&keys).mark() },
+                "routes": [], "providers": [],
+            });
+            let body = status.to_string();
+            let length = body.len();
+            let _ = write!(
+                socket,
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+        }
+    });
+    asked
+}
+
+/// A configuration whose admin listener would be where `listener` is.
+fn scene_of(provider: &Provider, listener: &TcpListener) -> Scene {
+    let scene = process::scene(provider, "");
+    let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
+    let admin = format!("server.admin = \"{}\"", listener.local_addr().unwrap());
+    scene.write(
+        "gateway.toml",
+        &text.replace("server.admin = \"127.0.0.1:0\"", &admin),
+    );
+    scene
+}
+
+fn run(scene: &Scene, arguments: &[&str]) -> Output {
+    let config = scene.path("gateway.toml").display().to_string();
+    keygate(&[arguments, &["--config", &config]].concat())
+}
+
+/// A process that a signal would end.
+struct Victim(Child);
+
+impl Victim {
+    fn start() -> Self {
+        Self(Command::new("sleep").arg("1000").spawn().unwrap())
+    }
+
+    fn lives(&mut self) -> bool {
+        // As long as a signal may take.
+        std::thread::sleep(Duration::from_millis(50));
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn whoever_listens_on_the_admin_port_gets_no_other_process_signalled() {
+    let provider = Provider::start();
+    let mut victim = Victim::start();
+    let listener = listen_as(None);
+    let scene = scene_of(&provider, &listener);
+    let asked = pretend(listener, victim.0.id(), &scene);
+    for command in ["reload", "upgrade"] {
+        let before = asked.load(Ordering::SeqCst);
+        let output = run(&scene, &[command]);
+        assert_eq!(output.status.code(), Some(1));
+        let complaint = text(&output.stderr);
+        assert!(
+            complaint.contains("is no keygate, but `sleep`"),
+            "{complaint}"
+        );
+        assert!(asked.load(Ordering::SeqCst) > before && victim.lives());
+    }
+}
+
+#[test]
+fn a_gateway_that_does_not_listen_there_gets_no_signal() {
+    let provider = Provider::start();
+    let other = Process::start(process::scene(&provider, ""));
+    let listener = listen_as(None);
+    let scene = scene_of(&provider, &listener);
+    pretend(listener, other.id(), &scene);
+    let output = run(&scene, &["upgrade"]);
+    if geteuid().is_root() {
+        // Who is not root does not see the sockets of a gateway.
+        assert_eq!(output.status.code(), Some(1));
+        let complaint = text(&output.stderr);
+        assert!(complaint.contains("does not listen there"), "{complaint}");
+        assert_eq!(other.status()["failed_upgrades"], 0);
+    }
+    other.signal("TERM");
+    assert_eq!(other.end().0, Some(0));
+}
+
+#[test]
+fn what_another_user_says_on_the_admin_port_is_not_believed() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let provider = Provider::start();
+    let mut victim = Victim::start();
+    let listener = listen_as(Some(SOMEBODY));
+    let scene = scene_of(&provider, &listener);
+    pretend(listener, victim.0.id(), &scene);
+    for command in [
+        &["reload"][..],
+        &["upgrade"],
+        &["keys", "disable", "alice", "--wait"],
+    ] {
+        let output = run(&scene, command);
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        let complaint = text(&output.stderr);
+        assert!(complaint.contains("user 4711 listens on"), "{complaint}");
+        assert!(!complaint.contains("Served"), "{complaint}");
+        assert!(victim.lives());
+    }
+}
+
+#[test]
+fn the_user_of_a_gateway_and_root_reload_it_though_only_root_can_look_into_it() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let provider = Provider::start();
+    // A port that was free a moment ago.
+    let scene = scene_of(&provider, &TcpListener::bind("127.0.0.1:0").unwrap());
+    let binary = scene.path("keygate");
+    let built = env!("CARGO_BIN_EXE_keygate");
+    let linked = std::fs::hard_link(built, &binary);
+    linked
+        .or_else(|_| std::fs::copy(built, &binary).map(drop))
+        .unwrap();
+    for name in ["", "gateway.toml", "keys.toml"] {
+        chown(scene.path(name), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    }
+    let mut command = Command::new(&binary);
+    command.stdout(std::process::Stdio::null());
+    let process = Process::start_as(scene, command.uid(SOMEBODY).gid(SOMEBODY));
+    let exe = format!("/proc/{}/exe", process.id());
+    let as_user = |user: u32| {
+        let mut reload = Command::new(&binary);
+        reload.args(["reload", "--config"]);
+        reload.arg(process.scene.path("gateway.toml")).uid(user);
+        let mut look = Command::new("readlink");
+        let sees = look.arg(&exe).uid(user).output().unwrap();
+        (reload.output().unwrap(), sees.status.success())
+    };
+    for (user, sees) in [(SOMEBODY, false), (0, true)] {
+        let (output, seen) = as_user(user);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(seen, sees);
+    }
+    process.signal("TERM");
+    assert_eq!(process.end().0, Some(0));
+}

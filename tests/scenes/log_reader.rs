@@ -1,0 +1,203 @@
+//! The log's reader is slow, or has stopped, or strangers give it much to read: the gateway serves, reloads and ends.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::clients_tls;
+use crate::support::gateway::{key_table, simple};
+use crate::support::process::{LogReader, Process, keygate};
+use crate::support::tls::Authority;
+use crate::support::{Client, Provider, Scene, eventually};
+
+const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+
+/// A route `/p` to a provider that answers, and `/dead` to one that is not there.
+fn scene(provider: &Provider) -> Scene {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let dead = format!(
+        "[providers.dead]\nkind = \"custom\"\nbase_url = \"http://{free}\"\ntoken = \"none\"\n\
+         [[routes]]\nname = \"dead\"\npath = \"/dead\"\nprovider = \"dead\"\n"
+    );
+    let rest = simple(&provider.url(), "", "") + &dead;
+    Scene::new(&rest).key("alice", "secret", "")
+}
+
+/// A gateway whose standard error, and standard output with `both`, nobody reads any more once it serves.
+fn unread(provider: &Provider, both: bool) -> (Process, LogReader) {
+    let mut reader = LogReader::new();
+    let mut command = keygate();
+    let stdout = if both { reader.end() } else { Stdio::null() };
+    command.stdout(stdout).stderr(reader.end());
+    let process = Process::start_heard(scene(provider), &mut command, || reader.read());
+    drop(command);
+    reader.stop();
+    (process, reader)
+}
+
+fn status(process: &Process, path: &str) -> u16 {
+    Client::connect(process.listen)
+        .request("POST", path, &KEY, b"{}")
+        .status
+}
+
+#[test]
+fn a_failed_exchange_holds_nobody_up_where_nobody_reads_the_log() {
+    let provider = Provider::start();
+    for both in [false, true] {
+        let (process, mut reader) = unread(&provider, both);
+        // There is one thread to serve them all.
+        for _ in 0..3 {
+            assert_eq!(status(&process, "/dead"), 502);
+            assert_eq!(status(&process, "/p"), 200);
+        }
+        // And the lines are there for who reads again.
+        eventually("the line", || reader.read().contains("exchange failed"));
+    }
+}
+
+#[test]
+fn reloads_take_effect_where_nobody_reads_the_log() {
+    let provider = Provider::start();
+    let (process, _reader) = unread(&provider, false);
+    // Each says so in a line.
+    for generation in 2..5 {
+        process.signal("HUP");
+        eventually("the reload", || {
+            process.status()["generation"] == generation
+        });
+    }
+    assert_eq!(status(&process, "/p"), 200);
+    let disabled = key_table("alice", "secret", "disabled = true");
+    process.scene.write("keys.toml", &disabled);
+    eventually("the revocation", || status(&process, "/p") == 401);
+}
+
+#[test]
+fn the_process_ends_in_time_where_nobody_reads_the_log() {
+    let provider = Provider::start();
+    for signal in ["TERM", "INT"] {
+        let (process, _reader) = unread(&provider, true);
+        assert_eq!(status(&process, "/dead"), 502);
+        let start = Instant::now();
+        process.signal(signal);
+        assert_eq!(process.end().0, Some(0));
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn a_start_that_fails_ends_in_time_where_nobody_reads_the_log() {
+    let scene = scene(&Provider::start());
+    scene.write("gateway.toml", "[server]\nlistne = \"x\"\n");
+    let mut reader = LogReader::new();
+    reader.stop();
+    let mut command = keygate();
+    command.args(["run", "--allow-root", "--config"]);
+    command.arg(scene.path("gateway.toml")).stderr(reader.end());
+    let mut child = command.spawn().unwrap();
+    let mut code = None;
+    eventually("the end", || {
+        code = child.try_wait().unwrap().map(|status| status.code());
+        code.is_some()
+    });
+    assert_eq!(code, Some(Some(78)));
+}
+
+/// How many lines have `text`, and how many more are said to have been left out.
+fn lines(said: &str, text: &str) -> (u64, u64) {
+    let (left_out, written): (Vec<_>, Vec<_>) = said
+        .lines()
+        .filter(|line| line.contains(text))
+        .partition(|line| line.contains(" left out "));
+    let count = |line: &str| -> u64 {
+        let (_, rest) = line.split_once(" left out ").unwrap();
+        rest.split(' ').next().unwrap().parse().unwrap()
+    };
+    (written.len() as u64, left_out.into_iter().map(count).sum())
+}
+
+/// More than this many lines of one kind nobody gets, if all came within `took`.
+fn most(took: Duration) -> u64 {
+    20 * (1 + took.as_secs().div_ceil(10))
+}
+
+#[test]
+fn broken_handshakes_in_numbers_make_few_lines_and_delay_nobody() {
+    const HANDSHAKES: u64 = 300;
+    let (provider, authority) = (Provider::start(), Authority::new());
+    let process = Process::start(clients_tls::scene(&provider, &authority, ""));
+    let good = clients_tls::client(&authority, None, &[]);
+    let start = Instant::now();
+    let ask = || {
+        let answer = clients_tls::ask(process.listen, &good, "gateway.test").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    };
+    for number in 0..HANDSHAKES {
+        let mut stranger = TcpStream::connect(process.listen).unwrap();
+        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let _ = stranger.read_to_end(&mut Vec::new());
+        if number % 100 == 0 {
+            ask();
+        }
+    }
+    // By the same thread, so that it has said by now what it has to say.
+    ask();
+    let metrics = Client::connect(process.admin).request("GET", "/metrics", &[], b"");
+    let series = format!("keygate_tls_handshake_failures_total {HANDSHAKES}\n");
+    assert!(metrics.text().contains(&series));
+    process.signal("TERM");
+    let said = process.end().1;
+    let (written, left_out) = lines(&said, "TLS handshake: ");
+    assert!(
+        (10..=most(start.elapsed())).contains(&written),
+        "{written} lines"
+    );
+    assert_eq!(written + left_out, HANDSHAKES, "{said}");
+    let series = format!("keygate_events_dropped_total{{reason=\"rate_limit\"}} {left_out}\n");
+    assert!(metrics.text().contains(&series), "{}", metrics.text());
+}
+
+#[test]
+fn failed_exchanges_in_numbers_make_few_lines() {
+    const EXCHANGES: u64 = 100;
+    let process = Process::start(scene(&Provider::start()));
+    let start = Instant::now();
+    for _ in 0..EXCHANGES {
+        assert_eq!(status(&process, "/dead"), 502);
+    }
+    process.signal("TERM");
+    let said = process.end().1;
+    let (written, left_out) = lines(&said, "exchange failed");
+    assert!(
+        (10..=most(start.elapsed())).contains(&written),
+        "{written} lines"
+    );
+    assert_eq!(written + left_out, EXCHANGES, "{said}");
+}
+
+#[test]
+fn every_warning_of_a_configuration_is_written() {
+    let scene = scene(&Provider::start());
+    let config = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
+    let absent: String = (0..50)
+        .map(|number| {
+            format!(
+                "[providers.absent{number}]\nkind = \"custom\"\nbase_url = \"https://h.test\"\n\
+                 token = \"env:ABSENT_{number}\"\n[[routes]]\nname = \"absent{number}\"\n\
+                 path = \"/absent{number}\"\nprovider = \"absent{number}\"\n"
+            )
+        })
+        .collect();
+    scene.write("gateway.toml", &(config + &absent));
+    let process = Process::start(scene);
+    process.signal("TERM");
+    let said = process.end().1;
+    for number in 0..50 {
+        assert!(said.contains(&format!("ABSENT_{number}")), "{said}");
+    }
+}

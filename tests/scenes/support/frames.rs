@@ -1,0 +1,146 @@
+//! A provider that speaks HTTP/2 frame by frame, and may say what no library would.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::PATIENCE;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// Codes of RST_STREAM and GOAWAY.
+pub const NO_ERROR: u32 = 0;
+pub const REFUSED_STREAM: u32 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// A connection with so many streams that were reset is ended, as common servers do.
+pub const MOST_RESETS: usize = 250;
+
+/// One frame.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// A whole response, 200 with the body `{}`.
+pub fn ok(stream: u32) -> Vec<u8> {
+    let mut response = status(stream, "200");
+    response.extend(last_data(stream, b"{}"));
+    response
+}
+
+/// The last part of a response.
+pub fn last_data(stream: u32, data: &[u8]) -> Vec<u8> {
+    frame(DATA, END_STREAM, stream, data)
+}
+
+/// The head of a response.
+pub fn status(stream: u32, status: &str) -> Vec<u8> {
+    // `:status`, by its number in the static table, and its value as a literal.
+    let mut block = vec![0x08, 3];
+    block.extend(status.as_bytes());
+    frame(HEADERS, END_HEADERS, stream, &block)
+}
+
+pub fn reset(stream: u32, code: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &code.to_be_bytes())
+}
+
+/// Streams above `last` were not begun.
+pub fn goaway(last: u32, code: u32) -> Vec<u8> {
+    frame(7, 0, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat())
+}
+
+/// A whole request.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub stream: u32,
+}
+
+type Answer = dyn Fn(Asked, &mut TcpStream) -> bool + Send + Sync;
+
+/// The provider. Its threads end with the process.
+#[derive(Clone)]
+pub struct FrameProvider {
+    pub address: SocketAddr,
+    asked: Arc<AtomicUsize>,
+}
+
+impl FrameProvider {
+    /// Calls `answer` for each whole request; closes the connection when that says false.
+    pub fn start(answer: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let provider = Self {
+            address: listener.local_addr().unwrap(),
+            asked: Arc::default(),
+        };
+        let (seen, answer): (_, Arc<Answer>) = (provider.clone(), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (seen, answer) = (seen.clone(), answer.clone());
+                std::thread::spawn(move || seen.serve(stream, &*answer));
+            }
+        });
+        provider
+    }
+
+    fn serve(&self, mut wire: TcpStream, answer: &Answer) -> Option<()> {
+        wire.set_read_timeout(Some(PATIENCE)).unwrap();
+        wire.set_nodelay(true).unwrap();
+        wire.read_exact(&mut [0; 24]).ok()?;
+        wire.write_all(&frame(SETTINGS, 0, 0, b"")).ok()?;
+        let mut resets = 0;
+        loop {
+            let mut head = [0; 9];
+            wire.read_exact(&mut head).ok()?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            wire.read_exact(&mut payload).ok()?;
+            let (kind, flags) = (head[3], head[4]);
+            let stream = u32::from_be_bytes(head[5..].try_into().unwrap());
+            match kind {
+                SETTINGS if flags & ACK == 0 => {
+                    wire.write_all(&frame(SETTINGS, ACK, 0, b"")).ok()?;
+                }
+                PING if flags & ACK == 0 => {
+                    wire.write_all(&frame(PING, ACK, 0, &payload)).ok()?;
+                }
+                RST_STREAM => {
+                    resets += 1;
+                    if resets == MOST_RESETS {
+                        let _ = wire.write_all(&goaway(stream, ENHANCE_YOUR_CALM));
+                        return wire.shutdown(Shutdown::Both).ok();
+                    }
+                }
+                HEADERS | DATA if flags & END_STREAM != 0 => {
+                    self.asked.fetch_add(1, Ordering::SeqCst);
+                    if !answer(Asked { stream }, &mut wire) {
+                        return None;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Requests that came whole.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}

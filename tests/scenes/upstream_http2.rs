@@ -1,0 +1,224 @@
+//! Providers over HTTP/2: what one request does to the others on its connection, and what is sent again.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::support::client::raw_request;
+use crate::support::frames::{
+    Asked, FrameProvider, MOST_RESETS, NO_ERROR, REFUSED_STREAM, goaway, last_data, ok, reset,
+    status,
+};
+use crate::support::gateway::simple;
+use crate::support::http2::Http2Provider;
+use crate::support::{Client, Gateway, Scene, eventually};
+
+const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+const BOB: [(&str, &str); 1] = [("api-key", "secret-2")];
+
+fn gateway(url: &str, server: &str) -> Gateway {
+    Scene::with_server(server, &simple(url, "http = \"2\"", ""))
+        .key("alice", "secret", "")
+        .key("bob", "secret-2", "")
+        .start()
+}
+
+/// A client that has read the head of a response, and nothing else.
+fn ask(gateway: &Gateway, path: &str, key: &[(&str, &str)]) -> Client {
+    let mut client = gateway.client();
+    client.send(raw_request("GET", path, key, b""));
+    let head = client.read_head();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    client
+}
+
+#[test]
+fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room() {
+    let large = Bytes::from(vec![b'x'; 64 << 20]);
+    let provider = Http2Provider::answering(None, move |request| {
+        if request.uri().path().ends_with("/large") {
+            large.clone()
+        } else {
+            Bytes::from(vec![b'y'; 2 << 10])
+        }
+    });
+    let gateway = gateway(&format!("http://{}", provider.address), "");
+    // One after the other: at the same time, they might get a connection each.
+    let mut silent: Vec<Client> = (0..3).map(|_| ask(&gateway, "/p/large", &KEY)).collect();
+    let mut unchanged = 0;
+    eventually("what is not read is not sent either", || {
+        let before = provider.sent();
+        // Bob asks on the same connection all the time, and gets whole responses.
+        let answer = gateway.get("/p/small", &BOB);
+        assert_eq!((answer.status, answer.body.len()), (200, 2 << 10));
+        let still = provider.sent() == before + (2 << 10) && before > 1 << 20;
+        unchanged = if still { unchanged + 1 } else { 0 };
+        unchanged > 20
+    });
+    assert_eq!(provider.connections(), 1);
+    // Who begins to read again gets what is left.
+    let mut received = 0;
+    while let Some(chunk) = silent[0].try_chunk().unwrap() {
+        received += chunk.len();
+    }
+    assert_eq!(received, 64 << 20);
+}
+
+#[test]
+fn clients_that_abort_do_not_make_the_provider_end_the_responses_of_others() {
+    let first = Arc::new(Mutex::new(None));
+    let seen = first.clone();
+    let provider = FrameProvider::start(move |asked, wire| {
+        // Every response begins, and none of them ends.
+        let mut first = seen.lock().unwrap();
+        first.get_or_insert_with(|| (asked.stream, wire.try_clone().unwrap()));
+        drop(first);
+        write(wire, &[status(asked.stream, "200")])
+    });
+    let gateway = gateway(&provider.url(), "");
+    let mut bob = ask(&gateway, "/p", &BOB);
+    for _ in 0..MOST_RESETS * 2 {
+        drop(ask(&gateway, "/p", &KEY));
+    }
+    gateway.access_lines(MOST_RESETS * 2);
+    let (stream, mut wire) = first.lock().unwrap().take().unwrap();
+    wire.write_all(&last_data(stream, b"whole")).unwrap();
+    assert_eq!(bob.chunk(), "whole");
+    assert_eq!(bob.try_chunk(), Some(None));
+}
+
+/// The refusal of a request whose body goes up in chunks of `size` bytes until something comes back.
+fn refused(gateway: &Gateway, size: usize, pause: Duration) -> (u16, Duration) {
+    let mut client = gateway.client();
+    let begun = Instant::now();
+    client.send(
+        "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    let chunk = format!("{size:x}\r\n{}\r\n", "x".repeat(size));
+    while begun.elapsed() < Duration::from_secs(14) && !client.has_answer() {
+        let _ = client.try_send(&chunk);
+        std::thread::sleep(pause);
+    }
+    (client.response(false).status, begun.elapsed())
+}
+
+#[test]
+fn a_body_that_is_too_long_is_413_at_once_over_http2_as_well() {
+    let provider = Http2Provider::start(None);
+    let url = format!("http://{}", provider.address);
+    let gateway = gateway(&url, "server.limits.request_body = \"10KiB\"");
+    let (status, took) = refused(&gateway, 1 << 10, Duration::from_millis(5));
+    assert_eq!(status, 413);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    // The provider does not wait for the rest.
+    eventually("the reset of the request", || provider.resets() == 1);
+    assert!(provider.received().is_empty());
+    assert_eq!(gateway.access_lines(1)[0]["reason"], "body_too_large");
+    // The connection is good for the next one.
+    assert_eq!(gateway.request("POST", "/p", &BOB, b"{}").status, 200);
+    assert_eq!(provider.connections(), 1);
+}
+
+#[test]
+fn a_body_that_comes_too_slowly_is_408_over_http2_as_well() {
+    let provider = Http2Provider::start(None);
+    let url = format!("http://{}", provider.address);
+    let gateway = gateway(&url, "server.limits.body_rate = \"1KiB\"");
+    let (status, took) = refused(&gateway, 1, Duration::from_millis(100));
+    assert_eq!(status, 408);
+    assert!(took < Duration::from_secs(14), "{took:?}");
+    eventually("the reset of the request", || provider.resets() == 1);
+}
+
+/// What a provider does with the first request that is paid for.
+type Way = fn(Asked, &mut TcpStream) -> bool;
+
+fn write(wire: &mut TcpStream, frames: &[Vec<u8>]) -> bool {
+    wire.write_all(&frames.concat()).is_ok()
+}
+
+fn hang_up(wire: &mut TcpStream, frames: &[Vec<u8>]) -> bool {
+    write(wire, frames);
+    let _ = wire.shutdown(Shutdown::Both);
+    false
+}
+
+/// A gateway with a connection that was used before, if `kept`, and how often a POST came to a provider that goes
+/// about it in its `way`.
+fn times_sent(kept: bool, way: Way) -> (Option<u16>, usize) {
+    let first = usize::from(kept);
+    let asked_before = AtomicUsize::new(0);
+    let provider = FrameProvider::start(move |asked, wire| {
+        if asked_before.fetch_add(1, Ordering::SeqCst) == first {
+            return way(asked, wire);
+        }
+        write(wire, &[ok(asked.stream)])
+    });
+    let gateway = gateway(&provider.url(), "");
+    let mut client = gateway.client();
+    for _ in 0..first {
+        assert_eq!(client.request("POST", "/p", &KEY, b"first").status, 200);
+        // From here on, its connection is at hand.
+        gateway.access_lines(1);
+    }
+    client.send(raw_request("POST", "/p", &KEY, b"paid"));
+    let status = client.try_response(false).map(|answer| answer.status);
+    (status, provider.asked() - first)
+}
+
+#[test]
+fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_begin() {
+    let unbegun: [(&str, Way); 2] = [
+        ("REFUSED_STREAM", |asked, wire| {
+            write(wire, &[reset(asked.stream, REFUSED_STREAM)])
+        }),
+        ("GOAWAY before it", |asked, wire| {
+            hang_up(wire, &[goaway(asked.stream - 1, NO_ERROR)])
+        }),
+    ];
+    for (way, provider) in unbegun {
+        for kept in [true, false] {
+            assert_eq!(
+                times_sent(kept, provider),
+                (Some(200), 2),
+                "{way}, kept {kept}"
+            );
+        }
+    }
+    let perhaps: [(&str, Way); 6] = [
+        ("FIN", |_, wire| hang_up(wire, &[])),
+        ("103, FIN", |asked, wire| {
+            hang_up(wire, &[status(asked.stream, "103")])
+        }),
+        ("half a frame, FIN", |asked, wire| {
+            hang_up(wire, &[status(asked.stream, "200")[..10].to_vec()])
+        }),
+        ("GOAWAY behind it, FIN", |asked, wire| {
+            hang_up(wire, &[goaway(asked.stream, NO_ERROR)])
+        }),
+        ("a head, REFUSED_STREAM", |asked, wire| {
+            write(
+                wire,
+                &[
+                    status(asked.stream, "200"),
+                    reset(asked.stream, REFUSED_STREAM),
+                ],
+            )
+        }),
+        ("103, FIN after 150 ms", |asked, wire| {
+            write(wire, &[status(asked.stream, "103")]);
+            std::thread::sleep(Duration::from_millis(150));
+            hang_up(wire, &[])
+        }),
+    ];
+    for (way, provider) in perhaps {
+        for kept in [true, false] {
+            let (_, times) = times_sent(kept, provider);
+            assert_eq!(times, 1, "{way}, kept {kept}");
+        }
+    }
+}
