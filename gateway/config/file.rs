@@ -25,6 +25,7 @@ pub(super) struct ServerFile {
     pub log_level: Option<Located<String>>,
     pub dns_refresh: Option<Located<Duration>>,
     pub plain_http: Option<Located<bool>>,
+    pub strip_headers: Option<Located<OneOrMany>>,
     pub tls: Option<TlsFile>,
     pub limits: LimitsFile,
     pub timeouts: ServerTimeoutsFile,
@@ -177,6 +178,7 @@ impl ServerFile {
                 log_level: None,
                 dns_refresh: None,
                 plain_http: None,
+                strip_headers: None,
                 tls: None,
                 limits: LimitsFile::default(),
                 timeouts: ServerTimeoutsFile::default(),
@@ -191,6 +193,7 @@ impl ServerFile {
             log_level: s.take("log_level"),
             dns_refresh: s.take("dns_refresh"),
             plain_http: s.take("plain_http"),
+            strip_headers: s.take("strip_headers"),
             tls: s.section("tls").map(TlsFile::read),
             limits: s
                 .section("limits")

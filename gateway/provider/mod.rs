@@ -15,7 +15,7 @@ pub use dns::Resolver;
 pub use endpoint::{CaBundle, Endpoint, HttpVersion, Timeouts};
 pub use kind::{Bearer, Dialect, Kind};
 pub use paths::{Paths, is_segment};
-pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED};
+pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped, is_of_a_front_proxy};
 pub use url::BaseUrl;
 
 use std::sync::Arc;

@@ -298,6 +298,48 @@ fn all_mistakes_come_at_once_in_the_order_of_their_lines() {
 }
 
 #[test]
+fn headers_to_strip_and_names_of_the_admin_listener_are_named_whole() {
+    let with = |setting: &str| {
+        let scene = Scene::new("");
+        scene.write("gateway.toml", &format!("[server]\n{setting}\n"));
+        scene.problems()
+    };
+    for (setting, complaint) in [
+        (
+            "strip_headers = \"*\"",
+            "`*` is neither the name of a header nor the beginning of one",
+        ),
+        (
+            "strip_headers = \"x-*-id\"",
+            "`x-*-id` is neither the name of a header",
+        ),
+        ("strip_headers = \"x y*\"", "`x y*` is neither the name"),
+        (
+            "strip_headers = \"Content-*\"",
+            "`Content-*` would take out `content-length`",
+        ),
+        ("strip_headers = \"t*\"", "`t*` would take out `te`"),
+        (
+            "strip_headers = \"host\"",
+            "`host` would take out `host`, which belongs to the gateway",
+        ),
+    ] {
+        let said = with(setting);
+        assert!(said.contains("gateway.toml:2: "), "{said}");
+        assert!(
+            said.contains(complaint),
+            "wanted\n  {complaint}\ngot\n{said}"
+        );
+    }
+    for setting in [
+        "strip_headers = [\"X-Corp-*\", \"x-id\"]",
+    ] {
+        let said = with(setting);
+        assert!(!said.contains("gateway.toml:2"), "{said}");
+    }
+}
+
+#[test]
 fn addresses_must_be_addresses_and_the_admin_listener_stays_inside() {
     let with = |listen: &str, admin: &str| {
         let scene = Scene::new("");
