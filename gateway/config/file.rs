@@ -95,6 +95,7 @@ pub(super) struct ProviderFile {
     pub sni: Option<Located<String>>,
     pub ca: Option<Located<String>>,
     pub http: Option<Located<String>>,
+    pub redirect_hosts: Option<Located<OneOrMany>>,
     pub headers: Pairs,
     pub timeouts: ProviderTimeoutsFile,
 }
@@ -316,6 +317,7 @@ impl ProviderFile {
             sni: s.take("sni"),
             ca: s.take("ca"),
             http: s.take("http"),
+            redirect_hosts: s.take("redirect_hosts"),
             headers: s.strings("headers"),
             timeouts: s
                 .section("timeouts")

@@ -179,6 +179,7 @@ mod tests {
             bearer: None,
             token: TokenSource::None,
             headers: Vec::new(),
+            redirect_hosts: Vec::new(),
             http: HttpVersion::Http1,
             timeouts: Timeouts::default(),
         };

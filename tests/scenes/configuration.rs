@@ -26,6 +26,14 @@ fn every_mistake_is_named_with_its_line_and_its_cure() {
             "gateway.toml:8: unknown key `providers.p.tokn`: did you mean `token`?",
         ),
         (
+            with("redirect_hosts = [\"https://storage.test/\"]", ""),
+            "gateway.toml:8: providers.p.redirect_hosts: `https://storage.test/`: each is a host, such as",
+        ),
+        (
+            with("redirect_hosts = \"*\"", ""),
+            "gateway.toml:8: providers.p.redirect_hosts: `*`: each is a host, such as",
+        ),
+        (
             with("", "").replace("inline:provider-token", "sk-pasted"),
             "gateway.toml:7: providers.p.token: a secret is never written here as a bare string",
         ),

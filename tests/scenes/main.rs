@@ -33,6 +33,7 @@ mod lifecycle;
 mod log_reader;
 mod meter_streams;
 mod panics;
+mod redirects;
 mod reload;
 mod routes;
 mod seeds;
