@@ -19,6 +19,7 @@ pub(super) struct GatewayFile {
 pub(super) struct ServerFile {
     pub listen: Option<Located<OneOrMany>>,
     pub admin: Option<Located<String>>,
+    pub admin_hosts: Option<Located<OneOrMany>>,
     pub threads: Option<Located<usize>>,
     pub h2c: Option<Located<bool>>,
     pub access_log: Option<Located<bool>>,
@@ -173,6 +174,7 @@ impl ServerFile {
             return Self {
                 listen: None,
                 admin: None,
+                admin_hosts: None,
                 threads: None,
                 h2c: None,
                 access_log: None,
@@ -188,6 +190,7 @@ impl ServerFile {
         let server = Self {
             listen: s.take("listen"),
             admin: s.take("admin"),
+            admin_hosts: s.take("admin_hosts"),
             threads: s.take("threads"),
             h2c: s.take("h2c"),
             access_log: s.take("access_log"),

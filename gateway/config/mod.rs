@@ -80,6 +80,8 @@ pub struct ServerConfig {
     pub listen: Listen,
     /// Where `/metrics`, `/healthz`, `/readyz` and `/status` are.
     pub admin: SocketAddr,
+    /// What it may be called beside its address and `localhost`, in lower case.
+    pub admin_hosts: Vec<String>,
     /// TLS for clients.
     pub tls: Option<TlsSpec>,
     /// Whether keys of clients may go unencrypted to public addresses.
@@ -183,6 +185,7 @@ impl ServerConfig {
         hot.max_connections = self.max_connections;
         hot.max_connections_per_address = self.max_connections_per_address;
         hot.failed_keys_per_address = self.failed_keys_per_address;
+        hot.admin_hosts.clone_from(&self.admin_hosts);
         hot.stripped_headers.clone_from(&self.stripped_headers);
         hot.stripped_prefixes.clone_from(&self.stripped_prefixes);
         hot.keepalive = self.keepalive;

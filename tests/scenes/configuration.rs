@@ -331,6 +331,18 @@ fn headers_to_strip_and_names_of_the_admin_listener_are_named_whole() {
             "strip_headers = \"host\"",
             "`host` would take out `host`, which belongs to the gateway",
         ),
+        (
+            "admin_hosts = \"*.internal\"",
+            "server.admin_hosts: `*.internal`: each is the whole name",
+        ),
+        (
+            "admin_hosts = \"keygate.internal:9090\"",
+            "server.admin_hosts: `keygate.internal:9090`: each",
+        ),
+        (
+            "admin_hosts = [\"a.test\", \"\"]",
+            "server.admin_hosts: ``: each is the whole name",
+        ),
     ] {
         let said = with(setting);
         assert!(said.contains("gateway.toml:2: "), "{said}");
@@ -341,6 +353,7 @@ fn headers_to_strip_and_names_of_the_admin_listener_are_named_whole() {
     }
     for setting in [
         "strip_headers = [\"X-Corp-*\", \"x-id\"]",
+        "admin_hosts = [\"Keygate.svc.\", \"vm-1\"]",
     ] {
         let said = with(setting);
         assert!(!said.contains("gateway.toml:2"), "{said}");

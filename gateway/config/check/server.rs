@@ -51,6 +51,7 @@ impl Checker<'_> {
             }
         }
         let admin = self.admin(file.admin);
+        let admin_hosts = self.admin_hosts(file.admin_hosts);
         let (stripped_headers, stripped_prefixes) = self.strip_headers(file.strip_headers);
         let LimitsFile {
             request_body,
@@ -99,6 +100,7 @@ impl Checker<'_> {
         Some(ServerConfig {
             listen: listen?,
             admin: admin?,
+            admin_hosts,
             tls,
             plain_http: plain,
             threads,
@@ -208,6 +210,30 @@ impl Checker<'_> {
             );
         }
         Some(address)
+    }
+
+    /// Names, without a port: one of them is taken with any.
+    fn admin_hosts(&self, given: Option<Located<OneOrMany>>) -> Vec<String> {
+        let Some(given) = given else {
+            return Vec::new();
+        };
+        let is_name = |name: &str| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            !name.is_empty() && name.bytes().all(plain)
+        };
+        let read = |text: &String| {
+            let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+            if !is_name(&name) {
+                let why = "is the whole name of a host, without scheme, port or `*`, such as `keygate.internal`";
+                self.fatal(
+                    &given.at,
+                    format!("server.admin_hosts: `{text}`: each {why}"),
+                );
+                return None;
+            }
+            Some(name)
+        };
+        given.value.0.iter().filter_map(read).collect()
     }
 
     /// Names of headers, and beginnings of names with a `*` behind them.
