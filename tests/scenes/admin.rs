@@ -1,7 +1,7 @@
 //! What an operator sees.
 
 use crate::support::gateway::simple;
-use crate::support::{Client, Gateway, Provider, Scene, ask_admin};
+use crate::support::{Client, Gateway, Provider, Scene, ask_admin, eventually};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
@@ -295,4 +295,62 @@ fn a_name_of_the_admin_listener_is_taken_over_by_a_reload() {
     );
     gateway.wait_for_generation(2);
     assert_eq!(ask(), 200);
+}
+
+#[test]
+fn the_admin_listener_has_so_many_connections_and_closes_the_next() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let admin = gateway.running.admin();
+    let mut held: Vec<_> = (0..64).map(|_| Client::connect(admin)).collect();
+    // They are accepted in order.
+    assert!(Client::connect(admin).is_closed());
+    let answer = held[0].request("GET", "/healthz", &[("host", "localhost")], b"");
+    assert_eq!(answer.status, 200);
+    drop(held);
+    eventually("there is room again", || {
+        let mut client = Client::connect(admin);
+        let ask = client.try_send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        ask.is_ok() && client.try_response(false).is_some()
+    });
+    // Clients have their own.
+    assert_eq!(gateway.get("/p", &KEY).status, 200);
+    let refused = "keygate_connections_refused_total{limit=\"admin\"}";
+    assert!(gateway.count(refused) >= 1);
+}
+
+#[test]
+fn the_admin_listener_waits_for_no_head_without_end() {
+    let provider = Provider::start();
+    let timeouts = "server.timeouts.client_head = \"300ms\"\nserver.timeouts.keepalive = \"300ms\"";
+    let gateway = Scene::with_server(timeouts, &simple(&provider.url(), "", "")).start();
+    let admin = gateway.running.admin();
+    assert!(Client::connect(admin).is_closed(), "it says nothing");
+    let mut slow = Client::connect(admin);
+    slow.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
+    // However often something comes.
+    eventually("it is cut", || slow.try_send("x: y\r\n").is_err());
+    let mut idle = Client::connect(admin);
+    let answer = idle.request("GET", "/healthz", &[("host", "localhost")], b"");
+    assert_eq!(answer.status, 200);
+    assert!(idle.is_closed());
+}
+
+#[test]
+fn a_head_for_the_admin_listener_has_sixteen_kilobytes() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let ask = |bytes| {
+        let long = "x".repeat(bytes);
+        let headers = [("host", "localhost"), ("x-long", &*long)];
+        let mut client = Client::connect(gateway.running.admin());
+        // It may be closed before it is all sent.
+        let _ = client.try_send(crate::support::client::raw_request(
+            "GET", "/healthz", &headers, b"",
+        ));
+        client
+            .try_response(false)
+            .map_or(431, |answer| answer.status)
+    };
+    assert_eq!((ask(15 << 10), ask(17 << 10)), (200, 431));
 }
