@@ -11,16 +11,18 @@ use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 
+use crate::proxy::reject::Reason;
+
 /// A refusal: its status, and the sentence that says why and what to do.
 pub(super) type Refusal = (StatusCode, &'static str);
 
-/// The most bytes of a head.
-pub(super) const MAX_HEAD: usize = 16 << 10;
-
-/// The refusal of a head that is larger.
-pub(super) const TOO_LARGE: Refusal = (
+const TOO_LARGE: Refusal = (
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "a head has at most 16 KiB here\n",
+    "the head is larger than server.limits.header_bytes\n",
+);
+const BAD_FRAMING: Refusal = (
+    StatusCode::BAD_REQUEST,
+    "the request's framing cannot be read in one way only\n",
 );
 
 const NO_HOST: Refusal = (
@@ -35,6 +37,14 @@ const FOREIGN_SITE: Refusal = (
     StatusCode::FORBIDDEN,
     "pages of other sites may not ask this listener; open its address in a tab of its own\n",
 );
+
+/// The refusal of a head that no listener of the gateway takes, for this reason.
+pub(super) fn refusal(reason: Reason) -> Refusal {
+    match reason {
+        Reason::HeadersTooLarge => TOO_LARGE,
+        _ => BAD_FRAMING,
+    }
+}
 
 /// Whether `request` may be answered, whatever its method and path. `names` are the hosts, in lower case, that it may
 /// call the listener beside its address and `localhost`.

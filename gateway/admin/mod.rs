@@ -21,8 +21,9 @@ use pingora_core::protocols::http::v1::server::HttpSession;
 
 use self::status::Status;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
-use crate::proxy::deadline;
+use crate::proxy::admit::check_head;
 use crate::proxy::in_flight::InFlight;
+use crate::proxy::{connection, deadline};
 use crate::snapshot::Live;
 
 /// Whether the gateway takes new requests.
@@ -108,12 +109,12 @@ impl Admin {
 
     /// Whether a request may be answered at all.
     fn guard(&self, session: &ServerSession) -> Result<(), guard::Refusal> {
-        let head = session.as_http1().map(HttpSession::get_headers_raw_bytes);
-        if head.is_some_and(|head| head.len() > guard::MAX_HEAD) {
-            return Err(guard::TOO_LARGE);
-        }
-        let snapshot = self.live.snapshot();
-        guard::check(session.req_header(), &snapshot.rules.server.admin_hosts)
+        let (rules, request) = (&self.live.snapshot().rules, session.req_header());
+        let raw = session.as_http1().map(HttpSession::get_headers_raw_bytes);
+        let read = connection::refused().map_or(Ok(()), Err);
+        read.and_then(|()| check_head(rules, request, &raw.unwrap_or_default()))
+            .map_err(guard::refusal)?;
+        guard::check(request, &rules.server.admin_hosts)
     }
 
     async fn answer(&self, method: &Method, path: &str) -> (StatusCode, &'static str, Vec<u8>) {

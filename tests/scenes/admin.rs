@@ -337,7 +337,7 @@ fn the_admin_listener_waits_for_no_head_without_end() {
 }
 
 #[test]
-fn a_head_for_the_admin_listener_has_sixteen_kilobytes() {
+fn a_head_for_the_admin_listener_is_bounded_as_those_of_clients_are() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let ask = |bytes| {
@@ -353,4 +353,7 @@ fn a_head_for_the_admin_listener_has_sixteen_kilobytes() {
             .map_or(431, |answer| answer.status)
     };
     assert_eq!((ask(15 << 10), ask(17 << 10)), (200, 431));
+    let mut client = Client::connect(gateway.running.admin());
+    client.send("GET /healthz x HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.response(false).status, 400);
 }
