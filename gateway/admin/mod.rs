@@ -1,6 +1,6 @@
 //! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`, `/probe`. Answers without a key, so it
 //! listens on loopback or a private address only, says nothing that is secret, and nothing to pages of other sites
-//! ([`guard`]).
+//! (`guard`).
 
 mod guard;
 pub mod probe;
