@@ -4,7 +4,7 @@
 //! What must survive a swap lives beside it in [`Live`]: metrics, resolved names, the outcome of
 //! the last reload.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::config::{Config, RouteSpec, ServerConfig, certificate_end};
 use crate::document::{FileStamp, Outline};
 use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
-use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Resolver};
+use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Resolver, Stripped};
 use crate::route::{Overlap, Route, Router};
 use crate::swap::Swap;
 use crate::telemetry::TelemetrySpec;
@@ -101,9 +101,14 @@ impl Snapshot {
             providers.push(Arc::new(provider));
         }
         // A credential of one provider is none for another.
-        let mut stripped: HashSet<&HeaderName> = ALWAYS_STRIPPED.iter().collect();
-        stripped.extend(&config.key_headers);
-        stripped.extend(providers.iter().map(|provider| &provider.auth_header));
+        let mut stripped: Vec<HeaderName> = ALWAYS_STRIPPED.to_vec();
+        stripped.extend(config.key_headers.iter().cloned());
+        stripped.extend(config.server.stripped_headers.iter().cloned());
+        stripped.extend(
+            providers
+                .iter()
+                .map(|provider| provider.auth_header.clone()),
+        );
         let routes = config
             .routes
             .into_iter()
@@ -114,7 +119,9 @@ impl Snapshot {
                 let choices = ACCOUNT_CHOICES
                     .iter()
                     .filter(|name| !spec.allowed_headers.contains(name));
-                let stripped = stripped.iter().copied().chain(choices).cloned().collect();
+                let names = stripped.iter().chain(choices).cloned();
+                let prefixes = config.server.stripped_prefixes.clone();
+                let stripped = Stripped::new(names, prefixes);
                 Some(route(spec, provider, stripped, metrics))
             })
             .collect();
@@ -149,7 +156,7 @@ impl Snapshot {
 fn route(
     spec: RouteSpec,
     provider: &Arc<Provider>,
-    stripped: HashSet<HeaderName, ahash::RandomState>,
+    stripped: Stripped,
     metrics: &Metrics,
 ) -> Route {
     Route {

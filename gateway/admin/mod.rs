@@ -1,22 +1,29 @@
-//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`. Answers without a key, so it
-//! listens on loopback or a private address only, and says nothing that is secret.
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`, `/probe`. Answers without a key, so it
+//! listens on loopback or a private address only, says nothing that is secret, and nothing to pages of other sites
+//! (`guard`).
 
+mod guard;
 pub mod probe;
 pub mod status;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{Method, Response, StatusCode};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v1::server::HttpSession;
 
 use self::status::Status;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
+use crate::proxy::admit::check_head;
 use crate::proxy::in_flight::InFlight;
+use crate::proxy::{connection, deadline};
 use crate::snapshot::Live;
 
 /// Whether the gateway takes new requests.
@@ -77,6 +84,9 @@ pub struct Admin {
     pub probing: tokio::sync::Mutex<()>,
 }
 
+/// How long a request and its response may take in all: longer than a probe.
+const EXCHANGE: Duration = Duration::from_secs(60);
+
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
@@ -97,8 +107,19 @@ impl Admin {
         }
     }
 
+    /// Whether a request may be answered at all.
+    fn guard(&self, session: &ServerSession) -> Result<(), guard::Refusal> {
+        let (rules, request) = (&self.live.snapshot().rules, session.req_header());
+        let raw = session.as_http1().map(HttpSession::get_headers_raw_bytes);
+        let read = connection::refused().map_or(Ok(()), Err);
+        read.and_then(|()| check_head(rules, request, &raw.unwrap_or_default()))
+            .map_err(guard::refusal)?;
+        guard::check(request, &rules.server.admin_hosts)
+    }
+
     async fn answer(&self, method: &Method, path: &str) -> (StatusCode, &'static str, Vec<u8>) {
-        // What asks others is no GET: a page in a browser could make one.
+        // What asks others is no GET, which crawlers and previews make without being told to. A page in a browser could
+        // make either; those of other sites do not come this far.
         if (method, path) == (&Method::POST, "/probe") {
             return self.probe().await;
         }
@@ -156,9 +177,17 @@ fn json(status: &Status) -> (StatusCode, &'static str, Vec<u8>) {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        deadline::clear();
+        deadline::end_by(Instant::now() + EXCHANGE);
         let request = session.req_header();
         let (method, uri) = (request.method.clone(), request.uri.clone());
-        let (status, media_type, body) = self.answer(&method, uri.path()).await;
+        let (status, media_type, body) = match self.guard(session) {
+            Ok(()) => self.answer(&method, uri.path()).await,
+            Err((status, why)) => {
+                session.set_keepalive(None);
+                (status, TEXT, why.as_bytes().to_vec())
+            }
+        };
         let length = body.len();
         let body = if method == Method::HEAD {
             Vec::new()
@@ -170,6 +199,13 @@ impl ServeHttp for Admin {
             .header(CONTENT_TYPE, media_type)
             .header(CONTENT_LENGTH, length)
             .header(CACHE_CONTROL, "no-store")
+            // No page takes it for a script, a style or a frame of its own.
+            .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
+            .header(
+                CONTENT_SECURITY_POLICY,
+                "default-src 'none'; frame-ancestors 'none'",
+            )
+            .header("cross-origin-resource-policy", "same-origin")
             .body(body);
         // Built from constants: it cannot fail, and an empty answer is what is left if it does.
         answer.unwrap_or_default()

@@ -19,12 +19,14 @@ pub(super) struct GatewayFile {
 pub(super) struct ServerFile {
     pub listen: Option<Located<OneOrMany>>,
     pub admin: Option<Located<String>>,
+    pub admin_hosts: Option<Located<OneOrMany>>,
     pub threads: Option<Located<usize>>,
     pub h2c: Option<Located<bool>>,
     pub access_log: Option<Located<bool>>,
     pub log_level: Option<Located<String>>,
     pub dns_refresh: Option<Located<Duration>>,
     pub plain_http: Option<Located<bool>>,
+    pub strip_headers: Option<Located<OneOrMany>>,
     pub tls: Option<TlsFile>,
     pub limits: LimitsFile,
     pub timeouts: ServerTimeoutsFile,
@@ -94,6 +96,7 @@ pub(super) struct ProviderFile {
     pub sni: Option<Located<String>>,
     pub ca: Option<Located<String>>,
     pub http: Option<Located<String>>,
+    pub redirect_hosts: Option<Located<OneOrMany>>,
     pub headers: Pairs,
     pub timeouts: ProviderTimeoutsFile,
 }
@@ -171,12 +174,14 @@ impl ServerFile {
             return Self {
                 listen: None,
                 admin: None,
+                admin_hosts: None,
                 threads: None,
                 h2c: None,
                 access_log: None,
                 log_level: None,
                 dns_refresh: None,
                 plain_http: None,
+                strip_headers: None,
                 tls: None,
                 limits: LimitsFile::default(),
                 timeouts: ServerTimeoutsFile::default(),
@@ -185,12 +190,14 @@ impl ServerFile {
         let server = Self {
             listen: s.take("listen"),
             admin: s.take("admin"),
+            admin_hosts: s.take("admin_hosts"),
             threads: s.take("threads"),
             h2c: s.take("h2c"),
             access_log: s.take("access_log"),
             log_level: s.take("log_level"),
             dns_refresh: s.take("dns_refresh"),
             plain_http: s.take("plain_http"),
+            strip_headers: s.take("strip_headers"),
             tls: s.section("tls").map(TlsFile::read),
             limits: s
                 .section("limits")
@@ -313,6 +320,7 @@ impl ProviderFile {
             sni: s.take("sni"),
             ca: s.take("ca"),
             http: s.take("http"),
+            redirect_hosts: s.take("redirect_hosts"),
             headers: s.strings("headers"),
             timeouts: s
                 .section("timeouts")

@@ -80,6 +80,8 @@ pub struct ServerConfig {
     pub listen: Listen,
     /// Where `/metrics`, `/healthz`, `/readyz` and `/status` are.
     pub admin: SocketAddr,
+    /// What it may be called beside its address and `localhost`, in lower case.
+    pub admin_hosts: Vec<String>,
     /// TLS for clients.
     pub tls: Option<TlsSpec>,
     /// Whether keys of clients may go unencrypted to public addresses.
@@ -112,6 +114,12 @@ pub struct ServerConfig {
     pub max_connections_per_address: usize,
     /// How often it may come with a key that opens nothing, a minute; 0: as often as it likes.
     pub failed_keys_per_address: u32,
+    /// Headers of clients that no provider gets, beside those of [`Stripped`]'s own.
+    ///
+    /// [`Stripped`]: crate::provider::Stripped
+    pub stripped_headers: Vec<HeaderName>,
+    /// How the names of others begin, in lower case.
+    pub stripped_prefixes: Vec<String>,
     /// How long an unused connection of a client is kept.
     pub keepalive: Duration,
     /// How long a request's head may take, from its first byte to its last.
@@ -177,6 +185,9 @@ impl ServerConfig {
         hot.max_connections = self.max_connections;
         hot.max_connections_per_address = self.max_connections_per_address;
         hot.failed_keys_per_address = self.failed_keys_per_address;
+        hot.admin_hosts.clone_from(&self.admin_hosts);
+        hot.stripped_headers.clone_from(&self.stripped_headers);
+        hot.stripped_prefixes.clone_from(&self.stripped_prefixes);
         hot.keepalive = self.keepalive;
         hot.client_head = self.client_head;
         hot.client_read = self.client_read;

@@ -153,7 +153,7 @@ impl Metrics {
             connections: declare.gauge("connections", "Connections of clients that are open.")?,
             connections_refused: declare.counters(
                 "connections_refused_total",
-                "Connections of clients that were closed at once: too many of one address, in total, or for the open files there may be.",
+                "Connections that were closed at once, by the limit that they would have passed.",
                 &["limit"],
             )?,
             tls_handshake_failures: declare.register(IntCounter::new(

@@ -38,8 +38,6 @@ pub struct Kind {
     pub default_headers: &'static [(&'static str, &'static str)],
     /// Headers of answers that tell about the account, which is not the client's.
     pub account_headers: &'static [&'static str],
-    /// Headers of answers that may hold a URL there that the client is to ask next.
-    pub links: &'static [&'static str],
     /// Whether its API has `WebSocket`s.
     pub websocket: bool,
     /// What OpenTelemetry's conventions call it, if they know it.
@@ -111,7 +109,6 @@ const COMPATIBLE: Kind = Kind {
     tokenless: false,
     default_headers: &[],
     account_headers: &["openai-organization", "openai-project"],
-    links: &["location"],
     websocket: false,
     telemetry: None,
     dialect: Dialect::OpenAi,
@@ -162,7 +159,6 @@ pub const KINDS: &[Kind] = &[
             beginnings: &["eyJ"],
             feature: None,
         }),
-        links: &["location", "operation-location"],
         websocket: true,
         ..COMPATIBLE
     },
@@ -212,7 +208,6 @@ pub const KINDS: &[Kind] = &[
             feature: None,
         }),
         account_headers: &[],
-        links: &["location", "x-goog-upload-url", "x-goog-upload-control-url"],
         websocket: true,
         dialect: Dialect::Google,
         ..COMPATIBLE

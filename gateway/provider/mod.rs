@@ -8,6 +8,7 @@ mod endpoint;
 pub mod kind;
 mod paths;
 mod policy;
+mod redirect;
 mod url;
 
 pub use addresses::Addresses;
@@ -15,7 +16,8 @@ pub use dns::Resolver;
 pub use endpoint::{CaBundle, Endpoint, HttpVersion, Timeouts};
 pub use kind::{Bearer, Dialect, Kind};
 pub use paths::{Paths, is_segment};
-pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED};
+pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped, is_of_a_front_proxy};
+pub use redirect::RedirectHost;
 pub use url::BaseUrl;
 
 use std::sync::Arc;
@@ -65,6 +67,8 @@ pub struct ProviderSpec {
     pub token: TokenSource,
     /// Headers that every request to it gets.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The hosts, beside its own, that it may send clients to.
+    pub redirect_hosts: Vec<RedirectHost>,
     /// The protocol to speak.
     pub http: HttpVersion,
     /// How long to wait for what.
@@ -96,10 +100,9 @@ pub struct Provider {
     pub default_headers: Vec<(HeaderName, HeaderValue)>,
     /// Headers of its answers that tell about the account.
     pub account_headers: Vec<HeaderName>,
-    /// Headers of its answers that hold a URL of its own.
-    pub links: Vec<HeaderName>,
     /// Which paths there are.
     pub paths: Paths,
+    redirect_hosts: Vec<RedirectHost>,
     base_url: BaseUrl,
     auth_prefix: String,
     bearer: Option<Bearer>,
@@ -191,8 +194,8 @@ impl Provider {
                 })
                 .collect(),
             account_headers: names(spec.kind.account_headers),
-            links: names(spec.kind.links),
             paths: spec.paths,
+            redirect_hosts: spec.redirect_hosts,
             base_url: spec.base_url,
             auth_prefix: spec.auth_prefix,
             bearer: spec.bearer,
@@ -210,17 +213,20 @@ impl Provider {
         self.base_url.origin()
     }
 
-    /// The path of a URL at this provider, if it is one.
+    /// What follows the authority in a URL at this provider, if it is one.
     pub fn path_of<'u>(&self, url: &'u str) -> Option<&'u str> {
-        let (scheme, rest) = url.split_once("://")?;
-        let tls = scheme.eq_ignore_ascii_case("https");
-        let at = rest.find('/')?;
-        let (authority, path) = rest.split_at_checked(at)?;
+        let (tls, authority, path) = redirect::split_url(url)?;
         let usual = if tls { ":443" } else { ":80" };
         let authority = authority.strip_suffix(usual).unwrap_or(authority);
         let same =
             tls == self.base_url.tls && self.base_url.authority().eq_ignore_ascii_case(authority);
         same.then_some(path)
+    }
+
+    /// Whether `url` leads to another host that it may send clients to. One that is not encrypted is none where the
+    /// provider's own is.
+    pub fn may_redirect_to(&self, url: &str) -> bool {
+        redirect::takes_url(&self.redirect_hosts, self.base_url.tls, url)
     }
 
     /// Whether the caller brings its own token.
@@ -380,6 +386,7 @@ mod tests {
             bearer: kind.bearer,
             token,
             headers: Vec::new(),
+            redirect_hosts: Vec::new(),
             http: HttpVersion::Http1,
             timeouts: Timeouts::default(),
         };
@@ -513,12 +520,15 @@ mod tests {
             provider.path_of("https://api.example.com/upload/x?id=1"),
             Some("/upload/x?id=1")
         );
+        assert_eq!(
+            provider.path_of("https://api.example.com?id=1"),
+            Some("?id=1")
+        );
         for other in [
             "http://api.example.com/x",
             "https://api.example.com:8443/x",
             "https://evil.test/x",
             "/x",
-            "https://api.example.com",
             "https://api.example.com@evil.test/x",
         ] {
             assert_eq!(provider.path_of(other), None, "{other}");

@@ -115,7 +115,7 @@ pub fn refuse_next(reason: Reason) {
 }
 
 /// Why the request that has just come is refused, if its connection says so.
-pub(super) fn refused() -> Option<Reason> {
+pub fn refused() -> Option<Reason> {
     with(|connection| match connection {
         Connection::Http1(refused) => refused.take(),
         Connection::Http2(_) => None,

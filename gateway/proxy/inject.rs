@@ -26,7 +26,7 @@ pub fn rewrite(
     // A few of a few: the names that there are, and not the many that there might be.
     let names = upstream.headers.keys();
     let stripped: Vec<HeaderName> = names
-        .filter(|name| route.stripped.contains(*name))
+        .filter(|name| route.stripped.contains(name))
         .cloned()
         .collect();
     for name in &stripped {
@@ -100,7 +100,7 @@ fn ask_for_what_can_be_read(upstream: &mut RequestHeader) -> Result<(), Box<Erro
 fn strip_protocols(route: &Route, upstream: &mut RequestHeader) -> Result<(), Box<Error>> {
     let stays = |protocol: &&str| {
         let name = protocol.split('.').next().unwrap_or_default();
-        !is_key_protocol(protocol) && !route.stripped.iter().any(|header| header == name)
+        !is_key_protocol(protocol) && !route.stripped.contains_text(name)
     };
     let offered = upstream.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
     let offered = offered.flat_map(|value| value.to_str().unwrap_or_default().split(','));
@@ -264,7 +264,7 @@ mod tests {
         },
     ];
 
-    const NEVER: [&str; 16] = [
+    const NEVER: [&str; 24] = [
         "authorization",
         "api-key",
         "x-api-key",
@@ -281,6 +281,14 @@ mod tests {
         "x-forwarded-port",
         "x-real-ip",
         "x-request-id",
+        "x-forwarded-access-token",
+        "x-auth-request-email",
+        "x-amzn-oidc-data",
+        "x-ms-client-principal",
+        "x-goog-iap-jwt-assertion",
+        "cf-access-jwt-assertion",
+        "tailscale-user-login",
+        "remote-user",
     ];
     const WHO_PAYS: [&str; 5] = [
         "openai-organization",
@@ -289,7 +297,7 @@ mod tests {
         "x-hf-bill-to",
         "anthropic-workspace-id",
     ];
-    const PASSES: [&str; 12] = [
+    const PASSES: [&str; 16] = [
         "anthropic-beta",
         "openai-beta",
         "anthropic-version",
@@ -302,6 +310,10 @@ mod tests {
         "x-api-key-id",
         "authorization-info",
         "x-goog-api-client",
+        "x-ms-client-request-id",
+        "x-amzn-bedrock-trace",
+        "x-client-request-id",
+        "cf-aig-metadata",
     ];
 
     impl Policy {

@@ -14,6 +14,7 @@ pub mod exchange;
 mod forward;
 pub mod in_flight;
 pub mod inject;
+mod location;
 mod observe;
 pub mod penalty;
 mod record;

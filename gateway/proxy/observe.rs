@@ -3,26 +3,54 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{
-    ALT_SVC, CONTENT_ENCODING, CONTENT_TYPE, HOST, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
-};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora_core::Error;
+use pingora_core::{Error, ErrorType};
 
-use super::admit::Admission;
 use super::exchange::Exchange;
-use super::reject::{REFUSED_BY, REQUEST_ID};
-use crate::route::Route;
+use super::location::Asked;
+use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID};
+use crate::provider::Provider;
 use crate::usage::{Meter, Metering};
 
-/// Headers that no client gets, whatever the kind of the provider: cookies of an account that others
-/// share, and what would send browsers past the gateway.
-const NOT_PASSED_ON: [HeaderName; 3] = [SET_COOKIE, ALT_SVC, STRICT_TRANSPORT_SECURITY];
-
-/// The same names, where they are looked for: as texts they would be read each time.
+/// The same name, where it is looked for: as a text it would be read each time.
 static ID: HeaderName = HeaderName::from_static("x-request-id");
-static REFUSER: HeaderName = HeaderName::from_static(REFUSED_BY);
+
+/// What becomes of a header of an answer.
+#[derive(PartialEq, Eq)]
+enum Treatment {
+    /// The client gets it as it is.
+    Pass,
+    /// No client gets it.
+    Drop,
+    /// It holds a URL that the client may follow.
+    Lead,
+}
+
+/// What becomes of the header `name`.
+fn treatment(name: &HeaderName, provider: Option<&Provider>) -> Treatment {
+    match name.as_str() {
+        // Cookies of an account that others share.
+        "set-cookie" | "set-cookie2"
+        // What would send clients past the gateway, or holds for all of the gateway's origin.
+        | "alt-svc" | "refresh" | "strict-transport-security" | "clear-site-data"
+        | "nel" | "report-to" | "reporting-endpoints"
+        // Of the connection to the gateway, or of a proxy on the way there.
+        | "proxy-authenticate" | "proxy-authentication-info"
+        // Only the gateway says these.
+        | REFUSED_BY | REQUEST_ID => return Treatment::Drop,
+        // Where HTTP clients go by themselves, and where SDKs of Azure's and Google's ask next.
+        "location" | "content-location" | "link"
+        | "operation-location" | "azure-asyncoperation"
+        | "x-goog-upload-url" | "x-goog-upload-control-url" => return Treatment::Lead,
+        _ => {}
+    }
+    match provider {
+        Some(provider) if provider.account_headers.contains(name) => Treatment::Drop,
+        _ => Treatment::Pass,
+    }
+}
 
 /// The head of the provider's answer to `asked`.
 pub(super) fn head(
@@ -30,17 +58,10 @@ pub(super) fn head(
     asked: &RequestHeader,
     answer: &mut ResponseHeader,
 ) -> Result<(), Box<Error>> {
-    let admission = exchange.admission.as_ref();
-    let dropped = |name: &&HeaderName| not_passed_on(admission).any(|dropped| dropped == *name);
-    // The names that there are, and not those that there might be: of either there are few.
-    let names = answer.headers.keys();
-    let dropped: Vec<HeaderName> = names.filter(dropped).cloned().collect();
-    for name in &dropped {
-        answer.remove_header(name);
-    }
-    if let Some(admission) = &exchange.admission {
-        let tls = exchange.rules.server.tls.is_some();
-        lead_here(admission.route(), asked, tls, answer)?;
+    if !pass_on(exchange, asked, answer)? {
+        let mut error = Error::new_up(ErrorType::new(FOREIGN_REDIRECT));
+        error.set_retry(false);
+        return Err(error);
     }
     if answer.status.is_informational() && answer.status != 101 {
         return Ok(());
@@ -71,71 +92,90 @@ pub(super) fn head(
     answer.insert_header(REQUEST_ID, id)?;
     if answer.status.as_u16() >= 400 {
         answer.insert_header(REFUSED_BY, "provider")?;
-    } else if answer.headers.contains_key(&REFUSER) {
-        // Only the gateway says this.
-        answer.remove_header(&REFUSER);
     }
     Ok(())
 }
 
 /// The trailers of the provider's answer.
 pub(super) fn trailers(exchange: &Exchange, trailers: &mut HeaderMap) {
-    for name in not_passed_on(exchange.admission.as_ref()) {
+    let provider = provider(exchange);
+    let names = trailers.keys();
+    let names = names.filter(|name| treatment(name, provider) != Treatment::Pass);
+    let names: Vec<HeaderName> = names.cloned().collect();
+    for name in &names {
         trailers.remove(name);
     }
 }
 
-fn not_passed_on(admission: Option<&Admission>) -> impl Iterator<Item = &HeaderName> {
-    let account = admission.map(|admission| &admission.route().provider.account_headers);
-    NOT_PASSED_ON.iter().chain(account.into_iter().flatten())
+fn provider(exchange: &Exchange) -> Option<&Provider> {
+    let admission = exchange.admission.as_ref()?;
+    Some(&admission.route().provider)
 }
 
-/// A URL at the provider that the client is to ask next becomes one here: asked there, the client's key
-/// would go to the provider, and open nothing.
-fn lead_here(
-    route: &Route,
-    asked: &RequestHeader,
-    tls: bool,
+/// Takes out of the head of an answer what is not for the client, and leads its URLs here. Whether the client may have
+/// what is left: a redirect to elsewhere is not for it.
+fn pass_on(
+    exchange: &Exchange,
+    client: &RequestHeader,
     answer: &mut ResponseHeader,
-) -> Result<(), Box<Error>> {
-    for name in &route.provider.links {
-        if !answer.headers.contains_key(name) {
-            continue;
-        }
-        let urls: Vec<HeaderValue> = answer.headers.get_all(name).iter().cloned().collect();
-        answer.remove_header(name);
-        for url in urls {
-            let here = url
-                .to_str()
-                .ok()
-                .and_then(|url| here(route, asked, tls, url));
-            answer.append_header(name.clone(), here.unwrap_or(url))?;
+) -> Result<bool, Box<Error>> {
+    let provider = provider(exchange);
+    let (mut dropped, mut leading) = (Vec::new(), Vec::new());
+    for name in answer.headers.keys() {
+        match treatment(name, provider) {
+            Treatment::Pass => {}
+            Treatment::Drop => dropped.push(name.clone()),
+            Treatment::Lead => leading.push(name.clone()),
         }
     }
-    Ok(())
+    let interim = answer.status.is_informational() && answer.status != 101;
+    let asked = exchange.admission.as_ref().filter(|_| !interim);
+    let asked = asked.map(|admission| Asked {
+        route: admission.route(),
+        client,
+        target: admission.target(),
+        tls: exchange.rules.server.tls.is_some(),
+    });
+    for name in &dropped {
+        answer.remove_header(name);
+    }
+    for name in leading {
+        let redirects = name == LOCATION && answer.status.is_redirection() && !interim;
+        let led = lead(asked.as_ref(), &name, answer)?;
+        // That of a 305 is a proxy to use.
+        if redirects && (!led || answer.status == 305) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-/// Where a client finds what the provider has at `url`; `None` where that is not the provider's.
-fn here(route: &Route, asked: &RequestHeader, tls: bool, url: &str) -> Option<HeaderValue> {
-    let known = |path| {
-        format!(
-            "{}{}",
-            route.path.as_str(),
-            route.provider.paths.client_side(path)
-        )
-    };
-    if url.starts_with('/') && !url.starts_with("//") {
-        return HeaderValue::from_str(&known(url)).ok();
+/// Makes the URLs of one header lead here: asked at the provider, they would take the client's key there. Those that
+/// lead elsewhere are taken out. Whether there is one left of a header that was sent once.
+fn lead(
+    asked: Option<&Asked<'_>>,
+    name: &HeaderName,
+    answer: &mut ResponseHeader,
+) -> Result<bool, Box<Error>> {
+    let values: Vec<HeaderValue> = answer.headers.get_all(name).iter().cloned().collect();
+    answer.remove_header(name);
+    // Clients differ in which of several locations they take.
+    if *name == LOCATION && values.len() != 1 {
+        return Ok(false);
     }
-    let path = route.provider.path_of(url)?;
-    let authority = asked.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let authority =
-        authority.or_else(|| asked.uri.authority().map(http::uri::Authority::as_str))?;
-    // Said by the client or by whatever ended its TLS: it only tells the client where it came from.
-    let proto = asked.headers.get("x-forwarded-proto");
-    let secure = tls || proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
-    let scheme = if secure { "https" } else { "http" };
-    HeaderValue::from_str(&format!("{scheme}://{authority}{}", known(path))).ok()
+    let mut left = false;
+    for value in values {
+        let text = value.to_str().ok();
+        let Some(text) = asked
+            .zip(text)
+            .and_then(|(asked, text)| asked.lead(name, text))
+        else {
+            continue;
+        };
+        answer.append_header(name.clone(), text)?;
+        left = true;
+    }
+    Ok(left)
 }
 
 /// A piece of the answer's body; `end` says that none follows.

@@ -19,6 +19,9 @@ pub const REFUSED_BY: &str = "x-keygate-refused-by";
 /// The gateway's id of the request, on every answer.
 pub const REQUEST_ID: &str = "x-keygate-request-id";
 
+/// The type of the error that ends an exchange whose answer redirects to a foreign host.
+pub(super) const FOREIGN_REDIRECT: &str = "ForeignRedirect";
+
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -58,6 +61,8 @@ pub enum Reason {
     Internal,
     /// The provider could not be reached, or broke off before answering.
     ProviderUnreachable,
+    /// The provider's answer sends the client to a host that the configuration does not name.
+    ForeignRedirect,
     /// The provider's token is missing.
     ProviderUnavailable,
     /// The provider did not answer in time.
@@ -143,6 +148,11 @@ impl Reason {
                 502,
                 "provider_unreachable",
                 "The provider could not be reached.",
+            ),
+            Self::ForeignRedirect => (
+                502,
+                "foreign_redirect",
+                "The provider redirects to another host, which this gateway does not send keys and prompts to.",
             ),
             Self::ProviderUnavailable => (
                 503,
@@ -245,6 +255,9 @@ pub fn reason_of(error: &Error) -> Reason {
     );
     match error.esource() {
         ErrorSource::Upstream if timed_out => Reason::ProviderTimeout,
+        ErrorSource::Upstream if error.etype().as_str() == FOREIGN_REDIRECT => {
+            Reason::ForeignRedirect
+        }
         ErrorSource::Upstream => Reason::ProviderUnreachable,
         ErrorSource::Downstream => match error.etype() {
             ErrorType::ReadTimedout => Reason::RequestTimeout,

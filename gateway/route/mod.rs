@@ -13,15 +13,14 @@ pub use overlap::Overlap;
 pub use path::{BadPath, NormalPath};
 pub use pattern::{HostPattern, PathPrefix};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ahash::RandomState;
-use http::HeaderName;
 
 use crate::key::Selector;
 use crate::metrics::RouteMetrics;
-use crate::provider::Provider;
+use crate::provider::{Provider, Stripped};
 use crate::template::HeaderTemplate;
 use crate::usage::Metering;
 
@@ -49,7 +48,7 @@ pub struct Route {
     /// Whether connections may be upgraded to `WebSocket`.
     pub websocket: bool,
     /// The client's headers that the provider does not get.
-    pub stripped: HashSet<HeaderName, RandomState>,
+    pub stripped: Stripped,
     /// Headers made for the provider from the client's.
     pub templates: Vec<HeaderTemplate>,
     /// What is done about the usage of its streams.
@@ -180,6 +179,7 @@ mod tests {
             bearer: None,
             token: TokenSource::None,
             headers: Vec::new(),
+            redirect_hosts: Vec::new(),
             http: HttpVersion::Http1,
             timeouts: Timeouts::default(),
         };
@@ -199,7 +199,7 @@ mod tests {
             provider: provider.clone(),
             access: Access::Open,
             websocket: false,
-            stripped: HashSet::default(),
+            stripped: Stripped::default(),
             templates: Vec::new(),
             metering: Metering::default(),
             metric_models: ["m", "m-*", "*-x"].map(str::to_owned).into(),

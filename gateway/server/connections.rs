@@ -15,6 +15,8 @@ pub(super) struct Connections {
     live: Arc<Live>,
     open: Arc<InFlight>,
     by_address: Mutex<HashMap<IpAddr, usize>>,
+    /// The most of them on the admin listener, whoever they are of; for clients, the configuration says how many.
+    admin: Option<usize>,
 }
 
 /// One of them.
@@ -30,6 +32,17 @@ impl Connections {
             open: InFlight::new(live.metrics.connections.clone()),
             live,
             by_address: Mutex::default(),
+            admin: None,
+        })
+    }
+
+    /// Those of the admin listener: `most`, which are not among those of clients.
+    pub(super) fn of_admin(live: Arc<Live>, most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            open: Arc::default(),
+            live,
+            by_address: Mutex::default(),
+            admin: Some(most),
         })
     }
 
@@ -44,7 +57,8 @@ impl Connections {
         socket: &impl AsRawFd,
         from: IpAddr,
     ) -> Option<Connection> {
-        if descriptors::is_reserved(socket) {
+        // Operators have the last ones as well: they are to see what is wrong.
+        if self.admin.is_none() && descriptors::is_reserved(socket) {
             let refused = &self.live.metrics.connections_refused;
             refused.with_label_values(&["files"]).inc();
             return None;
@@ -56,11 +70,15 @@ impl Connections {
         let snapshot = self.live.snapshot();
         let server = &snapshot.rules.server;
         let refused = &self.live.metrics.connections_refused;
-        if self.open.count() >= server.connections_at_most() {
-            refused.with_label_values(&["total"]).inc();
+        let (most, limit) = match self.admin {
+            Some(most) => (most, "admin"),
+            None => (server.connections_at_most(), "total"),
+        };
+        if self.open.count() >= most {
+            refused.with_label_values(&[limit]).inc();
             return None;
         }
-        let address = far_neighbourhood(from);
+        let address = far_neighbourhood(from).filter(|_| self.admin.is_none());
         if let Some(address) = address {
             let mut by_address = self.by_address();
             let count = by_address.entry(address).or_default();

@@ -10,6 +10,7 @@ use pingora_core::apps::{HttpServerApp, HttpServerOptions};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::http_proxy;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -76,7 +77,7 @@ pub(super) fn listen_on(
         let threads = serving.serve();
         let lanes = threads.map(|thread| Lane::new(thread.clone(), client()));
         let (shutdown, _) = watch::channel(false);
-        let (addresses, accepting) = listen(serving, lanes.collect(), sockets, &shutdown)?;
+        let (addresses, accepting) = listen(serving.accept(), lanes.collect(), sockets, &shutdown)?;
         Ok(Listening {
             addresses,
             shutdown,
@@ -108,10 +109,10 @@ fn proxy_app(
     Bounded::new(app, move || Patience::from(&clock.snapshot().rules.server))
 }
 
-/// Serves clients on sockets that are bound already, and says where they are. What it spawns ends when nothing is
-/// accepted any more, and has told what waits for requests.
-fn listen<A: HttpServerApp + Send + Sync + 'static>(
-    serving: &Threads,
+/// Serves clients on sockets that are bound already, and says where they are. What it spawns on `thread` ends when
+/// nothing is accepted any more, and has told what waits for requests.
+pub(super) fn listen<A: HttpServerApp + Send + Sync + 'static>(
+    thread: &Handle,
     lanes: Arc<[Lane<Client<A>>]>,
     sockets: Vec<TcpListener>,
     shutdown: &watch::Sender<bool>,
@@ -119,7 +120,6 @@ fn listen<A: HttpServerApp + Send + Sync + 'static>(
     let addresses = sockets.iter().map(TcpListener::local_addr);
     let addresses: Result<_, _> = addresses.collect();
     let addresses = addresses.map_err(|error| Error::failed("name a socket", error))?;
-    let thread = serving.accept();
     let _here = thread.enter();
     let listeners = sockets.into_iter().map(tokio::net::TcpListener::from_std);
     let listeners: Result<Vec<_>, _> = listeners.collect();

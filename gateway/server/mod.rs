@@ -6,6 +6,7 @@
 //! admin listener, reloads and DNS on another, so that a scrape or a large key file delays no stream.
 
 mod accept;
+mod admin;
 mod client;
 mod connections;
 mod flush;
@@ -46,6 +47,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use self::admin::serve_admin;
 use self::connections::Connections;
 use self::listening::{ListenOn, Listening, listen_on};
 use self::sockets::{Sockets, bind};
@@ -336,20 +338,6 @@ fn resolve_in_background(control: &Runtime, live: &Arc<Live>, every: Duration) {
             resolver.refresh(false).await;
         }
     });
-}
-
-/// Serves operators on a socket that is bound already: where that is, and what it ends by.
-fn serve_admin(
-    control: &Runtime,
-    app: Admin,
-    socket: TcpListener,
-) -> Result<(SocketAddr, watch::Sender<bool>), Error> {
-    let address = socket
-        .local_addr()
-        .map_err(|error| Error::failed("name a socket", error))?;
-    let (shutdown, _) = watch::channel(false);
-    spawn(control, "admin", app, vec![socket], &shutdown)?;
-    Ok((address, shutdown))
 }
 
 /// Serves `app` on sockets that are bound already, and says where they are.

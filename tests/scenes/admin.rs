@@ -1,7 +1,7 @@
 //! What an operator sees.
 
 use crate::support::gateway::simple;
-use crate::support::{Gateway, Provider, Scene};
+use crate::support::{Client, Gateway, Provider, Scene, ask_admin, eventually};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
@@ -18,9 +18,11 @@ fn the_admin_listener_answers_what_it_has_and_nothing_else() {
     );
     assert_eq!(gateway.admin("/").status, 404);
     assert_eq!(gateway.admin("/p").status, 404);
-    let mut client = crate::support::Client::connect(gateway.running.admin());
-    assert_eq!(client.request("POST", "/status", &[], b"").status, 405);
-    assert_eq!(client.request("HEAD", "/metrics", &[], b"").status, 200);
+    let admin = gateway.running.admin();
+    assert_eq!(ask_admin(admin, "POST", "/status").status, 405);
+    let mut client = Client::connect(admin);
+    let host = [("host", "localhost")];
+    assert_eq!(client.request("HEAD", "/metrics", &host, b"").status, 200);
     // The gateway's own port has none of it.
     for path in ["/metrics", "/healthz", "/readyz", "/status"] {
         assert_eq!(gateway.get(path, &KEY).status, 404);
@@ -175,4 +177,183 @@ fn keys_that_end_are_shown_with_their_end() {
         1_893_456_000
     );
     assert_eq!(gateway.count("keygate_keys_loaded"), 2);
+}
+
+/// Every route of the admin listener, and what is none.
+const ADMIN_ROUTES: [(&str, &str, u16); 9] = [
+    ("GET", "/metrics", 200),
+    ("HEAD", "/metrics", 200),
+    ("GET", "/healthz", 200),
+    ("GET", "/readyz", 200),
+    ("GET", "/status", 200),
+    ("POST", "/probe", 200),
+    ("GET", "/", 404),
+    ("POST", "/status", 405),
+    ("OPTIONS", "/probe", 405),
+];
+
+#[test]
+fn the_admin_listener_answers_programs_and_no_page_of_another_site() {
+    let provider = Provider::start();
+    let server = "server.admin_hosts = [\"keygate.internal\"]";
+    let gateway = Scene::with_server(server, &simple(&provider.url(), "", ""))
+        .key("alice", "secret", "")
+        .start();
+    let admin = gateway.running.admin();
+    let own = admin.to_string();
+    let port = admin.port();
+    let named = format!("Keygate.Internal:{port}");
+    let (origin, named_origin) = (format!("http://{own}"), format!("http://{named}"));
+    let rebound = format!("evil.test:{port}");
+    let (rebound_origin, neighbour) = (
+        format!("http://{rebound}"),
+        format!("http://127.0.0.1:{}", port ^ 1),
+    );
+    for (method, path, answered) in ADMIN_ROUTES {
+        for (headers, status) in [
+            // curl, Prometheus by address and by name, `keygate status`.
+            (vec![("host", &*own)], answered),
+            (vec![("host", "localhost")], answered),
+            (vec![("host", &named)], answered),
+            // A page that it served itself.
+            (
+                vec![
+                    ("host", &own),
+                    ("sec-fetch-site", "same-origin"),
+                    ("origin", &origin),
+                ],
+                answered,
+            ),
+            (vec![("host", &named), ("origin", &named_origin)], answered),
+            (vec![("host", &own), ("sec-fetch-site", "none")], answered),
+            // A name that its owner has made resolve to this address.
+            (vec![("host", &*rebound)], 421),
+            (
+                vec![
+                    ("host", &rebound),
+                    ("sec-fetch-site", "same-origin"),
+                    ("origin", &rebound_origin),
+                ],
+                421,
+            ),
+            (vec![("host", "localhost.evil.test")], 421),
+            // A page of another site, or of another port.
+            (
+                vec![
+                    ("host", &own),
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "https://evil.test"),
+                ],
+                403,
+            ),
+            (
+                vec![
+                    ("host", &own),
+                    ("sec-fetch-site", "same-site"),
+                    ("origin", &neighbour),
+                ],
+                403,
+            ),
+            (vec![("host", &own), ("sec-fetch-site", "cross-site")], 403),
+            (vec![("host", &own), ("origin", "https://evil.test")], 403),
+            (vec![("host", &own), ("origin", "null")], 403),
+        ] {
+            let answer = Client::connect(admin).request(method, path, &headers, b"");
+            assert_eq!(answer.status, status, "{method} {path} {headers:?}");
+            if status == 421 || status == 403 {
+                assert!(!answer.text().contains("keygate_"), "{}", answer.text());
+                assert_eq!(answer.header("access-control-allow-origin"), None);
+            }
+        }
+        let mut client = Client::connect(admin);
+        client.send(format!("{method} {path} HTTP/1.1\r\n\r\n"));
+        assert_eq!(
+            client.response(method == "HEAD").status,
+            400,
+            "{method} {path}"
+        );
+    }
+    // What was refused asked no provider: six of the fifteen probes were answered.
+    assert_eq!(provider.received().len(), 6);
+}
+
+#[test]
+fn a_name_of_the_admin_listener_is_taken_over_by_a_reload() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let admin = gateway.running.admin();
+    let ask = || {
+        let host = [("host", "keygate.monitoring.svc:9090")];
+        Client::connect(admin)
+            .request("GET", "/metrics", &host, b"")
+            .status
+    };
+    assert_eq!(ask(), 421);
+    gateway.scene.configure(
+        "server.admin_hosts = \"keygate.monitoring.svc.\"",
+        &simple(&provider.url(), "", ""),
+    );
+    gateway.wait_for_generation(2);
+    assert_eq!(ask(), 200);
+}
+
+#[test]
+fn the_admin_listener_has_so_many_connections_and_closes_the_next() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let admin = gateway.running.admin();
+    let mut held: Vec<_> = (0..64).map(|_| Client::connect(admin)).collect();
+    // They are accepted in order.
+    assert!(Client::connect(admin).is_closed());
+    let answer = held[0].request("GET", "/healthz", &[("host", "localhost")], b"");
+    assert_eq!(answer.status, 200);
+    drop(held);
+    eventually("there is room again", || {
+        let mut client = Client::connect(admin);
+        let ask = client.try_send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        ask.is_ok() && client.try_response(false).is_some()
+    });
+    // Clients have their own.
+    assert_eq!(gateway.get("/p", &KEY).status, 200);
+    let refused = "keygate_connections_refused_total{limit=\"admin\"}";
+    assert!(gateway.count(refused) >= 1);
+}
+
+#[test]
+fn the_admin_listener_waits_for_no_head_without_end() {
+    let provider = Provider::start();
+    let timeouts = "server.timeouts.client_head = \"300ms\"\nserver.timeouts.keepalive = \"300ms\"";
+    let gateway = Scene::with_server(timeouts, &simple(&provider.url(), "", "")).start();
+    let admin = gateway.running.admin();
+    assert!(Client::connect(admin).is_closed(), "it says nothing");
+    let mut slow = Client::connect(admin);
+    slow.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
+    // However often something comes.
+    eventually("it is cut", || slow.try_send("x: y\r\n").is_err());
+    let mut idle = Client::connect(admin);
+    let answer = idle.request("GET", "/healthz", &[("host", "localhost")], b"");
+    assert_eq!(answer.status, 200);
+    assert!(idle.is_closed());
+}
+
+#[test]
+fn a_head_for_the_admin_listener_is_bounded_as_those_of_clients_are() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let ask = |bytes| {
+        let long = "x".repeat(bytes);
+        let headers = [("host", "localhost"), ("x-long", &*long)];
+        let mut client = Client::connect(gateway.running.admin());
+        // It may be closed before it is all sent.
+        let _ = client.try_send(crate::support::client::raw_request(
+            "GET", "/healthz", &headers, b"",
+        ));
+        client
+            .try_response(false)
+            .map_or(431, |answer| answer.status)
+    };
+    assert_eq!((ask(15 << 10), ask(17 << 10)), (200, 431));
+    let mut client = Client::connect(gateway.running.admin());
+    client.send("GET /healthz x HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.response(false).status, 400);
 }

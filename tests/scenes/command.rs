@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::gateway::simple;
-use crate::support::{Client, Gateway, Provider, Scene};
+use crate::support::{Client, Gateway, Provider, Scene, ask_admin};
 
 pub(crate) fn keygate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_keygate"))
@@ -270,7 +270,7 @@ fn the_demo_serves_what_it_prints() {
             .status,
         401
     );
-    let metrics = Client::connect(admin).request("GET", "/metrics", &[], b"");
+    let metrics = ask_admin(admin, "GET", "/metrics");
     assert!(
         metrics
             .text()
@@ -342,8 +342,8 @@ fn a_probe_tells_whether_tokens_work_and_nothing_is_probed_unasked() {
     );
     assert_eq!(provider.only().line(), "GET /v1/models HTTP/1.1");
     // No page in a browser makes it ask.
-    let mut client = Client::connect(gateway.running.admin());
-    assert_eq!(client.request("GET", "/probe", &[], b"").status, 404);
+    let answer = ask_admin(gateway.running.admin(), "GET", "/probe");
+    assert_eq!(answer.status, 404);
     assert_eq!(provider.received().len(), 1);
 
     // What could be anywhere is asked without a token first: what answers anyone says nothing of the token.

@@ -26,6 +26,14 @@ fn every_mistake_is_named_with_its_line_and_its_cure() {
             "gateway.toml:8: unknown key `providers.p.tokn`: did you mean `token`?",
         ),
         (
+            with("redirect_hosts = [\"https://storage.test/\"]", ""),
+            "gateway.toml:8: providers.p.redirect_hosts: `https://storage.test/`: each is a host, such as",
+        ),
+        (
+            with("redirect_hosts = \"*\"", ""),
+            "gateway.toml:8: providers.p.redirect_hosts: `*`: each is a host, such as",
+        ),
+        (
             with("", "").replace("inline:provider-token", "sk-pasted"),
             "gateway.toml:7: providers.p.token: a secret is never written here as a bare string",
         ),
@@ -295,6 +303,61 @@ fn all_mistakes_come_at_once_in_the_order_of_their_lines() {
         .collect();
     assert!(lines.len() >= 5, "{said}");
     assert!(lines.is_sorted(), "{said}");
+}
+
+#[test]
+fn headers_to_strip_and_names_of_the_admin_listener_are_named_whole() {
+    let with = |setting: &str| {
+        let scene = Scene::new("");
+        scene.write("gateway.toml", &format!("[server]\n{setting}\n"));
+        scene.problems()
+    };
+    for (setting, complaint) in [
+        (
+            "strip_headers = \"*\"",
+            "`*` is neither the name of a header nor the beginning of one",
+        ),
+        (
+            "strip_headers = \"x-*-id\"",
+            "`x-*-id` is neither the name of a header",
+        ),
+        ("strip_headers = \"x y*\"", "`x y*` is neither the name"),
+        (
+            "strip_headers = \"Content-*\"",
+            "`Content-*` would take out `content-length`",
+        ),
+        ("strip_headers = \"t*\"", "`t*` would take out `te`"),
+        (
+            "strip_headers = \"host\"",
+            "`host` would take out `host`, which belongs to the gateway",
+        ),
+        (
+            "admin_hosts = \"*.internal\"",
+            "server.admin_hosts: `*.internal`: each is the whole name",
+        ),
+        (
+            "admin_hosts = \"keygate.internal:9090\"",
+            "server.admin_hosts: `keygate.internal:9090`: each",
+        ),
+        (
+            "admin_hosts = [\"a.test\", \"\"]",
+            "server.admin_hosts: ``: each is the whole name",
+        ),
+    ] {
+        let said = with(setting);
+        assert!(said.contains("gateway.toml:2: "), "{said}");
+        assert!(
+            said.contains(complaint),
+            "wanted\n  {complaint}\ngot\n{said}"
+        );
+    }
+    for setting in [
+        "strip_headers = [\"X-Corp-*\", \"x-id\"]",
+        "admin_hosts = [\"Keygate.svc.\", \"vm-1\"]",
+    ] {
+        let said = with(setting);
+        assert!(!said.contains("gateway.toml:2"), "{said}");
+    }
 }
 
 #[test]

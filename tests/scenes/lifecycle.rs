@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::gateway::simple;
 use crate::support::process::{Process, keygate, open_stream, scene, streaming};
 use crate::support::provider::respond;
-use crate::support::{Client, PATIENCE, Provider, Scene, eventually};
+use crate::support::{Client, PATIENCE, Provider, Scene, ask_admin, eventually};
 
 #[test]
 fn sigterm_lets_an_open_stream_end_and_then_ends_at_once() {
@@ -17,11 +17,7 @@ fn sigterm_lets_an_open_stream_end_and_then_ends_at_once() {
     let mut idle = Client::connect(process.listen);
     assert_eq!(idle.request("GET", "/nothing", &[], b"").status, 404);
     process.signal("TERM");
-    let ready = || {
-        Client::connect(process.admin)
-            .request("GET", "/readyz", &[], b"")
-            .status
-    };
+    let ready = || ask_admin(process.admin, "GET", "/readyz").status;
     eventually("it is not ready", || ready() == 503);
     assert!(idle.is_closed(), "a connection without a request is closed");
     eventually("no new connection", || {
@@ -30,7 +26,7 @@ fn sigterm_lets_an_open_stream_end_and_then_ends_at_once() {
     tell.send("data: 2\n\n").unwrap();
     assert_eq!(client.chunk(), "data: 2\n\n");
     // The drain can be watched to its end.
-    let metrics = Client::connect(process.admin).request("GET", "/metrics", &[], b"");
+    let metrics = ask_admin(process.admin, "GET", "/metrics");
     assert!(metrics.text().contains("keygate_inflight_requests 1"));
     assert_eq!(ready(), 503);
     tell.send("end").unwrap();
@@ -48,11 +44,7 @@ fn readiness_says_no_for_as_long_as_it_is_told_before_the_listeners_close() {
     let server = "server.timeouts.shutdown_delay = \"1s\"\n";
     let process = Process::start(scene(&provider, server));
     process.signal("TERM");
-    let ready = || {
-        Client::connect(process.admin)
-            .request("GET", "/readyz", &[], b"")
-            .status
-    };
+    let ready = || ask_admin(process.admin, "GET", "/readyz").status;
     eventually("it is not ready", || ready() == 503);
     // Whoever has not noticed yet is still served.
     let answer =
@@ -107,7 +99,7 @@ fn sighup_reloads_and_does_not_kill() {
     let provider = Provider::start();
     let process = Process::start(scene(&provider, ""));
     let generation = || {
-        let status = Client::connect(process.admin).request("GET", "/status", &[], b"");
+        let status = ask_admin(process.admin, "GET", "/status");
         status.json()["generation"].as_u64().unwrap()
     };
     for wanted in 2..5 {

@@ -9,7 +9,7 @@ use crate::clients_tls;
 use crate::support::gateway::{key_table, simple};
 use crate::support::process::{LogReader, Process, keygate};
 use crate::support::tls::Authority;
-use crate::support::{Client, Provider, Scene, eventually};
+use crate::support::{Client, Provider, Scene, ask_admin, eventually};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
@@ -147,7 +147,7 @@ fn broken_handshakes_in_numbers_make_few_lines_and_delay_nobody() {
     }
     // By the same thread, so that it has said by now what it has to say.
     ask();
-    let metrics = Client::connect(process.admin).request("GET", "/metrics", &[], b"");
+    let metrics = ask_admin(process.admin, "GET", "/metrics");
     let series = format!("keygate_tls_handshake_failures_total {HANDSHAKES}\n");
     assert!(metrics.text().contains(&series));
     process.signal("TERM");

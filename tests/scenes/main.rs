@@ -35,6 +35,7 @@ mod lifecycle;
 mod log_reader;
 mod meter_streams;
 mod panics;
+mod redirects;
 mod reload;
 mod routes;
 mod seeds;

@@ -295,7 +295,9 @@ fn a_revocation_that_came_while_no_file_could_be_opened_is_taken_over_when_one_c
     assert_eq!(asked(&process), 200);
     let mut admin = Client::connect(process.admin);
     let mut last_reload = move || {
-        let status = admin.request("GET", "/status", &[], b"").json();
+        let status = admin
+            .request("GET", "/status", &[("host", "localhost")], b"")
+            .json();
         status["last_reload"]["at"].as_str().unwrap().to_owned()
     };
     let mut reloads = vec![last_reload()];

@@ -145,7 +145,7 @@ fn trailers_pass_over_http2_without_what_is_not_for_clients() {
         }
         let trailers = body.trailers().await.unwrap().unwrap();
         assert_eq!(trailers["x-trailer"], "kept");
-        assert!(!trailers.contains_key("set-cookie"));
+        assert_eq!(trailers.len(), 1, "{trailers:?}");
     });
 }
 

@@ -32,7 +32,7 @@ fn upgrade(process: &Process) -> Successor {
     eventually("another process", || {
         // Either may answer, and the old one closes meanwhile.
         let mut client = Client::connect(process.admin);
-        client.send("GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        client.send("GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let status = client.try_response(false);
         let pid = status.map_or(u64::from(process.id()), |status| {
             status.json()["pid"].as_u64().unwrap()
@@ -225,7 +225,7 @@ fn started_by_a_link(scene: Scene) -> (Process, impl Fn(&str)) {
 fn who_serves(process: &Process) -> Option<u64> {
     std::net::TcpStream::connect(process.admin).ok()?;
     let mut client = Client::connect(process.admin);
-    client.send("GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client.send("GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     client.try_response(false)?.json()["pid"].as_u64()
 }
 

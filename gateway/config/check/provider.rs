@@ -8,11 +8,12 @@ use http::{HeaderName, HeaderValue};
 
 use super::super::file::{Pairs, ProviderFile, ProviderTimeoutsFile};
 use super::{Checked, Checker, is_name};
-use crate::document::{FileStamp, Located, Location, Severity, enumerate, nearest};
+use crate::document::{FileStamp, Located, Location, OneOrMany, Severity, enumerate, nearest};
 use crate::key::without_scheme;
 use crate::provider::kind::KINDS;
 use crate::provider::{
-    BaseUrl, CaBundle, HttpVersion, Kind, Paths, ProviderSpec, Timeouts, TokenSource, is_segment,
+    BaseUrl, CaBundle, HttpVersion, Kind, Paths, ProviderSpec, RedirectHost, Timeouts, TokenSource,
+    is_segment,
 };
 use crate::route::NormalPath;
 use crate::secret::{SecretError, SecretRef};
@@ -79,6 +80,7 @@ impl Checker<'_> {
         let headers = self.provider_headers(&file.headers, &|name| {
             Some(name) == auth_header.as_ref() || (bearer.is_some() && *name == AUTHORIZATION)
         });
+        let redirect_hosts = self.redirect_hosts(file.redirect_hosts, &name);
         let timeouts = self.timeouts(file.timeouts);
         let (kind, base_url, blanks) = (kind?, base_url?, blanks?);
         let sni = match file.sni {
@@ -109,6 +111,7 @@ impl Checker<'_> {
             bearer,
             token: token?,
             headers,
+            redirect_hosts,
             http,
             timeouts,
         })
@@ -345,6 +348,24 @@ impl Checker<'_> {
             }
         }
         headers
+    }
+
+    fn redirect_hosts(
+        &self,
+        given: Option<Located<OneOrMany>>,
+        provider: &str,
+    ) -> Vec<RedirectHost> {
+        let Some(given) = given else {
+            return Vec::new();
+        };
+        let read = |text: &String| {
+            let refused = |why| {
+                let why = format!("providers.{provider}.redirect_hosts: `{text}`: each {why}");
+                self.fatal(&given.at, why);
+            };
+            RedirectHost::parse(text).map_err(refused).ok()
+        };
+        given.value.0.iter().filter_map(read).collect()
     }
 
     fn timeouts(&self, file: ProviderTimeoutsFile) -> Timeouts {

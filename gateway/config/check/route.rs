@@ -11,7 +11,9 @@ use super::super::file::{ExtractorFile, Pairs, RouteFile};
 use super::{Checked, Checker, is_name};
 use crate::document::{Located, Location, OneOrMany, Severity, enumerate, nearest};
 use crate::key::{KeyEntry, Selector};
-use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, ProviderSpec, TokenSource};
+use crate::provider::{
+    ACCOUNT_CHOICES, ALWAYS_STRIPPED, ProviderSpec, TokenSource, is_of_a_front_proxy,
+};
 use crate::route::{Access, HostPattern, PathPrefix};
 use crate::template::{Extractor, HeaderTemplate, Source};
 use crate::usage::Metering;
@@ -196,7 +198,7 @@ impl Checker<'_> {
             if ACCOUNT_CHOICES.contains(&name) {
                 return Some(name);
             }
-            let why = if ALWAYS_STRIPPED.contains(&name) {
+            let why = if ALWAYS_STRIPPED.contains(&name) || is_of_a_front_proxy(name.as_str()) {
                 format!("`{name}` is the client's own and never goes to a provider")
             } else {
                 let choices = enumerate(ACCOUNT_CHOICES.iter().map(HeaderName::as_str));

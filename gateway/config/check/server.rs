@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::super::file::{KeysFile, LimitsFile, ServerFile};
 use super::super::{Listen, LogLevel, ServerConfig, TlsSpec};
-use super::Checker;
+use super::{Checker, FRAMING};
 use crate::address::is_near;
 use crate::document::{ByteSize, Located, OneOrMany};
 
@@ -51,6 +51,8 @@ impl Checker<'_> {
             }
         }
         let admin = self.admin(file.admin);
+        let admin_hosts = self.admin_hosts(file.admin_hosts);
+        let (stripped_headers, stripped_prefixes) = self.strip_headers(file.strip_headers);
         let LimitsFile {
             request_body,
             header_bytes,
@@ -98,6 +100,7 @@ impl Checker<'_> {
         Some(ServerConfig {
             listen: listen?,
             admin: admin?,
+            admin_hosts,
             tls,
             plain_http: plain,
             threads,
@@ -115,6 +118,8 @@ impl Checker<'_> {
             max_connections: count(connections, 50_000).max(1),
             max_connections_per_address: count(connections_per_address, 1000).max(1),
             failed_keys_per_address: self.failed_keys(failed_keys_per_address),
+            stripped_headers,
+            stripped_prefixes,
             keepalive: seconds(file.timeouts.keepalive, 60),
             client_head: seconds(file.timeouts.client_head, 30),
             client_read: seconds(file.timeouts.client_read, 60),
@@ -205,6 +210,62 @@ impl Checker<'_> {
             );
         }
         Some(address)
+    }
+
+    /// Names, without a port: one of them is taken with any.
+    fn admin_hosts(&self, given: Option<Located<OneOrMany>>) -> Vec<String> {
+        let Some(given) = given else {
+            return Vec::new();
+        };
+        let is_name = |name: &str| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            !name.is_empty() && name.bytes().all(plain)
+        };
+        let read = |text: &String| {
+            let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+            if !is_name(&name) {
+                let why = "is the whole name of a host, without scheme, port or `*`, such as `keygate.internal`";
+                self.fatal(
+                    &given.at,
+                    format!("server.admin_hosts: `{text}`: each {why}"),
+                );
+                return None;
+            }
+            Some(name)
+        };
+        given.value.0.iter().filter_map(read).collect()
+    }
+
+    /// Names of headers, and beginnings of names with a `*` behind them.
+    fn strip_headers(&self, given: Option<Located<OneOrMany>>) -> (Vec<HeaderName>, Vec<String>) {
+        let (mut names, mut prefixes) = (Vec::new(), Vec::new());
+        let Some(given) = given else {
+            return (names, prefixes);
+        };
+        for text in &given.value.0 {
+            let prefix = text.strip_suffix('*');
+            let name = HeaderName::try_from(prefix.unwrap_or(text)).ok();
+            // A `*` may stand in a name, but is in none.
+            let Some(name) = name.filter(|name| !name.as_str().contains('*')) else {
+                let why = "is neither the name of a header nor the beginning of one with a `*` behind it, such as \
+                           `x-corp-*`";
+                self.fatal(&given.at, format!("server.strip_headers: `{text}` {why}"));
+                continue;
+            };
+            let takes = |framing: &&&str| match prefix {
+                Some(_) => framing.starts_with(name.as_str()),
+                None => **framing == name.as_str(),
+            };
+            match FRAMING.iter().find(takes) {
+                Some(framing) => self.fatal(
+                    &given.at,
+                    format!("server.strip_headers: `{text}` would take out `{framing}`, which belongs to the gateway"),
+                ),
+                None if prefix.is_some() => prefixes.push(name.as_str().to_owned()),
+                None => names.push(name),
+            }
+        }
+        (names, prefixes)
     }
 
     pub(super) fn cut_revoked(&self, file: &KeysFile) -> bool {

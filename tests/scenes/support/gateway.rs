@@ -143,7 +143,7 @@ impl Gateway {
     }
 
     pub fn admin(&self, path: &str) -> Response {
-        Client::connect(self.running.admin()).request("GET", path, &[], b"")
+        super::ask_admin(self.running.admin(), "GET", path)
     }
 
     /// The value of one series of /metrics; 0 if it is not there.

@@ -20,7 +20,7 @@ type Seen = (Request<()>, Vec<u8>);
 /// The body of the response to a request.
 type Body = dyn Fn(&Request<()>) -> Bytes + Send + Sync;
 
-/// The provider.
+/// The provider. What has an `x-redirect-to` gets 307.
 #[derive(Clone)]
 pub struct Http2Provider {
     pub address: SocketAddr,
@@ -98,10 +98,13 @@ impl Http2Provider {
                     let _ = stream.flow_control().release_capacity(piece.len());
                     body.extend_from_slice(&piece);
                 }
+                let mut head = Response::builder().header("content-type", "application/json");
+                if let Some(to) = parts.headers.get("x-redirect-to") {
+                    head = head.status(307).header("location", to);
+                }
                 let request = Request::from_parts(parts, ());
                 let response = (seen.body)(&request);
                 seen.received.lock().unwrap().push((request, body));
-                let head = Response::builder().header("content-type", "application/json");
                 let Ok(mut send) = respond.send_response(head.body(()).unwrap(), false) else {
                     return;
                 };
@@ -110,7 +113,14 @@ impl Http2Provider {
                 }
                 let mut trailers = HeaderMap::new();
                 trailers.insert("x-trailer", "kept".parse().unwrap());
-                trailers.insert("set-cookie", "account=1".parse().unwrap());
+                for gone in [
+                    "set-cookie",
+                    "location",
+                    "x-keygate-request-id",
+                    "x-keygate-refused-by",
+                ] {
+                    trailers.insert(gone, "forged".parse().unwrap());
+                }
                 let _ = send.send_trailers(trailers);
             });
         }

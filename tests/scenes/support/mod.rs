@@ -12,11 +12,17 @@ pub use client::{Client, Response};
 pub use gateway::{Gateway, Scene};
 pub use provider::Provider;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// The longest that anything in a scene may take. Long, because machines are shared; nothing waits
 /// for it unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A request to an admin listener, which wants to be called by its address.
+pub fn ask_admin(to: SocketAddr, method: &str, path: &str) -> Response {
+    Client::connect(to).request(method, path, &[("host", &to.to_string())], b"")
+}
 
 /// Waits until `condition` holds.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {

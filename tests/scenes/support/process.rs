@@ -104,9 +104,7 @@ impl Process {
 
     /// What `/status` says of whichever process answers.
     pub fn status(&self) -> serde_json::Value {
-        Client::connect(self.admin)
-            .request("GET", "/status", &[], b"")
-            .json()
+        super::ask_admin(self.admin, "GET", "/status").json()
     }
 
     /// Waits for its end, and gives the exit code and the rest of what it said.

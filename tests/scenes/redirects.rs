@@ -1,0 +1,331 @@
+//! Where a provider's answer may send its client, and where not.
+
+use crate::support::gateway::simple;
+use crate::support::http2::{self, Http2Provider};
+use crate::support::provider::respond;
+use crate::support::{Client, Gateway, Provider, Response, Scene};
+
+const KEY: (&str, &str) = ("api-key", "secret");
+
+/// A provider that answers with the status and the headers that the request's `x-answer` asks for; `OWN` is its own
+/// host and port.
+fn obedient() -> Provider {
+    Provider::answering(|request, wire| {
+        let asked = request.header("x-answer").unwrap();
+        let own = request.header("host").unwrap();
+        let (status, headers) = asked.split_once(';').unwrap();
+        let headers = headers.replace("OWN", own);
+        let headers: Vec<_> = headers
+            .split('|')
+            .filter_map(|header| header.split_once(':'))
+            .map(|(name, value)| (name, value.trim_start_matches(' ')))
+            .collect();
+        respond(wire, &format!("{status} X"), &headers, b"{}");
+    })
+}
+
+fn gateway(provider: &Provider, base: &str, settings: &str) -> Gateway {
+    let url = provider.url() + base;
+    Scene::new(&simple(&url, settings, ""))
+        .key("alice", "secret", "")
+        .start()
+}
+
+fn ask(gateway: &Gateway, method: &str, path: &str, answer: &str) -> Response {
+    let body: &[u8] = if method == "POST" { b"{}" } else { b"" };
+    gateway.request(method, path, &[KEY, ("x-answer", answer)], body)
+}
+
+fn assert_refused(answer: &Response, what: &str) {
+    assert_eq!(answer.status, 502, "{what}");
+    assert_eq!(
+        answer.header("x-keygate-refused-by"),
+        Some("gateway"),
+        "{what}"
+    );
+    assert!(!answer.head.contains("evil"), "{what}: {}", answer.head);
+}
+
+/// What a client might follow to another host.
+const ELSEWHERE: [&str; 21] = [
+    "https://evil.test/v1/x",
+    "http://evil.test/",
+    "HTTP://evil.test",
+    "https://evil.test:443?x=1",
+    "//evil.test/v1/x",
+    "///evil.test/v1/x",
+    "/\\evil.test/x",
+    "\\\\evil.test\\x",
+    "/\t/evil.test/x",
+    "https:evil.test/x",
+    "https:/evil.test/x",
+    "https:\\\\evil.test/x",
+    "https:///evil.test/x",
+    "ftp://evil.test/x",
+    "javascript:evil",
+    "http://OWN@evil.test/x",
+    "http://evil.test@OWN/x",
+    "http://OWN.evil.test/x",
+    "http://OWN\\@evil.test/x",
+    "https://OWN/evil",
+    "http://evil.test/ x",
+];
+
+#[test]
+fn a_redirect_to_another_host_is_502_whatever_the_method_and_the_status() {
+    let provider = obedient();
+    let gateway = gateway(&provider, "", "");
+    for status in [300, 301, 302, 303, 304, 305, 306, 307, 308, 399] {
+        for method in ["GET", "HEAD", "POST", "DELETE"] {
+            let said = format!("{status};location: https://evil.test/v1/x");
+            let answer = ask(&gateway, method, "/p/v1/x", &said);
+            assert_refused(&answer, &format!("{method} {status}"));
+        }
+    }
+    let answer = ask(
+        &gateway,
+        "POST",
+        "/p/v1/x",
+        "307;location: https://evil.test/",
+    );
+    assert_eq!(answer.code(), "foreign_redirect");
+    let labels = "code=\"502\",provider=\"p\",reason=\"foreign_redirect\",route=\"r\"";
+    gateway.access_lines(41);
+    assert_eq!(
+        gateway.count(&format!("keygate_requests_total{{{labels}}}")),
+        41
+    );
+    // Once each: a redirect is no reason to ask again.
+    assert_eq!(provider.received().len(), 41);
+}
+
+#[test]
+fn what_a_client_may_read_as_another_host_is_one() {
+    let provider = obedient();
+    let gateway = gateway(&provider, "", "");
+    for location in ELSEWHERE {
+        let answer = ask(
+            &gateway,
+            "POST",
+            "/p/v1/x",
+            &format!("307;location: {location}"),
+        );
+        assert_refused(&answer, location);
+        // Nothing is followed by itself on such an answer, but SDKs ask there next.
+        for name in [
+            "location",
+            "content-location",
+            "operation-location",
+            "x-goog-upload-url",
+        ] {
+            let answer = ask(
+                &gateway,
+                "POST",
+                "/p/v1/x",
+                &format!("202;{name}: {location}"),
+            );
+            assert_eq!(answer.status, 202, "{name}: {location}");
+            assert_eq!(answer.header(name), None, "{name}: {location}");
+        }
+    }
+    // Which of two is followed, clients do not agree on; and that of a 305 is a proxy to use.
+    for said in [
+        "307;location: /v1/y|location: https://evil.test/",
+        "305;location: /v1/evil",
+    ] {
+        assert_refused(&ask(&gateway, "GET", "/p/v1/x", said), said);
+    }
+}
+
+#[test]
+fn a_redirect_within_the_provider_leads_back_through_the_route() {
+    let provider = obedient();
+    let gateway = gateway(&provider, "/v1", "");
+    for (location, here) in [
+        ("http://OWN/v1/y?a=b#c", "http://gateway.test/p/y?a=b#c"),
+        ("HTTP://OWN", "http://gateway.test/p/"),
+        ("http://OWN?a=b", "http://gateway.test/p/?a=b"),
+        ("/v1/y", "/p/y"),
+        ("y", "/p/y"),
+        ("./y/", "/p/y/"),
+        ("?page=2", "/p/x?page=2"),
+        ("", "/p/x?page=1"),
+        ("#a:b", "/p/x?page=1#a:b"),
+        ("/y//z", "/p/y//z"),
+        // Another route of the gateway's is no part of the provider.
+        ("../../../other/x", "/p/other/x"),
+        ("/../other/x", "/p/other/x"),
+        ("/%2e%2E/other/x", "/p/other/x"),
+        ("http://OWN/../other", "http://gateway.test/p/other"),
+    ] {
+        for status in [201, 302, 307] {
+            let said = format!("{status};location: {location}");
+            let answer = ask(&gateway, "POST", "/p/x?page=1", &said);
+            assert_eq!(answer.status, status, "{location}");
+            assert_eq!(answer.header("location"), Some(here), "{location}");
+        }
+    }
+    let answer = ask(&gateway, "GET", "/p/x", "304;etag: 1");
+    assert_eq!((answer.status, answer.header("etag")), (304, Some("1")));
+}
+
+#[test]
+fn a_path_that_would_begin_with_a_host_is_no_redirect_within() {
+    let provider = obedient();
+    let rest = simple(&provider.url(), "", "").replace("\"/p\"", "\"/\"");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    for location in [
+        "/.//evil.test/x",
+        "http://OWN//evil.test/x",
+        "/a/..//evil.test/x",
+    ] {
+        let answer = ask(
+            &gateway,
+            "POST",
+            "/v1/x",
+            &format!("307;location: {location}"),
+        );
+        assert_refused(&answer, location);
+    }
+    let answer = ask(&gateway, "POST", "/v1/x", "307;location: /v1/y");
+    assert_eq!(answer.header("location"), Some("/v1/y"));
+}
+
+#[test]
+fn hosts_that_the_provider_is_given_are_redirected_to() {
+    let provider = obedient();
+    let settings = "redirect_hosts = [\"storage.example.com\", \"*.cdn.test\"]";
+    let gateway = gateway(&provider, "", settings);
+    for location in [
+        "https://storage.example.com/file?signature=1",
+        "http://storage.example.com:80/file",
+        "https://eu.cdn.test/file",
+    ] {
+        for status in ["201", "302", "307"] {
+            let answer = ask(
+                &gateway,
+                "GET",
+                "/p/v1/x",
+                &format!("{status};location: {location}"),
+            );
+            assert_eq!(answer.header("location"), Some(location), "{status}");
+        }
+    }
+    for location in ELSEWHERE {
+        let answer = ask(
+            &gateway,
+            "GET",
+            "/p/v1/x",
+            &format!("302;location: {location}"),
+        );
+        assert_refused(&answer, location);
+    }
+}
+
+#[test]
+fn links_lead_back_or_are_taken_out() {
+    let provider = obedient();
+    let gateway = gateway(&provider, "/v1", "redirect_hosts = \"docs.test\"");
+    for (link, here) in [
+        (
+            "<http://OWN/v1/models?after=m>; rel=\"next\", <?page=1>; rel=\"first\"",
+            Some(
+                "<http://gateway.test/p/models?after=m>; rel=\"next\", </p/models?page=1>; rel=\"first\"",
+            ),
+        ),
+        (
+            "<https://docs.test/>; rel=help",
+            Some("<https://docs.test/>; rel=help"),
+        ),
+        ("<https://evil.test/?after=m>; rel=\"next\"", None),
+        (
+            "</v1/models>; rel=\"next\", <//evil.test/>; rel=\"last\"",
+            None,
+        ),
+    ] {
+        let answer = ask(&gateway, "GET", "/p/models", &format!("200;link: {link}"));
+        assert_eq!(answer.header("link"), here, "{link}");
+    }
+}
+
+#[test]
+fn what_holds_for_the_gateways_own_origin_is_not_the_providers_to_say() {
+    let provider = obedient();
+    let gateway = gateway(&provider, "", "");
+    let names = [
+        "alt-svc",
+        "refresh",
+        "strict-transport-security",
+        "clear-site-data",
+        "nel",
+        "report-to",
+        "reporting-endpoints",
+        "proxy-authenticate",
+        "set-cookie",
+        "set-cookie2",
+        "x-keygate-refused-by",
+    ];
+    let said: String = names.iter().map(|name| format!("{name}: evil|")).collect();
+    let answer = ask(&gateway, "GET", "/p/x", &format!("200;{said}x-mine: 1"));
+    for name in names {
+        assert_eq!(answer.header(name), None, "{name}");
+    }
+    assert_eq!(answer.header("x-mine"), Some("1"));
+}
+
+#[test]
+fn an_interim_answer_sends_nobody_anywhere_and_forges_nothing() {
+    let provider = Provider::answering(|_, wire| {
+        let hints = "HTTP/1.1 103 Early Hints\r\nlink: <https://evil.test/>; rel=preconnect\r\n\
+                     location: https://evil.test/\r\nx-keygate-request-id: forged\r\n\
+                     x-keygate-refused-by: gateway\r\nset-cookie: a=1\r\nx-hint: 1\r\n\r\n";
+        let _ = wire.write_all(hints.as_bytes());
+        respond(wire, "200 OK", &[("x-keygate-request-id", "forged")], b"{}");
+    });
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    client.send("GET /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\n\r\n");
+    let hints = client.read_head();
+    assert!(hints.starts_with("HTTP/1.1 103 "), "{hints}");
+    assert!(hints.contains("x-hint: 1"), "{hints}");
+    for gone in ["evil", "forged", "x-keygate", "set-cookie"] {
+        assert!(!hints.contains(gone), "{gone} in {hints}");
+    }
+    let answer = client.response(false);
+    assert_eq!(answer.status, 200);
+    assert_ne!(answer.header("x-keygate-request-id"), Some("forged"));
+    assert_eq!(answer.head.matches("x-keygate-request-id").count(), 1);
+}
+
+#[test]
+fn a_redirect_over_http2_is_held_to_the_same_rule() {
+    let provider = Http2Provider::start(None);
+    let url = format!("http://{}", provider.address);
+    let server = "server.h2c = true";
+    let gateway = Scene::with_server(server, &simple(&url, "http = \"2\"", ""))
+        .key("alice", "secret", "")
+        .start();
+    let mut client = Client::connect(gateway.address());
+    let to = |to| [KEY, ("x-redirect-to", to)];
+    let answer = client.request("POST", "/p/v1/x", &to("https://evil.test/"), b"{}");
+    assert_refused(&answer, "HTTP/1.1 client");
+    assert_eq!(answer.code(), "foreign_redirect");
+    let answer = gateway.request("POST", "/p/v1/x", &to("/v1/y"), b"{}");
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (307, Some("/p/v1/y"))
+    );
+    http2::run(async {
+        let mut client = http2::connect(gateway.address()).await;
+        let request = http::Request::post("http://gateway.test/p/v1/x")
+            .header("api-key", "secret")
+            .header("x-redirect-to", "//evil.test/");
+        let (answer, _) = client
+            .send_request(request.body(()).unwrap(), true)
+            .unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 502);
+        assert_eq!(answer.headers()["x-keygate-refused-by"], "gateway");
+    });
+    assert_eq!(provider.received().len(), 3);
+}
