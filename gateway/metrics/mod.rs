@@ -79,6 +79,17 @@ pub struct Metrics {
     pub access_log_dropped: IntCounter,
 }
 
+/// Shows the version that runs.
+fn declare_version(registry: &Registry) -> Result<(), prometheus::Error> {
+    let build = IntGaugeVec::new(
+        Opts::new("build_info", "The version that runs."),
+        &["version"],
+    )?;
+    let build = Declare(registry).register(build)?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    Ok(())
+}
+
 impl Metrics {
     /// Declares them all. Fails only if two had one name, which a test rules out.
     pub fn new() -> Result<Self, prometheus::Error> {
@@ -174,14 +185,7 @@ impl Metrics {
             registry,
         };
         Declare(&metrics.registry).register(events::dropped()?)?;
-        let build = IntGaugeVec::new(
-            Opts::new("build_info", "The version that runs."),
-            &["version"],
-        )?;
-        Declare(&metrics.registry)
-            .register(build)?
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
+        declare_version(&metrics.registry)?;
         Ok(metrics)
     }
 
