@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -116,3 +117,27 @@ class Machine:
         script.write_text(f"wrk.method = 'POST'\nwrk.path = '/p'\nwrk.body = '{'x' * 300}'\nwrk.headers['api-key'] = '{key}'\n")
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://{HERE}:{self.port}"]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+class Peak:
+    """The most memory that the gateway has while this goes on."""
+
+    def __init__(self, machine):
+        self.machine, self.most, self.over = machine, machine.memory(), threading.Event()
+        self.watch = threading.Thread(target=self.look)
+
+    def look(self):
+        while not self.over.wait(0.005):
+            try:
+                self.most = max(self.most, self.machine.memory())
+            except (OSError, TypeError):
+                # It has ended.
+                return
+
+    def __enter__(self):
+        self.watch.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.watch.join()
