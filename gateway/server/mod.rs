@@ -123,8 +123,11 @@ impl Gateway {
         if let Err(error) = descriptors::raise() {
             tracing::warn!("the limit of open files stays as it is: {error}");
         }
-        if let Some(lack) = server.lack_of_descriptors() {
-            tracing::warn!("{lack}");
+        match server.lack_of_descriptors() {
+            // Nobody has asked for more.
+            Some(lack) if server.connections_are_default => tracing::info!("{lack}"),
+            Some(lack) => tracing::warn!("{lack}"),
+            None => {}
         }
         // Pingora's own timers are kept until they are due, even if nobody waits for them any more: ten minutes of
         // them are 8 MB on each thread. Time limits of a second and more have one of Tokio's instead, which forgets

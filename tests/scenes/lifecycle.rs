@@ -58,7 +58,7 @@ fn an_idle_gateway_ends_at_once() {
     let provider = Provider::start();
     for signal in ["TERM", "INT"] {
         // As many as there are files for, wherever this runs.
-        let process = Process::start(scene(&provider, "server.limits.connections = 10"));
+        let process = Process::start(scene(&provider, ""));
         let start = Instant::now();
         process.signal(signal);
         let (code, said) = process.end();
