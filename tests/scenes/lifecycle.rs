@@ -57,7 +57,6 @@ fn readiness_says_no_for_as_long_as_it_is_told_before_the_listeners_close() {
 fn an_idle_gateway_ends_at_once() {
     let provider = Provider::start();
     for signal in ["TERM", "INT"] {
-        // As many as there are files for, wherever this runs.
         let process = Process::start(scene(&provider, ""));
         let start = Instant::now();
         process.signal(signal);
