@@ -5,13 +5,14 @@
 //! requests to another site. The first says a foreign name in `Host`, the second a foreign site in `Origin` or
 //! `Sec-Fetch-Site`. Both are refused before the path is looked at.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 
 use crate::proxy::reject::Reason;
+use crate::route::host_of_authority;
 
 /// A refusal: its status, and the sentence that says why and what to do.
 pub(super) type Refusal = (StatusCode, &'static str);
@@ -24,7 +25,6 @@ const BAD_FRAMING: Refusal = (
     StatusCode::BAD_REQUEST,
     "the request's framing cannot be read in one way only\n",
 );
-
 const NO_HOST: Refusal = (
     StatusCode::BAD_REQUEST,
     "a request names one host, in the header Host\n",
@@ -76,20 +76,13 @@ fn host(request: &RequestHeader) -> Result<Option<&str>, Refusal> {
 
 /// Whether a host, perhaps with a port, is no name that somebody else could have made resolve to this address.
 fn is_ours(authority: &str, names: &[String]) -> bool {
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port),
-        _ => (authority, ""),
-    };
-    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+    let Some(host) = host_of_authority(authority) else {
         return false;
-    }
-    if let Some(inner) = host.strip_prefix('[') {
-        let inner = inner.strip_suffix(']').unwrap_or_default();
-        return inner.parse::<Ipv6Addr>().is_ok();
-    }
-    let name = host.strip_suffix('.').unwrap_or(host);
+    };
+    // Between brackets, a host is an IPv6 address.
+    let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
     let mut names = names.iter().map(String::as_str).chain(["localhost"]);
-    host.parse::<Ipv4Addr>().is_ok() || names.any(|known| known.eq_ignore_ascii_case(name))
+    is_address || names.any(|known| known == host)
 }
 
 /// Whether a browser says that a page of another site makes the request. Programs say nothing of the kind.

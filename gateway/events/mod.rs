@@ -44,7 +44,7 @@ struct Events {
 /// Once they are written by a thread.
 static EVENTS: OnceLock<Events> = OnceLock::new();
 
-/// Lines that nobody gets. Of the process and not of a gateway, for there are lines before there is one.
+/// Counts the lines that are dropped. It belongs to the process and not to a gateway, as lines come before there is one.
 struct Dropped {
     family: IntCounterVec,
     queue_full: IntCounter,
@@ -74,8 +74,8 @@ pub fn dropped() -> Result<IntCounterVec, prometheus::Error> {
     Ok(dropped.family.clone())
 }
 
-/// Lets a thread write to standard error from now on. Events come by [`log_from`] only; but what is complained of does
-/// by then. Fails if the system gives no thread.
+/// Starts the thread that writes to standard error. What [`say_last`] says goes to it from now on, events from
+/// [`log_from`] on. Fails if the system gives no thread.
 pub fn start() -> io::Result<()> {
     let dropped = DROPPED.as_ref().map_err(io::Error::other)?;
     if EVENTS.get().is_some() {

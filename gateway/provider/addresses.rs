@@ -27,13 +27,13 @@ pub struct Addresses {
     pub(super) port: u16,
     list: ArcSwap<Vec<Arc<Candidate>>>,
     pub(super) failure: ArcSwapOption<String>,
-    /// How many requests over shared connections were given up. It is here to outlive a reload.
+    /// How many requests over shared connections were given up. It stands here because it must outlive a reload.
     pub(super) given_up: AtomicU64,
     /// Whether its name is being looked up.
     pub(super) looking: Arc<AtomicBool>,
 }
 
-/// One address; of one list and the next the same.
+/// One address. Lists share it when the name is resolved again, so that it keeps its state.
 struct Candidate {
     address: SocketAddr,
     /// Whether it is left out, because the last connection to it could not be made.

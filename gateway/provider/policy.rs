@@ -135,8 +135,8 @@ fn is_feature_of_cloudflare(name: &str) -> bool {
     name.starts_with("cf-aig-") && name != "cf-aig-authorization"
 }
 
-/// For each first letter, the second ones that its prefixes have, a bit for each: they tell of most names that these are
-/// none of those, without a comparison.
+/// For each first letter, the second letters that its prefixes have, a bit for each: most names can be told from all
+/// prefixes by their first two letters, without a comparison.
 type Seconds = [u32; 32];
 
 static EXTENSION_SECONDS: Seconds = seconds(true);
@@ -162,7 +162,7 @@ const fn seconds(of_extensions: bool) -> Seconds {
     seconds
 }
 
-/// Whether a prefix of `seconds` may begin with these two.
+/// Whether a prefix may begin with these two letters.
 fn may_begin(seconds: &Seconds, first: u8, second: u8) -> bool {
     let seconds = seconds.get(usize::from(first % 32)).copied();
     seconds.unwrap_or_default() >> (second % 32) & 1 == 1

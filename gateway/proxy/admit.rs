@@ -14,7 +14,7 @@ use crate::key::{
     ClientKey, KeyDigest, Opened, PresentedKey, is_our_credential, remove_from_query,
 };
 use crate::provider::{Credential, NoCredential};
-use crate::route::{Access, NormalPath, Route, normal_host};
+use crate::route::{Access, NormalPath, Route, host_of_authority};
 use crate::snapshot::{Rules, Snapshot};
 
 /// The proof that a request may go to a route's provider: a key was verified that the route takes,
@@ -177,13 +177,7 @@ fn host_of(request: &RequestHeader) -> Option<Cow<'_, str>> {
             None => return None,
         },
     };
-    let (host, port) = match authority.rfind(':') {
-        Some(colon) if !authority.ends_with(']') => authority.split_at_checked(colon)?,
-        _ => (authority, ":"),
-    };
-    let port = port.get(1..)?;
-    let is_port = port.is_empty() || port.bytes().all(|b| b.is_ascii_digit());
-    normal_host(host).filter(|_| is_port)
+    host_of_authority(authority)
 }
 
 fn is_websocket(request: &RequestHeader) -> bool {

@@ -69,8 +69,9 @@ pub(super) fn after_failed_connect(exchange: &mut Exchange, mut error: Box<Error
     error
 }
 
-/// Notes that the last attempt's address could not be reached; whether there may be another try. There are as many as
-/// addresses, and at least so many, but after the second none that begins later than a connection may take in all.
+/// Notes that the last attempt's address could not be reached; whether there may be another try. Each address is tried
+/// once, and there are `at_least` so many tries. After the second, none begins once the time that one connection may
+/// take in all is over.
 fn connect_again(exchange: &mut Exchange, at_least: usize) -> bool {
     let (Some(admission), Some(address)) = (&exchange.admission, exchange.seen.upstream) else {
         return false;

@@ -14,7 +14,7 @@ use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID};
 use crate::provider::Provider;
 use crate::usage::{Meter, Metering};
 
-/// The same name, where it is looked for: as a text it would be read each time.
+/// The provider's own id of the request. A text in its place would be parsed each time that it is looked for.
 static ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What becomes of a header of an answer.

@@ -28,9 +28,38 @@ pub fn normal_host(host: &str) -> Option<Cow<'_, str>> {
     })
 }
 
+/// The host of `authority`, which may have a port behind it, in its one form.
+pub fn host_of_authority(authority: &str) -> Option<Cow<'_, str>> {
+    let (host, port) = match authority.rfind(':') {
+        Some(colon) if !authority.ends_with(']') => authority.split_at_checked(colon)?,
+        _ => (authority, ":"),
+    };
+    let port = port.get(1..)?;
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
+    normal_host(host).filter(|_| is_port)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_told_from_its_port() {
+        for (authority, host) in [
+            ("A.test:80", Some("a.test")),
+            ("a.test:", Some("a.test")),
+            ("a.test", Some("a.test")),
+            ("[::1]:8080", Some("[::1]")),
+            ("[::1]", Some("[::1]")),
+            (":80", Some("")),
+            ("a.test:x", None),
+            ("a.test:80:80", None),
+            ("u@a.test:80", None),
+            ("[::1]x:80", None),
+        ] {
+            assert_eq!(host_of_authority(authority).as_deref(), host, "{authority}");
+        }
+    }
 
     #[test]
     fn spellings_of_one_host_become_one_host() {

@@ -8,7 +8,7 @@ mod overlap;
 mod path;
 mod pattern;
 
-pub use host::normal_host;
+pub use host::{host_of_authority, normal_host};
 pub use overlap::Overlap;
 pub use path::{BadPath, NormalPath};
 pub use pattern::{HostPattern, PathPrefix};

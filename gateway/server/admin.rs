@@ -44,7 +44,7 @@ pub(super) fn serve_admin(
 fn quiet(control: &Runtime, mut over: watch::Receiver<bool>) -> Quiet {
     let (end, quiet) = watch::channel(false);
     control.spawn(async move {
-        // Gone is as good as told.
+        // A closed channel means that it is over, too.
         let _ = over.wait_for(|over| *over).await;
         tokio::time::sleep(LAST_WORD).await;
         let _ = end.send(true);

@@ -20,8 +20,8 @@ use crate::proxy::reject::Reason;
 /// How much is read at a time, in bytes.
 const READ: usize = 4 << 10;
 
-/// The length of a body that nobody sends, in bytes: whatever follows a refused head is read and dropped as that body,
-/// as far as the refusal of a large body is patient, and the connection ends.
+/// The length, in bytes, of the body that Pingora is told of in the place of what follows a refused head. So that is
+/// read and dropped like the body of any refused request, up to the limits of that, and the connection ends.
 const NO_BODY: usize = 1 << 40;
 
 /// What Pingora refuses for certain, with a bare 400, and without waiting for more.

@@ -40,8 +40,8 @@ enum Next {
     Over,
 }
 
-/// Serves the connection `stream`, which is read at the `pace` that this sets, until it ends, has had no stream for `keepalive`, or `quiet` says that no more
-/// requests are wanted.
+/// Serves the connection `stream`, which is read at the `pace` that this sets, until it ends, has had no stream for
+/// `keepalive`, or `quiet` says that no more requests are wanted.
 pub(super) async fn serve<A>(
     app: &Arc<A>,
     stream: Stream,

@@ -1,7 +1,7 @@
 //! Accepting clients on sockets that are bound already, from its beginning to its end.
 //!
-//! There is mostly one of it in the life of a process. There is another after a process that had taken over has failed,
-//! which leaves the sockets to this one.
+//! A process does this once. It does it again only where a process that had taken over has failed, and has left the
+//! sockets to this one.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ use crate::events;
 use crate::proxy::deadline::{Bounded, Patience};
 use crate::proxy::{ATTEMPTS, Proxy, Shared};
 
-/// Accepts on other sockets, likewise.
+/// Accepts clients for the proxy on the sockets that it is given; [`listen_on`] makes it.
 pub(super) type ListenOn =
     Box<dyn Fn(&Threads, Vec<TcpListener>) -> Result<Listening, Error> + Send + Sync>;
 

@@ -88,7 +88,7 @@ pub struct Gateway {
     started: Instant,
     /// What accepts, and what did before another process had taken over and failed.
     listening: Vec<Listening>,
-    /// What accepts on other sockets.
+    /// Accepts on sockets, again if need be; nothing once this process accepts no more.
     listen_on: Option<ListenOn>,
     admin_shutdown: watch::Sender<bool>,
     /// For the next process, until this one accepts no more.

@@ -305,37 +305,24 @@ fn is_for(rule: &Rule, asked: &Asked<'_>) -> Option<bool> {
 /// What comes first of the rules that match: in a table the first, else the longest path and the most conditions.
 /// Of objects, and of regular expressions, it is not said.
 fn outcome(objects: &[RouteObject], asked: &Asked<'_>) -> Outcome {
-    let nearest = |object: &RouteObject| {
+    let nearnesses = |object: &RouteObject| -> Vec<usize> {
         let any = ["*"];
         let hosts = if object.hosts.is_empty() {
             &any[..]
         } else {
             &object.hosts[..]
         };
-        hosts
-            .iter()
-            .filter_map(|host| nearness(host, asked.host))
-            .max()
+        let near = hosts.iter().filter_map(|host| nearness(host, asked.host));
+        near.collect()
     };
-    let Some(nearness) = objects.iter().filter_map(nearest).max() else {
+    let Some(nearest) = objects.iter().flat_map(nearnesses).max() else {
         return Outcome::from([None]);
     };
     let mut first: Vec<(&RouteObject, &Rule)> = Vec::new();
     // Of each object, what may count in it; then all of those that no other object's rule surely beats.
     let mut candidates: Vec<(&RouteObject, &Rule, bool)> = Vec::new();
     for object in objects {
-        let here = {
-            let any = ["*"];
-            let hosts = if object.hosts.is_empty() {
-                &any[..]
-            } else {
-                &object.hosts[..]
-            };
-            hosts
-                .iter()
-                .any(|host| self::nearness(host, asked.host) == Some(nearness))
-        };
-        if !here {
+        if !nearnesses(object).contains(&nearest) {
             continue;
         }
         if object.is_table {

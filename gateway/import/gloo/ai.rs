@@ -129,13 +129,9 @@ impl Reader<'_> {
         auth: Option<Fields<'_>>,
     ) -> Result<Vec<PlannedProvider>, String> {
         let mut providers = Vec::new();
-        let pools = [
-            ("multi", "priorities", "pool"),
-            ("multipool", "priorities", "pool"),
-        ];
-        for (name, levels, members) in pools {
+        for name in ["multi", "multipool"] {
             if let Some(mut pool) = ai.fields(&[name]) {
-                self.pool(object, &mut pool, (levels, members), &mut providers)?;
+                self.pool(object, &mut pool, ("priorities", "pool"), &mut providers)?;
                 pool.finish();
             }
         }
