@@ -131,3 +131,39 @@ fn the_request_path_never_sees_a_configuration_file() {
         }
     }
 }
+
+/// Whether `name` is a module of the scenes or of the gateway, or a function in one.
+fn is_module_or_function(name: &str) -> bool {
+    let texts = |module: &str| -> Vec<String> {
+        let path = module.replace("::", "/");
+        ["tests/scenes", "gateway"]
+            .iter()
+            .flat_map(|root| [format!("{root}/{path}.rs"), format!("{root}/{path}/mod.rs")])
+            .filter_map(|file| std::fs::read_to_string(file).ok())
+            .collect()
+    };
+    let (module, function) = name.rsplit_once("::").unwrap();
+    let function = format!("fn {function}(");
+    !texts(name).is_empty() || texts(module).iter().any(|text| text.contains(&function))
+}
+
+#[test]
+fn every_proof_that_security_md_names_is_there() {
+    let text = std::fs::read_to_string("SECURITY.md").unwrap();
+    let mut proofs = 0;
+    for name in text.split('`').skip(1).step_by(2) {
+        let is_file = ["tests/", "benches/", "gateway/"]
+            .iter()
+            .any(|folder| name.starts_with(folder));
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c);
+        if is_file {
+            assert!(Path::new(name).exists(), "{name} is not there");
+        } else if name.contains("::") && name.chars().all(is_plain) {
+            assert!(is_module_or_function(name), "{name} is not there");
+        } else {
+            continue;
+        }
+        proofs += 1;
+    }
+    assert!(proofs > 100, "{proofs}");
+}
