@@ -16,6 +16,8 @@ impl RedirectHost {
         let why = "is a host, such as `storage.example.com`, `*.example.com` or `10.0.0.5:9000`, without scheme or path";
         let lower = text.to_ascii_lowercase();
         let (host, port) = split_port(&lower).ok_or(why)?;
+        // To DNS, `example.com.` is the same name; URLs rarely have it so.
+        let host = host.strip_suffix('.').unwrap_or(host);
         let (wild, name) = match host.strip_prefix('*') {
             Some(rest) if rest.starts_with('.') && rest.len() > 1 => (true, rest),
             Some(_) => return Err(why),
@@ -137,6 +139,8 @@ mod tests {
         assert!(takes(&hosts, false, "http://10.0.0.5:9000/x"));
         assert!(takes(&["127.0.0.1"], false, "http://127.0.0.1/x"));
         assert!(takes(&["[::1]:1"], false, "http://[::1]:1/x"));
+        assert!(takes(&["A.test."], true, "https://a.test/x"));
+        assert!(takes(&["*.a.test.:1"], true, "https://b.a.test:1/x"));
     }
 
     #[test]
@@ -145,6 +149,8 @@ mod tests {
             "",
             "*",
             "*.",
+            "*..",
+            ".",
             "a*",
             "*a.test",
             "https://a.test",
