@@ -3,7 +3,7 @@
 use crate::support::gateway::simple;
 use crate::support::{Gateway, Provider, Scene, http2};
 
-/// Any key may use `/openai`, and those of one team `/openai/v1/fine_tuning` and `/openai/v1/responses`.
+/// Any key may use `/openai`, and those of one team `/openai/v1/fine_tuning` and `/openai/v1/chat`.
 fn divided(kind: &str, provider: &Provider) -> Gateway {
     let url = provider.url();
     let rest = format!(

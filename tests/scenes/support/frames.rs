@@ -12,6 +12,7 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -60,7 +61,12 @@ pub fn reset(stream: u32, code: u32) -> Vec<u8> {
 
 /// Streams above `last` were not begun.
 pub fn goaway(last: u32, code: u32) -> Vec<u8> {
-    frame(7, 0, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat())
+    frame(
+        GOAWAY,
+        0,
+        0,
+        &[last.to_be_bytes(), code.to_be_bytes()].concat(),
+    )
 }
 
 /// A whole request.
