@@ -110,8 +110,8 @@ pub struct ServerConfig {
     pub min_body_rate: u64,
     /// The most connections of clients.
     pub max_connections: usize,
-    /// Whether the configuration leaves that to keygate.
-    pub connections_are_default: bool,
+    /// The same as the configuration says it; none leaves it to keygate.
+    pub connections_asked_for: Option<usize>,
     /// Of one address, unless it is near.
     pub max_connections_per_address: usize,
     /// How often it may come with a key that opens nothing, a minute; 0: as often as it likes.
@@ -185,7 +185,7 @@ impl ServerConfig {
         hot.max_header_count = self.max_header_count;
         hot.min_body_rate = self.min_body_rate;
         hot.max_connections = self.max_connections;
-        hot.connections_are_default = self.connections_are_default;
+        hot.connections_asked_for = self.connections_asked_for;
         hot.max_connections_per_address = self.max_connections_per_address;
         hot.failed_keys_per_address = self.failed_keys_per_address;
         hot.admin_hosts.clone_from(&self.admin_hosts);

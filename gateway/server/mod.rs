@@ -125,7 +125,7 @@ impl Gateway {
         }
         match server.lack_of_descriptors() {
             // Nobody has asked for more.
-            Some(lack) if server.connections_are_default => tracing::info!("{lack}"),
+            Some(lack) if server.connections_asked_for.is_none() => tracing::info!("{lack}"),
             Some(lack) => tracing::warn!("{lack}"),
             None => {}
         }

@@ -115,7 +115,7 @@ impl Checker<'_> {
                 .unwrap_or(u32::MAX),
             idle_connections: count(idle_connections, 1024),
             min_body_rate: size(body_rate, 240),
-            connections_are_default: connections.is_none(),
+            connections_asked_for: connections.as_ref().map(|given| given.value),
             max_connections: count(connections, 50_000).max(1),
             max_connections_per_address: count(connections_per_address, 1000).max(1),
             failed_keys_per_address: self.failed_keys(failed_keys_per_address),
