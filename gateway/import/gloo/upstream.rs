@@ -27,8 +27,8 @@ pub(super) struct Host {
     pub sni: Option<String>,
 }
 
-/// By namespace and name.
-pub(super) type Backends = BTreeMap<(String, String), Backend>;
+/// By kind, then by namespace and name.
+pub(super) type Backends = BTreeMap<String, BTreeMap<(String, String), Backend>>;
 
 /// Fields of an upstream that do not change where its requests go.
 const HARMLESS: [&str; 16] = [
@@ -246,9 +246,19 @@ pub(super) fn hosted(host: &Host, path: &str) -> PlannedProvider {
     }
 }
 
-/// What a reference to a backend names.
-pub(super) fn find<'b>(backends: &'b Backends, namespace: &str, name: &str) -> Option<&'b Backend> {
-    alone(backends, namespace, name)
+/// What a reference to a backend of a kind names. Without a kind, the one that has this name, whatever it is.
+pub(super) fn find<'b>(
+    backends: &'b Backends,
+    kind: Option<&str>,
+    namespace: &str,
+    name: &str,
+) -> Option<&'b Backend> {
+    let of_kind = backends
+        .iter()
+        .filter(|(known, _)| kind.is_none_or(|kind| kind == known.as_str()));
+    let mut named = of_kind.filter_map(|(_, backends)| alone(backends, namespace, name));
+    let found = named.next()?;
+    named.next().is_none().then_some(found)
 }
 
 /// What has this name in a namespace. Whoever leaves out the namespace of one means that of the other; one
