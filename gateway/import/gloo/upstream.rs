@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::fields::Fields;
 use super::super::{Notes, Plan, PlannedProvider};
-use super::ai::policies_of;
+use super::ai::Policies;
 use super::object::Object;
 use crate::provider::BaseUrl;
 
@@ -91,12 +91,21 @@ impl Reader<'_> {
             true
         });
         let mut backend = if let Some(mut ai) = spec.fields(&["ai"]) {
-            let (auth, more) = policies_of(&mut spec);
-            unclear |= more;
-            let providers = self.ai(object, &mut ai, auth)?;
+            let policies = Policies::of(&mut spec);
+            let providers = self.ai(object, &mut ai, policies)?;
             unclear |= ai.is_unclear(&[]);
             (!providers.is_empty()).then_some(Backend::Ai(providers))
         } else if let Some(mut fixed) = spec.fields(&["static"]) {
+            let policies = Policies::of(&mut spec);
+            unclear |= policies.unclear;
+            if let Some(auth) = policies.auth {
+                auth.lost(
+                    "",
+                    "keygate takes tokens of AI providers only: what it stands in is left out",
+                );
+                unclear = true;
+            }
+            let (tls, sni) = (tls.or(policies.tls), sni.or(policies.certificate));
             Self::fixed(object, &mut fixed, tls, sni).map(Backend::Host)
         } else {
             Self::external(object, &mut spec).map(Backend::Host)
