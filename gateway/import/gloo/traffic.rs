@@ -60,6 +60,9 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
             let name = target.text("name").unwrap_or_default();
             let (rule, labels) = (target.text("sectionName"), target.texts("matchLabels"));
             target.value(&["group"]);
+            let elsewhere = target.text("namespace");
+            unsure |= elsewhere.is_some_and(|namespace| namespace != object.namespace);
+            unsure |= target.unread().next().is_some();
             match (kind.as_str(), by_name) {
                 ("Gateway", _) => targets.push(Target::Gateway),
                 ("HTTPRoute", true) => targets.push(Target::Route { name, rule }),
@@ -75,6 +78,9 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
             target.finish();
         }
     }
+    // In other words, or in another shape.
+    let others = ["targetRef", "targetRefs", "targetSelectors"];
+    unsure |= others.iter().any(|name| spec.has(name));
     for target in &targets {
         if !routes
             .iter()
