@@ -318,14 +318,19 @@ fn csv(names: &[&str], sums: &Sums) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|error| Error::failed("write CSV", error))
 }
 
-/// A text as a cell that spreadsheets take for a text: one that begins like a formula gets an apostrophe in front.
+/// A text as a cell that spreadsheets take for a text: one that begins like a formula gets an apostrophe in front, and
+/// so does what stands behind a semicolon, at which many a country's spreadsheets end a cell.
 fn cell(text: &str) -> String {
     /// With the wide forms that some take for the same.
     const FORMULA: [char; 8] = [
         '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
     ];
-    let mark = if text.starts_with(FORMULA) { "'" } else { "" };
-    format!("{mark}{}", printable::line(text))
+    let marked = text.split(';').map(|part| {
+        let is_formula = part.trim_start_matches(' ').starts_with(FORMULA);
+        let mark = if is_formula { "'" } else { "" };
+        format!("{mark}{}", printable::line(part))
+    });
+    marked.collect::<Vec<_>>().join(";")
 }
 
 /// The currencies in which something cost something.

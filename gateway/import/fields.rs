@@ -68,33 +68,74 @@ impl<'n> Fields<'n> {
             .filter(|value| !value.is_null())
     }
 
+    /// Takes a field if it can be read. Else it stays where it is: it is one that was not understood.
+    fn read<T>(&mut self, name: &str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
+        let found = read(self.map.get(name)?)?;
+        self.map.remove(name);
+        Some(found)
+    }
+
     /// Takes a scalar.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
-        text_of(&self.value(&[name])?)
+        self.read(name, text_of)
     }
 
     /// Takes a number.
     pub(crate) fn number(&mut self, name: &str) -> Option<u64> {
-        let value = self.value(&[name])?;
-        value.as_u64().or_else(|| value.as_str()?.parse().ok())
+        self.read(name, |value| {
+            value.as_u64().or_else(|| value.as_str()?.parse().ok())
+        })
     }
 
-    /// Takes a map of texts.
+    /// Takes a map of texts, without what is none in it.
     pub(crate) fn texts(&mut self, name: &str) -> BTreeMap<String, String> {
-        self.value(&[name])
-            .map(|value| texts(&value))
-            .unwrap_or_default()
+        let Some(Value::Object(map)) = self.map.get_mut(name) else {
+            return BTreeMap::new();
+        };
+        let (read, others): (Map<_, _>, Map<_, _>) = std::mem::take(map)
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .partition(|(_, value)| text_of(value).is_some());
+        self.put_back(name, Value::Object(others));
+        texts(&Value::Object(read))
     }
 
-    /// Takes a list of texts.
+    /// Takes a list of texts, without what is none in it.
     pub(crate) fn list_of_texts(&mut self, name: &str) -> Vec<String> {
-        let value = self.value(&[name]).unwrap_or_default();
-        value
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(text_of)
-            .collect()
+        let (texts, others) = self.items(name, text_of);
+        self.put_back(name, Value::Array(others));
+        texts
+    }
+
+    /// The items of a list that can be read, and the others.
+    fn items<T>(&self, name: &str, read: impl Fn(&Value) -> Option<T>) -> (Vec<T>, Vec<Value>) {
+        let (mut found, mut others) = (Vec::new(), Vec::new());
+        let items = self.map.get(name).and_then(Value::as_array);
+        for item in items.into_iter().flatten() {
+            match read(item) {
+                Some(item) => found.push(item),
+                None if item.is_null() => {}
+                None => others.push(item.clone()),
+            }
+        }
+        (found, others)
+    }
+
+    /// Leaves of a field of some shape what could not be read; nothing, if that is empty. One of another shape stays.
+    fn put_back(&mut self, name: &str, others: Value) {
+        let Some(held) = self.map.get_mut(name) else {
+            return;
+        };
+        let is_empty = match (&*held, &others) {
+            (Value::Array(_), Value::Array(others)) => others.is_empty(),
+            (Value::Object(_), Value::Object(others)) => others.is_empty(),
+            _ => return,
+        };
+        if is_empty {
+            self.map.remove(name);
+        } else {
+            *held = others;
+        }
     }
 
     /// Takes a map, to be read on its own.
@@ -113,22 +154,19 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Takes a list of maps.
+    /// Takes a list of maps, without what is none in it.
     pub(crate) fn list(&mut self, name: &str) -> Vec<Fields<'n>> {
-        let Some(Value::Array(items)) = self.map.get(name) else {
-            return Vec::new();
-        };
-        let items = items.clone();
-        self.map.remove(name);
         let path = self.join(name);
-        let items = items
-            .into_iter()
-            .enumerate()
-            .filter_map(|(place, item)| match item {
-                Value::Object(map) => Some(self.at(format!("{path}[{place}]"), map)),
-                _ => None,
-            });
-        items.collect()
+        let items = self.map.get(name).and_then(Value::as_array);
+        let items = items.into_iter().flatten().enumerate();
+        let maps = items.filter_map(|(place, item)| {
+            let map = item.as_object()?.clone();
+            Some(self.at(format!("{path}[{place}]"), map))
+        });
+        let maps = maps.collect();
+        let (_, others) = self.items(name, |item| item.is_object().then_some(()));
+        self.put_back(name, Value::Array(others));
+        maps
     }
 
     /// Takes every map in it, by name.

@@ -473,6 +473,8 @@ fn what_a_provider_calls_its_model_works_on_no_terminal_and_in_no_spreadsheet() 
         "\r\n=1",
         "a\u{1b}[31m\u{9b}31m\u{202e}b\u{7f}",
         "m\u{e9}-1",
+        " =1",
+        "x;=1; +1;y",
     ];
     let line = |model: &&str| {
         let line =
@@ -500,6 +502,8 @@ fn what_a_provider_calls_its_model_works_on_no_terminal_and_in_no_spreadsheet() 
         "\\u000d\\u000a=1",
         "a\\u001b[31m\\u009b31m\\u202eb\\u007f",
         "m\u{e9}-1",
+        "' =1",
+        "x;'=1;' +1;y",
     ];
     expected.sort_unstable();
     assert_eq!(cells, expected);

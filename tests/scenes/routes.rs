@@ -254,6 +254,19 @@ fn check_says_where_two_routes_lead_to_one_place_with_different_rights() {
         said.contains("`models`") && said.contains("`narrow`"),
         "{said}"
     );
+    // A route of another host takes nothing away from the broader one on all others.
+    let hosted = format!("host = \"tuning.example\"\n{audio}");
+    let hosted = route("hosted", "/openai/v1/fine_tuning", "tuning", &hosted);
+    let said = scene(&(all.clone() + &hosted));
+    assert!(
+        said.contains("give `hosted` the hosts of `all` as well"),
+        "{said}"
+    );
+    let said = scene(&(all.clone() + &hosted + &route("tuning", "/tuning", "tuning", audio)));
+    assert!(
+        said.contains("give `tuning` the path `/openai/v1/fine_tuning`"),
+        "{said}"
+    );
     for good in [
         all.clone() + &route("tuning", "/openai/v1/fine_tuning", "tuning", audio),
         all.clone() + &route("tuning", "/tuning", "tuning", ""),

@@ -1,16 +1,19 @@
 //! Routes that lead to the same endpoints of a provider, for different clients: whoever may not use the one uses
 //! the other. That may be meant, so it is a warning.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::super::RouteSpec;
 use super::{Checked, Checker};
 use crate::document::Location;
 use crate::provider::{ProviderSpec, TokenSource};
-use crate::route::{Access, PathPrefix};
+use crate::route::{Access, HostPattern, PathPrefix};
 
 /// Stands for any endpoint.
 const ENDPOINT: &str = "/x";
+
+/// The hosts of routes, by their path.
+type HostsOf<'c> = HashMap<&'c str, Vec<&'c [HostPattern]>>;
 
 /// A route and its provider.
 struct Place<'c> {
@@ -28,7 +31,11 @@ impl Checker<'_> {
         lines: &[Location],
         providers: &HashMap<String, Checked>,
     ) {
-        let paths: HashSet<&str> = routes.iter().map(|route| route.path.as_str()).collect();
+        let mut paths = HostsOf::new();
+        for route in routes {
+            let hosts = paths.entry(route.path.as_str()).or_default();
+            hosts.push(&route.hosts);
+        }
         let mut origins: HashMap<String, Vec<Place<'_>>> = HashMap::new();
         for (route, at) in routes.iter().zip(lines) {
             let checked = providers.get(&*route.provider);
@@ -56,7 +63,7 @@ impl Checker<'_> {
 impl Place<'_> {
     /// Whether clients that may not use `narrow` reach by this route what it leads to. `paths` are those of all
     /// routes.
-    fn leads_around(&self, narrow: &Self, paths: &HashSet<&str>) -> bool {
+    fn leads_around(&self, narrow: &Self, paths: &HostsOf<'_>) -> bool {
         let same_base = self.base() == narrow.base();
         // Two doors to one provider, side by side, hide nothing from anybody.
         (!same_base || is_within(narrow, self) || is_within(self, narrow))
@@ -71,17 +78,23 @@ impl Place<'_> {
 
     /// Whether a request on this route is sent to what stands behind `base`. It is not where another spelling of
     /// its path belongs to another route.
-    fn reaches(&self, base: &str, paths: &HashSet<&str>) -> bool {
+    fn reaches(&self, base: &str, paths: &HostsOf<'_>) -> bool {
         let target = format!("{base}{ENDPOINT}");
         let mut spellings = self.provider.paths.spellings(&target).peekable();
         spellings.peek().is_some() && !spellings.any(|rest| self.is_anothers(rest, paths))
     }
 
-    fn is_anothers(&self, rest: &str, paths: &HashSet<&str>) -> bool {
+    /// Whether a path belongs to another route on every host that this one is for. One for other hosts takes none of
+    /// its requests there, and where they are named less exactly, this one comes first.
+    fn is_anothers(&self, rest: &str, paths: &HostsOf<'_>) -> bool {
         let own = self.route.path.as_str();
         let path = format!("{own}{rest}");
-        let mut ends = path.match_indices('/').map(|(at, _)| at);
-        ends.any(|at| at > own.len() && path.get(..at).is_some_and(|path| paths.contains(path)))
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        let inner = ends.filter(|at| *at > own.len());
+        let others = inner.filter_map(|at| paths.get(path.get(..at)?));
+        let others: Vec<&&[HostPattern]> = others.flatten().collect();
+        let mut hosts = self.route.hosts.iter();
+        hosts.all(|host| others.iter().any(|theirs| theirs.contains(host)))
     }
 }
 
@@ -126,11 +139,15 @@ fn warning(broad: &Place<'_>, narrow: &Place<'_>) -> String {
         .spellings(&target)
         .max_by_key(|rest| rest.len());
     let inner = longest.and_then(|rest| rest.strip_suffix(ENDPOINT));
+    let inner = inner.map(|inner| format!("{}{inner}", broad.route.path.as_str()));
     let cure = match inner.filter(|_| broad.base() != narrow.base()) {
-        Some(inner) => format!(
-            "give `{name}` the path `{}{inner}`, then `{other}` leads there no more",
-            broad.route.path.as_str(),
-        ),
+        // Its path is right, and it is for other hosts.
+        Some(inner) if inner == narrow.route.path.as_str() => {
+            format!("give `{name}` the hosts of `{other}` as well")
+        }
+        Some(inner) => {
+            format!("give `{name}` the path `{inner}`, then `{other}` leads there no more")
+        }
         None => "give the provider of the one that is for a part a longer base_url".to_owned(),
     };
     format!(

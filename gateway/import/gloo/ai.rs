@@ -45,12 +45,24 @@ struct Place {
     port: Option<u64>,
     /// The name of its certificate, where it is not its own.
     certificate: Option<String>,
+    /// Whether it serves TLS, where that is said.
+    tls: Option<bool>,
     settings: Vec<(&'static str, String)>,
     /// Whether something about it was not understood.
     unclear: bool,
 }
 
 impl Place {
+    /// A place of which its policies say this.
+    fn under(policies: &Policies<'_>) -> Self {
+        Self {
+            certificate: policies.certificate.clone(),
+            tls: policies.tls,
+            unclear: policies.unclear,
+            ..Self::default()
+        }
+    }
+
     /// Takes what one level says of it.
     fn read(&mut self, level: &mut Fields<'_>) {
         for name in ["customHost", "hostOverride"] {
@@ -126,7 +138,7 @@ impl Reader<'_> {
         &mut self,
         object: &Object,
         ai: &mut Fields<'_>,
-        auth: Option<Fields<'_>>,
+        policies: Policies<'_>,
     ) -> Result<Vec<PlannedProvider>, String> {
         let mut providers = Vec::new();
         for name in ["multi", "multipool"] {
@@ -140,13 +152,13 @@ impl Reader<'_> {
         self.pool(object, ai, ("groups", "providers"), &mut providers)?;
         // kgateway has one level more.
         if let Some(mut llm) = ai.fields(&["llm"]) {
-            providers.push(self.one_of_the_kinds(object, &mut llm, None)?);
+            providers.push(self.one_of_the_kinds(object, &mut llm, Policies::default())?);
             llm.finish();
         }
         if providers.is_empty() {
-            providers.push(self.one_of_the_kinds(object, ai, auth)?);
-        } else if let Some(auth) = auth {
-            auth.lost("", "it is for all of several providers");
+            providers.push(self.one_of_the_kinds(object, ai, policies)?);
+        } else if policies.say_something() {
+            ai.lost("", "its policies are for all of several providers");
             return Ok(Vec::new());
         }
         // What comes behind the first does not take its place.
@@ -171,9 +183,8 @@ impl Reader<'_> {
         let before = providers.len();
         for mut level in pool.list(levels) {
             for mut member in level.list(members) {
-                let (auth, unclear) = policies_of(&mut member);
-                let planned = self.one_of_the_kinds(object, &mut member, auth)?;
-                providers.push(planned.filter(|_| !unclear));
+                let policies = Policies::of(&mut member);
+                providers.push(self.one_of_the_kinds(object, &mut member, policies)?);
                 member.finish();
             }
             level.finish();
@@ -192,9 +203,9 @@ impl Reader<'_> {
         &mut self,
         object: &Object,
         fields: &mut Fields<'_>,
-        auth: Option<Fields<'_>>,
+        policies: Policies<'_>,
     ) -> Result<Option<PlannedProvider>, String> {
-        let mut place = Place::default();
+        let mut place = Place::under(&policies);
         place.read(fields);
         for name in ["name", "weight"] {
             fields.value(&[name]);
@@ -214,7 +225,7 @@ impl Reader<'_> {
             provider.into_iter().for_each(Fields::finish);
             return Ok(None);
         };
-        let planned = self.provider(object, kind, &mut body, place, auth)?;
+        let planned = self.provider(object, kind, &mut body, place, policies.auth)?;
         let unclear = [Some(body), provider]
             .into_iter()
             .flatten()
@@ -246,7 +257,7 @@ impl Reader<'_> {
         };
         elsewhere(&mut planned, &place);
         if let Some(host) = &place.host {
-            self.say_tls(object, host, place.port.unwrap_or(443), None);
+            self.say_tls(object, host, place.port.unwrap_or(443), place.tls);
         }
         let token = match (fields.fields(&["authToken"]), auth) {
             (Some(token), None) | (None, Some(token)) => self.token(object, token)?,
@@ -396,21 +407,49 @@ impl Reader<'_> {
     }
 }
 
-/// What agentgateway says of the token of a provider, and whether it says more: `policies.auth`.
-pub(super) fn policies_of<'n>(level: &mut Fields<'n>) -> (Option<Fields<'n>>, bool) {
-    let Some(mut policies) = level.fields(&["policies"]) else {
-        return (None, false);
-    };
-    let auth = policies.fields(&["auth"]);
-    (auth, policies.is_unclear(&[]))
+/// What agentgateway says of a backend beside its place: `policies`.
+#[derive(Default)]
+pub(super) struct Policies<'n> {
+    /// Its token.
+    pub auth: Option<Fields<'n>>,
+    /// Whether it serves TLS, where that is said.
+    pub tls: Option<bool>,
+    /// The name of its certificate, where it is not its own.
+    pub certificate: Option<String>,
+    /// Whether they say more.
+    pub unclear: bool,
+}
+
+impl<'n> Policies<'n> {
+    /// Reads them.
+    pub(super) fn of(level: &mut Fields<'n>) -> Self {
+        let mut read = Self::default();
+        let Some(mut policies) = level.fields(&["policies"]) else {
+            read.unclear = level.has("policies");
+            return read;
+        };
+        read.auth = policies.fields(&["auth"]);
+        if let Some(mut tls) = policies.fields(&["tls"]) {
+            read.tls = Some(true);
+            read.certificate = tls.text("sni");
+            read.unclear = tls.is_unclear(&["alpnProtocols"]);
+        }
+        read.unclear |= policies.is_unclear(&[]);
+        read
+    }
+
+    fn say_something(&self) -> bool {
+        self.auth.is_some() || self.tls.is_some() || self.unclear
+    }
 }
 
 /// A provider that is somewhere else than others of its kind.
 fn elsewhere(planned: &mut PlannedProvider, place: &Place) {
-    let Some(name) = &place.host else { return };
-    let port = place.port.unwrap_or(443);
-    let certificate = place.certificate.clone().filter(|it| it != name);
+    let own = place.host.as_ref();
+    let certificate = place.certificate.clone().filter(|it| Some(it) != own);
     planned.settings.extend(certificate.map(|it| ("sni", it)));
+    let Some(name) = own else { return };
+    let port = place.port.unwrap_or(443);
     let origin = format!("https://{name}");
     let mut kinds = KINDS.iter();
     let known = kinds.find(|kind| kind.origin == Some(&origin) && port == 443);
@@ -420,7 +459,9 @@ fn elsewhere(planned: &mut PlannedProvider, place: &Place) {
     }
     if planned.kind == "azure-openai" {
         planned.settings.retain(|(set, _)| *set != "endpoint");
-        planned.settings.push(("endpoint", url(name, port, None)));
+        planned
+            .settings
+            .push(("endpoint", url(name, port, place.tls)));
         return;
     }
     let has_own_path = planned.has("default_endpoint");
@@ -435,7 +476,7 @@ fn elsewhere(planned: &mut PlannedProvider, place: &Place) {
     }
     planned
         .settings
-        .push(("base_url", format!("{}{path}", url(name, port, None))));
+        .push(("base_url", format!("{}{path}", url(name, port, place.tls))));
 }
 
 /// A token without `Bearer `.

@@ -267,7 +267,7 @@ fn backend_ref<'b>(
     // The last of the greatest is what `max_by_key` gives; the first is what is meant.
     let heaviest = refs.into_iter().rev().max_by_key(|(weight, ..)| *weight);
     let (weight, kind, namespace, name, narrowed) = heaviest?;
-    let found = find(backends, &namespace, &name).filter(|_| kind != "Service");
+    let found = find(backends, Some(&kind), &namespace, &name);
     if found.is_none() {
         rule.lost(
             "backendRefs",

@@ -19,6 +19,8 @@ mod settle;
 mod traffic;
 mod upstream;
 
+use std::collections::BTreeMap;
+
 use self::object::Object;
 use self::upstream::{Backend, Backends, Reader, Secrets};
 use super::fields::text_of;
@@ -113,7 +115,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
         settle::settle(found, &mut plan, &notes, allow_open);
     }
     // Those behind the first of a pool.
-    for backend in backends.into_values() {
+    for backend in backends.into_values().flat_map(BTreeMap::into_values) {
         if let Backend::Ai(providers) = backend {
             for provider in providers.into_iter().skip(1) {
                 plan.add_provider(provider);
@@ -198,9 +200,13 @@ fn places<'o>(
                     notes,
                     secrets: &secrets,
                 };
-                if let Some(backend) = reader.read(object)? {
-                    backends.insert((object.namespace.clone(), object.name.clone()), backend);
-                }
+                let place = (object.namespace.clone(), object.name.clone());
+                let of_kind: &mut BTreeMap<_, _> = backends.entry(object.kind.clone()).or_default();
+                match reader.read(object)? {
+                    Some(backend) => of_kind.insert(place, backend),
+                    // Nor does an older one of its name stand in for it.
+                    None => of_kind.remove(&place),
+                };
             }
             // Read where a policy names it.
             "AuthConfig" if objects.iter().any(|it| it.kind == ENTERPRISE_POLICY) => {}

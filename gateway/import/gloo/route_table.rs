@@ -181,7 +181,13 @@ fn destination<'b>(
     reference.value(&["cluster"]);
     reference.finish();
     let narrowed = is_narrowed(&first);
-    let found = find(backends, &namespace, &name);
+    // Others are services of the cluster, of which only the name is known.
+    let object_kind = match kind.as_str() {
+        "EXTERNAL_SERVICE" => Some("ExternalService"),
+        "UPSTREAM" => Some("Upstream"),
+        _ => None,
+    };
+    let found = find(backends, object_kind, &namespace, &name);
     if found.is_none() {
         forward.lost("destinations", format!(
             "the {kind} `{name}` is not among the files: add its ExternalService or Upstream; {REFUSED}"

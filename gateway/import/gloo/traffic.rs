@@ -19,28 +19,32 @@ enum Target {
     Gateway,
     /// Those of an object, or one rule of it.
     Route { name: String, rule: Option<String> },
-    /// Those of objects with these labels.
-    Labelled(BTreeMap<String, String>),
+    /// Those of objects with these labels, or one rule of each.
+    Labelled {
+        labels: BTreeMap<String, String>,
+        rule: Option<String>,
+    },
 }
 
 impl Target {
-    /// How near it is to a route that it takes. A policy is for its own namespace.
+    /// How near it is to a route that it takes. A policy is for its own namespace; whoever leaves out that of one
+    /// means that of the other.
     fn takes(&self, policy: &Object, found: &Found) -> Option<Rank> {
         let (kind, namespace, name) = &found.source;
-        let here = *namespace == policy.namespace && kind == "HTTPRoute";
-        match self {
-            Self::Gateway => Some(Rank::Gateway),
-            Self::Route { name: wanted, rule } => match rule {
-                _ if !here || wanted != name => None,
-                None => Some(Rank::Route),
-                Some(rule) => (*rule == found.rule).then_some(Rank::Rule),
-            },
-            Self::Labelled(labels) => {
-                let labelled = labels
-                    .iter()
-                    .all(|(name, value)| found.labels.get(name) == Some(value));
-                (here && labelled).then_some(Rank::Route)
+        let unsaid = namespace.is_empty() || policy.namespace.is_empty();
+        let here = (unsaid || *namespace == policy.namespace) && kind == "HTTPRoute";
+        let (is_meant, rule) = match self {
+            Self::Gateway => return Some(Rank::Gateway),
+            Self::Route { name: wanted, rule } => (wanted == name, rule),
+            Self::Labelled { labels, rule } => {
+                let has = |(name, value): (&String, &String)| found.labels.get(name) == Some(value);
+                (labels.iter().all(has), rule)
             }
+        };
+        match rule {
+            _ if !here || !is_meant => None,
+            None => Some(Rank::Route),
+            Some(rule) => (*rule == found.rule).then_some(Rank::Rule),
         }
     }
 }
@@ -56,10 +60,13 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
             let name = target.text("name").unwrap_or_default();
             let (rule, labels) = (target.text("sectionName"), target.texts("matchLabels"));
             target.value(&["group"]);
+            let elsewhere = target.text("namespace");
+            unsure |= elsewhere.is_some_and(|namespace| namespace != object.namespace);
+            unsure |= target.unread().next().is_some();
             match (kind.as_str(), by_name) {
                 ("Gateway", _) => targets.push(Target::Gateway),
                 ("HTTPRoute", true) => targets.push(Target::Route { name, rule }),
-                ("HTTPRoute", false) => targets.push(Target::Labelled(labels)),
+                ("HTTPRoute", false) => targets.push(Target::Labelled { labels, rule }),
                 _ => {
                     target.lost(
                         "kind",
@@ -71,6 +78,9 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
             target.finish();
         }
     }
+    // In other words, or in another shape.
+    let others = ["targetRef", "targetRefs", "targetSelectors"];
+    unsure |= others.iter().any(|name| spec.has(name));
     for target in &targets {
         if !routes
             .iter()

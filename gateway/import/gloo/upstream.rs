@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::fields::Fields;
 use super::super::{Notes, Plan, PlannedProvider};
-use super::ai::policies_of;
+use super::ai::Policies;
 use super::object::Object;
 use crate::provider::BaseUrl;
 
@@ -27,8 +27,8 @@ pub(super) struct Host {
     pub sni: Option<String>,
 }
 
-/// By namespace and name.
-pub(super) type Backends = BTreeMap<(String, String), Backend>;
+/// By kind, then by namespace and name.
+pub(super) type Backends = BTreeMap<String, BTreeMap<(String, String), Backend>>;
 
 /// Fields of an upstream that do not change where its requests go.
 const HARMLESS: [&str; 16] = [
@@ -91,12 +91,21 @@ impl Reader<'_> {
             true
         });
         let mut backend = if let Some(mut ai) = spec.fields(&["ai"]) {
-            let (auth, more) = policies_of(&mut spec);
-            unclear |= more;
-            let providers = self.ai(object, &mut ai, auth)?;
+            let policies = Policies::of(&mut spec);
+            let providers = self.ai(object, &mut ai, policies)?;
             unclear |= ai.is_unclear(&[]);
             (!providers.is_empty()).then_some(Backend::Ai(providers))
         } else if let Some(mut fixed) = spec.fields(&["static"]) {
+            let policies = Policies::of(&mut spec);
+            unclear |= policies.unclear;
+            if let Some(auth) = policies.auth {
+                auth.lost(
+                    "",
+                    "keygate takes tokens of AI providers only: what it stands in is left out",
+                );
+                unclear = true;
+            }
+            let (tls, sni) = (tls.or(policies.tls), sni.or(policies.certificate));
             Self::fixed(object, &mut fixed, tls, sni).map(Backend::Host)
         } else {
             Self::external(object, &mut spec).map(Backend::Host)
@@ -246,9 +255,19 @@ pub(super) fn hosted(host: &Host, path: &str) -> PlannedProvider {
     }
 }
 
-/// What a reference to a backend names.
-pub(super) fn find<'b>(backends: &'b Backends, namespace: &str, name: &str) -> Option<&'b Backend> {
-    alone(backends, namespace, name)
+/// What a reference to a backend of a kind names. Without a kind, the one that has this name, whatever it is.
+pub(super) fn find<'b>(
+    backends: &'b Backends,
+    kind: Option<&str>,
+    namespace: &str,
+    name: &str,
+) -> Option<&'b Backend> {
+    let of_kind = backends
+        .iter()
+        .filter(|(known, _)| kind.is_none_or(|kind| kind == known.as_str()));
+    let mut named = of_kind.filter_map(|(_, backends)| alone(backends, namespace, name));
+    let found = named.next()?;
+    named.next().is_none().then_some(found)
 }
 
 /// What has this name in a namespace. Whoever leaves out the namespace of one means that of the other; one

@@ -159,6 +159,25 @@ impl Row<'_> {
         self.get("blocked").is_some_and(|blocked| blocked != "0")
     }
 
+    /// The limits that it has reached: nobody got through there, until somebody raised them or their time was over.
+    fn reached(&self) -> impl Iterator<Item = String> + '_ {
+        let number = |name: &str| self.get(name).map(str::parse::<f64>);
+        let spend = match number("spend") {
+            None => 0.0,
+            Some(spend) => spend.unwrap_or(f64::INFINITY),
+        };
+        let allowed = [
+            ("max_budget", spend),
+            ("rpm_limit", 0.0),
+            ("tpm_limit", 0.0),
+            ("max_parallel_requests", 0.0),
+        ];
+        let reached = allowed.into_iter().filter(move |(name, used)| {
+            number(name).is_some_and(|limit| !limit.is_ok_and(|limit| limit > *used))
+        });
+        reached.map(|(name, _)| format!("{name} (reached)"))
+    }
+
     fn limits(&self) -> impl Iterator<Item = &'static str> + '_ {
         LIMITS
             .into_iter()
@@ -229,6 +248,7 @@ fn teams(file: &str, text: &str, limited: &mut BTreeSet<&'static str>) -> Result
             continue;
         };
         let mut narrowing = row.narrowing();
+        narrowing.extend(row.reached());
         if row.is_blocked() {
             narrowing.push("blocked".to_owned());
         }
@@ -314,7 +334,8 @@ fn key(
         Some(end) => end.filter(|end| *end != Timestamp::MAX),
         None => None,
     };
-    let narrowing = row.narrowing();
+    let mut narrowing = row.narrowing();
+    narrowing.extend(row.reached());
     let mut disabled = row.is_blocked();
     if !narrowing.is_empty() {
         let why = format!("keygate cannot hold the key `{id}` to it: it is disabled");

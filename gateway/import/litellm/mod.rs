@@ -18,14 +18,16 @@ use super::fields::Fields;
 use super::{Notes, Plan, yaml};
 use crate::config::may_hold_key;
 
-/// Settings that keep callers out, in ways that keygate has not: all keys come disabled.
-const NARROWING: [&str; 6] = [
+/// What names of settings hold that keep callers out, in ways that keygate has not: all keys come disabled.
+const NARROWING: [&str; 8] = [
     "admin_only_routes",
-    "allowed_ips",
-    "allowed_routes",
+    "allowed_",
     "custom_auth",
-    "enforced_params",
     "enable_oauth2_proxy_auth",
+    "enforce",
+    "reject",
+    "require",
+    "restrict",
 ];
 
 /// Reads `config.yaml`, and the tables of keys and teams if there are any, each as its name and its text.
@@ -95,16 +97,14 @@ fn general_settings(mut general: Fields<'_>, around: &Surroundings, plan: &mut P
             _ => general.lost("litellm_key_header_name", "no key can stand there"),
         }
     }
-    let mut narrowed = false;
-    for name in NARROWING {
-        if general.has(name) {
-            narrowed = true;
-            general.lose(
-                name,
-                "keygate cannot hold keys to it: all of them are disabled",
-            );
-        }
+    let is_narrowing = |name: &&String| NARROWING.iter().any(|part| name.contains(part));
+    let narrowing: Vec<String> = general.unread().filter(is_narrowing).cloned().collect();
+    for name in &narrowing {
+        general.lose(
+            name,
+            "keygate cannot hold keys to it: all of them are disabled",
+        );
     }
     general.finish();
-    narrowed
+    !narrowing.is_empty()
 }

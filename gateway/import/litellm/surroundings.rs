@@ -36,6 +36,9 @@ impl Surroundings {
         let mut around = Self::default();
         if root.has("environment_variables") {
             around.variables = root.texts("environment_variables");
+            // One of another shape may be an address.
+            let unclear = root.has("environment_variables");
+            around.moved_by = unclear.then(|| "environment_variables".to_owned());
             let names: Vec<&str> = around.variables.keys().map(String::as_str).collect();
             root.lost(
                 "environment_variables",
@@ -63,7 +66,8 @@ impl Surroundings {
             around.api_base = settings.text("api_base");
             let is_moving = |name: &&String| MOVING.iter().any(|part| name.contains(part));
             let moved_by = settings.unread().find(is_moving);
-            around.moved_by = moved_by.map(|name| format!("litellm_settings.{name}"));
+            let moved_by = moved_by.map(|name| format!("litellm_settings.{name}"));
+            around.moved_by = moved_by.or(around.moved_by);
             if settings.unread().next().is_some() {
                 settings.lost(
                     "",
