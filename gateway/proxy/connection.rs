@@ -124,7 +124,7 @@ pub fn refused() -> Option<Reason> {
 }
 
 /// The exchange may go on: from here it takes no place among the unverified ones.
-pub(super) fn verified() {
+pub fn verified() {
     with(|connection| {
         if let Connection::Http2(stream) = connection {
             stream.unverified.take();

@@ -113,12 +113,13 @@ async fn next(h2: &mut Connection, digest: &Arc<Digest>, streams: &Streams, pace
     let Some(room) = room else {
         return Next::Over;
     };
-    if streams.is_verified() {
-        pace.free();
-    }
     let mut accepting = pin!(HttpSession::from_h2_conn(h2, digest.clone()));
     let accepted = poll_fn(|context| {
         loop {
+            // The key of a stream may be verified while the next one is waited for: its body is not to be read slowly.
+            if streams.is_verified() {
+                pace.free();
+            }
             if let Poll::Ready(accepted) = accepting.as_mut().poll(context) {
                 return Poll::Ready(accepted);
             }
@@ -157,5 +158,71 @@ async fn close(mut h2: Connection, streams: &Streams) {
     tokio::select! {
         _ = poll_fn(|context| h2.poll_closed(context)) => {}
         () = over => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use async_trait::async_trait;
+    use http::Request;
+    use pingora_core::apps::ReusedHttpStream;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::super::pace::Paced;
+    use super::super::socket::Socket;
+    use super::*;
+
+    /// Verifies whoever comes, and reads the request's body.
+    struct Reader(UnboundedSender<usize>);
+
+    #[async_trait]
+    impl HttpServerApp for Reader {
+        async fn process_new_http(
+            self: &Arc<Self>,
+            mut session: ServerSession,
+            _shutdown: &ShutdownWatch,
+        ) -> Option<ReusedHttpStream> {
+            connection::verified();
+            while let Ok(Some(piece)) = session.read_request_body().await {
+                self.0.send(piece.len()).unwrap();
+            }
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn the_body_of_a_first_stream_is_read_freely_once_its_key_is_verified() -> io::Result<()>
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let client = TcpStream::connect(listener.local_addr()?).await?;
+        let (server, peer) = listener.accept().await?;
+        let (read, mut pieces) = unbounded_channel();
+        let pace = Pace::new();
+        let stream = Box::new(Paced::new(Socket::plain(server, peer), pace.clone()));
+        let (_quiet, told) = tokio::sync::watch::channel(false);
+        let serving = pace.clone();
+        tokio::spawn(async move {
+            let minute = Duration::from_secs(60);
+            serve(&Arc::new(Reader(read)), stream, &serving, minute, told).await;
+        });
+        let (mut requests, connection) = h2::client::handshake(client).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::post("http://h/p").body(()).unwrap();
+        let (_response, mut body) = requests.send_request(request, false).unwrap();
+        for _ in 0..2 {
+            let piece = Bytes::from_static(&[b'x'; 4 << 10]);
+            body.send_data(piece, false).unwrap();
+            let mut left = 4 << 10;
+            while left > 0 {
+                left -= pieces.recv().await.unwrap();
+            }
+        }
+        // It was free, if no read has to be granted.
+        pace.hold();
+        assert!(!pace.grant());
+        Ok(())
     }
 }
