@@ -134,7 +134,7 @@ pub fn verified() {
 }
 
 /// The client failed with too many keys. Whether its connection makes it wait for that; if not, the exchange has to.
-pub(super) fn failed_too_often() -> bool {
+pub fn failed_too_often() -> bool {
     with(|connection| match connection {
         Connection::Http1(_) => false,
         Connection::Http2(stream) => {

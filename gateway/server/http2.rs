@@ -85,7 +85,10 @@ pub(super) async fn serve<A>(
                 closing = true;
             }
             Next::FailedTooOften => {
-                pace.free();
+                // What was admitted goes on; of others, the library would hold what nobody accepts any more.
+                if streams.is_verified() {
+                    pace.free();
+                }
                 return close(h2, &streams).await;
             }
             Next::Malformed | Next::Over => return,
@@ -166,17 +169,22 @@ mod tests {
     use std::io;
 
     use async_trait::async_trait;
+    use h2::client::SendRequest;
     use http::Request;
     use pingora_core::apps::ReusedHttpStream;
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::task::JoinHandle;
 
     use super::super::pace::Paced;
     use super::super::socket::Socket;
     use super::*;
 
-    /// Verifies whoever comes, and reads the request's body.
-    struct Reader(UnboundedSender<usize>);
+    /// Tells of whoever comes what it is told to, and reads the request's body.
+    struct Reader {
+        tell: fn(),
+        pieces: UnboundedSender<usize>,
+    }
 
     #[async_trait]
     impl HttpServerApp for Reader {
@@ -185,44 +193,83 @@ mod tests {
             mut session: ServerSession,
             _shutdown: &ShutdownWatch,
         ) -> Option<ReusedHttpStream> {
-            connection::verified();
+            (self.tell)();
             while let Ok(Some(piece)) = session.read_request_body().await {
-                self.0.send(piece.len()).unwrap();
+                self.pieces.send(piece.len()).unwrap();
             }
             None
         }
     }
 
-    #[tokio::test]
-    async fn the_body_of_a_first_stream_is_read_freely_once_its_key_is_verified() -> io::Result<()>
-    {
+    /// A client of a connection that `tell` is told of, its pace, how much of bodies is read, and what ends when it does.
+    async fn serving(tell: fn()) -> io::Result<Serving> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let client = TcpStream::connect(listener.local_addr()?).await?;
         let (server, peer) = listener.accept().await?;
-        let (read, mut pieces) = unbounded_channel();
-        let pace = Pace::new();
+        let (pieces, read) = unbounded_channel();
+        let (pace, (quiet, told)) = (Pace::new(), tokio::sync::watch::channel(false));
         let stream = Box::new(Paced::new(Socket::plain(server, peer), pace.clone()));
-        let (_quiet, told) = tokio::sync::watch::channel(false);
-        let serving = pace.clone();
-        tokio::spawn(async move {
+        let paced = pace.clone();
+        let served = tokio::spawn(async move {
+            let _quiet = quiet;
             let minute = Duration::from_secs(60);
-            serve(&Arc::new(Reader(read)), stream, &serving, minute, told).await;
+            serve(
+                &Arc::new(Reader { tell, pieces }),
+                stream,
+                &paced,
+                minute,
+                told,
+            )
+            .await;
         });
-        let (mut requests, connection) = h2::client::handshake(client).await.unwrap();
+        let (requests, connection) = h2::client::handshake(client).await.unwrap();
         tokio::spawn(connection);
-        let request = Request::post("http://h/p").body(()).unwrap();
-        let (_response, mut body) = requests.send_request(request, false).unwrap();
+        Ok(Serving {
+            requests,
+            pace,
+            read,
+            served,
+        })
+    }
+
+    struct Serving {
+        requests: SendRequest<Bytes>,
+        pace: Arc<Pace>,
+        read: UnboundedReceiver<usize>,
+        served: JoinHandle<()>,
+    }
+
+    fn request() -> Request<()> {
+        Request::post("http://h/p").body(()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_body_of_a_first_stream_is_read_freely_once_its_key_is_verified() -> io::Result<()>
+    {
+        let mut serving = serving(connection::verified).await?;
+        let (_response, mut body) = serving.requests.send_request(request(), false).unwrap();
         for _ in 0..2 {
             let piece = Bytes::from_static(&[b'x'; 4 << 10]);
             body.send_data(piece, false).unwrap();
             let mut left = 4 << 10;
             while left > 0 {
-                left -= pieces.recv().await.unwrap();
+                left -= serving.read.recv().await.unwrap();
             }
         }
         // It was free, if no read has to be granted.
-        pace.hold();
-        assert!(!pace.grant());
+        serving.pace.hold();
+        assert!(!serving.pace.grant());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn nothing_more_is_read_of_a_client_that_failed_too_often() -> io::Result<()> {
+        let failed = || assert!(connection::failed_too_often());
+        let mut serving = serving(failed).await?;
+        let responses = (0..100).map(|_| serving.requests.send_request(request(), true));
+        let responses: Vec<_> = responses.collect();
+        serving.served.await.unwrap();
+        assert!(responses.len() == 100 && serving.pace.grant());
         Ok(())
     }
 }
