@@ -14,6 +14,10 @@ pub(super) const MAX_CONNECTS: usize = 8;
 /// How often a connection to a single address is tried.
 const MIN_CONNECTS: usize = 2;
 
+/// On how many connections of HTTP/2 a stream is tried to be opened for one request: where the provider ends one after
+/// so many requests, several may be ending at once.
+const MAX_STREAMS_TRIED: u32 = 4;
+
 /// Within how long a kept connection shows that it was closed before it was used: the way there and
 /// back. What takes longer may have been begun by the provider, and is not sent again.
 const STALE_WITHIN: Duration = Duration::from_millis(200);
@@ -56,7 +60,7 @@ pub(super) fn note_reached(exchange: &Exchange) {
 pub(super) fn after_failed_connect(exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
     let again = match error.etype() {
         // A connection of HTTP/2 that takes no more streams: another one may.
-        ErrorType::H2Error => send_again(exchange),
+        ErrorType::H2Error => exchange.seen.attempts < MAX_STREAMS_TRIED,
         // A certificate that does not hold today does not hold on a second try either, but perhaps elsewhere.
         ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure | ErrorType::TLSWantX509Lookup => {
             connect_again(exchange, 1)
