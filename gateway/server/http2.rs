@@ -210,7 +210,7 @@ mod tests {
         let (pace, (quiet, told)) = (Pace::new(), tokio::sync::watch::channel(false));
         let stream = Box::new(Paced::new(Socket::plain(server, peer), pace.clone()));
         let paced = pace.clone();
-        let served = tokio::spawn(async move {
+        let over = tokio::spawn(async move {
             let _quiet = quiet;
             let minute = Duration::from_secs(60);
             serve(
@@ -228,7 +228,7 @@ mod tests {
             requests,
             pace,
             read,
-            served,
+            over,
         })
     }
 
@@ -236,7 +236,7 @@ mod tests {
         requests: SendRequest<Bytes>,
         pace: Arc<Pace>,
         read: UnboundedReceiver<usize>,
-        served: JoinHandle<()>,
+        over: JoinHandle<()>,
     }
 
     fn request() -> Request<()> {
@@ -268,7 +268,7 @@ mod tests {
         let mut serving = serving(failed).await?;
         let responses = (0..100).map(|_| serving.requests.send_request(request(), true));
         let responses: Vec<_> = responses.collect();
-        serving.served.await.unwrap();
+        serving.over.await.unwrap();
         assert!(responses.len() == 100 && serving.pace.grant());
         Ok(())
     }
