@@ -124,7 +124,7 @@ pub fn refused() -> Option<Reason> {
 }
 
 /// The exchange may go on: from here it takes no place among the unverified ones.
-pub(super) fn verified() {
+pub fn verified() {
     with(|connection| {
         if let Connection::Http2(stream) = connection {
             stream.unverified.take();
@@ -134,7 +134,7 @@ pub(super) fn verified() {
 }
 
 /// The client failed with too many keys. Whether its connection makes it wait for that; if not, the exchange has to.
-pub(super) fn failed_too_often() -> bool {
+pub fn failed_too_often() -> bool {
     with(|connection| match connection {
         Connection::Http1(_) => false,
         Connection::Http2(stream) => {

@@ -14,6 +14,10 @@ pub(super) const MAX_CONNECTS: usize = 8;
 /// How often a connection to a single address is tried.
 const MIN_CONNECTS: usize = 2;
 
+/// On how many connections of HTTP/2 a stream is tried to be opened for one request: where the provider ends one after
+/// so many requests, several may be ending at once.
+const MAX_STREAMS_TRIED: u32 = 4;
+
 /// Within how long a kept connection shows that it was closed before it was used: the way there and
 /// back. What takes longer may have been begun by the provider, and is not sent again.
 const STALE_WITHIN: Duration = Duration::from_millis(200);
@@ -56,7 +60,9 @@ pub(super) fn note_reached(exchange: &Exchange) {
 pub(super) fn after_failed_connect(exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
     let again = match error.etype() {
         // A connection of HTTP/2 that takes no more streams: another one may.
-        ErrorType::H2Error => send_again(exchange),
+        ErrorType::H2Error => exchange.seen.attempts < MAX_STREAMS_TRIED,
+        // No other address has one, and this one is not to blame.
+        _ if is_without_socket(&error) => false,
         // A certificate that does not hold today does not hold on a second try either, but perhaps elsewhere.
         ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure | ErrorType::TLSWantX509Lookup => {
             connect_again(exchange, 1)
@@ -67,6 +73,15 @@ pub(super) fn after_failed_connect(exchange: &mut Exchange, mut error: Box<Error
     error.as_up();
     error.set_retry(again);
     error
+}
+
+/// Whether there was no socket for the connection, for want of a file descriptor say. Pingora says so behind an error
+/// that it also has where an address cannot be reached.
+fn is_without_socket(error: &Error) -> bool {
+    let cause = error.cause.as_ref();
+    let cause = cause.and_then(|cause| cause.downcast_ref::<Box<Error>>());
+    let etypes = [Some(error.etype()), cause.map(|cause| cause.etype())];
+    etypes.contains(&Some(&ErrorType::SocketError))
 }
 
 /// Notes that the last attempt's address could not be reached; whether there may be another try. Each address is tried
@@ -131,4 +146,19 @@ fn nothing_was_read(error: &Error) -> bool {
     const NOTHING: &str = "while reading response headers, bytes already read: 0";
     let context = error.context.as_ref();
     context.is_some_and(|context| context.as_str() == NOTHING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_not_to_blame_for_a_socket_that_the_gateway_has_not() {
+        let as_pingora = |cause| Error::because(ErrorType::InternalError, "", Error::new(cause));
+        assert!(is_without_socket(&Error::new(ErrorType::SocketError)));
+        assert!(is_without_socket(&as_pingora(ErrorType::SocketError)));
+        // An address of IPv6, say, where there is none to come from.
+        assert!(!is_without_socket(&as_pingora(ErrorType::BindError)));
+        assert!(!is_without_socket(&Error::new(ErrorType::ConnectRefused)));
+    }
 }

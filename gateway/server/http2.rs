@@ -85,7 +85,10 @@ pub(super) async fn serve<A>(
                 closing = true;
             }
             Next::FailedTooOften => {
-                pace.free();
+                // What was admitted goes on; of others, the library would hold what nobody accepts any more.
+                if streams.is_verified() {
+                    pace.free();
+                }
                 return close(h2, &streams).await;
             }
             Next::Malformed | Next::Over => return,
@@ -113,12 +116,13 @@ async fn next(h2: &mut Connection, digest: &Arc<Digest>, streams: &Streams, pace
     let Some(room) = room else {
         return Next::Over;
     };
-    if streams.is_verified() {
-        pace.free();
-    }
     let mut accepting = pin!(HttpSession::from_h2_conn(h2, digest.clone()));
     let accepted = poll_fn(|context| {
         loop {
+            // The key of a stream may be verified while the next one is waited for: its body is not to be read slowly.
+            if streams.is_verified() {
+                pace.free();
+            }
             if let Poll::Ready(accepted) = accepting.as_mut().poll(context) {
                 return Poll::Ready(accepted);
             }
@@ -157,5 +161,115 @@ async fn close(mut h2: Connection, streams: &Streams) {
     tokio::select! {
         _ = poll_fn(|context| h2.poll_closed(context)) => {}
         () = over => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use async_trait::async_trait;
+    use h2::client::SendRequest;
+    use http::Request;
+    use pingora_core::apps::ReusedHttpStream;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::task::JoinHandle;
+
+    use super::super::pace::Paced;
+    use super::super::socket::Socket;
+    use super::*;
+
+    /// Tells of whoever comes what it is told to, and reads the request's body.
+    struct Reader {
+        tell: fn(),
+        pieces: UnboundedSender<usize>,
+    }
+
+    #[async_trait]
+    impl HttpServerApp for Reader {
+        async fn process_new_http(
+            self: &Arc<Self>,
+            mut session: ServerSession,
+            _shutdown: &ShutdownWatch,
+        ) -> Option<ReusedHttpStream> {
+            (self.tell)();
+            while let Ok(Some(piece)) = session.read_request_body().await {
+                self.pieces.send(piece.len()).unwrap();
+            }
+            None
+        }
+    }
+
+    /// A client of a connection that `tell` is told of, its pace, how much of bodies is read, and what ends when it does.
+    async fn serving(tell: fn()) -> io::Result<Serving> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let client = TcpStream::connect(listener.local_addr()?).await?;
+        let (server, peer) = listener.accept().await?;
+        let (pieces, read) = unbounded_channel();
+        let (pace, (quiet, told)) = (Pace::new(), tokio::sync::watch::channel(false));
+        let stream = Box::new(Paced::new(Socket::plain(server, peer), pace.clone()));
+        let paced = pace.clone();
+        let over = tokio::spawn(async move {
+            let _quiet = quiet;
+            let minute = Duration::from_secs(60);
+            serve(
+                &Arc::new(Reader { tell, pieces }),
+                stream,
+                &paced,
+                minute,
+                told,
+            )
+            .await;
+        });
+        let (requests, connection) = h2::client::handshake(client).await.unwrap();
+        tokio::spawn(connection);
+        Ok(Serving {
+            requests,
+            pace,
+            read,
+            over,
+        })
+    }
+
+    struct Serving {
+        requests: SendRequest<Bytes>,
+        pace: Arc<Pace>,
+        read: UnboundedReceiver<usize>,
+        over: JoinHandle<()>,
+    }
+
+    fn request() -> Request<()> {
+        Request::post("http://h/p").body(()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_body_of_a_first_stream_is_read_freely_once_its_key_is_verified() -> io::Result<()>
+    {
+        let mut serving = serving(connection::verified).await?;
+        let (_response, mut body) = serving.requests.send_request(request(), false).unwrap();
+        for _ in 0..2 {
+            let piece = Bytes::from_static(&[b'x'; 4 << 10]);
+            body.send_data(piece, false).unwrap();
+            let mut left = 4 << 10;
+            while left > 0 {
+                left -= serving.read.recv().await.unwrap();
+            }
+        }
+        // It was free, if no read has to be granted.
+        serving.pace.hold();
+        assert!(!serving.pace.grant());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn nothing_more_is_read_of_a_client_that_failed_too_often() -> io::Result<()> {
+        let failed = || assert!(connection::failed_too_often());
+        let mut serving = serving(failed).await?;
+        let responses = (0..100).map(|_| serving.requests.send_request(request(), true));
+        let responses: Vec<_> = responses.collect();
+        serving.over.await.unwrap();
+        assert!(responses.len() == 100 && serving.pace.grant());
+        Ok(())
     }
 }

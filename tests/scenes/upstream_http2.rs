@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::support::client::raw_request;
 use crate::support::frames::{
-    Asked, FrameProvider, MOST_RESETS, NO_ERROR, REFUSED_STREAM, goaway, last_data, ok, reset,
-    status,
+    Asked, ENHANCE_YOUR_CALM, FrameProvider, MOST_RESETS, NO_ERROR, REFUSED_STREAM, TWO_STREAMS,
+    goaway, last_data, ok, reset, status,
 };
 use crate::support::gateway::simple;
 use crate::support::http2::Http2Provider;
@@ -221,4 +221,39 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
             assert_eq!(times, 1, "{way}, kept {kept}");
         }
     }
+}
+
+#[test]
+fn several_connections_that_end_at_once_cost_tries_and_not_the_request() {
+    let ending = Arc::new(AtomicBool::new(false));
+    let end = ending.clone();
+    let provider = FrameProvider::with_settings(TWO_STREAMS, move |asked, wire| {
+        if end.load(Ordering::SeqCst) {
+            return write(wire, &[ok(asked.stream)]);
+        }
+        if asked.stream == 1 {
+            // Not answered, so that the connection stays, and is shared.
+            return true;
+        }
+        eventually("the end", || end.load(Ordering::SeqCst));
+        let last = asked.stream;
+        write(wire, &[ok(last), goaway(last, ENHANCE_YOUR_CALM)])
+    });
+    let gateway = gateway(&provider.url(), "");
+    // Two connections with two streams each.
+    let mut clients: Vec<Client> = (1..=4)
+        .map(|count| {
+            let mut client = gateway.client();
+            client.send(raw_request("POST", "/p", &KEY, b"paid"));
+            eventually("the request", || provider.asked() == count);
+            client
+        })
+        .collect();
+    ending.store(true, Ordering::SeqCst);
+    for waiting in [1, 3] {
+        assert_eq!(clients[waiting].response(false).status, 200);
+    }
+    gateway.access_lines(2);
+    let answer = gateway.client().request("POST", "/p", &KEY, b"paid");
+    assert_eq!(answer.status, 200);
 }

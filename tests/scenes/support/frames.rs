@@ -20,7 +20,10 @@ const END_HEADERS: u8 = 4;
 /// Codes of RST_STREAM and GOAWAY.
 pub const NO_ERROR: u32 = 0;
 pub const REFUSED_STREAM: u32 = 7;
-const ENHANCE_YOUR_CALM: u32 = 11;
+pub const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// That at most two streams may be open at once.
+pub const TWO_STREAMS: &[u8] = &[0, 3, 0, 0, 0, 2];
 
 /// A connection with so many streams that were reset is ended, as common servers do.
 pub const MOST_RESETS: usize = 250;
@@ -87,6 +90,14 @@ pub struct FrameProvider {
 impl FrameProvider {
     /// Calls `answer` for each whole request; closes the connection when that says false.
     pub fn start(answer: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
+        Self::with_settings(b"", answer)
+    }
+
+    /// The same, with a payload for the SETTINGS frame that it begins with.
+    pub fn with_settings(
+        settings: &'static [u8],
+        answer: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let provider = Self {
             address: listener.local_addr().unwrap(),
@@ -96,17 +107,17 @@ impl FrameProvider {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (seen, answer) = (seen.clone(), answer.clone());
-                std::thread::spawn(move || seen.serve(stream, &*answer));
+                std::thread::spawn(move || seen.serve(stream, settings, &*answer));
             }
         });
         provider
     }
 
-    fn serve(&self, mut wire: TcpStream, answer: &Answer) -> Option<()> {
+    fn serve(&self, mut wire: TcpStream, settings: &[u8], answer: &Answer) -> Option<()> {
         wire.set_read_timeout(Some(PATIENCE)).unwrap();
         wire.set_nodelay(true).unwrap();
         wire.read_exact(&mut [0; 24]).ok()?;
-        wire.write_all(&frame(SETTINGS, 0, 0, b"")).ok()?;
+        wire.write_all(&frame(SETTINGS, 0, 0, settings)).ok()?;
         let mut resets = 0;
         loop {
             let mut head = [0; 9];
