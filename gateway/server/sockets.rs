@@ -18,6 +18,10 @@ pub(super) const ADMIN: &str = "admin";
 /// The socket to the process that is succeeded.
 pub(super) const PREDECESSOR: &str = "predecessor";
 
+/// What a process says to the one that it succeeds: that it serves, and that yet another does.
+pub(super) const SERVING: &[u8] = b"serving";
+pub(super) const SUCCEEDED: &[u8] = b"succeeded";
+
 /// Sockets that are bound and listen.
 pub(super) struct Sockets {
     /// For clients.
@@ -42,7 +46,19 @@ impl Sockets {
 #[derive(Default)]
 pub struct Inherited {
     named: Vec<(String, TcpListener)>,
-    predecessor: Option<UnixDatagram>,
+    predecessor: Option<Predecessor>,
+}
+
+/// The process that is succeeded.
+pub(super) struct Predecessor(UnixDatagram);
+
+impl Predecessor {
+    /// Tells it what becomes of this process, without waiting for it: it may have ended.
+    pub(super) fn tell(&self, what: &[u8]) {
+        if let Err(error) = self.0.send(what) {
+            tracing::debug!("the process before this one does not hear: {error}");
+        }
+    }
 }
 
 impl Inherited {
@@ -57,7 +73,11 @@ impl Inherited {
             let failed =
                 |error| Error::failed(format_args!("take over the socket `{name}`"), error);
             if name == PREDECESSOR {
-                inherited.predecessor = given.take_unix_datagram(place).map_err(failed)?;
+                let socket = given.take_unix_datagram(place).map_err(failed)?;
+                if let Some(socket) = &socket {
+                    socket.set_nonblocking(true).map_err(failed)?;
+                }
+                inherited.predecessor = socket.map(Predecessor);
             } else if let Some(socket) = given.take_tcp_listener(place).map_err(failed)? {
                 inherited.named.push((name.to_owned(), socket));
             }
@@ -65,18 +85,9 @@ impl Inherited {
         Ok(inherited)
     }
 
-    /// Whether there is a process that is succeeded.
-    pub(super) fn has_predecessor(&self) -> bool {
-        self.predecessor.is_some()
-    }
-
-    /// Tells the process that is succeeded, if there is one, that this one serves.
-    pub(super) fn tell_predecessor(&self) {
-        if let Some(predecessor) = &self.predecessor
-            && let Err(error) = predecessor.send(b"serving")
-        {
-            tracing::warn!("the process before this one does not hear: {error}");
-        }
+    /// The process that is succeeded, if there is one.
+    pub(super) fn predecessor(self) -> Option<Predecessor> {
+        self.predecessor
     }
 
     /// The sockets that `config` names: those that were there, and others anew.

@@ -15,7 +15,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use super::sockets::{ADMIN, PREDECESSOR, Sockets};
+use super::sockets::{ADMIN, PREDECESSOR, SUCCEEDED, Sockets};
 
 /// How long the next process may take until it serves: a file of a million keys takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -46,7 +46,7 @@ impl Program {
     }
 
     /// Starts it with these sockets; gives its process once it serves. Dropped before, it tells it to end.
-    pub(super) async fn start(&self, sockets: &Sockets) -> Result<Child, String> {
+    pub(super) async fn start(&self, sockets: &Sockets) -> Result<Successor, String> {
         let (ours, theirs) = UnixDatagram::pair().map_err(say("make a pair of sockets"))?;
         ours.set_nonblocking(true).map_err(say("use a socket"))?;
         let mut handed = Vec::new();
@@ -79,7 +79,8 @@ impl Program {
         // It holds the other end of the pair.
         drop(command);
         newborn.serves(&ours).await?;
-        newborn.0.take().ok_or_else(String::new)
+        let child = newborn.0.take().ok_or_else(String::new)?;
+        Ok(Successor { child, told: ours })
     }
 }
 
@@ -102,15 +103,39 @@ impl Drop for Newborn {
     }
 }
 
-/// Waits until a process that took over has failed; one that ends in order is nobody's business.
-pub(super) async fn failed(child: &mut Child) -> ExitStatus {
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) if !status.success() => return status,
-            Ok(None) => {}
-            _ => std::future::pending::<()>().await,
+/// A process that has taken over.
+pub(super) struct Successor {
+    child: Child,
+    /// What it says.
+    told: UnixDatagram,
+}
+
+impl Successor {
+    /// Its number.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has failed. One that ends in order is nobody's business, and neither is one that yet another
+    /// process has succeeded: that one serves.
+    pub(super) async fn failed(&mut self) -> ExitStatus {
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) if !status.success() && !self.is_succeeded() => return status,
+                Ok(None) => {}
+                _ => std::future::pending::<()>().await,
+            }
+            sleep(LOOK_EVERY * 5).await;
         }
-        sleep(LOOK_EVERY * 5).await;
+    }
+
+    /// Whether another process has succeeded it, by what it has said last.
+    fn is_succeeded(&self) -> bool {
+        let (mut word, mut succeeded) = ([0; 16], false);
+        while let Ok(length @ 1..) = self.told.recv(&mut word) {
+            succeeded = word.get(..length) == Some(SUCCEEDED);
+        }
+        succeeded
     }
 }
 

@@ -207,6 +207,35 @@ fn a_successor_that_dies_is_followed_by_another_while_the_first_drains() {
     drop(successor);
 }
 
+#[test]
+fn a_successor_that_dies_after_it_was_succeeded_itself_leaves_one_process_serving() {
+    let (provider, tell) = streaming();
+    let process = Process::start(scene(&provider, ""));
+    let stream = open_stream(process.listen, &tell);
+    let between = upgrade(&process);
+    signal(between.0, "USR2");
+    eventually("the third process", || {
+        process.said().matches("another process serves").count() == 2
+    });
+    // It keeps connections for a second at least, and so is there still.
+    signal(between.0, "KILL");
+    let mut last = None;
+    eventually("the third process alone", || {
+        last = who_serves(&process);
+        last.is_some_and(|pid| pid != u64::from(between.0))
+    });
+    let last = Successor(u32::try_from(last.unwrap()).unwrap());
+    // The first one has looked at the second several times by then.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(who_serves(&process), Some(last.0.into()));
+    tell.send("end").unwrap();
+    drop(stream);
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches(" serving ").count(), 3, "{said}");
+    assert!(!said.contains("has failed"), "{said}");
+}
+
 /// A gateway that was started by a link, and what is to be started by it from now on.
 fn started_by_a_link(scene: Scene) -> (Process, impl Fn(&str)) {
     let link = scene.path("keygate");
