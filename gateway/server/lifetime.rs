@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::signals::Caught;
-use super::sockets::{SERVING, SUCCEEDED};
+use super::sockets::{ENDING, SERVING, SUCCEEDED};
 use super::{Gateway, Signals, serve_admin, upgrade};
 use crate::error::Error;
 use crate::manager;
@@ -50,7 +50,11 @@ impl Gateway {
             mut caught,
         } = signals;
         runtime.block_on(async {
-            match self.serve_and_succeed(&mut caught).await {
+            let end = self.serve_and_succeed(&mut caught).await;
+            if matches!(end, End::Drain | End::Interrupted) {
+                self.predecessors.tell(ENDING);
+            }
+            match end {
                 End::Drain => tokio::select! {
                     () = self.drain() => {}
                     _ = caught.interrupt.recv() => tracing::info!("SIGINT while draining: ending now"),
@@ -146,7 +150,7 @@ impl Gateway {
         self.closing.store(false, Ordering::Relaxed);
         self.listening.push(listen(serving, sockets.listen)?);
         self.admin_shutdown = serve_admin(control, self.app(), sockets.admin)?.1;
-        self.tell_predecessor(SERVING);
+        self.predecessors.tell(SERVING);
         tracing::warn!("this process accepts connections again");
         manager::again(&self.live.summary());
         Ok(())
@@ -161,9 +165,9 @@ impl Gateway {
         };
         tracing::info!("starting the process that takes over");
         manager::status("Starting the process that takes over");
-        match program.start(sockets).await {
+        match program.start(sockets, &self.predecessors).await {
             Ok(successor) => {
-                self.tell_predecessor(SUCCEEDED);
+                self.predecessors.tell(SUCCEEDED);
                 let process = successor.id();
                 tracing::info!(
                     process,
@@ -180,13 +184,6 @@ impl Gateway {
                 manager::status(&self.live.summary());
                 None
             }
-        }
-    }
-
-    /// Tells the process that this one has succeeded, which may drain still.
-    fn tell_predecessor(&self, what: &[u8]) {
-        if let Some(predecessor) = &self.predecessor {
-            predecessor.tell(what);
         }
     }
 

@@ -50,7 +50,7 @@ use tokio::task::JoinHandle;
 use self::admin::serve_admin;
 use self::connections::Connections;
 use self::listening::{ListenOn, Listening, listen_on};
-use self::sockets::{Predecessor, SERVING, Sockets, bind};
+use self::sockets::{Predecessors, Sockets, bind};
 use self::threads::Threads;
 use self::upgrade::Program;
 use crate::access_log::AccessLog;
@@ -94,7 +94,7 @@ pub struct Gateway {
     /// For the next process, until this one accepts no more.
     sockets: Option<Sockets>,
     program: Option<Program>,
-    predecessor: Option<Predecessor>,
+    predecessors: Predecessors,
     access_log: AccessLog,
     exporting: Option<JoinHandle<()>>,
     serving: Option<Threads>,
@@ -185,8 +185,8 @@ impl Gateway {
         let app = Admin::new(&live, &in_flight, &readiness, started);
         let (admin, admin_shutdown) = serve_admin(&control, app, sockets.admin)?;
         tracing::info!(?listen, %admin, threads = server.threads, "serving");
-        let predecessor = inherited.predecessor();
-        say_ready(predecessor.as_ref(), &live, &serving);
+        let predecessors = inherited.predecessors();
+        say_ready(&predecessors, &live, &serving);
         Ok(Self {
             listen,
             admin,
@@ -203,7 +203,7 @@ impl Gateway {
             admin_shutdown,
             sockets: Some(kept),
             program,
-            predecessor,
+            predecessors,
             access_log,
             exporting,
             serving: Some(serving),
@@ -306,11 +306,10 @@ fn access_log(
 }
 
 /// Tells whoever waits for it that this process serves.
-fn say_ready(predecessor: Option<&Predecessor>, live: &Live, serving: &Threads) {
-    match predecessor {
-        // It is the one that says so to the service manager.
-        Some(predecessor) => predecessor.tell(SERVING),
-        None => manager::ready(&live.summary()),
+fn say_ready(predecessors: &Predecessors, live: &Live, serving: &Threads) {
+    if !predecessors.succeed() {
+        // Of one that takes over, its predecessor says so.
+        manager::ready(&live.summary());
     }
     if let Some(wanted) = manager::watchdog() {
         // Not at once: of a process that takes over, nobody has heard yet.

@@ -18,9 +18,10 @@ pub(super) const ADMIN: &str = "admin";
 /// The socket to the process that is succeeded.
 pub(super) const PREDECESSOR: &str = "predecessor";
 
-/// What a process says to the one that it succeeds: that it serves, and that yet another does.
+/// What a process says to those before it: that it serves, that yet another does, and that it was told to end.
 pub(super) const SERVING: &[u8] = b"serving";
 pub(super) const SUCCEEDED: &[u8] = b"succeeded";
+pub(super) const ENDING: &[u8] = b"ending";
 
 /// Sockets that are bound and listen.
 pub(super) struct Sockets {
@@ -46,19 +47,43 @@ impl Sockets {
 #[derive(Default)]
 pub struct Inherited {
     named: Vec<(String, TcpListener)>,
-    predecessor: Option<Predecessor>,
+    predecessors: Predecessors,
 }
 
-/// The process that is succeeded.
-pub(super) struct Predecessor(UnixDatagram);
+/// The processes before this one, which may drain still; the one that is succeeded comes last. As long as a process has
+/// a socket to one of them, that one knows that somebody serves.
+#[derive(Default)]
+pub(super) struct Predecessors(Vec<UnixDatagram>);
 
-impl Predecessor {
-    /// Tells it what becomes of this process, without waiting for it: it may have ended.
+impl Predecessors {
+    /// Tells the one that is succeeded that this process serves; whether there is one.
+    pub(super) fn succeed(&self) -> bool {
+        let last = self.0.last();
+        let said = last.map(|last| last.send(SERVING));
+        if let Some(Err(error)) = said {
+            tracing::warn!("the process before this one does not hear: {error}");
+        }
+        last.is_some()
+    }
+
+    /// Tells all of them what becomes of this process. Those that have ended do not hear.
     pub(super) fn tell(&self, what: &[u8]) {
-        if let Err(error) = self.0.send(what) {
-            tracing::debug!("the process before this one does not hear: {error}");
+        for predecessor in &self.0 {
+            let _ = predecessor.send(what);
         }
     }
+
+    /// Sockets to those that have not ended, for the next process.
+    pub(super) fn copy(&self) -> std::io::Result<Vec<UnixDatagram>> {
+        let there = self.0.iter().filter(|socket| !is_gone(socket));
+        there.map(UnixDatagram::try_clone).collect()
+    }
+}
+
+/// Whether nobody has the other end of a socket of a pair any more.
+pub(super) fn is_gone(socket: &UnixDatagram) -> bool {
+    let said = socket.send(&[]);
+    said.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
 impl Inherited {
@@ -77,7 +102,7 @@ impl Inherited {
                 if let Some(socket) = &socket {
                     socket.set_nonblocking(true).map_err(failed)?;
                 }
-                inherited.predecessor = socket.map(Predecessor);
+                inherited.predecessors.0.extend(socket);
             } else if let Some(socket) = given.take_tcp_listener(place).map_err(failed)? {
                 inherited.named.push((name.to_owned(), socket));
             }
@@ -85,9 +110,9 @@ impl Inherited {
         Ok(inherited)
     }
 
-    /// The process that is succeeded, if there is one.
-    pub(super) fn predecessor(self) -> Option<Predecessor> {
-        self.predecessor
+    /// The processes before this one.
+    pub(super) fn predecessors(self) -> Predecessors {
+        self.predecessors
     }
 
     /// The sockets that `config` names: those that were there, and others anew.

@@ -236,6 +236,36 @@ fn a_successor_that_dies_after_it_was_succeeded_itself_leaves_one_process_servin
     assert!(!said.contains("has failed"), "{said}");
 }
 
+#[test]
+fn a_process_that_drains_accepts_again_where_all_that_came_after_it_are_gone() {
+    let (provider, tell) = streaming();
+    let process = Process::start(scene(&provider, ""));
+    let stream = open_stream(process.listen, &tell);
+    let between = upgrade(&process);
+    let third = || {
+        let pid = who_serves(&process).filter(|pid| *pid != u64::from(between.0));
+        pid.filter(|pid| *pid != u64::from(process.id()))
+    };
+    signal(between.0, "USR2");
+    eventually("the second has ended", || {
+        process.said().contains("drained") && third().is_some()
+    });
+    let last = Successor(u32::try_from(third().unwrap()).unwrap());
+    signal(last.0, "KILL");
+    eventually("another process", || {
+        third().is_some_and(|pid| pid != u64::from(last.0))
+    });
+    let next = Successor(u32::try_from(third().unwrap()).unwrap());
+    // One that is told to end is nobody's business.
+    signal(next.0, "TERM");
+    tell.send("end").unwrap();
+    drop(stream);
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("has failed").count(), 1, "{said}");
+    assert_eq!(said.matches(" serving ").count(), 4, "{said}");
+}
+
 /// A gateway that was started by a link, and what is to be started by it from now on.
 fn started_by_a_link(scene: Scene) -> (Process, impl Fn(&str)) {
     let link = scene.path("keygate");
