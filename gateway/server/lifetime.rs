@@ -52,7 +52,7 @@ impl Gateway {
         runtime.block_on(async {
             let end = self.serve_and_succeed(&mut caught).await;
             if matches!(end, End::Drain | End::Interrupted) {
-                self.predecessors.tell(ENDING);
+                self.predecessors.tell_all(ENDING);
             }
             match end {
                 End::Drain => tokio::select! {
@@ -150,7 +150,7 @@ impl Gateway {
         self.closing.store(false, Ordering::Relaxed);
         self.listening.push(listen(serving, sockets.listen)?);
         self.admin_shutdown = serve_admin(control, self.app(), sockets.admin)?.1;
-        self.predecessors.tell(SERVING);
+        self.predecessors.tell_last(SERVING);
         tracing::warn!("this process accepts connections again");
         manager::again(&self.live.summary());
         Ok(())
@@ -167,7 +167,7 @@ impl Gateway {
         manager::status("Starting the process that takes over");
         match program.start(sockets, &self.predecessors).await {
             Ok(successor) => {
-                self.predecessors.tell(SUCCEEDED);
+                self.predecessors.tell_last(SUCCEEDED);
                 let process = successor.id();
                 tracing::info!(
                     process,

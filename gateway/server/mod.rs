@@ -50,7 +50,7 @@ use tokio::task::JoinHandle;
 use self::admin::serve_admin;
 use self::connections::Connections;
 use self::listening::{ListenOn, Listening, listen_on};
-use self::sockets::{Predecessors, Sockets, bind};
+use self::sockets::{Predecessors, SERVING, Sockets, bind};
 use self::threads::Threads;
 use self::upgrade::Program;
 use crate::access_log::AccessLog;
@@ -307,7 +307,7 @@ fn access_log(
 
 /// Tells whoever waits for it that this process serves.
 fn say_ready(predecessors: &Predecessors, live: &Live, serving: &Threads) {
-    if !predecessors.succeed() {
+    if !predecessors.tell_last(SERVING) {
         // Of one that takes over, its predecessor says so.
         manager::ready(&live.summary());
     }

@@ -56,18 +56,19 @@ pub struct Inherited {
 pub(super) struct Predecessors(Vec<UnixDatagram>);
 
 impl Predecessors {
-    /// Tells the one that is succeeded that this process serves; whether there is one.
-    pub(super) fn succeed(&self) -> bool {
+    /// Tells the one that is succeeded what this process does; whether there is one.
+    pub(super) fn tell_last(&self, what: &[u8]) -> bool {
         let last = self.0.last();
-        let said = last.map(|last| last.send(SERVING));
+        let said = last.map(|last| last.send(what));
         if let Some(Err(error)) = said {
-            tracing::warn!("the process before this one does not hear: {error}");
+            // It may have ended.
+            tracing::debug!("the process before this one does not hear: {error}");
         }
         last.is_some()
     }
 
-    /// Tells all of them what becomes of this process. Those that have ended do not hear.
-    pub(super) fn tell(&self, what: &[u8]) {
+    /// Tells all of them. Those that have ended do not hear.
+    pub(super) fn tell_all(&self, what: &[u8]) {
         for predecessor in &self.0 {
             let _ = predecessor.send(what);
         }

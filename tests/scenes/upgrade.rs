@@ -289,6 +289,49 @@ fn who_serves(process: &Process) -> Option<u64> {
 }
 
 #[test]
+fn a_process_that_accepted_again_and_dies_is_followed_by_the_one_before_it() {
+    let (provider, tell) = streaming();
+    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let stream = open_stream(process.listen, &tell);
+    let mut known = vec![process.id()];
+    let another = |than: &mut Vec<u32>| {
+        let mut found = 0;
+        eventually("another process", || {
+            found = who_serves(&process).map_or(0, |pid| u32::try_from(pid).unwrap());
+            found != 0 && !than.contains(&found)
+        });
+        than.push(found);
+        found
+    };
+    let second = upgrade(&process);
+    known.push(second.0);
+    signal(second.0, "USR2");
+    let third = Successor(another(&mut known));
+    eventually("the second has ended", || {
+        process.said().contains("drained")
+    });
+    // As long as it is open, the third does not end.
+    let mut kept = Client::connect(process.listen);
+    assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
+    signal(third.0, "USR2");
+    let fourth = Successor(another(&mut known));
+    eventually("the third knows", || {
+        process.said().matches("another process serves").count() == 3
+    });
+    install("exit 1");
+    for (dies, serves) in [(&fourth, third.0), (&third, process.id())] {
+        signal(dies.0, "KILL");
+        eventually("the one before it", || {
+            who_serves(&process) == Some(serves.into())
+        });
+    }
+    tell.send("end").unwrap();
+    drop(stream);
+    process.signal("TERM");
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
 fn a_successor_that_dies_where_no_other_starts_leaves_the_old_process_serving() {
     let (provider, tell) = streaming();
     let (process, install) = started_by_a_link(scene(&provider, ""));
