@@ -1,11 +1,11 @@
 //! From serving to its end: what signals do, handing over, draining.
 
 use std::pin::pin;
-use std::process::Child;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::signals::Caught;
+use super::sockets::{ENDING, SERVING, SUCCEEDED};
 use super::{Gateway, Signals, serve_admin, upgrade};
 use crate::error::Error;
 use crate::manager;
@@ -36,7 +36,7 @@ enum End {
 
 /// A process that has taken over.
 struct Successor {
-    child: Child,
+    process: upgrade::Successor,
     /// Whether it was started because the one before it had failed, and not because somebody asked for it.
     automatic: bool,
 }
@@ -50,7 +50,11 @@ impl Gateway {
             mut caught,
         } = signals;
         runtime.block_on(async {
-            match self.serve_and_succeed(&mut caught).await {
+            let end = self.serve_and_succeed(&mut caught).await;
+            if matches!(end, End::Drain | End::Interrupted) {
+                self.predecessors.tell_all(ENDING);
+            }
+            match end {
                 End::Drain => tokio::select! {
                     () = self.drain() => {}
                     _ = caught.interrupt.recv() => tracing::info!("SIGINT while draining: ending now"),
@@ -108,8 +112,8 @@ impl Gateway {
                     _ = caught.terminate.recv() => return End::Drain,
                 }
             };
-            if let Some(child) = successor {
-                return End::Succeeded(Successor { child, automatic });
+            if let Some(process) = successor {
+                return End::Succeeded(Successor { process, automatic });
             }
         }
     }
@@ -125,7 +129,7 @@ impl Gateway {
             _ = caught.interrupt.recv() => End::Interrupted,
             // The service ends, and this process with it, if not sooner than others.
             _ = caught.terminate.recv() => End::Drain,
-            status = upgrade::failed(&mut successor.child) => {
+            status = successor.process.failed() => {
                 let why = format!("the process that took over has failed: {status}");
                 tracing::error!("{why}");
                 self.readiness.upgrade_failed(&why);
@@ -146,13 +150,14 @@ impl Gateway {
         self.closing.store(false, Ordering::Relaxed);
         self.listening.push(listen(serving, sockets.listen)?);
         self.admin_shutdown = serve_admin(control, self.app(), sockets.admin)?.1;
+        self.predecessors.tell_last(SERVING);
         tracing::warn!("this process accepts connections again");
         manager::again(&self.live.summary());
         Ok(())
     }
 
     /// Starts a process of the binary that is installed now, and gives it the sockets; the process, once it serves.
-    async fn hand_over(&self) -> Option<Child> {
+    async fn hand_over(&self) -> Option<upgrade::Successor> {
         let (Some(program), Some(sockets)) = (&self.program, &self.sockets) else {
             self.readiness
                 .upgrade_failed("it does not know its own binary");
@@ -160,9 +165,10 @@ impl Gateway {
         };
         tracing::info!("starting the process that takes over");
         manager::status("Starting the process that takes over");
-        match program.start(sockets).await {
-            Ok(child) => {
-                let process = child.id();
+        match program.start(sockets, &self.predecessors).await {
+            Ok(successor) => {
+                self.predecessors.tell_last(SUCCEEDED);
+                let process = successor.id();
                 tracing::info!(
                     process,
                     "another process serves: this one ends with its requests"
@@ -170,7 +176,7 @@ impl Gateway {
                 manager::succeeded_by(process, &self.live.summary());
                 // From here on, it is the other one that answers operators.
                 let _ = self.admin_shutdown.send(true);
-                Some(child)
+                Some(successor)
             }
             Err(why) => {
                 tracing::error!("no process could take over: {why}");

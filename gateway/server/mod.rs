@@ -50,7 +50,7 @@ use tokio::task::JoinHandle;
 use self::admin::serve_admin;
 use self::connections::Connections;
 use self::listening::{ListenOn, Listening, listen_on};
-use self::sockets::{Sockets, bind};
+use self::sockets::{Predecessors, SERVING, Sockets, bind};
 use self::threads::Threads;
 use self::upgrade::Program;
 use crate::access_log::AccessLog;
@@ -94,6 +94,7 @@ pub struct Gateway {
     /// For the next process, until this one accepts no more.
     sockets: Option<Sockets>,
     program: Option<Program>,
+    predecessors: Predecessors,
     access_log: AccessLog,
     exporting: Option<JoinHandle<()>>,
     serving: Option<Threads>,
@@ -187,7 +188,8 @@ impl Gateway {
         let app = Admin::new(&live, &in_flight, &readiness, started);
         let (admin, admin_shutdown) = serve_admin(&control, app, sockets.admin)?;
         tracing::info!(?listen, %admin, threads = server.threads, "serving");
-        say_ready(&inherited, &live, &serving);
+        let predecessors = inherited.predecessors();
+        say_ready(&predecessors, &live, &serving);
         Ok(Self {
             listen,
             admin,
@@ -204,6 +206,7 @@ impl Gateway {
             admin_shutdown,
             sockets: Some(kept),
             program,
+            predecessors,
             access_log,
             exporting,
             serving: Some(serving),
@@ -306,9 +309,8 @@ fn access_log(
 }
 
 /// Tells whoever waits for it that this process serves.
-fn say_ready(inherited: &Inherited, live: &Live, serving: &Threads) {
-    inherited.tell_predecessor();
-    if !inherited.has_predecessor() {
+fn say_ready(predecessors: &Predecessors, live: &Live, serving: &Threads) {
+    if !predecessors.tell_last(SERVING) {
         // Of one that takes over, its predecessor says so.
         manager::ready(&live.summary());
     }

@@ -18,6 +18,11 @@ pub(super) const ADMIN: &str = "admin";
 /// The socket to the process that is succeeded.
 pub(super) const PREDECESSOR: &str = "predecessor";
 
+/// What a process says to those before it: that it serves, that yet another does, and that it was told to end.
+pub(super) const SERVING: &[u8] = b"serving";
+pub(super) const SUCCEEDED: &[u8] = b"succeeded";
+pub(super) const ENDING: &[u8] = b"ending";
+
 /// Sockets that are bound and listen.
 pub(super) struct Sockets {
     /// For clients.
@@ -42,7 +47,44 @@ impl Sockets {
 #[derive(Default)]
 pub struct Inherited {
     named: Vec<(String, TcpListener)>,
-    predecessor: Option<UnixDatagram>,
+    predecessors: Predecessors,
+}
+
+/// The processes before this one, which may drain still; the one that is succeeded comes last. As long as a process has
+/// a socket to one of them, that one knows that somebody serves.
+#[derive(Default)]
+pub(super) struct Predecessors(Vec<UnixDatagram>);
+
+impl Predecessors {
+    /// Tells the one that is succeeded what this process does; whether there is one.
+    pub(super) fn tell_last(&self, what: &[u8]) -> bool {
+        let last = self.0.last();
+        let said = last.map(|last| last.send(what));
+        if let Some(Err(error)) = said {
+            // It may have ended.
+            tracing::debug!("the process before this one does not hear: {error}");
+        }
+        last.is_some()
+    }
+
+    /// Tells all of them. Those that have ended do not hear.
+    pub(super) fn tell_all(&self, what: &[u8]) {
+        for predecessor in &self.0 {
+            let _ = predecessor.send(what);
+        }
+    }
+
+    /// Sockets to those that have not ended, for the next process.
+    pub(super) fn copy(&self) -> std::io::Result<Vec<UnixDatagram>> {
+        let there = self.0.iter().filter(|socket| !is_gone(socket));
+        there.map(UnixDatagram::try_clone).collect()
+    }
+}
+
+/// Whether nobody has the other end of a socket of a pair any more.
+pub(super) fn is_gone(socket: &UnixDatagram) -> bool {
+    let said = socket.send(&[]);
+    said.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
 impl Inherited {
@@ -57,7 +99,11 @@ impl Inherited {
             let failed =
                 |error| Error::failed(format_args!("take over the socket `{name}`"), error);
             if name == PREDECESSOR {
-                inherited.predecessor = given.take_unix_datagram(place).map_err(failed)?;
+                let socket = given.take_unix_datagram(place).map_err(failed)?;
+                if let Some(socket) = &socket {
+                    socket.set_nonblocking(true).map_err(failed)?;
+                }
+                inherited.predecessors.0.extend(socket);
             } else if let Some(socket) = given.take_tcp_listener(place).map_err(failed)? {
                 inherited.named.push((name.to_owned(), socket));
             }
@@ -65,18 +111,9 @@ impl Inherited {
         Ok(inherited)
     }
 
-    /// Whether there is a process that is succeeded.
-    pub(super) fn has_predecessor(&self) -> bool {
-        self.predecessor.is_some()
-    }
-
-    /// Tells the process that is succeeded, if there is one, that this one serves.
-    pub(super) fn tell_predecessor(&self) {
-        if let Some(predecessor) = &self.predecessor
-            && let Err(error) = predecessor.send(b"serving")
-        {
-            tracing::warn!("the process before this one does not hear: {error}");
-        }
+    /// The processes before this one.
+    pub(super) fn predecessors(self) -> Predecessors {
+        self.predecessors
     }
 
     /// The sockets that `config` names: those that were there, and others anew.

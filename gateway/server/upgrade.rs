@@ -8,14 +8,14 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf, absolute};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use super::sockets::{ADMIN, PREDECESSOR, Sockets};
+use super::sockets::{ADMIN, ENDING, PREDECESSOR, Predecessors, SUCCEEDED, Sockets, is_gone};
 
 /// How long the next process may take until it serves: a file of a million keys takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -46,7 +46,11 @@ impl Program {
     }
 
     /// Starts it with these sockets; gives its process once it serves. Dropped before, it tells it to end.
-    pub(super) async fn start(&self, sockets: &Sockets) -> Result<Child, String> {
+    pub(super) async fn start(
+        &self,
+        sockets: &Sockets,
+        before: &Predecessors,
+    ) -> Result<Successor, String> {
         let (ours, theirs) = UnixDatagram::pair().map_err(say("make a pair of sockets"))?;
         ours.set_nonblocking(true).map_err(say("use a socket"))?;
         let mut handed = Vec::new();
@@ -54,7 +58,9 @@ impl Program {
             handed.push(("listen", descriptor(socket)?));
         }
         handed.push((ADMIN, descriptor(&sockets.admin)?));
-        handed.push((PREDECESSOR, theirs.into()));
+        let before = before.copy().map_err(say("hand a socket over"))?;
+        let predecessors = before.into_iter().chain([theirs]);
+        handed.extend(predecessors.map(|socket| (PREDECESSOR, socket.into())));
         let names: Vec<&str> = handed.iter().map(|(name, _)| *name).collect();
         let mut command = Command::new(&self.path);
         command
@@ -79,7 +85,13 @@ impl Program {
         // It holds the other end of the pair.
         drop(command);
         newborn.serves(&ours).await?;
-        newborn.0.take().ok_or_else(String::new)
+        let child = newborn.0.take().ok_or_else(String::new)?;
+        Ok(Successor {
+            child,
+            told: ours,
+            succeeded: false,
+            ending: false,
+        })
     }
 }
 
@@ -102,15 +114,51 @@ impl Drop for Newborn {
     }
 }
 
-/// Waits until a process that took over has failed; one that ends in order is nobody's business.
-pub(super) async fn failed(child: &mut Child) -> ExitStatus {
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) if !status.success() => return status,
-            Ok(None) => {}
-            _ => std::future::pending::<()>().await,
+/// A process that has taken over.
+pub(super) struct Successor {
+    child: Child,
+    /// What it says, and those after it.
+    told: UnixDatagram,
+    /// Whether another process has succeeded it.
+    succeeded: bool,
+    /// Whether the one that serves was told to end.
+    ending: bool,
+}
+
+impl Successor {
+    /// Its number.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until nobody serves, though nobody has told it to end; how that came. Where yet another process has
+    /// succeeded this one, it is that one which serves, whatever becomes of this one.
+    pub(super) async fn failed(&mut self) -> String {
+        loop {
+            // Also lest it stays a zombie.
+            let ended = self.child.try_wait().ok().flatten();
+            let gone = is_gone(&self.told);
+            self.listen();
+            match ended {
+                _ if self.ending => {}
+                _ if self.succeeded && gone => return "so has the one after it".to_owned(),
+                Some(status) if !self.succeeded && !status.success() => return status.to_string(),
+                _ => {}
+            }
+            sleep(LOOK_EVERY * 5).await;
         }
-        sleep(LOOK_EVERY * 5).await;
+    }
+
+    /// Takes note of what was said.
+    fn listen(&mut self) {
+        let mut word = [0; 16];
+        while let Ok(length) = self.told.recv(&mut word) {
+            let Some(word @ [_, ..]) = word.get(..length) else {
+                continue;
+            };
+            self.ending = word == ENDING;
+            self.succeeded = word == SUCCEEDED;
+        }
     }
 }
 

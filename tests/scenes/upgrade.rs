@@ -207,6 +207,65 @@ fn a_successor_that_dies_is_followed_by_another_while_the_first_drains() {
     drop(successor);
 }
 
+#[test]
+fn a_successor_that_dies_after_it_was_succeeded_itself_leaves_one_process_serving() {
+    let (provider, tell) = streaming();
+    let process = Process::start(scene(&provider, ""));
+    let stream = open_stream(process.listen, &tell);
+    let between = upgrade(&process);
+    signal(between.0, "USR2");
+    eventually("the third process", || {
+        process.said().matches("another process serves").count() == 2
+    });
+    // It keeps connections for a second at least, and so is there still.
+    signal(between.0, "KILL");
+    let mut last = None;
+    eventually("the third process alone", || {
+        last = who_serves(&process);
+        last.is_some_and(|pid| pid != u64::from(between.0))
+    });
+    let last = Successor(u32::try_from(last.unwrap()).unwrap());
+    // The first one has looked at the second several times by then.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(who_serves(&process), Some(last.0.into()));
+    tell.send("end").unwrap();
+    drop(stream);
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches(" serving ").count(), 3, "{said}");
+    assert!(!said.contains("has failed"), "{said}");
+}
+
+#[test]
+fn a_process_that_drains_accepts_again_where_all_that_came_after_it_are_gone() {
+    let (provider, tell) = streaming();
+    let process = Process::start(scene(&provider, ""));
+    let stream = open_stream(process.listen, &tell);
+    let between = upgrade(&process);
+    let third = || {
+        let pid = who_serves(&process).filter(|pid| *pid != u64::from(between.0));
+        pid.filter(|pid| *pid != u64::from(process.id()))
+    };
+    signal(between.0, "USR2");
+    eventually("the second has ended", || {
+        process.said().contains("drained") && third().is_some()
+    });
+    let last = Successor(u32::try_from(third().unwrap()).unwrap());
+    signal(last.0, "KILL");
+    eventually("another process", || {
+        third().is_some_and(|pid| pid != u64::from(last.0))
+    });
+    let next = Successor(u32::try_from(third().unwrap()).unwrap());
+    // One that is told to end is nobody's business.
+    signal(next.0, "TERM");
+    tell.send("end").unwrap();
+    drop(stream);
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("has failed").count(), 1, "{said}");
+    assert_eq!(said.matches(" serving ").count(), 4, "{said}");
+}
+
 /// A gateway that was started by a link, and what is to be started by it from now on.
 fn started_by_a_link(scene: Scene) -> (Process, impl Fn(&str)) {
     let link = scene.path("keygate");
@@ -227,6 +286,49 @@ fn who_serves(process: &Process) -> Option<u64> {
     let mut client = Client::connect(process.admin);
     client.send("GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     client.try_response(false)?.json()["pid"].as_u64()
+}
+
+#[test]
+fn a_process_that_accepted_again_and_dies_is_followed_by_the_one_before_it() {
+    let (provider, tell) = streaming();
+    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let stream = open_stream(process.listen, &tell);
+    let mut known = vec![process.id()];
+    let another = |than: &mut Vec<u32>| {
+        let mut found = 0;
+        eventually("another process", || {
+            found = who_serves(&process).map_or(0, |pid| u32::try_from(pid).unwrap());
+            found != 0 && !than.contains(&found)
+        });
+        than.push(found);
+        found
+    };
+    let second = upgrade(&process);
+    known.push(second.0);
+    signal(second.0, "USR2");
+    let third = Successor(another(&mut known));
+    eventually("the second has ended", || {
+        process.said().contains("drained")
+    });
+    // As long as it is open, the third does not end.
+    let mut kept = Client::connect(process.listen);
+    assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
+    signal(third.0, "USR2");
+    let fourth = Successor(another(&mut known));
+    eventually("the third knows", || {
+        process.said().matches("another process serves").count() == 3
+    });
+    install("exit 1");
+    for (dies, serves) in [(&fourth, third.0), (&third, process.id())] {
+        signal(dies.0, "KILL");
+        eventually("the one before it", || {
+            who_serves(&process) == Some(serves.into())
+        });
+    }
+    tell.send("end").unwrap();
+    drop(stream);
+    process.signal("TERM");
+    assert_eq!(process.end().0, Some(0));
 }
 
 #[test]
