@@ -498,7 +498,9 @@ fn the_commented_configuration_shows_every_key_with_its_default() {
         Config::load(&scene.path("gateway.toml"), Purpose::Start)
             .unwrap_or_else(|e| panic!("{e}\n{text}"))
     };
-    let (shown, plain) = (load(&shown), load(&text));
+    let (mut shown, plain) = (load(&shown), load(&text));
+    // Whether it was written is all that differs.
+    assert_eq!(shown.server.connections_asked_for.take(), Some(50_000));
     assert_eq!(shown.server, plain.server);
     assert_eq!(shown.server, load("").server);
     assert_eq!(shown.key_headers, load("").key_headers);

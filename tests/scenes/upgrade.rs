@@ -248,14 +248,12 @@ fn a_process_that_drains_accepts_again_where_all_that_came_after_it_are_gone() {
     };
     signal(between.0, "USR2");
     eventually("the second has ended", || {
-        process.said().contains("drained") && third().is_some()
+        process.said().contains("drained")
     });
-    let last = Successor(u32::try_from(third().unwrap()).unwrap());
+    let last = Successor(u32::try_from(found("the third", third)).unwrap());
     signal(last.0, "KILL");
-    eventually("another process", || {
-        third().is_some_and(|pid| pid != u64::from(last.0))
-    });
-    let next = Successor(u32::try_from(third().unwrap()).unwrap());
+    let another = || third().filter(|pid| *pid != u64::from(last.0));
+    let next = Successor(u32::try_from(found("another process", another)).unwrap());
     // One that is told to end is nobody's business.
     signal(next.0, "TERM");
     tell.send("end").unwrap();
@@ -278,6 +276,16 @@ fn started_by_a_link(scene: Scene) -> (Process, impl Fn(&str)) {
         std::fs::rename(&next, &link).unwrap();
     };
     (process, install)
+}
+
+/// What is there at last. One that is about to end may not answer.
+fn found<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    eventually(what, || {
+        found = look();
+        found.is_some()
+    });
+    found.unwrap()
 }
 
 /// Which process answers operators, if one does.
