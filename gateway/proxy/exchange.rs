@@ -106,6 +106,8 @@ pub struct Failed {
     pub unreachable: Vec<SocketAddr>,
     /// Whether a connection failed after it had been made, and the request was sent again.
     pub broken: bool,
+    /// Whether that was for a provider that refused the request on that connection, over HTTP/2.
+    pub refused: bool,
 }
 
 impl Seen {

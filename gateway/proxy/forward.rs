@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, RetryType};
+use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::exchange::Exchange;
 use super::reject::{Reason, Rejection, is_connect_error};
@@ -21,6 +21,9 @@ const MAX_STREAMS_TRIED: u32 = 4;
 /// Within how long a kept connection shows that it was closed before it was used: the way there and
 /// back. What takes longer may have been begun by the provider, and is not sent again.
 const STALE_WITHIN: Duration = Duration::from_millis(200);
+
+/// The distance between the group of connections that requests are sent on, and that of those that a provider refused.
+const AFTER_REFUSAL: u64 = 1 << 63;
 
 /// The peer for the next attempt.
 pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Rejection> {
@@ -40,6 +43,10 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
             return Err(admission.rejection(Reason::ProviderTimeout));
         }
         peer.options.read_timeout = Some(endpoint.timeouts.first_byte.min(left));
+    }
+    if exchange.seen.failed.refused {
+        // Pingora shares connections within a group.
+        peer.group_key = peer.group_key.wrapping_add(AFTER_REFUSAL);
     }
     exchange.seen.attempts += 1;
     exchange.seen.connected = None;
@@ -114,30 +121,52 @@ pub(super) fn after_broken_connection(
     reused: bool,
     body_lost: bool,
 ) -> Box<Error> {
-    let unbegun = is_unbegun(exchange, &error, reused);
     // In any case: a retry that is left undecided panics.
     error.retry.decide_reuse(reused);
-    let again = error.retry() && unbegun && !body_lost && send_again(exchange);
+    let refusal = refusal(&error);
+    let safe = refusal.is_some() || (error.retry() && is_stale(exchange, &error, reused));
+    let again = safe && !exchange.seen.begun && !body_lost && send_again(exchange);
+    exchange.seen.failed.refused |= again && refusal == Some(Refusal::Stream);
     error.set_retry(again);
     error
 }
 
-/// Whether the provider cannot have begun with the request: it said so, or its connection was kept from before and was
-/// found closed at once, before any byte of a response.
-fn is_unbegun(exchange: &Exchange, error: &Error, reused: bool) -> bool {
+/// How a provider says over HTTP/2 that it did not begin with a request, and will not: a guarantee by which any request
+/// may be sent again (RFC 9113, section 8.7), whenever it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// RST_STREAM with REFUSED_STREAM.
+    Stream,
+    /// A GOAWAY, for whatever reason, whose last stream is below that of the request: the HTTP/2 library ends no other
+    /// stream with it.
+    Connection,
+}
+
+fn refusal(error: &Error) -> Option<Refusal> {
+    let cause = error.root_cause().downcast_ref::<h2::Error>();
+    let cause = cause.filter(|cause| cause.is_remote())?;
+    if *error.esource() != ErrorSource::Upstream {
+        // A client says such things as well.
+        None
+    } else if cause.is_go_away() {
+        Some(Refusal::Connection)
+    } else {
+        (cause.reason() == Some(h2::Reason::REFUSED_STREAM)).then_some(Refusal::Stream)
+    }
+}
+
+/// Whether the connection could not be used: it wants HTTP/1.1 instead, or was kept from before and is found closed at
+/// once, before any byte of a response.
+fn is_stale(exchange: &Exchange, error: &Error, reused: bool) -> bool {
     let connected = exchange.seen.connected;
     let at_once = connected.is_some_and(|connected| connected.elapsed() < STALE_WITHIN);
-    let unbegun = match error.etype() {
-        // It wants HTTP/1.1 instead.
+    match error.etype() {
         ErrorType::H2Downgrade => true,
-        // REFUSED_STREAM, or a GOAWAY that leaves the request out: of no other does Pingora decide so.
-        ErrorType::H2Error => at_once && matches!(error.retry, RetryType::Decided(true)),
         ErrorType::ConnectionClosed | ErrorType::ReadError => {
             at_once && reused && nothing_was_read(error)
         }
         _ => false,
-    };
-    unbegun && !exchange.seen.begun && exchange.seen.first_byte.is_none()
+    }
 }
 
 /// Whether a connection of HTTP/1.1 broke before a byte of the next head had come. Pingora says that in the error's text

@@ -10,11 +10,11 @@ use bytes::Bytes;
 
 use crate::support::client::raw_request;
 use crate::support::frames::{
-    Asked, ENHANCE_YOUR_CALM, FrameProvider, MOST_RESETS, NO_ERROR, REFUSED_STREAM, TWO_STREAMS,
-    goaway, last_data, ok, reset, status,
+    Asked, ENHANCE_YOUR_CALM, FrameProvider, INTERNAL_ERROR, MOST_RESETS, NO_ERROR, REFUSED_STREAM,
+    TWO_STREAMS, goaway, last_data, ok, reset, status,
 };
 use crate::support::gateway::simple;
-use crate::support::http2::Http2Provider;
+use crate::support::http2::{self, Http2Provider};
 use crate::support::{Client, Gateway, Scene, eventually};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
@@ -172,11 +172,25 @@ fn times_sent(kept: bool, way: Way) -> (Option<u16>, usize) {
 
 #[test]
 fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_begin() {
-    let unbegun: [(&str, Way); 2] = [
+    let unbegun: [(&str, Way); 6] = [
         ("REFUSED_STREAM", |asked, wire| {
             write(wire, &[reset(asked.stream, REFUSED_STREAM)])
         }),
+        ("REFUSED_STREAM after 300 ms", |asked, wire| {
+            std::thread::sleep(Duration::from_millis(300));
+            write(wire, &[reset(asked.stream, REFUSED_STREAM)])
+        }),
+        ("GOAWAY before it, FIN", |asked, wire| {
+            hang_up(wire, &[goaway(asked.stream - 1, NO_ERROR)])
+        }),
         ("GOAWAY before it", |asked, wire| {
+            write(wire, &[goaway(asked.stream - 1, NO_ERROR)])
+        }),
+        ("GOAWAY for an error, before it, FIN", |asked, wire| {
+            hang_up(wire, &[goaway(asked.stream - 1, ENHANCE_YOUR_CALM)])
+        }),
+        ("GOAWAY before it after 300 ms, FIN", |asked, wire| {
+            std::thread::sleep(Duration::from_millis(300));
             hang_up(wire, &[goaway(asked.stream - 1, NO_ERROR)])
         }),
     ];
@@ -189,7 +203,7 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
             );
         }
     }
-    let perhaps: [(&str, Way); 6] = [
+    let perhaps: [(&str, Way); 8] = [
         ("FIN", |_, wire| hang_up(wire, &[])),
         ("103, FIN", |asked, wire| {
             hang_up(wire, &[status(asked.stream, "103")])
@@ -199,6 +213,12 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
         }),
         ("GOAWAY behind it, FIN", |asked, wire| {
             hang_up(wire, &[goaway(asked.stream, NO_ERROR)])
+        }),
+        ("GOAWAY for an error, behind it, FIN", |asked, wire| {
+            hang_up(wire, &[goaway(asked.stream, ENHANCE_YOUR_CALM)])
+        }),
+        ("INTERNAL_ERROR", |asked, wire| {
+            write(wire, &[reset(asked.stream, INTERNAL_ERROR)])
         }),
         ("a head, REFUSED_STREAM", |asked, wire| {
             write(
@@ -221,6 +241,48 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
             assert_eq!(times, 1, "{way}, kept {kept}");
         }
     }
+}
+
+#[test]
+fn a_connection_that_refuses_a_request_is_not_the_one_that_it_is_sent_again_on() {
+    // A connection that is being drained refuses whatever comes after its first request.
+    let provider = FrameProvider::start(|asked, wire| {
+        if asked.stream == 1 {
+            write(wire, &[ok(asked.stream)])
+        } else {
+            write(wire, &[reset(asked.stream, REFUSED_STREAM)])
+        }
+    });
+    let gateway = gateway(&provider.url(), "");
+    for number in 1..=2 {
+        assert_eq!(gateway.request("POST", "/p", &KEY, b"paid").status, 200);
+        gateway.access_lines(number);
+    }
+    assert_eq!(provider.asked(), 3);
+}
+
+#[test]
+fn what_a_client_says_of_its_own_stream_is_no_refusal_of_a_provider() {
+    let provider = Http2Provider::start(None);
+    let url = format!("http://{}", provider.address);
+    let gateway = gateway(&url, "server.h2c = true");
+    http2::run(async {
+        let mut client = http2::connect(gateway.address()).await;
+        let request = http::Request::post(format!("http://{}/p", gateway.address()));
+        let request = request.header("api-key", "secret").body(()).unwrap();
+        let (_response, mut body) = client.send_request(request, false).unwrap();
+        body.send_data(Bytes::from_static(b"half"), false).unwrap();
+        while provider.connections() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        body.send_reset(h2::Reason::REFUSED_STREAM);
+        // Sent while the connection is there.
+        while gateway.metric("keygate_inflight_requests") > 0.0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let line = &gateway.access_lines(1)[0];
+    assert_eq!(line["attempts"], 1, "{line}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ const END_HEADERS: u8 = 4;
 
 /// Codes of RST_STREAM and GOAWAY.
 pub const NO_ERROR: u32 = 0;
+pub const INTERNAL_ERROR: u32 = 2;
 pub const REFUSED_STREAM: u32 = 7;
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
