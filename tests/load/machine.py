@@ -107,6 +107,11 @@ class Machine:
             counts[code] = counts.get(code, 0) + int(count)
         return counts
 
+    def exchanges(self):
+        """Requests that are being answered now."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=5) as metrics:
+            return int(re.search(r"^keygate_inflight_requests (\d+)$", metrics.read().decode(), re.M)[1])
+
     def asked(self):
         """Requests that came to the provider, and their bytes."""
         lines = (self.folder / "provider").read_text().split()
