@@ -8,20 +8,29 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::support::client::Response;
 use crate::support::client::raw_request;
 use crate::support::frames::{
-    Asked, ENHANCE_YOUR_CALM, FrameProvider, INTERNAL_ERROR, MOST_RESETS, NO_ERROR, REFUSED_STREAM,
-    TWO_STREAMS, goaway, last_data, ok, reset, status,
+    Asked, ENHANCE_YOUR_CALM, FrameProvider, INTERNAL_ERROR, MOST_RESETS, NO_ERROR, NO_STREAMS,
+    REFUSED_STREAM, TWO_STREAMS, goaway, last_data, ok, reset, settings, status,
 };
 use crate::support::gateway::simple;
 use crate::support::http2::{self, Http2Provider};
-use crate::support::{Client, Gateway, Scene, eventually};
+use crate::support::{Client, Gateway, PATIENCE, Scene, eventually};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 const BOB: [(&str, &str); 1] = [("api-key", "secret-2")];
 
 fn gateway(url: &str, server: &str) -> Gateway {
     Scene::with_server(server, &simple(url, "http = \"2\"", ""))
+        .key("alice", "secret", "")
+        .key("bob", "secret-2", "")
+        .start()
+}
+
+fn gateway_with_timeouts(url: &str, timeouts: &str) -> Gateway {
+    let provider = format!("http = \"2\"\ntimeouts = {{ {timeouts} }}");
+    Scene::new(&simple(url, &provider, ""))
         .key("alice", "secret", "")
         .key("bob", "secret-2", "")
         .start()
@@ -318,4 +327,73 @@ fn several_connections_that_end_at_once_cost_tries_and_not_the_request() {
     gateway.access_lines(2);
     let answer = gateway.client().request("POST", "/p", &KEY, b"paid");
     assert_eq!(answer.status, 200);
+}
+
+/// The response to a client that sends as much as it can of a long body until something comes back.
+fn post_a_long_body(gateway: &Gateway) -> Response {
+    let mut client = gateway.client();
+    client
+        .send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 16777216\r\n\r\n");
+    let begun = Instant::now();
+    while !client.has_answer() {
+        assert!(begun.elapsed() < PATIENCE / 2, "nothing came back");
+        let _ = client.send_some(&[b'x'; 4 << 10]);
+    }
+    client.response(false)
+}
+
+#[test]
+fn a_response_that_ends_before_the_body_reaches_the_client() {
+    // A provider asks for the end of the body (RFC 9113, section 8.1), or gives it no window and says nothing.
+    for (asks, write_timeout) in [(true, "60s"), (false, "1s")] {
+        for code in ["413", "401", "200"] {
+            let provider = FrameProvider::at_heads(move |asked, wire| {
+                let mut frames = vec![status(asked.stream, code), last_data(asked.stream, b"{}")];
+                if asks {
+                    frames.push(reset(asked.stream, NO_ERROR));
+                }
+                write(wire, &frames)
+            });
+            let timeouts = format!("write = \"{write_timeout}\"");
+            let gateway = gateway_with_timeouts(&provider.url(), &timeouts);
+            let response = post_a_long_body(&gateway);
+            assert_eq!(response.status.to_string(), code);
+            assert_eq!(response.body, b"{}");
+            if !asks {
+                eventually("the reset of the request", || provider.resets() == 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kept_connection_that_takes_no_more_streams_fails_one_request_and_no_other() {
+    let settled = AtomicBool::new(false);
+    let provider = FrameProvider::start(move |asked, wire| {
+        let mut frames = vec![ok(asked.stream)];
+        if !settled.swap(true, Ordering::SeqCst) {
+            frames.push(settings(NO_STREAMS));
+        }
+        write(wire, &frames)
+    });
+    let gateway = gateway_with_timeouts(&provider.url(), "first_byte = \"2s\"");
+    assert_eq!(gateway.request("POST", "/p", &KEY, b"first").status, 200);
+    gateway.access_lines(1);
+    let mut stuck = gateway.client();
+    stuck.send(raw_request("POST", "/p", &KEY, b"stuck"));
+    eventually("the request", || {
+        gateway.metric("keygate_inflight_requests") == 1.0
+    });
+    // Others go over another connection, meanwhile and after.
+    assert_eq!(
+        gateway.request("POST", "/p", &BOB, b"meanwhile").status,
+        200
+    );
+    let response = stuck.response(false);
+    assert_eq!(
+        (response.status, &*response.code()),
+        (504, "provider_timeout")
+    );
+    assert_eq!(gateway.request("POST", "/p", &BOB, b"after").status, 200);
+    assert_eq!(provider.asked(), 3);
 }

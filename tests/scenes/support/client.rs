@@ -68,6 +68,15 @@ impl Client {
         self.stream.get_mut().write_all(bytes.as_ref())
     }
 
+    /// Sends as much as there is room for.
+    pub fn send_some(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let stream = self.stream.get_mut();
+        stream.set_nonblocking(true).unwrap();
+        let sent = stream.write(bytes);
+        stream.set_nonblocking(false).unwrap();
+        sent
+    }
+
     /// A request with a Content-Length where there is a body.
     pub fn request(
         &mut self,

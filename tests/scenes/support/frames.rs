@@ -26,6 +26,9 @@ pub const ENHANCE_YOUR_CALM: u32 = 11;
 /// That at most two streams may be open at once.
 pub const TWO_STREAMS: &[u8] = &[0, 3, 0, 0, 0, 2];
 
+/// That none may be opened any more.
+pub const NO_STREAMS: &[u8] = &[0, 3, 0, 0, 0, 0];
+
 /// A connection with so many streams that were reset is ended, as common servers do.
 pub const MOST_RESETS: usize = 250;
 
@@ -59,6 +62,10 @@ pub fn status(stream: u32, status: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &block)
 }
 
+pub fn settings(payload: &[u8]) -> Vec<u8> {
+    frame(SETTINGS, 0, 0, payload)
+}
+
 pub fn reset(stream: u32, code: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &code.to_be_bytes())
 }
@@ -73,7 +80,7 @@ pub fn goaway(last: u32, code: u32) -> Vec<u8> {
     )
 }
 
-/// A whole request.
+/// A request: a whole one, or of a provider that answers [`at_heads`](FrameProvider::at_heads), its head.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     pub stream: u32,
@@ -86,6 +93,8 @@ type Answer = dyn Fn(Asked, &mut TcpStream) -> bool + Send + Sync;
 pub struct FrameProvider {
     pub address: SocketAddr,
     asked: Arc<AtomicUsize>,
+    resets: Arc<AtomicUsize>,
+    at_heads: bool,
 }
 
 impl FrameProvider {
@@ -94,15 +103,32 @@ impl FrameProvider {
         Self::with_settings(b"", answer)
     }
 
+    /// Calls `answer` for each head of a request already, and gives no window for more than 64 KiB of the bodies.
+    pub fn at_heads(
+        answer: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self::serving(b"", true, answer)
+    }
+
     /// The same, with a payload for the SETTINGS frame that it begins with.
     pub fn with_settings(
         settings: &'static [u8],
+        answer: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self::serving(settings, false, answer)
+    }
+
+    fn serving(
+        settings: &'static [u8],
+        at_heads: bool,
         answer: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let provider = Self {
             address: listener.local_addr().unwrap(),
             asked: Arc::default(),
+            resets: Arc::default(),
+            at_heads,
         };
         let (seen, answer): (_, Arc<Answer>) = (provider.clone(), Arc::new(answer));
         std::thread::spawn(move || {
@@ -118,7 +144,7 @@ impl FrameProvider {
         wire.set_read_timeout(Some(PATIENCE)).unwrap();
         wire.set_nodelay(true).unwrap();
         wire.read_exact(&mut [0; 24]).ok()?;
-        wire.write_all(&frame(SETTINGS, 0, 0, settings)).ok()?;
+        wire.write_all(&self::settings(settings)).ok()?;
         let mut resets = 0;
         loop {
             let mut head = [0; 9];
@@ -137,12 +163,13 @@ impl FrameProvider {
                 }
                 RST_STREAM => {
                     resets += 1;
+                    self.resets.fetch_add(1, Ordering::SeqCst);
                     if resets == MOST_RESETS {
                         let _ = wire.write_all(&goaway(stream, ENHANCE_YOUR_CALM));
                         return wire.shutdown(Shutdown::Both).ok();
                     }
                 }
-                HEADERS | DATA if flags & END_STREAM != 0 => {
+                HEADERS | DATA if self.is_due(kind, flags) => {
                     self.asked.fetch_add(1, Ordering::SeqCst);
                     if !answer(Asked { stream }, &mut wire) {
                         return None;
@@ -157,7 +184,20 @@ impl FrameProvider {
         format!("http://{}", self.address)
     }
 
-    /// Requests that came whole.
+    fn is_due(&self, kind: u8, flags: u8) -> bool {
+        if self.at_heads {
+            kind == HEADERS
+        } else {
+            flags & END_STREAM != 0
+        }
+    }
+
+    /// Streams that were reset.
+    pub fn resets(&self) -> usize {
+        self.resets.load(Ordering::SeqCst)
+    }
+
+    /// Requests that `answer` was called for.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
