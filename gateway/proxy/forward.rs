@@ -135,9 +135,9 @@ pub(super) fn after_broken_connection(
 /// may be sent again (RFC 9113, section 8.7), whenever it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
-    /// RST_STREAM with REFUSED_STREAM.
+    /// `RST_STREAM` with `REFUSED_STREAM`.
     Stream,
-    /// A GOAWAY, for whatever reason, whose last stream is below that of the request: the HTTP/2 library ends no other
+    /// A `GOAWAY`, for whatever reason, whose last stream is below that of the request: the HTTP/2 library ends no other
     /// stream with it.
     Connection,
 }
@@ -156,17 +156,25 @@ fn refusal(error: &Error) -> Option<Refusal> {
 }
 
 /// Whether the connection could not be used: it wants HTTP/1.1 instead, or was kept from before and is found closed at
-/// once, before any byte of a response.
+/// once. Before any byte of a response, that is; over HTTP/2, where nobody can tell, the request has to be a safe one.
 fn is_stale(exchange: &Exchange, error: &Error, reused: bool) -> bool {
     let connected = exchange.seen.connected;
     let at_once = connected.is_some_and(|connected| connected.elapsed() < STALE_WITHIN);
     match error.etype() {
         ErrorType::H2Downgrade => true,
         ErrorType::ConnectionClosed | ErrorType::ReadError => {
-            at_once && reused && nothing_was_read(error)
+            let http2 = error.root_cause().is::<h2::Error>();
+            let harmless = nothing_was_read(error) || (http2 && is_safe(exchange.seen.method));
+            at_once && reused && harmless
         }
         _ => false,
     }
+}
+
+/// Whether a request of this method asks for nothing to be done, so that it may be sent again even if the provider had
+/// begun with it (RFC 9110, section 9.2.2).
+fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 
 /// Whether a connection of HTTP/1.1 broke before a byte of the next head had come. Pingora says that in the error's text

@@ -159,6 +159,11 @@ fn hang_up(wire: &mut TcpStream, frames: &[Vec<u8>]) -> bool {
 /// A gateway with a connection that was used before, if `kept`, and how often a POST came to a provider that goes
 /// about it in its `way`.
 fn times_sent(kept: bool, way: Way) -> (Option<u16>, usize) {
+    times_sent_with("POST", kept, way)
+}
+
+/// The same for a request of `method`.
+fn times_sent_with(method: &str, kept: bool, way: Way) -> (Option<u16>, usize) {
     let first = usize::from(kept);
     let asked_before = AtomicUsize::new(0);
     let provider = FrameProvider::start(move |asked, wire| {
@@ -174,8 +179,10 @@ fn times_sent(kept: bool, way: Way) -> (Option<u16>, usize) {
         // From here on, its connection is at hand.
         gateway.access_lines(1);
     }
-    client.send(raw_request("POST", "/p", &KEY, b"paid"));
-    let status = client.try_response(false).map(|answer| answer.status);
+    client.send(raw_request(method, "/p", &KEY, b"paid"));
+    let status = client
+        .try_response(method == "HEAD")
+        .map(|answer| answer.status);
     (status, provider.asked() - first)
 }
 
@@ -249,6 +256,41 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
             let (_, times) = times_sent(kept, provider);
             assert_eq!(times, 1, "{way}, kept {kept}");
         }
+    }
+}
+
+#[test]
+fn a_safe_request_is_sent_again_over_http2_if_its_kept_connection_was_closed() {
+    let close: Way = |_, wire| hang_up(wire, &[]);
+    for method in ["GET", "HEAD", "OPTIONS"] {
+        assert_eq!(times_sent_with(method, true, close), (Some(200), 2));
+        assert_eq!(times_sent_with(method, false, close), (Some(502), 1));
+    }
+    for method in ["PUT", "DELETE", "PATCH"] {
+        assert_eq!(times_sent_with(method, true, close), (Some(502), 1));
+    }
+}
+
+#[test]
+fn a_connection_that_ends_with_goaway_while_a_request_is_on_its_way_costs_none() {
+    let provider = FrameProvider::start(|asked, wire| {
+        if !write(wire, &[ok(asked.stream)]) {
+            return false;
+        }
+        let mut wire = wire.try_clone().unwrap();
+        std::thread::spawn(move || {
+            // About when the next request comes.
+            std::thread::sleep(Duration::from_millis(1));
+            write(&mut wire, &[goaway(asked.stream, NO_ERROR)]);
+            let _ = wire.shutdown(Shutdown::Write);
+        });
+        true
+    });
+    let gateway = gateway(&provider.url(), "");
+    for number in 0..300 {
+        let answer = gateway.request("POST", "/p", &KEY, b"paid");
+        assert_eq!(answer.status, 200, "request {number}");
+        std::thread::sleep(Duration::from_micros(number * 7 % 1500));
     }
 }
 
