@@ -188,7 +188,7 @@ fn times_sent_with(method: &str, kept: bool, way: Way) -> (Option<u16>, usize) {
 
 #[test]
 fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_begin() {
-    let unbegun: [(&str, Way); 6] = [
+    let unbegun: [(&str, Way); 8] = [
         ("REFUSED_STREAM", |asked, wire| {
             write(wire, &[reset(asked.stream, REFUSED_STREAM)])
         }),
@@ -204,6 +204,15 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
         }),
         ("GOAWAY for an error, before it, FIN", |asked, wire| {
             hang_up(wire, &[goaway(asked.stream - 1, ENHANCE_YOUR_CALM)])
+        }),
+        // An interim response does not take the guarantee back (RFC 9113, section 8.7).
+        ("103, REFUSED_STREAM", |asked, wire| {
+            let early = status(asked.stream, "103");
+            write(wire, &[early, reset(asked.stream, REFUSED_STREAM)])
+        }),
+        ("103, GOAWAY before it, FIN", |asked, wire| {
+            let early = status(asked.stream, "103");
+            hang_up(wire, &[early, goaway(asked.stream - 1, NO_ERROR)])
         }),
         ("GOAWAY before it after 300 ms, FIN", |asked, wire| {
             std::thread::sleep(Duration::from_millis(300));
