@@ -114,7 +114,7 @@ fn send_again(exchange: &mut Exchange) -> bool {
 }
 
 /// Decides about a failure on a connection that had been made. The request is sent again once, if the provider cannot
-/// have begun and the body is still at hand.
+/// have begun, or the request asks for nothing to be done, and the body is still at hand.
 pub(super) fn after_broken_connection(
     exchange: &mut Exchange,
     mut error: Box<Error>,
