@@ -62,6 +62,10 @@ pub struct KeyFileStatus {
     pub path: String,
     /// What tells the version from others; opaque.
     pub mark: String,
+    /// Likewise, of the version of which everything that closes keys is in force: a later one where the rest was
+    /// refused. Empty of a gateway from before it was told.
+    #[serde(default)]
+    pub closed_mark: String,
 }
 
 /// How a reload ended.
@@ -182,6 +186,7 @@ impl Status {
             key_file: KeyFileStatus {
                 path: snapshot.key_file.path.display().to_string(),
                 mark: snapshot.key_file.mark(),
+                closed_mark: snapshot.closed_by.mark(),
             },
             routes: routes.collect(),
             providers: providers.collect(),
