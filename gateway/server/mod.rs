@@ -17,6 +17,7 @@ mod lifetime;
 mod listening;
 mod pace;
 mod sandbox;
+mod seats;
 mod signals;
 mod socket;
 mod sockets;
