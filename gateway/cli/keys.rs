@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::listener::Trusted;
+use super::wait::{Effect, Waiting};
 use crate::config::{Config, ConfigErrors};
 use crate::document::{Document, FileStamp, Problems, Severity, parse_duration};
 use crate::error::Error;
@@ -20,8 +21,6 @@ use crate::key::file::KeyFile;
 use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id, lock};
 use crate::secret::{LARGEST_KEYS, Private};
 
-/// How long `--wait` waits for the running gateway.
-const WAIT: Duration = Duration::from_secs(5);
 /// A key that a person chose is weak below this length: nobody guesses 128 random bits.
 const WEAK_BELOW: usize = 22;
 
@@ -55,8 +54,9 @@ pub(super) enum Keys {
     Delete(Named),
     /// Take over keys from standard input, one per line: `ID,SHA256` or `ID,KEY`
     #[command(
-        after_help = "Example: psql -Atc 'select key_alias, token from \"LiteLLM_VerificationToken\"' \
-                            -F, | keygate keys import\n\
+        after_help = "Example: keygate keys import --label team=search < keys.csv\n\
+                            The keys of LiteLLM come by `keygate import litellm --keys FILE`, which disables those that \
+                            were blocked or restricted there.\n\
                             A value of 64 hexadecimal digits is a digest, as LiteLLM's table has it; anything \
                             else is a key, of which only the digest is kept. All lines are taken, or none."
     )]
@@ -77,13 +77,6 @@ struct Place {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Args)]
-struct Waiting {
-    /// Return only when the running gateway serves the change
-    #[arg(long, conflicts_with = "file")]
-    wait: bool,
 }
 
 #[derive(Args)]
@@ -194,14 +187,14 @@ pub(super) fn run(command: &Keys) -> Result<(), Error> {
         Keys::Create(options) => create(options),
         Keys::List(options) => list(options),
         Keys::Show(options) => show(options),
-        Keys::Disable(options) => change(options, "disabled", |path, id| {
+        Keys::Disable(options) => change(options, Effect::Closes, "disabled", |path, id| {
             edit::set_disabled(path, id, true)
         }),
-        Keys::Enable(options) => change(options, "enabled", |path, id| {
+        Keys::Enable(options) => change(options, Effect::Opens, "enabled", |path, id| {
             edit::set_disabled(path, id, false)
         }),
         Keys::Rotate(options) => rotate(options),
-        Keys::Delete(options) => change(options, "deleted", edit::delete),
+        Keys::Delete(options) => change(options, Effect::Closes, "deleted", edit::delete),
         Keys::Import(options) => import(options),
         Keys::Hash(options) => hash(options),
     }
@@ -225,6 +218,7 @@ impl Place {
         Trusted::of(&self.config, &places).check().ok()?;
         Some(Served {
             current: status.key_file.mark == stamp.mark(),
+            closed: status.key_file.closed_mark == stamp.mark(),
             generation: status.generation,
             at: status.last_reload.at,
             ok: status.last_reload.ok,
@@ -260,53 +254,14 @@ impl Place {
 struct Served {
     /// Whether it serves the file as it is now.
     current: bool,
+    /// Whether what the file as it is now closes is closed.
+    closed: bool,
     /// The configuration that serves.
     generation: u64,
     /// When the last reload was.
     at: String,
     /// Whether that was taken over.
     ok: bool,
-}
-
-impl Waiting {
-    /// The end of every change: waits if it is to, and says what is left to say.
-    fn finish(&self, place: &Place, path: &Path, complaint: Complaint) -> Result<(), Error> {
-        self.for_change(place, path)?;
-        complaint.map_or(Ok(()), Err)
-    }
-
-    /// Waits until the running gateway serves the key file as it is now, or says why it doesn't.
-    fn for_change(&self, place: &Place, path: &Path) -> Result<(), Error> {
-        if !self.wait {
-            return Ok(());
-        }
-        let places = Config::places(&place.config)?;
-        let (admin, trusted) = (places.admin, Trusted::of(&place.config, &places));
-        let start = Instant::now();
-        loop {
-            let (status, _) = super::status::ask(admin)?;
-            // As it is now: what somebody else changed meanwhile holds this change, too.
-            if status.key_file.mark == FileStamp::take(path).mark() {
-                // Whoever may look at the file knows its mark as well.
-                trusted.check()?;
-                let generation = status.generation;
-                super::mention(&format!(
-                    "Served by every thread since configuration {generation}."
-                ));
-                return Ok(());
-            }
-            if start.elapsed() > WAIT {
-                let why = status.last_reload.error.unwrap_or_else(|| {
-                    format!("the gateway at {admin} reads {}", status.key_file.path)
-                });
-                return Err(Error::Failed(format!(
-                    "the change is in {} and is not served: {why}",
-                    path.display()
-                )));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
 }
 
 /// What is left to complain about once a change is in the file.
@@ -367,11 +322,14 @@ fn create(options: &Create) -> Result<(), Error> {
         ));
         super::say(&key)?;
     }
-    options.waiting.finish(&options.place, &path, complaint)
+    options
+        .waiting
+        .finish(&options.place.config, &path, Effect::Opens, complaint)
 }
 
 fn change(
     options: &Named,
+    effect: Effect,
     done: &str,
     edit: impl FnOnce(&Path, &str) -> Result<(), EditError>,
 ) -> Result<(), Error> {
@@ -386,7 +344,9 @@ fn change(
             path.display()
         ))?;
     }
-    options.waiting.finish(&options.place, &path, complaint)
+    options
+        .waiting
+        .finish(&options.place.config, &path, effect, complaint)
 }
 
 fn rotate(options: &Rotate) -> Result<(), Error> {
@@ -416,7 +376,7 @@ fn rotate(options: &Rotate) -> Result<(), Error> {
         ));
         super::say(&key)?;
     }
-    waiting.finish(place, &path, complaint)
+    waiting.finish(&place.config, &path, Effect::Opens, complaint)
 }
 
 fn import(options: &Import) -> Result<(), Error> {
@@ -484,7 +444,9 @@ fn import(options: &Import) -> Result<(), Error> {
             path.display()
         ))?;
     }
-    options.waiting.finish(&options.place, &path, complaint)
+    options
+        .waiting
+        .finish(&options.place.config, &path, Effect::Opens, complaint)
 }
 
 /// Whether a line is the heading of a table, as databases write it.
@@ -539,9 +501,20 @@ fn list(options: &List) -> Result<(), Error> {
         super::mention(&format!(
             "Served as it is since configuration {generation}, taken over at {at}."
         ));
-    } else if let Some(Served { generation, at, .. }) = served {
+    } else if let Some(Served {
+        generation,
+        at,
+        closed,
+        ..
+    }) = served
+    {
+        let less = if closed {
+            ", though what it closes is closed"
+        } else {
+            ""
+        };
         super::mention(&format!(
-            "NOT served as it is: the gateway serves configuration {generation}, and its last reload \
+            "NOT served as it is{less}: the gateway serves configuration {generation}, and its last reload \
              was at {at}. See `keygate status`."
         ));
     }

@@ -45,6 +45,7 @@ mod support;
 mod tls;
 mod tracing;
 mod upgrade;
+mod upgrade_killed;
 mod upstream;
 mod upstream_http2;
 mod usage;
