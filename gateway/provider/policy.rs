@@ -440,15 +440,14 @@ mod tests {
         let names = || ALWAYS_STRIPPED.iter().chain(&ACCOUNT_CHOICES).cloned();
         let own = ["x-corp-identity", "~~~", "te"].map(HeaderName::from_static);
         let own = || names().chain(own.clone());
-        let own_prefixes = ["x-team-", "co", "x-q", "7", "_a_"].map(str::to_owned);
-        let all = [
+        let mut all = vec![
             Stripped::default(),
             Stripped::new(names(), vec![]),
-            Stripped::new(own(), own_prefixes.into()),
-            Stripped::new(names(), vec!["x-".to_owned()]),
-            Stripped::new(names(), vec!["x".to_owned()]),
-            Stripped::new(names(), vec![String::new()]),
+            Stripped::new(own(), vec!["x-team-".to_owned(), "co".to_owned()]),
         ];
+        // Each alone: a short one lets all names be compared.
+        let alone = ["", "x", "x-", "x-q", "x-qu", "7", "qu", "_a_"].iter();
+        all.extend(alone.map(|prefix| Stripped::new(names(), vec![(*prefix).to_owned()])));
         let (mut contained, mut not) = (0, 0);
         for name in many_names() {
             let header = HeaderName::try_from(name.to_ascii_uppercase()).unwrap();
