@@ -385,11 +385,11 @@ mod tests {
             provider("openai", "/v1/fine_tuning"),
         );
         let hosts = ["a", "b", "*.c", "*"];
-        let routes = hosts.iter().flat_map(|host| {
+        let pairs = hosts.iter().flat_map(|host| {
             let part = route(&format!("part {host}"), host, "/a/v1/fine_tuning", &tuning);
             [route(host, host, "/a", &one), part]
         });
-        let router = Router::build(routes.collect());
+        let router = Router::build(pairs.collect());
         let paths = router.paths.paths.values();
         assert!(
             paths
