@@ -4,7 +4,7 @@
 //! What must survive a swap lives beside it in [`Live`]: metrics, resolved names, the outcome of
 //! the last reload.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ impl Snapshot {
             providers.push(Arc::new(provider));
         }
         // A credential of one provider is none for another.
-        let mut stripped: Vec<HeaderName> = ALWAYS_STRIPPED.to_vec();
+        let mut stripped: HashSet<HeaderName> = ALWAYS_STRIPPED.iter().cloned().collect();
         stripped.extend(config.key_headers.iter().cloned());
         stripped.extend(config.server.stripped_headers.iter().cloned());
         stripped.extend(
@@ -112,13 +112,13 @@ impl Snapshot {
                 .iter()
                 .map(|provider| provider.auth_header.clone()),
         );
+        let by_name = providers.iter().map(|provider| (&provider.name, provider));
+        let by_name: HashMap<&Arc<str>, &Arc<Provider>> = by_name.collect();
         let routes = config
             .routes
             .into_iter()
             .filter_map(|spec| {
-                let provider = providers
-                    .iter()
-                    .find(|provider| provider.name == spec.provider)?;
+                let provider = by_name.get(&spec.provider)?;
                 let choices = ACCOUNT_CHOICES
                     .iter()
                     .filter(|name| !spec.allowed_headers.contains(name));

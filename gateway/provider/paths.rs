@@ -117,6 +117,19 @@ impl Paths {
             .filter(move |rest| rest.starts_with('/') && self.place(rest) == path)
     }
 
+    /// Every target (but that of a bare prefix) begins with one of these as whole segments. They are one or two, and
+    /// differ.
+    pub fn stems(&self) -> impl Iterator<Item = &str> {
+        // A version in the request takes the place of the base path's.
+        let base = match self.base.rsplit_once('/') {
+            Some((front, last)) if is_version(last) => front,
+            _ => self.base.as_str(),
+        };
+        let root = (!self.elsewhere.is_empty()).then_some(self.root.as_str());
+        let root = root.filter(|root| *root != base);
+        root.into_iter().chain([base])
+    }
+
     /// What the client knows as a path behind its route's prefix, of a path at the provider.
     pub fn client_side<'p>(&self, path: &'p str) -> &'p str {
         match path.strip_prefix(self.root.as_str()) {
@@ -370,6 +383,7 @@ mod tests {
                 let target = paths.target(&rest, Some("a=b")).unwrap();
                 let found: Vec<&str> = paths.spellings(&target).collect();
                 prop_assert!(found.contains(&rest.as_str()), "{} {}: {:?}", url, target, found);
+                prop_assert!(paths.stems().any(|stem| is_under(&target, stem)), "{} {}", url, target);
                 for rest in found {
                     prop_assert_eq!(paths.target(rest, Some("a=b")).unwrap(), target.clone());
                 }

@@ -135,87 +135,164 @@ fn is_feature_of_cloudflare(name: &str) -> bool {
     name.starts_with("cf-aig-") && name != "cf-aig-authorization"
 }
 
-/// For each first letter, the second letters that its prefixes have, a bit for each: most names can be told from all
-/// prefixes by their first two letters, without a comparison.
-type Seconds = [u32; 32];
+/// Which letters stand at the beginnings of names: by the first one, a bit for each second one, and by the second one,
+/// a bit for each third one. Most names are told by them from all that are looked for, without a comparison.
+#[derive(Clone, Copy)]
+struct Letters {
+    first: [u32; 32],
+    second: [u32; 32],
+}
 
-static EXTENSION_SECONDS: Seconds = seconds(true);
-static SECONDS: Seconds = seconds(false);
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a letter is one of 32, and the compiler evaluates it"
+)]
+impl Letters {
+    const NONE: Self = Self {
+        first: [0; 32],
+        second: [0; 32],
+    };
+    const ALL: Self = Self {
+        first: [u32::MAX; 32],
+        second: [u32::MAX; 32],
+    };
+
+    /// Adds all names that begin with `beginning`.
+    const fn add(&mut self, beginning: &[u8]) {
+        match *beginning {
+            [] => *self = Self::ALL,
+            [first] => {
+                self.first[(first % 32) as usize] = u32::MAX;
+                self.second = Self::ALL.second;
+            }
+            [first, second] => {
+                self.first[(first % 32) as usize] |= 1 << (second % 32);
+                self.second[(second % 32) as usize] = u32::MAX;
+            }
+            [first, second, third, ..] => {
+                self.first[(first % 32) as usize] |= 1 << (second % 32);
+                self.second[(second % 32) as usize] |= 1 << (third % 32);
+            }
+        }
+    }
+
+    /// Whether a name that was added may begin with these.
+    const fn may_begin(&self, [first, second, third]: [u8; 3]) -> bool {
+        let seconds = self.first[(first % 32) as usize];
+        let thirds = self.second[(second % 32) as usize];
+        (seconds >> (second % 32)) & (thirds >> (third % 32)) & 1 == 1
+    }
+}
+
+/// The letters at the beginnings of names, and of names that begin with `x-`, those behind it.
+#[derive(Clone, Copy)]
+struct Beginnings {
+    plain: Letters,
+    extensions: Letters,
+}
+
+/// Those of [`prefixes`] and [`extension_prefixes`].
+static KNOWN: Beginnings = known();
 
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn seconds(of_extensions: bool) -> Seconds {
-    let mut seconds = [0; 32];
+const fn known() -> Beginnings {
+    let (mut plain, mut extensions) = (Letters::NONE, Letters::NONE);
     let mut first = b'a';
     while first <= b'z' {
-        let prefixes = if of_extensions {
-            extension_prefixes(first)
-        } else {
-            prefixes(first)
-        };
+        let (names, extended) = (prefixes(first), extension_prefixes(first));
         let mut place = 0;
-        while place < prefixes.len() {
-            seconds[(first % 32) as usize] |= 1 << (prefixes[place].as_bytes()[1] % 32);
+        while place < names.len() {
+            plain.add(names[place].as_bytes());
+            place += 1;
+        }
+        place = 0;
+        while place < extended.len() {
+            extensions.add(extended[place].as_bytes());
             place += 1;
         }
         first += 1;
     }
-    seconds
+    Beginnings { plain, extensions }
 }
 
-/// Whether a prefix may begin with these two letters.
-fn may_begin(seconds: &Seconds, first: u8, second: u8) -> bool {
-    let seconds = seconds.get(usize::from(first % 32)).copied();
-    seconds.unwrap_or_default() >> (second % 32) & 1 == 1
+impl Beginnings {
+    /// Adds all names that begin with `beginning`.
+    fn add(&mut self, beginning: &str) {
+        match beginning.as_bytes() {
+            [b'x', b'-', rest @ ..] => self.extensions.add(rest),
+            short => {
+                self.plain.add(short);
+                if b"x-".starts_with(short) {
+                    self.extensions = Letters::ALL;
+                }
+            }
+        }
+    }
+
+    /// Whether `name` may begin with what was added. If not, that is sure.
+    fn may_begin(&self, name: &str) -> bool {
+        match *name.as_bytes() {
+            [b'x', b'-', first, second, third, ..] => {
+                self.extensions.may_begin([first, second, third])
+            }
+            // As good as never.
+            [b'x', b'-', ..] => true,
+            [first, second, third, ..] => self.plain.may_begin([first, second, third]),
+            _ => true,
+        }
+    }
 }
 
 /// Whether a header holds what a proxy in front of the gateway says about the client: who it is, where it comes from,
 /// or a token of its own. `name` is in lower case.
 pub fn is_of_a_front_proxy(name: &str) -> bool {
-    let (prefixes, rest) = match *name.as_bytes() {
-        [b'x', b'-', first, second, ..] if may_begin(&EXTENSION_SECONDS, first, second) => {
-            (extension_prefixes(first), name.get(2..))
-        }
-        [b'x', b'-', ..] => return false,
-        [first, second, ..] if may_begin(&SECONDS, first, second) => (prefixes(first), Some(name)),
-        _ => return false,
+    KNOWN.may_begin(name) && has_prefix(name) && !is_feature_of_cloudflare(name)
+}
+
+fn has_prefix(name: &str) -> bool {
+    let (rest, of): (_, fn(u8) -> _) = match name.strip_prefix("x-") {
+        Some(rest) => (rest, extension_prefixes),
+        None => (name, prefixes),
     };
-    let rest = rest.unwrap_or_default();
-    prefixes.iter().any(|prefix| rest.starts_with(prefix)) && !is_feature_of_cloudflare(name)
+    let first = rest.bytes().next().unwrap_or_default();
+    let mut prefixes = of(first).iter();
+    prefixes.any(|prefix| rest.starts_with(prefix))
 }
 
 /// The headers of a client that a route's provider does not get.
-#[derive(Default)]
 pub struct Stripped {
     names: HashSet<HeaderName, RandomState>,
-    /// Which lengths the names have that begin with a letter, a bit for each: most headers need not be looked up.
-    lengths: [u64; 32],
     prefixes: Vec<String>,
+    /// Those of the names, and of the prefixes here and above: most headers need not be looked up.
+    beginnings: Beginnings,
+}
+
+impl Default for Stripped {
+    fn default() -> Self {
+        Self::new([], Vec::new())
+    }
 }
 
 impl Stripped {
     /// These names, and names that begin with one of `prefixes` (in lower case), beside those that no provider gets.
     pub fn new(names: impl IntoIterator<Item = HeaderName>, prefixes: Vec<String>) -> Self {
         let names: HashSet<_, _> = names.into_iter().collect();
-        let mut lengths = [0; 32];
-        for name in &names {
-            let (letter, length) = letter_and_length(name.as_str());
-            if let Some(lengths) = lengths.get_mut(letter) {
-                *lengths |= length;
-            }
+        let mut beginnings = KNOWN;
+        let own = names.iter().map(HeaderName::as_str);
+        for beginning in own.chain(prefixes.iter().map(String::as_str)) {
+            beginnings.add(beginning);
         }
         Self {
             names,
-            lengths,
             prefixes,
+            beginnings,
         }
     }
 
     /// Whether a header is among them.
     pub fn contains(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        let (letter, length) = letter_and_length(text);
-        let lengths = self.lengths.get(letter).copied().unwrap_or_default();
-        (lengths & length != 0 && self.names.contains(name)) || self.by_prefix(text)
+        self.beginnings.may_begin(text) && (self.names.contains(name) || self.by_prefix(text))
     }
 
     /// Whether a header is among them whose name came as a text, in any case.
@@ -228,12 +305,6 @@ impl Stripped {
         let mut ours = self.prefixes.iter();
         is_of_a_front_proxy(name) || ours.any(|prefix| name.starts_with(prefix.as_str()))
     }
-}
-
-/// The place of a name's first letter, and the bit of its length.
-fn letter_and_length(name: &str) -> (usize, u64) {
-    let letter = name.as_bytes().first().copied().unwrap_or_default();
-    (usize::from(letter % 32), 1 << name.len().min(63))
 }
 
 #[cfg(test)]
@@ -306,6 +377,106 @@ mod tests {
                 assert_eq!(prefix.as_bytes()[0], first, "{prefix}");
                 assert!(is_of_a_front_proxy(prefix), "{prefix}");
             }
+        }
+    }
+
+    /// What `stripped` is to contain, by comparing `name` with everything.
+    fn contains_by_comparing(stripped: &Stripped, name: &str) -> bool {
+        let known = (b'a'..=b'z').any(|first| {
+            let mut extended = extension_prefixes(first).iter();
+            let rest = name.strip_prefix("x-");
+            prefixes(first).iter().any(|it| name.starts_with(it))
+                || rest.is_some_and(|rest| extended.any(|it| rest.starts_with(it)))
+        });
+        let mut ours = stripped.prefixes.iter();
+        known && !is_feature_of_cloudflare(name)
+            || stripped.names.iter().any(|it| it == name)
+            || ours.any(|it| name.starts_with(it.as_str()))
+    }
+
+    /// Every name of up to three letters behind `x-` or not, and all that is looked for: cut short, with another
+    /// letter at each place, and longer.
+    fn many_names() -> Vec<String> {
+        const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz-_07~";
+        let mut texts = vec![String::new()];
+        for length in 0..3 {
+            let shorter: Vec<String> = texts
+                .iter()
+                .filter(|it| it.len() == length)
+                .cloned()
+                .collect();
+            texts.extend(shorter.iter().flat_map(|it| {
+                LETTERS
+                    .iter()
+                    .map(move |letter| format!("{it}{}", char::from(*letter)))
+            }));
+        }
+        let whole =
+            (b'a'..=b'z').flat_map(|first| [prefixes(first), extension_prefixes(first)].concat());
+        let whole = whole.chain(
+            ALWAYS_STRIPPED
+                .iter()
+                .chain(&ACCOUNT_CHOICES)
+                .map(HeaderName::as_str),
+        );
+        for text in whole.chain(["x-corp-identity", "x-team-", "co", "x-q", "7", "_a_"]) {
+            texts.push(format!("{text}z"));
+            for at in 0..text.len() {
+                texts.push(text[..at].to_owned());
+                texts.extend(
+                    ["-", "_", "e"]
+                        .map(|letter| format!("{}{letter}{}", &text[..at], &text[at + 1..])),
+                );
+            }
+            texts.push(text.to_owned());
+        }
+        let extended = texts.iter().map(|it| format!("x-{it}"));
+        let all: Vec<String> = texts.iter().cloned().chain(extended).collect();
+        all.into_iter().filter(|it| !it.is_empty()).collect()
+    }
+
+    #[test]
+    fn what_is_told_by_letters_is_what_is_told_by_comparing() {
+        let names = || ALWAYS_STRIPPED.iter().chain(&ACCOUNT_CHOICES).cloned();
+        let own = ["x-corp-identity", "~~~", "te"].map(HeaderName::from_static);
+        let own = || names().chain(own.clone());
+        let mut all = vec![
+            Stripped::default(),
+            Stripped::new(names(), vec![]),
+            Stripped::new(own(), vec!["x-team-".to_owned(), "co".to_owned()]),
+        ];
+        // Each alone: a short one lets all names be compared.
+        let alone = ["", "x", "x-", "x-q", "x-qu", "7", "qu", "_a_"].iter();
+        all.extend(alone.map(|prefix| Stripped::new(names(), vec![(*prefix).to_owned()])));
+        let (mut contained, mut not) = (0, 0);
+        for name in many_names() {
+            let header = HeaderName::try_from(name.to_ascii_uppercase()).unwrap();
+            for stripped in &all {
+                let wanted = contains_by_comparing(stripped, &name);
+                assert_eq!(stripped.contains(&header), wanted, "{name}");
+                let count = if wanted { &mut contained } else { &mut not };
+                *count += 1;
+            }
+        }
+        assert!(contained > 10_000 && not > 10_000, "{contained} {not}");
+    }
+
+    #[test]
+    fn the_usual_headers_of_sdks_are_told_by_their_letters() {
+        let names = ALWAYS_STRIPPED.iter().chain(&ACCOUNT_CHOICES).cloned();
+        let stripped = Stripped::new(names, vec![]);
+        for name in [
+            "host",
+            "accept",
+            "content-type",
+            "content-length",
+            "user-agent",
+            "x-stainless-lang",
+            "x-stainless-retry-count",
+            "connection",
+            "traceparent",
+        ] {
+            assert!(!stripped.beginnings.may_begin(name), "{name}");
         }
     }
 

@@ -101,22 +101,17 @@ impl Router {
     pub fn build(mut routes: Vec<Route>) -> Self {
         let paths = overlap::RoutePaths::note(&mut routes);
         let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
-        let mut hosts: Vec<(HostPattern, ByPath)> = Vec::new();
+        let mut hosts: HashMap<HostPattern, ByPath, RandomState> = HashMap::default();
         for route in &routes {
             for host in &route.hosts {
-                let place = if let Some(place) = hosts.iter().position(|(known, _)| known == host) {
-                    place
-                } else {
-                    hosts.push((host.clone(), HashMap::with_hasher(RandomState::new())));
-                    hosts.len() - 1
-                };
-                if let Some((_, paths)) = hosts.get_mut(place) {
-                    paths
-                        .entry(route.path.as_str().to_owned())
-                        .or_insert_with(|| route.clone());
-                }
+                let paths = hosts.entry(host.clone()).or_default();
+                paths
+                    .entry(route.path.as_str().to_owned())
+                    .or_insert_with(|| route.clone());
             }
         }
+        // Of one rank, no two patterns take the same host.
+        let mut hosts: Vec<_> = hosts.into_iter().collect();
         hosts.sort_by_key(|(host, _)| std::cmp::Reverse(host.rank()));
         Self {
             hosts,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
-use super::{Route, Router};
+use super::{HostPattern, Route, Router};
 use crate::key::decoded;
 
 /// Stands for any endpoint.
@@ -47,12 +47,10 @@ impl RoutePaths {
         for (route, part_of) in routes.iter_mut().zip(parts) {
             let path = route.path.as_str();
             around.extend(outside(&fold(path)).map(str::to_owned));
-            let at = noted.paths.entry(fold(path)).or_default();
-            at.push(path.to_owned());
+            add(&mut noted.paths, fold(path), path);
             if part_of.is_some() {
                 route.overlap.part_of = part_of;
-                let at = noted.places.entry(own_place(route)).or_default();
-                at.push(route.path.as_str().to_owned());
+                add(&mut noted.places, own_place(route), route.path.as_str());
             }
         }
         for route in routes {
@@ -103,6 +101,14 @@ impl Router {
     }
 }
 
+/// Adds a path, which is there once, however many hosts have it.
+fn add(paths: &mut ByFolded, folded: String, path: &str) {
+    let known = paths.entry(folded).or_default();
+    if !known.iter().any(|it| it == path) {
+        known.push(path.to_owned());
+    }
+}
+
 /// All that stands in `paths` by `path` or a prefix of it, if that is longer than so many bytes.
 fn above<'p>(paths: &'p ByFolded, path: &str, longer_than: usize) -> Vec<&'p String> {
     let prefixes = outside(path).chain([path]);
@@ -122,15 +128,47 @@ fn own_place(route: &Route) -> String {
     place(route, route.provider.paths.base())
 }
 
+/// The routes with one path.
+#[derive(Default)]
+struct ByHost<'r> {
+    exact: HashMap<&'r str, Vec<&'r Route>, RandomState>,
+    /// Those for more than one host by one pattern.
+    wild: Vec<&'r Route>,
+    all: Vec<&'r Route>,
+}
+
+impl<'r> ByHost<'r> {
+    fn add(&mut self, route: &'r Route) {
+        self.all.push(route);
+        for host in &route.hosts {
+            match host {
+                HostPattern::Exact(name) => self.exact.entry(name).or_default().push(route),
+                HostPattern::Suffix(_) | HostPattern::Any => self.wild.push(route),
+            }
+        }
+    }
+
+    /// Those that may have a host in common with `route`, and perhaps others.
+    fn meeting<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = &'r Route> + 'a {
+        let meeting = |host: &HostPattern| match host {
+            HostPattern::Exact(name) => [self.exact.get(name.as_str()), Some(&self.wild)],
+            HostPattern::Suffix(_) | HostPattern::Any => [Some(&self.all), None],
+        };
+        let meeting = route.hosts.iter().flat_map(meeting);
+        meeting.flatten().flatten().copied()
+    }
+}
+
 /// Of each route, the path of the broadest one that it is a part of.
 fn parts(routes: &[Route]) -> Vec<Option<String>> {
-    let mut by_path: HashMap<&str, Vec<&Route>, RandomState> = HashMap::default();
+    let mut by_path: HashMap<&str, ByHost<'_>, RandomState> = HashMap::default();
     for route in routes {
-        by_path.entry(route.path.as_str()).or_default().push(route);
+        by_path.entry(route.path.as_str()).or_default().add(route);
     }
     let part_of = |route: &Route| {
         let outer = outside(route.path.as_str()).filter_map(|path| by_path.get(path));
-        let mut outer = outer.flatten().filter(|outer| is_part_of(route, outer));
+        let outer = outer.flat_map(|outer| outer.meeting(route));
+        let mut outer = outer.filter(|outer| is_part_of(route, outer));
         outer.next().map(|outer| outer.path.as_str().to_owned())
     };
     routes.iter().map(part_of).collect()
@@ -338,6 +376,38 @@ mod tests {
             assert_eq!(sent(&router, path), None, "{path}");
         }
         assert!(sent(&router, "/a/models").is_some());
+    }
+
+    #[test]
+    fn a_path_is_noted_once_however_many_hosts_have_it() {
+        let (one, tuning) = (
+            provider("openai", "/v1"),
+            provider("openai", "/v1/fine_tuning"),
+        );
+        let hosts = ["a", "b", "*.c", "*"];
+        let pairs = hosts.iter().flat_map(|host| {
+            let part = route(&format!("part {host}"), host, "/a/v1/fine_tuning", &tuning);
+            [route(host, host, "/a", &one), part]
+        });
+        let router = Router::build(pairs.collect());
+        let paths = router.paths.paths.values();
+        assert!(
+            paths
+                .chain(router.paths.places.values())
+                .all(|it| it.len() == 1)
+        );
+        for host in ["a", "b", "x.c", "other"] {
+            let found = router.find(host, "/a/fine_tuning").unwrap();
+            assert!(
+                router.is_anothers(host, found.route, "/v1/fine_tuning"),
+                "{host}"
+            );
+        }
+        let mut parts = router
+            .routes()
+            .iter()
+            .filter(|route| route.name.starts_with("part"));
+        assert!(parts.all(|part| part.overlap.part_of.as_deref() == Some("/a")));
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!
 //! Each request's body, and each answer's, is one nonce over and over, of the tenant and of the request. The provider
 //! checks every byte that comes against the tenant whose token came with it, and each client every byte of its answers.
-//! A third of the exchanges is cut at a random byte, of the request or of the answer, by either side.
+//! A third of the exchanges is cut at a random byte, of the request or of the answer, by either side. Over HTTP/1.1, a
+//! connection to the provider belongs to one exchange after the other; over HTTP/2, to many at once.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +19,8 @@
     missing_docs,
     reason = "in a test, a panic is how it fails"
 )]
+
+mod http2;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -94,6 +97,8 @@ struct Seen {
     cut_by_clients: AtomicU64,
     cut_by_provider: AtomicU64,
     heads: AtomicU64,
+    /// Requests that came to the provider while one of another tenant was on the same connection.
+    shared: AtomicU64,
     /// Bytes that were checked, of requests and of answers.
     bytes: AtomicU64,
     foreign: AtomicU64,
@@ -110,6 +115,19 @@ impl Seen {
                 String::from_utf8_lossy(&piece[..piece.len().min(80)])
             );
         }
+    }
+}
+
+impl Seen {
+    /// Checks the token that came with a request. `head` is all of the request's head.
+    fn token(&self, nonce: &str, token: &str, head: &str) -> Option<()> {
+        // token 3 <- <t3r17>
+        let tenant = nonce.split_once('r')?.0.strip_prefix("<t")?;
+        if token != format!("Bearer token-{tenant}") || head.contains("key-of-") {
+            self.foreign.fetch_add(1, Relaxed);
+            eprintln!("{token} came for {nonce}");
+        }
+        Some(())
     }
 }
 
@@ -151,12 +169,7 @@ async fn serve(mut wire: BufReader<TcpStream>, seen: &Seen, mut dice: Dice) -> O
             eprintln!("no request of anybody: {head:?}");
             return None;
         };
-        // token 3 <- <t3r17>
-        let tenant = nonce.split_once('r')?.0.strip_prefix("<t")?.to_owned();
-        if token != format!("Bearer token-{tenant}") || head.contains("key-of-") {
-            seen.foreign.fetch_add(1, Relaxed);
-            eprintln!("{token} came for {nonce}");
-        }
+        seen.token(&nonce, &token, &head)?;
         let mut at = 0;
         if let Some(length) = header("content-length") {
             let mut left: u64 = length.parse().ok()?;
@@ -326,6 +339,8 @@ impl Client {
                 return None;
             }
         }
+        // Names of headers may be in any case; the rest is in lower case.
+        let head = head.to_ascii_lowercase();
         let (mut at, most) = (
             0,
             if let Cut::Answer(most) = cut {
@@ -472,7 +487,8 @@ fn write(folder: &Path, name: &str, text: &str) {
     file.unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-fn gateway(folder: &Path, provider: SocketAddr) -> Gateway {
+/// A gateway before a provider that speaks this version of HTTP.
+fn gateway(folder: &Path, provider: SocketAddr, http: &str) -> Gateway {
     let mut keys = String::new();
     for tenant in 0..TENANTS {
         let digest = KeyDigest::of(format!("key-of-{tenant}").as_bytes());
@@ -481,7 +497,7 @@ fn gateway(folder: &Path, provider: SocketAddr) -> Gateway {
     write(folder, "keys.toml", &keys);
     let text = format!(
         "server = {{ listen = \"127.0.0.1:0\", admin = \"127.0.0.1:0\", h2c = true }}\n\
-         [providers.p]\nkind = \"custom\"\nbase_url = \"http://{provider}\"\ntoken = \"key:up\"\n\
+         [providers.p]\nkind = \"custom\"\nbase_url = \"http://{provider}\"\ntoken = \"key:up\"\nhttp = \"{http}\"\n\
          [[routes]]\nname = \"r\"\npath = \"/p\"\nprovider = \"p\"\n"
     );
     write(folder, "gateway.toml", &text);
@@ -492,6 +508,19 @@ fn gateway(folder: &Path, provider: SocketAddr) -> Gateway {
 
 #[test]
 fn sixteen_tenants_who_break_off_anywhere_get_no_byte_of_another() {
+    let seen = sixteen_tenants("1.1");
+    assert_eq!(seen.shared.load(Relaxed), 0);
+}
+
+#[test]
+fn sixteen_tenants_whose_requests_share_connections_get_no_byte_of_another() {
+    let seen = sixteen_tenants("2");
+    let (shared, heads) = (seen.shared.load(Relaxed), seen.heads.load(Relaxed));
+    assert!(shared > heads / 10, "{shared} of {heads}");
+}
+
+/// Has them ask a provider that speaks this version of HTTP, and checks what each one gets.
+fn sixteen_tenants(http: &str) -> Arc<Seen> {
     let asked = std::env::var("ISOLATION_REQUESTS").ok();
     let requests: u64 = asked.map_or(20_000, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
@@ -501,7 +530,13 @@ fn sixteen_tenants_who_break_off_anywhere_get_no_byte_of_another() {
         .enable_all()
         .build()
         .unwrap();
-    let gateway = gateway(folder.path(), runtime.block_on(provider(seen.clone())));
+    let provider = runtime.block_on(async {
+        match http {
+            "2" => http2::provider(seen.clone()).await,
+            _ => provider(seen.clone()).await,
+        }
+    });
+    let gateway = gateway(folder.path(), provider, http);
     runtime.block_on(async {
         let clients: Vec<_> = (0..TENANTS * CONNECTIONS)
             .map(|number| {
@@ -535,4 +570,5 @@ fn sixteen_tenants_who_break_off_anywhere_get_no_byte_of_another() {
     );
     assert_eq!((of(&seen.foreign), of(&seen.unexpected)), (0, 0));
     assert!(of(&seen.cut_by_clients) > requests / 10 && of(&seen.whole) > requests / 3);
+    seen
 }

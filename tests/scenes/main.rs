@@ -34,6 +34,7 @@ mod leaks;
 mod lifecycle;
 mod log_reader;
 mod meter_streams;
+mod neighbours;
 mod panics;
 mod redirects;
 mod reload;

@@ -1,19 +1,22 @@
 //! Routes that lead to the same endpoints of a provider, for different clients: whoever may not use the one uses
 //! the other. That may be meant, so it is a warning.
 
-use std::collections::HashMap;
+mod index;
 
+use std::collections::{HashMap, HashSet};
+
+use self::index::Index;
 use super::super::RouteSpec;
 use super::{Checked, Checker};
 use crate::document::Location;
-use crate::provider::{ProviderSpec, TokenSource};
-use crate::route::{Access, HostPattern, PathPrefix};
+use crate::provider::ProviderSpec;
+use crate::route::{Access, HostPattern};
 
 /// Stands for any endpoint.
 const ENDPOINT: &str = "/x";
 
 /// The hosts of routes, by their path.
-type HostsOf<'c> = HashMap<&'c str, Vec<&'c [HostPattern]>>;
+type HostsOf<'c> = HashMap<&'c str, HashSet<&'c HostPattern>>;
 
 /// A route and its provider.
 struct Place<'c> {
@@ -31,47 +34,35 @@ impl Checker<'_> {
         lines: &[Location],
         providers: &HashMap<String, Checked>,
     ) {
-        let mut paths = HostsOf::new();
-        for route in routes {
-            let hosts = paths.entry(route.path.as_str()).or_default();
-            hosts.push(&route.hosts);
-        }
-        let mut origins: HashMap<String, Vec<Place<'_>>> = HashMap::new();
-        for (route, at) in routes.iter().zip(lines) {
-            let checked = providers.get(&*route.provider);
-            if let Some(provider) = checked.and_then(|checked| checked.spec.as_ref()) {
-                let origin = provider.base_url.origin();
-                let place = Place {
-                    route,
-                    provider,
-                    at,
-                };
-                origins.entry(origin).or_default().push(place);
-            }
-        }
-        for places in origins.values() {
-            for narrow in places {
-                let mut others = places.iter();
-                if let Some(broad) = others.find(|broad| broad.leads_around(narrow, &paths)) {
-                    self.warn(narrow.at, warning(broad, narrow));
-                }
+        let paths = hosts_of(routes);
+        let places = routes.iter().zip(lines).filter_map(|(route, at)| {
+            let provider = providers.get(&*route.provider)?.spec.as_ref()?;
+            Some(Place {
+                route,
+                provider,
+                at,
+            })
+        });
+        let places: Vec<Place<'_>> = places.collect();
+        let mut index = Index::new(&places, &paths);
+        for narrow in &places {
+            if let Some(broad) = index.around(narrow) {
+                self.warn(narrow.at, warning(broad, narrow));
             }
         }
     }
 }
 
-impl Place<'_> {
-    /// Whether clients that may not use `narrow` reach by this route what it leads to. `paths` are those of all
-    /// routes.
-    fn leads_around(&self, narrow: &Self, paths: &HostsOf<'_>) -> bool {
-        let same_base = self.base() == narrow.base();
-        // Two doors to one provider, side by side, hide nothing from anybody.
-        (!same_base || is_within(narrow, self) || is_within(self, narrow))
-            && lets_in_others(&self.route.access, &narrow.route.access)
-            && is_same_account(&self.provider.token, &narrow.provider.token)
-            && self.reaches(narrow.base(), paths)
+fn hosts_of(routes: &[RouteSpec]) -> HostsOf<'_> {
+    let mut paths = HostsOf::new();
+    for route in routes {
+        let hosts = paths.entry(route.path.as_str()).or_default();
+        hosts.extend(&route.hosts);
     }
+    paths
+}
 
+impl Place<'_> {
     fn base(&self) -> &str {
         &self.provider.base_url.path
     }
@@ -92,15 +83,10 @@ impl Place<'_> {
         let ends = path.match_indices('/').map(|(at, _)| at);
         let inner = ends.filter(|at| *at > own.len());
         let others = inner.filter_map(|at| paths.get(path.get(..at)?));
-        let others: Vec<&&[HostPattern]> = others.flatten().collect();
+        let others: Vec<&HashSet<&HostPattern>> = others.collect();
         let mut hosts = self.route.hosts.iter();
         hosts.all(|host| others.iter().any(|theirs| theirs.contains(host)))
     }
-}
-
-fn is_within(inner: &Place<'_>, outer: &Place<'_>) -> bool {
-    let (inner, outer): (&PathPrefix, &PathPrefix) = (&inner.route.path, &outer.route.path);
-    inner != outer && outer.strip(inner.as_str()).is_some()
 }
 
 /// Whether `broad` lets in clients that `narrow` does not.
@@ -112,20 +98,6 @@ fn lets_in_others(broad: &Access, narrow: &Access) -> bool {
             .0
             .iter()
             .all(|pair| broad.0.iter().any(|own| own == pair)),
-    }
-}
-
-/// Whether what is behind two tokens may be the same. What a caller may do by its own token is no route's to say.
-fn is_same_account(one: &TokenSource, other: &TokenSource) -> bool {
-    match (one, other) {
-        (TokenSource::Fixed(Ok(one)), TokenSource::Fixed(Ok(other))) => {
-            one.expose() == other.expose()
-        }
-        (TokenSource::Key(one), TokenSource::Key(other)) => one == other,
-        (TokenSource::Fixed(_), TokenSource::Fixed(_)) | (TokenSource::None, TokenSource::None) => {
-            true
-        }
-        _ => false,
     }
 }
 

@@ -1,0 +1,248 @@
+//! Two tenants share one connection to a provider, and one log. What one of them does, the other one gets its own
+//! responses, whole and in time.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Request;
+
+use crate::support::client::raw_request;
+use crate::support::http2::Http2Provider;
+use crate::support::process::{LogReader, Process, keygate};
+use crate::support::{Client, Gateway, Scene, eventually};
+
+const LARGE: usize = 16 << 20;
+/// How long one exchange of a tenant may take, whatever the other one does: a thousand times what it takes alone.
+const SLOWEST: Duration = Duration::from_secs(5);
+
+type Key = [(&'static str, &'static str); 1];
+const ALICE: Key = [("api-key", "secret-a")];
+const BOB: Key = [("api-key", "secret-b")];
+
+/// The body of the response to a path: the path over and over. So no two requests have the same one.
+fn own(path: &str) -> Vec<u8> {
+    let length = if path.contains("large") { LARGE } else { 5_000 };
+    let mut body = path.repeat(length / path.len() + 1).into_bytes();
+    body.truncate(length);
+    body
+}
+
+fn provider() -> Http2Provider {
+    Http2Provider::answering(None, |request: &Request<()>| {
+        Bytes::from(own(request.uri().path()))
+    })
+}
+
+/// A route and a key for each tenant, with a token of its own at one provider.
+fn scene(provider: &Http2Provider) -> Scene {
+    let rest = format!(
+        "[providers.p]\nkind = \"custom\"\nbase_url = \"http://{}\"\ntoken = \"key:up\"\nhttp = \"2\"\n\
+         [[routes]]\nname = \"a\"\npath = \"/a\"\nprovider = \"p\"\nkeys = {{ team = \"a\" }}\n\
+         [[routes]]\nname = \"b\"\npath = \"/b\"\nprovider = \"p\"\nkeys = {{ team = \"b\" }}\n",
+        provider.address
+    );
+    let more = |team: &str| {
+        format!("labels = {{ team = \"{team}\" }}\nmetadata = {{ up = \"inline:token-{team}\" }}")
+    };
+    Scene::with_server("server.limits.request_body = \"1GiB\"", &rest)
+        .key("alice", "secret-a", &more("a"))
+        .key("bob", "secret-b", &more("b"))
+}
+
+/// One exchange of a tenant, whose response is its own and comes in time.
+fn exchange(client: &mut Client, key: &Key, route: &str, rest: &str, body: &[u8]) {
+    let start = Instant::now();
+    let response = client.request("POST", &format!("{route}{rest}"), key, body);
+    assert_eq!(response.status, 200, "{rest}: {}", response.head);
+    assert!(response.body == own(rest), "{rest}: another's bytes");
+    assert!(start.elapsed() < SLOWEST, "{rest}: {:?}", start.elapsed());
+}
+
+/// Has Bob ask all the time while Alice does what `wild` says. That gets the number of responses that Bob has had.
+fn beside(provider: &Http2Provider, wild: impl FnOnce(&Gateway, &AtomicUsize) + Send) {
+    let gateway = scene(provider).start();
+    let (over, exchanges) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let mut bob = gateway.client();
+    // There is a connection now, so that nobody makes another one.
+    exchange(&mut bob, &BOB, "/b", "/bob/first", b"first");
+    std::thread::scope(|threads| {
+        let alice = threads.spawn(|| {
+            wild(&gateway, &exchanges);
+            over.store(true, Ordering::SeqCst);
+        });
+        while !over.load(Ordering::SeqCst) && !alice.is_finished() {
+            let number = exchanges.fetch_add(1, Ordering::SeqCst);
+            let body = format!("{number} ").repeat(3_000);
+            exchange(
+                &mut bob,
+                &BOB,
+                "/b",
+                &format!("/bob/{number}"),
+                body.as_bytes(),
+            );
+        }
+        alice.join().unwrap();
+    });
+    // What came to the provider was each tenant's own as well.
+    let mut of_bob = 0;
+    for (request, body) in provider.received() {
+        let token = &request.headers()["authorization"];
+        let path = request.uri().path();
+        let Some(number) = path.strip_prefix("/bob/") else {
+            assert_eq!(token, "Bearer token-a", "{path}");
+            assert!(body.iter().all(|byte| *byte == b'a'), "{path}");
+            continue;
+        };
+        assert_eq!(token, "Bearer token-b", "{path}");
+        let first = number == "first";
+        let wanted = format!("{number} ").repeat(3_000);
+        assert!(
+            first || body == wanted.as_bytes(),
+            "{path}: another's bytes"
+        );
+        of_bob += 1;
+    }
+    assert_eq!(of_bob, exchanges.into_inner() + 1);
+}
+
+/// Waits until Bob has had so many more responses.
+fn wait_for(more: usize, exchanges: &AtomicUsize) {
+    let before = exchanges.load(Ordering::SeqCst);
+    eventually("Bob's responses", || {
+        exchanges.load(Ordering::SeqCst) >= before + more
+    });
+}
+
+#[test]
+fn a_tenant_that_does_not_read_takes_nothing_from_another_on_its_connection() {
+    let provider = provider();
+    beside(&provider, |gateway, exchanges| {
+        let mut silent: Vec<Client> = (0..6)
+            .map(|number| {
+                let mut client = gateway.client();
+                client.send(raw_request(
+                    "GET",
+                    &format!("/a/large/{number}"),
+                    &ALICE,
+                    b"",
+                ));
+                assert!(client.read_head().starts_with("HTTP/1.1 200 "));
+                client
+            })
+            .collect();
+        wait_for(60, exchanges);
+        // Who begins to read again gets its own.
+        for number in [5, 0] {
+            let mut received = Vec::new();
+            while let Some(chunk) = silent[number].try_chunk().unwrap() {
+                received.extend(chunk);
+            }
+            assert!(received == own(&format!("/large/{number}")));
+        }
+    });
+    assert_eq!(provider.connections(), 1);
+}
+
+#[test]
+fn a_tenant_that_resets_all_the_time_takes_nothing_from_another_on_its_connection() {
+    let provider = provider();
+    beside(&provider, |gateway, exchanges| {
+        for number in 0..300 {
+            let mut client = gateway.client();
+            let request = raw_request("GET", &format!("/a/large/{number}"), &ALICE, b"");
+            match number % 3 {
+                // Before the response, in its middle, and in the middle of the request.
+                0 => client.send(request),
+                1 => {
+                    client.send(request);
+                    client.read_head();
+                }
+                _ => client.send(
+                    "POST /a/cut HTTP/1.1\r\nHost: a\r\napi-key: secret-a\r\nContent-Length: 9\r\n\r\na",
+                ),
+            }
+        }
+        wait_for(20, exchanges);
+    });
+    // After a hundred that were given up, there is a new one; who asks while it is being made makes another one.
+    let connections = provider.connections();
+    assert!(connections <= 30, "{connections}");
+}
+
+#[test]
+fn a_tenant_that_posts_a_huge_body_takes_nothing_from_another_on_its_connection() {
+    const CHUNKS: usize = 1_000;
+    let provider = provider();
+    beside(&provider, |gateway, exchanges| {
+        let mut client = gateway.client();
+        let length = CHUNKS << 16;
+        client.send(format!(
+            "POST /a/huge HTTP/1.1\r\nHost: a\r\napi-key: secret-a\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        let chunk = vec![b'a'; 1 << 16];
+        for number in 0..CHUNKS {
+            client.send(&chunk);
+            if number % (CHUNKS / 5) == 0 {
+                wait_for(5, exchanges);
+            }
+        }
+        let response = client.response(false);
+        assert_eq!(response.status, 200);
+        assert!(response.body == own("/huge"));
+    });
+    let received = provider.received();
+    let huge = received
+        .iter()
+        .find(|(request, _)| request.uri().path() == "/huge");
+    assert_eq!(huge.unwrap().1.len(), CHUNKS << 16);
+    assert_eq!(provider.connections(), 1);
+}
+
+#[test]
+fn a_log_reader_that_stops_while_two_tenants_work_takes_nothing_from_either() {
+    const EXCHANGES: usize = 150;
+    let provider = provider();
+    let mut reader = LogReader::new();
+    let mut command = keygate();
+    command.stdout(reader.end()).stderr(reader.end());
+    let process = Process::start_heard(scene(&provider), &mut command, || reader.read());
+    drop(command);
+    let done = AtomicUsize::new(0);
+    let work = |key: &Key, route: &str, tenant: &str| {
+        let mut client = Client::connect(process.listen);
+        for number in 0..EXCHANGES {
+            exchange(
+                &mut client,
+                key,
+                route,
+                &format!("/{tenant}/{number}"),
+                b"{}",
+            );
+            done.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    std::thread::scope(|threads| {
+        threads.spawn(|| work(&ALICE, "/a", "alice"));
+        threads.spawn(|| work(&BOB, "/b", "bob"));
+        wait_for(20, &done);
+        reader.stop();
+    });
+    // Each tenant's lines are there for who reads again.
+    assert_eq!(done.into_inner(), EXCHANGES * 2);
+    let mut routes = [0, 0];
+    eventually("the access lines", || {
+        let said = reader.read();
+        let lines = said.lines().filter(|line| line.starts_with('{'));
+        let lines = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        routes = [0, 0];
+        for line in lines {
+            match (line["key"].as_str(), line["route"].as_str()) {
+                (Some("alice"), Some("a")) => routes[0] += 1,
+                (Some("bob"), Some("b")) => routes[1] += 1,
+                _ => panic!("a line of both: {line}"),
+            }
+        }
+        routes == [EXCHANGES; 2]
+    });
+}
