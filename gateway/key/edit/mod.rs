@@ -1,25 +1,26 @@
 //! Edits of the key file that touch nothing but what they are about: comments and order stay.
 //!
-//! Each edit reads the file under a lock, changes it, writes the new one beside it, syncs and renames.
-//! Whatever happens meanwhile, the file is the old one or the new one, and two editors at once wait
-//! for each other. What an editor that was killed left beside the file, the next one takes away.
+//! Each edit reads the file under a lock, changes it, has the reader that serves read the result, writes
+//! it beside the file, syncs and renames. Whatever happens meanwhile, the file is the old one or the new
+//! one, and two editors at once wait for each other. An edit whose result would be refused by a gateway
+//! changes nothing. What an editor that was killed left beside the file, the next one takes away.
+
+mod read_back;
+mod rotate;
+mod write;
+
+pub use rotate::{Rotation, rotate};
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
-use toml_edit::{
-    Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value, value,
-};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, value};
 
-use super::{KeyDigest, lock};
-use crate::regular_file::ReadError;
-use crate::secret::{LARGEST_KEYS, Private};
+use super::KeyDigest;
+use write::edit_document;
 
 /// A key to be written into a key file: what [`add`] needs to know.
 pub struct NewKey {
@@ -47,7 +48,7 @@ const LONG_ID: usize = 32;
 pub enum EditError {
     /// It could not be read or written.
     Io(io::Error),
-    /// It isn't a key file.
+    /// It isn't a key file, or a gateway would refuse it with the change.
     Invalid(String),
     /// There is no key of this id in it.
     NoSuchKey(String),
@@ -146,75 +147,6 @@ pub fn delete(path: &Path, id: &str) -> Result<(), EditError> {
     })
 }
 
-/// A new secret for a key: what [`rotate`] needs to know.
-pub struct Rotation {
-    /// The digest of the new secret.
-    pub digest: KeyDigest,
-    /// When the old ones end, if they do not earlier.
-    pub overlap_end: Timestamp,
-    /// When the key ends; left out, when it did before.
-    pub expires: Option<Timestamp>,
-    /// Old digests that are over by now go.
-    pub now: Timestamp,
-}
-
-/// Gives a key a new digest beside its old ones.
-pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditError> {
-    let Rotation {
-        digest,
-        overlap_end,
-        expires,
-        now,
-    } = *rotation;
-    edit(path, |tables| {
-        let table = find(tables, id)?;
-        let mut hashes = Array::from_iter([digest.to_string()]);
-        for (text, end) in hashes_of(id, table)? {
-            let end = end.map_or(overlap_end, |end| end.min(overlap_end));
-            if end > now {
-                let mut entry = InlineTable::new();
-                entry.insert("hash", text.into());
-                entry.insert("expires", date(end)?.into());
-                hashes.push(entry);
-            }
-        }
-        table.insert("hashes", value(hashes));
-        if let Some(end) = expires {
-            table.insert("expires", value(date(end)?));
-        }
-        Ok(())
-    })
-}
-
-/// The digests of a key, with the end of each that has one, in any way that a key file may write them: what is not
-/// understood here must not be taken for one that has no end, or for none.
-fn hashes_of(id: &str, table: &Table) -> Result<Vec<(String, Option<Timestamp>)>, EditError> {
-    let invalid = |what: &str| EditError::Invalid(format!("key `{id}` has {what}"));
-    let whole = |entry: &dyn TableLike| {
-        let text = entry.get("hash").and_then(Item::as_str);
-        let text = text.ok_or_else(|| invalid("a hash that is none"))?;
-        let end = entry.get("expires").map(|end| {
-            let date = end.as_datetime().map(ToString::to_string);
-            let written = date.or_else(|| end.as_str().map(str::to_owned));
-            let end = written.and_then(|end| end.parse().ok());
-            end.ok_or_else(|| invalid("a hash whose `expires` is no date with time and offset"))
-        });
-        Ok((text.to_owned(), end.transpose()?))
-    };
-    let one = |entry: &Value| match entry {
-        Value::InlineTable(entry) => whole(entry),
-        Value::String(text) => Ok((text.value().clone(), None)),
-        _ => Err(invalid("a hash that is none")),
-    };
-    match table.get("hashes") {
-        None => Ok(Vec::new()),
-        Some(Item::Value(Value::Array(entries))) => entries.iter().map(one).collect(),
-        Some(Item::Value(entry)) => Ok(vec![one(entry)?]),
-        Some(Item::ArrayOfTables(entries)) => entries.iter().map(|entry| whole(entry)).collect(),
-        Some(_) => Err(invalid("`hashes` that are no list")),
-    }
-}
-
 fn position(tables: &ArrayOfTables, id: &str) -> Option<usize> {
     tables
         .iter()
@@ -239,39 +171,6 @@ fn tables_of(document: &mut DocumentMut) -> Result<&mut ArrayOfTables, EditError
         .or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()))
         .as_array_of_tables_mut()
         .ok_or_else(|| EditError::Invalid("`key` is not written as [[key]]".to_owned()))
-}
-
-fn edit_document(
-    path: &Path,
-    change: impl FnOnce(&mut DocumentMut) -> Result<(), EditError>,
-) -> Result<(), EditError> {
-    let _lock = lock::take(path)?;
-    let text = match Private::read(path, LARGEST_KEYS) {
-        // If others can read it, they cannot any more when it is replaced.
-        Ok(file) => file.text,
-        Err(ReadError::Absent) => String::new(),
-        Err(ReadError::Io(error)) => return Err(error.into()),
-        Err(ReadError::Unfit(why)) => return Err(EditError::Invalid(format!("it {why}"))),
-    };
-    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        let before = error
-            .span()
-            .and_then(|span| text.get(..span.start))
-            .unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        EditError::Invalid(format!(
-            "line {line} is not valid TOML: {}",
-            error.message()
-        ))
-    })?;
-    change(&mut document)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    replace(path, folder, &document.to_string())?;
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(EditError::Unconfirmed)
 }
 
 /// A timestamp of jiff is written as TOML wants it: RFC 3339 in UTC. Whole seconds will do.
@@ -302,48 +201,14 @@ fn table_of(key: &NewKey) -> Table {
     table
 }
 
-/// Writes beside the file, syncs, and renames over it: after a crash it is the old one or the new.
-/// The owner stays; a new file gets its folder's, so that root can make keys for the service's user.
-fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
-    let mut prefix = OsString::from(".");
-    prefix.push(path.file_name().unwrap_or_default());
-    prefix.push(".new-");
-    clear(folder, &prefix)?;
-    let mut new = tempfile::Builder::new()
-        .prefix(&prefix)
-        .permissions(std::fs::Permissions::from_mode(0o600))
-        .tempfile_in(folder)?;
-    lock::give_to_owner(new.as_file(), path, folder)?;
-    new.write_all(text.as_bytes())?;
-    new.as_file().sync_all()?;
-    new.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-/// Takes away the unfinished files of editors that were killed: whoever holds the lock is the only one
-/// that is at work.
-fn clear(folder: &Path, prefix: &OsString) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name
-            .as_encoded_bytes()
-            .starts_with(prefix.as_encoded_bytes())
-        {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
     use crate::key::file::read;
 
-    fn new_key(id: &str) -> NewKey {
+    pub(super) fn new_key(id: &str) -> NewKey {
         NewKey {
             id: id.to_owned(),
             digest: KeyDigest::of(id.as_bytes()),
@@ -420,116 +285,6 @@ mod tests {
         assert_eq!(file.entries.len(), 40);
     }
 
-    const NOW: &str = "2026-06-01T00:00:00Z";
-
-    fn rotate_at(path: &Path, secret: &str, end: &str, now: &str) {
-        let rotation = Rotation {
-            digest: KeyDigest::of(secret.as_bytes()),
-            overlap_end: end.parse().unwrap(),
-            expires: Some("2028-01-01T00:00:00Z".parse().unwrap()),
-            now: now.parse().unwrap(),
-        };
-        rotate(path, "a", &rotation).unwrap();
-        let (file, _) = read(&std::fs::read_to_string(path).unwrap());
-        assert_eq!(file.entries[0].key.expires, rotation.expires);
-    }
-
-    #[test]
-    fn rotations_overlap_and_the_old_goes_when_it_is_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.toml");
-        add(&path, &[new_key("a")]).unwrap();
-        rotate_at(&path, "second", "2026-06-02T00:00:00Z", NOW);
-        let digests = |path: &Path| {
-            let (file, problems) = read(&std::fs::read_to_string(path).unwrap());
-            assert!(problems.is_empty(), "{problems:?}");
-            let ends = file.entries[0].digests.iter();
-            ends.map(|(digest, end)| (*digest, end.map(|end| end.to_string())))
-                .collect::<Vec<_>>()
-        };
-        let of = |secret: &str| KeyDigest::of(secret.as_bytes());
-        let second = "2026-06-02T00:00:00Z".to_owned();
-        assert!(digests(&path) == [(of("second"), None), (of("a"), Some(second.clone()))]);
-        // A later end does not lengthen an earlier one, and what is over goes.
-        rotate_at(&path, "third", "2026-07-01T00:00:00Z", NOW);
-        assert!(digests(&path)[2] == (of("a"), Some(second)));
-        rotate_at(
-            &path,
-            "fourth",
-            "2026-07-01T00:00:00Z",
-            "2026-06-03T00:00:00Z",
-        );
-        assert_eq!(digests(&path).len(), 3);
-        assert!(digests(&path).iter().all(|(digest, _)| *digest != of("a")));
-    }
-
-    #[test]
-    fn a_rotation_understands_every_way_that_hashes_may_be_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.toml");
-        let digest = |secret: &str| KeyDigest::of(secret.as_bytes()).to_string();
-        let (old, over) = (digest("old"), digest("over"));
-        // A date or a text, one or many, inline or not: all that `read` takes.
-        for hashes in [
-            format!(
-                "hashes = [\"{old}\", {{ hash = \"{over}\", expires = \"2026-01-01T00:00:00Z\" }}]"
-            ),
-            format!("hashes = \"{old}\""),
-            format!(
-                "[[key.hashes]]\nhash = \"{old}\"\n[[key.hashes]]\nhash = \"{over}\"\nexpires = 2026-01-01T00:00:00Z"
-            ),
-        ] {
-            let text = format!("[[key]]\nid = \"a\"\n{hashes}\n");
-            let (before, problems) = read(&text);
-            assert!(problems.is_empty(), "{text}\n{problems:?}");
-            assert!(
-                before.entries[0]
-                    .digests
-                    .iter()
-                    .any(|(digest, _)| digest.to_string() == old)
-            );
-            std::fs::write(&path, &text).unwrap();
-            rotate_at(&path, "new", "2026-06-02T00:00:00Z", NOW);
-            let (after, _) = read(&std::fs::read_to_string(&path).unwrap());
-            let ends = after.entries[0].digests.iter();
-            let ends: Vec<_> = ends
-                .map(|(digest, end)| (digest.to_string(), end.map(|end| end.to_string())))
-                .collect();
-            let until = Some("2026-06-02T00:00:00Z".to_owned());
-            assert_eq!(
-                ends,
-                [(digest("new"), None), (old.clone(), until)],
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_rotation_refuses_hashes_that_it_does_not_understand() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.toml");
-        let old = KeyDigest::of(b"old");
-        for hashes in [
-            format!("hashes = [{{ hash = \"{old}\", expires = \"soon\" }}]"),
-            format!("hashes = [{{ hash = \"{old}\", expires = 3 }}]"),
-            "hashes = [{ expires = 2026-01-01T00:00:00Z }]".to_owned(),
-            "hashes = [3]".to_owned(),
-            "[key.hashes]\nnone = true".to_owned(),
-        ] {
-            let text = format!("[[key]]\nid = \"a\"\n{hashes}\n");
-            std::fs::write(&path, &text).unwrap();
-            let rotation = Rotation {
-                digest: KeyDigest::of(b"new"),
-                overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
-                expires: None,
-                now: NOW.parse().unwrap(),
-            };
-            let refused = rotate(&path, "a", &rotation);
-            assert!(matches!(refused, Err(EditError::Invalid(_))), "{text}");
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-        }
-    }
-
     #[test]
     fn a_key_is_closed_opened_and_deleted_and_nothing_else_is_touched() {
         let folder = tempfile::tempdir().unwrap();
@@ -583,32 +338,6 @@ mod tests {
             assert!(error.contains(why), "{error}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), broken);
         }
-    }
-
-    #[test]
-    fn what_a_killed_editor_left_is_taken_away_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys.toml");
-        for left in [
-            ".keys.toml.new-AbCdEf",
-            ".other-keys.toml.new-x",
-            "keys.new",
-        ] {
-            std::fs::write(folder.path().join(left), "half").unwrap();
-        }
-        add(&path, &[new_key("a")]).unwrap();
-        let mut left: Vec<_> = std::fs::read_dir(folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        left.sort();
-        let expected = [
-            ".other-keys.toml.new-x",
-            "keys.new",
-            "keys.toml",
-            "keys.toml.lock",
-        ];
-        assert_eq!(left, expected);
     }
 
     #[test]
