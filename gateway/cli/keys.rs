@@ -1,5 +1,9 @@
 //! `keygate keys`: client keys, from their making to their end.
 
+mod create;
+mod rotate;
+mod secret;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::io::{BufRead, Read};
@@ -13,9 +17,9 @@ use serde_json::{Value, json};
 
 use super::listener::Trusted;
 use crate::config::{Config, ConfigErrors};
-use crate::document::{Document, FileStamp, Problems, Severity, parse_duration};
+use crate::document::{Document, FileStamp, Problems, Severity};
 use crate::error::Error;
-use crate::key::edit::{self, EditError, NewKey, Rotation};
+use crate::key::edit::{self, EditError, NewKey};
 use crate::key::file::KeyFile;
 use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id, lock};
 use crate::secret::{LARGEST_KEYS, Private};
@@ -32,7 +36,7 @@ pub(super) enum Keys {
     #[command(
         after_help = "Example: keygate keys create --id alice --label team=search --expires 30d"
     )]
-    Create(Create),
+    Create(create::Create),
     /// List the keys of the key file
     #[command(
         after_help = "Example: keygate keys list --json | jq '.keys[] | select(.state != \"valid\")'"
@@ -49,7 +53,7 @@ pub(super) enum Keys {
     Enable(Named),
     /// Give a key a new secret; the old one opens for a while longer
     #[command(after_help = "Example: keygate keys rotate alice --overlap 24h --wait")]
-    Rotate(Rotate),
+    Rotate(rotate::Rotate),
     /// Take a key out of the key file
     #[command(after_help = "Example: keygate keys delete alice --wait")]
     Delete(Named),
@@ -87,32 +91,6 @@ struct Waiting {
 }
 
 #[derive(Args)]
-pub(super) struct Create {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    waiting: Waiting,
-    /// The key's name in logs and metrics; cannot be changed later
-    #[arg(long)]
-    id: String,
-    /// A label that selectors of routes look at; may be given more than once
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    label: Vec<(String, String)>,
-    /// A secret that belongs to the key, such as `huggingface-api-key=env:HF_API_TOKEN`
-    #[arg(long, value_name = "NAME=REFERENCE", value_parser = pair)]
-    metadata: Vec<(String, String)>,
-    /// When the key ends: `30d` from now, or a date like 2027-01-31T12:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
-    expires: Option<Timestamp>,
-    /// When the key begins, likewise
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
-    not_before: Option<Timestamp>,
-    /// A note for people
-    #[arg(long)]
-    comment: Option<String>,
-}
-
-#[derive(Args)]
 pub(super) struct List {
     #[command(flatten)]
     place: Place,
@@ -126,18 +104,6 @@ pub(super) struct Named {
     waiting: Waiting,
     /// The key's id
     id: String,
-}
-
-#[derive(Args)]
-pub(super) struct Rotate {
-    #[command(flatten)]
-    named: Named,
-    /// How long the old secret still opens
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
-    overlap: Duration,
-    /// When the key itself ends from now on: `90d` from now, or a date; left out, as before
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
-    expires: Option<Timestamp>,
 }
 
 #[derive(Args)]
@@ -165,33 +131,9 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
-    if let Ok(moment) = text.parse() {
-        return Ok(moment);
-    }
-    let ahead = parse_duration(text).map_err(
-        |_| "expected a time from now such as 30d, or a date such as 2027-01-31T12:00:00Z",
-    )?;
-    in_future(ahead).ok_or_else(|| "that is further than any calendar goes".to_owned())
-}
-
-fn in_future(ahead: Duration) -> Option<Timestamp> {
-    Timestamp::now().checked_add(ahead).ok()
-}
-
-/// Refuses an end that is over.
-fn in_time(expires: Option<Timestamp>) -> Result<(), Error> {
-    match expires {
-        Some(end) if end <= Timestamp::now() => Err(Error::Usage(
-            "--expires is in the past: the key would open nothing".to_owned(),
-        )),
-        _ => Ok(()),
-    }
-}
-
 pub(super) fn run(command: &Keys) -> Result<(), Error> {
     match command {
-        Keys::Create(options) => create(options),
+        Keys::Create(options) => create::run(options),
         Keys::List(options) => list(options),
         Keys::Show(options) => show(options),
         Keys::Disable(options) => change(options, "disabled", |path, id| {
@@ -200,7 +142,7 @@ pub(super) fn run(command: &Keys) -> Result<(), Error> {
         Keys::Enable(options) => change(options, "enabled", |path, id| {
             edit::set_disabled(path, id, false)
         }),
-        Keys::Rotate(options) => rotate(options),
+        Keys::Rotate(options) => rotate::run(options),
         Keys::Delete(options) => change(options, "deleted", edit::delete),
         Keys::Import(options) => import(options),
         Keys::Hash(options) => hash(options),
@@ -328,48 +270,6 @@ fn edited(path: &Path, edit: impl FnOnce() -> Result<(), EditError>) -> Result<C
     }
 }
 
-fn new_secret(id: &str) -> Result<zeroize::Zeroizing<String>, Error> {
-    format::generate(id)
-        .map_err(|error| Error::failed("read random numbers from the system", error))
-}
-
-fn create(options: &Create) -> Result<(), Error> {
-    if !is_key_id(&options.id) {
-        let why = "--id has 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
-        return Err(Error::Usage(why.to_owned()));
-    }
-    in_time(options.expires)?;
-    let path = options.place.key_file()?;
-    for (name, reference) in &options.metadata {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        crate::secret::SecretRef::parse(reference, folder)
-            .map_err(|error| Error::Usage(format!("--metadata {name}: {error}")))?;
-    }
-    let key = new_secret(&options.id)?;
-    let entry = NewKey {
-        id: options.id.clone(),
-        digest: KeyDigest::of(key.as_bytes()),
-        labels: options.label.iter().cloned().collect(),
-        metadata: options.metadata.iter().cloned().collect::<BTreeMap<_, _>>(),
-        not_before: options.not_before,
-        expires: options.expires,
-        comment: options.comment.clone(),
-    };
-    let complaint = edited(&path, || edit::add(&path, &[entry]))?;
-    if options.place.json {
-        let expires = options.expires.map(|end| end.to_string());
-        super::say(&json!({"id": options.id, "key": *key, "expires": expires}).to_string())?;
-    } else {
-        super::mention(&format!(
-            "Key `{}` is in {}. This is the only time it is shown:",
-            options.id,
-            path.display()
-        ));
-        super::say(&key)?;
-    }
-    options.waiting.finish(&options.place, &path, complaint)
-}
-
 fn change(
     options: &Named,
     done: &str,
@@ -387,36 +287,6 @@ fn change(
         ))?;
     }
     options.waiting.finish(&options.place, &path, complaint)
-}
-
-fn rotate(options: &Rotate) -> Result<(), Error> {
-    let Named { place, waiting, id } = &options.named;
-    in_time(options.expires)?;
-    let end = in_future(options.overlap)
-        .ok_or_else(|| Error::Usage("--overlap is further than any calendar goes".to_owned()))?;
-    let path = place.key_file()?;
-    let key = new_secret(id)?;
-    let digest = KeyDigest::of(key.as_bytes());
-    let rotation = Rotation {
-        digest,
-        overlap_end: end,
-        expires: options.expires,
-        now: Timestamp::now(),
-    };
-    let complaint = edited(&path, || edit::rotate(&path, id, &rotation))?;
-    // The file has whole seconds.
-    let end = Timestamp::from_second(end.as_second()).unwrap_or(end);
-    if place.json {
-        let text = json!({"id": id, "key": *key, "old_ends": end.to_string()}).to_string();
-        super::say(&text)?;
-    } else {
-        super::mention(&format!(
-            "Key `{id}` has a new secret; the old one opens until {end}. This is the only time it is \
-             shown:"
-        ));
-        super::say(&key)?;
-    }
-    waiting.finish(place, &path, complaint)
 }
 
 fn import(options: &Import) -> Result<(), Error> {

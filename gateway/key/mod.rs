@@ -13,6 +13,7 @@ pub mod format;
 mod labels;
 mod leak;
 pub mod lock;
+pub mod moment;
 pub mod narrow;
 mod presented;
 mod store;
