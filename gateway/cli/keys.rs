@@ -1,11 +1,13 @@
 //! `keygate keys`: client keys, from their making to their end.
 
 mod create;
+mod list;
 mod rotate;
 mod secret;
+mod show;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::listener::Trusted;
 use crate::config::{Config, ConfigErrors};
@@ -21,8 +23,9 @@ use crate::document::{Document, FileStamp, Problems, Severity};
 use crate::error::Error;
 use crate::key::edit::{self, EditError, NewKey};
 use crate::key::file::KeyFile;
-use crate::key::{ClientKey, KeyDigest, KeyEntry, format, is_key_id, lock};
+use crate::key::{KeyDigest, format, is_key_id, lock};
 use crate::secret::{LARGEST_KEYS, Private};
+use shown::Shown;
 
 /// How long `--wait` waits for the running gateway.
 const WAIT: Duration = Duration::from_secs(5);
@@ -39,9 +42,9 @@ pub(super) enum Keys {
     Create(create::Create),
     /// List the keys of the key file
     #[command(
-        after_help = "Example: keygate keys list --json | jq '.keys[] | select(.state != \"valid\")'"
+        after_help = "Example: keygate keys list --state valid --label team=search --expires-within 30d"
     )]
-    List(List),
+    List(list::List),
     /// Show one key
     #[command(after_help = "Example: keygate keys show alice")]
     Show(Named),
@@ -91,12 +94,6 @@ struct Waiting {
 }
 
 #[derive(Args)]
-pub(super) struct List {
-    #[command(flatten)]
-    place: Place,
-}
-
-#[derive(Args)]
 pub(super) struct Named {
     #[command(flatten)]
     place: Place,
@@ -134,8 +131,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 pub(super) fn run(command: &Keys) -> Result<(), Error> {
     match command {
         Keys::Create(options) => create::run(options),
-        Keys::List(options) => list(options),
-        Keys::Show(options) => show(options),
+        Keys::List(options) => list::run(options),
+        Keys::Show(options) => show::run(options),
         Keys::Disable(options) => change(options, "disabled", |path, id| {
             edit::set_disabled(path, id, true)
         }),
@@ -173,7 +170,7 @@ impl Place {
         })
     }
 
-    fn read(&self) -> Result<Vec<KeyEntry>, Error> {
+    fn read(&self) -> Result<Vec<Shown>, Error> {
         let path = self.key_file()?;
         let Private { text, exposed } = Private::read(&path, LARGEST_KEYS)
             .map_err(|error| Error::Failed(format!("{} {error}", path.display())))?;
@@ -182,7 +179,8 @@ impl Place {
         }
         let problems = Problems::default();
         let folder = path.parent().unwrap_or(Path::new(""));
-        let file = KeyFile::read(&Document::new(&path, text), folder, &problems);
+        let document = Document::new(&path, text);
+        let (file, notes) = KeyFile::read_with_notes(&document, folder, &problems);
         let problems = problems.into_sorted();
         if problems
             .iter()
@@ -193,7 +191,8 @@ impl Place {
                 files: Vec::new(),
             }));
         }
-        Ok(file.entries)
+        let all = file.entries.into_iter().zip(notes);
+        Ok(all.map(|(entry, note)| Shown { entry, note }).collect())
     }
 }
 
@@ -336,6 +335,7 @@ fn import(options: &Import) -> Result<(), Error> {
             metadata: BTreeMap::new(),
             not_before: None,
             expires: None,
+            created: Timestamp::now(),
             comment: None,
         });
     }
@@ -377,97 +377,4 @@ fn hash(options: &Hash) -> Result<(), Error> {
     } else {
         digest
     })
-}
-
-fn list(options: &List) -> Result<(), Error> {
-    let now = Timestamp::now();
-    let stamp = FileStamp::take(options.place.key_file()?);
-    let entries = options.place.read()?;
-    let served = options.place.served(&stamp);
-    if options.place.json {
-        let all: Vec<_> = entries.iter().map(|entry| describe(entry, now)).collect();
-        return super::say(&json!({"keys": all, "served": served}).to_string());
-    }
-    let mut text = format!("{:<24} {:<14} {:<24} LABELS\n", "ID", "STATE", "EXPIRES");
-    for KeyEntry { key, .. } in &entries {
-        let labels: Vec<_> = key.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        let expires = key
-            .expires
-            .map_or_else(|| "never".to_owned(), |end| end.to_string());
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{:<24} {:<14} {:<24} {}",
-            key.id,
-            state(key, now),
-            expires,
-            labels.join(",")
-        );
-    }
-    super::say(&text)?;
-    if let Some(Served { generation, at, .. }) = served.as_ref().filter(|served| served.current) {
-        super::mention(&format!(
-            "Served as it is since configuration {generation}, taken over at {at}."
-        ));
-    } else if let Some(Served { generation, at, .. }) = served {
-        super::mention(&format!(
-            "NOT served as it is: the gateway serves configuration {generation}, and its last reload \
-             was at {at}. See `keygate status`."
-        ));
-    }
-    Ok(())
-}
-
-fn show(options: &Named) -> Result<(), Error> {
-    let entries = options.place.read()?;
-    let entry = entries.iter().find(|entry| *entry.key.id == *options.id);
-    let entry =
-        entry.ok_or_else(|| Error::Failed(EditError::NoSuchKey(options.id.clone()).to_string()))?;
-    let shown = describe(entry, Timestamp::now());
-    if options.place.json {
-        return super::say(&shown.to_string());
-    }
-    let mut text = String::new();
-    for (name, value) in shown
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| !value.is_null())
-    {
-        // Writing to a String cannot fail.
-        let _ = match value {
-            Value::String(plain) => writeln!(text, "{name:<12} {plain}"),
-            other => writeln!(text, "{name:<12} {other}"),
-        };
-    }
-    super::say(&text)
-}
-
-/// Everything about a key that may be seen: the names of its metadata, not their values.
-fn describe(entry: &KeyEntry, now: Timestamp) -> Value {
-    let key = &entry.key;
-    let hashes = entry.digests.iter().map(|(digest, end)| {
-        json!({"hash": digest.to_string(), "expires": end.map(|end| end.to_string())})
-    });
-    json!({
-        "id": &*key.id,
-        "state": state(key, now),
-        "labels": key.labels.iter().collect::<BTreeMap<_, _>>(),
-        "metadata": key.metadata.keys().collect::<Vec<_>>(),
-        "not_before": key.not_before.map(|t| t.to_string()),
-        "expires": key.expires.map(|t| t.to_string()),
-        "hashes": hashes.collect::<Vec<_>>(),
-    })
-}
-
-fn state(key: &ClientKey, now: Timestamp) -> &'static str {
-    if key.disabled {
-        "disabled"
-    } else if key.not_before.is_some_and(|start| now < start) {
-        "not yet valid"
-    } else if key.expires.is_some_and(|end| now >= end) {
-        "expired"
-    } else {
-        "valid"
-    }
 }

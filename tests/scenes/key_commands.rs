@@ -83,3 +83,116 @@ fn a_key_that_expires_on_a_day_is_good_until_the_end_of_it_in_utc_and_that_is_sa
         assert_eq!(keys.file(), before);
     }
 }
+
+#[test]
+fn what_a_key_is_for_when_it_was_made_and_whether_it_opens_is_shown() {
+    let keys = Keys::new();
+    let comment = ["--comment", "for the\nnightly \u{1b}[31mjob"];
+    let ends = ["--expires", "2100-01-31", "--label", "team=search"];
+    let before = jiff::Timestamp::now();
+    keys.run(&[&["create", "--id", "nightly"], &comment[..], &ends].concat());
+    keys.run(&["create", "--id", "b"]);
+    keys.run(&["rotate", "nightly", "--overlap", "24h"]);
+    keys.run(&["disable", "b"]);
+
+    let (json, _) = keys.run(&["list", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let nightly = &json["keys"][0];
+    assert_eq!(nightly["comment"], comment[1]);
+    let created: jiff::Timestamp = nightly["created"].as_str().unwrap().parse().unwrap();
+    assert!(before.as_second() <= created.as_second() && created <= jiff::Timestamp::now());
+
+    let (list, _) = keys.run(&["list"]);
+    let rows: Vec<_> = list.lines().collect();
+    assert_eq!(rows.len(), 3, "{list}");
+    let comment_at = rows[0].find("COMMENT").unwrap();
+    assert_eq!(
+        &rows[1][comment_at..],
+        "for the\\u000anightly \\u001b[31mjob"
+    );
+    for cell in [
+        "nightly  valid (2 secrets)  2100-01-31T23:59:59Z",
+        "team=search",
+        &created.to_string(),
+    ] {
+        assert!(rows[1].contains(cell), "{list}");
+    }
+    assert!(rows[2].starts_with("b        disabled "), "{list}");
+
+    let (shown, _) = keys.run(&["show", "nightly"]);
+    for line in [
+        "id           nightly",
+        "state        valid",
+        "labels       team=search",
+        &format!("created      {created}"),
+        "expires      2100-01-31T23:59:59Z",
+        "comment      for the\\u000anightly \\u001b[31mjob",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+    }
+    let secrets: Vec<_> = shown
+        .lines()
+        .filter(|line| line.starts_with("secret "))
+        .collect();
+    assert!(
+        secrets.len() == 2 && secrets[1].contains(", opens until "),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_list_shows_the_keys_that_are_asked_for() {
+    let keys = Keys::new();
+    for (id, team, tier, expires) in [
+        ("a", "search", "gold", "10d"),
+        ("b", "search", "iron", "2100-01-31"),
+        ("c", "mail", "gold", "20d"),
+    ] {
+        let labels = [format!("team={team}"), format!("tier={tier}")];
+        let labels = ["--label", &labels[0], "--label", &labels[1]];
+        keys.run(&[&["create", "--id", id, "--expires", expires], &labels[..]].concat());
+    }
+    keys.run(&["create", "--id", "d", "--not-before", "2100-01-31"]);
+    keys.run(&["disable", "b"]);
+    let file = keys.file();
+    let over = "[[key]]\nid = \"e\"\nhashes = [\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"]\nexpires = 2020-01-31T00:00:00Z\n";
+    std::fs::write(keys.path(), file + over).unwrap();
+    for (asked, found) in [
+        (&[][..], "abcde"),
+        (&["--state", "valid"], "ac"),
+        (&["--state", "disabled", "--state", "expired"], "be"),
+        (&["--state", "not-yet-valid"], "d"),
+        (&["--label", "team=search"], "ab"),
+        (&["--label", "team=search", "--label", "tier=gold"], "a"),
+        (&["--label", "team=sea"], ""),
+        (&["--expires-within", "15d"], "a"),
+        (&["--expires-within", "30d"], "ac"),
+        (&["--expires-within", "30d", "--label", "team=mail"], "c"),
+    ] {
+        let (json, _) = keys.run(&[&["list", "--json"], asked].concat());
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let ids = json["keys"].as_array().unwrap().iter();
+        let ids: String = ids.map(|key| key["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, found, "{asked:?}");
+        let (table, said) = keys.run(&[&["list"], asked].concat());
+        assert_eq!(table.lines().count(), 1 + found.len(), "{table}");
+        assert_eq!(said.contains("of 5 keys."), found.len() < 5, "{said}");
+    }
+    for (bad, why) in [
+        (["--state", "open"], "not-yet-valid"),
+        (["--label", "team"], "NAME=VALUE"),
+        (["--expires-within", "30"], "a duration with its unit"),
+        (
+            ["--expires-within", "4000000d"],
+            "further than any calendar",
+        ),
+    ] {
+        let refused = keys.with("", &[&["list"], &bad[..]].concat());
+        assert_eq!(refused.status.code(), Some(64), "{bad:?}");
+        assert!(
+            text(&refused.stderr).contains(why),
+            "{}",
+            text(&refused.stderr)
+        );
+    }
+}

@@ -36,6 +36,8 @@ pub struct NewKey {
     pub not_before: Option<Timestamp>,
     /// When it ends.
     pub expires: Option<Timestamp>,
+    /// When it was made.
+    pub created: Timestamp,
     /// A note for people.
     pub comment: Option<String>,
 }
@@ -190,7 +192,11 @@ fn table_of(key: &NewKey) -> Table {
             table.insert(name, value(map.iter().collect::<InlineTable>()));
         }
     }
-    for (name, time) in [("not_before", key.not_before), ("expires", key.expires)] {
+    for (name, time) in [
+        ("not_before", key.not_before),
+        ("expires", key.expires),
+        ("created", Some(key.created)),
+    ] {
         if let Some(date) = time.and_then(|time| date(time).ok()) {
             table.insert(name, value(date));
         }
@@ -216,6 +222,7 @@ mod tests {
             metadata: BTreeMap::from([("tier".to_owned(), "inline:gold".to_owned())]),
             not_before: None,
             expires: Some("2027-01-31T12:00:00Z".parse().unwrap()),
+            created: "2026-05-01T00:00:00Z".parse().unwrap(),
             comment: Some("for \"tests\"".to_owned()),
         }
     }
