@@ -1,19 +1,18 @@
 //! `keygate keys`: client keys, from their making to their end.
 
 mod create;
+mod hash;
+mod import;
 mod list;
 mod rotate;
 mod secret;
 mod show;
 mod shown;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
@@ -21,17 +20,14 @@ use super::listener::Trusted;
 use crate::config::{Config, ConfigErrors};
 use crate::document::{Document, FileStamp, Problems, Severity};
 use crate::error::Error;
-use crate::key::edit::{self, EditError, NewKey};
+use crate::key::edit::{self, EditError};
 use crate::key::file::KeyFile;
-use crate::key::{KeyDigest, format, is_key_id, lock};
+use crate::key::lock;
 use crate::secret::{LARGEST_KEYS, Private};
 use shown::Shown;
 
 /// How long `--wait` waits for the running gateway.
 const WAIT: Duration = Duration::from_secs(5);
-/// A key that a person chose is weak below this length: nobody guesses 128 random bits.
-const WEAK_BELOW: usize = 22;
-
 /// Make, rotate, revoke and list client keys.
 #[derive(Subcommand)]
 pub(super) enum Keys {
@@ -60,17 +56,20 @@ pub(super) enum Keys {
     /// Take a key out of the key file
     #[command(after_help = "Example: keygate keys delete alice --wait")]
     Delete(Named),
-    /// Take over keys from standard input, one per line: `ID,SHA256` or `ID,KEY`
+    /// Take over keys from standard input as CSV: `ID,SHA256` or `ID,KEY` on each line
     #[command(
-        after_help = "Example: psql -Atc 'select key_alias, token from \"LiteLLM_VerificationToken\"' \
-                            -F, | keygate keys import\n\
+        after_help = "Example: psql --csv -c 'select key_alias, token, expires, blocked from \
+                            \"LiteLLM_VerificationToken\"' | keygate keys import\n\
                             A value of 64 hexadecimal digits is a digest, as LiteLLM's table has it; anything \
-                            else is a key, of which only the digest is kept. All lines are taken, or none."
+                            else is a key, of which only the digest is kept. A first line may name the columns: \
+                            id, key, expires, not_before, disabled, comment. Fields are parted by a comma, \
+                            semicolon, tab or `|`; a field that holds one goes in double quotes. All lines are \
+                            taken, or none."
     )]
-    Import(Import),
+    Import(import::Import),
     /// Print the digest of a key from standard input, as the key file has it
     #[command(after_help = "Example: printf mysecretkey | keygate keys hash")]
-    Hash(Hash),
+    Hash(hash::Hash),
 }
 
 #[derive(Args)]
@@ -103,24 +102,6 @@ pub(super) struct Named {
     id: String,
 }
 
-#[derive(Args)]
-pub(super) struct Import {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    waiting: Waiting,
-    /// A label for each of them; may be given more than once
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    label: Vec<(String, String)>,
-}
-
-#[derive(Args)]
-pub(super) struct Hash {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -141,8 +122,8 @@ pub(super) fn run(command: &Keys) -> Result<(), Error> {
         }),
         Keys::Rotate(options) => rotate::run(options),
         Keys::Delete(options) => change(options, "deleted", edit::delete),
-        Keys::Import(options) => import(options),
-        Keys::Hash(options) => hash(options),
+        Keys::Import(options) => import::run(options),
+        Keys::Hash(options) => hash::run(options),
     }
 }
 
@@ -286,95 +267,4 @@ fn change(
         ))?;
     }
     options.waiting.finish(&options.place, &path, complaint)
-}
-
-fn import(options: &Import) -> Result<(), Error> {
-    let path = options.place.key_file()?;
-    let labels: BTreeMap<String, String> = options.label.iter().cloned().collect();
-    let (mut keys, mut weak) = (Vec::new(), BTreeSet::new());
-    for (number, line) in std::io::stdin().lock().lines().enumerate() {
-        let line = line.map_err(|error| Error::failed("read standard input", error))?;
-        let line = zeroize::Zeroizing::new(line);
-        if line.trim().is_empty() || (number == 0 && is_heading(&line)) {
-            continue;
-        }
-        // The line is never part of the complaint: it may hold a key.
-        let refuse =
-            |why: &str| Error::Failed(format!("line {}: {why}; nothing was taken", number + 1));
-        let (id, secret) = line
-            .trim()
-            .split_once(',')
-            .ok_or_else(|| refuse("expected ID,SHA256 or ID,KEY"))?;
-        let (id, secret) = (id.trim(), secret.trim().trim_matches('"'));
-        let id = id.trim_matches('"');
-        if !is_key_id(id) {
-            return Err(refuse(
-                "an id has 1 to 64 letters, digits and `.`, `_`, `-`, `@`",
-            ));
-        }
-        if secret.is_empty() {
-            return Err(refuse("there is no key behind the comma"));
-        }
-        let as_digest =
-            KeyDigest::parse(&format!("sha256:{}", secret.trim_start_matches("sha256:")));
-        if as_digest.is_err() && format::form(secret.as_bytes()).broken.into() {
-            return Err(refuse(
-                "the key begins like one that keygate made and is none: it would open nothing",
-            ));
-        }
-        let digest = as_digest.unwrap_or_else(|_| {
-            if secret.len() < WEAK_BELOW {
-                weak.insert(id.to_owned());
-            }
-            KeyDigest::of(secret.as_bytes())
-        });
-        keys.push(NewKey {
-            id: id.to_owned(),
-            digest,
-            labels: labels.clone(),
-            metadata: BTreeMap::new(),
-            not_before: None,
-            expires: None,
-            created: Timestamp::now(),
-            comment: None,
-        });
-    }
-    let complaint = edited(&path, || edit::add(&path, &keys))?;
-    for id in &weak {
-        super::mention(&format!(
-            "warning: key `{id}` is short enough to be guessed: rotate it soon"
-        ));
-    }
-    if options.place.json {
-        super::say(&json!({"imported": keys.len(), "weak": weak}).to_string())?;
-    } else {
-        super::say(&format!(
-            "{} keys are in {} now.",
-            keys.len(),
-            path.display()
-        ))?;
-    }
-    options.waiting.finish(&options.place, &path, complaint)
-}
-
-/// Whether a line is the heading of a table, as databases write it.
-fn is_heading(line: &str) -> bool {
-    line.split_once(',').is_some_and(|(_, name)| {
-        let name = name.trim().trim_matches('"').to_ascii_lowercase();
-        ["key", "token", "hash", "sha256"].contains(&name.as_str())
-    })
-}
-
-fn hash(options: &Hash) -> Result<(), Error> {
-    let mut key = zeroize::Zeroizing::new(String::new());
-    std::io::stdin()
-        .lock()
-        .read_to_string(&mut key)
-        .map_err(|error| Error::failed("read standard input", error))?;
-    let digest = KeyDigest::of(key.trim_end_matches(['\r', '\n']).as_bytes()).to_string();
-    super::say(&if options.json {
-        json!({"hash": digest}).to_string()
-    } else {
-        digest
-    })
 }

@@ -196,3 +196,64 @@ fn the_list_shows_the_keys_that_are_asked_for() {
         );
     }
 }
+
+#[test]
+fn a_table_of_keys_is_taken_as_people_have_it_with_all_that_it_says_of_them() {
+    let keys = Keys::new();
+    let key = "a-key-that-is-long, and has a comma";
+    let hash = keygate_with("sk-litellm-0123456789abcdef", &["keys", "hash"]);
+    let hex = text(&hash.stdout).trim().trim_start_matches("sha256:");
+    // As spreadsheets of many countries write it: a BOM, semicolons, CRLF, empty rows at the end.
+    let table = format!(
+        "\u{feff}key_alias;token;expires;blocked;comment\r\nbob;{hex};2100-01-31 12:00:00;f;\r\n\
+         \"carl\";\"{key}\";;t;\"Carl's, \"\"left\"\"\"\r\n;;;;\r\n"
+    );
+    let taken = keys.with(&table, &["import", "--label", "from=elsewhere"]);
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    assert!(text(&taken.stdout).starts_with("2 keys are in "));
+    let (json, _) = keys.run(&["list", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let (bob, carl) = (&json["keys"][0], &json["keys"][1]);
+    assert_eq!(bob["hashes"][0]["hash"], format!("sha256:{hex}"));
+    assert_eq!(
+        (&bob["state"], &bob["expires"]),
+        (&"valid".into(), &"2100-01-31T12:00:00Z".into())
+    );
+    assert!(bob["created"].is_string() && bob["comment"].is_null());
+    let hash = keygate_with(key, &["keys", "hash"]);
+    assert_eq!(carl["hashes"][0]["hash"], text(&hash.stdout).trim());
+    assert_eq!(
+        (&carl["state"], &carl["comment"]),
+        (&"disabled".into(), &"Carl's, \"left\"".into())
+    );
+    assert_eq!(carl["labels"]["from"], "elsewhere");
+}
+
+#[test]
+fn a_name_with_a_comma_that_nobody_put_in_quotes_is_refused_with_its_line() {
+    let keys = Keys::new();
+    keys.run(&["create", "--id", "first"]);
+    let before = keys.file();
+    let hash = keygate_with("sk-bobs-key", &["keys", "hash"]);
+    let hex = text(&hash.stdout).trim().trim_start_matches("sha256:");
+    for name in [
+        "Smith, Bob",
+        "Smith; Bob",
+        "Smith|Bob",
+        "\"Smith, Bob\"",
+        "\"Smith",
+    ] {
+        let refused = keys.with(
+            &format!("alice,{}\n{name},{hex}\n", "0".repeat(64)),
+            &["import"],
+        );
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{name}: {said}");
+        assert!(
+            said.starts_with("keygate: line 2: ") && said.contains("; nothing was taken"),
+            "{said}"
+        );
+        assert!(!said.contains(hex) && !said.contains("Smith"), "{said}");
+        assert_eq!(keys.file(), before, "{name}");
+    }
+}

@@ -62,6 +62,7 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
         metadata: options.metadata.iter().cloned().collect::<BTreeMap<_, _>>(),
         not_before: options.not_before,
         expires,
+        disabled: false,
         created: Timestamp::now(),
         comment: options.comment.clone(),
     };

@@ -36,6 +36,8 @@ pub struct NewKey {
     pub not_before: Option<Timestamp>,
     /// When it ends.
     pub expires: Option<Timestamp>,
+    /// Whether it opens nothing until it is enabled.
+    pub disabled: bool,
     /// When it was made.
     pub created: Timestamp,
     /// A note for people.
@@ -201,6 +203,9 @@ fn table_of(key: &NewKey) -> Table {
             table.insert(name, value(date));
         }
     }
+    if key.disabled {
+        table.insert("disabled", value(true));
+    }
     if let Some(comment) = &key.comment {
         table.insert("comment", value(comment));
     }
@@ -222,6 +227,7 @@ mod tests {
             metadata: BTreeMap::from([("tier".to_owned(), "inline:gold".to_owned())]),
             not_before: None,
             expires: Some("2027-01-31T12:00:00Z".parse().unwrap()),
+            disabled: false,
             created: "2026-05-01T00:00:00Z".parse().unwrap(),
             comment: Some("for \"tests\"".to_owned()),
         }
