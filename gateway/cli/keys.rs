@@ -58,8 +58,9 @@ pub(super) enum Keys {
     Delete(Named),
     /// Take over keys from standard input as CSV: `ID,SHA256` or `ID,KEY` on each line
     #[command(
-        after_help = "Example: psql --csv -c 'select key_alias, token, expires, blocked from \
-                            \"LiteLLM_VerificationToken\"' | keygate keys import\n\
+        after_help = "Example: keygate keys import --label team=search < keys.csv\n\
+                            The keys of LiteLLM come by `keygate import litellm --keys FILE`, which disables those that \
+                            were blocked or restricted there.\n\
                             A value of 64 hexadecimal digits is a digest, as LiteLLM's table has it; anything \
                             else is a key, of which only the digest is kept. A first line may name the columns: \
                             id, key, expires, not_before, disabled, comment. Fields are parted by a comma, \

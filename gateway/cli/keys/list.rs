@@ -20,13 +20,13 @@ const HEADINGS: [&str; 6] = ["ID", "STATE", "EXPIRES", "LABELS", "CREATED", "COM
 pub(in crate::cli) struct List {
     #[command(flatten)]
     place: Place,
-    /// Keys in this state alone; may be given more than once
+    /// Only keys in this state; may be given more than once
     #[arg(long, value_name = "STATE", value_enum)]
     state: Vec<State>,
-    /// Keys with this label alone; given more than once, with all of them
+    /// Only keys with this label; given more than once, with all of them
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     label: Vec<(String, String)>,
-    /// Keys alone that end within this time from now, and are not over
+    /// Only keys that end within this time from now, and are not over
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     expires_within: Option<Duration>,
     /// How to print: `-o json` is `--json`
