@@ -36,6 +36,9 @@ pub struct Snapshot {
     pub keys: KeyStore,
     /// Where they came from.
     pub key_file: FileStamp,
+    /// The version of that file of which everything that closes keys is in force: a later one where the rest of the
+    /// configuration was refused.
+    pub closed_by: FileStamp,
     /// What tells whether a later version of that file is only its beginning.
     pub key_outline: Outline,
 }
@@ -147,6 +150,7 @@ impl Snapshot {
         Ok(Self {
             rules: Arc::new(rules),
             keys: KeyStore::build(config.keys).map_err(BuildError::Keys)?,
+            closed_by: config.key_file.clone(),
             key_file: config.key_file,
             key_outline: config.key_outline,
         })
@@ -268,9 +272,14 @@ impl Live {
         before
     }
 
-    /// Serves `keys`, which open no more than the ones of before, with the rules of before. They are the whole of
-    /// `file`, if there is one.
-    pub fn narrow(&self, keys: KeyStore, file: Option<(FileStamp, Outline)>) -> Arc<Snapshot> {
+    /// Serves `keys`, which open no more than the ones of before, nor than the file `closed_by`, with the rules of
+    /// before. They are the whole of `file`, if there is one.
+    pub fn narrow(
+        &self,
+        keys: KeyStore,
+        closed_by: FileStamp,
+        file: Option<(FileStamp, Outline)>,
+    ) -> Arc<Snapshot> {
         let serving = self.snapshot();
         let of_before = || (serving.key_file.clone(), serving.key_outline.clone());
         let (key_file, key_outline) = file.unwrap_or_else(of_before);
@@ -278,6 +287,7 @@ impl Live {
             rules: serving.rules.clone(),
             keys,
             key_file,
+            closed_by,
             key_outline,
         }));
         self.publish_keys();

@@ -30,6 +30,7 @@ use crate::snapshot::Live;
 #[derive(Default)]
 pub struct Readiness {
     ready: AtomicBool,
+    provisional: AtomicBool,
     failed_upgrades: Mutex<FailedUpgrades>,
 }
 
@@ -51,6 +52,16 @@ impl Readiness {
     /// Whether it does now.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// Whether the process before this one has yet to hand over.
+    pub fn set_provisional(&self, provisional: bool) {
+        self.provisional.store(provisional, Ordering::Release);
+    }
+
+    /// Whether it has, now: this one ends if that one dies before.
+    pub fn is_provisional(&self) -> bool {
+        self.provisional.load(Ordering::Acquire)
     }
 
     /// An upgrade has failed.

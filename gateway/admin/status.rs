@@ -25,6 +25,9 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// Whether it takes new requests.
     pub ready: bool,
+    /// Whether the process before it has yet to hand over: it ends if that one dies before.
+    #[serde(default)]
+    pub provisional: bool,
     /// Requests being answered now.
     pub requests_in_flight: usize,
     /// Connections of clients; unknown of a gateway from before they were told.
@@ -62,6 +65,10 @@ pub struct KeyFileStatus {
     pub path: String,
     /// What tells the version from others; opaque.
     pub mark: String,
+    /// Likewise, of the version of which everything that closes keys is in force: a later one where the rest was
+    /// refused. Empty of a gateway from before it was told.
+    #[serde(default)]
+    pub closed_mark: String,
 }
 
 /// How a reload ended.
@@ -165,6 +172,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: admin.started.elapsed().as_secs(),
             ready: admin.readiness.is_ready(),
+            provisional: admin.readiness.is_provisional(),
             requests_in_flight: admin.in_flight.count(),
             connections: ConnectionsStatus {
                 open: admin.live.metrics.connections.get(),
@@ -182,6 +190,7 @@ impl Status {
             key_file: KeyFileStatus {
                 path: snapshot.key_file.path.display().to_string(),
                 mark: snapshot.key_file.mark(),
+                closed_mark: snapshot.closed_by.mark(),
             },
             routes: routes.collect(),
             providers: providers.collect(),

@@ -14,6 +14,8 @@ use crate::error::Error;
 /// How long the outcome is waited for.
 const PATIENCE: Duration = Duration::from_secs(150);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long nobody may answer once the old process has ended: a service manager starts another one within that.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Take a changed configuration over, and say whether it was.
 #[derive(Args)]
@@ -66,13 +68,27 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
     let admin = config.server.admin;
     let trusted = trusted(&options.config, &config);
     let (before, _) = ask(admin)?;
-    trusted.gateway(before.pid)?.signal(Signal::USR2)?;
+    let old = trusted.gateway(before.pid)?;
+    old.signal(Signal::USR2)?;
+    let mut heard = Instant::now();
     let after = until(|| {
-        let (now, _) = ask(admin).ok()?;
+        let Ok((now, _)) = ask(admin) else {
+            let is_over = old.has_ended() && heard.elapsed() > SILENCE;
+            return is_over.then_some(None);
+        };
+        heard = Instant::now();
         let failed = now.failed_upgrades > before.failed_upgrades;
-        ((now.pid != before.pid && now.ready) || failed).then_some(now)
+        let succeeded = now.pid != before.pid && now.ready && !now.provisional;
+        (succeeded || failed).then_some(Some(now))
     });
     let after = after.ok_or_else(|| Error::Failed(format!("no outcome within {PATIENCE:?}")))?;
+    let after = after.ok_or_else(|| {
+        Error::Failed(format!(
+            "process {} has ended before another had taken over, and nobody answers on {admin}: start keygate again. \
+             What it has said is in its log",
+            before.pid
+        ))
+    })?;
     if after.pid == before.pid {
         let why = after.last_failed_upgrade.unwrap_or_default();
         return Err(Error::Failed(format!(

@@ -94,8 +94,7 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
     let gateway = Gateway::start(config, path.clone(), std::io::stderr())?;
     let at = gateway.listen().first().copied().unwrap_or(listen);
     super::say(&greeting(at, gateway.admin(), &key, &path))?;
-    gateway.run_until_signal(signals);
-    Ok(())
+    gateway.run_until_signal(signals)
 }
 
 /// The address, or a free port of the same host if somebody has it.

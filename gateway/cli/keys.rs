@@ -10,13 +10,13 @@ mod show;
 mod shown;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
 use super::listener::Trusted;
+use super::wait::{Effect, Waiting};
 use crate::config::{Config, ConfigErrors};
 use crate::document::{Document, FileStamp, Problems, Severity};
 use crate::error::Error;
@@ -26,8 +26,6 @@ use crate::key::lock;
 use crate::secret::{LARGEST_KEYS, Private};
 use shown::Shown;
 
-/// How long `--wait` waits for the running gateway.
-const WAIT: Duration = Duration::from_secs(5);
 /// Make, rotate, revoke and list client keys.
 #[derive(Subcommand)]
 pub(super) enum Keys {
@@ -87,13 +85,6 @@ struct Place {
 }
 
 #[derive(Args)]
-struct Waiting {
-    /// Return only when the running gateway serves the change
-    #[arg(long, conflicts_with = "file")]
-    wait: bool,
-}
-
-#[derive(Args)]
 pub(super) struct Named {
     #[command(flatten)]
     place: Place,
@@ -115,14 +106,14 @@ pub(super) fn run(command: &Keys) -> Result<(), Error> {
         Keys::Create(options) => create::run(options),
         Keys::List(options) => list::run(options),
         Keys::Show(options) => show::run(options),
-        Keys::Disable(options) => change(options, "disabled", |path, id| {
+        Keys::Disable(options) => change(options, Effect::Closes, "disabled", |path, id| {
             edit::set_disabled(path, id, true)
         }),
-        Keys::Enable(options) => change(options, "enabled", |path, id| {
+        Keys::Enable(options) => change(options, Effect::Opens, "enabled", |path, id| {
             edit::set_disabled(path, id, false)
         }),
         Keys::Rotate(options) => rotate::run(options),
-        Keys::Delete(options) => change(options, "deleted", edit::delete),
+        Keys::Delete(options) => change(options, Effect::Closes, "deleted", edit::delete),
         Keys::Import(options) => import::run(options),
         Keys::Hash(options) => hash::run(options),
     }
@@ -146,6 +137,7 @@ impl Place {
         Trusted::of(&self.config, &places).check().ok()?;
         Some(Served {
             current: status.key_file.mark == stamp.mark(),
+            closed: status.key_file.closed_mark == stamp.mark(),
             generation: status.generation,
             at: status.last_reload.at,
             ok: status.last_reload.ok,
@@ -183,53 +175,14 @@ impl Place {
 struct Served {
     /// Whether it serves the file as it is now.
     current: bool,
+    /// Whether what the file as it is now closes is closed.
+    closed: bool,
     /// The configuration that serves.
     generation: u64,
     /// When the last reload was.
     at: String,
     /// Whether that was taken over.
     ok: bool,
-}
-
-impl Waiting {
-    /// The end of every change: waits if it is to, and says what is left to say.
-    fn finish(&self, place: &Place, path: &Path, complaint: Complaint) -> Result<(), Error> {
-        self.for_change(place, path)?;
-        complaint.map_or(Ok(()), Err)
-    }
-
-    /// Waits until the running gateway serves the key file as it is now, or says why it doesn't.
-    fn for_change(&self, place: &Place, path: &Path) -> Result<(), Error> {
-        if !self.wait {
-            return Ok(());
-        }
-        let places = Config::places(&place.config)?;
-        let (admin, trusted) = (places.admin, Trusted::of(&place.config, &places));
-        let start = Instant::now();
-        loop {
-            let (status, _) = super::status::ask(admin)?;
-            // As it is now: what somebody else changed meanwhile holds this change, too.
-            if status.key_file.mark == FileStamp::take(path).mark() {
-                // Whoever may look at the file knows its mark as well.
-                trusted.check()?;
-                let generation = status.generation;
-                super::mention(&format!(
-                    "Served by every thread since configuration {generation}."
-                ));
-                return Ok(());
-            }
-            if start.elapsed() > WAIT {
-                let why = status.last_reload.error.unwrap_or_else(|| {
-                    format!("the gateway at {admin} reads {}", status.key_file.path)
-                });
-                return Err(Error::Failed(format!(
-                    "the change is in {} and is not served: {why}",
-                    path.display()
-                )));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
 }
 
 /// What is left to complain about once a change is in the file.
@@ -253,6 +206,7 @@ fn edited(path: &Path, edit: impl FnOnce() -> Result<(), EditError>) -> Result<C
 
 fn change(
     options: &Named,
+    effect: Effect,
     done: &str,
     edit: impl FnOnce(&Path, &str) -> Result<(), EditError>,
 ) -> Result<(), Error> {
@@ -267,5 +221,7 @@ fn change(
             path.display()
         ))?;
     }
-    options.waiting.finish(&options.place, &path, complaint)
+    options
+        .waiting
+        .finish(&options.place.config, &path, effect, complaint)
 }

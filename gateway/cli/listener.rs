@@ -17,9 +17,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, geteuid, kill_process, pidfd_open, pidfd_send_signal,
+    test_kill_process,
 };
 
 use crate::config::Places;
@@ -136,6 +138,15 @@ impl Trusted {
 }
 
 impl Gateway {
+    /// Whether it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        let Some(handle) = &self.handle else {
+            return test_kill_process(self.process) == Err(Errno::SRCH);
+        };
+        let ended = &mut [PollFd::new(handle, PollFlags::IN)];
+        poll(ended, Some(&Timespec::default())).is_ok_and(|ended| ended > 0)
+    }
+
     /// Sends it a signal.
     pub(super) fn signal(&self, signal: Signal) -> Result<(), Error> {
         let sent = match &self.handle {

@@ -13,6 +13,7 @@ mod manual;
 mod run;
 mod status;
 mod usage;
+mod wait;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -42,6 +42,5 @@ pub(super) fn run(options: &Run) -> Result<(), Error> {
         tracing::warn!(target: events::UNLIMITED, "{}: {}", warning.at, warning.message);
     }
     let gateway = Gateway::start_on(inherited, config, options.config.clone(), std::io::stdout())?;
-    gateway.run_until_signal(signals);
-    Ok(())
+    gateway.run_until_signal(signals)
 }

@@ -30,7 +30,9 @@ pub(super) struct Refused {
 /// Keys that open no more than the ones that serve.
 pub(super) struct FewerKeys {
     pub(super) store: KeyStore,
-    /// The key file, if they are all of it.
+    /// The key file.
+    pub(super) closed_by: FileStamp,
+    /// Likewise, if they are all of it.
     pub(super) file: Option<(FileStamp, Outline)>,
 }
 
@@ -130,6 +132,7 @@ fn fewer_keys(live: &Live, file: &FileStamp) -> Result<Option<FewerKeys>, Unread
     match KeyStore::build(entries) {
         Ok(store) => Ok(Some(FewerKeys {
             store,
+            closed_by: file.clone(),
             file: whole.then_some((file, outline)),
         })),
         Err(error) if error.may_pass() => Err(Unread),

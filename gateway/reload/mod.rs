@@ -181,9 +181,14 @@ impl Reloader {
             known,
         } = refused;
         self.keys_alone = known;
-        if let Some(FewerKeys { store, file }) = keys {
+        if let Some(FewerKeys {
+            store,
+            closed_by,
+            file,
+        }) = keys
+        {
             let keys = store.keys().len();
-            let before = self.live.narrow(store, file);
+            let before = self.live.narrow(store, closed_by, file);
             tracing::warn!(
                 keys,
                 "the key file is good: what it revokes is revoked; what it adds waits for the configuration"

@@ -74,7 +74,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
                 let quiet = self.quiet.http2.clone();
                 Box::pin(http2::serve(&self.app, stream, &pace, keepalive, quiet)).await;
             } else {
-                let exchanges = connection::http1(self.http1(stream));
+                let exchanges = connection::http1(self.http1(stream, &arrival.permit));
                 deadline::one_by_one(Box::pin(exchanges)).await;
             }
         };
@@ -127,10 +127,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
 
     /// One exchange after the other, as Pingora does it; but what waits for a request is not yet a session of Pingora's,
     /// which takes ten times the memory.
-    async fn http1(&self, mut stream: Stream) {
+    async fn http1(&self, mut stream: Stream, place: &Connection) {
         let mut settings = None;
         let mut quiet = self.quiet.http1.clone();
-        while let Some(begun) = self.request(&mut stream, &mut quiet).await {
+        while let Some(begun) = self.request(&mut stream, &mut quiet, place).await {
             let Some(reused) = self.exchange(stream, settings, begun).await else {
                 return;
             };
@@ -163,19 +163,27 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
     }
 
     /// The head of the next request, and what came with it. Nothing if there is none, or none is wanted.
-    async fn request(&self, stream: &mut Stream, quiet: &mut ShutdownWatch) -> Option<BytesMut> {
+    async fn request(
+        &self,
+        stream: &mut Stream,
+        quiet: &mut ShutdownWatch,
+        place: &Connection,
+    ) -> Option<BytesMut> {
         let (patience, limit) = {
             let snapshot = self.connections.live().snapshot();
             let server = &snapshot.rules.server;
             (Patience::from(server), server.max_header_bytes)
         };
         deadline::wait_for_request(patience);
+        place.waits();
         let head = tokio::select! {
             biased;
             head = head::read(stream, limit) => head?,
+            () = place.gives_way() => return None,
             // Gone is as good as quiet.
             _ = quiet.wait_for(|quiet| *quiet) => return None,
         };
+        place.answers();
         Some(match head {
             Head::Whole(begun) => begun,
             Head::Refused(reason, instead) => {

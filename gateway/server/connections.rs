@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::seats::{Seat, Seats};
 use crate::address::far_neighbourhood;
 use crate::descriptors;
 use crate::proxy::in_flight::{InFlight, InFlightGuard};
@@ -15,14 +16,16 @@ pub(super) struct Connections {
     live: Arc<Live>,
     open: Arc<InFlight>,
     by_address: Mutex<HashMap<IpAddr, usize>>,
-    /// The most of them on the admin listener, whoever they are of; for clients, the configuration says how many.
-    admin: Option<usize>,
+    /// Those of the admin listener, whoever they are of; how many clients may have, the configuration says.
+    admin: Option<Arc<Seats>>,
 }
 
 /// One of them.
 pub(super) struct Connection {
     all: Arc<Connections>,
     address: Option<IpAddr>,
+    /// Of the admin listener alone.
+    seat: Option<Seat>,
     _open: InFlightGuard,
 }
 
@@ -36,13 +39,13 @@ impl Connections {
         })
     }
 
-    /// Those of the admin listener: `most`, which are not among those of clients.
+    /// Those of the admin listener: `most`, which are not among those of clients. Who only waits gives way to the next.
     pub(super) fn of_admin(live: Arc<Live>, most: usize) -> Arc<Self> {
         Arc::new(Self {
             open: Arc::default(),
             live,
             by_address: Mutex::default(),
-            admin: Some(most),
+            admin: Some(Seats::new(most)),
         })
     }
 
@@ -67,18 +70,21 @@ impl Connections {
     }
 
     fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Connection> {
+        let refused = &self.live.metrics.connections_refused;
+        if let Some(seats) = &self.admin {
+            let seated = seats.take();
+            if seated.one_is_closed {
+                refused.with_label_values(&["admin"]).inc();
+            }
+            return seated.seat.map(|seat| self.connection(None, Some(seat)));
+        }
         let snapshot = self.live.snapshot();
         let server = &snapshot.rules.server;
-        let refused = &self.live.metrics.connections_refused;
-        let (most, limit) = match self.admin {
-            Some(most) => (most, "admin"),
-            None => (server.connections_at_most(), "total"),
-        };
-        if self.open.count() >= most {
-            refused.with_label_values(&[limit]).inc();
+        if self.open.count() >= server.connections_at_most() {
+            refused.with_label_values(&["total"]).inc();
             return None;
         }
-        let address = far_neighbourhood(from).filter(|_| self.admin.is_none());
+        let address = far_neighbourhood(from);
         if let Some(address) = address {
             let mut by_address = self.by_address();
             let count = by_address.entry(address).or_default();
@@ -88,11 +94,16 @@ impl Connections {
             }
             *count += 1;
         }
-        Some(Connection {
+        Some(self.connection(address, None))
+    }
+
+    fn connection(self: &Arc<Self>, address: Option<IpAddr>, seat: Option<Seat>) -> Connection {
+        Connection {
             all: self.clone(),
             address,
+            seat,
             _open: self.open.enter(),
-        })
+        }
     }
 
     /// Waits until there is none.
@@ -104,6 +115,30 @@ impl Connections {
         self.by_address
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    /// A request is waited for.
+    pub(super) fn waits(&self) {
+        if let Some(seat) = &self.seat {
+            seat.waits();
+        }
+    }
+
+    /// The head of a request is there.
+    pub(super) fn answers(&self) {
+        if let Some(seat) = &self.seat {
+            seat.answers();
+        }
+    }
+
+    /// Waits until it is to give way to another one; that of a client never is.
+    pub(super) async fn gives_way(&self) {
+        match &self.seat {
+            Some(seat) => seat.closed().await,
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -32,7 +32,15 @@ enum End {
     Orphaned(Successor),
     /// The requests in flight have ended.
     Drained,
+    /// The process that was to hand over has died: nobody knows of this one.
+    Deserted,
 }
+
+/// Why a process that was to take over does not serve.
+pub(super) const DESERTED: &str = "the process that was to hand over to this one has ended, so this one does not serve: start \
+                        keygate again, unless its service manager does";
+/// How often it is looked whether the process before this one has handed over.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A process that has taken over.
 struct Successor {
@@ -43,28 +51,35 @@ struct Successor {
 
 impl Gateway {
     /// Serves until SIGTERM (drains), SIGINT or a second SIGTERM (ends). SIGHUP reloads; SIGUSR2 hands over to a
-    /// process of the binary that is installed now, and drains.
-    pub fn run_until_signal(mut self, signals: Signals) {
+    /// process of the binary that is installed now, and drains. Fails where the process that was to hand over to this one
+    /// has died before.
+    pub fn run_until_signal(mut self, signals: Signals) -> Result<(), Error> {
         let Signals {
             runtime,
             mut caught,
         } = signals;
-        runtime.block_on(async {
+        let deserted = runtime.block_on(async {
             let end = self.serve_and_succeed(&mut caught).await;
+            let deserted = matches!(end, End::Deserted);
             if matches!(end, End::Drain | End::Interrupted) {
                 self.predecessors.tell_all(ENDING);
             }
             match end {
-                End::Drain => tokio::select! {
-                    () = self.drain() => {}
+                End::Drain | End::Deserted => tokio::select! {
+                    () = self.drain_or_give_up(deserted) => {}
                     _ = caught.interrupt.recv() => tracing::info!("SIGINT while draining: ending now"),
                     _ = caught.terminate.recv() => tracing::info!("SIGTERM while draining: ending now"),
                 },
                 End::Interrupted => tracing::info!("SIGINT: ending now"),
                 End::Succeeded(_) | End::Orphaned(_) | End::Drained => {}
             }
+            deserted
         });
         self.end();
+        if deserted {
+            return Err(Error::Failed(DESERTED.to_owned()));
+        }
+        Ok(())
     }
 
     /// Serves, also again where a process that has taken over fails while this one drains.
@@ -100,6 +115,7 @@ impl Gateway {
                     _ = caught.interrupt.recv() => return End::Interrupted,
                     _ = caught.terminate.recv() => return End::Drain,
                     _ = caught.upgrade.recv() => {}
+                    () = self.deserted() => return End::Deserted,
                 }
             }
             let automatic = std::mem::take(&mut upgrade);
@@ -110,6 +126,7 @@ impl Gateway {
                     _ = caught.hangup.recv() => self.reload.notify_one(),
                     _ = caught.interrupt.recv() => return End::Interrupted,
                     _ = caught.terminate.recv() => return End::Drain,
+                    () = self.deserted() => return End::Deserted,
                 }
             };
             if let Some(process) = successor {
@@ -167,13 +184,16 @@ impl Gateway {
         manager::status("Starting the process that takes over");
         match program.start(sockets, &self.predecessors).await {
             Ok(successor) => {
-                self.predecessors.tell_last(SUCCEEDED);
                 let process = successor.id();
                 tracing::info!(
                     process,
                     "another process serves: this one ends with its requests"
                 );
                 manager::succeeded_by(process, &self.live.summary());
+                // Whoever would start the service, or accept, where this process dies is to know before that one does.
+                manager::flush();
+                self.predecessors.tell_last(SUCCEEDED);
+                successor.hand_over();
                 // From here on, it is the other one that answers operators.
                 let _ = self.admin_shutdown.send(true);
                 Some(successor)
@@ -185,6 +205,41 @@ impl Gateway {
                 None
             }
         }
+    }
+
+    /// Waits until the process before this one has died without having handed over: for ever where it has, and where there
+    /// is none.
+    async fn deserted(&self) {
+        while self.readiness.is_provisional() {
+            if self.predecessors.has_handed_over() {
+                tracing::info!("the process before this one has handed over");
+                self.readiness.set_provisional(false);
+            } else if self.predecessors.has_lost_last() {
+                return;
+            } else {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    async fn drain_or_give_up(&mut self, deserted: bool) {
+        if deserted {
+            self.give_up().await;
+        } else {
+            self.drain().await;
+        }
+    }
+
+    /// Lets requests end, and does not tell the service manager, which does not know of this process.
+    async fn give_up(&mut self) {
+        tracing::error!("{DESERTED}");
+        self.readiness.set(false);
+        self.sockets = None;
+        self.listen_on = None;
+        let at_most = self.config.drain;
+        self.drain_within(Duration::ZERO, at_most, Duration::ZERO)
+            .await;
     }
 
     /// Takes no new requests and waits for those in flight, for as long as the configuration says.

@@ -17,6 +17,7 @@ mod lifetime;
 mod listening;
 mod pace;
 mod sandbox;
+mod seats;
 mod signals;
 mod socket;
 mod sockets;
@@ -180,6 +181,11 @@ impl Gateway {
         let tls = tls.map(|_| tls::acceptor(&live, client_roots.as_ref()));
         let tls = tls.transpose()?.map(Arc::new);
         let listen_on = listen_on(&server, shared, tls, connections.clone());
+        let predecessors = inherited.predecessors();
+        readiness.set_provisional(predecessors.will_hand_over());
+        if predecessors.has_lost_last() {
+            return Err(Error::Failed(lifetime::DESERTED.to_owned()));
+        }
         let listening = listen_on(&serving, sockets.listen)?;
         let listen = listening.addresses.clone();
         let started = Instant::now();
@@ -188,7 +194,6 @@ impl Gateway {
         let app = Admin::new(&live, &in_flight, &readiness, started);
         let (admin, admin_shutdown) = serve_admin(&control, app, sockets.admin)?;
         tracing::info!(?listen, %admin, threads = server.threads, "serving");
-        let predecessors = inherited.predecessors();
         say_ready(&predecessors, &live, &serving);
         Ok(Self {
             listen,

@@ -22,6 +22,9 @@ pub(super) const PREDECESSOR: &str = "predecessor";
 pub(super) const SERVING: &[u8] = b"serving";
 pub(super) const SUCCEEDED: &[u8] = b"succeeded";
 pub(super) const ENDING: &[u8] = b"ending";
+/// What a process says to the one that it starts: that it will tell it when it has handed over, and that it has.
+pub(super) const STARTING: &[u8] = b"starting";
+pub(super) const HANDED_OVER: &[u8] = b"handed over";
 
 /// Sockets that are bound and listen.
 pub(super) struct Sockets {
@@ -74,6 +77,35 @@ impl Predecessors {
         }
     }
 
+    /// Takes note that the one that is succeeded will say when it has handed over; whether it will. One of a version
+    /// from before that says nothing.
+    pub(super) fn will_hand_over(&self) -> bool {
+        self.heard(STARTING)
+    }
+
+    /// Whether the one that is succeeded says now that it has handed over.
+    pub(super) fn has_handed_over(&self) -> bool {
+        self.heard(HANDED_OVER)
+    }
+
+    /// Whether the one that is succeeded has ended. What it has said and was not read is lost with that.
+    pub(super) fn has_lost_last(&self) -> bool {
+        self.0.last().is_some_and(is_gone)
+    }
+
+    /// Whether the one that is succeeded has said `what`, among the words that were not read yet.
+    fn heard(&self, what: &[u8]) -> bool {
+        let mut word = [0; 16];
+        self.0.last().is_some_and(|last| {
+            std::iter::from_fn(|| {
+                last.recv(&mut word)
+                    .ok()
+                    .map(|length| word.get(..length) == Some(what))
+            })
+            .any(|is_it| is_it)
+        })
+    }
+
     /// Sockets to those that have not ended, for the next process.
     pub(super) fn copy(&self) -> std::io::Result<Vec<UnixDatagram>> {
         let there = self.0.iter().filter(|socket| !is_gone(socket));
@@ -81,10 +113,13 @@ impl Predecessors {
     }
 }
 
-/// Whether nobody has the other end of a socket of a pair any more.
+/// Whether nobody has the other end of a socket of a pair any more. If so, what came and was not read is lost: it is to
+/// be read before.
 pub(super) fn is_gone(socket: &UnixDatagram) -> bool {
+    use std::io::ErrorKind::{ConnectionRefused, NotConnected};
+    // The first time, the system takes the socket from its peer.
     let said = socket.send(&[]);
-    said.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+    said.is_err_and(|error| [ConnectionRefused, NotConnected].contains(&error.kind()))
 }
 
 impl Inherited {

@@ -2,6 +2,9 @@
 //! stops accepting and lets its exchanges end. What fails leaves this one serving.
 //!
 //! Nobody waits in between: at each moment one of the two accepts, and for some both.
+//!
+//! Where the old process dies before it has told the service manager and the processes before it who serves from then on,
+//! the new one ends as well: whoever starts the service again, or accepts again, is the only one then.
 
 use std::ffi::OsString;
 use std::net::TcpListener;
@@ -15,7 +18,9 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use super::sockets::{ADMIN, ENDING, PREDECESSOR, Predecessors, SUCCEEDED, Sockets, is_gone};
+use super::sockets::{
+    ADMIN, ENDING, HANDED_OVER, PREDECESSOR, Predecessors, STARTING, SUCCEEDED, Sockets, is_gone,
+};
 
 /// How long the next process may take until it serves: a file of a million keys takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -53,6 +58,7 @@ impl Program {
     ) -> Result<Successor, String> {
         let (ours, theirs) = UnixDatagram::pair().map_err(say("make a pair of sockets"))?;
         ours.set_nonblocking(true).map_err(say("use a socket"))?;
+        ours.send(STARTING).map_err(say("use a socket"))?;
         let mut handed = Vec::new();
         for socket in &sockets.listen {
             handed.push(("listen", descriptor(socket)?));
@@ -131,14 +137,21 @@ impl Successor {
         self.child.id()
     }
 
+    /// Tells it that everybody knows of it: from now on it serves, whatever becomes of this process.
+    pub(super) fn hand_over(&self) {
+        if let Err(error) = self.told.send(HANDED_OVER) {
+            tracing::debug!("the process that takes over does not hear: {error}");
+        }
+    }
+
     /// Waits until nobody serves, though nobody has told it to end; how that came. Where yet another process has
     /// succeeded this one, it is that one which serves, whatever becomes of this one.
     pub(super) async fn failed(&mut self) -> String {
         loop {
             // Also lest it stays a zombie.
             let ended = self.child.try_wait().ok().flatten();
-            let gone = is_gone(&self.told);
             self.listen();
+            let gone = is_gone(&self.told);
             match ended {
                 _ if self.ending => {}
                 _ if self.succeeded && gone => return "so has the one after it".to_owned(),
@@ -167,9 +180,11 @@ impl Newborn {
     async fn serves(&mut self, told: &UnixDatagram) -> Result<(), String> {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
-            // Nothing yet is an error as well.
-            if told.recv(&mut [0; 16]).is_ok_and(|length| length > 0) {
-                return Ok(());
+            // Nothing yet is an error as well, and looks of its own whether this process is there are empty.
+            while let Ok(length) = told.recv(&mut [0; 16]) {
+                if length > 0 {
+                    return Ok(());
+                }
             }
             let ended = self.0.as_mut().map(Child::try_wait).transpose();
             if let Some(status) = ended.map_err(say("look at the new process"))?.flatten() {

@@ -297,26 +297,99 @@ fn a_name_of_the_admin_listener_is_taken_over_by_a_reload() {
     assert_eq!(ask(), 200);
 }
 
+/// The beginning of a head that never ends.
+const HALF: &str = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n";
+const LOCALHOST: [(&str, &str); 1] = [("host", "localhost")];
+
+/// Asks for the metrics on a connection of its own, and checks that they come within a second.
+fn metrics_come_soon(admin: std::net::SocketAddr) {
+    let start = std::time::Instant::now();
+    let answer = Client::connect(admin).request("GET", "/metrics", &LOCALHOST, b"");
+    assert_eq!(answer.status, 200);
+    let taken = start.elapsed();
+    assert!(taken < std::time::Duration::from_secs(1), "{taken:?}");
+}
+
 #[test]
-fn the_admin_listener_has_so_many_connections_and_closes_the_next() {
+fn heads_that_never_end_keep_nobody_from_the_admin_listener() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let admin = gateway.running.admin();
-    let mut held: Vec<_> = (0..64).map(|_| Client::connect(admin)).collect();
-    // They are accepted in order.
-    assert!(Client::connect(admin).is_closed());
-    let answer = held[0].request("GET", "/healthz", &[("host", "localhost")], b"");
-    assert_eq!(answer.status, 200);
-    drop(held);
-    eventually("there is room again", || {
-        let mut client = Client::connect(admin);
-        let ask = client.try_send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        ask.is_ok() && client.try_response(false).is_some()
-    });
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        for _ in 0..20 {
+            let mut client = Client::connect(admin);
+            // It may have been closed for a newer one.
+            let _ = client.try_send(HALF);
+            held.push(client);
+        }
+        metrics_come_soon(admin);
+    }
+    let closed = held.iter_mut().take(100).all(|client| client.is_closed());
+    assert!(closed, "the oldest are closed");
+    let refused = "keygate_connections_refused_total{limit=\"admin\"}";
+    assert!(gateway.count(refused) >= 136);
     // Clients have their own.
     assert_eq!(gateway.get("/p", &KEY).status, 200);
-    let refused = "keygate_connections_refused_total{limit=\"admin\"}";
-    assert!(gateway.count(refused) >= 1);
+}
+
+#[test]
+fn an_idle_connection_of_the_admin_listener_is_closed_for_a_new_one_before_heads_that_are_on_their_way()
+ {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let admin = gateway.running.admin();
+    let mut halves = Vec::new();
+    for _ in 0..32 {
+        let mut client = Client::connect(admin);
+        client.send(HALF);
+        halves.push(client);
+    }
+    let mut idle: Vec<_> = (0..32).map(|_| Client::connect(admin)).collect();
+    for client in &mut idle {
+        let answer = client.request("GET", "/healthz", &LOCALHOST, b"");
+        assert_eq!(answer.status, 200);
+    }
+    metrics_come_soon(admin);
+    assert!(idle[0].is_closed());
+    for client in &mut halves {
+        client.send("\r\n");
+        assert_eq!(client.response(false).status, 200);
+    }
+    // An exchange that goes on is not interrupted.
+    assert_eq!(
+        idle[31].request("GET", "/healthz", &LOCALHOST, b"").status,
+        200
+    );
+}
+
+#[test]
+fn a_probe_that_goes_on_is_not_closed_for_new_connections() {
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let told = std::sync::Mutex::new(told);
+    let provider = Provider::answering(move |_, wire| {
+        let _ = told.lock().unwrap().recv_timeout(crate::support::PATIENCE);
+        crate::support::provider::ok(wire, b"{}");
+    });
+    let openai = "[providers.p]\nkind = \"openai\"\ntoken = \"inline:provider-token\"\n";
+    let rest = format!(
+        "{openai}base_url = \"{}\"\n[[routes]]\nname = \"r\"\npath = \"/p\"\nprovider = \"p\"\n",
+        provider.url()
+    );
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    let admin = gateway.running.admin();
+    let mut probe = Client::connect(admin);
+    probe.send("POST /probe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    eventually("the probe", || provider.received().len() == 1);
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        let mut client = Client::connect(admin);
+        let _ = client.try_send(HALF);
+        held.push(client);
+    }
+    metrics_come_soon(admin);
+    tell.send(()).unwrap();
+    assert_eq!(probe.response(false).status, 200);
 }
 
 #[test]

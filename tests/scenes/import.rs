@@ -285,7 +285,10 @@ fn what_cannot_be_read_is_said_with_its_place() {
         ("a: 1\n", Some("id\n1\n"), "k:1: there is no column `token`"),
         (
             "a: 1\n",
-            Some("token\nabc\n"),
+            Some(
+                "token,blocked,expires,models,metadata,permissions,team_id,spend,max_budget,rpm_limit,tpm_limit,max_parallel_requests\n\
+                 abc,,,,,,,,,,,\n",
+            ),
             "k:2: `token` is not the SHA-256 of a key",
         ),
     ] {
@@ -294,6 +297,58 @@ fn what_cannot_be_read_is_said_with_its_place() {
             .unwrap();
         assert!(said.starts_with(why), "{said}\nwanted {why}");
     }
+}
+
+/// The columns of a CSV table without one of them.
+fn without(table: &str, column: &str) -> String {
+    let mut lines = table
+        .lines()
+        .map(|line| line.split(',').collect::<Vec<_>>());
+    let head = lines.next().unwrap();
+    let place = head.iter().position(|name| *name == column).unwrap();
+    let rest = |mut line: Vec<&str>| {
+        line.remove(place);
+        line.join(",") + "\n"
+    };
+    rest(head.clone()) + &lines.map(rest).collect::<String>()
+}
+
+#[test]
+fn a_table_of_litellm_that_lacks_a_column_which_closes_keys_is_refused() {
+    let digest = "0".repeat(64);
+    let keys = format!(
+        "token,key_alias,blocked,models,expires,metadata,permissions,team_id,spend,max_budget,rpm_limit,tpm_limit,max_parallel_requests\n\
+         {digest},a,,{{}},,{{}},,t,0,,,,\n"
+    );
+    let teams = "team_id,team_alias,blocked,models,metadata,spend,max_budget,rpm_limit,tpm_limit,max_parallel_requests\n\
+                 t,T,f,{},{},0,,,,\n";
+    let read = |keys: &str, teams: &str| {
+        let plan = litellm::read("c", "a: 1\n", Some(("k", keys)), Some(("t", teams)));
+        plan.map(|plan| import::keys(&plan).contains("disabled"))
+    };
+    assert_eq!(read(&keys, teams), Ok(false));
+    for (table, names, in_keys) in [(&*keys, "k:1", true), (teams, "t:1", false)] {
+        let columns = table.lines().next().unwrap().split(',');
+        for column in columns.filter(|name| !name.ends_with("_alias")) {
+            let less = without(table, column);
+            let said = if in_keys {
+                read(&less, teams)
+            } else {
+                read(&keys, &less)
+            };
+            let said = said.unwrap_err();
+            assert!(
+                said.starts_with(names)
+                    && said.contains(&format!("`{column}`"))
+                    && said.contains("csv header"),
+                "{column}: {said}"
+            );
+        }
+        assert!(read(&without(&keys, "key_alias"), teams).is_ok());
+    }
+    let few = without(&without(&without(&keys, "blocked"), "models"), "expires");
+    let said = read(&few, teams).unwrap_err();
+    assert!(said.contains("`blocked`, `expires`, `models`"), "{said}");
 }
 
 #[test]

@@ -26,7 +26,8 @@ const KEYS: [(&str, &str); 2] = [
 ];
 const HOSTS: [&str; 3] = ["any.test", "a.test", "b.a.test"];
 const METHODS: [&str; 2] = ["GET", "POST"];
-const SEGMENTS: [&str; 3] = ["v1", "x", "y"];
+/// One of them begins as another does: in a table, a prefix is text and may end within a segment.
+const SEGMENTS: [&str; 4] = ["v1", "x", "y", "xy"];
 
 /// How a match chooses by path.
 #[derive(Clone, Debug)]
@@ -278,8 +279,11 @@ fn matches(regex: &str, path: &str) -> bool {
 }
 
 /// Whether a rule is for a request: perhaps, if it cannot be told.
-fn is_for(rule: &Rule, asked: &Asked<'_>) -> Option<bool> {
+fn is_for(rule: &Rule, is_table: bool, asked: &Asked<'_>) -> Option<bool> {
     let below = |prefix: &str| {
+        if is_table {
+            return asked.path.starts_with(prefix);
+        }
         let rest = asked.path.strip_prefix(prefix.trim_end_matches('/'));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
@@ -327,7 +331,7 @@ fn outcome(objects: &[RouteObject], asked: &Asked<'_>) -> Outcome {
         }
         if object.is_table {
             for rule in &object.rules {
-                match is_for(rule, asked) {
+                match is_for(rule, true, asked) {
                     Some(false) => {}
                     None => candidates.push((object, rule, false)),
                     Some(true) => {
@@ -339,7 +343,7 @@ fn outcome(objects: &[RouteObject], asked: &Asked<'_>) -> Outcome {
         } else {
             let rules = object.rules.iter();
             candidates.extend(rules.filter_map(|rule| {
-                let sure = is_for(rule, asked);
+                let sure = is_for(rule, false, asked);
                 (sure != Some(false)).then_some((object, rule, sure == Some(true)))
             }));
         }
@@ -451,7 +455,7 @@ fn paths() -> Vec<String> {
             .collect();
         paths.extend(last.clone());
     }
-    paths.push("/v1/xy".to_owned());
+    paths.extend(["/v1/xyz", "/v12/x", "/xyx/y"].map(str::to_owned));
     paths
 }
 

@@ -132,6 +132,68 @@ fn waiting_for_a_gateway_that_does_not_take_it_says_why() {
 }
 
 #[test]
+fn waiting_says_that_a_key_is_closed_where_the_configuration_is_refused_and_a_new_key_waits() {
+    let provider = Provider::start();
+    let keys = Keys::of(&provider);
+    let run = |arguments: &[&str]| {
+        let output =
+            keygate(&[&["keys"], arguments, &["--wait", "--config", &keys.config]].concat());
+        (output.status.code(), text(&output.stderr).to_owned())
+    };
+    for id in ["gone", "kept"] {
+        keys.run(&["create", "--id", id, "--wait"]);
+    }
+    let path = keys.gateway.scene.path("gateway.toml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let bad = good.replace("provider = \"p\"", "provider = \"q\"");
+    keys.gateway.scene.write("gateway.toml", &bad);
+    let waits = "there is no provider `q`";
+    // It opens nothing as long as the configuration is refused.
+    let (code, said) = run(&["create", "--id", "new"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("is not served") && said.contains(waits),
+        "{said}"
+    );
+    for (command, id) in [
+        ("disable", "first"),
+        ("disable", "first"),
+        ("delete", "gone"),
+    ] {
+        let (code, said) = run(&[command, id]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(
+            said.contains("in force") && !said.contains("is not served"),
+            "{said}"
+        );
+        // What else is in the file is not, and why.
+        assert!(
+            said.contains("Other changes of") && said.contains(waits),
+            "{said}"
+        );
+    }
+    assert!(!keys.opens("first-key"));
+    // What opens more is not in force, though what closes is.
+    for arguments in [
+        &["enable", "first"][..],
+        &["rotate", "kept", "--overlap", "0s"],
+    ] {
+        let (code, said) = run(arguments);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("is not served") && said.contains(waits),
+            "{said}"
+        );
+    }
+    let (_, said) = run(&["rotate", "kept", "--overlap", "0s"]);
+    assert!(said.contains("what the file closes is closed"), "{said}");
+    keys.gateway.scene.write("gateway.toml", &good);
+    let (code, said) = run(&["disable", "kept"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Served by every thread"), "{said}");
+}
+
+#[test]
 fn keys_of_others_are_taken_over_all_or_none() {
     let provider = Provider::start();
     let keys = Keys::of(&provider);

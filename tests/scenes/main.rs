@@ -46,6 +46,7 @@ mod support;
 mod tls;
 mod tracing;
 mod upgrade;
+mod upgrade_killed;
 mod upstream;
 mod upstream_http2;
 mod usage;

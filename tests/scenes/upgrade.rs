@@ -14,7 +14,7 @@ use crate::support::{Client, PATIENCE, Provider, Scene, eventually};
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
 /// A process that is nobody's child here. Ends with the test.
-struct Successor(u32);
+pub struct Successor(pub u32);
 
 impl Drop for Successor {
     fn drop(&mut self) {
@@ -24,7 +24,7 @@ impl Drop for Successor {
 }
 
 /// Upgrades, and gives the process that serves then.
-fn upgrade(process: &Process) -> Successor {
+pub fn upgrade(process: &Process) -> Successor {
     let upgrades = || process.said().matches("another process serves").count();
     let before = upgrades();
     process.signal("USR2");
@@ -265,7 +265,7 @@ fn a_process_that_drains_accepts_again_where_all_that_came_after_it_are_gone() {
 }
 
 /// A gateway that was started by a link, and what is to be started by it from now on.
-fn started_by_a_link(scene: Scene) -> (Process, impl Fn(&str)) {
+pub fn started_by_a_link(scene: Scene) -> (Process, impl Fn(&str)) {
     let link = scene.path("keygate");
     symlink(env!("CARGO_BIN_EXE_keygate"), &link).unwrap();
     let process = Process::start_as(scene, &mut Command::new(&link));
@@ -290,9 +290,15 @@ fn found<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Which process answers operators, if one does.
 fn who_serves(process: &Process) -> Option<u64> {
-    std::net::TcpStream::connect(process.admin).ok()?;
-    let mut client = Client::connect(process.admin);
-    client.send("GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    pid_at(process.admin)
+}
+
+/// Which process answers at an admin listener, if one does.
+pub fn pid_at(admin: SocketAddr) -> Option<u64> {
+    let mut client = Client::try_connect(admin)?;
+    let asked =
+        client.try_send("GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    asked.ok()?;
     client.try_response(false)?.json()["pid"].as_u64()
 }
 
@@ -426,25 +432,40 @@ fn sigterm_after_an_upgrade_is_a_drain_of_its_own() {
 }
 
 /// A service manager that listens.
-struct Manager {
+pub struct Manager {
     socket: UnixDatagram,
     folder: tempfile::TempDir,
 }
 
 impl Manager {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { socket, folder }
     }
 
-    fn start(&self, scene: Scene, more: &[(&str, &str)]) -> Process {
+    pub fn start(&self, scene: Scene, more: &[(&str, &str)]) -> Process {
+        let mut command = self.command();
+        command.envs(more.iter().copied());
+        Process::start_as(scene, &mut command)
+    }
+
+    /// What starts a process that it listens to.
+    pub fn command(&self) -> Command {
         let mut command = keygate();
         command.stdout(std::process::Stdio::null());
         command.env("NOTIFY_SOCKET", self.folder.path().join("notify"));
-        command.envs(more.iter().copied());
-        Process::start_as(scene, &mut command)
+        command
+    }
+
+    /// What has been said and was not heard yet, if anything.
+    pub fn try_hear(&self) -> Option<String> {
+        self.socket.set_nonblocking(true).unwrap();
+        let mut text = [0; 4096];
+        let length = self.socket.recv(&mut text).ok();
+        self.socket.set_nonblocking(false).unwrap();
+        length.map(|length| String::from_utf8(text[..length].to_vec()).unwrap())
     }
 
     /// From now on, nothing is heard, and whoever says more waits.

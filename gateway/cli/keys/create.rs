@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::secret::{in_file, in_time, new_secret};
-use super::{Place, Waiting, edited, pair};
+use super::{Place, edited, pair};
+use crate::cli::wait::{Effect, Waiting};
 use crate::cli::{mention, say};
 use crate::error::Error;
 use crate::key::edit::{self, NewKey};
@@ -79,5 +80,7 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
         ));
         say(&key)?;
     }
-    options.waiting.finish(&options.place, &path, complaint)
+    options
+        .waiting
+        .finish(&options.place.config, &path, Effect::Opens, complaint)
 }

@@ -6,7 +6,8 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Place, Waiting, edited, pair};
+use super::{Place, edited, pair};
+use crate::cli::wait::{Effect, Waiting};
 use crate::cli::{mention, say};
 use crate::error::Error;
 use crate::key::edit::{self, NewKey};
@@ -53,7 +54,9 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
         };
         say(&format!("{taken} in {} now.", path.display()))?;
     }
-    options.waiting.finish(&options.place, &path, complaint)
+    options
+        .waiting
+        .finish(&options.place.config, &path, Effect::Opens, complaint)
 }
 
 fn new_key(row: Row, labels: &BTreeMap<String, String>, now: Timestamp) -> NewKey {

@@ -134,16 +134,21 @@ fn cells(shown: &Shown, now: Timestamp) -> [String; HEADINGS.len()] {
 fn told(served: &Served) -> String {
     let Served {
         current,
+        closed,
         generation,
         at,
         ..
     } = served;
     if *current {
-        format!("Served as it is since configuration {generation}, taken over at {at}.")
-    } else {
-        format!(
-            "NOT served as it is: the gateway serves configuration {generation}, and its last reload was at \
-             {at}. See `keygate status`."
-        )
+        return format!("Served as it is since configuration {generation}, taken over at {at}.");
     }
+    let less = if *closed {
+        ", though what it closes is closed"
+    } else {
+        ""
+    };
+    format!(
+        "NOT served as it is{less}: the gateway serves configuration {generation}, and its last reload was at \
+         {at}. See `keygate status`."
+    )
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::secret::{in_file, in_time, new_secret};
 use super::{Named, edited};
+use crate::cli::wait::Effect;
 use crate::cli::{mention, say};
 use crate::document::parse_duration;
 use crate::error::Error;
@@ -59,5 +60,5 @@ pub(super) fn run(options: &Rotate) -> Result<(), Error> {
         ));
         say(&key)?;
     }
-    waiting.finish(place, &path, complaint)
+    waiting.finish(&place.config, &path, Effect::Opens, complaint)
 }

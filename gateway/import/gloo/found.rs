@@ -15,6 +15,15 @@ pub(super) enum Scope {
     Pattern,
 }
 
+/// Where the path of a route ends there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PathEnd {
+    /// With a segment, as it does here.
+    Segment,
+    /// Anywhere, for it is text: `/v1/adm` takes `/v1/admin` as well.
+    Anywhere,
+}
+
 /// A route, before the policies on it are known.
 pub(super) struct Found {
     pub route: PlannedRoute,
@@ -33,6 +42,8 @@ pub(super) struct Found {
     pub scope: Scope,
     /// What every path that it is for begins with, as text, where that says more than its own path.
     pub beginning: String,
+    /// Where its path ends there.
+    pub path_end: PathEnd,
     /// Its place in an object whose first matching route counts; `None` where the longest path counts.
     pub order: Option<usize>,
     /// Whether the provider gets another path than the client asked for.
@@ -139,6 +150,12 @@ impl Found {
         let rest = self.beginning.strip_prefix(theirs);
         theirs.starts_with(&self.beginning)
             || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Whether every path of `other` begins, there, as those that it is for.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.is_above(other)
+            || self.path_end == PathEnd::Anywhere && other.route.path.starts_with(&self.route.path)
     }
 
     /// Whether every path of `other` is below its own path.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Notes, PlannedProvider, PlannedRoute};
-use super::found::{Found, Scope};
+use super::found::{Found, PathEnd, Scope};
 use crate::route::HostPattern;
 
 /// Closes what others take requests from, and what is for some requests only.
@@ -16,7 +16,7 @@ pub(super) fn close(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
     let mut found = found;
     close_same_place(&mut found);
     close_shadowed(&mut found, notes);
-    say_longer_segments(&found, notes);
+    close_behind_text(&mut found, notes);
     let mut found = close_parts(found, notes);
     found.extend(close_hosts(&found, notes));
     found
@@ -71,7 +71,7 @@ fn close_shadowed(found: &mut [Found], notes: &Notes) {
                     || comes_between(found, other, route);
                 is_other
                     && first
-                    && other.is_above(route)
+                    && other.covers(route)
                     && other.reaches(route)
                     && other.shares_a_host(route)
                     && !other.admits(route)
@@ -102,30 +102,60 @@ fn comes_before(other: &Found, route: &Found) -> bool {
 fn comes_between(found: &[Found], other: &Found, route: &Found) -> bool {
     let mut hiding = found
         .iter()
-        .filter(|hiding| comes_before(hiding, route) && hiding.is_above(route));
-    other.source != route.source && hiding.any(|hiding| hiding.is_above(other))
+        .filter(|hiding| comes_before(hiding, route) && hiding.covers(route));
+    other.source != route.source && hiding.any(|hiding| hiding.covers(other))
 }
 
-/// Says where a path of a list took longer segments there, as text, which a route for other keys takes here.
-fn say_longer_segments(found: &[Found], notes: &Notes) {
-    let as_text = |route: &&Found| {
-        let path = &route.route.path;
-        route.order.is_some() && route.scope == Scope::Whole && !path.ends_with('/')
-    };
-    for route in found.iter().filter(as_text) {
-        let path = &route.route.path;
-        let above = found.iter().filter(|other| {
-            other.is_above(route) && !route.is_above(other) && other.shares_a_host(route)
-        });
-        let nearest = above.max_by_key(|other| other.route.path.len());
-        if let Some(other) = nearest.filter(|other| !other.closed && !route.admits(other)) {
-            let why = format!(
-                "there, {path} took longer names as well, such as {path}x: here they go to the route `{}`",
-                other.route.name
-            );
-            notes.lost(&route.title, "", why);
+/// Closes routes that would get what a prefix took that ends within a segment: there, `/v1/adm` takes `/v1/admin`,
+/// and here that goes to the route of `/v1`.
+fn close_behind_text(found: &mut [Found], notes: &Notes) {
+    let mut behind: BTreeMap<usize, (String, String)> = BTreeMap::new();
+    for text in found
+        .iter()
+        .filter(|route| route.path_end == PathEnd::Anywhere)
+    {
+        for place in nearest_above(found, text) {
+            let Some(other) = found.get(place) else {
+                continue;
+            };
+            let is_first = other.scope == Scope::Whole && comes_before(other, text);
+            if !other.closed && !is_first && !text.admits(other) {
+                let known = (text.route.path.clone(), text.title.clone());
+                behind.entry(place).or_insert(known);
+            }
         }
     }
+    for (place, (path, title)) in behind {
+        let Some(other) = found.get_mut(place) else {
+            continue;
+        };
+        other.close();
+        let why = format!(
+            "the prefix {path} of {title} took longer names as well, such as {path}x, which would go to {} here: nobody \
+             can use this route until it is given keys, or that prefix ends with a slash",
+            other.route.path
+        );
+        notes.lost(&other.title, "", why);
+    }
+}
+
+/// The routes with the longest path above that of `route`, on each of its hosts.
+fn nearest_above(found: &[Found], route: &Found) -> BTreeSet<usize> {
+    let hosts = &route.route.hosts;
+    let any = hosts.is_empty().then_some(None);
+    let hosts = hosts.iter().map(Some).chain(any);
+    let length = |other: &Found| other.route.path.trim_end_matches('/').len();
+    let nearest = hosts.flat_map(|host| {
+        let above = found.iter().enumerate().filter(move |(_, other)| {
+            let theirs = &other.route.hosts;
+            let on_host = host.map_or(theirs.is_empty(), |host| theirs.contains(host));
+            on_host && other.is_above(route) && !route.is_above(other)
+        });
+        let longest = above.clone().map(|(_, other)| length(other)).max();
+        let nearest = above.filter(move |(_, other)| Some(length(other)) == longest);
+        nearest.map(|(place, _)| place)
+    });
+    nearest.collect()
 }
 
 /// Routes for some of the requests below their path: each is closed, or left to the route that its requests
@@ -252,6 +282,7 @@ fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
         required: Vec::new(),
         scope: Scope::Whole,
         beginning: String::new(),
+        path_end: PathEnd::Segment,
         order: None,
         rewritten: false,
         nowhere: false,

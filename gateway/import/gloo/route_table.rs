@@ -116,7 +116,7 @@ fn uri_of(uri: &mut Fields<'_>) -> Place {
         return Place::anywhere();
     }
     let mut place = match (&prefix, &exact, &regex) {
-        (Some(prefix), None, None) => Place::below(prefix, false),
+        (Some(prefix), None, None) => Place::beginning_with(prefix),
         (None, Some(exact), None) => {
             uri.lost("exact", "keygate takes what goes on behind a path as well");
             Place::below(exact, true)

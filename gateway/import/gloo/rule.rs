@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::fields::Fields;
 use super::super::{Notes, PlannedProvider, PlannedRoute};
-use super::found::{Found, Scope};
+use super::found::{Found, PathEnd, Scope};
 use super::object::Object;
 use super::path::{plain_prefix, prefix_of_regex};
 use super::upstream::{Backend, Host, hosted};
@@ -70,6 +70,8 @@ pub(super) struct Place {
     pub scope: Scope,
     /// What every path of them begins with, as text.
     pub beginning: String,
+    /// Where the path ends.
+    pub path_end: PathEnd,
 }
 
 impl Place {
@@ -79,6 +81,7 @@ impl Place {
             path: "/".to_owned(),
             scope: Scope::Whole,
             beginning: String::new(),
+            path_end: PathEnd::Segment,
         }
     }
 
@@ -104,7 +107,19 @@ impl Place {
             path,
             scope,
             beginning: String::new(),
+            path_end: PathEnd::Segment,
         }
+    }
+
+    /// Everything that begins with `written`, be it within a segment.
+    pub(super) fn beginning_with(written: &str) -> Self {
+        let below = Self::below(written, false);
+        let path_end = if below.path.ends_with('/') {
+            PathEnd::Segment
+        } else {
+            PathEnd::Anywhere
+        };
+        Self { path_end, ..below }
     }
 
     /// What a regular expression matches.
@@ -114,6 +129,7 @@ impl Place {
             path,
             scope: Scope::Pattern,
             beginning,
+            path_end: PathEnd::Segment,
         }
     }
 
@@ -197,6 +213,7 @@ impl Rule<'_> {
             required: Vec::new(),
             scope: place.scope,
             beginning: place.beginning.clone(),
+            path_end: place.path_end,
             order: self.order,
             rewritten: self.rewrite.prefix.is_some() || self.rewrite.whole.is_some(),
             nowhere,

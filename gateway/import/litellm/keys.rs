@@ -73,6 +73,35 @@ const NARROWING: [&str; 7] = [
     "tags",
 ];
 
+/// Columns of `LiteLLM_VerificationToken`, of every version, by which a key opens nothing, or less: where one is not in
+/// the file, nothing tells which keys it closed.
+const NEEDED_OF_KEYS: [&str; 12] = [
+    "token",
+    "blocked",
+    "expires",
+    "models",
+    "metadata",
+    "permissions",
+    "team_id",
+    "spend",
+    "max_budget",
+    "rpm_limit",
+    "tpm_limit",
+    "max_parallel_requests",
+];
+/// Likewise, of `LiteLLM_TeamTable`.
+const NEEDED_OF_TEAMS: [&str; 9] = [
+    "team_id",
+    "blocked",
+    "models",
+    "metadata",
+    "spend",
+    "max_budget",
+    "rpm_limit",
+    "tpm_limit",
+    "max_parallel_requests",
+];
+
 /// What a cell holds that holds nothing.
 const EMPTY: [&str; 9] = ["", "null", "NULL", "{}", "[]", "\\N", "f", "false", "False"];
 
@@ -92,15 +121,23 @@ struct Row<'t> {
 }
 
 impl<'t> Table<'t> {
-    /// Reads it. It must have a column `needed`.
-    fn read(file: &'t str, text: &str, needed: &str) -> Result<Self, String> {
+    /// Reads `name`. It must have the columns `needed`.
+    fn read(file: &'t str, text: &str, name: &str, needed: &[&str]) -> Result<Self, String> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let headers = reader
             .headers()
             .map_err(|error| format!("{file}: {error}"))?;
         let columns: Vec<String> = headers.iter().map(|name| name.trim().to_owned()).collect();
-        if !columns.iter().any(|column| column == needed) {
-            return Err(format!("{file}:1: there is no column `{needed}`"));
+        let lacking = needed
+            .iter()
+            .filter(|name| !columns.iter().any(|it| it == *name));
+        let lacking: Vec<String> = lacking.map(|name| format!("`{name}`")).collect();
+        if !lacking.is_empty() {
+            return Err(format!(
+                "{file}:1: there is no column {}: what closes a key there would be lost. Export the whole table, with \
+                 its header: \\copy \"{name}\" to '{file}' csv header",
+                lacking.join(", ")
+            ));
         }
         let mut rows = Vec::new();
         for row in reader.records() {
@@ -241,7 +278,7 @@ type Teams = BTreeMap<String, Vec<String>>;
 
 /// The table `LiteLLM_TeamTable`.
 fn teams(file: &str, text: &str, limited: &mut BTreeSet<&'static str>) -> Result<Teams, String> {
-    let table = Table::read(file, text, "team_id")?;
+    let table = Table::read(file, text, "LiteLLM_TeamTable", &NEEDED_OF_TEAMS)?;
     let mut teams = Teams::new();
     for row in table.rows() {
         let Some(id) = row.get("team_id") else {
@@ -270,7 +307,7 @@ pub(super) fn key_tables(
     plan: &mut Plan,
     notes: &Notes,
 ) -> Result<(), String> {
-    let table = Table::read(file, text, "token")?;
+    let table = Table::read(file, text, "LiteLLM_VerificationToken", &NEEDED_OF_KEYS)?;
     let mut limited = BTreeSet::new();
     let teams = match teams_table {
         Some((file, text)) => Some(teams(file, text, &mut limited)?),

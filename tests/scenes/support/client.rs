@@ -50,7 +50,15 @@ pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 
 impl Client {
     pub fn connect(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).unwrap();
+        Self::over(TcpStream::connect(to).unwrap())
+    }
+
+    /// A connection, if it is accepted.
+    pub fn try_connect(to: SocketAddr) -> Option<Self> {
+        TcpStream::connect(to).ok().map(Self::over)
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();

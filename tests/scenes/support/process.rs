@@ -107,6 +107,14 @@ impl Process {
         super::ask_admin(self.admin, "GET", "/status").json()
     }
 
+    /// Ends it at once, and gives its files.
+    pub fn kill(mut self) -> Scene {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let empty = Scene::with_server("", "");
+        std::mem::replace(&mut self.scene, empty)
+    }
+
     /// Waits for its end, and gives the exit code and the rest of what it said.
     pub fn end(mut self) -> (Option<i32>, String) {
         let mut code = None;

@@ -1,0 +1,128 @@
+//! `--wait` of `keygate keys`: until the running gateway has taken a change of the key file over, and what to say if it
+//! has taken over only a part.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::listener::Trusted;
+use crate::admin::status::Status;
+use crate::config::Config;
+use crate::document::FileStamp;
+use crate::error::Error;
+
+/// How long `--wait` waits for the running gateway.
+const WAIT: Duration = Duration::from_secs(5);
+
+#[derive(Args)]
+pub(super) struct Waiting {
+    /// Return only when the running gateway serves the change
+    #[arg(long, conflicts_with = "file")]
+    wait: bool,
+}
+
+/// What a change does to keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It takes away what they open, which is in force even where the configuration is refused.
+    Closes,
+    /// It adds something, which waits for the configuration.
+    Opens,
+}
+
+/// How far a running gateway is with the key file as it is now.
+enum Progress {
+    /// All of it serves, since this configuration; why a later one was refused.
+    Served(u64, Option<String>),
+    /// What closes keys is in force, and why the rest is not.
+    Closed(String),
+    /// It is another version that serves, perhaps for this reason.
+    Behind(Option<String>),
+}
+
+impl Progress {
+    fn of(status: Status, file: &FileStamp) -> Self {
+        let (mark, why) = (file.mark(), status.last_reload.error);
+        match why {
+            why if status.key_file.mark == mark => Self::Served(status.generation, why),
+            Some(why) if status.key_file.closed_mark == mark => Self::Closed(why),
+            why => {
+                let path = status.key_file.path;
+                Self::Behind(why.or_else(|| Some(format!("the gateway reads {path}"))))
+            }
+        }
+    }
+}
+
+impl Waiting {
+    /// The end of every change: waits if it is to, and says what is left to say.
+    pub(super) fn finish(
+        &self,
+        config: &Path,
+        path: &Path,
+        effect: Effect,
+        complaint: Option<Error>,
+    ) -> Result<(), Error> {
+        self.for_change(config, path, effect)?;
+        complaint.map_or(Ok(()), Err)
+    }
+
+    /// Waits until a change of this effect is in force in the running gateway, or says why it isn't.
+    fn for_change(&self, config: &Path, path: &Path, effect: Effect) -> Result<(), Error> {
+        if !self.wait {
+            return Ok(());
+        }
+        let places = Config::places(config)?;
+        let (admin, trusted) = (places.admin, Trusted::of(config, &places));
+        let start = Instant::now();
+        loop {
+            let (status, _) = super::status::ask(admin)?;
+            // As it is now: what somebody else changed meanwhile holds this change, too.
+            let progress = Progress::of(status, &FileStamp::take(path));
+            if let Some(done) = progress.done(effect, path) {
+                // Whoever may look at the file knows its mark as well.
+                trusted.check()?;
+                super::mention(&done);
+                return Ok(());
+            }
+            if start.elapsed() > WAIT {
+                return Err(progress.undone(admin, path));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Progress {
+    /// What to say of a change of this effect that is in force; nothing if it is not.
+    fn done(&self, effect: Effect, path: &Path) -> Option<String> {
+        let path = path.display();
+        match self {
+            Self::Served(generation, None) => Some(format!(
+                "Served by every thread since configuration {generation}."
+            )),
+            Self::Served(generation, Some(why)) => Some(format!(
+                "Served by every thread, with configuration {generation}: a later one is refused: {why}"
+            )),
+            Self::Closed(why) if effect == Effect::Closes => Some(format!(
+                "The change is in force on every thread. Other changes of {path} are not, for the configuration is \
+                 refused: {why}"
+            )),
+            Self::Closed(_) | Self::Behind(_) => None,
+        }
+    }
+
+    /// Why a change is not in force.
+    fn undone(self, admin: SocketAddr, path: &Path) -> Error {
+        let place = path.display();
+        let (less, why) = match self {
+            Self::Closed(why) => (", though what the file closes is closed", why),
+            Self::Served(_, why) | Self::Behind(why) => ("", why.unwrap_or_default()),
+        };
+        Error::Failed(format!(
+            "the change is in {place} and is not served by the gateway at {admin}{less}: {why}"
+        ))
+    }
+}

@@ -1,0 +1,280 @@
+//! An old process that is killed while it hands over: at the end one process serves, or none does and says why.
+
+use std::fs::OpenOptions;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::process::{Process, keygate, open_stream, scene, signal, streaming};
+use crate::support::{Provider, Scene, eventually};
+use crate::upgrade::{Manager, pid_at, started_by_a_link, upgrade};
+
+/// Ends what is left of a scene's processes when its test is over.
+struct Rest(PathBuf);
+
+impl Rest {
+    fn of(scene: &Scene) -> Self {
+        Self(scene.path("gateway.toml"))
+    }
+
+    /// The processes that were started with the files of the scene and have not ended.
+    fn processes(&self) -> Vec<u32> {
+        let config = self.0.display().to_string();
+        let folders = std::fs::read_dir("/proc").unwrap().flatten();
+        let ids = folders.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let is_one = |id: &u32| {
+            let command = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).contains(&config)
+        };
+        ids.filter(is_one).collect()
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        for process in self.processes() {
+            let mut kill = Command::new("kill");
+            let _ = kill.args(["-KILL", &process.to_string()]).status();
+        }
+    }
+}
+
+/// What the next process does before it is keygate: it writes its number into `started`, and waits for `go`.
+fn waiting(scene: &Scene) -> String {
+    let (started, go) = (scene.path("started"), scene.path("go"));
+    let (started, go) = (started.display(), go.display());
+    let binary = env!("CARGO_BIN_EXE_keygate");
+    format!(
+        "echo $$ > {started}.new; mv {started}.new {started}\n\
+         while [ ! -e {go} ]; do sleep 0.02; done\nexec {binary} \"$@\""
+    )
+}
+
+/// The process that has started and waits.
+fn started(process: &Process) -> u32 {
+    let mut id = None;
+    eventually("the next process", || {
+        let text = std::fs::read_to_string(process.scene.path("started"));
+        id = text.ok().and_then(|text| text.trim().parse().ok());
+        id.is_some()
+    });
+    id.unwrap()
+}
+
+/// Whether every thread of a process has stopped.
+fn is_stopped(process: u32) -> bool {
+    let mut threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.all(|thread| {
+        let state = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+        state.rsplit_once(") ").unwrap().1.starts_with('T')
+    })
+}
+
+const WHY: &str = "the process that was to hand over to this one has ended";
+
+#[test]
+fn a_process_whose_predecessor_died_before_it_served_ends_and_says_why() {
+    let provider = Provider::start();
+    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let rest = Rest::of(&process.scene);
+    install(&waiting(&process.scene));
+    process.signal("USR2");
+    started(&process);
+    process.signal("KILL");
+    process.scene.write("go", "");
+    eventually("no process is left", || {
+        rest.processes() == [process.id()] || rest.processes().is_empty()
+    });
+    assert!(process.said().contains(WHY), "{}", process.said());
+    assert_eq!(process.said().matches(" serving ").count(), 1);
+}
+
+#[test]
+fn a_process_that_serves_before_its_predecessor_has_heard_of_it_ends_where_that_one_dies() {
+    let provider = Provider::start();
+    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let rest = Rest::of(&process.scene);
+    install(&waiting(&process.scene));
+    process.signal("USR2");
+    let newborn = started(&process);
+    process.signal("STOP");
+    // A thread of it that still runs would accept a connection, and never answer.
+    eventually("it has stopped", || is_stopped(process.id()));
+    process.scene.write("go", "");
+    eventually("the new process answers", || {
+        pid_at(process.admin) == Some(newborn.into())
+    });
+    process.signal("KILL");
+    eventually("no process is left", || rest.processes().is_empty());
+    assert!(process.said().contains(WHY), "{}", process.said());
+}
+
+#[test]
+fn where_an_older_process_accepts_again_what_the_killed_one_had_started_ends() {
+    let (provider, tell) = streaming();
+    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let rest = Rest::of(&process.scene);
+    let stream = open_stream(process.listen, &tell);
+    let second = upgrade(&process);
+    install(&waiting(&process.scene));
+    signal(second.0, "USR2");
+    let newborn = started(&process);
+    std::fs::remove_file(process.scene.path("started")).unwrap();
+    signal(second.0, "KILL");
+    // The first one accepts again, and starts another.
+    let another = started(&process);
+    process.scene.write("go", "");
+    tell.send("end").unwrap();
+    drop(stream);
+    eventually("one process serves", || {
+        rest.processes() == [another] && pid_at(process.admin) == Some(another.into())
+    });
+    assert_ne!(newborn, another);
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(WHY), "{said}");
+}
+
+#[test]
+fn the_command_says_that_the_old_process_died_before_another_took_over() {
+    let provider = Provider::start();
+    let (process, install) = started_by_a_link(with_ports(&provider));
+    let rest = Rest::of(&process.scene);
+    install(&waiting(&process.scene));
+    let mut command = keygate();
+    let command = command
+        .args(["upgrade", "--config"])
+        .arg(process.scene.path("gateway.toml"))
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    started(&process);
+    let id = process.id();
+    let scene = process.kill();
+    scene.write("go", "");
+    let output = command.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(&format!(
+            "process {id} has ended before another had taken over"
+        )),
+        "{said}"
+    );
+    assert!(rest.processes().is_empty());
+}
+
+/// A port that the system gives nobody who asks for any: while no process listens there, no other test gets it.
+fn lasting_port() -> u16 {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = TAKEN.fetch_add(1, Ordering::Relaxed) * 7 + std::process::id() * 131;
+        let port = u16::try_from(10_000 + number % 20_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A scene whose ports stay the same from one start to the next.
+fn with_ports(provider: &Provider) -> Scene {
+    let scene = scene(provider, "");
+    let mut text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
+    while let Some(place) = text.find("127.0.0.1:0\"") {
+        let address = format!("127.0.0.1:{}\"", lasting_port());
+        text.replace_range(place..place + 12, &address);
+    }
+    scene.write("gateway.toml", &text);
+    scene
+}
+
+/// A service manager that starts the service again wherever its main process has ended, and ends nothing else.
+struct Restarting {
+    manager: Manager,
+    rest: Rest,
+    events: PathBuf,
+    main: u32,
+    children: Vec<Child>,
+}
+
+impl Restarting {
+    /// Whether the main process, started again if need be, is the only one and serves.
+    fn has_one(&mut self, admin: SocketAddr) -> bool {
+        while let Some(said) = self.manager.try_hear() {
+            let main = said.lines().find_map(|line| line.strip_prefix("MAINPID="));
+            self.main = main.map_or(self.main, |id| id.parse().unwrap());
+        }
+        for child in &mut self.children {
+            let _ = child.try_wait();
+        }
+        if !self.rest.processes().contains(&self.main) {
+            let events = OpenOptions::new().append(true).open(&self.events);
+            let mut command = self.manager.command();
+            let child = command
+                .args(["run", "--allow-root", "--config"])
+                .arg(&self.rest.0)
+                .stderr(events.unwrap())
+                .spawn()
+                .unwrap();
+            self.main = child.id();
+            self.children.push(child);
+        }
+        self.rest.processes() == [self.main] && pid_at(admin) == Some(self.main.into())
+    }
+}
+
+/// Kills the old process so long after an upgrade was asked for.
+fn kill_at(moment: Duration) {
+    let provider = Provider::start();
+    let manager = Manager::new();
+    let process = manager.start(with_ports(&provider), &[]);
+    let admin = process.admin;
+    let mut service = Restarting {
+        rest: Rest::of(&process.scene),
+        events: process.scene.path("events"),
+        main: process.id(),
+        manager,
+        children: Vec::new(),
+    };
+    process.signal("USR2");
+    std::thread::sleep(moment);
+    let folder = process.kill();
+    let start = Instant::now();
+    while !service.has_one(admin) {
+        let said = std::fs::read_to_string(&service.events).unwrap();
+        assert!(
+            start.elapsed() < crate::support::PATIENCE,
+            "killed after {moment:?}: {:?} with {:?}\n{said}",
+            service.main,
+            service.rest.processes()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for child in &mut service.children {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    drop((service, folder));
+}
+
+#[test]
+fn at_whichever_moment_the_old_process_is_killed_one_serves_at_the_end() {
+    let provider = Provider::start();
+    let process = Process::start(scene(&provider, ""));
+    let start = Instant::now();
+    let successor = upgrade(&process);
+    let whole = start.elapsed();
+    drop(successor);
+    process.kill();
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            scope.spawn(move || {
+                for step in (half..12).step_by(2) {
+                    kill_at(whole * step / 9);
+                }
+            });
+        }
+    });
+}
