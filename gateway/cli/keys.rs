@@ -28,6 +28,7 @@ use shown::Shown;
 
 /// How long `--wait` waits for the running gateway.
 const WAIT: Duration = Duration::from_secs(5);
+
 /// Make, rotate, revoke and list client keys.
 #[derive(Subcommand)]
 pub(super) enum Keys {
