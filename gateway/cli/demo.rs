@@ -83,6 +83,8 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
         metadata: [].into(),
         not_before: None,
         expires: None,
+        disabled: false,
+        created: jiff::Timestamp::now(),
         comment: Some("made by keygate demo".to_owned()),
     };
     add(&folder.path().join("keys.toml"), &[entry])

@@ -23,10 +23,41 @@ pub struct KeyFile {
     labels: KnownLabels,
 }
 
+/// What a key file says of a key for people alone: nothing is decided by it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// The comment.
+    pub comment: Option<String>,
+    /// When the key was made, if that is written.
+    pub created: Option<Timestamp>,
+}
+
 impl KeyFile {
     /// Reads `document`; whatever is wrong with it goes to `problems`. Relative secret files count
     /// from `folder`.
     pub fn read(document: &Document, folder: &Path, problems: &Problems) -> Self {
+        Self::read_all(document, folder, problems, |_| ())
+    }
+
+    /// Reads `document` likewise, with the note of each entry, in the order of the entries.
+    pub fn read_with_notes(
+        document: &Document,
+        folder: &Path,
+        problems: &Problems,
+    ) -> (Self, Vec<Note>) {
+        let mut notes = Vec::new();
+        let file = Self::read_all(document, folder, problems, |note| notes.push(note));
+        (file, notes)
+    }
+
+    /// Reads `document`, and hands over the note of each entry: a gateway drops it at once, so that notes
+    /// take no memory of a million keys.
+    fn read_all(
+        document: &Document,
+        folder: &Path,
+        problems: &Problems,
+        mut keep: impl FnMut(Note),
+    ) -> Self {
         let roots = document.roots("key", problems);
         // Room for all from the start: what grows to a million is moved at once, and holds others up.
         let most = roots.len() * TABLES_A_PIECE;
@@ -39,7 +70,7 @@ impl KeyFile {
         for mut root in roots {
             for section in root.list("key") {
                 let at = section.at().clone();
-                let Some(entry) = file.read_key(section, folder, problems) else {
+                let Some((entry, note)) = file.read_key(section, folder, problems) else {
                     continue;
                 };
                 if let Some(first) = seen.insert(entry.key.id.clone(), at.line) {
@@ -62,6 +93,7 @@ impl KeyFile {
                     }
                 }
                 file.entries.push(entry);
+                keep(note);
             }
             root.finish();
             background::step();
@@ -76,7 +108,7 @@ impl KeyFile {
         mut section: Section<'_>,
         folder: &Path,
         problems: &Problems,
-    ) -> Option<KeyEntry> {
+    ) -> Option<(KeyEntry, Note)> {
         let at = section.at().clone();
         let id = section.require::<String>("id");
         let hashes = section.require::<Vec<HashEntry>>("hashes");
@@ -89,7 +121,10 @@ impl KeyFile {
         let not_before = section.take::<Timestamp>("not_before").map(|t| t.value);
         let expires = section.take::<Timestamp>("expires").map(|t| t.value);
         let disabled = section.take::<bool>("disabled").is_some_and(|d| d.value);
-        section.take::<String>("comment");
+        let note = Note {
+            comment: section.take::<String>("comment").map(|c| c.value),
+            created: section.take::<Timestamp>("created").map(|t| t.value),
+        };
         section.finish();
 
         let id = id?;
@@ -136,7 +171,7 @@ impl KeyFile {
             .into_iter()
             .map(|hash| (hash.digest, hash.expires))
             .collect();
-        Some(KeyEntry { key, digests })
+        Some((KeyEntry { key, digests }, note))
     }
 
     fn read_metadata(
@@ -250,6 +285,35 @@ mod tests {
         assert_eq!(entry.key.labels.get("api-key"), Some("api-huggingface"));
         assert_eq!(entry.key.metadata("tier").unwrap().expose(), "gold");
         assert!(entry.digests[0].1.is_none() && entry.digests[1].1.is_some());
+    }
+
+    #[test]
+    fn notes_stand_beside_the_entries_that_they_are_of() {
+        let key = |id: &str, more: &str| {
+            format!(
+                "[[key]]\nid = \"{id}\"\nhashes = [\"{}\"]\n{more}\n",
+                hash(id)
+            )
+        };
+        let text = key("a", "comment = \"of a\"")
+            + &key("b", "")
+            + &key("a", "comment = \"of another\"")
+            + &key("c", "created = 2026-01-31T12:00:00Z");
+        let document = Document::new(Path::new("keys.toml"), text);
+        let (file, notes) =
+            KeyFile::read_with_notes(&document, Path::new("."), &Problems::default());
+        let ids: Vec<_> = file.entries.iter().map(|entry| &*entry.key.id).collect();
+        assert_eq!(ids, ["a", "b", "c"]);
+        let of = |comment: Option<&str>, created: Option<&str>| Note {
+            comment: comment.map(str::to_owned),
+            created: created.map(|time| time.parse().unwrap()),
+        };
+        let expected = [
+            of(Some("of a"), None),
+            of(None, None),
+            of(None, Some("2026-01-31T12:00:00Z")),
+        ];
+        assert_eq!(notes, expected);
     }
 
     #[test]

@@ -13,8 +13,10 @@ pub mod format;
 mod labels;
 mod leak;
 pub mod lock;
+pub mod moment;
 pub mod narrow;
 mod presented;
+pub mod rows;
 mod store;
 mod table;
 
@@ -51,7 +53,8 @@ impl KeyDigest {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let wanted = "expected `sha256:` and 64 hexadecimal digits";
         let hex = text.strip_prefix("sha256:").ok_or(wanted)?;
-        if hex.len() != 64 || !hex.is_ascii() {
+        // A sign is none, though Rust's parser takes `+f` for a number.
+        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(wanted);
         }
         let mut bytes = [0; 32];
@@ -162,6 +165,7 @@ mod tests {
             "sha256:zz",
             "md5:00",
             &format!("sha256:{}", "g".repeat(64)),
+            &format!("sha256:{}", "+f".repeat(32)),
         ] {
             assert!(KeyDigest::parse(bad).is_err(), "{bad}");
         }

@@ -107,12 +107,12 @@ fn a_change_that_was_waited_for_is_served() {
 fn waiting_for_a_gateway_that_does_not_take_it_says_why() {
     let provider = Provider::start();
     let keys = Keys::of(&provider);
-    // Broken since the gateway last looked: the change lands in the file and is not served.
-    let path = keys.gateway.scene.path("keys.toml");
+    // Broken since the gateway last looked: the change lands in the key file and is not served.
+    let path = keys.gateway.scene.path("gateway.toml");
     let file = std::fs::read_to_string(&path).unwrap();
     keys.gateway
         .scene
-        .write("keys.toml", &file.replace("id = ", "idd = \"x\"\nid = "));
+        .write("gateway.toml", &format!("{file}\n[surprise]\n"));
     let output = keygate(&[
         "keys",
         "create",
@@ -261,6 +261,56 @@ fn keys_of_others_are_taken_over_all_or_none() {
             std::fs::read_to_string(keys.gateway.scene.path("keys.toml")).unwrap(),
             file
         );
+    }
+}
+
+#[test]
+fn a_secret_that_another_key_has_is_not_taken_over_and_revocations_go_on() {
+    let provider = Provider::start();
+    let keys = Keys::of(&provider);
+    let file = || std::fs::read_to_string(keys.gateway.scene.path("keys.toml")).unwrap();
+    let before = file();
+    let import = ["keys", "import", "--config", &keys.config];
+    for (input, why) in [
+        (
+            "bob,first-key\n",
+            "keys `first` and `bob` have the same hash",
+        ),
+        (
+            "bob,same-secret-0123456789\ncarl,same-secret-0123456789\n",
+            "`bob` and `carl` have the same",
+        ),
+    ] {
+        let refused = keygate_with(input, &import);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(why) && said.contains("nothing was"), "{said}");
+        assert_eq!(file(), before);
+    }
+    assert!(keys.opens("first-key"));
+    keys.run(&["disable", "first", "--wait"]);
+    assert!(!keys.opens("first-key"));
+}
+
+#[test]
+fn an_edit_of_a_key_file_that_no_gateway_takes_is_refused_with_the_line() {
+    let scene = Scene::new("").key("alice", "secret", "colour = \"red\"");
+    let path = scene.path("keys.toml");
+    let before = std::fs::read_to_string(&path).unwrap();
+    for edit in [
+        &["disable", "alice"][..],
+        &["enable", "alice"],
+        &["rotate", "alice"],
+        &["create", "--id", "bob"],
+    ] {
+        let file = ["--file", path.to_str().unwrap()];
+        let refused = keygate(&[&["keys"], edit, &file].concat());
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("unknown key `key[0].colour`"), "{said}");
+        assert!(said.contains("line 4: "), "{said}");
+        assert!(refused.stdout.is_empty());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
     }
 }
 

@@ -26,6 +26,7 @@ mod import;
 mod import_closed;
 mod import_places;
 mod impostor;
+mod key_commands;
 mod keys;
 mod kinds;
 mod lab;

@@ -1,0 +1,86 @@
+//! `keygate keys create`: a new key, told this once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::secret::{in_file, in_time, new_secret};
+use super::{Place, edited, pair};
+use crate::cli::wait::{Effect, Waiting};
+use crate::cli::{mention, say};
+use crate::error::Error;
+use crate::key::edit::{self, NewKey};
+use crate::key::{KeyDigest, is_key_id, moment};
+
+#[derive(Args)]
+pub(in crate::cli) struct Create {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    waiting: Waiting,
+    /// The key's name in logs and metrics; cannot be changed later
+    #[arg(long)]
+    id: String,
+    /// A label that selectors of routes look at; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    label: Vec<(String, String)>,
+    /// A secret that belongs to the key, such as `huggingface-api-key=env:HF_API_TOKEN`
+    #[arg(long, value_name = "NAME=REFERENCE", value_parser = pair)]
+    metadata: Vec<(String, String)>,
+    /// When the key ends: `30d` from now, a day like 2027-01-31 (until 23:59:59 UTC), or
+    /// 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = moment::end)]
+    expires: Option<Timestamp>,
+    /// When the key begins, likewise; a day from 00:00 UTC
+    #[arg(long, value_name = "WHEN", value_parser = moment::begin)]
+    not_before: Option<Timestamp>,
+    /// A note for people
+    #[arg(long)]
+    comment: Option<String>,
+}
+
+pub(super) fn run(options: &Create) -> Result<(), Error> {
+    if !is_key_id(&options.id) {
+        let why = "--id has 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
+        return Err(Error::Usage(why.to_owned()));
+    }
+    in_time(options.expires)?;
+    let expires = options.expires.map(in_file);
+    let path = options.place.key_file()?;
+    for (name, reference) in &options.metadata {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        crate::secret::SecretRef::parse(reference, folder)
+            .map_err(|error| Error::Usage(format!("--metadata {name}: {error}")))?;
+    }
+    let key = new_secret(&options.id)?;
+    let entry = NewKey {
+        id: options.id.clone(),
+        digest: KeyDigest::of(key.as_bytes()),
+        labels: options.label.iter().cloned().collect(),
+        metadata: options.metadata.iter().cloned().collect::<BTreeMap<_, _>>(),
+        not_before: options.not_before,
+        expires,
+        disabled: false,
+        created: Timestamp::now(),
+        comment: options.comment.clone(),
+    };
+    let complaint = edited(&path, || edit::add(&path, &[entry]))?;
+    if options.place.json {
+        let expires = expires.map(|end| end.to_string());
+        say(&json!({"id": options.id, "key": *key, "expires": expires}).to_string())?;
+    } else {
+        mention(&format!(
+            "Key `{}` is in {}{}. This is the only time it is shown:",
+            options.id,
+            path.display(),
+            expires.map_or_else(String::new, |end| format!(" and ends at {end}"))
+        ));
+        say(&key)?;
+    }
+    options
+        .waiting
+        .finish(&options.place.config, &path, Effect::Opens, complaint)
+}

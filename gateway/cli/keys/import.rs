@@ -1,0 +1,84 @@
+//! `keygate keys import`: keys of others, from standard input, all or none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Place, edited, pair};
+use crate::cli::wait::{Effect, Waiting};
+use crate::cli::{mention, say};
+use crate::error::Error;
+use crate::key::edit::{self, NewKey};
+use crate::key::rows::{self, Row};
+
+#[derive(Args)]
+pub(in crate::cli) struct Import {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    waiting: Waiting,
+    /// A label for each of them; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    label: Vec<(String, String)>,
+}
+
+pub(super) fn run(options: &Import) -> Result<(), Error> {
+    let path = options.place.key_file()?;
+    let rows = rows::read(std::io::stdin().lock())
+        .map_err(|why| Error::Failed(format!("{why}; nothing was taken")))?;
+    let weak: BTreeSet<String> = rows
+        .iter()
+        .filter(|row| row.weak)
+        .map(|row| row.id.clone())
+        .collect();
+    let labels: BTreeMap<String, String> = options.label.iter().cloned().collect();
+    let now = Timestamp::now();
+    let keys: Vec<NewKey> = rows
+        .into_iter()
+        .map(|row| new_key(row, &labels, now))
+        .collect();
+    let complaint = edited(&path, || edit::add(&path, &keys))?;
+    for id in &weak {
+        mention(&format!(
+            "warning: key `{id}` is short enough to be guessed: rotate it soon"
+        ));
+    }
+    if options.place.json {
+        say(&json!({"imported": keys.len(), "weak": weak}).to_string())?;
+    } else {
+        let taken = match keys.len() {
+            1 => "1 key is".to_owned(),
+            many => format!("{many} keys are"),
+        };
+        say(&format!("{taken} in {} now.", path.display()))?;
+    }
+    options
+        .waiting
+        .finish(&options.place.config, &path, Effect::Opens, complaint)
+}
+
+fn new_key(row: Row, labels: &BTreeMap<String, String>, now: Timestamp) -> NewKey {
+    // Destructured, so that nothing that a table says of a key is lost.
+    let Row {
+        id,
+        digest,
+        weak: _,
+        not_before,
+        expires,
+        disabled,
+        comment,
+    } = row;
+    NewKey {
+        id,
+        digest,
+        labels: labels.clone(),
+        metadata: BTreeMap::new(),
+        not_before,
+        expires,
+        disabled,
+        created: now,
+        comment,
+    }
+}

@@ -1,0 +1,154 @@
+//! `keygate keys list`: the keys of the key file, all or some, and whether they are served.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::shown::{Shown, State};
+use super::{Place, Served, pair};
+use crate::cli::{mention, say};
+use crate::document::{FileStamp, parse_duration};
+use crate::error::Error;
+use crate::key::moment;
+use crate::printable;
+
+const HEADINGS: [&str; 6] = ["ID", "STATE", "EXPIRES", "LABELS", "CREATED", "COMMENT"];
+
+#[derive(Args)]
+pub(in crate::cli) struct List {
+    #[command(flatten)]
+    place: Place,
+    /// Only keys in this state; may be given more than once
+    #[arg(long, value_name = "STATE", value_enum)]
+    state: Vec<State>,
+    /// Only keys with this label; given more than once, with all of them
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    label: Vec<(String, String)>,
+    /// Only keys that end within this time from now, and are not over
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    expires_within: Option<Duration>,
+    /// How to print: `-o json` is `--json`
+    #[arg(
+        long,
+        short,
+        value_name = "FORMAT",
+        value_enum,
+        conflicts_with = "json"
+    )]
+    output: Option<Output>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A table for people
+    Table,
+    /// JSON for programs
+    Json,
+}
+
+pub(super) fn run(options: &List) -> Result<(), Error> {
+    let now = Timestamp::now();
+    let stamp = FileStamp::take(options.place.key_file()?);
+    let all = options.place.read()?;
+    let wanted = options.filter(now)?;
+    let keys: Vec<&Shown> = all.iter().filter(|key| wanted(key)).collect();
+    let served = options.place.served(&stamp);
+    if options.place.json || options.output == Some(Output::Json) {
+        let keys: Vec<_> = keys.iter().map(|key| key.json(now)).collect();
+        return say(&json!({"keys": keys, "served": served}).to_string());
+    }
+    say(&table(&keys, now))?;
+    if keys.len() < all.len() {
+        mention(&format!("{} of {} keys.", keys.len(), all.len()));
+    }
+    if let Some(served) = served {
+        mention(&told(&served));
+    }
+    Ok(())
+}
+
+impl List {
+    /// Which keys are wanted at `now`.
+    fn filter(&self, now: Timestamp) -> Result<impl Fn(&Shown) -> bool, Error> {
+        let until = self.expires_within.map(|within| {
+            let far = "--expires-within is further than any calendar goes";
+            moment::from_now(within).ok_or_else(|| Error::Usage(far.to_owned()))
+        });
+        let until = until.transpose()?;
+        Ok(move |key: &Shown| {
+            let labels = &key.entry.key.labels;
+            let mut asked = self.label.iter();
+            let ends = |until| key.end().is_some_and(|end| now < end && end <= until);
+            (self.state.is_empty() || self.state.contains(&key.state(now)))
+                && asked.all(|(name, value)| labels.get(name) == Some(value))
+                && until.is_none_or(ends)
+        })
+    }
+}
+
+/// The keys in columns, each as wide as its widest cell; the last cell of a row as wide as it is.
+fn table(keys: &[&Shown], now: Timestamp) -> String {
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    rows.extend(keys.iter().map(|key| cells(key, now)));
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        cells.join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn cells(shown: &Shown, now: Timestamp) -> [String; HEADINGS.len()] {
+    let time = |time: Option<Timestamp>, none: &str| {
+        time.map_or_else(|| none.to_owned(), |time| time.to_string())
+    };
+    let state = shown.state(now).word();
+    let state = match shown.secrets(now) {
+        0 | 1 => state.to_owned(),
+        secrets => format!("{state} ({secrets} secrets)"),
+    };
+    let comment = shown.note.comment.as_deref().unwrap_or_default();
+    [
+        shown.entry.key.id.to_string(),
+        state,
+        time(shown.end(), "never"),
+        printable::line(&shown.labels()).into_owned(),
+        time(shown.note.created, "-"),
+        printable::line(comment).into_owned(),
+    ]
+}
+
+/// What a running gateway makes of the key file, for people.
+fn told(served: &Served) -> String {
+    let Served {
+        current,
+        closed,
+        generation,
+        at,
+        ..
+    } = served;
+    if *current {
+        return format!("Served as it is since configuration {generation}, taken over at {at}.");
+    }
+    let less = if *closed {
+        ", though what it closes is closed"
+    } else {
+        ""
+    };
+    format!(
+        "NOT served as it is{less}: the gateway serves configuration {generation}, and its last reload was at \
+         {at}. See `keygate status`."
+    )
+}

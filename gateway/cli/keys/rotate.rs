@@ -1,0 +1,64 @@
+//! `keygate keys rotate`: a new secret for a key, told this once.
+
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::secret::{in_file, in_time, new_secret};
+use super::{Named, edited};
+use crate::cli::wait::Effect;
+use crate::cli::{mention, say};
+use crate::document::parse_duration;
+use crate::error::Error;
+use crate::key::edit::{self, Rotation};
+use crate::key::{KeyDigest, moment};
+
+#[derive(Args)]
+pub(in crate::cli) struct Rotate {
+    #[command(flatten)]
+    named: Named,
+    /// How long the old secret still opens
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
+    overlap: Duration,
+    /// When the key itself ends from now on: `90d` from now, a day like 2027-01-31 (until 23:59:59 UTC),
+    /// or 2027-01-31T12:00:00Z; left out, as before
+    #[arg(long, value_name = "WHEN", value_parser = moment::end)]
+    expires: Option<Timestamp>,
+}
+
+pub(super) fn run(options: &Rotate) -> Result<(), Error> {
+    let Named { place, waiting, id } = &options.named;
+    in_time(options.expires)?;
+    let end = moment::from_now(options.overlap)
+        .ok_or_else(|| Error::Usage("--overlap is further than any calendar goes".to_owned()))?;
+    let path = place.key_file()?;
+    let key = new_secret(id)?;
+    let digest = KeyDigest::of(key.as_bytes());
+    let rotation = Rotation {
+        digest,
+        overlap_end: end,
+        expires: options.expires,
+        now: Timestamp::now(),
+    };
+    let complaint = edited(&path, || edit::rotate(&path, id, &rotation))?;
+    let (end, expires) = (in_file(end), options.expires.map(in_file));
+    if place.json {
+        let text = json!({
+            "id": id,
+            "key": *key,
+            "old_ends": end.to_string(),
+            "expires": expires.map(|end| end.to_string()),
+        })
+        .to_string();
+        say(&text)?;
+    } else {
+        mention(&format!(
+            "Key `{id}` has a new secret; the old one opens until {end}{}. This is the only time it is shown:",
+            expires.map_or_else(String::new, |end| format!(", and the key ends at {end}"))
+        ));
+        say(&key)?;
+    }
+    waiting.finish(&place.config, &path, Effect::Opens, complaint)
+}

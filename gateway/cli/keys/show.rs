@@ -1,0 +1,61 @@
+//! `keygate keys show`: one key, line by line.
+
+use jiff::Timestamp;
+
+use super::Named;
+use super::shown::Shown;
+use crate::cli::say;
+use crate::error::Error;
+use crate::key::edit::EditError;
+use crate::printable;
+
+pub(super) fn run(options: &Named) -> Result<(), Error> {
+    let all = options.place.read()?;
+    let key = all.iter().find(|key| *key.entry.key.id == *options.id);
+    let key =
+        key.ok_or_else(|| Error::Failed(EditError::NoSuchKey(options.id.clone()).to_string()))?;
+    let now = Timestamp::now();
+    if options.place.json {
+        return say(&key.json(now).to_string());
+    }
+    let lines = lines(key, now).into_iter();
+    let lines: Vec<_> = lines
+        .map(|(name, value)| format!("{name:<12} {}", printable::line(&value)))
+        .collect();
+    say(&lines.join("\n"))
+}
+
+/// What there is to say of a key, by name.
+fn lines(shown: &Shown, now: Timestamp) -> Vec<(&'static str, String)> {
+    let (key, note) = (&shown.entry.key, &shown.note);
+    let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    let metadata: Vec<_> = key.metadata.keys().map(String::as_str).collect();
+    let mut lines = vec![
+        ("id", Some(key.id.to_string())),
+        ("state", Some(shown.state(now).word().to_owned())),
+        ("labels", Some(shown.labels())),
+        ("metadata", Some(metadata.join(", "))),
+        ("created", time(note.created)),
+        ("not before", time(key.not_before)),
+        (
+            "expires",
+            Some(time(key.expires).unwrap_or_else(|| "never".to_owned())),
+        ),
+        ("comment", note.comment.clone()),
+    ];
+    lines.extend(shown.entry.digests.iter().map(|(digest, end)| {
+        let until = end.map_or_else(String::new, |end| {
+            let word = if now < end {
+                "opens until"
+            } else {
+                "over since"
+            };
+            format!(", {word} {end}")
+        });
+        ("secret", Some(format!("{digest}{until}")))
+    }));
+    let lines = lines.into_iter();
+    lines
+        .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
+        .collect()
+}

@@ -1,0 +1,195 @@
+//! The rotation of a key: a new digest, and the old ones for a while longer.
+
+use jiff::Timestamp;
+use std::path::Path;
+use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value, value};
+
+use super::{EditError, date, edit, find};
+use crate::key::KeyDigest;
+
+/// A new secret for a key: what [`rotate`] needs to know.
+pub struct Rotation {
+    /// The digest of the new secret.
+    pub digest: KeyDigest,
+    /// When the old ones end, if they do not earlier.
+    pub overlap_end: Timestamp,
+    /// When the key ends; left out, when it did before.
+    pub expires: Option<Timestamp>,
+    /// Old digests that are over by now go.
+    pub now: Timestamp,
+}
+
+/// Gives a key a new digest beside its old ones.
+pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditError> {
+    let Rotation {
+        digest,
+        overlap_end,
+        expires,
+        now,
+    } = *rotation;
+    edit(path, |tables| {
+        let table = find(tables, id)?;
+        let mut hashes = Array::from_iter([digest.to_string()]);
+        for (text, end) in hashes_of(id, table)? {
+            let end = end.map_or(overlap_end, |end| end.min(overlap_end));
+            if end > now {
+                let mut entry = InlineTable::new();
+                entry.insert("hash", text.into());
+                entry.insert("expires", date(end)?.into());
+                hashes.push(entry);
+            }
+        }
+        table.insert("hashes", value(hashes));
+        if let Some(end) = expires {
+            table.insert("expires", value(date(end)?));
+        }
+        Ok(())
+    })
+}
+
+/// The digests of a key, with the end of each that has one, in any way that a key file may write them: what is not
+/// understood here must not be taken for one that has no end, or for none.
+fn hashes_of(id: &str, table: &Table) -> Result<Vec<(String, Option<Timestamp>)>, EditError> {
+    let invalid = |what: &str| EditError::Invalid(format!("key `{id}` has {what}"));
+    let whole = |entry: &dyn TableLike| {
+        let text = entry.get("hash").and_then(Item::as_str);
+        let text = text.ok_or_else(|| invalid("a hash that is none"))?;
+        let end = entry.get("expires").map(|end| {
+            let date = end.as_datetime().map(ToString::to_string);
+            let written = date.or_else(|| end.as_str().map(str::to_owned));
+            let end = written.and_then(|end| end.parse().ok());
+            end.ok_or_else(|| invalid("a hash whose `expires` is no date with time and offset"))
+        });
+        Ok((text.to_owned(), end.transpose()?))
+    };
+    let one = |entry: &Value| match entry {
+        Value::InlineTable(entry) => whole(entry),
+        Value::String(text) => Ok((text.value().clone(), None)),
+        _ => Err(invalid("a hash that is none")),
+    };
+    match table.get("hashes") {
+        None => Ok(Vec::new()),
+        Some(Item::Value(Value::Array(entries))) => entries.iter().map(one).collect(),
+        Some(Item::Value(entry)) => Ok(vec![one(entry)?]),
+        Some(Item::ArrayOfTables(entries)) => entries.iter().map(|entry| whole(entry)).collect(),
+        Some(_) => Err(invalid("`hashes` that are no list")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::add;
+    use super::super::tests::new_key;
+    use super::*;
+    use crate::key::file::read;
+
+    const NOW: &str = "2026-06-01T00:00:00Z";
+
+    fn rotate_at(path: &Path, secret: &str, end: &str, now: &str) {
+        let rotation = Rotation {
+            digest: KeyDigest::of(secret.as_bytes()),
+            overlap_end: end.parse().unwrap(),
+            expires: Some("2028-01-01T00:00:00Z".parse().unwrap()),
+            now: now.parse().unwrap(),
+        };
+        rotate(path, "a", &rotation).unwrap();
+        let (file, _) = read(&std::fs::read_to_string(path).unwrap());
+        assert_eq!(file.entries[0].key.expires, rotation.expires);
+    }
+
+    #[test]
+    fn rotations_overlap_and_the_old_goes_when_it_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        add(&path, &[new_key("a")]).unwrap();
+        rotate_at(&path, "second", "2026-06-02T00:00:00Z", NOW);
+        let digests = |path: &Path| {
+            let (file, problems) = read(&std::fs::read_to_string(path).unwrap());
+            assert!(problems.is_empty(), "{problems:?}");
+            let ends = file.entries[0].digests.iter();
+            ends.map(|(digest, end)| (*digest, end.map(|end| end.to_string())))
+                .collect::<Vec<_>>()
+        };
+        let of = |secret: &str| KeyDigest::of(secret.as_bytes());
+        let second = "2026-06-02T00:00:00Z".to_owned();
+        assert!(digests(&path) == [(of("second"), None), (of("a"), Some(second.clone()))]);
+        // A later end does not lengthen an earlier one, and what is over goes.
+        rotate_at(&path, "third", "2026-07-01T00:00:00Z", NOW);
+        assert!(digests(&path)[2] == (of("a"), Some(second)));
+        rotate_at(
+            &path,
+            "fourth",
+            "2026-07-01T00:00:00Z",
+            "2026-06-03T00:00:00Z",
+        );
+        assert_eq!(digests(&path).len(), 3);
+        assert!(digests(&path).iter().all(|(digest, _)| *digest != of("a")));
+    }
+
+    #[test]
+    fn a_rotation_understands_every_way_that_hashes_may_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let digest = |secret: &str| KeyDigest::of(secret.as_bytes()).to_string();
+        let (old, over) = (digest("old"), digest("over"));
+        // A date or a text, one or many, inline or not: all that `read` takes.
+        for hashes in [
+            format!(
+                "hashes = [\"{old}\", {{ hash = \"{over}\", expires = \"2026-01-01T00:00:00Z\" }}]"
+            ),
+            format!("hashes = \"{old}\""),
+            format!(
+                "[[key.hashes]]\nhash = \"{old}\"\n[[key.hashes]]\nhash = \"{over}\"\nexpires = 2026-01-01T00:00:00Z"
+            ),
+        ] {
+            let text = format!("[[key]]\nid = \"a\"\n{hashes}\n");
+            let (before, problems) = read(&text);
+            assert!(problems.is_empty(), "{text}\n{problems:?}");
+            assert!(
+                before.entries[0]
+                    .digests
+                    .iter()
+                    .any(|(digest, _)| digest.to_string() == old)
+            );
+            std::fs::write(&path, &text).unwrap();
+            rotate_at(&path, "new", "2026-06-02T00:00:00Z", NOW);
+            let (after, _) = read(&std::fs::read_to_string(&path).unwrap());
+            let ends = after.entries[0].digests.iter();
+            let ends: Vec<_> = ends
+                .map(|(digest, end)| (digest.to_string(), end.map(|end| end.to_string())))
+                .collect();
+            let until = Some("2026-06-02T00:00:00Z".to_owned());
+            assert_eq!(
+                ends,
+                [(digest("new"), None), (old.clone(), until)],
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rotation_refuses_hashes_that_it_does_not_understand() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let old = KeyDigest::of(b"old");
+        for hashes in [
+            format!("hashes = [{{ hash = \"{old}\", expires = \"soon\" }}]"),
+            format!("hashes = [{{ hash = \"{old}\", expires = 3 }}]"),
+            "hashes = [{ expires = 2026-01-01T00:00:00Z }]".to_owned(),
+            "hashes = [3]".to_owned(),
+            "[key.hashes]\nnone = true".to_owned(),
+        ] {
+            let text = format!("[[key]]\nid = \"a\"\n{hashes}\n");
+            std::fs::write(&path, &text).unwrap();
+            let rotation = Rotation {
+                digest: KeyDigest::of(b"new"),
+                overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
+                expires: None,
+                now: NOW.parse().unwrap(),
+            };
+            let refused = rotate(&path, "a", &rotation);
+            assert!(matches!(refused, Err(EditError::Invalid(_))), "{text}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+}

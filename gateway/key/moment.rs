@@ -1,0 +1,141 @@
+//! The times that people give a key on the command line and in tables: a time from now, a day, or a
+//! moment. A day is one of UTC, and so is a moment without an offset.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+
+use crate::document::parse_duration;
+
+const WANTED: &str = "expected a time from now such as 30d, a day such as 2027-01-31, or a moment such as \
+                      2027-01-31T12:00:00Z";
+/// The last second of a day: key files have whole seconds, and whoever wrote a day finds it again.
+const LAST: Time = Time::constant(23, 59, 59, 0);
+
+/// Reads when a key ends. A day alone is over at its last second, 23:59:59 UTC.
+///
+/// # Errors
+/// What was expected, without the text.
+pub fn end(text: &str) -> Result<Timestamp, String> {
+    read(text, LAST)
+}
+
+/// Reads when a key begins. A day alone begins at 00:00 UTC.
+///
+/// # Errors
+/// What was expected, without the text.
+pub fn begin(text: &str) -> Result<Timestamp, String> {
+    read(text, Time::midnight())
+}
+
+/// The time so far from now; nothing beyond the calendar, which ends with the year 9999.
+pub fn from_now(ahead: Duration) -> Option<Timestamp> {
+    Timestamp::now().checked_add(ahead).ok()
+}
+
+fn read(text: &str, of_day: Time) -> Result<Timestamp, String> {
+    let text = text.trim();
+    if let Ok(moment) = text.parse() {
+        return Ok(moment);
+    }
+    let local = if is_day(text) {
+        text.parse::<Date>().ok().map(|day| day.to_datetime(of_day))
+    } else if is_time_of_day(text) {
+        text.parse().ok()
+    } else {
+        None
+    };
+    if let Some(local) = local {
+        return in_utc(local).ok_or_else(too_far);
+    }
+    let ahead = parse_duration(text).map_err(|_| WANTED)?;
+    from_now(ahead).ok_or_else(too_far)
+}
+
+/// Whether a text has the form of 2027-01-31: a date with a time reads as a day as well.
+fn is_day(text: &str) -> bool {
+    text.len() == "2027-01-31".len() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+}
+
+/// Whether a text may be a day and a time of it. The parser takes a day alone in some forms for its
+/// midnight, and passes over the name of a zone.
+fn is_time_of_day(text: &str) -> bool {
+    text.contains(':') && !text.contains('[')
+}
+
+fn in_utc(local: DateTime) -> Option<Timestamp> {
+    Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+fn too_far() -> String {
+    "that is further than any calendar goes".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_alone_begins_at_midnight_and_ends_with_its_last_second() {
+        assert_eq!(
+            end("2027-01-31").unwrap().to_string(),
+            "2027-01-31T23:59:59Z"
+        );
+        assert_eq!(
+            begin(" 2027-01-31 ").unwrap().to_string(),
+            "2027-01-31T00:00:00Z"
+        );
+    }
+
+    #[test]
+    fn a_moment_is_read_as_databases_write_it() {
+        for (text, moment) in [
+            ("2027-01-31T12:00:00Z", "2027-01-31T12:00:00Z"),
+            ("2027-01-31T12:00:00+02:00", "2027-01-31T10:00:00Z"),
+            ("2027-01-31 12:00:00+00", "2027-01-31T12:00:00Z"),
+            ("2027-01-31 12:00:00.123", "2027-01-31T12:00:00.123Z"),
+            ("2027-01-31T12:00:00", "2027-01-31T12:00:00Z"),
+            ("2027-01-31 12:00", "2027-01-31T12:00:00Z"),
+        ] {
+            for read in [begin, end] {
+                assert_eq!(read(text).unwrap().to_string(), moment, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_from_now_lies_ahead() {
+        let from = Timestamp::now() + Duration::from_secs(30 * 86_400);
+        let read = end("30d").unwrap();
+        assert!(from <= read && read <= Timestamp::now() + Duration::from_secs(30 * 86_400));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_with_what_is_wanted() {
+        for bad in [
+            "",
+            "soon",
+            "2027",
+            "2027-02-30",
+            "2027-13-01",
+            "31.01.2027",
+            "01/31/2027",
+            "2027-1-31",
+            "-3d",
+            "20270131",
+            "2027-01-31T",
+            "2027-01-31T12:00:00[Europe/Berlin]",
+            "2027-01-31 12:00 CET",
+            "2027-01-31 12:00+2",
+            "12:00",
+        ] {
+            for read in [begin, end] {
+                let why = read(bad).unwrap_err();
+                assert!(why.contains("2027-01-31,"), "{bad}: {why}");
+            }
+        }
+        assert!(end("4000000d").unwrap_err().contains("calendar"));
+    }
+}

@@ -1,0 +1,259 @@
+//! What `keygate keys` takes from people and shows them, without a gateway.
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use tempfile::TempDir;
+
+use crate::command::{keygate_with, text};
+
+/// A key file of its own, not yet there.
+struct Keys {
+    folder: TempDir,
+}
+
+impl Keys {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("keys.toml")
+    }
+
+    /// The key file; nothing if it is not there.
+    fn file(&self) -> String {
+        std::fs::read_to_string(self.path()).unwrap_or_default()
+    }
+
+    fn with(&self, input: &str, arguments: &[&str]) -> Output {
+        let path = self.path();
+        let file = ["--file", path.to_str().unwrap()];
+        keygate_with(input, &[&["keys"], arguments, &file].concat())
+    }
+
+    /// What a command that works prints: on standard output, and to the person.
+    fn run(&self, arguments: &[&str]) -> (String, String) {
+        let output = self.with("", arguments);
+        let said = text(&output.stderr).to_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        (text(&output.stdout).to_owned(), said)
+    }
+}
+
+#[test]
+fn a_key_that_expires_on_a_day_is_good_until_the_end_of_it_in_utc_and_that_is_said() {
+    let keys = Keys::new();
+    let create = |more: &[&str]| keys.run(&[&["create"], more].concat());
+    let day = [
+        "--id",
+        "a",
+        "--expires",
+        "2100-01-31",
+        "--not-before",
+        "2099-12-01",
+    ];
+    let (_, said) = create(&day);
+    assert!(said.contains("ends at 2100-01-31T23:59:59Z"), "{said}");
+    let file = keys.file();
+    assert!(file.contains("expires = 2100-01-31T23:59:59Z"), "{file}");
+    assert!(file.contains("not_before = 2099-12-01T00:00:00Z"), "{file}");
+    let (json, _) = create(&["--id", "b", "--expires", "2100-01-31 12:00", "--json"]);
+    assert!(
+        json.contains("\"expires\":\"2100-01-31T12:00:00Z\""),
+        "{json}"
+    );
+    let (_, said) = keys.run(&["rotate", "b", "--expires", "2100-02-28"]);
+    assert!(
+        said.contains("the key ends at 2100-02-28T23:59:59Z"),
+        "{said}"
+    );
+    assert!(keys.file().contains("expires = 2100-02-28T23:59:59Z"));
+    let before = keys.file();
+    for (bad, why) in [
+        ("2020-01-31", "in the past (2020-01-31T23:59:59Z)"),
+        ("31.01.2100", "a day such as 2027-01-31"),
+        ("20270131", "a day such as 2027-01-31"),
+    ] {
+        let refused = keys.with("", &["create", "--id", "c", "--expires", bad]);
+        assert_eq!(refused.status.code(), Some(64));
+        let said = text(&refused.stderr);
+        assert!(said.contains(why), "{said}");
+        assert_eq!(keys.file(), before);
+    }
+}
+
+#[test]
+fn what_a_key_is_for_when_it_was_made_and_whether_it_opens_is_shown() {
+    let keys = Keys::new();
+    let comment = ["--comment", "for the\nnightly \u{1b}[31mjob"];
+    let ends = ["--expires", "2100-01-31", "--label", "team=search"];
+    let before = jiff::Timestamp::now();
+    keys.run(&[&["create", "--id", "nightly"], &comment[..], &ends].concat());
+    keys.run(&["create", "--id", "b"]);
+    keys.run(&["rotate", "nightly", "--overlap", "24h"]);
+    keys.run(&["disable", "b"]);
+
+    let (json, _) = keys.run(&["list", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let nightly = &json["keys"][0];
+    assert_eq!(nightly["comment"], comment[1]);
+    let created: jiff::Timestamp = nightly["created"].as_str().unwrap().parse().unwrap();
+    assert!(before.as_second() <= created.as_second() && created <= jiff::Timestamp::now());
+
+    let (list, _) = keys.run(&["list"]);
+    let rows: Vec<_> = list.lines().collect();
+    assert_eq!(rows.len(), 3, "{list}");
+    let comment_at = rows[0].find("COMMENT").unwrap();
+    assert_eq!(
+        &rows[1][comment_at..],
+        "for the\\u000anightly \\u001b[31mjob"
+    );
+    for cell in [
+        "nightly  valid (2 secrets)  2100-01-31T23:59:59Z",
+        "team=search",
+        &created.to_string(),
+    ] {
+        assert!(rows[1].contains(cell), "{list}");
+    }
+    assert!(rows[2].starts_with("b        disabled "), "{list}");
+
+    let (shown, _) = keys.run(&["show", "nightly"]);
+    for line in [
+        "id           nightly",
+        "state        valid",
+        "labels       team=search",
+        &format!("created      {created}"),
+        "expires      2100-01-31T23:59:59Z",
+        "comment      for the\\u000anightly \\u001b[31mjob",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+    }
+    let secrets: Vec<_> = shown
+        .lines()
+        .filter(|line| line.starts_with("secret "))
+        .collect();
+    assert!(
+        secrets.len() == 2 && secrets[1].contains(", opens until "),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_list_shows_the_keys_that_are_asked_for() {
+    let keys = Keys::new();
+    for (id, team, tier, expires) in [
+        ("a", "search", "gold", "10d"),
+        ("b", "search", "iron", "2100-01-31"),
+        ("c", "mail", "gold", "20d"),
+    ] {
+        let labels = [format!("team={team}"), format!("tier={tier}")];
+        let labels = ["--label", &labels[0], "--label", &labels[1]];
+        keys.run(&[&["create", "--id", id, "--expires", expires], &labels[..]].concat());
+    }
+    keys.run(&["create", "--id", "d", "--not-before", "2100-01-31"]);
+    keys.run(&["disable", "b"]);
+    let file = keys.file();
+    let over = "[[key]]\nid = \"e\"\nhashes = [\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"]\nexpires = 2020-01-31T00:00:00Z\n";
+    std::fs::write(keys.path(), file + over).unwrap();
+    for (asked, found) in [
+        (&[][..], "abcde"),
+        (&["--state", "valid"], "ac"),
+        (&["--state", "disabled", "--state", "expired"], "be"),
+        (&["--state", "not-yet-valid"], "d"),
+        (&["--label", "team=search"], "ab"),
+        (&["--label", "team=search", "--label", "tier=gold"], "a"),
+        (&["--label", "team=sea"], ""),
+        (&["--expires-within", "15d"], "a"),
+        (&["--expires-within", "30d"], "ac"),
+        (&["--expires-within", "30d", "--label", "team=mail"], "c"),
+    ] {
+        let (json, _) = keys.run(&[&["list", "--json"], asked].concat());
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let ids = json["keys"].as_array().unwrap().iter();
+        let ids: String = ids.map(|key| key["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, found, "{asked:?}");
+        let (table, said) = keys.run(&[&["list"], asked].concat());
+        assert_eq!(table.lines().count(), 1 + found.len(), "{table}");
+        assert_eq!(said.contains("of 5 keys."), found.len() < 5, "{said}");
+    }
+    for (bad, why) in [
+        (["--state", "open"], "not-yet-valid"),
+        (["--label", "team"], "NAME=VALUE"),
+        (["--expires-within", "30"], "a duration with its unit"),
+        (
+            ["--expires-within", "4000000d"],
+            "further than any calendar",
+        ),
+    ] {
+        let refused = keys.with("", &[&["list"], &bad[..]].concat());
+        assert_eq!(refused.status.code(), Some(64), "{bad:?}");
+        assert!(
+            text(&refused.stderr).contains(why),
+            "{}",
+            text(&refused.stderr)
+        );
+    }
+}
+
+#[test]
+fn a_table_of_keys_is_taken_as_people_have_it_with_all_that_it_says_of_them() {
+    let keys = Keys::new();
+    let key = "a-key-that-is-long, and has a comma";
+    let hash = keygate_with("sk-litellm-0123456789abcdef", &["keys", "hash"]);
+    let hex = text(&hash.stdout).trim().trim_start_matches("sha256:");
+    // As spreadsheets of many countries write it: a BOM, semicolons, CRLF, empty rows at the end.
+    let table = format!(
+        "\u{feff}key_alias;token;expires;blocked;comment\r\nbob;{hex};2100-01-31 12:00:00;f;\r\n\
+         \"carl\";\"{key}\";;t;\"Carl's, \"\"left\"\"\"\r\n;;;;\r\n"
+    );
+    let taken = keys.with(&table, &["import", "--label", "from=elsewhere"]);
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    assert!(text(&taken.stdout).starts_with("2 keys are in "));
+    let (json, _) = keys.run(&["list", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let (bob, carl) = (&json["keys"][0], &json["keys"][1]);
+    assert_eq!(bob["hashes"][0]["hash"], format!("sha256:{hex}"));
+    assert_eq!(
+        (&bob["state"], &bob["expires"]),
+        (&"valid".into(), &"2100-01-31T12:00:00Z".into())
+    );
+    assert!(bob["created"].is_string() && bob["comment"].is_null());
+    let hash = keygate_with(key, &["keys", "hash"]);
+    assert_eq!(carl["hashes"][0]["hash"], text(&hash.stdout).trim());
+    assert_eq!(
+        (&carl["state"], &carl["comment"]),
+        (&"disabled".into(), &"Carl's, \"left\"".into())
+    );
+    assert_eq!(carl["labels"]["from"], "elsewhere");
+}
+
+#[test]
+fn a_name_with_a_comma_that_nobody_put_in_quotes_is_refused_with_its_line() {
+    let keys = Keys::new();
+    keys.run(&["create", "--id", "first"]);
+    let before = keys.file();
+    let hash = keygate_with("sk-bobs-key", &["keys", "hash"]);
+    let hex = text(&hash.stdout).trim().trim_start_matches("sha256:");
+    for name in [
+        "Smith, Bob",
+        "Smith; Bob",
+        "Smith|Bob",
+        "\"Smith, Bob\"",
+        "\"Smith",
+    ] {
+        let refused = keys.with(
+            &format!("alice,{}\n{name},{hex}\n", "0".repeat(64)),
+            &["import"],
+        );
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{name}: {said}");
+        assert!(
+            said.starts_with("keygate: line 2: ") && said.contains("; nothing was taken"),
+            "{said}"
+        );
+        assert!(!said.contains(hex) && !said.contains("Smith"), "{said}");
+        assert_eq!(keys.file(), before, "{name}");
+    }
+}
