@@ -256,7 +256,7 @@ mod tests {
             );
             seen += 1;
         }
-        assert!(seen >= 12, "{seen}");
+        assert!(seen >= 28, "{seen}");
     }
 
     #[test]

@@ -7,8 +7,12 @@ mod exclude;
 mod include;
 mod members;
 mod meter;
+mod number;
+mod places;
 mod prices;
 mod readable;
+#[cfg(test)]
+mod said;
 mod scanner;
 mod tokens;
 
