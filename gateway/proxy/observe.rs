@@ -80,7 +80,10 @@ pub(super) fn head(
         .admission
         .as_ref()
         .map(|admission| admission.route().metering);
-    seen.meter = meter.filter(|meter| !(meter.is_stream() && metering == Some(Metering::Off)));
+    seen.meter = match metering {
+        Some(Metering::Off) => meter.and_then(Meter::without_streams),
+        _ => meter,
+    };
     if let Some(exact) = &mut exchange.exact {
         exact.head(answer)?;
     }

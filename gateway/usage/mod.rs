@@ -3,7 +3,9 @@
 //! Nothing in here changes a body or holds it up, but [`IncludeUsage`] and [`ExcludeUsage`], where a route says so.
 
 mod cost;
+mod events;
 mod exclude;
+mod form;
 mod include;
 mod members;
 mod meter;
@@ -18,8 +20,9 @@ mod tokens;
 
 pub use cost::{Cost, Price, Rates};
 pub use exclude::ExcludeUsage;
+pub use form::is_event_stream;
 pub use include::{IncludeUsage, ROOM};
-pub use meter::{Meter, is_event_stream};
+pub use meter::Meter;
 pub use prices::{PriceList, Prices};
 pub use readable::Readable;
 pub use tokens::Usage;

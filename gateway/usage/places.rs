@@ -14,6 +14,10 @@ pub(super) enum Says {
     Count(Count),
     /// The model's name.
     Model,
+    /// What went wrong, if it is an object or a text.
+    Error,
+    /// What the document is, which may be an error.
+    Kind,
 }
 
 /// What is counted, as it is said. The number is the index in an array of counts.
@@ -236,6 +240,10 @@ const ROOT: &[Row] = &[
     ("response.modelVersion", Model, CODE_ASSIST),
     ("message.model", Model, ANTHROPIC_STREAM),
     ("interaction.model", Model, INTERACTIONS),
+    ("error", Says::Error, OPENAI_CHAT),
+    ("response.error", Says::Error, OPENAI_STREAM),
+    ("delta.error", Says::Error, COHERE),
+    ("type", Says::Kind, ANTHROPIC_STREAM),
     ("prompt_eval_count", Says::Count(Input), OLLAMA),
     ("eval_count", Says::Count(Output), OLLAMA),
     ("details.generated_tokens", Says::Count(Output), TGI),
@@ -262,9 +270,9 @@ const HOLDERS: &[Holder] = &[
 /// The objects that stand in arrays.
 const LISTS: [&str; 1] = ["choices"];
 
-/// What stands in every event of a stream that says a count: a part of the path to it. (TGI says `input_length` beside
-/// `generated_tokens` alone.)
-pub(super) const SIGNS: [&str; 2] = ["oken", "eval_count"];
+/// What stands in every event of a stream that says a count or an error: a part of the path to it, or `"error"`. (TGI
+/// says `input_length` beside `generated_tokens` alone.)
+pub(super) const SIGNS: [&str; 3] = ["oken", "eval_count", "\"error"];
 
 /// The longest name in the table, in bytes.
 const LONGEST: usize = 32;
@@ -441,9 +449,10 @@ mod tests {
     }
 
     #[test]
-    fn no_count_is_said_without_a_sign() {
-        let counts = rows().filter(|(_, says, _)| matches!(says, Says::Count(_)));
-        for (path, _, _) in counts.filter(|(path, ..)| !path.ends_with("input_length")) {
+    fn no_count_and_no_error_is_said_without_a_sign() {
+        let told = rows().filter(|(_, says, _)| matches!(says, Says::Count(_) | Says::Error));
+        for (path, _, _) in told.filter(|(path, ..)| !path.ends_with("input_length")) {
+            let path = path.replace('.', "\"");
             assert!(SIGNS.iter().any(|sign| path.contains(sign)), "{path}");
         }
     }

@@ -22,6 +22,8 @@ pub(super) trait Interest {
     fn child(&self, of: Node, name: &[u8]) -> Option<Node>;
     /// Whether an array at a place stands for each of its elements.
     fn is_list(&self, at: Node) -> bool;
+    /// An object at a place.
+    fn begins(&mut self, at: Node);
     /// A number at a place, as it is written, cut off at its longest.
     fn number(&mut self, at: Node, written: &[u8]);
     /// A text at a place without its escapes, cut off at its longest.
@@ -175,7 +177,7 @@ impl Scanner {
     }
 
     /// A byte outside of texts, numbers and literals.
-    fn between<I: Interest>(&mut self, byte: u8, interest: &I) {
+    fn between<I: Interest>(&mut self, byte: u8, interest: &mut I) {
         let list = self.level().filter(|level| level.is_list);
         self.state = match (self.state, byte) {
             // The last of these stands before each document of a sequence (RFC 7464).
@@ -232,11 +234,16 @@ impl Scanner {
         }
     }
 
-    fn begin_value<I: Interest>(&mut self, byte: u8, interest: &I) -> State {
+    fn begin_value<I: Interest>(&mut self, byte: u8, interest: &mut I) -> State {
         let root = self.depth == 0;
         let at = if root { Some(I::ROOT) } else { self.at };
         match byte {
-            b'{' => self.open(at, false),
+            b'{' => {
+                if let Some(at) = at {
+                    interest.begins(at);
+                }
+                self.open(at, false)
+            }
             b'[' => {
                 let list = at.filter(|at| root || interest.is_list(*at));
                 self.open(list, true)
@@ -439,6 +446,8 @@ mod tests {
         fn is_list(&self, at: Node) -> bool {
             at == Node(4)
         }
+
+        fn begins(&mut self, _: Node) {}
 
         fn number(&mut self, at: Node, written: &[u8]) {
             self.text(at, written);

@@ -142,6 +142,8 @@ pub(super) struct Found {
     pub(super) model: Option<Box<str>>,
     /// Counts that were none.
     pub(super) malformed: u64,
+    /// Whether an error was said.
+    pub(super) failed: bool,
 }
 
 impl Default for Found {
@@ -152,6 +154,7 @@ impl Default for Found {
             said: false,
             model: None,
             malformed: 0,
+            failed: false,
         }
     }
 }
@@ -208,6 +211,11 @@ impl Interest for Found {
         self.branch(at).is_some_and(|branch| branch.is_list)
     }
 
+    fn begins(&mut self, at: Node) {
+        let says = self.branch(at).and_then(|branch| branch.says);
+        self.failed |= says == Some(Says::Error);
+    }
+
     fn number(&mut self, at: Node, written: &[u8]) {
         if let Some(branch) = self.branch(at)
             && let Some(Says::Count(count)) = branch.says
@@ -221,6 +229,8 @@ impl Interest for Found {
             Some(Says::Model) if self.model.is_none() && !text.is_empty() => {
                 self.model = Some(String::from_utf8_lossy(text).into());
             }
+            Some(Says::Error) => self.failed |= !text.is_empty(),
+            Some(Says::Kind) => self.failed |= text == b"error",
             // Some write numbers as texts.
             Some(Says::Count(_)) => self.number(at, text),
             _ => {}
