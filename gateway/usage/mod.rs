@@ -5,6 +5,7 @@
 mod cost;
 mod events;
 mod exclude;
+mod expected;
 mod form;
 mod include;
 mod members;
@@ -20,6 +21,7 @@ mod tokens;
 
 pub use cost::{Cost, Price, Rates};
 pub use exclude::ExcludeUsage;
+pub use expected::{Expected, expected};
 pub use form::is_event_stream;
 pub use include::{IncludeUsage, ROOM};
 pub use meter::Meter;

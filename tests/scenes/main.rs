@@ -44,6 +44,7 @@ mod stream;
 mod support;
 mod tls;
 mod tracing;
+mod unmetered;
 mod upgrade;
 mod upstream;
 mod upstream_http2;
