@@ -64,7 +64,7 @@ impl<'e> Spending<'e> {
         let events = meter.events().saturating_sub(taken_out);
         let told = meter.usage().filter(|_| expected != Expected::Nothing);
         // Zeros alone are placeholders.
-        let silent = told.is_none_or(|usage| usage == Usage::default());
+        let silent = told.is_none_or(|usage| usage.is_empty());
         let unread = meter.is_stream() && metering == Metering::Off;
         let unmetered =
             meter.is_stream() && !unread && silent && went_well && expected != Expected::Nothing;

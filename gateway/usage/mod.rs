@@ -27,7 +27,7 @@ pub use include::{IncludeUsage, ROOM};
 pub use meter::Meter;
 pub use prices::{PriceList, Prices};
 pub use readable::Readable;
-pub use tokens::Usage;
+pub use tokens::{ServiceTier, Usage};
 
 /// What is done about the usage of a route's streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,20 @@
 /// The whole number that a decimal number is; `None` where it is negative, has a fraction, or is no number. One that
 /// is too large is the largest there is.
 pub(super) fn whole(written: &[u8]) -> Option<u64> {
+    let (value, is_exact) = read(written, 0)?;
+    let value = u64::try_from(value).unwrap_or(u64::MAX);
+    is_exact.then_some(value)
+}
+
+/// A decimal number in units of its `decimals`-th place, rounded; `None` where it is negative or is no number.
+pub(super) fn scaled(written: &[u8], decimals: u8) -> Option<u128> {
+    // One place more, to round by.
+    let (value, _) = read(written, decimals + 1)?;
+    Some(value.saturating_add(5) / 10)
+}
+
+/// A decimal number in units of its `decimals`-th place, and whether it has no digits behind that.
+fn read(written: &[u8], decimals: u8) -> Option<(u128, bool)> {
     let written = written.trim_ascii();
     let (negative, written) = match written.strip_prefix(b"-") {
         Some(rest) => (true, rest),
@@ -21,8 +35,9 @@ pub(super) fn whole(written: &[u8]) -> Option<u64> {
     if before.is_empty() || !before.iter().chain(after).all(u8::is_ascii_digit) {
         return None;
     }
-    let value = shifted(before, after, exponent)?;
-    (!negative || value == 0).then_some(value)
+    let point = i64::try_from(before.len()).ok()? + i64::from(exponent) + i64::from(decimals);
+    let (value, is_exact) = shifted(before, after, point);
+    (!negative || value == 0 && is_exact).then_some((value, is_exact))
 }
 
 /// An exponent.
@@ -36,27 +51,23 @@ fn signed(written: &[u8]) -> Option<i32> {
     std::str::from_utf8(written).ok()?.parse().ok()
 }
 
-/// The digits before and behind the point, with the point `exponent` places further right.
-fn shifted(before: &[u8], after: &[u8], exponent: i32) -> Option<u64> {
+/// The digits before and behind the point, of which the first `point` count, and whether the others are zeros.
+fn shifted(before: &[u8], after: &[u8], point: i64) -> (u128, bool) {
     let digits = before.iter().chain(after).map(|digit| digit - b'0');
-    let point = i64::try_from(before.len()).ok()? + i64::from(exponent);
-    let (mut value, mut at) = (0_u64, 0_i64);
+    let (mut value, mut at, mut is_exact) = (0_u128, 0_i64, true);
     for digit in digits {
-        if at >= point {
-            // Behind the point.
-            if digit != 0 {
-                return None;
-            }
+        if at < point {
+            value = value.saturating_mul(10).saturating_add(u128::from(digit));
         } else {
-            value = value.saturating_mul(10).saturating_add(u64::from(digit));
+            is_exact &= digit == 0;
         }
         at += 1;
     }
-    // A number has no more than twenty digits: more zeros change nothing.
-    for _ in 0..(point - at).clamp(0, 20) {
+    // A number has fewer than forty digits: more zeros change nothing.
+    for _ in 0..(point - at).clamp(0, 40) {
         value = value.saturating_mul(10);
     }
-    Some(value)
+    (value, is_exact)
 }
 
 #[cfg(test)]
@@ -113,6 +124,26 @@ mod tests {
             "1e99999999999999",
         ] {
             assert_eq!(whole(written.as_bytes()), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_cost_is_rounded_to_its_last_place() {
+        for (written, value) in [
+            ("0.00095", 950_000_000),
+            ("9.5e-05", 95_000_000),
+            ("0.00014250000000000002", 142_500_000),
+            ("0.0000000000005", 1),
+            ("4.9e-13", 0),
+            ("1", 1_000_000_000_000),
+            ("0", 0),
+            ("-0.0", 0),
+        ] {
+            assert_eq!(scaled(written.as_bytes(), 12), Some(value), "{written}");
+        }
+        assert_eq!(scaled(b"1e99", 12), Some(u128::MAX / 10));
+        for written in ["-1", "-1e-20", "free", ""] {
+            assert_eq!(scaled(written.as_bytes(), 12), None, "{written}");
         }
     }
 }

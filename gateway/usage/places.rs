@@ -18,6 +18,10 @@ pub(super) enum Says {
     Error,
     /// What the document is, which may be an error.
     Kind,
+    /// The tier of service.
+    Tier,
+    /// What it cost, in dollars.
+    Cost,
 }
 
 /// What is counted, as it is said. The number is the index in an array of counts.
@@ -53,10 +57,12 @@ pub(super) enum Count {
     BilledInput,
     /// The output that is billed.
     BilledOutput,
+    /// Searches of the web, which are no tokens.
+    Searches,
 }
 
 /// How many [`Count`]s there are.
-pub(super) const COUNTS: usize = 15;
+pub(super) const COUNTS: usize = 16;
 
 /// A path of member names with a dot between them (arrays are passed through), what stands there, and the URL of the
 /// document that says so.
@@ -68,8 +74,8 @@ type Holder = (&'static str, &'static [Row], bool, &'static str);
 
 use Count::{
     BilledInput, BilledOutput, CacheRead, CacheReadNamed, CacheWrite, CacheWriteHour,
-    CacheWriteMinutes, CacheWriteNamed, Input, InputBesideCache, Output, Reasoning, Thoughts,
-    ToolInput, Total,
+    CacheWriteMinutes, CacheWriteNamed, Input, InputBesideCache, Output, Reasoning, Searches,
+    Thoughts, ToolInput, Total,
 };
 use Says::Model;
 
@@ -97,6 +103,7 @@ const LITELLM: &str = "https://docs.litellm.ai/docs/completion/prompt_caching";
 const MISTRAL: &str = "https://docs.mistral.ai/api/endpoint/chat";
 const OLLAMA: &str = "https://github.com/ollama/ollama/blob/main/docs/api.md";
 const OPENROUTER: &str = "https://openrouter.ai/docs/guides/best-practices/prompt-caching";
+const OPENROUTER_COST: &str = "https://openrouter.ai/docs/use-cases/usage-accounting";
 const PERPLEXITY: &str = "https://docs.perplexity.ai/api-reference/chat-completions-post";
 const TGI: &str = "https://huggingface.github.io/text-generation-inference/";
 
@@ -207,6 +214,14 @@ const USAGE: &[Row] = &[
     ("prompt_cache_hit_tokens", Says::Count(CacheRead), DEEPSEEK),
     ("num_cached_tokens", Says::Count(CacheRead), MISTRAL),
     ("reasoning_tokens", Says::Count(Reasoning), PERPLEXITY),
+    (
+        "server_tool_use.web_search_requests",
+        Says::Count(Searches),
+        ANTHROPIC,
+    ),
+    ("num_search_queries", Says::Count(Searches), PERPLEXITY),
+    ("service_tier", Says::Tier, ANTHROPIC),
+    ("cost", Says::Cost, OPENROUTER_COST),
     ("tokens.input_tokens", Says::Count(Input), COHERE),
     ("tokens.output_tokens", Says::Count(Output), COHERE),
     (
@@ -230,6 +245,7 @@ const METADATA: &[Row] = &[
     ("thoughtsTokenCount", Says::Count(Thoughts), GEMINI),
     ("cachedContentTokenCount", Says::Count(CacheRead), GEMINI),
     ("totalTokenCount", Says::Count(Total), GEMINI),
+    ("serviceTier", Says::Tier, GEMINI),
 ];
 
 /// What stands in no object for usage.
@@ -240,6 +256,8 @@ const ROOT: &[Row] = &[
     ("response.modelVersion", Model, CODE_ASSIST),
     ("message.model", Model, ANTHROPIC_STREAM),
     ("interaction.model", Model, INTERACTIONS),
+    ("service_tier", Says::Tier, OPENAI_CHAT),
+    ("response.service_tier", Says::Tier, OPENAI_RESPONSES),
     ("error", Says::Error, OPENAI_CHAT),
     ("response.error", Says::Error, OPENAI_STREAM),
     ("delta.error", Says::Error, COHERE),
@@ -271,7 +289,7 @@ const HOLDERS: &[Holder] = &[
 const LISTS: [&str; 1] = ["choices"];
 
 /// What stands in every event of a stream that says a count or an error: a part of the path to it, or `"error"`. (TGI
-/// says `input_length` beside `generated_tokens` alone.)
+/// says `input_length` beside `generated_tokens` alone, and searches stand beside tokens as well.)
 pub(super) const SIGNS: [&str; 3] = ["oken", "eval_count", "\"error"];
 
 /// The longest name in the table, in bytes.
@@ -451,7 +469,9 @@ mod tests {
     #[test]
     fn no_count_and_no_error_is_said_without_a_sign() {
         let told = rows().filter(|(_, says, _)| matches!(says, Says::Count(_) | Says::Error));
-        for (path, _, _) in told.filter(|(path, ..)| !path.ends_with("input_length")) {
+        let beside = ["input_length", "web_search_requests", "num_search_queries"];
+        for (path, _, _) in told.filter(|(path, ..)| !beside.iter().any(|end| path.ends_with(end)))
+        {
             let path = path.replace('.', "\"");
             assert!(SIGNS.iter().any(|sign| path.contains(sign)), "{path}");
         }

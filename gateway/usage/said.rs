@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Meter, Usage};
+use super::{Cost, Meter, ServiceTier, Usage};
 
 const JSON: &[u8] = b"application/json";
 const EVENTS: &[u8] = b"text/event-stream";
@@ -15,10 +15,11 @@ fn usage([input, output, cache_read, cache_creation, reasoning]: [u64; 5]) -> Us
         cache_read,
         cache_creation,
         reasoning,
+        ..Usage::default()
     }
 }
 
-fn events(documents: &[Value]) -> String {
+fn stream(documents: &[Value]) -> String {
     let events = documents.iter().map(|event| format!("data: {event}\n\n"));
     events.collect()
 }
@@ -32,7 +33,18 @@ fn meter(media: &[u8], body: &[u8], cut: usize) -> Meter {
 }
 
 fn read(media: &[u8], body: &str, cut: usize) -> Option<Usage> {
-    meter(media, body.as_bytes(), cut).usage()
+    let said = meter(media, body.as_bytes(), cut).usage();
+    said.map(|said| {
+        let Usage {
+            input,
+            output,
+            cache_read,
+            cache_creation,
+            reasoning,
+            ..
+        } = said;
+        usage([input, output, cache_read, cache_creation, reasoning])
+    })
 }
 
 /// Whole responses, by what they show, and what is to be counted of them.
@@ -280,13 +292,13 @@ fn what_is_billed_is_what_is_counted() {
             assert_eq!(read(JSON, &text, cut), Some(usage(counts)), "{name}");
         }
         assert_eq!(
-            read(EVENTS, &events(&[document]), 5),
+            read(EVENTS, &stream(&[document]), 5),
             Some(usage(counts)),
             "{name}"
         );
     }
     for (name, documents, counts) in streams() {
-        let text = events(&documents);
+        let text = stream(&documents);
         for cut in [1, 7, text.len()] {
             assert_eq!(read(EVENTS, &text, cut), Some(usage(counts)), "{name}");
         }
@@ -311,6 +323,41 @@ fn a_count_is_found_however_it_and_its_name_are_written() {
     }
     let named = meter(JSON, br#"{"model":"mod\u00e8le \ud83d\ude00 \"x\""}"#, 3);
     assert_eq!(named.model(), Some("mod\u{e8}le \u{1f600} \"x\""));
+}
+
+#[test]
+fn what_prices_need_beside_the_tokens_is_read() {
+    let of = |media: &[u8], text: &str| meter(media, text.as_bytes(), 5).usage().unwrap();
+    let anthropic = of(
+        JSON,
+        r#"{"usage": {"input_tokens": 1, "output_tokens": 1, "cache_creation_input_tokens": 100,
+        "cache_creation": {"ephemeral_5m_input_tokens": 60, "ephemeral_1h_input_tokens": 40},
+        "server_tool_use": {"web_search_requests": 3}, "service_tier": "priority"}}"#,
+    );
+    assert_eq!(
+        (
+            anthropic.cache_creation,
+            anthropic.cache_creation_hour,
+            anthropic.searches
+        ),
+        (100, 40, 3)
+    );
+    assert_eq!(anthropic.service_tier, Some(ServiceTier::Priority));
+    let events = [
+        json!({"response": {"service_tier": "auto", "usage": null}}),
+        json!({"response": {"service_tier": "flex", "usage": {"input_tokens": 1, "output_tokens": 1}}}),
+    ];
+    assert_eq!(
+        of(EVENTS, &stream(&events)).service_tier,
+        Some(ServiceTier::Flex)
+    );
+    for (cost, billionths) in [("0.00095", 950_000), ("9.5e-05", 95_000), ("0", 0)] {
+        let text = format!("{{\"usage\": {{\"prompt_tokens\": 1, \"cost\": {cost}}}}}");
+        let cost = of(JSON, &text).reported_cost.map(Cost::billionths);
+        assert_eq!(cost, Some(billionths));
+    }
+    let none = of(JSON, r#"{"usage": {"prompt_tokens": 1, "cost": null}}"#);
+    assert_eq!((none.reported_cost, none.service_tier), (None, None));
 }
 
 /// The parts of what a response says, each of which may come in a document of its own.
@@ -346,8 +393,8 @@ proptest! {
         cut in 1_usize..40,
         crlf in any::<bool>(),
     ) {
-        let plain = events(&documents);
-        let other = events(&shuffled);
+        let plain = stream(&documents);
+        let other = stream(&shuffled);
         let other = if crlf { other.replace('\n', "\r\n") } else { other };
         let whole = read(EVENTS, &plain, plain.len());
         prop_assert!(whole.is_some());

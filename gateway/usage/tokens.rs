@@ -15,7 +15,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::number::whole;
+use super::Cost;
+use super::number::{scaled, whole};
 use super::places::{self, Branch, COUNTS, Count, SIGNS, Says, Tree};
 use super::scanner::{Interest, Node};
 
@@ -32,6 +33,50 @@ pub struct Usage {
     pub cache_creation: u64,
     /// Of the output, what was reasoning.
     pub reasoning: u64,
+    /// Of what was written into the cache, what is kept there for an hour and not for minutes.
+    pub cache_creation_hour: u64,
+    /// Searches of the web that the provider made; these are no tokens.
+    pub searches: u64,
+    /// The tier that the provider says it served the request in; `None` where it says none.
+    pub service_tier: Option<ServiceTier>,
+    /// What the provider itself says that it cost, in the currency that it bills in (`OpenRouter`: US dollars).
+    pub reported_cost: Option<Cost>,
+}
+
+impl Usage {
+    /// Whether no tokens are in it.
+    pub fn is_empty(&self) -> bool {
+        self.input == 0 && self.output == 0
+    }
+}
+
+/// A tier of service, by which prices differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceTier {
+    /// What is served where nothing else was asked for: `default`, `standard`, `on_demand`.
+    Standard,
+    /// `flex`: cheaper and slower.
+    Flex,
+    /// `priority`: dearer and faster.
+    Priority,
+    /// `batch`.
+    Batch,
+    /// One that is not known here.
+    Other,
+}
+
+impl ServiceTier {
+    /// The tier of this name; `None` for `auto`, which leaves it open.
+    fn named(name: &[u8]) -> Option<Self> {
+        Some(match &*name.to_ascii_lowercase() {
+            b"" | b"auto" | b"unspecified" => return None,
+            b"default" | b"standard" | b"on_demand" => Self::Standard,
+            b"flex" => Self::Flex,
+            b"priority" => Self::Priority,
+            b"batch" => Self::Batch,
+            _ => Self::Other,
+        })
+    }
 }
 
 /// The most tokens that are believed of one response: a thousand times what the largest models read at once, and what
@@ -70,6 +115,9 @@ impl Counts {
                 .max(self.get(Count::CacheReadNamed)),
             cache_creation: self.get(Count::CacheWrite).max(self.written_named()),
             reasoning: self.get(Count::Reasoning).max(thoughts),
+            cache_creation_hour: self.get(Count::CacheWriteHour),
+            searches: self.get(Count::Searches),
+            ..Usage::default()
         };
         let (input, output) = (self.get(Count::BilledInput), self.get(Count::BilledOutput));
         if input > 0 || output > 0 {
@@ -112,6 +160,7 @@ fn billed(usage: Usage, input: u64, output: u64) -> Usage {
         cache_read,
         cache_creation: usage.cache_creation.min(input - cache_read),
         reasoning: usage.reasoning.min(output),
+        ..usage
     }
 }
 
@@ -144,6 +193,8 @@ pub(super) struct Found {
     pub(super) malformed: u64,
     /// Whether an error was said.
     pub(super) failed: bool,
+    tier: Option<ServiceTier>,
+    cost: Option<Cost>,
 }
 
 impl Default for Found {
@@ -155,6 +206,8 @@ impl Default for Found {
             model: None,
             malformed: 0,
             failed: false,
+            tier: None,
+            cost: None,
         }
     }
 }
@@ -171,7 +224,11 @@ impl Found {
     pub(super) fn usage(&self) -> Option<Usage> {
         let [first, spare] = &self.counts;
         let counts = if first.are_none() { spare } else { first };
-        self.said.then(|| counts.usage())
+        self.said.then(|| Usage {
+            service_tier: self.tier,
+            reported_cost: self.cost,
+            ..counts.usage()
+        })
     }
 
     fn branch(&self, at: Node) -> Option<&'static Branch> {
@@ -187,6 +244,15 @@ impl Found {
         let [first, other] = &mut self.counts;
         let rank = if spare { other } else { first };
         rank.set(count, value);
+    }
+
+    /// A cost, in which a zero replaces nothing, like one in a count.
+    fn cost(&mut self, written: &[u8]) {
+        match scaled(written, Cost::DECIMALS) {
+            Some(cost) if cost > 0 || self.cost.is_none() => self.cost = Some(Cost(cost)),
+            Some(_) => {}
+            None => self.malformed = self.malformed.saturating_add(1),
+        }
     }
 }
 
@@ -217,10 +283,13 @@ impl Interest for Found {
     }
 
     fn number(&mut self, at: Node, written: &[u8]) {
-        if let Some(branch) = self.branch(at)
-            && let Some(Says::Count(count)) = branch.says
-        {
-            self.count(count, branch.spare, written);
+        let Some(branch) = self.branch(at) else {
+            return;
+        };
+        match branch.says {
+            Some(Says::Count(count)) => self.count(count, branch.spare, written),
+            Some(Says::Cost) => self.cost(written),
+            _ => {}
         }
     }
 
@@ -231,8 +300,9 @@ impl Interest for Found {
             }
             Some(Says::Error) => self.failed |= !text.is_empty(),
             Some(Says::Kind) => self.failed |= text == b"error",
+            Some(Says::Tier) => self.tier = ServiceTier::named(text).or(self.tier),
             // Some write numbers as texts.
-            Some(Says::Count(_)) => self.number(at, text),
+            Some(Says::Count(_) | Says::Cost) => self.number(at, text),
             _ => {}
         }
     }
