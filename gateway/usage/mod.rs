@@ -3,6 +3,7 @@
 //! Nothing in here changes a body or holds it up, but [`IncludeUsage`] and [`ExcludeUsage`], where a route says so.
 
 mod cost;
+mod escape;
 mod events;
 mod exclude;
 mod expected;

@@ -5,6 +5,8 @@
 
 use memchr::memchr2;
 
+use super::escape::{Escape, Step};
+
 /// The longest name of interest, and the longest text that is kept, in bytes.
 const TEXT: usize = 128;
 /// How deep what is of interest may stand.
@@ -56,17 +58,6 @@ enum State {
     },
     /// This is no JSON.
     Dead,
-}
-
-/// Where in an escape of a name or a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Escape {
-    /// In none.
-    None,
-    /// Behind its backslash.
-    Begun,
-    /// Within the four digits of a character's number.
-    Hex { digits: u8, value: u16 },
 }
 
 /// What the scanner is in.
@@ -303,61 +294,18 @@ impl Scanner {
 
     /// A byte within a name or a text, which is kept where `kept` says so, without its escapes.
     fn unescape(&mut self, byte: u8, escape: Escape, kept: bool) -> Escape {
-        let character = match (escape, byte) {
-            (Escape::None, b'\\') => return Escape::Begun,
-            (Escape::Begun, b'u') => {
-                return Escape::Hex {
-                    digits: 0,
-                    value: 0,
-                };
-            }
-            (Escape::Hex { digits, value }, _) => {
-                let Some(digit) = char::from(byte).to_digit(16) else {
-                    return Escape::None;
-                };
-                let value = value << 4 | u16::try_from(digit).unwrap_or(0);
-                if digits < 3 {
-                    let digits = digits + 1;
-                    return Escape::Hex { digits, value };
-                }
-                match self.whole_character(value) {
-                    Some(character) => character,
-                    None => return Escape::None,
-                }
-            }
-            (Escape::Begun, b'n') => '\n',
-            (Escape::Begun, b't') => '\t',
-            (Escape::Begun, b'r') => '\r',
-            (Escape::Begun, b'b') => '\u{8}',
-            (Escape::Begun, b'f') => '\u{c}',
-            _ => {
-                if kept {
+        match escape.step(byte, &mut self.half) {
+            Step::Within(escape) => return escape,
+            Step::Character(character) if kept => {
+                let mut bytes = [0; 4];
+                for byte in character.encode_utf8(&mut bytes).bytes() {
                     self.keep(byte);
                 }
-                return Escape::None;
             }
-        };
-        if kept {
-            let mut bytes = [0; 4];
-            for byte in character.encode_utf8(&mut bytes).bytes() {
-                self.keep(byte);
-            }
+            Step::Byte if kept => self.keep(byte),
+            Step::Character(_) | Step::Byte | Step::Nothing => {}
         }
         Escape::None
-    }
-
-    /// The character of an escape; `None` for the first half of one.
-    fn whole_character(&mut self, value: u16) -> Option<char> {
-        let first = std::mem::take(&mut self.half);
-        if matches!(value, 0xd800..=0xdbff) {
-            self.half = value;
-            return None;
-        }
-        let both = char::decode_utf16([first, value]).next();
-        match (first, both) {
-            (1.., Some(Ok(character))) => Some(character),
-            _ => Some(char::from_u32(value.into()).unwrap_or(char::REPLACEMENT_CHARACTER)),
-        }
     }
 
     fn keep(&mut self, byte: u8) {
