@@ -75,7 +75,9 @@ pub(super) fn head(
             .get(name)
             .map_or(&b""[..], HeaderValue::as_bytes)
     };
-    let meter = Meter::of(head(&CONTENT_TYPE), head(&CONTENT_ENCODING));
+    // What follows an upgrade is neither JSON nor events.
+    let has_body = answer.status != 101;
+    let meter = Meter::of(head(&CONTENT_TYPE), head(&CONTENT_ENCODING)).filter(|_| has_body);
     let metering = exchange
         .admission
         .as_ref()
