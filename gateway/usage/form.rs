@@ -69,15 +69,28 @@ pub(super) struct Sniffer {
 impl Sniffer {
     /// For a body with this `Content-Type`; `None` where that says that there is nothing to be read.
     pub(super) fn of(content_type: &[u8]) -> Option<Self> {
-        let media = media_type(content_type).to_ascii_lowercase();
-        if BINARY.iter().any(|binary| media.starts_with(binary)) {
+        let media = media_type(content_type);
+        let is = |other: &[u8]| media.eq_ignore_ascii_case(other);
+        let begins = |start: &&[u8]| {
+            let begin = media.get(..start.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+        };
+        let ends = |end: &[u8]| {
+            let from = media.len().saturating_sub(end.len());
+            media
+                .get(from..)
+                .is_some_and(|rest| rest.eq_ignore_ascii_case(end))
+        };
+        let declared = if is(b"application/json") {
+            Declared::Json
+        } else if is(EVENTS) {
+            Declared::Events
+        } else if BINARY.iter().any(begins) {
             return None;
-        }
-        let json = media == b"application/json" || media.ends_with(b"+json");
-        let declared = match &*media {
-            EVENTS => Declared::Events,
-            _ if json || media.ends_with(b"ndjson") => Declared::Json,
-            _ => Declared::Unknown,
+        } else if ends(b"+json") || ends(b"ndjson") {
+            Declared::Json
+        } else {
+            Declared::Unknown
         };
         Some(Self {
             declared,

@@ -1,8 +1,15 @@
 //! Counts as APIs write them: `10`, `10.0`, `1e1`, and the same as texts.
 
+/// The digits of any number that fits, whatever they are.
+const DIGITS: usize = 19;
+
 /// The whole number that a decimal number is; `None` where it is negative, has a fraction, or is no number. One that
 /// is too large is the largest there is.
 pub(super) fn whole(written: &[u8]) -> Option<u64> {
+    if written.len() <= DIGITS && written.iter().all(u8::is_ascii_digit) && !written.is_empty() {
+        let value = |value: u64, digit: &u8| value * 10 + u64::from(digit - b'0');
+        return Some(written.iter().fold(0, value));
+    }
     let (value, is_exact) = read(written, 0)?;
     let value = u64::try_from(value).unwrap_or(u64::MAX);
     is_exact.then_some(value)

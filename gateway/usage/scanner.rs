@@ -110,90 +110,87 @@ impl Scanner {
     /// Takes the next bytes.
     pub(super) fn feed<I: Interest>(&mut self, bytes: &[u8], interest: &mut I) {
         let mut rest = bytes;
-        loop {
-            rest = self.plain(rest);
-            let Some((&byte, after)) = rest.split_first() else {
-                return;
-            };
-            rest = after;
-            match self.state {
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = match self.state {
                 State::Dead => return,
-                State::Skip { .. } => rest = self.skip(byte, rest),
-                State::InText { escape } => self.in_text(byte, escape, interest),
-                State::InName { escape } => self.in_name(byte, escape, interest),
-                State::InNumber => match byte {
-                    b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-' => {
-                        if self.at.is_some() {
-                            self.keep(byte);
-                        }
-                    }
-                    other => {
-                        self.end_number(interest);
-                        self.between(other, interest);
-                    }
-                },
-                State::InLiteral => {
-                    if !byte.is_ascii_alphabetic() {
-                        self.end_value();
-                        self.between(byte, interest);
-                    }
+                State::Skip { .. } => self.skip(byte, after),
+                State::InText { escape } => self.in_text(rest, escape, interest),
+                State::InName { escape } => self.in_name(rest, escape, interest),
+                State::InNumber => {
+                    self.in_number(byte, interest);
+                    after
                 }
-                _ => self.between(byte, interest),
-            }
+                State::InLiteral if byte.is_ascii_alphabetic() => after,
+                State::InLiteral => {
+                    self.end_value();
+                    self.between(byte, interest);
+                    after
+                }
+                _ => {
+                    self.between(byte, interest);
+                    after
+                }
+            };
         }
     }
 
-    /// Passes over what is plain in a text or a name; gives what is left after it.
-    fn plain<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        let kept = match self.state {
-            State::InText {
-                escape: Escape::None,
-            } => self.at.is_some(),
-            State::InName {
-                escape: Escape::None,
-            } => true,
-            _ => return bytes,
-        };
-        let end = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
-        let (plain, rest) = bytes.split_at(end);
-        if kept {
-            let room = self.text.get_mut(self.length..).unwrap_or_default();
-            let length = room.len().min(plain.len());
-            for (place, byte) in room.iter_mut().zip(plain) {
-                *place = *byte;
+    fn in_number<I: Interest>(&mut self, byte: u8, interest: &mut I) {
+        match byte {
+            b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-' => {
+                if self.at.is_some() {
+                    self.keep(byte);
+                }
             }
-            self.length += length;
+            other => {
+                self.end_number(interest);
+                self.between(other, interest);
+            }
         }
-        rest
     }
 
     /// A byte outside of texts, numbers and literals.
     fn between<I: Interest>(&mut self, byte: u8, interest: &mut I) {
-        let list = self.level().filter(|level| level.is_list);
         self.state = match (self.state, byte) {
-            // The last of these stands before each document of a sequence (RFC 7464).
-            (state, b' ' | b'\t' | b'\r' | b'\n' | 0x1e) => state,
-            (State::Value | State::After, b']') if list.is_some() => return self.close(),
-            (State::Value, _) => self.begin_value(byte, interest),
+            (State::Value, b'"') => self.begin_text(),
             (State::Name, b'"') => {
                 (self.length, self.half) = (0, 0);
                 State::InName {
                     escape: Escape::None,
                 }
             }
-            (State::Name | State::After, b'}') if self.depth > 0 && list.is_none() => {
-                return self.close();
-            }
-            (State::After, b',') if self.depth > 0 => match list {
-                Some(list) => {
-                    self.at = Some(list.node);
-                    State::Value
-                }
-                None => State::Name,
-            },
+            (State::After, b',') => self.next(),
+            // The last of these stands before each document of a sequence (RFC 7464).
+            (state, b' ' | b'\t' | b'\r' | b'\n' | 0x1e) => state,
+            (State::Name | State::After, b'}') if self.is_in(false) => return self.close(),
+            (State::Value | State::After, b']') if self.is_in(true) => return self.close(),
+            (State::Value, _) => self.begin_value(byte, interest),
             (State::Colon, b':') => State::Value,
             _ => State::Dead,
         };
+    }
+
+    /// What comes behind a comma.
+    fn next(&mut self) -> State {
+        match self.level() {
+            Some(list) if list.is_list => {
+                self.at = Some(list.node);
+                State::Value
+            }
+            Some(_) => State::Name,
+            None => State::Dead,
+        }
+    }
+
+    fn begin_text(&mut self) -> State {
+        (self.length, self.half) = (0, 0);
+        State::InText {
+            escape: Escape::None,
+        }
+    }
+
+    /// Whether it is in an array, or in an object.
+    fn is_in(&self, list: bool) -> bool {
+        self.level().is_some_and(|level| level.is_list == list)
     }
 
     /// The innermost object or array that it is in.
@@ -239,12 +236,6 @@ impl Scanner {
                 let list = at.filter(|at| root || interest.is_list(*at));
                 self.open(list, true)
             }
-            b'"' => {
-                (self.length, self.half) = (0, 0);
-                State::InText {
-                    escape: Escape::None,
-                }
-            }
             b'-' | b'0'..=b'9' => {
                 self.length = 0;
                 if self.at.is_some() {
@@ -266,21 +257,56 @@ impl Scanner {
         };
     }
 
-    fn in_name<I: Interest>(&mut self, byte: u8, escape: Escape, interest: &I) {
-        if escape == Escape::None && byte == b'"' {
-            let parent = self.level().map(|level| level.node);
-            let name = self.text.get(..self.length);
-            self.at = parent
-                .zip(name)
-                .and_then(|(parent, name)| interest.child(parent, name));
-            self.state = State::Colon;
-        } else {
+    /// Within a name; gives what is left after what was read of it.
+    fn in_name<'b, I: Interest>(
+        &mut self,
+        bytes: &'b [u8],
+        escape: Escape,
+        interest: &I,
+    ) -> &'b [u8] {
+        let (plain, rest) = plain(bytes, escape);
+        let Some((&byte, after)) = rest.split_first() else {
+            self.keep_all(plain);
+            return rest;
+        };
+        if escape != Escape::None || byte == b'\\' {
+            self.keep_all(plain);
             let escape = self.unescape(byte, escape, true);
             self.state = State::InName { escape };
+            return after;
         }
+        let parent = self.level().map(|level| level.node);
+        let child = |name| interest.child(parent?, name);
+        // Nearly every name is whole, and needs no copy.
+        self.at = if self.length == 0 {
+            child(plain)
+        } else {
+            self.keep_all(plain);
+            self.text.get(..self.length).and_then(child)
+        };
+        // Nearly everybody writes the colon right behind the name.
+        if let Some((b':', value)) = after.split_first() {
+            self.state = State::Value;
+            return value;
+        }
+        self.state = State::Colon;
+        after
     }
 
-    fn in_text<I: Interest>(&mut self, byte: u8, escape: Escape, interest: &mut I) {
+    /// Within a text; gives what is left after what was read of it.
+    fn in_text<'b, I: Interest>(
+        &mut self,
+        bytes: &'b [u8],
+        escape: Escape,
+        interest: &mut I,
+    ) -> &'b [u8] {
+        let (plain, rest) = plain(bytes, escape);
+        if self.at.is_some() {
+            self.keep_all(plain);
+        }
+        let Some((&byte, after)) = rest.split_first() else {
+            return rest;
+        };
         if escape == Escape::None && byte == b'"' {
             if let Some((at, text)) = self.at.zip(self.text.get(..self.length)) {
                 interest.text(at, text);
@@ -290,6 +316,7 @@ impl Scanner {
             let escape = self.unescape(byte, escape, self.at.is_some());
             self.state = State::InText { escape };
         }
+        after
     }
 
     /// A byte within a name or a text, which is kept where `kept` says so, without its escapes.
@@ -306,6 +333,15 @@ impl Scanner {
             Step::Character(_) | Step::Byte | Step::Nothing => {}
         }
         Escape::None
+    }
+
+    fn keep_all(&mut self, bytes: &[u8]) {
+        let room = self.text.get_mut(self.length..).unwrap_or_default();
+        let length = room.len().min(bytes.len());
+        if let Some((place, bytes)) = room.get_mut(..length).zip(bytes.get(..length)) {
+            place.copy_from_slice(bytes);
+        }
+        self.length += length;
     }
 
     fn keep(&mut self, byte: u8) {
@@ -364,6 +400,15 @@ impl Scanner {
         };
         &[]
     }
+}
+
+/// What of a text comes before its next quote or escape, and the rest; nothing within an escape.
+fn plain(bytes: &[u8], escape: Escape) -> (&[u8], &[u8]) {
+    let end = match escape {
+        Escape::None => memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len()),
+        Escape::Begun | Escape::Hex { .. } => 0,
+    };
+    bytes.split_at(end)
 }
 
 #[cfg(test)]
