@@ -88,6 +88,7 @@ impl Line {
             cache_read: self.cache_read_tokens.unwrap_or_default(),
             cache_creation: self.cache_creation_tokens.unwrap_or_default(),
             reasoning: self.reasoning_tokens.unwrap_or_default(),
+            ..Tokens::default()
         })
     }
 

@@ -32,6 +32,8 @@ pub(super) struct RouteFamilies {
     time_per_event: HistogramVec,
     stream_events: IntCounterVec,
     unmetered: IntCounterVec,
+    unmetered_responses: IntCounterVec,
+    error_events: IntCounterVec,
     malformed_usage: IntCounterVec,
     unpriced: IntCounterVec,
     unreadable: IntCounterVec,
@@ -60,6 +62,10 @@ pub struct RouteMetrics {
     pub events: IntCounter,
     /// Streams that never said what they took.
     pub unmetered: IntCounter,
+    /// Responses, streams or not, that should have said what they took and did not.
+    pub unmetered_responses: IntCounter,
+    /// Events of streams that were errors.
+    pub error_events: IntCounter,
     /// Counts of tokens that were none.
     pub malformed_usage: IntCounter,
     /// Answers that told their tokens and whose model has no price.
@@ -135,6 +141,17 @@ impl RouteFamilies {
                 "Streams that ended without saying how many tokens they took.",
                 &["route", "provider"],
             )?,
+            unmetered_responses: declare.counters(
+                "unmetered_responses_total",
+                "Responses of 2xx to a POST that had a model at work, whole or streamed and of any content type, that \
+                 said no tokens: their usage and cost are not counted.",
+                &["route", "provider"],
+            )?,
+            error_events: declare.counters(
+                "error_events_total",
+                "Errors that came as an event of a stream whose status said that all is well.",
+                &["route", "provider"],
+            )?,
             malformed_usage: declare.counters(
                 "malformed_usage_total",
                 "Counts of tokens in answers that were negative, broken, no numbers, or larger than any answer takes.",
@@ -181,6 +198,8 @@ impl RouteFamilies {
             time_per_event: self.time_per_event.with_label_values(labels),
             events: self.stream_events.with_label_values(labels),
             unmetered: self.unmetered.with_label_values(labels),
+            unmetered_responses: self.unmetered_responses.with_label_values(labels),
+            error_events: self.error_events.with_label_values(labels),
             malformed_usage: self.malformed_usage.with_label_values(labels),
             unpriced: self.unpriced.with_label_values(labels),
             unreadable: self.unreadable.with_label_values(labels),

@@ -75,12 +75,17 @@ pub(super) fn head(
             .get(name)
             .map_or(&b""[..], HeaderValue::as_bytes)
     };
-    let meter = Meter::of(head(&CONTENT_TYPE), head(&CONTENT_ENCODING));
+    // What follows an upgrade is neither JSON nor events.
+    let has_body = answer.status != 101;
+    let meter = Meter::of(head(&CONTENT_TYPE), head(&CONTENT_ENCODING)).filter(|_| has_body);
     let metering = exchange
         .admission
         .as_ref()
         .map(|admission| admission.route().metering);
-    seen.meter = meter.filter(|meter| !(meter.is_stream() && metering == Some(Metering::Off)));
+    seen.meter = match metering {
+        Some(Metering::Off) => meter.and_then(Meter::without_streams),
+        _ => meter,
+    };
     if let Some(exact) = &mut exchange.exact {
         exact.head(answer)?;
     }

@@ -154,7 +154,10 @@ impl<'e> Outcome<'e> {
             status: self.status,
             reason: match self.refused {
                 Some(reason) => Some(reason.detail()),
-                None => self.unordered.map(Reason::code),
+                None => self
+                    .unordered
+                    .map(Reason::code)
+                    .or_else(|| spending.error()),
             },
             refused_by: self.refused_by(seen),
             request_bytes: seen.request_bytes,

@@ -2,18 +2,24 @@
 
 use jiff::tz::TimeZone;
 
+use super::admit::Admission;
 use super::exact::Exact;
 use super::exchange::Exchange;
 use crate::access_log::Price;
 use crate::metrics::{Metrics, Spent};
 use crate::route::Route;
-use crate::usage::{Meter, Metering, Usage};
+use crate::usage::{Expected, Meter, Metering, Usage, expected};
+
+/// The reason in the access line of a response whose status was good, and which had an error among its events.
+const ERROR_EVENT: &str = "error_event";
 
 /// As far as it is known when the exchange is over.
 #[derive(Default)]
 pub(super) struct Spending<'e> {
     /// Events that the client got.
     pub(super) events: u64,
+    /// Of these, errors.
+    pub(super) errors: u64,
     /// The model, as the answer names it.
     pub(super) model: Option<&'e str>,
     /// The tokens.
@@ -24,6 +30,8 @@ pub(super) struct Spending<'e> {
     pub(super) cost: Option<Price>,
     /// A stream that said nothing of tokens: money that nobody has counted.
     unmetered: u64,
+    /// A response, a stream or not, that should have said tokens and did not.
+    unmetered_responses: u64,
     /// Whether there are prices, and none for the model.
     unpriced: u64,
     malformed: u64,
@@ -36,42 +44,59 @@ pub(super) struct Spending<'e> {
 impl<'e> Spending<'e> {
     /// Of an exchange that ended with `status`.
     pub(super) fn of(exchange: &'e Exchange, status: u16) -> Self {
+        let route = exchange.admission.as_ref().map(Admission::route);
+        let expected = match &exchange.admission {
+            Some(admission) => expected(exchange.seen.method, admission.target()),
+            None => Expected::Nothing,
+        };
+        let went_well = (200..300).contains(&status);
+        let made = went_well && expected == Expected::Tokens;
+        let metering = route.map_or(Metering::Off, |route| route.metering);
         let Some(meter) = &exchange.seen.meter else {
-            return Self::default();
+            // Binary, or a stream that is not to be read.
+            let unread = made && metering != Metering::Off;
+            return Self {
+                unmetered_responses: unread.into(),
+                ..Self::default()
+            };
         };
         let taken_out = exchange.exact.as_deref().map_or(0, Exact::taken_out);
         let events = meter.events().saturating_sub(taken_out);
-        let told = meter.usage();
-        let went_well = (200..300).contains(&status);
-        let unmetered = meter.is_stream() && told.is_none() && went_well;
-        let route = exchange
-            .admission
-            .as_ref()
-            .map(super::admit::Admission::route);
+        let told = meter.usage().filter(|_| expected != Expected::Nothing);
+        // Zeros alone are placeholders.
+        let silent = told.is_none_or(|usage| usage.is_empty());
+        let unread = meter.is_stream() && metering == Metering::Off;
+        let unmetered =
+            meter.is_stream() && !unread && silent && went_well && expected != Expected::Nothing;
         // Where streams are asked, one that says nothing all the same was kept from it, or left before its end.
-        let wanted = [Metering::Estimated, Metering::Exact];
-        let wanted = route.is_some_and(|route| wanted.contains(&route.metering));
-        let estimated = unmetered && wanted && events > 0;
-        let usage = told.or_else(|| {
-            let output = events;
-            estimated.then(|| Usage {
-                output,
-                ..Usage::default()
-            })
+        let wanted = [Metering::Estimated, Metering::Exact].contains(&metering);
+        let output = events.saturating_sub(meter.errors());
+        let estimated = unmetered && wanted && output > 0;
+        let guess = estimated.then(|| Usage {
+            output,
+            ..Usage::default()
         });
+        let usage = guess.or(told);
         let (cost, unpriced) = price(exchange, route.map(AsRef::as_ref), meter, usage.as_ref());
         Self {
             events,
+            errors: meter.errors(),
             model: meter.model(),
             usage,
             estimated,
             cost,
             unmetered: unmetered.into(),
+            unmetered_responses: (made && silent && !unread).into(),
             unpriced: unpriced.into(),
             malformed: meter.malformed(),
             unreadable: (went_well && meter.is_blind()).into(),
             pace: pace(exchange, meter),
         }
+    }
+
+    /// What the access line says of a stream that had an error in it.
+    pub(super) fn error(&self) -> Option<&'static str> {
+        (self.errors > 0).then_some(ERROR_EVENT)
     }
 
     /// Counts it, for `key` as the metrics call it.
@@ -80,6 +105,8 @@ impl<'e> Spending<'e> {
         metrics.events.inc_by(self.events);
         metrics.malformed_usage.inc_by(self.malformed);
         metrics.unmetered.inc_by(self.unmetered);
+        metrics.unmetered_responses.inc_by(self.unmetered_responses);
+        metrics.error_events.inc_by(self.errors);
         metrics.unreadable.inc_by(self.unreadable);
         metrics.unpriced.inc_by(self.unpriced);
         if let Some(pace) = self.pace {

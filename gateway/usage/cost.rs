@@ -15,6 +15,9 @@ const PRICE_DECIMALS: usize = 6;
 pub struct Cost(pub u128);
 
 impl Cost {
+    /// How many decimals it has.
+    pub const DECIMALS: u8 = 12;
+
     /// In billionths, rounded.
     pub fn billionths(self) -> u64 {
         u64::try_from(self.0.saturating_add(500) / 1000).unwrap_or(u64::MAX)
@@ -141,6 +144,7 @@ mod tests {
             cache_read: 200,
             cache_creation: 100,
             reasoning: 3,
+            ..Usage::default()
         };
         // (800 at 2.50 + 200 at 1.25 + 7 at 10) / 1,000,000
         assert_eq!(rates.cost(&usage).to_string(), "0.00232");
@@ -172,6 +176,7 @@ mod tests {
             cache_read: most,
             cache_creation: most,
             reasoning: most,
+            ..Usage::default()
         };
         assert!(rates.cost(&usage) > Cost(u128::from(most)));
     }

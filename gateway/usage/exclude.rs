@@ -55,7 +55,7 @@ impl ExcludeUsage {
                 self.held.extend_from_slice(part);
                 if whole {
                     self.line_ended(&mut out);
-                } else if self.held.len() > LONGEST || self.is_comment() {
+                } else if self.held.len() > LONGEST || self.is_comment() || self.ends_with_cr() {
                     self.behind = if self.is_comment() {
                         self.state
                     } else {
@@ -85,6 +85,12 @@ impl ExcludeUsage {
     /// How many events it has taken out.
     pub fn taken_out(&self) -> u64 {
         self.taken_out
+    }
+
+    /// Whether lines end with CR alone here: none of them is looked at, and none waits.
+    fn ends_with_cr(&self) -> bool {
+        let line = self.held.get(self.line..).unwrap_or_default();
+        memchr::memchr(b'\r', line).is_some_and(|at| at + 1 < line.len())
     }
 
     fn is_comment(&self) -> bool {
@@ -317,6 +323,18 @@ mod tests {
             for cut in [1, 2, 3, 5, 64, 1000, 1 << 20] {
                 assert_eq!(passed(stream, cut), (stream.to_owned(), 0), "cut at {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn a_stream_whose_lines_end_with_cr_alone_passes_as_it_comes() {
+        let stream = "data: {\"usage\":null}\r\rdata: {\"choices\":[],\"usage\":{}}\r\r";
+        let mut exclude = ExcludeUsage::default();
+        for event in stream.split_inclusive("\r\r") {
+            assert_eq!(exclude.feed(event.as_bytes(), false), event.as_bytes());
+        }
+        for cut in 1..stream.len() {
+            assert_eq!(passed(stream, cut), (stream.to_owned(), 0), "cut at {cut}");
         }
     }
 

@@ -1,66 +1,74 @@
-//! The meter: reads an answer beside its way to the client, JSON or a stream of events, cut wherever it is.
+//! The meter: reads a response beside its way to the client, JSON or a stream of events, cut wherever it is.
 //!
-//! Takes some hundred bytes, and 40 KiB more for a compressed answer, however long it is.
+//! Takes some hundred bytes, and 40 KiB more for a compressed response, however long it is.
 
 use super::Readable;
+use super::events::Events;
+use super::form::{Form, Sniffer};
 use super::scanner::Scanner;
 use super::tokens::{Found, Usage};
 
-/// The media type of a stream of events.
-const EVENTS: &[u8] = b"text/event-stream";
-
-/// Whether a `Content-Type` says that the body is a stream of events.
-pub fn is_event_stream(content_type: &[u8]) -> bool {
-    media_type(content_type).eq_ignore_ascii_case(EVENTS)
-}
-
-fn media_type(content_type: &[u8]) -> &[u8] {
-    let media = content_type.split(|byte| *byte == b';').next();
-    media.unwrap_or_default().trim_ascii()
-}
-
-/// The meter of one answer.
+/// The meter of one response.
 pub struct Meter {
     body: Readable,
-    /// The state of a stream of events; `None` for JSON.
-    events: Option<Events>,
+    text: Text,
+}
+
+/// The text of the body, as far as it was read.
+struct Text {
+    form: Known,
+    /// Whether a stream of events is to be read.
+    streams: bool,
+    events: Events,
     scanner: Scanner,
     found: Found,
 }
 
+/// What is known of the body's form.
+enum Known {
+    NotYet(Sniffer),
+    As(Form),
+}
+
 impl Meter {
-    /// For an answer whose head says this of its type and its encoding; `None` where there is nothing to be
-    /// read.
+    /// For a response whose head says this of its type and its encoding; `None` where there is nothing to be read. A
+    /// type that is wrong or left out does no harm: see [`super::form`].
     pub fn of(content_type: &[u8], encoding: &[u8]) -> Option<Self> {
-        let media = media_type(content_type).to_ascii_lowercase();
-        let events = is_event_stream(content_type);
-        let json =
-            media == b"application/json" || media.ends_with(b"+json") || media.ends_with(b"ndjson");
-        (events || json).then(|| Self {
+        Some(Self {
+            text: Text {
+                form: Known::NotYet(Sniffer::of(content_type)?),
+                streams: true,
+                events: Events::default(),
+                scanner: Scanner::default(),
+                found: Found::default(),
+            },
             body: Readable::of(encoding),
-            events: events.then(Events::default),
-            scanner: Scanner::default(),
-            found: Found::default(),
         })
+    }
+
+    /// The same, which reads no stream of events; `None` for what is said to be one.
+    #[must_use]
+    pub fn without_streams(mut self) -> Option<Self> {
+        self.text.streams = false;
+        (!self.is_stream()).then_some(self)
     }
 
     /// Takes the next piece, as it goes to the client.
     pub fn feed(&mut self, piece: &[u8]) {
-        let Self {
-            body,
-            events,
-            scanner,
-            found,
-        } = self;
-        body.feed(piece, |text| match events {
-            Some(events) => events.feed(text, scanner, found),
-            None => scanner.feed(text, found),
-        });
+        let Self { body, text } = self;
+        body.feed(piece, |read| text.feed(read));
+        if matches!(text.form, Known::As(Form::Other)) {
+            // No more of it is decompressed.
+            *body = Readable::Plain;
+        }
     }
 
-    /// Whether it is a stream of events.
+    /// Whether it is a stream of events, or is said to be one before its first byte.
     pub fn is_stream(&self) -> bool {
-        self.events.is_some()
+        match &self.text.form {
+            Known::NotYet(sniffer) => sniffer.expects_events(),
+            Known::As(form) => *form == Form::Events,
+        }
     }
 
     /// Whether it could not be read, or not to its end.
@@ -70,126 +78,54 @@ impl Meter {
 
     /// How many events have ended so far.
     pub fn events(&self) -> u64 {
-        self.events.as_ref().map_or(0, |events| events.count)
+        self.text.events.count()
     }
 
-    /// The tokens so far, if the answer has said any.
+    /// How many events were errors.
+    pub fn errors(&self) -> u64 {
+        if self.is_stream() {
+            self.text.events.errors(&self.text.found)
+        } else {
+            0
+        }
+    }
+
+    /// The tokens so far, if the response has said any.
     pub fn usage(&self) -> Option<Usage> {
-        self.found.usage()
+        self.text.found.usage()
     }
 
-    /// The model, as the answer names it first; cut off at 128 bytes.
+    /// The model, as the response names it first; cut off at 128 bytes.
     pub fn model(&self) -> Option<&str> {
-        self.found.model.as_deref()
+        self.text.found.model.as_deref()
     }
 
     /// How many counts in it were none: negative, broken, or no numbers.
     pub fn malformed(&self) -> u64 {
-        self.found.malformed
+        self.text.found.malformed
     }
 }
 
-/// Server-sent events, of which the data are read
-/// (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>), for streams with
-/// LF or CRLF line ends, which is what every provider sends.
-#[derive(Default)]
-struct Events {
-    count: u64,
-    line: Line,
-    /// Whether the event so far has a line.
-    begun: bool,
-    /// Whether it has data.
-    told: bool,
-}
-
-/// Where in a line it is.
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    /// At its beginning.
-    #[default]
-    Start,
-    /// Within `data:`, so many bytes of it.
-    Field(usize),
-    /// Behind it.
-    Data,
-    /// In a line that is of no interest.
-    Other,
-}
-
-const FIELD: &[u8] = b"data:";
-
-impl Events {
-    fn feed(&mut self, text: &[u8], scanner: &mut Scanner, found: &mut Found) {
-        let mut rest = text;
-        while let Some(&byte) = rest.first() {
-            if self.line == Line::Data || self.line == Line::Other {
-                let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-                let (inside, behind) = rest.split_at(end);
-                if self.line == Line::Data {
-                    scanner.feed(inside, found);
-                }
-                rest = behind;
-                if let Some((_, next)) = behind.split_first() {
-                    // Data in several lines are one text, in which the line's end is white space.
-                    if self.line == Line::Data {
-                        scanner.feed(b"\n", found);
-                    }
-                    self.line = Line::Start;
-                    rest = next;
-                }
-                continue;
+impl Text {
+    fn feed(&mut self, text: &[u8]) {
+        match &mut self.form {
+            Known::As(Form::Json) => self.scanner.feed(text, &mut self.found),
+            Known::As(Form::Events) if self.streams => {
+                self.events.feed(text, &mut self.scanner, &mut self.found);
             }
-            rest = rest.get(1..).unwrap_or_default();
-            self.line = match (self.line, byte) {
-                (Line::Start, b'\n') => {
-                    self.end(scanner);
-                    Line::Start
+            Known::As(Form::Events | Form::Other) => {}
+            Known::NotYet(sniffer) => {
+                let Some((form, rest)) = sniffer.look(text) else {
+                    return;
+                };
+                let before = std::mem::replace(&mut self.form, Known::As(form));
+                if let Known::NotYet(sniffer) = before {
+                    self.feed(sniffer.held());
                 }
-                (Line::Start, b'\r') | (Line::Field(_), b'\n') => Line::Start,
-                (Line::Start, byte) => {
-                    // A comment is none: some say that they are still at work so.
-                    self.begun |= byte != b':';
-                    Self::field(0, byte)
-                }
-                (Line::Field(matched), byte) => Self::field(matched, byte),
-                (line, _) => line,
-            };
-            if self.line == Line::Data && !std::mem::replace(&mut self.told, true) {
-                let (line, ends) = only_line(rest);
-                if ends && !found.may_learn_from(line) {
-                    self.line = Line::Other;
-                }
+                self.feed(rest);
             }
         }
     }
-
-    fn field(matched: usize, byte: u8) -> Line {
-        match FIELD.get(matched) {
-            Some(wanted) if *wanted == byte && matched + 1 == FIELD.len() => Line::Data,
-            Some(wanted) if *wanted == byte => Line::Field(matched + 1),
-            _ => Line::Other,
-        }
-    }
-
-    fn end(&mut self, scanner: &mut Scanner) {
-        if std::mem::take(&mut self.begun) {
-            self.count += 1;
-            self.told = false;
-            scanner.reset();
-        }
-    }
-}
-
-/// The rest of a line, and whether it is there to its end and the event ends with it.
-fn only_line(rest: &[u8]) -> (&[u8], bool) {
-    let Some(end) = memchr::memchr(b'\n', rest) else {
-        return (rest, false);
-    };
-    let (line, behind) = rest.split_at(end);
-    (
-        line,
-        behind.starts_with(b"\n\n") || behind.starts_with(b"\n\r\n"),
-    )
 }
 
 #[cfg(test)]
@@ -203,11 +139,16 @@ mod tests {
             meter.feed(piece);
         }
         assert_eq!(meter.malformed(), 0, "{text}");
-        (
-            meter.usage(),
-            meter.events(),
-            meter.model().map(str::to_owned),
-        )
+        // Without what only prices need.
+        let usage = meter.usage().map(|usage| Usage {
+            input: usage.input,
+            output: usage.output,
+            cache_read: usage.cache_read,
+            cache_creation: usage.cache_creation,
+            reasoning: usage.reasoning,
+            ..Usage::default()
+        });
+        (usage, meter.events(), meter.model().map(str::to_owned))
     }
 
     /// Golden transcripts: `# EVENTS INPUT OUTPUT CACHE_READ CACHE_CREATION REASONING MODEL`, then the body.
@@ -228,6 +169,7 @@ mod tests {
                 cache_read: number(),
                 cache_creation: number(),
                 reasoning: number(),
+                ..Usage::default()
             };
             let model = words.next().map(str::to_owned);
             let usage = (usage != Usage::default()).then_some(usage);
@@ -256,7 +198,7 @@ mod tests {
             );
             seen += 1;
         }
-        assert!(seen >= 12, "{seen}");
+        assert!(seen >= 28, "{seen}");
     }
 
     #[test]
@@ -280,21 +222,62 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_json_nor_events_is_not_read() {
-        for media in ["audio/mpeg", "text/plain", "", "multipart/form-data"] {
+    fn what_is_said_of_a_body_does_not_hide_what_it_is() {
+        let json = r#"{"model":"m","usage":{"prompt_tokens":10,"completion_tokens":5}}"#;
+        let events = format!("data: {{\"model\":\"m\"}}\n\ndata: {json}\n\n");
+        let lines = format!("{{\"model\":\"m\"}}\n{json}\n");
+        let said = [
+            "application/json",
+            "text/event-stream",
+            "text/plain",
+            "",
+            "application/octet-stream",
+            "text/json",
+            "application/jsonl",
+            "application/x-ndjson",
+            "application/json-seq",
+            "application/problem+json",
+        ];
+        for media in said {
+            for (body, count) in [
+                (json, 0),
+                (&*events, 2),
+                (&lines, 0),
+                (&events.replace('\n', "\r"), 2),
+            ] {
+                for before in ["", "\u{feff}", "\n"] {
+                    for cut in [1, 3, 1000] {
+                        let (usage, events, model) = read(media, &format!("{before}{body}"), cut);
+                        let counts = usage.map(|usage| (usage.input, usage.output));
+                        assert_eq!(
+                            (counts, events, model.as_deref()),
+                            (Some((10, 5)), count, Some("m")),
+                            "{media} {body}"
+                        );
+                    }
+                }
+            }
+        }
+        for media in ["audio/mpeg", "multipart/form-data"] {
             assert!(Meter::of(media.as_bytes(), b"").is_none(), "{media}");
         }
-        for media in [
-            "application/JSON; charset=utf-8",
-            "application/x-ndjson",
-            "application/problem+json",
-        ] {
-            assert!(
-                !Meter::of(media.as_bytes(), b"").unwrap().is_stream(),
-                "{media}"
-            );
-        }
         assert!(size_of::<Meter>() < 1024);
+    }
+
+    #[test]
+    fn streams_are_not_read_where_none_is_to_be_whatever_they_are_called() {
+        let stream = "data: {\"usage\":{\"prompt_tokens\":10}}\n\n";
+        let meter = |media: &[u8]| Meter::of(media, b"").unwrap().without_streams();
+        assert!(meter(b"text/event-stream").is_none());
+        let mut other = meter(b"application/json").unwrap();
+        other.feed(stream.as_bytes());
+        assert_eq!(
+            (other.usage(), other.events(), other.is_stream()),
+            (None, 0, true)
+        );
+        let mut json = meter(b"").unwrap();
+        json.feed(br#"{"usage":{"prompt_tokens":10}}"#);
+        assert!(json.usage().is_some());
     }
 
     #[test]

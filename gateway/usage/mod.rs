@@ -3,22 +3,32 @@
 //! Nothing in here changes a body or holds it up, but [`IncludeUsage`] and [`ExcludeUsage`], where a route says so.
 
 mod cost;
+mod escape;
+mod events;
 mod exclude;
+mod expected;
+mod form;
 mod include;
 mod members;
 mod meter;
+mod number;
+mod places;
 mod prices;
 mod readable;
+#[cfg(test)]
+mod said;
 mod scanner;
 mod tokens;
 
 pub use cost::{Cost, Price, Rates};
 pub use exclude::ExcludeUsage;
+pub use expected::{Expected, expected};
+pub use form::is_event_stream;
 pub use include::{IncludeUsage, ROOM};
-pub use meter::{Meter, is_event_stream};
+pub use meter::Meter;
 pub use prices::{PriceList, Prices};
 pub use readable::Readable;
-pub use tokens::Usage;
+pub use tokens::{ServiceTier, Usage};
 
 /// What is done about the usage of a route's streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,10 +5,12 @@
 
 use memchr::memchr2;
 
+use super::escape::{Escape, Step};
+
 /// The longest name of interest, and the longest text that is kept, in bytes.
 const TEXT: usize = 128;
-/// The digits of the largest number, and one more.
-const DIGITS: usize = 20;
+/// How deep what is of interest may stand.
+const DEPTH: usize = 12;
 
 /// A place in the tree of names that are of interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +22,13 @@ pub(super) trait Interest {
     const ROOT: Node;
     /// Where `name` leads from a place, if anything there is of interest.
     fn child(&self, of: Node, name: &[u8]) -> Option<Node>;
-    /// A number at a place; `None` is one that is no count.
-    fn number(&mut self, at: Node, value: Option<u64>);
-    /// A text at a place, cut off at its longest.
+    /// Whether an array at a place stands for each of its elements.
+    fn is_list(&self, at: Node) -> bool;
+    /// An object at a place.
+    fn begins(&mut self, at: Node);
+    /// A number at a place, as it is written, cut off at its longest.
+    fn number(&mut self, at: Node, written: &[u8]);
+    /// A text at a place without its escapes, cut off at its longest.
     fn text(&mut self, at: Node, text: &[u8]);
 }
 
@@ -33,13 +39,13 @@ enum State {
     /// A name comes, or the end of the object.
     Name,
     /// Within a name.
-    InName { escaped: bool },
+    InName { escape: Escape },
     /// A colon comes.
     Colon,
     /// A value has ended: a comma comes, or the end of the object.
     After,
     /// Within a text that is of interest, or not.
-    InText { escaped: bool },
+    InText { escape: Escape },
     /// Within a number.
     InNumber,
     /// Within `true`, `false` or `null`.
@@ -54,33 +60,41 @@ enum State {
     Dead,
 }
 
+/// What the scanner is in.
+#[derive(Clone, Copy)]
+struct Level {
+    node: Node,
+    /// An array, and not an object.
+    is_list: bool,
+}
+
 /// The scanner. Documents may follow each other.
 pub(super) struct Scanner {
     state: State,
-    /// The objects that it is in, all of interest; empty between documents.
-    stack: [Node; 8],
+    /// The objects and arrays that it is in, all of interest; empty between documents.
+    stack: [Level; DEPTH],
     depth: usize,
     /// The value that comes, if it is of interest.
     at: Option<Node>,
-    /// Whether the document is a list of documents.
-    listed: bool,
     text: [u8; TEXT],
     length: usize,
-    /// Whether the number so far is no count.
-    odd: bool,
+    /// The first half of a character that is written as two escapes, or zero.
+    half: u16,
 }
 
 impl Default for Scanner {
     fn default() -> Self {
         Self {
             state: State::Value,
-            stack: [Node(0); 8],
+            stack: [Level {
+                node: Node(0),
+                is_list: false,
+            }; DEPTH],
             depth: 0,
             at: None,
-            listed: false,
             text: [0; TEXT],
             length: 0,
-            odd: false,
+            half: 0,
         }
     }
 }
@@ -91,133 +105,154 @@ impl Scanner {
         self.state = State::Value;
         self.depth = 0;
         self.at = None;
-        self.listed = false;
     }
 
     /// Takes the next bytes.
     pub(super) fn feed<I: Interest>(&mut self, bytes: &[u8], interest: &mut I) {
         let mut rest = bytes;
-        loop {
-            rest = self.plain(rest);
-            let Some((&byte, after)) = rest.split_first() else {
-                return;
-            };
-            rest = after;
-            match self.state {
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = match self.state {
                 State::Dead => return,
-                State::Skip { .. } => rest = self.skip(byte, rest),
-                State::InText { escaped } => self.in_text(byte, escaped, interest),
-                State::InName { escaped } => self.in_name(byte, escaped, interest),
-                State::InNumber => match byte {
-                    b'0'..=b'9' => self.digit(byte),
-                    b'.' | b'e' | b'E' | b'+' | b'-' => self.odd = true,
-                    other => {
-                        self.end_number(interest);
-                        self.between::<I>(other);
-                    }
-                },
-                State::InLiteral => {
-                    if !byte.is_ascii_alphabetic() {
-                        self.end_value();
-                        self.between::<I>(byte);
-                    }
+                State::Skip { .. } => self.skip(byte, after),
+                State::InText { escape } => self.in_text(rest, escape, interest),
+                State::InName { escape } => self.in_name(rest, escape, interest),
+                State::InNumber => {
+                    self.in_number(byte, interest);
+                    self.name_begun(after)
                 }
-                _ => self.between::<I>(byte),
-            }
+                State::InLiteral if byte.is_ascii_alphabetic() => after,
+                State::InLiteral => {
+                    self.end_value();
+                    self.between(byte, interest);
+                    after
+                }
+                _ => {
+                    self.between(byte, interest);
+                    self.name_begun(after)
+                }
+            };
         }
     }
 
-    /// Passes over what is plain in a text or a name; gives what is left after it.
-    fn plain<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        let kept = match self.state {
-            State::InText { escaped: false } => self.at.is_some(),
-            State::InName { escaped: false } => true,
-            _ => return bytes,
-        };
-        let end = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
-        let (plain, rest) = bytes.split_at(end);
-        if kept {
-            let room = self.text.get_mut(self.length..).unwrap_or_default();
-            let length = room.len().min(plain.len());
-            for (place, byte) in room.iter_mut().zip(plain) {
-                *place = *byte;
+    /// Takes the quote of a name that is due, where it comes at once, as nearly everybody writes it.
+    fn name_begun<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        match (self.state, bytes.split_first()) {
+            (State::Name, Some((b'"', name))) => {
+                self.state = self.begin_name();
+                name
             }
-            self.length += length;
+            _ => bytes,
         }
-        rest
+    }
+
+    fn in_number<I: Interest>(&mut self, byte: u8, interest: &mut I) {
+        match byte {
+            b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-' => {
+                if self.at.is_some() {
+                    self.keep(byte);
+                }
+            }
+            other => {
+                self.end_number(interest);
+                self.between(other, interest);
+            }
+        }
     }
 
     /// A byte outside of texts, numbers and literals.
-    fn between<I: Interest>(&mut self, byte: u8) {
+    fn between<I: Interest>(&mut self, byte: u8, interest: &mut I) {
         self.state = match (self.state, byte) {
-            (state, b' ' | b'\t' | b'\r' | b'\n') => state,
-            (State::Value, _) => self.begin_value::<I>(byte),
-            (State::Name, b'"') => {
-                self.length = 0;
-                State::InName { escaped: false }
-            }
-            (State::Name | State::After, b'}') if self.depth > 0 => {
-                self.depth -= 1;
-                self.end_value();
-                return;
-            }
-            (State::After, b',') if self.depth > 0 => State::Name,
-            // In a list of documents, and between documents.
-            (State::After, b',') if self.listed => State::Value,
-            (State::After, b']') if self.listed && self.depth == 0 => {
-                self.listed = false;
-                State::Value
-            }
+            (State::Value, b'"') => self.begin_text(),
+            (State::Name, b'"') => self.begin_name(),
+            (State::After, b',') => self.next(),
+            // The last of these stands before each document of a sequence (RFC 7464).
+            (state, b' ' | b'\t' | b'\r' | b'\n' | 0x1e) => state,
+            (State::Name | State::After, b'}') if self.is_in(false) => return self.close(),
+            (State::Value | State::After, b']') if self.is_in(true) => return self.close(),
+            (State::Value, _) => self.begin_value(byte, interest),
             (State::Colon, b':') => State::Value,
             _ => State::Dead,
         };
-        if self.state == State::Value && self.depth == 0 {
-            self.at = Some(I::ROOT);
+    }
+
+    /// What comes behind a comma.
+    fn next(&mut self) -> State {
+        match self.level() {
+            Some(list) if list.is_list => {
+                self.at = Some(list.node);
+                State::Value
+            }
+            Some(_) => State::Name,
+            None => State::Dead,
         }
     }
 
-    fn begin_value<I: Interest>(&mut self, byte: u8) -> State {
-        let at = if self.depth == 0 {
-            Some(I::ROOT)
-        } else {
-            self.at
-        };
-        let root = self.depth == 0;
-        match byte {
-            b'{' => match at.zip(self.stack.get_mut(self.depth)) {
-                Some((node, place)) => {
-                    *place = node;
-                    self.depth += 1;
-                    State::Name
-                }
-                None => State::Skip {
-                    depth: 1,
-                    in_text: false,
-                    escaped: false,
-                },
-            },
-            b'[' if root && !self.listed => {
-                self.listed = true;
-                State::Value
+    fn begin_name(&mut self) -> State {
+        (self.length, self.half) = (0, 0);
+        State::InName {
+            escape: Escape::None,
+        }
+    }
+
+    fn begin_text(&mut self) -> State {
+        (self.length, self.half) = (0, 0);
+        State::InText {
+            escape: Escape::None,
+        }
+    }
+
+    /// Whether it is in an array, or in an object.
+    fn is_in(&self, list: bool) -> bool {
+        self.level().is_some_and(|level| level.is_list == list)
+    }
+
+    /// The innermost object or array that it is in.
+    fn level(&self) -> Option<Level> {
+        let top = self.depth.checked_sub(1)?;
+        self.stack.get(top).copied()
+    }
+
+    /// An object or array has ended.
+    fn close(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.end_value();
+    }
+
+    /// An object or array of interest begins, if there is room for it.
+    fn open(&mut self, node: Option<Node>, is_list: bool) -> State {
+        match node.zip(self.stack.get_mut(self.depth)) {
+            Some((node, place)) => {
+                *place = Level { node, is_list };
+                self.depth += 1;
+                self.at = Some(node).filter(|_| is_list);
+                if is_list { State::Value } else { State::Name }
             }
-            b']' if root && self.listed => {
-                self.listed = false;
-                State::Value
-            }
-            b'[' => State::Skip {
+            None => State::Skip {
                 depth: 1,
                 in_text: false,
                 escaped: false,
             },
-            b'"' => {
-                self.length = 0;
-                State::InText { escaped: false }
+        }
+    }
+
+    fn begin_value<I: Interest>(&mut self, byte: u8, interest: &mut I) -> State {
+        let root = self.depth == 0;
+        let at = if root { Some(I::ROOT) } else { self.at };
+        match byte {
+            b'{' => {
+                if let Some(at) = at {
+                    interest.begins(at);
+                }
+                self.open(at, false)
+            }
+            b'[' => {
+                let list = at.filter(|at| root || interest.is_list(*at));
+                self.open(list, true)
             }
             b'-' | b'0'..=b'9' => {
                 self.length = 0;
-                self.odd = byte == b'-';
-                if byte != b'-' {
-                    self.digit(byte);
+                if self.at.is_some() {
+                    self.keep(byte);
                 }
                 State::InNumber
             }
@@ -228,54 +263,99 @@ impl Scanner {
 
     fn end_value(&mut self) {
         self.at = None;
-        self.state = if self.depth == 0 && !self.listed {
+        self.state = if self.depth == 0 {
             State::Value
         } else {
             State::After
         };
     }
 
-    fn in_name<I: Interest>(&mut self, byte: u8, escaped: bool, interest: &I) {
-        match (escaped, byte) {
-            (false, b'"') => {
-                let parent = self
-                    .depth
-                    .checked_sub(1)
-                    .and_then(|top| self.stack.get(top));
-                let name = self.text.get(..self.length);
-                self.at = parent
-                    .zip(name)
-                    .and_then(|(parent, name)| interest.child(*parent, name));
-                self.state = State::Colon;
-            }
-            (false, b'\\') => {
-                // No name of interest has an escape in it.
-                self.keep(b'\\');
-                self.state = State::InName { escaped: true };
-            }
-            _ => {
-                self.keep(byte);
-                self.state = State::InName { escaped: false };
-            }
+    /// Within a name; gives what is left after what was read of it.
+    fn in_name<'b, I: Interest>(
+        &mut self,
+        bytes: &'b [u8],
+        escape: Escape,
+        interest: &I,
+    ) -> &'b [u8] {
+        let (plain, rest) = plain(bytes, escape);
+        let Some((&byte, after)) = rest.split_first() else {
+            self.keep_all(plain);
+            return rest;
+        };
+        if escape != Escape::None || byte == b'\\' {
+            self.keep_all(plain);
+            let escape = self.unescape(byte, escape, true);
+            self.state = State::InName { escape };
+            return after;
         }
+        let parent = self.level().map(|level| level.node);
+        let child = |name| interest.child(parent?, name);
+        // Nearly every name is whole, and needs no copy.
+        self.at = if self.length == 0 {
+            child(plain)
+        } else {
+            self.keep_all(plain);
+            self.text.get(..self.length).and_then(child)
+        };
+        // Nearly everybody writes the colon, and the quote of a text, right behind the name.
+        let (state, after) = match after {
+            [b':', b'"', text @ ..] => (self.begin_text(), text),
+            [b':', value @ ..] => (State::Value, value),
+            _ => (State::Colon, after),
+        };
+        self.state = state;
+        after
     }
 
-    fn in_text<I: Interest>(&mut self, byte: u8, escaped: bool, interest: &mut I) {
-        match (escaped, byte) {
-            (false, b'"') => {
-                if let Some((at, text)) = self.at.zip(self.text.get(..self.length)) {
-                    interest.text(at, text);
-                }
-                self.end_value();
+    /// Within a text; gives what is left after what was read of it.
+    fn in_text<'b, I: Interest>(
+        &mut self,
+        bytes: &'b [u8],
+        escape: Escape,
+        interest: &mut I,
+    ) -> &'b [u8] {
+        let (plain, rest) = plain(bytes, escape);
+        if self.at.is_some() {
+            self.keep_all(plain);
+        }
+        let Some((&byte, after)) = rest.split_first() else {
+            return rest;
+        };
+        if escape == Escape::None && byte == b'"' {
+            if let Some((at, text)) = self.at.zip(self.text.get(..self.length)) {
+                interest.text(at, text);
             }
-            (false, b'\\') => self.state = State::InText { escaped: true },
-            _ => {
-                if self.at.is_some() {
+            self.end_value();
+        } else {
+            let escape = self.unescape(byte, escape, self.at.is_some());
+            self.state = State::InText { escape };
+        }
+        after
+    }
+
+    /// A byte within a name or a text, which is kept where `kept` says so, without its escapes.
+    fn unescape(&mut self, byte: u8, escape: Escape, kept: bool) -> Escape {
+        match escape.step(byte, &mut self.half) {
+            Step::Within(escape) => return escape,
+            Step::Character(character) if kept => {
+                let mut bytes = [0; 4];
+                for byte in character.encode_utf8(&mut bytes).bytes() {
                     self.keep(byte);
                 }
-                self.state = State::InText { escaped: false };
             }
+            Step::Byte if kept => self.keep(byte),
+            Step::Character(_) | Step::Byte | Step::Nothing => {}
         }
+        Escape::None
+    }
+
+    fn keep_all(&mut self, bytes: &[u8]) {
+        let room = self.text.get_mut(self.length..).unwrap_or_default();
+        let length = room.len().min(bytes.len());
+        if let Some((place, bytes)) = room.get_mut(..length).zip(bytes.get(..length)) {
+            place.copy_from_slice(bytes);
+        }
+        self.length += length;
     }
 
     fn keep(&mut self, byte: u8) {
@@ -285,27 +365,9 @@ impl Scanner {
         }
     }
 
-    fn digit(&mut self, byte: u8) {
-        if self.length < DIGITS {
-            self.keep(byte);
-        } else {
-            // Longer than any number: the largest there is.
-            self.text
-                .iter_mut()
-                .take(DIGITS)
-                .for_each(|digit| *digit = b'9');
-        }
-    }
-
     fn end_number<I: Interest>(&mut self, interest: &mut I) {
-        if let Some(at) = self.at {
-            let digits = self.text.get(..self.length).unwrap_or_default();
-            let value = digits.iter().fold(0_u64, |value, digit| {
-                value
-                    .saturating_mul(10)
-                    .saturating_add(u64::from(digit - b'0'))
-            });
-            interest.number(at, (!self.odd).then_some(value));
+        if let Some((at, written)) = self.at.zip(self.text.get(..self.length)) {
+            interest.number(at, written);
         }
         self.end_value();
     }
@@ -354,172 +416,14 @@ impl Scanner {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    /// Looks for `a`, `a.b` and `c`.
-    #[derive(Default, Debug, PartialEq)]
-    struct Found(Vec<(u8, String)>);
-
-    impl Interest for Found {
-        const ROOT: Node = Node(0);
-
-        fn child(&self, of: Node, name: &[u8]) -> Option<Node> {
-            match (of.0, name) {
-                (0, b"a") => Some(Node(1)),
-                (1, b"b") => Some(Node(2)),
-                (0, b"c") => Some(Node(3)),
-                _ => None,
-            }
-        }
-
-        fn number(&mut self, at: Node, value: Option<u64>) {
-            self.0.push((
-                at.0,
-                value.map_or("odd".to_owned(), |value| value.to_string()),
-            ));
-        }
-
-        fn text(&mut self, at: Node, text: &[u8]) {
-            self.0
-                .push((at.0, String::from_utf8_lossy(text).into_owned()));
-        }
-    }
-
-    fn scan(text: &str, cut: usize) -> Vec<(u8, String)> {
-        let (mut scanner, mut found) = (Scanner::default(), Found::default());
-        for piece in text.as_bytes().chunks(cut) {
-            scanner.feed(piece, &mut found);
-        }
-        // A number is over when something follows it.
-        scanner.feed(b" ", &mut found);
-        found.0
-    }
-
-    #[test]
-    fn numbers_and_texts_are_found_where_they_are_looked_for() {
-        for (text, found) in [
-            (
-                r#"{"a": {"b": 5, "x": {"b": 6}}, "c": 7}"#,
-                &[(2, "5"), (3, "7")][..],
-            ),
-            (
-                r#"{"x": {"a": {"b": 1}}, "y": [{"a": {"b": 1}}, "}]", "\"]"], "c": "t\"x"}"#,
-                &[(3, "t\"x")],
-            ),
-            (r#"[{"c": 1}, {"c": 2}]"#, &[(3, "1"), (3, "2")]),
-            ("{\"c\": 1}\n{\"c\": 2}\n", &[(3, "1"), (3, "2")]),
-            (
-                r#"{"a": 1, "c": -1, "a": {"b": 1.5}, "c": 1e3}"#,
-                &[(1, "1"), (3, "odd"), (2, "odd"), (3, "odd")],
-            ),
-            (
-                r#"{"c": 99999999999999999999999}"#,
-                &[(3, "18446744073709551615")],
-            ),
-            (
-                r#"{"c": 18446744073709551616}"#,
-                &[(3, "18446744073709551615")],
-            ),
-            (
-                r#"{"a": {"b": null}, "c": true, "c": [1], "\u0063": 1}"#,
-                &[],
-            ),
-            (r#"{"c": 1,, "c": 2}"#, &[(3, "1")]),
-            ("[DONE]", &[]),
-            ("{]", &[]),
-            (r#"{"a": {}, "c": 3}"#, &[(3, "3")]),
-        ] {
-            let wanted: Vec<(u8, String)> = found
-                .iter()
-                .map(|(at, text)| (*at, (*text).to_owned()))
-                .collect();
-            for cut in 1..=text.len() {
-                assert_eq!(scan(text, cut), wanted, "{text} cut at {cut}");
-            }
-        }
-        let deep = format!(
-            "{{\"x\": {}{}, \"c\": 1}}",
-            "[".repeat(100_000),
-            "]".repeat(100_000)
-        );
-        assert_eq!(scan(&deep, 1000), [(3, "1".to_owned())]);
-        let long = format!("{{\"c\": \"{}\"}}", "x".repeat(10_000));
-        assert_eq!(scan(&long, 7), [(3, "x".repeat(TEXT))]);
-    }
-
-    fn document() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<u64>().prop_map(Value::from),
-            "[a-z\"\\\\{}\\[\\]:, \u{e9}]{0,12}".prop_map(Value::from),
-        ];
-        let any = leaf.prop_recursive(4, 40, 5, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::btree_map("[abcx]", inner, 0..5)
-                    .prop_map(|map| Value::Object(map.into_iter().collect())),
-            ]
-        });
-        prop::collection::btree_map("[abcx]", any, 0..5)
-            .prop_map(|map| Value::Object(map.into_iter().collect()))
-    }
-
-    fn expected(document: &Value) -> Vec<(u8, String)> {
-        let text = |at: u8, value: Option<&Value>| match value {
-            Some(Value::Number(number)) => Some((at, number.to_string())),
-            Some(Value::String(text)) => Some((at, text.clone())),
-            _ => None,
-        };
-        let mut found = Vec::new();
-        // In the order in which maps are written: that of their names.
-        for (name, value) in document.as_object().into_iter().flatten() {
-            match name.as_str() {
-                "a" => {
-                    found.extend(text(1, Some(value)));
-                    found.extend(text(2, value.get("b")));
-                }
-                "c" => found.extend(text(3, Some(value))),
-                _ => {}
-            }
-        }
-        found
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn what_is_found_is_what_a_parser_finds(document in document(), cut in 1_usize..20, pretty in any::<bool>()) {
-            let text = if pretty { format!("{document:#}") } else { document.to_string() };
-            // Texts with escapes come without their backslashes.
-            let plain = |found: Vec<(u8, String)>| -> Vec<(u8, String)> {
-                found.into_iter().map(|(at, text)| (at, text.replace('\\', ""))).collect()
-            };
-            prop_assert_eq!(plain(scan(&text, cut)), plain(expected(&document)));
-        }
-
-        #[test]
-        fn whatever_comes_is_no_reason_to_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 1_usize..20) {
-            let (mut scanner, mut found) = (Scanner::default(), Found::default());
-            for piece in bytes.chunks(cut) {
-                scanner.feed(piece, &mut found);
-            }
-        }
-    }
-
-    #[test]
-    fn a_document_that_is_no_json_is_given_up_until_the_next() {
-        let (mut scanner, mut found) = (Scanner::default(), Found::default());
-        scanner.feed(b"[DONE] {\"c\": 1}", &mut found);
-        assert_eq!(found.0, []);
-        scanner.reset();
-        scanner.feed(json!({"c": 2}).to_string().as_bytes(), &mut found);
-        assert_eq!(found.0, [(3, "2".to_owned())]);
-    }
+/// What of a text comes before its next quote or escape, and the rest; nothing within an escape.
+fn plain(bytes: &[u8], escape: Escape) -> (&[u8], &[u8]) {
+    let end = match escape {
+        Escape::None => memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len()),
+        Escape::Begun | Escape::Hex { .. } => 0,
+    };
+    bytes.split_at(end)
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,7 @@ mod stream;
 mod support;
 mod tls;
 mod tracing;
+mod unmetered;
 mod upgrade;
 mod upgrade_killed;
 mod upstream;

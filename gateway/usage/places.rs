@@ -1,0 +1,479 @@
+//! Where each API says how many tokens a response took: one table, each row with its source.
+//!
+//! No API uses another's name for something else, so that one table serves all of them, and a gateway in front of
+//! several providers may mix them. [`tree`] is the same table as the scanner walks it.
+
+use std::sync::LazyLock;
+
+use super::scanner::Node;
+
+/// What stands at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// A count of tokens.
+    Count(Count),
+    /// The model's name.
+    Model,
+    /// What went wrong, if it is an object or a text.
+    Error,
+    /// What the document is, which may be an error.
+    Kind,
+    /// The tier of service.
+    Tier,
+    /// What it cost, in dollars.
+    Cost,
+}
+
+/// What is counted, as it is said. The number is the index in an array of counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Count {
+    /// All of the input, cached or not.
+    Input,
+    /// The input without what [`Count::CacheReadNamed`] and [`Count::CacheWriteNamed`] say.
+    InputBesideCache,
+    /// Input that is not in either of the above: results of tools that the provider itself called.
+    ToolInput,
+    Output,
+    /// Output that is not in [`Count::Output`].
+    Thoughts,
+    /// Of the input, read from the cache.
+    CacheRead,
+    /// The same, in a member that stands beside `input_tokens` and is not in it.
+    CacheReadNamed,
+    /// Of the input, written into the cache.
+    CacheWrite,
+    /// The same, in a member that stands beside `input_tokens`.
+    CacheWriteNamed,
+    /// A part of [`Count::CacheWriteNamed`]: written for five minutes.
+    CacheWriteMinutes,
+    /// A part of [`Count::CacheWriteNamed`]: written for an hour.
+    CacheWriteHour,
+    /// Of the output, reasoning.
+    Reasoning,
+    /// Input and output together.
+    Total,
+    /// The input that is billed, where that is another number than what the model read.
+    BilledInput,
+    /// The output that is billed.
+    BilledOutput,
+    /// Searches of the web, which are no tokens.
+    Searches,
+}
+
+/// How many [`Count`]s there are.
+pub(super) const COUNTS: usize = 16;
+
+/// A path of member names with a dot between them (arrays are passed through), what stands there, and the URL of the
+/// document that says so.
+type Row = (&'static str, Says, &'static str);
+
+/// An object in which a table of rows holds: its path from the root of a document, the table, whether what it says
+/// counts only where nothing else says anything, and the source.
+type Holder = (&'static str, &'static [Row], bool, &'static str);
+
+use Count::{
+    BilledInput, BilledOutput, CacheRead, CacheReadNamed, CacheWrite, CacheWriteHour,
+    CacheWriteMinutes, CacheWriteNamed, Input, InputBesideCache, Output, Reasoning, Searches,
+    Thoughts, ToolInput, Total,
+};
+use Says::Model;
+
+const OPENAI_CHAT: &str = "https://platform.openai.com/docs/api-reference/chat/object";
+const OPENAI_STREAM: &str = "https://platform.openai.com/docs/api-reference/responses-streaming";
+const OPENAI_RESPONSES: &str = "https://platform.openai.com/docs/api-reference/responses/object";
+const OPENAI_REALTIME: &str =
+    "https://platform.openai.com/docs/api-reference/realtime-server-events/response/done";
+const ANTHROPIC: &str = "https://docs.anthropic.com/en/api/messages";
+const ANTHROPIC_STREAM: &str = "https://docs.anthropic.com/en/api/messages-streaming";
+const GEMINI: &str = "https://ai.google.dev/api/generate-content#UsageMetadata";
+const GEMINI_LIVE: &str = "https://ai.google.dev/api/live#UsageMetadata";
+const INTERACTIONS: &str = "https://ai.google.dev/api/interactions-api";
+const VERTEX: &str =
+    "https://docs.cloud.google.com/gemini-enterprise-agent-platform/reference/rest/v1beta1/Usage";
+const CODE_ASSIST: &str = "https://github.com/google-gemini/gemini-cli/blob/main/packages/core/src/code_assist/converter.ts";
+const CONVERSE: &str =
+    "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html";
+const COHERE: &str = "https://docs.cohere.com/reference/chat";
+const COHERE_V1: &str = "https://docs.cohere.com/v1/reference/chat";
+const DEEPSEEK: &str = "https://api-docs.deepseek.com/guides/kv_cache";
+const GROQ: &str = "https://console.groq.com/docs/api-reference#chat-create";
+const KIMI: &str = "https://platform.moonshot.ai/docs/api/chat";
+const LITELLM: &str = "https://docs.litellm.ai/docs/completion/prompt_caching";
+const MISTRAL: &str = "https://docs.mistral.ai/api/endpoint/chat";
+const OLLAMA: &str = "https://github.com/ollama/ollama/blob/main/docs/api.md";
+const OPENROUTER: &str = "https://openrouter.ai/docs/guides/best-practices/prompt-caching";
+const OPENROUTER_COST: &str = "https://openrouter.ai/docs/use-cases/usage-accounting";
+const PERPLEXITY: &str = "https://docs.perplexity.ai/api-reference/chat-completions-post";
+const TGI: &str = "https://huggingface.github.io/text-generation-inference/";
+
+/// What an object called `usage` may hold.
+const USAGE: &[Row] = &[
+    ("prompt_tokens", Says::Count(Input), OPENAI_CHAT),
+    ("completion_tokens", Says::Count(Output), OPENAI_CHAT),
+    ("total_tokens", Says::Count(Total), OPENAI_CHAT),
+    (
+        "prompt_tokens_details.cached_tokens",
+        Says::Count(CacheRead),
+        OPENAI_CHAT,
+    ),
+    (
+        "completion_tokens_details.reasoning_tokens",
+        Says::Count(Reasoning),
+        OPENAI_CHAT,
+    ),
+    (
+        "prompt_tokens_details.cache_write_tokens",
+        Says::Count(CacheWrite),
+        OPENROUTER,
+    ),
+    (
+        "prompt_tokens_details.cache_creation_tokens",
+        Says::Count(CacheWrite),
+        LITELLM,
+    ),
+    (
+        "input_tokens",
+        Says::Count(InputBesideCache),
+        OPENAI_RESPONSES,
+    ),
+    ("output_tokens", Says::Count(Output), OPENAI_RESPONSES),
+    (
+        "input_tokens_details.cached_tokens",
+        Says::Count(CacheRead),
+        OPENAI_RESPONSES,
+    ),
+    (
+        "input_tokens_details.cache_write_tokens",
+        Says::Count(CacheWrite),
+        OPENROUTER,
+    ),
+    (
+        "input_tokens_details.cache_creation_tokens",
+        Says::Count(CacheWrite),
+        LITELLM,
+    ),
+    (
+        "output_tokens_details.reasoning_tokens",
+        Says::Count(Reasoning),
+        OPENAI_RESPONSES,
+    ),
+    (
+        "input_token_details.cached_tokens",
+        Says::Count(CacheRead),
+        OPENAI_REALTIME,
+    ),
+    (
+        "cache_read_input_tokens",
+        Says::Count(CacheReadNamed),
+        ANTHROPIC,
+    ),
+    (
+        "cache_creation_input_tokens",
+        Says::Count(CacheWriteNamed),
+        ANTHROPIC,
+    ),
+    (
+        "cache_creation.ephemeral_5m_input_tokens",
+        Says::Count(CacheWriteMinutes),
+        ANTHROPIC,
+    ),
+    (
+        "cache_creation.ephemeral_1h_input_tokens",
+        Says::Count(CacheWriteHour),
+        ANTHROPIC,
+    ),
+    ("inputTokens", Says::Count(InputBesideCache), CONVERSE),
+    ("outputTokens", Says::Count(Output), CONVERSE),
+    ("totalTokens", Says::Count(Total), CONVERSE),
+    (
+        "cacheReadInputTokens",
+        Says::Count(CacheReadNamed),
+        CONVERSE,
+    ),
+    (
+        "cacheWriteInputTokens",
+        Says::Count(CacheWriteNamed),
+        CONVERSE,
+    ),
+    ("total_input_tokens", Says::Count(Input), INTERACTIONS),
+    (
+        "total_tool_use_tokens",
+        Says::Count(ToolInput),
+        INTERACTIONS,
+    ),
+    ("total_output_tokens", Says::Count(Output), INTERACTIONS),
+    ("total_thought_tokens", Says::Count(Thoughts), INTERACTIONS),
+    ("total_cached_tokens", Says::Count(CacheRead), INTERACTIONS),
+    ("totalInputTokens", Says::Count(Input), VERTEX),
+    ("totalToolUseTokens", Says::Count(ToolInput), VERTEX),
+    ("totalOutputTokens", Says::Count(Output), VERTEX),
+    ("totalThoughtTokens", Says::Count(Thoughts), VERTEX),
+    ("totalCachedTokens", Says::Count(CacheRead), VERTEX),
+    ("cached_tokens", Says::Count(CacheRead), KIMI),
+    ("prompt_cache_hit_tokens", Says::Count(CacheRead), DEEPSEEK),
+    ("num_cached_tokens", Says::Count(CacheRead), MISTRAL),
+    ("reasoning_tokens", Says::Count(Reasoning), PERPLEXITY),
+    (
+        "server_tool_use.web_search_requests",
+        Says::Count(Searches),
+        ANTHROPIC,
+    ),
+    ("num_search_queries", Says::Count(Searches), PERPLEXITY),
+    ("service_tier", Says::Tier, ANTHROPIC),
+    ("cost", Says::Cost, OPENROUTER_COST),
+    ("tokens.input_tokens", Says::Count(Input), COHERE),
+    ("tokens.output_tokens", Says::Count(Output), COHERE),
+    (
+        "billed_units.input_tokens",
+        Says::Count(BilledInput),
+        COHERE,
+    ),
+    (
+        "billed_units.output_tokens",
+        Says::Count(BilledOutput),
+        COHERE,
+    ),
+];
+
+/// What Gemini's `usageMetadata` may hold.
+const METADATA: &[Row] = &[
+    ("promptTokenCount", Says::Count(Input), GEMINI),
+    ("toolUsePromptTokenCount", Says::Count(ToolInput), GEMINI),
+    ("candidatesTokenCount", Says::Count(Output), GEMINI),
+    ("responseTokenCount", Says::Count(Output), GEMINI_LIVE),
+    ("thoughtsTokenCount", Says::Count(Thoughts), GEMINI),
+    ("cachedContentTokenCount", Says::Count(CacheRead), GEMINI),
+    ("totalTokenCount", Says::Count(Total), GEMINI),
+    ("serviceTier", Says::Tier, GEMINI),
+];
+
+/// What stands in no object for usage.
+const ROOT: &[Row] = &[
+    ("model", Model, OPENAI_CHAT),
+    ("modelVersion", Model, GEMINI),
+    ("response.model", Model, OPENAI_STREAM),
+    ("response.modelVersion", Model, CODE_ASSIST),
+    ("message.model", Model, ANTHROPIC_STREAM),
+    ("interaction.model", Model, INTERACTIONS),
+    ("service_tier", Says::Tier, OPENAI_CHAT),
+    ("response.service_tier", Says::Tier, OPENAI_RESPONSES),
+    ("error", Says::Error, OPENAI_CHAT),
+    ("response.error", Says::Error, OPENAI_STREAM),
+    ("delta.error", Says::Error, COHERE),
+    ("type", Says::Kind, ANTHROPIC_STREAM),
+    ("prompt_eval_count", Says::Count(Input), OLLAMA),
+    ("eval_count", Says::Count(Output), OLLAMA),
+    ("details.generated_tokens", Says::Count(Output), TGI),
+    ("details.input_length", Says::Count(Input), TGI),
+];
+
+/// Where these are.
+const HOLDERS: &[Holder] = &[
+    ("", ROOT, false, OPENAI_CHAT),
+    ("usage", USAGE, false, OPENAI_CHAT),
+    ("response.usage", USAGE, false, OPENAI_STREAM),
+    ("message.usage", USAGE, false, ANTHROPIC_STREAM),
+    ("delta.usage", USAGE, false, COHERE),
+    ("meta", USAGE, false, COHERE_V1),
+    ("response.meta", USAGE, false, COHERE_V1),
+    ("x_groq.usage", USAGE, false, GROQ),
+    ("interaction.usage", USAGE, false, INTERACTIONS),
+    ("usageMetadata", METADATA, false, GEMINI),
+    ("response.usageMetadata", METADATA, false, CODE_ASSIST),
+    // A choice of several may say less than all of them: the root of the same document is believed first.
+    ("choices.usage", USAGE, true, KIMI),
+];
+
+/// The objects that stand in arrays.
+const LISTS: [&str; 1] = ["choices"];
+
+/// What stands in every event of a stream that says a count or an error: a part of the path to it, or `"error"`. (TGI
+/// says `input_length` beside `generated_tokens` alone, and searches stand beside tokens as well.)
+pub(super) const SIGNS: [&str; 3] = ["oken", "eval_count", "\"error"];
+
+/// The longest name in the table, in bytes.
+const LONGEST: usize = 32;
+
+/// The table as a tree of names.
+pub(super) struct Tree {
+    branches: Vec<Branch>,
+}
+
+/// What stands at a path.
+pub(super) struct Branch {
+    /// What it says, if anything.
+    pub(super) says: Option<Says>,
+    /// Whether that counts only where nothing else says anything.
+    pub(super) spare: bool,
+    /// Whether objects in an array stand for the object itself.
+    pub(super) is_list: bool,
+    /// The names in it, by their length, and the branch that each leads to.
+    names: Vec<(&'static str, u8)>,
+    /// Where in `names` those of each length begin.
+    starts: [u8; LONGEST + 2],
+}
+
+impl Default for Branch {
+    fn default() -> Self {
+        Self {
+            says: None,
+            spare: false,
+            is_list: false,
+            names: Vec::new(),
+            starts: [0; LONGEST + 2],
+        }
+    }
+}
+
+static TREE: LazyLock<Tree> = LazyLock::new(Tree::grow);
+
+/// The tree, which is made once.
+pub(super) fn tree() -> &'static Tree {
+    &TREE
+}
+
+impl Tree {
+    fn grow() -> Self {
+        let mut tree = Self {
+            branches: vec![Branch::default()],
+        };
+        let mut shared: Vec<(&'static [Row], bool, u8)> = Vec::new();
+        for (path, rows, spare, _) in HOLDERS {
+            let known = shared
+                .iter()
+                .find(|(other, rank, _)| std::ptr::eq(*other, *rows) && rank == spare);
+            match (path.rsplit_once('.').unwrap_or(("", path)), known) {
+                ((_, ""), _) => tree.fill(0, rows, *spare),
+                ((above, name), Some((_, _, to))) => {
+                    let (above, to) = (tree.reach(0, above), *to);
+                    tree.link(above, name, to);
+                }
+                _ => {
+                    let to = tree.reach(0, path);
+                    tree.fill(to, rows, *spare);
+                    shared.push((rows, *spare, to));
+                }
+            }
+        }
+        for path in LISTS {
+            let at = tree.reach(0, path);
+            if let Some(branch) = tree.branches.get_mut(usize::from(at)) {
+                branch.is_list = true;
+            }
+        }
+        tree.branches.iter_mut().for_each(Branch::sort);
+        tree
+    }
+
+    fn fill(&mut self, from: u8, rows: &[Row], spare: bool) {
+        for (path, says, _) in rows {
+            let at = self.reach(from, path);
+            if let Some(branch) = self.branches.get_mut(usize::from(at)) {
+                (branch.says, branch.spare) = (Some(*says), spare);
+            }
+        }
+    }
+
+    /// The branch at `path`, which is made if there is none.
+    fn reach(&mut self, from: u8, path: &'static str) -> u8 {
+        let mut at = from;
+        for name in path.split('.').filter(|name| !name.is_empty()) {
+            let branch = self.branches.get(usize::from(at));
+            let mut names = branch.into_iter().flat_map(|branch| &branch.names);
+            let known = names.find(|(known, _)| *known == name).map(|known| known.1);
+            at = known.unwrap_or_else(|| self.add(at, name));
+        }
+        at
+    }
+
+    fn add(&mut self, at: u8, name: &'static str) -> u8 {
+        let new = u8::try_from(self.branches.len()).unwrap_or(u8::MAX);
+        self.branches.push(Branch::default());
+        self.link(at, name, new);
+        new
+    }
+
+    fn link(&mut self, at: u8, name: &'static str, to: u8) {
+        if let Some(branch) = self.branches.get_mut(usize::from(at)) {
+            branch.names.push((name, to));
+        }
+    }
+
+    /// What stands at a node.
+    pub(super) fn at(&self, node: Node) -> Option<&Branch> {
+        self.branches.get(usize::from(node.0))
+    }
+}
+
+impl Branch {
+    fn sort(&mut self) {
+        self.names.sort_by_key(|(name, _)| name.len());
+        for (length, start) in self.starts.iter_mut().enumerate() {
+            let shorter = self.names.iter().filter(|(name, _)| name.len() < length);
+            *start = u8::try_from(shorter.count()).unwrap_or(u8::MAX);
+        }
+    }
+
+    /// Where a name leads.
+    pub(super) fn child(&self, name: &[u8]) -> Option<Node> {
+        let from = usize::from(*self.starts.get(name.len())?);
+        let to = usize::from(*self.starts.get(name.len() + 1)?);
+        let mut same_length = self.names.get(from..to)?.iter();
+        let found = same_length.find(|(known, _)| known.as_bytes() == name)?;
+        Some(Node(found.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(path: &str) -> Option<&'static Branch> {
+        let mut node = Node(0);
+        for name in path.split('.').filter(|name| !name.is_empty()) {
+            node = tree().at(node)?.child(name.as_bytes())?;
+        }
+        tree().at(node)
+    }
+
+    fn rows() -> impl Iterator<Item = (String, Says, bool)> {
+        HOLDERS.iter().flat_map(|(holder, rows, spare, _)| {
+            rows.iter()
+                .map(move |(path, says, _)| (format!("{holder}.{path}"), *says, *spare))
+        })
+    }
+
+    #[test]
+    fn every_row_of_the_table_is_found_by_its_path() {
+        let mut seen = 0;
+        for (path, says, spare) in rows() {
+            let branch = find(&path).unwrap();
+            assert_eq!((branch.says, branch.spare), (Some(says), spare), "{path}");
+            assert!(path.split('.').all(|name| name.len() <= LONGEST), "{path}");
+            seen += 1;
+        }
+        assert!(seen > 300 && tree().branches.len() < 255, "{seen}");
+        assert!(find("choices").unwrap().is_list && find("usage.prompt").is_none());
+    }
+
+    #[test]
+    fn every_source_is_an_address() {
+        let of_rows = HOLDERS.iter().flat_map(|(_, rows, _, _)| rows.iter());
+        let sources = of_rows.map(|(_, _, source)| *source);
+        for source in sources.chain(HOLDERS.iter().map(|(.., source)| *source)) {
+            assert!(source.starts_with("https://"), "{source}");
+        }
+    }
+
+    #[test]
+    fn no_count_and_no_error_is_said_without_a_sign() {
+        let told = rows().filter(|(_, says, _)| matches!(says, Says::Count(_) | Says::Error));
+        let beside = ["input_length", "web_search_requests", "num_search_queries"];
+        for (path, _, _) in told.filter(|(path, ..)| !beside.iter().any(|end| path.ends_with(end)))
+        {
+            let path = path.replace('.', "\"");
+            assert!(SIGNS.iter().any(|sign| path.contains(sign)), "{path}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What responses say of tokens where it is easily missed, said twice, or not said at all.
+
+use serde_json::Value;
+
+use crate::support::gateway::simple;
+use crate::support::provider::{begin_events, chunk, end_chunks, respond};
+use crate::support::{Gateway, Provider, Scene};
+use crate::usage::{KEY, tokens};
+
+const SAID: &str = r#"{"id":"resp_1","status":"completed","model":"m","usage":{"input_tokens":1000,"output_tokens":500}}"#;
+
+fn counted(gateway: &Gateway, family: &str) -> u64 {
+    gateway.count(&format!("keygate_{family}{{provider=\"p\",route=\"r\"}}"))
+}
+
+/// A provider that answers with the body, and the content type, that stand in the request's headers.
+fn echo() -> Provider {
+    Provider::answering(|request, wire| {
+        let media = request
+            .header("x-media")
+            .map(|media| ("content-type", media));
+        let media: Vec<(&str, &str)> = media.into_iter().collect();
+        let body = request.header("x-body").unwrap_or_default();
+        let body = body.replace("\\n", "\n");
+        respond(wire, "200 OK", &media, body.as_bytes());
+    })
+}
+
+fn ask(gateway: &Gateway, path: &str, media: Option<&str>, body: &str) {
+    let mut headers = vec![KEY[0], ("x-body", body)];
+    headers.extend(media.map(|media| ("x-media", media)));
+    assert_eq!(gateway.request("POST", path, &headers, b"{}").status, 200);
+}
+
+#[test]
+fn a_response_that_says_no_tokens_and_should_have_is_in_a_metric_whatever_its_content_type() {
+    let provider = echo();
+    let gateway = Gateway::before(&provider);
+    let silent = r#"{"model":"m","choices":[]}"#;
+    let all = [
+        (Some("application/json"), silent),
+        (Some("text/plain"), silent),
+        (Some("application/octet-stream"), "RIFF"),
+        (Some("audio/mpeg"), "x"),
+        (Some("application/vnd.amazon.eventstream"), "x"),
+        (None, "all is well"),
+        (
+            Some("application/json"),
+            r#"{"usage":{"prompt_tokens":0,"completion_tokens":0}}"#,
+        ),
+        (
+            Some("application/json"),
+            r#"{"status":"queued","background":true,"usage":null}"#,
+        ),
+        (Some("text/event-stream"), r"data: {}\n\n"),
+    ];
+    for (media, body) in all {
+        ask(&gateway, "/p/v1/chat/completions", media, body);
+    }
+    gateway.access_lines(all.len());
+    assert_eq!(
+        counted(&gateway, "unmetered_responses_total"),
+        all.len() as u64
+    );
+    assert_eq!(counted(&gateway, "unmetered_streams_total"), 1);
+    // Nobody expects tokens of these, or they were said.
+    ask(&gateway, "/p/v1/audio/speech", Some("audio/mpeg"), "x");
+    ask(
+        &gateway,
+        "/p/v1/messages/count_tokens",
+        Some("application/json"),
+        r#"{"input_tokens":5}"#,
+    );
+    ask(&gateway, "/p/v1/responses", Some("application/json"), SAID);
+    gateway.get("/p/v1/responses", &KEY);
+    gateway.access_lines(all.len() + 4);
+    assert_eq!(
+        counted(&gateway, "unmetered_responses_total"),
+        all.len() as u64
+    );
+}
+
+#[test]
+fn a_route_whose_streams_are_not_read_misses_no_tokens_of_them() {
+    let provider = echo();
+    let gateway = Scene::new(&simple(&provider.url(), "", "meter_streams = \"off\""))
+        .key("alice", "secret", "")
+        .start();
+    let said = r#"data: {"usage":{"prompt_tokens":10}}\n\n"#;
+    for media in ["text/event-stream", "application/json", "text/plain"] {
+        ask(&gateway, "/p", Some(media), said);
+    }
+    ask(&gateway, "/p", Some("application/json"), "{}");
+    let lines = gateway.access_lines(4);
+    assert!(lines.iter().all(|line| line.get("input_tokens").is_none()));
+    assert_eq!(counted(&gateway, "unmetered_responses_total"), 1);
+    assert_eq!(counted(&gateway, "unmetered_streams_total"), 0);
+}
+
+#[test]
+fn tokens_are_counted_whatever_the_content_type_says() {
+    let provider = echo();
+    let gateway = Gateway::before(&provider);
+    let stream = format!(r"data: {{}}\n\ndata: {SAID}\n\n");
+    let lines = format!(r#"{{"model":"m"}}\n{SAID}\n"#);
+    let types = [
+        None,
+        Some("application/json"),
+        Some("text/event-stream"),
+        Some("text/plain"),
+        Some("application/jsonl"),
+    ];
+    for media in types {
+        for body in [SAID, &stream, &lines] {
+            ask(&gateway, "/p", media, body);
+        }
+    }
+    let seen = gateway.access_lines(15);
+    assert!(
+        seen.iter().all(|line| line["input_tokens"] == 1000),
+        "{seen:?}"
+    );
+    assert_eq!(tokens(&gateway, "output"), 15 * 500);
+}
+
+#[test]
+fn what_a_get_brings_was_made_earlier_and_is_not_counted_again() {
+    let provider = Provider::answering(|request, wire| {
+        let media = [("content-type", "application/json")];
+        let is_get = request.line().starts_with("GET");
+        if is_get && request.line().contains("stream=true") {
+            begin_events(wire);
+            chunk(
+                wire,
+                format!("data: {{\"response\":{SAID}}}\n\n").as_bytes(),
+            );
+            end_chunks(wire);
+        } else {
+            respond(wire, "200 OK", &media, SAID.as_bytes());
+        }
+    });
+    let gateway = Gateway::before(&provider);
+    gateway.request("POST", "/p/v1/responses", &KEY, b"{}");
+    for _ in 0..5 {
+        gateway.get("/p/v1/responses/resp_1", &KEY);
+        gateway.get("/p/v1/batches/batch_1", &KEY);
+        gateway.get("/p/v1/responses/resp_1?stream=true", &KEY);
+        gateway.request("POST", "/p/v1/responses/resp_1/cancel", &KEY, b"");
+    }
+    let lines = gateway.access_lines(21);
+    let with_tokens = lines
+        .iter()
+        .filter(|line| line.get("input_tokens").is_some());
+    assert_eq!(with_tokens.count(), 1);
+    assert_eq!(
+        (tokens(&gateway, "input"), tokens(&gateway, "output")),
+        (1000, 500)
+    );
+    assert_eq!(counted(&gateway, "unmetered_streams_total"), 0);
+    assert_eq!(counted(&gateway, "unmetered_responses_total"), 0);
+}
+
+#[test]
+fn an_error_in_a_stream_whose_status_is_good_is_in_the_line_and_in_a_metric_and_is_no_token() {
+    let errors = [
+        r#"data: {"error":{"message":"overloaded","code":"503"}}\n\n"#,
+        r#"event: error\ndata: {"type":"error","error":{"type":"overloaded_error"}}\n\n"#,
+        r#"event: response.failed\ndata: {"type":"response.failed","response":{"error":{"code":"server_error"}}}\n\n"#,
+    ];
+    let provider = echo();
+    let gateway = Scene::new(&simple(
+        &provider.url(),
+        "",
+        "meter_streams = \"estimated\"",
+    ))
+    .key("alice", "secret", "")
+    .start();
+    let word = r#"data: {"model":"m","choices":[{"delta":{"content":"a"}}]}\n\n"#;
+    for error in errors {
+        ask(
+            &gateway,
+            "/p",
+            Some("text/event-stream"),
+            &format!("{word}{error}"),
+        );
+    }
+    ask(&gateway, "/p", Some("text/event-stream"), errors[0]);
+    ask(&gateway, "/p", Some("text/event-stream"), word);
+    let lines = gateway.access_lines(5);
+    for line in &lines[..4] {
+        assert_eq!(
+            (&line["status"], &line["reason"]),
+            (&200.into(), &"error_event".into())
+        );
+    }
+    assert_eq!(lines[4]["reason"], Value::Null);
+    assert_eq!(counted(&gateway, "error_events_total"), 4);
+    let guessed = |line: &Value| line.get("output_tokens").cloned();
+    assert_eq!(guessed(&lines[0]), Some(1.into()));
+    assert_eq!(guessed(&lines[3]), None);
+}
