@@ -32,7 +32,7 @@ enum Known {
 
 impl Meter {
     /// For a response whose head says this of its type and its encoding; `None` where there is nothing to be read. A
-    /// type that is wrong or left out does no harm: see [`super::form`].
+    /// type that is wrong or left out does no harm: see `usage::form`.
     pub fn of(content_type: &[u8], encoding: &[u8]) -> Option<Self> {
         Some(Self {
             text: Text {
