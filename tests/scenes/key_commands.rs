@@ -141,6 +141,19 @@ fn what_a_key_is_for_when_it_was_made_and_whether_it_opens_is_shown() {
 }
 
 #[test]
+fn a_comment_or_a_label_of_any_length_is_shown_and_widens_no_other_row() {
+    let keys = Keys::new();
+    // More than the widest that `format!` fills up to.
+    let long = "x".repeat(70_000);
+    keys.run(&["create", "--id", "a", "--label", &format!("team={long}")]);
+    keys.run(&["create", "--id", "b", "--comment", &long]);
+    let (list, _) = keys.run(&["list"]);
+    let rows: Vec<_> = list.lines().collect();
+    assert!(rows[1].contains(&long) && rows[2].ends_with(&long));
+    assert!(rows[0].len() < 200 && rows[2].len() < long.len() + 200);
+}
+
+#[test]
 fn the_list_shows_the_keys_that_are_asked_for() {
     let keys = Keys::new();
     for (id, team, tier, expires) in [

@@ -15,6 +15,10 @@ use crate::key::moment;
 use crate::printable;
 
 const HEADINGS: [&str; 6] = ["ID", "STATE", "EXPIRES", "LABELS", "CREATED", "COMMENT"];
+/// The widest that a column is, in characters. A longer cell moves the rest of its own row and of no other.
+const WIDEST: usize = 64;
+/// How many blanks stand between two columns at least.
+const GAP: usize = 2;
 
 #[derive(Args)]
 pub(in crate::cli) struct List {
@@ -88,7 +92,7 @@ impl List {
     }
 }
 
-/// The keys in columns, each as wide as its widest cell; the last cell of a row as wide as it is.
+/// The keys in columns, each as wide as its widest cell, up to [`WIDEST`].
 fn table(keys: &[&Shown], now: Timestamp) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     rows.extend(keys.iter().map(|key| cells(key, now)));
@@ -98,16 +102,24 @@ fn table(keys: &[&Shown], now: Timestamp) -> String {
             .map(|cell| cell.chars().count())
             .max()
             .unwrap_or_default()
+            .min(WIDEST)
     };
     let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-    let lines = rows.iter().map(|row| {
-        let cells = row.iter().zip(&widths);
-        let cells: Vec<_> = cells
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        cells.join("  ").trim_end().to_owned()
-    });
+    let lines = rows.iter().map(|row| line(row, &widths));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The cells of a row, filled up to the widths of their columns. Not by `format!`, which panics for widths of more
+/// than 65,535.
+fn line(row: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (cell, width) in row.iter().zip(widths) {
+        line.push_str(cell);
+        let blanks = width.saturating_sub(cell.chars().count()) + GAP;
+        line.extend(std::iter::repeat_n(' ', blanks));
+    }
+    line.truncate(line.trim_end().len());
+    line
 }
 
 fn cells(shown: &Shown, now: Timestamp) -> [String; HEADINGS.len()] {
