@@ -243,6 +243,26 @@ fn a_table_of_keys_is_taken_as_people_have_it_with_all_that_it_says_of_them() {
 }
 
 #[test]
+fn a_first_line_that_may_name_columns_makes_no_key_that_everybody_guesses() {
+    let keys = Keys::new();
+    for table in [
+        "user,secret\nalice,a-long-secret-of-alice\n",
+        "api_key,user\n6f1c2d3e4b5a69788796a5b4c3d2e1f0,alice\n",
+        "alias,sha-256\nalice,a-long-secret-of-alice\n",
+    ] {
+        let refused = keys.with(table, &["import"]);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{table}{said}");
+        assert!(said.starts_with("keygate: line 1: no column"), "{said}");
+        assert!(!said.contains("6f1c") && keys.file().is_empty(), "{said}");
+    }
+    // That a key is called so can be said.
+    let taken = keys.with("id,key\ntoken,a-long-secret-of-token\n", &["import"]);
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    assert!(keys.file().contains("id = \"token\""), "{}", keys.file());
+}
+
+#[test]
 fn a_name_with_a_comma_that_nobody_put_in_quotes_is_refused_with_its_line() {
     let keys = Keys::new();
     keys.run(&["create", "--id", "first"]);

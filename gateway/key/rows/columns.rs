@@ -42,6 +42,9 @@ impl Column {
 }
 
 /// The columns that the first line of a table names; `None` if it is a key as the others.
+///
+/// A line that names a column and may still be a key is refused. Taken for a key, the name of a column would be a
+/// secret that everybody guesses, and where the columns are the other way round, each secret would be an id.
 pub(super) fn columns_of(fields: &[Zeroizing<String>]) -> Result<Option<Vec<Column>>, String> {
     let found: Vec<Option<Column>> = fields.iter().map(|name| Column::named(name)).collect();
     if let ([None, Some(Column::Secret)], [_, second]) = (&*found, fields)
@@ -51,19 +54,22 @@ pub(super) fn columns_of(fields: &[Zeroizing<String>]) -> Result<Option<Vec<Colu
         return Ok(Some(vec![Column::Id, Column::Secret]));
     }
     let has = |column| found.contains(&Some(column));
-    match (has(Column::Id), has(Column::Secret)) {
-        (true, true) => every(fields, &found).map(Some),
-        (true, false) if fields.iter().all(|field| is_name(field)) => Err(format!(
-            "no column of those that this line names is a key or a digest: they are {COLUMNS}"
-        )),
-        _ => Ok(None),
-    }
+    let lacking = match (has(Column::Id), has(Column::Secret)) {
+        (true, true) => return every(fields, &found).map(Some),
+        (true, false) => "a key or a digest",
+        (false, true) => "an id",
+        (false, false) => return Ok(None),
+    };
+    Err(format!(
+        "no column of those that this line names is {lacking}: they are {COLUMNS}. If the line is a key, put a line \
+         `id,key` before it"
+    ))
 }
 
 /// Whether a text that stands where keys do is the name of their column, whatever stands before it. A
 /// word like `secret` may be somebody's key.
 fn is_heading(text: &str) -> bool {
-    let headings = ["key", "token", "hash", "sha256"];
+    let headings = ["key", "api_key", "token", "hash", "sha256", "digest"];
     headings.contains(&&*text.to_ascii_lowercase())
 }
 

@@ -206,6 +206,8 @@ mod tests {
             format!("id,key\nbob,{BOBS}\n"),
             format!("\"key_alias\",\"token\"\n\"bob\",\"{hex}\"\n"),
             format!("user,token\nbob,{hex}\n"),
+            format!("user,api_key\nbob,{BOBS}\n"),
+            format!("e-mail;Digest\nbob;{hex}\n"),
             format!("Token;Key_Alias\n{hex};bob\n"),
             format!("key_alias|expires|token|blocked\nbob||{hex}|f\n"),
             format!("key_alias,token,expires\nbob,{hex},\\N\n"),
@@ -336,6 +338,22 @@ mod tests {
         }
         let utf_16 = read(&b"\xff\xfeb\0o\0b\0,\0x\0\n\0"[..]).err().unwrap();
         assert!(utf_16.starts_with("line 1: this is no UTF-8"), "{utf_16}");
+    }
+
+    #[test]
+    fn a_first_line_that_may_name_columns_is_refused_if_it_may_be_a_key_as_well() {
+        for (text, lacking) in [
+            (format!("name,api-key\nbob,{BOBS}\n"), "a key or a digest"),
+            (format!("user,secret\nbob,{BOBS}\n"), "an id"),
+            (format!("key,user\n{BOBS},bob\n"), "an id"),
+            (format!("api_key,e-mail\n{BOBS},bob\n"), "an id"),
+        ] {
+            let error = read_text(&text).err().unwrap();
+            let why = format!("line 1: no column of those that this line names is {lacking}: ");
+            assert!(error.starts_with(&why) && !error.contains(BOBS), "{error}");
+        }
+        let rows = read_text(&format!("id,key\ntoken,{BOBS}\n")).unwrap();
+        assert_eq!(rows[0].id, "token");
     }
 
     proptest::proptest! {
