@@ -243,6 +243,18 @@ fn a_table_of_keys_is_taken_as_people_have_it_with_all_that_it_says_of_them() {
 }
 
 #[test]
+fn a_table_of_many_keys_takes_time_in_proportion_to_them() {
+    let keys = Keys::new();
+    let rows = (0..20_000).map(|number| format!("key-{number},{number:064x}\n"));
+    let table: String = rows.collect();
+    let begun = std::time::Instant::now();
+    let taken = keys.with(&table, &["import"]);
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    // Compared each with each, they took a minute.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[test]
 fn a_first_line_that_may_name_columns_makes_no_key_that_everybody_guesses() {
     let keys = Keys::new();
     for table in [

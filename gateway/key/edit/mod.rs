@@ -11,7 +11,7 @@ mod write;
 
 pub use rotate::{Rotation, rotate};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -93,17 +93,35 @@ impl From<io::Error> for EditError {
     }
 }
 
-/// Adds keys at the end of the file, which is made (mode 0600) if it is not there: all or none.
+/// Adds keys at the end of the file, which is made (mode 0600) if it is not there: all or none. Comments at the end of
+/// the file stay where they are, before the keys.
 pub fn add(path: &Path, keys: &[NewKey]) -> Result<(), EditError> {
-    edit(path, |tables| {
-        for key in keys {
-            if position(tables, &key.id).is_some() {
+    edit_document(path, |document| {
+        let mut tables: Vec<Table> = keys.iter().map(table_of).collect();
+        if let (Some(first), Some(comments)) = (tables.first_mut(), comments_at_end(document)) {
+            first.decor_mut().set_prefix(comments);
+            document.set_trailing("");
+        }
+        let all = tables_of(document)?;
+        let mut ids: HashSet<String> = all.iter().filter_map(id_of).collect();
+        for (key, table) in keys.iter().zip(tables) {
+            if !ids.insert(key.id.clone()) {
                 return Err(EditError::Taken(key.id.clone()));
             }
-            tables.push(table_of(key));
+            all.push(table);
         }
         Ok(())
     })
+}
+
+/// The comments behind the last key, with an empty line that parts them from the next one.
+fn comments_at_end(document: &DocumentMut) -> Option<String> {
+    let trailing = document.trailing().as_str()?.trim_end();
+    (!trailing.is_empty()).then(|| format!("{trailing}\n\n"))
+}
+
+fn id_of(table: &Table) -> Option<String> {
+    table.get("id")?.as_str().map(str::to_owned)
 }
 
 /// Closes a key, or opens it again.
@@ -127,7 +145,8 @@ pub fn delete(path: &Path, id: &str) -> Result<(), EditError> {
         let at = position(tables, id).ok_or_else(|| EditError::NoSuchKey(id.to_owned()))?;
         let above = tables
             .get(at)
-            .and_then(|table| table.decor().prefix()?.as_str());
+            .and_then(|table| table.decor().prefix()?.as_str())
+            .map(|text| text.replace("\r\n", "\n"));
         let stays =
             above.and_then(|text| Some(text.split_at(text.rfind("\n\n")? + 1).0.to_owned()));
         tables.remove(at);
@@ -264,6 +283,33 @@ mod tests {
     }
 
     #[test]
+    fn comments_at_the_end_of_the_file_stay_where_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let hash = KeyDigest::of(b"first");
+        let first = format!("[[key]]\nid = \"first\"\nhashes = [\"{hash}\"]\n");
+        for before in [
+            "# The keys of the house.\n".to_owned(),
+            // The last line has no end.
+            "# The keys of the house.".to_owned(),
+            format!("{first}\n# Of the nightly jobs:\n"),
+            format!("{first}# of first\n"),
+        ] {
+            std::fs::write(&path, &before).unwrap();
+            add(&path, &[new_key("a"), new_key("b")]).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let rest = text.strip_prefix(before.trim_end());
+            let added = rest.is_some_and(|rest| rest.starts_with("\n\n[[key]]\nid = \"a\"\n"));
+            assert!(added, "{text}");
+            // The comment is nobody's: it does not go with the key that came below it.
+            delete(&path, "a").unwrap();
+            delete(&path, "b").unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text.trim_end(), before.trim_end());
+        }
+    }
+
+    #[test]
     fn root_makes_keys_for_the_owner_of_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let owner = |path: &Path| std::fs::metadata(path).unwrap().uid();
@@ -335,6 +381,23 @@ mod tests {
         );
         for gone in [delete(&path, "b"), set_disabled(&path, "b", true)] {
             assert!(matches!(gone, Err(EditError::NoSuchKey(_))));
+        }
+    }
+
+    #[test]
+    fn a_comment_apart_from_a_key_stays_whatever_ends_its_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let (a, b) = (KeyDigest::of(b"a"), KeyDigest::of(b"b"));
+        let text = format!(
+            "[[key]]\nid = \"a\"\nhashes = [\"{a}\"]\n\n# Of the nightly jobs:\n\n# of b\n[[key]]\nid = \"b\"\n\
+             hashes = [\"{b}\"]\n"
+        );
+        for text in [text.clone(), text.replace('\n', "\r\n")] {
+            std::fs::write(&path, text).unwrap();
+            delete(&path, "b").unwrap();
+            let left = std::fs::read_to_string(&path).unwrap();
+            assert!(left.ends_with("\n\n# Of the nightly jobs:\n"), "{left:?}");
         }
     }
 
