@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 
 use crate::document::parse_duration;
@@ -13,6 +14,8 @@ const WANTED: &str = "expected a time from now such as 30d, a day such as 2027-0
                       2027-01-31T12:00:00Z";
 /// The last second of a day: key files have whole seconds, and whoever wrote a day finds it again.
 const LAST: Time = Time::constant(23, 59, 59, 0);
+/// The calendar ends with it, some hours before its own end.
+const LAST_YEAR: i16 = 9999;
 
 /// Reads when a key ends. A day alone is over at its last second, 23:59:59 UTC.
 ///
@@ -50,6 +53,10 @@ fn read(text: &str, of_day: Time) -> Result<Timestamp, String> {
     if let Some(local) = local {
         return in_utc(local).ok_or_else(too_far);
     }
+    if is_time_of_day(text) && Pieces::parse(text).is_ok_and(|it| it.date().year() == LAST_YEAR) {
+        // 9999-12-31T23:59:59Z, by which many mean that there is no end.
+        return Err(too_far());
+    }
     let ahead = parse_duration(text).map_err(|_| WANTED)?;
     from_now(ahead).ok_or_else(too_far)
 }
@@ -70,7 +77,8 @@ fn in_utc(local: DateTime) -> Option<Timestamp> {
 }
 
 fn too_far() -> String {
-    "that is further than any calendar goes".to_owned()
+    let last = Timestamp::from_second(Timestamp::MAX.as_second()).unwrap_or(Timestamp::MAX);
+    format!("no time is later than {last}: a key without an end has none written")
 }
 
 #[cfg(test)]
@@ -136,6 +144,17 @@ mod tests {
                 assert!(why.contains("2027-01-31,"), "{bad}: {why}");
             }
         }
-        assert!(end("4000000d").unwrap_err().contains("calendar"));
+        for far in [
+            "4000000d",
+            "9999-12-31",
+            "9999-12-31T23:59:59Z",
+            "9999-12-31 23:59:59+00",
+        ] {
+            let why = end(far).unwrap_err();
+            assert!(
+                why.starts_with("no time is later than 9999-12-30T22:00:00Z"),
+                "{far}: {why}"
+            );
+        }
     }
 }

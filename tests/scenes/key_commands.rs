@@ -82,6 +82,25 @@ fn a_key_that_expires_on_a_day_is_good_until_the_end_of_it_in_utc_and_that_is_sa
         assert!(said.contains(why), "{said}");
         assert_eq!(keys.file(), before);
     }
+    let refused = keys.with(
+        "",
+        &[
+            "create",
+            "--id",
+            "c",
+            "--expires",
+            "30d",
+            "--not-before",
+            "2100-01-31",
+        ],
+    );
+    assert_eq!(refused.status.code(), Some(64));
+    let said = text(&refused.stderr);
+    assert!(
+        said.starts_with("--not-before (2100-01-31T00:00:00Z) is not before"),
+        "{said}"
+    );
+    assert_eq!(keys.file(), before);
 }
 
 #[test]

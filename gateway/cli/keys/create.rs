@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::secret::{in_file, in_time, new_secret};
+use super::secret::{in_file, in_order, in_time, new_secret};
 use super::{Place, edited, pair};
 use crate::cli::wait::{Effect, Waiting};
 use crate::cli::{mention, say};
@@ -48,6 +48,7 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
         return Err(Error::Usage(why.to_owned()));
     }
     in_time(options.expires)?;
+    in_order(options.not_before, options.expires)?;
     let expires = options.expires.map(in_file);
     let path = options.place.key_file()?;
     for (name, reference) in &options.metadata {

@@ -22,6 +22,21 @@ pub(super) fn in_time(expires: Option<Timestamp>) -> Result<(), Error> {
     }
 }
 
+/// Refuses a key that ends before it begins.
+pub(super) fn in_order(
+    not_before: Option<Timestamp>,
+    expires: Option<Timestamp>,
+) -> Result<(), Error> {
+    match not_before.zip(expires) {
+        Some((begin, end)) if in_file(end) <= in_file(begin) => Err(Error::Usage(format!(
+            "--not-before ({}) is not before --expires ({}): the key would open nothing",
+            in_file(begin),
+            in_file(end)
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// A time as the key file has it: in whole seconds.
 pub(super) fn in_file(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
