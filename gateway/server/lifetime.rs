@@ -173,8 +173,13 @@ impl Gateway {
         Ok(())
     }
 
-    /// Starts a process of the binary that is installed now, and gives it the sockets; the process, once it serves.
+    /// Starts a process of the binary that is installed now, and gives it the sockets; the process, once it serves. Not
+    /// before the process before this one has handed over: nobody would know of the one that is started either.
     async fn hand_over(&self) -> Option<upgrade::Successor> {
+        if !self.handed_over().await {
+            // Whoever waits for this hears by `deserted` that it is over.
+            std::future::pending::<()>().await;
+        }
         let (Some(program), Some(sockets)) = (&self.program, &self.sockets) else {
             self.readiness
                 .upgrade_failed("it does not know its own binary");
@@ -210,17 +215,25 @@ impl Gateway {
     /// Waits until the process before this one has died without having handed over: for ever where it has, and where there
     /// is none.
     async fn deserted(&self) {
+        if self.handed_over().await {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until the process before this one has handed over, or has died without: whether it has. At once where there
+    /// is none.
+    async fn handed_over(&self) -> bool {
         while self.readiness.is_provisional() {
             if self.predecessors.has_handed_over() {
                 tracing::info!("the process before this one has handed over");
                 self.readiness.set_provisional(false);
             } else if self.predecessors.has_lost_last() {
-                return;
+                return false;
             } else {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         }
-        std::future::pending::<()>().await;
+        true
     }
 
     async fn drain_or_give_up(&mut self, deserted: bool) {

@@ -112,6 +112,36 @@ fn a_process_that_serves_before_its_predecessor_has_heard_of_it_ends_where_that_
 }
 
 #[test]
+fn a_process_that_nobody_knows_of_yet_starts_no_other_until_it_is_known() {
+    let provider = Provider::start();
+    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let rest = Rest::of(&process.scene);
+    install(&waiting(&process.scene));
+    process.signal("USR2");
+    let newborn = started(&process);
+    process.signal("STOP");
+    eventually("it has stopped", || is_stopped(process.id()));
+    process.scene.write("go", "");
+    eventually("the new process answers", || {
+        pid_at(process.admin) == Some(newborn.into())
+    });
+    let two = rest.processes();
+    signal(newborn, "USR2");
+    let asked = Instant::now();
+    while asked.elapsed() < Duration::from_millis(500) {
+        assert_eq!(rest.processes(), two);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    process.signal("CONT");
+    // What it was asked for, it does now.
+    eventually("a third process serves alone", || {
+        let left = rest.processes();
+        let third = left.iter().find(|id| !two.contains(id)).copied();
+        left.len() == 1 && third.is_some() && pid_at(process.admin) == third.map(u64::from)
+    });
+}
+
+#[test]
 fn where_an_older_process_accepts_again_what_the_killed_one_had_started_ends() {
     let (provider, tell) = streaming();
     let (process, install) = started_by_a_link(scene(&provider, ""));
