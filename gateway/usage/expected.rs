@@ -50,6 +50,8 @@ pub fn expected(method: &str, target: &str) -> Expected {
         (grandparent, parent),
         ("chat", "completions") | (_, "runs" | "batches")
     );
+    // A deployment may be called as a collection is.
+    let stored = stored && !GENERATING.contains(&last);
     if method != "POST" || last == "cancel" || stored {
         return Expected::Nothing;
     }
@@ -99,6 +101,8 @@ mod tests {
             "/v1/messages?beta=true",
             "/v1/responses/",
             "/openai/deployments/d/embeddings?api-version=1",
+            "/openai/deployments/batches/embeddings",
+            "/openai/deployments/runs/chat/completions",
             "/v1beta/models/gemini-3:streamGenerateContent?alt=sse",
             "/v1internal:generateContent",
             "/v1beta/interactions",
