@@ -150,6 +150,12 @@ pub fn delete(path: &Path, id: &str) -> Result<(), EditError> {
         let stays =
             above.and_then(|text| Some(text.split_at(text.rfind("\n\n")? + 1).0.to_owned()));
         tables.remove(at);
+        if position(tables, id).is_some() {
+            // Which of them is meant is not known, and what is left would open.
+            return Err(EditError::Invalid(format!(
+                "key `{id}` is in the file more than once: take out by hand those that are to go"
+            )));
+        }
         let Some(stays) = stays else { return Ok(()) };
         if let Some(next) = tables.get_mut(at) {
             let own = next

@@ -121,6 +121,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_there_twice_is_not_deleted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let key = |secret: &str| format!("[[key]]\nid = \"a\"\nhashes = [\"{}\"]\n", hash(secret));
+        let twice = key("one") + &key("two");
+        std::fs::write(&path, &twice).unwrap();
+        let error = delete(&path, "a").unwrap_err().to_string();
+        assert!(error.contains("more than once"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), twice);
+    }
+
+    #[test]
     fn an_edit_that_mends_the_file_is_made() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
