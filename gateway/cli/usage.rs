@@ -75,6 +75,9 @@ struct Line {
     reasoning_tokens: Option<u64>,
     cache_creation_1h_tokens: Option<u64>,
     searches: Option<u64>,
+    model_calls: Option<u64>,
+    #[serde(default)]
+    other_models: bool,
     service_tier: Option<String>,
     #[serde(default)]
     estimated: bool,
@@ -94,6 +97,8 @@ impl Line {
             reasoning: self.reasoning_tokens.unwrap_or_default(),
             cache_creation_hour: self.cache_creation_1h_tokens.unwrap_or_default(),
             searches: self.searches.unwrap_or_default(),
+            calls: self.model_calls.unwrap_or_default(),
+            other_models: self.other_models,
             service_tier: self.tier(),
             reported_cost: None,
         })

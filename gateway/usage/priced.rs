@@ -324,7 +324,7 @@ fn usage() -> impl Strategy<Value = (Option<&'static str>, Usage)> {
                     reasoning: output * reasoning / 100,
                     searches: searches / 2,
                     service_tier: service.and_then(|name| ServiceTier::named(name.as_bytes())),
-                    reported_cost: None,
+                    ..Usage::default()
                 };
                 (service, usage)
             },
