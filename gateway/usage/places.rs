@@ -110,6 +110,8 @@ const GEMINI_LIVE: &str = "https://ai.google.dev/api/live#UsageMetadata";
 const INTERACTIONS: &str = "https://ai.google.dev/api/interactions-api";
 const VERTEX: &str =
     "https://docs.cloud.google.com/gemini-enterprise-agent-platform/reference/rest/v1beta1/Usage";
+const VERTEX_TRAFFIC: &str =
+    "https://docs.cloud.google.com/vertex-ai/generative-ai/docs/deploy/consumption-options";
 const CODE_ASSIST: &str = "https://github.com/google-gemini/gemini-cli/blob/main/packages/core/src/code_assist/converter.ts";
 const COMPACTION: &str = "https://platform.claude.com/docs/en/build-with-claude/compaction";
 const CONVERSE: &str =
@@ -310,6 +312,7 @@ const METADATA: &[Row] = &[
     ("cachedContentTokenCount", Says::Count(CacheRead), GEMINI),
     ("totalTokenCount", Says::Count(Total), GEMINI),
     ("serviceTier", Says::Tier, GEMINI),
+    ("trafficType", Says::Tier, VERTEX_TRAFFIC),
 ];
 
 /// What stands in no object for usage.

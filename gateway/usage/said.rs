@@ -412,6 +412,17 @@ fn what_prices_need_beside_the_tokens_is_read() {
         let said = of(JSON, &json!({"usage": usage}).to_string());
         assert_eq!(said.service_tier, Some(tier));
     }
+    for (traffic, tier) in [
+        ("ON_DEMAND", Some(ServiceTier::Standard)),
+        ("ON_DEMAND_FLEX", Some(ServiceTier::Flex)),
+        ("ON_DEMAND_PRIORITY", Some(ServiceTier::Priority)),
+        ("PROVISIONED_THROUGHPUT", Some(ServiceTier::Other)),
+        ("TRAFFIC_TYPE_UNSPECIFIED", None),
+    ] {
+        let usage = json!({"promptTokenCount": 1, "trafficType": traffic});
+        let said = of(JSON, &json!({"usageMetadata": usage}).to_string());
+        assert_eq!(said.service_tier, tier, "{traffic}");
+    }
     let events = [
         json!({"response": {"service_tier": "auto", "usage": null}}),
         json!({"response": {"service_tier": "flex", "usage": {"input_tokens": 1, "output_tokens": 1}}}),

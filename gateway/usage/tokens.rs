@@ -99,10 +99,10 @@ impl ServiceTier {
     /// The tier of this name; `None` for `auto`, which leaves it open.
     pub fn named(name: &[u8]) -> Option<Self> {
         Some(match &*name.to_ascii_lowercase() {
-            b"" | b"auto" | b"unspecified" => return None,
+            b"" | b"auto" | b"unspecified" | b"traffic_type_unspecified" => return None,
             b"default" | b"standard" | b"on_demand" => Self::Standard,
-            b"flex" => Self::Flex,
-            b"priority" => Self::Priority,
+            b"flex" | b"on_demand_flex" => Self::Flex,
+            b"priority" | b"on_demand_priority" => Self::Priority,
             b"batch" => Self::Batch,
             b"fast" => Self::Fast,
             _ => Self::Other,
