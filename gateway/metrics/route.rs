@@ -149,7 +149,8 @@ impl RouteFamilies {
             )?,
             error_events: declare.counters(
                 "error_events_total",
-                "Errors that came as an event of a stream whose status said that all is well.",
+                "Errors that came as an event of a stream, or as a JSON document, in a response whose status said that all \
+                 is well.",
                 &["route", "provider"],
             )?,
             malformed_usage: declare.counters(
@@ -159,7 +160,8 @@ impl RouteFamilies {
             )?,
             unpriced: declare.counters(
                 "unpriced_answers_total",
-                "Answers that told their tokens and whose model is not in the price file.",
+                "Answers that told their tokens and for which the price file has no price: for their model, or for something \
+                 in them.",
                 &["route", "provider"],
             )?,
             unreadable: declare.counters(
