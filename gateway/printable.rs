@@ -50,6 +50,12 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
+/// So many of something, whose name gets an `s` unless there is one: `1 route`, `2 routes`.
+pub fn count(number: usize, name: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {name}{plural}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

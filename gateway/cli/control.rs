@@ -1,11 +1,13 @@
 //! `keygate reload` and `keygate upgrade`: a signal to a running gateway, and what comes of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use rustix::process::Signal;
 
+use super::config_path::ConfigPath;
+use super::foreign;
 use super::listener::Trusted;
 use super::status::ask;
 use crate::config::{Config, Places, Purpose};
@@ -19,35 +21,32 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 /// Take a changed configuration over, and say whether it was.
 #[derive(Args)]
-#[command(
-    after_help = "Example: keygate reload --config /etc/keygate/gateway.toml\n\
+#[command(after_help = "Example: keygate reload\n\
                         Checks it first: what is refused is not even tried. A changed file is taken over without it \
-                        as well, within half a second."
-)]
+                        as well, within a second.")]
 pub(super) struct Reload {
-    /// The configuration file that the gateway runs with
-    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigPath,
 }
 
 /// Replace a running gateway by one of the binary that is installed now, without losing a request.
 #[derive(Args)]
 #[command(
-    after_help = "Example: install target/release/keygate /usr/bin/ && keygate upgrade --config /etc/keygate/gateway.toml\n\
+    after_help = "Example: install target/release/keygate /usr/bin/ && keygate upgrade\n\
                         The new process gets the sockets and serves before the old one stops accepting; the old one \
                         ends when its requests have, or after server.timeouts.upgrade_drain. If the new one does not come to \
                         serve, the old one goes on. The way back is the same: install the older binary, and upgrade."
 )]
 pub(super) struct Upgrade {
-    /// The configuration file that the gateway runs with
-    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigPath,
 }
 
 pub(super) fn reload(options: &Reload) -> Result<(), Error> {
-    let config = Config::load(&options.config, Purpose::Reload)?;
+    let path = options.config.find()?;
+    let config = Config::load(&path, Purpose::Reload)?;
     let admin = config.server.admin;
-    let trusted = trusted(&options.config, &config);
+    let trusted = trusted(&path, &config);
     let (before, _) = ask(admin)?;
     trusted.gateway(before.pid)?.signal(Signal::HUP)?;
     let after = until(|| {
@@ -56,6 +55,12 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
     });
     let after = after.ok_or_else(|| Error::Failed(format!("no reload within {PATIENCE:?}")))?;
     trusted.check()?;
+    if !foreign::reads(&after, &config.key_file.path) {
+        return Err(Error::Failed(format!(
+            "the gateway at {admin} has another configuration: it reads the keys of {}",
+            after.key_file.path
+        )));
+    }
     match after.last_reload.error {
         Some(why) => Err(Error::Failed(format!("refused: {why}"))),
         None => super::say(&format!("configuration {} serves", after.generation)),
@@ -63,10 +68,11 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
 }
 
 pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
+    let path = options.config.find()?;
     // The next process looks more closely: this one need not have the service's credentials.
-    let config = Config::load(&options.config, Purpose::Reload)?;
+    let config = Config::load(&path, Purpose::Reload)?;
     let admin = config.server.admin;
-    let trusted = trusted(&options.config, &config);
+    let trusted = trusted(&path, &config);
     let (before, _) = ask(admin)?;
     let old = trusted.gateway(before.pid)?;
     old.signal(Signal::USR2)?;

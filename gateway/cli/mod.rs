@@ -2,10 +2,13 @@
 //! everything else to standard error.
 
 mod check;
+mod config_path;
 mod control;
 mod demo;
 mod doctor;
 mod explain;
+mod foreign;
+mod hint;
 mod import;
 mod keys;
 mod listener;
@@ -16,9 +19,8 @@ mod usage;
 mod wait;
 
 use std::io::Write;
-use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::events;
@@ -39,10 +41,10 @@ struct Cli {
 enum Command {
     /// Try it: the gateway and a built-in provider on loopback, no configuration, no network
     Demo(demo::Demo),
-    /// Serve
+    /// Run the gateway in the foreground
     Run(run::Run),
     /// Check a configuration: every problem at once, with file, line and cure
-    Check(ConfigPath),
+    Check(config_path::ConfigPath),
     /// Look at the machine: limits, clock, names, certificates, credentials, ports; and say what to mend
     Doctor(doctor::Doctor),
     /// Make, rotate, revoke and list client keys
@@ -67,13 +69,6 @@ enum Command {
     Man,
 }
 
-#[derive(Args)]
-struct ConfigPath {
-    /// The configuration file
-    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
-    config: PathBuf,
-}
-
 /// Reads the command line and does what it says.
 pub fn run() -> Result<(), Error> {
     events::hide_what_panics_say();
@@ -86,7 +81,7 @@ pub fn run() -> Result<(), Error> {
     let outcome = match cli.command {
         Command::Demo(demo) => demo::run(&demo),
         Command::Run(options) => run::run(&options),
-        Command::Check(path) => check::run(&path.config),
+        Command::Check(path) => check::run(&path),
         Command::Doctor(options) => doctor::run(&options),
         Command::Keys(keys) => keys::run(&keys),
         Command::Explain(explain) => explain::run(&explain),
@@ -107,7 +102,7 @@ pub fn run() -> Result<(), Error> {
 /// Says on standard error why a command failed.
 pub fn complain(error: &Error) {
     let text = match error {
-        Error::Failed(why) => format!("keygate: {why}"),
+        Error::Failed(why) | Error::Unconfigured(why) => format!("keygate: {why}"),
         other => other.to_string(),
     };
     events::say_last(text.trim_end());

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
+use super::config_path::ConfigPath;
 use crate::admin::status::{self, State};
 use crate::config::Config;
 use crate::error::Error;
@@ -20,9 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[command(after_help = "Example: keygate status --admin 127.0.0.1:9090\n\
                         Exits with 1 when something is Rejected or the last reload was refused.")]
 pub(super) struct Status {
-    /// The configuration file that names the admin listener
-    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigPath,
     /// The admin listener; the configuration is not read then
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
@@ -37,7 +36,7 @@ pub(super) struct Status {
 pub(super) fn run(options: &Status) -> Result<(), Error> {
     let admin = match options.admin {
         Some(admin) => admin,
-        None => Config::places(&options.config)?.admin,
+        None => Config::places(&options.config.find()?)?.admin,
     };
     let (status, body) = ask_for(
         admin,

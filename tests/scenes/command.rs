@@ -71,7 +71,7 @@ fn a_key_is_made_listed_and_opens() {
 
     let check = keygate(&["check", "--config", &config]);
     assert!(check.status.success(), "{}", text(&check.stderr));
-    assert!(text(&check.stdout).contains("good: 1 routes, 1 providers, 1 keys"));
+    assert!(text(&check.stdout).contains("ok: 1 route, 1 provider, 1 key"));
     let gateway = scene.start();
     assert_eq!(
         gateway

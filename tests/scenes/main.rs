@@ -21,6 +21,7 @@ mod command;
 mod configuration;
 mod doctor;
 mod explain;
+mod first_steps;
 mod headers;
 mod import;
 mod import_closed;

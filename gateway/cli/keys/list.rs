@@ -149,8 +149,17 @@ fn told(served: &Served) -> String {
         closed,
         generation,
         at,
+        admin,
+        reads,
         ..
     } = served;
+    if let Some(other) = reads {
+        return format!(
+            "Not served by the gateway at {admin}: that one reads {}. The gateway of this configuration does not run, \
+             or `server.admin` is not its address.",
+            printable::line(other)
+        );
+    }
     if *current {
         return format!("Served as it is since configuration {generation}, taken over at {at}.");
     }
