@@ -159,3 +159,23 @@ fn a_key_file_that_others_can_read_is_refused_once_it_opens_or_holds_something()
         assert!(said.contains("can be read by others"), "{said}");
     }
 }
+
+#[test]
+fn a_key_is_shown_with_the_routes_that_it_opens() {
+    let route = |name: &str, team: &str| {
+        format!(
+            "[[routes]]\nname = \"{name}\"\npath = \"/{name}\"\nprovider = \"p\"\nkeys = {{ team = \"{team}\" }}\n"
+        )
+    };
+    let rest = simple("http://127.0.0.1:9", "", "") + &route("red", "red") + &route("blue", "blue");
+    let scene = Scene::new(&rest).key("alice", "secret", "labels = { team = \"red\" }");
+    let shown = keygate_in(scene.folder.path())
+        .args(["keys", "show", "alice"])
+        .output()
+        .unwrap();
+    let shown = said(&shown);
+    assert!(
+        shown.lines().any(|line| line == "routes       r, red"),
+        "{shown}"
+    );
+}

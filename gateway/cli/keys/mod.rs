@@ -44,7 +44,7 @@ pub(super) enum Keys {
     List(list::List),
     /// Show one key
     #[command(after_help = "Example: keygate keys show alice")]
-    Show(Named),
+    Show(show::Show),
     /// Close a key at once; `enable` opens it again
     #[command(after_help = "Example: keygate keys disable alice --wait")]
     Disable(Named),
