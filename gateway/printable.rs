@@ -51,7 +51,8 @@ pub fn line(text: &str) -> Cow<'_, str> {
 }
 
 /// So many of something, whose name gets an `s` unless there is one: `1 route`, `2 routes`.
-pub fn count(number: usize, name: &str) -> String {
+pub fn count(number: impl TryInto<u64>, name: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {name}{plural}")
 }

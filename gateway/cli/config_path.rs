@@ -24,8 +24,8 @@ const CALLER: &str = "SUDO_UID";
 /// The option of every command that reads a configuration.
 #[derive(Args)]
 pub(super) struct ConfigPath {
-    /// The configuration file [default: the first that is there of $KEYGATE_CONFIG, ./gateway.toml and
-    /// /etc/keygate/gateway.toml]
+    /// The configuration file; left out, the first that is there of `$KEYGATE_CONFIG`, `./gateway.toml` and
+    /// `/etc/keygate/gateway.toml`
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 }

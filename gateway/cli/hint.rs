@@ -102,8 +102,8 @@ fn about_key(failure: KeyFailure) -> &'static str {
 }
 
 fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) -> Vec<String> {
-    let routes = router.routes();
-    if routes.is_empty() {
+    let all = router.routes();
+    if all.is_empty() {
         return vec!["the configuration has no [[routes]]".to_owned()];
     }
     let mut hints = Vec::new();
@@ -112,9 +112,7 @@ fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) 
     let host = host.unwrap_or_default();
     let takes = |route: &Route| route.hosts.iter().any(|pattern| pattern.takes(&host));
     // Of those that would do but for the host, the longest.
-    let elsewhere = routes
-        .iter()
-        .filter(|route| route.path.strip(path).is_some());
+    let elsewhere = all.iter().filter(|route| route.path.strip(path).is_some());
     if let Some(route) = elsewhere.max_by_key(|route| route.path.as_str().len()) {
         hints.push(format!(
             "the route `{}` has this path, for the host {} alone, and the request is for `{host}`: explain another \
@@ -128,7 +126,7 @@ fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) 
     hints.push(format!(
         "no route has a path that begins {first}. Routes here:"
     ));
-    for route in routes.iter().take(MOST) {
+    for route in all.iter().take(MOST) {
         hints.push(format!(
             "  {} (provider {}, host {})",
             route.path,
@@ -136,13 +134,13 @@ fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) 
             hosts_of(route)
         ));
     }
-    if routes.len() > MOST {
+    if all.len() > MOST {
         hints.push(format!(
             "  and {} more: `keygate status` shows them",
-            routes.len() - MOST
+            all.len() - MOST
         ));
     }
-    let reachable: Vec<_> = routes.iter().filter(|route| takes(route)).collect();
+    let reachable: Vec<_> = all.iter().filter(|route| takes(route)).collect();
     let paths = reachable.iter().map(|route| route.path.as_str());
     let near = nearest(&first.to_lowercase(), paths);
     let meant = reachable

@@ -15,6 +15,7 @@ mod listener;
 mod manual;
 mod run;
 mod status;
+mod terminal;
 mod usage;
 mod wait;
 
@@ -61,7 +62,7 @@ enum Command {
     Upgrade(control::Upgrade),
     /// Show what a running gateway serves, and why not
     Status(status::Status),
-    /// Sum up access lines by key, provider, model and day
+    /// Sum up access lines by key, route, provider, model or day: who used what, and what it cost
     Usage(usage::Usage),
     /// Print a completion script for a shell
     Completion(manual::Completion),

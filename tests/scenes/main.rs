@@ -53,3 +53,4 @@ mod upgrade_killed;
 mod upstream;
 mod upstream_http2;
 mod usage;
+mod usage_command;

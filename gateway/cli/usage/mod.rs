@@ -1,42 +1,75 @@
 //! `keygate usage`: what was used, summed up from access lines.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+mod export;
+mod line;
+mod seen;
+mod source;
+mod sum;
+mod table;
+mod wrapped;
+
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde::Deserialize;
+use jiff::Timestamp;
 
+use self::line::Line;
+use self::seen::Seen;
+use self::source::Source;
+use self::sum::{By, Row, Sort, Sums, sorted};
+use self::table::Table;
+use self::wrapped::Found;
+use super::terminal;
 use crate::config::load_prices;
+use crate::document::parse_duration;
 use crate::error::Error;
-use crate::printable;
-use crate::usage::{Cost, PriceList, Usage as Tokens};
+use crate::key::moment;
+use crate::printable::count;
+use crate::usage::PriceList;
 
-/// Sum up access lines by key, provider, model and day.
+/// Sum up access lines by key, route, provider, model or day: who used what, and what it cost.
 #[derive(Args)]
-#[command(
-    after_help = "Example: journalctl -u keygate -o cat | keygate usage --by key,day --csv -\n\
-                        Days are UTC. What is no access line is skipped, and said. With --prices, what the lines \
-                        say of cost is not asked. In CSV, a name that a spreadsheet would take for a formula \
-                        begins with an apostrophe."
-)]
+#[command(after_help = "Examples: keygate usage --since 7d --top 10\n          \
+                        keygate usage --by model,day --csv access.log access.log.*.gz\n          \
+                        docker logs keygate | keygate usage --since 2027-01-31 -\n\
+                        Reads access lines as keygate writes them, as journalctl shows them (also -o json), and as \
+                        Docker, Kubernetes and syslog keep them; plain or compressed by gzip or zstd. A line that is \
+                        there twice counts once. Days are UTC. The table leaves out columns of zeroes and rounds costs; \
+                        CSV and JSON have all of it. With --prices, what the lines say of cost is not asked. In CSV, a \
+                        name that a spreadsheet would take for a formula begins with an apostrophe.")]
 pub(super) struct Usage {
-    /// Files of access lines; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
+    /// Files of access lines; `-` is standard input. Left out: the journal of the unit
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// What to sum up by
+    /// The unit of systemd whose journal is read where no file is named
     #[arg(
         long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "key,provider,model,day"
+        value_name = "UNIT",
+        default_value = "keygate",
+        conflicts_with = "files"
     )]
+    unit: String,
+    /// What to sum up by
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "key")]
     by: Vec<By>,
+    /// Only requests since then: `7d` ago, a day like 2027-01-31 (from 00:00 UTC), or 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Timestamp>,
+    /// Only requests until then, likewise; a day to its end
+    #[arg(long, value_name = "WHEN", value_parser = until)]
+    until: Option<Timestamp>,
+    /// What comes first [default: cost; name where the sums are by day, and in CSV and JSON]
+    #[arg(long, value_name = "BY", value_enum)]
+    sort: Option<Sort>,
+    /// Only the first so many, and the others in one line
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
     /// Reckon costs by this price file, and not by what the lines say
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
+    /// How to print: `-o csv` is `--csv`, `-o json` is `--json`
+    #[arg(long, short, value_name = "FORMAT", value_enum, conflicts_with_all = ["csv", "json"])]
+    output: Option<Output>,
     /// Print CSV
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -46,334 +79,197 @@ pub(super) struct Usage {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum By {
-    Key,
-    Route,
-    Provider,
-    Model,
-    Day,
+enum Output {
+    /// A table for people
+    Table,
+    /// CSV for spreadsheets
+    Csv,
+    /// JSON for programs
+    Json,
 }
 
-/// Of an access line, what is summed up.
-#[derive(Deserialize)]
-struct Line {
-    time: String,
-    // What tells an access line from anything else.
-    #[serde(rename = "request_id")]
-    _request_id: String,
-    key: Option<String>,
-    route: Option<String>,
-    provider: Option<String>,
-    model: Option<String>,
-    refused_by: Option<String>,
-    #[serde(default)]
-    aborted: bool,
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_read_tokens: Option<u64>,
-    cache_creation_tokens: Option<u64>,
-    reasoning_tokens: Option<u64>,
-    #[serde(default)]
-    estimated: bool,
-    cost: Option<String>,
-    currency: Option<String>,
+/// A duration is one before now, a day begins at midnight.
+fn since(text: &str) -> Result<Timestamp, String> {
+    ago(text).unwrap_or_else(|| moment::begin(text))
 }
 
-impl Line {
-    fn usage(&self) -> Option<Tokens> {
-        let metered = self.input_tokens.is_some() || self.output_tokens.is_some();
-        metered.then(|| Tokens {
-            input: self.input_tokens.unwrap_or_default(),
-            output: self.output_tokens.unwrap_or_default(),
-            cache_read: self.cache_read_tokens.unwrap_or_default(),
-            cache_creation: self.cache_creation_tokens.unwrap_or_default(),
-            reasoning: self.reasoning_tokens.unwrap_or_default(),
-            ..Tokens::default()
-        })
-    }
-
-    /// What it cost, and in which currency, as far as that is known.
-    fn cost(&self, prices: Option<&PriceList>) -> Option<(String, Cost)> {
-        let Some(prices) = prices else {
-            let cost = self.cost.as_ref()?.parse().ok()?;
-            return Some((self.currency.clone().unwrap_or_default(), cost));
-        };
-        let day = self.time.get(..10)?.parse().ok()?;
-        let provider = self.provider.as_deref().unwrap_or_default();
-        let rates = prices.rates(provider, self.model.as_deref().unwrap_or_default(), day)?;
-        Some((prices.currency.to_string(), rates.cost(&self.usage()?)))
-    }
+fn until(text: &str) -> Result<Timestamp, String> {
+    ago(text).unwrap_or_else(|| moment::end(text))
 }
 
-/// The sums of some lines.
-#[derive(Default)]
-struct Sum {
-    requests: u64,
-    refused: u64,
-    aborted: u64,
-    /// Those whose answer said what it took.
-    metered: u64,
-    input_tokens: u64,
-    output_tokens: u64,
-    cache_read_tokens: u64,
-    cache_creation_tokens: u64,
-    reasoning_tokens: u64,
-    /// Of those metered, the ones that were estimated.
-    estimated: u64,
-    /// By currency.
-    costs: BTreeMap<String, Cost>,
+fn ago(text: &str) -> Option<Result<Timestamp, String>> {
+    let before = parse_duration(text).ok()?;
+    let time = Timestamp::now().checked_sub(before);
+    Some(time.map_err(|_| "is further back than any calendar goes".to_owned()))
 }
-
-impl By {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Route => "route",
-            Self::Provider => "provider",
-            Self::Model => "model",
-            Self::Day => "day",
-        }
-    }
-
-    fn of(self, line: &Line) -> String {
-        let said = match self {
-            Self::Key => line.key.as_deref(),
-            Self::Route => line.route.as_deref(),
-            Self::Provider => line.provider.as_deref(),
-            Self::Model => line.model.as_deref(),
-            Self::Day => line.time.get(..10),
-        };
-        said.unwrap_or_default().to_owned()
-    }
-}
-
-const SUMS: [&str; 10] = [
-    "requests",
-    "refused",
-    "aborted",
-    "metered",
-    "estimated",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_creation_tokens",
-    "reasoning_tokens",
-];
-
-impl Sum {
-    fn add(&mut self, line: &Line, prices: Option<&PriceList>) {
-        let grow = |sum: &mut u64, by: u64| *sum = sum.saturating_add(by);
-        grow(&mut self.requests, 1);
-        grow(&mut self.refused, line.refused_by.is_some().into());
-        grow(&mut self.aborted, line.aborted.into());
-        grow(&mut self.metered, line.usage().is_some().into());
-        grow(&mut self.estimated, line.estimated.into());
-        if let Some((currency, cost)) = line.cost(prices) {
-            let sum = self.costs.entry(currency).or_default();
-            *sum = sum.plus(cost);
-        }
-        for (sum, tokens) in [
-            (&mut self.input_tokens, line.input_tokens),
-            (&mut self.output_tokens, line.output_tokens),
-            (&mut self.cache_read_tokens, line.cache_read_tokens),
-            (&mut self.cache_creation_tokens, line.cache_creation_tokens),
-            (&mut self.reasoning_tokens, line.reasoning_tokens),
-        ] {
-            grow(sum, tokens.unwrap_or_default());
-        }
-    }
-
-    fn cost(&self, currency: &str) -> String {
-        let cost = self.costs.get(currency).copied();
-        cost.unwrap_or_default().to_string()
-    }
-
-    /// In the order of [`SUMS`].
-    fn values(&self) -> [u64; 10] {
-        [
-            self.requests,
-            self.refused,
-            self.aborted,
-            self.metered,
-            self.estimated,
-            self.input_tokens,
-            self.output_tokens,
-            self.cache_read_tokens,
-            self.cache_creation_tokens,
-            self.reasoning_tokens,
-        ]
-    }
-}
-
-type Sums = BTreeMap<Vec<String>, Sum>;
 
 pub(super) fn run(options: &Usage) -> Result<(), Error> {
     let prices = options.prices.as_deref();
     let prices = prices.map(load_prices).transpose()?;
-    let mut sums = Sums::new();
-    let mut skipped: u64 = 0;
+    let mut reading = Reading::new(options, prices.as_ref());
+    if options.files.is_empty() {
+        reading.read(Source::journal(
+            &options.unit,
+            options.since,
+            options.until,
+        )?)?;
+    }
     for file in &options.files {
-        let reading = |error| Error::failed(format_args!("read {}", file.display()), error);
-        skipped += if file == Path::new("-") {
-            read(
-                std::io::stdin().lock(),
-                &options.by,
-                prices.as_ref(),
-                &mut sums,
-            )
-            .map_err(reading)?
-        } else {
-            let opened = File::open(file).map_err(reading)?;
-            read(
-                BufReader::new(opened),
-                &options.by,
-                prices.as_ref(),
-                &mut sums,
-            )
-            .map_err(reading)?
-        };
+        reading.read(Source::open(file)?)?;
     }
-    if skipped > 0 {
-        super::mention(&format!("skipped: {skipped} lines are no access lines"));
-    }
+    reading.complain(options)?;
     let names: Vec<&str> = options.by.iter().map(|by| by.name()).collect();
-    super::say(&if options.json {
-        json(&names, &sums)?
-    } else if options.csv {
-        csv(&names, &sums)?
-    } else {
-        table(&names, &sums)
-    })
+    options.show(&names, reading.sums)
 }
 
-/// Adds the lines up; gives how many are no access lines.
-fn read(
-    mut lines: impl BufRead,
-    by: &[By],
-    prices: Option<&PriceList>,
-    sums: &mut Sums,
-) -> std::io::Result<u64> {
-    let (mut skipped, mut bytes) = (0, Vec::new());
-    loop {
-        bytes.clear();
-        if lines.read_until(b'\n', &mut bytes)? == 0 {
-            return Ok(skipped);
+impl Usage {
+    fn format(&self) -> Output {
+        match self.output {
+            Some(output) => output,
+            None if self.csv => Output::Csv,
+            None if self.json => Output::Json,
+            None => Output::Table,
         }
-        if bytes.trim_ascii().is_empty() {
-            continue;
+    }
+
+    fn sort(&self) -> Sort {
+        let by_name = self.by.contains(&By::Day) || self.format() != Output::Table;
+        match self.sort {
+            Some(sort) => sort,
+            None if by_name && self.top.is_none() => Sort::Name,
+            None => Sort::Cost,
         }
-        match serde_json::from_slice::<Line>(&bytes) {
-            Ok(line) => {
-                let group = by.iter().map(|by| by.of(&line)).collect();
-                sums.entry(group).or_default().add(&line, prices);
+    }
+
+    fn show(&self, names: &[&str], sums: Sums) -> Result<(), Error> {
+        let rows = sorted(sums, self.sort());
+        let top = self.top.unwrap_or(rows.len()).min(rows.len());
+        let (first, others): (&[Row], &[Row]) = rows.split_at(top);
+        match self.format() {
+            Output::Json => super::say(&export::json(names, first)?),
+            Output::Csv => super::say(&export::csv(names, first)?),
+            Output::Table => {
+                let table = Table::of(names, first, others, terminal::width());
+                super::say(&table.text)?;
+                if !table.left_out.is_empty() {
+                    let left_out = table.left_out.join(", ");
+                    super::mention(&format!("No room for {left_out}: --csv has all columns."));
+                }
+                Ok(())
             }
-            Err(_) => skipped += 1,
         }
     }
 }
 
-fn json(names: &[&str], sums: &Sums) -> Result<String, Error> {
-    let rows: Vec<serde_json::Map<String, serde_json::Value>> = sums
-        .iter()
-        .map(|(group, sum)| {
-            let group = names
-                .iter()
-                .zip(group)
-                .map(|(name, value)| ((*name).to_owned(), value.as_str().into()));
-            let values = SUMS
-                .iter()
-                .zip(sum.values())
-                .map(|(name, value)| ((*name).to_owned(), value.into()));
-            let costs = sum.costs.iter();
-            let costs: serde_json::Map<String, serde_json::Value> = costs
-                .map(|(currency, cost)| (currency.clone(), cost.to_string().into()))
-                .collect();
-            let costs = ("cost".to_owned(), costs.into());
-            group.chain(values).chain([costs]).collect()
+/// Logs that are being read, and what was found in them.
+struct Reading<'r> {
+    by: &'r [By],
+    prices: Option<&'r PriceList>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    seen: Seen,
+    sums: Sums,
+    counted: u64,
+    repeated: u64,
+    /// Lines of keygate's that are not counted: events, and requests of another time.
+    passed: u64,
+    /// Lines of others.
+    skipped: u64,
+}
+
+impl<'r> Reading<'r> {
+    fn new(options: &'r Usage, prices: Option<&'r PriceList>) -> Self {
+        Self {
+            by: &options.by,
+            prices,
+            since: options.since,
+            until: options.until,
+            seen: Seen::default(),
+            sums: Sums::new(),
+            counted: 0,
+            repeated: 0,
+            passed: 0,
+            skipped: 0,
+        }
+    }
+
+    fn read(&mut self, mut source: Source) -> Result<(), Error> {
+        let before = self.skipped;
+        let mut bytes = Vec::new();
+        while source.read(&mut bytes)? {
+            if bytes.trim_ascii().is_empty() {
+                continue;
+            }
+            match wrapped::find(&bytes) {
+                Found::Access(line) => self.count(&line),
+                Found::Event => self.passed += 1,
+                Found::Other => self.skipped += 1,
+            }
+        }
+        let skipped = self.skipped - before;
+        if skipped > 0 {
+            let name = &source.name;
+            let verb = if skipped == 1 {
+                "is no access line"
+            } else {
+                "are no access lines"
+            };
+            let lines = count(skipped, "line");
+            super::mention(&format!("{name}: skipped: {lines} {verb}"));
+        }
+        source.finish()
+    }
+
+    fn count(&mut self, line: &Line) {
+        if !self.is_of_the_time(line) {
+            self.passed += 1;
+        } else if self.seen.is_new(&line.request_id, &line.time) {
+            self.counted += 1;
+            let group = self.by.iter().map(|by| by.of(line)).collect();
+            self.sums.entry(group).or_default().add(line, self.prices);
+        } else {
+            self.repeated += 1;
+        }
+    }
+
+    fn is_of_the_time(&self, line: &Line) -> bool {
+        if self.since.is_none() && self.until.is_none() {
+            return true;
+        }
+        let time = line.time.parse::<Timestamp>();
+        time.is_ok_and(|time| {
+            self.since.is_none_or(|since| since <= time)
+                && self.until.is_none_or(|until| time <= until)
         })
-        .collect();
-    let text = serde_json::to_string_pretty(&rows);
-    Ok(text.map_err(|error| Error::failed("write JSON", error))? + "\n")
-}
-
-fn csv(names: &[&str], sums: &Sums) -> Result<String, Error> {
-    let failed = |error: csv::Error| Error::failed("write CSV", error);
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let currencies = currencies(sums);
-    let costs = currencies.iter().map(|currency| cost_in(currency));
-    let head = names.iter().chain(&SUMS).map(|name| (*name).to_owned());
-    writer.write_record(head.chain(costs)).map_err(failed)?;
-    for (group, sum) in sums {
-        let values = sum.values().map(|value| value.to_string());
-        let costs = currencies.iter().map(|currency| sum.cost(currency));
-        let row = group
-            .iter()
-            .map(|value| cell(value))
-            .chain(values)
-            .chain(costs);
-        writer.write_record(row).map_err(failed)?;
     }
-    let bytes = writer
-        .into_inner()
-        .map_err(|error| Error::failed("write CSV", error.into_error()))?;
-    String::from_utf8(bytes).map_err(|error| Error::failed("write CSV", error))
-}
 
-/// A text as a cell that spreadsheets take for a text: one that begins like a formula gets an apostrophe in front, and
-/// so does what stands behind a semicolon, at which many a country's spreadsheets end a cell.
-fn cell(text: &str) -> String {
-    /// With the wide forms that some take for the same.
-    const FORMULA: [char; 8] = [
-        '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
-    ];
-    let marked = text.split(';').map(|part| {
-        let is_formula = part.trim_start_matches(' ').starts_with(FORMULA);
-        let mark = if is_formula { "'" } else { "" };
-        format!("{mark}{}", printable::line(part))
-    });
-    marked.collect::<Vec<_>>().join(";")
-}
-
-/// The currencies in which something cost something.
-fn currencies(sums: &Sums) -> BTreeSet<&str> {
-    let all = sums.values().flat_map(|sum| sum.costs.keys());
-    all.map(String::as_str).collect()
-}
-
-fn cost_in(currency: &str) -> String {
-    format!("cost_{}", printable::line(currency))
-}
-
-fn table(names: &[&str], sums: &Sums) -> String {
-    let mut text = String::new();
-    let short = |name: &'static str| name.trim_end_matches("_tokens");
-    // Writing to a String cannot fail.
-    for name in names {
-        let _ = write!(text, "{name:<24} ");
-    }
-    for name in SUMS {
-        let _ = write!(text, "{:>14} ", short(name));
-    }
-    let currencies = currencies(sums);
-    for currency in &currencies {
-        let _ = write!(text, "{:>20} ", cost_in(currency));
-    }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-    for (group, sum) in sums {
-        for value in group {
-            let value = if value.is_empty() { "-" } else { value };
-            // A model is as a provider names it.
-            let _ = write!(text, "{:<24} ", printable::line(value));
+    /// Says what a person would not expect. Fails where nothing that was read is of keygate.
+    fn complain(&self, options: &Usage) -> Result<(), Error> {
+        if self.repeated > 0 {
+            let lines = count(self.repeated, "line");
+            super::mention(&format!(
+                "{lines} of requests that were counted already: they count once"
+            ));
         }
-        for value in sum.values() {
-            let _ = write!(text, "{value:>14} ");
+        if self.counted > 0 {
+            return Ok(());
         }
-        for currency in &currencies {
-            let _ = write!(text, "{:>20} ", sum.cost(currency));
+        if self.passed == 0 && self.skipped > 0 {
+            return Err(Error::Failed(
+                "none of these lines is an access line: read what `keygate run` writes to its standard output, or what \
+                 journalctl, Docker, Kubernetes or syslog make of it. Is `access_log` off?"
+                    .to_owned(),
+            ));
         }
-        text.truncate(text.trim_end().len());
-        text.push('\n');
+        let is_journal = options.files.is_empty();
+        if is_journal && self.passed == 0 && self.since.is_none() && self.until.is_none() {
+            return Err(Error::Failed(format!(
+                "the journal of the unit `{}` is empty, or this user may not read it (sudo, or the group \
+                 systemd-journal). --unit names another one; files of access lines can be named instead",
+                options.unit
+            )));
+        }
+        super::mention("There are no access lines.");
+        Ok(())
     }
-    text
 }
