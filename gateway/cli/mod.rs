@@ -1,6 +1,7 @@
 //! The command line: one small file per command. What a command finds out goes to standard output,
 //! everything else to standard error.
 
+mod ask;
 mod check;
 mod config_path;
 mod control;
@@ -10,6 +11,7 @@ mod explain;
 mod foreign;
 mod hint;
 mod import;
+mod init;
 mod keys;
 mod listener;
 mod manual;
@@ -42,6 +44,8 @@ struct Cli {
 enum Command {
     /// Try it: the gateway and a built-in provider on loopback, no configuration, no network
     Demo(demo::Demo),
+    /// Make a first configuration: one provider, one route, one client key
+    Init(init::Init),
     /// Run the gateway in the foreground
     Run(run::Run),
     /// Check a configuration: every problem at once, with file, line and cure
@@ -64,6 +68,8 @@ enum Command {
     Status(status::Status),
     /// Sum up access lines by key, route, provider, model or day: who used what, and what it cost
     Usage(usage::Usage),
+    /// Print the version
+    Version,
     /// Print a completion script for a shell
     Completion(manual::Completion),
     /// Print the manual page
@@ -81,6 +87,7 @@ pub fn run() -> Result<(), Error> {
     };
     let outcome = match cli.command {
         Command::Demo(demo) => demo::run(&demo),
+        Command::Init(options) => init::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Check(path) => check::run(&path),
         Command::Doctor(options) => doctor::run(&options),
@@ -91,6 +98,7 @@ pub fn run() -> Result<(), Error> {
         Command::Upgrade(options) => control::upgrade(&options),
         Command::Status(status) => status::run(&status),
         Command::Usage(options) => usage::run(&options),
+        Command::Version => say(&Cli::command().render_version()),
         Command::Completion(options) => manual::completion(&options, &mut Cli::command()),
         Command::Man => manual::page(Cli::command()),
     };
@@ -111,11 +119,17 @@ pub fn complain(error: &Error) {
 
 /// Writes to standard output. Whatever others named (a model, a key's comment) moves no cursor there.
 fn say(text: &str) -> Result<(), Error> {
+    say_or_stop(text).map(drop)
+}
+
+/// Likewise, and gives whether somebody still reads.
+fn say_or_stop(text: &str) -> Result<bool, Error> {
     let mut output = std::io::stdout().lock();
     match writeln!(output, "{}", printable::lines(text.trim_end())).and_then(|()| output.flush()) {
         // `keygate status | head -1` is no failure.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.map_err(|error| Error::failed("write to standard output", error)),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::failed("write to standard output", error)),
+        Ok(()) => Ok(true),
     }
 }
 

@@ -186,7 +186,29 @@ fn wrong_usage_is_64_and_says_why() {
     ] {
         assert!(text(&page.stdout).contains(shown), "{shown}");
     }
-    assert!(text(&keygate(&["--version"]).stdout).starts_with("keygate "));
+    let version = keygate(&["--version"]);
+    assert!(text(&version.stdout).starts_with("keygate "));
+    assert_eq!(keygate(&["version"]).stdout, version.stdout);
+}
+
+#[test]
+fn the_status_is_shown_anew_until_nobody_reads_it() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let admin = gateway.running.admin().to_string();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_keygate"))
+        .args(["status", "--watch", "--admin", &admin])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut heads = 0;
+    while heads < 2 {
+        let line = lines.next().unwrap().unwrap();
+        heads += usize::from(line.starts_with("keygate ") && line.contains(", ready, up "));
+    }
+    drop(lines);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

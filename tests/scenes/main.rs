@@ -27,6 +27,7 @@ mod import;
 mod import_closed;
 mod import_places;
 mod impostor;
+mod init;
 mod key_commands;
 mod keys;
 mod kinds;
