@@ -1,7 +1,7 @@
 //! Which configuration a command means: the one that it is given, or the first of the usual places that has one.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -60,10 +60,13 @@ fn find(named: Option<OsString>, here: &Path, installed: &Path) -> Result<PathBu
     if let Some(named) = named.filter(|named| !named.is_empty()) {
         return Ok(named.into());
     }
-    if is_there(here) {
-        return owned(here).map(|()| here.to_owned());
+    // Nothing is there for a user who may not look into the folder, such as root's for `sudo -u keygate`.
+    if let Ok(about) = fs::metadata(here) {
+        return owned(&about).map(|()| here.to_owned());
     }
-    if is_there(installed) {
+    // Here, it is: reading says why it cannot be read.
+    let absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    if !fs::metadata(installed).is_err_and(absent) {
         return Ok(installed.to_owned());
     }
     Err(Error::Unconfigured(format!(
@@ -73,17 +76,9 @@ fn find(named: Option<OsString>, here: &Path, installed: &Path) -> Result<PathBu
     )))
 }
 
-/// Whether something is there. What this user may not look at is: reading it says why it cannot be read.
-fn is_there(path: &Path) -> bool {
-    !matches!(fs::metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
-}
-
 /// Refuses a file in the current folder that somebody else put there: in a folder like /tmp, anybody could choose the
 /// configuration of whoever runs a command in it.
-fn owned(here: &Path) -> Result<(), Error> {
-    let Ok(about) = fs::metadata(here) else {
-        return Ok(());
-    };
+fn owned(about: &Metadata) -> Result<(), Error> {
     let us = rustix::process::geteuid();
     let caller = std::env::var(CALLER).ok().filter(|_| us.is_root());
     let caller = caller.and_then(|user| user.parse().ok());

@@ -10,6 +10,7 @@ use super::config_path::ConfigPath;
 use super::foreign;
 use super::listener::Trusted;
 use super::status::ask;
+use crate::admin::status::Status;
 use crate::config::{Config, Places, Purpose};
 use crate::error::Error;
 
@@ -48,19 +49,16 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
     let admin = config.server.admin;
     let trusted = trusted(&path, &config);
     let (before, _) = ask(admin)?;
-    trusted.gateway(before.pid)?.signal(Signal::HUP)?;
+    let told = trusted.gateway(before.pid)?.signal(Signal::HUP);
+    // A new key file is another one than the gateway reads until it has reloaded. One that cannot be told is not ours.
+    told.map_err(|error| refuse_foreign(&before, &config).err().unwrap_or(error))?;
     let after = until(|| {
         let (now, _) = ask(admin).ok()?;
         (now.pid != before.pid || now.last_reload.at != before.last_reload.at).then_some(now)
     });
     let after = after.ok_or_else(|| Error::Failed(format!("no reload within {PATIENCE:?}")))?;
     trusted.check()?;
-    if !foreign::reads(&after, &config.key_file.path) {
-        return Err(Error::Failed(format!(
-            "the gateway at {admin} has another configuration: it reads the keys of {}",
-            after.key_file.path
-        )));
-    }
+    refuse_foreign(&after, &config)?;
     match after.last_reload.error {
         Some(why) => Err(Error::Failed(format!("refused: {why}"))),
         None => super::say(&format!("configuration {} serves", after.generation)),
@@ -74,6 +72,7 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
     let admin = config.server.admin;
     let trusted = trusted(&path, &config);
     let (before, _) = ask(admin)?;
+    refuse_foreign(&before, &config)?;
     let old = trusted.gateway(before.pid)?;
     old.signal(Signal::USR2)?;
     let mut heard = Instant::now();
@@ -107,6 +106,17 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
         "process {} of keygate {} serves; process {} of {} ends with its requests, {} now",
         after.pid, after.version, before.pid, before.version, before.requests_in_flight,
     ))
+}
+
+/// Refuses a gateway that has another configuration than this one.
+fn refuse_foreign(status: &Status, config: &Config) -> Result<(), Error> {
+    if foreign::reads(status, &config.key_file.path) {
+        return Ok(());
+    }
+    Err(Error::Failed(format!(
+        "the gateway at {} has another configuration: it reads the keys of {}",
+        config.server.admin, status.key_file.path
+    )))
 }
 
 /// Who may be the gateway of this configuration.

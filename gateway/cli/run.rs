@@ -30,9 +30,9 @@ pub(super) fn run(options: &Run) -> Result<(), Error> {
     let allowed =
         options.allow_root || std::env::var_os(ALLOW_ROOT).is_some_and(|said| said == "1");
     if rustix::process::geteuid().is_root() && !allowed {
-        let why = "keygate does not run as root unless it is told to: it holds every provider's token and needs no root \
-                   privileges. Run it as a user of its own, as the package's keygate.service does (sudo -u USER keygate \
-                   run), or add --allow-root";
+        let why = "it refuses to run as root: a gateway holds every provider's token and needs no root privileges. Run \
+                   it as a user of its own, as the package's keygate.service does (sudo -u USER keygate run), or add \
+                   --allow-root";
         return Err(Error::Failed(why.to_owned()));
     }
     let path = options.config.find()?;

@@ -161,12 +161,14 @@ fn a_gateway_of_another_configuration_on_the_same_admin_address_is_told_apart() 
         "{said}"
     );
     assert_eq!(doctor.status.code(), Some(1));
-    let reload = keygate(&["reload", "--config", &config]);
-    let said = text(&reload.stderr);
-    assert!(
-        said.contains("has another configuration") && said.contains(&theirs),
-        "{said}"
-    );
+    for command in ["reload", "upgrade"] {
+        let told = keygate(&[command, "--config", &config]);
+        let said = text(&told.stderr);
+        assert!(
+            said.contains("has another configuration") && said.contains(&theirs),
+            "{said}"
+        );
+    }
     running.signal("INT");
     running.end();
 }
