@@ -16,6 +16,7 @@ mod keys;
 mod listener;
 mod manual;
 mod run;
+mod schema;
 mod status;
 mod terminal;
 mod usage;
@@ -68,6 +69,13 @@ enum Command {
     Status(status::Status),
     /// Sum up access lines by key, route, provider, model or day: who used what, and what it cost
     Usage(usage::Usage),
+    /// Print a JSON schema of the configuration, for editors
+    #[command(
+        after_help = "Example: keygate schema > keygate.schema.json, and as the first line of gateway.toml:\n\
+                            #:schema ./keygate.schema.json\n\
+                            Editors with Taplo or Tombi (\"Even Better TOML\") complete and check it then."
+    )]
+    Schema,
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -98,6 +106,7 @@ pub fn run() -> Result<(), Error> {
         Command::Upgrade(options) => control::upgrade(&options),
         Command::Status(status) => status::run(&status),
         Command::Usage(options) => usage::run(&options),
+        Command::Schema => schema::run(),
         Command::Version => say(&Cli::command().render_version()),
         Command::Completion(options) => manual::completion(&options, &mut Cli::command()),
         Command::Man => manual::page(Cli::command()),

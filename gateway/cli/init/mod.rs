@@ -32,7 +32,7 @@ pub(super) struct Init {
     /// The kind of the provider: openai, anthropic, gemini, ..., or custom with --base-url
     #[arg(long, value_name = "KIND")]
     provider: Option<String>,
-    /// Where its token is, such as env:OPENAI_API_KEY, file:PATH or credential:NAME; left out, it is asked for
+    /// Where its token is, such as `env:OPENAI_API_KEY`, `file:PATH` or `credential:NAME`; left out, it is asked for
     #[arg(long, value_name = "REFERENCE")]
     token: Option<String>,
     /// The URL of its API, for the kind custom
