@@ -1,6 +1,7 @@
 //! What `/status` says, and `keygate status` shows: every route and provider, Accepted or Rejected
 //! with a reason that a person can act on.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,7 @@ pub struct ConnectionsStatus {
 /// A version of the key file.
 #[derive(Serialize, Deserialize)]
 pub struct KeyFileStatus {
-    /// Where it is.
+    /// Where it is, from the root of the file system.
     pub path: String,
     /// What tells the version from others; opaque.
     pub mark: String,
@@ -188,7 +189,7 @@ impl Status {
             },
             keys: snapshot.keys.keys().len(),
             key_file: KeyFileStatus {
-                path: snapshot.key_file.path.display().to_string(),
+                path: whole(&snapshot.key_file.path),
                 mark: snapshot.key_file.mark(),
                 closed_mark: snapshot.closed_by.mark(),
             },
@@ -239,4 +240,10 @@ fn state_of(provider: &Provider) -> (State, Option<String>) {
         ),
         _ => (State::Accepted, None),
     }
+}
+
+/// A path from the root of the file system, so that it means the same to whoever runs in another folder.
+fn whole(path: &Path) -> String {
+    let whole = std::path::absolute(path);
+    whole.as_deref().unwrap_or(path).display().to_string()
 }

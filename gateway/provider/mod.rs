@@ -14,7 +14,7 @@ mod url;
 pub use addresses::Addresses;
 pub use dns::Resolver;
 pub use endpoint::{CaBundle, Endpoint, HttpVersion, Timeouts};
-pub use kind::{Bearer, Dialect, Kind};
+pub use kind::{Bearer, Dialect, KINDS, Kind};
 pub use paths::{Paths, is_segment};
 pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped, is_of_a_front_proxy};
 pub use redirect::RedirectHost;

@@ -177,6 +177,11 @@ impl Reason {
         self.answer().1
     }
 
+    /// The sentence for people.
+    pub fn message(self) -> &'static str {
+        self.answer().2
+    }
+
     /// What the log says: the code, and for keys the reason that clients are not told.
     pub fn detail(self) -> &'static str {
         match self {

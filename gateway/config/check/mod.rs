@@ -324,11 +324,7 @@ impl Checker<'_> {
         self.files.push(stamp.clone());
         match Private::read(&path, LARGEST_KEYS) {
             Ok(Private { text, exposed }) => {
-                if let Some(why) = exposed {
-                    // A reload takes it over: there may be a key revoked in it.
-                    let whole = whole(&path);
-                    self.problems.push(&whole, Severity::Strict, why);
-                }
+                let holds_secrets = text.contains("inline:");
                 let outline = Outline::of(&text);
                 let keys = KeyFile::read(
                     &Document::new(&path, text),
@@ -336,6 +332,17 @@ impl Checker<'_> {
                     self.problems,
                 );
                 self.files.extend(keys.secret_files);
+                if let Some(why) = exposed {
+                    // An example that comes with keygate can be read by everybody, and nothing is lost by that.
+                    let opens = keys.entries.iter().any(|entry| !entry.key.disabled);
+                    // A reload takes it over all the same: there may be a key revoked in it.
+                    let severity = if opens || holds_secrets {
+                        Severity::Strict
+                    } else {
+                        Severity::Warning
+                    };
+                    self.problems.push(&whole(&path), severity, why);
+                }
                 if wanted && keys.entries.is_empty() {
                     self.warn(&whole(&path), "there is no key in it: nobody can come in");
                 }
