@@ -45,6 +45,7 @@ mod strangers;
 mod stream;
 mod support;
 mod tls;
+mod token_forms;
 mod tracing;
 mod unmetered;
 mod upgrade;

@@ -295,6 +295,12 @@ impl Checker<'_> {
                 let why = format!("{reference} holds the word `Bearer` and no token");
                 return Err(SecretError::Unusable(why));
             }
+            if let Some(what) = token.oddity() {
+                self.warn(
+                    &given.at,
+                    format!("providers.{name}.token: {reference} {what}"),
+                );
+            }
             Ok(token)
         });
         match &resolved {

@@ -47,7 +47,13 @@ impl Checker<'_> {
     fn tracing_header(&mut self, given: &Located<String>) -> Option<HeaderValue> {
         let resolved = SecretRef::parse(&given.value, self.folder).and_then(|reference| {
             self.files.extend(reference.file().map(FileStamp::take));
-            reference.resolve()
+            let secret = reference.resolve()?;
+            // A header's value may have spaces and more; quotation marks around it are none of it.
+            if secret.expose().starts_with(['"', '\'']) {
+                let what = secret.oddity().unwrap_or_default();
+                self.warn(&given.at, format!("tracing.headers: {reference} {what}"));
+            }
+            Ok(secret)
         });
         let secret = resolved.map_err(|error| {
             let why = format!("tracing.headers: {error}");
