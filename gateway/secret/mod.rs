@@ -3,6 +3,7 @@
 //! Knows where secrets come from; knows nothing of who uses them.
 
 mod form;
+mod links;
 mod private;
 mod reference;
 
