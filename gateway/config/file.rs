@@ -79,6 +79,7 @@ pub(super) struct TracingFile {
     pub headers: Pairs,
     pub sample: Option<Located<String>>,
     pub service: Option<Located<String>>,
+    pub plain_http: Option<Located<bool>>,
 }
 
 pub(super) struct ProviderFile {
@@ -96,6 +97,7 @@ pub(super) struct ProviderFile {
     pub sni: Option<Located<String>>,
     pub ca: Option<Located<String>>,
     pub http: Option<Located<String>>,
+    pub plain_http: Option<Located<bool>>,
     pub redirect_hosts: Option<Located<OneOrMany>>,
     pub headers: Pairs,
     pub timeouts: ProviderTimeoutsFile,
@@ -297,6 +299,7 @@ impl TracingFile {
             headers: s.strings("headers"),
             sample: s.take("sample"),
             service: s.take("service"),
+            plain_http: s.take("plain_http"),
         };
         s.finish();
         tracing
@@ -320,6 +323,7 @@ impl ProviderFile {
             sni: s.take("sni"),
             ca: s.take("ca"),
             http: s.take("http"),
+            plain_http: s.take("plain_http"),
             redirect_hosts: s.take("redirect_hosts"),
             headers: s.strings("headers"),
             timeouts: s

@@ -18,7 +18,7 @@ pub use kind::{Bearer, Dialect, Kind};
 pub use paths::{Paths, is_segment};
 pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped, is_of_a_front_proxy};
 pub use redirect::RedirectHost;
-pub use url::BaseUrl;
+pub use url::{BaseUrl, Exposure};
 
 use std::sync::Arc;
 

@@ -112,7 +112,7 @@ struct Client {
 impl Client {
     fn new(spec: &TelemetrySpec, resolver: &Resolver) -> Option<Self> {
         let url = &spec.collector;
-        let addresses = resolver.addresses(&url.host, url.port);
+        let addresses = resolver.addresses_of(url);
         let timeouts = Timeouts {
             first_byte: PATIENCE,
             write: PATIENCE,

@@ -51,7 +51,7 @@ fn every_mistake_is_named_with_its_line_and_its_cure() {
         ),
         (
             with("", "").replace("https://api.example.com/v1", "http://api.example.com"),
-            "gateway.toml:6: providers.p.base_url would send the token unencrypted to api.example.com",
+            "gateway.toml:6: providers.p.base_url would send requests and the token unencrypted to api.example.com",
         ),
         (
             with("", "").replace("https://api.example.com/v1", "https://u:p@h/"),

@@ -1,6 +1,7 @@
 //! From as written to as meant: every rule about a configuration that one look at it can tell.
 
 mod overlap;
+mod plain_http;
 mod provider;
 mod route;
 mod server;

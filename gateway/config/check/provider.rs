@@ -7,6 +7,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 
 use super::super::file::{Pairs, ProviderFile, ProviderTimeoutsFile};
+use super::plain_http::Sending;
 use super::{Checked, Checker, is_name};
 use crate::document::{FileStamp, Located, Location, OneOrMany, Severity, enumerate, nearest};
 use crate::key::without_scheme;
@@ -189,10 +190,25 @@ impl Checker<'_> {
             }
             return BaseUrl::parse(&own?).ok();
         };
-        let parsed = BaseUrl::parse(&given.value);
+        let parsed = BaseUrl::parse_exposed(&given.value);
         let mut url = parsed
             .map_err(|why| self.fatal(&given.at, format!("{} {why}", field(ours.0))))
             .ok()?;
+        let has_token = match &file.token {
+            Some(token) => token.value != "none",
+            None => !kind.tokenless,
+        };
+        let sending = Sending {
+            section: &format!("providers.{}", file.name.value),
+            setting: ours.0,
+            what: if has_token {
+                "requests and the token"
+            } else {
+                "requests"
+            },
+            at: &given.at,
+        };
+        self.plain_http(&url, file.plain_http.as_ref(), &sending);
         if kind.endpoint && url.path.split('/').any(|segment| segment == "openai") {
             let why = "goes no further than the resource: leave out `/openai` and what follows";
             self.fatal(&given.at, format!("{} {why}", field(ours.0)));

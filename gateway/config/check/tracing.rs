@@ -4,6 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::super::file::TracingFile;
 use super::Checker;
+use super::plain_http::Sending;
 use crate::document::{FileStamp, Located, Severity};
 use crate::provider::BaseUrl;
 use crate::secret::{Secret, SecretRef};
@@ -29,10 +30,17 @@ impl Checker<'_> {
         let endpoint = file.endpoint?;
         // Some name the whole path.
         let base = endpoint.value.trim_end_matches('/');
-        let collector = BaseUrl::parse(base.strip_suffix("/v1/traces").unwrap_or(base));
+        let collector = BaseUrl::parse_exposed(base.strip_suffix("/v1/traces").unwrap_or(base));
         let collector = collector
             .map_err(|why| self.fatal(&endpoint.at, format!("tracing.endpoint {why}")))
             .ok()?;
+        let sending = Sending {
+            section: "tracing",
+            setting: "endpoint",
+            what: "spans",
+            at: &endpoint.at,
+        };
+        self.plain_http(&collector, file.plain_http.as_ref(), &sending);
         Some(TelemetrySpec {
             collector,
             headers,
