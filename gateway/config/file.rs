@@ -27,6 +27,8 @@ pub(super) struct ServerFile {
     pub dns_refresh: Option<Located<Duration>>,
     pub plain_http: Option<Located<bool>>,
     pub strip_headers: Option<Located<OneOrMany>>,
+    pub proxy: Option<Located<String>>,
+    pub proxy_token: Option<Located<String>>,
     pub tls: Option<TlsFile>,
     pub limits: LimitsFile,
     pub timeouts: ServerTimeoutsFile,
@@ -99,6 +101,8 @@ pub(super) struct ProviderFile {
     pub http: Option<Located<String>>,
     pub plain_http: Option<Located<bool>>,
     pub redirect_hosts: Option<Located<OneOrMany>>,
+    pub proxy: Option<Located<String>>,
+    pub proxy_token: Option<Located<String>>,
     pub headers: Pairs,
     pub timeouts: ProviderTimeoutsFile,
 }
@@ -184,6 +188,8 @@ impl ServerFile {
                 dns_refresh: None,
                 plain_http: None,
                 strip_headers: None,
+                proxy: None,
+                proxy_token: None,
                 tls: None,
                 limits: LimitsFile::default(),
                 timeouts: ServerTimeoutsFile::default(),
@@ -200,6 +206,8 @@ impl ServerFile {
             dns_refresh: s.take("dns_refresh"),
             plain_http: s.take("plain_http"),
             strip_headers: s.take("strip_headers"),
+            proxy: s.take("proxy"),
+            proxy_token: s.take("proxy_token"),
             tls: s.section("tls").map(TlsFile::read),
             limits: s
                 .section("limits")
@@ -325,6 +333,8 @@ impl ProviderFile {
             http: s.take("http"),
             plain_http: s.take("plain_http"),
             redirect_hosts: s.take("redirect_hosts"),
+            proxy: s.take("proxy"),
+            proxy_token: s.take("proxy_token"),
             headers: s.strings("headers"),
             timeouts: s
                 .section("timeouts")

@@ -4,20 +4,24 @@
 
 mod addresses;
 mod dns;
+mod egress_proxy;
 mod endpoint;
 pub mod kind;
 mod paths;
 mod policy;
 mod redirect;
+mod tunnel;
 mod url;
 
 pub use addresses::Addresses;
 pub use dns::Resolver;
+pub use egress_proxy::EgressProxy;
 pub use endpoint::{CaBundle, Endpoint, HttpVersion, Timeouts};
 pub use kind::{Bearer, Dialect, Kind};
 pub use paths::{Paths, is_segment};
 pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped, is_of_a_front_proxy};
 pub use redirect::RedirectHost;
+pub use tunnel::{Tunnel, TunnelError};
 pub use url::{BaseUrl, Exposure};
 
 use std::sync::Arc;
@@ -69,6 +73,8 @@ pub struct ProviderSpec {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The hosts, beside its own, that it may send clients to.
     pub redirect_hosts: Vec<RedirectHost>,
+    /// The proxy that it is reached through, if any.
+    pub proxy: Option<EgressProxy>,
     /// The protocol to speak.
     pub http: HttpVersion,
     /// How long to wait for what.
@@ -79,6 +85,15 @@ impl ProviderSpec {
     /// Whether its token may go in the header `name`.
     pub fn takes_token_in(&self, name: &HeaderName) -> bool {
         *name == self.auth_header || (self.bearer.is_some() && *name == AUTHORIZATION)
+    }
+
+    /// The addresses that connections for it are made to: its proxy's, which looks up the provider's name itself, or its
+    /// own.
+    pub fn addresses(&self, resolver: &Resolver) -> Arc<Addresses> {
+        match &self.proxy {
+            Some(proxy) => resolver.addresses(proxy.host(), proxy.port()),
+            None => resolver.addresses_of(&self.base_url),
+        }
     }
 }
 
@@ -104,6 +119,7 @@ pub struct Provider {
     pub paths: Paths,
     redirect_hosts: Vec<RedirectHost>,
     base_url: BaseUrl,
+    proxy: Option<EgressProxy>,
     auth_prefix: String,
     bearer: Option<Bearer>,
     token: Token,
@@ -169,6 +185,7 @@ impl Provider {
             spec.ca.as_ref(),
             spec.http,
             spec.timeouts,
+            spec.proxy.as_ref(),
             addresses,
         );
         let default_headers = spec.kind.default_headers.iter();
@@ -197,6 +214,7 @@ impl Provider {
             paths: spec.paths,
             redirect_hosts: spec.redirect_hosts,
             base_url: spec.base_url,
+            proxy: spec.proxy,
             auth_prefix: spec.auth_prefix,
             bearer: spec.bearer,
             token,
@@ -206,6 +224,11 @@ impl Provider {
     /// Where it is, for people.
     pub fn url(&self) -> String {
         self.base_url.display()
+    }
+
+    /// Host and port of the proxy that it is reached through, for people.
+    pub fn proxy(&self) -> Option<String> {
+        self.proxy.as_ref().map(EgressProxy::to_string)
     }
 
     /// Its scheme and authority.
@@ -387,6 +410,7 @@ mod tests {
             token,
             headers: Vec::new(),
             redirect_hosts: Vec::new(),
+            proxy: None,
             http: HttpVersion::Http1,
             timeouts: Timeouts::default(),
         };

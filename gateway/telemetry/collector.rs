@@ -126,6 +126,7 @@ impl Client {
                 None,
                 HttpVersion::Http1,
                 timeouts,
+                None,
                 addresses,
             ),
             host: HeaderValue::try_from(url.authority()).ok()?,

@@ -20,6 +20,7 @@ mod clients_tls;
 mod command;
 mod configuration;
 mod doctor;
+mod egress_proxy;
 mod explain;
 mod headers;
 mod import;
