@@ -162,16 +162,12 @@ fn unescaped(text: &str) -> Zeroizing<Vec<u8>> {
             .get(..2)
             .and_then(|two| std::str::from_utf8(two).ok());
         let code = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
-        match code.filter(|_| *first == b'%') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = behind.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
+        let code = code.filter(|_| *first == b'%');
+        bytes.push(code.unwrap_or(*first));
+        rest = match code {
+            Some(_) => behind.get(2..).unwrap_or_default(),
+            None => behind,
+        };
     }
     bytes
 }

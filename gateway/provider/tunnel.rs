@@ -284,8 +284,9 @@ impl fmt::Display for TunnelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { proxy, target, .. } = self;
         match &self.failure {
+            // tinyproxy says 401 of credentials that are wrong.
             Failure::Refused {
-                status: 407,
+                status: status @ (401 | 407),
                 challenge,
             } => {
                 let wants = match challenge {
@@ -299,15 +300,12 @@ impl fmt::Display for TunnelError {
                 };
                 write!(
                     f,
-                    "the proxy {proxy} wants credentials for {target} (407){wants}: {cure}"
+                    "the proxy {proxy} wants credentials for {target} ({status}){wants}: {cure}"
                 )
             }
-            Failure::Refused {
-                status: status @ (401 | 403),
-                ..
-            } => write!(
+            Failure::Refused { status: 403, .. } => write!(
                 f,
-                "the proxy {proxy} allows no tunnel to {target} ({status}): its own rules say which hosts and ports"
+                "the proxy {proxy} allows no tunnel to {target} (403): its own rules say which hosts and ports"
             ),
             Failure::Refused { status, .. } if *status >= 500 => {
                 write!(f, "the proxy {proxy} could not reach {target} ({status})")
@@ -404,6 +402,10 @@ mod tests {
             (
                 "HTTP/1.1 407 No\r\nproxy-authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n",
                 "(407), by a scheme that keygate does not speak",
+            ),
+            (
+                "HTTP/1.1 401 Unauthorized\r\n\r\n",
+                "wants credentials for [fd00::1]:8443 (401): set `proxy_token`",
             ),
             (
                 "HTTP/1.1 403 No\r\n\r\ncanary",

@@ -77,8 +77,8 @@ impl Checker<'_> {
             return Some(proxy);
         };
         let refused = |why| {
-            self.problems
-                .push(at, Severity::Strict, format!("{section}.proxy_token {why}"))
+            let why = format!("{section}.proxy_token {why}");
+            self.problems.push(at, Severity::Strict, why);
         };
         proxy.with_token(token).map_err(refused).ok()
     }
