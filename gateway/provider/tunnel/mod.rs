@@ -4,6 +4,11 @@
 //! the certificate is verified as on a connection without it. Pingora's own support is for proxies on Unix sockets alone,
 //! so that the connection is made here and handed to Pingora, which keeps it in its pool.
 
+mod error;
+mod response;
+
+pub use self::error::TunnelError;
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -19,15 +24,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use zeroize::Zeroizing;
 
+use self::response::{Failure, is_open};
 use super::egress_proxy::bracketed;
 use super::endpoint::leave_the_last;
 use super::{BaseUrl, EgressProxy};
-
-/// The most bytes of a response to CONNECT that are read.
-const MOST: usize = 16 << 10;
-
-/// The challenges that a proxy may ask with, the one that can be answered first.
-const CHALLENGES: [&str; 4] = ["Basic", "Digest", "NTLM", "Negotiate"];
 
 /// The way through one proxy to one provider.
 pub struct Tunnel {
@@ -172,174 +172,8 @@ fn unreachable(error: io::Error) -> Box<Error> {
     Error::because(etype, "connecting to the proxy", error)
 }
 
-/// Whether the tunnel is open, after these bytes of the response, the last ones if `ended`; if not, there is more to read.
-fn is_open(received: &[u8], ended: bool) -> Result<bool, Failure> {
-    let mut rest = received;
-    loop {
-        let begun = rest.len().min(BEGINNING.len());
-        if rest.get(..begun) != BEGINNING.get(..begun) {
-            return Err(Failure::NoHttp);
-        }
-        let Some((head, behind)) = split_head(rest) else {
-            return match ended {
-                true if received.is_empty() => Err(Failure::Closed),
-                true => Err(Failure::NoHttp),
-                false if received.len() > MOST => Err(Failure::NoHttp),
-                false => Ok(false),
-            };
-        };
-        match status_of(head).ok_or(Failure::NoHttp)? {
-            100..200 => rest = behind,
-            // Nobody speaks first in TLS but the client: what is there is not the provider's.
-            200..300 if behind.is_empty() => return Ok(true),
-            200..300 => return Err(Failure::NoHttp),
-            status => {
-                let challenge = challenge_in(head);
-                return Err(Failure::Refused { status, challenge });
-            }
-        }
-    }
-}
-
-const BEGINNING: &[u8] = b"HTTP/1.";
-
-/// A head, and what is behind its empty line; `None` while that has not come.
-fn split_head(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let end = |mark: &[u8]| {
-        let at = bytes
-            .windows(mark.len())
-            .position(|window| window == mark)?;
-        Some(at + mark.len())
-    };
-    let end = [end(b"\r\n\r\n"), end(b"\n\n")]
-        .into_iter()
-        .flatten()
-        .min()?;
-    let (head, behind) = bytes.split_at_checked(end)?;
-    // One with other bytes than text has no status that could be read.
-    Some((std::str::from_utf8(head).unwrap_or_default(), behind))
-}
-
-/// The status in `HTTP/1.1 200 ...`.
-fn status_of(head: &str) -> Option<u16> {
-    let line = head.lines().next()?;
-    let status = line.split(' ').nth(1)?;
-    let is_one = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
-    is_one
-        .then(|| status.parse().ok())?
-        .filter(|status| *status >= 100)
-}
-
-/// What the proxy wants in `Proxy-Authorization`, of what is known.
-fn challenge_in(head: &str) -> Option<&'static str> {
-    let asked = |scheme: &&&str| {
-        head.lines().any(|line| {
-            let (name, value) = line.split_once(':').unwrap_or_default();
-            let first = value.trim().split([' ', ',']).next().unwrap_or_default();
-            name.eq_ignore_ascii_case("proxy-authenticate") && first.eq_ignore_ascii_case(scheme)
-        })
-    };
-    CHALLENGES.iter().find(asked).copied()
-}
-
-/// Why there is no tunnel. Holds nothing that the proxy sent but its status.
-#[derive(Debug)]
-pub struct TunnelError {
-    proxy: String,
-    target: String,
-    has_token: bool,
-    failure: Failure,
-}
-
-#[derive(Debug)]
-enum Failure {
-    Refused {
-        status: u16,
-        challenge: Option<&'static str>,
-    },
-    Closed,
-    NoHttp,
-    Late(Duration),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl TunnelError {
-    /// Whether the same proxy may open the tunnel a moment later: it said that it failed, not that it refuses.
-    pub fn may_pass(&self) -> bool {
-        match &self.failure {
-            Failure::Refused { status, .. } => *status >= 500,
-            Failure::Closed | Failure::Io(_) => true,
-            Failure::NoHttp | Failure::Late(_) => false,
-        }
-    }
-}
-
-impl fmt::Display for TunnelError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { proxy, target, .. } = self;
-        match &self.failure {
-            // tinyproxy says 401 of credentials that are wrong.
-            Failure::Refused {
-                status: status @ (401 | 407),
-                challenge,
-            } => {
-                let wants = match challenge {
-                    Some("Basic") | None => "",
-                    Some(_) => ", by a scheme that keygate does not speak (Basic and Bearer alone)",
-                };
-                let cure = if self.has_token {
-                    "it does not take those that it was given"
-                } else {
-                    "set `proxy_token` to where `user:password` is"
-                };
-                write!(
-                    f,
-                    "the proxy {proxy} wants credentials for {target} ({status}){wants}: {cure}"
-                )
-            }
-            Failure::Refused { status: 403, .. } => write!(
-                f,
-                "the proxy {proxy} allows no tunnel to {target} (403): its own rules say which hosts and ports"
-            ),
-            Failure::Refused { status, .. } if *status >= 500 => {
-                write!(f, "the proxy {proxy} could not reach {target} ({status})")
-            }
-            Failure::Refused { status, .. } => write!(
-                f,
-                "the proxy {proxy} answered {status} when it was asked for a tunnel to {target}: is it a proxy that takes CONNECT?"
-            ),
-            Failure::Closed => write!(
-                f,
-                "the proxy {proxy} closed the connection when it was asked for a tunnel to {target}"
-            ),
-            Failure::NoHttp => write!(
-                f,
-                "the proxy {proxy} did not answer as an HTTP proxy when it was asked for a tunnel to {target}"
-            ),
-            Failure::Late(timeout) => write!(
-                f,
-                "the proxy {proxy} did not answer within {timeout:?} when it was asked for a tunnel to {target}"
-            ),
-            Failure::Io(error) => write!(
-                f,
-                "the proxy {proxy}, asked for a tunnel to {target}: {error}"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for TunnelError {}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn tunnel() -> Tunnel {
@@ -439,19 +273,6 @@ mod tests {
     }
 
     #[test]
-    fn a_response_without_end_is_not_read_without_end() {
-        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(1 << 20));
-        assert!(matches!(
-            is_open(&endless.as_bytes()[..MOST], false),
-            Ok(false)
-        ));
-        assert!(matches!(
-            is_open(endless.as_bytes(), false),
-            Err(Failure::NoHttp)
-        ));
-    }
-
-    #[test]
     fn credentials_are_in_the_request_and_in_nothing_that_is_printed() {
         let token = crate::secret::Secret::new("user:canary".to_owned())
             .ok()
@@ -478,34 +299,5 @@ mod tests {
                 .to_string()
                 .ends_with("it does not take those that it was given")
         );
-    }
-
-    proptest! {
-        /// Whatever comes, in whatever pieces: what is decided on a beginning stays decided, and nothing panics.
-        #[test]
-        fn a_response_is_read_the_same_in_any_pieces(
-            head in prop_oneof![
-                Just("HTTP/1.1 200 OK\r\n\r\n"),
-                Just("HTTP/1.1 100 C\r\n\r\nHTTP/1.0 200 OK\r\nvia: x\r\n\r\n"),
-                Just("HTTP/1.1 503 No\r\n\r\n"),
-            ],
-            noise in proptest::collection::vec(any::<u8>(), 0..40),
-            with_noise in any::<bool>(),
-        ) {
-            let mut bytes = head.as_bytes().to_vec();
-            if with_noise {
-                bytes = noise;
-            }
-            let whole = is_open(&bytes, true).is_ok_and(|open| open);
-            let mut opened = false;
-            for end in 0..=bytes.len() {
-                match is_open(&bytes[..end], false) {
-                    Ok(open) => opened |= open,
-                    Err(_) => break,
-                }
-                prop_assert!(!opened || end == bytes.len());
-            }
-            prop_assert_eq!(opened, whole);
-        }
     }
 }
