@@ -541,6 +541,8 @@ fn log_failure(exchange: &Exchange, reason: Reason, error: &Error) {
         route = route.map(|route| &*route.name),
         provider = route.map(|route| &*route.provider.name),
         upstream = exchange.seen.upstream.map(tracing::field::display),
+        // Then the address is the proxy's.
+        proxy = route.and_then(|route| route.provider.proxy()),
         reason = reason.code(),
         kind = error.etype().as_str(),
         cause,

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use keygate::config::{Config, Purpose};
+
 use crate::command::{keygate, text};
 use crate::support::gateway::simple;
 use crate::support::http2::Http2Provider;
@@ -354,6 +356,24 @@ fn what_is_wrong_with_a_proxy_is_said_with_its_line_and_cure_and_no_credentials(
         "{said}"
     );
     assert_eq!(with("server.proxy = \"http://proxy.corp:3128\"", ""), "");
+}
+
+#[test]
+fn a_token_that_cannot_be_used_is_no_way_around_the_proxy() {
+    for token in ["env:KEYGATE_NOT_SET", "inline:canary", "file:nowhere"] {
+        let server = "server.proxy = \"http://proxy.corp:3128\"\nserver.proxy_token = ";
+        let scene = Scene::new("").key("alice", "secret", "");
+        scene.configure(&format!("{server}\"{token}\""), &simple(URL, "", ""));
+        let path = scene.path("gateway.toml");
+        assert!(Config::load(&path, Purpose::Start).is_err(), "{token}");
+        // A reload takes the rest over: there may be a key revoked in it.
+        let reloaded = Config::load(&path, Purpose::Reload).unwrap();
+        let proxy = reloaded.providers[0]
+            .proxy
+            .as_ref()
+            .map(ToString::to_string);
+        assert_eq!(proxy.as_deref(), Some("proxy.corp:3128"), "{token}");
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Checker<'_> {
                 let parsed = EgressProxy::parse(text);
                 let parsed =
                     parsed.map_err(|why| self.fatal(&proxy.at, format!("{section}.proxy {why}")));
-                let proxy = self.with_token(parsed.ok()?, token.as_ref(), section, &proxy.at)?;
+                let proxy = self.with_token(parsed.ok()?, token.as_ref(), section, &proxy.at);
                 Some(Egress::Proxy(proxy))
             }
         }
@@ -61,26 +61,28 @@ impl Checker<'_> {
                 let found = EgressProxy::of_environment(url, |name| std::env::var(name).ok());
                 let found = found
                     .map_err(|why| self.fatal(at, format!("{section}: proxy = \"env\": {why}")));
-                self.with_token(found.ok()??, token.as_ref(), section, at)
+                Some(self.with_token(found.ok()??, token.as_ref(), section, at))
             }
         }
     }
 
+    /// `proxy` with its token; without, where that cannot be used: a reload that takes the rest over must not go around
+    /// the proxy.
     fn with_token(
         &self,
         proxy: EgressProxy,
         token: Option<&Secret>,
         section: &str,
         at: &Location,
-    ) -> Option<EgressProxy> {
+    ) -> EgressProxy {
         let Some(token) = token else {
-            return Some(proxy);
+            return proxy;
         };
-        let refused = |why| {
+        proxy.clone().with_token(token).unwrap_or_else(|why| {
             let why = format!("{section}.proxy_token {why}");
             self.problems.push(at, Severity::Strict, why);
-        };
-        proxy.with_token(token).map_err(refused).ok()
+            proxy
+        })
     }
 
     /// A reload is not refused for it: there may be a key revoked in it.
