@@ -230,22 +230,14 @@ impl PlannedProvider {
         }
     }
 
-    /// Whether it is on this machine or in its network.
+    /// Whether it is on this machine or in its network, as far as its host says.
     fn is_near(&self) -> bool {
-        let url = self
-            .origin()
-            .and_then(|origin| BaseUrl::parse_exposed(&origin).ok());
+        let origin = self.origin();
+        let url = origin.and_then(|origin| BaseUrl::parse_exposed(&origin).ok());
         url.is_some_and(|url| {
-            if !url.tls {
-                return true;
-            }
-            let host = if url.host.contains(':') {
-                format!("[{}]", url.host)
-            } else {
-                url.host
-            };
-            // The addresses that may do without TLS.
-            BaseUrl::parse(&format!("http://{host}")).is_ok()
+            // By plain http or not: the addresses that may do without TLS.
+            let plain = BaseUrl { tls: false, ..url };
+            plain.exposure() == Exposure::None || (!url.tls && stays_private(&plain))
         })
     }
 
@@ -304,7 +296,8 @@ impl PlannedProvider {
 /// What to note of a place that is written with `plain_http = true`.
 fn plain_note(url: &str) -> String {
     format!(
-        "its requests go unencrypted, as they did: it is written as `{url}` with `plain_http = true`"
+        "its requests go unencrypted, as they did: it is written as `{url}` with `plain_http = true`, by which it is \
+         reached at private addresses alone"
     )
 }
 
