@@ -99,7 +99,7 @@ impl Snapshot {
         let mut providers = Vec::with_capacity(config.providers.len());
         for spec in config.providers {
             let name = spec.name.clone();
-            let addresses = resolver.addresses(&spec.base_url.host, spec.base_url.port);
+            let addresses = spec.addresses(resolver);
             let provider = Provider::build(spec, addresses).ok_or(BuildError::Provider(name))?;
             providers.push(Arc::new(provider));
         }

@@ -122,7 +122,10 @@ pub struct ProviderStatus {
     pub kind: String,
     /// Its base URL.
     pub url: String,
-    /// How many addresses its name has.
+    /// Host and port of the proxy that it is reached through, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// How many addresses its name has, or its proxy's.
     pub addresses: usize,
     /// Whether its token works, if that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,6 +162,7 @@ impl Status {
                 name: provider.name.to_string(),
                 kind: provider.kind.name.to_owned(),
                 url: provider.url(),
+                proxy: provider.proxy(),
                 addresses: provider.endpoint.addresses().count(),
                 probe: None,
                 state,
@@ -236,7 +240,10 @@ fn state_of(provider: &Provider) -> (State, Option<String>) {
     match addresses.failure() {
         Some(why) if addresses.count() == 0 => (
             State::Rejected,
-            Some(format!("its name cannot be resolved: {why}")),
+            Some(match provider.proxy() {
+                Some(proxy) => format!("the name of its proxy, {proxy}, cannot be resolved: {why}"),
+                None => format!("its name cannot be resolved: {why}"),
+            }),
         ),
         _ => (State::Accepted, None),
     }

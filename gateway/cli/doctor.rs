@@ -17,7 +17,7 @@ use crate::admin::status::{State, Status};
 use crate::config::{self, Config, Listen, Purpose, ServerConfig};
 use crate::error::Error;
 use crate::printable::count;
-use crate::provider::{ProviderSpec, TokenSource};
+use crate::provider::{ProviderSpec, TokenSource, Tunnel};
 
 /// How long a provider may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -311,7 +311,11 @@ fn provider(spec: &ProviderSpec, running: Option<&Status>) -> Vec<Finding> {
             )
         });
     }
-    let (host, port) = (spec.base_url.host.as_str(), spec.base_url.port);
+    let url = &spec.base_url;
+    let (host, port) = match &spec.proxy {
+        Some(proxy) => (proxy.host(), proxy.port()),
+        None => (url.host.as_str(), url.port),
+    };
     let addresses: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
         Ok(found) => found.collect(),
         Err(error) => {
@@ -321,17 +325,35 @@ fn provider(spec: &ProviderSpec, running: Option<&Status>) -> Vec<Finding> {
         }
     };
     let mut failed = "no address".to_owned();
-    let reached = addresses.iter().find(|address| {
-        TcpStream::connect_timeout(address, PATIENCE)
-            .inspect_err(|error| failed = error.to_string())
-            .is_ok()
+    let reached = addresses.iter().find_map(|address| {
+        let connection = TcpStream::connect_timeout(address, PATIENCE);
+        let connection = connection.inspect_err(|error| failed = error.to_string());
+        Some((address, connection.ok()?))
     });
+    if let (Some(proxy), Some((_, connection))) = (&spec.proxy, &reached) {
+        findings.push(tunnel(what, &Tunnel::new(proxy, url, PATIENCE), connection));
+        return findings;
+    }
     findings.push(match reached {
-        Some(address) => ok(what, format!("{host} is reached at {address}")),
+        Some((address, _)) => ok(what, format!("{host} is reached at {address}")),
         None => ok(what, format!("{host}:{port} is not reached: {failed}")).but(
             Verdict::Fail,
             "a firewall, or a route that is missing: curl -v says more",
         ),
     });
     findings
+}
+
+/// Asks a proxy for a tunnel to a provider, over a connection to the proxy. Nothing is sent through the tunnel.
+fn tunnel(what: String, tunnel: &Tunnel, connection: &TcpStream) -> Finding {
+    let mut connection = connection;
+    let bounded = connection.set_read_timeout(Some(PATIENCE));
+    match tunnel.open(&mut connection) {
+        Ok(()) if bounded.is_ok() => ok(what, format!("there is a {tunnel:?}")),
+        Ok(()) => ok(what, "the connection to its proxy takes no time limit"),
+        Err(why) => ok(what, why.to_string()).but(
+            Verdict::Fail,
+            "ask those who run the proxy which hosts it takes, or look at `proxy` and `proxy_token`",
+        ),
+    }
 }

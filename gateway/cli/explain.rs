@@ -182,7 +182,10 @@ fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>)
         said.line("selector", format_args!("{selector}: {verdict}"));
     }
     let provider = &route.provider;
-    let (name, kind, url) = (&provider.name, provider.kind.name, provider.url());
+    let (name, kind, mut url) = (&provider.name, provider.kind.name, provider.url());
+    if let Some(proxy) = provider.proxy() {
+        let _ = write!(url, " through the proxy {proxy}");
+    }
     match provider.rejected() {
         None => said.line("provider", format_args!("{name} ({kind}, {url})")),
         Some(why) => said.line(

@@ -176,11 +176,16 @@ fn describe(status: &status::Status) -> String {
     for provider in &status.providers {
         let _ = writeln!(
             text,
-            "provider {:<16} {:?}  {} {}{}",
+            "provider {:<16} {:?}  {} {}{}{}",
             provider.name,
             provider.state,
             provider.kind,
             provider.url,
+            provider
+                .proxy
+                .as_ref()
+                .map(|proxy| format!(" through {proxy}"))
+                .unwrap_or_default(),
             because(provider.reason.as_deref()),
         );
         if let Some(probe) = &provider.probe {

@@ -27,6 +27,8 @@ pub(super) struct ServerFile {
     pub dns_refresh: Option<Located<Duration>>,
     pub plain_http: Option<Located<bool>>,
     pub strip_headers: Option<Located<OneOrMany>>,
+    pub proxy: Option<Located<String>>,
+    pub proxy_token: Option<Located<String>>,
     pub tls: Option<TlsFile>,
     pub limits: LimitsFile,
     pub timeouts: ServerTimeoutsFile,
@@ -79,6 +81,7 @@ pub(super) struct TracingFile {
     pub headers: Pairs,
     pub sample: Option<Located<String>>,
     pub service: Option<Located<String>>,
+    pub plain_http: Option<Located<bool>>,
 }
 
 pub(super) struct ProviderFile {
@@ -96,7 +99,10 @@ pub(super) struct ProviderFile {
     pub sni: Option<Located<String>>,
     pub ca: Option<Located<String>>,
     pub http: Option<Located<String>>,
+    pub plain_http: Option<Located<bool>>,
     pub redirect_hosts: Option<Located<OneOrMany>>,
+    pub proxy: Option<Located<String>>,
+    pub proxy_token: Option<Located<String>>,
     pub headers: Pairs,
     pub timeouts: ProviderTimeoutsFile,
 }
@@ -182,6 +188,8 @@ impl ServerFile {
                 dns_refresh: None,
                 plain_http: None,
                 strip_headers: None,
+                proxy: None,
+                proxy_token: None,
                 tls: None,
                 limits: LimitsFile::default(),
                 timeouts: ServerTimeoutsFile::default(),
@@ -198,6 +206,8 @@ impl ServerFile {
             dns_refresh: s.take("dns_refresh"),
             plain_http: s.take("plain_http"),
             strip_headers: s.take("strip_headers"),
+            proxy: s.take("proxy"),
+            proxy_token: s.take("proxy_token"),
             tls: s.section("tls").map(TlsFile::read),
             limits: s
                 .section("limits")
@@ -297,6 +307,7 @@ impl TracingFile {
             headers: s.strings("headers"),
             sample: s.take("sample"),
             service: s.take("service"),
+            plain_http: s.take("plain_http"),
         };
         s.finish();
         tracing
@@ -320,7 +331,10 @@ impl ProviderFile {
             sni: s.take("sni"),
             ca: s.take("ca"),
             http: s.take("http"),
+            plain_http: s.take("plain_http"),
             redirect_hosts: s.take("redirect_hosts"),
+            proxy: s.take("proxy"),
+            proxy_token: s.take("proxy_token"),
             headers: s.strings("headers"),
             timeouts: s
                 .section("timeouts")

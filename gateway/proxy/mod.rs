@@ -46,6 +46,7 @@ use self::reject::{Reason, Rejection};
 use crate::access_log::AccessLog;
 use crate::address::far_neighbourhood;
 use crate::key::KeyFailure;
+use crate::provider::TunnelError;
 use crate::route::{Access, NormalPath};
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
@@ -529,15 +530,19 @@ fn log_failure(exchange: &Exchange, reason: Reason, error: &Error) {
         return;
     }
     let route = exchange.admission.as_ref().map(Admission::route);
-    let cause = error
-        .root_cause()
-        .downcast_ref::<std::io::Error>()
-        .map(ToString::to_string);
+    let cause = error.root_cause();
+    let io = cause.downcast_ref::<std::io::Error>();
+    let tunnel = cause.downcast_ref::<TunnelError>();
+    let cause = io
+        .map(ToString::to_string)
+        .or_else(|| tunnel.map(ToString::to_string));
     tracing::warn!(
         request = exchange.id.as_str(),
         route = route.map(|route| &*route.name),
         provider = route.map(|route| &*route.provider.name),
         upstream = exchange.seen.upstream.map(tracing::field::display),
+        // Then the address is the proxy's.
+        proxy = route.and_then(|route| route.provider.proxy()),
         reason = reason.code(),
         kind = error.etype().as_str(),
         cause,

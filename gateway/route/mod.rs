@@ -175,6 +175,7 @@ mod tests {
             token: TokenSource::None,
             headers: Vec::new(),
             redirect_hosts: Vec::new(),
+            proxy: None,
             http: HttpVersion::Http1,
             timeouts: Timeouts::default(),
         };

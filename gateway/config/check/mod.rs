@@ -1,6 +1,8 @@
 //! From as written to as meant: every rule about a configuration that one look at it can tell.
 
+mod egress;
 mod overlap;
+mod plain_http;
 mod provider;
 mod route;
 mod server;
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use self::egress::Egress;
 use super::file::{GatewayFile, KeysFile};
 use super::{Config, ConfigErrors, KeysAlone, Places, is_framing};
 use crate::background;
@@ -186,8 +189,10 @@ impl Checker<'_> {
     fn gateway(&mut self, file: GatewayFile, document: &Document) -> Option<Config> {
         let mut server = file.server;
         let tls = self.tls(server.tls.take());
+        let egress = self.egress("server", server.proxy.as_ref(), server.proxy_token.as_ref());
+        let egress = egress.unwrap_or(Egress::Direct);
         let server = self.server(server, tls.spec);
-        let providers = self.providers(file.providers);
+        let providers = self.providers(file.providers, &egress);
         let key_headers = self.key_headers(&file.keys);
         let wants_keys = file
             .routes

@@ -18,6 +18,9 @@ use crate::route::{Access, HostPattern, PathPrefix};
 use crate::template::{Extractor, HeaderTemplate, Source};
 use crate::usage::Metering;
 
+/// How many keys a warning names.
+const MOST_NAMED: usize = 5;
+
 impl Checker<'_> {
     pub(super) fn routes(
         &self,
@@ -269,10 +272,11 @@ impl Checker<'_> {
             ));
         }
         if let Some(TokenSource::Key(entry)) = provider.map(|spec| &spec.token) {
+            self.odd_tokens(entry, taken.clone(), route, at);
             let lacking: Vec<&str> = taken
                 .filter(|key| !key.key.metadata.contains_key(entry))
                 .map(|key| &*key.key.id)
-                .take(5)
+                .take(MOST_NAMED)
                 .collect();
             if !lacking.is_empty() {
                 self.warn(at, format!(
@@ -280,6 +284,26 @@ impl Checker<'_> {
                     enumerate(lacking),
                 ));
             }
+        }
+    }
+
+    /// Warns of keys whose own tokens, in the metadata `entry`, look as if more had been pasted than the token.
+    fn odd_tokens<'k>(
+        &self,
+        entry: &str,
+        keys: impl Iterator<Item = &'k KeyEntry>,
+        route: &str,
+        at: &Location,
+    ) {
+        let odd = keys.filter_map(|key| {
+            let what = key.key.metadata(entry)?.oddity()?;
+            Some((&*key.key.id, what))
+        });
+        for (id, what) in odd.take(MOST_NAMED) {
+            let why = format!(
+                "the route `{route}` sends the metadata `{entry}` of key `{id}`, which {what}"
+            );
+            self.warn(at, why);
         }
     }
 

@@ -43,6 +43,7 @@ fn provider(kind: &str, url: &str, from: &str) -> ProviderSpec {
         token: token(from),
         headers: Vec::new(),
         redirect_hosts: Vec::new(),
+        proxy: None,
         http: HttpVersion::Http1,
         timeouts: Timeouts::default(),
     }
