@@ -115,7 +115,12 @@ fn explain(
         }) => route(found, &key, Some(*reason), said),
         Err(_) => {}
     }
-    let admission = decided.map_err(|rejection| said.refused(rejection.reason))?;
+    let admission = decided.map_err(|rejection| {
+        if let Some(message) = &rejection.message {
+            said.line("because", message);
+        }
+        said.refused(rejection.reason)
+    })?;
     let provider = &admission.route().provider;
     let target = admission.target();
     said.line(
@@ -140,7 +145,9 @@ fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>)
     if let Access::Keys(selector) = &route.access {
         let verdict = match refused {
             Some(Reason::KeyNotAllowed) => "does not take it",
-            Some(Reason::InvalidKey(_) | Reason::AmbiguousCredentials) => "is not asked",
+            Some(
+                Reason::InvalidKey(_) | Reason::AmbiguousCredentials | Reason::AmbiguousHeader,
+            ) => "is not asked",
             _ => "takes it",
         };
         said.line("selector", format_args!("{selector}: {verdict}"));

@@ -9,6 +9,7 @@ pub mod kind;
 mod paths;
 mod policy;
 mod redirect;
+mod spelling;
 mod url;
 
 pub use addresses::Addresses;
@@ -18,6 +19,7 @@ pub use kind::{Bearer, Dialect, Kind};
 pub use paths::{Paths, is_segment};
 pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped, is_of_a_front_proxy};
 pub use redirect::RedirectHost;
+pub use spelling::{folded, is_plain, plain_form};
 pub use url::BaseUrl;
 
 use std::sync::Arc;

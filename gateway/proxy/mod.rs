@@ -12,6 +12,7 @@ mod dialect;
 pub mod exact;
 pub mod exchange;
 mod forward;
+mod header_names;
 pub mod in_flight;
 pub mod inject;
 mod location;

@@ -1,5 +1,5 @@
 //! Every reason to refuse, and the one place where a refusal becomes an answer: status, JSON in the
-//! dialect of the route's provider, metric label. Nothing a client sent is echoed.
+//! dialect of the route's provider, metric label. Nothing a client sent is echoed but names of headers.
 
 use std::sync::Arc;
 
@@ -29,6 +29,8 @@ pub enum Reason {
     BadPath,
     /// Two different client keys.
     AmbiguousCredentials,
+    /// A header's name can be read as another one, which is not taken from clients.
+    AmbiguousHeader,
     /// The message's framing has two readings.
     BadFraming,
     /// No key, or one that opens nothing.
@@ -82,6 +84,11 @@ impl Reason {
                 400,
                 "ambiguous_credentials",
                 "The request holds two different API keys.",
+            ),
+            Self::AmbiguousHeader => (
+                400,
+                "ambiguous_header",
+                "The name of a header can be read in two ways.",
             ),
             Self::BadFraming => (
                 400,
@@ -195,6 +202,8 @@ pub struct Rejection {
     pub route: Option<Arc<Route>>,
     /// The key, for the log, if one was verified before.
     pub key: Option<Arc<ClientKey>>,
+    /// What is said to the client in place of the reason's own sentence: it names headers, never their values.
+    pub message: Option<Box<str>>,
 }
 
 impl Rejection {
@@ -204,6 +213,7 @@ impl Rejection {
             reason,
             route: None,
             key: None,
+            message: None,
         }
     }
 
@@ -213,6 +223,7 @@ impl Rejection {
             reason,
             route: Some(route.clone()),
             key: None,
+            message: None,
         }
     }
 
@@ -222,9 +233,10 @@ impl Rejection {
             .map_or(Dialect::OpenAi, |route| route.provider.kind.dialect)
     }
 
-    /// The answer: a head and a body that depend on the reason, the dialect and the id alone.
+    /// The answer: a head and a body that depend on the reason, its message, the dialect and the id alone.
     pub fn response(&self, id: &RequestId) -> Result<(Box<ResponseHeader>, Bytes), Box<Error>> {
-        let (status, code, message) = self.reason.answer();
+        let (status, code, sentence) = self.reason.answer();
+        let message = self.message.as_deref().unwrap_or(sentence);
         let dialect = self.dialect();
         let body = Bytes::from(dialect::body(dialect, status, code, message));
         let mut head = ResponseHeader::build(status, Some(8))?;

@@ -128,6 +128,12 @@ pub fn read(bytes: &[u8]) {
             assert!(values.is_empty(), "{name} goes up");
         }
     }
+    for name in upstream.headers.keys().map(http::HeaderName::as_str) {
+        // Nor is there one that an application behind the gateway reads as a credential.
+        let read_as = keygate::provider::folded(name);
+        let credential = CREDENTIALS.iter().any(|it| *it == read_as);
+        assert!(!credential || read_as == name, "{name} goes up");
+    }
     assert_eq!(upstream.headers.get_all(HOST).iter().count(), 1);
     let target = std::str::from_utf8(upstream.raw_path()).expect("text");
     let (_, query) = target.split_once('?').unwrap_or((target, ""));

@@ -21,6 +21,7 @@ mod command;
 mod configuration;
 mod doctor;
 mod explain;
+mod header_names;
 mod headers;
 mod import;
 mod import_closed;
