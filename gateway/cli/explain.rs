@@ -99,7 +99,7 @@ fn explain(
     said: &mut Said<'_>,
 ) -> Result<(), Reason> {
     check_head(&snapshot.rules, request, &[]).map_err(|reason| said.refused(reason))?;
-    let path = NormalPath::parse(request.raw_path()).map_err(|bad| {
+    let path = NormalPath::of_request(request.raw_path()).map_err(|bad| {
         said.line("path", format_args!("has two readings: {bad:?}"));
         said.refused(Reason::BadPath)
     })?;

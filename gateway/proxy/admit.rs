@@ -82,7 +82,11 @@ impl Admission {
         let query = query.and_then(|query| remove_from_query(query, presented.as_ref()));
         let target = route.provider.paths.target(found.rest, query.as_deref());
         let target = target.ok_or_else(|| refuse(Reason::NoDefaultEndpoint))?;
-        if rules.router.is_anothers(&host, route, &target) {
+        if rules.router.is_anothers(&host, route, &target)
+            || rules
+                .router
+                .is_anothers_unmasked(&host, route, path, &target)
+        {
             return Err(refuse(Reason::AmbiguousPath));
         }
         Ok(Self {

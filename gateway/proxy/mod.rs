@@ -465,8 +465,8 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes)
         .unwrap_or_default();
     check_head(&exchange.rules, request, &raw).map_err(Rejection::routeless)?;
-    let path =
-        NormalPath::parse(request.raw_path()).map_err(|_| Rejection::routeless(Reason::BadPath))?;
+    let path = NormalPath::of_request(request.raw_path())
+        .map_err(|_| Rejection::routeless(Reason::BadPath))?;
     exchange.seen.path.push_str(&path.path);
     let live = &exchange.shared.live;
     let now = live.clock.at(exchange.time, exchange.started);

@@ -7,6 +7,7 @@ mod host;
 mod overlap;
 mod path;
 mod pattern;
+mod unmask;
 
 pub use host::{host_of_authority, normal_host};
 pub use overlap::Overlap;

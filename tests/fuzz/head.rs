@@ -103,7 +103,7 @@ pub fn read(bytes: &[u8]) {
     if check_head(&snapshot.rules, &request, b"").is_err() {
         return;
     }
-    let Ok(path) = NormalPath::parse(request.raw_path()) else {
+    let Ok(path) = NormalPath::of_request(request.raw_path()) else {
         return;
     };
     let Ok(admission) = Admission::decide(&snapshot, &request, &path, Timestamp::now()) else {

@@ -20,6 +20,7 @@ mod clients_tls;
 mod command;
 mod configuration;
 mod doctor;
+mod escaped_separators;
 mod explain;
 mod header_names;
 mod headers;
