@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderName;
+use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use jiff::Timestamp;
 use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
@@ -135,7 +136,8 @@ impl Snapshot {
                 let odd = written.iter().filter(|name| plain_form(name).is_some());
                 let names = stripped.iter().chain(choices).chain(odd.copied());
                 let alike: Vec<HeaderName> = names.clone().filter_map(plain_form).collect();
-                let names = names.cloned().chain(alike);
+                let of_pages = spec.cors.iter().flat_map(|_| OF_PAGES);
+                let names = names.cloned().chain(alike).chain(of_pages);
                 let stripped = Stripped::new(names, prefixes.clone());
                 let stripped = stripped.guarding(written.into_iter().chain(&ACCOUNT_CHOICES));
                 Some(route(spec, provider, stripped, metrics))
@@ -170,6 +172,14 @@ impl Snapshot {
     }
 }
 
+/// What a browser says of the page that asks: where the gateway decides about pages, the provider does not, too.
+const OF_PAGES: [HeaderName; 4] = [
+    ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD,
+    ACCESS_CONTROL_REQUEST_HEADERS,
+    HeaderName::from_static("access-control-request-private-network"),
+];
+
 /// The headers that requests on a route get from the gateway, beside the token.
 fn written<'r>(spec: &'r RouteSpec, provider: &'r Provider) -> Vec<&'r HeaderName> {
     let of_provider = provider.headers.iter().map(|(name, _)| name);
@@ -193,6 +203,7 @@ fn route(
         websocket: spec.websocket,
         stripped,
         templates: spec.templates,
+        cors: spec.cors,
         metering: spec.metering,
         metric_models: spec.metric_models,
         overlap: Overlap::default(),

@@ -50,6 +50,9 @@ pub(super) fn run(options: &Explain) -> Result<(), Error> {
     let mut said = String::new();
     let outcome = explain(&live, &snapshot, &request, &mut Said(&mut said));
     super::say(&said)?;
+    if outcome == Err(Reason::Preflight) {
+        return Ok(());
+    }
     outcome.map_err(|reason| Error::Failed(format!("{} {}", reason.status(), reason.code())))
 }
 
@@ -86,7 +89,11 @@ impl Said<'_> {
 
     fn refused(&mut self, reason: Reason) -> Reason {
         let (status, code, detail) = (reason.status(), reason.code(), reason.detail());
-        self.line("refused", format_args!("{status} {code} ({detail})"));
+        let what = match reason {
+            Reason::Preflight => "answered",
+            _ => "refused",
+        };
+        self.line(what, format_args!("{status} {code} ({detail})"));
         reason
     }
 }
@@ -146,7 +153,10 @@ fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>)
         let verdict = match refused {
             Some(Reason::KeyNotAllowed) => "does not take it",
             Some(
-                Reason::InvalidKey(_) | Reason::AmbiguousCredentials | Reason::AmbiguousHeader,
+                Reason::InvalidKey(_)
+                | Reason::AmbiguousCredentials
+                | Reason::AmbiguousHeader
+                | Reason::Preflight,
             ) => "is not asked",
             _ => "takes it",
         };

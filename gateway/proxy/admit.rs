@@ -9,6 +9,7 @@ use http::{Method, Version};
 use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
+use super::cors;
 use super::header_names;
 use super::reject::{Reason, Rejection};
 use crate::key::{
@@ -45,6 +46,9 @@ impl Admission {
             .find(&host, &path.path)
             .ok_or_else(|| Rejection::routeless(Reason::NoRoute))?;
         let route = found.route;
+        if cors::is_preflight(route, request) {
+            return Err(Rejection::on(route, Reason::Preflight));
+        }
         header_names::check(route, request)?;
         let presented = present(snapshot, route, request, path.query)
             .map_err(|places| two_keys(route, &places))?;

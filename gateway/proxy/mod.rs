@@ -7,6 +7,7 @@ pub mod admit;
 mod answer;
 mod body;
 pub mod connection;
+mod cors;
 pub mod deadline;
 mod dialect;
 pub mod exact;
@@ -497,6 +498,9 @@ fn bound_the_guesses(
     let Some(route) = route.filter(|route| route.access != Access::Open) else {
         return decided;
     };
+    if matches!(&decided, Err(rejection) if rejection.reason == Reason::Preflight) {
+        return decided;
+    }
     let now = penalties.now();
     if penalties.is_over(&address, now) {
         return Err(Rejection::on(route, Reason::TooManyFailedKeys));

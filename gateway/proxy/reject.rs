@@ -22,9 +22,11 @@ pub const REQUEST_ID: &str = "x-keygate-request-id";
 /// The type of the error that ends an exchange whose answer redirects to a foreign host.
 pub(super) const FOREIGN_REDIRECT: &str = "ForeignRedirect";
 
-/// Why a request was refused.
+/// Why a request goes to no provider: it was refused, or is answered here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
+    /// A browser asks what a page may do: no refusal, but an answer of the gateway's own.
+    Preflight,
     /// The path has two readings.
     BadPath,
     /// Two different client keys.
@@ -75,6 +77,7 @@ impl Reason {
     /// The status, the code that clients see, and the sentence for people.
     fn answer(self) -> (u16, &'static str, &'static str) {
         match self {
+            Self::Preflight => (204, "preflight", ""),
             Self::BadPath => (
                 400,
                 "bad_path",
@@ -237,6 +240,9 @@ impl Rejection {
     pub fn response(&self, id: &RequestId) -> Result<(Box<ResponseHeader>, Bytes), Box<Error>> {
         let (status, code, sentence) = self.reason.answer();
         let message = self.message.as_deref().unwrap_or(sentence);
+        if self.reason == Reason::Preflight {
+            return Ok((preflight(id)?, Bytes::new()));
+        }
         let dialect = self.dialect();
         let body = Bytes::from(dialect::body(dialect, status, code, message));
         let mut head = ResponseHeader::build(status, Some(8))?;
@@ -254,6 +260,13 @@ impl Rejection {
         }
         Ok((Box::new(head), body))
     }
+}
+
+/// The answer to a preflight, without what depends on the request.
+fn preflight(id: &RequestId) -> Result<Box<ResponseHeader>, Box<Error>> {
+    let mut head = ResponseHeader::build(204, Some(8))?;
+    head.insert_header(REQUEST_ID, id.as_str())?;
+    Ok(Box::new(head))
 }
 
 /// Why an exchange failed in Pingora's hands. Our own refusals are noted in the exchange before.

@@ -19,6 +19,7 @@ mod bodies;
 mod clients_tls;
 mod command;
 mod configuration;
+mod cors;
 mod doctor;
 mod escaped_separators;
 mod explain;
