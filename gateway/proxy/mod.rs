@@ -38,7 +38,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use self::admit::{Admission, check_head};
-use self::answer::{answer, end_with_this_answer, final_status};
+use self::answer::{answer, end_with_this_answer, final_status, without_chunks};
 use self::body::bound_the_body;
 use self::exact::Exact;
 use self::exchange::Exchange;
@@ -307,6 +307,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         observe::head(exchange, session.req_header(), head)?;
         end_with_this_answer(session, exchange);
+        without_chunks(session, head);
         if let Some(admission) = &exchange.admission {
             if let Some(first_byte) = exchange.seen.first_byte {
                 let timeouts = &admission.route().provider.endpoint.timeouts;

@@ -7,6 +7,7 @@
 
 mod accept;
 mod admin;
+mod boundary;
 mod client;
 mod connections;
 mod flush;

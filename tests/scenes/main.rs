@@ -39,6 +39,7 @@ mod lifecycle;
 mod log_reader;
 mod meter_streams;
 mod neighbours;
+mod old_clients;
 mod panics;
 mod redirects;
 mod reload;
