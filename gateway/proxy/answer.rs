@@ -7,9 +7,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::Version;
-use http::header::TRANSFER_ENCODING;
-use pingora::http::ResponseHeader;
 use pingora_core::Result;
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
@@ -36,16 +33,6 @@ pub(super) fn final_status(session: &Session) -> Option<u16> {
 /// Another process takes what follows on this connection: the client is told so with the answer.
 pub(super) fn end_with_this_answer(session: &mut Session, exchange: &Exchange) {
     if exchange.shared.closing.load(Ordering::Relaxed) {
-        session.set_keepalive(None);
-    }
-}
-
-/// Takes the chunks out of a response to a client of HTTP/1.0, which knows of none (RFC 9112, section 6.1): the body ends
-/// with the connection, as the response says.
-pub(super) fn without_chunks(session: &mut Session, head: &mut ResponseHeader) {
-    if session.req_header().version == Version::HTTP_10
-        && head.remove_header(&TRANSFER_ENCODING).is_some()
-    {
         session.set_keepalive(None);
     }
 }

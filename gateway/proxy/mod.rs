@@ -14,6 +14,7 @@ pub mod exact;
 pub mod exchange;
 mod forward;
 mod header_names;
+mod http10;
 pub mod in_flight;
 pub mod inject;
 mod location;
@@ -38,7 +39,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use self::admit::{Admission, check_head};
-use self::answer::{answer, end_with_this_answer, final_status, without_chunks};
+use self::answer::{answer, end_with_this_answer, final_status};
 use self::body::bound_the_body;
 use self::exact::Exact;
 use self::exchange::Exchange;
@@ -110,6 +111,7 @@ impl ProxyHttp for Proxy {
         match admit(session, exchange) {
             Ok(admission) => {
                 connection::verified();
+                http10::begin(session);
                 let timeouts = &admission.route().provider.endpoint.timeouts;
                 let server = &exchange.rules.server;
                 exchange.seen.asked = session.is_body_empty();
@@ -307,7 +309,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         observe::head(exchange, session.req_header(), head)?;
         end_with_this_answer(session, exchange);
-        without_chunks(session, head);
+        http10::end_with_body(session, head);
         if let Some(admission) = &exchange.admission {
             if let Some(first_byte) = exchange.seen.first_byte {
                 let timeouts = &admission.route().provider.endpoint.timeouts;

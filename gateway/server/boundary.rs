@@ -2,21 +2,25 @@
 //!
 //! Clients may send requests before they have the responses to those before (pipelining, RFC 9112, section 9.3.2). Pingora
 //! gives up an exchange when something comes behind its request. So what comes there is kept for the next exchange, and
-//! Pingora finds nothing to read. A request whose end only Pingora can tell (chunked), or about which two servers might
-//! disagree, is passed to Pingora as it comes, and the connection ends with it if more came.
+//! Pingora finds nothing to read. A request about whose end two servers might disagree is passed to Pingora as it comes,
+//! and the connection ends with it if more came.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::chunks::{Chunks, Progress};
+
 /// The end is not known: everything that comes may be read.
 const UNKNOWN: u64 = u64::MAX;
+/// The end is that of the last chunk.
+const CHUNKED: u64 = UNKNOWN - 1;
 /// How much is read ahead of the next request while another goes on, in bytes. So it is noticed that the client leaves.
 const MOST: usize = 4 << 10;
 /// How much of that is read at a time, in bytes.
@@ -33,7 +37,22 @@ pub(super) struct Bounded<S> {
 #[derive(Debug)]
 pub(super) struct Boundary {
     left: AtomicU64,
-    next: Mutex<BytesMut>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    next: BytesMut,
+    chunks: Chunks,
+}
+
+/// How the end of a request is found, in bytes from its beginning.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// There.
+    At(u64),
+    /// Behind the chunks that begin there.
+    BehindChunks(usize),
 }
 
 impl Boundary {
@@ -41,7 +60,10 @@ impl Boundary {
     pub(super) fn on<S>(stream: S) -> (Bounded<S>, Arc<Self>) {
         let boundary = Arc::new(Self {
             left: AtomicU64::new(UNKNOWN),
-            next: Mutex::default(),
+            kept: Mutex::new(Kept {
+                next: BytesMut::new(),
+                chunks: Chunks::new(),
+            }),
         });
         let bounded = Bounded {
             stream,
@@ -53,17 +75,49 @@ impl Boundary {
     /// From now on, everything that comes is read. What came of the next request already.
     pub(super) fn open(&self) -> BytesMut {
         self.left.store(UNKNOWN, Ordering::Relaxed);
-        std::mem::take(&mut *self.next.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.kept().next)
     }
 
     /// A request begins with `begun`, which has its whole head. What came behind its end is kept for the next.
     pub(super) fn begin(&self, begun: &mut BytesMut) {
-        let Some(end) = end_of(begun) else { return };
-        let came = begun.len() as u64;
-        self.left.store(end.saturating_sub(came), Ordering::Relaxed);
-        if let Some(end) = usize::try_from(end).ok().filter(|end| *end < begun.len()) {
-            *self.next.lock().unwrap_or_else(PoisonError::into_inner) = begun.split_off(end);
+        match end_of(begun) {
+            None => {}
+            Some(End::At(end)) => {
+                let left = end.saturating_sub(begun.len() as u64);
+                self.left.store(left, Ordering::Relaxed);
+                if let Some(end) = usize::try_from(end).ok().filter(|end| *end < begun.len()) {
+                    self.kept().next = begun.split_off(end);
+                }
+            }
+            Some(End::BehindChunks(body)) => {
+                self.left.store(CHUNKED, Ordering::Relaxed);
+                self.kept().chunks = Chunks::new();
+                let end = self.end_of_chunks(begun.get(body..).unwrap_or_default());
+                if let Some(end) = end {
+                    self.kept().next = begun.split_off(body + end);
+                }
+            }
         }
+    }
+
+    /// Reads what `came` of a chunked body. Where it ends in that.
+    fn end_of_chunks(&self, came: &[u8]) -> Option<usize> {
+        let progress = self.kept().chunks.read(came);
+        match progress {
+            Progress::More => None,
+            Progress::Unclear => {
+                self.left.store(UNKNOWN, Ordering::Relaxed);
+                None
+            }
+            Progress::Ends(at) => {
+                self.left.store(0, Ordering::Relaxed);
+                Some(at)
+            }
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether another request may follow: this one was read to its end.
@@ -72,12 +126,12 @@ impl Boundary {
     }
 }
 
-/// Where the request ends that `begun` begins with, in bytes from there; nothing if that cannot be told for sure.
-fn end_of(begun: &[u8]) -> Option<u64> {
+/// Where the request ends that `begun` begins with; nothing if that cannot be told for sure.
+fn end_of(begun: &[u8]) -> Option<End> {
     let blank = begun.iter().take_while(|byte| b"\r\n".contains(byte));
     let start = blank.count();
     let head = begun.get(start..)?;
-    let mut length = None;
+    let (mut length, mut chunked) = (None, false);
     for line_end in memchr_iter(b'\n', head) {
         let (line, next) = head.split_at_checked(line_end + 1)?;
         if !line.ends_with(b"\r\n") {
@@ -85,8 +139,12 @@ fn end_of(begun: &[u8]) -> Option<u64> {
         }
         match next.first()? {
             b'\r' if next.starts_with(b"\r\n") => {
-                let whole = (start + line_end + 3) as u64;
-                return whole.checked_add(length.unwrap_or(0));
+                let body = start + line_end + 3;
+                return match (length, chunked) {
+                    (None, true) => Some(End::BehindChunks(body)),
+                    (Some(_), true) => None,
+                    (length, false) => (body as u64).checked_add(length.unwrap_or(0)).map(End::At),
+                };
             }
             // A line that is folded, or one that ends otherwise.
             b'\r' | b'\n' | b' ' | b'\t' => return None,
@@ -98,7 +156,12 @@ fn end_of(begun: &[u8]) -> Option<u64> {
                 }
             }
             b'c' | b'C' if begins_with(next, b"content_length") => return None,
-            b't' | b'T' if begins_with(next, b"transfer") => return None,
+            b't' | b'T' if begins_with(next, b"transfer") => {
+                if chunked || !is_chunked(next) {
+                    return None;
+                }
+                chunked = true;
+            }
             b'u' | b'U' if begins_with(next, b"upgrade") => return None,
             _ => {}
         }
@@ -111,33 +174,38 @@ fn begins_with(line: &[u8], name: &[u8]) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
+/// Whether a line that begins with `line` is that of a chunked body.
+fn is_chunked(line: &[u8]) -> bool {
+    let end = memchr(b'\r', line);
+    let line = end.and_then(|end| line.get(..end)).unwrap_or_default();
+    let name = b"transfer-encoding:";
+    let value = line.get(name.len()..).unwrap_or_default();
+    begins_with(line, name) && value.trim_ascii().eq_ignore_ascii_case(b"chunked")
+}
+
 /// The length that stands behind the name of `Content-Length`.
 fn content_length(rest: &[u8]) -> Option<u64> {
     let value = rest.strip_prefix(b":")?;
     let value = value.get(..memchr(b'\r', value)?)?.trim_ascii();
     let digits = value.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(value).ok().filter(|_| digits)?;
-    text.parse().ok().filter(|length| *length < UNKNOWN >> 1)
+    text.parse().ok().filter(|length| *length < CHUNKED >> 1)
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Bounded<S> {
     /// Reads as much of what follows the request as is kept. Ready at the end of the stream alone.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut next = self
-            .boundary
-            .next
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        while next.len() < MOST {
+        let mut kept = self.boundary.kept();
+        while kept.next.len() < MOST {
             let mut scratch = [0; READ];
             let mut read = ReadBuf::new(&mut scratch);
             ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
             if read.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            next.extend_from_slice(read.filled());
+            kept.next.extend_from_slice(read.filled());
         }
-        drop(next);
+        drop(kept);
         // No waker is kept for reading: the rest is read when this exchange is over. But what was written goes out, as
         // it does wherever a read has to wait.
         match Pin::new(&mut self.stream).poll_flush(context) {
@@ -161,8 +229,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Bounded<S> {
         if room >= into.remaining() {
             let before = into.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
-            if left != UNKNOWN {
-                self.read((into.filled().len() - before) as u64);
+            match left {
+                UNKNOWN => {}
+                CHUNKED => self.read_chunks(into, before),
+                _ => self.count((into.filled().len() - before) as u64),
             }
             return Poll::Ready(Ok(()));
         }
@@ -170,15 +240,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Bounded<S> {
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
         let read = part.filled().len();
         into.advance(read);
-        self.read(read as u64);
+        self.count(read as u64);
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S> Bounded<S> {
     /// So many bytes of the request were read.
-    fn read(&self, bytes: u64) {
+    fn count(&self, bytes: u64) {
         self.boundary.left.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// What stands in `read` behind its first `before` bytes was read of a chunked body, or comes behind it.
+    fn read_chunks(&self, read: &mut ReadBuf<'_>, before: usize) {
+        let came = read.filled().get(before..).unwrap_or_default();
+        let Some(end) = self.boundary.end_of_chunks(came) else {
+            return;
+        };
+        let next = came.get(end..).unwrap_or_default();
+        self.boundary.kept().next.extend_from_slice(next);
+        read.set_filled(before + end);
     }
 }
 
@@ -204,7 +285,80 @@ super::layer::delegate_io!(Bounded);
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::super::head::{self, Head};
     use super::*;
+
+    /// Reads requests from `stream` until it ends, each with a buffer of `size` bytes, as a server does that reads on
+    /// behind them: it finds that there is nothing.
+    async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin, size: usize) -> Vec<Vec<u8>> {
+        let (mut stream, boundary) = Boundary::on(stream);
+        let mut requests = Vec::new();
+        while let Some(Head::Whole(mut request)) =
+            head::read(&mut stream, boundary.open(), 1 << 20).await
+        {
+            boundary.begin(&mut request);
+            while boundary.left.load(Ordering::Relaxed) != 0 {
+                let mut buffer = vec![0; size];
+                let read = stream.read(&mut buffer).await.unwrap();
+                assert!(read > 0);
+                request.extend_from_slice(&buffer[..read]);
+            }
+            let mut behind = [0; 8];
+            let reading = tokio::time::timeout(std::time::Duration::ZERO, stream.read(&mut behind));
+            assert!(!matches!(reading.await, Ok(Ok(1..))));
+            assert!(boundary.is_passed());
+            requests.push(request.to_vec());
+        }
+        requests
+    }
+
+    fn request() -> impl Strategy<Value = String> {
+        let head = "POST /p HTTP/1.1\r\nHost: h\r\n";
+        let body = prop::collection::vec("[a\r\n0;]{1,40}", 0..4);
+        (0..3, body).prop_map(move |(kind, parts)| match kind {
+            0 => format!("{head}\r\n"),
+            1 => {
+                let body = parts.concat();
+                format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
+            }
+            _ => {
+                let chunks = parts
+                    .iter()
+                    .map(|part| format!("{:x};x\r\n{part}\r\n", part.len()));
+                let chunks: String = chunks.collect();
+                format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+            }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// However they are cut on their way, and however they are read.
+        #[test]
+        fn requests_that_come_together_are_told_apart(
+            sent in prop::collection::vec(request(), 1..6),
+            cut in 1_usize..200,
+            size in 1_usize..100,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let read = runtime.block_on(async {
+                let (mut client, stream) = tokio::io::duplex(64);
+                let all = sent.concat();
+                let writing = async move {
+                    for piece in all.as_bytes().chunks(cut) {
+                        client.write_all(piece).await.unwrap();
+                    }
+                };
+                tokio::join!(requests(stream, size), writing).0
+            });
+            let read: Vec<String> = read.into_iter().map(|it| String::from_utf8(it).unwrap()).collect();
+            prop_assert_eq!(read, sent);
+        }
+    }
 
     #[test]
     fn a_request_ends_behind_its_length() {
@@ -218,7 +372,7 @@ mod tests {
         ] {
             for blank in ["", "\r\n", "\r\n\n"] {
                 let head = format!("{blank}POST / HTTP/1.1\r\n{lines}\r\n");
-                let expected = Some((head.len() + length) as u64);
+                let expected = Some(End::At((head.len() + length) as u64));
                 if lines.starts_with("Content-Lengthy") {
                     // As good as unknown.
                     assert_eq!(end_of(head.as_bytes()), None);
@@ -234,7 +388,8 @@ mod tests {
     #[test]
     fn an_end_that_two_servers_might_see_elsewhere_is_not_known() {
         for lines in [
-            "Transfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n",
             "transfer-encoding : chunked\r\n",
             "Transfer_Encoding: chunked\r\n",
             "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",

@@ -8,6 +8,7 @@
 mod accept;
 mod admin;
 mod boundary;
+mod chunks;
 mod client;
 mod connections;
 mod flush;

@@ -3,8 +3,10 @@
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
+use crate::support::gateway::simple;
+use crate::support::http2::Http2Provider;
 use crate::support::provider::{begin_events, chunk, end_chunks, ok};
-use crate::support::{Gateway, Provider};
+use crate::support::{Gateway, Provider, Scene};
 
 const KEY: &str = "api-key: secret\r\n";
 
@@ -38,6 +40,26 @@ fn an_http_1_0_client_gets_no_chunks_but_a_body_up_to_the_end_of_the_connection(
         assert!(client.is_closed());
     }
     assert_eq!(gateway.access_lines(2)[0]["events"], 3);
+}
+
+#[test]
+fn nor_does_it_from_a_provider_of_http2() {
+    let provider = Http2Provider::start(None);
+    let url = format!("http://{}", provider.address);
+    let rest = simple(&url, "http = \"2\"", "");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    let mut client = gateway.client();
+    client.send(format!(
+        "GET /p HTTP/1.0\r\n{KEY}Connection: keep-alive\r\n\r\n"
+    ));
+    let response = client.response(false);
+    let framing = (
+        response.header("transfer-encoding"),
+        response.header("connection"),
+    );
+    assert_eq!(framing, (None, Some("close")), "{}", response.head);
+    assert_eq!(response.text(), "{\"ok\":true}");
+    assert!(client.is_closed());
 }
 
 #[test]
@@ -144,6 +166,26 @@ fn a_client_that_leaves_behind_requests_in_advance_is_noticed() {
         "{line}"
     );
     assert_eq!(provider.received().len(), 1);
+}
+
+#[test]
+fn what_follows_a_chunked_request_is_answered_too() {
+    let provider = Provider::answering(|request, wire| ok(wire, &request.body));
+    let gateway = Gateway::before(&provider);
+    let head = format!("POST /p HTTP/1.1\r\nHost: h\r\n{KEY}Transfer-Encoding: chunked\r\n\r\n");
+    let first = format!("{head}3\r\none\r\nA;x=y\r\n, and more.\r\n0\r\n\r\n").replace("A;", "b;");
+    let second = format!("{head}3\r\ntwo\r\n0\r\n\r\n");
+    for cut in [1, 7, 64, 1 << 20] {
+        let mut client = gateway.client();
+        for piece in [&*first, &*second, &*first].concat().as_bytes().chunks(cut) {
+            client.send(piece);
+        }
+        for body in ["one, and more.", "two", "one, and more."] {
+            let response = client.response(false);
+            assert_eq!((response.status, response.text()), (200, body), "{cut}");
+            assert_eq!(response.header("connection"), Some("keep-alive"));
+        }
+    }
 }
 
 #[test]
