@@ -51,6 +51,9 @@ pub(super) fn run(options: &Explain) -> Result<(), Error> {
     let mut said = String::new();
     let outcome = explain(&live, &snapshot, &request, &origin, &mut Said(&mut said));
     super::say(&said)?;
+    if outcome == Err(Reason::Preflight) {
+        return Ok(());
+    }
     outcome.map_err(|reason| {
         let (status, code) = (reason.status(), reason.code());
         Error::Failed(format!(
@@ -112,10 +115,11 @@ impl Said<'_> {
             format!(" ({detail})")
         };
         let message = reason.message();
-        self.line(
-            "refused",
-            format_args!("{status} {code}{detail}: {message}"),
-        );
+        let what = match reason {
+            Reason::Preflight => "answered",
+            _ => "refused",
+        };
+        self.line(what, format_args!("{status} {code}{detail}: {message}"));
         reason
     }
 }
@@ -129,7 +133,7 @@ fn explain(
     said: &mut Said<'_>,
 ) -> Result<(), Reason> {
     check_head(&snapshot.rules, request, &[]).map_err(|reason| said.refused(reason))?;
-    let path = NormalPath::parse(request.raw_path()).map_err(|bad| {
+    let path = NormalPath::of_request(request.raw_path()).map_err(|bad| {
         said.line("path", format_args!("has two readings: {bad:?}"));
         said.refused(Reason::BadPath)
     })?;
@@ -146,6 +150,9 @@ fn explain(
         Err(_) => {}
     }
     let admission = decided.map_err(|rejection| {
+        if let Some(message) = &rejection.message {
+            said.line("because", message);
+        }
         let reason = said.refused(rejection.reason);
         for hint in hints(reason, request, &path.path, snapshot, origin) {
             said.line("hint", hint);
@@ -176,7 +183,12 @@ fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>)
     if let Access::Keys(selector) = &route.access {
         let verdict = match refused {
             Some(Reason::KeyNotAllowed) => "does not take it",
-            Some(Reason::InvalidKey(_) | Reason::AmbiguousCredentials) => "is not asked",
+            Some(
+                Reason::InvalidKey(_)
+                | Reason::AmbiguousCredentials
+                | Reason::AmbiguousHeader
+                | Reason::Preflight,
+            ) => "is not asked",
             _ => "takes it",
         };
         said.line("selector", format_args!("{selector}: {verdict}"));

@@ -130,8 +130,13 @@ pub(super) struct RouteFile {
     pub allow_headers: Option<Located<OneOrMany>>,
     pub meter_streams: Option<Located<String>>,
     pub metric_models: Option<Located<OneOrMany>>,
+    pub cors: Option<CorsFile>,
     pub extractors: Vec<ExtractorFile>,
     pub headers: Pairs,
+}
+
+pub(super) struct CorsFile {
+    pub origins: Option<Located<OneOrMany>>,
 }
 
 pub(super) struct ExtractorFile {
@@ -385,6 +390,7 @@ impl RouteFile {
             allow_headers: s.take("allow_headers"),
             meter_streams: s.take("meter_streams"),
             metric_models: s.take("metric_models"),
+            cors: s.section("cors").map(CorsFile::read),
             extractors: extractors
                 .into_iter()
                 .map(|(n, s)| ExtractorFile::read(n, s))
@@ -393,6 +399,16 @@ impl RouteFile {
         };
         s.finish();
         route
+    }
+}
+
+impl CorsFile {
+    fn read(mut s: Section<'_>) -> Self {
+        let cors = Self {
+            origins: s.require("origins"),
+        };
+        s.finish();
+        cors
     }
 }
 

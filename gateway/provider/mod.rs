@@ -12,6 +12,7 @@ mod paths;
 mod policy;
 mod redirect;
 mod spec;
+mod spelling;
 mod tunnel;
 mod url;
 
@@ -24,6 +25,7 @@ pub use paths::{Paths, is_segment};
 pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped, is_of_a_front_proxy};
 pub use redirect::RedirectHost;
 pub use spec::{ProviderSpec, TokenSource};
+pub use spelling::{folded, is_plain, plain_form};
 pub use tunnel::{Tunnel, TunnelError};
 pub use url::{BaseUrl, Exposure};
 

@@ -7,11 +7,14 @@ pub mod admit;
 mod answer;
 mod body;
 pub mod connection;
+mod cors;
 pub mod deadline;
 mod dialect;
 pub mod exact;
 pub mod exchange;
 mod forward;
+mod header_names;
+mod http10;
 pub mod in_flight;
 pub mod inject;
 mod location;
@@ -109,6 +112,7 @@ impl ProxyHttp for Proxy {
         match admit(session, exchange) {
             Ok(admission) => {
                 connection::verified();
+                http10::begin(session);
                 let timeouts = &admission.route().provider.endpoint.timeouts;
                 let server = &exchange.rules.server;
                 exchange.seen.asked = session.is_body_empty();
@@ -306,6 +310,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         observe::head(exchange, session.req_header(), head)?;
         end_with_this_answer(session, exchange);
+        http10::end_with_body(session, head);
         if let Some(admission) = &exchange.admission {
             if let Some(first_byte) = exchange.seen.first_byte {
                 let timeouts = &admission.route().provider.endpoint.timeouts;
@@ -465,8 +470,8 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes)
         .unwrap_or_default();
     check_head(&exchange.rules, request, &raw).map_err(Rejection::routeless)?;
-    let path =
-        NormalPath::parse(request.raw_path()).map_err(|_| Rejection::routeless(Reason::BadPath))?;
+    let path = NormalPath::of_request(request.raw_path())
+        .map_err(|_| Rejection::routeless(Reason::BadPath))?;
     exchange.seen.path.push_str(&path.path);
     let live = &exchange.shared.live;
     let now = live.clock.at(exchange.time, exchange.started);
@@ -497,6 +502,9 @@ fn bound_the_guesses(
     let Some(route) = route.filter(|route| route.access != Access::Open) else {
         return decided;
     };
+    if matches!(&decided, Err(rejection) if rejection.reason == Reason::Preflight) {
+        return decided;
+    }
     let now = penalties.now();
     if penalties.is_over(&address, now) {
         return Err(Rejection::on(route, Reason::TooManyFailedKeys));

@@ -1,5 +1,6 @@
 //! From as written to as meant: every rule about a configuration that one look at it can tell.
 
+mod cors;
 mod egress;
 mod overlap;
 mod plain_http;

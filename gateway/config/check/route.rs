@@ -136,6 +136,7 @@ impl Checker<'_> {
             }
         }
         let templates = self.templates(&file.extractors, &file.headers, spec, key_headers);
+        let cors = self.cors(file.cors, &access);
         Some(RouteSpec {
             name: Arc::from(name.value),
             hosts,
@@ -148,6 +149,7 @@ impl Checker<'_> {
             ),
             allowed_headers: self.allowed_headers(file.allow_headers),
             templates,
+            cors,
             metering: self.metering(file.meter_streams, spec),
             metric_models: self.metric_models(file.metric_models),
         })

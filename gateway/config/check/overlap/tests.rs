@@ -66,6 +66,7 @@ fn route(name: usize, hosts: &[&str], path: &str, labels: &str) -> RouteSpec {
         websocket: false,
         allowed_headers: Vec::new(),
         templates: Vec::new(),
+        cors: None,
         metering: Metering::default(),
         metric_models: Vec::new(),
     }
