@@ -252,7 +252,7 @@ impl<'r> Reading<'r> {
         if self.repeated > 0 {
             let lines = count(self.repeated, "line");
             super::mention(&format!(
-                "{lines} of requests that were counted already: they count once"
+                "{lines} left out: these requests were counted already"
             ));
         }
         if self.counted > 0 {
