@@ -278,7 +278,7 @@ fn a_request_counts_once_however_often_its_line_is_read() {
         text(&once.stdout)
     );
     assert_eq!(text(&once.stderr), "");
-    assert!(text(&more.stderr).contains("3000 lines of requests that were counted already"));
+    assert!(text(&more.stderr).contains("3000 lines left out"));
 }
 
 #[test]
@@ -412,6 +412,7 @@ fn requests_are_of_the_time_that_is_asked_for() {
     assert_eq!(requests(&["--since", "7d"]), 0);
     let bad = keygate(&["usage", "--since", "yesterday", "-"]);
     assert_eq!(bad.status.code(), Some(64));
+    assert!(text(&bad.stderr).contains("a time before now such as 7d"));
 }
 
 #[test]

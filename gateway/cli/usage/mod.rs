@@ -88,13 +88,17 @@ enum Output {
     Json,
 }
 
+/// What a time that is not understood should have been.
+const WANTED: &str = "expected a time before now such as 7d, a day such as 2027-01-31, or a moment such as \
+                      2027-01-31T12:00:00Z";
+
 /// A duration is one before now, a day begins at midnight.
 fn since(text: &str) -> Result<Timestamp, String> {
-    ago(text).unwrap_or_else(|| moment::begin(text))
+    ago(text).unwrap_or_else(|| moment::begin(text).map_err(|_| WANTED.to_owned()))
 }
 
 fn until(text: &str) -> Result<Timestamp, String> {
-    ago(text).unwrap_or_else(|| moment::end(text))
+    ago(text).unwrap_or_else(|| moment::end(text).map_err(|_| WANTED.to_owned()))
 }
 
 fn ago(text: &str) -> Option<Result<Timestamp, String>> {
@@ -248,7 +252,7 @@ impl<'r> Reading<'r> {
         if self.repeated > 0 {
             let lines = count(self.repeated, "line");
             super::mention(&format!(
-                "{lines} of requests that were counted already: they count once"
+                "{lines} left out: these requests were counted already"
             ));
         }
         if self.counted > 0 {

@@ -125,6 +125,8 @@ fn is_event(words: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LINE: &str = r#"{"time":"2026-11-27T16:56:50.000000Z","request_id":"0a","key":"alice","input_tokens":3}"#;
@@ -168,6 +170,25 @@ mod tests {
         }
         for log in wrapped(EVENT) {
             assert!(matches!(find(log.as_bytes()), Found::Event), "{log}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_upset_it(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
+            find(&bytes);
+            // Nor a line that was cut off and goes on as something else.
+            let cut = at.min(LINE.len() - 1);
+            let broken = [&LINE.as_bytes()[..cut], &bytes].concat();
+            let _ = find(&broken);
+        }
+
+        #[test]
+        fn words_in_front_make_a_line_a_quotation(words in "[a-zA-Z:|]{1,12}( [a-zA-Z:|]{1,12}){0,9}") {
+            // `x |` is what Docker Compose puts there.
+            let is_prefix = words.split(' ').nth(1) == Some("|") && words.split(' ').count() == 2;
+            let found = find(format!("{words} {LINE}").as_bytes());
+            prop_assert_eq!(matches!(found, Found::Access(_)), is_prefix);
         }
     }
 
