@@ -18,6 +18,7 @@ mod readable;
 #[cfg(test)]
 mod said;
 mod scanner;
+mod socket;
 mod tokens;
 
 pub use cost::{Cost, Price, Rates};
@@ -28,6 +29,7 @@ pub use include::{IncludeUsage, ROOM};
 pub use meter::Meter;
 pub use prices::{PriceList, Prices};
 pub use readable::Readable;
+pub use socket::{Counts, Response, Socket};
 pub use tokens::{ServiceTier, Usage};
 
 /// What is done about the usage of a route's streams.

@@ -231,7 +231,8 @@ impl Found {
         })
     }
 
-    fn branch(&self, at: Node) -> Option<&'static Branch> {
+    /// What stands at a node.
+    pub(super) fn branch(&self, at: Node) -> Option<&'static Branch> {
         self.tree.at(at)
     }
 
