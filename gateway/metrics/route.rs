@@ -34,6 +34,7 @@ pub(super) struct RouteFamilies {
     unmetered: IntCounterVec,
     unmetered_responses: IntCounterVec,
     error_events: IntCounterVec,
+    websocket_responses: IntCounterVec,
     malformed_usage: IntCounterVec,
     unpriced: IntCounterVec,
     unreadable: IntCounterVec,
@@ -66,6 +67,8 @@ pub struct RouteMetrics {
     pub unmetered_responses: IntCounter,
     /// Events of streams that were errors.
     pub error_events: IntCounter,
+    /// Responses that ended over WebSockets.
+    pub websocket_responses: IntCounter,
     /// Counts of tokens that were none.
     pub malformed_usage: IntCounter,
     /// Answers that told their tokens and whose model has no price.
@@ -152,6 +155,11 @@ impl RouteFamilies {
                 "Errors that came as an event of a stream whose status said that all is well.",
                 &["route", "provider"],
             )?,
+            websocket_responses: declare.counters(
+                "websocket_responses_total",
+                "Responses and transcriptions that ended over WebSockets; a connection is one request.",
+                &["route", "provider"],
+            )?,
             malformed_usage: declare.counters(
                 "malformed_usage_total",
                 "Counts of tokens in answers that were negative, broken, no numbers, or larger than any answer takes.",
@@ -200,6 +208,7 @@ impl RouteFamilies {
             unmetered: self.unmetered.with_label_values(labels),
             unmetered_responses: self.unmetered_responses.with_label_values(labels),
             error_events: self.error_events.with_label_values(labels),
+            websocket_responses: self.websocket_responses.with_label_values(labels),
             malformed_usage: self.malformed_usage.with_label_values(labels),
             unpriced: self.unpriced.with_label_values(labels),
             unreadable: self.unreadable.with_label_values(labels),

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
+};
 use pingora::http::ResponseHeader;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
@@ -39,6 +41,8 @@ pub enum Reason {
     KeyNotAllowed,
     /// The route does not let connections be upgraded.
     UpgradeNotAllowed,
+    /// Likewise, where the API takes the same over HTTP.
+    UpgradeNotNeeded,
     /// The path leads to what another route answers for, by another spelling of its path.
     AmbiguousPath,
     /// No route for this host and path.
@@ -104,6 +108,11 @@ impl Reason {
                 403,
                 "upgrade_not_allowed",
                 "This route does not allow WebSocket connections.",
+            ),
+            Self::UpgradeNotNeeded => (
+                426,
+                "upgrade_not_allowed",
+                "This route does not allow WebSocket connections: send the same as a POST.",
             ),
             Self::AmbiguousPath => (
                 400,
@@ -235,6 +244,11 @@ impl Rejection {
         head.insert_header(REFUSED_BY, "gateway")?;
         if status == 401 {
             head.insert_header(WWW_AUTHENTICATE, "Bearer realm=\"keygate\"")?;
+        }
+        if status == 426 {
+            // The protocol to use, which must be said (RFC 9110, section 15.5.22).
+            head.insert_header(UPGRADE, "HTTP/1.1")?;
+            head.insert_header(CONNECTION, "Upgrade")?;
         }
         if status == 429 {
             // Then one more is looked at.

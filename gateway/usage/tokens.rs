@@ -48,6 +48,24 @@ impl Usage {
     pub fn is_empty(&self) -> bool {
         self.input == 0 && self.output == 0
     }
+
+    /// Both together: what was counted. What only a single response has is not in it: its tier and its own cost.
+    #[must_use]
+    pub fn plus(self, other: &Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            cache_creation: self.cache_creation.saturating_add(other.cache_creation),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            cache_creation_hour: self
+                .cache_creation_hour
+                .saturating_add(other.cache_creation_hour),
+            searches: self.searches.saturating_add(other.searches),
+            service_tier: None,
+            reported_cost: None,
+        }
+    }
 }
 
 /// A tier of service, by which prices differ.

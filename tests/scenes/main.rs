@@ -52,3 +52,4 @@ mod upgrade_killed;
 mod upstream;
 mod upstream_http2;
 mod usage;
+mod websocket;

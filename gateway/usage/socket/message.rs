@@ -12,6 +12,8 @@ pub(super) enum Kind {
     Untyped,
     /// A response begins.
     Begins,
+    /// A response that has begun is not at work yet, or says that it is.
+    Waits,
     /// A part of a response or of a transcription: a model is at work.
     Delta,
     /// A response has ended, well or not.
@@ -31,6 +33,7 @@ impl Kind {
     fn of(name: &[u8]) -> Self {
         match name {
             b"response.created" => Self::Begins,
+            b"response.queued" | b"response.in_progress" => Self::Waits,
             b"response.done"
             | b"response.completed"
             | b"response.incomplete"
@@ -45,7 +48,12 @@ impl Kind {
 
     /// Whether tokens in such a message are those of something that has ended: before, they would count twice.
     pub(super) fn is_final(self) -> bool {
-        !matches!(self, Self::Begins | Self::Delta | Self::Progress)
+        !matches!(self, Self::Begins | Self::Waits) && !self.is_work()
+    }
+
+    /// Whether such a message is a part of what a model makes.
+    pub(super) fn is_work(self) -> bool {
+        matches!(self, Self::Delta | Self::Progress)
     }
 }
 

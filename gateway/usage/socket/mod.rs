@@ -36,7 +36,8 @@ pub struct Response<'s> {
 pub struct Counts {
     /// Responses that have ended, and transcriptions.
     pub responses: u64,
-    /// Responses that have ended without saying their tokens.
+    /// Responses that have ended without saying their tokens, although something was made: a client may ask for nothing,
+    /// to warm a connection up, and a response may fail before its model is at work.
     pub silent: u64,
     /// Responses that have begun and not ended.
     pub open: u64,
@@ -60,6 +61,8 @@ struct Direction {
 struct Session {
     model: Option<Box<str>>,
     transcriber: Option<Box<str>>,
+    /// Whether a model was at work since a response ended.
+    at_work: bool,
     counts: Counts,
 }
 
@@ -164,9 +167,11 @@ impl Session {
 
     fn count(&mut self, kind: Kind, ended: bool, told: bool) {
         let counts = &mut self.counts;
+        self.at_work |= kind.is_work();
         if ended {
+            let made = std::mem::take(&mut self.at_work);
             counts.responses += 1;
-            counts.silent += u64::from(!told);
+            counts.silent += u64::from(made && !told);
             counts.open = counts.open.saturating_sub(1);
             return;
         }

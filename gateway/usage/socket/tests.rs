@@ -57,6 +57,8 @@ const RESPONSES: [&str; 6] = [
     r#"{"type":"response.completed","response":{"id":"resp_2","model":"gpt-5.5-2026","usage":{"input_tokens":0,"output_tokens":0}}}"#,
 ];
 
+const SILENT: &str = r#"{"type":"response.completed","response":{"id":"resp_1","usage":null}}"#;
+
 const GEMINI: [&str; 4] = [
     r#"{"setupComplete":{}}"#,
     r#"{"serverContent":{"modelTurn":{"parts":[{"text":"hi"}]}}}"#,
@@ -91,10 +93,10 @@ fn a_response_without_tokens_and_one_that_did_not_end_are_unmetered() {
         (&REALTIME[..3], 1),
         (&RESPONSES[..4], 1),
         (&[REALTIME[1], RESPONSES[1], REALTIME[6]], 1),
-        (
-            &[r#"{"type":"response.failed","response":{"error":{"code":"x"},"usage":null}}"#],
-            1,
-        ),
+        (&[REALTIME[1], SILENT], 0),
+        (&[REALTIME[1], RESPONSES[2], SILENT], 0),
+        (&[REALTIME[1], RESPONSES[3], SILENT], 1),
+        (&[RESPONSES[3], REALTIME[5], SILENT], 0),
         (&[r#"{"type":"transcription.text.delta","text":"hi"}"#], 1),
         (
             &[
@@ -127,7 +129,7 @@ fn errors_and_counts_that_are_none_are_counted() {
     let (seen, counts, unmetered) = read("/v1/responses", &messages, 3);
     assert_eq!((counts.errors, counts.malformed), (2, 1));
     assert_eq!(seen, [(None, None), (Some((0, 5)), None)]);
-    assert_eq!(unmetered, 1);
+    assert_eq!(unmetered, 0);
 }
 
 /// The model of a response that does not name one, after the client's messages.

@@ -7,6 +7,7 @@ pub mod http2;
 pub mod process;
 pub mod provider;
 pub mod tls;
+pub mod websocket;
 
 pub use client::{Client, Response};
 pub use gateway::{Gateway, Scene};
