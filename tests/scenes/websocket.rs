@@ -167,7 +167,7 @@ fn the_model_of_a_websocket_is_what_the_client_asks_for_where_the_provider_says_
     let line = &gateway.access_lines(1)[0];
     assert_eq!(
         (&line["model"], &line["input_tokens"]),
-        (&"models/live".into(), &7.into())
+        (&"live".into(), &7.into())
     );
 }
 

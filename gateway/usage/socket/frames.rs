@@ -209,11 +209,11 @@ pub(super) mod tests {
         match length {
             0..=125 => frame.push(masked | u8::try_from(length).unwrap()),
             126..=0xffff => {
-                frame.push(masked | 126);
+                frame.push(masked | 0x7e);
                 frame.extend(u16::try_from(length).unwrap().to_be_bytes());
             }
             _ => {
-                frame.push(masked | 127);
+                frame.push(masked | 0x7f);
                 frame.extend(length.to_be_bytes());
             }
         }

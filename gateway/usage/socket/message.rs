@@ -14,13 +14,13 @@ pub(super) enum Kind {
     Begins,
     /// A response that has begun is not at work yet, or says that it is.
     Waits,
-    /// A part of a response or of a transcription: a model is at work.
+    /// A part of a response: a model is at work.
     Delta,
     /// A response has ended, well or not.
     Ends,
     /// A response goes on.
     Progress,
-    /// A transcription of what a user said has ended: the work of another model.
+    /// A transcription of what a user said has ended: the work of another model, beside that on a response.
     Transcription,
     /// Anything else.
     Other,
@@ -40,6 +40,7 @@ impl Kind {
             | b"response.failed"
             | b"response.cancelled" => Self::Ends,
             b"conversation.item.input_audio_transcription.completed" => Self::Transcription,
+            _ if name.starts_with(b"conversation.") => Self::Other,
             _ if name.ends_with(b".delta") => Self::Delta,
             _ if name.starts_with(b"response.") => Self::Progress,
             _ => Self::Other,
@@ -89,7 +90,7 @@ impl Interest for Said {
         match self.found.branch(at).and_then(|branch| branch.says) {
             Some(Says::Kind) => self.kind = Kind::of(text),
             Some(Says::Transcriber) => {
-                self.transcriber = Some(String::from_utf8_lossy(text).into())
+                self.transcriber = Some(String::from_utf8_lossy(text).into());
             }
             _ => {}
         }

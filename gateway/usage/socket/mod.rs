@@ -87,7 +87,8 @@ impl Socket {
         } = self;
         let Some(direction) = client else { return };
         direction.feed(bytes, |said| {
-            session.model = session.model.take().or(said.found.model);
+            let asked = said.found.model.as_deref().map(name_of);
+            session.model = session.model.take().or(asked.map(Into::into));
         });
         if session.model.is_some() {
             *client = None;
@@ -168,9 +169,13 @@ impl Session {
     fn count(&mut self, kind: Kind, ended: bool, told: bool) {
         let counts = &mut self.counts;
         self.at_work |= kind.is_work();
+        counts.responses += u64::from(ended);
+        if kind == Kind::Transcription {
+            // Some are billed by the second, and say no tokens.
+            return;
+        }
         if ended {
             let made = std::mem::take(&mut self.at_work);
-            counts.responses += 1;
             counts.silent += u64::from(made && !told);
             counts.open = counts.open.saturating_sub(1);
             return;
@@ -192,6 +197,11 @@ fn model_of(target: &str) -> Option<&str> {
     let found =
         pairs.find(|(name, value)| ["model", "deployment"].contains(name) && !value.is_empty());
     found.map(|(_, value)| value)
+}
+
+/// The name of a model as responses say it: Gemini's clients ask for `models/NAME`, Vertex's for a longer path.
+fn name_of(model: &str) -> &str {
+    model.rsplit_once("models/").map_or(model, |(_, name)| name)
 }
 
 #[cfg(test)]

@@ -4,17 +4,14 @@ use super::frames::tests::frame;
 use super::*;
 
 /// What a connection has said: the tokens in and out and the model of each response that ended, and the counts.
-type Read = (Vec<(Option<(u64, u64)>, Option<String>)>, Counts, u64);
+type Read = (Vec<Ended>, Counts, u64);
+type Ended = (Option<(u64, u64)>, Option<String>);
 
 fn text(message: &str) -> Vec<u8> {
     frame(0x81, message.as_bytes(), None)
 }
 
-fn take(
-    socket: &mut Socket,
-    bytes: &[u8],
-    cut: usize,
-) -> Vec<(Option<(u64, u64)>, Option<String>)> {
+fn take(socket: &mut Socket, bytes: &[u8], cut: usize) -> Vec<Ended> {
     let mut seen = Vec::new();
     for piece in bytes.chunks(cut) {
         socket.from_provider(piece, |response| {
@@ -33,7 +30,7 @@ fn read(target: &str, messages: &[&str], cut: usize) -> Read {
     (seen, socket.counts(), socket.counts().unmetered())
 }
 
-fn told(input: u64, output: u64, model: &str) -> (Option<(u64, u64)>, Option<String>) {
+fn told(input: u64, output: u64, model: &str) -> Ended {
     (Some((input, output)), Some(model.to_owned()))
 }
 
@@ -58,6 +55,9 @@ const RESPONSES: [&str; 6] = [
 ];
 
 const SILENT: &str = r#"{"type":"response.completed","response":{"id":"resp_1","usage":null}}"#;
+
+const WORD: &str = r#"{"type":"conversation.item.input_audio_transcription.delta","delta":"hi"}"#;
+const SECONDS: &str = r#"{"type":"conversation.item.input_audio_transcription.completed","usage":{"type":"duration","seconds":1.5}}"#;
 
 const GEMINI: [&str; 4] = [
     r#"{"setupComplete":{}}"#,
@@ -93,6 +93,11 @@ fn a_response_without_tokens_and_one_that_did_not_end_are_unmetered() {
         (&REALTIME[..3], 1),
         (&RESPONSES[..4], 1),
         (&[REALTIME[1], RESPONSES[1], REALTIME[6]], 1),
+        // A transcription beside a response is none.
+        (&[REALTIME[1], REALTIME[2], SECONDS], 1),
+        (&[REALTIME[1], REALTIME[2], SECONDS, REALTIME[5]], 0),
+        (&[REALTIME[1], REALTIME[2], SECONDS, SILENT], 1),
+        (&[WORD, SECONDS], 0),
         (&[REALTIME[1], SILENT], 0),
         (&[REALTIME[1], RESPONSES[2], SILENT], 0),
         (&[REALTIME[1], RESPONSES[3], SILENT], 1),
@@ -150,7 +155,7 @@ fn the_model_is_what_was_asked_for_where_the_provider_does_not_name_it() {
         ("/v1/realtime?a=1&model=m", &[][..], Some("m")),
         ("/openai/realtime?deployment=d", &[], Some("d")),
         ("/v1/realtime?model=", &[], None),
-        ("/ws/bidi", &[setup], Some("models/gemini-live")),
+        ("/ws/bidi", &[setup], Some("gemini-live")),
         ("/v1/responses", &["{}", create], Some("gpt-5.5")),
         ("/v1/responses", &[], None),
     ] {
@@ -186,7 +191,7 @@ proptest! {
             let fragments = message.as_bytes().chunks(*size);
             let last = fragments.len() - 1;
             for (at, fragment) in fragments.enumerate() {
-                let kind = if at == 0 { 1 } else { 0 };
+                let kind = u8::from(at == 0);
                 let end = if at == last { 0x80 } else { 0 };
                 bytes.extend(frame(kind | end, fragment, None));
                 if *pings {
