@@ -147,12 +147,14 @@ impl RouteFamilies {
             unmetered_responses: declare.counters(
                 "unmetered_responses_total",
                 "Responses of 2xx to a POST that had a model at work, whole or streamed and of any content type, that \
-                 said no tokens: their usage and cost are not counted.",
+                 said no tokens, and responses over WebSockets that did not or were not over at the end: their usage \
+                 and cost are not counted.",
                 &["route", "provider"],
             )?,
             error_events: declare.counters(
                 "error_events_total",
-                "Errors that came as an event of a stream whose status said that all is well.",
+                "Errors that came as an event of a stream whose status said that all is well, or as a message of a \
+                 WebSocket.",
                 &["route", "provider"],
             )?,
             websocket_responses: declare.counters(
@@ -172,7 +174,7 @@ impl RouteFamilies {
             )?,
             unreadable: declare.counters(
                 "unreadable_answers_total",
-                "Answers whose compression could not be read, and so not their tokens.",
+                "Answers whose compression, or WebSockets whose frames could not be read, and so not their tokens.",
                 &["route", "provider"],
             )?,
             upstream_connections: declare.counters(
