@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
-};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
@@ -246,9 +244,8 @@ impl Rejection {
             head.insert_header(WWW_AUTHENTICATE, "Bearer realm=\"keygate\"")?;
         }
         if status == 426 {
-            // The protocol to use, which must be said (RFC 9110, section 15.5.22).
+            // The protocol to use, which must be said (RFC 9110, section 15.5.22). Pingora writes `Connection` itself.
             head.insert_header(UPGRADE, "HTTP/1.1")?;
-            head.insert_header(CONNECTION, "Upgrade")?;
         }
         if status == 429 {
             // Then one more is looked at.
