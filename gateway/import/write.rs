@@ -1,4 +1,4 @@
-//! A plan as files: `gateway.toml`, `keys.toml` and a folder of secrets, for their owner's eyes only.
+//! A plan as files: `gateway.toml`, `keys.toml`, `prices.toml` and a folder of secrets, for their owner's eyes only.
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -39,6 +39,10 @@ pub fn write<E: From<io::Error>>(
     }
     new_file(&new.path().join("keys.toml"), 0o600, &keys(plan))?;
     new_file(&new.path().join("gateway.toml"), 0o600, &gateway(plan))?;
+    let prices = super::prices(plan);
+    if !prices.is_empty() {
+        new_file(&new.path().join("prices.toml"), 0o600, &prices)?;
+    }
     check(new.path())?;
     fs::rename(new.path(), folder)?;
     // It is not where it was made any more.
@@ -68,6 +72,9 @@ pub fn gateway(plan: &Plan) -> String {
         let others = others.filter(|name| !usual.contains(name));
         let all = usual.into_iter().chain(others);
         let _ = writeln!(text, "\n[keys]\nheaders = {}", all.collect::<Value>());
+    }
+    if !plan.prices.is_empty() {
+        text.push_str("\n[usage]\nprices = \"prices.toml\"\n");
     }
     for provider in &plan.providers {
         let _ = writeln!(

@@ -153,8 +153,8 @@ impl RouteFamilies {
             )?,
             error_events: declare.counters(
                 "error_events_total",
-                "Errors that came as an event of a stream whose status said that all is well, or as a message of a \
-                 WebSocket.",
+                "Errors that came as an event of a stream, or as a JSON document, in a response whose status said that all \
+                 is well, or as a message of a WebSocket.",
                 &["route", "provider"],
             )?,
             websocket_responses: declare.counters(
@@ -169,7 +169,8 @@ impl RouteFamilies {
             )?,
             unpriced: declare.counters(
                 "unpriced_answers_total",
-                "Answers that told their tokens and whose model is not in the price file.",
+                "Answers that told their tokens and for which the price file has no price: for their model, or for something \
+                 in them.",
                 &["route", "provider"],
             )?,
             unreadable: declare.counters(

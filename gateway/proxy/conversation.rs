@@ -92,10 +92,13 @@ impl Till<'_> {
     fn count(&self, response: Response<'_>, sum: &mut Sum) {
         let route = self.admission.route();
         route.metrics.websocket_responses.inc();
-        if sum.model.as_deref() != response.model {
+        let changed = sum.model.as_deref() != response.model;
+        if changed {
             sum.model = response.model.map(Into::into);
         }
-        let Some(usage) = response.usage else { return };
+        let Some(mut usage) = response.usage else {
+            return;
+        };
         let model = response.model.unwrap_or_default();
         let (cost, unpriced) = price(self.prices, route, Timestamp::now(), model, &usage);
         route.metrics.unpriced.inc_by(unpriced.into());
@@ -108,15 +111,16 @@ impl Till<'_> {
             cost.as_ref(),
             self.metrics,
         );
+        usage.other_models |= changed && sum.usage.is_some();
         sum.add(&usage, cost);
     }
 }
 
 impl Sum {
     fn add(&mut self, usage: &Usage, cost: Option<Price>) {
-        self.usage = Some(self.usage.unwrap_or_default().plus(usage));
+        self.usage = Some(self.usage.map_or(*usage, |before| before.plus(usage)));
         self.cost = match (self.cost.take(), cost) {
-            (Some(before), Some(more)) => Some(Price {
+            (Some(before), Some(more)) if before.currency == more.currency => Some(Price {
                 cost: before.cost.plus(more.cost),
                 ..more
             }),

@@ -1,6 +1,6 @@
 //! What an exchange used: events, tokens, money.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,17 +13,20 @@ use crate::access_log::Price;
 use crate::key::ClientKey;
 use crate::metrics::{Metrics, NO_KEY, OTHER_KEYS, Spent};
 use crate::route::Route;
-use crate::usage::{Expected, Meter, Metering, PriceList, Usage, expected};
+use crate::usage::{CostSource, Expected, Meter, Metering, PriceList, Usage, expected};
 
 /// The reason in the access line of a response whose status was good, and which had an error among its events.
 const ERROR_EVENT: &str = "error_event";
+
+/// The currency of the costs that providers say themselves (see the places of `Says::Cost` in `usage`).
+static DOLLARS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("USD"));
 
 /// As far as it is known when the exchange is over.
 #[derive(Default)]
 pub(super) struct Spending<'e> {
     /// Events that the client got.
     pub(super) events: u64,
-    /// Of these, errors.
+    /// Of these, errors; of JSON that is no stream of events, the documents that were errors.
     pub(super) errors: u64,
     /// Responses that ended over a WebSocket, which are counted already.
     pub(super) responses: Option<u64>,
@@ -80,7 +83,10 @@ impl<'e> Spending<'e> {
             meter.is_stream() && !unread && silent && went_well && expected != Expected::Nothing;
         // Where streams are asked, one that says nothing all the same was kept from it, or left before its end.
         let wanted = [Metering::Estimated, Metering::Exact].contains(&metering);
-        let output = events.saturating_sub(meter.errors());
+        // What failed earlier, and is fetched now, is no error of this response; nor is one that its status says.
+        let is_own = status < 400 && (meter.is_stream() || expected != Expected::Nothing);
+        let errors = if is_own { meter.errors() } else { 0 };
+        let output = events.saturating_sub(errors);
         let estimated = unmetered && wanted && output > 0;
         let guess = estimated.then(|| Usage {
             output,
@@ -98,7 +104,7 @@ impl<'e> Spending<'e> {
         Self {
             events,
             responses: None,
-            errors: meter.errors(),
+            errors,
             model: meter.model(),
             usage,
             estimated,
@@ -191,12 +197,13 @@ fn spent<'s>(route: &'s Route, key: &'s str, model: Option<&str>) -> Spent<'s> {
 }
 
 fn count_cost(spent: &Spent<'_>, cost: Option<&Price>, all: &Metrics) {
-    if let Some(Price { cost, currency }) = cost {
+    if let Some(Price { cost, currency, .. }) = cost {
         all.cost(spent, currency, cost.billionths());
     }
 }
 
-/// What the tokens of a response cost that was made at `time`; and whether that is not known although there are prices.
+/// What a response cost that was made at `time`, as its provider says or else by the price file; and whether that is not
+/// known although there are prices.
 pub(super) fn price(
     prices: Option<&PriceList>,
     route: &Route,
@@ -204,14 +211,23 @@ pub(super) fn price(
     model: &str,
     usage: &Usage,
 ) -> (Option<Price>, bool) {
+    if let Some(cost) = usage.reported_cost {
+        let reported = Price {
+            cost,
+            currency: DOLLARS.clone(),
+            source: CostSource::Provider,
+        };
+        return (Some(reported), false);
+    }
     let Some(prices) = prices else {
         return (None, false);
     };
     let day = time.to_zoned(TimeZone::UTC).date();
-    let rates = prices.rates(&route.provider.name, model, day);
-    let price = rates.map(|rates| Price {
-        cost: rates.cost(usage),
+    let cost = prices.cost(&route.provider.name, model, day, usage);
+    let price = cost.map(|cost| Price {
+        cost,
         currency: prices.currency.clone(),
+        source: CostSource::Prices,
     });
     let unpriced = price.is_none();
     (price, unpriced)

@@ -3,6 +3,7 @@
 //! Nothing in here changes a body or holds it up, but [`IncludeUsage`] and [`ExcludeUsage`], where a route says so.
 
 mod cost;
+mod errors;
 mod escape;
 mod events;
 mod exclude;
@@ -11,17 +12,24 @@ mod form;
 mod include;
 mod members;
 mod meter;
+mod model_name;
 mod number;
+mod parts;
 mod places;
+mod price_file;
+#[cfg(test)]
+mod priced;
 mod prices;
 mod readable;
 #[cfg(test)]
 mod said;
 mod scanner;
 mod socket;
+mod tariff;
+mod terms;
 mod tokens;
 
-pub use cost::{Cost, Price, Rates};
+pub use cost::{Cost, CostSource, Price, Rates};
 pub use exclude::ExcludeUsage;
 pub use expected::{Expected, expected};
 pub use form::is_event_stream;

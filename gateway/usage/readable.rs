@@ -1,13 +1,13 @@
 //! A body as a meter can read it, piece by piece, while the client gets it as it is.
 //!
-//! Providers are asked for gzip at most (see `proxy::inject`): a stream of it, in one member, takes 40 KiB to
+//! Providers are asked for gzip at most (see `proxy::inject`): a stream of it takes 40 KiB to
 //! read, where others take megabytes. Zstandard that comes all the same is read by so many at once that the memory
 //! for it stays bounded.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use flate2::write::GzDecoder;
+use flate2::write::MultiGzDecoder;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 /// Compressed bytes that are read at a time: what they become is held, and is at most about a thousand times
@@ -39,7 +39,7 @@ pub enum Readable {
 
 /// The state of a decompression.
 pub struct Gzip {
-    decoder: GzDecoder<Vec<u8>>,
+    decoder: MultiGzDecoder<Vec<u8>>,
     ratio: Ratio,
 }
 
@@ -98,7 +98,7 @@ impl Readable {
             .any(|gzip| encoding.eq_ignore_ascii_case(gzip))
         {
             Self::Gzip(Box::new(Gzip {
-                decoder: GzDecoder::new(Vec::new()),
+                decoder: MultiGzDecoder::new(Vec::new()),
                 ratio: Ratio::default(),
             }))
         } else if encoding.eq_ignore_ascii_case(b"zstd") {
@@ -246,6 +246,23 @@ mod tests {
             .map(|byte| text(&mut readable, byte))
             .collect();
         assert_eq!(read, events.concat());
+    }
+
+    /// RFC 1952, 2.2: a file is a series of members. Some flush by ending one and beginning the next.
+    #[test]
+    fn all_members_of_a_gzip_are_read() {
+        let one = compressed(&["data: one\n\n"]).concat();
+        let two = compressed(&["data: two\n\n", "data: [DONE]\n\n"]).concat();
+        let whole = [one, two].concat();
+        for cut in [1, 7, whole.len()] {
+            let mut readable = Readable::of(b"gzip");
+            let read: String = whole
+                .chunks(cut)
+                .map(|piece| text(&mut readable, piece))
+                .collect();
+            assert_eq!(read, "data: one\n\ndata: two\n\ndata: [DONE]\n\n");
+            assert!(!readable.is_blind());
+        }
     }
 
     /// One test for all of it: the seats are the process's.

@@ -200,6 +200,7 @@ fn responses() -> Vec<(&'static str, Value, [u64; 5])> {
 }
 
 /// Streams, likewise.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn streams() -> Vec<(&'static str, Vec<Value>, [u64; 5])> {
     let start =
         |usage: Value| json!({"type": "message_start", "message": {"model": "c", "usage": usage}});
@@ -245,6 +246,66 @@ fn streams() -> Vec<(&'static str, Vec<Value>, [u64; 5])> {
                 delta(json!({"input_tokens": 25, "output_tokens": 15})),
             ],
             [25, 15, 0, 0, 0],
+        ),
+        (
+            "a better count at the end, and a total that is of an older one",
+            vec![
+                chunk(json!({"prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50})),
+                chunk(json!({"prompt_tokens": 25, "completion_tokens": 15})),
+                chunk(json!({"prompt_tokens": 0, "completion_tokens": 0})),
+            ],
+            [25, 15, 0, 0, 0],
+        ),
+        (
+            "a total before the parts that it is of",
+            vec![
+                chunk(json!({"prompt_tokens": 10, "total_tokens": 10})),
+                chunk(json!({"total_tokens": 530, "prompt_tokens": 10, "completion_tokens": 20})),
+            ],
+            [10, 520, 0, 0, 0],
+        ),
+        (
+            "Anthropic's compaction, which is not in what stands beside it",
+            vec![
+                start(json!({"input_tokens": 23000, "output_tokens": 1, "iterations": []})),
+                delta(
+                    json!({"input_tokens": 23000, "output_tokens": 1000, "iterations": [
+                    {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3500},
+                    {"type": "message", "input_tokens": 23000, "output_tokens": 1000}]}),
+                ),
+            ],
+            [203_000, 4500, 0, 0, 0],
+        ),
+        (
+            "the same, said twice and with a cache",
+            vec![
+                delta(
+                    json!({"input_tokens": 20, "output_tokens": 5, "cache_read_input_tokens": 100,
+                    "iterations": [
+                    {"type": "compaction", "input_tokens": 7, "output_tokens": 3, "cache_read_input_tokens": 1000},
+                    {"type": "message", "input_tokens": 20, "output_tokens": 5, "cache_read_input_tokens": 100}]}),
+                ),
+                delta(
+                    json!({"input_tokens": 20, "output_tokens": 6, "cache_read_input_tokens": 100,
+                    "iterations": [
+                    {"type": "compaction", "input_tokens": 7, "output_tokens": 3, "cache_read_input_tokens": 1000},
+                    {"type": "message", "input_tokens": 20, "output_tokens": 6, "cache_read_input_tokens": 100}]}),
+                ),
+                delta(json!({"input_tokens": 0, "output_tokens": 0, "iterations": null})),
+            ],
+            [1127, 9, 1100, 0, 0],
+        ),
+        (
+            "Kimi, two choices",
+            vec![
+                json!({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop",
+                    "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}}]}),
+                json!({"model": "m", "choices": [{"index": 1, "delta": {}, "finish_reason": "stop",
+                    "usage": {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17}}]}),
+                json!({"model": "m", "choices": [{"index": 1, "usage":
+                    {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17}}]}),
+            ],
+            [10, 12, 0, 0, 0],
         ),
         (
             "a last chunk of zeros, and one without",
@@ -343,6 +404,25 @@ fn what_prices_need_beside_the_tokens_is_read() {
         (100, 40, 3)
     );
     assert_eq!(anthropic.service_tier, Some(ServiceTier::Priority));
+    for (speed, tier) in [
+        ("fast", ServiceTier::Fast),
+        ("standard", ServiceTier::Priority),
+    ] {
+        let usage = json!({"input_tokens": 1, "service_tier": "priority", "speed": speed});
+        let said = of(JSON, &json!({"usage": usage}).to_string());
+        assert_eq!(said.service_tier, Some(tier));
+    }
+    for (traffic, tier) in [
+        ("ON_DEMAND", Some(ServiceTier::Standard)),
+        ("ON_DEMAND_FLEX", Some(ServiceTier::Flex)),
+        ("ON_DEMAND_PRIORITY", Some(ServiceTier::Priority)),
+        ("PROVISIONED_THROUGHPUT", Some(ServiceTier::Other)),
+        ("TRAFFIC_TYPE_UNSPECIFIED", None),
+    ] {
+        let usage = json!({"promptTokenCount": 1, "trafficType": traffic});
+        let said = of(JSON, &json!({"usageMetadata": usage}).to_string());
+        assert_eq!(said.service_tier, tier, "{traffic}");
+    }
     let events = [
         json!({"response": {"service_tier": "auto", "usage": null}}),
         json!({"response": {"service_tier": "flex", "usage": {"input_tokens": 1, "output_tokens": 1}}}),
@@ -355,6 +435,44 @@ fn what_prices_need_beside_the_tokens_is_read() {
         let text = format!("{{\"usage\": {{\"prompt_tokens\": 1, \"cost\": {cost}}}}}");
         let cost = of(JSON, &text).reported_cost.map(Cost::billionths);
         assert_eq!(cost, Some(billionths));
+    }
+    for (usage, cost) in [
+        (
+            r#""cost": 0.95, "is_byok": false, "cost_details": {"upstream_inference_cost": null}"#,
+            "0.95",
+        ),
+        // A part of it.
+        (
+            r#""cost": 0.95, "is_byok": false, "cost_details": {"upstream_inference_cost": 0.9}"#,
+            "0.95",
+        ),
+        (
+            r#""cost": 0.95, "cost_details": {"upstream_inference_cost": 19}"#,
+            "0.95",
+        ),
+        // What the customer's own account is billed.
+        (
+            r#""cost": 0.05, "is_byok": true, "cost_details": {"upstream_inference_cost": 0.9}"#,
+            "0.95",
+        ),
+        (
+            r#""cost_details": {"upstream_inference_cost": 0.9}, "is_byok": true, "cost": 0"#,
+            "0.9",
+        ),
+        (r#""cost": 0, "is_byok": true"#, "0"),
+        // xAI.
+        (r#""cost_in_usd_ticks": 37756000"#, "0.0037756"),
+        // Perplexity.
+        (
+            r#""cost": {"input_tokens_cost": 2e-06, "request_cost": 0.005, "total_cost": 0.006}"#,
+            "0.006",
+        ),
+    ] {
+        let text = format!("{{\"usage\": {{\"prompt_tokens\": 1, {usage}}}}}");
+        for cut in [1, 7, text.len()] {
+            let said = meter(JSON, text.as_bytes(), cut).usage().unwrap();
+            assert_eq!(said.reported_cost.unwrap().to_string(), cost, "{text}");
+        }
     }
     let none = of(JSON, r#"{"usage": {"prompt_tokens": 1, "cost": null}}"#);
     assert_eq!((none.reported_cost, none.service_tier), (None, None));
@@ -375,7 +493,11 @@ fn documents() -> impl Strategy<Value = Vec<Value>> {
             let total = json!({"total_tokens": input + cached + output + reasoning});
             let zeros = json!({"prompt_tokens": 0, "input_tokens": 0, "output_tokens": 0, "total_tokens": 0,
                 "cache_read_input_tokens": 0, "completion_tokens": null});
-            let usages = [first, second, total, zeros];
+            let calls = json!({"iterations": [
+                {"type": "compaction", "input_tokens": cached, "output_tokens": reasoning},
+                {"type": "message", "input_tokens": input, "output_tokens": output}]});
+            let fewer = json!({"iterations": [{"type": "message", "input_tokens": 1, "output_tokens": 1}]});
+            let usages = [first, second, total, zeros, calls, fewer];
             usages.into_iter().map(|usage| json!({"usage": usage})).collect()
         },
     )

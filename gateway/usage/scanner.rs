@@ -30,6 +30,10 @@ pub(super) trait Interest {
     fn number(&mut self, at: Node, written: &[u8]);
     /// A text at a place without its escapes, cut off at its longest.
     fn text(&mut self, at: Node, text: &[u8]);
+    /// An array at a place that stands for each of its elements.
+    fn begins_list(&mut self, _at: Node) {}
+    /// `true` at a place.
+    fn truth(&mut self, _at: Node) {}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,6 +251,9 @@ impl Scanner {
             }
             b'[' => {
                 let list = at.filter(|at| root || interest.is_list(*at));
+                if let Some(at) = list {
+                    interest.begins_list(at);
+                }
                 self.open(list, true)
             }
             b'-' | b'0'..=b'9' => {
@@ -256,7 +263,12 @@ impl Scanner {
                 }
                 State::InNumber
             }
-            b't' | b'f' | b'n' => State::InLiteral,
+            b't' | b'f' | b'n' => {
+                if let (b't', Some(at)) = (byte, self.at) {
+                    interest.truth(at);
+                }
+                State::InLiteral
+            }
             _ => State::Dead,
         }
     }

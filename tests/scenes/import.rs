@@ -65,6 +65,10 @@ fn told(plan: &Plan) -> String {
         random.replace_all(&keys, "${1}(random)")
     )
     .unwrap();
+    let prices = import::prices(plan);
+    if !prices.is_empty() {
+        write!(told, "=== prices.toml\n{prices}").unwrap();
+    }
     told.push_str("=== secrets\n");
     for (name, secret) in &plan.secrets {
         writeln!(told, "{name}: {}", secret.as_str()).unwrap();

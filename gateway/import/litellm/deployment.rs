@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::super::fields::Fields;
 use super::super::{Plan, PlannedProvider, PlannedRoute, resource};
 use super::kinds::Known;
+use super::prices::SaidPrices;
 use super::surroundings::Surroundings;
 use crate::key::without_scheme;
 use crate::provider::Kind;
@@ -84,7 +85,8 @@ pub(super) fn deployment(
     aliases: &mut BTreeSet<String>,
 ) {
     let alias = entry.text("model_name").unwrap_or_default();
-    let narrowed = info(entry);
+    let info = info(entry);
+    let narrowed = info.narrowed;
     let Some(mut params) = entry.fields(&["litellm_params"]) else {
         return entry.lost("litellm_params", "there are none");
     };
@@ -92,6 +94,7 @@ pub(super) fn deployment(
     if let Some(provider) = params.text("custom_llm_provider") {
         full = format!("{provider}/{full}");
     }
+    let prices = SaidPrices::take(&mut params, "litellm_params").or(info.prices);
     let place = place(&mut params, around);
     let unclear = is_unclear(&mut params);
     let place = match place {
@@ -128,7 +131,9 @@ pub(super) fn deployment(
         Err((field, why)) => return params.lost(field, format!("{why}: the entry is left out")),
     };
     let known = plan.providers.len();
+    let models = names_in_responses(&planned, model, info.base_model.as_deref());
     let name = plan.add_provider(planned);
+    prices.plan(models, &name, entry, plan);
     if !aliases.insert(alias.clone()) {
         entry.lost("model_name", format!(
             "there is another entry of that name: keygate does not spread requests, `/{name}` is a route of its own"
@@ -154,24 +159,24 @@ pub(super) fn deployment(
     }
 }
 
-/// Reads `model_info`, which is for people and for the bill. Whether it says that not everybody may use the
-/// deployment.
-fn info(entry: &mut Fields<'_>) -> bool {
+/// What `model_info` says, which is for people and for the bill.
+#[derive(Default)]
+struct Info {
+    /// Whether not everybody may use the deployment.
+    narrowed: bool,
+    prices: SaidPrices,
+    /// The model behind a deployment of another name.
+    base_model: Option<String>,
+}
+
+/// Reads `model_info`.
+fn info(entry: &mut Fields<'_>) -> Info {
     let Some(mut info) = entry.fields(&["model_info"]) else {
         entry.value(&["model_info"]);
-        return false;
+        return Info::default();
     };
-    let prices: Vec<String> = info
-        .unread()
-        .filter(|name| is_price(name))
-        .cloned()
-        .collect();
-    if !prices.is_empty() {
-        info.lost("", format!(
-            "keygate has prices in a file of their own, `[usage] prices = \"prices.toml\"`: write {} there",
-            prices.join(", ")
-        ));
-    }
+    let prices = SaidPrices::take(&mut info, "model_info");
+    let base_model = info.text("base_model");
     let mut narrowed = false;
     for name in ["team_id", "blocked"] {
         let value = info.text(name);
@@ -181,12 +186,34 @@ fn info(entry: &mut Fields<'_>) -> bool {
             narrowed = true;
         }
     }
-    narrowed
+    Info {
+        narrowed,
+        prices,
+        base_model,
+    }
 }
 
-/// Whether a field says what something costs.
-fn is_price(name: &str) -> bool {
-    name.contains("cost_per_") || name.contains("_cost")
+/// The names that the responses of a deployment may have for its model: its own, or with a date. A deployment of Azure's
+/// has a provider to itself, and a name that says nothing of its model.
+fn names_in_responses(
+    provider: &PlannedProvider,
+    model: &str,
+    base_model: Option<&str>,
+) -> Vec<String> {
+    if provider.kind == "azure-openai" {
+        return vec!["*".to_owned()];
+    }
+    let base_model = base_model.map(|base| base.rsplit_once('/').map_or(base, |(_, name)| name));
+    let mut names = Vec::new();
+    for name in [Some(model), base_model].into_iter().flatten() {
+        names.push(name.to_owned());
+        if !name.contains('*') {
+            names.push(format!("{name}-20*"));
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Takes what is left. Whether there is something among it that may say where requests go.
@@ -198,17 +225,6 @@ fn is_unclear(params: &mut Fields<'_>) -> bool {
         params.lose(
             time,
             "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
-        );
-    }
-    let prices: Vec<String> = params
-        .unread()
-        .filter(|name| is_price(name))
-        .cloned()
-        .collect();
-    for price in prices {
-        params.lose(
-            &price,
-            "keygate has prices in a file of their own: `[usage] prices`",
         );
     }
     params.is_unclear(&HARMLESS)

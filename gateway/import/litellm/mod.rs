@@ -6,6 +6,7 @@
 mod deployment;
 mod keys;
 mod kinds;
+mod prices;
 mod surroundings;
 
 use std::collections::BTreeSet;

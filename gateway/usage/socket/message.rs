@@ -96,6 +96,14 @@ impl Interest for Said {
         }
         self.found.text(at, text);
     }
+
+    fn begins_list(&mut self, at: Node) {
+        self.found.begins_list(at);
+    }
+
+    fn truth(&mut self, at: Node) {
+        self.found.truth(at);
+    }
 }
 
 /// The reader of the messages of one direction.

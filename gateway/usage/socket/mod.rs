@@ -142,12 +142,12 @@ impl Session {
     /// Takes what a message of the provider said.
     fn take(&mut self, said: Said, each: &mut impl FnMut(Response<'_>)) {
         let Said {
-            found,
+            mut found,
             kind,
             transcriber,
         } = said;
         let usage = found.usage().filter(|_| kind.is_final());
-        self.counts.errors += u64::from(found.failed);
+        self.counts.errors += u64::from(found.errors.event_ended());
         self.counts.malformed = self.counts.malformed.saturating_add(found.malformed);
         if found.model.is_some() {
             self.model = found.model;

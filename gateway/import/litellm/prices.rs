@@ -1,0 +1,209 @@
+//! What `LiteLLM` knows of a deployment's prices: `input_cost_per_token` and its like, in `model_info` or in
+//! `litellm_params` (<https://docs.litellm.ai/docs/proxy/custom_pricing>).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::super::fields::{Fields, text_of};
+use super::super::{Plan, PlannedPrice, PlannedRates};
+use crate::usage::{Cost, Price};
+
+/// The prices of one token, by the names that they have there and in a price file.
+const TOKENS: [(&str, &str); 6] = [
+    ("cache_creation_input_token_cost", "cache_creation"),
+    (
+        "cache_creation_input_token_cost_above_1hr",
+        "cache_creation_1h",
+    ),
+    ("cache_read_input_token_cost", "cache_read"),
+    ("input_cost_per_token", "input"),
+    ("output_cost_per_reasoning_token", "reasoning"),
+    ("output_cost_per_token", "output"),
+];
+/// What stands behind these for a service tier, and the tier.
+const SERVICES: [(&str, &str); 3] = [
+    ("_batches", "batch"),
+    ("_flex", "flex"),
+    ("_priority", "priority"),
+];
+const REQUEST: &str = "input_cost_per_request";
+const SEARCH: &str = "search_context_cost_per_query";
+
+/// The prices of a deployment, by their names, each with the name of what it stands in.
+#[derive(Default)]
+pub(super) struct SaidPrices(BTreeMap<String, (Value, &'static str)>);
+
+impl SaidPrices {
+    /// Takes what is a price out of the fields of this name.
+    pub(super) fn take(fields: &mut Fields<'_>, holder: &'static str) -> Self {
+        let names: Vec<String> = fields
+            .unread()
+            .filter(|name| is_price(name))
+            .cloned()
+            .collect();
+        let taken = names.into_iter().filter_map(|name| {
+            let value = fields.value(&[&name])?;
+            Some((name, (value, holder)))
+        });
+        Self(taken.collect())
+    }
+
+    /// These, and of `others` what is not among them.
+    pub(super) fn or(mut self, others: Self) -> Self {
+        for (name, value) in others.0 {
+            self.0.entry(name).or_insert(value);
+        }
+        self
+    }
+
+    /// Plans the price of `models` at a provider. What cannot be carried over is said of `entry`: then they have no
+    /// price, since a part of one would be a wrong one.
+    pub(super) fn plan(
+        self,
+        models: Vec<String>,
+        provider: &str,
+        entry: &Fields<'_>,
+        plan: &mut Plan,
+    ) {
+        let mut price = PlannedPrice {
+            models,
+            provider: provider.to_owned(),
+            ..PlannedPrice::default()
+        };
+        if self.0.is_empty() {
+            return;
+        }
+        for (name, (value, holder)) in &self.0 {
+            if let Err(why) = add(&mut price, name, value) {
+                let field = format!("{holder}.{name}");
+                return entry.lost(
+                    &field,
+                    format!("{why}: the model has no price here; write one into prices.toml"),
+                );
+            }
+        }
+        let is_name =
+            |model: &String| !model.is_empty() && !model.trim_end_matches('*').contains('*');
+        if !price.models.iter().all(is_name) {
+            return entry.lost("model_name", "a model of this name can have no price here");
+        }
+        complete(&mut price.rates);
+        let others = plan.add_price(price);
+        if !others.is_empty() {
+            entry.lost("model_name", format!(
+                "another entry has another price for `{}` at the provider `{provider}`: that one holds",
+                others.join("`, `")
+            ));
+        }
+    }
+}
+
+/// Whether a field says what something costs.
+fn is_price(name: &str) -> bool {
+    name.contains("cost_per_") || name.contains("_cost")
+}
+
+/// Adds one of them. Fails with what cannot be said here.
+fn add(price: &mut PlannedPrice, name: &str, value: &Value) -> Result<(), &'static str> {
+    if name == SEARCH {
+        price.per_search = Some(search(value)?);
+        return Ok(());
+    }
+    let cost = cost(value)?;
+    if name == REQUEST {
+        price.per_request = Some(cost);
+        return Ok(());
+    }
+    let Some((above, service, name)) = place(name) else {
+        // Whatever it is for is free.
+        return if cost == Cost::default() {
+            Ok(())
+        } else {
+            Err("is a price by something that keygate does not count")
+        };
+    };
+    let rate = text_of(value).and_then(|text| Price::of_one_token(&text));
+    let rate = rate.ok_or("is too large")?;
+    let rates = price.rates.entry((above, service)).or_default();
+    rates.insert(name, rate);
+    Ok(())
+}
+
+/// The length above which a price holds, its service, and its name in a price file.
+fn place(name: &str) -> Option<(u64, Option<&'static str>, &'static str)> {
+    let services = SERVICES.iter();
+    let mut named = services.filter_map(|(end, service)| Some((name.strip_suffix(end)?, *service)));
+    let (name, service) = match named.next() {
+        Some((name, service)) => (name, Some(service)),
+        None => (name, None),
+    };
+    let long = name.strip_suffix("k_tokens").and_then(|name| {
+        let (name, thousands) = name.rsplit_once("_above_")?;
+        Some((name, thousands.parse::<u64>().ok()?.checked_mul(1000)?))
+    });
+    let (name, above) = long.unwrap_or((name, 0));
+    let known = TOKENS.iter().find(|(known, _)| *known == name);
+    known.map(|(_, name)| (above, service, *name))
+}
+
+fn cost(value: &Value) -> Result<Cost, &'static str> {
+    let text = text_of(value).ok_or("is no price")?;
+    Cost::read(&text).ok_or("is no price, or has more than twelve decimals")
+}
+
+/// The price of a search, which must be the same whatever it brings.
+fn search(value: &Value) -> Result<Cost, &'static str> {
+    let all = value.as_object().map(|sizes| sizes.values().map(cost));
+    let mut all = all.ok_or("is no price")?.collect::<Result<Vec<_>, _>>()?;
+    all.dedup();
+    match all.as_slice() {
+        [one] => Ok(*one),
+        _ => Err("differs by the size of what a search brings, which responses do not say"),
+    }
+}
+
+/// Lets each tier say whatever the price itself says: in `LiteLLM`, what a tier leaves out is as it is without it.
+fn complete(rates: &mut BTreeMap<(u64, Option<&'static str>), PlannedRates>) {
+    let base = rates.entry((0, None)).or_default();
+    base.entry("input").or_insert(Price::FREE);
+    let base = base.clone();
+    for tier in rates.values_mut() {
+        for (name, price) in &base {
+            tier.entry(name).or_insert(*price);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_for_a_length_and_a_service() {
+        for (name, expected) in [
+            ("input_cost_per_token", Some((0, None, "input"))),
+            (
+                "output_cost_per_token_above_200k_tokens",
+                Some((200_000, None, "output")),
+            ),
+            (
+                "cache_read_input_token_cost_above_272k_tokens_priority",
+                Some((272_000, Some("priority"), "cache_read")),
+            ),
+            (
+                "cache_creation_input_token_cost_above_1hr_above_200k_tokens",
+                Some((200_000, None, "cache_creation_1h")),
+            ),
+            (
+                "output_cost_per_token_batches",
+                Some((0, Some("batch"), "output")),
+            ),
+            ("input_cost_per_token_above_k_tokens", None),
+            ("input_cost_per_audio_token", None),
+            ("input_cost_per_token_cache_hit", None),
+        ] {
+            assert_eq!(place(name), expected, "{name}");
+        }
+    }
+}

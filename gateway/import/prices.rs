@@ -1,0 +1,111 @@
+//! Prices of an import, and the price file that is made of them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use toml_edit::Value;
+
+use super::Plan;
+use crate::usage::{Cost, Price};
+
+/// The prices of a million tokens, by their names in a price file.
+pub type PlannedRates = BTreeMap<&'static str, Price>;
+
+/// A `[[price]]` to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlannedPrice {
+    /// The names of models, and beginnings of names with a `*` behind them.
+    pub models: Vec<String>,
+    /// The name of the provider.
+    pub provider: String,
+    /// What one request costs.
+    pub per_request: Option<Cost>,
+    /// What one search of the web costs.
+    pub per_search: Option<Cost>,
+    /// What tokens cost, by the length that a tier begins above and its service. The first one, of 0 and no service, is
+    /// the price itself, and every other says whatever that says.
+    pub rates: BTreeMap<(u64, Option<&'static str>), PlannedRates>,
+}
+
+impl PlannedPrice {
+    /// Whether it is the same price, of whichever models.
+    fn costs_like(&self, other: &Self) -> bool {
+        (self.per_request, self.per_search, &self.rates)
+            == (other.per_request, other.per_search, &other.rates)
+    }
+
+    fn write(&self, text: &mut String) {
+        let models: Value = self.models.iter().map(String::as_str).collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "\n[[price]]\nmodel = {models}\nprovider = {}",
+            Value::from(&self.provider)
+        );
+        for (name, cost) in [
+            ("per_request", self.per_request),
+            ("per_search", self.per_search),
+        ] {
+            if let Some(cost) = cost {
+                let _ = writeln!(text, "{name} = \"{cost}\"");
+            }
+        }
+        for ((above, service), rates) in &self.rates {
+            if (*above, *service) != (0, None) {
+                text.push_str("[[price.tier]]\n");
+            }
+            if *above > 0 {
+                let _ = writeln!(text, "above = {above}");
+            }
+            if let Some(service) = service {
+                let _ = writeln!(text, "service = \"{service}\"");
+            }
+            for (name, price) in rates {
+                let _ = writeln!(text, "{name} = \"{price}\"");
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// Adds a price, without the models that have one at this provider already. Gives those of them whose price is
+    /// another one.
+    pub(super) fn add_price(&mut self, mut price: PlannedPrice) -> Vec<String> {
+        let mut others = Vec::new();
+        let known = self.prices.iter();
+        let known: Vec<&PlannedPrice> = known
+            .filter(|known| known.provider == price.provider)
+            .collect();
+        let wanted = std::mem::take(&mut price.models);
+        for model in wanted {
+            // As a price file compares them.
+            let same = |other: &String| other.eq_ignore_ascii_case(&model);
+            match known.iter().find(|known| known.models.iter().any(same)) {
+                Some(known) if known.costs_like(&price) => {}
+                Some(_) => others.push(model),
+                None => price.models.push(model),
+            }
+        }
+        if !price.models.is_empty() {
+            self.prices.push(price);
+        }
+        others
+    }
+}
+
+/// The text of `prices.toml`; empty where there are no prices.
+pub fn prices(plan: &Plan) -> String {
+    let mut text = String::new();
+    if plan.prices.is_empty() {
+        return text;
+    }
+    text.push_str(
+        "# Made by `keygate import`. What may stand here: conf/prices.toml. A name with `-20*` behind it is for the dated\n\
+         # snapshots that a provider names in its responses: where one of them costs something else, give it its own price.\n\
+         currency = \"USD\"\n",
+    );
+    for price in &plan.prices {
+        price.write(&mut text);
+    }
+    text
+}
