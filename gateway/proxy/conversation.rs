@@ -114,7 +114,7 @@ impl Till<'_> {
 
 impl Sum {
     fn add(&mut self, usage: &Usage, cost: Option<Price>) {
-        self.usage = Some(self.usage.unwrap_or_default().plus(usage));
+        self.usage = Some(self.usage.map_or(*usage, |before| before.plus(usage)));
         self.cost = match (self.cost.take(), cost) {
             (Some(before), Some(more)) => Some(Price {
                 cost: before.cost.plus(more.cost),

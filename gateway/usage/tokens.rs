@@ -49,7 +49,7 @@ impl Usage {
         self.input == 0 && self.output == 0
     }
 
-    /// Both together: what was counted. What only a single response has is not in it: its tier and its own cost.
+    /// Two responses together. The cost that a provider names for one of them is not in it.
     #[must_use]
     pub fn plus(self, other: &Self) -> Self {
         Self {
@@ -62,7 +62,9 @@ impl Usage {
                 .cache_creation_hour
                 .saturating_add(other.cache_creation_hour),
             searches: self.searches.saturating_add(other.searches),
-            service_tier: None,
+            service_tier: self
+                .service_tier
+                .filter(|_| self.service_tier == other.service_tier),
             reported_cost: None,
         }
     }
