@@ -87,8 +87,8 @@ pub fn gateway(plan: &Plan) -> String {
             let _ = writeln!(text, "token = {}", string(&provider.token));
         }
         for (name, value) in &provider.settings {
-            // The one setting that is a table.
-            let value = if *name == "headers" {
+            // The settings that are no strings: a table and a boolean.
+            let value = if ["headers", "plain_http"].contains(name) {
                 value.clone()
             } else {
                 string(value)

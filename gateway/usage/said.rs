@@ -386,6 +386,36 @@ fn a_count_is_found_however_it_and_its_name_are_written() {
     assert_eq!(named.model(), Some("mod\u{e8}le \u{1f600} \"x\""));
 }
 
+/// The usage of a JSON response.
+fn of_json(document: &Value) -> Usage {
+    let text = document.to_string();
+    meter(JSON, text.as_bytes(), 5).usage().unwrap()
+}
+
+#[test]
+fn calls_of_other_models_and_for_an_hour_are_known_as_such() {
+    for (kinds, calls, other_models) in [
+        (&[][..], 0, false),
+        (&["message"], 1, false),
+        (&["compaction", "message"], 2, false),
+        (&["message", "advisor_message", "message"], 3, true),
+    ] {
+        let iterations = kinds.iter().map(|kind| {
+            json!({"input_tokens": 7, "output_tokens": 1, "type": kind, "model": "n",
+                "cache_creation": {"ephemeral_1h_input_tokens": 2, "ephemeral_5m_input_tokens": 1}})
+        });
+        let iterations: Vec<Value> = iterations.collect();
+        let usage = json!({"input_tokens": 7, "output_tokens": 1, "iterations": iterations});
+        let said = of_json(&json!({"model": "m", "usage": usage}));
+        assert_eq!((said.calls, said.other_models), (calls, other_models));
+        let all = calls.max(1);
+        assert_eq!(
+            (said.input, said.output, said.cache_creation_hour),
+            (7 * all + 3 * calls, all, 2 * calls)
+        );
+    }
+}
+
 #[test]
 fn what_prices_need_beside_the_tokens_is_read() {
     let of = |media: &[u8], text: &str| meter(media, text.as_bytes(), 5).usage().unwrap();

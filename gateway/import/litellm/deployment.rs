@@ -9,7 +9,7 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::super::fields::Fields;
-use super::super::{Plan, PlannedProvider, PlannedRoute, resource};
+use super::super::{Plan, PlannedProvider, PlannedRoute, plain_note, resource, stays_private};
 use super::kinds::Known;
 use super::prices::SaidPrices;
 use super::surroundings::Surroundings;
@@ -130,6 +130,10 @@ pub(super) fn deployment(
         Ok(planned) => planned,
         Err((field, why)) => return params.lost(field, format!("{why}: the entry is left out")),
     };
+    if planned.has("plain_http") {
+        let url = planned.own_url().map(|url| url.display());
+        params.say("", plain_note(&url.unwrap_or_default()));
+    }
     let known = plan.providers.len();
     let models = names_in_responses(&planned, model, info.base_model.as_deref());
     let name = plan.add_provider(planned);
@@ -312,6 +316,9 @@ fn provider(
         let organization = toml_edit::Value::from(organization);
         let table = format!("{{ OpenAI-Organization = {organization} }}");
         planned.settings.push(("headers", table));
+    }
+    if planned.own_url().is_some_and(|url| stays_private(&url)) {
+        planned.keep_plain();
     }
     if let Some((name, why)) = planned.fault() {
         return Err(("", format!("{name} {why}")));
