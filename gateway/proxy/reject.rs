@@ -75,6 +75,13 @@ pub enum Reason {
     ProviderTimeout,
 }
 
+/// What a client is told whose WebSocket is not needed.
+const UPGRADE_NOT_NEEDED: (u16, &str, &str) = (
+    426,
+    "upgrade_not_allowed",
+    "This route does not allow WebSocket connections: send the same as a POST.",
+);
+
 impl Reason {
     /// The status, the code that clients see, and the sentence for people.
     fn answer(self) -> (u16, &'static str, &'static str) {
@@ -117,11 +124,7 @@ impl Reason {
                 "upgrade_not_allowed",
                 "This route does not allow WebSocket connections.",
             ),
-            Self::UpgradeNotNeeded => (
-                426,
-                "upgrade_not_allowed",
-                "This route does not allow WebSocket connections: send the same as a POST.",
-            ),
+            Self::UpgradeNotNeeded => UPGRADE_NOT_NEEDED,
             Self::AmbiguousPath => (
                 400,
                 "ambiguous_path",
