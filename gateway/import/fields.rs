@@ -43,10 +43,24 @@ impl<'n> Fields<'n> {
         }
     }
 
+    /// The same fields as those of an object of its own, as people call it.
+    pub(crate) fn as_object(mut self, title: &str) -> Self {
+        self.notes.know_below(title, &self.object, &self.path);
+        title.clone_into(&mut self.object);
+        self.path.clear();
+        self
+    }
+
+    /// The place of a field: the file, and its line if that is known.
+    pub(crate) fn place(&self, field: &str) -> String {
+        self.notes.place(&self.object, &self.join(field))
+    }
+
     fn join(&self, field: &str) -> String {
-        match self.path.as_str() {
-            "" => field.to_owned(),
-            path => format!("{path}.{field}"),
+        match (self.path.as_str(), field) {
+            ("", field) => field.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, field) => format!("{path}.{field}"),
         }
     }
 
@@ -206,22 +220,12 @@ impl<'n> Fields<'n> {
 
     /// Says that a field is not carried over.
     pub(crate) fn lost(&self, field: &str, what: impl Into<String>) {
-        let path = if field.is_empty() {
-            self.path.clone()
-        } else {
-            self.join(field)
-        };
-        self.notes.lost(&self.object, &path, what);
+        self.notes.lost(&self.object, &self.join(field), what);
     }
 
     /// Says something about a field.
     pub(crate) fn say(&self, field: &str, what: impl Into<String>) {
-        let path = if field.is_empty() {
-            self.path.clone()
-        } else {
-            self.join(field)
-        };
-        self.notes.say(&self.object, &path, what);
+        self.notes.say(&self.object, &self.join(field), what);
     }
 
     /// Lists what nobody asked for of something that says where requests go, and takes it. Whether there is

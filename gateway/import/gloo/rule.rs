@@ -198,6 +198,7 @@ impl Rule<'_> {
                 hosts,
                 path: place.path.clone(),
                 headers: self.headers.clone(),
+                from: object.title.clone(),
                 ..PlannedRoute::default()
             },
             provider: provider.unwrap_or_default(),
