@@ -44,7 +44,7 @@ impl<'n> Fields<'n> {
     }
 
     /// The same fields as those of an object of its own, as people call it.
-    pub(crate) fn as_object(mut self, title: &str) -> Self {
+    pub(crate) fn entitled(mut self, title: &str) -> Self {
         self.notes.know_below(title, &self.object, &self.path);
         title.clone_into(&mut self.object);
         self.path.clear();

@@ -71,7 +71,7 @@ pub fn read_in(
     for mut model in root.list("model_list") {
         let alias = model.text("model_name").unwrap_or_default();
         let title = format!("model `{alias}` ({})", model.place(""));
-        let mut model = model.as_object(&title);
+        let mut model = model.entitled(&title);
         deployment::deployment(&alias, &mut model, &around, &mut plan, &mut aliases);
         model.finish();
     }

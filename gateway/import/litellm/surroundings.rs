@@ -60,7 +60,7 @@ impl<'e> Surroundings<'e> {
         for mut credential in root.list("credential_list") {
             let name = credential.text("credential_name").unwrap_or_default();
             let title = format!("credential `{name}` ({})", credential.place(""));
-            let mut credential = credential.as_object(&title);
+            let mut credential = credential.entitled(&title);
             credential.value(&["credential_info"]);
             let values = credential.value(&["credential_values"]).unwrap_or_default();
             let values = values.as_object().and_then(|values| {
