@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::line_queue::{Format, LineQueue};
 use crate::printable;
 use crate::request_id::RequestId;
-use crate::usage::{Cost, Usage};
+use crate::usage::{Cost, CostSource, ServiceTier, Usage};
 
 /// How long the end of the process waits for the last lines to be read.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -91,6 +91,12 @@ pub struct Tokens {
     pub cache_creation_tokens: u64,
     /// Of those that came out, reasoning.
     pub reasoning_tokens: u64,
+    /// Of those that went into the provider's cache, what is kept there for an hour; written down where there are any.
+    pub cache_creation_1h_tokens: u64,
+    /// Searches of the web that the provider made; written down where there are any.
+    pub searches: u64,
+    /// The service tier that the provider names; written down where it is not the standard.
+    pub service_tier: Option<ServiceTier>,
 }
 
 /// What tokens cost.
@@ -99,6 +105,8 @@ pub struct Price {
     pub cost: Cost,
     /// The currency.
     pub currency: Arc<str>,
+    /// Who says so.
+    pub source: CostSource,
 }
 
 impl From<Usage> for Tokens {
@@ -109,6 +117,9 @@ impl From<Usage> for Tokens {
             cache_read_tokens: usage.cache_read,
             cache_creation_tokens: usage.cache_creation,
             reasoning_tokens: usage.reasoning,
+            cache_creation_1h_tokens: usage.cache_creation_hour,
+            searches: usage.searches,
+            service_tier: usage.service_tier,
         }
     }
 }
@@ -159,6 +170,7 @@ impl Line {
             self.put(name!("cache_read_tokens"), &usage.cache_read_tokens);
             self.put(name!("cache_creation_tokens"), &usage.cache_creation_tokens);
             self.put(name!("reasoning_tokens"), &usage.reasoning_tokens);
+            self.rare(usage);
         }
         if record.estimated {
             self.put(name!("estimated"), &true);
@@ -166,6 +178,7 @@ impl Line {
         if let Some(price) = &record.cost {
             self.put(name!("cost"), &price.cost.to_string());
             self.put(name!("currency"), &price.currency);
+            self.put(name!("cost_source"), price.source.name());
         }
         self.put(name!("duration_ms"), &record.duration_ms);
         self.put(name!("connect_ms"), &record.connect_ms);
@@ -179,6 +192,25 @@ impl Line {
         self.make_printable();
         self.text.push(b'\n');
         &self.text
+    }
+
+    /// What few responses say, and only prices need.
+    fn rare(&mut self, usage: &Tokens) {
+        for (name, count) in [
+            (
+                name!("cache_creation_1h_tokens"),
+                usage.cache_creation_1h_tokens,
+            ),
+            (name!("searches"), usage.searches),
+        ] {
+            if count > 0 {
+                self.put(name, &count);
+            }
+        }
+        let tier = usage.service_tier;
+        if let Some(tier) = tier.filter(|tier| *tier != ServiceTier::Standard) {
+            self.put(name!("service_tier"), tier.name());
+        }
     }
 
     /// JSON asks for fewer escapes than a terminal or a log viewer does: a provider may call its model what it likes.
@@ -369,6 +401,14 @@ mod tests {
             cache_read_tokens: 3,
             cache_creation_tokens: 4,
             reasoning_tokens: 5,
+            cache_creation_1h_tokens: 1,
+            searches: 6,
+            service_tier: Some(ServiceTier::Flex),
+        });
+        record.cost = Some(Price {
+            cost: Cost(1),
+            currency: "EUR".into(),
+            source: CostSource::Prices,
         });
         record.estimated = true;
         record.first_byte_ms = Some(0.25);
@@ -381,7 +421,9 @@ mod tests {
              \"method\":\"POST\",\"path\":\"/a b\",\"status\":200,\"reason\":null,\"refused_by\":null,\
              \"request_bytes\":1,\"response_bytes\":2,\"events\":0,\"model\":\"\\u001b\\\"gpt\\\"\",\
              \"input_tokens\":18446744073709551615,\"output_tokens\":2,\"cache_read_tokens\":3,\
-             \"cache_creation_tokens\":4,\"reasoning_tokens\":5,\"estimated\":true,\
+             \"cache_creation_tokens\":4,\"reasoning_tokens\":5,\"cache_creation_1h_tokens\":1,\"searches\":6,\
+             \"service_tier\":\"flex\",\"estimated\":true,\
+             \"cost\":\"0.000000000001\",\"currency\":\"EUR\",\"cost_source\":\"prices\",\
              \"duration_ms\":1.5,\"connect_ms\":0.0,\"added_ms\":0.1,\"first_byte_ms\":0.25,\
              \"upstream\":\"10.0.200.1:8080\",\"reused\":true,\"attempts\":1,\"aborted\":false}}\n",
             id.as_str()

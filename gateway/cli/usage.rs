@@ -12,14 +12,14 @@ use serde::Deserialize;
 use crate::config::load_prices;
 use crate::error::Error;
 use crate::printable;
-use crate::usage::{Cost, PriceList, Usage as Tokens};
+use crate::usage::{Cost, CostSource, PriceList, ServiceTier, Usage as Tokens};
 
 /// Sum up access lines by key, provider, model and day.
 #[derive(Args)]
 #[command(
     after_help = "Example: journalctl -u keygate -o cat | keygate usage --by key,day --csv -\n\
                         Days are UTC. What is no access line is skipped, and said. With --prices, what the lines \
-                        say of cost is not asked. In CSV, a name that a spreadsheet would take for a formula \
+                        say of cost is not asked, but for what a provider said itself. In CSV, a name that a spreadsheet would take for a formula \
                         begins with an apostrophe."
 )]
 pub(super) struct Usage {
@@ -73,10 +73,14 @@ struct Line {
     cache_read_tokens: Option<u64>,
     cache_creation_tokens: Option<u64>,
     reasoning_tokens: Option<u64>,
+    cache_creation_1h_tokens: Option<u64>,
+    searches: Option<u64>,
+    service_tier: Option<String>,
     #[serde(default)]
     estimated: bool,
     cost: Option<String>,
     currency: Option<String>,
+    cost_source: Option<String>,
 }
 
 impl Line {
@@ -88,20 +92,33 @@ impl Line {
             cache_read: self.cache_read_tokens.unwrap_or_default(),
             cache_creation: self.cache_creation_tokens.unwrap_or_default(),
             reasoning: self.reasoning_tokens.unwrap_or_default(),
-            ..Tokens::default()
+            cache_creation_hour: self.cache_creation_1h_tokens.unwrap_or_default(),
+            searches: self.searches.unwrap_or_default(),
+            service_tier: self.tier(),
+            reported_cost: None,
         })
+    }
+
+    fn tier(&self) -> Option<ServiceTier> {
+        ServiceTier::named(self.service_tier.as_ref()?.as_bytes())
+    }
+
+    /// Whether the provider itself has said what it cost: no price file knows better.
+    fn is_reported(&self) -> bool {
+        self.cost_source.as_deref() == Some(CostSource::Provider.name())
     }
 
     /// What it cost, and in which currency, as far as that is known.
     fn cost(&self, prices: Option<&PriceList>) -> Option<(String, Cost)> {
-        let Some(prices) = prices else {
+        let Some(prices) = prices.filter(|_| !self.is_reported()) else {
             let cost = self.cost.as_ref()?.parse().ok()?;
             return Some((self.currency.clone().unwrap_or_default(), cost));
         };
         let day = self.time.get(..10)?.parse().ok()?;
         let provider = self.provider.as_deref().unwrap_or_default();
-        let rates = prices.rates(provider, self.model.as_deref().unwrap_or_default(), day)?;
-        Some((prices.currency.to_string(), rates.cost(&self.usage()?)))
+        let model = self.model.as_deref().unwrap_or_default();
+        let cost = prices.cost(provider, model, day, &self.usage()?)?;
+        Some((prices.currency.to_string(), cost))
     }
 }
 

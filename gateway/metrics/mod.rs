@@ -115,7 +115,7 @@ impl Metrics {
             )?,
             cost: declare.counters(
                 COST,
-                "What the tokens cost by the price file, in the currency.",
+                "What responses cost in the currency: as providers say themselves, else by the price file.",
                 &COST_LABELS,
             )?,
             provider_up: declare.register(IntGaugeVec::new(

@@ -159,7 +159,8 @@ impl RouteFamilies {
             )?,
             unpriced: declare.counters(
                 "unpriced_answers_total",
-                "Answers that told their tokens and whose model is not in the price file.",
+                "Answers that told their tokens and for which the price file has no price: for their model, or for something \
+                 in them.",
                 &["route", "provider"],
             )?,
             unreadable: declare.counters(

@@ -1,5 +1,7 @@
 //! What an exchange used: events, tokens, money.
 
+use std::sync::{Arc, LazyLock};
+
 use jiff::tz::TimeZone;
 
 use super::admit::Admission;
@@ -8,10 +10,13 @@ use super::exchange::Exchange;
 use crate::access_log::Price;
 use crate::metrics::{Metrics, Spent};
 use crate::route::Route;
-use crate::usage::{Expected, Meter, Metering, Usage, expected};
+use crate::usage::{CostSource, Expected, Meter, Metering, Usage, expected};
 
 /// The reason in the access line of a response whose status was good, and which had an error among its events.
 const ERROR_EVENT: &str = "error_event";
+
+/// The currency of the costs that providers say themselves (see the places of `Says::Cost` in `usage`).
+static DOLLARS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("USD"));
 
 /// As far as it is known when the exchange is over.
 #[derive(Default)]
@@ -124,28 +129,41 @@ impl<'e> Spending<'e> {
         } else {
             all.tokens(&spent, &by_type(usage));
         }
-        if let Some(Price { cost, currency }) = &self.cost {
+        if let Some(Price { cost, currency, .. }) = &self.cost {
             all.cost(&spent, currency, cost.billionths());
         }
     }
 }
 
-/// What the tokens cost; and whether that is not known although there are prices.
+/// What the response cost, as its provider says or else by the price file; and whether that is not known although there
+/// are prices.
 fn price(
     exchange: &Exchange,
     route: Option<&Route>,
     meter: &Meter,
     usage: Option<&Usage>,
 ) -> (Option<Price>, bool) {
-    let (Some(prices), Some(route), Some(usage)) = (&exchange.rules.prices, route, usage) else {
+    let (Some(route), Some(usage)) = (route, usage) else {
+        return (None, false);
+    };
+    if let Some(cost) = usage.reported_cost {
+        let reported = Price {
+            cost,
+            currency: DOLLARS.clone(),
+            source: CostSource::Provider,
+        };
+        return (Some(reported), false);
+    }
+    let Some(prices) = &exchange.rules.prices else {
         return (None, false);
     };
     let day = exchange.time.to_zoned(TimeZone::UTC).date();
     let model = meter.model().unwrap_or_default();
-    let rates = prices.rates(&route.provider.name, model, day);
-    let price = rates.map(|rates| Price {
-        cost: rates.cost(usage),
+    let cost = prices.cost(&route.provider.name, model, day, usage);
+    let price = cost.map(|cost| Price {
+        cost,
         currency: prices.currency.clone(),
+        source: CostSource::Prices,
     });
     let unpriced = price.is_none();
     (price, unpriced)

@@ -111,6 +111,7 @@ impl Facts<'_> {
         if let Some(price) = &line.cost {
             attributes.add("keygate.cost", Some(price.cost.to_string()));
             attributes.add("keygate.currency", Some(price.currency.to_string()));
+            attributes.add("keygate.cost_source", Some(price.source.name()));
         }
         let seconds = line.first_byte_ms.map(|ms| ms / 1e3);
         attributes.add("keygate.time_to_first_byte", seconds);

@@ -11,16 +11,22 @@ mod form;
 mod include;
 mod members;
 mod meter;
+mod model_name;
 mod number;
 mod places;
+mod price_file;
+#[cfg(test)]
+mod priced;
 mod prices;
 mod readable;
 #[cfg(test)]
 mod said;
 mod scanner;
+mod tariff;
+mod terms;
 mod tokens;
 
-pub use cost::{Cost, Price, Rates};
+pub use cost::{Cost, CostSource, Price, Rates};
 pub use exclude::ExcludeUsage;
 pub use expected::{Expected, expected};
 pub use form::is_event_stream;

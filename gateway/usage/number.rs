@@ -22,6 +22,12 @@ pub(super) fn scaled(written: &[u8], decimals: u8) -> Option<u128> {
     Some(value.saturating_add(5) / 10)
 }
 
+/// The same where it has no digits behind that place; else `None`.
+pub(super) fn exact(written: &[u8], decimals: u8) -> Option<u128> {
+    let (value, is_exact) = read(written, decimals)?;
+    is_exact.then_some(value)
+}
+
 /// A decimal number in units of its `decimals`-th place, and whether it has no digits behind that.
 fn read(written: &[u8], decimals: u8) -> Option<(u128, bool)> {
     let written = written.trim_ascii();

@@ -20,8 +20,16 @@ pub(super) enum Says {
     Kind,
     /// The tier of service.
     Tier,
+    /// How fast it was made, which has a price like a tier.
+    Speed,
     /// What it cost, in dollars.
     Cost,
+    /// The same in ten-billionths of a dollar.
+    CostTicks,
+    /// What somebody else bills for it beside that, in dollars, where [`Says::OwnKey`] is true.
+    CostElsewhere,
+    /// Whether it was made with a key of the customer's own, which somebody else bills.
+    OwnKey,
 }
 
 /// What is counted, as it is said. The number is the index in an array of counts.
@@ -85,6 +93,7 @@ const OPENAI_RESPONSES: &str = "https://platform.openai.com/docs/api-reference/r
 const OPENAI_REALTIME: &str =
     "https://platform.openai.com/docs/api-reference/realtime-server-events/response/done";
 const ANTHROPIC: &str = "https://docs.anthropic.com/en/api/messages";
+const ANTHROPIC_FAST: &str = "https://platform.claude.com/docs/en/build-with-claude/fast-mode";
 const ANTHROPIC_STREAM: &str = "https://docs.anthropic.com/en/api/messages-streaming";
 const GEMINI: &str = "https://ai.google.dev/api/generate-content#UsageMetadata";
 const GEMINI_LIVE: &str = "https://ai.google.dev/api/live#UsageMetadata";
@@ -105,6 +114,7 @@ const OLLAMA: &str = "https://github.com/ollama/ollama/blob/main/docs/api.md";
 const OPENROUTER: &str = "https://openrouter.ai/docs/guides/best-practices/prompt-caching";
 const OPENROUTER_COST: &str = "https://openrouter.ai/docs/use-cases/usage-accounting";
 const PERPLEXITY: &str = "https://docs.perplexity.ai/api-reference/chat-completions-post";
+const XAI_COST: &str = "https://docs.x.ai/developers/cost-tracking";
 const TGI: &str = "https://huggingface.github.io/text-generation-inference/";
 
 /// What an object called `usage` may hold.
@@ -221,7 +231,16 @@ const USAGE: &[Row] = &[
     ),
     ("num_search_queries", Says::Count(Searches), PERPLEXITY),
     ("service_tier", Says::Tier, ANTHROPIC),
+    ("speed", Says::Speed, ANTHROPIC_FAST),
     ("cost", Says::Cost, OPENROUTER_COST),
+    ("is_byok", Says::OwnKey, OPENROUTER_COST),
+    (
+        "cost_details.upstream_inference_cost",
+        Says::CostElsewhere,
+        OPENROUTER_COST,
+    ),
+    ("cost.total_cost", Says::Cost, PERPLEXITY),
+    ("cost_in_usd_ticks", Says::CostTicks, XAI_COST),
     ("tokens.input_tokens", Says::Count(Input), COHERE),
     ("tokens.output_tokens", Says::Count(Output), COHERE),
     (

@@ -1,4 +1,4 @@
-//! The price file: what the tokens of each model cost, from which day on.
+//! The price list: what the responses of each model cost, from which day on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,8 +6,11 @@ use std::sync::Arc;
 use ahash::RandomState;
 use jiff::civil::Date;
 
-use super::cost::{Price, Rates};
-use crate::document::{Document, Located, OneOrMany, Problems, Section};
+use super::model_name::{bare, normal};
+use super::price_file::PriceEntry;
+use super::tariff::Tariff;
+use super::{Cost, Usage};
+use crate::document::{Document, Location, Problems};
 
 /// The most models of one file.
 const MOST: usize = 100_000;
@@ -22,7 +25,7 @@ pub enum Prices {
     Unreadable,
 }
 
-/// The prices of models, by name and by the beginning of a name.
+/// The prices of models, by name and by the beginning of a name, both in their [normal form](normal).
 #[derive(Debug)]
 pub struct PriceList {
     /// What they are in, such as `USD`.
@@ -40,8 +43,11 @@ struct Offer {
     provider: Option<Arc<str>>,
     /// From this day on.
     from: Option<Date>,
-    rates: Rates,
+    tariff: Arc<Tariff>,
 }
+
+/// The line in which a model got its price at a provider from a day on.
+type Seen = HashMap<(String, Option<Arc<str>>, Option<Date>), usize>;
 
 impl PriceList {
     /// Reads `document`; whatever is wrong with it goes to `problems`.
@@ -69,26 +75,31 @@ impl PriceList {
         if sections.len() > MOST {
             problems.fatal(&document.whole(), format!("has more than {MOST} prices"));
         }
-        let mut seen = HashMap::new();
-        for section in sections.into_iter().take(MOST) {
-            let at = section.at().clone();
-            let Some((models, offer)) = offer(section, problems) else {
-                continue;
-            };
-            for model in models {
-                let place = (model.clone(), offer.provider.clone(), offer.from);
-                if let Some(line) = seen.insert(place, at.line) {
-                    let why =
-                        format!("`{model}` has a price from that day on already, in line {line}");
-                    problems.fatal(&at, why);
-                }
-                list.insert(&model, offer.clone());
-            }
+        let mut seen = Seen::new();
+        let entries = sections.into_iter().take(MOST);
+        for entry in entries.filter_map(|section| PriceEntry::read(section, problems)) {
+            list.add(entry, &mut seen, problems);
         }
         list.lengths
             .sort_unstable_by_key(|length| std::cmp::Reverse(*length));
         list.lengths.dedup();
         list
+    }
+
+    fn add(&mut self, entry: PriceEntry, seen: &mut Seen, problems: &Problems) {
+        let offer = Offer {
+            provider: entry.provider,
+            from: entry.from,
+            tariff: Arc::new(entry.tariff),
+        };
+        for model in entry.models {
+            let name = normal(&model).into_owned();
+            let place = (name.clone(), offer.provider.clone(), offer.from);
+            if let Some(line) = seen.insert(place, entry.at.line) {
+                said_twice(&model, line, &entry.at, problems);
+            }
+            self.insert(&name, offer.clone());
+        }
     }
 
     fn insert(&mut self, model: &str, offer: Offer) {
@@ -102,89 +113,51 @@ impl PriceList {
         offers.push(offer);
     }
 
-    /// What this model costs at this provider on this day: by the whole name if it is there, else by the
-    /// longest beginning; of the provider's own prices rather than of all; of the newest that holds.
-    pub fn rates(&self, provider: &str, model: &str, day: Date) -> Option<Rates> {
-        let best = |offers: &Vec<Offer>| {
-            let holds = |offer: &&Offer| {
-                offer
-                    .provider
-                    .as_deref()
-                    .is_none_or(|only| only == provider)
-                    && offer.from.is_none_or(|from| from <= day)
-            };
-            let offers = offers.iter().filter(holds);
-            let best = offers.max_by_key(|offer| (offer.provider.is_some(), offer.from));
-            best.map(|offer| offer.rates)
-        };
-        let named = self.named.get(model).and_then(best);
-        named.or_else(|| {
-            let beginnings = self
-                .lengths
-                .iter()
-                .filter_map(|length| model.get(..*length));
-            beginnings
-                .filter_map(|beginning| self.begun.get(beginning))
-                .find_map(best)
-        })
+    /// What a response that `model` gave at `provider` on this day costs. `None` where there is no price for the model,
+    /// or none for something that is in `usage`.
+    pub fn cost(&self, provider: &str, model: &str, day: Date, usage: &Usage) -> Option<Cost> {
+        self.tariff(provider, model, day)?.cost(usage)
+    }
+
+    /// The prices of this model at this provider on this day: by the whole name if it is there, else by the
+    /// longest beginning; of the provider's own prices rather than of all; of the newest that holds. A name with its
+    /// maker in front is looked for as it is, and then without: what begins such a name says its maker.
+    fn tariff(&self, provider: &str, model: &str, day: Date) -> Option<&Tariff> {
+        let full = normal(model);
+        let bare = bare(&full);
+        let maker = full.len() - bare.len();
+        let find = |name: &str, shortest| self.find(name, shortest, provider, day);
+        let found = find(&full, maker.max(1));
+        let found = found.or_else(|| find(bare, 1).filter(|_| maker > 0));
+        found.or_else(|| find(&full, 0))
+    }
+
+    /// The prices of the whole `name`, else of the longest beginning that has `shortest` bytes at least.
+    fn find(&self, name: &str, shortest: usize, provider: &str, day: Date) -> Option<&Tariff> {
+        let lengths = self.lengths.iter().filter(|length| **length >= shortest);
+        let beginnings = lengths.filter_map(|length| name.get(..*length));
+        let begun = beginnings.filter_map(|beginning| self.begun.get(beginning));
+        let mut all = self.named.get(name).into_iter().chain(begun);
+        all.find_map(|offers| best(offers, provider, day))
     }
 }
 
-fn offer(mut section: Section<'_>, problems: &Problems) -> Option<(Vec<String>, Offer)> {
-    let models = section.require::<OneOrMany>("model");
-    let provider = section.take::<String>("provider");
-    let from = section.take::<Date>("from");
-    let input = section.require::<String>("input");
-    let cache_read = section.take::<String>("cache_read");
-    let cache_creation = section.take::<String>("cache_creation");
-    let output = section.take::<String>("output");
-    let reasoning = section.take::<String>("reasoning");
-    section.finish();
+/// Of several prices, the provider's own rather than one of all; the newest that holds.
+fn best<'o>(offers: &'o [Offer], provider: &str, day: Date) -> Option<&'o Tariff> {
+    let holds = |offer: &&Offer| {
+        let only = offer.provider.as_deref();
+        only.is_none_or(|only| only == provider) && offer.from.is_none_or(|from| from <= day)
+    };
+    let offers = offers.iter().filter(holds);
+    let best = offers.max_by_key(|offer| (offer.provider.is_some(), offer.from));
+    best.map(|offer| &*offer.tariff)
+}
 
-    let models = models?;
-    let is_name = |model: &&String| {
-        !model.is_empty() && !model.trim_end_matches('*').contains('*') && !model.ends_with("**")
-    };
-    if models.value.0.is_empty() || !models.value.0.iter().all(|model| is_name(&model)) {
-        let why = "a model is a name, or the beginning of names with a `*` behind it";
-        problems.fatal(&models.at, why);
-        return None;
-    }
-    let price = |given: Option<Located<String>>| {
-        let price = given.map(|given| {
-            let price = given.value.parse::<Price>();
-            price.map_err(|why| {
-                problems.fatal(&given.at, format!("a price for a million tokens {why}"));
-            })
-        });
-        price.transpose()
-    };
-    let prices = [input, cache_read, cache_creation, output, reasoning].map(price);
-    // With one that cannot be read, the model has no price: it is not free.
-    let [
-        Ok(Some(input)),
-        Ok(cache_read),
-        Ok(cache_creation),
-        Ok(output),
-        Ok(reasoning),
-    ] = prices
-    else {
-        return None;
-    };
-    let rates = Rates {
-        input,
-        cache_read,
-        cache_creation,
-        // Embeddings have no output.
-        output: output.unwrap_or(Price::FREE),
-        reasoning,
-    };
-    let offer = Offer {
-        provider: provider.map(|given| Arc::from(given.value)),
-        from: from.map(|given| given.value),
-        rates,
-    };
-    Some((models.value.0, offer))
+fn said_twice(model: &str, line: usize, at: &Location, problems: &Problems) {
+    let why = format!(
+        "`{model}` has a price from that day on already, in line {line} (upper and lower case are one)"
+    );
+    problems.fatal(at, why);
 }
 
 #[cfg(test)]
@@ -208,8 +181,8 @@ mod tests {
             input: 1_000_000,
             ..Usage::default()
         };
-        let rates = list.rates(provider, model, day.parse().unwrap())?;
-        Some(rates.cost(&million).to_string())
+        let cost = list.cost(provider, model, day.parse().unwrap(), &million)?;
+        Some(cost.to_string())
     }
 
     #[test]
@@ -242,6 +215,64 @@ mod tests {
     }
 
     #[test]
+    fn a_model_is_found_by_each_of_its_names_and_by_no_other() {
+        let (list, problems) = read(
+            "[[price]]\nmodel = \"gpt-5\"\ninput = \"1\"\n\
+             [[price]]\nmodel = [\"Claude-Opus-*\", \"models/gemini-3\"]\ninput = \"2\"\n\
+             [[price]]\nmodel = \"openai/o3\"\ninput = \"3\"\n\
+             [[price]]\nmodel = \"o3\"\ninput = \"4\"\n\
+             [[price]]\nmodel = \"x-ai/*\"\ninput = \"5\"\n\
+             [[price]]\nmodel = \"grok-4\"\ninput = \"6\"\n\
+             [[price]]\nmodel = \"o*\"\ninput = \"7\"\n",
+        );
+        assert!(problems.is_empty(), "{problems:?}");
+        for (model, price) in [
+            ("gpt-5", "1"),
+            ("GPT-5", "1"),
+            ("openai/gpt-5", "1"),
+            ("OpenAI/Gpt-5", "1"),
+            ("models/gpt-5", "1"),
+            ("claude-opus-5", "2"),
+            ("anthropic/CLAUDE-opus-5", "2"),
+            ("gemini-3", "2"),
+            ("google/gemini-3", "2"),
+            // What is said of a name with its maker holds for that.
+            ("openai/o3", "3"),
+            ("o3", "4"),
+            ("x-ai/grok-4", "5"),
+            ("grok-4", "6"),
+            ("xai/grok-4", "6"),
+            // A beginning of the maker's name is not meant, but for want of anything else.
+            ("openai/gpt-6", "7"),
+        ] {
+            assert_eq!(
+                input(&list, "p", model, "2027-01-01").as_deref(),
+                Some(price),
+                "{model}"
+            );
+        }
+        for none in [
+            "gpt-5-2025-08-07",
+            "acme/gpt-5",
+            "gpt-5:free",
+            "ft:gpt-5:a",
+            "",
+            "gpt",
+        ] {
+            assert_eq!(input(&list, "p", none, "2027-01-01"), None, "{none}");
+        }
+        let (all, _) = read(
+            "[[price]]\nmodel = \"*\"\ninput = \"1\"\n[[price]]\nmodel = \"m\"\ninput = \"2\"\n",
+        );
+        for (model, price) in [("openai/m", "2"), ("m", "2"), ("", "1"), ("openai/n", "1")] {
+            assert_eq!(
+                input(&all, "p", model, "2027-01-01").as_deref(),
+                Some(price)
+            );
+        }
+    }
+
+    #[test]
     fn everything_wrong_with_it_is_said_with_its_line() {
         let (_, problems) = read(
             "currency = \"dollars\"\n\
@@ -251,7 +282,18 @@ mod tests {
              [[price]]\nmodel = \"c\"\ninput = \"2\"\n\
              [[price]]\nmodel = \"d*e\"\ninput = \"2\"\n\
              [[price]]\nmodel = \"f\"\ninput = \"2\"\noutputs = \"3\"\n\
-             [[price]]\nmodel = \"g\"\noutput = \"2\"\nfrom = \"soon\"\n",
+             [[price]]\nmodel = \"g\"\noutput = \"2\"\nfrom = \"soon\"\n\
+             [[price]]\nmodel = \"C\"\ninput = \"1\"\nper_search = \"1%\"\n\
+             [[price]]\nmodel = \"C\"\ninput = \"1\"\n\
+             [[price]]\nmodel = \"h\"\ninput = \"1\"\ncache_read = \"1\"\n\
+             [[price.tier]]\ninput = \"1\"\ncache_read = \"1\"\n\
+             [[price.tier]]\nabove = 200000\ninput = \"1\"\n\
+             [[price.tier]]\nservice = \"flecks\"\ninput = \"1\"\ncache_read = \"1\"\n\
+             [[price.tier]]\nservice = \"standard\"\ninput = \"1\"\ncache_read = \"1\"\n\
+             [[price.tier]]\nabove = 0\ninput = \"1\"\ncache_read = \"1\"\n\
+             [[price.tier]]\nservice = [\"flex\", \"batch\"]\ninput = \"1\"\ncache_read = \"1\"\n\
+             [[price.tier]]\nservice = \"batch\"\ninput = \"1\"\ncache_read = \"1\"\nper_request = \"1\"\n\
+             [[price.tier]]\nabove = \"200k\"\ninput = \"1\"\ncache_read = \"x\"\n",
         );
         let all = problems.join("\n");
         for expected in [
@@ -259,9 +301,17 @@ mod tests {
             "prices.toml:4: price[0].input: expected a string, found a number with a fraction",
             "prices.toml:7: a price for a million tokens is a decimal number",
             "prices.toml:11: `c` has a price from that day on already, in line 8",
-            "prices.toml:15: a model is a name",
-            "prices.toml:20: unknown key `price[5].outputs`: did you mean `output`?",
-            "prices.toml:24: price[6].from: expected a day",
+            "prices.toml:28: the price of one search is a decimal number",
+            "prices.toml:29: `C` has a price from that day on already, in line 11 (upper and lower case are one)",
+            "prices.toml:36: a tier says what it is for: `above = 200000` (tokens that went in), `service = \"flex\"`",
+            "prices.toml:39: the tier does not say `cache_read`, as its price does: a tier says all of them anew",
+            "prices.toml:43: `service` is one of flex, priority, batch, fast and other; the standard service has the price",
+            "prices.toml:47: `service` is one of flex",
+            "prices.toml:51: `above` is a number of tokens such as 200000",
+            "prices.toml:58: the tier of `batch` above 0 is there already, in line 54",
+            "prices.toml:62: unknown key `price[9].tier[6].per_request`",
+            "prices.toml:64: price[9].tier[7].above: expected",
+            "prices.toml:66: a price for a million tokens is a decimal number",
         ] {
             assert!(all.contains(expected), "{expected}\nnot in\n{all}");
         }

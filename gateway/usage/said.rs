@@ -343,6 +343,14 @@ fn what_prices_need_beside_the_tokens_is_read() {
         (100, 40, 3)
     );
     assert_eq!(anthropic.service_tier, Some(ServiceTier::Priority));
+    for (speed, tier) in [
+        ("fast", ServiceTier::Fast),
+        ("standard", ServiceTier::Priority),
+    ] {
+        let usage = json!({"input_tokens": 1, "service_tier": "priority", "speed": speed});
+        let said = of(JSON, &json!({"usage": usage}).to_string());
+        assert_eq!(said.service_tier, Some(tier));
+    }
     let events = [
         json!({"response": {"service_tier": "auto", "usage": null}}),
         json!({"response": {"service_tier": "flex", "usage": {"input_tokens": 1, "output_tokens": 1}}}),
@@ -355,6 +363,44 @@ fn what_prices_need_beside_the_tokens_is_read() {
         let text = format!("{{\"usage\": {{\"prompt_tokens\": 1, \"cost\": {cost}}}}}");
         let cost = of(JSON, &text).reported_cost.map(Cost::billionths);
         assert_eq!(cost, Some(billionths));
+    }
+    for (usage, cost) in [
+        (
+            r#""cost": 0.95, "is_byok": false, "cost_details": {"upstream_inference_cost": null}"#,
+            "0.95",
+        ),
+        // A part of it.
+        (
+            r#""cost": 0.95, "is_byok": false, "cost_details": {"upstream_inference_cost": 0.9}"#,
+            "0.95",
+        ),
+        (
+            r#""cost": 0.95, "cost_details": {"upstream_inference_cost": 19}"#,
+            "0.95",
+        ),
+        // What the customer's own account is billed.
+        (
+            r#""cost": 0.05, "is_byok": true, "cost_details": {"upstream_inference_cost": 0.9}"#,
+            "0.95",
+        ),
+        (
+            r#""cost_details": {"upstream_inference_cost": 0.9}, "is_byok": true, "cost": 0"#,
+            "0.9",
+        ),
+        (r#""cost": 0, "is_byok": true"#, "0"),
+        // xAI.
+        (r#""cost_in_usd_ticks": 37756000"#, "0.0037756"),
+        // Perplexity.
+        (
+            r#""cost": {"input_tokens_cost": 2e-06, "request_cost": 0.005, "total_cost": 0.006}"#,
+            "0.006",
+        ),
+    ] {
+        let text = format!("{{\"usage\": {{\"prompt_tokens\": 1, {usage}}}}}");
+        for cut in [1, 7, text.len()] {
+            let said = meter(JSON, text.as_bytes(), cut).usage().unwrap();
+            assert_eq!(said.reported_cost.unwrap().to_string(), cost, "{text}");
+        }
     }
     let none = of(JSON, r#"{"usage": {"prompt_tokens": 1, "cost": null}}"#);
     assert_eq!((none.reported_cost, none.service_tier), (None, None));

@@ -30,6 +30,8 @@ pub(super) trait Interest {
     fn number(&mut self, at: Node, written: &[u8]);
     /// A text at a place without its escapes, cut off at its longest.
     fn text(&mut self, at: Node, text: &[u8]);
+    /// `true` at a place.
+    fn truth(&mut self, _at: Node) {}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,7 +258,12 @@ impl Scanner {
                 }
                 State::InNumber
             }
-            b't' | b'f' | b'n' => State::InLiteral,
+            b't' | b'f' | b'n' => {
+                if let (b't', Some(at)) = (byte, self.at) {
+                    interest.truth(at);
+                }
+                State::InLiteral
+            }
             _ => State::Dead,
         }
     }

@@ -9,6 +9,9 @@
 //!   larger than the whole cannot be in it, and stands beside it.
 //! - Where input and output are less than `total_tokens`, the rest came out: xAI's reasoning, Gemini's thoughts. A total
 //!   alone went in: that is how embeddings and rankings are counted.
+//! - What a provider says that it cost is what it bills itself. Where `OpenRouter` takes a key of the customer's own
+//!   (`is_byok`), what that key's provider bills is added; else `upstream_inference_cost` is a part of the cost, or
+//!   nothing.
 //! - Where other numbers are billed than the model read and wrote (Cohere), those count.
 
 use std::sync::LazyLock;
@@ -16,9 +19,10 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::Cost;
-use super::number::{scaled, whole};
+use super::number::whole;
 use super::places::{self, Branch, COUNTS, Count, SIGNS, Says, Tree};
 use super::scanner::{Interest, Node};
+use super::terms::Terms;
 
 /// The tokens of one exchange, with the meanings that OpenTelemetry's conventions for generative AI give them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub struct Usage {
     pub searches: u64,
     /// The tier that the provider says it served the request in; `None` where it says none.
     pub service_tier: Option<ServiceTier>,
-    /// What the provider itself says that it cost, in the currency that it bills in (`OpenRouter`: US dollars).
+    /// What the provider itself says that it cost, in US dollars.
     pub reported_cost: Option<Cost>,
 }
 
@@ -61,19 +65,37 @@ pub enum ServiceTier {
     Priority,
     /// `batch`.
     Batch,
+    /// Anthropic's fast mode, which is said beside the tier.
+    Fast,
     /// One that is not known here.
     Other,
 }
 
 impl ServiceTier {
+    /// Those that prices may be given for beside the standard, by their names there.
+    pub const PRICED: [(&str, Self); 5] = [
+        ("flex", Self::Flex),
+        ("priority", Self::Priority),
+        ("batch", Self::Batch),
+        ("fast", Self::Fast),
+        ("other", Self::Other),
+    ];
+
+    /// Its name in price files and access lines.
+    pub fn name(self) -> &'static str {
+        let named = Self::PRICED.iter().find(|(_, tier)| *tier == self);
+        named.map_or("standard", |(name, _)| name)
+    }
+
     /// The tier of this name; `None` for `auto`, which leaves it open.
-    fn named(name: &[u8]) -> Option<Self> {
+    pub fn named(name: &[u8]) -> Option<Self> {
         Some(match &*name.to_ascii_lowercase() {
             b"" | b"auto" | b"unspecified" => return None,
             b"default" | b"standard" | b"on_demand" => Self::Standard,
             b"flex" => Self::Flex,
             b"priority" => Self::Priority,
             b"batch" => Self::Batch,
+            b"fast" => Self::Fast,
             _ => Self::Other,
         })
     }
@@ -193,8 +215,7 @@ pub(super) struct Found {
     pub(super) malformed: u64,
     /// Whether an error was said.
     pub(super) failed: bool,
-    tier: Option<ServiceTier>,
-    cost: Option<Cost>,
+    terms: Terms,
 }
 
 impl Default for Found {
@@ -206,8 +227,7 @@ impl Default for Found {
             model: None,
             malformed: 0,
             failed: false,
-            tier: None,
-            cost: None,
+            terms: Terms::default(),
         }
     }
 }
@@ -225,8 +245,8 @@ impl Found {
         let [first, spare] = &self.counts;
         let counts = if first.are_none() { spare } else { first };
         self.said.then(|| Usage {
-            service_tier: self.tier,
-            reported_cost: self.cost,
+            service_tier: self.terms.service_tier(),
+            reported_cost: self.terms.reported_cost(),
             ..counts.usage()
         })
     }
@@ -244,15 +264,6 @@ impl Found {
         let [first, other] = &mut self.counts;
         let rank = if spare { other } else { first };
         rank.set(count, value);
-    }
-
-    /// A cost, in which a zero replaces nothing, like one in a count.
-    fn cost(&mut self, written: &[u8]) {
-        match scaled(written, Cost::DECIMALS) {
-            Some(cost) if cost > 0 || self.cost.is_none() => self.cost = Some(Cost(cost)),
-            Some(_) => {}
-            None => self.malformed = self.malformed.saturating_add(1),
-        }
     }
 }
 
@@ -288,7 +299,10 @@ impl Interest for Found {
         };
         match branch.says {
             Some(Says::Count(count)) => self.count(count, branch.spare, written),
-            Some(Says::Cost) => self.cost(written),
+            Some(says @ (Says::Cost | Says::CostTicks | Says::CostElsewhere)) => {
+                let is_cost = self.terms.cost(says, written);
+                self.malformed = self.malformed.saturating_add(u64::from(!is_cost));
+            }
             _ => {}
         }
     }
@@ -300,10 +314,18 @@ impl Interest for Found {
             }
             Some(Says::Error) => self.failed |= !text.is_empty(),
             Some(Says::Kind) => self.failed |= text == b"error",
-            Some(Says::Tier) => self.tier = ServiceTier::named(text).or(self.tier),
+            Some(says @ (Says::Tier | Says::Speed)) => self.terms.text(says, text),
             // Some write numbers as texts.
-            Some(Says::Count(_) | Says::Cost) => self.number(at, text),
+            Some(Says::Count(_) | Says::Cost | Says::CostTicks | Says::CostElsewhere) => {
+                self.number(at, text);
+            }
             _ => {}
+        }
+    }
+
+    fn truth(&mut self, at: Node) {
+        if let Some(says) = self.branch(at).and_then(|branch| branch.says) {
+            self.terms.truth(says);
         }
     }
 }

@@ -37,6 +37,7 @@ mod log_reader;
 mod meter_streams;
 mod neighbours;
 mod panics;
+mod prices;
 mod redirects;
 mod reload;
 mod routes;

@@ -1,0 +1,344 @@
+//! Tests: what responses cost, by the figures of invoices and against a naive reading of the price file with fractions.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::{Meter, PriceList, ServiceTier, Usage};
+use crate::document::{Document, Problems};
+
+fn list(text: &str) -> PriceList {
+    let document = Document::new(Path::new("prices.toml"), text.to_owned());
+    let problems = Problems::default();
+    let list = PriceList::read(&document, &problems);
+    let problems = problems.into_sorted();
+    assert!(problems.is_empty(), "{text}\n{problems:?}");
+    list
+}
+
+/// What a JSON response costs, by its own words and a price file.
+fn cost(prices: &PriceList, body: &str) -> Option<String> {
+    let mut meter = Meter::of(b"application/json", b"").unwrap();
+    meter.feed(body.as_bytes());
+    let day = "2026-11-27".parse().unwrap();
+    let model = meter.model().unwrap_or_default();
+    let cost = prices.cost("p", model, day, &meter.usage().unwrap());
+    cost.map(|cost| cost.to_string())
+}
+
+/// Responses and what was billed for them, from public reports (synaplan#1319, `req_llm`#369, pi#5603).
+#[test]
+fn responses_cost_what_invoices_say() {
+    let prices = list(
+        r#"
+[[price]]
+model = "gemini-3.1-pro*"
+input = "2.00"
+cache_read = "0.20"
+output = "12.00"
+[[price.tier]]
+above = 200_000
+input = "4.00"
+cache_read = "0.40"
+output = "18.00"
+
+[[price]]
+model = "claude-opus-5"
+input = "5"
+cache_read = "0.50"
+cache_creation = "6.25"
+cache_creation_1h = "10"
+output = "25"
+per_search = "0.01"
+
+[[price]]
+model = "gpt-5"
+input = "1.25"
+cache_read = "0.125"
+output = "10"
+[[price.tier]]
+service = ["flex", "batch"]
+input = "0.625"
+cache_read = "0.0625"
+output = "5"
+"#,
+    );
+    for (body, billed) in [
+        (
+            r#"{"modelVersion": "gemini-3.1-pro-preview", "usageMetadata":
+            {"promptTokenCount": 250000, "candidatesTokenCount": 1000, "totalTokenCount": 251000}}"#,
+            Some("1.018"),
+        ),
+        (
+            r#"{"modelVersion": "models/gemini-3.1-pro", "usageMetadata":
+            {"promptTokenCount": 200000, "candidatesTokenCount": 1000, "totalTokenCount": 201000}}"#,
+            Some("0.412"),
+        ),
+        (
+            r#"{"model": "claude-opus-5", "usage": {"input_tokens": 0, "output_tokens": 0,
+            "cache_creation_input_tokens": 344139, "cache_creation": {"ephemeral_5m_input_tokens": 0,
+            "ephemeral_1h_input_tokens": 344139}, "service_tier": "standard"}}"#,
+            Some("3.44139"),
+        ),
+        (
+            r#"{"model": "claude-opus-5", "usage": {"input_tokens": 0, "output_tokens": 0,
+            "cache_creation_input_tokens": 344139}}"#,
+            Some("2.15086875"),
+        ),
+        (
+            r#"{"model": "claude-opus-5", "usage": {"input_tokens": 1000, "output_tokens": 100,
+            "server_tool_use": {"web_search_requests": 3}}}"#,
+            Some("0.0375"),
+        ),
+        (
+            r#"{"model": "gpt-5", "service_tier": "flex", "usage": {"prompt_tokens": 1000000}}"#,
+            Some("0.625"),
+        ),
+        (
+            r#"{"model": "openai/GPT-5", "service_tier": "default", "usage": {"prompt_tokens": 1000000}}"#,
+            Some("1.25"),
+        ),
+        // Not for the price of another service, or of another snapshot.
+        (
+            r#"{"model": "gpt-5", "service_tier": "priority", "usage": {"prompt_tokens": 1000000}}"#,
+            None,
+        ),
+        (
+            r#"{"model": "gpt-5-2025-08-07", "usage": {"prompt_tokens": 1000000}}"#,
+            None,
+        ),
+    ] {
+        assert_eq!(cost(&prices, body).as_deref(), billed, "{body}");
+    }
+}
+
+/// A fraction, in lowest terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fraction(u128, u128);
+
+impl Fraction {
+    fn new(above: u128, below: u128) -> Self {
+        let (mut a, mut b) = (above, below);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        Self(above / a.max(1), below / a.max(1))
+    }
+
+    /// Reads `1.25` as 125/100.
+    fn read(text: &str) -> Self {
+        let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+        let below = 10_u128.pow(u32::try_from(rest.len()).unwrap());
+        Self::new(format!("{whole}{rest}").parse().unwrap(), below)
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self::new(self.0 * other.1 + other.0 * self.1, self.1 * other.1)
+    }
+
+    fn times(self, number: u64) -> Self {
+        Self::new(self.0 * u128::from(number), self.1)
+    }
+
+    fn over(self, number: u128) -> Self {
+        Self::new(self.0, self.1 * number)
+    }
+}
+
+/// The prices of a table as they are written: input, `cache_read`, `cache_creation`, `cache_creation_1h`, output,
+/// reasoning.
+type Written = [Option<String>; 6];
+
+const NAMES: [&str; 6] = [
+    "input",
+    "cache_read",
+    "cache_creation",
+    "cache_creation_1h",
+    "output",
+    "reasoning",
+];
+
+/// A `[[price]]` as it is written: the table itself, its tiers by service and length, and what one request and one
+/// search cost.
+#[derive(Clone, Debug)]
+struct Plain {
+    base: Written,
+    tiers: Vec<(&'static str, u64, Written)>,
+    per_request: Option<String>,
+    per_search: Option<String>,
+}
+
+impl Plain {
+    fn text(&self) -> String {
+        let table = |written: &Written| {
+            let lines = NAMES.iter().zip(written);
+            let lines = lines.filter_map(|(name, price)| Some((name, price.as_ref()?)));
+            lines.fold(String::new(), |text, (name, price)| {
+                text + name + " = \"" + price + "\"\n"
+            })
+        };
+        let one = |name: &str, price: &Option<String>| {
+            let line = price
+                .as_ref()
+                .map(|price| format!("{name} = \"{price}\"\n"));
+            line.unwrap_or_default()
+        };
+        let mut text = format!("[[price]]\nmodel = \"m\"\n{}", table(&self.base));
+        text += &one("per_request", &self.per_request);
+        text += &one("per_search", &self.per_search);
+        for (service, above, written) in &self.tiers {
+            text += "[[price.tier]]\n";
+            if *service != "standard" {
+                text = text + "service = \"" + service + "\"\n";
+            }
+            if *above > 0 {
+                text = text + "above = " + &above.to_string() + "\n";
+            }
+            text += &table(written);
+        }
+        text
+    }
+
+    /// What it costs, said as a person would work it out.
+    fn cost(&self, service: Option<&str>, usage: &Usage) -> Option<Fraction> {
+        let service = service.unwrap_or("standard");
+        let crossed = self.tiers.iter().map(|tier| tier.1);
+        let crossed = crossed.filter(|above| usage.input > *above).max();
+        let crossed = crossed.unwrap_or(0);
+        let written = if service == "standard" && crossed == 0 {
+            &self.base
+        } else {
+            let mut tiers = self.tiers.iter();
+            &tiers.find(|tier| tier.0 == service && tier.1 == crossed)?.2
+        };
+        let [input, read, minutes, hour, output, reasoning] = written
+            .each_ref()
+            .map(|price| price.as_deref().map(Fraction::read));
+        let input = input.unwrap();
+        let output = output.unwrap_or(Fraction(0, 1));
+        let hours = usage.cache_creation_hour;
+        if hours > 0 && minutes.is_some() && hour.is_none() {
+            return None;
+        }
+        let plain = usage.input - usage.cache_read - usage.cache_creation;
+        let million = input
+            .times(plain)
+            .plus(read.unwrap_or(input).times(usage.cache_read))
+            .plus(minutes.unwrap_or(input).times(usage.cache_creation - hours))
+            .plus(hour.unwrap_or(input).times(hours))
+            .plus(output.times(usage.output - usage.reasoning))
+            .plus(reasoning.unwrap_or(output).times(usage.reasoning));
+        let mut all = million.over(1_000_000);
+        if let Some(price) = &self.per_request {
+            all = all.plus(Fraction::read(price));
+        }
+        if usage.searches > 0 {
+            all = all.plus(Fraction::read(self.per_search.as_ref()?).times(usage.searches));
+        }
+        Some(all)
+    }
+}
+
+fn price() -> impl Strategy<Value = String> {
+    (0_u32..200, 0_u32..1_000_000, 0_usize..7).prop_map(|(whole, rest, length)| {
+        let rest = format!("{rest:06}");
+        match length {
+            0 => whole.to_string(),
+            length => format!("{whole}.{}", &rest[..length]),
+        }
+    })
+}
+
+/// All prices but the input may be left out; what is there in one table of a price is there in all.
+fn written(there: [bool; 6]) -> impl Strategy<Value = Written> {
+    proptest::array::uniform6(price()).prop_map(move |prices| {
+        let mut there = there.into_iter();
+        prices.map(|price| there.next().unwrap().then_some(price))
+    })
+}
+
+fn plain() -> impl Strategy<Value = Plain> {
+    let there = proptest::array::uniform5(any::<bool>());
+    let places = prop::sample::subsequence(
+        vec![
+            ("standard", 200_000),
+            ("standard", 1_000_000),
+            ("flex", 0),
+            ("flex", 200_000),
+            ("flex", 1_000_000),
+            ("priority", 0),
+            ("priority", 272_000),
+            ("batch", 0),
+        ],
+        0..=8,
+    );
+    let one = || prop::option::of(price());
+    (there, places, one(), one()).prop_flat_map(|(there, places, per_request, per_search)| {
+        let there = std::array::from_fn(|at| at == 0 || there[at - 1]);
+        let tables = prop::collection::vec(written(there), places.len() + 1);
+        tables.prop_map(move |mut tables| {
+            let base = tables.pop().unwrap();
+            let tiers = places.iter().zip(tables);
+            Plain {
+                base,
+                tiers: tiers
+                    .map(|((service, above), table)| (*service, *above, table))
+                    .collect(),
+                per_request: per_request.clone(),
+                per_search: per_search.clone(),
+            }
+        })
+    })
+}
+
+fn usage() -> impl Strategy<Value = (Option<&'static str>, Usage)> {
+    let edges = prop::sample::select(vec![200_000_u64, 272_000, 1_000_000]);
+    let near = (edges, 0_u64..3).prop_map(|(edge, beside)| edge + beside - 1);
+    let input = prop_oneof![near, 0_u64..2_000_000];
+    let service = prop::sample::select(vec![
+        None,
+        Some("standard"),
+        Some("flex"),
+        Some("priority"),
+        Some("batch"),
+        Some("other"),
+    ]);
+    let share = || 0_u64..=100;
+    (
+        input,
+        0_u64..100_000,
+        proptest::array::uniform4(share()),
+        0_u64..4,
+        service,
+    )
+        .prop_map(
+            |(input, output, [read, written, hour, reasoning], searches, service)| {
+                let cache_read = input * read / 100;
+                let cache_creation = (input - cache_read) * written / 100;
+                let usage = Usage {
+                    input,
+                    output,
+                    cache_read,
+                    cache_creation,
+                    cache_creation_hour: cache_creation * (hour / 50) / 2,
+                    reasoning: output * reasoning / 100,
+                    searches: searches / 2,
+                    service_tier: service.and_then(|name| ServiceTier::named(name.as_bytes())),
+                    reported_cost: None,
+                };
+                (service, usage)
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_cost_is_what_a_naive_reading_with_fractions_says(plain in plain(), (service, usage) in usage()) {
+        let prices = list(&plain.text());
+        let cost = prices.cost("p", "m", "2026-11-27".parse().unwrap(), &usage);
+        let cost = cost.map(|cost| Fraction::read(&cost.to_string()));
+        prop_assert_eq!(cost, plain.cost(service, &usage), "{}{:?}", plain.text(), usage);
+    }
+}

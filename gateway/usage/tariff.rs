@@ -1,0 +1,180 @@
+//! What a response of one model costs: its rates by context length and service tier, and what is not paid by tokens.
+
+use super::tokens::ServiceTier;
+use super::{Cost, Rates, Usage};
+
+/// All prices of one model.
+///
+/// A tier replaces the rates for all tokens of a response: providers bill a long request wholly at the higher rates
+/// (<https://ai.google.dev/gemini-api/docs/pricing>, <https://docs.claude.com/en/docs/about-claude/pricing>,
+/// <https://platform.openai.com/docs/pricing>).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tariff {
+    /// What holds where no tier does: in the standard service, whatever the length.
+    pub(super) rates: Rates,
+    /// What holds instead in other services, or for longer requests.
+    pub(super) tiers: Vec<Tier>,
+    /// Of each request, whatever its tokens.
+    pub(super) per_request: Cost,
+    /// Of each search of the web; where it is left out, it is not known.
+    pub(super) per_search: Option<Cost>,
+}
+
+/// Rates that hold under a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tier {
+    /// In this service only.
+    pub(super) service: ServiceTier,
+    /// Where more tokens than these went in, cached ones included; 0 where any number did.
+    pub(super) above: u64,
+    /// The rates.
+    pub(super) rates: Rates,
+}
+
+impl Tariff {
+    /// What a response costs; `None` where something in it has a price that is not known.
+    pub(super) fn cost(&self, usage: &Usage) -> Option<Cost> {
+        let tokens = self.rates(usage)?.cost(usage)?;
+        let searches = match (usage.searches, self.per_search) {
+            (0, _) => Cost::default(),
+            (searches, price) => Cost(price?.0.saturating_mul(searches.into())),
+        };
+        Some(tokens.plus(self.per_request).plus(searches))
+    }
+
+    /// The rates for a response of this service and length. They are those of the highest length that any tier of this
+    /// model begins above: a service with none there has no price, and not that of shorter requests.
+    fn rates(&self, usage: &Usage) -> Option<&Rates> {
+        let service = usage.service_tier.unwrap_or(ServiceTier::Standard);
+        let lengths = self.tiers.iter().map(|tier| tier.above);
+        let above = lengths.filter(|above| usage.input > *above).max();
+        let above = above.unwrap_or(0);
+        if (service, above) == (ServiceTier::Standard, 0) {
+            return Some(&self.rates);
+        }
+        let holds = |tier: &&Tier| (tier.service, tier.above) == (service, above);
+        self.tiers.iter().find(holds).map(|tier| &tier.rates)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::Price;
+
+    fn rates(input: &str, output: &str) -> Rates {
+        Rates {
+            input: input.parse().unwrap(),
+            cache_read: None,
+            cache_creation: None,
+            cache_creation_hour: None,
+            output: output.parse().unwrap(),
+            reasoning: None,
+        }
+    }
+
+    fn tier(service: ServiceTier, above: u64, input: &str, output: &str) -> Tier {
+        let rates = rates(input, output);
+        Tier {
+            service,
+            above,
+            rates,
+        }
+    }
+
+    fn cost(tariff: &Tariff, usage: &Usage) -> Option<String> {
+        tariff.cost(usage).map(|cost| cost.to_string())
+    }
+
+    /// The figures of an invoice: Gemini 3.1 Pro costs 2 and 12, and 4 and 18 above 200,000.
+    #[test]
+    fn all_tokens_of_a_long_request_have_the_higher_rates() {
+        let tariff = Tariff {
+            rates: rates("2", "12"),
+            tiers: vec![
+                tier(ServiceTier::Standard, 200_000, "4", "18"),
+                tier(ServiceTier::Standard, 1_000_000, "8", "20"),
+            ],
+            per_request: Cost::default(),
+            per_search: None,
+        };
+        for (input, expected) in [
+            (1_000, "0.014"),
+            (200_000, "0.412"),
+            (200_001, "0.818004"),
+            (250_000, "1.018"),
+            (1_000_000, "4.018"),
+            (1_000_001, "8.020008"),
+        ] {
+            let usage = Usage {
+                input,
+                output: 1_000,
+                // It is the whole input that counts.
+                cache_read: input / 2,
+                ..Usage::default()
+            };
+            assert_eq!(cost(&tariff, &usage).as_deref(), Some(expected), "{input}");
+        }
+    }
+
+    #[test]
+    fn a_service_has_its_own_rates_or_none() {
+        let tariff = Tariff {
+            rates: rates("1.25", "10"),
+            tiers: vec![
+                tier(ServiceTier::Flex, 0, "0.625", "5"),
+                tier(ServiceTier::Priority, 0, "2.5", "20"),
+                tier(ServiceTier::Standard, 2_000_000, "2.5", "15"),
+                tier(ServiceTier::Flex, 2_000_000, "1.25", "7.5"),
+            ],
+            per_request: Cost::default(),
+            per_search: None,
+        };
+        let of = |service_tier, input| {
+            let usage = Usage {
+                input,
+                service_tier,
+                ..Usage::default()
+            };
+            cost(&tariff, &usage)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(of(None, 1_000_000), some("1.25"));
+        assert_eq!(of(Some(ServiceTier::Standard), 1_000_000), some("1.25"));
+        assert_eq!(of(Some(ServiceTier::Flex), 1_000_000), some("0.625"));
+        assert_eq!(of(Some(ServiceTier::Priority), 1_000_000), some("2.5"));
+        assert_eq!(of(Some(ServiceTier::Batch), 1_000_000), None);
+        assert_eq!(of(Some(ServiceTier::Other), 1_000_000), None);
+        assert_eq!(of(None, 4_000_000), some("10"));
+        assert_eq!(of(Some(ServiceTier::Flex), 4_000_000), some("5"));
+        // Nobody has said what it costs up there.
+        assert_eq!(of(Some(ServiceTier::Priority), 4_000_000), None);
+    }
+
+    #[test]
+    fn requests_and_searches_are_paid_beside_the_tokens() {
+        let mut tariff = Tariff {
+            rates: rates("3", "15"),
+            tiers: Vec::new(),
+            per_request: "0.005".parse().unwrap(),
+            per_search: Some("0.01".parse().unwrap()),
+        };
+        let mut usage = Usage {
+            input: 1_000,
+            output: 100,
+            searches: 3,
+            ..Usage::default()
+        };
+        assert_eq!(cost(&tariff, &usage).as_deref(), Some("0.0395"));
+        tariff.per_search = None;
+        assert_eq!(cost(&tariff, &usage), None);
+        usage.searches = 0;
+        assert_eq!(cost(&tariff, &usage).as_deref(), Some("0.0095"));
+        // Lies overflow nothing.
+        let most = u64::MAX;
+        (usage.searches, usage.input) = (most, most);
+        tariff.per_search = Some(Cost(u128::MAX));
+        assert_eq!(tariff.cost(&usage), Some(Cost(u128::MAX)));
+        assert_eq!(tariff.rates.reasoning, None::<Price>);
+    }
+}
