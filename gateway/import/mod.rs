@@ -6,9 +6,11 @@
 mod fields;
 pub mod gloo;
 pub mod litellm;
+mod prices;
 mod write;
 mod yaml;
 
+pub use prices::{PlannedPrice, PlannedTariff, prices};
 pub use write::{gateway, keys, write};
 pub use yaml::{YamlError, documents};
 
@@ -141,6 +143,8 @@ pub struct Plan {
     pub routes: Vec<PlannedRoute>,
     /// The client keys.
     pub keys: Vec<PlannedKey>,
+    /// What responses cost; there is no price file without any.
+    pub prices: Vec<PlannedPrice>,
     /// Files of the folder of secrets, by name.
     pub secrets: BTreeMap<String, Zeroizing<String>>,
     /// What a person should know.

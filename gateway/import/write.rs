@@ -1,4 +1,4 @@
-//! A plan as files: `gateway.toml`, `keys.toml` and a folder of secrets, for their owner's eyes only.
+//! A plan as files: `gateway.toml`, `keys.toml`, `prices.toml` if there are any, and a folder of secrets, for their owner's eyes only.
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -8,6 +8,7 @@ use std::path::Path;
 
 use toml_edit::{InlineTable, Value};
 
+use super::prices::prices;
 use super::{Plan, PlannedExtractor};
 
 /// Writes the plan into `folder`, which must not be there, or be empty: all of it or nothing. `check` looks at
@@ -38,6 +39,9 @@ pub fn write<E: From<io::Error>>(
         new_file(&secrets.join(name), 0o600, secret)?;
     }
     new_file(&new.path().join("keys.toml"), 0o600, &keys(plan))?;
+    if let Some(prices) = prices(plan) {
+        new_file(&new.path().join("prices.toml"), 0o600, &prices)?;
+    }
     new_file(&new.path().join("gateway.toml"), 0o600, &gateway(plan))?;
     check(new.path())?;
     fs::rename(new.path(), folder)?;
@@ -68,6 +72,9 @@ pub fn gateway(plan: &Plan) -> String {
         let others = others.filter(|name| !usual.contains(name));
         let all = usual.into_iter().chain(others);
         let _ = writeln!(text, "\n[keys]\nheaders = {}", all.collect::<Value>());
+    }
+    if !plan.prices.is_empty() {
+        text.push_str("\n[usage]\nprices = \"prices.toml\"\n");
     }
     for provider in &plan.providers {
         let _ = writeln!(

@@ -65,6 +65,9 @@ fn told(plan: &Plan) -> String {
         random.replace_all(&keys, "${1}(random)")
     )
     .unwrap();
+    if let Some(prices) = import::prices(plan) {
+        write!(told, "=== prices.toml\n{prices}").unwrap();
+    }
     told.push_str("=== secrets\n");
     for (name, secret) in &plan.secrets {
         writeln!(told, "{name}: {}", secret.as_str()).unwrap();

@@ -25,6 +25,7 @@ mod headers;
 mod import;
 mod import_closed;
 mod import_places;
+mod import_prices;
 mod impostor;
 mod key_commands;
 mod keys;

@@ -12,6 +12,7 @@ use super::super::fields::Fields;
 use super::super::{Plan, PlannedProvider, PlannedRoute, resource};
 use super::anything;
 use super::kinds::{Known, UNKNOWN};
+use super::prices::{self, Prices};
 use super::surroundings::Surroundings;
 use crate::key::without_scheme;
 use crate::provider::Kind;
@@ -85,7 +86,8 @@ pub(super) fn deployment(
     plan: &mut Plan,
     aliases: &mut BTreeSet<String>,
 ) {
-    let narrowed = info(entry);
+    let mut prices = Prices::default();
+    let narrowed = info(entry, &mut prices);
     let Some(mut params) = entry.fields(&["litellm_params"]) else {
         return entry.lost("litellm_params", "there are none");
     };
@@ -94,6 +96,7 @@ pub(super) fn deployment(
         full = format!("{provider}/{full}");
     }
     let place = place(&mut params, around);
+    prices.take(&mut params);
     let unclear = is_unclear(&mut params);
     let place = match place {
         Ok(place) => place,
@@ -131,7 +134,9 @@ pub(super) fn deployment(
                 continue;
             }
         };
+        let models = prices::models(planned.kind, model);
         let name = route(planned, entry, plan);
+        prices.add(entry, &name, models, plan);
         if std::mem::take(&mut is_other) {
             entry.lost("model_name", format!(
                 "there is another entry of that name: keygate does not spread requests, `/{name}` is a route of its own"
@@ -193,22 +198,14 @@ fn targets<'f>(
 
 /// Reads `model_info`, which is for people and for the bill. Whether it says that not everybody may use the
 /// deployment.
-fn info(entry: &mut Fields<'_>) -> bool {
+fn info(entry: &mut Fields<'_>, prices: &mut Prices) -> bool {
     let Some(mut info) = entry.fields(&["model_info"]) else {
         entry.value(&["model_info"]);
         return false;
     };
-    let prices: Vec<String> = info
-        .unread()
-        .filter(|name| is_price(name))
-        .cloned()
-        .collect();
-    if !prices.is_empty() {
-        info.lost("", format!(
-            "keygate has prices in a file of their own, `[usage] prices = \"prices.toml\"`: write {} there",
-            prices.join(", ")
-        ));
-    }
+    prices.take(&mut info);
+    let mode = info.text("mode").unwrap_or_default();
+    prices.no_output = prices::WITHOUT_OUTPUT.contains(&mode.as_str());
     let mut narrowed = false;
     for name in ["team_id", "blocked"] {
         let value = info.text(name);
@@ -221,11 +218,6 @@ fn info(entry: &mut Fields<'_>) -> bool {
     narrowed
 }
 
-/// Whether a field says what something costs.
-fn is_price(name: &str) -> bool {
-    name.contains("cost_per_") || name.contains("_cost")
-}
-
 /// Takes what is left. Whether there is something among it that may say where requests go.
 fn is_unclear(params: &mut Fields<'_>) -> bool {
     for limit in LIMITS {
@@ -235,17 +227,6 @@ fn is_unclear(params: &mut Fields<'_>) -> bool {
         params.lose(
             time,
             "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
-        );
-    }
-    let prices: Vec<String> = params
-        .unread()
-        .filter(|name| is_price(name))
-        .cloned()
-        .collect();
-    for price in prices {
-        params.lose(
-            &price,
-            "keygate has prices in a file of their own: `[usage] prices`",
         );
     }
     params.is_unclear(&HARMLESS)

@@ -7,6 +7,7 @@ mod anything;
 mod deployment;
 mod keys;
 mod kinds;
+mod prices;
 mod surroundings;
 mod table;
 
