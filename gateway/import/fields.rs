@@ -69,6 +69,16 @@ impl<'n> Fields<'n> {
         self.map.get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// What a scalar field says, without taking it.
+    pub(crate) fn peek(&self, name: &str) -> Option<String> {
+        self.map.get(name).and_then(text_of)
+    }
+
+    /// Puts fields that were taken back in.
+    pub(crate) fn put(&mut self, name: &str, fields: Self) {
+        self.map.insert(name.to_owned(), Value::Object(fields.map));
+    }
+
     /// The fields that have not been read.
     pub(crate) fn unread(&self) -> impl Iterator<Item = &String> {
         self.map.keys().filter(|name| self.has(name))

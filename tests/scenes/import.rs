@@ -219,6 +219,7 @@ fn manifests_of_gloo_and_kgateway_are_imported_and_served() {
     let mut files = golden_files("0");
     files.extend(golden_files("1"));
     files.extend(golden_files("2"));
+    files.extend(golden_files("3"));
     assert!(files.len() >= 16);
     for path in files {
         golden(&path, |parts| {

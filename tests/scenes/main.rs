@@ -23,6 +23,7 @@ mod doctor;
 mod explain;
 mod headers;
 mod import;
+mod import_backends;
 mod import_closed;
 mod import_places;
 mod import_prices;

@@ -18,7 +18,7 @@ const TELLING: [&str; 6] = [
     "Authentication",
 ];
 /// Kinds that keep nobody out.
-const HARMLESS: [&str; 17] = [
+const HARMLESS: [&str; 19] = [
     "AccessLogPolicy",
     "ActiveHealthCheckPolicy",
     "BackendConfigPolicy",
@@ -26,6 +26,9 @@ const HARMLESS: [&str; 17] = [
     "CORSPolicy",
     "ConnectionPolicy",
     "FailoverPolicy",
+    // What policies refer to: these say what it does to routes.
+    "GatewayExtension",
+    "HTTPListenerPolicy",
     "HeaderManipulationPolicy",
     "ListenerConnectionPolicy",
     "LoadBalancerPolicy",

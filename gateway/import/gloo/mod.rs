@@ -3,7 +3,10 @@
 //! What a route is made of stands in several objects: where it leads, who may use it, what is done to its
 //! requests. They are read in that order, and put together at the end.
 
+mod agentgateway;
 mod ai;
+mod backend_policy;
+mod cel;
 mod found;
 mod guard;
 mod http_route;
@@ -29,19 +32,28 @@ use super::{Notes, Plan, yaml};
 /// The headers in which a client key may stand without being named.
 const USUAL_KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
 /// Kinds that say how the cluster serves, which is not keygate's matter.
-const OF_THE_CLUSTER: [&str; 12] = [
+const OF_THE_CLUSTER: [&str; 21] = [
+    "AgentgatewayParameters",
     "AuthServer",
     "Cluster",
     "ConfigMap",
     "Deployment",
+    "EnterpriseAgentgatewayParameters",
     "ExtAuthServer",
     "Gateway",
     "GatewayClass",
     "GatewayParameters",
+    "HTTPListenerPolicy",
+    "HorizontalPodAutoscaler",
+    "ListenerSet",
     "Namespace",
+    "PodDisruptionBudget",
+    "ReferenceGrant",
     "Service",
+    "ServiceAccount",
     "VirtualGateway",
     "Workspace",
+    "XListenerSet",
 ];
 
 /// The kind whose objects name an `AuthConfig`.
@@ -84,6 +96,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
             patch.apply(&mut objects)?;
         }
     }
+    backend_policy::merge(&mut objects, &notes);
     let mut plan = Plan::default();
     let (secrets, backends) = places(&objects, &mut plan, &notes)?;
     let mut routes = Vec::new();
