@@ -163,6 +163,7 @@ fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
     let plan = read(&parts);
     let inputs = [
         "options",
+        "environment",
         "manifests",
         "patches",
         "config.yaml",
@@ -220,6 +221,7 @@ fn manifests_of_gloo_and_kgateway_are_imported_and_served() {
     files.extend(golden_files("1"));
     files.extend(golden_files("2"));
     files.extend(golden_files("3"));
+    files.extend(golden_files("4"));
     assert!(files.len() >= 16);
     for path in files {
         golden(&path, |parts| {
@@ -243,9 +245,15 @@ fn a_configuration_of_litellm_is_imported_and_served() {
             let teams = section(parts, "teams.csv");
             let teams = (!teams.is_empty()).then_some(("teams.csv", teams));
             // What is set where the tests run changes nothing.
-            let nothing = |_: &str| None;
+            let environment = section(parts, "environment");
+            let set = |name: &str| {
+                let mut lines = environment.lines().filter_map(|line| line.split_once('='));
+                lines
+                    .find(|(known, _)| *known == name)
+                    .map(|(_, value)| value.to_owned())
+            };
             let config = section(parts, "config.yaml");
-            litellm::read_in("config.yaml", config, keys, teams, &nothing).unwrap()
+            litellm::read_in("config.yaml", config, keys, teams, &set).unwrap()
         });
     }
 }

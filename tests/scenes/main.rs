@@ -27,6 +27,7 @@ mod import_backends;
 mod import_closed;
 mod import_places;
 mod import_prices;
+mod import_strangers;
 mod impostor;
 mod key_commands;
 mod keys;

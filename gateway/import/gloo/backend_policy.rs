@@ -12,8 +12,8 @@ use super::super::Notes;
 use super::super::fields::{Fields, text_of, texts};
 use super::object::Object;
 
-/// The kind of backend that policies are for.
-pub(super) const BACKEND: &str = "AgentgatewayBackend";
+/// The kinds of backends that policies are for.
+pub(super) const BACKENDS: [&str; 2] = ["AgentgatewayBackend", "EnterpriseAgentgatewayBackend"];
 
 /// What a policy says of backends.
 struct Said {
@@ -26,6 +26,7 @@ struct Said {
 
 /// The backends that a policy is for.
 struct Target {
+    kind: String,
     /// By name; else by labels.
     name: Option<String>,
     labels: BTreeMap<String, String>,
@@ -37,7 +38,7 @@ impl Target {
     fn takes(&self, said: &Said, backend: &Object) -> bool {
         let unsaid = said.namespace.is_empty() || backend.namespace.is_empty();
         let has = |(name, value): (&String, &String)| backend.labels.get(name) == Some(value);
-        backend.kind == BACKEND
+        backend.kind == self.kind
             && (unsaid || said.namespace == backend.namespace)
             && self.name.as_ref().is_none_or(|name| *name == backend.name)
             && self.labels.iter().all(has)
@@ -76,7 +77,10 @@ pub(super) fn merge(objects: &mut [Object], notes: &Notes) {
             }
         }
     }
-    for backend in objects.iter_mut().filter(|object| object.kind == BACKEND) {
+    for backend in objects
+        .iter_mut()
+        .filter(|object| BACKENDS.contains(&object.kind.as_str()))
+    {
         share(backend);
     }
 }
@@ -97,10 +101,9 @@ fn said(policy: &mut Object) -> Option<Said> {
                 .as_object()?
                 .keys()
                 .all(|name| others.contains(&name.as_str()));
-            if says("kind").as_deref() != Some(BACKEND) || !known {
-                return None;
-            }
+            let kind = says("kind").filter(|kind| known && BACKENDS.contains(&kind.as_str()))?;
             targets.push(Target {
+                kind,
                 name: if by_name { Some(says("name")?) } else { None },
                 labels: item.get("matchLabels").map(texts).unwrap_or_default(),
                 section: says("sectionName"),

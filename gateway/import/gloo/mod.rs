@@ -60,11 +60,12 @@ const OF_THE_CLUSTER: [&str; 21] = [
 const ENTERPRISE_POLICY: &str = "EnterpriseAgentgatewayPolicy";
 
 /// The kinds that are read.
-pub(super) const KNOWN: [&str; 12] = [
+pub(super) const KNOWN: [&str; 13] = [
     "Secret",
     "Upstream",
     "Backend",
-    "AgentgatewayBackend",
+    backend_policy::BACKENDS[0],
+    backend_policy::BACKENDS[1],
     "ExternalService",
     "HTTPRoute",
     "RouteTable",
@@ -109,7 +110,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     }
     for object in &objects {
         match object.kind.as_str() {
-            "ExtAuthPolicy" => policy::ext_auth(object, &mut plan, &notes, &mut routes),
+            "ExtAuthPolicy" => policy::ext_auth(object, &mut plan, &notes, &secrets, &mut routes)?,
             "TransformationPolicy" => policy::transformation(object, &notes, &mut routes),
             "TrafficPolicy" | "AgentgatewayPolicy" | ENTERPRISE_POLICY => {
                 let others = (objects.as_slice(), &secrets);
@@ -207,7 +208,11 @@ fn places<'o>(
     let mut backends = Backends::new();
     for object in objects {
         match object.kind.as_str() {
-            "Upstream" | "Backend" | "ExternalService" | "AgentgatewayBackend" => {
+            "Upstream"
+            | "Backend"
+            | "ExternalService"
+            | "AgentgatewayBackend"
+            | "EnterpriseAgentgatewayBackend" => {
                 let mut reader = Reader {
                     plan,
                     notes,

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::super::fields::{Fields, text_of, texts};
 use super::super::{Notes, Plan};
-use super::backend_policy::{BACKEND, list_harmless};
+use super::backend_policy::{BACKENDS, list_harmless};
 use super::cel;
 use super::found::{Found, Rank};
 use super::http_route::header_changes;
@@ -53,7 +53,14 @@ impl Target {
 }
 
 /// Kinds of targets that are no routes which are imported.
-const OF_NO_ROUTE: [&str; 5] = [BACKEND, "GRPCRoute", "InferencePool", "Service", "TCPRoute"];
+const OF_NO_ROUTE: [&str; 6] = [
+    BACKENDS[0],
+    BACKENDS[1],
+    "GRPCRoute",
+    "InferencePool",
+    "Service",
+    "TCPRoute",
+];
 
 /// What a policy is for, and whether it is for more than is read here.
 fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Target>, bool) {
@@ -74,7 +81,7 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
                 ("Gateway" | "ListenerSet" | "XListenerSet", _) => targets.push(Target::Gateway),
                 (kind, _) if OF_NO_ROUTE.contains(&kind) => {
                     unsure |= may_guard_routes(object, spec, kind);
-                    if kind != BACKEND {
+                    if !BACKENDS.contains(&kind) {
                         let why =
                             format!("no route that is imported leads to a {kind}: it does nothing");
                         target.lost("kind", why);
@@ -115,7 +122,7 @@ fn may_guard_routes(object: &Object, spec: &Fields<'_>, kind: &str) -> bool {
     let targets = ["targetRefs", "targetSelectors"];
     let more = spec.unread().any(|name| !targets.contains(&name.as_str()));
     // No route that is imported leads to the others, and kgateway's are not for any of them.
-    more && (kind == BACKEND || object.kind == "TrafficPolicy")
+    more && (BACKENDS.contains(&kind) || object.kind == "TrafficPolicy")
 }
 
 /// The fields of kgateway's policy that ask for a key.
@@ -182,7 +189,14 @@ pub(super) fn traffic(
         transformed(&mut said, &mut chosen, of_kgateway);
         modified(&mut said, &mut chosen);
         if let Some(mut auth) = said.fields(&["entExtAuth"]) {
-            if !auth_config(object, &mut auth, plan, notes, objects, &mut chosen) {
+            if !auth_config(
+                object,
+                &mut auth,
+                plan,
+                notes,
+                (objects, secrets),
+                &mut chosen,
+            )? {
                 close_all(&mut chosen);
                 auth.lost("", NOT_KEYS);
             }
@@ -205,13 +219,13 @@ fn auth_config(
     auth: &mut Fields<'_>,
     plan: &mut Plan,
     notes: &Notes,
-    objects: &[Object],
+    (objects, secrets): (&[Object], &Secrets<'_>),
     chosen: &mut [(Rank, &mut Found)],
-) -> bool {
+) -> Result<bool, String> {
     // The service that checks keys there: keygate does it itself.
     auth.value(&["backendRef"]);
     let Some(mut reference) = auth.fields(&["authConfigRef"]) else {
-        return false;
+        return Ok(false);
     };
     let name = reference.text("name").unwrap_or_default();
     let namespace = reference
@@ -225,18 +239,18 @@ fn auth_config(
     });
     let (Some(config), None) = (named.next(), named.next()) else {
         reference.lost("", format!("the AuthConfig `{name}` is not in the files"));
-        return false;
+        return Ok(false);
     };
     let narrowed = reference.unread().chain(auth.unread()).next().is_some();
     reference.finish();
     let mut fields = config.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
-        return false;
+        return Ok(false);
     };
-    let understood = asks_for_keys(&mut spec, plan, notes, chosen);
+    let understood = asks_for_keys(&mut spec, plan, notes, (config, secrets), chosen)?;
     spec.finish();
     fields.finish();
-    understood && !narrowed
+    Ok(understood && !narrowed)
 }
 
 /// The fields that may keep somebody out.
@@ -505,11 +519,11 @@ fn bare_key(text: Zeroizing<String>) -> Option<Zeroizing<String>> {
 }
 
 /// A key that was found: the secret, the entry's name, and the key.
-type KeyEntry<'o> = (&'o Object, String, Zeroizing<String>);
+pub(super) type KeyEntry<'o> = (&'o Object, String, Zeroizing<String>);
 
 /// A label of our own, so that the keys of one policy do not open the routes of another. No secret has its name,
 /// and no key has it already for another policy.
-fn mark(
+pub(super) fn mark(
     policy: &Object,
     keys: &[KeyEntry<'_>],
     secrets: &Secrets<'_>,

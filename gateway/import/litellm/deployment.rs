@@ -149,8 +149,14 @@ pub(super) fn deployment(
 /// Adds a provider, and its route if it is new. Its name, which is the route's as well.
 fn route(planned: PlannedProvider, entry: &Fields<'_>, plan: &mut Plan) -> String {
     let before = plan.providers.len();
+    let versionless = planned.has("default_endpoint");
     let name = plan.add_provider(planned);
     if plan.providers.len() > before {
+        if versionless {
+            entry.say("litellm_params", format!(
+                "its address does not end with `/v1`: clients leave that out, too, and ask `/{name}/chat/completions`"
+            ));
+        }
         plan.routes.push(PlannedRoute {
             name: name.clone(),
             path: format!("/{name}"),

@@ -88,7 +88,10 @@ pub fn read_in(
         "keygate looks at no content: what they keep back there goes to the provider here",
     );
     if plan.providers.is_empty() {
-        root.lost("model_list", "no provider came out of it");
+        root.lost(
+            "model_list",
+            "no provider came out of it: models that LiteLLM keeps in its database stand in no file",
+        );
     }
     root.finish();
     if let Some(keys) = keys {
