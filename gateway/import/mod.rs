@@ -153,6 +153,8 @@ pub struct Plan {
     provider_names: Names,
     route_names: Names,
     key_ids: Names,
+    /// The labels that were made for the keys of one object, which no other object's get.
+    marks: BTreeSet<(String, String)>,
     digests: HashMap<KeyDigest, String>,
 }
 

@@ -521,13 +521,13 @@ fn bare_key(text: Zeroizing<String>) -> Option<Zeroizing<String>> {
 /// A key that was found: the secret, the entry's name, and the key.
 pub(super) type KeyEntry<'o> = (&'o Object, String, Zeroizing<String>);
 
-/// A label of our own, so that the keys of one policy do not open the routes of another. No secret has its name,
-/// and no key has it already for another policy.
+/// A label of our own, so that the keys of one policy do not open the routes of another. No secret has its name, no key
+/// has it already for another policy, and no object of another kind that is called alike gets the same.
 pub(super) fn mark(
     policy: &Object,
     keys: &[KeyEntry<'_>],
     secrets: &Secrets<'_>,
-    plan: &Plan,
+    plan: &mut Plan,
 ) -> (String, String) {
     let place = match policy.namespace.as_str() {
         "" => policy.name.clone(),
@@ -539,6 +539,7 @@ pub(super) fn mark(
             .any(|secret| secret.labels.contains_key(name));
         let mut keys = keys.iter();
         of_secrets
+            || plan.marks.contains(&(name.to_owned(), place.clone()))
             || keys.any(|(_, _, key)| {
                 let labels = plan.labels_of(key.trim());
                 labels.is_some_and(|labels| labels.get(name).is_some_and(|held| *held != place))
@@ -549,5 +550,7 @@ pub(super) fn mark(
         number => format!("policy-{number}"),
     });
     let name = names.find(|name| !is_taken(name)).unwrap_or_default();
-    (name, place)
+    let mark = (name, place);
+    plan.marks.insert(mark.clone());
+    mark
 }
