@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::super::fields::Fields;
 use super::super::{Notes, Plan, PlannedExtractor};
-use super::found::{Found, Rank};
+use super::found::{Found, Means, Rank};
 use super::object::Object;
 use super::secret;
 use super::traffic::mark;
@@ -194,7 +194,7 @@ fn api_key_auth(
     }
     understood &= keys.unread().next().is_none();
     for (rank, found) in routes {
-        found.ask_for(*rank, &labels, notes);
+        found.ask_for((*rank, Means::Service), &labels, notes);
         found.from_metadata.extend(metadata.clone());
         found.required.extend(required.clone());
     }

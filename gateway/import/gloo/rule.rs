@@ -219,6 +219,7 @@ impl Rule<'_> {
             rewritten: self.rewrite.prefix.is_some() || self.rewrite.whole.is_some(),
             nowhere,
             keys: None,
+            means: None,
             closed: self.guarded,
         };
         if nowhere {

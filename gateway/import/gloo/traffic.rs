@@ -9,7 +9,7 @@ use super::super::fields::{Fields, text_of, texts};
 use super::super::{Notes, Plan};
 use super::backend_policy::{BACKENDS, list_harmless};
 use super::cel;
-use super::found::{Found, Rank};
+use super::found::{Found, Means, Rank};
 use super::http_route::header_changes;
 use super::object::Object;
 use super::policy::{NOT_KEYS, accept_header, asks_for_keys, close_all, plain_template};
@@ -480,7 +480,8 @@ fn kgateway_keys(
         secret::add_marked(plan, notes, secret, id, key, &mark);
     }
     for (rank, found) in routes {
-        found.ask_for(*rank, &BTreeMap::from([mark.clone()]), notes);
+        let labels = BTreeMap::from([mark.clone()]);
+        found.ask_for((*rank, Means::Gateway), &labels, notes);
     }
     Ok(())
 }
