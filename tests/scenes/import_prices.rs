@@ -18,7 +18,7 @@ fn imported(text: &str, folder: &Path) -> Config {
 
 #[test]
 fn a_response_costs_what_litellm_says() {
-    let golden = include_str!("../import/litellm-prices.golden");
+    let golden = include_str!("../import/litellm-bill.golden");
     let text = golden
         .split("=== ")
         .find_map(|part| part.strip_prefix("config.yaml\n"));
