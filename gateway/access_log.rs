@@ -95,6 +95,10 @@ pub struct Tokens {
     pub cache_creation_1h_tokens: u64,
     /// Searches of the web that the provider made; written down where there are any.
     pub searches: u64,
+    /// Calls of models that the provider says one by one; written down where there are several.
+    pub model_calls: u64,
+    /// Whether some tokens may be of another model than the response names; written down where it is so.
+    pub other_models: bool,
     /// The service tier that the provider names; written down where it is not the standard.
     pub service_tier: Option<ServiceTier>,
 }
@@ -119,6 +123,8 @@ impl From<Usage> for Tokens {
             reasoning_tokens: usage.reasoning,
             cache_creation_1h_tokens: usage.cache_creation_hour,
             searches: usage.searches,
+            model_calls: usage.calls,
+            other_models: usage.other_models,
             service_tier: usage.service_tier,
         }
     }
@@ -206,6 +212,12 @@ impl Line {
             if count > 0 {
                 self.put(name, &count);
             }
+        }
+        if usage.model_calls > 1 {
+            self.put(name!("model_calls"), &usage.model_calls);
+        }
+        if usage.other_models {
+            self.put(name!("other_models"), &true);
         }
         let tier = usage.service_tier;
         if let Some(tier) = tier.filter(|tier| *tier != ServiceTier::Standard) {
@@ -403,6 +415,8 @@ mod tests {
             reasoning_tokens: 5,
             cache_creation_1h_tokens: 1,
             searches: 6,
+            model_calls: 2,
+            other_models: true,
             service_tier: Some(ServiceTier::Flex),
         });
         record.cost = Some(Price {
@@ -422,6 +436,7 @@ mod tests {
              \"request_bytes\":1,\"response_bytes\":2,\"events\":0,\"model\":\"\\u001b\\\"gpt\\\"\",\
              \"input_tokens\":18446744073709551615,\"output_tokens\":2,\"cache_read_tokens\":3,\
              \"cache_creation_tokens\":4,\"reasoning_tokens\":5,\"cache_creation_1h_tokens\":1,\"searches\":6,\
+             \"model_calls\":2,\"other_models\":true,\
              \"service_tier\":\"flex\",\"estimated\":true,\
              \"cost\":\"0.000000000001\",\"currency\":\"EUR\",\"cost_source\":\"prices\",\
              \"duration_ms\":1.5,\"connect_ms\":0.0,\"added_ms\":0.1,\"first_byte_ms\":0.25,\

@@ -37,6 +37,38 @@ pub fn is_near(address: IpAddr) -> bool {
     }
 }
 
+/// How names end that no public DNS has, or none that leads out: those of RFC 6762, RFC 8375 and ICANN's `internal`, of
+/// Kubernetes, and what routers and companies use.
+const PRIVATE_SUFFIXES: [&str; 12] = [
+    ".internal",
+    ".local",
+    ".localhost",
+    ".home.arpa",
+    ".svc",
+    ".lan",
+    ".corp",
+    ".home",
+    ".intranet",
+    ".private",
+    ".localdomain",
+    ".test",
+];
+
+/// Addresses of a network that is not the Internet: loopback and private ones, and those that providers of networks share
+/// out behind their own translation (RFC 6598, 100.64.0.0/10), as Tailscale does.
+pub fn is_private(address: IpAddr) -> bool {
+    let is_shared = |ip: Ipv4Addr| ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+    is_near(address) || matches!(address.to_canonical(), IpAddr::V4(ip) if is_shared(ip))
+}
+
+/// Whether `name` is one that means something in a private network alone, as far as it says: `gpu-box`,
+/// `host.docker.internal`.
+pub fn is_private_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let is_one_label = !name.is_empty() && !name.contains(['.', ':']);
+    is_one_label || PRIVATE_SUFFIXES.iter().any(|end| name.ends_with(end))
+}
+
 /// Whether nothing but a machine's metadata service is at `address`: link-local addresses (RFC 3927, RFC 4291),
 /// where most clouds have theirs, and the fixed ones of others. Also where it stands in an `IPv6` address that a
 /// translator or tunnel takes to it.
@@ -157,6 +189,36 @@ pub fn far_neighbourhood(address: IpAddr) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn private_networks_are_known_by_address_and_name() {
+        for (address, private) in [
+            ("10.0.0.1", true),
+            ("127.0.0.1", true),
+            ("fd00::1", true),
+            ("100.64.0.0", true),
+            ("100.127.255.255", true),
+            ("::ffff:100.64.0.1", true),
+            ("100.63.255.255", false),
+            ("100.128.0.0", false),
+            ("8.8.8.8", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_private(address.parse().unwrap()), private, "{address}");
+        }
+        for (name, private) in [
+            ("gpu-box", true),
+            ("host.docker.internal", true),
+            ("LLM.default.svc.cluster.local.", true),
+            ("printer.home.arpa", true),
+            ("api.openai.com", false),
+            ("internal.example.com", false),
+            ("", false),
+            ("::1", false),
+        ] {
+            assert_eq!(is_private_name(name), private, "{name}");
+        }
+    }
 
     #[test]
     fn a_metadata_service_is_known_in_every_spelling_of_its_address() {

@@ -11,6 +11,8 @@ pub enum Error {
     Usage(String),
     /// The configuration is wrong: 78 (`EX_CONFIG` of sysexits.h).
     Config(ConfigErrors),
+    /// There is no configuration: 78 likewise.
+    Unconfigured(String),
     /// Anything else: 1.
     Failed(String),
 }
@@ -20,7 +22,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 64,
-            Self::Config(_) => 78,
+            Self::Config(_) | Self::Unconfigured(_) => 78,
             Self::Failed(_) => 1,
         }
     }
@@ -34,7 +36,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(why) | Self::Failed(why) => f.write_str(why),
+            Self::Usage(why) | Self::Unconfigured(why) | Self::Failed(why) => f.write_str(why),
             Self::Config(errors) => write!(f, "{errors}"),
         }
     }

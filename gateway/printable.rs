@@ -50,6 +50,13 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
+/// So many of something, whose name gets an `s` unless there is one: `1 route`, `2 routes`.
+pub fn count(number: impl TryInto<u64>, name: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {name}{plural}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

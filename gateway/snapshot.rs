@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderName;
+use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use jiff::Timestamp;
 use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
@@ -18,10 +19,13 @@ use crate::config::{Config, RouteSpec, ServerConfig, certificate_end};
 use crate::document::{FileStamp, Outline};
 use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
-use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Resolver, Stripped};
+use crate::provider::{
+    ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Resolver, Stripped, folded, plain_form,
+};
 use crate::route::{Overlap, Route, Router};
 use crate::swap::Swap;
 use crate::telemetry::TelemetrySpec;
+use crate::template::HeaderTemplate;
 use crate::usage::{PriceList, Prices};
 
 /// The shortest and the longest time that the end of a key is slept for.
@@ -99,7 +103,7 @@ impl Snapshot {
         let mut providers = Vec::with_capacity(config.providers.len());
         for spec in config.providers {
             let name = spec.name.clone();
-            let addresses = resolver.addresses(&spec.base_url.host, spec.base_url.port);
+            let addresses = spec.addresses(resolver);
             let provider = Provider::build(spec, addresses).ok_or(BuildError::Provider(name))?;
             providers.push(Arc::new(provider));
         }
@@ -112,6 +116,11 @@ impl Snapshot {
                 .iter()
                 .map(|provider| provider.auth_header.clone()),
         );
+        let prefixes = config.server.stripped_prefixes.iter();
+        let mut prefixes: Vec<String> = prefixes
+            .flat_map(|prefix| [prefix.clone(), folded(prefix)])
+            .collect();
+        prefixes.dedup();
         let by_name = providers.iter().map(|provider| (&provider.name, provider));
         let by_name: HashMap<&Arc<str>, &Arc<Provider>> = by_name.collect();
         let routes = config
@@ -122,9 +131,15 @@ impl Snapshot {
                 let choices = ACCOUNT_CHOICES
                     .iter()
                     .filter(|name| !spec.allowed_headers.contains(name));
-                let names = stripped.iter().chain(choices).cloned();
-                let prefixes = config.server.stripped_prefixes.clone();
-                let stripped = Stripped::new(names, prefixes);
+                let written = written(&spec, provider);
+                // What a name with `_` may be read as is no more taken from a client than the name itself.
+                let odd = written.iter().filter(|name| plain_form(name).is_some());
+                let names = stripped.iter().chain(choices).chain(odd.copied());
+                let alike: Vec<HeaderName> = names.clone().filter_map(plain_form).collect();
+                let of_pages = spec.cors.iter().flat_map(|_| OF_PAGES);
+                let names = names.cloned().chain(alike).chain(of_pages);
+                let stripped = Stripped::new(names, prefixes.clone());
+                let stripped = stripped.guarding(written.into_iter().chain(&ACCOUNT_CHOICES));
                 Some(route(spec, provider, stripped, metrics))
             })
             .collect();
@@ -157,6 +172,21 @@ impl Snapshot {
     }
 }
 
+/// What a browser says of the page that asks: where the gateway decides about pages, the provider does not, too.
+const OF_PAGES: [HeaderName; 4] = [
+    ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD,
+    ACCESS_CONTROL_REQUEST_HEADERS,
+    HeaderName::from_static("access-control-request-private-network"),
+];
+
+/// The headers that requests on a route get from the gateway, beside the token.
+fn written<'r>(spec: &'r RouteSpec, provider: &'r Provider) -> Vec<&'r HeaderName> {
+    let of_provider = provider.headers.iter().map(|(name, _)| name);
+    let templates = spec.templates.iter().map(HeaderTemplate::name);
+    of_provider.chain(templates).collect()
+}
+
 fn route(
     spec: RouteSpec,
     provider: &Arc<Provider>,
@@ -173,6 +203,7 @@ fn route(
         websocket: spec.websocket,
         stripped,
         templates: spec.templates,
+        cors: spec.cors,
         metering: spec.metering,
         metric_models: spec.metric_models,
         overlap: Overlap::default(),

@@ -12,7 +12,7 @@ use pingora_core::Result;
 use pingora_core::connectors::http::Connector;
 use serde::{Deserialize, Serialize};
 
-use crate::provider::{Credential, Dialect, Provider};
+use crate::provider::{Credential, Dialect, Provider, TunnelError};
 
 /// How long one provider may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -111,7 +111,9 @@ async fn one(provider: &Provider, connector: &Connector) -> Probe {
         Ok(Ok(Answer::Nowhere)) => Probe::unknown("its name cannot be resolved"),
         // Its kind alone: its text may hold what the provider sent.
         Ok(Err(error)) => {
-            Probe::unknown(format!("it could not be asked: {}", error.etype().as_str()))
+            let tunnel = error.root_cause().downcast_ref::<TunnelError>();
+            let why = tunnel.map_or_else(|| error.etype().as_str().to_owned(), ToString::to_string);
+            Probe::unknown(format!("it could not be asked: {why}"))
         }
         Err(_) => Probe::unknown(format!("no answer within {PATIENCE:?}")),
     }

@@ -1,6 +1,7 @@
 //! What `/status` says, and `keygate status` shows: every route and provider, Accepted or Rejected
 //! with a reason that a person can act on.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,7 @@ pub struct ConnectionsStatus {
 /// A version of the key file.
 #[derive(Serialize, Deserialize)]
 pub struct KeyFileStatus {
-    /// Where it is.
+    /// Where it is, from the root of the file system.
     pub path: String,
     /// What tells the version from others; opaque.
     pub mark: String,
@@ -121,7 +122,10 @@ pub struct ProviderStatus {
     pub kind: String,
     /// Its base URL.
     pub url: String,
-    /// How many addresses its name has.
+    /// Host and port of the proxy that it is reached through, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// How many addresses its name has, or its proxy's.
     pub addresses: usize,
     /// Whether its token works, if that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,6 +162,7 @@ impl Status {
                 name: provider.name.to_string(),
                 kind: provider.kind.name.to_owned(),
                 url: provider.url(),
+                proxy: provider.proxy(),
                 addresses: provider.endpoint.addresses().count(),
                 probe: None,
                 state,
@@ -188,7 +193,7 @@ impl Status {
             },
             keys: snapshot.keys.keys().len(),
             key_file: KeyFileStatus {
-                path: snapshot.key_file.path.display().to_string(),
+                path: whole(&snapshot.key_file.path),
                 mark: snapshot.key_file.mark(),
                 closed_mark: snapshot.closed_by.mark(),
             },
@@ -235,8 +240,17 @@ fn state_of(provider: &Provider) -> (State, Option<String>) {
     match addresses.failure() {
         Some(why) if addresses.count() == 0 => (
             State::Rejected,
-            Some(format!("its name cannot be resolved: {why}")),
+            Some(match provider.proxy() {
+                Some(proxy) => format!("the name of its proxy, {proxy}, cannot be resolved: {why}"),
+                None => format!("its name cannot be resolved: {why}"),
+            }),
         ),
         _ => (State::Accepted, None),
     }
+}
+
+/// A path from the root of the file system, so that it means the same to whoever runs in another folder.
+fn whole(path: &Path) -> String {
+    let whole = std::path::absolute(path);
+    whole.as_deref().unwrap_or(path).display().to_string()
 }

@@ -1,13 +1,14 @@
 //! `keygate check`: everything that is wrong with a configuration, before it serves.
 
-use std::path::Path;
-
+use super::config_path::ConfigPath;
 use crate::config::{Config, Purpose};
 use crate::error::Error;
+use crate::printable::count;
 use crate::server;
 
-pub(super) fn run(path: &Path) -> Result<(), Error> {
-    let config = Config::load(path, Purpose::Start)?;
+pub(super) fn run(path: &ConfigPath) -> Result<(), Error> {
+    let path = path.find()?;
+    let config = Config::load(&path, Purpose::Start)?;
     for warning in &config.warnings {
         super::say(&warning.to_string())?;
     }
@@ -17,10 +18,10 @@ pub(super) fn run(path: &Path) -> Result<(), Error> {
         ))?;
     }
     super::say(&format!(
-        "{}: good: {} routes, {} providers, {} keys",
+        "{}: ok: {}, {}, {}",
         path.display(),
-        config.routes.len(),
-        config.providers.len(),
-        config.keys.len(),
+        count(config.routes.len(), "route"),
+        count(config.providers.len(), "provider"),
+        count(config.keys.len(), "key"),
     ))
 }

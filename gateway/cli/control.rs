@@ -1,13 +1,16 @@
 //! `keygate reload` and `keygate upgrade`: a signal to a running gateway, and what comes of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use rustix::process::Signal;
 
+use super::config_path::ConfigPath;
+use super::foreign;
 use super::listener::Trusted;
 use super::status::ask;
+use crate::admin::status::Status;
 use crate::config::{Config, Places, Purpose};
 use crate::error::Error;
 
@@ -19,43 +22,43 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 /// Take a changed configuration over, and say whether it was.
 #[derive(Args)]
-#[command(
-    after_help = "Example: keygate reload --config /etc/keygate/gateway.toml\n\
+#[command(after_help = "Example: keygate reload\n\
                         Checks it first: what is refused is not even tried. A changed file is taken over without it \
-                        as well, within half a second."
-)]
+                        as well, within a second.")]
 pub(super) struct Reload {
-    /// The configuration file that the gateway runs with
-    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigPath,
 }
 
 /// Replace a running gateway by one of the binary that is installed now, without losing a request.
 #[derive(Args)]
 #[command(
-    after_help = "Example: install target/release/keygate /usr/bin/ && keygate upgrade --config /etc/keygate/gateway.toml\n\
+    after_help = "Example: install target/release/keygate /usr/bin/ && keygate upgrade\n\
                         The new process gets the sockets and serves before the old one stops accepting; the old one \
                         ends when its requests have, or after server.timeouts.upgrade_drain. If the new one does not come to \
                         serve, the old one goes on. The way back is the same: install the older binary, and upgrade."
 )]
 pub(super) struct Upgrade {
-    /// The configuration file that the gateway runs with
-    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigPath,
 }
 
 pub(super) fn reload(options: &Reload) -> Result<(), Error> {
-    let config = Config::load(&options.config, Purpose::Reload)?;
+    let path = options.config.find()?;
+    let config = Config::load(&path, Purpose::Reload)?;
     let admin = config.server.admin;
-    let trusted = trusted(&options.config, &config);
+    let trusted = trusted(&path, &config);
     let (before, _) = ask(admin)?;
-    trusted.gateway(before.pid)?.signal(Signal::HUP)?;
+    let told = trusted.gateway(before.pid)?.signal(Signal::HUP);
+    // A new key file is another one than the gateway reads until it has reloaded. One that cannot be told is not ours.
+    told.map_err(|error| refuse_foreign(&before, &config).err().unwrap_or(error))?;
     let after = until(|| {
         let (now, _) = ask(admin).ok()?;
         (now.pid != before.pid || now.last_reload.at != before.last_reload.at).then_some(now)
     });
     let after = after.ok_or_else(|| Error::Failed(format!("no reload within {PATIENCE:?}")))?;
     trusted.check()?;
+    refuse_foreign(&after, &config)?;
     match after.last_reload.error {
         Some(why) => Err(Error::Failed(format!("refused: {why}"))),
         None => super::say(&format!("configuration {} serves", after.generation)),
@@ -63,11 +66,13 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
 }
 
 pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
+    let path = options.config.find()?;
     // The next process looks more closely: this one need not have the service's credentials.
-    let config = Config::load(&options.config, Purpose::Reload)?;
+    let config = Config::load(&path, Purpose::Reload)?;
     let admin = config.server.admin;
-    let trusted = trusted(&options.config, &config);
+    let trusted = trusted(&path, &config);
     let (before, _) = ask(admin)?;
+    refuse_foreign(&before, &config)?;
     let old = trusted.gateway(before.pid)?;
     old.signal(Signal::USR2)?;
     let mut heard = Instant::now();
@@ -101,6 +106,17 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
         "process {} of keygate {} serves; process {} of {} ends with its requests, {} now",
         after.pid, after.version, before.pid, before.version, before.requests_in_flight,
     ))
+}
+
+/// Refuses a gateway that has another configuration than this one.
+fn refuse_foreign(status: &Status, config: &Config) -> Result<(), Error> {
+    if foreign::reads(status, &config.key_file.path) {
+        return Ok(());
+    }
+    Err(Error::Failed(format!(
+        "the gateway at {} has another configuration: it reads the keys of {}",
+        config.server.admin, status.key_file.path
+    )))
 }
 
 /// Who may be the gateway of this configuration.

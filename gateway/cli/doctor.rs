@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,29 +10,31 @@ use jiff::Timestamp;
 use pingora_core::tls::load_native_certs;
 use serde::Serialize;
 
+use super::config_path::ConfigPath;
+use super::foreign;
 use super::status::ask;
 use crate::admin::status::{State, Status};
 use crate::config::{self, Config, Listen, Purpose, ServerConfig};
 use crate::error::Error;
-use crate::provider::{ProviderSpec, TokenSource};
+use crate::printable::count;
+use crate::provider::{ProviderSpec, TokenSource, Tunnel};
 
 /// How long a provider may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A certificate that ends sooner is worth a word.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
+/// The widest that the names of findings are, in characters.
+const WIDEST: usize = 40;
 /// Where systemd-timesyncd says that the clock is right.
 const CLOCK: &str = "/run/systemd/timesync/synchronized";
 
 /// Look at the machine: limits, clock, names, certificates, credentials, ports; and say what to mend.
 #[derive(Args)]
-#[command(
-    after_help = "Example: sudo -u keygate keygate doctor --config /etc/keygate/gateway.toml\n\
-                        Connects to each provider and sends it nothing. Exits with 1 when something fails."
-)]
+#[command(after_help = "Example: sudo -u keygate keygate doctor\n\
+                        Connects to each provider and sends it nothing. Prints ok, warn or FAIL for each thing, and what to do. Exits with 1 after a FAIL.")]
 pub(super) struct Doctor {
-    /// The configuration file
-    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigPath,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -41,9 +43,9 @@ pub(super) struct Doctor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
-    Good,
-    Warning,
-    Bad,
+    Ok,
+    Warn,
+    Fail,
 }
 
 /// One thing that was looked at.
@@ -56,10 +58,10 @@ struct Finding {
     cure: Option<String>,
 }
 
-fn good(what: impl Into<String>, found: impl Into<String>) -> Finding {
+fn ok(what: impl Into<String>, found: impl Into<String>) -> Finding {
     Finding {
         what: what.into(),
-        verdict: Verdict::Good,
+        verdict: Verdict::Ok,
         found: found.into(),
         cure: None,
     }
@@ -76,20 +78,25 @@ impl Finding {
 }
 
 pub(super) fn run(options: &Doctor) -> Result<(), Error> {
-    let config = Config::load(&options.config, Purpose::Start)?;
+    let config = Config::load(&options.config.find()?, Purpose::Start)?;
     // One that serves knows what this shell cannot see.
-    let running = ask(config.server.admin).ok().map(|(status, _)| status);
+    let found = ask(config.server.admin).ok().map(|(status, _)| status);
+    let is_ours = |status: &Status| foreign::reads(status, &config.key_file.path);
+    let (running, foreign) = match found {
+        Some(status) if !is_ours(&status) => (None, Some(status)),
+        found => (found, None),
+    };
     let mut findings = vec![
         user(),
         open_files(&config.server, running.as_ref()),
         clock(),
     ];
     findings.extend(config.warnings.iter().map(|warning| {
-        good("configuration", warning.message.clone())
-            .but(Verdict::Warning, format!("see {}", warning.at))
+        ok("configuration", warning.message.clone())
+            .but(Verdict::Warn, format!("see {}", warning.at))
     }));
     findings.push(key_file(&config.key_file.path));
-    findings.extend(ports(&config, running.as_ref()));
+    findings.extend(ports(&config, running.as_ref(), foreign.as_ref()));
     findings.extend(
         config
             .certificate
@@ -107,29 +114,35 @@ pub(super) fn run(options: &Doctor) -> Result<(), Error> {
     }
     let bad = findings
         .iter()
-        .filter(|finding| finding.verdict == Verdict::Bad)
+        .filter(|finding| finding.verdict == Verdict::Fail)
         .count();
     match bad {
         0 => Ok(()),
         _ => Err(Error::Failed(format!(
-            "{bad} of {} findings are bad",
-            findings.len()
+            "{bad} of {} failed: see FAIL above",
+            count(findings.len(), "check")
         ))),
     }
 }
 
 fn describe(findings: &[Finding]) -> String {
     let mut text = String::new();
+    let names = findings.iter().map(|finding| finding.what.chars().count());
+    let width = names.max().unwrap_or_default().min(WIDEST);
     for finding in findings {
         let verdict = match finding.verdict {
-            Verdict::Good => "good",
-            Verdict::Warning => "hm",
-            Verdict::Bad => "BAD",
+            Verdict::Ok => "ok",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "FAIL",
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{verdict:<5}{:<20} {}", finding.what, finding.found);
+        let _ = writeln!(
+            text,
+            "{verdict:<5} {:<width$}  {}",
+            finding.what, finding.found
+        );
         if let Some(cure) = &finding.cure {
-            let _ = writeln!(text, "{:<26}-> {cure}", "");
+            let _ = writeln!(text, "{:<6}{:<width$}  -> {cure}", "", "");
         }
     }
     text
@@ -137,10 +150,10 @@ fn describe(findings: &[Finding]) -> String {
 
 fn user() -> Finding {
     let user = rustix::process::geteuid();
-    let found = good("user", format!("runs as user {}", user.as_raw()));
+    let found = ok("user", format!("runs as user {}", user.as_raw()));
     if user.is_root() {
         return found.but(
-            Verdict::Warning,
+            Verdict::Warn,
             "run it as the user that keygate runs as: root may read what that one may not",
         );
     }
@@ -155,11 +168,11 @@ fn open_files(config: &ServerConfig, running: Option<&Status>) -> Finding {
         None => config.lack_of_descriptors(),
     };
     match lack {
-        Some(lack) => good(what, lack).but(
-            Verdict::Warning,
+        Some(lack) => ok(what, lack).but(
+            Verdict::Warn,
             "raise the limit, or lower server.limits.connections to what there is room for",
         ),
-        None => good(
+        None => ok(
             what,
             format!(
                 "enough for {} connections of clients",
@@ -171,12 +184,12 @@ fn open_files(config: &ServerConfig, running: Option<&Status>) -> Finding {
 
 fn clock() -> Finding {
     let now = Timestamp::now();
-    let found = good("clock", format!("{now:.0}"));
+    let found = ok("clock", format!("{now:.0}"));
     if Path::new(CLOCK).exists() {
         return found;
     }
     found.but(
-        Verdict::Warning,
+        Verdict::Warn,
         "not known to be synchronised, and keys begin and end by it: systemd-timesyncd or chrony",
     )
 }
@@ -187,12 +200,12 @@ fn key_file(path: &Path) -> Finding {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    let found = good("key file", path.display().to_string());
+    let found = ok("key file", path.display().to_string());
     if tempfile::tempfile_in(folder).is_ok() {
         return found;
     }
     found.but(
-        Verdict::Warning,
+        Verdict::Warn,
         format!(
             "`keygate keys` cannot write in {} as this user, which serving has no need of",
             folder.display()
@@ -200,34 +213,50 @@ fn key_file(path: &Path) -> Finding {
     )
 }
 
-fn ports(config: &Config, running: Option<&Status>) -> Vec<Finding> {
+fn ports(config: &Config, running: Option<&Status>, foreign: Option<&Status>) -> Vec<Finding> {
     let admin = config.server.admin;
     if let Some(status) = running {
         let found = format!(
             "keygate {} serves already, as process {}",
             status.version, status.pid
         );
-        return vec![good("ports", found)];
+        return vec![ok("ports", found)];
     }
-    let mut addresses = vec![("admin", admin)];
+    let mut findings = Vec::new();
+    let mut addresses = Vec::new();
+    match foreign {
+        Some(status) => findings.push(occupied(admin, status)),
+        None => addresses.push(("admin", admin)),
+    }
     match &config.server.listen {
         Listen::Addresses(listen) => {
             addresses.extend(listen.iter().map(|address| ("listen", *address)));
         }
         Listen::Systemd => {}
     }
-    addresses
-        .into_iter()
-        .map(|(name, address)| port(name, address))
-        .collect()
+    let ports = addresses.into_iter();
+    findings.extend(ports.map(|(name, address)| port(name, address)));
+    findings
+}
+
+/// The admin address, where the gateway of another configuration is.
+fn occupied(admin: SocketAddr, status: &Status) -> Finding {
+    let found = format!(
+        "keygate {} is at {admin} with another configuration: process {} reads {}",
+        status.version, status.pid, status.key_file.path
+    );
+    ok("server.admin", found).but(
+        Verdict::Fail,
+        "end that one, or give this configuration another `server.admin`",
+    )
 }
 
 fn port(name: &str, address: SocketAddr) -> Finding {
     let what = format!("server.{name}");
     match TcpListener::bind(address) {
-        Ok(_) => good(what, format!("{address} is free")),
-        Err(error) => good(what, format!("{address}: {error}")).but(
-            Verdict::Bad,
+        Ok(_) => ok(what, format!("{address} is free")),
+        Err(error) => ok(what, format!("{address}: {error}")).but(
+            Verdict::Fail,
             match error.kind() {
                 std::io::ErrorKind::AddrInUse => "something else listens there: ss -ltnp",
                 std::io::ErrorKind::PermissionDenied => {
@@ -241,13 +270,13 @@ fn port(name: &str, address: SocketAddr) -> Finding {
 
 fn certificate(what: &str, der: &[u8]) -> Option<Finding> {
     let end = config::certificate_end(der)?;
-    let found = good(what, format!("the certificate ends {end}"));
+    let found = ok(what, format!("the certificate ends {end}"));
     let now = Timestamp::now();
     Some(if end <= now {
-        found.but(Verdict::Bad, "it is over: renew it")
+        found.but(Verdict::Fail, "it is over: renew it")
     } else if end <= now + SOON {
         found.but(
-            Verdict::Warning,
+            Verdict::Warn,
             "renew it: keygate takes the new one over by itself",
         )
     } else {
@@ -258,10 +287,10 @@ fn certificate(what: &str, der: &[u8]) -> Option<Finding> {
 fn roots() -> Finding {
     match load_native_certs() {
         Ok(found) if !found.is_empty() => {
-            good("root certificates", format!("{} are trusted", found.len()))
+            ok("root certificates", format!("{} are trusted", found.len()))
         }
-        _ => good("root certificates", "there are none").but(
-            Verdict::Warning,
+        _ => ok("root certificates", "there are none").but(
+            Verdict::Warn,
             "no provider can be trusted but by a `ca` of its own: install ca-certificates",
         ),
     }
@@ -274,35 +303,57 @@ fn provider(spec: &ProviderSpec, running: Option<&Status>) -> Vec<Finding> {
         let mut theirs = running.iter().flat_map(|status| &status.providers);
         let serves = theirs.any(|it| *it.name == *spec.name && it.state == State::Accepted);
         findings.push(if serves {
-            good(what.clone(), "the gateway that serves has its token")
+            ok(what.clone(), "the gateway that serves has its token")
         } else {
-            good(what.clone(), why.to_string()).but(
-                Verdict::Bad,
+            ok(what.clone(), why.to_string()).but(
+                Verdict::Fail,
                 "it would answer 503: bring the token to where the configuration says",
             )
         });
     }
-    let (host, port) = (spec.base_url.host.as_str(), spec.base_url.port);
+    let url = &spec.base_url;
+    let (host, port) = match &spec.proxy {
+        Some(proxy) => (proxy.host(), proxy.port()),
+        None => (url.host.as_str(), url.port),
+    };
     let addresses: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
         Ok(found) => found.collect(),
         Err(error) => {
-            let found = good(what, format!("{host} cannot be resolved: {error}"));
-            findings.push(found.but(Verdict::Bad, "look at /etc/resolv.conf: resolvectl query"));
+            let found = ok(what, format!("{host} cannot be resolved: {error}"));
+            findings.push(found.but(Verdict::Fail, "look at /etc/resolv.conf: resolvectl query"));
             return findings;
         }
     };
     let mut failed = "no address".to_owned();
-    let reached = addresses.iter().find(|address| {
-        TcpStream::connect_timeout(address, PATIENCE)
-            .inspect_err(|error| failed = error.to_string())
-            .is_ok()
+    let reached = addresses.iter().find_map(|address| {
+        let connection = TcpStream::connect_timeout(address, PATIENCE);
+        let connection = connection.inspect_err(|error| failed = error.to_string());
+        Some((address, connection.ok()?))
     });
+    if let (Some(proxy), Some((_, connection))) = (&spec.proxy, &reached) {
+        findings.push(tunnel(what, &Tunnel::new(proxy, url, PATIENCE), connection));
+        return findings;
+    }
     findings.push(match reached {
-        Some(address) => good(what, format!("{host} is reached at {address}")),
-        None => good(what, format!("{host}:{port} is not reached: {failed}")).but(
-            Verdict::Bad,
+        Some((address, _)) => ok(what, format!("{host} is reached at {address}")),
+        None => ok(what, format!("{host}:{port} is not reached: {failed}")).but(
+            Verdict::Fail,
             "a firewall, or a route that is missing: curl -v says more",
         ),
     });
     findings
+}
+
+/// Asks a proxy for a tunnel to a provider, over a connection to the proxy. Nothing is sent through the tunnel.
+fn tunnel(what: String, tunnel: &Tunnel, connection: &TcpStream) -> Finding {
+    let mut connection = connection;
+    let bounded = connection.set_read_timeout(Some(PATIENCE));
+    match tunnel.open(&mut connection) {
+        Ok(()) if bounded.is_ok() => ok(what, format!("there is a {tunnel:?}")),
+        Ok(()) => ok(what, "the connection to its proxy takes no time limit"),
+        Err(why) => ok(what, why.to_string()).but(
+            Verdict::Fail,
+            "ask those who run the proxy which hosts it takes, or look at `proxy` and `proxy_token`",
+        ),
+    }
 }

@@ -1,13 +1,14 @@
 //! `keygate explain`: what would become of a request, decided by the code that decides when it is sent.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use http::HeaderMap;
 use pingora::http::RequestHeader;
 
+use super::config_path::ConfigPath;
+use super::hint::{hints, origin};
 use crate::config::{Config, Purpose};
 use crate::error::Error;
 use crate::key::PresentedKey;
@@ -21,13 +22,13 @@ use crate::snapshot::{Live, Snapshot};
 /// Say what would become of a request, without sending anything.
 #[derive(Args)]
 #[command(
-    after_help = "Example: keygate explain POST /openai/v1/chat/completions -H 'authorization: Bearer kg_...'\n\
+    after_help = "Example: keygate explain POST http://127.0.0.1:8080/openai/v1/chat/completions -H 'authorization: Bearer kg_...'\n\
                         Exits with 1 where the request would be refused."
 )]
 pub(super) struct Explain {
     /// The method
     method: String,
-    /// The path, with its query
+    /// The path with its query, or a whole URL
     path: String,
     /// A header of the request, as curl has it; may be repeated
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
@@ -35,27 +36,36 @@ pub(super) struct Explain {
     /// How large its body would be, in bytes
     #[arg(long, value_name = "N")]
     body_size: Option<u64>,
-    /// The configuration file
-    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigPath,
 }
 
 pub(super) fn run(options: &Explain) -> Result<(), Error> {
     let request = request(options)?;
-    let config = Config::load(&options.config, Purpose::Start)?;
+    let config = Config::load(&options.config.find()?, Purpose::Start)?;
+    let origin = origin(&config.server);
     let metrics = Metrics::new().map_err(|error| Error::failed("make metrics", error))?;
     let live =
         Live::start(config, Arc::new(metrics)).map_err(|error| Error::Failed(error.to_string()))?;
     let snapshot = live.snapshot();
     let mut said = String::new();
-    let outcome = explain(&live, &snapshot, &request, &mut Said(&mut said));
+    let outcome = explain(&live, &snapshot, &request, &origin, &mut Said(&mut said));
     super::say(&said)?;
-    outcome.map_err(|reason| Error::Failed(format!("{} {}", reason.status(), reason.code())))
+    if outcome == Err(Reason::Preflight) {
+        return Ok(());
+    }
+    outcome.map_err(|reason| {
+        let (status, code) = (reason.status(), reason.code());
+        Error::Failed(format!(
+            "this request would be refused with {status} {code}"
+        ))
+    })
 }
 
 fn request(options: &Explain) -> Result<RequestHeader, Error> {
     let usage = |why: String| Error::Usage(why);
-    let mut request = RequestHeader::build(options.method.as_str(), options.path.as_bytes(), None)
+    let (host, path) = split_url(&options.path);
+    let mut request = RequestHeader::build(options.method.as_str(), path.as_bytes(), None)
         .map_err(|_| usage(format!("`{}` is no request of HTTP", options.method)))?;
     for header in &options.header {
         let (name, value) = header
@@ -67,12 +77,25 @@ fn request(options: &Explain) -> Result<RequestHeader, Error> {
     }
     // What every client sends, where it is not about them.
     if !request.headers.contains_key(http::header::HOST) {
-        let _ = request.insert_header(http::header::HOST, "localhost");
+        let _ = request.insert_header(http::header::HOST, host.unwrap_or("localhost"));
     }
     if let Some(size) = options.body_size {
         let _ = request.insert_header(http::header::CONTENT_LENGTH, size.to_string());
     }
     Ok(request)
+}
+
+/// The host and the path of a URL, as somebody pastes it. A path is itself.
+fn split_url(text: &str) -> (Option<&str>, &str) {
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    let Some(rest) = rest else {
+        return (None, text);
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at(end);
+    (Some(host), if path.is_empty() { "/" } else { path })
 }
 
 /// What is said, line by line.
@@ -86,7 +109,17 @@ impl Said<'_> {
 
     fn refused(&mut self, reason: Reason) -> Reason {
         let (status, code, detail) = (reason.status(), reason.code(), reason.detail());
-        self.line("refused", format_args!("{status} {code} ({detail})"));
+        let detail = if detail == code {
+            String::new()
+        } else {
+            format!(" ({detail})")
+        };
+        let message = reason.message();
+        let what = match reason {
+            Reason::Preflight => "answered",
+            _ => "refused",
+        };
+        self.line(what, format_args!("{status} {code}{detail}: {message}"));
         reason
     }
 }
@@ -96,10 +129,11 @@ fn explain(
     live: &Live,
     snapshot: &Snapshot,
     request: &RequestHeader,
+    origin: &str,
     said: &mut Said<'_>,
 ) -> Result<(), Reason> {
     check_head(&snapshot.rules, request, &[]).map_err(|reason| said.refused(reason))?;
-    let path = NormalPath::parse(request.raw_path()).map_err(|bad| {
+    let path = NormalPath::of_request(request.raw_path()).map_err(|bad| {
         said.line("path", format_args!("has two readings: {bad:?}"));
         said.refused(Reason::BadPath)
     })?;
@@ -115,7 +149,16 @@ fn explain(
         }) => route(found, &key, Some(*reason), said),
         Err(_) => {}
     }
-    let admission = decided.map_err(|rejection| said.refused(rejection.reason))?;
+    let admission = decided.map_err(|rejection| {
+        if let Some(message) = &rejection.message {
+            said.line("because", message);
+        }
+        let reason = said.refused(rejection.reason);
+        for hint in hints(reason, request, &path.path, snapshot, origin) {
+            said.line("hint", hint);
+        }
+        reason
+    })?;
     let provider = &admission.route().provider;
     let target = admission.target();
     said.line(
@@ -140,13 +183,21 @@ fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>)
     if let Access::Keys(selector) = &route.access {
         let verdict = match refused {
             Some(Reason::KeyNotAllowed) => "does not take it",
-            Some(Reason::InvalidKey(_) | Reason::AmbiguousCredentials) => "is not asked",
+            Some(
+                Reason::InvalidKey(_)
+                | Reason::AmbiguousCredentials
+                | Reason::AmbiguousHeader
+                | Reason::Preflight,
+            ) => "is not asked",
             _ => "takes it",
         };
         said.line("selector", format_args!("{selector}: {verdict}"));
     }
     let provider = &route.provider;
-    let (name, kind, url) = (&provider.name, provider.kind.name, provider.url());
+    let (name, kind, mut url) = (&provider.name, provider.kind.name, provider.url());
+    if let Some(proxy) = provider.proxy() {
+        let _ = write!(url, " through the proxy {proxy}");
+    }
     match provider.rejected() {
         None => said.line("provider", format_args!("{name} ({kind}, {url})")),
         Some(why) => said.line(

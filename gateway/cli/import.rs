@@ -9,6 +9,7 @@ use crate::config::{Config, ConfigErrors, Purpose};
 use crate::error::Error;
 use crate::import::gloo::{self, Input};
 use crate::import::{self, Plan, litellm};
+use crate::printable::count;
 
 /// Make a configuration out of somebody else's.
 #[derive(Subcommand)]
@@ -129,7 +130,8 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
     let lost = plan.notes.iter().filter(|note| note.lost).count();
     if target.strict && lost > 0 {
         return Err(Error::Failed(format!(
-            "{lost} things cannot be carried over: nothing was written (--strict)"
+            "{} cannot be carried over: nothing was written (--strict)",
+            count(lost, "thing")
         )));
     }
     let folder = target.out.display();
@@ -154,12 +156,13 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
     }
     let config = target.out.join("gateway.toml");
     super::say(&format!(
-        "{folder}: {} routes, {} providers, {} keys, {} secrets; {lost} things not carried over\n\
+        "{folder}: {}, {}, {}, {}; {} not carried over\n\
          keygate run --config {}",
-        plan.routes.len(),
-        plan.providers.len(),
-        plan.keys.len(),
-        plan.secrets.len(),
+        count(plan.routes.len(), "route"),
+        count(plan.providers.len(), "provider"),
+        count(plan.keys.len(), "key"),
+        count(plan.secrets.len(), "secret"),
+        count(lost, "thing"),
         config.display(),
     ))
 }

@@ -1,24 +1,30 @@
 //! The command line: one small file per command. What a command finds out goes to standard output,
 //! everything else to standard error.
 
+mod ask;
 mod check;
+mod config_path;
 mod control;
 mod demo;
 mod doctor;
 mod explain;
+mod foreign;
+mod hint;
 mod import;
+mod init;
 mod keys;
 mod listener;
 mod manual;
 mod run;
+mod schema;
 mod status;
+mod terminal;
 mod usage;
 mod wait;
 
 use std::io::Write;
-use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::events;
@@ -39,10 +45,12 @@ struct Cli {
 enum Command {
     /// Try it: the gateway and a built-in provider on loopback, no configuration, no network
     Demo(demo::Demo),
-    /// Serve
+    /// Make a first configuration: one provider, one route, one client key
+    Init(init::Init),
+    /// Run the gateway in the foreground
     Run(run::Run),
     /// Check a configuration: every problem at once, with file, line and cure
-    Check(ConfigPath),
+    Check(config_path::ConfigPath),
     /// Look at the machine: limits, clock, names, certificates, credentials, ports; and say what to mend
     Doctor(doctor::Doctor),
     /// Make, rotate, revoke and list client keys
@@ -59,19 +67,21 @@ enum Command {
     Upgrade(control::Upgrade),
     /// Show what a running gateway serves, and why not
     Status(status::Status),
-    /// Sum up access lines by key, provider, model and day
+    /// Sum up access lines by key, route, provider, model or day: who used what, and what it cost
     Usage(usage::Usage),
+    /// Print a JSON schema of the configuration, for editors
+    #[command(
+        after_help = "Example: keygate schema > keygate.schema.json, and as the first line of gateway.toml:\n\
+                            #:schema ./keygate.schema.json\n\
+                            Editors with Taplo or Tombi (\"Even Better TOML\") complete and check it then."
+    )]
+    Schema,
+    /// Print the version
+    Version,
     /// Print a completion script for a shell
     Completion(manual::Completion),
     /// Print the manual page
     Man,
-}
-
-#[derive(Args)]
-struct ConfigPath {
-    /// The configuration file
-    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
-    config: PathBuf,
 }
 
 /// Reads the command line and does what it says.
@@ -85,8 +95,9 @@ pub fn run() -> Result<(), Error> {
     };
     let outcome = match cli.command {
         Command::Demo(demo) => demo::run(&demo),
+        Command::Init(options) => init::run(&options),
         Command::Run(options) => run::run(&options),
-        Command::Check(path) => check::run(&path.config),
+        Command::Check(path) => check::run(&path),
         Command::Doctor(options) => doctor::run(&options),
         Command::Keys(keys) => keys::run(&keys),
         Command::Explain(explain) => explain::run(&explain),
@@ -95,6 +106,8 @@ pub fn run() -> Result<(), Error> {
         Command::Upgrade(options) => control::upgrade(&options),
         Command::Status(status) => status::run(&status),
         Command::Usage(options) => usage::run(&options),
+        Command::Schema => schema::run(),
+        Command::Version => say(&Cli::command().render_version()),
         Command::Completion(options) => manual::completion(&options, &mut Cli::command()),
         Command::Man => manual::page(Cli::command()),
     };
@@ -107,7 +120,7 @@ pub fn run() -> Result<(), Error> {
 /// Says on standard error why a command failed.
 pub fn complain(error: &Error) {
     let text = match error {
-        Error::Failed(why) => format!("keygate: {why}"),
+        Error::Failed(why) | Error::Unconfigured(why) => format!("keygate: {why}"),
         other => other.to_string(),
     };
     events::say_last(text.trim_end());
@@ -115,11 +128,17 @@ pub fn complain(error: &Error) {
 
 /// Writes to standard output. Whatever others named (a model, a key's comment) moves no cursor there.
 fn say(text: &str) -> Result<(), Error> {
+    say_or_stop(text).map(drop)
+}
+
+/// Likewise, and gives whether somebody still reads.
+fn say_or_stop(text: &str) -> Result<bool, Error> {
     let mut output = std::io::stdout().lock();
     match writeln!(output, "{}", printable::lines(text.trim_end())).and_then(|()| output.flush()) {
         // `keygate status | head -1` is no failure.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.map_err(|error| Error::failed("write to standard output", error)),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::failed("write to standard output", error)),
+        Ok(()) => Ok(true),
     }
 }
 

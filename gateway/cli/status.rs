@@ -1,17 +1,20 @@
 //! `keygate status`: what the admin listener of a running gateway says.
 
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
+use super::config_path::ConfigPath;
 use crate::admin::status::{self, State};
 use crate::config::Config;
 use crate::error::Error;
+use crate::printable::count;
 
+/// How often `--watch` shows it.
+const EVERY: Duration = Duration::from_secs(2);
 /// Longer than a probe takes.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -20,15 +23,17 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[command(after_help = "Example: keygate status --admin 127.0.0.1:9090\n\
                         Exits with 1 when something is Rejected or the last reload was refused.")]
 pub(super) struct Status {
-    /// The configuration file that names the admin listener
-    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigPath,
     /// The admin listener; the configuration is not read then
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
     /// Ask each provider for something that only a good token gets, and say whether it does
     #[arg(long)]
     probe: bool,
+    /// Show it anew every two seconds, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["json", "probe"])]
+    watch: bool,
     /// Print the JSON of /status
     #[arg(long)]
     json: bool,
@@ -37,8 +42,11 @@ pub(super) struct Status {
 pub(super) fn run(options: &Status) -> Result<(), Error> {
     let admin = match options.admin {
         Some(admin) => admin,
-        None => Config::places(&options.config)?.admin,
+        None => Config::places(&options.config.find()?)?.admin,
     };
+    if options.watch {
+        return watch(admin);
+    }
     let (status, body) = ask_for(
         admin,
         if options.probe {
@@ -64,6 +72,26 @@ pub(super) fn run(options: &Status) -> Result<(), Error> {
         (false, true) => Ok(()),
         (true, _) => Err(Error::Failed("something is Rejected".to_owned())),
         (_, false) => Err(Error::Failed("the last reload was refused".to_owned())),
+    }
+}
+
+/// Shows the status for as long as the terminal wants it. A gateway that does not answer may come back: it is said.
+fn watch(admin: SocketAddr) -> Result<(), Error> {
+    loop {
+        let shown = match ask(admin) {
+            Ok((status, _)) => describe(&status),
+            Err(error) => error.to_string(),
+        };
+        if std::io::stdout().is_terminal() {
+            // From the top, on an empty screen. `say` lets no such thing through.
+            let cleared = std::io::stdout().write_all(b"\x1b[H\x1b[2J");
+            cleared.map_err(|error| Error::failed("write to standard output", error))?;
+        }
+        let still_read = super::say_or_stop(&shown)?;
+        if !still_read {
+            return Ok(());
+        }
+        std::thread::sleep(EVERY);
     }
 }
 
@@ -109,7 +137,7 @@ fn describe(status: &status::Status) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "keygate {}, {}, up {} s, configuration {} of {} {}, {} keys, {} requests in flight",
+        "keygate {}, {}, up {} s, configuration {} of {} {}, {}, {} in flight",
         status.version,
         if status.ready { "ready" } else { "draining" },
         status.uptime_seconds,
@@ -120,8 +148,8 @@ fn describe(status: &status::Status) -> String {
         } else {
             "serves; a later one was REFUSED"
         },
-        status.keys,
-        status.requests_in_flight,
+        count(status.keys, "key"),
+        count(status.requests_in_flight, "request"),
     );
     if let Some(reason) = &status.connections.reason {
         let _ = writeln!(text, "  {reason}");
@@ -148,11 +176,16 @@ fn describe(status: &status::Status) -> String {
     for provider in &status.providers {
         let _ = writeln!(
             text,
-            "provider {:<16} {:?}  {} {}{}",
+            "provider {:<16} {:?}  {} {}{}{}",
             provider.name,
             provider.state,
             provider.kind,
             provider.url,
+            provider
+                .proxy
+                .as_ref()
+                .map(|proxy| format!(" through {proxy}"))
+                .unwrap_or_default(),
             because(provider.reason.as_deref()),
         );
         if let Some(probe) = &provider.probe {

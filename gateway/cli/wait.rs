@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::config_path::ConfigPath;
 use super::listener::Trusted;
 use crate::admin::status::Status;
 use crate::config::Config;
@@ -60,7 +61,7 @@ impl Waiting {
     /// The end of every change: waits if it is to, and says what is left to say.
     pub(super) fn finish(
         &self,
-        config: &Path,
+        config: &ConfigPath,
         path: &Path,
         effect: Effect,
         complaint: Option<Error>,
@@ -70,12 +71,13 @@ impl Waiting {
     }
 
     /// Waits until a change of this effect is in force in the running gateway, or says why it isn't.
-    fn for_change(&self, config: &Path, path: &Path, effect: Effect) -> Result<(), Error> {
+    fn for_change(&self, config: &ConfigPath, path: &Path, effect: Effect) -> Result<(), Error> {
         if !self.wait {
             return Ok(());
         }
-        let places = Config::places(config)?;
-        let (admin, trusted) = (places.admin, Trusted::of(config, &places));
+        let config = config.find()?;
+        let places = Config::places(&config)?;
+        let (admin, trusted) = (places.admin, Trusted::of(&config, &places));
         let start = Instant::now();
         loop {
             let (status, _) = super::status::ask(admin)?;

@@ -27,6 +27,8 @@ pub(super) struct ServerFile {
     pub dns_refresh: Option<Located<Duration>>,
     pub plain_http: Option<Located<bool>>,
     pub strip_headers: Option<Located<OneOrMany>>,
+    pub proxy: Option<Located<String>>,
+    pub proxy_token: Option<Located<String>>,
     pub tls: Option<TlsFile>,
     pub limits: LimitsFile,
     pub timeouts: ServerTimeoutsFile,
@@ -79,6 +81,7 @@ pub(super) struct TracingFile {
     pub headers: Pairs,
     pub sample: Option<Located<String>>,
     pub service: Option<Located<String>>,
+    pub plain_http: Option<Located<bool>>,
 }
 
 pub(super) struct ProviderFile {
@@ -96,7 +99,10 @@ pub(super) struct ProviderFile {
     pub sni: Option<Located<String>>,
     pub ca: Option<Located<String>>,
     pub http: Option<Located<String>>,
+    pub plain_http: Option<Located<bool>>,
     pub redirect_hosts: Option<Located<OneOrMany>>,
+    pub proxy: Option<Located<String>>,
+    pub proxy_token: Option<Located<String>>,
     pub headers: Pairs,
     pub timeouts: ProviderTimeoutsFile,
 }
@@ -124,8 +130,13 @@ pub(super) struct RouteFile {
     pub allow_headers: Option<Located<OneOrMany>>,
     pub meter_streams: Option<Located<String>>,
     pub metric_models: Option<Located<OneOrMany>>,
+    pub cors: Option<CorsFile>,
     pub extractors: Vec<ExtractorFile>,
     pub headers: Pairs,
+}
+
+pub(super) struct CorsFile {
+    pub origins: Option<Located<OneOrMany>>,
 }
 
 pub(super) struct ExtractorFile {
@@ -182,6 +193,8 @@ impl ServerFile {
                 dns_refresh: None,
                 plain_http: None,
                 strip_headers: None,
+                proxy: None,
+                proxy_token: None,
                 tls: None,
                 limits: LimitsFile::default(),
                 timeouts: ServerTimeoutsFile::default(),
@@ -198,6 +211,8 @@ impl ServerFile {
             dns_refresh: s.take("dns_refresh"),
             plain_http: s.take("plain_http"),
             strip_headers: s.take("strip_headers"),
+            proxy: s.take("proxy"),
+            proxy_token: s.take("proxy_token"),
             tls: s.section("tls").map(TlsFile::read),
             limits: s
                 .section("limits")
@@ -297,6 +312,7 @@ impl TracingFile {
             headers: s.strings("headers"),
             sample: s.take("sample"),
             service: s.take("service"),
+            plain_http: s.take("plain_http"),
         };
         s.finish();
         tracing
@@ -320,7 +336,10 @@ impl ProviderFile {
             sni: s.take("sni"),
             ca: s.take("ca"),
             http: s.take("http"),
+            plain_http: s.take("plain_http"),
             redirect_hosts: s.take("redirect_hosts"),
+            proxy: s.take("proxy"),
+            proxy_token: s.take("proxy_token"),
             headers: s.strings("headers"),
             timeouts: s
                 .section("timeouts")
@@ -371,6 +390,7 @@ impl RouteFile {
             allow_headers: s.take("allow_headers"),
             meter_streams: s.take("meter_streams"),
             metric_models: s.take("metric_models"),
+            cors: s.section("cors").map(CorsFile::read),
             extractors: extractors
                 .into_iter()
                 .map(|(n, s)| ExtractorFile::read(n, s))
@@ -379,6 +399,16 @@ impl RouteFile {
         };
         s.finish();
         route
+    }
+}
+
+impl CorsFile {
+    fn read(mut s: Section<'_>) -> Self {
+        let cors = Self {
+            origins: s.require("origins"),
+        };
+        s.finish();
+        cors
     }
 }
 

@@ -23,7 +23,7 @@ use crate::descriptors;
 use crate::document::{FileStamp, Outline, Problem, Problems, Severity};
 use crate::key::KeyEntry;
 use crate::provider::ProviderSpec;
-use crate::route::{Access, HostPattern, PathPrefix};
+use crate::route::{Access, Cors, HostPattern, PathPrefix};
 use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;
 use crate::usage::{Metering, PriceList, Prices};
@@ -256,6 +256,8 @@ pub struct RouteSpec {
     pub allowed_headers: Vec<HeaderName>,
     /// Headers made for the provider.
     pub templates: Vec<HeaderTemplate>,
+    /// Which pages in browsers may read its responses.
+    pub cors: Option<Cors>,
     /// What is done about the usage of its streams.
     pub metering: Metering,
     /// The models that the metrics tell apart.

@@ -10,7 +10,7 @@ mod prices;
 mod write;
 mod yaml;
 
-pub use prices::{PlannedPrice, PlannedTariff, prices};
+pub use prices::{PlannedPrice, PlannedRates, prices};
 pub use write::{gateway, keys, write};
 pub use yaml::{YamlError, documents};
 
@@ -24,9 +24,10 @@ use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
+use crate::address;
 use crate::config::is_framing;
 use crate::key::KeyDigest;
-use crate::provider::{BaseUrl, Kind, is_segment};
+use crate::provider::{BaseUrl, Exposure, Kind, is_segment};
 use crate::route::NormalPath;
 
 /// The label that a key needs to use a route that is closed; its value is the route's name.
@@ -219,29 +220,45 @@ impl PlannedProvider {
 
     /// The origin that its requests, and its token, go to.
     fn origin(&self) -> Option<String> {
-        let said = self
-            .settings
-            .iter()
-            .find(|(name, _)| ["base_url", "endpoint"].contains(name));
-        match said {
-            Some((_, url)) => BaseUrl::parse(url).ok().map(|url| url.origin()),
-            None => Some(Kind::named(self.kind)?.origin?.to_owned()),
+        if self.has("base_url") || self.has("endpoint") {
+            let url = self.own_url().filter(|url| self.may_expose(url));
+            return url.map(|url| url.origin());
+        }
+        Some(Kind::named(self.kind)?.origin?.to_owned())
+    }
+
+    /// Whether it says the word by which requests go to `url`, if that takes one.
+    fn may_expose(&self, url: &BaseUrl) -> bool {
+        match url.exposure() {
+            Exposure::None => true,
+            Exposure::Unclear => self.has("plain_http"),
+            Exposure::Public => false,
         }
     }
 
-    /// Whether it is on this machine or in its network.
+    /// Its URL, where it has one of its own.
+    fn own_url(&self) -> Option<BaseUrl> {
+        let mut settings = self.settings.iter();
+        let (_, url) = settings.find(|(name, _)| ["base_url", "endpoint"].contains(name))?;
+        BaseUrl::parse_exposed(url).ok()
+    }
+
+    /// Says the word by which its requests go unencrypted, as they did where it comes from, if its URL takes one.
+    fn keep_plain(&mut self) {
+        let takes_one = |url: BaseUrl| url.exposure() == Exposure::Unclear;
+        if self.own_url().is_some_and(takes_one) {
+            self.settings.push(("plain_http", "true".to_owned()));
+        }
+    }
+
+    /// Whether it is on this machine or in its network, as far as its host says.
     fn is_near(&self) -> bool {
-        let url = self
-            .origin()
-            .and_then(|origin| BaseUrl::parse(&origin).ok());
+        let origin = self.origin();
+        let url = origin.and_then(|origin| BaseUrl::parse_exposed(&origin).ok());
         url.is_some_and(|url| {
-            let host = if url.host.contains(':') {
-                format!("[{}]", url.host)
-            } else {
-                url.host
-            };
-            // The addresses that may do without TLS.
-            BaseUrl::parse(&format!("http://{host}")).is_ok()
+            // By plain http or not: the addresses that may do without TLS.
+            let plain = BaseUrl { tls: false, ..url };
+            plain.exposure() == Exposure::None || (!url.tls && stays_private(&plain))
         })
     }
 
@@ -254,7 +271,10 @@ impl PlannedProvider {
     fn fault(&self) -> Option<(&'static str, String)> {
         let faults = self.settings.iter().filter_map(|(name, value)| {
             let why = match *name {
-                "base_url" | "endpoint" => BaseUrl::parse(value).err()?,
+                "base_url" | "endpoint" => match BaseUrl::parse_exposed(value) {
+                    Ok(url) if self.may_expose(&url) => return None,
+                    _ => BaseUrl::parse(value).err()?,
+                },
                 "deployment" | "api_version" | "model" if !is_segment(value) => {
                     "has characters that cannot stand in a path".to_owned()
                 }
@@ -294,6 +314,20 @@ impl PlannedProvider {
     }
 }
 
+/// What to note of a place that is written with `plain_http = true`.
+fn plain_note(url: &str) -> String {
+    format!(
+        "its requests go unencrypted, as they did: it is written as `{url}` with `plain_http = true`, by which it is \
+         reached at private addresses alone"
+    )
+}
+
+/// Whether requests by plain http to `url` stay in a private network, as far as its host says.
+fn stays_private(url: &BaseUrl) -> bool {
+    url.exposure() == Exposure::Unclear
+        && (address::read(&url.host).is_some() || address::is_private_name(&url.host))
+}
+
 /// Whether a header of this name can be set.
 fn is_settable(name: &str) -> bool {
     HeaderName::try_from(name).is_ok_and(|name| !is_framing(&name))
@@ -311,7 +345,7 @@ fn resource(endpoint: &str) -> String {
         Some(_) => endpoint.to_owned(),
         None => format!("https://{endpoint}"),
     };
-    let Ok(url) = BaseUrl::parse(&whole) else {
+    let Ok(url) = BaseUrl::parse_exposed(&whole) else {
         return whole;
     };
     let path = url.path.split("/openai").next().unwrap_or_default();

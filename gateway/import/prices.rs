@@ -1,4 +1,4 @@
-//! Prices that somebody's configuration says, as a price file.
+//! Prices of an import, and the price file that is made of them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,129 +6,106 @@ use std::fmt::Write as _;
 use toml_edit::Value;
 
 use super::Plan;
-use crate::usage::normal;
+use crate::usage::{Cost, Price, normal};
 
-/// The names of the prices of tokens in a price file, in the order in which they are written.
-pub(super) const RATES: [&str; 6] = [
-    "input",
-    "cache_read",
-    "cache_creation",
-    "cache_creation_1h",
-    "output",
-    "reasoning",
-];
+/// The prices of a million tokens, by their names in a price file.
+pub type PlannedRates = BTreeMap<&'static str, Price>;
 
-/// For which responses a tier is: the service, and the tokens above which it begins.
-pub(super) type TierOf = (Option<&'static str>, u64);
-
-/// What the responses of a model cost, as decimal texts: tokens by the million.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct PlannedTariff {
-    /// By name, one of the price file's.
-    pub(super) rates: BTreeMap<&'static str, String>,
-    /// Other rates under a condition.
-    pub(super) tiers: BTreeMap<TierOf, BTreeMap<&'static str, String>>,
-    /// Of one request.
-    pub(super) per_request: Option<String>,
-    /// Of one search of the web.
-    pub(super) per_search: Option<String>,
-}
-
-/// A price to be written.
+/// A `[[price]]` to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlannedPrice {
-    /// The models, as the price file names them.
+    /// The names of models, and beginnings of names with a `*` behind them.
     pub models: Vec<String>,
     /// The name of the provider.
     pub provider: String,
-    /// What their responses cost.
-    pub tariff: PlannedTariff,
+    /// What one request costs.
+    pub per_request: Option<Cost>,
+    /// What one search of the web costs.
+    pub per_search: Option<Cost>,
+    /// What tokens cost, by the length that a tier begins above and its service. The first one, of 0 and no service, is
+    /// the price itself, and every other says whatever that says.
+    pub rates: BTreeMap<(u64, Option<&'static str>), PlannedRates>,
 }
 
-impl Plan {
-    /// Adds a price. False if one of its models has another one at this provider already, which stays.
-    pub(super) fn add_price(&mut self, mut price: PlannedPrice) -> bool {
-        let known = self
-            .prices
-            .iter()
-            .filter(|known| known.provider == price.provider);
-        let known: Vec<(String, &PlannedTariff)> = known
-            .flat_map(|known| {
-                known
-                    .models
-                    .iter()
-                    .map(|model| (normal(model).into_owned(), &known.tariff))
-            })
-            .collect();
-        let other = |model: &String| {
-            let mut known = known.iter();
-            known.find(|(name, _)| *name == normal(model))
-        };
-        let is_new = price
-            .models
-            .iter()
-            .filter_map(other)
-            .all(|(_, tariff)| **tariff == price.tariff);
-        if is_new {
-            price.models = price
-                .models
-                .iter()
-                .filter(|model| other(model).is_none())
-                .cloned()
-                .collect();
-        }
-        drop(known);
-        if is_new && !price.models.is_empty() {
-            self.prices.push(price);
-        }
-        is_new
+impl PlannedPrice {
+    /// Whether it is the same price, of whichever models.
+    fn costs_like(&self, other: &Self) -> bool {
+        (self.per_request, self.per_search, &self.rates)
+            == (other.per_request, other.per_search, &other.rates)
     }
-}
 
-/// The text of `prices.toml`; `None` where there are no prices.
-pub fn prices(plan: &Plan) -> Option<String> {
-    if plan.prices.is_empty() {
-        return None;
-    }
-    let mut text = String::from(
-        "# Made by `keygate import`: prices of a million tokens. How they are written: conf/prices.toml.\ncurrency = \"USD\"\n",
-    );
-    for price in &plan.prices {
-        let models = price.models.iter().map(String::as_str);
+    fn write(&self, text: &mut String) {
+        let models: Value = self.models.iter().map(String::as_str).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "\n[[price]]\nmodel = {}\nprovider = {}",
-            models.collect::<Value>(),
-            Value::from(price.provider.as_str())
+            "\n[[price]]\nmodel = {models}\nprovider = {}",
+            Value::from(&self.provider)
         );
-        let tariff = &price.tariff;
-        write_rates(&mut text, &tariff.rates);
         for (name, cost) in [
-            ("per_request", &tariff.per_request),
-            ("per_search", &tariff.per_search),
+            ("per_request", self.per_request),
+            ("per_search", self.per_search),
         ] {
             if let Some(cost) = cost {
                 let _ = writeln!(text, "{name} = \"{cost}\"");
             }
         }
-        for ((service, above), rates) in &tariff.tiers {
-            text.push_str("\n[[price.tier]]\n");
-            if let Some(service) = service {
-                let _ = writeln!(text, "service = \"{service}\"");
+        for ((above, service), rates) in &self.rates {
+            if (*above, *service) != (0, None) {
+                text.push_str("[[price.tier]]\n");
             }
             if *above > 0 {
                 let _ = writeln!(text, "above = {above}");
             }
-            write_rates(&mut text, rates);
+            if let Some(service) = service {
+                let _ = writeln!(text, "service = \"{service}\"");
+            }
+            for (name, price) in rates {
+                let _ = writeln!(text, "{name} = \"{price}\"");
+            }
         }
     }
-    Some(text)
 }
 
-fn write_rates(text: &mut String, rates: &BTreeMap<&'static str, String>) {
-    for name in RATES {
-        if let Some(rate) = rates.get(name) {
-            let _ = writeln!(text, "{name} = \"{rate}\"");
+impl Plan {
+    /// Adds a price, without the models that have one at this provider already. Gives those of them whose price is
+    /// another one.
+    pub(super) fn add_price(&mut self, mut price: PlannedPrice) -> Vec<String> {
+        let mut others = Vec::new();
+        let known = self.prices.iter();
+        let known: Vec<&PlannedPrice> = known
+            .filter(|known| known.provider == price.provider)
+            .collect();
+        let wanted = std::mem::take(&mut price.models);
+        for model in wanted {
+            // As a price file compares them.
+            let same = |other: &String| normal(other) == normal(&model);
+            match known.iter().find(|known| known.models.iter().any(same)) {
+                Some(known) if known.costs_like(&price) => {}
+                Some(_) => others.push(model),
+                None => price.models.push(model),
+            }
         }
+        if !price.models.is_empty() {
+            self.prices.push(price);
+        }
+        others
     }
+}
+
+/// The text of `prices.toml`; empty where there are no prices.
+pub fn prices(plan: &Plan) -> String {
+    let mut text = String::new();
+    if plan.prices.is_empty() {
+        return text;
+    }
+    text.push_str(
+        "# Made by `keygate import`. What may stand here: conf/prices.toml. A name with `-20*` behind it is for the dated\n\
+         # snapshots that a provider names in its responses: where one of them costs something else, give it its own price.\n\
+         currency = \"USD\"\n",
+    );
+    for price in &plan.prices {
+        price.write(&mut text);
+    }
+    text
 }

@@ -1,4 +1,4 @@
-//! A plan as files: `gateway.toml`, `keys.toml`, `prices.toml` if there are any, and a folder of secrets, for their owner's eyes only.
+//! A plan as files: `gateway.toml`, `keys.toml`, `prices.toml` and a folder of secrets, for their owner's eyes only.
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -8,7 +8,6 @@ use std::path::Path;
 
 use toml_edit::{InlineTable, Value};
 
-use super::prices::prices;
 use super::{Plan, PlannedExtractor};
 
 /// Writes the plan into `folder`, which must not be there, or be empty: all of it or nothing. `check` looks at
@@ -39,10 +38,11 @@ pub fn write<E: From<io::Error>>(
         new_file(&secrets.join(name), 0o600, secret)?;
     }
     new_file(&new.path().join("keys.toml"), 0o600, &keys(plan))?;
-    if let Some(prices) = prices(plan) {
+    new_file(&new.path().join("gateway.toml"), 0o600, &gateway(plan))?;
+    let prices = super::prices(plan);
+    if !prices.is_empty() {
         new_file(&new.path().join("prices.toml"), 0o600, &prices)?;
     }
-    new_file(&new.path().join("gateway.toml"), 0o600, &gateway(plan))?;
     check(new.path())?;
     fs::rename(new.path(), folder)?;
     // It is not where it was made any more.
@@ -87,8 +87,8 @@ pub fn gateway(plan: &Plan) -> String {
             let _ = writeln!(text, "token = {}", string(&provider.token));
         }
         for (name, value) in &provider.settings {
-            // The one setting that is a table.
-            let value = if *name == "headers" {
+            // The settings that are no strings: a table and a boolean.
+            let value = if ["headers", "plain_http"].contains(name) {
                 value.clone()
             } else {
                 string(value)

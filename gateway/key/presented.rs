@@ -2,6 +2,7 @@
 //! that a `WebSocket` offers.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderName};
@@ -9,7 +10,7 @@ use http::{HeaderMap, HeaderName};
 use super::leak::holds_key;
 
 /// The query parameters in which a key may stand: in Google's REST examples, and of Azure's `WebSocket`s.
-const KEY_PARAMETERS: [&[u8]; 2] = [b"key", b"api-key"];
+const KEY_PARAMETERS: [&str; 2] = ["key", "api-key"];
 /// Other parameters that no provider gets: Google takes access tokens there, and the project that pays
 /// (<https://cloud.google.com/apis/docs/system-parameters>), and other servers take keys in the first two.
 const FOREIGN_PARAMETERS: [&[u8]; 9] = [
@@ -33,9 +34,46 @@ const SEPARATORS: [char; 2] = ['&', ';'];
 /// A key as it was presented. Not yet known to open anything.
 pub struct PresentedKey<'r>(Cow<'r, [u8]>);
 
-/// Two different credentials in one request: which of them counts would be a guess.
+/// Where a key stands in a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place<'p> {
+    Header(&'p HeaderName),
+    Parameter(&'p str),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "`{name}`"),
+            Self::Parameter(name) => write!(f, "the query parameter `{name}`"),
+        }
+    }
+}
+
+/// Two different credentials in one request: which of them counts would be a guess. Says where they stand, in a
+/// sentence for the client.
 #[derive(Debug, PartialEq, Eq)]
-pub struct AmbiguousCredentials;
+pub struct AmbiguousCredentials(String);
+
+impl AmbiguousCredentials {
+    fn at(first: Place<'_>, second: Place<'_>) -> Self {
+        Self(if first == second {
+            format!(
+                "The request holds {first} twice, with two different API keys: send one of them."
+            )
+        } else {
+            format!(
+                "The request holds two different API keys, in {first} and in {second}: send one of them."
+            )
+        })
+    }
+}
+
+impl fmt::Display for AmbiguousCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl<'r> PresentedKey<'r> {
     /// Looks in every header of `names`, in the query, and among the protocols of a `WebSocket`. Equal
@@ -45,41 +83,47 @@ impl<'r> PresentedKey<'r> {
         query: Option<&'r str>,
         names: impl Iterator<Item = &'n HeaderName>,
     ) -> Result<Option<Self>, AmbiguousCredentials> {
-        let mut found: Option<Cow<'r, [u8]>> = None;
-        let mut note = |candidate: Cow<'r, [u8]>| {
+        let mut found: Option<(Cow<'r, [u8]>, Place<'_>)> = None;
+        let mut note = |candidate: Cow<'r, [u8]>, place| {
             if candidate.is_empty() {
                 return Ok(());
             }
             match &found {
-                Some(first) if *first != candidate => Err(AmbiguousCredentials),
+                Some((first, at)) if *first != candidate => {
+                    Err(AmbiguousCredentials::at(*at, place))
+                }
                 Some(_) => Ok(()),
                 None => {
-                    found = Some(candidate);
+                    found = Some((candidate, place));
                     Ok(())
                 }
             }
         };
         for name in names {
             for value in headers.get_all(name) {
-                note(Cow::Borrowed(without_scheme(value.as_bytes())))?;
+                note(
+                    Cow::Borrowed(without_scheme(value.as_bytes())),
+                    Place::Header(name),
+                )?;
             }
         }
         for (name, value) in query
             .into_iter()
             .flat_map(|query| parameters(query, &['&']))
         {
-            if is_key_parameter(name) {
-                note(decoded(value.as_bytes()))?;
+            if let Some(name) = key_parameter(name) {
+                note(decoded(value.as_bytes()), Place::Parameter(name))?;
             }
         }
         for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
             for protocol in value.to_str().unwrap_or_default().split(',') {
                 if let Some(key) = key_in_protocol(protocol.trim()) {
-                    note(Cow::Borrowed(key.as_bytes()))?;
+                    let place = Place::Header(&SEC_WEBSOCKET_PROTOCOL);
+                    note(Cow::Borrowed(key.as_bytes()), place)?;
                 }
             }
         }
-        Ok(found.map(Self))
+        Ok(found.map(|(key, _)| Self(key)))
     }
 
     /// The presented bytes.
@@ -107,15 +151,18 @@ fn parameters<'q>(query: &'q str, separators: &[char]) -> impl Iterator<Item = (
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-fn is_key_parameter(name: &str) -> bool {
-    KEY_PARAMETERS.contains(&&*decoded(name.as_bytes()))
+/// The parameter in which a key may stand that `name` is, however it is escaped.
+fn key_parameter(name: &str) -> Option<&'static str> {
+    let name = decoded(name.as_bytes());
+    let mut known = KEY_PARAMETERS.iter();
+    known.find(|known| known.as_bytes() == &*name).copied()
 }
 
 /// Whether a parameter, `name=value` or `name` alone, goes to no provider.
 fn stays_here(pair: &str, presented: Option<&PresentedKey<'_>>) -> bool {
     let name = pair.split_once('=').map_or(pair, |(name, _)| name);
     let name = &*decoded(name.as_bytes());
-    KEY_PARAMETERS.contains(&name)
+    KEY_PARAMETERS.iter().any(|known| known.as_bytes() == name)
         || FOREIGN_PARAMETERS.contains(&name)
         || holds_key(&decoded(pair.as_bytes()), presented)
 }
@@ -259,11 +306,12 @@ mod tests {
                 ("api-key", "k"),
             ],
         ] {
-            assert_eq!(find(&headers, None), Err(AmbiguousCredentials));
+            assert!(find(&headers, None).is_err(), "{headers:?}");
         }
+        let said = find(&[("api-key", "k")], Some("key=l")).unwrap_err();
         assert_eq!(
-            find(&[("api-key", "k")], Some("key=l")),
-            Err(AmbiguousCredentials)
+            said.to_string(),
+            "The request holds two different API keys, in `api-key` and in the query parameter `key`: send one of them."
         );
     }
 

@@ -149,7 +149,8 @@ impl RouteFamilies {
             )?,
             error_events: declare.counters(
                 "error_events_total",
-                "Errors that came as an event of a stream whose status said that all is well.",
+                "Errors that came as an event of a stream, or as a JSON document, in a response whose status said that all \
+                 is well.",
                 &["route", "provider"],
             )?,
             malformed_usage: declare.counters(

@@ -25,6 +25,8 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Addresses {
     pub(super) host: String,
     pub(super) port: u16,
+    /// Whether its private addresses alone count, because what goes to it is not encrypted.
+    pub(super) private_only: bool,
     list: ArcSwap<Vec<Arc<Candidate>>>,
     pub(super) failure: ArcSwapOption<String>,
     /// How many requests over shared connections were given up. It stands here because it must outlive a reload.
@@ -58,10 +60,11 @@ impl Candidate {
 
 impl Addresses {
     /// Those of `host`; none yet, if that is a name.
-    pub(super) fn new(host: &str, port: u16) -> Self {
+    pub(super) fn new(host: &str, port: u16, private_only: bool) -> Self {
         let addresses = Self {
             host: host.to_owned(),
             port,
+            private_only,
             list: ArcSwap::default(),
             failure: ArcSwapOption::empty(),
             given_up: AtomicU64::new(0),
@@ -210,7 +213,7 @@ mod tests {
     }
 
     fn known(found: &[SocketAddr]) -> Arc<Addresses> {
-        let addresses = Addresses::new("name.test", 80);
+        let addresses = Addresses::new("name.test", 80, false);
         addresses.learn(found.to_vec());
         Arc::new(addresses)
     }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Addresses;
-use crate::address::is_metadata;
+use super::{Addresses, BaseUrl};
+use crate::address::{is_metadata, is_private};
 
 /// How long one lookup may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,20 +32,14 @@ impl Addresses {
         });
         let answer = tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await;
         let why = match answer.map(|joined| joined.unwrap_or_else(|panic| Err(panic.into()))) {
-            Ok(Ok(found)) => {
-                // Whoever answers for a name chooses no metadata service by it.
-                let found = found
-                    .into_iter()
-                    .filter(|address| !is_metadata(address.ip()));
-                let found = with_a_route(found.collect());
-                if found.is_empty() {
-                    "no address, or none but link-local ones and metadata services".to_owned()
-                } else {
-                    self.learn(found);
+            Ok(Ok(found)) => match self.fit(found) {
+                Ok(found) => {
+                    self.learn(with_a_route(found));
                     self.failure.store(None);
                     return;
                 }
-            }
+                Err(why) => why.to_owned(),
+            },
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {LOOKUP_TIMEOUT:?}"),
         };
@@ -62,6 +56,26 @@ impl Addresses {
             );
         }
         self.failure.store(Some(Arc::new(why)));
+    }
+}
+
+impl Addresses {
+    /// Those of `found` that requests may go to. Whoever answers for a name chooses no metadata service by it, nor has
+    /// tokens sent unencrypted through the Internet.
+    fn fit(&self, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, &'static str> {
+        found.retain(|address| !is_metadata(address.ip()));
+        if found.is_empty() {
+            return Err("no address, or none but link-local ones and metadata services");
+        }
+        if self.private_only {
+            found.retain(|address| is_private(address.ip()));
+        }
+        if found.is_empty() {
+            return Err(
+                "public addresses alone, and plain http goes to private ones: use https://",
+            );
+        }
+        Ok(found)
     }
 }
 
@@ -113,15 +127,28 @@ fn has_route(address: &SocketAddr) -> bool {
 /// The addresses of every host in use, shared by snapshots so that a reload begins with what is
 /// already known.
 #[derive(Default)]
-pub struct Resolver(Mutex<HashMap<(String, u16), Arc<Addresses>>>);
+pub struct Resolver(Mutex<HashMap<Place, Arc<Addresses>>>);
+
+/// Host, port, and whether its private addresses alone count.
+type Place = (String, u16, bool);
 
 impl Resolver {
-    /// The addresses of `host`, known already or empty until the next [`refresh`](Self::refresh).
+    /// The addresses of the host of `url`, known already or empty until the next [`refresh`](Self::refresh). Where the
+    /// URL is plain http, those that its name has in a private network.
+    pub fn addresses_of(&self, url: &BaseUrl) -> Arc<Addresses> {
+        self.place(&url.host, url.port, !url.tls)
+    }
+
+    /// The addresses of `host` likewise, private or not.
     pub fn addresses(&self, host: &str, port: u16) -> Arc<Addresses> {
+        self.place(host, port, false)
+    }
+
+    fn place(&self, host: &str, port: u16, private_only: bool) -> Arc<Addresses> {
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         hosts
-            .entry((host.to_owned(), port))
-            .or_insert_with(|| Arc::new(Addresses::new(host, port)))
+            .entry((host.to_owned(), port, private_only))
+            .or_insert_with(|| Arc::new(Addresses::new(host, port, private_only)))
             .clone()
     }
 
@@ -194,6 +221,29 @@ mod tests {
         resolver.refresh(true).await;
         assert_eq!(named.pick(0, &[]), None);
         assert!(named.failure().unwrap().contains("metadata"));
+    }
+
+    #[tokio::test]
+    async fn a_name_by_plain_http_leads_to_private_addresses_alone() {
+        let resolver = Resolver::default();
+        // Resolvers read these as 8.8.8.8 and 100.64.0.1, without asking anybody.
+        let plain = |host: &str| {
+            let tls = false;
+            let (host, path) = (host.to_owned(), String::new());
+            resolver.addresses_of(&BaseUrl {
+                tls,
+                host,
+                port: 80,
+                path,
+            })
+        };
+        let (public, shared) = (plain("134744072"), plain("1681915905"));
+        let encrypted = resolver.addresses("134744072", 80);
+        resolver.refresh(true).await;
+        assert_eq!(public.pick(0, &[]), None);
+        assert!(public.failure().unwrap().contains("public addresses alone"));
+        assert_eq!(shared.pick(0, &[]), Some(([100, 64, 0, 1], 80).into()));
+        assert_eq!(encrypted.pick(0, &[]), Some(([8, 8, 8, 8], 80).into()));
     }
 
     #[tokio::test]

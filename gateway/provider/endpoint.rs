@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pingora_core::Result;
+use pingora_core::connectors::L4Connect;
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::http::client::HttpSession;
@@ -21,7 +22,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::net::TcpSocket;
 
-use super::{Addresses, BaseUrl};
+use super::{Addresses, BaseUrl, EgressProxy, Tunnel, TunnelError};
 use crate::descriptors;
 
 /// Streams on one HTTP/2 connection to a provider. RFC 9113 asks for at least 100 to be allowed.
@@ -120,7 +121,7 @@ impl CaBundle {
 }
 
 /// Refuses a connection that would take one of the last file descriptors.
-fn leave_the_last(socket: &TcpSocket) -> pingora_core::Result<()> {
+pub(super) fn leave_the_last(socket: &TcpSocket) -> pingora_core::Result<()> {
     if descriptors::is_reserved(socket) {
         let why = "the last file descriptors are not for connections";
         return Err(Error::explain(ErrorType::SocketError, why));
@@ -136,28 +137,34 @@ pub struct Endpoint {
     turn: AtomicUsize,
     /// Whether requests share connections.
     multiplexed: bool,
+    /// Whether connections lead through a proxy, whose the addresses are.
+    tunnelled: bool,
     template: HttpPeer,
     /// For upgrades, which HTTP/2 does not have.
     template_http1: HttpPeer,
 }
 
 impl Endpoint {
-    /// The way to `url`, trusting `ca` instead of the system's certificates if there is one.
+    /// The way to `url`, trusting `ca` instead of the system's certificates if there is one. The addresses are those of
+    /// `proxy`, if it leads through one.
     pub fn new(
         url: &BaseUrl,
         sni: &str,
         ca: Option<&CaBundle>,
         http: HttpVersion,
         timeouts: Timeouts,
+        proxy: Option<&EgressProxy>,
         addresses: Arc<Addresses>,
     ) -> Self {
+        let tunnel = proxy.map(|proxy| Arc::new(Tunnel::new(proxy, url, timeouts.connect)));
         let peer = |http: HttpVersion| {
             // The address is a place holder: `peer` below puts in the one of its attempt.
             let nowhere = StdAddr::from(([0, 0, 0, 0], url.port));
             let mut peer = HttpPeer::new(nowhere, url.tls, sni.to_owned());
-            // Pingora's pool looks at address, scheme and SNI, not at trust and protocol.
+            // Pingora's pool looks at address, scheme and SNI, not at trust and protocol, nor at where a tunnel ends.
             let mut group = DefaultHasher::new();
             (http, ca.map(|ca| ca.fingerprint)).hash(&mut group);
+            tunnel.hash(&mut group);
             peer.group_key = group.finish();
             let options = &mut peer.options;
             options.ca = ca.map(|ca| ca.certificates.clone());
@@ -170,7 +177,11 @@ impl Endpoint {
             options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
             options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
             options.connection_timeout = Some(timeouts.connect);
-            options.total_connection_timeout = Some(timeouts.connect * 2);
+            // The proxy's own connection, its response, and TLS.
+            let parts = if tunnel.is_some() { 3 } else { 2 };
+            options.total_connection_timeout = Some(timeouts.connect * parts);
+            let connector = tunnel.clone();
+            options.custom_l4 = connector.map(|it| -> Arc<dyn L4Connect + Send + Sync> { it });
             options.read_timeout = Some(timeouts.first_byte);
             options.write_timeout = Some(timeouts.write);
             options.idle_timeout = Some(timeouts.pool_idle);
@@ -182,6 +193,7 @@ impl Endpoint {
             addresses,
             turn: AtomicUsize::new(0),
             multiplexed: http != HttpVersion::Http1,
+            tunnelled: proxy.is_some(),
             template: peer(http),
             template_http1: peer(HttpVersion::Http1),
         }
@@ -230,13 +242,32 @@ impl Endpoint {
                 Err(error) => error,
             };
             if let Some(address) = peer._address.as_inet() {
-                self.addresses.failed(*address);
+                if self.blames_address(&error) {
+                    self.addresses.failed(*address);
+                }
                 failed.push(*address);
             }
             if failed.len() >= self.addresses.count() {
                 return Err(error);
             }
         }
+    }
+
+    /// Whether it is the address that a connection could not be made to. Behind a proxy, what fails after the connection
+    /// to the proxy is no fault of its address, which leads to other providers as well.
+    pub fn blames_address(&self, error: &Error) -> bool {
+        if !self.tunnelled {
+            return true;
+        }
+        let of_proxy = matches!(
+            error.etype(),
+            ErrorType::ConnectTimedout
+                | ErrorType::ConnectRefused
+                | ErrorType::ConnectNoRoute
+                | ErrorType::ConnectError
+                | ErrorType::BindError
+        );
+        of_proxy && !error.root_cause().is::<TunnelError>()
     }
 
     /// The addresses it goes to.

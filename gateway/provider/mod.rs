@@ -4,21 +4,30 @@
 
 mod addresses;
 mod dns;
+mod egress_proxy;
 mod endpoint;
 pub mod kind;
+mod no_proxy;
 mod paths;
 mod policy;
 mod redirect;
+mod spec;
+mod spelling;
+mod tunnel;
 mod url;
 
 pub use addresses::Addresses;
 pub use dns::Resolver;
+pub use egress_proxy::EgressProxy;
 pub use endpoint::{CaBundle, Endpoint, HttpVersion, Timeouts};
-pub use kind::{Bearer, Dialect, Kind};
+pub use kind::{Bearer, Dialect, KINDS, Kind};
 pub use paths::{Paths, is_segment};
 pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped, is_of_a_front_proxy};
 pub use redirect::RedirectHost;
-pub use url::BaseUrl;
+pub use spec::{ProviderSpec, TokenSource};
+pub use spelling::{folded, is_plain, plain_form};
+pub use tunnel::{Tunnel, TunnelError};
+pub use url::{BaseUrl, Exposure};
 
 use std::sync::Arc;
 
@@ -27,60 +36,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::key::{ClientKey, without_scheme};
-use crate::secret::{Secret, SecretError};
-
-/// Where a provider's token comes from, as meant.
-#[derive(Clone)]
-pub enum TokenSource {
-    /// One token for everybody, fetched already, or the reason why it could not be.
-    Fixed(Result<Secret, SecretError>),
-    /// `key:NAME`: the presented key's own metadata entry.
-    Key(String),
-    /// `passthrough`: the caller's own, from the provider's header.
-    Passthrough,
-    /// `none`: the provider wants no token.
-    None,
-}
-
-/// A provider as meant.
-#[derive(Clone)]
-pub struct ProviderSpec {
-    /// Its name in the configuration, a metric label.
-    pub name: Arc<str>,
-    /// Its kind.
-    pub kind: &'static Kind,
-    /// Where it is.
-    pub base_url: BaseUrl,
-    /// The name its certificate must have; also what is sent as SNI. Never empty.
-    pub sni: String,
-    /// The certificates to trust instead of the system's.
-    pub ca: Option<CaBundle>,
-    /// Which paths there are.
-    pub paths: Paths,
-    /// The header that the token goes in.
-    pub auth_header: HeaderName,
-    /// What stands before it.
-    pub auth_prefix: String,
-    /// Tokens that go elsewhere.
-    pub bearer: Option<Bearer>,
-    /// Its token.
-    pub token: TokenSource,
-    /// Headers that every request to it gets.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The hosts, beside its own, that it may send clients to.
-    pub redirect_hosts: Vec<RedirectHost>,
-    /// The protocol to speak.
-    pub http: HttpVersion,
-    /// How long to wait for what.
-    pub timeouts: Timeouts,
-}
-
-impl ProviderSpec {
-    /// Whether its token may go in the header `name`.
-    pub fn takes_token_in(&self, name: &HeaderName) -> bool {
-        *name == self.auth_header || (self.bearer.is_some() && *name == AUTHORIZATION)
-    }
-}
+use crate::secret::Secret;
 
 /// A provider as used: everything a request needs, built once.
 pub struct Provider {
@@ -104,6 +60,7 @@ pub struct Provider {
     pub paths: Paths,
     redirect_hosts: Vec<RedirectHost>,
     base_url: BaseUrl,
+    proxy: Option<EgressProxy>,
     auth_prefix: String,
     bearer: Option<Bearer>,
     token: Token,
@@ -169,6 +126,7 @@ impl Provider {
             spec.ca.as_ref(),
             spec.http,
             spec.timeouts,
+            spec.proxy.as_ref(),
             addresses,
         );
         let default_headers = spec.kind.default_headers.iter();
@@ -197,6 +155,7 @@ impl Provider {
             paths: spec.paths,
             redirect_hosts: spec.redirect_hosts,
             base_url: spec.base_url,
+            proxy: spec.proxy,
             auth_prefix: spec.auth_prefix,
             bearer: spec.bearer,
             token,
@@ -206,6 +165,11 @@ impl Provider {
     /// Where it is, for people.
     pub fn url(&self) -> String {
         self.base_url.display()
+    }
+
+    /// Host and port of the proxy that it is reached through, for people.
+    pub fn proxy(&self) -> Option<String> {
+        self.proxy.as_ref().map(EgressProxy::to_string)
     }
 
     /// Its scheme and authority.
@@ -366,6 +330,7 @@ impl How<'_> {
 mod tests {
     use super::*;
     use crate::key::Labels;
+    use crate::secret::SecretError;
 
     fn provider(token: TokenSource) -> Provider {
         of_kind("custom", token)
@@ -387,6 +352,7 @@ mod tests {
             token,
             headers: Vec::new(),
             redirect_hosts: Vec::new(),
+            proxy: None,
             http: HttpVersion::Http1,
             timeouts: Timeouts::default(),
         };

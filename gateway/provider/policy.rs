@@ -7,6 +7,8 @@ use ahash::RandomState;
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, FORWARDED, PROXY_AUTHORIZATION, VIA};
 
+use super::spelling::{folded, is_of_the_message, is_plain};
+
 /// Credentials in every spelling, cookies, and what tells of the network behind the gateway. Those of proxies in
 /// front come by the prefix, in [`is_of_a_front_proxy`].
 pub static ALWAYS_STRIPPED: [HeaderName; 12] = [
@@ -263,6 +265,8 @@ fn has_prefix(name: &str) -> bool {
 pub struct Stripped {
     names: HashSet<HeaderName, RandomState>,
     prefixes: Vec<String>,
+    /// Names, folded, that only the gateway writes, or that a client may send in their own spelling alone.
+    guarded: HashSet<String, RandomState>,
     /// Those of the names, and of the prefixes here and above: most headers need not be looked up.
     beginnings: Beginnings,
 }
@@ -285,8 +289,35 @@ impl Stripped {
         Self {
             names,
             prefixes,
+            guarded: HashSet::default(),
             beginnings,
         }
+    }
+
+    /// Likewise, and no header is taken from a client that can be read as one of `names` and is another.
+    #[must_use]
+    pub fn guarding<'n>(mut self, names: impl IntoIterator<Item = &'n HeaderName>) -> Self {
+        let names = names.into_iter().map(|name| folded(name.as_str()));
+        self.guarded.extend(names);
+        self
+    }
+
+    /// What an application behind the gateway may read the header `name` as, if the provider must not get that: a
+    /// credential, the choice of an account, what tells of the network, or what the gateway writes. Nothing for a name
+    /// that has one reading, and for one that the configuration itself takes out.
+    pub fn misread(&self, name: &HeaderName) -> Option<String> {
+        let mut ours = self.prefixes.iter();
+        if is_plain(name.as_str())
+            || self.names.contains(name)
+            || ours.any(|prefix| name.as_str().starts_with(prefix.as_str()))
+        {
+            return None;
+        }
+        let read_as = folded(name.as_str());
+        let taken = self.contains_text(&read_as)
+            || self.guarded.contains(&read_as)
+            || is_of_the_message(&read_as);
+        taken.then_some(read_as)
     }
 
     /// Whether a header is among them.

@@ -6,6 +6,18 @@ use http::Uri;
 
 use crate::address::{self, is_metadata_host};
 
+/// How far what is sent to a URL goes where others could read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// Nowhere: it is encrypted, or stays on this machine or at a private address.
+    None,
+    /// Through a network that the URL does not show to be private, though it may be: unencrypted to a name, or to an
+    /// address of 100.64.0.0/10.
+    Unclear,
+    /// Through the Internet: unencrypted to a public address.
+    Public,
+}
+
 /// Where a provider is. Comes from the configuration only; nothing a client sends changes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
@@ -22,6 +34,19 @@ pub struct BaseUrl {
 impl BaseUrl {
     /// Reads `https://host[:port][/path]`, and plain `http` to loopback and private addresses.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let url = Self::parse_exposed(text)?;
+        match url.exposure() {
+            Exposure::None => Ok(url),
+            Exposure::Unclear | Exposure::Public => Err(format!(
+                "would send requests unencrypted to {}: plain http is for loopback and private addresses only, use \
+                 https://",
+                url.host
+            )),
+        }
+    }
+
+    /// Reads a URL likewise, also plain `http` to anywhere: the caller looks at its [`exposure`](Self::exposure).
+    pub fn parse_exposed(text: &str) -> Result<Self, String> {
         let uri: Uri = text
             .parse()
             .map_err(|_| "not a URL such as https://api.example.com/v1")?;
@@ -44,12 +69,6 @@ impl BaseUrl {
             return Err(format!(
                 "leads to {host}, which is link-local or a cloud's metadata service: no provider is there, and \
                  tokens of the machine's own are"
-            ));
-        }
-        if !tls && !is_near(&host) {
-            return Err(format!(
-                "would send the token unencrypted to {host}: plain http is for loopback and \
-                 private addresses only, use https://"
             ));
         }
         let path = uri.path().trim_end_matches('/').to_owned();
@@ -78,6 +97,17 @@ impl BaseUrl {
             port,
             path,
         })
+    }
+
+    /// How far what is sent to it goes where others could read it.
+    pub fn exposure(&self) -> Exposure {
+        match address::read(&self.host) {
+            _ if self.tls => Exposure::None,
+            Some(ip) if address::is_near(ip) => Exposure::None,
+            Some(ip) if !address::is_private(ip) => Exposure::Public,
+            None if self.host == "localhost" => Exposure::None,
+            _ => Exposure::Unclear,
+        }
     }
 
     /// What goes into `Host`: the port only where it is not the scheme's own.
@@ -124,11 +154,6 @@ fn plain_host(written: &str) -> Result<String, String> {
             "has {host} for its host, which not everybody reads as the address {ip}: write `{ip}`"
         )),
     }
-}
-
-/// Loopback and private addresses (RFC 1918, RFC 4193), and the name `localhost` (RFC 6761).
-fn is_near(host: &str) -> bool {
-    address::read(host).map_or(host == "localhost", address::is_near)
 }
 
 #[cfg(test)]
@@ -184,6 +209,27 @@ mod tests {
                     .contains("unencrypted"),
                 "{far}"
             );
+        }
+    }
+
+    #[test]
+    fn a_url_says_how_far_it_leads_unencrypted() {
+        let exposure = |url: &str| BaseUrl::parse_exposed(url).unwrap().exposure();
+        for (url, wanted) in [
+            ("https://api.openai.com", Exposure::None),
+            ("https://8.8.8.8", Exposure::None),
+            ("http://localhost", Exposure::None),
+            ("http://10.0.0.1", Exposure::None),
+            ("http://[fd00::1]", Exposure::None),
+            ("http://gpu-box:8000", Exposure::Unclear),
+            ("http://api.openai.com", Exposure::Unclear),
+            ("http://100.64.0.1", Exposure::Unclear),
+            ("http://[::ffff:100.127.1.1]", Exposure::Unclear),
+            ("http://100.128.0.1", Exposure::Public),
+            ("http://100.63.255.255", Exposure::Public),
+            ("http://[2001:db8::1]", Exposure::Public),
+        ] {
+            assert_eq!(exposure(url), wanted, "{url}");
         }
     }
 

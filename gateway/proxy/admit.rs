@@ -9,9 +9,12 @@ use http::{Method, Version};
 use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
+use super::cors;
+use super::header_names;
 use super::reject::{Reason, Rejection};
 use crate::key::{
-    ClientKey, KeyDigest, Opened, PresentedKey, is_our_credential, remove_from_query,
+    AmbiguousCredentials, ClientKey, KeyDigest, Opened, PresentedKey, is_our_credential,
+    remove_from_query,
 };
 use crate::provider::{Credential, NoCredential};
 use crate::route::{Access, NormalPath, Route, host_of_authority};
@@ -43,8 +46,12 @@ impl Admission {
             .find(&host, &path.path)
             .ok_or_else(|| Rejection::routeless(Reason::NoRoute))?;
         let route = found.route;
+        if cors::is_preflight(route, request) {
+            return Err(Rejection::on(route, Reason::Preflight));
+        }
+        header_names::check(route, request)?;
         let presented = present(snapshot, route, request, path.query)
-            .map_err(|reason| Rejection::on(route, reason))?;
+            .map_err(|places| two_keys(route, &places))?;
         let opened = identify(snapshot, route, presented.as_ref(), now)
             .map_err(|reason| Rejection::on(route, reason))?;
         let key = opened.as_ref().map(|opened| opened.key.clone());
@@ -79,7 +86,11 @@ impl Admission {
         let query = query.and_then(|query| remove_from_query(query, presented.as_ref()));
         let target = route.provider.paths.target(found.rest, query.as_deref());
         let target = target.ok_or_else(|| refuse(Reason::NoDefaultEndpoint))?;
-        if rules.router.is_anothers(&host, route, &target) {
+        if rules.router.is_anothers(&host, route, &target)
+            || rules
+                .router
+                .is_anothers_unmasked(&host, route, path, &target)
+        {
             return Err(refuse(Reason::AmbiguousPath));
         }
         Ok(Self {
@@ -95,9 +106,8 @@ impl Admission {
     /// Why it fails after all.
     pub fn rejection(&self, reason: Reason) -> Rejection {
         Rejection {
-            reason,
-            route: Some(self.route.clone()),
             key: self.key.clone(),
+            ..Rejection::on(&self.route, reason)
         }
     }
 
@@ -138,7 +148,7 @@ fn present<'r>(
     route: &Route,
     request: &'r RequestHeader,
     query: Option<&'r str>,
-) -> Result<Option<PresentedKey<'r>>, Reason> {
+) -> Result<Option<PresentedKey<'r>>, AmbiguousCredentials> {
     if route.access == Access::Open {
         return Ok(None);
     }
@@ -150,7 +160,15 @@ fn present<'r>(
         .key_headers
         .iter()
         .filter(|name| !passthrough || !provider.takes_token_in(name));
-    PresentedKey::find(&request.headers, query, names).map_err(|_| Reason::AmbiguousCredentials)
+    PresentedKey::find(&request.headers, query, names)
+}
+
+/// The refusal of two keys, which says where they stand.
+fn two_keys(route: &Arc<Route>, places: &AmbiguousCredentials) -> Rejection {
+    Rejection {
+        message: Some(places.to_string().into()),
+        ..Rejection::on(route, Reason::AmbiguousCredentials)
+    }
 }
 
 /// The key that opens by what is presented, if the route wants one.
@@ -208,14 +226,10 @@ pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<
     let (mut bytes, mut odd) = (0, false);
     let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
     for (name, value) in &request.headers {
-        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-        bytes += name.len() + value.len() + 4;
-        // `X_Api_Key` is `X-Api-Key` to whatever turns headers into variables. Over HTTP/2, a quote is let
-        // through in names, which is no part of one (RFC 9110, section 5.6.2), and space around values (RFC
-        // 9113, section 8.2.1).
-        odd |= memchr::memchr2(b'_', b'"', name).is_some()
-            || blank(value.first())
-            || blank(value.last());
+        let value = value.as_bytes();
+        bytes += name.as_str().len() + value.len() + 4;
+        // Over HTTP/2, space is let through around values (RFC 9113, section 8.2.1).
+        odd |= blank(value.first()) || blank(value.last());
     }
     // Over HTTP/2, the request line is three fields like the others.
     let line = request.method.as_str().len() + request.raw_path().len() + 12;

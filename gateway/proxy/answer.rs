@@ -12,8 +12,10 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
 use super::admit;
+use super::cors;
 use super::deadline;
 use super::exchange::Exchange;
+use super::reject::Reason;
 
 /// The largest body that is read and thrown away before a refusal.
 const DRAIN_BYTES: u64 = 64 << 10;
@@ -35,12 +37,18 @@ pub(super) fn end_with_this_answer(session: &mut Session, exchange: &Exchange) {
     }
 }
 
-/// Sends the refusal that the exchange holds.
+/// Sends the refusal, or other answer of the gateway's own, that the exchange holds.
 pub(super) async fn answer(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     let Some(rejection) = &exchange.rejection else {
         return Ok(());
     };
     let (mut head, body) = rejection.response(&exchange.id)?;
+    if let Some(route) = &rejection.route {
+        cors::apply(route, session.req_header(), &mut head)?;
+    }
+    if rejection.reason == Reason::Preflight {
+        cors::answer_preflight(&mut head)?;
+    }
     // Pingora has no time limit for a head that is to be sent.
     let most = DISCARD_TIME * 2 + exchange.rules.server.client_write;
     deadline::end_by(Instant::now() + most);
@@ -49,7 +57,7 @@ pub(super) async fn answer(session: &mut Session, exchange: &mut Exchange) -> Re
         .req_header()
         .headers
         .contains_key(http::header::EXPECT);
-    let bodiless = session.req_header().method == http::Method::HEAD;
+    let bodiless = session.req_header().method == http::Method::HEAD || body.is_empty();
     let length = admit::declared_length(session.req_header());
     if length <= DRAIN_BYTES && !expects && !session.is_body_done() {
         // A small body is read before the answer, which leaves the connection usable if it was whole.

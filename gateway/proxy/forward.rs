@@ -7,6 +7,7 @@ use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::exchange::Exchange;
 use super::reject::{Reason, Rejection, is_connect_error};
+use crate::provider::TunnelError;
 
 /// How often a connection for one request is tried at most.
 pub(super) const MAX_CONNECTS: usize = 8;
@@ -70,12 +71,14 @@ pub(super) fn after_failed_connect(exchange: &mut Exchange, mut error: Box<Error
         ErrorType::H2Error => exchange.seen.attempts < MAX_STREAMS_TRIED,
         // No other address has one, and this one is not to blame.
         _ if is_without_socket(&error) => false,
+        // A proxy that refuses a tunnel refuses it again.
+        ErrorType::ConnectProxyFailure if !tunnel_may_pass(&error) => false,
         // A certificate that does not hold today does not hold on a second try either, but perhaps elsewhere.
         ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure | ErrorType::TLSWantX509Lookup => {
-            connect_again(exchange, 1)
+            connect_again(exchange, &error, 1)
         }
-        etype if is_connect_error(etype) => connect_again(exchange, MIN_CONNECTS),
-        _ => connect_again(exchange, 1),
+        etype if is_connect_error(etype) => connect_again(exchange, &error, MIN_CONNECTS),
+        _ => connect_again(exchange, &error, 1),
     };
     error.as_up();
     error.set_retry(again);
@@ -91,16 +94,24 @@ fn is_without_socket(error: &Error) -> bool {
     etypes.contains(&Some(&ErrorType::SocketError))
 }
 
+/// Whether a proxy that opened no tunnel may do so a moment later.
+fn tunnel_may_pass(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<TunnelError>();
+    cause.is_some_and(TunnelError::may_pass)
+}
+
 /// Notes that the last attempt's address could not be reached; whether there may be another try. Each address is tried
 /// once, and there are `at_least` so many tries. After the second, none begins once the time that one connection may
 /// take in all is over.
-fn connect_again(exchange: &mut Exchange, at_least: usize) -> bool {
+fn connect_again(exchange: &mut Exchange, error: &Error, at_least: usize) -> bool {
     let (Some(admission), Some(address)) = (&exchange.admission, exchange.seen.upstream) else {
         return false;
     };
     let endpoint = &admission.route().provider.endpoint;
     let addresses = endpoint.addresses();
-    addresses.failed(address);
+    if endpoint.blames_address(error) {
+        addresses.failed(address);
+    }
     exchange.seen.failed.unreachable.push(address);
     let tried = exchange.seen.failed.unreachable.len();
     let most = addresses.count().clamp(at_least, MAX_CONNECTS);

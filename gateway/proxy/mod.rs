@@ -7,11 +7,14 @@ pub mod admit;
 mod answer;
 mod body;
 pub mod connection;
+mod cors;
 pub mod deadline;
 mod dialect;
 pub mod exact;
 pub mod exchange;
 mod forward;
+mod header_names;
+mod http10;
 pub mod in_flight;
 pub mod inject;
 mod location;
@@ -46,6 +49,7 @@ use self::reject::{Reason, Rejection};
 use crate::access_log::AccessLog;
 use crate::address::far_neighbourhood;
 use crate::key::KeyFailure;
+use crate::provider::TunnelError;
 use crate::route::{Access, NormalPath};
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
@@ -108,6 +112,7 @@ impl ProxyHttp for Proxy {
         match admit(session, exchange) {
             Ok(admission) => {
                 connection::verified();
+                http10::begin(session);
                 let timeouts = &admission.route().provider.endpoint.timeouts;
                 let server = &exchange.rules.server;
                 exchange.seen.asked = session.is_body_empty();
@@ -305,6 +310,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         observe::head(exchange, session.req_header(), head)?;
         end_with_this_answer(session, exchange);
+        http10::end_with_body(session, head);
         if let Some(admission) = &exchange.admission {
             if let Some(first_byte) = exchange.seen.first_byte {
                 let timeouts = &admission.route().provider.endpoint.timeouts;
@@ -464,8 +470,8 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes)
         .unwrap_or_default();
     check_head(&exchange.rules, request, &raw).map_err(Rejection::routeless)?;
-    let path =
-        NormalPath::parse(request.raw_path()).map_err(|_| Rejection::routeless(Reason::BadPath))?;
+    let path = NormalPath::of_request(request.raw_path())
+        .map_err(|_| Rejection::routeless(Reason::BadPath))?;
     exchange.seen.path.push_str(&path.path);
     let live = &exchange.shared.live;
     let now = live.clock.at(exchange.time, exchange.started);
@@ -496,6 +502,9 @@ fn bound_the_guesses(
     let Some(route) = route.filter(|route| route.access != Access::Open) else {
         return decided;
     };
+    if matches!(&decided, Err(rejection) if rejection.reason == Reason::Preflight) {
+        return decided;
+    }
     let now = penalties.now();
     if penalties.is_over(&address, now) {
         return Err(Rejection::on(route, Reason::TooManyFailedKeys));
@@ -529,15 +538,19 @@ fn log_failure(exchange: &Exchange, reason: Reason, error: &Error) {
         return;
     }
     let route = exchange.admission.as_ref().map(Admission::route);
-    let cause = error
-        .root_cause()
-        .downcast_ref::<std::io::Error>()
-        .map(ToString::to_string);
+    let cause = error.root_cause();
+    let io = cause.downcast_ref::<std::io::Error>();
+    let tunnel = cause.downcast_ref::<TunnelError>();
+    let cause = io
+        .map(ToString::to_string)
+        .or_else(|| tunnel.map(ToString::to_string));
     tracing::warn!(
         request = exchange.id.as_str(),
         route = route.map(|route| &*route.name),
         provider = route.map(|route| &*route.provider.name),
         upstream = exchange.seen.upstream.map(tracing::field::display),
+        // Then the address is the proxy's.
+        proxy = route.and_then(|route| route.provider.proxy()),
         reason = reason.code(),
         kind = error.etype().as_str(),
         cause,

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::{Error, ErrorType};
 
+use super::cors;
 use super::exchange::Exchange;
 use super::location::Asked;
 use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID};
@@ -65,6 +66,9 @@ pub(super) fn head(
     }
     if answer.status.is_informational() && answer.status != 101 {
         return Ok(());
+    }
+    if let Some(admission) = &exchange.admission {
+        cors::apply(admission.route(), asked, answer)?;
     }
     let seen = &mut exchange.seen;
     seen.status = answer.status.as_u16();

@@ -107,7 +107,7 @@ impl<'e> Outcome<'e> {
 
     fn refused_by(&self, seen: &Seen) -> Option<&'static str> {
         match self.refused {
-            Some(Reason::ClientClosed) => None,
+            Some(Reason::ClientClosed | Reason::Preflight) => None,
             // An answer that broke off was not refused by anybody.
             Some(_) => seen.first_byte.is_none().then_some("gateway"),
             None if (400..600).contains(&seen.status) => Some("provider"),

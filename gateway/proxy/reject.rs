@@ -1,5 +1,5 @@
 //! Every reason to refuse, and the one place where a refusal becomes an answer: status, JSON in the
-//! dialect of the route's provider, metric label. Nothing a client sent is echoed.
+//! dialect of the route's provider, metric label. Nothing a client sent is echoed but names of headers.
 
 use std::sync::Arc;
 
@@ -22,13 +22,17 @@ pub const REQUEST_ID: &str = "x-keygate-request-id";
 /// The type of the error that ends an exchange whose answer redirects to a foreign host.
 pub(super) const FOREIGN_REDIRECT: &str = "ForeignRedirect";
 
-/// Why a request was refused.
+/// Why a request goes to no provider: it was refused, or is answered here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
+    /// A browser asks what a page may do: no refusal, but an answer of the gateway's own.
+    Preflight,
     /// The path has two readings.
     BadPath,
     /// Two different client keys.
     AmbiguousCredentials,
+    /// A header's name can be read as another one, which is not taken from clients.
+    AmbiguousHeader,
     /// The message's framing has two readings.
     BadFraming,
     /// No key, or one that opens nothing.
@@ -73,6 +77,7 @@ impl Reason {
     /// The status, the code that clients see, and the sentence for people.
     fn answer(self) -> (u16, &'static str, &'static str) {
         match self {
+            Self::Preflight => (204, "preflight", ""),
             Self::BadPath => (
                 400,
                 "bad_path",
@@ -82,6 +87,11 @@ impl Reason {
                 400,
                 "ambiguous_credentials",
                 "The request holds two different API keys.",
+            ),
+            Self::AmbiguousHeader => (
+                400,
+                "ambiguous_header",
+                "The name of a header can be read in two ways.",
             ),
             Self::BadFraming => (
                 400,
@@ -177,6 +187,11 @@ impl Reason {
         self.answer().1
     }
 
+    /// The sentence for people.
+    pub fn message(self) -> &'static str {
+        self.answer().2
+    }
+
     /// What the log says: the code, and for keys the reason that clients are not told.
     pub fn detail(self) -> &'static str {
         match self {
@@ -195,6 +210,8 @@ pub struct Rejection {
     pub route: Option<Arc<Route>>,
     /// The key, for the log, if one was verified before.
     pub key: Option<Arc<ClientKey>>,
+    /// What is said to the client in place of the reason's own sentence: it names headers, never their values.
+    pub message: Option<Box<str>>,
 }
 
 impl Rejection {
@@ -204,6 +221,7 @@ impl Rejection {
             reason,
             route: None,
             key: None,
+            message: None,
         }
     }
 
@@ -213,6 +231,7 @@ impl Rejection {
             reason,
             route: Some(route.clone()),
             key: None,
+            message: None,
         }
     }
 
@@ -222,9 +241,13 @@ impl Rejection {
             .map_or(Dialect::OpenAi, |route| route.provider.kind.dialect)
     }
 
-    /// The answer: a head and a body that depend on the reason, the dialect and the id alone.
+    /// The answer: a head and a body that depend on the reason, its message, the dialect and the id alone.
     pub fn response(&self, id: &RequestId) -> Result<(Box<ResponseHeader>, Bytes), Box<Error>> {
-        let (status, code, message) = self.reason.answer();
+        let (status, code, sentence) = self.reason.answer();
+        let message = self.message.as_deref().unwrap_or(sentence);
+        if self.reason == Reason::Preflight {
+            return Ok((preflight(id)?, Bytes::new()));
+        }
         let dialect = self.dialect();
         let body = Bytes::from(dialect::body(dialect, status, code, message));
         let mut head = ResponseHeader::build(status, Some(8))?;
@@ -242,6 +265,13 @@ impl Rejection {
         }
         Ok((Box::new(head), body))
     }
+}
+
+/// The answer to a preflight, without what depends on the request.
+fn preflight(id: &RequestId) -> Result<Box<ResponseHeader>, Box<Error>> {
+    let mut head = ResponseHeader::build(204, Some(8))?;
+    head.insert_header(REQUEST_ID, id.as_str())?;
+    Ok(Box::new(head))
 }
 
 /// Why an exchange failed in Pingora's hands. Our own refusals are noted in the exchange before.

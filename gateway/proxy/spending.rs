@@ -23,7 +23,7 @@ static DOLLARS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("USD"));
 pub(super) struct Spending<'e> {
     /// Events that the client got.
     pub(super) events: u64,
-    /// Of these, errors.
+    /// Of these, errors; of JSON that is no stream of events, the documents that were errors.
     pub(super) errors: u64,
     /// The model, as the answer names it.
     pub(super) model: Option<&'e str>,
@@ -75,7 +75,10 @@ impl<'e> Spending<'e> {
             meter.is_stream() && !unread && silent && went_well && expected != Expected::Nothing;
         // Where streams are asked, one that says nothing all the same was kept from it, or left before its end.
         let wanted = [Metering::Estimated, Metering::Exact].contains(&metering);
-        let output = events.saturating_sub(meter.errors());
+        // What failed earlier, and is fetched now, is no error of this response; nor is one that its status says.
+        let is_own = status < 400 && (meter.is_stream() || expected != Expected::Nothing);
+        let errors = if is_own { meter.errors() } else { 0 };
+        let output = events.saturating_sub(errors);
         let estimated = unmetered && wanted && output > 0;
         let guess = estimated.then(|| Usage {
             output,
@@ -85,7 +88,7 @@ impl<'e> Spending<'e> {
         let (cost, unpriced) = price(exchange, route.map(AsRef::as_ref), meter, usage.as_ref());
         Self {
             events,
-            errors: meter.errors(),
+            errors,
             model: meter.model(),
             usage,
             estimated,

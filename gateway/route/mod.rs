@@ -3,11 +3,14 @@
 //! Decides by host and path alone, the most specific first; nothing else a client sends chooses a
 //! destination.
 
+mod cors;
 mod host;
 mod overlap;
 mod path;
 mod pattern;
+mod unmask;
 
+pub use cors::{Cors, parse_origin};
 pub use host::{host_of_authority, normal_host};
 pub use overlap::Overlap;
 pub use path::{BadPath, NormalPath};
@@ -51,6 +54,8 @@ pub struct Route {
     pub stripped: Stripped,
     /// Headers made for the provider from the client's.
     pub templates: Vec<HeaderTemplate>,
+    /// Which pages in browsers may read its responses; nothing leaves that to the provider.
+    pub cors: Option<Cors>,
     /// What is done about the usage of its streams.
     pub metering: Metering,
     /// The models that the metrics tell apart: names, and beginnings of names with a `*` behind them.
@@ -175,6 +180,7 @@ mod tests {
             token: TokenSource::None,
             headers: Vec::new(),
             redirect_hosts: Vec::new(),
+            proxy: None,
             http: HttpVersion::Http1,
             timeouts: Timeouts::default(),
         };
@@ -196,6 +202,7 @@ mod tests {
             websocket: false,
             stripped: Stripped::default(),
             templates: Vec::new(),
+            cors: None,
             metering: Metering::default(),
             metric_models: ["m", "m-*", "*-x"].map(str::to_owned).into(),
             metrics: METRICS.route(name, "p"),

@@ -272,10 +272,17 @@ mod tests {
 
     /// Which route takes a path, and to where.
     fn sent(router: &Router, path: &str) -> Option<(String, String)> {
-        let normal = NormalPath::parse(path.as_bytes()).ok()?;
+        let normal = NormalPath::of_request(path.as_bytes()).ok()?;
         let found = router.find("h", &normal.path)?;
         let target = found.route.provider.paths.target(found.rest, None)?;
-        let passes = !router.is_anothers("h", found.route, &target);
+        let passes = !router.is_anothers("h", found.route, &target)
+            && !router.is_anothers_unmasked("h", found.route, &normal, &target);
+        // A provider may undo the escapes of separators.
+        let target = normal
+            .readings_of(&target)
+            .into_iter()
+            .next()
+            .unwrap_or(target);
         let target = target.split_once('?').map_or(&*target, |(path, _)| path);
         // What differs by a slash at its end, or in what providers may read as one, is one to us.
         passes.then(|| {
@@ -317,6 +324,13 @@ mod tests {
                     paths.extend(place.match_indices('/').map(|(at, _)| format!("{}{behind}", &place[at..])));
                 }
             }
+            let slashes = |path: &String| -> Vec<String> {
+                let at = path.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0);
+                let with = |at, other| format!("{}{other}{}", &path[..at], &path[at + 1..]);
+                at.flat_map(|at| ["%2F", "%3Bx/"].map(|other| with(at, other))).collect()
+            };
+            let masked: Vec<String> = paths.iter().flat_map(slashes).collect();
+            paths.extend(masked);
             let mut routes: HashMap<String, (String, String)> = HashMap::new();
             for path in paths.iter().flat_map(|it| [format!("{outer}{it}"), format!("{outer}{}{it}", inner[0])]) {
                 if let Some((name, target)) = sent(&router, &path) {

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::unmask;
+
 /// A request's target in its one form.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NormalPath<'r> {
@@ -11,6 +13,8 @@ pub struct NormalPath<'r> {
     pub path: Cow<'r, str>,
     /// What stood behind `?`, untouched.
     pub query: Option<&'r str>,
+    /// Whether separators are escaped in the path.
+    masked: bool,
 }
 
 /// Why a target was refused. Not told to the client beyond `bad_path`.
@@ -21,15 +25,27 @@ pub enum BadPath {
     /// A byte that has no place in a path or query: a control character, a space, `\`, `#`, `;`,
     /// or anything that isn't ASCII.
     Character,
-    /// An escape that is broken, or that hides a separator, a control character or another escape.
+    /// An escape that is broken, or that hides `\`, `#`, a control character or another escape; where no separator may
+    /// be escaped, also `/`, `;` and `?`.
     Escape,
     /// A segment `.` or `..`, escaped or not.
     DotSegment,
 }
 
 impl<'r> NormalPath<'r> {
-    /// Reads a raw request target, in origin form or absolute form.
+    /// Reads a path of a configuration, or a target: in origin form or absolute form, and without escaped separators.
     pub fn parse(target: &'r [u8]) -> Result<Self, BadPath> {
+        let path = Self::of_request(target)?;
+        if path.masked {
+            return Err(BadPath::Escape);
+        }
+        Ok(path)
+    }
+
+    /// Reads a raw request target, in origin form or absolute form. `%2F`, `%3B` and `%3F` in its path stay as they
+    /// are: they are no separators to the router, and may be some to a provider, as which
+    /// [`other_readings`](Self::other_readings) has them.
+    pub fn of_request(target: &'r [u8]) -> Result<Self, BadPath> {
         let target = std::str::from_utf8(target).map_err(|_| BadPath::Character)?;
         let target = origin_form(target)?;
         let (path, query) = match target.split_once('?') {
@@ -39,10 +55,31 @@ impl<'r> NormalPath<'r> {
         if query.is_some_and(|query| !query.bytes().all(|b| b.is_ascii_graphic() && b != b'#')) {
             return Err(BadPath::Character);
         }
+        let path = normalize(path)?;
+        let masked = path.contains('%') && unmask::is_masked(&path);
+        if masked && unmask::has_dot_segment(&path) {
+            return Err(BadPath::DotSegment);
+        }
         Ok(Self {
-            path: normalize(path)?,
+            path,
             query,
+            masked,
         })
+    }
+
+    /// What servers may read the path as that undo the escapes of separators; nothing if there are none.
+    pub fn other_readings(&self) -> Vec<String> {
+        self.readings_of(&self.path)
+    }
+
+    /// Likewise of `target`, a path with or without a query that ends with this path, or with what follows a prefix of
+    /// it.
+    pub fn readings_of(&self, target: &str) -> Vec<String> {
+        if self.masked {
+            unmask::readings(target)
+        } else {
+            Vec::new()
+        }
     }
 }
 
@@ -116,7 +153,7 @@ fn push_escape(normal: &mut String, code: u8) -> Result<(), BadPath> {
     match code {
         b if is_unreserved(b) => normal.push(char::from(b)),
         // A separator in disguise: the provider may unmask what the router did not see.
-        b'/' | b'\\' | b';' | b'?' | b'#' | 0..=0x1f | 0x7f => return Err(BadPath::Escape),
+        b'\\' | b'#' | 0..=0x1f | 0x7f => return Err(BadPath::Escape),
         b => {
             use std::fmt::Write;
             // Writing to a String cannot fail.

@@ -2,6 +2,8 @@
 //!
 //! Knows where secrets come from; knows nothing of who uses them.
 
+mod form;
+mod links;
 mod private;
 mod reference;
 
@@ -23,6 +25,9 @@ impl Secret {
     /// other control character. Spaces around it are not part of it.
     pub fn new(value: String) -> Result<Self, &'static str> {
         let value = Zeroizing::new(value);
+        if value.starts_with('\u{feff}') {
+            return Err("begins with a byte order mark: save it as UTF-8 without one");
+        }
         let trimmed = value.trim();
         if trimmed.is_empty() {
             return Err("is empty");
@@ -34,6 +39,12 @@ impl Secret {
             return Err("contains a character that cannot stand in a header");
         }
         Ok(Self(Zeroizing::new(trimmed.to_owned())))
+    }
+
+    /// What is odd about it, if it looks like a token together with what stood around it, such as quotation marks: a text
+    /// without any part of it, to read on behind its name.
+    pub fn oddity(&self) -> Option<&'static str> {
+        form::oddity(&self.0)
     }
 
     /// The value itself. Every call is a place to look at in a review.
@@ -72,6 +83,10 @@ mod tests {
             ("", "is empty"),
             (" \n", "is empty"),
             ("a\nb", "contains a line break"),
+            (
+                "\u{feff}a",
+                "begins with a byte order mark: save it as UTF-8 without one",
+            ),
         ] {
             assert_eq!(Secret::new(bad.to_owned()).err(), Some(why));
         }

@@ -8,6 +8,7 @@ use std::fs::{self, File, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::links;
 use crate::regular_file::{self, ReadError};
 
 /// The largest key file, in bytes: more than ten million keys.
@@ -24,6 +25,12 @@ pub struct Private {
 }
 
 impl Private {
+    /// Reads `path` likewise, or the file that a link there leads to, where nobody but root and this user could have laid
+    /// the link.
+    pub fn read_linked(path: &Path, largest: u64) -> Result<Self, ReadError> {
+        Self::read(&links::follow(path)?, largest)
+    }
+
     /// Reads `path`: a file, not a link to one, of this user or of root, that nobody else may write, and of at most
     /// `largest` bytes.
     pub fn read(path: &Path, largest: u64) -> Result<Self, ReadError> {

@@ -163,7 +163,7 @@ fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
 }
 
 fn read_private(path: &Path) -> Result<String, SecretError> {
-    match Private::read(path, LARGEST) {
+    match Private::read_linked(path, LARGEST) {
         Ok(Private {
             exposed: Some(why), ..
         }) => Err(SecretError::Unusable(format!("{} {why}", path.display()))),

@@ -13,6 +13,7 @@ use pingora_core::server::ShutdownWatch;
 use tokio::net::TcpStream;
 
 use super::accept::{Arrival, Serve};
+use super::boundary::Boundary;
 use super::connections::{Connection, Connections};
 use super::flush::FlushBeforeWait;
 use super::head::{self, Head};
@@ -66,16 +67,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
                 return;
             };
             // Boxed, for it is large and soon over.
-            let Some((stream, http2)) = Box::pin(self.greet(socket, peer)).await else {
-                return;
-            };
-            if let Some(pace) = http2 {
-                let keepalive = self.connections.live().snapshot().rules.server.keepalive;
-                let quiet = self.quiet.http2.clone();
-                Box::pin(http2::serve(&self.app, stream, &pace, keepalive, quiet)).await;
-            } else {
-                let exchanges = connection::http1(self.http1(stream, &arrival.permit));
-                deadline::one_by_one(Box::pin(exchanges)).await;
+            match Box::pin(self.greet(socket, peer)).await {
+                Some(Greeted::Http2(stream, pace)) => {
+                    let keepalive = self.connections.live().snapshot().rules.server.keepalive;
+                    let quiet = self.quiet.http2.clone();
+                    Box::pin(http2::serve(&self.app, stream, &pace, keepalive, quiet)).await;
+                }
+                Some(Greeted::Http1(stream, boundary)) => {
+                    let exchanges = self.http1(stream, &boundary, &arrival.permit);
+                    let exchanges = connection::http1(exchanges);
+                    deadline::one_by_one(Box::pin(exchanges)).await;
+                }
+                None => {}
             }
         };
         deadline::connection(arrival.at + within, Box::pin(work)).await;
@@ -91,7 +94,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         self.app.http_cleanup().await;
     }
 
-    /// The stream that HTTP is spoken on; with its pace, if that is HTTP/2.
+    /// The stream that HTTP is spoken on.
     async fn greet(&self, socket: TcpStream, peer: SocketAddr) -> Option<Greeted> {
         if let Some(tls) = &self.tls {
             return self.private(tls, Socket::private(socket, peer), peer).await;
@@ -100,10 +103,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         if self.h2c && plain.begins_with(HTTP2_PREFACE).await.ok()? {
             return Some(paced(plain));
         }
-        Some((Box::new(plain), None))
+        Some(one_by_one(plain))
     }
 
-    /// The stream behind a TLS handshake; with its pace, if HTTP/2 was agreed on.
+    /// The stream behind a TLS handshake.
     async fn private(&self, tls: &Acceptor, socket: Socket, peer: SocketAddr) -> Option<Greeted> {
         let mut begun = Handshake {
             failures: &self.connections.live().metrics.tls_handshake_failures,
@@ -114,7 +117,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         match done {
             // The HTTP/2 library flushes by itself.
             Ok(stream) if stream.selected_alpn_proto() == Some(ALPN::H2) => Some(paced(stream)),
-            Ok(stream) => Some((Box::new(FlushBeforeWait::new(stream)), None)),
+            Ok(stream) => Some(one_by_one(FlushBeforeWait::new(stream))),
             Err(error) => {
                 // Whoever only looks whether the port is open is no news.
                 if !left(&error) {
@@ -127,13 +130,16 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
 
     /// One exchange after the other, as Pingora does it; but what waits for a request is not yet a session of Pingora's,
     /// which takes ten times the memory.
-    async fn http1(&self, mut stream: Stream, place: &Connection) {
+    async fn http1(&self, mut stream: Stream, boundary: &Boundary, place: &Connection) {
         let mut settings = None;
         let mut quiet = self.quiet.http1.clone();
-        while let Some(begun) = self.request(&mut stream, &mut quiet, place).await {
+        while let Some(begun) = self.request(&mut stream, boundary, &mut quiet, place).await {
             let Some(reused) = self.exchange(stream, settings, begun).await else {
                 return;
             };
+            if !boundary.is_passed() {
+                return;
+            }
             (stream, settings) = reused.consume();
         }
     }
@@ -156,16 +162,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
             }
             Some(settings) => settings.apply_to_session(&mut session),
         }
-        // There is no other one: without pipelining, a connection on which more came is not used again.
+        // There is no other one: Pingora sees nothing of what follows a request, or does not use the connection again.
         debug_assert!(!session.pipelining_enabled());
         session.set_pipelined_prefix(begun);
         self.app.process_new_http(session, &self.quiet.http1)
     }
 
-    /// The head of the next request, and what came with it. Nothing if there is none, or none is wanted.
+    /// The head of the next request, and what came of its body. Nothing if there is none, or none is wanted.
     async fn request(
         &self,
         stream: &mut Stream,
+        boundary: &Boundary,
         quiet: &mut ShutdownWatch,
         place: &Connection,
     ) -> Option<BytesMut> {
@@ -176,16 +183,23 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         };
         deadline::wait_for_request(patience);
         place.waits();
+        let begun = boundary.open();
+        if !begun.is_empty() {
+            deadline::heard();
+        }
         let head = tokio::select! {
             biased;
-            head = head::read(stream, limit) => head?,
+            head = head::read(stream, begun, limit) => head?,
             () = place.gives_way() => return None,
             // Gone is as good as quiet.
             _ = quiet.wait_for(|quiet| *quiet) => return None,
         };
         place.answers();
         Some(match head {
-            Head::Whole(begun) => begun,
+            Head::Whole(mut begun) => {
+                boundary.begin(&mut begun);
+                begun
+            }
             Head::Refused(reason, instead) => {
                 connection::refuse_next(reason);
                 instead
@@ -194,12 +208,22 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
     }
 }
 
-/// A stream that HTTP is spoken on; with its pace, if that is HTTP/2.
-type Greeted = (Stream, Option<Arc<Pace>>);
+/// A stream that HTTP is spoken on.
+enum Greeted {
+    /// With where its requests end.
+    Http1(Stream, Arc<Boundary>),
+    /// With how fast it is read.
+    Http2(Stream, Arc<Pace>),
+}
 
 fn paced(stream: impl IO + 'static) -> Greeted {
     let pace = Pace::new();
-    (Box::new(Paced::new(stream, pace.clone())), Some(pace))
+    Greeted::Http2(Box::new(Paced::new(stream, pace.clone())), pace)
+}
+
+fn one_by_one(stream: impl IO + 'static) -> Greeted {
+    let (stream, boundary) = Boundary::on(stream);
+    Greeted::Http1(Box::new(stream), boundary)
 }
 
 impl From<&ServerConfig> for Patience {

@@ -36,14 +36,20 @@ pub(super) enum Head {
     Refused(Reason, BytesMut),
 }
 
-/// Reads the head of a request, of at most `limit` bytes. Nothing if the client has gone before its end.
-pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin), limit: u64) -> Option<Head> {
+/// Reads the head of a request, of at most `limit` bytes, which begins with what has `begun`. Nothing if the client has
+/// gone before its end.
+pub(super) async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    mut begun: BytesMut,
+    limit: u64,
+) -> Option<Head> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut begun = BytesMut::new();
     let mut line = RequestLine::Unfinished;
+    let mut before = 0;
     loop {
-        let before = begun.len();
-        poll_fn(|context| poll_more(stream, &mut begun, context)).await?;
+        if begun.len() == before {
+            poll_fn(|context| poll_more(stream, &mut begun, context)).await?;
+        }
         let blank = begun.iter().take_while(|byte| b"\r\n".contains(byte));
         let start = blank.count();
         let head = begun.get(start..).unwrap_or_default();
@@ -57,7 +63,7 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin), limit: u64) -> O
             RequestLine::Strict if whole => return Some(Head::Whole(begun)),
             RequestLine::Loose if whole => return Some(refused(Reason::BadFraming, head)),
             _ if begun.len() > limit => return Some(refused(Reason::HeadersTooLarge, head)),
-            _ => {}
+            _ => before = begun.len(),
         }
     }
 }
@@ -169,7 +175,7 @@ mod tests {
     /// What is read of `chunks`, and after how many of them.
     async fn head(chunks: &[&[u8]]) -> (Option<Head>, usize) {
         let (mut client, mut stream) = tokio::io::duplex(4 * LIMIT);
-        let mut reading = Box::pin(read(&mut stream, LIMIT as u64));
+        let mut reading = Box::pin(read(&mut stream, BytesMut::new(), LIMIT as u64));
         for (number, chunk) in chunks.iter().enumerate() {
             client.write_all(chunk).await.unwrap();
             if let Poll::Ready(head) = poll(&mut reading) {

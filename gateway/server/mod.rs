@@ -7,6 +7,8 @@
 
 mod accept;
 mod admin;
+mod boundary;
+mod chunks;
 mod client;
 mod connections;
 mod flush;

@@ -112,7 +112,7 @@ struct Client {
 impl Client {
     fn new(spec: &TelemetrySpec, resolver: &Resolver) -> Option<Self> {
         let url = &spec.collector;
-        let addresses = resolver.addresses(&url.host, url.port);
+        let addresses = resolver.addresses_of(url);
         let timeouts = Timeouts {
             first_byte: PATIENCE,
             write: PATIENCE,
@@ -126,6 +126,7 @@ impl Client {
                 None,
                 HttpVersion::Http1,
                 timeouts,
+                None,
                 addresses,
             ),
             host: HeaderValue::try_from(url.authority()).ok()?,

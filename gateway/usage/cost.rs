@@ -19,6 +19,12 @@ impl Cost {
     /// How many decimals it has.
     pub const DECIMALS: u8 = 12;
 
+    /// Reads a number as others write it, such as `5e-03`. `None` where it is none, is negative, or has more decimals
+    /// than a cost.
+    pub fn read(written: &str) -> Option<Self> {
+        number::exact(written.as_bytes(), Self::DECIMALS).map(Self)
+    }
+
     /// In billionths, rounded.
     pub fn billionths(self) -> u64 {
         u64::try_from(self.0.saturating_add(500) / 1000).unwrap_or(u64::MAX)
@@ -102,8 +108,7 @@ impl Price {
     /// more decimals than the price of a million tokens can have.
     pub fn of_one_token(written: &str) -> Option<Self> {
         // A millionth of a price for a million tokens is the price of one token in millionths of millionths.
-        let price = number::exact(written.as_bytes(), Cost::DECIMALS)?;
-        u64::try_from(price).ok().map(Self)
+        u64::try_from(Cost::read(written)?.0).ok().map(Self)
     }
 }
 

@@ -66,7 +66,7 @@ impl Events {
 
     /// How many errors there were, with the last event if that has not ended.
     pub(super) fn errors(&self, found: &Found) -> u64 {
-        self.errors + u64::from(found.failed)
+        self.errors + found.errors.count()
     }
 
     /// The rest of a line whose field is known; gives what is behind it.
@@ -103,7 +103,7 @@ impl Events {
                 self.end(scanner, found);
             }
             (line, b'\n' | b'\r') => {
-                found.failed |= line == Line::Event(EVENT.len());
+                found.errors.add(line == Line::Event(EVENT.len()));
                 self.line_ended(byte);
             }
             (Line::Start, byte) => {
@@ -155,7 +155,7 @@ impl Events {
     }
 
     fn end(&mut self, scanner: &mut Scanner, found: &mut Found) {
-        let failed = std::mem::take(&mut found.failed);
+        let failed = found.errors.event_ended();
         if std::mem::take(&mut self.begun) {
             self.count += 1;
             self.errors += u64::from(failed);
@@ -221,6 +221,12 @@ mod tests {
             ("event:error\ndata: overloaded\n\ndata: {}\n\n", 2, 1),
             (
                 "event: errors\ndata: {}\n\nevent:  error\ndata: {}\n\n",
+                2,
+                1,
+            ),
+            ("data: {\"error\": 503}\n\ndata: {\"error\": 0}\n\n", 2, 1),
+            (
+                "data: {\"object\": \"error\", \"message\": \"m\", \"code\": 400}\n\ndata: [DONE]\n\n",
                 2,
                 1,
             ),

@@ -81,12 +81,12 @@ impl Meter {
         self.text.events.count()
     }
 
-    /// How many events were errors.
+    /// How many events were errors, or how many documents where it is no stream of events.
     pub fn errors(&self) -> u64 {
         if self.is_stream() {
             self.text.events.errors(&self.text.found)
         } else {
-            0
+            self.text.found.errors.count()
         }
     }
 
@@ -118,6 +118,9 @@ impl Text {
                 let Some((form, rest)) = sniffer.look(text) else {
                     return;
                 };
+                if form == Form::Json {
+                    self.found.errors.count_documents();
+                }
                 let before = std::mem::replace(&mut self.form, Known::As(form));
                 if let Known::NotYet(sniffer) = before {
                     self.feed(sniffer.held());
@@ -262,6 +265,55 @@ mod tests {
             assert!(Meter::of(media.as_bytes(), b"").is_none(), "{media}");
         }
         assert!(size_of::<Meter>() < 1024);
+    }
+
+    #[test]
+    fn errors_are_counted_in_json_of_any_kind_as_in_events() {
+        let text = r#"{"error": {"message": "m"}}"#;
+        for (media, body, errors) in [
+            ("application/json", text.to_owned(), 1),
+            // A list of documents, as Gemini streams without `alt=sse`.
+            (
+                "application/json",
+                format!("[{{\"candidates\": []}},\n{text}]"),
+                1,
+            ),
+            ("application/json", format!("[{text}, {text}]"), 2),
+            (
+                "application/x-ndjson",
+                "{\"response\": \"a\"}\n{\"error\": \"out of memory\"}\n".to_owned(),
+                1,
+            ),
+            ("application/x-ndjson", format!("{text}\n{{}}\n{text}\n{{}}\n"), 2),
+            (
+                "application/json",
+                r#"{"object": "error", "message": "m", "type": "BadRequestError", "code": 400}"#.to_owned(),
+                1,
+            ),
+            ("application/json", r#"{"error": 503}"#.to_owned(), 1),
+            ("application/json", r#"{"error": true}"#.to_owned(), 1),
+            // No errors.
+            (
+                "application/json",
+                r#"{"id": "r", "object": "response", "error": null, "output": [{"error": {"a": 1}}]}"#.to_owned(),
+                0,
+            ),
+            (
+                "application/json",
+                r#"[{"error": 0}, {"error": ""}, {"error": false}, {"object": "list"}]"#.to_owned(),
+                0,
+            ),
+        ] {
+            for cut in [1, 5, 1000] {
+                let mut meter = Meter::of(media.as_bytes(), b"").unwrap();
+                for piece in body.as_bytes().chunks(cut) {
+                    meter.feed(piece);
+                }
+                // A number is over when something follows it.
+                meter.feed(b"\n");
+                assert_eq!((meter.errors(), meter.events()), (errors, 0), "{body}");
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Nothing in here changes a body or holds it up, but [`IncludeUsage`] and [`ExcludeUsage`], where a route says so.
 
 mod cost;
+mod errors;
 mod escape;
 mod events;
 mod exclude;
@@ -13,6 +14,7 @@ mod members;
 mod meter;
 mod model_name;
 mod number;
+mod parts;
 mod places;
 mod price_file;
 #[cfg(test)]

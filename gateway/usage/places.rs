@@ -14,10 +14,20 @@ pub(super) enum Says {
     Count(Count),
     /// The model's name.
     Model,
-    /// What went wrong, if it is an object or a text.
+    /// What went wrong, if it is an object, or a text or a number that is not empty or zero.
     Error,
     /// What the document is, which may be an error.
     Kind,
+    /// The number of a choice in [`Says::Choices`].
+    Choice,
+    /// The choices of a response, each of which may say its tokens.
+    Choices,
+    /// The calls of models that a response was made by, each with its tokens.
+    Calls,
+    /// A count of one of them.
+    CallCount(Count),
+    /// What one of them was for.
+    CallKind,
     /// The tier of service.
     Tier,
     /// How fast it was made, which has a price like a tier.
@@ -100,7 +110,10 @@ const GEMINI_LIVE: &str = "https://ai.google.dev/api/live#UsageMetadata";
 const INTERACTIONS: &str = "https://ai.google.dev/api/interactions-api";
 const VERTEX: &str =
     "https://docs.cloud.google.com/gemini-enterprise-agent-platform/reference/rest/v1beta1/Usage";
+const VERTEX_TRAFFIC: &str =
+    "https://docs.cloud.google.com/vertex-ai/generative-ai/docs/deploy/consumption-options";
 const CODE_ASSIST: &str = "https://github.com/google-gemini/gemini-cli/blob/main/packages/core/src/code_assist/converter.ts";
+const COMPACTION: &str = "https://platform.claude.com/docs/en/build-with-claude/compaction";
 const CONVERSE: &str =
     "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html";
 const COHERE: &str = "https://docs.cohere.com/reference/chat";
@@ -114,6 +127,8 @@ const OLLAMA: &str = "https://github.com/ollama/ollama/blob/main/docs/api.md";
 const OPENROUTER: &str = "https://openrouter.ai/docs/guides/best-practices/prompt-caching";
 const OPENROUTER_COST: &str = "https://openrouter.ai/docs/use-cases/usage-accounting";
 const PERPLEXITY: &str = "https://docs.perplexity.ai/api-reference/chat-completions-post";
+const VLLM: &str =
+    "https://github.com/vllm-project/vllm/blob/v0.9.2/vllm/entrypoints/openai/protocol.py";
 const XAI_COST: &str = "https://docs.x.ai/developers/cost-tracking";
 const TGI: &str = "https://huggingface.github.io/text-generation-inference/";
 
@@ -230,6 +245,38 @@ const USAGE: &[Row] = &[
         ANTHROPIC,
     ),
     ("num_search_queries", Says::Count(Searches), PERPLEXITY),
+    ("iterations", Says::Calls, COMPACTION),
+    ("iterations.type", Says::CallKind, COMPACTION),
+    (
+        "iterations.input_tokens",
+        Says::CallCount(InputBesideCache),
+        COMPACTION,
+    ),
+    (
+        "iterations.output_tokens",
+        Says::CallCount(Output),
+        COMPACTION,
+    ),
+    (
+        "iterations.cache_read_input_tokens",
+        Says::CallCount(CacheReadNamed),
+        COMPACTION,
+    ),
+    (
+        "iterations.cache_creation_input_tokens",
+        Says::CallCount(CacheWriteNamed),
+        COMPACTION,
+    ),
+    (
+        "iterations.cache_creation.ephemeral_5m_input_tokens",
+        Says::CallCount(CacheWriteMinutes),
+        COMPACTION,
+    ),
+    (
+        "iterations.cache_creation.ephemeral_1h_input_tokens",
+        Says::CallCount(CacheWriteHour),
+        COMPACTION,
+    ),
     ("service_tier", Says::Tier, ANTHROPIC),
     ("speed", Says::Speed, ANTHROPIC_FAST),
     ("cost", Says::Cost, OPENROUTER_COST),
@@ -265,6 +312,7 @@ const METADATA: &[Row] = &[
     ("cachedContentTokenCount", Says::Count(CacheRead), GEMINI),
     ("totalTokenCount", Says::Count(Total), GEMINI),
     ("serviceTier", Says::Tier, GEMINI),
+    ("trafficType", Says::Tier, VERTEX_TRAFFIC),
 ];
 
 /// What stands in no object for usage.
@@ -281,6 +329,9 @@ const ROOT: &[Row] = &[
     ("response.error", Says::Error, OPENAI_STREAM),
     ("delta.error", Says::Error, COHERE),
     ("type", Says::Kind, ANTHROPIC_STREAM),
+    ("object", Says::Kind, VLLM),
+    ("choices", Says::Choices, KIMI),
+    ("choices.index", Says::Choice, KIMI),
     ("prompt_eval_count", Says::Count(Input), OLLAMA),
     ("eval_count", Says::Count(Output), OLLAMA),
     ("details.generated_tokens", Says::Count(Output), TGI),
@@ -300,12 +351,12 @@ const HOLDERS: &[Holder] = &[
     ("interaction.usage", USAGE, false, INTERACTIONS),
     ("usageMetadata", METADATA, false, GEMINI),
     ("response.usageMetadata", METADATA, false, CODE_ASSIST),
-    // A choice of several may say less than all of them: the root of the same document is believed first.
+    // A choice says only its own output (see `super::parts`): the root of the same document is believed first.
     ("choices.usage", USAGE, true, KIMI),
 ];
 
 /// The objects that stand in arrays.
-const LISTS: [&str; 1] = ["choices"];
+const LISTS: [&str; 2] = ["choices", "usage.iterations"];
 
 /// What stands in every event of a stream that says a count or an error: a part of the path to it, or `"error"`. (TGI
 /// says `input_length` beside `generated_tokens` alone, and searches stand beside tokens as well.)
@@ -325,6 +376,8 @@ pub(super) struct Branch {
     pub(super) says: Option<Says>,
     /// Whether that counts only where nothing else says anything.
     pub(super) spare: bool,
+    /// Whether it is an object of counts.
+    pub(super) is_usage: bool,
     /// Whether objects in an array stand for the object itself.
     pub(super) is_list: bool,
     /// The names in it, by their length, and the branch that each leads to.
@@ -338,6 +391,7 @@ impl Default for Branch {
         Self {
             says: None,
             spare: false,
+            is_usage: false,
             is_list: false,
             names: Vec::new(),
             starts: [0; LONGEST + 2],
@@ -386,6 +440,9 @@ impl Tree {
     }
 
     fn fill(&mut self, from: u8, rows: &[Row], spare: bool) {
+        if let Some(branch) = self.branches.get_mut(usize::from(from)) {
+            branch.is_usage = from > 0;
+        }
         for (path, says, _) in rows {
             let at = self.reach(from, path);
             if let Some(branch) = self.branches.get_mut(usize::from(at)) {

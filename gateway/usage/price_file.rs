@@ -200,20 +200,8 @@ fn tiers(mut section: Section<'_>, base: Option<&Said>, problems: &Problems) -> 
         above => above.map_or(0, |above| above.value as u64),
     };
     let (rates, said) = rates?;
-    if let Some(base) = base {
-        let lacking = NAMES.iter().zip(base.iter().zip(said));
-        let lacking: Vec<&str> = lacking
-            .filter(|(_, (base, said))| **base && !said)
-            .map(|(name, _)| *name)
-            .collect();
-        if !lacking.is_empty() {
-            let why = format!(
-                "the tier does not say `{}`, as its price does: a tier says all of them anew",
-                lacking.join("`, `")
-            );
-            problems.fatal(&at, why);
-            return None;
-        }
+    if base.is_some_and(|base| lacks(*base, said, &at, problems)) {
+        return None;
     }
     let tier = |service| Tier {
         service,
@@ -221,6 +209,23 @@ fn tiers(mut section: Section<'_>, base: Option<&Said>, problems: &Problems) -> 
         rates,
     };
     Some(services.into_iter().map(tier).collect())
+}
+
+/// Whether a tier does not say a price that `base` says, which is complained of.
+fn lacks(base: Said, tier: Said, at: &Location, problems: &Problems) -> bool {
+    let both = NAMES.iter().zip(base.iter().zip(tier));
+    let lacking: Vec<&str> = both
+        .filter(|(_, (base, tier))| **base && !*tier)
+        .map(|(name, _)| *name)
+        .collect();
+    if !lacking.is_empty() {
+        let why = format!(
+            "the tier does not say `{}`, as its price does: a tier says all of them anew",
+            lacking.join("`, `")
+        );
+        problems.fatal(at, why);
+    }
+    !lacking.is_empty()
 }
 
 /// The services of these names. `standard` is one only for longer requests: else it is what the price itself says.

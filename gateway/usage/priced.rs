@@ -324,15 +324,66 @@ fn usage() -> impl Strategy<Value = (Option<&'static str>, Usage)> {
                     reasoning: output * reasoning / 100,
                     searches: searches / 2,
                     service_tier: service.and_then(|name| ServiceTier::named(name.as_bytes())),
-                    reported_cost: None,
+                    ..Usage::default()
                 };
                 (service, usage)
             },
         )
 }
 
+/// Prices of names and beginnings of names of the letters `a` and `b`, each with a price of its own.
+fn names() -> impl Strategy<Value = Vec<String>> {
+    let name = prop::string::string_regex("[aAb]{1,3}\\*?").unwrap();
+    prop::collection::vec(name, 1..8).prop_map(|mut names| {
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.to_lowercase()));
+        names
+    })
+}
+
+/// The price of `model` among `names`, looked for as a person would: the whole name, else the longest beginning.
+fn named(names: &[String], model: &str) -> Option<String> {
+    let price = |at: usize| Some((at + 1).to_string());
+    let lower = |at: usize| names[at].to_lowercase();
+    let whole = (0..names.len()).find(|at| lower(*at) == model);
+    let begins = |at: &usize| {
+        let name = lower(*at);
+        name.strip_suffix('*')
+            .is_some_and(|begin| model.starts_with(begin))
+    };
+    let longest = (0..names.len())
+        .filter(begins)
+        .max_by_key(|at| lower(*at).len());
+    whole.or(longest).and_then(price)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_name_of_a_model_has_the_price_that_a_naive_reading_finds(names in names(), model in "[ab]{1,4}") {
+        let entries = names.iter().zip(1..);
+        let text: Vec<String> = entries
+            .map(|(name, price)| format!("[[price]]\nmodel = \"{name}\"\ninput = \"{price}\"\n"))
+            .collect();
+        let prices = list(&text.concat());
+        let usage = Usage { input: 1_000_000, ..Usage::default() };
+        let day = "2026-11-27".parse().unwrap();
+        let expected = named(&names, &model);
+        for written in [
+            model.clone(),
+            model.to_uppercase(),
+            format!("openai/{model}"),
+            format!("OpenRouter/x-ai/{model}"),
+            format!("models/{model}"),
+            format!("publishers/google/models/{model}"),
+        ] {
+            let cost = prices.cost("p", &written, day, &usage).map(|cost| cost.to_string());
+            prop_assert_eq!(&cost, &expected, "{} in {:?}", written, names);
+        }
+        let other = prices.cost("p", &format!("x{model}"), day, &usage);
+        prop_assert_eq!(other, None);
+    }
 
     #[test]
     fn a_cost_is_what_a_naive_reading_with_fractions_says(plain in plain(), (service, usage) in usage()) {

@@ -25,7 +25,7 @@ pub enum Prices {
     Unreadable,
 }
 
-/// The prices of models, by name and by the beginning of a name, both in their [normal form](normal).
+/// The prices of models, by name and by the beginning of a name, both in the form of `model_name::normal`.
 #[derive(Debug)]
 pub struct PriceList {
     /// What they are in, such as `USD`.

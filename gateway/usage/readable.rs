@@ -1,10 +1,10 @@
 //! A body as a meter can read it, piece by piece, while the client gets it as it is.
 //!
-//! Providers are asked for gzip at most (see `proxy::inject`): a stream of it, in one member, takes 40 KiB to
+//! Providers are asked for gzip at most (see `proxy::inject`): a stream of it takes 40 KiB to
 //! read, where others take megabytes. Zstandard that comes all the same is read by so many at once that the memory
 //! for it stays bounded.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::write::GzDecoder;
@@ -17,6 +17,9 @@ const STEP: usize = 1024;
 const MOST_TIMES: u64 = 100;
 /// What any body may become.
 const ALWAYS: u64 = 1 << 20;
+/// How many members a gzip may have, and how many more for each of these bytes: each takes a decoder anew.
+const MEMBERS: u64 = 64;
+const MEMBER: u64 = 1024;
 /// The largest window of Zstandard, as a power of two: what HTTP allows
 /// (<https://www.rfc-editor.org/rfc/rfc9659#name-window-size>).
 const ZSTD_WINDOW: u32 = 23;
@@ -40,6 +43,8 @@ pub enum Readable {
 /// The state of a decompression.
 pub struct Gzip {
     decoder: GzDecoder<Vec<u8>>,
+    /// Members that have ended.
+    members: u64,
     ratio: Ratio,
 }
 
@@ -99,6 +104,7 @@ impl Readable {
         {
             Self::Gzip(Box::new(Gzip {
                 decoder: GzDecoder::new(Vec::new()),
+                members: 0,
                 ratio: Ratio::default(),
             }))
         } else if encoding.eq_ignore_ascii_case(b"zstd") {
@@ -176,10 +182,7 @@ impl Gzip {
     fn feed(&mut self, piece: &[u8], reader: &mut impl FnMut(&[u8])) -> bool {
         for step in piece.chunks(STEP) {
             // A flush, so that nothing that is known already waits for the next piece.
-            let written = self
-                .decoder
-                .write_all(step)
-                .and_then(|()| self.decoder.flush());
+            let written = self.write(step).and_then(|()| self.decoder.flush());
             let made = self.decoder.get_mut();
             reader(made);
             let sound = self.ratio.add(step.len(), made.len());
@@ -189,6 +192,30 @@ impl Gzip {
             }
         }
         true
+    }
+
+    fn write(&mut self, step: &[u8]) -> io::Result<()> {
+        let mut rest = step;
+        while !rest.is_empty() {
+            let taken = self.decoder.write(rest)?;
+            if taken == 0 {
+                self.next_member()?;
+            }
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Begins with the next member of those that follow each other (RFC 1952, section 2.2).
+    fn next_member(&mut self) -> io::Result<()> {
+        self.decoder.try_finish()?;
+        self.members += 1;
+        if self.members > MEMBERS + self.ratio.read / MEMBER {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let made = std::mem::take(self.decoder.get_mut());
+        self.decoder = GzDecoder::new(made);
+        Ok(())
     }
 }
 
@@ -246,6 +273,41 @@ mod tests {
             .map(|byte| text(&mut readable, byte))
             .collect();
         assert_eq!(read, events.concat());
+    }
+
+    /// RFC 1952, 2.2: a file is a series of members. Some flush by ending one and beginning the next.
+    #[test]
+    fn all_members_of_a_gzip_are_read() {
+        let one = compressed(&["data: one\n\n"]).concat();
+        let two = compressed(&["data: two\n\n", "data: [DONE]\n\n"]).concat();
+        let whole = [one, two].concat();
+        for cut in [1, 7, whole.len()] {
+            let mut readable = Readable::of(b"gzip");
+            let read: String = whole
+                .chunks(cut)
+                .map(|piece| text(&mut readable, piece))
+                .collect();
+            assert_eq!(read, "data: one\n\ndata: two\n\ndata: [DONE]\n\n");
+            assert!(!readable.is_blind());
+        }
+    }
+
+    #[test]
+    fn members_that_only_keep_busy_are_given_up() {
+        let empty = compressed(&[]).concat();
+        let mut readable = Readable::of(b"gzip");
+        readable.feed(&empty.repeat(60), |_| {});
+        assert!(!readable.is_blind());
+        readable.feed(&empty.repeat(1000), |_| {});
+        assert!(readable.is_blind());
+        // A member for each event.
+        let event = compressed(&[&"data: {}\n\n".repeat(2000)]).concat();
+        let mut readable = Readable::of(b"gzip");
+        readable.feed(&event.repeat(60), |_| {});
+        assert!(!readable.is_blind());
+        // What is no member.
+        readable.feed(b"text behind it", |_| {});
+        assert!(readable.is_blind());
     }
 
     /// One test for all of it: the seats are the process's.

@@ -200,6 +200,7 @@ fn responses() -> Vec<(&'static str, Value, [u64; 5])> {
 }
 
 /// Streams, likewise.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn streams() -> Vec<(&'static str, Vec<Value>, [u64; 5])> {
     let start =
         |usage: Value| json!({"type": "message_start", "message": {"model": "c", "usage": usage}});
@@ -245,6 +246,66 @@ fn streams() -> Vec<(&'static str, Vec<Value>, [u64; 5])> {
                 delta(json!({"input_tokens": 25, "output_tokens": 15})),
             ],
             [25, 15, 0, 0, 0],
+        ),
+        (
+            "a better count at the end, and a total that is of an older one",
+            vec![
+                chunk(json!({"prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50})),
+                chunk(json!({"prompt_tokens": 25, "completion_tokens": 15})),
+                chunk(json!({"prompt_tokens": 0, "completion_tokens": 0})),
+            ],
+            [25, 15, 0, 0, 0],
+        ),
+        (
+            "a total before the parts that it is of",
+            vec![
+                chunk(json!({"prompt_tokens": 10, "total_tokens": 10})),
+                chunk(json!({"total_tokens": 530, "prompt_tokens": 10, "completion_tokens": 20})),
+            ],
+            [10, 520, 0, 0, 0],
+        ),
+        (
+            "Anthropic's compaction, which is not in what stands beside it",
+            vec![
+                start(json!({"input_tokens": 23000, "output_tokens": 1, "iterations": []})),
+                delta(
+                    json!({"input_tokens": 23000, "output_tokens": 1000, "iterations": [
+                    {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3500},
+                    {"type": "message", "input_tokens": 23000, "output_tokens": 1000}]}),
+                ),
+            ],
+            [203_000, 4500, 0, 0, 0],
+        ),
+        (
+            "the same, said twice and with a cache",
+            vec![
+                delta(
+                    json!({"input_tokens": 20, "output_tokens": 5, "cache_read_input_tokens": 100,
+                    "iterations": [
+                    {"type": "compaction", "input_tokens": 7, "output_tokens": 3, "cache_read_input_tokens": 1000},
+                    {"type": "message", "input_tokens": 20, "output_tokens": 5, "cache_read_input_tokens": 100}]}),
+                ),
+                delta(
+                    json!({"input_tokens": 20, "output_tokens": 6, "cache_read_input_tokens": 100,
+                    "iterations": [
+                    {"type": "compaction", "input_tokens": 7, "output_tokens": 3, "cache_read_input_tokens": 1000},
+                    {"type": "message", "input_tokens": 20, "output_tokens": 6, "cache_read_input_tokens": 100}]}),
+                ),
+                delta(json!({"input_tokens": 0, "output_tokens": 0, "iterations": null})),
+            ],
+            [1127, 9, 1100, 0, 0],
+        ),
+        (
+            "Kimi, two choices",
+            vec![
+                json!({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop",
+                    "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}}]}),
+                json!({"model": "m", "choices": [{"index": 1, "delta": {}, "finish_reason": "stop",
+                    "usage": {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17}}]}),
+                json!({"model": "m", "choices": [{"index": 1, "usage":
+                    {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17}}]}),
+            ],
+            [10, 12, 0, 0, 0],
         ),
         (
             "a last chunk of zeros, and one without",
@@ -325,6 +386,36 @@ fn a_count_is_found_however_it_and_its_name_are_written() {
     assert_eq!(named.model(), Some("mod\u{e8}le \u{1f600} \"x\""));
 }
 
+/// The usage of a JSON response.
+fn of_json(document: &Value) -> Usage {
+    let text = document.to_string();
+    meter(JSON, text.as_bytes(), 5).usage().unwrap()
+}
+
+#[test]
+fn calls_of_other_models_and_for_an_hour_are_known_as_such() {
+    for (kinds, calls, other_models) in [
+        (&[][..], 0, false),
+        (&["message"], 1, false),
+        (&["compaction", "message"], 2, false),
+        (&["message", "advisor_message", "message"], 3, true),
+    ] {
+        let iterations = kinds.iter().map(|kind| {
+            json!({"input_tokens": 7, "output_tokens": 1, "type": kind, "model": "n",
+                "cache_creation": {"ephemeral_1h_input_tokens": 2, "ephemeral_5m_input_tokens": 1}})
+        });
+        let iterations: Vec<Value> = iterations.collect();
+        let usage = json!({"input_tokens": 7, "output_tokens": 1, "iterations": iterations});
+        let said = of_json(&json!({"model": "m", "usage": usage}));
+        assert_eq!((said.calls, said.other_models), (calls, other_models));
+        let all = calls.max(1);
+        assert_eq!(
+            (said.input, said.output, said.cache_creation_hour),
+            (7 * all + 3 * calls, all, 2 * calls)
+        );
+    }
+}
+
 #[test]
 fn what_prices_need_beside_the_tokens_is_read() {
     let of = |media: &[u8], text: &str| meter(media, text.as_bytes(), 5).usage().unwrap();
@@ -350,6 +441,17 @@ fn what_prices_need_beside_the_tokens_is_read() {
         let usage = json!({"input_tokens": 1, "service_tier": "priority", "speed": speed});
         let said = of(JSON, &json!({"usage": usage}).to_string());
         assert_eq!(said.service_tier, Some(tier));
+    }
+    for (traffic, tier) in [
+        ("ON_DEMAND", Some(ServiceTier::Standard)),
+        ("ON_DEMAND_FLEX", Some(ServiceTier::Flex)),
+        ("ON_DEMAND_PRIORITY", Some(ServiceTier::Priority)),
+        ("PROVISIONED_THROUGHPUT", Some(ServiceTier::Other)),
+        ("TRAFFIC_TYPE_UNSPECIFIED", None),
+    ] {
+        let usage = json!({"promptTokenCount": 1, "trafficType": traffic});
+        let said = of(JSON, &json!({"usageMetadata": usage}).to_string());
+        assert_eq!(said.service_tier, tier, "{traffic}");
     }
     let events = [
         json!({"response": {"service_tier": "auto", "usage": null}}),
@@ -421,7 +523,11 @@ fn documents() -> impl Strategy<Value = Vec<Value>> {
             let total = json!({"total_tokens": input + cached + output + reasoning});
             let zeros = json!({"prompt_tokens": 0, "input_tokens": 0, "output_tokens": 0, "total_tokens": 0,
                 "cache_read_input_tokens": 0, "completion_tokens": null});
-            let usages = [first, second, total, zeros];
+            let calls = json!({"iterations": [
+                {"type": "compaction", "input_tokens": cached, "output_tokens": reasoning},
+                {"type": "message", "input_tokens": input, "output_tokens": output}]});
+            let fewer = json!({"iterations": [{"type": "message", "input_tokens": 1, "output_tokens": 1}]});
+            let usages = [first, second, total, zeros, calls, fewer];
             usages.into_iter().map(|usage| json!({"usage": usage})).collect()
         },
     )

@@ -30,6 +30,8 @@ pub(super) trait Interest {
     fn number(&mut self, at: Node, written: &[u8]);
     /// A text at a place without its escapes, cut off at its longest.
     fn text(&mut self, at: Node, text: &[u8]);
+    /// An array at a place that stands for each of its elements.
+    fn begins_list(&mut self, _at: Node) {}
     /// `true` at a place.
     fn truth(&mut self, _at: Node) {}
 }
@@ -249,6 +251,9 @@ impl Scanner {
             }
             b'[' => {
                 let list = at.filter(|at| root || interest.is_list(*at));
+                if let Some(at) = list {
+                    interest.begins_list(at);
+                }
                 self.open(list, true)
             }
             b'-' | b'0'..=b'9' => {

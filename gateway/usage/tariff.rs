@@ -49,6 +49,10 @@ impl Tariff {
         let lengths = self.tiers.iter().map(|tier| tier.above);
         let above = lengths.filter(|above| usage.input > *above).max();
         let above = above.unwrap_or(0);
+        // Each call is billed by its own length, of which only the sum is known, or by another model's rates.
+        if usage.other_models || usage.calls > 1 && above > 0 {
+            return None;
+        }
         if (service, above) == (ServiceTier::Standard, 0) {
             return Some(&self.rates);
         }
@@ -149,6 +153,31 @@ mod tests {
         assert_eq!(of(Some(ServiceTier::Flex), 4_000_000), some("5"));
         // Nobody has said what it costs up there.
         assert_eq!(of(Some(ServiceTier::Priority), 4_000_000), None);
+    }
+
+    #[test]
+    fn calls_whose_lengths_or_models_are_not_known_have_no_price() {
+        let tariff = Tariff {
+            rates: rates("2", "12"),
+            tiers: vec![tier(ServiceTier::Standard, 200_000, "4", "18")],
+            per_request: Cost::default(),
+            per_search: None,
+        };
+        for (input, calls, other_models, expected) in [
+            (203_000, 0, false, Some("0.812")),
+            (203_000, 1, false, Some("0.812")),
+            (203_000, 2, false, None),
+            (200_000, 2, false, Some("0.4")),
+            (1_000, 2, true, None),
+        ] {
+            let usage = Usage {
+                input,
+                calls,
+                other_models,
+                ..Usage::default()
+            };
+            assert_eq!(cost(&tariff, &usage).as_deref(), expected, "{usage:?}");
+        }
     }
 
     #[test]

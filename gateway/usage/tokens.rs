@@ -9,6 +9,9 @@
 //!   larger than the whole cannot be in it, and stands beside it.
 //! - Where input and output are less than `total_tokens`, the rest came out: xAI's reasoning, Gemini's thoughts. A total
 //!   alone went in: that is how embeddings and rankings are counted.
+//! - A total is of the counts that stand beside it. Once other counts are said without one, it is of older ones, and
+//!   says nothing any more.
+//! - What is said call by call or choice by choice is added up: see [`super::parts`].
 //! - What a provider says that it cost is what it bills itself. Where `OpenRouter` takes a key of the customer's own
 //!   (`is_byok`), what that key's provider bills is added; else `upstream_inference_cost` is a part of the cost, or
 //!   nothing.
@@ -19,7 +22,9 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::Cost;
+use super::errors::Errors;
 use super::number::whole;
+use super::parts::Parts;
 use super::places::{self, Branch, COUNTS, Count, SIGNS, Says, Tree};
 use super::scanner::{Interest, Node};
 use super::terms::Terms;
@@ -43,6 +48,10 @@ pub struct Usage {
     pub searches: u64,
     /// The tier that the provider says it served the request in; `None` where it says none.
     pub service_tier: Option<ServiceTier>,
+    /// The calls of models that these tokens are of, where the response says them one by one; else 0.
+    pub calls: u64,
+    /// Whether some of the tokens may be of another model than the response names.
+    pub other_models: bool,
     /// What the provider itself says that it cost, in US dollars.
     pub reported_cost: Option<Cost>,
 }
@@ -90,10 +99,10 @@ impl ServiceTier {
     /// The tier of this name; `None` for `auto`, which leaves it open.
     pub fn named(name: &[u8]) -> Option<Self> {
         Some(match &*name.to_ascii_lowercase() {
-            b"" | b"auto" | b"unspecified" => return None,
+            b"" | b"auto" | b"unspecified" | b"traffic_type_unspecified" => return None,
             b"default" | b"standard" | b"on_demand" => Self::Standard,
-            b"flex" => Self::Flex,
-            b"priority" => Self::Priority,
+            b"flex" | b"on_demand_flex" => Self::Flex,
+            b"priority" | b"on_demand_priority" => Self::Priority,
             b"batch" => Self::Batch,
             b"fast" => Self::Fast,
             _ => Self::Other,
@@ -121,6 +130,20 @@ impl Counts {
         if let Some(place) = self.0.get_mut(count as usize).filter(|_| value > 0) {
             *place = value;
         }
+    }
+
+    fn forget(&mut self, count: Count) {
+        if let Some(place) = self.0.get_mut(count as usize) {
+            *place = 0;
+        }
+    }
+
+    /// These, with the sums of calls where they are larger.
+    fn with_calls(mut self, parts: &Parts) -> Self {
+        for (count, sum) in parts.calls().sums() {
+            self.set(count, sum.max(self.get(count)));
+        }
+        self
     }
 
     fn are_none(&self) -> bool {
@@ -213,8 +236,11 @@ pub(super) struct Found {
     pub(super) model: Option<Box<str>>,
     /// Counts that were none.
     pub(super) malformed: u64,
-    /// Whether an error was said.
-    pub(super) failed: bool,
+    /// Errors that were said.
+    pub(super) errors: Errors,
+    /// Whether the total stood beside other counts than those that are being read.
+    total_is_old: bool,
+    parts: Parts,
     terms: Terms,
 }
 
@@ -226,7 +252,9 @@ impl Default for Found {
             said: false,
             model: None,
             malformed: 0,
-            failed: false,
+            errors: Errors::default(),
+            total_is_old: false,
+            parts: Parts::default(),
             terms: Terms::default(),
         }
     }
@@ -244,10 +272,13 @@ impl Found {
     pub(super) fn usage(&self) -> Option<Usage> {
         let [first, spare] = &self.counts;
         let counts = if first.are_none() { spare } else { first };
+        let calls = self.parts.calls();
         self.said.then(|| Usage {
+            calls: calls.number,
+            other_models: calls.other_models,
             service_tier: self.terms.service_tier(),
             reported_cost: self.terms.reported_cost(),
-            ..counts.usage()
+            ..counts.with_calls(&self.parts).usage()
         })
     }
 
@@ -255,14 +286,28 @@ impl Found {
         self.tree.at(at)
     }
 
+    /// A count as it is written, if it is one.
+    fn counted(&mut self, written: &[u8]) -> Option<u64> {
+        let value = whole(written).filter(|value| *value <= MOST);
+        self.malformed = self.malformed.saturating_add(value.is_none().into());
+        value
+    }
+
     fn count(&mut self, count: Count, spare: bool, written: &[u8]) {
-        let Some(value) = whole(written).filter(|value| *value <= MOST) else {
-            self.malformed = self.malformed.saturating_add(1);
+        let Some(value) = self.counted(written) else {
             return;
         };
         self.said = true;
+        let value = if spare && count == Count::Output {
+            self.parts.choice_output(value)
+        } else {
+            value
+        };
         let [first, other] = &mut self.counts;
         let rank = if spare { other } else { first };
+        if value > 0 && std::mem::take(&mut self.total_is_old) {
+            rank.forget(Count::Total);
+        }
         rank.set(count, value);
     }
 }
@@ -289,8 +334,27 @@ impl Interest for Found {
     }
 
     fn begins(&mut self, at: Node) {
-        let says = self.branch(at).and_then(|branch| branch.says);
-        self.failed |= says == Some(Says::Error);
+        if at == Self::ROOT {
+            self.errors.document_begins();
+        }
+        let Some(branch) = self.branch(at) else {
+            return;
+        };
+        self.total_is_old |= branch.is_usage;
+        match branch.says {
+            Some(Says::Error) => self.errors.add(true),
+            Some(Says::Calls) => self.parts.begin_call(),
+            Some(Says::Choices) => self.parts.begin_choice(),
+            _ => {}
+        }
+    }
+
+    fn begins_list(&mut self, at: Node) {
+        match self.branch(at).and_then(|branch| branch.says) {
+            Some(Says::Calls) => self.parts.begin_calls(),
+            Some(Says::Choices) => self.parts.begin_choices(),
+            _ => {}
+        }
     }
 
     fn number(&mut self, at: Node, written: &[u8]) {
@@ -299,6 +363,17 @@ impl Interest for Found {
         };
         match branch.says {
             Some(Says::Count(count)) => self.count(count, branch.spare, written),
+            Some(Says::CallCount(count)) => {
+                if let Some(value) = self.counted(written) {
+                    self.parts.call_count(count, value);
+                }
+            }
+            Some(Says::Choice) => {
+                if let Some(number) = whole(written) {
+                    self.parts.choice_number(number);
+                }
+            }
+            Some(Says::Error) => self.errors.add(whole(written) != Some(0)),
             Some(says @ (Says::Cost | Says::CostTicks | Says::CostElsewhere)) => {
                 let is_cost = self.terms.cost(says, written);
                 self.malformed = self.malformed.saturating_add(u64::from(!is_cost));
@@ -312,8 +387,9 @@ impl Interest for Found {
             Some(Says::Model) if self.model.is_none() && !text.is_empty() => {
                 self.model = Some(String::from_utf8_lossy(text).into());
             }
-            Some(Says::Error) => self.failed |= !text.is_empty(),
-            Some(Says::Kind) => self.failed |= text == b"error",
+            Some(Says::Error) => self.errors.add(!text.is_empty()),
+            Some(Says::Kind) => self.errors.add(text == b"error"),
+            Some(Says::CallKind) => self.parts.call_kind(text),
             Some(says @ (Says::Tier | Says::Speed)) => self.terms.text(says, text),
             // Some write numbers as texts.
             Some(Says::Count(_) | Says::Cost | Says::CostTicks | Says::CostElsewhere) => {
@@ -324,8 +400,10 @@ impl Interest for Found {
     }
 
     fn truth(&mut self, at: Node) {
-        if let Some(says) = self.branch(at).and_then(|branch| branch.says) {
-            self.terms.truth(says);
+        match self.branch(at).and_then(|branch| branch.says) {
+            Some(Says::Error) => self.errors.add(true),
+            Some(says) => self.terms.truth(says),
+            None => {}
         }
     }
 }

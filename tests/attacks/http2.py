@@ -82,13 +82,14 @@ for line in http1.PASSING:
 for name, value in [
     ("Api-Key", "x"), ("X", "y"), ("connection", "close"), ("connection", "api-key"), ("keep-alive", "x"), ("proxy-connection", "x"), ("upgrade", "h2c"),
     ("upgrade", "websocket"), ("transfer-encoding", "chunked"), ("te", "gzip"), ("te", "trailers, gzip"), ("", "x"), (":x", "y"), (":status", "200"), (":protocol", "websocket"),
-    ("x:y", "z"), ("x", "a\r\nb: c"), ("x", "a\nb"), ("x", "a\rb"), ("x", "a\0b"), ("x\r\ny", "z"), ("x y", "z"), ("x_y", "z"), ("host", "evil"), ("host", ""),
+    ("x:y", "z"), ("x", "a\r\nb: c"), ("x", "a\nb"), ("x", "a\rb"), ("x", "a\0b"), ("x\r\ny", "z"), ("x y", "z"), ("x_api_key", "z"), ("x_forwarded-for", "z"), ("openai_project", "z"), ("host", "evil"), ("host", ""),
     ("x", "y\r\n\r\nGET /p/smuggled HTTP/1.1\r\nHost: h\r\n\r\n"), ("x: y\r\napi-key", "z"),
 ]:
     head(f"field {name!r}: {value[:20]!r}", "refused", (name, value))
 for value in [" x", "x ", "\tx", "x\t", " ", f"{http1.KEY} "]:
     head(f"space around a value {value!r}", "refused", ("x", value))
 head("te: trailers", "one", ("te", "trailers"))
+head("a name with an underscore", "one", ("session_id", "1"))
 for name in ["method", "path", "scheme"]:
     head(f"no :{name}", "refused", **{name: None})
     # The gateway has no use for the scheme.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use keygate::config::{Config, Purpose, load_prices};
+use keygate::usage::{ServiceTier, Usage};
 
 use super::text;
 
@@ -70,6 +71,15 @@ pub fn read_prices(bytes: &[u8]) {
     std::fs::write(&path, text(bytes)).expect("a file");
     if let Ok(prices) = load_prices(&path) {
         let day = jiff::civil::date(2026, 11, 25);
-        let _ = prices.rates("openai", "gpt-5", day);
+        let usage = Usage {
+            input: 300_000,
+            output: 1,
+            service_tier: Some(ServiceTier::Flex),
+            searches: 1,
+            ..Usage::default()
+        };
+        for model in ["gpt-4o", "OpenAI/claude-sonnet-4-5"] {
+            let _ = prices.cost("openai", model, day, &usage);
+        }
     }
 }

@@ -103,7 +103,7 @@ pub fn read(bytes: &[u8]) {
     if check_head(&snapshot.rules, &request, b"").is_err() {
         return;
     }
-    let Ok(path) = NormalPath::parse(request.raw_path()) else {
+    let Ok(path) = NormalPath::of_request(request.raw_path()) else {
         return;
     };
     let Ok(admission) = Admission::decide(&snapshot, &request, &path, Timestamp::now()) else {
@@ -127,6 +127,12 @@ pub fn read(bytes: &[u8]) {
         } else {
             assert!(values.is_empty(), "{name} goes up");
         }
+    }
+    for name in upstream.headers.keys().map(http::HeaderName::as_str) {
+        // Nor is there one that an application behind the gateway reads as a credential.
+        let read_as = keygate::provider::folded(name);
+        let credential = CREDENTIALS.iter().any(|it| *it == read_as);
+        assert!(!credential || read_as == name, "{name} goes up");
     }
     assert_eq!(upstream.headers.get_all(HOST).iter().count(), 1);
     let target = std::str::from_utf8(upstream.raw_path()).expect("text");

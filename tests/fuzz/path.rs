@@ -3,6 +3,7 @@
 use keygate::route::NormalPath;
 
 pub fn read(target: &[u8]) {
+    of_request(target);
     let Ok(normal) = NormalPath::parse(target) else {
         return;
     };
@@ -31,5 +32,24 @@ pub fn read(target: &[u8]) {
     assert_eq!(
         again.map(|again| again.path.into_owned()).ok().as_deref(),
         Some(path)
+    );
+}
+
+/// Where separators may be escaped: no reading has a dot segment, and what is normal stays so.
+fn of_request(target: &[u8]) {
+    let Ok(normal) = NormalPath::of_request(target) else {
+        return;
+    };
+    for reading in normal.other_readings() {
+        assert!(
+            reading.split('/').all(|part| part != "." && part != ".."),
+            "{reading} of {}",
+            normal.path
+        );
+    }
+    let again = NormalPath::of_request(normal.path.as_bytes());
+    assert_eq!(
+        again.map(|again| again.path.into_owned()).ok().as_deref(),
+        Some(&*normal.path)
     );
 }

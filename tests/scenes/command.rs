@@ -71,7 +71,7 @@ fn a_key_is_made_listed_and_opens() {
 
     let check = keygate(&["check", "--config", &config]);
     assert!(check.status.success(), "{}", text(&check.stderr));
-    assert!(text(&check.stdout).contains("good: 1 routes, 1 providers, 1 keys"));
+    assert!(text(&check.stdout).contains("ok: 1 route, 1 provider, 1 key"));
     let gateway = scene.start();
     assert_eq!(
         gateway
@@ -186,7 +186,29 @@ fn wrong_usage_is_64_and_says_why() {
     ] {
         assert!(text(&page.stdout).contains(shown), "{shown}");
     }
-    assert!(text(&keygate(&["--version"]).stdout).starts_with("keygate "));
+    let version = keygate(&["--version"]);
+    assert!(text(&version.stdout).starts_with("keygate "));
+    assert_eq!(keygate(&["version"]).stdout, version.stdout);
+}
+
+#[test]
+fn the_status_is_shown_anew_until_nobody_reads_it() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let admin = gateway.running.admin().to_string();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_keygate"))
+        .args(["status", "--watch", "--admin", &admin])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut heads = 0;
+    while heads < 2 {
+        let line = lines.next().unwrap().unwrap();
+        heads += usize::from(line.starts_with("keygate ") && line.contains(", ready, up "));
+    }
+    drop(lines);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
@@ -388,185 +410,4 @@ fn a_probe_tells_whether_tokens_work_and_nothing_is_probed_unasked() {
     );
     assert_eq!(json["routes"][1]["state"], "Rejected");
     assert!(!text(&probed.stdout).contains("Bearer"));
-}
-
-#[test]
-fn usage_is_summed_up_from_access_lines_and_says_what_it_skipped() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("access.log").display().to_string();
-    let line = |day: u32, key: &str, model: &str, tokens: &str| {
-        format!(
-            "{{\"time\":\"2026-01-0{day}T10:00:00.000000Z\",\"request_id\":\"r\",\"key\":{key},\"provider\":\"p\",\"model\":{model}{tokens}}}\n"
-        )
-    };
-    let took = |input: u64, output: u64| {
-        format!(
-            ",\"input_tokens\":{input},\"output_tokens\":{output},\"cache_read_tokens\":1,\"cache_creation_tokens\":0,\"reasoning_tokens\":0"
-        )
-    };
-    let lines = [
-        line(1, "\"alice\"", "\"m,1\"", &took(10, 5)),
-        "2026-01-01 INFO serving\n{\"a\": 1}\n".to_owned(),
-        line(
-            1,
-            "\"alice\"",
-            "\"m,1\"",
-            &(took(7, 2) + ",\"aborted\":true"),
-        ),
-        line(2, "\"alice\"", "\"m,1\"", &took(u64::MAX, 1)),
-        line(2, "\"alice\"", "\"m,1\"", &took(1, 1)),
-        line(2, "null", "null", ",\"refused_by\":\"gateway\""),
-    ];
-    std::fs::write(&path, lines.concat()).unwrap();
-    let head = "requests,refused,aborted,metered,estimated,input_tokens,output_tokens,cache_read_tokens,cache_creation_tokens,reasoning_tokens";
-    let csv = keygate(&["usage", "--csv", &path]);
-    assert!(csv.status.success());
-    assert_eq!(
-        text(&csv.stdout),
-        format!(
-            "key,provider,model,day,{head}\n\
-             ,p,,2026-01-02,1,1,0,0,0,0,0,0,0,0\n\
-             alice,p,\"m,1\",2026-01-01,2,0,1,2,0,17,7,2,0,0\n\
-             alice,p,\"m,1\",2026-01-02,2,0,0,2,0,{},2,2,0,0\n",
-            u64::MAX
-        )
-    );
-    assert_eq!(text(&csv.stderr), "skipped: 2 lines are no access lines\n");
-    let json = keygate(&["usage", "--json", "--by", "provider", &path]);
-    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert_eq!(
-        (
-            &json[0]["provider"],
-            &json[0]["requests"],
-            &json[0]["output_tokens"],
-            &json[1]
-        ),
-        (&"p".into(), &5.into(), &9.into(), &serde_json::Value::Null)
-    );
-    let shown = keygate(&["usage", "--by", "key,day", &path]);
-    let rows: Vec<Vec<&str>> = text(&shown.stdout)
-        .lines()
-        .map(|row| row.split_whitespace().collect())
-        .collect();
-    assert_eq!(rows[1][..3], ["-", "2026-01-02", "1"]);
-    assert_eq!(
-        rows[2][..8],
-        ["alice", "2026-01-01", "2", "0", "1", "2", "0", "17"]
-    );
-    let missing = keygate(&["usage", "nowhere.log"]);
-    assert_eq!(missing.status.code(), Some(1));
-    assert!(text(&missing.stderr).contains("nowhere.log"));
-}
-
-#[test]
-fn what_a_provider_calls_its_model_works_on_no_terminal_and_in_no_spreadsheet() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("access.log").display().to_string();
-    // As they may stand in a line of somebody else's making.
-    let models = [
-        "=HYPERLINK(\"http://h.test\")",
-        "+1",
-        "-1",
-        "@sum",
-        "\u{ff1d}1",
-        "\t=1",
-        "\r\n=1",
-        "a\u{1b}[31m\u{9b}31m\u{202e}b\u{7f}",
-        "m\u{e9}-1",
-        " =1",
-        "x;=1; +1;y",
-    ];
-    let line = |model: &&str| {
-        let line =
-            serde_json::json!({"time": "2026-01-01T10:00:00Z", "request_id": "r", "model": model});
-        format!("{line}\n")
-    };
-    std::fs::write(&path, models.iter().map(line).collect::<String>()).unwrap();
-    let said = |how: &[&str]| {
-        let output = keygate(&[&["usage", "--by", "model", &path], how].concat());
-        text(&output.stdout).to_owned()
-    };
-    let csv = said(&["--csv"]);
-    let mut cells: Vec<_> = csv::Reader::from_reader(csv.as_bytes())
-        .records()
-        .map(|row| row.unwrap()[0].to_owned())
-        .collect();
-    cells.sort();
-    let mut expected = [
-        "'=HYPERLINK(\"http://h.test\")",
-        "'+1",
-        "'-1",
-        "'@sum",
-        "'\u{ff1d}1",
-        "\\u0009=1",
-        "\\u000d\\u000a=1",
-        "a\\u001b[31m\\u009b31m\\u202eb\\u007f",
-        "m\u{e9}-1",
-        "' =1",
-        "x;'=1;' +1;y",
-    ];
-    expected.sort_unstable();
-    assert_eq!(cells, expected);
-    let json = said(&["--json"]);
-    let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let names = rows.as_array().unwrap().iter();
-    let mut names: Vec<_> = names.map(|row| row["model"].as_str().unwrap()).collect();
-    let mut expected = models;
-    names.sort_unstable();
-    expected.sort_unstable();
-    assert_eq!(names, expected, "the same, in escapes");
-    for shown in [csv, json, said(&[])] {
-        let raw = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
-        assert!(!shown.contains(raw), "{shown:?}");
-    }
-}
-
-#[test]
-fn costs_are_summed_up_to_the_last_digit_by_the_lines_or_by_a_price_file() {
-    let scene = Scene::new("");
-    let line = |model: &str, cost: &str| {
-        format!(
-            "{{\"time\":\"2026-01-01T10:00:00Z\",\"request_id\":\"r\",\"key\":\"alice\",\"provider\":\"p\",\"model\":\"{model}\",\"input_tokens\":1000,\"output_tokens\":0{cost}}}\n"
-        )
-    };
-    let usd = line("m", ",\"cost\":\"0.000000000001\",\"currency\":\"USD\"");
-    let eur = line("m", ",\"cost\":\"0.1\",\"currency\":\"EUR\"");
-    let lines = usd.repeat(3) + &eur.repeat(10) + &line("n", ",\"estimated\":true");
-    scene.write("access.log", &lines);
-    scene.write("prices.toml", "[[price]]\nmodel = \"m\"\ninput = \"2.5\"\n");
-    scene.write("broken.toml", "[[price]]\nmodel = \"m\"\ninput = 2.5\n");
-    let path = |name: &str| scene.path(name).display().to_string();
-    let log = path("access.log");
-    let csv = keygate(&["usage", "--csv", "--by", "key", &log]);
-    let tail = text(&csv.stdout)
-        .lines()
-        .map(|row| row.rsplitn(3, ',').collect::<Vec<_>>());
-    let tail: Vec<_> = tail.map(|columns| (columns[1], columns[0])).collect();
-    assert_eq!(tail, [("cost_EUR", "cost_USD"), ("1", "0.000000000003")]);
-    let json = keygate(&[
-        "usage",
-        "--json",
-        "--by",
-        "model",
-        "--prices",
-        &path("prices.toml"),
-        &log,
-    ]);
-    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert_eq!(json[0]["cost"], serde_json::json!({"USD": "0.0325"}));
-    assert_eq!(
-        (&json[1]["cost"], &json[1]["estimated"]),
-        (&serde_json::json!({}), &1.into())
-    );
-    let shown = keygate(&["usage", "--by", "key", &log]);
-    assert!(
-        text(&shown.stdout)
-            .lines()
-            .next()
-            .unwrap()
-            .ends_with("cost_USD")
-    );
-    let broken = keygate(&["usage", "--prices", &path("broken.toml"), &log]);
-    assert_eq!(broken.status.code(), Some(78));
-    assert!(text(&broken.stderr).contains("broken.toml:3: price[0].input: expected a string"));
 }

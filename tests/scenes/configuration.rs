@@ -51,7 +51,7 @@ fn every_mistake_is_named_with_its_line_and_its_cure() {
         ),
         (
             with("", "").replace("https://api.example.com/v1", "http://api.example.com"),
-            "gateway.toml:6: providers.p.base_url would send the token unencrypted to api.example.com",
+            "gateway.toml:6: providers.p.base_url would send requests and the token unencrypted to api.example.com",
         ),
         (
             with("", "").replace("https://api.example.com/v1", "https://u:p@h/"),
@@ -437,8 +437,10 @@ fn files_that_are_not_private_are_refused_with_their_cure() {
         let real = scene.path(&format!("real-{name}"));
         std::fs::rename(scene.path(name), &real).unwrap();
         std::os::unix::fs::symlink(&real, scene.path(name)).unwrap();
+        // A token's link is followed; an edit of the key file would replace it.
         let said = scene.problems();
-        assert!(said.contains("is a symbolic link"), "{said}");
+        let refused = said.contains("is a symbolic link");
+        assert_eq!(refused, name == "keys.toml", "{said}");
         std::fs::rename(&real, scene.path(name)).unwrap();
     }
     // A running gateway takes over what is in it: perhaps a key was revoked.

@@ -76,7 +76,7 @@ fn it_names_the_rule_that_refuses() {
             &["GET", "/p", "-H", "api-key: secret"][..],
             &[
                 "key        alice: disabled_key",
-                "refused    401 invalid_api_key (disabled_key)",
+                "refused    401 invalid_api_key (disabled_key): Invalid API key.",
             ][..],
         ),
         (
@@ -91,7 +91,7 @@ fn it_names_the_rule_that_refuses() {
             &[
                 "key        carol: valid",
                 "selector   team = red: does not take it",
-                "refused    403 key_not_allowed (key_not_allowed)",
+                "refused    403 key_not_allowed: This API key may not use this route.",
             ],
         ),
         (
@@ -103,17 +103,20 @@ fn it_names_the_rule_that_refuses() {
                 "-H",
                 "x-api-key: carols",
             ],
-            &["refused    400 ambiguous_credentials (ambiguous_credentials)"],
+            &["refused    400 ambiguous_credentials: The request holds two different API keys."],
         ),
         (
             &["GET", "/q"],
-            &["path       /q", "refused    404 no_route (no_route)"],
+            &[
+                "path       /q",
+                "refused    404 no_route: There is no route for this host and path.",
+            ],
         ),
         (
             &["GET", "/p/../q"],
             &[
                 "path       has two readings: DotSegment",
-                "refused    400 bad_path (bad_path)",
+                "refused    400 bad_path: The request's path cannot be read in one way only.",
             ],
         ),
         (
@@ -125,11 +128,13 @@ fn it_names_the_rule_that_refuses() {
                 "--body-size",
                 "99999999",
             ],
-            &["refused    413 body_too_large (body_too_large)"],
+            &[
+                "refused    413 body_too_large: The request's body is larger than this gateway accepts.",
+            ],
         ),
         (
             &["TRACE", "/p"],
-            &["refused    400 bad_framing (bad_framing)"],
+            &["refused    400 bad_framing: The request's framing cannot be read in one way only."],
         ),
     ] {
         let (said, code) = explain(&scene, asked);
@@ -143,4 +148,65 @@ fn it_names_the_rule_that_refuses() {
     }
     let (said, code) = explain(&scene, &["GET", "/p", "-H", "nonsense"]);
     assert_eq!((code, said.contains("NAME: VALUE")), (Some(64), true));
+}
+
+#[test]
+fn a_404_comes_with_the_routes_and_the_base_url_that_the_client_needs() {
+    let route = |name: &str, kind: &str, path: &str, more: &str| {
+        format!(
+            "[providers.{name}]\nkind = \"{kind}\"\ntoken = \"inline:t\"\n\
+             [[routes]]\nname = \"{name}\"\npath = \"{path}\"\nprovider = \"{name}\"\n{more}\n"
+        )
+    };
+    let all = [
+        route("openai", "openai", "/openai", ""),
+        route("anthropic", "anthropic", "/anthropic", ""),
+        route("ours", "openai", "/ours", "host = \"llm.test\""),
+    ];
+    let scene = Scene::new("").key("alice", "secret", "");
+    let file = format!("server.listen = \"127.0.0.1:8099\"\n{}", all.concat());
+    scene.write("gateway.toml", &file);
+    for (asked, wanted) in [
+        (
+            &["POST", "/v1/chat/completions"][..],
+            &[
+                "no route has a path that begins /v1.",
+                "  /openai (provider openai, host *)",
+                "  /ours (provider ours, host llm.test)",
+                "for example http://127.0.0.1:8099/openai/v1",
+            ][..],
+        ),
+        (
+            &["POST", "http://127.0.0.1:8099/OpenAI/v1/responses"],
+            &["did you mean http://127.0.0.1:8099/openai/v1"],
+        ),
+        (
+            &["POST", "/antropic/v1/messages"],
+            &["did you mean http://127.0.0.1:8099/anthropic"],
+        ),
+        (
+            &["POST", "/ours/v1/responses"],
+            &["the route `ours` has this path, for the host llm.test alone"],
+        ),
+    ] {
+        let (said, code) = explain(&scene, asked);
+        assert_eq!(code, Some(1), "{said}");
+        for part in wanted {
+            assert!(said.contains(part), "wanted {part}\ngot\n{said}");
+        }
+    }
+    let whole = "http://llm.test/ours/v1/responses";
+    let (said, code) = explain(&scene, &["POST", whole, "-H", "api-key: secret"]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_401_for_a_providers_own_key_says_that_it_opens_nothing_here() {
+    let scene = Scene::new(&simple("http://127.0.0.1:9", "", "")).key("alice", "secret", "");
+    let (said, _) = explain(
+        &scene,
+        &["POST", "/p", "-H", "authorization: Bearer sk-proj-pasted"],
+    );
+    assert!(said.contains("A provider's own key (sk-...)"), "{said}");
+    assert!(!said.contains("sk-proj-pasted"), "{said}");
 }

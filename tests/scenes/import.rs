@@ -65,7 +65,8 @@ fn told(plan: &Plan) -> String {
         random.replace_all(&keys, "${1}(random)")
     )
     .unwrap();
-    if let Some(prices) = import::prices(plan) {
+    let prices = import::prices(plan);
+    if !prices.is_empty() {
         write!(told, "=== prices.toml\n{prices}").unwrap();
     }
     told.push_str("=== secrets\n");
@@ -96,7 +97,7 @@ fn serve(folder: &Path, url: &str) -> server::Gateway {
             };
             let own = kind.own_path(&fill).unwrap_or_default();
             let base = provider.get("base_url").and_then(|item| item.as_str());
-            let path = base.map_or(own, |base| BaseUrl::parse(base).unwrap().path);
+            let path = base.map_or(own, |base| BaseUrl::parse_exposed(base).unwrap().path);
             if kind.endpoint {
                 provider["endpoint"] = value(url);
             } else {

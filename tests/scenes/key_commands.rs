@@ -321,3 +321,67 @@ fn a_name_with_a_comma_that_nobody_put_in_quotes_is_refused_with_its_line() {
         assert_eq!(keys.file(), before, "{name}");
     }
 }
+
+#[test]
+fn a_rotation_says_how_long_an_old_secret_really_opens() {
+    let keys = Keys::new();
+    keys.run(&["create", "--id", "a"]);
+    let (_, said) = keys.run(&["rotate", "a", "--overlap", "0s"]);
+    assert!(said.contains("no older one opens any more"), "{said}");
+    // The key ends before the overlap would.
+    keys.run(&["create", "--id", "b", "--expires", "1h"]);
+    let (json, _) = keys.run(&["rotate", "b", "--overlap", "24h", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let end: jiff::Timestamp = json["old_ends"].as_str().unwrap().parse().unwrap();
+    let hours = end.duration_since(jiff::Timestamp::now()).as_hours();
+    assert!(hours <= 1, "{json}");
+    keys.run(&["disable", "a"]);
+    let (key, said) = keys.run(&["rotate", "a"]);
+    assert!(
+        said.contains("is disabled") && said.contains("no older one"),
+        "{said}"
+    );
+    assert!(key.starts_with("kg_a_"));
+}
+
+#[test]
+fn an_expired_key_is_not_rotated_without_a_new_end() {
+    let keys = Keys::new();
+    keys.run(&["create", "--id", "a", "--expires", "2100-01-01"]);
+    let file = keys.file().replace("2100-01-01", "2020-01-01");
+    std::fs::write(keys.path(), &file).unwrap();
+    let refused = keys.with("", &["rotate", "a", "--overlap", "24h"]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("expired at 2020-01-01T23:59:59Z") && said.contains("--expires"),
+        "{said}"
+    );
+    assert!(refused.stdout.is_empty());
+    assert_eq!(keys.file(), file);
+    let (_, said) = keys.run(&["rotate", "a", "--expires", "90d"]);
+    assert!(said.contains("the old one opens until"), "{said}");
+}
+
+#[test]
+fn showing_a_key_waits_for_nothing_and_says_so() {
+    let keys = Keys::new();
+    keys.run(&["create", "--id", "a"]);
+    let refused = keys.with("", &["show", "a", "--wait"]);
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(text(&refused.stderr).contains("--wait"));
+}
+
+#[test]
+fn the_list_is_sorted_by_what_is_asked_for() {
+    let keys = Keys::new();
+    for (id, end) in [("c", "2100-01-01"), ("a", "2099-01-01")] {
+        keys.run(&["create", "--id", id, "--expires", end]);
+    }
+    keys.run(&["create", "--id", "b"]);
+    for (sort, wanted) in [("file", "cab"), ("id", "abc"), ("expires", "acb")] {
+        let (list, _) = keys.run(&["list", "--sort", sort]);
+        let ids: String = list.lines().skip(1).map(|row| &row[..1]).collect();
+        assert_eq!(ids, wanted, "{sort}");
+    }
+}

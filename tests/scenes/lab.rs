@@ -20,6 +20,7 @@ fn lab(huggingface: &Provider, openai: &Provider, metadata: &str) -> Gateway {
     scene.write("gateway.toml", &text);
     let metadata_of_the_lab = "{ huggingface-api-key = \"env:HF_API_TOKEN\" }";
     assert!(keys.contains(metadata_of_the_lab));
+    let keys = keys.replace("disabled = true\n", "");
     scene.write("keys.toml", &keys.replace(metadata_of_the_lab, metadata));
     scene.start()
 }

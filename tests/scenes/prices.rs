@@ -60,7 +60,7 @@ fn gateway(provider: &Provider, prices: Option<&str>) -> Gateway {
 }
 
 /// Responses, and what is billed for each; of the last ones nothing is known.
-const RESPONSES: [(&str, Option<&str>); 10] = [
+const RESPONSES: [(&str, Option<&str>); 11] = [
     (
         r#"{"modelVersion":"gemini-3.1-pro","usageMetadata":{"promptTokenCount":250000,"candidatesTokenCount":1000}}"#,
         Some("1.018"),
@@ -91,6 +91,10 @@ const RESPONSES: [(&str, Option<&str>); 10] = [
     ),
     (
         r#"{"model":"gpt-5","service_tier":"priority","usage":{"prompt_tokens":1000000}}"#,
+        None,
+    ),
+    (
+        r#"{"model":"claude-opus-5","usage":{"input_tokens":7,"output_tokens":1,"iterations":[{"type":"message","input_tokens":7,"output_tokens":1},{"type":"advisor_message","model":"other","input_tokens":900,"output_tokens":90}]}}"#,
         None,
     ),
     (

@@ -244,7 +244,7 @@ fn what_is_wrong_about_tracing_is_said_with_its_line() {
     let config = simple(&provider.url(), "", "") + tracing;
     let problems = Scene::new(&config).key("alice", "secret", "").problems();
     for expected in [
-        "tracing.endpoint would send the token unencrypted",
+        "tracing.endpoint would send spans unencrypted",
         "tracing.sample is a share such as \"10%\"",
         "tracing.headers: a secret is never written here as a bare string",
         "tracing.headers: ",

@@ -199,3 +199,57 @@ fn an_error_in_a_stream_whose_status_is_good_is_in_the_line_and_in_a_metric_and_
     assert_eq!(guessed(&lines[0]), Some(1.into()));
     assert_eq!(guessed(&lines[3]), None);
 }
+
+#[test]
+fn an_error_in_json_whose_status_is_good_is_in_the_line_and_in_a_metric() {
+    let errors = [
+        (
+            "application/x-ndjson",
+            r#"{"model":"m","response":"a"}\n{"error":"out of memory"}\n"#,
+        ),
+        (
+            "application/json",
+            r#"[{"candidates":[]}\n,\n{"error":{"code":503,"message":"overloaded"}}]"#,
+        ),
+        ("application/json", r#"{"error":503}"#),
+        (
+            "application/json",
+            r#"{"object":"error","message":"too long","code":400}"#,
+        ),
+        (
+            "text/event-stream",
+            r#"data: {"object":"error","message":"too long","code":400}\n\n"#,
+        ),
+    ];
+    let provider = echo();
+    let gateway = Gateway::before(&provider);
+    for (media, error) in errors {
+        ask(&gateway, "/p/v1/chat/completions", Some(media), error);
+    }
+    ask(&gateway, "/p/v1/responses", Some("application/json"), SAID);
+    // What failed earlier, and is only fetched.
+    let failed = [
+        KEY[0],
+        ("x-body", r#"{"status":"failed","error":{"code":"x"}}"#),
+    ];
+    gateway.get("/p/v1/responses/resp_1", &failed);
+    let lines = gateway.access_lines(errors.len() + 2);
+    let (bad, good) = lines.split_at(errors.len());
+    assert!(bad.iter().all(|line| line["reason"] == "error_event"));
+    assert!(good.iter().all(|line| line["reason"] == Value::Null));
+    assert_eq!(counted(&gateway, "error_events_total"), 5);
+}
+
+#[test]
+fn the_error_of_a_bad_status_is_counted_by_its_status_alone() {
+    let provider = Provider::answering(|_, wire| {
+        let head = [("content-type", "application/json")];
+        let body = br#"{"error":{"message":"slow down"}}"#;
+        respond(wire, "429 Too Many Requests", &head, body);
+    });
+    let gateway = Gateway::before(&provider);
+    let response = gateway.request("POST", "/p/v1/chat/completions", &KEY, b"{}");
+    assert_eq!(response.status, 429);
+    assert_eq!(gateway.access_lines(1)[0]["reason"], Value::Null);
+    assert_eq!(counted(&gateway, "error_events_total"), 0);
+}

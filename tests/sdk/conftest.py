@@ -57,7 +57,9 @@ class Gateway:
         server = '[server]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
         (folder / "gateway.toml").write_text(server + configure(self.key))
         command = [self.keygate, "run", "--allow-root", "--config", folder / "gateway.toml"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.access_log = folder / "access.log"
+        with self.access_log.open("w") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
         said = ""
         while "serving" not in said:
             line = self.process.stderr.readline()

@@ -176,6 +176,10 @@ class Provider:
             if opcode == 9:
                 writer.write(frame(10, payload))
             elif opcode in (1, 2):
+                if "/responses" in record.line:
+                    for event in response_events():
+                        writer.write(frame(1, json.dumps(event).encode()))
+                    continue
                 number += 1
                 said = {"type": "response.output_text.delta", "event_id": f"e{number}", "delta": payload.decode()}
                 said |= {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
@@ -261,13 +265,39 @@ async def openai_embeddings(record, asked, writer, _):
     send(writer, 200, {"id": "e", "object": "list", "model": "m", "data": data, "usage": USAGE})
 
 
-async def openai_response(record, asked, writer, _):
+def response(status, output, usage):
+    return {
+        "id": "r", "object": "response", "created_at": 1, "model": "m", "status": status, "output": output,
+        "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "usage": usage,
+    }
+
+
+def response_events():
+    """The events of one response, as they come in a stream and over a WebSocket."""
     text = {"type": "output_text", "text": TEXT, "annotations": []}
     message = {"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [text]}
-    send(writer, 200, {
-        "id": "r", "object": "response", "created_at": 1, "model": "m", "status": "completed", "output": [message],
-        "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
-    })
+    begun = message | {"status": "in_progress", "content": []}
+    usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+    usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
+    place = {"item_id": "m", "output_index": 0, "content_index": 0}
+    events = [
+        {"type": "response.created", "response": response("in_progress", [], None)},
+        {"type": "response.output_item.added", "output_index": 0, "item": begun},
+        {"type": "response.content_part.added", "part": text | {"text": ""}} | place,
+        *({"type": "response.output_text.delta", "delta": word + " "} | place for word in TEXT.split()),
+        {"type": "response.output_text.done", "text": TEXT} | place,
+        {"type": "response.content_part.done", "part": text} | place,
+        {"type": "response.output_item.done", "output_index": 0, "item": message},
+        {"type": "response.completed", "response": response("completed", [message], usage)},
+    ]
+    return [event | {"sequence_number": number} for number, event in enumerate(events)]
+
+
+async def openai_response(record, asked, writer, _):
+    events = response_events()
+    if asked.get("stream"):
+        return await stream(writer, [(event["type"], event) for event in events])
+    send(writer, 200, events[-1]["response"])
 
 
 async def openai_file(record, asked, writer, _):

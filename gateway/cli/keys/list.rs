@@ -33,6 +33,9 @@ pub(in crate::cli) struct List {
     /// Only keys that end within this time from now, and are not over
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     expires_within: Option<Duration>,
+    /// What to sort by: keys without an end or a creation come last
+    #[arg(long, value_name = "BY", value_enum, default_value_t = Sort::File)]
+    sort: Sort,
     /// How to print: `-o json` is `--json`
     #[arg(
         long,
@@ -42,6 +45,30 @@ pub(in crate::cli) struct List {
         conflicts_with = "json"
     )]
     output: Option<Output>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// The order of the key file
+    File,
+    /// The id
+    Id,
+    /// The end, the next one first
+    Expires,
+    /// The creation, the oldest first
+    Created,
+}
+
+impl Sort {
+    fn apply(self, keys: &mut [&Shown]) {
+        let last = |time: Option<Timestamp>| time.unwrap_or(Timestamp::MAX);
+        match self {
+            Self::File => {}
+            Self::Id => keys.sort_by(|a, b| a.entry.key.id.cmp(&b.entry.key.id)),
+            Self::Expires => keys.sort_by_key(|key| last(key.end())),
+            Self::Created => keys.sort_by_key(|key| last(key.note.created)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,7 +84,8 @@ pub(super) fn run(options: &List) -> Result<(), Error> {
     let stamp = FileStamp::take(options.place.key_file()?);
     let all = options.place.read()?;
     let wanted = options.filter(now)?;
-    let keys: Vec<&Shown> = all.iter().filter(|key| wanted(key)).collect();
+    let mut keys: Vec<&Shown> = all.iter().filter(|key| wanted(key)).collect();
+    options.sort.apply(&mut keys);
     let served = options.place.served(&stamp);
     if options.place.json || options.output == Some(Output::Json) {
         let keys: Vec<_> = keys.iter().map(|key| key.json(now)).collect();
@@ -149,8 +177,17 @@ fn told(served: &Served) -> String {
         closed,
         generation,
         at,
+        admin,
+        reads,
         ..
     } = served;
+    if let Some(other) = reads {
+        return format!(
+            "Not served by the gateway at {admin}: that one reads {}. The gateway of this configuration does not run, \
+             or `server.admin` is not its address.",
+            printable::line(other)
+        );
+    }
     if *current {
         return format!("Served as it is since configuration {generation}, taken over at {at}.");
     }

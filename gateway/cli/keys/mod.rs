@@ -9,12 +9,15 @@ mod secret;
 mod show;
 mod shown;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
+use super::config_path::ConfigPath;
+use super::foreign;
 use super::listener::Trusted;
 use super::wait::{Effect, Waiting};
 use crate::config::{Config, ConfigErrors};
@@ -41,7 +44,7 @@ pub(super) enum Keys {
     List(list::List),
     /// Show one key
     #[command(after_help = "Example: keygate keys show alice")]
-    Show(Named),
+    Show(show::Show),
     /// Close a key at once; `enable` opens it again
     #[command(after_help = "Example: keygate keys disable alice --wait")]
     Disable(Named),
@@ -73,9 +76,8 @@ pub(super) enum Keys {
 
 #[derive(Args)]
 struct Place {
-    /// The configuration file that names the key file
-    #[arg(long, short, value_name = "FILE", default_value = "conf/gateway.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigPath,
     /// The key file; the configuration is not read then
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -123,7 +125,7 @@ impl Place {
     fn key_file(&self) -> Result<PathBuf, Error> {
         match &self.file {
             Some(file) => Ok(file.clone()),
-            None => Ok(Config::places(&self.config)?.key_file),
+            None => Ok(Config::places(&self.config.find()?)?.key_file),
         }
     }
 
@@ -132,12 +134,16 @@ impl Place {
         if self.file.is_some() {
             return None;
         }
-        let places = Config::places(&self.config).ok()?;
+        let config = self.config.find().ok()?;
+        let places = Config::places(&config).ok()?;
         let (status, _) = super::status::ask(places.admin).ok()?;
-        Trusted::of(&self.config, &places).check().ok()?;
+        Trusted::of(&config, &places).check().ok()?;
+        let ours = foreign::reads(&status, &places.key_file);
         Some(Served {
-            current: status.key_file.mark == stamp.mark(),
-            closed: status.key_file.closed_mark == stamp.mark(),
+            current: ours && status.key_file.mark == stamp.mark(),
+            closed: ours && status.key_file.closed_mark == stamp.mark(),
+            admin: places.admin,
+            reads: (!ours).then_some(status.key_file.path),
             generation: status.generation,
             at: status.last_reload.at,
             ok: status.last_reload.ok,
@@ -183,6 +189,10 @@ struct Served {
     at: String,
     /// Whether that was taken over.
     ok: bool,
+    /// The admin listener that says all this.
+    admin: SocketAddr,
+    /// The key file of the gateway there, if that is another one.
+    reads: Option<String>,
 }
 
 /// What is left to complain about once a change is in the file.

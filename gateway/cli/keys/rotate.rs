@@ -43,19 +43,33 @@ pub(super) fn run(options: &Rotate) -> Result<(), Error> {
         now: Timestamp::now(),
     };
     let complaint = edited(&path, || edit::rotate(&path, id, &rotation))?;
-    let (end, expires) = (in_file(end), options.expires.map(in_file));
+    let expires = options.expires.map(in_file);
+    // As it is now in the file: what was over before does not open for another day.
+    let rotated = place.read().unwrap_or_default();
+    let rotated = rotated.iter().find(|key| *key.entry.key.id == **id);
+    let end = rotated.and_then(|key| key.old_end(&digest, rotation.now));
+    let disabled = rotated.is_some_and(|key| key.entry.key.disabled);
     if place.json {
         let text = json!({
             "id": id,
             "key": *key,
-            "old_ends": end.to_string(),
+            "old_ends": end.map(|end| end.to_string()),
             "expires": expires.map(|end| end.to_string()),
         })
         .to_string();
         say(&text)?;
     } else {
+        if disabled {
+            mention(&format!(
+                "warning: key `{id}` is disabled, and opens nothing until `keygate keys enable {id}`"
+            ));
+        }
+        let old = end.map_or_else(
+            || "no older one opens any more".to_owned(),
+            |end| format!("the old one opens until {end}"),
+        );
         mention(&format!(
-            "Key `{id}` has a new secret; the old one opens until {end}{}. This is the only time it is shown:",
+            "Key `{id}` has a new secret; {old}{}. This is the only time it is shown:",
             expires.map_or_else(String::new, |end| format!(", and the key ends at {end}"))
         ));
         say(&key)?;

@@ -1,15 +1,26 @@
 //! `keygate keys show`: one key, line by line.
 
+use clap::Args;
 use jiff::Timestamp;
 
-use super::Named;
+use super::Place;
 use super::shown::Shown;
 use crate::cli::say;
+use crate::config::{Config, Purpose, RouteSpec};
 use crate::error::Error;
 use crate::key::edit::EditError;
 use crate::printable;
+use crate::route::Access;
 
-pub(super) fn run(options: &Named) -> Result<(), Error> {
+#[derive(Args)]
+pub(in crate::cli) struct Show {
+    #[command(flatten)]
+    place: Place,
+    /// The key's id
+    id: String,
+}
+
+pub(super) fn run(options: &Show) -> Result<(), Error> {
     let all = options.place.read()?;
     let key = all.iter().find(|key| *key.entry.key.id == *options.id);
     let key =
@@ -18,11 +29,41 @@ pub(super) fn run(options: &Named) -> Result<(), Error> {
     if options.place.json {
         return say(&key.json(now).to_string());
     }
-    let lines = lines(key, now).into_iter();
+    let mut lines = lines(key, now);
+    if let Some(routes) = options.routes(key) {
+        lines.insert(lines.len().min(2), ("routes", routes));
+    }
+    let lines = lines.into_iter();
     let lines: Vec<_> = lines
         .map(|(name, value)| format!("{name:<12} {}", printable::line(&value)))
         .collect();
     say(&lines.join("\n"))
+}
+
+impl Show {
+    /// The routes whose selectors take the key, by name; nothing where no good configuration says.
+    fn routes(&self, shown: &Shown) -> Option<String> {
+        if self.place.file.is_some() {
+            return None;
+        }
+        let path = self.place.config.find().ok()?;
+        let config = Config::load(&path, Purpose::Reload).ok()?;
+        let takes = |route: &&RouteSpec| match &route.access {
+            Access::Keys(selector) => selector.takes(&shown.entry.key),
+            Access::Open => false,
+        };
+        let names: Vec<_> = config
+            .routes
+            .iter()
+            .filter(takes)
+            .map(|route| &*route.name)
+            .collect();
+        Some(if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        })
+    }
 }
 
 /// What there is to say of a key, by name.

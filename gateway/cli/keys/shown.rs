@@ -6,8 +6,8 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::key::KeyEntry;
 use crate::key::file::Note;
+use crate::key::{KeyDigest, KeyEntry};
 
 /// A key of the key file, with what it says for people.
 pub(super) struct Shown {
@@ -69,6 +69,19 @@ impl Shown {
         }
     }
 
+    /// Until when a secret other than `newest` opens; nothing if none does at `now`.
+    pub(super) fn old_end(&self, newest: &KeyDigest, now: Timestamp) -> Option<Timestamp> {
+        let key = &self.entry.key;
+        let old = self
+            .entry
+            .digests
+            .iter()
+            .filter(|(digest, _)| digest != newest);
+        let last = old.filter_map(|(_, end)| *end).max()?;
+        let end = key.expires.map_or(last, |expires| last.min(expires));
+        (now < end && !key.disabled).then_some(end)
+    }
+
     /// How many of its secrets are not over at `now`: two while a rotation overlaps.
     pub(super) fn secrets(&self, now: Timestamp) -> usize {
         let digests = self.entry.digests.iter();
@@ -111,7 +124,6 @@ mod tests {
 
     use super::*;
     use crate::document::{Document, Problems};
-    use crate::key::KeyDigest;
     use crate::key::file::KeyFile;
 
     const NOW: &str = "2026-06-01T00:00:00Z";

@@ -1,6 +1,9 @@
 //! From as written to as meant: every rule about a configuration that one look at it can tell.
 
+mod cors;
+mod egress;
 mod overlap;
+mod plain_http;
 mod provider;
 mod route;
 mod server;
@@ -16,6 +19,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use self::egress::Egress;
 use super::file::{GatewayFile, KeysFile};
 use super::{Config, ConfigErrors, KeysAlone, Places, is_framing};
 use crate::background;
@@ -186,8 +190,10 @@ impl Checker<'_> {
     fn gateway(&mut self, file: GatewayFile, document: &Document) -> Option<Config> {
         let mut server = file.server;
         let tls = self.tls(server.tls.take());
+        let egress = self.egress("server", server.proxy.as_ref(), server.proxy_token.as_ref());
+        let egress = egress.unwrap_or(Egress::Direct);
         let server = self.server(server, tls.spec);
-        let providers = self.providers(file.providers);
+        let providers = self.providers(file.providers, &egress);
         let key_headers = self.key_headers(&file.keys);
         let wants_keys = file
             .routes
@@ -324,11 +330,7 @@ impl Checker<'_> {
         self.files.push(stamp.clone());
         match Private::read(&path, LARGEST_KEYS) {
             Ok(Private { text, exposed }) => {
-                if let Some(why) = exposed {
-                    // A reload takes it over: there may be a key revoked in it.
-                    let whole = whole(&path);
-                    self.problems.push(&whole, Severity::Strict, why);
-                }
+                let holds_secrets = text.contains("inline:");
                 let outline = Outline::of(&text);
                 let keys = KeyFile::read(
                     &Document::new(&path, text),
@@ -336,6 +338,17 @@ impl Checker<'_> {
                     self.problems,
                 );
                 self.files.extend(keys.secret_files);
+                if let Some(why) = exposed {
+                    // An example that comes with keygate can be read by everybody, and nothing is lost by that.
+                    let opens = keys.entries.iter().any(|entry| !entry.key.disabled);
+                    // A reload takes it over all the same: there may be a key revoked in it.
+                    let severity = if opens || holds_secrets {
+                        Severity::Strict
+                    } else {
+                        Severity::Warning
+                    };
+                    self.problems.push(&whole(&path), severity, why);
+                }
                 if wanted && keys.entries.is_empty() {
                     self.warn(&whole(&path), "there is no key in it: nobody can come in");
                 }

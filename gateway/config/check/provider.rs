@@ -7,19 +7,25 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 
 use super::super::file::{Pairs, ProviderFile, ProviderTimeoutsFile};
+use super::egress::Egress;
+use super::plain_http::Sending;
 use super::{Checked, Checker, is_name};
 use crate::document::{FileStamp, Located, Location, OneOrMany, Severity, enumerate, nearest};
 use crate::key::without_scheme;
 use crate::provider::kind::KINDS;
 use crate::provider::{
-    BaseUrl, CaBundle, HttpVersion, Kind, Paths, ProviderSpec, RedirectHost, Timeouts, TokenSource,
-    is_segment,
+    BaseUrl, CaBundle, EgressProxy, HttpVersion, Kind, Paths, ProviderSpec, RedirectHost, Timeouts,
+    TokenSource, is_segment,
 };
 use crate::route::NormalPath;
 use crate::secret::{SecretError, SecretRef};
 
 impl Checker<'_> {
-    pub(super) fn providers(&mut self, files: Vec<ProviderFile>) -> HashMap<String, Checked> {
+    pub(super) fn providers(
+        &mut self,
+        files: Vec<ProviderFile>,
+        egress: &Egress,
+    ) -> HashMap<String, Checked> {
         let mut providers = HashMap::new();
         for file in files {
             let (name, at) = (file.name.value.clone(), file.name.at.clone());
@@ -29,13 +35,13 @@ impl Checker<'_> {
                     "a provider's name has letters, digits, `.`, `_` and `-`",
                 );
             }
-            let spec = self.provider(file);
+            let spec = self.provider(file, egress);
             providers.insert(name, Checked { at, spec });
         }
         providers
     }
 
-    fn provider(&mut self, file: ProviderFile) -> Option<ProviderSpec> {
+    fn provider(&mut self, file: ProviderFile, egress: &Egress) -> Option<ProviderSpec> {
         let name = file.name.value.clone();
         let field = |key: &str| format!("providers.{name}.{key}");
         let kind = self.kind(file.kind.as_ref(), &name);
@@ -43,6 +49,9 @@ impl Checker<'_> {
         let base_url = kind
             .zip(blanks.as_ref())
             .and_then(|(kind, blanks)| self.base_url(&file, kind, blanks));
+        let proxy = base_url
+            .as_ref()
+            .and_then(|url| self.provider_proxy(&file, url, egress));
         let token = self.token(file.token, kind, &file.name.at, &name);
         let default_endpoint = file.default_endpoint.filter(|given| {
             let plain = is_plain_target(&given.value);
@@ -112,9 +121,37 @@ impl Checker<'_> {
             token: token?,
             headers,
             redirect_hosts,
+            proxy,
             http,
             timeouts,
         })
+    }
+
+    /// The proxy that it is reached through: its own, or that of all providers by https.
+    fn provider_proxy(
+        &mut self,
+        file: &ProviderFile,
+        url: &BaseUrl,
+        egress: &Egress,
+    ) -> Option<EgressProxy> {
+        let section = format!("providers.{}", file.name.value);
+        let own = self.egress(&section, file.proxy.as_ref(), file.proxy_token.as_ref());
+        let Some(given) = &file.proxy else {
+            let inherits = url.tls;
+            return inherits
+                .then(|| self.proxy_for(egress, url, &section, &file.name.at))
+                .flatten();
+        };
+        if !url.tls && given.value != "none" {
+            let why = format!(
+                "{section}.proxy: {} is not encrypted, and a proxy gets nothing to read: use https://, or leave \
+                 `proxy` out",
+                url.origin()
+            );
+            self.fatal(&given.at, why);
+            return None;
+        }
+        self.proxy_for(&own?, url, &section, &given.at)
     }
 
     /// What the blanks of the kind's addresses are filled with.
@@ -189,10 +226,25 @@ impl Checker<'_> {
             }
             return BaseUrl::parse(&own?).ok();
         };
-        let parsed = BaseUrl::parse(&given.value);
+        let parsed = BaseUrl::parse_exposed(&given.value);
         let mut url = parsed
             .map_err(|why| self.fatal(&given.at, format!("{} {why}", field(ours.0))))
             .ok()?;
+        let has_token = match &file.token {
+            Some(token) => token.value != "none",
+            None => !kind.tokenless,
+        };
+        let sending = Sending {
+            section: &format!("providers.{}", file.name.value),
+            setting: ours.0,
+            what: if has_token {
+                "requests and the token"
+            } else {
+                "requests"
+            },
+            at: &given.at,
+        };
+        self.plain_http(&url, file.plain_http.as_ref(), &sending);
         if kind.endpoint && url.path.split('/').any(|segment| segment == "openai") {
             let why = "goes no further than the resource: leave out `/openai` and what follows";
             self.fatal(&given.at, format!("{} {why}", field(ours.0)));
@@ -294,6 +346,12 @@ impl Checker<'_> {
             if without_scheme(token.expose().as_bytes()).is_empty() {
                 let why = format!("{reference} holds the word `Bearer` and no token");
                 return Err(SecretError::Unusable(why));
+            }
+            if let Some(what) = token.oddity() {
+                self.warn(
+                    &given.at,
+                    format!("providers.{name}.token: {reference} {what}"),
+                );
             }
             Ok(token)
         });

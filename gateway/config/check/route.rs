@@ -18,6 +18,9 @@ use crate::route::{Access, HostPattern, PathPrefix};
 use crate::template::{Extractor, HeaderTemplate, Source};
 use crate::usage::Metering;
 
+/// How many keys a warning names.
+const MOST_NAMED: usize = 5;
+
 impl Checker<'_> {
     pub(super) fn routes(
         &self,
@@ -133,6 +136,7 @@ impl Checker<'_> {
             }
         }
         let templates = self.templates(&file.extractors, &file.headers, spec, key_headers);
+        let cors = self.cors(file.cors, &access);
         Some(RouteSpec {
             name: Arc::from(name.value),
             hosts,
@@ -145,6 +149,7 @@ impl Checker<'_> {
             ),
             allowed_headers: self.allowed_headers(file.allow_headers),
             templates,
+            cors,
             metering: self.metering(file.meter_streams, spec),
             metric_models: self.metric_models(file.metric_models),
         })
@@ -269,10 +274,11 @@ impl Checker<'_> {
             ));
         }
         if let Some(TokenSource::Key(entry)) = provider.map(|spec| &spec.token) {
+            self.odd_tokens(entry, taken.clone(), route, at);
             let lacking: Vec<&str> = taken
                 .filter(|key| !key.key.metadata.contains_key(entry))
                 .map(|key| &*key.key.id)
-                .take(5)
+                .take(MOST_NAMED)
                 .collect();
             if !lacking.is_empty() {
                 self.warn(at, format!(
@@ -280,6 +286,26 @@ impl Checker<'_> {
                     enumerate(lacking),
                 ));
             }
+        }
+    }
+
+    /// Warns of keys whose own tokens, in the metadata `entry`, look as if more had been pasted than the token.
+    fn odd_tokens<'k>(
+        &self,
+        entry: &str,
+        keys: impl Iterator<Item = &'k KeyEntry>,
+        route: &str,
+        at: &Location,
+    ) {
+        let odd = keys.filter_map(|key| {
+            let what = key.key.metadata(entry)?.oddity()?;
+            Some((&*key.key.id, what))
+        });
+        for (id, what) in odd.take(MOST_NAMED) {
+            let why = format!(
+                "the route `{route}` sends the metadata `{entry}` of key `{id}`, which {what}"
+            );
+            self.warn(at, why);
         }
     }
 

@@ -4,6 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::super::file::TracingFile;
 use super::Checker;
+use super::plain_http::Sending;
 use crate::document::{FileStamp, Located, Severity};
 use crate::provider::BaseUrl;
 use crate::secret::{Secret, SecretRef};
@@ -29,10 +30,17 @@ impl Checker<'_> {
         let endpoint = file.endpoint?;
         // Some name the whole path.
         let base = endpoint.value.trim_end_matches('/');
-        let collector = BaseUrl::parse(base.strip_suffix("/v1/traces").unwrap_or(base));
+        let collector = BaseUrl::parse_exposed(base.strip_suffix("/v1/traces").unwrap_or(base));
         let collector = collector
             .map_err(|why| self.fatal(&endpoint.at, format!("tracing.endpoint {why}")))
             .ok()?;
+        let sending = Sending {
+            section: "tracing",
+            setting: "endpoint",
+            what: "spans",
+            at: &endpoint.at,
+        };
+        self.plain_http(&collector, file.plain_http.as_ref(), &sending);
         Some(TelemetrySpec {
             collector,
             headers,
@@ -47,7 +55,13 @@ impl Checker<'_> {
     fn tracing_header(&mut self, given: &Located<String>) -> Option<HeaderValue> {
         let resolved = SecretRef::parse(&given.value, self.folder).and_then(|reference| {
             self.files.extend(reference.file().map(FileStamp::take));
-            reference.resolve()
+            let secret = reference.resolve()?;
+            // A header's value may have spaces and more; quotation marks around it are none of it.
+            if secret.expose().starts_with(['"', '\'']) {
+                let what = secret.oddity().unwrap_or_default();
+                self.warn(&given.at, format!("tracing.headers: {reference} {what}"));
+            }
+            Ok(secret)
         });
         let secret = resolved.map_err(|error| {
             let why = format!("tracing.headers: {error}");

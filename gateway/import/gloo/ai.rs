@@ -271,6 +271,7 @@ impl Reader<'_> {
             settings: std::mem::take(&mut place.settings),
         };
         elsewhere(&mut planned, &place);
+        planned.keep_plain();
         if let Some(host) = &place.host {
             self.say_tls(object, host, place.port.unwrap_or(443), place.tls);
         }

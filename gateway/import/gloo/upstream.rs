@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::super::fields::Fields;
-use super::super::{Notes, Plan, PlannedProvider};
+use super::super::{Notes, Plan, PlannedProvider, plain_note, stays_private};
 use super::ai::Policies;
 use super::object::Object;
-use crate::provider::BaseUrl;
+use crate::provider::{BaseUrl, Exposure};
 
 /// Where a route can lead to.
 pub(super) enum Backend {
@@ -131,6 +131,10 @@ impl Reader<'_> {
     /// Says where a host that had no TLS gets some.
     pub(super) fn say_tls(&self, object: &Object, host: &str, port: u64, tls: Option<bool>) {
         let made = url(host, port, tls);
+        let exposed = BaseUrl::parse_exposed(&made);
+        if exposed.is_ok_and(|url| url.exposure() == Exposure::Unclear) {
+            self.notes.say(&object.title, "spec", plain_note(&made));
+        }
         if port != 443 && tls != Some(true) && made.starts_with("https:") {
             let why = format!(
                 "nothing says that it serves TLS on port {port}, and keygate sends nothing unencrypted to public hosts: it is written as `{made}`, so let it serve TLS there or change the provider's URL"
@@ -210,7 +214,7 @@ impl Reader<'_> {
     }
 }
 
-/// The URL of a host, by TLS where nothing says otherwise and it is not this network's.
+/// The URL of a host: by TLS where nothing says otherwise and it is not this network's, nor port 80.
 pub(super) fn url(host: &str, port: u64, tls: Option<bool>) -> String {
     let bracketed = if host.contains(':') {
         format!("[{host}]")
@@ -218,7 +222,12 @@ pub(super) fn url(host: &str, port: u64, tls: Option<bool>) -> String {
         host.to_owned()
     };
     let plain = format!("http://{bracketed}:{port}");
-    let may_be_plain = BaseUrl::parse(&plain).is_ok() && port != 443;
+    let may_be_plain = BaseUrl::parse_exposed(&plain).is_ok_and(|url| match url.exposure() {
+        Exposure::None => port != 443,
+        // Nobody says of port 80, nor of a port without TLS, that it serves TLS.
+        Exposure::Unclear => port == 80 || tls == Some(false) || port != 443 && stays_private(&url),
+        Exposure::Public => false,
+    });
     match (tls, port) {
         (Some(true), 443) => format!("https://{bracketed}"),
         (Some(true), port) => format!("https://{bracketed}:{port}"),
@@ -247,12 +256,14 @@ pub(super) fn hosted(host: &Host, path: &str) -> PlannedProvider {
     ];
     let sni = host.sni.clone().filter(|sni| *sni != host.address);
     settings.extend(sni.map(|sni| ("sni", sni)));
-    PlannedProvider {
+    let mut planned = PlannedProvider {
         name: host.name.clone(),
         kind: "custom",
         token: "none".to_owned(),
         settings,
-    }
+    };
+    planned.keep_plain();
+    planned
 }
 
 /// What a reference to a backend of a kind names. Without a kind, the one that has this name, whatever it is.

@@ -9,10 +9,10 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::super::fields::Fields;
-use super::super::{Plan, PlannedProvider, PlannedRoute, resource};
+use super::super::{Plan, PlannedProvider, PlannedRoute, plain_note, resource, stays_private};
 use super::anything;
 use super::kinds::{Known, UNKNOWN};
-use super::prices::{self, Prices};
+use super::prices::{SaidPrices, WITHOUT_OUTPUT};
 use super::surroundings::Surroundings;
 use crate::key::without_scheme;
 use crate::provider::Kind;
@@ -86,8 +86,8 @@ pub(super) fn deployment(
     plan: &mut Plan,
     aliases: &mut BTreeSet<String>,
 ) {
-    let mut prices = Prices::default();
-    let narrowed = info(entry, &mut prices);
+    let info = info(entry);
+    let narrowed = info.narrowed;
     let Some(mut params) = entry.fields(&["litellm_params"]) else {
         return entry.lost("litellm_params", "there are none");
     };
@@ -95,8 +95,8 @@ pub(super) fn deployment(
     if let Some(provider) = params.text("custom_llm_provider") {
         full = format!("{provider}/{full}");
     }
+    let prices = SaidPrices::take(&mut params, "litellm_params").or(info.prices);
     let place = place(&mut params, around);
-    prices.take(&mut params);
     let unclear = is_unclear(&mut params);
     let place = match place {
         Ok(place) => place,
@@ -134,9 +134,13 @@ pub(super) fn deployment(
                 continue;
             }
         };
-        let models = prices::models(planned.kind, model);
+        if planned.has("plain_http") {
+            let url = planned.own_url().map(|url| url.display());
+            params.say("", plain_note(&url.unwrap_or_default()));
+        }
+        let models = names_in_responses(&planned, model, info.base_model.as_deref());
         let name = route(planned, entry, plan);
-        prices.add(entry, &name, models, plan);
+        prices.plan(models, &name, info.no_output, entry, plan);
         if std::mem::take(&mut is_other) {
             entry.lost("model_name", format!(
                 "there is another entry of that name: keygate does not spread requests, `/{name}` is a route of its own"
@@ -202,16 +206,28 @@ fn targets<'f>(
     })
 }
 
-/// Reads `model_info`, which is for people and for the bill. Whether it says that not everybody may use the
-/// deployment.
-fn info(entry: &mut Fields<'_>, prices: &mut Prices) -> bool {
+/// What `model_info` says, which is for people and for the bill.
+#[derive(Default)]
+struct Info {
+    /// Whether not everybody may use the deployment.
+    narrowed: bool,
+    prices: SaidPrices,
+    /// Whether no tokens come out of the model.
+    no_output: bool,
+    /// The model behind a deployment of another name.
+    base_model: Option<String>,
+}
+
+/// Reads `model_info`.
+fn info(entry: &mut Fields<'_>) -> Info {
     let Some(mut info) = entry.fields(&["model_info"]) else {
         entry.value(&["model_info"]);
-        return false;
+        return Info::default();
     };
-    prices.take(&mut info);
+    let prices = SaidPrices::take(&mut info, "model_info");
     let mode = info.text("mode").unwrap_or_default();
-    prices.no_output = prices::WITHOUT_OUTPUT.contains(&mode.as_str());
+    let no_output = WITHOUT_OUTPUT.contains(&mode.as_str());
+    let base_model = info.text("base_model");
     let mut narrowed = false;
     for name in ["team_id", "blocked"] {
         let value = info.text(name);
@@ -221,7 +237,35 @@ fn info(entry: &mut Fields<'_>, prices: &mut Prices) -> bool {
             narrowed = true;
         }
     }
-    narrowed
+    Info {
+        narrowed,
+        prices,
+        no_output,
+        base_model,
+    }
+}
+
+/// The names that the responses of a deployment may have for its model: its own, or with a date. A deployment of Azure's
+/// has a provider to itself, and a name that says nothing of its model.
+fn names_in_responses(
+    provider: &PlannedProvider,
+    model: &str,
+    base_model: Option<&str>,
+) -> Vec<String> {
+    if provider.kind == "azure-openai" {
+        return vec!["*".to_owned()];
+    }
+    let base_model = base_model.map(|base| base.rsplit_once('/').map_or(base, |(_, name)| name));
+    let mut names = Vec::new();
+    for name in [Some(model), base_model].into_iter().flatten() {
+        names.push(name.to_owned());
+        if !name.contains('*') {
+            names.push(format!("{name}-20*"));
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Takes what is left. Whether there is something among it that may say where requests go.
@@ -325,6 +369,9 @@ fn provider(
         let organization = toml_edit::Value::from(organization);
         let table = format!("{{ OpenAI-Organization = {organization} }}");
         planned.settings.push(("headers", table));
+    }
+    if planned.own_url().is_some_and(|url| stays_private(&url)) {
+        planned.keep_plain();
     }
     if let Some((name, why)) = planned.fault() {
         return Err(("", format!("{name} {why}")));

@@ -29,6 +29,9 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
     } = *rotation;
     edit(path, |tables| {
         let table = find(tables, id)?;
+        if expires.is_none() {
+            refuse_if_over(id, table, now)?;
+        }
         let mut hashes = Array::from_iter([digest.to_string()]);
         for (text, end) in hashes_of(id, table)? {
             let end = end.map_or(overlap_end, |end| end.min(overlap_end));
@@ -47,6 +50,24 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
     })
 }
 
+/// Refuses a key whose end has passed: its new secret would open nothing, and nobody would be told.
+fn refuse_if_over(id: &str, table: &Table, now: Timestamp) -> Result<(), EditError> {
+    match table.get("expires").and_then(moment_of) {
+        Some(end) if end <= now => Err(EditError::Invalid(format!(
+            "key `{id}` expired at {end}, and a new secret would open nothing: give the key a new end as well, with \
+             --expires 90d for instance"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A moment as a key file may write it: a date of TOML, or a text.
+fn moment_of(item: &Item) -> Option<Timestamp> {
+    let date = item.as_datetime().map(ToString::to_string);
+    let written = date.or_else(|| item.as_str().map(str::to_owned));
+    written?.parse().ok()
+}
+
 /// The digests of a key, with the end of each that has one, in any way that a key file may write them: what is not
 /// understood here must not be taken for one that has no end, or for none.
 fn hashes_of(id: &str, table: &Table) -> Result<Vec<(String, Option<Timestamp>)>, EditError> {
@@ -55,10 +76,8 @@ fn hashes_of(id: &str, table: &Table) -> Result<Vec<(String, Option<Timestamp>)>
         let text = entry.get("hash").and_then(Item::as_str);
         let text = text.ok_or_else(|| invalid("a hash that is none"))?;
         let end = entry.get("expires").map(|end| {
-            let date = end.as_datetime().map(ToString::to_string);
-            let written = date.or_else(|| end.as_str().map(str::to_owned));
-            let end = written.and_then(|end| end.parse().ok());
-            end.ok_or_else(|| invalid("a hash whose `expires` is no date with time and offset"))
+            let why = "a hash whose `expires` is no date with time and offset";
+            moment_of(end).ok_or_else(|| invalid(why))
         });
         Ok((text.to_owned(), end.transpose()?))
     };
@@ -164,6 +183,33 @@ mod tests {
                 [(digest("new"), None), (old.clone(), until)],
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_key_that_has_expired_gets_no_secret_without_a_new_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let mut rotation = Rotation {
+            digest: KeyDigest::of(b"new"),
+            overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
+            expires: None,
+            now: NOW.parse().unwrap(),
+        };
+        for written in ["2026-06-01T00:00:00Z", "\"2026-05-01T00:00:00+02:00\""] {
+            let digest = KeyDigest::of(b"old");
+            let text =
+                format!("[[key]]\nid = \"a\"\nhashes = [\"{digest}\"]\nexpires = {written}\n");
+            std::fs::write(&path, &text).unwrap();
+            rotation.expires = None;
+            let refused = rotate(&path, "a", &rotation).unwrap_err().to_string();
+            assert!(
+                refused.contains("expired at") && refused.contains("--expires"),
+                "{refused}"
+            );
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            rotation.expires = Some("2026-07-01T00:00:00Z".parse().unwrap());
+            rotate(&path, "a", &rotation).unwrap();
         }
     }
 

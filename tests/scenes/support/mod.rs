@@ -1,6 +1,7 @@
 //! The actors of the scenes.
 
 pub mod client;
+pub mod connect_proxy;
 pub mod frames;
 pub mod gateway;
 pub mod http2;
@@ -9,6 +10,7 @@ pub mod provider;
 pub mod tls;
 
 pub use client::{Client, Response};
+pub use connect_proxy::ConnectProxy;
 pub use gateway::{Gateway, Scene};
 pub use provider::Provider;
 

@@ -43,6 +43,7 @@ fn provider(kind: &str, url: &str, from: &str) -> ProviderSpec {
         token: token(from),
         headers: Vec::new(),
         redirect_hosts: Vec::new(),
+        proxy: None,
         http: HttpVersion::Http1,
         timeouts: Timeouts::default(),
     }
@@ -65,6 +66,7 @@ fn route(name: usize, hosts: &[&str], path: &str, labels: &str) -> RouteSpec {
         websocket: false,
         allowed_headers: Vec::new(),
         templates: Vec::new(),
+        cors: None,
         metering: Metering::default(),
         metric_models: Vec::new(),
     }

@@ -1,0 +1,83 @@
+//! Questions to the person at the terminal.
+
+use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin};
+use std::os::fd::AsFd;
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// Whether there is a person to be asked.
+pub(super) fn can_ask() -> bool {
+    stdin().is_terminal()
+}
+
+/// What the person types after the question; `default` if that is nothing.
+pub(super) fn ask(question: &str, default: &str) -> Result<String, Error> {
+    let hint = if default.is_empty() {
+        String::new()
+    } else {
+        format!(" [{default}]")
+    };
+    prompt(&format!("{question}{hint}: "));
+    let typed = line()?;
+    Ok(if typed.is_empty() {
+        default.to_owned()
+    } else {
+        typed.to_string()
+    })
+}
+
+/// Likewise, without showing it. Outside a terminal, the first line of standard input.
+pub(super) fn ask_secret(question: &str) -> Result<Zeroizing<String>, Error> {
+    if !can_ask() {
+        return line();
+    }
+    let hidden = Hidden::start(stdin().as_fd().try_clone_to_owned());
+    let hidden = hidden.map_err(|error| Error::failed("hide what is typed", error))?;
+    prompt(&format!("{question} (it is not shown): "));
+    let typed = line();
+    drop(hidden);
+    // The line break that was not shown either.
+    prompt("\n");
+    typed
+}
+
+fn prompt(text: &str) {
+    let mut output = stderr();
+    let _ = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+}
+
+fn line() -> Result<Zeroizing<String>, Error> {
+    let mut text = Zeroizing::new(String::new());
+    let read = stdin().lock().read_line(&mut text);
+    read.map_err(|error| Error::failed("read standard input", error))?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+/// A terminal that shows nothing of what is typed, until this ends.
+struct Hidden {
+    terminal: std::os::fd::OwnedFd,
+    before: Termios,
+}
+
+impl Hidden {
+    /// What was typed before the question is forgotten: the rest of a pasted script is no token.
+    fn start(terminal: io::Result<std::os::fd::OwnedFd>) -> io::Result<Self> {
+        let terminal = terminal?;
+        let before = tcgetattr(&terminal)?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
+    }
+}

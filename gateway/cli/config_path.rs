@@ -1,0 +1,137 @@
+//! Which configuration a command means: the one that it is given, or the first of the usual places that has one.
+
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rustix::fs::Access;
+use rustix::io::Errno;
+
+use crate::error::Error;
+
+/// Names the configuration where no `--config` does.
+const VARIABLE: &str = "KEYGATE_CONFIG";
+/// In the current folder.
+const HERE: &str = "gateway.toml";
+/// Where the package puts it.
+const INSTALLED: &str = "/etc/keygate/gateway.toml";
+/// Whose shell `sudo` was called in.
+const CALLER: &str = "SUDO_UID";
+
+/// The option of every command that reads a configuration.
+#[derive(Args)]
+pub(super) struct ConfigPath {
+    /// The configuration file; left out, the first that is there of `$KEYGATE_CONFIG`, `./gateway.toml` and
+    /// `/etc/keygate/gateway.toml`
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigPath {
+    /// The path of the configuration, which is there. Fails if none is named and none of the usual places has one.
+    pub(super) fn find(&self) -> Result<PathBuf, Error> {
+        let path = match &self.config {
+            Some(given) => given.clone(),
+            None => find(
+                std::env::var_os(VARIABLE),
+                Path::new(HERE),
+                Path::new(INSTALLED),
+            )?,
+        };
+        match rustix::fs::access(&path, Access::READ_OK) {
+            Err(Errno::NOENT) => Err(Error::Unconfigured(format!(
+                "the configuration {} is not there: make one with `keygate init`, or name another with --config FILE",
+                path.display()
+            ))),
+            Err(Errno::ACCESS) => Err(Error::Unconfigured(format!(
+                "the configuration {} cannot be read by this user: run the command as root, or as the user that keygate \
+                 runs as (sudo -u keygate keygate ...)",
+                path.display()
+            ))),
+            _ => Ok(path),
+        }
+    }
+}
+
+fn find(named: Option<OsString>, here: &Path, installed: &Path) -> Result<PathBuf, Error> {
+    if let Some(named) = named.filter(|named| !named.is_empty()) {
+        return Ok(named.into());
+    }
+    // Nothing is there for a user who may not look into the folder, such as root's for `sudo -u keygate`.
+    if let Ok(about) = fs::metadata(here) {
+        return owned(&about).map(|()| here.to_owned());
+    }
+    // Here, it is: reading says why it cannot be read.
+    let absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    if !fs::metadata(installed).is_err_and(absent) {
+        return Ok(installed.to_owned());
+    }
+    Err(Error::Unconfigured(format!(
+        "no configuration found: {VARIABLE} is not set, and neither ./{HERE} nor {} is there. Make one with `keygate \
+         init`, or name one with --config FILE",
+        installed.display()
+    )))
+}
+
+/// Refuses a file in the current folder that somebody else put there: in a folder like /tmp, anybody could choose the
+/// configuration of whoever runs a command in it.
+fn owned(about: &Metadata) -> Result<(), Error> {
+    let us = rustix::process::geteuid();
+    let caller = std::env::var(CALLER).ok().filter(|_| us.is_root());
+    let caller = caller.and_then(|user| user.parse().ok());
+    if [Some(us.as_raw()), Some(0), caller].contains(&Some(about.uid())) {
+        return Ok(());
+    }
+    Err(Error::Unconfigured(format!(
+        "./{HERE} belongs to user {}, who is neither you nor root, and is not taken unasked: name it with --config \
+         ./{HERE} if it is the one you mean",
+        about.uid()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_place_that_has_a_configuration_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, installed) = (folder.path().join("here"), folder.path().join("installed"));
+        let why = find(None, &here, &installed).unwrap_err();
+        assert_eq!(why.exit_code(), 78);
+        let why = why.to_string();
+        for part in [
+            "KEYGATE_CONFIG",
+            "./gateway.toml",
+            "installed",
+            "keygate init",
+            "--config",
+        ] {
+            assert!(why.contains(part), "{why}");
+        }
+        fs::write(&installed, "").unwrap();
+        assert_eq!(find(None, &here, &installed).unwrap(), installed);
+        fs::write(&here, "").unwrap();
+        assert_eq!(find(None, &here, &installed).unwrap(), here);
+        // What is named is taken, there or not: nobody wants another one in its place.
+        let named = find(Some("absent".into()), &here, &installed).unwrap();
+        assert_eq!(named, Path::new("absent"));
+        assert_eq!(find(Some("".into()), &here, &installed).unwrap(), here);
+    }
+
+    #[test]
+    fn a_configuration_in_the_current_folder_that_is_another_users_is_not_taken_unasked() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().join("here");
+        fs::write(&here, "").unwrap();
+        // Only root may give a file away.
+        if std::os::unix::fs::chown(&here, Some(54_321), None).is_err() {
+            return;
+        }
+        let why = find(None, &here, Path::new("/none")).unwrap_err();
+        assert!(why.to_string().contains("belongs to user 54321"), "{why}");
+    }
+}

@@ -1,0 +1,203 @@
+//! What to do about a request that would be refused: for `keygate explain`.
+
+use std::net::SocketAddr;
+
+use pingora::http::RequestHeader;
+
+use crate::config::{Listen, ServerConfig};
+use crate::document::nearest;
+use crate::key::KeyFailure;
+use crate::proxy::reject::Reason;
+use crate::route::{Route, Router, host_of_authority};
+use crate::snapshot::Snapshot;
+
+/// How many routes are named at most.
+const MOST: usize = 10;
+/// Kinds whose usual SDK is `OpenAI`'s or Hugging Face's, in whose base URL the version stands.
+const WITH_VERSION: [&str; 6] = [
+    "openai",
+    "custom",
+    "deepseek",
+    "ollama",
+    "openrouter",
+    "huggingface",
+];
+
+/// Where clients come, as a URL without a path. A wildcard address becomes the loopback address of its family.
+pub(super) fn origin(server: &ServerConfig) -> String {
+    let scheme = if server.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let first = match &server.listen {
+        Listen::Addresses(listen) => listen.first().copied(),
+        Listen::Systemd => None,
+    };
+    let Some(mut address) = first else {
+        return format!("{scheme}://GATEWAY");
+    };
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => [127, 0, 0, 1].into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("{scheme}://{address}")
+}
+
+/// The base URL that the SDK of a route's provider wants, at a gateway with this origin.
+pub(super) fn base_url(origin: &str, path: &str, kind: &str) -> String {
+    let version = if WITH_VERSION.contains(&kind) {
+        "/v1"
+    } else {
+        ""
+    };
+    format!("{origin}{}{version}", path.trim_end_matches('/'))
+}
+
+/// What to do about a refusal, line by line.
+pub(super) fn hints(
+    reason: Reason,
+    request: &RequestHeader,
+    path: &str,
+    snapshot: &Snapshot,
+    origin: &str,
+) -> Vec<String> {
+    match reason {
+        Reason::NoRoute => no_route(request, path, &snapshot.rules.router, origin),
+        Reason::InvalidKey(failure) => vec![about_key(failure).to_owned()],
+        Reason::KeyNotAllowed => {
+            vec!["give the key the labels that the selector asks for, or use another key: `keygate keys list`".to_owned()]
+        }
+        Reason::NoDefaultEndpoint => vec![
+            "add the provider's own path to the URL, or name a `model` for this provider in the configuration"
+                .to_owned(),
+        ],
+        Reason::ProviderUnavailable => {
+            vec!["bring the provider's token to where the configuration says: `keygate doctor`".to_owned()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn about_key(failure: KeyFailure) -> &'static str {
+    match failure {
+        KeyFailure::Missing => {
+            "send a client key as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`"
+        }
+        KeyFailure::Malformed => {
+            "this is no key that could be in the key file: is all of it there, and nothing else?"
+        }
+        KeyFailure::Unknown => {
+            "no key of the key file has this value. A provider's own key (sk-...) opens nothing here: send a client \
+             key, which `keygate keys create --id NAME` makes"
+        }
+        KeyFailure::Disabled => "`keygate keys enable ID` opens it again",
+        KeyFailure::NotYetValid => "its `not_before` is yet to come: `keygate keys show ID`",
+        KeyFailure::Expired => {
+            "`keygate keys rotate ID --expires 90d` gives it a new secret and a new end"
+        }
+    }
+}
+
+fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) -> Vec<String> {
+    let all = router.routes();
+    if all.is_empty() {
+        return vec!["the configuration has no [[routes]]".to_owned()];
+    }
+    let mut hints = Vec::new();
+    let host = request.headers.get(http::header::HOST);
+    let host = host.and_then(|host| host_of_authority(host.to_str().ok()?));
+    let host = host.unwrap_or_default();
+    let takes = |route: &Route| route.hosts.iter().any(|pattern| pattern.takes(&host));
+    // Of those that would do but for the host, the longest.
+    let elsewhere = all.iter().filter(|route| route.path.strip(path).is_some());
+    if let Some(route) = elsewhere.max_by_key(|route| route.path.as_str().len()) {
+        hints.push(format!(
+            "the route `{}` has this path, for the host {} alone, and the request is for `{host}`: explain another \
+             with -H 'Host: NAME'",
+            route.name,
+            hosts_of(route)
+        ));
+        return hints;
+    }
+    let first = first_segment(path);
+    hints.push(format!(
+        "no route has a path that begins {first}. Routes here:"
+    ));
+    for route in all.iter().take(MOST) {
+        hints.push(format!(
+            "  {} (provider {}, host {})",
+            route.path,
+            route.provider.name,
+            hosts_of(route)
+        ));
+    }
+    if all.len() > MOST {
+        hints.push(format!(
+            "  and {} more: `keygate status` shows them",
+            all.len() - MOST
+        ));
+    }
+    let reachable: Vec<_> = all.iter().filter(|route| takes(route)).collect();
+    let paths = reachable.iter().map(|route| route.path.as_str());
+    let near = nearest(&first.to_lowercase(), paths);
+    let meant = reachable
+        .iter()
+        .find(|route| Some(route.path.as_str()) == near);
+    if let Some(route) = meant.or(reachable.first()) {
+        let word = if meant.is_some() {
+            "did you mean"
+        } else {
+            "for example"
+        };
+        hints.push(format!(
+            "set the base URL of the client's SDK to that of a route, {word} {}",
+            base_url(origin, route.path.as_str(), route.provider.kind.name)
+        ));
+    }
+    hints
+}
+
+fn hosts_of(route: &Route) -> String {
+    let hosts: Vec<_> = route.hosts.iter().map(ToString::to_string).collect();
+    hosts.join(" or ")
+}
+
+fn first_segment(path: &str) -> &str {
+    let end = path.get(1..).and_then(|rest| rest.find('/'));
+    end.and_then(|end| path.get(..=end)).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_what_the_readme_tells_each_sdk() {
+        let origin = "http://127.0.0.1:8080";
+        let readme = include_str!("../../README.md");
+        for (path, kind) in [
+            ("/openai", "openai"),
+            ("/azure", "azure-openai"),
+            ("/anthropic", "anthropic"),
+            ("/gemini", "gemini"),
+            ("/mistral", "mistral"),
+            ("/huggingface", "huggingface"),
+            ("/groq", "groq"),
+            ("/cohere", "cohere"),
+        ] {
+            let url = format!("\"{}\"", base_url(origin, path, kind));
+            assert!(readme.contains(&url), "{kind}: {url}");
+        }
+        assert_eq!(base_url(origin, "/", "openai"), "http://127.0.0.1:8080/v1");
+    }
+
+    #[test]
+    fn the_first_segment_is_told() {
+        for (path, first) in [("/v1/chat", "/v1"), ("/v1", "/v1"), ("/", "/"), ("", "")] {
+            assert_eq!(first_segment(path), first);
+        }
+    }
+}

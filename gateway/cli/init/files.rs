@@ -1,0 +1,139 @@
+//! The files of a first configuration: made beside where they belong, checked there, and moved into place, all or none.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use zeroize::Zeroizing;
+
+use crate::config::{Config, Purpose};
+use crate::error::Error;
+use crate::key::edit::{self, NewKey};
+
+const CONFIGURATION: &str = "gateway.toml";
+const KEYS: &str = "keys.toml";
+const SECRETS: &str = "secrets";
+
+/// What is to be written.
+pub(super) struct New {
+    /// The text of `gateway.toml`.
+    pub(super) configuration: String,
+    /// The name and the content of a file of secrets.
+    pub(super) secret: Option<(String, Zeroizing<String>)>,
+    /// The first key.
+    pub(super) key: NewKey,
+}
+
+/// Refuses a folder that holds what would be written.
+pub(super) fn refuse_what_is_there(out: &Path) -> Result<(), Error> {
+    for name in [CONFIGURATION, KEYS] {
+        let path = out.join(name);
+        if fs::symlink_metadata(&path).is_ok() {
+            return Err(Error::Failed(format!(
+                "{} is there already, and nothing is written over it: edit it, add keys with `keygate keys create`, or \
+                 name another folder with --out DIR",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of it into `out`, and gives what is worth saying about it.
+pub(super) fn put(new: &New, out: &Path) -> Result<Vec<String>, Error> {
+    let failed = |error| Error::failed(format_args!("write into {}", out.display()), error);
+    fs::create_dir_all(out).map_err(failed)?;
+    let made = tempfile::Builder::new()
+        .prefix(".init-")
+        .tempdir_in(out)
+        .map_err(failed)?;
+    write(new, made.path()).map_err(failed)?;
+    let keys = made.path().join(KEYS);
+    edit::add(&keys, std::slice::from_ref(&new.key))
+        .map_err(|error| Error::failed("write the key file", error))?;
+    let config = Config::load(&made.path().join(CONFIGURATION), Purpose::Start)
+        .map_err(|errors| Error::Failed(in_place(&errors.to_string(), made.path(), out)))?;
+    let warnings = config.warnings.iter().map(ToString::to_string);
+    let warnings = warnings.map(|warning| in_place(&warning, made.path(), out));
+    move_all(new, made.path(), out).map_err(failed)?;
+    Ok(warnings.collect())
+}
+
+/// A message about files that are not yet where they will be.
+fn in_place(message: &str, made: &Path, out: &Path) -> String {
+    let made = format!("{}/", made.display());
+    let out = match out {
+        out if out == Path::new(".") => String::new(),
+        out => format!("{}/", out.display()),
+    };
+    message.replace(&made, &out)
+}
+
+fn write(new: &New, folder: &Path) -> io::Result<()> {
+    private(&folder.join(CONFIGURATION), &new.configuration)?;
+    if let Some((name, secret)) = &new.secret {
+        let secrets = folder.join(SECRETS);
+        DirBuilder::new().mode(0o700).create(&secrets)?;
+        private(&secrets.join(name), secret)?;
+    }
+    Ok(())
+}
+
+fn private(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new();
+    let mut file = file.write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Moves everything into place, the configuration last: without it nothing is served. What was moved goes again if
+/// something cannot be.
+fn move_all(new: &New, made: &Path, out: &Path) -> io::Result<()> {
+    let mut files = Vec::new();
+    if let Some((name, _)) = &new.secret {
+        files.push(Path::new(SECRETS).join(name));
+    }
+    files.extend([KEYS, CONFIGURATION].map(PathBuf::from));
+    let secrets = out.join(SECRETS);
+    if new.secret.is_some() && !secrets.exists() {
+        DirBuilder::new().mode(0o700).create(&secrets)?;
+        give(&secrets, out)?;
+    }
+    let mut moved: Vec<PathBuf> = Vec::new();
+    for file in &files {
+        let to = out.join(file);
+        if let Err(error) = move_one(&made.join(file), &to, out) {
+            for path in &moved {
+                let _ = fs::remove_file(path);
+            }
+            return Err(io::Error::new(
+                error.kind(),
+                format!("{}: {error}", to.display()),
+            ));
+        }
+        moved.push(to);
+    }
+    Ok(())
+}
+
+/// Moves a file to where nothing is.
+fn move_one(from: &Path, to: &Path, out: &Path) -> io::Result<()> {
+    give(from, out)?;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        // A file system that cannot: a link is never made over anything.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::hard_link(from, to),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What root makes in another user's folder is that user's, who is to read it.
+fn give(path: &Path, out: &Path) -> io::Result<()> {
+    let (ours, owner) = (fs::metadata(path)?, fs::metadata(out)?);
+    if !rustix::process::geteuid().is_root() || ours.uid() == owner.uid() {
+        return Ok(());
+    }
+    std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()))
+}

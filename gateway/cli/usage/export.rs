@@ -1,0 +1,74 @@
+//! Sums for programs: CSV and JSON, with every column and every digit.
+
+use super::sum::{Row, SUMS, currencies};
+use crate::error::Error;
+use crate::printable;
+
+/// Rows of JSON: the groups by name, the sums, and the costs by currency.
+pub(super) fn json(names: &[&str], rows: &[Row]) -> Result<String, Error> {
+    let rows: Vec<serde_json::Map<String, serde_json::Value>> = rows
+        .iter()
+        .map(|(group, sum)| {
+            let group = names
+                .iter()
+                .zip(group)
+                .map(|(name, value)| ((*name).to_owned(), value.as_str().into()));
+            let values = SUMS
+                .iter()
+                .zip(sum.values())
+                .map(|(name, value)| ((*name).to_owned(), value.into()));
+            let costs = sum.costs.iter();
+            let costs: serde_json::Map<String, serde_json::Value> = costs
+                .map(|(currency, cost)| (currency.clone(), cost.to_string().into()))
+                .collect();
+            let costs = ("cost".to_owned(), costs.into());
+            group.chain(values).chain([costs]).collect()
+        })
+        .collect();
+    let text = serde_json::to_string_pretty(&rows);
+    Ok(text.map_err(|error| Error::failed("write JSON", error))? + "\n")
+}
+
+/// Rows of CSV, with a first one of names.
+pub(super) fn csv(names: &[&str], rows: &[Row]) -> Result<String, Error> {
+    let failed = |error: csv::Error| Error::failed("write CSV", error);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let currencies = currencies(rows);
+    let costs = currencies.iter().map(|currency| cost_in(currency));
+    let head = names.iter().chain(&SUMS).map(|name| (*name).to_owned());
+    writer.write_record(head.chain(costs)).map_err(failed)?;
+    for (group, sum) in rows {
+        let values = sum.values().map(|value| value.to_string());
+        let costs = currencies.iter().map(|it| sum.cost(it).to_string());
+        let row = group
+            .iter()
+            .map(|value| cell(value))
+            .chain(values)
+            .chain(costs);
+        writer.write_record(row).map_err(failed)?;
+    }
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| Error::failed("write CSV", error.into_error()))?;
+    String::from_utf8(bytes).map_err(|error| Error::failed("write CSV", error))
+}
+
+/// A text as a cell that spreadsheets take for a text: one that begins like a formula gets an apostrophe in front, and
+/// so does what stands behind a semicolon, at which many a country's spreadsheets end a cell.
+fn cell(text: &str) -> String {
+    /// With the wide forms that some take for the same.
+    const FORMULA: [char; 8] = [
+        '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+    ];
+    let marked = text.split(';').map(|part| {
+        let is_formula = part.trim_start_matches(' ').starts_with(FORMULA);
+        let mark = if is_formula { "'" } else { "" };
+        format!("{mark}{}", printable::line(part))
+    });
+    marked.collect::<Vec<_>>().join(";")
+}
+
+/// The name of the column of costs in a currency.
+pub(super) fn cost_in(currency: &str) -> String {
+    format!("cost_{}", printable::line(currency))
+}

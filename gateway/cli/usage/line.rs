@@ -1,0 +1,77 @@
+//! An access line: of all its fields, what `keygate usage` sums up.
+
+use serde::Deserialize;
+
+use crate::usage::{Cost, CostSource, PriceList, ServiceTier, Usage as Tokens};
+
+/// Of an access line, what is summed up.
+#[derive(Deserialize)]
+pub(super) struct Line {
+    pub(super) time: String,
+    // What tells an access line from anything else.
+    pub(super) request_id: String,
+    pub(super) key: Option<String>,
+    pub(super) route: Option<String>,
+    pub(super) provider: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) refused_by: Option<String>,
+    #[serde(default)]
+    pub(super) aborted: bool,
+    pub(super) input_tokens: Option<u64>,
+    pub(super) output_tokens: Option<u64>,
+    pub(super) cache_read_tokens: Option<u64>,
+    pub(super) cache_creation_tokens: Option<u64>,
+    pub(super) reasoning_tokens: Option<u64>,
+    cache_creation_1h_tokens: Option<u64>,
+    searches: Option<u64>,
+    model_calls: Option<u64>,
+    #[serde(default)]
+    other_models: bool,
+    service_tier: Option<String>,
+    #[serde(default)]
+    pub(super) estimated: bool,
+    cost: Option<String>,
+    currency: Option<String>,
+    cost_source: Option<String>,
+}
+
+impl Line {
+    pub(super) fn usage(&self) -> Option<Tokens> {
+        let metered = self.input_tokens.is_some() || self.output_tokens.is_some();
+        metered.then(|| Tokens {
+            input: self.input_tokens.unwrap_or_default(),
+            output: self.output_tokens.unwrap_or_default(),
+            cache_read: self.cache_read_tokens.unwrap_or_default(),
+            cache_creation: self.cache_creation_tokens.unwrap_or_default(),
+            reasoning: self.reasoning_tokens.unwrap_or_default(),
+            cache_creation_hour: self.cache_creation_1h_tokens.unwrap_or_default(),
+            searches: self.searches.unwrap_or_default(),
+            calls: self.model_calls.unwrap_or_default(),
+            other_models: self.other_models,
+            service_tier: self.tier(),
+            reported_cost: None,
+        })
+    }
+
+    fn tier(&self) -> Option<ServiceTier> {
+        ServiceTier::named(self.service_tier.as_ref()?.as_bytes())
+    }
+
+    /// Whether the provider itself has said what it cost: no price file knows better.
+    fn is_reported(&self) -> bool {
+        self.cost_source.as_deref() == Some(CostSource::Provider.name())
+    }
+
+    /// What it cost, and in which currency, as far as that is known.
+    pub(super) fn cost(&self, prices: Option<&PriceList>) -> Option<(String, Cost)> {
+        let Some(prices) = prices.filter(|_| !self.is_reported()) else {
+            let cost = self.cost.as_ref()?.parse().ok()?;
+            return Some((self.currency.clone().unwrap_or_default(), cost));
+        };
+        let day = self.time.get(..10)?.parse().ok()?;
+        let provider = self.provider.as_deref().unwrap_or_default();
+        let model = self.model.as_deref().unwrap_or_default();
+        let cost = prices.cost(provider, model, day, &self.usage()?)?;
+        Some((prices.currency.to_string(), cost))
+    }
+}

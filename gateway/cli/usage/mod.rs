@@ -1,0 +1,279 @@
+//! `keygate usage`: what was used, summed up from access lines.
+
+mod export;
+mod line;
+mod seen;
+mod source;
+mod sum;
+mod table;
+mod wrapped;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+
+use self::line::Line;
+use self::seen::Seen;
+use self::source::Source;
+use self::sum::{By, Row, Sort, Sums, sorted};
+use self::table::Table;
+use self::wrapped::Found;
+use super::terminal;
+use crate::config::load_prices;
+use crate::document::parse_duration;
+use crate::error::Error;
+use crate::key::moment;
+use crate::printable::count;
+use crate::usage::PriceList;
+
+/// Sum up access lines by key, route, provider, model or day: who used what, and what it cost.
+#[derive(Args)]
+#[command(after_help = "Examples: keygate usage --since 7d --top 10\n          \
+                        keygate usage --by model,day --csv access.log access.log.*.gz\n          \
+                        docker logs keygate | keygate usage --since 2027-01-31 -\n\
+                        Reads access lines as keygate writes them, as journalctl shows them (also -o json), and as \
+                        Docker, Kubernetes and syslog keep them; plain or compressed by gzip or zstd. A line that is \
+                        there twice counts once. Days are UTC. The table leaves out columns of zeroes and rounds costs; \
+                        CSV and JSON have all of it. With --prices, what the lines say of cost is not asked, but \
+                        for what a provider said itself. In CSV, a name that a spreadsheet would take for a formula begins with an apostrophe.")]
+pub(super) struct Usage {
+    /// Files of access lines; `-` is standard input. Left out: the journal of the unit
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The unit of systemd whose journal is read where no file is named
+    #[arg(
+        long,
+        value_name = "UNIT",
+        default_value = "keygate",
+        conflicts_with = "files"
+    )]
+    unit: String,
+    /// What to sum up by
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "key")]
+    by: Vec<By>,
+    /// Only requests since then: `7d` ago, a day like 2027-01-31 (from 00:00 UTC), or 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Timestamp>,
+    /// Only requests until then, likewise; a day to its end
+    #[arg(long, value_name = "WHEN", value_parser = until)]
+    until: Option<Timestamp>,
+    /// What comes first [default: cost; name where the sums are by day, and in CSV and JSON]
+    #[arg(long, value_name = "BY", value_enum)]
+    sort: Option<Sort>,
+    /// Only the first so many, and the others in one line
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Reckon costs by this price file, and not by what the lines say
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// How to print: `-o csv` is `--csv`, `-o json` is `--json`
+    #[arg(long, short, value_name = "FORMAT", value_enum, conflicts_with_all = ["csv", "json"])]
+    output: Option<Output>,
+    /// Print CSV
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A table for people
+    Table,
+    /// CSV for spreadsheets
+    Csv,
+    /// JSON for programs
+    Json,
+}
+
+/// What a time that is not understood should have been.
+const WANTED: &str = "expected a time before now such as 7d, a day such as 2027-01-31, or a moment such as \
+                      2027-01-31T12:00:00Z";
+
+/// A duration is one before now, a day begins at midnight.
+fn since(text: &str) -> Result<Timestamp, String> {
+    ago(text).unwrap_or_else(|| moment::begin(text).map_err(|_| WANTED.to_owned()))
+}
+
+fn until(text: &str) -> Result<Timestamp, String> {
+    ago(text).unwrap_or_else(|| moment::end(text).map_err(|_| WANTED.to_owned()))
+}
+
+fn ago(text: &str) -> Option<Result<Timestamp, String>> {
+    let before = parse_duration(text).ok()?;
+    let time = Timestamp::now().checked_sub(before);
+    Some(time.map_err(|_| "is further back than any calendar goes".to_owned()))
+}
+
+pub(super) fn run(options: &Usage) -> Result<(), Error> {
+    let prices = options.prices.as_deref();
+    let prices = prices.map(load_prices).transpose()?;
+    let mut reading = Reading::new(options, prices.as_ref());
+    if options.files.is_empty() {
+        reading.read(Source::journal(
+            &options.unit,
+            options.since,
+            options.until,
+        )?)?;
+    }
+    for file in &options.files {
+        reading.read(Source::open(file)?)?;
+    }
+    reading.complain(options)?;
+    let names: Vec<&str> = options.by.iter().map(|by| by.name()).collect();
+    options.show(&names, reading.sums)
+}
+
+impl Usage {
+    fn format(&self) -> Output {
+        match self.output {
+            Some(output) => output,
+            None if self.csv => Output::Csv,
+            None if self.json => Output::Json,
+            None => Output::Table,
+        }
+    }
+
+    fn sort(&self) -> Sort {
+        let by_name = self.by.contains(&By::Day) || self.format() != Output::Table;
+        match self.sort {
+            Some(sort) => sort,
+            None if by_name && self.top.is_none() => Sort::Name,
+            None => Sort::Cost,
+        }
+    }
+
+    fn show(&self, names: &[&str], sums: Sums) -> Result<(), Error> {
+        let rows = sorted(sums, self.sort());
+        let top = self.top.unwrap_or(rows.len()).min(rows.len());
+        let (first, others): (&[Row], &[Row]) = rows.split_at(top);
+        match self.format() {
+            Output::Json => super::say(&export::json(names, first)?),
+            Output::Csv => super::say(&export::csv(names, first)?),
+            Output::Table => {
+                let table = Table::of(names, first, others, terminal::width());
+                super::say(&table.text)?;
+                if !table.left_out.is_empty() {
+                    let left_out = table.left_out.join(", ");
+                    super::mention(&format!("No room for {left_out}: --csv has all columns."));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Logs that are being read, and what was found in them.
+struct Reading<'r> {
+    by: &'r [By],
+    prices: Option<&'r PriceList>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    seen: Seen,
+    sums: Sums,
+    counted: u64,
+    repeated: u64,
+    /// Lines of keygate's that are not counted: events, and requests of another time.
+    passed: u64,
+    /// Lines of others.
+    skipped: u64,
+}
+
+impl<'r> Reading<'r> {
+    fn new(options: &'r Usage, prices: Option<&'r PriceList>) -> Self {
+        Self {
+            by: &options.by,
+            prices,
+            since: options.since,
+            until: options.until,
+            seen: Seen::default(),
+            sums: Sums::new(),
+            counted: 0,
+            repeated: 0,
+            passed: 0,
+            skipped: 0,
+        }
+    }
+
+    fn read(&mut self, mut source: Source) -> Result<(), Error> {
+        let before = self.skipped;
+        let mut bytes = Vec::new();
+        while source.read(&mut bytes)? {
+            if bytes.trim_ascii().is_empty() {
+                continue;
+            }
+            match wrapped::find(&bytes) {
+                Found::Access(line) => self.count(&line),
+                Found::Event => self.passed += 1,
+                Found::Other => self.skipped += 1,
+            }
+        }
+        let skipped = self.skipped - before;
+        if skipped > 0 {
+            let name = &source.name;
+            let verb = if skipped == 1 {
+                "is no access line"
+            } else {
+                "are no access lines"
+            };
+            let lines = count(skipped, "line");
+            super::mention(&format!("{name}: skipped: {lines} {verb}"));
+        }
+        source.finish()
+    }
+
+    fn count(&mut self, line: &Line) {
+        if !self.is_of_the_time(line) {
+            self.passed += 1;
+        } else if self.seen.is_new(&line.request_id, &line.time) {
+            self.counted += 1;
+            let group = self.by.iter().map(|by| by.of(line)).collect();
+            self.sums.entry(group).or_default().add(line, self.prices);
+        } else {
+            self.repeated += 1;
+        }
+    }
+
+    fn is_of_the_time(&self, line: &Line) -> bool {
+        if self.since.is_none() && self.until.is_none() {
+            return true;
+        }
+        let time = line.time.parse::<Timestamp>();
+        time.is_ok_and(|time| {
+            self.since.is_none_or(|since| since <= time)
+                && self.until.is_none_or(|until| time <= until)
+        })
+    }
+
+    /// Says what a person would not expect. Fails where nothing that was read is of keygate.
+    fn complain(&self, options: &Usage) -> Result<(), Error> {
+        if self.repeated > 0 {
+            let lines = count(self.repeated, "line");
+            super::mention(&format!(
+                "{lines} left out: these requests were counted already"
+            ));
+        }
+        if self.counted > 0 {
+            return Ok(());
+        }
+        if self.passed == 0 && self.skipped > 0 {
+            return Err(Error::Failed(
+                "none of these lines is an access line: read what `keygate run` writes to its standard output, or what \
+                 journalctl, Docker, Kubernetes or syslog make of it. Is `access_log` off?"
+                    .to_owned(),
+            ));
+        }
+        let is_journal = options.files.is_empty();
+        if is_journal && self.passed == 0 && self.since.is_none() && self.until.is_none() {
+            return Err(Error::Failed(format!(
+                "the journal of the unit `{}` is empty, or this user may not read it (sudo, or the group \
+                 systemd-journal). --unit names another one; files of access lines can be named instead",
+                options.unit
+            )));
+        }
+        super::mention("There are no access lines.");
+        Ok(())
+    }
+}

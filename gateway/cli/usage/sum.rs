@@ -1,0 +1,192 @@
+//! The sums of access lines, by what they have in common.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::ValueEnum;
+
+use super::line::Line;
+use crate::usage::{Cost, PriceList};
+
+/// What lines are summed up by.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum By {
+    Key,
+    Route,
+    Provider,
+    Model,
+    Day,
+}
+
+impl By {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Route => "route",
+            Self::Provider => "provider",
+            Self::Model => "model",
+            Self::Day => "day",
+        }
+    }
+
+    pub(super) fn of(self, line: &Line) -> String {
+        let said = match self {
+            Self::Key => line.key.as_deref(),
+            Self::Route => line.route.as_deref(),
+            Self::Provider => line.provider.as_deref(),
+            Self::Model => line.model.as_deref(),
+            Self::Day => line.time.get(..10),
+        };
+        said.unwrap_or_default().to_owned()
+    }
+}
+
+/// In which order sums are shown.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Sort {
+    /// The dearest first; of equal cost, the one with the most tokens
+    Cost,
+    /// The most tokens first
+    Tokens,
+    /// The most requests first
+    Requests,
+    /// By name, or by day
+    Name,
+}
+
+/// The sums of some lines.
+#[derive(Clone, Default)]
+pub(super) struct Sum {
+    requests: u64,
+    refused: u64,
+    aborted: u64,
+    /// Those whose response said how many tokens it took.
+    metered: u64,
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_read_tokens: u64,
+    cache_creation_tokens: u64,
+    reasoning_tokens: u64,
+    /// Of those metered, the ones that were estimated.
+    estimated: u64,
+    /// By currency.
+    pub(super) costs: BTreeMap<String, Cost>,
+}
+
+/// What [`Sum::values`] gives, by name.
+pub(super) const SUMS: [&str; 10] = [
+    "requests",
+    "refused",
+    "aborted",
+    "metered",
+    "estimated",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_creation_tokens",
+    "reasoning_tokens",
+];
+
+impl Sum {
+    pub(super) fn add(&mut self, line: &Line, prices: Option<&PriceList>) {
+        let mut one = Self {
+            requests: 1,
+            refused: line.refused_by.is_some().into(),
+            aborted: line.aborted.into(),
+            metered: line.usage().is_some().into(),
+            estimated: line.estimated.into(),
+            input_tokens: line.input_tokens.unwrap_or_default(),
+            output_tokens: line.output_tokens.unwrap_or_default(),
+            cache_read_tokens: line.cache_read_tokens.unwrap_or_default(),
+            cache_creation_tokens: line.cache_creation_tokens.unwrap_or_default(),
+            reasoning_tokens: line.reasoning_tokens.unwrap_or_default(),
+            costs: BTreeMap::new(),
+        };
+        one.costs.extend(line.cost(prices));
+        self.merge(&one);
+    }
+
+    /// Adds another sum. What is more than fits stays at the most that does.
+    pub(super) fn merge(&mut self, other: &Self) {
+        let numbers = self.numbers().into_iter().zip(other.values());
+        for (sum, by) in numbers {
+            *sum = sum.saturating_add(by);
+        }
+        for (currency, cost) in &other.costs {
+            let sum = self.costs.entry(currency.clone()).or_default();
+            *sum = sum.plus(*cost);
+        }
+    }
+
+    /// In the order of [`SUMS`].
+    fn numbers(&mut self) -> [&mut u64; SUMS.len()] {
+        [
+            &mut self.requests,
+            &mut self.refused,
+            &mut self.aborted,
+            &mut self.metered,
+            &mut self.estimated,
+            &mut self.input_tokens,
+            &mut self.output_tokens,
+            &mut self.cache_read_tokens,
+            &mut self.cache_creation_tokens,
+            &mut self.reasoning_tokens,
+        ]
+    }
+
+    /// In the order of [`SUMS`].
+    pub(super) fn values(&self) -> [u64; SUMS.len()] {
+        self.clone().numbers().map(|number| *number)
+    }
+
+    pub(super) fn cost(&self, currency: &str) -> Cost {
+        self.costs.get(currency).copied().unwrap_or_default()
+    }
+
+    fn tokens(&self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+
+    /// How it stands to another, the one to be shown first being the lesser.
+    fn order(&self, other: &Self, sort: Sort, currencies: &BTreeSet<String>) -> Ordering {
+        let costs = |sum: &Self| currencies.iter().map(|it| sum.cost(it)).collect::<Vec<_>>();
+        let cost = || costs(other).cmp(&costs(self));
+        let tokens = || other.tokens().cmp(&self.tokens());
+        let requests = || other.requests.cmp(&self.requests);
+        match sort {
+            Sort::Cost => cost().then_with(tokens).then_with(requests),
+            Sort::Tokens => tokens().then_with(requests),
+            Sort::Requests => requests(),
+            Sort::Name => Ordering::Equal,
+        }
+    }
+}
+
+/// Sums by what their lines have in common.
+pub(super) type Sums = BTreeMap<Vec<String>, Sum>;
+/// One of them.
+pub(super) type Row = (Vec<String>, Sum);
+
+/// The currencies in which something cost something.
+pub(super) fn currencies(rows: &[Row]) -> BTreeSet<String> {
+    let all = rows.iter().flat_map(|(_, sum)| sum.costs.keys());
+    all.cloned().collect()
+}
+
+/// The sums in order.
+pub(super) fn sorted(sums: Sums, sort: Sort) -> Vec<Row> {
+    let mut rows: Vec<Row> = sums.into_iter().collect();
+    let currencies = currencies(&rows);
+    // Equal ones stay in the order of their names.
+    rows.sort_by(|(_, a), (_, b)| a.order(b, sort, &currencies));
+    rows
+}
+
+/// All of them in one.
+pub(super) fn total(rows: &[Row]) -> Sum {
+    let mut total = Sum::default();
+    for (_, sum) in rows {
+        total.merge(sum);
+    }
+    total
+}

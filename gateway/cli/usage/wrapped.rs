@@ -1,0 +1,214 @@
+//! Finds the access line in a line of a log: bare, as keygate writes it, or as a log collector has wrapped it.
+//!
+//! | who | what it makes of a line |
+//! |---|---|
+//! | `journalctl -o json` | `{"MESSAGE": "LINE", ...}`, or a list of bytes |
+//! | `journalctl`, syslog | `Nov 27 16:56:50 host keygate[12]: LINE`, likewise with a time as in RFC 3339 |
+//! | Docker's json-file | `{"log": "LINE\n", "stream": "stdout", ...}` |
+//! | `docker logs -t` | `2026-11-27T16:56:50.1Z LINE` |
+//! | `docker compose logs` | `keygate-1  | LINE`, perhaps with such a time |
+//! | Kubernetes (CRI) | `2026-11-27T16:56:50.1Z stdout F LINE` |
+//! | `kubectl logs --prefix` | `[pod/name/container] LINE` |
+//! | Vector, Fluent Bit, ... | `{"message": "LINE", ...}` |
+//!
+//! Nothing else may stand in front of a line: an event that quotes one is no access line.
+
+use serde::Deserialize;
+
+use super::line::Line;
+
+/// What a line of a log is.
+pub(super) enum Found {
+    /// An access line.
+    Access(Box<Line>),
+    /// An event, as keygate writes them to standard error.
+    Event,
+    /// Nothing of keygate's.
+    Other,
+}
+
+/// A record of a log collector, with what was written in it.
+#[derive(Deserialize)]
+struct Record {
+    #[serde(rename = "MESSAGE", alias = "log", alias = "message")]
+    text: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Plain(String),
+    /// What journald holds for no text.
+    Bytes(Vec<u8>),
+}
+
+/// What a line of a log is.
+pub(super) fn find(line: &[u8]) -> Found {
+    let line = line.trim_ascii();
+    if !line.starts_with(b"{") {
+        return plain(line);
+    }
+    if let Ok(access) = serde_json::from_slice(line) {
+        return Found::Access(Box::new(access));
+    }
+    match serde_json::from_slice::<Record>(line) {
+        Ok(Record { text }) => match text {
+            Text::Plain(text) => plain(text.trim().as_bytes()),
+            Text::Bytes(bytes) => plain(bytes.trim_ascii()),
+        },
+        Err(_) => Found::Other,
+    }
+}
+
+/// What a text is that no record holds.
+fn plain(text: &[u8]) -> Found {
+    let start = memchr::memchr(b'{', text).unwrap_or(text.len());
+    let (prefix, rest) = text.split_at(start);
+    let Ok(prefix) = std::str::from_utf8(prefix) else {
+        return Found::Other;
+    };
+    let words: Vec<&str> = prefix.split_ascii_whitespace().take(MOST + 1).collect();
+    let after = without_prefix(&words);
+    if after.is_empty()
+        && let Ok(access) = serde_json::from_slice(rest)
+    {
+        return Found::Access(Box::new(access));
+    }
+    if is_event(after) {
+        return Found::Event;
+    }
+    Found::Other
+}
+
+/// The most words that are looked at: those of a prefix, and the first two of an event.
+const MOST: usize = 8;
+
+/// The words behind what a log collector has put in front of a line.
+fn without_prefix<'w, 't>(words: &'w [&'t str]) -> &'w [&'t str] {
+    match words {
+        [_, "|", time, rest @ ..] if is_time(time) && !is_level(rest) => rest,
+        [_, "|", rest @ ..] => rest,
+        [time, "stdout" | "stderr", "F" | "P", rest @ ..] if is_time(time) => rest,
+        [pod, rest @ ..] if pod.starts_with("[pod/") && pod.ends_with(']') => rest,
+        // Of syslog: month, day, time; or one time.
+        [_, _, _, _, tag, rest @ ..] if is_tag(tag) => rest,
+        [time, _, tag, rest @ ..] if is_time(time) && is_tag(tag) => rest,
+        [time, rest @ ..] if is_time(time) && !is_level(rest) => rest,
+        rest => rest,
+    }
+}
+
+/// Whether a word is the name and number of a process, as syslog has them: `keygate[12]:`.
+fn is_tag(word: &str) -> bool {
+    let number = word
+        .strip_suffix("]:")
+        .and_then(|word| word.rsplit_once('['));
+    number.is_some_and(|(name, number)| {
+        !name.is_empty() && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
+/// Whether a word is a time as in RFC 3339; journald leaves the colon of its offset out.
+fn is_time(word: &str) -> bool {
+    word.parse::<jiff::Timestamp>().is_ok()
+        || jiff::fmt::strtime::parse("%Y-%m-%dT%H:%M:%S%.f%z", word).is_ok()
+}
+
+fn is_level(words: &[&str]) -> bool {
+    matches!(words, ["ERROR" | "WARN" | "INFO", ..])
+}
+
+/// Whether a text is an event: a time, and how grave it is.
+fn is_event(words: &[&str]) -> bool {
+    matches!(words, [time, rest @ ..] if is_time(time) && is_level(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LINE: &str = r#"{"time":"2026-11-27T16:56:50.000000Z","request_id":"0a","key":"alice","input_tokens":3}"#;
+    const EVENT: &str = "2026-11-27T16:56:50.000000Z  INFO serving listen=[127.0.0.1:1]";
+
+    fn wrapped(text: &str) -> Vec<String> {
+        let json = serde_json::to_string(text).unwrap();
+        let bytes = serde_json::to_string(text.as_bytes()).unwrap();
+        let with_end = serde_json::to_string(&format!("{text}\n")).unwrap();
+        vec![
+            text.to_owned(),
+            format!("  {text}\r\n"),
+            format!(r#"{{"_PID":"12","MESSAGE":{json},"PRIORITY":"6"}}"#),
+            format!(r#"{{"MESSAGE":{bytes}}}"#),
+            format!(r#"{{"log":{with_end},"stream":"stdout","time":"2026-11-27T16:56:50.1Z"}}"#),
+            format!(r#"{{"message":{json},"host":"a"}}"#),
+            format!("Nov 27 16:56:50 host keygate[12]: {text}"),
+            format!("Nov  7 16:56:50.123456 host keygate[12]: {text}"),
+            format!("2026-11-27T16:56:50+0000 host keygate[12]: {text}"),
+            format!("2026-11-27T16:56:50.123456+00:00 host keygate[12]: {text}"),
+            format!("2026-11-27T16:56:50.1Z {text}"),
+            format!("keygate-1  | {text}"),
+            format!("keygate-1  | 2026-11-27T16:56:50.1Z {text}"),
+            format!("2026-11-27T16:56:50.123456789Z stdout F {text}"),
+            format!("[pod/keygate-7/keygate] {text}"),
+        ]
+    }
+
+    #[test]
+    fn a_line_is_found_in_what_each_collector_makes_of_it() {
+        for log in wrapped(LINE) {
+            match find(log.as_bytes()) {
+                Found::Access(line) => {
+                    assert_eq!(
+                        (line.key.as_deref(), line.input_tokens),
+                        (Some("alice"), Some(3))
+                    );
+                }
+                _ => panic!("{log}"),
+            }
+        }
+        for log in wrapped(EVENT) {
+            assert!(matches!(find(log.as_bytes()), Found::Event), "{log}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_upset_it(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
+            find(&bytes);
+            // Nor a line that was cut off and goes on as something else.
+            let cut = at.min(LINE.len() - 1);
+            let broken = [&LINE.as_bytes()[..cut], &bytes].concat();
+            let _ = find(&broken);
+        }
+
+        #[test]
+        fn words_in_front_make_a_line_a_quotation(words in "[a-zA-Z:|]{1,12}( [a-zA-Z:|]{1,12}){0,9}") {
+            // `x |` is what Docker Compose puts there.
+            let is_prefix = words.split(' ').nth(1) == Some("|") && words.split(' ').count() == 2;
+            let found = find(format!("{words} {LINE}").as_bytes());
+            prop_assert_eq!(matches!(found, Found::Access(_)), is_prefix);
+        }
+    }
+
+    #[test]
+    fn a_line_that_something_else_quotes_is_none() {
+        for log in [
+            format!("{EVENT} {LINE}"),
+            format!("provider says {LINE}"),
+            format!("{LINE} and more"),
+            format!("Nov 27 16:56:50 host keygate[12]: {EVENT} {LINE}"),
+            format!("2026-11-27T16:56:50.1Z stdout F x {LINE}"),
+            format!("keygate-1 | x {LINE}"),
+            format!("host keygate[x]: {LINE}"),
+            format!(r#"{{"a":{LINE}}}"#),
+            format!(r#"{{"MESSAGE":{{"MESSAGE":{LINE}}}}}"#),
+            r#"{"time":"2026-11-27T16:56:50.000000Z"}"#.to_owned(),
+            "{".to_owned(),
+            String::new(),
+        ] {
+            assert!(!matches!(find(log.as_bytes()), Found::Access(_)), "{log}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `plain_http`: the word by which requests may go unencrypted where the URL does not show that the network is private.
+
+use super::Checker;
+use crate::document::{Located, Location};
+use crate::provider::{BaseUrl, Exposure};
+
+/// A URL that something is sent to.
+pub(super) struct Sending<'s> {
+    /// The section of the configuration, such as `providers.openai`.
+    pub section: &'s str,
+    /// The name of the setting in it that holds the URL.
+    pub setting: &'s str,
+    /// What is sent, such as "requests and the token".
+    pub what: &'s str,
+    /// Where the URL is written.
+    pub at: &'s Location,
+}
+
+impl Checker<'_> {
+    /// Refuses a URL that would expose what is sent there, unless the section says the word, and the URL may lead
+    /// through a private network.
+    pub(super) fn plain_http(&self, url: &BaseUrl, word: Option<&Located<bool>>, of: &Sending<'_>) {
+        let Sending {
+            section,
+            setting,
+            what,
+            at,
+        } = of;
+        let word = word.filter(|given| given.value);
+        let host = &url.host;
+        match (url.exposure(), word) {
+            (Exposure::None, None) => {}
+            (Exposure::None, Some(word)) => self.warn(
+                &word.at,
+                format!("{section}.plain_http has no effect: nothing of it goes unencrypted to a name or beyond"),
+            ),
+            (Exposure::Unclear, Some(_)) => self.warn(
+                at,
+                format!("{section}: {what} go unencrypted to {host}, as plain_http allows"),
+            ),
+            (Exposure::Unclear, None) => self.fatal(
+                at,
+                format!(
+                    "{section}.{setting} would send {what} unencrypted to {host}: use https://, or say \
+                     `plain_http = true` in [{section}] if it is in a private network that you trust"
+                ),
+            ),
+            (Exposure::Public, _) => self.fatal(
+                at,
+                format!(
+                    "{section}.{setting} would send {what} unencrypted to {host}, which is a public address: use https://"
+                ),
+            ),
+        }
+    }
+}

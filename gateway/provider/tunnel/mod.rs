@@ -1,0 +1,303 @@
+//! A tunnel through an HTTP proxy, by CONNECT: the connection that TLS with the provider is then spoken on.
+//!
+//! The proxy is told the provider's name and looks its addresses up. It sees no more of what goes through than that name:
+//! the certificate is verified as on a connection without it. Pingora's own support is for proxies on Unix sockets alone,
+//! so that the connection is made here and handed to Pingora, which keeps it in its pool.
+
+mod error;
+mod response;
+
+pub use self::error::TunnelError;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr as StdAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::connectors::L4Connect;
+use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::protocols::l4::stream::Stream;
+use pingora_core::{Error, ErrorType, Result};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use zeroize::Zeroizing;
+
+use self::response::{Failure, is_open};
+use super::egress_proxy::bracketed;
+use super::endpoint::leave_the_last;
+use super::{BaseUrl, EgressProxy};
+
+/// The way through one proxy to one provider.
+pub struct Tunnel {
+    proxy: String,
+    target: String,
+    /// The request as it is sent, with the proxy's credentials in it.
+    request: Zeroizing<Vec<u8>>,
+    has_token: bool,
+    /// How long a connection to the proxy may take, and how long its response.
+    timeout: Duration,
+}
+
+impl Tunnel {
+    /// A tunnel through `proxy` to the host and port of `url`.
+    pub fn new(proxy: &EgressProxy, url: &BaseUrl, timeout: Duration) -> Self {
+        let target = format!("{}:{}", bracketed(&url.host), url.port);
+        let mut request = Zeroizing::new(Vec::with_capacity(1024));
+        request.extend_from_slice(
+            format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").as_bytes(),
+        );
+        if let Some(authorization) = proxy.authorization() {
+            request.extend_from_slice(b"Proxy-Authorization: ");
+            request.extend_from_slice(authorization.as_bytes());
+            request.extend_from_slice(b"\r\n");
+        }
+        request.extend_from_slice(b"\r\n");
+        Self {
+            proxy: proxy.to_string(),
+            target,
+            request,
+            has_token: proxy.authorization().is_some(),
+            timeout,
+        }
+    }
+
+    /// Asks for the tunnel over a connection to the proxy, and waits for the response.
+    pub fn open(&self, connection: &mut (impl Read + Write)) -> Result<(), TunnelError> {
+        let mut received = Vec::new();
+        let mut ask = || {
+            connection.write_all(&self.request)?;
+            loop {
+                let mut piece = [0; 1024];
+                let read = connection.read(&mut piece)?;
+                received.extend(piece.get(..read).unwrap_or_default());
+                if is_open(&received, read == 0)? {
+                    return Ok(());
+                }
+            }
+        };
+        ask().map_err(|failure| self.error(failure))
+    }
+
+    async fn ask(&self, connection: &mut TcpStream) -> Result<(), Failure> {
+        connection.write_all(&self.request).await?;
+        let mut received = Vec::with_capacity(1024);
+        loop {
+            let read = connection.read_buf(&mut received).await?;
+            if is_open(&received, read == 0)? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn reach(&self, address: StdAddr) -> Result<TcpStream> {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        };
+        let no_socket = |error| Error::because(ErrorType::SocketError, "no socket", error);
+        let socket = socket.map_err(no_socket)?;
+        leave_the_last(&socket)?;
+        match tokio::time::timeout(self.timeout, socket.connect(address)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(unreachable(error)),
+            Err(late) => Err(Error::because(
+                ErrorType::ConnectTimedout,
+                "the proxy",
+                late,
+            )),
+        }
+    }
+
+    fn error(&self, failure: Failure) -> TunnelError {
+        TunnelError {
+            proxy: self.proxy.clone(),
+            target: self.target.clone(),
+            has_token: self.has_token,
+            failure,
+        }
+    }
+}
+
+#[async_trait]
+impl L4Connect for Tunnel {
+    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
+        let Some(address) = address.as_inet() else {
+            return Err(Error::explain(
+                ErrorType::InternalError,
+                "a proxy has an IP address",
+            ));
+        };
+        let mut connection = self.reach(*address).await?;
+        let asked = tokio::time::timeout(self.timeout, self.ask(&mut connection)).await;
+        let (etype, failure) = match asked {
+            Ok(Ok(())) => return Ok(connection.into()),
+            Ok(Err(failure)) => (ErrorType::ConnectProxyFailure, failure),
+            Err(_) => (ErrorType::ConnectTimedout, Failure::Late(self.timeout)),
+        };
+        Err(Error::because(
+            etype,
+            "asking the proxy for a tunnel",
+            self.error(failure),
+        ))
+    }
+}
+
+/// Tunnels that are told apart share no connections: those of other targets, and of other credentials.
+impl Hash for Tunnel {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.proxy.hash(state);
+        self.request.hash(state);
+    }
+}
+
+/// Without the request, which holds the credentials.
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tunnel to {} through {}", self.target, self.proxy)
+    }
+}
+
+fn unreachable(error: io::Error) -> Box<Error> {
+    let etype = match error.kind() {
+        io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            ErrorType::ConnectNoRoute
+        }
+        io::ErrorKind::AddrNotAvailable => ErrorType::BindError,
+        _ => ErrorType::ConnectError,
+    };
+    Error::because(etype, "connecting to the proxy", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tunnel() -> Tunnel {
+        let proxy = EgressProxy::parse("http://proxy.corp:3128").unwrap();
+        let url = BaseUrl::parse("https://[fd00::1]:8443/v1").unwrap();
+        Tunnel::new(&proxy, &url, Duration::from_secs(1))
+    }
+
+    /// A connection on which the proxy says `answer`, and closes.
+    struct Answering(io::Cursor<Vec<u8>>, Vec<u8>);
+
+    impl Read for Answering {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            Read::read(&mut self.0, into)
+        }
+    }
+
+    impl Write for Answering {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1.extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn asked(answer: &str) -> Result<(), String> {
+        let mut connection = Answering(io::Cursor::new(answer.into()), Vec::new());
+        let opened = tunnel().open(&mut connection);
+        let sent = String::from_utf8(connection.1).unwrap();
+        assert_eq!(
+            sent,
+            "CONNECT [fd00::1]:8443 HTTP/1.1\r\nHost: [fd00::1]:8443\r\n\r\n"
+        );
+        opened.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_tunnel_is_open_after_the_head_of_a_2xx() {
+        for answer in [
+            "HTTP/1.1 200 Connection established\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nProxy-agent: tinyproxy/1.11.1\r\n\r\n",
+            "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\n",
+            "HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 204 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\nVia: x\n\n",
+        ] {
+            assert_eq!(asked(answer), Ok(()), "{answer}");
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_says_else_is_told_with_what_to_do() {
+        for (answer, said) in [
+            (
+                "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n",
+                "wants credentials for [fd00::1]:8443 (407): set `proxy_token`",
+            ),
+            (
+                "HTTP/1.1 407 No\r\nproxy-authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n",
+                "(407), by a scheme that keygate does not speak",
+            ),
+            (
+                "HTTP/1.1 401 Unauthorized\r\n\r\n",
+                "wants credentials for [fd00::1]:8443 (401): set `proxy_token`",
+            ),
+            (
+                "HTTP/1.1 403 No\r\n\r\ncanary",
+                "allows no tunnel to [fd00::1]:8443 (403)",
+            ),
+            (
+                "HTTP/1.1 503 Canary\r\n\r\n",
+                "could not reach [fd00::1]:8443 (503)",
+            ),
+            (
+                "HTTP/1.1 400 Bad\r\n\r\n",
+                "is it a proxy that takes CONNECT?",
+            ),
+            ("", "closed the connection"),
+            ("SSH-2.0-canary\r\n", "did not answer as an HTTP proxy"),
+            (
+                "HTTP/1.1 200 OK\r\n\r\ncanary",
+                "did not answer as an HTTP proxy",
+            ),
+            ("HTTP/1.1 2x0 OK\r\n\r\n", "did not answer as an HTTP proxy"),
+            ("HTTP/1.1 200 cut off", "did not answer as an HTTP proxy"),
+        ] {
+            let why = asked(answer).unwrap_err();
+            assert!(why.contains(said), "{answer}: {why}");
+            assert!(
+                why.starts_with("the proxy proxy.corp:3128 ")
+                    && !why.to_lowercase().contains("canary"),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn credentials_are_in_the_request_and_in_nothing_that_is_printed() {
+        let token = crate::secret::Secret::new("user:canary".to_owned())
+            .ok()
+            .unwrap();
+        let proxy = EgressProxy::parse("http://proxy.corp:3128").unwrap();
+        let proxy = proxy.with_token(&token).unwrap();
+        let url = BaseUrl::parse("https://api.openai.com").unwrap();
+        let tunnel = Tunnel::new(&proxy, &url, Duration::from_secs(1));
+        let request = String::from_utf8(tunnel.request.to_vec()).unwrap();
+        assert!(
+            request.contains("\r\nProxy-Authorization: Basic dXNlcjpjYW5hcnk=\r\n\r\n"),
+            "{request}"
+        );
+        assert_eq!(
+            format!("{tunnel:?}"),
+            "tunnel to api.openai.com:443 through proxy.corp:3128"
+        );
+        let refused = tunnel.error(Failure::Refused {
+            status: 407,
+            challenge: Some("Basic"),
+        });
+        assert!(
+            refused
+                .to_string()
+                .ends_with("it does not take those that it was given")
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! The first commands that somebody types: without a configuration, with one in its usual place, with an example.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::command::text;
+use crate::support::gateway::simple;
+use crate::support::{Scene, process};
+
+/// A command in `folder`, with nothing of keygate or a provider in its environment.
+fn keygate_in(folder: &Path) -> Command {
+    let mut command = process::keygate();
+    command.current_dir(folder).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_configuration_is_found_in_its_usual_places() {
+    let rest = simple("http://127.0.0.1:9", "", "");
+    let here = Scene::new(&rest).key("alice", "secret", "");
+    let named = Scene::new(&rest)
+        .key("bob", "secret", "")
+        .key("carol", "other", "");
+    let folder = here.folder.path();
+    let check = |command: &mut Command| said(&command.arg("check").output().unwrap());
+    let found = check(&mut keygate_in(folder));
+    assert!(
+        found.contains("gateway.toml: ok: 1 route, 1 provider, 1 key"),
+        "{found}"
+    );
+    let path = named.path("gateway.toml");
+    let found = check(keygate_in(folder).env("KEYGATE_CONFIG", &path));
+    assert!(
+        found.contains("2 keys") && found.contains(path.to_str().unwrap()),
+        "{found}"
+    );
+    // Every command looks there, and what a command is given goes before.
+    let listed = keygate_in(folder).args(["keys", "list"]).output().unwrap();
+    assert!(text(&listed.stdout).contains("alice"), "{}", said(&listed));
+    let mut given = keygate_in(folder);
+    let given = given.args(["keys", "list", "--config"]).arg(&path);
+    let listed = given.env("KEYGATE_CONFIG", "/nowhere").output().unwrap();
+    assert!(text(&listed.stdout).contains("carol"), "{}", said(&listed));
+    // What is named and not there is not replaced by another.
+    let absent = keygate_in(folder)
+        .arg("check")
+        .env("KEYGATE_CONFIG", "/nowhere/g.toml")
+        .output()
+        .unwrap();
+    assert_eq!(absent.status.code(), Some(78));
+    let why = text(&absent.stderr);
+    assert!(
+        why.contains("/nowhere/g.toml") && why.contains("keygate init"),
+        "{why}"
+    );
+}
+
+#[test]
+fn without_a_configuration_it_is_said_where_one_was_looked_for_and_how_to_make_one() {
+    if Path::new("/etc/keygate/gateway.toml").exists() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for command in [
+        &["run", "--allow-root"][..],
+        &["check"],
+        &["keys", "list"],
+        &["status"],
+    ] {
+        let output = keygate_in(folder.path()).args(command).output().unwrap();
+        assert_eq!(output.status.code(), Some(78), "{command:?}");
+        let why = text(&output.stderr);
+        for part in [
+            "KEYGATE_CONFIG",
+            "./gateway.toml",
+            "/etc/keygate/gateway.toml",
+            "keygate init",
+        ] {
+            assert!(why.contains(part), "{command:?}: {why}");
+        }
+    }
+}
+
+#[test]
+fn every_example_passes_check_as_a_checkout_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let conf = concat!(env!("CARGO_MANIFEST_DIR"), "/conf");
+    let mut examples = Vec::new();
+    for entry in std::fs::read_dir(conf).unwrap() {
+        let path = entry.unwrap().path();
+        let to = folder.path().join(path.file_name().unwrap());
+        std::fs::copy(&path, &to).unwrap();
+        // As git makes every file, with the usual umask.
+        std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o644)).unwrap();
+        if std::fs::read_to_string(&to).unwrap().contains("[[routes]]") {
+            examples.push(to);
+        }
+    }
+    assert!(examples.len() >= 4, "{examples:?}");
+    for example in examples {
+        let check = keygate_in(folder.path())
+            .args(["check", "--config"])
+            .arg(&example)
+            .output()
+            .unwrap();
+        assert!(
+            check.status.success(),
+            "{}: {}",
+            example.display(),
+            said(&check)
+        );
+    }
+    // The lab's key is one that everybody knows: it opens once somebody says so, and the file is private by then.
+    let mut enable = keygate_in(folder.path());
+    let enable = enable.args([
+        "keys",
+        "enable",
+        "--config",
+        "lab.toml",
+        "api-huggingface-key",
+    ]);
+    let enabled = enable.output().unwrap();
+    assert!(enabled.status.success(), "{}", said(&enabled));
+    let mode = std::fs::metadata(folder.path().join("lab-keys.toml"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let check = keygate_in(folder.path())
+        .args(["check", "--config", "lab.toml"])
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{}", said(&check));
+}
+
+#[test]
+fn a_key_file_that_others_can_read_is_refused_once_it_opens_or_holds_something() {
+    let rest = simple("http://127.0.0.1:9", "", "");
+    for (more, code) in [
+        ("disabled = true", 0),
+        ("", 78),
+        ("disabled = true\nmetadata = { t = \"inline:token\" }", 78),
+    ] {
+        let scene = Scene::new(&rest).key("alice", "secret", more);
+        let mode = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(scene.path("keys.toml"), mode).unwrap();
+        let check = keygate_in(scene.folder.path())
+            .arg("check")
+            .output()
+            .unwrap();
+        let said = said(&check);
+        assert_eq!(check.status.code(), Some(code), "{more}: {said}");
+        assert!(said.contains("can be read by others"), "{said}");
+    }
+}
+
+#[test]
+fn a_key_is_shown_with_the_routes_that_it_opens() {
+    let route = |name: &str, team: &str| {
+        format!(
+            "[[routes]]\nname = \"{name}\"\npath = \"/{name}\"\nprovider = \"p\"\nkeys = {{ team = \"{team}\" }}\n"
+        )
+    };
+    let rest = simple("http://127.0.0.1:9", "", "") + &route("red", "red") + &route("blue", "blue");
+    let scene = Scene::new(&rest).key("alice", "secret", "labels = { team = \"red\" }");
+    let shown = keygate_in(scene.folder.path())
+        .args(["keys", "show", "alice"])
+        .output()
+        .unwrap();
+    let shown = said(&shown);
+    assert!(
+        shown.lines().any(|line| line == "routes       r, red"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,234 @@
+//! `keygate init`: from nothing to a first request.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::command::text;
+use crate::support::{PATIENCE, Provider, Scene, process};
+
+fn init(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = process::keygate();
+    command.arg("init").args(arguments).current_dir(folder);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// With this on standard input.
+fn with(input: &str, folder: &Path, arguments: &[&str]) -> Output {
+    let mut child = init(folder, arguments)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One that is refused before reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_it_writes_serves_a_first_request_with_the_key_that_it_prints() {
+    let provider = Provider::start();
+    let scene = Scene::new("");
+    let folder = scene.folder.path();
+    for name in names(folder) {
+        std::fs::remove_file(folder.join(name)).unwrap();
+    }
+    let url = format!("{}/v1", provider.url());
+    let anywhere = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let arguments = [
+        "--provider",
+        "custom",
+        "--base-url",
+        &url,
+        "--key-id",
+        "first",
+    ];
+    let made = with("sk-typed\n", folder, &[&arguments[..], &anywhere].concat());
+    let said = text(&made.stderr);
+    assert!(made.status.success(), "{said}");
+    assert_eq!(names(folder), ["gateway.toml", "keys.toml", "secrets"]);
+    for (name, mode) in [
+        ("gateway.toml", 0o600),
+        ("keys.toml", 0o600),
+        ("secrets", 0o700),
+        ("secrets/custom", 0o600),
+    ] {
+        let found = std::fs::metadata(folder.join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(found & 0o777, mode, "{name}");
+    }
+    let key = text(&made.stdout).trim().to_owned();
+    assert!(
+        key.starts_with("kg_first_") && !said.contains(&key),
+        "{said}"
+    );
+    assert!(!said.contains("sk-typed"), "{said}");
+    assert!(
+        said.contains("keygate run") && said.contains("/custom -H \"api-key: $KEY\""),
+        "{said}"
+    );
+    let configuration = std::fs::read_to_string(folder.join("gateway.toml")).unwrap();
+    assert!(!configuration.contains("sk-typed"), "{configuration}");
+
+    let gateway = scene.start();
+    assert_eq!(
+        gateway.get("/custom/models", &[("api-key", &key)]).status,
+        200
+    );
+    assert_eq!(
+        provider.only().header("authorization"),
+        Some("Bearer sk-typed")
+    );
+    assert_eq!(gateway.get("/custom/models", &[]).status, 401);
+}
+
+#[test]
+fn every_kind_of_provider_has_a_configuration_that_passes_check() {
+    for kind in keygate::provider::KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let mut arguments = vec!["--provider", kind.name, "--token", "env:KEYGATE_NOWHERE"];
+        if kind.endpoint {
+            arguments.extend([
+                "--endpoint",
+                "https://a.openai.azure.com",
+                "--deployment",
+                "d\"quoted",
+            ]);
+        } else if kind.origin.is_none() {
+            arguments.extend(["--base-url", "https://llm.test/v1"]);
+        }
+        let made = with("", folder.path(), &arguments);
+        let said = text(&made.stderr);
+        if kind.endpoint {
+            // What is no name is refused by the check, and nothing stays.
+            assert!(!made.status.success(), "{said}");
+            assert_eq!(names(folder.path()), Vec::<String>::new());
+            *arguments.last_mut().unwrap() = "d";
+            let made = with("", folder.path(), &arguments);
+            assert!(made.status.success(), "{}", text(&made.stderr));
+        } else {
+            assert!(made.status.success(), "{}: {said}", kind.name);
+            assert!(said.contains("KEYGATE_NOWHERE is not set"), "{said}");
+            assert!(!said.contains(".init-"), "{said}");
+        }
+        let mut check = process::keygate();
+        let check = check
+            .arg("check")
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(
+            check.status.success(),
+            "{}: {}",
+            kind.name,
+            text(&check.stderr)
+        );
+        assert_eq!(
+            names(folder.path()),
+            ["gateway.toml", "keys.toml"],
+            "{}",
+            kind.name
+        );
+    }
+}
+
+#[test]
+fn nothing_is_written_over_anything_and_a_refusal_leaves_nothing() {
+    for there in ["gateway.toml", "keys.toml", "secrets/openai"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(there);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "mine").unwrap();
+        let before = names(folder.path());
+        let refused = with("sk-1\n", folder.path(), &["--provider", "openai"]);
+        assert_eq!(refused.status.code(), Some(1), "{there}");
+        let said = text(&refused.stderr);
+        assert!(said.contains(there) && refused.stdout.is_empty(), "{said}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+        assert_eq!(names(folder.path()), before, "{there}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, input, why) in [
+        (&["--provider", "opnai"][..], "t\n", "did you mean `openai`"),
+        (&["--provider", "custom"], "t\n", "--base-url is missing"),
+        (
+            &["--provider", "azure-openai"],
+            "t\n",
+            "--endpoint is missing",
+        ),
+        (&["--provider", "openai"], "\n", "there is no token"),
+        (
+            &["--provider", "openai", "--key-id", "sp ace"],
+            "t\n",
+            "--key-id has",
+        ),
+        (&[], "t\n", "--provider is missing"),
+    ] {
+        let refused = with(input, folder.path(), arguments);
+        assert_eq!(refused.status.code(), Some(64), "{arguments:?}");
+        let said = text(&refused.stderr);
+        assert!(said.contains(why), "{said}");
+    }
+    let pasted = with(
+        "",
+        folder.path(),
+        &["--provider", "openai", "--token", "sk-pasted"],
+    );
+    assert!(!pasted.status.success() && !text(&pasted.stderr).contains("sk-pasted"));
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let theirs = ptsname(&ours, Vec::new()).unwrap();
+    let theirs = rustix::fs::open(&theirs, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let mut ours = File::from(ours);
+    // As if a script had been pasted, of which this is the next line.
+    ours.write_all(b"keygate run\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = init(folder.path(), &["--provider", "openai"])
+        .stdin(theirs.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let mut asked = Vec::new();
+    let mut stderr = child.stderr.take().unwrap();
+    while !text(&asked).contains("not shown): ") {
+        let mut byte = [0];
+        stderr.read_exact(&mut byte).unwrap();
+        asked.extend(byte);
+    }
+    ours.write_all(b"sk-typed\n").unwrap();
+    let started = std::time::Instant::now();
+    let status = child.wait().unwrap();
+    assert!(status.success() && started.elapsed() < PATIENCE);
+    let token = std::fs::read_to_string(folder.path().join("secrets/openai")).unwrap();
+    assert_eq!(token, "sk-typed");
+    // What the terminal has shown: the line before, and nothing of the token.
+    drop(theirs);
+    let mut shown = Vec::new();
+    let _ = ours.read_to_end(&mut shown);
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(
+        shown.contains("keygate run") && !shown.contains("sk-typed"),
+        "{shown}"
+    );
+}

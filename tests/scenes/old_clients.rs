@@ -1,0 +1,219 @@
+//! HTTP/1.0, and several requests at once on one connection.
+
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use crate::support::gateway::simple;
+use crate::support::http2::Http2Provider;
+use crate::support::provider::{begin_events, chunk, end_chunks, ok};
+use crate::support::{Gateway, Provider, Scene};
+
+const KEY: &str = "api-key: secret\r\n";
+
+fn streaming() -> Provider {
+    Provider::answering(|_, wire| {
+        begin_events(wire);
+        for number in 0..3 {
+            chunk(wire, format!("data: {number}\n\n").as_bytes());
+        }
+        end_chunks(wire);
+    })
+}
+
+#[test]
+fn an_http_1_0_client_gets_no_chunks_but_a_body_up_to_the_end_of_the_connection() {
+    let provider = streaming();
+    let gateway = Gateway::before(&provider);
+    for keep_alive in ["", "Connection: keep-alive\r\n"] {
+        let mut client = gateway.client();
+        client.send(format!("GET /p HTTP/1.0\r\n{KEY}{keep_alive}\r\n"));
+        let response = client.response(false);
+        assert_eq!(response.status, 200);
+        assert_eq!(
+            response.header("transfer-encoding"),
+            None,
+            "{}",
+            response.head
+        );
+        assert_eq!(response.header("connection"), Some("close"));
+        assert_eq!(response.text(), "data: 0\n\ndata: 1\n\ndata: 2\n\n");
+        assert!(client.is_closed());
+    }
+    assert_eq!(gateway.access_lines(2)[0]["events"], 3);
+}
+
+#[test]
+fn nor_does_it_from_a_provider_of_http2() {
+    let provider = Http2Provider::start(None);
+    let url = format!("http://{}", provider.address);
+    let rest = simple(&url, "http = \"2\"", "");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    let mut client = gateway.client();
+    client.send(format!(
+        "GET /p HTTP/1.0\r\n{KEY}Connection: keep-alive\r\n\r\n"
+    ));
+    let response = client.response(false);
+    let framing = (
+        response.header("transfer-encoding"),
+        response.header("connection"),
+    );
+    assert_eq!(framing, (None, Some("close")), "{}", response.head);
+    assert_eq!(response.text(), "{\"ok\":true}");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn an_http_1_0_client_keeps_its_connection_where_the_length_is_known() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    for _ in 0..2 {
+        client.send(format!(
+            "GET /p HTTP/1.0\r\n{KEY}Connection: keep-alive\r\n\r\n"
+        ));
+        let response = client.response(false);
+        assert_eq!(response.header("connection"), Some("keep-alive"));
+        assert_eq!(response.text(), "{\"ok\":true}");
+    }
+    client.send("GET /p HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert_eq!(client.response(false).status, 401);
+}
+
+#[test]
+fn requests_that_come_together_are_answered_one_after_the_other() {
+    let provider = Provider::answering(|request, wire| {
+        let line = request.line().split(' ').nth(1).unwrap().to_owned();
+        ok(
+            wire,
+            format!("{line} {}", String::from_utf8_lossy(&request.body)).as_bytes(),
+        );
+    });
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    let head = format!("Host: h\r\n{KEY}");
+    client.send(format!(
+        "GET /p/a HTTP/1.1\r\n{head}\r\n\
+         POST /p/b HTTP/1.1\r\n{head}Content-Length: 4\r\n\r\nbody\
+         \r\nGET /p/c HTTP/1.1\r\nHost: h\r\n\r\n\
+         HEAD /p/d HTTP/1.1\r\n{head}\r\n\
+         POST /p/e HTTP/1.1\r\n{head}Content-Length: 0\r\n\r\n\
+         GET /p/f HTTP/1.1\r\n{head}Connection: close\r\n\r\n\
+         GET /p/g HTTP/1.1\r\n{head}\r\n"
+    ));
+    for (status, body, to_head) in [
+        (200, "/a ", false),
+        (200, "/b body", false),
+        (401, "", false),
+        (200, "", true),
+        (200, "/e ", false),
+        (200, "/f ", false),
+    ] {
+        let response = client.response(to_head);
+        assert_eq!(response.status, status, "{body}");
+        assert!(
+            status == 401 || response.text() == body,
+            "{body}: {}",
+            response.text()
+        );
+        let closes = response.header("connection") == Some("close");
+        assert_eq!(closes, body == "/f ");
+    }
+    assert!(client.is_closed());
+    assert_eq!(provider.received().len(), 5);
+}
+
+#[test]
+fn a_request_that_comes_before_the_response_to_another_does_not_cost_that() {
+    let (answer, may_answer) = channel();
+    let may_answer = Mutex::new(may_answer);
+    let provider = Provider::answering(move |_, wire| {
+        may_answer.lock().unwrap().recv().unwrap();
+        ok(wire, b"answered");
+    });
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    let long = "x".repeat(12 << 10);
+    let request = format!("GET /p HTTP/1.1\r\nHost: h\r\n{KEY}x-long: {long}\r\n\r\n");
+    client.send(&request);
+    crate::support::eventually("the first request", || provider.received().len() == 1);
+    client.send([&*request, &*request].concat());
+    for _ in 0..3 {
+        answer.send(()).unwrap();
+    }
+    for _ in 0..3 {
+        let response = client.response(false);
+        assert_eq!((response.status, response.text()), (200, "answered"));
+        assert_eq!(response.header("connection"), Some("keep-alive"));
+    }
+}
+
+#[test]
+fn a_client_that_leaves_behind_requests_in_advance_is_noticed() {
+    let provider = Provider::answering(|_, wire| {
+        begin_events(wire);
+        while chunk(wire, b"data: 1\n\n") {}
+    });
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    let request = format!("GET /p HTTP/1.1\r\nHost: h\r\n{KEY}\r\n");
+    client.send([&*request, &*request].concat());
+    client.read_head();
+    drop(client);
+    let line = &gateway.access_lines(1)[0];
+    assert_eq!(
+        (&line["aborted"], &line["status"]),
+        (&true.into(), &200.into()),
+        "{line}"
+    );
+    assert_eq!(provider.received().len(), 1);
+}
+
+#[test]
+fn what_follows_a_chunked_request_is_answered_too() {
+    let provider = Provider::answering(|request, wire| ok(wire, &request.body));
+    let gateway = Gateway::before(&provider);
+    let head = format!("POST /p HTTP/1.1\r\nHost: h\r\n{KEY}Transfer-Encoding: chunked\r\n\r\n");
+    let first = format!("{head}3\r\none\r\nA;x=y\r\n, and more.\r\n0\r\n\r\n").replace("A;", "b;");
+    let second = format!("{head}3\r\ntwo\r\n0\r\n\r\n");
+    for cut in [1, 7, 64, 1 << 20] {
+        let mut client = gateway.client();
+        for piece in [&*first, &*second, &*first].concat().as_bytes().chunks(cut) {
+            client.send(piece);
+        }
+        for body in ["one, and more.", "two", "one, and more."] {
+            let response = client.response(false);
+            assert_eq!((response.status, response.text()), (200, body), "{cut}");
+            assert_eq!(response.header("connection"), Some("keep-alive"));
+        }
+    }
+}
+
+#[test]
+fn what_follows_a_request_with_two_framings_is_never_a_request() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let second = format!("GET /p/smuggled HTTP/1.1\r\nHost: h\r\n{KEY}\r\n");
+    for framing in [
+        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+        "Content-Length: 0\r\nContent-Length: 0\r\n",
+        "Content-Length: 0, 0\r\n",
+        "Content-Length : 0\r\n",
+        "Content-Length: +0\r\n",
+        "Content-Length: 0\r\nx: y\r\n Content-Length: 5\r\n",
+        "x: y\nContent-Length: 0\r\n",
+        "Transfer-Encoding: gzip\r\n",
+        "Upgrade: websocket\r\nConnection: upgrade\r\n",
+    ] {
+        let mut client = gateway.client();
+        client.send(format!(
+            "POST /p HTTP/1.1\r\nHost: h\r\n{KEY}{framing}\r\n{second}"
+        ));
+        let first = client.response(false);
+        assert!(first.status >= 400, "{framing}: {}", first.status);
+        let more = client.try_response(false);
+        assert!(more.is_none_or(|more| more.status >= 400), "{framing}");
+    }
+    let smuggled = |it: &crate::support::provider::Received| it.head.contains("smuggled");
+    assert!(!provider.received().iter().any(smuggled));
+}
