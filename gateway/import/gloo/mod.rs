@@ -236,6 +236,12 @@ fn places<'o>(
                     "says how the cluster serves: keygate has no use for it",
                 );
             }
+            "AgentgatewayModel" => notes.lost(
+                &object.title,
+                "",
+                "it is chosen by the model that a request's body names, and keygate chooses by host and path: write a \
+                 provider and a route for it",
+            ),
             _ => {
                 let group = if object.group.is_empty() {
                     "the core group"

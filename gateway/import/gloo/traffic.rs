@@ -53,7 +53,8 @@ impl Target {
 }
 
 /// Kinds of targets that are no routes which are imported.
-const OF_NO_ROUTE: [&str; 6] = [
+const OF_NO_ROUTE: [&str; 7] = [
+    "AgentgatewayModel",
     BACKENDS[0],
     BACKENDS[1],
     "GRPCRoute",
