@@ -53,7 +53,9 @@ pub struct AccessRecord {
     pub response_bytes: u64,
     /// Server-sent events in the answer.
     pub events: u64,
-    /// The model, as the answer names it.
+    /// Responses that ended over it, where it became a WebSocket that is read.
+    pub responses: Option<u64>,
+    /// The model, as the answer names it; of a WebSocket, that of the last response.
     pub model: Option<String>,
     /// The tokens that the answer says it took; of an answer that was cut off, those it had said by then.
     pub usage: Option<Tokens>,
@@ -104,6 +106,7 @@ pub struct Tokens {
 }
 
 /// What tokens cost.
+#[derive(Clone)]
 pub struct Price {
     /// As a decimal fraction; a text, since it is exact.
     pub cost: Cost,
@@ -169,6 +172,9 @@ impl Line {
         self.put(name!("request_bytes"), &record.request_bytes);
         self.put(name!("response_bytes"), &record.response_bytes);
         self.put(name!("events"), &record.events);
+        if let Some(responses) = &record.responses {
+            self.put(name!("responses"), responses);
+        }
         self.put(name!("model"), &record.model);
         if let Some(usage) = &record.usage {
             self.put(name!("input_tokens"), &usage.input_tokens);
@@ -351,6 +357,7 @@ mod tests {
             request_bytes: 1,
             response_bytes: 2,
             events: 0,
+            responses: None,
             model: None,
             usage: None,
             estimated: false,

@@ -108,13 +108,17 @@ impl Said<'_> {
     }
 
     fn refused(&mut self, reason: Reason) -> Reason {
+        self.refused_as(reason, reason.message())
+    }
+
+    /// The same, in the words that this request gets.
+    fn refused_as(&mut self, reason: Reason, message: &str) -> Reason {
         let (status, code, detail) = (reason.status(), reason.code(), reason.detail());
         let detail = if detail == code {
             String::new()
         } else {
             format!(" ({detail})")
         };
-        let message = reason.message();
         let what = match reason {
             Reason::Preflight => "answered",
             _ => "refused",
@@ -150,10 +154,9 @@ fn explain(
         Err(_) => {}
     }
     let admission = decided.map_err(|rejection| {
-        if let Some(message) = &rejection.message {
-            said.line("because", message);
-        }
-        let reason = said.refused(rejection.reason);
+        let message = rejection.message.as_deref();
+        let message = message.unwrap_or_else(|| rejection.reason.message());
+        let reason = said.refused_as(rejection.reason, message);
         for hint in hints(reason, request, &path.path, snapshot, origin) {
             said.line("hint", hint);
         }

@@ -34,6 +34,7 @@ pub(super) struct RouteFamilies {
     unmetered: IntCounterVec,
     unmetered_responses: IntCounterVec,
     error_events: IntCounterVec,
+    websocket_responses: IntCounterVec,
     malformed_usage: IntCounterVec,
     unpriced: IntCounterVec,
     unreadable: IntCounterVec,
@@ -66,6 +67,8 @@ pub struct RouteMetrics {
     pub unmetered_responses: IntCounter,
     /// Events of streams that were errors.
     pub error_events: IntCounter,
+    /// Responses that ended over WebSockets.
+    pub websocket_responses: IntCounter,
     /// Counts of tokens that were none.
     pub malformed_usage: IntCounter,
     /// Answers that told their tokens and whose model has no price.
@@ -144,13 +147,19 @@ impl RouteFamilies {
             unmetered_responses: declare.counters(
                 "unmetered_responses_total",
                 "Responses of 2xx to a POST that had a model at work, whole or streamed and of any content type, that \
-                 said no tokens: their usage and cost are not counted.",
+                 said no tokens, and responses over WebSockets that did not or were not over at the end: their usage \
+                 and cost are not counted.",
                 &["route", "provider"],
             )?,
             error_events: declare.counters(
                 "error_events_total",
                 "Errors that came as an event of a stream, or as a JSON document, in a response whose status said that all \
-                 is well.",
+                 is well, or as a message of a WebSocket.",
+                &["route", "provider"],
+            )?,
+            websocket_responses: declare.counters(
+                "websocket_responses_total",
+                "Responses and transcriptions that ended over WebSockets; a connection is one request.",
                 &["route", "provider"],
             )?,
             malformed_usage: declare.counters(
@@ -166,7 +175,7 @@ impl RouteFamilies {
             )?,
             unreadable: declare.counters(
                 "unreadable_answers_total",
-                "Answers whose compression could not be read, and so not their tokens.",
+                "Answers whose compression, or WebSockets whose frames could not be read, and so not their tokens.",
                 &["route", "provider"],
             )?,
             upstream_connections: declare.counters(
@@ -202,6 +211,7 @@ impl RouteFamilies {
             unmetered: self.unmetered.with_label_values(labels),
             unmetered_responses: self.unmetered_responses.with_label_values(labels),
             error_events: self.error_events.with_label_values(labels),
+            websocket_responses: self.websocket_responses.with_label_values(labels),
             malformed_usage: self.malformed_usage.with_label_values(labels),
             unpriced: self.unpriced.with_label_values(labels),
             unreadable: self.unreadable.with_label_values(labels),

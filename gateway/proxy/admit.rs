@@ -66,7 +66,7 @@ impl Admission {
         }
         let upgrade = is_websocket(request);
         if upgrade && !route.websocket {
-            return Err(refuse(Reason::UpgradeNotAllowed));
+            return Err(refuse(no_upgrade(&path.path)));
         }
         if declared_length(request) > rules.server.max_request_body {
             return Err(refuse(Reason::BodyTooLarge));
@@ -196,6 +196,16 @@ fn host_of(request: &RequestHeader) -> Option<Cow<'_, str>> {
         },
     };
     host_of_authority(authority)
+}
+
+/// Why a WebSocket on `path` is refused. What the Responses API takes over one, it takes over HTTP as well, and a client
+/// that is told so by a 426 turns to that at once.
+fn no_upgrade(path: &str) -> Reason {
+    if path.trim_end_matches('/').ends_with("/responses") {
+        Reason::UpgradeNotNeeded
+    } else {
+        Reason::UpgradeNotAllowed
+    }
 }
 
 fn is_websocket(request: &RequestHeader) -> bool {

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::Shared;
 use super::admit::Admission;
+use super::conversation::Conversation;
 use super::deadline::Cut;
 use super::exact::Exact;
 use super::in_flight::{InFlight, InFlightGuard};
@@ -93,6 +94,8 @@ pub struct Seen {
     pub response_bytes: u64,
     /// What reads the answer beside its way to the client, if there is anything to be read.
     pub meter: Option<Meter>,
+    /// What reads a WebSocket, once the connection is one.
+    pub conversation: Option<Box<Conversation>>,
     /// Whether the client left before the end.
     pub aborted: bool,
     /// Why it ended without order, if it was cut.

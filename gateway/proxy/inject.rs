@@ -4,7 +4,7 @@
 //! out what belongs to the connection: nothing a client nominates in `Connection` can remove what
 //! is put in here.
 
-use http::header::{ACCEPT_ENCODING, HOST, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{ACCEPT_ENCODING, HOST, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora_core::Error;
@@ -14,6 +14,7 @@ use crate::key::is_key_protocol;
 use crate::provider::Credential;
 use crate::route::Route;
 use crate::secret::Secret;
+use crate::usage::Metering;
 
 /// Makes the client's head into the provider's. `client` are the headers as the client sent them.
 pub fn rewrite(
@@ -34,6 +35,10 @@ pub fn rewrite(
     }
     if upstream.headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
         strip_protocols(route, upstream)?;
+    }
+    if admission.upgrade() && route.metering != Metering::Off {
+        // An extension is an offer (RFC 6455, section 9.1): a provider that gets none sends frames that can be read.
+        upstream.remove_header(&SEC_WEBSOCKET_EXTENSIONS);
     }
     if upstream.headers.contains_key(ACCEPT_ENCODING) {
         ask_for_what_can_be_read(upstream)?;

@@ -7,6 +7,7 @@ pub mod admit;
 mod answer;
 mod body;
 pub mod connection;
+pub mod conversation;
 mod cors;
 pub mod deadline;
 mod dialect;
@@ -244,6 +245,7 @@ impl ProxyHttp for Proxy {
             exchange.seen.request_bytes += piece.len() as u64;
             // As the client's failure: what else fails here is swallowed where the provider is sent the body over HTTP/2.
             bound_the_body(session, exchange).map_err(Error::into_down)?;
+            conversation::from_client(exchange, piece);
         }
         if let Some(exact) = &mut exchange.exact {
             exact.request_body(body, end_of_stream);

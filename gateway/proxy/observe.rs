@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::{Error, ErrorType};
 
+use super::conversation::{self, Conversation};
 use super::cors;
 use super::exchange::Exchange;
 use super::location::Asked;
@@ -79,7 +80,7 @@ pub(super) fn head(
             .get(name)
             .map_or(&b""[..], HeaderValue::as_bytes)
     };
-    // What follows an upgrade is neither JSON nor events.
+    // What follows an upgrade is neither JSON nor events, but frames.
     let has_body = answer.status != 101;
     let meter = Meter::of(head(&CONTENT_TYPE), head(&CONTENT_ENCODING)).filter(|_| has_body);
     let metering = exchange
@@ -90,6 +91,10 @@ pub(super) fn head(
         Some(Metering::Off) => meter.and_then(Meter::without_streams),
         _ => meter,
     };
+    if !has_body && metering != Some(Metering::Off) {
+        let begin = |admission| Box::new(Conversation::begin(admission));
+        seen.conversation = exchange.admission.as_ref().map(begin);
+    }
     if let Some(exact) = &mut exchange.exact {
         exact.head(answer)?;
     }
@@ -189,8 +194,11 @@ fn lead(
 
 /// A piece of the answer's body; `end` says that none follows.
 pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) {
-    if let (Some(meter), Some(piece)) = (&mut exchange.seen.meter, &body) {
-        meter.feed(piece);
+    if let Some(piece) = body {
+        match &mut exchange.seen.meter {
+            Some(meter) => meter.feed(piece),
+            None => conversation::from_provider(exchange, piece),
+        }
     }
     if let Some(exact) = &mut exchange.exact {
         exact.answer_body(body, end);

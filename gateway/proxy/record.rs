@@ -8,10 +8,10 @@ use super::admit::Admission;
 use super::deadline::Cut;
 use super::exchange::{Exchange, Seen};
 use super::reject::Reason;
-use super::spending::Spending;
+use super::spending::{Spending, key_label};
 use crate::access_log::AccessRecord;
 use crate::key::ClientKey;
-use crate::metrics::{Metrics, NO_KEY, OTHER_KEYS};
+use crate::metrics::Metrics;
 use crate::route::Route;
 use crate::telemetry::{Facts, Telemetry};
 
@@ -129,11 +129,7 @@ impl<'e> Outcome<'e> {
             all.auth_failure(failure.label());
         }
         let Some(route) = self.route else { return };
-        let key = match self.key {
-            None => NO_KEY,
-            Some(key) if key.counted => &key.id,
-            Some(_) => OTHER_KEYS,
-        };
+        let key = key_label(self.key);
         spending.count(route, key, all);
         if self.key.is_some() {
             all.key_request(key, &route.name, self.status);
@@ -163,6 +159,7 @@ impl<'e> Outcome<'e> {
             request_bytes: seen.request_bytes,
             response_bytes: seen.response_bytes,
             events: spending.events,
+            responses: spending.responses,
             model: spending.model.map(str::to_owned),
             usage: spending.usage.map(Into::into),
             estimated: spending.estimated,

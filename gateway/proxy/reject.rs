@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
@@ -43,6 +43,8 @@ pub enum Reason {
     KeyNotAllowed,
     /// The route does not let connections be upgraded.
     UpgradeNotAllowed,
+    /// Likewise, where the API takes the same over HTTP.
+    UpgradeNotNeeded,
     /// The path leads to what another route answers for, by another spelling of its path.
     AmbiguousPath,
     /// No route for this host and path.
@@ -72,6 +74,13 @@ pub enum Reason {
     /// The provider did not answer in time.
     ProviderTimeout,
 }
+
+/// What a client is told whose WebSocket is not needed.
+const UPGRADE_NOT_NEEDED: (u16, &str, &str) = (
+    426,
+    "upgrade_not_allowed",
+    "This route does not allow WebSocket connections: send the same as a POST.",
+);
 
 impl Reason {
     /// The status, the code that clients see, and the sentence for people.
@@ -115,6 +124,7 @@ impl Reason {
                 "upgrade_not_allowed",
                 "This route does not allow WebSocket connections.",
             ),
+            Self::UpgradeNotNeeded => UPGRADE_NOT_NEEDED,
             Self::AmbiguousPath => (
                 400,
                 "ambiguous_path",
@@ -258,6 +268,10 @@ impl Rejection {
         head.insert_header(REFUSED_BY, "gateway")?;
         if status == 401 {
             head.insert_header(WWW_AUTHENTICATE, "Bearer realm=\"keygate\"")?;
+        }
+        if status == 426 {
+            // The protocol to use, which must be said (RFC 9110, section 15.5.22). Pingora writes `Connection` itself.
+            head.insert_header(UPGRADE, "HTTP/1.1")?;
         }
         if status == 429 {
             // Then one more is looked at.

@@ -2,15 +2,18 @@
 
 use std::sync::{Arc, LazyLock};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::admit::Admission;
+use super::conversation::Conversation;
 use super::exact::Exact;
 use super::exchange::Exchange;
 use crate::access_log::Price;
-use crate::metrics::{Metrics, Spent};
+use crate::key::ClientKey;
+use crate::metrics::{Metrics, NO_KEY, OTHER_KEYS, Spent};
 use crate::route::Route;
-use crate::usage::{CostSource, Expected, Meter, Metering, Usage, expected};
+use crate::usage::{CostSource, Expected, Meter, Metering, PriceList, Usage, expected};
 
 /// The reason in the access line of a response whose status was good, and which had an error among its events.
 const ERROR_EVENT: &str = "error_event";
@@ -25,6 +28,8 @@ pub(super) struct Spending<'e> {
     pub(super) events: u64,
     /// Of these, errors; of JSON that is no stream of events, the documents that were errors.
     pub(super) errors: u64,
+    /// Responses that ended over a WebSocket, which are counted already.
+    pub(super) responses: Option<u64>,
     /// The model, as the answer names it.
     pub(super) model: Option<&'e str>,
     /// The tokens.
@@ -58,6 +63,9 @@ impl<'e> Spending<'e> {
         let made = went_well && expected == Expected::Tokens;
         let metering = route.map_or(Metering::Off, |route| route.metering);
         let Some(meter) = &exchange.seen.meter else {
+            if let Some(conversation) = &exchange.seen.conversation {
+                return Self::of_conversation(conversation);
+            }
             // Binary, or a stream that is not to be read.
             let unread = made && metering != Metering::Off;
             return Self {
@@ -85,9 +93,17 @@ impl<'e> Spending<'e> {
             ..Usage::default()
         });
         let usage = guess.or(told);
-        let (cost, unpriced) = price(exchange, route.map(AsRef::as_ref), meter, usage.as_ref());
+        let (cost, unpriced) = match (route, &usage) {
+            (Some(route), Some(usage)) => {
+                let prices = exchange.rules.prices.as_deref();
+                let model = meter.model().unwrap_or_default();
+                price(prices, route, exchange.time, model, usage)
+            }
+            _ => (None, false),
+        };
         Self {
             events,
+            responses: None,
             errors,
             model: meter.model(),
             usage,
@@ -99,6 +115,22 @@ impl<'e> Spending<'e> {
             malformed: meter.malformed(),
             unreadable: (went_well && meter.is_blind()).into(),
             pace: pace(exchange, meter),
+        }
+    }
+
+    /// Of a WebSocket that is over.
+    fn of_conversation(conversation: &'e Conversation) -> Self {
+        let (counts, sum) = (conversation.counts(), conversation.sum());
+        Self {
+            responses: Some(counts.responses),
+            errors: counts.errors,
+            model: sum.model.as_deref(),
+            usage: sum.usage,
+            cost: sum.cost.clone(),
+            unmetered_responses: counts.unmetered(),
+            malformed: counts.malformed,
+            unreadable: conversation.is_blind().into(),
+            ..Self::default()
         }
     }
 
@@ -120,35 +152,65 @@ impl<'e> Spending<'e> {
         if let Some(pace) = self.pace {
             metrics.time_per_event.observe(pace);
         }
-        let Some(usage) = &self.usage else { return };
-        let spent = Spent {
-            route: &route.name,
-            provider: &route.provider.name,
-            key,
-            model: route.model_label(self.model),
-        };
+        let usage = self.usage.as_ref().filter(|_| self.responses.is_none());
+        let Some(usage) = usage else { return };
+        let spent = spent(route, key, self.model);
         if self.estimated {
             all.tokens(&spent, &[("output_estimated", usage.output)]);
         } else {
             all.tokens(&spent, &by_type(usage));
         }
-        if let Some(Price { cost, currency, .. }) = &self.cost {
-            all.cost(&spent, currency, cost.billionths());
-        }
+        count_cost(&spent, self.cost.as_ref(), all);
     }
 }
 
-/// What the response cost, as its provider says or else by the price file; and whether that is not known although there
-/// are prices.
-fn price(
-    exchange: &Exchange,
-    route: Option<&Route>,
-    meter: &Meter,
-    usage: Option<&Usage>,
+/// What the metrics call a key.
+pub(super) fn key_label(key: Option<&Arc<ClientKey>>) -> &str {
+    match key {
+        None => NO_KEY,
+        Some(key) if key.counted => &key.id,
+        Some(_) => OTHER_KEYS,
+    }
+}
+
+/// Counts what one response took, for `key` as the metrics call it.
+pub(super) fn count_tokens(
+    route: &Route,
+    key: &str,
+    model: Option<&str>,
+    usage: &Usage,
+    cost: Option<&Price>,
+    all: &Metrics,
+) {
+    let spent = spent(route, key, model);
+    all.tokens(&spent, &by_type(usage));
+    count_cost(&spent, cost, all);
+}
+
+fn spent<'s>(route: &'s Route, key: &'s str, model: Option<&str>) -> Spent<'s> {
+    Spent {
+        route: &route.name,
+        provider: &route.provider.name,
+        key,
+        model: route.model_label(model),
+    }
+}
+
+fn count_cost(spent: &Spent<'_>, cost: Option<&Price>, all: &Metrics) {
+    if let Some(Price { cost, currency, .. }) = cost {
+        all.cost(spent, currency, cost.billionths());
+    }
+}
+
+/// What a response cost that was made at `time`, as its provider says or else by the price file; and whether that is not
+/// known although there are prices.
+pub(super) fn price(
+    prices: Option<&PriceList>,
+    route: &Route,
+    time: Timestamp,
+    model: &str,
+    usage: &Usage,
 ) -> (Option<Price>, bool) {
-    let (Some(route), Some(usage)) = (route, usage) else {
-        return (None, false);
-    };
     if let Some(cost) = usage.reported_cost {
         let reported = Price {
             cost,
@@ -157,11 +219,10 @@ fn price(
         };
         return (Some(reported), false);
     }
-    let Some(prices) = &exchange.rules.prices else {
+    let Some(prices) = prices else {
         return (None, false);
     };
-    let day = exchange.time.to_zoned(TimeZone::UTC).date();
-    let model = meter.model().unwrap_or_default();
+    let day = time.to_zoned(TimeZone::UTC).date();
     let cost = prices.cost(&route.provider.name, model, day, usage);
     let price = cost.map(|cost| Price {
         cost,

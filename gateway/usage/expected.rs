@@ -2,7 +2,8 @@
 //!
 //! Tokens are used when something is made. What a GET brings was made earlier, for another request, and may be asked for
 //! again and again: it is never counted. A response that is made in the background says no tokens to the request that
-//! began it, and is counted as unmetered.
+//! began it, and is counted as unmetered. What comes over a WebSocket, which a GET asks for, is made then: it is none of
+//! these.
 
 /// What is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,6 +24,7 @@ mod readable;
 #[cfg(test)]
 mod said;
 mod scanner;
+mod socket;
 mod tariff;
 mod terms;
 mod tokens;
@@ -37,6 +38,7 @@ pub use meter::Meter;
 pub(crate) use model_name::normal;
 pub use prices::{PriceList, Prices};
 pub use readable::Readable;
+pub use socket::{Counts, Response, Socket};
 pub use tokens::{ServiceTier, Usage};
 
 /// What is done about the usage of a route's streams.

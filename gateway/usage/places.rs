@@ -40,6 +40,8 @@ pub(super) enum Says {
     CostElsewhere,
     /// Whether it was made with a key of the customer's own, which somebody else bills.
     OwnKey,
+    /// The model that writes down what users say, in a session of the Realtime API.
+    Transcriber,
 }
 
 /// What is counted, as it is said. The number is the index in an array of counts.
@@ -102,11 +104,14 @@ const OPENAI_STREAM: &str = "https://platform.openai.com/docs/api-reference/resp
 const OPENAI_RESPONSES: &str = "https://platform.openai.com/docs/api-reference/responses/object";
 const OPENAI_REALTIME: &str =
     "https://platform.openai.com/docs/api-reference/realtime-server-events/response/done";
+const REALTIME_SESSION: &str =
+    "https://platform.openai.com/docs/api-reference/realtime-server-events/session/created";
 const ANTHROPIC: &str = "https://docs.anthropic.com/en/api/messages";
 const ANTHROPIC_FAST: &str = "https://platform.claude.com/docs/en/build-with-claude/fast-mode";
 const ANTHROPIC_STREAM: &str = "https://docs.anthropic.com/en/api/messages-streaming";
 const GEMINI: &str = "https://ai.google.dev/api/generate-content#UsageMetadata";
 const GEMINI_LIVE: &str = "https://ai.google.dev/api/live#UsageMetadata";
+const GEMINI_SETUP: &str = "https://ai.google.dev/api/live#BidiGenerateContentSetup";
 const INTERACTIONS: &str = "https://ai.google.dev/api/interactions-api";
 const VERTEX: &str =
     "https://docs.cloud.google.com/gemini-enterprise-agent-platform/reference/rest/v1beta1/Usage";
@@ -323,6 +328,18 @@ const ROOT: &[Row] = &[
     ("response.modelVersion", Model, CODE_ASSIST),
     ("message.model", Model, ANTHROPIC_STREAM),
     ("interaction.model", Model, INTERACTIONS),
+    ("session.model", Model, REALTIME_SESSION),
+    (
+        "session.audio.input.transcription.model",
+        Says::Transcriber,
+        REALTIME_SESSION,
+    ),
+    (
+        "session.input_audio_transcription.model",
+        Says::Transcriber,
+        REALTIME_SESSION,
+    ),
+    ("setup.model", Model, GEMINI_SETUP),
     ("service_tier", Says::Tier, OPENAI_CHAT),
     ("response.service_tier", Says::Tier, OPENAI_RESPONSES),
     ("error", Says::Error, OPENAI_CHAT),

@@ -61,6 +61,31 @@ impl Usage {
     pub fn is_empty(&self) -> bool {
         self.input == 0 && self.output == 0
     }
+
+    /// Two responses together. The cost that a provider names for one of them is not in it.
+    #[must_use]
+    pub fn plus(self, other: &Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            cache_creation: self.cache_creation.saturating_add(other.cache_creation),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            cache_creation_hour: self
+                .cache_creation_hour
+                .saturating_add(other.cache_creation_hour),
+            searches: self.searches.saturating_add(other.searches),
+            service_tier: self
+                .service_tier
+                .filter(|_| self.service_tier == other.service_tier),
+            calls: self.calls.max(1).saturating_add(other.calls.max(1)),
+            // Of different tiers, there is no price for both together either.
+            other_models: self.other_models
+                || other.other_models
+                || self.service_tier != other.service_tier,
+            reported_cost: None,
+        }
+    }
 }
 
 /// A tier of service, by which prices differ.
@@ -282,7 +307,8 @@ impl Found {
         })
     }
 
-    fn branch(&self, at: Node) -> Option<&'static Branch> {
+    /// What stands at a node.
+    pub(super) fn branch(&self, at: Node) -> Option<&'static Branch> {
         self.tree.at(at)
     }
 

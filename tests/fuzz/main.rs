@@ -27,8 +27,9 @@ fn target() -> fn(&[u8]) {
         Ok("answer") => meter::read_answer,
         Ok("stream") => meter::read_stream,
         Ok("exact") => meter::read_exact,
+        Ok("socket") => meter::read_socket,
         _ => panic!(
-            "TARGET is key, path, head, template, config, keys, prices, answer, stream or exact"
+            "TARGET is key, path, head, template, config, keys, prices, answer, stream, exact or socket"
         ),
     })
 }

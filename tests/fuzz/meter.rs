@@ -1,6 +1,6 @@
 //! Answers, and requests that are asked for their usage: however they are cut, the same is read.
 
-use keygate::usage::{ExcludeUsage, IncludeUsage, Meter};
+use keygate::usage::{ExcludeUsage, IncludeUsage, Meter, Socket};
 
 /// The body, cut in pieces by the first byte.
 fn pieces(bytes: &[u8]) -> Option<(&[u8], usize)> {
@@ -27,6 +27,27 @@ pub fn read_answer(bytes: &[u8]) {
 
 pub fn read_stream(bytes: &[u8]) {
     read(b"text/event-stream", bytes);
+}
+
+/// The same bytes as a client's and then as a provider's.
+pub fn read_socket(bytes: &[u8]) {
+    let Some((body, size)) = pieces(bytes) else {
+        return;
+    };
+    let said = |size: usize| {
+        let (mut socket, mut responses) = (Socket::new("/v1/responses"), Vec::new());
+        body.chunks(size)
+            .for_each(|piece| socket.from_client(piece));
+        for piece in body.chunks(size) {
+            socket.from_provider(piece, |response| {
+                responses.push((response.usage, response.model.map(str::to_owned)));
+            });
+        }
+        let counts = socket.counts();
+        assert_eq!(counts.responses, responses.len() as u64);
+        (responses, counts, socket.is_blind())
+    };
+    assert_eq!(said(size), said(usize::MAX));
 }
 
 /// What goes up is, but for what was put in, what came; what comes down, likewise.

@@ -379,3 +379,20 @@ fn a_client_over_tls_gets_all_that_a_provider_has_said_before_it_says_more() {
         assert!(last.ends_with(b"!"));
     }
 }
+
+#[test]
+fn requests_that_come_together_over_tls_are_answered_one_after_the_other() {
+    let (provider, authority) = (Provider::start(), Authority::new());
+    let gateway = scene(&provider, &authority, "").start();
+    let mut stream = shaken(gateway.address(), &client(&authority, None, &[]));
+    let head = "POST /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\n";
+    let many = format!("{head}content-length: 2\r\n\r\n{{}}").repeat(20);
+    let last = format!("{head}connection: close\r\n\r\n");
+    stream.write_all((many + &last).as_bytes()).unwrap();
+    let mut answers = Vec::new();
+    // How the session ends is not the point.
+    let _ = stream.read_to_end(&mut answers);
+    let answers = String::from_utf8(answers).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 21, "{answers}");
+    assert_eq!(provider.received().len(), 21);
+}

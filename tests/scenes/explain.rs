@@ -103,7 +103,9 @@ fn it_names_the_rule_that_refuses() {
                 "-H",
                 "x-api-key: carols",
             ],
-            &["refused    400 ambiguous_credentials: The request holds two different API keys."],
+            &[
+                "refused    400 ambiguous_credentials: The request holds two different API keys, in `api-key` and in `x-api-key`: send one of them.",
+            ],
         ),
         (
             &["GET", "/q"],
@@ -209,4 +211,21 @@ fn a_401_for_a_providers_own_key_says_that_it_opens_nothing_here() {
     );
     assert!(said.contains("A provider's own key (sk-...)"), "{said}");
     assert!(!said.contains("sk-proj-pasted"), "{said}");
+}
+
+#[test]
+fn it_tells_a_preflight_from_a_refusal() {
+    let cors = "cors = { origins = [\"https://app.test\"] }";
+    let scene = Scene::new(&simple("http://127.0.0.1:9", "", cors)).key("alice", "secret", "");
+    let asked = |origin: &str| {
+        let origin = format!("origin: {origin}");
+        let method = "access-control-request-method: POST";
+        explain(&scene, &["OPTIONS", "/p", "-H", &origin, "-H", method])
+    };
+    let (said, code) = asked("https://app.test");
+    assert!(said.contains("answered   204 preflight"), "{said}");
+    assert_eq!(code, Some(0), "{said}");
+    let (said, code) = asked("https://other.test");
+    assert!(said.contains("refused    401"), "{said}");
+    assert_eq!(code, Some(1));
 }

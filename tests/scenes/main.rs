@@ -67,3 +67,4 @@ mod upstream;
 mod upstream_http2;
 mod usage;
 mod usage_command;
+mod websocket;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::gateway::simple;
 use crate::support::provider::{begin_events, chunk, end_chunks};
+use crate::support::websocket::{handshake, switch};
 use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually, http2};
 
 const ASK: &str = "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}";
@@ -225,21 +226,15 @@ fn a_client_that_dawdles_over_its_body_is_408() {
     assert!(provider.received().is_empty());
 }
 
-const UPGRADE: &str = "GET /p/v1/realtime?model=m HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\n\
-                       Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+fn upgrade() -> String {
+    handshake("/p/v1/realtime?model=m", "")
+}
 
 /// A provider that switches protocols and then echoes whatever comes.
 fn echoing() -> Provider {
     Provider::answering(|request, wire| {
         assert_eq!(request.header("upgrade"), Some("websocket"));
-        // As far away as providers are. Pingora 0.9.1 takes the end of the request's (empty) body for
-        // the end of the conversation if the 101 is there before it has looked at that end.
-        std::thread::sleep(Duration::from_millis(50));
-        let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-                    sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-        wire.write_all(head.as_bytes()).unwrap();
-        wire.flush().unwrap();
+        switch(wire, "");
         let mut piece = [0; 4096];
         while let Ok(n @ 1..) = wire.read(&mut piece) {
             wire.write_all(&piece[..n]).unwrap();
@@ -260,7 +255,7 @@ fn a_websocket_goes_both_ways_where_the_route_allows_it() {
     let scene = Scene::with_server("server.timeouts.client_read = \"300ms\"", &rest);
     let gateway = scene.key("alice", "secret", "").start();
     let mut client = gateway.client();
-    client.send(UPGRADE);
+    client.send(upgrade());
     let head = client.read_head();
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     for round in 0..100 {
@@ -294,7 +289,7 @@ fn a_websocket_is_refused_where_the_route_does_not_allow_it() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
-    client.send(UPGRADE);
+    client.send(upgrade());
     let refused = client.response(false);
     assert_eq!(
         (refused.status, refused.code().as_str()),

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import urllib.request
 
 import pytest
 
@@ -67,12 +68,19 @@ class Gateway:
             said += line
         self.address = re.search(r"listen=\[([^\],]+)", said)[1]
         self.url = f"http://{self.address}"
+        self.admin = re.search(r"admin=\[?([^\]\s,]+)", said)[1]
         # What it says is read, so that it never waits for somebody to.
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
 
     def create(self, *arguments):
         command = [self.keygate, "keys", "create", "--file", self.folder / "keys.toml", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def count(self, series):
+        """The value of a series of /metrics; 0 if it is not there."""
+        with urllib.request.urlopen(f"http://{self.admin}/metrics") as metrics:
+            lines = metrics.read().decode().splitlines()
+        return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(series + " ")), 0)
 
     def stop(self):
         self.process.terminate()

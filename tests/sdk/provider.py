@@ -146,7 +146,7 @@ class Provider:
         send(writer, 404, {"error": {"message": f"the provider has no {method} {path}"}})
 
     async def websocket(self, record, reader, writer):
-        """Echoes text messages as events, until the client closes."""
+        """Echoes text messages as events, until the client closes; ends a response where one says so."""
         key = record.value("sec-websocket-key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
         offered = [p.strip() for p in (record.value("sec-websocket-protocol") or "").split(",") if p.strip()]
@@ -183,6 +183,10 @@ class Provider:
                 number += 1
                 said = {"type": "response.output_text.delta", "event_id": f"e{number}", "delta": payload.decode()}
                 said |= {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
+                if b'"event_id": "end"' in payload or b'"event_id":"end"' in payload:
+                    usage = {"input_tokens": 300, "output_tokens": 40, "total_tokens": 340}
+                    response = {"id": "r", "object": "realtime.response", "status": "completed", "output": [], "usage": usage}
+                    said = {"type": "response.done", "event_id": f"e{number}", "response": response}
                 writer.write(frame(1, json.dumps(said).encode()))
             await writer.drain()
 

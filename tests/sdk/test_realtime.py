@@ -27,6 +27,19 @@ def test_a_thousand_messages_with_a_long_pause_in_between(stage, provider):
     assert lines(provider) == ["GET /v1/realtime?model=m"]
 
 
+def test_each_response_is_metered_while_the_connection_is_open(stage, provider):
+    labels = 'key="sdk",model="other",provider="openai",route="openai"'
+    series = f'keygate_tokens_total{{{labels},type="input"}}'
+    before = stage.count(series)
+    api = openai.OpenAI(base_url=f"{stage.url}/openai/v1", api_key=stage.key, max_retries=0)
+    with api.realtime.connect(model="m") as conversation:
+        for number in range(1, 4):
+            conversation.send({"type": "response.create", "event_id": "end"})
+            assert conversation.recv().response.usage.total_tokens == 340
+            assert stage.count(series) - before == 300 * number
+    assert provider.only().value("sec-websocket-extensions") is None
+
+
 def test_azure(stage, provider):
     # This SDK would speak TLS by itself.
     sockets = f"ws://{stage.address}/azure/openai"

@@ -8,6 +8,7 @@ pub mod http2;
 pub mod process;
 pub mod provider;
 pub mod tls;
+pub mod websocket;
 
 pub use client::{Client, Response};
 pub use connect_proxy::ConnectProxy;

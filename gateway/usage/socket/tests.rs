@@ -1,0 +1,207 @@
+use proptest::prelude::*;
+
+use super::frames::tests::frame;
+use super::*;
+
+/// What a connection has said: the tokens in and out and the model of each response that ended, and the counts.
+type Read = (Vec<Ended>, Counts, u64);
+type Ended = (Option<(u64, u64)>, Option<String>);
+
+fn text(message: &str) -> Vec<u8> {
+    frame(0x81, message.as_bytes(), None)
+}
+
+fn take(socket: &mut Socket, bytes: &[u8], cut: usize) -> Vec<Ended> {
+    let mut seen = Vec::new();
+    for piece in bytes.chunks(cut) {
+        socket.from_provider(piece, |response| {
+            let tokens = response.usage.map(|usage| (usage.input, usage.output));
+            seen.push((tokens, response.model.map(str::to_owned)));
+        });
+    }
+    seen
+}
+
+fn read(target: &str, messages: &[&str], cut: usize) -> Read {
+    let bytes: Vec<u8> = messages.iter().flat_map(|message| text(message)).collect();
+    let mut socket = Socket::new(target);
+    let seen = take(&mut socket, &bytes, cut);
+    assert!(!socket.is_blind());
+    (seen, socket.counts(), socket.counts().unmetered())
+}
+
+fn told(input: u64, output: u64, model: &str) -> Ended {
+    (Some((input, output)), Some(model.to_owned()))
+}
+
+const REALTIME: [&str; 7] = [
+    r#"{"type":"session.created","session":{"type":"realtime","model":"gpt-realtime","audio":{"input":{"transcription":{"model":"gpt-4o-transcribe"}}}}}"#,
+    r#"{"type":"response.created","response":{"id":"resp_1","status":"in_progress","usage":null}}"#,
+    r#"{"type":"response.output_audio.delta","delta":"UklGR\u0041=="}"#,
+    r#"{"type":"rate_limits.updated","rate_limits":[{"name":"tokens","limit":50000,"remaining":49950}]}"#,
+    r#"{"type":"conversation.item.input_audio_transcription.completed","transcript":"hi","usage":{"type":"tokens","total_tokens":22,"input_tokens":13,"output_tokens":9}}"#,
+    r#"{"type":"response.done","response":{"id":"resp_1","status":"completed","usage":{"total_tokens":253,"input_tokens":132,"output_tokens":121,"input_token_details":{"cached_tokens":64}}}}"#,
+    r#"{"type":"response.done","response":{"id":"resp_2","status":"cancelled","usage":{"total_tokens":15,"input_tokens":10,"output_tokens":5}}}"#,
+];
+
+const RESPONSES: [&str; 6] = [
+    r#"{"type":"codex.rate_limits","plan_type":"pro"}"#,
+    r#"{"type":"response.created","response":{"id":"resp_1","model":"gpt-5.5","usage":null}}"#,
+    // A total so far is none of a response that goes on.
+    r#"{"type":"response.in_progress","response":{"model":"gpt-5.5","usage":{"input_tokens":1000,"output_tokens":1}}}"#,
+    r#"{"type":"response.output_text.delta","delta":"{\"usage\":{\"input_tokens\":7}}"}"#,
+    r#"{"type":"response.completed","response":{"id":"resp_1","model":"gpt-5.5-2026","usage":{"input_tokens":1000,"output_tokens":500}}}"#,
+    r#"{"type":"response.completed","response":{"id":"resp_2","model":"gpt-5.5-2026","usage":{"input_tokens":0,"output_tokens":0}}}"#,
+];
+
+const SILENT: &str = r#"{"type":"response.completed","response":{"id":"resp_1","usage":null}}"#;
+
+const WORD: &str = r#"{"type":"conversation.item.input_audio_transcription.delta","delta":"hi"}"#;
+const SECONDS: &str = r#"{"type":"conversation.item.input_audio_transcription.completed","usage":{"type":"duration","seconds":1.5}}"#;
+
+const GEMINI: [&str; 4] = [
+    r#"{"setupComplete":{}}"#,
+    r#"{"serverContent":{"modelTurn":{"parts":[{"text":"hi"}]}}}"#,
+    r#"{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":143,"responseTokenCount":19,"totalTokenCount":162}}"#,
+    r#"{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":181,"responseTokenCount":24,"totalTokenCount":205}}"#,
+];
+
+#[test]
+fn each_response_of_a_connection_says_its_own_tokens_wherever_the_bytes_are_cut() {
+    for cut in (1..40).chain([usize::MAX]) {
+        let (seen, counts, unmetered) = read("/v1/realtime?model=asked", &REALTIME, cut);
+        let wanted = [
+            told(13, 9, "gpt-4o-transcribe"),
+            told(132, 121, "gpt-realtime"),
+            told(10, 5, "gpt-realtime"),
+        ];
+        assert_eq!((&*seen, counts.responses, unmetered), (&wanted[..], 3, 0));
+        let (seen, counts, unmetered) = read("/v1/responses", &RESPONSES, cut);
+        // Nothing but zeros: what warms a connection up.
+        let wanted = [told(1000, 500, "gpt-5.5-2026"), told(0, 0, "gpt-5.5-2026")];
+        assert_eq!((&*seen, counts.responses, unmetered), (&wanted[..], 2, 0));
+        let (seen, counts, unmetered) = read("/ws/x?alt=json", &GEMINI, cut);
+        let wanted = [(Some((143, 19)), None), (Some((181, 24)), None)];
+        assert_eq!((&*seen, counts.responses, unmetered), (&wanted[..], 2, 0));
+    }
+}
+
+#[test]
+fn a_response_without_tokens_and_one_that_did_not_end_are_unmetered() {
+    for (messages, unmetered) in [
+        (&REALTIME[..1], 0),
+        (&REALTIME[..3], 1),
+        (&RESPONSES[..4], 1),
+        (&[REALTIME[1], RESPONSES[1], REALTIME[6]], 1),
+        // A transcription beside a response is none.
+        (&[REALTIME[1], REALTIME[2], SECONDS], 1),
+        (&[REALTIME[1], REALTIME[2], SECONDS, REALTIME[5]], 0),
+        (&[REALTIME[1], REALTIME[2], SECONDS, SILENT], 1),
+        (&[WORD, SECONDS], 0),
+        (&[REALTIME[1], SILENT], 0),
+        (&[REALTIME[1], RESPONSES[2], SILENT], 0),
+        (&[REALTIME[1], RESPONSES[3], SILENT], 1),
+        (&[RESPONSES[3], REALTIME[5], SILENT], 0),
+        (&[r#"{"type":"transcription.text.delta","text":"hi"}"#], 1),
+        (
+            &[
+                r#"{"type":"transcription.text.delta","text":"hi"}"#,
+                r#"{"type":"transcription.done","model":"voxtral","usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}"#,
+            ],
+            0,
+        ),
+        // Something else than what is known, behind a first word.
+        (&["hello"], 0),
+        (&["hello", "RIFF"], 1),
+        (&GEMINI[..2], 1),
+        (&GEMINI[..3], 0),
+    ] {
+        assert_eq!(
+            read("/v1/responses", messages, 5).2,
+            unmetered,
+            "{messages:?}"
+        );
+    }
+}
+
+#[test]
+fn errors_and_counts_that_are_none_are_counted() {
+    let messages = [
+        r#"{"type":"error","status":400,"error":{"type":"invalid_request_error"}}"#,
+        r#"{"type":"response.failed","response":{"error":{"code":"server_error"},"usage":null}}"#,
+        r#"{"type":"response.completed","response":{"error":null,"usage":{"input_tokens":-1,"output_tokens":5}}}"#,
+    ];
+    let (seen, counts, unmetered) = read("/v1/responses", &messages, 3);
+    assert_eq!((counts.errors, counts.malformed), (2, 1));
+    assert_eq!(seen, [(None, None), (Some((0, 5)), None)]);
+    assert_eq!(unmetered, 0);
+}
+
+/// The model of a response that does not name one, after the client's messages.
+fn model(target: &str, client: &[&str]) -> Option<String> {
+    let mut socket = Socket::new(target);
+    for message in client {
+        let bytes = frame(0x82, message.as_bytes(), Some([0x12, 0x34, 0x56, 0x78]));
+        bytes.chunks(3).for_each(|piece| socket.from_client(piece));
+    }
+    take(&mut socket, &text(GEMINI[2]), 100).remove(0).1
+}
+
+#[test]
+fn the_model_is_what_was_asked_for_where_the_provider_does_not_name_it() {
+    let setup = r#"{"setup":{"model":"models/gemini-live"}}"#;
+    let create = r#"{"type":"response.create","model":"gpt-5.5","input":[]}"#;
+    for (target, client, wanted) in [
+        ("/v1/realtime?a=1&model=m", &[][..], Some("m")),
+        ("/openai/realtime?deployment=d", &[], Some("d")),
+        ("/v1/realtime?model=", &[], None),
+        ("/ws/bidi", &[setup], Some("gemini-live")),
+        ("/v1/responses", &["{}", create], Some("gpt-5.5")),
+        ("/v1/responses", &[], None),
+    ] {
+        assert_eq!(model(target, client).as_deref(), wanted, "{target}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_said_and_costs_no_response_behind_it() {
+    let mut socket = Socket::new("/v1/responses");
+    let compressed = frame(0xc1, b"\xaa\x56\x4a", None);
+    let bytes = [compressed, text(RESPONSES[4])].concat();
+    assert_eq!(take(&mut socket, &bytes, 1).len(), 1);
+    assert!(socket.is_blind());
+}
+
+#[test]
+fn a_connection_takes_little_memory() {
+    assert!(size_of::<Socket>() < 1500, "{}", size_of::<Socket>());
+}
+
+proptest! {
+    /// The messages of a conversation in any fragments, with pings between them, give the same counts.
+    #[test]
+    fn any_fragments_and_any_control_frames_between_them_give_the_same_counts(
+        picked in prop::collection::vec((0..17_usize, 1..90_usize, any::<bool>()), 0..12),
+        cut in 1..300_usize,
+    ) {
+        let all = [&REALTIME[..], &RESPONSES, &GEMINI].concat();
+        let messages: Vec<&str> = picked.iter().map(|(at, ..)| all[*at]).collect();
+        let mut bytes = Vec::new();
+        for (message, (_, size, pings)) in messages.iter().zip(&picked) {
+            let fragments = message.as_bytes().chunks(*size);
+            let last = fragments.len() - 1;
+            for (at, fragment) in fragments.enumerate() {
+                let kind = u8::from(at == 0);
+                let end = if at == last { 0x80 } else { 0 };
+                bytes.extend(frame(kind | end, fragment, None));
+                if *pings {
+                    bytes.extend(frame(0x89, b"{\"usage\":{\"input_tokens\":1}}", None));
+                }
+            }
+        }
+        let mut socket = Socket::new("/v1/realtime");
+        let seen = take(&mut socket, &bytes, cut);
+        let wanted = read("/v1/realtime", &messages, usize::MAX);
+        prop_assert_eq!((seen, socket.counts(), socket.counts().unmetered()), wanted);
+    }
+}

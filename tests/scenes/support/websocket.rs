@@ -1,0 +1,73 @@
+//! A WebSocket, frame by frame, as both sides of a scene speak it.
+
+use std::time::Duration;
+
+use super::provider::Wire;
+use super::{Client, Gateway, Provider};
+
+/// What a client sends of its own accord: a message, masked, of [`ASK`]'s length.
+pub const ASK: [u8; 8] = [0x81, 0x82, 1, 2, 3, 4, b'{' ^ 1, b'}' ^ 2];
+
+/// A message in one frame, unmasked, as providers send them.
+pub fn text(message: &str) -> Vec<u8> {
+    let mut frame = vec![0x81, 126];
+    frame.extend(u16::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend(message.as_bytes());
+    frame
+}
+
+/// The head of a request for a WebSocket.
+pub fn handshake(path: &str, more: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+    )
+}
+
+/// Switches protocols, with more headers.
+pub fn switch(wire: &mut dyn Wire, more: &str) {
+    // As far away as providers are. Pingora 0.9.1 takes the end of the request's (empty) body for
+    // the end of the conversation if the 101 is there before it has looked at that end.
+    std::thread::sleep(Duration::from_millis(50));
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n{more}\r\n"
+    );
+    wire.write_all(head.as_bytes()).unwrap();
+    wire.flush().unwrap();
+}
+
+/// A provider that switches protocols, answers each [`ASK`] with the next of `turns`, and then waits for the end.
+pub fn taking_turns(more: &'static str, turns: Vec<Vec<u8>>) -> Provider {
+    Provider::answering(move |_, wire| {
+        switch(wire, more);
+        let mut asked = [0; ASK.len()];
+        for turn in &turns {
+            if wire.read_exact(&mut asked).is_err() {
+                return;
+            }
+            assert_eq!(asked, ASK);
+            wire.write_all(turn).unwrap();
+            wire.flush().unwrap();
+        }
+        while let Ok(1..) = wire.read(&mut asked) {}
+    })
+}
+
+/// A client whose WebSocket is open.
+pub fn connect(gateway: &Gateway, path: &str, more: &str) -> Client {
+    let mut client = gateway.client();
+    client.send(handshake(path, more));
+    let head = client.read_head();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    client
+}
+
+/// Asks for the next turn, which comes byte for byte.
+pub fn take_turn(client: &mut Client, turn: &[u8]) {
+    client.send(ASK);
+    let mut came = vec![0; turn.len()];
+    client.read_exact(&mut came);
+    assert_eq!(came, turn);
+}
