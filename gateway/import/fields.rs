@@ -43,16 +43,40 @@ impl<'n> Fields<'n> {
         }
     }
 
+    /// The same fields as those of an object of its own, as people call it.
+    pub(crate) fn entitled(mut self, title: &str) -> Self {
+        self.notes.know_below(title, &self.object, &self.path);
+        title.clone_into(&mut self.object);
+        self.path.clear();
+        self
+    }
+
+    /// The place of a field: the file, and its line if that is known.
+    pub(crate) fn place(&self, field: &str) -> String {
+        self.notes.place(&self.object, &self.join(field))
+    }
+
     fn join(&self, field: &str) -> String {
-        match self.path.as_str() {
-            "" => field.to_owned(),
-            path => format!("{path}.{field}"),
+        match (self.path.as_str(), field) {
+            ("", field) => field.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, field) => format!("{path}.{field}"),
         }
     }
 
     /// Whether a field is there.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.map.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// What a scalar field says, without taking it.
+    pub(crate) fn peek(&self, name: &str) -> Option<String> {
+        self.map.get(name).and_then(text_of)
+    }
+
+    /// Puts fields that were taken back in.
+    pub(crate) fn put(&mut self, name: &str, fields: Self) {
+        self.map.insert(name.to_owned(), Value::Object(fields.map));
     }
 
     /// The fields that have not been read.
@@ -206,22 +230,12 @@ impl<'n> Fields<'n> {
 
     /// Says that a field is not carried over.
     pub(crate) fn lost(&self, field: &str, what: impl Into<String>) {
-        let path = if field.is_empty() {
-            self.path.clone()
-        } else {
-            self.join(field)
-        };
-        self.notes.lost(&self.object, &path, what);
+        self.notes.lost(&self.object, &self.join(field), what);
     }
 
     /// Says something about a field.
     pub(crate) fn say(&self, field: &str, what: impl Into<String>) {
-        let path = if field.is_empty() {
-            self.path.clone()
-        } else {
-            self.join(field)
-        };
-        self.notes.say(&self.object, &path, what);
+        self.notes.say(&self.object, &self.join(field), what);
     }
 
     /// Lists what nobody asked for of something that says where requests go, and takes it. Whether there is

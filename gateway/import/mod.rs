@@ -72,13 +72,9 @@ pub struct Notes {
 impl Notes {
     fn push(&self, lost: bool, object: &str, field: &str, what: impl Into<String>) {
         let what: String = what.into();
-        let line = self.lines.borrow().get(object).and_then(|lines| {
-            let line = lines.of(field)?;
-            Some(at_line(object, line))
-        });
         self.all.borrow_mut().push(Note {
             lost,
-            object: line.unwrap_or_else(|| object.to_owned()),
+            object: self.place(object, field),
             field: field.to_owned(),
             // In one line, also where an error of a library has several.
             what: what.split_whitespace().collect::<Vec<_>>().join(" "),
@@ -98,6 +94,25 @@ impl Notes {
     /// Lets notes on an object say the line of the field that they are about.
     fn know(&self, object: &str, lines: Lines) {
         self.lines.borrow_mut().insert(object.to_owned(), lines);
+    }
+
+    /// Lets notes on what people call `title` say the lines of what stands below a field of an object.
+    fn know_below(&self, title: &str, object: &str, field: &str) {
+        let lines = self
+            .lines
+            .borrow()
+            .get(object)
+            .map(|lines| lines.below(field));
+        if let Some(lines) = lines {
+            self.know(title, lines);
+        }
+    }
+
+    /// What people call an object, with the line of one of its fields if that is known.
+    fn place(&self, object: &str, field: &str) -> String {
+        let lines = self.lines.borrow();
+        let line = lines.get(object).and_then(|lines| lines.of(field));
+        line.map_or_else(|| object.to_owned(), |line| at_line(object, line))
     }
 
     /// All of them, in the order in which they came.
@@ -129,7 +144,7 @@ pub struct Plan {
     pub routes: Vec<PlannedRoute>,
     /// The client keys.
     pub keys: Vec<PlannedKey>,
-    /// What responses cost.
+    /// What responses cost; there is no price file without any.
     pub prices: Vec<PlannedPrice>,
     /// Files of the folder of secrets, by name.
     pub secrets: BTreeMap<String, Zeroizing<String>>,
@@ -139,6 +154,8 @@ pub struct Plan {
     provider_names: Names,
     route_names: Names,
     key_ids: Names,
+    /// The labels that were made for the keys of one object, which no other object's get.
+    marks: BTreeSet<(String, String)>,
     digests: HashMap<KeyDigest, String>,
 }
 
@@ -354,6 +371,10 @@ pub struct PlannedRoute {
     pub extractors: BTreeMap<String, PlannedExtractor>,
     /// Header templates; an empty one removes the header.
     pub headers: BTreeMap<String, String>,
+    /// Whether its streams are asked what they took.
+    pub exact_streams: bool,
+    /// The object that it comes from, as people call it.
+    pub from: String,
 }
 
 /// An extractor to be written.
@@ -431,6 +452,16 @@ impl Plan {
         Ok(())
     }
 
+    /// Has streams asked what they took, on the routes of providers that know such a question.
+    fn ask_streams(&mut self) {
+        for route in &mut self.routes {
+            let mut providers = self.providers.iter();
+            let provider = providers.find(|provider| provider.name == route.provider);
+            let kind = provider.and_then(|provider| Kind::named(provider.kind));
+            route.exact_streams = kind.is_some_and(Kind::takes_stream_options);
+        }
+    }
+
     /// The labels of a key that is there already.
     fn labels_of(&self, key: &str) -> Option<&BTreeMap<String, String>> {
         let digest = KeyDigest::of(key.as_bytes());
@@ -452,7 +483,7 @@ impl Plan {
     /// What must hold for `check` to accept it: a selector that no key satisfies would be refused, so a key
     /// that opens nothing stands in until there is one.
     fn close(&mut self, notes: &Notes) {
-        let mut wanting: Vec<(String, bool, BTreeMap<String, String>)> = Vec::new();
+        let mut wanting: Vec<(&PlannedRoute, bool, BTreeMap<String, String>)> = Vec::new();
         for route in &self.routes {
             let Some(labels) = route.keys.as_ref().filter(|labels| !labels.is_empty()) else {
                 continue;
@@ -465,13 +496,19 @@ impl Plan {
             if !satisfied && !wanting.iter().any(|(.., known)| known == labels) {
                 // Of one that leads nowhere, it is said already that it is closed.
                 let is_said = !route.comment.is_empty();
-                wanting.push((route.name.clone(), is_said, labels.clone()));
+                wanting.push((route, is_said, labels.clone()));
             }
         }
-        for (route, is_said, labels) in wanting {
-            if !is_said {
-                say_wanting(&route, &labels, notes);
-            }
+        let wanting: Vec<_> = wanting
+            .into_iter()
+            .map(|(route, is_said, labels)| {
+                if !is_said {
+                    say_wanting(route, &labels, notes);
+                }
+                (route.name.clone(), labels)
+            })
+            .collect();
+        for (route, labels) in wanting {
             // Of a random text that nobody has seen.
             let nobody = crate::key::format::generate("nobody").unwrap_or_default();
             let _ = self.add_key(PlannedKey {
@@ -488,17 +525,18 @@ impl Plan {
 }
 
 /// Says that a route has no key, and how to make one.
-fn say_wanting(route: &str, labels: &BTreeMap<String, String>, notes: &Notes) {
+fn say_wanting(route: &PlannedRoute, labels: &BTreeMap<String, String>, notes: &Notes) {
     let flags: Vec<String> = labels
         .iter()
         .map(|(k, v)| format!("--label {k}={v}"))
         .collect();
     let cure = format!("keygate keys create --id NAME {}", flags.join(" "));
+    let name = &route.name;
     notes.lost(
-        &format!("the route `{route}`"),
+        &route.from,
         "",
         format!(
-            "no key in the files has its labels: nobody can use it yet; make one with `{cure}`"
+            "no key in the files has the labels of the route `{name}`: nobody can use it yet; make one with `{cure}`"
         ),
     );
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use toml_edit::Value;
 
 use super::Plan;
-use crate::usage::{Cost, Price};
+use crate::usage::{Cost, Price, normal};
 
 /// The prices of a million tokens, by their names in a price file.
 pub type PlannedRates = BTreeMap<&'static str, Price>;
@@ -79,7 +79,7 @@ impl Plan {
         let wanted = std::mem::take(&mut price.models);
         for model in wanted {
             // As a price file compares them.
-            let same = |other: &String| other.eq_ignore_ascii_case(&model);
+            let same = |other: &String| normal(other) == normal(&model);
             match known.iter().find(|known| known.models.iter().any(same)) {
                 Some(known) if known.costs_like(&price) => {}
                 Some(_) => others.push(model),

@@ -132,6 +132,9 @@ pub fn gateway(plan: &Plan) -> String {
                 let _ = writeln!(text, "keys = {}", labels.iter().collect::<InlineTable>());
             }
         }
+        if route.exact_streams {
+            text.push_str("meter_streams = \"exact\"\n");
+        }
         for (name, extractor) in &route.extractors {
             let mut table = InlineTable::new();
             match extractor {

@@ -132,7 +132,12 @@ fn lines(node: &MarkedYaml<'_>, path: &str, all: &mut BTreeMap<String, usize>) {
             }
         }
         YamlData::Mapping(entries) => {
-            for (name, entry) in entries {
+            for (_, entry) in entries.iter().filter(|(name, _)| is_merge(name)) {
+                for merged in merged(entry) {
+                    lines(merged, path, all);
+                }
+            }
+            for (name, entry) in entries.iter().filter(|(name, _)| !is_merge(name)) {
                 let dot = if path.is_empty() { "" } else { "." };
                 let path = format!("{path}{dot}{}", key(name));
                 all.insert(path.clone(), name.span.start.line());
@@ -150,14 +155,43 @@ fn value(node: &MarkedYaml<'_>) -> Value {
         YamlData::Representation(text, ..) => Value::String(text.to_string()),
         YamlData::Sequence(items) => items.iter().map(value).collect(),
         YamlData::Mapping(entries) => {
-            let entries = entries
-                .iter()
-                .map(|(name, entry)| (key(name), value(entry)));
-            Value::Object(entries.collect::<Map<_, _>>())
+            let mut map = Map::new();
+            for (_, entry) in entries.iter().filter(|(name, _)| is_merge(name)) {
+                // Of several, the first counts.
+                for merged in merged(entry).rev() {
+                    if let Value::Object(inner) = value(merged) {
+                        map.extend(inner);
+                    } else {
+                        map.insert(MERGE.to_owned(), value(entry));
+                    }
+                }
+            }
+            let own = entries.iter().filter(|(name, _)| !is_merge(name));
+            map.extend(own.map(|(name, entry)| (key(name), value(entry))));
+            Value::Object(map)
         }
         YamlData::Tagged(_, inner) => value(inner),
         YamlData::Alias(_) | YamlData::BadValue => Value::Null,
     }
+}
+
+/// The key whose value's fields are those of the mapping that it stands in, where that has none of the name
+/// (<https://yaml.org/type/merge.html>): what `LiteLLM` and kubectl read so.
+const MERGE: &str = "<<";
+
+fn is_merge(name: &MarkedYaml<'_>) -> bool {
+    matches!(&name.data, YamlData::Value(Scalar::String(text)) if text == MERGE)
+}
+
+/// The mappings that a merge key brings.
+fn merged<'n, 'y>(
+    entry: &'n MarkedYaml<'y>,
+) -> impl DoubleEndedIterator<Item = &'n MarkedYaml<'y>> {
+    let (one, several) = match &entry.data {
+        YamlData::Sequence(items) => (None, Some(items)),
+        _ => (Some(entry), None),
+    };
+    one.into_iter().chain(several.into_iter().flatten())
 }
 
 fn of_scalar(scalar: &Scalar<'_>) -> Value {
@@ -197,6 +231,22 @@ mod tests {
         let error = documents("f.yaml", "a: 1\nb: [1, 2\nc: 3\n").unwrap_err();
         assert!(error.to_string().starts_with("f.yaml:3:"), "{error}");
         assert!(documents("f.yaml", "a: 1\na: 2\n").is_err());
+    }
+
+    #[test]
+    fn merged_fields_stand_behind_those_of_the_mapping_itself() {
+        let text = "a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\n\
+                    c:\n  z: 3\n  <<: *a\nd: {<<: [*a, *b]}\ne: {<<: text}\n";
+        let read = read("f.yaml", text).unwrap().remove(0);
+        let json = |text| serde_json::from_str::<Value>(text).unwrap();
+        assert_eq!(read.value["c"], json(r#"{"x": 1, "y": 1, "z": 3}"#));
+        assert_eq!(read.value["d"], json(r#"{"x": 1, "y": 1, "z": 2}"#));
+        // What is no mapping stays what nobody understands.
+        assert_eq!(read.value["e"], json(r#"{"<<": "text"}"#));
+        assert_eq!(
+            (read.lines.of("c.x"), read.lines.of("c.z")),
+            (Some(1), Some(4))
+        );
     }
 
     #[test]

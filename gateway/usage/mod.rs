@@ -35,6 +35,7 @@ pub use expected::{Expected, expected};
 pub use form::is_event_stream;
 pub use include::{IncludeUsage, ROOM};
 pub use meter::Meter;
+pub(crate) use model_name::normal;
 pub use prices::{PriceList, Prices};
 pub use readable::Readable;
 pub use socket::{Counts, Response, Socket};

@@ -50,7 +50,7 @@ const MODELS: &str = "models/";
 const PUBLISHERS: &str = "publishers/";
 
 /// `name` in lower case, and without what makes a resource of it.
-pub(super) fn normal(name: &str) -> Cow<'_, str> {
+pub(crate) fn normal(name: &str) -> Cow<'_, str> {
     let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
     if is_lower {
         return Cow::Borrowed(without_resource(name));

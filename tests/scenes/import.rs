@@ -164,6 +164,7 @@ fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
     let plan = read(&parts);
     let inputs = [
         "options",
+        "environment",
         "manifests",
         "patches",
         "config.yaml",
@@ -220,6 +221,8 @@ fn manifests_of_gloo_and_kgateway_are_imported_and_served() {
     let mut files = golden_files("0");
     files.extend(golden_files("1"));
     files.extend(golden_files("2"));
+    files.extend(golden_files("3"));
+    files.extend(golden_files("4"));
     assert!(files.len() >= 16);
     for path in files {
         golden(&path, |parts| {
@@ -242,7 +245,16 @@ fn a_configuration_of_litellm_is_imported_and_served() {
             let keys = (!keys.is_empty()).then_some(("tokens.csv", keys));
             let teams = section(parts, "teams.csv");
             let teams = (!teams.is_empty()).then_some(("teams.csv", teams));
-            litellm::read("config.yaml", section(parts, "config.yaml"), keys, teams).unwrap()
+            // What is set where the tests run changes nothing.
+            let environment = section(parts, "environment");
+            let set = |name: &str| {
+                let mut lines = environment.lines().filter_map(|line| line.split_once('='));
+                lines
+                    .find(|(known, _)| *known == name)
+                    .map(|(_, value)| value.to_owned())
+            };
+            let config = section(parts, "config.yaml");
+            litellm::read_in("config.yaml", config, keys, teams, &set).unwrap()
         });
     }
 }
@@ -353,6 +365,51 @@ fn a_table_of_litellm_that_lacks_a_column_which_closes_keys_is_refused() {
     let few = without(&without(&without(&keys, "blocked"), "models"), "expires");
     let said = read(&few, teams).unwrap_err();
     assert!(said.contains("`blocked`, `expires`, `models`"), "{said}");
+}
+
+/// What comes of a file of `LiteLLM`'s where these environment variables are set, as the import says it.
+fn told_of_litellm(config: &str, set: &[&str]) -> String {
+    let set = |name: &str| {
+        set.contains(&name)
+            .then(|| "sk-of-the-environment".to_owned())
+    };
+    told(&litellm::read_in("c", config, None, None, &set).unwrap())
+}
+
+#[test]
+fn a_row_behind_one_of_several_lines_is_said_with_its_own_line() {
+    let columns = "token,key_alias,blocked,expires,models,metadata,permissions,team_id,spend,max_budget,rpm_limit,\
+                   tpm_limit,max_parallel_requests\n";
+    let digest = "0".repeat(64);
+    let keys = format!("{columns}{digest},a,,,,\"{{\n\n}}\",,,,,,,\nabc,search bot,,,,,,,,,,,\n");
+    let said = litellm::read("c", "a: 1\n", Some(("k", &keys)), None).err();
+    let wanted =
+        "k:5: `token` of the key `search bot` is not the SHA-256 of a key, in hexadecimal digits";
+    assert_eq!(said.as_deref(), Some(wanted));
+}
+
+#[test]
+fn any_model_is_imported_for_the_providers_whose_tokens_are_there() {
+    let any = "model_list: [{model_name: '*', litellm_params: {model: '*'}}]\n";
+    let told = told_of_litellm(
+        any,
+        &["GROQ_API_KEY", "TOGETHER_API_KEY", "UNKNOWN_API_KEY"],
+    );
+    assert!(told.contains("token = \"env:GROQ_API_KEY\""), "{told}");
+    assert!(told.contains("token = \"env:TOGETHER_API_KEY\""), "{told}");
+    assert_eq!(told.matches("[[routes]]").count(), 2, "{told}");
+    // Where one of them may go elsewhere, that one is left out, and said.
+    let told = told_of_litellm(any, &["GROQ_API_KEY", "GROQ_API_BASE", "XAI_API_KEY"]);
+    assert_eq!(told.matches("[[routes]]").count(), 1, "{told}");
+    assert!(
+        told.contains("model `*` (c:1): litellm_params: `groq/*`: GROQ_API_BASE is set here"),
+        "{told}"
+    );
+    let told = told_of_litellm(any, &[]);
+    assert!(
+        !told.contains("[[routes]]") && told.contains("here there is none: set the variables"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -7,21 +7,25 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::super::fields::{Fields, text_of};
-use super::super::{PlannedProvider, resource};
+use super::super::{PlannedProvider, is_plain};
+use super::agentgateway;
+use super::backend_policy::list_harmless;
 use super::object::Object;
 use super::secret::{self, Entry};
 use super::upstream::{Reader, alone, quoted, url};
 use crate::provider::kind::KINDS;
 
 /// The kinds, as Gloo and kgateway spell them.
-const AI_KINDS: [(&str, &str); 7] = [
+const AI_KINDS: [(&str, &str); 9] = [
     ("openai", "openai"),
     ("mistral", "mistral"),
     ("anthropic", "anthropic"),
     ("azureOpenai", "azure-openai"),
     ("azureopenai", "azure-openai"),
     ("azureOpenAI", "azure-openai"),
+    ("azure", "azure-openai"),
     ("gemini", "gemini"),
+    ("custom", "custom"),
 ];
 
 /// Fields of a provider that change what is asked for, not where.
@@ -47,6 +51,8 @@ struct Place {
     certificate: Option<String>,
     /// Whether it serves TLS, where that is said.
     tls: Option<bool>,
+    /// What stands before every path there.
+    prefix: Option<String>,
     settings: Vec<(&'static str, String)>,
     /// Whether something about it was not understood.
     unclear: bool,
@@ -80,6 +86,11 @@ impl Place {
         self.at(level);
         for name in ["pathOverride", "path"] {
             self.path(level, name);
+        }
+        if level.has("pathPrefix") {
+            let prefix = level.text("pathPrefix");
+            self.unclear |= !prefix.as_deref().is_some_and(is_plain);
+            self.prefix = prefix.map(|prefix| prefix.trim_end_matches('/').to_owned());
         }
         if let Some(mut header) = level.fields(&["authHeaderOverride", "authHeader"]) {
             let named = header.text("headerName");
@@ -244,6 +255,10 @@ impl Reader<'_> {
         auth: Option<Fields<'_>>,
     ) -> Result<Option<PlannedProvider>, String> {
         place.read(fields);
+        let kind = match kind {
+            "custom" => agentgateway::custom(fields, &mut place.settings),
+            kind => kind,
+        };
         Self::of_its_kind(kind, fields, &mut place.settings);
         fields.lose(
             "model",
@@ -280,7 +295,8 @@ impl Reader<'_> {
             return Ok(None);
         };
         planned.token = token;
-        if place.unclear || place.host.is_none() && place.port.is_some() {
+        let is_lost = place.port.is_some() || place.prefix.is_some();
+        if place.unclear || place.host.is_none() && is_lost {
             fields.lost(
                 "",
                 "where it is was not understood in full: the whole provider is left out",
@@ -302,12 +318,8 @@ impl Reader<'_> {
     ) {
         let names: &[(&str, &'static str)] = match kind {
             "azure-openai" => {
-                let endpoint = fields.text("endpoint").unwrap_or_default();
-                settings.push(("endpoint", resource(&endpoint)));
-                &[
-                    ("deploymentName", "deployment"),
-                    ("apiVersion", "api_version"),
-                ]
+                agentgateway::azure(fields, settings);
+                &[]
             }
             "gemini" => &[("model", "model"), ("apiVersion", "api_version")],
             "anthropic" => {
@@ -369,7 +381,14 @@ impl Reader<'_> {
         let namespace = reference
             .text("namespace")
             .unwrap_or_else(|| object.namespace.clone());
-        if reference.is_unclear(&["group", "kind"]) {
+        let group = reference.text("group").unwrap_or_default();
+        let kind = reference.text("kind").unwrap_or_default();
+        if !group.is_empty() || !["", "Secret"].contains(&kind.as_str()) {
+            let why = format!("keygate reads tokens of a Secret, not of a {kind}");
+            reference.lost("kind", why);
+            return Ok(None);
+        }
+        if reference.is_unclear(&[]) {
             return Ok(None);
         }
         let found = alone(self.secrets, &namespace, &name).copied();
@@ -435,6 +454,7 @@ impl<'n> Policies<'n> {
             read.certificate = tls.text("sni");
             read.unclear = tls.is_unclear(&["alpnProtocols"]);
         }
+        list_harmless(&mut policies);
         read.unclear |= policies.is_unclear(&[]);
         read
     }
@@ -466,12 +486,23 @@ fn elsewhere(planned: &mut PlannedProvider, place: &Place) {
         return;
     }
     let has_own_path = planned.has("default_endpoint");
-    let path = match planned.kind {
+    let path = match (planned.kind, &place.prefix) {
+        (_, Some(prefix)) => prefix.as_str(),
         // One path for all requests is a whole one.
         _ if has_own_path => "",
-        "gemini" => "/v1beta",
+        ("gemini", None) => "/v1beta",
         _ => "/v1",
     };
+    if place.prefix.is_some() && !has_own_path && !path.ends_with("/v1") {
+        let endpoint = if planned.kind == "anthropic" {
+            "/messages"
+        } else {
+            "/chat/completions"
+        };
+        planned
+            .settings
+            .push(("default_endpoint", endpoint.to_owned()));
+    }
     if planned.kind == "openai" {
         planned.kind = "custom";
     }

@@ -52,6 +52,8 @@ pub(super) struct Found {
     pub nowhere: bool,
     /// The labels that a key must have, and how near the policy that says so is to the route.
     pub keys: Option<(Rank, BTreeMap<String, String>)>,
+    /// By what they are asked for.
+    pub means: Option<Means>,
     /// Whether it is guarded by other means than keys, too, or in a way that cannot be read.
     pub closed: bool,
 }
@@ -65,6 +67,15 @@ pub(super) enum Rank {
     Route,
     /// For one rule of it.
     Rule,
+}
+
+/// By what a key is asked for: the nearest policy counts among those of one means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Means {
+    /// A service beside the gateway: `AuthConfig` and `ExtAuthPolicy`.
+    Service,
+    /// The gateway itself: `apiKeyAuth` and `apiKeyAuthentication`.
+    Gateway,
 }
 
 impl Found {
@@ -85,7 +96,21 @@ impl Found {
     }
 
     /// Keys with these labels may use it.
-    pub(super) fn ask_for(&mut self, rank: Rank, labels: &BTreeMap<String, String>, notes: &Notes) {
+    pub(super) fn ask_for(
+        &mut self,
+        (rank, means): (Rank, Means),
+        labels: &BTreeMap<String, String>,
+        notes: &Notes,
+    ) {
+        if *self.means.get_or_insert(means) != means {
+            // Neither takes the other's place: a request needs a key of each.
+            let why = format!(
+                "a key is asked for by two means on {}, and both count there: nobody can use it until it is given keys",
+                self.route.path
+            );
+            notes.lost(&self.title, "", why);
+            self.closed = true;
+        }
         match &self.keys {
             Some((nearer, _)) if *nearer > rank => {}
             // Two of them, and no telling which counts.

@@ -18,7 +18,7 @@ const TELLING: [&str; 6] = [
     "Authentication",
 ];
 /// Kinds that keep nobody out.
-const HARMLESS: [&str; 17] = [
+const HARMLESS: [&str; 19] = [
     "AccessLogPolicy",
     "ActiveHealthCheckPolicy",
     "BackendConfigPolicy",
@@ -26,6 +26,9 @@ const HARMLESS: [&str; 17] = [
     "CORSPolicy",
     "ConnectionPolicy",
     "FailoverPolicy",
+    // What policies refer to: these say what it does to routes.
+    "GatewayExtension",
+    "HTTPListenerPolicy",
     "HeaderManipulationPolicy",
     "ListenerConnectionPolicy",
     "LoadBalancerPolicy",
@@ -49,8 +52,8 @@ const TARGETS: [&str; 8] = [
     "targetSelectors",
 ];
 
-/// Closes a route that an object which is not read may guard: where nothing else asks for a key, any such
-/// object; else one that says that it is for the route, or for routes in a way that is not read.
+/// Closes a route that an object which is not read may guard: one that says that it is for the route, or for routes in
+/// a way that is not read; where nothing else asks for a key, also one that does not say what it is for.
 pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
     let is_attached = objects
         .iter()
@@ -60,7 +63,8 @@ pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
         if found.is_guarded() {
             is_behind || may_guard(object) && reaches(object, found)
         } else {
-            may_guard(object) || delegates(object)
+            may_guard(object) && (reaches(object, found) || !says_targets(object))
+                || delegates(object)
         }
     };
     let guard = objects.iter().find(guards);
@@ -104,6 +108,13 @@ fn may_guard(object: &Object) -> bool {
         && !HARMLESS.contains(&kind)
         && (TELLING.iter().any(|end| kind.ends_with(end))
             || TARGETS.iter().any(|target| has(target)))
+}
+
+/// Whether an object says what it is for. Others have their effect where something refers to them.
+fn says_targets(object: &Object) -> bool {
+    let spec = object.body.get("spec");
+    let has = |target: &str| spec.is_some_and(|spec| spec.get(target).is_some());
+    TARGETS.iter().any(|target| has(target))
 }
 
 /// Whether an object says that it is for a route. One that says no target has its effect through others.

@@ -194,17 +194,7 @@ fn filters(rule: &mut Fields<'_>) -> Filters {
             }
             all.guarded |= is_narrowed(&change);
         } else if let Some(mut change) = filter.fields(&["requestHeaderModifier"]) {
-            for set in ["set", "add"] {
-                for mut header in change.list(set) {
-                    if let (Some(name), Some(value)) = (header.text("name"), header.text("value")) {
-                        all.headers.insert(name, value);
-                    }
-                    header.finish();
-                }
-            }
-            for name in change.list_of_texts("remove") {
-                all.headers.insert(name, String::new());
-            }
+            all.headers.extend(header_changes(&mut change));
             change.finish();
         } else {
             // What it does is not said here: it may be what keeps strangers out.
@@ -221,6 +211,22 @@ fn filters(rule: &mut Fields<'_>) -> Filters {
         filter.finish();
     }
     all
+}
+
+/// The headers that are set, and those that are removed, as empty ones.
+pub(super) fn header_changes(change: &mut Fields<'_>) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::new();
+    for set in ["set", "add"] {
+        for mut header in change.list(set) {
+            if let (Some(name), Some(value)) = (header.text("name"), header.text("value")) {
+                headers.insert(name, value);
+            }
+            header.finish();
+        }
+    }
+    let removed = change.list_of_texts("remove").into_iter();
+    headers.extend(removed.map(|name| (name, String::new())));
+    headers
 }
 
 fn rewritten(path: &mut Fields<'_>, rewrite: &mut Rewrite) {

@@ -3,7 +3,10 @@
 //! What a route is made of stands in several objects: where it leads, who may use it, what is done to its
 //! requests. They are read in that order, and put together at the end.
 
+mod agentgateway;
 mod ai;
+mod backend_policy;
+mod cel;
 mod found;
 mod guard;
 mod http_route;
@@ -29,30 +32,40 @@ use super::{Notes, Plan, yaml};
 /// The headers in which a client key may stand without being named.
 const USUAL_KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
 /// Kinds that say how the cluster serves, which is not keygate's matter.
-const OF_THE_CLUSTER: [&str; 12] = [
+const OF_THE_CLUSTER: [&str; 21] = [
+    "AgentgatewayParameters",
     "AuthServer",
     "Cluster",
     "ConfigMap",
     "Deployment",
+    "EnterpriseAgentgatewayParameters",
     "ExtAuthServer",
     "Gateway",
     "GatewayClass",
     "GatewayParameters",
+    "HTTPListenerPolicy",
+    "HorizontalPodAutoscaler",
+    "ListenerSet",
     "Namespace",
+    "PodDisruptionBudget",
+    "ReferenceGrant",
     "Service",
+    "ServiceAccount",
     "VirtualGateway",
     "Workspace",
+    "XListenerSet",
 ];
 
 /// The kind whose objects name an `AuthConfig`.
 const ENTERPRISE_POLICY: &str = "EnterpriseAgentgatewayPolicy";
 
 /// The kinds that are read.
-pub(super) const KNOWN: [&str; 12] = [
+pub(super) const KNOWN: [&str; 13] = [
     "Secret",
     "Upstream",
     "Backend",
-    "AgentgatewayBackend",
+    backend_policy::BACKENDS[0],
+    backend_policy::BACKENDS[1],
     "ExternalService",
     "HTTPRoute",
     "RouteTable",
@@ -84,6 +97,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
             patch.apply(&mut objects)?;
         }
     }
+    backend_policy::merge(&mut objects, &notes);
     let mut plan = Plan::default();
     let (secrets, backends) = places(&objects, &mut plan, &notes)?;
     let mut routes = Vec::new();
@@ -96,7 +110,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     }
     for object in &objects {
         match object.kind.as_str() {
-            "ExtAuthPolicy" => policy::ext_auth(object, &mut plan, &notes, &mut routes),
+            "ExtAuthPolicy" => policy::ext_auth(object, &mut plan, &notes, &secrets, &mut routes)?,
             "TransformationPolicy" => policy::transformation(object, &notes, &mut routes),
             "TrafficPolicy" | "AgentgatewayPolicy" | ENTERPRISE_POLICY => {
                 let others = (objects.as_slice(), &secrets);
@@ -194,7 +208,11 @@ fn places<'o>(
     let mut backends = Backends::new();
     for object in objects {
         match object.kind.as_str() {
-            "Upstream" | "Backend" | "ExternalService" | "AgentgatewayBackend" => {
+            "Upstream"
+            | "Backend"
+            | "ExternalService"
+            | "AgentgatewayBackend"
+            | "EnterpriseAgentgatewayBackend" => {
                 let mut reader = Reader {
                     plan,
                     notes,
@@ -218,6 +236,12 @@ fn places<'o>(
                     "says how the cluster serves: keygate has no use for it",
                 );
             }
+            "AgentgatewayModel" => notes.lost(
+                &object.title,
+                "",
+                "it is chosen by the model that a request's body names, and keygate chooses by host and path: write a \
+                 provider and a route for it",
+            ),
             _ => {
                 let group = if object.group.is_empty() {
                     "the core group"

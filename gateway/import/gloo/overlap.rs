@@ -271,6 +271,7 @@ fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
             name: "elsewhere-on-hosts".to_owned(),
             hosts: lacking,
             path: "/".to_owned(),
+            from: first.title.clone(),
             ..PlannedRoute::default()
         },
         provider: PlannedProvider::nowhere(),
@@ -287,6 +288,7 @@ fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
         rewritten: false,
         nowhere: false,
         keys: None,
+        means: None,
         closed: false,
     };
     rest.lead_nowhere();

@@ -6,8 +6,11 @@ use http::HeaderName;
 
 use super::super::fields::Fields;
 use super::super::{Notes, Plan, PlannedExtractor};
-use super::found::{Found, Rank};
+use super::found::{Found, Means, Rank};
 use super::object::Object;
+use super::secret;
+use super::traffic::mark;
+use super::upstream::{Secrets, alone};
 use crate::config::may_hold_key;
 
 /// Headers that Gloo takes a key from where nothing else is said.
@@ -66,10 +69,17 @@ fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> (Vec<&'f mut Fo
 }
 
 /// Who may use a route.
-pub(super) fn ext_auth(object: &Object, plan: &mut Plan, notes: &Notes, routes: &mut [Found]) {
+pub(super) fn ext_auth(
+    object: &Object,
+    plan: &mut Plan,
+    notes: &Notes,
+    secrets: &Secrets<'_>,
+    routes: &mut [Found],
+) -> Result<(), String> {
     let mut fields = object.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
-        return notes.lost(&object.title, "spec", "there is none");
+        notes.lost(&object.title, "spec", "there is none");
+        return Ok(());
     };
     let (routes, unsure) = chosen(&mut spec, routes);
     let routes = routes.into_iter().map(|found| (Rank::Route, found));
@@ -79,7 +89,7 @@ pub(super) fn ext_auth(object: &Object, plan: &mut Plan, notes: &Notes, routes: 
         // The service that checks keys there: keygate does it itself.
         config.value(&["server"]);
         if let Some(mut auth) = config.fields(&["glooAuth"]) {
-            understood = asks_for_keys(&mut auth, plan, notes, &mut routes);
+            understood = asks_for_keys(&mut auth, plan, notes, (object, secrets), &mut routes)?;
             auth.finish();
         }
         understood &= config.unread().next().is_none();
@@ -91,6 +101,7 @@ pub(super) fn ext_auth(object: &Object, plan: &mut Plan, notes: &Notes, routes: 
     }
     spec.finish();
     fields.finish();
+    Ok(())
 }
 
 /// What is said where more is asked for than a key.
@@ -108,14 +119,15 @@ pub(super) fn asks_for_keys(
     auth: &mut Fields<'_>,
     plan: &mut Plan,
     notes: &Notes,
+    of: (&Object, &Secrets<'_>),
     routes: &mut [(Rank, &mut Found)],
-) -> bool {
+) -> Result<bool, String> {
     let (mut keys_asked, mut understood) = (0, true);
     for mut entry in auth.list("configs") {
         entry.value(&["name"]);
         if let Some(mut keys) = entry.fields(&["apiKeyAuth"]) {
             keys_asked += 1;
-            understood &= api_key_auth(&mut keys, plan, notes, routes);
+            understood &= api_key_auth(&mut keys, plan, notes, of, routes)?;
             keys.finish();
         } else {
             understood = false;
@@ -123,7 +135,7 @@ pub(super) fn asks_for_keys(
         understood &= entry.unread().next().is_none();
         entry.finish();
     }
-    understood && keys_asked == 1 && auth.unread().next().is_none()
+    Ok(understood && keys_asked == 1 && auth.unread().next().is_none())
 }
 
 /// Whether all that it asks for is a key with some labels.
@@ -131,8 +143,9 @@ fn api_key_auth(
     keys: &mut Fields<'_>,
     plan: &mut Plan,
     notes: &Notes,
+    (object, secrets): (&Object, &Secrets<'_>),
     routes: &mut [(Rank, &mut Found)],
-) -> bool {
+) -> Result<bool, String> {
     let header = keys
         .text("headerName")
         .unwrap_or_else(|| DEFAULT_HEADER.to_owned());
@@ -144,24 +157,26 @@ fn api_key_auth(
     let mut understood = true;
     if let Some(mut storage) = keys.fields(&["k8sSecretApikeyStorage"]) {
         labels.extend(storage.texts("labelSelector"));
-        if storage.value(&["apiKeySecretRefs"]).is_some() {
-            storage.lost(
-                "apiKeySecretRefs",
-                "keygate chooses keys by their labels: give these one",
-            );
-            understood = false;
+        if storage.has(REFS) {
+            // By labels as well: which of the two counts, or both, is not said.
+            let named = named_keys(&mut storage, object, plan, notes, secrets)?;
+            understood &= named.is_some() && labels.is_empty();
+            labels.extend(named);
         }
         understood &= storage.unread().next().is_none();
         storage.finish();
     }
-    for other in ["apiKeySecretRefs", "aerospikeApikeyStorage"] {
-        if keys.value(&[other]).is_some() {
-            keys.lost(
-                other,
-                "keygate chooses keys of the key file by their labels",
-            );
-            understood = false;
-        }
+    if keys.has(REFS) {
+        let named = named_keys(keys, object, plan, notes, secrets)?;
+        understood &= named.is_some() && labels.is_empty();
+        labels.extend(named);
+    }
+    if keys.value(&["aerospikeApikeyStorage"]).is_some() {
+        keys.lost(
+            "aerospikeApikeyStorage",
+            "keygate chooses keys of the key file by their labels",
+        );
+        understood = false;
     }
     let (mut metadata, mut required) = (BTreeMap::new(), Vec::new());
     for name in ["headersFromMetadataEntry", "headersFromMetadata"] {
@@ -179,11 +194,50 @@ fn api_key_auth(
     }
     understood &= keys.unread().next().is_none();
     for (rank, found) in routes {
-        found.ask_for(*rank, &labels, notes);
+        found.ask_for((*rank, Means::Service), &labels, notes);
         found.from_metadata.extend(metadata.clone());
         found.required.extend(required.clone());
     }
-    understood && !labels.is_empty()
+    Ok(understood && !labels.is_empty())
+}
+
+/// The field with the secrets whose keys are let in, by their names.
+const REFS: &str = "apiKeySecretRefs";
+
+/// The label that the keys of secrets which are named get. None where a reference is not understood; a secret that is
+/// not in the files opens nothing.
+fn named_keys(
+    fields: &mut Fields<'_>,
+    object: &Object,
+    plan: &mut Plan,
+    notes: &Notes,
+    secrets: &Secrets<'_>,
+) -> Result<Option<(String, String)>, String> {
+    let (mut found, mut understood) = (Vec::new(), true);
+    for mut reference in fields.list(REFS) {
+        let name = reference.text("name").unwrap_or_default();
+        let namespace = reference.text("namespace");
+        let namespace = namespace.as_deref().unwrap_or(&object.namespace);
+        match alone(secrets, namespace, &name).copied() {
+            None => reference.lost(
+                "",
+                format!("the secret `{name}` is not in the files: its key opens nothing"),
+            ),
+            Some(secret) => {
+                if let Some(key) = secret::key_of(secret)? {
+                    found.push((secret, secret.name.clone(), key));
+                }
+            }
+        }
+        understood &= reference.unread().next().is_none();
+        reference.finish();
+    }
+    understood &= !fields.has(REFS);
+    let mark = mark(object, &found, secrets, plan);
+    for (secret, name, key) in &found {
+        secret::add_marked(plan, notes, secret, name, key, &mark);
+    }
+    Ok(understood.then_some(mark))
 }
 
 /// Takes keys from one more header, if it can hold one.

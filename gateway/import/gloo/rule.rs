@@ -198,6 +198,7 @@ impl Rule<'_> {
                 hosts,
                 path: place.path.clone(),
                 headers: self.headers.clone(),
+                from: object.title.clone(),
                 ..PlannedRoute::default()
             },
             provider: provider.unwrap_or_default(),
@@ -218,6 +219,7 @@ impl Rule<'_> {
             rewritten: self.rewrite.prefix.is_some() || self.rewrite.whole.is_some(),
             nowhere,
             keys: None,
+            means: None,
             closed: self.guarded,
         };
         if nowhere {

@@ -84,6 +84,16 @@ impl Entry {
     }
 }
 
+/// The client key in a secret of the type `extauth.solo.io/apikey`, if there is one.
+pub(super) fn key_of(object: &Object) -> Result<Option<Zeroizing<String>>, String> {
+    for name in KEY_ENTRIES {
+        if let Some(Entry::Text(key)) = entry(object, name)? {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
+}
+
 /// A secret of the type `extauth.solo.io/apikey`: the key under `api-key`, all else is its metadata.
 pub(super) fn api_key(plan: &mut Plan, notes: &Notes, object: &Object) -> Result<(), String> {
     let mut entries = data(object)?;

@@ -158,6 +158,11 @@ fn own_token(found: &mut Found, plan: &mut Plan, notes: &Notes) {
         return;
     };
     let text = found.route.headers.get(&name).cloned().unwrap_or_default();
+    if text.is_empty() {
+        // What the client sends there is taken out in any case.
+        found.route.headers.remove(&name);
+        return;
+    }
     let bare = text
         .trim()
         .strip_prefix("Bearer ")
@@ -291,6 +296,7 @@ fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
     let usable = extractors(found, plan, notes);
     let has_token = !["none", ""].contains(&found.provider.token.as_str());
     let auth = auth_header(found).to_owned();
+    let is_key = |name: &str| USUAL_KEY_HEADERS.contains(&name);
     found.route.headers.retain(|name, text| {
         let parsed = HeaderName::try_from(name.as_str());
         let why = match parsed {
@@ -303,7 +309,9 @@ fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
             }
             Ok(header) => HeaderTemplate::parse(header, text, &usable).err(),
         };
-        if let Some(why) = &why {
+        // Credentials of clients are taken out in any case.
+        let is_done = text.is_empty() && is_key(&name.to_ascii_lowercase());
+        if let Some(why) = why.as_ref().filter(|_| !is_done) {
             notes.lost(&title, &format!("headers.{name}"), why.as_str());
         }
         why.is_none()

@@ -7,7 +7,10 @@ use zeroize::Zeroizing;
 
 use super::super::fields::{Fields, text_of, texts};
 use super::super::{Notes, Plan};
-use super::found::{Found, Rank};
+use super::backend_policy::{BACKENDS, list_harmless};
+use super::cel;
+use super::found::{Found, Means, Rank};
+use super::http_route::header_changes;
 use super::object::Object;
 use super::policy::{NOT_KEYS, accept_header, asks_for_keys, close_all, plain_template};
 use super::secret::{self, Entry};
@@ -49,6 +52,17 @@ impl Target {
     }
 }
 
+/// Kinds of targets that are no routes which are imported.
+const OF_NO_ROUTE: [&str; 7] = [
+    "AgentgatewayModel",
+    BACKENDS[0],
+    BACKENDS[1],
+    "GRPCRoute",
+    "InferencePool",
+    "Service",
+    "TCPRoute",
+];
+
 /// What a policy is for, and whether it is for more than is read here.
 fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Target>, bool) {
     let (mut targets, mut unsure) = (Vec::new(), false);
@@ -64,7 +78,16 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
             unsure |= elsewhere.is_some_and(|namespace| namespace != object.namespace);
             unsure |= target.unread().next().is_some();
             match (kind.as_str(), by_name) {
-                ("Gateway", _) => targets.push(Target::Gateway),
+                // Of the listeners of a gateway, each route may have any.
+                ("Gateway" | "ListenerSet" | "XListenerSet", _) => targets.push(Target::Gateway),
+                (kind, _) if OF_NO_ROUTE.contains(&kind) => {
+                    unsure |= may_guard_routes(object, spec, kind);
+                    if !BACKENDS.contains(&kind) {
+                        let why =
+                            format!("no route that is imported leads to a {kind}: it does nothing");
+                        target.lost("kind", why);
+                    }
+                }
                 ("HTTPRoute", true) => targets.push(Target::Route { name, rule }),
                 ("HTTPRoute", false) => targets.push(Target::Labelled { labels, rule }),
                 _ => {
@@ -95,17 +118,27 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
     (targets, unsure)
 }
 
+/// Whether a policy for something that is no route may guard routes all the same: those that lead to it.
+fn may_guard_routes(object: &Object, spec: &Fields<'_>, kind: &str) -> bool {
+    let targets = ["targetRefs", "targetSelectors"];
+    let more = spec.unread().any(|name| !targets.contains(&name.as_str()));
+    // No route that is imported leads to the others, and kgateway's are not for any of them.
+    more && (BACKENDS.contains(&kind) || object.kind == "TrafficPolicy")
+}
+
 /// The fields of kgateway's policy that ask for a key.
 const API_KEYS: [&str; 2] = ["apiKeyAuthentication", "apiKeyAuth"];
 
 /// Fields that keep nobody out: any other may, and there are new ones in each version.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 12] = [
     "ai",
     "autoHostRewrite",
     "buffer",
     "compression",
     "cors",
     "hashPolicies",
+    "headerModifiers",
+    "hostRewrite",
     "rateLimit",
     "retry",
     "timeouts",
@@ -126,12 +159,21 @@ pub(super) fn traffic(
         return Ok(());
     };
     let (targets, unsure) = targets(object, &mut spec, routes);
-    let inner = if object.kind == "TrafficPolicy" {
-        None
-    } else {
-        spec.fields(&["traffic"])
-    };
-    for mut said in [inner, Some(spec)].into_iter().flatten() {
+    let of_kgateway = object.kind == "TrafficPolicy";
+    let mut parts = Vec::new();
+    if !of_kgateway {
+        parts.extend(spec.fields(&["traffic"]));
+        parts.extend(spec.fields(&["backend"]).map(|mut backend| {
+            list_harmless(&mut backend);
+            backend
+        }));
+        parts.extend(spec.fields(&["frontend"]).map(|mut frontend| {
+            list_front(&mut frontend);
+            frontend
+        }));
+    }
+    parts.push(spec);
+    for mut said in parts {
         if unsure && let Some(guard) = guards(&said).first() {
             routes.iter_mut().for_each(Found::close);
             said.lost(
@@ -145,15 +187,23 @@ pub(super) fn traffic(
             Some((ranks.max()?, found))
         });
         let mut chosen: Vec<(Rank, &mut Found)> = chosen.collect();
-        transformed(&mut said, &mut chosen);
+        transformed(&mut said, &mut chosen, of_kgateway);
+        modified(&mut said, &mut chosen);
         if let Some(mut auth) = said.fields(&["entExtAuth"]) {
-            if !auth_config(object, &mut auth, plan, notes, objects, &mut chosen) {
+            if !auth_config(
+                object,
+                &mut auth,
+                plan,
+                notes,
+                (objects, secrets),
+                &mut chosen,
+            )? {
                 close_all(&mut chosen);
                 auth.lost("", NOT_KEYS);
             }
             auth.finish();
         }
-        guarded(&mut said, &mut chosen);
+        guarded(&mut said, &mut chosen, unsure);
         if let Some(mut keys) = said.fields(&API_KEYS) {
             kgateway_keys(object, &mut keys, plan, notes, secrets, &mut chosen)?;
             keys.finish();
@@ -170,13 +220,13 @@ fn auth_config(
     auth: &mut Fields<'_>,
     plan: &mut Plan,
     notes: &Notes,
-    objects: &[Object],
+    (objects, secrets): (&[Object], &Secrets<'_>),
     chosen: &mut [(Rank, &mut Found)],
-) -> bool {
+) -> Result<bool, String> {
     // The service that checks keys there: keygate does it itself.
     auth.value(&["backendRef"]);
     let Some(mut reference) = auth.fields(&["authConfigRef"]) else {
-        return false;
+        return Ok(false);
     };
     let name = reference.text("name").unwrap_or_default();
     let namespace = reference
@@ -190,18 +240,18 @@ fn auth_config(
     });
     let (Some(config), None) = (named.next(), named.next()) else {
         reference.lost("", format!("the AuthConfig `{name}` is not in the files"));
-        return false;
+        return Ok(false);
     };
     let narrowed = reference.unread().chain(auth.unread()).next().is_some();
     reference.finish();
     let mut fields = config.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
-        return false;
+        return Ok(false);
     };
-    let understood = asks_for_keys(&mut spec, plan, notes, chosen);
+    let understood = asks_for_keys(&mut spec, plan, notes, (config, secrets), chosen)?;
     spec.finish();
     fields.finish();
-    understood && !narrowed
+    Ok(understood && !narrowed)
 }
 
 /// The fields that may keep somebody out.
@@ -212,7 +262,7 @@ fn guards(said: &Fields<'_>) -> Vec<String> {
 }
 
 /// Takes the headers that a policy makes.
-fn transformed(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
+fn transformed(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)], of_kgateway: bool) {
     let Some(mut transformation) = said.fields(&["transformation"]) else {
         return;
     };
@@ -222,14 +272,25 @@ fn transformed(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
         for set in ["set", "add"] {
             for mut header in request.list(set) {
                 let (name, value) = (header.text("name"), header.text("value"));
-                header.finish();
                 let (Some(name), Some(value)) = (name, value) else {
+                    header.finish();
                     continue;
                 };
                 for (_, found) in chosen.iter_mut() {
-                    let text = plain_template(&value, &mut found.route.extractors);
-                    found.route.headers.insert(name.clone(), text);
+                    let extractors = &mut found.route.extractors;
+                    let text = if of_kgateway {
+                        Some(plain_template(&value, extractors))
+                    } else {
+                        cel::template(&value, extractors)
+                    };
+                    if let Some(text) = text {
+                        found.route.headers.insert(name.clone(), text);
+                    }
                 }
+                if !of_kgateway && cel::template(&value, &mut BTreeMap::new()).is_none() {
+                    header.lost("value", cel::NOT_HERE);
+                }
+                header.finish();
             }
         }
         for name in request.list_of_texts("remove") {
@@ -242,20 +303,67 @@ fn transformed(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
     transformation.finish();
 }
 
+/// Takes the headers that a policy sets as they are written.
+fn modified(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
+    let Some(mut modifiers) = said.fields(&["headerModifiers"]) else {
+        return;
+    };
+    modifiers.lose("response", "keygate does not change answers");
+    if let Some(mut request) = modifiers.fields(&["request"]) {
+        let headers = header_changes(&mut request);
+        for (_, found) in chosen.iter_mut() {
+            found.route.headers.extend(headers.clone());
+        }
+        request.finish();
+    }
+    modifiers.finish();
+}
+
+/// Lists what agentgateway says of its side of clients' connections that lets nobody in or out, and takes it.
+fn list_front(frontend: &mut Fields<'_>) {
+    for own in ["accessLog", "http", "metrics", "tcp", "tracing"] {
+        frontend.lose(
+            own,
+            "keygate has its own: `[server]`, `[limits]` and `[telemetry]` in gateway.toml",
+        );
+    }
+    if let Some(tls) = frontend.fields(&["tls"]) {
+        let harmless = [
+            "alpnProtocols",
+            "cipherSuites",
+            "handshakeTimeout",
+            "maxProtocolVersion",
+            "minProtocolVersion",
+        ];
+        if tls.unread().any(|name| !harmless.contains(&name.as_str())) {
+            // It may ask for certificates of clients: it stays, as something that guards.
+            frontend.put("tls", tls);
+        } else {
+            tls.lost("", "keygate has its own: `[server.tls]`");
+        }
+    }
+}
+
 /// Closes what is guarded by more than keys.
-fn guarded(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
+fn guarded(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)], unsure: bool) {
     said.lose(
         "ai",
         "keygate changes no bodies and looks at no content: what a prompt guard keeps back there goes to the provider here",
     );
     said.lose("rateLimit", "keygate has no limits yet");
+    said.lose("hostRewrite", "`Host` is the provider's own here");
+    if said.peek("phase").as_deref() == Some("PostRouting") {
+        said.value(&["phase"]);
+    }
     let others = guards(said).into_iter();
     for guard in others.filter(|guard| !API_KEYS.contains(&guard.as_str())) {
         close_all(chosen);
-        said.lose(
-            &guard,
-            "keygate checks API keys only: nobody can use its routes until they are given some",
-        );
+        let why = if chosen.is_empty() && !unsure {
+            "keygate does not know this field; no route has it"
+        } else {
+            "keygate checks API keys only: nobody can use its routes until they are given some"
+        };
+        said.lose(&guard, why);
     }
 }
 
@@ -315,10 +423,7 @@ fn kgateway_keys(
         }
         source.finish();
     }
-    // Where a request without a key is let in there, it is not here.
-    for harmless in ["forwardCredential", "clientIdHeader", "mode"] {
-        keys.value(&[harmless]);
-    }
+    said_of_clients(keys);
     let chosen: Vec<&Object> = secrets
         .values()
         .filter(|secret| takes_keys_of(object, secret))
@@ -376,9 +481,34 @@ fn kgateway_keys(
         secret::add_marked(plan, notes, secret, id, key, &mark);
     }
     for (rank, found) in routes {
-        found.ask_for(*rank, &BTreeMap::from([mark.clone()]), notes);
+        let labels = BTreeMap::from([mark.clone()]);
+        found.ask_for((*rank, Means::Gateway), &labels, notes);
     }
     Ok(())
+}
+
+/// Lists what happens there to requests with a key, or without one, and not here.
+fn said_of_clients(keys: &mut Fields<'_>) {
+    keys.lose(
+        "clientIdHeader",
+        "keygate does not tell the provider which client asks: the access log does",
+    );
+    if keys
+        .text("forwardCredential")
+        .is_some_and(|said| said == "true")
+    {
+        keys.lost(
+            "forwardCredential",
+            "the client's key never goes to the provider here",
+        );
+    }
+    let mode = keys.text("mode").unwrap_or_default();
+    if !["", "Strict"].contains(&mode.as_str()) {
+        keys.lost(
+            "mode",
+            format!("`{mode}` lets in requests without a key there: here there must be one"),
+        );
+    }
 }
 
 /// The key of an entry, which agentgateway also has as JSON, with what belongs to it.
@@ -391,15 +521,15 @@ fn bare_key(text: Zeroizing<String>) -> Option<Zeroizing<String>> {
 }
 
 /// A key that was found: the secret, the entry's name, and the key.
-type KeyEntry<'o> = (&'o Object, String, Zeroizing<String>);
+pub(super) type KeyEntry<'o> = (&'o Object, String, Zeroizing<String>);
 
-/// A label of our own, so that the keys of one policy do not open the routes of another. No secret has its name,
-/// and no key has it already for another policy.
-fn mark(
+/// A label of our own, so that the keys of one policy do not open the routes of another. No secret has its name, no key
+/// has it already for another policy, and no object of another kind that is called alike gets the same.
+pub(super) fn mark(
     policy: &Object,
     keys: &[KeyEntry<'_>],
     secrets: &Secrets<'_>,
-    plan: &Plan,
+    plan: &mut Plan,
 ) -> (String, String) {
     let place = match policy.namespace.as_str() {
         "" => policy.name.clone(),
@@ -411,6 +541,7 @@ fn mark(
             .any(|secret| secret.labels.contains_key(name));
         let mut keys = keys.iter();
         of_secrets
+            || plan.marks.contains(&(name.to_owned(), place.clone()))
             || keys.any(|(_, _, key)| {
                 let labels = plan.labels_of(key.trim());
                 labels.is_some_and(|labels| labels.get(name).is_some_and(|held| *held != place))
@@ -421,5 +552,7 @@ fn mark(
         number => format!("policy-{number}"),
     });
     let name = names.find(|name| !is_taken(name)).unwrap_or_default();
-    (name, place)
+    let mark = (name, place);
+    plan.marks.insert(mark.clone());
+    mark
 }

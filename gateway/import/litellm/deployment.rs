@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 
 use super::super::fields::Fields;
 use super::super::{Plan, PlannedProvider, PlannedRoute, plain_note, resource, stays_private};
-use super::kinds::Known;
-use super::prices::SaidPrices;
+use super::anything;
+use super::kinds::{Known, UNKNOWN};
+use super::prices::{SaidPrices, WITHOUT_OUTPUT};
 use super::surroundings::Surroundings;
 use crate::key::without_scheme;
 use crate::provider::Kind;
@@ -77,14 +78,14 @@ const HARMLESS: [&str; 35] = [
 /// The fields that say where a deployment is, and with what it authorizes itself.
 const PLACE: [&str; 4] = ["api_key", "api_base", "api_version", "organization"];
 
-/// One entry of `model_list`.
+/// One entry of `model_list`, which clients call `alias`.
 pub(super) fn deployment(
+    alias: &str,
     entry: &mut Fields<'_>,
-    around: &Surroundings,
+    around: &Surroundings<'_>,
     plan: &mut Plan,
     aliases: &mut BTreeSet<String>,
 ) {
-    let alias = entry.text("model_name").unwrap_or_default();
     let info = info(entry);
     let narrowed = info.narrowed;
     let Some(mut params) = entry.fields(&["litellm_params"]) else {
@@ -114,44 +115,66 @@ pub(super) fn deployment(
             return params.lost("model", why);
         }
     };
-    let unknown = Known::unknown();
-    let found = Known::of_model(&full);
-    let found = found.or_else(|| place.contains_key("api_base").then_some((&unknown, &full)));
-    let Some((known, model)) = found else {
-        let prefix = full.split('/').next().unwrap_or_default();
-        let why = if full == "*" {
-            "`*` is any model of any provider: name one, such as `openai/*`".to_owned()
-        } else {
-            format!("keygate has no kind of provider for `{prefix}`")
+    let targets = match targets(&full, &place, around) {
+        Ok(targets) => targets,
+        Err(why) => return params.lost("model", why),
+    };
+    let all = full == "*" && !place.contains_key("api_base");
+    let mut is_other = !aliases.insert(alias.to_owned());
+    for (known, model) in targets {
+        let planned = match provider(known, model, place.clone(), around, plan, &params) {
+            Ok(planned) => planned,
+            Err((field, why)) => {
+                let whose = if all {
+                    format!("`{}/*`: {why}: it is left out", known.prefix)
+                } else {
+                    format!("{why}: the entry is left out")
+                };
+                params.lost(field, whose);
+                continue;
+            }
         };
-        return params.lost("model", why);
-    };
-    let planned = match provider(known, model, place, around, plan) {
-        Ok(planned) => planned,
-        Err((field, why)) => return params.lost(field, format!("{why}: the entry is left out")),
-    };
-    if planned.has("plain_http") {
-        let url = planned.own_url().map(|url| url.display());
-        params.say("", plain_note(&url.unwrap_or_default()));
+        if planned.has("plain_http") {
+            let url = planned.own_url().map(|url| url.display());
+            params.say("", plain_note(&url.unwrap_or_default()));
+        }
+        let models = names_in_responses(&planned, model, info.base_model.as_deref());
+        let name = route(planned, entry, plan);
+        prices.plan(models, &name, info.no_output, entry, plan);
+        if std::mem::take(&mut is_other) {
+            entry.lost("model_name", format!(
+                "there is another entry of that name: keygate does not spread requests, `/{name}` is a route of its own"
+            ));
+        }
+        say_names(entry, &name, alias, model);
     }
-    let known = plan.providers.len();
-    let models = names_in_responses(&planned, model, info.base_model.as_deref());
+}
+
+/// Adds a provider, and its route if it is new. Its name, which is the route's as well.
+fn route(planned: PlannedProvider, entry: &Fields<'_>, plan: &mut Plan) -> String {
+    let before = plan.providers.len();
+    let versionless = planned.has("default_endpoint");
     let name = plan.add_provider(planned);
-    prices.plan(models, &name, entry, plan);
-    if !aliases.insert(alias.clone()) {
-        entry.lost("model_name", format!(
-            "there is another entry of that name: keygate does not spread requests, `/{name}` is a route of its own"
-        ));
-    }
-    if plan.providers.len() > known {
+    if plan.providers.len() > before {
+        if versionless {
+            entry.say("litellm_params", format!(
+                "its address does not end with `/v1`: clients leave that out, too, and ask `/{name}/chat/completions`"
+            ));
+        }
         plan.routes.push(PlannedRoute {
             name: name.clone(),
             path: format!("/{name}"),
             provider: name.clone(),
             keys: Some(BTreeMap::new()),
+            from: entry.place(""),
             ..PlannedRoute::default()
         });
     }
+    name
+}
+
+/// Says which models clients name here.
+fn say_names(entry: &Fields<'_>, name: &str, alias: &str, model: &str) {
     if model.contains('*') {
         entry.lost("model_name", format!(
             "keygate does not change bodies: clients of `/{name}` say the provider's own name of a model where they said one like `{alias}`"
@@ -163,12 +186,34 @@ pub(super) fn deployment(
     }
 }
 
+/// The providers that a model is at, and what each calls it. Fails with the reason where it cannot be told.
+fn targets<'f>(
+    full: &'f str,
+    place: &BTreeMap<&'static str, String>,
+    around: &Surroundings<'_>,
+) -> Result<Vec<(&'static Known, &'f str)>, String> {
+    let has_address = place.contains_key("api_base");
+    if full == "*" && !has_address {
+        let reached = anything::providers(place, around)?;
+        return Ok(reached.into_iter().map(|known| (known, full)).collect());
+    }
+    let found = Known::of_model(full).or_else(|| has_address.then_some((&UNKNOWN, full)));
+    let prefix = full.split('/').next().unwrap_or_default();
+    found.map(|one| vec![one]).ok_or_else(|| {
+        format!(
+            "keygate has no kind of provider for `{prefix}`, and knows no address of it: say its own `api_base` if its API is like OpenAI's"
+        )
+    })
+}
+
 /// What `model_info` says, which is for people and for the bill.
 #[derive(Default)]
 struct Info {
     /// Whether not everybody may use the deployment.
     narrowed: bool,
     prices: SaidPrices,
+    /// Whether no tokens come out of the model.
+    no_output: bool,
     /// The model behind a deployment of another name.
     base_model: Option<String>,
 }
@@ -180,6 +225,8 @@ fn info(entry: &mut Fields<'_>) -> Info {
         return Info::default();
     };
     let prices = SaidPrices::take(&mut info, "model_info");
+    let mode = info.text("mode").unwrap_or_default();
+    let no_output = WITHOUT_OUTPUT.contains(&mode.as_str());
     let base_model = info.text("base_model");
     let mut narrowed = false;
     for name in ["team_id", "blocked"] {
@@ -193,6 +240,7 @@ fn info(entry: &mut Fields<'_>) -> Info {
     Info {
         narrowed,
         prices,
+        no_output,
         base_model,
     }
 }
@@ -240,7 +288,7 @@ type Fault = (String, String);
 /// Where a deployment is: what it says itself, what its credential says, and what holds for all.
 fn place(
     params: &mut Fields<'_>,
-    around: &Surroundings,
+    around: &Surroundings<'_>,
 ) -> Result<BTreeMap<&'static str, String>, Fault> {
     let mut said: BTreeMap<&'static str, String> = BTreeMap::new();
     for (name, field) in PLACE
@@ -294,8 +342,9 @@ fn provider(
     known: &Known,
     model: &str,
     mut place: BTreeMap<&'static str, String>,
-    around: &Surroundings,
+    around: &Surroundings<'_>,
     plan: &mut Plan,
+    params: &Fields<'_>,
 ) -> Result<PlannedProvider, (&'static str, String)> {
     let api_base = match place.remove("api_base") {
         Some(own) => Some(own),
@@ -304,8 +353,12 @@ fn provider(
     let api_base = api_base.or_else(|| known.base_url.map(str::to_owned));
     let mut planned = at(known.kind, api_base, place.remove("api_version"), model);
     planned.name = known.prefix.replace("_chat", "");
-    if known.base_url.is_some_and(|base| !base.ends_with("/v1")) {
-        // Not behind the version that others have.
+    let base = planned
+        .settings
+        .iter()
+        .find(|(name, _)| *name == "base_url");
+    if planned.kind == "custom" && base.is_some_and(|(_, base)| !base.ends_with("/v1")) {
+        // LiteLLM puts no version in, either.
         let endpoint = "/chat/completions".to_owned();
         planned.settings.push(("default_endpoint", endpoint));
     }
@@ -323,25 +376,29 @@ fn provider(
     if let Some((name, why)) = planned.fault() {
         return Err(("", format!("{name} {why}")));
     }
-    let api_key = place.remove("api_key").or_else(|| {
-        let variable = format!("os.environ/{}", known.token);
-        let is_set = around.is_given(known.token) || std::env::var_os(known.token).is_some();
-        (!known.token.is_empty() && is_set).then_some(variable)
-    });
+    let variable = known.tokens.iter().find(|token| around.is_set(token));
+    let api_key = place.remove("api_key");
+    let api_key = api_key.or_else(|| Some(format!("os.environ/{}", variable?)));
     let tokenless = Kind::named(planned.kind).is_some_and(|kind| kind.tokenless)
         // What LiteLLM asks for no key either.
         || known.kind == "custom" && known.base_url.is_none() && planned.is_near();
-    planned.token = match api_key {
-        None if tokenless => "none".to_owned(),
-        None if known.token.is_empty() => {
+    planned.token = match (api_key, known.tokens.first()) {
+        (None, _) if tokenless => "none".to_owned(),
+        (None, Some(variable)) if known.keyless => {
+            params.say("api_key", format!(
+                "there is none, so none goes up; if LiteLLM runs with {variable}, set it here and import again"
+            ));
+            "none".to_owned()
+        }
+        (None, None) => {
             return Err((
                 "api_key",
                 "there is none, and keygate does not know which one goes to this provider"
                     .to_owned(),
             ));
         }
-        None => format!("env:{}", known.token),
-        Some(key) => {
+        (None, Some(variable)) => format!("env:{variable}"),
+        (Some(key), _) => {
             token(&key, known.prefix, around, plan).map_err(|why| ("api_key", why.to_owned()))?
         }
     };
@@ -377,7 +434,7 @@ fn at(
 fn token(
     written: &str,
     prefix: &str,
-    around: &Surroundings,
+    around: &Surroundings<'_>,
     plan: &mut Plan,
 ) -> Result<String, &'static str> {
     let mut written = written.to_owned();

@@ -141,8 +141,10 @@ impl<'t> Table<'t> {
         }
         let mut rows = Vec::new();
         for row in reader.records() {
-            let at = format!("{file}:{}", rows.len() + 2);
-            rows.push(row.map_err(|error| format!("{at}: {error}"))?);
+            rows.push(row.map_err(|error| match error.position() {
+                Some(at) => format!("{file}:{}: {error}", at.line()),
+                None => format!("{file}: {error}"),
+            })?);
         }
         Ok(Self {
             file,
@@ -152,8 +154,12 @@ impl<'t> Table<'t> {
     }
 
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().enumerate().map(|(number, cells)| Row {
-            at: format!("{}:{}", self.file, number + 2),
+        self.rows.iter().map(|cells| Row {
+            // A cell may have lines of its own.
+            at: match cells.position() {
+                Some(at) => format!("{}:{}", self.file, at.line()),
+                None => self.file.to_owned(),
+            },
             columns: &self.columns,
             cells,
         })
@@ -244,14 +250,14 @@ fn says_something(value: &serde_json::Value) -> bool {
 pub(super) fn master_key(
     general: &Fields<'_>,
     master: &str,
-    around: &Surroundings,
+    around: &Surroundings<'_>,
     plan: &mut Plan,
 ) {
     let value = match around.resolve(master) {
         Ok(value) => value,
         Err(variable) => {
             return general.lost("master_key", format!(
-                "{variable} is not set here: set it and import again, or add the key with `keygate keys import`"
+                "the environment variable {variable} is not set here: set it and import again, or add the key with `keygate keys import`"
             ));
         }
     };
@@ -346,8 +352,10 @@ fn digest_of(row: &Row<'_>) -> Result<KeyDigest, String> {
     let hash = row.get("token").unwrap_or_default();
     KeyDigest::parse(&format!("sha256:{}", hash.to_ascii_lowercase())).map_err(|_| {
         format!(
-            "{}: `token` is not the SHA-256 of a key, in hexadecimal digits",
-            row.at
+            "{}: `token`{} is not the SHA-256 of a key, in hexadecimal digits",
+            row.at,
+            row.get("key_alias")
+                .map_or_else(String::new, |alias| format!(" of the key `{alias}`"))
         )
     })
 }
@@ -367,7 +375,7 @@ fn key(
         str::to_owned,
     );
     let expires = match row.get("expires").map(time) {
-        Some(None) => return Err(format!("{at}: `expires` is no time")),
+        Some(None) => return Err(format!("{at}: `expires` of the key `{id}` is no time")),
         Some(end) => end.filter(|end| *end != Timestamp::MAX),
         None => None,
     };

@@ -1,84 +1,29 @@
 //! `LiteLLM`'s providers: what stands before a model's name, and which kind of provider here that is.
 
+use super::table::ALL;
+
 /// A provider, as `LiteLLM` has it.
 pub(super) struct Known {
     /// What stands before a model.
     pub prefix: &'static str,
     /// The kind of provider here.
     pub kind: &'static str,
-    /// The environment variable with its token; empty for none.
-    pub token: &'static str,
+    /// The environment variables in which `LiteLLM` looks for its token, in its order.
+    pub tokens: &'static [&'static str],
     /// Its base URL, where the kind has none.
     pub base_url: Option<&'static str>,
+    /// Whether `LiteLLM` asks it without a key where there is none.
+    pub keyless: bool,
 }
 
-const fn of_kind(prefix: &'static str, kind: &'static str, token: &'static str) -> Known {
-    Known {
-        prefix,
-        kind,
-        token,
-        base_url: None,
-    }
-}
-
-/// One whose API is like `OpenAI`'s, at an address of its own.
-const fn like_openai(prefix: &'static str, token: &'static str, base_url: &'static str) -> Known {
-    Known {
-        prefix,
-        kind: "custom",
-        token,
-        base_url: Some(base_url),
-    }
-}
-
-/// All of them. Addresses are those of the providers' own references.
-const ALL: [Known; 25] = [
-    of_kind("openai", "openai", "OPENAI_API_KEY"),
-    of_kind("text-completion-openai", "openai", "OPENAI_API_KEY"),
-    of_kind("azure", "azure-openai", "AZURE_API_KEY"),
-    of_kind("anthropic", "anthropic", "ANTHROPIC_API_KEY"),
-    of_kind("gemini", "gemini", "GEMINI_API_KEY"),
-    of_kind("mistral", "mistral", "MISTRAL_API_KEY"),
-    of_kind("huggingface", "huggingface", "HF_TOKEN"),
-    of_kind("groq", "groq", "GROQ_API_KEY"),
-    of_kind("cohere", "cohere", "COHERE_API_KEY"),
-    of_kind("cohere_chat", "cohere", "COHERE_API_KEY"),
-    of_kind("deepseek", "deepseek", "DEEPSEEK_API_KEY"),
-    of_kind("openrouter", "openrouter", "OPENROUTER_API_KEY"),
-    of_kind("ollama", "ollama", ""),
-    of_kind("ollama_chat", "ollama", ""),
-    of_kind("hosted_vllm", "custom", "HOSTED_VLLM_API_KEY"),
-    of_kind("openai_like", "custom", "OPENAI_LIKE_API_KEY"),
-    like_openai(
-        "together_ai",
-        "TOGETHERAI_API_KEY",
-        "https://api.together.xyz/v1",
-    ),
-    like_openai("cerebras", "CEREBRAS_API_KEY", "https://api.cerebras.ai/v1"),
-    like_openai("xai", "XAI_API_KEY", "https://api.x.ai/v1"),
-    like_openai(
-        "fireworks_ai",
-        "FIREWORKS_API_KEY",
-        "https://api.fireworks.ai/inference/v1",
-    ),
-    like_openai(
-        "perplexity",
-        "PERPLEXITYAI_API_KEY",
-        "https://api.perplexity.ai",
-    ),
-    like_openai(
-        "nvidia_nim",
-        "NVIDIA_NIM_API_KEY",
-        "https://integrate.api.nvidia.com/v1",
-    ),
-    like_openai("moonshot", "MOONSHOT_API_KEY", "https://api.moonshot.ai/v1"),
-    like_openai("zai", "ZAI_API_KEY", "https://api.z.ai/api/paas/v4"),
-    like_openai(
-        "zhipu",
-        "ZHIPUAI_API_KEY",
-        "https://open.bigmodel.cn/api/paas/v4",
-    ),
-];
+/// What is taken for something like `OpenAI`, at an address of its own.
+pub(super) const UNKNOWN: Known = Known {
+    prefix: "openai",
+    kind: "custom",
+    tokens: &[],
+    base_url: None,
+    keyless: false,
+};
 
 /// Beginnings of models that `LiteLLM` knows without a prefix.
 const GUESSES: [(&str, &[&str]); 4] = [
@@ -121,21 +66,25 @@ impl Known {
         Some((Self::of(prefix)?, full))
     }
 
-    /// What is taken for something like `OpenAI`, at an address of its own.
-    pub(super) fn unknown() -> Self {
-        of_kind("openai", "custom", "")
+    /// Those that a model named by its prefix leads to without a word about where they are.
+    pub(super) fn of_anybody() -> impl Iterator<Item = &'static Self> {
+        ALL.iter()
+            .filter(|known| known.kind != "custom" || known.base_url.is_some())
     }
 
     /// The environment variables that move it to another address.
     pub(super) fn address_variables(&self) -> Vec<String> {
-        let token = self.token.trim_end_matches("_API_KEY");
-        let stems = [
+        let of_tokens = self.tokens.iter().map(|token| {
+            let token = token.trim_end_matches("_API_KEY");
+            token.trim_end_matches("_TOKEN").to_owned()
+        });
+        let mut stems = vec![
             self.prefix.to_ascii_uppercase().replace('-', "_"),
-            token.trim_end_matches("_TOKEN").to_owned(),
             self.prefix.replace("_chat", "").to_ascii_uppercase(),
         ];
-        let stems = stems.iter().filter(|stem| !stem.is_empty());
+        stems.extend(of_tokens);
         stems
+            .iter()
             .flat_map(|stem| [format!("{stem}_API_BASE"), format!("{stem}_BASE_URL")])
             .collect()
     }
@@ -144,18 +93,6 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{BaseUrl, Kind};
-
-    #[test]
-    fn the_entries_of_the_table_hold_together() {
-        for known in &ALL {
-            assert!(Kind::named(known.kind).is_some(), "{}", known.prefix);
-            let url = known.base_url.map(BaseUrl::parse);
-            assert!(url.is_none_or(|url| url.is_ok_and(|url| url.tls)));
-            let same = ALL.iter().filter(|other| other.prefix == known.prefix);
-            assert_eq!(same.count(), 1, "{}", known.prefix);
-        }
-    }
 
     #[test]
     fn a_model_has_one_provider() {
@@ -183,6 +120,8 @@ mod tests {
             ("ollama_chat/x", "OLLAMA_API_BASE"),
             ("together_ai/x", "TOGETHER_AI_API_BASE"),
             ("together_ai/x", "TOGETHERAI_API_BASE"),
+            ("meta_llama/x", "LLAMA_API_BASE"),
+            ("friendliai/x", "FRIENDLI_API_BASE"),
         ] {
             assert!(of(full).iter().any(|name| name == variable), "{variable}");
         }

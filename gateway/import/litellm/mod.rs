@@ -3,17 +3,20 @@
 //! There, a model's name chooses the provider, and bodies are translated; here, the path does, and bodies
 //! pass. So each provider gets a route of its own, and clients name the provider's own model.
 
+mod anything;
 mod deployment;
 mod keys;
 mod kinds;
 mod prices;
 mod surroundings;
+mod table;
 
 use std::collections::BTreeSet;
 
 use http::HeaderName;
 use serde_json::Value;
 
+pub use self::surroundings::Environment;
 use self::surroundings::Surroundings;
 use super::fields::Fields;
 use super::{Notes, Plan, yaml};
@@ -31,13 +34,26 @@ const NARROWING: [&str; 8] = [
     "restrict",
 ];
 
-/// Reads `config.yaml`, and the tables of keys and teams if there are any, each as its name and its text.
-/// Fails on what cannot be read at all.
+/// Reads `config.yaml`, and the tables of keys and teams if there are any, each as its name and its text. Variables are
+/// looked up in the environment of this process. Fails on what cannot be read at all.
 pub fn read(
     name: &str,
     text: &str,
     keys: Option<(&str, &str)>,
     teams: Option<(&str, &str)>,
+) -> Result<Plan, String> {
+    // One that is no text is set all the same.
+    let environment = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+    read_in(name, text, keys, teams, &environment)
+}
+
+/// Likewise, in another environment.
+pub fn read_in(
+    name: &str,
+    text: &str,
+    keys: Option<(&str, &str)>,
+    teams: Option<(&str, &str)>,
+    environment: Environment<'_>,
 ) -> Result<Plan, String> {
     let notes = Notes::default();
     let mut plan = Plan::default();
@@ -51,23 +67,33 @@ pub fn read(
     let title = format!("{name}:{line}");
     notes.know(&title, lines);
     let mut root = Fields::new(&title, map, &notes);
-    let around = Surroundings::of(&mut root);
+    let mut around = Surroundings::of(&mut root, environment);
     let mut aliases = BTreeSet::new();
     for mut model in root.list("model_list") {
-        deployment::deployment(&mut model, &around, &mut plan, &mut aliases);
+        let alias = model.text("model_name").unwrap_or_default();
+        let title = format!("model `{alias}` ({})", model.place(""));
+        let mut model = model.entitled(&title);
+        deployment::deployment(&alias, &mut model, &around, &mut plan, &mut aliases);
         model.finish();
     }
     let narrowed = root
         .fields(&["general_settings"])
-        .is_some_and(|general| general_settings(general, &around, &mut plan));
+        .is_some_and(|general| general_settings(general, &mut around, &mut plan));
+    if around.exact_streams {
+        plan.ask_streams();
+    }
+    around.list_unused(&root);
     root.lose(
         "guardrails",
         "keygate looks at no content: what they keep back there goes to the provider here",
     );
-    root.finish();
     if plan.providers.is_empty() {
-        notes.lost(name, "model_list", "no provider came out of it");
+        root.lost(
+            "model_list",
+            "no provider came out of it: models that LiteLLM keeps in its database stand in no file",
+        );
     }
+    root.finish();
     if let Some(keys) = keys {
         keys::key_tables(keys, teams, &mut plan, &notes)?;
     }
@@ -82,7 +108,12 @@ pub fn read(
 }
 
 /// Reads `general_settings`. Whether they keep callers out in a way that keygate has not.
-fn general_settings(mut general: Fields<'_>, around: &Surroundings, plan: &mut Plan) -> bool {
+fn general_settings(
+    mut general: Fields<'_>,
+    around: &mut Surroundings<'_>,
+    plan: &mut Plan,
+) -> bool {
+    around.streams(&mut general);
     if let Some(master) = general.text("master_key") {
         keys::master_key(&general, &master, around, plan);
     }

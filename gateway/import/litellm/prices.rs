@@ -30,6 +30,9 @@ const SERVICES: [(&str, &str); 3] = [
 const REQUEST: &str = "input_cost_per_request";
 const SEARCH: &str = "search_context_cost_per_query";
 
+/// What `mode` says of models out of which no tokens come.
+pub(super) const WITHOUT_OUTPUT: [&str; 2] = ["embedding", "rerank"];
+
 /// The prices of a deployment, by their names, each with the name of what it stands in.
 #[derive(Default)]
 pub(super) struct SaidPrices(BTreeMap<String, (Value, &'static str)>);
@@ -60,9 +63,10 @@ impl SaidPrices {
     /// Plans the price of `models` at a provider. What cannot be carried over is said of `entry`: then they have no
     /// price, since a part of one would be a wrong one.
     pub(super) fn plan(
-        self,
+        &self,
         models: Vec<String>,
         provider: &str,
+        no_output: bool,
         entry: &Fields<'_>,
         plan: &mut Plan,
     ) {
@@ -87,6 +91,11 @@ impl SaidPrices {
             |model: &String| !model.is_empty() && !model.trim_end_matches('*').contains('*');
         if !price.models.iter().all(is_name) {
             return entry.lost("model_name", "a model of this name can have no price here");
+        }
+        if let Some(lacking) = lacking(&price.rates, no_output) {
+            return entry.lost("model_info", format!(
+                "its prices lack `{lacking}`: the model has no price here; write one into prices.toml"
+            ));
         }
         complete(&mut price.rates);
         let others = plan.add_price(price);
@@ -163,11 +172,34 @@ fn search(value: &Value) -> Result<Cost, &'static str> {
     }
 }
 
+/// What the prices of tokens lack: what `LiteLLM`'s own list says then is not in the file, and nothing is not its price.
+fn lacking(
+    rates: &BTreeMap<(u64, Option<&'static str>), PlannedRates>,
+    no_output: bool,
+) -> Option<&'static str> {
+    let says = |name| {
+        rates
+            .get(&(0, None))
+            .is_some_and(|base| base.contains_key(name))
+    };
+    if rates.is_empty() {
+        return None;
+    }
+    if !says("input") {
+        return Some("input_cost_per_token");
+    }
+    (!no_output && !says("output")).then_some("output_cost_per_token")
+}
+
 /// Lets each tier say whatever the price itself says: in `LiteLLM`, what a tier leaves out is as it is without it.
 fn complete(rates: &mut BTreeMap<(u64, Option<&'static str>), PlannedRates>) {
     let base = rates.entry((0, None)).or_default();
     base.entry("input").or_insert(Price::FREE);
     let base = base.clone();
+    // Batches cost half there where nothing else is said: a part of their prices is none here.
+    rates.retain(|(_, service), tier| {
+        *service != Some("batch") || base.keys().all(|name| tier.contains_key(name))
+    });
     for tier in rates.values_mut() {
         for (name, price) in &base {
             tier.entry(name).or_insert(*price);

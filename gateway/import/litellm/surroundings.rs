@@ -1,22 +1,31 @@
 //! What stands around `LiteLLM`'s deployments and holds for them: environment variables, credentials, and an
 //! address for all.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::fields::{Fields, text_of};
 use super::kinds::Known;
 
+/// Looks an environment variable up.
+pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
+
 /// What holds for deployments.
-#[derive(Default)]
-pub(super) struct Surroundings {
+pub(super) struct Surroundings<'e> {
+    /// The environment that the import runs in, which may be that of `LiteLLM`.
+    environment: Environment<'e>,
     /// `environment_variables`.
     variables: BTreeMap<String, String>,
+    /// Those of them that were put to use.
+    used: RefCell<BTreeSet<String>>,
     /// `credential_list`, by name; `None` for one that is not understood.
     credentials: BTreeMap<String, Option<BTreeMap<String, String>>>,
     /// `litellm_settings.api_base`.
     api_base: Option<String>,
     /// A setting that may move all of them, in a way that is not read here.
     moved_by: Option<String>,
+    /// Whether streams are made to say what they took.
+    pub exact_streams: bool,
 }
 
 /// What names of settings hold that move deployments, or change how they are called.
@@ -30,23 +39,28 @@ const MOVING: [&str; 7] = [
     "proxy",
 ];
 
-impl Surroundings {
+impl<'e> Surroundings<'e> {
     /// Reads what stands at the root.
-    pub(super) fn of(root: &mut Fields<'_>) -> Self {
-        let mut around = Self::default();
+    pub(super) fn of(root: &mut Fields<'_>, environment: Environment<'e>) -> Self {
+        let mut around = Self {
+            environment,
+            variables: BTreeMap::new(),
+            used: RefCell::default(),
+            credentials: BTreeMap::new(),
+            api_base: None,
+            moved_by: None,
+            exact_streams: false,
+        };
         if root.has("environment_variables") {
             around.variables = root.texts("environment_variables");
             // One of another shape may be an address.
             let unclear = root.has("environment_variables");
             around.moved_by = unclear.then(|| "environment_variables".to_owned());
-            let names: Vec<&str> = around.variables.keys().map(String::as_str).collect();
-            root.lost(
-                "environment_variables",
-                format!("what of them is not a token here or part of an address, set where keygate runs: {}", names.join(", ")),
-            );
         }
         for mut credential in root.list("credential_list") {
             let name = credential.text("credential_name").unwrap_or_default();
+            let title = format!("credential `{name}` ({})", credential.place(""));
+            let mut credential = credential.entitled(&title);
             credential.value(&["credential_info"]);
             let values = credential.value(&["credential_values"]).unwrap_or_default();
             let values = values.as_object().and_then(|values| {
@@ -64,6 +78,7 @@ impl Surroundings {
         }
         if let Some(mut settings) = root.fields(&["litellm_settings"]) {
             around.api_base = settings.text("api_base");
+            around.streams(&mut settings);
             let is_moving = |name: &&String| MOVING.iter().any(|part| name.contains(part));
             let moved_by = settings.unread().find(is_moving);
             let moved_by = moved_by.map(|name| format!("litellm_settings.{name}"));
@@ -92,14 +107,48 @@ impl Surroundings {
         around
     }
 
-    /// What the configuration sets an environment variable to.
+    /// What the configuration sets an environment variable to, for use.
     pub(super) fn given(&self, variable: &str) -> Option<&str> {
-        self.variables.get(variable).map(String::as_str)
+        let given = self.variables.get(variable)?;
+        self.used.borrow_mut().insert(variable.to_owned());
+        Some(given)
     }
 
-    /// Whether it sets it.
-    pub(super) fn is_given(&self, variable: &str) -> bool {
-        self.variables.contains_key(variable)
+    /// Lists what the configuration sets and nothing uses.
+    pub(super) fn list_unused(&self, root: &Fields<'_>) {
+        let used = self.used.borrow();
+        let unused = self.variables.keys().filter(|name| !used.contains(*name));
+        let unused: Vec<&str> = unused.map(String::as_str).collect();
+        if !unused.is_empty() {
+            root.lost("environment_variables", format!(
+                "neither a token here nor part of an address: set them where keygate runs, if it needs them: {}",
+                unused.join(", ")
+            ));
+        }
+    }
+
+    /// Whether an environment variable is set, in the configuration or here.
+    pub(super) fn is_set(&self, variable: &str) -> bool {
+        self.variables.contains_key(variable) || (self.environment)(variable).is_some()
+    }
+
+    /// Takes the setting that makes streams say what they took.
+    pub(super) fn streams(&mut self, settings: &mut Fields<'_>) {
+        let name = "always_include_stream_usage";
+        let Some(said) = settings.text(name) else {
+            return;
+        };
+        match self.resolve(&said) {
+            Ok(said) if said.eq_ignore_ascii_case("true") => {
+                self.exact_streams = true;
+                settings.say(name, "it is `meter_streams = \"exact\"` of the routes whose streams must be asked; \
+                    clients get the chunk with the usage only where they ask for it themselves");
+            }
+            Ok(_) => {}
+            Err(variable) => settings.lost(name, format!(
+                "the environment variable {variable} is not set here: say `meter_streams = \"exact\"` of the routes"
+            )),
+        }
     }
 
     /// A value, or what stands in the environment variable that it names. Fails with the name of one that is
@@ -110,7 +159,7 @@ impl Surroundings {
         };
         let given = self.given(name).map(str::to_owned);
         given
-            .or_else(|| std::env::var(name).ok())
+            .or_else(|| (self.environment)(name))
             .ok_or_else(|| name.to_owned())
     }
 
@@ -158,7 +207,7 @@ impl Surroundings {
         // Perhaps LiteLLM runs with it as well.
         match variables
             .iter()
-            .find(|name| std::env::var_os(name).is_some())
+            .find(|name| (self.environment)(name).is_some())
         {
             Some(name) => Err(format!(
                 "{name} is set here, so it may go elsewhere: say its own `api_base`, or unset the variable and import again"

@@ -1,0 +1,239 @@
+//! What agentgateway's policies say of backends, put into the backends themselves.
+//!
+//! There, the settings of a backend are merged field by field: what an `AgentgatewayPolicy` says gives way to the
+//! `policies` of the backend, and these to the `policies` of one of its providers. Of two policies, the one for a
+//! provider counts before the one for the whole backend.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::super::Notes;
+use super::super::fields::{Fields, text_of, texts};
+use super::object::Object;
+
+/// The kinds of backends that policies are for.
+pub(super) const BACKENDS: [&str; 2] = ["AgentgatewayBackend", "EnterpriseAgentgatewayBackend"];
+
+/// What a policy says of backends.
+struct Said {
+    /// What people call it.
+    title: String,
+    namespace: String,
+    targets: Vec<Target>,
+    settings: Map<String, Value>,
+}
+
+/// The backends that a policy is for.
+struct Target {
+    kind: String,
+    /// By name; else by labels.
+    name: Option<String>,
+    labels: BTreeMap<String, String>,
+    /// One provider of it.
+    section: Option<String>,
+}
+
+impl Target {
+    fn takes(&self, said: &Said, backend: &Object) -> bool {
+        let unsaid = said.namespace.is_empty() || backend.namespace.is_empty();
+        let has = |(name, value): (&String, &String)| backend.labels.get(name) == Some(value);
+        backend.kind == self.kind
+            && (unsaid || said.namespace == backend.namespace)
+            && self.name.as_ref().is_none_or(|name| *name == backend.name)
+            && self.labels.iter().all(has)
+    }
+}
+
+/// What is known while policies are put in.
+#[derive(Default)]
+struct Merged {
+    /// What each backend says of itself, by its place.
+    own: BTreeMap<usize, Value>,
+    /// Which policy said a field: by the backend, the provider within it, and the field.
+    sources: BTreeMap<(usize, String, String), String>,
+}
+
+/// Puts what policies say of backends into these, and what a backend says of its providers into those.
+pub(super) fn merge(objects: &mut [Object], notes: &Notes) {
+    let all: Vec<Said> = objects.iter_mut().filter_map(said).collect();
+    let mut merged = Merged::default();
+    for (number, object) in objects.iter().enumerate() {
+        let own = object.body.pointer("/spec/policies").cloned();
+        merged.own.extend(own.map(|own| (number, own)));
+    }
+    for said in &all {
+        for target in &said.targets {
+            let mut found = false;
+            for (number, backend) in objects.iter_mut().enumerate() {
+                if target.takes(said, backend) {
+                    found = true;
+                    give(said, target, number, backend, &mut merged, notes);
+                }
+            }
+            if !found {
+                let why = "one of its backends is not in the files: there, it does nothing";
+                notes.lost(&said.title, "spec.targetRefs", why);
+            }
+        }
+    }
+    for backend in objects
+        .iter_mut()
+        .filter(|object| BACKENDS.contains(&object.kind.as_str()))
+    {
+        share(backend);
+    }
+}
+
+/// What a policy says of backends, taken out of it. None if it is for something else.
+fn said(policy: &mut Object) -> Option<Said> {
+    if !["AgentgatewayPolicy", super::ENTERPRISE_POLICY].contains(&policy.kind.as_str()) {
+        return None;
+    }
+    let spec = policy.body.get_mut("spec")?.as_object_mut()?;
+    let mut targets = Vec::new();
+    for (list, by_name) in [("targetRefs", true), ("targetSelectors", false)] {
+        let items = spec.get(list).and_then(Value::as_array);
+        for item in items.into_iter().flatten() {
+            let says = |name: &str| item.get(name).and_then(text_of);
+            let others = ["kind", "group", "name", "matchLabels", "sectionName"];
+            let known = item
+                .as_object()?
+                .keys()
+                .all(|name| others.contains(&name.as_str()));
+            let kind = says("kind").filter(|kind| known && BACKENDS.contains(&kind.as_str()))?;
+            targets.push(Target {
+                kind,
+                name: if by_name { Some(says("name")?) } else { None },
+                labels: item.get("matchLabels").map(texts).unwrap_or_default(),
+                section: says("sectionName"),
+            });
+        }
+    }
+    if targets.is_empty() {
+        return None;
+    }
+    let settings = match spec.remove("backend")? {
+        Value::Object(settings) => settings,
+        other => {
+            // Of another shape: it is listed where the policy is read.
+            spec.insert("backend".to_owned(), other);
+            return None;
+        }
+    };
+    Some(Said {
+        title: policy.title.clone(),
+        namespace: policy.namespace.clone(),
+        targets,
+        settings,
+    })
+}
+
+/// Gives a backend, or a provider of it, what a policy says and it does not say itself.
+fn give(
+    said: &Said,
+    target: &Target,
+    number: usize,
+    backend: &mut Object,
+    merged: &mut Merged,
+    notes: &Notes,
+) {
+    let title = backend.title.clone();
+    let section = target.section.clone().unwrap_or_default();
+    let Some(spec) = backend.body.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let level = match target.section {
+        None => Some(spec),
+        Some(_) => providers(spec).find(|provider| {
+            let name = provider.get("name").and_then(text_of);
+            name.as_ref() == Some(&section)
+        }),
+    };
+    let policies = level.and_then(|level| {
+        let policies = level.entry("policies").or_insert_with(|| json!({}));
+        policies.as_object_mut()
+    });
+    let Some(policies) = policies else {
+        let why = format!("there is no `{section}` in {title}: there, it does nothing");
+        return notes.lost(&said.title, "spec.targetRefs", why);
+    };
+    for (field, value) in &said.settings {
+        let place = (number, section.clone(), field.clone());
+        // What the backend says itself of all its providers.
+        let above = merged.own.get(&number).and_then(|own| own.get(field));
+        let above = above.filter(|_| target.section.is_some());
+        let other = merged.sources.get(&place).cloned();
+        match policies.get(field) {
+            Some(known) if known == value => continue,
+            // Its own, which counts.
+            Some(_) if other.is_none() => continue,
+            None if above.is_none_or(|above| above == value) => {
+                policies.insert(field.clone(), value.clone());
+            }
+            _ => {
+                // Nobody reads such a value: the provider is left out.
+                policies.insert(field.clone(), json!({"said twice": true}));
+                let other = other.unwrap_or_else(|| title.clone());
+                let why =
+                    format!("{other} says another one of {title}, and which counts cannot be told");
+                notes.lost(&said.title, &format!("spec.backend.{field}"), why);
+            }
+        }
+        merged.sources.insert(place, said.title.clone());
+    }
+}
+
+/// The providers of a backend with several of them.
+fn providers(spec: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<String, Value>> {
+    let groups = spec
+        .get_mut("ai")
+        .and_then(|ai| ai.get_mut("groups"))
+        .and_then(Value::as_array_mut);
+    let members = groups.into_iter().flatten().filter_map(|group| {
+        let providers = group.get_mut("providers")?.as_array_mut()?;
+        Some(providers.iter_mut().filter_map(Value::as_object_mut))
+    });
+    members.flatten()
+}
+
+/// Gives the providers of a backend what it says of all of them, where they do not say it themselves.
+fn share(backend: &mut Object) {
+    let Some(spec) = backend.body.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let Some(Value::Object(of_all)) = spec.get("policies").cloned() else {
+        return;
+    };
+    let mut any = false;
+    for provider in providers(spec) {
+        let policies = provider.entry("policies").or_insert_with(|| json!({}));
+        // One of another shape is listed, and leaves the provider out.
+        let Some(policies) = policies.as_object_mut() else {
+            continue;
+        };
+        for (field, value) in &of_all {
+            policies
+                .entry(field.clone())
+                .or_insert_with(|| value.clone());
+        }
+        any = true;
+    }
+    if any {
+        spec.remove("policies");
+    }
+}
+
+/// Lists settings of a backend that change neither where its requests go nor who may send them, and takes them.
+pub(super) fn list_harmless(settings: &mut Fields<'_>) {
+    settings.lose(
+        "ai",
+        "keygate changes no bodies and looks at no content: what a prompt guard keeps back there goes to the provider here",
+    );
+    for limits in ["http", "tcp", "health"] {
+        settings.lose(
+            limits,
+            "keygate has timeouts and the version of HTTP in the provider: `[providers.NAME]`",
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! The expressions (CEL) that agentgateway makes headers of: those that are texts and headers of the request.
+
+use std::collections::BTreeMap;
+
+use super::super::PlannedExtractor;
+
+/// What is said of an expression that is more than that.
+pub(super) const NOT_HERE: &str = "keygate makes headers of texts and of headers of the request only, such as `\"a \" + request.headers[\"b\"]`";
+
+/// A part of an expression.
+enum Part<'e> {
+    Text(&'e str),
+    Header(&'e str),
+}
+
+/// An expression as a template; `None` if it is more than texts and headers of the request.
+pub(super) fn template(
+    expression: &str,
+    extractors: &mut BTreeMap<String, PlannedExtractor>,
+) -> Option<String> {
+    let mut template = String::new();
+    for part in parts(expression)? {
+        match part {
+            Part::Text(text) => template.push_str(text),
+            Part::Header(name) => {
+                let extractor = PlannedExtractor::Header {
+                    name: name.to_owned(),
+                    regex: ".*".to_owned(),
+                    group: 0,
+                };
+                extractors.entry(name.to_owned()).or_insert(extractor);
+                template.extend(["{{ ", name, " }}"]);
+            }
+        }
+    }
+    Some(template)
+}
+
+/// The parts between its pluses.
+fn parts(expression: &str) -> Option<Vec<Part<'_>>> {
+    let mut parts = Vec::new();
+    let mut rest = expression.trim();
+    loop {
+        let (part, behind) = part(rest)?;
+        parts.push(part);
+        rest = behind.trim_start();
+        if rest.is_empty() {
+            return Some(parts);
+        }
+        rest = rest.strip_prefix('+')?.trim_start();
+    }
+}
+
+/// The part that it begins with, and what follows.
+fn part(rest: &str) -> Option<(Part<'_>, &str)> {
+    if let Some(inner) = rest.strip_prefix("request.headers[") {
+        let (name, behind) = quoted(inner.trim_start())?;
+        return Some((Part::Header(name), behind.trim_start().strip_prefix(']')?));
+    }
+    let (text, behind) = quoted(rest)?;
+    Some((Part::Text(text), behind))
+}
+
+/// The text between the quotes that it begins with, and what follows. None with escapes, or with what a template
+/// would take for its own.
+fn quoted(rest: &str) -> Option<(&str, &str)> {
+    let quote = rest
+        .chars()
+        .next()
+        .filter(|quote| ['"', '\''].contains(quote))?;
+    let (text, behind) = rest.get(1..)?.split_once(quote)?;
+    let is_plain = !text.contains(['\\', '\n']) && !text.contains("{{");
+    // Two quotes behind each other begin a text of several lines.
+    let is_single = !(text.is_empty() && behind.starts_with(quote));
+    (is_plain && is_single).then_some((text, behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_of_texts_and_headers_are_templates() {
+        for (expression, wanted) in [
+            ("\"a b\"", Some("a b")),
+            ("'it is'", Some("it is")),
+            (
+                " \"Bearer \" + request.headers[ 'x-token' ] ",
+                Some("Bearer {{ x-token }}"),
+            ),
+            (
+                "request.headers[\"a\"]+request.headers[\"b\"]",
+                Some("{{ a }}{{ b }}"),
+            ),
+            ("''", Some("")),
+            ("jwt.sub", None),
+            ("\"a\" + jwt.sub", None),
+            ("\"a", None),
+            ("\"a\\n\"", None),
+            ("\"{{ x }}\"", None),
+            ("\"\"\"a\"\"\"", None),
+            ("request.headers[\"a\"].size()", None),
+            ("\"a\" == \"b\"", None),
+            ("", None),
+        ] {
+            let mut extractors = BTreeMap::new();
+            assert_eq!(
+                template(expression, &mut extractors).as_deref(),
+                wanted,
+                "{expression}"
+            );
+        }
+    }
+}

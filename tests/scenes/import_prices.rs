@@ -1,0 +1,166 @@
+//! Prices that `LiteLLM`'s file says, as a price file: what a response costs by it, and that `check` takes it.
+
+use std::path::Path;
+
+use keygate::config::{Config, Purpose};
+use keygate::import::{self, litellm};
+use keygate::usage::{Prices, ServiceTier, Usage};
+use proptest::prelude::*;
+
+/// What an import makes of a file, loaded.
+fn imported(text: &str, folder: &Path) -> Config {
+    let plan = litellm::read_in("c", text, None, None, &|_| None).unwrap();
+    let out = folder.join("out");
+    import::write(&plan, &out, |_| Ok::<_, std::io::Error>(())).unwrap();
+    let loaded = Config::load(&out.join("gateway.toml"), Purpose::Start);
+    loaded.unwrap_or_else(|errors| panic!("{errors}\n{text}\n{:?}", import::prices(&plan)))
+}
+
+#[test]
+fn a_response_costs_what_litellm_says() {
+    let golden = include_str!("../import/litellm-bill.golden");
+    let text = golden
+        .split("=== ")
+        .find_map(|part| part.strip_prefix("config.yaml\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let config = imported(text.unwrap(), folder.path());
+    let Prices::Listed(prices) = &config.prices else {
+        panic!("there are no prices");
+    };
+    let usage = |input, output| Usage {
+        input,
+        output,
+        ..Usage::default()
+    };
+    let cached = Usage {
+        cache_read: 1000,
+        ..usage(2000, 100)
+    };
+    let flex = Usage {
+        service_tier: Some(ServiceTier::Flex),
+        ..usage(1000, 100)
+    };
+    let batch = Usage {
+        service_tier: Some(ServiceTier::Batch),
+        ..usage(1000, 100)
+    };
+    let hour = Usage {
+        cache_creation: 1000,
+        cache_creation_hour: 1000,
+        searches: 2,
+        ..usage(1000, 100)
+    };
+    for (provider, model, usage, wanted) in [
+        ("openai", "gpt-4o", usage(1000, 100), Some("0.0035")),
+        ("openai", "gpt-4o-2024-08-06", cached, Some("0.00475")),
+        ("openai", "gpt-4o", flex, Some("0.00175")),
+        ("openai", "gpt-4o", batch, None),
+        // Another model, though its name begins alike.
+        ("openai", "gpt-4o-mini", usage(1000, 100), None),
+        (
+            "anthropic",
+            "claude-sonnet-4-5-20250929",
+            usage(1000, 100),
+            Some("0.0045"),
+        ),
+        (
+            "anthropic",
+            "claude-sonnet-4-5",
+            usage(300_000, 100),
+            Some("1.80225"),
+        ),
+        ("anthropic", "claude-sonnet-4-5", hour, Some("0.0275")),
+        (
+            "azure",
+            "gpt-4.1-2025-04-14",
+            usage(1000, 100),
+            Some("0.0028"),
+        ),
+        ("ollama", "llama3", usage(1000, 100), Some("0")),
+        (
+            "openai",
+            "text-embedding-3-small",
+            usage(1000, 0),
+            Some("0.00002"),
+        ),
+        (
+            "mistral",
+            "mistral-large-latest",
+            usage(1000, 100),
+            Some("0.0012"),
+        ),
+        ("openai", "gpt-4o-audio-preview", usage(1000, 100), None),
+        ("openai", "gpt-half", usage(1000, 100), None),
+    ] {
+        let day = "2026-01-01".parse().unwrap();
+        let cost = prices.cost(provider, model, day, &usage);
+        assert_eq!(
+            cost.map(|cost| cost.to_string()).as_deref(),
+            wanted,
+            "{model} {usage:?}"
+        );
+    }
+}
+
+const FIELDS: [&str; 14] = [
+    "input_cost_per_token",
+    "output_cost_per_token",
+    "output_cost_per_reasoning_token",
+    "cache_read_input_token_cost",
+    "cache_creation_input_token_cost",
+    "cache_creation_input_token_cost_above_1hr",
+    "input_cost_per_token_above_200k_tokens",
+    "cache_read_input_token_cost_above_272k_tokens_priority",
+    "input_cost_per_token_flex",
+    "output_cost_per_token_batches",
+    "input_cost_per_request",
+    "input_cost_per_token_above_0k_tokens",
+    "search_context_cost_per_query",
+    "input_cost_per_second",
+];
+
+fn price() -> impl Strategy<Value = String> {
+    prop_oneof![
+        (0..3_000_000_u32).prop_map(|n| (f64::from(n) * 1e-12).to_string()),
+        prop::sample::select(vec![
+            "0",
+            "-1",
+            "1e-20",
+            "1e30",
+            ".nan",
+            "text",
+            "[1]",
+            "{a: 0.01, b: 0.01}",
+            "'1e-6'"
+        ])
+        .prop_map(str::to_owned),
+    ]
+}
+
+fn entry() -> impl Strategy<Value = String> {
+    let models = prop::sample::select(vec![
+        "openai/gpt-4o",
+        "openai/GPT-4o",
+        "gpt-4o-2024-08-06",
+        "openai/*",
+        "openai/a*b",
+        "openai/models/x",
+        "mistral/x",
+    ]);
+    let fields = prop::collection::btree_map(prop::sample::select(&FIELDS[..]), price(), 0..8);
+    (models, fields, any::<bool>()).prop_map(|(model, fields, inside)| {
+        let fields: String = fields.iter().map(|(name, price)| format!(", {name}: {price}")).collect();
+        let (params, info) = if inside { (fields.as_str(), "") } else { ("", fields.as_str()) };
+        format!("  - {{model_name: m, litellm_params: {{model: '{model}', api_key: k{params}}}, model_info: {{id: a{info}}}}}\n")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn check_accepts_whatever_prices_an_import_wrote(entries in prop::collection::vec(entry(), 1..6)) {
+        let folder = tempfile::tempdir().unwrap();
+        imported(&format!("model_list:\n{}", entries.concat()), folder.path());
+    }
+}
