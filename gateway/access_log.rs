@@ -29,7 +29,7 @@ pub struct AccessRecord {
     pub time: Timestamp,
     /// The id that the client got in `x-keygate-request-id`.
     pub request_id: RequestId,
-    /// The address it came from.
+    /// The address it came from; with the port 0 where that is not known.
     pub client: Option<SocketAddr>,
     /// The id of its key.
     pub key: Option<Arc<str>>,
@@ -267,8 +267,11 @@ impl Line {
 
     /// There are two of them in each line, and by way of `Display` they were a third of what it takes.
     fn address(&mut self, name: &'static str, address: Option<SocketAddr>) {
-        let Some(SocketAddr::V4(address)) = address else {
-            return self.put(name, &address);
+        let address = match address {
+            // A proxy in front has named the client without a port.
+            Some(address) if address.port() == 0 => return self.put(name, &address.ip()),
+            Some(SocketAddr::V4(address)) => address,
+            other => return self.put(name, &other),
         };
         self.text.extend_from_slice(name.as_bytes());
         for (place, octet) in address.ip().octets().into_iter().enumerate() {
@@ -405,6 +408,21 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["time"], "2026-11-21T10:00:00.500000Z");
         assert_eq!(lines[1]["path"].as_str().unwrap().len(), PATH_CAP);
+    }
+
+    #[test]
+    fn a_client_that_a_proxy_names_without_a_port_stands_there_without_one() {
+        for (client, said) in [
+            ("192.0.2.1:0", "192.0.2.1"),
+            ("[2001:db8::1]:0", "2001:db8::1"),
+            ("192.0.2.1:9", "192.0.2.1:9"),
+        ] {
+            let mut record = record("/");
+            record.client = Some(client.parse().unwrap());
+            let line: serde_json::Value =
+                serde_json::from_slice(Line::default().of(&record)).unwrap();
+            assert_eq!(line["client"], said);
+        }
     }
 
     #[test]

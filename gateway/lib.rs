@@ -16,8 +16,8 @@
 //!
 //! | layer | knows |
 //! |---|---|
-//! | [`background`], [`manager`], [`line_queue`], [`printable`], [`descriptors`] | threads that give way; what the service manager is told; lines that nobody waits for; text of others on a terminal; how many connections there may be |
-//! | [`document`], [`clock`], [`events`], [`regular_file`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back; what goes to standard error; reading a file without waiting or end |
+//! | [`background`], [`manager`], [`line_queue`], [`printable`], [`descriptors`], [`network`] | threads that give way; what the service manager is told; lines that nobody waits for; text of others on a terminal; how many connections there may be; addresses that begin alike |
+//! | [`document`], [`clock`], [`events`], [`regular_file`], [`trusted_proxies`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back; what goes to standard error; reading a file without waiting or end; what proxies in front say of a client |
 //! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what an answer tells of its use; what must be seen |
 //! | [`template`], [`key`], [`access_log`] | header templates; client keys; one line per request |
 //! | [`provider`] | one origin: where it is, its token, its timeouts |
@@ -31,7 +31,7 @@
 //!
 //! # What the hot path never does
 //!
-//! It takes no lock, does no IO but its own two connections, resolves no name, reads no file,
+//! It takes no lock (but a short one where a proxy in front names the client in a header), does no IO but its own two connections, resolves no name, reads no file,
 //! looks up no metric by label for an answer that was passed on but for what it cost, parses no body
 //! where a route does not ask for it (`meter_streams = "exact"`), and waits for no log. What it decides
 //! by is an immutable [`snapshot::Snapshot`], one atomic load away.
@@ -53,6 +53,7 @@ pub mod key;
 pub mod line_queue;
 pub mod manager;
 pub mod metrics;
+pub mod network;
 pub mod printable;
 pub mod provider;
 pub mod proxy;
@@ -67,4 +68,5 @@ pub mod snapshot;
 pub mod swap;
 pub mod telemetry;
 pub mod template;
+pub mod trusted_proxies;
 pub mod usage;

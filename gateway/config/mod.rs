@@ -26,6 +26,7 @@ use crate::provider::ProviderSpec;
 use crate::route::{Access, Cors, HostPattern, PathPrefix};
 use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;
+use crate::trusted_proxies::TrustedProxies;
 use crate::usage::{Metering, PriceList, Prices};
 
 /// A gateway's configuration, as meant: checked, defaults filled in, secrets fetched.
@@ -116,6 +117,8 @@ pub struct ServerConfig {
     pub max_connections_per_address: usize,
     /// How often it may come with a key that opens nothing, a minute; 0: as often as it likes.
     pub failed_keys_per_address: u32,
+    /// The proxies in front that say who the client is, if there are any.
+    pub trusted_proxies: Option<Arc<TrustedProxies>>,
     /// Headers of clients that no provider gets, beside those of [`Stripped`]'s own.
     ///
     /// [`Stripped`]: crate::provider::Stripped
@@ -189,6 +192,7 @@ impl ServerConfig {
         hot.max_connections_per_address = self.max_connections_per_address;
         hot.failed_keys_per_address = self.failed_keys_per_address;
         hot.admin_hosts.clone_from(&self.admin_hosts);
+        hot.trusted_proxies.clone_from(&self.trusted_proxies);
         hot.stripped_headers.clone_from(&self.stripped_headers);
         hot.stripped_prefixes.clone_from(&self.stripped_prefixes);
         hot.keepalive = self.keepalive;

@@ -164,7 +164,8 @@ impl Metrics {
             connections: declare.gauge("connections", "Connections of clients that are open.")?,
             connections_refused: declare.counters(
                 "connections_refused_total",
-                "Connections that were closed at once, by the limit that they would have passed.",
+                "Connections that were closed at once, by the limit that they would have passed; untrusted and proxy_header: \
+                 because of the PROXY protocol.",
                 &["limit"],
             )?,
             tls_handshake_failures: declare.register(IntCounter::new(

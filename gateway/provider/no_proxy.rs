@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::BaseUrl;
 use crate::address;
+use crate::network::Network;
 
 /// Whether `host` is this machine itself, which no proxy of the environment is for.
 pub(super) fn is_this_machine(host: &str) -> bool {
@@ -24,7 +25,10 @@ pub(super) fn is_exempt(url: &BaseUrl, list: &str) -> bool {
         };
         let entry = entry.trim_matches(['[', ']']);
         match url.host.parse::<IpAddr>() {
-            Ok(address) => entry == "*" || is_within(address, entry),
+            Ok(address) => {
+                let network = Network::parse(entry);
+                entry == "*" || network.is_some_and(|network| network.contains(address))
+            }
             Err(_) => entry == "*" || is_at_or_below(&url.host, entry),
         }
     })
@@ -36,30 +40,6 @@ fn is_at_or_below(host: &str, name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let above = host.strip_suffix(name);
     !name.is_empty() && above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
-}
-
-fn is_within(address: IpAddr, network: &str) -> bool {
-    let (base, length) = match network.split_once('/') {
-        Some((base, length)) => (base, length.parse::<u32>().ok()),
-        None => (network, Some(128)),
-    };
-    let (Ok(base), Some(length)) = (base.parse::<IpAddr>(), length) else {
-        return false;
-    };
-    match (address.to_canonical(), base.to_canonical()) {
-        (IpAddr::V4(address), IpAddr::V4(base)) => {
-            let different = u128::from(address.to_bits() ^ base.to_bits());
-            different.checked_shr(32_u32.saturating_sub(length)) == Some(0)
-        }
-        (IpAddr::V6(address), IpAddr::V6(base)) => {
-            let different = address.to_bits() ^ base.to_bits();
-            different
-                .checked_shr(128_u32.saturating_sub(length))
-                .unwrap_or(0)
-                == 0
-        }
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::Shared;
 use super::admit::Admission;
+use super::by_address::AtAddress;
 use super::conversation::Conversation;
 use super::deadline::Cut;
 use super::exact::Exact;
@@ -45,6 +46,8 @@ pub struct Exchange {
     pub seen: Seen,
     pub(super) shared: Arc<Shared>,
     pub(super) recorded: bool,
+    /// That it counts for its client's address, where its connection does not.
+    pub(super) place: Option<Box<AtAddress>>,
     /// Dropped last, so that a drain waits for the record, too.
     _in_flight: InFlightGuard,
 }
@@ -164,6 +167,7 @@ impl Exchange {
             _in_flight: InFlight::enter(&shared.in_flight),
             shared: shared.clone(),
             recorded: false,
+            place: None,
         }
     }
 }

@@ -6,6 +6,8 @@
 pub mod admit;
 mod answer;
 mod body;
+pub mod by_address;
+mod client_address;
 pub mod connection;
 pub mod conversation;
 mod cors;
@@ -42,13 +44,14 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use self::admit::{Admission, check_head};
 use self::answer::{answer, end_with_this_answer, final_status};
 use self::body::bound_the_body;
+use self::by_address::ByAddress;
+use self::client_address::ClientAddress;
 use self::exact::Exact;
 use self::exchange::Exchange;
 use self::in_flight::InFlight;
 use self::penalty::Penalties;
 use self::reject::{Reason, Rejection};
 use crate::access_log::AccessLog;
-use crate::address::far_neighbourhood;
 use crate::key::KeyFailure;
 use crate::provider::TunnelError;
 use crate::route::{Access, NormalPath};
@@ -74,6 +77,8 @@ pub struct Shared {
     pub in_flight: Arc<InFlight>,
     /// Who came with too many keys that open nothing.
     pub penalties: Penalties,
+    /// How many requests a client has, where proxies in front name it in a header.
+    pub by_address: Arc<ByAddress>,
     /// Whether connections are to end with the next answer: another process takes the ones that follow.
     pub closing: Arc<AtomicBool>,
     /// What makes spans of them, if anything does.
@@ -144,7 +149,11 @@ impl ProxyHttp for Proxy {
                 Ok(false)
             }
             Err(rejection) => {
-                if rejection.reason == Reason::TooManyFailedKeys && !connection::failed_too_often()
+                // On a connection of a proxy in front, others would wait as well.
+                let is_alone = exchange.place.is_none();
+                if rejection.reason == Reason::TooManyFailedKeys
+                    && is_alone
+                    && !connection::failed_too_often()
                 {
                     session.set_keepalive(None);
                     // A new connection costs more than the answer does: so whoever guesses makes few.
@@ -461,8 +470,10 @@ fn bound_the_client(session: &mut Session, exchange: &Exchange) {
 
 fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Rejection> {
     let request = session.req_header();
-    let client = session.client_addr();
-    exchange.seen.client = client.and_then(|address| address.as_inet().copied());
+    let peer = session.client_addr();
+    let peer = peer.and_then(|address| address.as_inet().copied());
+    let client = ClientAddress::of(peer, &request.headers, &exchange.rules);
+    exchange.seen.client = client.address;
     exchange.seen.method = known_method(&request.method);
     if let Some(reason) = connection::refused() {
         return Err(Rejection::routeless(reason));
@@ -475,14 +486,19 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
     let path = NormalPath::of_request(request.raw_path())
         .map_err(|_| Rejection::routeless(Reason::BadPath))?;
     exchange.seen.path.push_str(&path.path);
+    if let (Some(address), true) = (client.limited, client.shares_connection) {
+        let most = exchange.rules.server.max_connections_per_address;
+        let place = exchange.shared.by_address.enter(address, most);
+        let place = place.ok_or_else(|| Rejection::routeless(Reason::TooManyConnections))?;
+        exchange.place = Some(Box::new(place));
+    }
     let live = &exchange.shared.live;
     let now = live.clock.at(exchange.time, exchange.started);
     // From here on, the keys are not looked at again, nor held.
     let snapshot = exchange.snapshot.take().unwrap_or_else(|| live.snapshot());
     let decided = Admission::decide(&snapshot, request, &path, now);
     let limit = exchange.rules.server.failed_keys_per_address;
-    let address = exchange.seen.client.map(|client| client.ip());
-    match address.and_then(far_neighbourhood) {
+    match client.limited {
         Some(address) if limit > 0 => {
             bound_the_guesses(&exchange.shared.penalties, address, limit, decided)
         }

@@ -59,6 +59,8 @@ pub enum Reason {
     HeadersTooLarge,
     /// The client's address came with too many keys that open nothing.
     TooManyFailedKeys,
+    /// The client's address, which a proxy in front names, has too many requests going on.
+    TooManyConnections,
     /// The client left before the answer; nobody reads this refusal.
     ClientClosed,
     /// The key was revoked while the exchange went on, which was cut; nobody reads this refusal.
@@ -84,6 +86,7 @@ const UPGRADE_NOT_NEEDED: (u16, &str, &str) = (
 
 impl Reason {
     /// The status, the code that clients see, and the sentence for people.
+    #[expect(clippy::too_many_lines, reason = "a table has a row for each reason")]
     fn answer(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::Preflight => (204, "preflight", ""),
@@ -156,6 +159,11 @@ impl Reason {
                 429,
                 "too_many_failed_keys",
                 "Too many invalid API keys came from this address.",
+            ),
+            Self::TooManyConnections => (
+                429,
+                "too_many_connections",
+                "Too many requests from this address are going on at once.",
             ),
             Self::KeyRevoked => (401, "key_revoked", "This API key was revoked."),
             Self::ClientClosed => (499, "client_closed", "The client closed the request."),

@@ -19,6 +19,7 @@ use super::flush::FlushBeforeWait;
 use super::head::{self, Head};
 use super::http2;
 use super::pace::{Pace, Paced};
+use super::proxy_header;
 use super::socket::Socket;
 use crate::config::ServerConfig;
 use crate::proxy::connection;
@@ -61,20 +62,20 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
 
     async fn serve(self: Arc<Self>, arrival: Arrival<Connection>) {
         let within = self.connections.live().snapshot().rules.server.client_head;
-        let (socket, peer) = (arrival.socket, arrival.peer);
+        let (socket, peer, mut permit) = (arrival.socket, arrival.peer, arrival.permit);
         let work = async {
             let Ok(socket) = TcpStream::from_std(socket) else {
                 return;
             };
             // Boxed, for it is large and soon over.
-            match Box::pin(self.greet(socket, peer)).await {
+            match Box::pin(self.greet(socket, peer, &mut permit)).await {
                 Some(Greeted::Http2(stream, pace)) => {
                     let keepalive = self.connections.live().snapshot().rules.server.keepalive;
                     let quiet = self.quiet.http2.clone();
                     Box::pin(http2::serve(&self.app, stream, &pace, keepalive, quiet)).await;
                 }
                 Some(Greeted::Http1(stream, boundary)) => {
-                    let exchanges = self.http1(stream, &boundary, &arrival.permit);
+                    let exchanges = self.http1(stream, &boundary, &permit);
                     let exchanges = connection::http1(exchanges);
                     deadline::one_by_one(Box::pin(exchanges)).await;
                 }
@@ -82,7 +83,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
             }
         };
         deadline::connection(arrival.at + within, Box::pin(work)).await;
-        drop(arrival.permit);
+        drop(permit);
     }
 }
 
@@ -95,11 +96,21 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
     }
 
     /// The stream that HTTP is spoken on.
-    async fn greet(&self, socket: TcpStream, peer: SocketAddr) -> Option<Greeted> {
-        if let Some(tls) = &self.tls {
-            return self.private(tls, Socket::private(socket, peer), peer).await;
+    async fn greet(
+        &self,
+        mut socket: TcpStream,
+        mut peer: SocketAddr,
+        place: &mut Connection,
+    ) -> Option<Greeted> {
+        let mut read = Vec::new();
+        if place.begins_with_proxy_header() {
+            (peer, read) = proxy_header::read(&mut socket, peer, place).await?;
         }
-        let mut plain = Socket::plain(socket, peer);
+        if let Some(tls) = &self.tls {
+            let socket = Socket::private(socket, peer).after(read);
+            return self.private(tls, socket, peer).await;
+        }
+        let mut plain = Socket::plain(socket, peer).after(read);
         if self.h2c && plain.begins_with(HTTP2_PREFACE).await.ok()? {
             return Some(paced(plain));
         }

@@ -1,13 +1,15 @@
-//! How many connections of clients there are, in all and of one address.
+//! How many connections of clients there are, in all and of one address. A connection of a trusted proxy counts for the
+//! client that it is for, once that is known; one that carries requests of many clients counts for no address.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::seats::{Seat, Seats};
 use crate::address::far_neighbourhood;
+use crate::config::ServerConfig;
 use crate::descriptors;
+use crate::proxy::by_address::{AtAddress, ByAddress};
 use crate::proxy::in_flight::{InFlight, InFlightGuard};
 use crate::snapshot::Live;
 
@@ -15,7 +17,7 @@ use crate::snapshot::Live;
 pub(super) struct Connections {
     live: Arc<Live>,
     open: Arc<InFlight>,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    by_address: Arc<ByAddress>,
     /// Those of the admin listener, whoever they are of; how many clients may have, the configuration says.
     admin: Option<Arc<Seats>>,
 }
@@ -23,7 +25,9 @@ pub(super) struct Connections {
 /// One of them.
 pub(super) struct Connection {
     all: Arc<Connections>,
-    address: Option<IpAddr>,
+    address: Option<AtAddress>,
+    /// Whether a trusted proxy says first who the client is.
+    proxied: bool,
     /// Of the admin listener alone.
     seat: Option<Seat>,
     _open: InFlightGuard,
@@ -34,7 +38,7 @@ impl Connections {
         Arc::new(Self {
             open: InFlight::new(live.metrics.connections.clone()),
             live,
-            by_address: Mutex::default(),
+            by_address: Arc::default(),
             admin: None,
         })
     }
@@ -44,7 +48,7 @@ impl Connections {
         Arc::new(Self {
             open: Arc::default(),
             live,
-            by_address: Mutex::default(),
+            by_address: Arc::default(),
             admin: Some(Seats::new(most)),
         })
     }
@@ -76,7 +80,10 @@ impl Connections {
             if seated.one_is_closed {
                 refused.with_label_values(&["admin"]).inc();
             }
-            return seated.seat.map(|seat| self.connection(None, Some(seat)));
+            let seat = Some(seated.seat?);
+            let mut connection = self.connection();
+            connection.seat = seat;
+            return Some(connection);
         }
         let snapshot = self.live.snapshot();
         let server = &snapshot.rules.server;
@@ -84,24 +91,27 @@ impl Connections {
             refused.with_label_values(&["total"]).inc();
             return None;
         }
-        let address = far_neighbourhood(from);
-        if let Some(address) = address {
-            let mut by_address = self.by_address();
-            let count = by_address.entry(address).or_default();
-            if *count >= server.max_connections_per_address {
-                refused.with_label_values(&["address"]).inc();
-                return None;
-            }
-            *count += 1;
+        let mut connection = self.connection();
+        let Some(proxies) = &server.trusted_proxies else {
+            return connection.is_of(from, server).then_some(connection);
+        };
+        let is_trusted = proxies.contains(from);
+        connection.proxied = proxies.speak_proxy_protocol();
+        if connection.proxied && !is_trusted {
+            tracing::info!(peer = %from, "closed a connection: not of a network in server.trusted_proxies");
+            refused.with_label_values(&["untrusted"]).inc();
+            return None;
         }
-        Some(self.connection(address, None))
+        (is_trusted || connection.is_of(from, server)).then_some(connection)
     }
 
-    fn connection(self: &Arc<Self>, address: Option<IpAddr>, seat: Option<Seat>) -> Connection {
+    /// One that counts for no address yet.
+    fn connection(self: &Arc<Self>) -> Connection {
         Connection {
             all: self.clone(),
-            address,
-            seat,
+            address: None,
+            proxied: false,
+            seat: None,
             _open: self.open.enter(),
         }
     }
@@ -110,15 +120,41 @@ impl Connections {
     pub(super) async fn drained(&self) {
         self.open.drained().await;
     }
-
-    fn by_address(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.by_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Connection {
+    /// Whether it begins with a PROXY protocol header.
+    pub(super) fn begins_with_proxy_header(&self) -> bool {
+        self.proxied
+    }
+
+    /// The trusted proxy says that it is for the client at `address`. Whether it may be there.
+    pub(super) fn is_for(&mut self, address: IpAddr) -> bool {
+        let snapshot = self.all.live.snapshot();
+        self.is_of(address, &snapshot.rules.server)
+    }
+
+    /// Counts it for `from`, unless that has as many as it may.
+    fn is_of(&mut self, from: IpAddr, server: &ServerConfig) -> bool {
+        let Some(address) = far_neighbourhood(from) else {
+            return true;
+        };
+        let most = server.max_connections_per_address;
+        self.address = self.all.by_address.enter(address, most);
+        if self.address.is_none() {
+            let refused = &self.all.live.metrics.connections_refused;
+            refused.with_label_values(&["address"]).inc();
+        }
+        self.address.is_some()
+    }
+
+    /// No good header came, for the reason `why`.
+    pub(super) fn has_no_proxy_header(&self, peer: IpAddr, why: &str) {
+        tracing::info!(%peer, "closed a connection: {why}");
+        let refused = &self.all.live.metrics.connections_refused;
+        refused.with_label_values(&["proxy_header"]).inc();
+    }
+
     /// A request is waited for.
     pub(super) fn waits(&self) {
         if let Some(seat) = &self.seat {
@@ -138,19 +174,6 @@ impl Connection {
         match &self.seat {
             Some(seat) => seat.closed().await,
             None => std::future::pending().await,
-        }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let Some(address) = self.address else { return };
-        let mut by_address = self.all.by_address();
-        if let Some(count) = by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                by_address.remove(&address);
-            }
         }
     }
 }
@@ -180,11 +203,11 @@ mod tests {
         // Those of one network are one.
         let six = [enter("2001:db8::1"), enter("2001:db8::2")];
         assert!(six.iter().all(Option::is_some) && enter("2001:db8::ffff:3").is_none());
-        assert_eq!(connections.by_address().len(), 2);
+        assert_eq!(connections.by_address.addresses(), 2);
         let near = enter("127.0.0.1");
         assert!(near.is_some() && enter("127.0.0.1").is_none());
         drop((six, near));
         assert!(enter("10.0.0.1").is_some());
-        assert_eq!(connections.by_address().len(), 1);
+        assert_eq!(connections.by_address.addresses(), 1);
     }
 }

@@ -18,6 +18,7 @@ mod layer;
 mod lifetime;
 mod listening;
 mod pace;
+mod proxy_header;
 mod sandbox;
 mod seats;
 mod signals;
@@ -176,6 +177,7 @@ impl Gateway {
             in_flight: in_flight.clone(),
             closing: closing.clone(),
             penalties: Penalties::default(),
+            by_address: Arc::default(),
             telemetry,
         });
         let connections = Connections::new(live.clone());

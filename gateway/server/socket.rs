@@ -60,6 +60,12 @@ impl Socket {
 }
 
 impl<S: AsyncWrite + Unpin> Wire<S> {
+    /// The same, where `read` has been read already and is to be read again.
+    pub(super) fn after(mut self, read: Vec<u8>) -> Self {
+        self.unread = read;
+        self
+    }
+
     fn new(stream: S, descriptor: RawFd, peer: SocketAddr, ahead: bool) -> Self {
         let digest = SocketDigest::from_raw_fd(descriptor);
         // It is new, and so there is nothing in it.

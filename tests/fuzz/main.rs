@@ -8,6 +8,7 @@ mod head;
 mod key;
 mod meter;
 mod path;
+mod proxies;
 mod template;
 
 use std::sync::OnceLock;
@@ -28,8 +29,10 @@ fn target() -> fn(&[u8]) {
         Ok("stream") => meter::read_stream,
         Ok("exact") => meter::read_exact,
         Ok("socket") => meter::read_socket,
+        Ok("proxies") => proxies::read,
         _ => panic!(
-            "TARGET is key, path, head, template, config, keys, prices, answer, stream, exact or socket"
+            "TARGET is key, path, head, template, config, keys, prices, answer, stream, exact, socket or \
+             proxies"
         ),
     })
 }

@@ -60,6 +60,7 @@ mod support;
 mod tls;
 mod token_forms;
 mod tracing;
+mod trusted_proxies;
 mod unmetered;
 mod upgrade;
 mod upgrade_killed;

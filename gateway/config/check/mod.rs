@@ -9,6 +9,7 @@ mod route;
 mod server;
 mod tls;
 mod tracing;
+mod trusted_proxies;
 
 pub(super) use self::server::NO_KEY;
 pub use self::tls::certificate_end;
@@ -192,9 +193,13 @@ impl Checker<'_> {
         let tls = self.tls(server.tls.take());
         let egress = self.egress("server", server.proxy.as_ref(), server.proxy_token.as_ref());
         let egress = egress.unwrap_or(Egress::Direct);
-        let server = self.server(server, tls.spec);
-        let providers = self.providers(file.providers, &egress);
         let key_headers = self.key_headers(&file.keys);
+        let trusted = self.trusted_proxies(&server, &key_headers);
+        let server = self.server(server, tls.spec).map(|mut server| {
+            server.trust(trusted);
+            server
+        });
+        let providers = self.providers(file.providers, &egress);
         let wants_keys = file
             .routes
             .iter()

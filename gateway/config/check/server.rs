@@ -71,16 +71,6 @@ impl Checker<'_> {
             self.positive(given, Duration::from_secs(default))
         };
         let log_level = self.log_level(file.log_level);
-        if let Some(given) = file
-            .threads
-            .as_ref()
-            .filter(|given| given.value > MAX_THREADS)
-        {
-            self.fatal(
-                &given.at,
-                format!("server.threads is at most {MAX_THREADS}"),
-            );
-        }
         if let Some(given) = header_count
             .as_ref()
             .filter(|given| given.value < MIN_HEADERS)
@@ -92,11 +82,7 @@ impl Checker<'_> {
                 ),
             );
         }
-        let threads = match count(file.threads, 0) {
-            0 => std::thread::available_parallelism()
-                .map_or(MIN_THREADS, |cores| cores.get().max(MIN_THREADS)),
-            some => some,
-        };
+        let threads = self.threads(file.threads);
         Some(ServerConfig {
             listen: listen?,
             admin: admin?,
@@ -119,6 +105,7 @@ impl Checker<'_> {
             max_connections: count(connections, 50_000).max(1),
             max_connections_per_address: count(connections_per_address, 1000).max(1),
             failed_keys_per_address: self.failed_keys(failed_keys_per_address),
+            trusted_proxies: None,
             stripped_headers,
             stripped_prefixes,
             keepalive: seconds(file.timeouts.keepalive, 60),
@@ -132,6 +119,20 @@ impl Checker<'_> {
             drain: seconds(file.timeouts.drain, 60),
             upgrade_drain: seconds(file.timeouts.upgrade_drain, 3600),
         })
+    }
+
+    fn threads(&self, given: Option<Located<usize>>) -> usize {
+        if let Some(given) = given.as_ref().filter(|given| given.value > MAX_THREADS) {
+            self.fatal(
+                &given.at,
+                format!("server.threads is at most {MAX_THREADS}"),
+            );
+        }
+        match given.map_or(0, |given| given.value) {
+            0 => std::thread::available_parallelism()
+                .map_or(MIN_THREADS, |cores| cores.get().max(MIN_THREADS)),
+            some => some,
+        }
     }
 
     fn log_level(&self, given: Option<Located<String>>) -> LogLevel {

@@ -1,0 +1,50 @@
+//! How many of something one address has: connections, or requests where many clients share a connection.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many each address has. Those that have none take no memory.
+#[derive(Default)]
+pub struct ByAddress(Mutex<HashMap<IpAddr, usize>>);
+
+/// One that counts for its address, until it is dropped.
+pub struct AtAddress {
+    all: Arc<ByAddress>,
+    address: IpAddr,
+}
+
+impl ByAddress {
+    /// One more of `address`, unless it has `most` already.
+    pub fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<AtAddress> {
+        let mut counts = self.counts();
+        let count = counts.get(&address).copied().unwrap_or(0);
+        if count >= most {
+            return None;
+        }
+        counts.insert(address, count + 1);
+        let all = self.clone();
+        Some(AtAddress { all, address })
+    }
+
+    /// How many addresses have any.
+    pub fn addresses(&self) -> usize {
+        self.counts().len()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for AtAddress {
+    fn drop(&mut self) {
+        let mut counts = self.all.counts();
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
