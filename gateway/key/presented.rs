@@ -167,6 +167,14 @@ fn stays_here(pair: &str, presented: Option<&PresentedKey<'_>>) -> bool {
         || holds_key(&decoded(pair.as_bytes()), presented)
 }
 
+/// Whether `parameters`, escaped as a whole or in parts, have one that goes to no provider.
+pub fn has_credential(parameters: &str) -> bool {
+    let parameters = decoded(parameters.as_bytes());
+    let parameters = String::from_utf8_lossy(&parameters);
+    let mut pairs = parameters.split(['?', '&', ';']);
+    pairs.any(|pair| stays_here(pair, None))
+}
+
 /// Whether a protocol that a `WebSocket` offers is a key.
 pub fn is_key_protocol(protocol: &str) -> bool {
     key_in_protocol(protocol).is_some()

@@ -28,6 +28,8 @@ pub struct Admission {
     digest: Option<KeyDigest>,
     credential: Credential,
     target: String,
+    /// What servers may read its path as that undo the escapes of separators; nothing if there are none.
+    readings: Vec<String>,
     upgrade: bool,
 }
 
@@ -98,6 +100,7 @@ impl Admission {
             key,
             digest: opened.map(|opened| opened.digest),
             credential,
+            readings: path.readings_of(&target),
             target,
             upgrade,
         })
@@ -134,6 +137,12 @@ impl Admission {
     /// The path and query to ask the provider for.
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    /// What the provider may read the target as: itself, and its path where separators in it are escaped.
+    pub fn readings(&self) -> impl Iterator<Item = &str> {
+        let others = self.readings.iter().map(String::as_str);
+        std::iter::once(self.target.as_str()).chain(others)
     }
 
     /// Whether it asks for a `WebSocket`.

@@ -5,8 +5,8 @@
 //! began it, and is counted as unmetered. What comes over a WebSocket, which a GET asks for, is made then: it is none of
 //! these.
 
-/// What is expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is expected, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expected {
     /// Nothing that counts: the response shows what was made earlier.
     Nothing,
