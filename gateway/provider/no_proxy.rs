@@ -13,7 +13,8 @@ pub(super) fn is_this_machine(host: &str) -> bool {
 /// Whether `list`, as `no_proxy` has it, names the host of `url`: `*`, names with what ends in them, addresses, networks
 /// (`10.0.0.0/8`), each with or without a port.
 pub(super) fn is_exempt(url: &BaseUrl, list: &str) -> bool {
-    let mut entries = list.split([',', ' ']).filter(|entry| !entry.is_empty());
+    let entries = list.split(|char: char| char == ',' || char.is_ascii_whitespace());
+    let mut entries = entries.filter(|entry| !entry.is_empty());
     entries.any(|entry| {
         let entry = entry.to_ascii_lowercase();
         let port = format!(":{}", url.port);
@@ -40,10 +41,15 @@ fn is_at_or_below(host: &str, name: &str) -> bool {
 
 fn is_within(address: IpAddr, network: &str) -> bool {
     let (base, length) = match network.split_once('/') {
-        Some((base, length)) => (base, length.parse::<u32>().ok()),
-        None => (network, Some(128)),
+        Some((base, length)) => (base, Some(length)),
+        None => (network, None),
     };
-    let (Ok(base), Some(length)) = (base.parse::<IpAddr>(), length) else {
+    let Ok(base) = base.parse::<IpAddr>() else {
+        return false;
+    };
+    let width = if base.is_ipv4() { 32 } else { 128 };
+    let length = length.map_or(Ok(width), str::parse);
+    let Some(length) = length.ok().filter(|length| *length <= width) else {
         return false;
     };
     match (address.to_canonical(), base.to_canonical()) {
@@ -95,6 +101,9 @@ mod tests {
             ("::/0", "https://[fd12::1]", true),
             ("10.0.0.0/8", "https://[fd12::1]", false),
             ("10.0.0.0/x", "https://10.0.0.1", false),
+            ("10.0.0.1/32", "https://10.0.0.1", true),
+            ("10.0.0.1/33", "https://10.0.0.1", false),
+            ("a\topenai.com\n", "https://api.openai.com", true),
         ] {
             assert_eq!(is_exempt(&url(at), list), exempt, "{list} {at}");
         }
