@@ -15,10 +15,11 @@ use crate::usage::{ExcludeUsage, IncludeUsage, Metering, ROOM, is_event_stream};
 /// The endpoints whose streams can be asked.
 const ENDPOINTS: [&str; 2] = ["/chat/completions", "/completions"];
 
-/// Whether `target`, a path at the provider with or without a query, is one of them.
+/// Whether `target`, a path at the provider with or without a query, is one of them to a provider that tells no capital
+/// letters from small ones.
 fn is_endpoint(target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
-    let path = path.trim_end_matches('/');
+    let path = path.trim_end_matches('/').to_ascii_lowercase();
     ENDPOINTS.iter().any(|endpoint| path.ends_with(endpoint))
 }
 
