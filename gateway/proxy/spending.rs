@@ -56,10 +56,14 @@ impl<'e> Spending<'e> {
     pub(super) fn of(exchange: &'e Exchange, status: u16) -> Self {
         let admission = exchange.admission.as_ref();
         let route = admission.map(Admission::route);
+        let method = match admission {
+            Some(admission) if admission.post() => "POST",
+            _ => exchange.seen.method,
+        };
         // Of several readings of the path, the one by which tokens are made.
         let readings = admission.into_iter().flat_map(Admission::readings);
         let expected = readings
-            .map(|target| expected(exchange.seen.method, target))
+            .map(|target| expected(method, target))
             .max()
             .unwrap_or(Expected::Nothing);
         let went_well = (200..300).contains(&status);

@@ -1,9 +1,9 @@
 //! What a response is expected to say of tokens, by its request.
 //!
 //! Tokens are used when something is made. What a GET brings was made earlier, for another request, and may be asked for
-//! again and again: it is never counted. A response that is made in the background says no tokens to the request that
-//! began it, and is counted as unmetered. What comes over a WebSocket, which a GET asks for, is made then: it is none of
-//! these.
+//! again and again: it is never counted, unless a header may make a POST of it at the provider. A response that is made
+//! in the background says no tokens to the request that began it, and is counted as unmetered. What comes over a
+//! WebSocket, which a GET asks for, is made then: it is none of these.
 
 /// What is expected, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
