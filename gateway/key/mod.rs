@@ -23,8 +23,8 @@ mod table;
 pub use labels::{KnownLabels, Labels};
 pub use leak::is_our_credential;
 pub use presented::{
-    AmbiguousCredentials, PresentedKey, decoded, has_parameter, is_key_protocol, remove_from_query,
-    without_scheme,
+    AmbiguousCredentials, PresentedKey, decoded, has_credential, has_parameter, is_key_protocol,
+    remove_from_query, without_scheme,
 };
 pub use store::{Fingerprint, KeyFailure, KeyStore, Opened, StoreError};
 

@@ -12,8 +12,9 @@ use super::leak::holds_key;
 /// The query parameters in which a key may stand: in Google's REST examples, and of Azure's `WebSocket`s.
 const KEY_PARAMETERS: [&str; 2] = ["key", "api-key"];
 /// Other parameters that no provider gets: Google takes access tokens there, and the project that pays
-/// (<https://cloud.google.com/apis/docs/system-parameters>), and other servers take keys in the first two.
-const FOREIGN_PARAMETERS: [&[u8]; 9] = [
+/// (<https://cloud.google.com/apis/docs/system-parameters>), and whole headers and another method as well; other servers
+/// take keys in the first two.
+const FOREIGN_PARAMETERS: [&[u8]; 11] = [
     b"api_key",
     b"apikey",
     b"$key",
@@ -23,6 +24,8 @@ const FOREIGN_PARAMETERS: [&[u8]; 9] = [
     b"oauth_token",
     b"userProject",
     b"$userProject",
+    b"$httpHeaders",
+    b"$httpMethod",
 ];
 /// What stands before a key among the protocols that a `WebSocket` offers: browsers have no other place
 /// for it, and so `OpenAI`'s SDK puts it there.
@@ -165,6 +168,14 @@ fn stays_here(pair: &str, presented: Option<&PresentedKey<'_>>) -> bool {
     KEY_PARAMETERS.iter().any(|known| known.as_bytes() == name)
         || FOREIGN_PARAMETERS.contains(&name)
         || holds_key(&decoded(pair.as_bytes()), presented)
+}
+
+/// Whether `parameters`, escaped as a whole or in parts, have one that goes to no provider.
+pub fn has_credential(parameters: &str) -> bool {
+    let parameters = decoded(parameters.as_bytes());
+    let parameters = String::from_utf8_lossy(&parameters);
+    let mut pairs = parameters.split(['?', '&', ';']);
+    pairs.any(|pair| stays_here(pair, None))
 }
 
 /// Whether a protocol that a `WebSocket` offers is a key.
@@ -329,6 +340,11 @@ mod tests {
             (
                 "%24userProject=p&access_token=t&oauth%5Ftoken=t&a=1",
                 Some("a=1"),
+            ),
+            // Firefox asks for a POST so, and Google's own pages set headers.
+            (
+                "$httpMethod=POST&$ct=a&%24httpHeaders=X-Goog-User-Project:p",
+                Some("$ct=a"),
             ),
             ("", Some("")),
         ] {

@@ -89,7 +89,7 @@ impl EgressProxy {
         };
         let named = |why: String| format!("the variable {name} {why}");
         let mut proxy = Self::parse(&format!("{scheme}://{place}")).map_err(named)?;
-        proxy.authorization = credentials.map(|written| basic(&unescaped(written)));
+        proxy.authorization = credentials.map(|written| basic(&user_and_password(written)));
         Ok(Some(proxy))
     }
 
@@ -152,9 +152,18 @@ fn basic(credentials: &[u8]) -> HeaderValue {
     value
 }
 
-/// `text` with its percent-encoding undone; what is no such encoding stays.
+/// The credentials of a URL, which may be those of a user without a password.
+fn user_and_password(written: &str) -> Zeroizing<Vec<u8>> {
+    let mut credentials = unescaped(written);
+    if !written.contains(':') {
+        credentials.push(b':');
+    }
+    credentials
+}
+
+/// `text` with its percent-encoding undone; what is no such encoding stays. There is room for one more byte.
 fn unescaped(text: &str) -> Zeroizing<Vec<u8>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() + 1));
     let mut rest = text.as_bytes();
     while let Some((first, behind)) = rest.split_first() {
         let digits = behind
@@ -269,6 +278,15 @@ mod tests {
             (name == "https_proxy").then(|| "http://us%40er:p%3Ass%zz@p:1".to_owned())
         });
         let wanted = format!("Basic {}", STANDARD.encode("us@er:p:ss%zz"));
+        assert_eq!(
+            named.unwrap().unwrap().authorization.unwrap(),
+            wanted.as_str()
+        );
+        // RFC 7617, section 2: the colon is there without a password, too.
+        let named = EgressProxy::of_environment(&url("https://api.openai.com"), |name| {
+            (name == "https_proxy").then(|| "http://user@p:1".to_owned())
+        });
+        let wanted = format!("Basic {}", STANDARD.encode("user:"));
         assert_eq!(
             named.unwrap().unwrap().authorization.unwrap(),
             wanted.as_str()

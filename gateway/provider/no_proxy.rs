@@ -14,7 +14,8 @@ pub(super) fn is_this_machine(host: &str) -> bool {
 /// Whether `list`, as `no_proxy` has it, names the host of `url`: `*`, names with what ends in them, addresses, networks
 /// (`10.0.0.0/8`), each with or without a port.
 pub(super) fn is_exempt(url: &BaseUrl, list: &str) -> bool {
-    let mut entries = list.split([',', ' ']).filter(|entry| !entry.is_empty());
+    let entries = list.split(|char: char| char == ',' || char.is_ascii_whitespace());
+    let mut entries = entries.filter(|entry| !entry.is_empty());
     entries.any(|entry| {
         let entry = entry.to_ascii_lowercase();
         let port = format!(":{}", url.port);
@@ -75,6 +76,9 @@ mod tests {
             ("::/0", "https://[fd12::1]", true),
             ("10.0.0.0/8", "https://[fd12::1]", false),
             ("10.0.0.0/x", "https://10.0.0.1", false),
+            ("10.0.0.1/32", "https://10.0.0.1", true),
+            ("10.0.0.1/33", "https://10.0.0.1", false),
+            ("a\topenai.com\n", "https://api.openai.com", true),
         ] {
             assert_eq!(is_exempt(&url(at), list), exempt, "{list} {at}");
         }

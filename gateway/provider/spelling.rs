@@ -8,13 +8,14 @@ use http::HeaderName;
 
 /// Headers about the message itself, and those whose values are changed on the way: another spelling would say
 /// something else beside them.
-static OF_THE_MESSAGE: [&str; 10] = [
+static OF_THE_MESSAGE: [&str; 11] = [
     "accept-encoding",
     "content-encoding",
     "content-length",
     "content-type",
     "keep-alive",
     "proxy-connection",
+    "sec-websocket-extensions",
     "sec-websocket-key",
     "sec-websocket-protocol",
     "sec-websocket-version",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::{Method, Version};
+use http::{HeaderName, Method, Version};
 use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
@@ -16,9 +16,16 @@ use crate::key::{
     AmbiguousCredentials, ClientKey, KeyDigest, Opened, PresentedKey, is_our_credential,
     remove_from_query,
 };
-use crate::provider::{Credential, NoCredential};
+use crate::provider::{Credential, NoCredential, folded};
 use crate::route::{Access, NormalPath, Route, host_of_authority};
 use crate::snapshot::{Rules, Snapshot};
+
+/// Headers in which frameworks, and Google, take another method than the request line's.
+const METHOD_HEADERS: [&str; 3] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
 
 /// The proof that a request may go to a route's provider: a key was verified that the route takes,
 /// or the route is open; and there is something to authorize it with.
@@ -28,6 +35,9 @@ pub struct Admission {
     digest: Option<KeyDigest>,
     credential: Credential,
     target: String,
+    /// What servers may read its path as that undo the escapes of separators; nothing if there are none.
+    readings: Vec<String>,
+    post: bool,
     upgrade: bool,
 }
 
@@ -98,7 +108,9 @@ impl Admission {
             key,
             digest: opened.map(|opened| opened.digest),
             credential,
+            readings: path.readings_of(&target),
             target,
+            post: may_be_post(request),
             upgrade,
         })
     }
@@ -134,6 +146,17 @@ impl Admission {
     /// The path and query to ask the provider for.
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    /// What the provider may read the target as: itself, and its path where separators in it are escaped.
+    pub fn readings(&self) -> impl Iterator<Item = &str> {
+        let others = self.readings.iter().map(String::as_str);
+        std::iter::once(self.target.as_str()).chain(others)
+    }
+
+    /// Whether the provider may take it for a POST.
+    pub fn post(&self) -> bool {
+        self.post
     }
 
     /// Whether it asks for a `WebSocket`.
@@ -206,6 +229,15 @@ fn no_upgrade(path: &str) -> Reason {
     } else {
         Reason::UpgradeNotAllowed
     }
+}
+
+/// Whether the method is POST, or a header may say another one than the request line does: which, is not looked at.
+fn may_be_post(request: &RequestHeader) -> bool {
+    let says_method = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with('x') && METHOD_HEADERS.contains(&folded(name).as_str())
+    };
+    request.method == Method::POST || request.headers.keys().any(says_method)
 }
 
 fn is_websocket(request: &RequestHeader) -> bool {

@@ -15,6 +15,14 @@ use crate::usage::{ExcludeUsage, IncludeUsage, Metering, ROOM, is_event_stream};
 /// The endpoints whose streams can be asked.
 const ENDPOINTS: [&str; 2] = ["/chat/completions", "/completions"];
 
+/// Whether `target`, a path at the provider with or without a query, is one of them to a provider that tells no capital
+/// letters from small ones.
+fn is_endpoint(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    let path = path.trim_end_matches('/').to_ascii_lowercase();
+    ENDPOINTS.iter().any(|endpoint| path.ends_with(endpoint))
+}
+
 /// Both ways of one exchange.
 pub struct Exact {
     include: IncludeUsage,
@@ -40,11 +48,9 @@ impl Exact {
         admission: &Admission,
         upstream: &mut RequestHeader,
     ) -> Result<Option<Self>, Box<Error>> {
-        let path = admission.target().split('?').next().unwrap_or_default();
-        let path = path.trim_end_matches('/');
         let asked = admission.route().metering == Metering::Exact
             && upstream.method == Method::POST
-            && ENDPOINTS.iter().any(|endpoint| path.ends_with(endpoint))
+            && admission.readings().any(is_endpoint)
             && may_be_json(&upstream.headers)
             && is_plain(&upstream.headers);
         let length = upstream.headers.get(CONTENT_LENGTH);

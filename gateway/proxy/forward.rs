@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
+use super::admit::Admission;
 use super::exchange::Exchange;
 use super::reject::{Reason, Rejection, is_connect_error};
 use crate::provider::TunnelError;
@@ -175,17 +176,19 @@ fn is_stale(exchange: &Exchange, error: &Error, reused: bool) -> bool {
         ErrorType::H2Downgrade => true,
         ErrorType::ConnectionClosed | ErrorType::ReadError => {
             let http2 = error.root_cause().is::<h2::Error>();
-            let harmless = nothing_was_read(error) || (http2 && is_safe(exchange.seen.method));
+            let harmless = nothing_was_read(error) || (http2 && is_safe(exchange));
             at_once && reused && harmless
         }
         _ => false,
     }
 }
 
-/// Whether a request of this method asks for nothing to be done, so that it may be sent again even if the provider had
-/// begun with it (RFC 9110, section 9.2.2).
-fn is_safe(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS")
+/// Whether the request's method asks for nothing to be done, so that it may be sent again even if the provider had begun
+/// with it (RFC 9110, section 9.2.2).
+fn is_safe(exchange: &Exchange) -> bool {
+    let admission = exchange.admission.as_ref();
+    let may_be_post = admission.is_none_or(Admission::post);
+    matches!(exchange.seen.method, "GET" | "HEAD" | "OPTIONS") && !may_be_post
 }
 
 /// Whether a connection of HTTP/1.1 broke before a byte of the next head had come. Pingora says that in the error's text

@@ -54,11 +54,18 @@ pub(super) struct Spending<'e> {
 impl<'e> Spending<'e> {
     /// Of an exchange that ended with `status`.
     pub(super) fn of(exchange: &'e Exchange, status: u16) -> Self {
-        let route = exchange.admission.as_ref().map(Admission::route);
-        let expected = match &exchange.admission {
-            Some(admission) => expected(exchange.seen.method, admission.target()),
-            None => Expected::Nothing,
+        let admission = exchange.admission.as_ref();
+        let route = admission.map(Admission::route);
+        let method = match admission {
+            Some(admission) if admission.post() => "POST",
+            _ => exchange.seen.method,
         };
+        // Of several readings of the path, the one by which tokens are made.
+        let readings = admission.into_iter().flat_map(Admission::readings);
+        let expected = readings
+            .map(|target| expected(method, target))
+            .max()
+            .unwrap_or(Expected::Nothing);
         let went_well = (200..300).contains(&status);
         let made = went_well && expected == Expected::Tokens;
         let metering = route.map_or(Metering::Off, |route| route.metering);

@@ -270,27 +270,22 @@ mod tests {
         Router::build(routes)
     }
 
-    /// Which route takes a path, and to where.
-    fn sent(router: &Router, path: &str) -> Option<(String, String)> {
+    /// Which route takes a path, and to where: all that a provider may read that undoes the escapes of separators.
+    fn sent(router: &Router, path: &str) -> Option<(String, Vec<String>)> {
         let normal = NormalPath::of_request(path.as_bytes()).ok()?;
         let found = router.find("h", &normal.path)?;
         let target = found.route.provider.paths.target(found.rest, None)?;
         let passes = !router.is_anothers("h", found.route, &target)
             && !router.is_anothers_unmasked("h", found.route, &normal, &target);
-        // A provider may undo the escapes of separators.
-        let target = normal
-            .readings_of(&target)
-            .into_iter()
-            .next()
-            .unwrap_or(target);
-        let target = target.split_once('?').map_or(&*target, |(path, _)| path);
+        let mut targets = normal.readings_of(&target);
+        targets.push(target);
         // What differs by a slash at its end, or in what providers may read as one, is one to us.
-        passes.then(|| {
-            (
-                found.route.name.to_string(),
-                fold(target.trim_end_matches('/')),
-            )
-        })
+        let plain = |target: &String| {
+            let path = target.split_once('?').map_or(&**target, |(path, _)| path);
+            fold(path.trim_end_matches('/'))
+        };
+        let places = targets.iter().map(plain).collect();
+        passes.then(|| (found.route.name.to_string(), places))
     }
 
     proptest! {
@@ -327,13 +322,16 @@ mod tests {
             let slashes = |path: &String| -> Vec<String> {
                 let at = path.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0);
                 let with = |at, other| format!("{}{other}{}", &path[..at], &path[at + 1..]);
-                at.flat_map(|at| ["%2F", "%3Bx/"].map(|other| with(at, other))).collect()
+                let others = ["%2F", "%3Bx%2F", "%3Fx/"];
+                let all = path.get(1..).map(|rest| format!("/{}", rest.replace('/', "%2F")));
+                at.flat_map(|at| others.map(|other| with(at, other))).chain(all).collect()
             };
             let masked: Vec<String> = paths.iter().flat_map(slashes).collect();
             paths.extend(masked);
             let mut routes: HashMap<String, (String, String)> = HashMap::new();
             for path in paths.iter().flat_map(|it| [format!("{outer}{it}"), format!("{outer}{}{it}", inner[0])]) {
-                if let Some((name, target)) = sent(&router, &path) {
+                let Some((name, targets)) = sent(&router, &path) else { continue };
+                for target in targets {
                     let (first, by) = routes.entry(target).or_insert_with(|| (name.clone(), path.clone()));
                     prop_assert!(*first == name, "{path} by {name}, {by} by {first}");
                 }

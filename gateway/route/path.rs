@@ -25,8 +25,8 @@ pub enum BadPath {
     /// A byte that has no place in a path or query: a control character, a space, `\`, `#`, `;`,
     /// or anything that isn't ASCII.
     Character,
-    /// An escape that is broken, or that hides `\`, `#`, a control character or another escape; where no separator may
-    /// be escaped, also `/`, `;` and `?`.
+    /// An escape that is broken, or that hides `\`, `#`, a control character, another escape or a credential's parameter;
+    /// where no separator may be escaped, also `/`, `;` and `?`.
     Escape,
     /// A segment `.` or `..`, escaped or not.
     DotSegment,
@@ -59,6 +59,9 @@ impl<'r> NormalPath<'r> {
         let masked = path.contains('%') && unmask::is_masked(&path);
         if masked && unmask::has_dot_segment(&path) {
             return Err(BadPath::DotSegment);
+        }
+        if masked && unmask::hides_credential(&path) {
+            return Err(BadPath::Escape);
         }
         Ok(Self {
             path,

@@ -6,11 +6,14 @@
 use std::sync::Arc;
 
 use super::{NormalPath, Route, Router};
+use crate::key::has_credential;
 
 /// An escaped `/`, in the normal form of escapes.
 const SLASH: &str = "%2F";
+/// Likewise the `?` of a query.
+const QUERY: &str = "%3F";
 /// Escaped, what a server may cut a segment at: parameters (`;`) and the query.
-const CUTS: [&str; 2] = ["%3B", "%3F"];
+const CUTS: [&str; 2] = ["%3B", QUERY];
 
 impl Router {
     /// Whether `path`, a request's on `host` that takes `route`, or the `target` at the provider that it becomes, may be
@@ -49,13 +52,25 @@ pub(super) fn has_dot_segment(path: &str) -> bool {
     parts.any(|part| part == "." || part == "..")
 }
 
+/// Whether what stands behind an escaped `;` or `?` holds a credential, where a server that undoes the escape finds
+/// parameters. Somebody has escaped a whole query: nothing of it is taken for a key, nor out of what goes up.
+pub(super) fn hides_credential(path: &str) -> bool {
+    let begin = CUTS
+        .iter()
+        .filter_map(|cut| Some(path.find(cut)? + cut.len()));
+    let hidden = begin.min().and_then(|at| path.get(at..));
+    hidden.is_some_and(has_credential)
+}
+
 /// What servers may read `target` as, up to its query: each segment up to where it may be cut, without empty segments,
 /// with escaped slashes as slashes and as none. Whatever prefix of whole segments a server finds in the path, it is a
-/// prefix of one of these, or of the path as it is: a server takes all escaped slashes for slashes, or none.
+/// prefix of one of these, or of the path as it is: a server takes all escaped slashes for slashes, or none. The last
+/// one ends where a query may begin.
 pub(super) fn readings(target: &str) -> Vec<String> {
     let path = target.split('?').next().unwrap_or_default();
     let split = path.replace(SLASH, "/");
-    vec![cut(&split), cut(path)]
+    let asked = split.split(QUERY).next().unwrap_or_default();
+    vec![cut(&split), cut(path), cut(asked)]
 }
 
 fn cut(path: &str) -> String {
@@ -83,14 +98,15 @@ mod tests {
 
     #[test]
     fn a_path_is_read_with_its_separators_undone() {
-        for (path, split, whole) in [
-            ("/a%2Fb/c", "/a/b/c", "/a%2Fb/c"),
-            ("/a%3Bx%2Fy/c", "/a/y/c", "/a/c"),
-            ("/a/%2F%2Fb%3F/%3Bx", "/a/b", "/a/%2F%2Fb"),
-            ("/%3Fa", "/", "/"),
-            ("/a%2Fb?c=%2F", "/a/b", "/a%2Fb"),
+        for (path, split, whole, asked) in [
+            ("/a%2Fb/c", "/a/b/c", "/a%2Fb/c", "/a/b/c"),
+            ("/a%3Bx%2Fy/c", "/a/y/c", "/a/c", "/a/y/c"),
+            ("/a/%2F%2Fb%3F/%3Bx", "/a/b", "/a/%2F%2Fb", "/a/b"),
+            ("/a%3Fb%2Fc/d", "/a/c/d", "/a/d", "/a"),
+            ("/%3Fa", "/", "/", "/"),
+            ("/a%2Fb?c=%2F", "/a/b", "/a%2Fb", "/a/b"),
         ] {
-            assert_eq!(readings(path), [split, whole], "{path}");
+            assert_eq!(readings(path), [split, whole, asked], "{path}");
         }
     }
 

@@ -1,12 +1,12 @@
 //! What a response is expected to say of tokens, by its request.
 //!
 //! Tokens are used when something is made. What a GET brings was made earlier, for another request, and may be asked for
-//! again and again: it is never counted. A response that is made in the background says no tokens to the request that
-//! began it, and is counted as unmetered. What comes over a WebSocket, which a GET asks for, is made then: it is none of
-//! these.
+//! again and again: it is never counted, unless a header may make a POST of it at the provider. A response that is made
+//! in the background says no tokens to the request that began it, and is counted as unmetered. What comes over a
+//! WebSocket, which a GET asks for, is made then: it is none of these.
 
-/// What is expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is expected, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expected {
     /// Nothing that counts: the response shows what was made earlier.
     Nothing,
@@ -41,6 +41,11 @@ const METHODS: [&str; 4] = [
     "streamRawPredict",
 ];
 
+/// Whether `name` is among `names` to a provider that tells no capital letters from small ones.
+fn is_among(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 /// What is expected of a response to `method` on `target`, a path at the provider, with or without a query.
 pub fn expected(method: &str, target: &str) -> Expected {
     let path = target.split('?').next().unwrap_or_default();
@@ -52,15 +57,15 @@ pub fn expected(method: &str, target: &str) -> Expected {
         ("chat", "completions") | (_, "runs" | "batches")
     );
     // A deployment may be called as a collection is.
-    let stored = stored && !GENERATING.contains(&last);
+    let stored = stored && !is_among(&GENERATING, last);
     if method != "POST" || last == "cancel" || stored {
         return Expected::Nothing;
     }
     let method = last.rsplit_once(':').map(|(_, method)| method);
     let generates = match method {
-        Some(method) => METHODS.contains(&method),
+        Some(method) => is_among(&METHODS, method),
         // A message of a thread is stored and read later.
-        None => GENERATING.contains(&last) && grandparent != "threads",
+        None => is_among(&GENERATING, last) && grandparent != "threads",
     };
     if generates {
         Expected::Tokens
@@ -100,6 +105,7 @@ mod tests {
         for target in [
             "/v1/chat/completions",
             "/v1/messages?beta=true",
+            "/openai/deployments/d/Chat/Completions",
             "/v1/responses/",
             "/openai/deployments/d/embeddings?api-version=1",
             "/openai/deployments/batches/embeddings",

@@ -76,6 +76,41 @@ fn no_dot_segment_comes_of_it_and_the_prefix_has_none() {
 }
 
 #[test]
+fn a_query_that_was_escaped_as_a_whole_takes_no_credential_up_nor_into_the_log() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    for path in [
+        "/p/m:generateContent%3Fkey=canary",
+        "/p/m:generateContent%3fkey%3dcanary",
+        "/p/m%3Falt=sse&key=canary",
+        "/p/m%3Falt%3Dsse%26access_token%3Dcanary",
+        "/p/m%3Ba=b%3Bapi-key=canary",
+        "/p/m%3F%3Fk%65y=canary",
+        "/p/m%3FuserProject=canary",
+    ] {
+        for headers in [&[][..], &[("api-key", "secret")]] {
+            let refused = gateway.get(path, headers);
+            assert_eq!(
+                (refused.status, refused.code().as_str()),
+                (400, "bad_path"),
+                "{path}"
+            );
+        }
+    }
+    assert!(provider.received().is_empty());
+    for line in gateway.access_lines(14) {
+        assert!(!line.to_string().contains("canary"), "{line}");
+    }
+    for path in ["/p/files/what%3F", "/p/files/a%3Bb=c", "/p/m%3Falt=sse"] {
+        assert_eq!(
+            gateway.get(path, &[("api-key", "secret")]).status,
+            200,
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn a_narrower_route_cannot_be_walked_around_by_an_escaped_separator() {
     let (broad, narrow) = (Provider::start(), Provider::start());
     let rest = format!(

@@ -31,7 +31,7 @@ fn names_with_underscores_go_up_as_they_came() {
 }
 
 /// Spellings, and what applications behind the gateway may read them as.
-const MISREAD: [(&str, &str); 24] = [
+const MISREAD: [(&str, &str); 25] = [
     ("api_key", "api-key"),
     ("X_Api_Key", "x-api-key"),
     ("x-api_key", "x-api-key"),
@@ -53,6 +53,7 @@ const MISREAD: [(&str, &str); 24] = [
     ("Content_Length", "content-length"),
     ("Transfer_Encoding", "transfer-encoding"),
     ("content_type", "content-type"),
+    ("Sec_WebSocket_Extensions", "sec-websocket-extensions"),
     // PHP reads a dot so, and old versions of Apache whatever is no letter and no digit.
     ("x.api.key", "x-api-key"),
     ("x~forwarded!for", "x-forwarded-for"),

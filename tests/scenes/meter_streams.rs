@@ -267,3 +267,30 @@ fn a_stream_is_not_read_where_the_route_says_off() {
     assert!(lines[0].get("output_tokens").is_none() && lines[0]["model"].is_null());
     assert_eq!(lines[1]["output_tokens"], 7);
 }
+
+/// Servers that undo the escapes of a path before they look for its endpoint, such as vLLM, answer as ever.
+#[test]
+fn an_endpoint_whose_path_has_escaped_separators_is_metered_as_the_endpoint() {
+    let provider = chat();
+    let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
+    let json = [KEY[0], ("content-type", "application/json")];
+    for path in [
+        "/p/v1/chat%2Fcompletions",
+        "/p/v1%2Fchat%2Fcompletions",
+        "/p/v1/chat/completions%2F",
+        "/p/v1/Chat%2FCompletions",
+        "/p/v1/chat/completions%3Ba",
+        "/p/v1/chat/completions%3Fa/cancel",
+    ] {
+        assert_eq!(gateway.request("POST", path, &json, STREAMING).status, 200);
+        let asked = provider.last().body;
+        let asked = String::from_utf8_lossy(&asked).into_owned();
+        assert!(asked.contains("include_usage"), "{path}: {asked}");
+    }
+    let whole = br#"{"model": "m"}"#;
+    let path = "/plain/v1/chat/completions%3Fa/cancel";
+    assert_eq!(gateway.request("POST", path, &json, whole).status, 200);
+    for line in gateway.access_lines(7) {
+        assert_eq!(line["input_tokens"], 5, "{line}");
+    }
+}

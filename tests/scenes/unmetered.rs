@@ -160,6 +160,35 @@ fn what_a_get_brings_was_made_earlier_and_is_not_counted_again() {
     assert_eq!(counted(&gateway, "unmetered_responses_total"), 0);
 }
 
+/// Google takes another method than the request line's in a header and in a parameter, frameworks in a header.
+#[test]
+fn what_a_get_asks_for_as_a_post_is_counted_and_the_parameter_for_it_stays_here() {
+    let provider = Provider::answering(|_, wire| {
+        let json = [("content-type", "application/json")];
+        let body = br#"{"model":"m","usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
+        respond(wire, "200 OK", &json, body);
+    });
+    let gateway = Gateway::before(&provider);
+    let path = "/p/v1/chat/completions";
+    for name in [
+        "X-HTTP-Method-Override",
+        "X-Http-Method",
+        "x_method_override",
+    ] {
+        let headers = [("api-key", "secret"), (name, "POST")];
+        assert_eq!(gateway.request("PUT", path, &headers, b"{}").status, 200);
+    }
+    let get = format!("{path}?a=b&$httpMethod=POST&%24httpHeaders=a:b");
+    assert_eq!(gateway.get(&get, &[("api-key", "secret")]).status, 200);
+    let line = provider.last().line().to_owned();
+    assert_eq!(line, "GET /v1/chat/completions?a=b HTTP/1.1");
+    let lines = gateway.access_lines(4);
+    for line in &lines[..3] {
+        assert_eq!(line["input_tokens"], 5, "{line}");
+    }
+    assert!(lines[3].get("input_tokens").is_none(), "{}", lines[3]);
+}
+
 #[test]
 fn an_error_in_a_stream_whose_status_is_good_is_in_the_line_and_in_a_metric_and_is_no_token() {
     let errors = [

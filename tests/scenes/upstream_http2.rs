@@ -159,11 +159,16 @@ fn hang_up(wire: &mut TcpStream, frames: &[Vec<u8>]) -> bool {
 /// A gateway with a connection that was used before, if `kept`, and how often a POST came to a provider that goes
 /// about it in its `way`.
 fn times_sent(kept: bool, way: Way) -> (Option<u16>, usize) {
-    times_sent_with("POST", kept, way)
+    times_sent_with("POST", &KEY, kept, way)
 }
 
-/// The same for a request of `method`.
-fn times_sent_with(method: &str, kept: bool, way: Way) -> (Option<u16>, usize) {
+/// The same for a request of `method` with `headers`.
+fn times_sent_with(
+    method: &str,
+    headers: &[(&str, &str)],
+    kept: bool,
+    way: Way,
+) -> (Option<u16>, usize) {
     let first = usize::from(kept);
     let asked_before = AtomicUsize::new(0);
     let provider = FrameProvider::start(move |asked, wire| {
@@ -179,7 +184,7 @@ fn times_sent_with(method: &str, kept: bool, way: Way) -> (Option<u16>, usize) {
         // From here on, its connection is at hand.
         gateway.access_lines(1);
     }
-    client.send(raw_request(method, "/p", &KEY, b"paid"));
+    client.send(raw_request(method, "/p", headers, b"paid"));
     let status = client
         .try_response(method == "HEAD")
         .map(|answer| answer.status);
@@ -272,12 +277,16 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
 fn a_safe_request_is_sent_again_over_http2_if_its_kept_connection_was_closed() {
     let close: Way = |_, wire| hang_up(wire, &[]);
     for method in ["GET", "HEAD", "OPTIONS"] {
-        assert_eq!(times_sent_with(method, true, close), (Some(200), 2));
-        assert_eq!(times_sent_with(method, false, close), (Some(502), 1));
+        assert_eq!(times_sent_with(method, &KEY, true, close), (Some(200), 2));
+        assert_eq!(times_sent_with(method, &KEY, false, close), (Some(502), 1));
     }
     for method in ["PUT", "DELETE", "PATCH"] {
-        assert_eq!(times_sent_with(method, true, close), (Some(502), 1));
+        assert_eq!(times_sent_with(method, &KEY, true, close), (Some(502), 1));
     }
+    // Nor one that a header may make a POST.
+    let post = [KEY[0], ("x-http-method-override", "POST")];
+    let times = times_sent_with("GET", &post, true, close);
+    assert_eq!(times, (Some(502), 1));
 }
 
 #[test]

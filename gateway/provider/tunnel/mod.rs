@@ -13,7 +13,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr as StdAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora_core::connectors::L4Connect;
@@ -63,12 +63,16 @@ impl Tunnel {
         }
     }
 
-    /// Asks for the tunnel over a connection to the proxy, and waits for the response.
+    /// Asks for the tunnel over a connection to the proxy, whose reads end in time, and waits for the response as long as
+    /// it may take as a whole.
     pub fn open(&self, connection: &mut (impl Read + Write)) -> Result<(), TunnelError> {
-        let mut received = Vec::new();
+        let (begun, mut received) = (Instant::now(), Vec::new());
         let mut ask = || {
             connection.write_all(&self.request)?;
             loop {
+                if begun.elapsed() > self.timeout {
+                    return Err(Failure::Late(self.timeout));
+                }
                 let mut piece = [0; 1024];
                 let read = connection.read(&mut piece)?;
                 received.extend(piece.get(..read).unwrap_or_default());
@@ -224,6 +228,38 @@ mod tests {
         ] {
             assert_eq!(asked(answer), Ok(()), "{answer}");
         }
+    }
+
+    /// A proxy that always has one byte more.
+    struct Dripping(usize);
+
+    impl Read for Dripping {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            std::thread::sleep(Duration::from_millis(5));
+            let head = b"HTTP/1.1 103 Early Hints\r\n\r\n";
+            into[0] = head[self.0 % head.len()];
+            self.0 += 1;
+            Ok(1)
+        }
+    }
+
+    impl Write for Dripping {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_answers_without_end_is_not_listened_to_without_end() {
+        let proxy = EgressProxy::parse("http://proxy.corp:3128").unwrap();
+        let url = BaseUrl::parse("https://api.openai.com").unwrap();
+        let tunnel = Tunnel::new(&proxy, &url, Duration::from_millis(50));
+        let late = tunnel.open(&mut Dripping(0)).unwrap_err();
+        assert!(matches!(late.failure, Failure::Late(_)), "{late}");
     }
 
     #[test]
