@@ -27,6 +27,8 @@ const SERVICES: [(&str, &str); 3] = [
     ("_flex", "flex"),
     ("_priority", "priority"),
 ];
+/// Prices by other names: by ranges of lengths, and what others are multiplied by.
+const OTHERS: [&str; 2] = ["provider_specific_entry", "tiered_pricing"];
 const REQUEST: &str = "input_cost_per_request";
 const SEARCH: &str = "search_context_cost_per_query";
 
@@ -110,7 +112,7 @@ impl SaidPrices {
 
 /// Whether a field says what something costs.
 fn is_price(name: &str) -> bool {
-    name.contains("cost_per_") || name.contains("_cost")
+    name.contains("cost_per_") || name.contains("_cost") || OTHERS.contains(&name)
 }
 
 /// Adds one of them. Fails with what cannot be said here.
@@ -210,6 +212,18 @@ fn complete(rates: &mut BTreeMap<(u64, Option<&'static str>), PlannedRates>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_that_changes_what_is_paid_is_a_price() {
+        for name in [
+            "input_cost_per_token",
+            "tiered_pricing",
+            "provider_specific_entry",
+        ] {
+            assert!(is_price(name), "{name}");
+        }
+        assert!(!is_price("max_tokens") && !is_price("mode"));
+    }
 
     #[test]
     fn a_price_is_for_a_length_and_a_service() {
