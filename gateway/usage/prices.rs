@@ -94,6 +94,11 @@ impl PriceList {
         };
         for model in entry.models {
             let name = normal(&model).into_owned();
+            if name == "*" && model != "*" {
+                let why =
+                    format!("`{model}` would be any model of anybody: say `*` if it is meant");
+                problems.fatal(&entry.at, why);
+            }
             let place = (name.clone(), offer.provider.clone(), offer.from);
             if let Some(line) = seen.insert(place, entry.at.line) {
                 said_twice(&model, line, &entry.at, problems);
@@ -293,7 +298,8 @@ mod tests {
              [[price.tier]]\nabove = 0\ninput = \"1\"\ncache_read = \"1\"\n\
              [[price.tier]]\nservice = [\"flex\", \"batch\"]\ninput = \"1\"\ncache_read = \"1\"\n\
              [[price.tier]]\nservice = \"batch\"\ninput = \"1\"\ncache_read = \"1\"\nper_request = \"1\"\n\
-             [[price.tier]]\nabove = \"200k\"\ninput = \"1\"\ncache_read = \"x\"\n",
+             [[price.tier]]\nabove = \"200k\"\ninput = \"1\"\ncache_read = \"x\"\n\
+             [[price]]\nmodel = \"Publishers/google/models/*\"\ninput = \"1\"\n",
         );
         let all = problems.join("\n");
         for expected in [
@@ -312,6 +318,7 @@ mod tests {
             "prices.toml:62: unknown key `price[9].tier[6].per_request`",
             "prices.toml:64: price[9].tier[7].above: expected",
             "prices.toml:66: a price for a million tokens is a decimal number",
+            "prices.toml:67: `Publishers/google/models/*` would be any model of anybody",
         ] {
             assert!(all.contains(expected), "{expected}\nnot in\n{all}");
         }
