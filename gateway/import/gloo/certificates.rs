@@ -91,3 +91,57 @@ fn leads_to(gateway: &Object, source: &Object) -> bool {
     };
     named.is_none_or(|named| named.is_empty() || !named.iter().all(is_other))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_may_ask_for_certificates_is_told_from_what_does_not() {
+        for (spec, expected) in [
+            (json!({}), false),
+            (
+                json!({"listeners": [{"tls": {"mode": "Terminate", "certificateRefs": []}}]}),
+                false,
+            ),
+            (
+                json!({"listeners": [{"tls": {"frontendValidation": {"caCertificateRefs": []}}}]}),
+                true,
+            ),
+            (
+                json!({"tls": {"frontend": {"default": {"validation": {}}}}}),
+                true,
+            ),
+            (
+                json!({"tls": {"backend": {"clientCertificateRef": {"name": "c"}}}}),
+                false,
+            ),
+            (
+                json!({"listeners": [{"tls": {"mode": "MUTUAL", "secretName": "t"}}]}),
+                true,
+            ),
+            (
+                json!({"listeners": [{"tls": {"mode": "SIMPLE", "secretName": "t"}}]}),
+                false,
+            ),
+            (
+                json!({"servers": [{"tls": {"mode": "OPTIONAL_MUTUAL"}}]}),
+                true,
+            ),
+            (
+                json!({"listeners": [{"tls": {"options": {"kgateway.dev/verify-subject-alt-names": "a"}}}]}),
+                true,
+            ),
+            (
+                json!({"listeners": [{"tls": {"options": {"kgateway.dev/cipher-suites": "a"}}}]}),
+                false,
+            ),
+            (json!({"listeners": [{"tls": {"mode": ["MUTUAL"]}}]}), true),
+            (json!({"listeners": [{"tls": "MUTUAL"}]}), true),
+        ] {
+            assert_eq!(asks(&spec), expected, "{spec}");
+        }
+    }
+}
