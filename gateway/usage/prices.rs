@@ -1,6 +1,6 @@
 //! The price list: what the responses of each model cost, from which day on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -34,6 +34,8 @@ pub struct PriceList {
     /// By the beginnings of names; the lengths that there are, the longest first.
     begun: HashMap<Box<str>, Vec<Offer>, RandomState>,
     lengths: Vec<usize>,
+    /// The providers that prices are for alone, and where that is said first.
+    providers: BTreeMap<Arc<str>, Location>,
 }
 
 /// A price at one time.
@@ -71,6 +73,7 @@ impl PriceList {
             named: HashMap::default(),
             begun: HashMap::default(),
             lengths: Vec::new(),
+            providers: BTreeMap::new(),
         };
         if sections.len() > MOST {
             problems.fatal(&document.whole(), format!("has more than {MOST} prices"));
@@ -86,7 +89,16 @@ impl PriceList {
         list
     }
 
+    /// The providers that prices are for alone, and where that is said first.
+    pub fn providers(&self) -> impl Iterator<Item = (&str, &Location)> {
+        self.providers.iter().map(|(name, at)| (&**name, at))
+    }
+
     fn add(&mut self, entry: PriceEntry, seen: &mut Seen, problems: &Problems) {
+        if let Some(provider) = &entry.provider {
+            let place = self.providers.entry(provider.clone());
+            place.or_insert_with(|| entry.at.clone());
+        }
         let offer = Offer {
             provider: entry.provider,
             from: entry.from,
