@@ -51,6 +51,11 @@ impl<'n> Fields<'n> {
         self
     }
 
+    /// The object, as people call it.
+    pub(crate) fn title(&self) -> &str {
+        &self.object
+    }
+
     /// The place of a field: the file, and its line if that is known.
     pub(crate) fn place(&self, field: &str) -> String {
         self.notes.place(&self.object, &self.join(field))

@@ -14,6 +14,7 @@ pub use prices::{PlannedPrice, PlannedRates, prices};
 pub use write::{gateway, keys, write};
 pub use yaml::{YamlError, documents};
 
+use prices::Unpriced;
 use yaml::Lines;
 
 use std::cell::RefCell;
@@ -146,6 +147,8 @@ pub struct Plan {
     pub keys: Vec<PlannedKey>,
     /// What responses cost; there is no price file without any.
     pub prices: Vec<PlannedPrice>,
+    /// The models that have none.
+    unpriced: Vec<Unpriced>,
     /// Files of the folder of secrets, by name.
     pub secrets: BTreeMap<String, Zeroizing<String>>,
     /// What a person should know.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use toml_edit::Value;
 
-use super::Plan;
+use super::{Notes, Plan};
 use crate::usage::{Cost, Price, normal};
 
 /// The prices of a million tokens, by their names in a price file.
@@ -25,6 +25,25 @@ pub struct PlannedPrice {
     /// What tokens cost, by the length that a tier begins above and its service. The first one, of 0 and no service, is
     /// the price itself, and every other says whatever that says.
     pub rates: BTreeMap<(u64, Option<&'static str>), PlannedRates>,
+}
+
+/// A model whose price is not known.
+pub(super) struct Unpriced {
+    /// The name of its provider.
+    pub(super) provider: String,
+    pub(super) model: String,
+    /// What people call the entry that it stands in.
+    pub(super) title: String,
+}
+
+impl Unpriced {
+    /// Whether names that begin like `model` are the names of this one, too.
+    fn is_meant_by(&self, model: &str) -> bool {
+        let name = normal(&self.model);
+        let beginning = normal(model);
+        let beginning = beginning.strip_suffix('*');
+        beginning.is_some_and(|beginning| name.starts_with(beginning))
+    }
 }
 
 impl PlannedPrice {
@@ -90,6 +109,37 @@ impl Plan {
             self.prices.push(price);
         }
         others
+    }
+
+    /// Leaves out prices of beginnings of names that are those of a model whose own price is not known: it would get
+    /// another one's.
+    pub(super) fn leave_out_prices_of_others(&mut self, notes: &Notes) {
+        let is_named = |unpriced: &Unpriced, price: &PlannedPrice| {
+            let mut models = price.models.iter();
+            price.provider == unpriced.provider
+                && models.any(|model| normal(model) == normal(&unpriced.model))
+        };
+        for unpriced in std::mem::take(&mut self.unpriced) {
+            if self.prices.iter().any(|price| is_named(&unpriced, price)) {
+                continue;
+            }
+            let theirs = self.prices.iter_mut();
+            for price in theirs.filter(|price| price.provider == unpriced.provider) {
+                let models = std::mem::take(&mut price.models).into_iter();
+                let (others, kept): (Vec<String>, Vec<String>) =
+                    models.partition(|model| unpriced.is_meant_by(model));
+                price.models = kept;
+                for other in others {
+                    let why = format!(
+                        "`{}` has no price in the file, and would get that of `{other}`, which is left out: write both \
+                         into prices.toml",
+                        unpriced.model
+                    );
+                    notes.lost(&unpriced.title, "model_info", why);
+                }
+            }
+        }
+        self.prices.retain(|price| !price.models.is_empty());
     }
 }
 

@@ -121,6 +121,8 @@ const CODE_ASSIST: &str = "https://github.com/google-gemini/gemini-cli/blob/main
 const COMPACTION: &str = "https://platform.claude.com/docs/en/build-with-claude/compaction";
 const CONVERSE: &str =
     "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html";
+const CONVERSE_TIER: &str =
+    "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html";
 const COHERE: &str = "https://docs.cohere.com/reference/chat";
 const COHERE_V1: &str = "https://docs.cohere.com/v1/reference/chat";
 const DEEPSEEK: &str = "https://api-docs.deepseek.com/guides/kv_cache";
@@ -131,6 +133,7 @@ const MISTRAL: &str = "https://docs.mistral.ai/api/endpoint/chat";
 const OLLAMA: &str = "https://github.com/ollama/ollama/blob/main/docs/api.md";
 const OPENROUTER: &str = "https://openrouter.ai/docs/guides/best-practices/prompt-caching";
 const OPENROUTER_COST: &str = "https://openrouter.ai/docs/use-cases/usage-accounting";
+const OPENROUTER_ERRORS: &str = "https://openrouter.ai/docs/api-reference/errors";
 const PERPLEXITY: &str = "https://docs.perplexity.ai/api-reference/chat-completions-post";
 const VLLM: &str =
     "https://github.com/vllm-project/vllm/blob/v0.9.2/vllm/entrypoints/openai/protocol.py";
@@ -342,9 +345,11 @@ const ROOT: &[Row] = &[
     ("setup.model", Model, GEMINI_SETUP),
     ("service_tier", Says::Tier, OPENAI_CHAT),
     ("response.service_tier", Says::Tier, OPENAI_RESPONSES),
+    ("serviceTier.type", Says::Tier, CONVERSE_TIER),
     ("error", Says::Error, OPENAI_CHAT),
     ("response.error", Says::Error, OPENAI_STREAM),
     ("delta.error", Says::Error, COHERE),
+    ("choices.error", Says::Error, OPENROUTER_ERRORS),
     ("type", Says::Kind, ANTHROPIC_STREAM),
     ("object", Says::Kind, VLLM),
     ("choices", Says::Choices, KIMI),

@@ -1,6 +1,6 @@
 //! The price list: what the responses of each model cost, from which day on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -34,6 +34,8 @@ pub struct PriceList {
     /// By the beginnings of names; the lengths that there are, the longest first.
     begun: HashMap<Box<str>, Vec<Offer>, RandomState>,
     lengths: Vec<usize>,
+    /// The providers that prices are for alone, and where that is said first.
+    providers: BTreeMap<Arc<str>, Location>,
 }
 
 /// A price at one time.
@@ -71,6 +73,7 @@ impl PriceList {
             named: HashMap::default(),
             begun: HashMap::default(),
             lengths: Vec::new(),
+            providers: BTreeMap::new(),
         };
         if sections.len() > MOST {
             problems.fatal(&document.whole(), format!("has more than {MOST} prices"));
@@ -86,7 +89,16 @@ impl PriceList {
         list
     }
 
+    /// The providers that prices are for alone, and where that is said first.
+    pub fn providers(&self) -> impl Iterator<Item = (&str, &Location)> {
+        self.providers.iter().map(|(name, at)| (&**name, at))
+    }
+
     fn add(&mut self, entry: PriceEntry, seen: &mut Seen, problems: &Problems) {
+        if let Some(provider) = &entry.provider {
+            let place = self.providers.entry(provider.clone());
+            place.or_insert_with(|| entry.at.clone());
+        }
         let offer = Offer {
             provider: entry.provider,
             from: entry.from,
@@ -94,6 +106,11 @@ impl PriceList {
         };
         for model in entry.models {
             let name = normal(&model).into_owned();
+            if name == "*" && model != "*" {
+                let why =
+                    format!("`{model}` would be any model of anybody: say `*` if it is meant");
+                problems.fatal(&entry.at, why);
+            }
             let place = (name.clone(), offer.provider.clone(), offer.from);
             if let Some(line) = seen.insert(place, entry.at.line) {
                 said_twice(&model, line, &entry.at, problems);
@@ -293,7 +310,8 @@ mod tests {
              [[price.tier]]\nabove = 0\ninput = \"1\"\ncache_read = \"1\"\n\
              [[price.tier]]\nservice = [\"flex\", \"batch\"]\ninput = \"1\"\ncache_read = \"1\"\n\
              [[price.tier]]\nservice = \"batch\"\ninput = \"1\"\ncache_read = \"1\"\nper_request = \"1\"\n\
-             [[price.tier]]\nabove = \"200k\"\ninput = \"1\"\ncache_read = \"x\"\n",
+             [[price.tier]]\nabove = \"200k\"\ninput = \"1\"\ncache_read = \"x\"\n\
+             [[price]]\nmodel = \"Publishers/google/models/*\"\ninput = \"1\"\n",
         );
         let all = problems.join("\n");
         for expected in [
@@ -312,6 +330,7 @@ mod tests {
             "prices.toml:62: unknown key `price[9].tier[6].per_request`",
             "prices.toml:64: price[9].tier[7].above: expected",
             "prices.toml:66: a price for a million tokens is a decimal number",
+            "prices.toml:67: `Publishers/google/models/*` would be any model of anybody",
         ] {
             assert!(all.contains(expected), "{expected}\nnot in\n{all}");
         }

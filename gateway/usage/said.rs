@@ -508,6 +508,44 @@ fn what_prices_need_beside_the_tokens_is_read() {
     assert_eq!((none.reported_cost, none.service_tier), (None, None));
 }
 
+#[test]
+fn a_cost_that_is_no_bill_is_not_believed_and_one_without_tokens_is() {
+    // Nobody pays so much at once, and a counter would show nothing any more.
+    for lie in ["1e30", "1000000.01", "-1"] {
+        let text = format!("{{\"usage\": {{\"prompt_tokens\": 1, \"cost\": {lie}}}}}");
+        let lying = meter(JSON, text.as_bytes(), 5);
+        assert_eq!(lying.usage().unwrap().reported_cost, None, "{lie}");
+        assert_eq!(lying.malformed(), 1, "{lie}");
+    }
+    // Images of xAI's have no tokens.
+    let billed = of_json(&json!({"data": [], "usage": {"cost_in_usd_ticks": 200_000_000}}));
+    assert_eq!(billed.reported_cost.unwrap().to_string(), "0.02");
+    assert!(billed.is_empty());
+    assert_eq!(meter(JSON, br#"{"usage": {"cost": 0}}"#, 5).usage(), None);
+}
+
+#[test]
+fn the_tier_of_a_converse_response_is_read() {
+    for (tier, expected) in [
+        ("flex", ServiceTier::Flex),
+        ("reserved", ServiceTier::Other),
+    ] {
+        let said =
+            json!({"serviceTier": {"type": tier}, "usage": {"inputTokens": 1, "outputTokens": 1}});
+        assert_eq!(of_json(&said).service_tier, Some(expected), "{tier}");
+    }
+}
+
+#[test]
+fn an_error_of_a_choice_is_one() {
+    let failed = json!({"model": "m", "choices": [{"error": {"code": 502, "message": "x"}}]});
+    let well = json!({"model": "m", "choices": [{"error": null, "index": 0}]});
+    let errors = |document: &Value| meter(JSON, document.to_string().as_bytes(), 5).errors();
+    assert_eq!((errors(&failed), errors(&well)), (1, 0));
+    let stream = stream(&[well, failed]);
+    assert_eq!(meter(EVENTS, stream.as_bytes(), 5).errors(), 1);
+}
+
 /// The parts of what a response says, each of which may come in a document of its own.
 fn documents() -> impl Strategy<Value = Vec<Value>> {
     let count = 1_u64..1000;

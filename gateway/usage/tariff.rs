@@ -14,7 +14,7 @@ pub(super) struct Tariff {
     pub(super) rates: Rates,
     /// What holds instead in other services, or for longer requests.
     pub(super) tiers: Vec<Tier>,
-    /// Of each request, whatever its tokens.
+    /// Of each request, whatever its tokens; of each response over a WebSocket.
     pub(super) per_request: Cost,
     /// Of each search of the web; where it is left out, it is not known.
     pub(super) per_search: Option<Cost>,
@@ -39,7 +39,9 @@ impl Tariff {
             (0, _) => Cost::default(),
             (searches, price) => Cost(price?.0.saturating_mul(searches.into())),
         };
-        Some(tokens.plus(self.per_request).plus(searches))
+        let requests = usage.responses.max(1);
+        let requests = Cost(self.per_request.0.saturating_mul(requests.into()));
+        Some(tokens.plus(requests).plus(searches))
     }
 
     /// The rates for a response of this service and length. They are those of the highest length that any tier of this
@@ -199,6 +201,9 @@ mod tests {
         assert_eq!(cost(&tariff, &usage), None);
         usage.searches = 0;
         assert_eq!(cost(&tariff, &usage).as_deref(), Some("0.0095"));
+        // Each of the responses over one WebSocket.
+        let three = usage.plus(&usage).plus(&usage);
+        assert_eq!(cost(&tariff, &three).as_deref(), Some("0.0285"));
         // Lies overflow nothing.
         let most = u64::MAX;
         (usage.searches, usage.input) = (most, most);

@@ -7,6 +7,10 @@ use super::tokens::ServiceTier;
 
 /// The decimals that one of xAI's ticks has as a dollar.
 const TICKS: u8 = 10;
+/// The most dollars that are believed of one response: a larger number would take a counter to its end, where it shows
+/// nothing any more.
+const MOST_DOLLARS: u128 = 1_000_000;
+const MOST: u128 = MOST_DOLLARS * 10_u128.pow(Cost::DECIMALS as u32);
 
 /// As far as it was said.
 #[derive(Default)]
@@ -56,7 +60,7 @@ impl Terms {
             Says::CostTicks => (&mut self.cost, Cost::DECIMALS - TICKS),
             _ => (&mut self.cost, Cost::DECIMALS),
         };
-        let cost = scaled(written, decimals);
+        let cost = scaled(written, decimals).filter(|cost| *cost <= MOST);
         if let Some(cost) = cost.filter(|cost| *cost > 0 || place.is_none()) {
             *place = Some(Cost(cost));
         }

@@ -52,6 +52,8 @@ pub struct Usage {
     pub calls: u64,
     /// Whether some of the tokens may be of another model than the response names.
     pub other_models: bool,
+    /// The responses that these tokens are of; 0 as well as 1 where they are of one.
+    pub responses: u64,
     /// What the provider itself says that it cost, in US dollars.
     pub reported_cost: Option<Cost>,
 }
@@ -79,6 +81,7 @@ impl Usage {
                 .service_tier
                 .filter(|_| self.service_tier == other.service_tier),
             calls: self.calls.max(1).saturating_add(other.calls.max(1)),
+            responses: self.responses.max(1).saturating_add(other.responses.max(1)),
             // Of different tiers, there is no price for both together either.
             other_models: self.other_models
                 || other.other_models
@@ -293,16 +296,19 @@ impl Found {
             || has_escaped_letter(document)
     }
 
-    /// The tokens, if any were said.
+    /// The tokens, if any were said, or what they cost.
     pub(super) fn usage(&self) -> Option<Usage> {
         let [first, spare] = &self.counts;
         let counts = if first.are_none() { spare } else { first };
         let calls = self.parts.calls();
-        self.said.then(|| Usage {
+        let reported_cost = self.terms.reported_cost();
+        // Images are billed without a word about tokens.
+        let is_billed = reported_cost.is_some_and(|cost| cost > Cost::default());
+        (self.said || is_billed).then(|| Usage {
             calls: calls.number,
             other_models: calls.other_models,
             service_tier: self.terms.service_tier(),
-            reported_cost: self.terms.reported_cost(),
+            reported_cost,
             ..counts.with_calls(&self.parts).usage()
         })
     }

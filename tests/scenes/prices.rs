@@ -195,6 +195,14 @@ fn what_is_wrong_with_a_tier_is_said_with_its_line_and_keeps_the_prices_of_befor
     let problems = scene.problems();
     let expected = "prices.toml:5: the tier does not say `output`, as its price does";
     assert!(problems.contains(expected), "{problems}");
+    scene.write(
+        "prices.toml",
+        "[[price]]\nmodel = \"m\"\nprovider = \"p\"\ninput = \"1\"\n[[price]]\nmodel = \"m\"\nprovider = \"q\"\ninput = \"1\"\n",
+    );
+    let expected = "prices.toml:5: warning: there is no provider `q`: this price is for nothing\n";
+    let problems = scene.problems();
+    assert!(problems.ends_with(expected), "{problems}");
+    assert_eq!(problems.lines().count(), 1, "{problems}");
     scene.write("prices.toml", PRICES);
     let gateway = scene.start();
     gateway.scene.write("prices.toml", broken);

@@ -1,5 +1,6 @@
 //! What is said over a WebSocket: each response counts as it ends, and nothing of the stream changes.
 
+use crate::command::keygate;
 use crate::support::gateway::{Scene, simple};
 use crate::support::websocket::{connect, handshake, take_turn, taking_turns, text};
 use crate::support::{Gateway, eventually};
@@ -9,7 +10,8 @@ const PATH: &str = "/p/v1/responses";
 const BEGUN: &str =
     r#"{"type":"response.created","response":{"id":"resp_1","model":"m-1","usage":null}}"#;
 const DONE: &str = r#"{"type":"response.completed","response":{"id":"resp_1","model":"m-1","usage":{"input_tokens":1000,"input_tokens_details":{"cached_tokens":100},"output_tokens":500}}}"#;
-const PRICES: &str = "[[price]]\nmodel = \"m-1\"\ninput = \"1\"\noutput = \"10\"\n";
+const PRICES: &str =
+    "[[price]]\nmodel = \"m-1\"\ninput = \"1\"\noutput = \"10\"\nper_request = \"0.5\"\n";
 
 /// A gateway whose route has WebSockets, and these lines more.
 fn before(provider: &crate::support::Provider, route: &str) -> Gateway {
@@ -64,14 +66,29 @@ fn each_response_over_a_websocket_counts_as_it_ends_and_the_line_has_their_sum()
     );
     assert_eq!(
         (&line["model"], &line["cost"]),
-        (&"m-1".into(), &"0.012".into())
+        (&"m-1".into(), &"1.012".into())
     );
     let counted_tokens = ["input", "output", "cache_read"].map(|kind| tokens(&gateway, kind));
     assert_eq!(counted_tokens, [2000, 1000, 200]);
     let cost = gateway.metric(
         "keygate_cost_total{currency=\"USD\",key=\"alice\",model=\"other\",provider=\"p\",route=\"r\"}",
     );
-    assert!((cost - 0.012).abs() < 1e-9, "{cost}");
+    assert!((cost - 1.012).abs() < 1e-9, "{cost}");
+    // Reckoned anew, each of the two is a request.
+    let scene = &gateway.scene;
+    scene.write("log.json", &format!("{line}\n"));
+    let path = |name: &str| scene.path(name).display().to_string();
+    let anew = keygate(&[
+        "usage",
+        "--csv",
+        "--prices",
+        &path("prices.toml"),
+        &path("log.json"),
+    ]);
+    assert!(
+        crate::command::text(&anew.stdout).contains(",1.012"),
+        "{anew:?}"
+    );
     assert_eq!(counted(&gateway, "websocket_responses"), 2);
     for family in [
         "unmetered_responses",

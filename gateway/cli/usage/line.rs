@@ -25,6 +25,8 @@ pub(super) struct Line {
     cache_creation_1h_tokens: Option<u64>,
     searches: Option<u64>,
     model_calls: Option<u64>,
+    /// Over a WebSocket.
+    responses: Option<u64>,
     #[serde(default)]
     other_models: bool,
     service_tier: Option<String>,
@@ -48,6 +50,10 @@ impl Line {
             searches: self.searches.unwrap_or_default(),
             calls: self.model_calls.unwrap_or_default(),
             other_models: self.other_models,
+            // Those that said no tokens have no cost, and are not among the calls.
+            responses: self
+                .responses
+                .map_or(0, |_| self.model_calls.unwrap_or_default()),
             service_tier: self.tier(),
             reported_cost: None,
         })

@@ -207,6 +207,9 @@ impl Checker<'_> {
         let (key_file, key_outline, keys) = self.keys(&file.keys, wants_keys);
         let cut_revoked = self.cut_revoked(&file.keys);
         let prices = self.prices(file.usage.prices);
+        if let Prices::Listed(list) = &prices {
+            self.for_nobody(list, |name| providers.contains_key(name));
+        }
         let tracing = file
             .tracing
             .and_then(|file| self.tracing(file))
@@ -267,6 +270,16 @@ impl Checker<'_> {
                 .push_unread(&problem.at, strict, problem.may_pass, problem.message);
         }
         list.map_or(Prices::Unreadable, Prices::Listed)
+    }
+
+    /// Warns of prices for a provider that is not there: what they are meant for may get those of all.
+    fn for_nobody(&self, list: &PriceList, is_there: impl Fn(&str) -> bool) {
+        for (name, at) in list.providers().filter(|(name, _)| !is_there(name)) {
+            self.warn(
+                at,
+                format!("there is no provider `{name}`: this price is for nothing"),
+            );
+        }
     }
 
     /// The PEM file at `given`, a name in the folder of the configuration, and the path that it has. What keeps it from

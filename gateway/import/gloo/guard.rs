@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::super::Notes;
 use super::super::fields::{text_of, texts};
 use super::KNOWN;
+use super::certificates;
 use super::found::Found;
 use super::object::Object;
 
@@ -59,12 +60,14 @@ pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
         .iter()
         .any(|object| is_source(object, found) && is_attached(object));
     let guards = |object: &&Object| {
-        let is_behind = !is_attached && delegates_to(object, found);
+        let is_behind = !is_attached && delegates_to(object, found)
+            || certificates::are_asked_for(object, found, objects);
         if found.is_guarded() {
             is_behind || may_guard(object) && reaches(object, found)
         } else {
             may_guard(object) && (reaches(object, found) || !says_targets(object))
                 || delegates(object)
+                || is_behind
         }
     };
     let guard = objects.iter().find(guards);
@@ -79,7 +82,7 @@ pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
 }
 
 /// Whether a route comes from an object.
-fn is_source(object: &Object, found: &Found) -> bool {
+pub(super) fn is_source(object: &Object, found: &Found) -> bool {
     let (kind, namespace, name) = &found.source;
     object.kind == *kind && object.namespace == *namespace && object.name == *name
 }

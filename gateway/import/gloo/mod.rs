@@ -7,6 +7,7 @@ mod agentgateway;
 mod ai;
 mod backend_policy;
 mod cel;
+mod certificates;
 mod found;
 mod guard;
 mod http_route;

@@ -83,6 +83,7 @@ pub fn read_in(
         plan.ask_streams();
     }
     around.list_unused(&root);
+    plan.leave_out_prices_of_others(&notes);
     root.lose(
         "guardrails",
         "keygate looks at no content: what they keep back there goes to the provider here",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::super::fields::{Fields, text_of};
+use super::super::prices::Unpriced;
 use super::super::{Plan, PlannedPrice, PlannedRates};
 use crate::usage::{Cost, Price};
 
@@ -27,6 +28,8 @@ const SERVICES: [(&str, &str); 3] = [
     ("_flex", "flex"),
     ("_priority", "priority"),
 ];
+/// Prices by other names: by ranges of lengths, and what others are multiplied by.
+const OTHERS: [&str; 2] = ["provider_specific_entry", "tiered_pricing"];
 const REQUEST: &str = "input_cost_per_request";
 const SEARCH: &str = "search_context_cost_per_query";
 
@@ -61,7 +64,7 @@ impl SaidPrices {
     }
 
     /// Plans the price of `models` at a provider. What cannot be carried over is said of `entry`: then they have no
-    /// price, since a part of one would be a wrong one.
+    /// price, since a part of one would be a wrong one, and none of another's.
     pub(super) fn plan(
         &self,
         models: Vec<String>,
@@ -70,32 +73,54 @@ impl SaidPrices {
         entry: &Fields<'_>,
         plan: &mut Plan,
     ) {
+        let names = models.iter().filter(|model| !model.contains('*'));
+        let names: Vec<String> = names.cloned().collect();
+        if !self.is_planned(models, provider, no_output, entry, plan) {
+            plan.unpriced
+                .extend(names.into_iter().map(|model| Unpriced {
+                    provider: provider.to_owned(),
+                    model,
+                    title: entry.title().to_owned(),
+                }));
+        }
+    }
+
+    /// Plans it. Whether there is one.
+    fn is_planned(
+        &self,
+        models: Vec<String>,
+        provider: &str,
+        no_output: bool,
+        entry: &Fields<'_>,
+        plan: &mut Plan,
+    ) -> bool {
         let mut price = PlannedPrice {
             models,
             provider: provider.to_owned(),
             ..PlannedPrice::default()
         };
         if self.0.is_empty() {
-            return;
+            return false;
         }
         for (name, (value, holder)) in &self.0 {
             if let Err(why) = add(&mut price, name, value) {
                 let field = format!("{holder}.{name}");
-                return entry.lost(
-                    &field,
-                    format!("{why}: the model has no price here; write one into prices.toml"),
-                );
+                let why = format!("{why}: the model has no price here; write one into prices.toml");
+                entry.lost(&field, why);
+                return false;
             }
         }
         let is_name =
             |model: &String| !model.is_empty() && !model.trim_end_matches('*').contains('*');
         if !price.models.iter().all(is_name) {
-            return entry.lost("model_name", "a model of this name can have no price here");
+            entry.lost("model_name", "a model of this name can have no price here");
+            return false;
         }
         if let Some(lacking) = lacking(&price.rates, no_output) {
-            return entry.lost("model_info", format!(
+            entry.lost("model_info", format!(
                 "its prices lack `{lacking}`: the model has no price here; write one into prices.toml"
             ));
+            return false;
         }
         complete(&mut price.rates);
         let others = plan.add_price(price);
@@ -105,12 +130,13 @@ impl SaidPrices {
                 others.join("`, `")
             ));
         }
+        true
     }
 }
 
 /// Whether a field says what something costs.
 fn is_price(name: &str) -> bool {
-    name.contains("cost_per_") || name.contains("_cost")
+    name.contains("cost_per_") || name.contains("_cost") || OTHERS.contains(&name)
 }
 
 /// Adds one of them. Fails with what cannot be said here.
@@ -210,6 +236,18 @@ fn complete(rates: &mut BTreeMap<(u64, Option<&'static str>), PlannedRates>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_that_changes_what_is_paid_is_a_price() {
+        for name in [
+            "input_cost_per_token",
+            "tiered_pricing",
+            "provider_specific_entry",
+        ] {
+            assert!(is_price(name), "{name}");
+        }
+        assert!(!is_price("max_tokens") && !is_price("mode"));
+    }
 
     #[test]
     fn a_price_is_for_a_length_and_a_service() {

@@ -1,0 +1,147 @@
+//! Gateways that ask clients for certificates: whoever has none gets nowhere there, and keygate asks for none.
+
+use serde_json::Value;
+
+use super::super::fields::text_of;
+use super::found::Found;
+use super::guard::is_source;
+use super::object::Object;
+
+/// The kinds of objects that say how clients' connections are taken.
+const GATEWAYS: [&str; 4] = ["Gateway", "ListenerSet", "VirtualGateway", "XListenerSet"];
+/// What stands below `tls` and keeps nobody out. Anything else may.
+const HARMLESS: [&str; 12] = [
+    "backend",
+    "certificateRefs",
+    "cipherSuites",
+    "credentialName",
+    "httpsRedirect",
+    "maxProtocolVersion",
+    "minProtocolVersion",
+    "name",
+    "parameters",
+    "port",
+    "protocol",
+    "secretName",
+];
+/// The modes in which a client needs no certificate.
+const MODES: [&str; 5] = ["", "disable", "passthrough", "simple", "terminate"];
+/// How options are called that say how connections are encrypted.
+const OPTIONS: [&str; 5] = [
+    "alpn-protocols",
+    "cipher-suites",
+    "ecdh-curves",
+    "max-tls-version",
+    "minimum-tls-version",
+];
+
+/// Whether an object is a gateway that may ask the clients of a route for certificates.
+pub(super) fn are_asked_for(object: &Object, found: &Found, objects: &[Object]) -> bool {
+    GATEWAYS.contains(&object.kind.as_str())
+        && object.body.get("spec").is_some_and(asks)
+        && objects
+            .iter()
+            .filter(|source| is_source(source, found))
+            .any(|source| leads_to(object, source))
+}
+
+/// Whether something below `tls`, anywhere in it, may ask for them.
+fn asks(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(name, value)| match name.as_str() {
+            "tls" => narrows(value),
+            _ => asks(value),
+        }),
+        Value::Array(items) => items.iter().any(asks),
+        _ => false,
+    }
+}
+
+/// Whether what stands below `tls` may keep somebody out.
+fn narrows(tls: &Value) -> bool {
+    let Value::Object(fields) = tls else {
+        return !tls.is_null();
+    };
+    fields.iter().any(|(name, value)| match name.as_str() {
+        "mode" => {
+            text_of(value).is_none_or(|mode| !MODES.contains(&mode.to_ascii_lowercase().as_str()))
+        }
+        "options" => value.as_object().is_none_or(|options| {
+            let known = |name: &String| OPTIONS.iter().any(|known| name.ends_with(known));
+            !options.keys().all(known)
+        }),
+        name => !HARMLESS.contains(&name) && !value.is_null(),
+    })
+}
+
+/// Whether an object of routes may be reached through a gateway: unless it names others of its kind alone.
+fn leads_to(gateway: &Object, source: &Object) -> bool {
+    let spec = source.body.get("spec");
+    let list = |name: &str| spec.and_then(|spec| spec.get(name)?.as_array());
+    let named = list("virtualGateways").or_else(|| list("parentRefs"));
+    let is_other = |reference: &Value| {
+        let says = |name: &str| reference.get(name).and_then(text_of);
+        let kind = says("kind");
+        let same_kind = kind.is_none_or(|kind| kind == gateway.kind);
+        let namespace = says("namespace").unwrap_or_else(|| source.namespace.clone());
+        let unsaid = namespace.is_empty() || gateway.namespace.is_empty();
+        let here = says("name").is_none_or(|name| name == gateway.name)
+            && (unsaid || namespace == gateway.namespace);
+        same_kind && !here
+    };
+    named.is_none_or(|named| named.is_empty() || !named.iter().all(is_other))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_may_ask_for_certificates_is_told_from_what_does_not() {
+        for (spec, expected) in [
+            (json!({}), false),
+            (
+                json!({"listeners": [{"tls": {"mode": "Terminate", "certificateRefs": []}}]}),
+                false,
+            ),
+            (
+                json!({"listeners": [{"tls": {"frontendValidation": {"caCertificateRefs": []}}}]}),
+                true,
+            ),
+            (
+                json!({"tls": {"frontend": {"default": {"validation": {}}}}}),
+                true,
+            ),
+            (
+                json!({"tls": {"backend": {"clientCertificateRef": {"name": "c"}}}}),
+                false,
+            ),
+            (
+                json!({"listeners": [{"tls": {"mode": "MUTUAL", "secretName": "t"}}]}),
+                true,
+            ),
+            (
+                json!({"listeners": [{"tls": {"mode": "SIMPLE", "secretName": "t"}}]}),
+                false,
+            ),
+            (
+                json!({"servers": [{"tls": {"mode": "OPTIONAL_MUTUAL"}}]}),
+                true,
+            ),
+            (
+                json!({"listeners": [{"tls": {"options": {"kgateway.dev/verify-subject-alt-names": "a"}}}]}),
+                true,
+            ),
+            (
+                json!({"listeners": [{"tls": {"options": {"kgateway.dev/cipher-suites": "a"}}}]}),
+                false,
+            ),
+            (json!({"listeners": [{"tls": {"mode": ["MUTUAL"]}}]}), true),
+            (json!({"listeners": [{"tls": "MUTUAL"}]}), true),
+        ] {
+            assert_eq!(asks(&spec), expected, "{spec}");
+        }
+    }
+}
