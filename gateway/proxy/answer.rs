@@ -65,6 +65,10 @@ pub(super) async fn answer(session: &mut Session, exchange: &mut Exchange) -> Re
             session.set_keepalive(None);
         }
     }
+    if rejection.reason == Reason::BadFraming {
+        // Where it ends is an opinion (RFC 9112, section 6.3).
+        session.set_keepalive(None);
+    }
     end_with_this_answer(session, exchange);
     let unread = !session.is_body_done();
     let http2 = session.as_http1().is_none();

@@ -1,5 +1,6 @@
 //! Clients of HTTP/1.0, which know of no chunks (RFC 9112, section 6.1): where the length of a response is not known, its
-//! body ends with the connection, and the response says so.
+//! body ends with the connection, and the response says so. Nor do they know of interim responses (RFC 9110, section
+//! 15.2), which they would take for the response.
 
 use std::any::Any;
 
@@ -10,9 +11,10 @@ use pingora_core::Result;
 use pingora_core::modules::http::{HttpModule, HttpModuleBuilder, HttpModules, Module};
 use pingora_proxy::Session;
 
-/// Has the response go without chunks, if the client is one of HTTP/1.0.
+/// Has the response go without chunks, and without interim ones before it, if the client is one of HTTP/1.0.
 pub(super) fn begin(session: &mut Session) {
     if session.req_header().version == Version::HTTP_10 {
+        session.as_mut().set_ignore_info_resp(true);
         let mut modules = HttpModules::new();
         modules.add_module(Box::new(WithoutChunks));
         session.downstream_modules_ctx = modules.build_ctx();

@@ -3,7 +3,7 @@
 //! Clients may send requests before they have the responses to those before (pipelining, RFC 9112, section 9.3.2). Pingora
 //! gives up an exchange when something comes behind its request. So what comes there is kept for the next exchange, and
 //! Pingora finds nothing to read. A request about whose end two servers might disagree is passed to Pingora as it comes,
-//! and the connection ends with it if more came.
+//! and the connection ends with it if more came; behind chunks that are not of the plain form, whenever more comes.
 
 use std::io;
 use std::pin::Pin;
@@ -21,6 +21,8 @@ use super::chunks::{Chunks, Progress};
 const UNKNOWN: u64 = u64::MAX;
 /// The end is that of the last chunk.
 const CHUNKED: u64 = UNKNOWN - 1;
+/// The end is not known, and was to be found in chunks: everything that comes may be read, and nothing follows.
+const LAST: u64 = UNKNOWN - 2;
 /// How much is read ahead of the next request while another goes on, in bytes. So it is noticed that the client leaves.
 const MOST: usize = 4 << 10;
 /// How much of that is read at a time, in bytes.
@@ -106,7 +108,7 @@ impl Boundary {
         match progress {
             Progress::More => None,
             Progress::Unclear => {
-                self.left.store(UNKNOWN, Ordering::Relaxed);
+                self.left.store(LAST, Ordering::Relaxed);
                 None
             }
             Progress::Ends(at) => {
@@ -120,7 +122,7 @@ impl Boundary {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether another request may follow: this one was read to its end.
+    /// Whether another request may follow: this one was read to its end, about which there are no two opinions.
     pub(super) fn is_passed(&self) -> bool {
         matches!(self.left.load(Ordering::Relaxed), 0 | UNKNOWN)
     }
@@ -230,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Bounded<S> {
             let before = into.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
             match left {
-                UNKNOWN => {}
+                UNKNOWN | LAST => {}
                 CHUNKED => self.read_chunks(into, before),
                 _ => self.count((into.filled().len() - before) as u64),
             }

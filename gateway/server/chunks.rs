@@ -1,6 +1,7 @@
 //! Where a chunked body ends (RFC 9112, section 7.1), read beside its way to Pingora.
 //!
-//! What is not of the plain form, as a trailer or a line that ends otherwise, is left to Pingora.
+//! What is not of the plain form, as a trailer or a line that ends otherwise, is left to Pingora, which also takes an empty
+//! size for the last one. No other request follows such a body.
 
 /// The most digits of a chunk's size.
 const DIGITS: u8 = 15;

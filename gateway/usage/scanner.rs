@@ -8,7 +8,7 @@ use memchr::memchr2;
 use super::escape::{Escape, Step};
 
 /// The longest name of interest, and the longest text that is kept, in bytes.
-const TEXT: usize = 128;
+pub(super) const TEXT: usize = 128;
 /// How deep what is of interest may stand.
 const DEPTH: usize = 12;
 

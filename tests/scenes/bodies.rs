@@ -187,6 +187,35 @@ fn what_follows_a_broken_body_is_not_the_next_request() {
 }
 
 #[test]
+fn what_follows_a_body_whose_end_is_not_plain_is_not_the_next_request() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let next = "GET /p/next HTTP/1.1\r\nHost: a\r\napi-key: secret\r\n\r\n";
+    for body in [
+        "\r\n\r\n",
+        "\r\n5\r\nxxxxx\r\n\r\n",
+        ";5\r\nxxxxx\r\n\r\n",
+        "1\r\na\r\n0\r\n x: y\r\n\r\n",
+        "1\r\na\r\n0\r\nx: y\r\n\r\n",
+        "1 \r\na\r\n0\r\n\r\n",
+    ] {
+        // Nothing has come behind it when the response is there.
+        for key in ["", "api-key: secret\r\n"] {
+            let mut client = gateway.client();
+            client.send(format!(
+                "POST /p HTTP/1.1\r\nHost: a\r\n{key}Transfer-Encoding: chunked\r\n\r\n{body}"
+            ));
+            let first = client.response(false);
+            assert!([200, 400, 401].contains(&first.status), "{body:?}");
+            let _ = client.try_send(next);
+            assert!(client.try_response(false).is_none(), "{body:?} {key:?}");
+        }
+    }
+    let received = provider.received();
+    assert!(!received.iter().any(|it| it.head.contains("next")));
+}
+
+#[test]
 fn a_body_that_drips_is_refused_and_one_that_only_takes_its_time_is_not() {
     let provider = Provider::start();
     let rest = crate::support::gateway::simple(&provider.url(), "", "");

@@ -373,6 +373,7 @@ fn framing_with_two_readings_is_refused_and_the_provider_sees_nothing() {
         ),
         format!("POST /p HTTP/1.1\r\n{head}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"),
         format!("POST /p HTTP/1.1\r\n{head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
+        format!("POST /p HTTP/1.1\r\n{head}x: y\nContent-Length: 2\r\n\r\n{{}}"),
         format!("TRACE /p HTTP/1.1\r\n{head}\r\n"),
         format!("GET /p HTTP/1.1\r\n{head}Host: b\r\n\r\n"),
         "GET /p HTTP/1.1\r\napi-key: secret\r\n\r\n".to_owned(),
@@ -382,7 +383,15 @@ fn framing_with_two_readings_is_refused_and_the_provider_sees_nothing() {
     ] {
         let mut client = gateway.client();
         client.send(&raw);
-        assert_eq!(client.response(false).status, 400, "{raw}");
+        let refused = client.response(false);
+        assert_eq!(refused.status, 400, "{raw}");
+        if refused.text().contains("ambiguous_header") {
+            continue;
+        }
+        assert_eq!(refused.header("connection"), Some("close"), "{raw}");
+        // What comes later is not read either: a proxy in front may have seen another end.
+        let _ = client.try_send(format!("GET /p HTTP/1.1\r\n{head}\r\n"));
+        assert!(client.try_response(false).is_none(), "{raw}");
     }
     assert!(provider.received().is_empty());
 }

@@ -80,6 +80,26 @@ fn an_http_1_0_client_keeps_its_connection_where_the_length_is_known() {
 }
 
 #[test]
+fn an_http_1_0_client_gets_no_interim_response() {
+    let provider = Provider::answering(|_, wire| {
+        for interim in ["100 Continue", "103 Early Hints"] {
+            wire.write_all(format!("HTTP/1.1 {interim}\r\n\r\n").as_bytes())
+                .unwrap();
+        }
+        ok(wire, b"answered");
+    });
+    let gateway = Gateway::before(&provider);
+    for (version, first) in [("1.0", "200"), ("1.1", "100")] {
+        let mut client = gateway.client();
+        client.send(format!(
+            "POST /p HTTP/{version}\r\nHost: h\r\n{KEY}Expect: 100-continue\r\nContent-Length: 0\r\n\r\n"
+        ));
+        let head = client.read_head();
+        assert!(head.starts_with(&format!("HTTP/1.1 {first} ")), "{head}");
+    }
+}
+
+#[test]
 fn requests_that_come_together_are_answered_one_after_the_other() {
     let provider = Provider::answering(|request, wire| {
         let line = request.line().split(' ').nth(1).unwrap().to_owned();

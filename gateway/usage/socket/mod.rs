@@ -12,6 +12,7 @@ mod message;
 
 use self::frames::{Frames, Part};
 use self::message::{Kind, Message, Said};
+use super::scanner::TEXT;
 use super::tokens::Usage;
 
 /// The meter of one connection.
@@ -190,13 +191,14 @@ impl Session {
     }
 }
 
-/// The model that a target asks for: OpenAI's is in `model`, Azure's in `deployment`.
+/// The model that a target asks for: OpenAI's is in `model`, Azure's in `deployment`. One of a length that is kept of no
+/// text is none.
 fn model_of(target: &str) -> Option<&str> {
     let (_, query) = target.split_once('?')?;
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let found =
         pairs.find(|(name, value)| ["model", "deployment"].contains(name) && !value.is_empty());
-    found.map(|(_, value)| value)
+    found.map(|(_, value)| value).filter(|it| it.len() <= TEXT)
 }
 
 /// The name of a model as responses say it: Gemini's clients ask for `models/NAME`, Vertex's for a longer path.

@@ -155,6 +155,11 @@ fn the_model_is_what_was_asked_for_where_the_provider_does_not_name_it() {
         ("/v1/realtime?a=1&model=m", &[][..], Some("m")),
         ("/openai/realtime?deployment=d", &[], Some("d")),
         ("/v1/realtime?model=", &[], None),
+        (
+            &format!("/v1/realtime?model={}", "m".repeat(129)),
+            &[],
+            None,
+        ),
         ("/ws/bidi", &[setup], Some("gemini-live")),
         ("/v1/responses", &["{}", create], Some("gpt-5.5")),
         ("/v1/responses", &[], None),
