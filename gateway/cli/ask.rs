@@ -21,7 +21,11 @@ pub(super) fn ask(question: &str, default: &str) -> Result<String, Error> {
         format!(" [{default}]")
     };
     prompt(&format!("{question}{hint}: "));
-    let typed = line()?;
+    let Some(typed) = line()? else {
+        prompt("\n");
+        let why = "standard input ended before the question was answered";
+        return Err(Error::Usage(why.to_owned()));
+    };
     Ok(if typed.is_empty() {
         default.to_owned()
     } else {
@@ -32,7 +36,7 @@ pub(super) fn ask(question: &str, default: &str) -> Result<String, Error> {
 /// Likewise, without showing it. Outside a terminal, the first line of standard input.
 pub(super) fn ask_secret(question: &str) -> Result<Zeroizing<String>, Error> {
     if !can_ask() {
-        return line();
+        return Ok(line()?.unwrap_or_default());
     }
     let hidden = Hidden::start(stdin().as_fd().try_clone_to_owned());
     let hidden = hidden.map_err(|error| Error::failed("hide what is typed", error))?;
@@ -41,7 +45,7 @@ pub(super) fn ask_secret(question: &str) -> Result<Zeroizing<String>, Error> {
     drop(hidden);
     // The line break that was not shown either.
     prompt("\n");
-    typed
+    Ok(typed?.unwrap_or_default())
 }
 
 fn prompt(text: &str) {
@@ -51,11 +55,12 @@ fn prompt(text: &str) {
         .and_then(|()| output.flush());
 }
 
-fn line() -> Result<Zeroizing<String>, Error> {
+/// Nothing at the end of standard input.
+fn line() -> Result<Option<Zeroizing<String>>, Error> {
     let mut text = Zeroizing::new(String::new());
     let read = stdin().lock().read_line(&mut text);
-    read.map_err(|error| Error::failed("read standard input", error))?;
-    Ok(Zeroizing::new(text.trim().to_owned()))
+    let read = read.map_err(|error| Error::failed("read standard input", error))?;
+    Ok((read > 0).then(|| Zeroizing::new(text.trim().to_owned())))
 }
 
 /// A terminal that shows nothing of what is typed, until this ends.

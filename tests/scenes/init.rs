@@ -166,6 +166,7 @@ fn nothing_is_written_over_anything_and_a_refusal_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, input, why) in [
         (&["--provider", "opnai"][..], "t\n", "did you mean `openai`"),
+        (&["--provider", "OpenAI"], "t\n", "did you mean `openai`"),
         (&["--provider", "custom"], "t\n", "--base-url is missing"),
         (
             &["--provider", "azure-openai"],
@@ -176,7 +177,7 @@ fn nothing_is_written_over_anything_and_a_refusal_leaves_nothing() {
         (
             &["--provider", "openai", "--key-id", "sp ace"],
             "t\n",
-            "--key-id has",
+            "--key-id must have",
         ),
         (&[], "t\n", "--provider is missing"),
     ] {
@@ -230,5 +231,60 @@ fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
     assert!(
         shown.contains("keygate run") && !shown.contains("sk-typed"),
         "{shown}"
+    );
+}
+
+#[test]
+fn a_token_in_a_file_is_looked_for_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "sk-1\n").unwrap();
+    let arguments = ["--provider", "openai", "--token", "file:token"];
+    let mode = |mode| std::fs::set_permissions(&token, PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o644);
+    let refused = with("", folder.path(), &arguments);
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains("chmod 600 token (nothing was written)"),
+        "{said}"
+    );
+    assert_eq!(names(folder.path()), ["token"]);
+    mode(0o600);
+    let made = with("", folder.path(), &arguments);
+    let said = text(&made.stderr);
+    assert!(
+        made.status.success() && !said.contains("is not there"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_server_in_a_private_network_takes_one_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a b");
+    let out = out.to_str().unwrap();
+    let url = "http://gpu-box:8000/v1";
+    let arguments = [
+        "--provider",
+        "custom",
+        "--token",
+        "none",
+        "--base-url",
+        url,
+        "--out",
+        out,
+    ];
+    let refused = with("", folder.path(), &arguments);
+    assert!(text(&refused.stderr).contains("plain_http = true"));
+    let made = with(
+        "",
+        folder.path(),
+        &[&arguments[..], &["--plain-http"]].concat(),
+    );
+    let said = text(&made.stderr);
+    assert!(made.status.success(), "{said}");
+    assert!(
+        said.contains(&format!("--config '{out}/gateway.toml'")),
+        "{said}"
     );
 }
