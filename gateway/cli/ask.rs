@@ -1,9 +1,11 @@
 //! Questions to the person at the terminal.
 
 use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -65,20 +67,38 @@ fn line() -> Result<Option<Zeroizing<String>>, Error> {
 
 /// A terminal that shows nothing of what is typed, until this ends.
 struct Hidden {
-    terminal: std::os::fd::OwnedFd,
+    terminal: OwnedFd,
     before: Termios,
 }
 
 impl Hidden {
     /// What was typed before the question is forgotten: the rest of a pasted script is no token.
-    fn start(terminal: io::Result<std::os::fd::OwnedFd>) -> io::Result<Self> {
+    fn start(terminal: io::Result<OwnedFd>) -> io::Result<Self> {
         let terminal = terminal?;
         let before = tcgetattr(&terminal)?;
+        give_back_when_interrupted(terminal.try_clone()?, before.clone())?;
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
         tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
         Ok(Self { terminal, before })
     }
+}
+
+/// Ends the program at Ctrl-C as that would have ended it, but with a terminal that shows again what is typed.
+fn give_back_when_interrupted(terminal: OwnedFd, before: Termios) -> io::Result<()> {
+    /// What a shell says of a program that Ctrl-C has ended.
+    const INTERRUPTED: i32 = 130;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let inside = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    drop(inside);
+    let wait = move || {
+        runtime.block_on(interrupt.recv());
+        let _ = tcsetattr(&terminal, OptionalActions::Flush, &before);
+        std::process::exit(INTERRUPTED);
+    };
+    std::thread::Builder::new().spawn(wait)?;
+    Ok(())
 }
 
 impl Drop for Hidden {

@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::LocalModes;
 
 use crate::command::text;
 use crate::support::{PATIENCE, Provider, Scene, process};
@@ -195,21 +198,18 @@ fn nothing_is_written_over_anything_and_a_refusal_leaves_nothing() {
     assert_eq!(names(folder.path()), Vec::<String>::new());
 }
 
-#[test]
-fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
+/// A terminal: the side of a person, and that of a program.
+fn terminal() -> (File, OwnedFd) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
     unlockpt(&ours).unwrap();
     let theirs = ptsname(&ours, Vec::new()).unwrap();
     let theirs = rustix::fs::open(&theirs, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-    let mut ours = File::from(ours);
-    // As if a script had been pasted, of which this is the next line.
-    ours.write_all(b"keygate run\n").unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut child = init(folder.path(), &["--provider", "openai"])
-        .stdin(theirs.try_clone().unwrap())
-        .spawn()
-        .unwrap();
+    (File::from(ours), theirs)
+}
+
+/// Reads until the token is asked for.
+fn until_asked(child: &mut Child) -> ChildStderr {
     let mut asked = Vec::new();
     let mut stderr = child.stderr.take().unwrap();
     while !text(&asked).contains("not shown): ") {
@@ -217,6 +217,40 @@ fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
         stderr.read_exact(&mut byte).unwrap();
         asked.extend(byte);
     }
+    stderr
+}
+
+#[test]
+fn a_terminal_shows_again_what_is_typed_after_ctrl_c() {
+    let (_ours, theirs) = terminal();
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = init(folder.path(), &["--provider", "openai"])
+        .stdin(theirs.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let _stderr = until_asked(&mut child);
+    let shows = || {
+        let modes = rustix::termios::tcgetattr(&theirs).unwrap().local_modes;
+        modes.contains(LocalModes::ECHO)
+    };
+    assert!(!shows());
+    rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(shows());
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
+    let (mut ours, theirs) = terminal();
+    // As if a script had been pasted, of which this is the next line.
+    ours.write_all(b"keygate run\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = init(folder.path(), &["--provider", "openai"])
+        .stdin(theirs.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let _stderr = until_asked(&mut child);
     ours.write_all(b"sk-typed\n").unwrap();
     let started = std::time::Instant::now();
     let status = child.wait().unwrap();
