@@ -1,9 +1,11 @@
 //! Questions to the person at the terminal.
 
 use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -21,7 +23,11 @@ pub(super) fn ask(question: &str, default: &str) -> Result<String, Error> {
         format!(" [{default}]")
     };
     prompt(&format!("{question}{hint}: "));
-    let typed = line()?;
+    let Some(typed) = line()? else {
+        prompt("\n");
+        let why = "standard input ended before the question was answered";
+        return Err(Error::Usage(why.to_owned()));
+    };
     Ok(if typed.is_empty() {
         default.to_owned()
     } else {
@@ -32,7 +38,7 @@ pub(super) fn ask(question: &str, default: &str) -> Result<String, Error> {
 /// Likewise, without showing it. Outside a terminal, the first line of standard input.
 pub(super) fn ask_secret(question: &str) -> Result<Zeroizing<String>, Error> {
     if !can_ask() {
-        return line();
+        return Ok(line()?.unwrap_or_default());
     }
     let hidden = Hidden::start(stdin().as_fd().try_clone_to_owned());
     let hidden = hidden.map_err(|error| Error::failed("hide what is typed", error))?;
@@ -41,7 +47,7 @@ pub(super) fn ask_secret(question: &str) -> Result<Zeroizing<String>, Error> {
     drop(hidden);
     // The line break that was not shown either.
     prompt("\n");
-    typed
+    Ok(typed?.unwrap_or_default())
 }
 
 fn prompt(text: &str) {
@@ -51,29 +57,48 @@ fn prompt(text: &str) {
         .and_then(|()| output.flush());
 }
 
-fn line() -> Result<Zeroizing<String>, Error> {
+/// Nothing at the end of standard input.
+fn line() -> Result<Option<Zeroizing<String>>, Error> {
     let mut text = Zeroizing::new(String::new());
     let read = stdin().lock().read_line(&mut text);
-    read.map_err(|error| Error::failed("read standard input", error))?;
-    Ok(Zeroizing::new(text.trim().to_owned()))
+    let read = read.map_err(|error| Error::failed("read standard input", error))?;
+    Ok((read > 0).then(|| Zeroizing::new(text.trim().to_owned())))
 }
 
 /// A terminal that shows nothing of what is typed, until this ends.
 struct Hidden {
-    terminal: std::os::fd::OwnedFd,
+    terminal: OwnedFd,
     before: Termios,
 }
 
 impl Hidden {
     /// What was typed before the question is forgotten: the rest of a pasted script is no token.
-    fn start(terminal: io::Result<std::os::fd::OwnedFd>) -> io::Result<Self> {
+    fn start(terminal: io::Result<OwnedFd>) -> io::Result<Self> {
         let terminal = terminal?;
         let before = tcgetattr(&terminal)?;
+        give_back_when_interrupted(terminal.try_clone()?, before.clone())?;
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
         tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
         Ok(Self { terminal, before })
     }
+}
+
+/// Ends the program at Ctrl-C as that would have ended it, but with a terminal that shows again what is typed.
+fn give_back_when_interrupted(terminal: OwnedFd, before: Termios) -> io::Result<()> {
+    /// What a shell says of a program that Ctrl-C has ended.
+    const INTERRUPTED: i32 = 130;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let inside = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    drop(inside);
+    let wait = move || {
+        runtime.block_on(interrupt.recv());
+        let _ = tcsetattr(&terminal, OptionalActions::Flush, &before);
+        std::process::exit(INTERRUPTED);
+    };
+    std::thread::Builder::new().spawn(wait)?;
+    Ok(())
 }
 
 impl Drop for Hidden {

@@ -65,8 +65,20 @@ pub(super) fn run(options: &Explain) -> Result<(), Error> {
 fn request(options: &Explain) -> Result<RequestHeader, Error> {
     let usage = |why: String| Error::Usage(why);
     let (host, path) = split_url(&options.path);
+    if http::Method::from_bytes(options.method.as_bytes()).is_err() {
+        return Err(usage(format!("`{}` is no method of HTTP", options.method)));
+    }
+    if !path.starts_with('/') && !path.contains("://") && path != "*" {
+        return Err(usage(format!(
+            "`{path}` is neither a path, which begins with `/`, nor a URL, which begins with http:// or https://"
+        )));
+    }
     let mut request = RequestHeader::build(options.method.as_str(), path.as_bytes(), None)
-        .map_err(|_| usage(format!("`{}` is no request of HTTP", options.method)))?;
+        .map_err(|_| {
+            usage(format!(
+                "`{path}` holds what cannot stand in a URL: a blank is %20"
+            ))
+        })?;
     for header in &options.header {
         let (name, value) = header
             .split_once(':')
@@ -87,7 +99,7 @@ fn request(options: &Explain) -> Result<RequestHeader, Error> {
 
 /// The host and the path of a URL, as somebody pastes it. A path is itself.
 fn split_url(text: &str) -> (Option<&str>, &str) {
-    let rest = ["http://", "https://"]
+    let rest = ["http://", "https://", "ws://", "wss://"]
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));
     let Some(rest) = rest else {

@@ -66,6 +66,10 @@ pub(super) fn hints(
 ) -> Vec<String> {
     match reason {
         Reason::NoRoute => no_route(request, path, &snapshot.rules.router, origin),
+        Reason::InvalidKey(KeyFailure::Missing) if is_preflight(request) => vec![
+            "a browser's preflight carries no key: name the page's origin in the route's `cors = { origins = [...] }`"
+                .to_owned(),
+        ],
         Reason::InvalidKey(failure) => vec![about_key(failure).to_owned()],
         Reason::KeyNotAllowed => {
             vec!["give the key the labels that the selector asks for, or use another key: `keygate keys list`".to_owned()]
@@ -81,17 +85,21 @@ pub(super) fn hints(
     }
 }
 
+fn is_preflight(request: &RequestHeader) -> bool {
+    let asked = http::header::ACCESS_CONTROL_REQUEST_METHOD;
+    request.method == http::Method::OPTIONS && request.headers.contains_key(asked)
+}
+
 fn about_key(failure: KeyFailure) -> &'static str {
     match failure {
         KeyFailure::Missing => {
             "send a client key as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`"
         }
-        KeyFailure::Malformed => {
-            "this is no key that could be in the key file: is all of it there, and nothing else?"
-        }
+        KeyFailure::Malformed => "this is no whole key: is all of it there, and nothing else?",
         KeyFailure::Unknown => {
-            "no key of the key file has this value. A provider's own key (sk-...) opens nothing here: send a client \
-             key, which `keygate keys create --id NAME` makes"
+            "no key of the key file has this value: is it in quotes, or does anything else stand around it? A \
+             provider's own key (sk-...) opens nothing here: send a client key, which `keygate keys create --id NAME` \
+             makes"
         }
         KeyFailure::Disabled => "`keygate keys enable ID` opens it again",
         KeyFailure::NotYetValid => "its `not_before` is yet to come: `keygate keys show ID`",
@@ -147,14 +155,14 @@ fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) 
         .iter()
         .find(|route| Some(route.path.as_str()) == near);
     if let Some(route) = meant.or(reachable.first()) {
-        let word = if meant.is_some() {
-            "did you mean"
+        let url = base_url(origin, route.path.as_str(), route.provider.kind.name);
+        let which = if meant.is_some() {
+            format!(": did you mean {url}?")
         } else {
-            "for example"
+            format!(", for example {url}")
         };
         hints.push(format!(
-            "set the base URL of the client's SDK to that of a route, {word} {}",
-            base_url(origin, route.path.as_str(), route.provider.kind.name)
+            "set the base URL of the client's SDK to that of a route{which}"
         ));
     }
     hints

@@ -14,7 +14,7 @@ use crate::printable::count;
 /// Make a configuration out of somebody else's.
 #[derive(Subcommand)]
 pub(super) enum Import {
-    /// Of Gloo Gateway's, Gloo Platform's or kgateway's objects, as YAML
+    /// Of Gloo Gateway's, Gloo Platform's, kgateway's or agentgateway's objects, as YAML
     Gloo(Gloo),
     /// Of LiteLLM's config.yaml
     Litellm(Litellm),
@@ -30,7 +30,7 @@ struct Target {
     strict: bool,
 }
 
-/// Of Gloo Gateway's, Gloo Platform's or kgateway's objects.
+/// Of Gloo Gateway's, Gloo Platform's, kgateway's or agentgateway's objects.
 #[derive(Args)]
 #[command(after_help = "Example: keygate import gloo --out imported all.yaml\n\
                         where all.yaml holds the routes, what they lead to, the secrets, and EVERY policy on them")]

@@ -310,6 +310,10 @@ mod tests {
             ),
             ("providers.x.headers = { A = \"b\" }", None),
             (
+                "providers.x = { proxy = \"none\", proxy_token = \"env:A\" }",
+                None,
+            ),
+            (
                 "[[routes]]\nname = \"r\"\nhost = [\"a\"]\nkeys = { team = \"x\" }",
                 None,
             ),

@@ -107,7 +107,7 @@ fn wrong_usage_is_64_and_says_why() {
     for (arguments, why) in [
         (
             &["keys", "create", "--id", "sp ace", "--file", "k"][..],
-            "--id has",
+            "--id must have",
         ),
         (
             &[

@@ -387,6 +387,9 @@ fn addresses_must_be_addresses_and_the_admin_listener_stays_inside() {
             "{public}: {said}"
         );
     }
+    let said = with("[\"127.0.0.1:1\", \"127.0.0.1:9\"]", "127.0.0.1:9");
+    let both = "gateway.toml:3: server.listen and server.admin are both 127.0.0.1:9";
+    assert!(said.contains(both), "{said}");
     for private in ["127.0.0.1:9", "10.0.0.1:9", "[::1]:9", "[fd00::1]:9"] {
         assert!(
             !with("[\"127.0.0.1:0\", \"[::1]:0\"]", private).contains("server."),

@@ -180,11 +180,11 @@ fn a_404_comes_with_the_routes_and_the_base_url_that_the_client_needs() {
         ),
         (
             &["POST", "http://127.0.0.1:8099/OpenAI/v1/responses"],
-            &["did you mean http://127.0.0.1:8099/openai/v1"],
+            &["did you mean http://127.0.0.1:8099/openai/v1?"],
         ),
         (
             &["POST", "/antropic/v1/messages"],
-            &["did you mean http://127.0.0.1:8099/anthropic"],
+            &["did you mean http://127.0.0.1:8099/anthropic?"],
         ),
         (
             &["POST", "/ours/v1/responses"],
@@ -228,4 +228,33 @@ fn it_tells_a_preflight_from_a_refusal() {
     let (said, code) = asked("https://other.test");
     assert!(said.contains("refused    401"), "{said}");
     assert_eq!(code, Some(1));
+}
+
+#[test]
+fn what_is_no_path_is_told_and_a_websockets_url_is_taken() {
+    let scene = Scene::new(&simple("http://127.0.0.1:1", "", ""));
+    for (asked, why) in [
+        ("p/v1/models", "`p/v1/models` is neither a path"),
+        ("127.0.0.1:8080/p/v1/models", "is neither a path"),
+        ("/p/v1/a b", "`/p/v1/a b` holds what cannot stand in a URL"),
+    ] {
+        let (said, code) = explain(&scene, &["POST", asked]);
+        assert!(said.contains(why) && code == Some(64), "{said}");
+    }
+    let (said, code) = explain(&scene, &["GET", "wss://127.0.0.1:8080/p/v1/realtime"]);
+    assert!(
+        said.contains("path       /p/v1/realtime\n") && code == Some(1),
+        "{said}"
+    );
+    let preflight = [
+        "OPTIONS",
+        "/p/v1/models",
+        "-H",
+        "Access-Control-Request-Method: POST",
+    ];
+    let (said, _) = explain(&scene, &preflight);
+    assert!(
+        said.contains("name the page's origin in the route's `cors"),
+        "{said}"
+    );
 }

@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::LocalModes;
 
 use crate::command::text;
 use crate::support::{PATIENCE, Provider, Scene, process};
@@ -166,6 +169,7 @@ fn nothing_is_written_over_anything_and_a_refusal_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, input, why) in [
         (&["--provider", "opnai"][..], "t\n", "did you mean `openai`"),
+        (&["--provider", "OpenAI"], "t\n", "did you mean `openai`"),
         (&["--provider", "custom"], "t\n", "--base-url is missing"),
         (
             &["--provider", "azure-openai"],
@@ -176,7 +180,7 @@ fn nothing_is_written_over_anything_and_a_refusal_leaves_nothing() {
         (
             &["--provider", "openai", "--key-id", "sp ace"],
             "t\n",
-            "--key-id has",
+            "--key-id must have",
         ),
         (&[], "t\n", "--provider is missing"),
     ] {
@@ -194,21 +198,18 @@ fn nothing_is_written_over_anything_and_a_refusal_leaves_nothing() {
     assert_eq!(names(folder.path()), Vec::<String>::new());
 }
 
-#[test]
-fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
+/// A terminal: the side of a person, and that of a program.
+fn terminal() -> (File, OwnedFd) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
     unlockpt(&ours).unwrap();
     let theirs = ptsname(&ours, Vec::new()).unwrap();
     let theirs = rustix::fs::open(&theirs, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-    let mut ours = File::from(ours);
-    // As if a script had been pasted, of which this is the next line.
-    ours.write_all(b"keygate run\n").unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut child = init(folder.path(), &["--provider", "openai"])
-        .stdin(theirs.try_clone().unwrap())
-        .spawn()
-        .unwrap();
+    (File::from(ours), theirs)
+}
+
+/// Reads until the token is asked for.
+fn until_asked(child: &mut Child) -> ChildStderr {
     let mut asked = Vec::new();
     let mut stderr = child.stderr.take().unwrap();
     while !text(&asked).contains("not shown): ") {
@@ -216,6 +217,40 @@ fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
         stderr.read_exact(&mut byte).unwrap();
         asked.extend(byte);
     }
+    stderr
+}
+
+#[test]
+fn a_terminal_shows_again_what_is_typed_after_ctrl_c() {
+    let (_ours, theirs) = terminal();
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = init(folder.path(), &["--provider", "openai"])
+        .stdin(theirs.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let _stderr = until_asked(&mut child);
+    let shows = || {
+        let modes = rustix::termios::tcgetattr(&theirs).unwrap().local_modes;
+        modes.contains(LocalModes::ECHO)
+    };
+    assert!(!shows());
+    rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(shows());
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
+    let (mut ours, theirs) = terminal();
+    // As if a script had been pasted, of which this is the next line.
+    ours.write_all(b"keygate run\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = init(folder.path(), &["--provider", "openai"])
+        .stdin(theirs.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let _stderr = until_asked(&mut child);
     ours.write_all(b"sk-typed\n").unwrap();
     let started = std::time::Instant::now();
     let status = child.wait().unwrap();
@@ -230,5 +265,60 @@ fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
     assert!(
         shown.contains("keygate run") && !shown.contains("sk-typed"),
         "{shown}"
+    );
+}
+
+#[test]
+fn a_token_in_a_file_is_looked_for_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "sk-1\n").unwrap();
+    let arguments = ["--provider", "openai", "--token", "file:token"];
+    let mode = |mode| std::fs::set_permissions(&token, PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o644);
+    let refused = with("", folder.path(), &arguments);
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains("chmod 600 token (nothing was written)"),
+        "{said}"
+    );
+    assert_eq!(names(folder.path()), ["token"]);
+    mode(0o600);
+    let made = with("", folder.path(), &arguments);
+    let said = text(&made.stderr);
+    assert!(
+        made.status.success() && !said.contains("is not there"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_server_in_a_private_network_takes_one_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a b");
+    let out = out.to_str().unwrap();
+    let url = "http://gpu-box:8000/v1";
+    let arguments = [
+        "--provider",
+        "custom",
+        "--token",
+        "none",
+        "--base-url",
+        url,
+        "--out",
+        out,
+    ];
+    let refused = with("", folder.path(), &arguments);
+    assert!(text(&refused.stderr).contains("plain_http = true"));
+    let made = with(
+        "",
+        folder.path(),
+        &[&arguments[..], &["--plain-http"]].concat(),
+    );
+    let said = text(&made.stderr);
+    assert!(made.status.success(), "{said}");
+    assert!(
+        said.contains(&format!("--config '{out}/gateway.toml'")),
+        "{said}"
     );
 }

@@ -41,6 +41,20 @@ pub(super) fn refuse_what_is_there(out: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses a folder that holds the file of secrets that would be written.
+pub(super) fn refuse_secret_that_is_there(out: &Path, name: &str) -> Result<(), Error> {
+    let file = Path::new(SECRETS).join(name);
+    if fs::symlink_metadata(out.join(&file)).is_err() {
+        return Ok(());
+    }
+    Err(Error::Failed(format!(
+        "{} is there already, and nothing is written over it: use the token in it with --token file:{}, or name another \
+         folder with --out DIR",
+        out.join(&file).display(),
+        file.display()
+    )))
+}
+
 /// Writes all of it into `out`, and gives what is worth saying about it.
 pub(super) fn put(new: &New, out: &Path) -> Result<Vec<String>, Error> {
     let failed = |error| Error::failed(format_args!("write into {}", out.display()), error);
@@ -53,21 +67,40 @@ pub(super) fn put(new: &New, out: &Path) -> Result<Vec<String>, Error> {
     let keys = made.path().join(KEYS);
     edit::add(&keys, std::slice::from_ref(&new.key))
         .map_err(|error| Error::failed("write the key file", error))?;
-    let config = Config::load(&made.path().join(CONFIGURATION), Purpose::Start)
-        .map_err(|errors| Error::Failed(in_place(&errors.to_string(), made.path(), out)))?;
-    let warnings = config.warnings.iter().map(ToString::to_string);
-    let warnings = warnings.map(|warning| in_place(&warning, made.path(), out));
-    move_all(new, made.path(), out).map_err(failed)?;
-    Ok(warnings.collect())
+    load(&made.path().join(CONFIGURATION))
+        .map_err(|why| refused(&in_place(&why, made.path(), out)))?;
+    let moved = move_all(new, made.path(), out).map_err(failed)?;
+    // Again where it stands: a token in a file is looked for beside the configuration.
+    load(&folder_of(out).join(CONFIGURATION)).map_err(|why| {
+        take_back(&moved);
+        refused(&why)
+    })
+}
+
+/// The warnings of a configuration that can be served, or else why it cannot.
+fn load(path: &Path) -> Result<Vec<String>, String> {
+    let config = Config::load(path, Purpose::Start).map_err(|errors| errors.to_string())?;
+    Ok(config.warnings.iter().map(ToString::to_string).collect())
+}
+
+fn refused(why: &str) -> Error {
+    Error::Failed(format!("{why} (nothing was written)"))
+}
+
+/// A folder as it stands in front of a name: nothing for the current one.
+fn folder_of(out: &Path) -> &Path {
+    if out == Path::new(".") {
+        Path::new("")
+    } else {
+        out
+    }
 }
 
 /// A message about files that are not yet where they will be.
 fn in_place(message: &str, made: &Path, out: &Path) -> String {
     let made = format!("{}/", made.display());
-    let out = match out {
-        out if out == Path::new(".") => String::new(),
-        out => format!("{}/", out.display()),
-    };
+    let out = folder_of(out).join("");
+    let out = out.display().to_string();
     message.replace(&made, &out)
 }
 
@@ -90,7 +123,7 @@ fn private(path: &Path, text: &str) -> io::Result<()> {
 
 /// Moves everything into place, the configuration last: without it nothing is served. What was moved goes again if
 /// something cannot be.
-fn move_all(new: &New, made: &Path, out: &Path) -> io::Result<()> {
+fn move_all(new: &New, made: &Path, out: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     if let Some((name, _)) = &new.secret {
         files.push(Path::new(SECRETS).join(name));
@@ -105,9 +138,7 @@ fn move_all(new: &New, made: &Path, out: &Path) -> io::Result<()> {
     for file in &files {
         let to = out.join(file);
         if let Err(error) = move_one(&made.join(file), &to, out) {
-            for path in &moved {
-                let _ = fs::remove_file(path);
-            }
+            take_back(&moved);
             return Err(io::Error::new(
                 error.kind(),
                 format!("{}: {error}", to.display()),
@@ -115,7 +146,13 @@ fn move_all(new: &New, made: &Path, out: &Path) -> io::Result<()> {
         }
         moved.push(to);
     }
-    Ok(())
+    Ok(moved)
+}
+
+fn take_back(moved: &[PathBuf]) {
+    for path in moved {
+        let _ = fs::remove_file(path);
+    }
 }
 
 /// Moves a file to where nothing is.

@@ -32,7 +32,7 @@ pub(super) struct Init {
     /// The kind of the provider: openai, anthropic, gemini, ..., or custom with --base-url
     #[arg(long, value_name = "KIND")]
     provider: Option<String>,
-    /// Where its token is, such as `env:OPENAI_API_KEY`, `file:PATH` or `credential:NAME`; left out, it is asked for
+    /// Where its token is, such as `env:OPENAI_API_KEY`, `file:PATH` or `credential:NAME`, or `none`; left out, it is asked for
     #[arg(long, value_name = "REFERENCE")]
     token: Option<String>,
     /// The URL of its API, for the kind custom
@@ -41,6 +41,9 @@ pub(super) struct Init {
     /// The URL of the resource, for the kind azure-openai
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
+    /// Let --base-url be plain `http://` to a name, such as `http://gpu-box:8000/v1`, in a network that you trust
+    #[arg(long)]
+    plain_http: bool,
     /// The deployment, for the kind azure-openai
     #[arg(long, value_name = "NAME")]
     deployment: Option<String>,
@@ -60,7 +63,7 @@ pub(super) struct Init {
 
 pub(super) fn run(options: &Init) -> Result<(), Error> {
     if !is_key_id(&options.key_id) {
-        let why = "--key-id has 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
+        let why = "--key-id must have 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
         return Err(Error::Usage(why.to_owned()));
     }
     // Before anything is asked.
@@ -68,6 +71,9 @@ pub(super) fn run(options: &Init) -> Result<(), Error> {
     let kind = kind(options.provider.as_deref())?;
     let settings = options.settings(kind)?;
     let name = name_of(kind);
+    if options.token.is_none() && !kind.tokenless {
+        files::refuse_secret_that_is_there(&options.out, name)?;
+    }
     let (reference, token) = options.token(kind, name)?;
     let key = format::generate(&options.key_id)
         .map_err(|error| Error::failed("read random numbers from the system", error))?;
@@ -116,7 +122,7 @@ fn kind(given: Option<&str>) -> Result<&'static Kind, Error> {
         None => return Err(Error::Usage(format!("--provider is missing: one of {all}"))),
     };
     Kind::named(&name).ok_or_else(|| {
-        let near = nearest(&name, names.into_iter());
+        let near = nearest(&name.to_lowercase(), names.into_iter());
         let near = near.map_or(String::new(), |near| format!(" (did you mean `{near}`?)"));
         Error::Usage(format!(
             "there is no kind of provider `{name}`{near}: there are {all}"
@@ -176,8 +182,8 @@ impl Init {
             return none();
         }
         if token.is_empty() {
-            let why =
-                "there is no token: type it, pipe it in, or say where it is with --token env:NAME";
+            let why = "there is no token: type it, pipe it in, or say where it is with --token env:NAME; \
+                 --token none if the provider wants none";
             return Err(Error::Usage(why.to_owned()));
         }
         Ok((format!("file:secrets/{name}"), Some(token)))
@@ -208,6 +214,9 @@ impl Init {
                 .iter()
                 .map(|(name, value)| format!("{name} = {}", quoted(value))),
         );
+        if self.plain_http {
+            lines.push("plain_http = true".to_owned());
+        }
         lines.extend([
             String::new(),
             "[[routes]]".to_owned(),
@@ -228,7 +237,10 @@ impl Init {
         let run = if is_here {
             "keygate run".to_owned()
         } else {
-            format!("keygate run --config {}", config.display())
+            format!(
+                "keygate run --config {}",
+                shell_word(&config.display().to_string())
+            )
         };
         let secret = if has_secret {
             format!(", secrets/{name}")
@@ -253,6 +265,15 @@ impl Init {
             self.key_id,
         )
     }
+}
+
+/// A text as one word of a shell.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@:,".contains(c);
+    if text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A first request to a route with this URL.

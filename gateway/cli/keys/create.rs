@@ -44,7 +44,7 @@ pub(in crate::cli) struct Create {
 
 pub(super) fn run(options: &Create) -> Result<(), Error> {
     if !is_key_id(&options.id) {
-        let why = "--id has 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
+        let why = "--id must have 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
         return Err(Error::Usage(why.to_owned()));
     }
     in_time(options.expires)?;

@@ -112,11 +112,7 @@ pub(super) fn run(options: &Usage) -> Result<(), Error> {
     let prices = prices.map(load_prices).transpose()?;
     let mut reading = Reading::new(options, prices.as_ref());
     if options.files.is_empty() {
-        reading.read(Source::journal(
-            &options.unit,
-            options.since,
-            options.until,
-        )?)?;
+        reading.read(Source::journal(&options.unit, options.since)?)?;
     }
     for file in &options.files {
         reading.read(Source::open(file)?)?;

@@ -64,18 +64,13 @@ impl Source {
         Self::of(name, file)
     }
 
-    /// The journal of a unit of systemd, between two times if there are any.
-    pub(super) fn journal(
-        unit: &str,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
-    ) -> Result<Self, Error> {
+    /// The journal of a unit of systemd, since a time if there is one. To its end: a line has the time at which its
+    /// request began, and the journal that at which it was written, an hour later perhaps.
+    pub(super) fn journal(unit: &str, since: Option<Timestamp>) -> Result<Self, Error> {
         let mut command = Command::new("journalctl");
         command.args(["--no-pager", "-o", "cat", "-u", unit]);
-        for (option, time) in [("--since", since), ("--until", until)] {
-            if let Some(time) = time {
-                command.arg(format!("{option}=@{}", time.as_second()));
-            }
+        if let Some(since) = since {
+            command.arg(format!("--since=@{}", since.as_second()));
         }
         let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut journal = started.map_err(|error| {

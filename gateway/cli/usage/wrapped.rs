@@ -8,7 +8,8 @@
 //! | `docker logs -t` | `2026-11-27T16:56:50.1Z LINE` |
 //! | `docker compose logs` | `keygate-1  | LINE`, perhaps with such a time |
 //! | Kubernetes (CRI) | `2026-11-27T16:56:50.1Z stdout F LINE` |
-//! | `kubectl logs --prefix` | `[pod/name/container] LINE` |
+//! | `kubectl logs --prefix` | `[pod/name/container] LINE`, perhaps with such a time |
+//! | syslog of RFC 5424 | `<14>1 2026-11-27T16:56:50.1Z host keygate 12 - - LINE` |
 //! | Vector, Fluent Bit, ... | `{"message": "LINE", ...}` |
 //!
 //! Nothing else may stand in front of a line: an event that quotes one is no access line.
@@ -89,13 +90,40 @@ fn without_prefix<'w, 't>(words: &'w [&'t str]) -> &'w [&'t str] {
         [_, "|", time, rest @ ..] if is_time(time) && !is_level(rest) => rest,
         [_, "|", rest @ ..] => rest,
         [time, "stdout" | "stderr", "F" | "P", rest @ ..] if is_time(time) => rest,
-        [pod, rest @ ..] if pod.starts_with("[pod/") && pod.ends_with(']') => rest,
-        // Of syslog: month, day, time; or one time.
+        [pod, time, rest @ ..] if is_pod(pod) && is_time(time) && !is_level(rest) => rest,
+        [pod, rest @ ..] if is_pod(pod) => rest,
+        [priority, time, _, _, _, _, "-", rest @ ..] if is_priority(priority) && is_time(time) => {
+            rest
+        }
+        // Of syslog: month, day, time; or one time. Of `short-full`: weekday, day, time, zone.
         [_, _, _, _, tag, rest @ ..] if is_tag(tag) => rest,
+        [_, day, _, _, _, tag, rest @ ..] if is_tag(tag) && is_day(day) => rest,
+        [seconds, _, tag, rest @ ..] if is_seconds(seconds) && is_tag(tag) => rest,
         [time, _, tag, rest @ ..] if is_time(time) && is_tag(tag) => rest,
         [time, rest @ ..] if is_time(time) && !is_level(rest) => rest,
         rest => rest,
     }
+}
+
+fn is_pod(word: &str) -> bool {
+    word.starts_with("[pod/") && word.ends_with(']')
+}
+
+/// Whether a word is what a line of syslog's RFC 5424 begins with: `<14>1`.
+fn is_priority(word: &str) -> bool {
+    let inner = word
+        .strip_prefix('<')
+        .and_then(|word| word.strip_suffix(">1"));
+    inner.is_some_and(|number| number.parse::<u8>().is_ok())
+}
+
+fn is_day(word: &str) -> bool {
+    word.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// Whether a word is a number of seconds, as `short-unix` has it.
+fn is_seconds(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
 /// Whether a word is the name and number of a process, as syslog has them: `keygate[12]:`.
@@ -152,6 +180,10 @@ mod tests {
             format!("keygate-1  | 2026-11-27T16:56:50.1Z {text}"),
             format!("2026-11-27T16:56:50.123456789Z stdout F {text}"),
             format!("[pod/keygate-7/keygate] {text}"),
+            format!("[pod/keygate-7/keygate] 2026-11-27T16:56:50.1Z {text}"),
+            format!("Fri 2026-11-27 16:56:50 UTC host keygate[12]: {text}"),
+            format!("1795803304.123456 host keygate[12]: {text}"),
+            format!("<14>1 2026-11-27T16:56:50.1Z host keygate 12 - - {text}"),
         ]
     }
 

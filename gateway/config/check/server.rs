@@ -9,7 +9,7 @@ use super::super::file::{KeysFile, LimitsFile, ServerFile};
 use super::super::{Listen, LogLevel, ServerConfig, TlsSpec};
 use super::{Checker, FRAMING};
 use crate::address::is_near;
-use crate::document::{ByteSize, Located, OneOrMany};
+use crate::document::{ByteSize, Located, Location, OneOrMany};
 
 /// More than any machine has cores.
 const MAX_THREADS: usize = 1024;
@@ -33,24 +33,16 @@ pub(in crate::config) const NO_KEY: [&str; 6] = [
 impl Checker<'_> {
     pub(super) fn server(&self, file: ServerFile, tls: Option<TlsSpec>) -> Option<ServerConfig> {
         let plain = file.plain_http.as_ref().is_some_and(|given| given.value);
-        let at = file.listen.as_ref().map(|given| given.at.clone());
+        let listen_at = file.listen.as_ref().map(|given| given.at.clone());
         let listen = self.listen(file.listen);
-        if let (Some(Listen::Addresses(addresses)), Some(at), None) = (&listen, at, &tls) {
-            for far in addresses.iter().filter(|address| !is_near(address.ip())) {
-                if plain {
-                    self.warn(
-                        &at,
-                        format!("keys of clients go unencrypted to {far}, as plain_http allows"),
-                    );
-                } else {
-                    self.fatal(&at, format!(
-                        "keys of clients would go unencrypted to {far}: give [server.tls] a certificate, or say \
-                         `plain_http = true` where something in front of it ends TLS"
-                    ));
-                }
-            }
+        if let (Some(at), None) = (&listen_at, &tls) {
+            self.unencrypted(at, listen.as_ref(), plain);
         }
+        let admin_at = file.admin.as_ref().map(|given| given.at.clone());
         let admin = self.admin(file.admin);
+        if let Some(at) = admin_at.or(listen_at) {
+            self.listeners_apart(&at, listen.as_ref(), admin);
+        }
         let admin_hosts = self.admin_hosts(file.admin_hosts);
         let (stripped_headers, stripped_prefixes) = self.strip_headers(file.strip_headers);
         let LimitsFile {
@@ -212,6 +204,39 @@ impl Checker<'_> {
             );
         }
         Some(address)
+    }
+
+    /// Without TLS, clients come from loopback and private addresses alone, unless `plain_http` allows more.
+    fn unencrypted(&self, at: &Location, listen: Option<&Listen>, plain: bool) {
+        let Some(Listen::Addresses(addresses)) = listen else {
+            return;
+        };
+        for far in addresses.iter().filter(|address| !is_near(address.ip())) {
+            if plain {
+                self.warn(
+                    at,
+                    format!("keys of clients go unencrypted to {far}, as plain_http allows"),
+                );
+            } else {
+                self.fatal(at, format!(
+                    "keys of clients would go unencrypted to {far}: give [server.tls] a certificate, or say \
+                     `plain_http = true` where something in front of it ends TLS"
+                ));
+            }
+        }
+    }
+
+    /// No two listeners have one address.
+    fn listeners_apart(&self, at: &Location, listen: Option<&Listen>, admin: Option<SocketAddr>) {
+        if let (Some(Listen::Addresses(clients)), Some(admin)) = (listen, admin)
+            && admin.port() != 0
+            && clients.contains(&admin)
+        {
+            let why = format!(
+                "server.listen and server.admin are both {admin}: give one of them another port"
+            );
+            self.fatal(at, why);
+        }
     }
 
     /// Names, without a port: one of them is taken with any.
