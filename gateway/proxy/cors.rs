@@ -1,10 +1,10 @@
 //! What a response says about pages in browsers, on routes whose configuration says so (`cors`).
 
+use http::Method;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, VARY,
 };
-use http::{HeaderName, Method};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::Error;
 
@@ -35,7 +35,7 @@ pub(super) fn answer_preflight(response: &mut ResponseHeader) -> Result<(), Box<
     response.insert_header(ACCESS_CONTROL_MAX_AGE, MAX_AGE)
 }
 
-/// Writes into the head of a response of `route` who may read it, in place of what the provider says about its pages.
+/// Writes into the head of a response of `route` who may read it. What the provider says about its pages is not in there.
 pub(super) fn apply(
     route: &Route,
     request: &RequestHeader,
@@ -44,12 +44,6 @@ pub(super) fn apply(
     let Some(cors) = &route.cors else {
         return Ok(());
     };
-    let of_provider = response.headers.keys();
-    let of_provider = of_provider.filter(|name| name.as_str().starts_with("access-control-"));
-    let of_provider: Vec<HeaderName> = of_provider.cloned().collect();
-    for name in &of_provider {
-        response.remove_header(name);
-    }
     if cors.varies() {
         response.append_header(VARY, "Origin")?;
     }

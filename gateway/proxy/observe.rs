@@ -38,6 +38,10 @@ fn treatment(name: &HeaderName, provider: Option<&Provider>) -> Treatment {
         // What would send clients past the gateway, or holds for all of the gateway's origin.
         | "alt-svc" | "refresh" | "strict-transport-security" | "clear-site-data"
         | "nel" | "report-to" | "reporting-endpoints"
+        // Which pages may read a response is said for the gateway's own origin, by `cors`.
+        | "access-control-allow-origin" | "access-control-allow-credentials" | "access-control-allow-methods"
+        | "access-control-allow-headers" | "access-control-allow-private-network"
+        | "access-control-expose-headers" | "access-control-max-age"
         // Of the connection to the gateway, or of a proxy on the way there.
         | "proxy-authenticate" | "proxy-authentication-info"
         // Only the gateway says these.
