@@ -274,6 +274,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
+    // A chunk, its size and its end go out at once.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        chunks: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, chunks)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
@@ -292,6 +305,15 @@ mod tests {
 
     use super::super::head::{self, Head};
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_at_once_goes_out_at_once() {
+        let (stream, _other) = tokio::net::UnixStream::pair().unwrap();
+        let (mut bounded, _) = Boundary::on(stream);
+        assert!(bounded.is_write_vectored());
+        let parts = ["5\r\n", "hello", "\r\n"].map(|part| io::IoSlice::new(part.as_bytes()));
+        assert_eq!(bounded.write_vectored(&parts).await.unwrap(), 10);
+    }
 
     /// Reads requests from `stream` until it ends, each with a buffer of `size` bytes, as a server does that reads on
     /// behind them: it finds that there is nothing.
