@@ -297,7 +297,7 @@ impl ProxyHttp for Proxy {
         if !head.status.is_informational() || head.status == 101 {
             exchange.seen.arrives();
         }
-        Ok(())
+        observe::check_switch(exchange, head)
     }
 
     /// Likewise a piece of the body.

@@ -61,6 +61,7 @@ mod tls;
 mod token_forms;
 mod tracing;
 mod trusted_proxies;
+mod unexpected_switch;
 mod unmetered;
 mod upgrade;
 mod upgrade_killed;
