@@ -333,6 +333,7 @@ impl ProxyHttp for Proxy {
             if head.status == 101 {
                 // From here on it is a conversation: pauses of either side are bounded by `idle`.
                 session.set_read_timeout(None);
+                connection::switch();
             }
             if let Some(took) = exchange.seen.departs() {
                 let metrics = &admission.route().metrics;

@@ -76,7 +76,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
                 }
                 Some(Greeted::Http1(stream, boundary)) => {
                     let exchanges = self.http1(stream, &boundary, &permit);
-                    let exchanges = connection::http1(exchanges);
+                    let exchanges = connection::http1(boundary.clone(), exchanges);
                     deadline::one_by_one(Box::pin(exchanges)).await;
                 }
                 None => {}
