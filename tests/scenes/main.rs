@@ -52,6 +52,7 @@ mod plain_http;
 mod prices;
 mod redirects;
 mod reload;
+mod requests_per_connection;
 mod routes;
 mod seeds;
 mod strangers;
