@@ -44,6 +44,20 @@ pub(super) enum Says {
     Transcriber,
 }
 
+impl Says {
+    /// Whether it is a number, of tokens or of what they cost.
+    pub(super) fn is_number(self) -> bool {
+        matches!(
+            self,
+            Self::Count(_)
+                | Self::CallCount(_)
+                | Self::Cost
+                | Self::CostTicks
+                | Self::CostElsewhere
+        )
+    }
+}
+
 /// What is counted, as it is said. The number is the index in an array of counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
