@@ -30,7 +30,8 @@ use crate::error::Error;
 use crate::events;
 use crate::printable;
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 64 wrong usage, 74 done in part, 78 wrong configuration.";
 
 /// A gateway for LLM provider keys: clients hold keys of the gateway's own, the providers' tokens
 /// never leave it.
@@ -120,7 +121,9 @@ pub fn run() -> Result<(), Error> {
 /// Says on standard error why a command failed.
 pub fn complain(error: &Error) {
     let text = match error {
-        Error::Failed(why) | Error::Unconfigured(why) => format!("keygate: {why}"),
+        Error::Failed(why) | Error::Partial(why) | Error::Unconfigured(why) => {
+            format!("keygate: {why}")
+        }
         other => other.to_string(),
     };
     events::say_last(text.trim_end());
