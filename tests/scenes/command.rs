@@ -180,7 +180,7 @@ fn wrong_usage_is_64_and_says_why() {
     let page = keygate(&["man"]);
     for shown in [
         ".TH keygate 1",
-        "KEYGATE KEYS ROTATE",
+        ".SS \"keygate keys rotate\"",
         "overlap",
         "Example: keygate keys rotate",
     ] {
