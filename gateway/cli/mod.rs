@@ -5,6 +5,7 @@ mod ask;
 mod check;
 mod config_path;
 mod control;
+mod cure;
 mod demo;
 mod doctor;
 mod explain;
