@@ -16,6 +16,10 @@ use crate::regular_file::{self, ReadError};
 
 /// The largest key file, in bytes: more than ten million keys.
 pub const LARGEST_KEYS: u64 = 4 << 30;
+/// The bits of a mode for those who are neither the owner nor in the group.
+const OTHERS: u32 = 0o007;
+/// The group's bits for more than reading.
+const BEYOND_READING: u32 = 0o030;
 /// How often a file may be replaced while it is being opened.
 const TRIES: usize = 100;
 
@@ -52,7 +56,7 @@ impl Private {
         if mode & 0o022 != 0 {
             return Err(ReadError::Unfit(format!("can be written by others {cure}")));
         }
-        if mode & 0o007 == 0 {
+        if mode & OTHERS == 0 {
             cure += ", or chgrp it to a group that the gateway runs with";
         }
         let is_exposed = mode & 0o077 != 0 && !only_own_group_reads(&file, &about, path);
@@ -64,7 +68,7 @@ impl Private {
 
 /// Whether those who can read the file besides its owner are of a group that the process itself runs with.
 fn only_own_group_reads(file: &File, about: &Metadata, path: &Path) -> bool {
-    about.permissions().mode() & 0o037 == 0
+    about.permissions().mode() & (OTHERS | BEYOND_READING) == 0
         && is_own_group(about.gid(), path)
         && has_no_access_list(file)
 }
