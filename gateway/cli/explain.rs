@@ -67,7 +67,10 @@ fn request(options: &Explain) -> Result<RequestHeader, Error> {
     let usage = |why: String| Error::Usage(why);
     let (host, path) = split_url(&options.path);
     if http::Method::from_bytes(options.method.as_bytes()).is_err() {
-        return Err(usage(format!("`{}` is no method of HTTP", options.method)));
+        return Err(usage(format!(
+            "`{}` is no method of HTTP: the method comes first, such as POST, and then the path",
+            options.method
+        )));
     }
     if !path.starts_with('/') && !path.contains("://") && path != "*" {
         return Err(usage(format!(
@@ -149,12 +152,11 @@ fn explain(
     origin: &str,
     said: &mut Said<'_>,
 ) -> Result<(), Reason> {
-    check_head(&snapshot.rules, request, &[]).map_err(|reason| {
-        said.refused(reason);
-        for hint in hints(reason, request, "", snapshot, origin) {
+    check_head(&snapshot.rules, request, &[]).inspect_err(|reason| {
+        said.refused(*reason);
+        for hint in hints(*reason, request, "", snapshot, origin) {
             said.line("hint", hint);
         }
-        reason
     })?;
     let path = NormalPath::of_request(request.raw_path()).map_err(|bad| {
         let (what, cure) = cure::of_path(bad);

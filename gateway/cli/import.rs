@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::run::root_flag;
 use crate::config::{Config, ConfigErrors, Purpose};
 use crate::error::Error;
 use crate::import::gloo::{self, Input};
@@ -160,9 +161,10 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
         super::mention(&warning);
     }
     let config = target.out.join("gateway.toml");
+    let root = root_flag();
     super::say(&format!(
         "{folder}: {}, {}, {}, {}; {} not carried over\n\
-         keygate run --config {}",
+         keygate run{root} --config {}",
         count(plan.routes.len(), "route"),
         count(plan.providers.len(), "provider"),
         count(plan.keys.len(), "key"),

@@ -9,6 +9,7 @@ mod cure;
 mod demo;
 mod doctor;
 mod explain;
+mod fitted;
 mod foreign;
 mod hint;
 mod import;
@@ -24,7 +25,9 @@ mod usage;
 mod wait;
 
 use std::io::Write;
+use std::path::Path;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
@@ -91,9 +94,9 @@ pub fn run() -> Result<(), Error> {
     events::hide_what_panics_say();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return Err(Error::Usage(error.to_string())),
+        Err(error) if error.use_stderr() => return Err(Error::Usage(misused(&error))),
         // --help and --version.
-        Err(text) => return say(&text.to_string()),
+        Err(text) => return say(&fitted(&text.to_string())),
     };
     let outcome = match cli.command {
         Command::Demo(demo) => demo::run(&demo),
@@ -117,6 +120,26 @@ pub fn run() -> Result<(), Error> {
         events::flush();
     }
     outcome
+}
+
+/// A text in lines that the terminal has room for.
+fn fitted(text: &str) -> String {
+    terminal::width().map_or_else(|| text.to_owned(), |width| fitted::to_width(text, width))
+}
+
+/// What is wrong with a command line, with a tip where its parser has none.
+fn misused(error: &clap::Error) -> String {
+    let mut text = fitted(&error.to_string());
+    let given = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(given)) => given.as_str(),
+        _ => "",
+    };
+    let is_file = error.kind() == ErrorKind::UnknownArgument && !given.starts_with('-');
+    if is_file && Path::new(given).extension().is_some_and(|it| it == "toml") {
+        let tip = format!("  tip: a configuration is named by '--config {given}'\n\nUsage:");
+        text = text.replacen("Usage:", &tip, 1);
+    }
+    text
 }
 
 /// Says on standard error why a command failed.
