@@ -13,6 +13,8 @@ pub enum Error {
     Config(ConfigErrors),
     /// There is no configuration: 78 likewise.
     Unconfigured(String),
+    /// Some of it was done, and its result is there: 74 (`EX_IOERR` of sysexits.h).
+    Partial(String),
     /// Anything else: 1.
     Failed(String),
 }
@@ -23,6 +25,7 @@ impl Error {
         match self {
             Self::Usage(_) => 64,
             Self::Config(_) | Self::Unconfigured(_) => 78,
+            Self::Partial(_) => 74,
             Self::Failed(_) => 1,
         }
     }
@@ -36,7 +39,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(why) | Self::Unconfigured(why) | Self::Failed(why) => f.write_str(why),
+            Self::Usage(why) | Self::Unconfigured(why) | Self::Partial(why) | Self::Failed(why) => {
+                f.write_str(why)
+            }
             Self::Config(errors) => write!(f, "{errors}"),
         }
     }

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use pingora::http::RequestHeader;
 
 use super::config_path::ConfigPath;
+use super::cure;
 use super::hint::{hints, origin};
 use crate::config::{Config, Purpose};
 use crate::error::Error;
@@ -66,7 +67,10 @@ fn request(options: &Explain) -> Result<RequestHeader, Error> {
     let usage = |why: String| Error::Usage(why);
     let (host, path) = split_url(&options.path);
     if http::Method::from_bytes(options.method.as_bytes()).is_err() {
-        return Err(usage(format!("`{}` is no method of HTTP", options.method)));
+        return Err(usage(format!(
+            "`{}` is no method of HTTP: the method comes first, such as POST, and then the path",
+            options.method
+        )));
     }
     if !path.starts_with('/') && !path.contains("://") && path != "*" {
         return Err(usage(format!(
@@ -148,10 +152,18 @@ fn explain(
     origin: &str,
     said: &mut Said<'_>,
 ) -> Result<(), Reason> {
-    check_head(&snapshot.rules, request, &[]).map_err(|reason| said.refused(reason))?;
+    check_head(&snapshot.rules, request, &[]).inspect_err(|reason| {
+        said.refused(*reason);
+        for hint in hints(*reason, request, "", snapshot, origin) {
+            said.line("hint", hint);
+        }
+    })?;
     let path = NormalPath::of_request(request.raw_path()).map_err(|bad| {
-        said.line("path", format_args!("has two readings: {bad:?}"));
-        said.refused(Reason::BadPath)
+        let (what, cure) = cure::of_path(bad);
+        said.line("path", what);
+        let reason = said.refused(Reason::BadPath);
+        said.line("hint", cure);
+        reason
     })?;
     said.line("path", &path.path);
     let decided = Admission::decide(snapshot, request, &path, live.clock.now());
@@ -271,11 +283,13 @@ fn key(
                 .ok()
                 .flatten();
             let known = presented.and_then(|key| snapshot.keys.known(&key).cloned());
-            known.map_or_else(
-                || failure.label().to_owned(),
-                |id| format!("{id}: {}", failure.label()),
-            )
+            let state = cure::state(*failure);
+            known.map_or_else(|| state.to_owned(), |id| format!("{id}: {state}"))
         }
-        Err(Rejection { reason, .. }) => reason.detail().to_owned(),
+        Err(Rejection {
+            reason: Reason::AmbiguousCredentials,
+            ..
+        }) => "two different ones".to_owned(),
+        Err(_) => "is not looked for".to_owned(),
     }
 }

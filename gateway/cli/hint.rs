@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use pingora::http::RequestHeader;
 
+use super::cure;
 use crate::config::{Listen, ServerConfig};
 use crate::document::nearest;
 use crate::key::KeyFailure;
@@ -70,43 +71,14 @@ pub(super) fn hints(
             "a browser's preflight carries no key: name the page's origin in the route's `cors = { origins = [...] }`"
                 .to_owned(),
         ],
-        Reason::InvalidKey(failure) => vec![about_key(failure).to_owned()],
-        Reason::KeyNotAllowed => {
-            vec!["give the key the labels that the selector asks for, or use another key: `keygate keys list`".to_owned()]
-        }
-        Reason::NoDefaultEndpoint => vec![
-            "add the provider's own path to the URL, or name a `model` for this provider in the configuration"
-                .to_owned(),
-        ],
-        Reason::ProviderUnavailable => {
-            vec!["bring the provider's token to where the configuration says: `keygate doctor`".to_owned()]
-        }
-        _ => Vec::new(),
+        Reason::BadFraming => vec![cure::of_framing(request).to_owned()],
+        other => cure::of(other).map(str::to_owned).into_iter().collect(),
     }
 }
 
 fn is_preflight(request: &RequestHeader) -> bool {
     let asked = http::header::ACCESS_CONTROL_REQUEST_METHOD;
     request.method == http::Method::OPTIONS && request.headers.contains_key(asked)
-}
-
-fn about_key(failure: KeyFailure) -> &'static str {
-    match failure {
-        KeyFailure::Missing => {
-            "send a client key as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`"
-        }
-        KeyFailure::Malformed => "this is no whole key: is all of it there, and nothing else?",
-        KeyFailure::Unknown => {
-            "no key of the key file has this value: is it in quotes, or does anything else stand around it? A \
-             provider's own key (sk-...) opens nothing here: send a client key, which `keygate keys create --id NAME` \
-             makes"
-        }
-        KeyFailure::Disabled => "`keygate keys enable ID` opens it again",
-        KeyFailure::NotYetValid => "its `not_before` is yet to come: `keygate keys show ID`",
-        KeyFailure::Expired => {
-            "`keygate keys rotate ID --expires 90d` gives it a new secret and a new end"
-        }
-    }
 }
 
 fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::run::root_flag;
 use crate::config::{Config, ConfigErrors, Purpose};
 use crate::error::Error;
 use crate::import::gloo::{self, Input};
@@ -51,9 +52,10 @@ pub(super) struct Gloo {
 /// Of LiteLLM's config.yaml.
 #[derive(Args)]
 #[command(
-    after_help = "Example: keygate import litellm config.yaml --keys tokens.csv --teams teams.csv --out imported\n\
+    after_help = "Example: keygate import litellm config.yaml --keys tokens.csv --teams teams.csv --users users.csv --out imported\n\
                         The tables: \\copy \"LiteLLM_VerificationToken\" to 'tokens.csv' csv header\n\
-                        and \\copy \"LiteLLM_TeamTable\" to 'teams.csv' csv header"
+                        \\copy \"LiteLLM_TeamTable\" to 'teams.csv' csv header\n\
+                        \\copy \"LiteLLM_UserTable\" to 'users.csv' csv header"
 )]
 pub(super) struct Litellm {
     /// config.yaml; `-` is standard input
@@ -65,6 +67,9 @@ pub(super) struct Litellm {
     /// The table of LiteLLM's teams, as CSV with a header; without it, keys of teams come disabled
     #[arg(long, value_name = "CSV", requires = "keys")]
     teams: Option<PathBuf>,
+    /// The table of LiteLLM's users, as CSV with a header; without it, keys of users come disabled
+    #[arg(long, value_name = "CSV", requires = "keys")]
+    users: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
 }
@@ -88,13 +93,14 @@ pub(super) fn run(import: &Import) -> Result<(), Error> {
             let config = input(&options.file)?;
             let keys = options.keys.as_deref().map(input).transpose()?;
             let teams = options.teams.as_deref().map(input).transpose()?;
+            let users = options.users.as_deref().map(input).transpose()?;
+            let tables = litellm::Tables {
+                keys: table(keys.as_ref()),
+                teams: table(teams.as_ref()),
+                users: table(users.as_ref()),
+            };
             (
-                litellm::read(
-                    &config.name,
-                    &config.text,
-                    table(keys.as_ref()),
-                    table(teams.as_ref()),
-                ),
+                litellm::read(&config.name, &config.text, &tables),
                 &options.target,
             )
         }
@@ -155,9 +161,10 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
         super::mention(&warning);
     }
     let config = target.out.join("gateway.toml");
+    let root = root_flag();
     super::say(&format!(
         "{folder}: {}, {}, {}, {}; {} not carried over\n\
-         keygate run --config {}",
+         keygate run{root} --config {}",
         count(plan.routes.len(), "route"),
         count(plan.providers.len(), "provider"),
         count(plan.keys.len(), "key"),

@@ -20,16 +20,59 @@ pub(super) fn completion(options: &Completion, command: &mut Command) -> Result<
     super::say(&String::from_utf8_lossy(&script))
 }
 
-/// One page: keygate, then each command with its options and examples.
-pub(super) fn page(mut command: Command) -> Result<(), Error> {
+/// What stands behind the commands.
+const END: &str = r#".SH "EXIT STATUS"
+.TP
+.B 0
+done
+.TP
+.B 1
+failed
+.TP
+.B 64
+wrong usage
+.TP
+.B 74
+done in part
+.TP
+.B 78
+wrong configuration
+.SH FILES
+Every command takes the first of these that is there:
+.B \-\-config
+.IR FILE ,
+.BR $KEYGATE_CONFIG ,
+.I ./gateway.toml
+(if it belongs to the user or to root),
+.IR /etc/keygate/gateway.toml .
+"#;
+
+/// One page: keygate, then each command with its options and examples. A command has a section here, and no page of its
+/// own.
+pub(super) fn page(command: Command) -> Result<(), Error> {
+    let failed = |error| Error::failed("write the manual page", error);
+    super::say(&text(command).map_err(failed)?)
+}
+
+fn text(command: Command) -> std::io::Result<String> {
+    // What follows has these in sections of their own.
+    let mut command = command.after_help("").subcommand_value_name("COMMAND");
     command.build();
     let mut page = Vec::new();
-    let failed = |error| Error::failed("write the manual page", error);
-    clap_mangen::Man::new(command.clone())
-        .render(&mut page)
-        .map_err(failed)?;
-    render_commands(&command, &mut page).map_err(failed)?;
-    super::say(&String::from_utf8_lossy(&page))
+    let man = clap_mangen::Man::new(command.clone());
+    let version = command.get_version().unwrap_or_default();
+    page.extend(format!(".TH keygate 1 \"\" \"keygate {version}\"\n").bytes());
+    man.render_name_section(&mut page)?;
+    page.extend(b".SH SYNOPSIS\n.B keygate\n.I COMMAND\n[options]\n");
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    page.extend(b".SH COMMANDS\n");
+    render_commands(&command, &mut page)?;
+    page.extend(END.bytes());
+    let page = String::from_utf8_lossy(&page);
+    Ok(page
+        .lines()
+        .fold(String::new(), |page, line| page + line.trim_end() + "\n"))
 }
 
 fn render_commands(command: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
@@ -37,16 +80,69 @@ fn render_commands(command: &Command, page: &mut Vec<u8>) -> std::io::Result<()>
         .get_subcommands()
         .filter(|inner| inner.get_name() != "help")
     {
-        let name = inner
-            .get_bin_name()
-            .unwrap_or(inner.get_name())
-            .to_uppercase();
-        page.extend(format!(".SH \"{name}\"\n").bytes());
+        let name = inner.get_bin_name().unwrap_or(inner.get_name());
+        let usage = inner.clone().render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ").replace('-', "\\-");
+        page.extend(format!(".SS \"{name}\"\n.B {usage}\n.PP\n").bytes());
         let man = clap_mangen::Man::new(inner.clone());
-        man.render_description_section(&mut *page)?;
-        man.render_options_section(&mut *page)?;
-        man.render_extra_section(&mut *page)?;
+        let mut section = Vec::new();
+        man.render_description_section(&mut section)?;
+        if !inner.has_subcommands() {
+            man.render_options_section(&mut section)?;
+        }
+        if inner.get_after_help().is_some() {
+            man.render_extra_section(&mut section)?;
+        }
+        page.extend(without_headings(&String::from_utf8_lossy(&section)).bytes());
         render_commands(inner, page)?;
     }
     Ok(())
+}
+
+/// A command's section is a part of the one of all commands: its own headings would end that.
+fn without_headings(section: &str) -> String {
+    let lines = section.lines().map(|line| match line.strip_prefix(".SH ") {
+        Some("EXTRA") => ".PP\n".to_owned(),
+        Some(_) => String::new(),
+        // What stands around the texts of values; the list of them begins with a paragraph of its own.
+        None if line == ".br" => String::new(),
+        // The page has these at its beginning.
+        None if line.starts_with(".ie ") || line.starts_with(".el ") => String::new(),
+        None => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_manual_page_has_every_command_and_names_no_page_that_is_not_there() {
+        let mut command = crate::cli::Cli::command();
+        let page = text(command.clone()).unwrap();
+        assert!(!page.replace(".TH keygate 1", "").contains("(1)"), "{page}");
+        command.build();
+        let mut commands: Vec<&Command> = command.get_subcommands().collect();
+        while let Some(inner) = commands.pop() {
+            let name = inner.get_bin_name().unwrap();
+            if !name.contains("help") {
+                assert!(page.contains(&format!(".SS \"{name}\"\n")), "{name}");
+                commands.extend(inner.get_subcommands());
+            }
+        }
+        let sections = page.lines().filter_map(|line| line.strip_prefix(".SH "));
+        let expected = [
+            "NAME",
+            "SYNOPSIS",
+            "DESCRIPTION",
+            "OPTIONS",
+            "COMMANDS",
+            "\"EXIT STATUS\"",
+            "FILES",
+        ];
+        assert_eq!(sections.collect::<Vec<_>>(), expected);
+    }
 }

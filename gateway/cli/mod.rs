@@ -5,9 +5,11 @@ mod ask;
 mod check;
 mod config_path;
 mod control;
+mod cure;
 mod demo;
 mod doctor;
 mod explain;
+mod fitted;
 mod foreign;
 mod hint;
 mod import;
@@ -23,14 +25,17 @@ mod usage;
 mod wait;
 
 use std::io::Write;
+use std::path::Path;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::events;
 use crate::printable;
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 64 wrong usage, 74 done in part, 78 wrong configuration.";
 
 /// A gateway for LLM provider keys: clients hold keys of the gateway's own, the providers' tokens
 /// never leave it.
@@ -89,9 +94,9 @@ pub fn run() -> Result<(), Error> {
     events::hide_what_panics_say();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return Err(Error::Usage(error.to_string())),
+        Err(error) if error.use_stderr() => return Err(Error::Usage(misused(&error))),
         // --help and --version.
-        Err(text) => return say(&text.to_string()),
+        Err(text) => return say(&fitted(&text.to_string())),
     };
     let outcome = match cli.command {
         Command::Demo(demo) => demo::run(&demo),
@@ -117,10 +122,32 @@ pub fn run() -> Result<(), Error> {
     outcome
 }
 
+/// A text in lines that the terminal has room for.
+fn fitted(text: &str) -> String {
+    terminal::width().map_or_else(|| text.to_owned(), |width| fitted::to_width(text, width))
+}
+
+/// What is wrong with a command line, with a tip where its parser has none.
+fn misused(error: &clap::Error) -> String {
+    let mut text = fitted(&error.to_string());
+    let given = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(given)) => given.as_str(),
+        _ => "",
+    };
+    let is_file = error.kind() == ErrorKind::UnknownArgument && !given.starts_with('-');
+    if is_file && Path::new(given).extension().is_some_and(|it| it == "toml") {
+        let tip = format!("  tip: a configuration is named by '--config {given}'\n\nUsage:");
+        text = text.replacen("Usage:", &tip, 1);
+    }
+    text
+}
+
 /// Says on standard error why a command failed.
 pub fn complain(error: &Error) {
     let text = match error {
-        Error::Failed(why) | Error::Unconfigured(why) => format!("keygate: {why}"),
+        Error::Failed(why) | Error::Partial(why) | Error::Unconfigured(why) => {
+            format!("keygate: {why}")
+        }
         other => other.to_string(),
     };
     events::say_last(text.trim_end());

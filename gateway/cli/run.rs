@@ -26,6 +26,15 @@ pub(super) struct Run {
     allow_root: bool,
 }
 
+/// What `keygate run` needs besides where this user is root, with the blank before it.
+pub(super) fn root_flag() -> &'static str {
+    if rustix::process::geteuid().is_root() {
+        " --allow-root"
+    } else {
+        ""
+    }
+}
+
 pub(super) fn run(options: &Run) -> Result<(), Error> {
     let allowed =
         options.allow_root || std::env::var_os(ALLOW_ROOT).is_some_and(|said| said == "1");

@@ -13,7 +13,9 @@ mod value;
 pub use outline::Outline;
 pub use problem::{Located, Location, Problem, Problems, Severity};
 pub use stamp::FileStamp;
-pub use value::{ByteSize, OneOrMany, Value, enumerate, parse_duration, parse_size};
+pub use value::{
+    ByteSize, OneOrMany, Value, enumerate, last_moment, parse_duration, parse_moment, parse_size,
+};
 
 use std::ops::Range;
 use std::path::Path;

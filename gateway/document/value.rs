@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::TimeZone;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -73,14 +75,30 @@ impl Value for Timestamp {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         let wanted = "a date with time and offset, such as 2027-01-31T12:00:00Z";
         match value {
-            DeValue::Datetime(date) => date
-                .to_string()
-                .parse()
-                .map_err(|_| format!("expected {wanted}")),
-            DeValue::String(text) => text.parse().map_err(|_| format!("expected {wanted}")),
+            DeValue::Datetime(date) => {
+                parse_moment(&date.to_string()).ok_or_else(|| format!("expected {wanted}"))
+            }
+            DeValue::String(text) => parse_moment(text).ok_or_else(|| format!("expected {wanted}")),
             other => expected(wanted, other),
         }
     }
+}
+
+/// The last second that there is a [`Timestamp`] for, some hours before the year 9999 ends.
+pub fn last_moment() -> Timestamp {
+    Timestamp::from_second(Timestamp::MAX.as_second()).unwrap_or(Timestamp::MAX)
+}
+
+/// Reads a date with time and offset. The last hours of the year 9999, by which many mean that something has no end, are
+/// the [`last_moment`].
+pub fn parse_moment(text: &str) -> Option<Timestamp> {
+    if let Ok(moment) = text.parse() {
+        return Some(moment);
+    }
+    let pieces = Pieces::parse(text).ok()?;
+    let is_whole = pieces.time().is_some() && pieces.offset().is_some();
+    let is_last = pieces.date() >= last_moment().to_zoned(TimeZone::UTC).date();
+    (is_whole && is_last).then(last_moment)
 }
 
 /// A day, written as a TOML date: `2027-01-31`.

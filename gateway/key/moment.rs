@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
-use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 
-use crate::document::parse_duration;
+use crate::document::{last_moment, parse_duration, parse_moment};
 
 const WANTED: &str = "expected a time from now such as 30d, a day such as 2027-01-31, or a moment such as \
                       2027-01-31T12:00:00Z";
 /// The last second of a day: key files have whole seconds, and whoever wrote a day finds it again.
 const LAST: Time = Time::constant(23, 59, 59, 0);
-/// The calendar ends with it, some hours before its own end.
-const LAST_YEAR: i16 = 9999;
+/// What databases write for a time that never comes.
+const NEVER: &str = "infinity";
 
-/// Reads when a key ends. A day alone is over at its last second, 23:59:59 UTC.
+/// Reads when a key ends. A day alone is over at its last second, 23:59:59 UTC. 9999-12-31 and `infinity` are the last
+/// moment that there is.
 ///
 /// # Errors
 /// What was expected, without the text.
@@ -40,7 +40,10 @@ pub fn from_now(ahead: Duration) -> Option<Timestamp> {
 
 fn read(text: &str, of_day: Time) -> Result<Timestamp, String> {
     let text = text.trim();
-    if let Ok(moment) = text.parse() {
+    if text == NEVER {
+        return Ok(last_moment());
+    }
+    if let Some(moment) = parse_moment(text) {
         return Ok(moment);
     }
     let local = if is_day(text) {
@@ -51,11 +54,10 @@ fn read(text: &str, of_day: Time) -> Result<Timestamp, String> {
         None
     };
     if let Some(local) = local {
-        return in_utc(local).ok_or_else(too_far);
-    }
-    if is_time_of_day(text) && Pieces::parse(text).is_ok_and(|it| it.date().year() == LAST_YEAR) {
-        // 9999-12-31T23:59:59Z, by which many mean that there is no end.
-        return Err(too_far());
+        // 9999-12-31, by which many mean that there is no end.
+        let is_last = local.year() == DateTime::MAX.year();
+        let last = is_last.then(last_moment);
+        return in_utc(local).or(last).ok_or_else(too_far);
     }
     let ahead = parse_duration(text).map_err(|_| WANTED)?;
     from_now(ahead).ok_or_else(too_far)
@@ -77,7 +79,7 @@ fn in_utc(local: DateTime) -> Option<Timestamp> {
 }
 
 fn too_far() -> String {
-    let last = Timestamp::from_second(Timestamp::MAX.as_second()).unwrap_or(Timestamp::MAX);
+    let last = last_moment();
     format!("no time is later than {last}: a key without an end has none written")
 }
 
@@ -114,6 +116,23 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_never_comes_is_the_last_that_there_is() {
+        for text in [
+            "9999-12-31",
+            "9999-12-31T23:59:59Z",
+            "9999-12-31 23:59:59.999999+00",
+            "9999-12-31 23:59:59",
+            "9999-12-30T23:00:00-05:00",
+            "infinity",
+        ] {
+            let last = end(text).unwrap();
+            assert_eq!(last.to_string(), "9999-12-30T22:00:00Z", "{text}");
+        }
+        let before = end("9999-12-30").unwrap_or(Timestamp::MIN);
+        assert!(before <= last_moment());
+    }
+
+    #[test]
     fn a_time_from_now_lies_ahead() {
         let from = Timestamp::now() + Duration::from_secs(30 * 86_400);
         let read = end("30d").unwrap();
@@ -144,12 +163,7 @@ mod tests {
                 assert!(why.contains("2027-01-31,"), "{bad}: {why}");
             }
         }
-        for far in [
-            "4000000d",
-            "9999-12-31",
-            "9999-12-31T23:59:59Z",
-            "9999-12-31 23:59:59+00",
-        ] {
+        for far in ["4000000d", "999999w"] {
             let why = end(far).unwrap_err();
             assert!(
                 why.starts_with("no time is later than 9999-12-30T22:00:00Z"),

@@ -8,11 +8,18 @@ use std::fs::{self, File, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+use rustix::process::{getegid, geteuid, getgroups};
+
 use super::links;
 use crate::regular_file::{self, ReadError};
 
 /// The largest key file, in bytes: more than ten million keys.
 pub const LARGEST_KEYS: u64 = 4 << 30;
+/// The bits of a mode for those who are neither the owner nor in the group.
+const OTHERS: u32 = 0o007;
+/// The group's bits for more than reading.
+const BEYOND_READING: u32 = 0o030;
 /// How often a file may be replaced while it is being opened.
 const TRIES: usize = 100;
 
@@ -32,10 +39,11 @@ impl Private {
     }
 
     /// Reads `path`: a file, not a link to one, of this user or of root, that nobody else may write, and of at most
-    /// `largest` bytes.
+    /// `largest` bytes. A group of this process may read it too (mode 0640 or 0440): Kubernetes' `fsGroup` and
+    /// `install -g` hand files over in that way.
     pub fn read(path: &Path, largest: u64) -> Result<Self, ReadError> {
         let (file, about) = open(path)?;
-        let us = rustix::process::geteuid().as_raw();
+        let us = geteuid().as_raw();
         // Root reads for others: `sudo keygate check` of a service that runs as a user of its own.
         if us != 0 && ![us, 0].contains(&about.uid()) {
             let owner = about.uid();
@@ -44,14 +52,41 @@ impl Private {
             return Err(ReadError::Unfit(why));
         }
         let mode = about.permissions().mode() & 0o777;
-        let cure = format!("(mode {mode:04o}): chmod 600 {}", path.display());
+        let mut cure = format!("(mode {mode:04o}): chmod 600 {}", path.display());
         if mode & 0o022 != 0 {
             return Err(ReadError::Unfit(format!("can be written by others {cure}")));
         }
-        let exposed = (mode & 0o077 != 0).then(|| format!("can be read by others {cure}"));
+        if mode & OTHERS == 0 {
+            cure += ", or chgrp it to a group that the gateway runs with";
+        }
+        let is_exposed = mode & 0o077 != 0 && !only_own_group_reads(&file, &about, path);
+        let exposed = is_exposed.then(|| format!("can be read by others {cure}"));
         let text = regular_file::text_of(&file, about.len(), largest)?;
         Ok(Self { text, exposed })
     }
+}
+
+/// Whether those who can read the file besides its owner are of a group that the process itself runs with.
+fn only_own_group_reads(file: &File, about: &Metadata, path: &Path) -> bool {
+    about.permissions().mode() & (OTHERS | BEYOND_READING) == 0
+        && is_own_group(about.gid(), path)
+        && has_no_access_list(file)
+}
+
+fn is_own_group(group: u32, path: &Path) -> bool {
+    let mut supplementary = getgroups().unwrap_or_default().into_iter();
+    let is_own = getegid().as_raw() == group || supplementary.any(|own| own.as_raw() == group);
+    // Root reads for the service, to whose group the folder belongs as well.
+    let folder = || path.parent().and_then(|folder| fs::metadata(folder).ok());
+    is_own || geteuid().is_root() && folder().is_some_and(|folder| folder.gid() == group)
+}
+
+/// Whether the mode is all that there is to know: with a POSIX access list, the group's bits stand for everybody in it.
+fn has_no_access_list(file: &File) -> bool {
+    // Too short for any: with room for nothing at all, the call would say that nothing was read.
+    let mut beginning = [0; 1];
+    let read = rustix::fs::fgetxattr(file, "system.posix_acl_access", &mut beginning);
+    matches!(read, Err(Errno::NODATA | Errno::OPNOTSUPP))
 }
 
 /// Opens the file that stands at `path` itself.
@@ -79,6 +114,8 @@ fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::chown;
+
     use super::*;
 
     #[test]
@@ -100,6 +137,52 @@ mod tests {
         }
     }
 
+    fn is_exposed(path: &Path, mode: u32) -> bool {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let file = Private::read(path, LARGEST_KEYS).unwrap();
+        assert_eq!(&*file.text, "s");
+        file.exposed.is_some()
+    }
+
+    #[test]
+    fn a_group_of_the_process_may_read_and_any_other_group_may_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::write(&path, "s").unwrap();
+        chown(&path, None, Some(getegid().as_raw())).unwrap();
+        for (mode, exposed) in [(0o640, false), (0o440, false), (0o650, true), (0o644, true)] {
+            assert_eq!(is_exposed(&path, mode), exposed, "{mode:o}");
+        }
+        // A list of others who may read, which the mode shows as the group's bits.
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        let entries = [
+            (1, 6, u32::MAX),
+            (2, 4, 54_321),
+            (4, 4, u32::MAX),
+            (16, 4, u32::MAX),
+            (32, 0, u32::MAX),
+        ];
+        for (tag, permission, id) in entries {
+            list.extend([u16::to_le_bytes(tag), u16::to_le_bytes(permission)].concat());
+            list.extend(u32::to_le_bytes(id));
+        }
+        let name = "system.posix_acl_access";
+        // Not every file system has them.
+        if rustix::fs::setxattr(&path, name, &list, rustix::fs::XattrFlags::empty()).is_ok() {
+            assert!(is_exposed(&path, 0o640));
+            rustix::fs::removexattr(&path, name).unwrap();
+            assert!(!is_exposed(&path, 0o640));
+        }
+        // Only root can give a file to a group that it is not in.
+        if chown(&path, None, Some(54_321)).is_err() {
+            return;
+        }
+        assert!(is_exposed(&path, 0o640) && is_exposed(&path, 0o440));
+        // That of the folder, as which the service runs that root looks after.
+        chown(folder.path(), None, Some(54_321)).unwrap();
+        assert!(!is_exposed(&path, 0o640) && is_exposed(&path, 0o644));
+    }
+
     #[test]
     fn what_others_could_read_or_write_or_lay_there_is_told() {
         let folder = tempfile::tempdir().unwrap();
@@ -109,10 +192,8 @@ mod tests {
             Err(ReadError::Absent)
         ));
         fs::write(&path, "s").unwrap();
-        for (mode, exposed) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let file = Private::read(&path, LARGEST_KEYS).unwrap();
-            assert_eq!((file.exposed.is_some(), &*file.text), (exposed, "s"));
+        for (mode, exposed) in [(0o600, false), (0o400, false), (0o644, true), (0o604, true)] {
+            assert_eq!(is_exposed(&path, mode), exposed, "{mode:o}");
         }
         let refusal = |path: &Path| match Private::read(path, LARGEST_KEYS) {
             Err(ReadError::Unfit(why)) => why,

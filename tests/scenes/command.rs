@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::gateway::simple;
-use crate::support::{Client, Gateway, Provider, Scene, ask_admin};
+use crate::support::{Client, Gateway, Provider, Scene, ask_admin, process};
 
 pub(crate) fn keygate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_keygate"))
@@ -180,7 +180,7 @@ fn wrong_usage_is_64_and_says_why() {
     let page = keygate(&["man"]);
     for shown in [
         ".TH keygate 1",
-        "KEYGATE KEYS ROTATE",
+        ".SS \"keygate keys rotate\"",
         "overlap",
         "Example: keygate keys rotate",
     ] {
@@ -189,6 +189,44 @@ fn wrong_usage_is_64_and_says_why() {
     let version = keygate(&["--version"]);
     assert!(text(&version.stdout).starts_with("keygate "));
     assert_eq!(keygate(&["version"]).stdout, version.stdout);
+}
+
+#[test]
+fn a_command_line_that_is_wrong_is_answered_with_what_was_meant() {
+    let run = |arguments: &[&str]| {
+        let output = process::keygate()
+            .args(arguments)
+            .env("COLUMNS", "80")
+            .output()
+            .unwrap();
+        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        (said, output.status.code())
+    };
+    for (arguments, tip) in [
+        (&["check", "lab.toml"][..], "'--config lab.toml'"),
+        (&["run", "a/gateway.toml"], "'--config a/gateway.toml'"),
+        (&["stauts"], "'status'"),
+        (&["explain", "/openai", "POST"], "the method comes first"),
+        (&["keys", "create"], "--id <ID>"),
+    ] {
+        let (said, code) = run(arguments);
+        assert!(
+            said.contains(tip) && code == Some(64),
+            "{arguments:?}: {said}"
+        );
+    }
+    for arguments in [
+        &["--help"][..],
+        &["keys", "create", "--help"],
+        &["usage", "-h"],
+    ] {
+        let (said, code) = run(arguments);
+        let is_pasted = |line: &str| line.contains("keygate ");
+        let wide = said
+            .lines()
+            .find(|line| line.len() > 80 && !is_pasted(line));
+        assert_eq!((wide, code), (None, Some(0)));
+    }
 }
 
 #[test]

@@ -428,15 +428,19 @@ fn files_that_are_not_private_are_refused_with_their_cure() {
     for name in ["keys.toml", "token"] {
         for (bits, complaint) in [
             (0o644, "can be read by others (mode 0644): chmod 600 "),
-            (0o640, "can be read by others (mode 0640): chmod 600 "),
+            (0o604, "can be read by others (mode 0604): chmod 600 "),
+            (0o620, "can be written by others (mode 0620): chmod 600 "),
             (0o602, "can be written by others (mode 0602): chmod 600 "),
         ] {
             mode(name, bits);
             let said = scene.problems();
             assert!(said.contains(name) && said.contains(complaint), "{said}");
         }
-        mode(name, 0o400);
-        assert_eq!(scene.problems(), "");
+        // The group is that of the process, as Kubernetes' fsGroup makes it.
+        for bits in [0o400, 0o440, 0o640] {
+            mode(name, bits);
+            assert_eq!(scene.problems(), "");
+        }
         let real = scene.path(&format!("real-{name}"));
         std::fs::rename(scene.path(name), &real).unwrap();
         std::os::unix::fs::symlink(&real, scene.path(name)).unwrap();

@@ -75,14 +75,14 @@ fn it_names_the_rule_that_refuses() {
         (
             &["GET", "/p", "-H", "api-key: secret"][..],
             &[
-                "key        alice: disabled_key",
+                "key        alice: disabled",
                 "refused    401 invalid_api_key (disabled_key): Invalid API key.",
             ][..],
         ),
         (
             &["GET", "/p"],
             &[
-                "key        missing_key",
+                "key        none was sent",
                 "selector   team = red: is not asked",
             ],
         ),
@@ -117,8 +117,9 @@ fn it_names_the_rule_that_refuses() {
         (
             &["GET", "/p/../q"],
             &[
-                "path       has two readings: DotSegment",
+                "path       has a segment `.` or `..`, which leads to another path",
                 "refused    400 bad_path: The request's path cannot be read in one way only.",
+                "hint       send the path that it leads to",
             ],
         ),
         (
@@ -136,7 +137,43 @@ fn it_names_the_rule_that_refuses() {
         ),
         (
             &["TRACE", "/p"],
-            &["refused    400 bad_framing: The request's framing cannot be read in one way only."],
+            &[
+                "refused    400 bad_framing: The request's framing cannot be read in one way only.",
+                "hint       TRACE is not forwarded: it would send back the headers, and the provider's token among them",
+            ],
+        ),
+        (
+            &[
+                "POST",
+                "/p",
+                "-H",
+                "content-length: 1",
+                "-H",
+                "content-length: 1",
+            ],
+            &["hint       send one `Content-Length`, with one number"],
+        ),
+        (
+            &["POST", "/p", "-H", "transfer-encoding: gzip"],
+            &[
+                "hint       send `Transfer-Encoding: chunked` alone, once and without a `Content-Length`, or a `Content-Length` alone",
+            ],
+        ),
+        (
+            &["GET", "/p/%2e%2e/q"],
+            &["hint       send the path that it leads to"],
+        ),
+        (
+            &["GET", "/p/%252f"],
+            &[
+                "hint       escape each character once, and only those that need it: `%` and two hexadecimal digits, never %25 and two more",
+            ],
+        ),
+        (
+            &["GET", "/p;a=b"],
+            &[
+                "hint       write the character as its escape: `;` within a name is %3B, a blank is %20",
+            ],
         ),
     ] {
         let (said, code) = explain(&scene, asked);

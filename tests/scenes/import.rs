@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use keygate::config::{Config, Purpose};
 use keygate::import::gloo::{self, Input};
-use keygate::import::{self, Plan, litellm};
+use keygate::import::litellm::{self, Tables};
+use keygate::import::{self, Plan};
 use keygate::provider::{BaseUrl, Kind};
 use keygate::server;
 use toml_edit::{DocumentMut, value};
@@ -170,6 +171,7 @@ fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
         "config.yaml",
         "tokens.csv",
         "teams.csv",
+        "users.csv",
         "asked",
     ];
     let mut whole = String::new();
@@ -241,10 +243,15 @@ fn a_configuration_of_litellm_is_imported_and_served() {
     assert!(!files.is_empty());
     for path in files {
         golden(&path, |parts| {
-            let keys = section(parts, "tokens.csv");
-            let keys = (!keys.is_empty()).then_some(("tokens.csv", keys));
-            let teams = section(parts, "teams.csv");
-            let teams = (!teams.is_empty()).then_some(("teams.csv", teams));
+            let table = |name: &'static str| {
+                let text = section(parts, name);
+                (!text.is_empty()).then_some((name, text))
+            };
+            let tables = Tables {
+                keys: table("tokens.csv"),
+                teams: table("teams.csv"),
+                users: table("users.csv"),
+            };
             // What is set where the tests run changes nothing.
             let environment = section(parts, "environment");
             let set = |name: &str| {
@@ -254,7 +261,7 @@ fn a_configuration_of_litellm_is_imported_and_served() {
                     .map(|(_, value)| value.to_owned())
             };
             let config = section(parts, "config.yaml");
-            litellm::read_in("config.yaml", config, keys, teams, &set).unwrap()
+            litellm::read_in("config.yaml", config, &tables, &set).unwrap()
         });
     }
 }
@@ -302,15 +309,17 @@ fn what_cannot_be_read_is_said_with_its_place() {
         (
             "a: 1\n",
             Some(
-                "token,blocked,expires,models,metadata,permissions,team_id,spend,max_budget,rpm_limit,tpm_limit,max_parallel_requests\n\
-                 abc,,,,,,,,,,,\n",
+                "token,blocked,expires,models,metadata,permissions,team_id,user_id,spend,max_budget,rpm_limit,tpm_limit,max_parallel_requests\n\
+                 abc,,,,,,,,,,,,\n",
             ),
             "k:2: `token` is not the SHA-256 of a key",
         ),
     ] {
-        let said = litellm::read("c", config, keys.map(|keys| ("k", keys)), None)
-            .err()
-            .unwrap();
+        let tables = Tables {
+            keys: keys.map(|keys| ("k", keys)),
+            ..Tables::default()
+        };
+        let said = litellm::read("c", config, &tables).err().unwrap();
         assert!(said.starts_with(why), "{said}\nwanted {why}");
     }
 }
@@ -333,26 +342,37 @@ fn without(table: &str, column: &str) -> String {
 fn a_table_of_litellm_that_lacks_a_column_which_closes_keys_is_refused() {
     let digest = "0".repeat(64);
     let keys = format!(
-        "token,key_alias,blocked,models,expires,metadata,permissions,team_id,spend,max_budget,rpm_limit,tpm_limit,max_parallel_requests\n\
-         {digest},a,,{{}},,{{}},,t,0,,,,\n"
+        "token,key_alias,blocked,models,expires,metadata,permissions,team_id,user_id,spend,max_budget,rpm_limit,tpm_limit,max_parallel_requests\n\
+         {digest},a,,{{}},,{{}},,t,u,0,,,,\n"
     );
     let teams = "team_id,team_alias,blocked,models,metadata,spend,max_budget,rpm_limit,tpm_limit,max_parallel_requests\n\
                  t,T,f,{},{},0,,,,\n";
-    let read = |keys: &str, teams: &str| {
-        let plan = litellm::read("c", "a: 1\n", Some(("k", keys)), Some(("t", teams)));
+    let users = "user_id,user_alias,user_role,models,metadata,spend,max_budget,rpm_limit,tpm_limit,max_parallel_requests\n\
+                 u,U,internal_user,{},{},0,,,,\n";
+    let read = |keys: &str, teams: &str, users: &str| {
+        let tables = Tables {
+            keys: Some(("k", keys)),
+            teams: Some(("t", teams)),
+            users: Some(("u", users)),
+        };
+        let plan = litellm::read("c", "a: 1\n", &tables);
         plan.map(|plan| import::keys(&plan).contains("disabled"))
     };
-    assert_eq!(read(&keys, teams), Ok(false));
-    for (table, names, in_keys) in [(&*keys, "k:1", true), (teams, "t:1", false)] {
+    assert_eq!(read(&keys, teams, users), Ok(false));
+    for (table, names) in [(&*keys, "k:1"), (teams, "t:1"), (users, "u:1")] {
+        let with = |other: &str| {
+            let choose = |whole: &str| {
+                if whole == table {
+                    other.to_owned()
+                } else {
+                    whole.to_owned()
+                }
+            };
+            read(&choose(&keys), &choose(teams), &choose(users))
+        };
         let columns = table.lines().next().unwrap().split(',');
         for column in columns.filter(|name| !name.ends_with("_alias")) {
-            let less = without(table, column);
-            let said = if in_keys {
-                read(&less, teams)
-            } else {
-                read(&keys, &less)
-            };
-            let said = said.unwrap_err();
+            let said = with(&without(table, column)).unwrap_err();
             assert!(
                 said.starts_with(names)
                     && said.contains(&format!("`{column}`"))
@@ -360,10 +380,12 @@ fn a_table_of_litellm_that_lacks_a_column_which_closes_keys_is_refused() {
                 "{column}: {said}"
             );
         }
-        assert!(read(&without(&keys, "key_alias"), teams).is_ok());
     }
+    assert!(read(&without(&keys, "key_alias"), teams, users).is_ok());
+    assert!(read(&keys, &without(teams, "team_alias"), users).is_ok());
+    assert!(read(&keys, teams, &without(users, "user_alias")).is_ok());
     let few = without(&without(&without(&keys, "blocked"), "models"), "expires");
-    let said = read(&few, teams).unwrap_err();
+    let said = read(&few, teams, users).unwrap_err();
     assert!(said.contains("`blocked`, `expires`, `models`"), "{said}");
 }
 
@@ -373,16 +395,20 @@ fn told_of_litellm(config: &str, set: &[&str]) -> String {
         set.contains(&name)
             .then(|| "sk-of-the-environment".to_owned())
     };
-    told(&litellm::read_in("c", config, None, None, &set).unwrap())
+    told(&litellm::read_in("c", config, &Tables::default(), &set).unwrap())
 }
 
 #[test]
 fn a_row_behind_one_of_several_lines_is_said_with_its_own_line() {
-    let columns = "token,key_alias,blocked,expires,models,metadata,permissions,team_id,spend,max_budget,rpm_limit,\
+    let columns = "token,key_alias,blocked,expires,models,metadata,permissions,team_id,user_id,spend,max_budget,rpm_limit,\
                    tpm_limit,max_parallel_requests\n";
     let digest = "0".repeat(64);
-    let keys = format!("{columns}{digest},a,,,,\"{{\n\n}}\",,,,,,,\nabc,search bot,,,,,,,,,,,\n");
-    let said = litellm::read("c", "a: 1\n", Some(("k", &keys)), None).err();
+    let keys = format!("{columns}{digest},a,,,,\"{{\n\n}}\",,,,,,,,\nabc,search bot,,,,,,,,,,,,\n");
+    let tables = Tables {
+        keys: Some(("k", &keys)),
+        ..Tables::default()
+    };
+    let said = litellm::read("c", "a: 1\n", &tables).err();
     let wanted =
         "k:5: `token` of the key `search bot` is not the SHA-256 of a key, in hexadecimal digits";
     assert_eq!(said.as_deref(), Some(wanted));

@@ -81,7 +81,7 @@ proptest! {
     #[test]
     fn a_deployment_goes_where_it_went_or_nowhere(said in said()) {
         let text = config(&said);
-        let plan = litellm::read("c", &text, None, None).unwrap();
+        let plan = litellm::read("c", &text, &litellm::Tables::default()).unwrap();
         let gateway = import::gateway(&plan);
         let wanted = said.base_url.or(said.api_base).or(said.credential).or(said.setting).or(said.variable);
         let there = wanted.map_or("kind = \"openai\"".to_owned(), |url| format!("base_url = \"{url}\""));

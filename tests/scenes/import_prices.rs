@@ -7,9 +7,52 @@ use keygate::import::{self, litellm};
 use keygate::usage::{Prices, ServiceTier, Usage};
 use proptest::prelude::*;
 
+#[test]
+fn a_model_whose_entry_is_left_out_is_said_to_be_reached_and_gets_no_price_of_others() {
+    let read = |left_out: &str| {
+        let text = format!(
+            "model_list:\n\
+             - {{model_name: 'openai/*', litellm_params: {{model: 'openai/*', api_key: k}}, \
+               model_info: {{input_cost_per_token: 1e-6, output_cost_per_token: 2e-6}}}}\n\
+             - {{model_name: m, {left_out}}}\n"
+        );
+        let plan = litellm::read_in("c", &text, &litellm::Tables::default(), &|_| None).unwrap();
+        let reached: Vec<String> = plan.notes.iter().map(ToString::to_string).collect();
+        let said = reached.join("\n");
+        (
+            said.contains("opens `/openai` reaches `gpt-5` there"),
+            import::prices(&plan).contains("openai"),
+        )
+    };
+    let of = |params: &str| format!("litellm_params: {{model: openai/gpt-5, {params}}}");
+    for left_out in [
+        of("api_base: os.environ/NOT_SET, api_key: k"),
+        of("litellm_credential_name: unknown"),
+        of("destination: https://elsewhere.example"),
+        of("api_key: ''"),
+        of("api_key: k") + ", model_info: {team_id: t}",
+        of("api_key: k") + ", model_info: {blocked: true}",
+    ] {
+        assert_eq!(read(&left_out), (true, false), "{left_out}");
+    }
+    for other in [
+        // It has a route of its own, elsewhere, and costs what the file says.
+        "litellm_params: {model: openai/gpt-5, api_base: https://elsewhere.example/v1, api_key: k}",
+        // At another provider.
+        "litellm_params: {model: mistral/gpt-5, destination: x}",
+    ] {
+        assert_eq!(read(other), (false, true), "{other}");
+    }
+    // The same model, with a price of its own, in an entry that is carried over.
+    let twice = of("destination: x")
+        + "}\n- {model_name: n, litellm_params: {model: openai/gpt-5, api_key: k}, \
+           model_info: {input_cost_per_token: 3e-6, output_cost_per_token: 4e-6}";
+    assert_eq!(read(&twice), (false, true));
+}
+
 /// What an import makes of a file, loaded.
 fn imported(text: &str, folder: &Path) -> Config {
-    let plan = litellm::read_in("c", text, None, None, &|_| None).unwrap();
+    let plan = litellm::read_in("c", text, &litellm::Tables::default(), &|_| None).unwrap();
     let out = folder.join("out");
     import::write(&plan, &out, |_| Ok::<_, std::io::Error>(())).unwrap();
     let loaded = Config::load(&out.join("gateway.toml"), Purpose::Start);

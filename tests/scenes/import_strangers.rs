@@ -44,15 +44,11 @@ fn imported(text: &str) -> Plan {
             .map(|(_, value)| value.to_owned())
     };
     let keys = section(text, "tokens.csv");
-    let keys = (!keys.is_empty()).then_some(("tokens.csv", keys));
-    litellm::read_in(
-        "config.yaml",
-        section(text, "config.yaml"),
-        keys,
-        None,
-        &set,
-    )
-    .unwrap()
+    let tables = litellm::Tables {
+        keys: (!keys.is_empty()).then_some(("tokens.csv", keys)),
+        ..litellm::Tables::default()
+    };
+    litellm::read_in("config.yaml", section(text, "config.yaml"), &tables, &set).unwrap()
 }
 
 /// Routes that a key of the import opens, other routes, keys that open something, prices, and what is listed.

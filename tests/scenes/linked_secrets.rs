@@ -98,11 +98,11 @@ fn a_link_that_others_could_have_laid_is_refused_with_the_folder_and_the_cure() 
     }
     assert_eq!(scene.problems(), "");
     // What it leads to is held to what is asked of a file that is no link.
-    mode(&scene.path("archive/x/privkey1.pem"), 0o640);
+    mode(&scene.path("archive/x/privkey1.pem"), 0o644);
     assert!(
         scene
             .problems()
-            .contains("can be read by others (mode 0640)")
+            .contains("can be read by others (mode 0644)")
     );
 }
 

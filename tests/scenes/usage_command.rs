@@ -349,6 +349,96 @@ fn logs_are_read_as_collectors_keep_them_and_compressed() {
 }
 
 #[test]
+fn a_file_that_breaks_off_or_cannot_be_read_costs_no_other_its_sums() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = |from: u64| -> String {
+        let lines = from..from + 500;
+        lines
+            .map(|id| line(id, 1, "alice", id, "0.01") + "\n")
+            .collect()
+    };
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |name: &str, content: &[u8]| std::fs::write(path(name), content).unwrap();
+    write("good.log", lines(0).as_bytes());
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(lines(1000).as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let mut zstd = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    zstd.write_all(lines(2000).as_bytes()).unwrap();
+    // So that the beginning of the file can be read without its end.
+    zstd.flush().unwrap();
+    zstd.write_all(lines(3000).as_bytes()).unwrap();
+    let zstd = zstd.finish().unwrap();
+    let mut broken = gzip.clone();
+    broken[gzip.len() / 2..].fill(0xff);
+    let requests = |output: &Output| -> u64 {
+        let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        rows[0]["requests"].as_u64().unwrap()
+    };
+    for (name, content) in [
+        ("cut.gz", &gzip[..gzip.len() / 2]),
+        ("cut-checksum.gz", &gzip[..gzip.len() - 4]),
+        ("cut-second-part.gz", &[&gzip, &gzip[..30]].concat()),
+        ("broken.gz", &broken),
+        ("cut.zst", &zstd[..zstd.len() - 20]),
+    ] {
+        write(name, content);
+        let alone = keygate(&["usage", "--json", &path(name)]);
+        let said = text(&alone.stderr);
+        assert_eq!(alone.status.code(), Some(74), "{name}: {said}");
+        assert!(requests(&alone) > 0, "{name}");
+        let why = format!("cannot read {} to its end: ", path(name));
+        assert!(
+            said.contains(&why) && said.contains(" lines, which count\n"),
+            "{said}"
+        );
+        assert_eq!(
+            said.contains("still being written"),
+            name != "broken.gz",
+            "{said}"
+        );
+        let both = keygate(&["usage", "--json", &path(name), &path("good.log")]);
+        assert_eq!(both.status.code(), Some(74), "{name}");
+        assert_eq!(requests(&both), requests(&alone) + 500, "{name}");
+        assert!(
+            text(&both.stderr).contains("1 of 2 files"),
+            "{}",
+            text(&both.stderr)
+        );
+    }
+    write("zip", b"PK\x03\x04");
+    write("head.gz", &gzip[..12]);
+    for name in ["zip", "head.gz", "nothing", "."] {
+        let among = keygate(&[
+            "usage",
+            "--json",
+            &path("good.log"),
+            &path(name),
+            &path("good.log"),
+        ]);
+        let said = text(&among.stderr);
+        assert_eq!(
+            (among.status.code(), requests(&among)),
+            (Some(74), 500),
+            "{said}"
+        );
+        assert!(
+            said.contains(&path(name)) && said.contains("1 of 3 files"),
+            "{said}"
+        );
+        let alone = keygate(&["usage", "--json", &path(name)]);
+        assert_eq!(
+            (alone.status.code(), &*alone.stdout),
+            (Some(1), &b""[..]),
+            "{name}"
+        );
+    }
+    let none = keygate(&["usage", &path("zip"), &path("nothing")]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(text(&none.stderr).contains("nothing was read: 2 of 2 files"));
+}
+
+#[test]
 fn what_holds_no_access_line_is_refused_with_what_to_do() {
     let scene = Scene::new("");
     for (log, why) in [
@@ -457,8 +547,9 @@ fn without_a_file_the_journal_is_read() {
     let asked = std::fs::read_to_string(scene.path("asked")).unwrap();
     // A request of that day may have ended, and been written down, on the next.
     assert_eq!(asked, "--no-pager -o cat -u kg2 --since=@1767225600\n");
+    // What it showed before that counts.
     let failed = run(&[], "3");
-    assert_eq!(failed.status.code(), Some(1));
+    assert_eq!(failed.status.code(), Some(74));
     assert!(text(&failed.stderr).contains("journalctl has failed"));
     let mut nowhere = process::keygate();
     let nowhere = nowhere

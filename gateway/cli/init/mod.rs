@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use self::files::{New, put};
 use super::ask::{ask, ask_secret, can_ask};
 use super::hint::base_url;
+use super::run::root_flag;
 use super::{mention, say};
 use crate::document::nearest;
 use crate::error::Error;
@@ -248,11 +249,7 @@ impl Init {
             String::new()
         };
         let origin = format!("http://{}", self.listen);
-        let root = if rustix::process::geteuid().is_root() {
-            " --allow-root"
-        } else {
-            ""
-        };
+        let root = root_flag();
         format!(
             "In {}: gateway.toml, keys.toml{secret}.\n\n\
              Run it:             {run}{root}\n\

@@ -22,8 +22,11 @@ pub(in crate::cli) struct Create {
     #[command(flatten)]
     waiting: Waiting,
     /// The key's name in logs and metrics; cannot be changed later
-    #[arg(long)]
-    id: String,
+    #[arg(long, required_unless_present = "named")]
+    id: Option<String>,
+    /// The same as --id
+    #[arg(value_name = "ID", conflicts_with = "id")]
+    named: Option<String>,
     /// A label that selectors of routes look at; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     label: Vec<(String, String)>,
@@ -43,7 +46,9 @@ pub(in crate::cli) struct Create {
 }
 
 pub(super) fn run(options: &Create) -> Result<(), Error> {
-    if !is_key_id(&options.id) {
+    let id = options.id.as_ref().or(options.named.as_ref());
+    let id = id.map_or("", String::as_str);
+    if !is_key_id(id) {
         let why = "--id must have 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
         return Err(Error::Usage(why.to_owned()));
     }
@@ -56,9 +61,9 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
         crate::secret::SecretRef::parse(reference, folder)
             .map_err(|error| Error::Usage(format!("--metadata {name}: {error}")))?;
     }
-    let key = new_secret(&options.id)?;
+    let key = new_secret(id)?;
     let entry = NewKey {
-        id: options.id.clone(),
+        id: id.to_owned(),
         digest: KeyDigest::of(key.as_bytes()),
         labels: options.label.iter().cloned().collect(),
         metadata: options.metadata.iter().cloned().collect::<BTreeMap<_, _>>(),
@@ -71,11 +76,10 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
     let complaint = edited(&path, || edit::add(&path, &[entry]))?;
     if options.place.json {
         let expires = expires.map(|end| end.to_string());
-        say(&json!({"id": options.id, "key": *key, "expires": expires}).to_string())?;
+        say(&json!({"id": id, "key": *key, "expires": expires}).to_string())?;
     } else {
         mention(&format!(
-            "Key `{}` is in {}{}. This is the only time it is shown:",
-            options.id,
+            "Key `{id}` is in {}{}. This is the only time it is shown:",
             path.display(),
             expires.map_or_else(String::new, |end| format!(" and ends at {end}"))
         ));

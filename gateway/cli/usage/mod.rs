@@ -34,7 +34,8 @@ use crate::usage::PriceList;
                         docker logs keygate | keygate usage --since 2027-01-31 -\n\
                         Reads access lines as keygate writes them, as journalctl shows them (also -o json), and as \
                         Docker, Kubernetes and syslog keep them; plain or compressed by gzip or zstd. A line that is \
-                        there twice counts once. Days are UTC. The table leaves out columns of zeroes and rounds costs; \
+                        there twice counts once. Where a file cannot be read, or not to its end, all that was read \
+                        counts, and the exit code is 74. Days are UTC. The table leaves out columns of zeroes and rounds costs; \
                         CSV and JSON have all of it. With --prices, what the lines say of cost is not asked, but \
                         for what a provider said itself. In CSV, a name that a spreadsheet would take for a formula begins with an apostrophe.")]
 pub(super) struct Usage {
@@ -112,14 +113,16 @@ pub(super) fn run(options: &Usage) -> Result<(), Error> {
     let prices = prices.map(load_prices).transpose()?;
     let mut reading = Reading::new(options, prices.as_ref());
     if options.files.is_empty() {
-        reading.read(Source::journal(&options.unit, options.since)?)?;
+        reading.take(Source::journal(&options.unit, options.since));
     }
     for file in &options.files {
-        reading.read(Source::open(file)?)?;
+        reading.take(Source::open(file));
     }
+    let partial = reading.complain_of_unread()?;
     reading.complain(options)?;
     let names: Vec<&str> = options.by.iter().map(|by| by.name()).collect();
-    options.show(&names, reading.sums)
+    options.show(&names, reading.sums)?;
+    partial.map_or(Ok(()), Err)
 }
 
 impl Usage {
@@ -175,6 +178,10 @@ struct Reading<'r> {
     passed: u64,
     /// Lines of others.
     skipped: u64,
+    /// How many logs there were.
+    sources: u64,
+    /// Why some of them were not read, or not to their end.
+    unread: Vec<Error>,
 }
 
 impl<'r> Reading<'r> {
@@ -190,25 +197,50 @@ impl<'r> Reading<'r> {
             repeated: 0,
             passed: 0,
             skipped: 0,
+            sources: 0,
+            unread: Vec::new(),
+        }
+    }
+
+    /// Reads a log, as far as it can be read: the others count all the same.
+    fn take(&mut self, source: Result<Source, Error>) {
+        self.sources += 1;
+        if let Err(error) = source.and_then(|source| self.read(source)) {
+            self.unread.push(error);
         }
     }
 
     fn read(&mut self, mut source: Source) -> Result<(), Error> {
         let before = self.skipped;
+        let mut lines = 0;
         let mut bytes = Vec::new();
-        while source.read(&mut bytes)? {
-            if bytes.trim_ascii().is_empty() {
-                continue;
+        let ended = loop {
+            match source.read(&mut bytes) {
+                Ok(true) => {
+                    lines += 1;
+                    self.line(&bytes);
+                }
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(source.broken_off(&error, lines)),
             }
-            match wrapped::find(&bytes) {
-                Found::Access(line) => self.count(&line),
-                Found::Event => self.passed += 1,
-                Found::Other => self.skipped += 1,
-            }
+        };
+        Self::complain_of_skipped(&source.name, self.skipped - before);
+        ended.and_then(|()| source.finish())
+    }
+
+    fn line(&mut self, bytes: &[u8]) {
+        if bytes.trim_ascii().is_empty() {
+            return;
         }
-        let skipped = self.skipped - before;
+        match wrapped::find(bytes) {
+            Found::Access(line) => self.count(&line),
+            Found::Event => self.passed += 1,
+            Found::Other => self.skipped += 1,
+        }
+    }
+
+    fn complain_of_skipped(name: &str, skipped: u64) {
         if skipped > 0 {
-            let name = &source.name;
             let verb = if skipped == 1 {
                 "is no access line"
             } else {
@@ -217,7 +249,6 @@ impl<'r> Reading<'r> {
             let lines = count(skipped, "line");
             super::mention(&format!("{name}: skipped: {lines} {verb}"));
         }
-        source.finish()
     }
 
     fn count(&mut self, line: &Line) {
@@ -241,6 +272,33 @@ impl<'r> Reading<'r> {
             self.since.is_none_or(|since| since <= time)
                 && self.until.is_none_or(|until| time <= until)
         })
+    }
+
+    /// Says what was not read. Gives what the command ends with then, and fails where nothing was read at all.
+    fn complain_of_unread(&mut self) -> Result<Option<Error>, Error> {
+        let is_nothing = self.counted + self.repeated + self.passed + self.skipped == 0;
+        let unread = std::mem::take(&mut self.unread);
+        if unread.is_empty() {
+            return Ok(None);
+        }
+        let (some, all) = (unread.len(), self.sources);
+        if all == 1 && is_nothing {
+            return unread.into_iter().next().map_or(Ok(None), Err);
+        }
+        for error in &unread {
+            super::mention(&error.to_string());
+        }
+        if is_nothing {
+            return Err(Error::Failed(format!(
+                "nothing was read: {some} of {all} files could not be"
+            )));
+        }
+        Ok(Some(Error::Partial(match all {
+            1 => "these sums are of the part that could be read".to_owned(),
+            _ => format!(
+                "these sums are of the part that could be read: {some} of {all} files were not, or not to their end"
+            ),
+        })))
     }
 
     /// Says what a person would not expect. Fails where nothing that was read is of keygate.

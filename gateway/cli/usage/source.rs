@@ -9,6 +9,7 @@ use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 
 use crate::error::Error;
+use crate::printable::count;
 
 /// The longest line that is read, in bytes: access lines are much shorter, and something without an end is none.
 const LONGEST: u64 = 4 << 20;
@@ -123,21 +124,33 @@ impl Source {
     }
 
     /// The next line, into `line`; `false` at the end. A line that is too long is given as an empty one.
-    pub(super) fn read(&mut self, line: &mut Vec<u8>) -> Result<bool, Error> {
-        let failed = |error| Error::failed(format_args!("read {}", self.name), error);
+    pub(super) fn read(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
         line.clear();
-        let read = self
-            .lines
-            .by_ref()
-            .take(LONGEST)
-            .read_until(b'\n', line)
-            .map_err(failed)?;
+        let mut lines = self.lines.by_ref().take(LONGEST);
+        let read = lines.read_until(b'\n', line)?;
         if read as u64 == LONGEST && !line.ends_with(b"\n") {
             line.clear();
             line.extend(b"(too long)");
-            self.lines.skip_until(b'\n').map_err(failed)?;
+            self.lines.skip_until(b'\n')?;
         }
         Ok(read > 0)
+    }
+
+    /// What to say where this ends in an error, with so many lines read before it.
+    pub(super) fn broken_off(&self, error: &io::Error, lines: u64) -> Error {
+        let why = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "it is cut off, or still being written".to_owned(),
+            _ => error.to_string(),
+        };
+        let name = &self.name;
+        Error::Failed(match lines {
+            0 => format!("cannot read {name}: {why}"),
+            _ => format!(
+                "cannot read {name} to its end: {why}; before that, {}, which {}",
+                count(lines, "line"),
+                if lines == 1 { "counts" } else { "count" }
+            ),
+        })
     }
 
     /// After the end: whether all of it was read.

@@ -3,7 +3,7 @@
 //! Its token and its prompts go where `LiteLLM` sends them, or the entry is left out: a field that is not known
 //! to be harmless may name another address.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use http::HeaderValue;
 use zeroize::Zeroizing;
@@ -12,6 +12,7 @@ use super::super::fields::Fields;
 use super::super::{Plan, PlannedProvider, PlannedRoute, plain_note, resource, stays_private};
 use super::anything;
 use super::kinds::{Known, UNKNOWN};
+use super::left_out::Entries;
 use super::prices::{SaidPrices, WITHOUT_OUTPUT};
 use super::surroundings::Surroundings;
 use crate::key::without_scheme;
@@ -84,7 +85,7 @@ pub(super) fn deployment(
     entry: &mut Fields<'_>,
     around: &Surroundings<'_>,
     plan: &mut Plan,
-    aliases: &mut BTreeSet<String>,
+    entries: &mut Entries,
 ) {
     let info = info(entry);
     let narrowed = info.narrowed;
@@ -100,11 +101,14 @@ pub(super) fn deployment(
     let unclear = is_unclear(&mut params);
     let place = match place {
         Ok(place) => place,
-        Err((field, why)) => return params.lost(&field, format!("{why}: the entry is left out")),
+        Err((field, why)) => {
+            entries.leave_out(&full, entry);
+            return params.lost(&field, format!("{why}: the entry is left out"));
+        }
     };
     let narrowed = entry.is_unclear(&[]) || narrowed;
     if unclear || narrowed {
-        return;
+        return entries.leave_out(&full, entry);
     }
     let full = match around.resolve(&full) {
         Ok(full) => full,
@@ -120,7 +124,7 @@ pub(super) fn deployment(
         Err(why) => return params.lost("model", why),
     };
     let all = full == "*" && !place.contains_key("api_base");
-    let mut is_other = !aliases.insert(alias.to_owned());
+    let mut is_other = !entries.aliases.insert(alias.to_owned());
     for (known, model) in targets {
         let planned = match provider(known, model, place.clone(), around, plan, &params) {
             Ok(planned) => planned,
@@ -131,6 +135,7 @@ pub(super) fn deployment(
                     format!("{why}: the entry is left out")
                 };
                 params.lost(field, whose);
+                entries.leave_out(&full, entry);
                 continue;
             }
         };
@@ -139,6 +144,7 @@ pub(super) fn deployment(
             params.say("", plain_note(&url.unwrap_or_default()));
         }
         let models = names_in_responses(&planned, model, info.base_model.as_deref());
+        entries.carry(known, model);
         let name = route(planned, entry, plan);
         prices.plan(models, &name, info.no_output, entry, plan);
         if std::mem::take(&mut is_other) {

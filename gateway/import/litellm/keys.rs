@@ -1,4 +1,4 @@
-//! `LiteLLM`'s keys: the master key, and its tables of keys and of teams as CSV.
+//! `LiteLLM`'s keys: the master key, and its tables of keys, of teams and of users as CSV.
 //!
 //! A key comes in enabled only where everything that its row says is known: a column that is not known to be
 //! harmless may say what the key must not do.
@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::super::fields::Fields;
 use super::super::{Notes, Plan, PlannedKey};
+use super::Tables;
 use super::surroundings::Surroundings;
 use crate::key::KeyDigest;
 
@@ -25,8 +26,8 @@ const LIMITS: [&str; 8] = [
     "soft_budget",
     "tpm_limit",
 ];
-/// Columns of keys and teams that keep nobody from anything.
-const HARMLESS: [&str; 34] = [
+/// Columns of keys, teams and users that keep nobody from anything.
+const HARMLESS: [&str; 40] = [
     "admins",
     "aliases",
     "auto_rotate",
@@ -61,7 +62,16 @@ const HARMLESS: [&str; 34] = [
     "user_id",
     "blocked",
     "metadata",
+    // Of users alone.
+    "password",
+    "sso_user_id",
+    "teams",
+    "user_alias",
+    "user_email",
+    "user_role",
 ];
+/// The roles whose holders may call models. Those who may only look at things may not, and another may be anything.
+const CALLERS: [&str; 3] = ["internal_user", "org_admin", "proxy_admin"];
 /// What people put into `metadata` that keeps a key from something.
 const NARROWING: [&str; 7] = [
     "allowed_passthrough_routes",
@@ -75,7 +85,7 @@ const NARROWING: [&str; 7] = [
 
 /// Columns of `LiteLLM_VerificationToken`, of every version, by which a key opens nothing, or less: where one is not in
 /// the file, nothing tells which keys it closed.
-const NEEDED_OF_KEYS: [&str; 12] = [
+const NEEDED_OF_KEYS: [&str; 13] = [
     "token",
     "blocked",
     "expires",
@@ -83,6 +93,7 @@ const NEEDED_OF_KEYS: [&str; 12] = [
     "metadata",
     "permissions",
     "team_id",
+    "user_id",
     "spend",
     "max_budget",
     "rpm_limit",
@@ -102,8 +113,24 @@ const NEEDED_OF_TEAMS: [&str; 9] = [
     "max_parallel_requests",
 ];
 
+/// Likewise, of `LiteLLM_UserTable`.
+const NEEDED_OF_USERS: [&str; 9] = [
+    "user_id",
+    "user_role",
+    "models",
+    "metadata",
+    "spend",
+    "max_budget",
+    "rpm_limit",
+    "tpm_limit",
+    "max_parallel_requests",
+];
+
 /// What a cell holds that holds nothing.
 const EMPTY: [&str; 9] = ["", "null", "NULL", "{}", "[]", "\\N", "f", "false", "False"];
+
+/// The name of a file and its text.
+type File<'t> = (&'t str, &'t str);
 
 /// A table as CSV.
 struct Table<'t> {
@@ -185,12 +212,14 @@ impl Row<'_> {
         let mut found: Vec<String> = columns.cloned().collect();
         let metadata = self.get("metadata").unwrap_or_default();
         match serde_json::from_str::<serde_json::Value>(metadata) {
-            Ok(metadata) => found.extend(
-                NARROWING
-                    .iter()
-                    .filter(|name| metadata.get(name).is_some_and(says_something))
-                    .map(|name| format!("metadata.{name}")),
-            ),
+            Ok(metadata) => {
+                let says = |name: &&&str| metadata.get(name).is_some_and(says_something);
+                // A user whom the company's directory has let go.
+                let is_gone = metadata.get("scim_active") == Some(&false.into());
+                let names = NARROWING.iter().filter(says).copied();
+                let names = names.chain(is_gone.then_some("scim_active"));
+                found.extend(names.map(|name| format!("metadata.{name}")));
+            }
             Err(_) if metadata.is_empty() => {}
             Err(_) => found.push("metadata".to_owned()),
         }
@@ -279,15 +308,25 @@ pub(super) fn master_key(
     });
 }
 
-/// What the table of teams says of a team: what keeps its keys from something.
-type Teams = BTreeMap<String, Vec<String>>;
+/// What a table says of each team, or of each user: what keeps its keys from something.
+type Holders = BTreeMap<String, Vec<String>>;
 
 /// The table `LiteLLM_TeamTable`.
-fn teams(file: &str, text: &str, limited: &mut BTreeSet<&'static str>) -> Result<Teams, String> {
+fn teams((file, text): File<'_>, limited: &mut BTreeSet<&'static str>) -> Result<Holders, String> {
     let table = Table::read(file, text, "LiteLLM_TeamTable", &NEEDED_OF_TEAMS)?;
-    let mut teams = Teams::new();
+    Ok(holders(&table, "team_id", limited))
+}
+
+/// The table `LiteLLM_UserTable`.
+fn users((file, text): File<'_>, limited: &mut BTreeSet<&'static str>) -> Result<Holders, String> {
+    let table = Table::read(file, text, "LiteLLM_UserTable", &NEEDED_OF_USERS)?;
+    Ok(holders(&table, "user_id", limited))
+}
+
+fn holders(table: &Table<'_>, id: &str, limited: &mut BTreeSet<&'static str>) -> Holders {
+    let mut holders = Holders::new();
     for row in table.rows() {
-        let Some(id) = row.get("team_id") else {
+        let Some(id) = row.get(id) else {
             continue;
         };
         let mut narrowing = row.narrowing();
@@ -295,48 +334,49 @@ fn teams(file: &str, text: &str, limited: &mut BTreeSet<&'static str>) -> Result
         if row.is_blocked() {
             narrowing.push("blocked".to_owned());
         }
+        if row
+            .get("user_role")
+            .is_some_and(|role| !CALLERS.contains(&role))
+        {
+            narrowing.push("user_role".to_owned());
+        }
         limited.extend(row.limits());
-        let known = teams.entry(id.to_owned()).or_default();
+        let known = holders.entry(id.to_owned()).or_default();
         known.extend(
             narrowing
                 .iter()
                 .map(|column| format!("{}, {column}", row.at)),
         );
     }
-    Ok(teams)
+    holders
 }
 
-/// The table `LiteLLM_VerificationToken`, in which `token` is the SHA-256 of a key, and that of the teams.
+/// The table `LiteLLM_VerificationToken`, in which `token` is the SHA-256 of a key, and those of teams and users.
 pub(super) fn key_tables(
-    (file, text): (&str, &str),
-    teams_table: Option<(&str, &str)>,
+    tables: &Tables<'_>,
     plan: &mut Plan,
     notes: &Notes,
 ) -> Result<(), String> {
+    let Some((file, text)) = tables.keys else {
+        return Ok(());
+    };
     let table = Table::read(file, text, "LiteLLM_VerificationToken", &NEEDED_OF_KEYS)?;
     let mut limited = BTreeSet::new();
-    let teams = match teams_table {
-        Some((file, text)) => Some(teams(file, text, &mut limited)?),
-        None => None,
+    let mut read = |table: Option<File<'_>>, read: Reader| {
+        table.map(|table| read(table, &mut limited)).transpose()
     };
-    let mut users = 0_usize;
+    let of = Owners {
+        teams: read(tables.teams, teams)?,
+        users: read(tables.users, users)?,
+    };
     for row in table.rows() {
         let digest = digest_of(&row)?;
         // The dashboard's own, for as long as somebody is logged in.
         if row.get("team_id") == Some("litellm-dashboard") {
             continue;
         }
-        let user = row.get("user_id").filter(|user| *user != "default_user_id");
-        users += usize::from(user.is_some());
         limited.extend(row.limits());
-        key(&row, digest, teams.as_ref(), plan, notes)?;
-    }
-    if users > 0 {
-        notes.lost(
-            file,
-            "user_id",
-            "what LiteLLM_UserTable says of the users of these keys is not in the files: disable those that may not use everything here",
-        );
+        key(&row, digest, &of, plan, notes)?;
     }
     for name in limited {
         notes.lost(
@@ -346,6 +386,15 @@ pub(super) fn key_tables(
         );
     }
     Ok(())
+}
+
+/// Reads a table of teams or of users, and adds the limits in it.
+type Reader = fn(File<'_>, &mut BTreeSet<&'static str>) -> Result<Holders, String>;
+
+/// Whose keys there are, as far as their tables are there.
+struct Owners {
+    teams: Option<Holders>,
+    users: Option<Holders>,
 }
 
 fn digest_of(row: &Row<'_>) -> Result<KeyDigest, String> {
@@ -364,7 +413,7 @@ fn digest_of(row: &Row<'_>) -> Result<KeyDigest, String> {
 fn key(
     row: &Row<'_>,
     digest: KeyDigest,
-    teams: Option<&Teams>,
+    of: &Owners,
     plan: &mut Plan,
     notes: &Notes,
 ) -> Result<(), String> {
@@ -387,9 +436,11 @@ fn key(
         notes.lost(at, &narrowing.join(", "), why);
         disabled = true;
     }
-    if let Some(why) = row.get("team_id").and_then(|team| of_team(team, teams)) {
-        notes.lost(at, "team_id", format!("{why}: the key `{id}` is disabled"));
-        disabled = true;
+    for (column, why) in [("team_id", of.team(row)), ("user_id", of.user(row))] {
+        if let Some(why) = why {
+            notes.lost(at, column, format!("{why}: the key `{id}` is disabled"));
+            disabled = true;
+        }
     }
     let labels = [("team", "team_id"), ("user", "user_id")];
     let labels = labels
@@ -414,18 +465,34 @@ fn key(
     Ok(())
 }
 
-/// Why keys of a team cannot be let in.
-fn of_team(team: &str, teams: Option<&Teams>) -> Option<String> {
-    let Some(teams) = teams else {
+impl Owners {
+    /// Why the key of a row cannot be let in for its team's sake.
+    fn team(&self, row: &Row<'_>) -> Option<String> {
+        let team = row.get("team_id")?;
+        why_not("team", team, self.teams.as_ref(), "LiteLLM_TeamTable")
+    }
+
+    /// Likewise, for its user's sake. Keys of the proxy's own administrator are nobody's.
+    fn user(&self, row: &Row<'_>) -> Option<String> {
+        let user = row
+            .get("user_id")
+            .filter(|user| *user != "default_user_id")?;
+        why_not("user", user, self.users.as_ref(), "LiteLLM_UserTable")
+    }
+}
+
+/// Why keys of a team, or of a user, cannot be let in.
+fn why_not(what: &str, id: &str, holders: Option<&Holders>, table: &str) -> Option<String> {
+    let Some(holders) = holders else {
         return Some(format!(
-            "what the team `{team}` may do stands in LiteLLM_TeamTable: bring it along by `--teams FILE`"
+            "what the {what} `{id}` may do stands in {table}: bring it along by `--{what}s FILE`"
         ));
     };
-    match teams.get(team) {
-        None => Some(format!("the team `{team}` is not in the table of teams")),
+    match holders.get(id) {
+        None => Some(format!("the {what} `{id}` is not in the table of {what}s")),
         Some(narrowing) if narrowing.is_empty() => None,
         Some(narrowing) => Some(format!(
-            "keygate cannot hold it to what the team `{team}` may do ({})",
+            "keygate cannot hold it to what the {what} `{id}` may do ({})",
             narrowing.join("; ")
         )),
     }

@@ -1,4 +1,4 @@
-//! `LiteLLM`'s `config.yaml`, and its tables of keys and teams as CSV.
+//! `LiteLLM`'s `config.yaml`, and its tables of keys, teams and users as CSV.
 //!
 //! There, a model's name chooses the provider, and bodies are translated; here, the path does, and bodies
 //! pass. So each provider gets a route of its own, and clients name the provider's own model.
@@ -7,15 +7,15 @@ mod anything;
 mod deployment;
 mod keys;
 mod kinds;
+mod left_out;
 mod prices;
 mod surroundings;
 mod table;
 
-use std::collections::BTreeSet;
-
 use http::HeaderName;
 use serde_json::Value;
 
+use self::left_out::Entries;
 pub use self::surroundings::Environment;
 use self::surroundings::Surroundings;
 use super::fields::Fields;
@@ -34,25 +34,30 @@ const NARROWING: [&str; 8] = [
     "restrict",
 ];
 
-/// Reads `config.yaml`, and the tables of keys and teams if there are any, each as its name and its text. Variables are
-/// looked up in the environment of this process. Fails on what cannot be read at all.
-pub fn read(
-    name: &str,
-    text: &str,
-    keys: Option<(&str, &str)>,
-    teams: Option<(&str, &str)>,
-) -> Result<Plan, String> {
+/// `LiteLLM`'s tables as CSV, each as its name and its text.
+#[derive(Clone, Copy, Default)]
+pub struct Tables<'t> {
+    /// `LiteLLM_VerificationToken`. Without it, the others say nothing.
+    pub keys: Option<(&'t str, &'t str)>,
+    /// `LiteLLM_TeamTable`. Without it, keys of teams come disabled.
+    pub teams: Option<(&'t str, &'t str)>,
+    /// `LiteLLM_UserTable`. Without it, keys of users come disabled.
+    pub users: Option<(&'t str, &'t str)>,
+}
+
+/// Reads `config.yaml`, and the tables that there are. Variables are looked up in the environment of this process. Fails
+/// on what cannot be read at all.
+pub fn read(name: &str, text: &str, tables: &Tables<'_>) -> Result<Plan, String> {
     // One that is no text is set all the same.
     let environment = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
-    read_in(name, text, keys, teams, &environment)
+    read_in(name, text, tables, &environment)
 }
 
 /// Likewise, in another environment.
 pub fn read_in(
     name: &str,
     text: &str,
-    keys: Option<(&str, &str)>,
-    teams: Option<(&str, &str)>,
+    tables: &Tables<'_>,
     environment: Environment<'_>,
 ) -> Result<Plan, String> {
     let notes = Notes::default();
@@ -68,12 +73,12 @@ pub fn read_in(
     notes.know(&title, lines);
     let mut root = Fields::new(&title, map, &notes);
     let mut around = Surroundings::of(&mut root, environment);
-    let mut aliases = BTreeSet::new();
+    let mut entries = Entries::default();
     for mut model in root.list("model_list") {
         let alias = model.text("model_name").unwrap_or_default();
         let title = format!("model `{alias}` ({})", model.place(""));
         let mut model = model.entitled(&title);
-        deployment::deployment(&alias, &mut model, &around, &mut plan, &mut aliases);
+        deployment::deployment(&alias, &mut model, &around, &mut plan, &mut entries);
         model.finish();
     }
     let narrowed = root
@@ -83,6 +88,7 @@ pub fn read_in(
         plan.ask_streams();
     }
     around.list_unused(&root);
+    entries.say_reached(&mut plan, &notes);
     plan.leave_out_prices_of_others(&notes);
     root.lose(
         "guardrails",
@@ -95,9 +101,7 @@ pub fn read_in(
         );
     }
     root.finish();
-    if let Some(keys) = keys {
-        keys::key_tables(keys, teams, &mut plan, &notes)?;
-    }
+    keys::key_tables(tables, &mut plan, &notes)?;
     if narrowed {
         for key in &mut plan.keys {
             key.disabled = true;

@@ -5,6 +5,7 @@ use std::path::Path;
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value, value};
 
 use super::{EditError, date, edit, find};
+use crate::document::parse_moment;
 use crate::key::KeyDigest;
 
 /// A new secret for a key: what [`rotate`] needs to know.
@@ -65,7 +66,7 @@ fn refuse_if_over(id: &str, table: &Table, now: Timestamp) -> Result<(), EditErr
 fn moment_of(item: &Item) -> Option<Timestamp> {
     let date = item.as_datetime().map(ToString::to_string);
     let written = date.or_else(|| item.as_str().map(str::to_owned));
-    written?.parse().ok()
+    parse_moment(&written?)
 }
 
 /// The digests of a key, with the end of each that has one, in any way that a key file may write them: what is not

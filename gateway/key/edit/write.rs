@@ -1,7 +1,7 @@
 //! The way of every edit into the key file: lock, read, change, read back, and rename.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,16 +14,22 @@ use crate::key::lock;
 use crate::regular_file::ReadError;
 use crate::secret::{LARGEST_KEYS, Private};
 
+/// The mode of a key file that its owner alone may read and write.
+const OWNER_EDITS: u32 = 0o600;
+const GROUP_READS: u32 = 0o040;
+
 /// Does `change` to the key file at `path`, or leaves the file as it is.
 pub(super) fn edit_document(
     path: &Path,
     change: impl FnOnce(&mut DocumentMut) -> Result<(), EditError>,
 ) -> Result<(), EditError> {
     let _lock = lock::take(path)?;
-    let text = match Private::read(path, LARGEST_KEYS) {
-        // If others can read it, they cannot any more when it is replaced.
-        Ok(file) => file.text,
-        Err(ReadError::Absent) => String::new(),
+    let (text, mode) = match Private::read(path, LARGEST_KEYS) {
+        // If others can read it, they cannot any more when it is replaced. A group that may goes on reading it: perhaps
+        // the gateway does by that group alone.
+        Ok(file) if file.exposed.is_none() => (file.text, mode_of(path)? & GROUP_READS),
+        Ok(file) => (file.text, 0),
+        Err(ReadError::Absent) => (String::new(), 0),
         Err(ReadError::Io(error)) => return Err(error.into()),
         Err(ReadError::Unfit(why)) => return Err(EditError::Invalid(format!("it {why}"))),
     };
@@ -35,9 +41,13 @@ pub(super) fn edit_document(
     };
     let changed = document.to_string();
     read_back(path, &text, &changed)?;
-    replace(path, folder, &changed)?;
+    replace(path, folder, &changed, mode | OWNER_EDITS)?;
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(EditError::Unconfirmed)
+}
+
+fn mode_of(path: &Path) -> io::Result<u32> {
+    Ok(std::fs::metadata(path)?.permissions().mode())
 }
 
 fn parse(text: &str) -> Result<DocumentMut, EditError> {
@@ -56,16 +66,19 @@ fn parse(text: &str) -> Result<DocumentMut, EditError> {
 
 /// Writes beside the file, syncs, and renames over it: after a crash it is the old one or the new.
 /// The owner stays; a new file gets its folder's, so that root can make keys for the service's user.
-fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
+fn replace(path: &Path, folder: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     prefix.push(".new-");
     clear(folder, &prefix)?;
     let mut new = tempfile::Builder::new()
         .prefix(&prefix)
-        .permissions(std::fs::Permissions::from_mode(0o600))
+        .permissions(Permissions::from_mode(OWNER_EDITS))
         .tempfile_in(folder)?;
     lock::give_to_owner(new.as_file(), path, folder)?;
+    // Once it is of the file's group, and not of this user's.
+    new.as_file()
+        .set_permissions(Permissions::from_mode(mode))?;
     new.write_all(text.as_bytes())?;
     new.as_file().sync_all()?;
     new.persist(path).map_err(|error| error.error)?;
@@ -92,6 +105,27 @@ fn clear(folder: &Path, prefix: &OsString) -> io::Result<()> {
 mod tests {
     use super::super::add;
     use super::super::tests::new_key;
+    use super::*;
+
+    #[test]
+    fn a_group_that_may_read_the_file_goes_on_reading_it_and_nobody_else_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        for (id, mode, then) in [
+            ("a", 0o600, 0o600),
+            ("b", 0o640, 0o640),
+            ("c", 0o440, 0o640),
+            ("d", 0o644, 0o600),
+            ("e", 0o400, 0o600),
+        ] {
+            add(&path, &[new_key(&format!("{id}0"))]).unwrap();
+            let own = rustix::process::getegid().as_raw();
+            std::os::unix::fs::chown(&path, None, Some(own)).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            add(&path, &[new_key(id)]).unwrap();
+            assert_eq!(mode_of(&path).unwrap() & 0o777, then, "{mode:o}");
+        }
+    }
 
     #[test]
     fn what_a_killed_editor_left_is_taken_away_and_nothing_else() {

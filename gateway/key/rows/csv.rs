@@ -10,6 +10,25 @@ use zeroize::Zeroizing;
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
 const BLANKS: [char; 2] = [' ', '\t'];
 
+/// The separator that `sep=;` names, a line by which Excel is told, where the line is one; fails where fields cannot be
+/// parted by it.
+pub(super) fn named_separator(line: &str) -> Option<Result<char, String>> {
+    let line = line.trim_matches(['"', ' ']);
+    let (name, named) = line.split_at_checked("sep=".len())?;
+    if !name.eq_ignore_ascii_case("sep=") {
+        return None;
+    }
+    let mut characters = named.chars();
+    let separator = (characters.next(), characters.next());
+    if separator.1.is_some() {
+        return None;
+    }
+    let known = separator.0.filter(|c| SEPARATORS.contains(c));
+    Some(
+        known.ok_or_else(|| "`sep=` names a separator, which is `,`, `;`, `|` or a tab".to_owned()),
+    )
+}
+
 /// The separator that a line shows: the first one outside quotes. `None` if it has none, or a quote
 /// that is not closed.
 pub(super) fn separator(line: &str) -> Option<char> {

@@ -89,6 +89,12 @@ impl Table {
         if line.trim().is_empty() {
             return Ok(None);
         }
+        if number == 1
+            && let Some(separator) = csv::named_separator(line)
+        {
+            self.separator = Some(separator?);
+            return Ok(None);
+        }
         let fields = self.fields(line)?;
         if fields.iter().all(|field| field.is_empty()) {
             return Ok(None);
@@ -204,6 +210,11 @@ mod tests {
             format!("\u{feff}bob,{hex}\n"),
             format!("\u{feff}\"bob\";\"{hex}\"\n;\n"),
             format!("id,key\nbob,{BOBS}\n"),
+            format!("sep=,\r\nid,key\r\nbob,{BOBS}\r\n"),
+            format!("\u{feff}sep=;\r\nid;key;expires\r\nbob;{hex};\r\n"),
+            format!("\u{feff}SEP=\t\nbob\t{hex}\n"),
+            format!("\"sep=|\"\nbob|{hex}\n"),
+            format!("\u{feff}Id;Key;Expires;Comment\r\nbob;{hex};;\"a;b\"\r\n"),
             format!("\"key_alias\",\"token\"\n\"bob\",\"{hex}\"\n"),
             format!("user,token\nbob,{hex}\n"),
             format!("user,api_key\nbob,{BOBS}\n"),
@@ -242,6 +253,8 @@ mod tests {
             (a.disabled, a.comment.as_deref()),
             (true, Some("of a, and b"))
         );
+        let never = read_text(&format!("id,key,expires\nc,{BOBS},9999-12-31\n")).unwrap();
+        assert_eq!(time(never[0].expires).unwrap(), "9999-12-30T22:00:00Z");
         assert_eq!(time(b.expires).unwrap(), "2027-01-31T23:59:59Z");
         assert_eq!((b.disabled, &b.comment, b.not_before), (false, &None, None));
     }
@@ -253,6 +266,15 @@ mod tests {
             (
                 format!("Smith, Bob,{hex}\n"),
                 "line 1: expected ID,SHA256 or ID,KEY, found 3 fields",
+            ),
+            (
+                format!("sep=:\nbob:{hex}\n"),
+                "line 1: `sep=` names a separator",
+            ),
+            (format!("id,key\nsep=,\nbob,{hex}\n"), "line 2: an id has"),
+            (
+                format!("sep=;\nbob,{hex}\n"),
+                "line 2: there are both `;` and `,`",
             ),
             (
                 format!("a,{hex}\nSmith, Bob,{BOBS}\n"),

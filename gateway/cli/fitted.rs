@@ -1,0 +1,117 @@
+//! Help and complaints about the command line, fitted to the width of a terminal: lines end between words, and what
+//! goes on stands below the text of its option. Examples stay as they are, to be pasted.
+
+/// A column that leaves less than this for its text is none: then what goes on stands below the line's own beginning.
+const LEAST: usize = 24;
+
+/// The text with lines of at most `width` characters, where words allow it.
+pub(super) fn to_width(text: &str, width: usize) -> String {
+    let mut fitted = String::with_capacity(text.len());
+    let mut is_example = false;
+    for line in text.lines() {
+        is_example = line.starts_with("Example") || is_example && line.starts_with("    ");
+        let is_command = line.starts_with('\\') || line.starts_with("The tables:");
+        if is_example || is_command || line.chars().count() <= width {
+            fitted.push_str(line);
+        } else {
+            push_fitted(&mut fitted, line, width);
+        }
+        fitted.push('\n');
+    }
+    fitted
+}
+
+fn push_fitted(fitted: &mut String, line: &str, width: usize) {
+    let own = line.len() - line.trim_start().len();
+    let below = Some(column(line)).filter(|column| column + LEAST <= width);
+    let below = below.unwrap_or(own);
+    let (start, text) = line.split_at_checked(below).unwrap_or(("", line));
+    fitted.push_str(start);
+    let mut used = below;
+    let mut is_first = true;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if !is_first && used + 1 + length > width {
+            fitted.push('\n');
+            fitted.extend(std::iter::repeat_n(' ', below));
+            used = below;
+            is_first = true;
+        }
+        if !is_first {
+            fitted.push(' ');
+            used += 1;
+        }
+        fitted.push_str(word);
+        used += length;
+        is_first = false;
+    }
+}
+
+/// Where the text of an option or a command begins: behind the last two blanks in a row. Names and blanks are ASCII.
+fn column(line: &str) -> usize {
+    let own = line.len() - line.trim_start().len();
+    let rest = line.get(own..).unwrap_or_default();
+    let gap = rest.find("  ").map(|gap| own + gap);
+    let behind = gap.and_then(|gap| line.get(gap..)).unwrap_or_default();
+    gap.map_or(own, |gap| gap + behind.len() - behind.trim_start().len())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn a_long_line_goes_on_below_its_own_text() {
+        let text = "  -c, --config <FILE>  The file that is read\nsome words\n";
+        assert_eq!(
+            to_width(text, 47),
+            "  -c, --config <FILE>  The file that is read\nsome words\n"
+        );
+        let text = "  -c, --config <FILE>  The configuration file; left out, the first\n";
+        assert_eq!(
+            to_width(text, 48),
+            "  -c, --config <FILE>  The configuration file;\n                       left out, the first\n"
+        );
+        let example = "Example: keygate keys create --id alice --label team=search --expires 30d\n         keygate keys \
+                       create --id bob --label team=search --expires 30d\n";
+        assert_eq!(to_width(example, 40), example);
+        assert_eq!(to_width("a\u{e4}\u{e4} b", 3), "a\u{e4}\u{e4}\nb\n");
+    }
+
+    #[test]
+    fn help_of_every_command_fits_a_terminal_and_loses_no_word() {
+        let mut command = crate::cli::Cli::command();
+        command.build();
+        let mut commands = vec![command];
+        while let Some(mut command) = commands.pop() {
+            for help in [command.render_help(), command.render_long_help()] {
+                let whole = help.to_string();
+                let fitted = to_width(&whole, 80);
+                let words = |text: &str| {
+                    text.split_whitespace()
+                        .map(str::to_owned)
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(words(&whole), words(&fitted));
+                let mut is_example = false;
+                for line in fitted.lines() {
+                    is_example =
+                        line.starts_with("Example") || is_example && line.starts_with("    ");
+                    let fits = line.chars().count() <= 80 || is_example;
+                    assert!(fits || line.contains("\\copy"), "{line}");
+                }
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_keeps_its_words(text in "[ a\u{e4}b\\-\n<>]{0,200}", width in 0_usize..100) {
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            proptest::prop_assert_eq!(words(&text), words(&to_width(&text, width)));
+        }
+    }
+}
