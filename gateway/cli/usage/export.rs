@@ -1,11 +1,13 @@
-//! Sums for programs: CSV and JSON, with every column and every digit.
+//! Sums for programs: CSV and JSON, with every digit and every column, but those of audio, images and video where there is
+//! nothing in them.
 
-use super::sum::{Row, SUMS, currencies};
+use super::sum::{Row, SUMS, Sum, currencies, exported};
 use crate::error::Error;
 use crate::printable;
 
 /// Rows of JSON: the groups by name, the sums, and the costs by currency.
 pub(super) fn json(names: &[&str], rows: &[Row]) -> Result<String, Error> {
+    let columns = exported(rows);
     let rows: Vec<serde_json::Map<String, serde_json::Value>> = rows
         .iter()
         .map(|(group, sum)| {
@@ -13,10 +15,10 @@ pub(super) fn json(names: &[&str], rows: &[Row]) -> Result<String, Error> {
                 .iter()
                 .zip(group)
                 .map(|(name, value)| ((*name).to_owned(), value.as_str().into()));
-            let values = SUMS
-                .iter()
-                .zip(sum.values())
-                .map(|(name, value)| ((*name).to_owned(), value.into()));
+            let values = columns.iter().filter_map(|at| {
+                let name = SUMS.get(*at)?;
+                Some(((*name).to_owned(), value(sum, *at).into()))
+            });
             let costs = sum.costs.iter();
             let costs: serde_json::Map<String, serde_json::Value> = costs
                 .map(|(currency, cost)| (currency.clone(), cost.to_string().into()))
@@ -35,10 +37,12 @@ pub(super) fn csv(names: &[&str], rows: &[Row]) -> Result<String, Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let currencies = currencies(rows);
     let costs = currencies.iter().map(|currency| cost_in(currency));
-    let head = names.iter().chain(&SUMS).map(|name| (*name).to_owned());
+    let columns = exported(rows);
+    let sums = columns.iter().filter_map(|at| SUMS.get(*at));
+    let head = names.iter().chain(sums).map(|name| (*name).to_owned());
     writer.write_record(head.chain(costs)).map_err(failed)?;
     for (group, sum) in rows {
-        let values = sum.values().map(|value| value.to_string());
+        let values = columns.iter().map(|at| value(sum, *at).to_string());
         let costs = currencies.iter().map(|it| sum.cost(it).to_string());
         let row = group
             .iter()
@@ -51,6 +55,11 @@ pub(super) fn csv(names: &[&str], rows: &[Row]) -> Result<String, Error> {
         .into_inner()
         .map_err(|error| Error::failed("write CSV", error.into_error()))?;
     String::from_utf8(bytes).map_err(|error| Error::failed("write CSV", error))
+}
+
+/// The number of a column, by its place in [`SUMS`].
+fn value(sum: &Sum, at: usize) -> u64 {
+    sum.values().get(at).copied().unwrap_or_default()
 }
 
 /// A text as a cell that spreadsheets take for a text: one that begins like a formula gets an apostrophe in front, and
