@@ -135,23 +135,25 @@ pub(super) enum Modality {
     Audio,
     Image,
     Video,
+    /// One that is not known here.
+    Foreign,
 }
 
-/// How many [`Modality`]s there are.
+/// How many [`Modality`]s are known.
 const MODALITIES: usize = 4;
 
 impl Modality {
     /// By the names that Google has for them
-    /// (<https://ai.google.dev/api/generate-content#Modality>). `None` for one that is not known here.
-    fn named(name: &[u8]) -> Option<Self> {
-        Some(match &*name.to_ascii_lowercase() {
+    /// (<https://ai.google.dev/api/generate-content#Modality>).
+    fn named(name: &[u8]) -> Self {
+        match &*name.to_ascii_lowercase() {
             // The pages of a document are billed like text.
             b"text" | b"document" | b"" | b"modality_unspecified" => Self::Text,
             b"audio" => Self::Audio,
             b"image" => Self::Image,
             b"video" => Self::Video,
-            _ => return None,
-        })
+            _ => Self::Foreign,
+        }
     }
 }
 
@@ -168,8 +170,8 @@ pub(super) struct Split {
 #[derive(Default)]
 struct Entry {
     part: Option<Part>,
-    /// Its modality, where it has said one: `None` within is one that is not known.
-    modality: Option<Option<Modality>>,
+    /// Its modality, where it has said one.
+    modality: Option<Modality>,
     /// Its tokens, where it has said any.
     tokens: u64,
     /// The modalities of the entries before it.
@@ -232,10 +234,7 @@ impl Split {
             return;
         };
         (self.entry.modality, self.entry.tokens) = (None, 0);
-        let Some(modality) = modality else {
-            self.foreign = true;
-            return;
-        };
+        self.foreign |= modality == Modality::Foreign;
         let seen = self.entry.seen.get_mut(modality as usize);
         let again = seen.is_some_and(|seen| std::mem::replace(seen, true));
         if let Some(place) = self.place(part, modality) {

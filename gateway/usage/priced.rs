@@ -61,19 +61,6 @@ service = ["flex", "batch"]
 input = "0.625"
 cache_read = "0.0625"
 output = "5"
-
-[[price]]
-model = "gpt-4o-transcribe"
-input = "2.50"
-output = "10.00"
-audio_input = "6.00"
-
-[[price]]
-model = "gpt-image-1.5"
-input = "5.00"
-output = "10.00"
-image_input = "8.00"
-image_output = "32.00"
 "#,
     );
     for (body, billed) in [
@@ -111,6 +98,45 @@ image_output = "32.00"
             r#"{"model": "openai/GPT-5", "service_tier": "default", "usage": {"prompt_tokens": 1000000}}"#,
             Some("1.25"),
         ),
+        // Not for the price of another service, or of another snapshot.
+        (
+            r#"{"model": "gpt-5", "service_tier": "priority", "usage": {"prompt_tokens": 1000000}}"#,
+            None,
+        ),
+        (
+            r#"{"model": "gpt-5-2025-08-07", "usage": {"prompt_tokens": 1000000}}"#,
+            None,
+        ),
+    ] {
+        assert_eq!(cost(&prices, body).as_deref(), billed, "{body}");
+    }
+}
+
+/// By the price page of OpenAI.
+#[test]
+fn sounds_and_images_cost_what_price_pages_say() {
+    let prices = list(
+        r#"
+[[price]]
+model = "gpt-4o-transcribe"
+input = "2.50"
+output = "10.00"
+audio_input = "6.00"
+
+[[price]]
+model = "gpt-image-1.5"
+input = "5.00"
+output = "10.00"
+image_input = "8.00"
+image_output = "32.00"
+
+[[price]]
+model = "gpt-5"
+input = "1.25"
+output = "10"
+"#,
+    );
+    for (body, billed) in [
         // 4 at 2.50, 10 at 6 and 45 at 10.
         (
             r#"{"model": "gpt-4o-transcribe", "text": "hi", "usage": {"type": "tokens", "input_tokens": 14,
@@ -138,15 +164,6 @@ image_output = "32.00"
         (
             r#"{"model": "gpt-5", "usage": {"prompt_tokens": 1000000, "prompt_tokens_details": {"image_tokens": 900}}}"#,
             Some("1.25"),
-        ),
-        // Not for the price of another service, or of another snapshot.
-        (
-            r#"{"model": "gpt-5", "service_tier": "priority", "usage": {"prompt_tokens": 1000000}}"#,
-            None,
-        ),
-        (
-            r#"{"model": "gpt-5-2025-08-07", "usage": {"prompt_tokens": 1000000}}"#,
-            None,
         ),
     ] {
         assert_eq!(cost(&prices, body).as_deref(), billed, "{body}");

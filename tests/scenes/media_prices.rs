@@ -82,7 +82,7 @@ fn priced_anew(gateway: &Gateway, lines: &[Value]) -> String {
     let path = |name: &str| scene.path(name).display().to_string();
     let (prices, log) = (path("prices.toml"), path("log.json"));
     let output = keygate(&["usage", "--json", "--prices", &prices, &log]);
-    let sums: Value = serde_json::from_str(&printed(&output.stdout)).unwrap();
+    let sums: Value = serde_json::from_str(printed(&output.stdout)).unwrap();
     sums[0]["cost"]["USD"].as_str().unwrap_or("none").to_owned()
 }
 

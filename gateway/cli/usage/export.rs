@@ -1,7 +1,7 @@
 //! Sums for programs: CSV and JSON, with every digit and every column, but those of audio, images and video where there is
 //! nothing in them.
 
-use super::sum::{Row, SUMS, Sum, currencies, exported};
+use super::sum::{Row, SUMS, currencies, exported};
 use crate::error::Error;
 use crate::printable;
 
@@ -15,9 +15,10 @@ pub(super) fn json(names: &[&str], rows: &[Row]) -> Result<String, Error> {
                 .iter()
                 .zip(group)
                 .map(|(name, value)| ((*name).to_owned(), value.as_str().into()));
+            let all = sum.values();
             let values = columns.iter().filter_map(|at| {
                 let name = SUMS.get(*at)?;
-                Some(((*name).to_owned(), value(sum, *at).into()))
+                Some(((*name).to_owned(), (*all.get(*at)?).into()))
             });
             let costs = sum.costs.iter();
             let costs: serde_json::Map<String, serde_json::Value> = costs
@@ -42,7 +43,9 @@ pub(super) fn csv(names: &[&str], rows: &[Row]) -> Result<String, Error> {
     let head = names.iter().chain(sums).map(|name| (*name).to_owned());
     writer.write_record(head.chain(costs)).map_err(failed)?;
     for (group, sum) in rows {
-        let values = columns.iter().map(|at| value(sum, *at).to_string());
+        let all = sum.values();
+        let values = columns.iter().filter_map(|at| all.get(*at));
+        let values = values.map(u64::to_string);
         let costs = currencies.iter().map(|it| sum.cost(it).to_string());
         let row = group
             .iter()
@@ -55,11 +58,6 @@ pub(super) fn csv(names: &[&str], rows: &[Row]) -> Result<String, Error> {
         .into_inner()
         .map_err(|error| Error::failed("write CSV", error.into_error()))?;
     String::from_utf8(bytes).map_err(|error| Error::failed("write CSV", error))
-}
-
-/// The number of a column, by its place in [`SUMS`].
-fn value(sum: &Sum, at: usize) -> u64 {
-    sum.values().get(at).copied().unwrap_or_default()
 }
 
 /// A text as a cell that spreadsheets take for a text: one that begins like a formula gets an apostrophe in front, and

@@ -34,8 +34,7 @@ pub(super) struct Line {
     input_video_tokens: Option<u64>,
     cache_read_video_tokens: Option<u64>,
     output_video_tokens: Option<u64>,
-    #[serde(default)]
-    media_unclear: bool,
+    media_unclear: Option<bool>,
     searches: Option<u64>,
     model_calls: Option<u64>,
     /// Over a WebSocket.
@@ -96,7 +95,7 @@ impl Line {
                 self.cache_read_video_tokens,
                 self.output_video_tokens,
             ]),
-            unclear: self.media_unclear,
+            unclear: self.media_unclear.unwrap_or_default(),
         }
     }
 

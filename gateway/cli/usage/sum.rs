@@ -131,7 +131,7 @@ impl Sum {
 
     /// Adds another sum. What is more than fits stays at the most that does.
     pub(super) fn merge(&mut self, other: &Self) {
-        let numbers = self.numbers().into_iter().zip(other.values());
+        let numbers = self.numbers().zip(other.values());
         for (sum, by) in numbers {
             *sum = sum.saturating_add(by);
         }
@@ -142,9 +142,8 @@ impl Sum {
     }
 
     /// In the order of [`SUMS`].
-    fn numbers(&mut self) -> [&mut u64; SUMS.len()] {
-        let [a, b, c, d, e, f, g, h, i] = &mut self.media;
-        [
+    fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
+        let always = [
             &mut self.requests,
             &mut self.refused,
             &mut self.aborted,
@@ -155,21 +154,15 @@ impl Sum {
             &mut self.cache_read_tokens,
             &mut self.cache_creation_tokens,
             &mut self.reasoning_tokens,
-            a,
-            b,
-            c,
-            d,
-            e,
-            f,
-            g,
-            h,
-            i,
-        ]
+        ];
+        always.into_iter().chain(&mut self.media)
     }
 
     /// In the order of [`SUMS`].
     pub(super) fn values(&self) -> [u64; SUMS.len()] {
-        self.clone().numbers().map(|number| *number)
+        let mut all = self.clone();
+        let mut numbers = all.numbers();
+        std::array::from_fn(|_| numbers.next().map_or(0, |number| *number))
     }
 
     pub(super) fn cost(&self, currency: &str) -> Cost {
