@@ -11,6 +11,7 @@ mod expected;
 mod form;
 mod include;
 mod media;
+mod media_places;
 mod members;
 mod meter;
 mod model_name;

@@ -6,6 +6,7 @@
 use std::sync::LazyLock;
 
 use super::media::{Modality, Part};
+use super::media_places::{IN_METADATA, IN_USAGE};
 use super::scanner::Node;
 
 /// What stands at a place.
@@ -95,7 +96,7 @@ pub(super) const COUNTS: usize = 16;
 
 /// A path of member names with a dot between them (arrays are passed through), what stands there, and the URL of the
 /// document that says so.
-type Row = (&'static str, Says, &'static str);
+pub(super) type Row = (&'static str, Says, &'static str);
 
 /// An object in which a table of rows holds: its path from the root of a document, the table, whether what it says
 /// counts only where nothing else says anything, and the source.
@@ -106,27 +107,23 @@ use Count::{
     CacheWriteMinutes, CacheWriteNamed, Input, InputBesideCache, Output, Reasoning, Searches,
     Thoughts, ToolInput, Total,
 };
-use Modality::{Audio, Image, Text, Video};
-use Says::{ByModality, EntryModality, EntryTokens, Medium, Model};
+use Says::Model;
 
-const OPENAI_CHAT: &str = "https://platform.openai.com/docs/api-reference/chat/object";
-const OPENAI_IMAGES: &str = "https://platform.openai.com/docs/api-reference/images/object";
-const OPENAI_TRANSCRIPTION: &str =
-    "https://platform.openai.com/docs/api-reference/audio/json-object";
+pub(super) const OPENAI_CHAT: &str = "https://platform.openai.com/docs/api-reference/chat/object";
 const OPENAI_STREAM: &str = "https://platform.openai.com/docs/api-reference/responses-streaming";
 const OPENAI_RESPONSES: &str = "https://platform.openai.com/docs/api-reference/responses/object";
-const OPENAI_REALTIME: &str =
+pub(super) const OPENAI_REALTIME: &str =
     "https://platform.openai.com/docs/api-reference/realtime-server-events/response/done";
 const REALTIME_SESSION: &str =
     "https://platform.openai.com/docs/api-reference/realtime-server-events/session/created";
 const ANTHROPIC: &str = "https://docs.anthropic.com/en/api/messages";
 const ANTHROPIC_FAST: &str = "https://platform.claude.com/docs/en/build-with-claude/fast-mode";
 const ANTHROPIC_STREAM: &str = "https://docs.anthropic.com/en/api/messages-streaming";
-const GEMINI: &str = "https://ai.google.dev/api/generate-content#UsageMetadata";
-const GEMINI_LIVE: &str = "https://ai.google.dev/api/live#UsageMetadata";
+pub(super) const GEMINI: &str = "https://ai.google.dev/api/generate-content#UsageMetadata";
+pub(super) const GEMINI_LIVE: &str = "https://ai.google.dev/api/live#UsageMetadata";
 const GEMINI_SETUP: &str = "https://ai.google.dev/api/live#BidiGenerateContentSetup";
-const INTERACTIONS: &str = "https://ai.google.dev/api/interactions-api";
-const VERTEX: &str =
+pub(super) const INTERACTIONS: &str = "https://ai.google.dev/api/interactions-api";
+pub(super) const VERTEX: &str =
     "https://docs.cloud.google.com/gemini-enterprise-agent-platform/reference/rest/v1beta1/Usage";
 const VERTEX_TRAFFIC: &str =
     "https://docs.cloud.google.com/vertex-ai/generative-ai/docs/deploy/consumption-options";
@@ -150,9 +147,6 @@ const OPENROUTER_ERRORS: &str = "https://openrouter.ai/docs/api-reference/errors
 const PERPLEXITY: &str = "https://docs.perplexity.ai/api-reference/chat-completions-post";
 const VLLM: &str =
     "https://github.com/vllm-project/vllm/blob/v0.9.2/vllm/entrypoints/openai/protocol.py";
-const LITELLM_USAGE: &str = "https://docs.litellm.ai/docs/completion/usage";
-const OPENROUTER_USAGE: &str =
-    "https://openrouter.ai/docs/client-sdks/typescript/models/batchobjectprompttokensdetails";
 const XAI_COST: &str = "https://docs.x.ai/developers/cost-tracking";
 const TGI: &str = "https://huggingface.github.io/text-generation-inference/";
 
@@ -339,188 +333,6 @@ const METADATA: &[Row] = &[
     ("trafficType", Says::Tier, VERTEX_TRAFFIC),
 ];
 
-/// What an object called `usage` may hold of tokens that are no text. Nobody says these in a choice.
-const MEDIA: &[Row] = &[
-    (
-        "prompt_tokens_details.audio_tokens",
-        Medium(Part::Input, Audio),
-        OPENAI_CHAT,
-    ),
-    (
-        "prompt_tokens_details.image_tokens",
-        Medium(Part::Input, Image),
-        LITELLM_USAGE,
-    ),
-    (
-        "prompt_tokens_details.video_tokens",
-        Medium(Part::Input, Video),
-        OPENROUTER_USAGE,
-    ),
-    (
-        "completion_tokens_details.audio_tokens",
-        Medium(Part::Output, Audio),
-        OPENAI_CHAT,
-    ),
-    (
-        "completion_tokens_details.image_tokens",
-        Medium(Part::Output, Image),
-        LITELLM_USAGE,
-    ),
-    (
-        "completion_tokens_details.video_tokens",
-        Medium(Part::Output, Video),
-        LITELLM_USAGE,
-    ),
-    (
-        "input_tokens_details.audio_tokens",
-        Medium(Part::Input, Audio),
-        LITELLM_USAGE,
-    ),
-    (
-        "input_tokens_details.image_tokens",
-        Medium(Part::Input, Image),
-        OPENAI_IMAGES,
-    ),
-    (
-        "output_tokens_details.image_tokens",
-        Medium(Part::Output, Image),
-        OPENAI_IMAGES,
-    ),
-    (
-        "input_token_details.audio_tokens",
-        Medium(Part::Input, Audio),
-        OPENAI_TRANSCRIPTION,
-    ),
-    (
-        "input_token_details.image_tokens",
-        Medium(Part::Input, Image),
-        OPENAI_REALTIME,
-    ),
-    (
-        "input_token_details.cached_tokens_details.text_tokens",
-        Medium(Part::CacheRead, Text),
-        OPENAI_REALTIME,
-    ),
-    (
-        "input_token_details.cached_tokens_details.audio_tokens",
-        Medium(Part::CacheRead, Audio),
-        OPENAI_REALTIME,
-    ),
-    (
-        "input_token_details.cached_tokens_details.image_tokens",
-        Medium(Part::CacheRead, Image),
-        OPENAI_REALTIME,
-    ),
-    (
-        "output_token_details.audio_tokens",
-        Medium(Part::Output, Audio),
-        OPENAI_REALTIME,
-    ),
-    (
-        "input_tokens_by_modality",
-        ByModality(Part::Input),
-        INTERACTIONS,
-    ),
-    (
-        "input_tokens_by_modality.modality",
-        EntryModality,
-        INTERACTIONS,
-    ),
-    ("input_tokens_by_modality.tokens", EntryTokens, INTERACTIONS),
-    (
-        "tool_use_tokens_by_modality",
-        ByModality(Part::ToolInput),
-        INTERACTIONS,
-    ),
-    (
-        "tool_use_tokens_by_modality.modality",
-        EntryModality,
-        INTERACTIONS,
-    ),
-    (
-        "tool_use_tokens_by_modality.tokens",
-        EntryTokens,
-        INTERACTIONS,
-    ),
-    (
-        "cached_tokens_by_modality",
-        ByModality(Part::CacheRead),
-        INTERACTIONS,
-    ),
-    (
-        "cached_tokens_by_modality.modality",
-        EntryModality,
-        INTERACTIONS,
-    ),
-    (
-        "cached_tokens_by_modality.tokens",
-        EntryTokens,
-        INTERACTIONS,
-    ),
-    (
-        "output_tokens_by_modality",
-        ByModality(Part::Output),
-        INTERACTIONS,
-    ),
-    (
-        "output_tokens_by_modality.modality",
-        EntryModality,
-        INTERACTIONS,
-    ),
-    (
-        "output_tokens_by_modality.tokens",
-        EntryTokens,
-        INTERACTIONS,
-    ),
-    ("inputTokensByModality", ByModality(Part::Input), VERTEX),
-    ("inputTokensByModality.modality", EntryModality, VERTEX),
-    ("inputTokensByModality.tokens", EntryTokens, VERTEX),
-    (
-        "toolUseTokensByModality",
-        ByModality(Part::ToolInput),
-        VERTEX,
-    ),
-    ("toolUseTokensByModality.modality", EntryModality, VERTEX),
-    ("toolUseTokensByModality.tokens", EntryTokens, VERTEX),
-    (
-        "cachedTokensByModality",
-        ByModality(Part::CacheRead),
-        VERTEX,
-    ),
-    ("cachedTokensByModality.modality", EntryModality, VERTEX),
-    ("cachedTokensByModality.tokens", EntryTokens, VERTEX),
-    ("outputTokensByModality", ByModality(Part::Output), VERTEX),
-    ("outputTokensByModality.modality", EntryModality, VERTEX),
-    ("outputTokensByModality.tokens", EntryTokens, VERTEX),
-];
-
-/// What Gemini's `usageMetadata` may hold of them.
-const METADATA_MEDIA: &[Row] = &[
-    ("promptTokensDetails", ByModality(Part::Input), GEMINI),
-    ("promptTokensDetails.modality", EntryModality, GEMINI),
-    ("promptTokensDetails.tokenCount", EntryTokens, GEMINI),
-    (
-        "toolUsePromptTokensDetails",
-        ByModality(Part::ToolInput),
-        GEMINI,
-    ),
-    ("toolUsePromptTokensDetails.modality", EntryModality, GEMINI),
-    ("toolUsePromptTokensDetails.tokenCount", EntryTokens, GEMINI),
-    ("cacheTokensDetails", ByModality(Part::CacheRead), GEMINI),
-    ("cacheTokensDetails.modality", EntryModality, GEMINI),
-    ("cacheTokensDetails.tokenCount", EntryTokens, GEMINI),
-    ("candidatesTokensDetails", ByModality(Part::Output), GEMINI),
-    ("candidatesTokensDetails.modality", EntryModality, GEMINI),
-    ("candidatesTokensDetails.tokenCount", EntryTokens, GEMINI),
-    (
-        "responseTokensDetails",
-        ByModality(Part::Output),
-        GEMINI_LIVE,
-    ),
-    ("responseTokensDetails.modality", EntryModality, GEMINI_LIVE),
-    ("responseTokensDetails.tokenCount", EntryTokens, GEMINI_LIVE),
-];
-
 /// What stands in no object for usage.
 const ROOT: &[Row] = &[
     ("model", Model, OPENAI_CHAT),
@@ -562,8 +374,8 @@ const ROOT: &[Row] = &[
 const HOLDERS: &[Holder] = &[
     ("", ROOT, false, OPENAI_CHAT),
     ("usage", USAGE, false, OPENAI_CHAT),
-    // These hold in every other place of the same table as well, which leads to the same branch.
-    ("usage", MEDIA, false, OPENAI_CHAT),
+    // In every place of the table above as well, since all of them lead to one branch.
+    ("usage", IN_USAGE, false, OPENAI_CHAT),
     ("response.usage", USAGE, false, OPENAI_STREAM),
     ("message.usage", USAGE, false, ANTHROPIC_STREAM),
     ("delta.usage", USAGE, false, COHERE),
@@ -572,13 +384,13 @@ const HOLDERS: &[Holder] = &[
     ("x_groq.usage", USAGE, false, GROQ),
     ("interaction.usage", USAGE, false, INTERACTIONS),
     ("usageMetadata", METADATA, false, GEMINI),
-    ("usageMetadata", METADATA_MEDIA, false, GEMINI),
+    ("usageMetadata", IN_METADATA, false, GEMINI),
     ("response.usageMetadata", METADATA, false, CODE_ASSIST),
     // A choice says only its own output (see `super::parts`): the root of the same document is believed first.
     ("choices.usage", USAGE, true, KIMI),
 ];
 
-/// The objects that stand in arrays, beside those of [`Says::ByModality`].
+/// The objects that stand in arrays, as those of [`Says::ByModality`] do.
 const LISTS: [&str; 2] = ["choices", "usage.iterations"];
 
 /// What stands in every event of a stream that says a count or an error: a part of the path to it, or `"error"`. (TGI
@@ -670,7 +482,7 @@ impl Tree {
             let at = self.reach(from, path);
             if let Some(branch) = self.branches.get_mut(usize::from(at)) {
                 (branch.says, branch.spare) = (Some(*says), spare);
-                branch.is_list = matches!(says, ByModality(_));
+                branch.is_list = matches!(says, Says::ByModality(_));
             }
         }
     }
@@ -768,13 +580,14 @@ mod tests {
 
     #[test]
     fn no_count_and_no_error_is_said_without_a_sign() {
-        let tells = |says: &Says| {
+        use Says::{ByModality, EntryTokens, Medium};
+        let tells = |says| {
             matches!(
                 says,
                 Says::Count(_) | Says::Error | Medium(..) | ByModality(_) | EntryTokens
             )
         };
-        let told = rows().filter(|(_, says, _)| tells(says));
+        let told = rows().filter(|(_, says, _)| tells(*says));
         let beside = ["input_length", "web_search_requests", "num_search_queries"];
         for (path, _, _) in told.filter(|(path, ..)| !beside.iter().any(|end| path.ends_with(end)))
         {
