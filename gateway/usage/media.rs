@@ -161,6 +161,8 @@ impl Modality {
 #[derive(Default)]
 pub(super) struct Split {
     counts: [[u64; MODALITIES]; PARTS],
+    /// Whether there is any count that is not zero.
+    said: bool,
     /// Whether tokens of a modality were said that is not known here.
     foreign: bool,
     entry: Entry,
@@ -183,6 +185,7 @@ impl Split {
     pub(super) fn set(&mut self, part: Part, modality: Modality, tokens: u64) {
         if let Some(place) = self.place(part, modality).filter(|_| tokens > 0) {
             *place = tokens;
+            self.said = true;
         }
     }
 
@@ -234,6 +237,7 @@ impl Split {
             return;
         };
         (self.entry.modality, self.entry.tokens) = (None, 0);
+        self.said = true;
         self.foreign |= modality == Modality::Foreign;
         let seen = self.entry.seen.get_mut(modality as usize);
         let again = seen.is_some_and(|seen| std::mem::replace(seen, true));
@@ -245,6 +249,10 @@ impl Split {
 
     /// What is no text of the tokens of `usage`.
     pub(super) fn of(&self, usage: &Usage) -> Media {
+        if !self.said {
+            // As of nearly every response.
+            return Media::default();
+        }
         let mut media = Media {
             audio: self.tokens_of(Modality::Audio),
             image: self.tokens_of(Modality::Image),
