@@ -12,6 +12,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
 use super::admit;
+use super::connection;
 use super::cors;
 use super::deadline;
 use super::exchange::Exchange;
@@ -30,9 +31,9 @@ pub(super) fn final_status(session: &Session) -> Option<u16> {
     (!status.is_informational() || status == 101).then_some(status.as_u16())
 }
 
-/// Another process takes what follows on this connection: the client is told so with the answer.
+/// Nothing follows on this connection, or another process takes it: the client is told so with the answer.
 pub(super) fn end_with_this_answer(session: &mut Session, exchange: &Exchange) {
-    if exchange.shared.closing.load(Ordering::Relaxed) {
+    if exchange.shared.closing.load(Ordering::Relaxed) || connection::nothing_follows() {
         session.set_keepalive(None);
     }
 }

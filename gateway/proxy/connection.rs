@@ -84,20 +84,32 @@ impl Streams {
     }
 }
 
+/// What keeps the requests on an HTTP/1.1 connection apart.
+pub trait Requests: Send + Sync {
+    /// Whether no other request is read behind the one that goes on, because of how that one ends.
+    fn nothing_follows(&self) -> bool;
+
+    /// From here on, another protocol is spoken on the connection: all that comes belongs to it.
+    fn switch(&self);
+}
+
 tokio::task_local! {
     static CONNECTION: Connection;
 }
 
 /// The connection of the exchange that runs.
 enum Connection {
-    /// Why the next request is refused unread, if it is.
-    Http1(Cell<Option<Reason>>),
+    /// With why the next request is refused unread, if it is.
+    Http1(Cell<Option<Reason>>, Arc<dyn Requests>),
     Http2(OpenStream),
 }
 
-/// Runs the exchanges of an HTTP/1.1 connection.
-pub fn http1<T>(exchanges: impl Future<Output = T>) -> impl Future<Output = T> {
-    CONNECTION.scope(Connection::Http1(Cell::new(None)), exchanges)
+/// Runs the exchanges of an HTTP/1.1 connection, which `requests` keeps apart.
+pub fn http1<T>(
+    requests: Arc<dyn Requests>,
+    exchanges: impl Future<Output = T>,
+) -> impl Future<Output = T> {
+    CONNECTION.scope(Connection::Http1(Cell::new(None), requests), exchanges)
 }
 
 /// Runs the exchange of one HTTP/2 stream.
@@ -108,7 +120,7 @@ pub fn http2<T>(stream: OpenStream, exchange: impl Future<Output = T>) -> impl F
 /// Has the next request of this HTTP/1.1 connection refused for `reason`, whatever it says.
 pub fn refuse_next(reason: Reason) {
     with(|connection| {
-        if let Connection::Http1(refused) = connection {
+        if let Connection::Http1(refused, _) = connection {
             refused.set(Some(reason));
         }
     });
@@ -117,10 +129,28 @@ pub fn refuse_next(reason: Reason) {
 /// Why the request that has just come is refused, if its connection says so.
 pub fn refused() -> Option<Reason> {
     with(|connection| match connection {
-        Connection::Http1(refused) => refused.take(),
+        Connection::Http1(refused, _) => refused.take(),
         Connection::Http2(_) => None,
     })
     .flatten()
+}
+
+/// Whether this connection ends with the response to the request that goes on.
+pub fn nothing_follows() -> bool {
+    with(|connection| match connection {
+        Connection::Http1(_, requests) => requests.nothing_follows(),
+        Connection::Http2(_) => false,
+    })
+    .unwrap_or(false)
+}
+
+/// Another protocol is spoken on this connection from here on.
+pub fn switch() {
+    with(|connection| {
+        if let Connection::Http1(_, requests) = connection {
+            requests.switch();
+        }
+    });
 }
 
 /// The exchange may go on: from here it takes no place among the unverified ones.
@@ -136,7 +166,7 @@ pub fn verified() {
 /// The client failed with too many keys. Whether its connection makes it wait for that; if not, the exchange has to.
 pub fn failed_too_often() -> bool {
     with(|connection| match connection {
-        Connection::Http1(_) => false,
+        Connection::Http1(..) => false,
         Connection::Http2(stream) => {
             stream.streams.failed_too_often.notify_one();
             true
@@ -175,9 +205,21 @@ mod tests {
         streams.idle().await;
     }
 
+    struct Alone;
+
+    impl Requests for Alone {
+        fn nothing_follows(&self) -> bool {
+            true
+        }
+
+        fn switch(&self) {}
+    }
+
     #[tokio::test]
     async fn a_refusal_is_for_the_next_request_alone() {
-        http1(async {
+        assert!(!nothing_follows());
+        http1(Arc::new(Alone), async {
+            assert!(nothing_follows());
             refuse_next(Reason::HeadersTooLarge);
             assert_eq!(refused(), Some(Reason::HeadersTooLarge));
             assert_eq!(refused(), None);

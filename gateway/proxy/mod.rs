@@ -297,7 +297,7 @@ impl ProxyHttp for Proxy {
         if !head.status.is_informational() || head.status == 101 {
             exchange.seen.arrives();
         }
-        Ok(())
+        observe::check_switch(exchange, head)
     }
 
     /// Likewise a piece of the body.
@@ -333,6 +333,7 @@ impl ProxyHttp for Proxy {
             if head.status == 101 {
                 // From here on it is a conversation: pauses of either side are bounded by `idle`.
                 session.set_read_timeout(None);
+                connection::switch();
             }
             if let Some(took) = exchange.seen.departs() {
                 let metrics = &admission.route().metrics;

@@ -4,15 +4,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::{Error, ErrorType};
 
+use super::admit::Admission;
 use super::conversation::{self, Conversation};
 use super::cors;
 use super::exchange::Exchange;
 use super::location::Asked;
-use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID};
+use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID, UNEXPECTED_SWITCH};
 use crate::provider::Provider;
 use crate::usage::{Meter, Metering};
 
@@ -58,6 +59,26 @@ fn treatment(name: &HeaderName, provider: Option<&Provider>) -> Treatment {
     }
 }
 
+/// Refuses a head that switches to a protocol that the client has not asked for, or does so over a version of HTTP that
+/// cannot: the client would take what follows for the response to its next request.
+pub(super) fn check_switch(exchange: &Exchange, answer: &ResponseHeader) -> Result<(), Box<Error>> {
+    if answer.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    let admission = exchange.admission.as_ref();
+    if answer.version == Version::HTTP_11 && admission.is_some_and(Admission::upgrade) {
+        return Ok(());
+    }
+    Err(failed(UNEXPECTED_SWITCH))
+}
+
+/// The error that ends an exchange for what its response says.
+fn failed(why: &'static str) -> Box<Error> {
+    let mut error = Error::new_up(ErrorType::new(why));
+    error.set_retry(false);
+    error
+}
+
 /// The head of the provider's answer to `asked`.
 pub(super) fn head(
     exchange: &mut Exchange,
@@ -65,9 +86,7 @@ pub(super) fn head(
     answer: &mut ResponseHeader,
 ) -> Result<(), Box<Error>> {
     if !pass_on(exchange, asked, answer)? {
-        let mut error = Error::new_up(ErrorType::new(FOREIGN_REDIRECT));
-        error.set_retry(false);
-        return Err(error);
+        return Err(failed(FOREIGN_REDIRECT));
     }
     if answer.status.is_informational() && answer.status != 101 {
         return Ok(());

@@ -21,6 +21,8 @@ pub const REQUEST_ID: &str = "x-keygate-request-id";
 
 /// The type of the error that ends an exchange whose answer redirects to a foreign host.
 pub(super) const FOREIGN_REDIRECT: &str = "ForeignRedirect";
+/// Likewise of one whose answer switches to a protocol that the client has not asked for.
+pub(super) const UNEXPECTED_SWITCH: &str = "UnexpectedSwitch";
 
 /// Why a request goes to no provider: it was refused, or is answered here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +73,8 @@ pub enum Reason {
     ProviderUnreachable,
     /// The provider's answer sends the client to a host that the configuration does not name.
     ForeignRedirect,
+    /// The provider's answer switches to a protocol that the client has not asked for.
+    UnexpectedSwitch,
     /// The provider's token is missing.
     ProviderUnavailable,
     /// The provider did not answer in time.
@@ -181,6 +185,11 @@ impl Reason {
                 502,
                 "foreign_redirect",
                 "The provider redirects to another host, which this gateway does not send keys and prompts to.",
+            ),
+            Self::UnexpectedSwitch => (
+                502,
+                "unexpected_switch",
+                "The provider switches to another protocol (101), which this request does not ask for.",
             ),
             Self::ProviderUnavailable => (
                 503,
@@ -309,6 +318,9 @@ pub fn reason_of(error: &Error) -> Reason {
         ErrorSource::Upstream if timed_out => Reason::ProviderTimeout,
         ErrorSource::Upstream if error.etype().as_str() == FOREIGN_REDIRECT => {
             Reason::ForeignRedirect
+        }
+        ErrorSource::Upstream if error.etype().as_str() == UNEXPECTED_SWITCH => {
+            Reason::UnexpectedSwitch
         }
         ErrorSource::Upstream => Reason::ProviderUnreachable,
         ErrorSource::Downstream => match error.etype() {

@@ -3,7 +3,7 @@
 //! Clients may send requests before they have the responses to those before (pipelining, RFC 9112, section 9.3.2). Pingora
 //! gives up an exchange when something comes behind its request. So what comes there is kept for the next exchange, and
 //! Pingora finds nothing to read. A request about whose end two servers might disagree is passed to Pingora as it comes,
-//! and the connection ends with it if more came; behind chunks that are not of the plain form, whenever more comes.
+//! and the connection ends with its response, which says so; likewise behind trailers.
 
 use std::io;
 use std::pin::Pin;
@@ -16,13 +16,18 @@ use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::chunks::{Chunks, Progress};
+use crate::proxy::connection::Requests;
 
 /// The end is not known: everything that comes may be read.
 const UNKNOWN: u64 = u64::MAX;
 /// The end is that of the last chunk.
 const CHUNKED: u64 = UNKNOWN - 1;
-/// The end is not known, and was to be found in chunks: everything that comes may be read, and nothing follows.
+/// The end cannot be told: everything that comes may be read, and no other request follows.
 const LAST: u64 = UNKNOWN - 2;
+/// The request was read to its end, and no other request follows.
+const OVER: u64 = UNKNOWN - 3;
+/// The connection changes to another protocol: what was kept is read first, and then everything that comes.
+const SWITCHED: u64 = UNKNOWN - 4;
 /// How much is read ahead of the next request while another goes on, in bytes. So it is noticed that the client leaves.
 const MOST: usize = 4 << 10;
 /// How much of that is read at a time, in bytes.
@@ -83,7 +88,7 @@ impl Boundary {
     /// A request begins with `begun`, which has its whole head. What came behind its end is kept for the next.
     pub(super) fn begin(&self, begun: &mut BytesMut) {
         match end_of(begun) {
-            None => {}
+            None => self.left.store(LAST, Ordering::Relaxed),
             Some(End::At(end)) => {
                 let left = end.saturating_sub(begun.len() as u64);
                 self.left.store(left, Ordering::Relaxed);
@@ -115,6 +120,10 @@ impl Boundary {
                 self.left.store(0, Ordering::Relaxed);
                 Some(at)
             }
+            Progress::EndsInTrailers(at) => {
+                self.left.store(OVER, Ordering::Relaxed);
+                Some(at)
+            }
         }
     }
 
@@ -125,6 +134,25 @@ impl Boundary {
     /// Whether another request may follow: this one was read to its end, about which there are no two opinions.
     pub(super) fn is_passed(&self) -> bool {
         matches!(self.left.load(Ordering::Relaxed), 0 | UNKNOWN)
+    }
+
+    /// Moves what was kept to where a reader wants it, as far as there is room; whether there was any.
+    fn give_back(&self, into: &mut ReadBuf<'_>) -> bool {
+        let next = &mut self.kept().next;
+        let any = !next.is_empty();
+        let kept = next.split_to(next.len().min(into.remaining()));
+        into.put_slice(&kept);
+        any
+    }
+}
+
+impl Requests for Boundary {
+    fn nothing_follows(&self) -> bool {
+        matches!(self.left.load(Ordering::Relaxed), LAST | OVER)
+    }
+
+    fn switch(&self) {
+        self.left.store(SWITCHED, Ordering::Relaxed);
     }
 }
 
@@ -150,21 +178,21 @@ fn end_of(begun: &[u8]) -> Option<End> {
             }
             // A line that is folded, or one that ends otherwise.
             b'\r' | b'\n' | b' ' | b'\t' => return None,
-            b'c' | b'C' if begins_with(next, b"content-length") => {
+            b'c' | b'C' if is_named(next, b"content-length") => {
                 let value = next.get(b"content-length".len()..)?;
                 let twice = length.replace(content_length(value)?).is_some();
                 if twice {
                     return None;
                 }
             }
-            b'c' | b'C' if begins_with(next, b"content_length") => return None,
-            b't' | b'T' if begins_with(next, b"transfer") => {
+            b'c' | b'C' if is_named(next, b"content_length") => return None,
+            b't' | b'T' if is_named(next, b"transfer_encoding") => return None,
+            b't' | b'T' if is_named(next, b"transfer-encoding") => {
                 if chunked || !is_chunked(next) {
                     return None;
                 }
                 chunked = true;
             }
-            b'u' | b'U' if begins_with(next, b"upgrade") => return None,
             _ => {}
         }
     }
@@ -174,6 +202,14 @@ fn end_of(begun: &[u8]) -> Option<End> {
 fn begins_with(line: &[u8], name: &[u8]) -> bool {
     let start = line.get(..name.len());
     start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+}
+
+/// Whether `line` begins with the header `name`, or with what may be taken for it: there is something else behind it than
+/// more of a name.
+fn is_named(line: &[u8], name: &[u8]) -> bool {
+    let behind = line.get(name.len());
+    let more = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    begins_with(line, name) && !behind.is_some_and(more)
 }
 
 /// Whether a line that begins with `line` is that of a chunked body.
@@ -224,15 +260,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Bounded<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let left = self.boundary.left.load(Ordering::Relaxed);
-        if left == 0 {
+        if left == 0 || left == OVER {
             return self.poll_next(context);
+        }
+        if left == SWITCHED {
+            if self.boundary.give_back(into) {
+                return Poll::Ready(Ok(()));
+            }
+            self.boundary.left.store(UNKNOWN, Ordering::Relaxed);
         }
         let room = usize::try_from(left).unwrap_or(usize::MAX);
         if room >= into.remaining() {
             let before = into.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
             match left {
-                UNKNOWN | LAST => {}
+                UNKNOWN | LAST | SWITCHED => {}
                 CHUNKED => self.read_chunks(into, before),
                 _ => self.count((into.filled().len() - before) as u64),
             }
@@ -339,6 +381,48 @@ mod tests {
         requests
     }
 
+    /// A stream whose first request is whole, and which has more.
+    async fn begun(sent: &str) -> (Bounded<tokio::io::DuplexStream>, Arc<Boundary>) {
+        let (mut client, stream) = tokio::io::duplex(1 << 10);
+        client.write_all(sent.as_bytes()).await.unwrap();
+        drop(client);
+        let (mut stream, boundary) = Boundary::on(stream);
+        let head = head::read(&mut stream, BytesMut::new(), 1 << 20).await;
+        let Some(Head::Whole(mut begun)) = head else {
+            panic!("{head:?}");
+        };
+        boundary.begin(&mut begun);
+        (stream, boundary)
+    }
+
+    #[tokio::test]
+    async fn nothing_follows_a_request_with_trailers() {
+        let sent = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na: b\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+        let (mut stream, boundary) = begun(sent).await;
+        let mut buffer = [0; 100];
+        while boundary.left.load(Ordering::Relaxed) != OVER {
+            assert!(stream.read(&mut buffer).await.unwrap() > 0);
+        }
+        assert!(boundary.nothing_follows() && !boundary.is_passed());
+        // It is noticed that the client leaves.
+        assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_came_before_a_switch_is_read_behind_it() {
+        let (mut stream, boundary) =
+            begun("GET / HTTP/1.1\r\nUpgrade: x\r\n\r\nnew protocol").await;
+        let mut probe = [0];
+        let reading =
+            tokio::time::timeout(std::time::Duration::from_millis(1), stream.read(&mut probe));
+        assert!(!matches!(reading.await, Ok(Ok(1..))));
+        boundary.switch();
+        let mut read = String::new();
+        assert_eq!(stream.read(&mut probe).await.unwrap(), 1);
+        stream.read_to_string(&mut read).await.unwrap();
+        assert_eq!((probe, read.as_str()), (*b"n", "ew protocol"));
+    }
+
     fn request() -> impl Strategy<Value = String> {
         let head = "POST /p HTTP/1.1\r\nHost: h\r\n";
         let body = prop::collection::vec("[a\r\n0;]{1,40}", 0..4);
@@ -391,17 +475,14 @@ mod tests {
             ("Host: h\r\n", 0),
             ("Content-Length: 5\r\n", 5),
             ("a: b\r\ncontent-LENGTH:\t 0005 \r\nc: d\r\n", 5),
-            ("Content-Lengthy: 5\r\n", 0),
+            ("Content-Lengthy: 5\r\nContent-Length-Hint: 6\r\n", 0),
             ("te: trailers\r\ncontent-type: x\r\n", 0),
+            ("transfer-x: y\r\nupgrade-insecure-requests: 1\r\n", 0),
+            ("Upgrade: websocket\r\nContent-Length: 3\r\n", 3),
         ] {
             for blank in ["", "\r\n", "\r\n\n"] {
                 let head = format!("{blank}POST / HTTP/1.1\r\n{lines}\r\n");
                 let expected = Some(End::At((head.len() + length) as u64));
-                if lines.starts_with("Content-Lengthy") {
-                    // As good as unknown.
-                    assert_eq!(end_of(head.as_bytes()), None);
-                    continue;
-                }
                 assert_eq!(end_of(head.as_bytes()), expected, "{head}");
                 let more = format!("{head}GET / HTTP/1.1\r\ncontent-length: 9\r\n\r\n");
                 assert_eq!(end_of(more.as_bytes()), expected, "{more}");
@@ -429,7 +510,6 @@ mod tests {
             "x: y\nContent-Length: 5\r\n",
             "x: y\r\n\n",
             "x: y\rz\r\n\rq\r\n",
-            "Upgrade: websocket\r\n",
         ] {
             let head = format!("POST / HTTP/1.1\r\n{lines}\r\n");
             assert_eq!(end_of(head.as_bytes()), None, "{head}");

@@ -1,7 +1,7 @@
 //! Where a chunked body ends (RFC 9112, section 7.1), read beside its way to Pingora.
 //!
-//! What is not of the plain form, as a trailer or a line that ends otherwise, is left to Pingora, which also takes an empty
-//! size for the last one. No other request follows such a body.
+//! What is not of the plain form, as a line that ends otherwise, is left to Pingora, which also takes an empty size for the
+//! last one. No other request follows such a body, nor one with trailers.
 
 /// The most digits of a chunk's size.
 const DIGITS: u8 = 15;
@@ -25,6 +25,14 @@ pub(super) enum Chunks {
     LastCr,
     /// Before its LF.
     LastLf,
+    /// In a trailer.
+    Trailer,
+    /// Before the LF behind a trailer.
+    TrailerLf,
+    /// Behind a trailer: before another one, or the CR of the empty line.
+    TrailersCr,
+    /// Before the LF of the empty line behind trailers.
+    TrailersLf,
 }
 
 /// What became of a body by what came of it.
@@ -34,6 +42,8 @@ pub(super) enum Progress {
     More,
     /// The body ends before this byte of what came.
     Ends(usize),
+    /// The same, with trailers.
+    EndsInTrailers(usize),
     /// Where it ends cannot be told.
     Unclear,
 }
@@ -61,8 +71,10 @@ impl Chunks {
                 continue;
             }
             at += 1;
-            if (*self, byte) == (Self::LastLf, b'\n') {
-                return Progress::Ends(at);
+            match (*self, byte) {
+                (Self::LastLf, b'\n') => return Progress::Ends(at),
+                (Self::TrailersLf, b'\n') => return Progress::EndsInTrailers(at),
+                _ => {}
             }
             match self.after(byte) {
                 Some(next) => *self = next,
@@ -87,6 +99,11 @@ impl Chunks {
             (Self::DataCr, b'\r') => Self::DataLf,
             (Self::DataLf, b'\n') => Self::new(),
             (Self::LastCr, b'\r') => Self::LastLf,
+            (Self::TrailersCr, b'\r') => Self::TrailersLf,
+            (Self::LastCr | Self::TrailersCr, b'!'..=b'~')
+            | (Self::Trailer, b' '..=b'~' | b'\t') => Self::Trailer,
+            (Self::Trailer, b'\r') => Self::TrailerLf,
+            (Self::TrailerLf, b'\n') => Self::TrailersCr,
             _ => return None,
         })
     }
@@ -103,7 +120,7 @@ mod tests {
         for piece in body.chunks(size) {
             match chunks.read(piece) {
                 Progress::More => before += piece.len(),
-                Progress::Ends(at) => return Some(before + at),
+                Progress::Ends(at) | Progress::EndsInTrailers(at) => return Some(before + at),
                 Progress::Unclear => return None,
             }
         }
@@ -116,6 +133,8 @@ mod tests {
             "0\r\n\r\n",
             "000;x\r\n\r\n",
             "3\r\nabc\r\n0\r\n\r\n",
+            "0\r\nx: y\r\n\r\n",
+            "1\r\na\r\n0\r\nx:\t y\r\nz\r\n\r\n",
             "a;x=\"y\"\r\n0\r\n\r\n0123\n\r\n1\r\n\r\r\n00\r\n\r\n",
         ] {
             let more = format!("{body}0\r\n\r\nGET / HTTP/1.1\r\n\r\n");
@@ -141,7 +160,11 @@ mod tests {
             "-0\r\n\r\n",
             "+0\r\n\r\n",
             "0x0\r\n\r\n",
-            "0\r\nx: y\r\n\r\n",
+            "0\r\n x: y\r\n\r\n",
+            "0\r\nx: y\n\r\n",
+            "0\r\nx: y\r\n\n",
+            "0\r\nx: y\rz\r\n\r\n",
+            "0\r\nx: \x7f\r\n\r\n",
             "1\r\nab\r\n0\r\n\r\n",
             "1\r\na\n0\r\n\r\n",
             "0;x\n\r\n\r\n",

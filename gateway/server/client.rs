@@ -71,12 +71,16 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
             match Box::pin(self.greet(socket, peer, &mut permit)).await {
                 Some(Greeted::Http2(stream, pace)) => {
                     let keepalive = self.connections.live().snapshot().rules.server.keepalive;
+                    let most = http2::Limits {
+                        idle: keepalive,
+                        requests: self.most_requests().unwrap_or(u32::MAX),
+                    };
                     let quiet = self.quiet.http2.clone();
-                    Box::pin(http2::serve(&self.app, stream, &pace, keepalive, quiet)).await;
+                    Box::pin(http2::serve(&self.app, stream, &pace, most, quiet)).await;
                 }
                 Some(Greeted::Http1(stream, boundary)) => {
                     let exchanges = self.http1(stream, &boundary, &permit);
-                    let exchanges = connection::http1(exchanges);
+                    let exchanges = connection::http1(boundary.clone(), exchanges);
                     deadline::one_by_one(Box::pin(exchanges)).await;
                 }
                 None => {}
@@ -139,6 +143,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         }
     }
 
+    /// How many requests a connection may have.
+    fn most_requests(&self) -> Option<u32> {
+        self.app.server_options()?.keepalive_request_limit
+    }
+
     /// One exchange after the other, as Pingora does it; but what waits for a request is not yet a session of Pingora's,
     /// which takes ten times the memory.
     async fn http1(&self, mut stream: Stream, boundary: &Boundary, place: &Connection) {
@@ -167,9 +176,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
             None => {
                 let quiet = *self.quiet.http1.borrow();
                 session.set_keepalive((!quiet).then_some(KEEPALIVE));
-                let limit = self.app.server_options();
-                let limit = limit.and_then(|options| options.keepalive_request_limit);
-                session.set_keepalive_reuses_remaining(limit);
+                // Pingora counts the requests behind the first.
+                let reuses = self.most_requests().map(|most| most.saturating_sub(1));
+                session.set_keepalive_reuses_remaining(reuses);
             }
             Some(settings) => settings.apply_to_session(&mut session),
         }

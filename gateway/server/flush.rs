@@ -54,6 +54,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FlushBeforeWait<S> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
+    // A chunk, its size and its end are one TLS record.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        chunks: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.written = true;
+        Pin::new(&mut self.stream).poll_write_vectored(context, chunks)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
         self.written &= flushed.is_pending();
@@ -66,3 +80,39 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FlushBeforeWait<S> {
 }
 
 super::layer::delegate_io!(FlushBeforeWait);
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
+
+    use super::*;
+
+    /// Writes a chunk to `stream` in three parts, and has a read wait.
+    async fn write_chunk(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> usize {
+        let parts = ["5\r\n", "hello", "\r\n"].map(|part| io::IoSlice::new(part.as_bytes()));
+        let written = stream.write_vectored(&parts).await.unwrap();
+        let mut buffer = [0];
+        let mut into = ReadBuf::new(&mut buffer);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(
+            Pin::new(stream)
+                .poll_read(&mut context, &mut into)
+                .is_pending()
+        );
+        written
+    }
+
+    #[tokio::test]
+    async fn what_is_written_at_once_is_passed_on_at_once_and_flushed_before_a_wait() {
+        let (stream, mut other) = tokio::net::UnixStream::pair().unwrap();
+        // Which keeps what it is given until it is flushed, as TLS does where the socket has no room.
+        let mut flushing = FlushBeforeWait::new(BufStream::new(stream));
+        assert!(flushing.is_write_vectored());
+        assert_eq!(write_chunk(&mut flushing).await, 10);
+        let mut read = [0; 10];
+        other.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"5\r\nhello\r\n");
+    }
+}

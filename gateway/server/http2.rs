@@ -23,6 +23,8 @@ use crate::proxy::deadline;
 
 /// How many streams with a head that is no request a connection may send: as many as Pingora's own loop allows.
 const MALFORMED: usize = 32;
+/// How many requests a connection may have after it was told that it is closed: as many as may be on their way by then.
+const MOST_AFTER: u32 = 1000;
 /// How long the last responses of a connection that is being closed may take to be sent.
 const LAST_RESPONSES: Duration = Duration::from_secs(1);
 
@@ -40,13 +42,22 @@ enum Next {
     Over,
 }
 
-/// Serves the connection `stream`, which is read at the `pace` that this sets, until it ends, has had no stream for
-/// `keepalive`, or `quiet` says that no more requests are wanted.
+/// When a connection ends whose client would go on.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// How long it may have no stream.
+    pub(super) idle: Duration,
+    /// After how many requests it is closed. Those that the client sends before it hears of that are answered.
+    pub(super) requests: u32,
+}
+
+/// Serves the connection `stream`, which is read at the `pace` that this sets, until it ends, reaches its limits, or
+/// `quiet` says that no more requests are wanted.
 pub(super) async fn serve<A>(
     app: &Arc<A>,
     stream: Stream,
     pace: &Pace,
-    keepalive: Duration,
+    limits: Limits,
     mut quiet: ShutdownWatch,
 ) where
     A: HttpServerApp + Send + Sync + 'static,
@@ -63,14 +74,14 @@ pub(super) async fn serve<A>(
     deadline::greeted();
     pace.hold();
     let streams = Streams::new();
-    let (mut malformed, mut closing) = (0, false);
+    let (mut malformed, mut requests, mut closing) = (0, 0_u32, false);
     loop {
         let next = tokio::select! {
             biased;
             () = told(&mut quiet), if !closing => Next::Quiet,
             () = streams.failed_too_often() => Next::FailedTooOften,
             next = next(&mut h2, &digest, &streams, pace) => next,
-            () = idle(&streams, keepalive), if !closing => Next::Over,
+            () = idle(&streams, limits.idle), if !closing => Next::Over,
         };
         match next {
             Next::Stream(session, room) => {
@@ -78,6 +89,13 @@ pub(super) async fn serve<A>(
                 let (app, quiet) = (app.clone(), quiet.clone());
                 let exchange = async move { app.process_new_http(session, &quiet).await };
                 tokio::spawn(connection::http2(streams.open(room), exchange));
+                requests = requests.saturating_add(1);
+                if requests == limits.requests {
+                    h2.graceful_shutdown();
+                }
+                if requests > limits.requests.saturating_add(MOST_AFTER) {
+                    return;
+                }
             }
             Next::Malformed if malformed < MALFORMED => malformed += 1,
             Next::Quiet => {
@@ -212,15 +230,12 @@ mod tests {
         let paced = pace.clone();
         let over = tokio::spawn(async move {
             let _quiet = quiet;
-            let minute = Duration::from_secs(60);
-            serve(
-                &Arc::new(Reader { tell, pieces }),
-                stream,
-                &paced,
-                minute,
-                told,
-            )
-            .await;
+            let limits = Limits {
+                idle: Duration::from_secs(60),
+                requests: u32::MAX,
+            };
+            let reader = Arc::new(Reader { tell, pieces });
+            serve(&reader, stream, &paced, limits, told).await;
         });
         let (requests, connection) = h2::client::handshake(client).await.unwrap();
         tokio::spawn(connection);

@@ -16,6 +16,8 @@ mod members;
 mod meter;
 mod model_name;
 mod number;
+#[cfg(test)]
+mod oddities;
 mod parts;
 mod places;
 mod price_file;

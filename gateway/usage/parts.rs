@@ -11,8 +11,8 @@
 
 use super::places::Count;
 
-/// The most choices that are told apart; the last place stands for all others.
-const CHOICES: usize = 8;
+/// The most choices that a response may have: as many as OpenAI takes for `n`.
+const CHOICES: usize = 128;
 
 /// What was said in parts so far.
 #[derive(Default)]
@@ -22,7 +22,7 @@ pub(super) struct Parts {
     /// The largest list before.
     before: Calls,
     /// The output of each choice.
-    choices: [u64; CHOICES],
+    choices: Vec<u64>,
     /// The choice that is being read, and the place in the list of the next.
     choice: usize,
     next: usize,
@@ -115,14 +115,20 @@ impl Parts {
         self.choice = usize::try_from(number).unwrap_or(CHOICES);
     }
 
-    /// The output of the choice; gives that of all choices so far. A zero replaces nothing.
-    pub(super) fn choice_output(&mut self, output: u64) -> u64 {
-        let place = self.choices.get_mut(self.choice.min(CHOICES - 1));
-        if let Some(place) = place.filter(|_| output > 0) {
+    /// The output of the choice; gives that of all choices so far. A zero replaces nothing. `None` where there are more
+    /// choices than a response may have.
+    pub(super) fn choice_output(&mut self, output: u64) -> Option<u64> {
+        if self.choice >= CHOICES {
+            return None;
+        }
+        if self.choice >= self.choices.len() {
+            self.choices.resize(self.choice + 1, 0);
+        }
+        let place = self.choices.get_mut(self.choice)?;
+        if output > 0 {
             *place = output;
         }
-        self.choices
-            .iter()
-            .fold(0, |all, choice| all.saturating_add(*choice))
+        let all = self.choices.iter();
+        Some(all.fold(0, |all, choice| all.saturating_add(*choice)))
     }
 }

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use super::{Cost, Meter, ServiceTier, Usage};
 
-const JSON: &[u8] = b"application/json";
-const EVENTS: &[u8] = b"text/event-stream";
+pub(super) const JSON: &[u8] = b"application/json";
+pub(super) const EVENTS: &[u8] = b"text/event-stream";
 
-fn usage([input, output, cache_read, cache_creation, reasoning]: [u64; 5]) -> Usage {
+pub(super) fn usage([input, output, cache_read, cache_creation, reasoning]: [u64; 5]) -> Usage {
     Usage {
         input,
         output,
@@ -19,12 +19,12 @@ fn usage([input, output, cache_read, cache_creation, reasoning]: [u64; 5]) -> Us
     }
 }
 
-fn stream(documents: &[Value]) -> String {
+pub(super) fn stream(documents: &[Value]) -> String {
     let events = documents.iter().map(|event| format!("data: {event}\n\n"));
     events.collect()
 }
 
-fn meter(media: &[u8], body: &[u8], cut: usize) -> Meter {
+pub(super) fn meter(media: &[u8], body: &[u8], cut: usize) -> Meter {
     let mut meter = Meter::of(media, b"").unwrap();
     for piece in body.chunks(cut) {
         meter.feed(piece);
@@ -32,7 +32,7 @@ fn meter(media: &[u8], body: &[u8], cut: usize) -> Meter {
     meter
 }
 
-fn read(media: &[u8], body: &str, cut: usize) -> Option<Usage> {
+pub(super) fn read(media: &[u8], body: &str, cut: usize) -> Option<Usage> {
     let said = meter(media, body.as_bytes(), cut).usage();
     said.map(|said| {
         let Usage {

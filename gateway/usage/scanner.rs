@@ -32,8 +32,12 @@ pub(super) trait Interest {
     fn text(&mut self, at: Node, text: &[u8]);
     /// An array at a place that stands for each of its elements.
     fn begins_list(&mut self, _at: Node) {}
-    /// `true` at a place.
-    fn truth(&mut self, _at: Node) {}
+    /// An array at a place that does not.
+    fn other_list(&mut self, _at: Node) {}
+    /// The object at a place, which has ended, has no members.
+    fn was_empty(&mut self, _at: Node) {}
+    /// `true` or `false` at a place.
+    fn truth(&mut self, _at: Node, _is_true: bool) {}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +175,13 @@ impl Scanner {
             (State::After, b',') => self.next(),
             // The last of these stands before each document of a sequence (RFC 7464).
             (state, b' ' | b'\t' | b'\r' | b'\n' | 0x1e) => state,
-            (State::Name | State::After, b'}') if self.is_in(false) => return self.close(),
+            (State::Name, b'}') if self.is_in(false) => {
+                if let Some(level) = self.level() {
+                    interest.was_empty(level.node);
+                }
+                return self.close();
+            }
+            (State::After, b'}') if self.is_in(false) => return self.close(),
             (State::Value | State::After, b']') if self.is_in(true) => return self.close(),
             (State::Value, _) => self.begin_value(byte, interest),
             (State::Colon, b':') => State::Value,
@@ -251,8 +261,10 @@ impl Scanner {
             }
             b'[' => {
                 let list = at.filter(|at| root || interest.is_list(*at));
-                if let Some(at) = list {
-                    interest.begins_list(at);
+                match (list, at) {
+                    (Some(at), _) => interest.begins_list(at),
+                    (None, Some(at)) => interest.other_list(at),
+                    (None, None) => {}
                 }
                 self.open(list, true)
             }
@@ -264,8 +276,8 @@ impl Scanner {
                 State::InNumber
             }
             b't' | b'f' | b'n' => {
-                if let (b't', Some(at)) = (byte, self.at) {
-                    interest.truth(at);
+                if let Some(at) = self.at.filter(|_| byte != b'n') {
+                    interest.truth(at, byte == b't');
                 }
                 State::InLiteral
             }

@@ -48,9 +48,9 @@ impl Terms {
         }
     }
 
-    /// Takes `true`.
-    pub(super) fn truth(&mut self, says: Says) {
-        self.own_key |= says == Says::OwnKey;
+    /// The key is the customer's own.
+    pub(super) fn own_key(&mut self) {
+        self.own_key = true;
     }
 
     /// Takes a cost, in which a zero replaces nothing, like one in a count. Whether it is one.

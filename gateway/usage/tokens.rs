@@ -332,20 +332,28 @@ impl Found {
     /// A count as it is written, if it is one.
     fn counted(&mut self, written: &[u8]) -> Option<u64> {
         let value = whole(written).filter(|value| *value <= MOST);
-        self.malformed = self.malformed.saturating_add(value.is_none().into());
+        if value.is_none() {
+            self.is_malformed();
+        }
         value
     }
 
+    /// There is something else than a count where one should be.
+    fn is_malformed(&mut self) {
+        self.malformed = self.malformed.saturating_add(1);
+    }
+
     fn count(&mut self, count: Count, spare: bool, written: &[u8]) {
-        let Some(value) = self.counted(written) else {
+        let Some(mut value) = self.counted(written) else {
             return;
         };
         self.said = true;
-        let value = if spare && count == Count::Output {
-            self.parts.choice_output(value)
-        } else {
-            value
-        };
+        if spare && count == Count::Output {
+            let Some(all) = self.parts.choice_output(value) else {
+                return self.is_malformed();
+            };
+            value = all;
+        }
         let [first, other] = &mut self.counts;
         let rank = if spare { other } else { first };
         if value > 0 && std::mem::take(&mut self.total_is_old) {
@@ -386,11 +394,28 @@ impl Interest for Found {
         };
         self.total_is_old |= branch.is_usage;
         match branch.says {
-            Some(Says::Error) => self.errors.add(true),
+            Some(Says::Error) => self.errors.object_begins(),
+            Some(Says::Count(_) | Says::CallCount(_) | Says::Medium(..) | Says::EntryTokens) => {
+                self.is_malformed();
+            }
             Some(Says::Calls) => self.parts.begin_call(),
             Some(Says::Choices) => self.parts.begin_choice(),
             Some(Says::ByModality(part)) => self.split.begin_entry(part),
             _ => {}
+        }
+    }
+
+    fn was_empty(&mut self, at: Node) {
+        let says = self.branch(at).and_then(|branch| branch.says);
+        if says == Some(Says::Error) {
+            self.errors.object_is_empty();
+        }
+    }
+
+    fn other_list(&mut self, at: Node) {
+        let says = self.branch(at).and_then(|branch| branch.says);
+        if says.is_some_and(Says::is_number) {
+            self.is_malformed();
         }
     }
 
@@ -449,23 +474,17 @@ impl Interest for Found {
             Some(Says::EntryModality) => self.split.modality(text),
             Some(says @ (Says::Tier | Says::Speed)) => self.terms.text(says, text),
             // Some write numbers as texts.
-            Some(
-                Says::Count(_)
-                | Says::Medium(..)
-                | Says::EntryTokens
-                | Says::Cost
-                | Says::CostTicks
-                | Says::CostElsewhere,
-            ) => self.number(at, text),
+            Some(says) if says.is_number() => self.number(at, text),
             _ => {}
         }
     }
 
-    fn truth(&mut self, at: Node) {
+    fn truth(&mut self, at: Node, is_true: bool) {
         match self.branch(at).and_then(|branch| branch.says) {
-            Some(Says::Error) => self.errors.add(true),
-            Some(says) => self.terms.truth(says),
-            None => {}
+            Some(Says::Error) => self.errors.add(is_true),
+            Some(Says::OwnKey) if is_true => self.terms.own_key(),
+            Some(says) if says.is_number() => self.is_malformed(),
+            _ => {}
         }
     }
 }

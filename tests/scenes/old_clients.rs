@@ -1,12 +1,13 @@
 //! HTTP/1.0, and several requests at once on one connection.
 
 use std::sync::Mutex;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 
 use crate::support::gateway::simple;
 use crate::support::http2::Http2Provider;
 use crate::support::provider::{begin_events, chunk, end_chunks, ok};
-use crate::support::{Gateway, Provider, Scene};
+use crate::support::websocket::{ASK, handshake, switch};
+use crate::support::{Gateway, Provider, Scene, eventually};
 
 const KEY: &str = "api-key: secret\r\n";
 
@@ -223,7 +224,6 @@ fn what_follows_a_request_with_two_framings_is_never_a_request() {
         "Content-Length: 0\r\nx: y\r\n Content-Length: 5\r\n",
         "x: y\nContent-Length: 0\r\n",
         "Transfer-Encoding: gzip\r\n",
-        "Upgrade: websocket\r\nConnection: upgrade\r\n",
     ] {
         let mut client = gateway.client();
         client.send(format!(
@@ -236,4 +236,121 @@ fn what_follows_a_request_with_two_framings_is_never_a_request() {
     }
     let smuggled = |it: &crate::support::provider::Received| it.head.contains("smuggled");
     assert!(!provider.received().iter().any(smuggled));
+}
+
+/// A provider that answers with the path and the body once it is told to, and how to tell it.
+fn waiting() -> (Provider, Sender<()>) {
+    let (answer, may_answer) = channel();
+    let may_answer = Mutex::new(may_answer);
+    let provider = Provider::answering(move |request, wire| {
+        may_answer.lock().unwrap().recv().unwrap();
+        let path = request.line().split(' ').nth(1).unwrap();
+        ok(wire, &[path.as_bytes(), &request.body].concat());
+    });
+    (provider, answer)
+}
+
+#[test]
+fn what_follows_a_request_for_another_protocol_is_answered_if_that_is_not_spoken() {
+    let (provider, answer) = waiting();
+    let rest = simple(&provider.url(), "", "websocket = true");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    let plain = "Upgrade-Insecure-Requests: 1\r\nContent-Length-Hint: 3\r\nTransfer-Hint: x\r\n";
+    let second = format!("POST /p/b HTTP/1.1\r\nHost: h\r\n{KEY}Content-Length: 4\r\n\r\nmore");
+    for first in [
+        format!("GET /p/a HTTP/1.1\r\nHost: h\r\n{KEY}{h2c}\r\n"),
+        format!("POST /p/a HTTP/1.1\r\nHost: h\r\n{KEY}{h2c}Content-Length: 2\r\n\r\n{{}}"),
+        format!("GET /p/a HTTP/1.1\r\nHost: h\r\n{KEY}{plain}\r\n"),
+        handshake("/p/a", ""),
+    ] {
+        for at_once in [true, false] {
+            let before = provider.received().len();
+            let mut client = gateway.client();
+            client.send(&first);
+            if !at_once {
+                eventually("the first", || provider.received().len() > before);
+            }
+            client.send(&second);
+            for body in ["/a", "/bmore"] {
+                answer.send(()).unwrap();
+                let response = client.response(false);
+                assert_eq!(response.status, 200, "{first}");
+                assert_eq!(response.header("connection"), Some("keep-alive"));
+                assert_eq!(response.text().trim_end_matches("{}"), body, "{first}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_follows_a_refused_websocket_is_answered() {
+    let provider = Provider::start();
+    let gateway = Gateway::before(&provider);
+    let mut client = gateway.client();
+    let second = format!("GET /p HTTP/1.1\r\nHost: h\r\n{KEY}\r\n");
+    client.send(handshake("/p", "") + &second);
+    for status in [403, 200] {
+        let response = client.response(false);
+        assert_eq!(response.status, status);
+        assert_eq!(response.header("connection"), Some("keep-alive"));
+    }
+}
+
+#[test]
+fn a_response_behind_trailers_is_the_last_one_and_says_so() {
+    let (provider, answer) = waiting();
+    let gateway = Gateway::before(&provider);
+    let head = format!("POST /p/a HTTP/1.1\r\nHost: h\r\n{KEY}Transfer-Encoding: chunked\r\n\r\n");
+    let first = format!("{head}3\r\none\r\n0\r\nx: y\r\nz: a b\r\n\r\n");
+    let second = format!("GET /p/b HTTP/1.1\r\nHost: h\r\n{KEY}\r\n");
+    for at_once in [true, false] {
+        let before = provider.received().len();
+        let mut client = gateway.client();
+        client.send(&first);
+        if !at_once {
+            eventually("the first", || provider.received().len() > before);
+        }
+        client.send(&second);
+        answer.send(()).unwrap();
+        let response = client.response(false);
+        assert_eq!((response.status, response.text()), (200, "/aone"));
+        assert_eq!(response.header("connection"), Some("close"), "{at_once}");
+        assert!(client.is_closed());
+    }
+    // Nor is it answered if the first is refused.
+    let mut client = gateway.client();
+    client.send(first.replace("secret", "other") + &second);
+    let response = client.response(false);
+    assert_eq!(
+        (response.status, response.header("connection")),
+        (401, Some("close"))
+    );
+    assert!(client.is_closed());
+    assert_eq!(provider.received().len(), 2);
+}
+
+#[test]
+fn what_a_client_says_on_a_websocket_before_it_is_open_gets_there() {
+    let provider = Provider::answering(|_, wire| {
+        switch(wire, "");
+        let mut asked = [0; ASK.len()];
+        for _ in 0..3 {
+            wire.read_exact(&mut asked).unwrap();
+            assert_eq!(asked, ASK);
+            wire.write_all(&asked).unwrap();
+            wire.flush().unwrap();
+        }
+    });
+    let rest = simple(&provider.url(), "", "websocket = true");
+    let gateway = Scene::new(&rest).key("alice", "secret", "").start();
+    let mut client = gateway.client();
+    client.send([handshake("/p", "").as_bytes(), &ASK].concat());
+    eventually("the request", || provider.received().len() == 1);
+    client.send(ASK);
+    assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    client.send(ASK);
+    let mut echo = [0; 3 * ASK.len()];
+    client.read_exact(&mut echo);
+    assert_eq!(echo, [ASK; 3].concat()[..]);
 }

@@ -101,8 +101,16 @@ impl Interest for Said {
         self.found.begins_list(at);
     }
 
-    fn truth(&mut self, at: Node) {
-        self.found.truth(at);
+    fn other_list(&mut self, at: Node) {
+        self.found.other_list(at);
+    }
+
+    fn was_empty(&mut self, at: Node) {
+        self.found.was_empty(at);
+    }
+
+    fn truth(&mut self, at: Node, is_true: bool) {
+        self.found.truth(at, is_true);
     }
 }
 

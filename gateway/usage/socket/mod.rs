@@ -10,6 +10,8 @@
 mod frames;
 mod message;
 
+use std::borrow::Cow;
+
 use self::frames::{Frames, Part};
 use self::message::{Kind, Message, Said};
 use super::scanner::TEXT;
@@ -75,7 +77,7 @@ impl Socket {
             provider: Direction::default(),
             client: model.is_none().then(Box::default),
             session: Session {
-                model: model.map(Into::into),
+                model: model.map(String::into_boxed_str),
                 ..Session::default()
             },
         }
@@ -193,12 +195,36 @@ impl Session {
 
 /// The model that a target asks for: OpenAI's is in `model`, Azure's in `deployment`. One of a length that is kept of no
 /// text is none.
-fn model_of(target: &str) -> Option<&str> {
+fn model_of(target: &str) -> Option<String> {
     let (_, query) = target.split_once('?')?;
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let found =
-        pairs.find(|(name, value)| ["model", "deployment"].contains(name) && !value.is_empty());
-    found.map(|(_, value)| value).filter(|it| it.len() <= TEXT)
+    let is_asked = |name: &str| ["model", "deployment"].contains(&&*unescaped(name));
+    let found = pairs.find(|(name, value)| is_asked(name) && !value.is_empty());
+    let model = found.map(|(_, value)| unescaped(value).into_owned());
+    model.filter(|model| model.len() <= TEXT)
+}
+
+/// A name or a value of a query without its escapes (`%2D`). What is none stays as it is, as does what would be no UTF-8.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = after.get(..2).filter(|_| byte == b'%').and_then(hex);
+        bytes.push(escaped.unwrap_or(byte));
+        rest = after
+            .get(if escaped.is_some() { 2 } else { 0 }..)
+            .unwrap_or_default();
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// The byte that two digits of an escape stand for.
+fn hex(digits: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
+    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
 /// The name of a model as responses say it: Gemini's clients ask for `models/NAME`, Vertex's for a longer path.

@@ -1,0 +1,79 @@
+//! How many requests a client's connection may have.
+
+use http::Request;
+use tokio::net::TcpStream;
+
+use crate::support::client::raw_request;
+use crate::support::gateway::simple;
+use crate::support::{Gateway, Provider, Scene, http2};
+
+const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+
+fn before(provider: &Provider, most: usize) -> Gateway {
+    let server = format!("server.h2c = true\nserver.limits.requests_per_connection = {most}");
+    let scene = Scene::with_server(&server, &simple(&provider.url(), "", ""));
+    scene.key("alice", "secret", "").start()
+}
+
+#[test]
+fn the_last_request_that_a_connection_may_have_is_answered_and_says_so() {
+    let provider = Provider::start();
+    for most in [1, 2, 5] {
+        let gateway = before(&provider, most);
+        let mut client = gateway.client();
+        for number in 1..=most {
+            // Refusals count as well.
+            let path = if number % 2 == 0 { "/nothing" } else { "/p" };
+            let response = client.request("POST", path, &KEY, b"{}");
+            let says = if number == most {
+                "close"
+            } else {
+                "keep-alive"
+            };
+            assert_eq!(
+                response.header("connection"),
+                Some(says),
+                "{number} of {most}"
+            );
+        }
+        assert!(client.is_closed());
+        assert_eq!(gateway.access_lines(most).len(), most);
+    }
+}
+
+#[test]
+fn of_requests_that_come_together_as_many_are_answered() {
+    let provider = Provider::start();
+    let gateway = before(&provider, 3);
+    let mut client = gateway.client();
+    client.send(raw_request("POST", "/p", &KEY, b"{}").repeat(5));
+    let says: Vec<_> = std::iter::from_fn(|| client.try_response(false))
+        .map(|response| response.header("connection").unwrap().to_owned())
+        .collect();
+    assert_eq!(says, ["keep-alive", "keep-alive", "close"]);
+    assert_eq!(provider.received().len(), 3);
+}
+
+#[test]
+fn over_http2_a_client_is_told_to_take_another_connection() {
+    let provider = Provider::start();
+    let gateway = before(&provider, 3);
+    http2::run(async {
+        let stream = TcpStream::connect(gateway.address()).await.unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        let over = tokio::spawn(connection);
+        for _ in 0..3 {
+            let mut client = client.clone().ready().await.unwrap();
+            let request = Request::get("http://h/p").header("api-key", "secret");
+            let request = request.body(()).unwrap();
+            let (response, _) = client.send_request(request, true).unwrap();
+            let mut body = response.await.unwrap().into_body();
+            while let Some(piece) = body.data().await {
+                piece.unwrap();
+            }
+        }
+        // In order, by a GOAWAY without an error.
+        over.await.unwrap().unwrap();
+    });
+    assert_eq!(provider.received().len(), 3);
+}
