@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::line_queue::{Format, LineQueue};
 use crate::printable;
 use crate::request_id::RequestId;
-use crate::usage::{Cost, CostSource, ServiceTier, Usage};
+use crate::usage::{Cost, CostSource, Media, ServiceTier, Usage};
 
 /// How long the end of the process waits for the last lines to be read.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -95,6 +95,8 @@ pub struct Tokens {
     pub reasoning_tokens: u64,
     /// Of those that went into the provider's cache, what is kept there for an hour; written down where there are any.
     pub cache_creation_1h_tokens: u64,
+    /// Of all of them, those of audio, images and video; each count is written down where there are any.
+    pub media: Media,
     /// Searches of the web that the provider made; written down where there are any.
     pub searches: u64,
     /// Calls of models that the provider says one by one; written down where there are several.
@@ -125,6 +127,7 @@ impl From<Usage> for Tokens {
             cache_creation_tokens: usage.cache_creation,
             reasoning_tokens: usage.reasoning,
             cache_creation_1h_tokens: usage.cache_creation_hour,
+            media: usage.media,
             searches: usage.searches,
             model_calls: usage.calls,
             other_models: usage.other_models,
@@ -219,6 +222,7 @@ impl Line {
                 self.put(name, &count);
             }
         }
+        self.media(&usage.media);
         if usage.model_calls > 1 {
             self.put(name!("model_calls"), &usage.model_calls);
         }
@@ -231,6 +235,21 @@ impl Line {
         }
     }
 
+    /// What of the tokens is no text.
+    fn media(&mut self, media: &Media) {
+        if *media == Media::default() {
+            return;
+        }
+        for (kind, count) in media.by_type() {
+            if count > 0 {
+                self.put(&format!(",\"{kind}_tokens\":"), &count);
+            }
+        }
+        if media.unclear {
+            self.put(name!("media_unclear"), &true);
+        }
+    }
+
     /// JSON asks for fewer escapes than a terminal or a log viewer does: a provider may call its model what it likes.
     fn make_printable(&mut self) {
         // All of it is UTF-8.
@@ -240,7 +259,7 @@ impl Line {
     }
 
     /// `name` is all that stands between the value before and this one.
-    fn put(&mut self, name: &'static str, value: &(impl Serialize + ?Sized)) {
+    fn put(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
         self.text.extend_from_slice(name.as_bytes());
         // Texts and numbers into a Vec: that does not fail.
         let _ = serde_json::to_writer(&mut self.text, value);
@@ -342,6 +361,7 @@ impl AccessLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::MediumTokens;
     use std::sync::Mutex;
 
     fn record(path: &str) -> AccessRecord {
@@ -439,6 +459,19 @@ mod tests {
             cache_creation_tokens: 4,
             reasoning_tokens: 5,
             cache_creation_1h_tokens: 1,
+            media: Media {
+                audio: MediumTokens {
+                    input: 7,
+                    cache_read: 8,
+                    output: 9,
+                },
+                image: MediumTokens {
+                    output: 10,
+                    ..MediumTokens::default()
+                },
+                unclear: true,
+                ..Media::default()
+            },
             searches: 6,
             model_calls: 2,
             other_models: true,
@@ -461,7 +494,8 @@ mod tests {
              \"request_bytes\":1,\"response_bytes\":2,\"events\":0,\"model\":\"\\u001b\\\"gpt\\\"\",\
              \"input_tokens\":18446744073709551615,\"output_tokens\":2,\"cache_read_tokens\":3,\
              \"cache_creation_tokens\":4,\"reasoning_tokens\":5,\"cache_creation_1h_tokens\":1,\"searches\":6,\
-             \"model_calls\":2,\"other_models\":true,\
+             \"input_audio_tokens\":7,\"cache_read_audio_tokens\":8,\"output_audio_tokens\":9,\
+             \"output_image_tokens\":10,\"media_unclear\":true,\"model_calls\":2,\"other_models\":true,\
              \"service_tier\":\"flex\",\"estimated\":true,\
              \"cost\":\"0.000000000001\",\"currency\":\"EUR\",\"cost_source\":\"prices\",\
              \"duration_ms\":1.5,\"connect_ms\":0.0,\"added_ms\":0.1,\"first_byte_ms\":0.25,\

@@ -13,7 +13,7 @@ use crate::access_log::Price;
 use crate::key::ClientKey;
 use crate::metrics::{Metrics, NO_KEY, OTHER_KEYS, Spent};
 use crate::route::Route;
-use crate::usage::{CostSource, Expected, Meter, Metering, PriceList, Usage, expected};
+use crate::usage::{CostSource, Expected, Media, Meter, Metering, PriceList, Usage, expected};
 
 /// The reason in the access line of a response whose status was good, and which had an error among its events.
 const ERROR_EVENT: &str = "error_event";
@@ -165,7 +165,7 @@ impl<'e> Spending<'e> {
         if self.estimated {
             all.tokens(&spent, &[("output_estimated", usage.output)]);
         } else {
-            all.tokens(&spent, &by_type(usage));
+            count_by_type(&spent, usage, all);
         }
         count_cost(&spent, self.cost.as_ref(), all);
     }
@@ -190,7 +190,7 @@ pub(super) fn count_tokens(
     all: &Metrics,
 ) {
     let spent = spent(route, key, model);
-    all.tokens(&spent, &by_type(usage));
+    count_by_type(&spent, usage, all);
     count_cost(&spent, cost, all);
 }
 
@@ -247,12 +247,17 @@ fn pace(exchange: &Exchange, meter: &Meter) -> Option<f64> {
     (gaps > 0).then(|| last.saturating_duration_since(first).as_secs_f64() / f64::from(gaps))
 }
 
-fn by_type(usage: &Usage) -> [(&'static str, u64); 5] {
-    [
+/// Counts tokens by type: those of media apart, since few responses have any.
+fn count_by_type(spent: &Spent<'_>, usage: &Usage, all: &Metrics) {
+    let types = [
         ("input", usage.input),
         ("output", usage.output),
         ("cache_read", usage.cache_read),
         ("cache_creation", usage.cache_creation),
         ("reasoning", usage.reasoning),
-    ]
+    ];
+    all.tokens(spent, &types);
+    if usage.media != Media::default() {
+        all.tokens(spent, &usage.media.by_type());
+    }
 }

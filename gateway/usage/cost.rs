@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Usage;
 use super::number;
+use super::{Media, MediumTokens, Usage};
 
 /// The decimals of a cost: a millionth of a price's last digit.
 const DECIMALS: usize = 12;
@@ -104,6 +104,11 @@ impl Price {
     /// None.
     pub const FREE: Self = Self(0);
 
+    /// What so many tokens cost.
+    fn of(self, tokens: u64) -> Cost {
+        Cost(u128::from(self.0) * u128::from(tokens))
+    }
+
     /// From the price of one token as others write it, such as `2.5e-06`. `None` where it is no such number, or has
     /// more decimals than the price of a million tokens can have.
     pub fn of_one_token(written: &str) -> Option<Self> {
@@ -145,28 +150,104 @@ pub struct Rates {
     pub output: Price,
     /// Of reasoning; like the output where it is left out.
     pub reasoning: Option<Price>,
+    /// Of audio. What of it is left out is not known: no provider sells audio at the price of text.
+    pub audio: MediumRates,
+    /// Of images. Where it says nothing of what went in, that is like the input; what came out is not known where it is
+    /// left out.
+    pub image: MediumRates,
+    /// Of video, likewise.
+    pub video: MediumRates,
+}
+
+/// What the tokens of one medium cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MediumRates {
+    /// Of what went in.
+    pub input: Option<Price>,
+    /// Of what was read from the provider's cache. Where it is left out beside an `input`, it is not known.
+    pub cache_read: Option<Price>,
+    /// Of what came out.
+    pub output: Option<Price>,
+}
+
+impl MediumRates {
+    /// Whether it says what goes in.
+    fn says_input(&self) -> bool {
+        self.input.is_some() || self.cache_read.is_some()
+    }
+
+    /// What these cost; `None` where one of the prices is not known.
+    fn cost(&self, tokens: MediumTokens) -> Option<Cost> {
+        let fresh = tokens.input.saturating_sub(tokens.cache_read);
+        let parts = [
+            (self.input, fresh),
+            (self.cache_read, tokens.cache_read),
+            (self.output, tokens.output),
+        ];
+        let mut parts = parts.into_iter().filter(|(_, tokens)| *tokens > 0);
+        parts.try_fold(Cost::default(), |all, (price, tokens)| {
+            Some(all.plus(price?.of(tokens)))
+        })
+    }
 }
 
 impl Rates {
     /// What these tokens cost; `None` where some of them have a price that is not known.
     pub fn cost(&self, usage: &Usage) -> Option<Cost> {
+        let (apart, media) = self.media(&usage.media)?;
         let cached = usage.cache_read.saturating_add(usage.cache_creation);
+        // Whatever went in and is neither from the cache nor apart, each token once.
+        let beside = cached.saturating_add(apart.input.saturating_sub(apart.cache_read));
         let hour = usage.cache_creation_hour.min(usage.cache_creation);
         let parts = [
-            (self.input, usage.input.saturating_sub(cached)),
-            (self.cache_read.unwrap_or(self.input), usage.cache_read),
+            (self.input, usage.input.saturating_sub(beside)),
+            (
+                self.cache_read.unwrap_or(self.input),
+                usage.cache_read.saturating_sub(apart.cache_read),
+            ),
             (
                 self.cache_creation.unwrap_or(self.input),
                 usage.cache_creation - hour,
             ),
             (self.hour(hour)?, hour),
-            (self.output, usage.output.saturating_sub(usage.reasoning)),
+            (
+                self.output,
+                usage
+                    .output
+                    .saturating_sub(usage.reasoning)
+                    .saturating_sub(apart.output),
+            ),
             (self.reasoning.unwrap_or(self.output), usage.reasoning),
         ];
-        let costs = parts
-            .iter()
-            .map(|(price, tokens)| Cost(u128::from(price.0) * u128::from(*tokens)));
-        Some(costs.fold(Cost::default(), Cost::plus))
+        let costs = parts.iter().map(|(price, tokens)| price.of(*tokens));
+        Some(costs.fold(media, Cost::plus))
+    }
+
+    /// The tokens of media that have prices of their own, and what they cost; `None` where that is not known.
+    fn media(&self, media: &Media) -> Option<(MediumTokens, Cost)> {
+        let (mut apart, mut cost) = (MediumTokens::default(), Cost::default());
+        for (rates, tokens) in [
+            (self.audio, media.audio),
+            self.beside_text(self.image, media.image),
+            self.beside_text(self.video, media.video),
+        ] {
+            apart = apart.plus(tokens);
+            cost = cost.plus(rates.cost(tokens)?);
+        }
+        (apart.is_none() || !media.unclear).then_some((apart, cost))
+    }
+
+    /// Of a medium whose input is like text where nothing else is said: the prices, and the tokens that have them.
+    fn beside_text(&self, rates: MediumRates, tokens: MediumTokens) -> (MediumRates, MediumTokens) {
+        if rates.says_input() {
+            let input = rates.input.or(Some(self.input));
+            return (MediumRates { input, ..rates }, tokens);
+        }
+        let output = MediumTokens {
+            output: tokens.output,
+            ..MediumTokens::default()
+        };
+        (rates, output)
     }
 
     /// The price of so many tokens that were written into the cache for an hour.
@@ -197,6 +278,9 @@ mod tests {
             cache_creation_hour: None,
             output: price("10"),
             reasoning: None,
+            audio: MediumRates::default(),
+            image: MediumRates::default(),
+            video: MediumRates::default(),
         };
         let usage = Usage {
             input: 1_000,
@@ -229,6 +313,9 @@ mod tests {
             cache_creation_hour: None,
             output: dear,
             reasoning: None,
+            audio: MediumRates::default(),
+            image: MediumRates::default(),
+            video: MediumRates::default(),
         };
         let most = u64::MAX;
         let usage = Usage {
@@ -252,6 +339,9 @@ mod tests {
                 cache_creation_hour: hour.map(price),
                 output: price("0"),
                 reasoning: None,
+                audio: MediumRates::default(),
+                image: MediumRates::default(),
+                video: MediumRates::default(),
             };
             let usage = Usage {
                 input: 344_139,

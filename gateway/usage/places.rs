@@ -3,9 +3,8 @@
 //! No API uses another's name for something else, so that one table serves all of them, and a gateway in front of
 //! several providers may mix them. [`tree`] is the same table as the scanner walks it.
 
-use std::sync::LazyLock;
-
-use super::scanner::Node;
+use super::media::{Modality, Part};
+use super::media_places::{IN_METADATA, IN_USAGE};
 
 /// What stands at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +41,14 @@ pub(super) enum Says {
     OwnKey,
     /// The model that writes down what users say, in a session of the Realtime API.
     Transcriber,
+    /// A count of the tokens of one modality.
+    Medium(Part, Modality),
+    /// A list of such counts, with an entry for each modality.
+    ByModality(Part),
+    /// The modality of an entry in it.
+    EntryModality,
+    /// The tokens of an entry in it.
+    EntryTokens,
 }
 
 impl Says {
@@ -51,6 +58,8 @@ impl Says {
             self,
             Self::Count(_)
                 | Self::CallCount(_)
+                | Self::Medium(..)
+                | Self::EntryTokens
                 | Self::Cost
                 | Self::CostTicks
                 | Self::CostElsewhere
@@ -100,7 +109,7 @@ pub(super) const COUNTS: usize = 16;
 
 /// A path of member names with a dot between them (arrays are passed through), what stands there, and the URL of the
 /// document that says so.
-type Row = (&'static str, Says, &'static str);
+pub(super) type Row = (&'static str, Says, &'static str);
 
 /// An object in which a table of rows holds: its path from the root of a document, the table, whether what it says
 /// counts only where nothing else says anything, and the source.
@@ -113,21 +122,21 @@ use Count::{
 };
 use Says::Model;
 
-const OPENAI_CHAT: &str = "https://platform.openai.com/docs/api-reference/chat/object";
+pub(super) const OPENAI_CHAT: &str = "https://platform.openai.com/docs/api-reference/chat/object";
 const OPENAI_STREAM: &str = "https://platform.openai.com/docs/api-reference/responses-streaming";
 const OPENAI_RESPONSES: &str = "https://platform.openai.com/docs/api-reference/responses/object";
-const OPENAI_REALTIME: &str =
+pub(super) const OPENAI_REALTIME: &str =
     "https://platform.openai.com/docs/api-reference/realtime-server-events/response/done";
 const REALTIME_SESSION: &str =
     "https://platform.openai.com/docs/api-reference/realtime-server-events/session/created";
 const ANTHROPIC: &str = "https://docs.anthropic.com/en/api/messages";
 const ANTHROPIC_FAST: &str = "https://platform.claude.com/docs/en/build-with-claude/fast-mode";
 const ANTHROPIC_STREAM: &str = "https://docs.anthropic.com/en/api/messages-streaming";
-const GEMINI: &str = "https://ai.google.dev/api/generate-content#UsageMetadata";
-const GEMINI_LIVE: &str = "https://ai.google.dev/api/live#UsageMetadata";
+pub(super) const GEMINI: &str = "https://ai.google.dev/api/generate-content#UsageMetadata";
+pub(super) const GEMINI_LIVE: &str = "https://ai.google.dev/api/live#UsageMetadata";
 const GEMINI_SETUP: &str = "https://ai.google.dev/api/live#BidiGenerateContentSetup";
-const INTERACTIONS: &str = "https://ai.google.dev/api/interactions-api";
-const VERTEX: &str =
+pub(super) const INTERACTIONS: &str = "https://ai.google.dev/api/interactions-api";
+pub(super) const VERTEX: &str =
     "https://docs.cloud.google.com/gemini-enterprise-agent-platform/reference/rest/v1beta1/Usage";
 const VERTEX_TRAFFIC: &str =
     "https://docs.cloud.google.com/vertex-ai/generative-ai/docs/deploy/consumption-options";
@@ -378,6 +387,8 @@ const ROOT: &[Row] = &[
 const HOLDERS: &[Holder] = &[
     ("", ROOT, false, OPENAI_CHAT),
     ("usage", USAGE, false, OPENAI_CHAT),
+    // In every place of the table above as well, since all of them lead to one branch.
+    ("usage", IN_USAGE, false, OPENAI_CHAT),
     ("response.usage", USAGE, false, OPENAI_STREAM),
     ("message.usage", USAGE, false, ANTHROPIC_STREAM),
     ("delta.usage", USAGE, false, COHERE),
@@ -386,12 +397,13 @@ const HOLDERS: &[Holder] = &[
     ("x_groq.usage", USAGE, false, GROQ),
     ("interaction.usage", USAGE, false, INTERACTIONS),
     ("usageMetadata", METADATA, false, GEMINI),
+    ("usageMetadata", IN_METADATA, false, GEMINI),
     ("response.usageMetadata", METADATA, false, CODE_ASSIST),
     // A choice says only its own output (see `super::parts`): the root of the same document is believed first.
     ("choices.usage", USAGE, true, KIMI),
 ];
 
-/// The objects that stand in arrays.
+/// The objects that stand in arrays, as those of [`Says::ByModality`] do.
 const LISTS: [&str; 2] = ["choices", "usage.iterations"];
 
 /// What stands in every event of a stream that says a count or an error: a part of the path to it, or `"error"`. (TGI
@@ -401,145 +413,13 @@ pub(super) const SIGNS: [&str; 3] = ["oken", "eval_count", "\"error"];
 /// The longest name in the table, in bytes.
 const LONGEST: usize = 32;
 
-/// The table as a tree of names.
-pub(super) struct Tree {
-    branches: Vec<Branch>,
-}
-
-/// What stands at a path.
-pub(super) struct Branch {
-    /// What it says, if anything.
-    pub(super) says: Option<Says>,
-    /// Whether that counts only where nothing else says anything.
-    pub(super) spare: bool,
-    /// Whether it is an object of counts.
-    pub(super) is_usage: bool,
-    /// Whether objects in an array stand for the object itself.
-    pub(super) is_list: bool,
-    /// The names in it, by their length, and the branch that each leads to.
-    names: Vec<(&'static str, u8)>,
-    /// Where in `names` those of each length begin.
-    starts: [u8; LONGEST + 2],
-}
-
-impl Default for Branch {
-    fn default() -> Self {
-        Self {
-            says: None,
-            spare: false,
-            is_usage: false,
-            is_list: false,
-            names: Vec::new(),
-            starts: [0; LONGEST + 2],
-        }
-    }
-}
-
-static TREE: LazyLock<Tree> = LazyLock::new(Tree::grow);
-
-/// The tree, which is made once.
-pub(super) fn tree() -> &'static Tree {
-    &TREE
-}
-
-impl Tree {
-    fn grow() -> Self {
-        let mut tree = Self {
-            branches: vec![Branch::default()],
-        };
-        let mut shared: Vec<(&'static [Row], bool, u8)> = Vec::new();
-        for (path, rows, spare, _) in HOLDERS {
-            let known = shared
-                .iter()
-                .find(|(other, rank, _)| std::ptr::eq(*other, *rows) && rank == spare);
-            match (path.rsplit_once('.').unwrap_or(("", path)), known) {
-                ((_, ""), _) => tree.fill(0, rows, *spare),
-                ((above, name), Some((_, _, to))) => {
-                    let (above, to) = (tree.reach(0, above), *to);
-                    tree.link(above, name, to);
-                }
-                _ => {
-                    let to = tree.reach(0, path);
-                    tree.fill(to, rows, *spare);
-                    shared.push((rows, *spare, to));
-                }
-            }
-        }
-        for path in LISTS {
-            let at = tree.reach(0, path);
-            if let Some(branch) = tree.branches.get_mut(usize::from(at)) {
-                branch.is_list = true;
-            }
-        }
-        tree.branches.iter_mut().for_each(Branch::sort);
-        tree
-    }
-
-    fn fill(&mut self, from: u8, rows: &[Row], spare: bool) {
-        if let Some(branch) = self.branches.get_mut(usize::from(from)) {
-            branch.is_usage = from > 0;
-        }
-        for (path, says, _) in rows {
-            let at = self.reach(from, path);
-            if let Some(branch) = self.branches.get_mut(usize::from(at)) {
-                (branch.says, branch.spare) = (Some(*says), spare);
-            }
-        }
-    }
-
-    /// The branch at `path`, which is made if there is none.
-    fn reach(&mut self, from: u8, path: &'static str) -> u8 {
-        let mut at = from;
-        for name in path.split('.').filter(|name| !name.is_empty()) {
-            let branch = self.branches.get(usize::from(at));
-            let mut names = branch.into_iter().flat_map(|branch| &branch.names);
-            let known = names.find(|(known, _)| *known == name).map(|known| known.1);
-            at = known.unwrap_or_else(|| self.add(at, name));
-        }
-        at
-    }
-
-    fn add(&mut self, at: u8, name: &'static str) -> u8 {
-        let new = u8::try_from(self.branches.len()).unwrap_or(u8::MAX);
-        self.branches.push(Branch::default());
-        self.link(at, name, new);
-        new
-    }
-
-    fn link(&mut self, at: u8, name: &'static str, to: u8) {
-        if let Some(branch) = self.branches.get_mut(usize::from(at)) {
-            branch.names.push((name, to));
-        }
-    }
-
-    /// What stands at a node.
-    pub(super) fn at(&self, node: Node) -> Option<&Branch> {
-        self.branches.get(usize::from(node.0))
-    }
-}
-
-impl Branch {
-    fn sort(&mut self) {
-        self.names.sort_by_key(|(name, _)| name.len());
-        for (length, start) in self.starts.iter_mut().enumerate() {
-            let shorter = self.names.iter().filter(|(name, _)| name.len() < length);
-            *start = u8::try_from(shorter.count()).unwrap_or(u8::MAX);
-        }
-    }
-
-    /// Where a name leads.
-    pub(super) fn child(&self, name: &[u8]) -> Option<Node> {
-        let from = usize::from(*self.starts.get(name.len())?);
-        let to = usize::from(*self.starts.get(name.len() + 1)?);
-        let mut same_length = self.names.get(from..to)?.iter();
-        let found = same_length.find(|(known, _)| known.as_bytes() == name)?;
-        Some(Node(found.1))
-    }
-}
+mod tree;
+pub(super) use tree::{Branch, Tree, tree};
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::scanner::Node;
 
     fn find(path: &str) -> Option<&'static Branch> {
         let mut node = Node(0);
@@ -580,7 +460,14 @@ mod tests {
 
     #[test]
     fn no_count_and_no_error_is_said_without_a_sign() {
-        let told = rows().filter(|(_, says, _)| matches!(says, Says::Count(_) | Says::Error));
+        use Says::{ByModality, EntryTokens, Medium};
+        let tells = |says| {
+            matches!(
+                says,
+                Says::Count(_) | Says::Error | Medium(..) | ByModality(_) | EntryTokens
+            )
+        };
+        let told = rows().filter(|(_, says, _)| tells(*says));
         let beside = ["input_length", "web_search_requests", "num_search_queries"];
         for (path, _, _) in told.filter(|(path, ..)| !beside.iter().any(|end| path.ends_with(end)))
         {

@@ -4,19 +4,28 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::cost::{Cost, Price, Rates};
+use super::cost::{Cost, MediumRates, Price, Rates};
 use super::tariff::{Tariff, Tier};
 use super::tokens::ServiceTier;
 use crate::document::{Located, Location, OneOrMany, Problems, Section, enumerate};
 
 /// The names of the prices for tokens, in the order of [`given`].
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 15] = [
     "input",
     "cache_read",
     "cache_creation",
     "cache_creation_1h",
     "output",
     "reasoning",
+    "audio_input",
+    "audio_cache_read",
+    "audio_output",
+    "image_input",
+    "image_cache_read",
+    "image_output",
+    "video_input",
+    "video_cache_read",
+    "video_output",
 ];
 
 /// Which of [`NAMES`] a table says.
@@ -89,9 +98,23 @@ fn rates(section: &mut Section<'_>, problems: &Problems) -> Option<(Rates, Said)
         Ok(cache_creation_hour),
         Ok(output),
         Ok(reasoning),
+        Ok(audio_input),
+        Ok(audio_cache_read),
+        Ok(audio_output),
+        Ok(image_input),
+        Ok(image_cache_read),
+        Ok(image_output),
+        Ok(video_input),
+        Ok(video_cache_read),
+        Ok(video_output),
     ] = given.map(price)
     else {
         return None;
+    };
+    let medium = |input, cache_read, output| MediumRates {
+        input,
+        cache_read,
+        output,
     };
     let rates = Rates {
         input,
@@ -101,6 +124,9 @@ fn rates(section: &mut Section<'_>, problems: &Problems) -> Option<(Rates, Said)
         // Embeddings have no output.
         output: output.unwrap_or(Price::FREE),
         reasoning,
+        audio: medium(audio_input, audio_cache_read, audio_output),
+        image: medium(image_input, image_cache_read, image_output),
+        video: medium(video_input, video_cache_read, video_output),
     };
     Some((rates, said))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::{Meter, PriceList, ServiceTier, Usage};
+use super::{Media, MediumTokens, Meter, PriceList, ServiceTier, Usage};
 use crate::document::{Document, Problems};
 
 fn list(text: &str) -> PriceList {
@@ -112,6 +112,64 @@ output = "5"
     }
 }
 
+/// By the price page of OpenAI.
+#[test]
+fn sounds_and_images_cost_what_price_pages_say() {
+    let prices = list(
+        r#"
+[[price]]
+model = "gpt-4o-transcribe"
+input = "2.50"
+output = "10.00"
+audio_input = "6.00"
+
+[[price]]
+model = "gpt-image-1.5"
+input = "5.00"
+output = "10.00"
+image_input = "8.00"
+image_output = "32.00"
+
+[[price]]
+model = "gpt-5"
+input = "1.25"
+output = "10"
+"#,
+    );
+    for (body, billed) in [
+        // 4 at 2.50, 10 at 6 and 45 at 10.
+        (
+            r#"{"model": "gpt-4o-transcribe", "text": "hi", "usage": {"type": "tokens", "input_tokens": 14,
+            "input_token_details": {"text_tokens": 4, "audio_tokens": 10}, "output_tokens": 45, "total_tokens": 59}}"#,
+            Some("0.00052"),
+        ),
+        // 10 at 5, 40 at 8, 8 at 10 and 4160 at 32.
+        (
+            r#"{"model": "gpt-image-1.5", "usage": {"total_tokens": 4218, "input_tokens": 50, "output_tokens": 4168,
+            "input_tokens_details": {"text_tokens": 10, "image_tokens": 40},
+            "output_tokens_details": {"text_tokens": 8, "image_tokens": 4160}}}"#,
+            Some("0.13357"),
+        ),
+        // Audio has no price here, and images that came out have none.
+        (
+            r#"{"model": "gpt-5", "usage": {"prompt_tokens": 10, "prompt_tokens_details": {"audio_tokens": 1}}}"#,
+            None,
+        ),
+        (
+            r#"{"model": "gpt-5", "usage": {"prompt_tokens": 10, "completion_tokens": 9,
+            "completion_tokens_details": {"image_tokens": 9}}}"#,
+            None,
+        ),
+        // Those that went in cost like text.
+        (
+            r#"{"model": "gpt-5", "usage": {"prompt_tokens": 1000000, "prompt_tokens_details": {"image_tokens": 900}}}"#,
+            Some("1.25"),
+        ),
+    ] {
+        assert_eq!(cost(&prices, body).as_deref(), billed, "{body}");
+    }
+}
+
 /// A fraction, in lowest terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fraction(u128, u128);
@@ -145,17 +203,25 @@ impl Fraction {
     }
 }
 
-/// The prices of a table as they are written: input, `cache_read`, `cache_creation`, `cache_creation_1h`, output,
-/// reasoning.
-type Written = [Option<String>; 6];
+/// The prices of a table as they are written, in the order of [`NAMES`].
+type Written = [Option<String>; 15];
 
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 15] = [
     "input",
     "cache_read",
     "cache_creation",
     "cache_creation_1h",
     "output",
     "reasoning",
+    "audio_input",
+    "audio_cache_read",
+    "audio_output",
+    "image_input",
+    "image_cache_read",
+    "image_output",
+    "video_input",
+    "video_cache_read",
+    "video_output",
 ];
 
 /// A `[[price]]` as it is written: the table itself, its tiers by service and length, and what one request and one
@@ -211,7 +277,7 @@ impl Plain {
             let mut tiers = self.tiers.iter();
             &tiers.find(|tier| tier.0 == service && tier.1 == crossed)?.2
         };
-        let [input, read, minutes, hour, output, reasoning] = written
+        let [input, read, minutes, hour, output, reasoning, media @ ..] = written
             .each_ref()
             .map(|price| price.as_deref().map(Fraction::read));
         let input = input.unwrap();
@@ -220,13 +286,52 @@ impl Plain {
         if hours > 0 && minutes.is_some() && hour.is_none() {
             return None;
         }
-        let plain = usage.input - usage.cache_read - usage.cache_creation;
-        let million = input
-            .times(plain)
-            .plus(read.unwrap_or(input).times(usage.cache_read))
+        let mut plain = usage.input - usage.cache_read - usage.cache_creation;
+        let (mut cached, mut made) = (usage.cache_read, usage.output - usage.reasoning);
+        let mut heard = Fraction(0, 1);
+        let Media {
+            audio,
+            image,
+            video,
+            unclear,
+        } = usage.media;
+        for (at, tokens) in [audio, image, video].into_iter().enumerate() {
+            let [in_price, cache_price, out_price] =
+                [media[3 * at], media[3 * at + 1], media[3 * at + 2]];
+            let is_audio = at == 0;
+            let fresh = tokens.input - tokens.cache_read;
+            let says_input = in_price.is_some() || cache_price.is_some();
+            let own = (says_input || is_audio) && tokens.input > 0 || tokens.output > 0;
+            if own && unclear {
+                return None;
+            }
+            if tokens.output > 0 {
+                heard = heard.plus(out_price?.times(tokens.output));
+                made -= tokens.output;
+            }
+            if !says_input && !is_audio {
+                continue;
+            }
+            if fresh > 0 {
+                let price = if is_audio {
+                    in_price?
+                } else {
+                    in_price.unwrap_or(input)
+                };
+                heard = heard.plus(price.times(fresh));
+                plain -= fresh;
+            }
+            if tokens.cache_read > 0 {
+                heard = heard.plus(cache_price?.times(tokens.cache_read));
+                cached -= tokens.cache_read;
+            }
+        }
+        let million = heard
+            .plus(input.times(plain))
+            .plus(read.unwrap_or(input).times(cached))
             .plus(minutes.unwrap_or(input).times(usage.cache_creation - hours))
             .plus(hour.unwrap_or(input).times(hours))
-            .plus(output.times(usage.output - usage.reasoning))
+            .plus(output.times(made))
             .plus(reasoning.unwrap_or(output).times(usage.reasoning));
         let mut all = million.over(1_000_000);
         if let Some(price) = &self.per_request {
@@ -250,15 +355,15 @@ fn price() -> impl Strategy<Value = String> {
 }
 
 /// All prices but the input may be left out; what is there in one table of a price is there in all.
-fn written(there: [bool; 6]) -> impl Strategy<Value = Written> {
-    proptest::array::uniform6(price()).prop_map(move |prices| {
+fn written(there: [bool; 15]) -> impl Strategy<Value = Written> {
+    proptest::array::uniform15(price()).prop_map(move |prices| {
         let mut there = there.into_iter();
         prices.map(|price| there.next().unwrap().then_some(price))
     })
 }
 
 fn plain() -> impl Strategy<Value = Plain> {
-    let there = proptest::array::uniform5(any::<bool>());
+    let there = proptest::array::uniform14(any::<bool>());
     let places = prop::sample::subsequence(
         vec![
             ("standard", 200_000),
@@ -310,18 +415,43 @@ fn usage() -> impl Strategy<Value = (Option<&'static str>, Usage)> {
         proptest::array::uniform4(share()),
         0_u64..4,
         service,
+        media_shares(),
     )
         .prop_map(
-            |(input, output, [read, written, hour, reasoning], searches, service)| {
+            |(
+                input,
+                output,
+                [read, written, hour, reasoning],
+                searches,
+                service,
+                (shares, unclear),
+            )| {
                 let cache_read = input * read / 100;
                 let cache_creation = (input - cache_read) * written / 100;
+                let reasoning = output * reasoning / 100;
+                let fresh = input - cache_read - cache_creation;
+                // At most a third of each, so that all of them fit.
+                let [audio, image, video] = shares.map(|[of_fresh, of_cached, of_made]| {
+                    let cache_read = cache_read * of_cached / 300;
+                    MediumTokens {
+                        input: fresh * of_fresh / 300 + cache_read,
+                        cache_read,
+                        output: (output - reasoning) * of_made / 300,
+                    }
+                });
                 let usage = Usage {
                     input,
                     output,
                     cache_read,
                     cache_creation,
+                    media: Media {
+                        audio,
+                        image,
+                        video,
+                        unclear,
+                    },
                     cache_creation_hour: cache_creation * (hour / 50) / 2,
-                    reasoning: output * reasoning / 100,
+                    reasoning,
                     searches: searches / 2,
                     service_tier: service.and_then(|name| ServiceTier::named(name.as_bytes())),
                     ..Usage::default()
@@ -329,6 +459,14 @@ fn usage() -> impl Strategy<Value = (Option<&'static str>, Usage)> {
                 (service, usage)
             },
         )
+}
+
+/// The share that each medium has, in thirds of a hundredth, of what goes in and is read from the cache and comes out;
+/// and whether that is unclear.
+fn media_shares() -> impl Strategy<Value = ([[u64; 3]; 3], bool)> {
+    let share = prop_oneof![2 => Just(0_u64), 1 => 0_u64..=100];
+    let shares = proptest::array::uniform3(proptest::array::uniform3(share));
+    (shares, prop::bool::weighted(0.2))
 }
 
 /// Prices of names and beginnings of names of the letters `a` and `b`, each with a price of its own.

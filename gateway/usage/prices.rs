@@ -311,7 +311,10 @@ mod tests {
              [[price.tier]]\nservice = [\"flex\", \"batch\"]\ninput = \"1\"\ncache_read = \"1\"\n\
              [[price.tier]]\nservice = \"batch\"\ninput = \"1\"\ncache_read = \"1\"\nper_request = \"1\"\n\
              [[price.tier]]\nabove = \"200k\"\ninput = \"1\"\ncache_read = \"x\"\n\
-             [[price]]\nmodel = \"Publishers/google/models/*\"\ninput = \"1\"\n",
+             [[price]]\nmodel = \"Publishers/google/models/*\"\ninput = \"1\"\n\
+             [[price]]\nmodel = \"i\"\ninput = \"1\"\naudio_output = \"2,5\"\n\
+             [[price]]\nmodel = \"j\"\ninput = \"1\"\naudio_input = \"2\"\nvideo_output = \"2\"\n\
+             [[price.tier]]\nservice = \"flex\"\ninput = \"1\"\naudio_inputs = \"2\"\n",
         );
         let all = problems.join("\n");
         for expected in [
@@ -331,6 +334,9 @@ mod tests {
             "prices.toml:64: price[9].tier[7].above: expected",
             "prices.toml:66: a price for a million tokens is a decimal number",
             "prices.toml:67: `Publishers/google/models/*` would be any model of anybody",
+            "prices.toml:73: a price for a million tokens is a decimal number",
+            "prices.toml:79: the tier does not say `audio_input`, `video_output`, as its price does",
+            "prices.toml:82: unknown key `price[12].tier[0].audio_inputs`",
         ] {
             assert!(all.contains(expected), "{expected}\nnot in\n{all}");
         }

@@ -66,7 +66,7 @@ impl Tariff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::Price;
+    use crate::usage::{MediumRates, Price};
 
     fn rates(input: &str, output: &str) -> Rates {
         Rates {
@@ -76,6 +76,9 @@ mod tests {
             cache_creation_hour: None,
             output: output.parse().unwrap(),
             reasoning: None,
+            audio: MediumRates::default(),
+            image: MediumRates::default(),
+            video: MediumRates::default(),
         }
     }
 

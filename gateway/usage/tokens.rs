@@ -15,6 +15,7 @@
 //! - What a provider says that it cost is what it bills itself. Where `OpenRouter` takes a key of the customer's own
 //!   (`is_byok`), what that key's provider bills is added; else `upstream_inference_cost` is a part of the cost, or
 //!   nothing.
+//! - What of them is no text is in [`super::media`].
 //! - Where other numbers are billed than the model read and wrote (Cohere), those count.
 
 use std::sync::LazyLock;
@@ -23,6 +24,7 @@ use memchr::memmem::Finder;
 
 use super::Cost;
 use super::errors::Errors;
+use super::media::{Media, Split};
 use super::number::whole;
 use super::parts::Parts;
 use super::places::{self, Branch, COUNTS, Count, SIGNS, Says, Tree};
@@ -44,6 +46,8 @@ pub struct Usage {
     pub reasoning: u64,
     /// Of what was written into the cache, what is kept there for an hour and not for minutes.
     pub cache_creation_hour: u64,
+    /// Of the tokens, those of audio, images and video.
+    pub media: Media,
     /// Searches of the web that the provider made; these are no tokens.
     pub searches: u64,
     /// The tier that the provider says it served the request in; `None` where it says none.
@@ -76,6 +80,7 @@ impl Usage {
             cache_creation_hour: self
                 .cache_creation_hour
                 .saturating_add(other.cache_creation_hour),
+            media: self.media.plus(&other.media),
             searches: self.searches.saturating_add(other.searches),
             service_tier: self
                 .service_tier
@@ -269,6 +274,7 @@ pub(super) struct Found {
     /// Whether the total stood beside other counts than those that are being read.
     total_is_old: bool,
     parts: Parts,
+    split: Split,
     terms: Terms,
 }
 
@@ -283,6 +289,7 @@ impl Default for Found {
             errors: Errors::default(),
             total_is_old: false,
             parts: Parts::default(),
+            split: Split::default(),
             terms: Terms::default(),
         }
     }
@@ -304,12 +311,16 @@ impl Found {
         let reported_cost = self.terms.reported_cost();
         // Images are billed without a word about tokens.
         let is_billed = reported_cost.is_some_and(|cost| cost > Cost::default());
-        (self.said || is_billed).then(|| Usage {
-            calls: calls.number,
-            other_models: calls.other_models,
-            service_tier: self.terms.service_tier(),
-            reported_cost,
-            ..counts.with_calls(&self.parts).usage()
+        (self.said || is_billed).then(|| {
+            let usage = counts.with_calls(&self.parts).usage();
+            Usage {
+                media: self.split.of(&usage),
+                calls: calls.number,
+                other_models: calls.other_models,
+                service_tier: self.terms.service_tier(),
+                reported_cost,
+                ..usage
+            }
         })
     }
 
@@ -376,6 +387,7 @@ impl Interest for Found {
     fn begins(&mut self, at: Node) {
         if at == Self::ROOT {
             self.errors.document_begins();
+            self.split.begin_document();
         }
         let Some(branch) = self.branch(at) else {
             return;
@@ -383,9 +395,12 @@ impl Interest for Found {
         self.total_is_old |= branch.is_usage;
         match branch.says {
             Some(Says::Error) => self.errors.object_begins(),
-            Some(Says::Count(_) | Says::CallCount(_)) => self.is_malformed(),
+            Some(Says::Count(_) | Says::CallCount(_) | Says::Medium(..) | Says::EntryTokens) => {
+                self.is_malformed();
+            }
             Some(Says::Calls) => self.parts.begin_call(),
             Some(Says::Choices) => self.parts.begin_choice(),
+            Some(Says::ByModality(part)) => self.split.begin_entry(part),
             _ => {}
         }
     }
@@ -408,6 +423,7 @@ impl Interest for Found {
         match self.branch(at).and_then(|branch| branch.says) {
             Some(Says::Calls) => self.parts.begin_calls(),
             Some(Says::Choices) => self.parts.begin_choices(),
+            Some(Says::ByModality(_)) => self.split.begin_list(),
             _ => {}
         }
     }
@@ -421,6 +437,16 @@ impl Interest for Found {
             Some(Says::CallCount(count)) => {
                 if let Some(value) = self.counted(written) {
                     self.parts.call_count(count, value);
+                }
+            }
+            Some(Says::Medium(part, modality)) => {
+                if let Some(value) = self.counted(written) {
+                    self.split.set(part, modality, value);
+                }
+            }
+            Some(Says::EntryTokens) => {
+                if let Some(value) = self.counted(written) {
+                    self.split.tokens(value);
                 }
             }
             Some(Says::Choice) => {
@@ -445,6 +471,7 @@ impl Interest for Found {
             Some(Says::Error) => self.errors.add(!text.is_empty()),
             Some(Says::Kind) => self.errors.add(text == b"error"),
             Some(Says::CallKind) => self.parts.call_kind(text),
+            Some(Says::EntryModality) => self.split.modality(text),
             Some(says @ (Says::Tier | Says::Speed)) => self.terms.text(says, text),
             // Some write numbers as texts.
             Some(says) if says.is_number() => self.number(at, text),

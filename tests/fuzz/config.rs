@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use keygate::config::{Config, Purpose, load_prices};
-use keygate::usage::{ServiceTier, Usage};
+use keygate::usage::{Media, MediumTokens, ServiceTier, Usage};
 
 use super::text;
 
@@ -71,9 +71,20 @@ pub fn read_prices(bytes: &[u8]) {
     std::fs::write(&path, text(bytes)).expect("a file");
     if let Ok(prices) = load_prices(&path) {
         let day = jiff::civil::date(2026, 11, 25);
+        let audio = MediumTokens {
+            input: 2,
+            cache_read: 1,
+            output: 1,
+        };
         let usage = Usage {
             input: 300_000,
             output: 1,
+            cache_read: 1,
+            media: Media {
+                audio,
+                image: audio,
+                ..Media::default()
+            },
             service_tier: Some(ServiceTier::Flex),
             searches: 1,
             ..Usage::default()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keygate::config::{Config, Purpose};
 use keygate::import::{self, litellm};
-use keygate::usage::{Prices, ServiceTier, Usage};
+use keygate::usage::{Media, MediumTokens, Prices, ServiceTier, Usage};
 use proptest::prelude::*;
 
 #[test]
@@ -87,6 +87,18 @@ fn a_response_costs_what_litellm_says() {
         service_tier: Some(ServiceTier::Batch),
         ..usage(1000, 100)
     };
+    let audio = MediumTokens {
+        input: 900,
+        cache_read: 0,
+        output: 200,
+    };
+    let heard = Usage {
+        media: Media {
+            audio,
+            ..Media::default()
+        },
+        ..usage(1000, 225)
+    };
     let hour = Usage {
         cache_creation: 1000,
         cache_creation_hour: 1000,
@@ -132,7 +144,15 @@ fn a_response_costs_what_litellm_says() {
             usage(1000, 100),
             Some("0.0012"),
         ),
-        ("openai", "gpt-4o-audio-preview", usage(1000, 100), None),
+        (
+            "openai",
+            "gpt-4o-audio-preview",
+            usage(1000, 100),
+            Some("0.0035"),
+        ),
+        ("openai", "gpt-4o-audio-preview", heard, Some("0.0525")),
+        ("openai", "gpt-4o", heard, None),
+        ("openai", "whisper-1", heard, None),
         ("openai", "gpt-half", usage(1000, 100), None),
     ] {
         let day = "2026-01-01".parse().unwrap();
@@ -145,7 +165,7 @@ fn a_response_costs_what_litellm_says() {
     }
 }
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 17] = [
     "input_cost_per_token",
     "output_cost_per_token",
     "output_cost_per_reasoning_token",
@@ -160,6 +180,9 @@ const FIELDS: [&str; 14] = [
     "input_cost_per_token_above_0k_tokens",
     "search_context_cost_per_query",
     "input_cost_per_second",
+    "input_cost_per_audio_token",
+    "cache_read_input_audio_token_cost_flex",
+    "output_cost_per_image_token_above_200k_tokens",
 ];
 
 fn price() -> impl Strategy<Value = String> {

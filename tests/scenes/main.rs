@@ -44,6 +44,7 @@ mod leaks;
 mod lifecycle;
 mod linked_secrets;
 mod log_reader;
+mod media_prices;
 mod meter_streams;
 mod neighbours;
 mod old_clients;

@@ -87,6 +87,52 @@ fn usage_is_summed_up_from_access_lines_and_says_what_it_skipped() {
 }
 
 #[test]
+fn audio_and_images_have_columns_where_there_are_any() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log").display().to_string();
+    let spoken = ",\"input_audio_tokens\":7,\"output_audio_tokens\":5,\"output_image_tokens\":1";
+    let line = |id: u32, key: &str, more: &str| {
+        format!(
+            "{{\"time\":\"2026-01-01T10:00:00Z\",\"request_id\":\"{id}\",\"key\":\"{key}\",\
+             \"input_tokens\":20,\"output_tokens\":9,\"cache_read_tokens\":0,\"cache_creation_tokens\":0,\
+             \"reasoning_tokens\":0{more}}}\n"
+        )
+    };
+    let lines = [
+        line(1, "alice", spoken),
+        line(2, "bob", ""),
+        line(3, "alice", spoken),
+    ];
+    std::fs::write(&path, lines.concat()).unwrap();
+    let csv = keygate(&["usage", "--csv", "--by", "key", &path]);
+    let csv = text(&csv.stdout);
+    let rows: Vec<&str> = csv.lines().collect();
+    assert!(
+        rows[0].ends_with(
+            ",reasoning_tokens,input_audio_tokens,output_audio_tokens,output_image_tokens"
+        ),
+        "{csv}"
+    );
+    assert!(
+        csv.contains("alice,2,0,0,2,0,40,18,0,0,0,14,10,2\n"),
+        "{csv}"
+    );
+    assert!(csv.contains("bob,1,0,0,1,0,20,9,0,0,0,0,0,0\n"), "{csv}");
+    let json = keygate(&["usage", "--json", "--by", "key", &path]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json[0]["input_audio_tokens"], 14);
+    assert!(json[0].get("input_video_tokens").is_none(), "{json}");
+    let shown = keygate(&["usage", "--by", "key", &path]);
+    let shown = text(&shown.stdout);
+    let head: Vec<&str> = shown.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(
+        head[head.len() - 3..],
+        ["INPUT_AUDIO", "OUTPUT_AUDIO", "OUTPUT_IMAGE"],
+        "{shown}"
+    );
+}
+
+#[test]
 fn what_a_provider_calls_its_model_works_on_no_terminal_and_in_no_spreadsheet() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log").display().to_string();

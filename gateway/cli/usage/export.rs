@@ -1,11 +1,13 @@
-//! Sums for programs: CSV and JSON, with every column and every digit.
+//! Sums for programs: CSV and JSON, with every digit and every column, but those of audio, images and video where there is
+//! nothing in them.
 
-use super::sum::{Row, SUMS, currencies};
+use super::sum::{Row, SUMS, currencies, exported};
 use crate::error::Error;
 use crate::printable;
 
 /// Rows of JSON: the groups by name, the sums, and the costs by currency.
 pub(super) fn json(names: &[&str], rows: &[Row]) -> Result<String, Error> {
+    let columns = exported(rows);
     let rows: Vec<serde_json::Map<String, serde_json::Value>> = rows
         .iter()
         .map(|(group, sum)| {
@@ -13,10 +15,11 @@ pub(super) fn json(names: &[&str], rows: &[Row]) -> Result<String, Error> {
                 .iter()
                 .zip(group)
                 .map(|(name, value)| ((*name).to_owned(), value.as_str().into()));
-            let values = SUMS
-                .iter()
-                .zip(sum.values())
-                .map(|(name, value)| ((*name).to_owned(), value.into()));
+            let all = sum.values();
+            let values = columns.iter().filter_map(|at| {
+                let name = SUMS.get(*at)?;
+                Some(((*name).to_owned(), (*all.get(*at)?).into()))
+            });
             let costs = sum.costs.iter();
             let costs: serde_json::Map<String, serde_json::Value> = costs
                 .map(|(currency, cost)| (currency.clone(), cost.to_string().into()))
@@ -35,10 +38,14 @@ pub(super) fn csv(names: &[&str], rows: &[Row]) -> Result<String, Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let currencies = currencies(rows);
     let costs = currencies.iter().map(|currency| cost_in(currency));
-    let head = names.iter().chain(&SUMS).map(|name| (*name).to_owned());
+    let columns = exported(rows);
+    let sums = columns.iter().filter_map(|at| SUMS.get(*at));
+    let head = names.iter().chain(sums).map(|name| (*name).to_owned());
     writer.write_record(head.chain(costs)).map_err(failed)?;
     for (group, sum) in rows {
-        let values = sum.values().map(|value| value.to_string());
+        let all = sum.values();
+        let values = columns.iter().filter_map(|at| all.get(*at));
+        let values = values.map(u64::to_string);
         let costs = currencies.iter().map(|it| sum.cost(it).to_string());
         let row = group
             .iter()

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::usage::{Cost, CostSource, PriceList, ServiceTier, Usage as Tokens};
+use crate::usage::{
+    Cost, CostSource, Media, MediumTokens, PriceList, ServiceTier, Usage as Tokens,
+};
 
 /// Of an access line, what is summed up.
 #[derive(Deserialize)]
@@ -23,6 +25,16 @@ pub(super) struct Line {
     pub(super) cache_creation_tokens: Option<u64>,
     pub(super) reasoning_tokens: Option<u64>,
     cache_creation_1h_tokens: Option<u64>,
+    input_audio_tokens: Option<u64>,
+    cache_read_audio_tokens: Option<u64>,
+    output_audio_tokens: Option<u64>,
+    input_image_tokens: Option<u64>,
+    cache_read_image_tokens: Option<u64>,
+    output_image_tokens: Option<u64>,
+    input_video_tokens: Option<u64>,
+    cache_read_video_tokens: Option<u64>,
+    output_video_tokens: Option<u64>,
+    media_unclear: Option<bool>,
     searches: Option<u64>,
     model_calls: Option<u64>,
     /// Over a WebSocket.
@@ -47,6 +59,7 @@ impl Line {
             cache_creation: self.cache_creation_tokens.unwrap_or_default(),
             reasoning: self.reasoning_tokens.unwrap_or_default(),
             cache_creation_hour: self.cache_creation_1h_tokens.unwrap_or_default(),
+            media: self.media(),
             searches: self.searches.unwrap_or_default(),
             calls: self.model_calls.unwrap_or_default(),
             other_models: self.other_models,
@@ -57,6 +70,33 @@ impl Line {
             service_tier: self.tier(),
             reported_cost: None,
         })
+    }
+
+    /// What of the tokens is no text.
+    pub(super) fn media(&self) -> Media {
+        let tokens = |[input, cache_read, output]: [Option<u64>; 3]| MediumTokens {
+            input: input.unwrap_or_default(),
+            cache_read: cache_read.unwrap_or_default(),
+            output: output.unwrap_or_default(),
+        };
+        Media {
+            audio: tokens([
+                self.input_audio_tokens,
+                self.cache_read_audio_tokens,
+                self.output_audio_tokens,
+            ]),
+            image: tokens([
+                self.input_image_tokens,
+                self.cache_read_image_tokens,
+                self.output_image_tokens,
+            ]),
+            video: tokens([
+                self.input_video_tokens,
+                self.cache_read_video_tokens,
+                self.output_video_tokens,
+            ]),
+            unclear: self.media_unclear.unwrap_or_default(),
+        }
     }
 
     fn tier(&self) -> Option<ServiceTier> {

@@ -67,14 +67,19 @@ pub(super) struct Sum {
     cache_read_tokens: u64,
     cache_creation_tokens: u64,
     reasoning_tokens: u64,
+    /// What of the tokens is no text, in the order of `Media::by_type`.
+    media: [u64; 9],
     /// Of those metered, the ones that were estimated.
     estimated: u64,
     /// By currency.
     pub(super) costs: BTreeMap<String, Cost>,
 }
 
+/// How many of [`SUMS`] programs always get; the others where they are not all zero.
+const ALWAYS: usize = 10;
+
 /// What [`Sum::values`] gives, by name.
-pub(super) const SUMS: [&str; 10] = [
+pub(super) const SUMS: [&str; 19] = [
     "requests",
     "refused",
     "aborted",
@@ -85,7 +90,24 @@ pub(super) const SUMS: [&str; 10] = [
     "cache_read_tokens",
     "cache_creation_tokens",
     "reasoning_tokens",
+    "input_audio_tokens",
+    "cache_read_audio_tokens",
+    "output_audio_tokens",
+    "input_image_tokens",
+    "cache_read_image_tokens",
+    "output_image_tokens",
+    "input_video_tokens",
+    "cache_read_video_tokens",
+    "output_video_tokens",
 ];
+
+/// Where in [`SUMS`] those are that programs get of these rows.
+pub(super) fn exported(rows: &[Row]) -> Vec<usize> {
+    let totals = total(rows).values();
+    let all = totals.iter().enumerate();
+    let shown = all.filter(|(at, total)| *at < ALWAYS || **total > 0);
+    shown.map(|(at, _)| at).collect()
+}
 
 impl Sum {
     pub(super) fn add(&mut self, line: &Line, prices: Option<&PriceList>) {
@@ -100,6 +122,7 @@ impl Sum {
             cache_read_tokens: line.cache_read_tokens.unwrap_or_default(),
             cache_creation_tokens: line.cache_creation_tokens.unwrap_or_default(),
             reasoning_tokens: line.reasoning_tokens.unwrap_or_default(),
+            media: line.media().by_type().map(|(_, count)| count),
             costs: BTreeMap::new(),
         };
         one.costs.extend(line.cost(prices));
@@ -108,7 +131,7 @@ impl Sum {
 
     /// Adds another sum. What is more than fits stays at the most that does.
     pub(super) fn merge(&mut self, other: &Self) {
-        let numbers = self.numbers().into_iter().zip(other.values());
+        let numbers = self.numbers().zip(other.values());
         for (sum, by) in numbers {
             *sum = sum.saturating_add(by);
         }
@@ -119,8 +142,8 @@ impl Sum {
     }
 
     /// In the order of [`SUMS`].
-    fn numbers(&mut self) -> [&mut u64; SUMS.len()] {
-        [
+    fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
+        let always = [
             &mut self.requests,
             &mut self.refused,
             &mut self.aborted,
@@ -131,12 +154,15 @@ impl Sum {
             &mut self.cache_read_tokens,
             &mut self.cache_creation_tokens,
             &mut self.reasoning_tokens,
-        ]
+        ];
+        always.into_iter().chain(&mut self.media)
     }
 
     /// In the order of [`SUMS`].
     pub(super) fn values(&self) -> [u64; SUMS.len()] {
-        self.clone().numbers().map(|number| *number)
+        let mut all = self.clone();
+        let mut numbers = all.numbers();
+        std::array::from_fn(|_| numbers.next().map_or(0, |number| *number))
     }
 
     pub(super) fn cost(&self, currency: &str) -> Cost {
@@ -189,4 +215,17 @@ pub(super) fn total(rows: &[Row]) -> Sum {
         total.merge(sum);
     }
     total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::Media;
+
+    #[test]
+    fn media_have_the_names_that_access_lines_have() {
+        let types = Media::default().by_type();
+        let names = types.map(|(kind, _)| format!("{kind}_tokens"));
+        assert_eq!(SUMS[ALWAYS..], names);
+    }
 }

@@ -12,7 +12,16 @@ const NARROWEST: usize = 12;
 /// The decimals of a cost that are shown.
 const DECIMALS: usize = 4;
 /// Columns of sums that go where there is too little room, the first first.
-const DISPENSABLE: [&str; 7] = [
+const DISPENSABLE: [&str; 16] = [
+    "cache_read_video_tokens",
+    "output_video_tokens",
+    "input_video_tokens",
+    "cache_read_image_tokens",
+    "output_image_tokens",
+    "input_image_tokens",
+    "cache_read_audio_tokens",
+    "output_audio_tokens",
+    "input_audio_tokens",
     "metered",
     "estimated",
     "reasoning_tokens",

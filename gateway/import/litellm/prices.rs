@@ -11,7 +11,7 @@ use super::super::{Plan, PlannedPrice, PlannedRates};
 use crate::usage::{Cost, Price};
 
 /// The prices of one token, by the names that they have there and in a price file.
-const TOKENS: [(&str, &str); 6] = [
+const TOKENS: [(&str, &str); 14] = [
     ("cache_creation_input_token_cost", "cache_creation"),
     (
         "cache_creation_input_token_cost_above_1hr",
@@ -21,7 +21,18 @@ const TOKENS: [(&str, &str); 6] = [
     ("input_cost_per_token", "input"),
     ("output_cost_per_reasoning_token", "reasoning"),
     ("output_cost_per_token", "output"),
+    ("input_cost_per_audio_token", "audio_input"),
+    ("cache_read_input_audio_token_cost", "audio_cache_read"),
+    ("output_cost_per_audio_token", "audio_output"),
+    ("input_cost_per_image_token", "image_input"),
+    ("cache_read_input_image_token_cost", "image_cache_read"),
+    ("output_cost_per_image_token", "image_output"),
+    ("input_cost_per_video_token", "video_input"),
+    ("output_cost_per_video_token", "video_output"),
 ];
+/// What nothing here is billed by: no response says what of its audio was written into the cache, and one that wrote any
+/// has no cost.
+const CACHED_AUDIO: &str = "cache_creation_input_audio_token_cost";
 /// What stands behind these for a service tier, and the tier.
 const SERVICES: [(&str, &str); 3] = [
     ("_batches", "batch"),
@@ -141,6 +152,9 @@ fn is_price(name: &str) -> bool {
 
 /// Adds one of them. Fails with what cannot be said here.
 fn add(price: &mut PlannedPrice, name: &str, value: &Value) -> Result<(), &'static str> {
+    if name == CACHED_AUDIO {
+        return Ok(());
+    }
     if name == SEARCH {
         price.per_search = Some(search(value)?);
         return Ok(());
@@ -270,7 +284,17 @@ mod tests {
                 Some((0, Some("batch"), "output")),
             ),
             ("input_cost_per_token_above_k_tokens", None),
-            ("input_cost_per_audio_token", None),
+            ("input_cost_per_audio_token", Some((0, None, "audio_input"))),
+            (
+                "input_cost_per_audio_token_priority",
+                Some((0, Some("priority"), "audio_input")),
+            ),
+            (
+                "output_cost_per_image_token",
+                Some((0, None, "image_output")),
+            ),
+            ("input_cost_per_audio_per_second", None),
+            ("output_cost_per_image", None),
             ("input_cost_per_token_cache_hit", None),
         ] {
             assert_eq!(place(name), expected, "{name}");

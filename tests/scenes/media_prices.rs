@@ -1,0 +1,248 @@
+//! What responses with audio, images and video cost, by the figures of the providers' price pages.
+
+use serde_json::{Value, json};
+
+use crate::command::{keygate, text as printed};
+use crate::support::gateway::simple;
+use crate::support::provider::respond;
+use crate::support::websocket::{connect, take_turn, taking_turns, text};
+use crate::support::{Gateway, Provider, Scene};
+use crate::usage::{KEY, tokens};
+
+const UNPRICED: &str = "keygate_unpriced_answers_total{provider=\"p\",route=\"r\"}";
+
+/// As of the price pages of OpenAI and Google, in 2026.
+const PRICES: &str = r#"
+[[price]]
+model = "gpt-realtime"
+input = "4.00"
+cache_read = "0.40"
+output = "16.00"
+audio_input = "32.00"
+audio_cache_read = "0.40"
+audio_output = "64.00"
+image_input = "5.00"
+image_cache_read = "0.50"
+
+[[price]]
+model = "gpt-audio"
+input = "2.50"
+output = "10.00"
+audio_input = "32.00"
+audio_output = "64.00"
+
+[[price]]
+model = "gemini-2.5-flash"
+input = "0.30"
+cache_read = "0.03"
+output = "2.50"
+audio_input = "1.00"
+audio_cache_read = "0.10"
+
+[[price]]
+model = "gemini-2.5-flash-image"
+input = "0.30"
+output = "2.50"
+image_output = "30.00"
+
+[[price]]
+model = ["text-only", "gpt-4o"]
+input = "2.50"
+cache_read = "1.25"
+output = "10.00"
+"#;
+
+/// A provider that sends back what it is sent, as a stream of events where the path says so.
+fn echo() -> Provider {
+    Provider::answering(|request, wire| {
+        if request.line().contains("/streamed") {
+            let head = [("content-type", "text/event-stream")];
+            let events = format!("data: {}\n\n", String::from_utf8_lossy(&request.body));
+            respond(wire, "200 OK", &head, events.as_bytes());
+        } else {
+            let head = [("content-type", "application/json")];
+            respond(wire, "200 OK", &head, &request.body);
+        }
+    })
+}
+
+fn gateway(provider: &Provider, route: &str) -> Gateway {
+    let usage = "\n[usage]\nprices = \"prices.toml\"\n";
+    let config = simple(&provider.url(), "", route) + usage;
+    let scene = Scene::new(&config).key("alice", "secret", "");
+    scene.write("prices.toml", PRICES);
+    scene.start()
+}
+
+/// Whatever the access lines say, priced anew by `keygate usage`.
+fn priced_anew(gateway: &Gateway, lines: &[Value]) -> String {
+    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let scene = &gateway.scene;
+    scene.write("log.json", &lines);
+    let path = |name: &str| scene.path(name).display().to_string();
+    let (prices, log) = (path("prices.toml"), path("log.json"));
+    let output = keygate(&["usage", "--json", "--prices", &prices, &log]);
+    let sums: Value = serde_json::from_str(printed(&output.stdout)).unwrap();
+    sums[0]["cost"]["USD"].as_str().unwrap_or("none").to_owned()
+}
+
+#[test]
+fn a_realtime_session_costs_what_its_text_its_audio_and_its_images_cost() {
+    let spoken = json!({"type": "response.done", "response": {"id": "resp_1", "usage": {
+        "total_tokens": 1300, "input_tokens": 1000, "output_tokens": 300,
+        "input_token_details": {"text_tokens": 400, "audio_tokens": 500, "image_tokens": 100,
+            "cached_tokens": 300,
+            "cached_tokens_details": {"text_tokens": 200, "audio_tokens": 100, "image_tokens": 0}},
+        "output_token_details": {"text_tokens": 50, "audio_tokens": 250}}}});
+    let written = json!({"type": "response.done", "response": {"id": "resp_2", "usage": {
+        "total_tokens": 15, "input_tokens": 10, "output_tokens": 5,
+        "input_token_details": {"text_tokens": 10, "audio_tokens": 0, "cached_tokens": 0},
+        "output_token_details": {"text_tokens": 5, "audio_tokens": 0}}}});
+    let turns = vec![text(&spoken.to_string()), text(&written.to_string())];
+    let provider = taking_turns("", turns.clone());
+    let gateway = gateway(&provider, "websocket = true");
+    let mut client = connect(&gateway, "/p/v1/realtime?model=gpt-realtime", "");
+    turns.iter().for_each(|turn| take_turn(&mut client, turn));
+    drop(client);
+    let line = &gateway.access_lines(1)[0];
+    // 200 x 4 + 200 x 0.40 + 400 x 32 + 100 x 0.40 + 100 x 5 + 50 x 16 + 250 x 64, and 10 x 4 + 5 x 16, in millionths.
+    assert_eq!(line["cost"], "0.03114", "{line}");
+    for (name, count) in [
+        ("input_audio_tokens", 500),
+        ("cache_read_audio_tokens", 100),
+        ("output_audio_tokens", 250),
+        ("input_image_tokens", 100),
+    ] {
+        assert_eq!(line[name], count, "{name} in {line}");
+    }
+    assert!(line.get("cache_read_image_tokens").is_none(), "{line}");
+    let kinds = ["input_audio", "cache_read_audio", "output_audio"];
+    let counted = kinds.map(|kind| tokens(&gateway, kind));
+    assert_eq!(counted, [500, 100, 250]);
+    assert_eq!(priced_anew(&gateway, std::slice::from_ref(line)), "0.03114");
+}
+
+#[test]
+fn a_chat_completion_that_speaks_costs_what_its_words_and_its_sounds_cost() {
+    let provider = echo();
+    let gateway = gateway(&provider, "");
+    let spoken = json!({"model": "gpt-audio", "usage": {"prompt_tokens": 120, "completion_tokens": 230,
+        "total_tokens": 350,
+        "prompt_tokens_details": {"cached_tokens": 0, "text_tokens": 20, "audio_tokens": 100, "image_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 180, "text_tokens": 50}}});
+    for path in ["/p/v1/chat/completions", "/p/streamed/v1/chat/completions"] {
+        gateway.request("POST", path, &KEY, spoken.to_string().as_bytes());
+    }
+    let lines = gateway.access_lines(2);
+    for line in &lines {
+        // 20 x 2.50 + 100 x 32 + 50 x 10 + 180 x 64
+        assert_eq!(line["cost"], "0.01527", "{line}");
+    }
+    assert_eq!(priced_anew(&gateway, &lines), "0.03054");
+}
+
+#[test]
+fn a_gemini_response_costs_what_its_modalities_cost_in_whatever_order_they_are_said() {
+    let provider = echo();
+    let gateway = gateway(&provider, "");
+    let entry = |modality: &str, count: u32, turned: bool| {
+        if turned {
+            format!("{{\"tokenCount\":{count},\"modality\":\"{modality}\"}}")
+        } else {
+            format!("{{\"modality\":\"{modality}\",\"tokenCount\":{count}}}")
+        }
+    };
+    let body = |turned: bool| {
+        let list = |name: &str, entries: &[(&str, u32)]| {
+            let mut entries: Vec<String> = entries
+                .iter()
+                .map(|(modality, count)| entry(modality, *count, turned))
+                .collect();
+            if turned {
+                entries.reverse();
+            }
+            format!("\"{name}\":[{}]", entries.join(","))
+        };
+        let mut members = vec![
+            "\"promptTokenCount\":1000".to_owned(),
+            "\"cachedContentTokenCount\":400".to_owned(),
+            "\"candidatesTokenCount\":100".to_owned(),
+            "\"thoughtsTokenCount\":50".to_owned(),
+            "\"toolUsePromptTokenCount\":10".to_owned(),
+            "\"totalTokenCount\":1160".to_owned(),
+            list(
+                "promptTokensDetails",
+                &[
+                    ("TEXT", 200),
+                    ("IMAGE", 258),
+                    ("AUDIO", 500),
+                    ("DOCUMENT", 42),
+                ],
+            ),
+            list("cacheTokensDetails", &[("AUDIO", 300), ("TEXT", 100)]),
+            list("candidatesTokensDetails", &[("TEXT", 100)]),
+            list("toolUsePromptTokensDetails", &[("TEXT", 10)]),
+        ];
+        if turned {
+            members.reverse();
+        }
+        let members = members.join(",");
+        format!("{{\"modelVersion\":\"gemini-2.5-flash\",\"usageMetadata\":{{{members}}}}}")
+    };
+    for turned in [false, true] {
+        for path in [
+            "/p/m:generateContent",
+            "/p/streamed/m:streamGenerateContent",
+        ] {
+            gateway.request("POST", path, &KEY, body(turned).as_bytes());
+        }
+    }
+    let drawn = json!({"modelVersion": "gemini-2.5-flash-image", "usageMetadata": {"promptTokenCount": 100,
+        "candidatesTokenCount": 1300, "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290},
+        {"modality": "TEXT", "tokenCount": 10}]}});
+    gateway.request(
+        "POST",
+        "/p/m:generateContent",
+        &KEY,
+        drawn.to_string().as_bytes(),
+    );
+    let lines = gateway.access_lines(5);
+    for line in &lines[..4] {
+        // 200 x 1.00 + 300 x 0.10 + 100 x 0.03 + 410 x 0.30 + 150 x 2.50
+        assert_eq!(line["cost"], "0.000731", "{line}");
+        assert_eq!(line["input_audio_tokens"], 500, "{line}");
+    }
+    // 100 x 0.30 + 10 x 2.50 + 1290 x 30
+    assert_eq!(lines[4]["cost"], "0.038755", "{}", lines[4]);
+    assert_eq!(priced_anew(&gateway, &lines), "0.041679");
+}
+
+#[test]
+fn audio_without_a_price_has_no_cost_and_images_that_went_in_cost_like_text() {
+    let provider = echo();
+    let gateway = gateway(&provider, "");
+    let cases = [
+        (json!({"audio_tokens": 1}), None),
+        (
+            json!({"image_tokens": 600, "video_tokens": 100, "cached_tokens": 100}),
+            Some("0.002475"),
+        ),
+        (
+            json!({"audio_tokens": 0, "cached_tokens": 0}),
+            Some("0.0026"),
+        ),
+    ];
+    for (number, (details, cost)) in cases.into_iter().enumerate() {
+        let body = json!({"model": "text-only",
+            "usage": {"prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details": details}});
+        gateway.request(
+            "POST",
+            "/p/v1/chat/completions",
+            &KEY,
+            body.to_string().as_bytes(),
+        );
+        let line = &gateway.access_lines(number + 1)[number];
+        assert_eq!(line.get("cost").and_then(Value::as_str), cost, "{line}");
+    }
+    assert_eq!(gateway.count(UNPRICED), 1);
+}
