@@ -126,6 +126,9 @@ pub(super) fn of(reason: Reason) -> Option<&'static str> {
         Reason::ForeignRedirect => {
             "name the host in the provider's `redirect_hosts`, if it is right that the provider leads there"
         }
+        Reason::UnexpectedSwitch => {
+            "this is the provider's fault, or of a proxy in front of it: does `base_url` name an HTTP API?"
+        }
         Reason::ProviderUnavailable => {
             "bring the provider's token to where the configuration says: `keygate doctor`"
         }
@@ -177,7 +180,7 @@ mod tests {
         BadPath::Escape,
         BadPath::DotSegment,
     ];
-    const OTHERS: [Reason; 25] = [
+    const OTHERS: [Reason; 26] = [
         Reason::Preflight,
         Reason::BadPath,
         Reason::AmbiguousCredentials,
@@ -200,6 +203,7 @@ mod tests {
         Reason::Internal,
         Reason::ProviderUnreachable,
         Reason::ForeignRedirect,
+        Reason::UnexpectedSwitch,
         Reason::ProviderUnavailable,
         Reason::ProviderTimeout,
         Reason::InvalidKey(KeyFailure::Missing),
