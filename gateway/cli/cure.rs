@@ -2,8 +2,8 @@
 //!
 //! Each reason has its words here, by a `match` that leaves none out. No text holds anything of a request's values.
 
-use http::Method;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, Method};
 use pingora::http::RequestHeader;
 
 use crate::key::KeyFailure;
@@ -136,6 +136,13 @@ pub(super) fn of(reason: Reason) -> Option<&'static str> {
     Some(cure)
 }
 
+/// Whether there is a length that is a number, or none at all.
+pub(super) fn has_a_length_or_none(headers: &HeaderMap) -> bool {
+    let is_number = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let lengths = headers.get_all(CONTENT_LENGTH);
+    lengths.iter().all(|value| is_number(value.as_bytes()))
+}
+
 /// What is wrong with a request's framing, and what to send in its place.
 pub(super) fn of_framing(request: &RequestHeader) -> &'static str {
     let headers = &request.headers;
@@ -147,9 +154,7 @@ pub(super) fn of_framing(request: &RequestHeader) -> &'static str {
     let lengths = headers.get_all(CONTENT_LENGTH);
     if request.method == Method::TRACE {
         "TRACE is not forwarded: it would send back the headers, and the provider's token among them"
-    } else if lengths.iter().count() > 1
-        || lengths.iter().any(|value| value.as_bytes().contains(&b','))
-    {
+    } else if lengths.iter().count() > 1 || !has_a_length_or_none(headers) {
         "send one `Content-Length`, with one number"
     } else if headers.contains_key(TRANSFER_ENCODING) {
         "send `Transfer-Encoding: chunked` alone, once and without a `Content-Length`, or a `Content-Length` alone"

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use http::HeaderMap;
+use http::header::HOST;
 use pingora::http::RequestHeader;
 
 use super::config_path::ConfigPath;
@@ -144,6 +145,27 @@ impl Said<'_> {
     }
 }
 
+/// What is refused before anything is decided, as the client's head would be over HTTP/1.1.
+fn check_framing(snapshot: &Snapshot, request: &RequestHeader) -> Result<(), Reason> {
+    check_head(&snapshot.rules, request, &head_of(request))?;
+    // Pingora reads neither.
+    let has_one_host = request.headers.get_all(HOST).iter().count() < 2;
+    if has_one_host && cure::has_a_length_or_none(&request.headers) {
+        Ok(())
+    } else {
+        Err(Reason::BadFraming)
+    }
+}
+
+fn head_of(request: &RequestHeader) -> Vec<u8> {
+    let line = [request.method.as_str().as_bytes(), request.raw_path()];
+    let mut head = [line.join(&b' ').as_slice(), b" HTTP/1.1\r\n"].concat();
+    for (name, value) in &request.headers {
+        head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    head
+}
+
 /// Says what is decided, to the end or to the refusal.
 fn explain(
     live: &Live,
@@ -152,7 +174,7 @@ fn explain(
     origin: &str,
     said: &mut Said<'_>,
 ) -> Result<(), Reason> {
-    check_head(&snapshot.rules, request, &[]).inspect_err(|reason| {
+    check_framing(snapshot, request).inspect_err(|reason| {
         said.refused(*reason);
         for hint in hints(*reason, request, "", snapshot, origin) {
             said.line("hint", hint);

@@ -52,10 +52,11 @@ pub(super) struct Gloo {
 /// Of LiteLLM's config.yaml.
 #[derive(Args)]
 #[command(
-    after_help = "Example: keygate import litellm config.yaml --keys tokens.csv --teams teams.csv --users users.csv --out imported\n\
+    after_help = "Example: keygate import litellm config.yaml --keys tokens.csv --teams teams.csv --users users.csv --members members.csv --out imported\n\
                         The tables: \\copy \"LiteLLM_VerificationToken\" to 'tokens.csv' csv header\n\
                         \\copy \"LiteLLM_TeamTable\" to 'teams.csv' csv header\n\
-                        \\copy \"LiteLLM_UserTable\" to 'users.csv' csv header"
+                        \\copy \"LiteLLM_UserTable\" to 'users.csv' csv header\n\
+                        \\copy \"LiteLLM_TeamMembership\" to 'members.csv' csv header"
 )]
 pub(super) struct Litellm {
     /// config.yaml; `-` is standard input
@@ -70,6 +71,9 @@ pub(super) struct Litellm {
     /// The table of LiteLLM's users, as CSV with a header; without it, keys of users come disabled
     #[arg(long, value_name = "CSV", requires = "keys")]
     users: Option<PathBuf>,
+    /// The table of the members of LiteLLM's teams, as CSV with a header; without it, keys of users in teams come disabled
+    #[arg(long, value_name = "CSV", requires = "keys")]
+    members: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
 }
@@ -94,10 +98,12 @@ pub(super) fn run(import: &Import) -> Result<(), Error> {
             let keys = options.keys.as_deref().map(input).transpose()?;
             let teams = options.teams.as_deref().map(input).transpose()?;
             let users = options.users.as_deref().map(input).transpose()?;
+            let members = options.members.as_deref().map(input).transpose()?;
             let tables = litellm::Tables {
                 keys: table(keys.as_ref()),
                 teams: table(teams.as_ref()),
                 users: table(users.as_ref()),
+                members: table(members.as_ref()),
             };
             (
                 litellm::read(&config.name, &config.text, &tables),

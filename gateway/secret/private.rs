@@ -69,16 +69,30 @@ impl Private {
 /// Whether those who can read the file besides its owner are of a group that the process itself runs with.
 fn only_own_group_reads(file: &File, about: &Metadata, path: &Path) -> bool {
     about.permissions().mode() & (OTHERS | BEYOND_READING) == 0
-        && is_own_group(about.gid(), path)
+        && is_own_group(about, path)
         && has_no_access_list(file)
 }
 
-fn is_own_group(group: u32, path: &Path) -> bool {
-    let mut supplementary = getgroups().unwrap_or_default().into_iter();
-    let is_own = getegid().as_raw() == group || supplementary.any(|own| own.as_raw() == group);
-    // Root reads for the service, to whose group the folder belongs as well.
-    let folder = || path.parent().and_then(|folder| fs::metadata(folder).ok());
-    is_own || geteuid().is_root() && folder().is_some_and(|folder| folder.gid() == group)
+fn is_own_group(about: &Metadata, path: &Path) -> bool {
+    let group = about.gid();
+    let is_own = || {
+        let mut supplementary = getgroups().unwrap_or_default().into_iter();
+        getegid().as_raw() == group || supplementary.any(|own| own.as_raw() == group)
+    };
+    if !geteuid().is_root() {
+        return is_own();
+    }
+    // Root reads for the service, to whose group the folder belongs as well. With a file of the service's user, root's own
+    // groups say nothing: that user need not be in them.
+    let folder = fs::metadata(folder_of(path));
+    folder.is_ok_and(|folder| folder.gid() == group) || about.uid() == 0 && is_own()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Whether the mode is all that there is to know: with a POSIX access list, the group's bits stand for everybody in it.
@@ -137,6 +151,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_of_this_folder_is_in_it() {
+        assert_eq!(folder_of(Path::new("keys.toml")), Path::new("."));
+        assert_eq!(
+            folder_of(Path::new("/etc/k/keys.toml")),
+            Path::new("/etc/k")
+        );
+    }
+
     fn is_exposed(path: &Path, mode: u32) -> bool {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         let file = Private::read(path, LARGEST_KEYS).unwrap();
@@ -181,6 +204,11 @@ mod tests {
         // That of the folder, as which the service runs that root looks after.
         chown(folder.path(), None, Some(54_321)).unwrap();
         assert!(!is_exposed(&path, 0o640) && is_exposed(&path, 0o644));
+        // Root's own group is none of a service's, whose user the file belongs to.
+        chown(&path, Some(54_321), Some(getegid().as_raw())).unwrap();
+        assert!(is_exposed(&path, 0o640) && is_exposed(&path, 0o440));
+        chown(folder.path(), None, Some(getegid().as_raw())).unwrap();
+        assert!(!is_exposed(&path, 0o640));
     }
 
     #[test]

@@ -160,6 +160,27 @@ fn it_names_the_rule_that_refuses() {
             ],
         ),
         (
+            &["POST", "/p", "-H", "content-length: +1"],
+            &["hint       send one `Content-Length`, with one number"],
+        ),
+        (
+            &[
+                "POST",
+                "/p",
+                "-H",
+                "transfer-encoding: chunked",
+                "-H",
+                "content-length: 1",
+            ],
+            &[
+                "hint       send `Transfer-Encoding: chunked` alone, once and without a `Content-Length`, or a `Content-Length` alone",
+            ],
+        ),
+        (
+            &["POST", "/p", "-H", "host: a", "-H", "host: b"],
+            &["hint       send one `Host`"],
+        ),
+        (
             &["GET", "/p/%2e%2e/q"],
             &["hint       send the path that it leads to"],
         ),

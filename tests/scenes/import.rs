@@ -172,6 +172,7 @@ fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
         "tokens.csv",
         "teams.csv",
         "users.csv",
+        "members.csv",
         "asked",
     ];
     let mut whole = String::new();
@@ -251,6 +252,7 @@ fn a_configuration_of_litellm_is_imported_and_served() {
                 keys: table("tokens.csv"),
                 teams: table("teams.csv"),
                 users: table("users.csv"),
+                members: table("members.csv"),
             };
             // What is set where the tests run changes nothing.
             let environment = section(parts, "environment");
@@ -349,16 +351,26 @@ fn a_table_of_litellm_that_lacks_a_column_which_closes_keys_is_refused() {
                  t,T,f,{},{},0,,,,\n";
     let users = "user_id,user_alias,user_role,models,metadata,spend,max_budget,rpm_limit,tpm_limit,max_parallel_requests\n\
                  u,U,internal_user,{},{},0,,,,\n";
-    let read = |keys: &str, teams: &str, users: &str| {
+    let members = "user_id,team_id,spend,budget_id\nu,t,3,\n";
+    let read_all = |keys: &str, teams: &str, users: &str, members: &str| {
         let tables = Tables {
             keys: Some(("k", keys)),
             teams: Some(("t", teams)),
             users: Some(("u", users)),
+            members: Some(("m", members)),
         };
         let plan = litellm::read("c", "a: 1\n", &tables);
         plan.map(|plan| import::keys(&plan).contains("disabled"))
     };
+    let read = |keys: &str, teams: &str, users: &str| read_all(keys, teams, users, members);
     assert_eq!(read(&keys, teams, users), Ok(false));
+    for column in ["user_id", "team_id", "budget_id"] {
+        let said = read_all(&keys, teams, users, &without(members, column)).unwrap_err();
+        assert!(
+            said.starts_with("m:1") && said.contains(&format!("`{column}`")),
+            "{said}"
+        );
+    }
     for (table, names) in [(&*keys, "k:1"), (teams, "t:1"), (users, "u:1")] {
         let with = |other: &str| {
             let choose = |whole: &str| {

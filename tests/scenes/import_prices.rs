@@ -50,6 +50,54 @@ fn a_model_whose_entry_is_left_out_is_said_to_be_reached_and_gets_no_price_of_ot
     assert_eq!(read(&twice), (false, true));
 }
 
+#[test]
+fn a_model_that_is_left_out_is_reached_at_the_address_that_its_entry_says() {
+    let said_of = |left_out: &str| {
+        let text = format!(
+            "model_list:\n\
+             - {{model_name: a, litellm_params: {{model: 'openai/*', api_base: 'http://10.0.0.1/v1', api_key: k}}}}\n\
+             - {{model_name: b, litellm_params: {{model: 'openai/*', api_key: k}}}}\n\
+             - {{model_name: c, litellm_params: {{model: openai/m, api_base: 'http://10.0.0.2/v1', api_key: k}}}}\n\
+             - {{model_name: d, litellm_params: {{model: {left_out}}}, model_info: {{team_id: t}}}}\n"
+        );
+        let plan = litellm::read_in("c", &text, &litellm::Tables::default(), &|_| None).unwrap();
+        let notes = plan.notes.iter().map(ToString::to_string);
+        let reached = notes.filter(|note| note.contains("every key that opens"));
+        reached.collect::<Vec<_>>()
+    };
+    for (left_out, at) in [
+        (
+            "openai/m, api_base: 'http://10.0.0.1/v1/', api_key: k",
+            Some("`/openai` reaches `m`"),
+        ),
+        ("openai/m, api_key: k", Some("`/openai-2` reaches `m`")),
+        (
+            "house/m, api_base: 'http://10.0.0.1/v1', api_key: k",
+            Some("`/openai` reaches `house/m`"),
+        ),
+        // The provider's own, said or not.
+        (
+            "openai/m, api_base: 'https://api.openai.com/v1', api_key: k",
+            Some("`/openai-2` reaches `m`"),
+        ),
+        // There is another entry for it there.
+        ("openai/m, api_base: 'http://10.0.0.2/v1', api_key: k", None),
+        // Nothing else is there.
+        ("openai/m, api_base: 'http://10.0.0.3/v1', api_key: k", None),
+    ] {
+        let said = said_of(left_out);
+        assert_eq!(
+            said.len(),
+            usize::from(at.is_some()),
+            "{left_out}: {said:?}"
+        );
+        assert!(
+            at.is_none_or(|at| said[0].contains(at)),
+            "{left_out}: {said:?}"
+        );
+    }
+}
+
 /// What an import makes of a file, loaded.
 fn imported(text: &str, folder: &Path) -> Config {
     let plan = litellm::read_in("c", text, &litellm::Tables::default(), &|_| None).unwrap();

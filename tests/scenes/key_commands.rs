@@ -342,6 +342,16 @@ fn a_rotation_says_how_long_an_old_secret_really_opens() {
         "{said}"
     );
     assert!(key.starts_with("kg_a_"));
+    // As said: the secret that the key was disabled for is gone from the file, and enabling brings it not back.
+    keys.run(&["enable", "a"]);
+    let (shown, _) = keys.run(&["show", "a"]);
+    assert_eq!(shown.matches("sha256:").count(), 1, "{shown}");
+    keys.run(&["disable", "a"]);
+    let (_, said) = keys.run(&["rotate", "a", "--overlap", "1h"]);
+    assert!(
+        said.contains("is disabled") && said.contains("the old one opens until"),
+        "{said}"
+    );
 }
 
 #[test]

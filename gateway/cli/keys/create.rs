@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -16,16 +16,17 @@ use crate::key::edit::{self, NewKey};
 use crate::key::{KeyDigest, is_key_id, moment};
 
 #[derive(Args)]
+#[command(group = ArgGroup::new("name").required(true).args(["id", "named"]))]
 pub(in crate::cli) struct Create {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
     waiting: Waiting,
     /// The key's name in logs and metrics; cannot be changed later
-    #[arg(long, required_unless_present = "named")]
+    #[arg(long)]
     id: Option<String>,
     /// The same as --id
-    #[arg(value_name = "ID", conflicts_with = "id")]
+    #[arg(value_name = "ID")]
     named: Option<String>,
     /// A label that selectors of routes look at; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]

@@ -15,13 +15,16 @@ use crate::error::Error;
 use crate::key::edit::{self, Rotation};
 use crate::key::{KeyDigest, moment};
 
+/// How long the old secret opens, unless somebody says so.
+const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+
 #[derive(Args)]
 pub(in crate::cli) struct Rotate {
     #[command(flatten)]
     named: Named,
-    /// How long the old secret still opens
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
-    overlap: Duration,
+    /// How long the old secret still opens; left out, 24h, or not at all if the key is disabled
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    overlap: Option<Duration>,
     /// When the key itself ends from now on: `90d` from now, a day like 2027-01-31 (until 23:59:59 UTC),
     /// or 2027-01-31T12:00:00Z; left out, as before
     #[arg(long, value_name = "WHEN", value_parser = moment::end)]
@@ -31,7 +34,7 @@ pub(in crate::cli) struct Rotate {
 pub(super) fn run(options: &Rotate) -> Result<(), Error> {
     let Named { place, waiting, id } = &options.named;
     in_time(options.expires)?;
-    let end = moment::from_now(options.overlap)
+    let end = moment::from_now(options.overlap.unwrap_or(OVERLAP))
         .ok_or_else(|| Error::Usage("--overlap is further than any calendar goes".to_owned()))?;
     let path = place.key_file()?;
     let key = new_secret(id)?;
@@ -39,6 +42,7 @@ pub(super) fn run(options: &Rotate) -> Result<(), Error> {
     let rotation = Rotation {
         digest,
         overlap_end: end,
+        disabled_go: options.overlap.is_none(),
         expires: options.expires,
         now: Timestamp::now(),
     };

@@ -69,7 +69,7 @@ impl Shown {
         }
     }
 
-    /// Until when a secret other than `newest` opens; nothing if none does at `now`.
+    /// Until when a secret other than `newest` opens, if the key is not disabled; nothing if none does at `now`.
     pub(super) fn old_end(&self, newest: &KeyDigest, now: Timestamp) -> Option<Timestamp> {
         let key = &self.entry.key;
         let old = self
@@ -79,7 +79,7 @@ impl Shown {
             .filter(|(digest, _)| digest != newest);
         let last = old.filter_map(|(_, end)| *end).max()?;
         let end = key.expires.map_or(last, |expires| last.min(expires));
-        (now < end && !key.disabled).then_some(end)
+        (now < end).then_some(end)
     }
 
     /// How many of its secrets are not over at `now`: two while a rotation overlaps.

@@ -102,13 +102,14 @@ pub(super) fn deployment(
     let place = match place {
         Ok(place) => place,
         Err((field, why)) => {
-            entries.leave_out(&full, entry);
+            entries.leave_out(&full, entry, None);
             return params.lost(&field, format!("{why}: the entry is left out"));
         }
     };
     let narrowed = entry.is_unclear(&[]) || narrowed;
+    let address = place.get("api_base").map(String::as_str);
     if unclear || narrowed {
-        return entries.leave_out(&full, entry);
+        return entries.leave_out(&full, entry, address);
     }
     let full = match around.resolve(&full) {
         Ok(full) => full,
@@ -135,7 +136,7 @@ pub(super) fn deployment(
                     format!("{why}: the entry is left out")
                 };
                 params.lost(field, whose);
-                entries.leave_out(&full, entry);
+                entries.leave_out(&full, entry, address);
                 continue;
             }
         };
@@ -144,8 +145,8 @@ pub(super) fn deployment(
             params.say("", plain_note(&url.unwrap_or_default()));
         }
         let models = names_in_responses(&planned, model, info.base_model.as_deref());
-        entries.carry(known, model);
         let name = route(planned, entry, plan);
+        entries.carry(known, model, address);
         prices.plan(models, &name, info.no_output, entry, plan);
         if std::mem::take(&mut is_other) {
             entry.lost("model_name", format!(

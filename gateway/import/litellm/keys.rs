@@ -1,4 +1,4 @@
-//! `LiteLLM`'s keys: the master key, and its tables of keys, of teams and of users as CSV.
+//! `LiteLLM`'s keys: the master key, and its tables of keys, of teams, of users and of members of teams as CSV.
 //!
 //! A key comes in enabled only where everything that its row says is known: a column that is not known to be
 //! harmless may say what the key must not do.
@@ -15,21 +15,23 @@ use super::Tables;
 use super::surroundings::Surroundings;
 use crate::key::KeyDigest;
 
-/// Columns that say how much: keygate has no limits yet.
+/// Columns that say how much: keygate has no limits yet. `budget_id` is none of them: it stands for a row elsewhere, in
+/// which nothing here can see whether the limit is reached.
 const LIMITS: [&str; 8] = [
     "budget_duration",
-    "budget_id",
     "budget_limits",
     "max_budget",
     "max_parallel_requests",
     "rpm_limit",
     "soft_budget",
+    "tpd_limit",
     "tpm_limit",
 ];
 /// Columns of keys, teams and users that keep nobody from anything.
-const HARMLESS: [&str; 40] = [
+const HARMLESS: [&str; 45] = [
     "admins",
     "aliases",
+    "allow_team_guardrail_config",
     "auto_rotate",
     "budget_reset_at",
     "config",
@@ -40,6 +42,8 @@ const HARMLESS: [&str; 40] = [
     "key_alias",
     "key_name",
     "key_rotation_at",
+    // What it keeps a key from stands in `allowed_routes`.
+    "key_type",
     "last_active",
     "last_active_at",
     "last_rotation_at",
@@ -51,18 +55,21 @@ const HARMLESS: [&str; 40] = [
     "rotation_count",
     "rotation_interval",
     "router_settings",
+    "settings_updated_at",
     "soft_budget_cooldown",
     "spend",
     "team_alias",
     "team_id",
     "team_member_permissions",
     "token",
+    "total_spend",
     "updated_at",
     "updated_by",
     "user_id",
     "blocked",
     "metadata",
     // Of users alone.
+    "last_breach_check_at",
     "password",
     "sso_user_id",
     "teams",
@@ -73,14 +80,28 @@ const HARMLESS: [&str; 40] = [
 /// The roles whose holders may call models. Those who may only look at things may not, and another may be anything.
 const CALLERS: [&str; 3] = ["internal_user", "org_admin", "proxy_admin"];
 /// What people put into `metadata` that keeps a key from something.
-const NARROWING: [&str; 7] = [
+const NARROWING: [&str; 20] = [
     "allowed_passthrough_routes",
+    "allowed_vector_store_indexes",
+    "denied_passthrough_routes",
     "disabled",
+    "enforced_batch_output_expires_after",
+    "enforced_file_expires_after",
     "enforced_params",
     "guardrails",
+    "model_itpm_limit",
+    "model_max_budget",
+    "model_otpm_limit",
+    "model_rpm_limit",
+    "model_tpm_limit",
+    "password_reset_required",
     "policies",
+    "require_trace_id",
     "scopes",
+    "tag_rpm_limit",
     "tags",
+    // What each member of a team may spend in it.
+    "team_member_budget_id",
 ];
 
 /// Columns of `LiteLLM_VerificationToken`, of every version, by which a key opens nothing, or less: where one is not in
@@ -126,8 +147,13 @@ const NEEDED_OF_USERS: [&str; 9] = [
     "max_parallel_requests",
 ];
 
+/// Likewise, of `LiteLLM_TeamMembership`.
+const NEEDED_OF_MEMBERS: [&str; 3] = ["user_id", "team_id", "budget_id"];
+
 /// What a cell holds that holds nothing.
-const EMPTY: [&str; 9] = ["", "null", "NULL", "{}", "[]", "\\N", "f", "false", "False"];
+const EMPTY: [&str; 5] = ["{}", "[]", "f", "false", "False"];
+/// Likewise, in every column: of ids too, which may be `f`.
+const NOTHING: [&str; 4] = ["", "null", "NULL", "\\N"];
 
 /// The name of a file and its text.
 type File<'t> = (&'t str, &'t str);
@@ -198,7 +224,8 @@ impl Row<'_> {
     fn get(&self, name: &str) -> Option<&str> {
         let place = self.columns.iter().position(|column| column == name)?;
         let value = self.cells.get(place)?.trim();
-        (!EMPTY.contains(&value)).then_some(value)
+        let is_empty = EMPTY.contains(&value) && !name.ends_with("_id");
+        (!is_empty && !NOTHING.contains(&value)).then_some(value)
     }
 
     /// The columns that keep it from something, or may.
@@ -242,6 +269,7 @@ impl Row<'_> {
             ("max_budget", spend),
             ("rpm_limit", 0.0),
             ("tpm_limit", 0.0),
+            ("tpd_limit", 0.0),
             ("max_parallel_requests", 0.0),
         ];
         let reached = allowed.into_iter().filter(move |(name, used)| {
@@ -351,6 +379,23 @@ fn holders(table: &Table<'_>, id: &str, limited: &mut BTreeSet<&'static str>) ->
     holders
 }
 
+/// Where a table says that a team has a budget of its own for one of its members, by team and user.
+type Members = BTreeMap<(String, String), String>;
+
+/// The table `LiteLLM_TeamMembership`. What a budget allows stands elsewhere: models, and how much is left.
+fn members((file, text): File<'_>) -> Result<Members, String> {
+    let table = Table::read(file, text, "LiteLLM_TeamMembership", &NEEDED_OF_MEMBERS)?;
+    let budgets = table.rows().filter_map(|row| {
+        row.get("budget_id")?;
+        let member = (
+            row.get("team_id")?.to_owned(),
+            row.get("user_id")?.to_owned(),
+        );
+        Some((member, format!("{}, budget_id", row.at)))
+    });
+    Ok(budgets.collect())
+}
+
 /// The table `LiteLLM_VerificationToken`, in which `token` is the SHA-256 of a key, and those of teams and users.
 pub(super) fn key_tables(
     tables: &Tables<'_>,
@@ -368,6 +413,7 @@ pub(super) fn key_tables(
     let of = Owners {
         teams: read(tables.teams, teams)?,
         users: read(tables.users, users)?,
+        members: tables.members.map(members).transpose()?,
     };
     for row in table.rows() {
         let digest = digest_of(&row)?;
@@ -395,6 +441,7 @@ type Reader = fn(File<'_>, &mut BTreeSet<&'static str>) -> Result<Holders, Strin
 struct Owners {
     teams: Option<Holders>,
     users: Option<Holders>,
+    members: Option<Members>,
 }
 
 fn digest_of(row: &Row<'_>) -> Result<KeyDigest, String> {
@@ -436,7 +483,12 @@ fn key(
         notes.lost(at, &narrowing.join(", "), why);
         disabled = true;
     }
-    for (column, why) in [("team_id", of.team(row)), ("user_id", of.user(row))] {
+    let owners = [
+        ("team_id", of.team(row)),
+        ("user_id", of.user(row)),
+        ("team_id, user_id", of.member(row)),
+    ];
+    for (column, why) in owners {
         if let Some(why) = why {
             notes.lost(at, column, format!("{why}: the key `{id}` is disabled"));
             disabled = true;
@@ -474,11 +526,32 @@ impl Owners {
 
     /// Likewise, for its user's sake. Keys of the proxy's own administrator are nobody's.
     fn user(&self, row: &Row<'_>) -> Option<String> {
-        let user = row
-            .get("user_id")
-            .filter(|user| *user != "default_user_id")?;
-        why_not("user", user, self.users.as_ref(), "LiteLLM_UserTable")
+        why_not(
+            "user",
+            user_of(row)?,
+            self.users.as_ref(),
+            "LiteLLM_UserTable",
+        )
     }
+
+    /// Likewise, for what the user may do as a member of the team.
+    fn member(&self, row: &Row<'_>) -> Option<String> {
+        let (team, user) = (row.get("team_id")?, user_of(row)?);
+        let Some(members) = &self.members else {
+            return Some(format!(
+                "what the user `{user}` may do in the team `{team}` stands in LiteLLM_TeamMembership: bring it along by \
+                 `--members FILE`"
+            ));
+        };
+        let budget = members.get(&(team.to_owned(), user.to_owned()))?;
+        Some(format!(
+            "keygate cannot hold it to what the user `{user}` may do in the team `{team}` ({budget})"
+        ))
+    }
+}
+
+fn user_of<'r>(row: &'r Row<'_>) -> Option<&'r str> {
+    row.get("user_id").filter(|user| *user != "default_user_id")
 }
 
 /// Why keys of a team, or of a user, cannot be let in.

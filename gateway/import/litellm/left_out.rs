@@ -8,55 +8,68 @@ use std::collections::BTreeSet;
 use super::super::fields::Fields;
 use super::super::prices::Unpriced;
 use super::super::{Notes, Plan, PlannedProvider};
-use super::kinds::Known;
+use super::kinds::{Known, UNKNOWN};
+use crate::provider::Kind;
 
 /// What is known of the entries that were read.
 #[derive(Default)]
 pub(super) struct Entries {
     /// The names by which clients ask for them.
     pub(super) aliases: BTreeSet<String>,
-    /// Models that have a route of their own, by the prefix of their provider.
-    carried: BTreeSet<(&'static str, String)>,
+    /// Models that have a route of their own.
+    carried: BTreeSet<Place>,
     left_out: Vec<LeftOut>,
 }
+
+/// The prefix of a model's provider, the model, and its address.
+type Place = (&'static str, String, Option<String>);
 
 struct LeftOut {
     known: &'static Known,
     model: String,
     title: String,
+    /// Where it is.
+    address: Option<String>,
 }
 
 impl Entries {
-    /// An entry of this model became a route.
-    pub(super) fn carry(&mut self, known: &Known, model: &str) {
-        self.carried.insert((known.prefix, model.to_owned()));
+    /// An entry of this model became a route; it says this address.
+    pub(super) fn carry(&mut self, known: &Known, model: &str, address: Option<&str>) {
+        let address = address_of(known, address);
+        self.carried
+            .insert((known.prefix, model.to_owned(), address));
     }
 
-    /// An entry of this model, with the prefix of its provider, did not.
-    pub(super) fn leave_out(&mut self, full: &str, entry: &Fields<'_>) {
+    /// An entry of this model, with the prefix of its provider, did not; it says this address.
+    pub(super) fn leave_out(&mut self, full: &str, entry: &Fields<'_>, address: Option<&str>) {
         // Whose name is a variable's, or a pattern, is no model that could be told.
-        if let Some((known, model)) =
-            Known::of_model(full).filter(|(_, model)| !model.contains('*'))
+        if let Some((known, model)) = Known::of_model(full)
+            .or(address.map(|_| (&UNKNOWN, full)))
+            .filter(|(_, model)| !model.contains('*'))
         {
             self.left_out.push(LeftOut {
                 known,
                 model: model.to_owned(),
                 title: entry.title().to_owned(),
+                address: address_of(known, address),
             });
         }
     }
 
     /// Says which of those that were left out are reached, and lets no price of others hold for them.
-    pub(super) fn say_reached(self, plan: &mut Plan, notes: &Notes) {
+    pub(super) fn say_reached(&self, plan: &mut Plan, notes: &Notes) {
         let mut said = BTreeSet::new();
-        for one in self.left_out {
-            let model = (one.known.prefix, one.model.clone());
-            if self.carried.contains(&model) || !said.insert(model) {
+        for one in &self.left_out {
+            let model = (one.known.prefix, one.model.clone(), one.address.clone());
+            if self.carried.contains(&model) {
                 continue;
             }
-            let reached = plan.providers.iter().filter(|it| is_at(it, one.known));
-            let names: Vec<String> = reached.map(|provider| provider.name.clone()).collect();
+            let reached = plan.providers.iter().filter(|it| is_at(it, one));
+            let names: Vec<String> = reached.map(|it| it.name.clone()).collect();
             for name in names {
+                if !said.insert((model.clone(), name.clone())) {
+                    continue;
+                }
                 let why = format!(
                     "it is left out, and every key that opens `/{name}` reaches `{}` there all the same: keygate does \
                      not choose by model",
@@ -73,12 +86,24 @@ impl Entries {
     }
 }
 
-/// Whether a provider is where `LiteLLM` has this one, and has all of its models.
-fn is_at(provider: &PlannedProvider, known: &Known) -> bool {
+/// Where an entry's model is that says this address, or none.
+fn address_of(known: &Known, said: Option<&str>) -> Option<String> {
+    own_address(known.kind, said.or(known.base_url))
+}
+
+/// Where a provider of this kind is at this address, or without one.
+fn own_address(kind: &str, address: Option<&str>) -> Option<String> {
+    let own = || Kind::named(kind)?.own_url(&|_| None);
+    let address = address.map(str::to_owned).or_else(own)?;
+    Some(address.trim_end_matches('/').to_owned())
+}
+
+/// Whether a provider is where a model is that was left out, and has all of its models.
+fn is_at(provider: &PlannedProvider, one: &LeftOut) -> bool {
     let base = provider
         .settings
         .iter()
         .find(|(name, _)| *name == "base_url");
-    let base = base.map(|(_, base)| base.as_str());
-    provider.kind == known.kind && base == known.base_url && !provider.has("deployment")
+    let address = own_address(provider.kind, base.map(|(_, base)| base.as_str()));
+    address.is_some() && address == one.address && !provider.has("deployment")
 }

@@ -1,4 +1,4 @@
-//! `LiteLLM`'s `config.yaml`, and its tables of keys, teams and users as CSV.
+//! `LiteLLM`'s `config.yaml`, and its tables of keys, teams, users and members of teams as CSV.
 //!
 //! There, a model's name chooses the provider, and bodies are translated; here, the path does, and bodies
 //! pass. So each provider gets a route of its own, and clients name the provider's own model.
@@ -43,6 +43,8 @@ pub struct Tables<'t> {
     pub teams: Option<(&'t str, &'t str)>,
     /// `LiteLLM_UserTable`. Without it, keys of users come disabled.
     pub users: Option<(&'t str, &'t str)>,
+    /// `LiteLLM_TeamMembership`. Without it, keys that are both a team's and a user's come disabled.
+    pub members: Option<(&'t str, &'t str)>,
 }
 
 /// Reads `config.yaml`, and the tables that there are. Variables are looked up in the environment of this process. Fails

@@ -14,6 +14,8 @@ pub struct Rotation {
     pub digest: KeyDigest,
     /// When the old ones end, if they do not earlier.
     pub overlap_end: Timestamp,
+    /// Whether they go at once where the key is disabled: perhaps it is because of them.
+    pub disabled_go: bool,
     /// When the key ends; left out, when it did before.
     pub expires: Option<Timestamp>,
     /// Old digests that are over by now go.
@@ -25,6 +27,7 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
     let Rotation {
         digest,
         overlap_end,
+        disabled_go,
         expires,
         now,
     } = *rotation;
@@ -33,6 +36,12 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
         if expires.is_none() {
             refuse_if_over(id, table, now)?;
         }
+        let is_disabled = table.get("disabled").and_then(Item::as_bool) == Some(true);
+        let overlap_end = if disabled_go && is_disabled {
+            now
+        } else {
+            overlap_end
+        };
         let mut hashes = Array::from_iter([digest.to_string()]);
         for (text, end) in hashes_of(id, table)? {
             let end = end.map_or(overlap_end, |end| end.min(overlap_end));
@@ -109,6 +118,7 @@ mod tests {
         let rotation = Rotation {
             digest: KeyDigest::of(secret.as_bytes()),
             overlap_end: end.parse().unwrap(),
+            disabled_go: true,
             expires: Some("2028-01-01T00:00:00Z".parse().unwrap()),
             now: now.parse().unwrap(),
         };
@@ -194,6 +204,7 @@ mod tests {
         let mut rotation = Rotation {
             digest: KeyDigest::of(b"new"),
             overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
+            disabled_go: true,
             expires: None,
             now: NOW.parse().unwrap(),
         };
@@ -215,6 +226,33 @@ mod tests {
     }
 
     #[test]
+    fn an_old_secret_of_a_disabled_key_does_not_open_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let old = KeyDigest::of(b"old");
+        for (state, disabled_go, left) in [
+            ("disabled = true\n", true, 1),
+            // Who asks for an overlap has one.
+            ("disabled = true\n", false, 2),
+            ("disabled = false\n", true, 2),
+            ("", true, 2),
+        ] {
+            let text = format!("[[key]]\nid = \"a\"\nhashes = [\"{old}\"]\n{state}");
+            std::fs::write(&path, &text).unwrap();
+            let rotation = Rotation {
+                digest: KeyDigest::of(b"new"),
+                overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
+                disabled_go,
+                expires: Some("2026-07-01T00:00:00Z".parse().unwrap()),
+                now: NOW.parse().unwrap(),
+            };
+            rotate(&path, "a", &rotation).unwrap();
+            let (file, _) = read(&std::fs::read_to_string(&path).unwrap());
+            assert_eq!(file.entries[0].digests.len(), left, "{state}{disabled_go}");
+        }
+    }
+
+    #[test]
     fn a_rotation_refuses_hashes_that_it_does_not_understand() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
@@ -231,6 +269,7 @@ mod tests {
             let rotation = Rotation {
                 digest: KeyDigest::of(b"new"),
                 overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
+                disabled_go: true,
                 expires: None,
                 now: NOW.parse().unwrap(),
             };
