@@ -369,7 +369,11 @@ fn an_expired_key_is_not_rotated_without_a_new_end() {
     );
     assert!(refused.stdout.is_empty());
     assert_eq!(keys.file(), file);
+    // What was refused until now stays refused, unless somebody asks for an overlap.
     let (_, said) = keys.run(&["rotate", "a", "--expires", "90d"]);
+    assert!(said.contains("no older one opens any more"), "{said}");
+    std::fs::write(keys.path(), &file).unwrap();
+    let (_, said) = keys.run(&["rotate", "a", "--expires", "90d", "--overlap", "1h"]);
     assert!(said.contains("the old one opens until"), "{said}");
 }
 

@@ -22,7 +22,7 @@ const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 pub(in crate::cli) struct Rotate {
     #[command(flatten)]
     named: Named,
-    /// How long the old secret still opens; left out, 24h, or not at all if the key is disabled
+    /// How long the old secret still opens; left out, 24h, or not at all if the key is disabled or has expired
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     overlap: Option<Duration>,
     /// When the key itself ends from now on: `90d` from now, a day like 2027-01-31 (until 23:59:59 UTC),
@@ -42,7 +42,7 @@ pub(super) fn run(options: &Rotate) -> Result<(), Error> {
     let rotation = Rotation {
         digest,
         overlap_end: end,
-        disabled_go: options.overlap.is_none(),
+        closed_go: options.overlap.is_none(),
         expires: options.expires,
         now: Timestamp::now(),
     };

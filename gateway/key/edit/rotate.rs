@@ -14,8 +14,9 @@ pub struct Rotation {
     pub digest: KeyDigest,
     /// When the old ones end, if they do not earlier.
     pub overlap_end: Timestamp,
-    /// Whether they go at once where the key is disabled: perhaps it is because of them.
-    pub disabled_go: bool,
+    /// Whether they go at once where the key opens nothing: it may be disabled because of them, and if it has expired,
+    /// they have been refused until now.
+    pub closed_go: bool,
     /// When the key ends; left out, when it did before.
     pub expires: Option<Timestamp>,
     /// Old digests that are over by now go.
@@ -27,7 +28,7 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
     let Rotation {
         digest,
         overlap_end,
-        disabled_go,
+        closed_go,
         expires,
         now,
     } = *rotation;
@@ -36,8 +37,8 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
         if expires.is_none() {
             refuse_if_over(id, table, now)?;
         }
-        let is_disabled = table.get("disabled").and_then(Item::as_bool) == Some(true);
-        let overlap_end = if disabled_go && is_disabled {
+        let is_closed = is_disabled(table) || end_if_over(table, now).is_some();
+        let overlap_end = if closed_go && is_closed {
             now
         } else {
             overlap_end
@@ -62,13 +63,23 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
 
 /// Refuses a key whose end has passed: its new secret would open nothing, and nobody would be told.
 fn refuse_if_over(id: &str, table: &Table, now: Timestamp) -> Result<(), EditError> {
-    match table.get("expires").and_then(moment_of) {
-        Some(end) if end <= now => Err(EditError::Invalid(format!(
+    match end_if_over(table, now) {
+        Some(end) => Err(EditError::Invalid(format!(
             "key `{id}` expired at {end}, and a new secret would open nothing: give the key a new end as well, with \
              --expires 90d for instance"
         ))),
-        _ => Ok(()),
+        None => Ok(()),
     }
+}
+
+fn is_disabled(table: &Table) -> bool {
+    table.get("disabled").and_then(Item::as_bool) == Some(true)
+}
+
+/// When the key ended, if it has.
+fn end_if_over(table: &Table, now: Timestamp) -> Option<Timestamp> {
+    let end = table.get("expires").and_then(moment_of);
+    end.filter(|end| *end <= now)
 }
 
 /// A moment as a key file may write it: a date of TOML, or a text.
@@ -118,7 +129,7 @@ mod tests {
         let rotation = Rotation {
             digest: KeyDigest::of(secret.as_bytes()),
             overlap_end: end.parse().unwrap(),
-            disabled_go: true,
+            closed_go: true,
             expires: Some("2028-01-01T00:00:00Z".parse().unwrap()),
             now: now.parse().unwrap(),
         };
@@ -204,7 +215,7 @@ mod tests {
         let mut rotation = Rotation {
             digest: KeyDigest::of(b"new"),
             overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
-            disabled_go: true,
+            closed_go: true,
             expires: None,
             now: NOW.parse().unwrap(),
         };
@@ -226,15 +237,19 @@ mod tests {
     }
 
     #[test]
-    fn an_old_secret_of_a_disabled_key_does_not_open_again() {
+    fn an_old_secret_of_a_key_that_opens_nothing_does_not_open_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         let old = KeyDigest::of(b"old");
-        for (state, disabled_go, left) in [
+        for (state, closed_go, left) in [
             ("disabled = true\n", true, 1),
             // Who asks for an overlap has one.
             ("disabled = true\n", false, 2),
             ("disabled = false\n", true, 2),
+            ("expires = 2026-05-31T00:00:00Z\n", true, 1),
+            ("expires = \"2026-05-31T00:00:00Z\"\n", true, 1),
+            ("expires = 2026-05-31T00:00:00Z\n", false, 2),
+            ("expires = 2026-06-30T00:00:00Z\n", true, 2),
             ("", true, 2),
         ] {
             let text = format!("[[key]]\nid = \"a\"\nhashes = [\"{old}\"]\n{state}");
@@ -242,13 +257,13 @@ mod tests {
             let rotation = Rotation {
                 digest: KeyDigest::of(b"new"),
                 overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
-                disabled_go,
+                closed_go,
                 expires: Some("2026-07-01T00:00:00Z".parse().unwrap()),
                 now: NOW.parse().unwrap(),
             };
             rotate(&path, "a", &rotation).unwrap();
             let (file, _) = read(&std::fs::read_to_string(&path).unwrap());
-            assert_eq!(file.entries[0].digests.len(), left, "{state}{disabled_go}");
+            assert_eq!(file.entries[0].digests.len(), left, "{state}{closed_go}");
         }
     }
 
@@ -269,7 +284,7 @@ mod tests {
             let rotation = Rotation {
                 digest: KeyDigest::of(b"new"),
                 overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
-                disabled_go: true,
+                closed_go: true,
                 expires: None,
                 now: NOW.parse().unwrap(),
             };
