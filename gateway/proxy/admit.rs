@@ -74,8 +74,8 @@ impl Admission {
         {
             return Err(refuse(Reason::KeyNotAllowed));
         }
-        let upgrade = is_websocket(request);
-        if upgrade && !route.websocket {
+        let websocket = is_websocket(request);
+        if websocket && !route.websocket {
             return Err(refuse(no_upgrade(&path.path)));
         }
         if declared_length(request) > rules.server.max_request_body {
@@ -111,7 +111,7 @@ impl Admission {
             readings: path.readings_of(&target),
             target,
             post: may_be_post(request),
-            upgrade,
+            upgrade: websocket && is_passed_on(request),
         })
     }
 
@@ -159,7 +159,7 @@ impl Admission {
         self.post
     }
 
-    /// Whether it asks for a `WebSocket`.
+    /// Whether the provider is asked for a `WebSocket`.
     pub fn upgrade(&self) -> bool {
         self.upgrade
     }
@@ -248,6 +248,12 @@ fn is_websocket(request: &RequestHeader) -> bool {
                 .split(|b| *b == b',')
                 .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
         })
+}
+
+/// Whether Pingora passes on that a `WebSocket` is asked for: it takes out a list of protocols.
+fn is_passed_on(request: &RequestHeader) -> bool {
+    let first = request.headers.get(UPGRADE);
+    first.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// What `Content-Length` says; Pingora has refused values that are not a number.

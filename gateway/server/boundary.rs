@@ -10,10 +10,12 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 use super::chunks::{Chunks, Progress};
 use crate::proxy::connection::Requests;
@@ -28,16 +30,29 @@ const LAST: u64 = UNKNOWN - 2;
 const OVER: u64 = UNKNOWN - 3;
 /// The connection changes to another protocol: what was kept is read first, and then everything that comes.
 const SWITCHED: u64 = UNKNOWN - 4;
+/// The connection has changed to another protocol, and what was kept was read.
+const OTHER: u64 = UNKNOWN - 5;
 /// How much is read ahead of the next request while another goes on, in bytes. So it is noticed that the client leaves.
 const MOST: usize = 4 << 10;
 /// How much of that is read at a time, in bytes.
 const READ: usize = 1 << 10;
+/// How much a client may still send to a connection that ends, in bytes, and for how long.
+const MOST_AT_END: usize = 2 << 20;
+const TIME_AT_END: Duration = Duration::from_secs(2);
 
 /// A stream that is read up to its [`Boundary`].
 #[derive(Debug)]
 pub(super) struct Bounded<S> {
     stream: S,
     boundary: Arc<Boundary>,
+    end: Option<Box<Ending>>,
+}
+
+/// How much longer the client of a connection that has ended is read, so that it can read what was sent.
+#[derive(Debug)]
+struct Ending {
+    time: Pin<Box<Sleep>>,
+    left: usize,
 }
 
 /// How much of the request is still to come, and what came of the next one. One task changes and asks it.
@@ -75,6 +90,7 @@ impl Boundary {
         let bounded = Bounded {
             stream,
             boundary: boundary.clone(),
+            end: None,
         };
         (bounded, boundary)
     }
@@ -134,6 +150,15 @@ impl Boundary {
     /// Whether another request may follow: this one was read to its end, about which there are no two opinions.
     pub(super) fn is_passed(&self) -> bool {
         matches!(self.left.load(Ordering::Relaxed), 0 | UNKNOWN)
+    }
+
+    /// Whether the client may have sent what nobody reads, behind a request that was read to its end.
+    fn may_have_more(&self) -> bool {
+        match self.left.load(Ordering::Relaxed) {
+            LAST | OVER | SWITCHED | OTHER => true,
+            0 => !self.kept().next.is_empty(),
+            _ => false,
+        }
     }
 
     /// Moves what was kept to where a reader wants it, as far as there is room; whether there was any.
@@ -253,6 +278,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Bounded<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Bounded<S> {
+    /// Reads what a client still sends to a connection that has ended, and throws it away: to close with unread bytes
+    /// resets the connection, and the reset can overtake the end of what was sent.
+    fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(end) = &mut self.end else {
+            return Poll::Ready(Ok(()));
+        };
+        while end.left > 0 && end.time.as_mut().poll(context).is_pending() {
+            let mut scratch = [0; READ];
+            let mut read = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+            let read = read.filled().len();
+            end.left = if read == 0 {
+                0
+            } else {
+                end.left.saturating_sub(read)
+            };
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Bounded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -267,14 +314,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Bounded<S> {
             if self.boundary.give_back(into) {
                 return Poll::Ready(Ok(()));
             }
-            self.boundary.left.store(UNKNOWN, Ordering::Relaxed);
+            self.boundary.left.store(OTHER, Ordering::Relaxed);
         }
         let room = usize::try_from(left).unwrap_or(usize::MAX);
         if room >= into.remaining() {
             let before = into.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
             match left {
-                UNKNOWN | LAST | SWITCHED => {}
+                UNKNOWN | LAST | SWITCHED | OTHER => {}
                 CHUNKED => self.read_chunks(into, before),
                 _ => self.count((into.filled().len() - before) as u64),
             }
@@ -307,7 +354,7 @@ impl<S> Bounded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -334,7 +381,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.end.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            if !self.boundary.may_have_more() {
+                return Poll::Ready(Ok(()));
+            }
+            self.end = Some(Box::new(Ending {
+                time: Box::pin(tokio::time::sleep(TIME_AT_END)),
+                left: MOST_AT_END,
+            }));
+        }
+        self.poll_discard(context)
     }
 }
 
@@ -406,6 +463,24 @@ mod tests {
         assert!(boundary.nothing_follows() && !boundary.is_passed());
         // It is noticed that the client leaves.
         assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_on_behind_the_last_request_is_read_for_a_while() {
+        let (mut client, stream) = tokio::io::duplex(1 << 10);
+        let (mut stream, boundary) = Boundary::on(stream);
+        let start = tokio::time::Instant::now();
+        let mut sent = BytesMut::from("GET / HTTP/1.1\r\n\r\n");
+        boundary.begin(&mut sent);
+        stream.shutdown().await.unwrap();
+        assert!(start.elapsed().is_zero());
+        sent.extend_from_slice(b"GET /more HTTP/1.1\r\n");
+        boundary.begin(&mut sent);
+        let (ended, ()) = tokio::join!(stream.shutdown(), async {
+            client.write_all(&[b'a'; 4 << 10]).await.unwrap();
+        });
+        ended.unwrap();
+        assert_eq!(start.elapsed(), TIME_AT_END);
     }
 
     #[tokio::test]

@@ -1,13 +1,19 @@
 //! HTTP/1.0, and several requests at once on one connection.
 
+use std::io::Write;
+use std::net::{Shutdown, TcpListener};
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::client::header;
 use crate::support::gateway::simple;
 use crate::support::http2::Http2Provider;
 use crate::support::provider::{begin_events, chunk, end_chunks, ok};
 use crate::support::websocket::{ASK, handshake, switch};
-use crate::support::{Gateway, Provider, Scene, eventually};
+use crate::support::{Gateway, Provider, Scene, eventually, http2};
 
 const KEY: &str = "api-key: secret\r\n";
 
@@ -353,4 +359,76 @@ fn what_a_client_says_on_a_websocket_before_it_is_open_gets_there() {
     let mut echo = [0; 3 * ASK.len()];
     client.read_exact(&mut echo);
     assert_eq!(echo, [ASK; 3].concat()[..]);
+}
+
+/// The length of a response that the gateway has sent long before a slow client has read it.
+const LONG: usize = 300_000;
+
+/// What a client gets that says `begin`, and goes on to speak, and that reads slowly.
+fn read_slowly(gateway: &Gateway, begin: &str) -> String {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8 << 10).unwrap();
+    http2::run(async {
+        let (mut reading, mut writing) = socket
+            .connect(gateway.address())
+            .await
+            .unwrap()
+            .into_split();
+        writing.write_all(begin.as_bytes()).await.unwrap();
+        let speaking = tokio::spawn(async move {
+            while writing.write_all(&[b'a'; 2_000]).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let (mut read, mut piece) = (Vec::new(), vec![0; 3_000]);
+        while let n @ 1.. = reading.read(&mut piece).await.unwrap() {
+            read.extend_from_slice(&piece[..n]);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        speaking.abort();
+        String::from_utf8(read).unwrap()
+    })
+}
+
+#[test]
+fn what_comes_behind_the_last_request_does_not_cost_its_response() {
+    let provider = Provider::answering(|_, wire| {
+        std::thread::sleep(Duration::from_millis(100));
+        ok(wire, &[b'%'; LONG]);
+    });
+    let scene = Scene::with_server(
+        "server.limits.requests_per_connection = 1",
+        &simple(&provider.url(), "", ""),
+    );
+    let limited = scene.key("alice", "secret", "").start();
+    let gateway = Gateway::before(&provider);
+    let trailers = "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\na: b\r\n\r\n";
+    for (gateway, rest) in [
+        (&limited, "\r\n"),
+        (&gateway, "Connection: close\r\n\r\n"),
+        (&gateway, trailers),
+    ] {
+        let last = format!("POST /p HTTP/1.1\r\nHost: h\r\n{KEY}{rest}");
+        let read = read_slowly(gateway, &format!("{last}GET /p HTTP/1.1\r\nx: "));
+        assert_eq!(header(&read, "connection"), Some("close"));
+        assert_eq!(read.matches('%').count(), LONG, "{rest:?}");
+    }
+}
+
+#[test]
+fn the_last_words_of_a_websocket_get_to_a_client_that_speaks_meanwhile() {
+    let provider = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", provider.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut wire = provider.accept().unwrap().0;
+        switch(&mut wire, "");
+        wire.write_all(&[b'%'; LONG]).unwrap();
+        wire.shutdown(Shutdown::Write).unwrap();
+        // Else, its own end would be a reset.
+        std::io::copy(&mut wire, &mut std::io::sink()).unwrap();
+    });
+    let scene = Scene::new(&simple(&url, "", "websocket = true"));
+    let gateway = scene.key("alice", "secret", "").start();
+    let read = read_slowly(&gateway, &handshake("/p", ""));
+    assert_eq!(read.matches('%').count(), LONG);
 }

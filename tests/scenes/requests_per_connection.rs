@@ -54,26 +54,47 @@ fn of_requests_that_come_together_as_many_are_answered() {
     assert_eq!(provider.received().len(), 3);
 }
 
+/// Asks over HTTP/2, one request after the other, until the gateway closes the connection; how many were answered.
+async fn answered_over_http2(gateway: &Gateway) -> usize {
+    let stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    let over = tokio::spawn(connection);
+    let mut answered = 0;
+    while let Ok(mut client) = client.clone().ready().await {
+        assert!(answered < 10);
+        let request = Request::get("http://h/p").header("api-key", "secret");
+        let request = request.body(()).unwrap();
+        let Ok((response, _)) = client.send_request(request, true) else {
+            break;
+        };
+        let mut body = response.await.unwrap().into_body();
+        while let Some(piece) = body.data().await {
+            piece.unwrap();
+        }
+        answered += 1;
+    }
+    // In order, by a GOAWAY without an error.
+    over.await.unwrap().unwrap();
+    answered
+}
+
 #[test]
 fn over_http2_a_client_is_told_to_take_another_connection() {
+    for most in [1, 3] {
+        let provider = Provider::start();
+        let gateway = before(&provider, most);
+        assert_eq!(http2::run(answered_over_http2(&gateway)), most);
+        assert_eq!(provider.received().len(), most);
+    }
+}
+
+#[test]
+fn a_connection_that_may_have_none_has_one() {
     let provider = Provider::start();
-    let gateway = before(&provider, 3);
-    http2::run(async {
-        let stream = TcpStream::connect(gateway.address()).await.unwrap();
-        let (client, connection) = h2::client::handshake(stream).await.unwrap();
-        let over = tokio::spawn(connection);
-        for _ in 0..3 {
-            let mut client = client.clone().ready().await.unwrap();
-            let request = Request::get("http://h/p").header("api-key", "secret");
-            let request = request.body(()).unwrap();
-            let (response, _) = client.send_request(request, true).unwrap();
-            let mut body = response.await.unwrap().into_body();
-            while let Some(piece) = body.data().await {
-                piece.unwrap();
-            }
-        }
-        // In order, by a GOAWAY without an error.
-        over.await.unwrap().unwrap();
-    });
-    assert_eq!(provider.received().len(), 3);
+    let gateway = before(&provider, 0);
+    let mut client = gateway.client();
+    let response = client.request("POST", "/p", &KEY, b"{}");
+    assert_eq!(response.header("connection"), Some("close"));
+    assert!(client.is_closed());
+    assert_eq!(http2::run(answered_over_http2(&gateway)), 1);
 }

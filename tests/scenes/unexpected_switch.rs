@@ -36,9 +36,11 @@ fn a_provider_that_switches_to_a_protocol_unasked_is_502_and_says_why() {
         let h2c =
             "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
         let other = "Connection: Upgrade\r\nUpgrade: foo\r\n";
+        // What goes up of a list does not ask for a WebSocket.
+        let list = websocket.then_some("Connection: Upgrade\r\nUpgrade: foo, websocket\r\n");
         let mut requests = 0;
         for method in ["GET", "POST"] {
-            for upgrade in ["", h2c, other] {
+            for upgrade in ["", h2c, other].into_iter().chain(list) {
                 let mut client = gateway.client();
                 client.send(format!(
                     "{method} /p HTTP/1.1\r\nHost: h\r\napi-key: secret\r\n{upgrade}Content-Length: 2\r\n\r\n{{}}"

@@ -89,7 +89,7 @@ impl Checker<'_> {
             max_request_body: size(request_body, 32 << 20),
             max_header_bytes: size(header_bytes, 16 << 10),
             max_header_count: count(header_count, 100),
-            requests_per_connection: u32::try_from(count(requests_per_connection, 100_000))
+            requests_per_connection: u32::try_from(count(requests_per_connection, 100_000).max(1))
                 .unwrap_or(u32::MAX),
             idle_connections: count(idle_connections, 1024),
             min_body_rate: size(body_rate, 240),
