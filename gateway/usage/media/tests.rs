@@ -46,6 +46,7 @@ fn turned(document: &str) -> String {
 }
 
 /// Audio, images and video of responses, by what they show.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn responses() -> Vec<(&'static str, Value, [[u64; 3]; 3])> {
     let of = |name, usage: Value, counts| (name, json!({"model": "m", "usage": usage}), counts);
     let none = [0; 3];
