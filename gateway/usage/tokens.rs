@@ -405,6 +405,14 @@ impl Found {
     }
 }
 
+/// A text as it is, or with signs for what is no UTF-8.
+fn readable(text: &[u8]) -> Box<str> {
+    match std::str::from_utf8(text) {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(text).into(),
+    }
+}
+
 /// Whether there is an ASCII letter in `document` that is written as an escape: a name may be hidden in it.
 fn has_escaped_letter(document: &[u8]) -> bool {
     // Most texts of most events have no escape at all.
@@ -529,7 +537,7 @@ impl Interest for Found {
     fn text(&mut self, at: Node, text: &[u8]) {
         match self.branch(at).and_then(|branch| branch.says) {
             Some(Says::Model) if self.model.is_none() && !text.is_empty() => {
-                self.model = Some(String::from_utf8_lossy(text).into());
+                self.model = Some(readable(text));
             }
             Some(Says::Error) => self.errors.add(!text.is_empty()),
             Some(Says::Kind) => self.errors.add(text == b"error"),
