@@ -8,8 +8,9 @@
 //!   has no modality are the rest: they have the price of the input or the output.
 //! - A count that is said again replaces the one before; a zero replaces nothing. The entries of one list that are of one
 //!   modality are added up.
-//! - Parts that do not fit into the whole, and cached tokens of which the response does not say how many are audio, leave
-//!   open what has which price: [`Media::unclear`].
+//! - Parts that do not fit into the whole, cached tokens of which the response does not say how many are audio, and a list
+//!   of the input that leaves some of it out, leave open what has which price: [`Media::unclear`]. Gemini's Live API leaves
+//!   out what was spoken last. What a list of the output leaves out is text.
 
 use super::Usage;
 
@@ -158,18 +159,20 @@ impl Modality {
 }
 
 /// The counts by modality, as far as they were said.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Split {
     counts: [[u64; MODALITIES]; PARTS],
     /// Whether there is any count that is not zero.
     said: bool,
     /// Whether tokens of a modality were said that is not known here.
     foreign: bool,
+    /// Whether there was a list of what went in.
+    listed: bool,
     entry: Entry,
 }
 
 /// The entry of a list that is being read. Its `part` is `None` outside of lists.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Entry {
     part: Option<Part>,
     /// Its modality, where it has said one.
@@ -239,6 +242,7 @@ impl Split {
         (self.entry.modality, self.entry.tokens) = (None, 0);
         self.said = true;
         self.foreign |= modality == Modality::Foreign;
+        self.listed |= part == Part::Input;
         let seen = self.entry.seen.get_mut(modality as usize);
         let again = seen.is_some_and(|seen| std::mem::replace(seen, true));
         if let Some(place) = self.place(part, modality) {
@@ -247,8 +251,9 @@ impl Split {
         }
     }
 
-    /// What is no text of the tokens of `usage`.
-    pub(super) fn of(&self, usage: &Usage) -> Media {
+    /// What is no text of the tokens of `usage`, of whose input lists say the parts of so many (0: it is not known of how
+    /// many).
+    pub(super) fn of(&self, usage: &Usage, listed: u64) -> Media {
         if !self.said {
             // As of nearly every response.
             return Media::default();
@@ -261,9 +266,16 @@ impl Split {
         };
         if !media.all().is_none() {
             let cached_text = self.get(Part::CacheRead, Modality::Text);
+            media.unclear |= self.listed && self.input() < listed;
             media.unclear |= media.is_unclear_in(usage, cached_text);
         }
         media
+    }
+
+    /// All of the input that is of a modality that is known.
+    fn input(&self) -> u64 {
+        let of_input = self.counts.get(Part::Input as usize).into_iter();
+        of_input.flatten().copied().fold(0, u64::saturating_add)
     }
 
     fn tokens_of(&self, modality: Modality) -> MediumTokens {

@@ -3,12 +3,17 @@
 use super::media::Modality::{Audio, Image, Text, Video};
 use super::media::Part;
 use super::places::Says::{ByModality, EntryModality, EntryTokens, Medium};
-use super::places::{GEMINI, GEMINI_LIVE, INTERACTIONS, OPENAI_CHAT, OPENAI_REALTIME, Row, VERTEX};
+use super::places::{
+    COHERE_EMBED, Count, GEMINI, GEMINI_LIVE, INTERACTIONS, MISTRAL_AUDIO, OPENAI_CHAT,
+    OPENAI_REALTIME, Row, Says, VERTEX,
+};
 
 const OPENAI_IMAGES: &str = "https://platform.openai.com/docs/api-reference/images/object";
 const OPENAI_TRANSCRIPTION: &str =
     "https://platform.openai.com/docs/api-reference/audio/json-object";
 const LITELLM_USAGE: &str = "https://docs.litellm.ai/docs/completion/usage";
+const QWEN_REALTIME: &str =
+    "https://www.alibabacloud.com/help/en/model-studio/qwen-tts-realtime-server-events";
 const OPENROUTER_USAGE: &str =
     "https://openrouter.ai/docs/client-sdks/typescript/models/batchobjectprompttokensdetails";
 
@@ -55,6 +60,11 @@ pub(super) const IN_USAGE: &[Row] = &[
         OPENAI_IMAGES,
     ),
     (
+        "output_tokens_details.audio_tokens",
+        Medium(Part::Output, Audio),
+        QWEN_REALTIME,
+    ),
+    (
         "output_tokens_details.image_tokens",
         Medium(Part::Output, Image),
         OPENAI_IMAGES,
@@ -88,6 +98,12 @@ pub(super) const IN_USAGE: &[Row] = &[
         "output_token_details.audio_tokens",
         Medium(Part::Output, Audio),
         OPENAI_REALTIME,
+    ),
+    ("prompt_audio_seconds", Says::Heard, MISTRAL_AUDIO),
+    (
+        "billed_units.image_tokens",
+        Says::Count(Count::BilledImages),
+        COHERE_EMBED,
     ),
     (
         "input_tokens_by_modality",

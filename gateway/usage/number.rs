@@ -6,9 +6,12 @@ const DIGITS: usize = 19;
 /// The whole number that a decimal number is; `None` where it is negative, has a fraction, or is no number. One that
 /// is too large is the largest there is.
 pub(super) fn whole(written: &[u8]) -> Option<u64> {
-    if written.len() <= DIGITS && written.iter().all(u8::is_ascii_digit) && !written.is_empty() {
-        let value = |value: u64, digit: &u8| value * 10 + u64::from(digit - b'0');
-        return Some(written.iter().fold(0, value));
+    if (1..=DIGITS).contains(&written.len()) {
+        let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+        let value = |value: u64, byte: &u8| Some(value * 10 + digit(byte)?);
+        if let Some(value) = written.iter().try_fold(0, value) {
+            return Some(value);
+        }
     }
     let (value, is_exact) = read(written, 0)?;
     let value = u64::try_from(value).unwrap_or(u64::MAX);

@@ -23,6 +23,8 @@ pub(super) struct Parts {
     before: Calls,
     /// The output of each choice.
     choices: Vec<u64>,
+    /// Whether a model that draws images was called.
+    drawn: bool,
     /// The choice that is being read, and the place in the list of the next.
     choice: usize,
     next: usize,
@@ -97,6 +99,16 @@ impl Parts {
         } else {
             self.calls
         }
+    }
+
+    /// A model that draws images was called.
+    pub(super) fn draw(&mut self) {
+        self.drawn = true;
+    }
+
+    /// Whether one was.
+    pub(super) fn has_drawn(&self) -> bool {
+        self.drawn
     }
 
     /// A list of choices begins.

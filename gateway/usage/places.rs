@@ -49,6 +49,12 @@ pub(super) enum Says {
     EntryModality,
     /// The tokens of an entry in it.
     EntryTokens,
+    /// Searches of the web that stand in no object for usage, so that a zero says nothing.
+    ToolSearches,
+    /// Tokens of the model that draws images, which the one that the response names has called.
+    Drawing,
+    /// Seconds of audio that went in: its tokens are in no count but the total.
+    Heard,
 }
 
 impl Says {
@@ -60,6 +66,8 @@ impl Says {
                 | Self::CallCount(_)
                 | Self::Medium(..)
                 | Self::EntryTokens
+                | Self::ToolSearches
+                | Self::Drawing
                 | Self::Cost
                 | Self::CostTicks
                 | Self::CostElsewhere
@@ -102,10 +110,12 @@ pub(super) enum Count {
     BilledOutput,
     /// Searches of the web, which are no tokens.
     Searches,
+    /// What is billed of images that went in, beside [`Count::BilledInput`].
+    BilledImages,
 }
 
 /// How many [`Count`]s there are.
-pub(super) const COUNTS: usize = 16;
+pub(super) const COUNTS: usize = 17;
 
 /// A path of member names with a dot between them (arrays are passed through), what stands there, and the URL of the
 /// document that says so.
@@ -125,6 +135,7 @@ use Says::Model;
 pub(super) const OPENAI_CHAT: &str = "https://platform.openai.com/docs/api-reference/chat/object";
 const OPENAI_STREAM: &str = "https://platform.openai.com/docs/api-reference/responses-streaming";
 const OPENAI_RESPONSES: &str = "https://platform.openai.com/docs/api-reference/responses/object";
+const OPENAI_IMAGE_TOOL: &str = "https://platform.openai.com/docs/guides/tools-image-generation";
 pub(super) const OPENAI_REALTIME: &str =
     "https://platform.openai.com/docs/api-reference/realtime-server-events/response/done";
 const REALTIME_SESSION: &str =
@@ -148,11 +159,13 @@ const CONVERSE_TIER: &str =
     "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html";
 const COHERE: &str = "https://docs.cohere.com/reference/chat";
 const COHERE_V1: &str = "https://docs.cohere.com/v1/reference/chat";
+pub(super) const COHERE_EMBED: &str = "https://docs.cohere.com/reference/embed";
 const DEEPSEEK: &str = "https://api-docs.deepseek.com/guides/kv_cache";
 const GROQ: &str = "https://console.groq.com/docs/api-reference#chat-create";
 const KIMI: &str = "https://platform.moonshot.ai/docs/api/chat";
 const LITELLM: &str = "https://docs.litellm.ai/docs/completion/prompt_caching";
 const MISTRAL: &str = "https://docs.mistral.ai/api/endpoint/chat";
+pub(super) const MISTRAL_AUDIO: &str = "https://docs.mistral.ai/api/endpoint/audio/transcriptions";
 const OLLAMA: &str = "https://github.com/ollama/ollama/blob/main/docs/api.md";
 const OPENROUTER: &str = "https://openrouter.ai/docs/guides/best-practices/prompt-caching";
 const OPENROUTER_COST: &str = "https://openrouter.ai/docs/use-cases/usage-accounting";
@@ -346,6 +359,17 @@ const METADATA: &[Row] = &[
     ("trafficType", Says::Tier, VERTEX_TRAFFIC),
 ];
 
+/// What the `tool_usage` of a response may hold, which stands beside its `usage`.
+const TOOLS: &[Row] = &[
+    (
+        "web_search.num_requests",
+        Says::ToolSearches,
+        OPENAI_RESPONSES,
+    ),
+    ("image_gen.input_tokens", Says::Drawing, OPENAI_IMAGE_TOOL),
+    ("image_gen.output_tokens", Says::Drawing, OPENAI_IMAGE_TOOL),
+];
+
 /// What stands in no object for usage.
 const ROOT: &[Row] = &[
     ("model", Model, OPENAI_CHAT),
@@ -390,6 +414,8 @@ const HOLDERS: &[Holder] = &[
     // In every place of the table above as well, since all of them lead to one branch.
     ("usage", IN_USAGE, false, OPENAI_CHAT),
     ("response.usage", USAGE, false, OPENAI_STREAM),
+    ("tool_usage", TOOLS, false, OPENAI_RESPONSES),
+    ("response.tool_usage", TOOLS, false, OPENAI_STREAM),
     ("message.usage", USAGE, false, ANTHROPIC_STREAM),
     ("delta.usage", USAGE, false, COHERE),
     ("meta", USAGE, false, COHERE_V1),
@@ -445,7 +471,8 @@ mod tests {
             assert!(path.split('.').all(|name| name.len() <= LONGEST), "{path}");
             seen += 1;
         }
-        assert!(seen > 300 && tree().branches.len() < 255, "{seen}");
+        let branches = tree().branches.len();
+        assert!(seen > 300 && branches < 255, "{seen} {branches}");
         assert!(find("choices").unwrap().is_list && find("usage.prompt").is_none());
     }
 

@@ -170,6 +170,55 @@ output = "10"
     }
 }
 
+/// As OpenAI's Responses say it beside their usage, in each response.
+#[test]
+fn what_tools_of_the_provider_took_is_paid_for_or_has_no_cost() {
+    let prices = list(
+        r#"
+[[price]]
+model = "searching"
+input = "1"
+per_search = "0.01"
+
+[[price]]
+model = "plain"
+input = "1"
+"#,
+    );
+    let tools = |searches: u64, drawn: u64| {
+        format!(
+            r#""tool_usage": {{"image_gen": {{"input_tokens": 0, "input_tokens_details": {{"image_tokens": 0,
+            "text_tokens": 0}}, "output_tokens": {drawn}, "output_tokens_details": {{"image_tokens": {drawn},
+            "text_tokens": 0}}, "total_tokens": {drawn}}}, "web_search": {{"num_requests": {searches}}}}}"#
+        )
+    };
+    for (model, searches, drawn, paid) in [
+        ("searching", 0, 0, Some("0.001")),
+        ("searching", 3, 0, Some("0.031")),
+        ("searching", 3, 196, None),
+        ("plain", 0, 0, Some("0.001")),
+        ("plain", 1, 0, None),
+        ("plain", 0, 196, None),
+    ] {
+        let tools = tools(searches, drawn);
+        let usage = r#""usage": {"input_tokens": 1000, "output_tokens": 43, "total_tokens": 1043}"#;
+        for members in [format!("{tools}, {usage}"), format!("{usage}, {tools}")] {
+            let body = format!(r#"{{"model": "{model}", {members}}}"#);
+            assert_eq!(cost(&prices, &body).as_deref(), paid, "{body}");
+            let within = format!(r#"{{"type": "response.completed", "response": {body}}}"#);
+            assert_eq!(cost(&prices, &within).as_deref(), paid, "{within}");
+        }
+    }
+    // What has only begun says nothing of its tokens yet.
+    let begun = format!(
+        r#"{{"response": {{"model": "plain", "usage": null, {}}}}}"#,
+        tools(0, 0)
+    );
+    let mut meter = Meter::of(b"application/json", b"").unwrap();
+    meter.feed(begun.as_bytes());
+    assert_eq!((meter.usage(), meter.malformed()), (None, 0));
+}
+
 /// A fraction, in lowest terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fraction(u128, u128);

@@ -136,6 +136,27 @@ fn responses() -> Vec<(&'static str, Value, [u64; 5])> {
             [431, 20, 400, 0, 0],
         ),
         of(
+            "Cohere's embeddings of words and images",
+            json!({"billed_units": {"input_tokens": 2, "image_tokens": 512, "images": 1}}),
+            [514, 0, 0, 0, 0],
+        ),
+        of(
+            "Mistral: audio in the total alone",
+            json!({"prompt_audio_seconds": 203, "prompt_tokens": 4, "total_tokens": 3264, "completion_tokens": 635}),
+            [2629, 635, 0, 0, 0],
+        ),
+        of(
+            "Mistral: cached audio",
+            json!({"prompt_audio_seconds": 5, "prompt_tokens": 5, "total_tokens": 404, "completion_tokens": 24,
+                "prompt_tokens_details": {"cached_tokens": 368}}),
+            [380, 24, 368, 0, 0],
+        ),
+        of(
+            "Mistral: no audio",
+            json!({"prompt_audio_seconds": {}, "prompt_tokens": 8, "total_tokens": 99, "completion_tokens": 91}),
+            [8, 91, 0, 0, 0],
+        ),
+        of(
             "Kimi",
             json!({"prompt_tokens": 10, "completion_tokens": 5, "cached_tokens": 8}),
             [10, 5, 8, 0, 0],

@@ -68,6 +68,18 @@ enum State {
     Dead,
 }
 
+impl State {
+    /// The same behind a blank; nothing else may stand there.
+    fn behind_blank(self, byte: u8) -> Self {
+        if is_blank(byte) { self } else { Self::Dead }
+    }
+}
+
+/// Whether a byte may stand between all others. The last of these stands before each document of a sequence (RFC 7464).
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x1e)
+}
+
 /// What the scanner is in.
 #[derive(Clone, Copy)]
 struct Level {
@@ -169,23 +181,29 @@ impl Scanner {
 
     /// A byte outside of texts, numbers and literals.
     fn between<I: Interest>(&mut self, byte: u8, interest: &mut I) {
-        self.state = match (self.state, byte) {
-            (State::Value, b'"') => self.begin_text(),
-            (State::Name, b'"') => self.begin_name(),
-            (State::After, b',') => self.next(),
-            // The last of these stands before each document of a sequence (RFC 7464).
-            (state, b' ' | b'\t' | b'\r' | b'\n' | 0x1e) => state,
-            (State::Name, b'}') if self.is_in(false) => {
+        // By the state first: most bytes come here in one of two.
+        self.state = match self.state {
+            State::After => match byte {
+                b',' => self.next(),
+                b'}' if self.is_in(false) => return self.close(),
+                b']' if self.is_in(true) => return self.close(),
+                _ => State::After.behind_blank(byte),
+            },
+            State::Value => match byte {
+                b'"' => self.begin_text(),
+                b']' if self.is_in(true) => return self.close(),
+                _ if is_blank(byte) => State::Value,
+                _ => self.begin_value(byte, interest),
+            },
+            State::Name if byte == b'"' => self.begin_name(),
+            State::Name if byte == b'}' && self.is_in(false) => {
                 if let Some(level) = self.level() {
                     interest.was_empty(level.node);
                 }
                 return self.close();
             }
-            (State::After, b'}') if self.is_in(false) => return self.close(),
-            (State::Value | State::After, b']') if self.is_in(true) => return self.close(),
-            (State::Value, _) => self.begin_value(byte, interest),
-            (State::Colon, b':') => State::Value,
-            _ => State::Dead,
+            State::Colon if byte == b':' => State::Value,
+            state => state.behind_blank(byte),
         };
     }
 

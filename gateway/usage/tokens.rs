@@ -16,6 +16,10 @@
 //!   (`is_byok`), what that key's provider bills is added; else `upstream_inference_cost` is a part of the cost, or
 //!   nothing.
 //! - What of them is no text is in [`super::media`].
+//! - Mistral bills audio by `prompt_audio_seconds`; its tokens are in none of its counts but the total. There, what is
+//!   missing went in, and is audio.
+//! - What tools took that the provider itself called (`tool_usage` of `OpenAI`'s Responses) stands beside the usage:
+//!   searches are counted, and images were drawn by another model, whose tokens are not in these counts.
 //! - Where other numbers are billed than the model read and wrote (Cohere), those count.
 
 use std::sync::LazyLock;
@@ -24,7 +28,7 @@ use memchr::memmem::Finder;
 
 use super::Cost;
 use super::errors::Errors;
-use super::media::{Media, Split};
+use super::media::{Media, Modality, Part, Split};
 use super::number::whole;
 use super::parts::Parts;
 use super::places::{self, Branch, COUNTS, Count, SIGNS, Says, Tree};
@@ -54,7 +58,8 @@ pub struct Usage {
     pub service_tier: Option<ServiceTier>,
     /// The calls of models that these tokens are of, where the response says them one by one; else 0.
     pub calls: u64,
-    /// Whether some of the tokens may be of another model than the response names.
+    /// Whether other models than the one that the response names may have been called as well, be their tokens in these
+    /// counts or not.
     pub other_models: bool,
     /// The responses that these tokens are of; 0 as well as 1 where they are of one.
     pub responses: u64,
@@ -183,7 +188,8 @@ impl Counts {
         self.0.iter().all(|count| *count == 0)
     }
 
-    fn usage(&self) -> Usage {
+    /// The tokens; `heard` where what is missing in the total is audio that went in.
+    fn usage(&self, heard: bool) -> Usage {
         let thoughts = self.get(Count::Thoughts);
         let usage = Usage {
             input: self.input(),
@@ -197,11 +203,18 @@ impl Counts {
             searches: self.get(Count::Searches),
             ..Usage::default()
         };
-        let (input, output) = (self.get(Count::BilledInput), self.get(Count::BilledOutput));
+        let images = self.get(Count::BilledImages);
+        let input = self.get(Count::BilledInput).saturating_add(images);
+        let output = self.get(Count::BilledOutput);
         if input > 0 || output > 0 {
             return billed(usage, input, output);
         }
-        completed(usage, self.get(Count::Total))
+        completed(usage, self.get(Count::Total), heard)
+    }
+
+    /// What lists of modalities say the parts of, where it is said: the input without what tools brought.
+    fn listed(&self) -> u64 {
+        self.get(Count::Input)
     }
 
     /// All of the input, where it is said.
@@ -242,14 +255,17 @@ fn billed(usage: Usage, input: u64, output: u64) -> Usage {
     }
 }
 
-/// `usage` with what is missing in it by `total`, or by its parts.
-fn completed(mut usage: Usage, total: u64) -> Usage {
+/// `usage` with what is missing in it by `total`, or by its parts; that went in where it is audio that was `heard`.
+fn completed(mut usage: Usage, total: u64, heard: bool) -> Usage {
     if usage.input == 0 {
         usage.input = total.saturating_sub(usage.output);
     }
     let cached = usage.cache_read.saturating_add(usage.cache_creation);
     if cached > usage.input {
         usage.input = usage.input.saturating_add(cached);
+    }
+    if heard {
+        usage.input = usage.input.max(total.saturating_sub(usage.output));
     }
     usage.output = usage.output.max(total.saturating_sub(usage.input));
     if usage.reasoning > usage.output {
@@ -273,8 +289,11 @@ pub(super) struct Found {
     pub(super) errors: Errors,
     /// Whether the total stood beside other counts than those that are being read.
     total_is_old: bool,
+    /// Whether audio went in that is said in seconds.
+    heard: bool,
     parts: Parts,
-    split: Split,
+    /// The counts by modality: of most responses there are none.
+    split: Option<Box<Split>>,
     terms: Terms,
 }
 
@@ -288,8 +307,9 @@ impl Default for Found {
             malformed: 0,
             errors: Errors::default(),
             total_is_old: false,
+            heard: false,
             parts: Parts::default(),
-            split: Split::default(),
+            split: None,
             terms: Terms::default(),
         }
     }
@@ -312,16 +332,35 @@ impl Found {
         // Images are billed without a word about tokens.
         let is_billed = reported_cost.is_some_and(|cost| cost > Cost::default());
         (self.said || is_billed).then(|| {
-            let usage = counts.with_calls(&self.parts).usage();
-            Usage {
-                media: self.split.of(&usage),
-                calls: calls.number,
-                other_models: calls.other_models,
-                service_tier: self.terms.service_tier(),
-                reported_cost,
-                ..usage
+            let counts = counts.with_calls(&self.parts);
+            let mut usage = counts.usage(self.heard);
+            if self.split.is_some() || self.heard {
+                usage.media = self.media(&usage, counts.listed());
             }
+            usage.calls = calls.number;
+            usage.other_models = calls.other_models || self.parts.has_drawn();
+            usage.service_tier = self.terms.service_tier();
+            usage.reported_cost = reported_cost;
+            usage
         })
+    }
+
+    /// What of `usage` is no text, whose input is said to be so much where it is said.
+    fn media(&self, usage: &Usage, said: u64) -> Media {
+        let mut split = self.split.as_deref().copied().unwrap_or_default();
+        if self.heard {
+            let audio = match usage.input.saturating_sub(said) {
+                0 => usage.input,
+                beside => beside,
+            };
+            split.set(Part::Input, Modality::Audio, audio);
+        }
+        split.of(usage, said)
+    }
+
+    /// The counts by modality.
+    fn split(&mut self) -> &mut Split {
+        self.split.get_or_insert_default()
     }
 
     /// What stands at a node.
@@ -348,6 +387,9 @@ impl Found {
             return;
         };
         self.said = true;
+        if count == Count::BilledImages && value > 0 {
+            self.split().set(Part::Input, Modality::Image, value);
+        }
         if spare && count == Count::Output {
             let Some(all) = self.parts.choice_output(value) else {
                 return self.is_malformed();
@@ -360,6 +402,14 @@ impl Found {
             rank.forget(Count::Total);
         }
         rank.set(count, value);
+    }
+}
+
+/// A text as it is, or with signs for what is no UTF-8.
+fn readable(text: &[u8]) -> Box<str> {
+    match std::str::from_utf8(text) {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(text).into(),
     }
 }
 
@@ -387,7 +437,9 @@ impl Interest for Found {
     fn begins(&mut self, at: Node) {
         if at == Self::ROOT {
             self.errors.document_begins();
-            self.split.begin_document();
+            if let Some(split) = &mut self.split {
+                split.begin_document();
+            }
         }
         let Some(branch) = self.branch(at) else {
             return;
@@ -395,12 +447,17 @@ impl Interest for Found {
         self.total_is_old |= branch.is_usage;
         match branch.says {
             Some(Says::Error) => self.errors.object_begins(),
-            Some(Says::Count(_) | Says::CallCount(_) | Says::Medium(..) | Says::EntryTokens) => {
-                self.is_malformed();
-            }
+            Some(
+                Says::Count(_)
+                | Says::CallCount(_)
+                | Says::Medium(..)
+                | Says::EntryTokens
+                | Says::ToolSearches
+                | Says::Drawing,
+            ) => self.is_malformed(),
             Some(Says::Calls) => self.parts.begin_call(),
             Some(Says::Choices) => self.parts.begin_choice(),
-            Some(Says::ByModality(part)) => self.split.begin_entry(part),
+            Some(Says::ByModality(part)) => self.split().begin_entry(part),
             _ => {}
         }
     }
@@ -423,7 +480,7 @@ impl Interest for Found {
         match self.branch(at).and_then(|branch| branch.says) {
             Some(Says::Calls) => self.parts.begin_calls(),
             Some(Says::Choices) => self.parts.begin_choices(),
-            Some(Says::ByModality(_)) => self.split.begin_list(),
+            Some(Says::ByModality(_)) => self.split().begin_list(),
             _ => {}
         }
     }
@@ -440,15 +497,29 @@ impl Interest for Found {
                 }
             }
             Some(Says::Medium(part, modality)) => {
-                if let Some(value) = self.counted(written) {
-                    self.split.set(part, modality, value);
+                // Nearly everybody says 0 here.
+                if let Some(value @ 1..) = self.counted(written) {
+                    self.split().set(part, modality, value);
                 }
             }
             Some(Says::EntryTokens) => {
                 if let Some(value) = self.counted(written) {
-                    self.split.tokens(value);
+                    self.split().tokens(value);
                 }
             }
+            Some(Says::ToolSearches) => {
+                if let Some(value @ 1..) = self.counted(written) {
+                    self.said = true;
+                    let [first, _] = &mut self.counts;
+                    first.set(Count::Searches, value);
+                }
+            }
+            Some(Says::Drawing) => {
+                if let Some(1..) = self.counted(written) {
+                    self.parts.draw();
+                }
+            }
+            Some(Says::Heard) => self.heard |= whole(written) != Some(0),
             Some(Says::Choice) => {
                 if let Some(number) = whole(written) {
                     self.parts.choice_number(number);
@@ -466,12 +537,12 @@ impl Interest for Found {
     fn text(&mut self, at: Node, text: &[u8]) {
         match self.branch(at).and_then(|branch| branch.says) {
             Some(Says::Model) if self.model.is_none() && !text.is_empty() => {
-                self.model = Some(String::from_utf8_lossy(text).into());
+                self.model = Some(readable(text));
             }
             Some(Says::Error) => self.errors.add(!text.is_empty()),
             Some(Says::Kind) => self.errors.add(text == b"error"),
             Some(Says::CallKind) => self.parts.call_kind(text),
-            Some(Says::EntryModality) => self.split.modality(text),
+            Some(Says::EntryModality) => self.split().modality(text),
             Some(says @ (Says::Tier | Says::Speed)) => self.terms.text(says, text),
             // Some write numbers as texts.
             Some(says) if says.is_number() => self.number(at, text),

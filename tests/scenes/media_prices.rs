@@ -246,3 +246,63 @@ fn audio_without_a_price_has_no_cost_and_images_that_went_in_cost_like_text() {
     }
     assert_eq!(gateway.count(UNPRICED), 1);
 }
+
+#[test]
+fn what_is_billed_elsewhere_or_left_open_has_no_cost_and_the_line_says_why() {
+    let provider = echo();
+    let gateway = gateway(&provider, "");
+    let entry = |modality: &str, count: u32| json!({"modality": modality, "tokenCount": count});
+    let usage = json!({"input_tokens": 1000, "output_tokens": 10, "total_tokens": 1010});
+    let cases = [
+        // As Gemini's Live API leaves out what was said last.
+        (
+            json!({"modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 1108,
+                "candidatesTokenCount": 20, "promptTokensDetails": [entry("TEXT", 395), entry("AUDIO", 511)]}}),
+            None,
+            ("media_unclear", json!(true)),
+        ),
+        // OpenAI's Responses, which have called another model, and searched.
+        (
+            json!({"model": "gpt-4o", "usage": usage, "tool_usage": {"web_search": {"num_requests": 0},
+                "image_gen": {"input_tokens": 30, "output_tokens": 196, "total_tokens": 226}}}),
+            None,
+            ("other_models", json!(true)),
+        ),
+        (
+            json!({"model": "gpt-4o", "usage": usage, "tool_usage": {"web_search": {"num_requests": 2},
+                "image_gen": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}}}),
+            None,
+            ("searches", json!(2)),
+        ),
+        // Mistral's transcriptions, which are billed by the second.
+        (
+            json!({"model": "text-only", "usage": {"prompt_audio_seconds": 203, "prompt_tokens": 4,
+                "total_tokens": 3264, "completion_tokens": 635}}),
+            None,
+            ("input_audio_tokens", json!(2625)),
+        ),
+        // 20 x 2.50 + 80 x 32 + 38 x 10 + 47 x 64
+        (
+            json!({"model": "gpt-audio", "usage": {"total_tokens": 185, "input_tokens": 100, "output_tokens": 85,
+                "input_tokens_details": {"text_tokens": 20, "audio_tokens": 80},
+                "output_tokens_details": {"reasoning_tokens": 38, "text_tokens": 0, "audio_tokens": 47}}}),
+            Some("0.005998"),
+            ("output_audio_tokens", json!(47)),
+        ),
+    ];
+    let mut seen = 0;
+    for (body, cost, (name, value)) in cases {
+        for path in ["/p/v1/responses", "/p/streamed/v1/responses"] {
+            gateway.request("POST", path, &KEY, body.to_string().as_bytes());
+            seen += 1;
+            let line = &gateway.access_lines(seen)[seen - 1];
+            assert_eq!(line.get("cost").and_then(Value::as_str), cost, "{line}");
+            assert_eq!(line[name], value, "{line}");
+        }
+    }
+    assert_eq!(gateway.count(UNPRICED), 8);
+    assert_eq!(
+        priced_anew(&gateway, &gateway.access_lines(seen)),
+        "0.011996"
+    );
+}

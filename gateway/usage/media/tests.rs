@@ -46,6 +46,7 @@ fn turned(document: &str) -> String {
 }
 
 /// Audio, images and video of responses, by what they show.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn responses() -> Vec<(&'static str, Value, [[u64; 3]; 3])> {
     let of = |name, usage: Value, counts| (name, json!({"model": "m", "usage": usage}), counts);
     let none = [0; 3];
@@ -65,6 +66,13 @@ fn responses() -> Vec<(&'static str, Value, [[u64; 3]; 3])> {
                     "cached_tokens_details": {"text_tokens": 200, "audio_tokens": 90, "image_tokens": 10}},
                 "output_token_details": {"text_tokens": 50, "audio_tokens": 250}}),
             [[500, 90, 250], [100, 10, 0], none],
+        ),
+        of(
+            "Realtime as Qwen and LiteLLM say it",
+            json!({"total_tokens": 185, "input_tokens": 100, "output_tokens": 85,
+                "input_tokens_details": {"text_tokens": 20, "audio_tokens": 80, "cached_tokens": 0},
+                "output_tokens_details": {"text_tokens": 0, "reasoning_tokens": 38, "audio_tokens": 47}}),
+            [[80, 0, 47], none, none],
         ),
         of(
             "a transcription",
@@ -100,11 +108,37 @@ fn responses() -> Vec<(&'static str, Value, [[u64; 3]; 3])> {
             "Interactions on Vertex",
             json!({"totalInputTokens": 100, "totalOutputTokens": 50, "totalCachedTokens": 30,
                 "totalToolUseTokens": 9,
-                "inputTokensByModality": [{"modality": "VIDEO", "tokens": 90}],
+                "inputTokensByModality": [{"modality": "VIDEO", "tokens": 90}, {"modality": "TEXT", "tokens": 10}],
                 "cachedTokensByModality": [{"modality": "VIDEO", "tokens": 25}, {"modality": "TEXT", "tokens": 5}],
                 "toolUseTokensByModality": [{"tokens": 9, "modality": "TEXT"}],
                 "outputTokensByModality": [{"modality": "IMAGE", "tokens": 50}]}),
             [none, [0, 0, 50], [90, 25, 0]],
+        ),
+        of(
+            "Mistral's audio, with its tokens",
+            json!({"prompt_audio_seconds": 12, "prompt_tokens": 3, "total_tokens": 419, "completion_tokens": 41,
+                "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 375}, "service_tier": "standard"}),
+            [[375, 0, 0], none, none],
+        ),
+        of(
+            "Mistral's audio, whose tokens are in the total alone",
+            json!({"prompt_audio_seconds": 203, "prompt_tokens": 4, "total_tokens": 3264, "completion_tokens": 635}),
+            [[2625, 0, 0], none, none],
+        ),
+        of(
+            "Mistral's audio, without a total",
+            json!({"prompt_tokens": 8, "completion_tokens": 4, "prompt_audio_seconds": 3.5}),
+            [[8, 0, 0], none, none],
+        ),
+        of(
+            "Mistral's text",
+            json!({"prompt_tokens": 13, "completion_tokens": 7, "total_tokens": 20, "prompt_audio_seconds": 0}),
+            [none; 3],
+        ),
+        of(
+            "Cohere's embeddings",
+            json!({"billed_units": {"input_tokens": 2, "image_tokens": 512, "images": 1}}),
+            [none, [512, 0, 0], none],
         ),
         (
             "Gemini",
@@ -128,7 +162,7 @@ fn responses() -> Vec<(&'static str, Value, [[u64; 3]; 3])> {
         ),
         (
             "Code Assist, two entries of one modality, one of none, and zeros",
-            json!({"response": {"usageMetadata": {"promptTokenCount": 300, "candidatesTokenCount": 5,
+            json!({"response": {"usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 5,
                 "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 40}, {"modality": "AUDIO", "tokenCount": 60},
                     {"tokenCount": 7}, {"modality": "IMAGE"}, {"modality": "IMAGE", "tokenCount": 0}, {}],
                 "candidatesTokensDetails": [{"modality": "MODALITY_UNSPECIFIED", "tokenCount": 5}]}}}),
@@ -217,6 +251,34 @@ fn a_response_that_leaves_open_what_is_audio_says_so() {
     ] {
         assert!(!unclear(usage), "{why}");
     }
+}
+
+/// As Gemini's Live API says it of two turns, and gemini-2.5-flash-image of a picture with words.
+#[test]
+fn what_a_list_leaves_out_of_the_input_is_unclear_and_of_the_output_is_text() {
+    let unclear = |usage: Value| media(&json!({"usageMetadata": usage})).unclear;
+    let entry = |modality: &str, tokens: u64| json!({"modality": modality, "tokenCount": tokens});
+    let spoken = |all: u64, listed: Vec<Value>| {
+        json!({"promptTokenCount": all, "responseTokenCount": 42, "totalTokenCount": all + 42,
+            "promptTokensDetails": listed, "responseTokensDetails": [entry("AUDIO", 42)]})
+    };
+    assert!(unclear(spoken(162, vec![entry("TEXT", 139)])));
+    let both = || vec![entry("TEXT", 395), entry("AUDIO", 511)];
+    assert!(unclear(spoken(1108, both())));
+    assert!(!unclear(spoken(906, both())));
+    assert!(!unclear(spoken(906, Vec::new())));
+    // What tools brought is listed apart, or not at all.
+    let mut with_tools = spoken(906, both());
+    with_tools["toolUsePromptTokenCount"] = 20.into();
+    assert!(!unclear(with_tools));
+    assert!(!unclear(
+        json!({"promptTokenCount": 12, "candidatesTokenCount": 1307,
+            "promptTokensDetails": [entry("TEXT", 12)], "candidatesTokensDetails": [entry("IMAGE", 1290)]})
+    ));
+    // All of it is text, whatever a list leaves out.
+    assert!(!unclear(
+        json!({"promptTokenCount": 162, "candidatesTokenCount": 42, "promptTokensDetails": [entry("TEXT", 139)]})
+    ));
 }
 
 #[test]
