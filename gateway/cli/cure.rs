@@ -127,7 +127,7 @@ pub(super) fn of(reason: Reason) -> Option<&'static str> {
             "name the host in the provider's `redirect_hosts`, if it is right that the provider leads there"
         }
         Reason::UnexpectedSwitch => {
-            "this is the provider's fault, or of a proxy in front of it: does `base_url` name an HTTP API?"
+            "the provider, or a proxy in front of it, is at fault: does `base_url` name an HTTP API?"
         }
         Reason::ProviderUnavailable => {
             "bring the provider's token to where the configuration says: `keygate doctor`"

@@ -30,7 +30,7 @@ impl Cost {
         u64::try_from(self.0.saturating_add(500) / 1000).unwrap_or(u64::MAX)
     }
 
-    /// Both.
+    /// The sum, which stops at the largest number.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))

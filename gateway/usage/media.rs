@@ -40,7 +40,7 @@ pub struct MediumTokens {
 }
 
 impl MediumTokens {
-    /// Both.
+    /// The sums, each of which stops at the largest number.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
