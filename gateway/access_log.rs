@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use prometheus::IntCounter;
 use serde::Serialize;
 
-use crate::line_queue::{Format, LineQueue};
-use crate::printable;
-use crate::request_id::RequestId;
+use crate::grammar::request_id::RequestId;
+use crate::runtime::line_queue::{Format, LineQueue};
+use crate::runtime::printable;
 use crate::usage::{Cost, CostSource, Media, ServiceTier, Usage};
 
 /// How long the end of the process waits for the last lines to be read.

@@ -16,11 +16,11 @@
 //!
 //! | layer | knows |
 //! |---|---|
-//! | [`background`], [`manager`], [`line_queue`], [`printable`], [`descriptors`], [`network`] | threads that give way; what the service manager is told; lines that nobody waits for; text of others on a terminal; how many connections there may be; addresses that begin alike |
-//! | [`document`], [`clock`], [`events`], [`regular_file`], [`trusted_proxies`] | a TOML file, where things stand in it, what is wrong with it; the time that never goes back; what goes to standard error; reading a file without waiting or end; what proxies in front say of a client |
-//! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what an answer tells of its use; what must be seen |
-//! | [`template`], [`key`], [`access_log`] | header templates; client keys; one line per request |
-//! | [`provider`] | one origin: where it is, its token, its timeouts |
+//! | [`runtime`], [`grammar`] | threads, time, files, the log, the service manager; the syntax of HTTP |
+//! | [`document`], [`wire`], [`limit`], [`trusted_proxies`] | a TOML file that knows its lines; from bytes to meaning; how often and how many at once; what proxies in front say of a client |
+//! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what a response tells of its use; what must be seen |
+//! | [`origin`], [`template`], [`key`], [`access_log`] | one HTTP origin and the way to it; header templates; client keys; one line per request |
+//! | [`provider`] | what it is like, its token, its paths |
 //! | [`route`], [`telemetry`] | which provider a request goes to, and who may send it; spans for a collector |
 //! | [`config`] | the configuration, as written and as meant |
 //! | [`snapshot`], [`error`] | the configuration as used, swapped whole; why a command failed |
@@ -37,36 +37,28 @@
 //! by is an immutable [`snapshot::Snapshot`], one atomic load away.
 
 pub mod access_log;
-pub mod address;
 pub mod admin;
-pub mod atomic;
-pub mod background;
 pub mod cli;
-pub mod clock;
 pub mod config;
-pub mod descriptors;
 pub mod document;
 pub mod error;
-pub mod events;
+pub mod grammar;
 pub mod import;
 pub mod key;
-pub mod line_queue;
-pub mod manager;
+pub mod limit;
 pub mod metrics;
-pub mod network;
-pub mod printable;
+pub mod origin;
 pub mod provider;
 pub mod proxy;
-pub mod regular_file;
 pub mod reload;
-pub mod request_id;
 pub mod route;
+pub mod runtime;
 pub mod sandbox;
 pub mod secret;
 pub mod server;
 pub mod snapshot;
-pub mod swap;
 pub mod telemetry;
 pub mod template;
 pub mod trusted_proxies;
 pub mod usage;
+pub mod wire;

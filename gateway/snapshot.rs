@@ -14,16 +14,16 @@ use jiff::Timestamp;
 use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
 
-use crate::clock::Clock;
 use crate::config::{Config, RouteSpec, ServerConfig, certificate_end};
 use crate::document::{FileStamp, Outline};
 use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
-use crate::provider::{
-    ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Resolver, Stripped, folded, plain_form,
-};
+use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Stripped, folded, plain_form};
+use crate::runtime::clock::Clock;
+
+use crate::origin::Resolver;
 use crate::route::{Overlap, Route, Router};
-use crate::swap::Swap;
+use crate::runtime::watched::Swap;
 use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;
 use crate::usage::{PriceList, Prices};

@@ -11,8 +11,8 @@ use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 
+use crate::grammar::host::host_of_authority;
 use crate::proxy::reject::Reason;
-use crate::route::host_of_authority;
 
 /// A refusal: its status, and the sentence that says why and what to do.
 pub(super) type Refusal = (StatusCode, &'static str);

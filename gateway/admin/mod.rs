@@ -22,8 +22,9 @@ use pingora_core::protocols::http::v1::server::HttpSession;
 use self::status::Status;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
 use crate::proxy::admit::check_head;
-use crate::proxy::in_flight::InFlight;
-use crate::proxy::{connection, deadline};
+use crate::proxy::connection;
+use crate::runtime::in_flight::InFlight;
+use crate::runtime::watchdog;
 use crate::snapshot::Live;
 
 /// Whether the gateway takes new requests.
@@ -188,8 +189,8 @@ fn json(status: &Status) -> (StatusCode, &'static str, Vec<u8>) {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        deadline::clear();
-        deadline::end_by(Instant::now() + EXCHANGE);
+        watchdog::clear();
+        watchdog::end_by(Instant::now() + EXCHANGE);
         let request = session.req_header();
         let (method, uri) = (request.method.clone(), request.uri.clone());
         let (status, media_type, body) = match self.guard(session) {

@@ -12,7 +12,9 @@ use pingora_core::Result;
 use pingora_core::connectors::http::Connector;
 use serde::{Deserialize, Serialize};
 
-use crate::provider::{Credential, Dialect, Provider, TunnelError};
+use crate::provider::{Credential, Dialect, Provider};
+
+use crate::origin::TunnelError;
 
 /// How long one provider may take.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use super::config_path::ConfigPath;
 use crate::config::{Config, Purpose};
 use crate::error::Error;
-use crate::printable::count;
+use crate::runtime::printable::count;
 use crate::server;
 
 pub(super) fn run(path: &ConfigPath) -> Result<(), Error> {

@@ -11,9 +11,9 @@ use clap::Args;
 
 use crate::config::{Config, LogLevel, Purpose};
 use crate::error::Error;
-use crate::events;
 use crate::key::edit::{NewKey, add};
 use crate::key::{KeyDigest, format};
+use crate::runtime::log;
 use crate::sandbox::Sandbox;
 use crate::server::{Gateway, SandboxServer, Signals, keep_memory_private};
 
@@ -50,8 +50,8 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
             return Err(Error::Usage(why));
         }
     }
-    events::start().map_err(|error| Error::failed("start the thread for events", error))?;
-    events::log_from(LogLevel::Warn.into());
+    log::start().map_err(|error| Error::failed("start the thread for events", error))?;
+    log::log_from(LogLevel::Warn.into());
     keep_memory_private();
     let signals = Signals::catch()?;
     let random = |name| {

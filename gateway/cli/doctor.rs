@@ -16,8 +16,10 @@ use super::status::ask;
 use crate::admin::status::{State, Status};
 use crate::config::{self, Config, Listen, Purpose, ServerConfig};
 use crate::error::Error;
-use crate::printable::count;
-use crate::provider::{ProviderSpec, TokenSource, Tunnel};
+use crate::provider::{ProviderSpec, TokenSource};
+use crate::runtime::printable::count;
+
+use crate::origin::Tunnel;
 
 /// How long a provider may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -9,7 +9,9 @@ use crate::config::{Listen, ServerConfig};
 use crate::document::nearest;
 use crate::key::KeyFailure;
 use crate::proxy::reject::Reason;
-use crate::route::{Route, Router, host_of_authority};
+use crate::route::{Route, Router};
+
+use crate::grammar::host::host_of_authority;
 use crate::snapshot::Snapshot;
 
 /// How many routes are named at most.

@@ -10,7 +10,7 @@ use crate::config::{Config, ConfigErrors, Purpose};
 use crate::error::Error;
 use crate::import::gloo::{self, Input};
 use crate::import::{self, Plan, litellm};
-use crate::printable::count;
+use crate::runtime::printable::count;
 
 /// Make a configuration out of somebody else's.
 #[derive(Subcommand)]

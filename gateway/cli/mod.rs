@@ -31,8 +31,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
-use crate::events;
-use crate::printable;
+use crate::runtime::log;
+use crate::runtime::printable;
 
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 64 wrong usage, 74 done in part, 78 wrong configuration.";
@@ -91,7 +91,7 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn run() -> Result<(), Error> {
-    events::hide_what_panics_say();
+    log::hide_what_panics_say();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return Err(Error::Usage(misused(&error))),
@@ -117,7 +117,7 @@ pub fn run() -> Result<(), Error> {
         Command::Man => manual::page(Cli::command()),
     };
     if outcome.is_ok() {
-        events::flush();
+        log::flush();
     }
     outcome
 }
@@ -150,7 +150,7 @@ pub fn complain(error: &Error) {
         }
         other => other.to_string(),
     };
-    events::say_last(text.trim_end());
+    log::say_last(text.trim_end());
 }
 
 /// Writes to standard output. Whatever others named (a model, a key's comment) moves no cursor there.

@@ -5,7 +5,7 @@ use clap::Args;
 use super::config_path::ConfigPath;
 use crate::config::{Config, Purpose};
 use crate::error::Error;
-use crate::events;
+use crate::runtime::log;
 use crate::server::{Gateway, Inherited, Signals, keep_memory_private};
 
 /// What allows root as well, for where a command line cannot be changed.
@@ -47,13 +47,13 @@ pub(super) fn run(options: &Run) -> Result<(), Error> {
     let path = options.config.find()?;
     let inherited = Inherited::take()?;
     // Before anything that may be complained of: from here on, nobody waits for whoever reads it.
-    events::start().map_err(|error| Error::failed("start the thread for events", error))?;
+    log::start().map_err(|error| Error::failed("start the thread for events", error))?;
     let signals = Signals::catch()?;
     let config = Config::load(&path, Purpose::Start)?;
-    events::log_from(config.server.log_level.into());
+    log::log_from(config.server.log_level.into());
     keep_memory_private();
     for warning in &config.warnings {
-        tracing::warn!(target: events::UNLIMITED, "{}: {}", warning.at, warning.message);
+        tracing::warn!(target: log::UNLIMITED, "{}: {}", warning.at, warning.message);
     }
     let gateway = Gateway::start_on(inherited, config, path, std::io::stdout())?;
     gateway.run_until_signal(signals)

@@ -11,7 +11,7 @@ use super::config_path::ConfigPath;
 use crate::admin::status::{self, State};
 use crate::config::Config;
 use crate::error::Error;
-use crate::printable::count;
+use crate::runtime::printable::count;
 
 /// How often `--watch` shows it.
 const EVERY: Duration = Duration::from_secs(2);

@@ -19,11 +19,11 @@ use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
 use tracing::level_filters::LevelFilter;
 
-use crate::descriptors;
 use crate::document::{FileStamp, Outline, Problem, Problems, Severity};
 use crate::key::KeyEntry;
 use crate::provider::ProviderSpec;
 use crate::route::{Access, Cors, HostPattern, PathPrefix};
+use crate::runtime::descriptors;
 use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;
 use crate::trusted_proxies::TrustedProxies;

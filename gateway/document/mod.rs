@@ -24,7 +24,7 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use self::value::kind_of;
-use crate::background;
+use crate::runtime::background;
 
 /// A file's text, with its lines counted.
 #[derive(Debug)]

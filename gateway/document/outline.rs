@@ -1,7 +1,7 @@
 //! What is kept of a text to tell later whether another one is only its beginning: a file that is cut
 //! off by a full disk, or looked at while it is written.
 
-use crate::background;
+use crate::runtime::background;
 
 /// Bytes that are remembered by one mark.
 const PIECE: usize = 16;

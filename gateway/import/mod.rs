@@ -25,10 +25,12 @@ use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::address;
 use crate::config::is_framing;
+use crate::grammar::address;
 use crate::key::KeyDigest;
-use crate::provider::{BaseUrl, Exposure, Kind, is_segment};
+use crate::provider::{Kind, is_segment};
+
+use crate::origin::{BaseUrl, Exposure};
 use crate::route::NormalPath;
 
 /// The label that a key needs to use a route that is closed; its value is the route's name.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{ClientKey, KeyDigest, KeyEntry, KnownLabels, is_key_id};
-use crate::background;
 use crate::document::{
     Document, FileStamp, Located, OneOrMany, Problems, Section, Severity, TABLES_A_PIECE,
 };
+use crate::runtime::background;
 use crate::secret::{SecretError, SecretRef};
 
 /// What a key file holds.

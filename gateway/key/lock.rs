@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use crate::printable;
+use crate::runtime::printable;
 
 /// How long an editor waits for another before it says so.
 const WORTH_SAYING: Duration = Duration::from_millis(1500);

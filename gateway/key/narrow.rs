@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{ClientKey, KeyDigest, KeyEntry, KeyStore, KnownLabels, Labels};
-use crate::background;
+use crate::runtime::background;
 
 /// After how many keys others get their turn.
 const KEYS_A_STEP: usize = 256;

@@ -11,7 +11,7 @@ use subtle::Choice;
 use super::format::form;
 use super::table::{Filling, Opening, Table};
 use super::{ClientKey, KeyDigest, KeyEntry, PresentedKey};
-use crate::background;
+use crate::runtime::background;
 
 /// After how many keys the building of a store gives way to others.
 const KEYS_A_STEP: usize = 256;

@@ -13,7 +13,7 @@ use memmap2::{Advice, Mmap, MmapMut};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::KeyDigest;
-use crate::background;
+use crate::runtime::background;
 
 /// Slots for each two digests.
 const SLOTS_FOR_TWO: usize = 3;

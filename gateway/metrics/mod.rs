@@ -17,7 +17,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use crate::events;
+use crate::runtime::log;
 
 /// The media type of the text that [`Metrics::render`] gives, as Prometheus documents it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -185,7 +185,7 @@ impl Metrics {
             families,
             registry,
         };
-        Declare(&metrics.registry).register(events::dropped()?)?;
+        Declare(&metrics.registry).register(log::dropped()?)?;
         declare_version(&metrics.registry)?;
         Ok(metrics)
     }

@@ -2,32 +2,19 @@
 //!
 //! Knows the way to one origin; knows nothing of routes or of what a client may do.
 
-mod addresses;
-mod dns;
-mod egress_proxy;
-mod endpoint;
 pub mod kind;
-mod no_proxy;
 mod paths;
 mod policy;
 mod redirect;
 mod spec;
 mod spelling;
-mod tunnel;
-mod url;
 
-pub use addresses::Addresses;
-pub use dns::Resolver;
-pub use egress_proxy::EgressProxy;
-pub use endpoint::{CaBundle, Endpoint, HttpVersion, Timeouts};
 pub use kind::{Bearer, Dialect, KINDS, Kind};
 pub use paths::{Paths, is_segment};
 pub use policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped, is_of_a_front_proxy};
 pub use redirect::RedirectHost;
 pub use spec::{ProviderSpec, TokenSource};
 pub use spelling::{folded, is_plain, plain_form};
-pub use tunnel::{Tunnel, TunnelError};
-pub use url::{BaseUrl, Exposure};
 
 use std::sync::Arc;
 
@@ -36,6 +23,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::key::{ClientKey, without_scheme};
+use crate::origin::{Addresses, BaseUrl, EgressProxy, Endpoint};
 use crate::secret::Secret;
 
 /// A provider as used: everything a request needs, built once.
@@ -330,6 +318,7 @@ impl How<'_> {
 mod tests {
     use super::*;
     use crate::key::Labels;
+    use crate::origin::{HttpVersion, Resolver, Timeouts};
     use crate::secret::SecretError;
 
     fn provider(token: TokenSource) -> Provider {

@@ -3,9 +3,9 @@
 //! SDKs differ in how much of a provider's path they take for their base URL. So what the base path says
 //! is put in front where the client left it out, and is not said twice where it did not.
 
-use super::BaseUrl;
 use super::kind::Kind;
 use crate::key::has_parameter;
+use crate::origin::BaseUrl;
 
 /// The paths of one provider.
 #[derive(Clone, Debug)]

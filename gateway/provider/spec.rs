@@ -5,10 +5,8 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 
-use super::{
-    Addresses, BaseUrl, Bearer, CaBundle, EgressProxy, HttpVersion, Kind, Paths, RedirectHost,
-    Resolver, Timeouts,
-};
+use super::{Bearer, Kind, Paths, RedirectHost};
+use crate::origin::{Addresses, BaseUrl, CaBundle, EgressProxy, HttpVersion, Resolver, Timeouts};
 use crate::secret::{Secret, SecretError};
 
 /// Where a provider's token comes from, as meant.

@@ -17,7 +17,9 @@ use crate::key::{
     remove_from_query,
 };
 use crate::provider::{Credential, NoCredential, folded};
-use crate::route::{Access, NormalPath, Route, host_of_authority};
+use crate::route::{Access, NormalPath, Route};
+
+use crate::grammar::host::host_of_authority;
 use crate::snapshot::{Rules, Snapshot};
 
 /// Headers in which frameworks, and Google, take another method than the request line's.

@@ -14,9 +14,9 @@ use pingora_proxy::Session;
 use super::admit;
 use super::connection;
 use super::cors;
-use super::deadline;
 use super::exchange::Exchange;
 use super::reject::Reason;
+use crate::runtime::watchdog;
 
 /// The largest body that is read and thrown away before a refusal.
 const DRAIN_BYTES: u64 = 64 << 10;
@@ -52,7 +52,7 @@ pub(super) async fn answer(session: &mut Session, exchange: &mut Exchange) -> Re
     }
     // Pingora has no time limit for a head that is to be sent.
     let most = DISCARD_TIME * 2 + exchange.rules.server.client_write;
-    deadline::end_by(Instant::now() + most);
+    watchdog::end_by(Instant::now() + most);
     exchange.seen.status = head.status.as_u16();
     let expects = session
         .req_header()

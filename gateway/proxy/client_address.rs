@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 
-use crate::address::far_neighbourhood;
+use crate::grammar::address::far_neighbourhood;
 use crate::snapshot::Rules;
 use crate::trusted_proxies::Named;
 

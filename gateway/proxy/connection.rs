@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::in_flight::{InFlight, InFlightGuard};
 use super::reject::Reason;
+use crate::runtime::in_flight::{InFlight, InFlightGuard};
 
 /// How many streams of one HTTP/2 connection are worked on at once while their keys are not verified. None of them
 /// waits for anything, so that a good client notices nothing of it.

@@ -11,13 +11,13 @@ use jiff::Timestamp;
 
 use super::Shared;
 use super::admit::Admission;
-use super::by_address::AtAddress;
 use super::conversation::Conversation;
-use super::deadline::Cut;
 use super::exact::Exact;
-use super::in_flight::{InFlight, InFlightGuard};
 use super::reject::Rejection;
-use crate::request_id::RequestId;
+use crate::grammar::request_id::RequestId;
+use crate::limit::by_address::AtAddress;
+use crate::runtime::in_flight::{InFlight, InFlightGuard};
+use crate::runtime::watchdog::Cut;
 use crate::snapshot::{Rules, Snapshot};
 use crate::telemetry::Trace;
 use crate::usage::Meter;

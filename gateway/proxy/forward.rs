@@ -8,7 +8,7 @@ use pingora_core::{Error, ErrorSource, ErrorType};
 use super::admit::Admission;
 use super::exchange::Exchange;
 use super::reject::{Reason, Rejection, is_connect_error};
-use crate::provider::TunnelError;
+use crate::origin::TunnelError;
 
 /// How often a connection for one request is tried at most.
 pub(super) const MAX_CONNECTS: usize = 8;

@@ -6,23 +6,19 @@
 pub mod admit;
 mod answer;
 mod body;
-pub mod by_address;
 mod client_address;
 pub mod connection;
 pub mod conversation;
 mod cors;
-pub mod deadline;
 mod dialect;
 pub mod exact;
 pub mod exchange;
 mod forward;
 mod header_names;
 mod http10;
-pub mod in_flight;
 pub mod inject;
 mod location;
 mod observe;
-pub mod penalty;
 mod record;
 pub mod reject;
 mod spending;
@@ -44,17 +40,18 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use self::admit::{Admission, check_head};
 use self::answer::{answer, end_with_this_answer, final_status};
 use self::body::bound_the_body;
-use self::by_address::ByAddress;
 use self::client_address::ClientAddress;
 use self::exact::Exact;
 use self::exchange::Exchange;
-use self::in_flight::InFlight;
-use self::penalty::Penalties;
 use self::reject::{Reason, Rejection};
 use crate::access_log::AccessLog;
 use crate::key::KeyFailure;
-use crate::provider::TunnelError;
+use crate::limit::by_address::ByAddress;
+use crate::limit::failed_keys::Penalties;
+use crate::origin::TunnelError;
 use crate::route::{Access, NormalPath};
+use crate::runtime::in_flight::InFlight;
+use crate::runtime::watchdog;
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
 
@@ -113,7 +110,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         exchange: &mut Box<Exchange>,
     ) -> Result<bool> {
-        deadline::clear();
+        watchdog::clear();
         bound_the_client(session, exchange);
         match admit(session, exchange) {
             Ok(admission) => {
@@ -128,18 +125,18 @@ impl ProxyHttp for Proxy {
                     // they end it in better order, and so they go first.
                     let orderly = timeouts.write.max(timeouts.connect * 4);
                     let pause = server.client_read.max(orderly) + GRACE;
-                    deadline::no_pause_longer_than(pause, exchange.started);
+                    watchdog::no_pause_longer_than(pause, exchange.started);
                 }
                 // A client that does not read is the cause of the pause, and ends first.
                 let idle = timeouts.idle.mul_f64(0.9);
                 session.set_write_timeout(Some(server.client_write.min(idle)));
                 if let Some(total) = timeouts.total {
                     // Until the answer begins, the timeouts of its parts end it in better order.
-                    deadline::end_by(exchange.started + total + GRACE);
+                    watchdog::end_by(exchange.started + total + GRACE);
                 }
                 if let Some(digest) = admission.digest().filter(|_| exchange.rules.cut_revoked) {
                     let live = exchange.shared.live.clone();
-                    deadline::end_when_revoked(async move { live.revoked(digest).await });
+                    watchdog::end_when_revoked(async move { live.revoked(digest).await });
                 }
                 exchange.admission = Some(admission);
                 let telemetry = exchange.shared.telemetry.as_ref();
@@ -247,10 +244,10 @@ impl ProxyHttp for Proxy {
         if end_of_stream && exchange.seen.first_byte.is_none() {
             // From here on it is the provider that is waited for.
             exchange.seen.asked = true;
-            deadline::any_pause();
+            watchdog::any_pause();
         }
         if let Some(piece) = body {
-            deadline::touch();
+            watchdog::touch();
             exchange.seen.request_bytes += piece.len() as u64;
             // As the client's failure: what else fails here is swallowed where the provider is sent the body over HTTP/2.
             bound_the_body(session, exchange).map_err(Error::into_down)?;
@@ -325,9 +322,9 @@ impl ProxyHttp for Proxy {
         if let Some(admission) = &exchange.admission {
             if let Some(first_byte) = exchange.seen.first_byte {
                 let timeouts = &admission.route().provider.endpoint.timeouts;
-                deadline::no_pause_longer_than(timeouts.idle, first_byte);
+                watchdog::no_pause_longer_than(timeouts.idle, first_byte);
                 if let Some(total) = timeouts.total {
-                    deadline::end_by(exchange.started + total);
+                    watchdog::end_by(exchange.started + total);
                 }
             }
             if head.status == 101 {
@@ -364,7 +361,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<Option<Duration>> {
         if body.is_some() {
             let now = exchange.seen.arrived.unwrap_or_else(Instant::now);
-            deadline::touched(now);
+            watchdog::touched(now);
             exchange.seen.is_body(now);
         }
         observe::body(exchange, body, end_of_stream);
@@ -382,9 +379,9 @@ impl ProxyHttp for Proxy {
         error: Option<&Error>,
         exchange: &mut Box<Exchange>,
     ) {
-        deadline::clear();
+        watchdog::clear();
         // What is left to be sent, for which Pingora has no time limit, is the client's to take.
-        deadline::end_by(Instant::now() + exchange.rules.server.client_write);
+        watchdog::end_by(Instant::now() + exchange.rules.server.client_write);
         if let Some(status) = final_status(session) {
             exchange.seen.status = status;
         }

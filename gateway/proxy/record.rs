@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::Shared;
 use super::admit::Admission;
-use super::deadline::Cut;
 use super::exchange::{Exchange, Seen};
 use super::reject::Reason;
 use super::spending::{Spending, key_label};
@@ -13,6 +12,7 @@ use crate::access_log::AccessRecord;
 use crate::key::ClientKey;
 use crate::metrics::Metrics;
 use crate::route::Route;
+use crate::runtime::watchdog::{self, Cut};
 use crate::telemetry::{Facts, Telemetry};
 
 impl Exchange {
@@ -29,7 +29,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         // Pingora's `logging` does not come when a request is cut off or panics.
         if !self.recorded {
-            self.seen.cut = self.seen.cut.or_else(super::deadline::was_cut);
+            self.seen.cut = self.seen.cut.or_else(watchdog::was_cut);
             self.seen.aborted |= self.seen.cut.is_none();
         }
         self.record();

@@ -9,9 +9,9 @@ use pingora::http::ResponseHeader;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::dialect;
+use crate::grammar::request_id::RequestId;
 use crate::key::{ClientKey, KeyFailure};
 use crate::provider::Dialect;
-use crate::request_id::RequestId;
 use crate::route::Route;
 
 /// Tells who refused, on every answer that is a refusal: `gateway` or `provider`.

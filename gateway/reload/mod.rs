@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use self::load::{FewerKeys, Refused, load};
-use crate::background;
 use crate::document::FileStamp;
-use crate::events::UNLIMITED;
-use crate::manager;
+use crate::runtime::background;
+use crate::runtime::log::UNLIMITED;
+use crate::runtime::systemd;
 use crate::snapshot::{Live, Rules, Snapshot};
 
 /// How often the files are looked at. A change is taken over when two looks in a row see the same,
@@ -123,16 +123,16 @@ impl Reloader {
     /// Because of a change, or because somebody asked for it.
     async fn reload(&mut self) {
         self.said = None;
-        manager::reloading();
+        systemd::reloading();
         self.load_again().await;
-        manager::ready(&self.live.summary());
+        systemd::ready(&self.live.summary());
     }
 
     /// Because the last time failed for a reason that may have passed.
     async fn try_again(&mut self) {
         self.load_again().await;
         if self.retry.is_none() {
-            manager::status(&self.live.summary());
+            systemd::status(&self.live.summary());
         }
     }
 

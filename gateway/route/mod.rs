@@ -4,14 +4,12 @@
 //! destination.
 
 mod cors;
-mod host;
 mod overlap;
 mod path;
 mod pattern;
 mod unmask;
 
 pub use cors::{Cors, parse_origin};
-pub use host::{host_of_authority, normal_host};
 pub use overlap::Overlap;
 pub use path::{BadPath, NormalPath};
 pub use pattern::{HostPattern, PathPrefix};
@@ -158,9 +156,9 @@ mod tests {
 
     use super::*;
     use crate::metrics::Metrics;
-    use crate::provider::{
-        BaseUrl, HttpVersion, Kind, Paths, ProviderSpec, Resolver, Timeouts, TokenSource,
-    };
+    use crate::provider::{Kind, Paths, ProviderSpec, TokenSource};
+
+    use crate::origin::{BaseUrl, HttpVersion, Resolver, Timeouts};
 
     /// A provider on this machine with the base path `base`.
     pub(super) fn provider(kind: &str, base: &str) -> Arc<Provider> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::normal_host;
+use crate::grammar::host::normal_host;
 
 /// A host as a route names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

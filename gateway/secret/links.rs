@@ -10,7 +10,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use crate::regular_file::ReadError;
+use crate::runtime::regular_file::ReadError;
 
 /// How many links a path may lead through. Linux follows 40.
 const MOST_LINKS: usize = 40;

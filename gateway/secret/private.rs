@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgroups};
 
 use super::links;
-use crate::regular_file::{self, ReadError};
+use crate::runtime::regular_file::{self, ReadError};
 
 /// The largest key file, in bytes: more than ten million keys.
 pub const LARGEST_KEYS: u64 = 4 << 30;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::{Private, Secret};
-use crate::regular_file::{self, ReadError};
+use crate::runtime::regular_file::{self, ReadError};
 
 /// The largest token, key in PEM or other secret, in bytes.
 const LARGEST: u64 = 64 << 10;

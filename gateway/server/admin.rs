@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::accept::Lane;
-use super::client::{Client, Quiet};
-use super::connections::Connections;
-use super::listening::listen;
+use super::connection::client::{Client, Quiet};
+use super::connection::connections::Connections;
+use super::listen::accept::Lane;
+use super::listen::listening::listen;
 use crate::admin::Admin;
 use crate::error::Error;
 

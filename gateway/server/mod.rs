@@ -5,32 +5,16 @@
 //! the process, so the services are run on runtimes of our own: the requests on one for each thread, the
 //! admin listener, reloads and DNS on another, so that a scrape or a large key file delays no stream.
 
-mod accept;
 mod admin;
-mod boundary;
-mod chunks;
-mod client;
-mod connections;
-mod flush;
-mod head;
-mod http2;
-mod layer;
-mod lifetime;
-mod listening;
-mod pace;
-mod proxy_header;
+mod connection;
+mod lifecycle;
+mod listen;
 mod sandbox;
-mod seats;
-mod signals;
-mod socket;
-mod sockets;
 mod threads;
-mod tls;
-mod upgrade;
 
+pub use self::lifecycle::signals::Signals;
+pub use self::listen::sockets::Inherited;
 pub use self::sandbox::SandboxServer;
-pub use self::signals::Signals;
-pub use self::sockets::Inherited;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -52,23 +36,25 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use self::admin::serve_admin;
-use self::connections::Connections;
-use self::listening::{ListenOn, Listening, listen_on};
-use self::sockets::{Predecessors, SERVING, Sockets, bind};
+use self::connection::connections::Connections;
+use self::lifecycle::lifetime;
+use self::lifecycle::upgrade::Program;
+use self::listen::listening::{ListenOn, Listening, listen_on};
+use self::listen::sockets::{Predecessors, SERVING, Sockets, bind};
+use self::listen::tls;
 use self::threads::Threads;
-use self::upgrade::Program;
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, Readiness};
 use crate::config::{Config, ServerConfig};
-use crate::descriptors;
 use crate::error::Error;
-use crate::events;
-use crate::manager;
+use crate::limit::failed_keys::Penalties;
 use crate::metrics::Metrics;
 use crate::proxy::Shared;
-use crate::proxy::in_flight::InFlight;
-use crate::proxy::penalty::Penalties;
 use crate::reload::Reloader;
+use crate::runtime::descriptors;
+use crate::runtime::in_flight::InFlight;
+use crate::runtime::log;
+use crate::runtime::systemd;
 use crate::snapshot::Live;
 use crate::telemetry::{Exporter, Telemetry, TelemetrySpec};
 
@@ -164,7 +150,7 @@ impl Gateway {
         let reloader = Reloader::new(live.clone(), path, files, unread);
         let reload = reloader.handle();
         control.spawn(reloader.run());
-        control.spawn(events::tell_what_was_left_out());
+        control.spawn(log::tell_what_was_left_out());
 
         let (telemetry, exporter) = telemetry(tracing.as_deref(), &live)?.unzip();
         let exporting = exporter.map(|exporter| control.spawn(exporter.run()));
@@ -321,11 +307,11 @@ fn access_log(
 fn say_ready(predecessors: &Predecessors, live: &Live, serving: &Threads) {
     if !predecessors.tell_last(SERVING) {
         // Of one that takes over, its predecessor says so.
-        manager::ready(&live.summary());
+        systemd::ready(&live.summary());
     }
-    if let Some(wanted) = manager::watchdog() {
+    if let Some(wanted) = systemd::watchdog() {
         // Not at once: of a process that takes over, nobody has heard yet.
-        serving.beat(wanted / 4, manager::alive);
+        serving.beat(wanted / 4, systemd::alive);
     }
 }
 

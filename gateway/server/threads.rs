@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
 use crate::error::Error;
-use crate::events;
+use crate::runtime::log;
 
 /// Running threads. They end, with all that they do, when this is dropped.
 pub(super) struct Threads {
@@ -36,7 +36,7 @@ impl Threads {
                 let panicked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(over))).is_err();
                 if panicked {
                     // Outside of any task: who comes to this thread would find nobody, and others would not know.
-                    events::abort("a serving thread is gone, and with it this process");
+                    log::abort("a serving thread is gone, and with it this process");
                 }
                 runtime.shutdown_background();
                 drop(until);

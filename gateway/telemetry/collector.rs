@@ -17,7 +17,7 @@ use prometheus::{IntCounter, IntCounterVec};
 use tokio::sync::mpsc::Receiver;
 
 use super::TelemetrySpec;
-use crate::provider::{Endpoint, HttpVersion, Resolver, Timeouts};
+use crate::origin::{Endpoint, HttpVersion, Resolver, Timeouts};
 
 /// How many spans go at a time.
 const BATCH: usize = 512;

@@ -23,7 +23,7 @@ use tokio::sync::mpsc::{Sender, channel};
 
 pub use self::collector::Exporter;
 pub use self::span::Facts;
-use crate::provider::{BaseUrl, Resolver};
+use crate::origin::{BaseUrl, Resolver};
 
 /// How many spans may wait to be sent.
 const CAPACITY: usize = 4096;

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
 
-use crate::network::Network;
+use crate::grammar::network::Network;
 
 /// Whose word is taken for who the client is, and how they say it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::number;
 use super::{Media, MediumTokens, Usage};
+use crate::wire::json::number;
 
 /// The decimals of a cost: a millionth of a price's last digit.
 const DECIMALS: usize = 12;

@@ -4,8 +4,8 @@
 
 use memchr::memchr2;
 
-use super::scanner::Scanner;
 use super::tokens::Found;
+use crate::wire::json::scanner::Scanner;
 
 /// The state of one stream.
 #[derive(Default)]

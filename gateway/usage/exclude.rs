@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::members::{Mark, Members};
+use crate::wire::json::members::{Mark, Members};
 
 /// The longest line that is looked at. One that tells usage has some hundred bytes.
 const LONGEST: usize = 32 << 10;

@@ -5,7 +5,7 @@
 //! besides stays as it is, but for many blanks between two members; nothing of it waits but the name of a member, and
 //! `stream_options` until the end.
 
-use super::members::{Mark, Members};
+use crate::wire::json::members::{Mark, Members};
 
 /// The member that asks.
 const NAME: &str = r#""stream_options":"#;

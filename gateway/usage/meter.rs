@@ -2,11 +2,11 @@
 //!
 //! Takes some hundred bytes, and 40 KiB more for a compressed response, however long it is.
 
-use super::Readable;
 use super::events::Events;
 use super::form::{Form, Sniffer};
-use super::scanner::Scanner;
 use super::tokens::{Found, Usage};
+use crate::wire::decoder::Readable;
+use crate::wire::json::scanner::Scanner;
 
 /// The meter of one response.
 pub struct Meter {

@@ -4,7 +4,6 @@
 
 mod cost;
 mod errors;
-mod escape;
 mod events;
 mod exclude;
 mod expected;
@@ -12,10 +11,8 @@ mod form;
 mod include;
 mod media;
 mod media_places;
-mod members;
 mod meter;
 mod model_name;
-mod number;
 #[cfg(test)]
 mod oddities;
 mod parts;
@@ -24,10 +21,8 @@ mod price_file;
 #[cfg(test)]
 mod priced;
 mod prices;
-mod readable;
 #[cfg(test)]
 mod said;
-mod scanner;
 mod socket;
 mod tariff;
 mod terms;
@@ -42,7 +37,6 @@ pub use media::{Media, MediumTokens};
 pub use meter::Meter;
 pub(crate) use model_name::normal;
 pub use prices::{PriceList, Prices};
-pub use readable::Readable;
 pub use socket::{Counts, Response, Socket};
 pub use tokens::{ServiceTier, Usage};
 

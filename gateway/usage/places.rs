@@ -445,7 +445,7 @@ pub(super) use tree::{Branch, Tree, tree};
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::scanner::Node;
+    use crate::wire::json::scanner::Node;
 
     fn find(path: &str) -> Option<&'static Branch> {
         let mut node = Node(0);

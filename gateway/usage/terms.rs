@@ -1,9 +1,9 @@
 //! What a response says of its price beside its tokens: the tier it was served in, and what the provider itself bills.
 
 use super::Cost;
-use super::number::scaled;
 use super::places::Says;
 use super::tokens::ServiceTier;
+use crate::wire::json::number::scaled;
 
 /// The decimals that one of xAI's ticks has as a dollar.
 const TICKS: u8 = 10;

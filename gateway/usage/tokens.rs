@@ -29,11 +29,11 @@ use memchr::memmem::Finder;
 use super::Cost;
 use super::errors::Errors;
 use super::media::{Media, Modality, Part, Split};
-use super::number::whole;
 use super::parts::Parts;
 use super::places::{self, Branch, COUNTS, Count, SIGNS, Says, Tree};
-use super::scanner::{Interest, Node};
 use super::terms::Terms;
+use crate::wire::json::number::whole;
+use crate::wire::json::scanner::{Interest, Node};
 
 /// The tokens of one exchange, with the meanings that OpenTelemetry's conventions for generative AI give them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What proxies in front say of a client: the header of the PROXY protocol, and a header of a request.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use keygate::network::Network;
+use keygate::grammar::network::Network;
 use keygate::trusted_proxies::proxy_protocol::{LONGEST, Progress, read as read_header};
 use keygate::trusted_proxies::{Named, NamedBy, TrustedProxies};
 

@@ -12,7 +12,7 @@
     reason = "in a test, a panic is how it fails"
 )]
 
-/// In the place of `gateway/atomic.rs`.
+/// In the place of `gateway/runtime/atomic.rs`.
 mod atomic {
     use std::ops::Deref;
     use std::sync::Arc;
@@ -50,13 +50,17 @@ mod atomic {
     }
 }
 
-#[path = "../../gateway/clock.rs"]
+mod runtime {
+    pub(crate) use super::atomic;
+}
+
+#[path = "../../gateway/runtime/clock.rs"]
 mod clock;
-#[path = "../../gateway/proxy/in_flight.rs"]
+#[path = "../../gateway/runtime/in_flight.rs"]
 mod in_flight;
-#[path = "../../gateway/proxy/penalty.rs"]
+#[path = "../../gateway/limit/failed_keys.rs"]
 mod penalty;
-#[path = "../../gateway/swap.rs"]
+#[path = "../../gateway/runtime/watched.rs"]
 mod swap;
 
 use std::future::Future;

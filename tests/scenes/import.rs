@@ -8,7 +8,9 @@ use keygate::config::{Config, Purpose};
 use keygate::import::gloo::{self, Input};
 use keygate::import::litellm::{self, Tables};
 use keygate::import::{self, Plan};
-use keygate::provider::{BaseUrl, Kind};
+use keygate::provider::Kind;
+
+use keygate::origin::BaseUrl;
 use keygate::server;
 use toml_edit::{DocumentMut, value};
 

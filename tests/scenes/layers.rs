@@ -5,27 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// The layers, from the ground up. A module may import what stands on a lower line.
 const LAYERS: &[&[&str]] = &[
-    &[
-        "background",
-        "manager",
-        "descriptors",
-        "atomic",
-        "address",
-        "network",
-        "request_id",
-        "line_queue",
-        "printable",
-    ],
-    &[
-        "document",
-        "clock",
-        "swap",
-        "events",
-        "regular_file",
-        "trusted_proxies",
-    ],
+    &["runtime", "grammar"],
+    &["document", "wire", "limit", "trusted_proxies"],
     &["secret", "usage", "metrics"],
-    &["template", "key", "access_log"],
+    &["origin", "template", "key", "access_log"],
     &["provider"],
     &["route", "telemetry"],
     &["config"],

@@ -12,7 +12,7 @@ const CANARY: &str = "canary-é-0123456789";
 #[test]
 #[ignore = "a part of another test"]
 fn stumbles_over_a_secret() {
-    keygate::events::hide_what_panics_say();
+    keygate::runtime::log::hide_what_panics_say();
     let secret = std::env::var("CANARY").unwrap_or_default();
     // In the midst of a character.
     let _ = secret.split_at(8);
@@ -46,9 +46,9 @@ fn a_panic_says_where_it_was_and_not_what_it_stumbled_over() {
 
 /// Part of a process that writes its events by a thread.
 fn with_events() {
-    keygate::events::start().unwrap();
-    keygate::events::log_from(keygate::config::LogLevel::Info.into());
-    keygate::events::hide_what_panics_say();
+    keygate::runtime::log::start().unwrap();
+    keygate::runtime::log::log_from(keygate::config::LogLevel::Info.into());
+    keygate::runtime::log::hide_what_panics_say();
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn panics_while_it_panics() {
 #[ignore = "a part of another test"]
 fn cannot_go_on() {
     with_events();
-    keygate::events::abort("it cannot go on");
+    keygate::runtime::log::abort("it cannot go on");
 }
 
 fn part(name: &str) -> Command {

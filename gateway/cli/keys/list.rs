@@ -12,7 +12,7 @@ use crate::cli::{mention, say};
 use crate::document::{FileStamp, parse_duration};
 use crate::error::Error;
 use crate::key::moment;
-use crate::printable;
+use crate::runtime::printable;
 
 const HEADINGS: [&str; 6] = ["ID", "STATE", "EXPIRES", "LABELS", "CREATED", "COMMENT"];
 /// The widest that a column is, in characters. A longer cell moves the rest of its own row and of no other.

@@ -9,8 +9,8 @@ use crate::cli::say;
 use crate::config::{Config, Purpose, RouteSpec};
 use crate::error::Error;
 use crate::key::edit::EditError;
-use crate::printable;
 use crate::route::Access;
+use crate::runtime::printable;
 
 #[derive(Args)]
 pub(in crate::cli) struct Show {

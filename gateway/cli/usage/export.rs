@@ -3,7 +3,7 @@
 
 use super::sum::{Row, SUMS, currencies, exported};
 use crate::error::Error;
-use crate::printable;
+use crate::runtime::printable;
 
 /// Rows of JSON: the groups by name, the sums, and the costs by currency.
 pub(super) fn json(names: &[&str], rows: &[Row]) -> Result<String, Error> {

@@ -24,7 +24,7 @@ use crate::config::load_prices;
 use crate::document::parse_duration;
 use crate::error::Error;
 use crate::key::moment;
-use crate::printable::count;
+use crate::runtime::printable::count;
 use crate::usage::PriceList;
 
 /// Sum up access lines by key, route, provider, model or day: who used what, and what it cost.

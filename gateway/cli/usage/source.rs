@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 
 use crate::error::Error;
-use crate::printable::count;
+use crate::runtime::printable::count;
 
 /// The longest line that is read, in bytes: access lines are much shorter, and something without an end is none.
 const LONGEST: u64 = 4 << 20;

@@ -2,7 +2,7 @@
 
 use super::export::cost_in;
 use super::sum::{Row, SUMS, Sum, currencies, total};
-use crate::printable;
+use crate::runtime::printable;
 use crate::usage::Cost;
 
 /// How many blanks stand between two columns.

@@ -2,7 +2,7 @@
 
 use super::Checker;
 use crate::document::{FileStamp, Located, Location, Severity};
-use crate::provider::{BaseUrl, EgressProxy};
+use crate::origin::{BaseUrl, EgressProxy};
 use crate::secret::{Secret, SecretRef};
 
 /// The way out, as a section says it.

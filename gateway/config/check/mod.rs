@@ -23,14 +23,14 @@ use http::HeaderName;
 use self::egress::Egress;
 use super::file::{GatewayFile, KeysFile};
 use super::{Config, ConfigErrors, KeysAlone, Places, is_framing};
-use crate::background;
 use crate::document::{
     Document, FileStamp, Located, Location, Outline, Problem, Problems, Severity,
 };
 use crate::key::KeyEntry;
 use crate::key::file::KeyFile;
 use crate::provider::ProviderSpec;
-use crate::regular_file::{LARGEST_PEM, LARGEST_TOML, ReadError, read_bytes, read_text};
+use crate::runtime::background;
+use crate::runtime::regular_file::{LARGEST_PEM, LARGEST_TOML, ReadError, read_bytes, read_text};
 use crate::secret::{LARGEST_KEYS, Private};
 use crate::usage::{PriceList, Prices};
 

@@ -2,7 +2,7 @@
 
 use super::Checker;
 use crate::document::{Located, Location};
-use crate::provider::{BaseUrl, Exposure};
+use crate::origin::{BaseUrl, Exposure};
 
 /// A URL that something is sent to.
 pub(super) struct Sending<'s> {

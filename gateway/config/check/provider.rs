@@ -13,10 +13,9 @@ use super::{Checked, Checker, is_name};
 use crate::document::{FileStamp, Located, Location, OneOrMany, Severity, enumerate, nearest};
 use crate::key::without_scheme;
 use crate::provider::kind::KINDS;
-use crate::provider::{
-    BaseUrl, CaBundle, EgressProxy, HttpVersion, Kind, Paths, ProviderSpec, RedirectHost, Timeouts,
-    TokenSource, is_segment,
-};
+use crate::provider::{Kind, Paths, ProviderSpec, RedirectHost, TokenSource, is_segment};
+
+use crate::origin::{BaseUrl, CaBundle, EgressProxy, HttpVersion, Timeouts};
 use crate::route::NormalPath;
 use crate::secret::{SecretError, SecretRef};
 

@@ -8,8 +8,8 @@ use http::HeaderName;
 use super::super::file::{KeysFile, LimitsFile, ServerFile};
 use super::super::{Listen, LogLevel, ServerConfig, TlsSpec};
 use super::{Checker, FRAMING};
-use crate::address::is_near;
 use crate::document::{ByteSize, Located, Location, OneOrMany};
+use crate::grammar::address::is_near;
 
 /// More than any machine has cores.
 const MAX_THREADS: usize = 1024;

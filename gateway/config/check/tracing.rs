@@ -6,7 +6,7 @@ use super::super::file::TracingFile;
 use super::Checker;
 use super::plain_http::Sending;
 use crate::document::{FileStamp, Located, Severity};
-use crate::provider::BaseUrl;
+use crate::origin::BaseUrl;
 use crate::secret::{Secret, SecretRef};
 use crate::telemetry::TelemetrySpec;
 

@@ -8,7 +8,7 @@ use super::super::file::ServerFile;
 use super::super::{ServerConfig, may_hold_key};
 use super::Checker;
 use crate::document::{Located, Location, OneOrMany};
-use crate::network::Network;
+use crate::grammar::network::Network;
 use crate::trusted_proxies::{NamedBy, TrustedProxies};
 
 /// The header that most load balancers write.

@@ -6,7 +6,7 @@ use super::super::fields::Fields;
 use super::super::{Notes, Plan, PlannedProvider, plain_note, stays_private};
 use super::ai::Policies;
 use super::object::Object;
-use crate::provider::{BaseUrl, Exposure};
+use crate::origin::{BaseUrl, Exposure};
 
 /// Where a route can lead to.
 pub(super) enum Backend {

@@ -227,7 +227,9 @@ pub(super) const ALL: &[Known] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{BaseUrl, Kind};
+    use crate::provider::Kind;
+
+    use crate::origin::BaseUrl;
 
     #[test]
     fn the_entries_of_the_table_hold_together() {

@@ -11,7 +11,7 @@ use toml_edit::DocumentMut;
 use super::EditError;
 use super::read_back::read_back;
 use crate::key::lock;
-use crate::regular_file::ReadError;
+use crate::runtime::regular_file::ReadError;
 use crate::secret::{LARGEST_KEYS, Private};
 
 /// The mode of a key file that its owner alone may read and write.

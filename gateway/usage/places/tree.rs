@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::{HOLDERS, LISTS, LONGEST, Row, Says};
-use crate::usage::scanner::Node;
+use crate::wire::json::scanner::Node;
 
 /// The table as a tree of names.
 pub(in crate::usage) struct Tree {

@@ -1,8 +1,8 @@
 //! What one message of a WebSocket says: JSON, of which the tokens, the model and the `type` are kept.
 
 use crate::usage::places::Says;
-use crate::usage::scanner::{Interest, Node, Scanner};
 use crate::usage::tokens::Found;
+use crate::wire::json::scanner::{Interest, Node, Scanner};
 
 /// What a message is, by its `type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,15 +7,14 @@
 //!
 //! A connection takes some 2 KiB, however much goes over it.
 
-mod frames;
 mod message;
 
 use std::borrow::Cow;
 
-use self::frames::{Frames, Part};
 use self::message::{Kind, Message, Said};
-use super::scanner::TEXT;
 use super::tokens::Usage;
+use crate::wire::json::scanner::TEXT;
+use crate::wire::websocket::{Frames, Part};
 
 /// The meter of one connection.
 pub struct Socket {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
-use super::frames::tests::frame;
 use super::*;
+use crate::wire::websocket::tests::frame;
 
 /// What a connection has said: the tokens in and out and the model of each response that ended, and the counts.
 type Read = (Vec<Ended>, Counts, u64);

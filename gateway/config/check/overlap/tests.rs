@@ -11,7 +11,9 @@ use super::*;
 use crate::config::RouteSpec;
 use crate::document::Location;
 use crate::key::Selector;
-use crate::provider::{BaseUrl, HttpVersion, Kind, Paths, ProviderSpec, Timeouts};
+use crate::provider::{Kind, Paths, ProviderSpec};
+
+use crate::origin::{BaseUrl, HttpVersion, Timeouts};
 use crate::route::{HostPattern, PathPrefix};
 use crate::secret::{Secret, SecretError};
 use crate::usage::Metering;

@@ -1,0 +1,318 @@
+//! The addresses of one host and port: which one the next connection goes to, and which ones failed.
+//!
+//! Addresses take turns. One that no connection could be made to is left out of them until a connection to it succeeds,
+//! which is tried in the background, so that no request waits for it. Where all of them failed, all take turns. An
+//! address keeps its state when the name is resolved again.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+/// How long after a failure an address is tried in the background for the first time. Twice as long after each further
+/// failure.
+const FIRST_RETRY: Duration = Duration::from_secs(10);
+
+/// How often that time is doubled at most: up to 320 seconds.
+const MOST_DOUBLINGS: u32 = 5;
+
+/// How long a connection in the background may take.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The addresses of one host and port, as last resolved.
+pub struct Addresses {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Whether its private addresses alone count, because what goes to it is not encrypted.
+    pub(crate) private_only: bool,
+    list: ArcSwap<Vec<Arc<Candidate>>>,
+    pub(crate) failure: ArcSwapOption<String>,
+    /// How many requests over shared connections were given up. It stands here because it must outlive a reload.
+    pub(crate) given_up: AtomicU64,
+    /// Whether its name is being looked up.
+    pub(crate) looking: Arc<AtomicBool>,
+}
+
+/// One address. Lists share it when the name is resolved again, so that it keeps its state.
+struct Candidate {
+    address: SocketAddr,
+    /// Whether it is left out, because the last connection to it could not be made.
+    out: AtomicBool,
+    /// How often it was left out since a request last reached it.
+    strikes: AtomicU32,
+}
+
+impl Candidate {
+    fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            out: AtomicBool::new(false),
+            strikes: AtomicU32::new(0),
+        }
+    }
+
+    fn is_out(&self) -> bool {
+        self.out.load(Ordering::Relaxed)
+    }
+}
+
+impl Addresses {
+    /// Those of `host`; none yet, if that is a name.
+    pub(crate) fn new(host: &str, port: u16, private_only: bool) -> Self {
+        let addresses = Self {
+            host: host.to_owned(),
+            port,
+            private_only,
+            list: ArcSwap::default(),
+            failure: ArcSwapOption::empty(),
+            given_up: AtomicU64::new(0),
+            looking: Arc::default(),
+        };
+        if let Ok(ip) = host.parse() {
+            addresses.learn(vec![SocketAddr::new(ip, port)]);
+        }
+        addresses
+    }
+
+    /// Takes over what the host's name was resolved to, in the resolver's order. Repetitions go.
+    pub fn learn(&self, mut found: Vec<SocketAddr>) {
+        let mut seen = std::collections::HashSet::new();
+        found.retain(|address| seen.insert(*address));
+        let before = self.list.load();
+        if !before.iter().map(|known| &known.address).eq(&found) {
+            let known = |address| {
+                before
+                    .iter()
+                    .find(|known| known.address == address)
+                    .cloned()
+            };
+            let candidate =
+                |address| known(address).unwrap_or_else(|| Arc::new(Candidate::new(address)));
+            let list = found.into_iter().map(candidate).collect();
+            self.list.store(Arc::new(list));
+        }
+    }
+
+    /// The address of the `nth` attempt, for a request that could not reach those in `failed`, oldest first; `None`
+    /// while no address is known.
+    pub fn pick(&self, nth: usize, failed: &[SocketAddr]) -> Option<SocketAddr> {
+        let list = self.list.load();
+        let next = list.get(nth.checked_rem(list.len())?)?;
+        if failed.is_empty() && !next.is_out() {
+            return Some(next.address);
+        }
+        pick_another(&list, nth, failed)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.list.load().len()
+    }
+
+    /// Why the last lookup failed, if it did.
+    pub fn failure(&self) -> Option<Arc<String>> {
+        self.failure.load_full()
+    }
+
+    /// No connection to `address` could be made. It is left out from now on, if there are others.
+    pub fn failed(self: &Arc<Self>, address: SocketAddr) {
+        let list = self.list.load();
+        let Some(candidate) = list.iter().find(|known| known.address == address) else {
+            return;
+        };
+        if list.len() == 1 || candidate.out.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let strikes = candidate.strikes.fetch_add(1, Ordering::Relaxed);
+        let delay = FIRST_RETRY * 2_u32.pow(strikes.min(MOST_DOUBLINGS));
+        tracing::warn!(
+            host = self.host,
+            %address,
+            retry_seconds = delay.as_secs(),
+            "no connection can be made to this address: it is left out"
+        );
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(retry(Arc::downgrade(self), address, delay));
+        }
+    }
+
+    /// A request reached `address` over a new connection.
+    pub fn reached(&self, address: SocketAddr) {
+        let list = self.list.load();
+        let known = list.iter().find(|known| known.address == address);
+        if let Some(candidate) = known
+            && candidate.strikes.load(Ordering::Relaxed) > 0
+        {
+            candidate.strikes.store(0, Ordering::Relaxed);
+            candidate.out.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether `address` is among them, and left out.
+    fn is_out(&self, address: SocketAddr) -> bool {
+        let list = self.list.load();
+        let mut out = list.iter().filter(|known| known.is_out());
+        out.any(|known| known.address == address)
+    }
+
+    /// A connection to `address` was made in the background.
+    fn let_in(&self, address: SocketAddr) {
+        let list = self.list.load();
+        if let Some(known) = list.iter().find(|known| known.address == address) {
+            known.out.store(false, Ordering::Relaxed);
+            tracing::info!(host = self.host, %address, "connections can be made to this address again");
+        }
+    }
+}
+
+/// The `nth` of those addresses that are best for a request that could not reach those in `failed`: one that it has not
+/// tried, that is not left out, and of another family than the last.
+#[cold]
+fn pick_another(list: &[Arc<Candidate>], nth: usize, failed: &[SocketAddr]) -> Option<SocketAddr> {
+    let rank = |candidate: &Arc<Candidate>| {
+        let same = |other: &SocketAddr| other.is_ipv4() == candidate.address.is_ipv4();
+        let same_family = failed.last().is_some_and(same);
+        let tried = failed.contains(&candidate.address);
+        let rank = (tried, candidate.is_out(), same_family);
+        (rank, candidate.address)
+    };
+    // Each is looked at once: another request may change it meanwhile.
+    let ranked: Vec<_> = list.iter().map(rank).collect();
+    let best = ranked.iter().map(|(rank, _)| *rank).min()?;
+    let equals = ranked.iter().filter(|(rank, _)| *rank == best);
+    let nth = nth.checked_rem(equals.clone().count())?;
+    equals.map(|(_, address)| *address).nth(nth)
+}
+
+/// Tries to connect to an address that is left out, until that succeeds or nobody wants it any more.
+async fn retry(addresses: Weak<Addresses>, address: SocketAddr, mut delay: Duration) {
+    loop {
+        tokio::time::sleep(delay).await;
+        if !addresses.upgrade().is_some_and(|all| all.is_out(address)) {
+            return;
+        }
+        let connecting = tokio::net::TcpStream::connect(address);
+        if let Ok(Ok(_)) = tokio::time::timeout(RETRY_TIMEOUT, connecting).await {
+            if let Some(all) = addresses.upgrade() {
+                all.let_in(address);
+            }
+            return;
+        }
+        delay = (delay * 2).min(FIRST_RETRY * 2_u32.pow(MOST_DOUBLINGS));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: u8) -> SocketAddr {
+        ([127, 0, 0, host], 80).into()
+    }
+
+    fn known(found: &[SocketAddr]) -> Arc<Addresses> {
+        let addresses = Addresses::new("name.test", 80, false);
+        addresses.learn(found.to_vec());
+        Arc::new(addresses)
+    }
+
+    fn turns(addresses: &Addresses, count: usize) -> Vec<SocketAddr> {
+        (0..count)
+            .map(|nth| addresses.pick(nth, &[]).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn addresses_take_turns_and_those_that_failed_are_left_out_until_they_are_reached() {
+        let [a, b, c] = [1, 2, 3].map(address);
+        let addresses = known(&[a, b, c, a]);
+        assert_eq!(turns(&addresses, 4), [a, b, c, a]);
+        addresses.failed(b);
+        assert_eq!(turns(&addresses, 6), [a, c, c, a, a, c]);
+        addresses.failed(a);
+        assert_eq!(turns(&addresses, 3), [c, c, c]);
+        // Where all failed, none is better than the others.
+        addresses.failed(c);
+        assert_eq!(turns(&addresses, 3), [a, b, c]);
+        addresses.reached(b);
+        assert_eq!(turns(&addresses, 3), [b, b, b]);
+    }
+
+    #[test]
+    fn a_request_goes_to_what_it_has_not_tried_and_to_the_other_family_first() {
+        let [a, b] = [1, 2].map(address);
+        let six: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
+        let also_six: SocketAddr = "[2001:db8::2]:80".parse().unwrap();
+        let addresses = known(&[six, also_six, a, b]);
+        for nth in 0..8 {
+            let mut failed: Vec<SocketAddr> = Vec::new();
+            for _ in 0..4 {
+                failed.push(addresses.pick(nth, &failed).unwrap());
+            }
+            assert_ne!(failed[0].is_ipv4(), failed[1].is_ipv4(), "{failed:?}");
+            let all: std::collections::BTreeSet<_> = failed.iter().collect();
+            assert_eq!(all.len(), 4, "{failed:?}");
+        }
+        // What is left out comes after all others, whatever its family.
+        addresses.failed(six);
+        addresses.failed(also_six);
+        assert_eq!(addresses.pick(0, &[a]), Some(b));
+        assert!(addresses.pick(0, &[a, b]).unwrap().is_ipv6());
+    }
+
+    #[test]
+    fn what_failed_stays_left_out_when_the_name_is_resolved_again() {
+        let [a, b, c] = [1, 2, 3].map(address);
+        let addresses = known(&[a, b]);
+        addresses.failed(a);
+        addresses.learn(vec![c, a, b]);
+        assert_eq!(turns(&addresses, 3), [c, b, b]);
+    }
+
+    #[test]
+    fn the_only_address_is_never_left_out() {
+        let addresses = known(&[address(1)]);
+        addresses.failed(address(1));
+        assert!(!addresses.is_out(address(1)));
+        assert_eq!(
+            addresses.pick(7, &[address(1), address(1)]),
+            Some(address(1))
+        );
+    }
+
+    #[tokio::test]
+    async fn what_listens_again_is_let_in_by_a_connection_in_the_background() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let back = listener.local_addr().unwrap();
+        let addresses = known(&[back, address(1)]);
+        addresses.failed(back);
+        assert!(addresses.is_out(back));
+        retry(Arc::downgrade(&addresses), back, Duration::from_millis(1)).await;
+        assert!(!addresses.is_out(back));
+        // It was not a request that reached it: the next failure weighs more.
+        let list = addresses.list.load();
+        assert_eq!(list[0].strikes.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn nobody_tries_to_reach_what_nobody_wants_any_more() {
+        let addresses = known(&[address(1), address(2)]);
+        addresses.failed(address(1));
+        let trying = retry(
+            Arc::downgrade(&addresses),
+            address(1),
+            Duration::from_millis(1),
+        );
+        addresses.learn(vec![address(2)]);
+        trying.await;
+        let trying = retry(
+            Arc::downgrade(&addresses),
+            address(2),
+            Duration::from_millis(1),
+        );
+        drop(addresses);
+        trying.await;
+    }
+}

@@ -1,0 +1,295 @@
+//! The HTTP proxy on the way out: where it is, what it wants of who uses it, and which hosts it is not for.
+//!
+//! Knows what a configuration and the environment say of proxies; `tunnel` knows how one is spoken to.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use super::BaseUrl;
+use super::no_proxy::{is_exempt, is_this_machine};
+use crate::secret::Secret;
+
+/// The variables that name a proxy for https, as curl looks at them: the first that is set and not empty counts.
+const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+/// The variables that name the hosts that it is not for.
+const EXEMPTING: [&str; 2] = ["no_proxy", "NO_PROXY"];
+
+/// A proxy that opens tunnels by CONNECT (RFC 9110, section 9.3.6).
+#[derive(Clone)]
+pub struct EgressProxy {
+    url: BaseUrl,
+    authorization: Option<HeaderValue>,
+}
+
+impl EgressProxy {
+    /// Reads `http://host:port`, as a configuration has it. Fails with what is wrong, to read on behind the name of the
+    /// setting.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.contains('@') {
+            return Err("has credentials in it: they belong in `proxy_token`".to_owned());
+        }
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        match scheme.map(str::to_ascii_lowercase).as_deref() {
+            Some("http") => {}
+            Some("https") => {
+                return Err(
+                    "begins with https://, and keygate speaks no TLS to the proxy itself: say http://. What goes \
+                     through it is encrypted as far as the provider all the same"
+                        .to_owned(),
+                );
+            }
+            Some(other) if other.starts_with("socks") => {
+                return Err(
+                    "is a SOCKS proxy: keygate uses HTTP proxies alone, http://HOST:PORT"
+                        .to_owned(),
+                );
+            }
+            _ => return Err("is no proxy such as http://proxy.example.com:3128".to_owned()),
+        }
+        let url = BaseUrl::parse_exposed(text)?;
+        if !url.path.is_empty() {
+            return Err("has a path: only host and port go here".to_owned());
+        }
+        let written = text.trim_end_matches('/');
+        if !written.ends_with(&format!(":{}", url.port)) {
+            return Err("has no port: say it, http://HOST:3128 for instance".to_owned());
+        }
+        Ok(Self {
+            url,
+            authorization: None,
+        })
+    }
+
+    /// The proxy that the environment names for `url`, if it names one; `variable` looks one up. No text of an error
+    /// holds a value.
+    pub fn of_environment(
+        url: &BaseUrl,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, String> {
+        let variable = |name: &&str| variable(name).filter(|value| !value.trim().is_empty());
+        let Some((name, value)) = VARIABLES
+            .iter()
+            .find_map(|name| Some((name, Zeroizing::new(variable(name)?))))
+        else {
+            return Ok(None);
+        };
+        let exempt = EXEMPTING.iter().find_map(variable).unwrap_or_default();
+        if is_this_machine(&url.host) || is_exempt(url, &exempt) {
+            return Ok(None);
+        }
+        let value = value.trim();
+        let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
+        let (credentials, place) = match rest.rsplit_once('@') {
+            Some((credentials, place)) => (Some(credentials), place),
+            None => (None, rest),
+        };
+        let named = |why: String| format!("the variable {name} {why}");
+        let mut proxy = Self::parse(&format!("{scheme}://{place}")).map_err(named)?;
+        proxy.authorization = credentials.map(|written| basic(&user_and_password(written)));
+        Ok(Some(proxy))
+    }
+
+    /// The same, for who has `token`: `user:password`, or a value with its scheme (`Basic ...`, `Bearer ...`). Fails with
+    /// what is wrong with it, which holds no part of it.
+    pub fn with_token(mut self, token: &Secret) -> Result<Self, &'static str> {
+        let written = token.expose();
+        let scheme = written.split(' ').next().unwrap_or_default();
+        let has_scheme = ["basic", "bearer"].contains(&scheme.to_ascii_lowercase().as_str());
+        let value = if has_scheme {
+            token.header("")
+        } else if written.contains(':') {
+            Some(basic(written.as_bytes()))
+        } else {
+            None
+        };
+        let wrong = "is neither `user:password` nor a value with its scheme, such as `Basic ...`";
+        self.authorization = Some(value.ok_or(wrong)?);
+        Ok(self)
+    }
+
+    /// Its host: a name, or an address.
+    pub fn host(&self) -> &str {
+        &self.url.host
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.url.port
+    }
+
+    /// What goes into `Proxy-Authorization`, marked as sensitive.
+    pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
+    }
+}
+
+/// Host and port, without credentials.
+impl fmt::Display for EgressProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", bracketed(self.host()), self.port())
+    }
+}
+
+/// A host as it stands in front of a port.
+pub(crate) fn bracketed(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
+}
+
+/// Credentials by RFC 7617.
+fn basic(credentials: &[u8]) -> HeaderValue {
+    let encoded = Zeroizing::new(format!("Basic {}", STANDARD.encode(credentials)));
+    // Base64 is made of what may stand in a header.
+    let mut value = HeaderValue::from_str(&encoded).unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}
+
+/// The credentials of a URL, which may be those of a user without a password.
+fn user_and_password(written: &str) -> Zeroizing<Vec<u8>> {
+    let mut credentials = unescaped(written);
+    if !written.contains(':') {
+        credentials.push(b':');
+    }
+    credentials
+}
+
+/// `text` with its percent-encoding undone; what is no such encoding stays. There is room for one more byte.
+fn unescaped(text: &str) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() + 1));
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let digits = behind
+            .get(..2)
+            .and_then(|two| std::str::from_utf8(two).ok());
+        let code = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
+        let code = code.filter(|_| *first == b'%');
+        bytes.push(code.unwrap_or(*first));
+        rest = match code {
+            Some(_) => behind.get(2..).unwrap_or_default(),
+            None => behind,
+        };
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> BaseUrl {
+        BaseUrl::parse_exposed(text).unwrap()
+    }
+
+    #[test]
+    fn a_proxy_is_a_host_and_a_port() {
+        let shown = |text: &str| EgressProxy::parse(text).map(|proxy| proxy.to_string());
+        assert_eq!(shown("http://Proxy.Corp:3128/").unwrap(), "proxy.corp:3128");
+        assert_eq!(shown("http://[::1]:80").unwrap(), "[::1]:80");
+        for (bad, why) in [
+            ("http://proxy.corp", "has no port"),
+            ("proxy.corp:3128", "is no proxy such as"),
+            (
+                "https://proxy.corp:3128",
+                "speaks no TLS to the proxy itself",
+            ),
+            ("socks5://proxy.corp:1080", "is a SOCKS proxy"),
+            ("http://u:secret@proxy.corp:3128", "belong in `proxy_token`"),
+            ("http://proxy.corp:3128/pac", "has a path"),
+            ("http://169.254.169.254:80", "metadata service"),
+            ("http://2852039166:80", "metadata service"),
+        ] {
+            let said = shown(bad).unwrap_err();
+            assert!(
+                said.contains(why) && !said.contains("secret"),
+                "{bad}: {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_environment_is_read_as_curl_reads_it() {
+        let asked = |variables: &[(&str, &str)], at: &str| {
+            let found = EgressProxy::of_environment(&url(at), |name| {
+                let mut variables = variables.iter();
+                let (_, value) = variables.find(|(known, _)| *known == name)?;
+                Some((*value).to_owned())
+            });
+            found.map(|proxy| proxy.map(|proxy| proxy.to_string()))
+        };
+        let there = Ok(Some("proxy.corp:3128".to_owned()));
+        let api = "https://api.openai.com";
+        for set in [
+            ("https_proxy", "http://proxy.corp:3128"),
+            ("HTTPS_PROXY", "proxy.corp:3128"),
+            ("ALL_PROXY", "http://u:p@proxy.corp:3128/"),
+        ] {
+            assert_eq!(asked(&[set], api), there, "{set:?}");
+        }
+        assert_eq!(asked(&[], api), Ok(None));
+        assert_eq!(
+            asked(&[("http_proxy", "http://proxy.corp:3128")], api),
+            Ok(None)
+        );
+        assert_eq!(
+            asked(
+                &[("https_proxy", " "), ("ALL_PROXY", "proxy.corp:3128")],
+                api
+            ),
+            there
+        );
+        for loopback in ["https://localhost", "https://127.0.0.1", "https://[::1]"] {
+            assert_eq!(
+                asked(&[("https_proxy", "http://proxy.corp:3128")], loopback),
+                Ok(None)
+            );
+        }
+        let said = asked(
+            &[("https_proxy", "socks5h://u:secret@proxy.corp:1080")],
+            api,
+        )
+        .unwrap_err();
+        assert!(
+            said.starts_with("the variable https_proxy is a SOCKS proxy"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn credentials_go_as_the_proxy_wants_them() {
+        let of = |token: &str| {
+            let token = Secret::new(token.to_owned()).ok().unwrap();
+            let proxy = EgressProxy::parse("http://p:1").unwrap().with_token(&token);
+            proxy.map(|proxy| proxy.authorization.unwrap())
+        };
+        assert_eq!(of("user:pass").unwrap(), "Basic dXNlcjpwYXNz");
+        assert_eq!(of("Basic dXNlcjpwYXNz").unwrap(), "Basic dXNlcjpwYXNz");
+        assert_eq!(of("Bearer t").unwrap(), "Bearer t");
+        assert!(of("user:pass").unwrap().is_sensitive() && of("Bearer t").unwrap().is_sensitive());
+        assert!(of("password").unwrap_err().contains("user:password"));
+        let named = EgressProxy::of_environment(&url("https://api.openai.com"), |name| {
+            (name == "https_proxy").then(|| "http://us%40er:p%3Ass%zz@p:1".to_owned())
+        });
+        let wanted = format!("Basic {}", STANDARD.encode("us@er:p:ss%zz"));
+        assert_eq!(
+            named.unwrap().unwrap().authorization.unwrap(),
+            wanted.as_str()
+        );
+        // RFC 7617, section 2: the colon is there without a password, too.
+        let named = EgressProxy::of_environment(&url("https://api.openai.com"), |name| {
+            (name == "https_proxy").then(|| "http://user@p:1".to_owned())
+        });
+        let wanted = format!("Basic {}", STANDARD.encode("user:"));
+        assert_eq!(
+            named.unwrap().unwrap().authorization.unwrap(),
+            wanted.as_str()
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! Why there is no tunnel, for the log and the doctor. Clients are told only that the provider could not be reached.
+
+use std::fmt;
+
+use super::response::Failure;
+
+/// Why there is no tunnel. Holds nothing that the proxy sent but its status.
+#[derive(Debug)]
+pub struct TunnelError {
+    pub(crate) proxy: String,
+    pub(crate) target: String,
+    pub(crate) has_token: bool,
+    pub(crate) failure: Failure,
+}
+
+impl TunnelError {
+    /// Whether the same proxy may open the tunnel a moment later: it said that it failed, not that it refuses.
+    pub fn may_pass(&self) -> bool {
+        match &self.failure {
+            Failure::Refused { status, .. } => *status >= 500,
+            Failure::Closed | Failure::Io(_) => true,
+            Failure::NoHttp | Failure::Late(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for TunnelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { proxy, target, .. } = self;
+        match &self.failure {
+            // tinyproxy says 401 of credentials that are wrong.
+            Failure::Refused {
+                status: status @ (401 | 407),
+                challenge,
+            } => {
+                let wants = match challenge {
+                    Some("Basic") | None => "",
+                    Some(_) => ", by a scheme that keygate does not speak (Basic and Bearer alone)",
+                };
+                let cure = if self.has_token {
+                    "it does not take those that it was given"
+                } else {
+                    "set `proxy_token` to where `user:password` is"
+                };
+                write!(
+                    f,
+                    "the proxy {proxy} wants credentials for {target} ({status}){wants}: {cure}"
+                )
+            }
+            Failure::Refused { status: 403, .. } => write!(
+                f,
+                "the proxy {proxy} allows no tunnel to {target} (403): its own rules say which hosts and ports"
+            ),
+            Failure::Refused { status, .. } if *status >= 500 => {
+                write!(f, "the proxy {proxy} could not reach {target} ({status})")
+            }
+            Failure::Refused { status, .. } => write!(
+                f,
+                "the proxy {proxy} answered {status} when it was asked for a tunnel to {target}: is it a proxy that takes CONNECT?"
+            ),
+            Failure::Closed => write!(
+                f,
+                "the proxy {proxy} closed the connection when it was asked for a tunnel to {target}"
+            ),
+            Failure::NoHttp => write!(
+                f,
+                "the proxy {proxy} did not answer as an HTTP proxy when it was asked for a tunnel to {target}"
+            ),
+            Failure::Late(timeout) => write!(
+                f,
+                "the proxy {proxy} did not answer within {timeout:?} when it was asked for a tunnel to {target}"
+            ),
+            Failure::Io(error) => write!(
+                f,
+                "the proxy {proxy}, asked for a tunnel to {target}: {error}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TunnelError {}

@@ -1,0 +1,306 @@
+//! A provider's base URL, taken apart once: scheme, host, port, base path.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::Uri;
+
+use crate::grammar::address::{self, is_metadata_host};
+
+/// How far what is sent to a URL goes where others could read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// Nowhere: it is encrypted, or stays on this machine or at a private address.
+    None,
+    /// Through a network that the URL does not show to be private, though it may be: unencrypted to a name, or to an
+    /// address of 100.64.0.0/10.
+    Unclear,
+    /// Through the Internet: unencrypted to a public address.
+    Public,
+}
+
+/// Where a provider is. Comes from the configuration only; nothing a client sends changes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// https.
+    pub tls: bool,
+    /// A name in lower case without a final dot, or an address as it is usually written, without brackets.
+    pub host: String,
+    /// The port, also where the URL leaves it out.
+    pub port: u16,
+    /// The path before every endpoint: `/v1`, or nothing. Never ends in a slash.
+    pub path: String,
+}
+
+impl BaseUrl {
+    /// Reads `https://host[:port][/path]`, and plain `http` to loopback and private addresses.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = Self::parse_exposed(text)?;
+        match url.exposure() {
+            Exposure::None => Ok(url),
+            Exposure::Unclear | Exposure::Public => Err(format!(
+                "would send requests unencrypted to {}: plain http is for loopback and private addresses only, use \
+                 https://",
+                url.host
+            )),
+        }
+    }
+
+    /// Reads a URL likewise, also plain `http` to anywhere: the caller looks at its [`exposure`](Self::exposure).
+    pub fn parse_exposed(text: &str) -> Result<Self, String> {
+        let uri: Uri = text
+            .parse()
+            .map_err(|_| "not a URL such as https://api.example.com/v1")?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err("must begin with https:// (or http:// for this machine)".to_owned()),
+        };
+        let authority = uri.authority().ok_or("has no host")?;
+        if authority.as_str().contains('@') {
+            return Err("has credentials in it: they belong in `token`".to_owned());
+        }
+        if uri.query().is_some() || text.contains('#') {
+            return Err(
+                "has a query or a fragment: only scheme, host, port and path go here".to_owned(),
+            );
+        }
+        let host = plain_host(authority.host())?;
+        if is_metadata_host(&host) {
+            return Err(format!(
+                "leads to {host}, which is link-local or a cloud's metadata service: no provider is there, and \
+                 tokens of the machine's own are"
+            ));
+        }
+        let path = uri.path().trim_end_matches('/').to_owned();
+        if path.contains("//")
+            || path.contains('%')
+            || path.split('/').any(|s| s == "." || s == "..")
+        {
+            return Err("has a path that is not in its plain form".to_owned());
+        }
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            None | Some("") => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
+            Some(written) => match written.trim_start_matches(':').parse() {
+                Ok(port @ 1..) => port,
+                _ => return Err("has a port that is none".to_owned()),
+            },
+        };
+        Ok(Self {
+            tls,
+            host,
+            port,
+            path,
+        })
+    }
+
+    /// How far what is sent to it goes where others could read it.
+    pub fn exposure(&self) -> Exposure {
+        match address::read(&self.host) {
+            _ if self.tls => Exposure::None,
+            Some(ip) if address::is_near(ip) => Exposure::None,
+            Some(ip) if !address::is_private(ip) => Exposure::Public,
+            None if self.host == "localhost" => Exposure::None,
+            _ => Exposure::Unclear,
+        }
+    }
+
+    /// What goes into `Host`: the port only where it is not the scheme's own.
+    pub fn authority(&self) -> String {
+        let host = match self.host.parse::<Ipv6Addr>() {
+            Ok(_) => format!("[{}]", self.host),
+            Err(_) => self.host.clone(),
+        };
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+
+    /// The URL again, for people.
+    pub fn display(&self) -> String {
+        format!("{}{}", self.origin(), self.path)
+    }
+
+    /// The URL without its path.
+    pub fn origin(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
+    }
+}
+
+/// A host as it is usually written. An address that only some programs read as one is refused.
+fn plain_host(written: &str) -> Result<String, String> {
+    let host = written.trim_start_matches('[').trim_end_matches(']');
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    if host.is_empty() {
+        return Err("has no host".to_owned());
+    }
+    if written.starts_with('[') && host.parse::<Ipv6Addr>().is_err() {
+        return Err(format!(
+            "has [{host}] for its host, which is no IPv6 address"
+        ));
+    }
+    match (host.parse::<IpAddr>(), address::read(&host)) {
+        (Ok(ip), _) => Ok(ip.to_string()),
+        (Err(_), None) => Ok(host),
+        (Err(_), Some(ip)) if address::is_metadata(ip) => Ok(ip.to_string()),
+        (Err(_), Some(ip)) => Err(format!(
+            "has {host} for its host, which not everybody reads as the address {ip}: write `{ip}`"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let url = BaseUrl::parse("https://api.groq.com/openai/v1/").unwrap();
+        assert_eq!(
+            (url.tls, url.host.as_str(), url.port),
+            (true, "api.groq.com", 443)
+        );
+        assert_eq!(
+            (url.path.as_str(), url.authority().as_str()),
+            ("/openai/v1", "api.groq.com")
+        );
+        let url = BaseUrl::parse("http://[::1]:9000").unwrap();
+        assert_eq!(
+            (url.host.as_str(), url.port, url.authority().as_str()),
+            ("::1", 9000, "[::1]:9000")
+        );
+        assert_eq!(url.display(), "http://[::1]:9000");
+    }
+
+    #[test]
+    fn plain_http_stays_near() {
+        for near in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.0.1",
+            "172.16.0.9",
+            "localhost",
+            "LocalHost.",
+            "[fd00::1]",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(
+                BaseUrl::parse(&format!("http://{near}:80")).is_ok(),
+                "{near}"
+            );
+        }
+        for far in [
+            "8.8.8.8",
+            "api.openai.com",
+            "172.32.0.1",
+            "[2001:db8::1]",
+            "localhost.evil.com",
+        ] {
+            assert!(
+                BaseUrl::parse(&format!("http://{far}"))
+                    .unwrap_err()
+                    .contains("unencrypted"),
+                "{far}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_url_says_how_far_it_leads_unencrypted() {
+        let exposure = |url: &str| BaseUrl::parse_exposed(url).unwrap().exposure();
+        for (url, wanted) in [
+            ("https://api.openai.com", Exposure::None),
+            ("https://8.8.8.8", Exposure::None),
+            ("http://localhost", Exposure::None),
+            ("http://10.0.0.1", Exposure::None),
+            ("http://[fd00::1]", Exposure::None),
+            ("http://gpu-box:8000", Exposure::Unclear),
+            ("http://api.openai.com", Exposure::Unclear),
+            ("http://100.64.0.1", Exposure::Unclear),
+            ("http://[::ffff:100.127.1.1]", Exposure::Unclear),
+            ("http://100.128.0.1", Exposure::Public),
+            ("http://100.63.255.255", Exposure::Public),
+            ("http://[2001:db8::1]", Exposure::Public),
+        ] {
+            assert_eq!(exposure(url), wanted, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_written_in_one_way() {
+        for (written, host, authority) in [
+            (
+                "https://API.Example.com./v1",
+                "api.example.com",
+                "api.example.com",
+            ),
+            ("https://[0:0::1]:8443", "::1", "[::1]:8443"),
+            ("https://10.0.0.1.", "10.0.0.1", "10.0.0.1"),
+        ] {
+            let url = BaseUrl::parse(written).unwrap();
+            let found = (url.host.as_str(), url.authority());
+            assert_eq!(found, (host, authority.to_owned()), "{written}");
+        }
+        for odd in ["127.1", "2130706433", "0x7f000001", "010.0.0.1"] {
+            let why = BaseUrl::parse(&format!("https://{odd}")).unwrap_err();
+            assert!(why.contains("write `"), "{odd}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_metadata_service_is_no_provider_whatever_the_scheme_and_the_spelling() {
+        for host in [
+            "169.254.169.254",
+            "169.254.169.254.",
+            "2852039166",
+            "0xa9fea9fe",
+            "[::ffff:169.254.169.254]",
+            "[::ffff:a9fe:a9fe]",
+            "[64:ff9b::a9fe:a9fe]",
+            "[fd00:ec2::254]",
+            "[fe80::1]",
+            "100.100.100.200",
+            "168.63.129.16",
+            "metadata.google.internal",
+            "METADATA.google.internal.",
+        ] {
+            for scheme in ["http", "https"] {
+                let why = BaseUrl::parse(&format!("{scheme}://{host}/v1")).unwrap_err();
+                assert!(why.contains("metadata service"), "{scheme} {host}: {why}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_url_with_anything_else_in_it_is_refused() {
+        for bad in [
+            "",
+            "api.openai.com",
+            "ftp://x",
+            "https://",
+            "https://u:p@h",
+            "https://h?k=1",
+            "https://h/#f",
+            "https://h/a/../b",
+            "https://h/a//b",
+            "https://h/%61",
+            "https://h:99999",
+            "https://h:0",
+            "https://169.254.169.254",
+            "https://[fe80::1]",
+            "https://[fe80::1%25lo]",
+            "https://[1.2.3.4]",
+            "http://a.localhost",
+            "https:// h",
+        ] {
+            assert!(BaseUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

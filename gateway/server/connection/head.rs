@@ -1,0 +1,277 @@
+//! The head of an HTTP/1.1 request, read before there is a session for it.
+//!
+//! Pingora would read up to a megabyte, parse all of it again at each read, and repair a request line that is not one. So
+//! it is given whole heads with a strict request line alone. Whatever else comes is refused by what it has shown so
+//! far; its place takes a request that Pingora can read, so that the refusal is answered, counted and logged like any
+//! other.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use http::Method;
+use memchr::{memchr, memchr_iter};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::proxy::reject::Reason;
+
+/// How much is read at a time, in bytes.
+const READ: usize = 4 << 10;
+
+/// The length, in bytes, of the body that Pingora is told of in the place of what follows a refused head. So that is
+/// read and dropped like the body of any refused request, up to the limits of that, and the connection ends.
+const NO_BODY: usize = 1 << 40;
+
+/// What Pingora refuses for certain, with a bare 400, and without waiting for more.
+const NOT_HTTP: &[u8] = b"\0\r\n\r\n";
+
+/// What a client began with.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Head {
+    /// All of a head, and what came with it; or something that is no HTTP, in the form in which Pingora refuses it.
+    Whole(BytesMut),
+    /// Why the request is refused, and what Pingora is given in its place.
+    Refused(Reason, BytesMut),
+}
+
+/// Reads the head of a request, of at most `limit` bytes, which begins with what has `begun`. Nothing if the client has
+/// gone before its end.
+pub(crate) async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    mut begun: BytesMut,
+    limit: u64,
+) -> Option<Head> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut line = RequestLine::Unfinished;
+    let mut before = 0;
+    loop {
+        if begun.len() == before {
+            poll_fn(|context| poll_more(stream, &mut begun, context)).await?;
+        }
+        let blank = begun.iter().take_while(|byte| b"\r\n".contains(byte));
+        let start = blank.count();
+        let head = begun.get(start..).unwrap_or_default();
+        if line == RequestLine::Unfinished {
+            line = RequestLine::of(head);
+        }
+        let unseen = before.saturating_sub(3).max(start);
+        let whole = is_end(begun.get(unseen..).unwrap_or_default());
+        match line {
+            RequestLine::NotHttp => return Some(Head::Whole(NOT_HTTP.into())),
+            RequestLine::Strict if whole => return Some(Head::Whole(begun)),
+            RequestLine::Loose if whole => return Some(refused(Reason::BadFraming, head)),
+            _ if begun.len() > limit => return Some(refused(Reason::HeadersTooLarge, head)),
+            _ => before = begun.len(),
+        }
+    }
+}
+
+/// A request in the place of one that begins with `head` and is refused for `reason`.
+fn refused(reason: Reason, head: &[u8]) -> Head {
+    // Whether the response has a body depends on the method, which the access line names.
+    let method = memchr(b' ', head).and_then(|end| head.get(..end));
+    let method = method.and_then(|method| Method::from_bytes(method).ok());
+    let method = method.filter(|method| method.as_str().len() <= 7 && method != Method::CONNECT);
+    let method = method.unwrap_or(Method::GET);
+    let rest = if reason == Reason::BadFraming && is_all(head) {
+        "connection: close".to_owned()
+    } else {
+        format!("content-length: {NO_BODY}")
+    };
+    let instead = format!("{method} / HTTP/1.1\r\nhost: -\r\n{rest}\r\n\r\n");
+    Head::Refused(reason, instead.as_bytes().into())
+}
+
+/// Whether `request`, a whole head and what came with it, has no body.
+fn is_all(request: &[u8]) -> bool {
+    let framed = |line: &[u8]| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        name.eq_ignore_ascii_case(b"content-length")
+            || name.eq_ignore_ascii_case(b"transfer-encoding")
+    };
+    request.ends_with(b"\n") && !request.split(|byte| *byte == b'\n').any(framed)
+}
+
+thread_local! {
+    /// Where the beginnings of requests are read to: how long one is, is known when it is there.
+    static SCRATCH: RefCell<[u8; READ]> = const { RefCell::new([0; READ]) };
+}
+
+/// Reads more; nothing if there is no more.
+fn poll_more(
+    stream: &mut (impl AsyncRead + Unpin),
+    begun: &mut BytesMut,
+    context: &mut Context<'_>,
+) -> Poll<Option<()>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut more = ReadBuf::new(scratch);
+        let read = ready!(Pin::new(stream).poll_read(context, &mut more));
+        let more = more.filled();
+        begun.extend_from_slice(more);
+        Poll::Ready((read.is_ok() && !more.is_empty()).then_some(()))
+    })
+}
+
+/// Whether there is an empty line, however lines end.
+fn is_end(text: &[u8]) -> bool {
+    memchr_iter(b'\n', text).any(|line_end| {
+        let next = text.get(line_end + 1..).unwrap_or_default();
+        next.starts_with(b"\n") || next.starts_with(b"\r\n")
+    })
+}
+
+/// What the first line of a request is.
+#[derive(Debug, PartialEq, Eq)]
+enum RequestLine {
+    /// Its end has not come yet.
+    Unfinished,
+    /// A method, a target and a version of HTTP/1, with one space between each (RFC 9112, section 3).
+    Strict,
+    /// Something between a method and a version of HTTP/1 that is not one target.
+    Loose,
+    /// Something else: whoever speaks that is not waited for.
+    NotHttp,
+}
+
+impl RequestLine {
+    fn of(head: &[u8]) -> Self {
+        let Some(line) = memchr(b'\n', head).and_then(|end| head.get(..end)) else {
+            let mut method = head.iter().take_while(|byte| **byte != b' ');
+            let odd = method.any(|byte| byte.is_ascii_control() && *byte != b'\r');
+            return if odd { Self::NotHttp } else { Self::Unfinished };
+        };
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let versions: [&[u8]; 2] = [b" HTTP/1.1", b" HTTP/1.0"];
+        let request = versions
+            .iter()
+            .find_map(|version| line.strip_suffix(*version));
+        let Some(request) = request else {
+            return Self::NotHttp;
+        };
+        let space = memchr(b' ', request).filter(|length| *length > 0);
+        let target = space.and_then(|space| request.get(space + 1..));
+        // Pingora would escape spaces and controls, and leave a fragment out.
+        let loose = |byte: &u8| *byte <= b' ' || *byte == 0x7f || *byte == b'#';
+        match target {
+            Some([]) | None => Self::Loose,
+            Some(target) if target.iter().any(loose) => Self::Loose,
+            Some(_) => Self::Strict,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    const LIMIT: usize = 16 << 10;
+
+    /// What is read of `chunks`, and after how many of them.
+    async fn head(chunks: &[&[u8]]) -> (Option<Head>, usize) {
+        let (mut client, mut stream) = tokio::io::duplex(4 * LIMIT);
+        let mut reading = Box::pin(read(&mut stream, BytesMut::new(), LIMIT as u64));
+        for (number, chunk) in chunks.iter().enumerate() {
+            client.write_all(chunk).await.unwrap();
+            if let Poll::Ready(head) = poll(&mut reading) {
+                return (head, number + 1);
+            }
+        }
+        drop(client);
+        (reading.await, chunks.len() + 1)
+    }
+
+    fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+        Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn a_head_is_whole_with_its_empty_line_wherever_it_is_split() {
+        for text in [
+            "A / HTTP/1.1\r\nb: c\r\n\r\n",
+            "\r\n\r\nA / HTTP/1.0\nb: c\n\n",
+        ] {
+            let text = text.as_bytes();
+            for split in 1..text.len() {
+                let (first, second) = text.split_at(split);
+                let (head, after) = head(&[first, second, b"more"]).await;
+                assert_eq!(
+                    (head, after),
+                    (Some(Head::Whole(text.into())), 2),
+                    "{split}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_speaks_something_else_is_refused_at_once() {
+        let others: [&[u8]; 5] = [
+            &[0x16, 3, 1],
+            b"GET /\r\n",
+            b"SSH-2.0-x\r\n",
+            b"EHLO x\n",
+            b"PRI * HTTP/2.0\r\n",
+        ];
+        for other in others {
+            let refused = Head::Whole(NOT_HTTP.into());
+            assert_eq!(head(&[other, b"more"]).await, (Some(refused), 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_is_refused_as_soon_as_it_is_longer_than_the_limit() {
+        let begun = [b"A / HTTP/1.1\r\nb: ".as_slice(), &vec![b'c'; 2 * LIMIT]].concat();
+        let line = [b"HEAD /".as_slice(), &vec![b'c'; 2 * LIMIT]].concat();
+        let blank = vec![b'\n'; 2 * LIMIT];
+        for (long, method) in [(begun, "A "), (line, "HEAD "), (blank, "GET ")] {
+            let chunks: Vec<_> = long.chunks(READ).collect();
+            let (head, after) = head(&chunks).await;
+            let Some(Head::Refused(Reason::HeadersTooLarge, instead)) = head else {
+                panic!("{head:?}");
+            };
+            assert_eq!(after, LIMIT / READ + 1);
+            assert!(instead.starts_with(method.as_bytes()), "{instead:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_line_with_two_readings_is_refused_once_its_head_is_there() {
+        let loose: [&[u8]; 8] = [
+            b"GET /a b HTTP/1.1\r\n",
+            b"GET  / HTTP/1.1\r\n",
+            b"GET /  HTTP/1.1\r\n",
+            b"GET\t/ HTTP/1.1\r\n",
+            b"GET /a\tb HTTP/1.1\r\n",
+            b"GET /a\rb HTTP/1.0\r\n",
+            b"\r\nGET /x#/../admin HTTP/1.1\r\n",
+            b" / HTTP/1.1 HTTP/1.1\r\n",
+        ];
+        for line in loose {
+            for (rest, instead) in [
+                (&b"host: h\r\n\r\n"[..], "connection: close"),
+                (b"Content-Length: 3\r\n\r\n", "content-length: 10"),
+                (b"host: h\r\n\r\nmore", "content-length: 10"),
+            ] {
+                let (head, after) = head(&[line, rest, b"more"]).await;
+                let Some(Head::Refused(Reason::BadFraming, given)) = head else {
+                    panic!("{head:?}: {}", line.escape_ascii());
+                };
+                let given = std::str::from_utf8(&given).unwrap();
+                assert!(given.contains(instead) && after == 2, "{given}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ends_too_early_is_nothing() {
+        for chunk in ["", "A / HTTP/1.1\r\n", "\r\n\r\n", "A /\x01"] {
+            assert_eq!(head(&[chunk.as_bytes()]).await, (None, 2), "{chunk:?}");
+        }
+    }
+}

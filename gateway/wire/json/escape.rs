@@ -1,0 +1,70 @@
+//! The escapes of JSON's texts (RFC 8259, section 7), byte by byte.
+
+/// Where in an escape a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Escape {
+    /// In none.
+    None,
+    /// Behind its backslash.
+    Begun,
+    /// Within the four digits of a character's number.
+    Hex { digits: u8, value: u16 },
+}
+
+/// What a byte is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A part of an escape that goes on.
+    Within(Escape),
+    /// Itself.
+    Byte,
+    /// The end of an escape that stands for this.
+    Character(char),
+    /// The end of one that stands for nothing yet, or is none.
+    Nothing,
+}
+
+impl Escape {
+    /// Takes the next byte. `half` holds the first half of a character that is written as two escapes, or zero.
+    pub(crate) fn step(self, byte: u8, half: &mut u16) -> Step {
+        match (self, byte) {
+            (Self::None, b'\\') => Step::Within(Self::Begun),
+            (Self::Begun, b'u') => Step::Within(Self::Hex {
+                digits: 0,
+                value: 0,
+            }),
+            (Self::Begun, b'n') => Step::Character('\n'),
+            (Self::Begun, b't') => Step::Character('\t'),
+            (Self::Begun, b'r') => Step::Character('\r'),
+            (Self::Begun, b'b') => Step::Character('\u{8}'),
+            (Self::Begun, b'f') => Step::Character('\u{c}'),
+            // A character without an escape, and a quote, a backslash or a slash with one.
+            (Self::None | Self::Begun, _) => Step::Byte,
+            (Self::Hex { digits, value }, _) => {
+                let Some(digit) = char::from(byte).to_digit(16) else {
+                    return Step::Nothing;
+                };
+                let value = value << 4 | u16::try_from(digit).unwrap_or(0);
+                if digits < 3 {
+                    let digits = digits + 1;
+                    return Step::Within(Self::Hex { digits, value });
+                }
+                character(value, half)
+            }
+        }
+    }
+}
+
+/// What the number of an escape stands for.
+fn character(value: u16, half: &mut u16) -> Step {
+    let first = std::mem::take(half);
+    if matches!(value, 0xd800..=0xdbff) {
+        *half = value;
+        return Step::Nothing;
+    }
+    let both = char::decode_utf16([first, value]).next();
+    match (first, both) {
+        (1.., Some(Ok(character))) => Step::Character(character),
+        _ => Step::Character(char::from_u32(value.into()).unwrap_or(char::REPLACEMENT_CHARACTER)),
+    }
+}

@@ -1,0 +1,471 @@
+//! JSON, byte by byte, for a few numbers in it: nothing of a document is kept but where the scanner is.
+//!
+//! What leads to no number of interest is passed over by counting brackets, however deep it is. A document
+//! that is no JSON is given up without a word: it is somebody else's to complain about.
+
+use memchr::memchr2;
+
+use super::escape::{Escape, Step};
+
+/// The longest name of interest, and the longest text that is kept, in bytes.
+pub(crate) const TEXT: usize = 128;
+/// How deep what is of interest may stand.
+const DEPTH: usize = 12;
+
+/// A place in the tree of names that are of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Node(pub(crate) u8);
+
+/// What a scanner looks for.
+pub(crate) trait Interest {
+    /// The root of every document.
+    const ROOT: Node;
+    /// Where `name` leads from a place, if anything there is of interest.
+    fn child(&self, of: Node, name: &[u8]) -> Option<Node>;
+    /// Whether an array at a place stands for each of its elements.
+    fn is_list(&self, at: Node) -> bool;
+    /// An object at a place.
+    fn begins(&mut self, at: Node);
+    /// A number at a place, as it is written, cut off at its longest.
+    fn number(&mut self, at: Node, written: &[u8]);
+    /// A text at a place without its escapes, cut off at its longest.
+    fn text(&mut self, at: Node, text: &[u8]);
+    /// An array at a place that stands for each of its elements.
+    fn begins_list(&mut self, _at: Node) {}
+    /// An array at a place that does not.
+    fn other_list(&mut self, _at: Node) {}
+    /// The object at a place, which has ended, has no members.
+    fn was_empty(&mut self, _at: Node) {}
+    /// `true` or `false` at a place.
+    fn truth(&mut self, _at: Node, _is_true: bool) {}
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A value comes.
+    Value,
+    /// A name comes, or the end of the object.
+    Name,
+    /// Within a name.
+    InName { escape: Escape },
+    /// A colon comes.
+    Colon,
+    /// A value has ended: a comma comes, or the end of the object.
+    After,
+    /// Within a text that is of interest, or not.
+    InText { escape: Escape },
+    /// Within a number.
+    InNumber,
+    /// Within `true`, `false` or `null`.
+    InLiteral,
+    /// Within something that is of no interest, so many brackets deep.
+    Skip {
+        depth: u32,
+        in_text: bool,
+        escaped: bool,
+    },
+    /// This is no JSON.
+    Dead,
+}
+
+impl State {
+    /// The same behind a blank; nothing else may stand there.
+    fn behind_blank(self, byte: u8) -> Self {
+        if is_blank(byte) { self } else { Self::Dead }
+    }
+}
+
+/// Whether a byte may stand between all others. The last of these stands before each document of a sequence (RFC 7464).
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x1e)
+}
+
+/// What the scanner is in.
+#[derive(Clone, Copy)]
+struct Level {
+    node: Node,
+    /// An array, and not an object.
+    is_list: bool,
+}
+
+/// The scanner. Documents may follow each other.
+pub(crate) struct Scanner {
+    state: State,
+    /// The objects and arrays that it is in, all of interest; empty between documents.
+    stack: [Level; DEPTH],
+    depth: usize,
+    /// The value that comes, if it is of interest.
+    at: Option<Node>,
+    text: [u8; TEXT],
+    length: usize,
+    /// The first half of a character that is written as two escapes, or zero.
+    half: u16,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self {
+            state: State::Value,
+            stack: [Level {
+                node: Node(0),
+                is_list: false,
+            }; DEPTH],
+            depth: 0,
+            at: None,
+            text: [0; TEXT],
+            length: 0,
+            half: 0,
+        }
+    }
+}
+
+impl Scanner {
+    /// Begins with a new document.
+    pub(crate) fn reset(&mut self) {
+        self.state = State::Value;
+        self.depth = 0;
+        self.at = None;
+    }
+
+    /// Takes the next bytes.
+    pub(crate) fn feed<I: Interest>(&mut self, bytes: &[u8], interest: &mut I) {
+        let mut rest = bytes;
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = match self.state {
+                State::Dead => return,
+                State::Skip { .. } => self.skip(byte, after),
+                State::InText { escape } => self.in_text(rest, escape, interest),
+                State::InName { escape } => self.in_name(rest, escape, interest),
+                State::InNumber => {
+                    self.in_number(byte, interest);
+                    self.name_begun(after)
+                }
+                State::InLiteral if byte.is_ascii_alphabetic() => after,
+                State::InLiteral => {
+                    self.end_value();
+                    self.between(byte, interest);
+                    after
+                }
+                _ => {
+                    self.between(byte, interest);
+                    self.name_begun(after)
+                }
+            };
+        }
+    }
+
+    /// Takes the quote of a name that is due, where it comes at once, as nearly everybody writes it.
+    fn name_begun<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        match (self.state, bytes.split_first()) {
+            (State::Name, Some((b'"', name))) => {
+                self.state = self.begin_name();
+                name
+            }
+            _ => bytes,
+        }
+    }
+
+    fn in_number<I: Interest>(&mut self, byte: u8, interest: &mut I) {
+        match byte {
+            b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-' => {
+                if self.at.is_some() {
+                    self.keep(byte);
+                }
+            }
+            other => {
+                self.end_number(interest);
+                self.between(other, interest);
+            }
+        }
+    }
+
+    /// A byte outside of texts, numbers and literals.
+    fn between<I: Interest>(&mut self, byte: u8, interest: &mut I) {
+        // By the state first: most bytes come here in one of two.
+        self.state = match self.state {
+            State::After => match byte {
+                b',' => self.next(),
+                b'}' if self.is_in(false) => return self.close(),
+                b']' if self.is_in(true) => return self.close(),
+                _ => State::After.behind_blank(byte),
+            },
+            State::Value => match byte {
+                b'"' => self.begin_text(),
+                b']' if self.is_in(true) => return self.close(),
+                _ if is_blank(byte) => State::Value,
+                _ => self.begin_value(byte, interest),
+            },
+            State::Name if byte == b'"' => self.begin_name(),
+            State::Name if byte == b'}' && self.is_in(false) => {
+                if let Some(level) = self.level() {
+                    interest.was_empty(level.node);
+                }
+                return self.close();
+            }
+            State::Colon if byte == b':' => State::Value,
+            state => state.behind_blank(byte),
+        };
+    }
+
+    /// What comes behind a comma.
+    fn next(&mut self) -> State {
+        match self.level() {
+            Some(list) if list.is_list => {
+                self.at = Some(list.node);
+                State::Value
+            }
+            Some(_) => State::Name,
+            None => State::Dead,
+        }
+    }
+
+    fn begin_name(&mut self) -> State {
+        (self.length, self.half) = (0, 0);
+        State::InName {
+            escape: Escape::None,
+        }
+    }
+
+    fn begin_text(&mut self) -> State {
+        (self.length, self.half) = (0, 0);
+        State::InText {
+            escape: Escape::None,
+        }
+    }
+
+    /// Whether it is in an array, or in an object.
+    fn is_in(&self, list: bool) -> bool {
+        self.level().is_some_and(|level| level.is_list == list)
+    }
+
+    /// The innermost object or array that it is in.
+    fn level(&self) -> Option<Level> {
+        let top = self.depth.checked_sub(1)?;
+        self.stack.get(top).copied()
+    }
+
+    /// An object or array has ended.
+    fn close(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.end_value();
+    }
+
+    /// An object or array of interest begins, if there is room for it.
+    fn open(&mut self, node: Option<Node>, is_list: bool) -> State {
+        match node.zip(self.stack.get_mut(self.depth)) {
+            Some((node, place)) => {
+                *place = Level { node, is_list };
+                self.depth += 1;
+                self.at = Some(node).filter(|_| is_list);
+                if is_list { State::Value } else { State::Name }
+            }
+            None => State::Skip {
+                depth: 1,
+                in_text: false,
+                escaped: false,
+            },
+        }
+    }
+
+    fn begin_value<I: Interest>(&mut self, byte: u8, interest: &mut I) -> State {
+        let root = self.depth == 0;
+        let at = if root { Some(I::ROOT) } else { self.at };
+        match byte {
+            b'{' => {
+                if let Some(at) = at {
+                    interest.begins(at);
+                }
+                self.open(at, false)
+            }
+            b'[' => {
+                let list = at.filter(|at| root || interest.is_list(*at));
+                match (list, at) {
+                    (Some(at), _) => interest.begins_list(at),
+                    (None, Some(at)) => interest.other_list(at),
+                    (None, None) => {}
+                }
+                self.open(list, true)
+            }
+            b'-' | b'0'..=b'9' => {
+                self.length = 0;
+                if self.at.is_some() {
+                    self.keep(byte);
+                }
+                State::InNumber
+            }
+            b't' | b'f' | b'n' => {
+                if let Some(at) = self.at.filter(|_| byte != b'n') {
+                    interest.truth(at, byte == b't');
+                }
+                State::InLiteral
+            }
+            _ => State::Dead,
+        }
+    }
+
+    fn end_value(&mut self) {
+        self.at = None;
+        self.state = if self.depth == 0 {
+            State::Value
+        } else {
+            State::After
+        };
+    }
+
+    /// Within a name; gives what is left after what was read of it.
+    fn in_name<'b, I: Interest>(
+        &mut self,
+        bytes: &'b [u8],
+        escape: Escape,
+        interest: &I,
+    ) -> &'b [u8] {
+        let (plain, rest) = plain(bytes, escape);
+        let Some((&byte, after)) = rest.split_first() else {
+            self.keep_all(plain);
+            return rest;
+        };
+        if escape != Escape::None || byte == b'\\' {
+            self.keep_all(plain);
+            let escape = self.unescape(byte, escape, true);
+            self.state = State::InName { escape };
+            return after;
+        }
+        let parent = self.level().map(|level| level.node);
+        let child = |name| interest.child(parent?, name);
+        // Nearly every name is whole, and needs no copy.
+        self.at = if self.length == 0 {
+            child(plain)
+        } else {
+            self.keep_all(plain);
+            self.text.get(..self.length).and_then(child)
+        };
+        // Nearly everybody writes the colon, and the quote of a text, right behind the name.
+        let (state, after) = match after {
+            [b':', b'"', text @ ..] => (self.begin_text(), text),
+            [b':', value @ ..] => (State::Value, value),
+            _ => (State::Colon, after),
+        };
+        self.state = state;
+        after
+    }
+
+    /// Within a text; gives what is left after what was read of it.
+    fn in_text<'b, I: Interest>(
+        &mut self,
+        bytes: &'b [u8],
+        escape: Escape,
+        interest: &mut I,
+    ) -> &'b [u8] {
+        let (plain, rest) = plain(bytes, escape);
+        if self.at.is_some() {
+            self.keep_all(plain);
+        }
+        let Some((&byte, after)) = rest.split_first() else {
+            return rest;
+        };
+        if escape == Escape::None && byte == b'"' {
+            if let Some((at, text)) = self.at.zip(self.text.get(..self.length)) {
+                interest.text(at, text);
+            }
+            self.end_value();
+        } else {
+            let escape = self.unescape(byte, escape, self.at.is_some());
+            self.state = State::InText { escape };
+        }
+        after
+    }
+
+    /// A byte within a name or a text, which is kept where `kept` says so, without its escapes.
+    fn unescape(&mut self, byte: u8, escape: Escape, kept: bool) -> Escape {
+        match escape.step(byte, &mut self.half) {
+            Step::Within(escape) => return escape,
+            Step::Character(character) if kept => {
+                let mut bytes = [0; 4];
+                for byte in character.encode_utf8(&mut bytes).bytes() {
+                    self.keep(byte);
+                }
+            }
+            Step::Byte if kept => self.keep(byte),
+            Step::Character(_) | Step::Byte | Step::Nothing => {}
+        }
+        Escape::None
+    }
+
+    fn keep_all(&mut self, bytes: &[u8]) {
+        let room = self.text.get_mut(self.length..).unwrap_or_default();
+        let length = room.len().min(bytes.len());
+        if let Some((place, bytes)) = room.get_mut(..length).zip(bytes.get(..length)) {
+            place.copy_from_slice(bytes);
+        }
+        self.length += length;
+    }
+
+    fn keep(&mut self, byte: u8) {
+        if let Some(place) = self.text.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+
+    fn end_number<I: Interest>(&mut self, interest: &mut I) {
+        if let Some((at, written)) = self.at.zip(self.text.get(..self.length)) {
+            interest.number(at, written);
+        }
+        self.end_value();
+    }
+
+    /// Passes over what is of no interest; gives what is left after it.
+    fn skip<'b>(&mut self, first: u8, rest: &'b [u8]) -> &'b [u8] {
+        let State::Skip {
+            mut depth,
+            mut in_text,
+            mut escaped,
+        } = self.state
+        else {
+            return rest;
+        };
+        let (mut byte, mut rest) = (first, rest);
+        loop {
+            match byte {
+                _ if escaped => escaped = false,
+                b'"' => in_text = !in_text,
+                b'\\' if in_text => escaped = true,
+                b'{' | b'[' if !in_text => depth = depth.saturating_add(1),
+                b'}' | b']' if !in_text => {
+                    depth -= 1;
+                    if depth == 0 {
+                        self.end_value();
+                        return rest;
+                    }
+                }
+                _ => {}
+            }
+            if in_text && !escaped {
+                let plain = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+                rest = rest.get(plain..).unwrap_or_default();
+            }
+            let Some((&next, after)) = rest.split_first() else {
+                break;
+            };
+            (byte, rest) = (next, after);
+        }
+        self.state = State::Skip {
+            depth,
+            in_text,
+            escaped,
+        };
+        &[]
+    }
+}
+
+/// What of a text comes before its next quote or escape, and the rest; nothing within an escape.
+fn plain(bytes: &[u8], escape: Escape) -> (&[u8], &[u8]) {
+    let end = match escape {
+        Escape::None => memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len()),
+        Escape::Begun | Escape::Hex { .. } => 0,
+    };
+    bytes.split_at(end)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! From bytes to meaning: JSON, compressed bodies, the frames of a WebSocket.
+//!
+//! Does no IO, and knows nothing of Pingora, keys or providers.
+
+pub mod decoder;
+pub mod json;
+pub mod websocket;
