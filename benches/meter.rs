@@ -1,7 +1,7 @@
 //! The meter: what it takes per event and per byte, and whether anything upsets it.
 //!
 //! `cargo bench --bench meter` times it on the transcripts in `tests/usage`, and then mutilates these: bytes
-//! changed, left out, doubled, cut into pieces in two ways. Both ways must give the same totals, and none may
+//! changed, left out, doubled, cut into chunks in two ways. Both ways must give the same totals, and none may
 //! panic. `-- EXECUTIONS` says how often; ten million by default. The seed is printed: `-- EXECUTIONS SEED`.
 
 #![allow(
@@ -77,8 +77,8 @@ fn time(transcripts: &[Transcript]) {
         let start = Instant::now();
         for _ in 0..ROUNDS {
             let mut meter = Meter::of(media, b"").unwrap();
-            for piece in body.chunks(512) {
-                meter.feed(black_box(piece));
+            for chunk in body.chunks(512) {
+                meter.feed(black_box(chunk));
             }
             black_box(meter.usage());
         }
@@ -105,7 +105,7 @@ fn time(transcripts: &[Transcript]) {
     assert_eq!(meter.events(), 1_000_000);
 }
 
-/// What a body says, cut into pieces of random lengths.
+/// What a body says, cut into chunks of random lengths.
 fn read(
     media: &[u8],
     body: &[u8],
@@ -114,8 +114,8 @@ fn read(
     let mut meter = Meter::of(media, b"").unwrap();
     let mut rest = body;
     while !rest.is_empty() {
-        let (piece, after) = rest.split_at(1 + random.below(rest.len().min(300)));
-        meter.feed(piece);
+        let (chunk, after) = rest.split_at(1 + random.below(rest.len().min(300)));
+        meter.feed(chunk);
         rest = after;
     }
     (
@@ -135,16 +135,16 @@ fn mutilate(body: &mut Vec<u8>, transcripts: &[Transcript], random: &mut Random)
             1 => body[at] = TELLING[random.below(TELLING.len())],
             2 => drop(body.drain(at..(at + random.below(40)).min(body.len()))),
             3 => {
-                let piece = body[at..(at + random.below(60)).min(body.len())].to_vec();
+                let chunk = body[at..(at + random.below(60)).min(body.len())].to_vec();
                 let to = random.below(body.len());
-                drop(body.splice(to..to, piece));
+                drop(body.splice(to..to, chunk));
             }
             4 => body.truncate(at + 1),
             _ => {
                 let other = &transcripts[random.below(transcripts.len())].body;
                 let from = random.below(other.len());
-                let piece = &other[from..(from + random.below(200)).min(other.len())];
-                drop(body.splice(at..at, piece.iter().copied()));
+                let chunk = &other[from..(from + random.below(200)).min(other.len())];
+                drop(body.splice(at..at, chunk.iter().copied()));
             }
         }
         if body.is_empty() {

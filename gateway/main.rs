@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     match keygate::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            keygate::cli::complain(&error);
+            keygate::cli::print_error(&error);
             ExitCode::from(error.exit_code())
         }
     }

@@ -143,9 +143,9 @@ impl Sandbox {
 
 async fn read(session: &mut ServerSession) -> Result<Asked> {
     let mut body = Vec::new();
-    while let Some(piece) = session.read_request_body().await? {
-        if body.len() + piece.len() <= MAX_BODY {
-            body.extend_from_slice(&piece);
+    while let Some(chunk) = session.read_request_body().await? {
+        if body.len() + chunk.len() <= MAX_BODY {
+            body.extend_from_slice(&chunk);
         }
     }
     let head = session.req_header();

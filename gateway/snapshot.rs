@@ -15,7 +15,7 @@ use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
 
 use crate::config::{Config, RouteSpec, ServerConfig, certificate_end};
-use crate::document::{FileStamp, Outline};
+use crate::document::{FileStamp, PrefixHash};
 use crate::key::{KeyDigest, KeyStore, StoreError};
 use crate::metrics::Metrics;
 use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Stripped, folded, plain_form};
@@ -23,7 +23,7 @@ use crate::runtime::clock::Clock;
 
 use crate::origin::Resolver;
 use crate::route::{Overlap, Route, Router};
-use crate::runtime::watched::Swap;
+use crate::runtime::watched::Watched;
 use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;
 use crate::usage::{PriceList, Prices};
@@ -44,7 +44,7 @@ pub struct Snapshot {
     /// configuration was refused.
     pub closed_by: FileStamp,
     /// What tells whether a later version of that file is only its beginning.
-    pub key_outline: Outline,
+    pub key_outline: PrefixHash,
 }
 
 /// What an exchange goes by from its beginning to its end. The keys are not among it: a stream that
@@ -223,7 +223,7 @@ pub struct LastReload {
 
 /// The snapshot that serves now, and what outlives it.
 pub struct Live {
-    snapshot: Swap<Snapshot>,
+    snapshot: Watched<Snapshot>,
     last_reload: Mutex<LastReload>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
@@ -245,7 +245,7 @@ impl Live {
             warnings,
         };
         let live = Self {
-            snapshot: Swap::new(snapshot),
+            snapshot: Watched::new(snapshot),
             last_reload: Mutex::new(last),
             metrics,
             resolver,
@@ -309,7 +309,7 @@ impl Live {
         &self,
         keys: KeyStore,
         closed_by: FileStamp,
-        file: Option<(FileStamp, Outline)>,
+        file: Option<(FileStamp, PrefixHash)>,
     ) -> Arc<Snapshot> {
         let serving = self.snapshot();
         let of_before = || (serving.key_file.clone(), serving.key_outline.clone());
@@ -330,7 +330,7 @@ impl Live {
         let mut swaps = self.snapshot.watch();
         loop {
             let now = self.clock.now();
-            let opens = self.snapshot.look().keys.opens_until(&digest, now);
+            let opens = self.snapshot.look().keys.valid_until(&digest, now);
             let Ok(end) = opens else { return };
             // A time from before another look at the clock is one too short at most.
             let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();

@@ -68,7 +68,7 @@ impl Source {
 }
 
 #[derive(Clone)]
-enum Piece {
+enum Chunk {
     Text(String),
     Extract(Source),
 }
@@ -77,16 +77,16 @@ enum Piece {
 #[derive(Clone)]
 pub struct HeaderTemplate {
     name: HeaderName,
-    pieces: Vec<Piece>,
+    chunks: Vec<Chunk>,
 }
 
 impl HeaderTemplate {
     /// Reads `text`; every `{{ name }}` in it must be the name of one of `extractors`.
     pub fn parse(name: HeaderName, text: &str, extractors: &[Extractor]) -> Result<Self, String> {
-        let mut pieces = Vec::new();
+        let mut chunks = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
-            push_text(&mut pieces, before)?;
+            push_text(&mut chunks, before)?;
             let (inner, after) = after
                 .split_once("}}")
                 .ok_or("a `{{` is not closed with `}}`")?;
@@ -99,11 +99,11 @@ impl HeaderTemplate {
                         crate::document::enumerate(extractors.iter().map(|e| e.name.as_str()));
                     format!("`{{{{ {wanted} }}}}` is the name of no extractor (there is {known})")
                 })?;
-            pieces.push(Piece::Extract(extractor.source.clone()));
+            chunks.push(Chunk::Extract(extractor.source.clone()));
             rest = after;
         }
-        push_text(&mut pieces, rest)?;
-        Ok(Self { name, pieces })
+        push_text(&mut chunks, rest)?;
+        Ok(Self { name, chunks })
     }
 
     /// The header it sets.
@@ -120,10 +120,10 @@ impl HeaderTemplate {
         metadata: &Metadata<'r>,
     ) -> Option<HeaderValue> {
         let mut text = String::new();
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(fixed) => text.push_str(fixed),
-                Piece::Extract(source) => match source.extract(headers, metadata) {
+        for chunk in &self.chunks {
+            match chunk {
+                Chunk::Text(fixed) => text.push_str(fixed),
+                Chunk::Extract(source) => match source.extract(headers, metadata) {
                     "" => return None,
                     found => text.push_str(found),
                 },
@@ -138,7 +138,7 @@ impl HeaderTemplate {
     }
 }
 
-fn push_text(pieces: &mut Vec<Piece>, text: &str) -> Result<(), String> {
+fn push_text(chunks: &mut Vec<Chunk>, text: &str) -> Result<(), String> {
     if text.contains("}}") {
         return Err("a `}}` has no `{{` before it".to_owned());
     }
@@ -146,7 +146,7 @@ fn push_text(pieces: &mut Vec<Piece>, text: &str) -> Result<(), String> {
         return Err("holds a character that cannot stand in a header".to_owned());
     }
     if !text.is_empty() {
-        pieces.push(Piece::Text(text.to_owned()));
+        chunks.push(Chunk::Text(text.to_owned()));
     }
     Ok(())
 }

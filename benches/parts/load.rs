@@ -188,7 +188,7 @@ async fn ask(port: u16, key: &str, events: u64, pace: Duration) -> TcpStream {
     stream
 }
 
-/// When the events in a piece were sent.
+/// When the events in a chunk were sent.
 fn stamps(text: &[u8]) -> impl Iterator<Item = u64> {
     const MARK: &[u8] = b"{\"sent\":";
     memchr::memmem::find_iter(text, MARK).filter_map(|at| {
@@ -207,16 +207,16 @@ async fn clients(port: u16, key: &str, streams: u64, events: u64, pace: Duration
             tokio::spawn(async move {
                 Alarm::new().until(begun + wait).await;
                 let mut stream = ask(port, &key, events, pace).await;
-                let (mut delays, mut seen, mut piece) = (Vec::new(), Vec::new(), [0; 4096]);
+                let (mut delays, mut seen, mut chunk) = (Vec::new(), Vec::new(), [0; 4096]);
                 while !seen.ends_with(b"\r\n0\r\n\r\n") {
-                    let read = stream.read(&mut piece).await.unwrap();
+                    let read = stream.read(&mut chunk).await.unwrap();
                     assert!(read > 0, "a stream broke off");
                     let came = now();
                     // A stamp may be cut in two: it is read when it is whole, from what was kept.
                     let kept = seen.len().saturating_sub(48);
                     seen.drain(..kept);
                     let known = stamps(&seen).count();
-                    seen.extend_from_slice(&piece[..read]);
+                    seen.extend_from_slice(&chunk[..read]);
                     delays.extend(
                         stamps(&seen)
                             .skip(known)
@@ -368,11 +368,11 @@ async fn hold(port: u16, key: &str, streams: u64) {
         tokio::spawn(async move {
             // An event, and then nothing for as long as it is held.
             let mut stream = ask(port, &key, 3, Duration::from_secs(600)).await;
-            let (mut seen, mut piece) = (Vec::new(), [0; 1024]);
+            let (mut seen, mut chunk) = (Vec::new(), [0; 1024]);
             while stamps(&seen).count() == 0 {
-                let read = stream.read(&mut piece).await.unwrap();
+                let read = stream.read(&mut chunk).await.unwrap();
                 assert!(read > 0, "a stream broke off");
-                seen.extend_from_slice(&piece[..read]);
+                seen.extend_from_slice(&chunk[..read]);
             }
             counted.fetch_add(1, Ordering::Relaxed);
             std::future::pending::<()>().await;

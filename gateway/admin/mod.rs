@@ -190,7 +190,7 @@ fn json(status: &Status) -> (StatusCode, &'static str, Vec<u8>) {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         watchdog::clear();
-        watchdog::end_by(Instant::now() + EXCHANGE);
+        watchdog::set_deadline(Instant::now() + EXCHANGE);
         let request = session.req_header();
         let (method, uri) = (request.method.clone(), request.uri.clone());
         let (status, media_type, body) = match self.guard(session) {

@@ -12,7 +12,7 @@ pub(super) fn run(path: &ConfigPath) -> Result<(), Error> {
     for warning in &config.warnings {
         super::say(&warning.to_string())?;
     }
-    if let Err(error) = server::check_trust(&config) {
+    if let Err(error) = server::check_startup(&config) {
         super::say(&format!(
             "warning: on this machine it would not start: {error}"
         ))?;

@@ -11,7 +11,7 @@ use super::foreign;
 use super::listener::Trusted;
 use super::status::ask;
 use crate::admin::status::Status;
-use crate::config::{Config, Places, Purpose};
+use crate::config::{Config, Locations, Purpose};
 use crate::error::Error;
 
 /// How long the outcome is waited for.
@@ -121,7 +121,7 @@ fn refuse_foreign(status: &Status, config: &Config) -> Result<(), Error> {
 
 /// Who may be the gateway of this configuration.
 fn trusted(path: &Path, config: &Config) -> Trusted {
-    let places = Places {
+    let places = Locations {
         key_file: config.key_file.path.clone(),
         admin: config.server.admin,
     };

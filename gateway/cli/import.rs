@@ -137,7 +137,7 @@ fn input(path: &Path) -> Result<Input, Error> {
 
 fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
     for note in &plan.notes {
-        super::mention(&note.to_string());
+        super::eprint(&note.to_string());
     }
     let lost = plan.notes.iter().filter(|note| note.lost).count();
     if target.strict && lost > 0 {
@@ -164,7 +164,7 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
         Failure::Config(errors) => Error::Config(errors),
     })?;
     for warning in warnings {
-        super::mention(&warning);
+        super::eprint(&warning);
     }
     let config = target.out.join("gateway.toml");
     let root = root_flag();

@@ -24,7 +24,7 @@ use rustix::process::{
     test_kill_process,
 };
 
-use crate::config::Places;
+use crate::config::Locations;
 use crate::error::Error;
 
 /// Who any user is that has no number here, in a sandbox for instance: many, and so nobody.
@@ -57,7 +57,7 @@ pub(super) struct Gateway {
 
 impl Trusted {
     /// The users who could change what the gateway of the configuration at `config` does anyway.
-    pub(super) fn of(config: &Path, places: &Places) -> Self {
+    pub(super) fn of(config: &Path, places: &Locations) -> Self {
         let folder = places.key_file.parent();
         let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
         let paths = [config, &places.key_file, folder.unwrap_or(Path::new("."))];

@@ -143,7 +143,7 @@ fn misused(error: &clap::Error) -> String {
 }
 
 /// Says on standard error why a command failed.
-pub fn complain(error: &Error) {
+pub fn print_error(error: &Error) {
     let text = match error {
         Error::Failed(why) | Error::Partial(why) | Error::Unconfigured(why) => {
             format!("keygate: {why}")
@@ -170,6 +170,6 @@ fn say_or_stop(text: &str) -> Result<bool, Error> {
 }
 
 /// Says something to the person at the terminal that is not the command's result.
-fn mention(text: &str) {
+fn eprint(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", printable::lines(text));
 }

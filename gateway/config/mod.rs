@@ -19,7 +19,7 @@ use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
 use tracing::level_filters::LevelFilter;
 
-use crate::document::{FileStamp, Outline, Problem, Problems, Severity};
+use crate::document::{FileStamp, PrefixHash, Problem, Problems, Severity};
 use crate::key::KeyEntry;
 use crate::provider::ProviderSpec;
 use crate::route::{Access, Cors, HostPattern, PathPrefix};
@@ -42,7 +42,7 @@ pub struct Config {
     /// The key file, as it was when it was read.
     pub key_file: FileStamp,
     /// What tells whether a later version of it is only its beginning.
-    pub key_outline: Outline,
+    pub key_outline: PrefixHash,
     /// Its keys.
     pub keys: Vec<KeyEntry>,
     /// Whether an exchange that goes on ends when its key is revoked.
@@ -68,7 +68,7 @@ pub struct KeysAlone {
     /// The file, as it was when it was read.
     pub file: FileStamp,
     /// What tells whether a later version of it is only its beginning.
-    pub outline: Outline,
+    pub outline: PrefixHash,
     /// Its keys.
     pub entries: Vec<KeyEntry>,
 }
@@ -235,7 +235,7 @@ pub fn may_hold_key(name: &HeaderName) -> bool {
 }
 
 /// What commands need to know of a configuration.
-pub struct Places {
+pub struct Locations {
     /// The key file.
     pub key_file: PathBuf,
     /// The admin listener.
@@ -355,7 +355,7 @@ impl Config {
 
     /// The places that the configuration at `path` names, whatever else may be wrong with it, so that
     /// the first key can be made, and a gateway asked that goes on serving an older one.
-    pub fn places(path: &Path) -> Result<Places, ConfigErrors> {
+    pub fn places(path: &Path) -> Result<Locations, ConfigErrors> {
         check::places(path)
     }
 }

@@ -10,7 +10,7 @@ mod problem;
 mod stamp;
 mod value;
 
-pub use outline::Outline;
+pub use outline::PrefixHash;
 pub use problem::{Located, Location, Problem, Problems, Severity};
 pub use stamp::FileStamp;
 pub use value::{
@@ -60,7 +60,7 @@ impl Document {
         }
     }
 
-    /// Where a span of a piece that begins at `offset` stands.
+    /// Where a span of a chunk that begins at `offset` stands.
     fn at(&self, offset: usize, span: &Range<usize>) -> Location {
         let line = self
             .line_starts
@@ -73,14 +73,14 @@ impl Document {
 
     /// The root table. Syntax errors go to `problems`; what could be read nevertheless is returned.
     pub fn root<'d>(&'d self, problems: &'d Problems) -> Section<'d> {
-        let whole = Piece {
+        let whole = Chunk {
             range: 0..self.text.len(),
             first: 0,
         };
         self.section(&whole, problems)
     }
 
-    /// The root table in pieces, each with at most [`TABLES_A_PIECE`] of the tables `[[array]]`, in the
+    /// The root table in chunks, each with at most [`TABLES_A_PIECE`] of the tables `[[array]]`, in the
     /// file's order. A file with
     /// a million of them takes ten times its size as a whole.
     pub fn roots<'d>(
@@ -88,14 +88,14 @@ impl Document {
         array: &str,
         problems: &'d Problems,
     ) -> impl ExactSizeIterator<Item = Section<'d>> {
-        let pieces = self.pieces(array).into_iter();
-        pieces.map(|piece| self.section(&piece, problems))
+        let chunks = self.chunks(array).into_iter();
+        chunks.map(|chunk| self.section(&chunk, problems))
     }
 
     /// The text, cut before some of the headers of `array`.
-    fn pieces(&self, array: &str) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        let mut piece = Piece {
+    fn chunks(&self, array: &str) -> Vec<Chunk> {
+        let mut chunks = Vec::new();
+        let mut chunk = Chunk {
             range: 0..0,
             first: 0,
         };
@@ -106,7 +106,7 @@ impl Document {
             let line = self.text.get(*start..end).unwrap_or_default();
             // Within a string of many lines, a line can look like a header and be none.
             if line.contains("\"\"\"") || line.contains("'''") {
-                return vec![Piece {
+                return vec![Chunk {
                     range: 0..self.text.len(),
                     first: 0,
                 }];
@@ -117,24 +117,24 @@ impl Document {
             if !is_header(line, array) {
                 continue;
             }
-            if tables - piece.first == TABLES_A_PIECE {
-                piece.range.end = *start;
-                let next = Piece {
+            if tables - chunk.first == TABLES_A_PIECE {
+                chunk.range.end = *start;
+                let next = Chunk {
                     range: *start..*start,
                     first: tables,
                 };
-                pieces.push(std::mem::replace(&mut piece, next));
+                chunks.push(std::mem::replace(&mut chunk, next));
             }
             tables += 1;
         }
-        piece.range.end = self.text.len();
-        pieces.push(piece);
-        pieces
+        chunk.range.end = self.text.len();
+        chunks.push(chunk);
+        chunks
     }
 
-    fn section<'d>(&'d self, piece: &Piece, problems: &'d Problems) -> Section<'d> {
-        let offset = piece.range.start;
-        let text = self.text.get(piece.range.clone()).unwrap_or_default();
+    fn section<'d>(&'d self, chunk: &Chunk, problems: &'d Problems) -> Section<'d> {
+        let offset = chunk.range.start;
+        let text = self.text.get(chunk.range.clone()).unwrap_or_default();
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             let at = error
@@ -145,7 +145,7 @@ impl Document {
         Section {
             document: self,
             offset,
-            first: piece.first,
+            first: chunk.first,
             problems,
             path: String::new(),
             at: self.whole(),
@@ -158,7 +158,7 @@ impl Document {
 }
 
 /// A part of a text that is whole tables.
-struct Piece {
+struct Chunk {
     /// Where it stands, in bytes.
     range: Range<usize>,
     /// How many tables of the array stand before it.
@@ -428,7 +428,7 @@ mod tests {
             .collect()
     }
 
-    /// What stands in a file of keys, and what is wrong with it, read as a whole or in pieces.
+    /// What stands in a file of keys, and what is wrong with it, read as a whole or in chunks.
     fn read_keys(text: &str, in_pieces: bool) -> (Vec<(String, usize)>, Vec<String>) {
         let document = Document::new(Path::new("t.toml"), text.to_owned());
         let problems = Problems::default();
@@ -468,7 +468,7 @@ mod tests {
         assert!(keys.len() > 200 && problems.len() > 200);
         let whole = read_keys(&text, false);
         assert_eq!(keys, whole.0);
-        // Whoever meets `[[keys]]` in each piece says so in each.
+        // Whoever meets `[[keys]]` in each chunk says so in each.
         let but_strange = |problems: Vec<String>| -> Vec<String> {
             let strange = |problem: &String| !problem.contains("unknown key `keys`");
             problems.into_iter().filter(strange).collect()

@@ -6,25 +6,25 @@ use crate::runtime::background;
 /// Bytes that are remembered by one mark.
 const PIECE: usize = 16;
 
-/// After how many pieces the making of an outline gives way to others.
+/// After how many chunks the making of an outline gives way to others.
 const PIECES_A_STEP: usize = 4096;
 
-/// Marks of a text's pieces; an eighth of its length. The text cannot be read from them.
+/// Marks of a text's chunks; an eighth of its length. The text cannot be read from them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outline {
+pub struct PrefixHash {
     marks: Vec<u16>,
     length: usize,
 }
 
-impl Outline {
+impl PrefixHash {
     /// The outline of `text`.
     pub fn of(text: &str) -> Self {
-        let pieces = text.as_bytes().chunks_exact(PIECE);
-        let marks = pieces.enumerate().map(|(place, piece)| {
+        let chunks = text.as_bytes().chunks_exact(PIECE);
+        let marks = chunks.enumerate().map(|(place, chunk)| {
             if place.is_multiple_of(PIECES_A_STEP) {
                 background::step();
             }
-            mark(piece)
+            mark(chunk)
         });
         Self {
             marks: marks.collect(),
@@ -39,13 +39,13 @@ impl Outline {
     }
 }
 
-fn mark(piece: &[u8]) -> u16 {
+fn mark(chunk: &[u8]) -> u16 {
     let mix = |mixed: u64, byte: &u8| {
         (mixed ^ u64::from(*byte))
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             .rotate_left(29)
     };
-    (piece.iter().fold(0, mix) >> 48) as u16
+    (chunk.iter().fold(0, mix) >> 48) as u16
 }
 
 #[cfg(test)]
@@ -56,13 +56,13 @@ mod tests {
     fn a_text_that_was_cut_anywhere_is_recognised_and_a_changed_one_is_not() {
         let lines: Vec<_> = (0..200).map(|i| format!("line {i}\n")).collect();
         let text = lines.concat();
-        let whole = Outline::of(&text);
+        let whole = PrefixHash::of(&text);
         for end in 0..text.len() {
-            assert!(whole.was_cut_to(&Outline::of(&text[..end])), "{end}");
+            assert!(whole.was_cut_to(&PrefixHash::of(&text[..end])), "{end}");
         }
         assert!(!whole.was_cut_to(&whole));
-        assert!(!whole.was_cut_to(&Outline::of(&text.replacen("line 3\n", "", 1))));
-        assert!(!whole.was_cut_to(&Outline::of(&format!("{text}more"))));
-        assert!(!Outline::of("").was_cut_to(&whole));
+        assert!(!whole.was_cut_to(&PrefixHash::of(&text.replacen("line 3\n", "", 1))));
+        assert!(!whole.was_cut_to(&PrefixHash::of(&format!("{text}more"))));
+        assert!(!PrefixHash::of("").was_cut_to(&whole));
     }
 }

@@ -95,9 +95,9 @@ pub fn parse_moment(text: &str) -> Option<Timestamp> {
     if let Ok(moment) = text.parse() {
         return Some(moment);
     }
-    let pieces = Pieces::parse(text).ok()?;
-    let is_whole = pieces.time().is_some() && pieces.offset().is_some();
-    let is_last = pieces.date() >= last_moment().to_zoned(TimeZone::UTC).date();
+    let chunks = Pieces::parse(text).ok()?;
+    let is_whole = chunks.time().is_some() && chunks.offset().is_some();
+    let is_last = chunks.date() >= last_moment().to_zoned(TimeZone::UTC).date();
     (is_whole && is_last).then(last_moment)
 }
 

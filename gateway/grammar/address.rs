@@ -176,7 +176,7 @@ fn loose_number(text: &str) -> Option<u64> {
 
 /// What counts as one client: an address, and of `IPv6` all that begin with the same 64 bits, for who has one has all
 /// of them. None for somebody near, who may be many: a load balancer, a program on this machine.
-pub fn far_neighbourhood(address: IpAddr) -> Option<IpAddr> {
+pub fn client_network(address: IpAddr) -> Option<IpAddr> {
     if is_near(address) {
         return None;
     }

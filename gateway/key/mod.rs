@@ -26,7 +26,7 @@ pub use presented::{
     AmbiguousCredentials, PresentedKey, decoded, has_credential, has_parameter, is_key_protocol,
     remove_from_query, without_scheme,
 };
-pub use store::{Fingerprint, KeyFailure, KeyStore, Opened, StoreError};
+pub use store::{Fingerprint, KeyFailure, KeyStore, StoreError, VerifiedKey};
 
 use std::collections::BTreeMap;
 use std::fmt;

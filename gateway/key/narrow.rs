@@ -153,7 +153,7 @@ mod tests {
 
     fn opens(keys: &KeyStore, secret: &str) -> bool {
         let now = "2026-06-01T00:00:00Z".parse().unwrap();
-        keys.opens_until(&KeyDigest::of(secret.as_bytes()), now)
+        keys.valid_until(&KeyDigest::of(secret.as_bytes()), now)
             .is_ok()
     }
 

@@ -232,9 +232,9 @@ pub fn remove_from_query<'q>(
         return Some(Cow::Borrowed(query));
     }
     let mut kept = String::with_capacity(query.len());
-    for piece in query.split_inclusive(SEPARATORS) {
-        if !stays_here(piece.trim_end_matches(SEPARATORS), presented) {
-            kept.push_str(piece);
+    for chunk in query.split_inclusive(SEPARATORS) {
+        if !stays_here(chunk.trim_end_matches(SEPARATORS), presented) {
+            kept.push_str(chunk);
         }
     }
     // Where the last parameter went, so does the separator before it.

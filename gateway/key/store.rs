@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use subtle::Choice;
 
 use super::format::form;
-use super::table::{Filling, Opening, Table};
+use super::table::{Table, TableBuilder, TableEntry};
 use super::{ClientKey, KeyDigest, KeyEntry, PresentedKey};
 use crate::runtime::background;
 
@@ -49,7 +49,7 @@ impl Fingerprint {
 
 /// A key that opens now.
 #[derive(Clone, Copy)]
-pub struct Opened<'s> {
+pub struct VerifiedKey<'s> {
     /// The key.
     pub key: &'s Arc<ClientKey>,
     /// The one of its digests that was presented.
@@ -131,7 +131,7 @@ impl KeyStore {
     pub fn build(entries: impl IntoIterator<Item = KeyEntry>) -> Result<Self, StoreError> {
         let entries = entries.into_iter();
         let expected = entries.size_hint().0;
-        let mut table = Filling::with_room_for(expected)?;
+        let mut table = TableBuilder::with_room_for(expected)?;
         let mut keys: Vec<Arc<ClientKey>> = Vec::with_capacity(expected);
         for KeyEntry { key, digests } in entries {
             let place = u32::try_from(keys.len()).unwrap_or(u32::MAX);
@@ -173,7 +173,7 @@ impl KeyStore {
         &self,
         presented: Option<&PresentedKey<'_>>,
         now: Timestamp,
-    ) -> Result<Opened<'_>, KeyFailure> {
+    ) -> Result<VerifiedKey<'_>, KeyFailure> {
         let bytes = presented.map_or(&b""[..], PresentedKey::as_bytes);
         let opened = self.look_up(&Fingerprint::of(bytes), now);
         match presented {
@@ -193,7 +193,7 @@ impl KeyStore {
         &self,
         fingerprint: &Fingerprint,
         now: Timestamp,
-    ) -> Result<Opened<'_>, KeyFailure> {
+    ) -> Result<VerifiedKey<'_>, KeyFailure> {
         let found = self.table.find(&fingerprint.digest);
         if fingerprint.malformed.into() {
             return Err(KeyFailure::Malformed);
@@ -201,7 +201,7 @@ impl KeyStore {
         let opening = found.ok_or(KeyFailure::Unknown)?;
         opens_at(&opening, now)?;
         let key = self.keys.get(opening.key as usize);
-        Ok(Opened {
+        Ok(VerifiedKey {
             key: key.ok_or(KeyFailure::Unknown)?,
             digest: fingerprint.digest,
         })
@@ -219,7 +219,7 @@ impl KeyStore {
     }
 
     /// Until when a digest opens, if it does at the time `now` and nothing is changed.
-    pub fn opens_until(&self, digest: &KeyDigest, now: Timestamp) -> Result<Timestamp, KeyFailure> {
+    pub fn valid_until(&self, digest: &KeyDigest, now: Timestamp) -> Result<Timestamp, KeyFailure> {
         let opening = self.table.find(digest).ok_or(KeyFailure::Unknown)?;
         opens_at(&opening, now)?;
         Ok(Timestamp::from_microsecond(opening.ends).unwrap_or(Timestamp::MAX))
@@ -227,10 +227,10 @@ impl KeyStore {
 }
 
 /// What a digest of `key`, which is the one in this `place`, opens until `end`.
-fn opening(key: &ClientKey, place: u32, end: Option<Timestamp>) -> Opening {
+fn opening(key: &ClientKey, place: u32, end: Option<Timestamp>) -> TableEntry {
     let micros = |time: Timestamp| time.as_microsecond();
     let ends = [end, key.expires].into_iter().flatten().map(micros);
-    Opening {
+    TableEntry {
         key: place,
         begins: key.not_before.map_or(i64::MIN, micros),
         ends: ends.min().unwrap_or(i64::MAX),
@@ -238,7 +238,7 @@ fn opening(key: &ClientKey, place: u32, end: Option<Timestamp>) -> Opening {
     }
 }
 
-fn opens_at(opening: &Opening, now: Timestamp) -> Result<(), KeyFailure> {
+fn opens_at(opening: &TableEntry, now: Timestamp) -> Result<(), KeyFailure> {
     let now = now.as_microsecond();
     if opening.disabled {
         Err(KeyFailure::Disabled)

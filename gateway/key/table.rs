@@ -26,7 +26,7 @@ const SLOTS_A_STEP: usize = 256;
 
 /// One digest and what decides about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Opening {
+pub(super) struct TableEntry {
     /// The place of its key, from 0.
     pub(super) key: u32,
     /// When it begins to open, in microseconds since 1970.
@@ -67,8 +67,8 @@ impl Slot<'_> {
         differ.ct_eq(&0)
     }
 
-    fn opening(&self, key: u32) -> Opening {
-        Opening {
+    fn opening(&self, key: u32) -> TableEntry {
+        TableEntry {
             key,
             begins: i64::from_ne_bytes(self.part(BEGINS)),
             ends: i64::from_ne_bytes(self.part(ENDS)),
@@ -101,7 +101,7 @@ impl Slots<'_> {
     }
 
     /// What the digest opens, or the place of the empty slot that says it opens nothing.
-    fn find(&self, digest: &KeyDigest) -> Result<Opening, usize> {
+    fn find(&self, digest: &KeyDigest) -> Result<TableEntry, usize> {
         let mut place = self.first_place(digest);
         loop {
             let Some((slot, key)) = self.slot(place).and_then(|s| s.key().map(|key| (s, key)))
@@ -120,13 +120,13 @@ impl Slots<'_> {
 }
 
 /// A table that is being filled.
-pub(super) struct Filling {
+pub(super) struct TableBuilder {
     memory: MmapMut,
     hasher: RandomState,
     digests: usize,
 }
 
-impl Filling {
+impl TableBuilder {
     /// An empty table for about so many digests.
     pub(super) fn with_room_for(digests: usize) -> io::Result<Self> {
         Ok(Self {
@@ -147,8 +147,8 @@ impl Filling {
     pub(super) fn add(
         &mut self,
         digest: &KeyDigest,
-        opening: Opening,
-    ) -> io::Result<Option<Opening>> {
+        opening: TableEntry,
+    ) -> io::Result<Option<TableEntry>> {
         if self.slots().count() < slots_for(self.digests + 1) {
             self.grow()?;
         }
@@ -162,7 +162,7 @@ impl Filling {
         }
     }
 
-    fn put(&mut self, place: usize, digest: &KeyDigest, opening: Opening) {
+    fn put(&mut self, place: usize, digest: &KeyDigest, opening: TableEntry) {
         let slot = self.memory.get_mut(place * SLOT..).unwrap_or_default();
         let parts: [(usize, &[u8]); 5] = [
             (0, &digest.0),
@@ -213,7 +213,7 @@ pub(super) struct Table {
 
 impl Table {
     /// What the digest opens.
-    pub(super) fn find(&self, digest: &KeyDigest) -> Option<Opening> {
+    pub(super) fn find(&self, digest: &KeyDigest) -> Option<TableEntry> {
         let slots = Slots {
             memory: &self.memory,
             hasher: &self.hasher,
@@ -241,8 +241,8 @@ mod tests {
         KeyDigest::of(&number.to_be_bytes())
     }
 
-    fn opening(key: u32) -> Opening {
-        Opening {
+    fn opening(key: u32) -> TableEntry {
+        TableEntry {
             key,
             begins: i64::MIN + i64::from(key),
             ends: i64::MAX - i64::from(key),
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_table_that_grows_finds_every_digest_as_it_was_added_and_no_other() {
         for room in [0, 10, 5_000] {
-            let mut filling = Filling::with_room_for(room).unwrap();
+            let mut filling = TableBuilder::with_room_for(room).unwrap();
             for key in 0..2_000 {
                 let added = filling.add(&digest(key), opening(key)).unwrap();
                 assert_eq!(added, None);

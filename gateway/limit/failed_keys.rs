@@ -20,19 +20,19 @@ const TIME_BITS: u32 = 40;
 const TIME: u64 = (1 << TIME_BITS) - 1;
 
 /// What addresses have used up.
-pub struct Penalties<S = ahash::RandomState> {
+pub struct FailedKeyLimiter<S = ahash::RandomState> {
     slots: Box<[AtomicU64]>,
     seed: S,
     start: Instant,
 }
 
-impl Default for Penalties {
+impl Default for FailedKeyLimiter {
     fn default() -> Self {
         Self::new(SLOTS, ahash::RandomState::new())
     }
 }
 
-impl<S: BuildHasher> Penalties<S> {
+impl<S: BuildHasher> FailedKeyLimiter<S> {
     /// Nobody has used up anything. `slots` is a power of two.
     pub fn new(slots: usize, seed: S) -> Self {
         Self {
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn an_address_that_fails_too_often_waits_and_no_other_does() {
-        let penalties = Penalties::default();
+        let penalties = FailedKeyLimiter::default();
         for _ in 0..60 {
             assert!(!penalties.is_over(&1, SECOND));
             penalties.failed(&1, 60, SECOND);
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_addresses_frees_none_that_is_over() {
-        let penalties = Penalties::new(64, ahash::RandomState::new());
+        let penalties = FailedKeyLimiter::new(64, ahash::RandomState::new());
         for _ in 0..10 {
             penalties.failed(&0, 5, SECOND);
         }

@@ -52,7 +52,7 @@ pub struct Metrics {
     key_expiry: GaugeVec,
     certificate_expiry: GaugeVec,
     /// Requests that no route could be found for, or whose path could not be read.
-    pub routeless: RouteMetrics,
+    pub unrouted: RouteMetrics,
     /// Requests in flight.
     pub inflight: IntGauge,
     /// 1 when the last reload was taken over, 0 when it was refused.
@@ -181,7 +181,7 @@ impl Metrics {
                 "access_log_dropped_total",
                 "Access lines dropped because nobody read them fast enough.",
             )?)?,
-            routeless: families.handles("", ""),
+            unrouted: families.handles("", ""),
             families,
             registry,
         };

@@ -53,7 +53,7 @@ pub struct RouteMetrics {
     pub added_request: Histogram,
     /// What it took from the head of the provider's answer until that was ready for the client.
     pub added_first_byte: Histogram,
-    /// What it took of each piece of an answer's body, likewise.
+    /// What it took of each chunk of an answer's body, likewise.
     pub added_chunk: Histogram,
     /// From the request's head to the answer's.
     pub first_byte: Histogram,

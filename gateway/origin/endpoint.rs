@@ -60,11 +60,11 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the last byte of the request to the head of the answer.
     pub first_byte: Duration,
-    /// Between two pieces of an answer; no longer than `first_byte`.
+    /// Between two chunks of an answer; no longer than `first_byte`.
     pub idle: Duration,
     /// For the whole exchange; `None` is without end.
     pub total: Option<Duration>,
-    /// For a piece of the request to be taken.
+    /// For a chunk of the request to be taken.
     pub write: Duration,
     /// How long an unused connection is kept. Below the provider's own, lest requests meet
     /// connections that are just being closed.

@@ -1,10 +1,10 @@
 //! The kinds of providers, as a table: adding a kind is adding an entry.
 
-use super::paths::{Fill, filled};
+use super::paths::{Values, filled};
 
 /// What a kind of provider is like where its configuration does not say otherwise.
 ///
-/// Texts may hold blanks, `{deployment}`, which the configuration fills in: see [`Blank`].
+/// Texts may hold blanks, `{deployment}`, which the configuration fills in: see [`Placeholder`].
 #[derive(Debug)]
 pub struct Kind {
     /// The name in `kind = "..."`.
@@ -23,7 +23,7 @@ pub struct Kind {
     /// Parameters that paths which begin so need, put in where the client has left them out.
     pub default_query: &'static [(&'static str, &'static str, &'static str)],
     /// The blanks.
-    pub blanks: &'static [Blank],
+    pub blanks: &'static [Placeholder],
     /// What is cheap to ask for and given to a good token only; behind the base path.
     pub probe: Option<&'static str>,
     /// The header that its token goes in, in lower case.
@@ -48,7 +48,7 @@ pub struct Kind {
 
 /// A part of an address that the configuration fills in: `deployment`, `api_version` or `model`.
 #[derive(Clone, Copy, Debug)]
-pub struct Blank {
+pub struct Placeholder {
     /// Its name in the configuration, and between braces in the table.
     pub name: &'static str,
     /// What it is where the configuration leaves it out.
@@ -61,7 +61,7 @@ pub struct Blank {
 /// own for keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Bearer {
-    /// How such tokens begin.
+    /// TokenPlacement such tokens begin.
     pub beginnings: &'static [&'static str],
     /// What must be among the values of a header beside them.
     pub feature: Option<(&'static str, &'static str)>,
@@ -140,13 +140,13 @@ pub const KINDS: &[Kind] = &[
         probe: Some("/openai/models?api-version={api_version}"),
         default_query: &[("/openai/deployments/", "api-version", "{api_version}")],
         blanks: &[
-            Blank {
+            Placeholder {
                 name: "deployment",
                 default: None,
                 needed: true,
             },
             // The newest version that is not a preview.
-            Blank {
+            Placeholder {
                 name: "api_version",
                 default: Some("2024-10-21"),
                 needed: false,
@@ -189,13 +189,13 @@ pub const KINDS: &[Kind] = &[
         elsewhere: &[("/upload", ""), ("/download", ""), ("/ws", "")],
         default_endpoint: "/{api_version}/models/{model}:generateContent",
         blanks: &[
-            Blank {
+            Placeholder {
                 name: "api_version",
                 default: Some("v1beta"),
                 needed: false,
             },
             // Without one, a bare prefix leads nowhere: the model stands in the path.
-            Blank {
+            Placeholder {
                 name: "model",
                 default: None,
                 needed: false,
@@ -296,12 +296,12 @@ impl Kind {
     }
 
     /// Its base URL, where it has one for everybody.
-    pub fn own_url(&self, blanks: &Fill<'_>) -> Option<String> {
+    pub fn own_url(&self, blanks: &Values<'_>) -> Option<String> {
         Some(format!("{}{}", self.origin?, self.own_path(blanks)?))
     }
 
     /// Its base path.
-    pub fn own_path(&self, blanks: &Fill<'_>) -> Option<String> {
+    pub fn own_path(&self, blanks: &Values<'_>) -> Option<String> {
         filled(self.base_path, blanks)
     }
 
@@ -311,7 +311,7 @@ impl Kind {
     }
 
     /// The blank of this name.
-    pub fn blank(&self, name: &str) -> Option<&'static Blank> {
+    pub fn blank(&self, name: &str) -> Option<&'static Placeholder> {
         self.blanks.iter().find(|blank| blank.name == name)
     }
 }

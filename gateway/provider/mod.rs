@@ -94,7 +94,7 @@ impl Provider {
     /// Builds it; `None` when a part cannot stand in a header, which the configuration's check
     /// has ruled out.
     pub fn build(spec: ProviderSpec, addresses: Arc<Addresses>) -> Option<Self> {
-        let how = How {
+        let how = TokenPlacement {
             kind: spec.kind,
             header: &spec.auth_header,
             prefix: &spec.auth_prefix,
@@ -255,8 +255,8 @@ impl Provider {
         })
     }
 
-    fn how(&self) -> How<'_> {
-        How {
+    fn how(&self) -> TokenPlacement<'_> {
+        TokenPlacement {
             kind: self.kind,
             header: &self.auth_header,
             prefix: &self.auth_prefix,
@@ -265,15 +265,15 @@ impl Provider {
     }
 }
 
-/// How a provider wants its token.
-struct How<'p> {
+/// TokenPlacement a provider wants its token.
+struct TokenPlacement<'p> {
     kind: &'static Kind,
     header: &'p HeaderName,
     prefix: &'p str,
     bearer: Option<&'p Bearer>,
 }
 
-impl How<'_> {
+impl TokenPlacement<'_> {
     /// A token that brings its scheme along ("Bearer sk-...") is not given it twice, nor taken with it
     /// where there is no scheme.
     fn authorize(&self, token: &Secret) -> Option<Authorization> {

@@ -25,7 +25,7 @@ pub struct Paths {
 }
 
 /// What a blank of the kind's texts is filled with.
-pub(super) type Fill<'f> = dyn Fn(&str) -> Option<String> + 'f;
+pub(super) type Values<'f> = dyn Fn(&str) -> Option<String> + 'f;
 
 impl Paths {
     /// The paths of a provider of `kind` at `url`, which has its base path. `default_endpoint` is what the
@@ -34,7 +34,7 @@ impl Paths {
         kind: &'static Kind,
         url: &BaseUrl,
         default_endpoint: Option<&str>,
-        blanks: &Fill<'_>,
+        blanks: &Values<'_>,
     ) -> Self {
         let own_base = kind.own_path(blanks).unwrap_or_default();
         let query = kind.default_query.iter();
@@ -78,7 +78,7 @@ impl Paths {
         }
         for (begin, name, value) in &self.query {
             let query = target.split_once('?').map_or("", |(_, query)| query);
-            if self.client_side(&target).starts_with(begin) && !has_parameter(query, name) {
+            if self.strip_root(&target).starts_with(begin) && !has_parameter(query, name) {
                 push(&mut target, &format!("{name}={value}"));
             }
         }
@@ -131,7 +131,7 @@ impl Paths {
     }
 
     /// What the client knows as a path behind its route's prefix, of a path at the provider.
-    pub fn client_side<'p>(&self, path: &'p str) -> &'p str {
+    pub fn strip_root<'p>(&self, path: &'p str) -> &'p str {
         match path.strip_prefix(self.root.as_str()) {
             Some(rest) if is_under(path, &self.root) => rest,
             _ => path,
@@ -165,7 +165,7 @@ pub fn is_segment(text: &str) -> bool {
 }
 
 /// `text` with its blanks filled in; `None` if one of them is not to be filled.
-pub(super) fn filled(text: &str, blanks: &Fill<'_>) -> Option<String> {
+pub(super) fn filled(text: &str, blanks: &Values<'_>) -> Option<String> {
     let mut whole = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
@@ -479,6 +479,6 @@ mod tests {
         assert_eq!(behind.probe(), None);
         assert_eq!(paths("gemini", None, &[]).probe(), Some("/v1beta/models"));
         assert_eq!(paths("openrouter", None, &[]).probe(), Some("/api/v1/key"));
-        assert_eq!(behind.client_side("/hf/v1/models"), "/v1/models");
+        assert_eq!(behind.strip_root("/hf/v1/models"), "/v1/models");
     }
 }

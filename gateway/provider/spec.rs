@@ -53,7 +53,7 @@ pub struct ProviderSpec {
     pub proxy: Option<EgressProxy>,
     /// The protocol to speak.
     pub http: HttpVersion,
-    /// How long to wait for what.
+    /// TokenPlacement long to wait for what.
     pub timeouts: Timeouts,
 }
 

@@ -13,7 +13,7 @@ use super::cors;
 use super::header_names;
 use super::reject::{Reason, Rejection};
 use crate::key::{
-    AmbiguousCredentials, ClientKey, KeyDigest, Opened, PresentedKey, is_our_credential,
+    AmbiguousCredentials, ClientKey, KeyDigest, PresentedKey, VerifiedKey, is_our_credential,
     remove_from_query,
 };
 use crate::provider::{Credential, NoCredential, folded};
@@ -51,12 +51,12 @@ impl Admission {
         path: &NormalPath<'_>,
         now: Timestamp,
     ) -> Result<Self, Rejection> {
-        let host = host_of(request).ok_or_else(|| Rejection::routeless(Reason::BadFraming))?;
+        let host = host_of(request).ok_or_else(|| Rejection::unrouted(Reason::BadFraming))?;
         let rules = &snapshot.rules;
         let found = rules
             .router
             .find(&host, &path.path)
-            .ok_or_else(|| Rejection::routeless(Reason::NoRoute))?;
+            .ok_or_else(|| Rejection::unrouted(Reason::NoRoute))?;
         let route = found.route;
         if cors::is_preflight(route, request) {
             return Err(Rejection::on(route, Reason::Preflight));
@@ -202,7 +202,7 @@ fn identify<'s>(
     route: &Route,
     presented: Option<&PresentedKey<'_>>,
     now: Timestamp,
-) -> Result<Option<Opened<'s>>, Reason> {
+) -> Result<Option<VerifiedKey<'s>>, Reason> {
     if route.access == Access::Open {
         return Ok(None);
     }

@@ -52,7 +52,7 @@ pub(super) async fn answer(session: &mut Session, exchange: &mut Exchange) -> Re
     }
     // Pingora has no time limit for a head that is to be sent.
     let most = DISCARD_TIME * 2 + exchange.rules.server.client_write;
-    watchdog::end_by(Instant::now() + most);
+    watchdog::set_deadline(Instant::now() + most);
     exchange.seen.status = head.status.as_u16();
     let expects = session
         .req_header()
@@ -129,7 +129,7 @@ async fn discard(session: &mut Session, limit: u64) -> Discarded {
         loop {
             match session.read_request_body().await {
                 Ok(None) => return Discarded::Whole,
-                Ok(Some(piece)) => match left.checked_sub(piece.len() as u64) {
+                Ok(Some(chunk)) => match left.checked_sub(chunk.len() as u64) {
                     Some(rest) => left = rest,
                     None => return Discarded::Not,
                 },

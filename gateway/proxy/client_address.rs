@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 
-use crate::grammar::address::far_neighbourhood;
+use crate::grammar::address::client_network;
 use crate::snapshot::Rules;
 use crate::trusted_proxies::Named;
 
@@ -33,7 +33,7 @@ impl ClientAddress {
         let is_known = named != Named::Nowhere;
         Self {
             address: Some(address),
-            limited: far_neighbourhood(address.ip()).filter(|_| is_known),
+            limited: client_network(address.ip()).filter(|_| is_known),
             shares_connection: named == Named::ByHeader,
         }
     }

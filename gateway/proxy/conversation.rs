@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 
 use super::admit::Admission;
+use super::consumption::{count_tokens, key_label, price};
 use super::exchange::Exchange;
-use super::spending::{count_tokens, key_label, price};
 use crate::access_log::Price;
 use crate::metrics::Metrics;
 use crate::usage::{Counts, PriceList, Response, Socket, Usage};

@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use super::Shared;
 use super::admit::Admission;
 use super::conversation::Conversation;
-use super::exact::Exact;
 use super::reject::Rejection;
+use super::stream_usage::StreamUsage;
 use crate::grammar::request_id::RequestId;
 use crate::limit::by_address::AtAddress;
 use crate::runtime::in_flight::{InFlight, InFlightGuard};
-use crate::runtime::watchdog::Cut;
+use crate::runtime::watchdog::Abort;
 use crate::snapshot::{Rules, Snapshot};
 use crate::telemetry::Trace;
 use crate::usage::Meter;
@@ -39,11 +39,11 @@ pub struct Exchange {
     /// Why it was refused, once it was.
     pub rejection: Option<Rejection>,
     /// What is asked for and taken out again, if the stream may have to be asked for its usage.
-    pub exact: Option<Box<Exact>>,
+    pub exact: Option<Box<StreamUsage>>,
     /// Its place in a trace, once it is admitted, if there are spans.
     pub trace: Option<Box<Trace>>,
     /// What goes into the access line.
-    pub seen: Seen,
+    pub seen: Stats,
     pub(super) shared: Arc<Shared>,
     pub(super) recorded: bool,
     /// That it counts for its client's address, where its connection does not.
@@ -54,7 +54,7 @@ pub struct Exchange {
 
 /// What was seen of an exchange while it went on.
 #[derive(Default)]
-pub struct Seen {
+pub struct Stats {
     /// The client's address.
     pub client: Option<SocketAddr>,
     /// The method.
@@ -75,7 +75,7 @@ pub struct Seen {
     pub connecting: Duration,
     /// What the gateway took until the request was ready for the provider.
     pub ready: Option<Duration>,
-    /// When the piece of the answer came that is looked at now.
+    /// When the chunk of the answer came that is looked at now.
     pub arrived: Option<Instant>,
     /// What the gateway itself took so far.
     pub added: Duration,
@@ -91,7 +91,7 @@ pub struct Seen {
     pub status: u16,
     /// When the head of the provider's answer came.
     pub first_byte: Option<Instant>,
-    /// When the first and the last piece of its body came.
+    /// When the first and the last chunk of its body came.
     pub body: Option<(Instant, Instant)>,
     /// Bytes of the answer's body.
     pub response_bytes: u64,
@@ -102,7 +102,7 @@ pub struct Seen {
     /// Whether the client left before the end.
     pub aborted: bool,
     /// Why it ended without order, if it was cut.
-    pub cut: Option<Cut>,
+    pub cut: Option<Abort>,
 }
 
 /// Attempts of an exchange that failed.
@@ -116,7 +116,7 @@ pub struct Failed {
     pub refused: bool,
 }
 
-impl Seen {
+impl Stats {
     /// The connection that was waited for is there, or will not be.
     pub(super) fn waited_for_connection(&mut self, now: Instant) {
         if let Some(turned) = self.turned.take() {
@@ -131,7 +131,7 @@ impl Seen {
         }
     }
 
-    /// A piece of the answer is there.
+    /// A chunk of the answer is there.
     pub(super) fn arrives(&mut self) {
         self.arrived = Some(Instant::now());
     }
@@ -163,7 +163,7 @@ impl Exchange {
             rejection: None,
             exact: None,
             trace: None,
-            seen: Seen::default(),
+            seen: Stats::default(),
             _in_flight: InFlight::enter(&shared.in_flight),
             shared: shared.clone(),
             recorded: false,

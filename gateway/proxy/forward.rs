@@ -30,7 +30,7 @@ const AFTER_REFUSAL: u64 = 1 << 63;
 /// The peer for the next attempt.
 pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Rejection> {
     let Some(admission) = &exchange.admission else {
-        return Err(Rejection::routeless(Reason::Internal));
+        return Err(Rejection::unrouted(Reason::Internal));
     };
     let route = admission.route();
     let endpoint = &route.provider.endpoint;

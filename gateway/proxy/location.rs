@@ -65,8 +65,8 @@ impl Asked<'_> {
     /// What the client asks for `path` by, which is absolute. `None` where that has more than one reading.
     fn here(&self, path: &str) -> Option<String> {
         let path = without_dots(path);
-        let client_side = self.route.provider.paths.client_side(&path);
-        let here = format!("{}{client_side}", self.route.path.as_str());
+        let strip_root = self.route.provider.paths.strip_root(&path);
+        let here = format!("{}{strip_root}", self.route.path.as_str());
         // Without anything in front of it, the second slash would begin the name of a host.
         (here.starts_with('/') && !here.starts_with("//")).then_some(here)
     }

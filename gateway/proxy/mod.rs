@@ -8,10 +8,10 @@ mod answer;
 mod body;
 mod client_address;
 pub mod connection;
+mod consumption;
 pub mod conversation;
 mod cors;
 mod dialect;
-pub mod exact;
 pub mod exchange;
 mod forward;
 mod header_names;
@@ -21,7 +21,7 @@ mod location;
 mod observe;
 mod record;
 pub mod reject;
-mod spending;
+pub mod stream_usage;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,13 +41,13 @@ use self::admit::{Admission, check_head};
 use self::answer::{answer, end_with_this_answer, final_status};
 use self::body::bound_the_body;
 use self::client_address::ClientAddress;
-use self::exact::Exact;
 use self::exchange::Exchange;
 use self::reject::{Reason, Rejection};
+use self::stream_usage::StreamUsage;
 use crate::access_log::AccessLog;
 use crate::key::KeyFailure;
 use crate::limit::by_address::ByAddress;
-use crate::limit::failed_keys::Penalties;
+use crate::limit::failed_keys::FailedKeyLimiter;
 use crate::origin::TunnelError;
 use crate::route::{Access, NormalPath};
 use crate::runtime::in_flight::InFlight;
@@ -73,7 +73,7 @@ pub struct Shared {
     /// How many exchanges are going on.
     pub in_flight: Arc<InFlight>,
     /// Who came with too many keys that open nothing.
-    pub penalties: Penalties,
+    pub failed_keys: FailedKeyLimiter,
     /// How many requests a client has, where proxies in front name it in a header.
     pub by_address: Arc<ByAddress>,
     /// Whether connections are to end with the next answer: another process takes the ones that follow.
@@ -125,14 +125,14 @@ impl ProxyHttp for Proxy {
                     // they end it in better order, and so they go first.
                     let orderly = timeouts.write.max(timeouts.connect * 4);
                     let pause = server.client_read.max(orderly) + GRACE;
-                    watchdog::no_pause_longer_than(pause, exchange.started);
+                    watchdog::set_idle_timeout(pause, exchange.started);
                 }
                 // A client that does not read is the cause of the pause, and ends first.
                 let idle = timeouts.idle.mul_f64(0.9);
                 session.set_write_timeout(Some(server.client_write.min(idle)));
                 if let Some(total) = timeouts.total {
                     // Until the answer begins, the timeouts of its parts end it in better order.
-                    watchdog::end_by(exchange.started + total + GRACE);
+                    watchdog::set_deadline(exchange.started + total + GRACE);
                 }
                 if let Some(digest) = admission.digest().filter(|_| exchange.rules.cut_revoked) {
                     let live = exchange.shared.live.clone();
@@ -220,10 +220,10 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         let Some(admission) = &exchange.admission else {
-            return Err(exchange.refuse(Rejection::routeless(Reason::Internal)));
+            return Err(exchange.refuse(Rejection::unrouted(Reason::Internal)));
         };
         inject::rewrite(admission, &session.req_header().headers, upstream)?;
-        exchange.exact = Exact::begin(admission, upstream)?.map(Box::new);
+        exchange.exact = StreamUsage::begin(admission, upstream)?.map(Box::new);
         if let Some(trace) = &exchange.trace {
             trace.pass_on(upstream)?;
         }
@@ -244,22 +244,22 @@ impl ProxyHttp for Proxy {
         if end_of_stream && exchange.seen.first_byte.is_none() {
             // From here on it is the provider that is waited for.
             exchange.seen.asked = true;
-            watchdog::any_pause();
+            watchdog::clear_idle();
         }
-        if let Some(piece) = body {
+        if let Some(chunk) = body {
             watchdog::touch();
-            exchange.seen.request_bytes += piece.len() as u64;
+            exchange.seen.request_bytes += chunk.len() as u64;
             // As the client's failure: what else fails here is swallowed where the provider is sent the body over HTTP/2.
             bound_the_body(session, exchange).map_err(Error::into_down)?;
-            conversation::from_client(exchange, piece);
+            conversation::from_client(exchange, chunk);
         }
         if let Some(exact) = &mut exchange.exact {
             exact.request_body(body, end_of_stream);
         }
         if end_of_stream {
-            // Pingora would write an empty last piece as a chunk, which is the last one, and another last one after
+            // Pingora would write an empty last chunk as a chunk, which is the last one, and another last one after
             // it: the beginning of whatever comes next on this connection.
-            body.take_if(|piece| piece.is_empty());
+            body.take_if(|chunk| chunk.is_empty());
         }
         Ok(())
     }
@@ -297,7 +297,7 @@ impl ProxyHttp for Proxy {
         observe::check_switch(exchange, head)
     }
 
-    /// Likewise a piece of the body.
+    /// Likewise a chunk of the body.
     fn upstream_response_body_filter(
         &self,
         _session: &mut Session,
@@ -322,9 +322,9 @@ impl ProxyHttp for Proxy {
         if let Some(admission) = &exchange.admission {
             if let Some(first_byte) = exchange.seen.first_byte {
                 let timeouts = &admission.route().provider.endpoint.timeouts;
-                watchdog::no_pause_longer_than(timeouts.idle, first_byte);
+                watchdog::set_idle_timeout(timeouts.idle, first_byte);
                 if let Some(total) = timeouts.total {
-                    watchdog::end_by(exchange.started + total);
+                    watchdog::set_deadline(exchange.started + total);
                 }
             }
             if head.status == 101 {
@@ -349,7 +349,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<Option<Bytes>> {
         observe::trailers(exchange, trailers);
         // In their place, if there is something: of the two, a client misses the body sooner.
-        Ok(exchange.exact.as_deref_mut().and_then(Exact::rest))
+        Ok(exchange.exact.as_deref_mut().and_then(StreamUsage::rest))
     }
 
     fn response_body_filter(
@@ -381,7 +381,7 @@ impl ProxyHttp for Proxy {
     ) {
         watchdog::clear();
         // What is left to be sent, for which Pingora has no time limit, is the client's to take.
-        watchdog::end_by(Instant::now() + exchange.rules.server.client_write);
+        watchdog::set_deadline(Instant::now() + exchange.rules.server.client_write);
         if let Some(status) = final_status(session) {
             exchange.seen.status = status;
         }
@@ -407,7 +407,7 @@ impl ProxyHttp for Proxy {
             log_failure(exchange, reason, error);
             let admission = exchange.admission.as_ref();
             exchange.rejection = Some(admission.map_or_else(
-                || Rejection::routeless(reason),
+                || Rejection::unrouted(reason),
                 |admission| admission.rejection(reason),
             ));
         }
@@ -474,20 +474,20 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
     exchange.seen.client = client.address;
     exchange.seen.method = known_method(&request.method);
     if let Some(reason) = connection::refused() {
-        return Err(Rejection::routeless(reason));
+        return Err(Rejection::unrouted(reason));
     }
     let raw = session
         .as_http1()
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes)
         .unwrap_or_default();
-    check_head(&exchange.rules, request, &raw).map_err(Rejection::routeless)?;
+    check_head(&exchange.rules, request, &raw).map_err(Rejection::unrouted)?;
     let path = NormalPath::of_request(request.raw_path())
-        .map_err(|_| Rejection::routeless(Reason::BadPath))?;
+        .map_err(|_| Rejection::unrouted(Reason::BadPath))?;
     exchange.seen.path.push_str(&path.path);
     if let (Some(address), true) = (client.limited, client.shares_connection) {
         let most = exchange.rules.server.max_connections_per_address;
         let place = exchange.shared.by_address.enter(address, most);
-        let place = place.ok_or_else(|| Rejection::routeless(Reason::TooManyConnections))?;
+        let place = place.ok_or_else(|| Rejection::unrouted(Reason::TooManyConnections))?;
         exchange.place = Some(Box::new(place));
     }
     let live = &exchange.shared.live;
@@ -498,15 +498,15 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
     let limit = exchange.rules.server.failed_keys_per_address;
     match client.limited {
         Some(address) if limit > 0 => {
-            bound_the_guesses(&exchange.shared.penalties, address, limit, decided)
+            limit_failed_keys(&exchange.shared.failed_keys, address, limit, decided)
         }
         _ => decided,
     }
 }
 
 /// Where a key is wanted, an address that came with too many wrong ones learns nothing of the next.
-fn bound_the_guesses(
-    penalties: &Penalties,
+fn limit_failed_keys(
+    failed_keys: &FailedKeyLimiter,
     address: IpAddr,
     limit: u32,
     decided: Result<Admission, Rejection>,
@@ -521,14 +521,14 @@ fn bound_the_guesses(
     if matches!(&decided, Err(rejection) if rejection.reason == Reason::Preflight) {
         return decided;
     }
-    let now = penalties.now();
-    if penalties.is_over(&address, now) {
+    let now = failed_keys.now();
+    if failed_keys.is_over(&address, now) {
         return Err(Rejection::on(route, Reason::TooManyFailedKeys));
     }
     if let Err(rejection) = &decided
         && matches!(rejection.reason, Reason::InvalidKey(why) if why != KeyFailure::Missing)
     {
-        penalties.failed(&address, limit, now);
+        failed_keys.failed(&address, limit, now);
     }
     decided
 }

@@ -215,12 +215,12 @@ fn lead(
     Ok(left)
 }
 
-/// A piece of the answer's body; `end` says that none follows.
+/// A chunk of the answer's body; `end` says that none follows.
 pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) {
-    if let Some(piece) = body {
+    if let Some(chunk) = body {
         match &mut exchange.seen.meter {
-            Some(meter) => meter.feed(piece),
-            None => conversation::from_provider(exchange, piece),
+            Some(meter) => meter.feed(chunk),
+            None => conversation::from_provider(exchange, chunk),
         }
     }
     if let Some(exact) = &mut exchange.exact {

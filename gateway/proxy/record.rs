@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::Shared;
 use super::admit::Admission;
-use super::exchange::{Exchange, Seen};
+use super::consumption::{Consumption, key_label};
+use super::exchange::{Exchange, Stats};
 use super::reject::Reason;
-use super::spending::{Spending, key_label};
 use crate::access_log::AccessRecord;
 use crate::key::ClientKey;
 use crate::metrics::Metrics;
 use crate::route::Route;
-use crate::runtime::watchdog::{self, Cut};
-use crate::telemetry::{Facts, Telemetry};
+use crate::runtime::watchdog::{self, Abort};
+use crate::telemetry::{SpanInput, Telemetry};
 
 impl Exchange {
     /// Records it, the first time it is asked to.
@@ -39,7 +39,7 @@ impl Drop for Exchange {
 /// Records `exchange`, which was on `path`, as it is now.
 fn record(exchange: &Exchange, path: String, shared: &Shared) {
     let outcome = Outcome::of(exchange);
-    let spending = Spending::of(exchange, outcome.status);
+    let spending = Consumption::of(exchange, outcome.status);
     outcome.count(exchange, &spending, &shared.live.metrics);
     if let (Some(admission), true) = (&exchange.admission, outcome.gave_up(&exchange.seen)) {
         admission.route().provider.endpoint.gave_up();
@@ -71,10 +71,10 @@ impl<'e> Outcome<'e> {
         let admission = exchange.admission.as_ref();
         let refused = rejection.map(|rejection| rejection.reason);
         let unordered = match seen.cut {
-            Some(Cut::Revoked) => Some(Reason::KeyRevoked),
-            Some(Cut::Late) => Some(late(seen)),
+            Some(Abort::KeyRevoked) => Some(Reason::KeyRevoked),
+            Some(Abort::Deadline) => Some(late(seen)),
             // As if it had left: nobody else is to blame.
-            Some(Cut::Untaken) => Some(Reason::ClientClosed),
+            Some(Abort::ClientStalled) => Some(Reason::ClientClosed),
             None => seen.aborted.then_some(Reason::ClientClosed),
         };
         Self {
@@ -101,11 +101,11 @@ impl<'e> Outcome<'e> {
     }
 
     /// Whether the provider was asked, and its response did not end in order.
-    fn gave_up(&self, seen: &Seen) -> bool {
+    fn gave_up(&self, seen: &Stats) -> bool {
         seen.connected.is_some() && (self.refused.is_some() || self.unordered.is_some())
     }
 
-    fn refused_by(&self, seen: &Seen) -> Option<&'static str> {
+    fn refused_by(&self, seen: &Stats) -> Option<&'static str> {
         match self.refused {
             Some(Reason::ClientClosed | Reason::Preflight) => None,
             // An answer that broke off was not refused by anybody.
@@ -115,8 +115,8 @@ impl<'e> Outcome<'e> {
         }
     }
 
-    fn count(&self, exchange: &Exchange, spending: &Spending<'_>, all: &Metrics) {
-        let metrics = self.route.map_or(&all.routeless, |route| &route.metrics);
+    fn count(&self, exchange: &Exchange, spending: &Consumption<'_>, all: &Metrics) {
+        let metrics = self.route.map_or(&all.unrouted, |route| &route.metrics);
         metrics.count(self.status, self.label());
         metrics.duration.observe(self.took.as_secs_f64());
         if let Some(ready) = exchange.seen.ready {
@@ -136,7 +136,7 @@ impl<'e> Outcome<'e> {
         }
     }
 
-    fn line(&self, exchange: &Exchange, path: String, spending: Spending<'_>) -> AccessRecord {
+    fn line(&self, exchange: &Exchange, path: String, spending: Consumption<'_>) -> AccessRecord {
         let seen = &exchange.seen;
         AccessRecord {
             time: exchange.time,
@@ -176,7 +176,7 @@ impl<'e> Outcome<'e> {
     }
 
     fn span(&self, exchange: &Exchange, line: &AccessRecord, telemetry: &Telemetry) {
-        let facts = Facts {
+        let facts = SpanInput {
             line,
             route: self.route.map(|route| route.path.as_str()),
             kind: self.route.map(|route| route.provider.kind),
@@ -198,7 +198,7 @@ fn first_byte(exchange: &Exchange) -> Option<Duration> {
 }
 
 /// Who was waited for when time ran out.
-fn late(seen: &Seen) -> Reason {
+fn late(seen: &Stats) -> Reason {
     if seen.asked || seen.first_byte.is_some() {
         Reason::ProviderTimeout
     } else {

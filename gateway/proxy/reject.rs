@@ -243,7 +243,7 @@ pub struct Rejection {
 
 impl Rejection {
     /// A refusal before a route was found.
-    pub fn routeless(reason: Reason) -> Self {
+    pub fn unrouted(reason: Reason) -> Self {
         Self {
             reason,
             route: None,
@@ -370,7 +370,7 @@ mod tests {
     fn every_refused_key_gets_the_same_bytes() {
         let id = RequestId::next();
         let answer = |failure| {
-            let rejection = Rejection::routeless(Reason::InvalidKey(failure));
+            let rejection = Rejection::unrouted(Reason::InvalidKey(failure));
             let (head, body) = rejection.response(&id).unwrap();
             (format!("{:?}", head.headers), body)
         };
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_json_that_an_sdk_reads() {
-        let (head, body) = Rejection::routeless(Reason::NoRoute)
+        let (head, body) = Rejection::unrouted(Reason::NoRoute)
             .response(&RequestId::next())
             .unwrap();
         let json: serde_json::Value = serde_json::from_slice(&body).unwrap();

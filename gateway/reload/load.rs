@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::{Config, KeysAlone, Purpose};
-use crate::document::{FileStamp, Outline};
+use crate::document::{FileStamp, PrefixHash};
 use crate::key::KeyStore;
 use crate::key::narrow::{Narrowed, narrow};
 use crate::snapshot::{BuildError, Live, Snapshot};
@@ -33,7 +33,7 @@ pub(super) struct FewerKeys {
     /// The key file.
     pub(super) closed_by: FileStamp,
     /// Likewise, if they are all of it.
-    pub(super) file: Option<(FileStamp, Outline)>,
+    pub(super) file: Option<(FileStamp, PrefixHash)>,
 }
 
 /// Reads the configuration at `path`. The key file is not looked at on its own where it is `known` already.
@@ -94,7 +94,12 @@ fn prepare(live: &Live, config: Config) -> Result<(Snapshot, Vec<String>), (Stri
 }
 
 /// What to say of a key file that holds only the beginning of what serves.
-fn cut_off(serving: &Snapshot, file: &FileStamp, outline: &Outline, left: usize) -> Option<String> {
+fn cut_off(
+    serving: &Snapshot,
+    file: &FileStamp,
+    outline: &PrefixHash,
+    left: usize,
+) -> Option<String> {
     let is_cut = file.is_same_file(&serving.key_file) && serving.key_outline.was_cut_to(outline);
     let (path, all) = (file.path.display(), serving.keys.keys().len());
     is_cut.then(|| {

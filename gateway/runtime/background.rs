@@ -56,7 +56,7 @@ pub fn step() {
     }
 }
 
-/// Frees what a large collection holds, piece by piece.
+/// Frees what a large collection holds, chunk by chunk.
 pub fn free(collection: impl IntoIterator) {
     /// What is freed between two steps.
     const PIECE: usize = 256;

@@ -106,8 +106,8 @@ pub fn read_bytes(path: &Path, largest: u64) -> Result<Vec<u8>, ReadError> {
     bytes
         .try_reserve_exact(room(about.len(), largest)?)
         .map_err(|_| no_memory(about.len()))?;
-    each_piece(&file, largest, |piece| {
-        bytes.append(piece);
+    each_piece(&file, largest, |chunk| {
+        bytes.append(chunk);
         Ok(())
     })?;
     Ok(bytes)
@@ -120,18 +120,18 @@ pub fn text_of(file: &File, size: u64, largest: u64) -> Result<String, ReadError
         .map_err(|_| no_memory(size))?;
     let not_text = || ReadError::Unfit("is not text".to_owned());
     let mut left = false;
-    // Piece by piece, for it may be large, and checking it whole would let nobody else run.
-    each_piece(file, largest, |piece| {
-        let whole = match std::str::from_utf8(piece) {
-            Ok(_) => piece.len(),
-            // A character goes on in the next piece.
+    // Chunk by chunk, for it may be large, and checking it whole would let nobody else run.
+    each_piece(file, largest, |chunk| {
+        let whole = match std::str::from_utf8(chunk) {
+            Ok(_) => chunk.len(),
+            // A character goes on in the next chunk.
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             Err(_) => return Err(not_text()),
         };
-        let rest = piece.split_off(whole);
-        text.push_str(std::str::from_utf8(piece).map_err(|_| not_text())?);
+        let rest = chunk.split_off(whole);
+        text.push_str(std::str::from_utf8(chunk).map_err(|_| not_text())?);
         left = !rest.is_empty();
-        *piece = rest;
+        *chunk = rest;
         Ok(())
     })?;
     if left { Err(not_text()) } else { Ok(text) }
@@ -150,15 +150,15 @@ fn no_memory(size: u64) -> ReadError {
     io::Error::new(io::ErrorKind::OutOfMemory, why).into()
 }
 
-/// Hands over the content piece by piece. What `take` leaves of a piece stands before the next one.
+/// Hands over the content chunk by chunk. What `take` leaves of a chunk stands before the next one.
 fn each_piece(
     file: &File,
     largest: u64,
     mut take: impl FnMut(&mut Vec<u8>) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
-    let (mut piece, mut read) = (Vec::new(), 0);
+    let (mut chunk, mut read) = (Vec::new(), 0);
     loop {
-        let more = file.take(BUFFER).read_to_end(&mut piece)?;
+        let more = file.take(BUFFER).read_to_end(&mut chunk)?;
         if more == 0 {
             return Ok(());
         }
@@ -166,7 +166,7 @@ fn each_piece(
         if read > largest {
             return Err(too_large(read, largest));
         }
-        take(&mut piece)?;
+        take(&mut chunk)?;
         background::step();
     }
 }
@@ -230,7 +230,7 @@ mod tests {
                 format!("is too large: {size} bytes or more, of at most 100 KiB")
             );
         }
-        // A character on the border of two pieces, and half of one at the end.
+        // A character on the border of two chunks, and half of one at the end.
         let text = "x".to_owned() + &"\u{20ac}".repeat(30 << 10);
         fs::write(&path, &text).unwrap();
         assert!(read_text(&path, MOST).unwrap() == text);

@@ -21,7 +21,7 @@ use pingora_core::server::ShutdownWatch;
 use tokio::time::Sleep;
 
 #[derive(Default)]
-struct Watch {
+struct Watchdog {
     /// How long a head may take from its first byte on, until that is there.
     head: Cell<Option<Duration>>,
     end: Cell<Option<Instant>>,
@@ -32,7 +32,7 @@ struct Watch {
     /// Until when it must take something, if it has no room for what is sent.
     full: Cell<Option<Instant>>,
     revoked: RefCell<Option<Revoked>>,
-    cut: Cell<Option<Cut>>,
+    cut: Cell<Option<Abort>>,
 }
 
 /// Ready when the key of the exchange opens nothing any more.
@@ -40,18 +40,18 @@ type Revoked = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Why an exchange was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub enum Abort {
     /// A deadline passed.
-    Late,
+    Deadline,
     /// The client took nothing of what was sent to it for too long.
-    Untaken,
+    ClientStalled,
     /// Its key was revoked.
-    Revoked,
+    KeyRevoked,
 }
 
-impl Watch {
+impl Watchdog {
     /// For an exchange whose head is waited for: until `patience` is over, or what the first of a [`connection`] has.
-    fn begin(&self, patience: Patience) {
+    fn begin(&self, patience: ConnectionTimeouts) {
         self.clear();
         self.write.set(Some(patience.write));
         if let Some(end) = first_word() {
@@ -80,7 +80,7 @@ impl Watch {
 }
 
 tokio::task_local! {
-    static WATCH: Watch;
+    static WATCH: Watchdog;
     /// By when a connection's first word must be whole, until it is.
     static FIRST: Cell<Option<Instant>>;
 }
@@ -121,13 +121,13 @@ fn first_word() -> Option<Instant> {
     FIRST.try_with(Cell::take).ok().flatten()
 }
 
-fn with(change: impl FnOnce(&Watch)) {
+fn with(change: impl FnOnce(&Watchdog)) {
     // Outside of `Bounded`, as in a test of a single phase, there is nothing to watch.
     let _ = WATCH.try_with(change);
 }
 
 /// A request is waited for, with so much patience; the first of a [`connection`] has what that says.
-pub fn wait_for_request(patience: Patience) {
+pub fn wait_for_request(patience: ConnectionTimeouts) {
     with(|watch| watch.begin(patience));
 }
 
@@ -153,12 +153,12 @@ pub fn sent(something: bool) {
 }
 
 /// The exchange must be over by `end`.
-pub fn end_by(end: Instant) {
+pub fn set_deadline(end: Instant) {
     with(|watch| watch.end.set(Some(end)));
 }
 
 /// From `now` on, no pause may be longer than `idle`.
-pub fn no_pause_longer_than(idle: Duration, now: Instant) {
+pub fn set_idle_timeout(idle: Duration, now: Instant) {
     with(|watch| {
         watch.idle.set(Some(idle));
         watch.touched.set(Some(now));
@@ -166,7 +166,7 @@ pub fn no_pause_longer_than(idle: Duration, now: Instant) {
 }
 
 /// From now on, a pause may take as long as it likes.
-pub fn any_pause() {
+pub fn clear_idle() {
     with(|watch| watch.idle.set(None));
 }
 
@@ -192,23 +192,23 @@ pub fn end_when_revoked(revoked: impl Future<Output = ()> + Send + 'static) {
 
 /// Nothing is due: a head is complete, or an exchange is over.
 pub fn clear() {
-    with(Watch::clear);
+    with(Watchdog::clear);
 }
 
 /// Why the exchange is being dropped before its end, if it is.
-pub fn was_cut() -> Option<Cut> {
+pub fn was_cut() -> Option<Abort> {
     WATCH.try_with(|watch| watch.cut.get()).ok().flatten()
 }
 
 /// Runs the exchanges of a connection, one after the other, under one clock, which costs less than one of each; `None`
 /// if one of them was cut.
-pub async fn one_by_one<T>(work: Work<'_, T>) -> Option<T> {
-    WATCH.scope(Watch::default(), by_deadline(work)).await
+pub async fn run_http1<T>(work: Work<'_, T>) -> Option<T> {
+    WATCH.scope(Watchdog::default(), by_deadline(work)).await
 }
 
 /// How long a connection may do without something from the client.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct ConnectionTimeouts {
     /// From the end of an answer to the first byte of the next request.
     pub idle: Duration,
     /// From there to the end of its head.
@@ -217,14 +217,14 @@ pub struct Patience {
     pub write: Duration,
 }
 
-/// An HTTP application whose exchanges end by their deadlines: those of HTTP/1.1 by that of [`one_by_one`], those of
+/// An HTTP application whose exchanges end by their deadlines: those of HTTP/1.1 by that of [`run_http1`], those of
 /// HTTP/2 each by its own.
 pub struct Bounded<A, P> {
     app: Arc<A>,
     patience: P,
 }
 
-impl<A, P: Fn() -> Patience> Bounded<A, P> {
+impl<A, P: Fn() -> ConnectionTimeouts> Bounded<A, P> {
     /// Puts `app` under the clock. An exchange of HTTP/2 has the time that `patience` says until its head is there;
     /// one of HTTP/1.1 what [`wait_for_request`] was told.
     pub fn new(app: A, patience: P) -> Self {
@@ -239,7 +239,7 @@ impl<A, P: Fn() -> Patience> Bounded<A, P> {
 impl<A, P> HttpServerApp for Bounded<A, P>
 where
     A: HttpServerApp + Send + Sync + 'static,
-    P: Fn() -> Patience + Send + Sync + 'static,
+    P: Fn() -> ConnectionTimeouts + Send + Sync + 'static,
 {
     // Written as `async_trait` writes it, to add no future around one that does the same.
     fn process_new_http<'a, 'b, 'c>(
@@ -256,7 +256,7 @@ where
         if WATCH.try_with(|_| ()).is_ok() {
             return exchange;
         }
-        let watch = Watch::default();
+        let watch = Watchdog::default();
         watch.begin((self.patience)());
         let bounded = WATCH.scope(watch, by_deadline(exchange));
         Box::pin(async move { bounded.await.flatten() })
@@ -295,12 +295,12 @@ async fn by_deadline<T>(work: Work<'_, T>) -> Option<T> {
             revoked.is_some_and(|revoked| revoked.as_mut().poll(context).is_ready())
         });
         if revoked == Ok(true) {
-            with(|watch| watch.cut.set(Some(Cut::Revoked)));
+            with(|watch| watch.cut.set(Some(Abort::KeyRevoked)));
             work = None;
             return Poll::Ready(None);
         }
         loop {
-            let Some(due) = WATCH.try_with(Watch::due).ok().flatten() else {
+            let Some(due) = WATCH.try_with(Watchdog::due).ok().flatten() else {
                 return Poll::Pending;
             };
             let due = due.into();
@@ -318,7 +318,11 @@ async fn by_deadline<T>(work: Work<'_, T>) -> Option<T> {
             }
             with(|watch| {
                 let untaken = watch.full.get().is_some_and(|full| full <= Instant::now());
-                let why = if untaken { Cut::Untaken } else { Cut::Late };
+                let why = if untaken {
+                    Abort::ClientStalled
+                } else {
+                    Abort::Deadline
+                };
                 watch.cut.set(Some(why));
             });
             // Here and not later: what is dropped may ask `was_cut`.
@@ -354,7 +358,7 @@ mod tests {
     async fn a_head_that_has_begun_has_its_own_time() {
         let begin = || {
             with(|watch| {
-                watch.begin(Patience {
+                watch.begin(ConnectionTimeouts {
                     idle: Duration::from_millis(20),
                     head: Duration::from_millis(60),
                     write: Duration::from_millis(30),
@@ -366,7 +370,7 @@ mod tests {
             std::future::pending::<()>().await;
         };
         let start = Instant::now();
-        assert_eq!(one_by_one(Box::pin(silent)).await, None);
+        assert_eq!(run_http1(Box::pin(silent)).await, None);
         assert!(start.elapsed() < Duration::from_millis(60));
         let slow = async {
             begin();
@@ -377,7 +381,7 @@ mod tests {
             }
         };
         let start = Instant::now();
-        assert_eq!(one_by_one(Box::pin(slow)).await, None);
+        assert_eq!(run_http1(Box::pin(slow)).await, None);
         assert!(start.elapsed() >= Duration::from_millis(60));
     }
 
@@ -385,7 +389,7 @@ mod tests {
     async fn a_client_that_takes_nothing_is_cut_off_and_one_that_takes_a_little_is_not() {
         let work = |takes: bool| async move {
             with(|watch| {
-                watch.begin(Patience {
+                watch.begin(ConnectionTimeouts {
                     idle: Duration::from_secs(60),
                     head: Duration::from_secs(60),
                     write: Duration::from_millis(500),
@@ -397,8 +401,8 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        assert_eq!(one_by_one(Box::pin(work(true))).await, Some(()));
-        assert_eq!(one_by_one(Box::pin(work(false))).await, None);
+        assert_eq!(run_http1(Box::pin(work(true))).await, Some(()));
+        assert_eq!(run_http1(Box::pin(work(false))).await, None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -407,11 +411,11 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(3600)).await;
             7
         };
-        assert_eq!(one_by_one(Box::pin(work)).await, Some(7));
+        assert_eq!(run_http1(Box::pin(work)).await, Some(7));
     }
 
     /// Says when it is dropped whether it was cut.
-    struct Witness<'w>(&'w Mutex<Option<Cut>>);
+    struct Witness<'w>(&'w Mutex<Option<Abort>>);
 
     impl Drop for Witness<'_> {
         fn drop(&mut self) {
@@ -422,22 +426,25 @@ mod tests {
     #[tokio::test]
     async fn work_is_cut_at_its_deadline_and_knows_it_while_it_is_dropped() {
         let short = Duration::from_millis(20);
-        let deadlines: [(fn(Duration), Cut); 4] = [
-            (|short| end_by(Instant::now() + short), Cut::Late),
+        let deadlines: [(fn(Duration), Abort); 4] = [
             (
-                |short| no_pause_longer_than(short, Instant::now()),
-                Cut::Late,
+                |short| set_deadline(Instant::now() + short),
+                Abort::Deadline,
+            ),
+            (
+                |short| set_idle_timeout(short, Instant::now()),
+                Abort::Deadline,
             ),
             (
                 |short| end_when_revoked(tokio::time::sleep(short)),
-                Cut::Revoked,
+                Abort::KeyRevoked,
             ),
             (
                 |short| {
                     with(|watch| watch.write.set(Some(short)));
                     sent(false);
                 },
-                Cut::Untaken,
+                Abort::ClientStalled,
             ),
         ];
         for (set, why) in deadlines {
@@ -447,7 +454,7 @@ mod tests {
                 set(short);
                 std::future::pending::<()>().await;
             };
-            assert_eq!(one_by_one(Box::pin(work)).await, None);
+            assert_eq!(run_http1(Box::pin(work)).await, None);
             assert_eq!(knew.into_inner().unwrap(), Some(why));
         }
     }
@@ -456,16 +463,16 @@ mod tests {
     async fn a_deadline_that_moves_away_or_is_cleared_does_not_cut() {
         let pause = Duration::from_millis(30);
         let work = async {
-            no_pause_longer_than(pause * 20, Instant::now());
+            set_idle_timeout(pause * 20, Instant::now());
             for _ in 0..25 {
                 tokio::time::sleep(pause).await;
                 touch();
             }
-            end_by(Instant::now() + pause);
+            set_deadline(Instant::now() + pause);
             clear();
             tokio::time::sleep(pause * 3).await;
             7
         };
-        assert_eq!(one_by_one(Box::pin(work)).await, Some(7));
+        assert_eq!(run_http1(Box::pin(work)).await, Some(7));
     }
 }

@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use crate::runtime::atomic::{ArcSwap, Guard};
 
 /// The value, and who is to be told of the next.
-pub struct Swap<T> {
+pub struct Watched<T> {
     value: ArcSwap<T>,
     swaps: watch::Sender<u64>,
 }
 
-impl<T> Swap<T> {
+impl<T> Watched<T> {
     /// Begins with `value`.
     pub fn new(value: T) -> Self {
         Self {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::connection::client::{Client, Quiet};
+use super::connection::client::{Client, IdleShutdown};
 use super::connection::connections::Connections;
-use super::listen::accept::Lane;
+use super::listen::accept::Worker;
 use super::listen::listening::listen;
 use crate::admin::Admin;
 use crate::error::Error;
@@ -35,13 +35,13 @@ pub(super) fn serve_admin(
         h2c: false,
         quiet: quiet(control, over),
     };
-    let lanes = Arc::new([Lane::new(control.handle().clone(), client)]);
+    let lanes = Arc::new([Worker::new(control.handle().clone(), client)]);
     listen(control.handle(), lanes, vec![socket], &shutdown)?;
     Ok((address, shutdown))
 }
 
 /// What connections without a request end by: some time after `over`.
-fn quiet(control: &Runtime, mut over: watch::Receiver<bool>) -> Quiet {
+fn quiet(control: &Runtime, mut over: watch::Receiver<bool>) -> IdleShutdown {
     let (end, quiet) = watch::channel(false);
     control.spawn(async move {
         // A closed channel means that it is over, too.
@@ -49,7 +49,7 @@ fn quiet(control: &Runtime, mut over: watch::Receiver<bool>) -> Quiet {
         tokio::time::sleep(LAST_WORD).await;
         let _ = end.send(true);
     });
-    Quiet {
+    IdleShutdown {
         http1: quiet.clone(),
         http2: quiet,
     }

@@ -47,7 +47,7 @@ use crate::access_log::AccessLog;
 use crate::admin::{Admin, Readiness};
 use crate::config::{Config, ServerConfig};
 use crate::error::Error;
-use crate::limit::failed_keys::Penalties;
+use crate::limit::failed_keys::FailedKeyLimiter;
 use crate::metrics::Metrics;
 use crate::proxy::Shared;
 use crate::reload::Reloader;
@@ -131,7 +131,7 @@ impl Gateway {
         let kept = sockets
             .copy()
             .map_err(|error| Error::failed("keep the sockets", error))?;
-        check_trust(&config)?;
+        check_startup(&config)?;
 
         let metrics =
             Metrics::new().map_err(|error| Error::failed("declare the metrics", error))?;
@@ -162,7 +162,7 @@ impl Gateway {
             access_log: access_log.clone(),
             in_flight: in_flight.clone(),
             closing: closing.clone(),
-            penalties: Penalties::default(),
+            failed_keys: FailedKeyLimiter::default(),
             by_address: Arc::default(),
             telemetry,
         });
@@ -258,7 +258,7 @@ pub fn keep_memory_private() {
 
 /// Refuses to start where every TLS handshake would fail, or Pingora would panic over a root
 /// certificate that it cannot read, or the system has no random numbers.
-pub fn check_trust(config: &Config) -> Result<(), Error> {
+pub fn check_startup(config: &Config) -> Result<(), Error> {
     let what = "trust the system's root certificates";
     let found = load_native_certs().map_err(|error| Error::failed(what, error))?;
     let mut roots = RootCertStore::empty();
@@ -311,7 +311,7 @@ fn say_ready(predecessors: &Predecessors, live: &Live, serving: &Threads) {
     }
     if let Some(wanted) = systemd::watchdog() {
         // Not at once: of a process that takes over, nobody has heard yet.
-        serving.beat(wanted / 4, systemd::alive);
+        serving.heartbeat(wanted / 4, systemd::alive);
     }
 }
 

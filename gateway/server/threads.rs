@@ -65,7 +65,7 @@ impl Threads {
     }
 
     /// Does `what` every time that `pause` has passed and each of them has come to a task.
-    pub(super) fn beat(&self, pause: Duration, what: impl Fn() + Send + 'static) {
+    pub(super) fn heartbeat(&self, pause: Duration, what: impl Fn() + Send + 'static) {
         let serve = self.serve.clone();
         self.accept.spawn(async move {
             loop {
@@ -131,7 +131,7 @@ mod tests {
             drop(stuck.lock());
         });
         is_at_it.recv().unwrap();
-        threads.beat(Duration::from_millis(1), move || {
+        threads.heartbeat(Duration::from_millis(1), move || {
             beaten.send(()).unwrap_or_default();
         });
         let silence = beats.recv_timeout(Duration::from_millis(100));

@@ -170,8 +170,8 @@ impl Client {
             .response_header()
             .map_or(0, |head| head.status.as_u16());
         let mut answer = BytesMut::new();
-        while let Some(piece) = session.read_response_body().await.map_err(broken)? {
-            answer.extend_from_slice(&piece);
+        while let Some(chunk) = session.read_response_body().await.map_err(broken)? {
+            answer.extend_from_slice(&chunk);
             if answer.len() > MOST {
                 return Err(Failure("its answer is too long".to_owned()));
             }

@@ -22,7 +22,7 @@ use prometheus::{IntCounter, IntCounterVec};
 use tokio::sync::mpsc::{Sender, channel};
 
 pub use self::collector::Exporter;
-pub use self::span::Facts;
+pub use self::span::SpanInput;
 use crate::origin::{BaseUrl, Resolver};
 
 /// How many spans may wait to be sent.
@@ -116,7 +116,7 @@ impl Telemetry {
     }
 
     /// A request is over.
-    pub fn end(&self, trace: &Trace, facts: &Facts<'_>) {
+    pub fn end(&self, trace: &Trace, facts: &SpanInput<'_>) {
         if !trace.own.is_sampled() {
             return;
         }

@@ -11,7 +11,7 @@ use crate::access_log::{AccessRecord, cap};
 use crate::provider::Kind;
 
 /// What a span says.
-pub struct Facts<'r> {
+pub struct SpanInput<'r> {
     /// The access line.
     pub line: &'r AccessRecord,
     /// The path of the route.
@@ -24,7 +24,7 @@ pub struct Facts<'r> {
     pub took: Duration,
 }
 
-impl Facts<'_> {
+impl SpanInput<'_> {
     pub(super) fn span(&self, trace: &Trace, scope: InstrumentationScope) -> SpanData {
         let line = self.line;
         let name = match self.route {

@@ -186,12 +186,12 @@ fn only_line(rest: &[u8]) -> Option<(&[u8], u8, &[u8])> {
 mod tests {
     use super::*;
 
-    /// How many events and errors there are in a stream that comes in pieces of one size.
+    /// How many events and errors there are in a stream that comes in chunks of one size.
     fn count(text: &str, cut: usize) -> (u64, u64) {
         let (mut events, mut scanner, mut found) =
             (Events::default(), Scanner::default(), Found::default());
-        for piece in text.as_bytes().chunks(cut) {
-            events.feed(piece, &mut scanner, &mut found);
+        for chunk in text.as_bytes().chunks(cut) {
+            events.feed(chunk, &mut scanner, &mut found);
         }
         (events.count(), events.errors(&found))
     }

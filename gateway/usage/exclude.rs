@@ -44,10 +44,10 @@ enum State {
 }
 
 impl ExcludeUsage {
-    /// What goes on for the next piece; `end` says that none follows.
-    pub fn feed(&mut self, piece: &[u8], end: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.held.len() + piece.len());
-        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+    /// What goes on for the next chunk; `end` says that none follows.
+    pub fn feed(&mut self, chunk: &[u8], end: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.held.len() + chunk.len());
+        for part in chunk.split_inclusive(|byte| *byte == b'\n') {
             let whole = part.ends_with(b"\n");
             if self.state == State::Passing {
                 out.extend_from_slice(part);
@@ -242,8 +242,8 @@ mod tests {
     fn passed(stream: &str, cut: usize) -> (String, u64) {
         let mut exclude = ExcludeUsage::default();
         let mut passed = Vec::new();
-        for piece in stream.as_bytes().chunks(cut) {
-            passed.extend(exclude.feed(piece, false));
+        for chunk in stream.as_bytes().chunks(cut) {
+            passed.extend(exclude.feed(chunk, false));
         }
         passed.extend(exclude.feed(b"", true));
         (String::from_utf8(passed).unwrap(), exclude.taken_out())

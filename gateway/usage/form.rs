@@ -152,13 +152,13 @@ impl Sniffer {
 mod tests {
     use super::*;
 
-    /// The form, and the body without what says nothing, for a body that comes in pieces of one size.
+    /// The form, and the body without what says nothing, for a body that comes in chunks of one size.
     fn look(media: &str, body: &str, cut: usize) -> Option<(Form, String)> {
         let mut sniffer = Sniffer::of(media.as_bytes())?;
-        let mut pieces = body.as_bytes().chunks(cut);
-        while let Some(piece) = pieces.next() {
-            if let Some((form, rest)) = sniffer.look(piece) {
-                let whole = [sniffer.held(), rest, &pieces.collect::<Vec<_>>().concat()].concat();
+        let mut chunks = body.as_bytes().chunks(cut);
+        while let Some(chunk) = chunks.next() {
+            if let Some((form, rest)) = sniffer.look(chunk) {
+                let whole = [sniffer.held(), rest, &chunks.collect::<Vec<_>>().concat()].concat();
                 return Some((form, String::from_utf8(whole).unwrap()));
             }
         }

@@ -83,10 +83,10 @@ impl IncludeUsage {
         }
     }
 
-    /// What goes up for the next piece; `end` says that none follows.
-    pub fn feed(&mut self, piece: &[u8], end: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(piece.len() + ROOM);
-        let mut rest = piece;
+    /// What goes up for the next chunk; `end` says that none follows.
+    pub fn feed(&mut self, chunk: &[u8], end: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(chunk.len() + ROOM);
+        let mut rest = chunk;
         while let Some((&byte, after)) = rest.split_first() {
             // Texts are most of a body.
             if matches!(self.at, At::Outside | At::Value) {
@@ -300,12 +300,12 @@ mod tests {
 
     use super::*;
 
-    /// What goes up for a body cut into pieces, and whether it was asked for usage.
+    /// What goes up for a body cut into chunks, and whether it was asked for usage.
     fn sent(body: &[u8], announced: bool, cut: usize) -> (Vec<u8>, bool) {
         let mut include = IncludeUsage::new(announced);
         let mut sent = Vec::new();
-        for piece in body.chunks(cut) {
-            sent.extend(include.feed(piece, false));
+        for chunk in body.chunks(cut) {
+            sent.extend(include.feed(chunk, false));
         }
         sent.extend(include.feed(b"", true));
         (sent, include.asked())

@@ -5,12 +5,12 @@
 use super::events::Events;
 use super::form::{Form, Sniffer};
 use super::tokens::{Found, Usage};
-use crate::wire::decoder::Readable;
+use crate::wire::decoder::BodyDecoder;
 use crate::wire::json::scanner::Scanner;
 
 /// The meter of one response.
 pub struct Meter {
-    body: Readable,
+    body: BodyDecoder,
     text: Text,
 }
 
@@ -42,7 +42,7 @@ impl Meter {
                 scanner: Scanner::default(),
                 found: Found::default(),
             },
-            body: Readable::of(encoding),
+            body: BodyDecoder::of(encoding),
         })
     }
 
@@ -53,13 +53,13 @@ impl Meter {
         (!self.is_stream()).then_some(self)
     }
 
-    /// Takes the next piece, as it goes to the client.
-    pub fn feed(&mut self, piece: &[u8]) {
+    /// Takes the next chunk, as it goes to the client.
+    pub fn feed(&mut self, chunk: &[u8]) {
         let Self { body, text } = self;
-        body.feed(piece, |read| text.feed(read));
+        body.feed(chunk, |read| text.feed(read));
         if matches!(text.form, Known::As(Form::Other)) {
             // No more of it is decompressed.
-            *body = Readable::Plain;
+            *body = BodyDecoder::Plain;
         }
     }
 
@@ -135,11 +135,11 @@ impl Text {
 mod tests {
     use super::*;
 
-    /// Reads a transcript cut into pieces of one size.
+    /// Reads a transcript cut into chunks of one size.
     fn read(media: &str, text: &str, cut: usize) -> (Option<Usage>, u64, Option<String>) {
         let mut meter = Meter::of(media.as_bytes(), b"").unwrap();
-        for piece in text.as_bytes().chunks(cut) {
-            meter.feed(piece);
+        for chunk in text.as_bytes().chunks(cut) {
+            meter.feed(chunk);
         }
         assert_eq!(meter.malformed(), 0, "{text}");
         // Without what only prices need.
@@ -306,8 +306,8 @@ mod tests {
         ] {
             for cut in [1, 5, 1000] {
                 let mut meter = Meter::of(media.as_bytes(), b"").unwrap();
-                for piece in body.as_bytes().chunks(cut) {
-                    meter.feed(piece);
+                for chunk in body.as_bytes().chunks(cut) {
+                    meter.feed(chunk);
                 }
                 // A number is over when something follows it.
                 meter.feed(b"\n");

@@ -26,8 +26,8 @@ pub(super) fn stream(documents: &[Value]) -> String {
 
 pub(super) fn meter(media: &[u8], body: &[u8], cut: usize) -> Meter {
     let mut meter = Meter::of(media, b"").unwrap();
-    for piece in body.chunks(cut) {
-        meter.feed(piece);
+    for chunk in body.chunks(cut) {
+        meter.feed(chunk);
     }
     meter
 }

@@ -1,4 +1,4 @@
-//! A body as a meter can read it, piece by piece, while the client gets it as it is.
+//! A body as a meter can read it, chunk by chunk, while the client gets it as it is.
 //!
 //! Providers are asked for gzip at most (see `proxy::inject`): a stream of it takes 40 KiB to
 //! read, where others take megabytes. Zstandard that comes all the same is read by so many at once that the memory
@@ -29,7 +29,7 @@ const ZSTD_AT_ONCE: usize = 16;
 const ZSTD_STEP: usize = 16 << 10;
 
 /// The reader of one body.
-pub enum Readable {
+pub enum BodyDecoder {
     /// As it comes.
     Plain,
     /// Decompressed.
@@ -37,7 +37,7 @@ pub enum Readable {
     /// Likewise.
     Zstd(Box<Zstd>),
     /// Not at all.
-    Blind,
+    Unreadable,
 }
 
 /// The state of a decompression.
@@ -53,7 +53,7 @@ pub struct Zstd {
     decoder: Decoder<'static>,
     made: Vec<u8>,
     ratio: Ratio,
-    _seat: Seat,
+    _seat: Permit,
 }
 
 /// What a body becomes, beside what it is.
@@ -73,11 +73,11 @@ impl Ratio {
 }
 
 /// One of the places that there are for bodies of Zstandard.
-struct Seat;
+struct Permit;
 
 static SEATS_TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-impl Seat {
+impl Permit {
     fn take() -> Option<Self> {
         let more = |taken: usize| (taken < ZSTD_AT_ONCE).then_some(taken + 1);
         let taken = SEATS_TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
@@ -86,13 +86,13 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
         SEATS_TAKEN.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Readable {
+impl BodyDecoder {
     /// For a body with this `Content-Encoding`; left out, or empty, it is plain.
     pub fn of(encoding: &[u8]) -> Self {
         let encoding = encoding.trim_ascii();
@@ -108,39 +108,39 @@ impl Readable {
                 ratio: Ratio::default(),
             }))
         } else if encoding.eq_ignore_ascii_case(b"zstd") {
-            Zstd::new().map_or(Self::Blind, |zstd| Self::Zstd(Box::new(zstd)))
+            Zstd::new().map_or(Self::Unreadable, |zstd| Self::Zstd(Box::new(zstd)))
         } else {
-            Self::Blind
+            Self::Unreadable
         }
     }
 
     /// Whether nothing can be read of it, or no more.
     pub fn is_blind(&self) -> bool {
-        matches!(self, Self::Blind)
+        matches!(self, Self::Unreadable)
     }
 
-    /// Gives the text of the next piece to `reader`, in as many pieces as it likes.
-    pub fn feed(&mut self, piece: &[u8], mut reader: impl FnMut(&[u8])) {
+    /// Gives the text of the next chunk to `reader`, in as many chunks as it likes.
+    pub fn feed(&mut self, chunk: &[u8], mut reader: impl FnMut(&[u8])) {
         match self {
-            Self::Plain => reader(piece),
+            Self::Plain => reader(chunk),
             Self::Gzip(gzip) => {
-                if !gzip.feed(piece, &mut reader) {
-                    *self = Self::Blind;
+                if !gzip.feed(chunk, &mut reader) {
+                    *self = Self::Unreadable;
                 }
             }
             Self::Zstd(zstd) => {
-                if !zstd.feed(piece, &mut reader) {
-                    *self = Self::Blind;
+                if !zstd.feed(chunk, &mut reader) {
+                    *self = Self::Unreadable;
                 }
             }
-            Self::Blind => {}
+            Self::Unreadable => {}
         }
     }
 }
 
 impl Zstd {
     fn new() -> Option<Self> {
-        let seat = Seat::take()?;
+        let seat = Permit::take()?;
         let mut decoder = Decoder::new().ok()?;
         decoder
             .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW))
@@ -154,12 +154,12 @@ impl Zstd {
     }
 
     /// Whether there is more to be had.
-    fn feed(&mut self, piece: &[u8], reader: &mut impl FnMut(&[u8])) -> bool {
-        if piece.is_empty() {
+    fn feed(&mut self, chunk: &[u8], reader: &mut impl FnMut(&[u8])) -> bool {
+        if chunk.is_empty() {
             // Some of them in a row are an error to the decoder.
             return true;
         }
-        let mut input = InBuffer::around(piece);
+        let mut input = InBuffer::around(chunk);
         loop {
             self.made.clear();
             let before = input.pos();
@@ -170,7 +170,7 @@ impl Zstd {
                 return false;
             }
             // What is full may have more in it.
-            if input.pos() == piece.len() && self.made.len() < self.made.capacity() {
+            if input.pos() == chunk.len() && self.made.len() < self.made.capacity() {
                 return true;
             }
         }
@@ -179,9 +179,9 @@ impl Zstd {
 
 impl Gzip {
     /// Whether there is more to be had.
-    fn feed(&mut self, piece: &[u8], reader: &mut impl FnMut(&[u8])) -> bool {
-        for step in piece.chunks(STEP) {
-            // A flush, so that nothing that is known already waits for the next piece.
+    fn feed(&mut self, chunk: &[u8], reader: &mut impl FnMut(&[u8])) -> bool {
+        for step in chunk.chunks(STEP) {
+            // A flush, so that nothing that is known already waits for the next chunk.
             let written = self.write(step).and_then(|()| self.decoder.flush());
             let made = self.decoder.get_mut();
             reader(made);
@@ -229,44 +229,44 @@ mod tests {
     /// A stream as servers make them: each event is to be had as soon as it is sent.
     fn zstandard(events: &[&str], level: i32) -> Vec<Vec<u8>> {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level).unwrap();
-        let mut pieces = Vec::new();
+        let mut chunks = Vec::new();
         for event in events {
             encoder.write_all(event.as_bytes()).unwrap();
             encoder.flush().unwrap();
-            pieces.push(std::mem::take(encoder.get_mut()));
+            chunks.push(std::mem::take(encoder.get_mut()));
         }
-        pieces.push(encoder.finish().unwrap());
-        pieces
+        chunks.push(encoder.finish().unwrap());
+        chunks
     }
 
     /// The same in gzip.
     fn compressed(events: &[&str]) -> Vec<Vec<u8>> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        let mut pieces = Vec::new();
+        let mut chunks = Vec::new();
         for event in events {
             encoder.write_all(event.as_bytes()).unwrap();
             encoder.flush().unwrap();
-            pieces.push(std::mem::take(encoder.get_mut()));
+            chunks.push(std::mem::take(encoder.get_mut()));
         }
-        pieces.push(encoder.finish().unwrap());
-        pieces
+        chunks.push(encoder.finish().unwrap());
+        chunks
     }
 
-    fn text(readable: &mut Readable, piece: &[u8]) -> String {
+    fn text(readable: &mut BodyDecoder, chunk: &[u8]) -> String {
         let mut text = Vec::new();
-        readable.feed(piece, |read| text.extend_from_slice(read));
+        readable.feed(chunk, |read| text.extend_from_slice(read));
         String::from_utf8(text).unwrap()
     }
 
     #[test]
     fn each_event_is_read_as_soon_as_it_is_there() {
         let events = ["data: one\n\n", "data: two\n\n", "data: [DONE]\n\n"];
-        let mut readable = Readable::of(b"GZIP");
-        for (piece, event) in compressed(&events).iter().zip(events) {
-            assert_eq!(text(&mut readable, piece), event);
+        let mut readable = BodyDecoder::of(b"GZIP");
+        for (chunk, event) in compressed(&events).iter().zip(events) {
+            assert_eq!(text(&mut readable, chunk), event);
         }
         // And wherever it is cut.
-        let mut readable = Readable::of(b"x-gzip");
+        let mut readable = BodyDecoder::of(b"x-gzip");
         let whole = compressed(&events).concat();
         let read: String = whole
             .chunks(1)
@@ -282,10 +282,10 @@ mod tests {
         let two = compressed(&["data: two\n\n", "data: [DONE]\n\n"]).concat();
         let whole = [one, two].concat();
         for cut in [1, 7, whole.len()] {
-            let mut readable = Readable::of(b"gzip");
+            let mut readable = BodyDecoder::of(b"gzip");
             let read: String = whole
                 .chunks(cut)
-                .map(|piece| text(&mut readable, piece))
+                .map(|chunk| text(&mut readable, chunk))
                 .collect();
             assert_eq!(read, "data: one\n\ndata: two\n\ndata: [DONE]\n\n");
             assert!(!readable.is_blind());
@@ -295,14 +295,14 @@ mod tests {
     #[test]
     fn members_that_only_keep_busy_are_given_up() {
         let empty = compressed(&[]).concat();
-        let mut readable = Readable::of(b"gzip");
+        let mut readable = BodyDecoder::of(b"gzip");
         readable.feed(&empty.repeat(60), |_| {});
         assert!(!readable.is_blind());
         readable.feed(&empty.repeat(1000), |_| {});
         assert!(readable.is_blind());
         // A member for each event.
         let event = compressed(&[&"data: {}\n\n".repeat(2000)]).concat();
-        let mut readable = Readable::of(b"gzip");
+        let mut readable = BodyDecoder::of(b"gzip");
         readable.feed(&event.repeat(60), |_| {});
         assert!(!readable.is_blind());
         // What is no member.
@@ -314,40 +314,42 @@ mod tests {
     #[test]
     fn zstandard_is_read_as_it_comes_by_so_many_at_once_and_not_in_larger_windows() {
         let events = ["data: one\n\n", "data: two\n\n", "data: [DONE]\n\n"];
-        let mut readable = Readable::of(b"Zstd");
-        for (piece, event) in zstandard(&events, 3).iter().zip(events) {
-            assert_eq!(text(&mut readable, piece), event);
+        let mut readable = BodyDecoder::of(b"Zstd");
+        for (chunk, event) in zstandard(&events, 3).iter().zip(events) {
+            assert_eq!(text(&mut readable, chunk), event);
         }
         let long = "data: ".to_owned() + &"0123456789".repeat(20_000) + "\n\n";
         let whole = zstandard(&[&long], 19).concat();
         for cut in [1, 7, whole.len()] {
-            let mut readable = Readable::of(b"zstd");
+            let mut readable = BodyDecoder::of(b"zstd");
             let read: String = whole
                 .chunks(cut)
-                .map(|piece| text(&mut readable, piece))
+                .map(|chunk| text(&mut readable, chunk))
                 .collect();
             assert!(read == long, "cut at {cut}");
         }
         drop(readable);
-        let all: Vec<Readable> = (0..=ZSTD_AT_ONCE).map(|_| Readable::of(b"zstd")).collect();
-        let blind = |readable: &&Readable| matches!(readable, Readable::Blind);
+        let all: Vec<BodyDecoder> = (0..=ZSTD_AT_ONCE)
+            .map(|_| BodyDecoder::of(b"zstd"))
+            .collect();
+        let blind = |readable: &&BodyDecoder| matches!(readable, BodyDecoder::Unreadable);
         assert_eq!(all.iter().filter(blind).count(), 1);
         drop(all);
         let mut wide = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
         wide.window_log(ZSTD_WINDOW + 1).unwrap();
         wide.write_all(b"data").unwrap();
         wide.flush().unwrap();
-        let mut readable = Readable::of(b"zstd");
+        let mut readable = BodyDecoder::of(b"zstd");
         assert_eq!(text(&mut readable, wide.get_ref()), "");
-        assert!(matches!(readable, Readable::Blind));
+        assert!(matches!(readable, BodyDecoder::Unreadable));
         let zeros = "\0".repeat(64 << 20);
-        let mut readable = Readable::of(b"zstd");
+        let mut readable = BodyDecoder::of(b"zstd");
         let mut read = 0;
-        readable.feed(&zstandard(&[&zeros], 3).concat(), |piece| {
-            read += piece.len();
+        readable.feed(&zstandard(&[&zeros], 3).concat(), |chunk| {
+            read += chunk.len();
         });
         assert!(
-            matches!(readable, Readable::Blind) && read < 4 << 20,
+            matches!(readable, BodyDecoder::Unreadable) && read < 4 << 20,
             "{read}"
         );
     }
@@ -355,27 +357,27 @@ mod tests {
     #[test]
     fn what_is_not_compressed_is_read_as_it_is_and_what_is_not_known_not_at_all() {
         for plain in [&b""[..], b"identity"] {
-            assert_eq!(text(&mut Readable::of(plain), b"data"), "data");
+            assert_eq!(text(&mut BodyDecoder::of(plain), b"data"), "data");
         }
         for other in [&b"br"[..], b"gzip, zstd", b"gzip, br"] {
-            assert_eq!(text(&mut Readable::of(other), b"data"), "");
+            assert_eq!(text(&mut BodyDecoder::of(other), b"data"), "");
         }
-        let mut broken = Readable::of(b"gzip");
+        let mut broken = BodyDecoder::of(b"gzip");
         assert_eq!(text(&mut broken, b"not gzip at all"), "");
-        assert!(matches!(broken, Readable::Blind));
+        assert!(matches!(broken, BodyDecoder::Unreadable));
     }
 
     #[test]
     fn a_body_that_only_keeps_busy_is_given_up() {
         let zeros = "\0".repeat(64 << 20);
         let bomb = compressed(&[&zeros]).concat();
-        let mut readable = Readable::of(b"gzip");
+        let mut readable = BodyDecoder::of(b"gzip");
         let mut read = 0;
-        readable.feed(&bomb, |piece| {
-            assert!(piece.len() < 2 << 20);
-            read += piece.len();
+        readable.feed(&bomb, |chunk| {
+            assert!(chunk.len() < 2 << 20);
+            read += chunk.len();
         });
-        assert!(matches!(readable, Readable::Blind));
+        assert!(matches!(readable, BodyDecoder::Unreadable));
         assert!(read < 4 << 20, "{read}");
     }
 }

@@ -223,12 +223,12 @@ pub(crate) mod tests {
         frame
     }
 
-    /// The messages that are read of `bytes`, fed in pieces of one size, and whether all could be read.
+    /// The messages that are read of `bytes`, fed in chunks of one size, and whether all could be read.
     fn read(bytes: &[u8], cut: usize) -> (Vec<Vec<u8>>, bool) {
         let mut frames = Frames::default();
         let (mut messages, mut message) = (Vec::new(), Vec::new());
-        for piece in bytes.chunks(cut) {
-            frames.feed(piece, |part| match part {
+        for chunk in bytes.chunks(cut) {
+            frames.feed(chunk, |part| match part {
                 Part::Payload(payload) => message.extend_from_slice(payload),
                 Part::End => messages.push(std::mem::take(&mut message)),
             });

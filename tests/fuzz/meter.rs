@@ -2,19 +2,19 @@
 
 use keygate::usage::{ExcludeUsage, IncludeUsage, Meter, Socket};
 
-/// The body, cut in pieces by the first byte.
-fn pieces(bytes: &[u8]) -> Option<(&[u8], usize)> {
+/// The body, cut in chunks by the first byte.
+fn chunks(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let (first, body) = bytes.split_first()?;
     Some((body, usize::from(*first).max(1)))
 }
 
 fn read(media: &[u8], bytes: &[u8]) {
-    let Some((body, size)) = pieces(bytes) else {
+    let Some((body, size)) = chunks(bytes) else {
         return;
     };
     let said = |size: usize| {
         let mut meter = Meter::of(media, b"").expect("a meter");
-        body.chunks(size).for_each(|piece| meter.feed(piece));
+        body.chunks(size).for_each(|chunk| meter.feed(chunk));
         let model = meter.model().map(str::to_owned);
         (meter.usage(), meter.events(), meter.malformed(), model)
     };
@@ -31,15 +31,15 @@ pub fn read_stream(bytes: &[u8]) {
 
 /// The same bytes as a client's and then as a provider's.
 pub fn read_socket(bytes: &[u8]) {
-    let Some((body, size)) = pieces(bytes) else {
+    let Some((body, size)) = chunks(bytes) else {
         return;
     };
     let said = |size: usize| {
         let (mut socket, mut responses) = (Socket::new("/v1/responses"), Vec::new());
         body.chunks(size)
-            .for_each(|piece| socket.from_client(piece));
-        for piece in body.chunks(size) {
-            socket.from_provider(piece, |response| {
+            .for_each(|chunk| socket.from_client(chunk));
+        for chunk in body.chunks(size) {
+            socket.from_provider(chunk, |response| {
                 responses.push((response.usage, response.model.map(str::to_owned)));
             });
         }
@@ -52,13 +52,13 @@ pub fn read_socket(bytes: &[u8]) {
 
 /// What goes up is, but for what was put in, what came; what comes down, likewise.
 pub fn read_exact(bytes: &[u8]) {
-    let Some((body, size)) = pieces(bytes) else {
+    let Some((body, size)) = chunks(bytes) else {
         return;
     };
     let mut include = IncludeUsage::new(false);
     let mut up: Vec<u8> = body
         .chunks(size)
-        .flat_map(|piece| include.feed(piece, false))
+        .flat_map(|chunk| include.feed(chunk, false))
         .collect();
     up.extend(include.feed(b"", true));
     if let Ok(before) = serde_json::from_slice::<serde_json::Value>(body) {
@@ -76,7 +76,7 @@ pub fn read_exact(bytes: &[u8]) {
         let mut exclude = ExcludeUsage::default();
         let mut down: Vec<u8> = body
             .chunks(size)
-            .flat_map(|piece| exclude.feed(piece, false))
+            .flat_map(|chunk| exclude.feed(chunk, false))
             .collect();
         down.extend(exclude.feed(b"", true));
         down

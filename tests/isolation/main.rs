@@ -79,15 +79,15 @@ fn text(nonce: &str, length: u64) -> Vec<u8> {
     nonce.bytes().cycle().take(length).collect()
 }
 
-/// Whether `piece` is what stands in such a text from `at` on.
-fn is_own(nonce: &str, at: u64, piece: &[u8]) -> bool {
+/// Whether `chunk` is what stands in such a text from `at` on.
+fn is_own(nonce: &str, at: u64, chunk: &[u8]) -> bool {
     let start = at as usize % nonce.len();
-    piece.iter().eq(nonce
+    chunk.iter().eq(nonce
         .as_bytes()
         .iter()
         .cycle()
         .skip(start)
-        .take(piece.len()))
+        .take(chunk.len()))
 }
 
 #[derive(Default)]
@@ -106,13 +106,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn check(&self, nonce: &str, at: u64, piece: &[u8], what: &str) {
-        self.bytes.fetch_add(piece.len() as u64, Relaxed);
-        if !is_own(nonce, at, piece) {
+    fn check(&self, nonce: &str, at: u64, chunk: &[u8], what: &str) {
+        self.bytes.fetch_add(chunk.len() as u64, Relaxed);
+        if !is_own(nonce, at, chunk) {
             self.foreign.fetch_add(1, Relaxed);
             eprintln!(
                 "{what} of {nonce} at {at}: {:?}",
-                String::from_utf8_lossy(&piece[..piece.len().min(80)])
+                String::from_utf8_lossy(&chunk[..chunk.len().min(80)])
             );
         }
     }
@@ -215,14 +215,14 @@ async fn serve(mut wire: BufReader<TcpStream>, seen: &Seen, mut dice: Dice) -> O
             wire.get_mut().write_all(&raw[..cut]).await.ok()?;
             return None;
         }
-        for piece in raw.chunks(1 + dice.up_to(LARGEST) as usize) {
-            wire.get_mut().write_all(piece).await.ok()?;
+        for chunk in raw.chunks(1 + dice.up_to(LARGEST) as usize) {
+            wire.get_mut().write_all(chunk).await.ok()?;
             tokio::task::yield_now().await;
         }
     }
 }
 
-/// Reads and checks a piece of at most `most` bytes.
+/// Reads and checks a chunk of at most `most` bytes.
 async fn body(
     wire: &mut BufReader<TcpStream>,
     most: u64,
@@ -230,13 +230,13 @@ async fn body(
     at: &mut u64,
     seen: &Seen,
 ) -> Option<u64> {
-    let piece = wire
+    let chunk = wire
         .fill_buf()
         .await
         .ok()
-        .filter(|piece| !piece.is_empty())?;
-    let length = piece.len().min(most as usize);
-    seen.check(nonce, *at, &piece[..length], "a request");
+        .filter(|chunk| !chunk.is_empty())?;
+    let length = chunk.len().min(most as usize);
+    seen.check(nonce, *at, &chunk[..length], "a request");
     wire.consume(length);
     *at += length as u64;
     Some(length as u64)
@@ -373,14 +373,14 @@ impl Client {
                 }
             }
             while left > 0 {
-                let piece = wire
+                let chunk = wire
                     .fill_buf()
                     .await
                     .ok()
-                    .filter(|piece| !piece.is_empty())?;
-                let length = piece.len().min(left as usize);
+                    .filter(|chunk| !chunk.is_empty())?;
+                let length = chunk.len().min(left as usize);
                 if whole {
-                    self.seen.check(nonce, at, &piece[..length], "an answer");
+                    self.seen.check(nonce, at, &chunk[..length], "an answer");
                 }
                 wire.consume(length);
                 (at, left) = (at + length as u64, left - length as u64);
@@ -450,13 +450,13 @@ impl Client {
                     .is_some_and(|found| found.as_bytes() == nonce.as_bytes());
                 let whole = self.head(answer.status().as_str(), own, &nonce)?;
                 let (mut answer, mut at) = (answer.into_body(), 0);
-                while let Some(piece) = answer.data().await {
-                    let piece = piece.ok()?;
-                    let _ = answer.flow_control().release_capacity(piece.len());
+                while let Some(chunk) = answer.data().await {
+                    let chunk = chunk.ok()?;
+                    let _ = answer.flow_control().release_capacity(chunk.len());
                     if whole {
-                        self.seen.check(&nonce, at, &piece, "an answer");
+                        self.seen.check(&nonce, at, &chunk, "an answer");
                     }
-                    at += piece.len() as u64;
+                    at += chunk.len() as u64;
                     if matches!(cut, Cut::Answer(most) if at > most) {
                         self.seen.cut_by_clients.fetch_add(1, Relaxed);
                         send.send_reset(h2::Reason::CANCEL);

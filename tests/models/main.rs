@@ -76,13 +76,13 @@ use loom::thread;
 
 use clock::Clock;
 use in_flight::InFlight;
-use penalty::Penalties;
-use swap::Swap;
+use penalty::FailedKeyLimiter;
+use swap::Watched;
 
 fn a_reader_has_one_value_whole_and_the_new_one_once_the_swap_is_over() {
     loom::model(|| {
         // Of a configuration: its rules and its keys.
-        let live = Arc::new(Swap::new((1, 1)));
+        let live = Arc::new(Watched::new((1, 1)));
         let readers: Vec<_> = (0..2)
             .map(|_| {
                 let live = live.clone();
@@ -106,7 +106,7 @@ fn a_reader_has_one_value_whole_and_the_new_one_once_the_swap_is_over() {
 
 /// One who waits for a swap, and whether it was told of one that came meanwhile; and whether it saw that itself.
 fn waits(look_first: bool) -> (bool, bool) {
-    let live = Arc::new(Swap::new(true));
+    let live = Arc::new(Watched::new(true));
     let stream = {
         let live = live.clone();
         thread::spawn(move || {
@@ -192,13 +192,13 @@ fn no_failure_of_an_address_is_lost_to_another_thread_and_none_is_another_one() 
     loom::model(|| {
         // One slot for all.
         let seed = ahash::RandomState::with_seeds(1, 2, 3, 4);
-        let penalties = Arc::new(Penalties::new(1, seed));
+        let failed_keys = Arc::new(FailedKeyLimiter::new(1, seed));
         let failing = |address: u8| {
-            let penalties = penalties.clone();
+            let failed_keys = failed_keys.clone();
             thread::spawn(move || {
-                penalties.failed(&address, 1, NOW);
+                failed_keys.failed(&address, 1, NOW);
                 // Whatever the others did: nobody is over the limit by the failures of somebody else.
-                assert!(!penalties.is_over(&9, NOW));
+                assert!(!failed_keys.is_over(&9, NOW));
             })
         };
         // Two of one address, where one a minute is allowed.
@@ -206,10 +206,10 @@ fn no_failure_of_an_address_is_lost_to_another_thread_and_none_is_another_one() 
         for thread in threads {
             thread.join().unwrap();
         }
-        assert!(penalties.is_over(&1, NOW));
+        assert!(failed_keys.is_over(&1, NOW));
         // Who is over the limit keeps the slot.
         failing(2).join().unwrap();
-        assert!(penalties.is_over(&1, NOW) && !penalties.is_over(&2, NOW));
+        assert!(failed_keys.is_over(&1, NOW) && !failed_keys.is_over(&2, NOW));
     });
 }
 

@@ -49,9 +49,9 @@ fn chunked_bodies_arrive_byte_for_byte() {
         client.send(
             "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nTransfer-Encoding: chunked\r\n\r\n",
         );
-        for piece in body.chunks(10_007) {
-            client.send(format!("{:x}\r\n", piece.len()));
-            client.send(piece);
+        for chunk in body.chunks(10_007) {
+            client.send(format!("{:x}\r\n", chunk.len()));
+            client.send(chunk);
             client.send("\r\n");
         }
         client.send("0\r\n\r\n");
@@ -89,8 +89,8 @@ fn a_refusal_is_readable_with_a_megabyte_still_to_come() {
             "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
             1 << 20
         ));
-        for piece in bytes(1 << 20).chunks(64 << 10) {
-            if client.try_send(piece).is_err() {
+        for chunk in bytes(1 << 20).chunks(64 << 10) {
+            if client.try_send(chunk).is_err() {
                 break;
             }
         }
@@ -141,8 +141,8 @@ fn a_body_over_the_limit_is_413_by_its_length_and_by_its_chunks() {
     client.send(
         "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nTransfer-Encoding: chunked\r\n\r\n",
     );
-    for piece in bytes(100 << 10).chunks(1000) {
-        let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+    for chunk in bytes(100 << 10).chunks(1000) {
+        let chunk = [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat();
         if client.try_send(chunk).is_err() {
             break;
         }
@@ -221,21 +221,21 @@ fn a_body_that_drips_is_refused_and_one_that_only_takes_its_time_is_not() {
     let rest = crate::support::gateway::simple(&provider.url(), "", "");
     let scene = Scene::with_server("server.limits.body_rate = \"1KiB\"", &rest);
     let gateway = scene.key("alice", "secret", "").start();
-    let drip = |piece: usize| {
+    let drip = |chunk: usize| {
         let mut client = gateway.client();
         client.send(
             "POST /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\ncontent-length: 90000\r\n\r\n",
         );
         let mut sent = 0;
-        // A piece each quarter of a second, for longer than is waited before anybody looks.
+        // A chunk each quarter of a second, for longer than is waited before anybody looks.
         while sent < 90_000
             && client
-                .try_send("x".repeat(piece.min(90_000 - sent)))
+                .try_send("x".repeat(chunk.min(90_000 - sent)))
                 .is_ok()
         {
-            sent += piece;
+            sent += chunk;
             std::thread::sleep(std::time::Duration::from_millis(250));
-            if piece < 100 && sent > 60 * piece {
+            if chunk < 100 && sent > 60 * chunk {
                 break;
             }
         }
@@ -265,15 +265,15 @@ fn an_empty_last_piece_leaves_nothing_on_the_connection_for_the_next_tenant() {
     let scene = Scene::with_server("server.h2c = true", &simple(&provider.url(), "", ""));
     let gateway = scene.key("alice", "secret", "").start();
     http2::run(async {
-        for pieces in [&["x", ""][..], &[""], &["", "x", "", ""], &["x"]] {
+        for chunks in [&["x", ""][..], &[""], &["", "x", "", ""], &["x"]] {
             let mut client = http2::connect(gateway.address()).await;
             let request = http::Request::post("http://gateway.test/p").header("api-key", "secret");
             let (answer, mut body) = client
                 .send_request(request.body(()).unwrap(), false)
                 .unwrap();
-            for (number, piece) in pieces.iter().enumerate() {
-                let last = number + 1 == pieces.len();
-                body.send_data(bytes::Bytes::from_static(piece.as_bytes()), last)
+            for (number, chunk) in chunks.iter().enumerate() {
+                let last = number + 1 == chunks.len();
+                body.send_data(bytes::Bytes::from_static(chunk.as_bytes()), last)
                     .unwrap();
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }

@@ -408,19 +408,19 @@ fn a_head_may_come_in_whatever_pieces() {
             let head = ["POST /p HTTP/1.1"].into_iter().chain(lines);
             let head: String = head.flat_map(|line| [line, ends]).collect();
             let request = format!("{head}{ends}body");
-            for piece in [1, 3, 17, request.len() - 5, request.len()] {
-                if long.is_some() && piece < 17 {
+            for chunk in [1, 3, 17, request.len() - 5, request.len()] {
+                if long.is_some() && chunk < 17 {
                     continue;
                 }
                 let mut client = gateway.client();
-                for piece in request.as_bytes().chunks(piece) {
+                for chunk in request.as_bytes().chunks(chunk) {
                     // What is refused may be so before it has all come.
-                    let _ = client.try_send(piece);
+                    let _ = client.try_send(chunk);
                 }
                 let answer = client.response(false);
                 // Lines that end otherwise are refused.
                 let expected = if ends == "\r\n" { 200 } else { 400 };
-                assert_eq!(answer.status, expected, "{piece} bytes at a time");
+                assert_eq!(answer.status, expected, "{chunk} bytes at a time");
                 if expected == 200 {
                     assert_eq!(provider.last().body, b"body");
                 }

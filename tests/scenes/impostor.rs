@@ -41,11 +41,11 @@ fn pretend(listener: TcpListener, pid: u32, scene: &Scene) -> Arc<AtomicU64> {
         for socket in listener.incoming() {
             let mut socket = socket.unwrap();
             let number = count.fetch_add(1, Ordering::SeqCst);
-            let (mut request, mut piece) = (Vec::new(), [0; 512]);
+            let (mut request, mut chunk) = (Vec::new(), [0; 512]);
             while !request.ends_with(b"\r\n\r\n") {
-                let length = socket.read(&mut piece).unwrap();
+                let length = socket.read(&mut chunk).unwrap();
                 assert!(length > 0, "no request");
-                request.extend_from_slice(&piece[..length]);
+                request.extend_from_slice(&chunk[..length]);
             }
             let status = serde_json::json!({
                 "version": "0.1.0", "pid": pid, "failed_upgrades": 0, "last_failed_upgrade": null,

@@ -104,11 +104,11 @@ fn a_body_without_a_length_is_asked_for_usage_as_well() {
     let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
     let mut client = gateway.client();
     client.send("POST /p HTTP/1.1\r\nhost: x\r\napi-key: secret\r\ncontent-type: application/json; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n");
-    for piece in STREAMING.chunks(11) {
+    for chunk in STREAMING.chunks(11) {
         client.send(format!(
             "{:x}\r\n{}\r\n",
-            piece.len(),
-            String::from_utf8_lossy(piece)
+            chunk.len(),
+            String::from_utf8_lossy(chunk)
         ));
     }
     client.send("0\r\n\r\n");
@@ -154,10 +154,10 @@ fn streams_are_asked_over_http2_as_well_on_either_side() {
         send.send_data(STREAMING.into(), true).unwrap();
         let mut body = answer.await.unwrap().into_body();
         let mut text = Vec::new();
-        while let Some(piece) = body.data().await {
-            let piece = piece.unwrap();
-            body.flow_control().release_capacity(piece.len()).unwrap();
-            text.extend_from_slice(&piece);
+        while let Some(chunk) = body.data().await {
+            let chunk = chunk.unwrap();
+            body.flow_control().release_capacity(chunk.len()).unwrap();
+            text.extend_from_slice(&chunk);
         }
         let text = String::from_utf8(text).unwrap();
         assert!(

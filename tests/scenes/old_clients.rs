@@ -204,8 +204,8 @@ fn what_follows_a_chunked_request_is_answered_too() {
     let second = format!("{head}3\r\ntwo\r\n0\r\n\r\n");
     for cut in [1, 7, 64, 1 << 20] {
         let mut client = gateway.client();
-        for piece in [&*first, &*second, &*first].concat().as_bytes().chunks(cut) {
-            client.send(piece);
+        for chunk in [&*first, &*second, &*first].concat().as_bytes().chunks(cut) {
+            client.send(chunk);
         }
         for body in ["one, and more.", "two", "one, and more."] {
             let response = client.response(false);
@@ -380,9 +380,9 @@ fn read_slowly(gateway: &Gateway, begin: &str) -> String {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
-        let (mut read, mut piece) = (Vec::new(), vec![0; 3_000]);
-        while let n @ 1.. = reading.read(&mut piece).await.unwrap() {
-            read.extend_from_slice(&piece[..n]);
+        let (mut read, mut chunk) = (Vec::new(), vec![0; 3_000]);
+        while let n @ 1.. = reading.read(&mut chunk).await.unwrap() {
+            read.extend_from_slice(&chunk[..n]);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         speaking.abort();

@@ -68,8 +68,8 @@ async fn answered_over_http2(gateway: &Gateway) -> usize {
             break;
         };
         let mut body = response.await.unwrap().into_body();
-        while let Some(piece) = body.data().await {
-            piece.unwrap();
+        while let Some(chunk) = body.data().await {
+            chunk.unwrap();
         }
         answered += 1;
     }

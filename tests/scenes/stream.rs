@@ -129,11 +129,11 @@ fn a_body_goes_up_while_it_is_still_coming() {
     provider.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut seen = Vec::new();
     let mut read_until = |count: usize| {
-        let mut piece = vec![0; 64 << 10];
+        let mut chunk = vec![0; 64 << 10];
         while seen.iter().filter(|b| **b == b'a').count() < count {
-            let n = provider.read(&mut piece).unwrap();
+            let n = provider.read(&mut chunk).unwrap();
             assert!(n > 0, "the gateway hung up");
-            seen.extend_from_slice(&piece[..n]);
+            seen.extend_from_slice(&chunk[..n]);
         }
     };
     // All that was sent is here, and the client has not sent the rest yet. (The head has three.)
@@ -235,9 +235,9 @@ fn echoing() -> Provider {
     Provider::answering(|request, wire| {
         assert_eq!(request.header("upgrade"), Some("websocket"));
         switch(wire, "");
-        let mut piece = [0; 4096];
-        while let Ok(n @ 1..) = wire.read(&mut piece) {
-            wire.write_all(&piece[..n]).unwrap();
+        let mut chunk = [0; 4096];
+        while let Ok(n @ 1..) = wire.read(&mut chunk) {
+            wire.write_all(&chunk[..n]).unwrap();
             wire.flush().unwrap();
         }
     })

@@ -138,9 +138,9 @@ fn trailers_pass_over_http2_without_what_is_not_for_clients() {
             .send_request(request.body(()).unwrap(), true)
             .unwrap();
         let mut body = answer.await.unwrap().into_body();
-        while let Some(piece) = body.data().await {
+        while let Some(chunk) = body.data().await {
             body.flow_control()
-                .release_capacity(piece.unwrap().len())
+                .release_capacity(chunk.unwrap().len())
                 .unwrap();
         }
         let trailers = body.trailers().await.unwrap().unwrap();

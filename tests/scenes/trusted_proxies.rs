@@ -104,8 +104,8 @@ fn the_client_is_who_the_proxy_header_names_in_both_versions_and_in_any_pieces()
         // A byte at a time as far as the request; all at once; cut within the header and behind it.
         for size in [1, whole.len(), 5, header.len()] {
             let mut balancer = Client::connect(gateway.address());
-            for piece in whole.chunks(size) {
-                balancer.send(piece);
+            for chunk in whole.chunks(size) {
+                balancer.send(chunk);
             }
             assert_eq!(balancer.response(false).status, 200);
             // The next one on the connection has no header in front.
@@ -210,7 +210,7 @@ fn tls_begins_behind_the_proxy_header() {
         .iter()
         .enumerate()
     {
-        // With the first bytes of the handshake behind it in one piece, too.
+        // With the first bytes of the handshake behind it in one chunk, too.
         for at_once in [false, true] {
             let answer = ask_tls(gateway.address(), &config, header, at_once);
             assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");

@@ -59,8 +59,8 @@ fn a_stream_is_metered_and_one_that_says_nothing_is_counted_as_such() {
         } else {
             include_bytes!("../usage/openai-chat.sse")
         };
-        for piece in text.chunks(50) {
-            chunk(wire, piece);
+        for chunk in text.chunks(50) {
+            chunk(wire, chunk);
         }
         end_chunks(wire);
     });

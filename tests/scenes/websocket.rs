@@ -28,7 +28,7 @@ fn counted(gateway: &Gateway, family: &str) -> u64 {
 
 #[test]
 fn each_response_over_a_websocket_counts_as_it_ends_and_the_line_has_their_sum() {
-    // A message in two frames, with a ping between them, and two messages in one piece.
+    // A message in two frames, with a ping between them, and two messages in one chunk.
     let (begin, rest) = DONE.split_at(60);
     let mut halves = vec![0x01, 60];
     halves.extend(begin.as_bytes());
@@ -168,10 +168,10 @@ fn the_model_of_a_websocket_is_what_the_client_asks_for_where_the_provider_says_
     let said = r#"{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":7,"responseTokenCount":2}}"#;
     let provider = crate::support::Provider::answering(move |_, wire| {
         crate::support::websocket::switch(wire, "");
-        let mut piece = [0; 100];
-        assert!(wire.read(&mut piece).unwrap() > 0);
+        let mut chunk = [0; 100];
+        assert!(wire.read(&mut chunk).unwrap() > 0);
         wire.write_all(&text(said)).unwrap();
-        while let Ok(1..) = wire.read(&mut piece) {}
+        while let Ok(1..) = wire.read(&mut chunk) {}
     });
     let gateway = before(&provider, "");
     let mut client = connect(&gateway, "/p/ws/bidi", "");

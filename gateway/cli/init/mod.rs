@@ -13,7 +13,7 @@ use self::files::{New, put};
 use super::ask::{ask, ask_secret, can_ask};
 use super::hint::base_url;
 use super::run::root_flag;
-use super::{mention, say};
+use super::{eprint, say};
 use crate::document::nearest;
 use crate::error::Error;
 use crate::key::edit::NewKey;
@@ -84,9 +84,9 @@ pub(super) fn run(options: &Init) -> Result<(), Error> {
         key: first_key(&options.key_id, &key),
     };
     for warning in put(&new, &options.out)? {
-        mention(&warning);
+        eprint(&warning);
     }
-    mention(&options.next(kind, name, new.secret.is_some()));
+    eprint(&options.next(kind, name, new.secret.is_some()));
     say(&key)
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::secret::{in_file, in_order, in_time, new_secret};
 use super::{Place, edited, pair};
 use crate::cli::wait::{Effect, Waiting};
-use crate::cli::{mention, say};
+use crate::cli::{eprint, say};
 use crate::error::Error;
 use crate::key::edit::{self, NewKey};
 use crate::key::{KeyDigest, is_key_id, moment};
@@ -79,7 +79,7 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
         let expires = expires.map(|end| end.to_string());
         say(&json!({"id": id, "key": *key, "expires": expires}).to_string())?;
     } else {
-        mention(&format!(
+        eprint(&format!(
             "Key `{id}` is in {}{}. This is the only time it is shown:",
             path.display(),
             expires.map_or_else(String::new, |end| format!(" and ends at {end}"))

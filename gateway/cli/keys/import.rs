@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Place, edited, pair};
 use crate::cli::wait::{Effect, Waiting};
-use crate::cli::{mention, say};
+use crate::cli::{eprint, say};
 use crate::error::Error;
 use crate::key::edit::{self, NewKey};
 use crate::key::rows::{self, Row};
@@ -41,7 +41,7 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
         .collect();
     let complaint = edited(&path, || edit::add(&path, &keys))?;
     for id in &weak {
-        mention(&format!(
+        eprint(&format!(
             "warning: key `{id}` is short enough to be guessed: rotate it soon"
         ));
     }

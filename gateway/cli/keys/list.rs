@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::shown::{Shown, State};
 use super::{Place, Served, pair};
-use crate::cli::{mention, say};
+use crate::cli::{eprint, say};
 use crate::document::{FileStamp, parse_duration};
 use crate::error::Error;
 use crate::key::moment;
@@ -93,10 +93,10 @@ pub(super) fn run(options: &List) -> Result<(), Error> {
     }
     say(&table(&keys, now))?;
     if keys.len() < all.len() {
-        mention(&format!("{} of {} keys.", keys.len(), all.len()));
+        eprint(&format!("{} of {} keys.", keys.len(), all.len()));
     }
     if let Some(served) = served {
-        mention(&told(&served));
+        eprint(&told(&served));
     }
     Ok(())
 }

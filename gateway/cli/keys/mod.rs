@@ -155,7 +155,7 @@ impl Place {
         let Private { text, exposed } = Private::read(&path, LARGEST_KEYS)
             .map_err(|error| Error::Failed(format!("{} {error}", path.display())))?;
         if let Some(why) = exposed {
-            super::mention(&format!("warning: {} {why}", path.display()));
+            super::eprint(&format!("warning: {} {why}", path.display()));
         }
         let problems = Problems::default();
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -195,13 +195,13 @@ struct Served {
     reads: Option<String>,
 }
 
-/// What is left to complain about once a change is in the file.
+/// What is left to print_error about once a change is in the file.
 type Complaint = Option<Error>;
 
 /// Changes the key file; fails unless the change is in it. Says for whom it waits if that takes a while.
 fn edited(path: &Path, edit: impl FnOnce() -> Result<(), EditError>) -> Result<Complaint, Error> {
     let place = path.display().to_string();
-    let tell = |who: &str| super::mention(&format!("waiting for the lock of {place}: {who}"));
+    let tell = |who: &str| super::eprint(&format!("waiting for the lock of {place}: {who}"));
     let outcome = lock::tell_who_holds(path, tell, edit);
     let path = &place;
     match outcome {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::secret::{in_file, in_time, new_secret};
 use super::{Named, edited};
 use crate::cli::wait::Effect;
-use crate::cli::{mention, say};
+use crate::cli::{eprint, say};
 use crate::document::parse_duration;
 use crate::error::Error;
 use crate::key::edit::{self, Rotation};
@@ -64,7 +64,7 @@ pub(super) fn run(options: &Rotate) -> Result<(), Error> {
         say(&text)?;
     } else {
         if disabled {
-            mention(&format!(
+            eprint(&format!(
                 "warning: key `{id}` is disabled, and opens nothing until `keygate keys enable {id}`"
             ));
         }
@@ -72,7 +72,7 @@ pub(super) fn run(options: &Rotate) -> Result<(), Error> {
             || "no older one opens any more".to_owned(),
             |end| format!("the old one opens until {end}"),
         );
-        mention(&format!(
+        eprint(&format!(
             "Key `{id}` has a new secret; {old}{}. This is the only time it is shown:",
             expires.map_or_else(String::new, |end| format!(", and the key ends at {end}"))
         ));

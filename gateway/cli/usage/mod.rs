@@ -119,7 +119,7 @@ pub(super) fn run(options: &Usage) -> Result<(), Error> {
         reading.take(Source::open(file));
     }
     let partial = reading.complain_of_unread()?;
-    reading.complain(options)?;
+    reading.print_error(options)?;
     let names: Vec<&str> = options.by.iter().map(|by| by.name()).collect();
     options.show(&names, reading.sums)?;
     partial.map_or(Ok(()), Err)
@@ -156,7 +156,7 @@ impl Usage {
                 super::say(&table.text)?;
                 if !table.left_out.is_empty() {
                     let left_out = table.left_out.join(", ");
-                    super::mention(&format!("No room for {left_out}: --csv has all columns."));
+                    super::eprint(&format!("No room for {left_out}: --csv has all columns."));
                 }
                 Ok(())
             }
@@ -247,7 +247,7 @@ impl<'r> Reading<'r> {
                 "are no access lines"
             };
             let lines = count(skipped, "line");
-            super::mention(&format!("{name}: skipped: {lines} {verb}"));
+            super::eprint(&format!("{name}: skipped: {lines} {verb}"));
         }
     }
 
@@ -286,7 +286,7 @@ impl<'r> Reading<'r> {
             return unread.into_iter().next().map_or(Ok(None), Err);
         }
         for error in &unread {
-            super::mention(&error.to_string());
+            super::eprint(&error.to_string());
         }
         if is_nothing {
             return Err(Error::Failed(format!(
@@ -302,10 +302,10 @@ impl<'r> Reading<'r> {
     }
 
     /// Says what a person would not expect. Fails where nothing that was read is of keygate.
-    fn complain(&self, options: &Usage) -> Result<(), Error> {
+    fn print_error(&self, options: &Usage) -> Result<(), Error> {
         if self.repeated > 0 {
             let lines = count(self.repeated, "line");
-            super::mention(&format!(
+            super::eprint(&format!(
                 "{lines} left out: these requests were counted already"
             ));
         }
@@ -327,7 +327,7 @@ impl<'r> Reading<'r> {
                 options.unit
             )));
         }
-        super::mention("There are no access lines.");
+        super::eprint("There are no access lines.");
         Ok(())
     }
 }

@@ -22,9 +22,9 @@ use http::HeaderName;
 
 use self::egress::Egress;
 use super::file::{GatewayFile, KeysFile};
-use super::{Config, ConfigErrors, KeysAlone, Places, is_framing};
+use super::{Config, ConfigErrors, KeysAlone, Locations, is_framing};
 use crate::document::{
-    Document, FileStamp, Located, Location, Outline, Problem, Problems, Severity,
+    Document, FileStamp, Located, Location, PrefixHash, Problem, Problems, Severity,
 };
 use crate::key::KeyEntry;
 use crate::key::file::KeyFile;
@@ -101,7 +101,7 @@ pub(super) fn read_prices(path: &Path, at: &Location, problems: &Problems) -> Op
 }
 
 /// Only the places.
-pub(super) fn places(path: &Path) -> Result<Places, ConfigErrors> {
+pub(super) fn places(path: &Path) -> Result<Locations, ConfigErrors> {
     let problems = Problems::default();
     let folder = path.parent().unwrap_or(Path::new(""));
     let found = read_configuration(path, &problems).and_then(|text| {
@@ -112,7 +112,7 @@ pub(super) fn places(path: &Path) -> Result<Places, ConfigErrors> {
             folder,
             files: Vec::new(),
         };
-        checker.admin(file.server.admin).map(|admin| Places {
+        checker.admin(file.server.admin).map(|admin| Locations {
             key_file: key_file_of(&file.keys, folder),
             admin,
         })
@@ -132,7 +132,7 @@ pub(super) fn keys_alone(path: &Path) -> Result<KeysAlone, ConfigErrors> {
         problems.push_unread(&whole(path), fatal, passes, error.to_string());
     });
     let found = read.ok().map(|Private { text, .. }| {
-        let outline = Outline::of(&text);
+        let outline = PrefixHash::of(&text);
         let document = Document::new(path, text);
         let folder = path.parent().unwrap_or(Path::new(""));
         (outline, KeyFile::read(&document, folder, &problems))
@@ -338,7 +338,7 @@ impl Checker<'_> {
         &mut self,
         file: &KeysFile,
         wanted: bool,
-    ) -> (FileStamp, Outline, Option<Vec<KeyEntry>>) {
+    ) -> (FileStamp, PrefixHash, Option<Vec<KeyEntry>>) {
         let path = key_file_of(file, self.folder);
         let at = file
             .file
@@ -349,7 +349,7 @@ impl Checker<'_> {
         match Private::read(&path, LARGEST_KEYS) {
             Ok(Private { text, exposed }) => {
                 let holds_secrets = text.contains("inline:");
-                let outline = Outline::of(&text);
+                let outline = PrefixHash::of(&text);
                 let keys = KeyFile::read(
                     &Document::new(&path, text),
                     path.parent().unwrap_or(Path::new("")),
@@ -380,7 +380,7 @@ impl Checker<'_> {
                 }
                 (stamp, outline, Some(entries))
             }
-            Err(ReadError::Absent) if !wanted => (stamp, Outline::default(), Some(Vec::new())),
+            Err(ReadError::Absent) if !wanted => (stamp, PrefixHash::default(), Some(Vec::new())),
             Err(why) => {
                 let cure = match why {
                     ReadError::Absent => {
@@ -391,7 +391,7 @@ impl Checker<'_> {
                 let passes = why.may_pass();
                 let why = format!("the key file {} {why}{cure}", path.display());
                 self.problems.push_unread(&at, Severity::Fatal, passes, why);
-                (stamp, Outline::default(), None)
+                (stamp, PrefixHash::default(), None)
             }
         }
     }

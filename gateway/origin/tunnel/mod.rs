@@ -73,9 +73,9 @@ impl Tunnel {
                 if begun.elapsed() > self.timeout {
                     return Err(Failure::Late(self.timeout));
                 }
-                let mut piece = [0; 1024];
-                let read = connection.read(&mut piece)?;
-                received.extend(piece.get(..read).unwrap_or_default());
+                let mut chunk = [0; 1024];
+                let read = connection.read(&mut chunk)?;
+                received.extend(chunk.get(..read).unwrap_or_default());
                 if is_open(&received, read == 0)? {
                     return Ok(());
                 }

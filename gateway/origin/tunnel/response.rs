@@ -118,7 +118,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, in whatever pieces: what is decided on a beginning stays decided, and nothing panics.
+        /// Whatever comes, in whatever chunks: what is decided on a beginning stays decided, and nothing panics.
         #[test]
         fn a_response_is_read_the_same_in_any_pieces(
             head in prop_oneof![

@@ -221,7 +221,7 @@ impl Events {
 fn write_without_waiting(line: &[u8]) -> usize {
     let stderr = stderr();
     let mut written = 0;
-    for piece in line.chunks(PIPE_BUF) {
+    for chunk in line.chunks(PIPE_BUF) {
         let mut room = [PollFd::new(&stderr, PollFlags::OUT)];
         let now = poll(&mut room, Some(&Timespec::default()));
         let [room] = room;
@@ -229,7 +229,7 @@ fn write_without_waiting(line: &[u8]) -> usize {
             break;
         }
         // Not by the library's own lock, which the thread that writes may hold while it waits.
-        match rustix::io::write(&stderr, piece) {
+        match rustix::io::write(&stderr, chunk) {
             Ok(length) => written += length,
             Err(_) => break,
         }

@@ -532,8 +532,8 @@ mod tests {
                 let (mut client, stream) = tokio::io::duplex(64);
                 let all = sent.concat();
                 let writing = async move {
-                    for piece in all.as_bytes().chunks(cut) {
-                        client.write_all(piece).await.unwrap();
+                    for chunk in all.as_bytes().chunks(cut) {
+                        client.write_all(chunk).await.unwrap();
                     }
                 };
                 tokio::join!(requests(stream, size), writing).0

@@ -113,13 +113,13 @@ impl Chunks {
 mod tests {
     use super::*;
 
-    /// What is found in `body` with more behind it, which comes in pieces of `size` bytes.
+    /// What is found in `body` with more behind it, which comes in chunks of `size` bytes.
     fn found(body: &[u8], size: usize) -> Option<usize> {
         let mut chunks = Chunks::new();
         let mut before = 0;
-        for piece in body.chunks(size) {
-            match chunks.read(piece) {
-                Progress::More => before += piece.len(),
+        for chunk in body.chunks(size) {
+            match chunks.read(chunk) {
+                Progress::More => before += chunk.len(),
                 Progress::Ends(at) | Progress::EndsInTrailers(at) => return Some(before + at),
                 Progress::Unclear => return None,
             }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::config::ServerConfig;
 use crate::proxy::connection;
-use crate::runtime::watchdog::{self, Patience};
+use crate::runtime::watchdog::{self, ConnectionTimeouts};
 use crate::server::connection::boundary::Boundary;
 use crate::server::connection::connections::{Connection, Connections};
 use crate::server::connection::flush::FlushBeforeWait;
@@ -22,7 +22,7 @@ use crate::server::connection::head::{self, Head};
 use crate::server::connection::http2;
 use crate::server::connection::pace::{Pace, Paced};
 use crate::server::connection::socket::Socket;
-use crate::server::listen::accept::{Arrival, Serve};
+use crate::server::listen::accept::{Accepted, ConnectionHandler};
 use crate::server::listen::proxy_header;
 
 /// What Pingora takes for any time: an exchange has a deadline of its own.
@@ -41,26 +41,26 @@ pub(crate) struct Client<A> {
     /// Those that are open.
     pub(crate) connections: Arc<Connections>,
     /// What those without a request end by, later than accepting ends.
-    pub(crate) quiet: Quiet,
+    pub(crate) quiet: IdleShutdown,
 }
 
 /// When connections without a request end.
 #[derive(Clone)]
-pub(crate) struct Quiet {
+pub(crate) struct IdleShutdown {
     /// Those of HTTP/1.1, where a request that is on its way is lost.
     pub(crate) http1: ShutdownWatch,
     /// Those of HTTP/2, which says what is still answered.
     pub(crate) http2: ShutdownWatch,
 }
 
-impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
+impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for Client<A> {
     type Permit = Connection;
 
     fn admit(&self, socket: &std::net::TcpStream, peer: SocketAddr) -> Option<Connection> {
         self.connections.admit(socket, peer.ip())
     }
 
-    async fn serve(self: Arc<Self>, arrival: Arrival<Connection>) {
+    async fn serve(self: Arc<Self>, arrival: Accepted<Connection>) {
         let within = self.connections.live().snapshot().rules.server.client_head;
         let (socket, peer, mut permit) = (arrival.socket, arrival.peer, arrival.permit);
         let work = async {
@@ -68,7 +68,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
                 return;
             };
             // Boxed, for it is large and soon over.
-            match Box::pin(self.greet(socket, peer, &mut permit)).await {
+            match Box::pin(self.handshake(socket, peer, &mut permit)).await {
                 Some(Greeted::Http2(stream, pace)) => {
                     let keepalive = self.connections.live().snapshot().rules.server.keepalive;
                     let most = http2::Limits {
@@ -81,7 +81,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
                 Some(Greeted::Http1(stream, boundary)) => {
                     let exchanges = self.http1(stream, &boundary, &permit);
                     let exchanges = connection::http1(boundary.clone(), exchanges);
-                    watchdog::one_by_one(Box::pin(exchanges)).await;
+                    watchdog::run_http1(Box::pin(exchanges)).await;
                 }
                 None => {}
             }
@@ -93,14 +93,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Client<A> {
 
 impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
     /// Ends what has no request and none on its way, from when it is time on.
-    pub(crate) async fn no_more(&self) {
+    pub(crate) async fn drain_idle(&self) {
         // Gone is as good as quiet.
         let _ = self.quiet.http1.clone().wait_for(|quiet| *quiet).await;
         self.app.http_cleanup().await;
     }
 
     /// The stream that HTTP is spoken on.
-    async fn greet(
+    async fn handshake(
         &self,
         mut socket: TcpStream,
         mut peer: SocketAddr,
@@ -118,7 +118,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         if self.h2c && plain.begins_with(HTTP2_PREFACE).await.ok()? {
             return Some(paced(plain));
         }
-        Some(one_by_one(plain))
+        Some(run_http1(plain))
     }
 
     /// The stream behind a TLS handshake.
@@ -132,7 +132,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         match done {
             // The HTTP/2 library flushes by itself.
             Ok(stream) if stream.selected_alpn_proto() == Some(ALPN::H2) => Some(paced(stream)),
-            Ok(stream) => Some(one_by_one(FlushBeforeWait::new(stream))),
+            Ok(stream) => Some(run_http1(FlushBeforeWait::new(stream))),
             Err(error) => {
                 // Whoever only looks whether the port is open is no news.
                 if !left(&error) {
@@ -199,7 +199,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         let (patience, limit) = {
             let snapshot = self.connections.live().snapshot();
             let server = &snapshot.rules.server;
-            (Patience::from(server), server.max_header_bytes)
+            (ConnectionTimeouts::from(server), server.max_header_bytes)
         };
         watchdog::wait_for_request(patience);
         place.waits();
@@ -241,17 +241,17 @@ fn paced(stream: impl IO + 'static) -> Greeted {
     Greeted::Http2(Box::new(Paced::new(stream, pace.clone())), pace)
 }
 
-fn one_by_one(stream: impl IO + 'static) -> Greeted {
+fn run_http1(stream: impl IO + 'static) -> Greeted {
     let (stream, boundary) = Boundary::on(stream);
     Greeted::Http1(Box::new(stream), boundary)
 }
 
-impl From<&ServerConfig> for Patience {
+impl From<&ServerConfig> for ConnectionTimeouts {
     fn from(server: &ServerConfig) -> Self {
         Self {
             idle: server.keepalive,
             head: server.client_head,
-            // Later than Pingora, whose time limit for a piece of a body makes an orderly end.
+            // Later than Pingora, whose time limit for a chunk of a body makes an orderly end.
             write: server.client_write.mul_f64(1.1),
         }
     }

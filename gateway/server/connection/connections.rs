@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use crate::config::ServerConfig;
-use crate::grammar::address::far_neighbourhood;
+use crate::grammar::address::client_network;
 use crate::limit::by_address::{AtAddress, ByAddress};
 use crate::runtime::descriptors;
 use crate::runtime::in_flight::{InFlight, InFlightGuard};
@@ -136,7 +136,7 @@ impl Connection {
 
     /// Counts it for `from`, unless that has as many as it may.
     fn is_of(&mut self, from: IpAddr, server: &ServerConfig) -> bool {
-        let Some(address) = far_neighbourhood(from) else {
+        let Some(address) = client_network(from) else {
             return true;
         };
         let most = server.max_connections_per_address;

@@ -36,7 +36,7 @@ enum Next {
     /// A stream with a head that is no request; the library has refused it.
     Malformed,
     /// No more requests are wanted.
-    Quiet,
+    IdleShutdown,
     /// The client was refused for the many keys that it failed with.
     FailedTooOften,
     Over,
@@ -78,7 +78,7 @@ pub(crate) async fn serve<A>(
     loop {
         let next = tokio::select! {
             biased;
-            () = told(&mut quiet), if !closing => Next::Quiet,
+            () = told(&mut quiet), if !closing => Next::IdleShutdown,
             () = streams.failed_too_often() => Next::FailedTooOften,
             next = next(&mut h2, &digest, &streams, pace) => next,
             () = idle(&streams, limits.idle), if !closing => Next::Over,
@@ -98,7 +98,7 @@ pub(crate) async fn serve<A>(
                 }
             }
             Next::Malformed if malformed < MALFORMED => malformed += 1,
-            Next::Quiet => {
+            Next::IdleShutdown => {
                 h2.graceful_shutdown();
                 closing = true;
             }
@@ -201,7 +201,7 @@ mod tests {
     /// Tells of whoever comes what it is told to, and reads the request's body.
     struct Reader {
         tell: fn(),
-        pieces: UnboundedSender<usize>,
+        chunks: UnboundedSender<usize>,
     }
 
     #[async_trait]
@@ -212,8 +212,8 @@ mod tests {
             _shutdown: &ShutdownWatch,
         ) -> Option<ReusedHttpStream> {
             (self.tell)();
-            while let Ok(Some(piece)) = session.read_request_body().await {
-                self.pieces.send(piece.len()).unwrap();
+            while let Ok(Some(chunk)) = session.read_request_body().await {
+                self.chunks.send(chunk.len()).unwrap();
             }
             None
         }
@@ -224,7 +224,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let client = TcpStream::connect(listener.local_addr()?).await?;
         let (server, peer) = listener.accept().await?;
-        let (pieces, read) = unbounded_channel();
+        let (chunks, read) = unbounded_channel();
         let (pace, (quiet, told)) = (Pace::new(), tokio::sync::watch::channel(false));
         let stream = Box::new(Paced::new(Socket::plain(server, peer), pace.clone()));
         let paced = pace.clone();
@@ -234,7 +234,7 @@ mod tests {
                 idle: Duration::from_secs(60),
                 requests: u32::MAX,
             };
-            let reader = Arc::new(Reader { tell, pieces });
+            let reader = Arc::new(Reader { tell, chunks });
             serve(&reader, stream, &paced, limits, told).await;
         });
         let (requests, connection) = h2::client::handshake(client).await.unwrap();
@@ -264,8 +264,8 @@ mod tests {
         let mut serving = serving(connection::verified).await?;
         let (_response, mut body) = serving.requests.send_request(request(), false).unwrap();
         for _ in 0..2 {
-            let piece = Bytes::from_static(&[b'x'; 4 << 10]);
-            body.send_data(piece, false).unwrap();
+            let chunk = Bytes::from_static(&[b'x'; 4 << 10]);
+            body.send_data(chunk, false).unwrap();
             let mut left = 4 << 10;
             while left > 0 {
                 left -= serving.read.recv().await.unwrap();

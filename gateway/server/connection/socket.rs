@@ -24,13 +24,13 @@ use crate::runtime::watchdog;
 
 /// What is written at once: the head of most answers and what comes with it, a few events.
 const WRITE: usize = 2 << 10;
-/// What is read at once under TLS, which would read in pieces of 4 KiB. Without, HTTP reads what there is.
+/// What is read at once under TLS, which would read in chunks of 4 KiB. Without, HTTP reads what there is.
 const READ_TLS: usize = 16 << 10;
 
 /// A connection of a client.
 pub(crate) type Socket = Wire<TcpStream>;
 
-/// Reads ahead and writes in pieces of some size. While there is nothing to be read or written, it holds no memory for
+/// Reads ahead and writes in chunks of some size. While there is nothing to be read or written, it holds no memory for
 /// it.
 #[derive(Debug)]
 pub(crate) struct Wire<S: AsyncWrite + Unpin> {
@@ -157,7 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
         if into.filled().len() > before {
             watchdog::heard();
         }
-        if read.is_pending() && !self.stream.pieces.is_empty() {
+        if read.is_pending() && !self.stream.chunks.is_empty() {
             // Pingora flushes a response with a Content-Length only at its end.
             let _ = sent(self.stream.poll_send(context))?;
         }
@@ -177,9 +177,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
+        chunks: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        sent(Pin::new(&mut self.stream).poll_write_vectored(context, pieces))
+        sent(Pin::new(&mut self.stream).poll_write_vectored(context, chunks))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -195,7 +195,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 }
 
-/// Tells the clock whether the client has room for what is sent: Pingora has no time limit for heads and last pieces.
+/// Tells the clock whether the client has room for what is sent: Pingora has no time limit for heads and last chunks.
 fn sent<T>(progress: Poll<T>) -> Poll<T> {
     watchdog::sent(progress.is_ready());
     progress
@@ -237,13 +237,13 @@ impl<S: AsyncWrite + Unpin> GetSocketDigest for Wire<S> {
     }
 }
 
-/// Gathers small pieces that are written, until there is much of them or they are to go. While there are none, which is
+/// Gathers small chunks that are written, until there is much of them or they are to go. While there are none, which is
 /// most of the time of a stream, it holds no memory for them.
 #[derive(Debug)]
 pub(crate) struct Gather<S> {
     stream: S,
-    pieces: Vec<u8>,
-    /// How many bytes of the pieces have gone.
+    chunks: Vec<u8>,
+    /// How many bytes of the chunks have gone.
     gone: usize,
 }
 
@@ -251,32 +251,32 @@ impl<S: AsyncWrite + Unpin> Gather<S> {
     fn new(stream: S) -> Self {
         Self {
             stream,
-            pieces: Vec::new(),
+            chunks: Vec::new(),
             gone: 0,
         }
     }
 
     /// Sends what was gathered.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(left) = self.pieces.get(self.gone..).filter(|left| !left.is_empty()) {
+        while let Some(left) = self.chunks.get(self.gone..).filter(|left| !left.is_empty()) {
             match ready!(Pin::new(&mut self.stream).poll_write(context, left))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.gone += count,
             }
         }
-        self.pieces = Vec::new();
+        self.chunks = Vec::new();
         self.gone = 0;
         Poll::Ready(Ok(()))
     }
 
     /// Whether `length` more bytes are to be gathered, and not sent as they are; sends what they leave no room for.
     fn poll_gathers(&mut self, context: &mut Context<'_>, length: usize) -> Poll<io::Result<bool>> {
-        if self.pieces.len() + length > WRITE {
+        if self.chunks.len() + length > WRITE {
             ready!(self.poll_send(context))?;
         }
         let gathers = length < WRITE;
-        if gathers && self.pieces.capacity() == 0 {
-            self.pieces.reserve_exact(WRITE);
+        if gathers && self.chunks.capacity() == 0 {
+            self.chunks.reserve_exact(WRITE);
         }
         Poll::Ready(Ok(gathers))
     }
@@ -289,7 +289,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if ready!(self.poll_gathers(context, bytes.len()))? {
-            self.pieces.extend_from_slice(bytes);
+            self.chunks.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)
@@ -298,18 +298,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
+        chunks: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length = pieces
+        let length = chunks
             .iter()
-            .fold(0, |sum: usize, piece| sum.saturating_add(piece.len()));
+            .fold(0, |sum: usize, chunk| sum.saturating_add(chunk.len()));
         if ready!(self.poll_gathers(context, length))? {
-            for piece in pieces {
-                self.pieces.extend_from_slice(piece);
+            for chunk in chunks {
+                self.chunks.extend_from_slice(chunk);
             }
             return Poll::Ready(Ok(length));
         }
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        Pin::new(&mut self.stream).poll_write_vectored(context, chunks)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -383,7 +383,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_gathered_and_read_ahead_arrives_in_order_and_whole_whatever_the_pieces() {
-        // There is never room for all of a piece.
+        // There is never room for all of a chunk.
         let (near, far) = tokio::io::duplex(97);
         let peer = ([127, 0, 0, 1], 1).into();
         let (mut writer, mut reader) = (Gather::new(near), Wire::new(far, -1, peer, true));
@@ -394,30 +394,30 @@ mod tests {
             .collect();
         let all = sent.concat();
         let reading = tokio::spawn(async move {
-            let (mut got, mut piece) = (Vec::new(), [0; 31]);
+            let (mut got, mut chunk) = (Vec::new(), [0; 31]);
             loop {
-                match reader.read(&mut piece).await.unwrap() {
+                match reader.read(&mut chunk).await.unwrap() {
                     0 => return got,
-                    count => got.extend_from_slice(&piece[..count]),
+                    count => got.extend_from_slice(&chunk[..count]),
                 }
                 assert!(!reader.unread.is_empty() || reader.unread.capacity() == 0);
             }
         });
-        for (number, piece) in sent.iter().enumerate() {
+        for (number, chunk) in sent.iter().enumerate() {
             if number % 3 == 0 {
-                let half = piece.split_at(piece.len() / 2);
+                let half = chunk.split_at(chunk.len() / 2);
                 let mut left = [IoSlice::new(half.0), IoSlice::new(half.1)];
                 let mut left = &mut left[..];
-                while left.iter().any(|piece| !piece.is_empty()) {
+                while left.iter().any(|chunk| !chunk.is_empty()) {
                     let count = writer.write_vectored(left).await.unwrap();
                     IoSlice::advance_slices(&mut left, count);
                 }
             } else {
-                writer.write_all(piece).await.unwrap();
+                writer.write_all(chunk).await.unwrap();
             }
             if number % 7 == 0 {
                 writer.flush().await.unwrap();
-                assert_eq!(writer.pieces.capacity(), 0);
+                assert_eq!(writer.chunks.capacity(), 0);
             }
         }
         writer.shutdown().await.unwrap();
@@ -429,13 +429,13 @@ mod tests {
     async fn large_pieces_go_at_once_and_what_is_left_goes_when_it_is_dropped() {
         let (mut socket, mut client) = pair();
         let large = vec![b'x'; 3 * WRITE];
-        let pieces = [
+        let chunks = [
             IoSlice::new(b"1000\r\n"),
             IoSlice::new(&large),
             IoSlice::new(b"\r\n"),
         ];
         assert!(socket.is_write_vectored());
-        let count = socket.write_vectored(&pieces).await.unwrap();
+        let count = socket.write_vectored(&chunks).await.unwrap();
         assert_eq!(count, large.len() + 8);
         socket.write_all(b"end").await.unwrap();
         drop(socket);

@@ -87,11 +87,12 @@ impl Program {
         command
             .fd_mappings(mappings)
             .map_err(|error| format!("cannot hand the sockets over: {error}"))?;
-        let mut newborn = Newborn(Some(command.spawn().map_err(say("start the new binary"))?));
+        let mut starting =
+            StartingProcess(Some(command.spawn().map_err(say("start the new binary"))?));
         // It holds the other end of the pair.
         drop(command);
-        newborn.serves(&ours).await?;
-        let child = newborn.0.take().ok_or_else(String::new)?;
+        starting.serves(&ours).await?;
+        let child = starting.0.take().ok_or_else(String::new)?;
         Ok(Successor {
             child,
             told: ours,
@@ -108,9 +109,9 @@ fn as_called(name: &Path, binary: &Path) -> Option<PathBuf> {
 }
 
 /// A process that does not serve yet: it ends if nobody waits for it any more, in order, for it may serve already.
-struct Newborn(Option<Child>);
+struct StartingProcess(Option<Child>);
 
-impl Drop for Newborn {
+impl Drop for StartingProcess {
     fn drop(&mut self) {
         if let Some(child) = &self.0
             && let Some(process) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
@@ -175,7 +176,7 @@ impl Successor {
     }
 }
 
-impl Newborn {
+impl StartingProcess {
     /// Waits until it says so.
     async fn serves(&mut self, told: &UnixDatagram) -> Result<(), String> {
         let end = Instant::now() + PATIENCE;

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 const REST: Duration = Duration::from_millis(200);
 
 /// A thread and its connections: those of HTTP/2 count like the others, however much goes on in them.
-pub(crate) struct Lane<A> {
+pub(crate) struct Worker<A> {
     thread: Handle,
     /// What serves them.
     pub(crate) app: Arc<A>,
@@ -24,7 +24,7 @@ pub(crate) struct Lane<A> {
 }
 
 /// A connection that was accepted.
-pub(crate) struct Arrival<P> {
+pub(crate) struct Accepted<P> {
     pub(crate) socket: TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) at: Instant,
@@ -33,7 +33,7 @@ pub(crate) struct Arrival<P> {
 }
 
 /// What serves a connection to its end.
-pub(crate) trait Serve: Send + Sync + 'static {
+pub(crate) trait ConnectionHandler: Send + Sync + 'static {
     /// That a connection may be there.
     type Permit: Send + 'static;
 
@@ -41,10 +41,10 @@ pub(crate) trait Serve: Send + Sync + 'static {
     fn admit(&self, socket: &TcpStream, peer: SocketAddr) -> Option<Self::Permit>;
 
     /// Serves a connection.
-    fn serve(self: Arc<Self>, arrival: Arrival<Self::Permit>) -> impl Future<Output = ()> + Send;
+    fn serve(self: Arc<Self>, arrival: Accepted<Self::Permit>) -> impl Future<Output = ()> + Send;
 }
 
-impl<A: Serve> Lane<A> {
+impl<A: ConnectionHandler> Worker<A> {
     pub(crate) fn new(thread: Handle, app: A) -> Self {
         Self {
             thread,
@@ -58,7 +58,7 @@ impl<A: Serve> Lane<A> {
         let Some(permit) = self.app.admit(&socket, peer) else {
             return;
         };
-        let arrival = Arrival {
+        let arrival = Accepted {
             socket,
             peer,
             at: Instant::now(),
@@ -90,9 +90,9 @@ impl Drop for Open {
 }
 
 /// Accepts what comes to `listener`, until `shutdown` says that it is enough.
-pub(crate) async fn accept<A: Serve>(
+pub(crate) async fn accept<A: ConnectionHandler>(
     listener: TcpListener,
-    lanes: Arc<[Lane<A>]>,
+    lanes: Arc<[Worker<A>]>,
     mut shutdown: ShutdownWatch,
 ) {
     loop {
@@ -146,14 +146,14 @@ mod tests {
     /// Says which thread it is on, and holds the connection until the other side closes it.
     struct Hold(Sender<std::thread::ThreadId>);
 
-    impl Serve for Hold {
+    impl ConnectionHandler for Hold {
         type Permit = ();
 
         fn admit(&self, _socket: &TcpStream, _peer: SocketAddr) -> Option<()> {
             Some(())
         }
 
-        async fn serve(self: Arc<Self>, arrival: Arrival<()>) {
+        async fn serve(self: Arc<Self>, arrival: Accepted<()>) {
             let socket = tokio::net::TcpStream::from_std(arrival.socket).unwrap();
             self.0.send(std::thread::current().id()).unwrap();
             socket.readable().await.unwrap();
@@ -166,7 +166,7 @@ mod tests {
         let (told, tells) = channel();
         let lanes: Arc<[_]> = threads
             .serve()
-            .map(|thread| Lane::new(thread.clone(), Hold(told.clone())))
+            .map(|thread| Worker::new(thread.clone(), Hold(told.clone())))
             .collect();
         let listener = threads
             .accept()

@@ -18,10 +18,10 @@ use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::proxy::{ATTEMPTS, Proxy, Shared};
 use crate::runtime::log;
-use crate::runtime::watchdog::{Bounded, Patience};
-use crate::server::connection::client::{Client, Quiet};
+use crate::runtime::watchdog::{Bounded, ConnectionTimeouts};
+use crate::server::connection::client::{Client, IdleShutdown};
 use crate::server::connection::connections::Connections;
-use crate::server::listen::accept::{Lane, accept};
+use crate::server::listen::accept::{Worker, accept};
 use crate::server::threads::Threads;
 
 /// Accepts clients for the proxy on the sockets that it is given; [`listen_on`] makes it.
@@ -63,7 +63,7 @@ pub(crate) fn listen_on(
     Box::new(move |serving, sockets| {
         let ((http1, until_http1), (http2, until_http2)) =
             (watch::channel(false), watch::channel(false));
-        let quiet = Quiet {
+        let quiet = IdleShutdown {
             http1: until_http1,
             http2: until_http2,
         };
@@ -75,7 +75,7 @@ pub(crate) fn listen_on(
             quiet: quiet.clone(),
         };
         let threads = serving.serve();
-        let lanes = threads.map(|thread| Lane::new(thread.clone(), client()));
+        let lanes = threads.map(|thread| Worker::new(thread.clone(), client()));
         let (shutdown, _) = watch::channel(false);
         let (addresses, accepting) = listen(serving.accept(), lanes.collect(), sockets, &shutdown)?;
         Ok(Listening {
@@ -106,14 +106,16 @@ fn proxy_app(
     let clock = shared.live.clone();
     let mut app = http_proxy(&conf, Proxy::new(shared));
     app.server_options = Some(options);
-    Bounded::new(app, move || Patience::from(&clock.snapshot().rules.server))
+    Bounded::new(app, move || {
+        ConnectionTimeouts::from(&clock.snapshot().rules.server)
+    })
 }
 
 /// Serves clients on sockets that are bound already, and says where they are. What it spawns on `thread` ends when
 /// nothing is accepted any more, and has told what waits for requests.
 pub(crate) fn listen<A: HttpServerApp + Send + Sync + 'static>(
     thread: &Handle,
-    lanes: Arc<[Lane<Client<A>>]>,
+    lanes: Arc<[Worker<Client<A>>]>,
     sockets: Vec<TcpListener>,
     shutdown: &watch::Sender<bool>,
 ) -> Result<(Vec<SocketAddr>, JoinHandle<()>), Error> {
@@ -139,7 +141,7 @@ pub(crate) fn listen<A: HttpServerApp + Send + Sync + 'static>(
             let _ = listener.await;
         }
         for lane in lanes.iter() {
-            lane.app.no_more().await;
+            lane.app.drain_idle().await;
         }
     });
     Ok((addresses, accepting))

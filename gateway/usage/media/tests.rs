@@ -11,8 +11,8 @@ const EVENTS: &[u8] = b"text/event-stream";
 
 fn usage(media: &[u8], body: &str, cut: usize) -> Usage {
     let mut meter = Meter::of(media, b"").unwrap();
-    for piece in body.as_bytes().chunks(cut) {
-        meter.feed(piece);
+    for chunk in body.as_bytes().chunks(cut) {
+        meter.feed(chunk);
     }
     assert_eq!(meter.malformed(), 0, "{body}");
     meter.usage().unwrap_or_default()

@@ -13,8 +13,8 @@ fn text(message: &str) -> Vec<u8> {
 
 fn take(socket: &mut Socket, bytes: &[u8], cut: usize) -> Vec<Ended> {
     let mut seen = Vec::new();
-    for piece in bytes.chunks(cut) {
-        socket.from_provider(piece, |response| {
+    for chunk in bytes.chunks(cut) {
+        socket.from_provider(chunk, |response| {
             let tokens = response.usage.map(|usage| (usage.input, usage.output));
             seen.push((tokens, response.model.map(str::to_owned)));
         });
@@ -142,7 +142,7 @@ fn model(target: &str, client: &[&str]) -> Option<String> {
     let mut socket = Socket::new(target);
     for message in client {
         let bytes = frame(0x82, message.as_bytes(), Some([0x12, 0x34, 0x56, 0x78]));
-        bytes.chunks(3).for_each(|piece| socket.from_client(piece));
+        bytes.chunks(3).for_each(|chunk| socket.from_client(chunk));
     }
     take(&mut socket, &text(GEMINI[2]), 100).remove(0).1
 }

@@ -102,10 +102,10 @@ impl ConnectProxy {
             let _ = std::io::copy(&mut up, &mut down);
             let _ = down.shutdown(Shutdown::Both);
         });
-        let mut piece = [0; 16 << 10];
-        while let Ok(read @ 1..) = client.read(&mut piece) {
-            self.passed.lock().unwrap().extend(&piece[..read]);
-            provider.write_all(&piece[..read]).ok()?;
+        let mut chunk = [0; 16 << 10];
+        while let Ok(read @ 1..) = client.read(&mut chunk) {
+            self.passed.lock().unwrap().extend(&chunk[..read]);
+            provider.write_all(&chunk[..read]).ok()?;
         }
         provider.shutdown(Shutdown::Both).ok()
     }

@@ -90,13 +90,13 @@ impl Http2Provider {
             tokio::spawn(async move {
                 let (parts, mut stream) = request.into_parts();
                 let mut body = Vec::new();
-                while let Some(piece) = stream.data().await {
-                    let Ok(piece) = piece else {
+                while let Some(chunk) = stream.data().await {
+                    let Ok(chunk) = chunk else {
                         seen.resets.fetch_add(1, Ordering::SeqCst);
                         return;
                     };
-                    let _ = stream.flow_control().release_capacity(piece.len());
-                    body.extend_from_slice(&piece);
+                    let _ = stream.flow_control().release_capacity(chunk.len());
+                    body.extend_from_slice(&chunk);
                 }
                 let mut head = Response::builder().header("content-type", "application/json");
                 if let Some(to) = parts.headers.get("x-redirect-to") {
@@ -131,9 +131,9 @@ impl Http2Provider {
         while !body.is_empty() {
             to.reserve_capacity(body.len().min(64 << 10));
             let room = std::future::poll_fn(|context| to.poll_capacity(context)).await;
-            let piece = body.split_to(room?.ok()?);
-            self.sent.fetch_add(piece.len(), Ordering::SeqCst);
-            to.send_data(piece, false).ok()?;
+            let chunk = body.split_to(room?.ok()?);
+            self.sent.fetch_add(chunk.len(), Ordering::SeqCst);
+            to.send_data(chunk, false).ok()?;
         }
         Some(())
     }

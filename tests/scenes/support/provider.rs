@@ -215,12 +215,12 @@ fn read_request(wire: &mut BufReader<Box<dyn Wire>>) -> Option<Received> {
             let mut line = String::new();
             wire.read_line(&mut line).ok().filter(|n| *n > 0)?;
             let length = usize::from_str_radix(line.trim(), 16).ok()?;
-            let mut piece = vec![0; length + 2];
-            wire.read_exact(&mut piece).ok()?;
+            let mut chunk = vec![0; length + 2];
+            wire.read_exact(&mut chunk).ok()?;
             if length == 0 {
                 break;
             }
-            body.extend(&piece[..length]);
+            body.extend(&chunk[..length]);
         }
     }
     Some(Received { head, body })

@@ -48,7 +48,7 @@ impl<'c> Account<'c> {
     }
 }
 
-/// Places by their numbers, ascending; of several that take the same keys, the first one.
+/// Locations by their numbers, ascending; of several that take the same keys, the first one.
 #[derive(Default)]
 struct Firsts<'c> {
     numbers: Vec<(usize, &'c Access)>,

@@ -41,8 +41,8 @@ impl Interest for Found {
 
 fn scan(text: &str, cut: usize) -> Vec<(u8, String)> {
     let (mut scanner, mut found) = (Scanner::default(), Found::default());
-    for piece in text.as_bytes().chunks(cut) {
-        scanner.feed(piece, &mut found);
+    for chunk in text.as_bytes().chunks(cut) {
+        scanner.feed(chunk, &mut found);
     }
     // A number is over when something follows it.
     scanner.feed(b" ", &mut found);
@@ -163,8 +163,8 @@ proptest! {
     #[test]
     fn whatever_comes_is_no_reason_to_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 1_usize..20) {
         let (mut scanner, mut found) = (Scanner::default(), Found::default());
-        for piece in bytes.chunks(cut) {
-            scanner.feed(piece, &mut found);
+        for chunk in bytes.chunks(cut) {
+            scanner.feed(chunk, &mut found);
         }
     }
 }

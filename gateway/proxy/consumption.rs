@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 
 use super::admit::Admission;
 use super::conversation::Conversation;
-use super::exact::Exact;
 use super::exchange::Exchange;
+use super::stream_usage::StreamUsage;
 use crate::access_log::Price;
 use crate::key::ClientKey;
 use crate::metrics::{Metrics, NO_KEY, OTHER_KEYS, Spent};
@@ -23,7 +23,7 @@ static DOLLARS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("USD"));
 
 /// As far as it is known when the exchange is over.
 #[derive(Default)]
-pub(super) struct Spending<'e> {
+pub(super) struct Consumption<'e> {
     /// Events that the client got.
     pub(super) events: u64,
     /// Of these, errors; of JSON that is no stream of events, the documents that were errors.
@@ -51,7 +51,7 @@ pub(super) struct Spending<'e> {
     pace: Option<f64>,
 }
 
-impl<'e> Spending<'e> {
+impl<'e> Consumption<'e> {
     /// Of an exchange that ended with `status`.
     pub(super) fn of(exchange: &'e Exchange, status: u16) -> Self {
         let admission = exchange.admission.as_ref();
@@ -80,7 +80,7 @@ impl<'e> Spending<'e> {
                 ..Self::default()
             };
         };
-        let taken_out = exchange.exact.as_deref().map_or(0, Exact::taken_out);
+        let taken_out = exchange.exact.as_deref().map_or(0, StreamUsage::taken_out);
         let events = meter.events().saturating_sub(taken_out);
         let told = meter.usage().filter(|_| expected != Expected::Nothing);
         // Zeros alone are placeholders.

@@ -24,7 +24,7 @@ fn is_endpoint(target: &str) -> bool {
 }
 
 /// Both ways of one exchange.
-pub struct Exact {
+pub struct StreamUsage {
     include: IncludeUsage,
     /// Whether the client has sent all of its body.
     complete: bool,
@@ -41,7 +41,7 @@ enum Answer {
     Asked(ExcludeUsage),
 }
 
-impl Exact {
+impl StreamUsage {
     /// For a request that may ask for a stream; its head says then how long its body becomes. To be begun anew
     /// for each attempt.
     pub fn begin(
@@ -71,10 +71,10 @@ impl Exact {
         }))
     }
 
-    /// A piece of the request's body.
+    /// A chunk of the request's body.
     pub fn request_body(&mut self, body: &mut Option<Bytes>, end: bool) {
-        let piece = body.as_deref().unwrap_or_default();
-        let sent = self.include.feed(piece, end);
+        let chunk = body.as_deref().unwrap_or_default();
+        let sent = self.include.feed(chunk, end);
         self.complete |= end;
         if body.is_some() || !sent.is_empty() {
             *body = Some(sent.into());
@@ -98,7 +98,7 @@ impl Exact {
         Ok(())
     }
 
-    /// A piece of the answer's body.
+    /// A chunk of the answer's body.
     pub fn answer_body(&mut self, body: &mut Option<Bytes>, end: bool) {
         if matches!(self.answer, Answer::Stream) && (body.is_some() || end) {
             self.answer = if self.include.asked() {
@@ -110,8 +110,8 @@ impl Exact {
         let Answer::Asked(exclude) = &mut self.answer else {
             return;
         };
-        let piece = body.as_deref().unwrap_or_default();
-        let passed = exclude.feed(piece, end);
+        let chunk = body.as_deref().unwrap_or_default();
+        let passed = exclude.feed(chunk, end);
         if body.is_some() || !passed.is_empty() {
             *body = Some(passed.into());
         }
