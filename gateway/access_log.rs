@@ -41,7 +41,7 @@ pub struct AccessRecord {
     pub method: &'static str,
     /// Its path in normal form, without the query; capped.
     pub path: String,
-    /// The status of the answer; 0 when there was none.
+    /// The status of the response; 0 when there was none.
     pub status: u16,
     /// Why the gateway refused it, or what went wrong; nothing when all went well.
     pub reason: Option<&'static str>,
@@ -49,27 +49,27 @@ pub struct AccessRecord {
     pub refused_by: Option<&'static str>,
     /// Bytes of its body.
     pub request_bytes: u64,
-    /// Bytes of the answer's body.
+    /// Bytes of the response's body.
     pub response_bytes: u64,
-    /// Server-sent events in the answer.
+    /// Server-sent events in the response.
     pub events: u64,
     /// Responses that ended over it, where it became a WebSocket that is read.
     pub responses: Option<u64>,
-    /// The model, as the answer names it; of a WebSocket, that of the last response.
+    /// The model, as the response names it; of a WebSocket, that of the last response.
     pub model: Option<String>,
-    /// The tokens that the answer says it took; of an answer that was cut off, those it had said by then.
+    /// The tokens that the response says it took; of a response that was cut off, those it had said by then.
     pub usage: Option<Tokens>,
-    /// Whether the answer said nothing of tokens, and they are estimated from its events.
+    /// Whether the response said nothing of tokens, and they are estimated from its events.
     pub estimated: bool,
     /// What the tokens cost, where the price file has the model.
     pub cost: Option<Price>,
-    /// From its head to the end of the answer.
+    /// From its head to the end of the response.
     pub duration_ms: f64,
     /// Of it, what it took to get a connection to the provider.
     pub connect_ms: f64,
     /// Of it, what the gateway itself took.
     pub added_ms: f64,
-    /// From its head to the head of the provider's answer.
+    /// From its head to the head of the provider's response.
     pub first_byte_ms: Option<f64>,
     /// The address it was forwarded to.
     pub upstream: Option<SocketAddr>,

@@ -32,7 +32,7 @@
 //! # What the hot path never does
 //!
 //! It takes no lock (but a short one where a proxy in front names the client in a header), does no IO but its own two connections, resolves no name, reads no file,
-//! looks up no metric by label for an answer that was passed on but for what it cost, parses no body
+//! looks up no metric by label for a response that was passed on but for what it cost, parses no body
 //! where a route does not ask for it (`meter_streams = "exact"`), and waits for no log. What it decides
 //! by is an immutable [`snapshot::Snapshot`], one atomic load away.
 

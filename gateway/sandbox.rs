@@ -1,5 +1,5 @@
 //! A small provider of our own, for `keygate demo` and for tests: OpenAI-shaped JSON and SSE on
-//! loopback, with a token that it insists on. Its answers say which credential it received, so that
+//! loopback, with a token that it insists on. Its responses say which credential it received, so that
 //! one can see that it was not the client's.
 
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl Sandbox {
             );
             return write_json(session, 401, &error).await;
         }
-        let (status, answer) = match (asked.method.as_str(), asked.path.as_str()) {
+        let (status, response) = match (asked.method.as_str(), asked.path.as_str()) {
             ("POST", "/v1/chat/completions") => {
                 if asked.is("/stream") {
                     return self.stream(session, &asked).await;
@@ -90,7 +90,7 @@ impl Sandbox {
                 ),
             ),
         };
-        write_json(session, status, &answer).await
+        write_json(session, status, &response).await
     }
 
     async fn stream(&self, session: &mut ServerSession, asked: &Asked) -> Result<()> {
@@ -162,8 +162,8 @@ async fn read(session: &mut ServerSession) -> Result<Asked> {
     })
 }
 
-async fn write_json(session: &mut ServerSession, status: u16, answer: &Value) -> Result<()> {
-    let body = Bytes::from(answer.to_string());
+async fn write_json(session: &mut ServerSession, status: u16, response: &Value) -> Result<()> {
+    let body = Bytes::from(response.to_string());
     let mut head = ResponseHeader::build(status, Some(4))?;
     head.insert_header(CONTENT_TYPE, "application/json")?;
     head.insert_header(CONTENT_LENGTH, body.len())?;

@@ -170,7 +170,7 @@ async fn answer(stream: TcpStream) -> Option<()> {
     }
 }
 
-/// What is sent for an answer.
+/// What is sent for a response.
 fn request(key: &str, body: &str) -> String {
     format!(
         "POST /openai HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
@@ -247,7 +247,7 @@ fn say(mut delays: Vec<u64>, took: f64) {
     );
 }
 
-/// Connections that wait for a request, requests that wait for a connection, and how long each answer took. On one
+/// Connections that wait for a request, requests that wait for a connection, and how long each response took. On one
 /// thread: nothing comes between a connection that finds no request and that it waits for one.
 #[derive(Default)]
 struct Desk {
@@ -256,7 +256,7 @@ struct Desk {
     delays: Vec<u64>,
 }
 
-/// Requests that come as those of many clients do, each without regard to any other and whether or not the answers
+/// Requests that come as those of many clients do, each without regard to any other and whether or not the responses
 /// keep up. A delay counts from when the request should have begun.
 async fn requests(
     port: u16,
@@ -341,7 +341,7 @@ fn share(random: &mut u64) -> f64 {
     ((*random >> 11) + 1) as f64 / (1_u64 << 53) as f64
 }
 
-/// A request, and the whole of its answer.
+/// A request, and the whole of its response.
 async fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) {
     stream.get_mut().write_all(request).await.unwrap();
     let (mut line, mut length) = (String::new(), None);

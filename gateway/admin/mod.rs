@@ -129,7 +129,7 @@ impl Admin {
         guard::check(request, &rules.server.admin_hosts)
     }
 
-    async fn answer(&self, method: &Method, path: &str) -> (StatusCode, &'static str, Vec<u8>) {
+    async fn response(&self, method: &Method, path: &str) -> (StatusCode, &'static str, Vec<u8>) {
         // What asks others is no GET, which crawlers and previews make without being told to. A page in a browser could
         // make either; those of other sites do not come this far.
         if (method, path) == (&Method::POST, "/probe") {
@@ -194,7 +194,7 @@ impl ServeHttp for Admin {
         let request = session.req_header();
         let (method, uri) = (request.method.clone(), request.uri.clone());
         let (status, media_type, body) = match self.guard(session) {
-            Ok(()) => self.answer(&method, uri.path()).await,
+            Ok(()) => self.response(&method, uri.path()).await,
             Err((status, why)) => {
                 session.set_keepalive(None);
                 (status, TEXT, why.as_bytes().to_vec())
@@ -206,7 +206,7 @@ impl ServeHttp for Admin {
         } else {
             body
         };
-        let answer = Response::builder()
+        let response = Response::builder()
             .status(status)
             .header(CONTENT_TYPE, media_type)
             .header(CONTENT_LENGTH, length)
@@ -220,6 +220,6 @@ impl ServeHttp for Admin {
             .header("cross-origin-resource-policy", "same-origin")
             .body(body);
         // Built from constants: it cannot fail, and an empty answer is what is left if it does.
-        answer.unwrap_or_default()
+        response.unwrap_or_default()
     }
 }

@@ -134,7 +134,7 @@ fn refuses(provider: &Provider, status: u16) -> bool {
     matches!(status, 401 | 403) || (status == 400 && provider.kind.dialect == Dialect::Google)
 }
 
-/// The status of the answer; nothing where there is no address to ask at.
+/// The status of the response; nothing where there is no address to ask at.
 async fn status(
     provider: &Provider,
     connector: &Connector,

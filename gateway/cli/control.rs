@@ -89,7 +89,7 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
     let after = after.ok_or_else(|| Error::Failed(format!("no outcome within {PATIENCE:?}")))?;
     let after = after.ok_or_else(|| {
         Error::Failed(format!(
-            "process {} has ended before another had taken over, and nobody answers on {admin}: start keygate again. \
+            "process {} has ended before another had taken over, and nobody responses on {admin}: start keygate again. \
              What it has said is in its log",
             before.pid
         ))

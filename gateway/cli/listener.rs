@@ -77,7 +77,7 @@ impl Trusted {
         self.listeners().map(drop)
     }
 
-    /// The process `id`, which the answer names, if it is the gateway.
+    /// The process `id`, which the response names, if it is the gateway.
     pub(super) fn gateway(&self, id: u32) -> Result<Gateway, Error> {
         let listeners = self.listeners()?;
         let refused = |why: String| {

@@ -131,7 +131,7 @@ pub struct ServerConfig {
     pub client_head: Duration,
     /// How long a client may pause within a request's body.
     pub client_read: Duration,
-    /// How long a client may leave an answer unread.
+    /// How long a client may leave a response unread.
     pub client_write: Duration,
     /// After SIGTERM, how long `/readyz` says no before the listeners close.
     pub shutdown_delay: Duration,

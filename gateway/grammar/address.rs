@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Addresses at which clouds answer every program on a machine, with tokens of the machine's own among the answers,
+/// Addresses at which clouds answer every program on a machine, with tokens of the machine's own among the responses,
 /// and which are not link-local (those are refused as a whole).
 const METADATA: [IpAddr; 8] = [
     // Alibaba Cloud, Volcengine, Azure's wire server, Oracle Cloud's first.

@@ -1,4 +1,4 @@
-//! The id of a request, in answers and access lines.
+//! The id of a request, in responses and access lines.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

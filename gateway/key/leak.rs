@@ -1,6 +1,6 @@
 //! Whether something that is about to go to a provider holds a key of the gateway's own.
 //!
-//! Looks up nothing in the store. If it did, an answer that depends on it would tell a stranger which guesses are
+//! Looks up nothing in the store. If it did, a response that depends on it would tell a stranger which guesses are
 //! keys, and no guess would count as a failed one. So it knows the keys that keygate made, by their form, and the
 //! one key that the request presents itself; a key of another make, on a route that asks for none, it does not.
 

@@ -109,7 +109,7 @@ impl Metrics {
             )?,
             tokens: declare.counters(
                 "tokens_total",
-                "Tokens as answers tell them: input and output, and of these cache_read, cache_creation and \
+                "Tokens as responses tell them: input and output, and of these cache_read, cache_creation and \
                  reasoning, and those of audio, image and video (input_audio and so on); output_estimated beside them where nothing was told.",
                 &TOKEN_LABELS,
             )?,

@@ -47,15 +47,15 @@ pub struct RouteMetrics {
     route: String,
     provider: String,
     passed: Box<[OnceLock<IntCounter>]>,
-    /// From the first byte of the request's head to the last of the answer.
+    /// From the first byte of the request's head to the last of the response.
     pub duration: Histogram,
     /// What the gateway took before the request was ready for the provider, without the connection to it.
     pub added_request: Histogram,
-    /// What it took from the head of the provider's answer until that was ready for the client.
+    /// What it took from the head of the provider's response until that was ready for the client.
     pub added_first_byte: Histogram,
-    /// What it took of each chunk of an answer's body, likewise.
+    /// What it took of each chunk of a response's body, likewise.
     pub added_chunk: Histogram,
-    /// From the request's head to the answer's.
+    /// From the request's head to the response's.
     pub first_byte: Histogram,
     /// From one event of a stream to the next, on the average of one stream.
     pub time_per_event: Histogram,
@@ -71,9 +71,9 @@ pub struct RouteMetrics {
     pub websocket_responses: IntCounter,
     /// Counts of tokens that were none.
     pub malformed_usage: IntCounter,
-    /// Answers that told their tokens and whose model has no price.
+    /// Responses that told their tokens and whose model has no price.
     pub unpriced: IntCounter,
-    /// Answers that could not be read.
+    /// Responses that could not be read.
     pub unreadable: IntCounter,
     /// Connections to the provider that were made for a request.
     pub connections_new: IntCounter,
@@ -118,13 +118,13 @@ impl RouteFamilies {
             added_duration: declare.histograms(
                 "added_duration_seconds",
                 "What the gateway itself took: before the request was ready for the provider (without the connection \
-                 to it), from the answer's head until it was ready for the client, and of each chunk likewise.",
+                 to it), from the response's head until it was ready for the client, and of each chunk likewise.",
                 &ADDED_SECONDS,
                 &["route", "provider", "phase"],
             )?,
             time_to_first_byte: declare.histograms(
                 "time_to_first_byte_seconds",
-                "From a request's head to the head of the provider's answer.",
+                "From a request's head to the head of the provider's response.",
                 &REQUEST_SECONDS,
                 &["route", "provider"],
             )?,
@@ -164,7 +164,7 @@ impl RouteFamilies {
             )?,
             malformed_usage: declare.counters(
                 "malformed_usage_total",
-                "Counts of tokens in answers that were negative, broken, no numbers, or larger than any answer takes.",
+                "Counts of tokens in responses that were negative, broken, no numbers, or larger than any response takes.",
                 &["route", "provider"],
             )?,
             unpriced: declare.counters(

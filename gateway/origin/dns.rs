@@ -1,4 +1,4 @@
-//! Names resolved in the background. A request never waits for DNS, and the last good answer is
+//! Names resolved in the background. A request never waits for DNS, and the last good response is
 //! kept when a later one fails.
 
 use std::collections::HashMap;
@@ -30,8 +30,8 @@ impl Addresses {
             let found = (host.as_str(), port).to_socket_addrs();
             found.map(Iterator::collect::<Vec<_>>)
         });
-        let answer = tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await;
-        let why = match answer.map(|joined| joined.unwrap_or_else(|panic| Err(panic.into()))) {
+        let response = tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await;
+        let why = match response.map(|joined| joined.unwrap_or_else(|panic| Err(panic.into()))) {
             Ok(Ok(found)) => match self.fit(found) {
                 Ok(found) => {
                     self.learn(with_a_route(found));

@@ -58,9 +58,9 @@ pub enum HttpVersion {
 pub struct Timeouts {
     /// For a connection, and again for its TLS handshake.
     pub connect: Duration,
-    /// From the last byte of the request to the head of the answer.
+    /// From the last byte of the request to the head of the response.
     pub first_byte: Duration,
-    /// Between two chunks of an answer; no longer than `first_byte`.
+    /// Between two chunks of a response; no longer than `first_byte`.
     pub idle: Duration,
     /// For the whole exchange; `None` is without end.
     pub total: Option<Duration>,

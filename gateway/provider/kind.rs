@@ -36,7 +36,7 @@ pub struct Kind {
     pub tokenless: bool,
     /// Headers of requests, put in where the client has left them out.
     pub default_headers: &'static [(&'static str, &'static str)],
-    /// Headers of answers that tell about the account, which is not the client's.
+    /// Headers of responses that tell about the account, which is not the client's.
     pub account_headers: &'static [&'static str],
     /// Whether its API has `WebSocket`s.
     pub websocket: bool,

@@ -42,7 +42,7 @@ pub struct Provider {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Headers that a request gets where the client sent none.
     pub default_headers: Vec<(HeaderName, HeaderValue)>,
-    /// Headers of its answers that tell about the account.
+    /// Headers of its responses that tell about the account.
     pub account_headers: Vec<HeaderName>,
     /// Which paths there are.
     pub paths: Paths,

@@ -59,7 +59,7 @@ impl Paths {
         paths
     }
 
-    /// The target of a request that only a good token gets an answer to.
+    /// The target of a request that only a good token gets a response to.
     pub fn probe(&self) -> Option<&str> {
         self.probe.as_deref()
     }

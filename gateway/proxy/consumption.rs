@@ -30,7 +30,7 @@ pub(super) struct Consumption<'e> {
     pub(super) errors: u64,
     /// Responses that ended over a WebSocket, which are counted already.
     pub(super) responses: Option<u64>,
-    /// The model, as the answer names it.
+    /// The model, as the response names it.
     pub(super) model: Option<&'e str>,
     /// The tokens.
     pub(super) usage: Option<Usage>,
@@ -45,7 +45,7 @@ pub(super) struct Consumption<'e> {
     /// Whether there are prices, and none for the model.
     unpriced: u64,
     malformed: u64,
-    /// An answer whose compression could not be read.
+    /// A response whose compression could not be read.
     unreadable: u64,
     /// The average seconds from one event to the next.
     pace: Option<f64>,

@@ -1,6 +1,6 @@
-//! One exchange, from the head of a request to the end of its answer: Pingora's CTX.
+//! One exchange, from the head of a request to the end of its response: Pingora's CTX.
 //!
-//! However it ends, by an answer, by an abort, by a deadline, by a panic, it is recorded once: see
+//! However it ends, by a response, by an abort, by a deadline, by a panic, it is recorded once: see
 //! `record`.
 
 use std::net::SocketAddr;
@@ -75,7 +75,7 @@ pub struct Stats {
     pub connecting: Duration,
     /// What the gateway took until the request was ready for the provider.
     pub ready: Option<Duration>,
-    /// When the chunk of the answer came that is looked at now.
+    /// When the chunk of the response came that is looked at now.
     pub arrived: Option<Instant>,
     /// What the gateway itself took so far.
     pub added: Duration,
@@ -87,15 +87,15 @@ pub struct Stats {
     pub begun: bool,
     /// Whether its connection had been used before.
     pub reused: Option<bool>,
-    /// The status of the answer.
+    /// The status of the response.
     pub status: u16,
-    /// When the head of the provider's answer came.
+    /// When the head of the provider's response came.
     pub first_byte: Option<Instant>,
     /// When the first and the last chunk of its body came.
     pub body: Option<(Instant, Instant)>,
-    /// Bytes of the answer's body.
+    /// Bytes of the response's body.
     pub response_bytes: u64,
-    /// What reads the answer beside its way to the client, if there is anything to be read.
+    /// What reads the response beside its way to the client, if there is anything to be read.
     pub meter: Option<Meter>,
     /// What reads a WebSocket, once the connection is one.
     pub conversation: Option<Box<Conversation>>,
@@ -131,7 +131,7 @@ impl Stats {
         }
     }
 
-    /// A chunk of the answer is there.
+    /// A chunk of the response is there.
     pub(super) fn arrives(&mut self) {
         self.arrived = Some(Instant::now());
     }

@@ -4,7 +4,6 @@
 //! Nothing here knows a configuration file; nothing here blocks.
 
 pub mod admit;
-mod answer;
 mod body;
 mod client_address;
 pub mod connection;
@@ -21,6 +20,7 @@ mod location;
 mod observe;
 mod record;
 pub mod reject;
+mod respond;
 pub mod stream_usage;
 
 use std::net::IpAddr;
@@ -38,11 +38,11 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use self::admit::{Admission, check_head};
-use self::answer::{answer, end_with_this_answer, final_status};
 use self::body::bound_the_body;
 use self::client_address::ClientAddress;
 use self::exchange::Exchange;
 use self::reject::{Reason, Rejection};
+use self::respond::{end_with_this_response, final_status, respond};
 use self::stream_usage::StreamUsage;
 use crate::access_log::AccessLog;
 use crate::key::KeyFailure;
@@ -58,7 +58,7 @@ use crate::telemetry::Telemetry;
 /// How often a request is tried at most, for Pingora.
 pub const ATTEMPTS: usize = forward::MAX_CONNECTS + 1;
 
-/// How long after its end an exchange that has no answer yet is cut off without one.
+/// How long after its end an exchange that has no response yet is cut off without one.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long an address waits that came with too many keys that open nothing.
@@ -76,7 +76,7 @@ pub struct Shared {
     pub failed_keys: FailedKeyLimiter,
     /// How many requests a client has, where proxies in front name it in a header.
     pub by_address: Arc<ByAddress>,
-    /// Whether connections are to end with the next answer: another process takes the ones that follow.
+    /// Whether connections are to end with the next response: another process takes the ones that follow.
     pub closing: Arc<AtomicBool>,
     /// What makes spans of them, if anything does.
     pub telemetry: Option<Telemetry>,
@@ -131,7 +131,7 @@ impl ProxyHttp for Proxy {
                 let idle = timeouts.idle.mul_f64(0.9);
                 session.set_write_timeout(Some(server.client_write.min(idle)));
                 if let Some(total) = timeouts.total {
-                    // Until the answer begins, the timeouts of its parts end it in better order.
+                    // Until the response begins, the timeouts of its parts end it in better order.
                     watchdog::set_deadline(exchange.started + total + GRACE);
                 }
                 if let Some(digest) = admission.digest().filter(|_| exchange.rules.cut_revoked) {
@@ -153,11 +153,11 @@ impl ProxyHttp for Proxy {
                     && !connection::failed_too_often()
                 {
                     session.set_keepalive(None);
-                    // A new connection costs more than the answer does: so whoever guesses makes few.
+                    // A new connection costs more than the response does: so whoever guesses makes few.
                     tokio::time::sleep(PENALTY).await;
                 }
                 exchange.rejection = Some(rejection);
-                answer(session, exchange).await?;
+                respond(session, exchange).await?;
                 Ok(true)
             }
         }
@@ -317,7 +317,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         observe::head(exchange, session.req_header(), head)?;
-        end_with_this_answer(session, exchange);
+        end_with_this_response(session, exchange);
         http10::end_with_body(session, head);
         if let Some(admission) = &exchange.admission {
             if let Some(first_byte) = exchange.seen.first_byte {
@@ -411,15 +411,15 @@ impl ProxyHttp for Proxy {
                 |admission| admission.rejection(reason),
             ));
         }
-        // A client that closed reads nothing; an answer that has begun cannot begin again.
+        // A client that closed reads nothing; a response that has begun cannot begin again.
         let reason = exchange
             .rejection
             .as_ref()
             .map_or(Reason::Internal, |r| r.reason);
         if reason != Reason::ClientClosed && final_status(session).is_none() {
-            // Pingora closes the connection after a failure; the answer says so.
+            // Pingora closes the connection after a failure; the response says so.
             session.set_keepalive(None);
-            let _ = answer(session, exchange).await;
+            let _ = respond(session, exchange).await;
         }
         FailToProxy {
             error_code: reason.status(),
@@ -545,7 +545,7 @@ fn known_method(method: &http::Method) -> &'static str {
 }
 
 /// One line for a failure that isn't the client's. The error's own text may hold bytes of a
-/// provider's answer, so only its kind and, for IO and TLS, its cause are said.
+/// provider's response, so only its kind and, for IO and TLS, its cause are said.
 fn log_failure(exchange: &Exchange, reason: Reason, error: &Error) {
     if matches!(
         reason,

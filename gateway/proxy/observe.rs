@@ -20,7 +20,7 @@ use crate::usage::{Meter, Metering};
 /// The provider's own id of the request. A text in its place would be parsed each time that it is looked for.
 static ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What becomes of a header of an answer.
+/// What becomes of a header of a response.
 #[derive(PartialEq, Eq)]
 enum Treatment {
     /// The client gets it as it is.
@@ -61,12 +61,15 @@ fn treatment(name: &HeaderName, provider: Option<&Provider>) -> Treatment {
 
 /// Refuses a head that switches to a protocol that the client has not asked for, or does so over a version of HTTP that
 /// cannot: the client would take what follows for the response to its next request.
-pub(super) fn check_switch(exchange: &Exchange, answer: &ResponseHeader) -> Result<(), Box<Error>> {
-    if answer.status != StatusCode::SWITCHING_PROTOCOLS {
+pub(super) fn check_switch(
+    exchange: &Exchange,
+    response: &ResponseHeader,
+) -> Result<(), Box<Error>> {
+    if response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
     let admission = exchange.admission.as_ref();
-    if answer.version == Version::HTTP_11 && admission.is_some_and(Admission::upgrade) {
+    if response.version == Version::HTTP_11 && admission.is_some_and(Admission::upgrade) {
         return Ok(());
     }
     Err(failed(UNEXPECTED_SWITCH))
@@ -83,28 +86,28 @@ fn failed(why: &'static str) -> Box<Error> {
 pub(super) fn head(
     exchange: &mut Exchange,
     asked: &RequestHeader,
-    answer: &mut ResponseHeader,
+    response: &mut ResponseHeader,
 ) -> Result<(), Box<Error>> {
-    if !pass_on(exchange, asked, answer)? {
+    if !pass_on(exchange, asked, response)? {
         return Err(failed(FOREIGN_REDIRECT));
     }
-    if answer.status.is_informational() && answer.status != 101 {
+    if response.status.is_informational() && response.status != 101 {
         return Ok(());
     }
     if let Some(admission) = &exchange.admission {
-        cors::apply(admission.route(), asked, answer)?;
+        cors::apply(admission.route(), asked, response)?;
     }
     let seen = &mut exchange.seen;
-    seen.status = answer.status.as_u16();
+    seen.status = response.status.as_u16();
     seen.first_byte = Some(seen.arrived.unwrap_or_else(Instant::now));
     let head = |name: &HeaderName| {
-        answer
+        response
             .headers
             .get(name)
             .map_or(&b""[..], HeaderValue::as_bytes)
     };
     // What follows an upgrade is neither JSON nor events, but frames.
-    let has_body = answer.status != 101;
+    let has_body = response.status != 101;
     let meter = Meter::of(head(&CONTENT_TYPE), head(&CONTENT_ENCODING)).filter(|_| has_body);
     let metering = exchange
         .admission
@@ -119,21 +122,21 @@ pub(super) fn head(
         seen.conversation = exchange.admission.as_ref().map(begin);
     }
     if let Some(exact) = &mut exchange.exact {
-        exact.head(answer)?;
+        exact.head(response)?;
     }
     let id = HeaderValue::from_str(exchange.id.as_str()).unwrap_or(HeaderValue::from_static(""));
     // The provider's own id is what its support asks for: ours stands beside it.
-    if !answer.headers.contains_key(&ID) {
-        answer.insert_header("x-request-id", id.clone())?;
+    if !response.headers.contains_key(&ID) {
+        response.insert_header("x-request-id", id.clone())?;
     }
-    answer.insert_header(REQUEST_ID, id)?;
-    if answer.status.as_u16() >= 400 {
-        answer.insert_header(REFUSED_BY, "provider")?;
+    response.insert_header(REQUEST_ID, id)?;
+    if response.status.as_u16() >= 400 {
+        response.insert_header(REFUSED_BY, "provider")?;
     }
     Ok(())
 }
 
-/// The trailers of the provider's answer.
+/// The trailers of the provider's response.
 pub(super) fn trailers(exchange: &Exchange, trailers: &mut HeaderMap) {
     let provider = provider(exchange);
     let names = trailers.keys();
@@ -149,23 +152,23 @@ fn provider(exchange: &Exchange) -> Option<&Provider> {
     Some(&admission.route().provider)
 }
 
-/// Takes out of the head of an answer what is not for the client, and leads its URLs here. Whether the client may have
+/// Takes out of the head of a response what is not for the client, and leads its URLs here. Whether the client may have
 /// what is left: a redirect to elsewhere is not for it.
 fn pass_on(
     exchange: &Exchange,
     client: &RequestHeader,
-    answer: &mut ResponseHeader,
+    response: &mut ResponseHeader,
 ) -> Result<bool, Box<Error>> {
     let provider = provider(exchange);
     let (mut dropped, mut leading) = (Vec::new(), Vec::new());
-    for name in answer.headers.keys() {
+    for name in response.headers.keys() {
         match treatment(name, provider) {
             Treatment::Pass => {}
             Treatment::Drop => dropped.push(name.clone()),
             Treatment::Lead => leading.push(name.clone()),
         }
     }
-    let interim = answer.status.is_informational() && answer.status != 101;
+    let interim = response.status.is_informational() && response.status != 101;
     let asked = exchange.admission.as_ref().filter(|_| !interim);
     let asked = asked.map(|admission| Asked {
         route: admission.route(),
@@ -174,13 +177,13 @@ fn pass_on(
         tls: exchange.rules.server.tls.is_some(),
     });
     for name in &dropped {
-        answer.remove_header(name);
+        response.remove_header(name);
     }
     for name in leading {
-        let redirects = name == LOCATION && answer.status.is_redirection() && !interim;
-        let led = lead(asked.as_ref(), &name, answer)?;
+        let redirects = name == LOCATION && response.status.is_redirection() && !interim;
+        let led = lead(asked.as_ref(), &name, response)?;
         // That of a 305 is a proxy to use.
-        if redirects && (!led || answer.status == 305) {
+        if redirects && (!led || response.status == 305) {
             return Ok(false);
         }
     }
@@ -192,10 +195,10 @@ fn pass_on(
 fn lead(
     asked: Option<&Asked<'_>>,
     name: &HeaderName,
-    answer: &mut ResponseHeader,
+    response: &mut ResponseHeader,
 ) -> Result<bool, Box<Error>> {
-    let values: Vec<HeaderValue> = answer.headers.get_all(name).iter().cloned().collect();
-    answer.remove_header(name);
+    let values: Vec<HeaderValue> = response.headers.get_all(name).iter().cloned().collect();
+    response.remove_header(name);
     // Clients differ in which of several locations they take.
     if *name == LOCATION && values.len() != 1 {
         return Ok(false);
@@ -209,13 +212,13 @@ fn lead(
         else {
             continue;
         };
-        answer.append_header(name.clone(), text)?;
+        response.append_header(name.clone(), text)?;
         left = true;
     }
     Ok(left)
 }
 
-/// A chunk of the answer's body; `end` says that none follows.
+/// A chunk of the response's body; `end` says that none follows.
 pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) {
     if let Some(chunk) = body {
         match &mut exchange.seen.meter {
@@ -224,7 +227,7 @@ pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool)
         }
     }
     if let Some(exact) = &mut exchange.exact {
-        exact.answer_body(body, end);
+        exact.response_body(body, end);
     }
     exchange.seen.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
 }

@@ -108,7 +108,7 @@ impl<'e> Outcome<'e> {
     fn refused_by(&self, seen: &Stats) -> Option<&'static str> {
         match self.refused {
             Some(Reason::ClientClosed | Reason::Preflight) => None,
-            // An answer that broke off was not refused by anybody.
+            // A response that broke off was not refused by anybody.
             Some(_) => seen.first_byte.is_none().then_some("gateway"),
             None if (400..600).contains(&seen.status) => Some("provider"),
             None => None,
@@ -191,7 +191,7 @@ impl<'e> Outcome<'e> {
     }
 }
 
-/// From the head of the request to that of the answer.
+/// From the head of the request to that of the response.
 fn first_byte(exchange: &Exchange) -> Option<Duration> {
     let came = exchange.seen.first_byte?;
     Some(came.duration_since(exchange.started))

@@ -1,4 +1,4 @@
-//! Every reason to refuse, and the one place where a refusal becomes an answer: status, JSON in the
+//! Every reason to refuse, and the one place where a refusal becomes a response: status, JSON in the
 //! dialect of the route's provider, metric label. Nothing a client sent is echoed but names of headers.
 
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use crate::key::{ClientKey, KeyFailure};
 use crate::provider::Dialect;
 use crate::route::Route;
 
-/// Tells who refused, on every answer that is a refusal: `gateway` or `provider`.
+/// Tells who refused, on every response that is a refusal: `gateway` or `provider`.
 pub const REFUSED_BY: &str = "x-keygate-refused-by";
-/// The gateway's id of the request, on every answer.
+/// The gateway's id of the request, on every response.
 pub const REQUEST_ID: &str = "x-keygate-request-id";
 
-/// The type of the error that ends an exchange whose answer redirects to a foreign host.
+/// The type of the error that ends an exchange whose response redirects to a foreign host.
 pub(super) const FOREIGN_REDIRECT: &str = "ForeignRedirect";
-/// Likewise of one whose answer switches to a protocol that the client has not asked for.
+/// Likewise of one whose response switches to a protocol that the client has not asked for.
 pub(super) const UNEXPECTED_SWITCH: &str = "UnexpectedSwitch";
 
 /// Why a request goes to no provider: it was refused, or is answered here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// A browser asks what a page may do: no refusal, but an answer of the gateway's own.
+    /// A browser asks what a page may do: no refusal, but a response of the gateway's own.
     Preflight,
     /// The path has two readings.
     BadPath,
@@ -63,7 +63,7 @@ pub enum Reason {
     TooManyFailedKeys,
     /// The client's address, which a proxy in front names, has too many requests going on.
     TooManyConnections,
-    /// The client left before the answer; nobody reads this refusal.
+    /// The client left before the response; nobody reads this refusal.
     ClientClosed,
     /// The key was revoked while the exchange went on, which was cut; nobody reads this refusal.
     KeyRevoked,
@@ -71,9 +71,9 @@ pub enum Reason {
     Internal,
     /// The provider could not be reached, or broke off before answering.
     ProviderUnreachable,
-    /// The provider's answer sends the client to a host that the configuration does not name.
+    /// The provider's response sends the client to a host that the configuration does not name.
     ForeignRedirect,
-    /// The provider's answer switches to a protocol that the client has not asked for.
+    /// The provider's response switches to a protocol that the client has not asked for.
     UnexpectedSwitch,
     /// The provider's token is missing.
     ProviderUnavailable,
@@ -91,7 +91,7 @@ const UPGRADE_NOT_NEEDED: (u16, &str, &str) = (
 impl Reason {
     /// The status, the code that clients see, and the sentence for people.
     #[expect(clippy::too_many_lines, reason = "a table has a row for each reason")]
-    fn answer(self) -> (u16, &'static str, &'static str) {
+    fn response(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::Preflight => (204, "preflight", ""),
             Self::BadPath => (
@@ -135,7 +135,7 @@ impl Reason {
             Self::AmbiguousPath => (
                 400,
                 "ambiguous_path",
-                "This path leads to an endpoint that another route of this gateway answers for: use that \
+                "This path leads to an endpoint that another route of this gateway responses for: use that \
                  route's path, usually the endpoint's full path with its version.",
             ),
             Self::NoRoute => (404, "no_route", "There is no route for this host and path."),
@@ -206,17 +206,17 @@ impl Reason {
 
     /// The status of the answer.
     pub fn status(self) -> u16 {
-        self.answer().0
+        self.response().0
     }
 
     /// The code in the answer and in metrics.
     pub fn code(self) -> &'static str {
-        self.answer().1
+        self.response().1
     }
 
     /// The sentence for people.
     pub fn message(self) -> &'static str {
-        self.answer().2
+        self.response().2
     }
 
     /// What the log says: the code, and for keys the reason that clients are not told.
@@ -270,7 +270,7 @@ impl Rejection {
 
     /// The answer: a head and a body that depend on the reason, its message, the dialect and the id alone.
     pub fn response(&self, id: &RequestId) -> Result<(Box<ResponseHeader>, Bytes), Box<Error>> {
-        let (status, code, sentence) = self.reason.answer();
+        let (status, code, sentence) = self.reason.response();
         let message = self.message.as_deref().unwrap_or(sentence);
         if self.reason == Reason::Preflight {
             return Ok((preflight(id)?, Bytes::new()));
@@ -369,12 +369,12 @@ mod tests {
     #[test]
     fn every_refused_key_gets_the_same_bytes() {
         let id = RequestId::next();
-        let answer = |failure| {
+        let response = |failure| {
             let rejection = Rejection::unrouted(Reason::InvalidKey(failure));
             let (head, body) = rejection.response(&id).unwrap();
             (format!("{:?}", head.headers), body)
         };
-        let first = answer(KeyFailure::Missing);
+        let first = response(KeyFailure::Missing);
         for failure in [
             KeyFailure::Malformed,
             KeyFailure::Unknown,
@@ -382,7 +382,7 @@ mod tests {
             KeyFailure::NotYetValid,
             KeyFailure::Expired,
         ] {
-            assert_eq!(answer(failure), first);
+            assert_eq!(response(failure), first);
         }
     }
 

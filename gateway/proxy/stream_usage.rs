@@ -28,10 +28,10 @@ pub struct StreamUsage {
     include: IncludeUsage,
     /// Whether the client has sent all of its body.
     complete: bool,
-    answer: Answer,
+    response: Answer,
 }
 
-/// The answer, as far as it is known.
+/// The response, as far as it is known.
 enum Answer {
     /// Nothing is to be taken out of it.
     Other,
@@ -67,7 +67,7 @@ impl StreamUsage {
         Ok(Some(Self {
             include: IncludeUsage::new(length.is_some()),
             complete: false,
-            answer: Answer::Other,
+            response: Answer::Other,
         }))
     }
 
@@ -81,33 +81,33 @@ impl StreamUsage {
         }
     }
 
-    /// The head of the answer: the body of a stream that was asked here becomes shorter.
-    pub fn head(&mut self, answer: &mut ResponseHeader) -> Result<(), Box<Error>> {
-        let media = answer.headers.get(CONTENT_TYPE);
+    /// The head of the response: the body of a stream that was asked here becomes shorter.
+    pub fn head(&mut self, response: &mut ResponseHeader) -> Result<(), Box<Error>> {
+        let media = response.headers.get(CONTENT_TYPE);
         let is_stream = media.is_some_and(|media| is_event_stream(media.as_bytes()));
-        let has_body = !matches!(answer.status.as_u16(), 204 | 304);
+        let has_body = !matches!(response.status.as_u16(), 204 | 304);
         let may_be_asked = self.include.asked() || !self.complete;
-        if may_be_asked && is_stream && has_body && is_plain(&answer.headers) {
-            if answer.remove_header(&CONTENT_LENGTH).is_some() {
+        if may_be_asked && is_stream && has_body && is_plain(&response.headers) {
+            if response.remove_header(&CONTENT_LENGTH).is_some() {
                 // HTTP/1.0 has no chunks.
-                answer.set_version(Version::HTTP_11);
-                answer.insert_header(TRANSFER_ENCODING, "chunked")?;
+                response.set_version(Version::HTTP_11);
+                response.insert_header(TRANSFER_ENCODING, "chunked")?;
             }
-            self.answer = Answer::Stream;
+            self.response = Answer::Stream;
         }
         Ok(())
     }
 
-    /// A chunk of the answer's body.
-    pub fn answer_body(&mut self, body: &mut Option<Bytes>, end: bool) {
-        if matches!(self.answer, Answer::Stream) && (body.is_some() || end) {
-            self.answer = if self.include.asked() {
+    /// A chunk of the response's body.
+    pub fn response_body(&mut self, body: &mut Option<Bytes>, end: bool) {
+        if matches!(self.response, Answer::Stream) && (body.is_some() || end) {
+            self.response = if self.include.asked() {
                 Answer::Asked(ExcludeUsage::default())
             } else {
                 Answer::Other
             };
         }
-        let Answer::Asked(exclude) = &mut self.answer else {
+        let Answer::Asked(exclude) = &mut self.response else {
             return;
         };
         let chunk = body.as_deref().unwrap_or_default();
@@ -117,9 +117,9 @@ impl StreamUsage {
         }
     }
 
-    /// What was held back of an answer that ends with trailers.
+    /// What was held back of a response that ends with trailers.
     pub fn rest(&mut self) -> Option<Bytes> {
-        let Answer::Asked(exclude) = &mut self.answer else {
+        let Answer::Asked(exclude) = &mut self.response else {
             return None;
         };
         Some(exclude.rest().into()).filter(|rest: &Bytes| !rest.is_empty())
@@ -127,7 +127,7 @@ impl StreamUsage {
 
     /// Events that the client did not get.
     pub fn taken_out(&self) -> u64 {
-        match &self.answer {
+        match &self.response {
             Answer::Asked(exclude) => exclude.taken_out(),
             Answer::Other | Answer::Stream => 0,
         }

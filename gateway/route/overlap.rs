@@ -90,14 +90,14 @@ impl Router {
             return false;
         }
         // Not every route answers on every host.
-        let answers = |path: &String| {
+        let responses = |path: &String| {
             let found = self.find(host, path);
             found.is_some_and(|it| it.rest.is_empty() && !Arc::ptr_eq(it.route, route))
         };
         let leaves_its_part = part_of.is_some() && !is_under(target, route.provider.paths.base());
         leaves_its_part
-            || self.paths.within(route, target).into_iter().any(answers)
-            || self.paths.beside(route, target).into_iter().any(answers)
+            || self.paths.within(route, target).into_iter().any(responses)
+            || self.paths.beside(route, target).into_iter().any(responses)
     }
 }
 

@@ -1,7 +1,7 @@
-//! The deadlines that Pingora has no timer for: the pause within an answer, and the whole exchange.
+//! The deadlines that Pingora has no timer for: the pause within a response, and the whole exchange.
 //!
-//! Pingora's own read timeout covers the wait for the head of an answer, and its errors become an
-//! orderly 504. Once an answer has begun there is nothing orderly left to say: [`Bounded`] drops
+//! Pingora's own read timeout covers the wait for the head of a response, and its errors become an
+//! orderly 504. Once a response has begun there is nothing orderly left to say: [`Bounded`] drops
 //! the exchange, which closes the client's connection without the end of the message and takes the
 //! provider's connection away. So ends, where the configuration wants it, the exchange of a key that is
 //! revoked meanwhile.
@@ -209,7 +209,7 @@ pub async fn run_http1<T>(work: Work<'_, T>) -> Option<T> {
 /// How long a connection may do without something from the client.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionTimeouts {
-    /// From the end of an answer to the first byte of the next request.
+    /// From the end of a response to the first byte of the next request.
     pub idle: Duration,
     /// From there to the end of its head.
     pub head: Duration,

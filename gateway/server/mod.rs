@@ -70,7 +70,7 @@ pub struct Gateway {
     config: ServerConfig,
     live: Arc<Live>,
     in_flight: Arc<InFlight>,
-    /// Whether connections end with their next answer.
+    /// Whether connections end with their next response.
     closing: Arc<AtomicBool>,
     connections: Arc<Connections>,
     readiness: Arc<Readiness>,

@@ -25,7 +25,7 @@ const BATCH: usize = 512;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long one batch may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How much of an answer is read.
+/// How much of a response is read.
 const MOST: usize = 64 << 10;
 
 /// Sends spans until nobody makes any more.
@@ -169,10 +169,10 @@ impl Client {
         let status = session
             .response_header()
             .map_or(0, |head| head.status.as_u16());
-        let mut answer = BytesMut::new();
+        let mut response = BytesMut::new();
         while let Some(chunk) = session.read_response_body().await.map_err(broken)? {
-            answer.extend_from_slice(&chunk);
-            if answer.len() > MOST {
+            response.extend_from_slice(&chunk);
+            if response.len() > MOST {
                 return Err(Failure("its answer is too long".to_owned()));
             }
         }
@@ -180,10 +180,10 @@ impl Client {
         self.connector
             .release_http_session(session, &*peer, kept)
             .await;
-        let answer = http::Response::builder()
+        let response = http::Response::builder()
             .status(status)
-            .body(answer.freeze());
-        answer.map_err(|_| Failure("its answer has no status".to_owned()))
+            .body(response.freeze());
+        response.map_err(|_| Failure("its answer has no status".to_owned()))
     }
 }
 
@@ -193,12 +193,13 @@ impl HttpClient for Client {
         &self,
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Bytes>, HttpError> {
-        let answer = tokio::time::timeout(PATIENCE, self.send(request)).await;
-        let answer = answer.map_err(|_| Failure(format!("no answer within {PATIENCE:?}")))??;
-        if !answer.status().is_success() {
-            return Err(Failure(format!("it answers {}", answer.status().as_u16())).into());
+        let response = tokio::time::timeout(PATIENCE, self.send(request)).await;
+        let response =
+            response.map_err(|_| Failure(format!("no answer within {PATIENCE:?}")))??;
+        if !response.status().is_success() {
+            return Err(Failure(format!("it answers {}", response.status().as_u16())).into());
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 

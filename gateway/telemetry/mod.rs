@@ -141,7 +141,7 @@ impl Trace {
     }
 }
 
-/// The same answer for one trace wherever it is asked for
+/// The same response for one trace wherever it is asked for
 /// (<https://opentelemetry.io/docs/specs/otel/trace/sdk/#traceidratiobased>).
 fn is_sampled(trace: TraceId, in_a_million: u32) -> bool {
     // The last seven bytes are random.

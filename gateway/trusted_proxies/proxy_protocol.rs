@@ -277,7 +277,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// However the bytes are cut, the answer is the same; nothing is read beyond the bound.
+        /// However the bytes are cut, the response is the same; nothing is read beyond the bound.
         #[test]
         fn any_bytes_read_the_same_however_they_are_cut(
             start in proptest::sample::select(vec![V1, V2, b"PROXY TCP4 ", b"PROXY TCP6 ", b""]),

@@ -23,7 +23,7 @@ pub const ROOM: usize = 1 + NAME.len() + VALUE.len();
 /// The body of one request.
 ///
 /// `stream_options` are taken out where they stand and put in again at the end of the object, when it is known
-/// whether the answer is to be a stream: where it is not, they would be refused.
+/// whether the response is to be a stream: where it is not, they would be refused.
 pub struct IncludeUsage {
     members: Members,
     /// How many bytes are still to be added; `None` where no length was announced.

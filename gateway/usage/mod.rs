@@ -1,4 +1,4 @@
-//! What an answer tells of its use, read beside the stream.
+//! What a response tells of its use, read beside the stream.
 //!
 //! Nothing in here changes a body or holds it up, but [`IncludeUsage`] and [`ExcludeUsage`], where a route says so.
 

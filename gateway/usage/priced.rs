@@ -1,4 +1,4 @@
-//! Tests: what responses cost, by the figures of invoices and against a naive reading of the price file with fractions.
+//! Tests: what answers cost, by the figures of invoices and against a naive reading of the price file with fractions.
 
 use std::path::Path;
 

@@ -64,7 +64,7 @@ struct Ratio {
 }
 
 impl Ratio {
-    /// Whether it still looks like an answer.
+    /// Whether it still looks like a response.
     fn add(&mut self, read: usize, made: usize) -> bool {
         self.read += read as u64;
         self.made += made as u64;

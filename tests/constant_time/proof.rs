@@ -31,9 +31,9 @@ const MAKE_MEM_DEFINED: usize = 0x4d43_0002;
 #[cfg(target_arch = "x86_64")]
 fn request(what: usize, address: usize, length: usize) -> usize {
     let arguments = [what, address, length, 0, 0, 0];
-    let mut answer = 0_usize;
+    let mut response = 0_usize;
     // SAFETY: the sequence of valgrind.h for amd64. It turns rdi round to where it was and exchanges rbx
-    // with itself: without valgrind nothing happens, and with it only the answer is written.
+    // with itself: without valgrind nothing happens, and with it only the response is written.
     unsafe {
         std::arch::asm!(
             "rol rdi, 3",
@@ -42,11 +42,11 @@ fn request(what: usize, address: usize, length: usize) -> usize {
             "rol rdi, 51",
             "xchg rbx, rbx",
             in("rax") arguments.as_ptr(),
-            inout("rdx") answer,
+            inout("rdx") response,
             options(nostack),
         );
     }
-    answer
+    response
 }
 
 #[cfg(not(target_arch = "x86_64"))]

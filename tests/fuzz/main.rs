@@ -25,13 +25,13 @@ fn target() -> fn(&[u8]) {
         Ok("config") => config::read_gateway,
         Ok("keys") => config::read_keys,
         Ok("prices") => config::read_prices,
-        Ok("answer") => meter::read_answer,
+        Ok("answer") => meter::read_response,
         Ok("stream") => meter::read_stream,
         Ok("exact") => meter::read_exact,
         Ok("socket") => meter::read_socket,
         Ok("proxies") => proxies::read,
         _ => panic!(
-            "TARGET is key, path, head, template, config, keys, prices, answer, stream, exact, socket or \
+            "TARGET is key, path, head, template, config, keys, prices, response, stream, exact, socket or \
              proxies"
         ),
     })

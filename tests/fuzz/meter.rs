@@ -21,7 +21,7 @@ fn read(media: &[u8], bytes: &[u8]) {
     assert_eq!(said(size), said(usize::MAX));
 }
 
-pub fn read_answer(bytes: &[u8]) {
+pub fn read_response(bytes: &[u8]) {
     read(b"application/json", bytes);
 }
 

@@ -4,9 +4,9 @@
 //!     cargo test --profile fast --test isolation                             20,000 requests
 //!     ISOLATION_REQUESTS=1000000 cargo test --profile fast --test isolation
 //!
-//! Each request's body, and each answer's, is one nonce over and over, of the tenant and of the request. The provider
-//! checks every byte that comes against the tenant whose token came with it, and each client every byte of its answers.
-//! A third of the exchanges is cut at a random byte, of the request or of the answer, by either side. Over HTTP/1.1, a
+//! Each request's body, and each response's, is one nonce over and over, of the tenant and of the request. The provider
+//! checks every byte that comes against the tenant whose token came with it, and each client every byte of its responses.
+//! A third of the exchanges is cut at a random byte, of the request or of the response, by either side. Over HTTP/1.1, a
 //! connection to the provider belongs to one exchange after the other; over HTTP/2, to many at once.
 
 #![allow(
@@ -99,7 +99,7 @@ struct Seen {
     heads: AtomicU64,
     /// Requests that came to the provider while one of another tenant was on the same connection.
     shared: AtomicU64,
-    /// Bytes that were checked, of requests and of answers.
+    /// Bytes that were checked, of requests and of responses.
     bytes: AtomicU64,
     foreign: AtomicU64,
     unexpected: AtomicU64,
@@ -191,19 +191,19 @@ async fn serve(mut wire: BufReader<TcpStream>, seen: &Seen, mut dice: Dice) -> O
                 }
             }
         }
-        let answer = text(&nonce, dice.size());
+        let response = text(&nonce, dice.size());
         let cut = dice
             .one_in(20)
-            .then(|| dice.up_to(answer.len() as u64 + 200) as usize);
+            .then(|| dice.up_to(response.len() as u64 + 200) as usize);
         let mut raw =
             format!("HTTP/1.1 200 OK\r\nx-nonce: {nonce}\r\ncontent-type: text/event-stream\r\n")
                 .into_bytes();
         if dice.one_in(2) {
-            raw.extend(format!("content-length: {}\r\n\r\n", answer.len()).as_bytes());
-            raw.extend(&answer);
+            raw.extend(format!("content-length: {}\r\n\r\n", response.len()).as_bytes());
+            raw.extend(&response);
         } else {
             raw.extend(b"transfer-encoding: chunked\r\n\r\n");
-            for chunk in answer.chunks(1 + dice.up_to(5000) as usize) {
+            for chunk in response.chunks(1 + dice.up_to(5000) as usize) {
                 raw.extend(format!("{:x}\r\n", chunk.len()).as_bytes());
                 raw.extend(chunk);
                 raw.extend(b"\r\n");
@@ -312,7 +312,7 @@ impl Client {
             }
             let exchange = async {
                 wire.get_mut().write_all(&raw).await.ok()?;
-                self.answer(&mut wire, &nonce, &cut).await
+                self.response(&mut wire, &nonce, &cut).await
             };
             match tokio::time::timeout(PATIENCE, exchange)
                 .await
@@ -320,14 +320,14 @@ impl Client {
             {
                 Some(true) => kept = Some(wire),
                 Some(false) => {}
-                // The provider broke off, and so did the gateway: before or within the answer.
+                // The provider broke off, and so did the gateway: before or within the response.
                 None => continue,
             }
         }
     }
 
-    /// Whether the connection can be used again; `None` if it ended before the answer did.
-    async fn answer(
+    /// Whether the connection can be used again; `None` if it ended before the response did.
+    async fn response(
         &self,
         wire: &mut BufReader<TcpStream>,
         nonce: &str,
@@ -398,7 +398,7 @@ impl Client {
         Some(!head.contains("\r\nconnection: close\r\n"))
     }
 
-    /// Whether the answer is the provider's; a 502 is the gateway's, where the provider broke off before its own.
+    /// Whether the response is the provider's; a 502 is the gateway's, where the provider broke off before its own.
     fn head(&self, status: &str, own: bool, nonce: &str) -> Option<bool> {
         match (status, own) {
             ("200", true) => Some(true),
@@ -432,7 +432,7 @@ impl Client {
             let body = text(&nonce, self.dice.size());
             let cut = self.cut(body.len());
             let exchange = async {
-                let (answer, mut send) =
+                let (response, mut send) =
                     client.send_request(request.body(()).unwrap(), false).ok()?;
                 if let Cut::Request(at) = cut {
                     send.send_data(Bytes::copy_from_slice(&body[..at]), false)
@@ -443,16 +443,16 @@ impl Client {
                     return Some(());
                 }
                 send.send_data(Bytes::from(body), true).ok()?;
-                let answer = answer.await.ok()?;
-                let own = answer
+                let response = response.await.ok()?;
+                let own = response
                     .headers()
                     .get("x-nonce")
                     .is_some_and(|found| found.as_bytes() == nonce.as_bytes());
-                let whole = self.head(answer.status().as_str(), own, &nonce)?;
-                let (mut answer, mut at) = (answer.into_body(), 0);
-                while let Some(chunk) = answer.data().await {
+                let whole = self.head(response.status().as_str(), own, &nonce)?;
+                let (mut response, mut at) = (response.into_body(), 0);
+                while let Some(chunk) = response.data().await {
                     let chunk = chunk.ok()?;
-                    let _ = answer.flow_control().release_capacity(chunk.len());
+                    let _ = response.flow_control().release_capacity(chunk.len());
                     if whole {
                         self.seen.check(&nonce, at, &chunk, "an answer");
                     }
@@ -559,7 +559,7 @@ fn sixteen_tenants(http: &str) -> Arc<Seen> {
     });
     let of = |count: &AtomicU64| count.load(Relaxed);
     println!(
-        "{requests} requests of {TENANTS} tenants: {} heads at the provider, {} whole answers, {} cut by clients, {} by the provider; \
+        "{requests} requests of {TENANTS} tenants: {} heads at the provider, {} whole responses, {} cut by clients, {} by the provider; \
          {} bytes looked at, {} foreign",
         of(&seen.heads),
         of(&seen.whole),

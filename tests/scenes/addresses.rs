@@ -53,7 +53,7 @@ fn attempts(gateway: &Gateway, from: usize, to: usize) -> Vec<u64> {
 }
 
 #[test]
-fn dead_addresses_cost_no_request_its_answer_and_once_known_nothing() {
+fn dead_addresses_cost_no_request_its_response_and_once_known_nothing() {
     for count in [1, 2, 4, 7] {
         let provider = Provider::start();
         let mut addresses: Vec<_> = (2..2 + count).map(|host| dead(&provider, host)).collect();
@@ -63,8 +63,8 @@ fn dead_addresses_cost_no_request_its_answer_and_once_known_nothing() {
         // Some were found, and those that nobody met are found now, each once.
         let mut client = gateway.client();
         for _ in 0..8 {
-            let answer = client.request("POST", "/p", &KEY, b"{}");
-            assert_eq!(answer.status, 200, "{count} dead");
+            let response = client.request("POST", "/p", &KEY, b"{}");
+            assert_eq!(response.status, 200, "{count} dead");
         }
         all_at_once(&gateway, 8);
         let known = attempts(&gateway, 16, 24);
@@ -140,8 +140,8 @@ fn an_address_that_drops_connections_costs_their_time_once() {
     let gateway = gateway(&provider, "timeouts.connect = \"1s\"", addresses);
     let timed = || {
         let begun = Instant::now();
-        let answer = gateway.request("POST", "/p", &KEY, b"{}");
-        assert_eq!(answer.status, 200);
+        let response = gateway.request("POST", "/p", &KEY, b"{}");
+        assert_eq!(response.status, 200);
         begun.elapsed()
     };
     assert!(timed() >= Duration::from_secs(1));

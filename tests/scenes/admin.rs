@@ -38,7 +38,7 @@ fn an_access_line_says_what_happened_and_holds_no_secret() {
         ("cookie", "session"),
         ("user-agent", "curious"),
     ];
-    let answer = gateway.request(
+    let response = gateway.request(
         "POST",
         "/p/v1/x?key=secret&page=2",
         &headers,
@@ -56,7 +56,7 @@ fn an_access_line_says_what_happened_and_holds_no_secret() {
     }
     assert_eq!(
         line["request_id"],
-        answer.header("x-keygate-request-id").unwrap()
+        response.header("x-keygate-request-id").unwrap()
     );
     assert_eq!(line["upstream"], provider.address().to_string());
     assert_eq!(
@@ -85,7 +85,7 @@ fn an_access_line_says_what_happened_and_holds_no_secret() {
 }
 
 #[test]
-fn who_refused_is_said_in_the_answer_the_line_and_the_metric() {
+fn who_refused_is_said_in_the_response_the_line_and_the_metric() {
     let provider = Provider::answering(|_, wire| {
         crate::support::provider::respond(wire, "429 Too Many Requests", &[], b"{}");
     });
@@ -258,11 +258,11 @@ fn the_admin_listener_answers_programs_and_no_page_of_another_site() {
             (vec![("host", &own), ("origin", "https://evil.test")], 403),
             (vec![("host", &own), ("origin", "null")], 403),
         ] {
-            let answer = Client::connect(admin).request(method, path, &headers, b"");
-            assert_eq!(answer.status, status, "{method} {path} {headers:?}");
+            let response = Client::connect(admin).request(method, path, &headers, b"");
+            assert_eq!(response.status, status, "{method} {path} {headers:?}");
             if status == 421 || status == 403 {
-                assert!(!answer.text().contains("keygate_"), "{}", answer.text());
-                assert_eq!(answer.header("access-control-allow-origin"), None);
+                assert!(!response.text().contains("keygate_"), "{}", response.text());
+                assert_eq!(response.header("access-control-allow-origin"), None);
             }
         }
         let mut client = Client::connect(admin);
@@ -304,8 +304,8 @@ const LOCALHOST: [(&str, &str); 1] = [("host", "localhost")];
 /// Asks for the metrics on a connection of its own, and checks that they come within a second.
 fn metrics_come_soon(admin: std::net::SocketAddr) {
     let start = std::time::Instant::now();
-    let answer = Client::connect(admin).request("GET", "/metrics", &LOCALHOST, b"");
-    assert_eq!(answer.status, 200);
+    let response = Client::connect(admin).request("GET", "/metrics", &LOCALHOST, b"");
+    assert_eq!(response.status, 200);
     let taken = start.elapsed();
     assert!(taken < std::time::Duration::from_secs(1), "{taken:?}");
 }
@@ -347,8 +347,8 @@ fn an_idle_connection_of_the_admin_listener_is_closed_for_a_new_one_before_heads
     }
     let mut idle: Vec<_> = (0..32).map(|_| Client::connect(admin)).collect();
     for client in &mut idle {
-        let answer = client.request("GET", "/healthz", &LOCALHOST, b"");
-        assert_eq!(answer.status, 200);
+        let response = client.request("GET", "/healthz", &LOCALHOST, b"");
+        assert_eq!(response.status, 200);
     }
     metrics_come_soon(admin);
     assert!(idle[0].is_closed());
@@ -404,8 +404,8 @@ fn the_admin_listener_waits_for_no_head_without_end() {
     // However often something comes.
     eventually("it is cut", || slow.try_send("x: y\r\n").is_err());
     let mut idle = Client::connect(admin);
-    let answer = idle.request("GET", "/healthz", &[("host", "localhost")], b"");
-    assert_eq!(answer.status, 200);
+    let response = idle.request("GET", "/healthz", &[("host", "localhost")], b"");
+    assert_eq!(response.status, 200);
     assert!(idle.is_closed());
 }
 
@@ -423,7 +423,7 @@ fn a_head_for_the_admin_listener_is_bounded_as_those_of_clients_are() {
         ));
         client
             .try_response(false)
-            .map_or(431, |answer| answer.status)
+            .map_or(431, |response| response.status)
     };
     assert_eq!((ask(15 << 10), ask(17 << 10)), (200, 431));
     let mut client = Client::connect(gateway.running.admin());

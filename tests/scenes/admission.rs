@@ -3,7 +3,7 @@
 use crate::support::gateway::simple;
 use crate::support::{Client, Gateway, Provider, Response, Scene, http2};
 
-/// What differs between two answers that are otherwise the same.
+/// What differs between two responses that are otherwise the same.
 fn without_ids(response: &Response) -> (String, Vec<u8>) {
     let differs = |line: &&str| {
         !["x-request-id", "x-keygate-request-id", "date"]
@@ -43,8 +43,8 @@ fn a_key_is_taken_in_every_spelling_and_goes_up_in_none() {
         ),
         ("/p", vec![("api-key", "secret"), ("authorization", "")]),
     ] {
-        let answer = gateway.get(path, &headers);
-        assert_eq!(answer.status, 200, "{path} {headers:?}");
+        let response = gateway.get(path, &headers);
+        assert_eq!(response.status, 200, "{path} {headers:?}");
         let received = provider.last();
         assert!(!received.head.contains("secret"), "{}", received.head);
         assert_eq!(
@@ -410,11 +410,11 @@ fn http2_clients_are_held_to_the_same_rules() {
             for (name, value) in headers {
                 request = request.header(name, value);
             }
-            let (answer, mut body) = client
+            let (response, mut body) = client
                 .send_request(request.body(()).unwrap(), false)
                 .unwrap();
             let _ = body.send_data(bytes::Bytes::from_static(b"{\"a\":1}"), true);
-            assert_eq!(answer.await.unwrap().status(), status, "{path}");
+            assert_eq!(response.await.unwrap().status(), status, "{path}");
         }
     });
     let received = provider.only();

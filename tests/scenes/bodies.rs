@@ -31,10 +31,10 @@ fn bodies_with_a_length_arrive_and_return_byte_for_byte() {
     let mut client = gateway.client();
     for size in SIZES {
         let body = bytes(size);
-        let answer = client.request("POST", "/p", &[("api-key", "secret")], &body);
-        assert_eq!(answer.status, 200);
+        let response = client.request("POST", "/p", &[("api-key", "secret")], &body);
+        assert_eq!(response.status, 200);
         assert!(provider.last().body == body, "{size} up");
-        assert!(answer.body == body, "{size} down");
+        assert!(response.body == body, "{size} down");
         assert_eq!(provider.last().count("transfer-encoding"), 0);
     }
 }
@@ -55,10 +55,10 @@ fn chunked_bodies_arrive_byte_for_byte() {
             client.send("\r\n");
         }
         client.send("0\r\n\r\n");
-        let answer = client.response(false);
-        assert_eq!(answer.status, 200);
+        let response = client.response(false);
+        assert_eq!(response.status, 200);
         assert!(provider.last().body == body, "{size} up");
-        assert!(answer.body == body, "{size} down");
+        assert!(response.body == body, "{size} down");
     }
 }
 
@@ -239,7 +239,7 @@ fn a_body_that_drips_is_refused_and_one_that_only_takes_its_time_is_not() {
                 break;
             }
         }
-        client.try_response(false).map(|answer| answer.status)
+        client.try_response(false).map(|response| response.status)
     };
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| drip(10));
@@ -268,7 +268,7 @@ fn an_empty_last_piece_leaves_nothing_on_the_connection_for_the_next_tenant() {
         for chunks in [&["x", ""][..], &[""], &["", "x", "", ""], &["x"]] {
             let mut client = http2::connect(gateway.address()).await;
             let request = http::Request::post("http://gateway.test/p").header("api-key", "secret");
-            let (answer, mut body) = client
+            let (response, mut body) = client
                 .send_request(request.body(()).unwrap(), false)
                 .unwrap();
             for (number, chunk) in chunks.iter().enumerate() {
@@ -277,7 +277,7 @@ fn an_empty_last_piece_leaves_nothing_on_the_connection_for_the_next_tenant() {
                     .unwrap();
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
-            assert_eq!(answer.await.unwrap().status(), 200);
+            assert_eq!(response.await.unwrap().status(), 200);
         }
     });
     let received = provider.received();

@@ -74,11 +74,11 @@ pub(crate) fn ask(
     stream
         .write_all(request.as_bytes())
         .map_err(|error| error.to_string())?;
-    let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer);
+    let mut response = Vec::new();
+    let read = stream.read_to_end(&mut response);
     match read {
-        Err(error) if answer.is_empty() => Err(error.to_string()),
-        _ => Ok(String::from_utf8(answer).unwrap()),
+        Err(error) if response.is_empty() => Err(error.to_string()),
+        _ => Ok(String::from_utf8(response).unwrap()),
     }
 }
 
@@ -87,8 +87,8 @@ fn clients_come_over_tls_and_over_http2_where_they_offer_it() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let gateway = scene(&provider, &authority, "").start();
     let config = client(&authority, None, &[]);
-    let answer = ask(gateway.address(), &config, "gateway.test").unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let response = ask(gateway.address(), &config, "gateway.test").unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     assert!(ask(gateway.address(), &config, "other.test").is_err());
     http2::run(async {
         let config = client(&authority, None, &["h2", "http/1.1"]);
@@ -104,19 +104,19 @@ fn clients_come_over_tls_and_over_http2_where_they_offer_it() {
         let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(connection);
         let request = http::Request::get("https://gateway.test/p").header("api-key", "secret");
-        let (answer, _) = client
+        let (response, _) = client
             .send_request(request.body(()).unwrap(), true)
             .unwrap();
-        assert_eq!(answer.await.unwrap().status(), 200);
+        assert_eq!(response.await.unwrap().status(), 200);
     });
     // And nothing is said to who comes without.
     let mut plain = TcpStream::connect(gateway.address()).unwrap();
     plain
         .write_all(b"GET /p HTTP/1.1\r\nhost: h\r\n\r\n")
         .unwrap();
-    let mut answer = Vec::new();
-    let _ = plain.read_to_end(&mut answer);
-    assert!(!answer.starts_with(b"HTTP/"));
+    let mut response = Vec::new();
+    let _ = plain.read_to_end(&mut response);
+    assert!(!response.starts_with(b"HTTP/"));
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn who_does_not_shake_hands_counts_and_is_ended_in_the_time_of_a_head() {
     assert!(ask(gateway.address(), &config, "gateway.test").is_ok());
 }
 
-/// A connection that waits for an answer, or an end, and not for ever.
+/// A connection that waits for a response, or an end, and not for ever.
 fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -332,10 +332,10 @@ fn an_http2_connection_that_was_greeted_has_the_time_of_one_that_is_idle() {
         tokio::time::sleep(Duration::from_millis(1500)).await;
         assert!(!running.is_finished());
         let request = http::Request::get("https://gateway.test/p").header("api-key", "secret");
-        let (answer, _) = client
+        let (response, _) = client
             .send_request(request.body(()).unwrap(), true)
             .unwrap();
-        assert_eq!(answer.await.unwrap().status(), 200);
+        assert_eq!(response.await.unwrap().status(), 200);
     });
 }
 
@@ -389,10 +389,14 @@ fn requests_that_come_together_over_tls_are_answered_one_after_the_other() {
     let many = format!("{head}content-length: 2\r\n\r\n{{}}").repeat(20);
     let last = format!("{head}connection: close\r\n\r\n");
     stream.write_all((many + &last).as_bytes()).unwrap();
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     // How the session ends is not the point.
-    let _ = stream.read_to_end(&mut answers);
-    let answers = String::from_utf8(answers).unwrap();
-    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 21, "{answers}");
+    let _ = stream.read_to_end(&mut responses);
+    let responses = String::from_utf8(responses).unwrap();
+    assert_eq!(
+        responses.matches("HTTP/1.1 200 ").count(),
+        21,
+        "{responses}"
+    );
     assert_eq!(provider.received().len(), 21);
 }

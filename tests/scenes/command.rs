@@ -309,9 +309,9 @@ fn the_demo_serves_what_it_prints() {
     let bearer = format!("Bearer {key}");
 
     let body = br#"{"model":"sandbox-1","messages":[{"role":"user","content":"Say hello"}]}"#;
-    let answer =
+    let response =
         Client::connect(gateway).request("POST", "/openai", &[("authorization", &bearer)], body);
-    let content = answer.json()["choices"][0]["message"]["content"]
+    let content = response.json()["choices"][0]["message"]["content"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -322,8 +322,10 @@ fn the_demo_serves_what_it_prints() {
     assert!(!content.contains(&key));
     let stream = br#"{"stream":true,"messages":[{"role":"user","content":"Say hello"}]}"#;
     let path = "/openai/v1/chat/completions";
-    let answer = Client::connect(gateway).request("POST", path, &[("api-key", &key)], stream);
-    assert!(answer.text().starts_with("data: {") && answer.text().ends_with("data: [DONE]\n\n"));
+    let response = Client::connect(gateway).request("POST", path, &[("api-key", &key)], stream);
+    assert!(
+        response.text().starts_with("data: {") && response.text().ends_with("data: [DONE]\n\n")
+    );
     assert_eq!(
         Client::connect(gateway)
             .request("POST", "/openai", &[], body)
@@ -402,8 +404,8 @@ fn a_probe_tells_whether_tokens_work_and_nothing_is_probed_unasked() {
     );
     assert_eq!(provider.only().line(), "GET /v1/models HTTP/1.1");
     // No page in a browser makes it ask.
-    let answer = ask_admin(gateway.running.admin(), "GET", "/probe");
-    assert_eq!(answer.status, 404);
+    let response = ask_admin(gateway.running.admin(), "GET", "/probe");
+    assert_eq!(response.status, 404);
     assert_eq!(provider.received().len(), 1);
 
     // What could be anywhere is asked without a token first: what answers anyone says nothing of the token.

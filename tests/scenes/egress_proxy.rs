@@ -48,8 +48,8 @@ fn requests_go_through_kept_tunnels_to_a_name_that_the_proxy_alone_knows() {
     let gateway = gateway(&authority, &proxy, "");
     let mut client = gateway.client();
     for _ in 0..100 {
-        let answer = client.request("POST", "/p", &KEY, b"{\"model\":\"canary\"}");
-        assert_eq!((answer.status, answer.text()), (200, "{\"ok\":true}"));
+        let response = client.request("POST", "/p", &KEY, b"{\"model\":\"canary\"}");
+        assert_eq!((response.status, response.text()), (200, "{\"ok\":true}"));
     }
     assert_eq!(provider.received().len(), 100);
     assert_eq!(provider.last().header("host"), Some("api.provider.test"));
@@ -137,7 +137,7 @@ fn credentials_go_to_the_proxy_and_to_nobody_else() {
 #[test]
 fn a_proxy_that_opens_no_tunnel_is_502_or_504_and_the_provider_hears_nothing() {
     let authority = Authority::new();
-    for (answer, status, tries) in [
+    for (response, status, tries) in [
         (
             "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\n\r\n",
             502,
@@ -153,17 +153,17 @@ fn a_proxy_that_opens_no_tunnel_is_502_or_504_and_the_provider_hears_nothing() {
         ("HTTP/1.1 200 OK\r\n\r\nsurplus", 502, 1),
         ("", 504, 2),
     ] {
-        let proxy = ConnectProxy::answering(answer);
+        let proxy = ConnectProxy::answering(response);
         let gateway = gateway(&authority, &proxy, "timeouts.connect = \"300ms\"");
         let refused = gateway.request("POST", "/p", &KEY, b"{}");
-        assert_eq!(refused.status, status, "{answer}");
+        assert_eq!(refused.status, status, "{response}");
         assert!(
             refused.code().starts_with("provider_"),
             "{}",
             refused.text()
         );
         assert!(!refused.text().contains("proxy"), "{}", refused.text());
-        assert_eq!(proxy.asked().len(), tries, "{answer}");
+        assert_eq!(proxy.asked().len(), tries, "{response}");
     }
 }
 
@@ -195,8 +195,8 @@ fn tunnels_of_two_providers_are_never_taken_for_each_other() {
     let mut client = gateway.client();
     for _ in 0..20 {
         for name in ["one", "two"] {
-            let answer = client.request("POST", &format!("/{name}"), &KEY, b"{}");
-            assert_eq!((answer.status, answer.text()), (200, name));
+            let response = client.request("POST", &format!("/{name}"), &KEY, b"{}");
+            assert_eq!((response.status, response.text()), (200, name));
         }
     }
     let token = |provider: &Provider| provider.last().header("authorization").map(str::to_owned);

@@ -333,11 +333,11 @@ fn answers_pass_as_they_are_without_what_is_not_for_clients() {
         respond(wire, status, &headers, b"{\"mine\":1}");
     });
     let gateway = Gateway::before(&provider);
-    let answer = gateway.get("/p", &[("api-key", "secret")]);
-    assert_eq!((answer.status, answer.text()), (201, "{\"mine\":1}"));
-    assert_eq!(answer.header("x-request-id"), Some("req_1"));
-    assert_eq!(answer.header("x-keygate-request-id").unwrap().len(), 32);
-    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("9"));
+    let response = gateway.get("/p", &[("api-key", "secret")]);
+    assert_eq!((response.status, response.text()), (201, "{\"mine\":1}"));
+    assert_eq!(response.header("x-request-id"), Some("req_1"));
+    assert_eq!(response.header("x-keygate-request-id").unwrap().len(), 32);
+    assert_eq!(response.header("x-ratelimit-remaining-requests"), Some("9"));
     for gone in [
         "set-cookie",
         "openai-organization",
@@ -348,14 +348,14 @@ fn answers_pass_as_they_are_without_what_is_not_for_clients() {
         "x-keygate-refused-by",
         "server",
     ] {
-        assert_eq!(answer.header(gone), None, "{gone}");
+        assert_eq!(response.header(gone), None, "{gone}");
     }
-    let answer = gateway.get("/p/429", &[("api-key", "secret")]);
+    let response = gateway.get("/p/429", &[("api-key", "secret")]);
     assert_eq!(
-        (answer.status, answer.header("retry-after")),
+        (response.status, response.header("retry-after")),
         (429, Some("7"))
     );
-    assert_eq!(answer.header("x-keygate-refused-by"), Some("provider"));
+    assert_eq!(response.header("x-keygate-refused-by"), Some("provider"));
     assert_eq!(provider.received().len(), 2);
 }
 
@@ -417,10 +417,10 @@ fn a_head_may_come_in_whatever_pieces() {
                     // What is refused may be so before it has all come.
                     let _ = client.try_send(chunk);
                 }
-                let answer = client.response(false);
+                let response = client.response(false);
                 // Lines that end otherwise are refused.
                 let expected = if ends == "\r\n" { 200 } else { 400 };
-                assert_eq!(answer.status, expected, "{chunk} bytes at a time");
+                assert_eq!(response.status, expected, "{chunk} bytes at a time");
                 if expected == 200 {
                     assert_eq!(provider.last().body, b"body");
                 }

@@ -124,14 +124,14 @@ fn ask(gateway: &server::Gateway, provider: &Provider, line: &str) {
         .collect();
     let before = provider.received().len();
     let mut client = Client::connect(gateway.listen()[0]);
-    let answer = client.request(method, path, &headers, b"{\"inputs\": \"Hi\"}");
+    let response = client.request(method, path, &headers, b"{\"inputs\": \"Hi\"}");
     let received = provider.received();
     if let Ok(status) = wanted.parse::<u16>() {
-        assert_eq!(answer.status, status, "{line}");
+        assert_eq!(response.status, status, "{line}");
         assert_eq!(received.len(), before, "{line}");
         return;
     }
-    assert_eq!(answer.status, 200, "{line}: {}", answer.text());
+    assert_eq!(response.status, 200, "{line}: {}", response.text());
     let received = received.last().unwrap();
     let mut wanted = wanted.split("; ");
     assert_eq!(

@@ -369,8 +369,8 @@ fn a_thousand_open_connections_are_refused_within_a_second_of_the_command() {
         let ask = async |client: &mut h2::client::SendRequest<bytes::Bytes>| {
             let request = http::Request::get("http://a/p").header("api-key", "first-key");
             let mut ready = client.clone().ready().await.unwrap();
-            let (answer, _) = ready.send_request(request.body(()).unwrap(), true).unwrap();
-            answer.await.unwrap().status().as_u16()
+            let (response, _) = ready.send_request(request.body(()).unwrap(), true).unwrap();
+            response.await.unwrap().status().as_u16()
         };
         let mut newer = Vec::with_capacity(OF_EACH);
         for client in &mut clients {
@@ -476,12 +476,12 @@ fn keys_that_nobody_knows_make_no_series_and_many_keys_share_one() {
     let mut client = gateway.client();
     for i in 0..5 {
         let key = format!("secret-{i}");
-        let answer = client.request("GET", "/p", &[("api-key", &key)], b"");
-        assert_eq!(answer.status, 200);
+        let response = client.request("GET", "/p", &[("api-key", &key)], b"");
+        assert_eq!(response.status, 200);
     }
     let ask = |client: &mut Client, key: &str| {
-        let answer = client.request("GET", "/p", &[("api-key", key)], b"");
-        assert_eq!(answer.status, 401);
+        let response = client.request("GET", "/p", &[("api-key", key)], b"");
+        assert_eq!(response.status, 401);
     };
     ask(&mut client, "unknown");
     ask(&mut client, "kg_malformed");

@@ -362,7 +362,7 @@ fn who_pays_is_chosen_by_the_client_only_where_the_route_says_so() {
 }
 
 #[test]
-fn what_an_answer_tells_of_the_account_stays_here_by_kind() {
+fn what_a_response_tells_of_the_account_stays_here_by_kind() {
     let account = [
         "openai-organization",
         "openai-project",
@@ -384,18 +384,18 @@ fn what_an_answer_tells_of_the_account_stays_here_by_kind() {
         ("anthropic", &account[..2]),
     ] {
         let gateway = of_kind(kind, &provider.url(), "", "");
-        let answer = gateway.request("POST", "/p", &[("api-key", "secret")], b"{}");
+        let response = gateway.request("POST", "/p", &[("api-key", "secret")], b"{}");
         for name in account {
             assert_eq!(
-                answer.header(name).is_some(),
+                response.header(name).is_some(),
                 kept.contains(&name),
                 "{kind} {name}"
             );
         }
-        assert_eq!(answer.header("set-cookie"), None);
-        assert_eq!(answer.header("x-mine"), Some("1"));
+        assert_eq!(response.header("set-cookie"), None);
+        assert_eq!(response.header("x-mine"), Some("1"));
         assert_eq!(
-            answer.header("anthropic-ratelimit-requests-limit"),
+            response.header("anthropic-ratelimit-requests-limit"),
             Some("50")
         );
     }
@@ -417,12 +417,12 @@ fn a_url_that_the_client_is_to_ask_next_leads_back_through_the_gateway() {
     // A version stands for any other.
     let gateway = of_kind("gemini", &(provider.url() + "/v1"), "", "");
     let key = ("x-goog-api-key", "secret");
-    let answer = gateway.request("POST", "/p/upload/v1beta/files", &[key], b"{}");
-    let url = answer.header("x-goog-upload-url").unwrap();
-    assert_eq!(answer.header("location"), Some("/p/v1beta/files/f"));
+    let response = gateway.request("POST", "/p/upload/v1beta/files", &[key], b"{}");
+    let url = response.header("x-goog-upload-url").unwrap();
+    assert_eq!(response.header("location"), Some("/p/v1beta/files/f"));
     assert_eq!(url, "http://gateway.test/p/upload/v1beta/files?upload_id=1");
     assert_eq!(
-        answer.header("x-goog-upload-control-url"),
+        response.header("x-goog-upload-control-url"),
         None,
         "the client's key would go there"
     );
@@ -437,9 +437,9 @@ fn a_url_that_the_client_is_to_ask_next_leads_back_through_the_gateway() {
         ("x-forwarded-proto", "https"),
         ("host", "llm.example.com"),
     ];
-    let answer = gateway.request("POST", "/p/upload/v1beta/files", &behind_tls, b"{}");
+    let response = gateway.request("POST", "/p/upload/v1beta/files", &behind_tls, b"{}");
     assert!(
-        answer
+        response
             .header("x-goog-upload-url")
             .unwrap()
             .starts_with("https://llm.example.com/p/upload/")

@@ -49,17 +49,17 @@ fn without_a_key_the_lab_answers_401_and_head_gets_no_body() {
 fn with_its_key_the_lab_answers_200_and_the_provider_gets_the_token_alone() {
     let (huggingface, openai) = (Provider::start(), Provider::start());
     let gateway = lab(&huggingface, &openai, TOKEN);
-    let answer = gateway.get("/huggingface", &[("api-key", "mysecretkey")]);
-    assert_eq!(answer.status, 200);
+    let response = gateway.get("/huggingface", &[("api-key", "mysecretkey")]);
+    assert_eq!(response.status, 200);
     let body = br#"{"inputs": "Explain in 1-2 sentences why EKS value significantly increases"}"#;
     let json = ("Content-Type", "application/json");
-    let answer = gateway.request(
+    let response = gateway.request(
         "POST",
         "/huggingface",
         &[json, ("api-key", "mysecretkey")],
         body,
     );
-    assert_eq!(answer.text(), "{\"ok\":true}");
+    assert_eq!(response.text(), "{\"ok\":true}");
 
     let received = huggingface.last();
     assert_eq!(received.line(), "POST /v1/chat/completions HTTP/1.1");
@@ -81,13 +81,13 @@ fn the_poem_of_the_guide_reaches_the_chat_endpoint_with_the_providers_token() {
     let (huggingface, openai) = (Provider::start(), Provider::start());
     let gateway = lab(&huggingface, &openai, TOKEN);
     let body = br#"{"model": "gpt-3.5-turbo", "messages": []}"#;
-    let answer = gateway.request(
+    let response = gateway.request(
         "POST",
         "/openai",
         &[("content-type", "application/json")],
         body,
     );
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
     let received = openai.only();
     assert_eq!(received.line(), "POST /v1/chat/completions HTTP/1.1");
     assert_eq!(received.header("authorization"), Some("Bearer sk-openai"));

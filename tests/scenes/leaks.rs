@@ -27,8 +27,8 @@ fn a_key_in_any_parameter_of_the_query_stays_here() {
         (&format!("{}=1&a=b", *made), "?a=b"),
     ] {
         let path = format!("/p/v1/models?{query}");
-        let answer = gateway.get(&path, &[("api-key", "secret")]);
-        assert_eq!(answer.status, 200, "{query}");
+        let response = gateway.get(&path, &[("api-key", "secret")]);
+        assert_eq!(response.status, 200, "{query}");
         let line = provider.last().line().to_owned();
         assert_eq!(line, format!("GET /v1/models{up} HTTP/1.1"), "{query}");
     }
@@ -79,8 +79,8 @@ fn a_key_that_is_passed_on_in_any_wrapping_is_refused() {
         &basic("user:password"),
         "Token token=\"x\"",
     ] {
-        let answer = gateway.get("/open", &[("authorization", own)]);
-        assert_eq!(answer.status, 200, "{own}");
+        let response = gateway.get("/open", &[("authorization", own)]);
+        assert_eq!(response.status, 200, "{own}");
         assert_eq!(provider.last().header("authorization"), Some(own));
     }
 }

@@ -47,9 +47,9 @@ fn readiness_says_no_for_as_long_as_it_is_told_before_the_listeners_close() {
     let ready = || ask_admin(process.admin, "GET", "/readyz").status;
     eventually("it is not ready", || ready() == 503);
     // Whoever has not noticed yet is still served.
-    let answer =
+    let response =
         Client::connect(process.listen).request("GET", "/p", &[("api-key", "secret")], b"");
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
     assert_eq!(process.end().0, Some(0));
 }
 
@@ -196,8 +196,8 @@ fn a_head_that_comes_too_slowly_is_cut() {
             std::thread::sleep(Duration::from_millis(20));
         }
         assert!(silent.is_closed());
-        let answer = gateway.get("/p", &[("api-key", "secret")]);
-        assert_eq!(answer.status, 200);
+        let response = gateway.get("/p", &[("api-key", "secret")]);
+        assert_eq!(response.status, 200);
     }
 }
 

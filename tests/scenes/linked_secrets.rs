@@ -40,8 +40,8 @@ fn certbots_links_are_followed_and_a_renewal_is_taken_over() {
     assert_eq!(scene.problems(), "");
     let gateway = scene.start();
     let config = client(&authority, None, &[]);
-    let answer = ask(gateway.address(), &config, "gateway.test").unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let response = ask(gateway.address(), &config, "gateway.test").unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     renew(&gateway.scene, &authority, "renewed.test", 2);
     eventually("the renewed certificate", || {
         ask(gateway.address(), &config, "renewed.test").is_ok()

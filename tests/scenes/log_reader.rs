@@ -134,8 +134,8 @@ fn broken_handshakes_in_numbers_make_few_lines_and_delay_nobody() {
     let good = clients_tls::client(&authority, None, &[]);
     let start = Instant::now();
     let ask = || {
-        let answer = clients_tls::ask(process.listen, &good, "gateway.test").unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let response = clients_tls::ask(process.listen, &good, "gateway.test").unwrap();
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     };
     for number in 0..HANDSHAKES {
         let mut stranger = TcpStream::connect(process.listen).unwrap();

@@ -112,10 +112,10 @@ fn a_body_without_a_length_is_asked_for_usage_as_well() {
         ));
     }
     client.send("0\r\n\r\n");
-    let answer = client.response(false);
-    assert_eq!(answer.status, 200);
+    let response = client.response(false);
+    assert_eq!(response.status, 200);
     assert!(
-        answer.text().ends_with("data: [DONE]\n\n") && !answer.text().contains("prompt_tokens")
+        response.text().ends_with("data: [DONE]\n\n") && !response.text().contains("prompt_tokens")
     );
     assert_eq!(gateway.access_lines(1)[0]["output_tokens"], 3);
     assert!(provider.only().header("content-length").is_none());
@@ -148,11 +148,11 @@ fn streams_are_asked_over_http2_as_well_on_either_side() {
         for (name, value) in json {
             request = request.header(name, value);
         }
-        let (answer, mut send) = client
+        let (response, mut send) = client
             .send_request(request.body(()).unwrap(), false)
             .unwrap();
         send.send_data(STREAMING.into(), true).unwrap();
-        let mut body = answer.await.unwrap().into_body();
+        let mut body = response.await.unwrap().into_body();
         let mut text = Vec::new();
         while let Some(chunk) = body.data().await {
             let chunk = chunk.unwrap();

@@ -72,8 +72,8 @@ fn a_request_goes_to_a_private_name_by_plain_http() {
     // As if the resolver had found it.
     let known = snapshot.rules.providers[0].endpoint.addresses();
     known.learn(vec![provider.address()]);
-    let answer = gateway.request("POST", "/p", &[("api-key", "secret")], b"{}");
-    assert_eq!(answer.status, 200);
+    let response = gateway.request("POST", "/p", &[("api-key", "secret")], b"{}");
+    assert_eq!(response.status, 200);
     let host = format!("gpu-box:{}", provider.address().port());
     assert_eq!(provider.only().header("host"), Some(host.as_str()));
 }

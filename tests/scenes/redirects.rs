@@ -1,4 +1,4 @@
-//! Where a provider's answer may send its client, and where not.
+//! Where a provider's response may send its client, and where not.
 
 use crate::support::gateway::simple;
 use crate::support::http2::{self, Http2Provider};
@@ -31,19 +31,19 @@ fn gateway(provider: &Provider, base: &str, settings: &str) -> Gateway {
         .start()
 }
 
-fn ask(gateway: &Gateway, method: &str, path: &str, answer: &str) -> Response {
+fn ask(gateway: &Gateway, method: &str, path: &str, response: &str) -> Response {
     let body: &[u8] = if method == "POST" { b"{}" } else { b"" };
-    gateway.request(method, path, &[KEY, ("x-answer", answer)], body)
+    gateway.request(method, path, &[KEY, ("x-answer", response)], body)
 }
 
-fn assert_refused(answer: &Response, what: &str) {
-    assert_eq!(answer.status, 502, "{what}");
+fn assert_refused(response: &Response, what: &str) {
+    assert_eq!(response.status, 502, "{what}");
     assert_eq!(
-        answer.header("x-keygate-refused-by"),
+        response.header("x-keygate-refused-by"),
         Some("gateway"),
         "{what}"
     );
-    assert!(!answer.head.contains("evil"), "{what}: {}", answer.head);
+    assert!(!response.head.contains("evil"), "{what}: {}", response.head);
 }
 
 /// What a client might follow to another host.
@@ -78,17 +78,17 @@ fn a_redirect_to_another_host_is_502_whatever_the_method_and_the_status() {
     for status in [300, 301, 302, 303, 304, 305, 306, 307, 308, 399] {
         for method in ["GET", "HEAD", "POST", "DELETE"] {
             let said = format!("{status};location: https://evil.test/v1/x");
-            let answer = ask(&gateway, method, "/p/v1/x", &said);
-            assert_refused(&answer, &format!("{method} {status}"));
+            let response = ask(&gateway, method, "/p/v1/x", &said);
+            assert_refused(&response, &format!("{method} {status}"));
         }
     }
-    let answer = ask(
+    let response = ask(
         &gateway,
         "POST",
         "/p/v1/x",
         "307;location: https://evil.test/",
     );
-    assert_eq!(answer.code(), "foreign_redirect");
+    assert_eq!(response.code(), "foreign_redirect");
     let labels = "code=\"502\",provider=\"p\",reason=\"foreign_redirect\",route=\"r\"";
     gateway.access_lines(41);
     assert_eq!(
@@ -104,28 +104,28 @@ fn what_a_client_may_read_as_another_host_is_one() {
     let provider = obedient();
     let gateway = gateway(&provider, "", "");
     for location in ELSEWHERE {
-        let answer = ask(
+        let response = ask(
             &gateway,
             "POST",
             "/p/v1/x",
             &format!("307;location: {location}"),
         );
-        assert_refused(&answer, location);
-        // Nothing is followed by itself on such an answer, but SDKs ask there next.
+        assert_refused(&response, location);
+        // Nothing is followed by itself on such a response, but SDKs ask there next.
         for name in [
             "location",
             "content-location",
             "operation-location",
             "x-goog-upload-url",
         ] {
-            let answer = ask(
+            let response = ask(
                 &gateway,
                 "POST",
                 "/p/v1/x",
                 &format!("202;{name}: {location}"),
             );
-            assert_eq!(answer.status, 202, "{name}: {location}");
-            assert_eq!(answer.header(name), None, "{name}: {location}");
+            assert_eq!(response.status, 202, "{name}: {location}");
+            assert_eq!(response.header(name), None, "{name}: {location}");
         }
     }
     // Which of two is followed, clients do not agree on; and that of a 305 is a proxy to use.
@@ -160,13 +160,13 @@ fn a_redirect_within_the_provider_leads_back_through_the_route() {
     ] {
         for status in [201, 302, 307] {
             let said = format!("{status};location: {location}");
-            let answer = ask(&gateway, "POST", "/p/x?page=1", &said);
-            assert_eq!(answer.status, status, "{location}");
-            assert_eq!(answer.header("location"), Some(here), "{location}");
+            let response = ask(&gateway, "POST", "/p/x?page=1", &said);
+            assert_eq!(response.status, status, "{location}");
+            assert_eq!(response.header("location"), Some(here), "{location}");
         }
     }
-    let answer = ask(&gateway, "GET", "/p/x", "304;etag: 1");
-    assert_eq!((answer.status, answer.header("etag")), (304, Some("1")));
+    let response = ask(&gateway, "GET", "/p/x", "304;etag: 1");
+    assert_eq!((response.status, response.header("etag")), (304, Some("1")));
 }
 
 #[test]
@@ -179,16 +179,16 @@ fn a_path_that_would_begin_with_a_host_is_no_redirect_within() {
         "http://OWN//evil.test/x",
         "/a/..//evil.test/x",
     ] {
-        let answer = ask(
+        let response = ask(
             &gateway,
             "POST",
             "/v1/x",
             &format!("307;location: {location}"),
         );
-        assert_refused(&answer, location);
+        assert_refused(&response, location);
     }
-    let answer = ask(&gateway, "POST", "/v1/x", "307;location: /v1/y");
-    assert_eq!(answer.header("location"), Some("/v1/y"));
+    let response = ask(&gateway, "POST", "/v1/x", "307;location: /v1/y");
+    assert_eq!(response.header("location"), Some("/v1/y"));
 }
 
 #[test]
@@ -202,23 +202,23 @@ fn hosts_that_the_provider_is_given_are_redirected_to() {
         "https://eu.cdn.test/file",
     ] {
         for status in ["201", "302", "307"] {
-            let answer = ask(
+            let response = ask(
                 &gateway,
                 "GET",
                 "/p/v1/x",
                 &format!("{status};location: {location}"),
             );
-            assert_eq!(answer.header("location"), Some(location), "{status}");
+            assert_eq!(response.header("location"), Some(location), "{status}");
         }
     }
     for location in ELSEWHERE {
-        let answer = ask(
+        let response = ask(
             &gateway,
             "GET",
             "/p/v1/x",
             &format!("302;location: {location}"),
         );
-        assert_refused(&answer, location);
+        assert_refused(&response, location);
     }
 }
 
@@ -243,8 +243,8 @@ fn links_lead_back_or_are_taken_out() {
             None,
         ),
     ] {
-        let answer = ask(&gateway, "GET", "/p/models", &format!("200;link: {link}"));
-        assert_eq!(answer.header("link"), here, "{link}");
+        let response = ask(&gateway, "GET", "/p/models", &format!("200;link: {link}"));
+        assert_eq!(response.header("link"), here, "{link}");
     }
 }
 
@@ -266,15 +266,15 @@ fn what_holds_for_the_gateways_own_origin_is_not_the_providers_to_say() {
         "x-keygate-refused-by",
     ];
     let said: String = names.iter().map(|name| format!("{name}: evil|")).collect();
-    let answer = ask(&gateway, "GET", "/p/x", &format!("200;{said}x-mine: 1"));
+    let response = ask(&gateway, "GET", "/p/x", &format!("200;{said}x-mine: 1"));
     for name in names {
-        assert_eq!(answer.header(name), None, "{name}");
+        assert_eq!(response.header(name), None, "{name}");
     }
-    assert_eq!(answer.header("x-mine"), Some("1"));
+    assert_eq!(response.header("x-mine"), Some("1"));
 }
 
 #[test]
-fn an_interim_answer_sends_nobody_anywhere_and_forges_nothing() {
+fn an_interim_response_sends_nobody_anywhere_and_forges_nothing() {
     let provider = Provider::answering(|_, wire| {
         let hints = "HTTP/1.1 103 Early Hints\r\nlink: <https://evil.test/>; rel=preconnect\r\n\
                      location: https://evil.test/\r\nx-keygate-request-id: forged\r\n\
@@ -307,12 +307,12 @@ fn a_redirect_over_http2_is_held_to_the_same_rule() {
         .start();
     let mut client = Client::connect(gateway.address());
     let to = |to| [KEY, ("x-redirect-to", to)];
-    let answer = client.request("POST", "/p/v1/x", &to("https://evil.test/"), b"{}");
-    assert_refused(&answer, "HTTP/1.1 client");
-    assert_eq!(answer.code(), "foreign_redirect");
-    let answer = gateway.request("POST", "/p/v1/x", &to("/v1/y"), b"{}");
+    let response = client.request("POST", "/p/v1/x", &to("https://evil.test/"), b"{}");
+    assert_refused(&response, "HTTP/1.1 client");
+    assert_eq!(response.code(), "foreign_redirect");
+    let response = gateway.request("POST", "/p/v1/x", &to("/v1/y"), b"{}");
     assert_eq!(
-        (answer.status, answer.header("location")),
+        (response.status, response.header("location")),
         (307, Some("/p/v1/y"))
     );
     http2::run(async {
@@ -320,12 +320,12 @@ fn a_redirect_over_http2_is_held_to_the_same_rule() {
         let request = http::Request::post("http://gateway.test/p/v1/x")
             .header("api-key", "secret")
             .header("x-redirect-to", "//evil.test/");
-        let (answer, _) = client
+        let (response, _) = client
             .send_request(request.body(()).unwrap(), true)
             .unwrap();
-        let answer = answer.await.unwrap();
-        assert_eq!(answer.status(), 502);
-        assert_eq!(answer.headers()["x-keygate-refused-by"], "gateway");
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), 502);
+        assert_eq!(response.headers()["x-keygate-refused-by"], "gateway");
     });
     assert_eq!(provider.received().len(), 3);
 }

@@ -220,13 +220,13 @@ fn swaps_under_load_lose_no_request_and_show_no_half_of_a_configuration() {
                 let mut client = gateway.client();
                 let mut answered = 0;
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    let answer = client.request("GET", &path, &[("api-key", &key)], b"");
-                    match answer.status {
-                        200 => assert_eq!(answer.text(), name),
+                    let response = client.request("GET", &path, &[("api-key", &key)], b"");
+                    match response.status {
+                        200 => assert_eq!(response.text(), name),
                         // The other configuration serves: no such route, or (between two files of
                         // one change) no such key. Nothing in between.
                         401 | 404 => {}
-                        other => panic!("{other}: {}", answer.text()),
+                        other => panic!("{other}: {}", response.text()),
                     }
                     answered += 1;
                 }
@@ -441,8 +441,8 @@ fn connections_and_what_they_ask_of_a_provider_leave_files_for_a_revocation() {
                 let request = http::Request::post("http://gateway.test/p");
                 let request = request.header("api-key", "secret").body(()).unwrap();
                 let mut client = client.ready().await.unwrap();
-                let (answer, _) = client.send_request(request, true).unwrap();
-                answer.await.unwrap().status()
+                let (response, _) = client.send_request(request, true).unwrap();
+                response.await.unwrap().status()
             }
         };
         let mut asked = Vec::new();

@@ -28,13 +28,13 @@ fn a_narrower_route_cannot_be_walked_around_by_another_spelling_of_its_path() {
         let provider = Provider::start();
         let gateway = divided(kind, &provider);
         let ask = |path: &str, key: &str| {
-            let answer = gateway.get(path, &[("api-key", key)]);
-            let code = if answer.status == 200 {
+            let response = gateway.get(path, &[("api-key", key)]);
+            let code = if response.status == 200 {
                 String::new()
             } else {
-                answer.code()
+                response.code()
             };
-            (answer.status, code)
+            (response.status, code)
         };
         let refused = |status: u16, code: &str| (status, code.to_owned());
         for path in [
@@ -98,8 +98,8 @@ fn a_route_beside_an_imported_one_cannot_be_walked_around_by_saying_the_base_pat
         .key("bob", "other", "labels = { team = \"admin\" }")
         .start();
     for (path, status) in [("/v1/admin/keys", 403), ("/v1/v1/admin/keys", 400)] {
-        let answer = gateway.get(path, &[("api-key", "secret")]);
-        assert_eq!(answer.status, status, "{path}");
+        let response = gateway.get(path, &[("api-key", "secret")]);
+        assert_eq!(response.status, status, "{path}");
     }
     assert!(provider.received().is_empty());
     assert_eq!(
@@ -133,8 +133,8 @@ fn an_azure_deployment_with_a_route_of_its_own_is_reached_by_no_other_spelling()
         ("/azure/deployments/A/embeddings", 200),
         ("/azure/embeddings", 200),
     ] {
-        let answer = gateway.get(path, &[("api-key", "secret")]);
-        assert_eq!(answer.status, status, "{path}");
+        let response = gateway.get(path, &[("api-key", "secret")]);
+        assert_eq!(response.status, status, "{path}");
     }
     assert_eq!(provider.received().len(), 2);
 }
@@ -205,9 +205,9 @@ fn an_authority_of_http2_chooses_the_same_route_in_every_spelling() {
                 .header("api-key", "secret")
                 .body(())
                 .unwrap();
-            let (answer, _) = client.send_request(request, true).unwrap();
-            let answer = answer.await.unwrap();
-            assert_eq!(answer.status(), status, "{authority}");
+            let (response, _) = client.send_request(request, true).unwrap();
+            let response = response.await.unwrap();
+            assert_eq!(response.status(), status, "{authority}");
             client = client.ready().await.unwrap();
         }
     });

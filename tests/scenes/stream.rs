@@ -98,7 +98,7 @@ fn a_client_that_leaves_ends_the_providers_work() {
 }
 
 #[test]
-fn a_client_that_leaves_before_the_answer_ends_the_providers_work() {
+fn a_client_that_leaves_before_the_response_ends_the_providers_work() {
     let (gone, is_gone) = channel();
     let gone = Mutex::new(gone);
     let provider = Provider::answering(move |_, wire| {
@@ -314,17 +314,17 @@ fn a_hundred_streams_at_once_each_get_their_own() {
             let gateway = gateway.clone();
             scope.spawn(move || {
                 let name = name.to_string();
-                let answer =
+                let response =
                     gateway.request("POST", "/p", &[("api-key", "secret")], name.as_bytes());
                 let wanted: String = (0..20).map(|i| format!("data: {name} {i}\n\n")).collect();
-                assert_eq!(answer.text(), wanted);
+                assert_eq!(response.text(), wanted);
             });
         }
     });
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_passed_on_as_broken() {
+fn a_response_that_breaks_off_is_passed_on_as_broken() {
     // Chunked without its end, and shorter than its length.
     for head in [
         "transfer-encoding: chunked\r\n\r\n4\r\npart\r\n",
@@ -370,13 +370,13 @@ fn an_http2_client_that_dawdles_over_its_body_is_cut() {
     http2::run(async {
         let mut client = http2::connect(gateway.address()).await;
         let request = http::Request::post("http://gateway.test/p").header("api-key", "secret");
-        let (answer, mut body) = client
+        let (response, mut body) = client
             .send_request(request.body(()).unwrap(), false)
             .unwrap();
         body.send_data(bytes::Bytes::from_static(b"{"), false)
             .unwrap();
         assert!(
-            tokio::time::timeout(PATIENCE, answer)
+            tokio::time::timeout(PATIENCE, response)
                 .await
                 .unwrap()
                 .is_err()

@@ -91,8 +91,8 @@ fn http2_is_spoken_where_it_is_asked_for() {
         );
         let mut client = gateway.client();
         for _ in 0..50 {
-            let answer = client.request("POST", "/p/v1/x?a=b", &KEY, b"{\"a\":1}");
-            assert_eq!((answer.status, answer.text()), (200, "{\"ok\":true}"));
+            let response = client.request("POST", "/p/v1/x?a=b", &KEY, b"{\"a\":1}");
+            assert_eq!((response.status, response.text()), (200, "{\"ok\":true}"));
         }
         let received = provider.received();
         assert_eq!((received.len(), provider.connections()), (50, 1));
@@ -134,10 +134,10 @@ fn trailers_pass_over_http2_without_what_is_not_for_clients() {
     http2::run(async {
         let mut client = http2::connect(gateway.address()).await;
         let request = http::Request::get("http://gateway.test/p").header("api-key", "secret");
-        let (answer, _) = client
+        let (response, _) = client
             .send_request(request.body(()).unwrap(), true)
             .unwrap();
-        let mut body = answer.await.unwrap().into_body();
+        let mut body = response.await.unwrap().into_body();
         while let Some(chunk) = body.data().await {
             body.flow_control()
                 .release_capacity(chunk.unwrap().len())

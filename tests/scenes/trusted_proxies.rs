@@ -212,8 +212,8 @@ fn tls_begins_behind_the_proxy_header() {
     {
         // With the first bytes of the handshake behind it in one chunk, too.
         for at_once in [false, true] {
-            let answer = ask_tls(gateway.address(), &config, header, at_once);
-            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            let response = ask_tls(gateway.address(), &config, header, at_once);
+            assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
         }
         assert_eq!(
             client_in_line(&gateway, 2 * (count + 1)),
@@ -269,9 +269,9 @@ fn ask_tls(to: SocketAddr, config: &Arc<ClientConfig>, header: &[u8], at_once: b
     let mut stream = StreamOwned::new(session, stream);
     let request = "POST /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8(answer).unwrap()
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response);
+    String::from_utf8(response).unwrap()
 }
 
 #[test]
@@ -400,8 +400,8 @@ fn requests_of_a_client_that_a_header_names_count_for_it_as_long_as_they_go_on()
     }
     let mut third = stream("203.0.113.7");
     let refused = third.response(false);
-    let answer = (refused.status, refused.code());
-    assert_eq!(answer, (429, "too_many_connections".to_owned()));
+    let response = (refused.status, refused.code());
+    assert_eq!(response, (429, "too_many_connections".to_owned()));
     // Another client is not concerned, nor is one in a private network, and the connection is of use to others.
     let other = crate::support::client::raw_request(
         "POST",

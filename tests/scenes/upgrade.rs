@@ -55,12 +55,12 @@ fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
     let successor = upgrade(&process);
     // On a connection that was open, answers come, and the last one says that it is that.
     eventually("the last answer", || {
-        let answer = kept.request("GET", "/nothing", &[], b"");
-        assert_eq!(answer.status, 404);
-        answer.header("connection") == Some("close")
+        let response = kept.request("GET", "/nothing", &[], b"");
+        assert_eq!(response.status, 404);
+        response.header("connection") == Some("close")
     });
-    let answer = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
-    assert_eq!(answer.status, 404);
+    let response = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
+    assert_eq!(response.status, 404);
     tell.send("data: 2\n\n").unwrap();
     assert_eq!(stream.chunk(), "data: 2\n\n");
     tell.send("end").unwrap();
@@ -72,8 +72,8 @@ fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
         said.contains("another process serves") && said.contains("drained"),
         "{said}"
     );
-    let answer = Client::connect(listen).request("GET", "/nothing", &[], b"");
-    assert_eq!(answer.status, 404);
+    let response = Client::connect(listen).request("GET", "/nothing", &[], b"");
+    assert_eq!(response.status, 404);
     drop(successor);
 }
 
@@ -86,9 +86,9 @@ fn a_connection_that_was_idle_during_an_upgrade_is_answered_once_more_and_not_re
     let successor = upgrade(&process);
     // Longer than a process that ends for good would keep it.
     std::thread::sleep(Duration::from_millis(2500));
-    let answer = kept.request("POST", "/p", &KEY, b"{}");
+    let response = kept.request("POST", "/p", &KEY, b"{}");
     assert_eq!(
-        (answer.status, answer.header("connection")),
+        (response.status, response.header("connection")),
         (200, Some("close"))
     );
     assert_eq!(process.end().0, Some(0));
@@ -118,8 +118,8 @@ fn a_process_that_cannot_serve_leaves_the_old_one_serving_and_says_why() {
             why.contains("ended before it served: exit status: 78"),
             "{why}"
         );
-        let answer = Client::connect(process.listen).request("POST", "/p", &KEY, b"{}");
-        assert_eq!(answer.status, 200);
+        let response = Client::connect(process.listen).request("POST", "/p", &KEY, b"{}");
+        assert_eq!(response.status, 200);
     }
     process.scene.write("gateway.toml", &good);
     // Ended before the other, it would be followed by yet another.
@@ -150,7 +150,7 @@ fn an_upgrade_goes_to_where_the_link_that_it_was_started_by_leads_by_then() {
 }
 
 #[test]
-fn an_answer_that_was_awaited_when_accepting_ended_says_that_it_is_the_last() {
+fn a_response_that_was_awaited_when_accepting_ended_says_that_it_is_the_last() {
     let (tell, told) = std::sync::mpsc::channel::<()>();
     let told = std::sync::Mutex::new(told);
     let provider = Provider::answering(move |_, wire| {
@@ -168,9 +168,9 @@ fn an_answer_that_was_awaited_when_accepting_ended_says_that_it_is_the_last() {
         std::net::TcpStream::connect(process.listen).is_err()
     });
     tell.send(()).unwrap();
-    let answer = client.response(false);
+    let response = client.response(false);
     assert_eq!(
-        (answer.status, answer.header("connection")),
+        (response.status, response.header("connection")),
         (200, Some("close"))
     );
     assert_eq!(process.end().0, Some(0));
@@ -193,8 +193,8 @@ fn a_successor_that_dies_is_followed_by_another_while_the_first_drains() {
         pid != dies.0 && pid != process.id()
     });
     let successor = Successor(pid);
-    let answer = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
-    assert_eq!(answer.status, 404);
+    let response = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
+    assert_eq!(response.status, 404);
     tell.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
     drop(stream);
@@ -368,9 +368,9 @@ fn a_successor_that_dies_where_no_other_starts_leaves_the_old_process_serving() 
     assert_eq!(stream.chunk(), "data: 2\n\n");
     let mut client = Client::connect(process.listen);
     for _ in 0..2 {
-        let answer = client.request("GET", "/nothing", &[], b"");
-        assert_eq!(answer.status, 404);
-        assert_ne!(answer.header("connection"), Some("close"));
+        let response = client.request("GET", "/nothing", &[], b"");
+        assert_eq!(response.status, 404);
+        assert_ne!(response.header("connection"), Some("close"));
     }
     // And it can be upgraded.
     let next = process.scene.path("next");
@@ -378,9 +378,9 @@ fn a_successor_that_dies_where_no_other_starts_leaves_the_old_process_serving() 
     std::fs::rename(next, process.scene.path("keygate")).unwrap();
     let successor = upgrade(&process);
     eventually("the last answer", || {
-        let answer = client.request("GET", "/nothing", &[], b"");
-        assert_eq!(answer.status, 404);
-        answer.header("connection") == Some("close")
+        let response = client.request("GET", "/nothing", &[], b"");
+        assert_eq!(response.status, 404);
+        response.header("connection") == Some("close")
     });
     tell.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
@@ -402,8 +402,8 @@ fn while_another_successor_does_not_come_the_old_process_accepts_and_hears_sigte
         eventually("the old process", || {
             who_serves(&process) == Some(process.id().into())
         });
-        let answer = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
-        assert_eq!(answer.status, 404);
+        let response = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
+        assert_eq!(response.status, 404);
         process.signal(end);
         if drains {
             eventually("the end of accepting", || {
@@ -542,8 +542,8 @@ fn a_service_manager_that_does_not_listen_holds_nobody_up() {
     // Signs of life are due, which the thread that accepts gives.
     std::thread::sleep(Duration::from_millis(300));
     for _ in 0..3 {
-        let answer = Client::connect(process.listen).request("POST", "/p", &KEY, b"{}");
-        assert_eq!(answer.status, 200);
+        let response = Client::connect(process.listen).request("POST", "/p", &KEY, b"{}");
+        assert_eq!(response.status, 200);
     }
     for generation in 2..4 {
         process.signal("HUP");

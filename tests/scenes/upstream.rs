@@ -51,8 +51,8 @@ fn a_post_that_meets_a_closing_connection_is_answered_all_the_same() {
     let mut client = gateway.client();
     for round in 0..20 {
         let body = format!("{{\"round\":{round}}}");
-        let answer = client.request("POST", "/p", &KEY, body.as_bytes());
-        assert_eq!(answer.status, 200, "round {round}");
+        let response = client.request("POST", "/p", &KEY, body.as_bytes());
+        assert_eq!(response.status, 200, "round {round}");
         // Once, whole, in order.
         assert_eq!(provider.received().len(), round + 1);
         assert_eq!(provider.last().body, body.as_bytes());
@@ -77,7 +77,7 @@ fn a_post_that_the_provider_may_have_begun_is_not_sent_twice() {
         (refused.status, refused.code().as_str()),
         (502, "provider_unreachable")
     );
-    // Pingora closes after this, and the answer says so.
+    // Pingora closes after this, and the response says so.
     assert_eq!(refused.header("connection"), Some("close"));
     assert_eq!(provider.received().len(), 2);
 }
@@ -186,9 +186,9 @@ fn a_post_too_large_to_keep_is_not_sent_twice() {
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
     assert_eq!(client.request("POST", "/p", &KEY, b"{}").status, 200);
-    let answer = client.request("POST", "/p", &KEY, &vec![b'x'; 1 << 20]);
+    let response = client.request("POST", "/p", &KEY, &vec![b'x'; 1 << 20]);
     assert_eq!(
-        (answer.status, answer.code().as_str()),
+        (response.status, response.code().as_str()),
         (502, "provider_unreachable")
     );
     assert_eq!(provider.received().len(), 1);
@@ -228,13 +228,13 @@ fn what_a_provider_says_too_much_does_not_reach_the_next_client() {
     let gateway = Gateway::before(&provider);
     for round in 0..30 {
         let body = format!("round {round}");
-        let answer = gateway.request("POST", "/p", &KEY, body.as_bytes());
-        assert_eq!(answer.text(), body);
+        let response = gateway.request("POST", "/p", &KEY, body.as_bytes());
+        assert_eq!(response.text(), body);
     }
 }
 
 #[test]
-fn an_abort_does_not_leave_its_answer_to_the_next_client() {
+fn an_abort_does_not_leave_its_response_to_the_next_client() {
     let provider = Provider::answering(|request, wire| {
         std::thread::sleep(std::time::Duration::from_millis(5));
         respond(wire, "200 OK", &[], &request.body);
@@ -258,7 +258,7 @@ fn an_abort_does_not_leave_its_answer_to_the_next_client() {
 }
 
 #[test]
-fn head_is_passed_on_and_its_answer_has_no_body() {
+fn head_is_passed_on_and_its_response_has_no_body() {
     let provider = Provider::answering(|request, wire| {
         let body: &[u8] = if request.line().starts_with("HEAD ") {
             b""
@@ -293,23 +293,23 @@ fn the_same_prompt_of_two_keys_or_of_one_is_asked_each_time() {
         .start();
     for method in ["POST", "GET"] {
         for key in ["secret", "secret-2", "secret"] {
-            let answer = gateway.request(method, "/p/v1/models", &[("api-key", key)], b"{}");
-            assert_eq!(answer.status, 200);
+            let response = gateway.request(method, "/p/v1/models", &[("api-key", key)], b"{}");
+            assert_eq!(response.status, 200);
         }
     }
     assert_eq!(provider.received().len(), 6);
 }
 
 #[test]
-fn no_timer_is_left_behind_by_an_answer_that_came_in_time() {
+fn no_timer_is_left_behind_by_a_response_that_came_in_time() {
     let provider = Provider::answering(|_, wire| {
         std::thread::sleep(Duration::from_millis(20));
         ok(wire, b"{}");
     });
     let scene = Scene::new(&simple(&provider.url(), "", "")).key("alice", "secret", "");
     let gateway = Process::start(scene);
-    let answer = Client::connect(gateway.listen).request("POST", "/p", &KEY, b"{}");
-    assert_eq!(answer.status, 200);
+    let response = Client::connect(gateway.listen).request("POST", "/p", &KEY, b"{}");
+    assert_eq!(response.status, 200);
     // Pingora's timers of ten minutes stay for ten minutes. They have a thread, begun with the first of them.
     let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).unwrap();
     let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")));

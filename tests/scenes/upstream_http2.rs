@@ -62,8 +62,8 @@ fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room()
     eventually("what is not read is not sent either", || {
         let before = provider.sent();
         // Bob asks on the same connection all the time, and gets whole responses.
-        let answer = gateway.get("/p/small", &BOB);
-        assert_eq!((answer.status, answer.body.len()), (200, 2 << 10));
+        let response = gateway.get("/p/small", &BOB);
+        assert_eq!((response.status, response.body.len()), (200, 2 << 10));
         let still = provider.sent() == before + (2 << 10) && before > 1 << 20;
         unchanged = if still { unchanged + 1 } else { 0 };
         unchanged > 20
@@ -108,7 +108,7 @@ fn refused(gateway: &Gateway, size: usize, pause: Duration) -> (u16, Duration) {
         "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nTransfer-Encoding: chunked\r\n\r\n",
     );
     let chunk = format!("{size:x}\r\n{}\r\n", "x".repeat(size));
-    while begun.elapsed() < Duration::from_secs(14) && !client.has_answer() {
+    while begun.elapsed() < Duration::from_secs(14) && !client.has_response() {
         let _ = client.try_send(&chunk);
         std::thread::sleep(pause);
     }
@@ -187,7 +187,7 @@ fn times_sent_with(
     client.send(raw_request(method, "/p", headers, b"paid"));
     let status = client
         .try_response(method == "HEAD")
-        .map(|answer| answer.status);
+        .map(|response| response.status);
     (status, provider.asked() - first)
 }
 
@@ -306,8 +306,8 @@ fn a_connection_that_ends_with_goaway_while_a_request_is_on_its_way_costs_none()
     });
     let gateway = gateway(&provider.url(), "");
     for number in 0..300 {
-        let answer = gateway.request("POST", "/p", &KEY, b"paid");
-        assert_eq!(answer.status, 200, "request {number}");
+        let response = gateway.request("POST", "/p", &KEY, b"paid");
+        assert_eq!(response.status, 200, "request {number}");
         std::thread::sleep(Duration::from_micros(number * 7 % 1500));
     }
 }
@@ -385,8 +385,8 @@ fn several_connections_that_end_at_once_cost_tries_and_not_the_request() {
         assert_eq!(clients[waiting].response(false).status, 200);
     }
     gateway.access_lines(2);
-    let answer = gateway.client().request("POST", "/p", &KEY, b"paid");
-    assert_eq!(answer.status, 200);
+    let response = gateway.client().request("POST", "/p", &KEY, b"paid");
+    assert_eq!(response.status, 200);
 }
 
 /// The response to a client that sends as much as it can of a long body until something comes back.
@@ -395,7 +395,7 @@ fn post_a_long_body(gateway: &Gateway) -> Response {
     client
         .send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 16777216\r\n\r\n");
     let begun = Instant::now();
-    while !client.has_answer() {
+    while !client.has_response() {
         assert!(begun.elapsed() < PATIENCE / 2, "nothing came back");
         let _ = client.send_some(&[b'x'; 4 << 10]);
     }

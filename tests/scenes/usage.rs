@@ -1,4 +1,4 @@
-//! What answers took: counted beside their way, whatever becomes of them.
+//! What responses took: counted beside their way, whatever becomes of them.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,7 @@ pub(crate) fn tokens(gateway: &Gateway, kind: &str) -> u64 {
 pub(crate) const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
 #[test]
-fn a_whole_answer_is_metered_and_its_bytes_are_as_they_were() {
+fn a_whole_response_is_metered_and_its_bytes_are_as_they_were() {
     // Without what it says of itself.
     let (_, body) = include_str!("../usage/anthropic.json")
         .split_once('\n')
@@ -59,8 +59,8 @@ fn a_stream_is_metered_and_one_that_says_nothing_is_counted_as_such() {
         } else {
             include_bytes!("../usage/openai-chat.sse")
         };
-        for chunk in text.chunks(50) {
-            chunk(wire, chunk);
+        for part in text.chunks(50) {
+            chunk(wire, part);
         }
         end_chunks(wire);
     });
@@ -86,7 +86,7 @@ fn a_stream_is_metered_and_one_that_says_nothing_is_counted_as_such() {
 }
 
 #[test]
-fn a_compressed_answer_is_metered_and_passes_as_it_is() {
+fn a_compressed_response_is_metered_and_passes_as_it_is() {
     let (_, body) = include_str!("../usage/openai-chat.sse")
         .split_once('\n')
         .unwrap();
@@ -195,7 +195,7 @@ fn lies_and_made_up_models_make_no_series_and_no_trouble() {
     assert_eq!(tokens(&gateway, "input"), 14);
 }
 
-/// What a provider says that its answers took.
+/// What a provider says that its responses took.
 #[derive(Default)]
 struct Books {
     input: u64,
@@ -209,7 +209,7 @@ fn the_gateways_totals_are_those_of_the_providers_books() {
     let books = Arc::new(Mutex::new(Books::default()));
     let ours = books.clone();
     let provider = Provider::answering(move |request, wire| {
-        // How many, and what kind of answer, is in the path: `/p/KIND/NUMBER`.
+        // How many, and what kind of response, is in the path: `/p/KIND/NUMBER`.
         let mut path = request.line().split(' ').nth(1).unwrap().rsplit('/');
         let number: u64 = path.next().unwrap().parse().unwrap();
         let kind = path.next().unwrap();
@@ -307,7 +307,7 @@ fn the_gateways_totals_are_those_of_the_providers_books() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_read_is_counted_as_such() {
+fn a_response_that_cannot_be_read_is_counted_as_such() {
     let provider = Provider::answering(|_, wire| {
         let head = [
             ("content-type", "application/json"),

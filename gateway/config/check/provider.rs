@@ -436,7 +436,7 @@ impl Checker<'_> {
             match (idle_at, first_byte_at) {
                 (Some(at), _) => self.fatal(
                     &at,
-                    "`idle` is longer than `first_byte`: a pause within an answer cannot be allowed \
+                    "`idle` is longer than `first_byte`: a pause within an response cannot be allowed \
                      to take longer than its beginning; raise `first_byte`",
                 ),
                 // Only `first_byte` was set: the default of the other gives way.

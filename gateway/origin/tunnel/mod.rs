@@ -206,8 +206,8 @@ mod tests {
         }
     }
 
-    fn asked(answer: &str) -> Result<(), String> {
-        let mut connection = Answering(io::Cursor::new(answer.into()), Vec::new());
+    fn asked(response: &str) -> Result<(), String> {
+        let mut connection = Answering(io::Cursor::new(response.into()), Vec::new());
         let opened = tunnel().open(&mut connection);
         let sent = String::from_utf8(connection.1).unwrap();
         assert_eq!(
@@ -219,14 +219,14 @@ mod tests {
 
     #[test]
     fn a_tunnel_is_open_after_the_head_of_a_2xx() {
-        for answer in [
+        for response in [
             "HTTP/1.1 200 Connection established\r\n\r\n",
             "HTTP/1.0 200 OK\r\nProxy-agent: tinyproxy/1.11.1\r\n\r\n",
             "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\n",
             "HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 204 OK\r\n\r\n",
             "HTTP/1.1 200 OK\nVia: x\n\n",
         ] {
-            assert_eq!(asked(answer), Ok(()), "{answer}");
+            assert_eq!(asked(response), Ok(()), "{response}");
         }
     }
 
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_a_proxy_says_else_is_told_with_what_to_do() {
-        for (answer, said) in [
+        for (response, said) in [
             (
                 "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n",
                 "wants credentials for [fd00::1]:8443 (407): set `proxy_token`",
@@ -298,8 +298,8 @@ mod tests {
             ("HTTP/1.1 2x0 OK\r\n\r\n", "did not answer as an HTTP proxy"),
             ("HTTP/1.1 200 cut off", "did not answer as an HTTP proxy"),
         ] {
-            let why = asked(answer).unwrap_err();
-            assert!(why.contains(said), "{answer}: {why}");
+            let why = asked(response).unwrap_err();
+            assert!(why.contains(said), "{response}: {why}");
             assert!(
                 why.starts_with("the proxy proxy.corp:3128 ")
                     && !why.to_lowercase().contains("canary"),

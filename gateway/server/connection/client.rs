@@ -214,7 +214,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
             // Gone is as good as quiet.
             _ = quiet.wait_for(|quiet| *quiet) => return None,
         };
-        place.answers();
+        place.responses();
         Some(match head {
             Head::Whole(mut begun) => {
                 boundary.begin(&mut begun);

@@ -163,9 +163,9 @@ impl Connection {
     }
 
     /// The head of a request is there.
-    pub(crate) fn answers(&self) {
+    pub(crate) fn responses(&self) {
         if let Some(seat) = &self.seat {
-            seat.answers();
+            seat.responses();
         }
     }
 

@@ -122,7 +122,7 @@ impl Seat {
     }
 
     /// A request is being answered.
-    pub(crate) fn answers(&self) {
+    pub(crate) fn responses(&self) {
         self.change(State::New, State::Busy);
         self.change(State::Idle, State::Busy);
     }
@@ -167,17 +167,17 @@ mod tests {
         let take = || seats.take().seat;
         let [new, idle, older_idle, busy] = std::array::from_fn(|_| take().unwrap());
         for seat in [&older_idle, &idle] {
-            seat.answers();
+            seat.responses();
             seat.waits();
         }
-        busy.answers();
+        busy.responses();
         let mut taken = Vec::new();
         for gives_way in [&older_idle, &idle, &new] {
             assert!(!is_closed(gives_way));
             let seated = seats.take();
             assert!(seated.one_is_closed && is_closed(gives_way));
             let seat = seated.seat.unwrap();
-            seat.answers();
+            seat.responses();
             taken.push(seat);
         }
         // Nobody waits.

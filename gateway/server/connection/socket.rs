@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 
 use crate::runtime::watchdog;
 
-/// What is written at once: the head of most answers and what comes with it, a few events.
+/// What is written at once: the head of most responses and what comes with it, a few events.
 const WRITE: usize = 2 << 10;
 /// What is read at once under TLS, which would read in chunks of 4 KiB. Without, HTTP reads what there is.
 const READ_TLS: usize = 16 << 10;

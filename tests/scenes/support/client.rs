@@ -10,7 +10,7 @@ pub struct Client {
     stream: BufReader<TcpStream>,
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: u16,
@@ -163,7 +163,7 @@ impl Client {
     }
 
     /// Whether anything has come that was not read yet; does not wait.
-    pub fn has_answer(&mut self) -> bool {
+    pub fn has_response(&mut self) -> bool {
         if !self.stream.buffer().is_empty() {
             return true;
         }

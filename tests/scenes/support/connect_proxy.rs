@@ -19,7 +19,7 @@ pub struct ConnectProxy {
     /// What it wants in `Proxy-Authorization`.
     wants: Option<String>,
     /// What it answers to everything, where it opens no tunnels.
-    answer: Option<String>,
+    response: Option<String>,
 }
 
 impl ConnectProxy {
@@ -34,14 +34,14 @@ impl ConnectProxy {
     }
 
     /// Answers everything with `answer` and closes; says nothing and waits, if that is empty.
-    pub fn answering(answer: &str) -> Self {
-        Self::serving(&[], None, Some(answer.to_owned()))
+    pub fn answering(response: &str) -> Self {
+        Self::serving(&[], None, Some(response.to_owned()))
     }
 
     fn serving(
         places: &[(&str, SocketAddr)],
         wants: Option<String>,
-        answer: Option<String>,
+        response: Option<String>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let places = places.iter();
@@ -51,7 +51,7 @@ impl ConnectProxy {
             passed: Arc::default(),
             places: Arc::new(places.map(|(name, at)| ((*name).to_owned(), *at)).collect()),
             wants,
-            answer,
+            response,
         };
         let seen = proxy.clone();
         std::thread::spawn(move || {
@@ -74,18 +74,18 @@ impl ConnectProxy {
         }
         let head = String::from_utf8(head).unwrap();
         self.asked.lock().unwrap().push(head.clone());
-        match self.answer.as_deref() {
+        match self.response.as_deref() {
             Some("") => {
                 // Until the client has had enough.
                 let _ = client.read(&mut [0]);
                 return None;
             }
-            Some(answer) => return client.write_all(answer.as_bytes()).ok(),
+            Some(response) => return client.write_all(response.as_bytes()).ok(),
             None => {}
         }
         if header(&head, "proxy-authorization") != self.wants.as_deref() {
-            let answer = "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"corp\"\r\n\r\n";
-            return client.write_all(answer.as_bytes()).ok();
+            let response = "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"corp\"\r\n\r\n";
+            return client.write_all(response.as_bytes()).ok();
         }
         let line = head.lines().next().unwrap();
         let target = line.strip_prefix("CONNECT ").unwrap();

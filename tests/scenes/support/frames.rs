@@ -99,29 +99,29 @@ pub struct FrameProvider {
 
 impl FrameProvider {
     /// Calls `answer` for each whole request; closes the connection when that says false.
-    pub fn start(answer: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
-        Self::with_settings(b"", answer)
+    pub fn start(response: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
+        Self::with_settings(b"", response)
     }
 
     /// Calls `answer` for each head of a request already, and gives no window for more than 64 KiB of the bodies.
     pub fn at_heads(
-        answer: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
+        response: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self::serving(b"", true, answer)
+        Self::serving(b"", true, response)
     }
 
     /// The same, with a payload for the SETTINGS frame that it begins with.
     pub fn with_settings(
         settings: &'static [u8],
-        answer: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
+        response: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self::serving(settings, false, answer)
+        Self::serving(settings, false, response)
     }
 
     fn serving(
         settings: &'static [u8],
         at_heads: bool,
-        answer: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
+        response: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let provider = Self {
@@ -130,17 +130,17 @@ impl FrameProvider {
             resets: Arc::default(),
             at_heads,
         };
-        let (seen, answer): (_, Arc<Answer>) = (provider.clone(), Arc::new(answer));
+        let (seen, response): (_, Arc<Answer>) = (provider.clone(), Arc::new(response));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (seen, answer) = (seen.clone(), answer.clone());
-                std::thread::spawn(move || seen.serve(stream, settings, &*answer));
+                let (seen, response) = (seen.clone(), response.clone());
+                std::thread::spawn(move || seen.serve(stream, settings, &*response));
             }
         });
         provider
     }
 
-    fn serve(&self, mut wire: TcpStream, settings: &[u8], answer: &Answer) -> Option<()> {
+    fn serve(&self, mut wire: TcpStream, settings: &[u8], response: &Answer) -> Option<()> {
         wire.set_read_timeout(Some(PATIENCE)).unwrap();
         wire.set_nodelay(true).unwrap();
         wire.read_exact(&mut [0; 24]).ok()?;
@@ -171,7 +171,7 @@ impl FrameProvider {
                 }
                 HEADERS | DATA if self.is_due(kind, flags) => {
                     self.asked.fetch_add(1, Ordering::SeqCst);
-                    if !answer(Asked { stream }, &mut wire) {
+                    if !response(Asked { stream }, &mut wire) {
                         return None;
                     }
                 }

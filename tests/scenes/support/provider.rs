@@ -61,22 +61,22 @@ impl Provider {
         Self::answering(|_, wire| ok(wire, b"{\"ok\":true}"))
     }
 
-    /// Answers as `answer` writes. If the answer's writer returns, the connection is kept.
-    pub fn answering(answer: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
-        Self::accepting(|stream| Some(Box::new(stream) as Box<dyn Wire>), answer)
+    /// Answers as `answer` writes. If the response's writer returns, the connection is kept.
+    pub fn answering(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
+        Self::accepting(|stream| Some(Box::new(stream) as Box<dyn Wire>), response)
     }
 
     pub fn accepting(
         accept: impl Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync + 'static,
-        answer: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static,
+        response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static,
     ) -> Self {
-        Self::serving(usize::MAX, accept, answer)
+        Self::serving(usize::MAX, accept, response)
     }
 
     fn serving(
         per_connection: usize,
         accept: impl Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync + 'static,
-        answer: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static,
+        response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let provider = Self {
@@ -84,17 +84,17 @@ impl Provider {
             received: Arc::default(),
             connections: Arc::default(),
         };
-        let (seen, accept, answer): (_, Arc<Accept>, Arc<Answer>) =
-            (provider.clone(), Arc::new(accept), Arc::new(answer));
+        let (seen, accept, response): (_, Arc<Accept>, Arc<Answer>) =
+            (provider.clone(), Arc::new(accept), Arc::new(response));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 stream.set_read_timeout(Some(PATIENCE)).unwrap();
                 stream.set_nodelay(true).unwrap();
                 seen.connections.fetch_add(1, Ordering::SeqCst);
-                let (seen, accept, answer) = (seen.clone(), accept.clone(), answer.clone());
+                let (seen, accept, response) = (seen.clone(), accept.clone(), response.clone());
                 std::thread::spawn(move || {
                     if let Some(wire) = accept(stream) {
-                        seen.serve(wire, per_connection, &*answer);
+                        seen.serve(wire, per_connection, &*response);
                     }
                 });
             }
@@ -103,18 +103,22 @@ impl Provider {
     }
 
     /// Answers one request on each connection; takes the beginning of the next, and hangs up.
-    pub fn hanging_up(answer: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
-        Self::serving(1, |stream| Some(Box::new(stream) as Box<dyn Wire>), answer)
+    pub fn hanging_up(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
+        Self::serving(
+            1,
+            |stream| Some(Box::new(stream) as Box<dyn Wire>),
+            response,
+        )
     }
 
-    fn serve(&self, wire: Box<dyn Wire>, limit: usize, answer: &Answer) {
+    fn serve(&self, wire: Box<dyn Wire>, limit: usize, response: &Answer) {
         let mut wire = BufReader::new(wire);
         for _ in 0..limit {
             let Some(request) = read_request(&mut wire) else {
                 return;
             };
             self.received.lock().unwrap().push(request.clone());
-            answer(&request, wire.get_mut());
+            response(&request, wire.get_mut());
         }
         let _ = wire.fill_buf();
     }
@@ -148,7 +152,7 @@ impl Provider {
     }
 }
 
-/// Writes a whole answer with a body.
+/// Writes a whole response with a body.
 pub fn ok(wire: &mut dyn Wire, body: &[u8]) {
     respond(
         wire,
@@ -158,7 +162,7 @@ pub fn ok(wire: &mut dyn Wire, body: &[u8]) {
     );
 }
 
-/// Writes an answer; a client that is gone is no matter.
+/// Writes a response; a client that is gone is no matter.
 pub fn respond(wire: &mut dyn Wire, status: &str, headers: &[(&str, &str)], body: &[u8]) {
     let mut raw = format!("HTTP/1.1 {status}\r\n");
     for (name, value) in headers {

@@ -62,11 +62,11 @@ impl Authority {
 /// A provider behind TLS, HTTP/1.1 only.
 pub fn provider(
     config: Arc<ServerConfig>,
-    answer: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static,
+    response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static,
 ) -> Provider {
     let accept = move |stream: TcpStream| {
         let session = ServerConnection::new(config.clone()).ok()?;
         Some(Box::new(StreamOwned::new(session, stream)) as Box<dyn Wire>)
     };
-    Provider::accepting(accept, answer)
+    Provider::accepting(accept, response)
 }

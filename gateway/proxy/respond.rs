@@ -1,4 +1,4 @@
-//! Answers of our own: the refusal that an exchange holds, sent so that the client can read it.
+//! Responses of our own: the refusal that an exchange holds, sent so that the client can read it.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -25,21 +25,21 @@ const LINGER_BYTES: u64 = 2 << 20;
 /// How long either may take.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
-/// The status of the answer that was begun: a 100 or 103 before it is none.
+/// The status of the response that was begun: a 100 or 103 before it is none.
 pub(super) fn final_status(session: &Session) -> Option<u16> {
     let status = session.response_written()?.status;
     (!status.is_informational() || status == 101).then_some(status.as_u16())
 }
 
-/// Nothing follows on this connection, or another process takes it: the client is told so with the answer.
-pub(super) fn end_with_this_answer(session: &mut Session, exchange: &Exchange) {
+/// Nothing follows on this connection, or another process takes it: the client is told so with the response.
+pub(super) fn end_with_this_response(session: &mut Session, exchange: &Exchange) {
     if exchange.shared.closing.load(Ordering::Relaxed) || connection::nothing_follows() {
         session.set_keepalive(None);
     }
 }
 
-/// Sends the refusal, or other answer of the gateway's own, that the exchange holds.
-pub(super) async fn answer(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+/// Sends the refusal, or other response of the gateway's own, that the exchange holds.
+pub(super) async fn respond(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     let Some(rejection) = &exchange.rejection else {
         return Ok(());
     };
@@ -61,7 +61,7 @@ pub(super) async fn answer(session: &mut Session, exchange: &mut Exchange) -> Re
     let bodiless = session.req_header().method == http::Method::HEAD || body.is_empty();
     let length = admit::declared_length(session.req_header());
     if length <= DRAIN_BYTES && !expects && !session.is_body_done() {
-        // A small body is read before the answer, which leaves the connection usable if it was whole.
+        // A small body is read before the response, which leaves the connection usable if it was whole.
         if discard(session, DRAIN_BYTES).await != Discarded::Whole {
             session.set_keepalive(None);
         }
@@ -70,7 +70,7 @@ pub(super) async fn answer(session: &mut Session, exchange: &mut Exchange) -> Re
         // Where it ends is an opinion (RFC 9112, section 6.3).
         session.set_keepalive(None);
     }
-    end_with_this_answer(session, exchange);
+    end_with_this_response(session, exchange);
     let unread = !session.is_body_done();
     let http2 = session.as_http1().is_none();
     if http2 && !bodiless {
@@ -116,7 +116,7 @@ async fn write_at_once(session: &mut Session, body: Bytes) -> Result<bool> {
 }
 
 /// Reads what the client still sends and throws it away, up to a limit in bytes and time: closing
-/// with unread data in the socket resets the connection, and the reset can overtake the answer.
+/// with unread data in the socket resets the connection, and the reset can overtake the response.
 ///
 /// Pingora takes a body that it cannot read for one that is over. What follows such a body on the
 /// connection must not be taken for the next request.
