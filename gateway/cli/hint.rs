@@ -157,9 +157,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_url_is_what_the_readme_tells_each_sdk() {
+    fn a_base_url_is_that_of_the_documentation_for_each_sdk() {
         let origin = "http://127.0.0.1:8080";
-        let readme = include_str!("../../README.md");
+        let page = include_str!("../../docs/providers.md");
         for (path, kind) in [
             ("/openai", "openai"),
             ("/azure", "azure-openai"),
@@ -171,7 +171,7 @@ mod tests {
             ("/cohere", "cohere"),
         ] {
             let url = format!("\"{}\"", base_url(origin, path, kind));
-            assert!(readme.contains(&url), "{kind}: {url}");
+            assert!(page.contains(&url), "{kind}: {url}");
         }
         assert_eq!(base_url(origin, "/", "openai"), "http://127.0.0.1:8080/v1");
     }
