@@ -24,7 +24,7 @@ use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
 use crate::proxy::admit::check_head;
 use crate::proxy::connection;
 use crate::runtime::in_flight::InFlight;
-use crate::runtime::watchdog;
+use crate::runtime::watchdog::Watchdog;
 use crate::snapshot::Live;
 
 /// Whether the gateway takes new requests.
@@ -189,8 +189,9 @@ fn json(status: &Status) -> (StatusCode, &'static str, Vec<u8>) {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        watchdog::clear();
-        watchdog::set_deadline(Instant::now() + EXCHANGE);
+        let watchdog = Watchdog::current();
+        watchdog.clear();
+        watchdog.set_deadline(Instant::now() + EXCHANGE);
         let request = session.req_header();
         let (method, uri) = (request.method.clone(), request.uri.clone());
         let (status, media_type, body) = match self.guard(session) {

@@ -17,7 +17,7 @@ use super::stream_usage::StreamUsage;
 use crate::grammar::request_id::RequestId;
 use crate::limit::by_address::AtAddress;
 use crate::runtime::in_flight::{InFlight, InFlightGuard};
-use crate::runtime::watchdog::Abort;
+use crate::runtime::watchdog::{Abort, Watchdog};
 use crate::snapshot::{Rules, Snapshot};
 use crate::telemetry::Trace;
 use crate::usage::Meter;
@@ -44,6 +44,8 @@ pub struct Exchange {
     pub trace: Option<Box<Trace>>,
     /// What goes into the access line.
     pub seen: Stats,
+    /// The deadlines that it sets.
+    pub(super) watchdog: Watchdog,
     pub(super) shared: Arc<Shared>,
     pub(super) recorded: bool,
     /// That it counts for its client's address, where its connection does not.
@@ -102,7 +104,7 @@ pub struct Stats {
     /// Whether the client left before the end.
     pub aborted: bool,
     /// Why it ended without order, if it was cut.
-    pub cut: Option<Abort>,
+    pub(crate) cut: Option<Abort>,
 }
 
 /// Attempts of an exchange that failed.
@@ -164,6 +166,7 @@ impl Exchange {
             exact: None,
             trace: None,
             seen: Stats::default(),
+            watchdog: Watchdog::current(),
             _in_flight: InFlight::enter(&shared.in_flight),
             shared: shared.clone(),
             recorded: false,

@@ -51,7 +51,6 @@ use crate::limit::failed_keys::FailedKeyLimiter;
 use crate::origin::TunnelError;
 use crate::route::{Access, NormalPath};
 use crate::runtime::in_flight::InFlight;
-use crate::runtime::watchdog;
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
 
@@ -110,7 +109,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         exchange: &mut Box<Exchange>,
     ) -> Result<bool> {
-        watchdog::clear();
+        exchange.watchdog.clear();
         bound_the_client(session, exchange);
         match admit(session, exchange) {
             Ok(admission) => {
@@ -125,18 +124,22 @@ impl ProxyHttp for Proxy {
                     // they end it in better order, and so they go first.
                     let orderly = timeouts.write.max(timeouts.connect * 4);
                     let pause = server.client_read.max(orderly) + GRACE;
-                    watchdog::set_idle_timeout(pause, exchange.started);
+                    exchange.watchdog.set_idle_timeout(pause, exchange.started);
                 }
                 // A client that does not read is the cause of the pause, and ends first.
                 let idle = timeouts.idle.mul_f64(0.9);
                 session.set_write_timeout(Some(server.client_write.min(idle)));
                 if let Some(total) = timeouts.total {
                     // Until the response begins, the timeouts of its parts end it in better order.
-                    watchdog::set_deadline(exchange.started + total + GRACE);
+                    exchange
+                        .watchdog
+                        .set_deadline(exchange.started + total + GRACE);
                 }
                 if let Some(digest) = admission.digest().filter(|_| exchange.rules.cut_revoked) {
                     let live = exchange.shared.live.clone();
-                    watchdog::end_when_revoked(async move { live.revoked(digest).await });
+                    exchange
+                        .watchdog
+                        .end_when_revoked(async move { live.revoked(digest).await });
                 }
                 exchange.admission = Some(admission);
                 let telemetry = exchange.shared.telemetry.as_ref();
@@ -244,10 +247,10 @@ impl ProxyHttp for Proxy {
         if end_of_stream && exchange.seen.first_byte.is_none() {
             // From here on it is the provider that is waited for.
             exchange.seen.asked = true;
-            watchdog::clear_idle();
+            exchange.watchdog.clear_idle();
         }
         if let Some(chunk) = body {
-            watchdog::touch();
+            exchange.watchdog.activity();
             exchange.seen.request_bytes += chunk.len() as u64;
             // As the client's failure: what else fails here is swallowed where the provider is sent the body over HTTP/2.
             bound_the_body(session, exchange).map_err(Error::into_down)?;
@@ -322,9 +325,11 @@ impl ProxyHttp for Proxy {
         if let Some(admission) = &exchange.admission {
             if let Some(first_byte) = exchange.seen.first_byte {
                 let timeouts = &admission.route().provider.endpoint.timeouts;
-                watchdog::set_idle_timeout(timeouts.idle, first_byte);
+                exchange
+                    .watchdog
+                    .set_idle_timeout(timeouts.idle, first_byte);
                 if let Some(total) = timeouts.total {
-                    watchdog::set_deadline(exchange.started + total);
+                    exchange.watchdog.set_deadline(exchange.started + total);
                 }
             }
             if head.status == 101 {
@@ -361,7 +366,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<Option<Duration>> {
         if body.is_some() {
             let now = exchange.seen.arrived.unwrap_or_else(Instant::now);
-            watchdog::touched(now);
+            exchange.watchdog.activity_at(now);
             exchange.seen.is_body(now);
         }
         observe::body(exchange, body, end_of_stream);
@@ -379,9 +384,11 @@ impl ProxyHttp for Proxy {
         error: Option<&Error>,
         exchange: &mut Box<Exchange>,
     ) {
-        watchdog::clear();
+        exchange.watchdog.clear();
         // What is left to be sent, for which Pingora has no time limit, is the client's to take.
-        watchdog::set_deadline(Instant::now() + exchange.rules.server.client_write);
+        exchange
+            .watchdog
+            .set_deadline(Instant::now() + exchange.rules.server.client_write);
         if let Some(status) = final_status(session) {
             exchange.seen.status = status;
         }

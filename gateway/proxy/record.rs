@@ -12,7 +12,7 @@ use crate::access_log::AccessRecord;
 use crate::key::ClientKey;
 use crate::metrics::Metrics;
 use crate::route::Route;
-use crate::runtime::watchdog::{self, Abort};
+use crate::runtime::watchdog::Abort;
 use crate::telemetry::{SpanInput, Telemetry};
 
 impl Exchange {
@@ -29,7 +29,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         // Pingora's `logging` does not come when a request is cut off or panics.
         if !self.recorded {
-            self.seen.cut = self.seen.cut.or_else(watchdog::was_cut);
+            self.seen.cut = self.seen.cut.or(self.watchdog.abort_reason());
             self.seen.aborted |= self.seen.cut.is_none();
         }
         self.record();

@@ -16,7 +16,6 @@ use super::connection;
 use super::cors;
 use super::exchange::Exchange;
 use super::reject::Reason;
-use crate::runtime::watchdog;
 
 /// The largest body that is read and thrown away before a refusal.
 const DRAIN_BYTES: u64 = 64 << 10;
@@ -52,7 +51,7 @@ pub(super) async fn respond(session: &mut Session, exchange: &mut Exchange) -> R
     }
     // Pingora has no time limit for a head that is to be sent.
     let most = DISCARD_TIME * 2 + exchange.rules.server.client_write;
-    watchdog::set_deadline(Instant::now() + most);
+    exchange.watchdog.set_deadline(Instant::now() + most);
     exchange.seen.status = head.status.as_u16();
     let expects = session
         .req_header()

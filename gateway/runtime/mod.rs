@@ -12,5 +12,5 @@ pub mod log;
 pub mod printable;
 pub mod regular_file;
 pub mod systemd;
-pub mod watchdog;
+pub(crate) mod watchdog;
 pub mod watched;

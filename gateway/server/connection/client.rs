@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::config::ServerConfig;
 use crate::proxy::connection;
-use crate::runtime::watchdog::{self, ConnectionTimeouts};
+use crate::runtime::watchdog::{self, ConnectionTimeouts, Watchdog};
 use crate::server::connection::boundary::Boundary;
 use crate::server::connection::connections::{Connection, Connections};
 use crate::server::connection::flush::FlushBeforeWait;
@@ -79,14 +79,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for Client<A> {
                     Box::pin(http2::serve(&self.app, stream, &pace, most, quiet)).await;
                 }
                 Some(Greeted::Http1(stream, boundary)) => {
-                    let exchanges = self.http1(stream, &boundary, &permit);
+                    let watchdog = Watchdog::new();
+                    let exchanges = self.http1(stream, &boundary, &permit, &watchdog);
                     let exchanges = connection::http1(boundary.clone(), exchanges);
-                    watchdog::run_http1(Box::pin(exchanges)).await;
+                    watchdog::run_http1(watchdog.clone(), Box::pin(exchanges)).await;
                 }
                 None => {}
             }
         };
-        watchdog::connection(arrival.at + within, Box::pin(work)).await;
+        watchdog::run_connection(arrival.at + within, Box::pin(work)).await;
         drop(permit);
     }
 }
@@ -150,10 +151,19 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
 
     /// One exchange after the other, as Pingora does it; but what waits for a request is not yet a session of Pingora's,
     /// which takes ten times the memory.
-    async fn http1(&self, mut stream: Stream, boundary: &Boundary, place: &Connection) {
+    async fn http1(
+        &self,
+        mut stream: Stream,
+        boundary: &Boundary,
+        place: &Connection,
+        watchdog: &Watchdog,
+    ) {
         let mut settings = None;
         let mut quiet = self.quiet.http1.clone();
-        while let Some(begun) = self.request(&mut stream, boundary, &mut quiet, place).await {
+        while let Some(begun) = self
+            .request(&mut stream, boundary, &mut quiet, place, watchdog)
+            .await
+        {
             let Some(reused) = self.exchange(stream, settings, begun).await else {
                 return;
             };
@@ -195,17 +205,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         boundary: &Boundary,
         quiet: &mut ShutdownWatch,
         place: &Connection,
+        watchdog: &Watchdog,
     ) -> Option<BytesMut> {
-        let (patience, limit) = {
+        let (timeouts, limit) = {
             let snapshot = self.connections.live().snapshot();
             let server = &snapshot.rules.server;
             (ConnectionTimeouts::from(server), server.max_header_bytes)
         };
-        watchdog::wait_for_request(patience);
+        watchdog.wait_for_request(timeouts);
         place.waits();
         let begun = boundary.open();
         if !begun.is_empty() {
-            watchdog::heard();
+            watchdog.on_read();
         }
         let head = tokio::select! {
             biased;

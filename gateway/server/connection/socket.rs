@@ -20,7 +20,7 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::runtime::watchdog;
+use crate::runtime::watchdog::{self, Watchdog};
 
 /// What is written at once: the head of most responses and what comes with it, a few events.
 const WRITE: usize = 2 << 10;
@@ -155,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
         let before = into.filled().len();
         let read = self.poll_some(context, into);
         if into.filled().len() > before {
-            watchdog::heard();
+            watchdog::with_current(Watchdog::on_read);
         }
         if read.is_pending() && !self.stream.chunks.is_empty() {
             // Pingora flushes a response with a Content-Length only at its end.
@@ -195,9 +195,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 }
 
-/// Tells the clock whether the client has room for what is sent: Pingora has no time limit for heads and last chunks.
+/// Reports to the watchdog whether the client has room for what is sent: Pingora has no time limit for heads and last
+/// chunks.
 fn sent<T>(progress: Poll<T>) -> Poll<T> {
-    watchdog::sent(progress.is_ready());
+    watchdog::with_current(|watchdog| watchdog.on_write(progress.is_ready()));
     progress
 }
 
