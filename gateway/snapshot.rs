@@ -22,7 +22,7 @@ use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Stripped, fold
 use crate::runtime::clock::Clock;
 
 use crate::origin::Resolver;
-use crate::route::{Overlap, Route, Router};
+use crate::route::{Overlap, Route, Router, Target, Targets};
 use crate::runtime::watched::Watched;
 use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;
@@ -140,7 +140,8 @@ impl Snapshot {
                 let names = names.cloned().chain(alike).chain(of_pages);
                 let stripped = Stripped::new(names, prefixes.clone());
                 let stripped = stripped.guarding(written.into_iter().chain(&ACCOUNT_CHOICES));
-                Some(route(spec, provider, stripped, metrics))
+                let token_headers = token_headers(&config.key_headers, provider);
+                Some(route(spec, provider, stripped, token_headers, metrics))
             })
             .collect();
         let rules = Rules {
@@ -187,18 +188,34 @@ fn written<'r>(spec: &'r RouteSpec, provider: &'r Provider) -> Vec<&'r HeaderNam
     of_provider.chain(templates).collect()
 }
 
+/// Those of the headers for client keys in which a client of `provider` brings the provider's token itself.
+fn token_headers(key_headers: &[HeaderName], provider: &Provider) -> Vec<HeaderName> {
+    if !provider.is_passthrough() {
+        return Vec::new();
+    }
+    let names = key_headers.iter();
+    let names = names.filter(|name| provider.takes_token_in(name));
+    names.cloned().collect()
+}
+
 fn route(
     spec: RouteSpec,
     provider: &Arc<Provider>,
     stripped: Stripped,
+    token_headers: Vec<HeaderName>,
     metrics: &Metrics,
 ) -> Route {
+    let target = Target {
+        metrics: metrics.target(&spec.name, &provider.name),
+        provider: provider.clone(),
+    };
     Route {
-        metrics: metrics.route(&spec.name, &provider.name),
         name: spec.name,
         hosts: spec.hosts,
         path: spec.path,
-        provider: provider.clone(),
+        targets: Targets::one(target),
+        dialect: provider.kind.dialect,
+        token_headers,
         access: spec.access,
         websocket: spec.websocket,
         stripped,

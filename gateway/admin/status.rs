@@ -142,18 +142,19 @@ impl Status {
         let last = admin.live.last_reload();
         let rules = &snapshot.rules;
         let routes = rules.router.routes().iter().map(|route| {
-            let (state, reason) = state_of(&route.provider);
+            let provider = &route.targets.primary().provider;
+            let (state, reason) = state_of(provider);
             RouteStatus {
                 name: route.name.to_string(),
                 hosts: route.hosts.iter().map(ToString::to_string).collect(),
                 path: route.path.to_string(),
-                provider: route.provider.name.to_string(),
+                provider: provider.name.to_string(),
                 keys: match &route.access {
                     Access::Keys(selector) => selector.to_string(),
                     Access::Open => "open: no key needed".to_owned(),
                 },
                 state,
-                reason: reason.map(|why| format!("provider `{}`: {why}", route.provider.name)),
+                reason: reason.map(|why| format!("provider `{}`: {why}", provider.name)),
             }
         });
         let providers = rules.providers.iter().map(|provider| {

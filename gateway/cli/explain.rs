@@ -208,7 +208,7 @@ fn explain(
         }
         reason
     })?;
-    let provider = &admission.route().provider;
+    let provider = &admission.route().targets.primary().provider;
     let target = admission.target();
     said.line(
         "endpoint",
@@ -242,7 +242,7 @@ fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>)
         };
         said.line("selector", format_args!("{selector}: {verdict}"));
     }
-    let provider = &route.provider;
+    let provider = &route.targets.primary().provider;
     let (name, kind, mut url) = (&provider.name, provider.kind.name, provider.url());
     if let Some(proxy) = provider.proxy() {
         let _ = write!(url, " through the proxy {proxy}");

@@ -112,7 +112,7 @@ fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) 
         hints.push(format!(
             "  {} (provider {}, host {})",
             route.path,
-            route.provider.name,
+            route.targets.primary().provider.name,
             hosts_of(route)
         ));
     }
@@ -129,7 +129,11 @@ fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) 
         .iter()
         .find(|route| Some(route.path.as_str()) == near);
     if let Some(route) = meant.or(reachable.first()) {
-        let url = base_url(origin, route.path.as_str(), route.provider.kind.name);
+        let url = base_url(
+            origin,
+            route.path.as_str(),
+            route.targets.primary().provider.kind.name,
+        );
         let which = if meant.is_some() {
             format!(": did you mean {url}?")
         } else {

@@ -4,13 +4,13 @@
 //! One set for the whole life of the process: reloads ask for handles by name and find the same
 //! counters again.
 
-mod route;
+mod target;
 
-pub use self::route::RouteMetrics;
+pub use self::target::TargetMetrics;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use self::route::{RouteFamilies, known};
+use self::target::{TargetFamilies, known};
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -43,7 +43,7 @@ pub const OTHER_KEYS: &str = "(other)";
 /// All metrics of one gateway.
 pub struct Metrics {
     registry: Registry,
-    families: RouteFamilies,
+    families: TargetFamilies,
     auth_failures: IntCounterVec,
     key_requests: IntCounterVec,
     tokens: IntCounterVec,
@@ -52,7 +52,7 @@ pub struct Metrics {
     key_expiry: GaugeVec,
     certificate_expiry: GaugeVec,
     /// Requests that no route could be found for, or whose path could not be read.
-    pub unrouted: RouteMetrics,
+    pub unrouted: TargetMetrics,
     /// Requests in flight.
     pub inflight: IntGauge,
     /// 1 when the last reload was taken over, 0 when it was refused.
@@ -95,7 +95,7 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some(PREFIX.trim_end_matches('_').to_owned()), None)?;
         let declare = Declare(&registry);
-        let families = RouteFamilies::declare(&declare)?;
+        let families = TargetFamilies::declare(&declare)?;
         let metrics = Self {
             auth_failures: declare.counters(
                 "auth_failures_total",
@@ -190,8 +190,8 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The handles of a route to a provider.
-    pub fn route(&self, route: &str, provider: &str) -> RouteMetrics {
+    /// The handles of the target that `route` has in `provider`.
+    pub fn target(&self, route: &str, provider: &str) -> TargetMetrics {
         self.families.handles(route, provider)
     }
 
@@ -376,8 +376,8 @@ mod tests {
     #[test]
     fn a_reload_finds_the_counters_again() {
         let metrics = Metrics::new().unwrap();
-        metrics.route("r", "p").count(200, "");
-        metrics.route("r", "p").count(200, "");
+        metrics.target("r", "p").count(200, "");
+        metrics.target("r", "p").count(200, "");
         let line = "keygate_requests_total{code=\"200\",provider=\"p\",reason=\"\",route=\"r\"} 2";
         assert!(text(&metrics).contains(line));
     }
@@ -399,7 +399,7 @@ mod tests {
     fn a_status_out_of_range_makes_no_series_of_its_own() {
         let metrics = Metrics::new().unwrap();
         for code in 600..1000 {
-            metrics.route("r", "p").count(code, "");
+            metrics.target("r", "p").count(code, "");
         }
         assert!(text(&metrics).contains("code=\"0\",provider=\"p\",reason=\"\",route=\"r\"} 400"));
     }

@@ -84,6 +84,8 @@ impl Admission {
             return Err(refuse(Reason::BodyTooLarge));
         }
         let credential = route
+            .targets
+            .primary()
             .provider
             .credential(key.as_deref(), &request.headers, |value| {
                 is_our_credential(value, presented.as_ref())
@@ -96,12 +98,13 @@ impl Admission {
             })?;
         let query = path.query;
         let query = query.and_then(|query| remove_from_query(query, presented.as_ref()));
-        let target = route.provider.paths.target(found.rest, query.as_deref());
+        let provider = &route.targets.primary().provider;
+        let target = provider.paths.target(found.rest, query.as_deref());
         let target = target.ok_or_else(|| refuse(Reason::NoDefaultEndpoint))?;
-        if rules.router.is_anothers(&host, route, &target)
+        if rules.router.is_anothers(&host, route, provider, &target)
             || rules
                 .router
-                .is_anothers_unmasked(&host, route, path, &target)
+                .is_anothers_unmasked(&host, route, provider, path, &target)
         {
             return Err(refuse(Reason::AmbiguousPath));
         }
@@ -177,14 +180,11 @@ fn present<'r>(
     if route.access == Access::Open {
         return Ok(None);
     }
-    // Where the caller's own provider token stands, the gateway's key does not.
-    let provider = &route.provider;
-    let passthrough = provider.is_passthrough();
     let names = snapshot
         .rules
         .key_headers
         .iter()
-        .filter(|name| !passthrough || !provider.takes_token_in(name));
+        .filter(|name| !route.token_headers.contains(name));
     PresentedKey::find(&request.headers, query, names)
 }
 

@@ -16,7 +16,14 @@ pub(super) fn bound_the_body(session: &Session, exchange: &mut Exchange) -> Resu
     let Some(admission) = &exchange.admission else {
         return Ok(());
     };
-    let total = admission.route().provider.endpoint.timeouts.total;
+    let total = admission
+        .route()
+        .targets
+        .primary()
+        .provider
+        .endpoint
+        .timeouts
+        .total;
     let limit = exchange.rules.server.max_request_body;
     let took = exchange.started.elapsed();
     let reason = if exchange.seen.request_bytes > limit && !session.was_upgraded() {

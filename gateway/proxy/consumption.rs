@@ -148,7 +148,7 @@ impl<'e> Consumption<'e> {
 
     /// Counts it, for `key` as the metrics call it.
     pub(super) fn count(&self, route: &Route, key: &str, all: &Metrics) {
-        let metrics = &route.metrics;
+        let metrics = &route.targets.primary().metrics;
         metrics.events.inc_by(self.events);
         metrics.malformed_usage.inc_by(self.malformed);
         metrics.unmetered.inc_by(self.unmetered);
@@ -197,7 +197,7 @@ pub(super) fn count_tokens(
 fn spent<'s>(route: &'s Route, key: &'s str, model: Option<&str>) -> Spent<'s> {
     Spent {
         route: &route.name,
-        provider: &route.provider.name,
+        provider: &route.targets.primary().provider.name,
         key,
         model: route.model_label(model),
     }
@@ -230,7 +230,7 @@ pub(super) fn price(
         return (None, false);
     };
     let day = time.to_zoned(TimeZone::UTC).date();
-    let cost = prices.cost(&route.provider.name, model, day, usage);
+    let cost = prices.cost(&route.targets.primary().provider.name, model, day, usage);
     let price = cost.map(|cost| Price {
         cost,
         currency: prices.currency.clone(),

@@ -91,7 +91,7 @@ impl Till<'_> {
     /// Counts a response that has ended, and adds it to `sum`.
     fn count(&self, response: Response<'_>, sum: &mut Sum) {
         let route = self.admission.route();
-        route.metrics.websocket_responses.inc();
+        route.targets.primary().metrics.websocket_responses.inc();
         let changed = sum.model.as_deref() != response.model;
         if changed {
             sum.model = response.model.map(Into::into);
@@ -101,7 +101,12 @@ impl Till<'_> {
         };
         let model = response.model.unwrap_or_default();
         let (cost, unpriced) = price(self.prices, route, Timestamp::now(), model, &usage);
-        route.metrics.unpriced.inc_by(unpriced.into());
+        route
+            .targets
+            .primary()
+            .metrics
+            .unpriced
+            .inc_by(unpriced.into());
         let key = key_label(self.admission.key());
         count_tokens(
             route,

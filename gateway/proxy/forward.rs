@@ -33,7 +33,7 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
         return Err(Rejection::unrouted(Reason::Internal));
     };
     let route = admission.route();
-    let endpoint = &route.provider.endpoint;
+    let endpoint = &route.targets.primary().provider.endpoint;
     let Some(mut peer) = endpoint.peer(admission.upgrade(), &exchange.seen.failed.unreachable)
     else {
         return Err(admission.rejection(Reason::ProviderUnreachable));
@@ -60,7 +60,7 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
 /// The connection that the attempt asked for is there, and a new one.
 pub(super) fn note_reached(exchange: &Exchange) {
     if let (Some(admission), Some(address)) = (&exchange.admission, exchange.seen.upstream) {
-        let endpoint = &admission.route().provider.endpoint;
+        let endpoint = &admission.route().targets.primary().provider.endpoint;
         endpoint.addresses().reached(address);
     }
 }
@@ -108,7 +108,7 @@ fn connect_again(exchange: &mut Exchange, error: &Error, at_least: usize) -> boo
     let (Some(admission), Some(address)) = (&exchange.admission, exchange.seen.upstream) else {
         return false;
     };
-    let endpoint = &admission.route().provider.endpoint;
+    let endpoint = &admission.route().targets.primary().provider.endpoint;
     let addresses = endpoint.addresses();
     if endpoint.blames_address(error) {
         addresses.failed(address);

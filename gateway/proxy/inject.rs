@@ -23,7 +23,7 @@ pub fn rewrite(
     upstream: &mut RequestHeader,
 ) -> Result<(), Box<Error>> {
     let route = admission.route();
-    let provider = &route.provider;
+    let provider = &route.targets.primary().provider;
     // A few of a few: the names that there are, and not the many that there might be.
     let names = upstream.headers.keys();
     let stripped: Vec<HeaderName> = names

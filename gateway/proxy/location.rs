@@ -46,7 +46,7 @@ impl Asked<'_> {
     /// A URL of the gateway's for one at the provider, which may be relative; one at a host that the provider's
     /// configuration names as it is.
     fn url(&self, url: &str) -> Option<String> {
-        let provider = &self.route.provider;
+        let provider = &self.route.targets.primary().provider;
         // Clients differ in what they make of others: some drop tabs, some take `\` for `/`.
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
         if !url.bytes().all(plain) {
@@ -65,7 +65,13 @@ impl Asked<'_> {
     /// What the client asks for `path` by, which is absolute. `None` where that has more than one reading.
     fn here(&self, path: &str) -> Option<String> {
         let path = without_dots(path);
-        let strip_root = self.route.provider.paths.strip_root(&path);
+        let strip_root = self
+            .route
+            .targets
+            .primary()
+            .provider
+            .paths
+            .strip_root(&path);
         let here = format!("{}{strip_root}", self.route.path.as_str());
         // Without anything in front of it, the second slash would begin the name of a host.
         (here.starts_with('/') && !here.starts_with("//")).then_some(here)

@@ -115,7 +115,13 @@ impl ProxyHttp for Proxy {
             Ok(admission) => {
                 connection::verified();
                 http10::begin(session);
-                let timeouts = &admission.route().provider.endpoint.timeouts;
+                let timeouts = &admission
+                    .route()
+                    .targets
+                    .primary()
+                    .provider
+                    .endpoint
+                    .timeouts;
                 let server = &exchange.rules.server;
                 exchange.seen.asked = session.is_body_empty();
                 if session.as_http1().is_none() && !exchange.seen.asked {
@@ -201,7 +207,7 @@ impl ProxyHttp for Proxy {
         exchange.seen.connected = Some(now);
         exchange.seen.reused = Some(reused);
         if let Some(admission) = &exchange.admission {
-            let metrics = &admission.route().metrics;
+            let metrics = &admission.route().targets.primary().metrics;
             if reused {
                 &metrics.connections_reused
             } else {
@@ -324,7 +330,13 @@ impl ProxyHttp for Proxy {
         http10::end_with_body(session, head);
         if let Some(admission) = &exchange.admission {
             if let Some(first_byte) = exchange.seen.first_byte {
-                let timeouts = &admission.route().provider.endpoint.timeouts;
+                let timeouts = &admission
+                    .route()
+                    .targets
+                    .primary()
+                    .provider
+                    .endpoint
+                    .timeouts;
                 exchange
                     .watchdog
                     .set_idle_timeout(timeouts.idle, first_byte);
@@ -338,7 +350,7 @@ impl ProxyHttp for Proxy {
                 connection::switch();
             }
             if let Some(took) = exchange.seen.departs() {
-                let metrics = &admission.route().metrics;
+                let metrics = &admission.route().targets.primary().metrics;
                 metrics.added_first_byte.observe(took.as_secs_f64());
             }
         }
@@ -371,7 +383,7 @@ impl ProxyHttp for Proxy {
         }
         observe::body(exchange, body, end_of_stream);
         if let (Some(took), Some(admission)) = (exchange.seen.departs(), &exchange.admission) {
-            let metrics = &admission.route().metrics;
+            let metrics = &admission.route().targets.primary().metrics;
             metrics.added_chunk.observe(took.as_secs_f64());
         }
         Ok(None)
@@ -570,10 +582,10 @@ fn log_failure(exchange: &Exchange, reason: Reason, error: &Error) {
     tracing::warn!(
         request = exchange.id.as_str(),
         route = route.map(|route| &*route.name),
-        provider = route.map(|route| &*route.provider.name),
+        provider = route.map(|route| &*route.targets.primary().provider.name),
         upstream = exchange.seen.upstream.map(tracing::field::display),
         // Then the address is the proxy's.
-        proxy = route.and_then(|route| route.provider.proxy()),
+        proxy = route.and_then(|route| route.targets.primary().provider.proxy()),
         reason = reason.code(),
         kind = error.etype().as_str(),
         cause,

@@ -149,7 +149,7 @@ pub(super) fn trailers(exchange: &Exchange, trailers: &mut HeaderMap) {
 
 fn provider(exchange: &Exchange) -> Option<&Provider> {
     let admission = exchange.admission.as_ref()?;
-    Some(&admission.route().provider)
+    Some(&admission.route().targets.primary().provider)
 }
 
 /// Takes out of the head of a response what is not for the client, and leads its URLs here. Whether the client may have

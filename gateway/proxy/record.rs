@@ -42,7 +42,13 @@ fn record(exchange: &Exchange, path: String, shared: &Shared) {
     let spending = Consumption::of(exchange, outcome.status);
     outcome.count(exchange, &spending, &shared.live.metrics);
     if let (Some(admission), true) = (&exchange.admission, outcome.gave_up(&exchange.seen)) {
-        admission.route().provider.endpoint.gave_up();
+        admission
+            .route()
+            .targets
+            .primary()
+            .provider
+            .endpoint
+            .gave_up();
     }
     let line = outcome.line(exchange, path, spending);
     if let Some(telemetry) = &shared.telemetry {
@@ -116,7 +122,9 @@ impl<'e> Outcome<'e> {
     }
 
     fn count(&self, exchange: &Exchange, spending: &Consumption<'_>, all: &Metrics) {
-        let metrics = self.route.map_or(&all.unrouted, |route| &route.metrics);
+        let metrics = self
+            .route
+            .map_or(&all.unrouted, |route| &route.targets.primary().metrics);
         metrics.count(self.status, self.label());
         metrics.duration.observe(self.took.as_secs_f64());
         if let Some(ready) = exchange.seen.ready {
@@ -144,7 +152,9 @@ impl<'e> Outcome<'e> {
             client: seen.client,
             key: self.key.map(|key| key.id.clone()),
             route: self.route.map(|route| route.name.clone()),
-            provider: self.route.map(|route| route.provider.name.clone()),
+            provider: self
+                .route
+                .map(|route| route.targets.primary().provider.name.clone()),
             method: seen.method,
             path,
             status: self.status,
@@ -179,7 +189,9 @@ impl<'e> Outcome<'e> {
         let facts = SpanInput {
             line,
             route: self.route.map(|route| route.path.as_str()),
-            kind: self.route.map(|route| route.provider.kind),
+            kind: self
+                .route
+                .map(|route| route.targets.primary().provider.kind),
             target: exchange.admission.as_ref().map(Admission::target),
             took: self.took,
         };

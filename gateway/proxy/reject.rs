@@ -265,7 +265,7 @@ impl Rejection {
     fn dialect(&self) -> Dialect {
         self.route
             .as_ref()
-            .map_or(Dialect::OpenAi, |route| route.provider.kind.dialect)
+            .map_or(Dialect::OpenAi, |route| route.dialect)
     }
 
     /// The answer: a head and a body that depend on the reason, its message, the dialect and the id alone.

@@ -1,74 +1,79 @@
-//! Routes: which provider a request goes to, and who may send it.
+//! Routes: who may send a request, and which targets it may go to.
 //!
-//! Decides by host and path alone, the most specific first; nothing else a client sends chooses a
+//! A route is found by host and path alone, the most specific first; nothing else that a client sends chooses a
 //! destination.
 
 mod cors;
 mod overlap;
 mod path;
 mod pattern;
+mod target;
 mod unmask;
 
 pub use cors::{Cors, parse_origin};
 pub use overlap::Overlap;
 pub use path::{BadPath, NormalPath};
 pub use pattern::{HostPattern, PathPrefix};
+pub use target::{Target, Targets};
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use ahash::RandomState;
+use http::HeaderName;
 
 use crate::key::Selector;
-use crate::metrics::RouteMetrics;
-use crate::provider::{Provider, Stripped};
+use crate::provider::{Dialect, Stripped};
 use crate::template::HeaderTemplate;
 use crate::usage::Metering;
 
 /// Who may use a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Keys that the selector takes.
+    /// Clients whose key the selector takes.
     Keys(Selector),
-    /// Anyone: `auth = "none"`, said aloud.
+    /// Anyone, which the configuration must say in so many words: `auth = "none"`.
     Open,
 }
 
 /// A route as used.
 pub struct Route {
-    /// Its name, a metric label.
+    /// The route's name, which is a metric label.
     pub name: Arc<str>,
-    /// The hosts it answers to.
+    /// The hosts whose requests it takes.
     pub hosts: Vec<HostPattern>,
-    /// The paths it answers to.
+    /// The paths that it takes.
     pub path: PathPrefix,
-    /// Where it goes.
-    pub provider: Arc<Provider>,
-    /// Who may come in.
+    /// Where its requests go.
+    pub targets: Targets,
+    /// The shape of the errors that its clients read.
+    pub dialect: Dialect,
+    /// Who may use it.
     pub access: Access,
-    /// Whether connections may be upgraded to `WebSocket`.
+    /// The headers in which a client brings the provider's token itself (`token = "passthrough"`): no client key is
+    /// looked for in them. Empty for other routes.
+    pub token_headers: Vec<HeaderName>,
+    /// Whether a connection may be upgraded to `WebSocket`.
     pub websocket: bool,
     /// The client's headers that the provider does not get.
     pub stripped: Stripped,
-    /// Headers made for the provider from the client's.
+    /// Headers for the provider that are made from the client's.
     pub templates: Vec<HeaderTemplate>,
-    /// Which pages in browsers may read its responses; nothing leaves that to the provider.
+    /// The web pages that may read its responses; `None` leaves that to the provider.
     pub cors: Option<Cors>,
-    /// What is done about the usage of its streams.
+    /// How the usage of its streams is metered.
     pub metering: Metering,
-    /// The models that the metrics tell apart: names, and beginnings of names with a `*` behind them.
+    /// The models that have metrics of their own: names, or prefixes that end in `*`.
     pub metric_models: Vec<String>,
-    /// Its metrics.
-    pub metrics: RouteMetrics,
-    /// How its path lies to those of others: [`Router::build`] finds it out.
+    /// How the route's path relates to those of others. [`Router::build`] fills it in.
     pub overlap: Overlap,
 }
 
-/// The models that a route does not list.
+/// The metric label of the models that a route does not list.
 const OTHER_MODELS: &str = "other";
 
 impl Route {
-    /// What the metrics call a model: the first entry of the list that takes it.
+    /// The metric label of `model`: the first entry of the route's list that takes it.
     pub fn model_label(&self, model: Option<&str>) -> &str {
         let takes = |entry: &&String| match (entry.strip_suffix('*'), model) {
             (_, None) => false,
@@ -82,25 +87,25 @@ impl Route {
 
 type ByPath = HashMap<String, Arc<Route>, RandomState>;
 
-/// All routes, so arranged that the most specific is met first.
+/// All routes, in an order in which the most specific is found first.
 pub struct Router {
-    /// By how specific the host is; within a host, by path.
+    /// The most specific host comes first; within a host, routes are found by path.
     hosts: Vec<(HostPattern, ByPath)>,
     routes: Vec<Arc<Route>>,
     paths: overlap::RoutePaths,
 }
 
-/// A route, and what follows its prefix in the path.
+/// The route that takes a request, and the rest of the request's path.
 pub struct Match<'r> {
     /// The route.
     pub route: &'r Arc<Route>,
-    /// The path behind its prefix; empty for the bare prefix.
+    /// The path behind the route's prefix; empty for the bare prefix.
     pub rest: &'r str,
 }
 
 impl Router {
-    /// Arranges `routes`. Of two with one host and one path the first stays; the configuration's
-    /// check refuses them.
+    /// Builds a router of `routes`. Of two routes with the same host and path it keeps the first; the configuration's
+    /// check has refused such a pair before.
     pub fn build(mut routes: Vec<Route>) -> Self {
         let paths = overlap::RoutePaths::note(&mut routes);
         let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
@@ -113,7 +118,7 @@ impl Router {
                     .or_insert_with(|| route.clone());
             }
         }
-        // Of one rank, no two patterns take the same host.
+        // No two patterns of the same rank take the same host.
         let mut hosts: Vec<_> = hosts.into_iter().collect();
         hosts.sort_by_key(|(host, _)| std::cmp::Reverse(host.rank()));
         Self {
@@ -128,9 +133,8 @@ impl Router {
         &self.routes
     }
 
-    /// The route for a host in its one form (see [`normal_host`]) and a normal path: the most specific host that
-    /// has a route for the path, and of that host's the longest prefix. One look into a map for
-    /// each segment of the path, however many routes there are.
+    /// The route for `host`, in its normal form, and a normal path: the longest prefix that the most specific host with
+    /// a route for the path has. It costs one map lookup for each segment of the path, however many routes there are.
     pub fn find<'r>(&'r self, host: &str, path: &'r str) -> Option<Match<'r>> {
         self.hosts
             .iter()
@@ -156,7 +160,7 @@ mod tests {
 
     use super::*;
     use crate::metrics::Metrics;
-    use crate::provider::{Kind, Paths, ProviderSpec, TokenSource};
+    use crate::provider::{Kind, Paths, Provider, ProviderSpec, TokenSource};
 
     use crate::origin::{BaseUrl, HttpVersion, Resolver, Timeouts};
 
@@ -195,7 +199,12 @@ mod tests {
                 host => HostPattern::parse(host).unwrap(),
             }],
             path: PathPrefix::parse(if path.is_empty() { "/" } else { path }).unwrap(),
-            provider: provider.clone(),
+            targets: Targets::one(Target {
+                provider: provider.clone(),
+                metrics: METRICS.target(name, "p"),
+            }),
+            dialect: provider.kind.dialect,
+            token_headers: Vec::new(),
             access: Access::Open,
             websocket: false,
             stripped: Stripped::default(),
@@ -203,7 +212,6 @@ mod tests {
             cors: None,
             metering: Metering::default(),
             metric_models: ["m", "m-*", "*-x"].map(str::to_owned).into(),
-            metrics: METRICS.route(name, "p"),
             overlap: Overlap::default(),
         }
     }

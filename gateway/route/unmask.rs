@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{NormalPath, Route, Router};
 use crate::key::has_credential;
+use crate::provider::Provider;
 
 /// An escaped `/`, in the normal form of escapes.
 const SLASH: &str = "%2F";
@@ -22,6 +23,7 @@ impl Router {
         &self,
         host: &str,
         route: &Arc<Route>,
+        provider: &Provider,
         path: &NormalPath<'_>,
         target: &str,
     ) -> bool {
@@ -29,7 +31,7 @@ impl Router {
             let found = self.find(host, reading);
             found.is_some_and(|found| Arc::ptr_eq(found.route, route))
         };
-        let is_anothers = |target: &String| self.is_anothers(host, route, target);
+        let is_anothers = |target: &String| self.is_anothers(host, route, provider, target);
         !path.other_readings().iter().all(stays) || path.readings_of(target).iter().any(is_anothers)
     }
 }

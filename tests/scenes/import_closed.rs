@@ -440,7 +440,7 @@ fn decided(live: &Live, asked: &Asked<'_>) -> Option<String> {
     }
     let path = NormalPath::parse(request.raw_path()).unwrap();
     let admission = Admission::decide(&live.snapshot(), &request, &path, live.clock.now()).ok()?;
-    Some(admission.route().provider.origin().to_owned())
+    Some(admission.route().targets.primary().provider.origin())
 }
 
 fn paths() -> Vec<String> {

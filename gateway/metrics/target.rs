@@ -1,4 +1,5 @@
-//! What is counted of each route, with its handles at hand: a request looks nothing up by label.
+//! The metrics of each target, which is a provider as one route uses it. A request finds its handles here and looks
+//! nothing up by label.
 
 use std::sync::OnceLock;
 
@@ -6,25 +7,25 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
 use super::Declare;
 
-/// From 1 ms to 10 minutes: models think.
+/// From 1 ms to 10 minutes: a model may take that long.
 const REQUEST_SECONDS: [f64; 14] = [
     0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0,
 ];
-/// What the gateway itself costs: from 10 us to 100 ms.
+/// The time that the gateway itself takes: from 10 us to 100 ms.
 const ADDED_SECONDS: [f64; 10] = [
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1,
 ];
 
-/// Tokens come at 1 to 1,000 a second.
+/// Providers send 1 to 1,000 events a second.
 const EVENT_SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0, 10.0,
 ];
 
-/// The status codes that a route keeps a counter at hand for.
+/// The status codes that a target has a counter of its own for.
 const STATUS_CODES: std::ops::Range<u16> = 100..600;
 
-/// The families that have series for each route.
-pub(super) struct RouteFamilies {
+/// The metric families that have a series for each target.
+pub(super) struct TargetFamilies {
     requests: IntCounterVec,
     request_duration: HistogramVec,
     added_duration: HistogramVec,
@@ -41,8 +42,8 @@ pub(super) struct RouteFamilies {
     upstream_connections: IntCounterVec,
 }
 
-/// The handles of one route, so that a request looks nothing up by label.
-pub struct RouteMetrics {
+/// The handles of one target.
+pub struct TargetMetrics {
     requests: IntCounterVec,
     route: String,
     provider: String,
@@ -51,29 +52,29 @@ pub struct RouteMetrics {
     pub duration: Histogram,
     /// What the gateway took before the request was ready for the provider, without the connection to it.
     pub added_request: Histogram,
-    /// What it took from the head of the provider's response until that was ready for the client.
+    /// What the gateway took from the arrival of the response's head until that was ready for the client.
     pub added_first_byte: Histogram,
-    /// What it took of each chunk of a response's body, likewise.
+    /// What the gateway took from the arrival of a chunk of the body until that was ready for the client.
     pub added_chunk: Histogram,
     /// From the request's head to the response's.
     pub first_byte: Histogram,
-    /// From one event of a stream to the next, on the average of one stream.
+    /// From one event of a stream to the next, as the average of each stream.
     pub time_per_event: Histogram,
-    /// Events of streams that were passed on.
+    /// Events that were passed on.
     pub events: IntCounter,
-    /// Streams that never said what they took.
+    /// Streams that ended without reporting their usage.
     pub unmetered: IntCounter,
-    /// Responses, streams or not, that should have said what they took and did not.
+    /// Responses, streams or not, that should have reported their usage and did not.
     pub unmetered_responses: IntCounter,
-    /// Events of streams that were errors.
+    /// Errors that came within responses whose status was a success.
     pub error_events: IntCounter,
     /// Responses that ended over WebSockets.
     pub websocket_responses: IntCounter,
-    /// Counts of tokens that were none.
+    /// Token counts that could not be valid.
     pub malformed_usage: IntCounter,
-    /// Responses that told their tokens and whose model has no price.
+    /// Responses that reported their usage and whose model has no price.
     pub unpriced: IntCounter,
-    /// Responses that could not be read.
+    /// Responses that could not be decoded.
     pub unreadable: IntCounter,
     /// Connections to the provider that were made for a request.
     pub connections_new: IntCounter,
@@ -81,8 +82,8 @@ pub struct RouteMetrics {
     pub connections_reused: IntCounter,
 }
 
-impl RouteMetrics {
-    /// Counts a request that ended with `code`; `reason` is empty unless the gateway refused it.
+impl TargetMetrics {
+    /// Counts a request that ended with the status `code`. `reason` is empty unless the gateway refused it.
     pub fn count(&self, code: u16, reason: &str) {
         let at_hand = code
             .checked_sub(STATUS_CODES.start)
@@ -105,7 +106,7 @@ impl RouteMetrics {
     }
 }
 
-impl RouteFamilies {
+impl TargetFamilies {
     pub(super) fn declare(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
         Ok(Self {
             requests: declare.counters(
@@ -190,7 +191,7 @@ impl RouteFamilies {
         })
     }
 
-    pub(super) fn handles(&self, route: &str, provider: &str) -> RouteMetrics {
+    pub(super) fn handles(&self, route: &str, provider: &str) -> TargetMetrics {
         let labels = &[route, provider];
         let connections = |reused| {
             self.upstream_connections
@@ -200,7 +201,7 @@ impl RouteFamilies {
             self.added_duration
                 .with_label_values(&[route, provider, phase])
         };
-        RouteMetrics {
+        TargetMetrics {
             requests: self.requests.clone(),
             route: route.to_owned(),
             provider: provider.to_owned(),
@@ -225,7 +226,7 @@ impl RouteFamilies {
     }
 }
 
-/// A status, or 0 for what is none: a provider can make up any number.
+/// `code`, or 0 if it is outside the range of HTTP: a provider can send any number, and each would be a series.
 pub(super) fn known(code: u16) -> u16 {
     if STATUS_CODES.contains(&code) {
         code
