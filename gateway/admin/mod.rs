@@ -21,8 +21,8 @@ use pingora_core::protocols::http::v1::server::HttpSession;
 
 use self::status::Status;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
-use crate::proxy::admit::check_head;
 use crate::proxy::connection;
+use crate::proxy::head::check_head;
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::watchdog::Watchdog;
 use crate::snapshot::Live;

@@ -15,7 +15,9 @@ use crate::config::{Config, Purpose};
 use crate::error::Error;
 use crate::key::PresentedKey;
 use crate::metrics::Metrics;
-use crate::proxy::admit::{Admission, check_head};
+use crate::proxy::admit::Admission;
+use crate::proxy::attempt::Attempt;
+use crate::proxy::head::check_head;
 use crate::proxy::inject;
 use crate::proxy::reject::{Reason, Rejection};
 use crate::route::{Access, NormalPath, Route};
@@ -188,10 +190,15 @@ fn explain(
         reason
     })?;
     said.line("path", &path.path);
-    let decided = Admission::decide(snapshot, request, &path, live.clock.now());
+    let now = live.clock.now();
+    let decided =
+        Admission::decide(snapshot, request, &path, now).and_then(|(admission, parts)| {
+            let attempt = Attempt::begin(&admission, &parts, &snapshot.rules.router)?;
+            Ok((admission, attempt))
+        });
     let key = key(snapshot, request, &path, &decided);
     match &decided {
-        Ok(admission) => route(admission.route(), &key, None, said),
+        Ok((admission, _)) => route(admission.route(), &key, None, said),
         Err(Rejection {
             route: Some(found),
             reason,
@@ -199,7 +206,7 @@ fn explain(
         }) => route(found, &key, Some(*reason), said),
         Err(_) => {}
     }
-    let admission = decided.map_err(|rejection| {
+    let (admission, attempt) = decided.map_err(|rejection| {
         let message = rejection.message.as_deref();
         let message = message.unwrap_or_else(|| rejection.reason.message());
         let reason = said.refused_as(rejection.reason, message);
@@ -208,14 +215,17 @@ fn explain(
         }
         reason
     })?;
-    let provider = &admission.route().targets.primary().provider;
-    let target = admission.target();
     said.line(
         "endpoint",
-        format_args!("{} {}{target}", request.method, provider.origin()),
+        format_args!(
+            "{} {}{}",
+            request.method,
+            attempt.provider().origin(),
+            attempt.path()
+        ),
     );
     let mut upstream = request.clone();
-    let rewritten = inject::rewrite(&admission, &request.headers, &mut upstream);
+    let rewritten = inject::rewrite(&admission, &attempt, &request.headers, &mut upstream);
     rewritten.map_err(|_| said.refused(Reason::Internal))?;
     headers(&request.headers, &upstream.headers, said);
     Ok(())
@@ -286,10 +296,10 @@ fn key(
     snapshot: &Snapshot,
     request: &RequestHeader,
     path: &NormalPath<'_>,
-    decided: &Result<Admission, Rejection>,
+    decided: &Result<(Admission, Attempt), Rejection>,
 ) -> String {
     match decided {
-        Ok(admission) => admission
+        Ok((admission, _)) => admission
             .key()
             .map_or("none is asked for".to_owned(), |key| {
                 format!("{}: valid", key.id)

@@ -1,7 +1,7 @@
-//! A refusal as the provider of the route would say it, so that each SDK raises an error of its own type
-//! and shows our message. SDKs tell the types apart by status; what they show, they read here.
+//! The body of a refusal in the form that the route's provider uses, so that each SDK raises an error of its own type and
+//! shows the gateway's message. SDKs choose the type by the status and read the message from the body.
 //!
-//! Nothing but status, code and message goes in: the same refusal has the same bytes.
+//! A body depends on status, code and message alone, so that equal refusals have equal bytes.
 
 use serde_json::json;
 
@@ -42,7 +42,7 @@ pub(super) fn body(dialect: Dialect, status: u16, code: &str, message: &str) -> 
     .to_string()
 }
 
-/// The header in which clients of the dialect look for the id of a request.
+/// The header in which clients of the dialect expect the id of a request.
 pub(super) fn request_id_header(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Anthropic => "request-id",

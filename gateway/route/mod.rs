@@ -96,9 +96,9 @@ pub struct Router {
 }
 
 /// The route that takes a request, and the rest of the request's path.
-pub struct Match<'r> {
+pub struct Match<'s, 'r> {
     /// The route.
-    pub route: &'r Arc<Route>,
+    pub route: &'s Arc<Route>,
     /// The path behind the route's prefix; empty for the bare prefix.
     pub rest: &'r str,
 }
@@ -135,7 +135,7 @@ impl Router {
 
     /// The route for `host`, in its normal form, and a normal path: the longest prefix that the most specific host with
     /// a route for the path has. It costs one map lookup for each segment of the path, however many routes there are.
-    pub fn find<'r>(&'r self, host: &str, path: &'r str) -> Option<Match<'r>> {
+    pub fn find<'s, 'r>(&'s self, host: &str, path: &'r str) -> Option<Match<'s, 'r>> {
         self.hosts
             .iter()
             .filter(|(pattern, _)| pattern.takes(host))

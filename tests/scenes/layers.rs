@@ -20,11 +20,38 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
 ];
 
+/// The modules of `proxy`, from the ground up. What stands below `exchange` decides and knows no session but where it is
+/// named here; what stands above it adapts Pingora's session to those decisions.
+const PROXY_LAYERS: &[&[&str]] = &[
+    &["dialect", "retry", "tries"],
+    &["reject"],
+    &[
+        "client_address",
+        "connection",
+        "cors",
+        "failure",
+        "head",
+        "header_names",
+        "http10",
+        "spend",
+    ],
+    &["admit", "conversation"],
+    &["attempt", "location"],
+    &["inject", "response_headers", "stream_usage"],
+    &["shared", "stats"],
+    &["exchange"],
+    &["body", "consumption", "forward", "respond", "send"],
+    &["observe", "receive", "record"],
+    &["mod"],
+];
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, found);
+        } else if path.file_name().is_some_and(|name| name == "tests.rs") {
+            // The inline tests of the file beside it.
         } else if path.extension().is_some_and(|e| e == "rs") {
             found.push(path);
         }
@@ -120,6 +147,77 @@ fn the_request_path_never_sees_a_configuration_file() {
                 file.display()
             );
         }
+    }
+}
+
+/// The modules beside it that a file of `proxy` names as `super::module`, or as `self::module` if it is `mod.rs`.
+fn siblings(text: &str, is_mod: bool) -> Vec<String> {
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let marker = if is_mod { "self::" } else { "super::" };
+    let lines = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let mut found = Vec::new();
+    for line in lines {
+        for (at, _) in line.match_indices(marker) {
+            let rest = &line[at + marker.len()..];
+            let is_name = |c: &char| c.is_alphanumeric() || *c == '_';
+            found.push(rest.chars().take_while(is_name).collect());
+        }
+    }
+    found
+}
+
+#[test]
+fn decisions_stand_below_the_exchange_and_adapters_above_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway/proxy");
+    let layers = PROXY_LAYERS.iter().enumerate();
+    let layer: BTreeMap<&str, usize> = layers
+        .flat_map(|(height, modules)| modules.iter().map(move |module| (*module, height)))
+        .collect();
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    assert_eq!(
+        files.len(),
+        layer.len(),
+        "the plan names other files than there are"
+    );
+    for file in &files {
+        let inside = file.strip_prefix(&root).unwrap().with_extension("");
+        // `inject/mod.rs` is `inject`.
+        let module = inside.iter().next().unwrap().to_str().unwrap();
+        let height = layer[module];
+        let text = std::fs::read_to_string(file).unwrap();
+        for import in siblings(&text, module == "mod") {
+            assert!(
+                layer
+                    .get(import.as_str())
+                    .is_some_and(|other| *other < height),
+                "proxy/{module} imports {import}, which does not stand below it"
+            );
+        }
+        // These two hold what a session is told; everything else below decides without one.
+        let knows_session = ["http10", "connection"].contains(&module);
+        let is_decision = height < layer["exchange"] && !knows_session;
+        assert!(
+            !is_decision || !text.contains("pingora_proxy"),
+            "proxy/{module} decides, and knows a session"
+        );
+    }
+}
+
+#[test]
+fn the_front_page_is_a_list() {
+    let page = include_str!("../../gateway/proxy/mod.rs");
+    assert!(
+        page.lines().count() <= 200,
+        "proxy/mod.rs is too long to be read at a glance"
+    );
+    for forbidden in ["watchdog", "deadline", "timeout"] {
+        assert!(
+            !page.contains(forbidden),
+            "proxy/mod.rs speaks of a {forbidden}"
+        );
     }
 }
 

@@ -231,6 +231,8 @@ mod tests {
         assert_eq!(run_http1(Watchdog::new(), Box::pin(work)).await, Some(7));
     }
 
+    type SetDeadline = fn(&Watchdog, Duration);
+
     /// Notes when it is dropped why its watchdog aborted.
     struct Witness<'w>(&'w Mutex<Option<Abort>>, Watchdog);
 
@@ -243,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn work_is_cut_at_its_deadline_and_knows_it_while_it_is_dropped() {
         let short = Duration::from_millis(20);
-        let deadlines: [(fn(&Watchdog, Duration), Abort); 4] = [
+        let deadlines: [(SetDeadline, Abort); 4] = [
             (
                 |watchdog, short| watchdog.set_deadline(Instant::now() + short),
                 Abort::Deadline,

@@ -105,7 +105,7 @@ fn proxy_app(
     options.keepalive_request_limit = Some(server.requests_per_connection);
     options.h2_idle_timeout = Some(server.keepalive);
     let clock = shared.live.clone();
-    let mut app = http_proxy(&conf, Proxy::new(shared));
+    let mut app = http_proxy(&conf, Proxy(shared));
     app.server_options = Some(options);
     Bounded::new(app, move || {
         ConnectionTimeouts::from(&clock.snapshot().rules.server)
