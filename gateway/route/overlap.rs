@@ -6,27 +6,16 @@
 //! reach its endpoints through the other.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use ahash::RandomState;
 
-use super::{HostPattern, Route, Router};
+use super::definition::Route;
+use super::pattern::HostPattern;
 use crate::key::decoded;
 use crate::provider::Provider;
 
 /// Stands for any endpoint.
 const ENDPOINT: &str = "/x";
-
-/// How a route's path relates to those of others. It is computed once, so that a request on a route without such
-/// relations costs nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overlap {
-    /// The path of another route lies within its own.
-    pub has_inner: bool,
-    /// The path of the broadest route that this route is a part of: its path lies within that one's, and its requests
-    /// would reach the same endpoints through that one if it did not exist.
-    pub part_of: Option<String>,
-}
 
 /// Paths of routes, found by a folded path.
 type ByFolded = HashMap<String, Vec<String>, RandomState>;
@@ -65,7 +54,12 @@ impl RoutePaths {
     }
 
     /// The paths of routes within `route` that take a spelling of `path`, which is one at `provider`.
-    fn within<'p>(&'p self, route: &Route, provider: &Provider, path: &str) -> Vec<&'p String> {
+    pub(super) fn within<'p>(
+        &'p self,
+        route: &Route,
+        provider: &Provider,
+        path: &str,
+    ) -> Vec<&'p String> {
         let own = route.path.as_str();
         let longer_than = fold(own).len();
         let rests = provider.paths.spellings(path);
@@ -76,39 +70,18 @@ impl RoutePaths {
 
     /// The paths of other parts of the route that `route` is a part of, or of `route` itself, that lead to `path` at
     /// `provider`, and to less than `route` does.
-    fn beside<'p>(&'p self, route: &Route, provider: &Provider, path: &str) -> Vec<&'p String> {
+    pub(super) fn beside<'p>(
+        &'p self,
+        route: &Route,
+        provider: &Provider,
+        path: &str,
+    ) -> Vec<&'p String> {
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let longer_than = match route.overlap.part_of {
             Some(_) => own_place(route, provider).len(),
             None => 0,
         };
         above(&self.places, &place(route, provider, path), longer_than)
-    }
-}
-
-impl Router {
-    /// Whether `path`, to which `route` is about to send a request on `host` at `provider`, belongs to another route by
-    /// another spelling of the request's own path.
-    pub fn is_anothers(
-        &self,
-        host: &str,
-        route: &Arc<Route>,
-        provider: &Provider,
-        path: &str,
-    ) -> bool {
-        let Overlap { has_inner, part_of } = &route.overlap;
-        if !has_inner && part_of.is_none() {
-            return false;
-        }
-        // Not every route takes every host.
-        let serves = |path: &String| {
-            let found = self.find(host, path);
-            found.is_some_and(|it| it.rest.is_empty() && !Arc::ptr_eq(it.route, route))
-        };
-        let leaves_its_part = part_of.is_some() && !is_under(path, provider.paths.base());
-        let within = || self.paths.within(route, provider, path);
-        let beside = || self.paths.beside(route, provider, path);
-        leaves_its_part || within().into_iter().any(serves) || beside().into_iter().any(serves)
     }
 }
 
@@ -211,11 +184,6 @@ fn outside(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').filter_map(|(at, _)| path.get(..at))
 }
 
-fn is_under(target: &str, base: &str) -> bool {
-    let rest = target.strip_prefix(base);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
-}
-
 /// A path as the most tolerant provider reads it: in lower case, without escapes.
 fn fold(path: &str) -> String {
     let bytes = decoded(path.as_bytes());
@@ -228,9 +196,9 @@ fn fold(path: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::{provider, route};
     use super::*;
-    use crate::route::NormalPath;
+    use crate::route::testing::{provider, route};
+    use crate::route::{NormalPath, Overlap, Router};
 
     const SEGMENTS: &[&str] = &[
         "v1",

@@ -45,8 +45,8 @@ impl Targets {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{provider, route};
     use super::*;
+    use crate::route::testing::{provider, route};
 
     #[test]
     fn a_single_target_is_tried_once() {

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use super::{NormalPath, Route, Router};
+use super::definition::Route;
+use super::path::NormalPath;
+use super::router::Router;
 use crate::key::has_credential;
 use crate::provider::Provider;
 
