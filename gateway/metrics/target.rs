@@ -116,14 +116,15 @@ impl TargetFamilies {
             )?,
             request_duration: declare.histograms(
                 "request_duration_seconds",
-                "From a request's head to the last byte of its answer.",
+                "From a request's head to the last byte of its response.",
                 &REQUEST_SECONDS,
                 &["route", "provider"],
             )?,
             added_duration: declare.histograms(
                 "added_duration_seconds",
-                "What the gateway itself took: before the request was ready for the provider (without the connection \
-                 to it), from the response's head until it was ready for the client, and of each chunk likewise.",
+                "Time that the gateway itself took: until the request was ready for the provider (without the \
+                 connection to it), from the arrival of the response's head until that was ready for the client, and \
+                 the same for each chunk.",
                 &ADDED_SECONDS,
                 &["route", "provider", "phase"],
             )?,
@@ -135,31 +136,31 @@ impl TargetFamilies {
             )?,
             time_per_event: declare.histograms(
                 "time_per_output_event_seconds",
-                "From one event of a stream to the next, on the average of a stream.",
+                "From one event of a stream to the next, as the average of each stream.",
                 &EVENT_SECONDS,
                 &["route", "provider"],
             )?,
             stream_events: declare.counters(
                 "stream_events_total",
-                "Server-sent events passed on.",
+                "Server-sent events that were passed on.",
                 &["route", "provider"],
             )?,
             unmetered: declare.counters(
                 "unmetered_streams_total",
-                "Streams that ended without saying how many tokens they took.",
+                "Streams that ended without reporting their tokens.",
                 &["route", "provider"],
             )?,
             unmetered_responses: declare.counters(
                 "unmetered_responses_total",
-                "Responses of 2xx to a POST that had a model at work, whole or streamed and of any content type, that \
-                 said no tokens, and responses over WebSockets that did not or were not over at the end: their usage \
-                 and cost are not counted.",
+                "Responses of 2xx to a POST for which a model worked, whole or streamed and of any content type, that \
+                 reported no tokens, and responses over WebSockets that reported none or had not ended at the end: \
+                 their usage and cost are not counted.",
                 &["route", "provider"],
             )?,
             error_events: declare.counters(
                 "error_events_total",
-                "Errors that came as an event of a stream, or as a JSON document, in a response whose status said that all \
-                 is well, or as a message of a WebSocket.",
+                "Errors that came as an event of a stream or as a JSON document in a response with a status of success, \
+                 or as a message of a WebSocket.",
                 &["route", "provider"],
             )?,
             websocket_responses: declare.counters(
@@ -169,23 +170,23 @@ impl TargetFamilies {
             )?,
             malformed_usage: declare.counters(
                 "malformed_usage_total",
-                "Counts of tokens in responses that were negative, broken, no numbers, or larger than any response takes.",
+                "Token counts in responses that were negative, broken, no numbers, or larger than any response can have.",
                 &["route", "provider"],
             )?,
             unpriced: declare.counters(
                 "unpriced_answers_total",
-                "Answers that told their tokens and for which the price file has no price: for their model, or for something \
-                 in them.",
+                "Responses that reported their tokens and for which the price file has no price: for their model, or \
+                 for something in them.",
                 &["route", "provider"],
             )?,
             unreadable: declare.counters(
                 "unreadable_answers_total",
-                "Answers whose compression, or WebSockets whose frames could not be read, and so not their tokens.",
+                "Responses whose compression, or WebSockets whose frames could not be decoded, so that their tokens are unknown.",
                 &["route", "provider"],
             )?,
             upstream_connections: declare.counters(
                 "upstream_connections_total",
-                "Connections to providers that requests went over, by whether they were used before.",
+                "Connections to providers that requests were sent on, by whether they had been used before.",
                 &["provider", "reused"],
             )?,
         })
