@@ -51,7 +51,7 @@ pub struct RequestParts<'r> {
 
 impl Admission {
     /// Decides whether the request whose head is `request` and whose path is `path` may come in at `now`. Fails with
-    /// the [`Rejection`] that the client is to get.
+    /// the `Rejection` that the client is to get.
     pub fn decide<'r>(
         snapshot: &Snapshot,
         request: &'r RequestHeader,

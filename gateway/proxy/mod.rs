@@ -1,5 +1,5 @@
-//! The path of a request. Read the hooks of [`Proxy`] downwards: that is what happens to a request. Each hook hands the
-//! session to the adapter of its phase, which stands above [`Exchange`]; what an adapter applies is decided by plain
+//! The path of a request. Read the hooks of `Proxy` downwards: that is what happens to a request. Each hook hands the
+//! session to the adapter of its phase, which stands above `Exchange`; what an adapter applies is decided by plain
 //! functions, which stand below it and know no session.
 //!
 //! | phase | adapter | who decides |

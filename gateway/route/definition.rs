@@ -61,7 +61,7 @@ pub struct Route {
     pub metering: Metering,
     /// The models that have metrics of their own: names, or prefixes that end in `*`.
     pub metric_models: Vec<String>,
-    /// How the route's path relates to those of others. [`Router::build`] fills it in.
+    /// How the route's path relates to those of others. `Router::build` fills it in.
     pub overlap: Overlap,
 }
 
