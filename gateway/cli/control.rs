@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use rustix::process::Signal;
 
+use super::admin_client::read_status;
 use super::config_path::ConfigPath;
 use super::foreign;
 use super::listener::Trusted;
-use super::status::ask;
+
 use crate::admin::status::Status;
 use crate::config::{Config, Locations, Purpose};
 use crate::error::Error;
@@ -48,12 +49,12 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
     let config = Config::load(&path, Purpose::Reload)?;
     let admin = config.server.admin;
     let trusted = trusted(&path, &config);
-    let (before, _) = ask(admin)?;
+    let (before, _) = read_status(admin)?;
     let told = trusted.gateway(before.pid)?.signal(Signal::HUP);
     // A new key file is another one than the gateway reads until it has reloaded. One that cannot be told is not ours.
     told.map_err(|error| refuse_foreign(&before, &config).err().unwrap_or(error))?;
     let after = until(|| {
-        let (now, _) = ask(admin).ok()?;
+        let (now, _) = read_status(admin).ok()?;
         (now.pid != before.pid || now.last_reload.at != before.last_reload.at).then_some(now)
     });
     let after = after.ok_or_else(|| Error::Failed(format!("no reload within {PATIENCE:?}")))?;
@@ -71,13 +72,13 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
     let config = Config::load(&path, Purpose::Reload)?;
     let admin = config.server.admin;
     let trusted = trusted(&path, &config);
-    let (before, _) = ask(admin)?;
+    let (before, _) = read_status(admin)?;
     refuse_foreign(&before, &config)?;
     let old = trusted.gateway(before.pid)?;
     old.signal(Signal::USR2)?;
     let mut heard = Instant::now();
     let after = until(|| {
-        let Ok((now, _)) = ask(admin) else {
+        let Ok((now, _)) = read_status(admin) else {
             let is_over = old.has_ended() && heard.elapsed() > SILENCE;
             return is_over.then_some(None);
         };

@@ -30,7 +30,7 @@ pub struct Addresses {
     list: ArcSwap<Vec<Arc<Candidate>>>,
     pub(crate) failure: ArcSwapOption<String>,
     /// How many requests over shared connections were given up. It stands here because it must outlive a reload.
-    pub(crate) given_up: AtomicU64,
+    pub(crate) aborted: AtomicU64,
     /// Whether its name is being looked up.
     pub(crate) looking: Arc<AtomicBool>,
 }
@@ -67,7 +67,7 @@ impl Addresses {
             private_only,
             list: ArcSwap::default(),
             failure: ArcSwapOption::empty(),
-            given_up: AtomicU64::new(0),
+            aborted: AtomicU64::new(0),
             looking: Arc::default(),
         };
         if let Ok(ip) = host.parse() {

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Addresses, BaseUrl};
+use super::addresses::Addresses;
+use super::url::BaseUrl;
 use crate::grammar::address::{is_metadata, is_private};
 
 /// How long one lookup may take.

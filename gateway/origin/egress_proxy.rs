@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use super::BaseUrl;
 use super::no_proxy::{is_exempt, is_this_machine};
+use super::url::BaseUrl;
 use crate::secret::Secret;
 
 /// The variables that name a proxy for https, as curl looks at them: the first that is set and not empty counts.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::BaseUrl;
+use super::url::BaseUrl;
 use crate::grammar::address;
 use crate::grammar::network::Network;
 

@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::key::{ClientKey, without_scheme};
-use crate::origin::{Addresses, BaseUrl, EgressProxy, Endpoint};
+use crate::origin::{Addresses, BaseUrl, EgressProxy, Endpoint, EndpointSpec};
 use crate::secret::Secret;
 
 /// A provider as used: everything a request needs, built once.
@@ -108,15 +108,15 @@ impl Provider {
             TokenSource::None => Token::None,
         };
         let host = HeaderValue::from_str(&spec.base_url.authority()).ok()?;
-        let endpoint = Endpoint::new(
-            &spec.base_url,
-            &spec.sni,
-            spec.ca.as_ref(),
-            spec.http,
-            spec.timeouts,
-            spec.proxy.as_ref(),
-            addresses,
-        );
+        let endpoint = EndpointSpec {
+            url: &spec.base_url,
+            sni: &spec.sni,
+            ca: spec.ca.as_ref(),
+            http: spec.http,
+            timeouts: spec.timeouts,
+            proxy: spec.proxy.as_ref(),
+        };
+        let endpoint = Endpoint::new(&endpoint, addresses);
         let default_headers = spec.kind.default_headers.iter();
         let names = |names: &'static [&'static str]| -> Vec<HeaderName> {
             names

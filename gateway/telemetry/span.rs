@@ -6,7 +6,7 @@ use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use super::Trace;
+use super::trace::Trace;
 use crate::access_log::{AccessRecord, cap};
 use crate::provider::Kind;
 

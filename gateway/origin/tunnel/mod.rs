@@ -25,9 +25,10 @@ use tokio::net::{TcpSocket, TcpStream};
 use zeroize::Zeroizing;
 
 use self::response::{Failure, is_open};
+use super::egress_proxy::EgressProxy;
 use super::egress_proxy::bracketed;
-use super::endpoint::leave_the_last;
-use super::{BaseUrl, EgressProxy};
+use super::reserve::refuse_reserved;
+use super::url::BaseUrl;
 
 /// The way through one proxy to one provider.
 pub struct Tunnel {
@@ -103,7 +104,7 @@ impl Tunnel {
         };
         let no_socket = |error| Error::because(ErrorType::SocketError, "no socket", error);
         let socket = socket.map_err(no_socket)?;
-        leave_the_last(&socket)?;
+        refuse_reserved(&socket)?;
         match tokio::time::timeout(self.timeout, socket.connect(address)).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(unreachable(error)),
