@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 
 use crate::origin::{CallError, CallRequest, Caller};
-use crate::provider::{Authorization, Credential, Dialect, Provider};
+use crate::provider::{Authorization, Credential, ErrorFormat, Provider};
 
 /// How long one provider may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -140,5 +140,6 @@ fn describe(provider: &Provider, target: &str, outcome: Result<Outcome, CallErro
 
 /// Whether a status refuses the token. Google responds to a wrong key with 400.
 fn refuses(provider: &Provider, status: u16) -> bool {
-    matches!(status, 401 | 403) || (status == 400 && provider.kind.dialect == Dialect::Google)
+    matches!(status, 401 | 403)
+        || (status == 400 && provider.kind.error_format == ErrorFormat::Google)
 }
