@@ -1,8 +1,8 @@
-//! A tunnel through an HTTP proxy, by CONNECT: the connection that TLS with the provider is then spoken on.
+//! A tunnel through an HTTP proxy, opened by CONNECT: the connection that TLS with the provider runs on.
 //!
-//! The proxy is told the provider's name and looks its addresses up. It sees no more of what goes through than that name:
-//! the certificate is verified as on a connection without it. Pingora's own support is for proxies on Unix sockets alone,
-//! so that the connection is made here and handed to Pingora, which keeps it in its pool.
+//! The proxy gets the provider's name and resolves it. It sees nothing else of a request: the provider's certificate is
+//! verified as without a proxy. Pingora supports proxies on Unix sockets only, so the connection is made here and handed
+//! to Pingora, which keeps it in its pool.
 
 mod error;
 mod response;
@@ -30,14 +30,14 @@ use super::egress_proxy::bracketed;
 use super::reserve::refuse_reserved;
 use super::url::BaseUrl;
 
-/// The way through one proxy to one provider.
+/// How to open a tunnel through one proxy to one provider.
 pub struct Tunnel {
     proxy: String,
     target: String,
-    /// The request as it is sent, with the proxy's credentials in it.
+    /// The CONNECT request in bytes, with the proxy's credentials.
     request: Zeroizing<Vec<u8>>,
     has_token: bool,
-    /// How long a connection to the proxy may take, and how long its response.
+    /// For the connection to the proxy, and again for its response.
     timeout: Duration,
 }
 
@@ -64,11 +64,11 @@ impl Tunnel {
         }
     }
 
-    /// Asks for the tunnel over a connection to the proxy, whose reads end in time, and waits for the response as long as
-    /// it may take as a whole.
+    /// Opens the tunnel on `connection`, a blocking connection to the proxy whose reads have a timeout. The response as a
+    /// whole has the tunnel's timeout.
     pub fn open(&self, connection: &mut (impl Read + Write)) -> Result<(), TunnelError> {
         let (begun, mut received) = (Instant::now(), Vec::new());
-        let mut ask = || {
+        let mut request = || {
             connection.write_all(&self.request)?;
             loop {
                 if begun.elapsed() > self.timeout {
@@ -82,10 +82,10 @@ impl Tunnel {
                 }
             }
         };
-        ask().map_err(|failure| self.error(failure))
+        request().map_err(|failure| self.error(failure))
     }
 
-    async fn ask(&self, connection: &mut TcpStream) -> Result<(), Failure> {
+    async fn request(&self, connection: &mut TcpStream) -> Result<(), Failure> {
         connection.write_all(&self.request).await?;
         let mut received = Vec::with_capacity(1024);
         loop {
@@ -136,21 +136,21 @@ impl L4Connect for Tunnel {
             ));
         };
         let mut connection = self.reach(*address).await?;
-        let asked = tokio::time::timeout(self.timeout, self.ask(&mut connection)).await;
-        let (etype, failure) = match asked {
+        let opened = tokio::time::timeout(self.timeout, self.request(&mut connection)).await;
+        let (etype, failure) = match opened {
             Ok(Ok(())) => return Ok(connection.into()),
             Ok(Err(failure)) => (ErrorType::ConnectProxyFailure, failure),
             Err(_) => (ErrorType::ConnectTimedout, Failure::Late(self.timeout)),
         };
         Err(Error::because(
             etype,
-            "asking the proxy for a tunnel",
+            "requesting a tunnel from the proxy",
             self.error(failure),
         ))
     }
 }
 
-/// Tunnels that are told apart share no connections: those of other targets, and of other credentials.
+/// Tunnels with equal hashes share pooled connections: not those of other targets or other credentials.
 impl Hash for Tunnel {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.proxy.hash(state);
@@ -158,7 +158,7 @@ impl Hash for Tunnel {
     }
 }
 
-/// Without the request, which holds the credentials.
+/// Leaves out the request, which holds the credentials.
 impl fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tunnel to {} through {}", self.target, self.proxy)
@@ -187,16 +187,16 @@ mod tests {
         Tunnel::new(&proxy, &url, Duration::from_secs(1))
     }
 
-    /// A connection on which the proxy says `answer`, and closes.
-    struct Answering(io::Cursor<Vec<u8>>, Vec<u8>);
+    /// A connection on which the proxy sends the bytes and closes; and the bytes sent to it.
+    struct Responding(io::Cursor<Vec<u8>>, Vec<u8>);
 
-    impl Read for Answering {
+    impl Read for Responding {
         fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
             Read::read(&mut self.0, into)
         }
     }
 
-    impl Write for Answering {
+    impl Write for Responding {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.1.extend(bytes);
             Ok(bytes.len())
@@ -207,8 +207,8 @@ mod tests {
         }
     }
 
-    fn asked(response: &str) -> Result<(), String> {
-        let mut connection = Answering(io::Cursor::new(response.into()), Vec::new());
+    fn open(response: &str) -> Result<(), String> {
+        let mut connection = Responding(io::Cursor::new(response.into()), Vec::new());
         let opened = tunnel().open(&mut connection);
         let sent = String::from_utf8(connection.1).unwrap();
         assert_eq!(
@@ -227,11 +227,11 @@ mod tests {
             "HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 204 OK\r\n\r\n",
             "HTTP/1.1 200 OK\nVia: x\n\n",
         ] {
-            assert_eq!(asked(response), Ok(()), "{response}");
+            assert_eq!(open(response), Ok(()), "{response}");
         }
     }
 
-    /// A proxy that always has one byte more.
+    /// A proxy that sends one byte after another, without end.
     struct Dripping(usize);
 
     impl Read for Dripping {
@@ -299,7 +299,7 @@ mod tests {
             ("HTTP/1.1 2x0 OK\r\n\r\n", "did not answer as an HTTP proxy"),
             ("HTTP/1.1 200 cut off", "did not answer as an HTTP proxy"),
         ] {
-            let why = asked(response).unwrap_err();
+            let why = open(response).unwrap_err();
             assert!(why.contains(said), "{response}: {why}");
             assert!(
                 why.starts_with("the proxy proxy.corp:3128 ")
