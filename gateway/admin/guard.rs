@@ -106,7 +106,7 @@ fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(headers: &[(&'static str, &str)]) -> Result<(), StatusCode> {
+    fn checked(headers: &[(&'static str, &str)]) -> Result<(), StatusCode> {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
         for (name, value) in headers {
             request.append_header(*name, *value).unwrap();
@@ -129,7 +129,7 @@ mod tests {
             "Keygate.Internal:80",
             "keygate.internal.",
         ] {
-            assert_eq!(asked(&[("host", host)]), Ok(()), "{host}");
+            assert_eq!(checked(&[("host", host)]), Ok(()), "{host}");
         }
         for host in [
             "evil.test",
@@ -155,14 +155,14 @@ mod tests {
             ":9090",
         ] {
             assert_eq!(
-                asked(&[("host", host)]),
+                checked(&[("host", host)]),
                 Err(StatusCode::MISDIRECTED_REQUEST),
                 "{host}"
             );
         }
-        assert_eq!(asked(&[]), Err(StatusCode::BAD_REQUEST));
+        assert_eq!(checked(&[]), Err(StatusCode::BAD_REQUEST));
         let two = [("host", "localhost"), ("host", "localhost")];
-        assert_eq!(asked(&two), Err(StatusCode::BAD_REQUEST));
+        assert_eq!(checked(&two), Err(StatusCode::BAD_REQUEST));
     }
 
     #[test]
@@ -189,14 +189,14 @@ mod tests {
             } else {
                 Err(StatusCode::FORBIDDEN)
             };
-            assert_eq!(asked(&[host, header]), expected, "{header:?}");
+            assert_eq!(checked(&[host, header]), expected, "{header:?}");
         }
         let both = [
             host,
             ("sec-fetch-site", "same-origin"),
             ("origin", "http://evil.test"),
         ];
-        assert_eq!(asked(&both), Err(StatusCode::FORBIDDEN));
+        assert_eq!(checked(&both), Err(StatusCode::FORBIDDEN));
     }
 
     #[test]

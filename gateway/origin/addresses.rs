@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_goes_to_what_it_has_not_tried_and_to_the_other_family_first() {
+    fn a_request_tries_new_addresses_first_and_the_other_family_before_the_same() {
         let [a, b] = [1, 2].map(address);
         let six: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
         let also_six: SocketAddr = "[2001:db8::2]:80".parse().unwrap();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_stays_left_out_when_the_name_is_resolved_again() {
+    fn a_failed_address_stays_left_out_when_the_name_is_resolved_again() {
         let [a, b, c] = [1, 2, 3].map(address);
         let addresses = known(&[a, b]);
         addresses.failed(a);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_listens_again_is_let_in_by_a_connection_in_the_background() {
+    async fn an_address_is_used_again_after_a_connection_in_the_background() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let back = listener.local_addr().unwrap();
         let addresses = known(&[back, address(1)]);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_tries_to_reach_what_nobody_wants_any_more() {
+    async fn an_address_that_is_no_longer_used_is_not_tried_again() {
         let addresses = known(&[address(1), address(2)]);
         addresses.failed(address(1));
         let trying = retry(

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn names_are_resolved_and_addresses_need_not_be() {
+    async fn names_are_resolved_and_addresses_are_known_without_a_lookup() {
         let resolver = Resolver::default();
         let fixed = resolver.addresses("127.0.0.1", 80);
         assert_eq!(fixed.pick(3, &[]), Some(([127, 0, 0, 1], 80).into()));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_good_answer_is_kept_and_the_unused_forgotten() {
+    async fn a_failed_lookup_keeps_the_last_addresses_and_unused_hosts_are_removed() {
         let resolver = Resolver::default();
         let gone = resolver.addresses("name.invalid", 80);
         gone.learn(vec![([127, 0, 0, 1], 80).into()]);

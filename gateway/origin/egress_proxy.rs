@@ -205,23 +205,23 @@ mod tests {
             ("http://169.254.169.254:80", "metadata service"),
             ("http://2852039166:80", "metadata service"),
         ] {
-            let said = shown(bad).unwrap_err();
+            let error = shown(bad).unwrap_err();
             assert!(
-                said.contains(why) && !said.contains("secret"),
-                "{bad}: {said}"
+                error.contains(why) && !error.contains("secret"),
+                "{bad}: {error}"
             );
         }
     }
 
     #[test]
     fn the_environment_is_read_as_curl_reads_it() {
-        let asked = |variables: &[(&str, &str)], at: &str| {
-            let found = EgressProxy::of_environment(&url(at), |name| {
+        let found = |variables: &[(&str, &str)], at: &str| {
+            EgressProxy::of_environment(&url(at), |name| {
                 let mut variables = variables.iter();
                 let (_, value) = variables.find(|(known, _)| *known == name)?;
                 Some((*value).to_owned())
-            });
-            found.map(|proxy| proxy.map(|proxy| proxy.to_string()))
+            })
+            .map(|proxy| proxy.map(|proxy| proxy.to_string()))
         };
         let there = Ok(Some("proxy.corp:3128".to_owned()));
         let api = "https://api.openai.com";
@@ -230,15 +230,15 @@ mod tests {
             ("HTTPS_PROXY", "proxy.corp:3128"),
             ("ALL_PROXY", "http://u:p@proxy.corp:3128/"),
         ] {
-            assert_eq!(asked(&[set], api), there, "{set:?}");
+            assert_eq!(found(&[set], api), there, "{set:?}");
         }
-        assert_eq!(asked(&[], api), Ok(None));
+        assert_eq!(found(&[], api), Ok(None));
         assert_eq!(
-            asked(&[("http_proxy", "http://proxy.corp:3128")], api),
+            found(&[("http_proxy", "http://proxy.corp:3128")], api),
             Ok(None)
         );
         assert_eq!(
-            asked(
+            found(
                 &[("https_proxy", " "), ("ALL_PROXY", "proxy.corp:3128")],
                 api
             ),
@@ -246,23 +246,23 @@ mod tests {
         );
         for loopback in ["https://localhost", "https://127.0.0.1", "https://[::1]"] {
             assert_eq!(
-                asked(&[("https_proxy", "http://proxy.corp:3128")], loopback),
+                found(&[("https_proxy", "http://proxy.corp:3128")], loopback),
                 Ok(None)
             );
         }
-        let said = asked(
+        let error = found(
             &[("https_proxy", "socks5h://u:secret@proxy.corp:1080")],
             api,
         )
         .unwrap_err();
         assert!(
-            said.starts_with("the variable https_proxy is a SOCKS proxy"),
-            "{said}"
+            error.starts_with("the variable https_proxy is a SOCKS proxy"),
+            "{error}"
         );
     }
 
     #[test]
-    fn credentials_go_as_the_proxy_wants_them() {
+    fn credentials_are_sent_by_the_scheme_that_they_name() {
         let of = |token: &str| {
             let token = Secret::new(token.to_owned()).ok().unwrap();
             let proxy = EgressProxy::parse("http://p:1").unwrap().with_token(&token);

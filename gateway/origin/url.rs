@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_taken_apart() {
+    fn a_url_is_parsed_into_scheme_host_port_and_path() {
         let url = BaseUrl::parse("https://api.groq.com/openai/v1/").unwrap();
         assert_eq!(
             (url.tls, url.host.as_str(), url.port),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_stays_near() {
+    fn plain_http_is_for_loopback_and_private_addresses() {
         for near in [
             "127.0.0.1",
             "10.1.2.3",
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_says_how_far_it_leads_unencrypted() {
+    fn a_url_tells_whether_others_can_read_what_is_sent_to_it() {
         let exposure = |url: &str| BaseUrl::parse_exposed(url).unwrap().exposure();
         for (url, wanted) in [
             ("https://api.openai.com", Exposure::None),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_written_in_one_way() {
+    fn a_host_has_one_canonical_form() {
         for (written, host, authority) in [
             (
                 "https://API.Example.com./v1",

@@ -276,15 +276,15 @@ mod tests {
     }
 
     fn targets(paths: &Paths, wanted: &[(&str, &str)]) {
-        for (asked, target) in wanted {
-            let (rest, query) = match asked.split_once('?') {
+        for (path, target) in wanted {
+            let (rest, query) = match path.split_once('?') {
                 Some((rest, query)) => (rest, Some(query)),
-                None => (*asked, None),
+                None => (*path, None),
             };
             assert_eq!(
                 paths.target(rest, query).as_deref(),
                 Some(*target),
-                "{asked}"
+                "{path}"
             );
         }
     }
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn gemini_has_versions_and_places_without() {
+    fn gemini_has_paths_with_and_without_a_version() {
         let gemini = paths("gemini", None, &[("model", "gemini-2.5-flash")]);
         targets(
             &gemini,

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_at_a_host_that_is_named_is_told_from_others() {
+    fn only_urls_at_configured_hosts_are_redirected_to() {
         let hosts = ["Storage.example.com", "*.cdn.test", "10.0.0.5:9000"];
         for url in [
             "https://storage.example.com/x",
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_not_taken_for_one() {
+    fn what_is_no_host_is_refused() {
         for text in [
             "",
             "*",

@@ -81,7 +81,7 @@ fn fixed(token: &str) -> TokenSource {
 }
 
 #[test]
-fn a_token_goes_where_its_kind_and_its_form_want_it() {
+fn a_token_is_placed_by_its_kind_and_its_form() {
     for (kind, token, wanted) in [
         ("openai", "sk-1", "Bearer sk-1"),
         ("openai", "Bearer sk-1", "Bearer sk-1"),
@@ -154,7 +154,7 @@ fn passthrough_takes_the_callers_token_from_either_header_of_its_kind() {
 }
 
 #[test]
-fn a_url_of_the_providers_own_is_told_from_others() {
+fn only_urls_at_the_providers_own_origin_are_its_own() {
     let provider = provider(TokenSource::None);
     assert_eq!(
         provider.path_of("https://api.example.com/upload/x?id=1"),
@@ -176,7 +176,7 @@ fn a_url_of_the_providers_own_is_told_from_others() {
 }
 
 #[test]
-fn the_keys_own_token_goes_up_and_nothing_stands_in_for_a_missing_one() {
+fn the_keys_own_token_is_sent_and_a_missing_one_is_not_replaced() {
     let provider = provider(TokenSource::Key("t".to_owned()));
     let sent = [
         ("authorization", "Bearer client"),

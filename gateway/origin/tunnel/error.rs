@@ -57,11 +57,11 @@ impl fmt::Display for TunnelError {
             }
             Failure::Refused { status, .. } => write!(
                 f,
-                "the proxy {proxy} responded to CONNECT {target} with {status}: is it a proxy that takes CONNECT?"
+                "the proxy {proxy} answered {status} when it was asked for a tunnel to {target}: is it a proxy that takes CONNECT?"
             ),
             Failure::Closed => write!(
                 f,
-                "the proxy {proxy} closed the connection after CONNECT {target}"
+                "the proxy {proxy} closed the connection when it was asked for a tunnel to {target}"
             ),
             Failure::NoHttp => write!(
                 f,

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_answers_without_end_is_not_listened_to_without_end() {
+    fn a_proxy_that_responds_without_end_meets_the_timeout() {
         let proxy = EgressProxy::parse("http://proxy.corp:3128").unwrap();
         let url = BaseUrl::parse("https://api.openai.com").unwrap();
         let tunnel = Tunnel::new(&proxy, &url, Duration::from_millis(50));
@@ -264,8 +264,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_proxy_says_else_is_told_with_what_to_do() {
-        for (response, said) in [
+    fn every_refusal_of_a_proxy_becomes_an_error_with_a_cure() {
+        for (response, expected) in [
             (
                 "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n",
                 "wants credentials for [fd00::1]:8443 (407): set `proxy_token`",
@@ -300,7 +300,7 @@ mod tests {
             ("HTTP/1.1 200 cut off", "did not answer as an HTTP proxy"),
         ] {
             let why = open(response).unwrap_err();
-            assert!(why.contains(said), "{response}: {why}");
+            assert!(why.contains(expected), "{response}: {why}");
             assert!(
                 why.starts_with("the proxy proxy.corp:3128 ")
                     && !why.to_lowercase().contains("canary"),

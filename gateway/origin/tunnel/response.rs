@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The largest response to CONNECT, in bytes.
 const MAX_RESPONSE: usize = 16 << 10;
 
-/// The authentication schemes of proxies that are told apart. The first is the only one that keygate can use.
+/// The authentication schemes of proxies that keygate distinguishes. It can use only the first.
 const CHALLENGES: [&str; 4] = ["Basic", "Digest", "NTLM", "Negotiate"];
 
 /// Why there is no tunnel.
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_response_without_end_is_not_read_without_end() {
+    fn a_response_is_read_up_to_its_limit() {
         let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(1 << 20));
         assert!(matches!(
             is_open(&endless.as_bytes()[..MAX_RESPONSE], false),
@@ -127,7 +127,7 @@ mod tests {
     proptest! {
         /// However a response is cut into chunks, the decision on a beginning is the decision on the whole.
         #[test]
-        fn a_response_is_read_the_same_in_any_pieces(
+        fn a_response_is_read_the_same_in_any_chunks(
             head in prop_oneof![
                 Just("HTTP/1.1 200 OK\r\n\r\n"),
                 Just("HTTP/1.1 100 C\r\n\r\nHTTP/1.0 200 OK\r\nvia: x\r\n\r\n"),

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_folded_as_variables_are_named() {
+    fn a_name_is_folded_as_cgi_names_variables() {
         for (name, read_as) in [
             ("x_api_key", "x-api-key"),
             ("x-api_key", "x-api-key"),

@@ -7,7 +7,7 @@ use crate::provider::header_policy::prefixes::{
 };
 
 #[test]
-fn what_proxies_in_front_say_of_a_client_stays_and_what_sdks_say_goes() {
+fn headers_of_front_proxies_are_stripped_and_those_of_sdks_pass() {
     for name in [
         "x-forwarded-access-token",
         "x-forwarded",
@@ -75,7 +75,7 @@ fn every_prefix_is_found_by_its_first_letters() {
     }
 }
 
-/// What `stripped` is to contain, by comparing `name` with everything.
+/// Whether `name` is to be stripped, by comparing it with everything.
 fn contains_by_comparing(stripped: &Stripped, name: &str) -> bool {
     let known = (b'a'..=b'z').any(|first| {
         let mut extended = extension_prefixes(first).iter();
@@ -89,8 +89,8 @@ fn contains_by_comparing(stripped: &Stripped, name: &str) -> bool {
         || ours.any(|it| name.starts_with(it.as_str()))
 }
 
-/// Every name of up to three letters behind `x-` or not, and all that is looked for: cut short, with another
-/// letter at each place, and longer.
+/// Every name of up to three letters, and all names and prefixes of the tables: whole, cut short, with another letter at
+/// each place, and with one letter more. Each with and without `x-` in front.
 fn many_names() -> Vec<String> {
     const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz-_07~";
     let mut texts = vec![String::new()];
@@ -130,7 +130,7 @@ fn many_names() -> Vec<String> {
 }
 
 #[test]
-fn what_is_told_by_letters_is_what_is_told_by_comparing() {
+fn the_filter_strips_what_plain_comparison_strips() {
     let names = || ALWAYS_STRIPPED.iter().chain(&ACCOUNT_CHOICES).cloned();
     let own = ["x-corp-identity", "~~~", "te"].map(HeaderName::from_static);
     let own = || names().chain(own.clone());
@@ -139,7 +139,7 @@ fn what_is_told_by_letters_is_what_is_told_by_comparing() {
         Stripped::new(names(), vec![]),
         Stripped::new(own(), vec!["x-team-".to_owned(), "co".to_owned()]),
     ];
-    // Each alone: a short one lets all names be compared.
+    // Each prefix by itself: the filter excludes nothing for a very short one.
     let alone = ["", "x", "x-", "x-q", "x-qu", "7", "qu", "_a_"].iter();
     all.extend(alone.map(|prefix| Stripped::new(names(), vec![(*prefix).to_owned()])));
     let (mut contained, mut not) = (0, 0);
@@ -156,7 +156,7 @@ fn what_is_told_by_letters_is_what_is_told_by_comparing() {
 }
 
 #[test]
-fn the_usual_headers_of_sdks_are_told_by_their_letters() {
+fn the_filter_excludes_the_usual_headers_of_sdks() {
     let names = ALWAYS_STRIPPED.iter().chain(&ACCOUNT_CHOICES).cloned();
     let stripped = Stripped::new(names, vec![]);
     for name in [
@@ -175,7 +175,7 @@ fn the_usual_headers_of_sdks_are_told_by_their_letters() {
 }
 
 #[test]
-fn prefixes_that_are_configured_add_to_those_that_are_known() {
+fn configured_prefixes_add_to_the_known_ones() {
     let stripped = Stripped::new(
         [HeaderName::from_static("x-corp-identity")],
         vec!["x-team-".to_owned()],
