@@ -1,6 +1,7 @@
 //! The command line: one small file per command. What a command finds out goes to standard output,
 //! everything else to standard error.
 
+mod admin_client;
 mod ask;
 mod check;
 mod config_path;

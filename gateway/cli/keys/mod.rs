@@ -136,7 +136,7 @@ impl Place {
         }
         let config = self.config.find().ok()?;
         let places = Config::places(&config).ok()?;
-        let (status, _) = super::status::ask(places.admin).ok()?;
+        let (status, _) = super::admin_client::read_status(places.admin).ok()?;
         Trusted::of(&config, &places).check().ok()?;
         let ours = foreign::reads(&status, &places.key_file);
         Some(Served {
