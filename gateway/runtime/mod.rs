@@ -1,4 +1,4 @@
-//! What the process stands on: threads, time, values that are swapped whole, files, the log, the service manager.
+//! What a process needs: background threads, clocks, values that are swapped whole, files, the log, the service manager.
 //!
 //! Knows nothing of HTTP, keys or providers.
 

@@ -161,7 +161,7 @@ impl Parts {
         let reloader = Reloader::new(live.clone(), path, files, unread);
         let reload = reloader.handle();
         control.spawn(reloader.run());
-        control.spawn(log::tell_what_was_left_out());
+        control.spawn(log::report_suppressed_lines());
         let (telemetry, exporting) = telemetry(&control, tracing.as_deref(), &live)?;
         resolve_in_background(&control, &live, server.dns_refresh);
 

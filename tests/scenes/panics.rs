@@ -12,7 +12,7 @@ const CANARY: &str = "canary-é-0123456789";
 #[test]
 #[ignore = "a part of another test"]
 fn stumbles_over_a_secret() {
-    keygate::runtime::log::hide_what_panics_say();
+    keygate::runtime::log::install_panic_hook();
     let secret = std::env::var("CANARY").unwrap_or_default();
     // In the midst of a character.
     let _ = secret.split_at(8);
@@ -48,7 +48,7 @@ fn a_panic_says_where_it_was_and_not_what_it_stumbled_over() {
 fn with_events() {
     keygate::runtime::log::start().unwrap();
     keygate::runtime::log::log_from(keygate::config::LogLevel::Info.into());
-    keygate::runtime::log::hide_what_panics_say();
+    keygate::runtime::log::install_panic_hook();
 }
 
 #[test]
