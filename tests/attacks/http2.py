@@ -1,4 +1,4 @@
-"""Attacks over HTTP/2, by the rules of RFC 9113 that each breaks, and those over HTTP/1.1 that can be said in it.
+"""Attacks over HTTP/2, by the rules of RFC 9113 that each breaks, and the HTTP/1.1 attacks that HTTP/2 can express.
 
 Each is a name, a function that makes the bytes for a connection's first stream, and what has to become of it; see
 http1.py. Frames are made by hand (hyperframe, hpack), for no library would send them.
@@ -19,7 +19,7 @@ def octets(text):
 
 
 def block(fields):
-    """Literals that leave no trace in the tables of either side, spelled as they are given."""
+    """Encodes header fields as literals that are never indexed, byte for byte."""
     return Encoder().encode([NeverIndexedHeaderTuple(octets(name), octets(value)) for name, value in fields], huffman=False)
 
 
@@ -50,10 +50,10 @@ def head(name, becomes, *more, **how):
 
 OPEN = ("END_HEADERS",)
 
-# What can be said in both.
+# Attacks that both versions can express.
 for line in http1.REQUEST_LINES:
     parts = line.split(" ")
-    # The library reads a fragment off; nobody behind it sees one.
+    # The library strips a fragment.
     if len(parts) == 3 and "#" not in line and parts[2] == "HTTP/1.1" and parts[0] and parts[1] and not parts[1].startswith(("http:/", "ftp:", "http:h")):
         head(f"request line {line[:40]!r}", "refused", method=parts[0], path=parts[1])
 for line in http1.HEADER_LINES:
@@ -92,7 +92,7 @@ head("te: trailers", "one", ("te", "trailers"))
 head("a name with an underscore", "one", ("session_id", "1"))
 for name in ["method", "path", "scheme"]:
     head(f"no :{name}", "refused", **{name: None})
-    # The gateway has no use for the scheme.
+    # The gateway ignores the scheme.
     head(f"an empty :{name}", "one or refused" if name == "scheme" else "refused", **{name: ""})
 head("a fragment", "one", path="/p#x")
 head("no :authority and no host", "refused", authority=None)
@@ -114,7 +114,7 @@ head("101 fields", "refused", *((f"x{n}", "y") for n in range(101)))
 head("two lengths", "refused", ("content-length", "0"), ("content-length", "0"))
 head("a length and no body", "refused", ("content-length", "5"))
 
-# A body that is not as long as it says: 8.1.1. The head is good, and may have gone up.
+# A body that differs from its content-length: 8.1.1. The head is good, and may have been sent to the provider.
 for length, sent in [("5", "xxxxxx"), ("5", "xxxx"), ("0", "x"), ("1", ""), ("5", "xxxxx" + http1.INNER)]:
     attack(f"a length of {length} and {len(sent)} bytes", headers(fields(("content-length", length)), flags=OPEN) + data(sent), "begun")
 attack("a body with a request in it", headers(fields(), flags=OPEN) + data(http1.INNER), "one")
