@@ -1,12 +1,12 @@
 """Attacks over HTTP/1.1, by the rules of RFC 9110 and RFC 9112 that each breaks.
 
-Every attack is a name, the bytes, and what has to become of it:
+Each attack is a name, the bytes, and the required outcome:
 
     refused   nothing of it reaches the provider
-    one       it is a good request, and reaches the provider once, like every good one
-    begun     its head is good and its body is not: the provider sees the head at most, and never a whole body
+    one       it is a good request, and reaches the provider once, like every good request
+    begun     its head is good and its body is not: at most the head reaches the provider, and never a whole body
 
-What an attack tries to smuggle has `smuggled` in its path and no key, so that nobody may ever hear of it.
+A request that an attack tries to smuggle has `smuggled` in its path and no key: it must never reach the provider.
 """
 
 KEY = "kg-attack-client-key"

@@ -112,7 +112,7 @@ class Machine:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=5) as metrics:
             return int(re.search(r"^keygate_inflight_requests (\d+)$", metrics.read().decode(), re.M)[1])
 
-    def asked(self):
+    def provider_requests(self):
         """The number of requests that reached the provider, and their bytes."""
         lines = (self.folder / "provider").read_text().split()
         return len(lines), sum(map(int, lines))
@@ -129,9 +129,9 @@ class Peak:
 
     def __init__(self, machine):
         self.machine, self.most, self.over = machine, machine.memory(), threading.Event()
-        self.watch = threading.Thread(target=self.look)
+        self.watch = threading.Thread(target=self.sample)
 
-    def look(self):
+    def sample(self):
         while not self.over.wait(0.005):
             try:
                 self.most = max(self.most, self.machine.memory())
