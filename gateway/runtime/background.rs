@@ -17,7 +17,7 @@ thread_local! {
 
 /// Why work has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The system gave no thread. A later try may succeed.
     NoThread,
     /// The work panicked.
@@ -28,7 +28,7 @@ pub enum Failure {
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn run<T: Send + 'static>(
+pub(crate) async fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     aside(move || {
@@ -44,7 +44,7 @@ pub async fn run<T: Send + 'static>(
 ///
 /// # Errors
 /// See [`Failure`].
-pub async fn aside<T: Send + 'static>(
+pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     let (done, result) = tokio::sync::oneshot::channel();
@@ -58,14 +58,14 @@ pub async fn aside<T: Send + 'static>(
 }
 
 /// Lets waiting threads run, if this is a background thread. Call it about every 100 microseconds.
-pub fn yield_to_others() {
+pub(crate) fn yield_to_others() {
     if IS_BACKGROUND.get() {
         std::thread::yield_now();
     }
 }
 
 /// Drops the items of a large collection, and yields now and then.
-pub fn drop_in_steps(collection: impl IntoIterator) {
+pub(crate) fn drop_in_steps(collection: impl IntoIterator) {
     /// The number of items that are dropped between two yields.
     const STEP: usize = 256;
     for (index, item) in collection.into_iter().enumerate() {

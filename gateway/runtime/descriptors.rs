@@ -31,7 +31,7 @@ static FIRST_RESERVED: AtomicI32 = AtomicI32::new(i32::MAX);
 ///
 /// # Errors
 /// If the system refuses. The reserve is set by the limit as it is then.
-pub fn raise() -> io::Result<()> {
+pub(crate) fn raise() -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let raised = setrlimit(Resource::Nofile, limit);
@@ -43,7 +43,7 @@ pub fn raise() -> io::Result<()> {
 }
 
 /// The number of descriptors that this process may have.
-pub fn most() -> u64 {
+pub(crate) fn most() -> u64 {
     match MOST.load(Ordering::Relaxed) {
         0 => getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
         // This runs for each connection: the saved limit spares a system call.
@@ -52,20 +52,20 @@ pub fn most() -> u64 {
 }
 
 /// Whether the descriptor of a new connection is in the reserve: the connection must be closed at once.
-pub fn is_reserved(connection: &impl AsRawFd) -> bool {
+pub(crate) fn is_reserved(connection: &impl AsRawFd) -> bool {
     connection.as_raw_fd() >= FIRST_RESERVED.load(Ordering::Relaxed)
 }
 
 /// How many client connections fit into `most` descriptors with this number of serving threads, each connection with one
 /// to a provider.
-pub fn connections(most: u64, threads: usize) -> usize {
+pub(crate) fn connections(most: u64, threads: usize) -> usize {
     let own = OWN + PER_THREAD * threads as u64;
     let left = usable(most).saturating_sub(own) / PER_CONNECTION;
     usize::try_from(left).unwrap_or(usize::MAX).max(1)
 }
 
 /// How many descriptors this number of client connections needs.
-pub fn needed(connections: usize, threads: usize) -> u64 {
+pub(crate) fn needed(connections: usize, threads: usize) -> u64 {
     let own = OWN + PER_THREAD * threads as u64;
     (connections as u64)
         .saturating_mul(PER_CONNECTION)

@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 use prometheus::IntCounter;
 
 /// How many lines may be queued.
-pub const CAPACITY: usize = 8192;
+pub(crate) const CAPACITY: usize = 8192;
 /// How long the writer sleeps between two batches while lines keep arriving.
 const BATCH_PAUSE: Duration = Duration::from_millis(10);
 
 /// Formats an item as a line, on the writing thread.
-pub trait Format<T> {
+pub(crate) trait Format<T> {
     /// The line of `item`, with its newline.
     fn line<'l>(&'l mut self, item: &'l T) -> &'l [u8];
 }
 
 /// A handle of the queue, cheap to clone. The writing thread ends when every handle is dropped.
-pub struct LineQueue<T> {
+pub(crate) struct LineQueue<T> {
     sender: SyncSender<Entry<T>>,
     dropped: IntCounter,
 }
@@ -37,7 +37,7 @@ impl<T: Send + 'static> LineQueue<T> {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(
+    pub(crate) fn start(
         name: &str,
         output: impl Write + Send + 'static,
         format: impl Format<T> + Send + 'static,
@@ -52,14 +52,14 @@ impl<T: Send + 'static> LineQueue<T> {
     }
 
     /// Queues a line, or drops and counts it if the queue is full.
-    pub fn push(&self, line: T) {
+    pub(crate) fn push(&self, line: T) {
         if self.sender.try_send(Entry::Line(line)).is_err() {
             self.dropped.inc();
         }
     }
 
     /// Waits until everything that was pushed before is written, for up to `at_most`. Returns whether it was.
-    pub fn flush(&self, at_most: Duration) -> bool {
+    pub(crate) fn flush(&self, at_most: Duration) -> bool {
         let end = Instant::now() + at_most;
         let (done, written) = sync_channel(1);
         let mut entry = Entry::Flush(done);

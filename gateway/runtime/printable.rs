@@ -22,7 +22,7 @@ fn is_printable(c: char) -> bool {
 /// The text with characters that are not printable replaced by escapes such as `\u009b`, except those that `keep`
 /// accepts. JSON keeps its meaning if white space between values is kept: all other such characters can occur only in its
 /// strings, where these escapes are JSON's own.
-pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+pub(crate) fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     if is_plain(text) {
         return Cow::Borrowed(text);
     }
@@ -41,17 +41,17 @@ pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
 }
 
 /// The text escaped, with its line breaks and tabs kept.
-pub fn lines(text: &str) -> Cow<'_, str> {
+pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c == '\n' || c == '\t')
 }
 
 /// The text escaped, in one line.
-pub fn line(text: &str) -> Cow<'_, str> {
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
 /// A number with a noun, which gets an `s` unless the number is 1: `1 route`, `2 routes`.
-pub fn count(number: impl TryInto<u64>, name: &str) -> String {
+pub(crate) fn count(number: impl TryInto<u64>, name: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {name}{plural}")

@@ -14,9 +14,9 @@ use rustix::io::Errno;
 use crate::runtime::background;
 
 /// The largest configuration, and the largest price file, in bytes.
-pub const LARGEST_TOML: u64 = 16 << 20;
+pub(crate) const LARGEST_TOML: u64 = 16 << 20;
 /// The largest file of certificates, in bytes: the bundle of a Linux distribution has some 250,000.
-pub const LARGEST_PEM: u64 = 4 << 20;
+pub(crate) const LARGEST_PEM: u64 = 4 << 20;
 
 /// How much is read at a time, in bytes.
 const BUFFER: u64 = 64 << 10;
@@ -76,7 +76,7 @@ impl From<io::Error> for ReadError {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
+pub(crate) fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
     // Check before opening: opening a device may have an effect.
     regular(&fs::metadata(path)?)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -92,7 +92,7 @@ pub fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
 ///
 /// # Errors
 /// [`ReadError::Unfit`] if it is not.
-pub fn regular(about: &Metadata) -> Result<(), ReadError> {
+pub(crate) fn regular(about: &Metadata) -> Result<(), ReadError> {
     if about.is_file() {
         return Ok(());
     }
@@ -103,7 +103,7 @@ pub fn regular(about: &Metadata) -> Result<(), ReadError> {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn read_text(path: &Path, largest: u64) -> Result<String, ReadError> {
+pub(crate) fn read_text(path: &Path, largest: u64) -> Result<String, ReadError> {
     let (file, about) = open(path)?;
     text_of(&file, about.len(), largest)
 }
@@ -112,7 +112,7 @@ pub fn read_text(path: &Path, largest: u64) -> Result<String, ReadError> {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn read_bytes(path: &Path, largest: u64) -> Result<Vec<u8>, ReadError> {
+pub(crate) fn read_bytes(path: &Path, largest: u64) -> Result<Vec<u8>, ReadError> {
     let (file, about) = open(path)?;
     let mut bytes = Vec::new();
     bytes
@@ -129,7 +129,7 @@ pub fn read_bytes(path: &Path, largest: u64) -> Result<Vec<u8>, ReadError> {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn text_of(file: &File, size: u64, largest: u64) -> Result<String, ReadError> {
+pub(crate) fn text_of(file: &File, size: u64, largest: u64) -> Result<String, ReadError> {
     let mut text = String::new();
     text.try_reserve_exact(room(size, largest)?)
         .map_err(|_| no_memory(size))?;

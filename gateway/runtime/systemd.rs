@@ -25,12 +25,12 @@ static SILENT: AtomicBool = AtomicBool::new(false);
 static MAILBOX: OnceLock<Option<Mailbox>> = OnceLock::new();
 
 /// The service serves. Sent after the start, and after each reload, whether that succeeded or not.
-pub fn ready(status: &str) {
+pub(crate) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
 }
 
 /// The configuration is being loaded again.
-pub fn reloading() {
+pub(crate) fn reloading() {
     let mut message = vec![NotifyState::Reloading];
     // systemd 253 and newer require the time.
     message.extend(NotifyState::monotonic_usec_now().ok());
@@ -38,17 +38,17 @@ pub fn reloading() {
 }
 
 /// Sets the status line of the service.
-pub fn status(status: &str) {
+pub(crate) fn status(status: &str) {
     tell(&[NotifyState::Status(&line(status))]);
 }
 
 /// The service accepts no more requests, and ends.
-pub fn stopping(status: &str) {
+pub(crate) fn stopping(status: &str) {
     tell(&[NotifyState::Stopping, NotifyState::Status(&line(status))]);
 }
 
 /// Another process is the service from now on. Messages of this one are dropped from then on.
-pub fn succeeded_by(process: u32, status: &str) {
+pub(crate) fn succeeded_by(process: u32, status: &str) {
     // READY ends a reload that may be under way: systemd ignored what the other process sent before it was the service.
     tell(&[
         NotifyState::MainPid(process),
@@ -59,12 +59,12 @@ pub fn succeeded_by(process: u32, status: &str) {
 }
 
 /// The interval within which the manager expects [`alive`]; `None` if it expects none.
-pub fn watchdog() -> Option<Duration> {
+pub(crate) fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }
 
 /// The service lives.
-pub fn alive() {
+pub(crate) fn alive() {
     if let Some(mailbox) = mailbox() {
         // If a message waits, the manager is not receiving, and would not receive this one either.
         mailbox.put(message(&[NotifyState::Watchdog]), true);
@@ -72,14 +72,14 @@ pub fn alive() {
 }
 
 /// Waits until all messages are sent, for up to [`FLUSH_TIMEOUT`].
-pub fn flush() {
+pub(crate) fn flush() {
     if let Some(Some(mailbox)) = MAILBOX.get() {
         mailbox.flush(FLUSH_TIMEOUT);
     }
 }
 
 /// The process that took over has failed, and this one is the service again.
-pub fn again(status: &str) {
+pub(crate) fn again(status: &str) {
     SILENT.store(false, Ordering::Relaxed);
     tell(&[
         NotifyState::MainPid(std::process::id()),

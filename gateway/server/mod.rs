@@ -28,6 +28,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use pingora::time::fast_timeout::set_fast_timeout_to_tokio_threshold;
+use pingora_core::listeners::tls::Acceptor;
+use pingora_core::tls::RootCertStore;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -168,23 +170,18 @@ impl Parts {
         let in_flight = InFlight::new(metrics.inflight.clone());
         let closing = Arc::new(AtomicBool::new(false));
         let connections = OpenConnections::new(live.clone());
-        let tls = match server.tls {
-            Some(_) => Some(Arc::new(tls::acceptor(&live, client_roots.as_ref())?)),
-            None => None,
-        };
-        let shared = Arc::new(Shared {
-            live: live.clone(),
-            access_log: access_log.clone(),
-            in_flight: in_flight.clone(),
-            closing: closing.clone(),
-            failed_keys: FailedKeyLimiter::default(),
-            by_address: Arc::default(),
-            telemetry,
-        });
         let clients = ClientService {
+            tls: tls_acceptor(&server, &live, client_roots.as_ref())?,
             server: server.clone(),
-            shared,
-            tls,
+            shared: Arc::new(Shared {
+                live: live.clone(),
+                access_log: access_log.clone(),
+                in_flight: in_flight.clone(),
+                closing: closing.clone(),
+                failed_keys: FailedKeyLimiter::default(),
+                by_address: Arc::default(),
+                telemetry,
+            }),
             connections: connections.clone(),
         };
         Ok(Self {
@@ -240,6 +237,19 @@ impl Parts {
             control: Some(self.control),
         })
     }
+}
+
+/// The TLS acceptor for clients, if the configuration has a certificate.
+fn tls_acceptor(
+    server: &ServerConfig,
+    live: &Arc<Live>,
+    client_roots: Option<&Arc<RootCertStore>>,
+) -> Result<Option<Arc<Acceptor>>, Error> {
+    server
+        .tls
+        .as_ref()
+        .map(|_| tls::acceptor(live, client_roots).map(Arc::new))
+        .transpose()
 }
 
 /// Makes time limits use Tokio's timers, which are freed when nobody waits for them. Pingora's own are kept until they are

@@ -13,7 +13,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 /// The target of events that are never limited: those that an operator causes.
-pub const UNLIMITED: &str = "unlimited";
+pub(crate) const UNLIMITED: &str = "unlimited";
 
 /// How many lines of one kind are written per [`WINDOW`]. The others are counted.
 const MAX_LINES: u32 = 20;

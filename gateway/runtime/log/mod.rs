@@ -5,7 +5,7 @@
 
 mod limit;
 
-pub use self::limit::UNLIMITED;
+pub(crate) use self::limit::UNLIMITED;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
@@ -69,7 +69,7 @@ static DROPPED: LazyLock<Result<Dropped, prometheus::Error>> = LazyLock::new(|| 
 ///
 /// # Errors
 /// If the metric is invalid, which a test rules out.
-pub fn dropped() -> Result<IntCounterVec, prometheus::Error> {
+pub(crate) fn dropped() -> Result<IntCounterVec, prometheus::Error> {
     match DROPPED.as_ref() {
         Ok(dropped) => Ok(dropped.family.clone()),
         Err(error) => Err(prometheus::Error::Msg(error.to_string())),
@@ -121,7 +121,7 @@ pub fn log_from(level: LevelFilter) {
 }
 
 /// Reports suppressed lines now and then, for as long as it runs.
-pub async fn report_suppressed_lines() {
+pub(crate) async fn report_suppressed_lines() {
     loop {
         tokio::time::sleep(REPORT_INTERVAL).await;
         if let Some(events) = EVENTS.get() {
@@ -152,7 +152,7 @@ fn report(suppressed: &[Suppressed]) {
 }
 
 /// Waits until the lines so far are written, for up to [`FLUSH_TIMEOUT`].
-pub fn flush() {
+pub(crate) fn flush() {
     if let Some(events) = EVENTS.get() {
         report(&events.limit.take_suppressed(Instant::now(), true));
         events.queue.flush(FLUSH_TIMEOUT);
@@ -161,7 +161,7 @@ pub fn flush() {
 
 /// Prints `text` on standard error, not as an event, and waits until it is written. After [`start`], a reader that has
 /// stopped reading is waited for no longer than [`FLUSH_TIMEOUT`].
-pub fn print_last(text: &str) {
+pub(crate) fn print_last(text: &str) {
     print(&format!("{text}\n"));
     flush();
 }
