@@ -158,9 +158,9 @@ mod tests {
 
     impl Write for Reader {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let state = self.0.state.lock().unwrap();
-            let state = self.0.changed.wait_while(state, |state| !state.0);
-            let mut state = state.unwrap();
+            let locked = self.0.state.lock().unwrap();
+            let opened = self.0.changed.wait_while(locked, |state| !state.0);
+            let mut state = opened.unwrap();
             state.1.extend_from_slice(bytes);
             Ok(bytes.len())
         }

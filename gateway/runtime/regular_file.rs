@@ -80,8 +80,9 @@ pub(crate) fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
     // Check before opening: opening a device may have an effect.
     regular(&fs::metadata(path)?)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?;
-    let file = File::from(file);
+    let file = rustix::fs::open(path, flags, Mode::empty())
+        .map(File::from)
+        .map_err(io::Error::from)?;
     // Check again: it may have been replaced in between.
     let about = file.metadata()?;
     regular(&about)?;

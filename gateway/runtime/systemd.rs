@@ -26,7 +26,7 @@ static MAILBOX: OnceLock<Option<Mailbox>> = OnceLock::new();
 
 /// The service serves. Sent after the start, and after each reload, whether that succeeded or not.
 pub(crate) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
+    notify(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
 }
 
 /// The configuration is being loaded again.
@@ -34,23 +34,23 @@ pub(crate) fn reloading() {
     let mut message = vec![NotifyState::Reloading];
     // systemd 253 and newer require the time.
     message.extend(NotifyState::monotonic_usec_now().ok());
-    tell(&message);
+    notify(&message);
 }
 
 /// Sets the status line of the service.
 pub(crate) fn status(status: &str) {
-    tell(&[NotifyState::Status(&line(status))]);
+    notify(&[NotifyState::Status(&line(status))]);
 }
 
 /// The service accepts no more requests, and ends.
 pub(crate) fn stopping(status: &str) {
-    tell(&[NotifyState::Stopping, NotifyState::Status(&line(status))]);
+    notify(&[NotifyState::Stopping, NotifyState::Status(&line(status))]);
 }
 
 /// Another process is the service from now on. Messages of this one are dropped from then on.
 pub(crate) fn succeeded_by(process: u32, status: &str) {
     // READY ends a reload that may be under way: systemd ignored what the other process sent before it was the service.
-    tell(&[
+    notify(&[
         NotifyState::MainPid(process),
         NotifyState::Ready,
         NotifyState::Status(&line(status)),
@@ -81,14 +81,14 @@ pub(crate) fn flush() {
 /// The process that took over has failed, and this one is the service again.
 pub(crate) fn again(status: &str) {
     SILENT.store(false, Ordering::Relaxed);
-    tell(&[
+    notify(&[
         NotifyState::MainPid(std::process::id()),
         NotifyState::Ready,
         NotifyState::Status(&line(status)),
     ]);
 }
 
-fn tell(what: &[NotifyState<'_>]) {
+fn notify(what: &[NotifyState<'_>]) {
     if let Some(mailbox) = mailbox() {
         mailbox.put(message(what), false);
     }

@@ -36,7 +36,7 @@ use tokio::task::JoinHandle;
 
 use self::admin::serve_admin;
 use self::connection::count::OpenConnections;
-use self::lifecycle::handover::{DESERTED, Predecessors, SERVING};
+use self::lifecycle::handover::{PREDECESSOR_LOST, Predecessors, SERVING};
 use self::lifecycle::upgrade::Program;
 use self::listen::listeners::ClientService;
 use self::listen::sockets::Sockets;
@@ -117,7 +117,7 @@ impl Gateway {
             .readiness
             .set_provisional(predecessors.will_hand_over());
         if predecessors.has_lost_last() {
-            return Err(Error::Failed(DESERTED.to_owned()));
+            return Err(Error::Failed(PREDECESSOR_LOST.to_owned()));
         }
         let gateway = parts.listen(sockets, kept, program, predecessors)?;
         gateway.announce_start();

@@ -76,7 +76,7 @@ pub(crate) fn dropped() -> Result<IntCounterVec, prometheus::Error> {
     }
 }
 
-/// Starts the thread that writes to standard error. It writes the text of [`print_last`] from now on, and events once
+/// Starts the thread that writes to standard error. It writes the text of `print_last` from now on, and events once
 /// [`log_from`] was called.
 ///
 /// # Errors

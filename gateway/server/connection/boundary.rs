@@ -59,13 +59,13 @@ impl Boundary {
     }
 
     /// Starts to read the next request, and returns what was already read of it.
-    pub(crate) fn open(&self) -> BytesMut {
+    pub(crate) fn take_next(&self) -> BytesMut {
         self.set(OPEN);
         std::mem::take(&mut self.kept().next)
     }
 
     /// Starts the request that `begun` holds the whole head of. Bytes after its end move from `begun` to the next one.
-    pub(crate) fn begin(&self, begun: &mut BytesMut) {
+    pub(crate) fn start_request(&self, begun: &mut BytesMut) {
         match end_of(begun) {
             None => self.set(LAST),
             Some(RequestEnd::At(end)) => {
@@ -106,7 +106,7 @@ impl Boundary {
     }
 
     /// Whether another request may follow on the connection: the current one was read to its unambiguous end.
-    pub(crate) fn is_passed(&self) -> bool {
+    pub(crate) fn allows_next(&self) -> bool {
         matches!(self.remaining(), 0 | OPEN)
     }
 

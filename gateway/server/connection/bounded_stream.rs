@@ -191,9 +191,9 @@ mod tests {
         let (mut stream, boundary) = BoundedStream::new(stream);
         let mut requests = Vec::new();
         while let Some(Head::Whole(mut request)) =
-            head::read(&mut stream, boundary.open(), 1 << 20).await
+            head::read(&mut stream, boundary.take_next(), 1 << 20).await
         {
-            boundary.begin(&mut request);
+            boundary.start_request(&mut request);
             while boundary.remaining() != 0 {
                 let mut buffer = vec![0; size];
                 let read = stream.read(&mut buffer).await.unwrap();
@@ -203,7 +203,7 @@ mod tests {
             let mut behind = [0; 8];
             let reading = tokio::time::timeout(std::time::Duration::ZERO, stream.read(&mut behind));
             assert!(!matches!(reading.await, Ok(Ok(1..))));
-            assert!(boundary.is_passed());
+            assert!(boundary.allows_next());
             requests.push(request.to_vec());
         }
         requests
@@ -219,7 +219,7 @@ mod tests {
         let Some(Head::Whole(mut begun)) = head else {
             panic!("{head:?}");
         };
-        boundary.begin(&mut begun);
+        boundary.start_request(&mut begun);
         (stream, boundary)
     }
 
@@ -231,7 +231,7 @@ mod tests {
         while boundary.remaining() != OVER {
             assert!(stream.read(&mut buffer).await.unwrap() > 0);
         }
-        assert!(boundary.nothing_follows() && !boundary.is_passed());
+        assert!(boundary.nothing_follows() && !boundary.allows_next());
         // The client's close is noticed.
         assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
     }
@@ -242,11 +242,11 @@ mod tests {
         let (mut stream, boundary) = BoundedStream::new(stream);
         let start = tokio::time::Instant::now();
         let mut sent = BytesMut::from("GET / HTTP/1.1\r\n\r\n");
-        boundary.begin(&mut sent);
+        boundary.start_request(&mut sent);
         stream.shutdown().await.unwrap();
         assert!(start.elapsed().is_zero());
         sent.extend_from_slice(b"GET /more HTTP/1.1\r\n");
-        boundary.begin(&mut sent);
+        boundary.start_request(&mut sent);
         let (ended, ()) = tokio::join!(stream.shutdown(), async {
             client.write_all(&[b'a'; 4 << 10]).await.unwrap();
         });
@@ -279,11 +279,12 @@ mod tests {
                 format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
             }
             _ => {
-                let chunks = parts
+                let chunks: Vec<String> = parts
                     .iter()
-                    .map(|part| format!("{:x};x\r\n{part}\r\n", part.len()));
-                let chunks: String = chunks.collect();
-                format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+                    .map(|part| format!("{:x};x\r\n{part}\r\n", part.len()))
+                    .collect();
+                let body = chunks.concat();
+                format!("{head}Transfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n")
             }
         })
     }

@@ -174,7 +174,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientHandler<A> {
             let Some(reused) = self.exchange(stream, settings, begun).await else {
                 return;
             };
-            if !boundary.is_passed() {
+            if !boundary.allows_next() {
                 return;
             }
             (stream, settings) = reused.consume();
@@ -223,7 +223,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientHandler<A> {
         };
         watchdog::wait_for_request(patience);
         permit.mark_idle();
-        let begun = boundary.open();
+        let begun = boundary.take_next();
         if !begun.is_empty() {
             watchdog::heard();
         }
@@ -237,7 +237,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientHandler<A> {
         permit.mark_busy();
         Some(match head {
             Head::Whole(mut begun) => {
-                boundary.begin(&mut begun);
+                boundary.start_request(&mut begun);
                 begun
             }
             Head::Refused(reason, replacement) => {

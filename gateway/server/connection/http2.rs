@@ -18,7 +18,7 @@ use pingora_core::protocols::{Digest, Stream};
 use pingora_core::server::ShutdownWatch;
 
 use crate::proxy::PENALTY;
-use crate::proxy::connection::{self, Streams, Unverified};
+use crate::proxy::connection::{self, OpenStream, Streams, Unverified};
 use crate::runtime::watchdog;
 use crate::server::connection::throttle::Throttle;
 
@@ -83,10 +83,7 @@ pub(crate) async fn serve<A>(
         };
         match next {
             Next::Stream(session, room) => {
-                let session = ServerSession::new_http2(*session);
-                let (app, drain) = (app.clone(), drain.clone());
-                let exchange = async move { app.process_new_http(session, &drain).await };
-                tokio::spawn(connection::http2(streams.open(room), exchange));
+                spawn_exchange(app, *session, streams.open(room), &drain);
                 requests = requests.saturating_add(1);
                 if requests == limits.requests {
                     h2.graceful_shutdown();
@@ -111,6 +108,17 @@ pub(crate) async fn serve<A>(
             Next::Malformed | Next::Over => return,
         }
     }
+}
+
+/// Serves the request of one stream in a task of its own.
+fn spawn_exchange<A>(app: &Arc<A>, session: HttpSession, stream: OpenStream, drain: &ShutdownWatch)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    let session = ServerSession::new_http2(session);
+    let (app, drain) = (app.clone(), drain.clone());
+    let exchange = async move { app.process_new_http(session, &drain).await };
+    tokio::spawn(connection::http2(stream, exchange));
 }
 
 /// What Pingora's sessions know of their connection.
@@ -149,7 +157,7 @@ async fn next(
         return Next::Over;
     };
     let mut accepting = pin!(HttpSession::from_h2_conn(h2, digest.clone()));
-    let accepted = poll_fn(|context| {
+    let accept = poll_fn(|context| {
         loop {
             // A stream's key may be verified while the next stream is awaited: its body must not be throttled.
             if streams.is_verified() {
@@ -164,7 +172,7 @@ async fn next(
             }
         }
     });
-    let accepted = accepted.await;
+    let accepted = accept.await;
     throttle.hold();
     match accepted {
         Ok(Some(H2Accept::Session(session))) => Next::Stream(Box::new(session), room),

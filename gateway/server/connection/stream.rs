@@ -126,9 +126,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientStream<S> {
             return stream.poll_read(context, into);
         }
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut read = ReadBuf::new(scratch);
-            ready!(stream.poll_read(context, &mut read))?;
-            let read = read.filled();
+            let mut ahead = ReadBuf::new(scratch);
+            ready!(stream.poll_read(context, &mut ahead))?;
+            let read = ahead.filled();
             let (fits, rest) = read.split_at(read.len().min(room));
             into.put_slice(fits);
             self.buffer.extend_from_slice(rest);
@@ -320,8 +320,8 @@ mod tests {
         for (number, chunk) in sent.iter().enumerate() {
             if number % 3 == 0 {
                 let half = chunk.split_at(chunk.len() / 2);
-                let mut left = [IoSlice::new(half.0), IoSlice::new(half.1)];
-                let mut left = &mut left[..];
+                let mut halves = [IoSlice::new(half.0), IoSlice::new(half.1)];
+                let mut left = &mut halves[..];
                 while left.iter().any(|chunk| !chunk.is_empty()) {
                     let count = writer.write_vectored(left).await.unwrap();
                     IoSlice::advance_slices(&mut left, count);

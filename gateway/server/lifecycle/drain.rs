@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::runtime::systemd;
 use crate::server::gateway::Gateway;
-use crate::server::lifecycle::handover::DESERTED;
+use crate::server::lifecycle::handover::PREDECESSOR_LOST;
 
 /// How long idle connections stay open after the listeners have closed: a request that a client is just sending is
 /// served, and not reset. With a successor, HTTP/1.1 connections get more time.
@@ -36,7 +36,7 @@ impl Gateway {
 
     /// Drains a process that did not get to take over, without telling the service manager, which does not know it.
     pub(super) async fn give_up(&mut self) {
-        tracing::error!("{DESERTED}");
+        tracing::error!("{PREDECESSOR_LOST}");
         self.readiness.set(false);
         self.sockets = None;
         self.clients = None;

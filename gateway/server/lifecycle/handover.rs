@@ -20,7 +20,7 @@ pub(crate) const HANDED_OVER: &[u8] = b"handed over";
 pub(crate) const LONGEST: usize = 16;
 
 /// Why a process that was to take over does not serve.
-pub(crate) const DESERTED: &str = "the process that was to hand over to this one has ended, so this one does not serve: start \
+pub(crate) const PREDECESSOR_LOST: &str = "the process that was to hand over to this one has ended, so this one does not serve: start \
                         keygate again, unless its service manager does";
 
 /// The processes before this one, which may still drain. The last of them is the immediate predecessor.

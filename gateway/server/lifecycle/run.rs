@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::runtime::systemd;
 use crate::server::admin::serve_admin;
 use crate::server::gateway::Gateway;
-use crate::server::lifecycle::handover::{DESERTED, ENDING, SERVING, SUCCEEDED};
+use crate::server::lifecycle::handover::{ENDING, PREDECESSOR_LOST, SERVING, SUCCEEDED};
 use crate::server::lifecycle::signals::{Caught, Signals};
 use crate::server::lifecycle::upgrade;
 
@@ -28,7 +28,7 @@ enum End {
     /// Another process serves, and the requests in flight have ended.
     Drained,
     /// The process that was to hand over to this one has died: the service manager does not know this one.
-    Deserted,
+    PredecessorLost,
 }
 
 /// A process that has taken over.
@@ -49,10 +49,10 @@ impl Gateway {
             runtime,
             mut caught,
         } = signals;
-        let deserted = runtime.block_on(self.run(&mut caught));
+        let lost = runtime.block_on(self.run(&mut caught));
         self.end();
-        if deserted {
-            return Err(Error::Failed(DESERTED.to_owned()));
+        if lost {
+            return Err(Error::Failed(PREDECESSOR_LOST.to_owned()));
         }
         Ok(())
     }
@@ -60,24 +60,24 @@ impl Gateway {
     /// Serves and drains. Returns whether the predecessor died before it had handed over.
     async fn run(&mut self, caught: &mut Caught) -> bool {
         let end = self.serve_and_succeed(caught).await;
-        let deserted = matches!(end, End::Deserted);
+        let lost = matches!(end, End::PredecessorLost);
         if matches!(end, End::Terminated | End::Interrupted) {
             self.predecessors.tell_all(ENDING);
         }
         match end {
-            End::Terminated | End::Deserted => tokio::select! {
-                () = self.drain_or_give_up(deserted) => {}
+            End::Terminated | End::PredecessorLost => tokio::select! {
+                () = self.drain_or_give_up(lost) => {}
                 _ = caught.interrupt.recv() => tracing::info!("SIGINT while draining: ending now"),
                 _ = caught.terminate.recv() => tracing::info!("SIGTERM while draining: ending now"),
             },
             End::Interrupted => tracing::info!("SIGINT: ending now"),
             End::Succeeded(_) | End::SuccessorFailed(_) | End::Drained => {}
         }
-        deserted
+        lost
     }
 
-    async fn drain_or_give_up(&mut self, deserted: bool) {
-        if deserted {
+    async fn drain_or_give_up(&mut self, lost: bool) {
+        if lost {
             self.give_up().await;
         } else {
             self.drain().await;
@@ -117,7 +117,7 @@ impl Gateway {
                     _ = caught.interrupt.recv() => return End::Interrupted,
                     _ = caught.terminate.recv() => return End::Terminated,
                     _ = caught.upgrade.recv() => {}
-                    () = self.deserted() => return End::Deserted,
+                    () = self.predecessor_lost() => return End::PredecessorLost,
                 }
             }
             let automatic = std::mem::take(&mut upgrade);
@@ -128,7 +128,7 @@ impl Gateway {
                     _ = caught.hangup.recv() => self.reload.notify_one(),
                     _ = caught.interrupt.recv() => return End::Interrupted,
                     _ = caught.terminate.recv() => return End::Terminated,
-                    () = self.deserted() => return End::Deserted,
+                    () = self.predecessor_lost() => return End::PredecessorLost,
                 }
             };
             if let Some(process) = successor {
@@ -181,7 +181,7 @@ impl Gateway {
     /// neither of the two.
     async fn hand_over(&self) -> Option<upgrade::Successor> {
         if !self.handed_over().await {
-            // `deserted` ends the wait.
+            // `predecessor_lost` ends the wait.
             std::future::pending::<()>().await;
         }
         let (Some(program), Some(sockets)) = (&self.program, &self.sockets) else {
@@ -222,7 +222,7 @@ impl Gateway {
     }
 
     /// Waits until the predecessor has died without handing over. Never ends if it has handed over, or if there is none.
-    async fn deserted(&self) {
+    async fn predecessor_lost(&self) {
         if self.handed_over().await {
             std::future::pending::<()>().await;
         }

@@ -61,8 +61,8 @@ impl Inherited {
     /// # Errors
     /// If one of them is not of the expected kind.
     pub fn take() -> Result<Self, Error> {
-        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-        let mut names = names.split(':');
+        let list = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = list.split(':');
         let mut given = ListenFd::from_env();
         let mut inherited = Self::default();
         for index in 0..given.len() {
