@@ -79,7 +79,7 @@ pub(crate) fn flush() {
 }
 
 /// The process that took over has failed, and this one is the service again.
-pub(crate) fn again(status: &str) {
+pub(crate) fn resumed(status: &str) {
     SILENT.store(false, Ordering::Relaxed);
     notify(&[
         NotifyState::MainPid(std::process::id()),

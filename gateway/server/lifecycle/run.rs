@@ -172,7 +172,7 @@ impl Gateway {
         self.admin_shutdown = serve_admin(control, self.admin_app(), sockets.admin)?.1;
         self.predecessors.tell_last(SERVING);
         tracing::warn!("this process accepts connections again");
-        systemd::again(&self.live.summary());
+        systemd::resumed(&self.live.summary());
         Ok(())
     }
 
