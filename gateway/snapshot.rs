@@ -286,7 +286,7 @@ impl Live {
     /// Builds `config` beside the snapshot that serves, without serving it yet: names that are new
     /// can be resolved before [`swap`](Self::swap).
     pub fn prepare(&self, config: Config) -> Result<Snapshot, BuildError> {
-        let before = self.snapshot.look().rules.clone();
+        let before = self.snapshot.load().rules.clone();
         Snapshot::build(config, Some(&before), &self.metrics, &self.resolver)
     }
 
@@ -330,7 +330,7 @@ impl Live {
         let mut swaps = self.snapshot.watch();
         loop {
             let now = self.clock.now();
-            let opens = self.snapshot.look().keys.valid_until(&digest, now);
+            let opens = self.snapshot.load().keys.valid_until(&digest, now);
             let Ok(end) = opens else { return };
             // A time from before another look at the clock is one too short at most.
             let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
@@ -360,7 +360,7 @@ impl Live {
     }
 
     fn publish(&self) {
-        let snapshot = self.snapshot.look();
+        let snapshot = self.snapshot.load();
         let metrics = &self.metrics;
         metrics.reloaded();
         let providers = snapshot.rules.providers.iter();
@@ -372,7 +372,7 @@ impl Live {
     }
 
     fn publish_keys(&self) {
-        let snapshot = self.snapshot.look();
+        let snapshot = self.snapshot.load();
         let metrics = &self.metrics;
         metrics
             .keys_loaded

@@ -96,10 +96,10 @@ impl KeyFile {
                 keep(note);
             }
             root.finish();
-            background::step();
+            background::yield_to_others();
         }
-        background::free(seen);
-        background::free(digests);
+        background::drop_in_steps(seen);
+        background::drop_in_steps(digests);
         file
     }
 
