@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use toml_edit::Value;
 
 use super::{Notes, Plan};
-use crate::usage::{Cost, Price, normal};
+use crate::usage::{Cost, Rate, normal};
 
 /// The prices of a million tokens, by their names in a price file.
-pub type PlannedRates = BTreeMap<&'static str, Price>;
+pub type PlannedRates = BTreeMap<&'static str, Rate>;
 
 /// A `[[price]]` to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

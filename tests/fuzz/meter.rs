@@ -1,6 +1,6 @@
 //! Answers, and requests that are asked for their usage: however they are cut, the same is read.
 
-use keygate::usage::{ExcludeUsage, IncludeUsage, Meter, Socket};
+use keygate::usage::{ExcludeUsage, IncludeUsage, Meter, WebSocketMeter};
 
 /// The body, cut in chunks by the first byte.
 fn chunks(bytes: &[u8]) -> Option<(&[u8], usize)> {
@@ -35,17 +35,17 @@ pub fn read_socket(bytes: &[u8]) {
         return;
     };
     let said = |size: usize| {
-        let (mut socket, mut responses) = (Socket::new("/v1/responses"), Vec::new());
+        let (mut socket, mut responses) = (WebSocketMeter::new("/v1/responses"), Vec::new());
         body.chunks(size)
-            .for_each(|chunk| socket.from_client(chunk));
+            .for_each(|chunk| socket.read_client(chunk));
         for chunk in body.chunks(size) {
-            socket.from_provider(chunk, |response| {
+            socket.read_provider(chunk, |response| {
                 responses.push((response.usage, response.model.map(str::to_owned)));
             });
         }
         let counts = socket.counts();
         assert_eq!(counts.responses, responses.len() as u64);
-        (responses, counts, socket.is_blind())
+        (responses, counts, socket.is_unreadable())
     };
     assert_eq!(said(size), said(usize::MAX));
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::fields::{Fields, text_of};
 use super::super::prices::Unpriced;
 use super::super::{Plan, PlannedPrice, PlannedRates};
-use crate::usage::{Cost, Price};
+use crate::usage::{Cost, Rate};
 
 /// The prices of one token, by the names that they have there and in a price file.
 const TOKENS: [(&str, &str); 14] = [
@@ -172,7 +172,7 @@ fn add(price: &mut PlannedPrice, name: &str, value: &Value) -> Result<(), &'stat
             Err("is a price by something that keygate does not count")
         };
     };
-    let rate = text_of(value).and_then(|text| Price::of_one_token(&text));
+    let rate = text_of(value).and_then(|text| Rate::of_one_token(&text));
     let rate = rate.ok_or("is too large")?;
     let rates = price.rates.entry((above, service)).or_default();
     rates.insert(name, rate);
@@ -234,7 +234,7 @@ fn lacking(
 /// Lets each tier say whatever the price itself says: in `LiteLLM`, what a tier leaves out is as it is without it.
 fn complete(rates: &mut BTreeMap<(u64, Option<&'static str>), PlannedRates>) {
     let base = rates.entry((0, None)).or_default();
-    base.entry("input").or_insert(Price::FREE);
+    base.entry("input").or_insert(Rate::FREE);
     let base = base.clone();
     // Batches cost half there where nothing else is said: a part of their prices is none here.
     rates.retain(|(_, service), tier| {

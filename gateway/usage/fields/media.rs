@@ -1,23 +1,16 @@
-//! Where each API says how many of its tokens are of audio, images and video: a part of the table in [`super::places`].
+//! The JSON fields in which APIs report tokens of audio, images and video: a part of the table in
+//! [`super::tables`].
 
-use super::media::Modality::{Audio, Image, Text, Video};
-use super::media::Part;
-use super::places::Says::{ByModality, EntryModality, EntryTokens, Medium};
-use super::places::{
-    COHERE_EMBED, Count, GEMINI, GEMINI_LIVE, INTERACTIONS, MISTRAL_AUDIO, OPENAI_CHAT,
-    OPENAI_REALTIME, Row, Says, VERTEX,
+use super::meaning::Field::{ByModality, EntryModality, EntryTokens, Medium};
+use super::meaning::{Count, Field, Row};
+use super::sources::{
+    COHERE_EMBED, GEMINI, GEMINI_LIVE, INTERACTIONS, LITELLM_USAGE, MISTRAL_AUDIO, OPENAI_CHAT,
+    OPENAI_IMAGES, OPENAI_REALTIME, OPENAI_TRANSCRIPTION, OPENROUTER_USAGE, QWEN_REALTIME, VERTEX,
 };
+use crate::usage::modality::Modality::{Audio, Image, Text, Video};
+use crate::usage::modality::Part;
 
-const OPENAI_IMAGES: &str = "https://platform.openai.com/docs/api-reference/images/object";
-const OPENAI_TRANSCRIPTION: &str =
-    "https://platform.openai.com/docs/api-reference/audio/json-object";
-const LITELLM_USAGE: &str = "https://docs.litellm.ai/docs/completion/usage";
-const QWEN_REALTIME: &str =
-    "https://www.alibabacloud.com/help/en/model-studio/qwen-tts-realtime-server-events";
-const OPENROUTER_USAGE: &str =
-    "https://openrouter.ai/docs/client-sdks/typescript/models/batchobjectprompttokensdetails";
-
-/// What an object called `usage` may hold of tokens that are no text. Nobody says these in a choice.
+/// Media fields of an object called `usage`. No API has them in a choice.
 pub(super) const IN_USAGE: &[Row] = &[
     (
         "prompt_tokens_details.audio_tokens",
@@ -99,10 +92,10 @@ pub(super) const IN_USAGE: &[Row] = &[
         Medium(Part::Output, Audio),
         OPENAI_REALTIME,
     ),
-    ("prompt_audio_seconds", Says::Heard, MISTRAL_AUDIO),
+    ("prompt_audio_seconds", Field::AudioSeconds, MISTRAL_AUDIO),
     (
         "billed_units.image_tokens",
-        Says::Count(Count::BilledImages),
+        Field::Count(Count::BilledImages),
         COHERE_EMBED,
     ),
     (
@@ -183,7 +176,7 @@ pub(super) const IN_USAGE: &[Row] = &[
     ("outputTokensByModality.tokens", EntryTokens, VERTEX),
 ];
 
-/// What Gemini's `usageMetadata` may hold of them.
+/// Media fields of Gemini's `usageMetadata`.
 pub(super) const IN_METADATA: &[Row] = &[
     ("promptTokensDetails", ByModality(Part::Input), GEMINI),
     ("promptTokensDetails.modality", EntryModality, GEMINI),

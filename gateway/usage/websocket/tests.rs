@@ -3,18 +3,19 @@ use proptest::prelude::*;
 use super::*;
 use crate::wire::websocket::tests::frame;
 
-/// What a connection has said: the tokens in and out and the model of each response that ended, and the counts.
-type Read = (Vec<Ended>, Counts, u64);
+/// What a meter reports about a connection: the tokens and the model of each response that ended,
+/// the counts, and the number of unmetered responses.
+type Read = (Vec<Ended>, WebSocketCounts, u64);
 type Ended = (Option<(u64, u64)>, Option<String>);
 
 fn text(message: &str) -> Vec<u8> {
     frame(0x81, message.as_bytes(), None)
 }
 
-fn take(socket: &mut Socket, bytes: &[u8], cut: usize) -> Vec<Ended> {
+fn take(meter: &mut WebSocketMeter, bytes: &[u8], cut: usize) -> Vec<Ended> {
     let mut seen = Vec::new();
     for chunk in bytes.chunks(cut) {
-        socket.from_provider(chunk, |response| {
+        meter.read_provider(chunk, |response| {
             let tokens = response.usage.map(|usage| (usage.input, usage.output));
             seen.push((tokens, response.model.map(str::to_owned)));
         });
@@ -24,13 +25,13 @@ fn take(socket: &mut Socket, bytes: &[u8], cut: usize) -> Vec<Ended> {
 
 fn read(target: &str, messages: &[&str], cut: usize) -> Read {
     let bytes: Vec<u8> = messages.iter().flat_map(|message| text(message)).collect();
-    let mut socket = Socket::new(target);
-    let seen = take(&mut socket, &bytes, cut);
-    assert!(!socket.is_blind());
-    (seen, socket.counts(), socket.counts().unmetered())
+    let mut meter = WebSocketMeter::new(target);
+    let seen = take(&mut meter, &bytes, cut);
+    assert!(!meter.is_unreadable());
+    (seen, meter.counts(), meter.counts().unmetered())
 }
 
-fn told(input: u64, output: u64, model: &str) -> Ended {
+fn has_usage(input: u64, output: u64, model: &str) -> Ended {
     (Some((input, output)), Some(model.to_owned()))
 }
 
@@ -47,7 +48,7 @@ const REALTIME: [&str; 7] = [
 const RESPONSES: [&str; 6] = [
     r#"{"type":"codex.rate_limits","plan_type":"pro"}"#,
     r#"{"type":"response.created","response":{"id":"resp_1","model":"gpt-5.5","usage":null}}"#,
-    // A total so far is none of a response that goes on.
+    // The total so far of an unfinished response is not counted.
     r#"{"type":"response.in_progress","response":{"model":"gpt-5.5","usage":{"input_tokens":1000,"output_tokens":1}}}"#,
     r#"{"type":"response.output_text.delta","delta":"{\"usage\":{\"input_tokens\":7}}"}"#,
     r#"{"type":"response.completed","response":{"id":"resp_1","model":"gpt-5.5-2026","usage":{"input_tokens":1000,"output_tokens":500}}}"#,
@@ -67,22 +68,25 @@ const GEMINI: [&str; 4] = [
 ];
 
 #[test]
-fn each_response_of_a_connection_says_its_own_tokens_wherever_the_bytes_are_cut() {
+fn usage_is_read_per_response_wherever_the_bytes_are_cut() {
     for cut in (1..40).chain([usize::MAX]) {
         let (seen, counts, unmetered) = read("/v1/realtime?model=asked", &REALTIME, cut);
-        let wanted = [
-            told(13, 9, "gpt-4o-transcribe"),
-            told(132, 121, "gpt-realtime"),
-            told(10, 5, "gpt-realtime"),
+        let expected = [
+            has_usage(13, 9, "gpt-4o-transcribe"),
+            has_usage(132, 121, "gpt-realtime"),
+            has_usage(10, 5, "gpt-realtime"),
         ];
-        assert_eq!((&*seen, counts.responses, unmetered), (&wanted[..], 3, 0));
+        assert_eq!((&*seen, counts.responses, unmetered), (&expected[..], 3, 0));
         let (seen, counts, unmetered) = read("/v1/responses", &RESPONSES, cut);
-        // Nothing but zeros: what warms a connection up.
-        let wanted = [told(1000, 500, "gpt-5.5-2026"), told(0, 0, "gpt-5.5-2026")];
-        assert_eq!((&*seen, counts.responses, unmetered), (&wanted[..], 2, 0));
+        // An empty response, which warms up the connection.
+        let expected = [
+            has_usage(1000, 500, "gpt-5.5-2026"),
+            has_usage(0, 0, "gpt-5.5-2026"),
+        ];
+        assert_eq!((&*seen, counts.responses, unmetered), (&expected[..], 2, 0));
         let (seen, counts, unmetered) = read("/ws/x?alt=json", &GEMINI, cut);
-        let wanted = [(Some((143, 19)), None), (Some((181, 24)), None)];
-        assert_eq!((&*seen, counts.responses, unmetered), (&wanted[..], 2, 0));
+        let expected = [(Some((143, 19)), None), (Some((181, 24)), None)];
+        assert_eq!((&*seen, counts.responses, unmetered), (&expected[..], 2, 0));
     }
 }
 
@@ -93,7 +97,7 @@ fn a_response_without_tokens_and_one_that_did_not_end_are_unmetered() {
         (&REALTIME[..3], 1),
         (&RESPONSES[..4], 1),
         (&[REALTIME[1], RESPONSES[1], REALTIME[6]], 1),
-        // A transcription beside a response is none.
+        // A transcription beside a response is not a response.
         (&[REALTIME[1], REALTIME[2], SECONDS], 1),
         (&[REALTIME[1], REALTIME[2], SECONDS, REALTIME[5]], 0),
         (&[REALTIME[1], REALTIME[2], SECONDS, SILENT], 1),
@@ -110,7 +114,7 @@ fn a_response_without_tokens_and_one_that_did_not_end_are_unmetered() {
             ],
             0,
         ),
-        // Something else than what is known, behind a first word.
+        // Messages of an unknown form after a first one.
         (&["hello"], 0),
         (&["hello", "RIFF"], 1),
         (&GEMINI[..2], 1),
@@ -125,7 +129,7 @@ fn a_response_without_tokens_and_one_that_did_not_end_are_unmetered() {
 }
 
 #[test]
-fn errors_and_counts_that_are_none_are_counted() {
+fn errors_and_malformed_counts_are_counted() {
     let messages = [
         r#"{"type":"error","status":400,"error":{"type":"invalid_request_error"}}"#,
         r#"{"type":"response.failed","response":{"error":{"code":"server_error"},"usage":null}}"#,
@@ -137,21 +141,21 @@ fn errors_and_counts_that_are_none_are_counted() {
     assert_eq!(unmetered, 0);
 }
 
-/// The model of a response that does not name one, after the client's messages.
+/// The model of a response that does not name one, after these messages of the client.
 fn model(target: &str, client: &[&str]) -> Option<String> {
-    let mut socket = Socket::new(target);
+    let mut meter = WebSocketMeter::new(target);
     for message in client {
         let bytes = frame(0x82, message.as_bytes(), Some([0x12, 0x34, 0x56, 0x78]));
-        bytes.chunks(3).for_each(|chunk| socket.from_client(chunk));
+        bytes.chunks(3).for_each(|chunk| meter.read_client(chunk));
     }
-    take(&mut socket, &text(GEMINI[2]), 100).remove(0).1
+    take(&mut meter, &text(GEMINI[2]), 100).remove(0).1
 }
 
 #[test]
-fn the_model_is_what_was_asked_for_where_the_provider_does_not_name_it() {
+fn the_requested_model_is_used_if_the_provider_names_none() {
     let setup = r#"{"setup":{"model":"models/gemini-live"}}"#;
     let create = r#"{"type":"response.create","model":"gpt-5.5","input":[]}"#;
-    for (target, client, wanted) in [
+    for (target, client, expected) in [
         ("/v1/realtime?a=1&model=m", &[][..], Some("m")),
         ("/openai/realtime?deployment=d", &[], Some("d")),
         ("/v1/realtime?model=", &[], None),
@@ -176,26 +180,31 @@ fn the_model_is_what_was_asked_for_where_the_provider_does_not_name_it() {
         ("/v1/responses", &["{}", create], Some("gpt-5.5")),
         ("/v1/responses", &[], None),
     ] {
-        assert_eq!(model(target, client).as_deref(), wanted, "{target}");
+        assert_eq!(model(target, client).as_deref(), expected, "{target}");
     }
 }
 
 #[test]
-fn what_cannot_be_read_is_said_and_costs_no_response_behind_it() {
-    let mut socket = Socket::new("/v1/responses");
+fn an_unreadable_message_is_reported_and_later_responses_count() {
+    let mut meter = WebSocketMeter::new("/v1/responses");
     let compressed = frame(0xc1, b"\xaa\x56\x4a", None);
     let bytes = [compressed, text(RESPONSES[4])].concat();
-    assert_eq!(take(&mut socket, &bytes, 1).len(), 1);
-    assert!(socket.is_blind());
+    assert_eq!(take(&mut meter, &bytes, 1).len(), 1);
+    assert!(meter.is_unreadable());
 }
 
 #[test]
 fn a_connection_takes_little_memory() {
-    assert!(size_of::<Socket>() < 1500, "{}", size_of::<Socket>());
+    assert!(
+        size_of::<WebSocketMeter>() < 1500,
+        "{}",
+        size_of::<WebSocketMeter>()
+    );
 }
 
 proptest! {
-    /// The messages of a conversation in any fragments, with pings between them, give the same counts.
+    /// The messages of a conversation, in any fragments and with pings between them, give the same
+    /// counts.
     #[test]
     fn any_fragments_and_any_control_frames_between_them_give_the_same_counts(
         picked in prop::collection::vec((0..17_usize, 1..90_usize, any::<bool>()), 0..12),
@@ -208,17 +217,17 @@ proptest! {
             let fragments = message.as_bytes().chunks(*size);
             let last = fragments.len() - 1;
             for (at, fragment) in fragments.enumerate() {
-                let kind = u8::from(at == 0);
+                let opcode = u8::from(at == 0);
                 let end = if at == last { 0x80 } else { 0 };
-                bytes.extend(frame(kind | end, fragment, None));
+                bytes.extend(frame(opcode | end, fragment, None));
                 if *pings {
                     bytes.extend(frame(0x89, b"{\"usage\":{\"input_tokens\":1}}", None));
                 }
             }
         }
-        let mut socket = Socket::new("/v1/realtime");
-        let seen = take(&mut socket, &bytes, cut);
-        let wanted = read("/v1/realtime", &messages, usize::MAX);
-        prop_assert_eq!((seen, socket.counts(), socket.counts().unmetered()), wanted);
+        let mut meter = WebSocketMeter::new("/v1/realtime");
+        let seen = take(&mut meter, &bytes, cut);
+        let expected = read("/v1/realtime", &messages, usize::MAX);
+        prop_assert_eq!((seen, meter.counts(), meter.counts().unmetered()), expected);
     }
 }

@@ -1,11 +1,12 @@
-//! Tests: what the meter makes of values that no API documents and some servers write, and of a great many of one thing.
+//! Tests: the meter reads values that no API documents and some servers write, and very many
+//! choices.
 
 use serde_json::{Value, json};
 
-use super::said::{EVENTS, JSON, meter, read, stream, usage};
+use super::{EVENTS, JSON, meter, read, stream, usage};
 
 #[test]
-fn an_error_without_members_is_none() {
+fn an_empty_error_object_is_no_error() {
     for (text, errors) in [
         (r#"{"error": {}}"#, 0),
         (r#"{"error": { }, "model": "m"}"#, 0),
@@ -13,11 +14,11 @@ fn an_error_without_members_is_none() {
         (r#"{"error": false, "choices": [{"error": {}}]}"#, 0),
         (r#"{"error": {"code": 1}}"#, 1),
         (r#"{"error": true}"#, 1),
-        // One empty object does not take back what another has said, on either side of it.
+        // An empty object does not cancel an error beside it.
         (r#"{"error": {"code": 1}, "choices": [{"error": {}}]}"#, 1),
         (r#"{"choices": [{"error": {}}, {"error": {"code": 1}}]}"#, 1),
         (r#"{"type": "error", "error": {}}"#, 1),
-        // Empty is the member of the error here.
+        // The empty object is a member of the error.
         (r#"{"error": {"details": {}}}"#, 1),
         (r#"{"error": {"message": "cut o"#, 1),
     ] {
@@ -42,7 +43,7 @@ fn an_error_without_members_is_none() {
 }
 
 #[test]
-fn what_is_no_number_where_one_should_be_is_malformed() {
+fn counts_that_are_not_numbers_are_malformed() {
     for (count, malformed) in [
         ("true", 1),
         ("false", 1),
@@ -72,10 +73,10 @@ fn what_is_no_number_where_one_should_be_is_malformed() {
 }
 
 #[test]
-fn the_tokens_of_many_choices_are_all_counted_and_too_many_are_said_to_be() {
+fn choices_are_added_up_to_a_limit_and_more_are_malformed() {
     let choice = |index: u64| json!({"model": "m", "choices": [{"index": index, "usage": {"prompt_tokens": 10, "completion_tokens": 2}}]});
-    let said: Vec<Value> = (0..128).chain([9, 0]).map(choice).collect();
-    let text = stream(&said);
+    let documents: Vec<Value> = (0..128).chain([9, 0]).map(choice).collect();
+    let text = stream(&documents);
     assert_eq!(read(EVENTS, &text, 50), Some(usage([10, 256, 0, 0, 0])));
     assert_eq!(meter(EVENTS, text.as_bytes(), 50).malformed(), 0);
     let most = meter(

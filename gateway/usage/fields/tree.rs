@@ -1,36 +1,37 @@
-//! The table of places as a tree of names, as the scanner walks it.
+//! The table of fields as a tree of names, in the form in which the scanner walks it.
 
 use std::sync::LazyLock;
 
-use super::{HOLDERS, LISTS, LONGEST, Row, Says};
+use super::meaning::{Field, Row};
+use super::tables::{LISTS, LONGEST, USAGE_OBJECTS};
 use crate::wire::json::scanner::Node;
 
-/// The table as a tree of names.
+/// The table as a tree; the root is the first branch.
 pub(in crate::usage) struct Tree {
     pub(super) branches: Vec<Branch>,
 }
 
-/// What stands at a path.
+/// A path in the tree.
 pub(in crate::usage) struct Branch {
-    /// What it says, if anything.
-    pub(in crate::usage) says: Option<Says>,
-    /// Whether that counts only where nothing else says anything.
-    pub(in crate::usage) spare: bool,
-    /// Whether it is an object of counts.
+    /// The meaning of the field at this path, if it has one.
+    pub(in crate::usage) field: Option<Field>,
+    /// Whether the count is used only if no others are reported.
+    pub(in crate::usage) fallback: bool,
+    /// Whether this is an object of counts.
     pub(in crate::usage) is_usage: bool,
-    /// Whether objects in an array stand for the object itself.
+    /// Whether this is an array whose entries are counted one by one.
     pub(in crate::usage) is_list: bool,
-    /// The names in it, by their length, and the branch that each leads to.
+    /// The member names below, sorted by length, and the index of the branch of each.
     names: Vec<(&'static str, u8)>,
-    /// Where in `names` those of each length begin.
+    /// The index in `names` of the first name of each length.
     starts: [u8; LONGEST + 2],
 }
 
 impl Default for Branch {
     fn default() -> Self {
         Self {
-            says: None,
-            spare: false,
+            field: None,
+            fallback: false,
             is_usage: false,
             is_list: false,
             names: Vec::new(),
@@ -41,7 +42,7 @@ impl Default for Branch {
 
 static TREE: LazyLock<Tree> = LazyLock::new(Tree::grow);
 
-/// The tree, which is made once.
+/// Returns the tree, which is built once.
 pub(in crate::usage) fn tree() -> &'static Tree {
     &TREE
 }
@@ -52,20 +53,20 @@ impl Tree {
             branches: vec![Branch::default()],
         };
         let mut shared: Vec<(&'static [Row], bool, u8)> = Vec::new();
-        for (path, rows, spare, _) in HOLDERS {
+        for (path, rows, fallback, _) in USAGE_OBJECTS {
             let known = shared
                 .iter()
-                .find(|(other, rank, _)| std::ptr::eq(*other, *rows) && rank == spare);
+                .find(|(other, rank, _)| std::ptr::eq(*other, *rows) && rank == fallback);
             match (path.rsplit_once('.').unwrap_or(("", path)), known) {
-                ((_, ""), _) => tree.fill(0, rows, *spare),
+                ((_, ""), _) => tree.fill(0, rows, *fallback),
                 ((above, name), Some((_, _, to))) => {
                     let (above, to) = (tree.reach(0, above), *to);
                     tree.link(above, name, to);
                 }
                 _ => {
                     let to = tree.reach(0, path);
-                    tree.fill(to, rows, *spare);
-                    shared.push((rows, *spare, to));
+                    tree.fill(to, rows, *fallback);
+                    shared.push((rows, *fallback, to));
                 }
             }
         }
@@ -79,20 +80,20 @@ impl Tree {
         tree
     }
 
-    fn fill(&mut self, from: u8, rows: &[Row], spare: bool) {
+    fn fill(&mut self, from: u8, rows: &[Row], fallback: bool) {
         if let Some(branch) = self.branches.get_mut(usize::from(from)) {
             branch.is_usage = from > 0;
         }
-        for (path, says, _) in rows {
+        for (path, field, _) in rows {
             let at = self.reach(from, path);
             if let Some(branch) = self.branches.get_mut(usize::from(at)) {
-                (branch.says, branch.spare) = (Some(*says), spare);
-                branch.is_list = matches!(says, Says::ByModality(_));
+                (branch.field, branch.fallback) = (Some(*field), fallback);
+                branch.is_list = matches!(field, Field::ByModality(_));
             }
         }
     }
 
-    /// The branch at `path`, which is made if there is none.
+    /// Returns the index of the branch at `path`, creating branches as needed.
     fn reach(&mut self, from: u8, path: &'static str) -> u8 {
         let mut at = from;
         for name in path.split('.').filter(|name| !name.is_empty()) {
@@ -117,7 +118,7 @@ impl Tree {
         }
     }
 
-    /// What stands at a node.
+    /// Returns the branch of a node.
     pub(in crate::usage) fn at(&self, node: Node) -> Option<&Branch> {
         self.branches.get(usize::from(node.0))
     }
@@ -132,11 +133,12 @@ impl Branch {
         }
     }
 
-    /// Where a name leads.
+    /// Returns the node of the member `name`.
     pub(in crate::usage) fn child(&self, name: &[u8]) -> Option<Node> {
         let from = usize::from(*self.starts.get(name.len())?);
         let to = usize::from(*self.starts.get(name.len() + 1)?);
-        // Names of one length seldom begin alike: that spares most of the calls that compare them.
+        // Names of the same length rarely share the first byte, so this check avoids most calls of
+        // the comparison.
         let is_it = |known: &[u8]| known.first() == name.first() && known == name;
         let mut same_length = self.names.get(from..to)?.iter();
         let found = same_length.find(|(known, _)| is_it(known.as_bytes()))?;

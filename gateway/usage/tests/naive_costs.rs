@@ -1,225 +1,11 @@
-//! Tests: what answers cost, by the figures of invoices and against a naive reading of the price file with fractions.
-
-use std::path::Path;
+//! Tests: costs are the same as those of a naive implementation that uses fractions.
 
 use proptest::prelude::*;
 
-use super::{Media, MediumTokens, Meter, PriceList, ServiceTier, Usage};
-use crate::document::{Document, Problems};
+use super::costs::list;
+use crate::usage::{Media, MediumTokens, ServiceTier, Usage};
 
-fn list(text: &str) -> PriceList {
-    let document = Document::new(Path::new("prices.toml"), text.to_owned());
-    let problems = Problems::default();
-    let list = PriceList::read(&document, &problems);
-    let problems = problems.into_sorted();
-    assert!(problems.is_empty(), "{text}\n{problems:?}");
-    list
-}
-
-/// What a JSON response costs, by its own words and a price file.
-fn cost(prices: &PriceList, body: &str) -> Option<String> {
-    let mut meter = Meter::of(b"application/json", b"").unwrap();
-    meter.feed(body.as_bytes());
-    let day = "2026-11-27".parse().unwrap();
-    let model = meter.model().unwrap_or_default();
-    let cost = prices.cost("p", model, day, &meter.usage().unwrap());
-    cost.map(|cost| cost.to_string())
-}
-
-/// Responses and what was billed for them, from public reports (synaplan#1319, `req_llm`#369, pi#5603).
-#[test]
-fn responses_cost_what_invoices_say() {
-    let prices = list(
-        r#"
-[[price]]
-model = "gemini-3.1-pro*"
-input = "2.00"
-cache_read = "0.20"
-output = "12.00"
-[[price.tier]]
-above = 200_000
-input = "4.00"
-cache_read = "0.40"
-output = "18.00"
-
-[[price]]
-model = "claude-opus-5"
-input = "5"
-cache_read = "0.50"
-cache_creation = "6.25"
-cache_creation_1h = "10"
-output = "25"
-per_search = "0.01"
-
-[[price]]
-model = "gpt-5"
-input = "1.25"
-cache_read = "0.125"
-output = "10"
-[[price.tier]]
-service = ["flex", "batch"]
-input = "0.625"
-cache_read = "0.0625"
-output = "5"
-"#,
-    );
-    for (body, billed) in [
-        (
-            r#"{"modelVersion": "gemini-3.1-pro-preview", "usageMetadata":
-            {"promptTokenCount": 250000, "candidatesTokenCount": 1000, "totalTokenCount": 251000}}"#,
-            Some("1.018"),
-        ),
-        (
-            r#"{"modelVersion": "models/gemini-3.1-pro", "usageMetadata":
-            {"promptTokenCount": 200000, "candidatesTokenCount": 1000, "totalTokenCount": 201000}}"#,
-            Some("0.412"),
-        ),
-        (
-            r#"{"model": "claude-opus-5", "usage": {"input_tokens": 0, "output_tokens": 0,
-            "cache_creation_input_tokens": 344139, "cache_creation": {"ephemeral_5m_input_tokens": 0,
-            "ephemeral_1h_input_tokens": 344139}, "service_tier": "standard"}}"#,
-            Some("3.44139"),
-        ),
-        (
-            r#"{"model": "claude-opus-5", "usage": {"input_tokens": 0, "output_tokens": 0,
-            "cache_creation_input_tokens": 344139}}"#,
-            Some("2.15086875"),
-        ),
-        (
-            r#"{"model": "claude-opus-5", "usage": {"input_tokens": 1000, "output_tokens": 100,
-            "server_tool_use": {"web_search_requests": 3}}}"#,
-            Some("0.0375"),
-        ),
-        (
-            r#"{"model": "gpt-5", "service_tier": "flex", "usage": {"prompt_tokens": 1000000}}"#,
-            Some("0.625"),
-        ),
-        (
-            r#"{"model": "openai/GPT-5", "service_tier": "default", "usage": {"prompt_tokens": 1000000}}"#,
-            Some("1.25"),
-        ),
-        // Not for the price of another service, or of another snapshot.
-        (
-            r#"{"model": "gpt-5", "service_tier": "priority", "usage": {"prompt_tokens": 1000000}}"#,
-            None,
-        ),
-        (
-            r#"{"model": "gpt-5-2025-08-07", "usage": {"prompt_tokens": 1000000}}"#,
-            None,
-        ),
-    ] {
-        assert_eq!(cost(&prices, body).as_deref(), billed, "{body}");
-    }
-}
-
-/// By the price page of OpenAI.
-#[test]
-fn sounds_and_images_cost_what_price_pages_say() {
-    let prices = list(
-        r#"
-[[price]]
-model = "gpt-4o-transcribe"
-input = "2.50"
-output = "10.00"
-audio_input = "6.00"
-
-[[price]]
-model = "gpt-image-1.5"
-input = "5.00"
-output = "10.00"
-image_input = "8.00"
-image_output = "32.00"
-
-[[price]]
-model = "gpt-5"
-input = "1.25"
-output = "10"
-"#,
-    );
-    for (body, billed) in [
-        // 4 at 2.50, 10 at 6 and 45 at 10.
-        (
-            r#"{"model": "gpt-4o-transcribe", "text": "hi", "usage": {"type": "tokens", "input_tokens": 14,
-            "input_token_details": {"text_tokens": 4, "audio_tokens": 10}, "output_tokens": 45, "total_tokens": 59}}"#,
-            Some("0.00052"),
-        ),
-        // 10 at 5, 40 at 8, 8 at 10 and 4160 at 32.
-        (
-            r#"{"model": "gpt-image-1.5", "usage": {"total_tokens": 4218, "input_tokens": 50, "output_tokens": 4168,
-            "input_tokens_details": {"text_tokens": 10, "image_tokens": 40},
-            "output_tokens_details": {"text_tokens": 8, "image_tokens": 4160}}}"#,
-            Some("0.13357"),
-        ),
-        // Audio has no price here, and images that came out have none.
-        (
-            r#"{"model": "gpt-5", "usage": {"prompt_tokens": 10, "prompt_tokens_details": {"audio_tokens": 1}}}"#,
-            None,
-        ),
-        (
-            r#"{"model": "gpt-5", "usage": {"prompt_tokens": 10, "completion_tokens": 9,
-            "completion_tokens_details": {"image_tokens": 9}}}"#,
-            None,
-        ),
-        // Those that went in cost like text.
-        (
-            r#"{"model": "gpt-5", "usage": {"prompt_tokens": 1000000, "prompt_tokens_details": {"image_tokens": 900}}}"#,
-            Some("1.25"),
-        ),
-    ] {
-        assert_eq!(cost(&prices, body).as_deref(), billed, "{body}");
-    }
-}
-
-/// As OpenAI's Responses say it beside their usage, in each response.
-#[test]
-fn what_tools_of_the_provider_took_is_paid_for_or_has_no_cost() {
-    let prices = list(
-        r#"
-[[price]]
-model = "searching"
-input = "1"
-per_search = "0.01"
-
-[[price]]
-model = "plain"
-input = "1"
-"#,
-    );
-    let tools = |searches: u64, drawn: u64| {
-        format!(
-            r#""tool_usage": {{"image_gen": {{"input_tokens": 0, "input_tokens_details": {{"image_tokens": 0,
-            "text_tokens": 0}}, "output_tokens": {drawn}, "output_tokens_details": {{"image_tokens": {drawn},
-            "text_tokens": 0}}, "total_tokens": {drawn}}}, "web_search": {{"num_requests": {searches}}}}}"#
-        )
-    };
-    for (model, searches, drawn, paid) in [
-        ("searching", 0, 0, Some("0.001")),
-        ("searching", 3, 0, Some("0.031")),
-        ("searching", 3, 196, None),
-        ("plain", 0, 0, Some("0.001")),
-        ("plain", 1, 0, None),
-        ("plain", 0, 196, None),
-    ] {
-        let tools = tools(searches, drawn);
-        let usage = r#""usage": {"input_tokens": 1000, "output_tokens": 43, "total_tokens": 1043}"#;
-        for members in [format!("{tools}, {usage}"), format!("{usage}, {tools}")] {
-            let body = format!(r#"{{"model": "{model}", {members}}}"#);
-            assert_eq!(cost(&prices, &body).as_deref(), paid, "{body}");
-            let within = format!(r#"{{"type": "response.completed", "response": {body}}}"#);
-            assert_eq!(cost(&prices, &within).as_deref(), paid, "{within}");
-        }
-    }
-    // What has only begun says nothing of its tokens yet.
-    let begun = format!(
-        r#"{{"response": {{"model": "plain", "usage": null, {}}}}}"#,
-        tools(0, 0)
-    );
-    let mut meter = Meter::of(b"application/json", b"").unwrap();
-    meter.feed(begun.as_bytes());
-    assert_eq!((meter.usage(), meter.malformed()), (None, 0));
-}
-
-/// A fraction, in lowest terms.
+/// A fraction in lowest terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fraction(u128, u128);
 
@@ -232,7 +18,7 @@ impl Fraction {
         Self(above / a.max(1), below / a.max(1))
     }
 
-    /// Reads `1.25` as 125/100.
+    /// Parses `1.25` as 125/100.
     fn read(text: &str) -> Self {
         let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
         let below = 10_u128.pow(u32::try_from(rest.len()).unwrap());
@@ -252,7 +38,7 @@ impl Fraction {
     }
 }
 
-/// The prices of a table as they are written, in the order of [`NAMES`].
+/// The prices of a table as written, in the order of [`NAMES`].
 type Written = [Option<String>; 15];
 
 const NAMES: [&str; 15] = [
@@ -273,8 +59,8 @@ const NAMES: [&str; 15] = [
     "video_output",
 ];
 
-/// A `[[price]]` as it is written: the table itself, its tiers by service and length, and what one request and one
-/// search cost.
+/// A `[[price]]` as written: the rates, the tiers by service and length, and the prices of one
+/// request and one search.
 #[derive(Clone, Debug)]
 struct Plain {
     base: Written,
@@ -314,7 +100,7 @@ impl Plain {
         text
     }
 
-    /// What it costs, said as a person would work it out.
+    /// The cost, computed the way a person would.
     fn cost(&self, service: Option<&str>, usage: &Usage) -> Option<Fraction> {
         let service = service.unwrap_or("standard");
         let crossed = self.tiers.iter().map(|tier| tier.1);
@@ -403,7 +189,7 @@ fn price() -> impl Strategy<Value = String> {
     })
 }
 
-/// All prices but the input may be left out; what is there in one table of a price is there in all.
+/// All prices except the input may be missing; a tier contains the same prices as its base.
 fn written(there: [bool; 15]) -> impl Strategy<Value = Written> {
     proptest::array::uniform15(price()).prop_map(move |prices| {
         let mut there = there.into_iter();
@@ -479,7 +265,7 @@ fn usage() -> impl Strategy<Value = (Option<&'static str>, Usage)> {
                 let cache_creation = (input - cache_read) * written / 100;
                 let reasoning = output * reasoning / 100;
                 let fresh = input - cache_read - cache_creation;
-                // At most a third of each, so that all of them fit.
+                // At most a third for each, so that all of them fit.
                 let [audio, image, video] = shares.map(|[of_fresh, of_cached, of_made]| {
                     let cache_read = cache_read * of_cached / 300;
                     MediumTokens {
@@ -510,15 +296,15 @@ fn usage() -> impl Strategy<Value = (Option<&'static str>, Usage)> {
         )
 }
 
-/// The share that each medium has, in thirds of a hundredth, of what goes in and is read from the cache and comes out;
-/// and whether that is unclear.
+/// The share of each medium, in thirds of a hundredth, of the input, the cached tokens and the
+/// output; and whether the split is ambiguous.
 fn media_shares() -> impl Strategy<Value = ([[u64; 3]; 3], bool)> {
     let share = prop_oneof![2 => Just(0_u64), 1 => 0_u64..=100];
     let shares = proptest::array::uniform3(proptest::array::uniform3(share));
     (shares, prop::bool::weighted(0.2))
 }
 
-/// Prices of names and beginnings of names of the letters `a` and `b`, each with a price of its own.
+/// Prices for names and prefixes of the letters `a` and `b`, each with a price of its own.
 fn names() -> impl Strategy<Value = Vec<String>> {
     let name = prop::string::string_regex("[aAb]{1,3}\\*?").unwrap();
     prop::collection::vec(name, 1..8).prop_map(|mut names| {
@@ -528,7 +314,8 @@ fn names() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
-/// The price of `model` among `names`, looked for as a person would: the whole name, else the longest beginning.
+/// The price of `model` among `names`, looked up the way a person would: the whole name, else the
+/// longest prefix.
 fn named(names: &[String], model: &str) -> Option<String> {
     let price = |at: usize| Some((at + 1).to_string());
     let lower = |at: usize| names[at].to_lowercase();
@@ -548,7 +335,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn each_name_of_a_model_has_the_price_that_a_naive_reading_finds(names in names(), model in "[ab]{1,4}") {
+    fn lookup_by_model_name_equals_a_naive_lookup(names in names(), model in "[ab]{1,4}") {
         let entries = names.iter().zip(1..);
         let text: Vec<String> = entries
             .map(|(name, price)| format!("[[price]]\nmodel = \"{name}\"\ninput = \"{price}\"\n"))
@@ -573,7 +360,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cost_is_what_a_naive_reading_with_fractions_says(plain in plain(), (service, usage) in usage()) {
+    fn costs_equal_those_of_a_naive_computation(plain in plain(), (service, usage) in usage()) {
         let prices = list(&plain.text());
         let cost = prices.cost("p", "m", "2026-11-27".parse().unwrap(), &usage);
         let cost = cost.map(|cost| Fraction::read(&cost.to_string()));

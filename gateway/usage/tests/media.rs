@@ -1,10 +1,9 @@
-//! Tests: which tokens of a response are of what, in every place and form that is known.
+//! Tests: the tokens of each medium are read in every field and form that is known.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Media, MediumTokens};
-use crate::usage::{Meter, Usage};
+use crate::usage::{Media, MediumTokens, Meter, Usage};
 
 const JSON: &[u8] = b"application/json";
 const EVENTS: &[u8] = b"text/event-stream";
@@ -30,7 +29,7 @@ fn tokens([input, cache_read, output]: [u64; 3]) -> MediumTokens {
     }
 }
 
-/// The same document with the members of each entry of a list the other way round.
+/// Reverses the members of each list entry in the document.
 fn turned(document: &str) -> String {
     let mut parts = document.split("{\"modality\":");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -45,7 +44,7 @@ fn turned(document: &str) -> String {
     })
 }
 
-/// Audio, images and video of responses, by what they show.
+/// Responses with audio, images and video: what each shows, the document, and the expected counts.
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn responses() -> Vec<(&'static str, Value, [[u64; 3]; 3])> {
     let of = |name, usage: Value, counts| (name, json!({"model": "m", "usage": usage}), counts);
@@ -172,7 +171,7 @@ fn responses() -> Vec<(&'static str, Value, [[u64; 3]; 3])> {
 }
 
 #[test]
-fn each_medium_is_found_wherever_it_is_said_and_wherever_that_is_cut() {
+fn tokens_of_each_medium_are_found_in_every_known_form() {
     for (name, document, [audio, image, video]) in responses() {
         let expected = Media {
             audio: tokens(audio),
@@ -192,7 +191,7 @@ fn each_medium_is_found_wherever_it_is_said_and_wherever_that_is_cut() {
 }
 
 #[test]
-fn a_response_that_leaves_open_what_is_audio_says_so() {
+fn an_ambiguous_split_by_modality_is_unclear() {
     let unclear = |usage: Value| media(&json!({"usage": usage})).unclear;
     for (why, usage) in [
         (
@@ -214,7 +213,7 @@ fn a_response_that_leaves_open_what_is_audio_says_so() {
             json!({"prompt_tokens": 10, "prompt_tokens_details": {"audio_tokens": 5, "cached_tokens": 1}}),
         ),
         (
-            "the same, where only some are told apart",
+            "the same, where only some have a modality",
             json!({"input_tokens": 10, "input_token_details": {"audio_tokens": 5, "cached_tokens": 4,
                 "cached_tokens_details": {"text_tokens": 1, "audio_tokens": 2}}}),
         ),
@@ -253,9 +252,9 @@ fn a_response_that_leaves_open_what_is_audio_says_so() {
     }
 }
 
-/// As Gemini's Live API says it of two turns, and gemini-2.5-flash-image of a picture with words.
+/// From two turns of Gemini's Live API, and from gemini-2.5-flash-image for a picture with words.
 #[test]
-fn what_a_list_leaves_out_of_the_input_is_unclear_and_of_the_output_is_text() {
+fn tokens_missing_from_lists_are_unclear_in_the_input_and_text_in_the_output() {
     let unclear = |usage: Value| media(&json!({"usageMetadata": usage})).unclear;
     let entry = |modality: &str, tokens: u64| json!({"modality": modality, "tokenCount": tokens});
     let spoken = |all: u64, listed: Vec<Value>| {
@@ -267,7 +266,7 @@ fn what_a_list_leaves_out_of_the_input_is_unclear_and_of_the_output_is_text() {
     assert!(unclear(spoken(1108, both())));
     assert!(!unclear(spoken(906, both())));
     assert!(!unclear(spoken(906, Vec::new())));
-    // What tools brought is listed apart, or not at all.
+    // Tool results are in a list of their own, or in none.
     let mut with_tools = spoken(906, both());
     with_tools["toolUsePromptTokenCount"] = 20.into();
     assert!(!unclear(with_tools));
@@ -275,14 +274,14 @@ fn what_a_list_leaves_out_of_the_input_is_unclear_and_of_the_output_is_text() {
         json!({"promptTokenCount": 12, "candidatesTokenCount": 1307,
             "promptTokensDetails": [entry("TEXT", 12)], "candidatesTokensDetails": [entry("IMAGE", 1290)]})
     ));
-    // All of it is text, whatever a list leaves out.
+    // Everything is text, whatever a list leaves out.
     assert!(!unclear(
         json!({"promptTokenCount": 162, "candidatesTokenCount": 42, "promptTokensDetails": [entry("TEXT", 139)]})
     ));
 }
 
 #[test]
-fn two_responses_together_have_the_media_of_both() {
+fn media_of_two_responses_are_added_up() {
     let one = Media {
         audio: tokens([1, 2, 3]),
         image: tokens([4, 5, 6]),
@@ -304,7 +303,7 @@ fn two_responses_together_have_the_media_of_both() {
     assert_eq!(usage.plus(&usage).media, one.plus(&one));
 }
 
-/// Documents that say parts of one response, and its media.
+/// Documents that report parts of one response, and its expected media.
 fn documents() -> impl Strategy<Value = (Vec<Value>, Media)> {
     let count = || 1_u64..1000;
     (proptest::array::uniform9(count()), any::<bool>()).prop_map(
@@ -348,7 +347,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_order_any_doubling_and_any_cut_give_the_same_media(
+    fn media_do_not_depend_on_order_repetition_or_chunks(
         (shuffled, expected) in documents().prop_flat_map(|(documents, media)| {
             let twice: Vec<Value> = documents.iter().chain(&documents).cloned().collect();
             (Just(twice).prop_shuffle(), Just(media))
@@ -365,15 +364,15 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_said_of_media_nothing_overflows(
+    fn media_counts_never_overflow(
         counts in prop::collection::vec(prop_oneof![0_u64..50, Just(10_000_000_000)], 8),
     ) {
-        let said = json!({"usage": {"prompt_tokens": counts[0], "completion_tokens": counts[1],
+        let document = json!({"usage": {"prompt_tokens": counts[0], "completion_tokens": counts[1],
             "input_token_details": {"audio_tokens": counts[2], "image_tokens": counts[3], "cached_tokens": counts[4],
                 "cached_tokens_details": {"audio_tokens": counts[5]}},
             "output_token_details": {"audio_tokens": counts[6]},
             "completion_tokens_details": {"reasoning_tokens": counts[7]}}});
-        let usage = usage(JSON, &said.to_string(), 11);
+        let usage = usage(JSON, &document.to_string(), 11);
         let Media { audio, image, unclear, .. } = usage.media;
         prop_assert!(unclear || audio.input + image.input <= usage.input, "{:?}", usage);
         prop_assert!(unclear || audio.cache_read <= usage.cache_read.min(audio.input), "{:?}", usage);
