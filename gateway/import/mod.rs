@@ -1,7 +1,10 @@
-//! Others' configurations into ours: Gloo's and kgateway's objects, `LiteLLM`'s file.
+//! Imports of other gateways' configurations: objects of Gloo, kgateway and agentgateway, and
+//! `LiteLLM`'s file and tables.
 //!
-//! An import makes a [`Plan`]: what would be written, and a [`Note`] for everything that could not be carried
-//! over or that changed its meaning. What comes out of [`write()`] is always accepted by `keygate check`.
+//! An import makes a [`Plan`] of the files to write, with a [`Note`] for everything that could not
+//! be carried over or that changes its meaning. `keygate check` accepts whatever [`write()`]
+//! writes. This module reads files that its caller has opened; it fetches nothing and does not
+//! serve requests.
 
 mod fields;
 pub mod gloo;
@@ -33,19 +36,20 @@ use crate::provider::{Kind, is_segment};
 use crate::origin::{BaseUrl, Exposure};
 use crate::route::NormalPath;
 
-/// The label that a key needs to use a route that is closed; its value is the route's name.
+/// The label that a key needs on a route that is closed until somebody decides. Its value is the
+/// route's name.
 const CLOSED_LABEL: &str = "imported";
 
-/// Something that a person should know about an import.
+/// Something that the operator should know about an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// Whether something of the original is gone.
+    /// Whether a part of the original is lost.
     pub lost: bool,
-    /// The object: its kind, its name, and where it stands.
+    /// The object: its kind, its name, and its file and line.
     pub object: String,
-    /// The field in it; empty for the object as a whole.
+    /// The field of the object; empty for the object as a whole.
     pub field: String,
-    /// What became of it, and what to do.
+    /// What happened to it, and what to do.
     pub what: String,
 }
 
@@ -64,11 +68,11 @@ impl fmt::Display for Note {
     }
 }
 
-/// Where notes are put down.
+/// Collects notes.
 #[derive(Default)]
 pub struct Notes {
     all: RefCell<Vec<Note>>,
-    /// The lines of an object's fields, by what people call it.
+    /// The lines of each object's fields, by the object's title.
     lines: RefCell<HashMap<String, Lines>>,
 }
 
@@ -79,27 +83,27 @@ impl Notes {
             lost,
             object: self.place(object, field),
             field: field.to_owned(),
-            // In one line, also where an error of a library has several.
+            // On one line, even if an error of a library has several.
             what: what.split_whitespace().collect::<Vec<_>>().join(" "),
         });
     }
 
-    /// Something of the original is gone.
+    /// Notes that a part of the original is lost.
     pub fn lost(&self, object: &str, field: &str, what: impl Into<String>) {
         self.push(true, object, field, what);
     }
 
-    /// Something is done in another way than it was.
+    /// Notes that something works differently than in the original.
     pub fn say(&self, object: &str, field: &str, what: impl Into<String>) {
         self.push(false, object, field, what);
     }
 
-    /// Lets notes on an object say the line of the field that they are about.
+    /// Registers the lines of an object's fields, so that notes name the line of the field.
     fn know(&self, object: &str, lines: Lines) {
         self.lines.borrow_mut().insert(object.to_owned(), lines);
     }
 
-    /// Lets notes on what people call `title` say the lines of what stands below a field of an object.
+    /// Registers the fields below `field` of `object` as those of an object called `title`.
     fn know_below(&self, title: &str, object: &str, field: &str) {
         let lines = self
             .lines
@@ -111,20 +115,20 @@ impl Notes {
         }
     }
 
-    /// What people call an object, with the line of one of its fields if that is known.
+    /// The title of an object, with the line of one of its fields if it is known.
     fn place(&self, object: &str, field: &str) -> String {
         let lines = self.lines.borrow();
         let line = lines.get(object).and_then(|lines| lines.of(field));
         line.map_or_else(|| object.to_owned(), |line| at_line(object, line))
     }
 
-    /// All of them, in the order in which they came.
+    /// All notes in the order in which they were made.
     pub fn into_vec(self) -> Vec<Note> {
         self.all.into_inner()
     }
 }
 
-/// What people call an object, `... (file:12)` or `file:12`, with another line.
+/// Replaces the line in the title of an object, `... (file:12)` or `file:12`.
 fn at_line(object: &str, line: usize) -> String {
     let (name, end) = match object.strip_suffix(')') {
         Some(name) => (name, ")"),
@@ -136,10 +140,10 @@ fn at_line(object: &str, line: usize) -> String {
     }
 }
 
-/// What an import makes of its input.
+/// The result of an import.
 #[derive(Default)]
 pub struct Plan {
-    /// Headers beyond the usual ones in which a client key may stand.
+    /// Headers besides the default ones that may hold a client key.
     pub key_headers: BTreeSet<String>,
     /// The providers.
     pub providers: Vec<PlannedProvider>,
@@ -147,33 +151,34 @@ pub struct Plan {
     pub routes: Vec<PlannedRoute>,
     /// The client keys.
     pub keys: Vec<PlannedKey>,
-    /// What responses cost; there is no price file without any.
+    /// The prices. Without any, no price file is written.
     pub prices: Vec<PlannedPrice>,
-    /// The models that have none.
+    /// The models without a known price.
     unpriced: Vec<Unpriced>,
-    /// Files of the folder of secrets, by name.
+    /// The files of the secrets folder, by name.
     pub secrets: BTreeMap<String, Zeroizing<String>>,
-    /// What a person should know.
+    /// What the operator should know.
     pub notes: Vec<Note>,
     secret_names: Names,
     provider_names: Names,
     route_names: Names,
     key_ids: Names,
-    /// The labels that were made for the keys of one object, which no other object's get.
+    /// Labels that belong to the keys of one object only.
     marks: BTreeSet<(String, String)>,
     digests: HashMap<KeyDigest, String>,
 }
 
-/// Names that are taken.
+/// Unique names.
 #[derive(Default)]
 struct Names {
     taken: HashSet<String>,
-    /// How many names began alike.
+    /// The number of names that share each base.
     alike: HashMap<String, usize>,
 }
 
 impl Names {
-    /// Takes a name like `wanted` that was free: letters, digits, `.`, `_` and `-`, and no dot in front.
+    /// Takes a free name similar to `wanted`: letters, digits, `.`, `_` and `-`, without a leading
+    /// dot.
     fn like(&mut self, wanted: &str) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let wanted = wanted.trim_start_matches('.').chars();
@@ -202,18 +207,19 @@ impl Names {
 /// A provider to be written.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct PlannedProvider {
-    /// Its name, unique.
+    /// The unique name.
     pub name: String,
-    /// Its kind.
+    /// The kind.
     pub kind: &'static str,
-    /// `token = "..."`; left out where the kind needs none.
+    /// The setting `token`; empty if the kind needs none.
     pub token: String,
-    /// Further settings, as name and text.
+    /// Further settings, as names and values.
     pub settings: Vec<(&'static str, String)>,
 }
 
 impl PlannedProvider {
-    /// The one of routes that only refuse. Nothing listens there, and it has no token.
+    /// The provider of routes that reject every request. Nothing listens at its address, and it has
+    /// no token.
     fn nowhere() -> Self {
         Self {
             name: "nowhere".to_owned(),
@@ -223,7 +229,7 @@ impl PlannedProvider {
         }
     }
 
-    /// The origin that its requests, and its token, go to.
+    /// The origin to which the provider's requests and token go.
     fn origin(&self) -> Option<String> {
         if self.has("base_url") || self.has("endpoint") {
             let url = self.own_url().filter(|url| self.may_expose(url));
@@ -232,7 +238,7 @@ impl PlannedProvider {
         Some(Kind::named(self.kind)?.origin?.to_owned())
     }
 
-    /// Whether it says the word by which requests go to `url`, if that takes one.
+    /// Returns whether the settings allow requests to `url`, which may need `plain_http`.
     fn may_expose(&self, url: &BaseUrl) -> bool {
         match url.exposure() {
             Exposure::None => true,
@@ -241,14 +247,14 @@ impl PlannedProvider {
         }
     }
 
-    /// Its URL, where it has one of its own.
+    /// The provider's URL, if it is configured.
     fn own_url(&self) -> Option<BaseUrl> {
         let mut settings = self.settings.iter();
         let (_, url) = settings.find(|(name, _)| ["base_url", "endpoint"].contains(name))?;
         BaseUrl::parse_exposed(url).ok()
     }
 
-    /// Says the word by which its requests go unencrypted, as they did where it comes from, if its URL takes one.
+    /// Allows unencrypted requests, as the original did, if the URL needs that.
     fn keep_plain(&mut self) {
         let takes_one = |url: BaseUrl| url.exposure() == Exposure::Unclear;
         if self.own_url().is_some_and(takes_one) {
@@ -256,23 +262,23 @@ impl PlannedProvider {
         }
     }
 
-    /// Whether it is on this machine or in its network, as far as its host says.
+    /// Returns whether the provider is on this machine or in its network, judging by the host.
     fn is_near(&self) -> bool {
         let origin = self.origin();
         let url = origin.and_then(|origin| BaseUrl::parse_exposed(&origin).ok());
         url.is_some_and(|url| {
-            // By plain http or not: the addresses that may do without TLS.
+            // Over plain HTTP or not: the addresses that may be used without TLS.
             let plain = BaseUrl { tls: false, ..url };
             plain.exposure() == Exposure::None || (!url.tls && stays_private(&plain))
         })
     }
 
-    /// Whether it has a setting of this name.
+    /// Returns whether a setting of this name is present.
     fn has(&self, name: &str) -> bool {
         self.settings.iter().any(|(set, _)| *set == name)
     }
 
-    /// The setting that `check` would refuse, and why.
+    /// The setting that `check` would reject, and the reason.
     fn fault(&self) -> Option<(&'static str, String)> {
         let faults = self.settings.iter().filter_map(|(name, value)| {
             let why = match *name {
@@ -319,7 +325,7 @@ impl PlannedProvider {
     }
 }
 
-/// What to note of a place that is written with `plain_http = true`.
+/// The note about a URL that is written with `plain_http = true`.
 fn plain_note(url: &str) -> String {
     format!(
         "its requests go unencrypted, as they did: it is written as `{url}` with `plain_http = true`, by which it is \
@@ -327,24 +333,24 @@ fn plain_note(url: &str) -> String {
     )
 }
 
-/// Whether requests by plain http to `url` stay in a private network, as far as its host says.
+/// Returns whether plain HTTP requests to `url` stay in a private network, judging by the host.
 fn stays_private(url: &BaseUrl) -> bool {
     url.exposure() == Exposure::Unclear
         && (address::read(&url.host).is_some() || address::is_private_name(&url.host))
 }
 
-/// Whether a header of this name can be set.
+/// Returns whether the gateway may set a header of this name.
 fn is_settable(name: &str) -> bool {
     HeaderName::try_from(name).is_ok_and(|name| !is_framing(&name))
 }
 
-/// Whether a path is in the form in which it is sent.
+/// Returns whether `path` is in normal form.
 fn is_plain(path: &str) -> bool {
     let normal = NormalPath::parse(path.as_bytes());
     normal.is_ok_and(|normal| path.starts_with('/') && path.starts_with(&*normal.path))
 }
 
-/// The address of a resource, of whatever somebody calls its endpoint: without Azure's own path.
+/// The base address of an Azure resource: the endpoint without Azure's own path.
 fn resource(endpoint: &str) -> String {
     let whole = match endpoint.split_once("://") {
         Some(_) => endpoint.to_owned(),
@@ -360,65 +366,65 @@ fn resource(endpoint: &str) -> String {
 /// A route to be written.
 #[derive(Clone, Default)]
 pub struct PlannedRoute {
-    /// Its name, unique.
+    /// The unique name.
     pub name: String,
-    /// Its hosts; none is any.
+    /// The hosts; empty for any.
     pub hosts: Vec<String>,
-    /// Its path.
+    /// The path prefix.
     pub path: String,
-    /// A note for people; it may be empty.
+    /// A comment in the file; may be empty.
     pub comment: String,
-    /// The name of its provider.
+    /// The name of the provider.
     pub provider: String,
-    /// The labels that a key must have; `None` is a route that anyone may use.
+    /// The labels that a key must have. `None` makes the route open to anyone.
     pub keys: Option<BTreeMap<String, String>>,
-    /// Extractors, as name and inline table.
+    /// The extractors, by name.
     pub extractors: BTreeMap<String, PlannedExtractor>,
-    /// Header templates; an empty one removes the header.
+    /// The header templates by header; an empty template removes the header.
     pub headers: BTreeMap<String, String>,
-    /// Whether its streams are asked what they took.
+    /// Whether the gateway asks providers to report the usage of streams on this route.
     pub exact_streams: bool,
-    /// The object that it comes from, as people call it.
+    /// The title of the object that the route comes from.
     pub from: String,
 }
 
 /// An extractor to be written.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PlannedExtractor {
-    /// Of a header of the client's.
+    /// Takes a value from a header of the client's request.
     Header {
-        /// Its name.
+        /// The name of the header.
         name: String,
-        /// The regular expression that its value must match.
+        /// The regular expression that the value must match.
         regex: String,
-        /// The group that is taken.
+        /// The capture group to take.
         group: u64,
     },
-    /// Of the key's metadata.
+    /// Takes a value from the key's metadata.
     Metadata(String),
 }
 
 /// A client key to be written.
 #[derive(Clone)]
 pub struct PlannedKey {
-    /// Its id, unique.
+    /// The unique id.
     pub id: String,
     /// The digest of the key.
     pub digest: KeyDigest,
-    /// Its labels.
+    /// The labels.
     pub labels: BTreeMap<String, String>,
-    /// References to secrets of its own.
+    /// References to secrets that belong to the key.
     pub metadata: BTreeMap<String, String>,
-    /// When it ends.
+    /// The expiry time.
     pub expires: Option<Timestamp>,
-    /// Whether it opens nothing.
+    /// Whether the key is disabled.
     pub disabled: bool,
-    /// A note for people.
+    /// A comment in the file.
     pub comment: String,
 }
 
 impl Plan {
-    /// Puts a secret into the folder; gives the reference to it.
+    /// Adds a file to the secrets folder and returns the reference to it.
     fn keep_secret(&mut self, name: &str, secret: Zeroizing<String>) -> String {
         let name = self.secret_names.like(name);
         let reference = format!("file:secrets/{name}");
@@ -426,12 +432,12 @@ impl Plan {
         reference
     }
 
-    /// The reference to a secret that is not there yet, in a file that is nothing else's.
+    /// Returns a reference to a secret that does not exist yet, in a file of its own.
     fn missing_secret(&mut self, name: &str) -> String {
         format!("file:secrets/{}", self.secret_names.like(name))
     }
 
-    /// Adds a provider, or gives the name of an equal one.
+    /// Adds a provider, or returns the name of an equal one.
     fn add_provider(&mut self, mut provider: PlannedProvider) -> String {
         let same = self.providers.iter().find(|known| {
             (known.kind, &known.token, &known.settings)
@@ -446,7 +452,7 @@ impl Plan {
         name
     }
 
-    /// Adds a key, unless another one has its digest: then, whose.
+    /// Adds a key. If another key has the same digest, returns its id as the error.
     fn add_key(&mut self, mut key: PlannedKey) -> Result<(), String> {
         if let Some(other) = self.digests.get(&key.digest) {
             return Err(other.clone());
@@ -457,7 +463,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Has streams asked what they took, on the routes of providers that know such a question.
+    /// Makes the gateway ask for the usage of streams, on routes whose providers support that.
     fn ask_streams(&mut self) {
         for route in &mut self.routes {
             let mut providers = self.providers.iter();
@@ -467,14 +473,14 @@ impl Plan {
         }
     }
 
-    /// The labels of a key that is there already.
+    /// The labels of `key`, if it was added before.
     fn labels_of(&self, key: &str) -> Option<&BTreeMap<String, String>> {
         let digest = KeyDigest::of(key.as_bytes());
         let known = self.keys.iter().find(|known| known.digest == digest)?;
         Some(&known.labels)
     }
 
-    /// Gives a key that is there already one more label. Whether it is there.
+    /// Adds a label to `key`. Returns whether the key was added before.
     fn label_key(&mut self, key: &str, name: &str, value: &str) -> bool {
         let digest = KeyDigest::of(key.as_bytes());
         let known = self.keys.iter_mut().find(|known| known.digest == digest);
@@ -485,8 +491,8 @@ impl Plan {
         is_there
     }
 
-    /// What must hold for `check` to accept it: a selector that no key satisfies would be refused, so a key
-    /// that opens nothing stands in until there is one.
+    /// Adds what `check` requires: it rejects a selector that no key satisfies, so a disabled key
+    /// stands in until there is one.
     fn close(&mut self, notes: &Notes) {
         let mut wanting: Vec<(&PlannedRoute, bool, BTreeMap<String, String>)> = Vec::new();
         for route in &self.routes {
@@ -499,7 +505,7 @@ impl Plan {
                     .all(|(name, value)| key.labels.get(name) == Some(value))
             });
             if !satisfied && !wanting.iter().any(|(.., known)| known == labels) {
-                // Of one that leads nowhere, it is said already that it is closed.
+                // A comment on the route already says that it is closed.
                 let is_said = !route.comment.is_empty();
                 wanting.push((route, is_said, labels.clone()));
             }
@@ -514,7 +520,7 @@ impl Plan {
             })
             .collect();
         for (route, labels) in wanting {
-            // Of a random text that nobody has seen.
+            // A random key that nobody knows.
             let nobody = crate::key::format::generate("nobody").unwrap_or_default();
             let _ = self.add_key(PlannedKey {
                 id: format!("nobody-{route}"),
@@ -529,7 +535,7 @@ impl Plan {
     }
 }
 
-/// Says that a route has no key, and how to make one.
+/// Notes that a route has no key, and how to create one.
 fn say_wanting(route: &PlannedRoute, labels: &BTreeMap<String, String>, notes: &Notes) {
     let flags: Vec<String> = labels
         .iter()

@@ -1,4 +1,5 @@
-//! A plan as files: `gateway.toml`, `keys.toml`, `prices.toml` and a folder of secrets, for their owner's eyes only.
+//! Writes a plan as files: `gateway.toml`, `keys.toml`, `prices.toml` and a folder of secrets,
+//! readable by their owner only.
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -10,8 +11,8 @@ use toml_edit::{InlineTable, Value};
 
 use super::{Plan, PlannedExtractor};
 
-/// Writes the plan into `folder`, which must not be there, or be empty: all of it or nothing. `check` looks at
-/// what was written before it is in its place.
+/// Writes the plan into `folder`, which must be missing or empty. Writes everything or nothing:
+/// `check` is called with the complete folder before it is moved into place.
 pub fn write<E: From<io::Error>>(
     plan: &Plan,
     folder: &Path,
@@ -27,7 +28,7 @@ pub fn write<E: From<io::Error>>(
         _ => Path::new("."),
     };
     fs::create_dir_all(beside)?;
-    // Its owner's only, as is everything in it.
+    // The folder is readable by its owner only, as is everything in it.
     let new = tempfile::Builder::new()
         .prefix(".import-")
         .permissions(fs::Permissions::from_mode(0o700))
@@ -45,7 +46,7 @@ pub fn write<E: From<io::Error>>(
     }
     check(new.path())?;
     fs::rename(new.path(), folder)?;
-    // It is not where it was made any more.
+    // The folder was moved, so there is nothing to delete.
     let _ = new.keep();
     Ok(())
 }
@@ -87,7 +88,7 @@ pub fn gateway(plan: &Plan) -> String {
             let _ = writeln!(text, "token = {}", string(&provider.token));
         }
         for (name, value) in &provider.settings {
-            // The settings that are no strings: a table and a boolean.
+            // These settings are not strings but a table and a boolean.
             let value = if ["headers", "plain_http"].contains(name) {
                 value.clone()
             } else {

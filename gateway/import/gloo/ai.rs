@@ -1,7 +1,9 @@
-//! Providers of AI: of Gloo's `Upstream`, kgateway's `Backend` and agentgateway's `AgentgatewayBackend`.
+//! AI providers: of Gloo's `Upstream`, kgateway's `Backend` and agentgateway's
+//! `AgentgatewayBackend`.
 //!
-//! Where a provider is may be said on three levels, and in new words with each version. What is not known to
-//! be harmless leaves the provider out: its token and its prompts would go to the public address instead.
+//! The address of a provider may be set on three levels, and each version has new fields for it. A
+//! field that is not known to be harmless leaves the provider out: otherwise its token and prompts
+//! would go to the public address.
 
 use http::HeaderValue;
 use zeroize::Zeroizing;
@@ -15,7 +17,7 @@ use super::secret::{self, Entry};
 use super::upstream::{Reader, alone, quoted, url};
 use crate::provider::kind::KINDS;
 
-/// The kinds, as Gloo and kgateway spell them.
+/// The kinds, as Gloo, kgateway and agentgateway spell them.
 const AI_KINDS: [(&str, &str); 9] = [
     ("openai", "openai"),
     ("mistral", "mistral"),
@@ -28,7 +30,7 @@ const AI_KINDS: [(&str, &str); 9] = [
     ("custom", "custom"),
 ];
 
-/// Fields of a provider that change what is asked for, not where.
+/// Fields of a provider that change what requests ask for, not where they go.
 const HARMLESS: [&str; 10] = [
     "frequencyPenalty",
     "maxOutputTokens",
@@ -42,24 +44,24 @@ const HARMLESS: [&str; 10] = [
     "topP",
 ];
 
-/// What is said of a provider beside its kind and its token.
+/// The settings of a provider besides its kind and token.
 #[derive(Default)]
 struct Place {
     host: Option<String>,
     port: Option<u64>,
-    /// The name of its certificate, where it is not its own.
+    /// The name in the provider's certificate, if it is not the host.
     certificate: Option<String>,
-    /// Whether it serves TLS, where that is said.
+    /// Whether the provider serves TLS, if known.
     tls: Option<bool>,
-    /// What stands before every path there.
+    /// The prefix of all paths at the provider.
     prefix: Option<String>,
     settings: Vec<(&'static str, String)>,
-    /// Whether something about it was not understood.
+    /// Whether a field was not understood.
     unclear: bool,
 }
 
 impl Place {
-    /// A place of which its policies say this.
+    /// Starts with the settings of the policies.
     fn under(policies: &Policies<'_>) -> Self {
         Self {
             certificate: policies.certificate.clone(),
@@ -69,7 +71,7 @@ impl Place {
         }
     }
 
-    /// Takes what one level says of it.
+    /// Reads the settings of one level.
     fn read(&mut self, level: &mut Fields<'_>) {
         for name in ["customHost", "hostOverride"] {
             if let Some(mut host) = level.fields(&[name]) {
@@ -106,7 +108,7 @@ impl Place {
         }
     }
 
-    /// Takes a host and a port. Two of them are one too many.
+    /// Reads a host and a port. It is unclear which of two counts.
     fn at(&mut self, level: &mut Fields<'_>) {
         let (has_host, has_port) = (level.has("host"), level.has("port"));
         let (host, port) = (level.text("host"), level.number("port"));
@@ -122,7 +124,7 @@ impl Place {
         self.port = port.or(self.port);
     }
 
-    /// Takes the one path that all requests go to.
+    /// Reads the path for all requests.
     fn path(&mut self, level: &mut Fields<'_>, name: &'static str) {
         let full = match level.fields(&[name]) {
             Some(mut path) => {
@@ -144,7 +146,8 @@ impl Place {
 }
 
 impl Reader<'_> {
-    /// The providers that a backend leads to, the first of which counts. None if the first is not understood.
+    /// Reads the providers of a backend, of which the first is used. Returns none if the first was
+    /// not understood.
     pub(super) fn ai(
         &mut self,
         object: &Object,
@@ -158,7 +161,7 @@ impl Reader<'_> {
                 pool.finish();
             }
         }
-        // kgateway 2.1, and agentgateway.
+        // kgateway 2.1 and agentgateway.
         self.pool(object, ai, ("priorityGroups", "providers"), &mut providers)?;
         self.pool(object, ai, ("groups", "providers"), &mut providers)?;
         // kgateway has one level more.
@@ -172,7 +175,7 @@ impl Reader<'_> {
             ai.lost("", "its policies are for all of several providers");
             return Ok(Vec::new());
         }
-        // What comes behind the first does not take its place.
+        // The second provider does not replace the first.
         if !matches!(providers.first(), Some(Some(_))) {
             return Ok(Vec::new());
         }
@@ -183,7 +186,7 @@ impl Reader<'_> {
         Ok(providers)
     }
 
-    /// The members of a pool, by their priority.
+    /// Reads the members of a pool by priority.
     fn pool(
         &mut self,
         object: &Object,
@@ -310,7 +313,7 @@ impl Reader<'_> {
         Ok(Some(planned))
     }
 
-    /// What one kind has and others have not.
+    /// Reads the fields that only one kind has.
     fn of_its_kind(
         kind: &str,
         fields: &mut Fields<'_>,
@@ -341,7 +344,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The reference to a provider's token; `None` if it is not understood what it is.
+    /// The reference to a provider's token; `None` if it was not understood.
     fn token(&mut self, object: &Object, mut fields: Fields<'_>) -> Result<Option<String>, String> {
         let kind = fields.text("kind").unwrap_or_default();
         let passed_on = fields.value(&["passthrough"]).is_some() || kind == "Passthrough";
@@ -370,7 +373,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The reference to the token that a secret holds.
+    /// The reference to the token in a secret.
     fn token_of_secret(
         &mut self,
         object: &Object,
@@ -427,21 +430,21 @@ impl Reader<'_> {
     }
 }
 
-/// What agentgateway says of a backend beside its place: `policies`.
+/// The `policies` of a backend of agentgateway.
 #[derive(Default)]
 pub(super) struct Policies<'n> {
-    /// Its token.
+    /// The token.
     pub auth: Option<Fields<'n>>,
-    /// Whether it serves TLS, where that is said.
+    /// Whether the backend serves TLS, if known.
     pub tls: Option<bool>,
-    /// The name of its certificate, where it is not its own.
+    /// The name in the backend's certificate, if it is not the host.
     pub certificate: Option<String>,
-    /// Whether they say more.
+    /// Whether there are fields that were not understood.
     pub unclear: bool,
 }
 
 impl<'n> Policies<'n> {
-    /// Reads them.
+    /// Reads the policies of a level.
     pub(super) fn of(level: &mut Fields<'n>) -> Self {
         let mut read = Self::default();
         let Some(mut policies) = level.fields(&["policies"]) else {
@@ -464,7 +467,7 @@ impl<'n> Policies<'n> {
     }
 }
 
-/// A provider that is somewhere else than others of its kind.
+/// Applies a host of its own to a provider.
 fn elsewhere(planned: &mut PlannedProvider, place: &Place) {
     let own = place.host.as_ref();
     let certificate = place.certificate.clone().filter(|it| Some(it) != own);
@@ -488,7 +491,7 @@ fn elsewhere(planned: &mut PlannedProvider, place: &Place) {
     let has_own_path = planned.has("default_endpoint");
     let path = match (planned.kind, &place.prefix) {
         (_, Some(prefix)) => prefix.as_str(),
-        // One path for all requests is a whole one.
+        // A path for all requests is the complete path.
         _ if has_own_path => "",
         ("gemini", None) => "/v1beta",
         _ => "/v1",
@@ -511,7 +514,7 @@ fn elsewhere(planned: &mut PlannedProvider, place: &Place) {
         .push(("base_url", format!("{}{path}", url(name, port, place.tls))));
 }
 
-/// A token without `Bearer `.
+/// The token without `Bearer `.
 fn bare(token: &str) -> &str {
     let token = token.trim();
     match token.split_at_checked(7) {

@@ -1,8 +1,8 @@
-//! What agentgateway's policies say of backends, put into the backends themselves.
+//! Merges agentgateway's policies for backends into the backends.
 //!
-//! There, the settings of a backend are merged field by field: what an `AgentgatewayPolicy` says gives way to the
-//! `policies` of the backend, and these to the `policies` of one of its providers. Of two policies, the one for a
-//! provider counts before the one for the whole backend.
+//! agentgateway merges the settings of a backend field by field: the `policies` of one of its
+//! providers take precedence over those of the backend, and these over an `AgentgatewayPolicy`. A
+//! policy for a provider takes precedence over one for the whole backend.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ use super::super::Notes;
 use super::super::fields::{Fields, text_of, texts};
 use super::object::Object;
 
-/// The kinds of backends that policies are for.
+/// The kinds of backends that policies apply to.
 pub(super) const BACKENDS: [&str; 2] = ["AgentgatewayBackend", "EnterpriseAgentgatewayBackend"];
 
-/// What a policy says of backends.
+/// The backend settings of a policy.
 struct Said {
-    /// What people call it.
+    /// The title of the policy.
     title: String,
     namespace: String,
     targets: Vec<Target>,
     settings: Map<String, Value>,
 }
 
-/// The backends that a policy is for.
+/// The backends that a policy applies to.
 struct Target {
     kind: String,
-    /// By name; else by labels.
+    /// The name; without one, the labels decide.
     name: Option<String>,
     labels: BTreeMap<String, String>,
-    /// One provider of it.
+    /// The provider of the backend, if the policy applies to one only.
     section: Option<String>,
 }
 
@@ -45,16 +45,17 @@ impl Target {
     }
 }
 
-/// What is known while policies are put in.
+/// The state of merging.
 #[derive(Default)]
 struct Merged {
-    /// What each backend says of itself, by its place.
+    /// Each backend's own policies, by its index.
     own: BTreeMap<usize, Value>,
-    /// Which policy said a field: by the backend, the provider within it, and the field.
+    /// The policy that set a field: by backend, provider within it, and field.
     sources: BTreeMap<(usize, String, String), String>,
 }
 
-/// Puts what policies say of backends into these, and what a backend says of its providers into those.
+/// Merges the policies for backends into the backends, and the policies of each backend into its
+/// providers.
 pub(super) fn merge(objects: &mut [Object], notes: &Notes) {
     let all: Vec<Said> = objects.iter_mut().filter_map(said).collect();
     let mut merged = Merged::default();
@@ -85,7 +86,8 @@ pub(super) fn merge(objects: &mut [Object], notes: &Notes) {
     }
 }
 
-/// What a policy says of backends, taken out of it. None if it is for something else.
+/// Takes the backend settings out of a policy. Returns `None` if the policy applies to something
+/// else.
 fn said(policy: &mut Object) -> Option<Said> {
     if !["AgentgatewayPolicy", super::ENTERPRISE_POLICY].contains(&policy.kind.as_str()) {
         return None;
@@ -116,7 +118,7 @@ fn said(policy: &mut Object) -> Option<Said> {
     let settings = match spec.remove("backend")? {
         Value::Object(settings) => settings,
         other => {
-            // Of another shape: it is listed where the policy is read.
+            // A value of another type is noted when the policy is read.
             spec.insert("backend".to_owned(), other);
             return None;
         }
@@ -129,7 +131,7 @@ fn said(policy: &mut Object) -> Option<Said> {
     })
 }
 
-/// Gives a backend, or a provider of it, what a policy says and it does not say itself.
+/// Adds the settings of a policy that the backend, or its provider, does not have itself.
 fn give(
     said: &Said,
     target: &Target,
@@ -160,19 +162,19 @@ fn give(
     };
     for (field, value) in &said.settings {
         let place = (number, section.clone(), field.clone());
-        // What the backend says itself of all its providers.
+        // The backend's own setting for all its providers.
         let above = merged.own.get(&number).and_then(|own| own.get(field));
         let above = above.filter(|_| target.section.is_some());
         let other = merged.sources.get(&place).cloned();
         match policies.get(field) {
             Some(known) if known == value => continue,
-            // Its own, which counts.
+            // The target's own setting takes precedence.
             Some(_) if other.is_none() => continue,
             None if above.is_none_or(|above| above == value) => {
                 policies.insert(field.clone(), value.clone());
             }
             _ => {
-                // Nobody reads such a value: the provider is left out.
+                // No reader accepts this value, so the provider is left out.
                 policies.insert(field.clone(), json!({"said twice": true}));
                 let other = other.unwrap_or_else(|| title.clone());
                 let why =
@@ -184,7 +186,7 @@ fn give(
     }
 }
 
-/// The providers of a backend with several of them.
+/// The providers of a backend that has several.
 fn providers(spec: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<String, Value>> {
     let groups = spec
         .get_mut("ai")
@@ -197,7 +199,7 @@ fn providers(spec: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<Str
     members.flatten()
 }
 
-/// Gives the providers of a backend what it says of all of them, where they do not say it themselves.
+/// Adds the backend's policies to its providers, unless they have their own.
 fn share(backend: &mut Object) {
     let Some(spec) = backend.body.get_mut("spec").and_then(Value::as_object_mut) else {
         return;
@@ -208,7 +210,7 @@ fn share(backend: &mut Object) {
     let mut any = false;
     for provider in providers(spec) {
         let policies = provider.entry("policies").or_insert_with(|| json!({}));
-        // One of another shape is listed, and leaves the provider out.
+        // A value of another type is noted and leaves the provider out.
         let Some(policies) = policies.as_object_mut() else {
             continue;
         };
@@ -224,7 +226,8 @@ fn share(backend: &mut Object) {
     }
 }
 
-/// Lists settings of a backend that change neither where its requests go nor who may send them, and takes them.
+/// Takes and notes the settings of a backend that change neither where requests go nor who may send
+/// them.
 pub(super) fn list_harmless(settings: &mut Fields<'_>) {
     settings.lose(
         "ai",

@@ -1,4 +1,5 @@
-//! Gateways that ask clients for certificates: whoever has none gets nowhere there, and keygate asks for none.
+//! Finds gateways that require client certificates, which keygate does not: clients without one are
+//! rejected there.
 
 use serde_json::Value;
 
@@ -7,9 +8,9 @@ use super::found::Found;
 use super::guard::is_source;
 use super::object::Object;
 
-/// The kinds of objects that say how clients' connections are taken.
+/// The kinds of objects that configure client connections.
 const GATEWAYS: [&str; 4] = ["Gateway", "ListenerSet", "VirtualGateway", "XListenerSet"];
-/// What stands below `tls` and keeps nobody out. Anything else may.
+/// Fields of `tls` that restrict nobody. Any other may.
 const HARMLESS: [&str; 12] = [
     "backend",
     "certificateRefs",
@@ -26,7 +27,7 @@ const HARMLESS: [&str; 12] = [
 ];
 /// The modes in which a client needs no certificate.
 const MODES: [&str; 5] = ["", "disable", "passthrough", "simple", "terminate"];
-/// How options are called that say how connections are encrypted.
+/// Suffixes of options that configure encryption only.
 const OPTIONS: [&str; 5] = [
     "alpn-protocols",
     "cipher-suites",
@@ -35,7 +36,7 @@ const OPTIONS: [&str; 5] = [
     "minimum-tls-version",
 ];
 
-/// Whether an object is a gateway that may ask the clients of a route for certificates.
+/// Returns whether `object` is a gateway that may require certificates from the clients of a route.
 pub(super) fn are_asked_for(object: &Object, found: &Found, objects: &[Object]) -> bool {
     GATEWAYS.contains(&object.kind.as_str())
         && object.body.get("spec").is_some_and(asks)
@@ -45,7 +46,7 @@ pub(super) fn are_asked_for(object: &Object, found: &Found, objects: &[Object]) 
             .any(|source| leads_to(object, source))
 }
 
-/// Whether something below `tls`, anywhere in it, may ask for them.
+/// Returns whether a `tls` field, at any depth, may require certificates.
 fn asks(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.iter().any(|(name, value)| match name.as_str() {
@@ -57,7 +58,7 @@ fn asks(value: &Value) -> bool {
     }
 }
 
-/// Whether what stands below `tls` may keep somebody out.
+/// Returns whether the contents of `tls` may restrict clients.
 fn narrows(tls: &Value) -> bool {
     let Value::Object(fields) = tls else {
         return !tls.is_null();
@@ -74,7 +75,8 @@ fn narrows(tls: &Value) -> bool {
     })
 }
 
-/// Whether an object of routes may be reached through a gateway: unless it names others of its kind alone.
+/// Returns whether the gateway may serve a route object: unless that names only other objects of
+/// the gateway's kind.
 fn leads_to(gateway: &Object, source: &Object) -> bool {
     let spec = source.body.get("spec");
     let list = |name: &str| spec.and_then(|spec| spec.get(name)?.as_array());

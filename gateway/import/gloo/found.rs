@@ -1,91 +1,94 @@
-//! A route that was found, before it is known who may use it.
+//! A route draft: a route that was found, before it is known who may use it.
 
 use std::collections::BTreeMap;
 
 use super::super::{CLOSED_LABEL, Notes, PlannedProvider, PlannedRoute};
 
-/// Which of the requests below its path a route is for.
+/// Which of the requests below its path a route takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
-    /// All of them, unless another route has a longer path.
+    /// All requests, unless another route has a longer path.
     Whole,
-    /// Some of them, unless another route has a longer path: by method or header, or the path alone.
+    /// Some requests, by method or header or only for the exact path, unless another route has a
+    /// longer path.
     Part,
-    /// Some of them, also where another route has a longer path: by a regular expression.
+    /// Some requests by a regular expression, even if another route has a longer path.
     Pattern,
 }
 
-/// Where the path of a route ends there.
+/// Where the path prefix of a route may end in the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PathEnd {
-    /// With a segment, as it does here.
+    /// At the end of a segment, as in keygate.
     Segment,
-    /// Anywhere, for it is text: `/v1/adm` takes `/v1/admin` as well.
+    /// Anywhere, as plain text: `/v1/adm` matches `/v1/admin` as well.
     Anywhere,
 }
 
-/// A route, before the policies on it are known.
+/// A route before its policies are known.
 pub(super) struct Found {
     pub route: PlannedRoute,
     pub provider: PlannedProvider,
-    /// The object it comes from, as people call it, and by kind, namespace and name.
+    /// The title of the object that the route comes from, and its kind, namespace and name.
     pub title: String,
     pub source: (String, String, String),
-    /// Its rule's name, and its labels, by which policies find it.
+    /// The name of the rule and its labels, by which policies select the route.
     pub rule: String,
     pub labels: BTreeMap<String, String>,
-    /// Headers that are made of the key's metadata: by header, in lower case.
+    /// The entries of the key's metadata that are written into headers, by the header's lower-case
+    /// name.
     pub from_metadata: BTreeMap<String, String>,
-    /// Entries of its metadata without which a key is not let in.
+    /// Metadata entries that a key must have to be accepted.
     pub required: Vec<String>,
-    /// Which requests it is for.
+    /// Which requests the route takes.
     pub scope: Scope,
-    /// What every path that it is for begins with, as text, where that says more than its own path.
+    /// The text that all matching paths begin with, if it is more specific than the path.
     pub beginning: String,
-    /// Where its path ends there.
+    /// Where the path prefix may end in the original.
     pub path_end: PathEnd,
-    /// Its place in an object whose first matching route counts; `None` where the longest path counts.
+    /// The position in an object whose first matching route takes a request; `None` if the longest
+    /// path does.
     pub order: Option<usize>,
-    /// Whether the provider gets another path than the client asked for.
+    /// Whether the provider receives a different path than the client requested.
     pub rewritten: bool,
-    /// Whether nothing is known that its requests could go to: it is there to refuse them.
+    /// Whether the route has no known destination and only rejects requests.
     pub nowhere: bool,
-    /// The labels that a key must have, and how near the policy that says so is to the route.
+    /// The labels that a key must have, and how specific the policy is that requires them.
     pub keys: Option<(Rank, BTreeMap<String, String>)>,
-    /// By what they are asked for.
+    /// The mechanism that requires keys.
     pub means: Option<Means>,
-    /// Whether it is guarded by other means than keys, too, or in a way that cannot be read.
+    /// Whether something besides keys guards the route, or something that was not understood.
     pub closed: bool,
 }
 
-/// How near a policy is to a route: the nearest counts.
+/// How specific a policy is. The most specific policy applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// For all routes of a gateway.
+    /// It applies to all routes of a gateway.
     Gateway,
-    /// For the routes of an object.
+    /// It applies to the routes of an object.
     Route,
-    /// For one rule of it.
+    /// It applies to one rule of an object.
     Rule,
 }
 
-/// By what a key is asked for: the nearest policy counts among those of one means.
+/// The mechanism that requires a key. The most specific policy of each mechanism applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Means {
-    /// A service beside the gateway: `AuthConfig` and `ExtAuthPolicy`.
+    /// A separate service: `AuthConfig` and `ExtAuthPolicy`.
     Service,
     /// The gateway itself: `apiKeyAuth` and `apiKeyAuthentication`.
     Gateway,
 }
 
 impl Found {
-    /// Closes it, whatever else is said of it: open is what it must not become.
+    /// Closes the route, whatever other policies say.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Takes its provider away and closes it: it stays where it is, so that its requests do not go to a
-    /// route with a shorter path.
+    /// Removes the provider and closes the route. The route stays, so that its requests do not go
+    /// to a route with a shorter path.
     pub(super) fn lead_nowhere(&mut self) {
         self.provider = PlannedProvider::nowhere();
         self.route.headers.clear();
@@ -95,7 +98,7 @@ impl Found {
         self.close();
     }
 
-    /// Keys with these labels may use it.
+    /// Requires keys with these labels.
     pub(super) fn ask_for(
         &mut self,
         (rank, means): (Rank, Means),
@@ -103,7 +106,7 @@ impl Found {
         notes: &Notes,
     ) {
         if *self.means.get_or_insert(means) != means {
-            // Neither takes the other's place: a request needs a key of each.
+            // Neither replaces the other: a request needs a key for each.
             let why = format!(
                 "a key is asked for by two means on {}, and both count there: nobody can use it until it is given keys",
                 self.route.path
@@ -113,7 +116,7 @@ impl Found {
         }
         match &self.keys {
             Some((nearer, _)) if *nearer > rank => {}
-            // Two of them, and no telling which counts.
+            // Two policies of the same rank disagree.
             Some((same, known)) if *same == rank && known != labels => {
                 let why = format!(
                     "two policies ask for different keys on {}: nobody can use it until it is given keys",
@@ -126,20 +129,21 @@ impl Found {
         }
     }
 
-    /// Whether something asks for a key, or for more.
+    /// Returns whether the route requires a key, or more.
     pub(super) fn is_guarded(&self) -> bool {
         self.closed || self.keys.is_some()
     }
 
-    /// Whether nobody can use it yet.
+    /// Returns whether nobody can use the route yet.
     pub(super) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// The labels that a key must have; none where nothing says so.
+    /// The labels that a key must have; `None` if the route requires no key.
     pub(super) fn labels_of_keys(&self) -> Option<BTreeMap<String, String>> {
         if self.closed {
-            // Of its own, so that what opens one does not open the others.
+            // The label contains the route's name, so that a key for one closed route does not open
+            // the others.
             return Some(BTreeMap::from([(
                 CLOSED_LABEL.to_owned(),
                 self.route.name.clone(),
@@ -148,7 +152,8 @@ impl Found {
         self.keys.as_ref().map(|(_, labels)| labels.clone())
     }
 
-    /// Whether it lets in every key that `other` lets in, and sends its requests to the same place.
+    /// Returns whether this route accepts every key that `other` accepts, and sends requests to the
+    /// same origin.
     pub(super) fn admits(&self, other: &Self) -> bool {
         let keys = match (&self.keys, &other.keys) {
             (None, _) => true,
@@ -163,13 +168,13 @@ impl Found {
             && self.provider.origin() == other.provider.origin()
     }
 
-    /// Whether it is for the same host as `other`. Hosts are in lower case.
+    /// Returns whether both routes share a host. Hosts are in lower case.
     pub(super) fn shares_a_host(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.route.hosts, &other.route.hosts);
         (ours.is_empty() && theirs.is_empty()) || ours.iter().any(|host| theirs.contains(host))
     }
 
-    /// Whether it can be for some of the requests below `other`, which is below it.
+    /// Returns whether this route may take some of the requests below `other`, which is below it.
     pub(super) fn reaches(&self, other: &Self) -> bool {
         let theirs = other.route.path.trim_end_matches('/');
         let rest = self.beginning.strip_prefix(theirs);
@@ -177,13 +182,13 @@ impl Found {
             || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Whether every path of `other` begins, there, as those that it is for.
+    /// Returns whether the original matches every path of `other` with this route's prefix.
     pub(super) fn covers(&self, other: &Self) -> bool {
         self.is_above(other)
             || self.path_end == PathEnd::Anywhere && other.route.path.starts_with(&self.route.path)
     }
 
-    /// Whether every path of `other` is below its own path.
+    /// Returns whether every path of `other` is below this route's path.
     pub(super) fn is_above(&self, other: &Self) -> bool {
         let ours = self.route.path.trim_end_matches('/');
         let theirs = other.route.path.trim_end_matches('/');

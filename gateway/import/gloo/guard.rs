@@ -1,4 +1,5 @@
-//! Objects that are not read, and may be what guards routes: there are many, and new ones each year.
+//! Finds objects of unknown kinds that may guard routes. There are many such kinds, and new ones
+//! each year.
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::certificates;
 use super::found::Found;
 use super::object::Object;
 
-/// How the kinds of objects end that may guard routes.
+/// Suffixes of kinds that may guard routes.
 const TELLING: [&str; 6] = [
     "Policy",
     "Option",
@@ -18,7 +19,7 @@ const TELLING: [&str; 6] = [
     "Filter",
     "Authentication",
 ];
-/// Kinds that keep nobody out.
+/// Kinds that restrict nobody.
 const HARMLESS: [&str; 19] = [
     "AccessLogPolicy",
     "ActiveHealthCheckPolicy",
@@ -27,7 +28,7 @@ const HARMLESS: [&str; 19] = [
     "CORSPolicy",
     "ConnectionPolicy",
     "FailoverPolicy",
-    // What policies refer to: these say what it does to routes.
+    // Policies refer to it, and determine what it does to routes.
     "GatewayExtension",
     "HTTPListenerPolicy",
     "HeaderManipulationPolicy",
@@ -41,7 +42,7 @@ const HARMLESS: [&str; 19] = [
     "RateLimitServerSettings",
     "RetryTimeoutPolicy",
 ];
-/// Where objects say which routes they are for.
+/// Fields in which objects name their targets.
 const TARGETS: [&str; 8] = [
     "applyToDestinations",
     "applyToListeners",
@@ -53,8 +54,9 @@ const TARGETS: [&str; 8] = [
     "targetSelectors",
 ];
 
-/// Closes a route that an object which is not read may guard: one that says that it is for the route, or for routes in
-/// a way that is not read; where nothing else asks for a key, also one that does not say what it is for.
+/// Closes a route that an object of an unknown kind may guard: one that names the route as a
+/// target, or targets that are not understood; and if nothing else requires a key, also one that
+/// names no target.
 pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
     let is_attached = objects
         .iter()
@@ -81,13 +83,14 @@ pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
     }
 }
 
-/// Whether a route comes from an object.
+/// Returns whether a route comes from an object.
 pub(super) fn is_source(object: &Object, found: &Found) -> bool {
     let (kind, namespace, name) = &found.source;
     object.kind == *kind && object.namespace == *namespace && object.name == *name
 }
 
-/// Whether an object of routes says that a gateway has them, not another object.
+/// Returns whether a gateway serves a route object directly, rather than through another route
+/// object.
 fn is_attached(object: &Object) -> bool {
     let Some(spec) = object.body.get("spec") else {
         return false;
@@ -102,7 +105,7 @@ fn is_attached(object: &Object) -> bool {
         })
 }
 
-/// Whether an object that is not read may be what guards routes.
+/// Returns whether an object of an unknown kind may guard routes.
 fn may_guard(object: &Object) -> bool {
     let kind = object.kind.as_str();
     let spec = object.body.get("spec");
@@ -113,14 +116,15 @@ fn may_guard(object: &Object) -> bool {
             || TARGETS.iter().any(|target| has(target)))
 }
 
-/// Whether an object says what it is for. Others have their effect where something refers to them.
+/// Returns whether an object names its targets. Other objects take effect where something refers to
+/// them.
 fn says_targets(object: &Object) -> bool {
     let spec = object.body.get("spec");
     let has = |target: &str| spec.is_some_and(|spec| spec.get(target).is_some());
     TARGETS.iter().any(|target| has(target))
 }
 
-/// Whether an object says that it is for a route. One that says no target has its effect through others.
+/// Returns whether an object names a route as its target.
 fn reaches(object: &Object, found: &Found) -> bool {
     let Some(spec) = object.body.get("spec") else {
         return false;
@@ -146,7 +150,7 @@ fn reaches(object: &Object, found: &Found) -> bool {
     })
 }
 
-/// Whether a reference names the object of a route, or something that is no route.
+/// Returns whether a reference names the object of a route, or something that is not a route.
 fn names(object: &Object, target: &Value, found: &Found) -> bool {
     let says = |name: &str| target.get(name).and_then(text_of);
     let (kind, namespace, name) = &found.source;
@@ -158,12 +162,14 @@ fn names(object: &Object, target: &Value, found: &Found) -> bool {
     kind == "HTTPRoute" && says("name").as_ref() == Some(name) && (unsaid || wanted == *namespace)
 }
 
-/// Whether routes of other objects are behind it, and behind what guards it.
+/// Returns whether an object delegates to other route objects, which its guards then protect as
+/// well.
 fn delegates(object: &Object) -> bool {
     !delegations(object).is_empty()
 }
 
-/// Whether the object of a route is behind it, by name, or by labels or a wildcard that are not read.
+/// Returns whether an object delegates to the object of a route, by name, or by labels or a
+/// wildcard, which are not evaluated.
 fn delegates_to(object: &Object, found: &Found) -> bool {
     let (kind, namespace, name) = &found.source;
     *kind == object.kind
@@ -178,7 +184,7 @@ fn delegates_to(object: &Object, found: &Found) -> bool {
         })
 }
 
-/// What it says of the objects whose routes are behind it.
+/// The references to objects to which an object delegates.
 fn delegations(object: &Object) -> Vec<&Value> {
     let Some(spec) = object.body.get("spec") else {
         return Vec::new();
@@ -196,7 +202,7 @@ fn delegations(object: &Object) -> Vec<&Value> {
     rules.filter(to_routes).chain(tables).collect()
 }
 
-/// The items of a list.
+/// The items of a list field.
 fn items<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
     let list = value.get(name).and_then(Value::as_array);
     list.into_iter().flatten()

@@ -1,4 +1,5 @@
-//! `HTTPRoute` of the Gateway API: of the rules that match, the one with the longest path counts.
+//! Imports `HTTPRoute` of the Gateway API, in which the matching rule with the longest path takes a
+//! request.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +10,15 @@ use super::object::Object;
 use super::rule::{Hosts, Place, REFUSED, Rewrite, Rule, is_narrowed};
 use super::upstream::{Backend, Backends, find};
 
-/// Filters that refuse nothing and change nothing of a request.
+/// Filters that reject nothing and do not change requests.
 const HARMLESS_FILTERS: [&str; 3] = ["RequestMirror", "ResponseHeaderModifier", "CORS"];
 
-/// What the filters of a rule do.
+/// The effects of a rule's filters.
 #[derive(Default)]
 struct Filters {
     rewrite: Rewrite,
     headers: BTreeMap<String, String>,
-    /// Whether something that cannot be read may refuse requests.
+    /// Whether a filter that was not understood may reject requests.
     guarded: bool,
 }
 
@@ -54,7 +55,7 @@ pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) ->
     found
 }
 
-/// A rule that leads nowhere.
+/// A rule without a destination.
 fn nothing<'a>(object: &'a Object, hosts: &'a Hosts) -> Rule<'a> {
     const NONE: &BTreeMap<String, String> = &BTreeMap::new();
     const AS_IT_IS: &Rewrite = &Rewrite {
@@ -127,7 +128,7 @@ fn routes_of(
     found
 }
 
-/// The requests that a match takes.
+/// The requests that a match selects.
 fn place(matched: &mut Fields<'_>) -> Place {
     let mut place = match matched.fields(&["path"]) {
         Some(mut path) => {
@@ -150,7 +151,7 @@ fn place(matched: &mut Fields<'_>) -> Place {
     place
 }
 
-/// The requests to a path.
+/// The requests that a path selects.
 fn path_of(path: &mut Fields<'_>) -> Place {
     let kind = path.text("type").unwrap_or_else(|| "PathPrefix".to_owned());
     let has_value = path.has("value");
@@ -197,7 +198,7 @@ fn filters(rule: &mut Fields<'_>) -> Filters {
             all.headers.extend(header_changes(&mut change));
             change.finish();
         } else {
-            // What it does is not said here: it may be what keeps strangers out.
+            // The effect is not known: the filter may restrict clients.
             let guards = !HARMLESS_FILTERS.contains(&kind.as_str());
             all.guarded |= guards;
             let closed = if guards {
@@ -213,7 +214,7 @@ fn filters(rule: &mut Fields<'_>) -> Filters {
     all
 }
 
-/// The headers that are set, and those that are removed, as empty ones.
+/// The headers that are set, and those that are removed, with empty values.
 pub(super) fn header_changes(change: &mut Fields<'_>) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::new();
     for set in ["set", "add"] {
@@ -241,7 +242,7 @@ fn rewritten(path: &mut Fields<'_>, rewrite: &mut Rewrite) {
     }
 }
 
-/// The backend of a rule: the heaviest of them.
+/// The backend of a rule with the largest weight.
 fn backend_ref<'b>(
     object: &Object,
     rule: &mut Fields<'_>,
@@ -260,7 +261,7 @@ fn backend_ref<'b>(
         for known in ["group", "port"] {
             reference.value(&[known]);
         }
-        // Filters of its own, say.
+        // Such as filters of its own.
         let narrowed = is_narrowed(&reference);
         refs.push((weight, kind, namespace, name, narrowed));
     }
@@ -270,7 +271,7 @@ fn backend_ref<'b>(
             "a route has one provider here: the heaviest, or the first of equals",
         );
     }
-    // The last of the greatest is what `max_by_key` gives; the first is what is meant.
+    // `max_by_key` returns the last of equals, and the first is wanted.
     let heaviest = refs.into_iter().rev().max_by_key(|(weight, ..)| *weight);
     let (weight, kind, namespace, name, narrowed) = heaviest?;
     let found = find(backends, Some(&kind), &namespace, &name);

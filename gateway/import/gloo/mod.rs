@@ -1,7 +1,7 @@
-//! Gloo Gateway's, Gloo Platform's and kgateway's objects, as YAML.
+//! Imports objects of Gloo Gateway, Gloo Platform, kgateway and agentgateway from YAML.
 //!
-//! What a route is made of stands in several objects: where it leads, who may use it, what is done to its
-//! requests. They are read in that order, and put together at the end.
+//! A route is defined by several objects: its destination, who may use it, and how its requests are
+//! changed. They are read in that order and assembled at the end.
 
 mod agentgateway;
 mod ai;
@@ -30,9 +30,9 @@ use self::upstream::{Backend, Backends, Reader, Secrets};
 use super::fields::text_of;
 use super::{Notes, Plan, yaml};
 
-/// The headers in which a client key may stand without being named.
+/// The headers that may hold a client key by default.
 const USUAL_KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
-/// Kinds that say how the cluster serves, which is not keygate's matter.
+/// Kinds that configure the cluster, which keygate does not need.
 const OF_THE_CLUSTER: [&str; 21] = [
     "AgentgatewayParameters",
     "AuthServer",
@@ -57,10 +57,10 @@ const OF_THE_CLUSTER: [&str; 21] = [
     "XListenerSet",
 ];
 
-/// The kind whose objects name an `AuthConfig`.
+/// The kind whose objects refer to an `AuthConfig`.
 const ENTERPRISE_POLICY: &str = "EnterpriseAgentgatewayPolicy";
 
-/// The kinds that are read.
+/// The kinds that are imported.
 pub(super) const KNOWN: [&str; 13] = [
     "Secret",
     "Upstream",
@@ -77,16 +77,17 @@ pub(super) const KNOWN: [&str; 13] = [
     ENTERPRISE_POLICY,
 ];
 
-/// A file with its name.
+/// An input file.
 pub struct Input {
-    /// Its name, for messages.
+    /// The name, for messages.
     pub name: String,
-    /// Its text.
+    /// The text.
     pub text: String,
 }
 
-/// Reads objects, and patches on them. Routes that nothing there asks a key for are open here only with
-/// `allow_open`; else any valid key opens them. Fails on what cannot be read at all, naming file and line.
+/// Imports objects, after applying patches to them. A route that requires no key in the files
+/// becomes open only with `allow_open`; otherwise it takes any valid key. The error names file and
+/// line of an input that cannot be read at all.
 pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan, String> {
     let notes = Notes::default();
     let mut objects = Vec::new();
@@ -129,7 +130,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     for found in overlap::close(routes, &notes) {
         settle::settle(found, &mut plan, &notes, allow_open);
     }
-    // Those behind the first of a pool.
+    // The providers of pools behind the first.
     for backend in backends.into_values().flat_map(BTreeMap::into_values) {
         if let Backend::Ai(providers) = backend {
             for provider in providers.into_iter().skip(1) {
@@ -145,7 +146,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
 /// Adds the objects of a file.
 fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Result<(), String> {
     for document in yaml::read(&file.name, &file.text).map_err(|error| error.to_string())? {
-        // `kubectl get -o yaml` of several.
+        // The output of `kubectl get -o yaml` for several objects.
         let kind = document.value.get("kind").and_then(text_of);
         let items = document
             .value
@@ -178,14 +179,15 @@ fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Resul
     Ok(())
 }
 
-/// The secrets, and the places that requests can go to; client keys go into the plan.
+/// Reads the secrets and the destinations of requests. Client keys are added to the plan.
 fn places<'o>(
     objects: &'o [Object],
     plan: &mut Plan,
     notes: &Notes,
 ) -> Result<(Secrets<'o>, Backends), String> {
     let mut secrets = Secrets::new();
-    // kgateway reads each entry of a secret as a key, whatever its type; Gloo has a type for it.
+    // kgateway reads each entry of a secret as a key, whatever the secret's type; Gloo has a type
+    // for keys.
     let of_gloo = objects.iter().any(|object| object.kind == "ExtAuthPolicy");
     for object in objects.iter().filter(|object| object.kind == "Secret") {
         let place = (object.namespace.clone(), object.name.clone());
@@ -203,7 +205,7 @@ fn places<'o>(
         if kind.as_deref() == Some("extauth.solo.io/apikey") && (of_gloo || !of_kgateway) {
             secret::api_key(plan, notes, object)?;
         }
-        // A provider's token is checked here, whether anything refers to it or not.
+        // Check a provider's token even if nothing refers to it.
         secret::entry(object, "Authorization")?;
     }
     let mut backends = Backends::new();
@@ -223,11 +225,11 @@ fn places<'o>(
                 let of_kind: &mut BTreeMap<_, _> = backends.entry(object.kind.clone()).or_default();
                 match reader.read(object)? {
                     Some(backend) => of_kind.insert(place, backend),
-                    // Nor does an older one of its name stand in for it.
+                    // An older object of the same name does not replace it.
                     None => of_kind.remove(&place),
                 };
             }
-            // Read where a policy names it.
+            // It is read when a policy refers to it.
             "AuthConfig" if objects.iter().any(|it| it.kind == ENTERPRISE_POLICY) => {}
             kind if KNOWN.contains(&kind) => {}
             kind if OF_THE_CLUSTER.contains(&kind) => {

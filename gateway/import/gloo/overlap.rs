@@ -1,9 +1,10 @@
-//! Routes that take requests from each other: what cannot be told apart here is closed.
+//! Closes routes whose requests keygate cannot tell apart.
 //!
-//! keygate chooses by host and by the longest path. Where routes come from, methods, headers and patterns
-//! choose as well, and the order in a list. A route that is for some of the requests below its path cannot be
-//! open here: what it was not for would be let in. Nor can it be left out: what it was for would go to a route
-//! with a shorter path. It closes its path, unless that other route lets in nobody whom it did not let in.
+//! keygate chooses a route by host and longest path. The originals also choose by method, header,
+//! pattern, and order in a list. A route that takes only some of the requests below its path cannot
+//! be open here, because it would accept the others as well. It cannot be left out either, because
+//! its requests would go to a route with a shorter path. So its path is closed, unless that other
+//! route accepts nobody whom the first did not accept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use super::super::{Notes, PlannedProvider, PlannedRoute};
 use super::found::{Found, PathEnd, Scope};
 use crate::route::HostPattern;
 
-/// Closes what others take requests from, and what is for some requests only.
+/// Closes routes that lose requests to others, and routes that take only some requests.
 pub(super) fn close(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
     let mut found = found;
     close_same_place(&mut found);
@@ -22,8 +23,8 @@ pub(super) fn close(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
     found
 }
 
-/// Closes routes with one place, unless whichever of them counts lets in what the first lets in. It is said when
-/// they are put together.
+/// Closes routes with the same host and path, unless whichever is used accepts only what the first
+/// accepts. The note is made when the routes are assembled.
 fn close_same_place(found: &mut [Found]) {
     let unlike: Vec<usize> = found
         .iter()
@@ -37,7 +38,7 @@ fn close_same_place(found: &mut [Found]) {
                 } else {
                     (other, *route)
                 };
-                // What is for some of the requests stands for none of the others.
+                // A route for some of the requests does not stand for the others.
                 let stands = match (first.scope, second.scope) {
                     (Scope::Whole, _) => second.admits(first),
                     (_, Scope::Whole) => first.admits(second),
@@ -55,8 +56,8 @@ fn close_same_place(found: &mut [Found]) {
     }
 }
 
-/// Closes routes some of whose requests were another's there: that of a pattern, or of one before them in
-/// their list.
+/// Closes routes that lost some of their requests in the original: to a pattern, or to an earlier
+/// route in their list.
 fn close_shadowed(found: &mut [Found], notes: &Notes) {
     let shadowed: Vec<(usize, String)> = found
         .iter()
@@ -92,13 +93,13 @@ fn close_shadowed(found: &mut [Found], notes: &Notes) {
     }
 }
 
-/// Whether both are of one list whose first match counts, and `other` stands before `route`.
+/// Returns whether both are in the same ordered list, and `other` comes first.
 fn comes_before(other: &Found, route: &Found) -> bool {
     other.source == route.source && other.order.is_some() && other.order < route.order
 }
 
-/// Whether `route` is hidden in its own list by one with a shorter path, which `other` of another object takes
-/// requests from.
+/// Returns whether an earlier route with a shorter path hides `route` in its own list, and `other`
+/// of another object takes requests from that earlier route.
 fn comes_between(found: &[Found], other: &Found, route: &Found) -> bool {
     let mut hiding = found
         .iter()
@@ -106,8 +107,8 @@ fn comes_between(found: &[Found], other: &Found, route: &Found) -> bool {
     other.source != route.source && hiding.any(|hiding| hiding.covers(other))
 }
 
-/// Closes routes that would get what a prefix took that ends within a segment: there, `/v1/adm` takes `/v1/admin`,
-/// and here that goes to the route of `/v1`.
+/// Closes routes that would receive what a plain text prefix matched: in the original, `/v1/adm`
+/// matches `/v1/admin`, which goes to the route of `/v1` here.
 fn close_behind_text(found: &mut [Found], notes: &Notes) {
     let mut behind: BTreeMap<usize, (String, String)> = BTreeMap::new();
     for text in found
@@ -158,13 +159,13 @@ fn nearest_above(found: &[Found], route: &Found) -> BTreeSet<usize> {
     nearest.collect()
 }
 
-/// Routes for some of the requests below their path: each is closed, or left to the route that its requests
-/// go to without it.
+/// Routes that take only some of the requests below their path: closes each, or leaves it out if
+/// another route may take its requests.
 fn close_parts(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
     let (mut parts, mut done): (Vec<Found>, Vec<Found>) = found
         .into_iter()
         .partition(|route| route.scope != Scope::Whole);
-    // What is above is decided first. The sort keeps the order of equals.
+    // Shorter paths are decided first. The sort is stable.
     parts.sort_by_key(|route| route.route.path.trim_end_matches('/').len());
     for mut part in parts {
         if part.closed {
@@ -189,8 +190,8 @@ fn close_parts(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
     done
 }
 
-/// The name of the one route that takes the requests of `part` where it is left out, on each of its hosts,
-/// and lets in nobody else.
+/// The name of the route that would take the requests of `part` on each of its hosts, if it accepts
+/// nobody else.
 fn stands_in(part: &Found, others: &[Found]) -> Option<String> {
     let hosts: Vec<Option<&String>> = if part.route.hosts.is_empty() {
         vec![None]
@@ -209,7 +210,7 @@ fn stands_in(part: &Found, others: &[Found]) -> Option<String> {
             .filter(|other| other.is_above(part));
         let nearest = above.max_by_key(|other| other.route.path.trim_end_matches('/').len())?;
         let nearest_path = nearest.route.path.trim_end_matches('/');
-        // Of several with one path, all: which of them stays is decided later.
+        // All routes with the same path must match, because it is decided later which one stays.
         let same = others
             .iter()
             .filter(on_host)
@@ -225,8 +226,8 @@ fn stands_in(part: &Found, others: &[Found]) -> Option<String> {
     name
 }
 
-/// A closed route for everything else on each host that has routes of its own where a wider pattern of hosts
-/// has some, too. There, a host with routes of its own has no others.
+/// A closed route for all other paths on each host that has routes of its own, if a wider host
+/// pattern has routes as well. In the original, a host with routes of its own uses no others.
 fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
     let pattern = |host: &String| HostPattern::parse(host).ok();
     let hosts: BTreeSet<&String> = found.iter().flat_map(|route| &route.route.hosts).collect();

@@ -1,4 +1,4 @@
-//! JSON patches, as `kubectl patch --type=json` gives them: a script with such commands, or documents of
+//! Reads JSON patches: a script with `kubectl patch --type=json` commands, or documents with
 //! `target` and `patch`.
 
 use base64::Engine;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::fields::text_of;
 use super::object::Object;
 
-/// What stands for the content of an environment variable in a patched object.
+/// The prefix of a placeholder for the value of an environment variable in a patched object.
 const VARIABLE: &str = "\0variable:";
 
 /// A patch of one object.
@@ -18,11 +18,11 @@ pub(super) struct ObjectPatch {
     namespace: Option<String>,
     name: String,
     patch: Value,
-    /// Where it stands.
+    /// The file and line.
     pub at: String,
 }
 
-/// The variable that a value stands for, if it stands for one.
+/// The variable of a placeholder.
 pub(super) fn variable_in(value: &str) -> Option<&str> {
     value.strip_prefix(VARIABLE)
 }
@@ -40,7 +40,7 @@ pub(super) fn patches(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String
                 .pointer(&format!("/target/{name}"))
                 .and_then(text_of)
         };
-        // Kustomize has it as a text.
+        // Kustomize has the patch as a text.
         let patch = match document.get("patch") {
             Some(Value::String(text)) => {
                 let inner =
@@ -115,8 +115,8 @@ fn commands(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String> {
     Ok(found)
 }
 
-/// The words of a shell command, to its end. `$(echo -n $NAME | base64)` becomes what stands for the
-/// variable: what is in it is not known here.
+/// The words of a shell command up to its end. `$(echo -n $NAME | base64)` becomes a placeholder,
+/// since the variable's value is not known here.
 fn words(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -139,12 +139,12 @@ fn words(text: &str) -> Result<Vec<String>, String> {
             }
             '$' if rest.starts_with('(') => {
                 let (inside, behind) = rest.split_once(')').ok_or("a `$(` is not closed")?;
-                // Within JSON, where a NUL has to be escaped.
+                // The placeholder is inside JSON, where a NUL must be escaped.
                 let word = word.get_or_insert_default();
                 match encoded(inside.trim_start_matches('(')) {
                     Some(Echoed::Variable(name)) => word.extend(["\\u0000variable:", name]),
                     Some(Echoed::Text(text)) => word.push_str(&STANDARD.encode(text)),
-                    // Not said in full: there may be a secret in it.
+                    // The message does not quote the command, which may contain a secret.
                     None => {
                         let why = "what stands in `$( )` is known to the shell only: write `$(echo -n $NAME | base64)`";
                         return Err(why.to_owned());
@@ -159,7 +159,7 @@ fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// What an `echo -n ... | base64` encodes.
+/// The argument of `echo -n ... | base64`.
 enum Echoed<'c> {
     Variable(&'c str),
     Text(&'c str),
@@ -186,10 +186,10 @@ fn encoded(command: &str) -> Option<Echoed<'_>> {
 }
 
 impl ObjectPatch {
-    /// Applies it to the object that it is for.
+    /// Applies the patch to its object.
     pub(super) fn apply(&self, objects: &mut [Object]) -> Result<(), String> {
         let wanted = self.kind.to_ascii_lowercase();
-        // kubectl takes `secret`, `secrets` and `secrets.v1`.
+        // kubectl accepts `secret`, `secrets` and `secrets.v1`.
         let wanted = wanted.split('.').next().unwrap_or_default();
         let is_kind = |kind: &str| {
             let kind = kind.to_ascii_lowercase();
@@ -199,7 +199,7 @@ impl ObjectPatch {
             wanted == kind || wanted == plural
         };
         let target = objects.iter_mut().find(|object| {
-            // Whoever leaves out the namespace of one means that of the other.
+            // A missing namespace matches any namespace.
             let same = self.namespace.as_ref().is_none_or(|namespace| {
                 object.namespace.is_empty() || object.namespace == *namespace
             });

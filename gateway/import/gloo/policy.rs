@@ -1,4 +1,4 @@
-//! What is done to requests on a route: `ExtAuthPolicy` and `TransformationPolicy` of Gloo Platform.
+//! Imports the policies of Gloo Platform for routes: `ExtAuthPolicy` and `TransformationPolicy`.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use super::traffic::mark;
 use super::upstream::{Secrets, alone};
 use crate::config::may_hold_key;
 
-/// Headers that Gloo takes a key from where nothing else is said.
+/// The header in which Gloo expects a key by default.
 const DEFAULT_HEADER: &str = "api-key";
 
-/// The routes that a policy of Gloo Platform's applies to. Where it says so in a way that is not read here, it
-/// applies to all of them, as far as it closes some: then, whether.
+/// The routes that a policy of Gloo Platform applies to. If its targets are not understood, returns
+/// all routes and `true`, so that the policy can close them.
 fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> (Vec<&'f mut Found>, bool) {
     let mut selectors = Vec::new();
     let mut unsure = false;
@@ -68,7 +68,7 @@ fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> (Vec<&'f mut Fo
     (routes.iter_mut().filter(chosen).collect(), false)
 }
 
-/// Who may use a route.
+/// Imports `ExtAuthPolicy`: who may use a route.
 pub(super) fn ext_auth(
     object: &Object,
     plan: &mut Plan,
@@ -86,7 +86,7 @@ pub(super) fn ext_auth(
     let mut routes: Vec<(Rank, &mut Found)> = routes.collect();
     let mut understood = false;
     if let Some(mut config) = spec.fields(&["config"]) {
-        // The service that checks keys there: keygate does it itself.
+        // The service that checks keys; keygate checks them itself.
         config.value(&["server"]);
         if let Some(mut auth) = config.fields(&["glooAuth"]) {
             understood = asks_for_keys(&mut auth, plan, notes, (object, secrets), &mut routes)?;
@@ -104,7 +104,7 @@ pub(super) fn ext_auth(
     Ok(())
 }
 
-/// What is said where more is asked for than a key.
+/// The note about a policy that requires more than a key.
 pub(super) const NOT_KEYS: &str = "keygate checks one API key, by its labels, and nothing else: nobody can use its routes until they are given keys";
 
 /// Closes routes.
@@ -114,7 +114,8 @@ pub(super) fn close_all(routes: &mut [(Rank, &mut Found)]) {
     }
 }
 
-/// Asks for the keys that a list of `configs` asks for. Whether that is one key with some labels, and no more.
+/// Requires the keys of a list of `configs`. Returns whether the list requires exactly one key with
+/// some labels, and nothing else.
 pub(super) fn asks_for_keys(
     auth: &mut Fields<'_>,
     plan: &mut Plan,
@@ -138,7 +139,8 @@ pub(super) fn asks_for_keys(
     Ok(understood && keys_asked == 1 && auth.unread().next().is_none())
 }
 
-/// Whether all that it asks for is a key with some labels.
+/// Requires the keys of `apiKeyAuth`. Returns whether it requires a key with some labels, and
+/// nothing else.
 fn api_key_auth(
     keys: &mut Fields<'_>,
     plan: &mut Plan,
@@ -152,13 +154,13 @@ fn api_key_auth(
     if !accept_header(&header, plan) {
         keys.lost("headerName", "no key can stand there");
     }
-    // Where it stands in older versions.
+    // The place of the labels in older versions.
     let mut labels = keys.texts("labelSelector");
     let mut understood = true;
     if let Some(mut storage) = keys.fields(&["k8sSecretApikeyStorage"]) {
         labels.extend(storage.texts("labelSelector"));
         if storage.has(REFS) {
-            // By labels as well: which of the two counts, or both, is not said.
+            // The meaning of names together with labels is not documented.
             let named = named_keys(&mut storage, object, plan, notes, secrets)?;
             understood &= named.is_some() && labels.is_empty();
             labels.extend(named);
@@ -201,11 +203,11 @@ fn api_key_auth(
     Ok(understood && !labels.is_empty())
 }
 
-/// The field with the secrets whose keys are let in, by their names.
+/// The field that names the secrets with the accepted keys.
 const REFS: &str = "apiKeySecretRefs";
 
-/// The label that the keys of secrets which are named get. None where a reference is not understood; a secret that is
-/// not in the files opens nothing.
+/// The label for the keys of the named secrets. Returns `None` if a reference was not understood. A
+/// secret that is not in the files gives access to nothing.
 fn named_keys(
     fields: &mut Fields<'_>,
     object: &Object,
@@ -240,7 +242,7 @@ fn named_keys(
     Ok(understood.then_some(mark))
 }
 
-/// Takes keys from one more header, if it can hold one.
+/// Accepts keys in another header. Returns whether it may hold a key.
 pub(super) fn accept_header(name: &str, plan: &mut Plan) -> bool {
     let Ok(name) = HeaderName::try_from(name) else {
         return false;
@@ -252,7 +254,7 @@ pub(super) fn accept_header(name: &str, plan: &mut Plan) -> bool {
     may
 }
 
-/// What is changed in a request.
+/// Imports `TransformationPolicy`: changes of requests.
 pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [Found]) {
     let mut fields = object.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
@@ -319,7 +321,8 @@ pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [Found
     fields.finish();
 }
 
-/// A template without functions: `{{ header("x") }}` and `{{ extraction("x") }}` are names of extractors.
+/// Converts a template to one without functions: `{{ header("x") }}` and `{{ extraction("x") }}`
+/// become names of extractors.
 pub(super) fn plain_template(
     text: &str,
     extractors: &mut BTreeMap<String, PlannedExtractor>,

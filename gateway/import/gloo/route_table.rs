@@ -1,4 +1,4 @@
-//! `RouteTable` of Gloo Platform: of the routes that match, the first counts.
+//! Imports `RouteTable` of Gloo Platform, in which the first matching route takes a request.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +88,7 @@ fn routes_of(
     found
 }
 
-/// The requests that a matcher takes.
+/// The requests that a matcher selects.
 fn place(matcher: &mut Fields<'_>) -> Place {
     matcher.value(&["name"]);
     let mut place = match matcher.fields(&["uri"]) {
@@ -108,7 +108,7 @@ fn place(matcher: &mut Fields<'_>) -> Place {
     place
 }
 
-/// The requests to a path.
+/// The requests that a path selects.
 fn uri_of(uri: &mut Fields<'_>) -> Place {
     let (prefix, exact, regex) = (uri.text("prefix"), uri.text("exact"), uri.text("regex"));
     if uri.value(&["ignoreCase"]).as_ref() == Some(&true.into()) {
@@ -144,7 +144,7 @@ fn uri_of(uri: &mut Fields<'_>) -> Place {
     place
 }
 
-/// The first destination that gets requests.
+/// The first destination.
 fn destination<'b>(
     object: &Object,
     forward: &mut Fields<'_>,
@@ -181,7 +181,7 @@ fn destination<'b>(
     reference.value(&["cluster"]);
     reference.finish();
     let narrowed = is_narrowed(&first);
-    // Others are services of the cluster, of which only the name is known.
+    // Other destinations are services of the cluster, of which only the name is known.
     let object_kind = match kind.as_str() {
         "EXTERNAL_SERVICE" => Some("ExternalService"),
         "UPSTREAM" => Some("Upstream"),

@@ -1,4 +1,4 @@
-//! A rule of a route object: where its requests go, and which they are.
+//! A rule of a route object: which requests it takes, and where they go.
 
 use std::collections::BTreeMap;
 
@@ -10,30 +10,30 @@ use super::path::{plain_prefix, prefix_of_regex};
 use super::upstream::{Backend, Host, hosted};
 use crate::route::HostPattern;
 
-/// What is said of a rule whose requests must be refused.
+/// The note about a rule whose requests must be rejected.
 pub(super) const REFUSED: &str = "its path is closed, so that no other route takes its requests";
 
-/// How a path is changed on the way.
+/// How a path is rewritten.
 #[derive(Default)]
 pub(super) struct Rewrite {
-    /// What stands in the prefix's place.
+    /// The replacement of the prefix.
     pub prefix: Option<String>,
-    /// What stands in the whole path's place.
+    /// The replacement of the whole path.
     pub whole: Option<String>,
 }
 
-/// The hosts of an object, as keygate has them.
+/// The hosts of an object.
 pub(super) struct Hosts {
-    /// In lower case and without port; none is any.
+    /// The host names in lower case and without ports.
     named: Vec<String>,
-    /// Whether the object is for any host as well.
+    /// Whether the object applies to any host as well.
     any: bool,
-    /// Whether it is for hosts that cannot be named here.
+    /// Whether the object has hosts that keygate does not support.
     unknown: bool,
 }
 
 impl Hosts {
-    /// Reads what stands in `field`.
+    /// Reads the hosts of `field`.
     pub(super) fn of(written: Vec<String>, object: &Object, field: &str, notes: &Notes) -> Self {
         let any = written.is_empty() || written.iter().any(|host| host == "*");
         let (mut named, mut unknown) = (Vec::new(), false);
@@ -42,7 +42,7 @@ impl Hosts {
                 continue;
             }
             let bare = match host.rsplit_once(':') {
-                // The port is that of a listener.
+                // The port belongs to a listener.
                 Some((name, port)) if port.parse::<u16>().is_ok() => name,
                 _ => host.as_str(),
             };
@@ -64,18 +64,18 @@ impl Hosts {
     }
 }
 
-/// The requests that a match takes: below a path, all or some.
+/// The requests that a match selects: all or some below a path.
 pub(super) struct Place {
     pub path: String,
     pub scope: Scope,
-    /// What every path of them begins with, as text.
+    /// The text that all matching paths begin with.
     pub beginning: String,
-    /// Where the path ends.
+    /// Where the path prefix may end.
     pub path_end: PathEnd,
 }
 
 impl Place {
-    /// Every request.
+    /// All requests.
     pub(super) fn everything() -> Self {
         Self {
             path: "/".to_owned(),
@@ -85,7 +85,7 @@ impl Place {
         }
     }
 
-    /// Requests of which nothing is known.
+    /// An unknown selection of requests.
     pub(super) fn anywhere() -> Self {
         Self {
             scope: Scope::Pattern,
@@ -93,7 +93,7 @@ impl Place {
         }
     }
 
-    /// Everything below a path, or the requests to the path alone.
+    /// All requests below a path, or those for exactly that path.
     pub(super) fn below(written: &str, exact: bool) -> Self {
         let path = plain_prefix(written);
         let scope = if path != written {
@@ -111,7 +111,7 @@ impl Place {
         }
     }
 
-    /// Everything that begins with `written`, be it within a segment.
+    /// All requests whose path begins with the text `written`, which may end within a segment.
     pub(super) fn beginning_with(written: &str) -> Self {
         let below = Self::below(written, false);
         let path_end = if below.path.ends_with('/') {
@@ -122,7 +122,7 @@ impl Place {
         Self { path_end, ..below }
     }
 
-    /// What a regular expression matches.
+    /// The requests that a regular expression matches.
     pub(super) fn matching(regex: &str) -> Self {
         let (path, beginning) = prefix_of_regex(regex);
         Self {
@@ -133,31 +133,31 @@ impl Place {
         }
     }
 
-    /// Fewer of them: those with a method, a header or something else.
+    /// Restricts the selection: by a method, a header or something else.
     pub(super) fn in_part(&mut self) {
         self.scope = self.scope.max(Scope::Part);
     }
 }
 
-/// A rule of a route object, without the paths that it is for.
+/// A rule of a route object, apart from its paths.
 pub(super) struct Rule<'a> {
     pub object: &'a Object,
     pub hosts: &'a Hosts,
     pub name: &'a str,
     pub labels: &'a BTreeMap<String, String>,
-    /// Where its requests go; `None` refuses them.
+    /// The destination; `None` rejects requests.
     pub target: Option<&'a Backend>,
     pub rewrite: &'a Rewrite,
-    /// The headers that it sets.
+    /// The headers that the rule sets.
     pub headers: &'a BTreeMap<String, String>,
-    /// Its place in a list whose first match counts.
+    /// The position in a list whose first match takes a request.
     pub order: Option<usize>,
-    /// Whether something that cannot be read may guard it.
+    /// Whether something that was not understood may guard the rule.
     pub guarded: bool,
 }
 
 impl Rule<'_> {
-    /// The routes of it at a place.
+    /// The routes of the rule for the requests of `place`.
     pub(super) fn at(&self, place: &Place, notes: &Notes) -> Vec<Found> {
         let mut found = Vec::new();
         if self.hosts.any {
@@ -228,7 +228,7 @@ impl Rule<'_> {
         found
     }
 
-    /// The provider that its requests to a path go to.
+    /// The provider for requests to a path.
     fn provider(&self, backend: &Backend, path: &str, notes: &Notes) -> Option<PlannedProvider> {
         let providers = match backend {
             Backend::Host(host) => return Some(at_host(host, path, self.rewrite)),
@@ -251,14 +251,15 @@ impl Rule<'_> {
     }
 }
 
-/// A host gets the path as it is, unless something else is to stand in its prefix's place.
+/// A host receives the path unchanged, unless the rule rewrites it.
 fn at_host(host: &Host, path: &str, rewrite: &Rewrite) -> PlannedProvider {
     let front = rewrite.whole.as_deref().or(rewrite.prefix.as_deref());
     let front = front.unwrap_or(path);
     hosted(host, if front == "/" { "" } else { front })
 }
 
-/// Whether fields are left that nobody read: they may refuse requests, so the rule is closed.
+/// Returns whether fields are left that were not understood, and notes one. They may reject
+/// requests, so the rule is closed.
 pub(super) fn is_narrowed(fields: &Fields<'_>) -> bool {
     let unread = fields.unread().next();
     if let Some(name) = unread {

@@ -1,4 +1,4 @@
-//! Secrets: the provider's token, or a client's key with what belongs to it.
+//! Reads secrets: a provider's token, or a client's key with its metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,21 +13,21 @@ use super::patch::variable_in;
 use crate::key::{KeyDigest, without_scheme};
 use crate::secret::Secret;
 
-/// A key shorter than this can be guessed.
+/// Keys shorter than this, in bytes, can be guessed.
 const SHORT: usize = 20;
 
-/// The names of the entry that holds the key, in a secret of the type `extauth.solo.io/apikey`.
+/// The entries that may hold the key, in a secret of the type `extauth.solo.io/apikey`.
 pub(super) const KEY_ENTRIES: [&str; 2] = ["api-key", "api_key"];
 
-/// What a data entry of a secret is.
+/// A data entry of a secret.
 pub(super) enum Entry {
-    /// This.
+    /// The text itself.
     Text(Zeroizing<String>),
-    /// What stands in an environment variable, as the script that made it says.
+    /// The name of an environment variable with the text, from the script that created the entry.
     Variable(String),
 }
 
-/// An entry of a secret, decoded. Fails, naming it, where it is not base64 or not text.
+/// Decodes an entry of a secret. The error names the entry if it is not base64 or not text.
 pub(super) fn entry(object: &Object, name: &str) -> Result<Option<Entry>, String> {
     let value = |map: &str| {
         object
@@ -68,7 +68,7 @@ pub(super) fn data(object: &Object) -> Result<BTreeMap<String, Entry>, String> {
 }
 
 impl Entry {
-    /// Keeps it as a secret called `name`; gives the reference to it.
+    /// Adds the entry to the plan as a secret called `name`, and returns the reference to it.
     pub(super) fn keep(self, plan: &mut Plan, name: &str) -> Result<String, &'static str> {
         match self {
             Self::Variable(variable) => Ok(format!("env:{variable}")),
@@ -94,7 +94,8 @@ pub(super) fn key_of(object: &Object) -> Result<Option<Zeroizing<String>>, Strin
     Ok(None)
 }
 
-/// A secret of the type `extauth.solo.io/apikey`: the key under `api-key`, all else is its metadata.
+/// Imports a secret of the type `extauth.solo.io/apikey`: the key in `api-key`, and the other
+/// entries as its metadata.
 pub(super) fn api_key(plan: &mut Plan, notes: &Notes, object: &Object) -> Result<(), String> {
     let mut entries = data(object)?;
     let mut names = KEY_ENTRIES.iter();
@@ -138,7 +139,7 @@ fn add(
     }
 }
 
-/// Adds a client key of a secret, with one more label; where the key is there already, the label alone.
+/// Adds a client key of a secret with a label. If the key was added before, adds only the label.
 pub(super) fn add_marked(
     plan: &mut Plan,
     notes: &Notes,
@@ -157,7 +158,7 @@ pub(super) fn add_marked(
     });
 }
 
-/// A client key of a secret.
+/// Makes the client key of a secret.
 fn client(
     notes: &Notes,
     object: &Object,
@@ -165,7 +166,7 @@ fn client(
     key: &str,
     metadata: BTreeMap<String, String>,
 ) -> Option<PlannedKey> {
-    // As it is presented: a header has no spaces at its ends.
+    // Headers have no spaces at their ends.
     let presented = key.trim();
     if presented.is_empty() {
         notes.lost(&object.title, "data", "the key in it is empty");
@@ -180,7 +181,7 @@ fn client(
         );
     }
     let mut labels = object.labels.clone();
-    // It would open what was closed.
+    // The label would give the key access to a closed route.
     if labels.remove(CLOSED_LABEL).is_some() {
         let why = "keygate has it for routes that are closed: the key comes without it";
         notes.lost(

@@ -1,4 +1,5 @@
-//! A route, once the policies on it are known: what guards it, where its token stands, which headers it makes.
+//! Assembles a route once its policies are known: who may use it, where its token is, and which
+//! headers it sets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,7 @@ use crate::config::is_framing;
 use crate::provider::{ALWAYS_STRIPPED, Kind};
 use crate::template::{Extractor, HeaderTemplate, Source};
 
-/// Puts a route together, and into the plan.
+/// Assembles a route and adds it to the plan.
 pub(super) fn settle(mut found: Found, plan: &mut Plan, notes: &Notes, allow_open: bool) {
     let title = found.title.clone();
     if !find_room(&mut found, plan, notes) {
@@ -20,7 +21,7 @@ pub(super) fn settle(mut found: Found, plan: &mut Plan, notes: &Notes, allow_ope
     }
     found.route.name = plan.route_names.like(&found.route.name);
     if found.nowhere {
-        // Policies may have put headers and tokens in.
+        // Policies may have added headers and tokens.
         found.lead_nowhere();
         "Where its requests went cannot be said here: they are refused."
             .clone_into(&mut found.route.comment);
@@ -62,7 +63,8 @@ pub(super) fn settle(mut found: Found, plan: &mut Plan, notes: &Notes, allow_ope
     plan.routes.push(found.route);
 }
 
-/// Whether there is room for it: its path is free on one of its hosts. Of two with one place, the first stays.
+/// Returns whether the path is free on at least one of the route's hosts. Of two routes with the
+/// same host and path, the first stays.
 fn find_room(found: &mut Found, plan: &mut Plan, notes: &Notes) -> bool {
     let any = found.route.hosts.is_empty();
     let prefix = found.route.path.trim_end_matches('/').to_owned();
@@ -85,7 +87,7 @@ fn find_room(found: &mut Found, plan: &mut Plan, notes: &Notes) -> bool {
     !found.route.hosts.is_empty()
 }
 
-/// Gives way to a known route that has the same path, on the hosts that both have.
+/// Removes the hosts of a known route with the same path from `found`.
 fn share_place(found: &mut Found, place: usize, plan: &mut Plan, notes: &Notes) {
     let origin = plan.routes.get(place).and_then(|known| {
         let mut providers = plan.providers.iter();
@@ -109,8 +111,7 @@ fn share_place(found: &mut Found, place: usize, plan: &mut Plan, notes: &Notes) 
         || guard.is_some() && guard != known.keys
         || found.provider.origin() != origin;
     if differs {
-        // Of two that are guarded in different ways, or lead to different places, neither may stand in for
-        // the other.
+        // The two routes have different guards or destinations, so neither may replace the other.
         known.keys = closed;
         why += "; they are guarded in different ways or lead to different places, so nobody can use either until it is given keys";
     }
@@ -118,7 +119,8 @@ fn share_place(found: &mut Found, place: usize, plan: &mut Plan, notes: &Notes) 
     notes.lost(&found.title, "path", why);
 }
 
-/// A key without an entry that it must have was not let in there.
+/// Closes the route if one of its keys lacks a required metadata entry: the original rejects such a
+/// key.
 fn required(found: &mut Found, plan: &Plan, notes: &Notes) {
     let labels = found.labels_of_keys().unwrap_or_default();
     let lacking = found.required.iter().find(|entry| {
@@ -138,7 +140,7 @@ fn required(found: &mut Found, plan: &Plan, notes: &Notes) {
     }
 }
 
-/// The header that the token of the route's provider goes in.
+/// The header for the provider's token.
 fn auth_header(found: &Found) -> &str {
     let set = found
         .provider
@@ -149,8 +151,8 @@ fn auth_header(found: &Found) -> &str {
     set.map_or(own, |(_, value)| value.as_str())
 }
 
-/// Where a template writes the provider's token, the provider does: what is copied around there goes
-/// straight from the key's metadata to its place here.
+/// A template that writes the provider's token into a header becomes a setting of the provider: the
+/// token then goes directly from the key's metadata into the header.
 fn own_token(found: &mut Found, plan: &mut Plan, notes: &Notes) {
     let header = auth_header(found).to_owned();
     let named = |name: &&String| name.eq_ignore_ascii_case(&header);
@@ -159,7 +161,7 @@ fn own_token(found: &mut Found, plan: &mut Plan, notes: &Notes) {
     };
     let text = found.route.headers.get(&name).cloned().unwrap_or_default();
     if text.is_empty() {
-        // What the client sends there is taken out in any case.
+        // keygate removes the client's value in any case.
         found.route.headers.remove(&name);
         return;
     }
@@ -211,7 +213,8 @@ fn own_token(found: &mut Found, plan: &mut Plan, notes: &Notes) {
     }
 }
 
-/// A token that is written into a header goes into the folder of secrets, and the provider writes it.
+/// Moves a token that is written into a header to the secrets folder, and makes the provider write
+/// it.
 fn literal_token(found: &mut Found, header: &str, text: &str, plan: &mut Plan, notes: &Notes) {
     found.route.headers.remove(header);
     if !["none", ""].contains(&found.provider.token.as_str()) {
@@ -225,7 +228,7 @@ fn literal_token(found: &mut Found, header: &str, text: &str, plan: &mut Plan, n
                 .provider
                 .settings
                 .retain(|(name, _)| !name.starts_with("auth_"));
-            // As it is written there, with whatever scheme.
+            // The token is written with the scheme that it has in the original.
             found
                 .provider
                 .settings
@@ -241,7 +244,7 @@ fn literal_token(found: &mut Found, header: &str, text: &str, plan: &mut Plan, n
     }
 }
 
-/// Whether a header of this name may hold a secret.
+/// Returns whether a header of this name may hold a secret.
 fn may_be_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let telling = [
@@ -256,10 +259,10 @@ fn may_be_secret(name: &str) -> bool {
     telling.iter().any(|part| name.contains(part))
 }
 
-/// What is left of the headers that are made: those that keygate can make.
+/// Keeps the headers that keygate can set.
 fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
     let title = found.title.clone();
-    // What a header is made of is read where it comes from.
+    // A header that is made of another header with metadata is made of the metadata directly.
     for extractor in found.route.extractors.values_mut() {
         if let PlannedExtractor::Header {
             name,
@@ -309,7 +312,7 @@ fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
             }
             Ok(header) => HeaderTemplate::parse(header, text, &usable).err(),
         };
-        // Credentials of clients are taken out in any case.
+        // keygate removes the clients' credentials in any case.
         let is_done = text.is_empty() && is_key(&name.to_ascii_lowercase());
         if let Some(why) = why.as_ref().filter(|_| !is_done) {
             notes.lost(&title, &format!("headers.{name}"), why.as_str());
@@ -329,7 +332,7 @@ fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
         .collect();
 }
 
-/// The extractors that can be used; the others go.
+/// The extractors that can be used. Removes the others.
 fn extractors(found: &mut Found, plan: &Plan, notes: &Notes) -> Vec<Extractor> {
     let title = found.title.clone();
     let is_key = |name: &str| USUAL_KEY_HEADERS.contains(&name) || plan.key_headers.contains(name);

@@ -1,4 +1,5 @@
-//! What is done to requests on a route: `TrafficPolicy` of kgateway, `AgentgatewayPolicy` of agentgateway.
+//! Imports `TrafficPolicy` of kgateway and `AgentgatewayPolicy` of agentgateway, which apply to
+//! requests on routes.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +17,13 @@ use super::policy::{NOT_KEYS, accept_header, asks_for_keys, close_all, plain_tem
 use super::secret::{self, Entry};
 use super::upstream::Secrets;
 
-/// What a policy of kgateway's is for.
+/// A target of a policy.
 enum Target {
     /// All routes.
     Gateway,
-    /// Those of an object, or one rule of it.
+    /// The routes of an object, or of one of its rules.
     Route { name: String, rule: Option<String> },
-    /// Those of objects with these labels, or one rule of each.
+    /// The routes of objects with these labels, or of one rule of each.
     Labelled {
         labels: BTreeMap<String, String>,
         rule: Option<String>,
@@ -30,8 +31,8 @@ enum Target {
 }
 
 impl Target {
-    /// How near it is to a route that it takes. A policy is for its own namespace; whoever leaves out that of one
-    /// means that of the other.
+    /// How specific the target is for a route, if it selects the route. A policy applies to its own
+    /// namespace; a missing namespace matches any.
     fn takes(&self, policy: &Object, found: &Found) -> Option<Rank> {
         let (kind, namespace, name) = &found.source;
         let unsaid = namespace.is_empty() || policy.namespace.is_empty();
@@ -52,7 +53,7 @@ impl Target {
     }
 }
 
-/// Kinds of targets that are no routes which are imported.
+/// Kinds of targets that are not imported as routes.
 const OF_NO_ROUTE: [&str; 7] = [
     "AgentgatewayModel",
     BACKENDS[0],
@@ -63,7 +64,7 @@ const OF_NO_ROUTE: [&str; 7] = [
     "TCPRoute",
 ];
 
-/// What a policy is for, and whether it is for more than is read here.
+/// The targets of a policy, and whether it has others that were not understood.
 fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Target>, bool) {
     let (mut targets, mut unsure) = (Vec::new(), false);
     for (list, by_name) in [("targetRefs", true), ("targetSelectors", false)] {
@@ -78,7 +79,7 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
             unsure |= elsewhere.is_some_and(|namespace| namespace != object.namespace);
             unsure |= target.unread().next().is_some();
             match (kind.as_str(), by_name) {
-                // Of the listeners of a gateway, each route may have any.
+                // A route may be served by any of a gateway's listeners.
                 ("Gateway" | "ListenerSet" | "XListenerSet", _) => targets.push(Target::Gateway),
                 (kind, _) if OF_NO_ROUTE.contains(&kind) => {
                     unsure |= may_guard_routes(object, spec, kind);
@@ -101,7 +102,7 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
             target.finish();
         }
     }
-    // In other words, or in another shape.
+    // Targets of another field or type.
     let others = ["targetRef", "targetRefs", "targetSelectors"];
     unsure |= others.iter().any(|name| spec.has(name));
     for target in &targets {
@@ -118,18 +119,18 @@ fn targets(object: &Object, spec: &mut Fields<'_>, routes: &[Found]) -> (Vec<Tar
     (targets, unsure)
 }
 
-/// Whether a policy for something that is no route may guard routes all the same: those that lead to it.
+/// Returns whether a policy for something that is not a route may guard the routes that lead to it.
 fn may_guard_routes(object: &Object, spec: &Fields<'_>, kind: &str) -> bool {
     let targets = ["targetRefs", "targetSelectors"];
     let more = spec.unread().any(|name| !targets.contains(&name.as_str()));
-    // No route that is imported leads to the others, and kgateway's are not for any of them.
+    // No imported route leads to the other kinds, and kgateway's policies apply to none of them.
     more && (BACKENDS.contains(&kind) || object.kind == "TrafficPolicy")
 }
 
-/// The fields of kgateway's policy that ask for a key.
+/// The fields of kgateway's policy that require a key.
 const API_KEYS: [&str; 2] = ["apiKeyAuthentication", "apiKeyAuth"];
 
-/// Fields that keep nobody out: any other may, and there are new ones in each version.
+/// Fields that restrict nobody. Any other field may, and each version has new ones.
 const HARMLESS: [&str; 12] = [
     "ai",
     "autoHostRewrite",
@@ -145,7 +146,8 @@ const HARMLESS: [&str; 12] = [
     "transformation",
 ];
 
-/// kgateway's policy, which names the routes it is for, or agentgateway's, which says the same below `traffic`.
+/// Imports kgateway's policy, which names its routes, or agentgateway's, which has the same fields
+/// below `traffic`.
 pub(super) fn traffic(
     object: &Object,
     plan: &mut Plan,
@@ -214,7 +216,7 @@ pub(super) fn traffic(
     Ok(())
 }
 
-/// Asks for the keys that an `AuthConfig` asks for. Whether that is all that it asks for.
+/// Requires the keys of an `AuthConfig`. Returns whether it requires nothing else.
 fn auth_config(
     object: &Object,
     auth: &mut Fields<'_>,
@@ -223,7 +225,7 @@ fn auth_config(
     (objects, secrets): (&[Object], &Secrets<'_>),
     chosen: &mut [(Rank, &mut Found)],
 ) -> Result<bool, String> {
-    // The service that checks keys there: keygate does it itself.
+    // The service that checks keys; keygate checks them itself.
     auth.value(&["backendRef"]);
     let Some(mut reference) = auth.fields(&["authConfigRef"]) else {
         return Ok(false);
@@ -254,14 +256,14 @@ fn auth_config(
     Ok(understood && !narrowed)
 }
 
-/// The fields that may keep somebody out.
+/// The fields that may restrict clients.
 fn guards(said: &Fields<'_>) -> Vec<String> {
     let names = said.unread();
     let names = names.filter(|name| !HARMLESS.contains(&name.as_str()));
     names.cloned().collect()
 }
 
-/// Takes the headers that a policy makes.
+/// Imports the headers that a policy makes.
 fn transformed(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)], of_kgateway: bool) {
     let Some(mut transformation) = said.fields(&["transformation"]) else {
         return;
@@ -303,7 +305,7 @@ fn transformed(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)], of_kgat
     transformation.finish();
 }
 
-/// Takes the headers that a policy sets as they are written.
+/// Imports the headers that a policy sets literally.
 fn modified(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
     let Some(mut modifiers) = said.fields(&["headerModifiers"]) else {
         return;
@@ -319,7 +321,8 @@ fn modified(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
     modifiers.finish();
 }
 
-/// Lists what agentgateway says of its side of clients' connections that lets nobody in or out, and takes it.
+/// Takes and notes agentgateway's settings for client connections that do not affect who may
+/// connect.
 fn list_front(frontend: &mut Fields<'_>) {
     for own in ["accessLog", "http", "metrics", "tcp", "tracing"] {
         frontend.lose(
@@ -336,7 +339,7 @@ fn list_front(frontend: &mut Fields<'_>) {
             "minProtocolVersion",
         ];
         if tls.unread().any(|name| !harmless.contains(&name.as_str())) {
-            // It may ask for certificates of clients: it stays, as something that guards.
+            // It may require client certificates: it stays, as something that guards.
             frontend.put("tls", tls);
         } else {
             tls.lost("", "keygate has its own: `[server.tls]`");
@@ -344,7 +347,7 @@ fn list_front(frontend: &mut Fields<'_>) {
     }
 }
 
-/// Closes what is guarded by more than keys.
+/// Closes the routes that something besides keys guards.
 fn guarded(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)], unsure: bool) {
     said.lose(
         "ai",
@@ -367,7 +370,8 @@ fn guarded(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)], unsure: boo
     }
 }
 
-/// Whether a policy takes its keys from a secret: by its name, or by its labels in the policy's own namespace.
+/// Returns whether a policy takes its keys from a secret: by its name, or by its labels in the
+/// policy's own namespace.
 pub(super) fn takes_keys_of(policy: &Object, secret: &Object) -> bool {
     let spec = policy.body.get("spec");
     let said = match policy.kind.as_str() {
@@ -383,12 +387,12 @@ pub(super) fn takes_keys_of(policy: &Object, secret: &Object) -> bool {
     let reference = keys.get("secretRef");
     let says = |name: &str| reference.and_then(|reference| text_of(reference.get(name)?));
     let namespace = says("namespace").unwrap_or_else(|| policy.namespace.clone());
-    // Whoever leaves out the namespace of one means that of the other.
+    // A missing namespace matches any.
     let unsaid = namespace.is_empty() || secret.namespace.is_empty();
     let by_name =
         says("name").as_ref() == Some(&secret.name) && (unsaid || namespace == secret.namespace);
     let selector = keys.get("secretSelector").and_then(Value::as_object);
-    // What narrows the choice further: none is better than too many.
+    // A selector with further conditions selects nothing: too few keys are better than too many.
     let selector = selector.filter(|selector| selector.len() == 1);
     let labels = selector.and_then(|selector| Some(texts(selector.get("matchLabels")?)));
     let by_labels = labels.is_some_and(|labels| {
@@ -398,7 +402,7 @@ pub(super) fn takes_keys_of(policy: &Object, secret: &Object) -> bool {
     by_name || by_labels
 }
 
-/// kgateway's keys: each entry of a secret is a client's name and its key.
+/// Imports kgateway's keys: each entry of a secret is a client's name and its key.
 fn kgateway_keys(
     object: &Object,
     keys: &mut Fields<'_>,
@@ -472,7 +476,7 @@ fn kgateway_keys(
     }
     let mark = mark(object, &found, secrets, plan);
     for (secret, name, key) in &found {
-        // The entry's name is the client's, but where the type of the secret has a name for it.
+        // The entry's name is the client's, unless it is the name that the secret's type defines.
         let id = if secret::KEY_ENTRIES.contains(&name.as_str()) {
             &secret.name
         } else {
@@ -487,7 +491,7 @@ fn kgateway_keys(
     Ok(())
 }
 
-/// Lists what happens there to requests with a key, or without one, and not here.
+/// Notes how the policy treats requests with a key, or without one, if keygate does it differently.
 fn said_of_clients(keys: &mut Fields<'_>) {
     keys.lose(
         "clientIdHeader",
@@ -511,7 +515,7 @@ fn said_of_clients(keys: &mut Fields<'_>) {
     }
 }
 
-/// The key of an entry, which agentgateway also has as JSON, with what belongs to it.
+/// The key of an entry. agentgateway also has it as JSON together with metadata.
 fn bare_key(text: Zeroizing<String>) -> Option<Zeroizing<String>> {
     if !text.trim_start().starts_with('{') {
         return Some(text);
@@ -523,8 +527,9 @@ fn bare_key(text: Zeroizing<String>) -> Option<Zeroizing<String>> {
 /// A key that was found: the secret, the entry's name, and the key.
 pub(super) type KeyEntry<'o> = (&'o Object, String, Zeroizing<String>);
 
-/// A label of our own, so that the keys of one policy do not open the routes of another. No secret has its name, no key
-/// has it already for another policy, and no object of another kind that is called alike gets the same.
+/// A label for the keys of one policy, so that they do not open the routes of another. No secret
+/// has a label of this name, no key has it for another policy, and no object of another kind with
+/// the same name gets the same label.
 pub(super) fn mark(
     policy: &Object,
     keys: &[KeyEntry<'_>],

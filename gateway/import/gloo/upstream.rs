@@ -1,4 +1,5 @@
-//! Where requests go: Gloo's `Upstream`, kgateway's `Backend`, Gloo Platform's `ExternalService`.
+//! Imports the destinations of requests: Gloo's `Upstream`, kgateway's `Backend`, Gloo Platform's
+//! `ExternalService`.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +9,11 @@ use super::ai::Policies;
 use super::object::Object;
 use crate::origin::{BaseUrl, Exposure};
 
-/// Where a route can lead to.
+/// The destination of a route.
 pub(super) enum Backend {
-    /// Providers of an AI upstream, the first of which counts.
+    /// The providers of an AI upstream, of which the first is used.
     Ai(Vec<PlannedProvider>),
-    /// A host: the path is the route's.
+    /// A host, which receives the path of the route.
     Host(Host),
 }
 
@@ -23,11 +24,11 @@ pub(super) struct Host {
     pub address: String,
     pub port: u64,
     pub tls: Option<bool>,
-    /// The name of its certificate, where it is not its own.
+    /// The name in the host's certificate, if it is not the address.
     pub sni: Option<String>,
 }
 
-/// By kind, then by namespace and name.
+/// Backends by kind, then by namespace and name.
 pub(super) type Backends = BTreeMap<String, BTreeMap<(String, String), Backend>>;
 
 /// Fields of an upstream that do not change where its requests go.
@@ -49,7 +50,7 @@ const HARMLESS: [&str; 16] = [
     "respectDnsTtl",
     "useHttp2",
 ];
-/// Fields of its TLS that say no more than what keygate does anyway.
+/// Fields of TLS that require nothing beyond what keygate does anyway.
 const HARMLESS_TLS: [&str; 6] = [
     "allowRenegotiation",
     "alpnProtocols",
@@ -63,10 +64,10 @@ const HARMLESS_HOST: [&str; 3] = ["healthCheckConfig", "loadBalancingWeight", "m
 /// Fields of a port that do not change where its requests go.
 const HARMLESS_PORT: [&str; 2] = ["mode", "subjectAltNames"];
 
-/// What secrets there are, by namespace and name.
+/// The secrets, by namespace and name.
 pub(super) type Secrets<'o> = BTreeMap<(String, String), &'o Object>;
 
-/// Reads objects that name places.
+/// Reads objects that name destinations.
 pub(super) struct Reader<'r> {
     pub plan: &'r mut Plan,
     pub notes: &'r Notes,
@@ -74,8 +75,8 @@ pub(super) struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    /// Reads an `Upstream`, a `Backend` or an `ExternalService`; `None` if what it says of its place is not
-    /// understood in full: neither a token nor a prompt goes to a place that was guessed.
+    /// Reads an `Upstream`, a `Backend` or an `ExternalService`. Returns `None` if its address was
+    /// not understood in full: tokens and prompts never go to an address that was guessed.
     pub(super) fn read(&mut self, object: &Object) -> Result<Option<Backend>, String> {
         let mut fields = object.fields(self.notes);
         let Some(mut spec) = fields.fields(&["spec"]) else {
@@ -128,7 +129,7 @@ impl Reader<'_> {
         Ok(backend)
     }
 
-    /// Says where a host that had no TLS gets some.
+    /// Notes where a host is used with TLS that had none, or without TLS.
     pub(super) fn say_tls(&self, object: &Object, host: &str, port: u64, tls: Option<bool>) {
         let made = url(host, port, tls);
         let exposed = BaseUrl::parse_exposed(&made);
@@ -143,7 +144,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A static upstream: `static.hosts`, or agentgateway's one host.
+    /// Reads a static upstream: `static.hosts`, or agentgateway's single host.
     fn fixed(
         object: &Object,
         fixed: &mut Fields<'_>,
@@ -176,7 +177,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Gloo Platform's external services: `hosts` and `ports`.
+    /// Reads an external service of Gloo Platform: `hosts` and `ports`.
     fn external(object: &Object, spec: &mut Fields<'_>) -> Option<Host> {
         let mut hosts = spec.list_of_texts("hosts").into_iter();
         let host = hosts.next();
@@ -214,7 +215,7 @@ impl Reader<'_> {
     }
 }
 
-/// The URL of a host: by TLS where nothing says otherwise and it is not this network's, nor port 80.
+/// The URL of a host: with TLS, unless the setting, a private address or port 80 says otherwise.
 pub(super) fn url(host: &str, port: u64, tls: Option<bool>) -> String {
     let bracketed = if host.contains(':') {
         format!("[{host}]")
@@ -224,7 +225,7 @@ pub(super) fn url(host: &str, port: u64, tls: Option<bool>) -> String {
     let plain = format!("http://{bracketed}:{port}");
     let may_be_plain = BaseUrl::parse_exposed(&plain).is_ok_and(|url| match url.exposure() {
         Exposure::None => port != 443,
-        // Nobody says of port 80, nor of a port without TLS, that it serves TLS.
+        // TLS is not the default on port 80, nor on a port that is configured without TLS.
         Exposure::Unclear => port == 80 || tls == Some(false) || port != 443 && stays_private(&url),
         Exposure::Public => false,
     });
@@ -237,12 +238,12 @@ pub(super) fn url(host: &str, port: u64, tls: Option<bool>) -> String {
     }
 }
 
-/// A text in TOML.
+/// A text as a TOML string.
 pub(super) fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }
 
-/// The provider of a host with a path before everything.
+/// The provider of a host with a path prefix.
 pub(super) fn hosted(host: &Host, path: &str) -> PlannedProvider {
     let base = format!(
         "{}{}",
@@ -266,7 +267,7 @@ pub(super) fn hosted(host: &Host, path: &str) -> PlannedProvider {
     planned
 }
 
-/// What a reference to a backend of a kind names. Without a kind, the one that has this name, whatever it is.
+/// Finds the backend that a reference names. Without a kind, finds the only one with this name.
 pub(super) fn find<'b>(
     backends: &'b Backends,
     kind: Option<&str>,
@@ -281,8 +282,8 @@ pub(super) fn find<'b>(
     named.next().is_none().then_some(found)
 }
 
-/// What has this name in a namespace. Whoever leaves out the namespace of one means that of the other; one
-/// tenant's is never another's.
+/// Finds the entry of this name in a namespace. A missing namespace matches any, but one tenant's
+/// object never replaces another's.
 pub(super) fn alone<'m, T>(
     map: &'m BTreeMap<(String, String), T>,
     namespace: &str,

@@ -1,14 +1,15 @@
-//! `model: "*"`: any model of any provider whose token is there.
+//! `model: "*"`: any model of any provider whose token is available.
 //!
-//! `LiteLLM` takes the provider out of the name that the client says, and the provider's token out of the
-//! environment. Here each of these providers gets a route.
+//! `LiteLLM` chooses the provider by the model's name in the request and takes the provider's token
+//! from the environment. Here each of these providers gets a route.
 
 use std::collections::BTreeMap;
 
 use super::kinds::Known;
 use super::surroundings::Surroundings;
 
-/// The providers that the clients of such an entry reach there. Fails with the reason where it cannot be told.
+/// The providers that clients of such an entry can reach. The error is the reason why they are not
+/// known.
 pub(super) fn providers(
     place: &BTreeMap<&'static str, String>,
     around: &Surroundings<'_>,
@@ -43,7 +44,7 @@ pub(super) fn providers(
     })
 }
 
-/// Whether a key is written as the environment variable that holds this provider's token.
+/// Returns whether `key` refers to the environment variable that holds this provider's token.
 fn is_token_of(key: &str, known: &Known) -> bool {
     let variable = key.strip_prefix("os.environ/");
     variable.is_some_and(|variable| known.tokens.contains(&variable))

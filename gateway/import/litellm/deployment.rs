@@ -1,7 +1,7 @@
-//! A deployment of `LiteLLM`'s: an entry of `model_list`.
+//! A deployment of `LiteLLM`: an entry of `model_list`.
 //!
-//! Its token and its prompts go where `LiteLLM` sends them, or the entry is left out: a field that is not known
-//! to be harmless may name another address.
+//! The token and the prompts go where `LiteLLM` sends them, or the entry is left out: a field that
+//! is not known to be harmless may name another address.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::key::without_scheme;
 use crate::provider::Kind;
 use crate::secret::Secret;
 
-/// What says how much or how often.
+/// Fields that set limits.
 const LIMITS: [&str; 7] = [
     "budget_duration",
     "max_budget",
@@ -29,7 +29,7 @@ const LIMITS: [&str; 7] = [
     "tpm",
     "weight",
 ];
-/// What says how long.
+/// Fields that set timeouts and retries.
 const TIMES: [&str; 5] = [
     "cooldown_time",
     "max_retries",
@@ -37,7 +37,7 @@ const TIMES: [&str; 5] = [
     "stream_timeout",
     "timeout",
 ];
-/// What is put into bodies, or is about them: it changes what is asked for, not where.
+/// Fields that change bodies or say something about them, but not where requests go.
 const HARMLESS: [&str; 35] = [
     "additional_drop_params",
     "allowed_openai_params",
@@ -76,10 +76,10 @@ const HARMLESS: [&str; 35] = [
     "verbosity",
 ];
 
-/// The fields that say where a deployment is, and with what it authorizes itself.
+/// The fields that determine the address and the credentials of a deployment.
 const PLACE: [&str; 4] = ["api_key", "api_base", "api_version", "organization"];
 
-/// One entry of `model_list`, which clients call `alias`.
+/// Imports an entry of `model_list`, which clients call `alias`.
 pub(super) fn deployment(
     alias: &str,
     entry: &mut Fields<'_>,
@@ -157,7 +157,7 @@ pub(super) fn deployment(
     }
 }
 
-/// Adds a provider, and its route if it is new. Its name, which is the route's as well.
+/// Adds a provider, and a route for it if it is new. Returns the name of both.
 fn route(planned: PlannedProvider, entry: &Fields<'_>, plan: &mut Plan) -> String {
     let before = plan.providers.len();
     let versionless = planned.has("default_endpoint");
@@ -180,7 +180,7 @@ fn route(planned: PlannedProvider, entry: &Fields<'_>, plan: &mut Plan) -> Strin
     name
 }
 
-/// Says which models clients name here.
+/// Notes which model names clients must use here.
 fn say_names(entry: &Fields<'_>, name: &str, alias: &str, model: &str) {
     if model.contains('*') {
         entry.lost("model_name", format!(
@@ -193,7 +193,8 @@ fn say_names(entry: &Fields<'_>, name: &str, alias: &str, model: &str) {
     }
 }
 
-/// The providers that a model is at, and what each calls it. Fails with the reason where it cannot be told.
+/// The providers of a model, with the name that each has for it. The error is the reason why they
+/// are not known.
 fn targets<'f>(
     full: &'f str,
     place: &BTreeMap<&'static str, String>,
@@ -213,15 +214,15 @@ fn targets<'f>(
     })
 }
 
-/// What `model_info` says, which is for people and for the bill.
+/// The contents of `model_info`, which are for people and for billing.
 #[derive(Default)]
 struct Info {
-    /// Whether not everybody may use the deployment.
+    /// Whether only some clients may use the deployment.
     narrowed: bool,
     prices: SaidPrices,
-    /// Whether no tokens come out of the model.
+    /// Whether the model has no output tokens.
     no_output: bool,
-    /// The model behind a deployment of another name.
+    /// The model behind a deployment that has a name of its own.
     base_model: Option<String>,
 }
 
@@ -252,8 +253,8 @@ fn info(entry: &mut Fields<'_>) -> Info {
     }
 }
 
-/// The names that the responses of a deployment may have for its model: its own, or with a date. A deployment of Azure's
-/// has a provider to itself, and a name that says nothing of its model.
+/// The model names in responses of a deployment: the name itself, or with a date. An Azure
+/// deployment has a provider of its own, and its name says nothing about its model.
 fn names_in_responses(
     provider: &PlannedProvider,
     model: &str,
@@ -275,7 +276,7 @@ fn names_in_responses(
     names
 }
 
-/// Takes what is left. Whether there is something among it that may say where requests go.
+/// Takes the remaining fields. Returns whether one of them may determine where requests go.
 fn is_unclear(params: &mut Fields<'_>) -> bool {
     for limit in LIMITS {
         params.lose(limit, "keygate has no limits yet, and one provider a route");
@@ -289,10 +290,11 @@ fn is_unclear(params: &mut Fields<'_>) -> bool {
     params.is_unclear(&HARMLESS)
 }
 
-/// What cannot be done, and the field that says so.
+/// The field that cannot be imported, and the reason.
 type Fault = (String, String);
 
-/// Where a deployment is: what it says itself, what its credential says, and what holds for all.
+/// The address and credentials of a deployment: its own, those of its credential, and the common
+/// ones.
 fn place(
     params: &mut Fields<'_>,
     around: &Surroundings<'_>,
@@ -330,7 +332,7 @@ fn place(
             }
         }
     }
-    // The token is not looked at here: it may be set where keygate runs.
+    // The token is not resolved here: it may be set where keygate runs.
     for name in ["api_base", "api_version", "organization"] {
         if let Some(value) = said.get_mut(name) {
             *value = around
@@ -344,7 +346,8 @@ fn place(
     Ok(said)
 }
 
-/// The provider of a deployment. Fails with the field that says what cannot be done.
+/// Makes the provider of a deployment. The error names the field that cannot be imported and the
+/// reason.
 fn provider(
     known: &Known,
     model: &str,
@@ -365,7 +368,7 @@ fn provider(
         .iter()
         .find(|(name, _)| *name == "base_url");
     if planned.kind == "custom" && base.is_some_and(|(_, base)| !base.ends_with("/v1")) {
-        // LiteLLM puts no version in, either.
+        // LiteLLM does not add a version either.
         let endpoint = "/chat/completions".to_owned();
         planned.settings.push(("default_endpoint", endpoint));
     }
@@ -387,7 +390,7 @@ fn provider(
     let api_key = place.remove("api_key");
     let api_key = api_key.or_else(|| Some(format!("os.environ/{}", variable?)));
     let tokenless = Kind::named(planned.kind).is_some_and(|kind| kind.tokenless)
-        // What LiteLLM asks for no key either.
+        // LiteLLM needs no key here either.
         || known.kind == "custom" && known.base_url.is_none() && planned.is_near();
     planned.token = match (api_key, known.tokens.first()) {
         (None, _) if tokenless => "none".to_owned(),
@@ -412,7 +415,7 @@ fn provider(
     Ok(planned)
 }
 
-/// A provider of a kind: where it is.
+/// Makes a provider of a kind with its address.
 fn at(
     kind: &'static str,
     api_base: Option<String>,
@@ -437,7 +440,7 @@ fn at(
     planned
 }
 
-/// The reference to a token that is written down.
+/// The reference to a token.
 fn token(
     written: &str,
     prefix: &str,
@@ -449,7 +452,7 @@ fn token(
         if variable.is_empty() {
             return Err("names no environment variable");
         }
-        // What the configuration itself sets is not set where keygate runs.
+        // A variable that the configuration itself sets is not set where keygate runs.
         match around.given(variable) {
             None => return Ok(format!("env:{variable}")),
             Some(value) => written = value.to_owned(),
@@ -460,7 +463,7 @@ fn token(
     }
     Secret::new(written.clone())?;
     let token = written.trim();
-    // The same token in several entries is one file.
+    // The same token in several entries becomes one file.
     let same = plan
         .secrets
         .iter()

@@ -1,7 +1,7 @@
-//! `LiteLLM`'s keys: the master key, and its tables of keys, of teams, of users and of members of teams as CSV.
+//! `LiteLLM`'s keys: the master key, and the tables of keys, teams, users and team members as CSV.
 //!
-//! A key comes in enabled only where everything that its row says is known: a column that is not known to be
-//! harmless may say what the key must not do.
+//! A key is imported as enabled only if everything in its row is known: a column that is not known
+//! to be harmless may restrict the key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,8 @@ use super::Tables;
 use super::surroundings::Surroundings;
 use crate::key::KeyDigest;
 
-/// Columns that say how much: keygate has no limits yet. `budget_id` is none of them: it stands for a row elsewhere, in
-/// which nothing here can see whether the limit is reached.
+/// Columns that set limits, which keygate does not have yet. `budget_id` is not among them: it
+/// refers to a row of another table, so whether its limit is reached is not known.
 const LIMITS: [&str; 8] = [
     "budget_duration",
     "budget_limits",
@@ -27,7 +27,7 @@ const LIMITS: [&str; 8] = [
     "tpd_limit",
     "tpm_limit",
 ];
-/// Columns of keys, teams and users that keep nobody from anything.
+/// Columns of keys, teams and users that restrict nobody.
 const HARMLESS: [&str; 45] = [
     "admins",
     "aliases",
@@ -42,7 +42,7 @@ const HARMLESS: [&str; 45] = [
     "key_alias",
     "key_name",
     "key_rotation_at",
-    // What it keeps a key from stands in `allowed_routes`.
+    // Its restrictions are in `allowed_routes`.
     "key_type",
     "last_active",
     "last_active_at",
@@ -68,7 +68,7 @@ const HARMLESS: [&str; 45] = [
     "user_id",
     "blocked",
     "metadata",
-    // Of users alone.
+    // Columns of users only.
     "last_breach_check_at",
     "password",
     "sso_user_id",
@@ -77,9 +77,9 @@ const HARMLESS: [&str; 45] = [
     "user_email",
     "user_role",
 ];
-/// The roles whose holders may call models. Those who may only look at things may not, and another may be anything.
+/// The roles that may call models. View-only roles may not, and an unknown role may mean anything.
 const CALLERS: [&str; 3] = ["internal_user", "org_admin", "proxy_admin"];
-/// What people put into `metadata` that keeps a key from something.
+/// Entries of `metadata` that restrict a key.
 const NARROWING: [&str; 20] = [
     "allowed_passthrough_routes",
     "allowed_vector_store_indexes",
@@ -104,8 +104,8 @@ const NARROWING: [&str; 20] = [
     "team_member_budget_id",
 ];
 
-/// Columns of `LiteLLM_VerificationToken`, of every version, by which a key opens nothing, or less: where one is not in
-/// the file, nothing tells which keys it closed.
+/// Columns of every version of `LiteLLM_VerificationToken` that disable or restrict a key. A file
+/// without one of them does not say which keys it restricts.
 const NEEDED_OF_KEYS: [&str; 13] = [
     "token",
     "blocked",
@@ -121,7 +121,7 @@ const NEEDED_OF_KEYS: [&str; 13] = [
     "tpm_limit",
     "max_parallel_requests",
 ];
-/// Likewise, of `LiteLLM_TeamTable`.
+/// The same for `LiteLLM_TeamTable`.
 const NEEDED_OF_TEAMS: [&str; 9] = [
     "team_id",
     "blocked",
@@ -134,7 +134,7 @@ const NEEDED_OF_TEAMS: [&str; 9] = [
     "max_parallel_requests",
 ];
 
-/// Likewise, of `LiteLLM_UserTable`.
+/// The same for `LiteLLM_UserTable`.
 const NEEDED_OF_USERS: [&str; 9] = [
     "user_id",
     "user_role",
@@ -147,34 +147,35 @@ const NEEDED_OF_USERS: [&str; 9] = [
     "max_parallel_requests",
 ];
 
-/// Likewise, of `LiteLLM_TeamMembership`.
+/// The same for `LiteLLM_TeamMembership`.
 const NEEDED_OF_MEMBERS: [&str; 3] = ["user_id", "team_id", "budget_id"];
 
-/// What a cell holds that holds nothing.
+/// Values of a cell that mean nothing is set.
 const EMPTY: [&str; 5] = ["{}", "[]", "f", "false", "False"];
-/// Likewise, in every column: of ids too, which may be `f`.
+/// Values of a cell that mean nothing is set, in any column. Ids have only these, since an id may
+/// be `f`.
 const NOTHING: [&str; 4] = ["", "null", "NULL", "\\N"];
 
 /// The name of a file and its text.
 type File<'t> = (&'t str, &'t str);
 
-/// A table as CSV.
+/// A table read from CSV.
 struct Table<'t> {
     file: &'t str,
     columns: Vec<String>,
     rows: Vec<csv::StringRecord>,
 }
 
-/// A row of it.
+/// A row of a table.
 struct Row<'t> {
-    /// File and line.
+    /// The file and line.
     at: String,
     columns: &'t [String],
     cells: &'t csv::StringRecord,
 }
 
 impl<'t> Table<'t> {
-    /// Reads `name`. It must have the columns `needed`.
+    /// Parses a table of the database table `name`, which must have the columns `needed`.
     fn read(file: &'t str, text: &str, name: &str, needed: &[&str]) -> Result<Self, String> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let headers = reader
@@ -208,7 +209,7 @@ impl<'t> Table<'t> {
 
     fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.rows.iter().map(|cells| Row {
-            // A cell may have lines of its own.
+            // A cell may contain line breaks.
             at: match cells.position() {
                 Some(at) => format!("{}:{}", self.file, at.line()),
                 None => self.file.to_owned(),
@@ -220,7 +221,7 @@ impl<'t> Table<'t> {
 }
 
 impl Row<'_> {
-    /// What stands in a column, unless it is nothing.
+    /// The value in a column, if one is set.
     fn get(&self, name: &str) -> Option<&str> {
         let place = self.columns.iter().position(|column| column == name)?;
         let value = self.cells.get(place)?.trim();
@@ -228,7 +229,7 @@ impl Row<'_> {
         (!is_empty && !NOTHING.contains(&value)).then_some(value)
     }
 
-    /// The columns that keep it from something, or may.
+    /// The columns and metadata entries that restrict the key, or may.
     fn narrowing(&self) -> Vec<String> {
         let known = |name: &str| HARMLESS.contains(&name) || LIMITS.contains(&name);
         let columns = self.columns.iter().filter(|name| !known(name));
@@ -241,7 +242,7 @@ impl Row<'_> {
         match serde_json::from_str::<serde_json::Value>(metadata) {
             Ok(metadata) => {
                 let says = |name: &&&str| metadata.get(name).is_some_and(says_something);
-                // A user whom the company's directory has let go.
+                // The company's directory has removed the user.
                 let is_gone = metadata.get("scim_active") == Some(&false.into());
                 let names = NARROWING.iter().filter(says).copied();
                 let names = names.chain(is_gone.then_some("scim_active"));
@@ -253,12 +254,13 @@ impl Row<'_> {
         found
     }
 
-    /// Whether it is blocked. Whatever is not nothing is a yes.
+    /// Returns whether the row is blocked. Any value but "nothing" and `0` counts as blocked.
     fn is_blocked(&self) -> bool {
         self.get("blocked").is_some_and(|blocked| blocked != "0")
     }
 
-    /// The limits that it has reached: nobody got through there, until somebody raised them or their time was over.
+    /// The limits that are reached: LiteLLM rejects all requests until somebody raises them or
+    /// their period is over.
     fn reached(&self) -> impl Iterator<Item = String> + '_ {
         let number = |name: &str| self.get(name).map(str::parse::<f64>);
         let spend = match number("spend") {
@@ -285,14 +287,14 @@ impl Row<'_> {
     }
 }
 
-/// Whether a list of models, as PostgreSQL or JSON writes it, leaves none out. What a team leaves out is looked
-/// up in its own row.
+/// Returns whether a list of models, in the form of PostgreSQL or JSON, includes all models. A
+/// team's own restrictions are in the team's row.
 fn is_every_model(models: &str) -> bool {
     let bare = models.trim_matches(['{', '}', '[', ']', '"', '\'']);
     ["all-proxy-models", "all-team-models"].contains(&bare)
 }
 
-/// Whether a value is more than nothing.
+/// Returns whether a value is not empty.
 fn says_something(value: &serde_json::Value) -> bool {
     match value {
         serde_json::Value::Null | serde_json::Value::Bool(false) => false,
@@ -303,7 +305,7 @@ fn says_something(value: &serde_json::Value) -> bool {
     }
 }
 
-/// The key that opens everything there, and here.
+/// Imports the master key, which may use everything there and every route here.
 pub(super) fn master_key(
     general: &Fields<'_>,
     master: &str,
@@ -336,16 +338,16 @@ pub(super) fn master_key(
     });
 }
 
-/// What a table says of each team, or of each user: what keeps its keys from something.
+/// The restrictions of each team or user, by id.
 type Holders = BTreeMap<String, Vec<String>>;
 
-/// The table `LiteLLM_TeamTable`.
+/// Reads `LiteLLM_TeamTable`.
 fn teams((file, text): File<'_>, limited: &mut BTreeSet<&'static str>) -> Result<Holders, String> {
     let table = Table::read(file, text, "LiteLLM_TeamTable", &NEEDED_OF_TEAMS)?;
     Ok(holders(&table, "team_id", limited))
 }
 
-/// The table `LiteLLM_UserTable`.
+/// Reads `LiteLLM_UserTable`.
 fn users((file, text): File<'_>, limited: &mut BTreeSet<&'static str>) -> Result<Holders, String> {
     let table = Table::read(file, text, "LiteLLM_UserTable", &NEEDED_OF_USERS)?;
     Ok(holders(&table, "user_id", limited))
@@ -379,10 +381,12 @@ fn holders(table: &Table<'_>, id: &str, limited: &mut BTreeSet<&'static str>) ->
     holders
 }
 
-/// Where a table says that a team has a budget of its own for one of its members, by team and user.
+/// The place in the table where a team gives one of its members a budget of their own, by team and
+/// user.
 type Members = BTreeMap<(String, String), String>;
 
-/// The table `LiteLLM_TeamMembership`. What a budget allows stands elsewhere: models, and how much is left.
+/// Reads `LiteLLM_TeamMembership`. The models and amounts that a budget allows are in another
+/// table.
 fn members((file, text): File<'_>) -> Result<Members, String> {
     let table = Table::read(file, text, "LiteLLM_TeamMembership", &NEEDED_OF_MEMBERS)?;
     let budgets = table.rows().filter_map(|row| {
@@ -396,7 +400,8 @@ fn members((file, text): File<'_>) -> Result<Members, String> {
     Ok(budgets.collect())
 }
 
-/// The table `LiteLLM_VerificationToken`, in which `token` is the SHA-256 of a key, and those of teams and users.
+/// Imports `LiteLLM_VerificationToken`, in which `token` is the SHA-256 of a key, with the tables
+/// of teams, users and members.
 pub(super) fn key_tables(
     tables: &Tables<'_>,
     plan: &mut Plan,
@@ -417,7 +422,7 @@ pub(super) fn key_tables(
     };
     for row in table.rows() {
         let digest = digest_of(&row)?;
-        // The dashboard's own, for as long as somebody is logged in.
+        // Sessions of the dashboard, which expire on their own.
         if row.get("team_id") == Some("litellm-dashboard") {
             continue;
         }
@@ -434,10 +439,10 @@ pub(super) fn key_tables(
     Ok(())
 }
 
-/// Reads a table of teams or of users, and adds the limits in it.
+/// Reads a table of teams or users, and collects the limits that it sets.
 type Reader = fn(File<'_>, &mut BTreeSet<&'static str>) -> Result<Holders, String>;
 
-/// Whose keys there are, as far as their tables are there.
+/// The teams, users and members, as far as their tables are given.
 struct Owners {
     teams: Option<Holders>,
     users: Option<Holders>,
@@ -518,13 +523,14 @@ fn key(
 }
 
 impl Owners {
-    /// Why the key of a row cannot be let in for its team's sake.
+    /// The reason why the key's team prevents enabling it.
     fn team(&self, row: &Row<'_>) -> Option<String> {
         let team = row.get("team_id")?;
         why_not("team", team, self.teams.as_ref(), "LiteLLM_TeamTable")
     }
 
-    /// Likewise, for its user's sake. Keys of the proxy's own administrator are nobody's.
+    /// The reason why the key's user prevents enabling it. Keys of the proxy's own administrator
+    /// belong to no user.
     fn user(&self, row: &Row<'_>) -> Option<String> {
         why_not(
             "user",
@@ -534,7 +540,7 @@ impl Owners {
         )
     }
 
-    /// Likewise, for what the user may do as a member of the team.
+    /// The reason why the user's membership in the team prevents enabling the key.
     fn member(&self, row: &Row<'_>) -> Option<String> {
         let (team, user) = (row.get("team_id")?, user_of(row)?);
         let Some(members) = &self.members else {
@@ -554,7 +560,7 @@ fn user_of<'r>(row: &'r Row<'_>) -> Option<&'r str> {
     row.get("user_id").filter(|user| *user != "default_user_id")
 }
 
-/// Why keys of a team, or of a user, cannot be let in.
+/// The reason why keys of a team or a user cannot be enabled.
 fn why_not(what: &str, id: &str, holders: Option<&Holders>, table: &str) -> Option<String> {
     let Some(holders) = holders else {
         return Some(format!(
@@ -571,15 +577,15 @@ fn why_not(what: &str, id: &str, holders: Option<&Holders>, table: &str) -> Opti
     }
 }
 
-/// A time as PostgreSQL writes it, with or without a zone: without one it is UTC.
+/// Parses a time as PostgreSQL writes it. Without a time zone it is UTC.
 fn time(text: &str) -> Option<Timestamp> {
-    // What is later than any calendar here.
+    // Later than any time that the calendar here supports.
     if text.starts_with("9999") || text == "infinity" {
         return Some(Timestamp::MAX);
     }
     let spelled = text.replacen(' ', "T", 1);
     spelled.parse().ok().or_else(|| {
-        // `+00`, which is not RFC 3339.
+        // `+00` is not valid in RFC 3339.
         let zoned = spelled.strip_suffix("+00").map(|local| format!("{local}Z"));
         zoned.and_then(|zoned| zoned.parse().ok()).or_else(|| {
             let local: DateTime = spelled.parse().ok()?;

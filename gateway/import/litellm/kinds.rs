@@ -1,22 +1,23 @@
-//! `LiteLLM`'s providers: what stands before a model's name, and which kind of provider here that is.
+//! `LiteLLM`'s providers: the prefixes of model names, and the provider kinds that they correspond
+//! to.
 
 use super::table::ALL;
 
-/// A provider, as `LiteLLM` has it.
+/// A provider as `LiteLLM` knows it.
 pub(super) struct Known {
-    /// What stands before a model.
+    /// The prefix of model names.
     pub prefix: &'static str,
-    /// The kind of provider here.
+    /// The provider kind here.
     pub kind: &'static str,
-    /// The environment variables in which `LiteLLM` looks for its token, in its order.
+    /// The environment variables in which `LiteLLM` looks for the token, in that order.
     pub tokens: &'static [&'static str],
-    /// Its base URL, where the kind has none.
+    /// The base URL, if the kind has none.
     pub base_url: Option<&'static str>,
-    /// Whether `LiteLLM` asks it without a key where there is none.
+    /// Whether `LiteLLM` sends requests without a key if there is none.
     pub keyless: bool,
 }
 
-/// What is taken for something like `OpenAI`, at an address of its own.
+/// A server with an API like `OpenAI`'s, at an address that the entry names.
 pub(super) const UNKNOWN: Known = Known {
     prefix: "openai",
     kind: "custom",
@@ -25,7 +26,7 @@ pub(super) const UNKNOWN: Known = Known {
     keyless: false,
 };
 
-/// Beginnings of models that `LiteLLM` knows without a prefix.
+/// Prefixes of model names for which `LiteLLM` needs no provider prefix.
 const GUESSES: [(&str, &[&str]); 4] = [
     ("anthropic", &["claude"]),
     ("gemini", &["gemini"]),
@@ -47,16 +48,16 @@ const GUESSES: [(&str, &[&str]); 4] = [
 ];
 
 impl Known {
-    /// The one of this prefix.
+    /// The provider with this prefix.
     fn of(prefix: &str) -> Option<&'static Self> {
         ALL.iter().find(|known| known.prefix == prefix)
     }
 
-    /// The provider of a model, and the model as it calls it.
+    /// The provider of a model, and the model's name there.
     pub(super) fn of_model(full: &str) -> Option<(&'static Self, &str)> {
         if let Some((prefix, model)) = full.split_once('/') {
             let known = Self::of(prefix)?;
-            // Says by which API, not which model.
+            // `responses/` selects an API, not a model.
             return Some((known, model.strip_prefix("responses/").unwrap_or(model)));
         }
         let guess = GUESSES
@@ -66,13 +67,13 @@ impl Known {
         Some((Self::of(prefix)?, full))
     }
 
-    /// Those that a model named by its prefix leads to without a word about where they are.
+    /// The providers that a prefixed model name reaches without any address.
     pub(super) fn of_anybody() -> impl Iterator<Item = &'static Self> {
         ALL.iter()
             .filter(|known| known.kind != "custom" || known.base_url.is_some())
     }
 
-    /// The environment variables that move it to another address.
+    /// The environment variables that override the provider's address.
     pub(super) fn address_variables(&self) -> Vec<String> {
         let of_tokens = self.tokens.iter().map(|token| {
             let token = token.trim_end_matches("_API_KEY");

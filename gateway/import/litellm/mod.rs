@@ -1,7 +1,8 @@
-//! `LiteLLM`'s `config.yaml`, and its tables of keys, teams, users and members of teams as CSV.
+//! Imports `LiteLLM`'s `config.yaml`, and its tables of keys, teams, users and team members as CSV.
 //!
-//! There, a model's name chooses the provider, and bodies are translated; here, the path does, and bodies
-//! pass. So each provider gets a route of its own, and clients name the provider's own model.
+//! `LiteLLM` chooses the provider by the model's name and translates bodies; keygate chooses it by
+//! the path and passes bodies unchanged. So each provider gets a route of its own, and clients use
+//! the provider's own model names.
 
 mod anything;
 mod deployment;
@@ -22,7 +23,8 @@ use super::fields::Fields;
 use super::{Notes, Plan, yaml};
 use crate::config::may_hold_key;
 
-/// What names of settings hold that keep callers out, in ways that keygate has not: all keys come disabled.
+/// Parts of names of settings that restrict callers in ways that keygate does not support: all keys
+/// are imported as disabled.
 const NARROWING: [&str; 8] = [
     "admin_only_routes",
     "allowed_",
@@ -34,28 +36,29 @@ const NARROWING: [&str; 8] = [
     "restrict",
 ];
 
-/// `LiteLLM`'s tables as CSV, each as its name and its text.
+/// `LiteLLM`'s tables as CSV, each with the file's name and text.
 #[derive(Clone, Copy, Default)]
 pub struct Tables<'t> {
-    /// `LiteLLM_VerificationToken`. Without it, the others say nothing.
+    /// `LiteLLM_VerificationToken`. Without it, the other tables have no effect.
     pub keys: Option<(&'t str, &'t str)>,
-    /// `LiteLLM_TeamTable`. Without it, keys of teams come disabled.
+    /// `LiteLLM_TeamTable`. Without it, keys of teams are imported as disabled.
     pub teams: Option<(&'t str, &'t str)>,
-    /// `LiteLLM_UserTable`. Without it, keys of users come disabled.
+    /// `LiteLLM_UserTable`. Without it, keys of users are imported as disabled.
     pub users: Option<(&'t str, &'t str)>,
-    /// `LiteLLM_TeamMembership`. Without it, keys that are both a team's and a user's come disabled.
+    /// `LiteLLM_TeamMembership`. Without it, keys that belong to both a team and a user are
+    /// imported as disabled.
     pub members: Option<(&'t str, &'t str)>,
 }
 
-/// Reads `config.yaml`, and the tables that there are. Variables are looked up in the environment of this process. Fails
-/// on what cannot be read at all.
+/// Imports `config.yaml` and the tables, with the environment variables of this process. The error
+/// describes an input that cannot be read at all.
 pub fn read(name: &str, text: &str, tables: &Tables<'_>) -> Result<Plan, String> {
-    // One that is no text is set all the same.
+    // A variable that is not valid UTF-8 is set all the same.
     let environment = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     read_in(name, text, tables, &environment)
 }
 
-/// Likewise, in another environment.
+/// The same, with other environment variables.
 pub fn read_in(
     name: &str,
     text: &str,
@@ -114,7 +117,8 @@ pub fn read_in(
     Ok(plan)
 }
 
-/// Reads `general_settings`. Whether they keep callers out in a way that keygate has not.
+/// Reads `general_settings`. Returns whether they restrict callers in a way that keygate does not
+/// support.
 fn general_settings(
     mut general: Fields<'_>,
     around: &mut Surroundings<'_>,

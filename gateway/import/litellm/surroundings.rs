@@ -1,5 +1,5 @@
-//! What stands around `LiteLLM`'s deployments and holds for them: environment variables, credentials, and an
-//! address for all.
+//! The settings around `LiteLLM`'s deployments that apply to them: environment variables,
+//! credentials, and a common address.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,28 +7,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::fields::{Fields, text_of};
 use super::kinds::Known;
 
-/// Looks an environment variable up.
+/// Looks up an environment variable.
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
-/// What holds for deployments.
+/// The settings that apply to all deployments.
 pub(super) struct Surroundings<'e> {
-    /// The environment that the import runs in, which may be that of `LiteLLM`.
+    /// The environment of the import, which may be that of `LiteLLM`.
     environment: Environment<'e>,
     /// `environment_variables`.
     variables: BTreeMap<String, String>,
-    /// Those of them that were put to use.
+    /// The variables of `environment_variables` that were used.
     used: RefCell<BTreeSet<String>>,
-    /// `credential_list`, by name; `None` for one that is not understood.
+    /// `credential_list` by name; `None` for a credential that is not understood.
     credentials: BTreeMap<String, Option<BTreeMap<String, String>>>,
     /// `litellm_settings.api_base`.
     api_base: Option<String>,
-    /// A setting that may move all of them, in a way that is not read here.
+    /// A setting that may change the address of all deployments in a way that is not supported.
     moved_by: Option<String>,
-    /// Whether streams are made to say what they took.
+    /// Whether streams are made to report their usage.
     pub exact_streams: bool,
 }
 
-/// What names of settings hold that move deployments, or change how they are called.
+/// Parts of names of settings that change the address of deployments, or how they are called.
 const MOVING: [&str; 7] = [
     "api_base",
     "api_type",
@@ -40,7 +40,7 @@ const MOVING: [&str; 7] = [
 ];
 
 impl<'e> Surroundings<'e> {
-    /// Reads what stands at the root.
+    /// Reads the settings at the root of the file.
     pub(super) fn of(root: &mut Fields<'_>, environment: Environment<'e>) -> Self {
         let mut around = Self {
             environment,
@@ -53,7 +53,7 @@ impl<'e> Surroundings<'e> {
         };
         if root.has("environment_variables") {
             around.variables = root.texts("environment_variables");
-            // One of another shape may be an address.
+            // Entries of another type may be addresses.
             let unclear = root.has("environment_variables");
             around.moved_by = unclear.then(|| "environment_variables".to_owned());
         }
@@ -71,7 +71,7 @@ impl<'e> Surroundings<'e> {
                     .collect::<Option<BTreeMap<_, _>>>()
             });
             let unclear = credential.is_unclear(&[]);
-            // Of two of one name, neither.
+            // Two credentials of the same name are both ignored.
             let twice = around.credentials.contains_key(&name);
             let values = values.filter(|_| !unclear && !twice);
             around.credentials.insert(name, values);
@@ -107,14 +107,15 @@ impl<'e> Surroundings<'e> {
         around
     }
 
-    /// What the configuration sets an environment variable to, for use.
+    /// The value that the configuration sets for an environment variable, which is then recorded as
+    /// used.
     pub(super) fn given(&self, variable: &str) -> Option<&str> {
         let given = self.variables.get(variable)?;
         self.used.borrow_mut().insert(variable.to_owned());
         Some(given)
     }
 
-    /// Lists what the configuration sets and nothing uses.
+    /// Notes the variables that the configuration sets and nothing uses.
     pub(super) fn list_unused(&self, root: &Fields<'_>) {
         let used = self.used.borrow();
         let unused = self.variables.keys().filter(|name| !used.contains(*name));
@@ -127,12 +128,12 @@ impl<'e> Surroundings<'e> {
         }
     }
 
-    /// Whether an environment variable is set, in the configuration or here.
+    /// Returns whether an environment variable is set, in the configuration or in the environment.
     pub(super) fn is_set(&self, variable: &str) -> bool {
         self.variables.contains_key(variable) || (self.environment)(variable).is_some()
     }
 
-    /// Takes the setting that makes streams say what they took.
+    /// Reads the setting that makes streams report their usage.
     pub(super) fn streams(&mut self, settings: &mut Fields<'_>) {
         let name = "always_include_stream_usage";
         let Some(said) = settings.text(name) else {
@@ -151,8 +152,8 @@ impl<'e> Surroundings<'e> {
         }
     }
 
-    /// A value, or what stands in the environment variable that it names. Fails with the name of one that is
-    /// not set.
+    /// Resolves a value that may name an environment variable. The error is the name of a variable
+    /// that is not set.
     pub(super) fn resolve(&self, value: &str) -> Result<String, String> {
         let Some(name) = value.strip_prefix("os.environ/") else {
             return Ok(value.to_owned());
@@ -163,19 +164,19 @@ impl<'e> Surroundings<'e> {
             .ok_or_else(|| name.to_owned())
     }
 
-    /// What the credential of this name says.
+    /// The values of the credential of this name.
     pub(super) fn credential(&self, name: &str) -> Option<&BTreeMap<String, String>> {
         self.credentials.get(name)?.as_ref()
     }
 
-    /// The address of deployments of a provider that say none themselves; `None` is the provider's own. Fails
-    /// with the reason where it cannot be told.
+    /// The address for deployments of a provider that name none; `None` for the provider's own
+    /// address. The error is the reason why the address is not known.
     pub(super) fn address_of(&self, known: &Known) -> Result<Option<String>, String> {
         if let Some(setting) = &self.moved_by {
             return Err(format!("`{setting}` may send it elsewhere"));
         }
         if let Some(base) = &self.api_base {
-            // Others look at it or not, each in its own way.
+            // Other providers use this setting or not, each in its own way.
             if known.kind != "openai" {
                 return Err(
                     "`litellm_settings.api_base` may send it elsewhere: say its own `api_base`"
@@ -204,7 +205,7 @@ impl<'e> Surroundings<'e> {
                 return Err(format!("{} say different addresses", variables.join(", ")));
             }
         }
-        // Perhaps LiteLLM runs with it as well.
+        // LiteLLM may run with this variable as well.
         match variables
             .iter()
             .find(|name| (self.environment)(name).is_some())
