@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Notes;
+use crate::import::notes::Notes;
 
 /// The text of a scalar.
 pub(crate) fn text_of(value: &Value) -> Option<String> {

@@ -1,41 +1,13 @@
 //! The prices of an import, and the price file.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use toml_edit::Value;
 
-use super::{Notes, Plan};
-use crate::usage::{Cost, Rate, normal};
-
-/// Prices of a million tokens, by their names in a price file.
-pub type PlannedRates = BTreeMap<&'static str, Rate>;
-
-/// A `[[price]]` to be written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PlannedPrice {
-    /// Model names, or prefixes of them that end with `*`.
-    pub models: Vec<String>,
-    /// The name of the provider.
-    pub provider: String,
-    /// The price of one request.
-    pub per_request: Option<Cost>,
-    /// The price of one web search.
-    pub per_search: Option<Cost>,
-    /// The token prices of each tier, by the length above which it applies and its service. The
-    /// entry of length 0 without a service is the price itself; each other entry has all the prices
-    /// that this one has.
-    pub rates: BTreeMap<(u64, Option<&'static str>), PlannedRates>,
-}
-
-/// A model whose price is not known.
-pub(super) struct Unpriced {
-    /// The name of the provider.
-    pub(super) provider: String,
-    pub(super) model: String,
-    /// The title of the entry that names the model.
-    pub(super) title: String,
-}
+use crate::import::notes::Notes;
+use crate::import::plan::Plan;
+use crate::import::planned::{PlannedPrice, Unpriced};
+use crate::usage::normal;
 
 impl Unpriced {
     /// Returns whether the prefix `model` matches this model.

@@ -2,14 +2,16 @@
 //! readable by their owner only.
 
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::{fs, io};
 
 use toml_edit::{InlineTable, Value};
 
-use super::{Plan, PlannedExtractor};
+use crate::import::plan::Plan;
+use crate::import::planned::PlannedExtractor;
 
 /// Writes the plan into `folder`, which must be missing or empty. Writes everything or nothing:
 /// `check` is called with the complete folder before it is moved into place.

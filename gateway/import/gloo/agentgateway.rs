@@ -1,8 +1,8 @@
 //! Providers of agentgateway that Gloo and kgateway do not have: Azure by its resource, and any API
 //! by its formats.
 
-use super::super::fields::Fields;
-use super::super::resource;
+use crate::import::fields::Fields;
+use crate::import::provider::resource;
 
 /// The path for all requests to Azure's API without versions.
 const V1: &str = "/openai/v1/chat/completions";

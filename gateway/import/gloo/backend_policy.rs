@@ -8,12 +8,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::super::Notes;
-use super::super::fields::{Fields, text_of, texts};
-use super::object::Object;
-
-/// The kinds of backends that policies apply to.
-pub(super) const BACKENDS: [&str; 2] = ["AgentgatewayBackend", "EnterpriseAgentgatewayBackend"];
+use crate::import::fields::{Fields, text_of, texts};
+use crate::import::gloo::kinds::BACKENDS;
+use crate::import::gloo::object::Object;
+use crate::import::notes::Notes;
 
 /// The backend settings of a policy.
 struct Said {

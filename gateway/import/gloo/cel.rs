@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::PlannedExtractor;
+use crate::import::planned::PlannedExtractor;
 
 /// The note about any other expression.
 pub(super) const NOT_HERE: &str = "keygate makes headers of texts and of headers of the request only, such as `\"a \" + request.headers[\"b\"]`";

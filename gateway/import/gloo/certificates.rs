@@ -3,13 +3,13 @@
 
 use serde_json::Value;
 
-use super::super::fields::text_of;
-use super::found::Found;
-use super::guard::is_source;
-use super::object::Object;
+use crate::import::fields::text_of;
+use crate::import::gloo::draft::{Found, is_source};
+use crate::import::gloo::object::Object;
 
 /// The kinds of objects that configure client connections.
 const GATEWAYS: [&str; 4] = ["Gateway", "ListenerSet", "VirtualGateway", "XListenerSet"];
+
 /// Fields of `tls` that restrict nobody. Any other may.
 const HARMLESS: [&str; 12] = [
     "backend",
@@ -25,8 +25,10 @@ const HARMLESS: [&str; 12] = [
     "protocol",
     "secretName",
 ];
+
 /// The modes in which a client needs no certificate.
 const MODES: [&str; 5] = ["", "disable", "passthrough", "simple", "terminate"];
+
 /// Suffixes of options that configure encryption only.
 const OPTIONS: [&str; 5] = [
     "alpn-protocols",

@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
-use super::super::Notes;
-use super::super::fields::{text_of, texts};
-use super::KNOWN;
-use super::certificates;
-use super::found::Found;
-use super::object::Object;
+use crate::import::fields::{text_of, texts};
+use crate::import::gloo::certificates;
+use crate::import::gloo::draft::{Found, is_source};
+use crate::import::gloo::kinds::KNOWN;
+use crate::import::gloo::object::Object;
+use crate::import::notes::Notes;
 
 /// Suffixes of kinds that may guard routes.
 const TELLING: [&str; 6] = [
@@ -19,6 +19,7 @@ const TELLING: [&str; 6] = [
     "Filter",
     "Authentication",
 ];
+
 /// Kinds that restrict nobody.
 const HARMLESS: [&str; 19] = [
     "AccessLogPolicy",
@@ -42,6 +43,7 @@ const HARMLESS: [&str; 19] = [
     "RateLimitServerSettings",
     "RetryTimeoutPolicy",
 ];
+
 /// Fields in which objects name their targets.
 const TARGETS: [&str; 8] = [
     "applyToDestinations",
@@ -83,12 +85,6 @@ pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
     }
 }
 
-/// Returns whether a route comes from an object.
-pub(super) fn is_source(object: &Object, found: &Found) -> bool {
-    let (kind, namespace, name) = &found.source;
-    object.kind == *kind && object.namespace == *namespace && object.name == *name
-}
-
 /// Returns whether a gateway serves a route object directly, rather than through another route
 /// object.
 fn is_attached(object: &Object) -> bool {
@@ -125,7 +121,7 @@ fn says_targets(object: &Object) -> bool {
 }
 
 /// Returns whether an object names a route as its target.
-fn reaches(object: &Object, found: &Found) -> bool {
+pub(super) fn reaches(object: &Object, found: &Found) -> bool {
     let Some(spec) = object.body.get("spec") else {
         return false;
     };

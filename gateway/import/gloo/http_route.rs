@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::super::Notes;
-use super::super::fields::Fields;
-use super::found::Found;
-use super::object::Object;
-use super::rule::{Hosts, Place, REFUSED, Rewrite, Rule, is_narrowed};
-use super::upstream::{Backend, Backends, find};
+use crate::import::fields::Fields;
+use crate::import::gloo::backend::{Backend, Backends, find};
+use crate::import::gloo::draft::Found;
+use crate::import::gloo::object::Object;
+use crate::import::gloo::rule::{Hosts, Place, REFUSED, Rewrite, Rule, is_narrowed};
+use crate::import::notes::Notes;
 
 /// Filters that reject nothing and do not change requests.
 const HARMLESS_FILTERS: [&str; 3] = ["RequestMirror", "ResponseHeaderModifier", "CORS"];

@@ -5,77 +5,46 @@
 
 mod agentgateway;
 mod ai;
+mod ai_settings;
+mod assemble;
+mod auth;
+mod backend;
 mod backend_policy;
 mod cel;
 mod certificates;
-mod found;
+mod draft;
 mod guard;
+mod header_tokens;
 mod http_route;
+mod inja;
+mod kinds;
 mod object;
 mod overlap;
 mod patch;
 mod path;
 mod policy;
+mod policy_keys;
+mod policy_label;
+mod reader;
+mod route_headers;
 mod route_table;
 mod rule;
 mod secret;
-mod settle;
+mod target;
+mod token;
 mod traffic;
 mod upstream;
 
 use std::collections::BTreeMap;
 
-use self::object::Object;
-use self::upstream::{Backend, Backends, Reader, Secrets};
-use super::fields::text_of;
-use super::{Notes, Plan, yaml};
-
-/// The headers that may hold a client key by default.
-const USUAL_KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
-/// Kinds that configure the cluster, which keygate does not need.
-const OF_THE_CLUSTER: [&str; 21] = [
-    "AgentgatewayParameters",
-    "AuthServer",
-    "Cluster",
-    "ConfigMap",
-    "Deployment",
-    "EnterpriseAgentgatewayParameters",
-    "ExtAuthServer",
-    "Gateway",
-    "GatewayClass",
-    "GatewayParameters",
-    "HTTPListenerPolicy",
-    "HorizontalPodAutoscaler",
-    "ListenerSet",
-    "Namespace",
-    "PodDisruptionBudget",
-    "ReferenceGrant",
-    "Service",
-    "ServiceAccount",
-    "VirtualGateway",
-    "Workspace",
-    "XListenerSet",
-];
-
-/// The kind whose objects refer to an `AuthConfig`.
-const ENTERPRISE_POLICY: &str = "EnterpriseAgentgatewayPolicy";
-
-/// The kinds that are imported.
-pub(super) const KNOWN: [&str; 13] = [
-    "Secret",
-    "Upstream",
-    "Backend",
-    backend_policy::BACKENDS[0],
-    backend_policy::BACKENDS[1],
-    "ExternalService",
-    "HTTPRoute",
-    "RouteTable",
-    "ExtAuthPolicy",
-    "TransformationPolicy",
-    "TrafficPolicy",
-    "AgentgatewayPolicy",
-    ENTERPRISE_POLICY,
-];
+use crate::import::fields::text_of;
+use crate::import::gloo::backend::{Backend, Backends, Secrets};
+use crate::import::gloo::kinds::{ENTERPRISE_POLICY, KNOWN, OF_THE_CLUSTER};
+use crate::import::gloo::object::Object;
+use crate::import::gloo::reader::Reader;
+use crate::import::notes::Notes;
+use crate::import::plan::{Plan, USUAL_KEY_HEADERS};
+use crate::import::yaml;
 
 /// An input file.
 pub struct Input {
@@ -128,7 +97,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
         guard::close(found, &objects, &notes);
     }
     for found in overlap::close(routes, &notes) {
-        settle::settle(found, &mut plan, &notes, allow_open);
+        assemble::settle(found, &mut plan, &notes, allow_open);
     }
     // The providers of pools behind the first.
     for backend in backends.into_values().flat_map(BTreeMap::into_values) {
@@ -200,7 +169,7 @@ fn places<'o>(
         }
         let of_kgateway = objects
             .iter()
-            .any(|policy| traffic::takes_keys_of(policy, object));
+            .any(|policy| policy_keys::takes_keys_of(policy, object));
         let kind = object.body.get("type").and_then(text_of);
         if kind.as_deref() == Some("extauth.solo.io/apikey") && (of_gloo || !of_kgateway) {
             secret::api_key(plan, notes, object)?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::super::Notes;
-use super::super::fields::{Fields, text_of, texts};
+use crate::import::fields::{Fields, text_of, texts};
+use crate::import::notes::Notes;
 
 /// Fields of metadata that the cluster adds, or that do not affect what the object does.
 const OF_THE_CLUSTER: [&str; 9] = [

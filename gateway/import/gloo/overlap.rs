@@ -8,8 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Notes, PlannedProvider, PlannedRoute};
-use super::found::{Found, PathEnd, Scope};
+use crate::import::gloo::draft::{Found, PathEnd, Scope};
+use crate::import::notes::Notes;
+use crate::import::planned::PlannedRoute;
+use crate::import::provider::PlannedProvider;
 use crate::route::HostPattern;
 
 /// Closes routes that lose requests to others, and routes that take only some requests.

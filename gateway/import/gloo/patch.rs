@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use json_patch::Patch;
 use serde_json::Value;
 
-use super::super::fields::text_of;
-use super::object::Object;
+use crate::import::fields::text_of;
+use crate::import::gloo::object::Object;
 
 /// The prefix of a placeholder for the value of an environment variable in a patched object.
 const VARIABLE: &str = "\0variable:";

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::super::Notes;
-use super::super::fields::Fields;
-use super::found::{Found, Scope};
-use super::object::Object;
-use super::rule::{Hosts, Place, REFUSED, Rewrite, Rule, is_narrowed};
-use super::upstream::{Backend, Backends, find};
+use crate::import::fields::Fields;
+use crate::import::gloo::backend::{Backend, Backends, find};
+use crate::import::gloo::draft::{Found, Scope};
+use crate::import::gloo::object::Object;
+use crate::import::gloo::rule::{Hosts, Place, REFUSED, Rewrite, Rule, is_narrowed};
+use crate::import::notes::Notes;
 
 /// The routes of a `RouteTable`.
 pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -> Vec<Found> {

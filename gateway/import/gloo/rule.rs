@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::super::fields::Fields;
-use super::super::{Notes, PlannedProvider, PlannedRoute};
-use super::found::{Found, PathEnd, Scope};
-use super::object::Object;
-use super::path::{plain_prefix, prefix_of_regex};
-use super::upstream::{Backend, Host, hosted};
+use crate::import::fields::Fields;
+use crate::import::gloo::backend::{Backend, Host, hosted};
+use crate::import::gloo::draft::{Found, PathEnd, Scope};
+use crate::import::gloo::object::Object;
+use crate::import::gloo::path::{plain_prefix, prefix_of_regex};
+use crate::import::notes::Notes;
+use crate::import::planned::PlannedRoute;
+use crate::import::provider::PlannedProvider;
 use crate::route::HostPattern;
 
 /// The note about a rule whose requests must be rejected.

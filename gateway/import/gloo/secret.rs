@@ -6,10 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::super::fields::text_of;
-use super::super::{CLOSED_LABEL, Notes, Plan, PlannedKey};
-use super::object::Object;
-use super::patch::variable_in;
+use crate::import::fields::text_of;
+use crate::import::gloo::object::Object;
+use crate::import::gloo::patch::variable_in;
+use crate::import::notes::Notes;
+use crate::import::plan::{CLOSED_LABEL, Plan};
+use crate::import::planned::PlannedKey;
 use crate::key::{KeyDigest, without_scheme};
 use crate::secret::Secret;
 

@@ -1,35 +1,13 @@
 //! Imports the destinations of requests: Gloo's `Upstream`, kgateway's `Backend`, Gloo Platform's
 //! `ExternalService`.
 
-use std::collections::BTreeMap;
-
-use super::super::fields::Fields;
-use super::super::{Notes, Plan, PlannedProvider, plain_note, stays_private};
-use super::ai::Policies;
-use super::object::Object;
+use crate::import::fields::Fields;
+use crate::import::gloo::ai_settings::Policies;
+use crate::import::gloo::backend::{Backend, Host, url};
+use crate::import::gloo::object::Object;
+use crate::import::gloo::reader::Reader;
+use crate::import::provider::plain_note;
 use crate::origin::{BaseUrl, Exposure};
-
-/// The destination of a route.
-pub(super) enum Backend {
-    /// The providers of an AI upstream, of which the first is used.
-    Ai(Vec<PlannedProvider>),
-    /// A host, which receives the path of the route.
-    Host(Host),
-}
-
-/// A host.
-#[derive(Clone)]
-pub(super) struct Host {
-    pub name: String,
-    pub address: String,
-    pub port: u64,
-    pub tls: Option<bool>,
-    /// The name in the host's certificate, if it is not the address.
-    pub sni: Option<String>,
-}
-
-/// Backends by kind, then by namespace and name.
-pub(super) type Backends = BTreeMap<String, BTreeMap<(String, String), Backend>>;
 
 /// Fields of an upstream that do not change where its requests go.
 const HARMLESS: [&str; 16] = [
@@ -50,6 +28,7 @@ const HARMLESS: [&str; 16] = [
     "respectDnsTtl",
     "useHttp2",
 ];
+
 /// Fields of TLS that require nothing beyond what keygate does anyway.
 const HARMLESS_TLS: [&str; 6] = [
     "allowRenegotiation",
@@ -59,20 +38,12 @@ const HARMLESS_TLS: [&str; 6] = [
     "parameters",
     "verifySubjectAltName",
 ];
+
 /// Fields of a host that do not change where its requests go.
 const HARMLESS_HOST: [&str; 3] = ["healthCheckConfig", "loadBalancingWeight", "metadata"];
+
 /// Fields of a port that do not change where its requests go.
 const HARMLESS_PORT: [&str; 2] = ["mode", "subjectAltNames"];
-
-/// The secrets, by namespace and name.
-pub(super) type Secrets<'o> = BTreeMap<(String, String), &'o Object>;
-
-/// Reads objects that name destinations.
-pub(super) struct Reader<'r> {
-    pub plan: &'r mut Plan,
-    pub notes: &'r Notes,
-    pub secrets: &'r Secrets<'r>,
-}
 
 impl Reader<'_> {
     /// Reads an `Upstream`, a `Backend` or an `ExternalService`. Returns `None` if its address was
@@ -213,89 +184,4 @@ impl Reader<'_> {
             sni,
         })
     }
-}
-
-/// The URL of a host: with TLS, unless the setting, a private address or port 80 says otherwise.
-pub(super) fn url(host: &str, port: u64, tls: Option<bool>) -> String {
-    let bracketed = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    };
-    let plain = format!("http://{bracketed}:{port}");
-    let may_be_plain = BaseUrl::parse_exposed(&plain).is_ok_and(|url| match url.exposure() {
-        Exposure::None => port != 443,
-        // TLS is not the default on port 80, nor on a port that is configured without TLS.
-        Exposure::Unclear => port == 80 || tls == Some(false) || port != 443 && stays_private(&url),
-        Exposure::Public => false,
-    });
-    match (tls, port) {
-        (Some(true), 443) => format!("https://{bracketed}"),
-        (Some(true), port) => format!("https://{bracketed}:{port}"),
-        _ if may_be_plain => plain,
-        (_, 443) => format!("https://{bracketed}"),
-        (_, port) => format!("https://{bracketed}:{port}"),
-    }
-}
-
-/// A text as a TOML string.
-pub(super) fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
-}
-
-/// The provider of a host with a path prefix.
-pub(super) fn hosted(host: &Host, path: &str) -> PlannedProvider {
-    let base = format!(
-        "{}{}",
-        url(&host.address, host.port, host.tls),
-        path.trim_end_matches('/')
-    );
-    let endpoint = if path.is_empty() { "/" } else { path };
-    let mut settings = vec![
-        ("base_url", base),
-        ("default_endpoint", endpoint.to_owned()),
-    ];
-    let sni = host.sni.clone().filter(|sni| *sni != host.address);
-    settings.extend(sni.map(|sni| ("sni", sni)));
-    let mut planned = PlannedProvider {
-        name: host.name.clone(),
-        kind: "custom",
-        token: "none".to_owned(),
-        settings,
-    };
-    planned.keep_plain();
-    planned
-}
-
-/// Finds the backend that a reference names. Without a kind, finds the only one with this name.
-pub(super) fn find<'b>(
-    backends: &'b Backends,
-    kind: Option<&str>,
-    namespace: &str,
-    name: &str,
-) -> Option<&'b Backend> {
-    let of_kind = backends
-        .iter()
-        .filter(|(known, _)| kind.is_none_or(|kind| kind == known.as_str()));
-    let mut named = of_kind.filter_map(|(_, backends)| alone(backends, namespace, name));
-    let found = named.next()?;
-    named.next().is_none().then_some(found)
-}
-
-/// Finds the entry of this name in a namespace. A missing namespace matches any, but one tenant's
-/// object never replaces another's.
-pub(super) fn alone<'m, T>(
-    map: &'m BTreeMap<(String, String), T>,
-    namespace: &str,
-    name: &str,
-) -> Option<&'m T> {
-    let exact = map.get(&(namespace.to_owned(), name.to_owned()));
-    exact.or_else(|| {
-        let unsaid = |known: &str| namespace.is_empty() || known.is_empty();
-        let mut alike = map
-            .iter()
-            .filter(|((known, other), _)| other == name && unsaid(known));
-        let (_, found) = alike.next()?;
-        alike.next().is_none().then_some(found)
-    })
 }

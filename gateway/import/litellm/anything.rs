@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::kinds::Known;
-use super::surroundings::Surroundings;
+use crate::import::litellm::known::Known;
+use crate::import::litellm::surroundings::Surroundings;
 
 /// The providers that clients of such an entry can reach. The error is the reason why they are not
 /// known.

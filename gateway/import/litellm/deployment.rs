@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use super::super::fields::Fields;
-use super::super::{Plan, PlannedProvider, PlannedRoute, plain_note, resource, stays_private};
-use super::anything;
-use super::kinds::{Known, UNKNOWN};
-use super::left_out::Entries;
-use super::prices::{SaidPrices, WITHOUT_OUTPUT};
-use super::surroundings::Surroundings;
+use crate::import::fields::Fields;
+use crate::import::litellm::anything;
+use crate::import::litellm::known::{Known, UNKNOWN};
+use crate::import::litellm::left_out::Entries;
+use crate::import::litellm::prices::{SaidPrices, WITHOUT_OUTPUT};
+use crate::import::litellm::surroundings::Surroundings;
+use crate::import::plan::Plan;
+use crate::import::planned::PlannedRoute;
+use crate::import::provider::{PlannedProvider, plain_note, resource, stays_private};
 use crate::key::without_scheme;
 use crate::provider::Kind;
 use crate::secret::Secret;
@@ -29,6 +31,7 @@ const LIMITS: [&str; 7] = [
     "tpm",
     "weight",
 ];
+
 /// Fields that set timeouts and retries.
 const TIMES: [&str; 5] = [
     "cooldown_time",
@@ -37,6 +40,7 @@ const TIMES: [&str; 5] = [
     "stream_timeout",
     "timeout",
 ];
+
 /// Fields that change bodies or say something about them, but not where requests go.
 const HARMLESS: [&str; 35] = [
     "additional_drop_params",
@@ -348,7 +352,7 @@ fn place(
 
 /// Makes the provider of a deployment. The error names the field that cannot be imported and the
 /// reason.
-fn provider(
+pub(super) fn provider(
     known: &Known,
     model: &str,
     mut place: BTreeMap<&'static str, String>,

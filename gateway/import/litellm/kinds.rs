@@ -1,30 +1,7 @@
-//! `LiteLLM`'s providers: the prefixes of model names, and the provider kinds that they correspond
-//! to.
+//! Finds the provider of a model's name.
 
-use super::table::ALL;
-
-/// A provider as `LiteLLM` knows it.
-pub(super) struct Known {
-    /// The prefix of model names.
-    pub prefix: &'static str,
-    /// The provider kind here.
-    pub kind: &'static str,
-    /// The environment variables in which `LiteLLM` looks for the token, in that order.
-    pub tokens: &'static [&'static str],
-    /// The base URL, if the kind has none.
-    pub base_url: Option<&'static str>,
-    /// Whether `LiteLLM` sends requests without a key if there is none.
-    pub keyless: bool,
-}
-
-/// A server with an API like `OpenAI`'s, at an address that the entry names.
-pub(super) const UNKNOWN: Known = Known {
-    prefix: "openai",
-    kind: "custom",
-    tokens: &[],
-    base_url: None,
-    keyless: false,
-};
+use crate::import::litellm::known::Known;
+use crate::import::litellm::table::ALL;
 
 /// Prefixes of model names for which `LiteLLM` needs no provider prefix.
 const GUESSES: [(&str, &[&str]); 4] = [

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use super::super::fields::Fields;
-use super::super::prices::Unpriced;
-use super::super::{Notes, Plan, PlannedProvider};
-use super::kinds::{Known, UNKNOWN};
+use crate::import::fields::Fields;
+use crate::import::litellm::known::{Known, UNKNOWN};
+use crate::import::notes::Notes;
+use crate::import::plan::Plan;
+use crate::import::planned::Unpriced;
+use crate::import::provider::PlannedProvider;
 use crate::provider::Kind;
 
 /// The entries read so far.

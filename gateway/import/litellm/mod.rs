@@ -5,23 +5,30 @@
 //! the provider's own model names.
 
 mod anything;
+mod csv_table;
 mod deployment;
 mod keys;
 mod kinds;
+mod known;
 mod left_out;
+mod owners;
 mod prices;
 mod surroundings;
 mod table;
+mod tables;
 
 use http::HeaderName;
 use serde_json::Value;
 
-use self::left_out::Entries;
-pub use self::surroundings::Environment;
-use self::surroundings::Surroundings;
-use super::fields::Fields;
-use super::{Notes, Plan, yaml};
 use crate::config::may_hold_key;
+use crate::import::fields::Fields;
+use crate::import::litellm::left_out::Entries;
+pub use crate::import::litellm::surroundings::Environment;
+use crate::import::litellm::surroundings::Surroundings;
+pub use crate::import::litellm::tables::Tables;
+use crate::import::notes::Notes;
+use crate::import::plan::Plan;
+use crate::import::yaml;
 
 /// Parts of names of settings that restrict callers in ways that keygate does not support: all keys
 /// are imported as disabled.
@@ -35,20 +42,6 @@ const NARROWING: [&str; 8] = [
     "require",
     "restrict",
 ];
-
-/// `LiteLLM`'s tables as CSV, each with the file's name and text.
-#[derive(Clone, Copy, Default)]
-pub struct Tables<'t> {
-    /// `LiteLLM_VerificationToken`. Without it, the other tables have no effect.
-    pub keys: Option<(&'t str, &'t str)>,
-    /// `LiteLLM_TeamTable`. Without it, keys of teams are imported as disabled.
-    pub teams: Option<(&'t str, &'t str)>,
-    /// `LiteLLM_UserTable`. Without it, keys of users are imported as disabled.
-    pub users: Option<(&'t str, &'t str)>,
-    /// `LiteLLM_TeamMembership`. Without it, keys that belong to both a team and a user are
-    /// imported as disabled.
-    pub members: Option<(&'t str, &'t str)>,
-}
 
 /// Imports `config.yaml` and the tables, with the environment variables of this process. The error
 /// describes an input that cannot be read at all.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::fields::{Fields, text_of};
-use super::super::prices::Unpriced;
-use super::super::{Plan, PlannedPrice, PlannedRates};
+use crate::import::fields::{Fields, text_of};
+use crate::import::plan::Plan;
+use crate::import::planned::{PlannedPrice, PlannedRates, Unpriced};
 use crate::usage::{Cost, Rate};
 
 /// The prices of one token, by their names there and in a price file.
@@ -30,18 +30,23 @@ const TOKENS: [(&str, &str); 14] = [
     ("input_cost_per_video_token", "video_input"),
     ("output_cost_per_video_token", "video_output"),
 ];
+
 /// A price that nothing here uses: no response reports how much audio was written into the cache,
 /// and the cost of one with audio and cache writes is unknown.
 const CACHED_AUDIO: &str = "cache_creation_input_audio_token_cost";
+
 /// Suffixes for service tiers, and the tiers.
 const SERVICES: [(&str, &str); 3] = [
     ("_batches", "batch"),
     ("_flex", "flex"),
     ("_priority", "priority"),
 ];
+
 /// Prices in other forms: by ranges of lengths, and multipliers.
 const OTHERS: [&str; 2] = ["provider_specific_entry", "tiered_pricing"];
+
 const REQUEST: &str = "input_cost_per_request";
+
 const SEARCH: &str = "search_context_cost_per_query";
 
 /// The values of `mode` for models without output tokens.

@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::fields::{Fields, text_of};
-use super::kinds::Known;
+use crate::import::fields::{Fields, text_of};
+use crate::import::litellm::known::Known;
 
 /// Looks up an environment variable.
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;

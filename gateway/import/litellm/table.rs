@@ -5,7 +5,7 @@
 //! one in the provider's own reference, whose URL is above the entry. Providers whose API is not
 //! like `OpenAI`'s, or that need signed requests, are not in the table.
 
-use super::kinds::Known;
+use crate::import::litellm::known::Known;
 
 const fn of_kind(
     prefix: &'static str,

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{CLOSED_LABEL, Notes, PlannedProvider, PlannedRoute};
+use crate::import::gloo::object::Object;
+use crate::import::notes::Notes;
+use crate::import::plan::CLOSED_LABEL;
+use crate::import::planned::PlannedRoute;
+use crate::import::provider::PlannedProvider;
+use crate::provider::Kind;
 
 /// Which of the requests below its path a route takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -195,4 +200,21 @@ impl Found {
         let rest = theirs.strip_prefix(ours);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
+}
+
+/// Returns whether a route comes from an object.
+pub(super) fn is_source(object: &Object, found: &Found) -> bool {
+    let (kind, namespace, name) = &found.source;
+    object.kind == *kind && object.namespace == *namespace && object.name == *name
+}
+
+/// The header for the provider's token.
+pub(super) fn auth_header(found: &Found) -> &str {
+    let set = found
+        .provider
+        .settings
+        .iter()
+        .find(|(name, _)| *name == "auth_header");
+    let own = Kind::named(found.provider.kind).map_or("authorization", |kind| kind.auth_header);
+    set.map_or(own, |(_, value)| value.as_str())
 }

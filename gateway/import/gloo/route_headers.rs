@@ -1,0 +1,131 @@
+//! The headers and extractors of a route that keygate supports.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::HeaderName;
+
+use crate::config::is_framing;
+use crate::import::gloo::draft::{Found, auth_header};
+use crate::import::notes::Notes;
+use crate::import::plan::{Plan, USUAL_KEY_HEADERS};
+use crate::import::planned::PlannedExtractor;
+use crate::provider::ALWAYS_STRIPPED;
+use crate::template::{Extractor, HeaderTemplate, Source};
+
+/// Keeps the headers that keygate can set.
+pub(super) fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
+    let title = found.title.clone();
+    // A header that is made of another header with metadata is made of the metadata directly.
+    for extractor in found.route.extractors.values_mut() {
+        if let PlannedExtractor::Header {
+            name,
+            regex,
+            group: 0,
+        } = extractor
+            && regex == ".*"
+            && let Some(entry) = found.from_metadata.get(&name.to_ascii_lowercase())
+        {
+            *extractor = PlannedExtractor::Metadata(entry.clone());
+        }
+    }
+    for (header, entry) in std::mem::take(&mut found.from_metadata) {
+        if header == auth_header(found) {
+            notes.lost(
+                &title,
+                &header,
+                "the provider's token goes there: say `token = \"key:NAME\"`",
+            );
+            continue;
+        }
+        let extractor = PlannedExtractor::Metadata(entry.clone());
+        found
+            .route
+            .extractors
+            .entry(entry.clone())
+            .or_insert(extractor);
+        found
+            .route
+            .headers
+            .entry(header)
+            .or_insert_with(|| format!("{{{{ {entry} }}}}"));
+    }
+    let usable = extractors(found, plan, notes);
+    let has_token = !["none", ""].contains(&found.provider.token.as_str());
+    let auth = auth_header(found).to_owned();
+    let is_key = |name: &str| USUAL_KEY_HEADERS.contains(&name);
+    found.route.headers.retain(|name, text| {
+        let parsed = HeaderName::try_from(name.as_str());
+        let why = match parsed {
+            Err(_) => Some("it is not the name of a header".to_owned()),
+            Ok(header) if is_framing(&header) => Some("it belongs to the gateway".to_owned()),
+            Ok(header)
+                if has_token && (header.as_str() == auth || header == ALWAYS_STRIPPED[0]) =>
+            {
+                Some("the provider's own token goes there".to_owned())
+            }
+            Ok(header) => HeaderTemplate::parse(header, text, &usable).err(),
+        };
+        // keygate removes the clients' credentials in any case.
+        let is_done = text.is_empty() && is_key(&name.to_ascii_lowercase());
+        if let Some(why) = why.as_ref().filter(|_| !is_done) {
+            notes.lost(&title, &format!("headers.{name}"), why.as_str());
+        }
+        why.is_none()
+    });
+    let used: BTreeMap<_, _> = std::mem::take(&mut found.route.extractors);
+    found.route.extractors = used
+        .into_iter()
+        .filter(|(name, _)| {
+            found
+                .route
+                .headers
+                .values()
+                .any(|text| text.contains(&format!("{{{{ {name} }}}}")))
+        })
+        .collect();
+}
+
+/// The extractors that can be used. Removes the others.
+fn extractors(found: &mut Found, plan: &Plan, notes: &Notes) -> Vec<Extractor> {
+    let title = found.title.clone();
+    let is_key = |name: &str| USUAL_KEY_HEADERS.contains(&name) || plan.key_headers.contains(name);
+    let mut usable = Vec::new();
+    let mut unusable = BTreeSet::new();
+    for (name, extractor) in &found.route.extractors {
+        let source = match extractor {
+            PlannedExtractor::Metadata(entry) => Ok(Source::Metadata(entry.clone())),
+            PlannedExtractor::Header { name: header, .. }
+                if is_key(&header.to_ascii_lowercase()) =>
+            {
+                Err(format!(
+                    "`{header}` may hold the client's key: what a client writes there must not become a credential"
+                ))
+            }
+            PlannedExtractor::Header {
+                name: header,
+                regex,
+                group,
+            } => match HeaderName::try_from(header.as_str()) {
+                Ok(header) => {
+                    Source::header(header, regex, usize::try_from(*group).unwrap_or(usize::MAX))
+                }
+                Err(_) => Err(format!("`{header}` is not the name of a header")),
+            },
+        };
+        match source {
+            Ok(source) => usable.push(Extractor {
+                name: name.clone(),
+                source,
+            }),
+            Err(why) => {
+                notes.lost(&title, &format!("extractors.{name}"), why);
+                unusable.insert(name.clone());
+            }
+        }
+    }
+    found
+        .route
+        .extractors
+        .retain(|name, _| !unusable.contains(name));
+    usable
+}
