@@ -45,8 +45,9 @@ impl<'n> Fields<'n> {
     }
 
     /// The same fields, as those of an object called `title`.
-    pub(crate) fn entitled(mut self, title: &str) -> Self {
-        self.notes.know_below(title, &self.object, &self.path);
+    pub(crate) fn with_title(mut self, title: &str) -> Self {
+        self.notes
+            .register_lines_below(title, &self.object, &self.path);
         title.clone_into(&mut self.object);
         self.path.clear();
         self
@@ -229,7 +230,7 @@ impl<'n> Fields<'n> {
     }
 
     /// Takes a field, and notes that it is not carried over and what to do.
-    pub(crate) fn lose(&mut self, name: &str, what: &str) {
+    pub(crate) fn discard(&mut self, name: &str, what: &str) {
         if self.value(&[name]).is_some() {
             self.lost(name, what);
         }
@@ -241,13 +242,13 @@ impl<'n> Fields<'n> {
     }
 
     /// Adds a note about a field.
-    pub(crate) fn say(&self, field: &str, what: impl Into<String>) {
-        self.notes.say(&self.object, &self.join(field), what);
+    pub(crate) fn note(&self, field: &str, what: impl Into<String>) {
+        self.notes.note(&self.object, &self.join(field), what);
     }
 
     /// Takes and notes all remaining fields of an object that determines where requests go. Returns
     /// whether any of them is not in `harmless`.
-    pub(crate) fn is_unclear(&mut self, harmless: &[&str]) -> bool {
+    pub(crate) fn discard_unknown(&mut self, harmless: &[&str]) -> bool {
         let map = std::mem::take(&mut self.map);
         let mut unclear = false;
         for (name, value) in map {

@@ -6,6 +6,7 @@
 //! writes. This module reads files that its caller has opened; it fetches nothing and does not
 //! serve requests.
 
+mod error;
 mod fields;
 pub mod gloo;
 pub mod litellm;
@@ -18,6 +19,7 @@ mod provider;
 mod write;
 mod yaml;
 
+pub use self::error::ImportError;
 pub use self::notes::{Note, Notes};
 pub use self::plan::Plan;
 pub use self::planned::{PlannedExtractor, PlannedKey, PlannedPrice, PlannedRates, PlannedRoute};

@@ -13,7 +13,7 @@ pub(super) struct Names {
 impl Names {
     /// Takes a free name similar to `wanted`: letters, digits, `.`, `_` and `-`, without a leading
     /// dot.
-    pub(super) fn like(&mut self, wanted: &str) -> String {
+    pub(super) fn unique(&mut self, wanted: &str) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let wanted = wanted.trim_start_matches('.').chars();
         let mut base: String = wanted

@@ -60,24 +60,24 @@ impl Notes {
     }
 
     /// Notes that something works differently than in the original.
-    pub fn say(&self, object: &str, field: &str, what: impl Into<String>) {
+    pub fn note(&self, object: &str, field: &str, what: impl Into<String>) {
         self.push(false, object, field, what);
     }
 
     /// Registers the lines of an object's fields, so that notes name the line of the field.
-    pub(super) fn know(&self, object: &str, lines: Lines) {
+    pub(super) fn register_lines(&self, object: &str, lines: Lines) {
         self.lines.borrow_mut().insert(object.to_owned(), lines);
     }
 
     /// Registers the fields below `field` of `object` as those of an object called `title`.
-    pub(super) fn know_below(&self, title: &str, object: &str, field: &str) {
+    pub(super) fn register_lines_below(&self, title: &str, object: &str, field: &str) {
         let lines = self
             .lines
             .borrow()
             .get(object)
             .map(|lines| lines.below(field));
         if let Some(lines) = lines {
-            self.know(title, lines);
+            self.register_lines(title, lines);
         }
     }
 

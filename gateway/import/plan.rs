@@ -16,7 +16,7 @@ use crate::provider::Kind;
 pub(super) const CLOSED_LABEL: &str = "imported";
 
 /// The headers that may hold a client key by default.
-pub(super) const USUAL_KEY_HEADERS: [&str; 4] =
+pub(super) const DEFAULT_KEY_HEADERS: [&str; 4] =
     ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
 
 /// The result of an import.
@@ -43,14 +43,14 @@ pub struct Plan {
     pub(super) route_names: Names,
     key_ids: Names,
     /// Labels that belong to the keys of one object only.
-    pub(super) marks: BTreeSet<(String, String)>,
+    pub(super) policy_labels: BTreeSet<(String, String)>,
     digests: HashMap<KeyDigest, String>,
 }
 
 impl Plan {
     /// Adds a file to the secrets folder and returns the reference to it.
-    pub(super) fn keep_secret(&mut self, name: &str, secret: Zeroizing<String>) -> String {
-        let name = self.secret_names.like(name);
+    pub(super) fn add_secret(&mut self, name: &str, secret: Zeroizing<String>) -> String {
+        let name = self.secret_names.unique(name);
         let reference = format!("file:secrets/{name}");
         self.secrets.insert(name, secret);
         reference
@@ -58,7 +58,7 @@ impl Plan {
 
     /// Returns a reference to a secret that does not exist yet, in a file of its own.
     pub(super) fn missing_secret(&mut self, name: &str) -> String {
-        format!("file:secrets/{}", self.secret_names.like(name))
+        format!("file:secrets/{}", self.secret_names.unique(name))
     }
 
     /// Adds a provider, or returns the name of an equal one.
@@ -70,7 +70,7 @@ impl Plan {
         if let Some(known) = same {
             return known.name.clone();
         }
-        provider.name = self.provider_names.like(&provider.name);
+        provider.name = self.provider_names.unique(&provider.name);
         let name = provider.name.clone();
         self.providers.push(provider);
         name
@@ -81,14 +81,14 @@ impl Plan {
         if let Some(other) = self.digests.get(&key.digest) {
             return Err(other.clone());
         }
-        key.id = self.key_ids.like(&key.id);
+        key.id = self.key_ids.unique(&key.id);
         self.digests.insert(key.digest, key.id.clone());
         self.keys.push(key);
         Ok(())
     }
 
     /// Makes the gateway ask for the usage of streams, on routes whose providers support that.
-    pub(super) fn ask_streams(&mut self) {
+    pub(super) fn meter_streams_exactly(&mut self) {
         for route in &mut self.routes {
             let mut providers = self.providers.iter();
             let provider = providers.find(|provider| provider.name == route.provider);
@@ -138,7 +138,7 @@ impl Plan {
             .into_iter()
             .map(|(route, is_said, labels)| {
                 if !is_said {
-                    say_wanting(route, &labels, notes);
+                    note_missing_key(route, &labels, notes);
                 }
                 (route.name.clone(), labels)
             })
@@ -160,7 +160,7 @@ impl Plan {
 }
 
 /// Notes that a route has no key, and how to create one.
-fn say_wanting(route: &PlannedRoute, labels: &BTreeMap<String, String>, notes: &Notes) {
+fn note_missing_key(route: &PlannedRoute, labels: &BTreeMap<String, String>, notes: &Notes) {
     let flags: Vec<String> = labels
         .iter()
         .map(|(k, v)| format!("--label {k}={v}"))

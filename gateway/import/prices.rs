@@ -11,7 +11,7 @@ use crate::usage::normal;
 
 impl Unpriced {
     /// Returns whether the prefix `model` matches this model.
-    fn is_meant_by(&self, model: &str) -> bool {
+    fn is_matched_by(&self, model: &str) -> bool {
         let name = normal(&self.model);
         let beginning = normal(model);
         let beginning = beginning.strip_suffix('*');
@@ -21,7 +21,7 @@ impl Unpriced {
 
 impl PlannedPrice {
     /// Returns whether both prices are the same, apart from the models.
-    fn costs_like(&self, other: &Self) -> bool {
+    fn has_same_prices(&self, other: &Self) -> bool {
         (self.per_request, self.per_search, &self.rates)
             == (other.per_request, other.per_search, &other.rates)
     }
@@ -73,7 +73,7 @@ impl Plan {
             // Price files compare names in normal form.
             let same = |other: &String| normal(other) == normal(&model);
             match known.iter().find(|known| known.models.iter().any(same)) {
-                Some(known) if known.costs_like(&price) => {}
+                Some(known) if known.has_same_prices(&price) => {}
                 Some(_) => others.push(model),
                 None => price.models.push(model),
             }
@@ -85,7 +85,7 @@ impl Plan {
     }
 
     /// Removes prices by prefix that would also apply to a model whose own price is not known.
-    pub(super) fn leave_out_prices_of_others(&mut self, notes: &Notes) {
+    pub(super) fn remove_inapplicable_prices(&mut self, notes: &Notes) {
         let is_named = |unpriced: &Unpriced, price: &PlannedPrice| {
             let mut models = price.models.iter();
             price.provider == unpriced.provider
@@ -99,7 +99,7 @@ impl Plan {
             for price in theirs.filter(|price| price.provider == unpriced.provider) {
                 let models = std::mem::take(&mut price.models).into_iter();
                 let (others, kept): (Vec<String>, Vec<String>) =
-                    models.partition(|model| unpriced.is_meant_by(model));
+                    models.partition(|model| unpriced.is_matched_by(model));
                 price.models = kept;
                 for other in others {
                     let why = format!(

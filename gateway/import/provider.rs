@@ -36,14 +36,14 @@ impl PlannedProvider {
     /// The origin to which the provider's requests and token go.
     pub(super) fn origin(&self) -> Option<String> {
         if self.has("base_url") || self.has("endpoint") {
-            let url = self.own_url().filter(|url| self.may_expose(url));
+            let url = self.own_url().filter(|url| self.allows(url));
             return url.map(|url| url.origin());
         }
         Some(Kind::named(self.kind)?.origin?.to_owned())
     }
 
     /// Returns whether the settings allow requests to `url`, which may need `plain_http`.
-    fn may_expose(&self, url: &BaseUrl) -> bool {
+    fn allows(&self, url: &BaseUrl) -> bool {
         match url.exposure() {
             Exposure::None => true,
             Exposure::Unclear => self.has("plain_http"),
@@ -59,7 +59,7 @@ impl PlannedProvider {
     }
 
     /// Allows unencrypted requests, as the original did, if the URL needs that.
-    pub(super) fn keep_plain(&mut self) {
+    pub(super) fn allow_plain_http(&mut self) {
         let takes_one = |url: BaseUrl| url.exposure() == Exposure::Unclear;
         if self.own_url().is_some_and(takes_one) {
             self.settings.push(("plain_http", "true".to_owned()));
@@ -67,7 +67,7 @@ impl PlannedProvider {
     }
 
     /// Returns whether the provider is on this machine or in its network, judging by the host.
-    pub(super) fn is_near(&self) -> bool {
+    pub(super) fn is_in_private_network(&self) -> bool {
         let origin = self.origin();
         let url = origin.and_then(|origin| BaseUrl::parse_exposed(&origin).ok());
         url.is_some_and(|url| {
@@ -83,11 +83,11 @@ impl PlannedProvider {
     }
 
     /// The setting that `check` would reject, and the reason.
-    pub(super) fn fault(&self) -> Option<(&'static str, String)> {
+    pub(super) fn problem(&self) -> Option<(&'static str, String)> {
         let faults = self.settings.iter().filter_map(|(name, value)| {
             let why = match *name {
                 "base_url" | "endpoint" => match BaseUrl::parse_exposed(value) {
-                    Ok(url) if self.may_expose(&url) => return None,
+                    Ok(url) if self.allows(&url) => return None,
                     _ => BaseUrl::parse(value).err()?,
                 },
                 "deployment" | "api_version" | "model" if !is_segment(value) => {

@@ -303,7 +303,8 @@ fn what_cannot_be_read_is_said_with_its_place() {
     ] {
         let said = gloo::read(&input("m", manifests), &input("p", patches), false)
             .err()
-            .unwrap();
+            .unwrap()
+            .to_string();
         assert!(said.starts_with(why), "{said}\nwanted {why}");
     }
     for (config, keys, why) in [
@@ -323,7 +324,10 @@ fn what_cannot_be_read_is_said_with_its_place() {
             keys: keys.map(|keys| ("k", keys)),
             ..Tables::default()
         };
-        let said = litellm::read("c", config, &tables).err().unwrap();
+        let said = litellm::read("c", config, &tables)
+            .err()
+            .unwrap()
+            .to_string();
         assert!(said.starts_with(why), "{said}\nwanted {why}");
     }
 }
@@ -367,7 +371,9 @@ fn a_table_of_litellm_that_lacks_a_column_which_closes_keys_is_refused() {
     let read = |keys: &str, teams: &str, users: &str| read_all(keys, teams, users, members);
     assert_eq!(read(&keys, teams, users), Ok(false));
     for column in ["user_id", "team_id", "budget_id"] {
-        let said = read_all(&keys, teams, users, &without(members, column)).unwrap_err();
+        let said = read_all(&keys, teams, users, &without(members, column))
+            .unwrap_err()
+            .to_string();
         assert!(
             said.starts_with("m:1") && said.contains(&format!("`{column}`")),
             "{said}"
@@ -386,7 +392,7 @@ fn a_table_of_litellm_that_lacks_a_column_which_closes_keys_is_refused() {
         };
         let columns = table.lines().next().unwrap().split(',');
         for column in columns.filter(|name| !name.ends_with("_alias")) {
-            let said = with(&without(table, column)).unwrap_err();
+            let said = with(&without(table, column)).unwrap_err().to_string();
             assert!(
                 said.starts_with(names)
                     && said.contains(&format!("`{column}`"))
@@ -399,7 +405,7 @@ fn a_table_of_litellm_that_lacks_a_column_which_closes_keys_is_refused() {
     assert!(read(&keys, &without(teams, "team_alias"), users).is_ok());
     assert!(read(&keys, teams, &without(users, "user_alias")).is_ok());
     let few = without(&without(&without(&keys, "blocked"), "models"), "expires");
-    let said = read(&few, teams, users).unwrap_err();
+    let said = read(&few, teams, users).unwrap_err().to_string();
     assert!(said.contains("`blocked`, `expires`, `models`"), "{said}");
 }
 
@@ -422,7 +428,9 @@ fn a_row_behind_one_of_several_lines_is_said_with_its_own_line() {
         keys: Some(("k", &keys)),
         ..Tables::default()
     };
-    let said = litellm::read("c", "a: 1\n", &tables).err();
+    let said = litellm::read("c", "a: 1\n", &tables)
+        .err()
+        .map(|error| error.to_string());
     let wanted =
         "k:5: `token` of the key `search bot` is not the SHA-256 of a key, in hexadecimal digits";
     assert_eq!(said.as_deref(), Some(wanted));

@@ -7,9 +7,10 @@
 
 use http::HeaderValue;
 
+use crate::import::error::ImportError;
 use crate::import::fields::Fields;
 use crate::import::gloo::agentgateway;
-use crate::import::gloo::ai_settings::{Place, Policies, elsewhere};
+use crate::import::gloo::ai_settings::{Policies, ProviderSettings, apply_host};
 use crate::import::gloo::backend::quoted;
 use crate::import::gloo::object::Object;
 use crate::import::gloo::reader::Reader;
@@ -50,7 +51,7 @@ impl Reader<'_> {
         object: &Object,
         ai: &mut Fields<'_>,
         policies: Policies<'_>,
-    ) -> Result<Vec<PlannedProvider>, String> {
+    ) -> Result<Vec<PlannedProvider>, ImportError> {
         let mut providers = Vec::new();
         for name in ["multi", "multipool"] {
             if let Some(mut pool) = ai.fields(&[name]) {
@@ -68,7 +69,7 @@ impl Reader<'_> {
         }
         if providers.is_empty() {
             providers.push(self.one_of_the_kinds(object, ai, policies)?);
-        } else if policies.say_something() {
+        } else if policies.are_set() {
             ai.lost("", "its policies are for all of several providers");
             return Ok(Vec::new());
         }
@@ -90,7 +91,7 @@ impl Reader<'_> {
         pool: &mut Fields<'_>,
         (levels, members): (&str, &str),
         providers: &mut Vec<Option<PlannedProvider>>,
-    ) -> Result<(), String> {
+    ) -> Result<(), ImportError> {
         let before = providers.len();
         for mut level in pool.list(levels) {
             for mut member in level.list(members) {
@@ -115,8 +116,8 @@ impl Reader<'_> {
         object: &Object,
         fields: &mut Fields<'_>,
         policies: Policies<'_>,
-    ) -> Result<Option<PlannedProvider>, String> {
-        let mut place = Place::under(&policies);
+    ) -> Result<Option<PlannedProvider>, ImportError> {
+        let mut place = ProviderSettings::from_policies(&policies);
         place.read(fields);
         for name in ["name", "weight"] {
             fields.value(&[name]);
@@ -127,7 +128,7 @@ impl Reader<'_> {
         }
         let within = provider.as_mut().unwrap_or(fields);
         for unknown in ["vertexAi", "vertexai", "bedrock"] {
-            within.lose(unknown, "keygate has no kind of provider for it");
+            within.discard(unknown, "keygate has no kind of provider for it");
         }
         let found = AI_KINDS
             .iter()
@@ -140,8 +141,8 @@ impl Reader<'_> {
         let unclear = [Some(body), provider]
             .into_iter()
             .flatten()
-            .fold(fields.is_unclear(&HARMLESS), |unclear, mut level| {
-                level.is_unclear(&HARMLESS) || unclear
+            .fold(fields.discard_unknown(&HARMLESS), |unclear, mut level| {
+                level.discard_unknown(&HARMLESS) || unclear
             });
         Ok(planned.filter(|_| !unclear))
     }
@@ -151,16 +152,16 @@ impl Reader<'_> {
         object: &Object,
         kind: &'static str,
         fields: &mut Fields<'_>,
-        mut place: Place,
+        mut place: ProviderSettings,
         auth: Option<Fields<'_>>,
-    ) -> Result<Option<PlannedProvider>, String> {
+    ) -> Result<Option<PlannedProvider>, ImportError> {
         place.read(fields);
         let kind = match kind {
             "custom" => agentgateway::custom(fields, &mut place.settings),
             kind => kind,
         };
         Self::of_its_kind(kind, fields, &mut place.settings);
-        fields.lose(
+        fields.discard(
             "model",
             "keygate does not change bodies: let clients name the model",
         );
@@ -170,10 +171,10 @@ impl Reader<'_> {
             token: String::new(),
             settings: std::mem::take(&mut place.settings),
         };
-        elsewhere(&mut planned, &place);
-        planned.keep_plain();
+        apply_host(&mut planned, &place);
+        planned.allow_plain_http();
         if let Some(host) = &place.host {
-            self.say_tls(object, host, place.port.unwrap_or(443), place.tls);
+            self.note_tls(object, host, place.port.unwrap_or(443), place.tls);
         }
         let token = match (fields.fields(&["authToken"]), auth) {
             (Some(token), None) | (None, Some(token)) => self.token(object, token)?,
@@ -181,7 +182,9 @@ impl Reader<'_> {
                 token.lost("", "another token is said beside it");
                 None
             }
-            (None, None) if place.host.is_some() && planned.is_near() => Some("none".to_owned()),
+            (None, None) if place.host.is_some() && planned.is_in_private_network() => {
+                Some("none".to_owned())
+            }
             (None, None) => {
                 fields.lost(
                     "authToken",
@@ -203,7 +206,7 @@ impl Reader<'_> {
             );
             return Ok(None);
         }
-        if let Some((name, why)) = planned.fault() {
+        if let Some((name, why)) = planned.problem() {
             fields.lost(name, format!("{why}: the whole provider is left out"));
             return Ok(None);
         }

@@ -2,13 +2,13 @@
 
 use crate::import::fields::Fields;
 use crate::import::gloo::backend::url;
-use crate::import::gloo::backend_policy::list_harmless;
+use crate::import::gloo::backend_policy::discard_harmless;
 use crate::import::provider::{PlannedProvider, is_plain};
 use crate::provider::kind::KINDS;
 
 /// The settings of a provider besides its kind and token.
 #[derive(Default)]
-pub(super) struct Place {
+pub(super) struct ProviderSettings {
     pub(super) host: Option<String>,
     pub(super) port: Option<u64>,
     /// The name in the provider's certificate, if it is not the host.
@@ -22,9 +22,9 @@ pub(super) struct Place {
     pub(super) unclear: bool,
 }
 
-impl Place {
+impl ProviderSettings {
     /// Starts with the settings of the policies.
-    pub(super) fn under(policies: &Policies<'_>) -> Self {
+    pub(super) fn from_policies(policies: &Policies<'_>) -> Self {
         Self {
             certificate: policies.certificate.clone(),
             tls: policies.tls,
@@ -44,7 +44,7 @@ impl Place {
                 self.at(&mut host);
                 let certificate = host.text("hostname").or_else(|| host.text("hostName"));
                 self.certificate = certificate.or(self.certificate.take());
-                self.unclear |= host.is_unclear(&[]);
+                self.unclear |= host.discard_unknown(&[]);
             }
         }
         self.at(level);
@@ -66,7 +66,7 @@ impl Place {
                 self.settings
                     .push(("auth_prefix", format!("{prefix}{space}")));
             }
-            self.unclear |= header.is_unclear(&[]);
+            self.unclear |= header.discard_unknown(&[]);
         }
     }
 
@@ -91,7 +91,7 @@ impl Place {
         let full = match level.fields(&[name]) {
             Some(mut path) => {
                 let full = path.text("fullPath").or_else(|| path.text("full"));
-                self.unclear |= path.is_unclear(&[]);
+                self.unclear |= path.discard_unknown(&[]);
                 full
             }
             None if level.has(name) => level.text(name),
@@ -132,20 +132,20 @@ impl<'n> Policies<'n> {
         if let Some(mut tls) = policies.fields(&["tls"]) {
             read.tls = Some(true);
             read.certificate = tls.text("sni");
-            read.unclear = tls.is_unclear(&["alpnProtocols"]);
+            read.unclear = tls.discard_unknown(&["alpnProtocols"]);
         }
-        list_harmless(&mut policies);
-        read.unclear |= policies.is_unclear(&[]);
+        discard_harmless(&mut policies);
+        read.unclear |= policies.discard_unknown(&[]);
         read
     }
 
-    pub(super) fn say_something(&self) -> bool {
+    pub(super) fn are_set(&self) -> bool {
         self.auth.is_some() || self.tls.is_some() || self.unclear
     }
 }
 
 /// Applies a host of its own to a provider.
-pub(super) fn elsewhere(planned: &mut PlannedProvider, place: &Place) {
+pub(super) fn apply_host(planned: &mut PlannedProvider, place: &ProviderSettings) {
     let own = place.host.as_ref();
     let certificate = place.certificate.clone().filter(|it| Some(it) != own);
     planned.settings.extend(certificate.map(|it| ("sni", it)));

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use http::HeaderName;
 
 use crate::config::may_hold_key;
+use crate::import::error::ImportError;
 use crate::import::fields::Fields;
-use crate::import::gloo::backend::{Secrets, alone};
-use crate::import::gloo::draft::{Found, Means, Rank};
+use crate::import::gloo::backend::{Secrets, find_unique};
+use crate::import::gloo::draft::{KeyCheck, Rank, RouteDraft};
 use crate::import::gloo::object::Object;
-use crate::import::gloo::policy_label::mark;
+use crate::import::gloo::policy_label::policy_label;
 use crate::import::gloo::secret;
 use crate::import::notes::Notes;
 use crate::import::plan::Plan;
@@ -18,10 +19,10 @@ use crate::import::plan::Plan;
 const DEFAULT_HEADER: &str = "api-key";
 
 /// The note about a policy that requires more than a key.
-pub(super) const NOT_KEYS: &str = "keygate checks one API key, by its labels, and nothing else: nobody can use its routes until they are given keys";
+pub(super) const UNSUPPORTED_AUTH: &str = "keygate checks one API key, by its labels, and nothing else: nobody can use its routes until they are given keys";
 
 /// Closes routes.
-pub(super) fn close_all(routes: &mut [(Rank, &mut Found)]) {
+pub(super) fn close_all(routes: &mut [(Rank, &mut RouteDraft)]) {
     for (_, found) in routes {
         found.close();
     }
@@ -34,8 +35,8 @@ pub(super) fn asks_for_keys(
     plan: &mut Plan,
     notes: &Notes,
     of: (&Object, &Secrets<'_>),
-    routes: &mut [(Rank, &mut Found)],
-) -> Result<bool, String> {
+    routes: &mut [(Rank, &mut RouteDraft)],
+) -> Result<bool, ImportError> {
     let (mut keys_asked, mut understood) = (0, true);
     for mut entry in auth.list("configs") {
         entry.value(&["name"]);
@@ -59,8 +60,8 @@ fn api_key_auth(
     plan: &mut Plan,
     notes: &Notes,
     (object, secrets): (&Object, &Secrets<'_>),
-    routes: &mut [(Rank, &mut Found)],
-) -> Result<bool, String> {
+    routes: &mut [(Rank, &mut RouteDraft)],
+) -> Result<bool, ImportError> {
     let header = keys
         .text("headerName")
         .unwrap_or_else(|| DEFAULT_HEADER.to_owned());
@@ -109,7 +110,7 @@ fn api_key_auth(
     }
     understood &= keys.unread().next().is_none();
     for (rank, found) in routes {
-        found.ask_for((*rank, Means::Service), &labels, notes);
+        found.require_keys((*rank, KeyCheck::Service), &labels, notes);
         found.from_metadata.extend(metadata.clone());
         found.required.extend(required.clone());
     }
@@ -127,13 +128,13 @@ fn named_keys(
     plan: &mut Plan,
     notes: &Notes,
     secrets: &Secrets<'_>,
-) -> Result<Option<(String, String)>, String> {
+) -> Result<Option<(String, String)>, ImportError> {
     let (mut found, mut understood) = (Vec::new(), true);
     for mut reference in fields.list(REFS) {
         let name = reference.text("name").unwrap_or_default();
         let namespace = reference.text("namespace");
         let namespace = namespace.as_deref().unwrap_or(&object.namespace);
-        match alone(secrets, namespace, &name).copied() {
+        match find_unique(secrets, namespace, &name).copied() {
             None => reference.lost(
                 "",
                 format!("the secret `{name}` is not in the files: its key opens nothing"),
@@ -148,9 +149,9 @@ fn named_keys(
         reference.finish();
     }
     understood &= !fields.has(REFS);
-    let mark = mark(object, &found, secrets, plan);
+    let mark = policy_label(object, &found, secrets, plan);
     for (secret, name, key) in &found {
-        secret::add_marked(plan, notes, secret, name, key, &mark);
+        secret::add_labelled(plan, notes, secret, name, key, &mark);
     }
     Ok(understood.then_some(mark))
 }

@@ -79,7 +79,7 @@ pub(super) fn hosted(host: &Host, path: &str) -> PlannedProvider {
         token: "none".to_owned(),
         settings,
     };
-    planned.keep_plain();
+    planned.allow_plain_http();
     planned
 }
 
@@ -93,24 +93,24 @@ pub(super) fn find<'b>(
     let of_kind = backends
         .iter()
         .filter(|(known, _)| kind.is_none_or(|kind| kind == known.as_str()));
-    let mut named = of_kind.filter_map(|(_, backends)| alone(backends, namespace, name));
+    let mut named = of_kind.filter_map(|(_, backends)| find_unique(backends, namespace, name));
     let found = named.next()?;
     named.next().is_none().then_some(found)
 }
 
 /// Finds the entry of this name in a namespace. A missing namespace matches any, but one tenant's
 /// object never replaces another's.
-pub(super) fn alone<'m, T>(
+pub(super) fn find_unique<'m, T>(
     map: &'m BTreeMap<(String, String), T>,
     namespace: &str,
     name: &str,
 ) -> Option<&'m T> {
     let exact = map.get(&(namespace.to_owned(), name.to_owned()));
     exact.or_else(|| {
-        let unsaid = |known: &str| namespace.is_empty() || known.is_empty();
+        let any_namespace = |known: &str| namespace.is_empty() || known.is_empty();
         let mut alike = map
             .iter()
-            .filter(|((known, other), _)| other == name && unsaid(known));
+            .filter(|((known, other), _)| other == name && any_namespace(known));
         let (_, found) = alike.next()?;
         alike.next().is_none().then_some(found)
     })

@@ -14,7 +14,7 @@ use crate::import::gloo::object::Object;
 use crate::import::notes::Notes;
 
 /// The backend settings of a policy.
-struct Said {
+struct BackendPolicy {
     /// The title of the policy.
     title: String,
     namespace: String,
@@ -33,11 +33,11 @@ struct Target {
 }
 
 impl Target {
-    fn takes(&self, said: &Said, backend: &Object) -> bool {
-        let unsaid = said.namespace.is_empty() || backend.namespace.is_empty();
+    fn takes(&self, policy: &BackendPolicy, backend: &Object) -> bool {
+        let any_namespace = policy.namespace.is_empty() || backend.namespace.is_empty();
         let has = |(name, value): (&String, &String)| backend.labels.get(name) == Some(value);
         backend.kind == self.kind
-            && (unsaid || said.namespace == backend.namespace)
+            && (any_namespace || policy.namespace == backend.namespace)
             && self.name.as_ref().is_none_or(|name| *name == backend.name)
             && self.labels.iter().all(has)
     }
@@ -55,24 +55,24 @@ struct Merged {
 /// Merges the policies for backends into the backends, and the policies of each backend into its
 /// providers.
 pub(super) fn merge(objects: &mut [Object], notes: &Notes) {
-    let all: Vec<Said> = objects.iter_mut().filter_map(said).collect();
+    let all: Vec<BackendPolicy> = objects.iter_mut().filter_map(take_backend_policy).collect();
     let mut merged = Merged::default();
     for (number, object) in objects.iter().enumerate() {
         let own = object.body.pointer("/spec/policies").cloned();
         merged.own.extend(own.map(|own| (number, own)));
     }
-    for said in &all {
-        for target in &said.targets {
+    for policy in &all {
+        for target in &policy.targets {
             let mut found = false;
             for (number, backend) in objects.iter_mut().enumerate() {
-                if target.takes(said, backend) {
+                if target.takes(policy, backend) {
                     found = true;
-                    give(said, target, number, backend, &mut merged, notes);
+                    merge_into(policy, target, number, backend, &mut merged, notes);
                 }
             }
             if !found {
                 let why = "one of its backends is not in the files: there, it does nothing";
-                notes.lost(&said.title, "spec.targetRefs", why);
+                notes.lost(&policy.title, "spec.targetRefs", why);
             }
         }
     }
@@ -80,13 +80,13 @@ pub(super) fn merge(objects: &mut [Object], notes: &Notes) {
         .iter_mut()
         .filter(|object| BACKENDS.contains(&object.kind.as_str()))
     {
-        share(backend);
+        merge_into_providers(backend);
     }
 }
 
 /// Takes the backend settings out of a policy. Returns `None` if the policy applies to something
 /// else.
-fn said(policy: &mut Object) -> Option<Said> {
+fn take_backend_policy(policy: &mut Object) -> Option<BackendPolicy> {
     if !["AgentgatewayPolicy", super::ENTERPRISE_POLICY].contains(&policy.kind.as_str()) {
         return None;
     }
@@ -95,18 +95,18 @@ fn said(policy: &mut Object) -> Option<Said> {
     for (list, by_name) in [("targetRefs", true), ("targetSelectors", false)] {
         let items = spec.get(list).and_then(Value::as_array);
         for item in items.into_iter().flatten() {
-            let says = |name: &str| item.get(name).and_then(text_of);
+            let text = |name: &str| item.get(name).and_then(text_of);
             let others = ["kind", "group", "name", "matchLabels", "sectionName"];
             let known = item
                 .as_object()?
                 .keys()
                 .all(|name| others.contains(&name.as_str()));
-            let kind = says("kind").filter(|kind| known && BACKENDS.contains(&kind.as_str()))?;
+            let kind = text("kind").filter(|kind| known && BACKENDS.contains(&kind.as_str()))?;
             targets.push(Target {
                 kind,
-                name: if by_name { Some(says("name")?) } else { None },
+                name: if by_name { Some(text("name")?) } else { None },
                 labels: item.get("matchLabels").map(texts).unwrap_or_default(),
-                section: says("sectionName"),
+                section: text("sectionName"),
             });
         }
     }
@@ -121,7 +121,7 @@ fn said(policy: &mut Object) -> Option<Said> {
             return None;
         }
     };
-    Some(Said {
+    Some(BackendPolicy {
         title: policy.title.clone(),
         namespace: policy.namespace.clone(),
         targets,
@@ -130,8 +130,8 @@ fn said(policy: &mut Object) -> Option<Said> {
 }
 
 /// Adds the settings of a policy that the backend, or its provider, does not have itself.
-fn give(
-    said: &Said,
+fn merge_into(
+    policy: &BackendPolicy,
     target: &Target,
     number: usize,
     backend: &mut Object,
@@ -156,9 +156,9 @@ fn give(
     });
     let Some(policies) = policies else {
         let why = format!("there is no `{section}` in {title}: there, it does nothing");
-        return notes.lost(&said.title, "spec.targetRefs", why);
+        return notes.lost(&policy.title, "spec.targetRefs", why);
     };
-    for (field, value) in &said.settings {
+    for (field, value) in &policy.settings {
         let place = (number, section.clone(), field.clone());
         // The backend's own setting for all its providers.
         let above = merged.own.get(&number).and_then(|own| own.get(field));
@@ -177,10 +177,10 @@ fn give(
                 let other = other.unwrap_or_else(|| title.clone());
                 let why =
                     format!("{other} says another one of {title}, and which counts cannot be told");
-                notes.lost(&said.title, &format!("spec.backend.{field}"), why);
+                notes.lost(&policy.title, &format!("spec.backend.{field}"), why);
             }
         }
-        merged.sources.insert(place, said.title.clone());
+        merged.sources.insert(place, policy.title.clone());
     }
 }
 
@@ -198,7 +198,7 @@ fn providers(spec: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<Str
 }
 
 /// Adds the backend's policies to its providers, unless they have their own.
-fn share(backend: &mut Object) {
+fn merge_into_providers(backend: &mut Object) {
     let Some(spec) = backend.body.get_mut("spec").and_then(Value::as_object_mut) else {
         return;
     };
@@ -226,13 +226,13 @@ fn share(backend: &mut Object) {
 
 /// Takes and notes the settings of a backend that change neither where requests go nor who may send
 /// them.
-pub(super) fn list_harmless(settings: &mut Fields<'_>) {
-    settings.lose(
+pub(super) fn discard_harmless(settings: &mut Fields<'_>) {
+    settings.discard(
         "ai",
         "keygate changes no bodies and looks at no content: what a prompt guard keeps back there goes to the provider here",
     );
     for limits in ["http", "tcp", "health"] {
-        settings.lose(
+        settings.discard(
             limits,
             "keygate has timeouts and the version of HTTP in the provider: `[providers.NAME]`",
         );

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::import::planned::PlannedExtractor;
 
 /// The note about any other expression.
-pub(super) const NOT_HERE: &str = "keygate makes headers of texts and of headers of the request only, such as `\"a \" + request.headers[\"b\"]`";
+pub(super) const UNSUPPORTED_EXPRESSION: &str = "keygate makes headers of texts and of headers of the request only, such as `\"a \" + request.headers[\"b\"]`";
 
 /// A part of an expression.
 enum Part<'e> {

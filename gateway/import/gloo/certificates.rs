@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::import::fields::text_of;
-use crate::import::gloo::draft::{Found, is_source};
+use crate::import::gloo::draft::{RouteDraft, is_source};
 use crate::import::gloo::object::Object;
 
 /// The kinds of objects that configure client connections.
@@ -39,29 +39,33 @@ const OPTIONS: [&str; 5] = [
 ];
 
 /// Returns whether `object` is a gateway that may require certificates from the clients of a route.
-pub(super) fn are_asked_for(object: &Object, found: &Found, objects: &[Object]) -> bool {
+pub(super) fn may_require_certificates(
+    object: &Object,
+    draft: &RouteDraft,
+    objects: &[Object],
+) -> bool {
     GATEWAYS.contains(&object.kind.as_str())
-        && object.body.get("spec").is_some_and(asks)
+        && object.body.get("spec").is_some_and(has_restricting_tls)
         && objects
             .iter()
-            .filter(|source| is_source(source, found))
+            .filter(|source| is_source(source, draft))
             .any(|source| leads_to(object, source))
 }
 
 /// Returns whether a `tls` field, at any depth, may require certificates.
-fn asks(value: &Value) -> bool {
+fn has_restricting_tls(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.iter().any(|(name, value)| match name.as_str() {
-            "tls" => narrows(value),
-            _ => asks(value),
+            "tls" => may_restrict(value),
+            _ => has_restricting_tls(value),
         }),
-        Value::Array(items) => items.iter().any(asks),
+        Value::Array(items) => items.iter().any(has_restricting_tls),
         _ => false,
     }
 }
 
 /// Returns whether the contents of `tls` may restrict clients.
-fn narrows(tls: &Value) -> bool {
+fn may_restrict(tls: &Value) -> bool {
     let Value::Object(fields) = tls else {
         return !tls.is_null();
     };
@@ -84,13 +88,13 @@ fn leads_to(gateway: &Object, source: &Object) -> bool {
     let list = |name: &str| spec.and_then(|spec| spec.get(name)?.as_array());
     let named = list("virtualGateways").or_else(|| list("parentRefs"));
     let is_other = |reference: &Value| {
-        let says = |name: &str| reference.get(name).and_then(text_of);
-        let kind = says("kind");
+        let text = |name: &str| reference.get(name).and_then(text_of);
+        let kind = text("kind");
         let same_kind = kind.is_none_or(|kind| kind == gateway.kind);
-        let namespace = says("namespace").unwrap_or_else(|| source.namespace.clone());
-        let unsaid = namespace.is_empty() || gateway.namespace.is_empty();
-        let here = says("name").is_none_or(|name| name == gateway.name)
-            && (unsaid || namespace == gateway.namespace);
+        let namespace = text("namespace").unwrap_or_else(|| source.namespace.clone());
+        let any_namespace = namespace.is_empty() || gateway.namespace.is_empty();
+        let here = text("name").is_none_or(|name| name == gateway.name)
+            && (any_namespace || namespace == gateway.namespace);
         same_kind && !here
     };
     named.is_none_or(|named| named.is_empty() || !named.iter().all(is_other))
@@ -145,7 +149,7 @@ mod tests {
             (json!({"listeners": [{"tls": {"mode": ["MUTUAL"]}}]}), true),
             (json!({"listeners": [{"tls": "MUTUAL"}]}), true),
         ] {
-            assert_eq!(asks(&spec), expected, "{spec}");
+            assert_eq!(has_restricting_tls(&spec), expected, "{spec}");
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) enum PathEnd {
 }
 
 /// A route before its policies are known.
-pub(super) struct Found {
+pub(super) struct RouteDraft {
     pub route: PlannedRoute,
     pub provider: PlannedProvider,
     /// The title of the object that the route comes from, and its kind, namespace and name.
@@ -61,7 +61,7 @@ pub(super) struct Found {
     /// The labels that a key must have, and how specific the policy is that requires them.
     pub keys: Option<(Rank, BTreeMap<String, String>)>,
     /// The mechanism that requires keys.
-    pub means: Option<Means>,
+    pub key_check: Option<KeyCheck>,
     /// Whether something besides keys guards the route, or something that was not understood.
     pub closed: bool,
 }
@@ -79,14 +79,14 @@ pub(super) enum Rank {
 
 /// The mechanism that requires a key. The most specific policy of each mechanism applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Means {
+pub(super) enum KeyCheck {
     /// A separate service: `AuthConfig` and `ExtAuthPolicy`.
     Service,
     /// The gateway itself: `apiKeyAuth` and `apiKeyAuthentication`.
     Gateway,
 }
 
-impl Found {
+impl RouteDraft {
     /// Closes the route, whatever other policies say.
     pub(super) fn close(&mut self) {
         self.closed = true;
@@ -94,7 +94,7 @@ impl Found {
 
     /// Removes the provider and closes the route. The route stays, so that its requests do not go
     /// to a route with a shorter path.
-    pub(super) fn lead_nowhere(&mut self) {
+    pub(super) fn remove_destination(&mut self) {
         self.provider = PlannedProvider::nowhere();
         self.route.headers.clear();
         self.route.extractors.clear();
@@ -104,13 +104,13 @@ impl Found {
     }
 
     /// Requires keys with these labels.
-    pub(super) fn ask_for(
+    pub(super) fn require_keys(
         &mut self,
-        (rank, means): (Rank, Means),
+        (rank, key_check): (Rank, KeyCheck),
         labels: &BTreeMap<String, String>,
         notes: &Notes,
     ) {
-        if *self.means.get_or_insert(means) != means {
+        if *self.key_check.get_or_insert(key_check) != key_check {
             // Neither replaces the other: a request needs a key for each.
             let why = format!(
                 "a key is asked for by two means on {}, and both count there: nobody can use it until it is given keys",
@@ -145,7 +145,7 @@ impl Found {
     }
 
     /// The labels that a key must have; `None` if the route requires no key.
-    pub(super) fn labels_of_keys(&self) -> Option<BTreeMap<String, String>> {
+    pub(super) fn key_labels(&self) -> Option<BTreeMap<String, String>> {
         if self.closed {
             // The label contains the route's name, so that a key for one closed route does not open
             // the others.
@@ -203,18 +203,18 @@ impl Found {
 }
 
 /// Returns whether a route comes from an object.
-pub(super) fn is_source(object: &Object, found: &Found) -> bool {
-    let (kind, namespace, name) = &found.source;
+pub(super) fn is_source(object: &Object, draft: &RouteDraft) -> bool {
+    let (kind, namespace, name) = &draft.source;
     object.kind == *kind && object.namespace == *namespace && object.name == *name
 }
 
 /// The header for the provider's token.
-pub(super) fn auth_header(found: &Found) -> &str {
-    let set = found
+pub(super) fn auth_header(draft: &RouteDraft) -> &str {
+    let set = draft
         .provider
         .settings
         .iter()
         .find(|(name, _)| *name == "auth_header");
-    let own = Kind::named(found.provider.kind).map_or("authorization", |kind| kind.auth_header);
+    let own = Kind::named(draft.provider.kind).map_or("authorization", |kind| kind.auth_header);
     set.map_or(own, |(_, value)| value.as_str())
 }

@@ -5,13 +5,13 @@ use serde_json::Value;
 
 use crate::import::fields::{text_of, texts};
 use crate::import::gloo::certificates;
-use crate::import::gloo::draft::{Found, is_source};
+use crate::import::gloo::draft::{RouteDraft, is_source};
 use crate::import::gloo::kinds::KNOWN;
 use crate::import::gloo::object::Object;
 use crate::import::notes::Notes;
 
 /// Suffixes of kinds that may guard routes.
-const TELLING: [&str; 6] = [
+const GUARD_SUFFIXES: [&str; 6] = [
     "Policy",
     "Option",
     "Config",
@@ -59,29 +59,29 @@ const TARGETS: [&str; 8] = [
 /// Closes a route that an object of an unknown kind may guard: one that names the route as a
 /// target, or targets that are not understood; and if nothing else requires a key, also one that
 /// names no target.
-pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
+pub(super) fn close(draft: &mut RouteDraft, objects: &[Object], notes: &Notes) {
     let is_attached = objects
         .iter()
-        .any(|object| is_source(object, found) && is_attached(object));
+        .any(|object| is_source(object, draft) && is_attached(object));
     let guards = |object: &&Object| {
-        let is_behind = !is_attached && delegates_to(object, found)
-            || certificates::are_asked_for(object, found, objects);
-        if found.is_guarded() {
-            is_behind || may_guard(object) && reaches(object, found)
+        let is_behind = !is_attached && delegates_to(object, draft)
+            || certificates::may_require_certificates(object, draft, objects);
+        if draft.is_guarded() {
+            is_behind || may_guard(object) && reaches(object, draft)
         } else {
-            may_guard(object) && (reaches(object, found) || !says_targets(object))
+            may_guard(object) && (reaches(object, draft) || !says_targets(object))
                 || delegates(object)
                 || is_behind
         }
     };
     let guard = objects.iter().find(guards);
-    if let Some(guard) = guard.filter(|_| !found.is_closed()) {
-        found.close();
+    if let Some(guard) = guard.filter(|_| !draft.is_closed()) {
+        draft.close();
         let why = format!(
             "{} may guard it, which keygate cannot read: nobody can use it until it is given keys",
             guard.title
         );
-        notes.lost(&found.title, "", why);
+        notes.lost(&draft.title, "", why);
     }
 }
 
@@ -108,7 +108,7 @@ fn may_guard(object: &Object) -> bool {
     let has = |target: &str| spec.is_some_and(|spec| spec.get(target).is_some());
     !KNOWN.contains(&kind)
         && !HARMLESS.contains(&kind)
-        && (TELLING.iter().any(|end| kind.ends_with(end))
+        && (GUARD_SUFFIXES.iter().any(|end| kind.ends_with(end))
             || TARGETS.iter().any(|target| has(target)))
 }
 
@@ -121,7 +121,7 @@ fn says_targets(object: &Object) -> bool {
 }
 
 /// Returns whether an object names a route as its target.
-pub(super) fn reaches(object: &Object, found: &Found) -> bool {
+pub(super) fn reaches(object: &Object, draft: &RouteDraft) -> bool {
     let Some(spec) = object.body.get("spec") else {
         return false;
     };
@@ -132,12 +132,12 @@ pub(super) fn reaches(object: &Object, found: &Found) -> bool {
     };
     TARGETS.iter().any(|name| {
         list(name).iter().any(|target| match *name {
-            "targetRef" | "targetRefs" => names(object, target, found),
+            "targetRef" | "targetRefs" => names(object, target, draft),
             "applyToRoutes" => {
                 let labels = target.pointer("/route/labels").map(texts);
                 labels.is_none_or(|labels| {
                     let has =
-                        |(name, value): (&String, &String)| found.labels.get(name) == Some(value);
+                        |(name, value): (&String, &String)| draft.labels.get(name) == Some(value);
                     labels.iter().all(has)
                 })
             }
@@ -147,15 +147,17 @@ pub(super) fn reaches(object: &Object, found: &Found) -> bool {
 }
 
 /// Returns whether a reference names the object of a route, or something that is not a route.
-fn names(object: &Object, target: &Value, found: &Found) -> bool {
-    let says = |name: &str| target.get(name).and_then(text_of);
-    let (kind, namespace, name) = &found.source;
-    if says("kind").as_deref() != Some("HTTPRoute") {
+fn names(object: &Object, target: &Value, draft: &RouteDraft) -> bool {
+    let text = |name: &str| target.get(name).and_then(text_of);
+    let (kind, namespace, name) = &draft.source;
+    if text("kind").as_deref() != Some("HTTPRoute") {
         return true;
     }
-    let wanted = says("namespace").unwrap_or_else(|| object.namespace.clone());
-    let unsaid = wanted.is_empty() || namespace.is_empty();
-    kind == "HTTPRoute" && says("name").as_ref() == Some(name) && (unsaid || wanted == *namespace)
+    let wanted = text("namespace").unwrap_or_else(|| object.namespace.clone());
+    let any_namespace = wanted.is_empty() || namespace.is_empty();
+    kind == "HTTPRoute"
+        && text("name").as_ref() == Some(name)
+        && (any_namespace || wanted == *namespace)
 }
 
 /// Returns whether an object delegates to other route objects, which its guards then protect as
@@ -166,17 +168,17 @@ fn delegates(object: &Object) -> bool {
 
 /// Returns whether an object delegates to the object of a route, by name, or by labels or a
 /// wildcard, which are not evaluated.
-fn delegates_to(object: &Object, found: &Found) -> bool {
-    let (kind, namespace, name) = &found.source;
+fn delegates_to(object: &Object, draft: &RouteDraft) -> bool {
+    let (kind, namespace, name) = &draft.source;
     *kind == object.kind
         && delegations(object).iter().any(|reference| {
-            let says = |field: &str| reference.get(field).and_then(text_of);
-            let named = says("name").filter(|name| name != "*");
-            let by_group = says("group").is_some_and(|group| group.starts_with("delegation."));
-            let wanted = says("namespace").unwrap_or_else(|| object.namespace.clone());
-            let unsaid = wanted.is_empty() || namespace.is_empty() || named.is_none();
+            let text = |field: &str| reference.get(field).and_then(text_of);
+            let named = text("name").filter(|name| name != "*");
+            let by_group = text("group").is_some_and(|group| group.starts_with("delegation."));
+            let wanted = text("namespace").unwrap_or_else(|| object.namespace.clone());
+            let any_namespace = wanted.is_empty() || namespace.is_empty() || named.is_none();
             (by_group || named.is_none_or(|named| named == *name))
-                && (unsaid || wanted == *namespace)
+                && (any_namespace || wanted == *namespace)
         })
 }
 
@@ -186,8 +188,8 @@ fn delegations(object: &Object) -> Vec<&Value> {
         return Vec::new();
     };
     let to_routes = |reference: &&Value| {
-        let says = |name: &str| reference.get(name).and_then(text_of).unwrap_or_default();
-        says("kind").ends_with("Route") || says("group").starts_with("delegation.")
+        let text = |name: &str| reference.get(name).and_then(text_of).unwrap_or_default();
+        text("kind").ends_with("Route") || text("group").starts_with("delegation.")
     };
     let rules = items(spec, "rules").flat_map(|rule| items(rule, "backendRefs"));
     let tables = items(spec, "http").filter_map(|route| route.get("delegate"));

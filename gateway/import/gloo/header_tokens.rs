@@ -1,6 +1,6 @@
 //! Provider tokens that a route writes into a header: the provider writes them instead.
 
-use crate::import::gloo::draft::{Found, auth_header};
+use crate::import::gloo::draft::{RouteDraft, auth_header};
 use crate::import::gloo::secret;
 use crate::import::notes::Notes;
 use crate::import::plan::Plan;
@@ -8,16 +8,16 @@ use crate::import::planned::PlannedExtractor;
 
 /// A template that writes the provider's token into a header becomes a setting of the provider: the
 /// token then goes directly from the key's metadata into the header.
-pub(super) fn own_token(found: &mut Found, plan: &mut Plan, notes: &Notes) {
-    let header = auth_header(found).to_owned();
+pub(super) fn move_token(draft: &mut RouteDraft, plan: &mut Plan, notes: &Notes) {
+    let header = auth_header(draft).to_owned();
     let named = |name: &&String| name.eq_ignore_ascii_case(&header);
-    let Some(name) = found.route.headers.keys().find(named).cloned() else {
+    let Some(name) = draft.route.headers.keys().find(named).cloned() else {
         return;
     };
-    let text = found.route.headers.get(&name).cloned().unwrap_or_default();
+    let text = draft.route.headers.get(&name).cloned().unwrap_or_default();
     if text.is_empty() {
         // keygate removes the client's value in any case.
-        found.route.headers.remove(&name);
+        draft.route.headers.remove(&name);
         return;
     }
     let bare = text
@@ -26,82 +26,82 @@ pub(super) fn own_token(found: &mut Found, plan: &mut Plan, notes: &Notes) {
         .unwrap_or(text.trim())
         .trim();
     if !bare.is_empty() && !bare.contains("{{") {
-        literal_token(found, &name, text.trim(), plan, notes);
+        move_literal_token(draft, &name, text.trim(), plan, notes);
         return;
     }
     let extractor = bare
         .strip_prefix("{{")
         .and_then(|inner| inner.strip_suffix("}}"))
         .map(str::trim);
-    let source = extractor.and_then(|name| found.route.extractors.get(name));
+    let source = extractor.and_then(|name| draft.route.extractors.get(name));
     if let Some(PlannedExtractor::Header {
         name: from,
         regex,
         group: 0,
     }) = source
         && regex == ".*"
-        && let Some(entry) = found.from_metadata.get(&from.to_ascii_lowercase()).cloned()
+        && let Some(entry) = draft.from_metadata.get(&from.to_ascii_lowercase()).cloned()
     {
         let from = from.to_ascii_lowercase();
-        notes.say(&found.title, &name, format!(
+        notes.note(&draft.title, &name, format!(
             "there, each key's `{entry}` is copied into `{from}` and from there into `{name}`, and the provider gets \
              the client's key and the token twice; here the provider has `token = \"key:{entry}\"`, gets the token \
              once and nothing of the client's, and a key without the entry is answered with 503"
         ));
-        found.provider.token = format!("key:{entry}");
+        draft.provider.token = format!("key:{entry}");
         let extractor = extractor.map(str::to_owned);
-        found.route.headers.remove(&name);
-        found.from_metadata.remove(&from);
+        draft.route.headers.remove(&name);
+        draft.from_metadata.remove(&from);
         if let Some(extractor) = extractor {
-            let still = found
+            let still = draft
                 .route
                 .headers
                 .values()
                 .any(|text| text.contains(&format!("{{{{ {extractor} }}}}")));
             if !still {
-                found.route.extractors.remove(&extractor);
+                draft.route.extractors.remove(&extractor);
             }
         }
-    } else if !["none", ""].contains(&found.provider.token.as_str()) {
-        found.route.headers.remove(&name);
-        notes.lost(&found.title, &name, "the provider's own token goes there");
+    } else if !["none", ""].contains(&draft.provider.token.as_str()) {
+        draft.route.headers.remove(&name);
+        notes.lost(&draft.title, &name, "the provider's own token goes there");
     }
 }
 
 /// Moves a token that is written into a header to the secrets folder, and makes the provider write
 /// it.
-pub(super) fn literal_token(
-    found: &mut Found,
+pub(super) fn move_literal_token(
+    draft: &mut RouteDraft,
     header: &str,
     text: &str,
     plan: &mut Plan,
     notes: &Notes,
 ) {
-    found.route.headers.remove(header);
-    if !["none", ""].contains(&found.provider.token.as_str()) {
-        return notes.lost(&found.title, header, "the provider has a token of its own");
+    draft.route.headers.remove(header);
+    if !["none", ""].contains(&draft.provider.token.as_str()) {
+        return notes.lost(&draft.title, header, "the provider has a token of its own");
     }
     let entry = secret::Entry::Text(text.to_owned().into());
-    match entry.keep(plan, &format!("{}-token", found.route.name)) {
+    match entry.add_to(plan, &format!("{}-token", draft.route.name)) {
         Ok(reference) => {
-            found.provider.token = reference;
-            found
+            draft.provider.token = reference;
+            draft
                 .provider
                 .settings
                 .retain(|(name, _)| !name.starts_with("auth_"));
             // The token is written with the scheme that it has in the original.
-            found
+            draft
                 .provider
                 .settings
                 .push(("auth_header", header.to_ascii_lowercase()));
-            found.provider.settings.push(("auth_prefix", String::new()));
-            notes.say(
-                &found.title,
+            draft.provider.settings.push(("auth_prefix", String::new()));
+            notes.note(
+                &draft.title,
                 header,
                 "the token in it went into the folder of secrets",
             );
         }
-        Err(why) => notes.lost(&found.title, header, format!("it {why}")),
+        Err(why) => notes.lost(&draft.title, header, format!("it {why}")),
     }
 }
 

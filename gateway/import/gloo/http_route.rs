@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::import::fields::Fields;
 use crate::import::gloo::backend::{Backend, Backends, find};
-use crate::import::gloo::draft::Found;
+use crate::import::gloo::draft::RouteDraft;
 use crate::import::gloo::object::Object;
-use crate::import::gloo::rule::{Hosts, Place, REFUSED, Rewrite, Rule, is_narrowed};
+use crate::import::gloo::rule::{CLOSED_PATH, Hosts, Rewrite, Rule, Selection, has_unread_fields};
 use crate::import::notes::Notes;
 
 /// Filters that reject nothing and do not change requests.
@@ -23,7 +23,7 @@ struct Filters {
 }
 
 /// The routes of an `HTTPRoute`.
-pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) -> Vec<Found> {
+pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) -> Vec<RouteDraft> {
     let mut fields = object.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
         notes.lost(&object.title, "spec", "there is none");
@@ -41,15 +41,15 @@ pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) ->
     let rules = spec.list("rules");
     let mut found = Vec::new();
     if rules.is_empty() {
-        spec.lost("rules", format!("there are none: {REFUSED}"));
-        found.extend(nothing(object, &hosts).at(&Place::everything(), notes));
+        spec.lost("rules", format!("there are none: {CLOSED_PATH}"));
+        found.extend(nothing(object, &hosts).at(&Selection::everything(), notes));
     }
     for mut rule in rules {
         found.extend(routes_of(object, &hosts, &mut rule, backends, notes));
         rule.finish();
     }
-    if is_narrowed(&spec) {
-        found.iter_mut().for_each(Found::close);
+    if has_unread_fields(&spec) {
+        found.iter_mut().for_each(RouteDraft::close);
     }
     fields.finish();
     found
@@ -82,15 +82,15 @@ fn routes_of(
     rule: &mut Fields<'_>,
     backends: &Backends,
     notes: &Notes,
-) -> Vec<Found> {
+) -> Vec<RouteDraft> {
     let name = rule.text("name").unwrap_or_default();
     let has_filters = rule.has("filters");
     let filters = filters(rule);
-    rule.lose(
+    rule.discard(
         "timeouts",
         "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
     );
-    rule.lose(
+    rule.discard(
         "retry",
         "keygate tries again only where nothing can be done twice",
     );
@@ -103,10 +103,10 @@ fn routes_of(
         } else {
             "there are none"
         };
-        rule.lost("backendRefs", format!("{why}: {REFUSED}"));
+        rule.lost("backendRefs", format!("{why}: {CLOSED_PATH}"));
     }
     let matches = rule.list("matches");
-    let guarded = is_narrowed(rule) || filters.guarded;
+    let guarded = has_unread_fields(rule) || filters.guarded;
     let ours = Rule {
         name: &name,
         target,
@@ -117,70 +117,70 @@ fn routes_of(
     };
     if matches.is_empty() {
         // The Gateway API's default.
-        return ours.at(&Place::everything(), notes);
+        return ours.at(&Selection::everything(), notes);
     }
     let mut found = Vec::new();
     for mut matched in matches {
-        let place = place(&mut matched);
-        found.extend(ours.at(&place, notes));
+        let selection = selection(&mut matched);
+        found.extend(ours.at(&selection, notes));
         matched.finish();
     }
     found
 }
 
 /// The requests that a match selects.
-fn place(matched: &mut Fields<'_>) -> Place {
-    let mut place = match matched.fields(&["path"]) {
+fn selection(matched: &mut Fields<'_>) -> Selection {
+    let mut selection = match matched.fields(&["path"]) {
         Some(mut path) => {
-            let place = path_of(&mut path);
+            let selection = path_of(&mut path);
             path.finish();
-            place
+            selection
         }
-        None if matched.has("path") => Place::anywhere(),
-        None => Place::everything(),
+        None if matched.has("path") => Selection::anywhere(),
+        None => Selection::everything(),
     };
     for some in ["method", "headers", "queryParams"] {
         if matched.value(&[some]).is_some() {
             matched.lost(some, "keygate chooses by host and path only");
-            place.in_part();
+            selection.in_part();
         }
     }
     if matched.unread().next().is_some() {
-        place.in_part();
+        selection.in_part();
     }
-    place
+    selection
 }
 
 /// The requests that a path selects.
-fn path_of(path: &mut Fields<'_>) -> Place {
+fn path_of(path: &mut Fields<'_>) -> Selection {
     let kind = path.text("type").unwrap_or_else(|| "PathPrefix".to_owned());
     let has_value = path.has("value");
     let value = match path.text("value") {
         Some(value) => value,
-        None if has_value => return Place::anywhere(),
+        None if has_value => return Selection::anywhere(),
         // The Gateway API's default.
         None => "/".to_owned(),
     };
-    let place = match kind.as_str() {
-        "PathPrefix" | "Exact" => Place::below(&value, kind == "Exact"),
-        "RegularExpression" => Place::matching(&value),
-        _ => Place::anywhere(),
+    let selection = match kind.as_str() {
+        "PathPrefix" | "Exact" => Selection::below(&value, kind == "Exact"),
+        "RegularExpression" => Selection::matching(&value),
+        _ => Selection::anywhere(),
     };
     match kind.as_str() {
         "PathPrefix" => {}
         "Exact" => path.lost("type", "keygate takes what goes on behind a path as well"),
         other => path.lost("type", format!("keygate has no paths by {other}")),
     }
-    if ["PathPrefix", "Exact"].contains(&kind.as_str()) && place.path != value {
+    if ["PathPrefix", "Exact"].contains(&kind.as_str()) && selection.path != value {
         path.lost(
             "value",
             format!(
                 "`{value}` is no path in its plain form: keygate has the path {}",
-                place.path
+                selection.path
             ),
         );
     }
-    place
+    selection
 }
 
 fn filters(rule: &mut Fields<'_>) -> Filters {
@@ -188,12 +188,12 @@ fn filters(rule: &mut Fields<'_>) -> Filters {
     for mut filter in rule.list("filters") {
         let kind = filter.text("type").unwrap_or_default();
         if let Some(mut change) = filter.fields(&["urlRewrite"]) {
-            change.lose("hostname", "`Host` is the provider's own here");
+            change.discard("hostname", "`Host` is the provider's own here");
             if let Some(mut path) = change.fields(&["path"]) {
                 rewritten(&mut path, &mut all.rewrite);
                 path.finish();
             }
-            all.guarded |= is_narrowed(&change);
+            all.guarded |= has_unread_fields(&change);
         } else if let Some(mut change) = filter.fields(&["requestHeaderModifier"]) {
             all.headers.extend(header_changes(&mut change));
             change.finish();
@@ -262,7 +262,7 @@ fn backend_ref<'b>(
             reference.value(&[known]);
         }
         // Such as filters of its own.
-        let narrowed = is_narrowed(&reference);
+        let narrowed = has_unread_fields(&reference);
         refs.push((weight, kind, namespace, name, narrowed));
     }
     if refs.len() > 1 {
@@ -278,12 +278,12 @@ fn backend_ref<'b>(
     if found.is_none() {
         rule.lost(
             "backendRefs",
-            format!("the {kind} `{name}` is not among the files, or names no place: {REFUSED}"),
+            format!("the {kind} `{name}` is not among the files, or names no place: {CLOSED_PATH}"),
         );
     } else if weight == 0 {
         rule.lost(
             "backendRefs",
-            format!("the {kind} `{name}` has no weight: {REFUSED}"),
+            format!("the {kind} `{name}` has no weight: {CLOSED_PATH}"),
         );
     }
     found.filter(|_| weight > 0 && !narrowed)

@@ -1,7 +1,7 @@
 //! The kinds of objects that are imported, and those that keygate does not need.
 
 /// Kinds that configure the cluster, which keygate does not need.
-pub(super) const OF_THE_CLUSTER: [&str; 21] = [
+pub(super) const CLUSTER_KINDS: [&str; 21] = [
     "AgentgatewayParameters",
     "AuthServer",
     "Cluster",

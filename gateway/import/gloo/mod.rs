@@ -37,13 +37,14 @@ mod upstream;
 
 use std::collections::BTreeMap;
 
+use crate::import::error::ImportError;
 use crate::import::fields::text_of;
 use crate::import::gloo::backend::{Backend, Backends, Secrets};
-use crate::import::gloo::kinds::{ENTERPRISE_POLICY, KNOWN, OF_THE_CLUSTER};
+use crate::import::gloo::kinds::{CLUSTER_KINDS, ENTERPRISE_POLICY, KNOWN};
 use crate::import::gloo::object::Object;
 use crate::import::gloo::reader::Reader;
 use crate::import::notes::Notes;
-use crate::import::plan::{Plan, USUAL_KEY_HEADERS};
+use crate::import::plan::{DEFAULT_KEY_HEADERS, Plan};
 use crate::import::yaml;
 
 /// An input file.
@@ -57,7 +58,7 @@ pub struct Input {
 /// Imports objects, after applying patches to them. A route that requires no key in the files
 /// becomes open only with `allow_open`; otherwise it takes any valid key. The error names file and
 /// line of an input that cannot be read at all.
-pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan, String> {
+pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan, ImportError> {
     let notes = Notes::default();
     let mut objects = Vec::new();
     for file in files {
@@ -70,7 +71,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     }
     backend_policy::merge(&mut objects, &notes);
     let mut plan = Plan::default();
-    let (secrets, backends) = places(&objects, &mut plan, &notes)?;
+    let (secrets, backends) = secrets_and_backends(&objects, &mut plan, &notes)?;
     let mut routes = Vec::new();
     for object in &objects {
         match object.kind.as_str() {
@@ -90,14 +91,14 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
             _ => {}
         }
     }
-    for name in USUAL_KEY_HEADERS {
+    for name in DEFAULT_KEY_HEADERS {
         plan.key_headers.remove(name);
     }
     for found in &mut routes {
         guard::close(found, &objects, &notes);
     }
     for found in overlap::close(routes, &notes) {
-        assemble::settle(found, &mut plan, &notes, allow_open);
+        assemble::assemble(found, &mut plan, &notes, allow_open);
     }
     // The providers of pools behind the first.
     for backend in backends.into_values().flat_map(BTreeMap::into_values) {
@@ -113,8 +114,8 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
 }
 
 /// Adds the objects of a file.
-fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Result<(), String> {
-    for document in yaml::read(&file.name, &file.text).map_err(|error| error.to_string())? {
+fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Result<(), ImportError> {
+    for document in yaml::read(&file.name, &file.text)? {
         // The output of `kubectl get -o yaml` for several objects.
         let kind = document.value.get("kind").and_then(text_of);
         let items = document
@@ -134,7 +135,7 @@ fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Resul
             let line = lines.of("").unwrap_or(document.line);
             match Object::of(&file.name, line, item) {
                 Some(object) => {
-                    notes.know(&object.title, lines);
+                    notes.register_lines(&object.title, lines);
                     objects.push(object);
                 }
                 None => notes.lost(
@@ -149,11 +150,11 @@ fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Resul
 }
 
 /// Reads the secrets and the destinations of requests. Client keys are added to the plan.
-fn places<'o>(
+fn secrets_and_backends<'o>(
     objects: &'o [Object],
     plan: &mut Plan,
     notes: &Notes,
-) -> Result<(Secrets<'o>, Backends), String> {
+) -> Result<(Secrets<'o>, Backends), ImportError> {
     let mut secrets = Secrets::new();
     // kgateway reads each entry of a secret as a key, whatever the secret's type; Gloo has a type
     // for keys.
@@ -201,8 +202,8 @@ fn places<'o>(
             // It is read when a policy refers to it.
             "AuthConfig" if objects.iter().any(|it| it.kind == ENTERPRISE_POLICY) => {}
             kind if KNOWN.contains(&kind) => {}
-            kind if OF_THE_CLUSTER.contains(&kind) => {
-                notes.say(
+            kind if CLUSTER_KINDS.contains(&kind) => {
+                notes.note(
                     &object.title,
                     "",
                     "says how the cluster serves: keygate has no use for it",

@@ -8,7 +8,7 @@ use crate::import::fields::{Fields, text_of, texts};
 use crate::import::notes::Notes;
 
 /// Fields of metadata that the cluster adds, or that do not affect what the object does.
-const OF_THE_CLUSTER: [&str; 9] = [
+const CLUSTER_KINDS: [&str; 9] = [
     "annotations",
     "creationTimestamp",
     "finalizers",
@@ -65,7 +65,7 @@ impl Object {
             .remove("labels")
             .map(|labels| texts(&labels))
             .unwrap_or_default();
-        for field in OF_THE_CLUSTER {
+        for field in CLUSTER_KINDS {
             metadata.remove(field);
         }
         if !metadata.is_empty() {

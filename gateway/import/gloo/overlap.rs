@@ -8,14 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::import::gloo::draft::{Found, PathEnd, Scope};
+use crate::import::gloo::draft::{PathEnd, RouteDraft, Scope};
 use crate::import::notes::Notes;
 use crate::import::planned::PlannedRoute;
 use crate::import::provider::PlannedProvider;
 use crate::route::HostPattern;
 
 /// Closes routes that lose requests to others, and routes that take only some requests.
-pub(super) fn close(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
+pub(super) fn close(found: Vec<RouteDraft>, notes: &Notes) -> Vec<RouteDraft> {
     let mut found = found;
     close_same_place(&mut found);
     close_shadowed(&mut found, notes);
@@ -27,7 +27,7 @@ pub(super) fn close(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
 
 /// Closes routes with the same host and path, unless whichever is used accepts only what the first
 /// accepts. The note is made when the routes are assembled.
-fn close_same_place(found: &mut [Found]) {
+fn close_same_place(found: &mut [RouteDraft]) {
     let unlike: Vec<usize> = found
         .iter()
         .enumerate()
@@ -60,7 +60,7 @@ fn close_same_place(found: &mut [Found]) {
 
 /// Closes routes that lost some of their requests in the original: to a pattern, or to an earlier
 /// route in their list.
-fn close_shadowed(found: &mut [Found], notes: &Notes) {
+fn close_shadowed(found: &mut [RouteDraft], notes: &Notes) {
     let shadowed: Vec<(usize, String)> = found
         .iter()
         .enumerate()
@@ -96,13 +96,13 @@ fn close_shadowed(found: &mut [Found], notes: &Notes) {
 }
 
 /// Returns whether both are in the same ordered list, and `other` comes first.
-fn comes_before(other: &Found, route: &Found) -> bool {
+fn comes_before(other: &RouteDraft, route: &RouteDraft) -> bool {
     other.source == route.source && other.order.is_some() && other.order < route.order
 }
 
 /// Returns whether an earlier route with a shorter path hides `route` in its own list, and `other`
 /// of another object takes requests from that earlier route.
-fn comes_between(found: &[Found], other: &Found, route: &Found) -> bool {
+fn comes_between(found: &[RouteDraft], other: &RouteDraft, route: &RouteDraft) -> bool {
     let mut hiding = found
         .iter()
         .filter(|hiding| comes_before(hiding, route) && hiding.covers(route));
@@ -111,7 +111,7 @@ fn comes_between(found: &[Found], other: &Found, route: &Found) -> bool {
 
 /// Closes routes that would receive what a plain text prefix matched: in the original, `/v1/adm`
 /// matches `/v1/admin`, which goes to the route of `/v1` here.
-fn close_behind_text(found: &mut [Found], notes: &Notes) {
+fn close_behind_text(found: &mut [RouteDraft], notes: &Notes) {
     let mut behind: BTreeMap<usize, (String, String)> = BTreeMap::new();
     for text in found
         .iter()
@@ -143,11 +143,11 @@ fn close_behind_text(found: &mut [Found], notes: &Notes) {
 }
 
 /// The routes with the longest path above that of `route`, on each of its hosts.
-fn nearest_above(found: &[Found], route: &Found) -> BTreeSet<usize> {
+fn nearest_above(found: &[RouteDraft], route: &RouteDraft) -> BTreeSet<usize> {
     let hosts = &route.route.hosts;
     let any = hosts.is_empty().then_some(None);
     let hosts = hosts.iter().map(Some).chain(any);
-    let length = |other: &Found| other.route.path.trim_end_matches('/').len();
+    let length = |other: &RouteDraft| other.route.path.trim_end_matches('/').len();
     let nearest = hosts.flat_map(|host| {
         let above = found.iter().enumerate().filter(move |(_, other)| {
             let theirs = &other.route.hosts;
@@ -163,8 +163,8 @@ fn nearest_above(found: &[Found], route: &Found) -> BTreeSet<usize> {
 
 /// Routes that take only some of the requests below their path: closes each, or leaves it out if
 /// another route may take its requests.
-fn close_parts(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
-    let (mut parts, mut done): (Vec<Found>, Vec<Found>) = found
+fn close_parts(found: Vec<RouteDraft>, notes: &Notes) -> Vec<RouteDraft> {
+    let (mut parts, mut done): (Vec<RouteDraft>, Vec<RouteDraft>) = found
         .into_iter()
         .partition(|route| route.scope != Scope::Whole);
     // Shorter paths are decided first. The sort is stable.
@@ -179,7 +179,7 @@ fn close_parts(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
             let why = format!(
                 "keygate chooses by host and path only: the route `{name}` takes its requests to {path}, for no more keys"
             );
-            notes.say(&part.title, "", why);
+            notes.note(&part.title, "", why);
             continue;
         }
         part.close();
@@ -194,7 +194,7 @@ fn close_parts(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
 
 /// The name of the route that would take the requests of `part` on each of its hosts, if it accepts
 /// nobody else.
-fn stands_in(part: &Found, others: &[Found]) -> Option<String> {
+fn stands_in(part: &RouteDraft, others: &[RouteDraft]) -> Option<String> {
     let hosts: Vec<Option<&String>> = if part.route.hosts.is_empty() {
         vec![None]
     } else {
@@ -202,7 +202,7 @@ fn stands_in(part: &Found, others: &[Found]) -> Option<String> {
     };
     let mut name = None;
     for host in hosts {
-        let on_host = |route: &&Found| match host {
+        let on_host = |route: &&RouteDraft| match host {
             None => route.route.hosts.is_empty(),
             Some(host) => route.route.hosts.contains(host),
         };
@@ -230,7 +230,7 @@ fn stands_in(part: &Found, others: &[Found]) -> Option<String> {
 
 /// A closed route for all other paths on each host that has routes of its own, if a wider host
 /// pattern has routes as well. In the original, a host with routes of its own uses no others.
-fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
+fn close_hosts(found: &[RouteDraft], notes: &Notes) -> Option<RouteDraft> {
     let pattern = |host: &String| HostPattern::parse(host).ok();
     let hosts: BTreeSet<&String> = found.iter().flat_map(|route| &route.route.hosts).collect();
     let has_any = found.iter().any(|route| route.route.hosts.is_empty());
@@ -261,7 +261,7 @@ fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
     let first = found
         .iter()
         .find(|route| route.route.hosts.iter().any(|host| lacking.contains(host)))?;
-    notes.say(
+    notes.note(
         &first.title,
         "hostnames",
         format!(
@@ -269,7 +269,7 @@ fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
             lacking.join(", ")
         ),
     );
-    let mut rest = Found {
+    let mut rest = RouteDraft {
         route: PlannedRoute {
             name: "elsewhere-on-hosts".to_owned(),
             hosts: lacking,
@@ -291,9 +291,9 @@ fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
         rewritten: false,
         nowhere: false,
         keys: None,
-        means: None,
+        key_check: None,
         closed: false,
     };
-    rest.lead_nowhere();
+    rest.remove_destination();
     Some(rest)
 }

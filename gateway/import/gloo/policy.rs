@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::import::error::ImportError;
 use crate::import::fields::Fields;
-use crate::import::gloo::auth::{NOT_KEYS, asks_for_keys, close_all};
+use crate::import::gloo::auth::{UNSUPPORTED_AUTH, asks_for_keys, close_all};
 use crate::import::gloo::backend::Secrets;
-use crate::import::gloo::draft::{Found, Rank};
+use crate::import::gloo::draft::{Rank, RouteDraft};
 use crate::import::gloo::inja::plain_template;
 use crate::import::gloo::object::Object;
 use crate::import::notes::Notes;
@@ -14,7 +15,10 @@ use crate::import::planned::PlannedExtractor;
 
 /// The routes that a policy of Gloo Platform applies to. If its targets are not understood, returns
 /// all routes and `true`, so that the policy can close them.
-fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> (Vec<&'f mut Found>, bool) {
+fn chosen<'f>(
+    spec: &mut Fields<'_>,
+    routes: &'f mut [RouteDraft],
+) -> (Vec<&'f mut RouteDraft>, bool) {
     let mut selectors = Vec::new();
     let mut unsure = false;
     for mut target in spec.list("applyToRoutes") {
@@ -38,7 +42,7 @@ fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> (Vec<&'f mut Fo
             unsure = true;
         }
     }
-    let takes = |selector: &BTreeMap<String, String>, route: &Found| {
+    let takes = |selector: &BTreeMap<String, String>, route: &RouteDraft| {
         selector
             .iter()
             .all(|(name, value)| route.labels.get(name) == Some(value))
@@ -57,7 +61,7 @@ fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> (Vec<&'f mut Fo
         spec.lost("applyToRoutes", "it says no routes");
         unsure = true;
     }
-    let chosen = |route: &&mut Found| selectors.iter().any(|selector| takes(selector, route));
+    let chosen = |route: &&mut RouteDraft| selectors.iter().any(|selector| takes(selector, route));
     if unsure {
         return (routes.iter_mut().collect(), true);
     }
@@ -70,8 +74,8 @@ pub(super) fn ext_auth(
     plan: &mut Plan,
     notes: &Notes,
     secrets: &Secrets<'_>,
-    routes: &mut [Found],
-) -> Result<(), String> {
+    routes: &mut [RouteDraft],
+) -> Result<(), ImportError> {
     let mut fields = object.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
         notes.lost(&object.title, "spec", "there is none");
@@ -79,7 +83,7 @@ pub(super) fn ext_auth(
     };
     let (routes, unsure) = chosen(&mut spec, routes);
     let routes = routes.into_iter().map(|found| (Rank::Route, found));
-    let mut routes: Vec<(Rank, &mut Found)> = routes.collect();
+    let mut routes: Vec<(Rank, &mut RouteDraft)> = routes.collect();
     let mut understood = false;
     if let Some(mut config) = spec.fields(&["config"]) {
         // The service that checks keys; keygate checks them itself.
@@ -93,7 +97,7 @@ pub(super) fn ext_auth(
     }
     if unsure || !understood {
         close_all(&mut routes);
-        spec.lost("config", NOT_KEYS);
+        spec.lost("config", UNSUPPORTED_AUTH);
     }
     spec.finish();
     fields.finish();
@@ -101,7 +105,7 @@ pub(super) fn ext_auth(
 }
 
 /// Imports `TransformationPolicy`: changes of requests.
-pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [Found]) {
+pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [RouteDraft]) {
     let mut fields = object.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
         return notes.lost(&object.title, "spec", "there is none");
@@ -113,12 +117,12 @@ pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [Found
     let Some(mut config) = spec.fields(&["config"]) else {
         return notes.lost(&object.title, "spec.config", "there is none");
     };
-    config.lose("response", "keygate does not change answers");
+    config.discard("response", "keygate does not change answers");
     config.value(&["phase"]);
     if let Some(mut request) = config.fields(&["request"]) {
         if let Some(mut template) = request.fields(&["injaTemplate"]) {
-            template.lose("body", "keygate does not change bodies");
-            template.lose(
+            template.discard("body", "keygate does not change bodies");
+            template.discard(
                 "parseBodyBehavior",
                 "keygate reads no body: audio and uploads pass",
             );

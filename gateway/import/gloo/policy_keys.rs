@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::import::error::ImportError;
 use crate::import::fields::{Fields, text_of, texts};
 use crate::import::gloo::auth::{accept_header, close_all};
 use crate::import::gloo::backend::Secrets;
-use crate::import::gloo::draft::{Found, Means, Rank};
+use crate::import::gloo::draft::{KeyCheck, Rank, RouteDraft};
 use crate::import::gloo::object::Object;
-use crate::import::gloo::policy_label::mark;
+use crate::import::gloo::policy_label::policy_label;
 use crate::import::gloo::secret;
 use crate::import::gloo::secret::Entry;
 use crate::import::notes::Notes;
@@ -37,9 +38,9 @@ pub(super) fn takes_keys_of(policy: &Object, secret: &Object) -> bool {
     let says = |name: &str| reference.and_then(|reference| text_of(reference.get(name)?));
     let namespace = says("namespace").unwrap_or_else(|| policy.namespace.clone());
     // A missing namespace matches any.
-    let unsaid = namespace.is_empty() || secret.namespace.is_empty();
-    let by_name =
-        says("name").as_ref() == Some(&secret.name) && (unsaid || namespace == secret.namespace);
+    let any_namespace = namespace.is_empty() || secret.namespace.is_empty();
+    let by_name = says("name").as_ref() == Some(&secret.name)
+        && (any_namespace || namespace == secret.namespace);
     let selector = keys.get("secretSelector").and_then(Value::as_object);
     // A selector with further conditions selects nothing: too few keys are better than too many.
     let selector = selector.filter(|selector| selector.len() == 1);
@@ -58,15 +59,15 @@ pub(super) fn kgateway_keys(
     plan: &mut Plan,
     notes: &Notes,
     secrets: &Secrets<'_>,
-    routes: &mut [(Rank, &mut Found)],
-) -> Result<(), String> {
+    routes: &mut [(Rank, &mut RouteDraft)],
+) -> Result<(), ImportError> {
     for mut source in keys.list("keySources") {
         if let Some(header) = source.text("header")
             && !accept_header(&header, plan)
         {
             source.lost("header", "no key can stand there");
         }
-        source.lose("cookie", "keygate takes no key from a cookie");
+        source.discard("cookie", "keygate takes no key from a cookie");
         let query = source.text("query");
         if query.is_some_and(|name| !["key", "api-key"].contains(&name.as_str())) {
             source.lost(
@@ -76,7 +77,7 @@ pub(super) fn kgateway_keys(
         }
         source.finish();
     }
-    said_of_clients(keys);
+    note_client_settings(keys);
     let chosen: Vec<&Object> = secrets
         .values()
         .filter(|secret| takes_keys_of(object, secret))
@@ -107,7 +108,7 @@ pub(super) fn kgateway_keys(
     for secret in chosen {
         for (name, entry) in secret::data(secret)? {
             match entry {
-                Entry::Text(text) => match bare_key(text) {
+                Entry::Text(text) => match key_in_entry(text) {
                     Some(key) => found.push((secret, name, key)),
                     None => notes.lost(
                         &secret.title,
@@ -123,7 +124,7 @@ pub(super) fn kgateway_keys(
             }
         }
     }
-    let mark = mark(object, &found, secrets, plan);
+    let mark = policy_label(object, &found, secrets, plan);
     for (secret, name, key) in &found {
         // The entry's name is the client's, unless it is the name that the secret's type defines.
         let id = if secret::KEY_ENTRIES.contains(&name.as_str()) {
@@ -131,18 +132,18 @@ pub(super) fn kgateway_keys(
         } else {
             name
         };
-        secret::add_marked(plan, notes, secret, id, key, &mark);
+        secret::add_labelled(plan, notes, secret, id, key, &mark);
     }
     for (rank, found) in routes {
         let labels = BTreeMap::from([mark.clone()]);
-        found.ask_for((*rank, Means::Gateway), &labels, notes);
+        found.require_keys((*rank, KeyCheck::Gateway), &labels, notes);
     }
     Ok(())
 }
 
 /// Notes how the policy treats requests with a key, or without one, if keygate does it differently.
-fn said_of_clients(keys: &mut Fields<'_>) {
-    keys.lose(
+fn note_client_settings(keys: &mut Fields<'_>) {
+    keys.discard(
         "clientIdHeader",
         "keygate does not tell the provider which client asks: the access log does",
     );
@@ -165,7 +166,7 @@ fn said_of_clients(keys: &mut Fields<'_>) {
 }
 
 /// The key of an entry. agentgateway also has it as JSON together with metadata.
-fn bare_key(text: Zeroizing<String>) -> Option<Zeroizing<String>> {
+fn key_in_entry(text: Zeroizing<String>) -> Option<Zeroizing<String>> {
     if !text.trim_start().starts_with('{') {
         return Some(text);
     }

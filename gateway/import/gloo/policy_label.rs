@@ -12,7 +12,7 @@ pub(super) type KeyEntry<'o> = (&'o Object, String, Zeroizing<String>);
 /// A label for the keys of one policy, so that they do not open the routes of another. No secret
 /// has a label of this name, no key has it for another policy, and no object of another kind with
 /// the same name gets the same label.
-pub(super) fn mark(
+pub(super) fn policy_label(
     policy: &Object,
     keys: &[KeyEntry<'_>],
     secrets: &Secrets<'_>,
@@ -28,7 +28,9 @@ pub(super) fn mark(
             .any(|secret| secret.labels.contains_key(name));
         let mut keys = keys.iter();
         of_secrets
-            || plan.marks.contains(&(name.to_owned(), place.clone()))
+            || plan
+                .policy_labels
+                .contains(&(name.to_owned(), place.clone()))
             || keys.any(|(_, _, key)| {
                 let labels = plan.labels_of(key.trim());
                 labels.is_some_and(|labels| labels.get(name).is_some_and(|held| *held != place))
@@ -40,6 +42,6 @@ pub(super) fn mark(
     });
     let name = names.find(|name| !is_taken(name)).unwrap_or_default();
     let mark = (name, place);
-    plan.marks.insert(mark.clone());
+    plan.policy_labels.insert(mark.clone());
     mark
 }

@@ -5,31 +5,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::HeaderName;
 
 use crate::config::is_framing;
-use crate::import::gloo::draft::{Found, auth_header};
+use crate::import::gloo::draft::{RouteDraft, auth_header};
 use crate::import::notes::Notes;
-use crate::import::plan::{Plan, USUAL_KEY_HEADERS};
+use crate::import::plan::{DEFAULT_KEY_HEADERS, Plan};
 use crate::import::planned::PlannedExtractor;
 use crate::provider::ALWAYS_STRIPPED;
 use crate::template::{Extractor, HeaderTemplate, Source};
 
 /// Keeps the headers that keygate can set.
-pub(super) fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
-    let title = found.title.clone();
+pub(super) fn headers(draft: &mut RouteDraft, plan: &Plan, notes: &Notes) {
+    let title = draft.title.clone();
     // A header that is made of another header with metadata is made of the metadata directly.
-    for extractor in found.route.extractors.values_mut() {
+    for extractor in draft.route.extractors.values_mut() {
         if let PlannedExtractor::Header {
             name,
             regex,
             group: 0,
         } = extractor
             && regex == ".*"
-            && let Some(entry) = found.from_metadata.get(&name.to_ascii_lowercase())
+            && let Some(entry) = draft.from_metadata.get(&name.to_ascii_lowercase())
         {
             *extractor = PlannedExtractor::Metadata(entry.clone());
         }
     }
-    for (header, entry) in std::mem::take(&mut found.from_metadata) {
-        if header == auth_header(found) {
+    for (header, entry) in std::mem::take(&mut draft.from_metadata) {
+        if header == auth_header(draft) {
             notes.lost(
                 &title,
                 &header,
@@ -38,22 +38,22 @@ pub(super) fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
             continue;
         }
         let extractor = PlannedExtractor::Metadata(entry.clone());
-        found
+        draft
             .route
             .extractors
             .entry(entry.clone())
             .or_insert(extractor);
-        found
+        draft
             .route
             .headers
             .entry(header)
             .or_insert_with(|| format!("{{{{ {entry} }}}}"));
     }
-    let usable = extractors(found, plan, notes);
-    let has_token = !["none", ""].contains(&found.provider.token.as_str());
-    let auth = auth_header(found).to_owned();
-    let is_key = |name: &str| USUAL_KEY_HEADERS.contains(&name);
-    found.route.headers.retain(|name, text| {
+    let usable = extractors(draft, plan, notes);
+    let has_token = !["none", ""].contains(&draft.provider.token.as_str());
+    let auth = auth_header(draft).to_owned();
+    let is_key = |name: &str| DEFAULT_KEY_HEADERS.contains(&name);
+    draft.route.headers.retain(|name, text| {
         let parsed = HeaderName::try_from(name.as_str());
         let why = match parsed {
             Err(_) => Some("it is not the name of a header".to_owned()),
@@ -72,11 +72,11 @@ pub(super) fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
         }
         why.is_none()
     });
-    let used: BTreeMap<_, _> = std::mem::take(&mut found.route.extractors);
-    found.route.extractors = used
+    let used: BTreeMap<_, _> = std::mem::take(&mut draft.route.extractors);
+    draft.route.extractors = used
         .into_iter()
         .filter(|(name, _)| {
-            found
+            draft
                 .route
                 .headers
                 .values()
@@ -86,12 +86,13 @@ pub(super) fn headers(found: &mut Found, plan: &Plan, notes: &Notes) {
 }
 
 /// The extractors that can be used. Removes the others.
-fn extractors(found: &mut Found, plan: &Plan, notes: &Notes) -> Vec<Extractor> {
-    let title = found.title.clone();
-    let is_key = |name: &str| USUAL_KEY_HEADERS.contains(&name) || plan.key_headers.contains(name);
+fn extractors(draft: &mut RouteDraft, plan: &Plan, notes: &Notes) -> Vec<Extractor> {
+    let title = draft.title.clone();
+    let is_key =
+        |name: &str| DEFAULT_KEY_HEADERS.contains(&name) || plan.key_headers.contains(name);
     let mut usable = Vec::new();
     let mut unusable = BTreeSet::new();
-    for (name, extractor) in &found.route.extractors {
+    for (name, extractor) in &draft.route.extractors {
         let source = match extractor {
             PlannedExtractor::Metadata(entry) => Ok(Source::Metadata(entry.clone())),
             PlannedExtractor::Header { name: header, .. }
@@ -123,7 +124,7 @@ fn extractors(found: &mut Found, plan: &Plan, notes: &Notes) -> Vec<Extractor> {
             }
         }
     }
-    found
+    draft
         .route
         .extractors
         .retain(|name, _| !unusable.contains(name));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::import::fields::Fields;
 use crate::import::gloo::backend::{Backend, Host, hosted};
-use crate::import::gloo::draft::{Found, PathEnd, Scope};
+use crate::import::gloo::draft::{PathEnd, RouteDraft, Scope};
 use crate::import::gloo::object::Object;
 use crate::import::gloo::path::{plain_prefix, prefix_of_regex};
 use crate::import::notes::Notes;
@@ -13,7 +13,8 @@ use crate::import::provider::PlannedProvider;
 use crate::route::HostPattern;
 
 /// The note about a rule whose requests must be rejected.
-pub(super) const REFUSED: &str = "its path is closed, so that no other route takes its requests";
+pub(super) const CLOSED_PATH: &str =
+    "its path is closed, so that no other route takes its requests";
 
 /// How a path is rewritten.
 #[derive(Default)]
@@ -67,7 +68,7 @@ impl Hosts {
 }
 
 /// The requests that a match selects: all or some below a path.
-pub(super) struct Place {
+pub(super) struct Selection {
     pub path: String,
     pub scope: Scope,
     /// The text that all matching paths begin with.
@@ -76,7 +77,7 @@ pub(super) struct Place {
     pub path_end: PathEnd,
 }
 
-impl Place {
+impl Selection {
     /// All requests.
     pub(super) fn everything() -> Self {
         Self {
@@ -159,32 +160,32 @@ pub(super) struct Rule<'a> {
 }
 
 impl Rule<'_> {
-    /// The routes of the rule for the requests of `place`.
-    pub(super) fn at(&self, place: &Place, notes: &Notes) -> Vec<Found> {
+    /// The routes of the rule for the requests of `selection`.
+    pub(super) fn at(&self, selection: &Selection, notes: &Notes) -> Vec<RouteDraft> {
         let mut found = Vec::new();
         if self.hosts.any {
-            found.push(self.on(Vec::new(), place, notes));
+            found.push(self.on(Vec::new(), selection, notes));
         }
         if !self.hosts.named.is_empty() {
-            found.push(self.on(self.hosts.named.clone(), place, notes));
+            found.push(self.on(self.hosts.named.clone(), selection, notes));
         }
         if self.hosts.unknown {
-            let mut closed = self.on(Vec::new(), place, notes);
+            let mut closed = self.on(Vec::new(), selection, notes);
             closed.scope = Scope::Pattern;
-            closed.lead_nowhere();
+            closed.remove_destination();
             found.push(closed);
         }
         found
     }
 
-    fn on(&self, hosts: Vec<String>, place: &Place, notes: &Notes) -> Found {
+    fn on(&self, hosts: Vec<String>, selection: &Selection, notes: &Notes) -> RouteDraft {
         let object = self.object;
         let provider = self
             .target
-            .and_then(|backend| self.provider(backend, &place.path, notes));
-        let fault = provider.as_ref().and_then(PlannedProvider::fault);
+            .and_then(|backend| self.provider(backend, &selection.path, notes));
+        let fault = provider.as_ref().and_then(PlannedProvider::problem);
         if let Some((name, why)) = &fault {
-            let why = format!("the provider's {name} {why}: {REFUSED}");
+            let why = format!("the provider's {name} {why}: {CLOSED_PATH}");
             notes.lost(&object.title, "", why);
         }
         let provider = provider.filter(|_| fault.is_none());
@@ -194,11 +195,11 @@ impl Rule<'_> {
         } else {
             self.name
         };
-        let mut found = Found {
+        let mut found = RouteDraft {
             route: PlannedRoute {
                 name: name.to_owned(),
                 hosts,
-                path: place.path.clone(),
+                path: selection.path.clone(),
                 headers: self.headers.clone(),
                 from: object.title.clone(),
                 ..PlannedRoute::default()
@@ -214,18 +215,18 @@ impl Rule<'_> {
             labels: self.labels.clone(),
             from_metadata: BTreeMap::new(),
             required: Vec::new(),
-            scope: place.scope,
-            beginning: place.beginning.clone(),
-            path_end: place.path_end,
+            scope: selection.scope,
+            beginning: selection.beginning.clone(),
+            path_end: selection.path_end,
             order: self.order,
             rewritten: self.rewrite.prefix.is_some() || self.rewrite.whole.is_some(),
             nowhere,
             keys: None,
-            means: None,
+            key_check: None,
             closed: self.guarded,
         };
         if nowhere {
-            found.lead_nowhere();
+            found.remove_destination();
         }
         found
     }
@@ -262,7 +263,7 @@ fn at_host(host: &Host, path: &str, rewrite: &Rewrite) -> PlannedProvider {
 
 /// Returns whether fields are left that were not understood, and notes one. They may reject
 /// requests, so the rule is closed.
-pub(super) fn is_narrowed(fields: &Fields<'_>) -> bool {
+pub(super) fn has_unread_fields(fields: &Fields<'_>) -> bool {
     let unread = fields.unread().next();
     if let Some(name) = unread {
         fields.lost(

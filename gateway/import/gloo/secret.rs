@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::import::error::ImportError;
 use crate::import::fields::text_of;
 use crate::import::gloo::object::Object;
 use crate::import::gloo::patch::variable_in;
@@ -30,7 +31,7 @@ pub(super) enum Entry {
 }
 
 /// Decodes an entry of a secret. The error names the entry if it is not base64 or not text.
-pub(super) fn entry(object: &Object, name: &str) -> Result<Option<Entry>, String> {
+pub(super) fn entry(object: &Object, name: &str) -> Result<Option<Entry>, ImportError> {
     let value = |map: &str| {
         object
             .body
@@ -47,17 +48,17 @@ pub(super) fn entry(object: &Object, name: &str) -> Result<Option<Entry>, String
     if let Some(variable) = variable_in(&encoded) {
         return Ok(Some(Entry::Variable(variable.to_owned())));
     }
+    let place = format!("{}: data.{name}", object.title);
     let compact: String = encoded.split_whitespace().collect();
     let decoded = STANDARD
         .decode(compact)
-        .map_err(|_| format!("{}: data.{name}: is not base64", object.title))?;
-    let text = String::from_utf8(decoded)
-        .map_err(|_| format!("{}: data.{name}: is not text", object.title))?;
+        .map_err(|_| ImportError::new(&place, "is not base64"))?;
+    let text = String::from_utf8(decoded).map_err(|_| ImportError::new(&place, "is not text"))?;
     Ok(Some(Entry::Text(Zeroizing::new(text))))
 }
 
 /// All entries of a secret.
-pub(super) fn data(object: &Object) -> Result<BTreeMap<String, Entry>, String> {
+pub(super) fn data(object: &Object) -> Result<BTreeMap<String, Entry>, ImportError> {
     let names = ["data", "stringData"]
         .into_iter()
         .filter_map(|map| object.body.get(map)?.as_object());
@@ -71,7 +72,7 @@ pub(super) fn data(object: &Object) -> Result<BTreeMap<String, Entry>, String> {
 
 impl Entry {
     /// Adds the entry to the plan as a secret called `name`, and returns the reference to it.
-    pub(super) fn keep(self, plan: &mut Plan, name: &str) -> Result<String, &'static str> {
+    pub(super) fn add_to(self, plan: &mut Plan, name: &str) -> Result<String, &'static str> {
         match self {
             Self::Variable(variable) => Ok(format!("env:{variable}")),
             Self::Text(text) => {
@@ -80,14 +81,14 @@ impl Entry {
                 if without_scheme(trimmed.as_bytes()).is_empty() {
                     return Err("holds the word `Bearer` and no token");
                 }
-                Ok(plan.keep_secret(name, trimmed))
+                Ok(plan.add_secret(name, trimmed))
             }
         }
     }
 }
 
 /// The client key in a secret of the type `extauth.solo.io/apikey`, if there is one.
-pub(super) fn key_of(object: &Object) -> Result<Option<Zeroizing<String>>, String> {
+pub(super) fn key_of(object: &Object) -> Result<Option<Zeroizing<String>>, ImportError> {
     for name in KEY_ENTRIES {
         if let Some(Entry::Text(key)) = entry(object, name)? {
             return Ok(Some(key));
@@ -98,7 +99,7 @@ pub(super) fn key_of(object: &Object) -> Result<Option<Zeroizing<String>>, Strin
 
 /// Imports a secret of the type `extauth.solo.io/apikey`: the key in `api-key`, and the other
 /// entries as its metadata.
-pub(super) fn api_key(plan: &mut Plan, notes: &Notes, object: &Object) -> Result<(), String> {
+pub(super) fn api_key(plan: &mut Plan, notes: &Notes, object: &Object) -> Result<(), ImportError> {
     let mut entries = data(object)?;
     let mut names = KEY_ENTRIES.iter();
     let key = names.find_map(|name| entries.remove(*name));
@@ -112,7 +113,7 @@ pub(super) fn api_key(plan: &mut Plan, notes: &Notes, object: &Object) -> Result
     };
     let mut metadata = BTreeMap::new();
     for (name, entry) in entries {
-        match entry.keep(plan, &format!("{}-{name}", object.name)) {
+        match entry.add_to(plan, &format!("{}-{name}", object.name)) {
             Ok(reference) => {
                 metadata.insert(name, reference);
             }
@@ -142,7 +143,7 @@ fn add(
 }
 
 /// Adds a client key of a secret with a label. If the key was added before, adds only the label.
-pub(super) fn add_marked(
+pub(super) fn add_labelled(
     plan: &mut Plan,
     notes: &Notes,
     object: &Object,
@@ -176,7 +177,7 @@ fn client(
     }
     if presented.len() < SHORT {
         let cure = format!("keygate keys rotate {id}");
-        notes.say(
+        notes.note(
             &object.title,
             "",
             format!("a weak key, which can be guessed: replace it with `{cure}`"),

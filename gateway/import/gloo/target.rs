@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::import::fields::Fields;
-use crate::import::gloo::draft::{Found, Rank};
+use crate::import::gloo::draft::{Rank, RouteDraft};
 use crate::import::gloo::kinds::BACKENDS;
 use crate::import::gloo::object::Object;
 
@@ -23,10 +23,10 @@ pub(super) enum Target {
 impl Target {
     /// How specific the target is for a route, if it selects the route. A policy applies to its own
     /// namespace; a missing namespace matches any.
-    pub(super) fn takes(&self, policy: &Object, found: &Found) -> Option<Rank> {
+    pub(super) fn takes(&self, policy: &Object, found: &RouteDraft) -> Option<Rank> {
         let (kind, namespace, name) = &found.source;
-        let unsaid = namespace.is_empty() || policy.namespace.is_empty();
-        let here = (unsaid || *namespace == policy.namespace) && kind == "HTTPRoute";
+        let any_namespace = namespace.is_empty() || policy.namespace.is_empty();
+        let here = (any_namespace || *namespace == policy.namespace) && kind == "HTTPRoute";
         let (is_meant, rule) = match self {
             Self::Gateway => return Some(Rank::Gateway),
             Self::Route { name: wanted, rule } => (wanted == name, rule),
@@ -58,7 +58,7 @@ const OF_NO_ROUTE: [&str; 7] = [
 pub(super) fn targets(
     object: &Object,
     spec: &mut Fields<'_>,
-    routes: &[Found],
+    routes: &[RouteDraft],
 ) -> (Vec<Target>, bool) {
     let (mut targets, mut unsure) = (Vec::new(), false);
     for (list, by_name) in [("targetRefs", true), ("targetSelectors", false)] {

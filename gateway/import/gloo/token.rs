@@ -2,8 +2,9 @@
 
 use zeroize::Zeroizing;
 
+use crate::import::error::ImportError;
 use crate::import::fields::{Fields, text_of};
-use crate::import::gloo::backend::alone;
+use crate::import::gloo::backend::find_unique;
 use crate::import::gloo::object::Object;
 use crate::import::gloo::reader::Reader;
 use crate::import::gloo::secret::{self, Entry};
@@ -14,12 +15,12 @@ impl Reader<'_> {
         &mut self,
         object: &Object,
         mut fields: Fields<'_>,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<Option<String>, ImportError> {
         let kind = fields.text("kind").unwrap_or_default();
         let passed_on = fields.value(&["passthrough"]).is_some() || kind == "Passthrough";
         let inline = fields.value(&["inline", "key"]);
         let reference = fields.fields(&["secretRef"]);
-        if fields.is_unclear(&[]) {
+        if fields.discard_unknown(&[]) {
             return Ok(None);
         }
         match (passed_on, inline, reference) {
@@ -27,9 +28,9 @@ impl Reader<'_> {
             (false, Some(inline), None) => {
                 let text = text_of(&inline).or_else(|| inline.get("token").and_then(text_of));
                 let text = text.unwrap_or_default();
-                let entry = Entry::Text(Zeroizing::new(bare(&text).to_owned()));
+                let entry = Entry::Text(Zeroizing::new(without_bearer(&text).to_owned()));
                 let name = format!("{}-token", object.name);
-                Ok(Some(entry.keep(self.plan, &name).unwrap_or_else(|why| {
+                Ok(Some(entry.add_to(self.plan, &name).unwrap_or_else(|why| {
                     fields.lost("inline", format!("it {why}"));
                     self.plan.missing_secret(&name)
                 })))
@@ -48,7 +49,7 @@ impl Reader<'_> {
         object: &Object,
         fields: &Fields<'_>,
         mut reference: Fields<'_>,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<Option<String>, ImportError> {
         let name = reference.text("name").unwrap_or_default();
         let namespace = reference
             .text("namespace")
@@ -60,10 +61,10 @@ impl Reader<'_> {
             reference.lost("kind", why);
             return Ok(None);
         }
-        if reference.is_unclear(&[]) {
+        if reference.discard_unknown(&[]) {
             return Ok(None);
         }
-        let found = alone(self.secrets, &namespace, &name).copied();
+        let found = find_unique(self.secrets, &namespace, &name).copied();
         let Some(secret) = found else {
             let missing = self.plan.missing_secret(&name);
             fields.lost(
@@ -88,10 +89,10 @@ impl Reader<'_> {
             return Ok(Some(missing));
         };
         let entry = match entry {
-            Entry::Text(text) => Entry::Text(Zeroizing::new(bare(&text).to_owned())),
+            Entry::Text(text) => Entry::Text(Zeroizing::new(without_bearer(&text).to_owned())),
             variable @ Entry::Variable(_) => variable,
         };
-        Ok(Some(entry.keep(self.plan, &name).unwrap_or_else(|why| {
+        Ok(Some(entry.add_to(self.plan, &name).unwrap_or_else(|why| {
             self.notes
                 .lost(&secret.title, "data.Authorization", format!("it {why}"));
             self.plan.missing_secret(&name)
@@ -100,7 +101,7 @@ impl Reader<'_> {
 }
 
 /// The token without `Bearer `.
-pub(super) fn bare(token: &str) -> &str {
+pub(super) fn without_bearer(token: &str) -> &str {
     let token = token.trim();
     match token.split_at_checked(7) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer ") => rest.trim(),

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::import::error::ImportError;
 use crate::import::fields::Fields;
-use crate::import::gloo::auth::{NOT_KEYS, asks_for_keys, close_all};
+use crate::import::gloo::auth::{UNSUPPORTED_AUTH, asks_for_keys, close_all};
 use crate::import::gloo::backend::Secrets;
-use crate::import::gloo::backend_policy::list_harmless;
+use crate::import::gloo::backend_policy::discard_harmless;
 use crate::import::gloo::cel;
-use crate::import::gloo::draft::{Found, Rank};
+use crate::import::gloo::draft::{Rank, RouteDraft};
 use crate::import::gloo::http_route::header_changes;
 use crate::import::gloo::inja::plain_template;
 use crate::import::gloo::object::Object;
@@ -40,8 +41,8 @@ pub(super) fn traffic(
     plan: &mut Plan,
     notes: &Notes,
     (objects, secrets): (&[Object], &Secrets<'_>),
-    routes: &mut [Found],
-) -> Result<(), String> {
+    routes: &mut [RouteDraft],
+) -> Result<(), ImportError> {
     let mut fields = object.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
         notes.lost(&object.title, "spec", "there is none");
@@ -53,18 +54,18 @@ pub(super) fn traffic(
     if !of_kgateway {
         parts.extend(spec.fields(&["traffic"]));
         parts.extend(spec.fields(&["backend"]).map(|mut backend| {
-            list_harmless(&mut backend);
+            discard_harmless(&mut backend);
             backend
         }));
         parts.extend(spec.fields(&["frontend"]).map(|mut frontend| {
-            list_front(&mut frontend);
+            discard_frontend(&mut frontend);
             frontend
         }));
     }
     parts.push(spec);
     for mut said in parts {
         if unsure && let Some(guard) = guards(&said).first() {
-            routes.iter_mut().for_each(Found::close);
+            routes.iter_mut().for_each(RouteDraft::close);
             said.lost(
                 guard,
                 "it is not read here for which routes: nobody can use any until they are given keys",
@@ -75,9 +76,9 @@ pub(super) fn traffic(
             let ranks = ranks.filter_map(|target| target.takes(object, found));
             Some((ranks.max()?, found))
         });
-        let mut chosen: Vec<(Rank, &mut Found)> = chosen.collect();
-        transformed(&mut said, &mut chosen, of_kgateway);
-        modified(&mut said, &mut chosen);
+        let mut chosen: Vec<(Rank, &mut RouteDraft)> = chosen.collect();
+        import_transformation(&mut said, &mut chosen, of_kgateway);
+        import_header_modifiers(&mut said, &mut chosen);
         if let Some(mut auth) = said.fields(&["entExtAuth"]) {
             if !auth_config(
                 object,
@@ -88,11 +89,11 @@ pub(super) fn traffic(
                 &mut chosen,
             )? {
                 close_all(&mut chosen);
-                auth.lost("", NOT_KEYS);
+                auth.lost("", UNSUPPORTED_AUTH);
             }
             auth.finish();
         }
-        guarded(&mut said, &mut chosen, unsure);
+        close_guarded(&mut said, &mut chosen, unsure);
         if let Some(mut keys) = said.fields(&API_KEYS) {
             kgateway_keys(object, &mut keys, plan, notes, secrets, &mut chosen)?;
             keys.finish();
@@ -110,8 +111,8 @@ fn auth_config(
     plan: &mut Plan,
     notes: &Notes,
     (objects, secrets): (&[Object], &Secrets<'_>),
-    chosen: &mut [(Rank, &mut Found)],
-) -> Result<bool, String> {
+    chosen: &mut [(Rank, &mut RouteDraft)],
+) -> Result<bool, ImportError> {
     // The service that checks keys; keygate checks them itself.
     auth.value(&["backendRef"]);
     let Some(mut reference) = auth.fields(&["authConfigRef"]) else {
@@ -122,10 +123,10 @@ fn auth_config(
         .text("namespace")
         .unwrap_or_else(|| object.namespace.clone());
     let mut named = objects.iter().filter(|config| {
-        let unsaid = namespace.is_empty() || config.namespace.is_empty();
+        let any_namespace = namespace.is_empty() || config.namespace.is_empty();
         config.kind == "AuthConfig"
             && config.name == name
-            && (unsaid || config.namespace == namespace)
+            && (any_namespace || config.namespace == namespace)
     });
     let (Some(config), None) = (named.next(), named.next()) else {
         reference.lost("", format!("the AuthConfig `{name}` is not in the files"));
@@ -151,13 +152,17 @@ fn guards(said: &Fields<'_>) -> Vec<String> {
 }
 
 /// Imports the headers that a policy makes.
-fn transformed(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)], of_kgateway: bool) {
+fn import_transformation(
+    said: &mut Fields<'_>,
+    chosen: &mut [(Rank, &mut RouteDraft)],
+    of_kgateway: bool,
+) {
     let Some(mut transformation) = said.fields(&["transformation"]) else {
         return;
     };
-    transformation.lose("response", "keygate does not change answers");
+    transformation.discard("response", "keygate does not change answers");
     if let Some(mut request) = transformation.fields(&["request"]) {
-        request.lose("body", "keygate does not change bodies");
+        request.discard("body", "keygate does not change bodies");
         for set in ["set", "add"] {
             for mut header in request.list(set) {
                 let (name, value) = (header.text("name"), header.text("value"));
@@ -177,7 +182,7 @@ fn transformed(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)], of_kgat
                     }
                 }
                 if !of_kgateway && cel::template(&value, &mut BTreeMap::new()).is_none() {
-                    header.lost("value", cel::NOT_HERE);
+                    header.lost("value", cel::UNSUPPORTED_EXPRESSION);
                 }
                 header.finish();
             }
@@ -193,11 +198,11 @@ fn transformed(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)], of_kgat
 }
 
 /// Imports the headers that a policy sets literally.
-fn modified(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
+fn import_header_modifiers(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)]) {
     let Some(mut modifiers) = said.fields(&["headerModifiers"]) else {
         return;
     };
-    modifiers.lose("response", "keygate does not change answers");
+    modifiers.discard("response", "keygate does not change answers");
     if let Some(mut request) = modifiers.fields(&["request"]) {
         let headers = header_changes(&mut request);
         for (_, found) in chosen.iter_mut() {
@@ -210,9 +215,9 @@ fn modified(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)]) {
 
 /// Takes and notes agentgateway's settings for client connections that do not affect who may
 /// connect.
-fn list_front(frontend: &mut Fields<'_>) {
+fn discard_frontend(frontend: &mut Fields<'_>) {
     for own in ["accessLog", "http", "metrics", "tcp", "tracing"] {
-        frontend.lose(
+        frontend.discard(
             own,
             "keygate has its own: `[server]`, `[limits]` and `[telemetry]` in gateway.toml",
         );
@@ -235,13 +240,13 @@ fn list_front(frontend: &mut Fields<'_>) {
 }
 
 /// Closes the routes that something besides keys guards.
-fn guarded(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)], unsure: bool) {
-    said.lose(
+fn close_guarded(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)], unsure: bool) {
+    said.discard(
         "ai",
         "keygate changes no bodies and looks at no content: what a prompt guard keeps back there goes to the provider here",
     );
-    said.lose("rateLimit", "keygate has no limits yet");
-    said.lose("hostRewrite", "`Host` is the provider's own here");
+    said.discard("rateLimit", "keygate has no limits yet");
+    said.discard("hostRewrite", "`Host` is the provider's own here");
     if said.peek("phase").as_deref() == Some("PostRouting") {
         said.value(&["phase"]);
     }
@@ -253,6 +258,6 @@ fn guarded(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut Found)], unsure: boo
         } else {
             "keygate checks API keys only: nobody can use its routes until they are given some"
         };
-        said.lose(&guard, why);
+        said.discard(&guard, why);
     }
 }

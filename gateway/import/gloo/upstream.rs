@@ -1,6 +1,7 @@
 //! Imports the destinations of requests: Gloo's `Upstream`, kgateway's `Backend`, Gloo Platform's
 //! `ExternalService`.
 
+use crate::import::error::ImportError;
 use crate::import::fields::Fields;
 use crate::import::gloo::ai_settings::Policies;
 use crate::import::gloo::backend::{Backend, Host, url};
@@ -48,7 +49,7 @@ const HARMLESS_PORT: [&str; 2] = ["mode", "subjectAltNames"];
 impl Reader<'_> {
     /// Reads an `Upstream`, a `Backend` or an `ExternalService`. Returns `None` if its address was
     /// not understood in full: tokens and prompts never go to an address that was guessed.
-    pub(super) fn read(&mut self, object: &Object) -> Result<Option<Backend>, String> {
+    pub(super) fn read(&mut self, object: &Object) -> Result<Option<Backend>, ImportError> {
         let mut fields = object.fields(self.notes);
         let Some(mut spec) = fields.fields(&["spec"]) else {
             fields.finish();
@@ -59,13 +60,13 @@ impl Reader<'_> {
         let (mut sni, mut unclear) = (None, false);
         let tls = spec.fields(&["sslConfig"]).map(|mut ssl| {
             sni = ssl.text("sni");
-            unclear |= ssl.is_unclear(&HARMLESS_TLS);
+            unclear |= ssl.discard_unknown(&HARMLESS_TLS);
             true
         });
         let mut backend = if let Some(mut ai) = spec.fields(&["ai"]) {
             let policies = Policies::of(&mut spec);
             let providers = self.ai(object, &mut ai, policies)?;
-            unclear |= ai.is_unclear(&[]);
+            unclear |= ai.discard_unknown(&[]);
             (!providers.is_empty()).then_some(Backend::Ai(providers))
         } else if let Some(mut fixed) = spec.fields(&["static"]) {
             let policies = Policies::of(&mut spec);
@@ -82,7 +83,7 @@ impl Reader<'_> {
         } else {
             Self::external(object, &mut spec).map(Backend::Host)
         };
-        unclear |= spec.is_unclear(&HARMLESS);
+        unclear |= spec.discard_unknown(&HARMLESS);
         if unclear {
             backend = None;
         }
@@ -95,17 +96,17 @@ impl Reader<'_> {
         }
         fields.finish();
         if let Some(Backend::Host(host)) = &backend {
-            self.say_tls(object, &host.address, host.port, host.tls);
+            self.note_tls(object, &host.address, host.port, host.tls);
         }
         Ok(backend)
     }
 
     /// Notes where a host is used with TLS that had none, or without TLS.
-    pub(super) fn say_tls(&self, object: &Object, host: &str, port: u64, tls: Option<bool>) {
+    pub(super) fn note_tls(&self, object: &Object, host: &str, port: u64, tls: Option<bool>) {
         let made = url(host, port, tls);
         let exposed = BaseUrl::parse_exposed(&made);
         if exposed.is_ok_and(|url| url.exposure() == Exposure::Unclear) {
-            self.notes.say(&object.title, "spec", plain_note(&made));
+            self.notes.note(&object.title, "spec", plain_note(&made));
         }
         if port != 443 && tls != Some(true) && made.starts_with("https:") {
             let why = format!(
@@ -129,14 +130,14 @@ impl Reader<'_> {
             let name = host.text("addr").or_else(|| host.text("host"));
             let port = host.number("port");
             sni = host.text("sniAddr").or(sni);
-            (name, port, host.is_unclear(&HARMLESS_HOST))
+            (name, port, host.discard_unknown(&HARMLESS_HOST))
         } else {
             (fixed.text("host"), fixed.number("port"), false)
         };
         if hosts.next().is_some() {
             fixed.lost("hosts", "only the first one is used");
         }
-        if fixed.is_unclear(&["appProtocol", "autoSniRewrite"]) || unclear {
+        if fixed.discard_unknown(&["appProtocol", "autoSniRewrite"]) || unclear {
             return None;
         }
         Some(Host {
@@ -165,11 +166,11 @@ impl Reader<'_> {
             if let Some(mut client) = first.fields(&["clientsideTls"]) {
                 tls = true;
                 sni = client.text("sni");
-                if client.is_unclear(&HARMLESS_PORT) {
+                if client.discard_unknown(&HARMLESS_PORT) {
                     return None;
                 }
             }
-            if first.is_unclear(&[]) {
+            if first.discard_unknown(&[]) {
                 return None;
             }
         }

@@ -1,5 +1,7 @@
 //! `LiteLLM`'s tables as CSV: rows, and the columns that restrict a key.
 
+use crate::import::error::ImportError;
+
 /// Columns that set limits, which keygate does not have yet. `budget_id` is not among them: it
 /// refers to a row of another table, so whether its limit is reached is not known.
 const LIMITS: [&str; 8] = [
@@ -65,7 +67,7 @@ const HARMLESS: [&str; 45] = [
 ];
 
 /// Entries of `metadata` that restrict a key.
-const NARROWING: [&str; 20] = [
+const RESTRICTING: [&str; 20] = [
     "allowed_passthrough_routes",
     "allowed_vector_store_indexes",
     "denied_passthrough_routes",
@@ -90,11 +92,11 @@ const NARROWING: [&str; 20] = [
 ];
 
 /// Values of a cell that mean nothing is set.
-const EMPTY: [&str; 5] = ["{}", "[]", "f", "false", "False"];
+const EMPTY_VALUES: [&str; 5] = ["{}", "[]", "f", "false", "False"];
 
 /// Values of a cell that mean nothing is set, in any column. Ids have only these, since an id may
 /// be `f`.
-const NOTHING: [&str; 4] = ["", "null", "NULL", "\\N"];
+const NULLS: [&str; 4] = ["", "null", "NULL", "\\N"];
 
 /// The name of a file and its text.
 pub(super) type File<'t> = (&'t str, &'t str);
@@ -121,28 +123,29 @@ impl<'t> Table<'t> {
         text: &str,
         name: &str,
         needed: &[&str],
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ImportError> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let headers = reader
             .headers()
-            .map_err(|error| format!("{file}: {error}"))?;
+            .map_err(|error| ImportError::new(file, error))?;
         let columns: Vec<String> = headers.iter().map(|name| name.trim().to_owned()).collect();
-        let lacking = needed
+        let missing = needed
             .iter()
             .filter(|name| !columns.iter().any(|it| it == *name));
-        let lacking: Vec<String> = lacking.map(|name| format!("`{name}`")).collect();
-        if !lacking.is_empty() {
-            return Err(format!(
-                "{file}:1: there is no column {}: what closes a key there would be lost. Export the whole table, with \
+        let missing: Vec<String> = missing.map(|name| format!("`{name}`")).collect();
+        if !missing.is_empty() {
+            let why = format!(
+                "there is no column {}: what closes a key there would be lost. Export the whole table, with \
                  its header: \\copy \"{name}\" to '{file}' csv header",
-                lacking.join(", ")
-            ));
+                missing.join(", ")
+            );
+            return Err(ImportError::new(format!("{file}:1"), why));
         }
         let mut rows = Vec::new();
         for row in reader.records() {
             rows.push(row.map_err(|error| match error.position() {
-                Some(at) => format!("{file}:{}: {error}", at.line()),
-                None => format!("{file}: {error}"),
+                Some(at) => ImportError::new(format!("{file}:{}", at.line()), error),
+                None => ImportError::new(file, error),
             })?);
         }
         Ok(Self {
@@ -170,12 +173,12 @@ impl Row<'_> {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let place = self.columns.iter().position(|column| column == name)?;
         let value = self.cells.get(place)?.trim();
-        let is_empty = EMPTY.contains(&value) && !name.ends_with("_id");
-        (!is_empty && !NOTHING.contains(&value)).then_some(value)
+        let is_empty = EMPTY_VALUES.contains(&value) && !name.ends_with("_id");
+        (!is_empty && !NULLS.contains(&value)).then_some(value)
     }
 
     /// The columns and metadata entries that restrict the key, or may.
-    pub(super) fn narrowing(&self) -> Vec<String> {
+    pub(super) fn restrictions(&self) -> Vec<String> {
         let known = |name: &str| HARMLESS.contains(&name) || LIMITS.contains(&name);
         let columns = self.columns.iter().filter(|name| !known(name));
         let columns = columns.filter(|name| {
@@ -186,10 +189,10 @@ impl Row<'_> {
         let metadata = self.get("metadata").unwrap_or_default();
         match serde_json::from_str::<serde_json::Value>(metadata) {
             Ok(metadata) => {
-                let says = |name: &&&str| metadata.get(name).is_some_and(says_something);
+                let says = |name: &&&str| metadata.get(name).is_some_and(is_set);
                 // The company's directory has removed the user.
                 let is_gone = metadata.get("scim_active") == Some(&false.into());
-                let names = NARROWING.iter().filter(says).copied();
+                let names = RESTRICTING.iter().filter(says).copied();
                 let names = names.chain(is_gone.then_some("scim_active"));
                 found.extend(names.map(|name| format!("metadata.{name}")));
             }
@@ -240,7 +243,7 @@ fn is_every_model(models: &str) -> bool {
 }
 
 /// Returns whether a value is not empty.
-fn says_something(value: &serde_json::Value) -> bool {
+fn is_set(value: &serde_json::Value) -> bool {
     match value {
         serde_json::Value::Null | serde_json::Value::Bool(false) => false,
         serde_json::Value::Array(items) => !items.is_empty(),

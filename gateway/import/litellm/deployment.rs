@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::import::fields::Fields;
 use crate::import::litellm::anything;
-use crate::import::litellm::known::{Known, UNKNOWN};
+use crate::import::litellm::common_settings::CommonSettings;
+use crate::import::litellm::known::{KnownProvider, UNKNOWN};
 use crate::import::litellm::left_out::Entries;
-use crate::import::litellm::prices::{SaidPrices, WITHOUT_OUTPUT};
-use crate::import::litellm::surroundings::Surroundings;
+use crate::import::litellm::prices::{DeploymentPrices, WITHOUT_OUTPUT};
 use crate::import::plan::Plan;
 use crate::import::planned::PlannedRoute;
 use crate::import::provider::{PlannedProvider, plain_note, resource, stays_private};
@@ -87,12 +87,12 @@ const PLACE: [&str; 4] = ["api_key", "api_base", "api_version", "organization"];
 pub(super) fn deployment(
     alias: &str,
     entry: &mut Fields<'_>,
-    around: &Surroundings<'_>,
+    common: &CommonSettings<'_>,
     plan: &mut Plan,
     entries: &mut Entries,
 ) {
     let info = info(entry);
-    let narrowed = info.narrowed;
+    let restricted = info.restricted;
     let Some(mut params) = entry.fields(&["litellm_params"]) else {
         return entry.lost("litellm_params", "there are none");
     };
@@ -100,8 +100,8 @@ pub(super) fn deployment(
     if let Some(provider) = params.text("custom_llm_provider") {
         full = format!("{provider}/{full}");
     }
-    let prices = SaidPrices::take(&mut params, "litellm_params").or(info.prices);
-    let place = place(&mut params, around);
+    let prices = DeploymentPrices::take(&mut params, "litellm_params").or(info.prices);
+    let place = place(&mut params, common);
     let unclear = is_unclear(&mut params);
     let place = match place {
         Ok(place) => place,
@@ -110,12 +110,12 @@ pub(super) fn deployment(
             return params.lost(&field, format!("{why}: the entry is left out"));
         }
     };
-    let narrowed = entry.is_unclear(&[]) || narrowed;
+    let restricted = entry.discard_unknown(&[]) || restricted;
     let address = place.get("api_base").map(String::as_str);
-    if unclear || narrowed {
+    if unclear || restricted {
         return entries.leave_out(&full, entry, address);
     }
-    let full = match around.resolve(&full) {
+    let full = match common.resolve(&full) {
         Ok(full) => full,
         Err(variable) => {
             let why = format!(
@@ -124,14 +124,14 @@ pub(super) fn deployment(
             return params.lost("model", why);
         }
     };
-    let targets = match targets(&full, &place, around) {
+    let targets = match targets(&full, &place, common) {
         Ok(targets) => targets,
         Err(why) => return params.lost("model", why),
     };
     let all = full == "*" && !place.contains_key("api_base");
     let mut is_other = !entries.aliases.insert(alias.to_owned());
     for (known, model) in targets {
-        let planned = match provider(known, model, place.clone(), around, plan, &params) {
+        let planned = match provider(known, model, place.clone(), common, plan, &params) {
             Ok(planned) => planned,
             Err((field, why)) => {
                 let whose = if all {
@@ -146,7 +146,7 @@ pub(super) fn deployment(
         };
         if planned.has("plain_http") {
             let url = planned.own_url().map(|url| url.display());
-            params.say("", plain_note(&url.unwrap_or_default()));
+            params.note("", plain_note(&url.unwrap_or_default()));
         }
         let models = names_in_responses(&planned, model, info.base_model.as_deref());
         let name = route(planned, entry, plan);
@@ -157,7 +157,7 @@ pub(super) fn deployment(
                 "there is another entry of that name: keygate does not spread requests, `/{name}` is a route of its own"
             ));
         }
-        say_names(entry, &name, alias, model);
+        note_model_names(entry, &name, alias, model);
     }
 }
 
@@ -168,7 +168,7 @@ fn route(planned: PlannedProvider, entry: &Fields<'_>, plan: &mut Plan) -> Strin
     let name = plan.add_provider(planned);
     if plan.providers.len() > before {
         if versionless {
-            entry.say("litellm_params", format!(
+            entry.note("litellm_params", format!(
                 "its address does not end with `/v1`: clients leave that out, too, and ask `/{name}/chat/completions`"
             ));
         }
@@ -185,7 +185,7 @@ fn route(planned: PlannedProvider, entry: &Fields<'_>, plan: &mut Plan) -> Strin
 }
 
 /// Notes which model names clients must use here.
-fn say_names(entry: &Fields<'_>, name: &str, alias: &str, model: &str) {
+fn note_model_names(entry: &Fields<'_>, name: &str, alias: &str, model: &str) {
     if model.contains('*') {
         entry.lost("model_name", format!(
             "keygate does not change bodies: clients of `/{name}` say the provider's own name of a model where they said one like `{alias}`"
@@ -202,14 +202,14 @@ fn say_names(entry: &Fields<'_>, name: &str, alias: &str, model: &str) {
 fn targets<'f>(
     full: &'f str,
     place: &BTreeMap<&'static str, String>,
-    around: &Surroundings<'_>,
-) -> Result<Vec<(&'static Known, &'f str)>, String> {
+    common: &CommonSettings<'_>,
+) -> Result<Vec<(&'static KnownProvider, &'f str)>, String> {
     let has_address = place.contains_key("api_base");
     if full == "*" && !has_address {
-        let reached = anything::providers(place, around)?;
+        let reached = anything::providers(place, common)?;
         return Ok(reached.into_iter().map(|known| (known, full)).collect());
     }
-    let found = Known::of_model(full).or_else(|| has_address.then_some((&UNKNOWN, full)));
+    let found = KnownProvider::of_model(full).or_else(|| has_address.then_some((&UNKNOWN, full)));
     let prefix = full.split('/').next().unwrap_or_default();
     found.map(|one| vec![one]).ok_or_else(|| {
         format!(
@@ -222,8 +222,8 @@ fn targets<'f>(
 #[derive(Default)]
 struct Info {
     /// Whether only some clients may use the deployment.
-    narrowed: bool,
-    prices: SaidPrices,
+    restricted: bool,
+    prices: DeploymentPrices,
     /// Whether the model has no output tokens.
     no_output: bool,
     /// The model behind a deployment that has a name of its own.
@@ -236,21 +236,21 @@ fn info(entry: &mut Fields<'_>) -> Info {
         entry.value(&["model_info"]);
         return Info::default();
     };
-    let prices = SaidPrices::take(&mut info, "model_info");
+    let prices = DeploymentPrices::take(&mut info, "model_info");
     let mode = info.text("mode").unwrap_or_default();
     let no_output = WITHOUT_OUTPUT.contains(&mode.as_str());
     let base_model = info.text("base_model");
-    let mut narrowed = false;
+    let mut restricted = false;
     for name in ["team_id", "blocked"] {
         let value = info.text(name);
         if value.is_some_and(|value| value != "false") {
             let why = "not everybody may use it there, and keygate cannot tell who: the entry is left out";
             info.lost(name, why);
-            narrowed = true;
+            restricted = true;
         }
     }
     Info {
-        narrowed,
+        restricted,
         prices,
         no_output,
         base_model,
@@ -283,15 +283,15 @@ fn names_in_responses(
 /// Takes the remaining fields. Returns whether one of them may determine where requests go.
 fn is_unclear(params: &mut Fields<'_>) -> bool {
     for limit in LIMITS {
-        params.lose(limit, "keygate has no limits yet, and one provider a route");
+        params.discard(limit, "keygate has no limits yet, and one provider a route");
     }
     for time in TIMES {
-        params.lose(
+        params.discard(
             time,
             "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
         );
     }
-    params.is_unclear(&HARMLESS)
+    params.discard_unknown(&HARMLESS)
 }
 
 /// The field that cannot be imported, and the reason.
@@ -301,7 +301,7 @@ type Fault = (String, String);
 /// ones.
 fn place(
     params: &mut Fields<'_>,
-    around: &Surroundings<'_>,
+    common: &CommonSettings<'_>,
 ) -> Result<BTreeMap<&'static str, String>, Fault> {
     let mut said: BTreeMap<&'static str, String> = BTreeMap::new();
     for (name, field) in PLACE
@@ -320,7 +320,7 @@ fn place(
     }
     if let Some(credential) = params.text("litellm_credential_name") {
         let field = "litellm_credential_name".to_owned();
-        let Some(values) = around.credential(&credential) else {
+        let Some(values) = common.credential(&credential) else {
             let why = format!(
                 "`{credential}` is not in `credential_list`, or not in words that keygate knows"
             );
@@ -339,7 +339,7 @@ fn place(
     // The token is not resolved here: it may be set where keygate runs.
     for name in ["api_base", "api_version", "organization"] {
         if let Some(value) = said.get_mut(name) {
-            *value = around
+            *value = common
                 .resolve(value)
                 .map_err(|variable| {
                     let why = format!("the environment variable {variable} is not set here, of which its address is made: set it and import again");
@@ -353,16 +353,16 @@ fn place(
 /// Makes the provider of a deployment. The error names the field that cannot be imported and the
 /// reason.
 pub(super) fn provider(
-    known: &Known,
+    known: &KnownProvider,
     model: &str,
     mut place: BTreeMap<&'static str, String>,
-    around: &Surroundings<'_>,
+    common: &CommonSettings<'_>,
     plan: &mut Plan,
     params: &Fields<'_>,
 ) -> Result<PlannedProvider, (&'static str, String)> {
     let api_base = match place.remove("api_base") {
         Some(own) => Some(own),
-        None => around.address_of(known).map_err(|why| ("", why))?,
+        None => common.address_of(known).map_err(|why| ("", why))?,
     };
     let api_base = api_base.or_else(|| known.base_url.map(str::to_owned));
     let mut planned = at(known.kind, api_base, place.remove("api_version"), model);
@@ -385,21 +385,21 @@ pub(super) fn provider(
         planned.settings.push(("headers", table));
     }
     if planned.own_url().is_some_and(|url| stays_private(&url)) {
-        planned.keep_plain();
+        planned.allow_plain_http();
     }
-    if let Some((name, why)) = planned.fault() {
+    if let Some((name, why)) = planned.problem() {
         return Err(("", format!("{name} {why}")));
     }
-    let variable = known.tokens.iter().find(|token| around.is_set(token));
+    let variable = known.tokens.iter().find(|token| common.is_set(token));
     let api_key = place.remove("api_key");
     let api_key = api_key.or_else(|| Some(format!("os.environ/{}", variable?)));
     let tokenless = Kind::named(planned.kind).is_some_and(|kind| kind.tokenless)
         // LiteLLM needs no key here either.
-        || known.kind == "custom" && known.base_url.is_none() && planned.is_near();
+        || known.kind == "custom" && known.base_url.is_none() && planned.is_in_private_network();
     planned.token = match (api_key, known.tokens.first()) {
         (None, _) if tokenless => "none".to_owned(),
         (None, Some(variable)) if known.keyless => {
-            params.say("api_key", format!(
+            params.note("api_key", format!(
                 "there is none, so none goes up; if LiteLLM runs with {variable}, set it here and import again"
             ));
             "none".to_owned()
@@ -413,7 +413,7 @@ pub(super) fn provider(
         }
         (None, Some(variable)) => format!("env:{variable}"),
         (Some(key), _) => {
-            token(&key, known.prefix, around, plan).map_err(|why| ("api_key", why.to_owned()))?
+            token(&key, known.prefix, common, plan).map_err(|why| ("api_key", why.to_owned()))?
         }
     };
     Ok(planned)
@@ -448,7 +448,7 @@ fn at(
 fn token(
     written: &str,
     prefix: &str,
-    around: &Surroundings<'_>,
+    common: &CommonSettings<'_>,
     plan: &mut Plan,
 ) -> Result<String, &'static str> {
     let mut written = written.to_owned();
@@ -457,7 +457,7 @@ fn token(
             return Err("names no environment variable");
         }
         // A variable that the configuration itself sets is not set where keygate runs.
-        match around.given(variable) {
+        match common.given(variable) {
             None => return Ok(format!("env:{variable}")),
             Some(value) => written = value.to_owned(),
         }
@@ -475,5 +475,5 @@ fn token(
     if let Some((name, _)) = same {
         return Ok(format!("file:secrets/{name}"));
     }
-    Ok(plan.keep_secret(&format!("{prefix}-token"), Zeroizing::new(token.to_owned())))
+    Ok(plan.add_secret(&format!("{prefix}-token"), Zeroizing::new(token.to_owned())))
 }

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::import::error::ImportError;
 use crate::import::fields::Fields;
+use crate::import::litellm::common_settings::CommonSettings;
 use crate::import::litellm::csv_table::{File, Row, Table};
 use crate::import::litellm::owners::{Owners, Reader, members, teams, users};
-use crate::import::litellm::surroundings::Surroundings;
 use crate::import::litellm::tables::Tables;
 use crate::import::notes::Notes;
 use crate::import::plan::Plan;
@@ -41,10 +42,10 @@ const NEEDED_OF_KEYS: [&str; 13] = [
 pub(super) fn master_key(
     general: &Fields<'_>,
     master: &str,
-    around: &Surroundings<'_>,
+    common: &CommonSettings<'_>,
     plan: &mut Plan,
 ) {
-    let value = match around.resolve(master) {
+    let value = match common.resolve(master) {
         Ok(value) => value,
         Err(variable) => {
             return general.lost("master_key", format!(
@@ -55,7 +56,7 @@ pub(super) fn master_key(
     if value.trim().is_empty() {
         return general.lost("master_key", "it is empty");
     }
-    general.say(
+    general.note(
         "master_key",
         "it opens every route, as the key `master`; it administers nothing here",
     );
@@ -76,7 +77,7 @@ pub(super) fn key_tables(
     tables: &Tables<'_>,
     plan: &mut Plan,
     notes: &Notes,
-) -> Result<(), String> {
+) -> Result<(), ImportError> {
     let Some((file, text)) = tables.keys else {
         return Ok(());
     };
@@ -109,15 +110,14 @@ pub(super) fn key_tables(
     Ok(())
 }
 
-fn digest_of(row: &Row<'_>) -> Result<KeyDigest, String> {
+fn digest_of(row: &Row<'_>) -> Result<KeyDigest, ImportError> {
     let hash = row.get("token").unwrap_or_default();
     KeyDigest::parse(&format!("sha256:{}", hash.to_ascii_lowercase())).map_err(|_| {
-        format!(
-            "{}: `token`{} is not the SHA-256 of a key, in hexadecimal digits",
-            row.at,
-            row.get("key_alias")
-                .map_or_else(String::new, |alias| format!(" of the key `{alias}`"))
-        )
+        let of_key = row
+            .get("key_alias")
+            .map_or_else(String::new, |alias| format!(" of the key `{alias}`"));
+        let why = format!("`token`{of_key} is not the SHA-256 of a key, in hexadecimal digits");
+        ImportError::new(&row.at, why)
     })
 }
 
@@ -128,7 +128,7 @@ pub(super) fn key(
     of: &Owners,
     plan: &mut Plan,
     notes: &Notes,
-) -> Result<(), String> {
+) -> Result<(), ImportError> {
     let at = &row.at;
     let short = row.get("token").and_then(|hash| hash.get(..8));
     let id = row.get("key_alias").map_or_else(
@@ -136,16 +136,21 @@ pub(super) fn key(
         str::to_owned,
     );
     let expires = match row.get("expires").map(time) {
-        Some(None) => return Err(format!("{at}: `expires` of the key `{id}` is no time")),
+        Some(None) => {
+            return Err(ImportError::new(
+                at,
+                format_args!("`expires` of the key `{id}` is no time"),
+            ));
+        }
         Some(end) => end.filter(|end| *end != Timestamp::MAX),
         None => None,
     };
-    let mut narrowing = row.narrowing();
-    narrowing.extend(row.reached());
+    let mut restrictions = row.restrictions();
+    restrictions.extend(row.reached());
     let mut disabled = row.is_blocked();
-    if !narrowing.is_empty() {
+    if !restrictions.is_empty() {
         let why = format!("keygate cannot hold the key `{id}` to it: it is disabled");
-        notes.lost(at, &narrowing.join(", "), why);
+        notes.lost(at, &restrictions.join(", "), why);
         disabled = true;
     }
     let owners = [

@@ -1,6 +1,6 @@
 //! Finds the provider of a model's name.
 
-use crate::import::litellm::known::Known;
+use crate::import::litellm::known::KnownProvider;
 use crate::import::litellm::table::ALL;
 
 /// Prefixes of model names for which `LiteLLM` needs no provider prefix.
@@ -24,7 +24,7 @@ const GUESSES: [(&str, &[&str]); 4] = [
     ),
 ];
 
-impl Known {
+impl KnownProvider {
     /// The provider with this prefix.
     fn of(prefix: &str) -> Option<&'static Self> {
         ALL.iter().find(|known| known.prefix == prefix)
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_model_has_one_provider() {
-        let of = |full| Known::of_model(full).map(|(known, model)| (known.prefix, model));
+        let of = |full| KnownProvider::of_model(full).map(|(known, model)| (known.prefix, model));
         assert_eq!(of("openai/gpt-5"), Some(("openai", "gpt-5")));
         assert_eq!(of("openai/responses/gpt-5"), Some(("openai", "gpt-5")));
         assert_eq!(of("xai/grok-4"), Some(("xai", "grok-4")));
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn variables_move_a_provider() {
-        let of = |full| Known::of_model(full).unwrap().0.address_variables();
+        let of = |full| KnownProvider::of_model(full).unwrap().0.address_variables();
         for (full, variable) in [
             ("openai/x", "OPENAI_BASE_URL"),
             ("openai/x", "OPENAI_API_BASE"),

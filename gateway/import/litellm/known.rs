@@ -1,7 +1,7 @@
 //! A provider as `LiteLLM` knows it.
 
 /// A provider as `LiteLLM` knows it.
-pub(super) struct Known {
+pub(super) struct KnownProvider {
     /// The prefix of model names.
     pub prefix: &'static str,
     /// The provider kind here.
@@ -15,7 +15,7 @@ pub(super) struct Known {
 }
 
 /// A server with an API like `OpenAI`'s, at an address that the entry names.
-pub(super) const UNKNOWN: Known = Known {
+pub(super) const UNKNOWN: KnownProvider = KnownProvider {
     prefix: "openai",
     kind: "custom",
     tokens: &[],

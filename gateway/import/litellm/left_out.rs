@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::import::fields::Fields;
-use crate::import::litellm::known::{Known, UNKNOWN};
+use crate::import::litellm::known::{KnownProvider, UNKNOWN};
 use crate::import::notes::Notes;
 use crate::import::plan::Plan;
 use crate::import::planned::Unpriced;
@@ -20,15 +20,15 @@ pub(super) struct Entries {
     /// The names that clients use.
     pub(super) aliases: BTreeSet<String>,
     /// Models that have a route.
-    carried: BTreeSet<Place>,
+    carried: BTreeSet<ModelLocation>,
     left_out: Vec<LeftOut>,
 }
 
 /// The prefix of a model's provider, the model, and its address.
-type Place = (&'static str, String, Option<String>);
+type ModelLocation = (&'static str, String, Option<String>);
 
 struct LeftOut {
-    known: &'static Known,
+    known: &'static KnownProvider,
     model: String,
     title: String,
     /// The address of the model.
@@ -37,7 +37,7 @@ struct LeftOut {
 
 impl Entries {
     /// Records that an entry of this model, which names this address, became a route.
-    pub(super) fn carry(&mut self, known: &Known, model: &str, address: Option<&str>) {
+    pub(super) fn carry(&mut self, known: &KnownProvider, model: &str, address: Option<&str>) {
         let address = address_of(known, address);
         self.carried
             .insert((known.prefix, model.to_owned(), address));
@@ -47,7 +47,7 @@ impl Entries {
     /// out.
     pub(super) fn leave_out(&mut self, full: &str, entry: &Fields<'_>, address: Option<&str>) {
         // A name that is a variable or a pattern identifies no model.
-        if let Some((known, model)) = Known::of_model(full)
+        if let Some((known, model)) = KnownProvider::of_model(full)
             .or(address.map(|_| (&UNKNOWN, full)))
             .filter(|(_, model)| !model.contains('*'))
         {
@@ -62,7 +62,7 @@ impl Entries {
 
     /// Notes which of the left out models are reachable, and makes sure that no price for other
     /// models applies to them.
-    pub(super) fn say_reached(&self, plan: &mut Plan, notes: &Notes) {
+    pub(super) fn note_reachable(&self, plan: &mut Plan, notes: &Notes) {
         let mut said = BTreeSet::new();
         for one in &self.left_out {
             let model = (one.known.prefix, one.model.clone(), one.address.clone());
@@ -92,7 +92,7 @@ impl Entries {
 }
 
 /// The address of a model whose entry names `address`, or none.
-fn address_of(known: &Known, said: Option<&str>) -> Option<String> {
+fn address_of(known: &KnownProvider, said: Option<&str>) -> Option<String> {
     own_address(known.kind, said.or(known.base_url))
 }
 

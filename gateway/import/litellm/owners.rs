@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::import::error::ImportError;
 use crate::import::litellm::csv_table::{File, Row, Table};
 
 /// The roles that may call models. View-only roles may not, and an unknown role may mean anything.
-const CALLERS: [&str; 3] = ["internal_user", "org_admin", "proxy_admin"];
+const CALLER_ROLES: [&str; 3] = ["internal_user", "org_admin", "proxy_admin"];
 
 /// The same for `LiteLLM_TeamTable`.
 const NEEDED_OF_TEAMS: [&str; 9] = [
@@ -37,10 +38,11 @@ const NEEDED_OF_USERS: [&str; 9] = [
 const NEEDED_OF_MEMBERS: [&str; 3] = ["user_id", "team_id", "budget_id"];
 
 /// The restrictions of each team or user, by id.
-type Holders = BTreeMap<String, Vec<String>>;
+type Restrictions = BTreeMap<String, Vec<String>>;
 
 /// Reads a table of teams or users, and collects the limits that it sets.
-pub(super) type Reader = fn(File<'_>, &mut BTreeSet<&'static str>) -> Result<Holders, String>;
+pub(super) type Reader =
+    fn(File<'_>, &mut BTreeSet<&'static str>) -> Result<Restrictions, ImportError>;
 
 /// The place in the table where a team gives one of its members a budget of their own, by team and
 /// user.
@@ -48,8 +50,8 @@ type Members = BTreeMap<(String, String), String>;
 
 /// The teams, users and members, as far as their tables are given.
 pub(super) struct Owners {
-    pub(super) teams: Option<Holders>,
-    pub(super) users: Option<Holders>,
+    pub(super) teams: Option<Restrictions>,
+    pub(super) users: Option<Restrictions>,
     pub(super) members: Option<Members>,
 }
 
@@ -57,51 +59,55 @@ pub(super) struct Owners {
 pub(super) fn teams(
     (file, text): File<'_>,
     limited: &mut BTreeSet<&'static str>,
-) -> Result<Holders, String> {
+) -> Result<Restrictions, ImportError> {
     let table = Table::read(file, text, "LiteLLM_TeamTable", &NEEDED_OF_TEAMS)?;
-    Ok(holders(&table, "team_id", limited))
+    Ok(restrictions_by_id(&table, "team_id", limited))
 }
 
 /// Reads `LiteLLM_UserTable`.
 pub(super) fn users(
     (file, text): File<'_>,
     limited: &mut BTreeSet<&'static str>,
-) -> Result<Holders, String> {
+) -> Result<Restrictions, ImportError> {
     let table = Table::read(file, text, "LiteLLM_UserTable", &NEEDED_OF_USERS)?;
-    Ok(holders(&table, "user_id", limited))
+    Ok(restrictions_by_id(&table, "user_id", limited))
 }
 
-fn holders(table: &Table<'_>, id: &str, limited: &mut BTreeSet<&'static str>) -> Holders {
-    let mut holders = Holders::new();
+fn restrictions_by_id(
+    table: &Table<'_>,
+    id: &str,
+    limited: &mut BTreeSet<&'static str>,
+) -> Restrictions {
+    let mut by_id = Restrictions::new();
     for row in table.rows() {
         let Some(id) = row.get(id) else {
             continue;
         };
-        let mut narrowing = row.narrowing();
-        narrowing.extend(row.reached());
+        let mut restrictions = row.restrictions();
+        restrictions.extend(row.reached());
         if row.is_blocked() {
-            narrowing.push("blocked".to_owned());
+            restrictions.push("blocked".to_owned());
         }
         if row
             .get("user_role")
-            .is_some_and(|role| !CALLERS.contains(&role))
+            .is_some_and(|role| !CALLER_ROLES.contains(&role))
         {
-            narrowing.push("user_role".to_owned());
+            restrictions.push("user_role".to_owned());
         }
         limited.extend(row.limits());
-        let known = holders.entry(id.to_owned()).or_default();
+        let known = by_id.entry(id.to_owned()).or_default();
         known.extend(
-            narrowing
+            restrictions
                 .iter()
                 .map(|column| format!("{}, {column}", row.at)),
         );
     }
-    holders
+    by_id
 }
 
 /// Reads `LiteLLM_TeamMembership`. The models and amounts that a budget allows are in another
 /// table.
-pub(super) fn members((file, text): File<'_>) -> Result<Members, String> {
+pub(super) fn members((file, text): File<'_>) -> Result<Members, ImportError> {
     let table = Table::read(file, text, "LiteLLM_TeamMembership", &NEEDED_OF_MEMBERS)?;
     let budgets = table.rows().filter_map(|row| {
         row.get("budget_id")?;
@@ -118,13 +124,13 @@ impl Owners {
     /// The reason why the key's team prevents enabling it.
     pub(super) fn team(&self, row: &Row<'_>) -> Option<String> {
         let team = row.get("team_id")?;
-        why_not("team", team, self.teams.as_ref(), "LiteLLM_TeamTable")
+        reason_against("team", team, self.teams.as_ref(), "LiteLLM_TeamTable")
     }
 
     /// The reason why the key's user prevents enabling it. Keys of the proxy's own administrator
     /// belong to no user.
     pub(super) fn user(&self, row: &Row<'_>) -> Option<String> {
-        why_not(
+        reason_against(
             "user",
             user_of(row)?,
             self.users.as_ref(),
@@ -153,18 +159,23 @@ fn user_of<'r>(row: &'r Row<'_>) -> Option<&'r str> {
 }
 
 /// The reason why keys of a team or a user cannot be enabled.
-fn why_not(what: &str, id: &str, holders: Option<&Holders>, table: &str) -> Option<String> {
-    let Some(holders) = holders else {
+fn reason_against(
+    what: &str,
+    id: &str,
+    restrictions: Option<&Restrictions>,
+    table: &str,
+) -> Option<String> {
+    let Some(restrictions) = restrictions else {
         return Some(format!(
             "what the {what} `{id}` may do stands in {table}: bring it along by `--{what}s FILE`"
         ));
     };
-    match holders.get(id) {
+    match restrictions.get(id) {
         None => Some(format!("the {what} `{id}` is not in the table of {what}s")),
-        Some(narrowing) if narrowing.is_empty() => None,
-        Some(narrowing) => Some(format!(
+        Some(restrictions) if restrictions.is_empty() => None,
+        Some(restrictions) => Some(format!(
             "keygate cannot hold it to what the {what} `{id}` may do ({})",
-            narrowing.join("; ")
+            restrictions.join("; ")
         )),
     }
 }

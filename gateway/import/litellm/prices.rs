@@ -54,9 +54,9 @@ pub(super) const WITHOUT_OUTPUT: [&str; 2] = ["embedding", "rerank"];
 
 /// The prices of a deployment by name, each with the object that contains it.
 #[derive(Default)]
-pub(super) struct SaidPrices(BTreeMap<String, (Value, &'static str)>);
+pub(super) struct DeploymentPrices(BTreeMap<String, (Value, &'static str)>);
 
-impl SaidPrices {
+impl DeploymentPrices {
     /// Takes the prices out of `fields`, which belong to the object `holder`.
     pub(super) fn take(fields: &mut Fields<'_>, holder: &'static str) -> Self {
         let names: Vec<String> = fields

@@ -5,14 +5,14 @@
 //! one in the provider's own reference, whose URL is above the entry. Providers whose API is not
 //! like `OpenAI`'s, or that need signed requests, are not in the table.
 
-use crate::import::litellm::known::Known;
+use crate::import::litellm::known::KnownProvider;
 
 const fn of_kind(
     prefix: &'static str,
     kind: &'static str,
     tokens: &'static [&'static str],
-) -> Known {
-    Known {
+) -> KnownProvider {
+    KnownProvider {
         prefix,
         kind,
         tokens,
@@ -26,8 +26,8 @@ const fn like_openai(
     prefix: &'static str,
     tokens: &'static [&'static str],
     base_url: &'static str,
-) -> Known {
-    Known {
+) -> KnownProvider {
+    KnownProvider {
         base_url: Some(base_url),
         ..of_kind(prefix, "custom", tokens)
     }
@@ -35,15 +35,15 @@ const fn like_openai(
 
 /// A server that people run themselves: the entry names the address, and `LiteLLM` sends requests
 /// without a key if there is none.
-const fn own_server(prefix: &'static str, tokens: &'static [&'static str]) -> Known {
-    Known {
+const fn own_server(prefix: &'static str, tokens: &'static [&'static str]) -> KnownProvider {
+    KnownProvider {
         keyless: true,
         ..of_kind(prefix, "custom", tokens)
     }
 }
 
 /// All providers. The first environment variable that is set provides the token.
-pub(super) const ALL: &[Known] = &[
+pub(super) const ALL: &[KnownProvider] = &[
     of_kind("openai", "openai", &["OPENAI_API_KEY"]),
     of_kind("text-completion-openai", "openai", &["OPENAI_API_KEY"]),
     of_kind(

@@ -5,13 +5,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::import::fields::{Fields, text_of};
-use crate::import::litellm::known::Known;
+use crate::import::litellm::known::KnownProvider;
 
 /// Looks up an environment variable.
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// The settings that apply to all deployments.
-pub(super) struct Surroundings<'e> {
+pub(super) struct CommonSettings<'e> {
     /// The environment of the import, which may be that of `LiteLLM`.
     environment: Environment<'e>,
     /// `environment_variables`.
@@ -39,10 +39,10 @@ const MOVING: [&str; 7] = [
     "proxy",
 ];
 
-impl<'e> Surroundings<'e> {
+impl<'e> CommonSettings<'e> {
     /// Reads the settings at the root of the file.
     pub(super) fn of(root: &mut Fields<'_>, environment: Environment<'e>) -> Self {
-        let mut around = Self {
+        let mut common = Self {
             environment,
             variables: BTreeMap::new(),
             used: RefCell::default(),
@@ -52,15 +52,15 @@ impl<'e> Surroundings<'e> {
             exact_streams: false,
         };
         if root.has("environment_variables") {
-            around.variables = root.texts("environment_variables");
+            common.variables = root.texts("environment_variables");
             // Entries of another type may be addresses.
             let unclear = root.has("environment_variables");
-            around.moved_by = unclear.then(|| "environment_variables".to_owned());
+            common.moved_by = unclear.then(|| "environment_variables".to_owned());
         }
         for mut credential in root.list("credential_list") {
             let name = credential.text("credential_name").unwrap_or_default();
             let title = format!("credential `{name}` ({})", credential.place(""));
-            let mut credential = credential.entitled(&title);
+            let mut credential = credential.with_title(&title);
             credential.value(&["credential_info"]);
             let values = credential.value(&["credential_values"]).unwrap_or_default();
             let values = values.as_object().and_then(|values| {
@@ -70,19 +70,19 @@ impl<'e> Surroundings<'e> {
                     .map(|(name, value)| Some((name.clone(), text_of(value)?)))
                     .collect::<Option<BTreeMap<_, _>>>()
             });
-            let unclear = credential.is_unclear(&[]);
+            let unclear = credential.discard_unknown(&[]);
             // Two credentials of the same name are both ignored.
-            let twice = around.credentials.contains_key(&name);
+            let twice = common.credentials.contains_key(&name);
             let values = values.filter(|_| !unclear && !twice);
-            around.credentials.insert(name, values);
+            common.credentials.insert(name, values);
         }
         if let Some(mut settings) = root.fields(&["litellm_settings"]) {
-            around.api_base = settings.text("api_base");
-            around.streams(&mut settings);
+            common.api_base = settings.text("api_base");
+            common.streams(&mut settings);
             let is_moving = |name: &&String| MOVING.iter().any(|part| name.contains(part));
             let moved_by = settings.unread().find(is_moving);
             let moved_by = moved_by.map(|name| format!("litellm_settings.{name}"));
-            around.moved_by = moved_by.or(around.moved_by);
+            common.moved_by = moved_by.or(common.moved_by);
             if settings.unread().next().is_some() {
                 settings.lost(
                     "",
@@ -93,7 +93,7 @@ impl<'e> Surroundings<'e> {
         if let Some(settings) = root.fields(&["router_settings"]) {
             let defaults = "default_litellm_params";
             if settings.has(defaults) {
-                around.moved_by = Some(format!("router_settings.{defaults}"));
+                common.moved_by = Some(format!("router_settings.{defaults}"));
             }
             settings.lost(
                 "",
@@ -101,10 +101,10 @@ impl<'e> Surroundings<'e> {
             );
         }
         if root.has("include") {
-            around.moved_by = Some("include".to_owned());
-            root.lose("include", "import one file that holds all of it");
+            common.moved_by = Some("include".to_owned());
+            root.discard("include", "import one file that holds all of it");
         }
-        around
+        common
     }
 
     /// The value that the configuration sets for an environment variable, which is then recorded as
@@ -142,7 +142,7 @@ impl<'e> Surroundings<'e> {
         match self.resolve(&said) {
             Ok(said) if said.eq_ignore_ascii_case("true") => {
                 self.exact_streams = true;
-                settings.say(name, "it is `meter_streams = \"exact\"` of the routes whose streams must be asked; \
+                settings.note(name, "it is `meter_streams = \"exact\"` of the routes whose streams must be asked; \
                     clients get the chunk with the usage only where they ask for it themselves");
             }
             Ok(_) => {}
@@ -171,7 +171,7 @@ impl<'e> Surroundings<'e> {
 
     /// The address for deployments of a provider that name none; `None` for the provider's own
     /// address. The error is the reason why the address is not known.
-    pub(super) fn address_of(&self, known: &Known) -> Result<Option<String>, String> {
+    pub(super) fn address_of(&self, known: &KnownProvider) -> Result<Option<String>, String> {
         if let Some(setting) = &self.moved_by {
             return Err(format!("`{setting}` may send it elsewhere"));
         }
