@@ -71,7 +71,8 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     }
     backend_policy::merge(&mut objects, &notes);
     let mut plan = Plan::default();
-    let (secrets, backends) = secrets_and_backends(&objects, &mut plan, &notes)?;
+    let secrets = read_secrets(&objects, &mut plan, &notes)?;
+    let backends = read_backends(&objects, &mut plan, &notes, &secrets)?;
     let mut routes = Vec::new();
     for object in &objects {
         match object.kind.as_str() {
@@ -149,12 +150,12 @@ fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Resul
     Ok(())
 }
 
-/// Reads the secrets and the destinations of requests. Client keys are added to the plan.
-fn secrets_and_backends<'o>(
+/// Reads the secrets. Client keys are added to the plan.
+fn read_secrets<'o>(
     objects: &'o [Object],
     plan: &mut Plan,
     notes: &Notes,
-) -> Result<(Secrets<'o>, Backends), ImportError> {
+) -> Result<Secrets<'o>, ImportError> {
     let mut secrets = Secrets::new();
     // kgateway reads each entry of a secret as a key, whatever the secret's type; Gloo has a type
     // for keys.
@@ -178,6 +179,16 @@ fn secrets_and_backends<'o>(
         // Check a provider's token even if nothing refers to it.
         secret::entry(object, "Authorization")?;
     }
+    Ok(secrets)
+}
+
+/// Reads the destinations of requests, and notes the objects that are not imported.
+fn read_backends(
+    objects: &[Object],
+    plan: &mut Plan,
+    notes: &Notes,
+    secrets: &Secrets<'_>,
+) -> Result<Backends, ImportError> {
     let mut backends = Backends::new();
     for object in objects {
         match object.kind.as_str() {
@@ -189,7 +200,7 @@ fn secrets_and_backends<'o>(
                 let mut reader = Reader {
                     plan,
                     notes,
-                    secrets: &secrets,
+                    secrets,
                 };
                 let place = (object.namespace.clone(), object.name.clone());
                 let of_kind: &mut BTreeMap<_, _> = backends.entry(object.kind.clone()).or_default();
@@ -199,35 +210,42 @@ fn secrets_and_backends<'o>(
                     None => of_kind.remove(&place),
                 };
             }
-            // It is read when a policy refers to it.
-            "AuthConfig" if objects.iter().any(|it| it.kind == ENTERPRISE_POLICY) => {}
-            kind if KNOWN.contains(&kind) => {}
-            kind if CLUSTER_KINDS.contains(&kind) => {
-                notes.note(
-                    &object.title,
-                    "",
-                    "says how the cluster serves: keygate has no use for it",
-                );
-            }
-            "AgentgatewayModel" => notes.lost(
-                &object.title,
-                "",
-                "it is chosen by the model that a request's body names, and keygate chooses by host and path: write a \
-                 provider and a route for it",
-            ),
-            _ => {
-                let group = if object.group.is_empty() {
-                    "the core group"
-                } else {
-                    &object.group
-                };
-                notes.lost(
-                    &object.title,
-                    "",
-                    format!("keygate does not know this kind of object (of {group})"),
-                );
-            }
+            _ => note_other_kind(object, objects, notes),
         }
     }
-    Ok((secrets, backends))
+    Ok(backends)
+}
+
+/// Notes what happens to an object that is neither a secret nor a destination.
+fn note_other_kind(object: &Object, objects: &[Object], notes: &Notes) {
+    match object.kind.as_str() {
+        // It is read when a policy refers to it.
+        "AuthConfig" if objects.iter().any(|it| it.kind == ENTERPRISE_POLICY) => {}
+        kind if KNOWN.contains(&kind) => {}
+        kind if CLUSTER_KINDS.contains(&kind) => {
+            notes.note(
+                &object.title,
+                "",
+                "says how the cluster serves: keygate has no use for it",
+            );
+        }
+        "AgentgatewayModel" => notes.lost(
+            &object.title,
+            "",
+            "it is chosen by the model that a request's body names, and keygate chooses by host and path: write a \
+             provider and a route for it",
+        ),
+        _ => {
+            let group = if object.group.is_empty() {
+                "the core group"
+            } else {
+                &object.group
+            };
+            notes.lost(
+                &object.title,
+                "",
+                format!("keygate does not know this kind of object (of {group})"),
+            );
+        }
+    }
 }

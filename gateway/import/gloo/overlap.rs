@@ -231,6 +231,23 @@ fn stands_in(part: &RouteDraft, others: &[RouteDraft]) -> Option<String> {
 /// A closed route for all other paths on each host that has routes of its own, if a wider host
 /// pattern has routes as well. In the original, a host with routes of its own uses no others.
 fn close_hosts(found: &[RouteDraft], notes: &Notes) -> Option<RouteDraft> {
+    let lacking = hosts_without_root(found);
+    let first = found
+        .iter()
+        .find(|route| route.route.hosts.iter().any(|host| lacking.contains(host)))?;
+    notes.note(
+        &first.title,
+        "hostnames",
+        format!(
+            "what has no route of its own on {} is closed: there, it did not go to the routes of other hosts",
+            lacking.join(", ")
+        ),
+    );
+    Some(closed_root(lacking, &first.title))
+}
+
+/// The hosts that have routes but none for `/`, if a wider host pattern has routes as well.
+fn hosts_without_root(found: &[RouteDraft]) -> Vec<String> {
     let pattern = |host: &String| HostPattern::parse(host).ok();
     let hosts: BTreeSet<&String> = found.iter().flat_map(|route| &route.route.hosts).collect();
     let has_any = found.iter().any(|route| route.route.hosts.is_empty());
@@ -252,33 +269,26 @@ fn close_hosts(found: &[RouteDraft], notes: &Notes) -> Option<RouteDraft> {
         let mut routes = found.iter();
         routes.any(|route| route.route.path == "/" && route.route.hosts.contains(**host))
     };
-    let lacking: Vec<String> = hosts
+    hosts
         .iter()
         .filter(narrower)
         .filter(|host| !has_root(host))
         .map(|host| (*host).clone())
-        .collect();
-    let first = found
-        .iter()
-        .find(|route| route.route.hosts.iter().any(|host| lacking.contains(host)))?;
-    notes.note(
-        &first.title,
-        "hostnames",
-        format!(
-            "what has no route of its own on {} is closed: there, it did not go to the routes of other hosts",
-            lacking.join(", ")
-        ),
-    );
+        .collect()
+}
+
+/// A closed route for all paths on these hosts.
+fn closed_root(hosts: Vec<String>, title: &str) -> RouteDraft {
     let mut rest = RouteDraft {
         route: PlannedRoute {
             name: "elsewhere-on-hosts".to_owned(),
-            hosts: lacking,
+            hosts,
             path: "/".to_owned(),
-            from: first.title.clone(),
+            from: title.to_owned(),
             ..PlannedRoute::default()
         },
         provider: PlannedProvider::nowhere(),
-        title: first.title.clone(),
+        title: title.to_owned(),
         source: <(String, String, String)>::default(),
         rule: String::new(),
         labels: BTreeMap::new(),
@@ -295,5 +305,5 @@ fn close_hosts(found: &[RouteDraft], notes: &Notes) -> Option<RouteDraft> {
         closed: false,
     };
     rest.remove_destination();
-    Some(rest)
+    rest
 }

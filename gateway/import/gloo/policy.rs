@@ -127,34 +127,8 @@ pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [Route
                 "keygate reads no body: audio and uploads pass",
             );
             template.value(&["passthrough"]);
-            let mut extractors = BTreeMap::new();
-            if let Some(mut all) = template.fields(&["extractors"]) {
-                for (name, mut extractor) in all.all() {
-                    let group = extractor.number("subgroup").unwrap_or(0);
-                    let regex = extractor.text("regex").unwrap_or_else(|| ".*".to_owned());
-                    match extractor.text("header") {
-                        Some(header) => {
-                            let planned = PlannedExtractor::Header {
-                                name: header,
-                                regex,
-                                group,
-                            };
-                            extractors.insert(name, planned);
-                        }
-                        None => extractor.lost("", "keygate extracts from headers only"),
-                    }
-                    extractor.finish();
-                }
-                all.finish();
-            }
-            let mut headers = BTreeMap::new();
-            if let Some(mut all) = template.fields(&["headers"]) {
-                for (name, mut header) in all.all() {
-                    headers.insert(name, header.text("text").unwrap_or_default());
-                    header.finish();
-                }
-                all.finish();
-            }
+            let extractors = extractors_of(&mut template);
+            let headers = headers_of(&mut template);
             for found in &mut routes {
                 found.route.extractors.extend(extractors.clone());
                 for (name, text) in &headers {
@@ -169,4 +143,42 @@ pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [Route
     config.finish();
     spec.finish();
     fields.finish();
+}
+
+/// The extractors of a template, by name.
+fn extractors_of(template: &mut Fields<'_>) -> BTreeMap<String, PlannedExtractor> {
+    let mut extractors = BTreeMap::new();
+    if let Some(mut all) = template.fields(&["extractors"]) {
+        for (name, mut extractor) in all.all() {
+            let group = extractor.number("subgroup").unwrap_or(0);
+            let regex = extractor.text("regex").unwrap_or_else(|| ".*".to_owned());
+            match extractor.text("header") {
+                Some(header) => {
+                    let planned = PlannedExtractor::Header {
+                        name: header,
+                        regex,
+                        group,
+                    };
+                    extractors.insert(name, planned);
+                }
+                None => extractor.lost("", "keygate extracts from headers only"),
+            }
+            extractor.finish();
+        }
+        all.finish();
+    }
+    extractors
+}
+
+/// The texts of a template's headers, by name.
+fn headers_of(template: &mut Fields<'_>) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::new();
+    if let Some(mut all) = template.fields(&["headers"]) {
+        for (name, mut header) in all.all() {
+            headers.insert(name, header.text("text").unwrap_or_default());
+            header.finish();
+        }
+        all.finish();
+    }
+    headers
 }

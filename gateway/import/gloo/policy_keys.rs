@@ -11,7 +11,7 @@ use crate::import::gloo::auth::{accept_header, close_all};
 use crate::import::gloo::backend::Secrets;
 use crate::import::gloo::draft::{KeyCheck, Rank, RouteDraft};
 use crate::import::gloo::object::Object;
-use crate::import::gloo::policy_label::policy_label;
+use crate::import::gloo::policy_label::{KeyEntry, policy_label};
 use crate::import::gloo::secret;
 use crate::import::gloo::secret::Entry;
 use crate::import::notes::Notes;
@@ -61,6 +61,41 @@ pub(super) fn kgateway_keys(
     secrets: &Secrets<'_>,
     routes: &mut [(Rank, &mut RouteDraft)],
 ) -> Result<(), ImportError> {
+    accept_sources(keys, plan);
+    note_client_settings(keys);
+    let chosen: Vec<&Object> = secrets
+        .values()
+        .filter(|secret| takes_keys_of(object, secret))
+        .copied()
+        .collect();
+    check_references(keys, &chosen);
+    if keys.unread().next().is_some() {
+        keys.lost(
+            "",
+            "keygate checks the key and nothing else: nobody can use its routes until they are given some",
+        );
+        close_all(routes);
+    }
+    let found = client_keys(chosen, notes)?;
+    let label = policy_label(object, &found, secrets, plan);
+    for (secret, name, key) in &found {
+        // The entry's name is the client's, unless it is the name that the secret's type defines.
+        let id = if secret::KEY_ENTRIES.contains(&name.as_str()) {
+            &secret.name
+        } else {
+            name
+        };
+        secret::add_labelled(plan, notes, secret, id, key, &label);
+    }
+    for (rank, found) in routes {
+        let labels = BTreeMap::from([label.clone()]);
+        found.require_keys((*rank, KeyCheck::Gateway), &labels, notes);
+    }
+    Ok(())
+}
+
+/// Accepts keys in the headers that the policy names.
+fn accept_sources(keys: &mut Fields<'_>, plan: &mut Plan) {
     for mut source in keys.list("keySources") {
         if let Some(header) = source.text("header")
             && !accept_header(&header, plan)
@@ -77,12 +112,10 @@ pub(super) fn kgateway_keys(
         }
         source.finish();
     }
-    note_client_settings(keys);
-    let chosen: Vec<&Object> = secrets
-        .values()
-        .filter(|secret| takes_keys_of(object, secret))
-        .copied()
-        .collect();
+}
+
+/// Checks that the named secret was found, and takes the fields that select secrets.
+fn check_references(keys: &mut Fields<'_>, chosen: &[&Object]) {
     if let Some(mut reference) = keys.fields(&["secretRef"]) {
         let name = reference.text("name").unwrap_or_default();
         if !chosen.iter().any(|secret| secret.name == name) {
@@ -97,15 +130,15 @@ pub(super) fn kgateway_keys(
         selector.value(&["matchLabels"]);
         selector.finish();
     }
-    if keys.unread().next().is_some() {
-        keys.lost(
-            "",
-            "keygate checks the key and nothing else: nobody can use its routes until they are given some",
-        );
-        close_all(routes);
-    }
+}
+
+/// The client keys in these secrets.
+fn client_keys<'o>(
+    secrets: Vec<&'o Object>,
+    notes: &Notes,
+) -> Result<Vec<KeyEntry<'o>>, ImportError> {
     let mut found = Vec::new();
-    for secret in chosen {
+    for secret in secrets {
         for (name, entry) in secret::data(secret)? {
             match entry {
                 Entry::Text(text) => match key_in_entry(text) {
@@ -124,21 +157,7 @@ pub(super) fn kgateway_keys(
             }
         }
     }
-    let mark = policy_label(object, &found, secrets, plan);
-    for (secret, name, key) in &found {
-        // The entry's name is the client's, unless it is the name that the secret's type defines.
-        let id = if secret::KEY_ENTRIES.contains(&name.as_str()) {
-            &secret.name
-        } else {
-            name
-        };
-        secret::add_labelled(plan, notes, secret, id, key, &mark);
-    }
-    for (rank, found) in routes {
-        let labels = BTreeMap::from([mark.clone()]);
-        found.require_keys((*rank, KeyCheck::Gateway), &labels, notes);
-    }
-    Ok(())
+    Ok(found)
 }
 
 /// Notes how the policy treats requests with a key, or without one, if keygate does it differently.

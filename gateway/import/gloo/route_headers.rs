@@ -15,40 +15,8 @@ use crate::template::{Extractor, HeaderTemplate, Source};
 /// Keeps the headers that keygate can set.
 pub(super) fn headers(draft: &mut RouteDraft, plan: &Plan, notes: &Notes) {
     let title = draft.title.clone();
-    // A header that is made of another header with metadata is made of the metadata directly.
-    for extractor in draft.route.extractors.values_mut() {
-        if let PlannedExtractor::Header {
-            name,
-            regex,
-            group: 0,
-        } = extractor
-            && regex == ".*"
-            && let Some(entry) = draft.from_metadata.get(&name.to_ascii_lowercase())
-        {
-            *extractor = PlannedExtractor::Metadata(entry.clone());
-        }
-    }
-    for (header, entry) in std::mem::take(&mut draft.from_metadata) {
-        if header == auth_header(draft) {
-            notes.lost(
-                &title,
-                &header,
-                "the provider's token goes there: say `token = \"key:NAME\"`",
-            );
-            continue;
-        }
-        let extractor = PlannedExtractor::Metadata(entry.clone());
-        draft
-            .route
-            .extractors
-            .entry(entry.clone())
-            .or_insert(extractor);
-        draft
-            .route
-            .headers
-            .entry(header)
-            .or_insert_with(|| format!("{{{{ {entry} }}}}"));
-    }
+    take_metadata_directly(draft);
+    add_metadata_headers(draft, notes);
     let usable = extractors(draft, plan, notes);
     let has_token = !["none", ""].contains(&draft.provider.token.as_str());
     let auth = auth_header(draft).to_owned();
@@ -72,6 +40,51 @@ pub(super) fn headers(draft: &mut RouteDraft, plan: &Plan, notes: &Notes) {
         }
         why.is_none()
     });
+    remove_unused_extractors(draft);
+}
+
+/// Takes a value directly from the metadata if its header is made of that.
+fn take_metadata_directly(draft: &mut RouteDraft) {
+    for extractor in draft.route.extractors.values_mut() {
+        if let PlannedExtractor::Header {
+            name,
+            regex,
+            group: 0,
+        } = extractor
+            && regex == ".*"
+            && let Some(entry) = draft.from_metadata.get(&name.to_ascii_lowercase())
+        {
+            *extractor = PlannedExtractor::Metadata(entry.clone());
+        }
+    }
+}
+
+/// Adds the headers that are made of the key's metadata.
+fn add_metadata_headers(draft: &mut RouteDraft, notes: &Notes) {
+    for (header, entry) in std::mem::take(&mut draft.from_metadata) {
+        if header == auth_header(draft) {
+            notes.lost(
+                &draft.title,
+                &header,
+                "the provider's token goes there: say `token = \"key:NAME\"`",
+            );
+            continue;
+        }
+        let extractor = PlannedExtractor::Metadata(entry.clone());
+        draft
+            .route
+            .extractors
+            .entry(entry.clone())
+            .or_insert(extractor);
+        draft
+            .route
+            .headers
+            .entry(header)
+            .or_insert_with(|| format!("{{{{ {entry} }}}}"));
+    }
+}
+
+fn remove_unused_extractors(draft: &mut RouteDraft) {
     let used: BTreeMap<_, _> = std::mem::take(&mut draft.route.extractors);
     draft.route.extractors = used
         .into_iter()

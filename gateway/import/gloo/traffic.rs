@@ -50,6 +50,44 @@ pub(super) fn traffic(
     };
     let (targets, unsure) = targets(object, &mut spec, routes);
     let of_kgateway = object.kind == "TrafficPolicy";
+    let parts = parts_of(spec, of_kgateway);
+    for mut part in parts {
+        if unsure && let Some(guard) = guards(&part).first() {
+            routes.iter_mut().for_each(RouteDraft::close);
+            part.lost(
+                guard,
+                "it is not read here for which routes: nobody can use any until they are given keys",
+            );
+        }
+        let chosen = routes.iter_mut().filter_map(|found| {
+            let ranks = targets.iter();
+            let ranks = ranks.filter_map(|target| target.takes(object, found));
+            Some((ranks.max()?, found))
+        });
+        let mut chosen: Vec<(Rank, &mut RouteDraft)> = chosen.collect();
+        import_transformation(&mut part, &mut chosen, of_kgateway);
+        import_header_modifiers(&mut part, &mut chosen);
+        if let Some(mut auth) = part.fields(&["entExtAuth"]) {
+            let of = (objects, secrets);
+            if !auth_config(object, &mut auth, plan, notes, of, &mut chosen)? {
+                close_all(&mut chosen);
+                auth.lost("", UNSUPPORTED_AUTH);
+            }
+            auth.finish();
+        }
+        close_guarded(&mut part, &mut chosen, unsure);
+        if let Some(mut keys) = part.fields(&API_KEYS) {
+            kgateway_keys(object, &mut keys, plan, notes, secrets, &mut chosen)?;
+            keys.finish();
+        }
+        part.finish();
+    }
+    fields.finish();
+    Ok(())
+}
+
+/// The parts of a policy that may apply to routes.
+fn parts_of(mut spec: Fields<'_>, of_kgateway: bool) -> Vec<Fields<'_>> {
     let mut parts = Vec::new();
     if !of_kgateway {
         parts.extend(spec.fields(&["traffic"]));
@@ -63,45 +101,7 @@ pub(super) fn traffic(
         }));
     }
     parts.push(spec);
-    for mut said in parts {
-        if unsure && let Some(guard) = guards(&said).first() {
-            routes.iter_mut().for_each(RouteDraft::close);
-            said.lost(
-                guard,
-                "it is not read here for which routes: nobody can use any until they are given keys",
-            );
-        }
-        let chosen = routes.iter_mut().filter_map(|found| {
-            let ranks = targets.iter();
-            let ranks = ranks.filter_map(|target| target.takes(object, found));
-            Some((ranks.max()?, found))
-        });
-        let mut chosen: Vec<(Rank, &mut RouteDraft)> = chosen.collect();
-        import_transformation(&mut said, &mut chosen, of_kgateway);
-        import_header_modifiers(&mut said, &mut chosen);
-        if let Some(mut auth) = said.fields(&["entExtAuth"]) {
-            if !auth_config(
-                object,
-                &mut auth,
-                plan,
-                notes,
-                (objects, secrets),
-                &mut chosen,
-            )? {
-                close_all(&mut chosen);
-                auth.lost("", UNSUPPORTED_AUTH);
-            }
-            auth.finish();
-        }
-        close_guarded(&mut said, &mut chosen, unsure);
-        if let Some(mut keys) = said.fields(&API_KEYS) {
-            kgateway_keys(object, &mut keys, plan, notes, secrets, &mut chosen)?;
-            keys.finish();
-        }
-        said.finish();
-    }
-    fields.finish();
-    Ok(())
+    parts
 }
 
 /// Requires the keys of an `AuthConfig`. Returns whether it requires nothing else.
@@ -145,19 +145,19 @@ fn auth_config(
 }
 
 /// The fields that may restrict clients.
-fn guards(said: &Fields<'_>) -> Vec<String> {
-    let names = said.unread();
+fn guards(part: &Fields<'_>) -> Vec<String> {
+    let names = part.unread();
     let names = names.filter(|name| !HARMLESS.contains(&name.as_str()));
     names.cloned().collect()
 }
 
 /// Imports the headers that a policy makes.
 fn import_transformation(
-    said: &mut Fields<'_>,
+    part: &mut Fields<'_>,
     chosen: &mut [(Rank, &mut RouteDraft)],
     of_kgateway: bool,
 ) {
-    let Some(mut transformation) = said.fields(&["transformation"]) else {
+    let Some(mut transformation) = part.fields(&["transformation"]) else {
         return;
     };
     transformation.discard("response", "keygate does not change answers");
@@ -198,8 +198,8 @@ fn import_transformation(
 }
 
 /// Imports the headers that a policy sets literally.
-fn import_header_modifiers(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)]) {
-    let Some(mut modifiers) = said.fields(&["headerModifiers"]) else {
+fn import_header_modifiers(part: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)]) {
+    let Some(mut modifiers) = part.fields(&["headerModifiers"]) else {
         return;
     };
     modifiers.discard("response", "keygate does not change answers");
@@ -240,17 +240,17 @@ fn discard_frontend(frontend: &mut Fields<'_>) {
 }
 
 /// Closes the routes that something besides keys guards.
-fn close_guarded(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)], unsure: bool) {
-    said.discard(
+fn close_guarded(part: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)], unsure: bool) {
+    part.discard(
         "ai",
         "keygate changes no bodies and looks at no content: what a prompt guard keeps back there goes to the provider here",
     );
-    said.discard("rateLimit", "keygate has no limits yet");
-    said.discard("hostRewrite", "`Host` is the provider's own here");
-    if said.peek("phase").as_deref() == Some("PostRouting") {
-        said.value(&["phase"]);
+    part.discard("rateLimit", "keygate has no limits yet");
+    part.discard("hostRewrite", "`Host` is the provider's own here");
+    if part.peek("phase").as_deref() == Some("PostRouting") {
+        part.value(&["phase"]);
     }
-    let others = guards(said).into_iter();
+    let others = guards(part).into_iter();
     for guard in others.filter(|guard| !API_KEYS.contains(&guard.as_str())) {
         close_all(chosen);
         let why = if chosen.is_empty() && !unsure {
@@ -258,6 +258,6 @@ fn close_guarded(said: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)], 
         } else {
             "keygate checks API keys only: nobody can use its routes until they are given some"
         };
-        said.discard(&guard, why);
+        part.discard(&guard, why);
     }
 }

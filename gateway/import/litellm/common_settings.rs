@@ -57,39 +57,8 @@ impl<'e> CommonSettings<'e> {
             let unclear = root.has("environment_variables");
             common.moved_by = unclear.then(|| "environment_variables".to_owned());
         }
-        for mut credential in root.list("credential_list") {
-            let name = credential.text("credential_name").unwrap_or_default();
-            let title = format!("credential `{name}` ({})", credential.place(""));
-            let mut credential = credential.with_title(&title);
-            credential.value(&["credential_info"]);
-            let values = credential.value(&["credential_values"]).unwrap_or_default();
-            let values = values.as_object().and_then(|values| {
-                let texts = values.iter();
-                let texts = texts.filter(|(_, value)| !value.is_null());
-                texts
-                    .map(|(name, value)| Some((name.clone(), text_of(value)?)))
-                    .collect::<Option<BTreeMap<_, _>>>()
-            });
-            let unclear = credential.discard_unknown(&[]);
-            // Two credentials of the same name are both ignored.
-            let twice = common.credentials.contains_key(&name);
-            let values = values.filter(|_| !unclear && !twice);
-            common.credentials.insert(name, values);
-        }
-        if let Some(mut settings) = root.fields(&["litellm_settings"]) {
-            common.api_base = settings.text("api_base");
-            common.streams(&mut settings);
-            let is_moving = |name: &&String| MOVING.iter().any(|part| name.contains(part));
-            let moved_by = settings.unread().find(is_moving);
-            let moved_by = moved_by.map(|name| format!("litellm_settings.{name}"));
-            common.moved_by = moved_by.or(common.moved_by);
-            if settings.unread().next().is_some() {
-                settings.lost(
-                    "",
-                    "retries, fallbacks, caches and callbacks are not keygate's",
-                );
-            }
-        }
+        common.read_credentials(root);
+        common.read_litellm_settings(root);
         if let Some(settings) = root.fields(&["router_settings"]) {
             let defaults = "default_litellm_params";
             if settings.has(defaults) {
@@ -105,6 +74,47 @@ impl<'e> CommonSettings<'e> {
             root.discard("include", "import one file that holds all of it");
         }
         common
+    }
+
+    /// Reads `credential_list`.
+    fn read_credentials(&mut self, root: &mut Fields<'_>) {
+        for mut credential in root.list("credential_list") {
+            let name = credential.text("credential_name").unwrap_or_default();
+            let title = format!("credential `{name}` ({})", credential.place(""));
+            let mut credential = credential.with_title(&title);
+            credential.value(&["credential_info"]);
+            let values = credential.value(&["credential_values"]).unwrap_or_default();
+            let values = values.as_object().and_then(|values| {
+                let texts = values.iter();
+                let texts = texts.filter(|(_, value)| !value.is_null());
+                texts
+                    .map(|(name, value)| Some((name.clone(), text_of(value)?)))
+                    .collect::<Option<BTreeMap<_, _>>>()
+            });
+            let unclear = credential.discard_unknown(&[]);
+            // Two credentials of the same name are both ignored.
+            let twice = self.credentials.contains_key(&name);
+            let values = values.filter(|_| !unclear && !twice);
+            self.credentials.insert(name, values);
+        }
+    }
+
+    /// Reads `litellm_settings`.
+    fn read_litellm_settings(&mut self, root: &mut Fields<'_>) {
+        if let Some(mut settings) = root.fields(&["litellm_settings"]) {
+            self.api_base = settings.text("api_base");
+            self.streams(&mut settings);
+            let is_moving = |name: &&String| MOVING.iter().any(|part| name.contains(part));
+            let moved_by = settings.unread().find(is_moving);
+            let moved_by = moved_by.map(|name| format!("litellm_settings.{name}"));
+            self.moved_by = moved_by.or(self.moved_by.take());
+            if settings.unread().next().is_some() {
+                settings.lost(
+                    "",
+                    "retries, fallbacks, caches and callbacks are not keygate's",
+                );
+            }
+        }
     }
 
     /// The value that the configuration sets for an environment variable, which is then recorded as
