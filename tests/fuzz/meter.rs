@@ -1,8 +1,8 @@
-//! Answers, and requests that are asked for their usage: however they are cut, the same is read.
+//! Responses, and requests that the gateway makes report usage: the result does not depend on the chunks.
 
 use keygate::usage::{ExcludeUsage, IncludeUsage, Meter, WebSocketMeter};
 
-/// The body, cut in chunks by the first byte.
+/// The body and the chunk size, which the first byte selects.
 fn chunks(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let (first, body) = bytes.split_first()?;
     Some((body, usize::from(*first).max(1)))
@@ -29,7 +29,7 @@ pub fn read_stream(bytes: &[u8]) {
     read(b"text/event-stream", bytes);
 }
 
-/// The same bytes as a client's and then as a provider's.
+/// Reads the same bytes as a client's messages and then as a provider's.
 pub fn read_socket(bytes: &[u8]) {
     let Some((body, size)) = chunks(bytes) else {
         return;
@@ -50,7 +50,7 @@ pub fn read_socket(bytes: &[u8]) {
     assert_eq!(said(size), said(usize::MAX));
 }
 
-/// What goes up is, but for what was put in, what came; what comes down, likewise.
+/// Requests and responses stay the same, apart from what the gateway adds and removes.
 pub fn read_exact(bytes: &[u8]) {
     let Some((body, size)) = chunks(bytes) else {
         return;

@@ -24,14 +24,14 @@ pub(super) const API_KEYS: [&str; 2] = ["apiKeyAuthentication", "apiKeyAuth"];
 /// policy's own namespace.
 pub(super) fn takes_keys_of(policy: &Object, secret: &Object) -> bool {
     let spec = policy.body.get("spec");
-    let said = match policy.kind.as_str() {
+    let holder = match policy.kind.as_str() {
         "TrafficPolicy" => spec,
         "AgentgatewayPolicy" | "EnterpriseAgentgatewayPolicy" => {
             spec.and_then(|spec| spec.get("traffic"))
         }
         _ => None,
     };
-    let Some(keys) = API_KEYS.iter().find_map(|name| said?.get(name)) else {
+    let Some(keys) = API_KEYS.iter().find_map(|name| holder?.get(name)) else {
         return false;
     };
     let reference = keys.get("secretRef");

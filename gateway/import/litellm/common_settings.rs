@@ -146,11 +146,11 @@ impl<'e> CommonSettings<'e> {
     /// Reads the setting that makes streams report their usage.
     pub(super) fn streams(&mut self, settings: &mut Fields<'_>) {
         let name = "always_include_stream_usage";
-        let Some(said) = settings.text(name) else {
+        let Some(value) = settings.text(name) else {
             return;
         };
-        match self.resolve(&said) {
-            Ok(said) if said.eq_ignore_ascii_case("true") => {
+        match self.resolve(&value) {
+            Ok(value) if value.eq_ignore_ascii_case("true") => {
                 self.exact_streams = true;
                 settings.note(name, "it is `meter_streams = \"exact\"` of the routes whose streams must be asked; \
                     clients get the chunk with the usage only where they ask for it themselves");

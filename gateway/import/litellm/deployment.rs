@@ -303,7 +303,7 @@ fn place(
     params: &mut Fields<'_>,
     common: &CommonSettings<'_>,
 ) -> Result<BTreeMap<&'static str, String>, Fault> {
-    let mut said: BTreeMap<&'static str, String> = BTreeMap::new();
+    let mut fields: BTreeMap<&'static str, String> = BTreeMap::new();
     for (name, field) in PLACE
         .iter()
         .map(|name| (*name, *name))
@@ -312,7 +312,7 @@ fn place(
         let Some(value) = params.text(field) else {
             continue;
         };
-        if let Some(other) = said.insert(name, value.clone())
+        if let Some(other) = fields.insert(name, value.clone())
             && other != value
         {
             return Err((field.to_owned(), format!("it is not what `{name}` says")));
@@ -330,7 +330,7 @@ fn place(
             let Some(name) = PLACE.iter().find(|known| *known == name) else {
                 return Err((field, format!("keygate does not know its `{name}`")));
             };
-            let other = said.insert(name, value.clone());
+            let other = fields.insert(name, value.clone());
             if other.is_some_and(|other| other != *value) {
                 return Err((field, format!("the entry says another `{name}`")));
             }
@@ -338,7 +338,7 @@ fn place(
     }
     // The token is not resolved here: it may be set where keygate runs.
     for name in ["api_base", "api_version", "organization"] {
-        if let Some(value) = said.get_mut(name) {
+        if let Some(value) = fields.get_mut(name) {
             *value = common
                 .resolve(value)
                 .map_err(|variable| {
@@ -347,7 +347,7 @@ fn place(
                 })?;
         }
     }
-    Ok(said)
+    Ok(fields)
 }
 
 /// Makes the provider of a deployment. The error names the field that cannot be imported and the

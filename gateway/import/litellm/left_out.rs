@@ -63,7 +63,7 @@ impl Entries {
     /// Notes which of the left out models are reachable, and makes sure that no price for other
     /// models applies to them.
     pub(super) fn note_reachable(&self, plan: &mut Plan, notes: &Notes) {
-        let mut said = BTreeSet::new();
+        let mut noted = BTreeSet::new();
         for one in &self.left_out {
             let model = (one.known.prefix, one.model.clone(), one.address.clone());
             if self.carried.contains(&model) {
@@ -72,7 +72,7 @@ impl Entries {
             let reached = plan.providers.iter().filter(|it| is_at(it, one));
             let names: Vec<String> = reached.map(|it| it.name.clone()).collect();
             for name in names {
-                if !said.insert((model.clone(), name.clone())) {
+                if !noted.insert((model.clone(), name.clone())) {
                     continue;
                 }
                 let why = format!(
@@ -92,8 +92,8 @@ impl Entries {
 }
 
 /// The address of a model whose entry names `address`, or none.
-fn address_of(known: &KnownProvider, said: Option<&str>) -> Option<String> {
-    own_address(known.kind, said.or(known.base_url))
+fn address_of(known: &KnownProvider, address: Option<&str>) -> Option<String> {
+    own_address(known.kind, address.or(known.base_url))
 }
 
 /// The address of a provider of this kind, which may be the kind's own.
