@@ -1,6 +1,6 @@
 //! Token counts by medium: audio, images and video, which have prices of their own.
 
-/// The tokens of one exchange that are not text. They are included in the counts of [`Usage`].
+/// The tokens of one exchange that are not text. They are included in the counts of [`Usage`](super::Usage).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Media {
     /// Audio tokens.
@@ -9,7 +9,7 @@ pub struct Media {
     pub image: MediumTokens,
     /// Video tokens, without those of the soundtrack.
     pub video: MediumTokens,
-    /// Whether the split is ambiguous: these counts contradict those of [`Usage`], or do not say
+    /// Whether the split is ambiguous: these counts contradict those of [`Usage`](super::Usage), or do not say
     /// which cached tokens they are.
     pub unclear: bool,
 }

@@ -1,7 +1,7 @@
 //! Entries of `model_list` that are left out, and the routes that reach their models anyway.
 //!
 //! A route here reaches every model of its provider. So a model whose entry is left out is
-//! reachable if another entry leads to the same provider, which must be noted; and a price of
+//! reachable if another entry leads to the same provider, which must be reported; and a price of
 //! `openai/*` would apply to it.
 
 use std::collections::BTreeSet;
@@ -63,7 +63,7 @@ impl Entries {
     /// Notes which of the left out models are reachable, and makes sure that no price for other
     /// models applies to them.
     pub(super) fn note_reachable(&self, plan: &mut Plan, notes: &Notes) {
-        let mut noted = BTreeSet::new();
+        let mut reported = BTreeSet::new();
         for one in &self.left_out {
             let model = (one.known.prefix, one.model.clone(), one.address.clone());
             if self.carried.contains(&model) {
@@ -72,7 +72,7 @@ impl Entries {
             let reached = plan.providers.iter().filter(|it| is_at(it, one));
             let names: Vec<String> = reached.map(|it| it.name.clone()).collect();
             for name in names {
-                if !noted.insert((model.clone(), name.clone())) {
+                if !reported.insert((model.clone(), name.clone())) {
                     continue;
                 }
                 let why = format!(
