@@ -111,7 +111,10 @@ pub(super) fn run(import: &Import) -> Result<(), Error> {
             )
         }
     };
-    write(&plan.map_err(Error::Failed)?, target)
+    write(
+        &plan.map_err(|error| Error::Failed(error.to_string()))?,
+        target,
+    )
 }
 
 /// A table's name and its text.

@@ -1,26 +1,27 @@
-//! What is counted of each route, with its handles at hand: a request looks nothing up by label.
+//! The metrics of each route, with handles kept so that a request looks up nothing by label.
 
 use std::sync::OnceLock;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
-use super::Declare;
+use super::catalog;
+use super::declare::Declare;
 
-/// From 1 ms to 10 minutes: models think.
+/// From 1 ms to 10 minutes, since models can take that long.
 const REQUEST_SECONDS: [f64; 14] = [
     0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0,
 ];
-/// What the gateway itself costs: from 10 us to 100 ms.
+/// The overhead of the gateway itself: from 10 us to 100 ms.
 const ADDED_SECONDS: [f64; 10] = [
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1,
 ];
 
-/// Tokens come at 1 to 1,000 a second.
+/// Models generate 1 to 1,000 tokens per second.
 const EVENT_SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0, 10.0,
 ];
 
-/// The status codes that a route keeps a counter at hand for.
+/// The status codes for which a route keeps a counter handle.
 const STATUS_CODES: std::ops::Range<u16> = 100..600;
 
 /// The families that have series for each route.
@@ -41,61 +42,64 @@ pub(super) struct RouteFamilies {
     upstream_connections: IntCounterVec,
 }
 
-/// The handles of one route, so that a request looks nothing up by label.
+/// The handles of one route, so that a request looks up nothing by label.
 pub struct RouteMetrics {
     requests: IntCounterVec,
     route: String,
     provider: String,
-    passed: Box<[OnceLock<IntCounter>]>,
-    /// From the first byte of the request's head to the last of the response.
+    by_status: Box<[OnceLock<IntCounter>]>,
+    /// Seconds from the first byte of the request's head to the last byte of the response.
     pub duration: Histogram,
-    /// What the gateway took before the request was ready for the provider, without the connection to it.
+    /// Seconds that the gateway took until the request was ready for the provider, without the time
+    /// to connect.
     pub added_request: Histogram,
-    /// What it took from the head of the provider's response until that was ready for the client.
+    /// Seconds that the gateway took from the head of the provider's response until it was ready
+    /// for the client.
     pub added_first_byte: Histogram,
-    /// What it took of each chunk of a response's body, likewise.
+    /// Seconds that the gateway took for each chunk of a response's body.
     pub added_chunk: Histogram,
-    /// From the request's head to the response's.
+    /// Seconds from the request's head to the response's head.
     pub first_byte: Histogram,
-    /// From one event of a stream to the next, on the average of one stream.
+    /// Seconds between the events of a stream, averaged over the stream.
     pub time_per_event: Histogram,
-    /// Events of streams that were passed on.
+    /// Stream events that were forwarded.
     pub events: IntCounter,
-    /// Streams that never said what they took.
+    /// Streams that reported no usage.
     pub unmetered: IntCounter,
-    /// Responses, streams or not, that should have said what they took and did not.
+    /// Responses, streamed or not, that should have reported usage and did not.
     pub unmetered_responses: IntCounter,
-    /// Events of streams that were errors.
+    /// Stream events that were errors.
     pub error_events: IntCounter,
     /// Responses that ended over WebSockets.
     pub websocket_responses: IntCounter,
-    /// Counts of tokens that were none.
+    /// Malformed token counts.
     pub malformed_usage: IntCounter,
-    /// Responses that told their tokens and whose model has no price.
+    /// Responses that reported usage and whose model has no price.
     pub unpriced: IntCounter,
     /// Responses that could not be read.
     pub unreadable: IntCounter,
-    /// Connections to the provider that were made for a request.
+    /// Requests that opened a new connection to the provider.
     pub connections_new: IntCounter,
-    /// Connections to the provider that were used again.
+    /// Requests that reused a connection to the provider.
     pub connections_reused: IntCounter,
 }
 
 impl RouteMetrics {
-    /// Counts a request that ended with `code`; `reason` is empty unless the gateway refused it.
+    /// Counts a request that ended with `code`. `reason` is empty unless the gateway rejected the
+    /// request.
     pub fn count(&self, code: u16, reason: &str) {
-        let at_hand = code
+        let cached = code
             .checked_sub(STATUS_CODES.start)
             .filter(|_| reason.is_empty())
-            .and_then(|index| self.passed.get(usize::from(index)));
-        match at_hand {
+            .and_then(|index| self.by_status.get(usize::from(index)));
+        match cached {
             Some(cell) => cell.get_or_init(|| self.counter(code, reason)).inc(),
             None => self.counter(code, reason).inc(),
         }
     }
 
     fn counter(&self, code: u16, reason: &str) -> IntCounter {
-        let code = known(code);
+        let code = status_label(code);
         self.requests.with_label_values::<&str>(&[
             &self.route,
             &self.provider,
@@ -108,85 +112,21 @@ impl RouteMetrics {
 impl RouteFamilies {
     pub(super) fn declare(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
         Ok(Self {
-            requests: declare.counters(
-                "requests_total",
-                "Requests by outcome; reason is empty unless the gateway itself refused.",
-                &["route", "provider", "code", "reason"],
-            )?,
-            request_duration: declare.histograms(
-                "request_duration_seconds",
-                "From a request's head to the last byte of its answer.",
-                &REQUEST_SECONDS,
-                &["route", "provider"],
-            )?,
-            added_duration: declare.histograms(
-                "added_duration_seconds",
-                "What the gateway itself took: before the request was ready for the provider (without the connection \
-                 to it), from the response's head until it was ready for the client, and of each chunk likewise.",
-                &ADDED_SECONDS,
-                &["route", "provider", "phase"],
-            )?,
-            time_to_first_byte: declare.histograms(
-                "time_to_first_byte_seconds",
-                "From a request's head to the head of the provider's response.",
-                &REQUEST_SECONDS,
-                &["route", "provider"],
-            )?,
-            time_per_event: declare.histograms(
-                "time_per_output_event_seconds",
-                "From one event of a stream to the next, on the average of a stream.",
-                &EVENT_SECONDS,
-                &["route", "provider"],
-            )?,
-            stream_events: declare.counters(
-                "stream_events_total",
-                "Server-sent events passed on.",
-                &["route", "provider"],
-            )?,
-            unmetered: declare.counters(
-                "unmetered_streams_total",
-                "Streams that ended without saying how many tokens they took.",
-                &["route", "provider"],
-            )?,
-            unmetered_responses: declare.counters(
-                "unmetered_responses_total",
-                "Responses of 2xx to a POST that had a model at work, whole or streamed and of any content type, that \
-                 said no tokens, and responses over WebSockets that did not or were not over at the end: their usage \
-                 and cost are not counted.",
-                &["route", "provider"],
-            )?,
-            error_events: declare.counters(
-                "error_events_total",
-                "Errors that came as an event of a stream, or as a JSON document, in a response whose status said that all \
-                 is well, or as a message of a WebSocket.",
-                &["route", "provider"],
-            )?,
-            websocket_responses: declare.counters(
-                "websocket_responses_total",
-                "Responses and transcriptions that ended over WebSockets; a connection is one request.",
-                &["route", "provider"],
-            )?,
-            malformed_usage: declare.counters(
-                "malformed_usage_total",
-                "Counts of tokens in responses that were negative, broken, no numbers, or larger than any response takes.",
-                &["route", "provider"],
-            )?,
-            unpriced: declare.counters(
-                "unpriced_answers_total",
-                "Answers that told their tokens and for which the price file has no price: for their model, or for something \
-                 in them.",
-                &["route", "provider"],
-            )?,
-            unreadable: declare.counters(
-                "unreadable_answers_total",
-                "Answers whose compression, or WebSockets whose frames could not be read, and so not their tokens.",
-                &["route", "provider"],
-            )?,
-            upstream_connections: declare.counters(
-                "upstream_connections_total",
-                "Connections to providers that requests went over, by whether they were used before.",
-                &["provider", "reused"],
-            )?,
+            requests: declare.counters(&catalog::REQUESTS)?,
+            request_duration: declare.histograms(&catalog::REQUEST_DURATION, &REQUEST_SECONDS)?,
+            added_duration: declare.histograms(&catalog::ADDED_DURATION, &ADDED_SECONDS)?,
+            time_to_first_byte: declare
+                .histograms(&catalog::TIME_TO_FIRST_BYTE, &REQUEST_SECONDS)?,
+            time_per_event: declare.histograms(&catalog::TIME_PER_EVENT, &EVENT_SECONDS)?,
+            stream_events: declare.counters(&catalog::STREAM_EVENTS)?,
+            unmetered: declare.counters(&catalog::UNMETERED_STREAMS)?,
+            unmetered_responses: declare.counters(&catalog::UNMETERED_RESPONSES)?,
+            error_events: declare.counters(&catalog::ERROR_EVENTS)?,
+            websocket_responses: declare.counters(&catalog::WEBSOCKET_RESPONSES)?,
+            malformed_usage: declare.counters(&catalog::MALFORMED_USAGE)?,
+            unpriced: declare.counters(&catalog::UNPRICED)?,
+            unreadable: declare.counters(&catalog::UNREADABLE)?,
+            upstream_connections: declare.counters(&catalog::UPSTREAM_CONNECTIONS)?,
         })
     }
 
@@ -204,7 +144,7 @@ impl RouteFamilies {
             requests: self.requests.clone(),
             route: route.to_owned(),
             provider: provider.to_owned(),
-            passed: STATUS_CODES.map(|_| OnceLock::new()).collect(),
+            by_status: STATUS_CODES.map(|_| OnceLock::new()).collect(),
             duration: self.request_duration.with_label_values(labels),
             added_request: added("request"),
             added_first_byte: added("first_byte"),
@@ -225,8 +165,8 @@ impl RouteFamilies {
     }
 }
 
-/// A status, or 0 for what is none: a provider can make up any number.
-pub(super) fn known(code: u16) -> u16 {
+/// Returns the status code, or 0 if it is none: a provider can send any number.
+pub(super) fn status_label(code: u16) -> u16 {
     if STATUS_CODES.contains(&code) {
         code
     } else {

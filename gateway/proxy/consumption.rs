@@ -9,9 +9,9 @@ use super::admit::Admission;
 use super::conversation::Conversation;
 use super::exchange::Exchange;
 use super::stream_usage::StreamUsage;
-use crate::access_log::Price;
+use crate::access_log::RequestCost;
 use crate::key::ClientKey;
-use crate::metrics::{Metrics, NO_KEY, OTHER_KEYS, Spent};
+use crate::metrics::{Metrics, NO_KEY, OTHER_KEYS, UsageLabels};
 use crate::route::Route;
 use crate::usage::{CostSource, Expected, Media, Meter, Metering, PriceList, Usage, expected};
 
@@ -37,7 +37,7 @@ pub(super) struct Consumption<'e> {
     /// Whether these are estimated.
     pub(super) estimated: bool,
     /// What they cost.
-    pub(super) cost: Option<Price>,
+    pub(super) cost: Option<RequestCost>,
     /// A stream that said nothing of tokens: money that nobody has counted.
     unmetered: u64,
     /// A response, a stream or not, that should have said tokens and did not.
@@ -120,7 +120,7 @@ impl<'e> Consumption<'e> {
             unmetered_responses: (made && silent && !unread).into(),
             unpriced: unpriced.into(),
             malformed: meter.malformed(),
-            unreadable: (went_well && meter.is_blind()).into(),
+            unreadable: (went_well && meter.is_unreadable()).into(),
             pace: pace(exchange, meter),
         }
     }
@@ -186,7 +186,7 @@ pub(super) fn count_tokens(
     key: &str,
     model: Option<&str>,
     usage: &Usage,
-    cost: Option<&Price>,
+    cost: Option<&RequestCost>,
     all: &Metrics,
 ) {
     let spent = spent(route, key, model);
@@ -194,8 +194,8 @@ pub(super) fn count_tokens(
     count_cost(&spent, cost, all);
 }
 
-fn spent<'s>(route: &'s Route, key: &'s str, model: Option<&str>) -> Spent<'s> {
-    Spent {
+fn spent<'s>(route: &'s Route, key: &'s str, model: Option<&str>) -> UsageLabels<'s> {
+    UsageLabels {
         route: &route.name,
         provider: &route.provider.name,
         key,
@@ -203,8 +203,8 @@ fn spent<'s>(route: &'s Route, key: &'s str, model: Option<&str>) -> Spent<'s> {
     }
 }
 
-fn count_cost(spent: &Spent<'_>, cost: Option<&Price>, all: &Metrics) {
-    if let Some(Price { cost, currency, .. }) = cost {
+fn count_cost(spent: &UsageLabels<'_>, cost: Option<&RequestCost>, all: &Metrics) {
+    if let Some(RequestCost { cost, currency, .. }) = cost {
         all.cost(spent, currency, cost.billionths());
     }
 }
@@ -217,9 +217,9 @@ pub(super) fn price(
     time: Timestamp,
     model: &str,
     usage: &Usage,
-) -> (Option<Price>, bool) {
+) -> (Option<RequestCost>, bool) {
     if let Some(cost) = usage.reported_cost {
-        let reported = Price {
+        let reported = RequestCost {
             cost,
             currency: DOLLARS.clone(),
             source: CostSource::Provider,
@@ -231,7 +231,7 @@ pub(super) fn price(
     };
     let day = time.to_zoned(TimeZone::UTC).date();
     let cost = prices.cost(&route.provider.name, model, day, usage);
-    let price = cost.map(|cost| Price {
+    let price = cost.map(|cost| RequestCost {
         cost,
         currency: prices.currency.clone(),
         source: CostSource::Prices,
@@ -248,7 +248,7 @@ fn pace(exchange: &Exchange, meter: &Meter) -> Option<f64> {
 }
 
 /// Counts tokens by type: those of media apart, since few responses have any.
-fn count_by_type(spent: &Spent<'_>, usage: &Usage, all: &Metrics) {
+fn count_by_type(spent: &UsageLabels<'_>, usage: &Usage, all: &Metrics) {
     let types = [
         ("input", usage.input),
         ("output", usage.output),

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use super::admit::Admission;
 use super::consumption::{count_tokens, key_label, price};
 use super::exchange::Exchange;
-use crate::access_log::Price;
+use crate::access_log::RequestCost;
 use crate::metrics::Metrics;
-use crate::usage::{Counts, PriceList, Response, Socket, Usage};
+use crate::usage::{PriceList, Usage, WebSocketCounts, WebSocketMeter, WebSocketResponse};
 
 /// What is read of one connection, and what its responses took so far.
 pub struct Conversation {
-    socket: Socket,
+    socket: WebSocketMeter,
     sum: Sum,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Sum {
     /// The tokens, if any response has said some.
     pub(super) usage: Option<Usage>,
     /// What they cost, where there are prices.
-    pub(super) cost: Option<Price>,
+    pub(super) cost: Option<RequestCost>,
     /// The model of the last response.
     pub(super) model: Option<Box<str>>,
 }
@@ -38,19 +38,19 @@ impl Conversation {
     /// For a connection that `admission` let in.
     pub(super) fn begin(admission: &Admission) -> Self {
         Self {
-            socket: Socket::new(admission.target()),
+            socket: WebSocketMeter::new(admission.target()),
             sum: Sum::default(),
         }
     }
 
     /// How many things came over it.
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> WebSocketCounts {
         self.socket.counts()
     }
 
     /// Whether some of it could not be read.
     pub(super) fn is_blind(&self) -> bool {
-        self.socket.is_blind()
+        self.socket.is_unreadable()
     }
 
     /// What its responses took.
@@ -62,7 +62,7 @@ impl Conversation {
 /// Reads bytes of the client, if there is a conversation.
 pub(super) fn from_client(exchange: &mut Exchange, bytes: &[u8]) {
     if let Some(conversation) = &mut exchange.seen.conversation {
-        conversation.socket.from_client(bytes);
+        conversation.socket.read_client(bytes);
     }
 }
 
@@ -84,12 +84,12 @@ pub(super) fn from_provider(exchange: &mut Exchange, bytes: &[u8]) {
         metrics: &shared.live.metrics,
     };
     let Conversation { socket, sum } = &mut **conversation;
-    socket.from_provider(bytes, |response| till.count(response, sum));
+    socket.read_provider(bytes, |response| till.count(response, sum));
 }
 
 impl Till<'_> {
     /// Counts a response that has ended, and adds it to `sum`.
-    fn count(&self, response: Response<'_>, sum: &mut Sum) {
+    fn count(&self, response: WebSocketResponse<'_>, sum: &mut Sum) {
         let route = self.admission.route();
         route.metrics.websocket_responses.inc();
         let changed = sum.model.as_deref() != response.model;
@@ -117,10 +117,10 @@ impl Till<'_> {
 }
 
 impl Sum {
-    fn add(&mut self, usage: &Usage, cost: Option<Price>) {
+    fn add(&mut self, usage: &Usage, cost: Option<RequestCost>) {
         self.usage = Some(self.usage.map_or(*usage, |before| before.plus(usage)));
         self.cost = match (self.cost.take(), cost) {
-            (Some(before), Some(more)) if before.currency == more.currency => Some(Price {
+            (Some(before), Some(more)) if before.currency == more.currency => Some(RequestCost {
                 cost: before.cost.plus(more.cost),
                 ..more
             }),

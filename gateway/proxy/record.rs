@@ -161,7 +161,7 @@ impl<'e> Outcome<'e> {
             events: spending.events,
             responses: spending.responses,
             model: spending.model.map(str::to_owned),
-            usage: spending.usage.map(Into::into),
+            usage: spending.usage,
             estimated: spending.estimated,
             cost: spending.cost,
             duration_ms: millis(self.took),

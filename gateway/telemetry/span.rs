@@ -89,20 +89,14 @@ impl SpanInput<'_> {
         attributes.add("gen_ai.response.model", line.model.clone());
         if let Some(usage) = &line.usage {
             for (name, tokens) in [
-                ("gen_ai.usage.input_tokens", usage.input_tokens),
-                ("gen_ai.usage.output_tokens", usage.output_tokens),
-                (
-                    "gen_ai.usage.cache_read.input_tokens",
-                    usage.cache_read_tokens,
-                ),
+                ("gen_ai.usage.input_tokens", usage.input),
+                ("gen_ai.usage.output_tokens", usage.output),
+                ("gen_ai.usage.cache_read.input_tokens", usage.cache_read),
                 (
                     "gen_ai.usage.cache_creation.input_tokens",
-                    usage.cache_creation_tokens,
+                    usage.cache_creation,
                 ),
-                (
-                    "gen_ai.usage.reasoning.output_tokens",
-                    usage.reasoning_tokens,
-                ),
+                ("gen_ai.usage.reasoning.output_tokens", usage.reasoning),
             ] {
                 attributes.add(name, Some(i64::try_from(tokens).unwrap_or(i64::MAX)));
             }
