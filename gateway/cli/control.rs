@@ -7,8 +7,8 @@ use clap::Args;
 use rustix::process::Signal;
 
 use super::config_path::ConfigPath;
-use super::foreign;
 use super::listener::Trusted;
+use super::same_gateway;
 use super::status::ask;
 use crate::admin::status::Status;
 use crate::config::{Config, Locations, Purpose};
@@ -61,7 +61,7 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
     refuse_foreign(&after, &config)?;
     match after.last_reload.error {
         Some(why) => Err(Error::Failed(format!("refused: {why}"))),
-        None => super::say(&format!("configuration {} serves", after.generation)),
+        None => super::print(&format!("configuration {} serves", after.generation)),
     }
 }
 
@@ -102,7 +102,7 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
         )));
     }
     trusted.gateway(after.pid)?;
-    super::say(&format!(
+    super::print(&format!(
         "process {} of keygate {} serves; process {} of {} ends with its requests, {} now",
         after.pid, after.version, before.pid, before.version, before.requests_in_flight,
     ))
@@ -110,7 +110,7 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
 
 /// Refuses a gateway that has another configuration than this one.
 fn refuse_foreign(status: &Status, config: &Config) -> Result<(), Error> {
-    if foreign::reads(status, &config.key_file.path) {
+    if same_gateway::reads_key_file(status, &config.key_file.path) {
         return Ok(());
     }
     Err(Error::Failed(format!(

@@ -168,7 +168,7 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
     }
     let config = target.out.join("gateway.toml");
     let root = root_flag();
-    super::say(&format!(
+    super::print(&format!(
         "{folder}: {}, {}, {}, {}; {} not carried over\n\
          keygate run{root} --config {}",
         count(plan.routes.len(), "route"),

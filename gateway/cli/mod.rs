@@ -1,28 +1,29 @@
 //! The command line: one small file per command. What a command finds out goes to standard output,
 //! everything else to standard error.
 
+mod advice;
 mod ask;
 mod check;
+mod client_url;
 mod config_path;
 mod control;
-mod cure;
 mod demo;
 mod doctor;
 mod explain;
-mod fitted;
-mod foreign;
-mod hint;
 mod import;
 mod init;
 mod keys;
 mod listener;
 mod manual;
 mod run;
+mod same_gateway;
 mod schema;
 mod status;
+mod suggestions;
 mod terminal;
 mod usage;
 mod wait;
+mod wrap;
 
 use std::io::Write;
 use std::path::Path;
@@ -96,7 +97,7 @@ pub fn run() -> Result<(), Error> {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return Err(Error::Usage(misused(&error))),
         // --help and --version.
-        Err(text) => return say(&fitted(&text.to_string())),
+        Err(text) => return print(&wrapped(&text.to_string())),
     };
     let outcome = match cli.command {
         Command::Demo(demo) => demo::run(&demo),
@@ -112,7 +113,7 @@ pub fn run() -> Result<(), Error> {
         Command::Status(status) => status::run(&status),
         Command::Usage(options) => usage::run(&options),
         Command::Schema => schema::run(),
-        Command::Version => say(&Cli::command().render_version()),
+        Command::Version => print(&Cli::command().render_version()),
         Command::Completion(options) => manual::completion(&options, &mut Cli::command()),
         Command::Man => manual::page(Cli::command()),
     };
@@ -123,13 +124,13 @@ pub fn run() -> Result<(), Error> {
 }
 
 /// A text in lines that the terminal has room for.
-fn fitted(text: &str) -> String {
-    terminal::width().map_or_else(|| text.to_owned(), |width| fitted::to_width(text, width))
+fn wrapped(text: &str) -> String {
+    terminal::width().map_or_else(|| text.to_owned(), |width| wrap::wrap(text, width))
 }
 
 /// What is wrong with a command line, with a tip where its parser has none.
 fn misused(error: &clap::Error) -> String {
-    let mut text = fitted(&error.to_string());
+    let mut text = wrapped(&error.to_string());
     let given = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(given)) => given.as_str(),
         _ => "",
@@ -154,12 +155,12 @@ pub fn print_error(error: &Error) {
 }
 
 /// Writes to standard output. Whatever others named (a model, a key's comment) moves no cursor there.
-fn say(text: &str) -> Result<(), Error> {
-    say_or_stop(text).map(drop)
+fn print(text: &str) -> Result<(), Error> {
+    print_unless_closed(text).map(drop)
 }
 
 /// Likewise, and gives whether somebody still reads.
-fn say_or_stop(text: &str) -> Result<bool, Error> {
+fn print_unless_closed(text: &str) -> Result<bool, Error> {
     let mut output = std::io::stdout().lock();
     match writeln!(output, "{}", printable::lines(text.trim_end())).and_then(|()| output.flush()) {
         // `keygate status | head -1` is no failure.

@@ -51,9 +51,9 @@ const SHORTEST: usize = PREFIX.len() + 2 + SECRET_LEN + CHECKSUM_LEN;
 /// Whether `presented` begins like a made key, and whether it is none: cut off, mistyped or invented.
 ///
 /// Takes the same steps for all keys of one length, whatever their bytes are.
-pub fn form(presented: &[u8]) -> Form {
+pub fn inspect(presented: &[u8]) -> Form {
     let prefix = presented.get(..PREFIX.len()).unwrap_or_default();
-    let ours = equal(prefix, PREFIX.as_bytes());
+    let has_prefix = equal(prefix, PREFIX.as_bytes());
     let whole = match presented.split_last_chunk::<CHECKSUM_LEN>() {
         Some((body, sum)) if (SHORTEST..=LONGEST).contains(&presented.len()) => {
             equal(&checksum(body), sum)
@@ -61,20 +61,20 @@ pub fn form(presented: &[u8]) -> Form {
         _ => Choice::from(0),
     };
     Form {
-        ours,
-        broken: ours & !whole,
+        has_prefix,
+        malformed: has_prefix & !whole,
     }
 }
 
 /// Whether a whole key that keygate made stands anywhere in `text`. Unlike [`form`], it takes longer the more
 /// `text` looks like keys: it is for text that its sender is free to send anyway.
-pub fn is_in(text: &[u8]) -> bool {
+pub fn contains_key(text: &[u8]) -> bool {
     let mut beginnings = memchr::memmem::find_iter(text, PREFIX);
     beginnings.any(|at| text.get(at..).is_some_and(begins_with_whole_key))
 }
 
 /// Whether a word of `text` begins like a key that keygate made, be it whole, mistyped or cut off.
-pub fn begins_a_word_in(text: &[u8]) -> bool {
+pub fn has_word_with_prefix(text: &[u8]) -> bool {
     let mut beginnings = memchr::memmem::find_iter(text, PREFIX);
     beginnings.any(|at| {
         let before = at.checked_sub(1).and_then(|before| text.get(before));
@@ -90,15 +90,15 @@ fn is_token_byte(byte: u8) -> bool {
 /// Whether a whole key stands at the beginning of `text`, whatever follows it. Where no underscore has so many letters
 /// and digits behind it, no sum is made: text that is full of beginnings costs little.
 fn begins_with_whole_key(text: &[u8]) -> bool {
-    const BEHIND: usize = SECRET_LEN + CHECKSUM_LEN;
+    const TAIL: usize = SECRET_LEN + CHECKSUM_LEN;
     let is_key_byte = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
     let longest = text.iter().take_while(is_key_byte).count().min(LONGEST);
     let text = text.get(..longest).unwrap_or_default();
     memchr::memchr_iter(b'_', text).any(|underscore| {
         let begin = underscore + 1;
-        let behind = text.get(begin..begin + BEHIND);
-        behind.is_some_and(|behind| behind.iter().all(u8::is_ascii_alphanumeric))
-            && bool::from(!form(text.get(..begin + BEHIND).unwrap_or_default()).broken)
+        let tail = text.get(begin..begin + TAIL);
+        tail.is_some_and(|tail| tail.iter().all(u8::is_ascii_alphanumeric))
+            && bool::from(!inspect(text.get(..begin + TAIL).unwrap_or_default()).malformed)
     })
 }
 
@@ -112,9 +112,9 @@ fn equal(a: &[u8], b: &[u8]) -> Choice {
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
     /// It begins like a key that keygate made.
-    pub ours: Choice,
+    pub has_prefix: Choice,
     /// And is none.
-    pub broken: Choice,
+    pub malformed: Choice,
 }
 
 /// The CRC-32 of `body` in base62. `body` is no longer than that of the longest key.
@@ -236,8 +236,8 @@ mod crc {
 mod tests {
     use super::*;
 
-    fn is_broken(key: &[u8]) -> bool {
-        form(key).broken.into()
+    fn is_malformed(key: &[u8]) -> bool {
+        inspect(key).malformed.into()
     }
 
     #[test]
@@ -248,17 +248,17 @@ mod tests {
             assert!(key.starts_with(&begin));
             assert_eq!(key.len(), begin.len() + SECRET_LEN + CHECKSUM_LEN);
             assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
-            assert!(!is_broken(key.as_bytes()));
+            assert!(!is_malformed(key.as_bytes()));
             for at in 3..key.len() {
                 let mut changed = key.as_bytes().to_vec();
                 changed[at] = if changed[at] == b'x' { b'y' } else { b'x' };
-                assert!(is_broken(&changed), "changed at {at}");
-                assert!(is_broken(&key.as_bytes()[..at]), "cut at {at}");
+                assert!(is_malformed(&changed), "changed at {at}");
+                assert!(is_malformed(&key.as_bytes()[..at]), "cut at {at}");
             }
-            assert!(is_broken(&[key.as_bytes(), b"0"].concat()));
+            assert!(is_malformed(&[key.as_bytes(), b"0"].concat()));
         }
         for foreign in [&b"mysecretkey"[..], b"", b"k", b"kg", b"KG_a_b"] {
-            assert!(!bool::from(form(foreign).ours));
+            assert!(!bool::from(inspect(foreign).has_prefix));
         }
     }
 
@@ -288,16 +288,19 @@ mod tests {
                 "eyJ.{}.{}",
             ] {
                 let text = around.replace("{}", &key);
-                assert!(is_in(text.as_bytes()), "{text}");
+                assert!(contains_key(text.as_bytes()), "{text}");
             }
             let cut = &key[..key.len() - 1];
-            assert!(!is_in(cut.as_bytes()));
-            assert!(begins_a_word_in(format!("x&{cut}").as_bytes()));
-            assert!(!begins_a_word_in(format!("xyz{cut}").as_bytes()));
+            assert!(!contains_key(cut.as_bytes()));
+            assert!(has_word_with_prefix(format!("x&{cut}").as_bytes()));
+            assert!(!has_word_with_prefix(format!("xyz{cut}").as_bytes()));
         }
         for other in ["", "kg", "sk-1", "bkg_x", "a-kg_b", "KG_a"] {
             let other = other.as_bytes();
-            assert!(!is_in(other) && !begins_a_word_in(other), "{other:?}");
+            assert!(
+                !contains_key(other) && !has_word_with_prefix(other),
+                "{other:?}"
+            );
         }
     }
 

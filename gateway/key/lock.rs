@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::runtime::printable;
 
 /// How long an editor waits for another before it says so.
-const WORTH_SAYING: Duration = Duration::from_millis(1500);
+const REPORT_AFTER: Duration = Duration::from_millis(1500);
 
-fn place(key_file: &Path) -> PathBuf {
+fn lock_path(key_file: &Path) -> PathBuf {
     let mut name = key_file.as_os_str().to_owned();
     name.push(".lock");
     name.into()
@@ -25,7 +25,7 @@ pub(super) fn take(key_file: &Path) -> io::Result<File> {
         .write(true)
         .truncate(false)
         .mode(0o600)
-        .open(place(key_file))?;
+        .open(lock_path(key_file))?;
     if let Some(folder) = key_file.parent() {
         // Or the owner could make no key after root has.
         give_to_owner(&file, key_file, folder)?;
@@ -56,18 +56,18 @@ pub(super) fn give_to_owner(file: &File, path: &Path, folder: &Path) -> io::Resu
 }
 
 /// Does `edit`, which takes the lock of a key file; tells which other process has it, if that takes longer.
-pub fn tell_who_holds<T>(
+pub fn report_holder<T>(
     key_file: &Path,
-    tell: impl FnOnce(&str) + Send,
+    report: impl FnOnce(&str) + Send,
     edit: impl FnOnce() -> T,
 ) -> T {
     let (done, over) = channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            if over.recv_timeout(WORTH_SAYING) == Err(RecvTimeoutError::Timeout)
+            if over.recv_timeout(REPORT_AFTER) == Err(RecvTimeoutError::Timeout)
                 && let Some(holder) = holder(key_file)
             {
-                tell(&holder);
+                report(&holder);
             }
         });
         let outcome = edit();
@@ -78,7 +78,7 @@ pub fn tell_who_holds<T>(
 
 /// Which other process has the lock of a key file, as a sentence for people; nothing if none has.
 fn holder(key_file: &Path) -> Option<String> {
-    let file = File::open(place(key_file)).ok()?;
+    let file = File::open(lock_path(key_file)).ok()?;
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let process = match find(&locks, file.metadata().ok()?.ino()) {
         Some(process) if process == std::process::id() => return None,

@@ -7,21 +7,21 @@
 //! Knows only digests of keys. The lookup is the same work for every reason a key may be refused;
 //! the reason goes to the log and the metrics, never to the client.
 
+pub mod csv;
+mod detect;
 pub mod edit;
 pub mod file;
 pub mod format;
 mod labels;
-mod leak;
 pub mod lock;
-pub mod moment;
-pub mod narrow;
 mod presented;
-pub mod rows;
+pub mod restrict;
 mod store;
 mod table;
+pub mod time;
 
+pub use detect::is_our_credential;
 pub use labels::{KnownLabels, Labels};
-pub use leak::is_our_credential;
 pub use presented::{
     AmbiguousCredentials, PresentedKey, decoded, has_credential, has_parameter, is_key_protocol,
     remove_from_query, without_scheme,

@@ -7,7 +7,7 @@ use std::fmt;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderName};
 
-use super::leak::holds_key;
+use super::detect::holds_key;
 
 /// The query parameters in which a key may stand: in Google's REST examples, and of Azure's `WebSocket`s.
 const KEY_PARAMETERS: [&str; 2] = ["key", "api-key"];

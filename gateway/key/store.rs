@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use subtle::Choice;
 
-use super::format::form;
+use super::format::inspect;
 use super::table::{Table, TableBuilder, TableEntry};
 use super::{ClientKey, KeyDigest, KeyEntry, PresentedKey};
 use crate::runtime::background;
@@ -36,7 +36,7 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// The fingerprint of a key as it is presented.
     pub fn of(presented: &[u8]) -> Self {
-        let malformed = form(presented).broken;
+        let malformed = inspect(presented).malformed;
         let mut digest = KeyDigest::of(presented);
         // Turned over, so that what is not looked up costs the same as what is.
         let turn = 0_u8.wrapping_sub(malformed.unwrap_u8());
@@ -136,7 +136,7 @@ impl KeyStore {
         for KeyEntry { key, digests } in entries {
             let place = u32::try_from(keys.len()).unwrap_or(u32::MAX);
             for (digest, end) in digests {
-                let taken = table.add(&digest, opening(&key, place, end))?;
+                let taken = table.add(&digest, table_entry(&key, place, end))?;
                 if let Some(taken) = taken {
                     let first = keys.get(taken.key as usize).map_or(&key.id, |key| &key.id);
                     return Err(StoreError::Duplicate {
@@ -169,27 +169,27 @@ impl KeyStore {
     /// Missing, malformed, unknown, disabled, not yet valid and expired keys all take one path: form,
     /// digest, one place in the table, constant-time comparison of 32 bytes. The table is asked for a
     /// digest and not for the key, so which bytes of a guess are right is not in its timing.
-    pub fn open(
+    pub fn verify(
         &self,
         presented: Option<&PresentedKey<'_>>,
         now: Timestamp,
     ) -> Result<VerifiedKey<'_>, KeyFailure> {
         let bytes = presented.map_or(&b""[..], PresentedKey::as_bytes);
-        let opened = self.look_up(&Fingerprint::of(bytes), now);
+        let verified = self.verify_fingerprint(&Fingerprint::of(bytes), now);
         match presented {
-            Some(_) => opened,
+            Some(_) => verified,
             None => Err(KeyFailure::Missing),
         }
     }
 
     /// The id of the key that is presented, whether it opens or not: for people who know the keys anyway.
-    pub fn known(&self, presented: &PresentedKey<'_>) -> Option<&Arc<str>> {
-        let opening = self.table.find(&KeyDigest::of(presented.as_bytes()))?;
-        self.keys.get(opening.key as usize).map(|key| &key.id)
+    pub fn key_id(&self, presented: &PresentedKey<'_>) -> Option<&Arc<str>> {
+        let entry = self.table.find(&KeyDigest::of(presented.as_bytes()))?;
+        self.keys.get(entry.key as usize).map(|key| &key.id)
     }
 
-    /// The second half of [`open`](Self::open), which does not see the key.
-    pub fn look_up(
+    /// The second half of [`verify`](Self::verify), which does not see the key.
+    pub fn verify_fingerprint(
         &self,
         fingerprint: &Fingerprint,
         now: Timestamp,
@@ -198,9 +198,9 @@ impl KeyStore {
         if fingerprint.malformed.into() {
             return Err(KeyFailure::Malformed);
         }
-        let opening = found.ok_or(KeyFailure::Unknown)?;
-        opens_at(&opening, now)?;
-        let key = self.keys.get(opening.key as usize);
+        let entry = found.ok_or(KeyFailure::Unknown)?;
+        check_validity(&entry, now)?;
+        let key = self.keys.get(entry.key as usize);
         Ok(VerifiedKey {
             key: key.ok_or(KeyFailure::Unknown)?,
             digest: fingerprint.digest,
@@ -208,10 +208,10 @@ impl KeyStore {
     }
 
     /// The key that `digest` belongs to, whether it opens or not, and the end of that digest, if it has one.
-    pub(super) fn holder(&self, digest: &KeyDigest) -> Option<(&ClientKey, Option<Timestamp>)> {
-        let opening = self.table.find(digest)?;
-        let key = self.keys.get(opening.key as usize)?;
-        let ends = (opening.ends != i64::MAX).then_some(opening.ends);
+    pub(super) fn find(&self, digest: &KeyDigest) -> Option<(&ClientKey, Option<Timestamp>)> {
+        let entry = self.table.find(digest)?;
+        let key = self.keys.get(entry.key as usize)?;
+        let ends = (entry.valid_until != i64::MAX).then_some(entry.valid_until);
         Some((
             key,
             ends.and_then(|end| Timestamp::from_microsecond(end).ok()),
@@ -220,31 +220,31 @@ impl KeyStore {
 
     /// Until when a digest opens, if it does at the time `now` and nothing is changed.
     pub fn valid_until(&self, digest: &KeyDigest, now: Timestamp) -> Result<Timestamp, KeyFailure> {
-        let opening = self.table.find(digest).ok_or(KeyFailure::Unknown)?;
-        opens_at(&opening, now)?;
-        Ok(Timestamp::from_microsecond(opening.ends).unwrap_or(Timestamp::MAX))
+        let entry = self.table.find(digest).ok_or(KeyFailure::Unknown)?;
+        check_validity(&entry, now)?;
+        Ok(Timestamp::from_microsecond(entry.valid_until).unwrap_or(Timestamp::MAX))
     }
 }
 
 /// What a digest of `key`, which is the one in this `place`, opens until `end`.
-fn opening(key: &ClientKey, place: u32, end: Option<Timestamp>) -> TableEntry {
+fn table_entry(key: &ClientKey, place: u32, end: Option<Timestamp>) -> TableEntry {
     let micros = |time: Timestamp| time.as_microsecond();
     let ends = [end, key.expires].into_iter().flatten().map(micros);
     TableEntry {
         key: place,
-        begins: key.not_before.map_or(i64::MIN, micros),
-        ends: ends.min().unwrap_or(i64::MAX),
+        valid_from: key.not_before.map_or(i64::MIN, micros),
+        valid_until: ends.min().unwrap_or(i64::MAX),
         disabled: key.disabled,
     }
 }
 
-fn opens_at(opening: &TableEntry, now: Timestamp) -> Result<(), KeyFailure> {
+fn check_validity(entry: &TableEntry, now: Timestamp) -> Result<(), KeyFailure> {
     let now = now.as_microsecond();
-    if opening.disabled {
+    if entry.disabled {
         Err(KeyFailure::Disabled)
-    } else if now < opening.begins {
+    } else if now < entry.valid_from {
         Err(KeyFailure::NotYetValid)
-    } else if now >= opening.ends {
+    } else if now >= entry.valid_until {
         Err(KeyFailure::Expired)
     } else {
         Ok(())
@@ -282,7 +282,7 @@ mod tests {
         }
     }
 
-    fn open(store: &KeyStore, key: Option<&str>, now: &str) -> Result<String, KeyFailure> {
+    fn verify(store: &KeyStore, key: Option<&str>, now: &str) -> Result<String, KeyFailure> {
         let name = HeaderName::from_static("api-key");
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
@@ -290,8 +290,8 @@ mod tests {
         }
         let presented = PresentedKey::find(&headers, None, [&name].into_iter()).unwrap();
         store
-            .open(presented.as_ref(), now.parse().unwrap())
-            .map(|opened| opened.key.id.to_string())
+            .verify(presented.as_ref(), now.parse().unwrap())
+            .map(|verified| verified.key.id.to_string())
     }
 
     const NOW: &str = "2026-06-01T00:00:00Z";
@@ -305,33 +305,33 @@ mod tests {
         off.key.disabled = true;
         let store = KeyStore::build([entry("alice", &[("a", None)]), dated, off]).unwrap();
 
-        assert_eq!(open(&store, Some("a"), NOW).unwrap(), "alice");
-        assert_eq!(open(&store, Some("d"), NOW).unwrap(), "dated");
+        assert_eq!(verify(&store, Some("a"), NOW).unwrap(), "alice");
+        assert_eq!(verify(&store, Some("d"), NOW).unwrap(), "dated");
         assert_eq!(
-            open(&store, Some("d"), "2025-12-31T23:59:59Z"),
+            verify(&store, Some("d"), "2025-12-31T23:59:59Z"),
             Err(KeyFailure::NotYetValid)
         );
         assert_eq!(
-            open(&store, Some("d"), "2027-01-01T00:00:00Z"),
+            verify(&store, Some("d"), "2027-01-01T00:00:00Z"),
             Err(KeyFailure::Expired)
         );
-        assert_eq!(open(&store, Some("o"), NOW), Err(KeyFailure::Disabled));
-        assert_eq!(open(&store, Some("x"), NOW), Err(KeyFailure::Unknown));
+        assert_eq!(verify(&store, Some("o"), NOW), Err(KeyFailure::Disabled));
+        assert_eq!(verify(&store, Some("x"), NOW), Err(KeyFailure::Unknown));
         assert_eq!(
-            open(&store, Some("kg_x_abc"), NOW),
+            verify(&store, Some("kg_x_abc"), NOW),
             Err(KeyFailure::Malformed)
         );
-        assert_eq!(open(&store, None, NOW), Err(KeyFailure::Missing));
+        assert_eq!(verify(&store, None, NOW), Err(KeyFailure::Missing));
     }
 
     #[test]
     fn both_keys_of_a_rotation_open_until_the_old_ones_end() {
         let rotated = entry("r", &[("old", Some("2026-06-02T00:00:00Z")), ("new", None)]);
         let store = KeyStore::build([rotated]).unwrap();
-        assert!(open(&store, Some("old"), NOW).is_ok());
-        assert!(open(&store, Some("new"), NOW).is_ok());
+        assert!(verify(&store, Some("old"), NOW).is_ok());
+        assert!(verify(&store, Some("new"), NOW).is_ok());
         assert_eq!(
-            open(&store, Some("old"), "2026-06-02T00:00:00Z"),
+            verify(&store, Some("old"), "2026-06-02T00:00:00Z"),
             Err(KeyFailure::Expired)
         );
     }
@@ -348,7 +348,7 @@ mod tests {
         // As it could be by an import of a key that was cut off.
         let store = KeyStore::build([entry("cut", &[("kg_cut_abc", None)])]).unwrap();
         assert_eq!(
-            open(&store, Some("kg_cut_abc"), NOW),
+            verify(&store, Some("kg_cut_abc"), NOW),
             Err(KeyFailure::Malformed)
         );
     }

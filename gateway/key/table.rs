@@ -30,17 +30,17 @@ pub(super) struct TableEntry {
     /// The place of its key, from 0.
     pub(super) key: u32,
     /// When it begins to open, in microseconds since 1970.
-    pub(super) begins: i64,
+    pub(super) valid_from: i64,
     /// When it ends.
-    pub(super) ends: i64,
+    pub(super) valid_until: i64,
     /// It opens nothing at all.
     pub(super) disabled: bool,
 }
 
 /// Where in a slot its parts stand: the digest in front, then the times, the key's place from 1 (a
 /// slot of zeros is empty), and whether it is disabled.
-const BEGINS: usize = 32;
-const ENDS: usize = 40;
+const VALID_FROM: usize = 32;
+const VALID_UNTIL: usize = 40;
 const KEY: usize = 48;
 const DISABLED: usize = 52;
 
@@ -67,11 +67,11 @@ impl Slot<'_> {
         differ.ct_eq(&0)
     }
 
-    fn opening(&self, key: u32) -> TableEntry {
+    fn entry(&self, key: u32) -> TableEntry {
         TableEntry {
             key,
-            begins: i64::from_ne_bytes(self.part(BEGINS)),
-            ends: i64::from_ne_bytes(self.part(ENDS)),
+            valid_from: i64::from_ne_bytes(self.part(VALID_FROM)),
+            valid_until: i64::from_ne_bytes(self.part(VALID_UNTIL)),
             disabled: self.part(DISABLED) != [0],
         }
     }
@@ -109,7 +109,7 @@ impl Slots<'_> {
                 return Err(place);
             };
             if slot.holds(digest).into() {
-                return Ok(slot.opening(key));
+                return Ok(slot.entry(key));
             }
             place += 1;
             if place == self.count() {
@@ -147,7 +147,7 @@ impl TableBuilder {
     pub(super) fn add(
         &mut self,
         digest: &KeyDigest,
-        opening: TableEntry,
+        entry: TableEntry,
     ) -> io::Result<Option<TableEntry>> {
         if self.slots().count() < slots_for(self.digests + 1) {
             self.grow()?;
@@ -155,22 +155,22 @@ impl TableBuilder {
         match self.slots().find(digest) {
             Ok(known) => Ok(Some(known)),
             Err(place) => {
-                self.put(place, digest, opening);
+                self.put(place, digest, entry);
                 self.digests += 1;
                 Ok(None)
             }
         }
     }
 
-    fn put(&mut self, place: usize, digest: &KeyDigest, opening: TableEntry) {
+    fn put(&mut self, place: usize, digest: &KeyDigest, entry: TableEntry) {
         let slot = self.memory.get_mut(place * SLOT..).unwrap_or_default();
         let parts: [(usize, &[u8]); 5] = [
             (0, &digest.0),
-            (BEGINS, &opening.begins.to_ne_bytes()),
-            (ENDS, &opening.ends.to_ne_bytes()),
+            (VALID_FROM, &entry.valid_from.to_ne_bytes()),
+            (VALID_UNTIL, &entry.valid_until.to_ne_bytes()),
             // Four billion keys would need a terabyte before this saturates.
-            (KEY, &opening.key.saturating_add(1).to_ne_bytes()),
-            (DISABLED, &[u8::from(opening.disabled)]),
+            (KEY, &entry.key.saturating_add(1).to_ne_bytes()),
+            (DISABLED, &[u8::from(entry.disabled)]),
         ];
         for (at, part) in parts {
             if let Some(there) = slot.get_mut(at..at + part.len()) {
@@ -189,7 +189,7 @@ impl TableBuilder {
             if let Some(key) = slot.key() {
                 let digest = KeyDigest(slot.part(0));
                 if let Err(place) = self.slots().find(&digest) {
-                    self.put(place, &digest, slot.opening(key));
+                    self.put(place, &digest, slot.entry(key));
                 }
             }
         }
@@ -241,11 +241,11 @@ mod tests {
         KeyDigest::of(&number.to_be_bytes())
     }
 
-    fn opening(key: u32) -> TableEntry {
+    fn entry(key: u32) -> TableEntry {
         TableEntry {
             key,
-            begins: i64::MIN + i64::from(key),
-            ends: i64::MAX - i64::from(key),
+            valid_from: i64::MIN + i64::from(key),
+            valid_until: i64::MAX - i64::from(key),
             disabled: key % 2 == 1,
         }
     }
@@ -253,18 +253,15 @@ mod tests {
     #[test]
     fn a_table_that_grows_finds_every_digest_as_it_was_added_and_no_other() {
         for room in [0, 10, 5_000] {
-            let mut filling = TableBuilder::with_room_for(room).unwrap();
+            let mut builder = TableBuilder::with_room_for(room).unwrap();
             for key in 0..2_000 {
-                let added = filling.add(&digest(key), opening(key)).unwrap();
+                let added = builder.add(&digest(key), entry(key)).unwrap();
                 assert_eq!(added, None);
             }
-            assert_eq!(
-                filling.add(&digest(7), opening(8)).unwrap(),
-                Some(opening(7))
-            );
-            let table = filling.finish().unwrap();
+            assert_eq!(builder.add(&digest(7), entry(8)).unwrap(), Some(entry(7)));
+            let table = builder.finish().unwrap();
             for key in 0..2_000 {
-                assert_eq!(table.find(&digest(key)), Some(opening(key)));
+                assert_eq!(table.find(&digest(key)), Some(entry(key)));
                 assert_eq!(table.find(&digest(key + 2_000)), None);
             }
         }

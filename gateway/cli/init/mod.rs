@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use self::files::{New, put};
 use super::ask::{ask, ask_secret, can_ask};
-use super::hint::base_url;
+use super::client_url::base_url;
 use super::run::root_flag;
-use super::{eprint, say};
+use super::{eprint, print};
 use crate::document::nearest;
 use crate::error::Error;
 use crate::key::edit::NewKey;
@@ -87,7 +87,7 @@ pub(super) fn run(options: &Init) -> Result<(), Error> {
         eprint(&warning);
     }
     eprint(&options.next(kind, name, new.secret.is_some()));
-    say(&key)
+    print(&key)
 }
 
 /// What the provider and its route are called.

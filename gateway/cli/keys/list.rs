@@ -6,12 +6,12 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::shown::{Shown, State};
-use super::{Place, Served, pair};
-use crate::cli::{eprint, say};
+use super::view::{KeyView, State};
+use super::{KeyFileArgs, Served, parse_label};
+use crate::cli::{eprint, print};
 use crate::document::{FileStamp, parse_duration};
 use crate::error::Error;
-use crate::key::moment;
+use crate::key::time;
 use crate::runtime::printable;
 
 const HEADINGS: [&str; 6] = ["ID", "STATE", "EXPIRES", "LABELS", "CREATED", "COMMENT"];
@@ -23,12 +23,12 @@ const GAP: usize = 2;
 #[derive(Args)]
 pub(in crate::cli) struct List {
     #[command(flatten)]
-    place: Place,
+    key_file: KeyFileArgs,
     /// Only keys in this state; may be given more than once
     #[arg(long, value_name = "STATE", value_enum)]
     state: Vec<State>,
     /// Only keys with this label; given more than once, with all of them
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_label)]
     label: Vec<(String, String)>,
     /// Only keys that end within this time from now, and are not over
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -60,7 +60,7 @@ enum Sort {
 }
 
 impl Sort {
-    fn apply(self, keys: &mut [&Shown]) {
+    fn apply(self, keys: &mut [&KeyView]) {
         let last = |time: Option<Timestamp>| time.unwrap_or(Timestamp::MAX);
         match self {
             Self::File => {}
@@ -81,35 +81,35 @@ enum Output {
 
 pub(super) fn run(options: &List) -> Result<(), Error> {
     let now = Timestamp::now();
-    let stamp = FileStamp::take(options.place.key_file()?);
-    let all = options.place.read()?;
+    let stamp = FileStamp::take(options.key_file.key_file()?);
+    let all = options.key_file.read()?;
     let wanted = options.filter(now)?;
-    let mut keys: Vec<&Shown> = all.iter().filter(|key| wanted(key)).collect();
+    let mut keys: Vec<&KeyView> = all.iter().filter(|key| wanted(key)).collect();
     options.sort.apply(&mut keys);
-    let served = options.place.served(&stamp);
-    if options.place.json || options.output == Some(Output::Json) {
+    let served = options.key_file.served(&stamp);
+    if options.key_file.json || options.output == Some(Output::Json) {
         let keys: Vec<_> = keys.iter().map(|key| key.json(now)).collect();
-        return say(&json!({"keys": keys, "served": served}).to_string());
+        return print(&json!({"keys": keys, "served": served}).to_string());
     }
-    say(&table(&keys, now))?;
+    print(&table(&keys, now))?;
     if keys.len() < all.len() {
         eprint(&format!("{} of {} keys.", keys.len(), all.len()));
     }
     if let Some(served) = served {
-        eprint(&told(&served));
+        eprint(&describe(&served));
     }
     Ok(())
 }
 
 impl List {
     /// Which keys are wanted at `now`.
-    fn filter(&self, now: Timestamp) -> Result<impl Fn(&Shown) -> bool, Error> {
+    fn filter(&self, now: Timestamp) -> Result<impl Fn(&KeyView) -> bool, Error> {
         let until = self.expires_within.map(|within| {
             let far = "--expires-within is further than any calendar goes";
-            moment::from_now(within).ok_or_else(|| Error::Usage(far.to_owned()))
+            time::from_now(within).ok_or_else(|| Error::Usage(far.to_owned()))
         });
         let until = until.transpose()?;
-        Ok(move |key: &Shown| {
+        Ok(move |key: &KeyView| {
             let labels = &key.entry.key.labels;
             let mut asked = self.label.iter();
             let ends = |until| key.end().is_some_and(|end| now < end && end <= until);
@@ -121,7 +121,7 @@ impl List {
 }
 
 /// The keys in columns, each as wide as its widest cell, up to [`WIDEST`].
-fn table(keys: &[&Shown], now: Timestamp) -> String {
+fn table(keys: &[&KeyView], now: Timestamp) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     rows.extend(keys.iter().map(|key| cells(key, now)));
     let width = |column: usize| {
@@ -150,7 +150,7 @@ fn line(row: &[String], widths: &[usize]) -> String {
     line
 }
 
-fn cells(shown: &Shown, now: Timestamp) -> [String; HEADINGS.len()] {
+fn cells(shown: &KeyView, now: Timestamp) -> [String; HEADINGS.len()] {
     let time = |time: Option<Timestamp>, none: &str| {
         time.map_or_else(|| none.to_owned(), |time| time.to_string())
     };
@@ -171,7 +171,7 @@ fn cells(shown: &Shown, now: Timestamp) -> [String; HEADINGS.len()] {
 }
 
 /// What a running gateway makes of the key file, for people.
-fn told(served: &Served) -> String {
+fn describe(served: &Served) -> String {
     let Served {
         current,
         closed,

@@ -7,7 +7,7 @@ mod list;
 mod rotate;
 mod secret;
 mod show;
-mod shown;
+mod view;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::config_path::ConfigPath;
-use super::foreign;
 use super::listener::Trusted;
+use super::same_gateway;
 use super::wait::{Effect, Waiting};
 use crate::config::{Config, ConfigErrors};
 use crate::document::{Document, FileStamp, Problems, Severity};
@@ -27,7 +27,7 @@ use crate::key::edit::{self, EditError};
 use crate::key::file::KeyFile;
 use crate::key::lock;
 use crate::secret::{LARGEST_KEYS, Private};
-use shown::Shown;
+use view::KeyView;
 
 /// Make, rotate, revoke and list client keys.
 #[derive(Subcommand)]
@@ -75,7 +75,7 @@ pub(super) enum Keys {
 }
 
 #[derive(Args)]
-struct Place {
+struct KeyFileArgs {
     #[command(flatten)]
     config: ConfigPath,
     /// The key file; the configuration is not read then
@@ -89,14 +89,14 @@ struct Place {
 #[derive(Args)]
 pub(super) struct Named {
     #[command(flatten)]
-    place: Place,
+    key_file: KeyFileArgs,
     #[command(flatten)]
     waiting: Waiting,
     /// The key's id
     id: String,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+fn parse_label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
@@ -121,7 +121,7 @@ pub(super) fn run(command: &Keys) -> Result<(), Error> {
     }
 }
 
-impl Place {
+impl KeyFileArgs {
     fn key_file(&self) -> Result<PathBuf, Error> {
         match &self.file {
             Some(file) => Ok(file.clone()),
@@ -138,7 +138,7 @@ impl Place {
         let places = Config::places(&config).ok()?;
         let (status, _) = super::status::ask(places.admin).ok()?;
         Trusted::of(&config, &places).check().ok()?;
-        let ours = foreign::reads(&status, &places.key_file);
+        let ours = same_gateway::reads_key_file(&status, &places.key_file);
         Some(Served {
             current: ours && status.key_file.mark == stamp.mark(),
             closed: ours && status.key_file.closed_mark == stamp.mark(),
@@ -150,7 +150,7 @@ impl Place {
         })
     }
 
-    fn read(&self) -> Result<Vec<Shown>, Error> {
+    fn read(&self) -> Result<Vec<KeyView>, Error> {
         let path = self.key_file()?;
         let Private { text, exposed } = Private::read(&path, LARGEST_KEYS)
             .map_err(|error| Error::Failed(format!("{} {error}", path.display())))?;
@@ -172,7 +172,7 @@ impl Place {
             }));
         }
         let all = file.entries.into_iter().zip(notes);
-        Ok(all.map(|(entry, note)| Shown { entry, note }).collect())
+        Ok(all.map(|(entry, note)| KeyView { entry, note }).collect())
     }
 }
 
@@ -196,13 +196,16 @@ struct Served {
 }
 
 /// What is left to print_error about once a change is in the file.
-type Complaint = Option<Error>;
+type Unconfirmed = Option<Error>;
 
 /// Changes the key file; fails unless the change is in it. Says for whom it waits if that takes a while.
-fn edited(path: &Path, edit: impl FnOnce() -> Result<(), EditError>) -> Result<Complaint, Error> {
+fn edit_key_file(
+    path: &Path,
+    edit: impl FnOnce() -> Result<(), EditError>,
+) -> Result<Unconfirmed, Error> {
     let place = path.display().to_string();
     let tell = |who: &str| super::eprint(&format!("waiting for the lock of {place}: {who}"));
-    let outcome = lock::tell_who_holds(path, tell, edit);
+    let outcome = lock::report_holder(path, tell, edit);
     let path = &place;
     match outcome {
         Ok(()) => Ok(None),
@@ -220,12 +223,12 @@ fn change(
     done: &str,
     edit: impl FnOnce(&Path, &str) -> Result<(), EditError>,
 ) -> Result<(), Error> {
-    let path = options.place.key_file()?;
-    let complaint = edited(&path, || edit(&path, &options.id))?;
-    if options.place.json {
-        super::say(&json!({"id": options.id, "done": done}).to_string())?;
+    let path = options.key_file.key_file()?;
+    let unconfirmed = edit_key_file(&path, || edit(&path, &options.id))?;
+    if options.key_file.json {
+        super::print(&json!({"id": options.id, "done": done}).to_string())?;
     } else {
-        super::say(&format!(
+        super::print(&format!(
             "Key `{}` is {done} in {}.",
             options.id,
             path.display()
@@ -233,5 +236,5 @@ fn change(
     }
     options
         .waiting
-        .finish(&options.place.config, &path, effect, complaint)
+        .finish(&options.key_file.config, &path, effect, unconfirmed)
 }

@@ -6,14 +6,14 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::secret::{in_file, in_time, new_secret};
-use super::{Named, edited};
+use super::secret::{check_not_past, new_secret, whole_seconds};
+use super::{Named, edit_key_file};
 use crate::cli::wait::Effect;
-use crate::cli::{eprint, say};
+use crate::cli::{eprint, print};
 use crate::document::parse_duration;
 use crate::error::Error;
 use crate::key::edit::{self, Rotation};
-use crate::key::{KeyDigest, moment};
+use crate::key::{KeyDigest, time};
 
 /// How long the old secret opens, unless somebody says so.
 const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
@@ -27,33 +27,37 @@ pub(in crate::cli) struct Rotate {
     overlap: Option<Duration>,
     /// When the key itself ends from now on: `90d` from now, a day like 2027-01-31 (until 23:59:59 UTC),
     /// or 2027-01-31T12:00:00Z; left out, as before
-    #[arg(long, value_name = "WHEN", value_parser = moment::end)]
+    #[arg(long, value_name = "WHEN", value_parser = time::parse_end)]
     expires: Option<Timestamp>,
 }
 
 pub(super) fn run(options: &Rotate) -> Result<(), Error> {
-    let Named { place, waiting, id } = &options.named;
-    in_time(options.expires)?;
-    let end = moment::from_now(options.overlap.unwrap_or(OVERLAP))
+    let Named {
+        key_file,
+        waiting,
+        id,
+    } = &options.named;
+    check_not_past(options.expires)?;
+    let end = time::from_now(options.overlap.unwrap_or(OVERLAP))
         .ok_or_else(|| Error::Usage("--overlap is further than any calendar goes".to_owned()))?;
-    let path = place.key_file()?;
+    let path = key_file.key_file()?;
     let key = new_secret(id)?;
     let digest = KeyDigest::of(key.as_bytes());
     let rotation = Rotation {
         digest,
         overlap_end: end,
-        closed_go: options.overlap.is_none(),
+        drop_old_if_invalid: options.overlap.is_none(),
         expires: options.expires,
         now: Timestamp::now(),
     };
-    let complaint = edited(&path, || edit::rotate(&path, id, &rotation))?;
-    let expires = options.expires.map(in_file);
+    let unconfirmed = edit_key_file(&path, || edit::rotate(&path, id, &rotation))?;
+    let expires = options.expires.map(whole_seconds);
     // As it is now in the file: what was over before does not open for another day.
-    let rotated = place.read().unwrap_or_default();
+    let rotated = key_file.read().unwrap_or_default();
     let rotated = rotated.iter().find(|key| *key.entry.key.id == **id);
     let end = rotated.and_then(|key| key.old_end(&digest, rotation.now));
     let disabled = rotated.is_some_and(|key| key.entry.key.disabled);
-    if place.json {
+    if key_file.json {
         let text = json!({
             "id": id,
             "key": *key,
@@ -61,7 +65,7 @@ pub(super) fn run(options: &Rotate) -> Result<(), Error> {
             "expires": expires.map(|end| end.to_string()),
         })
         .to_string();
-        say(&text)?;
+        print(&text)?;
     } else {
         if disabled {
             eprint(&format!(
@@ -76,7 +80,7 @@ pub(super) fn run(options: &Rotate) -> Result<(), Error> {
             "Key `{id}` has a new secret; {old}{}. This is the only time it is shown:",
             expires.map_or_else(String::new, |end| format!(", and the key ends at {end}"))
         ));
-        say(&key)?;
+        print(&key)?;
     }
-    waiting.finish(&place.config, &path, Effect::Opens, complaint)
+    waiting.finish(&key_file.config, &path, Effect::Opens, unconfirmed)
 }

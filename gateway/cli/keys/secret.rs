@@ -12,32 +12,34 @@ pub(super) fn new_secret(id: &str) -> Result<zeroize::Zeroizing<String>, Error> 
 }
 
 /// Refuses an end that is over.
-pub(super) fn in_time(expires: Option<Timestamp>) -> Result<(), Error> {
+pub(super) fn check_not_past(expires: Option<Timestamp>) -> Result<(), Error> {
     match expires {
         Some(end) if end <= Timestamp::now() => Err(Error::Usage(format!(
             "--expires is in the past ({}): the key would open nothing",
-            in_file(end)
+            whole_seconds(end)
         ))),
         _ => Ok(()),
     }
 }
 
 /// Refuses a key that ends before it begins.
-pub(super) fn in_order(
+pub(super) fn check_order(
     not_before: Option<Timestamp>,
     expires: Option<Timestamp>,
 ) -> Result<(), Error> {
     match not_before.zip(expires) {
-        Some((begin, end)) if in_file(end) <= in_file(begin) => Err(Error::Usage(format!(
-            "--not-before ({}) is not before --expires ({}): the key would open nothing",
-            in_file(begin),
-            in_file(end)
-        ))),
+        Some((begin, end)) if whole_seconds(end) <= whole_seconds(begin) => {
+            Err(Error::Usage(format!(
+                "--not-before ({}) is not before --expires ({}): the key would open nothing",
+                whole_seconds(begin),
+                whole_seconds(end)
+            )))
+        }
         _ => Ok(()),
     }
 }
 
 /// A time as the key file has it: in whole seconds.
-pub(super) fn in_file(time: Timestamp) -> Timestamp {
+pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

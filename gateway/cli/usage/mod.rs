@@ -1,29 +1,29 @@
 //! `keygate usage`: what was used, summed up from access lines.
 
+mod access_line;
+mod counted;
 mod export;
-mod line;
-mod seen;
+mod log_line;
 mod source;
 mod sum;
 mod table;
-mod wrapped;
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use self::line::Line;
-use self::seen::Seen;
+use self::access_line::AccessLine;
+use self::counted::CountedRequests;
+use self::log_line::LogLine;
 use self::source::Source;
-use self::sum::{By, Row, Sort, Sums, sorted};
+use self::sum::{GroupBy, Row, Sort, Sums, sorted};
 use self::table::Table;
-use self::wrapped::Found;
 use super::terminal;
 use crate::config::load_prices;
 use crate::document::parse_duration;
 use crate::error::Error;
-use crate::key::moment;
+use crate::key::time;
 use crate::runtime::printable::count;
 use crate::usage::PriceList;
 
@@ -52,7 +52,7 @@ pub(super) struct Usage {
     unit: String,
     /// What to sum up by
     #[arg(long, value_enum, value_delimiter = ',', default_value = "key")]
-    by: Vec<By>,
+    by: Vec<GroupBy>,
     /// Only requests since then: `7d` ago, a day like 2027-01-31 (from 00:00 UTC), or 2027-01-31T12:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Timestamp>,
@@ -95,11 +95,11 @@ const WANTED: &str = "expected a time before now such as 7d, a day such as 2027-
 
 /// A duration is one before now, a day begins at midnight.
 fn since(text: &str) -> Result<Timestamp, String> {
-    ago(text).unwrap_or_else(|| moment::begin(text).map_err(|_| WANTED.to_owned()))
+    ago(text).unwrap_or_else(|| time::parse_start(text).map_err(|_| WANTED.to_owned()))
 }
 
 fn until(text: &str) -> Result<Timestamp, String> {
-    ago(text).unwrap_or_else(|| moment::end(text).map_err(|_| WANTED.to_owned()))
+    ago(text).unwrap_or_else(|| time::parse_end(text).map_err(|_| WANTED.to_owned()))
 }
 
 fn ago(text: &str) -> Option<Result<Timestamp, String>> {
@@ -118,8 +118,8 @@ pub(super) fn run(options: &Usage) -> Result<(), Error> {
     for file in &options.files {
         reading.take(Source::open(file));
     }
-    let partial = reading.complain_of_unread()?;
-    reading.print_error(options)?;
+    let partial = reading.report_unread()?;
+    reading.report_counts(options)?;
     let names: Vec<&str> = options.by.iter().map(|by| by.name()).collect();
     options.show(&names, reading.sums)?;
     partial.map_or(Ok(()), Err)
@@ -136,7 +136,7 @@ impl Usage {
     }
 
     fn sort(&self) -> Sort {
-        let by_name = self.by.contains(&By::Day) || self.format() != Output::Table;
+        let by_name = self.by.contains(&GroupBy::Day) || self.format() != Output::Table;
         match self.sort {
             Some(sort) => sort,
             None if by_name && self.top.is_none() => Sort::Name,
@@ -149,11 +149,11 @@ impl Usage {
         let top = self.top.unwrap_or(rows.len()).min(rows.len());
         let (first, others): (&[Row], &[Row]) = rows.split_at(top);
         match self.format() {
-            Output::Json => super::say(&export::json(names, first)?),
-            Output::Csv => super::say(&export::csv(names, first)?),
+            Output::Json => super::print(&export::json(names, first)?),
+            Output::Csv => super::print(&export::csv(names, first)?),
             Output::Table => {
                 let table = Table::of(names, first, others, terminal::width());
-                super::say(&table.text)?;
+                super::print(&table.text)?;
                 if !table.left_out.is_empty() {
                     let left_out = table.left_out.join(", ");
                     super::eprint(&format!("No room for {left_out}: --csv has all columns."));
@@ -166,16 +166,16 @@ impl Usage {
 
 /// Logs that are being read, and what was found in them.
 struct Reading<'r> {
-    by: &'r [By],
+    by: &'r [GroupBy],
     prices: Option<&'r PriceList>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
-    seen: Seen,
+    unique: CountedRequests,
     sums: Sums,
     counted: u64,
     repeated: u64,
     /// Lines of keygate's that are not counted: events, and requests of another time.
-    passed: u64,
+    ignored: u64,
     /// Lines of others.
     skipped: u64,
     /// How many logs there were.
@@ -191,11 +191,11 @@ impl<'r> Reading<'r> {
             prices,
             since: options.since,
             until: options.until,
-            seen: Seen::default(),
+            unique: CountedRequests::default(),
             sums: Sums::new(),
             counted: 0,
             repeated: 0,
-            passed: 0,
+            ignored: 0,
             skipped: 0,
             sources: 0,
             unread: Vec::new(),
@@ -221,10 +221,10 @@ impl<'r> Reading<'r> {
                     self.line(&bytes);
                 }
                 Ok(false) => break Ok(()),
-                Err(error) => break Err(source.broken_off(&error, lines)),
+                Err(error) => break Err(source.read_error(&error, lines)),
             }
         };
-        Self::complain_of_skipped(&source.name, self.skipped - before);
+        Self::report_skipped(&source.name, self.skipped - before);
         ended.and_then(|()| source.finish())
     }
 
@@ -232,14 +232,14 @@ impl<'r> Reading<'r> {
         if bytes.trim_ascii().is_empty() {
             return;
         }
-        match wrapped::find(bytes) {
-            Found::Access(line) => self.count(&line),
-            Found::Event => self.passed += 1,
-            Found::Other => self.skipped += 1,
+        match log_line::parse(bytes) {
+            LogLine::Access(line) => self.count(&line),
+            LogLine::Event => self.ignored += 1,
+            LogLine::Other => self.skipped += 1,
         }
     }
 
-    fn complain_of_skipped(name: &str, skipped: u64) {
+    fn report_skipped(name: &str, skipped: u64) {
         if skipped > 0 {
             let verb = if skipped == 1 {
                 "is no access line"
@@ -251,10 +251,10 @@ impl<'r> Reading<'r> {
         }
     }
 
-    fn count(&mut self, line: &Line) {
-        if !self.is_of_the_time(line) {
-            self.passed += 1;
-        } else if self.seen.is_new(&line.request_id, &line.time) {
+    fn count(&mut self, line: &AccessLine) {
+        if !self.is_in_range(line) {
+            self.ignored += 1;
+        } else if self.unique.insert(&line.request_id, &line.time) {
             self.counted += 1;
             let group = self.by.iter().map(|by| by.of(line)).collect();
             self.sums.entry(group).or_default().add(line, self.prices);
@@ -263,7 +263,7 @@ impl<'r> Reading<'r> {
         }
     }
 
-    fn is_of_the_time(&self, line: &Line) -> bool {
+    fn is_in_range(&self, line: &AccessLine) -> bool {
         if self.since.is_none() && self.until.is_none() {
             return true;
         }
@@ -275,8 +275,8 @@ impl<'r> Reading<'r> {
     }
 
     /// Says what was not read. Gives what the command ends with then, and fails where nothing was read at all.
-    fn complain_of_unread(&mut self) -> Result<Option<Error>, Error> {
-        let is_nothing = self.counted + self.repeated + self.passed + self.skipped == 0;
+    fn report_unread(&mut self) -> Result<Option<Error>, Error> {
+        let is_nothing = self.counted + self.repeated + self.ignored + self.skipped == 0;
         let unread = std::mem::take(&mut self.unread);
         if unread.is_empty() {
             return Ok(None);
@@ -302,7 +302,7 @@ impl<'r> Reading<'r> {
     }
 
     /// Says what a person would not expect. Fails where nothing that was read is of keygate.
-    fn print_error(&self, options: &Usage) -> Result<(), Error> {
+    fn report_counts(&self, options: &Usage) -> Result<(), Error> {
         if self.repeated > 0 {
             let lines = count(self.repeated, "line");
             super::eprint(&format!(
@@ -312,7 +312,7 @@ impl<'r> Reading<'r> {
         if self.counted > 0 {
             return Ok(());
         }
-        if self.passed == 0 && self.skipped > 0 {
+        if self.ignored == 0 && self.skipped > 0 {
             return Err(Error::Failed(
                 "none of these lines is an access line: read what `keygate run` writes to its standard output, or what \
                  journalctl, Docker, Kubernetes or syslog make of it. Is `access_log` off?"
@@ -320,7 +320,7 @@ impl<'r> Reading<'r> {
             ));
         }
         let is_journal = options.files.is_empty();
-        if is_journal && self.passed == 0 && self.since.is_none() && self.until.is_none() {
+        if is_journal && self.ignored == 0 && self.since.is_none() && self.until.is_none() {
             return Err(Error::Failed(format!(
                 "the journal of the unit `{}` is empty, or this user may not read it (sudo, or the group \
                  systemd-journal). --unit names another one; files of access lines can be named instead",

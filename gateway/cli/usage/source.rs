@@ -14,7 +14,7 @@ use crate::runtime::printable::count;
 /// The longest line that is read, in bytes: access lines are much shorter, and something without an end is none.
 const LONGEST: u64 = 4 << 20;
 /// Bytes that are looked at to know what a file is.
-const BEGINNING: u64 = 8;
+const MAGIC_BYTES: u64 = 8;
 
 /// How files of others begin, what they are, and how they become text.
 const UNREADABLE: [(&[u8], &str, &str); 5] = [
@@ -94,7 +94,7 @@ impl Source {
         let mut beginning = Vec::new();
         input
             .by_ref()
-            .take(BEGINNING)
+            .take(MAGIC_BYTES)
             .read_to_end(&mut beginning)
             .map_err(failed)?;
         let whole = io::Cursor::new(beginning.clone()).chain(input);
@@ -137,7 +137,7 @@ impl Source {
     }
 
     /// What to say where this ends in an error, with so many lines read before it.
-    pub(super) fn broken_off(&self, error: &io::Error, lines: u64) -> Error {
+    pub(super) fn read_error(&self, error: &io::Error, lines: u64) -> Error {
         let why = match error.kind() {
             io::ErrorKind::UnexpectedEof => "it is cut off, or still being written".to_owned(),
             _ => error.to_string(),

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::ValueEnum;
 
-use super::line::Line;
+use super::access_line::AccessLine;
 use crate::usage::{Cost, PriceList};
 
 /// What lines are summed up by.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum By {
+pub(super) enum GroupBy {
     Key,
     Route,
     Provider,
@@ -18,7 +18,7 @@ pub(super) enum By {
     Day,
 }
 
-impl By {
+impl GroupBy {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Key => "key",
@@ -29,7 +29,7 @@ impl By {
         }
     }
 
-    pub(super) fn of(self, line: &Line) -> String {
+    pub(super) fn of(self, line: &AccessLine) -> String {
         let said = match self {
             Self::Key => line.key.as_deref(),
             Self::Route => line.route.as_deref(),
@@ -50,7 +50,7 @@ pub(super) enum Sort {
     Tokens,
     /// The most requests first
     Requests,
-    /// By name, or by day
+    /// GroupBy name, or by day
     Name,
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Sum {
     media: [u64; 9],
     /// Of those metered, the ones that were estimated.
     estimated: u64,
-    /// By currency.
+    /// GroupBy currency.
     pub(super) costs: BTreeMap<String, Cost>,
 }
 
@@ -110,7 +110,7 @@ pub(super) fn exported(rows: &[Row]) -> Vec<usize> {
 }
 
 impl Sum {
-    pub(super) fn add(&mut self, line: &Line, prices: Option<&PriceList>) {
+    pub(super) fn add(&mut self, line: &AccessLine, prices: Option<&PriceList>) {
         let mut one = Self {
             requests: 1,
             refused: line.refused_by.is_some().into(),
@@ -131,7 +131,7 @@ impl Sum {
 
     /// Adds another sum. What is more than fits stays at the most that does.
     pub(super) fn merge(&mut self, other: &Self) {
-        let numbers = self.numbers().zip(other.values());
+        let numbers = self.counters().zip(other.values());
         for (sum, by) in numbers {
             *sum = sum.saturating_add(by);
         }
@@ -142,7 +142,7 @@ impl Sum {
     }
 
     /// In the order of [`SUMS`].
-    fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
+    fn counters(&mut self) -> impl Iterator<Item = &mut u64> {
         let always = [
             &mut self.requests,
             &mut self.refused,
@@ -161,7 +161,7 @@ impl Sum {
     /// In the order of [`SUMS`].
     pub(super) fn values(&self) -> [u64; SUMS.len()] {
         let mut all = self.clone();
-        let mut numbers = all.numbers();
+        let mut numbers = all.counters();
         std::array::from_fn(|_| numbers.next().map_or(0, |number| *number))
     }
 
@@ -174,7 +174,7 @@ impl Sum {
     }
 
     /// How it stands to another, the one to be shown first being the lesser.
-    fn order(&self, other: &Self, sort: Sort, currencies: &BTreeSet<String>) -> Ordering {
+    fn compare(&self, other: &Self, sort: Sort, currencies: &BTreeSet<String>) -> Ordering {
         let costs = |sum: &Self| currencies.iter().map(|it| sum.cost(it)).collect::<Vec<_>>();
         let cost = || costs(other).cmp(&costs(self));
         let tokens = || other.tokens().cmp(&self.tokens());
@@ -204,7 +204,7 @@ pub(super) fn sorted(sums: Sums, sort: Sort) -> Vec<Row> {
     let mut rows: Vec<Row> = sums.into_iter().collect();
     let currencies = currencies(&rows);
     // Equal ones stay in the order of their names.
-    rows.sort_by(|(_, a), (_, b)| a.order(b, sort, &currencies));
+    rows.sort_by(|(_, a), (_, b)| a.compare(b, sort, &currencies));
     rows
 }
 

@@ -12,7 +12,7 @@ const NARROWEST: usize = 12;
 /// The decimals of a cost that are shown.
 const DECIMALS: usize = 4;
 /// Columns of sums that go where there is too little room, the first first.
-const DISPENSABLE: [&str; 16] = [
+const OPTIONAL: [&str; 16] = [
     "cache_read_video_tokens",
     "output_video_tokens",
     "input_video_tokens",
@@ -146,7 +146,7 @@ fn costs(rows: &[Row]) -> Vec<Column> {
 /// Takes columns out and makes names shorter until all fit, if they can. Gives the names of those taken out.
 fn fit(columns: &mut Vec<Column>, width: usize) -> Vec<String> {
     let mut left_out = Vec::new();
-    for name in DISPENSABLE {
+    for name in OPTIONAL {
         if total_width(columns) <= width {
             return left_out;
         }
@@ -267,7 +267,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cli::usage::line::Line;
+    use crate::cli::usage::access_line::AccessLine;
 
     #[test]
     fn numbers_and_costs_are_shown_as_people_read_them() {
@@ -297,7 +297,7 @@ mod tests {
             "input_tokens": tokens, "output_tokens": tokens, "reasoning_tokens": tokens,
             "cost": "123.456", "currency": "USD",
         });
-        let line: Line = serde_json::from_value(line).unwrap();
+        let line: AccessLine = serde_json::from_value(line).unwrap();
         let mut sum = Sum::default();
         sum.add(&line, None);
         (

@@ -16,7 +16,7 @@ pub struct Rotation {
     pub overlap_end: Timestamp,
     /// Whether they go at once where the key opens nothing: it may be disabled because of them, and if it has expired,
     /// they have been refused until now.
-    pub closed_go: bool,
+    pub drop_old_if_invalid: bool,
     /// When the key ends; left out, when it did before.
     pub expires: Option<Timestamp>,
     /// Old digests that are over by now go.
@@ -28,17 +28,17 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
     let Rotation {
         digest,
         overlap_end,
-        closed_go,
+        drop_old_if_invalid,
         expires,
         now,
     } = *rotation;
     edit(path, |tables| {
         let table = find(tables, id)?;
         if expires.is_none() {
-            refuse_if_over(id, table, now)?;
+            refuse_if_expired(id, table, now)?;
         }
-        let is_closed = is_disabled(table) || end_if_over(table, now).is_some();
-        let overlap_end = if closed_go && is_closed {
+        let is_invalid = is_disabled(table) || end_if_past(table, now).is_some();
+        let overlap_end = if drop_old_if_invalid && is_invalid {
             now
         } else {
             overlap_end
@@ -62,8 +62,8 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
 }
 
 /// Refuses a key whose end has passed: its new secret would open nothing, and nobody would be told.
-fn refuse_if_over(id: &str, table: &Table, now: Timestamp) -> Result<(), EditError> {
-    match end_if_over(table, now) {
+fn refuse_if_expired(id: &str, table: &Table, now: Timestamp) -> Result<(), EditError> {
+    match end_if_past(table, now) {
         Some(end) => Err(EditError::Invalid(format!(
             "key `{id}` expired at {end}, and a new secret would open nothing: give the key a new end as well, with \
              --expires 90d for instance"
@@ -77,13 +77,13 @@ fn is_disabled(table: &Table) -> bool {
 }
 
 /// When the key ended, if it has.
-fn end_if_over(table: &Table, now: Timestamp) -> Option<Timestamp> {
-    let end = table.get("expires").and_then(moment_of);
+fn end_if_past(table: &Table, now: Timestamp) -> Option<Timestamp> {
+    let end = table.get("expires").and_then(time_of);
     end.filter(|end| *end <= now)
 }
 
 /// A moment as a key file may write it: a date of TOML, or a text.
-fn moment_of(item: &Item) -> Option<Timestamp> {
+fn time_of(item: &Item) -> Option<Timestamp> {
     let date = item.as_datetime().map(ToString::to_string);
     let written = date.or_else(|| item.as_str().map(str::to_owned));
     parse_moment(&written?)
@@ -98,7 +98,7 @@ fn hashes_of(id: &str, table: &Table) -> Result<Vec<(String, Option<Timestamp>)>
         let text = text.ok_or_else(|| invalid("a hash that is none"))?;
         let end = entry.get("expires").map(|end| {
             let why = "a hash whose `expires` is no date with time and offset";
-            moment_of(end).ok_or_else(|| invalid(why))
+            time_of(end).ok_or_else(|| invalid(why))
         });
         Ok((text.to_owned(), end.transpose()?))
     };
@@ -129,7 +129,7 @@ mod tests {
         let rotation = Rotation {
             digest: KeyDigest::of(secret.as_bytes()),
             overlap_end: end.parse().unwrap(),
-            closed_go: true,
+            drop_old_if_invalid: true,
             expires: Some("2028-01-01T00:00:00Z".parse().unwrap()),
             now: now.parse().unwrap(),
         };
@@ -215,7 +215,7 @@ mod tests {
         let mut rotation = Rotation {
             digest: KeyDigest::of(b"new"),
             overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
-            closed_go: true,
+            drop_old_if_invalid: true,
             expires: None,
             now: NOW.parse().unwrap(),
         };
@@ -241,7 +241,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         let old = KeyDigest::of(b"old");
-        for (state, closed_go, left) in [
+        for (state, drop_old_if_invalid, left) in [
             ("disabled = true\n", true, 1),
             // Who asks for an overlap has one.
             ("disabled = true\n", false, 2),
@@ -257,13 +257,17 @@ mod tests {
             let rotation = Rotation {
                 digest: KeyDigest::of(b"new"),
                 overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
-                closed_go,
+                drop_old_if_invalid,
                 expires: Some("2026-07-01T00:00:00Z".parse().unwrap()),
                 now: NOW.parse().unwrap(),
             };
             rotate(&path, "a", &rotation).unwrap();
             let (file, _) = read(&std::fs::read_to_string(&path).unwrap());
-            assert_eq!(file.entries[0].digests.len(), left, "{state}{closed_go}");
+            assert_eq!(
+                file.entries[0].digests.len(),
+                left,
+                "{state}{drop_old_if_invalid}"
+            );
         }
     }
 
@@ -284,7 +288,7 @@ mod tests {
             let rotation = Rotation {
                 digest: KeyDigest::of(b"new"),
                 overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
-                closed_go: true,
+                drop_old_if_invalid: true,
                 expires: None,
                 now: NOW.parse().unwrap(),
             };

@@ -8,7 +8,7 @@ use crate::usage::{
 
 /// Of an access line, what is summed up.
 #[derive(Deserialize)]
-pub(super) struct Line {
+pub(super) struct AccessLine {
     pub(super) time: String,
     // What tells an access line from anything else.
     pub(super) request_id: String,
@@ -49,7 +49,7 @@ pub(super) struct Line {
     cost_source: Option<String>,
 }
 
-impl Line {
+impl AccessLine {
     pub(super) fn usage(&self) -> Option<Tokens> {
         let metered = self.input_tokens.is_some() || self.output_tokens.is_some();
         metered.then(|| Tokens {

@@ -13,13 +13,13 @@ const PAGE: u64 = 512;
 
 /// The requests that were counted.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct CountedRequests {
     pages: HashMap<(u64, u64), [u64; 8], RandomState>,
 }
 
-impl Seen {
-    /// Whether the request with this id, at this time, comes for the first time. It counts as seen from now on.
-    pub(super) fn is_new(&mut self, id: &str, time: &str) -> bool {
+impl CountedRequests {
+    /// Whether the request with this id, at this time, comes for the first time. It counts as counted from now on.
+    pub(super) fn insert(&mut self, id: &str, time: &str) -> bool {
         let (process, number) = numbers(id).unwrap_or_else(|| hashed(id, time));
         let page = self.pages.entry((process, number / PAGE)).or_default();
         let bit = number % PAGE;
@@ -58,24 +58,24 @@ mod tests {
     proptest! {
         #[test]
         fn each_id_is_new_once(ids in prop::collection::vec(("[0-9a-f]{1,2}", 0..2000_u64, any::<bool>()), 0..300)) {
-            let (mut seen, mut model) = (Seen::default(), HashSet::new());
+            let (mut counted, mut model) = (CountedRequests::default(), HashSet::new());
             for (process, number, ours) in ids {
                 let id = if ours {
                     format!("{process:0>16}{number:016x}")
                 } else {
                     format!("{process}-{number}")
                 };
-                prop_assert_eq!(seen.is_new(&id, "t"), model.insert(id));
+                prop_assert_eq!(counted.insert(&id, "t"), model.insert(id));
             }
         }
     }
 
     #[test]
     fn a_million_ids_of_a_process_take_little_memory() {
-        let mut seen = Seen::default();
+        let mut counted = CountedRequests::default();
         for number in 0..1_000_000_u64 {
-            assert!(seen.is_new(&format!("00000000000000aa{number:016x}"), ""));
+            assert!(counted.insert(&format!("00000000000000aa{number:016x}"), ""));
         }
-        assert!(seen.pages.len() <= 1954, "{}", seen.pages.len());
+        assert!(counted.pages.len() <= 1954, "{}", counted.pages.len());
     }
 }

@@ -10,7 +10,7 @@ use crate::key::file::Note;
 use crate::key::{KeyDigest, KeyEntry};
 
 /// A key of the key file, with what it says for people.
-pub(super) struct Shown {
+pub(super) struct KeyView {
     /// The key.
     pub(super) entry: KeyEntry,
     /// Its comment and its creation.
@@ -42,7 +42,7 @@ impl State {
     }
 }
 
-impl Shown {
+impl KeyView {
     /// Whether it opens at `now`.
     pub(super) fn state(&self, now: Timestamp) -> State {
         let key = &self.entry.key;
@@ -128,7 +128,7 @@ mod tests {
 
     const NOW: &str = "2026-06-01T00:00:00Z";
 
-    fn shown(hashes: &[(&str, &str)], more: &str) -> Shown {
+    fn shown(hashes: &[(&str, &str)], more: &str) -> KeyView {
         let hash = |(secret, end): &(&str, &str)| {
             let end = if end.is_empty() {
                 String::new()
@@ -146,7 +146,7 @@ mod tests {
         let (file, notes) =
             KeyFile::read_with_notes(&document, Path::new("."), &Problems::default());
         let entry = file.entries.into_iter().next().unwrap();
-        Shown {
+        KeyView {
             entry,
             note: notes.into_iter().next().unwrap(),
         }

@@ -24,9 +24,9 @@ pub(super) fn read_id(text: &str) -> Result<String, String> {
 
 /// Whether a text that is to be an id is rather a key, or a digest.
 fn is_secret(text: &str) -> bool {
-    let form = format::form(text.as_bytes());
+    let form = format::inspect(text.as_bytes());
     is_digest(text)
-        || bool::from(form.ours & !form.broken)
+        || bool::from(form.has_prefix & !form.malformed)
         || (text.starts_with("sk-") && text.len() >= NO_NAME_FROM)
 }
 
@@ -53,7 +53,7 @@ pub(super) fn read_secret(text: &str) -> Result<(KeyDigest, bool), String> {
     if text.chars().any(char::is_control) {
         return Err("the key holds a control character: no client can send it".into());
     }
-    if format::form(text.as_bytes()).broken.into() {
+    if format::inspect(text.as_bytes()).malformed.into() {
         let why = "the key begins like one that keygate made and is none: it would open nothing";
         return Err(why.into());
     }

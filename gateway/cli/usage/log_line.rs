@@ -16,12 +16,12 @@
 
 use serde::Deserialize;
 
-use super::line::Line;
+use super::access_line::AccessLine;
 
 /// What a line of a log is.
-pub(super) enum Found {
+pub(super) enum LogLine {
     /// An access line.
-    Access(Box<Line>),
+    Access(Box<AccessLine>),
     /// An event, as keygate writes them to standard error.
     Event,
     /// Nothing of keygate's.
@@ -44,41 +44,41 @@ enum Text {
 }
 
 /// What a line of a log is.
-pub(super) fn find(line: &[u8]) -> Found {
+pub(super) fn parse(line: &[u8]) -> LogLine {
     let line = line.trim_ascii();
     if !line.starts_with(b"{") {
         return plain(line);
     }
     if let Ok(access) = serde_json::from_slice(line) {
-        return Found::Access(Box::new(access));
+        return LogLine::Access(Box::new(access));
     }
     match serde_json::from_slice::<Record>(line) {
         Ok(Record { text }) => match text {
             Text::Plain(text) => plain(text.trim().as_bytes()),
             Text::Bytes(bytes) => plain(bytes.trim_ascii()),
         },
-        Err(_) => Found::Other,
+        Err(_) => LogLine::Other,
     }
 }
 
 /// What a text is that no record holds.
-fn plain(text: &[u8]) -> Found {
+fn plain(text: &[u8]) -> LogLine {
     let start = memchr::memchr(b'{', text).unwrap_or(text.len());
     let (prefix, rest) = text.split_at(start);
     let Ok(prefix) = std::str::from_utf8(prefix) else {
-        return Found::Other;
+        return LogLine::Other;
     };
     let words: Vec<&str> = prefix.split_ascii_whitespace().take(MOST + 1).collect();
     let after = without_prefix(&words);
     if after.is_empty()
         && let Ok(access) = serde_json::from_slice(rest)
     {
-        return Found::Access(Box::new(access));
+        return LogLine::Access(Box::new(access));
     }
     if is_event(after) {
-        return Found::Event;
+        return LogLine::Event;
     }
-    Found::Other
+    LogLine::Other
 }
 
 /// The most words that are looked at: those of a prefix, and the first two of an event.
@@ -190,8 +190,8 @@ mod tests {
     #[test]
     fn a_line_is_found_in_what_each_collector_makes_of_it() {
         for log in wrapped(LINE) {
-            match find(log.as_bytes()) {
-                Found::Access(line) => {
+            match parse(log.as_bytes()) {
+                LogLine::Access(line) => {
                     assert_eq!(
                         (line.key.as_deref(), line.input_tokens),
                         (Some("alice"), Some(3))
@@ -201,26 +201,26 @@ mod tests {
             }
         }
         for log in wrapped(EVENT) {
-            assert!(matches!(find(log.as_bytes()), Found::Event), "{log}");
+            assert!(matches!(parse(log.as_bytes()), LogLine::Event), "{log}");
         }
     }
 
     proptest! {
         #[test]
         fn no_bytes_upset_it(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
-            find(&bytes);
+            parse(&bytes);
             // Nor a line that was cut off and goes on as something else.
             let cut = at.min(LINE.len() - 1);
             let broken = [&LINE.as_bytes()[..cut], &bytes].concat();
-            let _ = find(&broken);
+            let _ = parse(&broken);
         }
 
         #[test]
         fn words_in_front_make_a_line_a_quotation(words in "[a-zA-Z:|]{1,12}( [a-zA-Z:|]{1,12}){0,9}") {
             // `x |` is what Docker Compose puts there.
             let is_prefix = words.split(' ').nth(1) == Some("|") && words.split(' ').count() == 2;
-            let found = find(format!("{words} {LINE}").as_bytes());
-            prop_assert_eq!(matches!(found, Found::Access(_)), is_prefix);
+            let found = parse(format!("{words} {LINE}").as_bytes());
+            prop_assert_eq!(matches!(found, LogLine::Access(_)), is_prefix);
         }
     }
 
@@ -240,7 +240,10 @@ mod tests {
             "{".to_owned(),
             String::new(),
         ] {
-            assert!(!matches!(find(log.as_bytes()), Found::Access(_)), "{log}");
+            assert!(
+                !matches!(parse(log.as_bytes()), LogLine::Access(_)),
+                "{log}"
+            );
         }
     }
 }

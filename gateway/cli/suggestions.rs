@@ -1,11 +1,9 @@
 //! What to do about a request that would be refused: for `keygate explain`.
 
-use std::net::SocketAddr;
-
 use pingora::http::RequestHeader;
 
-use super::cure;
-use crate::config::{Listen, ServerConfig};
+use super::advice;
+use super::client_url::base_url;
 use crate::document::nearest;
 use crate::key::KeyFailure;
 use crate::proxy::reject::Reason;
@@ -16,51 +14,8 @@ use crate::snapshot::Snapshot;
 
 /// How many routes are named at most.
 const MOST: usize = 10;
-/// Kinds whose usual SDK is `OpenAI`'s or Hugging Face's, in whose base URL the version stands.
-const WITH_VERSION: [&str; 6] = [
-    "openai",
-    "custom",
-    "deepseek",
-    "ollama",
-    "openrouter",
-    "huggingface",
-];
-
-/// Where clients come, as a URL without a path. A wildcard address becomes the loopback address of its family.
-pub(super) fn origin(server: &ServerConfig) -> String {
-    let scheme = if server.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    let first = match &server.listen {
-        Listen::Addresses(listen) => listen.first().copied(),
-        Listen::Systemd => None,
-    };
-    let Some(mut address) = first else {
-        return format!("{scheme}://GATEWAY");
-    };
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => [127, 0, 0, 1].into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    format!("{scheme}://{address}")
-}
-
-/// The base URL that the SDK of a route's provider wants, at a gateway with this origin.
-pub(super) fn base_url(origin: &str, path: &str, kind: &str) -> String {
-    let version = if WITH_VERSION.contains(&kind) {
-        "/v1"
-    } else {
-        ""
-    };
-    format!("{origin}{}{version}", path.trim_end_matches('/'))
-}
-
 /// What to do about a refusal, line by line.
-pub(super) fn hints(
+pub(super) fn for_refusal(
     reason: Reason,
     request: &RequestHeader,
     path: &str,
@@ -73,8 +28,8 @@ pub(super) fn hints(
             "a browser's preflight carries no key: name the page's origin in the route's `cors = { origins = [...] }`"
                 .to_owned(),
         ],
-        Reason::BadFraming => vec![cure::of_framing(request).to_owned()],
-        other => cure::of(other).map(str::to_owned).into_iter().collect(),
+        Reason::BadFraming => vec![advice::for_framing(request).to_owned()],
+        other => advice::for_reason(other).map(str::to_owned).into_iter().collect(),
     }
 }
 
@@ -155,26 +110,6 @@ fn first_segment(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_base_url_is_what_the_readme_tells_each_sdk() {
-        let origin = "http://127.0.0.1:8080";
-        let readme = include_str!("../../README.md");
-        for (path, kind) in [
-            ("/openai", "openai"),
-            ("/azure", "azure-openai"),
-            ("/anthropic", "anthropic"),
-            ("/gemini", "gemini"),
-            ("/mistral", "mistral"),
-            ("/huggingface", "huggingface"),
-            ("/groq", "groq"),
-            ("/cohere", "cohere"),
-        ] {
-            let url = format!("\"{}\"", base_url(origin, path, kind));
-            assert!(readme.contains(&url), "{kind}: {url}");
-        }
-        assert_eq!(base_url(origin, "/", "openai"), "http://127.0.0.1:8080/v1");
-    }
 
     #[test]
     fn the_first_segment_is_told() {

@@ -9,7 +9,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::PresentedKey;
-use super::format::{begins_a_word_in, is_in};
+use super::format::{contains_key, has_word_with_prefix};
 
 /// What clients write, with and without padding.
 const FORGIVING: GeneralPurpose = GeneralPurpose::new(
@@ -24,13 +24,13 @@ const BASIC: &[u8] = b"basic";
 /// Whether `text` holds a key: a whole one that keygate made, anywhere in it, or the one that is `presented`, as a
 /// word of its own.
 pub(super) fn holds_key(text: &[u8], presented: Option<&PresentedKey<'_>>) -> bool {
-    is_in(text) || presented.is_some_and(|presented| has_word(text, presented.as_bytes()))
+    contains_key(text) || presented.is_some_and(|presented| has_word(text, presented.as_bytes()))
 }
 
 /// Whether a credential for a provider, as a header has it, may be a key: whether it holds one, or what begins like
 /// one that keygate made. Looks into `Basic` credentials as well.
 pub fn is_our_credential(value: &[u8], presented: Option<&PresentedKey<'_>>) -> bool {
-    let is_ours = |text: &[u8]| holds_key(text, presented) || begins_a_word_in(text);
+    let is_ours = |text: &[u8]| holds_key(text, presented) || has_word_with_prefix(text);
     is_ours(value) || basic(value).is_some_and(|credentials| is_ours(&credentials))
 }
 

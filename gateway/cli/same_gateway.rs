@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::admin::status::Status;
 
 /// Whether the gateway reads the key file at `ours`. One of a version that did not tell the whole path is believed.
-pub(super) fn reads(status: &Status, ours: &Path) -> bool {
+pub(super) fn reads_key_file(status: &Status, ours: &Path) -> bool {
     let theirs = Path::new(&status.key_file.path);
     if theirs.is_relative() {
         return theirs.file_name() == ours.file_name();

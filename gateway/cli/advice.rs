@@ -11,7 +11,7 @@ use crate::proxy::reject::Reason;
 use crate::route::BadPath;
 
 /// What keeps a path from being read in one way only, and what to send in its place.
-pub(super) fn of_path(bad: BadPath) -> (&'static str, &'static str) {
+pub(super) fn for_path(bad: BadPath) -> (&'static str, &'static str) {
     match bad {
         BadPath::NotAPath => (
             "is neither a path nor a URL with one",
@@ -36,7 +36,7 @@ pub(super) fn of_path(bad: BadPath) -> (&'static str, &'static str) {
 }
 
 /// What became of a key, for people. Access lines have its label.
-pub(super) fn state(failure: KeyFailure) -> &'static str {
+pub(super) fn key_state(failure: KeyFailure) -> &'static str {
     match failure {
         KeyFailure::Missing => "none was sent",
         KeyFailure::Malformed => "not a whole key",
@@ -48,7 +48,7 @@ pub(super) fn state(failure: KeyFailure) -> &'static str {
 }
 
 /// What to do about a key that opens nothing.
-pub(super) fn of_key(failure: KeyFailure) -> &'static str {
+pub(super) fn for_key(failure: KeyFailure) -> &'static str {
     match failure {
         KeyFailure::Missing => {
             "send a client key as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`"
@@ -69,7 +69,7 @@ pub(super) fn of_key(failure: KeyFailure) -> &'static str {
 
 /// What to do about a refusal; nothing where the reason's own sentence says it, or where more than the reason has to be
 /// looked at.
-pub(super) fn of(reason: Reason) -> Option<&'static str> {
+pub(super) fn for_reason(reason: Reason) -> Option<&'static str> {
     let cure = match reason {
         // Answered, not refused; said with more than the reason; or nobody reads it.
         Reason::Preflight
@@ -78,7 +78,7 @@ pub(super) fn of(reason: Reason) -> Option<&'static str> {
         | Reason::AmbiguousHeader
         | Reason::NoRoute
         | Reason::ClientClosed => return None,
-        Reason::InvalidKey(failure) => of_key(failure),
+        Reason::InvalidKey(failure) => for_key(failure),
         Reason::AmbiguousCredentials => {
             "take one of the two keys out: SDKs also send one that stands in an environment variable of theirs"
         }
@@ -137,14 +137,14 @@ pub(super) fn of(reason: Reason) -> Option<&'static str> {
 }
 
 /// Whether there is a length that is a number, or none at all.
-pub(super) fn has_a_length_or_none(headers: &HeaderMap) -> bool {
+pub(super) fn has_numeric_length_or_none(headers: &HeaderMap) -> bool {
     let is_number = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let lengths = headers.get_all(CONTENT_LENGTH);
     lengths.iter().all(|value| is_number(value.as_bytes()))
 }
 
 /// What is wrong with a request's framing, and what to send in its place.
-pub(super) fn of_framing(request: &RequestHeader) -> &'static str {
+pub(super) fn for_framing(request: &RequestHeader) -> &'static str {
     let headers = &request.headers;
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let is_padded = |value: &http::HeaderValue| {
@@ -154,7 +154,7 @@ pub(super) fn of_framing(request: &RequestHeader) -> &'static str {
     let lengths = headers.get_all(CONTENT_LENGTH);
     if request.method == Method::TRACE {
         "TRACE is not forwarded: it would send back the headers, and the provider's token among them"
-    } else if lengths.iter().count() > 1 || !has_a_length_or_none(headers) {
+    } else if lengths.iter().count() > 1 || !has_numeric_length_or_none(headers) {
         "send one `Content-Length`, with one number"
     } else if headers.contains_key(TRANSFER_ENCODING) {
         "send `Transfer-Encoding: chunked` alone, once and without a `Content-Length`, or a `Content-Length` alone"
@@ -228,16 +228,16 @@ mod tests {
     #[test]
     fn every_reason_has_plain_words_and_a_cure() {
         for bad in PATHS {
-            let (what, cure) = of_path(bad);
+            let (what, cure) = for_path(bad);
             assert!(is_plain(what) && is_plain(cure), "{what}: {cure}");
             assert!(!what.contains(&format!("{bad:?}")), "{what}");
         }
         for failure in KEYS {
-            assert!(is_plain(state(failure)) && state(failure) != failure.label());
-            assert!(is_plain(of_key(failure)));
+            assert!(is_plain(key_state(failure)) && key_state(failure) != failure.label());
+            assert!(is_plain(for_key(failure)));
         }
         for reason in OTHERS {
-            let cure = of(reason);
+            let cure = for_reason(reason);
             let elsewhere = [
                 Reason::Preflight,
                 Reason::BadPath,

@@ -5,8 +5,8 @@
 //! Knows lines of text and gives keys; knows neither where the lines come from nor the key file.
 
 mod columns;
-mod csv;
 mod field;
+mod line;
 
 use std::collections::HashMap;
 use std::io::{self, BufRead};
@@ -14,7 +14,7 @@ use std::io::{self, BufRead};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{KeyDigest, moment};
+use super::{KeyDigest, time};
 use columns::{COLUMNS, Column, columns_of};
 use field::{read_disabled, read_id, read_secret};
 
@@ -22,7 +22,7 @@ use field::{read_disabled, read_id, read_secret};
 const NOTHING: [&str; 4] = ["", "\\N", "NULL", "null"];
 
 /// One key of a table.
-pub struct Row {
+pub struct CsvKey {
     /// Its id.
     pub id: String,
     /// The digest of its secret.
@@ -43,7 +43,7 @@ pub struct Row {
 ///
 /// # Errors
 /// The line that is wrong, counted from 1, and why; without its text, which may hold a key.
-pub fn read(input: impl BufRead) -> Result<Vec<Row>, String> {
+pub fn read(input: impl BufRead) -> Result<Vec<CsvKey>, String> {
     let mut table = Table::default();
     let mut rows = Vec::new();
     for (number, line) in (1..).zip(input.lines()) {
@@ -77,7 +77,7 @@ struct Table {
 
 impl Table {
     /// The key of a line; `None` if it names the columns, or is empty.
-    fn row(&mut self, number: usize, line: &str) -> Result<Option<Row>, String> {
+    fn row(&mut self, number: usize, line: &str) -> Result<Option<CsvKey>, String> {
         let line = match number {
             1 => line.trim_start_matches('\u{feff}'),
             _ => line,
@@ -90,7 +90,7 @@ impl Table {
             return Ok(None);
         }
         if number == 1
-            && let Some(separator) = csv::named_separator(line)
+            && let Some(separator) = line::named_separator(line)
         {
             self.separator = Some(separator?);
             return Ok(None);
@@ -113,9 +113,9 @@ impl Table {
     }
 
     fn fields(&mut self, line: &str) -> Result<Vec<Zeroizing<String>>, String> {
-        let separator = self.separator.or_else(|| csv::separator(line));
+        let separator = self.separator.or_else(|| line::separator(line));
         // Without one, there is one field, and a quote that is not closed is told.
-        let fields = csv::fields(line, separator.unwrap_or(','))?;
+        let fields = line::fields(line, separator.unwrap_or(','))?;
         self.separator = separator;
         Ok(fields)
     }
@@ -139,8 +139,8 @@ impl Table {
     }
 
     /// Refuses what stands in an earlier line already.
-    fn note(&mut self, number: usize, row: &Row) -> Result<(), String> {
-        let Row { id, digest, .. } = row;
+    fn note(&mut self, number: usize, row: &CsvKey) -> Result<(), String> {
+        let CsvKey { id, digest, .. } = row;
         if let Some(line) = self.ids.insert(id.clone(), number) {
             return Err(format!("key `{id}` is in line {line} already"));
         }
@@ -153,7 +153,7 @@ impl Table {
     }
 }
 
-fn read_row(columns: &[Column], fields: &[Zeroizing<String>]) -> Result<Row, String> {
+fn read_row(columns: &[Column], fields: &[Zeroizing<String>]) -> Result<CsvKey, String> {
     let field = |wanted: Column| {
         let found = columns
             .iter()
@@ -169,12 +169,12 @@ fn read_row(columns: &[Column], fields: &[Zeroizing<String>]) -> Result<Row, Str
     };
     let id = read_id(field(Column::Id))?;
     let (digest, weak) = read_secret(field(Column::Secret))?;
-    Ok(Row {
+    Ok(CsvKey {
         id,
         digest,
         weak,
-        not_before: time(Column::NotBefore, "not_before", moment::begin)?,
-        expires: time(Column::Expires, "expires", moment::end)?,
+        not_before: time(Column::NotBefore, "not_before", time::parse_start)?,
+        expires: time(Column::Expires, "expires", time::parse_end)?,
         disabled: read_disabled(field(Column::Disabled))?,
         comment: Some(field(Column::Comment).to_owned()).filter(|text| !text.is_empty()),
     })
@@ -191,7 +191,7 @@ mod tests {
         KeyDigest::of(BOBS.as_bytes()).to_string()[7..].to_owned()
     }
 
-    fn read_text(text: &str) -> Result<Vec<Row>, String> {
+    fn read_text(text: &str) -> Result<Vec<CsvKey>, String> {
         read(text.as_bytes())
     }
 

@@ -21,7 +21,7 @@ const NEVER: &str = "infinity";
 ///
 /// # Errors
 /// What was expected, without the text.
-pub fn end(text: &str) -> Result<Timestamp, String> {
+pub fn parse_end(text: &str) -> Result<Timestamp, String> {
     read(text, LAST)
 }
 
@@ -29,7 +29,7 @@ pub fn end(text: &str) -> Result<Timestamp, String> {
 ///
 /// # Errors
 /// What was expected, without the text.
-pub fn begin(text: &str) -> Result<Timestamp, String> {
+pub fn parse_start(text: &str) -> Result<Timestamp, String> {
     read(text, Time::midnight())
 }
 
@@ -90,11 +90,11 @@ mod tests {
     #[test]
     fn a_day_alone_begins_at_midnight_and_ends_with_its_last_second() {
         assert_eq!(
-            end("2027-01-31").unwrap().to_string(),
+            parse_end("2027-01-31").unwrap().to_string(),
             "2027-01-31T23:59:59Z"
         );
         assert_eq!(
-            begin(" 2027-01-31 ").unwrap().to_string(),
+            parse_start(" 2027-01-31 ").unwrap().to_string(),
             "2027-01-31T00:00:00Z"
         );
     }
@@ -109,7 +109,7 @@ mod tests {
             ("2027-01-31T12:00:00", "2027-01-31T12:00:00Z"),
             ("2027-01-31 12:00", "2027-01-31T12:00:00Z"),
         ] {
-            for read in [begin, end] {
+            for read in [parse_start, parse_end] {
                 assert_eq!(read(text).unwrap().to_string(), moment, "{text}");
             }
         }
@@ -125,17 +125,17 @@ mod tests {
             "9999-12-30T23:00:00-05:00",
             "infinity",
         ] {
-            let last = end(text).unwrap();
+            let last = parse_end(text).unwrap();
             assert_eq!(last.to_string(), "9999-12-30T22:00:00Z", "{text}");
         }
-        let before = end("9999-12-30").unwrap_or(Timestamp::MIN);
+        let before = parse_end("9999-12-30").unwrap_or(Timestamp::MIN);
         assert!(before <= last_moment());
     }
 
     #[test]
     fn a_time_from_now_lies_ahead() {
         let from = Timestamp::now() + Duration::from_secs(30 * 86_400);
-        let read = end("30d").unwrap();
+        let read = parse_end("30d").unwrap();
         assert!(from <= read && read <= Timestamp::now() + Duration::from_secs(30 * 86_400));
     }
 
@@ -158,13 +158,13 @@ mod tests {
             "2027-01-31 12:00+2",
             "12:00",
         ] {
-            for read in [begin, end] {
+            for read in [parse_start, parse_end] {
                 let why = read(bad).unwrap_err();
                 assert!(why.contains("2027-01-31,"), "{bad}: {why}");
             }
         }
         for far in ["4000000d", "999999w"] {
-            let why = end(far).unwrap_err();
+            let why = parse_end(far).unwrap_err();
             assert!(
                 why.starts_with("no time is later than 9999-12-30T22:00:00Z"),
                 "{far}: {why}"

@@ -12,7 +12,7 @@ use crate::runtime::background;
 const KEYS_A_STEP: usize = 256;
 
 /// Keys that open no more than the ones that serve.
-pub struct Narrowed {
+pub struct Restricted {
     /// The keys.
     pub entries: Vec<KeyEntry>,
     /// Whether they are all that the newer file says, so that it serves as a whole.
@@ -21,15 +21,15 @@ pub struct Narrowed {
 
 /// The keys of `newer`, each as far as `serving` has it as well: the same id and digest, the labels and metadata that
 /// both have, the later beginning, the earlier end, and disabled if it is in one of them.
-pub fn narrow(serving: &KeyStore, newer: Vec<KeyEntry>) -> Narrowed {
+pub fn restrict(serving: &KeyStore, newer: Vec<KeyEntry>) -> Restricted {
     let mut labels = KnownLabels::default();
     let mut whole = true;
     let mut entries = Vec::with_capacity(newer.len().min(serving.keys().len()));
     for (place, entry) in newer.into_iter().enumerate() {
-        match narrow_key(serving, &entry, &mut labels) {
-            Some((narrowed, all)) => {
+        match restrict_entry(serving, &entry, &mut labels) {
+            Some((restricted, all)) => {
                 whole &= all;
-                entries.push(narrowed);
+                entries.push(restricted);
             }
             None => whole = false,
         }
@@ -37,28 +37,25 @@ pub fn narrow(serving: &KeyStore, newer: Vec<KeyEntry>) -> Narrowed {
             background::step();
         }
     }
-    Narrowed { entries, whole }
+    Restricted { entries, whole }
 }
 
 /// What is left of one key, if anything, and whether that is all that `newer` says of it.
-fn narrow_key(
+fn restrict_entry(
     serving: &KeyStore,
     newer: &KeyEntry,
     known: &mut KnownLabels,
 ) -> Option<(KeyEntry, bool)> {
-    let holder = |digest: &KeyDigest| {
-        let found = serving.holder(digest);
+    let find = |digest: &KeyDigest| {
+        let found = serving.find(digest);
         found.filter(|(key, _)| key.id == newer.key.id)
     };
-    let (before, _) = newer
-        .digests
-        .iter()
-        .find_map(|(digest, _)| holder(digest))?;
-    let key = narrow_client(before, &newer.key, known);
+    let (before, _) = newer.digests.iter().find_map(|(digest, _)| find(digest))?;
+    let key = restrict_key(before, &newer.key, known);
     let digests: Vec<_> = newer
         .digests
         .iter()
-        .filter_map(|(digest, end)| Some((*digest, earlier(*end, holder(digest)?.1))))
+        .filter_map(|(digest, end)| Some((*digest, earlier(*end, find(digest)?.1))))
         .collect();
     let ends = |of: &[(KeyDigest, Option<Timestamp>)]| -> Vec<_> {
         let ends = of.iter().map(|(_, end)| earlier(*end, newer.key.expires));
@@ -68,7 +65,7 @@ fn narrow_key(
     Some((KeyEntry { key, digests }, whole))
 }
 
-fn narrow_client(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels) -> ClientKey {
+fn restrict_key(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels) -> ClientKey {
     // Destructured, so that whoever adds a field decides what becomes of it here.
     let ClientKey {
         id,
@@ -145,9 +142,9 @@ mod tests {
         )
     }
 
-    fn narrowed(serving: &str, newer: &str) -> (KeyStore, bool) {
+    fn restricted(serving: &str, newer: &str) -> (KeyStore, bool) {
         let serving = KeyStore::build(entries(serving)).unwrap();
-        let Narrowed { entries, whole } = narrow(&serving, entries(newer));
+        let Restricted { entries, whole } = restrict(&serving, entries(newer));
         (KeyStore::build(entries).unwrap(), whole)
     }
 
@@ -177,7 +174,7 @@ mod tests {
             (key("a", "2", "") + &key("b", "1", ""), "", false),
             (key("c", "3", ""), "", false),
         ] {
-            let (keys, whole) = narrowed(&before, &newer);
+            let (keys, whole) = restricted(&before, &newer);
             let found: String = "1234"
                 .chars()
                 .filter(|c| opens(&keys, &c.to_string()))
@@ -190,21 +187,21 @@ mod tests {
     fn an_end_is_never_moved_back_and_labels_and_metadata_are_those_of_both() {
         let (early, late) = ("2026-01-01T00:00:00Z", "2026-12-31T00:00:00Z");
         let serving = |end| key("a", "1", &format!("expires = {end}"));
-        let (keys, whole) = narrowed(&serving(early), &serving(late));
+        let (keys, whole) = restricted(&serving(early), &serving(late));
         assert!(!opens(&keys, "1") && !whole);
         let rotated = |end| {
             let hashes = format!("{{ hash = \"{}\", expires = {end} }}", hash("1"));
             format!("[[key]]\nid = \"a\"\nhashes = [{hashes}]\n")
         };
-        let (keys, whole) = narrowed(&rotated(early), &rotated(late));
+        let (keys, whole) = restricted(&rotated(early), &rotated(late));
         assert!(!opens(&keys, "1") && !whole);
-        let (keys, whole) = narrowed(&rotated(late), &rotated(early));
+        let (keys, whole) = restricted(&rotated(late), &rotated(early));
         assert!(!opens(&keys, "1") && whole);
         let before =
             "labels = { t = \"x\", u = \"y\" }\nmetadata = { m = \"inline:1\", n = \"inline:2\" }";
         let newer =
             "labels = { t = \"x\", u = \"z\" }\nmetadata = { m = \"inline:9\", o = \"inline:2\" }";
-        let (keys, whole) = narrowed(&key("a", "1", before), &key("a", "1", newer));
+        let (keys, whole) = restricted(&key("a", "1", before), &key("a", "1", newer));
         let left = &keys.keys()[0];
         assert_eq!(left.labels.iter().collect::<Vec<_>>(), [("t", "x")]);
         assert_eq!(left.metadata.keys().collect::<Vec<_>>(), ["m"]);
