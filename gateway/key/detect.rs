@@ -1,52 +1,23 @@
-//! Whether something that is about to go to a provider holds a key of the gateway's own.
+//! Whether a text holds a key of this gateway.
 //!
-//! Looks up nothing in the store. If it did, a response that depends on it would tell a stranger which guesses are
-//! keys, and no guess would count as a failed one. So it knows the keys that keygate made, by their form, and the
-//! one key that the request presents itself; a key of another make, on a route that asks for none, it does not.
+//! Nothing here looks a key up in the store. If it did, a response would depend on which keys exist, and a client could
+//! try guesses that count as no failed key. So this module recognizes the keys that keygate made, by their format, and
+//! the one key that the request presents. It does not recognize an imported key of another format on a route that
+//! requires no key.
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use super::format::contains_key;
 
-use super::PresentedKey;
-use super::format::{contains_key, has_word_with_prefix};
-
-/// What clients write, with and without padding.
-const FORGIVING: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-/// The scheme of a name and a password (RFC 7617).
-const BASIC: &[u8] = b"basic";
-
-/// Whether `text` holds a key: a whole one that keygate made, anywhere in it, or the one that is `presented`, as a
-/// word of its own.
-pub(super) fn holds_key(text: &[u8], presented: Option<&PresentedKey<'_>>) -> bool {
-    contains_key(text) || presented.is_some_and(|presented| has_word(text, presented.as_bytes()))
+/// Whether `text` holds a key: a whole key that keygate made, anywhere in it, or the `presented` key as a word of its
+/// own.
+pub(super) fn holds_key(text: &[u8], presented: Option<&[u8]>) -> bool {
+    contains_key(text) || presented.is_some_and(|presented| has_word(text, presented))
 }
 
-/// Whether a credential for a provider, as a header has it, may be a key: whether it holds one, or what begins like
-/// one that keygate made. Looks into `Basic` credentials as well.
-pub fn is_our_credential(value: &[u8], presented: Option<&PresentedKey<'_>>) -> bool {
-    let is_ours = |text: &[u8]| holds_key(text, presented) || has_word_with_prefix(text);
-    is_ours(value) || basic(value).is_some_and(|credentials| is_ours(&credentials))
-}
-
-/// Whether `word` stands in `text` without a letter or digit right before or behind it.
+/// Whether `word` occurs in `text` without a letter or digit directly before or after it.
 fn has_word(text: &[u8], word: &[u8]) -> bool {
     let is_part = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     memchr::memmem::find_iter(text, word).any(|at| {
         let before = at.checked_sub(1).and_then(|before| text.get(before));
         !is_part(before) && !is_part(text.get(at + word.len()))
     })
-}
-
-/// The name and password of `Basic` credentials.
-fn basic(value: &[u8]) -> Option<Vec<u8>> {
-    let (scheme, rest) = value.trim_ascii().split_at_checked(BASIC.len())?;
-    let is_basic =
-        scheme.eq_ignore_ascii_case(BASIC) && rest.first().is_some_and(|b| b" \t".contains(b));
-    is_basic.then(|| FORGIVING.decode(rest.trim_ascii()).ok())?
 }

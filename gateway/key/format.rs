@@ -8,6 +8,8 @@
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
+use super::client_key::MAX_ID_LENGTH;
+
 const PREFIX: &str = "kg_";
 const SECRET_LEN: usize = 43;
 const CHECKSUM_LEN: usize = 6;
@@ -44,7 +46,7 @@ pub fn generate(id: &str) -> Result<Zeroizing<String>, getrandom::Error> {
 }
 
 /// The longest key that [`generate`] makes: of an id of 64 characters.
-const LONGEST: usize = PREFIX.len() + super::LONGEST_ID + 1 + SECRET_LEN + CHECKSUM_LEN;
+const LONGEST: usize = PREFIX.len() + MAX_ID_LENGTH + 1 + SECRET_LEN + CHECKSUM_LEN;
 /// The shortest: of an id of one.
 const SHORTEST: usize = PREFIX.len() + 2 + SECRET_LEN + CHECKSUM_LEN;
 

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{ClientKey, KeyDigest, KeyEntry, KeyStore, KnownLabels, Labels};
+use super::client_key::{ClientKey, KeyEntry};
+use super::digest::KeyDigest;
+use super::labels::{KnownLabels, Labels};
+use super::store::KeyStore;
 use crate::runtime::background;
 
 /// After how many keys others get their turn.

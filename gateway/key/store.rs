@@ -8,9 +8,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use subtle::Choice;
 
+use super::client_key::{ClientKey, KeyEntry};
+use super::digest::KeyDigest;
 use super::format::inspect;
+use super::presented::PresentedKey;
 use super::table::{Table, TableBuilder, TableEntry};
-use super::{ClientKey, KeyDigest, KeyEntry, PresentedKey};
 use crate::runtime::background;
 
 /// After how many keys the building of a store gives way to others.

@@ -12,7 +12,7 @@ use ahash::RandomState;
 use memmap2::{Advice, Mmap, MmapMut};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::KeyDigest;
+use super::digest::KeyDigest;
 use crate::runtime::background;
 
 /// Slots for each two digests.

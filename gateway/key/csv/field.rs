@@ -1,6 +1,8 @@
 //! What single fields of a table of keys may hold. Nothing of a field is part of a complaint.
 
-use crate::key::{KeyDigest, format, is_key_id};
+use crate::key::client_key::is_key_id;
+use crate::key::digest::KeyDigest;
+use crate::key::format;
 
 /// A key that a person chose is weak below this length: nobody guesses 128 random bits.
 const WEAK_BELOW: usize = 22;
