@@ -8,6 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::runtime::printable;
+use crate::runtime::replace::give_to_owner;
 
 /// How long an editor waits for another before it says so.
 const REPORT_AFTER: Duration = Duration::from_millis(1500);
@@ -26,33 +27,10 @@ pub(super) fn take(key_file: &Path) -> io::Result<File> {
         .truncate(false)
         .mode(0o600)
         .open(lock_path(key_file))?;
-    if let Some(folder) = key_file.parent() {
-        // Or the owner could make no key after root has.
-        give_to_owner(&file, key_file, folder)?;
-    }
+    // A lock file of root would keep the owner of the key file from editing it.
+    give_to_owner(&file, key_file)?;
     file.lock()?;
     Ok(file)
-}
-
-/// Gives a file that is made beside `path` to that one's owner, or else to the folder's.
-pub(super) fn give_to_owner(file: &File, path: &Path, folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    };
-    let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(folder))?;
-    let ours = file.metadata()?;
-    if (owner.uid(), owner.gid()) != (ours.uid(), ours.gid()) {
-        match std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid())) {
-            // Only root can give files away; a new file in a shared folder may stay one's own.
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied || path.exists() => {
-                return Err(error);
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// Does `edit`, which takes the lock of a key file; tells which other process has it, if that takes longer.

@@ -14,7 +14,8 @@ use std::io::{self, BufRead};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::{KeyDigest, time};
+use super::digest::KeyDigest;
+use super::time;
 use columns::{COLUMNS, Column, columns_of};
 use field::{read_disabled, read_id, read_secret};
 

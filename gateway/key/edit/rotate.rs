@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use std::path::Path;
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value, value};
 
-use super::{EditError, date, edit, find};
+use super::error::EditError;
+use super::tables::{date, edit_tables, find};
 use crate::document::parse_moment;
-use crate::key::KeyDigest;
+use crate::key::digest::KeyDigest;
 
 /// A new secret for a key: what [`rotate`] needs to know.
 pub struct Rotation {
@@ -32,7 +33,7 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
         expires,
         now,
     } = *rotation;
-    edit(path, |tables| {
+    edit_tables(path, |tables| {
         let table = find(tables, id)?;
         if expires.is_none() {
             refuse_if_expired(id, table, now)?;
@@ -118,7 +119,7 @@ fn hashes_of(id: &str, table: &Table) -> Result<Vec<(String, Option<Timestamp>)>
 
 #[cfg(test)]
 mod tests {
-    use super::super::add;
+    use super::super::add::add;
     use super::super::tests::new_key;
     use super::*;
     use crate::key::file::read;
