@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_written_and_read_alike() {
+    fn a_digest_is_read_back_as_it_is_written() {
         let digest = KeyDigest::of(b"mysecretkey");
         // From `printf mysecretkey | sha256sum`.
         let sum = "2afe16a6d630d94cd07c68d5e35568655bf5f60bef29c4f1321fc857816afec9";

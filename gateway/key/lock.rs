@@ -1,4 +1,4 @@
-//! The lock beside the key file, which editors of the file take one after the other; and who holds it.
+//! The lock file beside the key file, which its editors take in turn; and which process holds it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::runtime::printable;
 use crate::runtime::replace::give_to_owner;
 
-/// How long an editor waits for another before it says so.
+/// How long an editor waits for another one before it reports which process that is.
 const REPORT_AFTER: Duration = Duration::from_millis(1500);
 
 fn lock_path(key_file: &Path) -> PathBuf {
@@ -19,7 +19,7 @@ fn lock_path(key_file: &Path) -> PathBuf {
     name.into()
 }
 
-/// Takes the lock of a key file, and waits for it as long as it takes. It is given back when the file is dropped.
+/// Takes the lock of a key file, however long that takes. Dropping the returned file releases it.
 pub(super) fn take(key_file: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .create(true)
@@ -33,7 +33,8 @@ pub(super) fn take(key_file: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Does `edit`, which takes the lock of a key file; tells which other process has it, if that takes longer.
+/// Runs `edit`, which takes the lock of a key file. If that takes longer than usual, passes a sentence about the process
+/// that holds the lock to `report`.
 pub fn report_holder<T>(
     key_file: &Path,
     report: impl FnOnce(&str) + Send,
@@ -54,14 +55,14 @@ pub fn report_holder<T>(
     })
 }
 
-/// Which other process has the lock of a key file, as a sentence for people; nothing if none has.
+/// A sentence for people about the other process that holds the lock of a key file; `None` if none does.
 fn holder(key_file: &Path) -> Option<String> {
     let file = File::open(lock_path(key_file)).ok()?;
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let process = match find(&locks, file.metadata().ok()?.ino()) {
         Some(process) if process == std::process::id() => return None,
         Some(process) => process,
-        // One that is not seen from here, in another container say.
+        // The process is not visible from here: it may run in another container.
         None => {
             return file
                 .try_lock()
@@ -73,10 +74,10 @@ fn holder(key_file: &Path) -> Option<String> {
     Some(describe(process, &status))
 }
 
-/// The process that holds a lock on the file of this number, by what `/proc/locks` says.
+/// The process that holds a write lock on the file with this inode, from the text of `/proc/locks`.
 fn find(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(|line| {
-        // 12: FLOCK  ADVISORY  WRITE 4242 08:01:131137 0 EOF; who waits has `->` behind the number.
+        // `12: FLOCK  ADVISORY  WRITE 4242 08:01:131137 0 EOF`. A process that waits has `->` after the number.
         let mut words = line.split_whitespace().skip(1);
         let is_held = words.next()? == "FLOCK" && words.nth(1)? == "WRITE";
         let (process, file) = (words.next()?, words.next()?);
@@ -85,7 +86,7 @@ fn find(locks: &str, inode: u64) -> Option<u32> {
     })
 }
 
-/// A process, by what `/proc/PID/status` says.
+/// Describes a process from the text of `/proc/PID/status`.
 fn describe(process: u32, status: &str) -> String {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
     let name = field("Name:\t").map(|name| format!(" ({})", printable::line(name)));
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_holds_a_lock_is_found_and_who_waits_for_it_is_not() {
+    fn the_holder_of_a_lock_is_found_and_a_process_that_waits_is_not() {
         let locks = "1: POSIX  ADVISORY  WRITE 11 08:01:77 0 EOF\n2: FLOCK  ADVISORY  READ 12 08:01:77 0 EOF\n\
                      3: FLOCK  ADVISORY  WRITE 13 08:01:78 0 EOF\n4: FLOCK  ADVISORY  WRITE 14 08:01:77 0 EOF\n\
                      4: -> FLOCK  ADVISORY  WRITE 15 08:01:79 0 EOF\n5:\n";
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_stopped_is_told_how_to_let_go_on() {
+    fn the_description_of_a_stopped_process_says_how_to_continue_it() {
         let stopped = describe(7, "Name:\tkeygate\nState:\tT (stopped)\n");
         assert_eq!(
             stopped,
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_nobody_else_holds_is_nobodys() {
+    fn a_lock_of_this_process_or_of_none_has_no_other_holder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         assert_eq!(holder(&path), None);

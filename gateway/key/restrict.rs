@@ -1,5 +1,7 @@
-//! What a newer key file takes away from the keys that serve, and nothing that it adds: for a gateway whose other files
-//! cannot be taken over. A revocation must not wait for them, and a new key may be meant for routes that do not serve.
+//! The keys that serve, restricted by a newer key file: what the file revokes is revoked, and what it adds is left out.
+//!
+//! Used when the rest of a newer configuration is refused. A revocation must not wait for the other files, and a new key
+//! may be meant for routes that do not serve yet.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +13,19 @@ use super::labels::{KnownLabels, Labels};
 use super::store::KeyStore;
 use crate::runtime::background;
 
-/// After how many keys others get their turn.
+/// The number of keys after which the loop yields to other work of the process.
 const KEYS_A_STEP: usize = 256;
 
-/// Keys that open no more than the ones that serve.
+/// Keys that allow no more than those that serve.
 pub struct Restricted {
     /// The keys.
     pub entries: Vec<KeyEntry>,
-    /// Whether they are all that the newer file says, so that it serves as a whole.
+    /// Whether they are exactly the keys of the newer file, so that it serves completely.
     pub whole: bool,
 }
 
-/// The keys of `newer`, each as far as `serving` has it as well: the same id and digest, the labels and metadata that
-/// both have, the later beginning, the earlier end, and disabled if it is in one of them.
+/// The intersection of `newer` with the keys of `serving`: keys with the same id and digest, the labels and metadata that
+/// both have, the later start, the earlier end, and disabled if either is.
 pub fn restrict(serving: &KeyStore, newer: Vec<KeyEntry>) -> Restricted {
     let mut labels = KnownLabels::default();
     let mut whole = true;
@@ -43,7 +45,7 @@ pub fn restrict(serving: &KeyStore, newer: Vec<KeyEntry>) -> Restricted {
     Restricted { entries, whole }
 }
 
-/// What is left of one key, if anything, and whether that is all that `newer` says of it.
+/// The restricted key, if any of it is left, and whether it equals `newer`.
 fn restrict_entry(
     serving: &KeyStore,
     newer: &KeyEntry,
@@ -69,7 +71,7 @@ fn restrict_entry(
 }
 
 fn restrict_key(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels) -> ClientKey {
-    // Destructured, so that whoever adds a field decides what becomes of it here.
+    // Destructured, so that a new field does not compile until somebody decides how it is restricted.
     let ClientKey {
         id,
         labels,
@@ -91,7 +93,7 @@ fn restrict_key(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels) 
         id: id.clone(),
         labels: known.share(Labels::from(common.collect::<BTreeMap<_, _>>())),
         metadata: metadata.collect(),
-        // Nothing is earlier than any time.
+        // `None` orders before every time.
         not_before: (*not_before).max(newer.not_before),
         expires: earlier(*expires, newer.expires),
         disabled: *disabled || newer.disabled,
@@ -99,7 +101,7 @@ fn restrict_key(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels) 
     }
 }
 
-/// Whether `a` opens what `b` does, and with the same secrets.
+/// Whether `a` and `b` allow the same and have the same secrets.
 fn is_same(a: &ClientKey, b: &ClientKey) -> bool {
     let secrets = |key: &ClientKey| -> Vec<_> {
         let all = key.metadata.keys().map(|name| key.metadata(name));
@@ -114,7 +116,7 @@ fn is_same(a: &ClientKey, b: &ClientKey) -> bool {
         && secrets(a) == secrets(b)
 }
 
-/// The earlier of two ends; none is later than any.
+/// The earlier of two ends; `None`, no end, is later than any.
 fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -137,7 +139,7 @@ mod tests {
         file.entries
     }
 
-    /// A key `id` that `secret` opens, with `more` lines.
+    /// A `[[key]]` with this id and secret, and `more` lines.
     fn key(id: &str, secret: &str, more: &str) -> String {
         format!(
             "[[key]]\nid = \"{id}\"\nhashes = [\"{}\"]\n{more}\n",
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_away_is_gone_and_what_is_added_does_not_open() {
+    fn revocations_apply_and_additions_do_not() {
         let before = key("a", "1", "") + &key("b", "2", "") + &key("c", "3", "disabled = true");
         for (newer, opening, is_whole) in [
             (before.clone(), "12", true),
@@ -171,7 +173,7 @@ mod tests {
             ),
             (key("a", "1", "expires = 2026-01-01T00:00:00Z"), "", true),
             (key("a", "1", "not_before = 2027-01-01T00:00:00Z"), "", true),
-            // A new key, a new secret, an old secret under another name, one that is enabled again.
+            // A new key, a new secret, an old secret under another id, a key that is enabled again.
             (before.clone() + &key("d", "4", ""), "12", false),
             (key("a", "4", "") + &key("b", "2", ""), "2", false),
             (key("a", "2", "") + &key("b", "1", ""), "", false),
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_never_moved_back_and_labels_and_metadata_are_those_of_both() {
+    fn an_end_is_never_extended_and_only_common_labels_and_metadata_are_kept() {
         let (early, late) = ("2026-01-01T00:00:00Z", "2026-12-31T00:00:00Z");
         let serving = |end| key("a", "1", &format!("expires = {end}"));
         let (keys, whole) = restricted(&serving(early), &serving(late));

@@ -95,7 +95,7 @@ fn root_makes_keys_for_the_owner_of_the_folder() {
 }
 
 #[test]
-fn editors_at_once_lose_nothing() {
+fn concurrent_edits_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.toml");
     std::thread::scope(|scope| {
@@ -114,7 +114,7 @@ fn editors_at_once_lose_nothing() {
 }
 
 #[test]
-fn a_key_is_closed_opened_and_deleted_and_nothing_else_is_touched() {
+fn disabling_enabling_and_deleting_a_key_changes_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.toml");
     for id in ["a", "b", "c"] {
@@ -154,7 +154,7 @@ fn a_key_is_closed_opened_and_deleted_and_nothing_else_is_touched() {
 }
 
 #[test]
-fn a_comment_apart_from_a_key_stays_whatever_ends_its_lines() {
+fn deleting_a_key_keeps_a_comment_that_an_empty_line_separates_from_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.toml");
     let (a, b) = (KeyDigest::of(b"a"), KeyDigest::of(b"b"));
