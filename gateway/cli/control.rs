@@ -61,7 +61,7 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
     refuse_foreign(&after, &config)?;
     match after.last_reload.error {
         Some(why) => Err(Error::Failed(format!("refused: {why}"))),
-        None => super::print(&format!("configuration {} serves", after.generation)),
+        None => super::output::print(&format!("configuration {} serves", after.generation)),
     }
 }
 
@@ -102,7 +102,7 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
         )));
     }
     trusted.gateway(after.pid)?;
-    super::print(&format!(
+    super::output::print(&format!(
         "process {} of keygate {} serves; process {} of {} ends with its requests, {} now",
         after.pid, after.version, before.pid, before.version, before.requests_in_flight,
     ))

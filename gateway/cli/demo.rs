@@ -93,7 +93,7 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
     let config = Config::load(&path, Purpose::Start)?;
     let gateway = Gateway::start(config, path.clone(), std::io::stderr())?;
     let at = gateway.listen().first().copied().unwrap_or(listen);
-    super::print(&greeting(at, gateway.admin(), &key, &path))?;
+    super::output::print(&greeting(at, gateway.admin(), &key, &path))?;
     gateway.run_until_signal(signals)
 }
 

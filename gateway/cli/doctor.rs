@@ -110,9 +110,9 @@ pub(super) fn run(options: &Doctor) -> Result<(), Error> {
     findings.extend(providers.flat_map(|spec| provider(spec, running.as_ref())));
     if options.json {
         let text = serde_json::to_string_pretty(&findings);
-        super::print(&text.map_err(|error| Error::failed("write JSON", error))?)?;
+        super::output::print(&text.map_err(|error| Error::failed("write JSON", error))?)?;
     } else {
-        super::print(&describe(&findings))?;
+        super::output::print(&describe(&findings))?;
     }
     let bad = findings
         .iter()

@@ -53,7 +53,7 @@ pub(super) fn run(options: &Explain) -> Result<(), Error> {
     let snapshot = live.snapshot();
     let mut said = String::new();
     let outcome = explain(&live, &snapshot, &request, &origin, &mut Said(&mut said));
-    super::print(&said)?;
+    super::output::print(&said)?;
     if outcome == Err(Reason::Preflight) {
         return Ok(());
     }

@@ -137,7 +137,7 @@ fn input(path: &Path) -> Result<Input, Error> {
 
 fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
     for note in &plan.notes {
-        super::eprint(&note.to_string());
+        super::output::eprint(&note.to_string());
     }
     let lost = plan.notes.iter().filter(|note| note.lost).count();
     if target.strict && lost > 0 {
@@ -164,11 +164,11 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
         Failure::Config(errors) => Error::Config(errors),
     })?;
     for warning in warnings {
-        super::eprint(&warning);
+        super::output::eprint(&warning);
     }
     let config = target.out.join("gateway.toml");
     let root = root_flag();
-    super::print(&format!(
+    super::output::print(&format!(
         "{folder}: {}, {}, {}, {}; {} not carried over\n\
          keygate run{root} --config {}",
         count(plan.routes.len(), "route"),

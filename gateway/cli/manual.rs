@@ -17,7 +17,7 @@ pub(super) struct Completion {
 pub(super) fn completion(options: &Completion, command: &mut Command) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, command, "keygate", &mut script);
-    super::print(&String::from_utf8_lossy(&script))
+    super::output::print(&String::from_utf8_lossy(&script))
 }
 
 /// What stands behind the commands.
@@ -51,7 +51,7 @@ Every command takes the first of these that is there:
 /// own.
 pub(super) fn page(command: Command) -> Result<(), Error> {
     let failed = |error| Error::failed("write the manual page", error);
-    super::print(&text(command).map_err(failed)?)
+    super::output::print(&text(command).map_err(failed)?)
 }
 
 fn text(command: Command) -> std::io::Result<String> {

@@ -15,6 +15,7 @@ mod init;
 mod keys;
 mod listener;
 mod manual;
+mod output;
 mod run;
 mod same_gateway;
 mod schema;
@@ -25,7 +26,6 @@ mod usage;
 mod wait;
 mod wrap;
 
-use std::io::Write;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -33,7 +33,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::runtime::log;
-use crate::runtime::printable;
+use output::print;
+use wrap::to_terminal;
 
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 64 wrong usage, 74 done in part, 78 wrong configuration.";
@@ -97,7 +98,7 @@ pub fn run() -> Result<(), Error> {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return Err(Error::Usage(misused(&error))),
         // --help and --version.
-        Err(text) => return print(&wrapped(&text.to_string())),
+        Err(text) => return print(&to_terminal(&text.to_string())),
     };
     let outcome = match cli.command {
         Command::Demo(demo) => demo::run(&demo),
@@ -123,14 +124,9 @@ pub fn run() -> Result<(), Error> {
     outcome
 }
 
-/// A text in lines that the terminal has room for.
-fn wrapped(text: &str) -> String {
-    terminal::width().map_or_else(|| text.to_owned(), |width| wrap::wrap(text, width))
-}
-
 /// What is wrong with a command line, with a tip where its parser has none.
 fn misused(error: &clap::Error) -> String {
-    let mut text = wrapped(&error.to_string());
+    let mut text = to_terminal(&error.to_string());
     let given = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(given)) => given.as_str(),
         _ => "",
@@ -152,25 +148,4 @@ pub fn print_error(error: &Error) {
         other => other.to_string(),
     };
     log::say_last(text.trim_end());
-}
-
-/// Writes to standard output. Whatever others named (a model, a key's comment) moves no cursor there.
-fn print(text: &str) -> Result<(), Error> {
-    print_unless_closed(text).map(drop)
-}
-
-/// Likewise, and gives whether somebody still reads.
-fn print_unless_closed(text: &str) -> Result<bool, Error> {
-    let mut output = std::io::stdout().lock();
-    match writeln!(output, "{}", printable::lines(text.trim_end())).and_then(|()| output.flush()) {
-        // `keygate status | head -1` is no failure.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Error::failed("write to standard output", error)),
-        Ok(()) => Ok(true),
-    }
-}
-
-/// Says something to the person at the terminal that is not the command's result.
-fn eprint(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", printable::lines(text));
 }

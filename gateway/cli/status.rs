@@ -56,9 +56,9 @@ pub(super) fn run(options: &Status) -> Result<(), Error> {
         },
     )?;
     if options.json {
-        super::print(&String::from_utf8_lossy(&body))?;
+        super::output::print(&String::from_utf8_lossy(&body))?;
     } else {
-        super::print(&describe(&status))?;
+        super::output::print(&describe(&status))?;
     }
     let rejected = status
         .routes
@@ -87,7 +87,7 @@ fn watch(admin: SocketAddr) -> Result<(), Error> {
             let cleared = std::io::stdout().write_all(b"\x1b[H\x1b[2J");
             cleared.map_err(|error| Error::failed("write to standard output", error))?;
         }
-        let still_read = super::print_unless_closed(&shown)?;
+        let still_read = super::output::print_unless_closed(&shown)?;
         if !still_read {
             return Ok(());
         }

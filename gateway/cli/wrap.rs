@@ -1,11 +1,18 @@
 //! Help and complaints about the command line, wrapped to the width of a terminal: lines end between words, and what
 //! goes on stands below the text of its option. Examples stay as they are, to be pasted.
 
+use super::terminal;
+
 /// A column that leaves less than this for its text is none: then what goes on stands below the line's own beginning.
 const MIN_TEXT_WIDTH: usize = 24;
 
+/// Wraps a text to the width of the terminal, if there is one.
+pub(super) fn to_terminal(text: &str) -> String {
+    terminal::width().map_or_else(|| text.to_owned(), |width| wrap(text, width))
+}
+
 /// The text with lines of at most `width` characters, where words allow it.
-pub(super) fn wrap(text: &str, width: usize) -> String {
+fn wrap(text: &str, width: usize) -> String {
     let mut wrapped = String::with_capacity(text.len());
     let mut is_example = false;
     for line in text.lines() {

@@ -7,10 +7,11 @@ use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::key_file::{KeyFileArgs, edit_key_file};
+use super::pair::parse_pair;
 use super::secret::{check_not_past, check_order, new_secret, whole_seconds};
-use super::{KeyFileArgs, edit_key_file, parse_label};
+use crate::cli::output::{eprint, print};
 use crate::cli::wait::{Effect, Waiting};
-use crate::cli::{eprint, print};
 use crate::error::Error;
 use crate::key::edit::{self, NewKey};
 use crate::key::{KeyDigest, is_key_id, time};
@@ -29,10 +30,10 @@ pub(in crate::cli) struct Create {
     #[arg(value_name = "ID")]
     named: Option<String>,
     /// A label that selectors of routes look at; may be given more than once
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_label)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     label: Vec<(String, String)>,
     /// A secret that belongs to the key, such as `huggingface-api-key=env:HF_API_TOKEN`
-    #[arg(long, value_name = "NAME=REFERENCE", value_parser = parse_label)]
+    #[arg(long, value_name = "NAME=REFERENCE", value_parser = parse_pair)]
     metadata: Vec<(String, String)>,
     /// When the key ends: `30d` from now, a day like 2027-01-31 (until 23:59:59 UTC), or
     /// 2027-01-31T12:00:00Z
@@ -56,7 +57,7 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
     check_not_past(options.expires)?;
     check_order(options.not_before, options.expires)?;
     let expires = options.expires.map(whole_seconds);
-    let path = options.key_file.key_file()?;
+    let path = options.key_file.path()?;
     for (name, reference) in &options.metadata {
         let folder = path.parent().unwrap_or(Path::new(""));
         crate::secret::SecretRef::parse(reference, folder)

@@ -5,7 +5,7 @@ use std::io::Read;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::print;
+use crate::cli::output::print;
 use crate::error::Error;
 use crate::key::KeyDigest;
 

@@ -6,9 +6,10 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{KeyFileArgs, edit_key_file, parse_label};
+use super::key_file::{KeyFileArgs, edit_key_file};
+use super::pair::parse_pair;
+use crate::cli::output::{eprint, print};
 use crate::cli::wait::{Effect, Waiting};
-use crate::cli::{eprint, print};
 use crate::error::Error;
 use crate::key::csv::{self, CsvKey};
 use crate::key::edit::{self, NewKey};
@@ -20,12 +21,12 @@ pub(in crate::cli) struct Import {
     #[command(flatten)]
     waiting: Waiting,
     /// A label for each of them; may be given more than once
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_label)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     label: Vec<(String, String)>,
 }
 
 pub(super) fn run(options: &Import) -> Result<(), Error> {
-    let path = options.key_file.key_file()?;
+    let path = options.key_file.path()?;
     let rows = csv::read(std::io::stdin().lock())
         .map_err(|why| Error::Failed(format!("{why}; nothing was taken")))?;
     let weak: BTreeSet<String> = rows

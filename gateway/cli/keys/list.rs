@@ -6,9 +6,11 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::key_file::KeyFileArgs;
+use super::pair::parse_pair;
+use super::served::Served;
 use super::view::{KeyView, State};
-use super::{KeyFileArgs, Served, parse_label};
-use crate::cli::{eprint, print};
+use crate::cli::output::{eprint, print};
 use crate::document::{FileStamp, parse_duration};
 use crate::error::Error;
 use crate::key::time;
@@ -28,7 +30,7 @@ pub(in crate::cli) struct List {
     #[arg(long, value_name = "STATE", value_enum)]
     state: Vec<State>,
     /// Only keys with this label; given more than once, with all of them
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_label)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     label: Vec<(String, String)>,
     /// Only keys that end within this time from now, and are not over
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -81,12 +83,12 @@ enum Output {
 
 pub(super) fn run(options: &List) -> Result<(), Error> {
     let now = Timestamp::now();
-    let stamp = FileStamp::take(options.key_file.key_file()?);
+    let stamp = FileStamp::take(options.key_file.path()?);
     let all = options.key_file.read()?;
     let wanted = options.filter(now)?;
     let mut keys: Vec<&KeyView> = all.iter().filter(|key| wanted(key)).collect();
     options.sort.apply(&mut keys);
-    let served = options.key_file.served(&stamp);
+    let served = Served::find(&options.key_file, &stamp);
     if options.key_file.json || options.output == Some(Output::Json) {
         let keys: Vec<_> = keys.iter().map(|key| key.json(now)).collect();
         return print(&json!({"keys": keys, "served": served}).to_string());
@@ -96,7 +98,7 @@ pub(super) fn run(options: &List) -> Result<(), Error> {
         eprint(&format!("{} of {} keys.", keys.len(), all.len()));
     }
     if let Some(served) = served {
-        eprint(&describe(&served));
+        eprint(&served.describe());
     }
     Ok(())
 }
@@ -168,36 +170,4 @@ fn cells(shown: &KeyView, now: Timestamp) -> [String; HEADINGS.len()] {
         time(shown.note.created, "-"),
         printable::line(comment).into_owned(),
     ]
-}
-
-/// What a running gateway makes of the key file, for people.
-fn describe(served: &Served) -> String {
-    let Served {
-        current,
-        closed,
-        generation,
-        at,
-        admin,
-        reads,
-        ..
-    } = served;
-    if let Some(other) = reads {
-        return format!(
-            "Not served by the gateway at {admin}: that one reads {}. The gateway of this configuration does not run, \
-             or `server.admin` is not its address.",
-            printable::line(other)
-        );
-    }
-    if *current {
-        return format!("Served as it is since configuration {generation}, taken over at {at}.");
-    }
-    let less = if *closed {
-        ", though what it closes is closed"
-    } else {
-        ""
-    };
-    format!(
-        "NOT served as it is{less}: the gateway serves configuration {generation}, and its last reload was at \
-         {at}. See `keygate status`."
-    )
 }

@@ -6,10 +6,11 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::change::Named;
+use super::key_file::edit_key_file;
 use super::secret::{check_not_past, new_secret, whole_seconds};
-use super::{Named, edit_key_file};
+use crate::cli::output::{eprint, print};
 use crate::cli::wait::Effect;
-use crate::cli::{eprint, print};
 use crate::document::parse_duration;
 use crate::error::Error;
 use crate::key::edit::{self, Rotation};
@@ -40,7 +41,7 @@ pub(super) fn run(options: &Rotate) -> Result<(), Error> {
     check_not_past(options.expires)?;
     let end = time::from_now(options.overlap.unwrap_or(OVERLAP))
         .ok_or_else(|| Error::Usage("--overlap is further than any calendar goes".to_owned()))?;
-    let path = key_file.key_file()?;
+    let path = key_file.path()?;
     let key = new_secret(id)?;
     let digest = KeyDigest::of(key.as_bytes());
     let rotation = Rotation {

@@ -3,9 +3,9 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::KeyFileArgs;
+use super::key_file::KeyFileArgs;
 use super::view::KeyView;
-use crate::cli::print;
+use crate::cli::output::print;
 use crate::config::{Config, Purpose, RouteSpec};
 use crate::error::Error;
 use crate::key::edit::EditError;

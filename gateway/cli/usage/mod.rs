@@ -1,9 +1,10 @@
-//! `keygate usage`: what was used, summed up from access lines.
+//! `keygate usage`: sums of access lines.
 
 mod access_line;
 mod counted;
 mod export;
 mod log_line;
+mod reading;
 mod source;
 mod sum;
 mod table;
@@ -13,19 +14,16 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use self::access_line::AccessLine;
-use self::counted::CountedRequests;
-use self::log_line::LogLine;
+use self::reading::Reading;
 use self::source::Source;
 use self::sum::{GroupBy, Row, Sort, Sums, sorted};
 use self::table::Table;
+use super::output::{eprint, print};
 use super::terminal;
 use crate::config::load_prices;
 use crate::document::parse_duration;
 use crate::error::Error;
 use crate::key::time;
-use crate::runtime::printable::count;
-use crate::usage::PriceList;
 
 /// Sum up access lines by key, route, provider, model or day: who used what, and what it cost.
 #[derive(Args)]
@@ -111,7 +109,8 @@ fn ago(text: &str) -> Option<Result<Timestamp, String>> {
 pub(super) fn run(options: &Usage) -> Result<(), Error> {
     let prices = options.prices.as_deref();
     let prices = prices.map(load_prices).transpose()?;
-    let mut reading = Reading::new(options, prices.as_ref());
+    let range = (options.since, options.until);
+    let mut reading = Reading::new(&options.by, range, prices.as_ref());
     if options.files.is_empty() {
         reading.take(Source::journal(&options.unit, options.since));
     }
@@ -119,7 +118,10 @@ pub(super) fn run(options: &Usage) -> Result<(), Error> {
         reading.take(Source::open(file));
     }
     let partial = reading.report_unread()?;
-    reading.report_counts(options)?;
+    reading.report_repeated();
+    if !reading.has_counted() {
+        options.report_nothing(&reading)?;
+    }
     let names: Vec<&str> = options.by.iter().map(|by| by.name()).collect();
     options.show(&names, reading.sums)?;
     partial.map_or(Ok(()), Err)
@@ -144,190 +146,43 @@ impl Usage {
         }
     }
 
-    fn show(&self, names: &[&str], sums: Sums) -> Result<(), Error> {
-        let rows = sorted(sums, self.sort());
-        let top = self.top.unwrap_or(rows.len()).min(rows.len());
-        let (first, others): (&[Row], &[Row]) = rows.split_at(top);
-        match self.format() {
-            Output::Json => super::print(&export::json(names, first)?),
-            Output::Csv => super::print(&export::csv(names, first)?),
-            Output::Table => {
-                let table = Table::of(names, first, others, terminal::width());
-                super::print(&table.text)?;
-                if !table.left_out.is_empty() {
-                    let left_out = table.left_out.join(", ");
-                    super::eprint(&format!("No room for {left_out}: --csv has all columns."));
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Logs that are being read, and what was found in them.
-struct Reading<'r> {
-    by: &'r [GroupBy],
-    prices: Option<&'r PriceList>,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-    unique: CountedRequests,
-    sums: Sums,
-    counted: u64,
-    repeated: u64,
-    /// Lines of keygate's that are not counted: events, and requests of another time.
-    ignored: u64,
-    /// Lines of others.
-    skipped: u64,
-    /// How many logs there were.
-    sources: u64,
-    /// Why some of them were not read, or not to their end.
-    unread: Vec<Error>,
-}
-
-impl<'r> Reading<'r> {
-    fn new(options: &'r Usage, prices: Option<&'r PriceList>) -> Self {
-        Self {
-            by: &options.by,
-            prices,
-            since: options.since,
-            until: options.until,
-            unique: CountedRequests::default(),
-            sums: Sums::new(),
-            counted: 0,
-            repeated: 0,
-            ignored: 0,
-            skipped: 0,
-            sources: 0,
-            unread: Vec::new(),
-        }
-    }
-
-    /// Reads a log, as far as it can be read: the others count all the same.
-    fn take(&mut self, source: Result<Source, Error>) {
-        self.sources += 1;
-        if let Err(error) = source.and_then(|source| self.read(source)) {
-            self.unread.push(error);
-        }
-    }
-
-    fn read(&mut self, mut source: Source) -> Result<(), Error> {
-        let before = self.skipped;
-        let mut lines = 0;
-        let mut bytes = Vec::new();
-        let ended = loop {
-            match source.read(&mut bytes) {
-                Ok(true) => {
-                    lines += 1;
-                    self.line(&bytes);
-                }
-                Ok(false) => break Ok(()),
-                Err(error) => break Err(source.read_error(&error, lines)),
-            }
-        };
-        Self::report_skipped(&source.name, self.skipped - before);
-        ended.and_then(|()| source.finish())
-    }
-
-    fn line(&mut self, bytes: &[u8]) {
-        if bytes.trim_ascii().is_empty() {
-            return;
-        }
-        match log_line::parse(bytes) {
-            LogLine::Access(line) => self.count(&line),
-            LogLine::Event => self.ignored += 1,
-            LogLine::Other => self.skipped += 1,
-        }
-    }
-
-    fn report_skipped(name: &str, skipped: u64) {
-        if skipped > 0 {
-            let verb = if skipped == 1 {
-                "is no access line"
-            } else {
-                "are no access lines"
-            };
-            let lines = count(skipped, "line");
-            super::eprint(&format!("{name}: skipped: {lines} {verb}"));
-        }
-    }
-
-    fn count(&mut self, line: &AccessLine) {
-        if !self.is_in_range(line) {
-            self.ignored += 1;
-        } else if self.unique.insert(&line.request_id, &line.time) {
-            self.counted += 1;
-            let group = self.by.iter().map(|by| by.of(line)).collect();
-            self.sums.entry(group).or_default().add(line, self.prices);
-        } else {
-            self.repeated += 1;
-        }
-    }
-
-    fn is_in_range(&self, line: &AccessLine) -> bool {
-        if self.since.is_none() && self.until.is_none() {
-            return true;
-        }
-        let time = line.time.parse::<Timestamp>();
-        time.is_ok_and(|time| {
-            self.since.is_none_or(|since| since <= time)
-                && self.until.is_none_or(|until| time <= until)
-        })
-    }
-
-    /// Says what was not read. Gives what the command ends with then, and fails where nothing was read at all.
-    fn report_unread(&mut self) -> Result<Option<Error>, Error> {
-        let is_nothing = self.counted + self.repeated + self.ignored + self.skipped == 0;
-        let unread = std::mem::take(&mut self.unread);
-        if unread.is_empty() {
-            return Ok(None);
-        }
-        let (some, all) = (unread.len(), self.sources);
-        if all == 1 && is_nothing {
-            return unread.into_iter().next().map_or(Ok(None), Err);
-        }
-        for error in &unread {
-            super::eprint(&error.to_string());
-        }
-        if is_nothing {
-            return Err(Error::Failed(format!(
-                "nothing was read: {some} of {all} files could not be"
-            )));
-        }
-        Ok(Some(Error::Partial(match all {
-            1 => "these sums are of the part that could be read".to_owned(),
-            _ => format!(
-                "these sums are of the part that could be read: {some} of {all} files were not, or not to their end"
-            ),
-        })))
-    }
-
-    /// Says what a person would not expect. Fails where nothing that was read is of keygate.
-    fn report_counts(&self, options: &Usage) -> Result<(), Error> {
-        if self.repeated > 0 {
-            let lines = count(self.repeated, "line");
-            super::eprint(&format!(
-                "{lines} left out: these requests were counted already"
-            ));
-        }
-        if self.counted > 0 {
-            return Ok(());
-        }
-        if self.ignored == 0 && self.skipped > 0 {
+    /// Reports that no access line was counted. Fails if nothing that was read is keygate's.
+    fn report_nothing(&self, reading: &Reading<'_>) -> Result<(), Error> {
+        if reading.is_foreign() {
             return Err(Error::Failed(
                 "none of these lines is an access line: read what `keygate run` writes to its standard output, or what \
                  journalctl, Docker, Kubernetes or syslog make of it. Is `access_log` off?"
                     .to_owned(),
             ));
         }
-        let is_journal = options.files.is_empty();
-        if is_journal && self.ignored == 0 && self.since.is_none() && self.until.is_none() {
+        let is_all_time = self.since.is_none() && self.until.is_none();
+        if self.files.is_empty() && reading.has_no_events() && is_all_time {
             return Err(Error::Failed(format!(
                 "the journal of the unit `{}` is empty, or this user may not read it (sudo, or the group \
                  systemd-journal). --unit names another one; files of access lines can be named instead",
-                options.unit
+                self.unit
             )));
         }
-        super::eprint("There are no access lines.");
+        eprint("There are no access lines.");
         Ok(())
+    }
+
+    fn show(&self, names: &[&str], sums: Sums) -> Result<(), Error> {
+        let rows = sorted(sums, self.sort());
+        let top = self.top.unwrap_or(rows.len()).min(rows.len());
+        let (first, others): (&[Row], &[Row]) = rows.split_at(top);
+        match self.format() {
+            Output::Json => print(&export::json(names, first)?),
+            Output::Csv => print(&export::csv(names, first)?),
+            Output::Table => {
+                let table = Table::of(names, first, others, terminal::width());
+                print(&table.text)?;
+                if !table.left_out.is_empty() {
+                    let left_out = table.left_out.join(", ");
+                    eprint(&format!("No room for {left_out}: --csv has all columns."));
+                }
+                Ok(())
+            }
+        }
     }
 }
