@@ -1,6 +1,6 @@
-//! Plain words for what `keygate explain` finds wrong: what it is, and what to do about it.
+//! What is wrong with a request and what to do about it, in plain words, for `keygate explain`.
 //!
-//! Each reason has its words here, by a `match` that leaves none out. No text holds anything of a request's values.
+//! A `match` without a catch-all covers each reason. No text contains a value of the request.
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Method};
@@ -10,7 +10,7 @@ use crate::key::KeyFailure;
 use crate::proxy::reject::Reason;
 use crate::route::BadPath;
 
-/// What keeps a path from being read in one way only, and what to send in its place.
+/// Why a path is ambiguous, and what to send instead.
 pub(super) fn for_path(bad: BadPath) -> (&'static str, &'static str) {
     match bad {
         BadPath::NotAPath => (
@@ -35,7 +35,7 @@ pub(super) fn for_path(bad: BadPath) -> (&'static str, &'static str) {
     }
 }
 
-/// What became of a key, for people. Access lines have its label.
+/// The state of a refused key, for people. Access lines have its label instead.
 pub(super) fn key_state(failure: KeyFailure) -> &'static str {
     match failure {
         KeyFailure::Missing => "none was sent",
@@ -47,7 +47,7 @@ pub(super) fn key_state(failure: KeyFailure) -> &'static str {
     }
 }
 
-/// What to do about a key that opens nothing.
+/// What to do about a refused key.
 pub(super) fn for_key(failure: KeyFailure) -> &'static str {
     match failure {
         KeyFailure::Missing => {
@@ -67,11 +67,11 @@ pub(super) fn for_key(failure: KeyFailure) -> &'static str {
     }
 }
 
-/// What to do about a refusal; nothing where the reason's own sentence says it, or where more than the reason has to be
-/// looked at.
+/// What to do about a refusal. `None` where the message of the reason says it, or where the reason alone is not enough to
+/// tell.
 pub(super) fn for_reason(reason: Reason) -> Option<&'static str> {
     let cure = match reason {
-        // Answered, not refused; said with more than the reason; or nobody reads it.
+        // A preflight is no refusal; nobody reads the response to a client that left; the others need more than the reason.
         Reason::Preflight
         | Reason::BadPath
         | Reason::BadFraming
@@ -136,14 +136,14 @@ pub(super) fn for_reason(reason: Reason) -> Option<&'static str> {
     Some(cure)
 }
 
-/// Whether there is a length that is a number, or none at all.
+/// Whether every `Content-Length` is a number, or there is none.
 pub(super) fn has_numeric_length_or_none(headers: &HeaderMap) -> bool {
     let is_number = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let lengths = headers.get_all(CONTENT_LENGTH);
     lengths.iter().all(|value| is_number(value.as_bytes()))
 }
 
-/// What is wrong with a request's framing, and what to send in its place.
+/// What is wrong with a request's framing, and what to send instead.
 pub(super) fn for_framing(request: &RequestHeader) -> &'static str {
     let headers = &request.headers;
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
@@ -214,7 +214,7 @@ mod tests {
         Reason::InvalidKey(KeyFailure::Missing),
     ];
 
-    /// Whether a text is for people: no name of the code's own, such as `DotSegment` or `bad_path`, but in backquotes.
+    /// Whether a text is for people: it has no identifier of the code, such as `DotSegment` or `bad_path`, outside backquotes.
     fn is_plain(text: &str) -> bool {
         let text = text.replace("WebSocket", "");
         let mut words = text.split('`').step_by(2).flat_map(|text| text.split(' '));

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::config::{Listen, ServerConfig};
 
-/// Kinds whose usual SDK is `OpenAI`'s or Hugging Face's, in whose base URL the version stands.
+/// Provider kinds that are used with the SDK of `OpenAI` or Hugging Face, whose base URL includes the version.
 const WITH_VERSION: [&str; 6] = [
     "openai",
     "custom",
@@ -14,7 +14,7 @@ const WITH_VERSION: [&str; 6] = [
     "huggingface",
 ];
 
-/// Where clients come, as a URL without a path. A wildcard address becomes the loopback address of its family.
+/// The URL of the client listener without a path. A wildcard address becomes the loopback address of its family.
 pub(super) fn origin(server: &ServerConfig) -> String {
     let scheme = if server.tls.is_some() {
         "https"
@@ -37,7 +37,7 @@ pub(super) fn origin(server: &ServerConfig) -> String {
     format!("{scheme}://{address}")
 }
 
-/// The base URL that the SDK of a route's provider wants, at a gateway with this origin.
+/// The base URL to set in the SDK of a route's provider, at a gateway with this origin.
 pub(super) fn base_url(origin: &str, path: &str, kind: &str) -> String {
     let version = if WITH_VERSION.contains(&kind) {
         "/v1"

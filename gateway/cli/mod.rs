@@ -1,5 +1,5 @@
-//! The command line: one small file per command. What a command finds out goes to standard output,
-//! everything else to standard error.
+//! The command line: a file or folder per command. The result of a command goes to standard output, everything else to
+//! standard error.
 
 mod advice;
 mod ask;
@@ -50,31 +50,31 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try it: the gateway and a built-in provider on loopback, no configuration, no network
+    /// Try keygate: the gateway and a built-in provider on loopback, without configuration or network
     Demo(demo::Demo),
-    /// Make a first configuration: one provider, one route, one client key
+    /// Create a first configuration: one provider, one route, one client key
     Init(init::Init),
     /// Run the gateway in the foreground
     Run(run::Run),
-    /// Check a configuration: every problem at once, with file, line and cure
+    /// Check a configuration: print every problem at once, with file, line and remedy
     Check(config_path::ConfigPath),
-    /// Look at the machine: limits, clock, names, certificates, credentials, ports; and say what to mend
+    /// Check the machine: limits, clock, names, certificates, credentials, ports; and print what to fix
     Doctor(doctor::Doctor),
-    /// Make, rotate, revoke and list client keys
+    /// Create, rotate, revoke and list client keys
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Say what would become of a request, without sending anything
+    /// Explain what would happen to a request, without sending anything
     Explain(explain::Explain),
-    /// Make a configuration out of somebody else's
+    /// Convert the configuration of another gateway
     #[command(subcommand)]
     Import(import::Import),
-    /// Take a changed configuration over, and say whether it was
+    /// Reload a changed configuration, and report whether it was accepted
     Reload(control::Reload),
-    /// Replace a running gateway by the binary that is installed now, without losing a request
+    /// Replace a running gateway with the binary that is installed now, without losing a request
     Upgrade(control::Upgrade),
-    /// Show what a running gateway serves, and why not
+    /// Show what a running gateway serves, and why something is not served
     Status(status::Status),
-    /// Sum up access lines by key, route, provider, model or day: who used what, and what it cost
+    /// Sum up access lines by key, route, provider, model or day: who used how much, at what cost
     Usage(usage::Usage),
     /// Print a JSON schema of the configuration, for editors
     #[command(
@@ -91,13 +91,16 @@ enum Command {
     Man,
 }
 
-/// Reads the command line and does what it says.
+/// Reads the command line and runs the command.
+///
+/// # Errors
+/// Why the command failed, which decides the exit code.
 pub fn run() -> Result<(), Error> {
     log::hide_what_panics_say();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return Err(Error::Usage(misused(&error))),
-        // --help and --version.
+        // clap returns the texts of --help and --version as errors.
         Err(text) => return print(&to_terminal(&text.to_string())),
     };
     let outcome = match cli.command {
@@ -124,7 +127,7 @@ pub fn run() -> Result<(), Error> {
     outcome
 }
 
-/// What is wrong with a command line, with a tip where its parser has none.
+/// The message for a wrong command line, with a tip of keygate's own where clap has none.
 fn misused(error: &clap::Error) -> String {
     let mut text = to_terminal(&error.to_string());
     let given = match error.get(ContextKind::InvalidArg) {
@@ -139,7 +142,7 @@ fn misused(error: &clap::Error) -> String {
     text
 }
 
-/// Says on standard error why a command failed.
+/// Prints to standard error why a command failed.
 pub fn print_error(error: &Error) {
     let text = match error {
         Error::Failed(why) | Error::Partial(why) | Error::Unconfigured(why) => {

@@ -1,20 +1,20 @@
-//! What to do about a request that would be refused: for `keygate explain`.
+//! Suggestions of `keygate explain` for a request that would be refused, from the reason and the configuration.
 
 use pingora::http::RequestHeader;
 
 use super::advice;
 use super::client_url::base_url;
 use crate::document::nearest;
+use crate::grammar::host::host_of_authority;
 use crate::key::KeyFailure;
 use crate::proxy::reject::Reason;
 use crate::route::{Route, Router};
-
-use crate::grammar::host::host_of_authority;
 use crate::snapshot::Snapshot;
 
-/// How many routes are named at most.
-const MOST: usize = 10;
-/// What to do about a refusal, line by line.
+/// The greatest number of routes that are listed.
+const LISTED: usize = 10;
+
+/// What to do about a refusal, one line each.
 pub(super) fn for_refusal(
     reason: Reason,
     request: &RequestHeader,
@@ -39,62 +39,63 @@ fn is_preflight(request: &RequestHeader) -> bool {
 }
 
 fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) -> Vec<String> {
-    let all = router.routes();
-    if all.is_empty() {
+    let routes = router.routes();
+    if routes.is_empty() {
         return vec!["the configuration has no [[routes]]".to_owned()];
     }
-    let mut hints = Vec::new();
-    let host = request.headers.get(http::header::HOST);
-    let host = host.and_then(|host| host_of_authority(host.to_str().ok()?));
-    let host = host.unwrap_or_default();
-    let takes = |route: &Route| route.hosts.iter().any(|pattern| pattern.takes(&host));
-    // Of those that would do but for the host, the longest.
-    let elsewhere = all.iter().filter(|route| route.path.strip(path).is_some());
-    if let Some(route) = elsewhere.max_by_key(|route| route.path.as_str().len()) {
-        hints.push(format!(
+    let host = request
+        .headers
+        .get(http::header::HOST)
+        .and_then(|host| host_of_authority(host.to_str().ok()?))
+        .unwrap_or_default();
+    // The longest of the routes that match except for the host.
+    let other_host = routes
+        .iter()
+        .filter(|route| route.path.strip(path).is_some())
+        .max_by_key(|route| route.path.as_str().len());
+    if let Some(route) = other_host {
+        return vec![format!(
             "the route `{}` has this path, for the host {} alone, and the request is for `{host}`: explain another \
              with -H 'Host: NAME'",
             route.name,
             hosts_of(route)
-        ));
-        return hints;
+        )];
     }
     let first = first_segment(path);
-    hints.push(format!(
+    let mut suggestions = vec![format!(
         "no route has a path that begins {first}. Routes here:"
-    ));
-    for route in all.iter().take(MOST) {
-        hints.push(format!(
-            "  {} (provider {}, host {})",
-            route.path,
-            route.provider.name,
-            hosts_of(route)
-        ));
+    )];
+    suggestions.extend(routes.iter().take(LISTED).map(|route| {
+        let (provider, hosts) = (&route.provider.name, hosts_of(route));
+        format!("  {} (provider {provider}, host {hosts})", route.path)
+    }));
+    if routes.len() > LISTED {
+        let more = routes.len() - LISTED;
+        suggestions.push(format!("  and {more} more: `keygate status` shows them"));
     }
-    if all.len() > MOST {
-        hints.push(format!(
-            "  and {} more: `keygate status` shows them",
-            all.len() - MOST
-        ));
-    }
-    let reachable: Vec<_> = all.iter().filter(|route| takes(route)).collect();
-    let paths = reachable.iter().map(|route| route.path.as_str());
-    let near = nearest(&first.to_lowercase(), paths);
-    let meant = reachable
+    let takes = |route: &&Route| route.hosts.iter().any(|pattern| pattern.takes(&host));
+    let reachable: Vec<_> = routes.iter().map(|route| &**route).filter(takes).collect();
+    suggestions.extend(nearest_base_url(&reachable, first, origin));
+    suggestions
+}
+
+/// The base URL of the route with the most similar path, or of the first route.
+fn nearest_base_url(routes: &[&Route], first: &str, origin: &str) -> Option<String> {
+    let paths = routes.iter().map(|route| route.path.as_str());
+    let nearest = nearest(&first.to_lowercase(), paths);
+    let similar = routes
         .iter()
-        .find(|route| Some(route.path.as_str()) == near);
-    if let Some(route) = meant.or(reachable.first()) {
-        let url = base_url(origin, route.path.as_str(), route.provider.kind.name);
-        let which = if meant.is_some() {
-            format!(": did you mean {url}?")
-        } else {
-            format!(", for example {url}")
-        };
-        hints.push(format!(
-            "set the base URL of the client's SDK to that of a route{which}"
-        ));
-    }
-    hints
+        .find(|route| Some(route.path.as_str()) == nearest);
+    let route = similar.or(routes.first())?;
+    let url = base_url(origin, route.path.as_str(), route.provider.kind.name);
+    let which = if similar.is_some() {
+        format!(": did you mean {url}?")
+    } else {
+        format!(", for example {url}")
+    };
+    Some(format!(
+        "set the base URL of the client's SDK to that of a route{which}"
+    ))
 }
 
 fn hosts_of(route: &Route) -> String {

@@ -1,9 +1,9 @@
-//! Help and complaints about the command line, wrapped to the width of a terminal: lines end between words, and what
-//! goes on stands below the text of its option. Examples stay as they are, to be pasted.
+//! Wraps help texts and usage errors to the width of a terminal: lines break between words, and a continued line starts
+//! below the text of its option. Examples are not wrapped, so that they can be pasted.
 
 use super::terminal;
 
-/// A column that leaves less than this for its text is none: then what goes on stands below the line's own beginning.
+/// The least width of the text column. A narrower one is not used: continued lines then start where their line does.
 const MIN_TEXT_WIDTH: usize = 24;
 
 /// Wraps a text to the width of the terminal, if there is one.
@@ -11,7 +11,7 @@ pub(super) fn to_terminal(text: &str) -> String {
     terminal::width().map_or_else(|| text.to_owned(), |width| wrap(text, width))
 }
 
-/// The text with lines of at most `width` characters, where words allow it.
+/// Wraps a text to lines of at most `width` characters, as far as its words allow it.
 fn wrap(text: &str, width: usize) -> String {
     let mut wrapped = String::with_capacity(text.len());
     let mut is_example = false;
@@ -54,7 +54,8 @@ fn push_wrapped(wrapped: &mut String, line: &str, width: usize) {
     }
 }
 
-/// Where the text of an option or a command begins: behind the last two blanks in a row. Names and blanks are ASCII.
+/// The column at which the text of an option or command starts: after the last two blanks in a row. Everything before it
+/// is ASCII.
 fn column(line: &str) -> usize {
     let own = line.len() - line.trim_start().len();
     let rest = line.get(own..).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `keygate keys create`: a new key, told this once.
+//! `keygate keys create`: creates a key, and prints it once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,23 +23,23 @@ pub(in crate::cli) struct Create {
     key_file: KeyFileArgs,
     #[command(flatten)]
     waiting: Waiting,
-    /// The key's name in logs and metrics; cannot be changed later
+    /// The key's name in logs and metrics; it cannot be changed later
     #[arg(long)]
     id: Option<String>,
     /// The same as --id
     #[arg(value_name = "ID")]
     named: Option<String>,
-    /// A label that selectors of routes look at; may be given more than once
+    /// A label for the selectors of routes; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     label: Vec<(String, String)>,
     /// A secret that belongs to the key, such as `huggingface-api-key=env:HF_API_TOKEN`
     #[arg(long, value_name = "NAME=REFERENCE", value_parser = parse_pair)]
     metadata: Vec<(String, String)>,
-    /// When the key ends: `30d` from now, a day like 2027-01-31 (until 23:59:59 UTC), or
+    /// When the key expires: `30d` from now, a day like 2027-01-31 (until 23:59:59 UTC), or
     /// 2027-01-31T12:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = time::parse_end)]
     expires: Option<Timestamp>,
-    /// When the key begins, likewise; a day from 00:00 UTC
+    /// When the key becomes valid, in the same formats; a day means 00:00 UTC
     #[arg(long, value_name = "WHEN", value_parser = time::parse_start)]
     not_before: Option<Timestamp>,
     /// A note for people

@@ -1,4 +1,4 @@
-//! `keygate keys hash`: the digest of a key, as the key file has it.
+//! `keygate keys hash`: prints the digest of a key, as it is written in the key file.
 
 use std::io::Read;
 

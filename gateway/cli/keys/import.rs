@@ -1,4 +1,4 @@
-//! `keygate keys import`: keys of others, from standard input, all or none.
+//! `keygate keys import`: imports keys of another system from standard input, all or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub(in crate::cli) struct Import {
     key_file: KeyFileArgs,
     #[command(flatten)]
     waiting: Waiting,
-    /// A label for each of them; may be given more than once
+    /// A label for each key; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     label: Vec<(String, String)>,
 }
@@ -61,7 +61,7 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
 }
 
 fn new_key(row: CsvKey, labels: &BTreeMap<String, String>, now: Timestamp) -> NewKey {
-    // Destructured, so that nothing that a table says of a key is lost.
+    // Destructured, so that a new field of the table cannot be forgotten here.
     let CsvKey {
         id,
         digest,

@@ -1,4 +1,4 @@
-//! `keygate keys list`: the keys of the key file, all or some, and whether they are served.
+//! `keygate keys list`: prints keys of the key file, and whether the running gateway serves the file.
 
 use std::time::Duration;
 
@@ -17,28 +17,28 @@ use crate::key::time;
 use crate::runtime::printable;
 
 const HEADINGS: [&str; 6] = ["ID", "STATE", "EXPIRES", "LABELS", "CREATED", "COMMENT"];
-/// The widest that a column is, in characters. A longer cell moves the rest of its own row and of no other.
+/// The greatest width of a column in characters. A longer cell shifts the rest of its own row only.
 const WIDEST: usize = 64;
-/// How many blanks stand between two columns at least.
+/// The number of blanks between two columns.
 const GAP: usize = 2;
 
 #[derive(Args)]
 pub(in crate::cli) struct List {
     #[command(flatten)]
     key_file: KeyFileArgs,
-    /// Only keys in this state; may be given more than once
+    /// Only keys in this state; may be repeated
     #[arg(long, value_name = "STATE", value_enum)]
     state: Vec<State>,
-    /// Only keys with this label; given more than once, with all of them
+    /// Only keys with this label; if repeated, with all of them
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     label: Vec<(String, String)>,
-    /// Only keys that end within this time from now, and are not over
+    /// Only keys that expire within this time from now, and have not expired
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     expires_within: Option<Duration>,
-    /// What to sort by: keys without an end or a creation come last
+    /// The order; keys without an end or a creation time come last
     #[arg(long, value_name = "BY", value_enum, default_value_t = Sort::File)]
     sort: Sort,
-    /// How to print: `-o json` is `--json`
+    /// The output format: `-o json` is `--json`
     #[arg(
         long,
         short,
@@ -55,9 +55,9 @@ enum Sort {
     File,
     /// The id
     Id,
-    /// The end, the next one first
+    /// The end, earliest first
     Expires,
-    /// The creation, the oldest first
+    /// The creation time, oldest first
     Created,
 }
 
@@ -104,7 +104,7 @@ pub(super) fn run(options: &List) -> Result<(), Error> {
 }
 
 impl List {
-    /// Which keys are wanted at `now`.
+    /// The filter of the options at the time `now`.
     fn filter(&self, now: Timestamp) -> Result<impl Fn(&KeyView) -> bool, Error> {
         let until = self.expires_within.map(|within| {
             let far = "--expires-within is further than any calendar goes";
@@ -122,7 +122,7 @@ impl List {
     }
 }
 
-/// The keys in columns, each as wide as its widest cell, up to [`WIDEST`].
+/// The keys as a table. Each column is as wide as its widest cell, up to [`WIDEST`].
 fn table(keys: &[&KeyView], now: Timestamp) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     rows.extend(keys.iter().map(|key| cells(key, now)));
@@ -139,8 +139,7 @@ fn table(keys: &[&KeyView], now: Timestamp) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The cells of a row, filled up to the widths of their columns. Not by `format!`, which panics for widths of more
-/// than 65,535.
+/// A row with its cells padded to the widths of the columns. Not padded by `format!`, which panics for widths over 65,535.
 fn line(row: &[String], widths: &[usize]) -> String {
     let mut line = String::new();
     for (cell, width) in row.iter().zip(widths) {

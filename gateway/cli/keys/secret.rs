@@ -1,17 +1,17 @@
-//! What the making and the rotation of a key have in common: a new secret, and when it ends.
+//! What `create` and `rotate` share: a new secret, and checks of the key's validity.
 
 use jiff::Timestamp;
 
 use crate::error::Error;
 use crate::key::format;
 
-/// A new secret for the key `id`.
+/// Generates a secret for the key `id`.
 pub(super) fn new_secret(id: &str) -> Result<zeroize::Zeroizing<String>, Error> {
     format::generate(id)
         .map_err(|error| Error::failed("read random numbers from the system", error))
 }
 
-/// Refuses an end that is over.
+/// Refuses an end in the past.
 pub(super) fn check_not_past(expires: Option<Timestamp>) -> Result<(), Error> {
     match expires {
         Some(end) if end <= Timestamp::now() => Err(Error::Usage(format!(
@@ -22,7 +22,7 @@ pub(super) fn check_not_past(expires: Option<Timestamp>) -> Result<(), Error> {
     }
 }
 
-/// Refuses a key that ends before it begins.
+/// Refuses an end that is not after the start.
 pub(super) fn check_order(
     not_before: Option<Timestamp>,
     expires: Option<Timestamp>,
@@ -39,7 +39,7 @@ pub(super) fn check_order(
     }
 }
 
-/// A time as the key file has it: in whole seconds.
+/// A time in whole seconds, as the key file has it.
 pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

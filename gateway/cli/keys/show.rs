@@ -1,4 +1,4 @@
-//! `keygate keys show`: one key, line by line.
+//! `keygate keys show`: prints one key, line by line.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -41,7 +41,7 @@ pub(super) fn run(options: &Show) -> Result<(), Error> {
 }
 
 impl Show {
-    /// The routes whose selectors take the key, by name; nothing where no good configuration says.
+    /// The names of the routes that the key may use; `None` without a valid configuration.
     fn routes(&self, shown: &KeyView) -> Option<String> {
         if self.key_file.file.is_some() {
             return None;
@@ -66,7 +66,7 @@ impl Show {
     }
 }
 
-/// What there is to say of a key, by name.
+/// The properties of a key, by name.
 fn lines(shown: &KeyView, now: Timestamp) -> Vec<(&'static str, String)> {
     let (key, note) = (&shown.entry.key, &shown.note);
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string());

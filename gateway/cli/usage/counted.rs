@@ -1,24 +1,22 @@
-//! Which requests were counted already, by their ids: a line that is in two files, or in a log that was copied, counts
-//! once.
+//! The set of requests that were counted, by id: a line that is in two files, or in a copied log, counts once.
 //!
-//! The ids of one process differ in their last digits alone and are taken one after the other, so that a bit is enough
-//! for each of them.
+//! The ids of one process differ in their last digits only and are consecutive, so a bit per id is enough.
 
 use std::collections::HashMap;
 
 use ahash::RandomState;
 
-/// How many ids share a page.
+/// The number of ids in a page.
 const PAGE: u64 = 512;
 
-/// The requests that were counted.
+/// The requests that were counted: bits by process and page.
 #[derive(Default)]
 pub(super) struct CountedRequests {
     pages: HashMap<(u64, u64), [u64; 8], RandomState>,
 }
 
 impl CountedRequests {
-    /// Whether the request with this id, at this time, comes for the first time. It counts as counted from now on.
+    /// Adds the request with this id and time. Returns `false` if it was in the set already.
     pub(super) fn insert(&mut self, id: &str, time: &str) -> bool {
         let (process, number) = numbers(id).unwrap_or_else(|| hashed(id, time));
         let page = self.pages.entry((process, number / PAGE)).or_default();
@@ -34,14 +32,14 @@ impl CountedRequests {
     }
 }
 
-/// An id of keygate's: its process, and its number there.
+/// The parts of an id that keygate made: the process, and the number of the request in it.
 fn numbers(id: &str) -> Option<(u64, u64)> {
     let (process, number) = id.split_at_checked(16).filter(|_| id.len() == 32)?;
     let read = |part: &str| u64::from_str_radix(part, 16).ok();
     Some((read(process)?, read(number)?))
 }
 
-/// Likewise, for an id of somebody else's making.
+/// Two numbers for an id that keygate did not make.
 fn hashed(id: &str, time: &str) -> (u64, u64) {
     let hash = |seed| RandomState::with_seeds(seed, 2, 3, 4).hash_one((id, time));
     (hash(1), hash(5))

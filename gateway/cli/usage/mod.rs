@@ -25,22 +25,22 @@ use crate::document::parse_duration;
 use crate::error::Error;
 use crate::key::time;
 
-/// Sum up access lines by key, route, provider, model or day: who used what, and what it cost.
+/// Sum up access lines by key, route, provider, model or day: who used how much, at what cost.
 #[derive(Args)]
 #[command(after_help = "Examples: keygate usage --since 7d --top 10\n          \
                         keygate usage --by model,day --csv access.log access.log.*.gz\n          \
                         docker logs keygate | keygate usage --since 2027-01-31 -\n\
-                        Reads access lines as keygate writes them, as journalctl shows them (also -o json), and as \
-                        Docker, Kubernetes and syslog keep them; plain or compressed by gzip or zstd. A line that is \
-                        there twice counts once. Where a file cannot be read, or not to its end, all that was read \
-                        counts, and the exit code is 74. Days are UTC. The table leaves out columns of zeroes and rounds costs; \
-                        CSV and JSON have all of it. With --prices, what the lines say of cost is not asked, but \
-                        for what a provider said itself. In CSV, a name that a spreadsheet would take for a formula begins with an apostrophe.")]
+                        Reads access lines as keygate writes them, as journalctl prints them (also -o json), and as \
+                        Docker, Kubernetes and syslog store them; plain or compressed with gzip or zstd. A line that occurs \
+                        twice counts once. If a file cannot be read, or not to its end, everything that was read counts, and \
+                        the exit code is 74. Days are UTC. The table leaves out columns of zeros and rounds costs; CSV and \
+                        JSON are complete. With --prices, the costs in the lines are ignored, except those that a provider \
+                        reported itself. In CSV, a name that a spreadsheet would read as a formula starts with an apostrophe.")]
 pub(super) struct Usage {
-    /// Files of access lines; `-` is standard input. Left out: the journal of the unit
+    /// Files of access lines; `-` is standard input. By default, the journal of the unit
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The unit of systemd whose journal is read where no file is named
+    /// The systemd unit whose journal is read if no file is named
     #[arg(
         long,
         value_name = "UNIT",
@@ -48,25 +48,25 @@ pub(super) struct Usage {
         conflicts_with = "files"
     )]
     unit: String,
-    /// What to sum up by
+    /// The fields to sum up by
     #[arg(long, value_enum, value_delimiter = ',', default_value = "key")]
     by: Vec<GroupBy>,
-    /// Only requests since then: `7d` ago, a day like 2027-01-31 (from 00:00 UTC), or 2027-01-31T12:00:00Z
+    /// Only requests since this time: `7d` ago, a day like 2027-01-31 (from 00:00 UTC), or 2027-01-31T12:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Timestamp>,
-    /// Only requests until then, likewise; a day to its end
+    /// Only requests until this time, in the same formats; a day means its end
     #[arg(long, value_name = "WHEN", value_parser = until)]
     until: Option<Timestamp>,
-    /// What comes first [default: cost; name where the sums are by day, and in CSV and JSON]
+    /// The order [default: cost; name if the sums are by day, and in CSV and JSON]
     #[arg(long, value_name = "BY", value_enum)]
     sort: Option<Sort>,
-    /// Only the first so many, and the others in one line
+    /// Only the first N rows, and all others in one row
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// Reckon costs by this price file, and not by what the lines say
+    /// Compute costs with this price file instead of taking them from the lines
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
-    /// How to print: `-o csv` is `--csv`, `-o json` is `--json`
+    /// The output format: `-o csv` is `--csv`, `-o json` is `--json`
     #[arg(long, short, value_name = "FORMAT", value_enum, conflicts_with_all = ["csv", "json"])]
     output: Option<Output>,
     /// Print CSV
@@ -87,11 +87,11 @@ enum Output {
     Json,
 }
 
-/// What a time that is not understood should have been.
+/// The formats of a time, for errors.
 const WANTED: &str = "expected a time before now such as 7d, a day such as 2027-01-31, or a moment such as \
                       2027-01-31T12:00:00Z";
 
-/// A duration is one before now, a day begins at midnight.
+/// Reads a start: a duration before now, a day (from midnight), or a time.
 fn since(text: &str) -> Result<Timestamp, String> {
     ago(text).unwrap_or_else(|| time::parse_start(text).map_err(|_| WANTED.to_owned()))
 }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::runtime::printable::count;
 use crate::usage::PriceList;
 
-/// Logs that are being read, and what was found in them.
+/// The logs that are read, and the sums so far.
 pub(super) struct Reading<'r> {
     by: &'r [GroupBy],
     prices: Option<&'r PriceList>,
@@ -23,13 +23,13 @@ pub(super) struct Reading<'r> {
     pub(super) sums: Sums,
     counted: u64,
     repeated: u64,
-    /// Lines of keygate's that are not counted: events, and requests of another time.
+    /// The number of keygate's lines that do not count: events, and requests outside the time range.
     ignored: u64,
-    /// Lines of others.
+    /// The number of lines that are not keygate's.
     skipped: u64,
-    /// How many logs there were.
+    /// The number of logs.
     sources: u64,
-    /// Why some of them were not read, or not to their end.
+    /// The errors of the logs that were not read to their end.
     unread: Vec<Error>,
 }
 
@@ -55,7 +55,7 @@ impl<'r> Reading<'r> {
         }
     }
 
-    /// Reads a log, as far as it can be read: the others count all the same.
+    /// Reads a log as far as possible. If it cannot be read, the other logs still count.
     pub(super) fn take(&mut self, source: Result<Source, Error>) {
         self.sources += 1;
         if let Err(error) = source.and_then(|source| self.read(source)) {
@@ -127,7 +127,8 @@ impl<'r> Reading<'r> {
         })
     }
 
-    /// Says what was not read. Gives what the command ends with then, and fails where nothing was read at all.
+    /// Reports what was not read. Returns the error with which the command ends after printing its sums; fails if nothing was
+    /// read at all.
     pub(super) fn report_unread(&mut self) -> Result<Option<Error>, Error> {
         let is_nothing = self.counted + self.repeated + self.ignored + self.skipped == 0;
         let unread = std::mem::take(&mut self.unread);
