@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_has_plain_words_and_a_cure() {
+    fn every_reason_has_advice_in_plain_words() {
         for bad in PATHS {
             let (what, cure) = for_path(bad);
             assert!(is_plain(what) && is_plain(cure), "{what}: {cure}");

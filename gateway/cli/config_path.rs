@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_place_that_has_a_configuration_is_taken() {
+    fn the_first_existing_configuration_is_used() {
         let folder = tempfile::tempdir().unwrap();
         let (here, installed) = (folder.path().join("here"), folder.path().join("installed"));
         let why = find(None, &here, &installed).unwrap_err();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_in_the_current_folder_that_is_another_users_is_not_taken_unasked() {
+    fn a_configuration_of_another_user_in_the_current_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path().join("here");
         fs::write(&here, "").unwrap();

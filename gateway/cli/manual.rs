@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_manual_page_has_every_command_and_names_no_page_that_is_not_there() {
+    fn the_manual_page_has_every_command_and_refers_to_no_missing_page() {
         let mut command = crate::cli::Cli::command();
         let page = text(command.clone()).unwrap();
         assert!(!page.replace(".TH keygate 1", "").contains("(1)"), "{page}");

@@ -39,8 +39,8 @@ fn is_preflight(request: &RequestHeader) -> bool {
 }
 
 fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) -> Vec<String> {
-    let routes = router.routes();
-    if routes.is_empty() {
+    let all = router.routes();
+    if all.is_empty() {
         return vec!["the configuration has no [[routes]]".to_owned()];
     }
     let host = request
@@ -49,7 +49,7 @@ fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) 
         .and_then(|host| host_of_authority(host.to_str().ok()?))
         .unwrap_or_default();
     // The longest of the routes that match except for the host.
-    let other_host = routes
+    let other_host = all
         .iter()
         .filter(|route| route.path.strip(path).is_some())
         .max_by_key(|route| route.path.as_str().len());
@@ -65,16 +65,16 @@ fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) 
     let mut suggestions = vec![format!(
         "no route has a path that begins {first}. Routes here:"
     )];
-    suggestions.extend(routes.iter().take(LISTED).map(|route| {
+    suggestions.extend(all.iter().take(LISTED).map(|route| {
         let (provider, hosts) = (&route.provider.name, hosts_of(route));
         format!("  {} (provider {provider}, host {hosts})", route.path)
     }));
-    if routes.len() > LISTED {
-        let more = routes.len() - LISTED;
+    if all.len() > LISTED {
+        let more = all.len() - LISTED;
         suggestions.push(format!("  and {more} more: `keygate status` shows them"));
     }
     let takes = |route: &&Route| route.hosts.iter().any(|pattern| pattern.takes(&host));
-    let reachable: Vec<_> = routes.iter().map(|route| &**route).filter(takes).collect();
+    let reachable: Vec<_> = all.iter().map(|route| &**route).filter(takes).collect();
     suggestions.extend(nearest_base_url(&reachable, first, origin));
     suggestions
 }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_segment_is_told() {
+    fn the_first_segment_of_a_path_is_found() {
         for (path, first) in [("/v1/chat", "/v1"), ("/v1", "/v1"), ("/", "/"), ("", "")] {
             assert_eq!(first_segment(path), first);
         }

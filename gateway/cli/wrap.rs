@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_line_goes_on_below_its_own_text() {
+    fn a_wrapped_line_continues_below_its_own_text() {
         let text = "  -c, --config <FILE>  The file that is read\nsome words\n";
         assert_eq!(
             wrap(text, 47),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn help_of_every_command_fits_a_terminal_and_loses_no_word() {
+    fn help_of_every_command_fits_80_columns_and_keeps_its_words() {
         let mut command = crate::cli::Cli::command();
         command.build();
         let mut commands = vec![command];

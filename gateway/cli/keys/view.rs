@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_as_good_as_the_last_of_its_secrets() {
+    fn a_key_is_valid_as_long_as_one_of_its_secrets() {
         let (over, soon) = ("2026-05-31T00:00:00Z", "2026-06-02T00:00:00Z");
         let later = "expires = 2026-07-01T00:00:00Z";
         for (hashes, more, state, secrets, end) in [

@@ -55,7 +55,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_id_is_new_once(ids in prop::collection::vec(("[0-9a-f]{1,2}", 0..2000_u64, any::<bool>()), 0..300)) {
+        fn each_id_is_inserted_once(ids in prop::collection::vec(("[0-9a-f]{1,2}", 0..2000_u64, any::<bool>()), 0..300)) {
             let (mut counted, mut model) = (CountedRequests::default(), HashSet::new());
             for (process, number, ours) in ids {
                 let id = if ours {

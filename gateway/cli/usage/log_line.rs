@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_found_in_what_each_collector_makes_of_it() {
+    fn a_line_is_read_from_the_output_of_every_collector() {
         for log in wrapped(LINE) {
             match parse(log.as_bytes()) {
                 LogLine::Access(line) => {
@@ -207,7 +207,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_upset_it(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
+        fn no_input_makes_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
             parse(&bytes);
             // Nor does a line that was cut off and continues with other bytes.
             let cut = at.min(LINE.len() - 1);
@@ -216,7 +216,7 @@ mod tests {
         }
 
         #[test]
-        fn words_in_front_make_a_line_a_quotation(words in "[a-zA-Z:|]{1,12}( [a-zA-Z:|]{1,12}){0,9}") {
+        fn an_access_line_after_other_words_does_not_count(words in "[a-zA-Z:|]{1,12}( [a-zA-Z:|]{1,12}){0,9}") {
             // `x |` is what Docker Compose puts there.
             let is_prefix = words.split(' ').nth(1) == Some("|") && words.split(' ').count() == 2;
             let found = parse(format!("{words} {LINE}").as_bytes());
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_something_else_quotes_is_none() {
+    fn a_quoted_access_line_does_not_count() {
         for log in [
             format!("{EVENT} {LINE}"),
             format!("provider says {LINE}"),

@@ -271,7 +271,7 @@ mod tests {
     use crate::cli::usage::access_line::AccessLine;
 
     #[test]
-    fn numbers_and_costs_are_shown_as_people_read_them() {
+    fn numbers_are_grouped_and_costs_are_rounded() {
         for (digits, shown) in [
             ("0", "0"),
             ("999", "999"),
@@ -312,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_table_is_as_wide_as_it_may_be_if_what_is_needed_fits(
+        fn a_table_fits_the_terminal_if_its_required_columns_do(
             names in prop::collection::vec("[a-z\u{e9}]{0,90}", 1..6),
             tokens in any::<u32>(),
             width in 0..300_usize,
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_go_before_the_numbers_that_matter() {
+    fn optional_columns_are_left_out_first() {
         let rows = [row("alice", 1_000_000), row("bob", 2)];
         let table = Table::of(&["key", "model"], &rows, &[], Some(80));
         assert_eq!(table.left_out, ["reasoning"]);

@@ -390,6 +390,10 @@ mod tests {
                 assert!(!error.contains(secret), "{text}\n{error}");
             }
         }
+    }
+
+    #[test]
+    fn a_table_in_another_encoding_is_refused() {
         let utf_16 = read(&b"\xff\xfeb\0o\0b\0,\0x\0\n\0"[..])
             .err()
             .unwrap()
