@@ -19,7 +19,7 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn a_key_is_made_listed_and_opens() {
+fn a_created_key_is_listed_and_valid() {
     let provider = Provider::start();
     let scene = Scene::new(&simple(&provider.url(), "", "keys = { team = \"search\" }"));
     std::fs::remove_file(scene.path("keys.toml")).unwrap();
@@ -103,7 +103,7 @@ fn a_key_is_made_listed_and_opens() {
 }
 
 #[test]
-fn wrong_usage_is_64_and_says_why() {
+fn wrong_usage_exits_with_64_and_an_explanation() {
     for (arguments, why) in [
         (
             &["keys", "create", "--id", "sp ace", "--file", "k"][..],
@@ -192,7 +192,7 @@ fn wrong_usage_is_64_and_says_why() {
 }
 
 #[test]
-fn a_command_line_that_is_wrong_is_answered_with_what_was_meant() {
+fn a_wrong_command_line_gets_a_tip() {
     let run = |arguments: &[&str]| {
         let output = process::keygate()
             .args(arguments)
@@ -230,7 +230,7 @@ fn a_command_line_that_is_wrong_is_answered_with_what_was_meant() {
 }
 
 #[test]
-fn the_status_is_shown_anew_until_nobody_reads_it() {
+fn status_watch_repeats_until_its_reader_closes_the_pipe() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let admin = gateway.running.admin().to_string();
@@ -250,7 +250,7 @@ fn the_status_is_shown_anew_until_nobody_reads_it() {
 }
 
 #[test]
-fn status_shows_what_serves_and_fails_when_something_does_not() {
+fn status_shows_routes_and_fails_if_one_is_not_served() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let admin = gateway.running.admin().to_string();
@@ -365,7 +365,7 @@ pub(crate) fn keygate_with(input: &str, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_probe_tells_whether_tokens_work_and_nothing_is_probed_unasked() {
+fn a_probe_reports_whether_tokens_work_and_only_on_request() {
     let provider = Provider::answering(|request, wire| {
         let good = request.header("authorization") == Some("Bearer good");
         let status = if good { "200 OK" } else { "401 Unauthorized" };

@@ -62,7 +62,7 @@ fn a_configuration_is_found_in_its_usual_places() {
 }
 
 #[test]
-fn without_a_configuration_it_is_said_where_one_was_looked_for_and_how_to_make_one() {
+fn without_a_configuration_the_error_lists_the_places_and_how_to_create_one() {
     if Path::new("/etc/keygate/gateway.toml").exists() {
         return;
     }
@@ -88,7 +88,7 @@ fn without_a_configuration_it_is_said_where_one_was_looked_for_and_how_to_make_o
 }
 
 #[test]
-fn every_example_passes_check_as_a_checkout_has_it() {
+fn every_example_passes_check() {
     let folder = tempfile::tempdir().unwrap();
     let conf = concat!(env!("CARGO_MANIFEST_DIR"), "/conf");
     let mut examples = Vec::new();
@@ -140,7 +140,7 @@ fn every_example_passes_check_as_a_checkout_has_it() {
 }
 
 #[test]
-fn a_key_file_that_others_can_read_is_refused_once_it_opens_or_holds_something() {
+fn a_key_file_that_others_can_read_is_refused_if_it_has_valid_keys_or_secrets() {
     let rest = simple("http://127.0.0.1:9", "", "");
     for (more, code) in [
         ("disabled = true", 0),
@@ -161,7 +161,7 @@ fn a_key_file_that_others_can_read_is_refused_once_it_opens_or_holds_something()
 }
 
 #[test]
-fn a_key_is_shown_with_the_routes_that_it_opens() {
+fn show_lists_the_routes_of_a_key() {
     let route = |name: &str, team: &str| {
         format!(
             "[[routes]]\nname = \"{name}\"\npath = \"/{name}\"\nprovider = \"p\"\nkeys = {{ team = \"{team}\" }}\n"

@@ -43,7 +43,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_it_writes_serves_a_first_request_with_the_key_that_it_prints() {
+fn the_new_configuration_serves_a_request_with_the_printed_key() {
     let provider = Provider::start();
     let scene = Scene::new("");
     let folder = scene.folder.path();
@@ -152,7 +152,7 @@ fn every_kind_of_provider_has_a_configuration_that_passes_check() {
 }
 
 #[test]
-fn nothing_is_written_over_anything_and_a_refusal_leaves_nothing() {
+fn no_file_is_overwritten_and_a_refusal_leaves_no_file() {
     for there in ["gateway.toml", "keys.toml", "secrets/openai"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(there);
@@ -221,7 +221,7 @@ fn until_asked(child: &mut Child) -> ChildStderr {
 }
 
 #[test]
-fn a_terminal_shows_again_what_is_typed_after_ctrl_c() {
+fn the_terminal_echoes_again_after_ctrl_c() {
     let (_ours, theirs) = terminal();
     let folder = tempfile::tempdir().unwrap();
     let mut child = init(folder.path(), &["--provider", "openai"])
@@ -241,7 +241,7 @@ fn a_terminal_shows_again_what_is_typed_after_ctrl_c() {
 }
 
 #[test]
-fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
+fn a_typed_token_is_not_echoed_and_earlier_input_is_ignored() {
     let (mut ours, theirs) = terminal();
     // As if a script had been pasted, of which this is the next line.
     ours.write_all(b"keygate run\n").unwrap();
@@ -269,7 +269,7 @@ fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
 }
 
 #[test]
-fn a_token_in_a_file_is_looked_for_beside_the_configuration() {
+fn the_path_of_a_token_file_is_relative_to_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "sk-1\n").unwrap();
@@ -293,7 +293,7 @@ fn a_token_in_a_file_is_looked_for_beside_the_configuration() {
 }
 
 #[test]
-fn a_server_in_a_private_network_takes_one_word() {
+fn a_server_in_a_private_network_needs_one_option() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("a b");
     let out = out.to_str().unwrap();

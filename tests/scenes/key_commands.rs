@@ -43,7 +43,7 @@ impl Keys {
 }
 
 #[test]
-fn a_key_that_expires_on_a_day_is_good_until_the_end_of_it_in_utc_and_that_is_said() {
+fn a_key_that_expires_on_a_day_is_valid_until_its_end_in_utc() {
     let keys = Keys::new();
     let create = |more: &[&str]| keys.run(&[&["create"], more].concat());
     let day = [
@@ -104,7 +104,7 @@ fn a_key_that_expires_on_a_day_is_good_until_the_end_of_it_in_utc_and_that_is_sa
 }
 
 #[test]
-fn what_a_key_is_for_when_it_was_made_and_whether_it_opens_is_shown() {
+fn list_and_show_print_comment_creation_time_and_state() {
     let keys = Keys::new();
     let comment = ["--comment", "for the\nnightly \u{1b}[31mjob"];
     let ends = ["--expires", "2100-01-31", "--label", "team=search"];
@@ -160,7 +160,7 @@ fn what_a_key_is_for_when_it_was_made_and_whether_it_opens_is_shown() {
 }
 
 #[test]
-fn a_comment_or_a_label_of_any_length_is_shown_and_widens_no_other_row() {
+fn a_long_comment_or_label_is_printed_and_widens_no_other_row() {
     let keys = Keys::new();
     // More than the widest that `format!` fills up to.
     let long = "x".repeat(70_000);
@@ -173,7 +173,7 @@ fn a_comment_or_a_label_of_any_length_is_shown_and_widens_no_other_row() {
 }
 
 #[test]
-fn the_list_shows_the_keys_that_are_asked_for() {
+fn the_list_can_be_filtered() {
     let keys = Keys::new();
     for (id, team, tier, expires) in [
         ("a", "search", "gold", "10d"),
@@ -230,7 +230,7 @@ fn the_list_shows_the_keys_that_are_asked_for() {
 }
 
 #[test]
-fn a_table_of_keys_is_taken_as_people_have_it_with_all_that_it_says_of_them() {
+fn a_table_of_keys_is_imported_with_all_its_columns() {
     let keys = Keys::new();
     let key = "a-key-that-is-long, and has a comma";
     let hash = keygate_with("sk-litellm-0123456789abcdef", &["keys", "hash"]);
@@ -274,7 +274,7 @@ fn a_table_of_many_keys_takes_time_in_proportion_to_them() {
 }
 
 #[test]
-fn a_first_line_that_may_name_columns_makes_no_key_that_everybody_guesses() {
+fn a_first_line_that_may_name_columns_does_not_become_a_key() {
     let keys = Keys::new();
     for table in [
         "user,secret\nalice,a-long-secret-of-alice\n",
@@ -294,7 +294,7 @@ fn a_first_line_that_may_name_columns_makes_no_key_that_everybody_guesses() {
 }
 
 #[test]
-fn a_name_with_a_comma_that_nobody_put_in_quotes_is_refused_with_its_line() {
+fn an_unquoted_name_with_a_comma_is_refused_with_its_line() {
     let keys = Keys::new();
     keys.run(&["create", "--id", "first"]);
     let before = keys.file();
@@ -323,7 +323,7 @@ fn a_name_with_a_comma_that_nobody_put_in_quotes_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_rotation_says_how_long_an_old_secret_really_opens() {
+fn a_rotation_reports_how_long_the_old_secret_stays_valid() {
     let keys = Keys::new();
     keys.run(&["create", "--id", "a"]);
     let (_, said) = keys.run(&["rotate", "a", "--overlap", "0s"]);
@@ -378,7 +378,7 @@ fn an_expired_key_is_not_rotated_without_a_new_end() {
 }
 
 #[test]
-fn showing_a_key_waits_for_nothing_and_says_so() {
+fn show_refuses_the_option_wait() {
     let keys = Keys::new();
     keys.run(&["create", "--id", "a"]);
     let refused = keys.with("", &["show", "a", "--wait"]);
@@ -387,7 +387,7 @@ fn showing_a_key_waits_for_nothing_and_says_so() {
 }
 
 #[test]
-fn the_list_is_sorted_by_what_is_asked_for() {
+fn the_list_can_be_sorted() {
     let keys = Keys::new();
     for (id, end) in [("c", "2100-01-01"), ("a", "2099-01-01")] {
         keys.run(&["create", "--id", id, "--expires", end]);

@@ -32,7 +32,7 @@ const TLS: &str =
     "server.tls = { certificate = \"live/x/fullchain.pem\", key = \"file:live/x/privkey.pem\" }";
 
 #[test]
-fn certbots_links_are_followed_and_a_renewal_is_taken_over() {
+fn links_of_certbot_are_followed_and_a_renewal_is_loaded() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let scene = Scene::new("").key("alice", "secret", "");
     renew(&scene, &authority, "gateway.test", 1);
@@ -49,7 +49,7 @@ fn certbots_links_are_followed_and_a_renewal_is_taken_over() {
 }
 
 #[test]
-fn the_hook_for_certbot_gives_the_gateway_what_was_renewed() {
+fn the_hook_for_certbot_installs_the_renewed_certificate() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let scene = Scene::new("").key("alice", "secret", "");
     let run_hook = |scene: &Scene| {
@@ -78,7 +78,7 @@ fn the_hook_for_certbot_gives_the_gateway_what_was_renewed() {
 }
 
 #[test]
-fn a_link_that_others_could_have_laid_is_refused_with_the_folder_and_the_cure() {
+fn a_link_that_other_users_could_have_made_is_refused_with_its_folder_and_a_remedy() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let scene = Scene::new("").key("alice", "secret", "");
     renew(&scene, &authority, "gateway.test", 1);
