@@ -53,7 +53,7 @@ fn attempts(gateway: &Gateway, from: usize, to: usize) -> Vec<u64> {
 }
 
 #[test]
-fn dead_addresses_cost_no_request_its_response_and_once_known_nothing() {
+fn dead_addresses_fail_no_request_and_cost_no_time_once_known() {
     for count in [1, 2, 4, 7] {
         let provider = Provider::start();
         let mut addresses: Vec<_> = (2..2 + count).map(|host| dead(&provider, host)).collect();
@@ -132,7 +132,7 @@ fn silent(address: SocketAddr) -> (rustix::fd::OwnedFd, Vec<TcpStream>) {
 }
 
 #[test]
-fn an_address_that_drops_connections_costs_their_time_once() {
+fn an_address_that_drops_connections_is_waited_for_once() {
     let provider = Provider::start();
     let dropping = dead(&provider, 2);
     let _silent = silent(dropping);
@@ -151,7 +151,7 @@ fn an_address_that_drops_connections_costs_their_time_once() {
 }
 
 #[test]
-fn an_address_that_comes_back_is_used_again_and_no_request_has_to_try_it() {
+fn a_recovered_address_is_used_again_without_a_request_as_its_test() {
     let provider = Provider::start();
     let away = dead(&provider, 2);
     let gateway = gateway(&provider, "", vec![away, provider.address()]);

@@ -6,7 +6,7 @@ use crate::support::{Client, Gateway, Provider, Scene, ask_admin, eventually};
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
 #[test]
-fn the_admin_listener_answers_what_it_has_and_nothing_else() {
+fn the_admin_listener_serves_its_endpoints_only() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     assert_eq!(gateway.admin("/healthz").text(), "ok\n");
@@ -30,7 +30,7 @@ fn the_admin_listener_answers_what_it_has_and_nothing_else() {
 }
 
 #[test]
-fn an_access_line_says_what_happened_and_holds_no_secret() {
+fn an_access_line_describes_the_request_and_holds_no_secret() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let headers = [
@@ -85,7 +85,7 @@ fn an_access_line_says_what_happened_and_holds_no_secret() {
 }
 
 #[test]
-fn who_refused_is_said_in_the_response_the_line_and_the_metric() {
+fn the_response_the_line_and_the_metric_name_who_refused() {
     let provider = Provider::answering(|_, wire| {
         crate::support::provider::respond(wire, "429 Too Many Requests", &[], b"{}");
     });
@@ -113,7 +113,7 @@ fn who_refused_is_said_in_the_response_the_line_and_the_metric() {
 }
 
 #[test]
-fn what_strangers_send_makes_no_series() {
+fn input_of_strangers_makes_no_series() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let series = |gateway: &Gateway| {
@@ -193,7 +193,7 @@ const ADMIN_ROUTES: [(&str, &str, u16); 9] = [
 ];
 
 #[test]
-fn the_admin_listener_answers_programs_and_no_page_of_another_site() {
+fn the_admin_listener_refuses_pages_of_other_sites() {
     let provider = Provider::start();
     let server = "server.admin_hosts = [\"keygate.internal\"]";
     let gateway = Scene::with_server(server, &simple(&provider.url(), "", ""))
@@ -311,7 +311,7 @@ fn metrics_come_soon(admin: std::net::SocketAddr) {
 }
 
 #[test]
-fn heads_that_never_end_keep_nobody_from_the_admin_listener() {
+fn endless_heads_do_not_block_the_admin_listener() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let admin = gateway.running.admin();
@@ -334,8 +334,7 @@ fn heads_that_never_end_keep_nobody_from_the_admin_listener() {
 }
 
 #[test]
-fn an_idle_connection_of_the_admin_listener_is_closed_for_a_new_one_before_heads_that_are_on_their_way()
- {
+fn for_a_new_connection_the_admin_listener_closes_an_idle_one_first() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let admin = gateway.running.admin();
@@ -364,7 +363,7 @@ fn an_idle_connection_of_the_admin_listener_is_closed_for_a_new_one_before_heads
 }
 
 #[test]
-fn a_probe_that_goes_on_is_not_closed_for_new_connections() {
+fn a_running_probe_is_not_closed_for_new_connections() {
     let (tell, told) = std::sync::mpsc::channel::<()>();
     let told = std::sync::Mutex::new(told);
     let provider = Provider::answering(move |_, wire| {
@@ -393,7 +392,7 @@ fn a_probe_that_goes_on_is_not_closed_for_new_connections() {
 }
 
 #[test]
-fn the_admin_listener_waits_for_no_head_without_end() {
+fn the_admin_listener_limits_the_time_of_a_head() {
     let provider = Provider::start();
     let timeouts = "server.timeouts.client_head = \"300ms\"\nserver.timeouts.keepalive = \"300ms\"";
     let gateway = Scene::with_server(timeouts, &simple(&provider.url(), "", "")).start();
@@ -410,7 +409,7 @@ fn the_admin_listener_waits_for_no_head_without_end() {
 }
 
 #[test]
-fn a_head_for_the_admin_listener_is_bounded_as_those_of_clients_are() {
+fn the_admin_listener_limits_the_size_of_a_head() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let ask = |bytes| {

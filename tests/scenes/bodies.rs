@@ -157,7 +157,7 @@ fn a_body_over_the_limit_is_413_by_its_length_and_by_its_chunks() {
 }
 
 #[test]
-fn what_follows_a_broken_body_is_not_the_next_request() {
+fn bytes_after_a_broken_body_are_not_the_next_request() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let smuggled = "GET /p/smuggled HTTP/1.1\r\nHost: a\r\napi-key: secret\r\n\r\n";
@@ -187,7 +187,7 @@ fn what_follows_a_broken_body_is_not_the_next_request() {
 }
 
 #[test]
-fn what_follows_a_body_whose_end_is_not_plain_is_not_the_next_request() {
+fn bytes_after_a_body_with_an_ambiguous_end_are_not_the_next_request() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let next = "GET /p/next HTTP/1.1\r\nHost: a\r\napi-key: secret\r\n\r\n";
@@ -216,7 +216,7 @@ fn what_follows_a_body_whose_end_is_not_plain_is_not_the_next_request() {
 }
 
 #[test]
-fn a_body_that_drips_is_refused_and_one_that_only_takes_its_time_is_not() {
+fn a_dripping_body_is_refused_and_a_slow_one_is_not() {
     let provider = Provider::start();
     let rest = crate::support::gateway::simple(&provider.url(), "", "");
     let scene = Scene::with_server("server.limits.body_rate = \"1KiB\"", &rest);
@@ -260,7 +260,7 @@ fn a_body_that_drips_is_refused_and_one_that_only_takes_its_time_is_not() {
 }
 
 #[test]
-fn an_empty_last_piece_leaves_nothing_on_the_connection_for_the_next_tenant() {
+fn an_empty_last_chunk_leaves_nothing_on_the_connection_for_the_next_tenant() {
     let provider = Provider::start();
     let scene = Scene::with_server("server.h2c = true", &simple(&provider.url(), "", ""));
     let gateway = scene.key("alice", "secret", "").start();

@@ -1,4 +1,4 @@
-//! The commands, as a person types them.
+//! The commands as a person types them.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ fn a_created_key_is_listed_and_valid() {
     let scene = Scene::new(&simple(&provider.url(), "", "keys = { team = \"search\" }"));
     std::fs::remove_file(scene.path("keys.toml")).unwrap();
     let config = scene.path("gateway.toml").display().to_string();
-    // Nothing works yet, and it is said what to do.
+    // Without a key file, `check` fails and says what to do.
     let check = keygate(&["check", "--config", &config]);
     assert_eq!(check.status.code(), Some(78));
     assert!(text(&check.stderr).contains("keygate keys create"));
@@ -80,7 +80,7 @@ fn a_created_key_is_listed_and_valid() {
         200
     );
 
-    // Made while it runs, and served within a second or so.
+    // A key that is created while the gateway runs is served within about a second.
     let second = keygate(&[
         "keys",
         "create",
@@ -345,7 +345,7 @@ fn the_demo_serves_what_it_prints() {
     assert!(child.wait().unwrap().success());
 }
 
-/// A command that reads `input`.
+/// Runs a command with `input` on standard input.
 pub(crate) fn keygate_with(input: &str, arguments: &[&str]) -> Output {
     use std::io::Write;
     let mut child = Command::new(env!("CARGO_BIN_EXE_keygate"))
@@ -403,12 +403,12 @@ fn a_probe_reports_whether_tokens_work_and_only_on_request() {
         "{said}"
     );
     assert_eq!(provider.only().line(), "GET /v1/models HTTP/1.1");
-    // No page in a browser makes it ask.
+    // A page in a browser cannot start a probe.
     let response = ask_admin(gateway.running.admin(), "GET", "/probe");
     assert_eq!(response.status, 404);
     assert_eq!(provider.received().len(), 1);
 
-    // What could be anywhere is asked without a token first: what answers anyone says nothing of the token.
+    // A custom provider gets a request without a token first: if it responds to that, the token was not tested.
     let gateway = Scene::new(&one("custom", "custom", "inline:good"))
         .key("alice", "secret", "")
         .start();

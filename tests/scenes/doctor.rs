@@ -1,4 +1,4 @@
-//! What `keygate doctor` and `keygate check` say of the machine.
+//! The reports of `keygate doctor` and `keygate check` about the machine.
 
 use crate::command::{keygate, text};
 use crate::support::gateway::simple;
@@ -196,7 +196,7 @@ fn the_doctor_prints_columns_of_ok_warn_and_fail() {
         let words = ["ok    ", "warn  ", "FAIL  ", "      "];
         assert!(words.iter().any(|word| line.starts_with(word)), "{said}");
     }
-    // What is found, and the cures below, stand in one column.
+    // Findings and the remedies below them are in one column.
     let column = |part: &str| said.lines().find_map(|line| line.find(part));
     assert_eq!(
         column("-> something else listens"),

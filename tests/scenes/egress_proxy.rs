@@ -98,7 +98,7 @@ fn the_certificate_is_the_providers_whatever_the_proxy_leads_to() {
 }
 
 #[test]
-fn credentials_go_to_the_proxy_and_to_nobody_else() {
+fn credentials_go_to_the_proxy_only() {
     let authority = Authority::new();
     let provider = tls_provider(&authority, "api.provider.test");
     let proxy = ConnectProxy::wanting("Basic dXNlcjpwYXNz", &places(provider.address()));
@@ -218,7 +218,7 @@ fn http2_goes_through_one_tunnel() {
 }
 
 #[test]
-fn a_dead_address_of_the_proxy_is_left_out_and_a_failed_provider_is_no_reason_to() {
+fn a_dead_address_of_the_proxy_is_left_out_but_not_for_a_failed_provider() {
     let authority = Authority::new();
     let provider = tls_provider(&authority, "api.provider.test");
     let proxy = ConnectProxy::start(&places(provider.address()));
@@ -247,7 +247,7 @@ fn a_dead_address_of_the_proxy_is_left_out_and_a_failed_provider_is_no_reason_to
 }
 
 #[test]
-fn the_servers_proxy_is_for_providers_by_https_that_do_not_say_otherwise() {
+fn the_servers_proxy_is_the_default_for_https_providers() {
     let authority = Authority::new();
     let (near, direct) = (Provider::start(), tls_provider(&authority, "localhost"));
     let proxy = ConnectProxy::start(&[]);
@@ -279,7 +279,7 @@ fn the_servers_proxy_is_for_providers_by_https_that_do_not_say_otherwise() {
 }
 
 #[test]
-fn what_is_wrong_with_a_proxy_is_said_with_its_line_and_cure_and_no_credentials() {
+fn problems_of_a_proxy_are_reported_with_line_and_remedy_without_credentials() {
     let with = |server: &str, more: &str| {
         let scene = Scene::new("").key("alice", "secret", "");
         scene.configure(server, &simple(URL, more, ""));
@@ -377,7 +377,7 @@ fn a_token_that_cannot_be_used_is_no_way_around_the_proxy() {
 }
 
 #[test]
-fn the_environment_counts_where_the_configuration_says_so() {
+fn the_proxy_of_the_environment_is_used_if_configured() {
     let authority = Authority::new();
     let provider = tls_provider(&authority, "api.provider.test");
     let proxy = ConnectProxy::wanting("Basic dXNlcjpwYXNz", &places(provider.address()));

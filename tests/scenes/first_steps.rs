@@ -1,4 +1,4 @@
-//! The first commands that somebody types: without a configuration, with one in its usual place, with an example.
+//! The first commands of a new user: without a configuration, with one in a usual place, with an example.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::command::text;
 use crate::support::gateway::simple;
 use crate::support::{Scene, process};
 
-/// A command in `folder`, with nothing of keygate or a provider in its environment.
+/// A command in `folder`, without variables of keygate or a provider in its environment.
 fn keygate_in(folder: &Path) -> Command {
     let mut command = process::keygate();
     command.current_dir(folder).env_clear();
@@ -40,14 +40,14 @@ fn a_configuration_is_found_in_its_usual_places() {
         found.contains("2 keys") && found.contains(path.to_str().unwrap()),
         "{found}"
     );
-    // Every command looks there, and what a command is given goes before.
+    // Every command looks there, and an option takes precedence.
     let listed = keygate_in(folder).args(["keys", "list"]).output().unwrap();
     assert!(text(&listed.stdout).contains("alice"), "{}", said(&listed));
     let mut given = keygate_in(folder);
     let given = given.args(["keys", "list", "--config"]).arg(&path);
     let listed = given.env("KEYGATE_CONFIG", "/nowhere").output().unwrap();
     assert!(text(&listed.stdout).contains("carol"), "{}", said(&listed));
-    // What is named and not there is not replaced by another.
+    // A named file that does not exist is not replaced by another one.
     let absent = keygate_in(folder)
         .arg("check")
         .env("KEYGATE_CONFIG", "/nowhere/g.toml")
@@ -96,7 +96,7 @@ fn every_example_passes_check() {
         let path = entry.unwrap().path();
         let to = folder.path().join(path.file_name().unwrap());
         std::fs::copy(&path, &to).unwrap();
-        // As git makes every file, with the usual umask.
+        // The mode that git gives every file with the usual umask.
         std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o644)).unwrap();
         if std::fs::read_to_string(&to).unwrap().contains("[[routes]]") {
             examples.push(to);
@@ -116,7 +116,7 @@ fn every_example_passes_check() {
             said(&check)
         );
     }
-    // The lab's key is one that everybody knows: it opens once somebody says so, and the file is private by then.
+    // The key of the lab is public: it is disabled until the user enables it, and by then the file is private.
     let mut enable = keygate_in(folder.path());
     let enable = enable.args([
         "keys",

@@ -105,7 +105,7 @@ impl Drop for Victim {
 }
 
 #[test]
-fn whoever_listens_on_the_admin_port_gets_no_other_process_signalled() {
+fn an_impostor_on_the_admin_port_gets_no_other_process_signalled() {
     let provider = Provider::start();
     let mut victim = Victim::start();
     let listener = listen_as(None);
@@ -144,7 +144,7 @@ fn a_gateway_that_does_not_listen_there_gets_no_signal() {
 }
 
 #[test]
-fn what_another_user_says_on_the_admin_port_is_not_believed() {
+fn the_response_of_another_user_on_the_admin_port_is_not_trusted() {
     if !geteuid().is_root() {
         return;
     }

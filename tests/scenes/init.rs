@@ -1,4 +1,4 @@
-//! `keygate init`: from nothing to a first request.
+//! `keygate init`: from no configuration to a first request.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -22,13 +22,13 @@ fn init(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// With this on standard input.
+/// Runs `keygate init` with this standard input.
 fn with(input: &str, folder: &Path, arguments: &[&str]) -> Output {
     let mut child = init(folder, arguments)
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
-    // One that is refused before reads nothing.
+    // A command that is refused early does not read its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -119,7 +119,7 @@ fn every_kind_of_provider_has_a_configuration_that_passes_check() {
         let made = with("", folder.path(), &arguments);
         let said = text(&made.stderr);
         if kind.endpoint {
-            // What is no name is refused by the check, and nothing stays.
+            // An invalid name is refused by the check, and no file is left.
             assert!(!made.status.success(), "{said}");
             assert_eq!(names(folder.path()), Vec::<String>::new());
             *arguments.last_mut().unwrap() = "d";
@@ -198,7 +198,7 @@ fn no_file_is_overwritten_and_a_refusal_leaves_no_file() {
     assert_eq!(names(folder.path()), Vec::<String>::new());
 }
 
-/// A terminal: the side of a person, and that of a program.
+/// A pseudoterminal: the side of the person, and the side of the program.
 fn terminal() -> (File, OwnedFd) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
@@ -208,7 +208,7 @@ fn terminal() -> (File, OwnedFd) {
     (File::from(ours), theirs)
 }
 
-/// Reads until the token is asked for.
+/// Reads until the command asks for the token.
 fn until_asked(child: &mut Child) -> ChildStderr {
     let mut asked = Vec::new();
     let mut stderr = child.stderr.take().unwrap();
@@ -243,7 +243,7 @@ fn the_terminal_echoes_again_after_ctrl_c() {
 #[test]
 fn a_typed_token_is_not_echoed_and_earlier_input_is_ignored() {
     let (mut ours, theirs) = terminal();
-    // As if a script had been pasted, of which this is the next line.
+    // Input before the question, as if a script had been pasted of which this is the next line.
     ours.write_all(b"keygate run\n").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut child = init(folder.path(), &["--provider", "openai"])
@@ -257,7 +257,7 @@ fn a_typed_token_is_not_echoed_and_earlier_input_is_ignored() {
     assert!(status.success() && started.elapsed() < PATIENCE);
     let token = std::fs::read_to_string(folder.path().join("secrets/openai")).unwrap();
     assert_eq!(token, "sk-typed");
-    // What the terminal has shown: the line before, and nothing of the token.
+    // The terminal has echoed the line before, and nothing of the token.
     drop(theirs);
     let mut shown = Vec::new();
     let _ = ours.read_to_end(&mut shown);

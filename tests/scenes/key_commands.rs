@@ -1,4 +1,4 @@
-//! What `keygate keys` takes from people and shows them, without a gateway.
+//! `keygate keys` without a running gateway: what it accepts and prints.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::command::{keygate_with, text};
 
-/// A key file of its own, not yet there.
+/// A folder for a key file, which does not exist yet.
 struct Keys {
     folder: TempDir,
 }
@@ -22,7 +22,7 @@ impl Keys {
         self.folder.path().join("keys.toml")
     }
 
-    /// The key file; nothing if it is not there.
+    /// The text of the key file; empty if it does not exist.
     fn file(&self) -> String {
         std::fs::read_to_string(self.path()).unwrap_or_default()
     }
@@ -33,7 +33,7 @@ impl Keys {
         keygate_with(input, &[&["keys"], arguments, &file].concat())
     }
 
-    /// What a command that works prints: on standard output, and to the person.
+    /// The standard output and the standard error of a command that succeeds.
     fn run(&self, arguments: &[&str]) -> (String, String) {
         let output = self.with("", arguments);
         let said = text(&output.stderr).to_owned();
@@ -162,7 +162,7 @@ fn list_and_show_print_comment_creation_time_and_state() {
 #[test]
 fn a_long_comment_or_label_is_printed_and_widens_no_other_row() {
     let keys = Keys::new();
-    // More than the widest that `format!` fills up to.
+    // Longer than the greatest width that `format!` accepts.
     let long = "x".repeat(70_000);
     keys.run(&["create", "--id", "a", "--label", &format!("team={long}")]);
     keys.run(&["create", "--id", "b", "--comment", &long]);
@@ -235,7 +235,7 @@ fn a_table_of_keys_is_imported_with_all_its_columns() {
     let key = "a-key-that-is-long, and has a comma";
     let hash = keygate_with("sk-litellm-0123456789abcdef", &["keys", "hash"]);
     let hex = text(&hash.stdout).trim().trim_start_matches("sha256:");
-    // As spreadsheets of many countries write it: a BOM, semicolons, CRLF, empty rows at the end.
+    // The format of spreadsheets in many countries: a BOM, semicolons, CRLF, empty rows at the end.
     let table = format!(
         "\u{feff}key_alias;token;expires;blocked;comment\r\nbob;{hex};2100-01-31 12:00:00;f;\r\n\
          \"carl\";\"{key}\";;t;\"Carl's, \"\"left\"\"\"\r\n;;;;\r\n"
@@ -269,7 +269,7 @@ fn a_table_of_many_keys_takes_time_in_proportion_to_them() {
     let begun = std::time::Instant::now();
     let taken = keys.with(&table, &["import"]);
     assert!(taken.status.success(), "{}", text(&taken.stderr));
-    // Compared each with each, they took a minute.
+    // If each key were compared with every other one, this would take a minute.
     assert!(begun.elapsed() < std::time::Duration::from_secs(20));
 }
 
@@ -287,7 +287,7 @@ fn a_first_line_that_may_name_columns_does_not_become_a_key() {
         assert!(said.starts_with("keygate: line 1: no column"), "{said}");
         assert!(!said.contains("6f1c") && keys.file().is_empty(), "{said}");
     }
-    // That a key is called so can be said.
+    // A first line before it says that the word is an id.
     let taken = keys.with("id,key\ntoken,a-long-secret-of-token\n", &["import"]);
     assert!(taken.status.success(), "{}", text(&taken.stderr));
     assert!(keys.file().contains("id = \"token\""), "{}", keys.file());
@@ -342,7 +342,7 @@ fn a_rotation_reports_how_long_the_old_secret_stays_valid() {
         "{said}"
     );
     assert!(key.starts_with("kg_a_"));
-    // As said: the secret that the key was disabled for is gone from the file, and enabling brings it not back.
+    // The secret for which the key was disabled is gone from the file: enabling the key does not make it valid again.
     keys.run(&["enable", "a"]);
     let (shown, _) = keys.run(&["show", "a"]);
     assert_eq!(shown.matches("sha256:").count(), 1, "{shown}");
@@ -369,7 +369,7 @@ fn an_expired_key_is_not_rotated_without_a_new_end() {
     );
     assert!(refused.stdout.is_empty());
     assert_eq!(keys.file(), file);
-    // What was refused until now stays refused, unless somebody asks for an overlap.
+    // A secret that was refused until now stays refused, unless an overlap is given.
     let (_, said) = keys.run(&["rotate", "a", "--expires", "90d"]);
     assert!(said.contains("no older one opens any more"), "{said}");
     std::fs::write(keys.path(), &file).unwrap();

@@ -168,7 +168,7 @@ fn each_kind_gets_its_path_and_its_token_where_it_wants_them() {
 }
 
 #[test]
-fn anthropics_version_is_put_in_only_where_the_client_sent_none() {
+fn anthropics_version_is_added_only_if_the_client_sent_none() {
     let provider = Provider::start();
     let gateway = of_kind("anthropic", &provider.url(), "", "");
     let key = ("x-api-key", "secret");
@@ -253,7 +253,7 @@ fn the_callers_own_token_passes_and_the_gateways_key_stands_elsewhere() {
 }
 
 #[test]
-fn a_refusal_speaks_the_dialect_of_its_route() {
+fn a_refusal_has_the_error_format_of_its_route() {
     let provider = Provider::start();
     for (kind, more, pointer, said, id) in [
         (
@@ -330,7 +330,7 @@ fn a_bare_prefix_without_an_endpoint_is_404() {
 }
 
 #[test]
-fn who_pays_is_chosen_by_the_client_only_where_the_route_says_so() {
+fn the_client_chooses_the_account_only_if_the_route_allows_it() {
     let provider = Provider::start();
     let choices = [
         ("OpenAI-Organization", "theirs"),
@@ -362,7 +362,7 @@ fn who_pays_is_chosen_by_the_client_only_where_the_route_says_so() {
 }
 
 #[test]
-fn what_a_response_tells_of_the_account_stays_here_by_kind() {
+fn response_headers_about_the_account_are_removed_by_kind() {
     let account = [
         "openai-organization",
         "openai-project",
@@ -402,7 +402,7 @@ fn what_a_response_tells_of_the_account_stays_here_by_kind() {
 }
 
 #[test]
-fn a_url_that_the_client_is_to_ask_next_leads_back_through_the_gateway() {
+fn the_url_of_the_next_request_leads_back_through_the_gateway() {
     let provider = Provider::answering(|request, wire| {
         let host = request.header("host").unwrap();
         let own = format!("http://{host}/upload/v1beta/files?upload_id=1");

@@ -1,5 +1,5 @@
-//! Secrets whose files are symbolic links, as certbot and tools for secrets lay them: followed where nobody else could
-//! have laid them, and renewed without a restart.
+//! Secrets whose files are symbolic links, as certbot and tools for secrets create them: they are followed if no other
+//! user could have created them, and renewed without a restart.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,7 +11,7 @@ use crate::support::gateway::simple;
 use crate::support::tls::Authority;
 use crate::support::{Provider, Scene, eventually};
 
-/// Writes the `nth` pair for `name` into certbot's archive, and leads the links of `live` to it, as certbot does.
+/// Writes the `nth` pair for `name` into certbot's archive, and points the links in `live` to it, as certbot does.
 fn renew(scene: &Scene, authority: &Authority, name: &str, nth: u32) {
     let (certificate, key) = authority.certificate(name);
     fs::create_dir_all(scene.path("archive/x")).unwrap();
@@ -97,7 +97,7 @@ fn a_link_that_other_users_could_have_made_is_refused_with_its_folder_and_a_reme
         }
     }
     assert_eq!(scene.problems(), "");
-    // What it leads to is held to what is asked of a file that is no link.
+    // The target must meet the same conditions as a file that is no link.
     mode(&scene.path("archive/x/privkey1.pem"), 0o644);
     assert!(
         scene
@@ -116,7 +116,7 @@ fn a_token_file_that_is_a_link_is_followed_and_a_key_file_is_not() {
     symlink("run/token", scene.path("second")).unwrap();
     symlink("second", scene.path("token")).unwrap();
     assert_eq!(scene.problems(), "");
-    // In a circle, and to nowhere.
+    // A circle of links, and a dangling link.
     fs::remove_file(scene.path("second")).unwrap();
     symlink("token", scene.path("second")).unwrap();
     assert!(

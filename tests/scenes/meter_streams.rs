@@ -169,7 +169,7 @@ fn streams_are_asked_over_http2_as_well_on_either_side() {
 }
 
 #[test]
-fn a_null_is_not_taken_for_a_stream_and_who_hides_from_the_meter_is_estimated() {
+fn a_null_is_no_stream_and_a_stream_hidden_from_the_meter_is_estimated() {
     let provider = chat();
     let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
     let json = [KEY[0], ("content-type", "application/json")];
@@ -227,7 +227,7 @@ fn a_stream_with_a_length_or_of_an_old_version_is_changed_in_order() {
 }
 
 #[test]
-fn a_silent_stream_is_estimated_where_the_route_says_so_and_said_to_be() {
+fn a_stream_without_usage_is_estimated_if_the_route_says_so() {
     let provider = chat();
     let scene = beside_plain(&provider, "meter_streams = \"estimated\"");
     let gateway = scene.start();

@@ -17,7 +17,7 @@ fn problems(host: &str, more: &str) -> String {
 }
 
 #[test]
-fn a_private_name_by_plain_http_takes_a_word_and_the_word_is_said_again() {
+fn plain_http_to_a_private_name_needs_a_setting_and_is_reported() {
     for host in PRIVATE {
         let refused = problems(host, "");
         assert!(
@@ -79,7 +79,7 @@ fn a_request_goes_to_a_private_name_by_plain_http() {
 }
 
 #[test]
-fn a_collector_of_spans_by_plain_http_takes_the_same_word() {
+fn a_collector_by_plain_http_needs_the_same_setting() {
     let rest = |more: &str| {
         let provider = simple("https://api.example.com", "", "");
         format!("{provider}[tracing]\nendpoint = \"http://otel:4318\"\n{more}")

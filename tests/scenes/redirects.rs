@@ -100,7 +100,7 @@ fn a_redirect_to_another_host_is_502_whatever_the_method_and_the_status() {
 }
 
 #[test]
-fn what_a_client_may_read_as_another_host_is_one() {
+fn a_location_that_a_client_may_read_as_another_host_is_refused() {
     let provider = obedient();
     let gateway = gateway(&provider, "", "");
     for location in ELSEWHERE {
@@ -170,7 +170,7 @@ fn a_redirect_within_the_provider_leads_back_through_the_route() {
 }
 
 #[test]
-fn a_path_that_would_begin_with_a_host_is_no_redirect_within() {
+fn a_path_that_may_be_read_as_a_host_is_refused() {
     let provider = obedient();
     let rest = simple(&provider.url(), "", "").replace("\"/p\"", "\"/\"");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
@@ -192,7 +192,7 @@ fn a_path_that_would_begin_with_a_host_is_no_redirect_within() {
 }
 
 #[test]
-fn hosts_that_the_provider_is_given_are_redirected_to() {
+fn configured_redirect_hosts_are_allowed() {
     let provider = obedient();
     let settings = "redirect_hosts = [\"storage.example.com\", \"*.cdn.test\"]";
     let gateway = gateway(&provider, "", settings);
@@ -223,7 +223,7 @@ fn hosts_that_the_provider_is_given_are_redirected_to() {
 }
 
 #[test]
-fn links_lead_back_or_are_taken_out() {
+fn links_lead_back_or_are_removed() {
     let provider = obedient();
     let gateway = gateway(&provider, "/v1", "redirect_hosts = \"docs.test\"");
     for (link, here) in [
@@ -249,7 +249,7 @@ fn links_lead_back_or_are_taken_out() {
 }
 
 #[test]
-fn what_holds_for_the_gateways_own_origin_is_not_the_providers_to_say() {
+fn response_headers_about_the_gateways_own_origin_are_removed() {
     let provider = obedient();
     let gateway = gateway(&provider, "", "");
     let names = [
@@ -274,7 +274,7 @@ fn what_holds_for_the_gateways_own_origin_is_not_the_providers_to_say() {
 }
 
 #[test]
-fn an_interim_response_sends_nobody_anywhere_and_forges_nothing() {
+fn an_interim_response_redirects_nobody_and_forges_nothing() {
     let provider = Provider::answering(|_, wire| {
         let hints = "HTTP/1.1 103 Early Hints\r\nlink: <https://evil.test/>; rel=preconnect\r\n\
                      location: https://evil.test/\r\nx-keygate-request-id: forged\r\n\

@@ -23,7 +23,7 @@ fn divided(kind: &str, provider: &Provider) -> Gateway {
 }
 
 #[test]
-fn a_narrower_route_cannot_be_walked_around_by_another_spelling_of_its_path() {
+fn a_narrower_route_cannot_be_bypassed_by_another_spelling_of_its_path() {
     for kind in ["openai", "custom"] {
         let provider = Provider::start();
         let gateway = divided(kind, &provider);
@@ -83,7 +83,7 @@ fn a_narrower_route_cannot_be_walked_around_by_another_spelling_of_its_path() {
 }
 
 #[test]
-fn a_route_beside_an_imported_one_cannot_be_walked_around_by_saying_the_base_path_twice() {
+fn a_route_beside_an_imported_one_cannot_be_bypassed_by_repeating_the_base_path() {
     let provider = Provider::start();
     let url = provider.url();
     let route = |name: &str, path: &str, team: &str| {
@@ -214,7 +214,7 @@ fn an_authority_of_http2_chooses_the_same_route_in_every_spelling() {
 }
 
 #[test]
-fn check_says_where_two_routes_lead_to_one_place_with_different_rights() {
+fn check_warns_of_two_routes_to_one_target_with_different_access() {
     let url = "https://api.example.com";
     let scene = |routes: &str| {
         let providers = format!(

@@ -187,7 +187,7 @@ fn an_exchange_that_takes_too_long_is_cut_though_it_never_pauses() {
 }
 
 #[test]
-fn a_provider_that_does_not_begin_in_time_is_504() {
+fn a_provider_that_does_not_respond_in_time_is_504() {
     for setting in [
         "timeouts.first_byte = \"200ms\"",
         "timeouts.total = \"200ms\"",
@@ -211,7 +211,7 @@ fn a_provider_that_does_not_begin_in_time_is_504() {
 }
 
 #[test]
-fn a_client_that_dawdles_over_its_body_is_408() {
+fn a_client_that_stalls_in_its_body_is_408() {
     let provider = Provider::start();
     let rest = simple(&provider.url(), "", "");
     let scene = Scene::with_server("server.timeouts.client_read = \"200ms\"", &rest);
@@ -324,7 +324,7 @@ fn a_hundred_streams_at_once_each_get_their_own() {
 }
 
 #[test]
-fn a_response_that_breaks_off_is_passed_on_as_broken() {
+fn a_truncated_response_is_forwarded_as_truncated() {
     // Chunked without its end, and shorter than its length.
     for head in [
         "transfer-encoding: chunked\r\n\r\n4\r\npart\r\n",
@@ -361,7 +361,7 @@ fn a_response_that_breaks_off_is_passed_on_as_broken() {
 }
 
 #[test]
-fn an_http2_client_that_dawdles_over_its_body_is_cut() {
+fn an_http2_client_that_stalls_in_its_body_is_cut() {
     let provider = Provider::start();
     let timeouts = "timeouts = { connect = \"50ms\", write = \"100ms\" }";
     let server = "server.h2c = true\nserver.timeouts.client_read = \"100ms\"";

@@ -179,7 +179,7 @@ fn a_request_is_a_span_of_its_clients_trace_and_the_provider_goes_on_from_there(
 }
 
 #[test]
-fn a_refusal_is_a_span_that_says_why_and_belongs_to_nobodys_trace() {
+fn a_refusal_is_a_span_with_its_reason_in_a_trace_of_its_own() {
     let (provider, collector) = (provider(), collector());
     let gateway = gateway(
         &provider,
@@ -221,7 +221,7 @@ fn without_a_collector_a_trace_passes_as_it_is() {
 }
 
 #[test]
-fn a_collector_that_is_broken_costs_spans_and_nothing_else() {
+fn a_broken_collector_loses_spans_and_affects_nothing_else() {
     let (provider, refuses) = (
         provider(),
         Provider::answering(|_, wire| respond(wire, "503 Busy", &[], b"")),
@@ -238,7 +238,7 @@ fn a_collector_that_is_broken_costs_spans_and_nothing_else() {
 }
 
 #[test]
-fn what_is_wrong_about_tracing_is_said_with_its_line() {
+fn problems_of_tracing_are_reported_with_their_line() {
     let provider = provider();
     let tracing = "[tracing]\nendpoint = \"http://collector.example.com\"\nsample = \"1/2\"\nheaders = { A = \"bare\", B = \"env:KEYGATE_NOWHERE\" }\n";
     let config = simple(&provider.url(), "", "") + tracing;

@@ -33,7 +33,7 @@ fn ask(gateway: &Gateway, path: &str, media: Option<&str>, body: &str) {
 }
 
 #[test]
-fn a_response_that_says_no_tokens_and_should_have_is_in_a_metric_whatever_its_content_type() {
+fn a_response_without_expected_usage_is_in_a_metric_whatever_its_content_type() {
     let provider = echo();
     let gateway = Gateway::before(&provider);
     let silent = r#"{"model":"m","choices":[]}"#;
@@ -124,7 +124,7 @@ fn tokens_are_counted_whatever_the_content_type_says() {
 }
 
 #[test]
-fn what_a_get_brings_was_made_earlier_and_is_not_counted_again() {
+fn the_response_to_a_get_is_not_counted_again() {
     let provider = Provider::answering(|request, wire| {
         let media = [("content-type", "application/json")];
         let is_get = request.line().starts_with("GET");
@@ -162,7 +162,7 @@ fn what_a_get_brings_was_made_earlier_and_is_not_counted_again() {
 
 /// Google takes another method than the request line's in a header and in a parameter, frameworks in a header.
 #[test]
-fn what_a_get_asks_for_as_a_post_is_counted_and_the_parameter_for_it_stays_here() {
+fn a_get_with_a_method_override_is_counted_and_its_parameter_is_removed() {
     let provider = Provider::answering(|_, wire| {
         let json = [("content-type", "application/json")];
         let body = br#"{"model":"m","usage":{"prompt_tokens":5,"completion_tokens":7}}"#;

@@ -30,7 +30,7 @@ fn a_provider_that_is_away_is_502() {
 }
 
 #[test]
-fn a_name_that_cannot_be_resolved_is_502_and_is_said_so() {
+fn a_name_that_cannot_be_resolved_is_502_and_reported() {
     let rest = simple("https://no-such-name.invalid", "", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
     assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 502);
@@ -45,7 +45,7 @@ fn a_name_that_cannot_be_resolved_is_502_and_is_said_so() {
 }
 
 #[test]
-fn a_post_that_meets_a_closing_connection_is_answered_all_the_same() {
+fn a_post_on_a_closing_connection_still_gets_its_response() {
     let provider = Provider::hanging_up(|_, wire| ok(wire, b"{}"));
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
@@ -161,7 +161,7 @@ fn a_post_is_sent_again_only_if_not_a_byte_of_a_response_had_come() {
 }
 
 #[test]
-fn a_provider_that_says_100_and_is_gone_is_502() {
+fn a_provider_that_closes_after_100_is_502() {
     let provider = Provider::answering(|_, wire| {
         let _ = wire
             .write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n")
@@ -195,7 +195,7 @@ fn a_post_too_large_to_keep_is_not_sent_twice() {
 }
 
 #[test]
-fn a_provider_that_hangs_up_on_a_new_connection_is_asked_once() {
+fn a_request_is_sent_once_if_the_provider_closes_a_new_connection() {
     let asked = std::sync::Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     let provider = Provider::answering(move |_, wire| {
@@ -214,7 +214,7 @@ fn a_provider_that_hangs_up_on_a_new_connection_is_asked_once() {
 }
 
 #[test]
-fn what_a_provider_says_too_much_does_not_reach_the_next_client() {
+fn extra_bytes_of_a_provider_do_not_reach_the_next_client() {
     let provider = Provider::answering(|request, wire| {
         let body = request.body.clone();
         let surplus = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstolen";
@@ -282,7 +282,7 @@ fn head_is_passed_on_and_its_response_has_no_body() {
 }
 
 #[test]
-fn the_same_prompt_of_two_keys_or_of_one_is_asked_each_time() {
+fn the_same_prompt_is_sent_to_the_provider_each_time() {
     let provider = Provider::answering(|_, wire| {
         let head = "HTTP/1.1 200 OK\r\ncache-control: public, max-age=3600\r\netag: \"x\"\r\ncontent-length: 2\r\n\r\n{}";
         let _ = wire.write_all(head.as_bytes());

@@ -331,7 +331,7 @@ fn a_connection_that_refuses_a_request_is_not_the_one_that_it_is_sent_again_on()
 }
 
 #[test]
-fn what_a_client_says_of_its_own_stream_is_no_refusal_of_a_provider() {
+fn an_error_of_the_clients_stream_is_no_refusal_of_the_provider() {
     let provider = Http2Provider::start(None);
     let url = format!("http://{}", provider.address);
     let gateway = gateway(&url, "server.h2c = true");

@@ -101,7 +101,7 @@ fn each_response_over_a_websocket_counts_as_it_ends_and_the_line_has_their_sum()
 }
 
 #[test]
-fn what_a_websocket_does_not_say_or_nobody_can_read_is_in_a_metric() {
+fn missing_or_unreadable_usage_of_a_websocket_is_in_a_metric() {
     let compressed = [0xc1, 3, 0xaa, 0x56, 0x4a].to_vec();
     let failed = r#"{"type":"response.failed","response":{"error":{"code":"x"},"usage":null}}"#;
     let word = r#"{"type":"response.output_text.delta","delta":"a"}"#;
@@ -164,7 +164,7 @@ fn a_websocket_that_is_cut_for_a_revoked_key_keeps_what_it_has_used() {
 }
 
 #[test]
-fn the_model_of_a_websocket_is_what_the_client_asks_for_where_the_provider_says_none() {
+fn the_model_of_a_websocket_is_the_clients_if_the_provider_reports_none() {
     let said = r#"{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":7,"responseTokenCount":2}}"#;
     let provider = crate::support::Provider::answering(move |_, wire| {
         crate::support::websocket::switch(wire, "");

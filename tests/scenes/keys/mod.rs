@@ -1,4 +1,4 @@
-//! Keys: made, changed and revoked while the gateway serves, and what is counted of them.
+//! Keys that are created, changed and revoked while the gateway serves, and their metrics.
 
 mod waiting;
 
@@ -16,7 +16,7 @@ use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually, htt
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
-/// A running gateway, and `keygate keys ...` for it; the admin listener has a port that is known.
+/// A running gateway, and `keygate keys ...` for it. The commands know the port of its admin listener.
 struct Keys {
     gateway: Gateway,
     config: String,
@@ -31,7 +31,7 @@ impl Keys {
         let rest = simple(&provider.url(), "", "");
         let scene = Scene::with_server(server, &rest).key("first", "first-key", "");
         let gateway = scene.start();
-        // What the commands read: the port that the gateway got.
+        // The commands read the port of the admin listener from the configuration.
         let path = gateway.scene.path("gateway.toml");
         let text = std::fs::read_to_string(&path).unwrap();
         let admin = format!("server.admin = \"{}\"", gateway.running.admin());
@@ -223,7 +223,7 @@ fn a_key_file_that_is_cut_off_at_any_byte_leaves_the_old_store_serving() {
         refused.contains("looks cut off") && refused.contains("(0 of 3 keys)"),
         "{refused}"
     );
-    // Written whole again, it is served; and so is a shorter one that replaces it.
+    // The complete file is served again, and so is a shorter one that replaces it.
     (&file).write_all(&whole).unwrap();
     assert_eq!(reload(), None);
     gateway
@@ -256,7 +256,7 @@ fn a_thousand_open_connections_are_refused_within_a_second_of_the_command() {
             assert_eq!(ask(client).await, 200);
         }
         keys.run(&["disable", "first"]);
-        // From here on, every connection has a second to learn it.
+        // From here on, every connection must refuse the key within a second.
         tokio::time::sleep(Duration::from_secs(1)).await;
         for client in &mut clients {
             assert_eq!(client.request("GET", "/p", &key, b"").status, 401);
@@ -268,7 +268,7 @@ fn a_thousand_open_connections_are_refused_within_a_second_of_the_command() {
     assert_eq!(provider.received().len(), 2 * OF_EACH);
 }
 
-/// A gateway with a stream that goes on, and what tells the provider to end it.
+/// A gateway with a running stream, and a function that makes the provider end it.
 fn with_running_stream(setting: &str) -> (Gateway, Client, impl Fn()) {
     let (tell, told) = channel();
     let told = Mutex::new(told);
@@ -286,7 +286,7 @@ fn with_running_stream(setting: &str) -> (Gateway, Client, impl Fn()) {
     client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
     assert!(client.read_head().starts_with("HTTP/1.1 200 "));
     assert_eq!(client.chunk(), "data: 1\n\n");
-    // The provider lives as long as it can be told to end.
+    // Kept alive until the provider is told to end.
     let end = move || {
         let _ = (&provider, tell.send(()));
     };
@@ -312,7 +312,7 @@ fn a_running_stream_of_a_revoked_key_is_cut_if_the_configuration_says_so() {
         key_table("alice", "secret", "expires = 2020-01-01T00:00:00Z"),
     ] {
         let (gateway, mut client, _end) = with_running_stream("cut");
-        // What does not concern the key does not concern the stream.
+        // A reload that does not concern the key does not affect the stream.
         let other = key_table("alice", "secret", "labels = { team = \"b\" }");
         gateway.scene.write("keys.toml", &other);
         gateway.wait_for_generation(2);
@@ -380,7 +380,7 @@ fn unknown_keys_make_no_series_and_many_keys_share_one() {
     };
     assert_eq!((of("k0"), of("k1"), of("k2"), of("(other)")), (1, 1, 0, 3));
     assert_eq!(series("keygate_key_expiry_timestamp_seconds{"), 2);
-    // What is told of a key goes with it.
+    // The metrics of a key disappear with the key.
     gateway
         .scene
         .write("keys.toml", &key_table("k1", "secret-1", ""));

@@ -43,7 +43,7 @@ fn a_command_with_wait_returns_when_its_change_is_served() {
 fn wait_reports_why_the_gateway_refuses_the_change() {
     let provider = Provider::start();
     let keys = Keys::of(&provider);
-    // Broken since the gateway last looked: the change lands in the key file and is not served.
+    // The configuration became invalid after the last reload: the change is in the key file and is not served.
     let path = keys.gateway.scene.path("gateway.toml");
     let file = std::fs::read_to_string(&path).unwrap();
     keys.gateway
@@ -84,7 +84,7 @@ fn wait_reports_a_revocation_as_done_and_a_new_key_as_pending_when_the_configura
     let bad = good.replace("provider = \"p\"", "provider = \"q\"");
     keys.gateway.scene.write("gateway.toml", &bad);
     let waits = "there is no provider `q`";
-    // It opens nothing as long as the configuration is refused.
+    // The new key is not valid as long as the configuration is refused.
     let (code, said) = run(&["create", "--id", "new"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
@@ -102,14 +102,14 @@ fn wait_reports_a_revocation_as_done_and_a_new_key_as_pending_when_the_configura
             said.contains("in force") && !said.contains("is not served"),
             "{said}"
         );
-        // What else is in the file is not, and why.
+        // The output says that the rest of the file is not served, and why.
         assert!(
             said.contains("Other changes of") && said.contains(waits),
             "{said}"
         );
     }
     assert!(!keys.opens("first-key"));
-    // What opens more is not in force, though what closes is.
+    // A change that grants more is not in force, although the revocations are.
     for arguments in [
         &["enable", "first"][..],
         &["rotate", "kept", "--overlap", "0s"],

@@ -1,5 +1,4 @@
-//! The gateway of a scene: a real one, in this process, on free ports, with its files in a folder of
-//! its own.
+//! The gateway of a scene: the real one, in this process, on free ports, with its files in a temporary folder.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -21,12 +20,12 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A configuration without its `[server]`, which is put in front.
+    /// A configuration; its `[server]` section is added in front.
     pub fn new(rest: &str) -> Self {
         Self::with_server("", rest)
     }
 
-    /// A configuration with more in its `[server]` than free ports.
+    /// A configuration with further settings in its `[server]` section.
     pub fn with_server(server: &str, rest: &str) -> Self {
         let scene = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -37,8 +36,8 @@ impl Scene {
         scene
     }
 
-    /// Writes the configuration anew. There is one thread, if `server` does not say otherwise: so every client comes
-    /// to the connections that the others have used.
+    /// Rewrites the configuration. Unless `server` sets it, there is one thread: so every client uses the connections that
+    /// earlier ones have left.
     pub fn configure(&self, server: &str, rest: &str) {
         let mut server = server.to_owned();
         if !server.contains("threads") {
@@ -51,7 +50,7 @@ impl Scene {
         self.write("gateway.toml", &text);
     }
 
-    /// Adds a key that opens with `secret`; `more` are further lines of its table.
+    /// Adds a key with this secret; `more` are further lines of its table.
     pub fn key(mut self, id: &str, secret: &str, more: &str) -> Self {
         self.keys += &key_table(id, secret, more);
         self.write("keys.toml", &self.keys);
@@ -62,7 +61,7 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    /// Writes a file at once, as careful editors do.
+    /// Replaces a file atomically, as careful editors do.
     pub fn write(&self, name: &str, text: &str) {
         let beside = self.path(&format!("{name}.new"));
         let mut file = std::fs::OpenOptions::new();
@@ -74,7 +73,7 @@ impl Scene {
         std::fs::rename(beside, self.path(name)).unwrap();
     }
 
-    /// The problems of its configuration, one per line; nothing if there are none.
+    /// The problems of the configuration, one per line; empty if there are none.
     pub fn problems(&self) -> String {
         match self.load() {
             Ok(config) => config.warnings.iter().map(|w| format!("{w}\n")).collect(),
@@ -112,7 +111,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// One route `/p` to a custom provider with the token `provider-token`, one key `secret`.
+    /// A gateway with one route `/p` to a custom provider with the token `provider-token`, and one key `secret`.
     pub fn before(provider: &super::Provider) -> Self {
         Scene::new(&simple(&provider.url(), "", ""))
             .key("alice", "secret", "")
@@ -127,7 +126,7 @@ impl Gateway {
         Client::connect(self.address())
     }
 
-    /// A request on a connection of its own.
+    /// Sends a request on a new connection.
     pub fn request(
         &self,
         method: &str,
@@ -146,7 +145,7 @@ impl Gateway {
         super::ask_admin(self.running.admin(), "GET", path)
     }
 
-    /// The value of one series of /metrics; 0 if it is not there.
+    /// The value of a series of /metrics; 0 if it is missing.
     pub fn metric(&self, series: &str) -> f64 {
         let text = self.admin("/metrics");
         let line = text
@@ -158,20 +157,20 @@ impl Gateway {
         })
     }
 
-    /// The value of a series that counts.
+    /// The value of a counter.
     pub fn count(&self, series: &str) -> u64 {
         let value = self.metric(series);
         format!("{value:.0}").parse().unwrap()
     }
 
-    /// Waits until a configuration after the `generation`th serves.
+    /// Waits until a configuration later than `generation` serves.
     pub fn wait_for_generation(&self, generation: u64) {
         super::eventually("the reload", || {
             self.running.live().snapshot().rules.generation >= generation
         });
     }
 
-    /// The access lines so far, at least `count` of them.
+    /// Waits for at least `count` access lines, and returns all so far.
     pub fn access_lines(&self, count: usize) -> Vec<serde_json::Value> {
         super::eventually("the access lines", || self.log.lines().len() >= count);
         self.log
@@ -182,7 +181,7 @@ impl Gateway {
     }
 }
 
-/// The usual configuration, with more lines for the provider and the route.
+/// The usual configuration, with further lines for the provider and the route.
 pub fn simple(url: &str, provider: &str, route: &str) -> String {
     format!(
         "[providers.p]\nkind = \"custom\"\nbase_url = \"{url}\"\ntoken = \"inline:provider-token\"\n\
@@ -190,14 +189,14 @@ pub fn simple(url: &str, provider: &str, route: &str) -> String {
     )
 }
 
-/// What the access log wrote.
+/// The access log of a gateway, as bytes.
 #[derive(Clone, Default)]
 pub struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
 impl SharedBuffer {
     fn lines(&self) -> Vec<String> {
         let bytes = self.0.lock().unwrap();
-        // The last line may still be on its way.
+        // The last line may be incomplete.
         let whole = bytes
             .iter()
             .rposition(|b| *b == b'\n')

@@ -22,7 +22,7 @@ fn a_trusted_header_names_the_client_from_its_end_and_goes_to_no_provider() {
             "203.0.113.7:99",
         ),
         ("", &[("x-forwarded-for", "2001:db8::7")], "2001:db8::7"),
-        // It is one header that counts: of others, nobody knows who wrote them.
+        // Only one header counts: nobody knows who wrote the others.
         (
             "",
             &[
@@ -118,7 +118,7 @@ fn an_untrusted_peer_cannot_name_the_client() {
             client_in_line(&gateway, 1).starts_with("127.0.0.1:"),
             "{server}"
         );
-        // Nor by a PROXY header, which is no request.
+        // Nor can a PROXY header name the client: here it is no valid request.
         let mut client = behind(gateway.address(), &v1("203.0.113.7"));
         let _ = client.try_send(crate::support::client::raw_request(
             "POST",
@@ -131,7 +131,7 @@ fn an_untrusted_peer_cannot_name_the_client() {
             Some(200)
         );
     }
-    // With the PROXY protocol, no header of a request counts, not even that of a trusted address.
+    // With the PROXY protocol, no header of a request names the client, not even from a trusted address.
     let gateway = scene(&provider, PROTOCOL).start();
     let mut client = behind(gateway.address(), &v1("10.1.2.3"));
     assert_eq!(

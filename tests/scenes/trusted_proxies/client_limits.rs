@@ -24,7 +24,7 @@ fn connections_of_a_balancer_count_for_their_clients_and_not_for_the_balancer() 
     assert_eq!(status, Some(200));
     assert_eq!(open("203.0.113.7").1, None);
     assert_eq!(refused(&gateway, "address"), 1);
-    // Another client is not concerned, and one in a private network is not counted.
+    // Another client is not affected, and a client in a private network is not counted.
     assert_eq!(open("203.0.113.8").1, Some(200));
     let near: Vec<_> = (0..4).map(|_| open("10.1.2.3")).collect();
     assert!(near.iter().all(|(_, status)| *status == Some(200)));
@@ -32,8 +32,8 @@ fn connections_of_a_balancer_count_for_their_clients_and_not_for_the_balancer() 
     eventually("room for another", || open("203.0.113.7").1 == Some(200));
 }
 
-/// Whether wrong keys of one client keep that client out, and nobody else, where `ask` is a request of the client at an
-/// address with a key, on a connection of its own.
+/// Checks that wrong keys of one client block that client and no other; `ask` sends a request of the client at an address
+/// with a key, on a new connection.
 fn wrong_keys_block_one_client(ask: impl Fn(&str, &str) -> Response) {
     for _ in 0..3 {
         ask("203.0.113.7", "wrong");
@@ -44,7 +44,7 @@ fn wrong_keys_block_one_client(ask: impl Fn(&str, &str) -> Response) {
         (429, "too_many_failed_keys")
     );
     assert_eq!(ask("203.0.113.8", "secret").status, 200);
-    // Private networks may be many clients.
+    // An address in a private network may stand for many clients.
     for _ in 0..3 {
         ask("192.168.1.2", "wrong");
     }
@@ -70,7 +70,7 @@ fn wrong_keys_count_for_the_client_that_a_header_names() {
     let server = format!("{HEADER}\nserver.limits.failed_keys_per_address = 1");
     let gateway = scene(&provider, &server).start();
     wrong_keys_block_one_client(|client, key| {
-        // What the client made up stands in front, and is a new address each time.
+        // The client's own, invented addresses come first, and differ each time.
         let made_up = format!("198.51.100.{}, {client}", key.len());
         let forwarded = [("X-Forwarded-For", made_up.as_str()), ("api-key", key)];
         post(&mut gateway.client(), &forwarded)
@@ -130,7 +130,7 @@ fn running_requests_count_for_the_client_that_a_header_names() {
     let refused = third.response(false);
     let response = (refused.status, refused.code());
     assert_eq!(response, (429, "too_many_connections".to_owned()));
-    // Another client is not concerned, nor is one in a private network, and the connection is of use to others.
+    // Another client is not affected, nor is one in a private network, and the connection still serves others.
     let other = crate::support::client::raw_request(
         "POST",
         "/p",

@@ -1,4 +1,5 @@
-//! A load balancer in front: who the client is, by the PROXY protocol or by a header of each request, and who may say so.
+//! A load balancer in front of the gateway: the PROXY protocol or a header of each request names the client, if the
+//! balancer is trusted.
 
 mod client_header;
 mod client_limits;
@@ -20,23 +21,23 @@ use crate::support::{Client, Gateway, PATIENCE, Provider, Response, Scene, event
 use crate::upgrade::upgrade;
 
 const KEY: (&str, &str) = ("api-key", "secret");
-/// The balancer is on loopback, as every client of a scene is.
+/// Trusts loopback, where the balancer and every client of a scene are.
 const PROTOCOL: &str =
     "server.trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\nserver.proxy_protocol = true";
 const HEADER: &str = "server.trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]";
-/// Somebody else is trusted.
+/// Trusts another network.
 const ELSEWHERE: &str = "server.trusted_proxies = [\"192.0.2.0/24\"]";
 
 fn scene(provider: &Provider, server: &str) -> Scene {
     Scene::with_server(server, &simple(&provider.url(), "", "")).key("alice", "secret", "")
 }
 
-/// A header of version 1 for a client at this address of `IPv4`.
+/// A PROXY header of version 1 for a client at this `IPv4` address.
 fn v1(client: &str) -> Vec<u8> {
     format!("PROXY TCP4 {client} 127.0.0.1 4711 443\r\n").into_bytes()
 }
 
-/// A header of version 2.
+/// A PROXY header of version 2.
 fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
     [
@@ -48,7 +49,7 @@ fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// One for a client at an address of `IPv4`, with additional values behind.
+/// A PROXY header of version 2 for a client at this `IPv4` address, followed by additional values.
 fn v2_tcp4(client: [u8; 4], more: &[u8]) -> Vec<u8> {
     let ports = [0x12, 0x67, 0x01, 0xbb];
     v2(
@@ -58,10 +59,10 @@ fn v2_tcp4(client: [u8; 4], more: &[u8]) -> Vec<u8> {
     )
 }
 
-/// A connection that the balancer begins with `header`.
+/// A connection of the balancer that starts with `header`.
 fn behind(to: SocketAddr, header: &[u8]) -> Client {
     let mut client = Client::connect(to);
-    // It may be closed at once.
+    // The gateway may close it at once.
     let _ = client.try_send(header);
     client
 }
@@ -76,7 +77,7 @@ fn refused(gateway: &Gateway, limit: &str) -> u64 {
     ))
 }
 
-/// The client in the last of so many access lines.
+/// The client in the last of this many access lines.
 fn client_in_line(gateway: &Gateway, count: usize) -> String {
     let lines = gateway.access_lines(count);
     lines[count - 1]["client"].as_str().unwrap().to_owned()

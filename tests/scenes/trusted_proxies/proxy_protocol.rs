@@ -16,7 +16,7 @@ fn the_proxy_header_names_the_client_in_both_versions_and_in_any_chunks() {
             "[2001:db8::7]:4711",
         ),
         (v2_tcp4([203, 0, 113, 7], &[]), "203.0.113.7:4711"),
-        // As AWS and others add what they know, here 2 KiB of it.
+        // AWS and others add values of their own, here 2 KiB.
         (
             v2_tcp4([203, 0, 113, 7], &vec![0xea; 2 << 10]),
             "203.0.113.7:4711",
@@ -25,14 +25,14 @@ fn the_proxy_header_names_the_client_in_both_versions_and_in_any_chunks() {
     ] {
         let request = crate::support::client::raw_request("POST", "/p", &[KEY], b"{}");
         let whole = [&header[..], &request].concat();
-        // A byte at a time as far as the request; all at once; cut within the header and behind it.
+        // Byte by byte up to the request; all at once; cut within the header and after it.
         for size in [1, whole.len(), 5, header.len()] {
             let mut balancer = Client::connect(gateway.address());
             for chunk in whole.chunks(size) {
                 balancer.send(chunk);
             }
             assert_eq!(balancer.response(false).status, 200);
-            // The next one on the connection has no header in front.
+            // The next request on the connection has no PROXY header.
             assert_eq!(post(&mut balancer, &[KEY]).status, 200);
             count += 2;
             assert_eq!(client_in_line(&gateway, count), client, "in {size}s");
@@ -66,7 +66,7 @@ fn a_proxy_header_of_the_balancer_itself_makes_it_the_client() {
         assert_eq!(post(&mut balancer, &[KEY]).status, 200);
         assert!(client_in_line(&gateway, round + 1).starts_with("127.0.0.1:"));
     }
-    // A health check that only connects is nothing to be told of.
+    // A health check that only connects is not logged.
     drop(Client::connect(gateway.address()));
     eventually("it is gone", || gateway.count("keygate_connections") == 0);
     assert_eq!(refused(&gateway, "proxy_header"), 0);
@@ -134,7 +134,7 @@ fn tls_starts_after_the_proxy_header() {
         .iter()
         .enumerate()
     {
-        // With the first bytes of the handshake behind it in one chunk, too.
+        // Also with the first bytes of the handshake in the same chunk.
         for at_once in [false, true] {
             let response = ask_tls(gateway.address(), &config, header, at_once);
             assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
@@ -165,7 +165,7 @@ fn tls_starts_after_the_proxy_header() {
     });
     assert_eq!(status, 200);
     assert_eq!(client_in_line(&gateway, 5), "203.0.113.8:4711");
-    // Within TLS, it is no header.
+    // A PROXY header inside TLS is no valid request.
     let inner = "PROXY TCP4 203.0.113.9 127.0.0.1 4711 443\r\n";
     let mut stream = StreamOwned::new(
         ClientConnection::new(config, ServerName::try_from("gateway.test").unwrap()).unwrap(),
@@ -179,7 +179,7 @@ fn tls_starts_after_the_proxy_header() {
     );
 }
 
-/// One request over TLS behind `header`, and all that came.
+/// Sends a request over TLS after `header`, and returns everything that was received.
 fn ask_tls(to: SocketAddr, config: &Arc<ClientConfig>, header: &[u8], at_once: bool) -> String {
     let name = ServerName::try_from("gateway.test").unwrap();
     let mut session = ClientConnection::new(config.clone(), name).unwrap();
@@ -227,7 +227,7 @@ fn systemd_sockets_and_the_next_process_read_the_proxy_header_as_well() {
     assert_eq!(post(&mut kept, &[KEY]).status, 200);
     let begun = behind(listen, b"PROXY TCP4 203.0.113.8 ");
     let successor = upgrade(&process);
-    // What had begun goes on where it was, and what comes now is taken by the other process.
+    // The old process finishes its connections, and the new process accepts new ones.
     let mut begun = begun;
     begun.send(b"127.0.0.1 4711 443\r\n");
     assert_eq!(post(&mut begun, &[KEY]).status, 200);

@@ -113,7 +113,7 @@ fn a_truncated_or_unreadable_file_does_not_affect_the_sums_of_others() {
     let gzip = gzip.finish().unwrap();
     let mut zstd = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
     zstd.write_all(lines(2000).as_bytes()).unwrap();
-    // So that the beginning of the file can be read without its end.
+    // Flushed, so that the start of the file can be read without its end.
     zstd.flush().unwrap();
     zstd.write_all(lines(3000).as_bytes()).unwrap();
     let zstd = zstd.finish().unwrap();
@@ -211,14 +211,14 @@ fn input_without_access_lines_is_refused_with_advice() {
         assert_eq!(output.status.code(), Some(1), "{why}: {said}");
         assert!(said.contains(why), "{said}");
     }
-    // A log of keygate's without a request is no mistake.
+    // A log of keygate without a request is no error.
     let event = "2026-01-01T00:00:00.000000Z  INFO serving\n";
     for log in [event, ""] {
         let output = keygate_with(log, &["usage", "-"]);
         assert!(output.status.success(), "{log}");
         assert!(text(&output.stderr).contains("There are no access lines"));
     }
-    // Nor does a line without an end take all memory.
+    // A line without an end does not use up the memory either.
     let endless = "x".repeat(9 << 20) + "\n" + &line(1, 1, "alice", 1, "1");
     let output = keygate_with(&endless, &["usage", "--csv", "-"]);
     assert!(words(&output)[1].starts_with("alice,1,"));
@@ -264,9 +264,9 @@ fn the_journal_is_read_by_default() {
     ));
     assert!(rows[1].starts_with("alice,1,"), "{rows:?}");
     let asked = std::fs::read_to_string(scene.path("asked")).unwrap();
-    // A request of that day may have ended, and been written down, on the next.
+    // A request of that day may have ended, and been logged, on the next day.
     assert_eq!(asked, "--no-pager -o cat -u kg2 --since=@1767225600\n");
-    // What it showed before that counts.
+    // Lines that journalctl printed before it failed count.
     let failed = run(&[], "3");
     assert_eq!(failed.status.code(), Some(74));
     assert!(text(&failed.stderr).contains("journalctl has failed"));

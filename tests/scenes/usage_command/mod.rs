@@ -1,4 +1,4 @@
-//! `keygate usage`: what people and programs get to see of access lines.
+//! `keygate usage`: the sums of access lines, for people and for programs.
 
 mod logs;
 
@@ -138,7 +138,7 @@ fn audio_and_images_have_columns_if_they_are_not_zero() {
 fn a_models_name_controls_no_terminal_and_is_no_formula_in_a_spreadsheet() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log").display().to_string();
-    // As they may stand in a line of somebody else's making.
+    // Names that a line that keygate did not write may have.
     let models = [
         "=HYPERLINK(\"http://h.test\")",
         "+1",
@@ -251,7 +251,7 @@ fn costs_are_summed_up_exactly_from_the_lines_or_by_a_price_file() {
     assert!(text(&broken.stderr).contains("broken.toml:3: price[0].input: expected a string"));
 }
 
-/// An access line of the request `id` of `day`.
+/// The access line of the request `id` on this day of January.
 fn line(id: u64, day: u32, key: &str, tokens: u64, cost: &str) -> String {
     format!(
         "{{\"time\":\"2026-01-{day:02}T10:00:00.000000Z\",\"request_id\":\"{id:032x}\",\"key\":\"{key}\",\
