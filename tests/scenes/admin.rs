@@ -1,4 +1,4 @@
-//! What an operator sees.
+//! The admin listener and the access log.
 
 use crate::support::gateway::simple;
 use crate::support::{Client, Gateway, Provider, Scene, ask_admin, eventually};
@@ -23,7 +23,7 @@ fn the_admin_listener_serves_its_endpoints_only() {
     let mut client = Client::connect(admin);
     let host = [("host", "localhost")];
     assert_eq!(client.request("HEAD", "/metrics", &host, b"").status, 200);
-    // The gateway's own port has none of it.
+    // The client listener serves none of the admin endpoints.
     for path in ["/metrics", "/healthz", "/readyz", "/status"] {
         assert_eq!(gateway.get(path, &KEY).status, 404);
     }
@@ -179,7 +179,7 @@ fn keys_that_end_are_shown_with_their_end() {
     assert_eq!(gateway.count("keygate_keys_loaded"), 2);
 }
 
-/// Every route of the admin listener, and what is none.
+/// Every endpoint of the admin listener, and a path that is none.
 const ADMIN_ROUTES: [(&str, &str, u16); 9] = [
     ("GET", "/metrics", 200),
     ("HEAD", "/metrics", 200),
@@ -215,7 +215,7 @@ fn the_admin_listener_refuses_pages_of_other_sites() {
             (vec![("host", &*own)], answered),
             (vec![("host", "localhost")], answered),
             (vec![("host", &named)], answered),
-            // A page that it served itself.
+            // A page that the admin listener served.
             (
                 vec![
                     ("host", &own),
@@ -226,7 +226,7 @@ fn the_admin_listener_refuses_pages_of_other_sites() {
             ),
             (vec![("host", &named), ("origin", &named_origin)], answered),
             (vec![("host", &own), ("sec-fetch-site", "none")], answered),
-            // A name that its owner has made resolve to this address.
+            // A name of another site that resolves to this address (DNS rebinding).
             (vec![("host", &*rebound)], 421),
             (
                 vec![
@@ -273,7 +273,7 @@ fn the_admin_listener_refuses_pages_of_other_sites() {
             "{method} {path}"
         );
     }
-    // What was refused asked no provider: six of the fifteen probes were answered.
+    // Refused requests probed no provider: six of the fifteen probes were served.
     assert_eq!(provider.received().len(), 6);
 }
 
@@ -297,11 +297,11 @@ fn a_name_of_the_admin_listener_is_taken_over_by_a_reload() {
     assert_eq!(ask(), 200);
 }
 
-/// The beginning of a head that never ends.
+/// The start of a head that never ends.
 const HALF: &str = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n";
 const LOCALHOST: [(&str, &str); 1] = [("host", "localhost")];
 
-/// Asks for the metrics on a connection of its own, and checks that they come within a second.
+/// Requests the metrics on a new connection, and checks that they arrive within a second.
 fn metrics_come_soon(admin: std::net::SocketAddr) {
     let start = std::time::Instant::now();
     let response = Client::connect(admin).request("GET", "/metrics", &LOCALHOST, b"");
@@ -319,7 +319,7 @@ fn endless_heads_do_not_block_the_admin_listener() {
     for _ in 0..10 {
         for _ in 0..20 {
             let mut client = Client::connect(admin);
-            // It may have been closed for a newer one.
+            // The connection may have been closed for a newer one.
             let _ = client.try_send(HALF);
             held.push(client);
         }
@@ -329,7 +329,7 @@ fn endless_heads_do_not_block_the_admin_listener() {
     assert!(closed, "the oldest are closed");
     let refused = "keygate_connections_refused_total{limit=\"admin\"}";
     assert!(gateway.count(refused) >= 136);
-    // Clients have their own.
+    // Client connections have a limit of their own.
     assert_eq!(gateway.get("/p", &KEY).status, 200);
 }
 
@@ -355,7 +355,7 @@ fn for_a_new_connection_the_admin_listener_closes_an_idle_one_first() {
         client.send("\r\n");
         assert_eq!(client.response(false).status, 200);
     }
-    // An exchange that goes on is not interrupted.
+    // A running exchange is not interrupted.
     assert_eq!(
         idle[31].request("GET", "/healthz", &LOCALHOST, b"").status,
         200
@@ -400,7 +400,7 @@ fn the_admin_listener_limits_the_time_of_a_head() {
     assert!(Client::connect(admin).is_closed(), "it says nothing");
     let mut slow = Client::connect(admin);
     slow.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
-    // However often something comes.
+    // Even if bytes keep arriving.
     eventually("it is cut", || slow.try_send("x: y\r\n").is_err());
     let mut idle = Client::connect(admin);
     let response = idle.request("GET", "/healthz", &[("host", "localhost")], b"");
@@ -416,7 +416,7 @@ fn the_admin_listener_limits_the_size_of_a_head() {
         let long = "x".repeat(bytes);
         let headers = [("host", "localhost"), ("x-long", &*long)];
         let mut client = Client::connect(gateway.running.admin());
-        // It may be closed before it is all sent.
+        // The connection may be closed before all of it is sent.
         let _ = client.try_send(crate::support::client::raw_request(
             "GET", "/healthz", &headers, b"",
         ));

@@ -1,4 +1,4 @@
-//! Pages in browsers, on routes that say which (CORS, the Fetch standard).
+//! Requests of pages in browsers, on routes that allow their origins (CORS, the Fetch standard).
 
 use crate::support::client::Response;
 use crate::support::gateway::simple;
@@ -77,7 +77,7 @@ fn every_response_of_the_route_may_be_read_by_its_pages_and_a_refusal_too() {
         } else {
             "200 OK"
         };
-        // What a provider says about its own pages is not about the gateway's.
+        // CORS headers of a provider are about its own pages, and are removed.
         let headers = [
             ("access-control-allow-origin", "*"),
             ("access-control-allow-credentials", "true"),
@@ -113,7 +113,7 @@ fn every_response_of_the_route_may_be_read_by_its_pages_and_a_refusal_too() {
             response.head
         );
     }
-    // Of a provider that is not there, likewise.
+    // Also for a provider that is unreachable.
     drop(provider);
     let gone = simple("http://127.0.0.1:9", "", CORS);
     let gateway = Scene::new(&gone).key("alice", "secret", "").start();
@@ -162,7 +162,7 @@ fn other_pages_read_nothing_and_their_preflights_need_a_key() {
     }
     let two = [ORIGIN, ("Origin", "https://evil.test"), PREFLIGHT];
     assert_eq!(gateway.request("OPTIONS", "/p", &two, b"").status, 401);
-    // What is no preflight is a request like any other.
+    // An OPTIONS request that is no preflight is an ordinary request.
     for headers in [vec![ORIGIN], vec![PREFLIGHT]] {
         assert_eq!(gateway.request("OPTIONS", "/p", &headers, b"").status, 401);
     }

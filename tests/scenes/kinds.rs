@@ -1,4 +1,4 @@
-//! Each kind of provider gets what it wants, and says no in its own words.
+//! Each kind of provider gets the path, token and headers that it expects, and refusals have its error format.
 
 use crate::support::provider::respond;
 use crate::support::{Gateway, Provider, Scene};
@@ -141,7 +141,7 @@ fn each_kind_gets_its_path_and_its_token_where_it_wants_them() {
     ] {
         let provider = Provider::start();
         let gateway = of_kind(kind, &(provider.url() + base), more, "");
-        // Whatever the provider's own place is, the client's key may stand in any.
+        // The client's key may be in any place, wherever the provider expects its token.
         for header in ["authorization", "api-key", "x-api-key", "x-goog-api-key"] {
             let path = format!("/p{asked}");
             assert_eq!(
@@ -243,7 +243,7 @@ fn the_callers_own_token_passes_and_the_gateways_key_stands_elsewhere() {
         (received.count("authorization"), received.count("api-key")),
         (0, 0)
     );
-    // The gateway's key where the token belongs is neither.
+    // The gateway's key in the place of the token is no token.
     for wrong in [("authorization", "Bearer secret"), ("x-api-key", "secret")] {
         assert_eq!(gateway.request("POST", "/p", &[wrong], b"{}").status, 401);
         let refused = gateway.request("POST", "/p", &[key, wrong], b"{}");
@@ -306,7 +306,7 @@ fn a_refusal_has_the_error_format_of_its_route() {
         assert_eq!(refused.json().pointer(pointer).unwrap(), said, "{kind}");
         let ours = refused.header("x-keygate-request-id").unwrap();
         assert_eq!(refused.header(id), Some(ours), "{kind}");
-        // The same bytes for no key at all.
+        // A missing key gets the same bytes.
         assert_eq!(
             gateway.request("POST", "/p/x", &[], b"{}").body,
             refused.body,
@@ -414,7 +414,7 @@ fn the_url_of_the_next_request_leads_back_through_the_gateway() {
         headers.push(("location", "/v1beta/files/f"));
         respond(wire, "200 OK", &headers, b"{}");
     });
-    // A version stands for any other.
+    // One version stands for all others.
     let gateway = of_kind("gemini", &(provider.url() + "/v1"), "", "");
     let key = ("x-goog-api-key", "secret");
     let response = gateway.request("POST", "/p/upload/v1beta/files", &[key], b"{}");

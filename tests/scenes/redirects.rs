@@ -1,4 +1,4 @@
-//! Where a provider's response may send its client, and where not.
+//! The hosts to which a provider's response may redirect its client.
 
 use crate::support::gateway::simple;
 use crate::support::http2::{self, Http2Provider};
@@ -7,8 +7,8 @@ use crate::support::{Client, Gateway, Provider, Response, Scene};
 
 const KEY: (&str, &str) = ("api-key", "secret");
 
-/// A provider that answers with the status and the headers that the request's `x-answer` asks for; `OWN` is its own
-/// host and port.
+/// A provider that responds with the status and the headers in the request's `x-answer`; `OWN` stands for its own host
+/// and port.
 fn obedient() -> Provider {
     Provider::answering(|request, wire| {
         let asked = request.header("x-answer").unwrap();
@@ -46,7 +46,7 @@ fn assert_refused(response: &Response, what: &str) {
     assert!(!response.head.contains("evil"), "{what}: {}", response.head);
 }
 
-/// What a client might follow to another host.
+/// Locations that a client might follow to another host.
 const ELSEWHERE: [&str; 21] = [
     "https://evil.test/v1/x",
     "http://evil.test/",
@@ -95,7 +95,7 @@ fn a_redirect_to_another_host_is_502_whatever_the_method_and_the_status() {
         gateway.count(&format!("keygate_requests_total{{{labels}}}")),
         41
     );
-    // Once each: a redirect is no reason to ask again.
+    // Each request is sent once: a redirect is no reason to repeat it.
     assert_eq!(provider.received().len(), 41);
 }
 
@@ -111,7 +111,7 @@ fn a_location_that_a_client_may_read_as_another_host_is_refused() {
             &format!("307;location: {location}"),
         );
         assert_refused(&response, location);
-        // Nothing is followed by itself on such a response, but SDKs ask there next.
+        // Clients do not follow such a response automatically, but SDKs send the next request there.
         for name in [
             "location",
             "content-location",
@@ -128,7 +128,7 @@ fn a_location_that_a_client_may_read_as_another_host_is_refused() {
             assert_eq!(response.header(name), None, "{name}: {location}");
         }
     }
-    // Which of two is followed, clients do not agree on; and that of a 305 is a proxy to use.
+    // Clients disagree about which of two they follow; and the location of a 305 is a proxy to use.
     for said in [
         "307;location: /v1/y|location: https://evil.test/",
         "305;location: /v1/evil",
@@ -152,7 +152,7 @@ fn a_redirect_within_the_provider_leads_back_through_the_route() {
         ("", "/p/x?page=1"),
         ("#a:b", "/p/x?page=1#a:b"),
         ("/y//z", "/p/y//z"),
-        // Another route of the gateway's is no part of the provider.
+        // Another route of the gateway does not belong to the provider.
         ("../../../other/x", "/p/other/x"),
         ("/../other/x", "/p/other/x"),
         ("/%2e%2E/other/x", "/p/other/x"),

@@ -1,4 +1,4 @@
-//! Spans: what a collector gets of requests, and that nobody waits for it.
+//! Spans: what a collector receives about requests; no request waits for it.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ fn gateway(provider: &Provider, tracing: &str) -> Gateway {
     Scene::new(&config).key("alice", "secret", "").start()
 }
 
-/// The first `count` spans that a collector got, by what they are attributes of.
+/// The attributes of the first `count` spans that a collector received.
 fn spans(collector: &Provider, count: usize) -> Vec<(Span, BTreeMap<String, String>)> {
     let all = || -> Vec<Span> {
         let batches = collector.received().into_iter().map(|request| {
@@ -97,7 +97,7 @@ fn a_request_is_a_span_of_its_clients_trace_and_the_provider_goes_on_from_there(
     let traced = [KEY[0], ("traceparent", &parent), ("tracestate", "a=1,b=2")];
     let long = format!("/p/{}/v1/messages?x=hidden", "x".repeat(3000));
     gateway.request("POST", &long, &traced, b"{}");
-    // Without a trace of its own, and of such none is sampled; nor of one that is none, or two.
+    // Without a trace of the client's, or with an invalid one or two of them; such traces are not sampled.
     gateway.request("POST", "/p", &KEY, b"{}");
     gateway.request(
         "POST",
@@ -138,7 +138,7 @@ fn a_request_is_a_span_of_its_clients_trace_and_the_provider_goes_on_from_there(
         );
     }
     assert!(attributes["url.path"].len() == 512 && !attributes.contains_key("error.type"));
-    // The id of the request is that of the access line.
+    // The span has the request id of the access line.
     assert_eq!(
         gateway.access_lines(4)[0]["request_id"],
         *attributes["keygate.request_id"]
@@ -160,7 +160,7 @@ fn a_request_is_a_span_of_its_clients_trace_and_the_provider_goes_on_from_there(
         collector.received()[0].header("authorization"),
         Some("Bearer collectors")
     );
-    // Counted when the collector has answered, which is after it has received them.
+    // Counted after the collector has responded, which is after it has received them.
     eventually("the span is counted", || {
         gateway.count("keygate_spans_total{outcome=\"exported\"}") == 1
     });

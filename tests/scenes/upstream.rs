@@ -1,4 +1,4 @@
-//! Providers that are away, that hang up, that say too much.
+//! Providers that are unreachable, that close connections, or that send too much.
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ fn a_provider_that_is_away_is_502() {
         (refused.status, refused.code().as_str()),
         (502, "provider_unreachable")
     );
-    // Nothing had been sent, so it was tried once more.
+    // No byte had been sent, so the request was tried once more.
     assert_eq!(gateway.access_lines(1)[0]["attempts"], 2);
 }
 
@@ -53,7 +53,7 @@ fn a_post_on_a_closing_connection_still_gets_its_response() {
         let body = format!("{{\"round\":{round}}}");
         let response = client.request("POST", "/p", &KEY, body.as_bytes());
         assert_eq!(response.status, 200, "round {round}");
-        // Once, whole, in order.
+        // The request arrived once, complete and in order.
         assert_eq!(provider.received().len(), round + 1);
         assert_eq!(provider.last().body, body.as_bytes());
     }
@@ -61,7 +61,7 @@ fn a_post_on_a_closing_connection_still_gets_its_response() {
 
 #[test]
 fn a_post_that_the_provider_may_have_begun_is_not_sent_twice() {
-    // Takes the second request of a connection whole, works on it, and dies.
+    // Reads the second request of a connection completely, and closes without a response.
     let provider = Provider::answering(|request, wire| {
         if request.body == b"paid" {
             std::thread::sleep(std::time::Duration::from_millis(400));
@@ -77,12 +77,12 @@ fn a_post_that_the_provider_may_have_begun_is_not_sent_twice() {
         (refused.status, refused.code().as_str()),
         (502, "provider_unreachable")
     );
-    // Pingora closes after this, and the response says so.
+    // Pingora closes the connection after this, and the response announces it.
     assert_eq!(refused.header("connection"), Some("close"));
     assert_eq!(provider.received().len(), 2);
 }
 
-/// What a provider does with a request on a connection that was used before, until it hangs up.
+/// What a provider does with a request on a reused connection before it closes it.
 struct Way {
     says: &'static str,
     after: u64,
@@ -97,7 +97,7 @@ const fn way(says: &'static str, after: u64, resets: bool) -> Way {
     }
 }
 
-/// How often a POST came to a provider that goes about it in its `way`, and what became of it.
+/// The number of times that a provider of this kind received a POST, and the client's response.
 fn times_sent(way: &'static Way) -> (u16, usize) {
     let begun = AtomicBool::new(false);
     let accept = |stream: TcpStream| {
@@ -113,13 +113,13 @@ fn times_sent(way: &'static Way) -> (u16, usize) {
             .write_all(way.says.as_bytes())
             .and_then(|()| wire.flush());
         std::thread::sleep(Duration::from_millis(way.after));
-        // Hangs up at once: a panic would print its backtrace first.
+        // Closes at once: a panic would print its backtrace first.
         std::panic::resume_unwind(Box::new(()));
     });
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
     assert_eq!(client.request("POST", "/p", &KEY, b"first").status, 200);
-    // From here on, its connection is at hand.
+    // From here on, its connection is in the pool.
     gateway.access_lines(1);
     client.send(raw_request("POST", "/p", &KEY, b"paid"));
     let status = loop {
@@ -200,7 +200,7 @@ fn a_request_is_sent_once_if_the_provider_closes_a_new_connection() {
     let count = asked.clone();
     let provider = Provider::answering(move |_, wire| {
         count.fetch_add(1, Ordering::SeqCst);
-        // Half a head, and gone.
+        // Half a head, then the connection is closed.
         let _ = wire.write_all(b"HTTP/1.1 200 OK\r\ncontent-le");
         panic!("hung up");
     });
@@ -310,7 +310,7 @@ fn no_timer_is_left_behind_by_a_response_that_came_in_time() {
     let gateway = Process::start(scene);
     let response = Client::connect(gateway.listen).request("POST", "/p", &KEY, b"{}");
     assert_eq!(response.status, 200);
-    // Pingora's timers of ten minutes stay for ten minutes. They have a thread, begun with the first of them.
+    // Pingora's timers of ten minutes would remain that long. They have a thread that starts with the first of them.
     let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).unwrap();
     let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")));
     let names: Vec<_> = names.flatten().collect();
