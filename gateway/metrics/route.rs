@@ -96,8 +96,12 @@ impl RouteMetrics {
 
     fn counter(&self, code: u16, reason: &str) -> IntCounter {
         let code = known(code);
-        self.requests
-            .with_label_values(&[&self.route, &self.provider, &code.to_string(), reason])
+        self.requests.with_label_values::<&str>(&[
+            &self.route,
+            &self.provider,
+            &code.to_string(),
+            reason,
+        ])
     }
 }
 

@@ -20,6 +20,7 @@ mod clients_tls;
 mod command;
 mod configuration;
 mod cors;
+mod docs;
 mod doctor;
 mod egress_proxy;
 mod escaped_separators;

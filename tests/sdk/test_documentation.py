@@ -1,4 +1,4 @@
-"""The three lines that the README has for each SDK work as they stand there."""
+"""The three lines that docs/providers.md has for each SDK work as they stand there."""
 
 import os
 import pathlib
@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-README = pathlib.Path(__file__).parents[2] / "README.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "providers.md"
 # | `package` | `line`<br>`line`<br>`line` |
-ROWS = re.findall(r"^\| `(\S+)`[^|]* \| (`[^|]+<br>.+`) \|$", README.read_text(), re.M)
+ROWS = re.findall(r"^\| `(\S+)`[^|]* \| (`[^|]+<br>.+`) \|$", PAGE.read_text(), re.M)
 assert len(ROWS) >= 10, ROWS
 
 
@@ -19,7 +19,7 @@ def test_three_lines(stage, provider, package, cell):
     assert len(lines) == 3
     text = "\n".join(lines).replace("http://127.0.0.1:8080", stage.url)
     if lines[0].endswith("'"):
-        script = pathlib.Path(os.environ["SDK_NODE"]) / "readme.mjs"
+        script = pathlib.Path(os.environ["SDK_NODE"]) / "documentation.mjs"
         script.write_text(f"const KEY = process.env.KEY;\n{text}")
         ran = subprocess.run(["node", script], env=os.environ | {"KEY": stage.key}, capture_output=True, text=True, timeout=60)
         assert ran.returncode == 0, ran.stderr
