@@ -35,7 +35,7 @@ pub(super) fn take(key_file: &Path) -> io::Result<File> {
 
 /// Runs `edit`, which takes the lock of a key file. If that takes longer than usual, passes a sentence about the process
 /// that holds the lock to `report`.
-pub fn report_holder<T>(
+pub(crate) fn report_holder<T>(
     key_file: &Path,
     report: impl FnOnce(&str) + Send,
     edit: impl FnOnce() -> T,

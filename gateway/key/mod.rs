@@ -8,20 +8,20 @@
 
 mod client_key;
 mod credential;
-pub mod csv;
+pub(crate) mod csv;
 mod detect;
 mod digest;
-pub mod edit;
+pub(crate) mod edit;
 pub mod file;
 pub mod format;
 mod labels;
-pub mod lock;
+pub(crate) mod lock;
 mod presented;
-pub mod restrict;
+pub(crate) mod restrict;
 mod selector;
 mod store;
 mod table;
-pub mod time;
+pub(crate) mod time;
 
 pub use client_key::{ClientKey, KeyEntry, is_key_id};
 pub use credential::is_our_credential;

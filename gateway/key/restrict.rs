@@ -17,16 +17,16 @@ use crate::runtime::background;
 const KEYS_A_STEP: usize = 256;
 
 /// Keys that allow no more than those that serve.
-pub struct Restricted {
+pub(crate) struct Restricted {
     /// The keys.
-    pub entries: Vec<KeyEntry>,
+    pub(crate) entries: Vec<KeyEntry>,
     /// Whether they are exactly the keys of the newer file, so that it serves completely.
-    pub whole: bool,
+    pub(crate) whole: bool,
 }
 
 /// The intersection of `newer` with the keys of `serving`: keys with the same id and digest, the labels and metadata that
 /// both have, the later start, the earlier end, and disabled if either is.
-pub fn restrict(serving: &KeyStore, newer: Vec<KeyEntry>) -> Restricted {
+pub(crate) fn restrict(serving: &KeyStore, newer: Vec<KeyEntry>) -> Restricted {
     let mut labels = KnownLabels::default();
     let mut whole = true;
     let mut entries = Vec::with_capacity(newer.len().min(serving.keys().len()));

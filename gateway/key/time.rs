@@ -21,7 +21,7 @@ const NEVER: &str = "infinity";
 ///
 /// # Errors
 /// The forms that are accepted, without the text.
-pub fn parse_end(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_end(text: &str) -> Result<Timestamp, String> {
     read(text, LAST)
 }
 
@@ -29,12 +29,12 @@ pub fn parse_end(text: &str) -> Result<Timestamp, String> {
 ///
 /// # Errors
 /// The forms that are accepted, without the text.
-pub fn parse_start(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_start(text: &str) -> Result<Timestamp, String> {
     read(text, Time::midnight())
 }
 
 /// The time this far from now; `None` beyond the calendar, which ends with the year 9999.
-pub fn from_now(ahead: Duration) -> Option<Timestamp> {
+pub(crate) fn from_now(ahead: Duration) -> Option<Timestamp> {
     Timestamp::now().checked_add(ahead).ok()
 }
 

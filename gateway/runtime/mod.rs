@@ -11,7 +11,7 @@ pub mod line_queue;
 pub mod log;
 pub mod printable;
 pub mod regular_file;
-pub mod replace;
+pub(crate) mod replace;
 pub mod systemd;
 pub mod watchdog;
 pub mod watched;

@@ -18,7 +18,7 @@ const PRIVATE: u32 = 0o600;
 ///
 /// # Errors
 /// The file could not be written or renamed; `path` is unchanged.
-pub fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let folder = folder_of(path);
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
@@ -42,7 +42,7 @@ pub fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// The disk did not confirm it.
-pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
@@ -51,7 +51,7 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The owner could not be read or changed.
-pub fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
+pub(crate) fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
     let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(folder_of(path)))?;
     let current = file.metadata()?;
     if (owner.uid(), owner.gid()) != (current.uid(), current.gid()) {

@@ -25,26 +25,26 @@ use field::{read_disabled, read_id, read_secret};
 const NULLS: [&str; 4] = ["", "\\N", "NULL", "null"];
 
 /// A key of a table.
-pub struct CsvKey {
+pub(crate) struct CsvKey {
     /// The id.
-    pub id: String,
+    pub(crate) id: String,
     /// The digest of the secret.
-    pub digest: KeyDigest,
+    pub(crate) digest: KeyDigest,
     /// Whether the table has the secret itself, and it is short enough to be guessed.
-    pub weak: bool,
+    pub(crate) weak: bool,
     /// The start of validity.
-    pub not_before: Option<Timestamp>,
+    pub(crate) not_before: Option<Timestamp>,
     /// The end of validity.
-    pub expires: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
     /// Whether the key is disabled.
-    pub disabled: bool,
+    pub(crate) disabled: bool,
     /// A note for people.
-    pub comment: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 /// Why a table was not read. Never holds the text of a line, which may be a key.
 #[derive(Debug, Error)]
-pub enum CsvError {
+pub(crate) enum CsvError {
     /// A line is not UTF-8.
     #[error(
         "line {line}: this is no UTF-8: save the table as CSV in UTF-8, not as UTF-16 or a spreadsheet"
@@ -85,7 +85,7 @@ impl CsvError {
 ///
 /// # Errors
 /// The first line that cannot be read or is no key.
-pub fn read(input: impl BufRead) -> Result<Vec<CsvKey>, CsvError> {
+pub(crate) fn read(input: impl BufRead) -> Result<Vec<CsvKey>, CsvError> {
     let mut table = Table::default();
     let mut keys = Vec::new();
     for (line, text) in (1..).zip(input.lines()) {

@@ -12,25 +12,25 @@ use super::write::edit_document;
 use crate::key::digest::KeyDigest;
 
 /// A key that [`add`] writes into a key file.
-pub struct NewKey {
+pub(crate) struct NewKey {
     /// The id; no key of the file may have it.
-    pub id: String,
+    pub(crate) id: String,
     /// The digest of the secret.
-    pub digest: KeyDigest,
+    pub(crate) digest: KeyDigest,
     /// The labels.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// References to secrets of the key, as written in the file.
-    pub metadata: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
     /// The start of validity.
-    pub not_before: Option<Timestamp>,
+    pub(crate) not_before: Option<Timestamp>,
     /// The end of validity.
-    pub expires: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
     /// Whether the key is written as disabled.
-    pub disabled: bool,
+    pub(crate) disabled: bool,
     /// The time at which the key was made.
-    pub created: Timestamp,
+    pub(crate) created: Timestamp,
     /// A note for people.
-    pub comment: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 /// Appends keys to the file: all of them or none. Creates the file with mode 0600 if there is none. Comments at the end
@@ -38,7 +38,7 @@ pub struct NewKey {
 ///
 /// # Errors
 /// An id is taken, the gateway would refuse the file, or it could not be written.
-pub fn add(path: &Path, keys: &[NewKey]) -> Result<(), EditError> {
+pub(crate) fn add(path: &Path, keys: &[NewKey]) -> Result<(), EditError> {
     edit_document(path, |document| {
         let mut tables: Vec<Table> = keys.iter().map(table_of).collect();
         if let (Some(first), Some(comments)) = (tables.first_mut(), comments_at_end(document)) {

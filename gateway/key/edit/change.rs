@@ -12,7 +12,7 @@ use super::write::edit_document;
 ///
 /// # Errors
 /// The file has no such key, the gateway would refuse the file, or it could not be written.
-pub fn set_disabled(path: &Path, id: &str, disabled: bool) -> Result<(), EditError> {
+pub(crate) fn set_disabled(path: &Path, id: &str, disabled: bool) -> Result<(), EditError> {
     edit_tables(path, |tables| {
         let table = find(tables, id)?;
         if disabled {
@@ -29,7 +29,7 @@ pub fn set_disabled(path: &Path, id: &str, disabled: bool) -> Result<(), EditErr
 ///
 /// # Errors
 /// The file has no such key or more than one, the gateway would refuse the file, or it could not be written.
-pub fn delete(path: &Path, id: &str) -> Result<(), EditError> {
+pub(crate) fn delete(path: &Path, id: &str) -> Result<(), EditError> {
     edit_document(path, |document| {
         let tables = tables_of(document)?;
         let at = position(tables, id).ok_or_else(|| EditError::NoSuchKey(id.to_owned()))?;

@@ -11,7 +11,7 @@ const LONGEST_PRINTED_ID: usize = 32;
 
 /// Why an edit failed. Unless it is [`Unconfirmed`](Self::Unconfirmed), the file is unchanged.
 #[derive(Debug, Error)]
-pub enum EditError {
+pub(crate) enum EditError {
     /// The file could not be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -15,7 +15,7 @@ mod tables;
 mod tests;
 mod write;
 
-pub use add::{NewKey, add};
-pub use change::{delete, set_disabled};
-pub use error::EditError;
-pub use rotate::{Rotation, rotate};
+pub(crate) use add::{NewKey, add};
+pub(crate) use change::{delete, set_disabled};
+pub(crate) use error::EditError;
+pub(crate) use rotate::{Rotation, rotate};

@@ -13,7 +13,7 @@ const LISTED: usize = 3;
 
 /// Why the gateway would refuse the key file after an edit.
 #[derive(Debug)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The file would be larger than a gateway reads.
     TooLarge,
     /// The file has these problems before the edit already.

@@ -10,18 +10,18 @@ use crate::document::parse_moment;
 use crate::key::digest::KeyDigest;
 
 /// A new secret for a key, for [`rotate`].
-pub struct Rotation {
+pub(crate) struct Rotation {
     /// The digest of the new secret.
-    pub digest: KeyDigest,
+    pub(crate) digest: KeyDigest,
     /// The end of the old digests, unless they end earlier.
-    pub overlap_end: Timestamp,
+    pub(crate) overlap_end: Timestamp,
     /// Whether old digests are removed at once if the key is disabled or has expired. It may be disabled because its
     /// secret leaked; and the secrets of an expired key were refused until now.
-    pub drop_old_if_invalid: bool,
+    pub(crate) drop_old_if_invalid: bool,
     /// The new end of the key; `None` keeps the present one.
-    pub expires: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
     /// The present time: old digests that have ended by now are removed.
-    pub now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 /// Gives a key a new digest beside its old ones.
@@ -29,7 +29,7 @@ pub struct Rotation {
 /// # Errors
 /// There is no such key, it has expired and gets no new end, its hashes cannot be read, the gateway would refuse the
 /// file, or it could not be written.
-pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditError> {
+pub(crate) fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditError> {
     let Rotation {
         digest,
         overlap_end,
