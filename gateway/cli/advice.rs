@@ -70,7 +70,7 @@ pub(super) fn for_key(failure: KeyFailure) -> &'static str {
 /// What to do about a refusal. `None` where the message of the reason says it, or where the reason alone is not enough to
 /// tell.
 pub(super) fn for_reason(reason: Reason) -> Option<&'static str> {
-    let cure = match reason {
+    let advice = match reason {
         // A preflight is no refusal; nobody reads the response to a client that left; the others need more than the reason.
         Reason::Preflight
         | Reason::BadPath
@@ -133,7 +133,7 @@ pub(super) fn for_reason(reason: Reason) -> Option<&'static str> {
             "bring the provider's token to where the configuration says: `keygate doctor`"
         }
     };
-    Some(cure)
+    Some(advice)
 }
 
 /// Whether every `Content-Length` is a number, or there is none.
@@ -228,8 +228,8 @@ mod tests {
     #[test]
     fn every_reason_has_advice_in_plain_words() {
         for bad in PATHS {
-            let (what, cure) = for_path(bad);
-            assert!(is_plain(what) && is_plain(cure), "{what}: {cure}");
+            let (what, advice) = for_path(bad);
+            assert!(is_plain(what) && is_plain(advice), "{what}: {advice}");
             assert!(!what.contains(&format!("{bad:?}")), "{what}");
         }
         for failure in KEYS {
@@ -237,7 +237,7 @@ mod tests {
             assert!(is_plain(for_key(failure)));
         }
         for reason in OTHERS {
-            let cure = for_reason(reason);
+            let advice = for_reason(reason);
             let elsewhere = [
                 Reason::Preflight,
                 Reason::BadPath,
@@ -246,9 +246,9 @@ mod tests {
                 Reason::NoRoute,
                 Reason::ClientClosed,
             ];
-            assert_eq!(cure.is_none(), elsewhere.contains(&reason), "{reason:?}");
-            let cure = cure.unwrap_or_default();
-            assert!(is_plain(cure), "{cure}");
+            assert_eq!(advice.is_none(), elsewhere.contains(&reason), "{reason:?}");
+            let advice = advice.unwrap_or_default();
+            assert!(is_plain(advice), "{advice}");
             assert!(is_plain(reason.message()), "{}", reason.message());
         }
         assert!(!is_plain("has two readings: DotSegment") && !is_plain("missing_key"));

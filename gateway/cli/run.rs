@@ -37,7 +37,7 @@ pub(super) fn root_flag() -> &'static str {
 
 pub(super) fn run(options: &Run) -> Result<(), Error> {
     let allowed =
-        options.allow_root || std::env::var_os(ALLOW_ROOT).is_some_and(|said| said == "1");
+        options.allow_root || std::env::var_os(ALLOW_ROOT).is_some_and(|value| value == "1");
     if rustix::process::geteuid().is_root() && !allowed {
         let why = "it refuses to run as root: a gateway holds every provider's token and needs no root privileges. Run \
                    it as a user of its own, as the package's keygate.service does (sudo -u USER keygate run), or add \

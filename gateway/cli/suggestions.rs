@@ -34,8 +34,8 @@ pub(super) fn for_refusal(
 }
 
 fn is_preflight(request: &RequestHeader) -> bool {
-    let asked = http::header::ACCESS_CONTROL_REQUEST_METHOD;
-    request.method == http::Method::OPTIONS && request.headers.contains_key(asked)
+    let method = http::header::ACCESS_CONTROL_REQUEST_METHOD;
+    request.method == http::Method::OPTIONS && request.headers.contains_key(method)
 }
 
 fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) -> Vec<String> {

@@ -12,6 +12,8 @@ pub(super) fn width() -> Option<usize> {
     let columns = size
         .and_then(Result::ok)
         .map(|size| usize::from(size.ws_col));
-    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
-    columns.filter(|columns| *columns > 0).or_else(said)
+    let from_environment = || std::env::var("COLUMNS").ok()?.parse().ok();
+    columns
+        .filter(|columns| *columns > 0)
+        .or_else(from_environment)
 }

@@ -91,12 +91,15 @@ fn describe(process: u32, status: &str) -> String {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
     let name = field("Name:\t").map(|name| format!(" ({})", printable::line(name)));
     let stopped = field("State:\t").is_some_and(|state| state.starts_with(['T', 't']));
-    let cure = if stopped {
+    let remedy = if stopped {
         format!(", and is stopped: `kill -CONT {process}` lets it go on")
     } else {
         String::new()
     };
-    format!("process {process}{} has it{cure}", name.unwrap_or_default())
+    format!(
+        "process {process}{} has it{remedy}",
+        name.unwrap_or_default()
+    )
 }
 
 #[cfg(test)]

@@ -337,8 +337,8 @@ mod tests {
     #[test]
     fn a_digest_that_two_keys_share_is_refused_with_their_ids() {
         let error = KeyStore::build([entry("a", &[("k", None)]), entry("b", &[("k", None)])]).err();
-        let said = "keys `a` and `b` have the same hash";
-        assert_eq!(error.unwrap().to_string(), said);
+        let expected = "keys `a` and `b` have the same hash";
+        assert_eq!(error.unwrap().to_string(), expected);
     }
 
     #[test]

@@ -113,10 +113,10 @@ impl List {
         let until = until.transpose()?;
         Ok(move |key: &KeyView| {
             let labels = &key.entry.key.labels;
-            let mut asked = self.label.iter();
+            let mut required = self.label.iter();
             let ends = |until| key.end().is_some_and(|end| now < end && end <= until);
             (self.state.is_empty() || self.state.contains(&key.state(now)))
-                && asked.all(|(name, value)| labels.get(name) == Some(value))
+                && required.all(|(name, value)| labels.get(name) == Some(value))
                 && until.is_none_or(ends)
         })
     }

@@ -31,7 +31,7 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// The state of the key file with this `stamp`; `None` if no running gateway can be asked, or if the command names a
+    /// The state of the key file with this `stamp`; `None` if no running gateway responds, or if the command names a
     /// key file and no configuration.
     pub(super) fn find(key_file: &KeyFileArgs, stamp: &FileStamp) -> Option<Self> {
         if key_file.file.is_some() {

@@ -108,9 +108,9 @@ impl Source {
                 let known = UNREADABLE
                     .iter()
                     .find(|(begins, ..)| other.starts_with(begins));
-                if let Some((_, what, cure)) = known {
+                if let Some((_, what, command)) = known {
                     return Err(Error::Failed(format!(
-                        "{name} is {what}, which is not read: {cure}"
+                        "{name} is {what}, which is not read: {command}"
                     )));
                 }
                 Box::new(BufReader::new(whole))

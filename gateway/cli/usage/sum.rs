@@ -30,14 +30,14 @@ impl GroupBy {
     }
 
     pub(super) fn of(self, line: &AccessLine) -> String {
-        let said = match self {
+        let value = match self {
             Self::Key => line.key.as_deref(),
             Self::Route => line.route.as_deref(),
             Self::Provider => line.provider.as_deref(),
             Self::Model => line.model.as_deref(),
             Self::Day => line.time.get(..10),
         };
-        said.unwrap_or_default().to_owned()
+        value.unwrap_or_default().to_owned()
     }
 }
 
