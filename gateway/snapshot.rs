@@ -114,7 +114,7 @@ impl Snapshot {
         stripped.extend(
             providers
                 .iter()
-                .map(|provider| provider.auth_header.clone()),
+                .map(|provider| provider.auth_header().clone()),
         );
         let prefixes = config.server.stripped_prefixes.iter();
         let mut prefixes: Vec<String> = prefixes

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use pingora_core::tls::load_native_certs;
 use serde::Serialize;
 
+use super::admin_client::read_status;
 use super::config_path::ConfigPath;
 use super::same_gateway;
-use super::status::ask;
 use crate::admin::status::{State, Status};
 use crate::config::{self, Config, Listen, Purpose, ServerConfig};
 use crate::error::Error;
@@ -82,7 +82,9 @@ impl Finding {
 pub(super) fn run(options: &Doctor) -> Result<(), Error> {
     let config = Config::load(&options.config.find()?, Purpose::Start)?;
     // One that serves knows what this shell cannot see.
-    let found = ask(config.server.admin).ok().map(|(status, _)| status);
+    let found = read_status(config.server.admin)
+        .ok()
+        .map(|(status, _)| status);
     let is_ours = |status: &Status| same_gateway::reads_key_file(status, &config.key_file.path);
     let (running, foreign) = match found {
         Some(status) if !is_ours(&status) => (None, Some(status)),

@@ -1,6 +1,7 @@
 //! The command line: a file or folder per command. The result of a command goes to standard output, everything else to
 //! standard error.
 
+mod admin_client;
 mod advice;
 mod ask;
 mod check;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::key_file::KeyFileArgs;
 use crate::cli::listener::Trusted;
-use crate::cli::{same_gateway, status};
+use crate::cli::{admin_client, same_gateway};
 use crate::config::Config;
 use crate::document::FileStamp;
 use crate::runtime::printable;
@@ -39,7 +39,7 @@ impl Served {
         }
         let config = key_file.config.find().ok()?;
         let places = Config::places(&config).ok()?;
-        let (status, _) = status::ask(places.admin).ok()?;
+        let (status, _) = admin_client::read_status(places.admin).ok()?;
         Trusted::of(&config, &places).check().ok()?;
         let ours = same_gateway::reads_key_file(&status, &places.key_file);
         Some(Self {
