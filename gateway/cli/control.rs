@@ -9,8 +9,8 @@ use rustix::process::Signal;
 
 use super::admin_client::read_status;
 use super::config_path::ConfigPath;
-use super::foreign;
 use super::listener::{Gateway, Trusted};
+use super::same_gateway;
 
 use crate::admin::status::Status;
 use crate::config::{Config, Locations, Purpose};
@@ -67,7 +67,7 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
     refuse_foreign(&after, &config)?;
     match after.last_reload.error {
         Some(why) => Err(Error::Failed(format!("refused: {why}"))),
-        None => super::say(&format!("configuration {} serves", after.generation)),
+        None => super::output::print(&format!("configuration {} serves", after.generation)),
     }
 }
 
@@ -91,7 +91,7 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
         )));
     }
     trusted.gateway(after.pid)?;
-    super::say(&format!(
+    super::output::print(&format!(
         "process {} of keygate {} serves; process {} of {} ends with its requests, {} now",
         after.pid, after.version, before.pid, before.version, before.requests_in_flight,
     ))
@@ -122,7 +122,7 @@ fn outcome(admin: SocketAddr, before: &Status, old: &Gateway) -> Result<Status, 
 
 /// Refuses a gateway that runs with another configuration than this one.
 fn refuse_foreign(status: &Status, config: &Config) -> Result<(), Error> {
-    if foreign::reads(status, &config.key_file.path) {
+    if same_gateway::reads_key_file(status, &config.key_file.path) {
         return Ok(());
     }
     Err(Error::Failed(format!(

@@ -52,9 +52,9 @@ pub(super) fn run(options: &Status) -> Result<(), Error> {
         read_status(admin)?
     };
     if options.json {
-        super::say(&String::from_utf8_lossy(&json))?;
+        super::output::print(&String::from_utf8_lossy(&json))?;
     } else {
-        super::say(&describe(&status))?;
+        super::output::print(&describe(&status))?;
     }
     verdict(&status)
 }
@@ -81,12 +81,12 @@ fn watch(admin: SocketAddr) -> Result<(), Error> {
             Err(error) => error.to_string(),
         };
         if std::io::stdout().is_terminal() {
-            // Clears the screen. Written directly, because `say` escapes such sequences.
+            // Clears the screen. Written directly, because `print` escapes such sequences.
             std::io::stdout()
                 .write_all(b"\x1b[H\x1b[2J")
                 .map_err(|error| Error::failed("write to standard output", error))?;
         }
-        let still_read = super::say_or_stop(&text)?;
+        let still_read = super::output::print_unless_closed(&text)?;
         if !still_read {
             return Ok(());
         }

@@ -86,7 +86,7 @@ impl Waiting {
             if let Some(done) = progress.done(effect, path) {
                 // Whoever may look at the file knows its mark as well.
                 trusted.check()?;
-                super::eprint(&done);
+                super::output::eprint(&done);
                 return Ok(());
             }
             if start.elapsed() > WAIT {

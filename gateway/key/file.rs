@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{ClientKey, KeyDigest, KeyEntry, KnownLabels, is_key_id};
+use super::client_key::{ClientKey, KeyEntry, is_key_id};
+use super::digest::KeyDigest;
+use super::labels::KnownLabels;
 use crate::document::{
     Document, FileStamp, Located, OneOrMany, Problems, Section, Severity, TABLES_A_PIECE,
 };

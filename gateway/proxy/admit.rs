@@ -206,7 +206,7 @@ fn identify<'s>(
     if route.access == Access::Open {
         return Ok(None);
     }
-    let opened = snapshot.keys.open(presented, now);
+    let opened = snapshot.keys.verify(presented, now);
     opened.map(Some).map_err(Reason::InvalidKey)
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod line_queue;
 pub mod log;
 pub(crate) mod printable;
 pub mod regular_file;
+pub(crate) mod replace;
 pub(crate) mod systemd;
 pub mod watchdog;
 pub mod watched;

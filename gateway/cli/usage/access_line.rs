@@ -1,4 +1,4 @@
-//! An access line: of all its fields, what `keygate usage` sums up.
+//! An access line: the fields that `keygate usage` sums up.
 
 use serde::Deserialize;
 
@@ -6,11 +6,11 @@ use crate::usage::{
     Cost, CostSource, Media, MediumTokens, PriceList, ServiceTier, Usage as Tokens,
 };
 
-/// Of an access line, what is summed up.
+/// The fields of an access line that are summed up.
 #[derive(Deserialize)]
-pub(super) struct Line {
+pub(super) struct AccessLine {
     pub(super) time: String,
-    // What tells an access line from anything else.
+    // Required: it distinguishes an access line from other JSON.
     pub(super) request_id: String,
     pub(super) key: Option<String>,
     pub(super) route: Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct Line {
     media_unclear: Option<bool>,
     searches: Option<u64>,
     model_calls: Option<u64>,
-    /// Over a WebSocket.
+    /// The number of responses over a WebSocket.
     responses: Option<u64>,
     #[serde(default)]
     other_models: bool,
@@ -49,7 +49,7 @@ pub(super) struct Line {
     cost_source: Option<String>,
 }
 
-impl Line {
+impl AccessLine {
     pub(super) fn usage(&self) -> Option<Tokens> {
         let metered = self.input_tokens.is_some() || self.output_tokens.is_some();
         metered.then(|| Tokens {
@@ -63,7 +63,7 @@ impl Line {
             searches: self.searches.unwrap_or_default(),
             calls: self.model_calls.unwrap_or_default(),
             other_models: self.other_models,
-            // Those that said no tokens have no cost, and are not among the calls.
+            // Responses that reported no tokens have no cost, and are not among the calls.
             responses: self
                 .responses
                 .map_or(0, |_| self.model_calls.unwrap_or_default()),
@@ -72,7 +72,7 @@ impl Line {
         })
     }
 
-    /// What of the tokens is no text.
+    /// The tokens of audio, images and video.
     pub(super) fn media(&self) -> Media {
         let tokens = |[input, cache_read, output]: [Option<u64>; 3]| MediumTokens {
             input: input.unwrap_or_default(),
@@ -103,12 +103,12 @@ impl Line {
         ServiceTier::named(self.service_tier.as_ref()?.as_bytes())
     }
 
-    /// Whether the provider itself has said what it cost: no price file knows better.
+    /// Whether the provider reported the cost itself: then no price file is more precise.
     fn is_reported(&self) -> bool {
         self.cost_source.as_deref() == Some(CostSource::Provider.name())
     }
 
-    /// What it cost, and in which currency, as far as that is known.
+    /// The currency and the cost of the request, if known: by `prices` if given, unless the provider reported the cost.
     pub(super) fn cost(&self, prices: Option<&PriceList>) -> Option<(String, Cost)> {
         let Some(prices) = prices.filter(|_| !self.is_reported()) else {
             let cost = self.cost.as_ref()?.parse().ok()?;

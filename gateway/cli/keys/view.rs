@@ -1,4 +1,4 @@
-//! What people may see of a key: everything but its secrets, of whose metadata there are the names alone.
+//! The printable part of a key: everything but its secrets. Of its metadata, that is the names only.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,29 @@ use serde_json::{Value, json};
 use crate::key::file::Note;
 use crate::key::{KeyDigest, KeyEntry};
 
-/// A key of the key file, with what it says for people.
-pub(super) struct Shown {
+/// A key of the key file, with its note for people.
+pub(super) struct KeyView {
     /// The key.
     pub(super) entry: KeyEntry,
-    /// Its comment and its creation.
+    /// The comment and the creation time.
     pub(super) note: Note,
 }
 
-/// Whether a key opens, and why not.
+/// Whether a key is valid, and why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum State {
-    /// It opens.
+    /// The key is valid.
     Valid,
-    /// Somebody disabled it.
+    /// The key is disabled.
     Disabled,
-    /// Its end, or the end of the last of its secrets, is over.
+    /// The key has ended, or the last of its secrets has.
     Expired,
-    /// Its beginning is yet to come.
+    /// The key's validity has not started.
     NotYetValid,
 }
 
 impl State {
-    /// The word for it.
+    /// The name of the state in the output.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Valid => "valid",
@@ -42,8 +42,8 @@ impl State {
     }
 }
 
-impl Shown {
-    /// Whether it opens at `now`.
+impl KeyView {
+    /// The state at the time `now`.
     pub(super) fn state(&self, now: Timestamp) -> State {
         let key = &self.entry.key;
         if key.disabled {
@@ -57,10 +57,10 @@ impl Shown {
         }
     }
 
-    /// From when on it opens nothing: its end, or that of the last of its secrets; none if there is none.
+    /// The time from which the key is not valid: its end, or that of the last of its secrets if that is earlier.
     pub(super) fn end(&self) -> Option<Timestamp> {
         let ends = self.entry.digests.iter().map(|(_, end)| *end);
-        // Of the secrets, one without an end is later than any.
+        // `None` if a secret has no end: it is valid longer than any other.
         let last = ends.collect::<Option<Vec<_>>>();
         let last = last.and_then(|ends| ends.into_iter().max());
         match (self.entry.key.expires, last) {
@@ -69,7 +69,7 @@ impl Shown {
         }
     }
 
-    /// Until when a secret other than `newest` opens, if the key is not disabled; nothing if none does at `now`.
+    /// The end of the last secret other than `newest`, if the key is not disabled; `None` if no other secret is valid at `now`.
     pub(super) fn old_end(&self, newest: &KeyDigest, now: Timestamp) -> Option<Timestamp> {
         let key = &self.entry.key;
         let old = self
@@ -82,7 +82,7 @@ impl Shown {
         (now < end).then_some(end)
     }
 
-    /// How many of its secrets are not over at `now`: two while a rotation overlaps.
+    /// The number of secrets that have not ended at `now`: two while a rotation overlaps.
     pub(super) fn secrets(&self, now: Timestamp) -> usize {
         let digests = self.entry.digests.iter();
         digests
@@ -90,14 +90,14 @@ impl Shown {
             .count()
     }
 
-    /// Its labels as selectors have them.
+    /// The labels as `name=value`, separated by commas.
     pub(super) fn labels(&self) -> String {
         let labels = self.entry.key.labels.iter();
         let labels: Vec<_> = labels.map(|(n, v)| format!("{n}={v}")).collect();
         labels.join(",")
     }
 
-    /// All of it for programs.
+    /// The key as JSON, for programs.
     pub(super) fn json(&self, now: Timestamp) -> Value {
         let key = &self.entry.key;
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
@@ -128,7 +128,7 @@ mod tests {
 
     const NOW: &str = "2026-06-01T00:00:00Z";
 
-    fn shown(hashes: &[(&str, &str)], more: &str) -> Shown {
+    fn shown(hashes: &[(&str, &str)], more: &str) -> KeyView {
         let hash = |(secret, end): &(&str, &str)| {
             let end = if end.is_empty() {
                 String::new()
@@ -146,14 +146,14 @@ mod tests {
         let (file, notes) =
             KeyFile::read_with_notes(&document, Path::new("."), &Problems::default());
         let entry = file.entries.into_iter().next().unwrap();
-        Shown {
+        KeyView {
             entry,
             note: notes.into_iter().next().unwrap(),
         }
     }
 
     #[test]
-    fn a_key_is_as_good_as_the_last_of_its_secrets() {
+    fn a_key_is_valid_as_long_as_one_of_its_secrets() {
         let (over, soon) = ("2026-05-31T00:00:00Z", "2026-06-02T00:00:00Z");
         let later = "expires = 2026-07-01T00:00:00Z";
         for (hashes, more, state, secrets, end) in [

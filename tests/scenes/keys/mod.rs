@@ -1,4 +1,6 @@
-//! Keys: made, changed and revoked while the gateway serves, and what is counted of them.
+//! Keys that are created, changed and revoked while the gateway serves, and their metrics.
+
+mod waiting;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -14,7 +16,7 @@ use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually, htt
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
-/// A running gateway, and `keygate keys ...` for it; the admin listener has a port that is known.
+/// A running gateway, and `keygate keys ...` for it. The commands know the port of its admin listener.
 struct Keys {
     gateway: Gateway,
     config: String,
@@ -29,7 +31,7 @@ impl Keys {
         let rest = simple(&provider.url(), "", "");
         let scene = Scene::with_server(server, &rest).key("first", "first-key", "");
         let gateway = scene.start();
-        // What the commands read: the port that the gateway got.
+        // The commands read the port of the admin listener from the configuration.
         let path = gateway.scene.path("gateway.toml");
         let text = std::fs::read_to_string(&path).unwrap();
         let admin = format!("server.admin = \"{}\"", gateway.running.admin());
@@ -67,134 +69,7 @@ impl Keys {
 }
 
 #[test]
-fn a_change_that_was_waited_for_is_served() {
-    let provider = Provider::start();
-    let keys = Keys::of(&provider);
-    let made = keys.run(&["create", "--id", "alice", "--wait"]);
-    assert!(
-        text(&made.stderr).contains("Served by every thread"),
-        "{}",
-        text(&made.stderr)
-    );
-    let old = text(&made.stdout).trim().to_owned();
-    assert!(keys.opens(&old));
-
-    keys.run(&["disable", "alice", "--wait"]);
-    assert!(!keys.opens(&old));
-    let shown = keys.run(&["show", "alice", "--json"]);
-    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
-    assert_eq!(shown["state"], "disabled");
-    keys.run(&["enable", "alice", "--wait"]);
-    assert!(keys.opens(&old));
-
-    let rotated = keys.run(&["rotate", "alice", "--overlap", "1h", "--wait"]);
-    let new = text(&rotated.stdout).trim().to_owned();
-    assert!(new != old && keys.opens(&old) && keys.opens(&new));
-    let rotated = keys.run(&["rotate", "alice", "--overlap", "0s", "--wait"]);
-    let newest = text(&rotated.stdout).trim().to_owned();
-    assert!(!keys.opens(&old) && !keys.opens(&new) && keys.opens(&newest));
-
-    keys.run(&["delete", "alice", "--wait"]);
-    assert!(!keys.opens(&newest) && keys.opens("first-key"));
-    let gone = keygate(&["keys", "show", "alice", "--config", &keys.config]);
-    assert_eq!(
-        (gone.status.code(), text(&gone.stderr)),
-        (Some(1), "keygate: there is no key `alice`\n")
-    );
-}
-
-#[test]
-fn waiting_for_a_gateway_that_does_not_take_it_says_why() {
-    let provider = Provider::start();
-    let keys = Keys::of(&provider);
-    // Broken since the gateway last looked: the change lands in the key file and is not served.
-    let path = keys.gateway.scene.path("gateway.toml");
-    let file = std::fs::read_to_string(&path).unwrap();
-    keys.gateway
-        .scene
-        .write("gateway.toml", &format!("{file}\n[surprise]\n"));
-    let output = keygate(&[
-        "keys",
-        "create",
-        "--id",
-        "alice",
-        "--wait",
-        "--config",
-        &keys.config,
-    ]);
-    assert_ne!(output.status.code(), Some(0));
-    assert!(
-        text(&output.stderr).contains("unknown key"),
-        "{}",
-        text(&output.stderr)
-    );
-    assert!(keys.opens("first-key"));
-}
-
-#[test]
-fn waiting_says_that_a_key_is_closed_where_the_configuration_is_refused_and_a_new_key_waits() {
-    let provider = Provider::start();
-    let keys = Keys::of(&provider);
-    let run = |arguments: &[&str]| {
-        let output =
-            keygate(&[&["keys"], arguments, &["--wait", "--config", &keys.config]].concat());
-        (output.status.code(), text(&output.stderr).to_owned())
-    };
-    for id in ["gone", "kept"] {
-        keys.run(&["create", "--id", id, "--wait"]);
-    }
-    let path = keys.gateway.scene.path("gateway.toml");
-    let good = std::fs::read_to_string(&path).unwrap();
-    let bad = good.replace("provider = \"p\"", "provider = \"q\"");
-    keys.gateway.scene.write("gateway.toml", &bad);
-    let waits = "there is no provider `q`";
-    // It opens nothing as long as the configuration is refused.
-    let (code, said) = run(&["create", "--id", "new"]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(
-        said.contains("is not served") && said.contains(waits),
-        "{said}"
-    );
-    for (command, id) in [
-        ("disable", "first"),
-        ("disable", "first"),
-        ("delete", "gone"),
-    ] {
-        let (code, said) = run(&[command, id]);
-        assert_eq!(code, Some(0), "{said}");
-        assert!(
-            said.contains("in force") && !said.contains("is not served"),
-            "{said}"
-        );
-        // What else is in the file is not, and why.
-        assert!(
-            said.contains("Other changes of") && said.contains(waits),
-            "{said}"
-        );
-    }
-    assert!(!keys.opens("first-key"));
-    // What opens more is not in force, though what closes is.
-    for arguments in [
-        &["enable", "first"][..],
-        &["rotate", "kept", "--overlap", "0s"],
-    ] {
-        let (code, said) = run(arguments);
-        assert_eq!(code, Some(1), "{said}");
-        assert!(
-            said.contains("is not served") && said.contains(waits),
-            "{said}"
-        );
-    }
-    let (_, said) = run(&["rotate", "kept", "--overlap", "0s"]);
-    assert!(said.contains("what the file closes is closed"), "{said}");
-    keys.gateway.scene.write("gateway.toml", &good);
-    let (code, said) = run(&["disable", "kept"]);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("Served by every thread"), "{said}");
-}
-
-#[test]
-fn keys_of_others_are_taken_over_all_or_none() {
+fn imported_keys_are_added_all_or_none() {
     let provider = Provider::start();
     let keys = Keys::of(&provider);
     let import = |input: &str| {
@@ -265,7 +140,7 @@ fn keys_of_others_are_taken_over_all_or_none() {
 }
 
 #[test]
-fn a_secret_that_another_key_has_is_not_taken_over_and_revocations_go_on() {
+fn a_secret_of_another_key_is_not_imported_and_revocations_still_work() {
     let provider = Provider::start();
     let keys = Keys::of(&provider);
     let file = || std::fs::read_to_string(keys.gateway.scene.path("keys.toml")).unwrap();
@@ -293,7 +168,7 @@ fn a_secret_that_another_key_has_is_not_taken_over_and_revocations_go_on() {
 }
 
 #[test]
-fn an_edit_of_a_key_file_that_no_gateway_takes_is_refused_with_the_line() {
+fn an_edit_of_a_key_file_that_the_gateway_refuses_fails_with_the_line() {
     let scene = Scene::new("").key("alice", "secret", "colour = \"red\"");
     let path = scene.path("keys.toml");
     let before = std::fs::read_to_string(&path).unwrap();
@@ -348,7 +223,7 @@ fn a_key_file_that_is_cut_off_at_any_byte_leaves_the_old_store_serving() {
         refused.contains("looks cut off") && refused.contains("(0 of 3 keys)"),
         "{refused}"
     );
-    // Written whole again, it is served; and so is a shorter one that replaces it.
+    // The complete file is served again, and so is a shorter one that replaces it.
     (&file).write_all(&whole).unwrap();
     assert_eq!(reload(), None);
     gateway
@@ -381,7 +256,7 @@ fn a_thousand_open_connections_are_refused_within_a_second_of_the_command() {
             assert_eq!(ask(client).await, 200);
         }
         keys.run(&["disable", "first"]);
-        // From here on, every connection has a second to learn it.
+        // From here on, every connection must refuse the key within a second.
         tokio::time::sleep(Duration::from_secs(1)).await;
         for client in &mut clients {
             assert_eq!(client.request("GET", "/p", &key, b"").status, 401);
@@ -393,7 +268,7 @@ fn a_thousand_open_connections_are_refused_within_a_second_of_the_command() {
     assert_eq!(provider.received().len(), 2 * OF_EACH);
 }
 
-/// A gateway with a stream that goes on, and what tells the provider to end it.
+/// A gateway with a running stream, and a function that makes the provider end it.
 fn with_running_stream(setting: &str) -> (Gateway, Client, impl Fn()) {
     let (tell, told) = channel();
     let told = Mutex::new(told);
@@ -411,7 +286,7 @@ fn with_running_stream(setting: &str) -> (Gateway, Client, impl Fn()) {
     client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
     assert!(client.read_head().starts_with("HTTP/1.1 200 "));
     assert_eq!(client.chunk(), "data: 1\n\n");
-    // The provider lives as long as it can be told to end.
+    // Kept alive until the provider is told to end.
     let end = move || {
         let _ = (&provider, tell.send(()));
     };
@@ -419,7 +294,7 @@ fn with_running_stream(setting: &str) -> (Gateway, Client, impl Fn()) {
 }
 
 #[test]
-fn a_running_stream_of_a_revoked_key_finishes_where_it_may() {
+fn a_running_stream_of_a_revoked_key_finishes_if_the_configuration_says_so() {
     let (gateway, mut client, end) = with_running_stream("finish");
     gateway.scene.write("keys.toml", "");
     gateway.wait_for_generation(2);
@@ -429,7 +304,7 @@ fn a_running_stream_of_a_revoked_key_finishes_where_it_may() {
 }
 
 #[test]
-fn a_running_stream_of_a_revoked_key_is_cut_where_it_must_be() {
+fn a_running_stream_of_a_revoked_key_is_cut_if_the_configuration_says_so() {
     for change in [
         String::new(),
         key_table("alice", "secret", "disabled = true"),
@@ -437,7 +312,7 @@ fn a_running_stream_of_a_revoked_key_is_cut_where_it_must_be() {
         key_table("alice", "secret", "expires = 2020-01-01T00:00:00Z"),
     ] {
         let (gateway, mut client, _end) = with_running_stream("cut");
-        // What does not concern the key does not concern the stream.
+        // A reload that does not concern the key does not affect the stream.
         let other = key_table("alice", "secret", "labels = { team = \"b\" }");
         gateway.scene.write("keys.toml", &other);
         gateway.wait_for_generation(2);
@@ -465,7 +340,7 @@ fn a_running_stream_is_cut_when_its_key_ends() {
 }
 
 #[test]
-fn keys_that_nobody_knows_make_no_series_and_many_keys_share_one() {
+fn unknown_keys_make_no_series_and_many_keys_share_one() {
     let provider = Provider::start();
     let mut scene = Scene::with_server("keys.metric_keys = 2", &simple(&provider.url(), "", ""));
     for i in 0..5 {
@@ -505,33 +380,11 @@ fn keys_that_nobody_knows_make_no_series_and_many_keys_share_one() {
     };
     assert_eq!((of("k0"), of("k1"), of("k2"), of("(other)")), (1, 1, 0, 3));
     assert_eq!(series("keygate_key_expiry_timestamp_seconds{"), 2);
-    // What is told of a key goes with it.
+    // The metrics of a key disappear with the key.
     gateway
         .scene
         .write("keys.toml", &key_table("k1", "secret-1", ""));
     gateway.wait_for_generation(2);
     assert_eq!((of("k0"), of("k1")), (0, 1));
     assert_eq!(series("keygate_key_expiry_timestamp_seconds{"), 0);
-}
-
-#[test]
-fn an_edit_that_waits_for_another_says_for_whom() {
-    let scene = Scene::new("").key("alice", "secret", "");
-    let lock = std::fs::File::create(scene.path("keys.toml.lock")).unwrap();
-    lock.lock().unwrap();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keygate"));
-    command.args(["keys", "disable", "alice", "--file"]);
-    command.arg(scene.path("keys.toml"));
-    let said = scene.path("said");
-    command.stderr(std::fs::File::create(&said).unwrap());
-    let mut waiting = command.spawn().unwrap();
-    let said = || std::fs::read_to_string(&said).unwrap();
-    eventually("a word", || said().contains("waiting for the lock of "));
-    let holder = format!("process {}", std::process::id());
-    assert!(said().contains(&holder), "{}", said());
-    assert_eq!(waiting.try_wait().unwrap(), None);
-    lock.unlock().unwrap();
-    assert!(waiting.wait().unwrap().success());
-    let file = std::fs::read_to_string(scene.path("keys.toml")).unwrap();
-    assert!(file.contains("disabled = true"), "{file}");
 }

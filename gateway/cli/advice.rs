@@ -1,6 +1,6 @@
-//! Plain words for what `keygate explain` finds wrong: what it is, and what to do about it.
+//! What is wrong with a request and what to do about it, in plain words, for `keygate explain`.
 //!
-//! Each reason has its words here, by a `match` that leaves none out. No text holds anything of a request's values.
+//! A `match` without a catch-all covers each reason. No text contains a value of the request.
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Method};
@@ -10,8 +10,8 @@ use crate::key::KeyFailure;
 use crate::proxy::reject::Reason;
 use crate::route::BadPath;
 
-/// What keeps a path from being read in one way only, and what to send in its place.
-pub(super) fn of_path(bad: BadPath) -> (&'static str, &'static str) {
+/// Why a path is ambiguous, and what to send instead.
+pub(super) fn for_path(bad: BadPath) -> (&'static str, &'static str) {
     match bad {
         BadPath::NotAPath => (
             "is neither a path nor a URL with one",
@@ -35,8 +35,8 @@ pub(super) fn of_path(bad: BadPath) -> (&'static str, &'static str) {
     }
 }
 
-/// What became of a key, for people. Access lines have its label.
-pub(super) fn state(failure: KeyFailure) -> &'static str {
+/// The state of a refused key, for people. Access lines have its label instead.
+pub(super) fn key_state(failure: KeyFailure) -> &'static str {
     match failure {
         KeyFailure::Missing => "none was sent",
         KeyFailure::Malformed => "not a whole key",
@@ -47,8 +47,8 @@ pub(super) fn state(failure: KeyFailure) -> &'static str {
     }
 }
 
-/// What to do about a key that opens nothing.
-pub(super) fn of_key(failure: KeyFailure) -> &'static str {
+/// What to do about a refused key.
+pub(super) fn for_key(failure: KeyFailure) -> &'static str {
     match failure {
         KeyFailure::Missing => {
             "send a client key as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`"
@@ -67,18 +67,18 @@ pub(super) fn of_key(failure: KeyFailure) -> &'static str {
     }
 }
 
-/// What to do about a refusal; nothing where the reason's own sentence says it, or where more than the reason has to be
-/// looked at.
-pub(super) fn of(reason: Reason) -> Option<&'static str> {
-    let cure = match reason {
-        // Answered, not refused; said with more than the reason; or nobody reads it.
+/// What to do about a refusal. `None` where the message of the reason says it, or where the reason alone is not enough to
+/// tell.
+pub(super) fn for_reason(reason: Reason) -> Option<&'static str> {
+    let advice = match reason {
+        // A preflight is no refusal; nobody reads the response to a client that left; the others need more than the reason.
         Reason::Preflight
         | Reason::BadPath
         | Reason::BadFraming
         | Reason::AmbiguousHeader
         | Reason::NoRoute
         | Reason::ClientClosed => return None,
-        Reason::InvalidKey(failure) => of_key(failure),
+        Reason::InvalidKey(failure) => for_key(failure),
         Reason::AmbiguousCredentials => {
             "take one of the two keys out: SDKs also send one that stands in an environment variable of theirs"
         }
@@ -133,18 +133,18 @@ pub(super) fn of(reason: Reason) -> Option<&'static str> {
             "bring the provider's token to where the configuration says: `keygate doctor`"
         }
     };
-    Some(cure)
+    Some(advice)
 }
 
-/// Whether there is a length that is a number, or none at all.
-pub(super) fn has_a_length_or_none(headers: &HeaderMap) -> bool {
+/// Whether every `Content-Length` is a number, or there is none.
+pub(super) fn has_numeric_length_or_none(headers: &HeaderMap) -> bool {
     let is_number = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let lengths = headers.get_all(CONTENT_LENGTH);
     lengths.iter().all(|value| is_number(value.as_bytes()))
 }
 
-/// What is wrong with a request's framing, and what to send in its place.
-pub(super) fn of_framing(request: &RequestHeader) -> &'static str {
+/// What is wrong with a request's framing, and what to send instead.
+pub(super) fn for_framing(request: &RequestHeader) -> &'static str {
     let headers = &request.headers;
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let is_padded = |value: &http::HeaderValue| {
@@ -154,7 +154,7 @@ pub(super) fn of_framing(request: &RequestHeader) -> &'static str {
     let lengths = headers.get_all(CONTENT_LENGTH);
     if request.method == Method::TRACE {
         "TRACE is not forwarded: it would send back the headers, and the provider's token among them"
-    } else if lengths.iter().count() > 1 || !has_a_length_or_none(headers) {
+    } else if lengths.iter().count() > 1 || !has_numeric_length_or_none(headers) {
         "send one `Content-Length`, with one number"
     } else if headers.contains_key(TRANSFER_ENCODING) {
         "send `Transfer-Encoding: chunked` alone, once and without a `Content-Length`, or a `Content-Length` alone"
@@ -214,7 +214,7 @@ mod tests {
         Reason::InvalidKey(KeyFailure::Missing),
     ];
 
-    /// Whether a text is for people: no name of the code's own, such as `DotSegment` or `bad_path`, but in backquotes.
+    /// Whether a text is for people: it has no identifier of the code, such as `DotSegment` or `bad_path`, outside backquotes.
     fn is_plain(text: &str) -> bool {
         let text = text.replace("WebSocket", "");
         let mut words = text.split('`').step_by(2).flat_map(|text| text.split(' '));
@@ -226,18 +226,18 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_has_plain_words_and_a_cure() {
+    fn every_reason_has_advice_in_plain_words() {
         for bad in PATHS {
-            let (what, cure) = of_path(bad);
-            assert!(is_plain(what) && is_plain(cure), "{what}: {cure}");
+            let (what, advice) = for_path(bad);
+            assert!(is_plain(what) && is_plain(advice), "{what}: {advice}");
             assert!(!what.contains(&format!("{bad:?}")), "{what}");
         }
         for failure in KEYS {
-            assert!(is_plain(state(failure)) && state(failure) != failure.label());
-            assert!(is_plain(of_key(failure)));
+            assert!(is_plain(key_state(failure)) && key_state(failure) != failure.label());
+            assert!(is_plain(for_key(failure)));
         }
         for reason in OTHERS {
-            let cure = of(reason);
+            let advice = for_reason(reason);
             let elsewhere = [
                 Reason::Preflight,
                 Reason::BadPath,
@@ -246,9 +246,9 @@ mod tests {
                 Reason::NoRoute,
                 Reason::ClientClosed,
             ];
-            assert_eq!(cure.is_none(), elsewhere.contains(&reason), "{reason:?}");
-            let cure = cure.unwrap_or_default();
-            assert!(is_plain(cure), "{cure}");
+            assert_eq!(advice.is_none(), elsewhere.contains(&reason), "{reason:?}");
+            let advice = advice.unwrap_or_default();
+            assert!(is_plain(advice), "{advice}");
             assert!(is_plain(reason.message()), "{}", reason.message());
         }
         assert!(!is_plain("has two readings: DotSegment") && !is_plain("missing_key"));

@@ -1,5 +1,5 @@
-//! The times that people give a key on the command line and in tables: a time from now, a day, or a
-//! moment. A day is one of UTC, and so is a moment without an offset.
+//! Times of a key as people write them, on the command line and in tables: a duration from now, a day, or a date with a
+//! time. A day is a day of UTC, and a time without an offset is in UTC.
 
 use std::time::Duration;
 
@@ -11,30 +11,30 @@ use crate::document::{last_moment, parse_duration, parse_moment};
 
 const WANTED: &str = "expected a time from now such as 30d, a day such as 2027-01-31, or a moment such as \
                       2027-01-31T12:00:00Z";
-/// The last second of a day: key files have whole seconds, and whoever wrote a day finds it again.
+/// The last second of a day. Key files have whole seconds, so whoever wrote a day sees the same day again.
 const LAST: Time = Time::constant(23, 59, 59, 0);
-/// What databases write for a time that never comes.
+/// The spelling of databases for a time that never comes.
 const NEVER: &str = "infinity";
 
-/// Reads when a key ends. A day alone is over at its last second, 23:59:59 UTC. 9999-12-31 and `infinity` are the last
-/// moment that there is.
+/// Reads the end of a key. A day means its last second, 23:59:59 UTC. 9999-12-31 and `infinity` mean the last time that
+/// can be written.
 ///
 /// # Errors
-/// What was expected, without the text.
-pub fn end(text: &str) -> Result<Timestamp, String> {
+/// The forms that are accepted, without the text.
+pub(crate) fn parse_end(text: &str) -> Result<Timestamp, String> {
     read(text, LAST)
 }
 
-/// Reads when a key begins. A day alone begins at 00:00 UTC.
+/// Reads the start of a key. A day means 00:00 UTC.
 ///
 /// # Errors
-/// What was expected, without the text.
-pub fn begin(text: &str) -> Result<Timestamp, String> {
+/// The forms that are accepted, without the text.
+pub(crate) fn parse_start(text: &str) -> Result<Timestamp, String> {
     read(text, Time::midnight())
 }
 
-/// The time so far from now; nothing beyond the calendar, which ends with the year 9999.
-pub fn from_now(ahead: Duration) -> Option<Timestamp> {
+/// The time this far from now; `None` beyond the calendar, which ends with the year 9999.
+pub(crate) fn from_now(ahead: Duration) -> Option<Timestamp> {
     Timestamp::now().checked_add(ahead).ok()
 }
 
@@ -54,7 +54,7 @@ fn read(text: &str, of_day: Time) -> Result<Timestamp, String> {
         None
     };
     if let Some(local) = local {
-        // 9999-12-31, by which many mean that there is no end.
+        // Many write 9999-12-31 for "no end".
         let is_last = local.year() == DateTime::MAX.year();
         let last = is_last.then(last_moment);
         return in_utc(local).or(last).ok_or_else(too_far);
@@ -63,13 +63,13 @@ fn read(text: &str, of_day: Time) -> Result<Timestamp, String> {
     from_now(ahead).ok_or_else(too_far)
 }
 
-/// Whether a text has the form of 2027-01-31: a date with a time reads as a day as well.
+/// Whether a text has the form of 2027-01-31. Checked because the parser of dates also accepts a date with a time.
 fn is_day(text: &str) -> bool {
     text.len() == "2027-01-31".len() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
 }
 
-/// Whether a text may be a day and a time of it. The parser takes a day alone in some forms for its
-/// midnight, and passes over the name of a zone.
+/// Whether a text may be a date with a time. The parser accepts some dates alone as their midnight, and ignores the name
+/// of a time zone.
 fn is_time_of_day(text: &str) -> bool {
     text.contains(':') && !text.contains('[')
 }
@@ -90,17 +90,17 @@ mod tests {
     #[test]
     fn a_day_alone_begins_at_midnight_and_ends_with_its_last_second() {
         assert_eq!(
-            end("2027-01-31").unwrap().to_string(),
+            parse_end("2027-01-31").unwrap().to_string(),
             "2027-01-31T23:59:59Z"
         );
         assert_eq!(
-            begin(" 2027-01-31 ").unwrap().to_string(),
+            parse_start(" 2027-01-31 ").unwrap().to_string(),
             "2027-01-31T00:00:00Z"
         );
     }
 
     #[test]
-    fn a_moment_is_read_as_databases_write_it() {
+    fn a_date_with_a_time_is_read_as_databases_write_it() {
         for (text, moment) in [
             ("2027-01-31T12:00:00Z", "2027-01-31T12:00:00Z"),
             ("2027-01-31T12:00:00+02:00", "2027-01-31T10:00:00Z"),
@@ -109,14 +109,14 @@ mod tests {
             ("2027-01-31T12:00:00", "2027-01-31T12:00:00Z"),
             ("2027-01-31 12:00", "2027-01-31T12:00:00Z"),
         ] {
-            for read in [begin, end] {
+            for read in [parse_start, parse_end] {
                 assert_eq!(read(text).unwrap().to_string(), moment, "{text}");
             }
         }
     }
 
     #[test]
-    fn a_time_that_never_comes_is_the_last_that_there_is() {
+    fn a_time_that_never_comes_is_the_last_time_that_can_be_written() {
         for text in [
             "9999-12-31",
             "9999-12-31T23:59:59Z",
@@ -125,22 +125,22 @@ mod tests {
             "9999-12-30T23:00:00-05:00",
             "infinity",
         ] {
-            let last = end(text).unwrap();
+            let last = parse_end(text).unwrap();
             assert_eq!(last.to_string(), "9999-12-30T22:00:00Z", "{text}");
         }
-        let before = end("9999-12-30").unwrap_or(Timestamp::MIN);
+        let before = parse_end("9999-12-30").unwrap_or(Timestamp::MIN);
         assert!(before <= last_moment());
     }
 
     #[test]
     fn a_time_from_now_lies_ahead() {
         let from = Timestamp::now() + Duration::from_secs(30 * 86_400);
-        let read = end("30d").unwrap();
+        let read = parse_end("30d").unwrap();
         assert!(from <= read && read <= Timestamp::now() + Duration::from_secs(30 * 86_400));
     }
 
     #[test]
-    fn what_is_no_time_is_refused_with_what_is_wanted() {
+    fn a_text_that_is_no_time_is_refused_with_the_accepted_forms() {
         for bad in [
             "",
             "soon",
@@ -158,13 +158,13 @@ mod tests {
             "2027-01-31 12:00+2",
             "12:00",
         ] {
-            for read in [begin, end] {
+            for read in [parse_start, parse_end] {
                 let why = read(bad).unwrap_err();
                 assert!(why.contains("2027-01-31,"), "{bad}: {why}");
             }
         }
         for far in ["4000000d", "999999w"] {
-            let why = end(far).unwrap_err();
+            let why = parse_end(far).unwrap_err();
             assert!(
                 why.starts_with("no time is later than 9999-12-30T22:00:00Z"),
                 "{far}: {why}"

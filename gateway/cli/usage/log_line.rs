@@ -1,9 +1,9 @@
-//! Finds the access line in a line of a log: bare, as keygate writes it, or as a log collector has wrapped it.
+//! Finds the access line in a line of a log: as keygate writes it, or as a log collector has wrapped it.
 //!
-//! | who | what it makes of a line |
+//! | collector | what it makes of a line |
 //! |---|---|
 //! | `journalctl -o json` | `{"MESSAGE": "LINE", ...}`, or a list of bytes |
-//! | `journalctl`, syslog | `Nov 27 16:56:50 host keygate[12]: LINE`, likewise with a time as in RFC 3339 |
+//! | `journalctl`, syslog | `Nov 27 16:56:50 host keygate[12]: LINE`, also with a time as in RFC 3339 |
 //! | Docker's json-file | `{"log": "LINE\n", "stream": "stdout", ...}` |
 //! | `docker logs -t` | `2026-11-27T16:56:50.1Z LINE` |
 //! | `docker compose logs` | `keygate-1  | LINE`, perhaps with such a time |
@@ -12,23 +12,23 @@
 //! | syslog of RFC 5424 | `<14>1 2026-11-27T16:56:50.1Z host keygate 12 - - LINE` |
 //! | Vector, Fluent Bit, ... | `{"message": "LINE", ...}` |
 //!
-//! Nothing else may stand in front of a line: an event that quotes one is no access line.
+//! No other text may precede a line: an event that quotes an access line is not one.
 
 use serde::Deserialize;
 
-use super::line::Line;
+use super::access_line::AccessLine;
 
-/// What a line of a log is.
-pub(super) enum Found {
+/// The kinds of lines in a log.
+pub(super) enum LogLine {
     /// An access line.
-    Access(Box<Line>),
-    /// An event, as keygate writes them to standard error.
+    Access(Box<AccessLine>),
+    /// An event, which keygate writes to standard error.
     Event,
-    /// Nothing of keygate's.
+    /// A line of another program.
     Other,
 }
 
-/// A record of a log collector, with what was written in it.
+/// A record of a log collector, with the line in it.
 #[derive(Deserialize)]
 struct Record {
     #[serde(rename = "MESSAGE", alias = "log", alias = "message")]
@@ -39,52 +39,52 @@ struct Record {
 #[serde(untagged)]
 enum Text {
     Plain(String),
-    /// What journald holds for no text.
+    /// The form that journald uses for a message that is not UTF-8 or has control characters.
     Bytes(Vec<u8>),
 }
 
-/// What a line of a log is.
-pub(super) fn find(line: &[u8]) -> Found {
+/// Reads a line of a log.
+pub(super) fn parse(line: &[u8]) -> LogLine {
     let line = line.trim_ascii();
     if !line.starts_with(b"{") {
         return plain(line);
     }
     if let Ok(access) = serde_json::from_slice(line) {
-        return Found::Access(Box::new(access));
+        return LogLine::Access(Box::new(access));
     }
     match serde_json::from_slice::<Record>(line) {
         Ok(Record { text }) => match text {
             Text::Plain(text) => plain(text.trim().as_bytes()),
             Text::Bytes(bytes) => plain(bytes.trim_ascii()),
         },
-        Err(_) => Found::Other,
+        Err(_) => LogLine::Other,
     }
 }
 
-/// What a text is that no record holds.
-fn plain(text: &[u8]) -> Found {
+/// Reads a line that is no JSON record.
+fn plain(text: &[u8]) -> LogLine {
     let start = memchr::memchr(b'{', text).unwrap_or(text.len());
     let (prefix, rest) = text.split_at(start);
     let Ok(prefix) = std::str::from_utf8(prefix) else {
-        return Found::Other;
+        return LogLine::Other;
     };
     let words: Vec<&str> = prefix.split_ascii_whitespace().take(MOST + 1).collect();
     let after = without_prefix(&words);
     if after.is_empty()
         && let Ok(access) = serde_json::from_slice(rest)
     {
-        return Found::Access(Box::new(access));
+        return LogLine::Access(Box::new(access));
     }
     if is_event(after) {
-        return Found::Event;
+        return LogLine::Event;
     }
-    Found::Other
+    LogLine::Other
 }
 
-/// The most words that are looked at: those of a prefix, and the first two of an event.
+/// The number of words before the access line that are examined: those of a prefix, and the first two of an event.
 const MOST: usize = 8;
 
-/// The words behind what a log collector has put in front of a line.
+/// The words after the prefix of a log collector.
 fn without_prefix<'w, 't>(words: &'w [&'t str]) -> &'w [&'t str] {
     match words {
         [_, "|", time, rest @ ..] if is_time(time) && !is_level(rest) => rest,
@@ -95,7 +95,7 @@ fn without_prefix<'w, 't>(words: &'w [&'t str]) -> &'w [&'t str] {
         [priority, time, _, _, _, _, "-", rest @ ..] if is_priority(priority) && is_time(time) => {
             rest
         }
-        // Of syslog: month, day, time; or one time. Of `short-full`: weekday, day, time, zone.
+        // syslog: month, day, time; or one time. `short-full`: weekday, day, time, zone.
         [_, _, _, _, tag, rest @ ..] if is_tag(tag) => rest,
         [_, day, _, _, _, tag, rest @ ..] if is_tag(tag) && is_day(day) => rest,
         [seconds, _, tag, rest @ ..] if is_seconds(seconds) && is_tag(tag) => rest,
@@ -109,7 +109,7 @@ fn is_pod(word: &str) -> bool {
     word.starts_with("[pod/") && word.ends_with(']')
 }
 
-/// Whether a word is what a line of syslog's RFC 5424 begins with: `<14>1`.
+/// Whether a word is the priority and version that start a line of RFC 5424: `<14>1`.
 fn is_priority(word: &str) -> bool {
     let inner = word
         .strip_prefix('<')
@@ -121,12 +121,12 @@ fn is_day(word: &str) -> bool {
     word.parse::<jiff::civil::Date>().is_ok()
 }
 
-/// Whether a word is a number of seconds, as `short-unix` has it.
+/// Whether a word is a number of seconds, as in `short-unix`.
 fn is_seconds(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
-/// Whether a word is the name and number of a process, as syslog has them: `keygate[12]:`.
+/// Whether a word is the name and the id of a process, as syslog writes them: `keygate[12]:`.
 fn is_tag(word: &str) -> bool {
     let number = word
         .strip_suffix("]:")
@@ -136,7 +136,7 @@ fn is_tag(word: &str) -> bool {
     })
 }
 
-/// Whether a word is a time as in RFC 3339; journald leaves the colon of its offset out.
+/// Whether a word is a time as in RFC 3339; journald omits the colon of the offset.
 fn is_time(word: &str) -> bool {
     word.parse::<jiff::Timestamp>().is_ok()
         || jiff::fmt::strtime::parse("%Y-%m-%dT%H:%M:%S%.f%z", word).is_ok()
@@ -146,7 +146,7 @@ fn is_level(words: &[&str]) -> bool {
     matches!(words, ["ERROR" | "WARN" | "INFO", ..])
 }
 
-/// Whether a text is an event: a time, and how grave it is.
+/// Whether the words start an event: a time and a level.
 fn is_event(words: &[&str]) -> bool {
     matches!(words, [time, rest @ ..] if is_time(time) && is_level(rest))
 }
@@ -188,10 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_found_in_what_each_collector_makes_of_it() {
+    fn a_line_is_read_from_the_output_of_every_collector() {
         for log in wrapped(LINE) {
-            match find(log.as_bytes()) {
-                Found::Access(line) => {
+            match parse(log.as_bytes()) {
+                LogLine::Access(line) => {
                     assert_eq!(
                         (line.key.as_deref(), line.input_tokens),
                         (Some("alice"), Some(3))
@@ -201,31 +201,31 @@ mod tests {
             }
         }
         for log in wrapped(EVENT) {
-            assert!(matches!(find(log.as_bytes()), Found::Event), "{log}");
+            assert!(matches!(parse(log.as_bytes()), LogLine::Event), "{log}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_bytes_upset_it(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
-            find(&bytes);
-            // Nor a line that was cut off and goes on as something else.
+        fn no_input_makes_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
+            parse(&bytes);
+            // Nor does a line that was cut off and continues with other bytes.
             let cut = at.min(LINE.len() - 1);
             let broken = [&LINE.as_bytes()[..cut], &bytes].concat();
-            let _ = find(&broken);
+            let _ = parse(&broken);
         }
 
         #[test]
-        fn words_in_front_make_a_line_a_quotation(words in "[a-zA-Z:|]{1,12}( [a-zA-Z:|]{1,12}){0,9}") {
+        fn an_access_line_after_other_words_does_not_count(words in "[a-zA-Z:|]{1,12}( [a-zA-Z:|]{1,12}){0,9}") {
             // `x |` is what Docker Compose puts there.
             let is_prefix = words.split(' ').nth(1) == Some("|") && words.split(' ').count() == 2;
-            let found = find(format!("{words} {LINE}").as_bytes());
-            prop_assert_eq!(matches!(found, Found::Access(_)), is_prefix);
+            let found = parse(format!("{words} {LINE}").as_bytes());
+            prop_assert_eq!(matches!(found, LogLine::Access(_)), is_prefix);
         }
     }
 
     #[test]
-    fn a_line_that_something_else_quotes_is_none() {
+    fn a_quoted_access_line_does_not_count() {
         for log in [
             format!("{EVENT} {LINE}"),
             format!("provider says {LINE}"),
@@ -240,7 +240,10 @@ mod tests {
             "{".to_owned(),
             String::new(),
         ] {
-            assert!(!matches!(find(log.as_bytes()), Found::Access(_)), "{log}");
+            assert!(
+                !matches!(parse(log.as_bytes()), LogLine::Access(_)),
+                "{log}"
+            );
         }
     }
 }

@@ -1,35 +1,40 @@
-//! What a newer key file takes away from the keys that serve, and nothing that it adds: for a gateway whose other files
-//! cannot be taken over. A revocation must not wait for them, and a new key may be meant for routes that do not serve.
+//! The keys that serve, restricted by a newer key file: what the file revokes is revoked, and what it adds is left out.
+//!
+//! Used when the rest of a newer configuration is refused. A revocation must not wait for the other files, and a new key
+//! may be meant for routes that do not serve yet.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{ClientKey, KeyDigest, KeyEntry, KeyStore, KnownLabels, Labels};
+use super::client_key::{ClientKey, KeyEntry};
+use super::digest::KeyDigest;
+use super::labels::{KnownLabels, Labels};
+use super::store::KeyStore;
 use crate::runtime::background;
 
-/// After how many keys others get their turn.
+/// The number of keys after which the loop yields to other work of the process.
 const KEYS_A_STEP: usize = 256;
 
-/// Keys that open no more than the ones that serve.
-pub struct Narrowed {
+/// Keys that allow no more than those that serve.
+pub(crate) struct Restricted {
     /// The keys.
-    pub entries: Vec<KeyEntry>,
-    /// Whether they are all that the newer file says, so that it serves as a whole.
-    pub whole: bool,
+    pub(crate) entries: Vec<KeyEntry>,
+    /// Whether they are exactly the keys of the newer file, so that it serves completely.
+    pub(crate) whole: bool,
 }
 
-/// The keys of `newer`, each as far as `serving` has it as well: the same id and digest, the labels and metadata that
-/// both have, the later beginning, the earlier end, and disabled if it is in one of them.
-pub fn narrow(serving: &KeyStore, newer: Vec<KeyEntry>) -> Narrowed {
+/// The intersection of `newer` with the keys of `serving`: keys with the same id and digest, the labels and metadata that
+/// both have, the later start, the earlier end, and disabled if either is.
+pub(crate) fn restrict(serving: &KeyStore, newer: Vec<KeyEntry>) -> Restricted {
     let mut labels = KnownLabels::default();
     let mut whole = true;
     let mut entries = Vec::with_capacity(newer.len().min(serving.keys().len()));
     for (place, entry) in newer.into_iter().enumerate() {
-        match narrow_key(serving, &entry, &mut labels) {
-            Some((narrowed, all)) => {
+        match restrict_entry(serving, &entry, &mut labels) {
+            Some((restricted, all)) => {
                 whole &= all;
-                entries.push(narrowed);
+                entries.push(restricted);
             }
             None => whole = false,
         }
@@ -37,28 +42,25 @@ pub fn narrow(serving: &KeyStore, newer: Vec<KeyEntry>) -> Narrowed {
             background::yield_to_others();
         }
     }
-    Narrowed { entries, whole }
+    Restricted { entries, whole }
 }
 
-/// What is left of one key, if anything, and whether that is all that `newer` says of it.
-fn narrow_key(
+/// The restricted key, if any of it is left, and whether it equals `newer`.
+fn restrict_entry(
     serving: &KeyStore,
     newer: &KeyEntry,
     known: &mut KnownLabels,
 ) -> Option<(KeyEntry, bool)> {
-    let holder = |digest: &KeyDigest| {
-        let found = serving.holder(digest);
+    let find = |digest: &KeyDigest| {
+        let found = serving.find(digest);
         found.filter(|(key, _)| key.id == newer.key.id)
     };
-    let (before, _) = newer
-        .digests
-        .iter()
-        .find_map(|(digest, _)| holder(digest))?;
-    let key = narrow_client(before, &newer.key, known);
+    let (before, _) = newer.digests.iter().find_map(|(digest, _)| find(digest))?;
+    let key = restrict_key(before, &newer.key, known);
     let digests: Vec<_> = newer
         .digests
         .iter()
-        .filter_map(|(digest, end)| Some((*digest, earlier(*end, holder(digest)?.1))))
+        .filter_map(|(digest, end)| Some((*digest, earlier(*end, find(digest)?.1))))
         .collect();
     let ends = |of: &[(KeyDigest, Option<Timestamp>)]| -> Vec<_> {
         let ends = of.iter().map(|(_, end)| earlier(*end, newer.key.expires));
@@ -68,8 +70,8 @@ fn narrow_key(
     Some((KeyEntry { key, digests }, whole))
 }
 
-fn narrow_client(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels) -> ClientKey {
-    // Destructured, so that whoever adds a field decides what becomes of it here.
+fn restrict_key(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels) -> ClientKey {
+    // Destructured, so that a new field does not compile until somebody decides how it is restricted.
     let ClientKey {
         id,
         labels,
@@ -91,7 +93,7 @@ fn narrow_client(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels)
         id: id.clone(),
         labels: known.share(Labels::from(common.collect::<BTreeMap<_, _>>())),
         metadata: metadata.collect(),
-        // Nothing is earlier than any time.
+        // `None` orders before every time.
         not_before: (*not_before).max(newer.not_before),
         expires: earlier(*expires, newer.expires),
         disabled: *disabled || newer.disabled,
@@ -99,7 +101,7 @@ fn narrow_client(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels)
     }
 }
 
-/// Whether `a` opens what `b` does, and with the same secrets.
+/// Whether `a` and `b` allow the same and have the same secrets.
 fn is_same(a: &ClientKey, b: &ClientKey) -> bool {
     let secrets = |key: &ClientKey| -> Vec<_> {
         let all = key.metadata.keys().map(|name| key.metadata(name));
@@ -114,7 +116,7 @@ fn is_same(a: &ClientKey, b: &ClientKey) -> bool {
         && secrets(a) == secrets(b)
 }
 
-/// The earlier of two ends; none is later than any.
+/// The earlier of two ends; `None`, no end, is later than any.
 fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -137,7 +139,7 @@ mod tests {
         file.entries
     }
 
-    /// A key `id` that `secret` opens, with `more` lines.
+    /// A `[[key]]` with this id and secret, and `more` lines.
     fn key(id: &str, secret: &str, more: &str) -> String {
         format!(
             "[[key]]\nid = \"{id}\"\nhashes = [\"{}\"]\n{more}\n",
@@ -145,9 +147,9 @@ mod tests {
         )
     }
 
-    fn narrowed(serving: &str, newer: &str) -> (KeyStore, bool) {
+    fn restricted(serving: &str, newer: &str) -> (KeyStore, bool) {
         let serving = KeyStore::build(entries(serving)).unwrap();
-        let Narrowed { entries, whole } = narrow(&serving, entries(newer));
+        let Restricted { entries, whole } = restrict(&serving, entries(newer));
         (KeyStore::build(entries).unwrap(), whole)
     }
 
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_away_is_gone_and_what_is_added_does_not_open() {
+    fn revocations_apply_and_additions_do_not() {
         let before = key("a", "1", "") + &key("b", "2", "") + &key("c", "3", "disabled = true");
         for (newer, opening, is_whole) in [
             (before.clone(), "12", true),
@@ -171,13 +173,13 @@ mod tests {
             ),
             (key("a", "1", "expires = 2026-01-01T00:00:00Z"), "", true),
             (key("a", "1", "not_before = 2027-01-01T00:00:00Z"), "", true),
-            // A new key, a new secret, an old secret under another name, one that is enabled again.
+            // A new key, a new secret, an old secret under another id, a key that is enabled again.
             (before.clone() + &key("d", "4", ""), "12", false),
             (key("a", "4", "") + &key("b", "2", ""), "2", false),
             (key("a", "2", "") + &key("b", "1", ""), "", false),
             (key("c", "3", ""), "", false),
         ] {
-            let (keys, whole) = narrowed(&before, &newer);
+            let (keys, whole) = restricted(&before, &newer);
             let found: String = "1234"
                 .chars()
                 .filter(|c| opens(&keys, &c.to_string()))
@@ -187,24 +189,24 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_never_moved_back_and_labels_and_metadata_are_those_of_both() {
+    fn an_end_is_never_extended_and_only_common_labels_and_metadata_are_kept() {
         let (early, late) = ("2026-01-01T00:00:00Z", "2026-12-31T00:00:00Z");
         let serving = |end| key("a", "1", &format!("expires = {end}"));
-        let (keys, whole) = narrowed(&serving(early), &serving(late));
+        let (keys, whole) = restricted(&serving(early), &serving(late));
         assert!(!opens(&keys, "1") && !whole);
         let rotated = |end| {
             let hashes = format!("{{ hash = \"{}\", expires = {end} }}", hash("1"));
             format!("[[key]]\nid = \"a\"\nhashes = [{hashes}]\n")
         };
-        let (keys, whole) = narrowed(&rotated(early), &rotated(late));
+        let (keys, whole) = restricted(&rotated(early), &rotated(late));
         assert!(!opens(&keys, "1") && !whole);
-        let (keys, whole) = narrowed(&rotated(late), &rotated(early));
+        let (keys, whole) = restricted(&rotated(late), &rotated(early));
         assert!(!opens(&keys, "1") && whole);
         let before =
             "labels = { t = \"x\", u = \"y\" }\nmetadata = { m = \"inline:1\", n = \"inline:2\" }";
         let newer =
             "labels = { t = \"x\", u = \"z\" }\nmetadata = { m = \"inline:9\", o = \"inline:2\" }";
-        let (keys, whole) = narrowed(&key("a", "1", before), &key("a", "1", newer));
+        let (keys, whole) = restricted(&key("a", "1", before), &key("a", "1", newer));
         let left = &keys.keys()[0];
         assert_eq!(left.labels.iter().collect::<Vec<_>>(), [("t", "x")]);
         assert_eq!(left.metadata.keys().collect::<Vec<_>>(), ["m"]);

@@ -1,4 +1,6 @@
-//! `keygate usage`: what people and programs get to see of access lines.
+//! `keygate usage`: the sums of access lines, for people and for programs.
+
+mod logs;
 
 use std::io::Write;
 use std::process::Output;
@@ -7,7 +9,7 @@ use crate::command::{keygate, keygate_with, text};
 use crate::support::{Scene, process};
 
 #[test]
-fn usage_is_summed_up_from_access_lines_and_says_what_it_skipped() {
+fn usage_is_summed_up_from_access_lines_and_skipped_lines_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log").display().to_string();
     let ids = std::cell::Cell::new(0);
@@ -87,7 +89,7 @@ fn usage_is_summed_up_from_access_lines_and_says_what_it_skipped() {
 }
 
 #[test]
-fn audio_and_images_have_columns_where_there_are_any() {
+fn audio_and_images_have_columns_if_they_are_not_zero() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log").display().to_string();
     let spoken = ",\"input_audio_tokens\":7,\"output_audio_tokens\":5,\"output_image_tokens\":1";
@@ -133,10 +135,10 @@ fn audio_and_images_have_columns_where_there_are_any() {
 }
 
 #[test]
-fn what_a_provider_calls_its_model_works_on_no_terminal_and_in_no_spreadsheet() {
+fn a_models_name_controls_no_terminal_and_is_no_formula_in_a_spreadsheet() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log").display().to_string();
-    // As they may stand in a line of somebody else's making.
+    // Names that a line that keygate did not write may have.
     let models = [
         "=HYPERLINK(\"http://h.test\")",
         "+1",
@@ -197,7 +199,7 @@ fn what_a_provider_calls_its_model_works_on_no_terminal_and_in_no_spreadsheet() 
 }
 
 #[test]
-fn costs_are_summed_up_to_the_last_digit_by_the_lines_or_by_a_price_file() {
+fn costs_are_summed_up_exactly_from_the_lines_or_by_a_price_file() {
     let scene = Scene::new("");
     let line = |id: u32, model: &str, cost: &str| {
         format!(
@@ -249,7 +251,7 @@ fn costs_are_summed_up_to_the_last_digit_by_the_lines_or_by_a_price_file() {
     assert!(text(&broken.stderr).contains("broken.toml:3: price[0].input: expected a string"));
 }
 
-/// An access line of the request `id` of `day`.
+/// The access line of the request `id` on this day of January.
 fn line(id: u64, day: u32, key: &str, tokens: u64, cost: &str) -> String {
     format!(
         "{{\"time\":\"2026-01-{day:02}T10:00:00.000000Z\",\"request_id\":\"{id:032x}\",\"key\":\"{key}\",\
@@ -265,7 +267,7 @@ fn words(output: &Output) -> Vec<String> {
 }
 
 #[test]
-fn the_dearest_comes_first_and_a_total_last() {
+fn the_highest_cost_comes_first_and_the_total_last() {
     let lines = [
         line(1, 1, "alice", 1_000_000, "0.5"),
         line(2, 1, "bob", 10, "12.25"),
@@ -301,229 +303,7 @@ fn the_dearest_comes_first_and_a_total_last() {
 }
 
 #[test]
-fn a_request_counts_once_however_often_its_line_is_read() {
-    let scene = Scene::new("");
-    let lines: String = (0..1000)
-        .map(|id| line(id, 1, "alice", 7, "0.1") + "\n")
-        .collect();
-    scene.write("access.log", &lines);
-    scene.write("copy.log", &lines.repeat(2));
-    let path = |name: &str| scene.path(name).display().to_string();
-    let once = keygate(&["usage", "--csv", &path("access.log")]);
-    let more = keygate(&[
-        "usage",
-        "--csv",
-        &path("access.log"),
-        &path("copy.log"),
-        &path("access.log"),
-    ]);
-    assert_eq!(text(&once.stdout), text(&more.stdout));
-    assert!(
-        text(&once.stdout).contains("alice,1000,"),
-        "{}",
-        text(&once.stdout)
-    );
-    assert_eq!(text(&once.stderr), "");
-    assert!(text(&more.stderr).contains("3000 lines left out"));
-}
-
-#[test]
-fn logs_are_read_as_collectors_keep_them_and_compressed() {
-    let scene = Scene::new("");
-    let event = "2026-01-01T00:00:00.000000Z  INFO serving listen=[127.0.0.1:1]";
-    let each = |wrap: &dyn Fn(&str) -> String| {
-        let lines = [
-            line(1, 1, "alice", 3, "0.1"),
-            event.to_owned(),
-            line(2, 1, "bob", 4, "0.2"),
-        ];
-        lines
-            .iter()
-            .map(|line| wrap(line) + "\n")
-            .collect::<String>()
-    };
-    let json = |line: &str| serde_json::Value::from(line).to_string();
-    let journal = |line: &str| {
-        format!(
-            "{{\"__CURSOR\":\"s=1\",\"MESSAGE\":{},\"_PID\":\"12\"}}",
-            json(line)
-        )
-    };
-    let docker = |line: &str| {
-        format!(
-            "{{\"log\":{},\"stream\":\"stdout\"}}",
-            json(&format!("{line}\n"))
-        )
-    };
-    let plain = each(&|line| line.to_owned());
-    let gzip = |text: &str| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(text.as_bytes()).unwrap();
-        encoder.finish().unwrap()
-    };
-    let (first, second) = plain.split_at(plain.find('\n').unwrap() + 1);
-    for (what, log) in [
-        ("plain", plain.clone().into_bytes()),
-        ("journalctl -o json", each(&journal).into_bytes()),
-        (
-            "journalctl",
-            each(&|line| format!("Jan 01 10:00:00 host keygate[12]: {line}")).into_bytes(),
-        ),
-        ("docker", each(&docker).into_bytes()),
-        (
-            "kubernetes",
-            each(&|line| format!("2026-01-01T10:00:00.1Z stdout F {line}")).into_bytes(),
-        ),
-        ("gzip, as logrotate makes it", gzip(&plain)),
-        ("gzip in two parts", [gzip(first), gzip(second)].concat()),
-        (
-            "zstd",
-            zstd::stream::encode_all(plain.as_bytes(), 1).unwrap(),
-        ),
-        ("gzip of docker", gzip(&each(&docker))),
-    ] {
-        let path = scene.path("log");
-        std::fs::write(&path, log).unwrap();
-        let output = keygate(&["usage", "--csv", path.to_str().unwrap()]);
-        let rows = words(&output);
-        assert!(
-            rows.len() == 3 && rows[1].starts_with("alice,1,") && rows[2].starts_with("bob,1,"),
-            "{what}: {rows:?}"
-        );
-        assert_eq!(text(&output.stderr), "", "{what}");
-    }
-}
-
-#[test]
-fn a_file_that_breaks_off_or_cannot_be_read_costs_no_other_its_sums() {
-    let folder = tempfile::tempdir().unwrap();
-    let lines = |from: u64| -> String {
-        let lines = from..from + 500;
-        lines
-            .map(|id| line(id, 1, "alice", id, "0.01") + "\n")
-            .collect()
-    };
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let write = |name: &str, content: &[u8]| std::fs::write(path(name), content).unwrap();
-    write("good.log", lines(0).as_bytes());
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(lines(1000).as_bytes()).unwrap();
-    let gzip = gzip.finish().unwrap();
-    let mut zstd = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
-    zstd.write_all(lines(2000).as_bytes()).unwrap();
-    // So that the beginning of the file can be read without its end.
-    zstd.flush().unwrap();
-    zstd.write_all(lines(3000).as_bytes()).unwrap();
-    let zstd = zstd.finish().unwrap();
-    let mut broken = gzip.clone();
-    broken[gzip.len() / 2..].fill(0xff);
-    let requests = |output: &Output| -> u64 {
-        let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        rows[0]["requests"].as_u64().unwrap()
-    };
-    for (name, content) in [
-        ("cut.gz", &gzip[..gzip.len() / 2]),
-        ("cut-checksum.gz", &gzip[..gzip.len() - 4]),
-        ("cut-second-part.gz", &[&gzip, &gzip[..30]].concat()),
-        ("broken.gz", &broken),
-        ("cut.zst", &zstd[..zstd.len() - 20]),
-    ] {
-        write(name, content);
-        let alone = keygate(&["usage", "--json", &path(name)]);
-        let said = text(&alone.stderr);
-        assert_eq!(alone.status.code(), Some(74), "{name}: {said}");
-        assert!(requests(&alone) > 0, "{name}");
-        let why = format!("cannot read {} to its end: ", path(name));
-        assert!(
-            said.contains(&why) && said.contains(" lines, which count\n"),
-            "{said}"
-        );
-        assert_eq!(
-            said.contains("still being written"),
-            name != "broken.gz",
-            "{said}"
-        );
-        let both = keygate(&["usage", "--json", &path(name), &path("good.log")]);
-        assert_eq!(both.status.code(), Some(74), "{name}");
-        assert_eq!(requests(&both), requests(&alone) + 500, "{name}");
-        assert!(
-            text(&both.stderr).contains("1 of 2 files"),
-            "{}",
-            text(&both.stderr)
-        );
-    }
-    write("zip", b"PK\x03\x04");
-    write("head.gz", &gzip[..12]);
-    for name in ["zip", "head.gz", "nothing", "."] {
-        let among = keygate(&[
-            "usage",
-            "--json",
-            &path("good.log"),
-            &path(name),
-            &path("good.log"),
-        ]);
-        let said = text(&among.stderr);
-        assert_eq!(
-            (among.status.code(), requests(&among)),
-            (Some(74), 500),
-            "{said}"
-        );
-        assert!(
-            said.contains(&path(name)) && said.contains("1 of 3 files"),
-            "{said}"
-        );
-        let alone = keygate(&["usage", "--json", &path(name)]);
-        assert_eq!(
-            (alone.status.code(), &*alone.stdout),
-            (Some(1), &b""[..]),
-            "{name}"
-        );
-    }
-    let none = keygate(&["usage", &path("zip"), &path("nothing")]);
-    assert_eq!(none.status.code(), Some(1));
-    assert!(text(&none.stderr).contains("nothing was read: 2 of 2 files"));
-}
-
-#[test]
-fn what_holds_no_access_line_is_refused_with_what_to_do() {
-    let scene = Scene::new("");
-    for (log, why) in [
-        (
-            &b"[Unit]\nDescription=x\n"[..],
-            "none of these lines is an access line",
-        ),
-        (
-            b"\xfd7zXZ\0\0\0\0",
-            "compressed by xz, which is not read: xzcat",
-        ),
-        (
-            b"LPKSHHRH\0\0\0",
-            "a file of journald, which is not read: journalctl --file",
-        ),
-        (b"\x1f\x8b\x08\0\0", "cannot read"),
-    ] {
-        let path = scene.path("log");
-        std::fs::write(&path, log).unwrap();
-        let output = keygate(&["usage", path.to_str().unwrap()]);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{why}: {said}");
-        assert!(said.contains(why), "{said}");
-    }
-    // A log of keygate's without a request is no mistake.
-    let event = "2026-01-01T00:00:00.000000Z  INFO serving\n";
-    for log in [event, ""] {
-        let output = keygate_with(log, &["usage", "-"]);
-        assert!(output.status.success(), "{log}");
-        assert!(text(&output.stderr).contains("There are no access lines"));
-    }
-    // Nor does a line without an end take all memory.
-    let endless = "x".repeat(9 << 20) + "\n" + &line(1, 1, "alice", 1, "1");
-    let output = keygate_with(&endless, &["usage", "--csv", "-"]);
-    assert!(words(&output)[1].starts_with("alice,1,"));
-}
-
-#[test]
-fn requests_are_of_the_time_that_is_asked_for() {
+fn only_requests_in_the_time_range_count() {
     let input: String = (1..=9)
         .map(|day| line(day.into(), day, "alice", 1, "1") + "\n")
         .collect();
@@ -549,65 +329,6 @@ fn requests_are_of_the_time_that_is_asked_for() {
     let bad = keygate(&["usage", "--since", "yesterday", "-"]);
     assert_eq!(bad.status.code(), Some(64));
     assert!(text(&bad.stderr).contains("a time before now such as 7d"));
-}
-
-#[test]
-fn without_a_file_the_journal_is_read() {
-    use std::os::unix::fs::PermissionsExt;
-    let scene = Scene::new("");
-    let script = format!(
-        "#!/bin/sh\necho \"$@\" >'{}'\necho '{}'\nexit ${{CODE:-0}}\n",
-        scene.path("asked").display(),
-        line(1, 1, "alice", 1, "1")
-    );
-    scene.write("journalctl", &script);
-    let mode = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(scene.path("journalctl"), mode).unwrap();
-    let path = format!(
-        "{}:{}",
-        scene.folder.path().display(),
-        std::env::var("PATH").unwrap()
-    );
-    let run = |arguments: &[&str], code: &str| {
-        let mut command = process::keygate();
-        let command = command.arg("usage").args(arguments);
-        command
-            .env("PATH", &path)
-            .env("CODE", code)
-            .output()
-            .unwrap()
-    };
-    let rows = words(&run(
-        &[
-            "--since",
-            "2026-01-01",
-            "--until",
-            "2026-01-01",
-            "--unit",
-            "kg2",
-            "--csv",
-        ],
-        "0",
-    ));
-    assert!(rows[1].starts_with("alice,1,"), "{rows:?}");
-    let asked = std::fs::read_to_string(scene.path("asked")).unwrap();
-    // A request of that day may have ended, and been written down, on the next.
-    assert_eq!(asked, "--no-pager -o cat -u kg2 --since=@1767225600\n");
-    // What it showed before that counts.
-    let failed = run(&[], "3");
-    assert_eq!(failed.status.code(), Some(74));
-    assert!(text(&failed.stderr).contains("journalctl has failed"));
-    let mut nowhere = process::keygate();
-    let nowhere = nowhere
-        .arg("usage")
-        .env("PATH", "/nowhere")
-        .output()
-        .unwrap();
-    assert!(
-        text(&nowhere.stderr).contains("name files of access lines"),
-        "{}",
-        text(&nowhere.stderr)
-    );
 }
 
 #[test]

@@ -1,18 +1,20 @@
-//! What single fields of a table of keys may hold. Nothing of a field is part of a complaint.
+//! The fields of a table of keys. An error never quotes the field, which may be a key.
 
-use crate::key::{KeyDigest, format, is_key_id};
+use crate::key::client_key::is_key_id;
+use crate::key::digest::KeyDigest;
+use crate::key::format;
 
-/// A key that a person chose is weak below this length: nobody guesses 128 random bits.
+/// A key that a person chose is weak below this length. Of random characters, 22 have about 128 bits.
 const WEAK_BELOW: usize = 22;
-/// What begins with `sk-` and is this long is a key, and no name.
-const NO_NAME_FROM: usize = 20;
+/// A text of at least this length that begins with `sk-` is a key and not an id.
+const KEY_FROM: usize = 20;
 
-/// The id of a key.
+/// Reads the id of a key.
 pub(super) fn read_id(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("there is no id".into());
     }
-    // Whatever is an id is in logs and metrics.
+    // Ids are written to logs and metrics, so a secret must not become one.
     if is_secret(text) {
         return Err("the id looks like a key or a digest: are they the wrong way round?".into());
     }
@@ -22,19 +24,19 @@ pub(super) fn read_id(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Whether a text that is to be an id is rather a key, or a digest.
+/// Whether a text in the place of an id is a key or a digest.
 fn is_secret(text: &str) -> bool {
-    let form = format::form(text.as_bytes());
+    let form = format::inspect(text.as_bytes());
     is_digest(text)
-        || bool::from(form.ours & !form.broken)
-        || (text.starts_with("sk-") && text.len() >= NO_NAME_FROM)
+        || bool::from(form.has_prefix & !form.malformed)
+        || (text.starts_with("sk-") && text.len() >= KEY_FROM)
 }
 
 fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// The digest of a secret, or that it is; and whether the secret is weak.
+/// Reads a digest, or a secret, of which it returns the digest; and whether the secret is weak.
 pub(super) fn read_secret(text: &str) -> Result<(KeyDigest, bool), String> {
     if text.is_empty() {
         return Err("there is no key, nor a digest of one".into());
@@ -43,7 +45,7 @@ pub(super) fn read_secret(text: &str) -> Result<(KeyDigest, bool), String> {
     if is_digest(hex) {
         return Ok((KeyDigest::parse(&format!("sha256:{hex}"))?, false));
     }
-    // The digest of a digest opens nothing.
+    // Taken for a key, a misspelled digest would be hashed again, and the result would never be valid.
     let bare = ["sha256:", "\\x", "0x"]
         .iter()
         .find_map(|begin| text.strip_prefix(begin));
@@ -53,14 +55,14 @@ pub(super) fn read_secret(text: &str) -> Result<(KeyDigest, bool), String> {
     if text.chars().any(char::is_control) {
         return Err("the key holds a control character: no client can send it".into());
     }
-    if format::form(text.as_bytes()).broken.into() {
+    if format::inspect(text.as_bytes()).malformed.into() {
         let why = "the key begins like one that keygate made and is none: it would open nothing";
         return Err(why.into());
     }
     Ok((KeyDigest::of(text.as_bytes()), text.len() < WEAK_BELOW))
 }
 
-/// Whether a key is disabled.
+/// Reads whether a key is disabled.
 pub(super) fn read_disabled(text: &str) -> Result<bool, String> {
     match &*text.to_ascii_lowercase() {
         "" | "f" | "false" | "no" | "0" => Ok(false),

@@ -1,17 +1,16 @@
-//! One line of a table as CSV, as databases and spreadsheets write it: which separator, which fields.
+//! One line of CSV as databases and spreadsheets write it: its separator and its fields.
 //!
-//! What can be read in two ways is refused: a name such as `Smith, Bob` that nobody put in quotes would
-//! be cut at its comma, and the rest of it be taken for a part of the key.
+//! A line that can be read in two ways is refused: an unquoted name such as `Smith, Bob` would be cut at its comma, and
+//! the rest of it would become part of the key.
 
 use zeroize::Zeroizing;
 
-/// What people part fields by: commas, semicolons (spreadsheets of many countries), tabs, and `|`
-/// (`psql -A`).
+/// The separators in use: comma, semicolon (spreadsheets in many countries), tab, and `|` (`psql -A`).
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
 const BLANKS: [char; 2] = [' ', '\t'];
 
-/// The separator that `sep=;` names, a line by which Excel is told, where the line is one; fails where fields cannot be
-/// parted by it.
+/// The separator that a line `sep=;` names, which Excel writes and reads; `None` if the line is another one, an error if
+/// it names a character that cannot be the separator.
 pub(super) fn named_separator(line: &str) -> Option<Result<char, String>> {
     let line = line.trim_matches(['"', ' ']);
     let (name, named) = line.split_at_checked("sep=".len())?;
@@ -29,8 +28,8 @@ pub(super) fn named_separator(line: &str) -> Option<Result<char, String>> {
     )
 }
 
-/// The separator that a line shows: the first one outside quotes. `None` if it has none, or a quote
-/// that is not closed.
+/// The separator that a line uses: the first one outside quotes. `None` if the line has none, or a quote that is not
+/// closed.
 pub(super) fn separator(line: &str) -> Option<char> {
     let line = line.trim_start_matches(' ');
     let rest = match line.strip_prefix('"') {
@@ -40,8 +39,7 @@ pub(super) fn separator(line: &str) -> Option<char> {
     rest.chars().find(|c| SEPARATORS.contains(c))
 }
 
-/// The fields of a line, without the quotes around them and the blanks around those. The line itself is
-/// never part of a complaint: it may hold a key.
+/// The fields of a line, without quotes and surrounding blanks. An error never quotes the line, which may hold a key.
 pub(super) fn fields(line: &str, separator: char) -> Result<Vec<Zeroizing<String>>, String> {
     let blanks = |c: char| c != separator && BLANKS.contains(&c);
     let mut fields = Vec::new();
@@ -58,7 +56,7 @@ pub(super) fn fields(line: &str, separator: char) -> Result<Vec<Zeroizing<String
     Ok(fields)
 }
 
-/// A field, and what is behind the separator that follows it; `None` at the end of the line.
+/// A field, and the text after the separator that follows it; `None` at the end of the line.
 type Cut<'l> = (Zeroizing<String>, Option<&'l str>);
 
 fn quoted_field(
@@ -98,7 +96,7 @@ fn plain_field(
     Ok((Zeroizing::new(field.to_owned()), rest))
 }
 
-/// The text up to the closing quote, and what is behind that; a quote within is written twice.
+/// The text up to the closing quote, and the text after the quote. A quote within the text is written twice.
 fn unquoted(text: &str) -> Option<(Zeroizing<String>, &str)> {
     let mut field = Zeroizing::new(String::with_capacity(text.len()));
     let mut rest = text;
@@ -150,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_in_two_ways_is_refused() {
+    fn an_ambiguous_line_is_refused() {
         for (line, why) in [
             ("Smith; Bob,c", "both `;` and `,`"),
             ("a,b|c", "both `,` and `|`"),
@@ -168,7 +166,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_written_in_quotes_is_read_again(
+        fn quoted_fields_are_read_back(
             texts in proptest::collection::vec("[ -~\u{e4}]{0,12}", 2..5),
             separator in proptest::sample::select(&SEPARATORS[..]),
         ) {

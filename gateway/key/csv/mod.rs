@@ -1,83 +1,115 @@
-//! Keys of others as a table: `ID,SHA256` or `ID,KEY` on each line, or the columns that the first line
-//! names. A line that cannot be a key as it is written is refused, never guessed at: a key whose digest
-//! is of something else opens nothing, and nobody would notice.
+//! Keys of another system as a table: `ID,SHA256` or `ID,KEY` on each line, or the columns that the first line names.
 //!
-//! Knows lines of text and gives keys; knows neither where the lines come from nor the key file.
+//! A line that may not be a key as written is refused and never guessed at: the digest of the wrong text would never be
+//! valid, and nobody would notice.
+//!
+//! Knows lines of text and returns keys; knows neither where the lines come from nor the key file.
 
 mod columns;
-mod csv;
 mod field;
+mod line;
 
 use std::collections::HashMap;
 use std::io::{self, BufRead};
 
 use jiff::Timestamp;
+use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{KeyDigest, moment};
+use super::digest::KeyDigest;
+use super::time;
 use columns::{COLUMNS, Column, columns_of};
 use field::{read_disabled, read_id, read_secret};
 
-/// What databases write where nothing stands.
-const NOTHING: [&str; 4] = ["", "\\N", "NULL", "null"];
+/// The spellings of NULL in the output of databases.
+const NULLS: [&str; 4] = ["", "\\N", "NULL", "null"];
 
-/// One key of a table.
-pub struct Row {
-    /// Its id.
-    pub id: String,
-    /// The digest of its secret.
-    pub digest: KeyDigest,
-    /// Whether its secret was there and is short enough to be guessed.
-    pub weak: bool,
-    /// When it begins.
-    pub not_before: Option<Timestamp>,
-    /// When it ends.
-    pub expires: Option<Timestamp>,
-    /// Whether it opens nothing.
-    pub disabled: bool,
+/// A key of a table.
+pub(crate) struct CsvKey {
+    /// The id.
+    pub(crate) id: String,
+    /// The digest of the secret.
+    pub(crate) digest: KeyDigest,
+    /// Whether the table has the secret itself, and it is short enough to be guessed.
+    pub(crate) weak: bool,
+    /// The start of validity.
+    pub(crate) not_before: Option<Timestamp>,
+    /// The end of validity.
+    pub(crate) expires: Option<Timestamp>,
+    /// Whether the key is disabled.
+    pub(crate) disabled: bool,
     /// A note for people.
-    pub comment: Option<String>,
+    pub(crate) comment: Option<String>,
+}
+
+/// Why a table was not read. Never holds the text of a line, which may be a key.
+#[derive(Debug, Error)]
+pub(crate) enum CsvError {
+    /// A line is not UTF-8.
+    #[error(
+        "line {line}: this is no UTF-8: save the table as CSV in UTF-8, not as UTF-16 or a spreadsheet"
+    )]
+    NotUtf8 {
+        /// The line, from 1.
+        line: usize,
+    },
+    /// The input could not be read.
+    #[error("line {line}: standard input cannot be read: {source}")]
+    Io {
+        /// The line, from 1.
+        line: usize,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A line is no key.
+    #[error("line {line}: {reason}")]
+    Invalid {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl CsvError {
+    fn unread(line: usize, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::InvalidData {
+            Self::NotUtf8 { line }
+        } else {
+            Self::Io { line, source }
+        }
+    }
 }
 
 /// Reads all keys of a table.
 ///
 /// # Errors
-/// The line that is wrong, counted from 1, and why; without its text, which may hold a key.
-pub fn read(input: impl BufRead) -> Result<Vec<Row>, String> {
+/// The first line that cannot be read or is no key.
+pub(crate) fn read(input: impl BufRead) -> Result<Vec<CsvKey>, CsvError> {
     let mut table = Table::default();
-    let mut rows = Vec::new();
-    for (number, line) in (1..).zip(input.lines()) {
-        let at = |why: String| format!("line {number}: {why}");
-        let line = Zeroizing::new(line.map_err(|error| at(unread(&error)))?);
-        rows.extend(table.row(number, &line).map_err(at)?);
+    let mut keys = Vec::new();
+    for (line, text) in (1..).zip(input.lines()) {
+        let text = Zeroizing::new(text.map_err(|error| CsvError::unread(line, error))?);
+        let key = table.read_line(line, &text);
+        keys.extend(key.map_err(|reason| CsvError::Invalid { line, reason })?);
     }
-    Ok(rows)
+    Ok(keys)
 }
 
-fn unread(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::InvalidData => {
-            "this is no UTF-8: save the table as CSV in UTF-8, not as UTF-16 or a spreadsheet"
-                .into()
-        }
-        _ => format!("standard input cannot be read: {error}"),
-    }
-}
-
-/// What the lines before say of the next one.
+/// The state of the reader between two lines.
 #[derive(Default)]
 struct Table {
     separator: Option<char>,
     columns: Vec<Column>,
-    /// The line of each id.
+    /// The line of each id so far.
     ids: HashMap<String, usize>,
-    /// The id of each digest.
+    /// The id of each digest so far.
     digests: HashMap<KeyDigest, String>,
 }
 
 impl Table {
-    /// The key of a line; `None` if it names the columns, or is empty.
-    fn row(&mut self, number: usize, line: &str) -> Result<Option<Row>, String> {
+    /// The key of a line; `None` if the line names the columns or is empty.
+    fn read_line(&mut self, number: usize, line: &str) -> Result<Option<CsvKey>, String> {
         let line = match number {
             1 => line.trim_start_matches('\u{feff}'),
             _ => line,
@@ -90,7 +122,7 @@ impl Table {
             return Ok(None);
         }
         if number == 1
-            && let Some(separator) = csv::named_separator(line)
+            && let Some(separator) = line::named_separator(line)
         {
             self.separator = Some(separator?);
             return Ok(None);
@@ -107,15 +139,15 @@ impl Table {
             self.columns = vec![Column::Id, Column::Secret];
         }
         self.check_count(fields.len())?;
-        let row = read_row(&self.columns, &fields)?;
-        self.note(number, &row)?;
-        Ok(Some(row))
+        let key = read_key(&self.columns, &fields)?;
+        self.remember(number, &key)?;
+        Ok(Some(key))
     }
 
     fn fields(&mut self, line: &str) -> Result<Vec<Zeroizing<String>>, String> {
-        let separator = self.separator.or_else(|| csv::separator(line));
-        // Without one, there is one field, and a quote that is not closed is told.
-        let fields = csv::fields(line, separator.unwrap_or(','))?;
+        let separator = self.separator.or_else(|| line::separator(line));
+        // Without a separator, the line is one field, and `fields` reports a quote that is not closed.
+        let fields = line::fields(line, separator.unwrap_or(','))?;
         self.separator = separator;
         Ok(fields)
     }
@@ -138,9 +170,9 @@ impl Table {
         ))
     }
 
-    /// Refuses what stands in an earlier line already.
-    fn note(&mut self, number: usize, row: &Row) -> Result<(), String> {
-        let Row { id, digest, .. } = row;
+    /// Refuses a key whose id or digest is in an earlier line.
+    fn remember(&mut self, number: usize, key: &CsvKey) -> Result<(), String> {
+        let CsvKey { id, digest, .. } = key;
         if let Some(line) = self.ids.insert(id.clone(), number) {
             return Err(format!("key `{id}` is in line {line} already"));
         }
@@ -153,30 +185,30 @@ impl Table {
     }
 }
 
-fn read_row(columns: &[Column], fields: &[Zeroizing<String>]) -> Result<Row, String> {
+fn read_key(columns: &[Column], fields: &[Zeroizing<String>]) -> Result<CsvKey, String> {
     let field = |wanted: Column| {
         let found = columns
             .iter()
             .zip(fields)
             .find(|(column, _)| **column == wanted);
         let text = found.map_or("", |(_, field)| field.as_str());
-        if NOTHING.contains(&text) { "" } else { text }
+        if NULLS.contains(&text) { "" } else { text }
     };
-    let time = |column: Column, name, read: fn(&str) -> Result<Timestamp, String>| {
-        let text = Some(field(column)).filter(|text| !text.is_empty());
-        let time = text.map(read).transpose();
+    let optional = |column: Column| Some(field(column)).filter(|text| !text.is_empty());
+    let read_time = |column: Column, name, read: fn(&str) -> Result<Timestamp, String>| {
+        let time = optional(column).map(read).transpose();
         time.map_err(|why| format!("{name}: {why}"))
     };
     let id = read_id(field(Column::Id))?;
     let (digest, weak) = read_secret(field(Column::Secret))?;
-    Ok(Row {
+    Ok(CsvKey {
         id,
         digest,
         weak,
-        not_before: time(Column::NotBefore, "not_before", moment::begin)?,
-        expires: time(Column::Expires, "expires", moment::end)?,
+        not_before: read_time(Column::NotBefore, "not_before", time::parse_start)?,
+        expires: read_time(Column::Expires, "expires", time::parse_end)?,
         disabled: read_disabled(field(Column::Disabled))?,
-        comment: Some(field(Column::Comment).to_owned()).filter(|text| !text.is_empty()),
+        comment: optional(Column::Comment).map(str::to_owned),
     })
 }
 
@@ -191,8 +223,8 @@ mod tests {
         KeyDigest::of(BOBS.as_bytes()).to_string()[7..].to_owned()
     }
 
-    fn read_text(text: &str) -> Result<Vec<Row>, String> {
-        read(text.as_bytes())
+    fn read_text(text: &str) -> Result<Vec<CsvKey>, String> {
+        read(text.as_bytes()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -237,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_table_says_of_a_key_besides_is_kept() {
+    fn every_column_of_a_table_is_kept() {
         let rows = read_text(&format!(
             "key_alias,token,expires,blocked,comment,not_before\n\
              a,{},2027-01-31 12:00:00.5,t,\"of a, and b\",2026-01-31\n\
@@ -260,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_key_as_it_is_written_is_refused_with_its_number_and_not_told() {
+    fn a_line_that_is_no_key_is_refused_by_number_and_never_quoted() {
         let hex = hex();
         for (text, why) in [
             (
@@ -358,20 +390,27 @@ mod tests {
                 assert!(!error.contains(secret), "{text}\n{error}");
             }
         }
-        let utf_16 = read(&b"\xff\xfeb\0o\0b\0,\0x\0\n\0"[..]).err().unwrap();
+    }
+
+    #[test]
+    fn a_table_in_another_encoding_is_refused() {
+        let utf_16 = read(&b"\xff\xfeb\0o\0b\0,\0x\0\n\0"[..])
+            .err()
+            .unwrap()
+            .to_string();
         assert!(utf_16.starts_with("line 1: this is no UTF-8"), "{utf_16}");
     }
 
     #[test]
     fn a_first_line_that_may_name_columns_is_refused_if_it_may_be_a_key_as_well() {
-        for (text, lacking) in [
+        for (text, missing) in [
             (format!("name,api-key\nbob,{BOBS}\n"), "a key or a digest"),
             (format!("user,secret\nbob,{BOBS}\n"), "an id"),
             (format!("key,user\n{BOBS},bob\n"), "an id"),
             (format!("api_key,e-mail\n{BOBS},bob\n"), "an id"),
         ] {
             let error = read_text(&text).err().unwrap();
-            let why = format!("line 1: no column of those that this line names is {lacking}: ");
+            let why = format!("line 1: no column of those that this line names is {missing}: ");
             assert!(error.starts_with(&why) && !error.contains(BOBS), "{error}");
         }
         let rows = read_text(&format!("id,key\ntoken,{BOBS}\n")).unwrap();
@@ -380,7 +419,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_name_without_quotes_takes_a_part_of_the_key_or_gives_one(
+        fn an_unquoted_name_never_changes_the_key(
             name in "[a-z ,;|\t\"]{1,12}",
             separator in proptest::sample::select(&[',', ';', '|', '\t'][..]),
         ) {
