@@ -136,7 +136,7 @@ fn main() {
     let check = |head: &HeaderMap| {
         let presented = PresentedKey::find(head, None, [&header].into_iter()).unwrap();
         let now = Timestamp::UNIX_EPOCH;
-        store.open(presented.as_ref(), now).is_ok()
+        store.verify(presented.as_ref(), now).is_ok()
     };
     let wrong_end = |draw: &mut Draw| draw.change(known, middle..known.len());
     let wrong_begin = |draw: &mut Draw| draw.change(known, 0..middle);

@@ -1,4 +1,4 @@
-//! The meter: what it takes per event and per byte, and whether anything upsets it.
+//! The meter: its time per event and per byte, and its robustness against broken input.
 //!
 //! `cargo bench --bench meter` times it on the transcripts in `tests/usage`, and then mutilates these: bytes
 //! changed, left out, doubled, cut into chunks in two ways. Both ways must give the same totals, and none may
@@ -50,7 +50,7 @@ fn transcripts() -> Vec<Transcript> {
     all
 }
 
-/// Splitmix64: enough for choosing what to break.
+/// Splitmix64 chooses what to break.
 struct Random(u64);
 
 impl Random {
@@ -105,7 +105,7 @@ fn time(transcripts: &[Transcript]) {
     assert_eq!(meter.events(), 1_000_000);
 }
 
-/// What a body says, cut into chunks of random lengths.
+/// The usage of a body, cut into chunks of random lengths.
 fn read(
     media: &[u8],
     body: &[u8],

@@ -188,7 +188,7 @@ fn stripped_names(
     key_headers: &[HeaderName],
     server: &ServerConfig,
 ) -> HashSet<HeaderName> {
-    let of_providers = providers.iter().map(|provider| &provider.auth_header);
+    let of_providers = providers.iter().map(|provider| provider.auth_header());
     let names = ALWAYS_STRIPPED.iter().chain(key_headers);
     let names = names.chain(&server.stripped_headers).chain(of_providers);
     names.cloned().collect()
@@ -250,7 +250,7 @@ fn route(
         hosts: spec.hosts,
         path: spec.path,
         targets: Targets::one(target),
-        dialect: provider.kind.dialect,
+        dialect: provider.kind.error_format,
         token_headers,
         access: spec.access,
         websocket: spec.websocket,
@@ -339,7 +339,7 @@ impl Live {
     /// Builds `config` beside the snapshot that serves, without serving it yet: names that are new
     /// can be resolved before [`swap`](Self::swap).
     pub fn prepare(&self, config: Config) -> Result<Snapshot, BuildError> {
-        let before = self.snapshot.look().rules.clone();
+        let before = self.snapshot.load().rules.clone();
         Snapshot::build(config, Some(&before), &self.metrics, &self.resolver)
     }
 
@@ -383,7 +383,7 @@ impl Live {
         let mut swaps = self.snapshot.watch();
         loop {
             let now = self.clock.now();
-            let opens = self.snapshot.look().keys.valid_until(&digest, now);
+            let opens = self.snapshot.load().keys.valid_until(&digest, now);
             let Ok(end) = opens else { return };
             // A time from before another look at the clock is one too short at most.
             let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
@@ -413,7 +413,7 @@ impl Live {
     }
 
     fn publish(&self) {
-        let snapshot = self.snapshot.look();
+        let snapshot = self.snapshot.load();
         let metrics = &self.metrics;
         metrics.reloaded();
         let providers = snapshot.rules.providers.iter();
@@ -425,7 +425,7 @@ impl Live {
     }
 
     fn publish_keys(&self) {
-        let snapshot = self.snapshot.look();
+        let snapshot = self.snapshot.load();
         let metrics = &self.metrics;
         metrics
             .keys_loaded

@@ -10,14 +10,14 @@ pub(super) fn run(path: &ConfigPath) -> Result<(), Error> {
     let path = path.find()?;
     let config = Config::load(&path, Purpose::Start)?;
     for warning in &config.warnings {
-        super::say(&warning.to_string())?;
+        super::output::print(&warning.to_string())?;
     }
     if let Err(error) = server::check_startup(&config) {
-        super::say(&format!(
+        super::output::print(&format!(
             "warning: on this machine it would not start: {error}"
         ))?;
     }
-    super::say(&format!(
+    super::output::print(&format!(
         "{}: ok: {}, {}, {}",
         path.display(),
         count(config.routes.len(), "route"),

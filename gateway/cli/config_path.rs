@@ -1,4 +1,4 @@
-//! Which configuration a command means: the one that it is given, or the first of the usual places that has one.
+//! The configuration of a command: the one that `--config` names, or the first of the usual places that has one.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -12,26 +12,27 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 
-/// Names the configuration where no `--config` does.
+/// The environment variable that names the configuration if `--config` does not.
 const VARIABLE: &str = "KEYGATE_CONFIG";
-/// In the current folder.
+/// The configuration in the current folder.
 const HERE: &str = "gateway.toml";
-/// Where the package puts it.
+/// The configuration that the package installs.
 const INSTALLED: &str = "/etc/keygate/gateway.toml";
-/// Whose shell `sudo` was called in.
+/// The environment variable in which `sudo` names its caller.
 const CALLER: &str = "SUDO_UID";
 
 /// The option of every command that reads a configuration.
 #[derive(Args)]
 pub(super) struct ConfigPath {
-    /// The configuration file; left out, the first that is there of `$KEYGATE_CONFIG`, `./gateway.toml` and
+    /// The configuration file; by default the first that exists of `$KEYGATE_CONFIG`, `./gateway.toml` and
     /// `/etc/keygate/gateway.toml`
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl ConfigPath {
-    /// The path of the configuration, which is there. Fails if none is named and none of the usual places has one.
+    /// The path of the configuration. Fails if it does not exist or cannot be read, or if none is named and none of the usual
+    /// places has one.
     pub(super) fn find(&self) -> Result<PathBuf, Error> {
         let path = match &self.config {
             Some(given) => given.clone(),
@@ -60,11 +61,11 @@ fn find(named: Option<OsString>, here: &Path, installed: &Path) -> Result<PathBu
     if let Some(named) = named.filter(|named| !named.is_empty()) {
         return Ok(named.into());
     }
-    // Nothing is there for a user who may not look into the folder, such as root's for `sudo -u keygate`.
+    // A user who may not look into the folder, such as root's for `sudo -u keygate`, finds nothing here.
     if let Ok(about) = fs::metadata(here) {
         return owned(&about).map(|()| here.to_owned());
     }
-    // Here, it is: reading says why it cannot be read.
+    // Any other error means that the file exists: reading it reports the error.
     let absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     if !fs::metadata(installed).is_err_and(absent) {
         return Ok(installed.to_owned());
@@ -76,8 +77,8 @@ fn find(named: Option<OsString>, here: &Path, installed: &Path) -> Result<PathBu
     )))
 }
 
-/// Refuses a file in the current folder that somebody else put there: in a folder like /tmp, anybody could choose the
-/// configuration of whoever runs a command in it.
+/// Refuses a file in the current folder that belongs to another user. In a folder like /tmp, any user could otherwise
+/// choose the configuration of whoever runs a command there.
 fn owned(about: &Metadata) -> Result<(), Error> {
     let us = rustix::process::geteuid();
     let caller = std::env::var(CALLER).ok().filter(|_| us.is_root());
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_place_that_has_a_configuration_is_taken() {
+    fn the_first_existing_configuration_is_used() {
         let folder = tempfile::tempdir().unwrap();
         let (here, installed) = (folder.path().join("here"), folder.path().join("installed"));
         let why = find(None, &here, &installed).unwrap_err();
@@ -116,18 +117,18 @@ mod tests {
         assert_eq!(find(None, &here, &installed).unwrap(), installed);
         fs::write(&here, "").unwrap();
         assert_eq!(find(None, &here, &installed).unwrap(), here);
-        // What is named is taken, there or not: nobody wants another one in its place.
+        // A file that is named is used even if it does not exist: another one in its place would be a surprise.
         let named = find(Some("absent".into()), &here, &installed).unwrap();
         assert_eq!(named, Path::new("absent"));
         assert_eq!(find(Some("".into()), &here, &installed).unwrap(), here);
     }
 
     #[test]
-    fn a_configuration_in_the_current_folder_that_is_another_users_is_not_taken_unasked() {
+    fn a_configuration_of_another_user_in_the_current_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path().join("here");
         fs::write(&here, "").unwrap();
-        // Only root may give a file away.
+        // Only root may change the owner of a file.
         if std::os::unix::fs::chown(&here, Some(54_321), None).is_err() {
             return;
         }

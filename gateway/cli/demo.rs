@@ -1,13 +1,14 @@
-//! `keygate demo`: the gateway and a provider of its own on loopback, to be tried with curl.
+//! `keygate demo`: the gateway and a sandbox provider on loopback, to try with curl.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use zeroize::Zeroizing;
 
 use crate::config::{Config, LogLevel, Purpose};
 use crate::error::Error;
@@ -17,24 +18,24 @@ use crate::runtime::log;
 use crate::sandbox::Sandbox;
 use crate::server::{Gateway, SandboxServer, Signals, keep_memory_private};
 
-/// The pause between two events of the sandbox's streams: slow enough to be seen.
+/// The pause between two events of the sandbox's streams: long enough to be visible.
 const PACE: Duration = Duration::from_millis(60);
 
-/// What the sandbox's tokens cost.
+/// The price file for the sandbox's tokens.
 const PRICES: &str = r#"[[price]]
 model  = "sandbox-1"
 input  = "2.50"    # a million tokens
 output = "10.00"
 "#;
 
-/// Try it: the gateway and a built-in provider on loopback, no configuration, no network.
+/// Try keygate: the gateway and a built-in provider on loopback, without configuration or network.
 #[derive(Args)]
 #[command(after_help = "Example: keygate demo --listen 127.0.0.1:8090")]
 pub(super) struct Demo {
-    /// Where clients come; a free port if this one is taken
+    /// The address for clients; a free port if this one is in use
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Where /metrics is; a free port if this one is taken
+    /// The address of /metrics; a free port if this one is in use
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     admin: SocketAddr,
     /// The pause between two events of a stream, such as 60ms
@@ -54,29 +55,43 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
     log::log_from(LogLevel::Warn.into());
     keep_memory_private();
     let signals = Signals::catch()?;
-    let random = |name| {
-        format::generate(name)
-            .map_err(|error| Error::failed("read random numbers from the system", error))
-    };
-    let (token, key) = (random("sandbox")?, random("demo")?);
-    let token = token.replacen("kg_sandbox_", "provider-token-", 1);
+    let key = random("demo")?;
+    let token = random("sandbox")?.replacen("kg_sandbox_", "provider-token-", 1);
     let sandbox = SandboxServer::start(Sandbox::new(token.clone(), options.pace.unwrap_or(PACE)))?;
 
     let folder = tempfile::tempdir().map_err(|error| Error::failed("make a folder", error))?;
-    let path = folder.path().join("gateway.toml");
     let listen = free(options.listen);
-    let admin = free(options.admin);
-    let text = configuration(listen, admin, sandbox.address());
-    fs::write(&path, text)
-        .and_then(|()| fs::write(folder.path().join("prices.toml"), PRICES))
-        .and_then(|()| {
-            let mut private = fs::OpenOptions::new();
-            private.write(true).create_new(true).mode(0o600);
-            let mut file = private.open(folder.path().join("provider-token"))?;
-            file.write_all(token.as_bytes())
-        })
+    let text = configuration(listen, free(options.admin), sandbox.address());
+    write(folder.path(), &text, &token)
         .map_err(|error| Error::failed("write the demo's configuration", error))?;
-    let entry = NewKey {
+    add(&folder.path().join("keys.toml"), &[demo_key(&key)])
+        .map_err(|error| Error::failed("write the demo's keys", error))?;
+
+    let path = folder.path().join("gateway.toml");
+    let config = Config::load(&path, Purpose::Start)?;
+    let gateway = Gateway::start(config, path.clone(), std::io::stderr())?;
+    let at = gateway.listen().first().copied().unwrap_or(listen);
+    super::output::print(&greeting(at, gateway.admin(), &key, &path))?;
+    gateway.run_until_signal(signals)
+}
+
+fn random(name: &str) -> Result<Zeroizing<String>, Error> {
+    format::generate(name)
+        .map_err(|error| Error::failed("read random numbers from the system", error))
+}
+
+/// Writes the configuration, the prices and the token of the sandbox.
+fn write(folder: &Path, configuration: &str, token: &str) -> io::Result<()> {
+    fs::write(folder.join("gateway.toml"), configuration)?;
+    fs::write(folder.join("prices.toml"), PRICES)?;
+    let mut private = fs::OpenOptions::new();
+    private.write(true).create_new(true).mode(0o600);
+    let mut file = private.open(folder.join("provider-token"))?;
+    file.write_all(token.as_bytes())
+}
+
+fn demo_key(key: &str) -> NewKey {
+    NewKey {
         id: "demo".to_owned(),
         digest: KeyDigest::of(key.as_bytes()),
         labels: [("team".to_owned(), "demo".to_owned())].into(),
@@ -86,18 +101,10 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
         disabled: false,
         created: jiff::Timestamp::now(),
         comment: Some("made by keygate demo".to_owned()),
-    };
-    add(&folder.path().join("keys.toml"), &[entry])
-        .map_err(|error| Error::failed("write the demo's keys", error))?;
-
-    let config = Config::load(&path, Purpose::Start)?;
-    let gateway = Gateway::start(config, path.clone(), std::io::stderr())?;
-    let at = gateway.listen().first().copied().unwrap_or(listen);
-    super::say(&greeting(at, gateway.admin(), &key, &path))?;
-    gateway.run_until_signal(signals)
+    }
 }
 
-/// The address, or a free port of the same host if somebody has it.
+/// The address, or port 0 of the same host if the address is in use.
 fn free(wanted: SocketAddr) -> SocketAddr {
     match TcpListener::bind(wanted) {
         Ok(_) => wanted,
@@ -127,10 +134,10 @@ fn greeting(at: SocketAddr, admin: SocketAddr, key: &str, path: &Path) -> String
 A client key, made just now:
   export KEY={key}
 
-Ask. The answer says which credential reached the provider: not yours.
+Send a request. The response shows which credential reached the provider: not yours.
   curl -s http://{at}/openai -H "Authorization: Bearer $KEY" -d '{body}'
 
-Ask for a stream:
+Request a stream:
   curl -sN http://{at}/openai/v1/chat/completions -H "api-key: $KEY" -d '{stream}'
 
 Without a key, 401:

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use pingora_core::tls::load_native_certs;
 use serde::Serialize;
 
+use super::admin_client::read_status;
 use super::config_path::ConfigPath;
-use super::foreign;
-use super::status::ask;
+use super::same_gateway;
 use crate::admin::status::{State, Status};
 use crate::config::{self, Config, Listen, Purpose, ServerConfig};
 use crate::error::Error;
@@ -82,8 +82,10 @@ impl Finding {
 pub(super) fn run(options: &Doctor) -> Result<(), Error> {
     let config = Config::load(&options.config.find()?, Purpose::Start)?;
     // One that serves knows what this shell cannot see.
-    let found = ask(config.server.admin).ok().map(|(status, _)| status);
-    let is_ours = |status: &Status| foreign::reads(status, &config.key_file.path);
+    let found = read_status(config.server.admin)
+        .ok()
+        .map(|(status, _)| status);
+    let is_ours = |status: &Status| same_gateway::reads_key_file(status, &config.key_file.path);
     let (running, foreign) = match found {
         Some(status) if !is_ours(&status) => (None, Some(status)),
         found => (found, None),
@@ -110,9 +112,9 @@ pub(super) fn run(options: &Doctor) -> Result<(), Error> {
     findings.extend(providers.flat_map(|spec| provider(spec, running.as_ref())));
     if options.json {
         let text = serde_json::to_string_pretty(&findings);
-        super::say(&text.map_err(|error| Error::failed("write JSON", error))?)?;
+        super::output::print(&text.map_err(|error| Error::failed("write JSON", error))?)?;
     } else {
-        super::say(&describe(&findings))?;
+        super::output::print(&describe(&findings))?;
     }
     let bad = findings
         .iter()

@@ -8,9 +8,10 @@ use http::HeaderMap;
 use http::header::HOST;
 use pingora::http::RequestHeader;
 
+use super::advice;
+use super::client_url::origin;
 use super::config_path::ConfigPath;
-use super::cure;
-use super::hint::{hints, origin};
+use super::suggestions::for_refusal;
 use crate::config::{Config, Purpose};
 use crate::error::Error;
 use crate::key::PresentedKey;
@@ -54,7 +55,7 @@ pub(super) fn run(options: &Explain) -> Result<(), Error> {
     let snapshot = live.snapshot();
     let mut said = String::new();
     let outcome = explain(&live, &snapshot, &request, &origin, &mut Said(&mut said));
-    super::say(&said)?;
+    super::output::print(&said)?;
     if outcome == Err(Reason::Preflight) {
         return Ok(());
     }
@@ -152,7 +153,7 @@ fn check_framing(snapshot: &Snapshot, request: &RequestHeader) -> Result<(), Rea
     check_head(&snapshot.rules, request, &head_of(request))?;
     // Pingora reads neither.
     let has_one_host = request.headers.get_all(HOST).iter().count() < 2;
-    if has_one_host && cure::has_a_length_or_none(&request.headers) {
+    if has_one_host && advice::has_numeric_length_or_none(&request.headers) {
         Ok(())
     } else {
         Err(Reason::BadFraming)
@@ -178,12 +179,12 @@ fn explain(
 ) -> Result<(), Reason> {
     check_framing(snapshot, request).inspect_err(|reason| {
         said.refused(*reason);
-        for hint in hints(*reason, request, "", snapshot, origin) {
+        for hint in for_refusal(*reason, request, "", snapshot, origin) {
             said.line("hint", hint);
         }
     })?;
     let path = NormalPath::of_request(request.raw_path()).map_err(|bad| {
-        let (what, cure) = cure::of_path(bad);
+        let (what, cure) = advice::for_path(bad);
         said.line("path", what);
         let reason = said.refused(Reason::BadPath);
         said.line("hint", cure);
@@ -210,7 +211,7 @@ fn explain(
         let message = rejection.message.as_deref();
         let message = message.unwrap_or_else(|| rejection.reason.message());
         let reason = said.refused_as(rejection.reason, message);
-        for hint in hints(reason, request, &path.path, snapshot, origin) {
+        for hint in for_refusal(reason, request, &path.path, snapshot, origin) {
             said.line("hint", hint);
         }
         reason
@@ -314,8 +315,8 @@ fn key(
             let presented = PresentedKey::find(&request.headers, path.query, names)
                 .ok()
                 .flatten();
-            let known = presented.and_then(|key| snapshot.keys.known(&key).cloned());
-            let state = cure::state(*failure);
+            let known = presented.and_then(|key| snapshot.keys.key_id(&key).cloned());
+            let state = advice::key_state(*failure);
             known.map_or_else(|| state.to_owned(), |id| format!("{id}: {state}"))
         }
         Err(Rejection {

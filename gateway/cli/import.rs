@@ -1,4 +1,4 @@
-//! `keygate import`: a working configuration out of somebody else's.
+//! `keygate import`: converts the configuration of another gateway.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,29 +12,29 @@ use crate::import::gloo::{self, Input};
 use crate::import::{self, Plan, litellm};
 use crate::runtime::printable::count;
 
-/// Make a configuration out of somebody else's.
+/// Convert the configuration of another gateway.
 #[derive(Subcommand)]
 pub(super) enum Import {
-    /// Of Gloo Gateway's, Gloo Platform's, kgateway's or agentgateway's objects, as YAML
+    /// From objects of Gloo Gateway, Gloo Platform, kgateway or agentgateway, as YAML
     Gloo(Gloo),
-    /// Of LiteLLM's config.yaml
+    /// From LiteLLM's config.yaml
     Litellm(Litellm),
 }
 
 #[derive(Args)]
 struct Target {
-    /// The folder to write gateway.toml, keys.toml and secrets/ into; nothing in it is written over
+    /// The folder for gateway.toml, keys.toml and secrets/; no file in it is overwritten
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Fail, and write nothing, when something cannot be carried over
+    /// Fail, and write nothing, if something cannot be converted
     #[arg(long)]
     strict: bool,
 }
 
-/// Of Gloo Gateway's, Gloo Platform's, kgateway's or agentgateway's objects.
+/// From objects of Gloo Gateway, Gloo Platform, kgateway or agentgateway.
 #[derive(Args)]
 #[command(after_help = "Example: keygate import gloo --out imported all.yaml\n\
-                        where all.yaml holds the routes, what they lead to, the secrets, and EVERY policy on them")]
+                        where all.yaml contains the routes, their backends, the secrets, and EVERY policy on them")]
 pub(super) struct Gloo {
     /// YAML files; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -42,14 +42,14 @@ pub(super) struct Gloo {
     /// JSON patches to apply first: `kubectl patch` commands, or documents of `target` and `patch`
     #[arg(long, value_name = "FILE")]
     patch: Vec<PathBuf>,
-    /// Leave routes open to anyone that nothing in the files asks a key for; else any valid key opens them
+    /// Leave routes open to everybody if nothing in the files requires a key; by default they require any valid key
     #[arg(long)]
     allow_open: bool,
     #[command(flatten)]
     target: Target,
 }
 
-/// Of LiteLLM's config.yaml.
+/// From LiteLLM's config.yaml.
 #[derive(Args)]
 #[command(
     after_help = "Example: keygate import litellm config.yaml --keys tokens.csv --teams teams.csv --users users.csv --members members.csv --out imported\n\
@@ -65,13 +65,13 @@ pub(super) struct Litellm {
     /// The table LiteLLM_VerificationToken, as CSV with a header
     #[arg(long, value_name = "CSV")]
     keys: Option<PathBuf>,
-    /// The table of LiteLLM's teams, as CSV with a header; without it, keys of teams come disabled
+    /// The table of LiteLLM's teams, as CSV with a header; without it, keys of teams are disabled
     #[arg(long, value_name = "CSV", requires = "keys")]
     teams: Option<PathBuf>,
-    /// The table of LiteLLM's users, as CSV with a header; without it, keys of users come disabled
+    /// The table of LiteLLM's users, as CSV with a header; without it, keys of users are disabled
     #[arg(long, value_name = "CSV", requires = "keys")]
     users: Option<PathBuf>,
-    /// The table of the members of LiteLLM's teams, as CSV with a header; without it, keys of users in teams come disabled
+    /// The table of the members of LiteLLM's teams, as CSV with a header; without it, keys of users in teams are disabled
     #[arg(long, value_name = "CSV", requires = "keys")]
     members: Option<PathBuf>,
     #[command(flatten)]
@@ -111,10 +111,13 @@ pub(super) fn run(import: &Import) -> Result<(), Error> {
             )
         }
     };
-    write(&plan.map_err(Error::Failed)?, target)
+    write(
+        &plan.map_err(|error| Error::Failed(error.to_string()))?,
+        target,
+    )
 }
 
-/// A table's name and its text.
+/// The name and the text of a table.
 fn table(input: Option<&Input>) -> Option<(&str, &str)> {
     let input = input?;
     Some((&input.name, &input.text))
@@ -137,7 +140,7 @@ fn input(path: &Path) -> Result<Input, Error> {
 
 fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
     for note in &plan.notes {
-        super::eprint(&note.to_string());
+        super::output::eprint(&note.to_string());
     }
     let lost = plan.notes.iter().filter(|note| note.lost).count();
     if target.strict && lost > 0 {
@@ -164,11 +167,11 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
         Failure::Config(errors) => Error::Config(errors),
     })?;
     for warning in warnings {
-        super::eprint(&warning);
+        super::output::eprint(&warning);
     }
     let config = target.out.join("gateway.toml");
     let root = root_flag();
-    super::say(&format!(
+    super::output::print(&format!(
         "{folder}: {}, {}, {}, {}; {} not carried over\n\
          keygate run{root} --config {}",
         count(plan.routes.len(), "route"),
@@ -183,7 +186,7 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
 /// Why nothing was written.
 enum Failure {
     Io(std::io::Error),
-    /// A bug of ours: what an import makes is always accepted.
+    /// The check refused the configuration. That is a bug: an import must write a valid one.
     Config(ConfigErrors),
 }
 

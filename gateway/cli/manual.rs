@@ -1,5 +1,5 @@
-//! `keygate completion` and `keygate man`: what shells and `man` want to know, from the same
-//! descriptions that `--help` shows.
+//! `keygate completion` and `keygate man`: completion scripts and the manual page, generated from the descriptions that
+//! `--help` prints.
 
 use clap::{Args, Command};
 use clap_complete::Shell;
@@ -17,10 +17,10 @@ pub(super) struct Completion {
 pub(super) fn completion(options: &Completion, command: &mut Command) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, command, "keygate", &mut script);
-    super::say(&String::from_utf8_lossy(&script))
+    super::output::print(&String::from_utf8_lossy(&script))
 }
 
-/// What stands behind the commands.
+/// The sections after the commands.
 const END: &str = r#".SH "EXIT STATUS"
 .TP
 .B 0
@@ -38,7 +38,7 @@ done in part
 .B 78
 wrong configuration
 .SH FILES
-Every command takes the first of these that is there:
+Every command uses the first of these that exists:
 .B \-\-config
 .IR FILE ,
 .BR $KEYGATE_CONFIG ,
@@ -47,15 +47,14 @@ Every command takes the first of these that is there:
 .IR /etc/keygate/gateway.toml .
 "#;
 
-/// One page: keygate, then each command with its options and examples. A command has a section here, and no page of its
-/// own.
+/// Prints one page: keygate, then each command with its options and examples in a section. There is no page per command.
 pub(super) fn page(command: Command) -> Result<(), Error> {
     let failed = |error| Error::failed("write the manual page", error);
-    super::say(&text(command).map_err(failed)?)
+    super::output::print(&text(command).map_err(failed)?)
 }
 
 fn text(command: Command) -> std::io::Result<String> {
-    // What follows has these in sections of their own.
+    // The exit codes and the commands have sections of their own below.
     let mut command = command.after_help("").subcommand_value_name("COMMAND");
     command.build();
     let mut page = Vec::new();
@@ -99,14 +98,14 @@ fn render_commands(command: &Command, page: &mut Vec<u8>) -> std::io::Result<()>
     Ok(())
 }
 
-/// A command's section is a part of the one of all commands: its own headings would end that.
+/// Removes the headings from a command's section: they would end the section of all commands, of which it is a part.
 fn without_headings(section: &str) -> String {
     let lines = section.lines().map(|line| match line.strip_prefix(".SH ") {
         Some("EXTRA") => ".PP\n".to_owned(),
         Some(_) => String::new(),
-        // What stands around the texts of values; the list of them begins with a paragraph of its own.
+        // Line breaks around the texts of values. Their list starts with a paragraph of its own.
         None if line == ".br" => String::new(),
-        // The page has these at its beginning.
+        // Definitions that the page has at its beginning.
         None if line.starts_with(".ie ") || line.starts_with(".el ") => String::new(),
         None => format!("{line}\n"),
     });
@@ -120,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_manual_page_has_every_command_and_names_no_page_that_is_not_there() {
+    fn the_manual_page_has_every_command_and_refers_to_no_missing_page() {
         let mut command = crate::cli::Cli::command();
         let page = text(command.clone()).unwrap();
         assert!(!page.replace(".TH keygate 1", "").contains("(1)"), "{page}");

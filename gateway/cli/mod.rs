@@ -1,30 +1,32 @@
-//! The command line: one small file per command. What a command finds out goes to standard output,
-//! everything else to standard error.
+//! The command line: a file or folder per command. The result of a command goes to standard output, everything else to
+//! standard error.
 
+mod admin_client;
+mod advice;
 mod ask;
 mod check;
+mod client_url;
 mod config_path;
 mod control;
-mod cure;
 mod demo;
 mod doctor;
 mod explain;
-mod fitted;
-mod foreign;
-mod hint;
 mod import;
 mod init;
 mod keys;
 mod listener;
 mod manual;
+mod output;
 mod run;
+mod same_gateway;
 mod schema;
 mod status;
+mod suggestions;
 mod terminal;
 mod usage;
 mod wait;
+mod wrap;
 
-use std::io::Write;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -32,7 +34,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::runtime::log;
-use crate::runtime::printable;
+use output::print;
+use wrap::to_terminal;
 
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 64 wrong usage, 74 done in part, 78 wrong configuration.";
@@ -48,31 +51,31 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try it: the gateway and a built-in provider on loopback, no configuration, no network
+    /// Try keygate: the gateway and a built-in provider on loopback, without configuration or network
     Demo(demo::Demo),
-    /// Make a first configuration: one provider, one route, one client key
+    /// Create a first configuration: one provider, one route, one client key
     Init(init::Init),
     /// Run the gateway in the foreground
     Run(run::Run),
-    /// Check a configuration: every problem at once, with file, line and cure
+    /// Check a configuration: print every problem at once, with file, line and remedy
     Check(config_path::ConfigPath),
-    /// Look at the machine: limits, clock, names, certificates, credentials, ports; and say what to mend
+    /// Check the machine: limits, clock, names, certificates, credentials, ports; and print what to fix
     Doctor(doctor::Doctor),
-    /// Make, rotate, revoke and list client keys
+    /// Create, rotate, revoke and list client keys
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Say what would become of a request, without sending anything
+    /// Explain what would happen to a request, without sending anything
     Explain(explain::Explain),
-    /// Make a configuration out of somebody else's
+    /// Convert the configuration of another gateway
     #[command(subcommand)]
     Import(import::Import),
-    /// Take a changed configuration over, and say whether it was
+    /// Reload a changed configuration, and report whether it was accepted
     Reload(control::Reload),
-    /// Replace a running gateway by the binary that is installed now, without losing a request
+    /// Replace a running gateway with the binary that is installed now, without losing a request
     Upgrade(control::Upgrade),
-    /// Show what a running gateway serves, and why not
+    /// Show what a running gateway serves, and why something is not served
     Status(status::Status),
-    /// Sum up access lines by key, route, provider, model or day: who used what, and what it cost
+    /// Sum up access lines by key, route, provider, model or day: who used how much, at what cost
     Usage(usage::Usage),
     /// Print a JSON schema of the configuration, for editors
     #[command(
@@ -89,14 +92,17 @@ enum Command {
     Man,
 }
 
-/// Reads the command line and does what it says.
+/// Reads the command line and runs the command.
+///
+/// # Errors
+/// Why the command failed, which decides the exit code.
 pub fn run() -> Result<(), Error> {
-    log::hide_what_panics_say();
+    log::install_panic_hook();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return Err(Error::Usage(misused(&error))),
-        // --help and --version.
-        Err(text) => return say(&fitted(&text.to_string())),
+        // clap returns the texts of --help and --version as errors.
+        Err(text) => return print(&to_terminal(&text.to_string())),
     };
     let outcome = match cli.command {
         Command::Demo(demo) => demo::run(&demo),
@@ -112,7 +118,7 @@ pub fn run() -> Result<(), Error> {
         Command::Status(status) => status::run(&status),
         Command::Usage(options) => usage::run(&options),
         Command::Schema => schema::run(),
-        Command::Version => say(&Cli::command().render_version()),
+        Command::Version => print(&Cli::command().render_version()),
         Command::Completion(options) => manual::completion(&options, &mut Cli::command()),
         Command::Man => manual::page(Cli::command()),
     };
@@ -122,14 +128,9 @@ pub fn run() -> Result<(), Error> {
     outcome
 }
 
-/// A text in lines that the terminal has room for.
-fn fitted(text: &str) -> String {
-    terminal::width().map_or_else(|| text.to_owned(), |width| fitted::to_width(text, width))
-}
-
-/// What is wrong with a command line, with a tip where its parser has none.
+/// The message for a wrong command line, with a tip of keygate's own where clap has none.
 fn misused(error: &clap::Error) -> String {
-    let mut text = fitted(&error.to_string());
+    let mut text = to_terminal(&error.to_string());
     let given = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(given)) => given.as_str(),
         _ => "",
@@ -142,7 +143,7 @@ fn misused(error: &clap::Error) -> String {
     text
 }
 
-/// Says on standard error why a command failed.
+/// Prints to standard error why a command failed.
 pub fn print_error(error: &Error) {
     let text = match error {
         Error::Failed(why) | Error::Partial(why) | Error::Unconfigured(why) => {
@@ -150,26 +151,5 @@ pub fn print_error(error: &Error) {
         }
         other => other.to_string(),
     };
-    log::say_last(text.trim_end());
-}
-
-/// Writes to standard output. Whatever others named (a model, a key's comment) moves no cursor there.
-fn say(text: &str) -> Result<(), Error> {
-    say_or_stop(text).map(drop)
-}
-
-/// Likewise, and gives whether somebody still reads.
-fn say_or_stop(text: &str) -> Result<bool, Error> {
-    let mut output = std::io::stdout().lock();
-    match writeln!(output, "{}", printable::lines(text.trim_end())).and_then(|()| output.flush()) {
-        // `keygate status | head -1` is no failure.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Error::failed("write to standard output", error)),
-        Ok(()) => Ok(true),
-    }
-}
-
-/// Says something to the person at the terminal that is not the command's result.
-fn eprint(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", printable::lines(text));
+    log::print_last(text.trim_end());
 }

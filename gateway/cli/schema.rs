@@ -16,7 +16,7 @@ const EVERY_SETTING: &str = include_str!("../../conf/gateway.toml");
 
 pub(super) fn run() -> Result<(), Error> {
     let text = serde_json::to_string_pretty(&schema());
-    super::say(&text.map_err(|error| Error::failed("write JSON", error))?)
+    super::output::print(&text.map_err(|error| Error::failed("write JSON", error))?)
 }
 
 fn schema() -> Value {

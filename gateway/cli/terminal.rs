@@ -1,9 +1,9 @@
-//! The terminal that a person sits at.
+//! The terminal of the person who runs the command.
 
 use std::io::{IsTerminal, stdout};
 
-/// How wide the terminal on standard output is, in characters, or else what `COLUMNS` says, as `watch` sets it. Nothing
-/// if there is neither: what reads a pipe has no width.
+/// The width of the terminal on standard output in characters, or else the value of `COLUMNS`, which `watch` sets. `None`
+/// if there is neither, as for a pipe.
 pub(super) fn width() -> Option<usize> {
     let output = stdout();
     let size = output
@@ -12,6 +12,8 @@ pub(super) fn width() -> Option<usize> {
     let columns = size
         .and_then(Result::ok)
         .map(|size| usize::from(size.ws_col));
-    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
-    columns.filter(|columns| *columns > 0).or_else(said)
+    let from_environment = || std::env::var("COLUMNS").ok()?.parse().ok();
+    columns
+        .filter(|columns| *columns > 0)
+        .or_else(from_environment)
 }

@@ -80,13 +80,13 @@ impl Waiting {
         let (admin, trusted) = (places.admin, Trusted::of(&config, &places));
         let start = Instant::now();
         loop {
-            let (status, _) = super::status::ask(admin)?;
+            let (status, _) = super::admin_client::read_status(admin)?;
             // As it is now: what somebody else changed meanwhile holds this change, too.
             let progress = Progress::of(status, &FileStamp::take(path));
             if let Some(done) = progress.done(effect, path) {
                 // Whoever may look at the file knows its mark as well.
                 trusted.check()?;
-                super::eprint(&done);
+                super::output::eprint(&done);
                 return Ok(());
             }
             if start.elapsed() > WAIT {

@@ -1,12 +1,13 @@
-//! The fields of somebody's object: what is left when they have been read was not understood, and is listed.
+//! Reads the fields of an object by name. Fields that are left over at the end were not understood,
+//! and are noted.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Notes;
+use crate::import::notes::Notes;
 
-/// A scalar as text.
+/// The text of a scalar.
 pub(crate) fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -16,7 +17,7 @@ pub(crate) fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// A map of scalars, as texts.
+/// The scalars of a map, as texts.
 pub(crate) fn texts(value: &Value) -> BTreeMap<String, String> {
     let entries = value.as_object().into_iter().flatten();
     entries
@@ -33,7 +34,7 @@ pub(crate) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// The fields of `object`, as people call it.
+    /// The fields of the object called `object`.
     pub(crate) fn new(object: &str, map: Map<String, Value>, notes: &'n Notes) -> Self {
         Self {
             object: object.to_owned(),
@@ -43,20 +44,21 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// The same fields as those of an object of its own, as people call it.
-    pub(crate) fn entitled(mut self, title: &str) -> Self {
-        self.notes.know_below(title, &self.object, &self.path);
+    /// The same fields, as those of an object called `title`.
+    pub(crate) fn with_title(mut self, title: &str) -> Self {
+        self.notes
+            .register_lines_below(title, &self.object, &self.path);
         title.clone_into(&mut self.object);
         self.path.clear();
         self
     }
 
-    /// The object, as people call it.
+    /// The title of the object.
     pub(crate) fn title(&self) -> &str {
         &self.object
     }
 
-    /// The place of a field: the file, and its line if that is known.
+    /// The file of a field, with its line if it is known.
     pub(crate) fn place(&self, field: &str) -> String {
         self.notes.place(&self.object, &self.join(field))
     }
@@ -69,27 +71,27 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Whether a field is there.
+    /// Returns whether a field is present and not `null`.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.map.get(name).is_some_and(|value| !value.is_null())
     }
 
-    /// What a scalar field says, without taking it.
+    /// The text of a scalar field, without taking it.
     pub(crate) fn peek(&self, name: &str) -> Option<String> {
         self.map.get(name).and_then(text_of)
     }
 
-    /// Puts fields that were taken back in.
+    /// Puts fields back that were taken.
     pub(crate) fn put(&mut self, name: &str, fields: Self) {
         self.map.insert(name.to_owned(), Value::Object(fields.map));
     }
 
-    /// The fields that have not been read.
+    /// The fields that were not taken yet.
     pub(crate) fn unread(&self) -> impl Iterator<Item = &String> {
         self.map.keys().filter(|name| self.has(name))
     }
 
-    /// Takes a field, whatever it holds. Of several spellings, the first that is there.
+    /// Takes a field of any type: the first of these spellings that is present.
     pub(crate) fn value(&mut self, spellings: &[&str]) -> Option<Value> {
         spellings
             .iter()
@@ -97,14 +99,14 @@ impl<'n> Fields<'n> {
             .filter(|value| !value.is_null())
     }
 
-    /// Takes a field if it can be read. Else it stays where it is: it is one that was not understood.
+    /// Takes a field if `read` succeeds. Otherwise the field stays, as one that was not understood.
     fn read<T>(&mut self, name: &str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
         let found = read(self.map.get(name)?)?;
         self.map.remove(name);
         Some(found)
     }
 
-    /// Takes a scalar.
+    /// Takes a scalar as text.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         self.read(name, text_of)
     }
@@ -116,7 +118,7 @@ impl<'n> Fields<'n> {
         })
     }
 
-    /// Takes a map of texts, without what is none in it.
+    /// Takes a map of texts. Other entries stay.
     pub(crate) fn texts(&mut self, name: &str) -> BTreeMap<String, String> {
         let Some(Value::Object(map)) = self.map.get_mut(name) else {
             return BTreeMap::new();
@@ -129,14 +131,14 @@ impl<'n> Fields<'n> {
         texts(&Value::Object(read))
     }
 
-    /// Takes a list of texts, without what is none in it.
+    /// Takes a list of texts. Other items stay.
     pub(crate) fn list_of_texts(&mut self, name: &str) -> Vec<String> {
         let (texts, others) = self.items(name, text_of);
         self.put_back(name, Value::Array(others));
         texts
     }
 
-    /// The items of a list that can be read, and the others.
+    /// The items of a list that `read` succeeds on, and the others.
     fn items<T>(&self, name: &str, read: impl Fn(&Value) -> Option<T>) -> (Vec<T>, Vec<Value>) {
         let (mut found, mut others) = (Vec::new(), Vec::new());
         let items = self.map.get(name).and_then(Value::as_array);
@@ -150,7 +152,8 @@ impl<'n> Fields<'n> {
         (found, others)
     }
 
-    /// Leaves of a field of some shape what could not be read; nothing, if that is empty. One of another shape stays.
+    /// Replaces a list or map by the entries that were not read, or removes the field if there are
+    /// none. A field of another type stays.
     fn put_back(&mut self, name: &str, others: Value) {
         let Some(held) = self.map.get_mut(name) else {
             return;
@@ -167,7 +170,7 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Takes a map, to be read on its own.
+    /// Takes a map as fields of its own.
     pub(crate) fn fields(&mut self, spellings: &[&str]) -> Option<Fields<'n>> {
         let name = *spellings
             .iter()
@@ -183,7 +186,7 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Takes a list of maps, without what is none in it.
+    /// Takes a list of maps. Other items stay.
     pub(crate) fn list(&mut self, name: &str) -> Vec<Fields<'n>> {
         let path = self.join(name);
         let items = self.map.get(name).and_then(Value::as_array);
@@ -198,7 +201,7 @@ impl<'n> Fields<'n> {
         maps
     }
 
-    /// Takes every map in it, by name.
+    /// Takes every map, with its name.
     pub(crate) fn all(&mut self) -> Vec<(String, Fields<'n>)> {
         let map = std::mem::take(&mut self.map);
         let mut found = Vec::new();
@@ -226,26 +229,26 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Says that a field, if it is there, is not carried over, and what to do.
-    pub(crate) fn lose(&mut self, name: &str, what: &str) {
+    /// Takes a field, and notes that it is not carried over and what to do.
+    pub(crate) fn discard(&mut self, name: &str, what: &str) {
         if self.value(&[name]).is_some() {
             self.lost(name, what);
         }
     }
 
-    /// Says that a field is not carried over.
+    /// Notes that a field is not carried over.
     pub(crate) fn lost(&self, field: &str, what: impl Into<String>) {
         self.notes.lost(&self.object, &self.join(field), what);
     }
 
-    /// Says something about a field.
-    pub(crate) fn say(&self, field: &str, what: impl Into<String>) {
-        self.notes.say(&self.object, &self.join(field), what);
+    /// Adds a note about a field.
+    pub(crate) fn note(&self, field: &str, what: impl Into<String>) {
+        self.notes.note(&self.object, &self.join(field), what);
     }
 
-    /// Lists what nobody asked for of something that says where requests go, and takes it. Whether there is
-    /// anything that is not known to be `harmless`.
-    pub(crate) fn is_unclear(&mut self, harmless: &[&str]) -> bool {
+    /// Takes and notes all remaining fields of an object that determines where requests go. Returns
+    /// whether any of them is not in `harmless`.
+    pub(crate) fn discard_unknown(&mut self, harmless: &[&str]) -> bool {
         let map = std::mem::take(&mut self.map);
         let mut unclear = false;
         for (name, value) in map {
@@ -265,13 +268,13 @@ impl<'n> Fields<'n> {
         unclear
     }
 
-    /// Lists what nobody asked for so far, and goes on.
+    /// Notes the fields that are left over so far, and continues.
     pub(crate) fn finish_known(&mut self) {
         let map = std::mem::take(&mut self.map);
         self.at(self.path.clone(), map).finish();
     }
 
-    /// Lists what nobody asked for.
+    /// Notes the fields that are left over.
     pub(crate) fn finish(self) {
         for (name, value) in &self.map {
             if !value.is_null() {

@@ -1,44 +1,17 @@
-//! Prices of an import, and the price file that is made of them.
+//! The prices of an import, and the price file.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use toml_edit::Value;
 
-use super::{Notes, Plan};
-use crate::usage::{Cost, Price, normal};
-
-/// The prices of a million tokens, by their names in a price file.
-pub type PlannedRates = BTreeMap<&'static str, Price>;
-
-/// A `[[price]]` to be written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PlannedPrice {
-    /// The names of models, and beginnings of names with a `*` behind them.
-    pub models: Vec<String>,
-    /// The name of the provider.
-    pub provider: String,
-    /// What one request costs.
-    pub per_request: Option<Cost>,
-    /// What one search of the web costs.
-    pub per_search: Option<Cost>,
-    /// What tokens cost, by the length that a tier begins above and its service. The first one, of 0 and no service, is
-    /// the price itself, and every other says whatever that says.
-    pub rates: BTreeMap<(u64, Option<&'static str>), PlannedRates>,
-}
-
-/// A model whose price is not known.
-pub(super) struct Unpriced {
-    /// The name of its provider.
-    pub(super) provider: String,
-    pub(super) model: String,
-    /// What people call the entry that it stands in.
-    pub(super) title: String,
-}
+use crate::import::notes::Notes;
+use crate::import::plan::Plan;
+use crate::import::planned::{PlannedPrice, Unpriced};
+use crate::usage::normal;
 
 impl Unpriced {
-    /// Whether names that begin like `model` are the names of this one, too.
-    fn is_meant_by(&self, model: &str) -> bool {
+    /// Returns whether the prefix `model` matches this model.
+    fn is_matched_by(&self, model: &str) -> bool {
         let name = normal(&self.model);
         let beginning = normal(model);
         let beginning = beginning.strip_suffix('*');
@@ -47,8 +20,8 @@ impl Unpriced {
 }
 
 impl PlannedPrice {
-    /// Whether it is the same price, of whichever models.
-    fn costs_like(&self, other: &Self) -> bool {
+    /// Returns whether both prices are the same, apart from the models.
+    fn has_same_prices(&self, other: &Self) -> bool {
         (self.per_request, self.per_search, &self.rates)
             == (other.per_request, other.per_search, &other.rates)
     }
@@ -87,8 +60,8 @@ impl PlannedPrice {
 }
 
 impl Plan {
-    /// Adds a price, without the models that have one at this provider already. Gives those of them whose price is
-    /// another one.
+    /// Adds a price for those of its models that have none at this provider. Returns the models
+    /// that have a different price already.
     pub(super) fn add_price(&mut self, mut price: PlannedPrice) -> Vec<String> {
         let mut others = Vec::new();
         let known = self.prices.iter();
@@ -97,10 +70,10 @@ impl Plan {
             .collect();
         let wanted = std::mem::take(&mut price.models);
         for model in wanted {
-            // As a price file compares them.
+            // Price files compare names in normal form.
             let same = |other: &String| normal(other) == normal(&model);
             match known.iter().find(|known| known.models.iter().any(same)) {
-                Some(known) if known.costs_like(&price) => {}
+                Some(known) if known.has_same_prices(&price) => {}
                 Some(_) => others.push(model),
                 None => price.models.push(model),
             }
@@ -111,9 +84,8 @@ impl Plan {
         others
     }
 
-    /// Leaves out prices of beginnings of names that are those of a model whose own price is not known: it would get
-    /// another one's.
-    pub(super) fn leave_out_prices_of_others(&mut self, notes: &Notes) {
+    /// Removes prices by prefix that would also apply to a model whose own price is not known.
+    pub(super) fn remove_inapplicable_prices(&mut self, notes: &Notes) {
         let is_named = |unpriced: &Unpriced, price: &PlannedPrice| {
             let mut models = price.models.iter();
             price.provider == unpriced.provider
@@ -127,7 +99,7 @@ impl Plan {
             for price in theirs.filter(|price| price.provider == unpriced.provider) {
                 let models = std::mem::take(&mut price.models).into_iter();
                 let (others, kept): (Vec<String>, Vec<String>) =
-                    models.partition(|model| unpriced.is_meant_by(model));
+                    models.partition(|model| unpriced.is_matched_by(model));
                 price.models = kept;
                 for other in others {
                     let why = format!(
@@ -143,7 +115,7 @@ impl Plan {
     }
 }
 
-/// The text of `prices.toml`; empty where there are no prices.
+/// The text of `prices.toml`; empty if there are no prices.
 pub fn prices(plan: &Plan) -> String {
     let mut text = String::new();
     if plan.prices.is_empty() {

@@ -1,17 +1,22 @@
-//! A plan as files: `gateway.toml`, `keys.toml`, `prices.toml` and a folder of secrets, for their owner's eyes only.
+//! Writes a plan as files: `gateway.toml`, `keys.toml`, `prices.toml` and a folder of secrets,
+//! readable by their owner only.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::{fs, io};
 
 use toml_edit::{InlineTable, Value};
 
-use super::{Plan, PlannedExtractor};
+use crate::import::plan::{DEFAULT_KEY_HEADERS, Plan};
+use crate::import::planned::{PlannedExtractor, PlannedRoute};
+use crate::import::provider::PlannedProvider;
 
-/// Writes the plan into `folder`, which must not be there, or be empty: all of it or nothing. `check` looks at
-/// what was written before it is in its place.
+/// Writes the plan into `folder`, which must be missing or empty. Writes everything or nothing:
+/// `check` is called with the complete folder before it is moved into place.
 pub fn write<E: From<io::Error>>(
     plan: &Plan,
     folder: &Path,
@@ -27,7 +32,7 @@ pub fn write<E: From<io::Error>>(
         _ => Path::new("."),
     };
     fs::create_dir_all(beside)?;
-    // Its owner's only, as is everything in it.
+    // The folder is readable by its owner only, as is everything in it.
     let new = tempfile::Builder::new()
         .prefix(".import-")
         .permissions(fs::Permissions::from_mode(0o700))
@@ -45,7 +50,7 @@ pub fn write<E: From<io::Error>>(
     }
     check(new.path())?;
     fs::rename(new.path(), folder)?;
-    // It is not where it was made any more.
+    // The folder was moved, so there is nothing to delete.
     let _ = new.keep();
     Ok(())
 }
@@ -67,98 +72,116 @@ pub fn gateway(plan: &Plan) -> String {
     );
     // Writing to a String cannot fail.
     if !plan.key_headers.is_empty() {
-        let usual = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
         let others = plan.key_headers.iter().map(String::as_str);
-        let others = others.filter(|name| !usual.contains(name));
-        let all = usual.into_iter().chain(others);
+        let others = others.filter(|name| !DEFAULT_KEY_HEADERS.contains(name));
+        let all = DEFAULT_KEY_HEADERS.into_iter().chain(others);
         let _ = writeln!(text, "\n[keys]\nheaders = {}", all.collect::<Value>());
     }
     if !plan.prices.is_empty() {
         text.push_str("\n[usage]\nprices = \"prices.toml\"\n");
     }
     for provider in &plan.providers {
-        let _ = writeln!(
-            text,
-            "\n[providers.{}]\nkind = \"{}\"",
-            key(&provider.name),
-            provider.kind
-        );
-        if !provider.token.is_empty() {
-            let _ = writeln!(text, "token = {}", string(&provider.token));
-        }
-        for (name, value) in &provider.settings {
-            // The settings that are no strings: a table and a boolean.
-            let value = if ["headers", "plain_http"].contains(name) {
-                value.clone()
-            } else {
-                string(value)
-            };
-            let _ = writeln!(text, "{name} = {value}");
-        }
+        write_provider(&mut text, provider);
     }
     for route in &plan.routes {
-        text.push_str("\n[[routes]]\n");
-        if !route.comment.is_empty() {
-            let _ = writeln!(text, "# {}", route.comment);
+        write_route(&mut text, route);
+    }
+    text
+}
+
+fn write_provider(text: &mut String, provider: &PlannedProvider) {
+    let _ = writeln!(
+        text,
+        "\n[providers.{}]\nkind = \"{}\"",
+        key(&provider.name),
+        provider.kind
+    );
+    if !provider.token.is_empty() {
+        let _ = writeln!(text, "token = {}", string(&provider.token));
+    }
+    for (name, value) in &provider.settings {
+        // These settings are not strings but a table and a boolean.
+        let value = if ["headers", "plain_http"].contains(name) {
+            value.clone()
+        } else {
+            string(value)
+        };
+        let _ = writeln!(text, "{name} = {value}");
+    }
+}
+
+fn write_route(text: &mut String, route: &PlannedRoute) {
+    text.push_str("\n[[routes]]\n");
+    if !route.comment.is_empty() {
+        let _ = writeln!(text, "# {}", route.comment);
+    }
+    let _ = writeln!(text, "name = {}", string(&route.name));
+    write_hosts(text, &route.hosts);
+    let _ = writeln!(
+        text,
+        "path = {}\nprovider = {}",
+        string(&route.path),
+        string(&route.provider)
+    );
+    write_access(text, route.keys.as_ref());
+    if route.exact_streams {
+        text.push_str("meter_streams = \"exact\"\n");
+    }
+    write_transform(text, route);
+}
+
+fn write_hosts(text: &mut String, hosts: &[String]) {
+    match hosts {
+        [] => {}
+        [host] => {
+            let _ = writeln!(text, "host = {}", string(host));
         }
-        let _ = writeln!(text, "name = {}", string(&route.name));
-        match route.hosts.as_slice() {
-            [] => {}
-            [host] => {
-                let _ = writeln!(text, "host = {}", string(host));
-            }
-            hosts => {
-                let _ = writeln!(
-                    text,
-                    "host = {}",
-                    hosts.iter().map(String::as_str).collect::<Value>()
-                );
-            }
-        }
-        let _ = writeln!(
-            text,
-            "path = {}\nprovider = {}",
-            string(&route.path),
-            string(&route.provider)
-        );
-        match &route.keys {
-            None => {
-                text.push_str(
-                    "# Nothing asked for a key where this comes from.\nauth = \"none\"\n",
-                );
-            }
-            Some(labels) if labels.is_empty() => {}
-            Some(labels) => {
-                let _ = writeln!(text, "keys = {}", labels.iter().collect::<InlineTable>());
-            }
-        }
-        if route.exact_streams {
-            text.push_str("meter_streams = \"exact\"\n");
-        }
-        for (name, extractor) in &route.extractors {
-            let mut table = InlineTable::new();
-            match extractor {
-                PlannedExtractor::Metadata(entry) => {
-                    table.insert("metadata", entry.as_str().into());
-                }
-                PlannedExtractor::Header { name, regex, group } => {
-                    table.insert("header", name.as_str().into());
-                    table.insert("regex", regex.as_str().into());
-                    table.insert("group", i64::try_from(*group).unwrap_or(i64::MAX).into());
-                }
-            }
-            let _ = writeln!(text, "transform.extractors.{} = {table}", key(name));
-        }
-        for (name, template) in &route.headers {
+        hosts => {
             let _ = writeln!(
                 text,
-                "transform.headers.{} = {}",
-                key(name),
-                string(template)
+                "host = {}",
+                hosts.iter().map(String::as_str).collect::<Value>()
             );
         }
     }
-    text
+}
+
+/// Writes which keys may use a route.
+fn write_access(text: &mut String, keys: Option<&BTreeMap<String, String>>) {
+    match keys {
+        None => {
+            text.push_str("# Nothing asked for a key where this comes from.\nauth = \"none\"\n");
+        }
+        Some(labels) if labels.is_empty() => {}
+        Some(labels) => {
+            let _ = writeln!(text, "keys = {}", labels.iter().collect::<InlineTable>());
+        }
+    }
+}
+
+fn write_transform(text: &mut String, route: &PlannedRoute) {
+    for (name, extractor) in &route.extractors {
+        let mut table = InlineTable::new();
+        match extractor {
+            PlannedExtractor::Metadata(entry) => {
+                table.insert("metadata", entry.as_str().into());
+            }
+            PlannedExtractor::Header { name, regex, group } => {
+                table.insert("header", name.as_str().into());
+                table.insert("regex", regex.as_str().into());
+                table.insert("group", i64::try_from(*group).unwrap_or(i64::MAX).into());
+            }
+        }
+        let _ = writeln!(text, "transform.extractors.{} = {table}", key(name));
+    }
+    for (name, template) in &route.headers {
+        let _ = writeln!(
+            text,
+            "transform.headers.{} = {}",
+            key(name),
+            string(template)
+        );
+    }
 }
 
 /// The text of `keys.toml`.

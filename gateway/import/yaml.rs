@@ -1,4 +1,4 @@
-//! YAML of many documents, as JSON values that know the lines they stand in.
+//! Parses YAML with several documents into JSON values that know their lines.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,16 +7,16 @@ use std::rc::Rc;
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde_json::{Map, Value};
 
-/// A text is no YAML.
+/// A text that is not valid YAML.
 #[derive(Debug)]
 pub struct YamlError {
-    /// The file.
+    /// The name of the file.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
     /// The column, from 1.
     pub column: usize,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
@@ -37,25 +37,25 @@ impl std::error::Error for YamlError {}
 /// A document.
 #[derive(Debug)]
 pub(super) struct Document {
-    /// The line it begins in, from 1.
+    /// The line in which the document begins, from 1.
     pub line: usize,
-    /// What it holds.
+    /// The value.
     pub value: Value,
-    /// The lines of its fields.
+    /// The lines of the document's fields.
     pub lines: Lines,
 }
 
-/// The lines of the fields below a place of a document.
+/// The lines of the fields below a path in a document.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
-    /// By path, such as `spec.rules[0].name`.
+    /// The line of each field by its path, such as `spec.rules[0].name`.
     all: Rc<BTreeMap<String, usize>>,
-    /// The place.
+    /// The path.
     below: String,
 }
 
 impl Lines {
-    /// Those below a field of it.
+    /// The lines below a field.
     pub(super) fn below(&self, field: &str) -> Self {
         Self {
             all: Rc::clone(&self.all),
@@ -72,7 +72,7 @@ impl Lines {
         format!("{}{dot}{field}", self.below)
     }
 
-    /// The line of a field, or of what it stands in, as far as that is known.
+    /// The line of a field, or of its closest parent whose line is known.
     pub(super) fn of(&self, field: &str) -> Option<usize> {
         let mut path = self.path(field);
         loop {
@@ -88,7 +88,7 @@ impl Lines {
     }
 }
 
-/// The documents of a text that are not empty, with the lines they begin in.
+/// The documents that are not empty, with the lines in which they begin.
 pub fn documents(file: &str, text: &str) -> Result<Vec<(usize, Value)>, YamlError> {
     let documents = read(file, text)?.into_iter();
     Ok(documents
@@ -96,7 +96,7 @@ pub fn documents(file: &str, text: &str) -> Result<Vec<(usize, Value)>, YamlErro
         .collect())
 }
 
-/// The documents of a text that are not empty.
+/// The documents that are not empty.
 pub(super) fn read(file: &str, text: &str) -> Result<Vec<Document>, YamlError> {
     let loaded = MarkedYaml::load_from_str(text).map_err(|error| YamlError {
         file: file.to_owned(),
@@ -121,7 +121,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Vec<Document>, YamlError> {
         .collect())
 }
 
-/// Puts down the lines of a node's fields: those of their names.
+/// Records the line of each field's name below a node.
 fn lines(node: &MarkedYaml<'_>, path: &str, all: &mut BTreeMap<String, usize>) {
     match &node.data {
         YamlData::Sequence(items) => {
@@ -157,7 +157,7 @@ fn value(node: &MarkedYaml<'_>) -> Value {
         YamlData::Mapping(entries) => {
             let mut map = Map::new();
             for (_, entry) in entries.iter().filter(|(name, _)| is_merge(name)) {
-                // Of several, the first counts.
+                // The first of several merged mappings takes precedence.
                 for merged in merged(entry).rev() {
                     if let Value::Object(inner) = value(merged) {
                         map.extend(inner);
@@ -175,15 +175,15 @@ fn value(node: &MarkedYaml<'_>) -> Value {
     }
 }
 
-/// The key whose value's fields are those of the mapping that it stands in, where that has none of the name
-/// (<https://yaml.org/type/merge.html>): what `LiteLLM` and kubectl read so.
+/// The merge key: the fields of its value are added to the mapping unless that has fields of the
+/// same names (<https://yaml.org/type/merge.html>). `LiteLLM` and kubectl support it.
 const MERGE: &str = "<<";
 
 fn is_merge(name: &MarkedYaml<'_>) -> bool {
     matches!(&name.data, YamlData::Value(Scalar::String(text)) if text == MERGE)
 }
 
-/// The mappings that a merge key brings.
+/// The mappings of a merge key.
 fn merged<'n, 'y>(
     entry: &'n MarkedYaml<'y>,
 ) -> impl DoubleEndedIterator<Item = &'n MarkedYaml<'y>> {
@@ -241,7 +241,7 @@ mod tests {
         let json = |text| serde_json::from_str::<Value>(text).unwrap();
         assert_eq!(read.value["c"], json(r#"{"x": 1, "y": 1, "z": 3}"#));
         assert_eq!(read.value["d"], json(r#"{"x": 1, "y": 1, "z": 2}"#));
-        // What is no mapping stays what nobody understands.
+        // A value that is not a mapping stays, as one that is not understood.
         assert_eq!(read.value["e"], json(r#"{"<<": "text"}"#));
         assert_eq!(
             (read.lines.of("c.x"), read.lines.of("c.z")),
@@ -259,7 +259,7 @@ mod tests {
             ("a.b[0]", 3),
             ("a.b[0].d", 4),
             ("a.b[1]", 5),
-            // What is not there has the line of what it would stand in.
+            // A missing field has the line of its parent.
             ("a.b[0].x.y", 3),
             ("a.x", 1),
         ] {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{ClientKey, KeyDigest, KeyEntry, KnownLabels, is_key_id};
+use super::client_key::{ClientKey, KeyEntry, is_key_id};
+use super::digest::KeyDigest;
+use super::labels::KnownLabels;
 use crate::document::{
     Document, FileStamp, Located, OneOrMany, Problems, Section, Severity, TABLES_A_PIECE,
 };
@@ -96,10 +98,10 @@ impl KeyFile {
                 keep(note);
             }
             root.finish();
-            background::step();
+            background::yield_to_others();
         }
-        background::free(seen);
-        background::free(digests);
+        background::drop_in_steps(seen);
+        background::drop_in_steps(digests);
         file
     }
 

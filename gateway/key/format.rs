@@ -1,20 +1,25 @@
-//! The format of a made key: `kg_<name>_<secret><checksum>`.
+//! The format of the keys that keygate makes: `kg_<name>_<secret><checksum>`.
 //!
-//! The secret is 43 base62 digits from the system's generator (over 256 bits); the checksum is the
-//! CRC-32 of everything before it in 6 base62 digits, as `GitHub`'s tokens have it, so that typos and
-//! foreign keys are told apart offline and scanners can find leaks. Letters, digits and underscores
-//! only: a double click selects all of it.
+//! The secret is 43 base62 digits from the system's random generator (over 256 bits). The checksum is the CRC-32 of
+//! everything before it in 6 base62 digits, as in `GitHub`'s tokens, so that typos and foreign keys are recognized
+//! offline and scanners can find leaked keys. A key has only letters, digits and underscores, so that a double click
+//! selects all of it.
 
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
+
+use super::client_key::MAX_ID_LENGTH;
 
 const PREFIX: &str = "kg_";
 const SECRET_LEN: usize = 43;
 const CHECKSUM_LEN: usize = 6;
 
-/// Makes a key for the client `id`. Fails only when the system's generator does.
+/// Makes a key for the client `id`.
+///
+/// # Errors
+/// The system's random generator failed.
 pub fn generate(id: &str) -> Result<Zeroizing<String>, getrandom::Error> {
-    // With room for all of it from the start, so that no copy stays behind in freed memory.
+    // Allocated with its final size, so that no copy stays in freed memory when the string grows.
     let mut key = Zeroizing::new(String::with_capacity(
         PREFIX.len() + id.len() + 1 + SECRET_LEN + CHECKSUM_LEN,
     ));
@@ -28,7 +33,7 @@ pub fn generate(id: &str) -> Result<Zeroizing<String>, getrandom::Error> {
     let mut random = Zeroizing::new([0u8; 64]);
     while made < SECRET_LEN {
         getrandom::fill(&mut *random)?;
-        // 248 = 4 * 62: what lies above would favour the first digits.
+        // 248 = 4 * 62: larger bytes would make the first digits more likely.
         for byte in random
             .iter()
             .filter(|byte| **byte < 248)
@@ -43,17 +48,17 @@ pub fn generate(id: &str) -> Result<Zeroizing<String>, getrandom::Error> {
     Ok(key)
 }
 
-/// The longest key that [`generate`] makes: of an id of 64 characters.
-const LONGEST: usize = PREFIX.len() + super::LONGEST_ID + 1 + SECRET_LEN + CHECKSUM_LEN;
-/// The shortest: of an id of one.
+/// The length of the longest key that [`generate`] makes, for an id of 64 characters.
+const LONGEST: usize = PREFIX.len() + MAX_ID_LENGTH + 1 + SECRET_LEN + CHECKSUM_LEN;
+/// The length of the shortest key, for an id of one character.
 const SHORTEST: usize = PREFIX.len() + 2 + SECRET_LEN + CHECKSUM_LEN;
 
-/// Whether `presented` begins like a made key, and whether it is none: cut off, mistyped or invented.
+/// Whether `presented` has keygate's prefix, and whether it is malformed: cut off, mistyped or invented.
 ///
 /// Takes the same steps for all keys of one length, whatever their bytes are.
-pub fn form(presented: &[u8]) -> Form {
+pub fn inspect(presented: &[u8]) -> Form {
     let prefix = presented.get(..PREFIX.len()).unwrap_or_default();
-    let ours = equal(prefix, PREFIX.as_bytes());
+    let has_prefix = equal(prefix, PREFIX.as_bytes());
     let whole = match presented.split_last_chunk::<CHECKSUM_LEN>() {
         Some((body, sum)) if (SHORTEST..=LONGEST).contains(&presented.len()) => {
             equal(&checksum(body), sum)
@@ -61,20 +66,20 @@ pub fn form(presented: &[u8]) -> Form {
         _ => Choice::from(0),
     };
     Form {
-        ours,
-        broken: ours & !whole,
+        has_prefix,
+        malformed: has_prefix & !whole,
     }
 }
 
-/// Whether a whole key that keygate made stands anywhere in `text`. Unlike [`form`], it takes longer the more
-/// `text` looks like keys: it is for text that its sender is free to send anyway.
-pub fn is_in(text: &[u8]) -> bool {
+/// Whether `text` contains a whole key that keygate made. Unlike [`inspect`], this takes longer the more `text` looks like
+/// keys: use it only for text that its sender may choose freely anyway.
+pub fn contains_key(text: &[u8]) -> bool {
     let mut beginnings = memchr::memmem::find_iter(text, PREFIX);
     beginnings.any(|at| text.get(at..).is_some_and(begins_with_whole_key))
 }
 
-/// Whether a word of `text` begins like a key that keygate made, be it whole, mistyped or cut off.
-pub fn begins_a_word_in(text: &[u8]) -> bool {
+/// Whether a word of `text` has keygate's prefix, whether the key is whole, mistyped or cut off.
+pub fn has_word_with_prefix(text: &[u8]) -> bool {
     let mut beginnings = memchr::memmem::find_iter(text, PREFIX);
     beginnings.any(|at| {
         let before = at.checked_sub(1).and_then(|before| text.get(before));
@@ -82,42 +87,42 @@ pub fn begins_a_word_in(text: &[u8]) -> bool {
     })
 }
 
-/// What tokens are made of (RFC 9110, section 11.2, `token68`), but for the padding.
+/// The characters of tokens (RFC 9110, section 11.2, `token68`) without the padding.
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte)
 }
 
-/// Whether a whole key stands at the beginning of `text`, whatever follows it. Where no underscore has so many letters
-/// and digits behind it, no sum is made: text that is full of beginnings costs little.
+/// Whether `text` starts with a whole key, whatever follows it. The checksum is computed only where an underscore is
+/// followed by enough letters and digits, so that text that is full of prefixes costs little.
 fn begins_with_whole_key(text: &[u8]) -> bool {
-    const BEHIND: usize = SECRET_LEN + CHECKSUM_LEN;
+    const TAIL: usize = SECRET_LEN + CHECKSUM_LEN;
     let is_key_byte = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
     let longest = text.iter().take_while(is_key_byte).count().min(LONGEST);
     let text = text.get(..longest).unwrap_or_default();
     memchr::memchr_iter(b'_', text).any(|underscore| {
         let begin = underscore + 1;
-        let behind = text.get(begin..begin + BEHIND);
-        behind.is_some_and(|behind| behind.iter().all(u8::is_ascii_alphanumeric))
-            && bool::from(!form(text.get(..begin + BEHIND).unwrap_or_default()).broken)
+        let tail = text.get(begin..begin + TAIL);
+        tail.is_some_and(|tail| tail.iter().all(u8::is_ascii_alphanumeric))
+            && bool::from(!inspect(text.get(..begin + TAIL).unwrap_or_default()).malformed)
     })
 }
 
-/// Whether two texts are equal, in the same steps whichever bytes differ.
+/// Whether two byte strings are equal. Takes the same steps whichever bytes differ.
 fn equal(a: &[u8], b: &[u8]) -> Choice {
     let differ = a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b));
     differ.ct_eq(&0) & a.len().ct_eq(&b.len())
 }
 
-/// What the format says about a presented key, for code that must not branch on it.
+/// The form of a presented key, for code that must not branch on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
-    /// It begins like a key that keygate made.
-    pub ours: Choice,
-    /// And is none.
-    pub broken: Choice,
+    /// The key has keygate's prefix.
+    pub has_prefix: Choice,
+    /// The key has keygate's prefix, but its length or checksum is wrong.
+    pub malformed: Choice,
 }
 
-/// The CRC-32 of `body` in base62. `body` is no longer than that of the longest key.
+/// The CRC-32 of `body` in base62. `body` is at most as long as that of the longest key.
 fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
     let mut rest = crc::of(body);
     let mut digits = [0; CHECKSUM_LEN];
@@ -128,18 +133,18 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
     digits
 }
 
-/// A digit of base62, in ASCII's order. Computed, not looked up: an address is seen in the cache.
+/// A base62 digit, in the order of ASCII. Computed and not looked up: the address of a lookup shows in the cache.
 fn digit(number: u32) -> u8 {
     let [number, ..] = number.to_le_bytes();
     // At most 61 + 48 + 13.
     number + b'0' + u8::from(number > 9) * 7 + u8::from(number > 35) * 6
 }
 
-/// CRC-32 (IEEE 802.3, as in zlib) without tables that its input chooses from.
+/// CRC-32 (IEEE 802.3, as in zlib) without lookups in a table at addresses that depend on the input.
 ///
-/// The sum of a text is linear in its bits: what each bit adds depends on its distance from the end
-/// only. So all of these are known beforehand, and every one is either added or masked away, the same
-/// bit of eight bytes at a time.
+/// The checksum is linear in the bits of the text: the contribution of a bit depends only on its distance from the end.
+/// All contributions are computed at compile time, and each one is either added or masked out, for the same bit of eight
+/// bytes at a time.
 mod crc {
     use super::{CHECKSUM_LEN, LONGEST};
 
@@ -147,10 +152,10 @@ mod crc {
     const WORDS: usize = (LONGEST - CHECKSUM_LEN).div_ceil(8);
     const ONES: u64 = 0x0101_0101_0101_0101;
 
-    /// What each bit of each byte of a word adds to each of the four bytes of the sum; the words count
-    /// from the text's end, and so do their bytes.
+    /// The contribution of each bit of each byte of a word to each of the four bytes of the checksum. Words and bytes count
+    /// from the end of the text.
     const ADDS: [[[u64; 4]; 8]; WORDS] = adds();
-    /// The sum of so many zeros.
+    /// The checksum of this many zero bytes.
     const ZEROS: [u32; WORDS * 8] = zeros();
 
     const fn next(mut sum: u32) -> u32 {
@@ -197,7 +202,7 @@ mod crc {
         table
     }
 
-    /// The sum of `body`, which is no longer than any key's.
+    /// The checksum of `body`, which is at most as long as that of the longest key.
     pub(super) fn of(body: &[u8]) -> u32 {
         let mut words = [0; WORDS];
         let (begin, whole) = body.as_rchunks();
@@ -223,7 +228,7 @@ mod crc {
         sum ^ ZEROS.get(body.len()).copied().unwrap_or_default()
     }
 
-    /// The sum of all bytes, in halves.
+    /// The XOR of all bytes, by halves.
     fn fold(bytes: u64) -> u8 {
         let all = bytes ^ (bytes >> 32);
         let all = all ^ (all >> 16);
@@ -236,38 +241,38 @@ mod crc {
 mod tests {
     use super::*;
 
-    fn is_broken(key: &[u8]) -> bool {
-        form(key).broken.into()
+    fn is_malformed(key: &[u8]) -> bool {
+        inspect(key).malformed.into()
     }
 
     #[test]
-    fn a_made_key_is_recognised_and_any_change_breaks_it() {
+    fn a_generated_key_is_recognized_and_any_change_makes_it_malformed() {
         for id in ["ci-bot", "a", &"x".repeat(64)] {
             let key = generate(id).unwrap();
             let begin = format!("kg_{}_", id.replace('-', "_"));
             assert!(key.starts_with(&begin));
             assert_eq!(key.len(), begin.len() + SECRET_LEN + CHECKSUM_LEN);
             assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
-            assert!(!is_broken(key.as_bytes()));
+            assert!(!is_malformed(key.as_bytes()));
             for at in 3..key.len() {
                 let mut changed = key.as_bytes().to_vec();
                 changed[at] = if changed[at] == b'x' { b'y' } else { b'x' };
-                assert!(is_broken(&changed), "changed at {at}");
-                assert!(is_broken(&key.as_bytes()[..at]), "cut at {at}");
+                assert!(is_malformed(&changed), "changed at {at}");
+                assert!(is_malformed(&key.as_bytes()[..at]), "cut at {at}");
             }
-            assert!(is_broken(&[key.as_bytes(), b"0"].concat()));
+            assert!(is_malformed(&[key.as_bytes(), b"0"].concat()));
         }
         for foreign in [&b"mysecretkey"[..], b"", b"k", b"kg", b"KG_a_b"] {
-            assert!(!bool::from(form(foreign).ours));
+            assert!(!bool::from(inspect(foreign).has_prefix));
         }
     }
 
     #[test]
-    fn the_checksum_is_the_crc_32_that_everybody_knows() {
+    fn the_checksum_is_the_standard_crc_32() {
         // The check value of CRC-32/ISO-HDLC in the catalogue of parametrised CRC algorithms.
         assert_eq!(crc::of(b"123456789"), 0xCBF4_3926);
         assert_eq!(crc::of(b""), 0);
-        // By Python: zlib.crc32(b"kg_a_" + b"z" * 43), then in base62 by hand.
+        // From Python's zlib.crc32(b"kg_a_" + b"z" * 43), converted to base62 by hand.
         let body = [b"kg_a_".as_slice(), &[b'z'; 43]].concat();
         assert_eq!(crc::of(&body), 0xAED9_9279);
         assert_eq!(&checksum(&body), b"3CWdth");
@@ -288,21 +293,24 @@ mod tests {
                 "eyJ.{}.{}",
             ] {
                 let text = around.replace("{}", &key);
-                assert!(is_in(text.as_bytes()), "{text}");
+                assert!(contains_key(text.as_bytes()), "{text}");
             }
             let cut = &key[..key.len() - 1];
-            assert!(!is_in(cut.as_bytes()));
-            assert!(begins_a_word_in(format!("x&{cut}").as_bytes()));
-            assert!(!begins_a_word_in(format!("xyz{cut}").as_bytes()));
+            assert!(!contains_key(cut.as_bytes()));
+            assert!(has_word_with_prefix(format!("x&{cut}").as_bytes()));
+            assert!(!has_word_with_prefix(format!("xyz{cut}").as_bytes()));
         }
         for other in ["", "kg", "sk-1", "bkg_x", "a-kg_b", "KG_a"] {
             let other = other.as_bytes();
-            assert!(!is_in(other) && !begins_a_word_in(other), "{other:?}");
+            assert!(
+                !contains_key(other) && !has_word_with_prefix(other),
+                "{other:?}"
+            );
         }
     }
 
     #[test]
-    fn two_keys_are_never_alike() {
+    fn two_generated_keys_differ() {
         assert_ne!(*generate("a").unwrap(), *generate("a").unwrap());
     }
 }

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 type Label = (Box<str>, Box<str>);
 
-/// Labels by name, in the names' order. Cheap to clone.
+/// Labels sorted by name. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Labels(Option<Arc<[Label]>>);
 
 impl Labels {
-    /// The value of a label.
+    /// The value of the label `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()
             .find(|(known, _)| *known == name)
             .map(|(_, value)| value)
     }
 
-    /// All of them.
+    /// All labels, as name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
@@ -40,12 +40,12 @@ impl From<BTreeMap<String, String>> for Labels {
     }
 }
 
-/// The sets of labels met so far, so that equal ones are kept once.
+/// Sets of labels, so that equal sets share one allocation.
 #[derive(Default)]
 pub struct KnownLabels(HashSet<Labels>);
 
 impl KnownLabels {
-    /// `labels`, or the equal ones from before.
+    /// Returns the equal set that is known already, or `labels`, which it remembers.
     pub fn share(&mut self, labels: Labels) -> Labels {
         if let Some(known) = self.0.get(&labels) {
             return known.clone();

@@ -1,4 +1,4 @@
-//! The lock beside the key file, which editors of the file take one after the other; and who holds it.
+//! The lock file beside the key file, which its editors take in turn; and which process holds it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -8,66 +8,45 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::runtime::printable;
+use crate::runtime::replace::give_to_owner;
 
-/// How long an editor waits for another before it says so.
-const WORTH_SAYING: Duration = Duration::from_millis(1500);
+/// How long an editor waits for another one before it reports which process that is.
+const REPORT_AFTER: Duration = Duration::from_millis(1500);
 
-fn place(key_file: &Path) -> PathBuf {
+fn lock_path(key_file: &Path) -> PathBuf {
     let mut name = key_file.as_os_str().to_owned();
     name.push(".lock");
     name.into()
 }
 
-/// Takes the lock of a key file, and waits for it as long as it takes. It is given back when the file is dropped.
+/// Takes the lock of a key file, however long that takes. Dropping the returned file releases it.
 pub(super) fn take(key_file: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .create(true)
         .write(true)
         .truncate(false)
         .mode(0o600)
-        .open(place(key_file))?;
-    if let Some(folder) = key_file.parent() {
-        // Or the owner could make no key after root has.
-        give_to_owner(&file, key_file, folder)?;
-    }
+        .open(lock_path(key_file))?;
+    // A lock file of root would keep the owner of the key file from editing it.
+    give_to_owner(&file, key_file)?;
     file.lock()?;
     Ok(file)
 }
 
-/// Gives a file that is made beside `path` to that one's owner, or else to the folder's.
-pub(super) fn give_to_owner(file: &File, path: &Path, folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    };
-    let owner = std::fs::metadata(path).or_else(|_| std::fs::metadata(folder))?;
-    let ours = file.metadata()?;
-    if (owner.uid(), owner.gid()) != (ours.uid(), ours.gid()) {
-        match std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid())) {
-            // Only root can give files away; a new file in a shared folder may stay one's own.
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied || path.exists() => {
-                return Err(error);
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Does `edit`, which takes the lock of a key file; tells which other process has it, if that takes longer.
-pub fn tell_who_holds<T>(
+/// Runs `edit`, which takes the lock of a key file. If that takes longer than usual, passes a sentence about the process
+/// that holds the lock to `report`.
+pub(crate) fn report_holder<T>(
     key_file: &Path,
-    tell: impl FnOnce(&str) + Send,
+    report: impl FnOnce(&str) + Send,
     edit: impl FnOnce() -> T,
 ) -> T {
     let (done, over) = channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            if over.recv_timeout(WORTH_SAYING) == Err(RecvTimeoutError::Timeout)
+            if over.recv_timeout(REPORT_AFTER) == Err(RecvTimeoutError::Timeout)
                 && let Some(holder) = holder(key_file)
             {
-                tell(&holder);
+                report(&holder);
             }
         });
         let outcome = edit();
@@ -76,14 +55,14 @@ pub fn tell_who_holds<T>(
     })
 }
 
-/// Which other process has the lock of a key file, as a sentence for people; nothing if none has.
+/// A sentence for people about the other process that holds the lock of a key file; `None` if none does.
 fn holder(key_file: &Path) -> Option<String> {
-    let file = File::open(place(key_file)).ok()?;
+    let file = File::open(lock_path(key_file)).ok()?;
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let process = match find(&locks, file.metadata().ok()?.ino()) {
         Some(process) if process == std::process::id() => return None,
         Some(process) => process,
-        // One that is not seen from here, in another container say.
+        // The process is not visible from here: it may run in another container.
         None => {
             return file
                 .try_lock()
@@ -95,10 +74,10 @@ fn holder(key_file: &Path) -> Option<String> {
     Some(describe(process, &status))
 }
 
-/// The process that holds a lock on the file of this number, by what `/proc/locks` says.
+/// The process that holds a write lock on the file with this inode, from the text of `/proc/locks`.
 fn find(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(|line| {
-        // 12: FLOCK  ADVISORY  WRITE 4242 08:01:131137 0 EOF; who waits has `->` behind the number.
+        // `12: FLOCK  ADVISORY  WRITE 4242 08:01:131137 0 EOF`. A process that waits has `->` after the number.
         let mut words = line.split_whitespace().skip(1);
         let is_held = words.next()? == "FLOCK" && words.nth(1)? == "WRITE";
         let (process, file) = (words.next()?, words.next()?);
@@ -107,17 +86,20 @@ fn find(locks: &str, inode: u64) -> Option<u32> {
     })
 }
 
-/// A process, by what `/proc/PID/status` says.
+/// Describes a process from the text of `/proc/PID/status`.
 fn describe(process: u32, status: &str) -> String {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
     let name = field("Name:\t").map(|name| format!(" ({})", printable::line(name)));
     let stopped = field("State:\t").is_some_and(|state| state.starts_with(['T', 't']));
-    let cure = if stopped {
+    let remedy = if stopped {
         format!(", and is stopped: `kill -CONT {process}` lets it go on")
     } else {
         String::new()
     };
-    format!("process {process}{} has it{cure}", name.unwrap_or_default())
+    format!(
+        "process {process}{} has it{remedy}",
+        name.unwrap_or_default()
+    )
 }
 
 #[cfg(test)]
@@ -125,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_holds_a_lock_is_found_and_who_waits_for_it_is_not() {
+    fn the_holder_of_a_lock_is_found_and_a_process_that_waits_is_not() {
         let locks = "1: POSIX  ADVISORY  WRITE 11 08:01:77 0 EOF\n2: FLOCK  ADVISORY  READ 12 08:01:77 0 EOF\n\
                      3: FLOCK  ADVISORY  WRITE 13 08:01:78 0 EOF\n4: FLOCK  ADVISORY  WRITE 14 08:01:77 0 EOF\n\
                      4: -> FLOCK  ADVISORY  WRITE 15 08:01:79 0 EOF\n5:\n";
@@ -137,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_stopped_is_told_how_to_let_go_on() {
+    fn the_description_of_a_stopped_process_says_how_to_continue_it() {
         let stopped = describe(7, "Name:\tkeygate\nState:\tT (stopped)\n");
         assert_eq!(
             stopped,
@@ -151,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_nobody_else_holds_is_nobodys() {
+    fn a_lock_of_this_process_or_of_none_has_no_other_holder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         assert_eq!(holder(&path), None);

@@ -7,7 +7,7 @@ use std::fmt;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderName};
 
-use super::leak::holds_key;
+use super::detect::holds_key;
 
 /// The query parameters in which a key may stand: in Google's REST examples, and of Azure's `WebSocket`s.
 const KEY_PARAMETERS: [&str; 2] = ["key", "api-key"];
@@ -167,7 +167,10 @@ fn stays_here(pair: &str, presented: Option<&PresentedKey<'_>>) -> bool {
     let name = &*decoded(name.as_bytes());
     KEY_PARAMETERS.iter().any(|known| known.as_bytes() == name)
         || FOREIGN_PARAMETERS.contains(&name)
-        || holds_key(&decoded(pair.as_bytes()), presented)
+        || holds_key(
+            &decoded(pair.as_bytes()),
+            presented.map(PresentedKey::as_bytes),
+        )
 }
 
 /// Whether `parameters`, escaped as a whole or in parts, have one that goes to no provider.

@@ -1,44 +1,46 @@
-//! The key store: keys, and a table of the digests that open them. Built once and never changed, so that
-//! it can be shared by every thread and swapped whole.
+//! The key store: all keys, and a table of their digests. Built once and never changed, so that all threads share it and
+//! a reload replaces it as a whole.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use subtle::Choice;
+use thiserror::Error;
 
-use super::format::form;
+use super::client_key::{ClientKey, KeyEntry};
+use super::digest::KeyDigest;
+use super::format::inspect;
+use super::presented::PresentedKey;
 use super::table::{Table, TableBuilder, TableEntry};
-use super::{ClientKey, KeyDigest, KeyEntry, PresentedKey};
 use crate::runtime::background;
 
-/// After how many keys the building of a store gives way to others.
+/// The number of keys after which the building of a store yields to other work of the process.
 const KEYS_A_STEP: usize = 256;
 
-/// Every key that this gateway knows, by digest.
+/// All keys of this gateway, by digest.
 pub struct KeyStore {
     table: Table,
     keys: Vec<Arc<ClientKey>>,
 }
 
-/// What a lookup may know of a presented key: its digest, and whether its form is that of a made key
-/// with something wrong. Nothing leads back from here to the key's bytes.
+/// What the lookup learns of a presented key: its digest, and whether it has keygate's prefix but is malformed. The key
+/// cannot be recovered from it.
 ///
-/// Made in steps that depend on the key's length only.
+/// Computed in steps that depend on the key's length only.
 #[derive(Clone, Copy)]
 pub struct Fingerprint {
-    /// Of a malformed key, it is nobody's: that key is refused without being looked up.
+    /// For a malformed key, the complement of its digest: it matches no entry, and the lookup costs the same.
     digest: KeyDigest,
     malformed: Choice,
 }
 
 impl Fingerprint {
-    /// The fingerprint of a key as it is presented.
+    /// The fingerprint of a presented key.
     pub fn of(presented: &[u8]) -> Self {
-        let malformed = form(presented).broken;
+        let malformed = inspect(presented).malformed;
         let mut digest = KeyDigest::of(presented);
-        // Turned over, so that what is not looked up costs the same as what is.
+        // Flip every bit if malformed, without branching, so that both cases do the same work.
         let turn = 0_u8.wrapping_sub(malformed.unwrap_u8());
         for byte in &mut digest.0 {
             *byte ^= turn;
@@ -47,34 +49,34 @@ impl Fingerprint {
     }
 }
 
-/// A key that opens now.
+/// A key that is valid now.
 #[derive(Clone, Copy)]
 pub struct VerifiedKey<'s> {
     /// The key.
     pub key: &'s Arc<ClientKey>,
-    /// The one of its digests that was presented.
+    /// The digest of the presented secret, one of the key's digests.
     pub digest: KeyDigest,
 }
 
-/// Why a key opened nothing. For the log and the metrics; the client is not told.
+/// Why a key was refused. For the log and the metrics; the client does not learn it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyFailure {
-    /// None was presented.
+    /// The request has no key.
     Missing,
-    /// It begins like a made key and its checksum is wrong.
+    /// The key has keygate's prefix, but its length or checksum is wrong.
     Malformed,
-    /// No key has this digest.
+    /// No key has the digest of the presented one.
     Unknown,
-    /// Its key is disabled.
+    /// The key is disabled.
     Disabled,
-    /// Its time has not come.
+    /// The key's validity has not started.
     NotYetValid,
-    /// Its time is over.
+    /// The key's validity has ended.
     Expired,
 }
 
 impl KeyFailure {
-    /// The label in metrics and logs.
+    /// The value of the label in metrics and logs.
     pub fn label(self) -> &'static str {
         match self {
             Self::Missing => "missing_key",
@@ -88,46 +90,33 @@ impl KeyFailure {
 }
 
 /// Why a store could not be built.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum StoreError {
-    /// Two keys have one digest: named by id, never by value.
+    /// Two keys have the same digest; the error names their ids.
+    #[error("keys `{first}` and `{second}` have the same hash")]
     Duplicate {
-        /// The key that had the digest first.
+        /// The key that comes first.
         first: Arc<str>,
-        /// The key that has it too.
+        /// The key that comes later.
         second: Arc<str>,
     },
-    /// The system gave no memory.
-    Memory(io::Error),
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Duplicate { first, second } => {
-                write!(f, "keys `{first}` and `{second}` have the same hash")
-            }
-            Self::Memory(error) => write!(f, "there is no memory for the keys: {error}"),
-        }
-    }
+    /// The system provided no memory.
+    #[error("there is no memory for the keys: {0}")]
+    Memory(#[from] io::Error),
 }
 
 impl StoreError {
-    /// Whether the same keys may make a store a moment later.
+    /// Whether building a store from the same keys may succeed later.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Memory(_))
     }
 }
 
-impl From<io::Error> for StoreError {
-    fn from(error: io::Error) -> Self {
-        Self::Memory(error)
-    }
-}
-
 impl KeyStore {
-    /// Builds the store from what a source of keys hands over. Fails on the first digest that two keys
-    /// share.
+    /// Builds the store from the keys of a source.
+    ///
+    /// # Errors
+    /// The first digest that two keys share, or a lack of memory.
     pub fn build(entries: impl IntoIterator<Item = KeyEntry>) -> Result<Self, StoreError> {
         let entries = entries.into_iter();
         let expected = entries.size_hint().0;
@@ -136,7 +125,7 @@ impl KeyStore {
         for KeyEntry { key, digests } in entries {
             let place = u32::try_from(keys.len()).unwrap_or(u32::MAX);
             for (digest, end) in digests {
-                let taken = table.add(&digest, opening(&key, place, end))?;
+                let taken = table.add(&digest, table_entry(&key, place, end))?;
                 if let Some(taken) = taken {
                     let first = keys.get(taken.key as usize).map_or(&key.id, |key| &key.id);
                     return Err(StoreError::Duplicate {
@@ -147,16 +136,16 @@ impl KeyStore {
             }
             keys.push(Arc::new(key));
             if keys.len().is_multiple_of(KEYS_A_STEP) {
-                background::step();
+                background::yield_to_others();
             }
         }
         let table = table.finish()?;
         Ok(Self { table, keys })
     }
 
-    /// Frees it, giving way to others meanwhile.
+    /// Frees the store in steps, yielding to other work of the process.
     pub fn free(self) {
-        background::free(self.keys);
+        background::drop_in_steps(self.keys);
     }
 
     /// All keys, in the order of their source.
@@ -164,32 +153,38 @@ impl KeyStore {
         &self.keys
     }
 
-    /// The key that `presented` opens at the time `now`.
+    /// Verifies the presented key at the time `now`.
     ///
-    /// Missing, malformed, unknown, disabled, not yet valid and expired keys all take one path: form,
-    /// digest, one place in the table, constant-time comparison of 32 bytes. The table is asked for a
-    /// digest and not for the key, so which bytes of a guess are right is not in its timing.
-    pub fn open(
+    /// Missing, malformed, unknown, disabled, not yet valid and expired keys all take one path: format, digest, one slot of
+    /// the table, a constant-time comparison of 32 bytes. The table is searched for the digest, not for the key, so the
+    /// timing does not show which bytes of a guess are right.
+    ///
+    /// # Errors
+    /// Why the key is refused.
+    pub fn verify(
         &self,
         presented: Option<&PresentedKey<'_>>,
         now: Timestamp,
     ) -> Result<VerifiedKey<'_>, KeyFailure> {
         let bytes = presented.map_or(&b""[..], PresentedKey::as_bytes);
-        let opened = self.look_up(&Fingerprint::of(bytes), now);
+        let verified = self.verify_fingerprint(&Fingerprint::of(bytes), now);
         match presented {
-            Some(_) => opened,
+            Some(_) => verified,
             None => Err(KeyFailure::Missing),
         }
     }
 
-    /// The id of the key that is presented, whether it opens or not: for people who know the keys anyway.
-    pub fn known(&self, presented: &PresentedKey<'_>) -> Option<&Arc<str>> {
-        let opening = self.table.find(&KeyDigest::of(presented.as_bytes()))?;
-        self.keys.get(opening.key as usize).map(|key| &key.id)
+    /// The id of the presented key, valid or not. For people who may read the key file anyway.
+    pub fn key_id(&self, presented: &PresentedKey<'_>) -> Option<&Arc<str>> {
+        let entry = self.table.find(&KeyDigest::of(presented.as_bytes()))?;
+        self.keys.get(entry.key as usize).map(|key| &key.id)
     }
 
-    /// The second half of [`open`](Self::open), which does not see the key.
-    pub fn look_up(
+    /// The second half of [`verify`](Self::verify), which does not see the key itself.
+    ///
+    /// # Errors
+    /// Why the key is refused.
+    pub fn verify_fingerprint(
         &self,
         fingerprint: &Fingerprint,
         now: Timestamp,
@@ -198,53 +193,56 @@ impl KeyStore {
         if fingerprint.malformed.into() {
             return Err(KeyFailure::Malformed);
         }
-        let opening = found.ok_or(KeyFailure::Unknown)?;
-        opens_at(&opening, now)?;
-        let key = self.keys.get(opening.key as usize);
+        let entry = found.ok_or(KeyFailure::Unknown)?;
+        check_validity(&entry, now)?;
+        let key = self.keys.get(entry.key as usize);
         Ok(VerifiedKey {
             key: key.ok_or(KeyFailure::Unknown)?,
             digest: fingerprint.digest,
         })
     }
 
-    /// The key that `digest` belongs to, whether it opens or not, and the end of that digest, if it has one.
-    pub(super) fn holder(&self, digest: &KeyDigest) -> Option<(&ClientKey, Option<Timestamp>)> {
-        let opening = self.table.find(digest)?;
-        let key = self.keys.get(opening.key as usize)?;
-        let ends = (opening.ends != i64::MAX).then_some(opening.ends);
+    /// The key with this digest, valid or not, and the end of that digest, if it has one.
+    pub(super) fn find(&self, digest: &KeyDigest) -> Option<(&ClientKey, Option<Timestamp>)> {
+        let entry = self.table.find(digest)?;
+        let key = self.keys.get(entry.key as usize)?;
+        let ends = (entry.valid_until != i64::MAX).then_some(entry.valid_until);
         Some((
             key,
             ends.and_then(|end| Timestamp::from_microsecond(end).ok()),
         ))
     }
 
-    /// Until when a digest opens, if it does at the time `now` and nothing is changed.
+    /// The end of the validity of a digest that is valid at the time `now`; [`Timestamp::MAX`] if it has no end.
+    ///
+    /// # Errors
+    /// Why the digest is not valid.
     pub fn valid_until(&self, digest: &KeyDigest, now: Timestamp) -> Result<Timestamp, KeyFailure> {
-        let opening = self.table.find(digest).ok_or(KeyFailure::Unknown)?;
-        opens_at(&opening, now)?;
-        Ok(Timestamp::from_microsecond(opening.ends).unwrap_or(Timestamp::MAX))
+        let entry = self.table.find(digest).ok_or(KeyFailure::Unknown)?;
+        check_validity(&entry, now)?;
+        Ok(Timestamp::from_microsecond(entry.valid_until).unwrap_or(Timestamp::MAX))
     }
 }
 
-/// What a digest of `key`, which is the one in this `place`, opens until `end`.
-fn opening(key: &ClientKey, place: u32, end: Option<Timestamp>) -> TableEntry {
+/// The table entry of a digest of `key` that ends at `end`; `place` is the index of the key.
+fn table_entry(key: &ClientKey, place: u32, end: Option<Timestamp>) -> TableEntry {
     let micros = |time: Timestamp| time.as_microsecond();
     let ends = [end, key.expires].into_iter().flatten().map(micros);
     TableEntry {
         key: place,
-        begins: key.not_before.map_or(i64::MIN, micros),
-        ends: ends.min().unwrap_or(i64::MAX),
+        valid_from: key.not_before.map_or(i64::MIN, micros),
+        valid_until: ends.min().unwrap_or(i64::MAX),
         disabled: key.disabled,
     }
 }
 
-fn opens_at(opening: &TableEntry, now: Timestamp) -> Result<(), KeyFailure> {
+fn check_validity(entry: &TableEntry, now: Timestamp) -> Result<(), KeyFailure> {
     let now = now.as_microsecond();
-    if opening.disabled {
+    if entry.disabled {
         Err(KeyFailure::Disabled)
-    } else if now < opening.begins {
+    } else if now < entry.valid_from {
         Err(KeyFailure::NotYetValid)
-    } else if now >= opening.ends {
+    } else if now >= entry.valid_until {
         Err(KeyFailure::Expired)
     } else {
         Ok(())
@@ -282,7 +280,7 @@ mod tests {
         }
     }
 
-    fn open(store: &KeyStore, key: Option<&str>, now: &str) -> Result<String, KeyFailure> {
+    fn verify(store: &KeyStore, key: Option<&str>, now: &str) -> Result<String, KeyFailure> {
         let name = HeaderName::from_static("api-key");
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
@@ -290,14 +288,14 @@ mod tests {
         }
         let presented = PresentedKey::find(&headers, None, [&name].into_iter()).unwrap();
         store
-            .open(presented.as_ref(), now.parse().unwrap())
-            .map(|opened| opened.key.id.to_string())
+            .verify(presented.as_ref(), now.parse().unwrap())
+            .map(|verified| verified.key.id.to_string())
     }
 
     const NOW: &str = "2026-06-01T00:00:00Z";
 
     #[test]
-    fn a_key_opens_between_its_times_and_not_otherwise() {
+    fn a_key_is_valid_between_its_start_and_its_end_only() {
         let mut dated = entry("dated", &[("d", None)]);
         dated.key.not_before = Some("2026-01-01T00:00:00Z".parse().unwrap());
         dated.key.expires = Some("2027-01-01T00:00:00Z".parse().unwrap());
@@ -305,50 +303,50 @@ mod tests {
         off.key.disabled = true;
         let store = KeyStore::build([entry("alice", &[("a", None)]), dated, off]).unwrap();
 
-        assert_eq!(open(&store, Some("a"), NOW).unwrap(), "alice");
-        assert_eq!(open(&store, Some("d"), NOW).unwrap(), "dated");
+        assert_eq!(verify(&store, Some("a"), NOW).unwrap(), "alice");
+        assert_eq!(verify(&store, Some("d"), NOW).unwrap(), "dated");
         assert_eq!(
-            open(&store, Some("d"), "2025-12-31T23:59:59Z"),
+            verify(&store, Some("d"), "2025-12-31T23:59:59Z"),
             Err(KeyFailure::NotYetValid)
         );
         assert_eq!(
-            open(&store, Some("d"), "2027-01-01T00:00:00Z"),
+            verify(&store, Some("d"), "2027-01-01T00:00:00Z"),
             Err(KeyFailure::Expired)
         );
-        assert_eq!(open(&store, Some("o"), NOW), Err(KeyFailure::Disabled));
-        assert_eq!(open(&store, Some("x"), NOW), Err(KeyFailure::Unknown));
+        assert_eq!(verify(&store, Some("o"), NOW), Err(KeyFailure::Disabled));
+        assert_eq!(verify(&store, Some("x"), NOW), Err(KeyFailure::Unknown));
         assert_eq!(
-            open(&store, Some("kg_x_abc"), NOW),
+            verify(&store, Some("kg_x_abc"), NOW),
             Err(KeyFailure::Malformed)
         );
-        assert_eq!(open(&store, None, NOW), Err(KeyFailure::Missing));
+        assert_eq!(verify(&store, None, NOW), Err(KeyFailure::Missing));
     }
 
     #[test]
-    fn both_keys_of_a_rotation_open_until_the_old_ones_end() {
+    fn both_secrets_of_a_rotation_are_valid_until_the_old_one_ends() {
         let rotated = entry("r", &[("old", Some("2026-06-02T00:00:00Z")), ("new", None)]);
         let store = KeyStore::build([rotated]).unwrap();
-        assert!(open(&store, Some("old"), NOW).is_ok());
-        assert!(open(&store, Some("new"), NOW).is_ok());
+        assert!(verify(&store, Some("old"), NOW).is_ok());
+        assert!(verify(&store, Some("new"), NOW).is_ok());
         assert_eq!(
-            open(&store, Some("old"), "2026-06-02T00:00:00Z"),
+            verify(&store, Some("old"), "2026-06-02T00:00:00Z"),
             Err(KeyFailure::Expired)
         );
     }
 
     #[test]
-    fn a_digest_that_two_keys_share_is_refused_by_their_ids() {
+    fn a_digest_that_two_keys_share_is_refused_with_their_ids() {
         let error = KeyStore::build([entry("a", &[("k", None)]), entry("b", &[("k", None)])]).err();
-        let said = "keys `a` and `b` have the same hash";
-        assert_eq!(error.unwrap().to_string(), said);
+        let expected = "keys `a` and `b` have the same hash";
+        assert_eq!(error.unwrap().to_string(), expected);
     }
 
     #[test]
     fn a_malformed_key_is_refused_even_where_its_digest_is_stored() {
-        // As it could be by an import of a key that was cut off.
+        // An import could store it, from a list in which the key was cut off.
         let store = KeyStore::build([entry("cut", &[("kg_cut_abc", None)])]).unwrap();
         assert_eq!(
-            open(&store, Some("kg_cut_abc"), NOW),
+            verify(&store, Some("kg_cut_abc"), NOW),
             Err(KeyFailure::Malformed)
         );
     }

@@ -1,10 +1,9 @@
-//! The table of a key store: digests and what decides about each, in slots of one cache line, in
-//! memory that is asked for in large pages and, once filled, cannot be written.
+//! The hash table of a key store: digests with the validity of each, in slots of one cache line, in memory that is mapped
+//! in huge pages and made read-only once the table is complete.
 //!
-//! A digest stands in the slot of its hash or in the next ones behind it, with no empty slot between.
-//! A third of the slots is empty, so the first one that is looked at is the right one more often than
-//! not: a lookup in a table that is larger than the caches costs one miss, and seldom a second in the
-//! line beside. Large pages spare it the miss of the page table's entry.
+//! Open addressing with linear probing. A third of the slots is empty, so the first slot is the right one in most
+//! lookups: in a table larger than the caches, a lookup costs one cache miss, and seldom a second one in the next line.
+//! Huge pages avoid the TLB miss.
 
 use std::io;
 
@@ -12,39 +11,39 @@ use ahash::RandomState;
 use memmap2::{Advice, Mmap, MmapMut};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::KeyDigest;
+use super::digest::KeyDigest;
 use crate::runtime::background;
 
-/// Slots for each two digests.
+/// The number of slots per two digests.
 const SLOTS_FOR_TWO: usize = 3;
-/// How many slots are made at least.
+/// The smallest number of slots.
 const LEAST_SLOTS: usize = 4;
-/// Bytes of a slot: a line of the cache.
+/// The size of a slot in bytes: one cache line.
 const SLOT: usize = 64;
-/// After how many slots a growing table gives way to others.
+/// The number of slots after which a growing table yields to other work of the process.
 const SLOTS_A_STEP: usize = 256;
 
-/// One digest and what decides about it.
+/// The validity of one digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TableEntry {
-    /// The place of its key, from 0.
+    /// The index of its key in the store.
     pub(super) key: u32,
-    /// When it begins to open, in microseconds since 1970.
-    pub(super) begins: i64,
-    /// When it ends.
-    pub(super) ends: i64,
-    /// It opens nothing at all.
+    /// The start of validity, in microseconds since 1970.
+    pub(super) valid_from: i64,
+    /// The end of validity, in microseconds since 1970.
+    pub(super) valid_until: i64,
+    /// A disabled digest is never valid.
     pub(super) disabled: bool,
 }
 
-/// Where in a slot its parts stand: the digest in front, then the times, the key's place from 1 (a
-/// slot of zeros is empty), and whether it is disabled.
-const BEGINS: usize = 32;
-const ENDS: usize = 40;
+/// The offsets within a slot: the digest at 0, then the times, the index of the key plus 1 (a slot of zeros is empty), and
+/// whether it is disabled.
+const VALID_FROM: usize = 32;
+const VALID_UNTIL: usize = 40;
 const KEY: usize = 48;
 const DISABLED: usize = 52;
 
-/// A slot as it stands in memory.
+/// The bytes of a slot.
 struct Slot<'t>(&'t [u8; SLOT]);
 
 impl Slot<'_> {
@@ -57,7 +56,7 @@ impl Slot<'_> {
         u32::from_ne_bytes(self.part(KEY)).checked_sub(1)
     }
 
-    /// In the same steps whichever bytes differ.
+    /// Whether the slot has this digest. Takes the same steps whichever bytes differ.
     fn holds(&self, digest: &KeyDigest) -> Choice {
         let ours = digest.0.as_chunks::<8>().0;
         let there = self.0.as_chunks::<8>().0;
@@ -67,17 +66,17 @@ impl Slot<'_> {
         differ.ct_eq(&0)
     }
 
-    fn opening(&self, key: u32) -> TableEntry {
+    fn entry(&self, key: u32) -> TableEntry {
         TableEntry {
             key,
-            begins: i64::from_ne_bytes(self.part(BEGINS)),
-            ends: i64::from_ne_bytes(self.part(ENDS)),
+            valid_from: i64::from_ne_bytes(self.part(VALID_FROM)),
+            valid_until: i64::from_ne_bytes(self.part(VALID_UNTIL)),
             disabled: self.part(DISABLED) != [0],
         }
     }
 }
 
-/// The slots, wherever they are: what reading them takes.
+/// The slots of a table, complete or not, for reading.
 struct Slots<'t> {
     memory: &'t [u8],
     hasher: &'t RandomState,
@@ -93,14 +92,14 @@ impl Slots<'_> {
         from.first_chunk().map(Slot)
     }
 
-    /// The slot where a digest stands unless others are in its way.
+    /// The slot at which the search for a digest starts.
     fn first_place(&self, digest: &KeyDigest) -> usize {
         let hash = u128::from(self.hasher.hash_one(digest));
-        // Less than the number of slots, and as even as the hash.
+        // Multiply and shift: a number below the slot count, distributed as evenly as the hash.
         usize::try_from((hash * self.count() as u128) >> 64).unwrap_or_default()
     }
 
-    /// What the digest opens, or the place of the empty slot that says it opens nothing.
+    /// The entry of a digest, or the index of the empty slot at which the search ended.
     fn find(&self, digest: &KeyDigest) -> Result<TableEntry, usize> {
         let mut place = self.first_place(digest);
         loop {
@@ -109,7 +108,7 @@ impl Slots<'_> {
                 return Err(place);
             };
             if slot.holds(digest).into() {
-                return Ok(slot.opening(key));
+                return Ok(slot.entry(key));
             }
             place += 1;
             if place == self.count() {
@@ -119,7 +118,7 @@ impl Slots<'_> {
     }
 }
 
-/// A table that is being filled.
+/// A table that is being built.
 pub(super) struct TableBuilder {
     memory: MmapMut,
     hasher: RandomState,
@@ -127,7 +126,7 @@ pub(super) struct TableBuilder {
 }
 
 impl TableBuilder {
-    /// An empty table for about so many digests.
+    /// An empty table with room for about this many digests.
     pub(super) fn with_room_for(digests: usize) -> io::Result<Self> {
         Ok(Self {
             memory: empty(digests)?,
@@ -143,11 +142,11 @@ impl TableBuilder {
         }
     }
 
-    /// Adds a digest, or gives what it opens already.
+    /// Adds a digest. If the table has it already, returns its entry and changes nothing.
     pub(super) fn add(
         &mut self,
         digest: &KeyDigest,
-        opening: TableEntry,
+        entry: TableEntry,
     ) -> io::Result<Option<TableEntry>> {
         if self.slots().count() < slots_for(self.digests + 1) {
             self.grow()?;
@@ -155,22 +154,22 @@ impl TableBuilder {
         match self.slots().find(digest) {
             Ok(known) => Ok(Some(known)),
             Err(place) => {
-                self.put(place, digest, opening);
+                self.put(place, digest, entry);
                 self.digests += 1;
                 Ok(None)
             }
         }
     }
 
-    fn put(&mut self, place: usize, digest: &KeyDigest, opening: TableEntry) {
+    fn put(&mut self, place: usize, digest: &KeyDigest, entry: TableEntry) {
         let slot = self.memory.get_mut(place * SLOT..).unwrap_or_default();
         let parts: [(usize, &[u8]); 5] = [
             (0, &digest.0),
-            (BEGINS, &opening.begins.to_ne_bytes()),
-            (ENDS, &opening.ends.to_ne_bytes()),
+            (VALID_FROM, &entry.valid_from.to_ne_bytes()),
+            (VALID_UNTIL, &entry.valid_until.to_ne_bytes()),
             // Four billion keys would need a terabyte before this saturates.
-            (KEY, &opening.key.saturating_add(1).to_ne_bytes()),
-            (DISABLED, &[u8::from(opening.disabled)]),
+            (KEY, &entry.key.saturating_add(1).to_ne_bytes()),
+            (DISABLED, &[u8::from(entry.disabled)]),
         ];
         for (at, part) in parts {
             if let Some(there) = slot.get_mut(at..at + part.len()) {
@@ -184,19 +183,19 @@ impl TableBuilder {
         let old = std::mem::replace(&mut self.memory, larger);
         for (place, slot) in old.as_chunks().0.iter().map(Slot).enumerate() {
             if place.is_multiple_of(SLOTS_A_STEP) {
-                background::step();
+                background::yield_to_others();
             }
             if let Some(key) = slot.key() {
                 let digest = KeyDigest(slot.part(0));
                 if let Err(place) = self.slots().find(&digest) {
-                    self.put(place, &digest, slot.opening(key));
+                    self.put(place, &digest, slot.entry(key));
                 }
             }
         }
         Ok(())
     }
 
-    /// The table, never to be written again.
+    /// The complete table, in read-only memory.
     pub(super) fn finish(self) -> io::Result<Table> {
         Ok(Table {
             memory: self.memory.make_read_only()?,
@@ -205,14 +204,14 @@ impl TableBuilder {
     }
 }
 
-/// A table that is filled.
+/// A complete table.
 pub(super) struct Table {
     memory: Mmap,
     hasher: RandomState,
 }
 
 impl Table {
-    /// What the digest opens.
+    /// The entry of a digest.
     pub(super) fn find(&self, digest: &KeyDigest) -> Option<TableEntry> {
         let slots = Slots {
             memory: &self.memory,
@@ -228,7 +227,7 @@ fn slots_for(digests: usize) -> usize {
 
 fn empty(digests: usize) -> io::Result<MmapMut> {
     let memory = MmapMut::map_anon(slots_for(digests) * SLOT)?;
-    // A wish: where the system has no large pages, small ones will do.
+    // Best effort: without huge pages, the table works with small ones.
     let _ = memory.advise(Advice::HugePage);
     Ok(memory)
 }
@@ -241,11 +240,11 @@ mod tests {
         KeyDigest::of(&number.to_be_bytes())
     }
 
-    fn opening(key: u32) -> TableEntry {
+    fn entry(key: u32) -> TableEntry {
         TableEntry {
             key,
-            begins: i64::MIN + i64::from(key),
-            ends: i64::MAX - i64::from(key),
+            valid_from: i64::MIN + i64::from(key),
+            valid_until: i64::MAX - i64::from(key),
             disabled: key % 2 == 1,
         }
     }
@@ -253,18 +252,15 @@ mod tests {
     #[test]
     fn a_table_that_grows_finds_every_digest_as_it_was_added_and_no_other() {
         for room in [0, 10, 5_000] {
-            let mut filling = TableBuilder::with_room_for(room).unwrap();
+            let mut builder = TableBuilder::with_room_for(room).unwrap();
             for key in 0..2_000 {
-                let added = filling.add(&digest(key), opening(key)).unwrap();
+                let added = builder.add(&digest(key), entry(key)).unwrap();
                 assert_eq!(added, None);
             }
-            assert_eq!(
-                filling.add(&digest(7), opening(8)).unwrap(),
-                Some(opening(7))
-            );
-            let table = filling.finish().unwrap();
+            assert_eq!(builder.add(&digest(7), entry(8)).unwrap(), Some(entry(7)));
+            let table = builder.finish().unwrap();
             for key in 0..2_000 {
-                assert_eq!(table.find(&digest(key)), Some(opening(key)));
+                assert_eq!(table.find(&digest(key)), Some(entry(key)));
                 assert_eq!(table.find(&digest(key + 2_000)), None);
             }
         }

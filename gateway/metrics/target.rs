@@ -1,30 +1,30 @@
-//! The metrics of each target, which is a provider as one route uses it. A request finds its handles here and looks
-//! nothing up by label.
+//! The metrics of each target, which is a provider as one route uses it, with handles kept so that a request looks up nothing by label.
 
 use std::sync::OnceLock;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
-use super::Declare;
+use super::catalog;
+use super::declare::Declare;
 
-/// From 1 ms to 10 minutes: a model may take that long.
+/// From 1 ms to 10 minutes, since models can take that long.
 const REQUEST_SECONDS: [f64; 14] = [
     0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0,
 ];
-/// The time that the gateway itself takes: from 10 us to 100 ms.
+/// The overhead of the gateway itself: from 10 us to 100 ms.
 const ADDED_SECONDS: [f64; 10] = [
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1,
 ];
 
-/// Providers send 1 to 1,000 events a second.
+/// Models generate 1 to 1,000 tokens per second.
 const EVENT_SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0, 10.0,
 ];
 
-/// The status codes that a target has a counter of its own for.
+/// The status codes for which a target keeps a counter handle.
 const STATUS_CODES: std::ops::Range<u16> = 100..600;
 
-/// The metric families that have a series for each target.
+/// The families that have series for each route.
 pub(super) struct TargetFamilies {
     requests: IntCounterVec,
     request_duration: HistogramVec,
@@ -42,61 +42,64 @@ pub(super) struct TargetFamilies {
     upstream_connections: IntCounterVec,
 }
 
-/// The handles of one target.
+/// The handles of one target, so that a request looks up nothing by label.
 pub struct TargetMetrics {
     requests: IntCounterVec,
     route: String,
     provider: String,
-    passed: Box<[OnceLock<IntCounter>]>,
-    /// From the first byte of the request's head to the last of the response.
+    by_status: Box<[OnceLock<IntCounter>]>,
+    /// Seconds from the first byte of the request's head to the last byte of the response.
     pub duration: Histogram,
-    /// What the gateway took before the request was ready for the provider, without the connection to it.
+    /// Seconds that the gateway took until the request was ready for the provider, without the time
+    /// to connect.
     pub added_request: Histogram,
-    /// What the gateway took from the arrival of the response's head until that was ready for the client.
+    /// Seconds that the gateway took from the head of the provider's response until it was ready
+    /// for the client.
     pub added_first_byte: Histogram,
-    /// What the gateway took from the arrival of a chunk of the body until that was ready for the client.
+    /// Seconds that the gateway took for each chunk of a response's body.
     pub added_chunk: Histogram,
-    /// From the request's head to the response's.
+    /// Seconds from the request's head to the response's head.
     pub first_byte: Histogram,
-    /// From one event of a stream to the next, as the average of each stream.
+    /// Seconds between the events of a stream, averaged over the stream.
     pub time_per_event: Histogram,
-    /// Events that were passed on.
+    /// Stream events that were forwarded.
     pub events: IntCounter,
-    /// Streams that ended without reporting their usage.
+    /// Streams that reported no usage.
     pub unmetered: IntCounter,
-    /// Responses, streams or not, that should have reported their usage and did not.
+    /// Responses, streamed or not, that should have reported usage and did not.
     pub unmetered_responses: IntCounter,
-    /// Errors that came within responses whose status was a success.
+    /// Stream events that were errors.
     pub error_events: IntCounter,
     /// Responses that ended over WebSockets.
     pub websocket_responses: IntCounter,
-    /// Token counts that could not be valid.
+    /// Malformed token counts.
     pub malformed_usage: IntCounter,
-    /// Responses that reported their usage and whose model has no price.
+    /// Responses that reported usage and whose model has no price.
     pub unpriced: IntCounter,
-    /// Responses that could not be decoded.
+    /// Responses that could not be read.
     pub unreadable: IntCounter,
-    /// Connections to the provider that were made for a request.
+    /// Requests that opened a new connection to the provider.
     pub connections_new: IntCounter,
-    /// Connections to the provider that were used again.
+    /// Requests that reused a connection to the provider.
     pub connections_reused: IntCounter,
 }
 
 impl TargetMetrics {
-    /// Counts a request that ended with the status `code`. `reason` is empty unless the gateway refused it.
+    /// Counts a request that ended with `code`. `reason` is empty unless the gateway rejected the
+    /// request.
     pub fn count(&self, code: u16, reason: &str) {
-        let at_hand = code
+        let cached = code
             .checked_sub(STATUS_CODES.start)
             .filter(|_| reason.is_empty())
-            .and_then(|index| self.passed.get(usize::from(index)));
-        match at_hand {
+            .and_then(|index| self.by_status.get(usize::from(index)));
+        match cached {
             Some(cell) => cell.get_or_init(|| self.counter(code, reason)).inc(),
             None => self.counter(code, reason).inc(),
         }
     }
 
     fn counter(&self, code: u16, reason: &str) -> IntCounter {
-        let code = known(code);
+        let code = status_label(code);
         self.requests.with_label_values::<&str>(&[
             &self.route,
             &self.provider,
@@ -109,86 +112,21 @@ impl TargetMetrics {
 impl TargetFamilies {
     pub(super) fn declare(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
         Ok(Self {
-            requests: declare.counters(
-                "requests_total",
-                "Requests by outcome; reason is empty unless the gateway itself refused.",
-                &["route", "provider", "code", "reason"],
-            )?,
-            request_duration: declare.histograms(
-                "request_duration_seconds",
-                "From a request's head to the last byte of its response.",
-                &REQUEST_SECONDS,
-                &["route", "provider"],
-            )?,
-            added_duration: declare.histograms(
-                "added_duration_seconds",
-                "Time that the gateway itself took: until the request was ready for the provider (without the \
-                 connection to it), from the arrival of the response's head until that was ready for the client, and \
-                 the same for each chunk.",
-                &ADDED_SECONDS,
-                &["route", "provider", "phase"],
-            )?,
-            time_to_first_byte: declare.histograms(
-                "time_to_first_byte_seconds",
-                "From a request's head to the head of the provider's response.",
-                &REQUEST_SECONDS,
-                &["route", "provider"],
-            )?,
-            time_per_event: declare.histograms(
-                "time_per_output_event_seconds",
-                "From one event of a stream to the next, as the average of each stream.",
-                &EVENT_SECONDS,
-                &["route", "provider"],
-            )?,
-            stream_events: declare.counters(
-                "stream_events_total",
-                "Server-sent events that were passed on.",
-                &["route", "provider"],
-            )?,
-            unmetered: declare.counters(
-                "unmetered_streams_total",
-                "Streams that ended without reporting their tokens.",
-                &["route", "provider"],
-            )?,
-            unmetered_responses: declare.counters(
-                "unmetered_responses_total",
-                "Responses of 2xx to a POST for which a model worked, whole or streamed and of any content type, that \
-                 reported no tokens, and responses over WebSockets that reported none or had not ended at the end: \
-                 their usage and cost are not counted.",
-                &["route", "provider"],
-            )?,
-            error_events: declare.counters(
-                "error_events_total",
-                "Errors that came as an event of a stream or as a JSON document in a response with a status of success, \
-                 or as a message of a WebSocket.",
-                &["route", "provider"],
-            )?,
-            websocket_responses: declare.counters(
-                "websocket_responses_total",
-                "Responses and transcriptions that ended over WebSockets; a connection is one request.",
-                &["route", "provider"],
-            )?,
-            malformed_usage: declare.counters(
-                "malformed_usage_total",
-                "Token counts in responses that were negative, broken, no numbers, or larger than any response can have.",
-                &["route", "provider"],
-            )?,
-            unpriced: declare.counters(
-                "unpriced_answers_total",
-                "Responses that reported their tokens and for which the price file has no price: for their model, or \
-                 for something in them.",
-                &["route", "provider"],
-            )?,
-            unreadable: declare.counters(
-                "unreadable_answers_total",
-                "Responses whose compression, or WebSockets whose frames could not be decoded, so that their tokens are unknown.",
-                &["route", "provider"],
-            )?,
-            upstream_connections: declare.counters(
-                "upstream_connections_total",
-                "Connections to providers that requests were sent on, by whether they had been used before.",
-                &["provider", "reused"],
-            )?,
+            requests: declare.counters(&catalog::REQUESTS)?,
+            request_duration: declare.histograms(&catalog::REQUEST_DURATION, &REQUEST_SECONDS)?,
+            added_duration: declare.histograms(&catalog::ADDED_DURATION, &ADDED_SECONDS)?,
+            time_to_first_byte: declare
+                .histograms(&catalog::TIME_TO_FIRST_BYTE, &REQUEST_SECONDS)?,
+            time_per_event: declare.histograms(&catalog::TIME_PER_EVENT, &EVENT_SECONDS)?,
+            stream_events: declare.counters(&catalog::STREAM_EVENTS)?,
+            unmetered: declare.counters(&catalog::UNMETERED_STREAMS)?,
+            unmetered_responses: declare.counters(&catalog::UNMETERED_RESPONSES)?,
+            error_events: declare.counters(&catalog::ERROR_EVENTS)?,
+            websocket_responses: declare.counters(&catalog::WEBSOCKET_RESPONSES)?,
+            malformed_usage: declare.counters(&catalog::MALFORMED_USAGE)?,
+            unpriced: declare.counters(&catalog::UNPRICED)?,
+            unreadable: declare.counters(&catalog::UNREADABLE)?,
+            upstream_connections: declare.counters(&catalog::UPSTREAM_CONNECTIONS)?,
         })
     }
 
@@ -206,7 +144,7 @@ impl TargetFamilies {
             requests: self.requests.clone(),
             route: route.to_owned(),
             provider: provider.to_owned(),
-            passed: STATUS_CODES.map(|_| OnceLock::new()).collect(),
+            by_status: STATUS_CODES.map(|_| OnceLock::new()).collect(),
             duration: self.request_duration.with_label_values(labels),
             added_request: added("request"),
             added_first_byte: added("first_byte"),
@@ -227,8 +165,8 @@ impl TargetFamilies {
     }
 }
 
-/// `code`, or 0 if it is outside the range of HTTP: a provider can send any number, and each would be a series.
-pub(super) fn known(code: u16) -> u16 {
+/// Returns the status code, or 0 if it is none: a provider can send any number.
+pub(super) fn status_label(code: u16) -> u16 {
     if STATUS_CODES.contains(&code) {
         code
     } else {

@@ -173,7 +173,7 @@ fn verify<'s>(
     if route.access == Access::Open {
         return Ok(None);
     }
-    let verified = snapshot.keys.open(presented, now);
+    let verified = snapshot.keys.verify(presented, now);
     verified.map(Some).map_err(Reason::InvalidKey)
 }
 

@@ -6,7 +6,7 @@ use super::conversation::Conversation;
 use super::exchange::Exchange;
 use super::spend::{Account, price};
 use super::stream_usage::StreamUsage;
-use crate::access_log::Price;
+use crate::access_log::RequestCost;
 use crate::metrics::Metrics;
 use crate::usage::{Expected, Meter, Metering, Usage, expected};
 
@@ -29,7 +29,7 @@ pub(super) struct Consumption<'e> {
     /// Whether the tokens are an estimate.
     pub(super) estimated: bool,
     /// What the tokens cost.
-    pub(super) cost: Option<Price>,
+    pub(super) cost: Option<RequestCost>,
     /// 1 for a stream that reported no tokens, although it should have.
     unmetered: u64,
     /// The responses, streams or not, that reported no tokens, although they should have.
@@ -102,7 +102,7 @@ impl<'e> Consumption<'e> {
             unmetered_responses: (expectation.is_made() && is_silent && !is_unread).into(),
             unpriced: unpriced.into(),
             malformed: meter.malformed(),
-            unreadable: (expectation.went_well && meter.is_blind()).into(),
+            unreadable: (expectation.went_well && meter.is_unreadable()).into(),
             pace: pace(exchange, meter),
         }
     }
@@ -118,7 +118,7 @@ impl<'e> Consumption<'e> {
             cost: sum.cost.clone(),
             unmetered_responses: counts.unmetered(),
             malformed: counts.malformed,
-            unreadable: conversation.is_blind().into(),
+            unreadable: conversation.is_unreadable().into(),
             ..Self::default()
         }
     }
@@ -203,7 +203,7 @@ impl Expectation {
 }
 
 /// What `usage` cost, and whether that is unknown although there are prices.
-fn cost(exchange: &Exchange, meter: &Meter, usage: Option<&Usage>) -> (Option<Price>, bool) {
+fn cost(exchange: &Exchange, meter: &Meter, usage: Option<&Usage>) -> (Option<RequestCost>, bool) {
     let (Some(attempt), Some(usage)) = (&exchange.attempt, usage) else {
         return (None, false);
     };

@@ -4,13 +4,13 @@
 use jiff::Timestamp;
 
 use super::spend::{Account, price};
-use crate::access_log::Price;
+use crate::access_log::RequestCost;
 use crate::metrics::Metrics;
-use crate::usage::{Counts, PriceList, Response, Socket, Usage};
+use crate::usage::{PriceList, Usage, WebSocketCounts, WebSocketMeter, WebSocketResponse};
 
 /// Reads one connection, and sums up what its responses used so far.
 pub(super) struct Conversation {
-    socket: Socket,
+    socket: WebSocketMeter,
     sum: Sum,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Sum {
     /// The tokens, if any response has reported some.
     pub(super) usage: Option<Usage>,
     /// What they cost, as far as prices are known.
-    pub(super) cost: Option<Price>,
+    pub(super) cost: Option<RequestCost>,
     /// The model of the last response.
     pub(super) model: Option<Box<str>>,
 }
@@ -36,30 +36,30 @@ impl Conversation {
     /// Begins to read a connection that was opened with `path`, which is the provider's.
     pub(super) fn begin(path: &str) -> Self {
         Self {
-            socket: Socket::new(path),
+            socket: WebSocketMeter::new(path),
             sum: Sum::default(),
         }
     }
 
     /// Reads bytes of the client.
     pub(super) fn read_client(&mut self, bytes: &[u8]) {
-        self.socket.from_client(bytes);
+        self.socket.read_client(bytes);
     }
 
     /// Reads bytes of the provider, and counts the responses that end in them.
     pub(super) fn read_provider(&mut self, bytes: &[u8], billing: &Billing<'_>) {
         let Self { socket, sum } = self;
-        socket.from_provider(bytes, |response| billing.count(response, sum));
+        socket.read_provider(bytes, |response| billing.count(response, sum));
     }
 
     /// The numbers of messages and responses.
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> WebSocketCounts {
         self.socket.counts()
     }
 
     /// Whether some of it could not be read.
-    pub(super) fn is_blind(&self) -> bool {
-        self.socket.is_blind()
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.socket.is_unreadable()
     }
 
     /// What its responses used.
@@ -70,7 +70,7 @@ impl Conversation {
 
 impl Billing<'_> {
     /// Counts a response that has ended, and adds it to `sum`.
-    fn count(&self, response: Response<'_>, sum: &mut Sum) {
+    fn count(&self, response: WebSocketResponse<'_>, sum: &mut Sum) {
         let target = self.account.target;
         target.metrics.websocket_responses.inc();
         let changed = sum.model.as_deref() != response.model;
@@ -91,10 +91,10 @@ impl Billing<'_> {
 }
 
 impl Sum {
-    fn add(&mut self, usage: &Usage, cost: Option<Price>) {
+    fn add(&mut self, usage: &Usage, cost: Option<RequestCost>) {
         self.usage = Some(self.usage.map_or(*usage, |before| before.plus(usage)));
         self.cost = match (self.cost.take(), cost) {
-            (Some(before), Some(more)) if before.currency == more.currency => Some(Price {
+            (Some(before), Some(more)) if before.currency == more.currency => Some(RequestCost {
                 cost: before.cost.plus(more.cost),
                 ..more
             }),

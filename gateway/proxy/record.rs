@@ -198,7 +198,7 @@ impl<'e> Outcome<'e> {
             events: consumption.events,
             responses: consumption.responses,
             model: consumption.model.map(str::to_owned),
-            usage: consumption.usage.map(Into::into),
+            usage: consumption.usage,
             estimated: consumption.estimated,
             cost: consumption.cost,
             duration_ms: millis(self.took),

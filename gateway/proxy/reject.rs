@@ -11,7 +11,7 @@ use pingora_core::{Error, ErrorSource, ErrorType};
 use super::dialect;
 use crate::grammar::request_id::RequestId;
 use crate::key::{ClientKey, KeyFailure};
-use crate::provider::Dialect;
+use crate::provider::ErrorFormat;
 use crate::route::Route;
 
 /// The header that names who refused, on every refusal: `gateway` or `provider`.
@@ -262,10 +262,10 @@ impl Rejection {
         }
     }
 
-    fn dialect(&self) -> Dialect {
+    fn dialect(&self) -> ErrorFormat {
         self.route
             .as_ref()
-            .map_or(Dialect::OpenAi, |route| route.dialect)
+            .map_or(ErrorFormat::OpenAi, |route| route.dialect)
     }
 
     /// The response, as head and body. They depend on the reason, its message, the dialect and the id alone.

@@ -5,9 +5,9 @@ use std::sync::{Arc, LazyLock};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::access_log::Price;
+use crate::access_log::RequestCost;
 use crate::key::ClientKey;
-use crate::metrics::{Metrics, NO_KEY, OTHER_KEYS, Spent};
+use crate::metrics::{Metrics, NO_KEY, OTHER_KEYS, UsageLabels};
 use crate::route::{Route, Target};
 use crate::usage::{CostSource, Media, PriceList, Usage};
 
@@ -31,7 +31,7 @@ impl Account<'_> {
         &self,
         model: Option<&str>,
         usage: &Usage,
-        cost: Option<&Price>,
+        cost: Option<&RequestCost>,
         all: &Metrics,
     ) {
         let spent = self.spent(model);
@@ -44,7 +44,7 @@ impl Account<'_> {
         &self,
         model: Option<&str>,
         usage: &Usage,
-        cost: Option<&Price>,
+        cost: Option<&RequestCost>,
         all: &Metrics,
     ) {
         let spent = self.spent(model);
@@ -52,8 +52,8 @@ impl Account<'_> {
         count_cost(&spent, cost, all);
     }
 
-    fn spent<'s>(&'s self, model: Option<&'s str>) -> Spent<'s> {
-        Spent {
+    fn spent<'s>(&'s self, model: Option<&'s str>) -> UsageLabels<'s> {
+        UsageLabels {
             route: &self.route.name,
             provider: &self.target.provider.name,
             key: self.key,
@@ -79,9 +79,9 @@ pub(super) fn price(
     time: Timestamp,
     model: &str,
     usage: &Usage,
-) -> (Option<Price>, bool) {
+) -> (Option<RequestCost>, bool) {
     if let Some(cost) = usage.reported_cost {
-        let reported = Price {
+        let reported = RequestCost {
             cost,
             currency: DOLLARS.clone(),
             source: CostSource::Provider,
@@ -93,7 +93,7 @@ pub(super) fn price(
     };
     let day = time.to_zoned(TimeZone::UTC).date();
     let cost = prices.cost(&target.provider.name, model, day, usage);
-    let price = cost.map(|cost| Price {
+    let price = cost.map(|cost| RequestCost {
         cost,
         currency: prices.currency.clone(),
         source: CostSource::Prices,
@@ -103,7 +103,7 @@ pub(super) fn price(
 }
 
 /// Counts tokens by type. Those of media are counted apart, since few responses have any.
-fn count_by_type(spent: &Spent<'_>, usage: &Usage, all: &Metrics) {
+fn count_by_type(spent: &UsageLabels<'_>, usage: &Usage, all: &Metrics) {
     let types = [
         ("input", usage.input),
         ("output", usage.output),
@@ -117,8 +117,8 @@ fn count_by_type(spent: &Spent<'_>, usage: &Usage, all: &Metrics) {
     }
 }
 
-fn count_cost(spent: &Spent<'_>, cost: Option<&Price>, all: &Metrics) {
-    if let Some(Price { cost, currency, .. }) = cost {
+fn count_cost(spent: &UsageLabels<'_>, cost: Option<&RequestCost>, all: &Metrics) {
+    if let Some(RequestCost { cost, currency, .. }) = cost {
         all.cost(spent, currency, cost.billionths());
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::config::{Config, KeysAlone, Purpose};
 use crate::document::{FileStamp, PrefixHash};
 use crate::key::KeyStore;
-use crate::key::narrow::{Narrowed, narrow};
+use crate::key::restrict::{Restricted, restrict};
 use crate::snapshot::{BuildError, Live, Snapshot};
 
 /// A configuration that was read, and the files that it was read from.
@@ -133,7 +133,7 @@ fn fewer_keys(live: &Live, file: &FileStamp) -> Result<Option<FewerKeys>, Unread
     if cut_off(&serving, &file, &outline, entries.len()).is_some() {
         return Ok(None);
     }
-    let Narrowed { entries, whole } = narrow(&serving.keys, entries);
+    let Restricted { entries, whole } = restrict(&serving.keys, entries);
     match KeyStore::build(entries) {
         Ok(store) => Ok(Some(FewerKeys {
             store,

@@ -8,7 +8,7 @@ use super::cors::Cors;
 use super::pattern::{HostPattern, PathPrefix};
 use super::target::Targets;
 use crate::key::Selector;
-use crate::provider::{Dialect, Stripped};
+use crate::provider::{ErrorFormat, Stripped};
 use crate::template::HeaderTemplate;
 use crate::usage::Metering;
 
@@ -43,7 +43,7 @@ pub struct Route {
     /// Where its requests go.
     pub targets: Targets,
     /// The shape of the errors that its clients read.
-    pub dialect: Dialect,
+    pub dialect: ErrorFormat,
     /// Who may use it.
     pub access: Access,
     /// The headers in which a client brings the provider's token itself (`token = "passthrough"`): no client key is

@@ -47,7 +47,7 @@ pub(super) fn route(name: &str, host: &str, path: &str, provider: &Arc<Provider>
             provider: provider.clone(),
             metrics: METRICS.target(name, "p"),
         }),
-        dialect: provider.kind.dialect,
+        dialect: provider.kind.error_format,
         token_headers: Vec::new(),
         access: Access::Open,
         websocket: false,

@@ -1,54 +1,58 @@
-//! Errors that a response says in its body.
+//! Counts the errors that a response reports in its body.
 
-/// As far as they were said.
+/// The errors reported so far.
 #[derive(Default)]
 pub(super) struct Errors {
-    /// Whether one was said in the document or event that is being read.
-    now: bool,
-    /// Whether an object has begun there that is one unless it is empty.
-    object: bool,
-    /// Whether each document is taken for itself; else somebody else knows where one ends.
+    /// Whether the document or event being read has reported an error.
+    in_document: bool,
+    /// Whether the document being read has an error object that counts unless it turns out to be
+    /// empty.
+    open_object: bool,
+    /// Whether errors are counted per document. Otherwise the caller ends each event.
     by_document: bool,
-    /// The documents before that said one.
-    before: u64,
+    /// The number of earlier documents that reported an error.
+    earlier: u64,
 }
 
 impl Errors {
-    /// Takes each document for itself.
+    /// Counts errors per document.
     pub(super) fn count_documents(&mut self) {
         self.by_document = true;
     }
 
-    /// An error is said if `said`.
-    pub(super) fn add(&mut self, said: bool) {
-        self.now |= said;
+    /// Records an error if `is_error`.
+    pub(super) fn add(&mut self, is_error: bool) {
+        self.in_document |= is_error;
     }
 
-    /// An object begins that is an error if it has members. Some servers write `{}` for none, as others write `null`.
+    /// An error object begins, which counts if it has members. Some servers write `{}` for no
+    /// error, as others write `null`.
     pub(super) fn object_begins(&mut self) {
-        self.now |= std::mem::replace(&mut self.object, true);
+        self.in_document |= std::mem::replace(&mut self.open_object, true);
     }
 
     /// The object that began last has no members.
     pub(super) fn object_is_empty(&mut self) {
-        self.object = false;
+        self.open_object = false;
     }
 
     /// A document begins.
     pub(super) fn document_begins(&mut self) {
         if self.by_document {
-            self.before = self.count();
-            (self.now, self.object) = (false, false);
+            self.earlier = self.count();
+            (self.in_document, self.open_object) = (false, false);
         }
     }
 
-    /// An event has ended. Whether it said an error.
+    /// Ends an event and returns whether it reported an error.
     pub(super) fn event_ended(&mut self) -> bool {
-        std::mem::take(&mut self.now) | std::mem::take(&mut self.object)
+        std::mem::take(&mut self.in_document) | std::mem::take(&mut self.open_object)
     }
 
-    /// The documents that said an error, with the one that is being read; of events, that one alone.
+    /// The number of documents that reported an error, including the one being read. For events,
+    /// only the event being read counts.
     pub(super) fn count(&self) -> u64 {
-        self.before.saturating_add((self.now || self.object).into())
+        self.earlier
+            .saturating_add((self.in_document || self.open_object).into())
     }
 }

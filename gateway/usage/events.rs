@@ -4,7 +4,7 @@
 
 use memchr::memchr2;
 
-use super::tokens::Found;
+use super::extract::Extractor;
 use crate::wire::json::scanner::Scanner;
 
 /// The state of one stream.
@@ -45,7 +45,7 @@ const EVENT: &[u8] = b"event:error";
 const NAMED: &[u8] = b"event: ";
 
 impl Events {
-    pub(super) fn feed(&mut self, text: &[u8], scanner: &mut Scanner, found: &mut Found) {
+    pub(super) fn feed(&mut self, text: &[u8], scanner: &mut Scanner, found: &mut Extractor) {
         let mut rest = text;
         while let Some(&byte) = rest.first() {
             rest = match self.line {
@@ -65,12 +65,17 @@ impl Events {
     }
 
     /// How many errors there were, with the last event if that has not ended.
-    pub(super) fn errors(&self, found: &Found) -> u64 {
+    pub(super) fn errors(&self, found: &Extractor) -> u64 {
         self.errors + found.errors.count()
     }
 
     /// The rest of a line whose field is known; gives what is behind it.
-    fn within<'b>(&mut self, rest: &'b [u8], scanner: &mut Scanner, found: &mut Found) -> &'b [u8] {
+    fn within<'b>(
+        &mut self,
+        rest: &'b [u8],
+        scanner: &mut Scanner,
+        found: &mut Extractor,
+    ) -> &'b [u8] {
         let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
         let (inside, behind) = rest.split_at(end);
         if self.line == Line::Value {
@@ -93,7 +98,7 @@ impl Events {
         byte: u8,
         rest: &'b [u8],
         scanner: &mut Scanner,
-        found: &mut Found,
+        found: &mut Extractor,
     ) -> &'b [u8] {
         let behind = rest.get(1..).unwrap_or_default();
         match (self.line, byte) {
@@ -133,7 +138,7 @@ impl Events {
     }
 
     /// What is behind `data:`; gives what is behind that, where it is known to say nothing.
-    fn value<'b>(&mut self, rest: &'b [u8], found: &Found) -> &'b [u8] {
+    fn value<'b>(&mut self, rest: &'b [u8], found: &Extractor) -> &'b [u8] {
         self.returned = false;
         self.line = Line::Value;
         if std::mem::replace(&mut self.told, true) {
@@ -154,7 +159,7 @@ impl Events {
         self.returned = byte == b'\r';
     }
 
-    fn end(&mut self, scanner: &mut Scanner, found: &mut Found) {
+    fn end(&mut self, scanner: &mut Scanner, found: &mut Extractor) {
         let failed = found.errors.event_ended();
         if std::mem::take(&mut self.begun) {
             self.count += 1;
@@ -189,7 +194,7 @@ mod tests {
     /// How many events and errors there are in a stream that comes in chunks of one size.
     fn count(text: &str, cut: usize) -> (u64, u64) {
         let (mut events, mut scanner, mut found) =
-            (Events::default(), Scanner::default(), Found::default());
+            (Events::default(), Scanner::default(), Extractor::default());
         for chunk in text.as_bytes().chunks(cut) {
             events.feed(chunk, &mut scanner, &mut found);
         }

@@ -1,22 +1,23 @@
-//! What a response is expected to say of tokens, by its request.
+//! Predicts from a request whether its response should report usage.
 //!
-//! Tokens are used when something is made. What a GET brings was made earlier, for another request, and may be asked for
-//! again and again: it is never counted, unless a header may make a POST of it at the provider. A response that is made
-//! in the background says no tokens to the request that began it, and is counted as unmetered. What comes over a
-//! WebSocket, which a GET asks for, is made then: it is none of these.
+//! Tokens are used when something is generated. The response to a GET was generated earlier, for
+//! another request, and may be fetched repeatedly: it is never counted, unless a header may turn
+//! the GET into a POST at the provider. A response generated in the background reports no usage to
+//! the request that started it, and counts as unmetered. A WebSocket is opened with a GET, but its
+//! responses are generated then: this module does not apply to it.
 
-/// What is expected, the least first.
+/// The expectation, from the least to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expected {
-    /// Nothing that counts: the response shows what was made earlier.
+    /// No usage that counts: the response shows something generated earlier.
     Nothing,
-    /// Tokens, where the response says any.
+    /// Usage counts if the response reports any.
     Perhaps,
-    /// Tokens: the request had a model read or write something.
+    /// Usage: the request made a model read or write something.
     Tokens,
 }
 
-/// The last segments of paths on which a model reads or writes, at one provider at least.
+/// The last path segments of operations that run a model, at one provider at least.
 const GENERATING: [&str; 13] = [
     "completions",
     "messages",
@@ -33,7 +34,7 @@ const GENERATING: [&str; 13] = [
     "invoke-with-response-stream",
 ];
 
-/// The same behind a colon, as Google has them.
+/// Google's methods that run a model, which stand behind a colon in the last segment.
 const METHODS: [&str; 4] = [
     "generateContent",
     "streamGenerateContent",
@@ -41,22 +42,24 @@ const METHODS: [&str; 4] = [
     "streamRawPredict",
 ];
 
-/// Whether `name` is among `names` to a provider that tells no capital letters from small ones.
+/// Returns whether `name` is in `names`, ignoring ASCII case as some providers do.
 fn is_among(names: &[&str], name: &str) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// What is expected of a response to `method` on `target`, a path at the provider, with or without a query.
+/// The expectation for the response to `method` on `target`, a path at the provider with or without
+/// a query.
 pub fn expected(method: &str, target: &str) -> Expected {
     let path = target.split('?').next().unwrap_or_default();
     let mut segments = path.trim_end_matches('/').rsplit('/');
     let [last, parent, grandparent] = [(); 3].map(|()| segments.next().unwrap_or_default());
-    // Requests that change what is stored, or end what was begun, are answered with all of it.
+    // The response to a request that updates or cancels a stored object is the whole object, with
+    // its earlier usage.
     let stored = matches!(
         (grandparent, parent),
         ("chat", "completions") | (_, "runs" | "batches")
     );
-    // A deployment may be called as a collection is.
+    // A deployment may have the same name as a collection.
     let stored = stored && !is_among(&GENERATING, last);
     if method != "POST" || last == "cancel" || stored {
         return Expected::Nothing;
@@ -64,7 +67,7 @@ pub fn expected(method: &str, target: &str) -> Expected {
     let method = last.rsplit_once(':').map(|(_, method)| method);
     let generates = match method {
         Some(method) => is_among(&METHODS, method),
-        // A message of a thread is stored and read later.
+        // A message posted to a thread is stored; a model reads it later.
         None => is_among(&GENERATING, last) && grandparent != "threads",
     };
     if generates {
@@ -79,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_made_earlier_is_expected_to_say_nothing() {
+    fn stored_responses_are_not_expected_to_report_usage() {
         for (method, target) in [
             ("GET", "/v1/responses/resp_1"),
             ("GET", "/v1/responses/resp_1?stream=true"),
@@ -101,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_at_work_is_expected_to_say_what_it_took() {
+    fn generating_requests_are_expected_to_report_usage() {
         for target in [
             "/v1/chat/completions",
             "/v1/messages?beta=true",

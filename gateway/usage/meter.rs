@@ -1,128 +1,136 @@
-//! The meter: reads a response beside its way to the client, JSON or a stream of events, cut wherever it is.
+//! The meter: reads a response beside its way to the client, as JSON or as an event stream, cut
+//! into chunks anywhere.
 //!
-//! Takes some hundred bytes, and 40 KiB more for a compressed response, however long it is.
+//! It takes a few hundred bytes, and 40 KiB more for a compressed response, however long the
+//! response is.
 
 use super::events::Events;
+use super::extract::Extractor;
 use super::form::{Form, Sniffer};
-use super::tokens::{Found, Usage};
+use super::tokens::Usage;
 use crate::wire::decoder::BodyDecoder;
 use crate::wire::json::scanner::Scanner;
 
 /// The meter of one response.
 pub struct Meter {
     body: BodyDecoder,
-    text: Text,
+    reader: BodyReader,
 }
 
-/// The text of the body, as far as it was read.
-struct Text {
-    form: Known,
-    /// Whether a stream of events is to be read.
+/// The reader of the decompressed body.
+struct BodyReader {
+    form: BodyForm,
+    /// Whether event streams are read.
     streams: bool,
     events: Events,
     scanner: Scanner,
-    found: Found,
+    extractor: Extractor,
 }
 
-/// What is known of the body's form.
-enum Known {
-    NotYet(Sniffer),
-    As(Form),
+/// The form of the body, once it is known.
+enum BodyForm {
+    Unknown(Sniffer),
+    Known(Form),
 }
 
 impl Meter {
-    /// For a response whose head says this of its type and its encoding; `None` where there is nothing to be read. A
-    /// type that is wrong or left out does no harm: see `usage::form`.
+    /// Creates a meter for a response with these `content-type` and `content-encoding` headers.
+    /// Returns `None` if the body holds nothing to read. A wrong or missing type does no harm: see
+    /// `usage::form`.
     pub fn of(content_type: &[u8], encoding: &[u8]) -> Option<Self> {
         Some(Self {
-            text: Text {
-                form: Known::NotYet(Sniffer::of(content_type)?),
+            reader: BodyReader {
+                form: BodyForm::Unknown(Sniffer::of(content_type)?),
                 streams: true,
                 events: Events::default(),
                 scanner: Scanner::default(),
-                found: Found::default(),
+                extractor: Extractor::default(),
             },
             body: BodyDecoder::of(encoding),
         })
     }
 
-    /// The same, which reads no stream of events; `None` for what is said to be one.
+    /// Stops this meter from reading event streams. Returns `None` if the response declares to be
+    /// one.
     #[must_use]
     pub fn without_streams(mut self) -> Option<Self> {
-        self.text.streams = false;
+        self.reader.streams = false;
         (!self.is_stream()).then_some(self)
     }
 
-    /// Takes the next chunk, as it goes to the client.
+    /// Reads the next chunk.
     pub fn feed(&mut self, chunk: &[u8]) {
-        let Self { body, text } = self;
-        body.feed(chunk, |read| text.feed(read));
-        if matches!(text.form, Known::As(Form::Other)) {
-            // No more of it is decompressed.
+        let Self { body, reader } = self;
+        body.feed(chunk, |text| reader.feed(text));
+        if matches!(reader.form, BodyForm::Known(Form::Other)) {
+            // Stop decompressing a body that is not read.
             *body = BodyDecoder::Plain;
         }
     }
 
-    /// Whether it is a stream of events, or is said to be one before its first byte.
+    /// Returns whether the body is an event stream; before its first byte, whether the header
+    /// declares one.
     pub fn is_stream(&self) -> bool {
-        match &self.text.form {
-            Known::NotYet(sniffer) => sniffer.expects_events(),
-            Known::As(form) => *form == Form::Events,
+        match &self.reader.form {
+            BodyForm::Unknown(sniffer) => sniffer.expects_events(),
+            BodyForm::Known(form) => *form == Form::Events,
         }
     }
 
-    /// Whether it could not be read, or not to its end.
-    pub fn is_blind(&self) -> bool {
+    /// Returns whether the body could not be read to its end.
+    pub fn is_unreadable(&self) -> bool {
         self.body.is_blind()
     }
 
-    /// How many events have ended so far.
+    /// The number of events that have ended.
     pub fn events(&self) -> u64 {
-        self.text.events.count()
+        self.reader.events.count()
     }
 
-    /// How many events were errors, or how many documents where it is no stream of events.
+    /// The number of events that were errors; outside of event streams, the number of documents
+    /// that were.
     pub fn errors(&self) -> u64 {
         if self.is_stream() {
-            self.text.events.errors(&self.text.found)
+            self.reader.events.errors(&self.reader.extractor)
         } else {
-            self.text.found.errors.count()
+            self.reader.extractor.errors.count()
         }
     }
 
-    /// The tokens so far, if the response has said any.
+    /// The usage reported so far, if any.
     pub fn usage(&self) -> Option<Usage> {
-        self.text.found.usage()
+        self.reader.extractor.usage()
     }
 
-    /// The model, as the response names it first; cut off at 128 bytes.
+    /// The model that the response named first, cut off at 128 bytes.
     pub fn model(&self) -> Option<&str> {
-        self.text.found.model.as_deref()
+        self.reader.extractor.model.as_deref()
     }
 
-    /// How many counts in it were none: negative, broken, or no numbers.
+    /// The number of malformed counts: negative, broken or not a number.
     pub fn malformed(&self) -> u64 {
-        self.text.found.malformed
+        self.reader.extractor.malformed
     }
 }
 
-impl Text {
+impl BodyReader {
     fn feed(&mut self, text: &[u8]) {
         match &mut self.form {
-            Known::As(Form::Json) => self.scanner.feed(text, &mut self.found),
-            Known::As(Form::Events) if self.streams => {
-                self.events.feed(text, &mut self.scanner, &mut self.found);
+            BodyForm::Known(Form::Json) => self.scanner.feed(text, &mut self.extractor),
+            BodyForm::Known(Form::Events) if self.streams => {
+                self.events
+                    .feed(text, &mut self.scanner, &mut self.extractor);
             }
-            Known::As(Form::Events | Form::Other) => {}
-            Known::NotYet(sniffer) => {
+            BodyForm::Known(Form::Events | Form::Other) => {}
+            BodyForm::Unknown(sniffer) => {
                 let Some((form, rest)) = sniffer.look(text) else {
                     return;
                 };
                 if form == Form::Json {
-                    self.found.errors.count_documents();
+                    self.extractor.errors.count_documents();
                 }
-                let before = std::mem::replace(&mut self.form, Known::As(form));
-                if let Known::NotYet(sniffer) = before {
+                let before = std::mem::replace(&mut self.form, BodyForm::Known(form));
+                if let BodyForm::Unknown(sniffer) = before {
                     self.feed(sniffer.held());
                 }
                 self.feed(rest);
@@ -142,7 +150,7 @@ mod tests {
             meter.feed(chunk);
         }
         assert_eq!(meter.malformed(), 0, "{text}");
-        // Without what only prices need.
+        // Drops the fields that only prices need.
         let usage = meter.usage().map(|usage| Usage {
             input: usage.input,
             output: usage.output,
@@ -154,7 +162,8 @@ mod tests {
         (usage, meter.events(), meter.model().map(str::to_owned))
     }
 
-    /// Golden transcripts: `# EVENTS INPUT OUTPUT CACHE_READ CACHE_CREATION REASONING MODEL`, then the body.
+    /// Golden transcripts: `# EVENTS INPUT OUTPUT CACHE_READ CACHE_CREATION REASONING MODEL`, then
+    /// the body.
     #[test]
     fn transcripts_of_each_api_give_the_same_totals_wherever_they_are_cut() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/usage");
@@ -191,7 +200,7 @@ mod tests {
                     path.display()
                 );
             }
-            // With the line ends that HTTP has.
+            // With the line ends of HTTP.
             let other = body.replace('\n', "\r\n");
             assert_eq!(
                 read(media, &other, 7),
@@ -210,7 +219,7 @@ mod tests {
         let mut meter = Meter::of(b"application/json", b"").unwrap();
         meter.feed(lie.as_bytes());
         assert_eq!((meter.malformed(), meter.usage()), (4, None));
-        let said = |tokens: u64| {
+        let read_tokens = |tokens: u64| {
             let mut meter = Meter::of(b"application/json", b"").unwrap();
             let both = format!(
                 "{{\"usage\": {{\"input_tokens\": {tokens}, \"cache_read_input_tokens\": {tokens}}}}}"
@@ -218,18 +227,18 @@ mod tests {
             meter.feed(both.as_bytes());
             (meter.malformed(), meter.usage().map(|usage| usage.input))
         };
-        assert_eq!(said(10_000_000_000), (0, Some(20_000_000_000)));
+        assert_eq!(read_tokens(10_000_000_000), (0, Some(20_000_000_000)));
         for lie in [10_000_000_001, u64::MAX] {
-            assert_eq!(said(lie), (2, None));
+            assert_eq!(read_tokens(lie), (2, None));
         }
     }
 
     #[test]
-    fn what_is_said_of_a_body_does_not_hide_what_it_is() {
+    fn the_form_is_detected_whatever_the_content_type() {
         let json = r#"{"model":"m","usage":{"prompt_tokens":10,"completion_tokens":5}}"#;
         let events = format!("data: {{\"model\":\"m\"}}\n\ndata: {json}\n\n");
         let lines = format!("{{\"model\":\"m\"}}\n{json}\n");
-        let said = [
+        let content_types = [
             "application/json",
             "text/event-stream",
             "text/plain",
@@ -241,7 +250,7 @@ mod tests {
             "application/json-seq",
             "application/problem+json",
         ];
-        for media in said {
+        for media in content_types {
             for (body, count) in [
                 (json, 0),
                 (&*events, 2),
@@ -309,7 +318,7 @@ mod tests {
                 for chunk in body.as_bytes().chunks(cut) {
                     meter.feed(chunk);
                 }
-                // A number is over when something follows it.
+                // A number ends only when something follows it.
                 meter.feed(b"\n");
                 assert_eq!((meter.errors(), meter.events()), (errors, 0), "{body}");
             }
@@ -317,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_not_read_where_none_is_to_be_whatever_they_are_called() {
+    fn streams_are_not_read_if_disabled_whatever_the_content_type() {
         let stream = "data: {\"usage\":{\"prompt_tokens\":10}}\n\n";
         let meter = |media: &[u8]| Meter::of(media, b"").unwrap().without_streams();
         assert!(meter(b"text/event-stream").is_none());
@@ -333,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_counted_wherever_the_pieces_are_cut() {
+    fn events_are_counted_wherever_the_chunks_are_cut() {
         let text = "data: a\n\nevent: x\ndata: {\"model\":\ndata: \"m\"}\n\n: comment\n\n\n\ndata\n\ndata: unfinished\n";
         for cut in 1..text.len() {
             let (usage, events, model) = read("text/event-stream", text, cut);

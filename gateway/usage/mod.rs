@@ -1,34 +1,34 @@
-//! What a response tells of its use, read beside the stream.
+//! Usage metering: token counts, model and cost, read from a response beside the stream, and the
+//! price list.
 //!
-//! Nothing in here changes a body or holds it up, but [`IncludeUsage`] and [`ExcludeUsage`], where a route says so.
+//! Nothing here changes or delays a body, except [`IncludeUsage`] and [`ExcludeUsage`] on routes
+//! that ask for them. This module does no I/O and knows neither Pingora nor routes.
 
-mod cost;
+mod billing;
+mod counts;
 mod errors;
 mod events;
 mod exclude;
 mod expected;
+mod extract;
+mod fields;
 mod form;
 mod include;
 mod media;
-mod media_places;
 mod meter;
+mod modality;
 mod model_name;
-#[cfg(test)]
-mod oddities;
+mod money;
 mod parts;
-mod places;
 mod price_file;
-#[cfg(test)]
-mod priced;
 mod prices;
-#[cfg(test)]
-mod said;
-mod socket;
+mod rates;
 mod tariff;
-mod terms;
+#[cfg(test)]
+mod tests;
 mod tokens;
+mod websocket;
 
-pub use cost::{Cost, CostSource, MediumRates, Price, Rates};
 pub use exclude::ExcludeUsage;
 pub use expected::{Expected, expected};
 pub use form::is_event_stream;
@@ -36,26 +36,29 @@ pub use include::{IncludeUsage, ROOM};
 pub use media::{Media, MediumTokens};
 pub use meter::Meter;
 pub(crate) use model_name::normal;
+pub use money::{Cost, CostSource, Rate};
 pub use prices::{PriceList, Prices};
-pub use socket::{Counts, Response, Socket};
+pub use rates::{MediumRates, Rates};
 pub use tokens::{ServiceTier, Usage};
+pub use websocket::{WebSocketCounts, WebSocketMeter, WebSocketResponse};
 
-/// What is done about the usage of a route's streams.
+/// The value of the setting `meter_streams`: how the usage of a route's event streams is metered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Metering {
-    /// They are not read.
+    /// Streams are not read.
     Off,
-    /// What they say is counted; one that says nothing is counted as unmetered.
+    /// Reported usage is counted; a stream that reports none is counted as unmetered.
     #[default]
     Reported,
-    /// And for one that says nothing, each event as a token that came out.
+    /// As `Reported`, and in a stream that reports no usage, each event counts as one output token.
     Estimated,
-    /// Those that would say nothing are asked to, unseen by the client.
+    /// The gateway asks the provider to report usage in streams that would not, and hides that from
+    /// the client.
     Exact,
 }
 
 impl Metering {
-    /// All of them, by the names that `meter_streams` has for them.
+    /// All values with their names in the configuration.
     pub const NAMES: [(&str, Self); 4] = [
         ("off", Self::Off),
         ("reported", Self::Reported),

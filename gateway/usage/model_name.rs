@@ -1,15 +1,16 @@
-//! Names of models, as responses and price files write them, brought to one form.
+//! Normalizes model names, as responses and price files write them.
 //!
-//! One model has several names: in upper and lower case, as a resource (`models/gemini-2.5-pro`), with its maker's or
-//! its host's name in front (`openai/gpt-5`). A date behind a name is not taken away: a dated snapshot may cost something
-//! else than the model that the plain name stands for (OpenAI's `gpt-4o-2024-05-13` does). Neither is what stands behind
-//! a colon (`OpenRouter`'s `:free`).
+//! One model has several names: in upper and lower case, as a resource (`models/gemini-2.5-pro`),
+//! prefixed with its maker or host (`openai/gpt-5`). A date suffix is kept: a dated snapshot may
+//! cost something else than the model that the plain name stands for (OpenAI's `gpt-4o-2024-05-13`
+//! does). A suffix behind a colon (`OpenRouter`'s `:free`) is kept as well.
 
 use std::borrow::Cow;
 
-/// What may stand before a model's name and a slash: makers as `OpenRouter` names them (<https://openrouter.ai/models>),
-/// and providers as `LiteLLM` does (<https://docs.litellm.ai/docs/providers>). Others are part of the name: an account,
-/// or whoever has trained a model further.
+/// Prefixes before a slash that are not a part of the name: makers as `OpenRouter` names them
+/// (<https://openrouter.ai/models>), and providers as `LiteLLM` does
+/// (<https://docs.litellm.ai/docs/providers>). Any other prefix, such as an account or the author
+/// of a fine-tuned model, is a part of the name.
 const PREFIXES: [&str; 31] = [
     "amazon",
     "anthropic",
@@ -49,7 +50,7 @@ const PREFIXES: [&str; 31] = [
 const MODELS: &str = "models/";
 const PUBLISHERS: &str = "publishers/";
 
-/// `name` in lower case, and without what makes a resource of it.
+/// Returns `name` in lower case and without the parts of a resource name.
 pub(crate) fn normal(name: &str) -> Cow<'_, str> {
     let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
     if is_lower {
@@ -72,7 +73,7 @@ fn without_resource(name: &str) -> &str {
         .unwrap_or(name)
 }
 
-/// A [normal](normal) name without the makers and providers that stand in front.
+/// Returns a [normal](normal) name without the prefixes for makers and providers.
 pub(super) fn bare(name: &str) -> &str {
     let mut bare = name;
     while let Some((prefix, rest)) = bare.split_once('/') {
@@ -111,7 +112,7 @@ mod tests {
                 "claude-opus-5",
                 "claude-opus-5",
             ),
-            // Somebody's own, dates and variants are other models.
+            // Fine-tuned models, dates and variants are other models.
             ("unsloth/llama", "unsloth/llama", "unsloth/llama"),
             (
                 "accounts/acme/models/gpt-5",

@@ -1,53 +1,53 @@
-//! Tokens that a response says in parts: call by call of a model, or choice by choice.
+//! Adds up tokens that a response reports per model call or per choice.
 //!
-//! Anthropic's `usage.iterations` has an entry for each call that a request led to. What compacts the conversation, and
-//! what an advisor is asked, is in no other count, and is billed: the sum of the entries counts
-//! (<https://platform.claude.com/docs/en/build-with-claude/compaction>). Each list says all entries so far, so that
-//! lists are not added up: the largest counts.
+//! Anthropic's `usage.iterations` has an entry for each model call that a request led to.
+//! Compaction of the conversation and advisor calls are in no other count and are billed, so the
+//! sum of the entries counts (<https://platform.claude.com/docs/en/build-with-claude/compaction>).
+//! Each list repeats all entries so far, so lists are not added up: the largest counts.
 //!
-//! Kimi says `usage` in each choice. All choices are made of one prompt, and what is made is billed for each: the input
-//! counts once, the output of all choices together, as OpenAI has it for `n`
-//! (<https://platform.openai.com/docs/api-reference/chat/create>). A choice that is said again counts once.
+//! Kimi reports `usage` in each choice. All choices share one prompt, and the output of each is
+//! billed: the input counts once and the outputs are added up, as OpenAI does for `n`
+//! (<https://platform.openai.com/docs/api-reference/chat/create>). A repeated choice counts once.
 
-use super::places::Count;
+use super::fields::Count;
 
-/// The most choices that a response may have: as many as OpenAI takes for `n`.
-const CHOICES: usize = 128;
+/// The largest number of choices that are counted: OpenAI's maximum for `n`.
+const MAX_CHOICES: usize = 128;
 
-/// What was said in parts so far.
+/// The counts reported in parts so far.
 #[derive(Default)]
 pub(super) struct Parts {
-    /// The calls of the list that was said last.
+    /// The calls of the list read last.
     calls: Calls,
-    /// The largest list before.
-    before: Calls,
-    /// The output of each choice.
+    /// The largest earlier list.
+    largest_earlier: Calls,
+    /// The output tokens of each choice.
     choices: Vec<u64>,
-    /// Whether a model that draws images was called.
-    drawn: bool,
-    /// The choice that is being read, and the place in the list of the next.
+    /// Whether an image model was called.
+    image_model_called: bool,
+    /// The index of the choice being read, and the default index of the next one.
     choice: usize,
-    next: usize,
+    next_choice: usize,
 }
 
 /// The sums over a list of calls.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Calls {
-    /// How many there are.
+    /// The number of calls.
     pub(super) number: u64,
-    /// Whether another model may have been called than the response names.
+    /// Whether a model other than the one that the response names may have been called.
     pub(super) other_models: bool,
     sums: [u64; SUMMED.len()],
 }
 
-/// What is summed up.
+/// The counts that are added up.
 const SUMMED: [Count; 6] = [
-    Count::InputBesideCache,
+    Count::UncachedInput,
     Count::Output,
-    Count::CacheReadNamed,
-    Count::CacheWriteNamed,
-    Count::CacheWriteMinutes,
-    Count::CacheWriteHour,
+    Count::SeparateCacheRead,
+    Count::SeparateCacheWrite,
+    Count::CacheWrite5m,
+    Count::CacheWrite1h,
 ];
 
 impl Calls {
@@ -73,72 +73,73 @@ impl Calls {
 impl Parts {
     /// A list of calls begins.
     pub(super) fn begin_calls(&mut self) {
-        self.before = self.calls();
+        self.largest_earlier = self.calls();
         self.calls = Calls::default();
     }
 
-    /// A call in it begins.
+    /// A call begins.
     pub(super) fn begin_call(&mut self) {
         self.calls.number = self.calls.number.saturating_add(1);
     }
 
-    /// What it was for: the model that the response names answered (`message`) or compacted the conversation.
-    pub(super) fn call_kind(&mut self, kind: &[u8]) {
-        self.calls.other_models |= ![&b"message"[..], b"compaction"].contains(&kind);
+    /// Reads the type of a call. The model that the response names makes the calls `message` and
+    /// `compaction`.
+    pub(super) fn call_type(&mut self, name: &[u8]) {
+        self.calls.other_models |= ![&b"message"[..], b"compaction"].contains(&name);
     }
 
-    /// A count of it.
+    /// Adds a count to the call.
     pub(super) fn call_count(&mut self, count: Count, value: u64) {
         self.calls.add(count, value);
     }
 
     /// The calls of the largest list.
     pub(super) fn calls(&self) -> Calls {
-        if self.before.all() > self.calls.all() {
-            self.before
+        if self.largest_earlier.all() > self.calls.all() {
+            self.largest_earlier
         } else {
             self.calls
         }
     }
 
-    /// A model that draws images was called.
-    pub(super) fn draw(&mut self) {
-        self.drawn = true;
+    /// Records that an image model was called.
+    pub(super) fn call_image_model(&mut self) {
+        self.image_model_called = true;
     }
 
-    /// Whether one was.
-    pub(super) fn has_drawn(&self) -> bool {
-        self.drawn
+    /// Returns whether an image model was called.
+    pub(super) fn has_called_image_model(&self) -> bool {
+        self.image_model_called
     }
 
     /// A list of choices begins.
     pub(super) fn begin_choices(&mut self) {
-        self.next = 0;
+        self.next_choice = 0;
     }
 
-    /// A choice in it begins. It is the one of its place, unless it says another number.
+    /// A choice begins. Its index is its position unless it has an index of its own.
     pub(super) fn begin_choice(&mut self) {
-        self.choice = self.next;
-        self.next = self.next.saturating_add(1);
+        self.choice = self.next_choice;
+        self.next_choice = self.next_choice.saturating_add(1);
     }
 
-    /// The number of the choice.
-    pub(super) fn choice_number(&mut self, number: u64) {
-        self.choice = usize::try_from(number).unwrap_or(CHOICES);
+    /// Sets the index of the choice.
+    pub(super) fn choice_index(&mut self, index: u64) {
+        self.choice = usize::try_from(index).unwrap_or(MAX_CHOICES);
     }
 
-    /// The output of the choice; gives that of all choices so far. A zero replaces nothing. `None` where there are more
-    /// choices than a response may have.
+    /// Sets the output tokens of the choice and returns the sum over all choices. A zero replaces
+    /// nothing. Returns `None` if the index is too large.
     pub(super) fn choice_output(&mut self, output: u64) -> Option<u64> {
-        if self.choice >= CHOICES {
+        if self.choice >= MAX_CHOICES {
             return None;
         }
         if self.choice >= self.choices.len() {
             self.choices.resize(self.choice + 1, 0);
         }
-        let place = self.choices.get_mut(self.choice)?;
+        let slot = self.choices.get_mut(self.choice)?;
         if output > 0 {
-            *place = output;
+            *slot = output;
         }
         let all = self.choices.iter();
         Some(all.fold(0, |all, choice| all.saturating_add(*choice)))

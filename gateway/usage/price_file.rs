@@ -1,15 +1,16 @@
-//! One `[[price]]` of a price file, read and checked.
+//! Reads and checks one `[[price]]` of a price file.
 
 use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::cost::{Cost, MediumRates, Price, Rates};
+use super::money::{Cost, Rate};
+use super::rates::{MediumRates, Rates};
 use super::tariff::{Tariff, Tier};
 use super::tokens::ServiceTier;
 use crate::document::{Located, Location, OneOrMany, Problems, Section, enumerate};
 
-/// The names of the prices for tokens, in the order of [`given`].
+/// The names of the token prices, in the order that [`rates`] expects.
 const NAMES: [&str; 15] = [
     "input",
     "cache_read",
@@ -28,14 +29,14 @@ const NAMES: [&str; 15] = [
     "video_output",
 ];
 
-/// Which of [`NAMES`] a table says.
-type Said = [bool; NAMES.len()];
+/// Which of [`NAMES`] a table contains.
+type Present = [bool; NAMES.len()];
 
-/// What one `[[price]]` says.
+/// A valid `[[price]]`.
 pub(super) struct PriceEntry {
-    /// Its line.
+    /// The line of the `[[price]]`.
     pub(super) at: Location,
-    /// The models that it is for, as they are written; one that ends with `*` is the beginning of names.
+    /// The models as written; a name that ends with `*` is a prefix.
     pub(super) models: Vec<String>,
     pub(super) provider: Option<Arc<str>>,
     pub(super) from: Option<Date>,
@@ -43,20 +44,20 @@ pub(super) struct PriceEntry {
 }
 
 impl PriceEntry {
-    /// Reads one. `None` where anything in it is wrong, which goes to `problems`: a model whose price cannot be read has
-    /// none, and is not free.
+    /// Reads a `[[price]]` and reports everything wrong with it to `problems`. Returns `None` if
+    /// anything is wrong: a model with an invalid price has no price, rather than being free.
     pub(super) fn read(mut section: Section<'_>, problems: &Problems) -> Option<Self> {
         let at = section.at().clone();
         let models = section.require::<OneOrMany>("model");
         let provider = section.take::<String>("provider");
         let from = section.take::<Date>("from");
         let rates = rates(&mut section, problems);
-        let per_request = one(section.take("per_request"), "request", problems);
-        let per_search = one(section.take("per_search"), "search", problems);
+        let per_request = unit_price(section.take("per_request"), "request", problems);
+        let per_search = unit_price(section.take("per_search"), "search", problems);
         let tiers = section.list("tier");
         section.finish();
-        let tiers = all_tiers(tiers, rates.as_ref().map(|(_, said)| said), problems);
-        let models = names(models?, problems);
+        let tiers = all_tiers(tiers, rates.as_ref().map(|(_, present)| present), problems);
+        let models = model_names(models?, problems);
         let tariff = Tariff {
             rates: rates?.0,
             tiers: tiers?,
@@ -73,8 +74,8 @@ impl PriceEntry {
     }
 }
 
-/// The names of models, each of them one.
-fn names(models: Located<OneOrMany>, problems: &Problems) -> Option<Vec<String>> {
+/// Checks the model names.
+fn model_names(models: Located<OneOrMany>, problems: &Problems) -> Option<Vec<String>> {
     let is_name = |model: &String| {
         !model.is_empty() && !model.trim_end_matches('*').contains('*') && !model.ends_with("**")
     };
@@ -86,11 +87,11 @@ fn names(models: Located<OneOrMany>, problems: &Problems) -> Option<Vec<String>>
     Some(models.value.0)
 }
 
-/// The prices for tokens of a table, and which of them it says.
-fn rates(section: &mut Section<'_>, problems: &Problems) -> Option<(Rates, Said)> {
-    let given = given(section);
-    let said = given.each_ref().map(Option::is_some);
-    let price = |given: Option<Located<String>>| price(given, problems);
+/// Reads the token prices of a table. Also returns which prices the table contains.
+fn rates(section: &mut Section<'_>, problems: &Problems) -> Option<(Rates, Present)> {
+    let written = written_rates(section);
+    let present = written.each_ref().map(Option::is_some);
+    let rate = |given: Option<Located<String>>| rate(given, problems);
     let [
         Ok(Some(input)),
         Ok(cache_read),
@@ -107,7 +108,7 @@ fn rates(section: &mut Section<'_>, problems: &Problems) -> Option<(Rates, Said)
         Ok(video_input),
         Ok(video_cache_read),
         Ok(video_output),
-    ] = given.map(price)
+    ] = written.map(rate)
     else {
         return None;
     };
@@ -122,63 +123,67 @@ fn rates(section: &mut Section<'_>, problems: &Problems) -> Option<(Rates, Said)
         cache_creation,
         cache_creation_hour,
         // Embeddings have no output.
-        output: output.unwrap_or(Price::FREE),
+        output: output.unwrap_or(Rate::FREE),
         reasoning,
         audio: medium(audio_input, audio_cache_read, audio_output),
         image: medium(image_input, image_cache_read, image_output),
         video: medium(video_input, video_cache_read, video_output),
     };
-    Some((rates, said))
+    Some((rates, present))
 }
 
-/// What is written under each of [`NAMES`].
-fn given(section: &mut Section<'_>) -> [Option<Located<String>>; NAMES.len()] {
+/// Reads the text of each price in [`NAMES`].
+fn written_rates(section: &mut Section<'_>) -> [Option<Located<String>>; NAMES.len()] {
     NAMES.map(|name| match name {
         "input" => section.require(name),
         _ => section.take(name),
     })
 }
 
-/// A price that was complained of.
-struct Complained;
+/// The problem was already reported to `problems`.
+struct AlreadyReported;
 
-fn price(given: Option<Located<String>>, problems: &Problems) -> Result<Option<Price>, Complained> {
+fn rate(
+    given: Option<Located<String>>,
+    problems: &Problems,
+) -> Result<Option<Rate>, AlreadyReported> {
     let price = given.map(|given| {
-        given.value.parse::<Price>().map_err(|why| {
+        given.value.parse::<Rate>().map_err(|why| {
             problems.fatal(&given.at, format!("a price for a million tokens {why}"));
-            Complained
+            AlreadyReported
         })
     });
     price.transpose()
 }
 
-/// The price of one request, or of one search.
-fn one(
+/// Parses the price of one `unit`: a request or a search.
+fn unit_price(
     given: Option<Located<String>>,
-    what: &str,
+    unit: &str,
     problems: &Problems,
-) -> Result<Option<Cost>, Complained> {
+) -> Result<Option<Cost>, AlreadyReported> {
     let cost = given.map(|given| {
         given.value.parse::<Cost>().map_err(|why| {
-            problems.fatal(&given.at, format!("the price of one {what} {why}"));
-            Complained
+            problems.fatal(&given.at, format!("the price of one {unit} {why}"));
+            AlreadyReported
         })
     });
     cost.transpose()
 }
 
-/// The tiers of a price that says `base` itself; `None` where anything is wrong with one of them.
+/// Reads the tiers of a price that contains the rates `base`. Returns `None` if anything is wrong
+/// with one of them.
 fn all_tiers(
     sections: Vec<Section<'_>>,
-    base: Option<&Said>,
+    base: Option<&Present>,
     problems: &Problems,
 ) -> Option<Vec<Tier>> {
     let mut all: Vec<(Tier, usize)> = Vec::new();
-    let mut sound = true;
+    let mut is_valid = true;
     for section in sections {
         let at = section.at().clone();
         let Some(tiers) = tiers(section, base, problems) else {
-            sound = false;
+            is_valid = false;
             continue;
         };
         for tier in tiers {
@@ -192,16 +197,20 @@ fn all_tiers(
                     tier.above
                 );
                 problems.fatal(&at, why);
-                sound = false;
+                is_valid = false;
             }
             all.push((tier, at.line));
         }
     }
-    sound.then(|| all.into_iter().map(|(tier, _)| tier).collect())
+    is_valid.then(|| all.into_iter().map(|(tier, _)| tier).collect())
 }
 
-/// What one `[[price.tier]]` says: a tier for each service that it names.
-fn tiers(mut section: Section<'_>, base: Option<&Said>, problems: &Problems) -> Option<Vec<Tier>> {
+/// Reads one `[[price.tier]]`, which is a tier for each service that it names.
+fn tiers(
+    mut section: Section<'_>,
+    base: Option<&Present>,
+    problems: &Problems,
+) -> Option<Vec<Tier>> {
     let at = section.at().clone();
     let is_conditional = section.has("service") || section.has("above");
     let named = section.take::<OneOrMany>("service");
@@ -225,8 +234,8 @@ fn tiers(mut section: Section<'_>, base: Option<&Said>, problems: &Problems) -> 
         }
         above => above.map_or(0, |above| above.value as u64),
     };
-    let (rates, said) = rates?;
-    if base.is_some_and(|base| lacks(*base, said, &at, problems)) {
+    let (rates, present) = rates?;
+    if base.is_some_and(|base| reports_missing_rates(*base, present, &at, problems)) {
         return None;
     }
     let tier = |service| Tier {
@@ -237,31 +246,32 @@ fn tiers(mut section: Section<'_>, base: Option<&Said>, problems: &Problems) -> 
     Some(services.into_iter().map(tier).collect())
 }
 
-/// Whether a tier does not say a price that `base` says, which is complained of.
-fn lacks(base: Said, tier: Said, at: &Location, problems: &Problems) -> bool {
+/// Returns whether `tier` lacks a price that `base` contains, and reports that.
+fn reports_missing_rates(base: Present, tier: Present, at: &Location, problems: &Problems) -> bool {
     let both = NAMES.iter().zip(base.iter().zip(tier));
-    let lacking: Vec<&str> = both
+    let missing: Vec<&str> = both
         .filter(|(_, (base, tier))| **base && !*tier)
         .map(|(name, _)| *name)
         .collect();
-    if !lacking.is_empty() {
+    if !missing.is_empty() {
         let why = format!(
             "the tier does not say `{}`, as its price does: a tier says all of them anew",
-            lacking.join("`, `")
+            missing.join("`, `")
         );
         problems.fatal(at, why);
     }
-    !lacking.is_empty()
+    !missing.is_empty()
 }
 
-/// The services of these names. `standard` is one only for longer requests: else it is what the price itself says.
+/// Parses the names of services. `standard` is valid only in a tier for long requests: otherwise
+/// the price itself holds for it.
 fn services(
     named: &Located<OneOrMany>,
-    long: bool,
+    for_long_requests: bool,
     problems: &Problems,
 ) -> Option<Vec<ServiceTier>> {
     let known = ServiceTier::PRICED.iter().copied();
-    let standard = long.then_some(("standard", ServiceTier::Standard));
+    let standard = for_long_requests.then_some(("standard", ServiceTier::Standard));
     let known: Vec<(&str, ServiceTier)> = standard.into_iter().chain(known).collect();
     let services = named.value.0.iter().map(|name| {
         let found = known.iter().find(|(known, _)| known == name);

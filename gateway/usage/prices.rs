@@ -1,4 +1,4 @@
-//! The price list: what the responses of each model cost, from which day on.
+//! The price list: the prices of each model by provider and start date.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,52 +7,53 @@ use ahash::RandomState;
 use jiff::civil::Date;
 
 use super::model_name::{bare, normal};
+use super::money::Cost;
 use super::price_file::PriceEntry;
 use super::tariff::Tariff;
-use super::{Cost, Usage};
+use super::tokens::Usage;
 use crate::document::{Document, Location, Problems};
 
-/// The most models of one file.
-const MOST: usize = 100_000;
+/// The largest number of prices in one file.
+const MAX_PRICES: usize = 100_000;
 
-/// What a configuration says of prices.
+/// The prices of a configuration.
 pub enum Prices {
-    /// Nothing.
+    /// No price file is configured.
     Absent,
-    /// These.
+    /// The price file is valid.
     Listed(PriceList),
-    /// Some that cannot be read: those of before go on.
+    /// The price file cannot be read: the prices of the previous configuration stay in use.
     Unreadable,
 }
 
-/// The prices of models, by name and by the beginning of a name, both in the form of `model_name::normal`.
+/// The prices of models, by exact name and by prefix. Both are normalized by `model_name::normal`.
 #[derive(Debug)]
 pub struct PriceList {
-    /// What they are in, such as `USD`.
+    /// The currency of all prices, such as `USD`.
     pub currency: Arc<str>,
-    named: HashMap<Box<str>, Vec<Offer>, RandomState>,
-    /// By the beginnings of names; the lengths that there are, the longest first.
-    begun: HashMap<Box<str>, Vec<Offer>, RandomState>,
-    lengths: Vec<usize>,
-    /// The providers that prices are for alone, and where that is said first.
+    exact: HashMap<Box<str>, Vec<ModelPrice>, RandomState>,
+    /// Prices by prefix of the model name, and the lengths of the prefixes, the longest first.
+    by_prefix: HashMap<Box<str>, Vec<ModelPrice>, RandomState>,
+    prefix_lengths: Vec<usize>,
+    /// The providers that some prices are limited to, and where each is named first.
     providers: BTreeMap<Arc<str>, Location>,
 }
 
-/// A price at one time.
+/// A price of one model, valid for one provider or all, from a day on.
 #[derive(Clone, Debug)]
-struct Offer {
-    /// Of this provider only.
+struct ModelPrice {
+    /// The provider that the price is limited to.
     provider: Option<Arc<str>>,
-    /// From this day on.
+    /// The first day of the price.
     from: Option<Date>,
     tariff: Arc<Tariff>,
 }
 
-/// The line in which a model got its price at a provider from a day on.
-type Seen = HashMap<(String, Option<Arc<str>>, Option<Date>), usize>;
+/// The line that set the price of a model, by name, provider and first day.
+type Lines = HashMap<(String, Option<Arc<str>>, Option<Date>), usize>;
 
 impl PriceList {
-    /// Reads `document`; whatever is wrong with it goes to `problems`.
+    /// Reads `document` and reports everything wrong with it to `problems`.
     pub fn read(document: &Document, problems: &Problems) -> Self {
         let mut root = document.root(problems);
         let currency = root.take::<String>("currency");
@@ -70,36 +71,39 @@ impl PriceList {
         };
         let mut list = Self {
             currency: Arc::from(currency),
-            named: HashMap::default(),
-            begun: HashMap::default(),
-            lengths: Vec::new(),
+            exact: HashMap::default(),
+            by_prefix: HashMap::default(),
+            prefix_lengths: Vec::new(),
             providers: BTreeMap::new(),
         };
-        if sections.len() > MOST {
-            problems.fatal(&document.whole(), format!("has more than {MOST} prices"));
+        if sections.len() > MAX_PRICES {
+            problems.fatal(
+                &document.whole(),
+                format!("has more than {MAX_PRICES} prices"),
+            );
         }
-        let mut seen = Seen::new();
-        let entries = sections.into_iter().take(MOST);
+        let mut lines = Lines::new();
+        let entries = sections.into_iter().take(MAX_PRICES);
         for entry in entries.filter_map(|section| PriceEntry::read(section, problems)) {
-            list.add(entry, &mut seen, problems);
+            list.add(entry, &mut lines, problems);
         }
-        list.lengths
+        list.prefix_lengths
             .sort_unstable_by_key(|length| std::cmp::Reverse(*length));
-        list.lengths.dedup();
+        list.prefix_lengths.dedup();
         list
     }
 
-    /// The providers that prices are for alone, and where that is said first.
+    /// The providers that some prices are limited to, and where each is named first.
     pub fn providers(&self) -> impl Iterator<Item = (&str, &Location)> {
         self.providers.iter().map(|(name, at)| (&**name, at))
     }
 
-    fn add(&mut self, entry: PriceEntry, seen: &mut Seen, problems: &Problems) {
+    fn add(&mut self, entry: PriceEntry, lines: &mut Lines, problems: &Problems) {
         if let Some(provider) = &entry.provider {
             let place = self.providers.entry(provider.clone());
             place.or_insert_with(|| entry.at.clone());
         }
-        let offer = Offer {
+        let price = ModelPrice {
             provider: entry.provider,
             from: entry.from,
             tariff: Arc::new(entry.tariff),
@@ -111,34 +115,35 @@ impl PriceList {
                     format!("`{model}` would be any model of anybody: say `*` if it is meant");
                 problems.fatal(&entry.at, why);
             }
-            let place = (name.clone(), offer.provider.clone(), offer.from);
-            if let Some(line) = seen.insert(place, entry.at.line) {
-                said_twice(&model, line, &entry.at, problems);
+            let place = (name.clone(), price.provider.clone(), price.from);
+            if let Some(line) = lines.insert(place, entry.at.line) {
+                report_duplicate(&model, line, &entry.at, problems);
             }
-            self.insert(&name, offer.clone());
+            self.insert(&name, price.clone());
         }
     }
 
-    fn insert(&mut self, model: &str, offer: Offer) {
-        let offers = match model.strip_suffix('*') {
-            Some(beginning) => {
-                self.lengths.push(beginning.len());
-                self.begun.entry(beginning.into()).or_default()
+    fn insert(&mut self, model: &str, price: ModelPrice) {
+        let prices = match model.strip_suffix('*') {
+            Some(prefix) => {
+                self.prefix_lengths.push(prefix.len());
+                self.by_prefix.entry(prefix.into()).or_default()
             }
-            None => self.named.entry(model.into()).or_default(),
+            None => self.exact.entry(model.into()).or_default(),
         };
-        offers.push(offer);
+        prices.push(price);
     }
 
-    /// What a response that `model` gave at `provider` on this day costs. `None` where there is no price for the model,
-    /// or none for something that is in `usage`.
+    /// The cost of a response of `model` from `provider` on this day. Returns `None` if the model,
+    /// or something in `usage`, has no price.
     pub fn cost(&self, provider: &str, model: &str, day: Date, usage: &Usage) -> Option<Cost> {
         self.tariff(provider, model, day)?.cost(usage)
     }
 
-    /// The prices of this model at this provider on this day: by the whole name if it is there, else by the
-    /// longest beginning; of the provider's own prices rather than of all; of the newest that holds. A name with its
-    /// maker in front is looked for as it is, and then without: what begins such a name says its maker.
+    /// Finds the price of a model. An exact name beats a prefix, and a longer prefix a shorter one;
+    /// then a price of the provider beats one for all providers, and a newer one an older one. A
+    /// name with a maker's prefix is looked up in full first, where a prefix must include the
+    /// maker, and then without the maker.
     fn tariff(&self, provider: &str, model: &str, day: Date) -> Option<&Tariff> {
         let full = normal(model);
         let bare = bare(&full);
@@ -149,28 +154,33 @@ impl PriceList {
         found.or_else(|| find(&full, 0))
     }
 
-    /// The prices of the whole `name`, else of the longest beginning that has `shortest` bytes at least.
+    /// Finds the price of the exact `name`, else of the longest prefix of at least `shortest`
+    /// bytes.
     fn find(&self, name: &str, shortest: usize, provider: &str, day: Date) -> Option<&Tariff> {
-        let lengths = self.lengths.iter().filter(|length| **length >= shortest);
-        let beginnings = lengths.filter_map(|length| name.get(..*length));
-        let begun = beginnings.filter_map(|beginning| self.begun.get(beginning));
-        let mut all = self.named.get(name).into_iter().chain(begun);
-        all.find_map(|offers| best(offers, provider, day))
+        let lengths = self
+            .prefix_lengths
+            .iter()
+            .filter(|length| **length >= shortest);
+        let prefixes = lengths.filter_map(|length| name.get(..*length));
+        let by_prefix = prefixes.filter_map(|prefix| self.by_prefix.get(prefix));
+        let mut all = self.exact.get(name).into_iter().chain(by_prefix);
+        all.find_map(|prices| best(prices, provider, day))
     }
 }
 
-/// Of several prices, the provider's own rather than one of all; the newest that holds.
-fn best<'o>(offers: &'o [Offer], provider: &str, day: Date) -> Option<&'o Tariff> {
-    let holds = |offer: &&Offer| {
-        let only = offer.provider.as_deref();
-        only.is_none_or(|only| only == provider) && offer.from.is_none_or(|from| from <= day)
+/// Chooses among the prices of one name: one of the provider before one for all, then the newest
+/// that has begun.
+fn best<'o>(prices: &'o [ModelPrice], provider: &str, day: Date) -> Option<&'o Tariff> {
+    let holds = |price: &&ModelPrice| {
+        let only = price.provider.as_deref();
+        only.is_none_or(|only| only == provider) && price.from.is_none_or(|from| from <= day)
     };
-    let offers = offers.iter().filter(holds);
-    let best = offers.max_by_key(|offer| (offer.provider.is_some(), offer.from));
-    best.map(|offer| &*offer.tariff)
+    let prices = prices.iter().filter(holds);
+    let best = prices.max_by_key(|price| (price.provider.is_some(), price.from));
+    best.map(|price| &*price.tariff)
 }
 
-fn said_twice(model: &str, line: usize, at: &Location, problems: &Problems) {
+fn report_duplicate(model: &str, line: usize, at: &Location, problems: &Problems) {
     let why = format!(
         "`{model}` has a price from that day on already, in line {line} (upper and lower case are one)"
     );
@@ -192,7 +202,7 @@ mod tests {
         (list, problems.iter().map(ToString::to_string).collect())
     }
 
-    /// What a million tokens in cost, or nothing.
+    /// The cost of a million input tokens.
     fn input(list: &PriceList, provider: &str, model: &str, day: &str) -> Option<String> {
         let million = Usage {
             input: 1_000_000,
@@ -203,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_price_that_holds_is_found() {
+    fn the_valid_price_is_found() {
         let (list, problems) = read(
             "currency = \"EUR\"\n\
              [[price]]\nmodel = \"gpt-4o\"\ninput = \"1\"\n\
@@ -222,7 +232,7 @@ mod tests {
         assert_eq!(find("azure", "gpt-4o", "2026-06-01"), some("5"));
         assert_eq!(find("openai", "gpt-4o-2024-08-06", "2026-01-01"), some("4"));
         assert_eq!(find("openai", "gpt-3.5", "2026-01-01"), some("3"));
-        // Before its day, the next longest holds.
+        // Before the first day, the next longest prefix holds.
         assert_eq!(find("openai", "gpt-5-mini", "2026-12-31"), some("3"));
         assert_eq!(find("openai", "gpt-5-mini", "2027-01-01"), some("6"));
         assert_eq!(find("openai", "o3", "2026-01-01"), some("3"));
@@ -253,13 +263,13 @@ mod tests {
             ("anthropic/CLAUDE-opus-5", "2"),
             ("gemini-3", "2"),
             ("google/gemini-3", "2"),
-            // What is said of a name with its maker holds for that.
+            // A price for a name with its maker holds for that name only.
             ("openai/o3", "3"),
             ("o3", "4"),
             ("x-ai/grok-4", "5"),
             ("grok-4", "6"),
             ("xai/grok-4", "6"),
-            // A beginning of the maker's name is not meant, but for want of anything else.
+            // A prefix of the maker's name is used only if nothing else matches.
             ("openai/gpt-6", "7"),
         ] {
             assert_eq!(
@@ -290,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_with_it_is_said_with_its_line() {
+    fn every_problem_is_reported_with_its_line() {
         let (_, problems) = read(
             "currency = \"dollars\"\n\
              [[price]]\nmodel = \"a\"\ninput = 2.5\n\

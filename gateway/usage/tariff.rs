@@ -1,38 +1,42 @@
-//! What a response of one model costs: its rates by context length and service tier, and what is not paid by tokens.
+//! The tariff of one model: rates by context length and service tier, and prices per request and
+//! per search.
 
-use super::tokens::ServiceTier;
-use super::{Cost, Rates, Usage};
+use super::money::Cost;
+use super::rates::Rates;
+use super::tokens::{ServiceTier, Usage};
 
 /// All prices of one model.
 ///
-/// A tier replaces the rates for all tokens of a response: providers bill a long request wholly at the higher rates
-/// (<https://ai.google.dev/gemini-api/docs/pricing>, <https://docs.claude.com/en/docs/about-claude/pricing>,
+/// A tier replaces the rates for all tokens of a response: providers bill a long request at the
+/// higher rates as a whole (<https://ai.google.dev/gemini-api/docs/pricing>,
+/// <https://docs.claude.com/en/docs/about-claude/pricing>,
 /// <https://platform.openai.com/docs/pricing>).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tariff {
-    /// What holds where no tier does: in the standard service, whatever the length.
+    /// The rates of the standard service for requests of a length that no tier covers.
     pub(super) rates: Rates,
-    /// What holds instead in other services, or for longer requests.
+    /// The rates of other services and of longer requests.
     pub(super) tiers: Vec<Tier>,
-    /// Of each request, whatever its tokens; of each response over a WebSocket.
+    /// The price of each request, or of each response over a WebSocket.
     pub(super) per_request: Cost,
-    /// Of each search of the web; where it is left out, it is not known.
+    /// The price of each web search. `None` if unknown.
     pub(super) per_search: Option<Cost>,
 }
 
-/// Rates that hold under a condition.
+/// Rates that apply under a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tier {
-    /// In this service only.
+    /// The service that the tier applies to.
     pub(super) service: ServiceTier,
-    /// Where more tokens than these went in, cached ones included; 0 where any number did.
+    /// The tier applies if the input, cached tokens included, is larger than this number; 0 for any
+    /// input.
     pub(super) above: u64,
-    /// The rates.
+    /// The rates for all tokens of the response.
     pub(super) rates: Rates,
 }
 
 impl Tariff {
-    /// What a response costs; `None` where something in it has a price that is not known.
+    /// The cost of a response, or `None` if a price that it needs is unknown.
     pub(super) fn cost(&self, usage: &Usage) -> Option<Cost> {
         let tokens = self.rates(usage)?.cost(usage)?;
         let searches = match (usage.searches, self.per_search) {
@@ -44,14 +48,16 @@ impl Tariff {
         Some(tokens.plus(requests).plus(searches))
     }
 
-    /// The rates for a response of this service and length. They are those of the highest length that any tier of this
-    /// model begins above: a service with none there has no price, and not that of shorter requests.
+    /// Selects the rates by service and length. The length class is the highest one among all tiers
+    /// of this model: a service without a tier for it has no price, rather than the price of
+    /// shorter requests.
     fn rates(&self, usage: &Usage) -> Option<&Rates> {
         let service = usage.service_tier.unwrap_or(ServiceTier::Standard);
         let lengths = self.tiers.iter().map(|tier| tier.above);
         let above = lengths.filter(|above| usage.input > *above).max();
         let above = above.unwrap_or(0);
-        // Each call is billed by its own length, of which only the sum is known, or by another model's rates.
+        // The price depends on the length of each call, of which only the sum is known, or on
+        // another model.
         if usage.other_models || usage.calls > 1 && above > 0 {
             return None;
         }
@@ -66,7 +72,7 @@ impl Tariff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::{MediumRates, Price};
+    use crate::usage::{MediumRates, Rate};
 
     fn rates(input: &str, output: &str) -> Rates {
         Rates {
@@ -95,7 +101,7 @@ mod tests {
         tariff.cost(usage).map(|cost| cost.to_string())
     }
 
-    /// The figures of an invoice: Gemini 3.1 Pro costs 2 and 12, and 4 and 18 above 200,000.
+    /// From an invoice: Gemini 3.1 Pro costs 2 and 12, and 4 and 18 above 200,000.
     #[test]
     fn all_tokens_of_a_long_request_have_the_higher_rates() {
         let tariff = Tariff {
@@ -118,7 +124,7 @@ mod tests {
             let usage = Usage {
                 input,
                 output: 1_000,
-                // It is the whole input that counts.
+                // The whole input counts, cached tokens included.
                 cache_read: input / 2,
                 ..Usage::default()
             };
@@ -156,7 +162,7 @@ mod tests {
         assert_eq!(of(Some(ServiceTier::Other), 1_000_000), None);
         assert_eq!(of(None, 4_000_000), some("10"));
         assert_eq!(of(Some(ServiceTier::Flex), 4_000_000), some("5"));
-        // Nobody has said what it costs up there.
+        // No tier gives a price for this length.
         assert_eq!(of(Some(ServiceTier::Priority), 4_000_000), None);
     }
 
@@ -186,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_and_searches_are_paid_beside_the_tokens() {
+    fn requests_and_searches_are_priced_besides_tokens() {
         let mut tariff = Tariff {
             rates: rates("3", "15"),
             tiers: Vec::new(),
@@ -204,14 +210,14 @@ mod tests {
         assert_eq!(cost(&tariff, &usage), None);
         usage.searches = 0;
         assert_eq!(cost(&tariff, &usage).as_deref(), Some("0.0095"));
-        // Each of the responses over one WebSocket.
+        // Three responses over one WebSocket.
         let three = usage.plus(&usage).plus(&usage);
         assert_eq!(cost(&tariff, &three).as_deref(), Some("0.0285"));
-        // Lies overflow nothing.
+        // False counts overflow nothing.
         let most = u64::MAX;
         (usage.searches, usage.input) = (most, most);
         tariff.per_search = Some(Cost(u128::MAX));
         assert_eq!(tariff.cost(&usage), Some(Cost(u128::MAX)));
-        assert_eq!(tariff.rates.reasoning, None::<Price>);
+        assert_eq!(tariff.rates.reasoning, None::<Rate>);
     }
 }

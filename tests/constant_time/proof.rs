@@ -127,7 +127,7 @@ fn main() -> ExitCode {
         mark(MAKE_MEM_UNDEFINED, &*copy);
         let fingerprint = Fingerprint::of(&copy);
         mark(MAKE_MEM_DEFINED, &fingerprint);
-        let opened = store.look_up(&fingerprint, now);
+        let opened = store.verify_fingerprint(&fingerprint, now);
         assert_eq!(opened.map(|opened| &*opened.key.id), *expected);
     }
     println!(

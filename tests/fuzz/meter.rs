@@ -1,8 +1,8 @@
-//! Answers, and requests that are asked for their usage: however they are cut, the same is read.
+//! Responses, and requests that the gateway makes report usage: the result does not depend on the chunks.
 
-use keygate::usage::{ExcludeUsage, IncludeUsage, Meter, Socket};
+use keygate::usage::{ExcludeUsage, IncludeUsage, Meter, WebSocketMeter};
 
-/// The body, cut in chunks by the first byte.
+/// The body and the chunk size, which the first byte selects.
 fn chunks(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let (first, body) = bytes.split_first()?;
     Some((body, usize::from(*first).max(1)))
@@ -29,28 +29,28 @@ pub fn read_stream(bytes: &[u8]) {
     read(b"text/event-stream", bytes);
 }
 
-/// The same bytes as a client's and then as a provider's.
+/// Reads the same bytes as a client's messages and then as a provider's.
 pub fn read_socket(bytes: &[u8]) {
     let Some((body, size)) = chunks(bytes) else {
         return;
     };
     let said = |size: usize| {
-        let (mut socket, mut responses) = (Socket::new("/v1/responses"), Vec::new());
+        let (mut socket, mut responses) = (WebSocketMeter::new("/v1/responses"), Vec::new());
         body.chunks(size)
-            .for_each(|chunk| socket.from_client(chunk));
+            .for_each(|chunk| socket.read_client(chunk));
         for chunk in body.chunks(size) {
-            socket.from_provider(chunk, |response| {
+            socket.read_provider(chunk, |response| {
                 responses.push((response.usage, response.model.map(str::to_owned)));
             });
         }
         let counts = socket.counts();
         assert_eq!(counts.responses, responses.len() as u64);
-        (responses, counts, socket.is_blind())
+        (responses, counts, socket.is_unreadable())
     };
     assert_eq!(said(size), said(usize::MAX));
 }
 
-/// What goes up is, but for what was put in, what came; what comes down, likewise.
+/// Requests and responses stay the same, apart from what the gateway adds and removes.
 pub fn read_exact(bytes: &[u8]) {
     let Some((body, size)) = chunks(bytes) else {
         return;

@@ -15,7 +15,7 @@ use crate::support::{Gateway, PATIENCE, Provider, Scene, eventually};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
-/// A gateway before a provider, whose name has these addresses.
+/// A gateway whose provider's name has these addresses.
 fn gateway(provider: &Provider, more: &str, addresses: Vec<SocketAddr>) -> Gateway {
     let scene = Scene::new(&simple(&provider.url(), more, "")).key("alice", "secret", "");
     let gateway = scene.start();
@@ -23,20 +23,20 @@ fn gateway(provider: &Provider, more: &str, addresses: Vec<SocketAddr>) -> Gatew
     gateway
 }
 
-/// As if the resolver had found them.
+/// Replaces the addresses, as if the resolver had returned them.
 fn learn(gateway: &Gateway, addresses: Vec<SocketAddr>) {
     let snapshot = gateway.running.live().snapshot();
     let known = snapshot.rules.providers[0].endpoint.addresses();
     known.learn(addresses);
 }
 
-/// The provider's port on an address of loopback that nobody listens on.
+/// The provider's port on a loopback address on which nothing listens.
 fn dead(provider: &Provider, host: u8) -> SocketAddr {
     let ip: IpAddr = [127, 0, 0, host].into();
     SocketAddr::new(ip, provider.address().port())
 }
 
-/// Asks once on each of `count` connections at the same time; all must be answered.
+/// Sends a request on each of `count` connections at the same time; each must get its response.
 fn all_at_once(gateway: &Gateway, count: usize) {
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let ask = || gateway.request("POST", "/p", &KEY, b"{}").status;
@@ -53,14 +53,14 @@ fn attempts(gateway: &Gateway, from: usize, to: usize) -> Vec<u64> {
 }
 
 #[test]
-fn dead_addresses_cost_no_request_its_response_and_once_known_nothing() {
+fn dead_addresses_fail_no_request_and_cost_no_time_once_known() {
     for count in [1, 2, 4, 7] {
         let provider = Provider::start();
         let mut addresses: Vec<_> = (2..2 + count).map(|host| dead(&provider, host)).collect();
         addresses.insert(usize::from(count) / 2, provider.address());
         let gateway = gateway(&provider, "", addresses);
         all_at_once(&gateway, 8);
-        // Some were found, and those that nobody met are found now, each once.
+        // Requests have found some dead addresses already; the others are found now, each once.
         let mut client = gateway.client();
         for _ in 0..8 {
             let response = client.request("POST", "/p", &KEY, b"{}");
@@ -93,7 +93,7 @@ fn an_address_with_another_certificate_is_left_out_and_never_gets_the_token() {
     let good = tls::provider(authority.server("localhost", &[]), |_, wire| {
         ok(wire, b"{}");
     });
-    // The same port, at another address, with a certificate for somebody else.
+    // The same port at another address, with a certificate for another name.
     let other = TcpListener::bind(dead(&good, 2)).unwrap();
     let wrong = authority.server("elsewhere.test", &[]);
     let read = Arc::new(Mutex::new(Vec::new()));
@@ -118,8 +118,8 @@ fn an_address_with_another_certificate_is_left_out_and_never_gets_the_token() {
     assert!(read.lock().unwrap().is_empty());
 }
 
-/// A socket that takes no further connection and refuses none, as behind a firewall that drops packets; and what fills
-/// its queue.
+/// A socket that neither accepts nor refuses connections, as behind a firewall that drops packets; and the connections
+/// that fill its queue.
 fn silent(address: SocketAddr) -> (rustix::fd::OwnedFd, Vec<TcpStream>) {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     rustix::net::bind(&socket, &address).unwrap();
@@ -132,7 +132,7 @@ fn silent(address: SocketAddr) -> (rustix::fd::OwnedFd, Vec<TcpStream>) {
 }
 
 #[test]
-fn an_address_that_drops_connections_costs_their_time_once() {
+fn an_address_that_drops_connections_is_waited_for_once() {
     let provider = Provider::start();
     let dropping = dead(&provider, 2);
     let _silent = silent(dropping);
@@ -151,7 +151,7 @@ fn an_address_that_drops_connections_costs_their_time_once() {
 }
 
 #[test]
-fn an_address_that_comes_back_is_used_again_and_no_request_has_to_try_it() {
+fn a_recovered_address_is_used_again_without_a_request_as_its_test() {
     let provider = Provider::start();
     let away = dead(&provider, 2);
     let gateway = gateway(&provider, "", vec![away, provider.address()]);
@@ -161,7 +161,7 @@ fn an_address_that_comes_back_is_used_again_and_no_request_has_to_try_it() {
     let (tried, is_tried) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for mut stream in back.incoming().map_while(Result::ok) {
-            // Whoever connects in the background says nothing.
+            // The background check only connects, and sends nothing.
             let asks = stream.read(&mut [0; 4096]).unwrap_or_default() > 0;
             tried.send(asks).unwrap();
             if asks {

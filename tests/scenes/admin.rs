@@ -1,4 +1,4 @@
-//! What an operator sees.
+//! The admin listener and the access log.
 
 use crate::support::gateway::simple;
 use crate::support::{Client, Gateway, Provider, Scene, ask_admin, eventually};
@@ -6,7 +6,7 @@ use crate::support::{Client, Gateway, Provider, Scene, ask_admin, eventually};
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
 #[test]
-fn the_admin_listener_answers_what_it_has_and_nothing_else() {
+fn the_admin_listener_serves_its_endpoints_only() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     assert_eq!(gateway.admin("/healthz").text(), "ok\n");
@@ -23,14 +23,14 @@ fn the_admin_listener_answers_what_it_has_and_nothing_else() {
     let mut client = Client::connect(admin);
     let host = [("host", "localhost")];
     assert_eq!(client.request("HEAD", "/metrics", &host, b"").status, 200);
-    // The gateway's own port has none of it.
+    // The client listener serves none of the admin endpoints.
     for path in ["/metrics", "/healthz", "/readyz", "/status"] {
         assert_eq!(gateway.get(path, &KEY).status, 404);
     }
 }
 
 #[test]
-fn an_access_line_says_what_happened_and_holds_no_secret() {
+fn an_access_line_describes_the_request_and_holds_no_secret() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let headers = [
@@ -85,7 +85,7 @@ fn an_access_line_says_what_happened_and_holds_no_secret() {
 }
 
 #[test]
-fn who_refused_is_said_in_the_response_the_line_and_the_metric() {
+fn the_response_the_line_and_the_metric_name_who_refused() {
     let provider = Provider::answering(|_, wire| {
         crate::support::provider::respond(wire, "429 Too Many Requests", &[], b"{}");
     });
@@ -113,7 +113,7 @@ fn who_refused_is_said_in_the_response_the_line_and_the_metric() {
 }
 
 #[test]
-fn what_strangers_send_makes_no_series() {
+fn input_of_strangers_makes_no_series() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let series = |gateway: &Gateway| {
@@ -179,7 +179,7 @@ fn keys_that_end_are_shown_with_their_end() {
     assert_eq!(gateway.count("keygate_keys_loaded"), 2);
 }
 
-/// Every route of the admin listener, and what is none.
+/// Every endpoint of the admin listener, and a path that is none.
 const ADMIN_ROUTES: [(&str, &str, u16); 9] = [
     ("GET", "/metrics", 200),
     ("HEAD", "/metrics", 200),
@@ -193,7 +193,7 @@ const ADMIN_ROUTES: [(&str, &str, u16); 9] = [
 ];
 
 #[test]
-fn the_admin_listener_answers_programs_and_no_page_of_another_site() {
+fn the_admin_listener_refuses_pages_of_other_sites() {
     let provider = Provider::start();
     let server = "server.admin_hosts = [\"keygate.internal\"]";
     let gateway = Scene::with_server(server, &simple(&provider.url(), "", ""))
@@ -215,7 +215,7 @@ fn the_admin_listener_answers_programs_and_no_page_of_another_site() {
             (vec![("host", &*own)], answered),
             (vec![("host", "localhost")], answered),
             (vec![("host", &named)], answered),
-            // A page that it served itself.
+            // A page that the admin listener served.
             (
                 vec![
                     ("host", &own),
@@ -226,7 +226,7 @@ fn the_admin_listener_answers_programs_and_no_page_of_another_site() {
             ),
             (vec![("host", &named), ("origin", &named_origin)], answered),
             (vec![("host", &own), ("sec-fetch-site", "none")], answered),
-            // A name that its owner has made resolve to this address.
+            // A name of another site that resolves to this address (DNS rebinding).
             (vec![("host", &*rebound)], 421),
             (
                 vec![
@@ -273,7 +273,7 @@ fn the_admin_listener_answers_programs_and_no_page_of_another_site() {
             "{method} {path}"
         );
     }
-    // What was refused asked no provider: six of the fifteen probes were answered.
+    // Refused requests probed no provider: six of the fifteen probes were served.
     assert_eq!(provider.received().len(), 6);
 }
 
@@ -297,11 +297,11 @@ fn a_name_of_the_admin_listener_is_taken_over_by_a_reload() {
     assert_eq!(ask(), 200);
 }
 
-/// The beginning of a head that never ends.
+/// The start of a head that never ends.
 const HALF: &str = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n";
 const LOCALHOST: [(&str, &str); 1] = [("host", "localhost")];
 
-/// Asks for the metrics on a connection of its own, and checks that they come within a second.
+/// Requests the metrics on a new connection, and checks that they arrive within a second.
 fn metrics_come_soon(admin: std::net::SocketAddr) {
     let start = std::time::Instant::now();
     let response = Client::connect(admin).request("GET", "/metrics", &LOCALHOST, b"");
@@ -311,7 +311,7 @@ fn metrics_come_soon(admin: std::net::SocketAddr) {
 }
 
 #[test]
-fn heads_that_never_end_keep_nobody_from_the_admin_listener() {
+fn endless_heads_do_not_block_the_admin_listener() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let admin = gateway.running.admin();
@@ -319,7 +319,7 @@ fn heads_that_never_end_keep_nobody_from_the_admin_listener() {
     for _ in 0..10 {
         for _ in 0..20 {
             let mut client = Client::connect(admin);
-            // It may have been closed for a newer one.
+            // The connection may have been closed for a newer one.
             let _ = client.try_send(HALF);
             held.push(client);
         }
@@ -329,13 +329,12 @@ fn heads_that_never_end_keep_nobody_from_the_admin_listener() {
     assert!(closed, "the oldest are closed");
     let refused = "keygate_connections_refused_total{limit=\"admin\"}";
     assert!(gateway.count(refused) >= 136);
-    // Clients have their own.
+    // Client connections have a limit of their own.
     assert_eq!(gateway.get("/p", &KEY).status, 200);
 }
 
 #[test]
-fn an_idle_connection_of_the_admin_listener_is_closed_for_a_new_one_before_heads_that_are_on_their_way()
- {
+fn for_a_new_connection_the_admin_listener_closes_an_idle_one_first() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let admin = gateway.running.admin();
@@ -356,7 +355,7 @@ fn an_idle_connection_of_the_admin_listener_is_closed_for_a_new_one_before_heads
         client.send("\r\n");
         assert_eq!(client.response(false).status, 200);
     }
-    // An exchange that goes on is not interrupted.
+    // A running exchange is not interrupted.
     assert_eq!(
         idle[31].request("GET", "/healthz", &LOCALHOST, b"").status,
         200
@@ -364,7 +363,7 @@ fn an_idle_connection_of_the_admin_listener_is_closed_for_a_new_one_before_heads
 }
 
 #[test]
-fn a_probe_that_goes_on_is_not_closed_for_new_connections() {
+fn a_running_probe_is_not_closed_for_new_connections() {
     let (tell, told) = std::sync::mpsc::channel::<()>();
     let told = std::sync::Mutex::new(told);
     let provider = Provider::answering(move |_, wire| {
@@ -393,7 +392,7 @@ fn a_probe_that_goes_on_is_not_closed_for_new_connections() {
 }
 
 #[test]
-fn the_admin_listener_waits_for_no_head_without_end() {
+fn the_admin_listener_limits_the_time_of_a_head() {
     let provider = Provider::start();
     let timeouts = "server.timeouts.client_head = \"300ms\"\nserver.timeouts.keepalive = \"300ms\"";
     let gateway = Scene::with_server(timeouts, &simple(&provider.url(), "", "")).start();
@@ -401,7 +400,7 @@ fn the_admin_listener_waits_for_no_head_without_end() {
     assert!(Client::connect(admin).is_closed(), "it says nothing");
     let mut slow = Client::connect(admin);
     slow.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
-    // However often something comes.
+    // Even if bytes keep arriving.
     eventually("it is cut", || slow.try_send("x: y\r\n").is_err());
     let mut idle = Client::connect(admin);
     let response = idle.request("GET", "/healthz", &[("host", "localhost")], b"");
@@ -410,14 +409,14 @@ fn the_admin_listener_waits_for_no_head_without_end() {
 }
 
 #[test]
-fn a_head_for_the_admin_listener_is_bounded_as_those_of_clients_are() {
+fn the_admin_listener_limits_the_size_of_a_head() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let ask = |bytes| {
         let long = "x".repeat(bytes);
         let headers = [("host", "localhost"), ("x-long", &*long)];
         let mut client = Client::connect(gateway.running.admin());
-        // It may be closed before it is all sent.
+        // The connection may be closed before all of it is sent.
         let _ = client.try_send(crate::support::client::raw_request(
             "GET", "/healthz", &headers, b"",
         ));

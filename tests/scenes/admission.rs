@@ -1,9 +1,9 @@
-//! Who may come in, what goes up, and what does not.
+//! Which requests are admitted, and what is forwarded.
 
 use crate::support::gateway::simple;
 use crate::support::{Client, Gateway, Provider, Response, Scene, http2};
 
-/// What differs between two responses that are otherwise the same.
+/// A response without the headers that differ between two otherwise equal ones.
 fn without_ids(response: &Response) -> (String, Vec<u8>) {
     let differs = |line: &&str| {
         !["x-request-id", "x-keygate-request-id", "date"]
@@ -22,7 +22,7 @@ fn without_ids(response: &Response) -> (String, Vec<u8>) {
 }
 
 #[test]
-fn a_key_is_taken_in_every_spelling_and_goes_up_in_none() {
+fn a_key_is_accepted_in_every_place_and_forwarded_in_none() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     for (path, headers) in [
@@ -90,14 +90,14 @@ fn two_different_keys_are_refused_in_any_order() {
 }
 
 #[test]
-fn every_reason_to_refuse_a_key_answers_with_the_same_bytes() {
+fn every_reason_to_refuse_a_key_gives_the_same_response() {
     let provider = Provider::start();
     let gateway = Scene::new(&simple(&provider.url(), "", ""))
         .key("off", "disabled-key", "disabled = true")
         .key("over", "expired-key", "expires = 2020-01-01T00:00:00Z")
         .key("soon", "early-key", "not_before = 2999-01-01T00:00:00Z")
         .start();
-    // On one connection, so that the access lines come in this order.
+    // On one connection, so that the access lines have this order.
     let mut client = gateway.client();
     let first = without_ids(&client.request("GET", "/p", &[], b""));
     assert!(first.0.starts_with("HTTP/1.1 401 "));
@@ -116,7 +116,7 @@ fn every_reason_to_refuse_a_key_answers_with_the_same_bytes() {
         );
     }
     assert!(provider.received().is_empty());
-    // Only the log and the metrics know.
+    // Only the log and the metrics have the reason.
     let lines = gateway.access_lines(7);
     let reasons: Vec<_> = lines
         .iter()
@@ -213,8 +213,8 @@ fn a_callers_own_token_is_passed_on_beside_the_gateways_key() {
         (refused.status, refused.code().as_str()),
         (401, "provider_token_missing")
     );
-    // The gateway's key in the provider's place opens nothing, and does not go up, nor does it
-    // beside itself, as one SDK sends it.
+    // The gateway's key in the place of the provider's token is refused and not forwarded, not even beside itself, as one
+    // SDK sends it.
     let ours = ("authorization", "Bearer secret");
     let refused = gateway.get("/p", &[ours]);
     assert_eq!(
@@ -234,7 +234,7 @@ fn a_callers_own_token_is_passed_on_beside_the_gateways_key() {
 }
 
 #[test]
-fn an_open_route_asks_for_no_key_and_still_keeps_the_clients() {
+fn an_open_route_needs_no_key_and_still_removes_the_clients() {
     let provider = Provider::start();
     let gateway = Scene::new(&simple(&provider.url(), "", "auth = \"none\"")).start();
     assert_eq!(
@@ -275,7 +275,7 @@ fn a_route_takes_only_the_keys_its_selector_names() {
         );
     }
     assert_eq!(provider.received().len(), 1);
-    // Who it was that knocked is known.
+    // The access line has the key of the refused request.
     let mut keys: Vec<_> = gateway
         .access_lines(3)
         .iter()
@@ -319,7 +319,7 @@ fn hosts_choose_routes_before_paths_do() {
 }
 
 #[test]
-fn a_provider_without_its_token_answers_503_while_the_others_serve() {
+fn a_provider_without_its_token_is_503_while_others_serve() {
     let provider = Provider::start();
     let rest = format!(
         "{}\n[providers.q]\nkind = \"custom\"\nbase_url = \"{}\"\ntoken = \"env:KEYGATE_NO_SUCH_VARIABLE\"\n\
@@ -363,7 +363,7 @@ fn a_query_with_other_separators_hides_no_key() {
 }
 
 #[test]
-fn a_default_endpoint_with_a_query_keeps_the_clients() {
+fn a_default_endpoint_keeps_the_clients_query() {
     let provider = Provider::start();
     let settings = "default_endpoint = \"/d/chat?api-version=1\"";
     let gateway = Scene::new(&simple(&provider.url(), settings, ""))
@@ -425,7 +425,7 @@ fn http2_clients_are_held_to_the_same_rules() {
         Some(provider.address().to_string().as_str())
     );
     assert!(!received.head.contains("secret") && !received.head.contains("cookie"));
-    // HTTP/1.1 goes on beside it.
+    // HTTP/1.1 still works.
     assert_eq!(
         Client::connect(gateway.address())
             .request("GET", "/p", &[("api-key", "secret")], b"")

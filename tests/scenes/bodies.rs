@@ -1,4 +1,4 @@
-//! Bodies of any size arrive byte for byte, and a refusal is readable whatever was still to come.
+//! Bodies of any size arrive byte for byte, and a client can read a refusal while its body is still being sent.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::support::http2;
 use crate::support::provider::respond;
 use crate::support::{Gateway, Provider, Scene};
 
-/// Bytes of which no two neighbourhoods are alike.
+/// Bytes without a repeated section.
 fn bytes(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32;
     std::iter::repeat_with(|| {
@@ -73,7 +73,7 @@ fn a_client_that_waits_for_100_continue_gets_it() {
     assert!(client.read_head().starts_with("HTTP/1.1 100 "));
     client.send("hello");
     assert_eq!(client.response(false).text(), "hello");
-    // One that is refused is refused instead. (Pingora closes a connection after a 100.)
+    // A refused request gets its refusal instead of a 100. (Pingora closes a connection after a 100.)
     let mut client = gateway.client();
     client.send("POST /p HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
     assert!(client.read_head().starts_with("HTTP/1.1 401 "));
@@ -152,12 +152,12 @@ fn a_body_over_the_limit_is_413_by_its_length_and_by_its_chunks() {
         (refused.status, refused.code().as_str()),
         (413, "body_too_large")
     );
-    // What did go up was cut off: the provider never got a whole request.
+    // The forwarded part was cut off: the provider never received a complete request.
     assert_eq!(provider.received().len(), 1);
 }
 
 #[test]
-fn what_follows_a_broken_body_is_not_the_next_request() {
+fn bytes_after_a_broken_body_are_not_the_next_request() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let smuggled = "GET /p/smuggled HTTP/1.1\r\nHost: a\r\napi-key: secret\r\n\r\n";
@@ -169,7 +169,7 @@ fn what_follows_a_broken_body_is_not_the_next_request() {
         "-1\r\n",
         &extension,
     ] {
-        // Refused for want of a key, and admitted: either way it is the connection's last request.
+        // Refused for a missing key, or admitted: either way, it is the last request of the connection.
         for key in ["", "api-key: secret\r\n"] {
             let mut client = gateway.client();
             client.send(format!(
@@ -187,7 +187,7 @@ fn what_follows_a_broken_body_is_not_the_next_request() {
 }
 
 #[test]
-fn what_follows_a_body_whose_end_is_not_plain_is_not_the_next_request() {
+fn bytes_after_a_body_with_an_ambiguous_end_are_not_the_next_request() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let next = "GET /p/next HTTP/1.1\r\nHost: a\r\napi-key: secret\r\n\r\n";
@@ -199,7 +199,7 @@ fn what_follows_a_body_whose_end_is_not_plain_is_not_the_next_request() {
         "1\r\na\r\n0\r\nx: y\r\n\r\n",
         "1 \r\na\r\n0\r\n\r\n",
     ] {
-        // Nothing has come behind it when the response is there.
+        // No further bytes follow the response.
         for key in ["", "api-key: secret\r\n"] {
             let mut client = gateway.client();
             client.send(format!(
@@ -216,7 +216,7 @@ fn what_follows_a_body_whose_end_is_not_plain_is_not_the_next_request() {
 }
 
 #[test]
-fn a_body_that_drips_is_refused_and_one_that_only_takes_its_time_is_not() {
+fn a_dripping_body_is_refused_and_a_slow_one_is_not() {
     let provider = Provider::start();
     let rest = crate::support::gateway::simple(&provider.url(), "", "");
     let scene = Scene::with_server("server.limits.body_rate = \"1KiB\"", &rest);
@@ -227,7 +227,7 @@ fn a_body_that_drips_is_refused_and_one_that_only_takes_its_time_is_not() {
             "POST /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\ncontent-length: 90000\r\n\r\n",
         );
         let mut sent = 0;
-        // A chunk each quarter of a second, for longer than is waited before anybody looks.
+        // A chunk every quarter of a second, for longer than the rate is not checked.
         while sent < 90_000
             && client
                 .try_send("x".repeat(chunk.min(90_000 - sent)))
@@ -260,7 +260,7 @@ fn a_body_that_drips_is_refused_and_one_that_only_takes_its_time_is_not() {
 }
 
 #[test]
-fn an_empty_last_piece_leaves_nothing_on_the_connection_for_the_next_tenant() {
+fn an_empty_last_chunk_leaves_nothing_on_the_connection_for_the_next_tenant() {
     let provider = Provider::start();
     let scene = Scene::with_server("server.h2c = true", &simple(&provider.url(), "", ""));
     let gateway = scene.key("alice", "secret", "").start();

@@ -1,4 +1,4 @@
-//! The commands, as a person types them.
+//! The commands as a person types them.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -19,12 +19,12 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn a_key_is_made_listed_and_opens() {
+fn a_created_key_is_listed_and_valid() {
     let provider = Provider::start();
     let scene = Scene::new(&simple(&provider.url(), "", "keys = { team = \"search\" }"));
     std::fs::remove_file(scene.path("keys.toml")).unwrap();
     let config = scene.path("gateway.toml").display().to_string();
-    // Nothing works yet, and it is said what to do.
+    // Without a key file, `check` fails and says what to do.
     let check = keygate(&["check", "--config", &config]);
     assert_eq!(check.status.code(), Some(78));
     assert!(text(&check.stderr).contains("keygate keys create"));
@@ -80,7 +80,7 @@ fn a_key_is_made_listed_and_opens() {
         200
     );
 
-    // Made while it runs, and served within a second or so.
+    // A key that is created while the gateway runs is served within about a second.
     let second = keygate(&[
         "keys",
         "create",
@@ -103,7 +103,7 @@ fn a_key_is_made_listed_and_opens() {
 }
 
 #[test]
-fn wrong_usage_is_64_and_says_why() {
+fn wrong_usage_exits_with_64_and_an_explanation() {
     for (arguments, why) in [
         (
             &["keys", "create", "--id", "sp ace", "--file", "k"][..],
@@ -192,7 +192,7 @@ fn wrong_usage_is_64_and_says_why() {
 }
 
 #[test]
-fn a_command_line_that_is_wrong_is_answered_with_what_was_meant() {
+fn a_wrong_command_line_gets_a_tip() {
     let run = |arguments: &[&str]| {
         let output = process::keygate()
             .args(arguments)
@@ -230,7 +230,7 @@ fn a_command_line_that_is_wrong_is_answered_with_what_was_meant() {
 }
 
 #[test]
-fn the_status_is_shown_anew_until_nobody_reads_it() {
+fn status_watch_repeats_until_its_reader_closes_the_pipe() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let admin = gateway.running.admin().to_string();
@@ -250,7 +250,7 @@ fn the_status_is_shown_anew_until_nobody_reads_it() {
 }
 
 #[test]
-fn status_shows_what_serves_and_fails_when_something_does_not() {
+fn status_shows_routes_and_fails_if_one_is_not_served() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let admin = gateway.running.admin().to_string();
@@ -345,7 +345,7 @@ fn the_demo_serves_what_it_prints() {
     assert!(child.wait().unwrap().success());
 }
 
-/// A command that reads `input`.
+/// Runs a command with `input` on standard input.
 pub(crate) fn keygate_with(input: &str, arguments: &[&str]) -> Output {
     use std::io::Write;
     let mut child = Command::new(env!("CARGO_BIN_EXE_keygate"))
@@ -365,7 +365,7 @@ pub(crate) fn keygate_with(input: &str, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_probe_tells_whether_tokens_work_and_nothing_is_probed_unasked() {
+fn a_probe_reports_whether_tokens_work_and_only_on_request() {
     let provider = Provider::answering(|request, wire| {
         let good = request.header("authorization") == Some("Bearer good");
         let status = if good { "200 OK" } else { "401 Unauthorized" };
@@ -403,12 +403,12 @@ fn a_probe_tells_whether_tokens_work_and_nothing_is_probed_unasked() {
         "{said}"
     );
     assert_eq!(provider.only().line(), "GET /v1/models HTTP/1.1");
-    // No page in a browser makes it ask.
+    // A page in a browser cannot start a probe.
     let response = ask_admin(gateway.running.admin(), "GET", "/probe");
     assert_eq!(response.status, 404);
     assert_eq!(provider.received().len(), 1);
 
-    // What could be anywhere is asked without a token first: what answers anyone says nothing of the token.
+    // A custom provider gets a request without a token first: if it responds to that, the token was not tested.
     let gateway = Scene::new(&one("custom", "custom", "inline:good"))
         .key("alice", "secret", "")
         .start();

@@ -1,4 +1,4 @@
-//! Pages in browsers, on routes that say which (CORS, the Fetch standard).
+//! Requests of pages in browsers, on routes that allow their origins (CORS, the Fetch standard).
 
 use crate::support::client::Response;
 use crate::support::gateway::simple;
@@ -77,7 +77,7 @@ fn every_response_of_the_route_may_be_read_by_its_pages_and_a_refusal_too() {
         } else {
             "200 OK"
         };
-        // What a provider says about its own pages is not about the gateway's.
+        // CORS headers of a provider are about its own pages, and are removed.
         let headers = [
             ("access-control-allow-origin", "*"),
             ("access-control-allow-credentials", "true"),
@@ -113,7 +113,7 @@ fn every_response_of_the_route_may_be_read_by_its_pages_and_a_refusal_too() {
             response.head
         );
     }
-    // Of a provider that is not there, likewise.
+    // Also for a provider that is unreachable.
     drop(provider);
     let gone = simple("http://127.0.0.1:9", "", CORS);
     let gateway = Scene::new(&gone).key("alice", "secret", "").start();
@@ -162,7 +162,7 @@ fn other_pages_read_nothing_and_their_preflights_need_a_key() {
     }
     let two = [ORIGIN, ("Origin", "https://evil.test"), PREFLIGHT];
     assert_eq!(gateway.request("OPTIONS", "/p", &two, b"").status, 401);
-    // What is no preflight is a request like any other.
+    // An OPTIONS request that is no preflight is an ordinary request.
     for headers in [vec![ORIGIN], vec![PREFLIGHT]] {
         assert_eq!(gateway.request("OPTIONS", "/p", &headers, b"").status, 401);
     }
@@ -175,7 +175,7 @@ fn other_pages_read_nothing_and_their_preflights_need_a_key() {
 }
 
 #[test]
-fn no_page_may_read_the_responses_of_a_route_without_it_whatever_the_provider_says() {
+fn without_cors_no_page_may_read_responses_whatever_the_provider_sends() {
     let provider = Provider::answering(|_, wire| {
         respond(
             wire,
@@ -201,7 +201,7 @@ fn no_page_may_read_the_responses_of_a_route_without_it_whatever_the_provider_sa
 }
 
 #[test]
-fn the_provider_does_not_hear_of_the_page() {
+fn the_origin_of_the_page_is_not_forwarded() {
     let provider = Provider::start();
     let gateway = gateway(&provider, CORS);
     let headers = [ORIGIN, PREFLIGHT, ("api-key", "secret")];
@@ -217,7 +217,7 @@ fn the_provider_does_not_hear_of_the_page() {
 }
 
 #[test]
-fn any_page_may_be_let_in_where_a_key_is_asked_for() {
+fn a_route_with_keys_may_allow_any_origin() {
     let provider = Provider::start();
     let gateway = gateway(&provider, "cors = { origins = \"*\" }");
     let response = gateway.get(
@@ -240,7 +240,7 @@ fn any_page_may_be_let_in_where_a_key_is_asked_for() {
 }
 
 #[test]
-fn who_guessed_too_often_is_still_told_what_pages_may_do() {
+fn a_preflight_is_answered_after_too_many_failed_keys() {
     let provider = Provider::start();
     let server = "server.limits.failed_keys_per_address = 1";
     let gateway = Scene::with_server(server, &simple(&provider.url(), "", CORS)).start();
@@ -257,7 +257,7 @@ fn who_guessed_too_often_is_still_told_what_pages_may_do() {
 }
 
 #[test]
-fn a_preflight_over_http2_is_answered_likewise() {
+fn a_preflight_is_answered_over_http2() {
     let provider = Provider::start();
     let rest = simple(&provider.url(), "", CORS);
     let gateway = Scene::with_server("server.h2c = true", &rest).start();
@@ -275,7 +275,7 @@ fn a_preflight_over_http2_is_answered_likewise() {
 }
 
 #[test]
-fn check_says_which_origin_is_none() {
+fn check_reports_an_invalid_origin() {
     let problems = |cors: &str, more: &str| {
         let route = format!("cors = {{ {cors} }}\n{more}");
         Scene::new(&simple("http://127.0.0.1:9", "", &route))

@@ -1,4 +1,4 @@
-//! What `keygate doctor` and `keygate check` say of the machine.
+//! The reports of `keygate doctor` and `keygate check` about the machine.
 
 use crate::command::{keygate, text};
 use crate::support::gateway::simple;
@@ -6,7 +6,7 @@ use crate::support::process::{self, Process};
 use crate::support::{Provider, Scene};
 
 #[test]
-fn the_doctor_says_where_there_are_too_few_open_files_for_the_connections() {
+fn the_doctor_warns_of_too_few_open_files_for_the_connections() {
     let scene = Scene::with_server("server.limits.connections = 1000", "");
     let doctor = |most: &str| {
         let script = format!("ulimit -n {most}; exec \"$0\" doctor --config \"$1\"");
@@ -24,7 +24,7 @@ fn the_doctor_says_where_there_are_too_few_open_files_for_the_connections() {
 }
 
 #[test]
-fn the_doctor_looks_at_the_machine_and_says_what_to_mend() {
+fn the_doctor_checks_the_machine_and_reports_what_to_fix() {
     let provider = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
@@ -80,7 +80,7 @@ fn the_doctor_looks_at_the_machine_and_says_what_to_mend() {
 }
 
 #[test]
-fn the_doctor_believes_a_gateway_that_serves_about_a_token_that_it_cannot_see_itself() {
+fn the_doctor_trusts_a_running_gateway_about_a_token_that_it_cannot_read() {
     let provider = Provider::start();
     let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "env:OF_SERVICE");
     let scene = Scene::new(&rest).key("alice", "secret", "");
@@ -101,7 +101,7 @@ fn the_doctor_believes_a_gateway_that_serves_about_a_token_that_it_cannot_see_it
 }
 
 #[test]
-fn a_check_warns_where_a_start_would_trust_no_provider() {
+fn check_warns_if_this_machine_trusts_no_certificate() {
     let scene = Scene::new(&simple("https://provider.test", "", "")).key("alice", "secret", "");
     let empty = scene.path("roots.pem");
     std::fs::write(&empty, "").unwrap();
@@ -127,7 +127,7 @@ fn a_check_warns_where_a_start_would_trust_no_provider() {
 }
 
 #[test]
-fn a_gateway_of_another_configuration_on_the_same_admin_address_is_told_apart() {
+fn a_gateway_of_another_configuration_on_the_same_admin_address_is_recognized() {
     let provider = Provider::start();
     let running = Process::start(process::scene(&provider, ""));
     let admin = running.admin;
@@ -174,7 +174,7 @@ fn a_gateway_of_another_configuration_on_the_same_admin_address_is_told_apart() 
 }
 
 #[test]
-fn the_doctor_speaks_in_columns_of_ok_warn_and_fail() {
+fn the_doctor_prints_columns_of_ok_warn_and_fail() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
     let scene = Scene::new("").key("alice", "secret", "");
@@ -196,7 +196,7 @@ fn the_doctor_speaks_in_columns_of_ok_warn_and_fail() {
         let words = ["ok    ", "warn  ", "FAIL  ", "      "];
         assert!(words.iter().any(|word| line.starts_with(word)), "{said}");
     }
-    // What is found, and the cures below, stand in one column.
+    // Findings and the remedies below them are in one column.
     let column = |part: &str| said.lines().find_map(|line| line.find(part));
     assert_eq!(
         column("-> something else listens"),

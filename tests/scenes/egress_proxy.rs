@@ -1,4 +1,4 @@
-//! Providers behind an HTTP proxy: tunnels by CONNECT, TLS with the provider alone, and what is said where there is none.
+//! Providers behind an HTTP proxy: tunnels by CONNECT, TLS with the provider only, and errors without a tunnel.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::support::{ConnectProxy, Gateway, Provider, Scene};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
-/// A name that no resolver knows: whoever reaches it was led there by the proxy.
+/// A name that no resolver knows: only the proxy can connect to it.
 const URL: &str = "https://api.provider.test";
 
 fn tls_provider(authority: &Authority, name: &str) -> Provider {
@@ -54,12 +54,12 @@ fn requests_go_through_kept_tunnels_to_a_name_that_the_proxy_alone_knows() {
     assert_eq!(provider.received().len(), 100);
     assert_eq!(provider.last().header("host"), Some("api.provider.test"));
     assert_eq!(provider.last().count("proxy-authorization"), 0);
-    // Pingora gives a connection back in a task of its own: where that is late, the next request makes another.
+    // Pingora returns a connection to the pool in a task of its own: if that is late, the next request opens another one.
     let asked = proxy.asked();
     assert!(asked.len() <= 5, "{}", asked.len());
     let wanted = "CONNECT api.provider.test:443 HTTP/1.1\r\nHost: api.provider.test:443\r\n\r\n";
     assert!(asked.iter().all(|head| head == wanted), "{asked:?}");
-    // What goes through is TLS, with nothing to read in it.
+    // The tunnel carries TLS: nothing of the request is readable.
     let passed = proxy.passed();
     assert!(passed.starts_with(&[0x16, 3]), "a handshake");
     for secret in ["provider-token", "canary", "secret"] {
@@ -98,7 +98,7 @@ fn the_certificate_is_the_providers_whatever_the_proxy_leads_to() {
 }
 
 #[test]
-fn credentials_go_to_the_proxy_and_to_nobody_else() {
+fn credentials_go_to_the_proxy_only() {
     let authority = Authority::new();
     let provider = tls_provider(&authority, "api.provider.test");
     let proxy = ConnectProxy::wanting("Basic dXNlcjpwYXNz", &places(provider.address()));
@@ -122,7 +122,7 @@ fn credentials_go_to_the_proxy_and_to_nobody_else() {
         gateway.admin("/metrics").text()
     );
     assert!(!shown.contains("dXNlcjpwYXNz") && !shown.contains("user:pass"));
-    // Another token is another connection: from the next request on.
+    // Another token needs another connection, from the next request on.
     let generation = gateway.running.live().snapshot().rules.generation;
     gateway.scene.write("proxy-token", "user:wrong");
     gateway.wait_for_generation(generation + 1);
@@ -170,7 +170,7 @@ fn a_proxy_that_opens_no_tunnel_is_502_or_504_and_the_provider_hears_nothing() {
 #[test]
 fn tunnels_of_two_providers_are_never_taken_for_each_other() {
     let authority = Authority::new();
-    // Both show the same certificate, and are told apart by where their tunnels lead alone.
+    // Both have the same certificate: only the tunnels distinguish them.
     let server = |say: &'static str| {
         provider(authority.server("shared.test", &[]), move |_, wire| {
             ok(wire, say.as_bytes());
@@ -218,7 +218,7 @@ fn http2_goes_through_one_tunnel() {
 }
 
 #[test]
-fn a_dead_address_of_the_proxy_is_left_out_and_a_failed_provider_is_no_reason_to() {
+fn a_dead_address_of_the_proxy_is_left_out_but_not_for_a_failed_provider() {
     let authority = Authority::new();
     let provider = tls_provider(&authority, "api.provider.test");
     let proxy = ConnectProxy::start(&places(provider.address()));
@@ -233,7 +233,7 @@ fn a_dead_address_of_the_proxy_is_left_out_and_a_failed_provider_is_no_reason_to
     assert_eq!(addresses.pick(0, &[]), Some(proxy.address()));
     assert_eq!(addresses.pick(1, &[]), Some(proxy.address()));
 
-    // One that cannot reach the provider stays, for it may reach others; the request goes to the next.
+    // A proxy address that cannot reach the provider stays in use, for it may reach others; the request uses the next one.
     let lost = ConnectProxy::start(&[]);
     let gateway = self::gateway(&authority, &lost, "");
     let snapshot = gateway.running.live().snapshot();
@@ -247,7 +247,7 @@ fn a_dead_address_of_the_proxy_is_left_out_and_a_failed_provider_is_no_reason_to
 }
 
 #[test]
-fn the_servers_proxy_is_for_providers_by_https_that_do_not_say_otherwise() {
+fn the_servers_proxy_is_the_default_for_https_providers() {
     let authority = Authority::new();
     let (near, direct) = (Provider::start(), tls_provider(&authority, "localhost"));
     let proxy = ConnectProxy::start(&[]);
@@ -279,7 +279,7 @@ fn the_servers_proxy_is_for_providers_by_https_that_do_not_say_otherwise() {
 }
 
 #[test]
-fn what_is_wrong_with_a_proxy_is_said_with_its_line_and_cure_and_no_credentials() {
+fn problems_of_a_proxy_are_reported_with_line_and_remedy_without_credentials() {
     let with = |server: &str, more: &str| {
         let scene = Scene::new("").key("alice", "secret", "");
         scene.configure(server, &simple(URL, more, ""));
@@ -366,7 +366,7 @@ fn a_token_that_cannot_be_used_is_no_way_around_the_proxy() {
         scene.configure(&format!("{server}\"{token}\""), &simple(URL, "", ""));
         let path = scene.path("gateway.toml");
         assert!(Config::load(&path, Purpose::Start).is_err(), "{token}");
-        // A reload takes the rest over: there may be a key revoked in it.
+        // A reload accepts the rest of the configuration, which may revoke a key.
         let reloaded = Config::load(&path, Purpose::Reload).unwrap();
         let proxy = reloaded.providers[0]
             .proxy
@@ -377,7 +377,7 @@ fn a_token_that_cannot_be_used_is_no_way_around_the_proxy() {
 }
 
 #[test]
-fn the_environment_counts_where_the_configuration_says_so() {
+fn the_proxy_of_the_environment_is_used_if_configured() {
     let authority = Authority::new();
     let provider = tls_provider(&authority, "api.provider.test");
     let proxy = ConnectProxy::wanting("Basic dXNlcjpwYXNz", &places(provider.address()));
@@ -399,7 +399,7 @@ fn the_environment_counts_where_the_configuration_says_so() {
     );
     assert!(found.contains(&through), "{found}");
     assert!(!found.contains("pass"), "{found}");
-    // Without the word, and where NO_PROXY names the host, its own addresses are looked for.
+    // Without the setting, and if NO_PROXY names the host, the host's own addresses are resolved.
     let silent = scene(&authority, "", "");
     let exempt = [("https_proxy", &*url), ("NO_PROXY", "provider.test")];
     for found in [

@@ -76,7 +76,7 @@ fn no_dot_segment_comes_of_it_and_the_prefix_has_none() {
 }
 
 #[test]
-fn a_query_that_was_escaped_as_a_whole_takes_no_credential_up_nor_into_the_log() {
+fn an_escaped_query_carries_no_credential_to_the_provider_or_the_log() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     for path in [
@@ -111,7 +111,7 @@ fn a_query_that_was_escaped_as_a_whole_takes_no_credential_up_nor_into_the_log()
 }
 
 #[test]
-fn a_narrower_route_cannot_be_walked_around_by_an_escaped_separator() {
+fn a_narrower_route_cannot_be_bypassed_by_an_escaped_separator() {
     let (broad, narrow) = (Provider::start(), Provider::start());
     let rest = format!(
         "[providers.broad]\nkind = \"custom\"\nbase_url = \"{}/v1\"\ntoken = \"inline:t\"\n\

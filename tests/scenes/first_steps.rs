@@ -1,4 +1,4 @@
-//! The first commands that somebody types: without a configuration, with one in its usual place, with an example.
+//! The first commands of a new user: without a configuration, with one in a usual place, with an example.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::command::text;
 use crate::support::gateway::simple;
 use crate::support::{Scene, process};
 
-/// A command in `folder`, with nothing of keygate or a provider in its environment.
+/// A command in `folder`, without variables of keygate or a provider in its environment.
 fn keygate_in(folder: &Path) -> Command {
     let mut command = process::keygate();
     command.current_dir(folder).env_clear();
@@ -40,14 +40,14 @@ fn a_configuration_is_found_in_its_usual_places() {
         found.contains("2 keys") && found.contains(path.to_str().unwrap()),
         "{found}"
     );
-    // Every command looks there, and what a command is given goes before.
+    // Every command looks there, and an option takes precedence.
     let listed = keygate_in(folder).args(["keys", "list"]).output().unwrap();
     assert!(text(&listed.stdout).contains("alice"), "{}", said(&listed));
     let mut given = keygate_in(folder);
     let given = given.args(["keys", "list", "--config"]).arg(&path);
     let listed = given.env("KEYGATE_CONFIG", "/nowhere").output().unwrap();
     assert!(text(&listed.stdout).contains("carol"), "{}", said(&listed));
-    // What is named and not there is not replaced by another.
+    // A named file that does not exist is not replaced by another one.
     let absent = keygate_in(folder)
         .arg("check")
         .env("KEYGATE_CONFIG", "/nowhere/g.toml")
@@ -62,7 +62,7 @@ fn a_configuration_is_found_in_its_usual_places() {
 }
 
 #[test]
-fn without_a_configuration_it_is_said_where_one_was_looked_for_and_how_to_make_one() {
+fn without_a_configuration_the_error_lists_the_places_and_how_to_create_one() {
     if Path::new("/etc/keygate/gateway.toml").exists() {
         return;
     }
@@ -88,7 +88,7 @@ fn without_a_configuration_it_is_said_where_one_was_looked_for_and_how_to_make_o
 }
 
 #[test]
-fn every_example_passes_check_as_a_checkout_has_it() {
+fn every_example_passes_check() {
     let folder = tempfile::tempdir().unwrap();
     let conf = concat!(env!("CARGO_MANIFEST_DIR"), "/conf");
     let mut examples = Vec::new();
@@ -96,7 +96,7 @@ fn every_example_passes_check_as_a_checkout_has_it() {
         let path = entry.unwrap().path();
         let to = folder.path().join(path.file_name().unwrap());
         std::fs::copy(&path, &to).unwrap();
-        // As git makes every file, with the usual umask.
+        // The mode that git gives every file with the usual umask.
         std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o644)).unwrap();
         if std::fs::read_to_string(&to).unwrap().contains("[[routes]]") {
             examples.push(to);
@@ -116,7 +116,7 @@ fn every_example_passes_check_as_a_checkout_has_it() {
             said(&check)
         );
     }
-    // The lab's key is one that everybody knows: it opens once somebody says so, and the file is private by then.
+    // The key of the lab is public: it is disabled until the user enables it, and by then the file is private.
     let mut enable = keygate_in(folder.path());
     let enable = enable.args([
         "keys",
@@ -140,7 +140,7 @@ fn every_example_passes_check_as_a_checkout_has_it() {
 }
 
 #[test]
-fn a_key_file_that_others_can_read_is_refused_once_it_opens_or_holds_something() {
+fn a_key_file_that_others_can_read_is_refused_if_it_has_valid_keys_or_secrets() {
     let rest = simple("http://127.0.0.1:9", "", "");
     for (more, code) in [
         ("disabled = true", 0),
@@ -161,7 +161,7 @@ fn a_key_file_that_others_can_read_is_refused_once_it_opens_or_holds_something()
 }
 
 #[test]
-fn a_key_is_shown_with_the_routes_that_it_opens() {
+fn show_lists_the_routes_of_a_key() {
     let route = |name: &str, team: &str| {
         format!(
             "[[routes]]\nname = \"{name}\"\npath = \"/{name}\"\nprovider = \"p\"\nkeys = {{ team = \"{team}\" }}\n"

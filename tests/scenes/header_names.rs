@@ -1,5 +1,5 @@
-//! Header names that an application behind the gateway may read as others: CGI, WSGI, Rack and PHP turn names into
-//! variables, in which `X_Api_Key` and `X-Api-Key` are one.
+//! Header names that an application behind the gateway may confuse: CGI, WSGI, Rack and PHP turn names into variables, in
+//! which `X_Api_Key` and `X-Api-Key` are the same.
 
 use crate::support::gateway::simple;
 use crate::support::{Gateway, Provider, Scene};
@@ -8,7 +8,7 @@ use crate::support::{Gateway, Provider, Scene};
 fn names_with_underscores_go_up_as_they_came() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
-    // Codex 0.101.0, custom headers of Claude Code, and what others send.
+    // From Codex 0.101.0, from custom headers of Claude Code, and from others.
     let names = [
         "session_id",
         "Conversation_Id",
@@ -30,7 +30,7 @@ fn names_with_underscores_go_up_as_they_came() {
     }
 }
 
-/// Spellings, and what applications behind the gateway may read them as.
+/// Spellings, and how applications behind the gateway may read them.
 const MISREAD: [(&str, &str); 25] = [
     ("api_key", "api-key"),
     ("X_Api_Key", "x-api-key"),
@@ -54,14 +54,14 @@ const MISREAD: [(&str, &str); 25] = [
     ("Transfer_Encoding", "transfer-encoding"),
     ("content_type", "content-type"),
     ("Sec_WebSocket_Extensions", "sec-websocket-extensions"),
-    // PHP reads a dot so, and old versions of Apache whatever is no letter and no digit.
+    // PHP reads a dot as an underscore; old versions of Apache also every other character that is no letter or digit.
     ("x.api.key", "x-api-key"),
     ("x~forwarded!for", "x-forwarded-for"),
     ("openai.organization", "openai-organization"),
 ];
 
 #[test]
-fn a_name_that_reads_as_a_credential_an_account_or_forwarding_is_refused_and_said() {
+fn a_name_that_may_be_read_as_a_credential_account_or_forwarding_is_refused() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     for (name, read_as) in MISREAD {
@@ -82,7 +82,7 @@ fn a_name_that_reads_as_a_credential_an_account_or_forwarding_is_refused_and_sai
 }
 
 #[test]
-fn what_the_configuration_strips_or_writes_is_not_sent_in_another_spelling() {
+fn a_stripped_or_written_header_is_not_forwarded_in_another_spelling() {
     let provider = Provider::start();
     let server = "server.strip_headers = [\"X-Corp-Identity\", \"X-Team-*\", \"under_score\"]\n\
                   keys.headers = [\"authorization\", \"x-gate-key\", \"gate_key\"]";
@@ -116,7 +116,7 @@ fn what_the_configuration_strips_or_writes_is_not_sent_in_another_spelling() {
         );
     }
     assert!(provider.received().is_empty());
-    // A name that is itself in the configuration has one reading, and so has the one that may be taken for it.
+    // A name in the configuration has one reading, and so has the name that may be confused with it.
     let headers = [
         ("gate_key", "secret"),
         ("gate-key", "theirs"),
@@ -142,7 +142,7 @@ fn two_different_keys_are_named_by_their_places_and_not_by_their_values() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     for (path, headers, first, second) in [
-        // Claude Code with ANTHROPIC_AUTH_TOKEN and ANTHROPIC_API_KEY.
+        // Claude Code with both ANTHROPIC_AUTH_TOKEN and ANTHROPIC_API_KEY.
         (
             "/p",
             vec![

@@ -1,4 +1,4 @@
-//! Which headers go up, which come back, and heads that have two readings.
+//! Which headers are forwarded in each direction, and heads that are ambiguous.
 
 use std::io::{Read, Write};
 
@@ -11,7 +11,7 @@ use crate::support::provider::{chunk, end_chunks, respond};
 use crate::support::{Gateway, Provider, Scene};
 
 #[test]
-fn cookies_account_choices_and_forwarding_stay_here_and_features_go_up() {
+fn cookies_accounts_and_forwarding_are_removed_and_feature_headers_are_kept() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let stays = [
@@ -52,7 +52,7 @@ fn cookies_account_choices_and_forwarding_stay_here_and_features_go_up() {
 }
 
 /// Identities, tokens and addresses that oauth2-proxy, ALB, Easy Auth, IAP, Cloudflare Access, Tailscale, Envoy and others
-/// put into requests.
+/// add to requests.
 const OF_FRONT_PROXIES: [&str; 56] = [
     "X-Forwarded-Access-Token",
     "X-Forwarded-User",
@@ -92,7 +92,7 @@ const OF_FRONT_PROXIES: [&str; 56] = [
     "Cookie2",
     "Proxy-Authentication-Info",
     "Authentication",
-    // What they and their like put in beside these.
+    // Further headers of the same products.
     "X-Amzn-Mtls-Clientcert-Subject",
     "X-Amzn-Ava-User-Context",
     "X-MS-CLIENT-PRINCIPAL-NAME",
@@ -114,7 +114,7 @@ const OF_FRONT_PROXIES: [&str; 56] = [
 ];
 
 #[test]
-fn what_proxies_in_front_say_of_the_client_stays_here() {
+fn headers_of_proxies_about_the_client_are_not_forwarded() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let mut headers = vec![("api-key", "secret")];
@@ -127,7 +127,7 @@ fn what_proxies_in_front_say_of_the_client_stays_here() {
 }
 
 #[test]
-fn what_else_a_company_puts_in_stays_here_if_it_is_named() {
+fn configured_headers_are_not_forwarded() {
     let provider = Provider::start();
     let server = "server.strip_headers = [\"X-Corp-Identity\", \"X-Team-*\"]";
     let gateway = Scene::with_server(server, &simple(&provider.url(), "", ""))
@@ -148,7 +148,7 @@ fn what_else_a_company_puts_in_stays_here_if_it_is_named() {
         names.map(|name| received.count(name))
     };
     assert_eq!(ask(), [0, 0, 0, 1, 1]);
-    // A reload is enough.
+    // A reload changes the list.
     gateway.scene.configure(
         "server.strip_headers = \"x-corp\"",
         &simple(&provider.url(), "", ""),
@@ -158,7 +158,7 @@ fn what_else_a_company_puts_in_stays_here_if_it_is_named() {
 }
 
 #[test]
-fn a_compression_that_the_meter_cannot_read_is_not_asked_for() {
+fn an_encoding_that_the_meter_cannot_read_is_not_requested() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     for (accepted, asked) in [
@@ -311,7 +311,7 @@ fn a_head_larger_than_the_limits_is_431() {
 }
 
 #[test]
-fn answers_pass_as_they_are_without_what_is_not_for_clients() {
+fn responses_pass_unchanged_without_internal_headers() {
     let provider = Provider::answering(|request, wire| {
         let status = if request.line().contains("/429") {
             "429 Slow Down"
@@ -389,7 +389,7 @@ fn framing_with_two_readings_is_refused_and_the_provider_sees_nothing() {
             continue;
         }
         assert_eq!(refused.header("connection"), Some("close"), "{raw}");
-        // What comes later is not read either: a proxy in front may have seen another end.
+        // The rest of the connection is not read: a proxy in front may have seen another end of the request.
         let _ = client.try_send(format!("GET /p HTTP/1.1\r\n{head}\r\n"));
         assert!(client.try_response(false).is_none(), "{raw}");
     }
@@ -397,7 +397,7 @@ fn framing_with_two_readings_is_refused_and_the_provider_sees_nothing() {
 }
 
 #[test]
-fn a_head_may_come_in_whatever_pieces() {
+fn a_head_may_arrive_in_any_chunks() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let lines = ["host: gateway.test", "api-key: secret", "content-length: 4"];
@@ -414,11 +414,11 @@ fn a_head_may_come_in_whatever_pieces() {
                 }
                 let mut client = gateway.client();
                 for chunk in request.as_bytes().chunks(chunk) {
-                    // What is refused may be so before it has all come.
+                    // The gateway may refuse a head before all of it has arrived.
                     let _ = client.try_send(chunk);
                 }
                 let response = client.response(false);
-                // Lines that end otherwise are refused.
+                // Lines with other endings are refused.
                 let expected = if ends == "\r\n" { 200 } else { 400 };
                 assert_eq!(response.status, expected, "{chunk} bytes at a time");
                 if expected == 200 {
@@ -430,7 +430,7 @@ fn a_head_may_come_in_whatever_pieces() {
 }
 
 #[test]
-fn whoever_speaks_something_else_is_told_so_at_once() {
+fn another_protocol_is_refused_at_once() {
     let provider = Provider::start();
     let rest = simple(&provider.url(), "", "");
     let server = "server.timeouts.client_head = \"1h\"\n";

@@ -1,5 +1,5 @@
-//! Others' configurations, imported and served. `tests/import/*.golden` hold what goes in, what comes out, and
-//! what is asked of the gateway that serves it; with UPDATE_GOLDEN=1 what comes out is written anew.
+//! Configurations of other gateways, imported and served. `tests/import/*.golden` contain the input, the expected
+//! output, and requests to the gateway that serves it. UPDATE_GOLDEN=1 rewrites the output.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use crate::command::{keygate, text};
 use crate::support::{Client, Provider};
 
-/// A text in parts, each behind a line `=== name`.
+/// Splits a text into sections, each after a line `=== name`.
 fn sections(text: &str) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     for line in text.lines() {
@@ -52,7 +52,7 @@ fn input(name: &str, text: &str) -> Vec<Input> {
     }
 }
 
-/// What came out, without what is new each time.
+/// The output without the parts that differ in each run.
 fn told(plan: &Plan) -> String {
     let mut told = String::from("=== notes\n");
     for note in &plan.notes {
@@ -79,7 +79,7 @@ fn told(plan: &Plan) -> String {
     told
 }
 
-/// A gateway that serves what was written into `folder`, with every provider at `url`.
+/// A gateway that serves the configuration in `folder`, with every provider at `url`.
 fn serve(folder: &Path, url: &str) -> server::Gateway {
     let path = folder.join("gateway.toml");
     let mut document: DocumentMut = std::fs::read_to_string(&path).unwrap().parse().unwrap();
@@ -95,7 +95,7 @@ fn serve(folder: &Path, url: &str) -> server::Gateway {
             let fill = |name: &str| {
                 let given = provider.get(name).and_then(|item| item.as_str());
                 given
-                    .or(kind.blank(name).and_then(|blank| blank.default))
+                    .or(kind.placeholder(name).and_then(|blank| blank.default))
                     .map(str::to_owned)
             };
             let own = kind.own_path(&fill).unwrap_or_default();
@@ -114,7 +114,7 @@ fn serve(folder: &Path, url: &str) -> server::Gateway {
     server::Gateway::start(config, path, std::io::sink()).unwrap()
 }
 
-/// Asks as a line of a golden file says, and looks at what came of it.
+/// Sends the request of a golden file's line, and checks the result.
 fn ask(gateway: &server::Gateway, provider: &Provider, line: &str) {
     let (asked, wanted) = line.split_once(" -> ").unwrap();
     let mut parts = asked.split(" | ");
@@ -160,7 +160,7 @@ fn ask(gateway: &server::Gateway, provider: &Provider, line: &str) {
     }
 }
 
-/// Imports what a golden file holds, holds what comes out against it, and serves it.
+/// Imports the input of a golden file, compares the output, and serves it.
 fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
     let before = std::fs::read_to_string(path).unwrap();
     let parts = sections(&before);
@@ -303,7 +303,8 @@ fn what_cannot_be_read_is_said_with_its_place() {
     ] {
         let said = gloo::read(&input("m", manifests), &input("p", patches), false)
             .err()
-            .unwrap();
+            .unwrap()
+            .to_string();
         assert!(said.starts_with(why), "{said}\nwanted {why}");
     }
     for (config, keys, why) in [
@@ -323,12 +324,15 @@ fn what_cannot_be_read_is_said_with_its_place() {
             keys: keys.map(|keys| ("k", keys)),
             ..Tables::default()
         };
-        let said = litellm::read("c", config, &tables).err().unwrap();
+        let said = litellm::read("c", config, &tables)
+            .err()
+            .unwrap()
+            .to_string();
         assert!(said.starts_with(why), "{said}\nwanted {why}");
     }
 }
 
-/// The columns of a CSV table without one of them.
+/// A CSV table without one of its columns.
 fn without(table: &str, column: &str) -> String {
     let mut lines = table
         .lines()
@@ -367,7 +371,9 @@ fn a_table_of_litellm_that_lacks_a_column_which_closes_keys_is_refused() {
     let read = |keys: &str, teams: &str, users: &str| read_all(keys, teams, users, members);
     assert_eq!(read(&keys, teams, users), Ok(false));
     for column in ["user_id", "team_id", "budget_id"] {
-        let said = read_all(&keys, teams, users, &without(members, column)).unwrap_err();
+        let said = read_all(&keys, teams, users, &without(members, column))
+            .unwrap_err()
+            .to_string();
         assert!(
             said.starts_with("m:1") && said.contains(&format!("`{column}`")),
             "{said}"
@@ -386,7 +392,7 @@ fn a_table_of_litellm_that_lacks_a_column_which_closes_keys_is_refused() {
         };
         let columns = table.lines().next().unwrap().split(',');
         for column in columns.filter(|name| !name.ends_with("_alias")) {
-            let said = with(&without(table, column)).unwrap_err();
+            let said = with(&without(table, column)).unwrap_err().to_string();
             assert!(
                 said.starts_with(names)
                     && said.contains(&format!("`{column}`"))
@@ -399,11 +405,11 @@ fn a_table_of_litellm_that_lacks_a_column_which_closes_keys_is_refused() {
     assert!(read(&keys, &without(teams, "team_alias"), users).is_ok());
     assert!(read(&keys, teams, &without(users, "user_alias")).is_ok());
     let few = without(&without(&without(&keys, "blocked"), "models"), "expires");
-    let said = read(&few, teams, users).unwrap_err();
+    let said = read(&few, teams, users).unwrap_err().to_string();
     assert!(said.contains("`blocked`, `expires`, `models`"), "{said}");
 }
 
-/// What comes of a file of `LiteLLM`'s where these environment variables are set, as the import says it.
+/// The notes about a `LiteLLM` file with these environment variables set.
 fn told_of_litellm(config: &str, set: &[&str]) -> String {
     let set = |name: &str| {
         set.contains(&name)
@@ -422,7 +428,9 @@ fn a_row_behind_one_of_several_lines_is_said_with_its_own_line() {
         keys: Some(("k", &keys)),
         ..Tables::default()
     };
-    let said = litellm::read("c", "a: 1\n", &tables).err();
+    let said = litellm::read("c", "a: 1\n", &tables)
+        .err()
+        .map(|error| error.to_string());
     let wanted =
         "k:5: `token` of the key `search bot` is not the SHA-256 of a key, in hexadecimal digits";
     assert_eq!(said.as_deref(), Some(wanted));
@@ -499,7 +507,7 @@ fn the_command_writes_what_it_says_and_nothing_over_anything() {
     assert!(check.status.success());
 }
 
-/// Texts that stand in the fields of generated manifests: good ones, and such as somebody might write.
+/// Texts for the fields of generated manifests, valid and invalid.
 const TEXTS: [&str; 16] = [
     "a",
     "b",
@@ -531,7 +539,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A manifest of any kind, with fields that are there or not.
+/// A manifest of any kind, with optional fields.
 fn manifest() -> impl Strategy<Value = String> {
     let head = |kind: &'static str| {
         (name(), name()).prop_map(move |(name, label)| {

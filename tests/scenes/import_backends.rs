@@ -1,11 +1,11 @@
-//! Tokens of agentgateway's backends: what several objects say of one provider gives it the token that it has there,
-//! or leaves it out.
+//! Tokens of agentgateway's backends: a provider that several objects configure gets the token that it has there, or
+//! is left out.
 
 use keygate::import::gloo::{self, Input};
 use keygate::import::{self, Plan};
 use proptest::prelude::*;
 
-/// Where a token is said: by the provider, by its backend, by policies for the backend, and for the provider.
+/// The objects that set a token: the provider, its backend, and policies for either.
 #[derive(Clone, Debug)]
 struct Said {
     member: Option<&'static str>,
@@ -14,7 +14,7 @@ struct Said {
     for_member: [Option<&'static str>; 2],
     /// The order in which the policies stand in the file.
     reversed: bool,
-    /// Something in one of the policies that no version has.
+    /// An unknown field in one of the policies.
     unknown: bool,
 }
 
@@ -84,7 +84,7 @@ fn imported(text: &str) -> Plan {
     gloo::read(&[input], &[], false).unwrap()
 }
 
-/// The token that it has there; `None` where that cannot be told.
+/// The token in agentgateway; `None` if it is not known.
 fn there(said: &Said) -> Option<&'static str> {
     let one = |tokens: &[Option<&'static str>]| {
         let mut tokens: Vec<&str> = tokens.iter().flatten().copied().collect();

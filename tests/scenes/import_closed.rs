@@ -1,6 +1,5 @@
-//! Whatever an import could not carry over stays closed. Generated manifests are read twice: by a model of what
-//! was open there, to whom and to which host, and by the import, whose result is asked by the code that decides
-//! about requests.
+//! Whatever an import could not carry over stays closed. Generated manifests are read twice: by a model of who could
+//! reach which host in the original, and by the import, whose result is tested with the code that admits requests.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -20,38 +19,38 @@ use pingora::http::RequestHeader;
 use proptest::prelude::*;
 use regex::Regex;
 
-/// The keys that there are: the team of each, and its text.
+/// All keys: the team and the text of each.
 const KEYS: [(&str, &str); 2] = [
     ("user", "user-key-0123456789-abcdefgh"),
     ("admin", "admin-key-0123456789-abcdefgh"),
 ];
 const HOSTS: [&str; 3] = ["any.test", "a.test", "b.a.test"];
 const METHODS: [&str; 2] = ["GET", "POST"];
-/// One of them begins as another does: in a table, a prefix is text and may end within a segment.
+/// One path is a text prefix of another: in a `RouteTable`, a prefix may end within a segment.
 const SEGMENTS: [&str; 4] = ["v1", "x", "y", "xy"];
 
-/// How a match chooses by path.
+/// The path condition of a match.
 #[derive(Clone, Debug)]
 enum PathForm {
     Prefix(String),
     Exact(String),
-    /// The regular expression is the path and this behind it.
+    /// A regular expression: the path followed by this text.
     Regex(String, &'static str),
-    /// The path with an escape that need not be.
+    /// The path with an unnecessary escape.
     Escaped(String),
 }
 
-/// What else it chooses by.
+/// Other conditions of a match.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Narrowing {
     Nothing,
     Get,
     Header,
-    /// What no model knows: it may match or not.
+    /// An unknown condition, which may match or not.
     Unknown,
 }
 
-/// Where a rule leads.
+/// The destination of a rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Leads {
     To(usize),
@@ -115,7 +114,7 @@ fn rule() -> impl Strategy<Value = Rule> {
     })
 }
 
-/// Objects of one product: nobody has both.
+/// Objects of one product; they are never mixed.
 fn objects() -> impl Strategy<Value = Vec<RouteObject>> {
     (any::<bool>(), prop::collection::vec(object(), 1..4)).prop_map(|(is_table, mut objects)| {
         for object in &mut objects {
@@ -241,7 +240,7 @@ fn manifests(objects: &[RouteObject]) -> String {
 
 // What was open there.
 
-/// A request, and the key that it has.
+/// A request with its key.
 #[derive(Debug)]
 struct Asked<'a> {
     host: &'a str,
@@ -251,11 +250,10 @@ struct Asked<'a> {
     key: Option<usize>,
 }
 
-/// What becomes of it there: the hosts that it can go to. Where nobody can tell which of several rules counts,
-/// each of them.
+/// The hosts to which the original may send the request: one for each rule that may apply.
 type Outcome = BTreeSet<Option<usize>>;
 
-/// How near a pattern of hosts is to a host: the nearest pattern of all objects counts, with its routes alone.
+/// How specific a host pattern is for a host. Only the routes of the most specific pattern apply.
 fn nearness(pattern: &str, host: &str) -> Option<usize> {
     match pattern.strip_prefix('*') {
         Some("") => Some(0),
@@ -266,7 +264,7 @@ fn nearness(pattern: &str, host: &str) -> Option<usize> {
     }
 }
 
-/// Whether a regular expression matches; each is compiled once.
+/// Returns whether a regular expression matches, and caches compiled ones.
 fn matches(regex: &str, path: &str) -> bool {
     thread_local! {
         static KNOWN: RefCell<HashMap<String, Regex>> = RefCell::default();
@@ -279,7 +277,7 @@ fn matches(regex: &str, path: &str) -> bool {
     })
 }
 
-/// Whether a rule is for a request: perhaps, if it cannot be told.
+/// Returns whether a rule matches a request; `None` if that is not known.
 fn is_for(rule: &Rule, is_table: bool, asked: &Asked<'_>) -> Option<bool> {
     let below = |prefix: &str| {
         if is_table {
@@ -370,7 +368,7 @@ fn outcome(objects: &[RouteObject], asked: &Asked<'_>) -> Outcome {
     outcome
 }
 
-/// Whether a rule surely comes before another one that matches as well.
+/// Returns whether a rule certainly takes precedence over another one that matches as well.
 fn beats(object: &RouteObject, rule: &Rule, other_object: &RouteObject, other: &Rule) -> bool {
     let rank = |rule: &Rule| match &rule.path {
         PathForm::Prefix(path) | PathForm::Escaped(path) => {
@@ -429,7 +427,7 @@ fn imported(text: &str, allow_open: bool) -> (tempfile::TempDir, Arc<Live>, Stri
     (folder, Arc::new(live), import::gateway(&plan))
 }
 
-/// The host that a request goes to here; `None` if it is refused.
+/// The host to which keygate sends a request; `None` if it rejects the request.
 fn decided(live: &Live, asked: &Asked<'_>) -> Option<String> {
     let mut request = RequestHeader::build(asked.method, asked.path.as_bytes(), None).unwrap();
     request.insert_header("host", asked.host).unwrap();
@@ -525,7 +523,7 @@ proptest! {
     }
 }
 
-/// The model lets something in, so that the property above is about something.
+/// The model admits some requests, so that the property above is not vacuous.
 #[test]
 fn what_can_be_carried_over_is_open_to_its_keys_alone() {
     let prefix = |path: &str, up| Rule {

@@ -1,10 +1,10 @@
-//! Where the deployments of `LiteLLM` go: a generated deployment goes to the host that `LiteLLM` sends it to, with
-//! the token that it sends there, or it is left out.
+//! Addresses of `LiteLLM`'s deployments: requests of a generated deployment go to the host that `LiteLLM` uses, with
+//! the same token, or the deployment is left out.
 
 use keygate::import::{self, litellm};
 use proptest::prelude::*;
 
-/// What is said about one deployment. Each place says a host of its own, or the same one.
+/// The settings of one deployment. Each level names a host of its own, or the same one.
 #[derive(Clone, Debug)]
 struct Said {
     api_base: Option<&'static str>,
@@ -20,7 +20,7 @@ const HOSTS: [&str; 3] = [
     "https://b.example/v1",
     "https://c.example/v1",
 ];
-/// Fields that no version has, at each place that may hold some.
+/// Unknown fields, at each level.
 const UNKNOWN: [&str; 5] = ["params", "entry", "credential", "settings", "router"];
 
 fn said() -> impl Strategy<Value = Said> {

@@ -1,4 +1,4 @@
-//! Prices that `LiteLLM`'s file says, as a price file: what a response costs by it, and that `check` takes it.
+//! Prices in `LiteLLM`'s file become a price file that `check` accepts and that gives the same costs.
 
 use std::path::Path;
 
@@ -98,7 +98,7 @@ fn a_model_that_is_left_out_is_reached_at_the_address_that_its_entry_says() {
     }
 }
 
-/// What an import makes of a file, loaded.
+/// Imports a file and loads the result.
 fn imported(text: &str, folder: &Path) -> Config {
     let plan = litellm::read_in("c", text, &litellm::Tables::default(), &|_| None).unwrap();
     let out = folder.join("out");

@@ -1,4 +1,4 @@
-//! Ten configurations as people have them, each modelled on public ones: `docs/imports.md` says what becomes of them.
+//! Ten realistic configurations, modelled on public ones. `docs/imports.md` lists the results.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ fn imported(text: &str) -> Plan {
     litellm::read_in("config.yaml", section(text, "config.yaml"), &tables, &set).unwrap()
 }
 
-/// Routes that a key of the import opens, other routes, keys that open something, prices, and what is listed.
+/// The numbers of routes with a key, other routes, enabled keys, prices, and notes.
 fn counts(plan: &Plan) -> [usize; 5] {
     let enabled: Vec<_> = plan.keys.iter().filter(|key| !key.disabled).collect();
     let is_open = |route: &&import::PlannedRoute| {

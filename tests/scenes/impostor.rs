@@ -1,4 +1,4 @@
-//! Somebody else listens where operators ask the gateway.
+//! Another process listens on the admin address at which commands expect the gateway.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -17,14 +17,14 @@ use crate::command::{keygate, text};
 use crate::support::process::{self, Process};
 use crate::support::{Provider, Scene};
 
-/// A user who is neither root nor whoever runs the tests.
+/// A user who is neither root nor the user who runs the tests.
 const SOMEBODY: u32 = 4711;
 
 /// A socket that `user` listens on.
 fn listen_as(user: Option<u32>) -> TcpListener {
     let bind = move || {
         if let Some(user) = user.map(Uid::from_raw) {
-            // Of this thread only, which ends.
+            // Changes the user of this thread only, which ends afterwards.
             set_thread_res_uid(user, user, user).unwrap();
         }
         TcpListener::bind("127.0.0.1:0").unwrap()
@@ -32,8 +32,8 @@ fn listen_as(user: Option<u32>) -> TcpListener {
     std::thread::spawn(bind).join().unwrap()
 }
 
-/// Says on `listener` that it is the process `pid`, which has reloaded whenever it is asked, and serves the key file of
-/// `scene`. What it is asked it counts.
+/// Pretends on `listener` to be a gateway with the process id `pid` that reloads on every request and serves the key file
+/// of `scene`. Counts its requests.
 fn pretend(listener: TcpListener, pid: u32, scene: &Scene) -> Arc<AtomicU64> {
     let asked = Arc::new(AtomicU64::new(0));
     let (count, keys) = (asked.clone(), scene.path("keys.toml"));
@@ -65,7 +65,7 @@ fn pretend(listener: TcpListener, pid: u32, scene: &Scene) -> Arc<AtomicU64> {
     asked
 }
 
-/// A configuration whose admin listener would be where `listener` is.
+/// A configuration with the address of `listener` as its admin address.
 fn scene_of(provider: &Provider, listener: &TcpListener) -> Scene {
     let scene = process::scene(provider, "");
     let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
@@ -91,7 +91,7 @@ impl Victim {
     }
 
     fn lives(&mut self) -> bool {
-        // As long as a signal may take.
+        // Longer than the delivery of a signal takes.
         std::thread::sleep(Duration::from_millis(50));
         self.0.try_wait().unwrap().is_none()
     }
@@ -105,7 +105,7 @@ impl Drop for Victim {
 }
 
 #[test]
-fn whoever_listens_on_the_admin_port_gets_no_other_process_signalled() {
+fn an_impostor_on_the_admin_port_gets_no_other_process_signalled() {
     let provider = Provider::start();
     let mut victim = Victim::start();
     let listener = listen_as(None);
@@ -133,7 +133,7 @@ fn a_gateway_that_does_not_listen_there_gets_no_signal() {
     pretend(listener, other.id(), &scene);
     let output = run(&scene, &["upgrade"]);
     if geteuid().is_root() {
-        // Who is not root does not see the sockets of a gateway.
+        // Only root can see the sockets of a gateway of another user.
         assert_eq!(output.status.code(), Some(1));
         let complaint = text(&output.stderr);
         assert!(complaint.contains("does not listen there"), "{complaint}");
@@ -144,7 +144,7 @@ fn a_gateway_that_does_not_listen_there_gets_no_signal() {
 }
 
 #[test]
-fn what_another_user_says_on_the_admin_port_is_not_believed() {
+fn the_response_of_another_user_on_the_admin_port_is_not_trusted() {
     if !geteuid().is_root() {
         return;
     }

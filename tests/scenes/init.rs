@@ -1,4 +1,4 @@
-//! `keygate init`: from nothing to a first request.
+//! `keygate init`: from no configuration to a first request.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -22,13 +22,13 @@ fn init(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// With this on standard input.
+/// Runs `keygate init` with this standard input.
 fn with(input: &str, folder: &Path, arguments: &[&str]) -> Output {
     let mut child = init(folder, arguments)
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
-    // One that is refused before reads nothing.
+    // A command that is refused early does not read its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -43,7 +43,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_it_writes_serves_a_first_request_with_the_key_that_it_prints() {
+fn the_new_configuration_serves_a_request_with_the_printed_key() {
     let provider = Provider::start();
     let scene = Scene::new("");
     let folder = scene.folder.path();
@@ -119,7 +119,7 @@ fn every_kind_of_provider_has_a_configuration_that_passes_check() {
         let made = with("", folder.path(), &arguments);
         let said = text(&made.stderr);
         if kind.endpoint {
-            // What is no name is refused by the check, and nothing stays.
+            // An invalid name is refused by the check, and no file is left.
             assert!(!made.status.success(), "{said}");
             assert_eq!(names(folder.path()), Vec::<String>::new());
             *arguments.last_mut().unwrap() = "d";
@@ -152,7 +152,7 @@ fn every_kind_of_provider_has_a_configuration_that_passes_check() {
 }
 
 #[test]
-fn nothing_is_written_over_anything_and_a_refusal_leaves_nothing() {
+fn no_file_is_overwritten_and_a_refusal_leaves_no_file() {
     for there in ["gateway.toml", "keys.toml", "secrets/openai"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(there);
@@ -198,7 +198,7 @@ fn nothing_is_written_over_anything_and_a_refusal_leaves_nothing() {
     assert_eq!(names(folder.path()), Vec::<String>::new());
 }
 
-/// A terminal: the side of a person, and that of a program.
+/// A pseudoterminal: the side of the person, and the side of the program.
 fn terminal() -> (File, OwnedFd) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
@@ -208,7 +208,7 @@ fn terminal() -> (File, OwnedFd) {
     (File::from(ours), theirs)
 }
 
-/// Reads until the token is asked for.
+/// Reads until the command asks for the token.
 fn until_asked(child: &mut Child) -> ChildStderr {
     let mut asked = Vec::new();
     let mut stderr = child.stderr.take().unwrap();
@@ -221,7 +221,7 @@ fn until_asked(child: &mut Child) -> ChildStderr {
 }
 
 #[test]
-fn a_terminal_shows_again_what_is_typed_after_ctrl_c() {
+fn the_terminal_echoes_again_after_ctrl_c() {
     let (_ours, theirs) = terminal();
     let folder = tempfile::tempdir().unwrap();
     let mut child = init(folder.path(), &["--provider", "openai"])
@@ -241,9 +241,9 @@ fn a_terminal_shows_again_what_is_typed_after_ctrl_c() {
 }
 
 #[test]
-fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
+fn a_typed_token_is_not_echoed_and_earlier_input_is_ignored() {
     let (mut ours, theirs) = terminal();
-    // As if a script had been pasted, of which this is the next line.
+    // Input before the question, as if a script had been pasted of which this is the next line.
     ours.write_all(b"keygate run\n").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut child = init(folder.path(), &["--provider", "openai"])
@@ -257,7 +257,7 @@ fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
     assert!(status.success() && started.elapsed() < PATIENCE);
     let token = std::fs::read_to_string(folder.path().join("secrets/openai")).unwrap();
     assert_eq!(token, "sk-typed");
-    // What the terminal has shown: the line before, and nothing of the token.
+    // The terminal has echoed the line before, and nothing of the token.
     drop(theirs);
     let mut shown = Vec::new();
     let _ = ours.read_to_end(&mut shown);
@@ -269,7 +269,7 @@ fn a_token_that_is_typed_is_not_shown_and_what_was_typed_before_is_none() {
 }
 
 #[test]
-fn a_token_in_a_file_is_looked_for_beside_the_configuration() {
+fn the_path_of_a_token_file_is_relative_to_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "sk-1\n").unwrap();
@@ -293,7 +293,7 @@ fn a_token_in_a_file_is_looked_for_beside_the_configuration() {
 }
 
 #[test]
-fn a_server_in_a_private_network_takes_one_word() {
+fn a_server_in_a_private_network_needs_one_option() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("a b");
     let out = out.to_str().unwrap();

@@ -1,4 +1,4 @@
-//! What `keygate keys` takes from people and shows them, without a gateway.
+//! `keygate keys` without a running gateway: what it accepts and prints.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::command::{keygate_with, text};
 
-/// A key file of its own, not yet there.
+/// A folder for a key file, which does not exist yet.
 struct Keys {
     folder: TempDir,
 }
@@ -22,7 +22,7 @@ impl Keys {
         self.folder.path().join("keys.toml")
     }
 
-    /// The key file; nothing if it is not there.
+    /// The text of the key file; empty if it does not exist.
     fn file(&self) -> String {
         std::fs::read_to_string(self.path()).unwrap_or_default()
     }
@@ -33,7 +33,7 @@ impl Keys {
         keygate_with(input, &[&["keys"], arguments, &file].concat())
     }
 
-    /// What a command that works prints: on standard output, and to the person.
+    /// The standard output and the standard error of a command that succeeds.
     fn run(&self, arguments: &[&str]) -> (String, String) {
         let output = self.with("", arguments);
         let said = text(&output.stderr).to_owned();
@@ -43,7 +43,7 @@ impl Keys {
 }
 
 #[test]
-fn a_key_that_expires_on_a_day_is_good_until_the_end_of_it_in_utc_and_that_is_said() {
+fn a_key_that_expires_on_a_day_is_valid_until_its_end_in_utc() {
     let keys = Keys::new();
     let create = |more: &[&str]| keys.run(&[&["create"], more].concat());
     let day = [
@@ -104,7 +104,7 @@ fn a_key_that_expires_on_a_day_is_good_until_the_end_of_it_in_utc_and_that_is_sa
 }
 
 #[test]
-fn what_a_key_is_for_when_it_was_made_and_whether_it_opens_is_shown() {
+fn list_and_show_print_comment_creation_time_and_state() {
     let keys = Keys::new();
     let comment = ["--comment", "for the\nnightly \u{1b}[31mjob"];
     let ends = ["--expires", "2100-01-31", "--label", "team=search"];
@@ -160,9 +160,9 @@ fn what_a_key_is_for_when_it_was_made_and_whether_it_opens_is_shown() {
 }
 
 #[test]
-fn a_comment_or_a_label_of_any_length_is_shown_and_widens_no_other_row() {
+fn a_long_comment_or_label_is_printed_and_widens_no_other_row() {
     let keys = Keys::new();
-    // More than the widest that `format!` fills up to.
+    // Longer than the greatest width that `format!` accepts.
     let long = "x".repeat(70_000);
     keys.run(&["create", "--id", "a", "--label", &format!("team={long}")]);
     keys.run(&["create", "--id", "b", "--comment", &long]);
@@ -173,7 +173,7 @@ fn a_comment_or_a_label_of_any_length_is_shown_and_widens_no_other_row() {
 }
 
 #[test]
-fn the_list_shows_the_keys_that_are_asked_for() {
+fn the_list_can_be_filtered() {
     let keys = Keys::new();
     for (id, team, tier, expires) in [
         ("a", "search", "gold", "10d"),
@@ -230,12 +230,12 @@ fn the_list_shows_the_keys_that_are_asked_for() {
 }
 
 #[test]
-fn a_table_of_keys_is_taken_as_people_have_it_with_all_that_it_says_of_them() {
+fn a_table_of_keys_is_imported_with_all_its_columns() {
     let keys = Keys::new();
     let key = "a-key-that-is-long, and has a comma";
     let hash = keygate_with("sk-litellm-0123456789abcdef", &["keys", "hash"]);
     let hex = text(&hash.stdout).trim().trim_start_matches("sha256:");
-    // As spreadsheets of many countries write it: a BOM, semicolons, CRLF, empty rows at the end.
+    // The format of spreadsheets in many countries: a BOM, semicolons, CRLF, empty rows at the end.
     let table = format!(
         "\u{feff}key_alias;token;expires;blocked;comment\r\nbob;{hex};2100-01-31 12:00:00;f;\r\n\
          \"carl\";\"{key}\";;t;\"Carl's, \"\"left\"\"\"\r\n;;;;\r\n"
@@ -269,12 +269,12 @@ fn a_table_of_many_keys_takes_time_in_proportion_to_them() {
     let begun = std::time::Instant::now();
     let taken = keys.with(&table, &["import"]);
     assert!(taken.status.success(), "{}", text(&taken.stderr));
-    // Compared each with each, they took a minute.
+    // If each key were compared with every other one, this would take a minute.
     assert!(begun.elapsed() < std::time::Duration::from_secs(20));
 }
 
 #[test]
-fn a_first_line_that_may_name_columns_makes_no_key_that_everybody_guesses() {
+fn a_first_line_that_may_name_columns_does_not_become_a_key() {
     let keys = Keys::new();
     for table in [
         "user,secret\nalice,a-long-secret-of-alice\n",
@@ -287,14 +287,14 @@ fn a_first_line_that_may_name_columns_makes_no_key_that_everybody_guesses() {
         assert!(said.starts_with("keygate: line 1: no column"), "{said}");
         assert!(!said.contains("6f1c") && keys.file().is_empty(), "{said}");
     }
-    // That a key is called so can be said.
+    // A first line before it says that the word is an id.
     let taken = keys.with("id,key\ntoken,a-long-secret-of-token\n", &["import"]);
     assert!(taken.status.success(), "{}", text(&taken.stderr));
     assert!(keys.file().contains("id = \"token\""), "{}", keys.file());
 }
 
 #[test]
-fn a_name_with_a_comma_that_nobody_put_in_quotes_is_refused_with_its_line() {
+fn an_unquoted_name_with_a_comma_is_refused_with_its_line() {
     let keys = Keys::new();
     keys.run(&["create", "--id", "first"]);
     let before = keys.file();
@@ -323,7 +323,7 @@ fn a_name_with_a_comma_that_nobody_put_in_quotes_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_rotation_says_how_long_an_old_secret_really_opens() {
+fn a_rotation_reports_how_long_the_old_secret_stays_valid() {
     let keys = Keys::new();
     keys.run(&["create", "--id", "a"]);
     let (_, said) = keys.run(&["rotate", "a", "--overlap", "0s"]);
@@ -342,7 +342,7 @@ fn a_rotation_says_how_long_an_old_secret_really_opens() {
         "{said}"
     );
     assert!(key.starts_with("kg_a_"));
-    // As said: the secret that the key was disabled for is gone from the file, and enabling brings it not back.
+    // The secret for which the key was disabled is gone from the file: enabling the key does not make it valid again.
     keys.run(&["enable", "a"]);
     let (shown, _) = keys.run(&["show", "a"]);
     assert_eq!(shown.matches("sha256:").count(), 1, "{shown}");
@@ -369,7 +369,7 @@ fn an_expired_key_is_not_rotated_without_a_new_end() {
     );
     assert!(refused.stdout.is_empty());
     assert_eq!(keys.file(), file);
-    // What was refused until now stays refused, unless somebody asks for an overlap.
+    // A secret that was refused until now stays refused, unless an overlap is given.
     let (_, said) = keys.run(&["rotate", "a", "--expires", "90d"]);
     assert!(said.contains("no older one opens any more"), "{said}");
     std::fs::write(keys.path(), &file).unwrap();
@@ -378,7 +378,7 @@ fn an_expired_key_is_not_rotated_without_a_new_end() {
 }
 
 #[test]
-fn showing_a_key_waits_for_nothing_and_says_so() {
+fn show_refuses_the_option_wait() {
     let keys = Keys::new();
     keys.run(&["create", "--id", "a"]);
     let refused = keys.with("", &["show", "a", "--wait"]);
@@ -387,7 +387,7 @@ fn showing_a_key_waits_for_nothing_and_says_so() {
 }
 
 #[test]
-fn the_list_is_sorted_by_what_is_asked_for() {
+fn the_list_can_be_sorted() {
     let keys = Keys::new();
     for (id, end) in [("c", "2100-01-01"), ("a", "2099-01-01")] {
         keys.run(&["create", "--id", id, "--expires", end]);

@@ -1,4 +1,4 @@
-//! Each kind of provider gets what it wants, and says no in its own words.
+//! Each kind of provider gets the path, token and headers that it expects, and refusals have its error format.
 
 use crate::support::provider::respond;
 use crate::support::{Gateway, Provider, Scene};
@@ -141,7 +141,7 @@ fn each_kind_gets_its_path_and_its_token_where_it_wants_them() {
     ] {
         let provider = Provider::start();
         let gateway = of_kind(kind, &(provider.url() + base), more, "");
-        // Whatever the provider's own place is, the client's key may stand in any.
+        // The client's key may be in any place, wherever the provider expects its token.
         for header in ["authorization", "api-key", "x-api-key", "x-goog-api-key"] {
             let path = format!("/p{asked}");
             assert_eq!(
@@ -168,7 +168,7 @@ fn each_kind_gets_its_path_and_its_token_where_it_wants_them() {
 }
 
 #[test]
-fn anthropics_version_is_put_in_only_where_the_client_sent_none() {
+fn anthropics_version_is_added_only_if_the_client_sent_none() {
     let provider = Provider::start();
     let gateway = of_kind("anthropic", &provider.url(), "", "");
     let key = ("x-api-key", "secret");
@@ -243,7 +243,7 @@ fn the_callers_own_token_passes_and_the_gateways_key_stands_elsewhere() {
         (received.count("authorization"), received.count("api-key")),
         (0, 0)
     );
-    // The gateway's key where the token belongs is neither.
+    // The gateway's key in the place of the token is no token.
     for wrong in [("authorization", "Bearer secret"), ("x-api-key", "secret")] {
         assert_eq!(gateway.request("POST", "/p", &[wrong], b"{}").status, 401);
         let refused = gateway.request("POST", "/p", &[key, wrong], b"{}");
@@ -253,7 +253,7 @@ fn the_callers_own_token_passes_and_the_gateways_key_stands_elsewhere() {
 }
 
 #[test]
-fn a_refusal_speaks_the_dialect_of_its_route() {
+fn a_refusal_has_the_error_format_of_its_route() {
     let provider = Provider::start();
     for (kind, more, pointer, said, id) in [
         (
@@ -306,7 +306,7 @@ fn a_refusal_speaks_the_dialect_of_its_route() {
         assert_eq!(refused.json().pointer(pointer).unwrap(), said, "{kind}");
         let ours = refused.header("x-keygate-request-id").unwrap();
         assert_eq!(refused.header(id), Some(ours), "{kind}");
-        // The same bytes for no key at all.
+        // A missing key gets the same bytes.
         assert_eq!(
             gateway.request("POST", "/p/x", &[], b"{}").body,
             refused.body,
@@ -330,7 +330,7 @@ fn a_bare_prefix_without_an_endpoint_is_404() {
 }
 
 #[test]
-fn who_pays_is_chosen_by_the_client_only_where_the_route_says_so() {
+fn the_client_chooses_the_account_only_if_the_route_allows_it() {
     let provider = Provider::start();
     let choices = [
         ("OpenAI-Organization", "theirs"),
@@ -362,7 +362,7 @@ fn who_pays_is_chosen_by_the_client_only_where_the_route_says_so() {
 }
 
 #[test]
-fn what_a_response_tells_of_the_account_stays_here_by_kind() {
+fn response_headers_about_the_account_are_removed_by_kind() {
     let account = [
         "openai-organization",
         "openai-project",
@@ -402,7 +402,7 @@ fn what_a_response_tells_of_the_account_stays_here_by_kind() {
 }
 
 #[test]
-fn a_url_that_the_client_is_to_ask_next_leads_back_through_the_gateway() {
+fn the_url_of_the_next_request_leads_back_through_the_gateway() {
     let provider = Provider::answering(|request, wire| {
         let host = request.header("host").unwrap();
         let own = format!("http://{host}/upload/v1beta/files?upload_id=1");
@@ -414,7 +414,7 @@ fn a_url_that_the_client_is_to_ask_next_leads_back_through_the_gateway() {
         headers.push(("location", "/v1beta/files/f"));
         respond(wire, "200 OK", &headers, b"{}");
     });
-    // A version stands for any other.
+    // One version stands for all others.
     let gateway = of_kind("gemini", &(provider.url() + "/v1"), "", "");
     let key = ("x-goog-api-key", "secret");
     let response = gateway.request("POST", "/p/upload/v1beta/files", &[key], b"{}");

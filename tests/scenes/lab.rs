@@ -1,10 +1,10 @@
-//! The lab and the guide that this gateway descends from, on `conf/lab.toml`; and the holes that
-//! they leave open, closed.
+//! The lab and the guide on which this gateway is modelled, with `conf/lab.toml`; and the holes that they leave open,
+//! closed.
 
 use crate::support::gateway::key_table;
 use crate::support::{Gateway, Provider, Scene};
 
-/// `conf/lab.toml` before two providers of our own.
+/// A gateway with `conf/lab.toml`, and two sandbox providers.
 fn lab(huggingface: &Provider, openai: &Provider, metadata: &str) -> Gateway {
     let conf = concat!(env!("CARGO_MANIFEST_DIR"), "/conf");
     let text = std::fs::read_to_string(format!("{conf}/lab.toml")).unwrap();
@@ -39,7 +39,7 @@ fn without_a_key_the_lab_answers_401_and_head_gets_no_body() {
     let mut client = gateway.client();
     let refused = client.request("HEAD", "/huggingface", &[], b"");
     assert_eq!(refused.status, 401);
-    // The connection goes on: nothing stood behind the head.
+    // The connection stays usable: no body followed the head.
     let refused = client.request("GET", "/huggingface", &[("api-key", "wrong")], b"");
     assert_eq!(refused.status, 401);
     assert!(huggingface.received().is_empty());

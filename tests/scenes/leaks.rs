@@ -1,4 +1,4 @@
-//! The gateway's own keys go to no provider, and nobody learns of them by asking.
+//! The gateway's own keys reach no provider, and responses do not reveal which keys exist.
 
 use keygate::key::format;
 
@@ -6,7 +6,7 @@ use crate::support::gateway::simple;
 use crate::support::{Provider, Scene};
 
 #[test]
-fn a_key_in_any_parameter_of_the_query_stays_here() {
+fn a_key_in_any_parameter_of_the_query_is_not_forwarded() {
     let provider = Provider::start();
     let made = format::generate("alice").unwrap();
     let gateway = Scene::new(&simple(&provider.url(), "", ""))
@@ -35,7 +35,7 @@ fn a_key_in_any_parameter_of_the_query_stays_here() {
 }
 
 #[test]
-fn a_key_that_is_passed_on_in_any_wrapping_is_refused() {
+fn a_key_in_any_encoding_of_a_passed_token_is_refused() {
     use base64::Engine as _;
     let provider = Provider::start();
     let made = format::generate("bob").unwrap();
@@ -68,7 +68,7 @@ fn a_key_that_is_passed_on_in_any_wrapping_is_refused() {
             assert_eq!((refused.status, &*code), wanted, "{path} {value}");
         }
     }
-    // A key that keygate did not make is known by being the one that was presented.
+    // A key that keygate did not make is recognized because the request presents it.
     for value in &wrapped("secret") {
         let refused = gateway.get("/p", &[("api-key", "secret"), ("authorization", value)]);
         assert_eq!(refused.status, 401, "{value}");
@@ -86,7 +86,7 @@ fn a_key_that_is_passed_on_in_any_wrapping_is_refused() {
 }
 
 #[test]
-fn a_passthrough_route_does_not_tell_which_keys_there_are() {
+fn a_passthrough_route_does_not_reveal_which_keys_exist() {
     let provider = Provider::start();
     let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "passthrough");
     let rest =

@@ -1,5 +1,5 @@
-//! Secrets whose files are symbolic links, as certbot and tools for secrets lay them: followed where nobody else could
-//! have laid them, and renewed without a restart.
+//! Secrets whose files are symbolic links, as certbot and tools for secrets create them: they are followed if no other
+//! user could have created them, and renewed without a restart.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,7 +11,7 @@ use crate::support::gateway::simple;
 use crate::support::tls::Authority;
 use crate::support::{Provider, Scene, eventually};
 
-/// Writes the `nth` pair for `name` into certbot's archive, and leads the links of `live` to it, as certbot does.
+/// Writes the `nth` pair for `name` into certbot's archive, and points the links in `live` to it, as certbot does.
 fn renew(scene: &Scene, authority: &Authority, name: &str, nth: u32) {
     let (certificate, key) = authority.certificate(name);
     fs::create_dir_all(scene.path("archive/x")).unwrap();
@@ -32,7 +32,7 @@ const TLS: &str =
     "server.tls = { certificate = \"live/x/fullchain.pem\", key = \"file:live/x/privkey.pem\" }";
 
 #[test]
-fn certbots_links_are_followed_and_a_renewal_is_taken_over() {
+fn links_of_certbot_are_followed_and_a_renewal_is_loaded() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let scene = Scene::new("").key("alice", "secret", "");
     renew(&scene, &authority, "gateway.test", 1);
@@ -49,7 +49,7 @@ fn certbots_links_are_followed_and_a_renewal_is_taken_over() {
 }
 
 #[test]
-fn the_hook_for_certbot_gives_the_gateway_what_was_renewed() {
+fn the_hook_for_certbot_installs_the_renewed_certificate() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let scene = Scene::new("").key("alice", "secret", "");
     let run_hook = |scene: &Scene| {
@@ -78,7 +78,7 @@ fn the_hook_for_certbot_gives_the_gateway_what_was_renewed() {
 }
 
 #[test]
-fn a_link_that_others_could_have_laid_is_refused_with_the_folder_and_the_cure() {
+fn a_link_that_other_users_could_have_made_is_refused_with_its_folder_and_a_remedy() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let scene = Scene::new("").key("alice", "secret", "");
     renew(&scene, &authority, "gateway.test", 1);
@@ -97,7 +97,7 @@ fn a_link_that_others_could_have_laid_is_refused_with_the_folder_and_the_cure() 
         }
     }
     assert_eq!(scene.problems(), "");
-    // What it leads to is held to what is asked of a file that is no link.
+    // The target must meet the same conditions as a file that is no link.
     mode(&scene.path("archive/x/privkey1.pem"), 0o644);
     assert!(
         scene
@@ -116,7 +116,7 @@ fn a_token_file_that_is_a_link_is_followed_and_a_key_file_is_not() {
     symlink("run/token", scene.path("second")).unwrap();
     symlink("second", scene.path("token")).unwrap();
     assert_eq!(scene.problems(), "");
-    // In a circle, and to nowhere.
+    // A circle of links, and a dangling link.
     fs::remove_file(scene.path("second")).unwrap();
     symlink("token", scene.path("second")).unwrap();
     assert!(

@@ -1,4 +1,4 @@
-//! What responses with audio, images and video cost, by the figures of the providers' price pages.
+//! The cost of responses with audio, images and video, compared with the providers' price pages.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::usage::{KEY, tokens};
 
 const UNPRICED: &str = "keygate_unpriced_answers_total{provider=\"p\",route=\"r\"}";
 
-/// As of the price pages of OpenAI and Google, in 2026.
+/// From the price pages of OpenAI and Google, in 2026.
 const PRICES: &str = r#"
 [[price]]
 model = "gpt-realtime"
@@ -52,7 +52,7 @@ cache_read = "1.25"
 output = "10.00"
 "#;
 
-/// A provider that sends back what it is sent, as a stream of events where the path says so.
+/// A provider that echoes the request's body, as an event stream if the path asks for one.
 fn echo() -> Provider {
     Provider::answering(|request, wire| {
         if request.line().contains("/streamed") {
@@ -74,7 +74,7 @@ fn gateway(provider: &Provider, route: &str) -> Gateway {
     scene.start()
 }
 
-/// Whatever the access lines say, priced anew by `keygate usage`.
+/// The costs that `keygate usage` computes from the access lines.
 fn priced_anew(gateway: &Gateway, lines: &[Value]) -> String {
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let scene = &gateway.scene;

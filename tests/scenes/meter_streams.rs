@@ -1,4 +1,4 @@
-//! What becomes of streams that do not say by themselves what they took: `meter_streams`.
+//! Streams that do not report their usage by themselves, by the setting `meter_streams`.
 
 use crate::support::gateway::simple;
 use crate::support::http2::{self, Http2Provider};
@@ -6,7 +6,7 @@ use crate::support::provider::{begin_events, chunk, end_chunks, respond};
 use crate::support::{Provider, Scene};
 use crate::usage::{KEY, tokens};
 
-/// Like `OpenAI`'s chat, as far as usage is concerned: refuses what it would refuse.
+/// A provider like `OpenAI`'s chat with respect to usage: it refuses what `OpenAI` would refuse.
 pub(crate) fn chat() -> Provider {
     Provider::answering(|request, wire| {
         let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
@@ -44,7 +44,7 @@ pub(crate) fn chat() -> Provider {
     })
 }
 
-/// `/p` with more lines, and `/plain` without, to the same provider.
+/// A gateway with a route `/p` with more lines, and `/plain` without, to the same provider.
 fn beside_plain(provider: &Provider, route: &str) -> Scene {
     let plain = "[[routes]]\nname = \"plain\"\npath = \"/plain\"\nprovider = \"p\"\n";
     Scene::new(&(simple(&provider.url(), "", route) + plain)).key("alice", "secret", "")
@@ -87,11 +87,11 @@ fn a_stream_that_was_not_asked_for_usage_is_metered_exactly_and_its_client_sees_
     assert_eq!((unmetered("r"), unmetered("plain")), (0, 1));
     let last = provider.last();
     assert_eq!(last.header("accept-encoding"), Some("identity"));
-    // Somebody who asks for usage gets it.
+    // A client that requests usage receives it.
     let asks = br#"{"stream": true, "stream_options": {"include_usage": true}}"#;
     let told = gateway.request("POST", "/p", &json, asks);
     assert!(told.text().contains("\"choices\":[],\"usage\":{"));
-    // And nothing changes that is no stream, or not for the chat.
+    // A request without a stream, or not for chat, is not changed.
     let whole = gateway.request("POST", "/p/v1/chat/completions", &json, b"{}");
     assert_eq!(whole.status, 200);
     gateway.request("POST", "/p/v1/responses", &json, STREAMING);
@@ -124,7 +124,7 @@ fn a_body_without_a_length_is_asked_for_usage_as_well() {
 #[test]
 fn streams_are_asked_over_http2_as_well_on_either_side() {
     let json = [KEY[0], ("content-type", "application/json")];
-    // To a provider: the length that is announced is the length that comes.
+    // To the provider: the announced length is the length of the body.
     let upstream = Http2Provider::start(None);
     let url = format!("http://{}", upstream.address);
     let config = simple(&url, "http = \"2\"", "meter_streams = \"exact\"");
@@ -169,14 +169,14 @@ fn streams_are_asked_over_http2_as_well_on_either_side() {
 }
 
 #[test]
-fn a_null_is_not_taken_for_a_stream_and_who_hides_from_the_meter_is_estimated() {
+fn a_null_is_no_stream_and_a_stream_hidden_from_the_meter_is_estimated() {
     let provider = chat();
     let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
     let json = [KEY[0], ("content-type", "application/json")];
-    // The provider refuses options where there is no stream.
+    // The provider refuses stream options without a stream.
     let null = br#"{"stream": false, "stream_options": null}"#;
     assert_eq!(gateway.request("POST", "/p", &json, null).status, 200);
-    // Said in other words, it is asked all the same.
+    // A different spelling of the same JSON makes no difference.
     let identity = [KEY[0], ("content-encoding", "identity")];
     gateway.request("POST", "/p/v1/chat/completions/", &identity, STREAMING);
     let plain = gateway.request("POST", "/p/v1/responses", &json, STREAMING);
@@ -227,7 +227,7 @@ fn a_stream_with_a_length_or_of_an_old_version_is_changed_in_order() {
 }
 
 #[test]
-fn a_silent_stream_is_estimated_where_the_route_says_so_and_said_to_be() {
+fn a_stream_without_usage_is_estimated_if_the_route_says_so() {
     let provider = chat();
     let scene = beside_plain(&provider, "meter_streams = \"estimated\"");
     let gateway = scene.start();
@@ -268,7 +268,7 @@ fn a_stream_is_not_read_where_the_route_says_off() {
     assert_eq!(lines[1]["output_tokens"], 7);
 }
 
-/// Servers that undo the escapes of a path before they look for its endpoint, such as vLLM, answer as ever.
+/// Servers that decode the path before they find its endpoint, such as vLLM, respond as usual.
 #[test]
 fn an_endpoint_whose_path_has_escaped_separators_is_metered_as_the_endpoint() {
     let provider = chat();

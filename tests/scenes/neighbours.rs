@@ -1,5 +1,5 @@
-//! Two tenants share one connection to a provider, and one log. What one of them does, the other one gets its own
-//! responses, whole and in time.
+//! Two tenants share one connection to a provider, and one log. Whatever one of them does, the other one gets its own
+//! responses, complete and in time.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use crate::support::process::{LogReader, Process, keygate};
 use crate::support::{Client, Gateway, Scene, eventually};
 
 const LARGE: usize = 16 << 20;
-/// How long one exchange of a tenant may take, whatever the other one does: a thousand times what it takes alone.
+/// The time limit of one exchange, whatever the other tenant does: a thousand times what an exchange takes alone.
 const SLOWEST: Duration = Duration::from_secs(5);
 
 type Key = [(&'static str, &'static str); 1];
 const ALICE: Key = [("api-key", "secret-a")];
 const BOB: Key = [("api-key", "secret-b")];
 
-/// The body of the response to a path: the path over and over. So no two requests have the same one.
+/// The body of the response to a path: the path, repeated. So no two requests have the same response.
 fn own(path: &str) -> Vec<u8> {
     let length = if path.contains("large") { LARGE } else { 5_000 };
     let mut body = path.repeat(length / path.len() + 1).into_bytes();
@@ -34,7 +34,7 @@ fn provider() -> Http2Provider {
     })
 }
 
-/// A route and a key for each tenant, with a token of its own at one provider.
+/// A route and a key for each tenant, each with its own token at the same provider.
 fn scene(provider: &Http2Provider) -> Scene {
     let rest = format!(
         "[providers.p]\nkind = \"custom\"\nbase_url = \"http://{}\"\ntoken = \"key:up\"\nhttp = \"2\"\n\
@@ -50,7 +50,7 @@ fn scene(provider: &Http2Provider) -> Scene {
         .key("bob", "secret-b", &more("b"))
 }
 
-/// One exchange of a tenant, whose response is its own and comes in time.
+/// Runs one exchange of a tenant, and checks that its response is its own and arrives in time.
 fn exchange(client: &mut Client, key: &Key, route: &str, rest: &str, body: &[u8]) {
     let start = Instant::now();
     let response = client.request("POST", &format!("{route}{rest}"), key, body);
@@ -59,12 +59,12 @@ fn exchange(client: &mut Client, key: &Key, route: &str, rest: &str, body: &[u8]
     assert!(start.elapsed() < SLOWEST, "{rest}: {:?}", start.elapsed());
 }
 
-/// Has Bob ask all the time while Alice does what `wild` says. That gets the number of responses that Bob has had.
+/// Lets Bob send requests all the time while Alice runs `wild`, which gets the number of Bob's responses.
 fn beside(provider: &Http2Provider, wild: impl FnOnce(&Gateway, &AtomicUsize) + Send) {
     let gateway = scene(provider).start();
     let (over, exchanges) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut bob = gateway.client();
-    // There is a connection now, so that nobody makes another one.
+    // Opens the connection first, so that no request opens another one.
     exchange(&mut bob, &BOB, "/b", "/bob/first", b"first");
     std::thread::scope(|threads| {
         let alice = threads.spawn(|| {
@@ -84,7 +84,7 @@ fn beside(provider: &Http2Provider, wild: impl FnOnce(&Gateway, &AtomicUsize) + 
         }
         alice.join().unwrap();
     });
-    // What came to the provider was each tenant's own as well.
+    // The requests that the provider received were each tenant's own as well.
     let mut of_bob = 0;
     for (request, body) in provider.received() {
         let token = &request.headers()["authorization"];
@@ -106,7 +106,7 @@ fn beside(provider: &Http2Provider, wild: impl FnOnce(&Gateway, &AtomicUsize) + 
     assert_eq!(of_bob, exchanges.into_inner() + 1);
 }
 
-/// Waits until Bob has had so many more responses.
+/// Waits until Bob has received this many more responses.
 fn wait_for(more: usize, exchanges: &AtomicUsize) {
     let before = exchanges.load(Ordering::SeqCst);
     eventually("Bob's responses", || {
@@ -132,7 +132,7 @@ fn a_tenant_that_does_not_read_takes_nothing_from_another_on_its_connection() {
             })
             .collect();
         wait_for(60, exchanges);
-        // Who begins to read again gets its own.
+        // A client that starts to read again receives its own response.
         for number in [5, 0] {
             let mut received = Vec::new();
             while let Some(chunk) = silent[number].try_chunk().unwrap() {
@@ -165,7 +165,7 @@ fn a_tenant_that_resets_all_the_time_takes_nothing_from_another_on_its_connectio
         }
         wait_for(20, exchanges);
     });
-    // After a hundred that were given up, there is a new one; who asks while it is being made makes another one.
+    // After a hundred resets there is a new connection; a request while it is being opened opens another one.
     let connections = provider.connections();
     assert!(connections <= 30, "{connections}");
 }
@@ -228,7 +228,7 @@ fn a_log_reader_that_stops_while_two_tenants_work_takes_nothing_from_either() {
         wait_for(20, &done);
         reader.stop();
     });
-    // Each tenant's lines are there for who reads again.
+    // The reader that starts again finds the lines of both tenants.
     assert_eq!(done.into_inner(), EXCHANGES * 2);
     let mut routes = [0, 0];
     eventually("the access lines", || {

@@ -1,4 +1,4 @@
-//! Providers by plain http in a private network: by a word in the configuration, and never beyond that network.
+//! Providers by plain http in a private network: only if the configuration says so, and never beyond that network.
 
 use crate::support::gateway::simple;
 use crate::support::{Provider, Scene};
@@ -17,7 +17,7 @@ fn problems(host: &str, more: &str) -> String {
 }
 
 #[test]
-fn a_private_name_by_plain_http_takes_a_word_and_the_word_is_said_again() {
+fn plain_http_to_a_private_name_needs_a_setting_and_is_reported() {
     for host in PRIVATE {
         let refused = problems(host, "");
         assert!(
@@ -37,7 +37,7 @@ fn a_private_name_by_plain_http_takes_a_word_and_the_word_is_said_again() {
     }
     let metadata = problems("100.100.100.200", "plain_http = true");
     assert!(metadata.contains("metadata service"), "{metadata}");
-    // Where there is no token, none is spoken of.
+    // Without a token, the message does not mention one.
     let rest = simple("http://gpu-box", "", "").replace("inline:provider-token", "none");
     let said = Scene::new(&rest).key("alice", "secret", "").problems();
     assert!(
@@ -69,7 +69,7 @@ fn a_request_goes_to_a_private_name_by_plain_http() {
     let scene = Scene::new(&simple(&url, "plain_http = true", "")).key("alice", "secret", "");
     let gateway = scene.start();
     let snapshot = gateway.running.live().snapshot();
-    // As if the resolver had found it.
+    // Sets the address, as if the resolver had returned it.
     let known = snapshot.rules.providers[0].endpoint.addresses();
     known.learn(vec![provider.address()]);
     let response = gateway.request("POST", "/p", &[("api-key", "secret")], b"{}");
@@ -79,7 +79,7 @@ fn a_request_goes_to_a_private_name_by_plain_http() {
 }
 
 #[test]
-fn a_collector_of_spans_by_plain_http_takes_the_same_word() {
+fn a_collector_by_plain_http_needs_the_same_setting() {
     let rest = |more: &str| {
         let provider = simple("https://api.example.com", "", "");
         format!("{provider}[tracing]\nendpoint = \"http://otel:4318\"\n{more}")

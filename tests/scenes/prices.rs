@@ -1,4 +1,4 @@
-//! What requests cost: as the provider says itself, or by the price file, or not at all and said so.
+//! The cost of requests: reported by the provider, computed from the price file, or counted as unknown.
 
 use std::process::Command;
 
@@ -43,7 +43,7 @@ output = "1"
 per_request = "0.005"
 "#;
 
-/// A provider that answers with what it is sent.
+/// A provider that echoes the request's body.
 fn echo() -> Provider {
     Provider::answering(|request, wire| {
         let head = [("content-type", "application/json")];
@@ -59,7 +59,7 @@ fn gateway(provider: &Provider, prices: Option<&str>) -> Gateway {
     scene.start()
 }
 
-/// Responses, and what is billed for each; of the last ones nothing is known.
+/// Responses, and the bill for each; the last ones have no known cost.
 const RESPONSES: [(&str, Option<&str>); 11] = [
     (
         r#"{"modelVersion":"gemini-3.1-pro","usageMetadata":{"promptTokenCount":250000,"candidatesTokenCount":1000}}"#,

@@ -1,4 +1,4 @@
-//! Where a provider's response may send its client, and where not.
+//! The hosts to which a provider's response may redirect its client.
 
 use crate::support::gateway::simple;
 use crate::support::http2::{self, Http2Provider};
@@ -7,8 +7,8 @@ use crate::support::{Client, Gateway, Provider, Response, Scene};
 
 const KEY: (&str, &str) = ("api-key", "secret");
 
-/// A provider that answers with the status and the headers that the request's `x-answer` asks for; `OWN` is its own
-/// host and port.
+/// A provider that responds with the status and the headers in the request's `x-answer`; `OWN` stands for its own host
+/// and port.
 fn obedient() -> Provider {
     Provider::answering(|request, wire| {
         let asked = request.header("x-answer").unwrap();
@@ -46,7 +46,7 @@ fn assert_refused(response: &Response, what: &str) {
     assert!(!response.head.contains("evil"), "{what}: {}", response.head);
 }
 
-/// What a client might follow to another host.
+/// Locations that a client might follow to another host.
 const ELSEWHERE: [&str; 21] = [
     "https://evil.test/v1/x",
     "http://evil.test/",
@@ -95,12 +95,12 @@ fn a_redirect_to_another_host_is_502_whatever_the_method_and_the_status() {
         gateway.count(&format!("keygate_requests_total{{{labels}}}")),
         41
     );
-    // Once each: a redirect is no reason to ask again.
+    // Each request is sent once: a redirect is no reason to repeat it.
     assert_eq!(provider.received().len(), 41);
 }
 
 #[test]
-fn what_a_client_may_read_as_another_host_is_one() {
+fn a_location_that_a_client_may_read_as_another_host_is_refused() {
     let provider = obedient();
     let gateway = gateway(&provider, "", "");
     for location in ELSEWHERE {
@@ -111,7 +111,7 @@ fn what_a_client_may_read_as_another_host_is_one() {
             &format!("307;location: {location}"),
         );
         assert_refused(&response, location);
-        // Nothing is followed by itself on such a response, but SDKs ask there next.
+        // Clients do not follow such a response automatically, but SDKs send the next request there.
         for name in [
             "location",
             "content-location",
@@ -128,7 +128,7 @@ fn what_a_client_may_read_as_another_host_is_one() {
             assert_eq!(response.header(name), None, "{name}: {location}");
         }
     }
-    // Which of two is followed, clients do not agree on; and that of a 305 is a proxy to use.
+    // Clients disagree about which of two they follow; and the location of a 305 is a proxy to use.
     for said in [
         "307;location: /v1/y|location: https://evil.test/",
         "305;location: /v1/evil",
@@ -152,7 +152,7 @@ fn a_redirect_within_the_provider_leads_back_through_the_route() {
         ("", "/p/x?page=1"),
         ("#a:b", "/p/x?page=1#a:b"),
         ("/y//z", "/p/y//z"),
-        // Another route of the gateway's is no part of the provider.
+        // Another route of the gateway does not belong to the provider.
         ("../../../other/x", "/p/other/x"),
         ("/../other/x", "/p/other/x"),
         ("/%2e%2E/other/x", "/p/other/x"),
@@ -170,7 +170,7 @@ fn a_redirect_within_the_provider_leads_back_through_the_route() {
 }
 
 #[test]
-fn a_path_that_would_begin_with_a_host_is_no_redirect_within() {
+fn a_path_that_may_be_read_as_a_host_is_refused() {
     let provider = obedient();
     let rest = simple(&provider.url(), "", "").replace("\"/p\"", "\"/\"");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
@@ -192,7 +192,7 @@ fn a_path_that_would_begin_with_a_host_is_no_redirect_within() {
 }
 
 #[test]
-fn hosts_that_the_provider_is_given_are_redirected_to() {
+fn configured_redirect_hosts_are_allowed() {
     let provider = obedient();
     let settings = "redirect_hosts = [\"storage.example.com\", \"*.cdn.test\"]";
     let gateway = gateway(&provider, "", settings);
@@ -223,7 +223,7 @@ fn hosts_that_the_provider_is_given_are_redirected_to() {
 }
 
 #[test]
-fn links_lead_back_or_are_taken_out() {
+fn links_lead_back_or_are_removed() {
     let provider = obedient();
     let gateway = gateway(&provider, "/v1", "redirect_hosts = \"docs.test\"");
     for (link, here) in [
@@ -249,7 +249,7 @@ fn links_lead_back_or_are_taken_out() {
 }
 
 #[test]
-fn what_holds_for_the_gateways_own_origin_is_not_the_providers_to_say() {
+fn response_headers_about_the_gateways_own_origin_are_removed() {
     let provider = obedient();
     let gateway = gateway(&provider, "", "");
     let names = [
@@ -274,7 +274,7 @@ fn what_holds_for_the_gateways_own_origin_is_not_the_providers_to_say() {
 }
 
 #[test]
-fn an_interim_response_sends_nobody_anywhere_and_forges_nothing() {
+fn an_interim_response_redirects_nobody_and_forges_nothing() {
     let provider = Provider::answering(|_, wire| {
         let hints = "HTTP/1.1 103 Early Hints\r\nlink: <https://evil.test/>; rel=preconnect\r\n\
                      location: https://evil.test/\r\nx-keygate-request-id: forged\r\n\

@@ -1,9 +1,10 @@
-//! Which route answers: one, however a request spells its host and its path.
+//! Each request has one route, however it spells its host and its path.
 
 use crate::support::gateway::simple;
 use crate::support::{Gateway, Provider, Scene, http2};
 
-/// Any key may use `/openai`, and those of one team `/openai/v1/fine_tuning` and `/openai/v1/chat`.
+/// A configuration in which any key may use `/openai`, and keys of one team `/openai/v1/fine_tuning` and
+/// `/openai/v1/chat`.
 fn divided(kind: &str, provider: &Provider) -> Gateway {
     let url = provider.url();
     let rest = format!(
@@ -23,7 +24,7 @@ fn divided(kind: &str, provider: &Provider) -> Gateway {
 }
 
 #[test]
-fn a_narrower_route_cannot_be_walked_around_by_another_spelling_of_its_path() {
+fn a_narrower_route_cannot_be_bypassed_by_another_spelling_of_its_path() {
     for kind in ["openai", "custom"] {
         let provider = Provider::start();
         let gateway = divided(kind, &provider);
@@ -54,7 +55,7 @@ fn a_narrower_route_cannot_be_walked_around_by_another_spelling_of_its_path() {
             "/openai/fine_tuning/",
             "/openai/fine_tuning/jobs?after=x",
             "/openai/fine%5Ftuning/jobs",
-            // Some providers do not tell upper from lower case, or an escape from what it stands for.
+            // Some providers treat upper and lower case, or an escape and its character, as the same.
             "/openai/v1/Fine_Tuning/jobs",
             "/openai/FINE_TUNING/jobs",
             // The bare prefix leads to chat completions.
@@ -62,7 +63,7 @@ fn a_narrower_route_cannot_be_walked_around_by_another_spelling_of_its_path() {
             "/openai/",
             "/openai/chat/completions",
         ] {
-            // Nobody gets there so: not even who may, by the route that is meant for it.
+            // No key may use this spelling, not even one that may use the narrower route.
             for key in ["secret", "other"] {
                 assert_eq!(ask(path, key), refused(400, "ambiguous_path"), "{path}");
             }
@@ -83,7 +84,7 @@ fn a_narrower_route_cannot_be_walked_around_by_another_spelling_of_its_path() {
 }
 
 #[test]
-fn a_route_beside_an_imported_one_cannot_be_walked_around_by_saying_the_base_path_twice() {
+fn a_route_beside_an_imported_one_cannot_be_bypassed_by_repeating_the_base_path() {
     let provider = Provider::start();
     let url = provider.url();
     let route = |name: &str, path: &str, team: &str| {
@@ -139,7 +140,7 @@ fn an_azure_deployment_with_a_route_of_its_own_is_reached_by_no_other_spelling()
     assert_eq!(provider.received().len(), 2);
 }
 
-/// Any key may use `/p`, and by the hosts `llm.corp.example` and `[::1]` those of a team.
+/// A configuration in which any key may use `/p`, and keys of a team the hosts `llm.corp.example` and `[::1]`.
 fn by_host(provider: &Provider) -> Gateway {
     let named = "[[routes]]\nname = \"named\"\nhost = [\"LLM.corp.example.\", \"[0:0::1]\"]\npath = \"/p\"\n\
                  provider = \"p\"\nkeys = { team = \"audio\" }\n";
@@ -214,7 +215,7 @@ fn an_authority_of_http2_chooses_the_same_route_in_every_spelling() {
 }
 
 #[test]
-fn check_says_where_two_routes_lead_to_one_place_with_different_rights() {
+fn check_warns_of_two_routes_to_one_target_with_different_access() {
     let url = "https://api.example.com";
     let scene = |routes: &str| {
         let providers = format!(
@@ -236,7 +237,7 @@ fn check_says_where_two_routes_lead_to_one_place_with_different_rights() {
     };
     let audio = "keys = { team = \"audio\" }";
     let all = route("all", "/openai", "all", "");
-    // The narrower route is not where the broader one would lead to the same.
+    // The narrower route leads elsewhere than the broader one would.
     let said = scene(&(all.clone() + &route("tuning", "/openai/tuning", "tuning", audio)));
     assert!(
         said.contains("`tuning`") && said.contains("`all`") && said.contains("/v1/fine_tuning"),
@@ -247,14 +248,14 @@ fn check_says_where_two_routes_lead_to_one_place_with_different_rights() {
         said.contains("`tuning`") && said.contains("`all`"),
         "{said}"
     );
-    // A broader route within a narrower one, which leads to everything and not to a part.
+    // A route with broader access inside a narrower one, which leads to everything and not to a part.
     let narrow = route("narrow", "/openai", "all", audio);
     let said = scene(&(narrow.clone() + &route("models", "/openai/v1/models", "all", "")));
     assert!(
         said.contains("`models`") && said.contains("`narrow`"),
         "{said}"
     );
-    // A route of another host takes nothing away from the broader one on all others.
+    // A route for another host restricts nothing of the broader one on all other hosts.
     let hosted = format!("host = \"tuning.example\"\n{audio}");
     let hosted = route("hosted", "/openai/v1/fine_tuning", "tuning", &hosted);
     let said = scene(&(all.clone() + &hosted));

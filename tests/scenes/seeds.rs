@@ -1,6 +1,6 @@
-//! The two documents that keygate began as, step by step: their objects are imported as they stand, and their
-//! curl lines asked. Where the documents are at hand (KEYGATE_SEEDS, or beside the project), it is checked that
-//! they are theirs; elsewhere the same objects, written down here, stand in.
+//! The two documents on which keygate is modelled, step by step: their objects are imported unchanged, and their curl
+//! commands are run. If the documents are available (KEYGATE_SEEDS, or beside the project), the objects are compared with
+//! them; otherwise the copies here are used.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use keygate::server::SandboxServer;
 
 use crate::command::{keygate, text};
 
-/// The lab's own steps, as far as they are objects and commands.
+/// The steps of the lab that are objects and commands.
 const LAB: &str = include_str!("../import/lab.md");
-/// What the lab builds on: its fourth one, where the route was made.
+/// The objects of an earlier lab on which this one builds.
 const BEFORE_THE_LAB: &str = "
 apiVersion: networking.gloo.solo.io/v2
 kind: ExternalService
@@ -37,7 +37,7 @@ spec:
       hostRewrite: api-inference.huggingface.co
       destinations: [{kind: EXTERNAL_SERVICE, ref: {name: huggingface-api}}]
 ";
-/// The guide's objects; in the document they have lost their lines.
+/// The objects of the guide; the document has lost their line breaks.
 const GUIDE: [&str; 2] = [
     "apiVersion: gloo.solo.io/v1
 kind: Upstream
@@ -75,10 +75,10 @@ spec:
           kind: Upstream
 ",
 ];
-/// What the guide asks.
+/// The request of the guide.
 const POEM: &str = r#"curl "$INGRESS_GW_ADDRESS:8080/openai" -H content-type:application/json -d '{ "model": "gpt-3.5-turbo", "messages": [ { "role": "system", "content": "You are a poetic assistant, skilled in explaining complex programming concepts with creative flair." }, { "role": "user", "content": "Compose a poem that explains the concept of recursion in programming." } ] }' | jq"#;
 
-/// The document that contains `mark`, if it is at hand.
+/// The document that contains `mark`, if it is available.
 #[allow(
     clippy::print_stdout,
     reason = "whoever reads the tests' output is to know"
@@ -117,7 +117,7 @@ fn blocks(document: &str) -> Vec<String> {
     blocks
 }
 
-/// What a block gives to `kubectl apply`.
+/// The input of `kubectl apply` in a block.
 fn manifest(block: &str) -> Option<&str> {
     let (_, inside) = block.split_once("<<'EOF'\n")?;
     Some(inside.split_once("\nEOF")?.0)
@@ -136,7 +136,7 @@ impl Drop for Process {
     }
 }
 
-/// Imports into a folder, and serves that with the providers' places taken by `sandbox`.
+/// Imports into a folder, and serves the result with `sandbox` in place of the providers.
 fn import_and_serve(
     folder: &Path,
     manifests: &str,
@@ -158,7 +158,7 @@ fn import_and_serve(
         std::fs::write(&patch, patches).unwrap();
         arguments.extend(["--patch", &patch_text]);
     }
-    // Nothing of the documents is lost.
+    // The import loses nothing of the documents.
     arguments.push("--strict");
     if open {
         arguments.push("--allow-open");
@@ -187,7 +187,7 @@ fn import_and_serve(
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let serving = lines.find_map(|line| Some(line.ok()?.split_once("listen=[")?.1.to_owned()));
     let address = serving.expect("it does not serve");
-    // What it says further is read, so that it does not wait.
+    // Its further output is read, so that it does not block.
     std::thread::spawn(move || lines.for_each(drop));
     Process {
         child,
@@ -195,7 +195,7 @@ fn import_and_serve(
     }
 }
 
-/// What a command of a document prints, with both of its outputs.
+/// The output of a command of a document, standard output and standard error.
 fn shell(command: &str, variables: &[(&str, &str)]) -> String {
     let ran = Command::new("bash")
         .args(["-c", command])
@@ -227,13 +227,13 @@ fn the_labs_seven_steps_end_where_it_says() {
     let url = format!("http://{}", sandbox.address());
     let folder = tempfile::tempdir().unwrap();
 
-    // Steps 1 to 3: the policy and the user's key, and nothing of the provider's yet.
+    // Steps 1 to 3: the policy and the user's key, without the provider's token.
     let objects = [BEFORE_THE_LAB, manifests[0], manifests[1]].join("\n---\n");
     let gateway = import_and_serve(folder.path(), &objects, None, false, &url);
     let variables = [("GLOO_AI_GATEWAY", gateway.address.as_str())];
     let denied = shell(curls[0], &variables);
     assert!(denied.contains("HTTP/1.1 401"), "{denied}");
-    // Let in; without its token the provider says no.
+    // The request is admitted; without its token, the provider is unavailable.
     let let_in = shell(curls[1], &variables);
     assert!(
         let_in.contains("x-keygate-refused-by: provider"),

@@ -1,4 +1,4 @@
-//! Streams: event by event, both ways, and their ends.
+//! Streams: event by event in both directions, and how they end.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually, htt
 
 const ASK: &str = "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}";
 
-/// A provider that sends an event whenever it is told to, and says when it cannot any more.
+/// A provider that sends an event on request, and reports when it cannot any more.
 fn told() -> (Provider, Sender<&'static str>, Receiver<()>) {
     let (tell, told) = channel::<&'static str>();
     let (gone, is_gone) = channel();
@@ -102,7 +102,7 @@ fn a_client_that_leaves_before_the_response_ends_the_providers_work() {
     let (gone, is_gone) = channel();
     let gone = Mutex::new(gone);
     let provider = Provider::answering(move |_, wire| {
-        // Thinking. The next read ends when the gateway hangs up.
+        // The provider is slow. Its next read ends when the gateway closes the connection.
         let ended = wire.read(&mut [0]).map_or(true, |n| n == 0);
         gone.lock().unwrap().send(ended).unwrap();
     });
@@ -136,7 +136,7 @@ fn a_body_goes_up_while_it_is_still_coming() {
             seen.extend_from_slice(&chunk[..n]);
         }
     };
-    // All that was sent is here, and the client has not sent the rest yet. (The head has three.)
+    // The provider has received all that was sent, and the client has not sent the rest yet. (The head has three.)
     read_until(100_000);
     client.send([b'a'; 200_000]);
     read_until(300_000);
@@ -152,7 +152,7 @@ fn a_stream_that_pauses_too_long_is_cut_without_an_end() {
     let rest = simple(&provider.url(), "timeouts.idle = \"200ms\"", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
     let mut client = ask(&gateway);
-    // Each pause is counted for itself.
+    // The timeout applies to each pause by itself.
     for _ in 0..4 {
         tell.send("data: 1\n\n").unwrap();
         assert_eq!(client.chunk(), "data: 1\n\n");
@@ -187,7 +187,7 @@ fn an_exchange_that_takes_too_long_is_cut_though_it_never_pauses() {
 }
 
 #[test]
-fn a_provider_that_does_not_begin_in_time_is_504() {
+fn a_provider_that_does_not_respond_in_time_is_504() {
     for setting in [
         "timeouts.first_byte = \"200ms\"",
         "timeouts.total = \"200ms\"",
@@ -205,13 +205,13 @@ fn a_provider_that_does_not_begin_in_time_is_504() {
             "{setting}"
         );
         assert_eq!(refused.header("x-keygate-refused-by"), Some("gateway"));
-        // It may have begun: it is asked once.
+        // The provider may have started to process the request: it is sent once.
         assert_eq!(provider.received().len(), 1);
     }
 }
 
 #[test]
-fn a_client_that_dawdles_over_its_body_is_408() {
+fn a_client_that_stalls_in_its_body_is_408() {
     let provider = Provider::start();
     let rest = simple(&provider.url(), "", "");
     let scene = Scene::with_server("server.timeouts.client_read = \"200ms\"", &rest);
@@ -230,7 +230,7 @@ fn upgrade() -> String {
     handshake("/p/v1/realtime?model=m", "")
 }
 
-/// A provider that switches protocols and then echoes whatever comes.
+/// A provider that switches protocols and then echoes every byte.
 fn echoing() -> Provider {
     Provider::answering(|request, wire| {
         assert_eq!(request.header("upgrade"), Some("websocket"));
@@ -251,7 +251,7 @@ fn a_websocket_goes_both_ways_where_the_route_allows_it() {
         "timeouts.idle = \"20s\"",
         "websocket = true",
     );
-    // The clients' read timeout is for bodies, not for conversations.
+    // The read timeout of clients applies to bodies, not to WebSockets.
     let scene = Scene::with_server("server.timeouts.client_read = \"300ms\"", &rest);
     let gateway = scene.key("alice", "secret", "").start();
     let mut client = gateway.client();
@@ -277,7 +277,7 @@ fn a_websocket_goes_both_ways_where_the_route_allows_it() {
     drop(client);
     let line = &gateway.access_lines(1)[0];
     assert_eq!(line["status"], 101);
-    // To leave is how a conversation ends.
+    // Closing the connection is a normal end of a WebSocket.
     assert!(
         line["reason"].is_null() && line["aborted"] == false,
         "{line}"
@@ -324,8 +324,8 @@ fn a_hundred_streams_at_once_each_get_their_own() {
 }
 
 #[test]
-fn a_response_that_breaks_off_is_passed_on_as_broken() {
-    // Chunked without its end, and shorter than its length.
+fn a_truncated_response_is_forwarded_as_truncated() {
+    // A chunked body without its end, and a body shorter than its length.
     for head in [
         "transfer-encoding: chunked\r\n\r\n4\r\npart\r\n",
         "content-length: 10\r\n\r\npart",
@@ -361,7 +361,7 @@ fn a_response_that_breaks_off_is_passed_on_as_broken() {
 }
 
 #[test]
-fn an_http2_client_that_dawdles_over_its_body_is_cut() {
+fn an_http2_client_that_stalls_in_its_body_is_cut() {
     let provider = Provider::start();
     let timeouts = "timeouts = { connect = \"50ms\", write = \"100ms\" }";
     let server = "server.h2c = true\nserver.timeouts.client_read = \"100ms\"";

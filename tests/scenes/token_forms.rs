@@ -1,4 +1,4 @@
-//! Tokens that were pasted together with what stood around them: `check` says so, and never shows the value.
+//! Tokens that were pasted with surrounding text: `check` reports them, and never prints the value.
 
 use crate::support::Scene;
 use crate::support::gateway::simple;

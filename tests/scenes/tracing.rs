@@ -1,4 +1,4 @@
-//! Spans: what a collector gets of requests, and that nobody waits for it.
+//! Spans: what a collector receives about requests; no request waits for it.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ fn gateway(provider: &Provider, tracing: &str) -> Gateway {
     Scene::new(&config).key("alice", "secret", "").start()
 }
 
-/// The first `count` spans that a collector got, by what they are attributes of.
+/// The attributes of the first `count` spans that a collector received.
 fn spans(collector: &Provider, count: usize) -> Vec<(Span, BTreeMap<String, String>)> {
     let all = || -> Vec<Span> {
         let batches = collector.received().into_iter().map(|request| {
@@ -97,7 +97,7 @@ fn a_request_is_a_span_of_its_clients_trace_and_the_provider_goes_on_from_there(
     let traced = [KEY[0], ("traceparent", &parent), ("tracestate", "a=1,b=2")];
     let long = format!("/p/{}/v1/messages?x=hidden", "x".repeat(3000));
     gateway.request("POST", &long, &traced, b"{}");
-    // Without a trace of its own, and of such none is sampled; nor of one that is none, or two.
+    // Without a trace of the client's, or with an invalid one or two of them; such traces are not sampled.
     gateway.request("POST", "/p", &KEY, b"{}");
     gateway.request(
         "POST",
@@ -138,7 +138,7 @@ fn a_request_is_a_span_of_its_clients_trace_and_the_provider_goes_on_from_there(
         );
     }
     assert!(attributes["url.path"].len() == 512 && !attributes.contains_key("error.type"));
-    // The id of the request is that of the access line.
+    // The span has the request id of the access line.
     assert_eq!(
         gateway.access_lines(4)[0]["request_id"],
         *attributes["keygate.request_id"]
@@ -160,7 +160,7 @@ fn a_request_is_a_span_of_its_clients_trace_and_the_provider_goes_on_from_there(
         collector.received()[0].header("authorization"),
         Some("Bearer collectors")
     );
-    // Counted when the collector has answered, which is after it has received them.
+    // Counted after the collector has responded, which is after it has received them.
     eventually("the span is counted", || {
         gateway.count("keygate_spans_total{outcome=\"exported\"}") == 1
     });
@@ -179,7 +179,7 @@ fn a_request_is_a_span_of_its_clients_trace_and_the_provider_goes_on_from_there(
 }
 
 #[test]
-fn a_refusal_is_a_span_that_says_why_and_belongs_to_nobodys_trace() {
+fn a_refusal_is_a_span_with_its_reason_in_a_trace_of_its_own() {
     let (provider, collector) = (provider(), collector());
     let gateway = gateway(
         &provider,
@@ -221,7 +221,7 @@ fn without_a_collector_a_trace_passes_as_it_is() {
 }
 
 #[test]
-fn a_collector_that_is_broken_costs_spans_and_nothing_else() {
+fn a_broken_collector_loses_spans_and_affects_nothing_else() {
     let (provider, refuses) = (
         provider(),
         Provider::answering(|_, wire| respond(wire, "503 Busy", &[], b"")),
@@ -238,7 +238,7 @@ fn a_collector_that_is_broken_costs_spans_and_nothing_else() {
 }
 
 #[test]
-fn what_is_wrong_about_tracing_is_said_with_its_line() {
+fn problems_of_tracing_are_reported_with_their_line() {
     let provider = provider();
     let tracing = "[tracing]\nendpoint = \"http://collector.example.com\"\nsample = \"1/2\"\nheaders = { A = \"bare\", B = \"env:KEYGATE_NOWHERE\" }\n";
     let config = simple(&provider.url(), "", "") + tracing;

@@ -1,4 +1,4 @@
-//! What responses say of tokens where it is easily missed, said twice, or not said at all.
+//! Responses that report their tokens in an unusual place, twice, or not at all.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ fn counted(gateway: &Gateway, family: &str) -> u64 {
     gateway.count(&format!("keygate_{family}{{provider=\"p\",route=\"r\"}}"))
 }
 
-/// A provider that answers with the body, and the content type, that stand in the request's headers.
+/// A provider that responds with the body and the content type in the request's headers.
 fn echo() -> Provider {
     Provider::answering(|request, wire| {
         let media = request
@@ -33,7 +33,7 @@ fn ask(gateway: &Gateway, path: &str, media: Option<&str>, body: &str) {
 }
 
 #[test]
-fn a_response_that_says_no_tokens_and_should_have_is_in_a_metric_whatever_its_content_type() {
+fn a_response_without_expected_usage_is_in_a_metric_whatever_its_content_type() {
     let provider = echo();
     let gateway = Gateway::before(&provider);
     let silent = r#"{"model":"m","choices":[]}"#;
@@ -63,7 +63,7 @@ fn a_response_that_says_no_tokens_and_should_have_is_in_a_metric_whatever_its_co
         all.len() as u64
     );
     assert_eq!(counted(&gateway, "unmetered_streams_total"), 1);
-    // Nobody expects tokens of these, or they were said.
+    // These responses need not report tokens, or have reported them.
     ask(&gateway, "/p/v1/audio/speech", Some("audio/mpeg"), "x");
     ask(
         &gateway,
@@ -124,7 +124,7 @@ fn tokens_are_counted_whatever_the_content_type_says() {
 }
 
 #[test]
-fn what_a_get_brings_was_made_earlier_and_is_not_counted_again() {
+fn the_response_to_a_get_is_not_counted_again() {
     let provider = Provider::answering(|request, wire| {
         let media = [("content-type", "application/json")];
         let is_get = request.line().starts_with("GET");
@@ -160,9 +160,9 @@ fn what_a_get_brings_was_made_earlier_and_is_not_counted_again() {
     assert_eq!(counted(&gateway, "unmetered_responses_total"), 0);
 }
 
-/// Google takes another method than the request line's in a header and in a parameter, frameworks in a header.
+/// Google accepts another method in a header and in a parameter, frameworks accept one in a header.
 #[test]
-fn what_a_get_asks_for_as_a_post_is_counted_and_the_parameter_for_it_stays_here() {
+fn a_get_with_a_method_override_is_counted_and_its_parameter_is_removed() {
     let provider = Provider::answering(|_, wire| {
         let json = [("content-type", "application/json")];
         let body = br#"{"model":"m","usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
@@ -256,7 +256,7 @@ fn an_error_in_json_whose_status_is_good_is_in_the_line_and_in_a_metric() {
         ask(&gateway, "/p/v1/chat/completions", Some(media), error);
     }
     ask(&gateway, "/p/v1/responses", Some("application/json"), SAID);
-    // What failed earlier, and is only fetched.
+    // An error that happened earlier and is only fetched.
     let failed = [
         KEY[0],
         ("x-body", r#"{"status":"failed","error":{"code":"x"}}"#),

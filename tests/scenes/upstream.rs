@@ -1,4 +1,4 @@
-//! Providers that are away, that hang up, that say too much.
+//! Providers that are unreachable, that close connections, or that send too much.
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,12 +25,12 @@ fn a_provider_that_is_away_is_502() {
         (refused.status, refused.code().as_str()),
         (502, "provider_unreachable")
     );
-    // Nothing had been sent, so it was tried once more.
+    // No byte had been sent, so the request was tried once more.
     assert_eq!(gateway.access_lines(1)[0]["attempts"], 2);
 }
 
 #[test]
-fn a_name_that_cannot_be_resolved_is_502_and_is_said_so() {
+fn a_name_that_cannot_be_resolved_is_502_and_reported() {
     let rest = simple("https://no-such-name.invalid", "", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
     assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 502);
@@ -45,7 +45,7 @@ fn a_name_that_cannot_be_resolved_is_502_and_is_said_so() {
 }
 
 #[test]
-fn a_post_that_meets_a_closing_connection_is_answered_all_the_same() {
+fn a_post_on_a_closing_connection_still_gets_its_response() {
     let provider = Provider::hanging_up(|_, wire| ok(wire, b"{}"));
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
@@ -53,7 +53,7 @@ fn a_post_that_meets_a_closing_connection_is_answered_all_the_same() {
         let body = format!("{{\"round\":{round}}}");
         let response = client.request("POST", "/p", &KEY, body.as_bytes());
         assert_eq!(response.status, 200, "round {round}");
-        // Once, whole, in order.
+        // The request arrived once, complete and in order.
         assert_eq!(provider.received().len(), round + 1);
         assert_eq!(provider.last().body, body.as_bytes());
     }
@@ -61,7 +61,7 @@ fn a_post_that_meets_a_closing_connection_is_answered_all_the_same() {
 
 #[test]
 fn a_post_that_the_provider_may_have_begun_is_not_sent_twice() {
-    // Takes the second request of a connection whole, works on it, and dies.
+    // Reads the second request of a connection completely, and closes without a response.
     let provider = Provider::answering(|request, wire| {
         if request.body == b"paid" {
             std::thread::sleep(std::time::Duration::from_millis(400));
@@ -77,12 +77,12 @@ fn a_post_that_the_provider_may_have_begun_is_not_sent_twice() {
         (refused.status, refused.code().as_str()),
         (502, "provider_unreachable")
     );
-    // Pingora closes after this, and the response says so.
+    // Pingora closes the connection after this, and the response announces it.
     assert_eq!(refused.header("connection"), Some("close"));
     assert_eq!(provider.received().len(), 2);
 }
 
-/// What a provider does with a request on a connection that was used before, until it hangs up.
+/// What a provider does with a request on a reused connection before it closes it.
 struct Way {
     says: &'static str,
     after: u64,
@@ -97,7 +97,7 @@ const fn way(says: &'static str, after: u64, resets: bool) -> Way {
     }
 }
 
-/// How often a POST came to a provider that goes about it in its `way`, and what became of it.
+/// The number of times that a provider of this kind received a POST, and the client's response.
 fn times_sent(way: &'static Way) -> (u16, usize) {
     let begun = AtomicBool::new(false);
     let accept = |stream: TcpStream| {
@@ -113,13 +113,13 @@ fn times_sent(way: &'static Way) -> (u16, usize) {
             .write_all(way.says.as_bytes())
             .and_then(|()| wire.flush());
         std::thread::sleep(Duration::from_millis(way.after));
-        // Hangs up at once: a panic would print its backtrace first.
+        // Closes at once: a panic would print its backtrace first.
         std::panic::resume_unwind(Box::new(()));
     });
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
     assert_eq!(client.request("POST", "/p", &KEY, b"first").status, 200);
-    // From here on, its connection is at hand.
+    // From here on, its connection is in the pool.
     gateway.access_lines(1);
     client.send(raw_request("POST", "/p", &KEY, b"paid"));
     let status = loop {
@@ -161,7 +161,7 @@ fn a_post_is_sent_again_only_if_not_a_byte_of_a_response_had_come() {
 }
 
 #[test]
-fn a_provider_that_says_100_and_is_gone_is_502() {
+fn a_provider_that_closes_after_100_is_502() {
     let provider = Provider::answering(|_, wire| {
         let _ = wire
             .write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n")
@@ -195,12 +195,12 @@ fn a_post_too_large_to_keep_is_not_sent_twice() {
 }
 
 #[test]
-fn a_provider_that_hangs_up_on_a_new_connection_is_asked_once() {
+fn a_request_is_sent_once_if_the_provider_closes_a_new_connection() {
     let asked = std::sync::Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     let provider = Provider::answering(move |_, wire| {
         count.fetch_add(1, Ordering::SeqCst);
-        // Half a head, and gone.
+        // Half a head, then the connection is closed.
         let _ = wire.write_all(b"HTTP/1.1 200 OK\r\ncontent-le");
         panic!("hung up");
     });
@@ -214,7 +214,7 @@ fn a_provider_that_hangs_up_on_a_new_connection_is_asked_once() {
 }
 
 #[test]
-fn what_a_provider_says_too_much_does_not_reach_the_next_client() {
+fn extra_bytes_of_a_provider_do_not_reach_the_next_client() {
     let provider = Provider::answering(|request, wire| {
         let body = request.body.clone();
         let surplus = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstolen";
@@ -282,7 +282,7 @@ fn head_is_passed_on_and_its_response_has_no_body() {
 }
 
 #[test]
-fn the_same_prompt_of_two_keys_or_of_one_is_asked_each_time() {
+fn the_same_prompt_is_sent_to_the_provider_each_time() {
     let provider = Provider::answering(|_, wire| {
         let head = "HTTP/1.1 200 OK\r\ncache-control: public, max-age=3600\r\netag: \"x\"\r\ncontent-length: 2\r\n\r\n{}";
         let _ = wire.write_all(head.as_bytes());
@@ -310,7 +310,7 @@ fn no_timer_is_left_behind_by_a_response_that_came_in_time() {
     let gateway = Process::start(scene);
     let response = Client::connect(gateway.listen).request("POST", "/p", &KEY, b"{}");
     assert_eq!(response.status, 200);
-    // Pingora's timers of ten minutes stay for ten minutes. They have a thread, begun with the first of them.
+    // Pingora's timers of ten minutes would remain that long. They have a thread that starts with the first of them.
     let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).unwrap();
     let names = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")));
     let names: Vec<_> = names.flatten().collect();

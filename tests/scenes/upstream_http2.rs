@@ -1,4 +1,4 @@
-//! Providers over HTTP/2: what one request does to the others on its connection, and what is sent again.
+//! Providers over HTTP/2: the effect of one request on others of its connection, and which requests are sent again.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -36,7 +36,7 @@ fn gateway_with_timeouts(url: &str, timeouts: &str) -> Gateway {
         .start()
 }
 
-/// A client that has read the head of a response, and nothing else.
+/// A client that has read only the head of a response.
 fn ask(gateway: &Gateway, path: &str, key: &[(&str, &str)]) -> Client {
     let mut client = gateway.client();
     client.send(raw_request("GET", path, key, b""));
@@ -56,12 +56,12 @@ fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room()
         }
     });
     let gateway = gateway(&format!("http://{}", provider.address), "");
-    // One after the other: at the same time, they might get a connection each.
+    // One after the other: at the same time, each might open a connection.
     let mut silent: Vec<Client> = (0..3).map(|_| ask(&gateway, "/p/large", &KEY)).collect();
     let mut unchanged = 0;
     eventually("what is not read is not sent either", || {
         let before = provider.sent();
-        // Bob asks on the same connection all the time, and gets whole responses.
+        // Bob sends requests on the same connection all the time, and gets complete responses.
         let response = gateway.get("/p/small", &BOB);
         assert_eq!((response.status, response.body.len()), (200, 2 << 10));
         let still = provider.sent() == before + (2 << 10) && before > 1 << 20;
@@ -69,7 +69,7 @@ fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room()
         unchanged > 20
     });
     assert_eq!(provider.connections(), 1);
-    // Who begins to read again gets what is left.
+    // A client that starts to read again receives the rest.
     let mut received = 0;
     while let Some(chunk) = silent[0].try_chunk().unwrap() {
         received += chunk.len();
@@ -82,7 +82,7 @@ fn clients_that_abort_do_not_make_the_provider_end_the_responses_of_others() {
     let first = Arc::new(Mutex::new(None));
     let seen = first.clone();
     let provider = FrameProvider::start(move |asked, wire| {
-        // Every response begins, and none of them ends.
+        // Every response starts, and none of them ends.
         let mut first = seen.lock().unwrap();
         first.get_or_insert_with(|| (asked.stream, wire.try_clone().unwrap()));
         drop(first);
@@ -100,7 +100,7 @@ fn clients_that_abort_do_not_make_the_provider_end_the_responses_of_others() {
     assert_eq!(bob.try_chunk(), Some(None));
 }
 
-/// The refusal of a request whose body goes up in chunks of `size` bytes until something comes back.
+/// The refusal of a request whose body is sent in chunks of `size` bytes until a response arrives.
 fn refused(gateway: &Gateway, size: usize, pause: Duration) -> (u16, Duration) {
     let mut client = gateway.client();
     let begun = Instant::now();
@@ -127,7 +127,7 @@ fn a_body_that_is_too_long_is_413_at_once_over_http2_as_well() {
     eventually("the reset of the request", || provider.resets() == 1);
     assert!(provider.received().is_empty());
     assert_eq!(gateway.access_lines(1)[0]["reason"], "body_too_large");
-    // The connection is good for the next one.
+    // The connection serves the next request.
     assert_eq!(gateway.request("POST", "/p", &BOB, b"{}").status, 200);
     assert_eq!(provider.connections(), 1);
 }
@@ -143,7 +143,7 @@ fn a_body_that_comes_too_slowly_is_408_over_http2_as_well() {
     eventually("the reset of the request", || provider.resets() == 1);
 }
 
-/// What a provider does with the first request that is paid for.
+/// What a provider does with the first POST.
 type Way = fn(Asked, &mut TcpStream) -> bool;
 
 fn write(wire: &mut TcpStream, frames: &[Vec<u8>]) -> bool {
@@ -156,8 +156,8 @@ fn hang_up(wire: &mut TcpStream, frames: &[Vec<u8>]) -> bool {
     false
 }
 
-/// A gateway with a connection that was used before, if `kept`, and how often a POST came to a provider that goes
-/// about it in its `way`.
+/// A gateway whose connection to the provider is reused if `kept`, and the number of times that a provider of this kind
+/// received a POST.
 fn times_sent(kept: bool, way: Way) -> (Option<u16>, usize) {
     times_sent_with("POST", &KEY, kept, way)
 }
@@ -181,7 +181,7 @@ fn times_sent_with(
     let mut client = gateway.client();
     for _ in 0..first {
         assert_eq!(client.request("POST", "/p", &KEY, b"first").status, 200);
-        // From here on, its connection is at hand.
+        // From here on, its connection is in the pool.
         gateway.access_lines(1);
     }
     client.send(raw_request(method, "/p", headers, b"paid"));
@@ -210,7 +210,7 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
         ("GOAWAY for an error, before it, FIN", |asked, wire| {
             hang_up(wire, &[goaway(asked.stream - 1, ENHANCE_YOUR_CALM)])
         }),
-        // An interim response does not take the guarantee back (RFC 9113, section 8.7).
+        // An interim response does not revoke the guarantee (RFC 9113, section 8.7).
         ("103, REFUSED_STREAM", |asked, wire| {
             let early = status(asked.stream, "103");
             write(wire, &[early, reset(asked.stream, REFUSED_STREAM)])
@@ -283,7 +283,7 @@ fn a_safe_request_is_sent_again_over_http2_if_its_kept_connection_was_closed() {
     for method in ["PUT", "DELETE", "PATCH"] {
         assert_eq!(times_sent_with(method, &KEY, true, close), (Some(502), 1));
     }
-    // Nor one that a header may make a POST.
+    // Nor a request that a header may turn into a POST.
     let post = [KEY[0], ("x-http-method-override", "POST")];
     let times = times_sent_with("GET", &post, true, close);
     assert_eq!(times, (Some(502), 1));
@@ -297,7 +297,7 @@ fn a_connection_that_ends_with_goaway_while_a_request_is_on_its_way_costs_none()
         }
         let mut wire = wire.try_clone().unwrap();
         std::thread::spawn(move || {
-            // About when the next request comes.
+            // At about the time of the next request.
             std::thread::sleep(Duration::from_millis(1));
             write(&mut wire, &[goaway(asked.stream, NO_ERROR)]);
             let _ = wire.shutdown(Shutdown::Write);
@@ -314,7 +314,7 @@ fn a_connection_that_ends_with_goaway_while_a_request_is_on_its_way_costs_none()
 
 #[test]
 fn a_connection_that_refuses_a_request_is_not_the_one_that_it_is_sent_again_on() {
-    // A connection that is being drained refuses whatever comes after its first request.
+    // A draining connection refuses every request after its first one.
     let provider = FrameProvider::start(|asked, wire| {
         if asked.stream == 1 {
             write(wire, &[ok(asked.stream)])
@@ -331,7 +331,7 @@ fn a_connection_that_refuses_a_request_is_not_the_one_that_it_is_sent_again_on()
 }
 
 #[test]
-fn what_a_client_says_of_its_own_stream_is_no_refusal_of_a_provider() {
+fn an_error_of_the_clients_stream_is_no_refusal_of_the_provider() {
     let provider = Http2Provider::start(None);
     let url = format!("http://{}", provider.address);
     let gateway = gateway(&url, "server.h2c = true");
@@ -363,7 +363,7 @@ fn several_connections_that_end_at_once_cost_tries_and_not_the_request() {
             return write(wire, &[ok(asked.stream)]);
         }
         if asked.stream == 1 {
-            // Not answered, so that the connection stays, and is shared.
+            // Without a response, so that the connection stays open and is shared.
             return true;
         }
         eventually("the end", || end.load(Ordering::SeqCst));
@@ -389,7 +389,7 @@ fn several_connections_that_end_at_once_cost_tries_and_not_the_request() {
     assert_eq!(response.status, 200);
 }
 
-/// The response to a client that sends as much as it can of a long body until something comes back.
+/// The response to a client that sends as much of a long body as it can until a response arrives.
 fn post_a_long_body(gateway: &Gateway) -> Response {
     let mut client = gateway.client();
     client
@@ -404,7 +404,7 @@ fn post_a_long_body(gateway: &Gateway) -> Response {
 
 #[test]
 fn a_response_that_ends_before_the_body_reaches_the_client() {
-    // A provider asks for the end of the body (RFC 9113, section 8.1), or gives it no window and says nothing.
+    // The provider requests the end of the body (RFC 9113, section 8.1), or grants no window and sends nothing.
     for (asks, write_timeout) in [(true, "60s"), (false, "1s")] {
         for code in ["413", "401", "200"] {
             let provider = FrameProvider::at_heads(move |asked, wire| {

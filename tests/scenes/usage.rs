@@ -1,4 +1,4 @@
-//! What responses took: counted beside their way, whatever becomes of them.
+//! Usage of responses is counted beside the stream, however the response ends.
 
 use std::sync::{Arc, Mutex};
 
@@ -195,7 +195,7 @@ fn lies_and_made_up_models_make_no_series_and_no_trouble() {
     assert_eq!(tokens(&gateway, "input"), 14);
 }
 
-/// What a provider says that its responses took.
+/// The usage that a provider reports.
 #[derive(Default)]
 struct Books {
     input: u64,

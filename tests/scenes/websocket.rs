@@ -1,4 +1,4 @@
-//! What is said over a WebSocket: each response counts as it ends, and nothing of the stream changes.
+//! Usage over a WebSocket: each response counts when it ends, and no byte of the connection changes.
 
 use crate::command::keygate;
 use crate::support::gateway::{Scene, simple};
@@ -13,7 +13,7 @@ const DONE: &str = r#"{"type":"response.completed","response":{"id":"resp_1","mo
 const PRICES: &str =
     "[[price]]\nmodel = \"m-1\"\ninput = \"1\"\noutput = \"10\"\nper_request = \"0.5\"\n";
 
-/// A gateway whose route has WebSockets, and these lines more.
+/// A gateway whose route allows WebSockets, with more lines.
 fn before(provider: &crate::support::Provider, route: &str) -> Gateway {
     let route = format!("websocket = true\n{route}");
     let scene = Scene::new(&simple(&provider.url(), "", &route));
@@ -74,7 +74,7 @@ fn each_response_over_a_websocket_counts_as_it_ends_and_the_line_has_their_sum()
         "keygate_cost_total{currency=\"USD\",key=\"alice\",model=\"other\",provider=\"p\",route=\"r\"}",
     );
     assert!((cost - 1.012).abs() < 1e-9, "{cost}");
-    // Reckoned anew, each of the two is a request.
+    // `keygate usage --prices` counts each of the two as a request.
     let scene = &gateway.scene;
     scene.write("log.json", &format!("{line}\n"));
     let path = |name: &str| scene.path(name).display().to_string();
@@ -101,7 +101,7 @@ fn each_response_over_a_websocket_counts_as_it_ends_and_the_line_has_their_sum()
 }
 
 #[test]
-fn what_a_websocket_does_not_say_or_nobody_can_read_is_in_a_metric() {
+fn missing_or_unreadable_usage_of_a_websocket_is_in_a_metric() {
     let compressed = [0xc1, 3, 0xaa, 0x56, 0x4a].to_vec();
     let failed = r#"{"type":"response.failed","response":{"error":{"code":"x"},"usage":null}}"#;
     let word = r#"{"type":"response.output_text.delta","delta":"a"}"#;
@@ -118,7 +118,7 @@ fn what_a_websocket_does_not_say_or_nobody_can_read_is_in_a_metric() {
     assert_eq!(line["responses"], 1);
     assert_eq!(line["reason"], "error_event");
     assert!(line.get("input_tokens").is_none(), "{line}");
-    // The one that failed, and the one that did not end.
+    // The response that failed, and the one that did not end.
     assert_eq!(counted(&gateway, "unmetered_responses"), 2);
     assert_eq!(counted(&gateway, "error_events"), 1);
     assert_eq!(counted(&gateway, "unreadable_answers"), 1);
@@ -164,7 +164,7 @@ fn a_websocket_that_is_cut_for_a_revoked_key_keeps_what_it_has_used() {
 }
 
 #[test]
-fn the_model_of_a_websocket_is_what_the_client_asks_for_where_the_provider_says_none() {
+fn the_model_of_a_websocket_is_the_clients_if_the_provider_reports_none() {
     let said = r#"{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":7,"responseTokenCount":2}}"#;
     let provider = crate::support::Provider::answering(move |_, wire| {
         crate::support::websocket::switch(wire, "");
@@ -207,11 +207,11 @@ fn a_websocket_that_a_route_does_not_take_is_426_where_the_same_goes_over_http()
             "{path}"
         );
         assert_eq!(refused.header("upgrade"), upgrade);
-        // What it asked for can go over the same connection.
+        // Its request can be sent over the same connection.
         let headers = [("authorization", "Bearer secret")];
         assert_eq!(client.request("POST", path, &headers, b"{}").status, 200);
     }
-    // And without a key, nobody learns of it.
+    // Without a key, the response does not reveal it.
     let mut client = gateway.client();
     client.send(handshake(PATH, "").replace("Bearer secret", "Bearer other"));
     assert_eq!(client.response(false).status, 401);

@@ -1,4 +1,5 @@
-//! The files of a first configuration: made beside where they belong, checked there, and moved into place, all or none.
+//! The files of a first configuration: written to a temporary folder beside their place, checked there, and moved into
+//! place, all or none.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -16,17 +17,17 @@ const CONFIGURATION: &str = "gateway.toml";
 const KEYS: &str = "keys.toml";
 const SECRETS: &str = "secrets";
 
-/// What is to be written.
+/// The files to write.
 pub(super) struct New {
     /// The text of `gateway.toml`.
     pub(super) configuration: String,
-    /// The name and the content of a file of secrets.
+    /// The name and the content of a file in `secrets/`.
     pub(super) secret: Option<(String, Zeroizing<String>)>,
     /// The first key.
     pub(super) key: NewKey,
 }
 
-/// Refuses a folder that holds what would be written.
+/// Refuses a folder that has one of the files already.
 pub(super) fn refuse_what_is_there(out: &Path) -> Result<(), Error> {
     for name in [CONFIGURATION, KEYS] {
         let path = out.join(name);
@@ -41,7 +42,7 @@ pub(super) fn refuse_what_is_there(out: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses a folder that holds the file of secrets that would be written.
+/// Refuses a folder that has the file of the secret already.
 pub(super) fn refuse_secret_that_is_there(out: &Path, name: &str) -> Result<(), Error> {
     let file = Path::new(SECRETS).join(name);
     if fs::symlink_metadata(out.join(&file)).is_err() {
@@ -55,7 +56,7 @@ pub(super) fn refuse_secret_that_is_there(out: &Path, name: &str) -> Result<(), 
     )))
 }
 
-/// Writes all of it into `out`, and gives what is worth saying about it.
+/// Writes all files into `out`, and returns the warnings of the configuration.
 pub(super) fn put(new: &New, out: &Path) -> Result<Vec<String>, Error> {
     let failed = |error| Error::failed(format_args!("write into {}", out.display()), error);
     fs::create_dir_all(out).map_err(failed)?;
@@ -70,14 +71,14 @@ pub(super) fn put(new: &New, out: &Path) -> Result<Vec<String>, Error> {
     load(&made.path().join(CONFIGURATION))
         .map_err(|why| refused(&in_place(&why, made.path(), out)))?;
     let moved = move_all(new, made.path(), out).map_err(failed)?;
-    // Again where it stands: a token in a file is looked for beside the configuration.
+    // Checked again in its place: the path of a token file is relative to the configuration.
     load(&folder_of(out).join(CONFIGURATION)).map_err(|why| {
         take_back(&moved);
         refused(&why)
     })
 }
 
-/// The warnings of a configuration that can be served, or else why it cannot.
+/// The warnings of a valid configuration, or the problems of another one.
 fn load(path: &Path) -> Result<Vec<String>, String> {
     let config = Config::load(path, Purpose::Start).map_err(|errors| errors.to_string())?;
     Ok(config.warnings.iter().map(ToString::to_string).collect())
@@ -87,7 +88,7 @@ fn refused(why: &str) -> Error {
     Error::Failed(format!("{why} (nothing was written)"))
 }
 
-/// A folder as it stands in front of a name: nothing for the current one.
+/// The folder as a prefix of a file name: empty for the current folder.
 fn folder_of(out: &Path) -> &Path {
     if out == Path::new(".") {
         Path::new("")
@@ -96,7 +97,7 @@ fn folder_of(out: &Path) -> &Path {
     }
 }
 
-/// A message about files that are not yet where they will be.
+/// Replaces the temporary folder in a message by the folder in which the files will be.
 fn in_place(message: &str, made: &Path, out: &Path) -> String {
     let made = format!("{}/", made.display());
     let out = folder_of(out).join("");
@@ -121,8 +122,8 @@ fn private(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Moves everything into place, the configuration last: without it nothing is served. What was moved goes again if
-/// something cannot be.
+/// Moves all files into place, the configuration last: without it nothing is served. Removes the moved files if one cannot
+/// be moved.
 fn move_all(new: &New, made: &Path, out: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     if let Some((name, _)) = &new.secret {
@@ -155,18 +156,18 @@ fn take_back(moved: &[PathBuf]) {
     }
 }
 
-/// Moves a file to where nothing is.
+/// Moves a file, unless the destination exists.
 fn move_one(from: &Path, to: &Path, out: &Path) -> io::Result<()> {
     give(from, out)?;
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
-        // A file system that cannot: a link is never made over anything.
+        // The file system cannot do that atomically. A hard link never overwrites a file either.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::hard_link(from, to),
         Err(error) => Err(error.into()),
     }
 }
 
-/// What root makes in another user's folder is that user's, who is to read it.
+/// If root creates a file in the folder of another user, that user becomes its owner, who has to read it.
 fn give(path: &Path, out: &Path) -> io::Result<()> {
     let (ours, owner) = (fs::metadata(path)?, fs::metadata(out)?);
     if !rustix::process::geteuid().is_root() || ours.uid() == owner.uid() {

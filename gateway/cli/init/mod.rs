@@ -1,4 +1,4 @@
-//! `keygate init`: a first configuration, with a first client key.
+//! `keygate init`: creates a first configuration with a first client key.
 
 mod files;
 
@@ -11,29 +11,29 @@ use zeroize::Zeroizing;
 
 use self::files::{New, put};
 use super::ask::{ask, ask_secret, can_ask};
-use super::hint::base_url;
+use super::client_url::base_url;
+use super::output::{eprint, print};
 use super::run::root_flag;
-use super::{eprint, say};
 use crate::document::nearest;
 use crate::error::Error;
 use crate::key::edit::NewKey;
 use crate::key::{KeyDigest, format, is_key_id};
-use crate::provider::{Dialect, KINDS, Kind};
+use crate::provider::{ErrorFormat, KINDS, Kind};
 
-/// Make a first configuration: one provider, one route, one client key.
+/// Create a first configuration: one provider, one route, one client key.
 #[derive(Args)]
 #[command(after_help = "Examples: keygate init\n          \
                         keygate init --provider openai --token env:OPENAI_API_KEY\n          \
                         keygate init --provider anthropic --out ~/keygate < token.txt\n\
-                        Asks for what is left out, and for the token without showing it; where there is no terminal, the \
+                        Asks for options that are left out, and for the token without showing it; without a terminal, the \
                         token is the first line of standard input. Writes gateway.toml, keys.toml and, for a token that was \
-                        typed, secrets/NAME, for this user alone, and nothing over anything. Prints the client key, this \
-                        once.")]
+                        typed, secrets/NAME; only this user can read them, and no file is overwritten. Prints the client \
+                        key, this once.")]
 pub(super) struct Init {
     /// The kind of the provider: openai, anthropic, gemini, ..., or custom with --base-url
     #[arg(long, value_name = "KIND")]
     provider: Option<String>,
-    /// Where its token is, such as `env:OPENAI_API_KEY`, `file:PATH` or `credential:NAME`, or `none`; left out, it is asked for
+    /// A reference to its token, such as `env:OPENAI_API_KEY`, `file:PATH` or `credential:NAME`, or `none`; if left out, you are asked for the token
     #[arg(long, value_name = "REFERENCE")]
     token: Option<String>,
     /// The URL of its API, for the kind custom
@@ -42,7 +42,7 @@ pub(super) struct Init {
     /// The URL of the resource, for the kind azure-openai
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
-    /// Let --base-url be plain `http://` to a name, such as `http://gpu-box:8000/v1`, in a network that you trust
+    /// Allow --base-url to be plain `http://` to a name, such as `http://gpu-box:8000/v1`, in a network that you trust
     #[arg(long)]
     plain_http: bool,
     /// The deployment, for the kind azure-openai
@@ -51,10 +51,10 @@ pub(super) struct Init {
     /// The id of the first client key
     #[arg(long, value_name = "ID", default_value = "me")]
     key_id: String,
-    /// Where clients come
+    /// The address for clients
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Where /metrics and /status are
+    /// The address of /metrics and /status
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     admin: SocketAddr,
     /// The folder to write into
@@ -67,7 +67,7 @@ pub(super) fn run(options: &Init) -> Result<(), Error> {
         let why = "--key-id must have 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
         return Err(Error::Usage(why.to_owned()));
     }
-    // Before anything is asked.
+    // Before any question.
     files::refuse_what_is_there(&options.out)?;
     let kind = kind(options.provider.as_deref())?;
     let settings = options.settings(kind)?;
@@ -87,13 +87,13 @@ pub(super) fn run(options: &Init) -> Result<(), Error> {
         eprint(&warning);
     }
     eprint(&options.next(kind, name, new.secret.is_some()));
-    say(&key)
+    print(&key)
 }
 
-/// What the provider and its route are called.
+/// The name of the provider and its route.
 fn name_of(kind: &Kind) -> &'static str {
     match kind.name {
-        // As the SDKs' lines in the documentation have it.
+        // The documentation uses this name.
         "azure-openai" => "azure",
         name => name,
     }
@@ -113,7 +113,7 @@ fn first_key(id: &str, key: &str) -> NewKey {
     }
 }
 
-/// The kind of this name; asked for if there is none.
+/// The provider kind with this name; asks for it if there is none.
 fn kind(given: Option<&str>) -> Result<&'static Kind, Error> {
     let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
     let all = names.join(", ");
@@ -132,9 +132,11 @@ fn kind(given: Option<&str>) -> Result<&'static Kind, Error> {
 }
 
 impl Init {
-    /// What a kind needs beside its token, by name.
+    /// The settings that a kind needs besides its token, by name. Asks for those that are missing.
     fn settings(&self, kind: &Kind) -> Result<Vec<(&'static str, String)>, Error> {
-        let needs_deployment = kind.blank("deployment").is_some_and(|blank| blank.needed);
+        let needs_deployment = kind
+            .placeholder("deployment")
+            .is_some_and(|blank| blank.needed);
         let needs_url = kind.origin.is_none() && !kind.endpoint;
         let all = [
             ("base_url", "URL of its API", &self.base_url, needs_url),
@@ -169,7 +171,7 @@ impl Init {
         Ok(settings)
     }
 
-    /// Where the token is, and the token itself if it was typed.
+    /// The reference to the token, and the token itself if it was typed.
     fn token(&self, kind: &Kind, name: &str) -> Result<(String, Option<Zeroizing<String>>), Error> {
         if let Some(reference) = &self.token {
             return Ok((reference.clone(), None));
@@ -230,7 +232,7 @@ impl Init {
         lines.join("\n")
     }
 
-    /// What to do now.
+    /// The next steps for the user.
     fn next(&self, kind: &Kind, name: &str, has_secret: bool) -> String {
         let folder = &self.out;
         let is_here = folder == Path::new(".");
@@ -264,7 +266,7 @@ impl Init {
     }
 }
 
-/// A text as one word of a shell.
+/// Quotes a text as one word of a shell.
 fn shell_word(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+@:,".contains(c);
     if text.chars().all(is_plain) {
@@ -273,11 +275,11 @@ fn shell_word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// A first request to a route with this URL.
+/// A curl command for a first request to this URL of a route.
 fn curl(kind: &Kind, url: &str) -> String {
-    let body = match kind.dialect {
-        Dialect::Google => r#"{"contents":[{"parts":[{"text":"Hi"}]}]}"#,
-        Dialect::Anthropic => {
+    let body = match kind.error_format {
+        ErrorFormat::Google => r#"{"contents":[{"parts":[{"text":"Hi"}]}]}"#,
+        ErrorFormat::Anthropic => {
             r#"{"model":"claude-sonnet-4-5","max_tokens":99,"messages":[{"role":"user","content":"Hi"}]}"#
         }
         _ if kind.name == "openai" => {
@@ -285,8 +287,8 @@ fn curl(kind: &Kind, url: &str) -> String {
         }
         _ => r#"{"model":"MODEL","messages":[{"role":"user","content":"Hi"}]}"#,
     };
-    let path = match kind.dialect {
-        Dialect::Google => "/v1beta/models/gemini-2.5-flash:generateContent",
+    let path = match kind.error_format {
+        ErrorFormat::Google => "/v1beta/models/gemini-2.5-flash:generateContent",
         _ => "",
     };
     format!("curl {url}{path} -H \"api-key: $KEY\" -H 'content-type: application/json' -d '{body}'")

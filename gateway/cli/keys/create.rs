@@ -1,4 +1,4 @@
-//! `keygate keys create`: a new key, told this once.
+//! `keygate keys create`: creates a key, and prints it once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,39 +7,40 @@ use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::secret::{in_file, in_order, in_time, new_secret};
-use super::{Place, edited, pair};
+use super::key_file::{KeyFileArgs, edit_key_file};
+use super::pair::parse_pair;
+use super::secret::{check_not_past, check_order, new_secret, whole_seconds};
+use crate::cli::output::{eprint, print};
 use crate::cli::wait::{Effect, Waiting};
-use crate::cli::{eprint, say};
 use crate::error::Error;
 use crate::key::edit::{self, NewKey};
-use crate::key::{KeyDigest, is_key_id, moment};
+use crate::key::{KeyDigest, is_key_id, time};
 
 #[derive(Args)]
 #[command(group = ArgGroup::new("name").required(true).args(["id", "named"]))]
 pub(in crate::cli) struct Create {
     #[command(flatten)]
-    place: Place,
+    key_file: KeyFileArgs,
     #[command(flatten)]
     waiting: Waiting,
-    /// The key's name in logs and metrics; cannot be changed later
+    /// The key's name in logs and metrics; it cannot be changed later
     #[arg(long)]
     id: Option<String>,
     /// The same as --id
     #[arg(value_name = "ID")]
     named: Option<String>,
-    /// A label that selectors of routes look at; may be given more than once
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    /// A label for the selectors of routes; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     label: Vec<(String, String)>,
     /// A secret that belongs to the key, such as `huggingface-api-key=env:HF_API_TOKEN`
-    #[arg(long, value_name = "NAME=REFERENCE", value_parser = pair)]
+    #[arg(long, value_name = "NAME=REFERENCE", value_parser = parse_pair)]
     metadata: Vec<(String, String)>,
-    /// When the key ends: `30d` from now, a day like 2027-01-31 (until 23:59:59 UTC), or
+    /// When the key expires: `30d` from now, a day like 2027-01-31 (until 23:59:59 UTC), or
     /// 2027-01-31T12:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = moment::end)]
+    #[arg(long, value_name = "WHEN", value_parser = time::parse_end)]
     expires: Option<Timestamp>,
-    /// When the key begins, likewise; a day from 00:00 UTC
-    #[arg(long, value_name = "WHEN", value_parser = moment::begin)]
+    /// When the key becomes valid, in the same formats; a day means 00:00 UTC
+    #[arg(long, value_name = "WHEN", value_parser = time::parse_start)]
     not_before: Option<Timestamp>,
     /// A note for people
     #[arg(long)]
@@ -53,10 +54,10 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
         let why = "--id must have 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
         return Err(Error::Usage(why.to_owned()));
     }
-    in_time(options.expires)?;
-    in_order(options.not_before, options.expires)?;
-    let expires = options.expires.map(in_file);
-    let path = options.place.key_file()?;
+    check_not_past(options.expires)?;
+    check_order(options.not_before, options.expires)?;
+    let expires = options.expires.map(whole_seconds);
+    let path = options.key_file.path()?;
     for (name, reference) in &options.metadata {
         let folder = path.parent().unwrap_or(Path::new(""));
         crate::secret::SecretRef::parse(reference, folder)
@@ -74,19 +75,19 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
         created: Timestamp::now(),
         comment: options.comment.clone(),
     };
-    let complaint = edited(&path, || edit::add(&path, &[entry]))?;
-    if options.place.json {
+    let unconfirmed = edit_key_file(&path, || edit::add(&path, &[entry]))?;
+    if options.key_file.json {
         let expires = expires.map(|end| end.to_string());
-        say(&json!({"id": id, "key": *key, "expires": expires}).to_string())?;
+        print(&json!({"id": id, "key": *key, "expires": expires}).to_string())?;
     } else {
         eprint(&format!(
             "Key `{id}` is in {}{}. This is the only time it is shown:",
             path.display(),
             expires.map_or_else(String::new, |end| format!(" and ends at {end}"))
         ));
-        say(&key)?;
+        print(&key)?;
     }
     options
         .waiting
-        .finish(&options.place.config, &path, Effect::Opens, complaint)
+        .finish(&options.key_file.config, &path, Effect::Opens, unconfirmed)
 }

@@ -1,11 +1,11 @@
-//! `keygate keys hash`: the digest of a key, as the key file has it.
+//! `keygate keys hash`: prints the digest of a key, as it is written in the key file.
 
 use std::io::Read;
 
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::say;
+use crate::cli::output::print;
 use crate::error::Error;
 use crate::key::KeyDigest;
 
@@ -23,7 +23,7 @@ pub(super) fn run(options: &Hash) -> Result<(), Error> {
         .read_to_string(&mut key)
         .map_err(|error| Error::failed("read standard input", error))?;
     let digest = KeyDigest::of(key.trim_end_matches(['\r', '\n']).as_bytes()).to_string();
-    say(&if options.json {
+    print(&if options.json {
         json!({"hash": digest}).to_string()
     } else {
         digest

@@ -1,4 +1,4 @@
-//! `keygate keys import`: keys of others, from standard input, all or none.
+//! `keygate keys import`: imports keys of another system from standard input, all or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,27 +6,28 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Place, edited, pair};
+use super::key_file::{KeyFileArgs, edit_key_file};
+use super::pair::parse_pair;
+use crate::cli::output::{eprint, print};
 use crate::cli::wait::{Effect, Waiting};
-use crate::cli::{eprint, say};
 use crate::error::Error;
+use crate::key::csv::{self, CsvKey};
 use crate::key::edit::{self, NewKey};
-use crate::key::rows::{self, Row};
 
 #[derive(Args)]
 pub(in crate::cli) struct Import {
     #[command(flatten)]
-    place: Place,
+    key_file: KeyFileArgs,
     #[command(flatten)]
     waiting: Waiting,
-    /// A label for each of them; may be given more than once
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    /// A label for each key; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     label: Vec<(String, String)>,
 }
 
 pub(super) fn run(options: &Import) -> Result<(), Error> {
-    let path = options.place.key_file()?;
-    let rows = rows::read(std::io::stdin().lock())
+    let path = options.key_file.path()?;
+    let rows = csv::read(std::io::stdin().lock())
         .map_err(|why| Error::Failed(format!("{why}; nothing was taken")))?;
     let weak: BTreeSet<String> = rows
         .iter()
@@ -39,29 +40,29 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
         .into_iter()
         .map(|row| new_key(row, &labels, now))
         .collect();
-    let complaint = edited(&path, || edit::add(&path, &keys))?;
+    let unconfirmed = edit_key_file(&path, || edit::add(&path, &keys))?;
     for id in &weak {
         eprint(&format!(
             "warning: key `{id}` is short enough to be guessed: rotate it soon"
         ));
     }
-    if options.place.json {
-        say(&json!({"imported": keys.len(), "weak": weak}).to_string())?;
+    if options.key_file.json {
+        print(&json!({"imported": keys.len(), "weak": weak}).to_string())?;
     } else {
         let taken = match keys.len() {
             1 => "1 key is".to_owned(),
             many => format!("{many} keys are"),
         };
-        say(&format!("{taken} in {} now.", path.display()))?;
+        print(&format!("{taken} in {} now.", path.display()))?;
     }
     options
         .waiting
-        .finish(&options.place.config, &path, Effect::Opens, complaint)
+        .finish(&options.key_file.config, &path, Effect::Opens, unconfirmed)
 }
 
-fn new_key(row: Row, labels: &BTreeMap<String, String>, now: Timestamp) -> NewKey {
-    // Destructured, so that nothing that a table says of a key is lost.
-    let Row {
+fn new_key(row: CsvKey, labels: &BTreeMap<String, String>, now: Timestamp) -> NewKey {
+    // Destructured, so that a new field of the table cannot be forgotten here.
+    let CsvKey {
         id,
         digest,
         weak: _,

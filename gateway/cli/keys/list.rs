@@ -1,4 +1,4 @@
-//! `keygate keys list`: the keys of the key file, all or some, and whether they are served.
+//! `keygate keys list`: prints keys of the key file, and whether the running gateway serves the file.
 
 use std::time::Duration;
 
@@ -6,37 +6,39 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::shown::{Shown, State};
-use super::{Place, Served, pair};
-use crate::cli::{eprint, say};
+use super::key_file::KeyFileArgs;
+use super::pair::parse_pair;
+use super::served::Served;
+use super::view::{KeyView, State};
+use crate::cli::output::{eprint, print};
 use crate::document::{FileStamp, parse_duration};
 use crate::error::Error;
-use crate::key::moment;
+use crate::key::time;
 use crate::runtime::printable;
 
 const HEADINGS: [&str; 6] = ["ID", "STATE", "EXPIRES", "LABELS", "CREATED", "COMMENT"];
-/// The widest that a column is, in characters. A longer cell moves the rest of its own row and of no other.
+/// The greatest width of a column in characters. A longer cell shifts the rest of its own row only.
 const WIDEST: usize = 64;
-/// How many blanks stand between two columns at least.
+/// The number of blanks between two columns.
 const GAP: usize = 2;
 
 #[derive(Args)]
 pub(in crate::cli) struct List {
     #[command(flatten)]
-    place: Place,
-    /// Only keys in this state; may be given more than once
+    key_file: KeyFileArgs,
+    /// Only keys in this state; may be repeated
     #[arg(long, value_name = "STATE", value_enum)]
     state: Vec<State>,
-    /// Only keys with this label; given more than once, with all of them
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    /// Only keys with this label; if repeated, with all of them
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     label: Vec<(String, String)>,
-    /// Only keys that end within this time from now, and are not over
+    /// Only keys that expire within this time from now, and have not expired
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     expires_within: Option<Duration>,
-    /// What to sort by: keys without an end or a creation come last
+    /// The order; keys without an end or a creation time come last
     #[arg(long, value_name = "BY", value_enum, default_value_t = Sort::File)]
     sort: Sort,
-    /// How to print: `-o json` is `--json`
+    /// The output format: `-o json` is `--json`
     #[arg(
         long,
         short,
@@ -53,14 +55,14 @@ enum Sort {
     File,
     /// The id
     Id,
-    /// The end, the next one first
+    /// The end, earliest first
     Expires,
-    /// The creation, the oldest first
+    /// The creation time, oldest first
     Created,
 }
 
 impl Sort {
-    fn apply(self, keys: &mut [&Shown]) {
+    fn apply(self, keys: &mut [&KeyView]) {
         let last = |time: Option<Timestamp>| time.unwrap_or(Timestamp::MAX);
         match self {
             Self::File => {}
@@ -81,47 +83,47 @@ enum Output {
 
 pub(super) fn run(options: &List) -> Result<(), Error> {
     let now = Timestamp::now();
-    let stamp = FileStamp::take(options.place.key_file()?);
-    let all = options.place.read()?;
+    let stamp = FileStamp::take(options.key_file.path()?);
+    let all = options.key_file.read()?;
     let wanted = options.filter(now)?;
-    let mut keys: Vec<&Shown> = all.iter().filter(|key| wanted(key)).collect();
+    let mut keys: Vec<&KeyView> = all.iter().filter(|key| wanted(key)).collect();
     options.sort.apply(&mut keys);
-    let served = options.place.served(&stamp);
-    if options.place.json || options.output == Some(Output::Json) {
+    let served = Served::find(&options.key_file, &stamp);
+    if options.key_file.json || options.output == Some(Output::Json) {
         let keys: Vec<_> = keys.iter().map(|key| key.json(now)).collect();
-        return say(&json!({"keys": keys, "served": served}).to_string());
+        return print(&json!({"keys": keys, "served": served}).to_string());
     }
-    say(&table(&keys, now))?;
+    print(&table(&keys, now))?;
     if keys.len() < all.len() {
         eprint(&format!("{} of {} keys.", keys.len(), all.len()));
     }
     if let Some(served) = served {
-        eprint(&told(&served));
+        eprint(&served.describe());
     }
     Ok(())
 }
 
 impl List {
-    /// Which keys are wanted at `now`.
-    fn filter(&self, now: Timestamp) -> Result<impl Fn(&Shown) -> bool, Error> {
+    /// The filter of the options at the time `now`.
+    fn filter(&self, now: Timestamp) -> Result<impl Fn(&KeyView) -> bool, Error> {
         let until = self.expires_within.map(|within| {
             let far = "--expires-within is further than any calendar goes";
-            moment::from_now(within).ok_or_else(|| Error::Usage(far.to_owned()))
+            time::from_now(within).ok_or_else(|| Error::Usage(far.to_owned()))
         });
         let until = until.transpose()?;
-        Ok(move |key: &Shown| {
+        Ok(move |key: &KeyView| {
             let labels = &key.entry.key.labels;
-            let mut asked = self.label.iter();
+            let mut required = self.label.iter();
             let ends = |until| key.end().is_some_and(|end| now < end && end <= until);
             (self.state.is_empty() || self.state.contains(&key.state(now)))
-                && asked.all(|(name, value)| labels.get(name) == Some(value))
+                && required.all(|(name, value)| labels.get(name) == Some(value))
                 && until.is_none_or(ends)
         })
     }
 }
 
-/// The keys in columns, each as wide as its widest cell, up to [`WIDEST`].
-fn table(keys: &[&Shown], now: Timestamp) -> String {
+/// The keys as a table. Each column is as wide as its widest cell, up to [`WIDEST`].
+fn table(keys: &[&KeyView], now: Timestamp) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     rows.extend(keys.iter().map(|key| cells(key, now)));
     let width = |column: usize| {
@@ -137,8 +139,7 @@ fn table(keys: &[&Shown], now: Timestamp) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The cells of a row, filled up to the widths of their columns. Not by `format!`, which panics for widths of more
-/// than 65,535.
+/// A row with its cells padded to the widths of the columns. Not padded by `format!`, which panics for widths over 65,535.
 fn line(row: &[String], widths: &[usize]) -> String {
     let mut line = String::new();
     for (cell, width) in row.iter().zip(widths) {
@@ -150,7 +151,7 @@ fn line(row: &[String], widths: &[usize]) -> String {
     line
 }
 
-fn cells(shown: &Shown, now: Timestamp) -> [String; HEADINGS.len()] {
+fn cells(shown: &KeyView, now: Timestamp) -> [String; HEADINGS.len()] {
     let time = |time: Option<Timestamp>, none: &str| {
         time.map_or_else(|| none.to_owned(), |time| time.to_string())
     };
@@ -168,36 +169,4 @@ fn cells(shown: &Shown, now: Timestamp) -> [String; HEADINGS.len()] {
         time(shown.note.created, "-"),
         printable::line(comment).into_owned(),
     ]
-}
-
-/// What a running gateway makes of the key file, for people.
-fn told(served: &Served) -> String {
-    let Served {
-        current,
-        closed,
-        generation,
-        at,
-        admin,
-        reads,
-        ..
-    } = served;
-    if let Some(other) = reads {
-        return format!(
-            "Not served by the gateway at {admin}: that one reads {}. The gateway of this configuration does not run, \
-             or `server.admin` is not its address.",
-            printable::line(other)
-        );
-    }
-    if *current {
-        return format!("Served as it is since configuration {generation}, taken over at {at}.");
-    }
-    let less = if *closed {
-        ", though what it closes is closed"
-    } else {
-        ""
-    };
-    format!(
-        "NOT served as it is{less}: the gateway serves configuration {generation}, and its last reload was at \
-         {at}. See `keygate status`."
-    )
 }

@@ -1,38 +1,26 @@
-//! `keygate keys`: client keys, from their making to their end.
+//! `keygate keys`: the commands for client keys.
 
+mod change;
 mod create;
 mod hash;
 mod import;
+mod key_file;
 mod list;
+mod pair;
 mod rotate;
 mod secret;
+mod served;
 mod show;
-mod shown;
+mod view;
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use clap::Subcommand;
 
-use clap::{Args, Subcommand};
-use serde::Serialize;
-use serde_json::json;
-
-use super::config_path::ConfigPath;
-use super::foreign;
-use super::listener::Trusted;
-use super::wait::{Effect, Waiting};
-use crate::config::{Config, ConfigErrors};
-use crate::document::{Document, FileStamp, Problems, Severity};
 use crate::error::Error;
-use crate::key::edit::{self, EditError};
-use crate::key::file::KeyFile;
-use crate::key::lock;
-use crate::secret::{LARGEST_KEYS, Private};
-use shown::Shown;
 
-/// Make, rotate, revoke and list client keys.
+/// Create, rotate, revoke and list client keys.
 #[derive(Subcommand)]
 pub(super) enum Keys {
-    /// Make a key, print it this once, and keep its digest
+    /// Create a key, print it this once, and keep only its digest
     #[command(
         after_help = "Example: keygate keys create --id alice --label team=search --expires 30d"
     )]
@@ -45,62 +33,33 @@ pub(super) enum Keys {
     /// Show one key
     #[command(after_help = "Example: keygate keys show alice")]
     Show(show::Show),
-    /// Close a key at once; `enable` opens it again
+    /// Disable a key at once; `enable` makes it valid again
     #[command(after_help = "Example: keygate keys disable alice --wait")]
-    Disable(Named),
-    /// Open a disabled key again
+    Disable(change::Named),
+    /// Make a disabled key valid again
     #[command(after_help = "Example: keygate keys enable alice --wait")]
-    Enable(Named),
-    /// Give a key a new secret; the old one opens for a while longer
+    Enable(change::Named),
+    /// Give a key a new secret; the old one stays valid for a while
     #[command(after_help = "Example: keygate keys rotate alice --overlap 24h --wait")]
     Rotate(rotate::Rotate),
-    /// Take a key out of the key file
+    /// Delete a key from the key file
     #[command(after_help = "Example: keygate keys delete alice --wait")]
-    Delete(Named),
-    /// Take over keys from standard input as CSV: `ID,SHA256` or `ID,KEY` on each line
+    Delete(change::Named),
+    /// Import keys from standard input as CSV: `ID,SHA256` or `ID,KEY` on each line
     #[command(
         after_help = "Example: keygate keys import --label team=search < keys.csv\n\
-                            The keys of LiteLLM come by `keygate import litellm --keys FILE`, which disables those that \
+                            To import keys of LiteLLM, use `keygate import litellm --keys FILE`: it disables keys that \
                             were blocked or restricted there.\n\
-                            A value of 64 hexadecimal digits is a digest, as LiteLLM's table has it; anything \
-                            else is a key, of which only the digest is kept. A first line may name the columns: \
-                            id, key, expires, not_before, disabled, comment. Fields are parted by a comma, \
-                            semicolon, tab or `|`; a field that holds one goes in double quotes. All lines are \
-                            taken, or none."
+                            A value of 64 hexadecimal digits is a digest, as in LiteLLM's table; any other value is a \
+                            key, of which only the digest is kept. The first line may name the columns: \
+                            id, key, expires, not_before, disabled, comment. Fields are separated by commas, \
+                            semicolons, tabs or `|`; a field that contains a separator must be in double quotes. \
+                            Either all lines are imported, or none."
     )]
     Import(import::Import),
-    /// Print the digest of a key from standard input, as the key file has it
+    /// Print the digest of a key from standard input, as it is written in the key file
     #[command(after_help = "Example: printf mysecretkey | keygate keys hash")]
     Hash(hash::Hash),
-}
-
-#[derive(Args)]
-struct Place {
-    #[command(flatten)]
-    config: ConfigPath,
-    /// The key file; the configuration is not read then
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-pub(super) struct Named {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    waiting: Waiting,
-    /// The key's id
-    id: String,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected NAME=VALUE".to_owned()),
-    }
 }
 
 pub(super) fn run(command: &Keys) -> Result<(), Error> {
@@ -108,130 +67,11 @@ pub(super) fn run(command: &Keys) -> Result<(), Error> {
         Keys::Create(options) => create::run(options),
         Keys::List(options) => list::run(options),
         Keys::Show(options) => show::run(options),
-        Keys::Disable(options) => change(options, Effect::Closes, "disabled", |path, id| {
-            edit::set_disabled(path, id, true)
-        }),
-        Keys::Enable(options) => change(options, Effect::Opens, "enabled", |path, id| {
-            edit::set_disabled(path, id, false)
-        }),
+        Keys::Disable(options) => change::disable(options),
+        Keys::Enable(options) => change::enable(options),
         Keys::Rotate(options) => rotate::run(options),
-        Keys::Delete(options) => change(options, Effect::Closes, "deleted", edit::delete),
+        Keys::Delete(options) => change::delete(options),
         Keys::Import(options) => import::run(options),
         Keys::Hash(options) => hash::run(options),
     }
-}
-
-impl Place {
-    fn key_file(&self) -> Result<PathBuf, Error> {
-        match &self.file {
-            Some(file) => Ok(file.clone()),
-            None => Ok(Config::places(&self.config.find()?)?.key_file),
-        }
-    }
-
-    /// Whether the running gateway serves `stamp`; nothing where there is none to be asked.
-    fn served(&self, stamp: &FileStamp) -> Option<Served> {
-        if self.file.is_some() {
-            return None;
-        }
-        let config = self.config.find().ok()?;
-        let places = Config::places(&config).ok()?;
-        let (status, _) = super::status::ask(places.admin).ok()?;
-        Trusted::of(&config, &places).check().ok()?;
-        let ours = foreign::reads(&status, &places.key_file);
-        Some(Served {
-            current: ours && status.key_file.mark == stamp.mark(),
-            closed: ours && status.key_file.closed_mark == stamp.mark(),
-            admin: places.admin,
-            reads: (!ours).then_some(status.key_file.path),
-            generation: status.generation,
-            at: status.last_reload.at,
-            ok: status.last_reload.ok,
-        })
-    }
-
-    fn read(&self) -> Result<Vec<Shown>, Error> {
-        let path = self.key_file()?;
-        let Private { text, exposed } = Private::read(&path, LARGEST_KEYS)
-            .map_err(|error| Error::Failed(format!("{} {error}", path.display())))?;
-        if let Some(why) = exposed {
-            super::eprint(&format!("warning: {} {why}", path.display()));
-        }
-        let problems = Problems::default();
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let document = Document::new(&path, text);
-        let (file, notes) = KeyFile::read_with_notes(&document, folder, &problems);
-        let problems = problems.into_sorted();
-        if problems
-            .iter()
-            .any(|problem| problem.severity == Severity::Fatal)
-        {
-            return Err(Error::Config(ConfigErrors {
-                problems,
-                files: Vec::new(),
-            }));
-        }
-        let all = file.entries.into_iter().zip(notes);
-        Ok(all.map(|(entry, note)| Shown { entry, note }).collect())
-    }
-}
-
-/// What a running gateway makes of the key file.
-#[derive(Serialize)]
-struct Served {
-    /// Whether it serves the file as it is now.
-    current: bool,
-    /// Whether what the file as it is now closes is closed.
-    closed: bool,
-    /// The configuration that serves.
-    generation: u64,
-    /// When the last reload was.
-    at: String,
-    /// Whether that was taken over.
-    ok: bool,
-    /// The admin listener that says all this.
-    admin: SocketAddr,
-    /// The key file of the gateway there, if that is another one.
-    reads: Option<String>,
-}
-
-/// What is left to print_error about once a change is in the file.
-type Complaint = Option<Error>;
-
-/// Changes the key file; fails unless the change is in it. Says for whom it waits if that takes a while.
-fn edited(path: &Path, edit: impl FnOnce() -> Result<(), EditError>) -> Result<Complaint, Error> {
-    let place = path.display().to_string();
-    let tell = |who: &str| super::eprint(&format!("waiting for the lock of {place}: {who}"));
-    let outcome = lock::tell_who_holds(path, tell, edit);
-    let path = &place;
-    match outcome {
-        Ok(()) => Ok(None),
-        // The key is there and must be told, or nobody would ever have it.
-        Err(error @ EditError::Unconfirmed(_)) => {
-            Ok(Some(Error::Failed(format!("{path}: {error}"))))
-        }
-        Err(error) => Err(Error::failed(format_args!("change {path}"), error)),
-    }
-}
-
-fn change(
-    options: &Named,
-    effect: Effect,
-    done: &str,
-    edit: impl FnOnce(&Path, &str) -> Result<(), EditError>,
-) -> Result<(), Error> {
-    let path = options.place.key_file()?;
-    let complaint = edited(&path, || edit(&path, &options.id))?;
-    if options.place.json {
-        super::say(&json!({"id": options.id, "done": done}).to_string())?;
-    } else {
-        super::say(&format!(
-            "Key `{}` is {done} in {}.",
-            options.id,
-            path.display()
-        ))?;
-    }
-    options
-        .waiting
-        .finish(&options.place.config, &path, effect, complaint)
 }

@@ -1,11 +1,11 @@
-//! `keygate keys show`: one key, line by line.
+//! `keygate keys show`: prints one key, line by line.
 
 use clap::Args;
 use jiff::Timestamp;
 
-use super::Place;
-use super::shown::Shown;
-use crate::cli::say;
+use super::key_file::KeyFileArgs;
+use super::view::KeyView;
+use crate::cli::output::print;
 use crate::config::{Config, Purpose, RouteSpec};
 use crate::error::Error;
 use crate::key::edit::EditError;
@@ -15,19 +15,19 @@ use crate::runtime::printable;
 #[derive(Args)]
 pub(in crate::cli) struct Show {
     #[command(flatten)]
-    place: Place,
+    key_file: KeyFileArgs,
     /// The key's id
     id: String,
 }
 
 pub(super) fn run(options: &Show) -> Result<(), Error> {
-    let all = options.place.read()?;
+    let all = options.key_file.read()?;
     let key = all.iter().find(|key| *key.entry.key.id == *options.id);
     let key =
         key.ok_or_else(|| Error::Failed(EditError::NoSuchKey(options.id.clone()).to_string()))?;
     let now = Timestamp::now();
-    if options.place.json {
-        return say(&key.json(now).to_string());
+    if options.key_file.json {
+        return print(&key.json(now).to_string());
     }
     let mut lines = lines(key, now);
     if let Some(routes) = options.routes(key) {
@@ -37,16 +37,16 @@ pub(super) fn run(options: &Show) -> Result<(), Error> {
     let lines: Vec<_> = lines
         .map(|(name, value)| format!("{name:<12} {}", printable::line(&value)))
         .collect();
-    say(&lines.join("\n"))
+    print(&lines.join("\n"))
 }
 
 impl Show {
-    /// The routes whose selectors take the key, by name; nothing where no good configuration says.
-    fn routes(&self, shown: &Shown) -> Option<String> {
-        if self.place.file.is_some() {
+    /// The names of the routes that the key may use; `None` without a valid configuration.
+    fn routes(&self, shown: &KeyView) -> Option<String> {
+        if self.key_file.file.is_some() {
             return None;
         }
-        let path = self.place.config.find().ok()?;
+        let path = self.key_file.config.find().ok()?;
         let config = Config::load(&path, Purpose::Reload).ok()?;
         let takes = |route: &&RouteSpec| match &route.access {
             Access::Keys(selector) => selector.takes(&shown.entry.key),
@@ -66,8 +66,8 @@ impl Show {
     }
 }
 
-/// What there is to say of a key, by name.
-fn lines(shown: &Shown, now: Timestamp) -> Vec<(&'static str, String)> {
+/// The properties of a key, by name.
+fn lines(shown: &KeyView, now: Timestamp) -> Vec<(&'static str, String)> {
     let (key, note) = (&shown.entry.key, &shown.note);
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
     let metadata: Vec<_> = key.metadata.keys().map(String::as_str).collect();

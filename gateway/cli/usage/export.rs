@@ -1,11 +1,11 @@
-//! Sums for programs: CSV and JSON, with every digit and every column, but those of audio, images and video where there is
-//! nothing in them.
+//! Sums for programs, as CSV and JSON: all columns with all digits, without those of audio, images and video if they are
+//! all zero.
 
 use super::sum::{Row, SUMS, currencies, exported};
 use crate::error::Error;
 use crate::runtime::printable;
 
-/// Rows of JSON: the groups by name, the sums, and the costs by currency.
+/// The rows as JSON: the values of the groups by name, the sums, and the costs by currency.
 pub(super) fn json(names: &[&str], rows: &[Row]) -> Result<String, Error> {
     let columns = exported(rows);
     let rows: Vec<serde_json::Map<String, serde_json::Value>> = rows
@@ -32,7 +32,7 @@ pub(super) fn json(names: &[&str], rows: &[Row]) -> Result<String, Error> {
     Ok(text.map_err(|error| Error::failed("write JSON", error))? + "\n")
 }
 
-/// Rows of CSV, with a first one of names.
+/// The rows as CSV, after a row of names.
 pub(super) fn csv(names: &[&str], rows: &[Row]) -> Result<String, Error> {
     let failed = |error: csv::Error| Error::failed("write CSV", error);
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -60,10 +60,10 @@ pub(super) fn csv(names: &[&str], rows: &[Row]) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|error| Error::failed("write CSV", error))
 }
 
-/// A text as a cell that spreadsheets take for a text: one that begins like a formula gets an apostrophe in front, and
-/// so does what stands behind a semicolon, at which many a country's spreadsheets end a cell.
+/// A text as a cell that a spreadsheet reads as text: one that starts like a formula gets an apostrophe in front. So does
+/// the text after a semicolon, which separates cells in the spreadsheets of many countries.
 fn cell(text: &str) -> String {
-    /// With the wide forms that some take for the same.
+    /// Includes the full-width forms, which some spreadsheets treat the same.
     const FORMULA: [char; 8] = [
         '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
     ];
@@ -75,7 +75,7 @@ fn cell(text: &str) -> String {
     marked.collect::<Vec<_>>().join(";")
 }
 
-/// The name of the column of costs in a currency.
+/// The name of the cost column of a currency.
 pub(super) fn cost_in(currency: &str) -> String {
     format!("cost_{}", printable::line(currency))
 }

@@ -1,48 +1,46 @@
-//! `keygate usage`: what was used, summed up from access lines.
+//! `keygate usage`: sums of access lines.
 
+mod access_line;
+mod counted;
 mod export;
-mod line;
-mod seen;
+mod log_line;
+mod reading;
 mod source;
 mod sum;
 mod table;
-mod wrapped;
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use self::line::Line;
-use self::seen::Seen;
+use self::reading::Reading;
 use self::source::Source;
-use self::sum::{By, Row, Sort, Sums, sorted};
+use self::sum::{GroupBy, Row, Sort, Sums, sorted};
 use self::table::Table;
-use self::wrapped::Found;
+use super::output::{eprint, print};
 use super::terminal;
 use crate::config::load_prices;
 use crate::document::parse_duration;
 use crate::error::Error;
-use crate::key::moment;
-use crate::runtime::printable::count;
-use crate::usage::PriceList;
+use crate::key::time;
 
-/// Sum up access lines by key, route, provider, model or day: who used what, and what it cost.
+/// Sum up access lines by key, route, provider, model or day: who used how much, at what cost.
 #[derive(Args)]
 #[command(after_help = "Examples: keygate usage --since 7d --top 10\n          \
                         keygate usage --by model,day --csv access.log access.log.*.gz\n          \
                         docker logs keygate | keygate usage --since 2027-01-31 -\n\
-                        Reads access lines as keygate writes them, as journalctl shows them (also -o json), and as \
-                        Docker, Kubernetes and syslog keep them; plain or compressed by gzip or zstd. A line that is \
-                        there twice counts once. Where a file cannot be read, or not to its end, all that was read \
-                        counts, and the exit code is 74. Days are UTC. The table leaves out columns of zeroes and rounds costs; \
-                        CSV and JSON have all of it. With --prices, what the lines say of cost is not asked, but \
-                        for what a provider said itself. In CSV, a name that a spreadsheet would take for a formula begins with an apostrophe.")]
+                        Reads access lines as keygate writes them, as journalctl prints them (also -o json), and as \
+                        Docker, Kubernetes and syslog store them; plain or compressed with gzip or zstd. A line that occurs \
+                        twice counts once. If a file cannot be read, or not to its end, everything that was read counts, and \
+                        the exit code is 74. Days are UTC. The table leaves out columns of zeros and rounds costs; CSV and \
+                        JSON are complete. With --prices, the costs in the lines are ignored, except those that a provider \
+                        reported itself. In CSV, a name that a spreadsheet would read as a formula starts with an apostrophe.")]
 pub(super) struct Usage {
-    /// Files of access lines; `-` is standard input. Left out: the journal of the unit
+    /// Files of access lines; `-` is standard input. By default, the journal of the unit
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The unit of systemd whose journal is read where no file is named
+    /// The systemd unit whose journal is read if no file is named
     #[arg(
         long,
         value_name = "UNIT",
@@ -50,25 +48,25 @@ pub(super) struct Usage {
         conflicts_with = "files"
     )]
     unit: String,
-    /// What to sum up by
+    /// The fields to sum up by
     #[arg(long, value_enum, value_delimiter = ',', default_value = "key")]
-    by: Vec<By>,
-    /// Only requests since then: `7d` ago, a day like 2027-01-31 (from 00:00 UTC), or 2027-01-31T12:00:00Z
+    by: Vec<GroupBy>,
+    /// Only requests since this time: `7d` ago, a day like 2027-01-31 (from 00:00 UTC), or 2027-01-31T12:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Timestamp>,
-    /// Only requests until then, likewise; a day to its end
+    /// Only requests until this time, in the same formats; a day means its end
     #[arg(long, value_name = "WHEN", value_parser = until)]
     until: Option<Timestamp>,
-    /// What comes first [default: cost; name where the sums are by day, and in CSV and JSON]
+    /// The order [default: cost; name if the sums are by day, and in CSV and JSON]
     #[arg(long, value_name = "BY", value_enum)]
     sort: Option<Sort>,
-    /// Only the first so many, and the others in one line
+    /// Only the first N rows, and all others in one row
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// Reckon costs by this price file, and not by what the lines say
+    /// Compute costs with this price file instead of taking them from the lines
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
-    /// How to print: `-o csv` is `--csv`, `-o json` is `--json`
+    /// The output format: `-o csv` is `--csv`, `-o json` is `--json`
     #[arg(long, short, value_name = "FORMAT", value_enum, conflicts_with_all = ["csv", "json"])]
     output: Option<Output>,
     /// Print CSV
@@ -89,17 +87,17 @@ enum Output {
     Json,
 }
 
-/// What a time that is not understood should have been.
+/// The formats of a time, for errors.
 const WANTED: &str = "expected a time before now such as 7d, a day such as 2027-01-31, or a moment such as \
                       2027-01-31T12:00:00Z";
 
-/// A duration is one before now, a day begins at midnight.
+/// Reads a start: a duration before now, a day (from midnight), or a time.
 fn since(text: &str) -> Result<Timestamp, String> {
-    ago(text).unwrap_or_else(|| moment::begin(text).map_err(|_| WANTED.to_owned()))
+    ago(text).unwrap_or_else(|| time::parse_start(text).map_err(|_| WANTED.to_owned()))
 }
 
 fn until(text: &str) -> Result<Timestamp, String> {
-    ago(text).unwrap_or_else(|| moment::end(text).map_err(|_| WANTED.to_owned()))
+    ago(text).unwrap_or_else(|| time::parse_end(text).map_err(|_| WANTED.to_owned()))
 }
 
 fn ago(text: &str) -> Option<Result<Timestamp, String>> {
@@ -111,15 +109,19 @@ fn ago(text: &str) -> Option<Result<Timestamp, String>> {
 pub(super) fn run(options: &Usage) -> Result<(), Error> {
     let prices = options.prices.as_deref();
     let prices = prices.map(load_prices).transpose()?;
-    let mut reading = Reading::new(options, prices.as_ref());
+    let range = (options.since, options.until);
+    let mut reading = Reading::new(&options.by, range, prices.as_ref());
     if options.files.is_empty() {
         reading.take(Source::journal(&options.unit, options.since));
     }
     for file in &options.files {
         reading.take(Source::open(file));
     }
-    let partial = reading.complain_of_unread()?;
-    reading.print_error(options)?;
+    let partial = reading.report_unread()?;
+    reading.report_repeated();
+    if !reading.has_counted() {
+        options.report_nothing(&reading)?;
+    }
     let names: Vec<&str> = options.by.iter().map(|by| by.name()).collect();
     options.show(&names, reading.sums)?;
     partial.map_or(Ok(()), Err)
@@ -136,7 +138,7 @@ impl Usage {
     }
 
     fn sort(&self) -> Sort {
-        let by_name = self.by.contains(&By::Day) || self.format() != Output::Table;
+        let by_name = self.by.contains(&GroupBy::Day) || self.format() != Output::Table;
         match self.sort {
             Some(sort) => sort,
             None if by_name && self.top.is_none() => Sort::Name,
@@ -144,190 +146,43 @@ impl Usage {
         }
     }
 
-    fn show(&self, names: &[&str], sums: Sums) -> Result<(), Error> {
-        let rows = sorted(sums, self.sort());
-        let top = self.top.unwrap_or(rows.len()).min(rows.len());
-        let (first, others): (&[Row], &[Row]) = rows.split_at(top);
-        match self.format() {
-            Output::Json => super::say(&export::json(names, first)?),
-            Output::Csv => super::say(&export::csv(names, first)?),
-            Output::Table => {
-                let table = Table::of(names, first, others, terminal::width());
-                super::say(&table.text)?;
-                if !table.left_out.is_empty() {
-                    let left_out = table.left_out.join(", ");
-                    super::eprint(&format!("No room for {left_out}: --csv has all columns."));
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Logs that are being read, and what was found in them.
-struct Reading<'r> {
-    by: &'r [By],
-    prices: Option<&'r PriceList>,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-    seen: Seen,
-    sums: Sums,
-    counted: u64,
-    repeated: u64,
-    /// Lines of keygate's that are not counted: events, and requests of another time.
-    passed: u64,
-    /// Lines of others.
-    skipped: u64,
-    /// How many logs there were.
-    sources: u64,
-    /// Why some of them were not read, or not to their end.
-    unread: Vec<Error>,
-}
-
-impl<'r> Reading<'r> {
-    fn new(options: &'r Usage, prices: Option<&'r PriceList>) -> Self {
-        Self {
-            by: &options.by,
-            prices,
-            since: options.since,
-            until: options.until,
-            seen: Seen::default(),
-            sums: Sums::new(),
-            counted: 0,
-            repeated: 0,
-            passed: 0,
-            skipped: 0,
-            sources: 0,
-            unread: Vec::new(),
-        }
-    }
-
-    /// Reads a log, as far as it can be read: the others count all the same.
-    fn take(&mut self, source: Result<Source, Error>) {
-        self.sources += 1;
-        if let Err(error) = source.and_then(|source| self.read(source)) {
-            self.unread.push(error);
-        }
-    }
-
-    fn read(&mut self, mut source: Source) -> Result<(), Error> {
-        let before = self.skipped;
-        let mut lines = 0;
-        let mut bytes = Vec::new();
-        let ended = loop {
-            match source.read(&mut bytes) {
-                Ok(true) => {
-                    lines += 1;
-                    self.line(&bytes);
-                }
-                Ok(false) => break Ok(()),
-                Err(error) => break Err(source.broken_off(&error, lines)),
-            }
-        };
-        Self::complain_of_skipped(&source.name, self.skipped - before);
-        ended.and_then(|()| source.finish())
-    }
-
-    fn line(&mut self, bytes: &[u8]) {
-        if bytes.trim_ascii().is_empty() {
-            return;
-        }
-        match wrapped::find(bytes) {
-            Found::Access(line) => self.count(&line),
-            Found::Event => self.passed += 1,
-            Found::Other => self.skipped += 1,
-        }
-    }
-
-    fn complain_of_skipped(name: &str, skipped: u64) {
-        if skipped > 0 {
-            let verb = if skipped == 1 {
-                "is no access line"
-            } else {
-                "are no access lines"
-            };
-            let lines = count(skipped, "line");
-            super::eprint(&format!("{name}: skipped: {lines} {verb}"));
-        }
-    }
-
-    fn count(&mut self, line: &Line) {
-        if !self.is_of_the_time(line) {
-            self.passed += 1;
-        } else if self.seen.is_new(&line.request_id, &line.time) {
-            self.counted += 1;
-            let group = self.by.iter().map(|by| by.of(line)).collect();
-            self.sums.entry(group).or_default().add(line, self.prices);
-        } else {
-            self.repeated += 1;
-        }
-    }
-
-    fn is_of_the_time(&self, line: &Line) -> bool {
-        if self.since.is_none() && self.until.is_none() {
-            return true;
-        }
-        let time = line.time.parse::<Timestamp>();
-        time.is_ok_and(|time| {
-            self.since.is_none_or(|since| since <= time)
-                && self.until.is_none_or(|until| time <= until)
-        })
-    }
-
-    /// Says what was not read. Gives what the command ends with then, and fails where nothing was read at all.
-    fn complain_of_unread(&mut self) -> Result<Option<Error>, Error> {
-        let is_nothing = self.counted + self.repeated + self.passed + self.skipped == 0;
-        let unread = std::mem::take(&mut self.unread);
-        if unread.is_empty() {
-            return Ok(None);
-        }
-        let (some, all) = (unread.len(), self.sources);
-        if all == 1 && is_nothing {
-            return unread.into_iter().next().map_or(Ok(None), Err);
-        }
-        for error in &unread {
-            super::eprint(&error.to_string());
-        }
-        if is_nothing {
-            return Err(Error::Failed(format!(
-                "nothing was read: {some} of {all} files could not be"
-            )));
-        }
-        Ok(Some(Error::Partial(match all {
-            1 => "these sums are of the part that could be read".to_owned(),
-            _ => format!(
-                "these sums are of the part that could be read: {some} of {all} files were not, or not to their end"
-            ),
-        })))
-    }
-
-    /// Says what a person would not expect. Fails where nothing that was read is of keygate.
-    fn print_error(&self, options: &Usage) -> Result<(), Error> {
-        if self.repeated > 0 {
-            let lines = count(self.repeated, "line");
-            super::eprint(&format!(
-                "{lines} left out: these requests were counted already"
-            ));
-        }
-        if self.counted > 0 {
-            return Ok(());
-        }
-        if self.passed == 0 && self.skipped > 0 {
+    /// Reports that no access line was counted. Fails if nothing that was read is keygate's.
+    fn report_nothing(&self, reading: &Reading<'_>) -> Result<(), Error> {
+        if reading.is_foreign() {
             return Err(Error::Failed(
                 "none of these lines is an access line: read what `keygate run` writes to its standard output, or what \
                  journalctl, Docker, Kubernetes or syslog make of it. Is `access_log` off?"
                     .to_owned(),
             ));
         }
-        let is_journal = options.files.is_empty();
-        if is_journal && self.passed == 0 && self.since.is_none() && self.until.is_none() {
+        let is_all_time = self.since.is_none() && self.until.is_none();
+        if self.files.is_empty() && reading.has_no_events() && is_all_time {
             return Err(Error::Failed(format!(
                 "the journal of the unit `{}` is empty, or this user may not read it (sudo, or the group \
                  systemd-journal). --unit names another one; files of access lines can be named instead",
-                options.unit
+                self.unit
             )));
         }
-        super::eprint("There are no access lines.");
+        eprint("There are no access lines.");
         Ok(())
+    }
+
+    fn show(&self, names: &[&str], sums: Sums) -> Result<(), Error> {
+        let rows = sorted(sums, self.sort());
+        let top = self.top.unwrap_or(rows.len()).min(rows.len());
+        let (first, others): (&[Row], &[Row]) = rows.split_at(top);
+        match self.format() {
+            Output::Json => print(&export::json(names, first)?),
+            Output::Csv => print(&export::csv(names, first)?),
+            Output::Table => {
+                let table = Table::of(names, first, others, terminal::width());
+                print(&table.text)?;
+                if !table.left_out.is_empty() {
+                    let left_out = table.left_out.join(", ");
+                    eprint(&format!("No room for {left_out}: --csv has all columns."));
+                }
+                Ok(())
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Where logs are read from: files, compressed or not, standard input, and the journal.
+//! The sources of logs: files, compressed or not, standard input, and the journal.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use crate::error::Error;
 use crate::runtime::printable::count;
 
-/// The longest line that is read, in bytes: access lines are much shorter, and something without an end is none.
+/// The longest line that is read, in bytes. Access lines are much shorter, so a longer line is not one.
 const LONGEST: u64 = 4 << 20;
-/// Bytes that are looked at to know what a file is.
-const BEGINNING: u64 = 8;
+/// The number of bytes by which the format of a file is recognized.
+const MAGIC_BYTES: u64 = 8;
 
-/// How files of others begin, what they are, and how they become text.
+/// Formats that are not read: the bytes at the start of a file, the name, and a command that converts it.
 const UNREADABLE: [(&[u8], &str, &str); 5] = [
     (
         b"\xfd7zXZ\0",
@@ -47,14 +47,14 @@ const UNREADABLE: [(&[u8], &str, &str); 5] = [
 
 /// A log that is being read.
 pub(super) struct Source {
-    /// What people call it.
+    /// The name of the source in messages.
     pub(super) name: String,
     lines: Box<dyn BufRead>,
     journal: Option<Child>,
 }
 
 impl Source {
-    /// The file at `path`, or standard input if that is `-`.
+    /// Opens the file at `path`, or standard input for `-`.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let name = path.display().to_string();
         if path == Path::new("-") {
@@ -65,8 +65,8 @@ impl Source {
         Self::of(name, file)
     }
 
-    /// The journal of a unit of systemd, since a time if there is one. To its end: a line has the time at which its
-    /// request began, and the journal that at which it was written, an hour later perhaps.
+    /// Starts to read the journal of a systemd unit since a time. Always to its end: the journal has the time at which a line
+    /// was written, which may be an hour after the start of its request.
     pub(super) fn journal(unit: &str, since: Option<Timestamp>) -> Result<Self, Error> {
         let mut command = Command::new("journalctl");
         command.args(["--no-pager", "-o", "cat", "-u", unit]);
@@ -94,7 +94,7 @@ impl Source {
         let mut beginning = Vec::new();
         input
             .by_ref()
-            .take(BEGINNING)
+            .take(MAGIC_BYTES)
             .read_to_end(&mut beginning)
             .map_err(failed)?;
         let whole = io::Cursor::new(beginning.clone()).chain(input);
@@ -108,9 +108,9 @@ impl Source {
                 let known = UNREADABLE
                     .iter()
                     .find(|(begins, ..)| other.starts_with(begins));
-                if let Some((_, what, cure)) = known {
+                if let Some((_, what, command)) = known {
                     return Err(Error::Failed(format!(
-                        "{name} is {what}, which is not read: {cure}"
+                        "{name} is {what}, which is not read: {command}"
                     )));
                 }
                 Box::new(BufReader::new(whole))
@@ -123,7 +123,7 @@ impl Source {
         })
     }
 
-    /// The next line, into `line`; `false` at the end. A line that is too long is given as an empty one.
+    /// Reads the next line into `line`; returns `false` at the end. A line that is too long is replaced by a marker.
     pub(super) fn read(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
         line.clear();
         let mut lines = self.lines.by_ref().take(LONGEST);
@@ -136,8 +136,8 @@ impl Source {
         Ok(read > 0)
     }
 
-    /// What to say where this ends in an error, with so many lines read before it.
-    pub(super) fn broken_off(&self, error: &io::Error, lines: u64) -> Error {
+    /// The error for a source that failed after this number of lines.
+    pub(super) fn read_error(&self, error: &io::Error, lines: u64) -> Error {
         let why = match error.kind() {
             io::ErrorKind::UnexpectedEof => "it is cut off, or still being written".to_owned(),
             _ => error.to_string(),
@@ -153,7 +153,7 @@ impl Source {
         })
     }
 
-    /// After the end: whether all of it was read.
+    /// Reports whether the source was complete. To be called at its end.
     pub(super) fn finish(self) -> Result<(), Error> {
         let Some(mut journal) = self.journal else {
             return Ok(());

@@ -1,16 +1,16 @@
-//! The sums of access lines, by what they have in common.
+//! Sums of access lines, grouped by some of their fields.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::ValueEnum;
 
-use super::line::Line;
+use super::access_line::AccessLine;
 use crate::usage::{Cost, PriceList};
 
-/// What lines are summed up by.
+/// A field to group lines by.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum By {
+pub(super) enum GroupBy {
     Key,
     Route,
     Provider,
@@ -18,7 +18,7 @@ pub(super) enum By {
     Day,
 }
 
-impl By {
+impl GroupBy {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Key => "key",
@@ -29,22 +29,22 @@ impl By {
         }
     }
 
-    pub(super) fn of(self, line: &Line) -> String {
-        let said = match self {
+    pub(super) fn of(self, line: &AccessLine) -> String {
+        let value = match self {
             Self::Key => line.key.as_deref(),
             Self::Route => line.route.as_deref(),
             Self::Provider => line.provider.as_deref(),
             Self::Model => line.model.as_deref(),
             Self::Day => line.time.get(..10),
         };
-        said.unwrap_or_default().to_owned()
+        value.unwrap_or_default().to_owned()
     }
 }
 
-/// In which order sums are shown.
+/// The order of the rows.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Sort {
-    /// The dearest first; of equal cost, the one with the most tokens
+    /// The highest cost first; at equal cost, the most tokens first
     Cost,
     /// The most tokens first
     Tokens,
@@ -54,31 +54,31 @@ pub(super) enum Sort {
     Name,
 }
 
-/// The sums of some lines.
+/// The sums of a group of lines.
 #[derive(Clone, Default)]
 pub(super) struct Sum {
     requests: u64,
     refused: u64,
     aborted: u64,
-    /// Those whose response said how many tokens it took.
+    /// The number of requests whose response reported its tokens.
     metered: u64,
     input_tokens: u64,
     output_tokens: u64,
     cache_read_tokens: u64,
     cache_creation_tokens: u64,
     reasoning_tokens: u64,
-    /// What of the tokens is no text, in the order of `Media::by_type`.
+    /// The tokens of audio, images and video, in the order of `Media::by_type`.
     media: [u64; 9],
-    /// Of those metered, the ones that were estimated.
+    /// The number of metered requests whose tokens are an estimate.
     estimated: u64,
-    /// By currency.
+    /// The costs by currency.
     pub(super) costs: BTreeMap<String, Cost>,
 }
 
-/// How many of [`SUMS`] programs always get; the others where they are not all zero.
+/// The number of [`SUMS`] that CSV and JSON always have; they have the others unless all rows are zero.
 const ALWAYS: usize = 10;
 
-/// What [`Sum::values`] gives, by name.
+/// The names of [`Sum::values`].
 pub(super) const SUMS: [&str; 19] = [
     "requests",
     "refused",
@@ -101,7 +101,7 @@ pub(super) const SUMS: [&str; 19] = [
     "output_video_tokens",
 ];
 
-/// Where in [`SUMS`] those are that programs get of these rows.
+/// The indices in [`SUMS`] of the columns that CSV and JSON have for these rows.
 pub(super) fn exported(rows: &[Row]) -> Vec<usize> {
     let totals = total(rows).values();
     let all = totals.iter().enumerate();
@@ -110,7 +110,7 @@ pub(super) fn exported(rows: &[Row]) -> Vec<usize> {
 }
 
 impl Sum {
-    pub(super) fn add(&mut self, line: &Line, prices: Option<&PriceList>) {
+    pub(super) fn add(&mut self, line: &AccessLine, prices: Option<&PriceList>) {
         let mut one = Self {
             requests: 1,
             refused: line.refused_by.is_some().into(),
@@ -129,9 +129,9 @@ impl Sum {
         self.merge(&one);
     }
 
-    /// Adds another sum. What is more than fits stays at the most that does.
+    /// Adds another sum, saturating.
     pub(super) fn merge(&mut self, other: &Self) {
-        let numbers = self.numbers().zip(other.values());
+        let numbers = self.counters().zip(other.values());
         for (sum, by) in numbers {
             *sum = sum.saturating_add(by);
         }
@@ -141,8 +141,8 @@ impl Sum {
         }
     }
 
-    /// In the order of [`SUMS`].
-    fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
+    /// The counters in the order of [`SUMS`], for writing.
+    fn counters(&mut self) -> impl Iterator<Item = &mut u64> {
         let always = [
             &mut self.requests,
             &mut self.refused,
@@ -158,10 +158,10 @@ impl Sum {
         always.into_iter().chain(&mut self.media)
     }
 
-    /// In the order of [`SUMS`].
+    /// The counters in the order of [`SUMS`].
     pub(super) fn values(&self) -> [u64; SUMS.len()] {
         let mut all = self.clone();
-        let mut numbers = all.numbers();
+        let mut numbers = all.counters();
         std::array::from_fn(|_| numbers.next().map_or(0, |number| *number))
     }
 
@@ -173,8 +173,8 @@ impl Sum {
         self.input_tokens.saturating_add(self.output_tokens)
     }
 
-    /// How it stands to another, the one to be shown first being the lesser.
-    fn order(&self, other: &Self, sort: Sort, currencies: &BTreeSet<String>) -> Ordering {
+    /// Compares two sums in an order; the one to be shown first is less.
+    fn compare(&self, other: &Self, sort: Sort, currencies: &BTreeSet<String>) -> Ordering {
         let costs = |sum: &Self| currencies.iter().map(|it| sum.cost(it)).collect::<Vec<_>>();
         let cost = || costs(other).cmp(&costs(self));
         let tokens = || other.tokens().cmp(&self.tokens());
@@ -188,27 +188,27 @@ impl Sum {
     }
 }
 
-/// Sums by what their lines have in common.
+/// Sums by the values of the fields that they are grouped by.
 pub(super) type Sums = BTreeMap<Vec<String>, Sum>;
-/// One of them.
+/// The values of the fields, and the sum.
 pub(super) type Row = (Vec<String>, Sum);
 
-/// The currencies in which something cost something.
+/// The currencies of all costs.
 pub(super) fn currencies(rows: &[Row]) -> BTreeSet<String> {
     let all = rows.iter().flat_map(|(_, sum)| sum.costs.keys());
     all.cloned().collect()
 }
 
-/// The sums in order.
+/// The rows in this order.
 pub(super) fn sorted(sums: Sums, sort: Sort) -> Vec<Row> {
     let mut rows: Vec<Row> = sums.into_iter().collect();
     let currencies = currencies(&rows);
-    // Equal ones stay in the order of their names.
-    rows.sort_by(|(_, a), (_, b)| a.order(b, sort, &currencies));
+    // The sort is stable: equal rows stay in the order of their names.
+    rows.sort_by(|(_, a), (_, b)| a.compare(b, sort, &currencies));
     rows
 }
 
-/// All of them in one.
+/// The sum of all rows.
 pub(super) fn total(rows: &[Row]) -> Sum {
     let mut total = Sum::default();
     for (_, sum) in rows {

@@ -1,18 +1,18 @@
-//! Sums for people: the columns that say something, in the width of a terminal, with a total.
+//! Sums as a table for people: the columns that are not empty, within the width of the terminal, with a total.
 
 use super::export::cost_in;
 use super::sum::{Row, SUMS, Sum, currencies, total};
 use crate::runtime::printable;
 use crate::usage::Cost;
 
-/// How many blanks stand between two columns.
+/// The number of blanks between two columns.
 const GAP: usize = 2;
-/// The narrowest that a column of names becomes where there is too little room, in characters.
+/// The least width to which a column of names is shortened, in characters.
 const NARROWEST: usize = 12;
-/// The decimals of a cost that are shown.
+/// The number of decimals of a cost.
 const DECIMALS: usize = 4;
-/// Columns of sums that go where there is too little room, the first first.
-const DISPENSABLE: [&str; 16] = [
+/// Columns that are left out if the table is too wide, in this order.
+const OPTIONAL: [&str; 16] = [
     "cache_read_video_tokens",
     "output_video_tokens",
     "input_video_tokens",
@@ -33,21 +33,21 @@ const DISPENSABLE: [&str; 16] = [
 
 struct Column {
     name: String,
-    /// Of the first row to the last, and of the total.
+    /// The cells of all rows, and of the total.
     cells: Vec<String>,
     is_number: bool,
 }
 
-/// A table, and what to say of it.
+/// A table as text.
 pub(super) struct Table {
-    /// The rows.
+    /// The lines of the table.
     pub(super) text: String,
-    /// The columns that found no room.
+    /// The names of the columns that were left out.
     pub(super) left_out: Vec<String>,
 }
 
 impl Table {
-    /// The table of `rows`, and of so many others in one, if there are any; at most so many characters wide.
+    /// Makes a table of `rows`, with one more row for the sum of `others` if there are any, at most `width` characters wide.
     pub(super) fn of(names: &[&str], rows: &[Row], others: &[Row], width: Option<usize>) -> Self {
         let mut shown: Vec<Row> = rows.to_vec();
         if !others.is_empty() {
@@ -74,7 +74,7 @@ impl Table {
     }
 }
 
-/// A row's names: a word in the first, nothing in the others.
+/// The names of a summary row: a word in the first column, and blanks in the others.
 fn named(names: &[&str], word: &str) -> Vec<String> {
     let rest = names.iter().skip(1).map(|_| " ".to_owned());
     std::iter::once(word.to_owned()).chain(rest).collect()
@@ -84,7 +84,7 @@ fn groups(names: &[&str], rows: &[Row]) -> Vec<Column> {
     let column = |(at, name): (usize, &&str)| {
         let cell = |row: &Row| match row.0.get(at).map(String::as_str) {
             None | Some("") => "-".to_owned(),
-            // A model is as a provider names it.
+            // The provider chose the name of a model: it may contain control characters.
             Some(name) => printable::line(name).into_owned(),
         };
         Column {
@@ -96,7 +96,8 @@ fn groups(names: &[&str], rows: &[Row]) -> Vec<Column> {
     names.iter().enumerate().map(column).collect()
 }
 
-/// The columns of sums that are not all zero; that of requests always, that of metered ones where it says more.
+/// The columns of sums that are not all zero. The column of requests is always shown, that of metered requests only if it
+/// differs.
 fn sums(rows: &[Row], all: &Sum) -> Vec<Column> {
     let totals = all.values();
     let requests = totals.first().copied().unwrap_or_default();
@@ -143,14 +144,14 @@ fn costs(rows: &[Row]) -> Vec<Column> {
     currencies(rows).iter().map(column).collect()
 }
 
-/// Takes columns out and makes names shorter until all fit, if they can. Gives the names of those taken out.
+/// Shortens names and leaves out columns until the table fits, if possible. Returns the names of the columns left out.
 fn fit(columns: &mut Vec<Column>, width: usize) -> Vec<String> {
     let mut left_out = Vec::new();
-    for name in DISPENSABLE {
+    for name in OPTIONAL {
         if total_width(columns) <= width {
             return left_out;
         }
-        // Before anything goes, names become shorter.
+        // Names are shortened before a column is left out.
         shorten(columns, width);
         let name = heading(name);
         if total_width(columns) > width
@@ -165,7 +166,7 @@ fn fit(columns: &mut Vec<Column>, width: usize) -> Vec<String> {
     left_out
 }
 
-/// Shortens the widest columns of names, as far as it takes and they can be.
+/// Shortens the widest columns of names, as far as necessary and possible.
 fn shorten(columns: &mut [Column], width: usize) {
     loop {
         let excess = total_width(columns).saturating_sub(width);
@@ -204,7 +205,7 @@ impl Column {
     }
 }
 
-/// A line of all columns: the heading, or a row. Not filled up by `format!`, which panics for widths above 65,535.
+/// A line of the table: the heading, or a row. Not padded by `format!`, which panics for widths over 65,535.
 fn line(columns: &[Column], row: usize) -> String {
     let mut line = String::new();
     for column in columns {
@@ -228,7 +229,7 @@ fn line(columns: &[Column], row: usize) -> String {
     line
 }
 
-/// Digits with a comma before each three.
+/// Inserts a comma before each three digits.
 fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -240,7 +241,7 @@ fn grouped(digits: &str) -> String {
     text
 }
 
-/// A cost with four decimals, rounded half up. One that is too small for them is not shown as nothing.
+/// A cost with four decimals, rounded half up. A smaller cost is not shown as zero.
 fn rounded(cost: Cost) -> String {
     let text = cost.to_string();
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
@@ -267,10 +268,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cli::usage::line::Line;
+    use crate::cli::usage::access_line::AccessLine;
 
     #[test]
-    fn numbers_and_costs_are_shown_as_people_read_them() {
+    fn numbers_are_grouped_and_costs_are_rounded() {
         for (digits, shown) in [
             ("0", "0"),
             ("999", "999"),
@@ -297,7 +298,7 @@ mod tests {
             "input_tokens": tokens, "output_tokens": tokens, "reasoning_tokens": tokens,
             "cost": "123.456", "currency": "USD",
         });
-        let line: Line = serde_json::from_value(line).unwrap();
+        let line: AccessLine = serde_json::from_value(line).unwrap();
         let mut sum = Sum::default();
         sum.add(&line, None);
         (
@@ -311,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_table_is_as_wide_as_it_may_be_if_what_is_needed_fits(
+        fn a_table_fits_the_terminal_if_its_required_columns_do(
             names in prop::collection::vec("[a-z\u{e9}]{0,90}", 1..6),
             tokens in any::<u32>(),
             width in 0..300_usize,
@@ -319,7 +320,7 @@ mod tests {
             let rows: Vec<Row> = names.iter().map(|name| row(name, tokens.into())).collect();
             let table = Table::of(&["key", "model"], &rows, &[], Some(width));
             let widest = table.text.lines().map(|line| line.chars().count()).max().unwrap();
-            // Two names, requests, input, output and the cost.
+            // The columns that are never left out: two names, requests, input, output and the cost.
             prop_assert!(widest <= width.max(2 * (NARROWEST + 2) + 10 + 2 * 16 + 12), "{widest}\n{}", table.text);
             prop_assert!(table.text.starts_with("KEY"));
             prop_assert!(table.text.contains("COST_USD") && table.text.contains("OUTPUT"));
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_go_before_the_numbers_that_matter() {
+    fn optional_columns_are_left_out_first() {
         let rows = [row("alice", 1_000_000), row("bob", 2)];
         let table = Table::of(&["key", "model"], &rows, &[], Some(80));
         assert_eq!(table.left_out, ["reasoning"]);

@@ -375,7 +375,7 @@ impl Checker<'_> {
                 for (place, entry) in entries.iter_mut().enumerate().skip(counted) {
                     entry.key.counted = false;
                     if place.is_multiple_of(ENTRIES_A_STEP) {
-                        background::step();
+                        background::yield_to_others();
                     }
                 }
                 (stamp, outline, Some(entries))

@@ -12,7 +12,7 @@ use super::plain_http::Sending;
 use super::{Checked, Checker, is_name};
 use crate::document::{FileStamp, Located, Location, OneOrMany, Severity, enumerate, nearest};
 use crate::key::without_scheme;
-use crate::provider::kind::KINDS;
+use crate::provider::KINDS;
 use crate::provider::{Kind, Paths, ProviderSpec, RedirectHost, TokenSource, is_segment};
 
 use crate::origin::{BaseUrl, CaBundle, EgressProxy, HttpVersion, Timeouts};
@@ -163,7 +163,7 @@ impl Checker<'_> {
             ("model", &file.model),
         ] {
             let field = format!("providers.{provider}.{name}");
-            match (kind.blank(name), given) {
+            match (kind.placeholder(name), given) {
                 (None, None) => {}
                 (None, Some(given)) => {
                     let why = format!("{field} means nothing here: `{}` has none", kind.name);

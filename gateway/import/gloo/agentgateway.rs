@@ -1,12 +1,14 @@
-//! Providers that agentgateway has and the others have not: Azure by its resource, and any API by its formats.
+//! Providers of agentgateway that Gloo and kgateway do not have: Azure by its resource, and any API
+//! by its formats.
 
-use super::super::fields::Fields;
-use super::super::resource;
+use crate::import::fields::Fields;
+use crate::import::provider::resource;
 
-/// Where all requests go to Azure's API without versions.
+/// The path for all requests to Azure's API without versions.
 const V1: &str = "/openai/v1/chat/completions";
 
-/// Azure: its endpoint, or the name of its resource, and a deployment where the API has one in its paths.
+/// Reads an Azure provider: the endpoint or the name of the resource, and a deployment if the API
+/// has one in its paths.
 pub(super) fn azure(fields: &mut Fields<'_>, settings: &mut Vec<(&'static str, String)>) {
     let named = fields.text("resourceName");
     let endpoint = match &named {
@@ -16,7 +18,7 @@ pub(super) fn azure(fields: &mut Fields<'_>, settings: &mut Vec<(&'static str, S
     settings.push(("endpoint", endpoint));
     let version = fields.text("apiVersion").filter(|version| version != "v1");
     let deployment = fields.text("deploymentName");
-    // Of a resource, the model is the deployment.
+    // For a resource, the model is the deployment.
     let deployment = match (&named, &version) {
         (Some(_), Some(_)) => deployment.or_else(|| fields.text("model")),
         _ => deployment,
@@ -29,7 +31,7 @@ pub(super) fn azure(fields: &mut Fields<'_>, settings: &mut Vec<(&'static str, S
     settings.extend(version.map(|it| ("api_version", it)));
 }
 
-/// The endpoint of a resource; `None` if its name is none.
+/// The endpoint of a resource; `None` if its name is invalid.
 fn of_resource(name: &str, fields: &mut Fields<'_>) -> Option<String> {
     let is_label = |text: &str| {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -46,7 +48,8 @@ fn of_resource(name: &str, fields: &mut Fields<'_>) -> Option<String> {
     }
 }
 
-/// Any API, at a host that is said beside it: the kind that it is like, by the formats that it takes.
+/// Reads a custom API, whose host is in another field. Returns the kind that it resembles, judging
+/// by its formats.
 pub(super) fn custom(
     fields: &mut Fields<'_>,
     settings: &mut Vec<(&'static str, String)>,

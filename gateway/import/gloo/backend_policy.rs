@@ -1,79 +1,78 @@
-//! What agentgateway's policies say of backends, put into the backends themselves.
+//! Merges agentgateway's policies for backends into the backends.
 //!
-//! There, the settings of a backend are merged field by field: what an `AgentgatewayPolicy` says gives way to the
-//! `policies` of the backend, and these to the `policies` of one of its providers. Of two policies, the one for a
-//! provider counts before the one for the whole backend.
+//! agentgateway merges the settings of a backend field by field: the `policies` of one of its
+//! providers take precedence over those of the backend, and these over an `AgentgatewayPolicy`. A
+//! policy for a provider takes precedence over one for the whole backend.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::super::Notes;
-use super::super::fields::{Fields, text_of, texts};
-use super::object::Object;
+use crate::import::fields::{Fields, text_of, texts};
+use crate::import::gloo::kinds::BACKENDS;
+use crate::import::gloo::object::Object;
+use crate::import::notes::Notes;
 
-/// The kinds of backends that policies are for.
-pub(super) const BACKENDS: [&str; 2] = ["AgentgatewayBackend", "EnterpriseAgentgatewayBackend"];
-
-/// What a policy says of backends.
-struct Said {
-    /// What people call it.
+/// The backend settings of a policy.
+struct BackendPolicy {
+    /// The title of the policy.
     title: String,
     namespace: String,
     targets: Vec<Target>,
     settings: Map<String, Value>,
 }
 
-/// The backends that a policy is for.
+/// The backends that a policy applies to.
 struct Target {
     kind: String,
-    /// By name; else by labels.
+    /// The name; without one, the labels decide.
     name: Option<String>,
     labels: BTreeMap<String, String>,
-    /// One provider of it.
+    /// The provider of the backend, if the policy applies to one only.
     section: Option<String>,
 }
 
 impl Target {
-    fn takes(&self, said: &Said, backend: &Object) -> bool {
-        let unsaid = said.namespace.is_empty() || backend.namespace.is_empty();
+    fn takes(&self, policy: &BackendPolicy, backend: &Object) -> bool {
+        let any_namespace = policy.namespace.is_empty() || backend.namespace.is_empty();
         let has = |(name, value): (&String, &String)| backend.labels.get(name) == Some(value);
         backend.kind == self.kind
-            && (unsaid || said.namespace == backend.namespace)
+            && (any_namespace || policy.namespace == backend.namespace)
             && self.name.as_ref().is_none_or(|name| *name == backend.name)
             && self.labels.iter().all(has)
     }
 }
 
-/// What is known while policies are put in.
+/// The state of merging.
 #[derive(Default)]
 struct Merged {
-    /// What each backend says of itself, by its place.
+    /// Each backend's own policies, by its index.
     own: BTreeMap<usize, Value>,
-    /// Which policy said a field: by the backend, the provider within it, and the field.
+    /// The policy that set a field: by backend, provider within it, and field.
     sources: BTreeMap<(usize, String, String), String>,
 }
 
-/// Puts what policies say of backends into these, and what a backend says of its providers into those.
+/// Merges the policies for backends into the backends, and the policies of each backend into its
+/// providers.
 pub(super) fn merge(objects: &mut [Object], notes: &Notes) {
-    let all: Vec<Said> = objects.iter_mut().filter_map(said).collect();
+    let all: Vec<BackendPolicy> = objects.iter_mut().filter_map(take_backend_policy).collect();
     let mut merged = Merged::default();
     for (number, object) in objects.iter().enumerate() {
         let own = object.body.pointer("/spec/policies").cloned();
         merged.own.extend(own.map(|own| (number, own)));
     }
-    for said in &all {
-        for target in &said.targets {
+    for policy in &all {
+        for target in &policy.targets {
             let mut found = false;
             for (number, backend) in objects.iter_mut().enumerate() {
-                if target.takes(said, backend) {
+                if target.takes(policy, backend) {
                     found = true;
-                    give(said, target, number, backend, &mut merged, notes);
+                    merge_into(policy, target, number, backend, &mut merged, notes);
                 }
             }
             if !found {
                 let why = "one of its backends is not in the files: there, it does nothing";
-                notes.lost(&said.title, "spec.targetRefs", why);
+                notes.lost(&policy.title, "spec.targetRefs", why);
             }
         }
     }
@@ -81,12 +80,13 @@ pub(super) fn merge(objects: &mut [Object], notes: &Notes) {
         .iter_mut()
         .filter(|object| BACKENDS.contains(&object.kind.as_str()))
     {
-        share(backend);
+        merge_into_providers(backend);
     }
 }
 
-/// What a policy says of backends, taken out of it. None if it is for something else.
-fn said(policy: &mut Object) -> Option<Said> {
+/// Takes the backend settings out of a policy. Returns `None` if the policy applies to something
+/// else.
+fn take_backend_policy(policy: &mut Object) -> Option<BackendPolicy> {
     if !["AgentgatewayPolicy", super::ENTERPRISE_POLICY].contains(&policy.kind.as_str()) {
         return None;
     }
@@ -95,18 +95,18 @@ fn said(policy: &mut Object) -> Option<Said> {
     for (list, by_name) in [("targetRefs", true), ("targetSelectors", false)] {
         let items = spec.get(list).and_then(Value::as_array);
         for item in items.into_iter().flatten() {
-            let says = |name: &str| item.get(name).and_then(text_of);
+            let text = |name: &str| item.get(name).and_then(text_of);
             let others = ["kind", "group", "name", "matchLabels", "sectionName"];
             let known = item
                 .as_object()?
                 .keys()
                 .all(|name| others.contains(&name.as_str()));
-            let kind = says("kind").filter(|kind| known && BACKENDS.contains(&kind.as_str()))?;
+            let kind = text("kind").filter(|kind| known && BACKENDS.contains(&kind.as_str()))?;
             targets.push(Target {
                 kind,
-                name: if by_name { Some(says("name")?) } else { None },
+                name: if by_name { Some(text("name")?) } else { None },
                 labels: item.get("matchLabels").map(texts).unwrap_or_default(),
-                section: says("sectionName"),
+                section: text("sectionName"),
             });
         }
     }
@@ -116,12 +116,12 @@ fn said(policy: &mut Object) -> Option<Said> {
     let settings = match spec.remove("backend")? {
         Value::Object(settings) => settings,
         other => {
-            // Of another shape: it is listed where the policy is read.
+            // A value of another type is noted when the policy is read.
             spec.insert("backend".to_owned(), other);
             return None;
         }
     };
-    Some(Said {
+    Some(BackendPolicy {
         title: policy.title.clone(),
         namespace: policy.namespace.clone(),
         targets,
@@ -129,9 +129,9 @@ fn said(policy: &mut Object) -> Option<Said> {
     })
 }
 
-/// Gives a backend, or a provider of it, what a policy says and it does not say itself.
-fn give(
-    said: &Said,
+/// Adds the settings of a policy that the backend, or its provider, does not have itself.
+fn merge_into(
+    policy: &BackendPolicy,
     target: &Target,
     number: usize,
     backend: &mut Object,
@@ -156,35 +156,35 @@ fn give(
     });
     let Some(policies) = policies else {
         let why = format!("there is no `{section}` in {title}: there, it does nothing");
-        return notes.lost(&said.title, "spec.targetRefs", why);
+        return notes.lost(&policy.title, "spec.targetRefs", why);
     };
-    for (field, value) in &said.settings {
+    for (field, value) in &policy.settings {
         let place = (number, section.clone(), field.clone());
-        // What the backend says itself of all its providers.
+        // The backend's own setting for all its providers.
         let above = merged.own.get(&number).and_then(|own| own.get(field));
         let above = above.filter(|_| target.section.is_some());
         let other = merged.sources.get(&place).cloned();
         match policies.get(field) {
             Some(known) if known == value => continue,
-            // Its own, which counts.
+            // The target's own setting takes precedence.
             Some(_) if other.is_none() => continue,
             None if above.is_none_or(|above| above == value) => {
                 policies.insert(field.clone(), value.clone());
             }
             _ => {
-                // Nobody reads such a value: the provider is left out.
+                // No reader accepts this value, so the provider is left out.
                 policies.insert(field.clone(), json!({"said twice": true}));
                 let other = other.unwrap_or_else(|| title.clone());
                 let why =
                     format!("{other} says another one of {title}, and which counts cannot be told");
-                notes.lost(&said.title, &format!("spec.backend.{field}"), why);
+                notes.lost(&policy.title, &format!("spec.backend.{field}"), why);
             }
         }
-        merged.sources.insert(place, said.title.clone());
+        merged.sources.insert(place, policy.title.clone());
     }
 }
 
-/// The providers of a backend with several of them.
+/// The providers of a backend that has several.
 fn providers(spec: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<String, Value>> {
     let groups = spec
         .get_mut("ai")
@@ -197,8 +197,8 @@ fn providers(spec: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<Str
     members.flatten()
 }
 
-/// Gives the providers of a backend what it says of all of them, where they do not say it themselves.
-fn share(backend: &mut Object) {
+/// Adds the backend's policies to its providers, unless they have their own.
+fn merge_into_providers(backend: &mut Object) {
     let Some(spec) = backend.body.get_mut("spec").and_then(Value::as_object_mut) else {
         return;
     };
@@ -208,7 +208,7 @@ fn share(backend: &mut Object) {
     let mut any = false;
     for provider in providers(spec) {
         let policies = provider.entry("policies").or_insert_with(|| json!({}));
-        // One of another shape is listed, and leaves the provider out.
+        // A value of another type is noted and leaves the provider out.
         let Some(policies) = policies.as_object_mut() else {
             continue;
         };
@@ -224,14 +224,15 @@ fn share(backend: &mut Object) {
     }
 }
 
-/// Lists settings of a backend that change neither where its requests go nor who may send them, and takes them.
-pub(super) fn list_harmless(settings: &mut Fields<'_>) {
-    settings.lose(
+/// Takes and notes the settings of a backend that change neither where requests go nor who may send
+/// them.
+pub(super) fn discard_harmless(settings: &mut Fields<'_>) {
+    settings.discard(
         "ai",
         "keygate changes no bodies and looks at no content: what a prompt guard keeps back there goes to the provider here",
     );
     for limits in ["http", "tcp", "health"] {
-        settings.lose(
+        settings.discard(
             limits,
             "keygate has timeouts and the version of HTTP in the provider: `[providers.NAME]`",
         );

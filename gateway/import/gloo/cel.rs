@@ -1,11 +1,12 @@
-//! The expressions (CEL) that agentgateway makes headers of: those that are texts and headers of the request.
+//! Converts the CEL expressions of agentgateway's headers, if they consist of texts and request
+//! headers only.
 
 use std::collections::BTreeMap;
 
-use super::super::PlannedExtractor;
+use crate::import::planned::PlannedExtractor;
 
-/// What is said of an expression that is more than that.
-pub(super) const NOT_HERE: &str = "keygate makes headers of texts and of headers of the request only, such as `\"a \" + request.headers[\"b\"]`";
+/// The note about any other expression.
+pub(super) const UNSUPPORTED_EXPRESSION: &str = "keygate makes headers of texts and of headers of the request only, such as `\"a \" + request.headers[\"b\"]`";
 
 /// A part of an expression.
 enum Part<'e> {
@@ -13,7 +14,8 @@ enum Part<'e> {
     Header(&'e str),
 }
 
-/// An expression as a template; `None` if it is more than texts and headers of the request.
+/// Converts an expression to a template. Returns `None` if it contains more than texts and request
+/// headers.
 pub(super) fn template(
     expression: &str,
     extractors: &mut BTreeMap<String, PlannedExtractor>,
@@ -36,7 +38,7 @@ pub(super) fn template(
     Some(template)
 }
 
-/// The parts between its pluses.
+/// Splits an expression at its `+` operators.
 fn parts(expression: &str) -> Option<Vec<Part<'_>>> {
     let mut parts = Vec::new();
     let mut rest = expression.trim();
@@ -51,7 +53,7 @@ fn parts(expression: &str) -> Option<Vec<Part<'_>>> {
     }
 }
 
-/// The part that it begins with, and what follows.
+/// Parses the part at the start, and returns the rest.
 fn part(rest: &str) -> Option<(Part<'_>, &str)> {
     if let Some(inner) = rest.strip_prefix("request.headers[") {
         let (name, behind) = quoted(inner.trim_start())?;
@@ -61,8 +63,8 @@ fn part(rest: &str) -> Option<(Part<'_>, &str)> {
     Some((Part::Text(text), behind))
 }
 
-/// The text between the quotes that it begins with, and what follows. None with escapes, or with what a template
-/// would take for its own.
+/// Parses the quoted text at the start, and returns the rest. Returns `None` for a text with
+/// escapes or with template syntax.
 fn quoted(rest: &str) -> Option<(&str, &str)> {
     let quote = rest
         .chars()
@@ -70,7 +72,7 @@ fn quoted(rest: &str) -> Option<(&str, &str)> {
         .filter(|quote| ['"', '\''].contains(quote))?;
     let (text, behind) = rest.get(1..)?.split_once(quote)?;
     let is_plain = !text.contains(['\\', '\n']) && !text.contains("{{");
-    // Two quotes behind each other begin a text of several lines.
+    // Two quotes in a row begin a multi-line text.
     let is_single = !(text.is_empty() && behind.starts_with(quote));
     (is_plain && is_single).then_some((text, behind))
 }

@@ -1,15 +1,16 @@
-//! Gateways that ask clients for certificates: whoever has none gets nowhere there, and keygate asks for none.
+//! Finds gateways that require client certificates, which keygate does not: clients without one are
+//! rejected there.
 
 use serde_json::Value;
 
-use super::super::fields::text_of;
-use super::found::Found;
-use super::guard::is_source;
-use super::object::Object;
+use crate::import::fields::text_of;
+use crate::import::gloo::draft::{RouteDraft, is_source};
+use crate::import::gloo::object::Object;
 
-/// The kinds of objects that say how clients' connections are taken.
+/// The kinds of objects that configure client connections.
 const GATEWAYS: [&str; 4] = ["Gateway", "ListenerSet", "VirtualGateway", "XListenerSet"];
-/// What stands below `tls` and keeps nobody out. Anything else may.
+
+/// Fields of `tls` that restrict nobody. Any other may.
 const HARMLESS: [&str; 12] = [
     "backend",
     "certificateRefs",
@@ -24,9 +25,11 @@ const HARMLESS: [&str; 12] = [
     "protocol",
     "secretName",
 ];
+
 /// The modes in which a client needs no certificate.
 const MODES: [&str; 5] = ["", "disable", "passthrough", "simple", "terminate"];
-/// How options are called that say how connections are encrypted.
+
+/// Suffixes of options that configure encryption only.
 const OPTIONS: [&str; 5] = [
     "alpn-protocols",
     "cipher-suites",
@@ -35,30 +38,34 @@ const OPTIONS: [&str; 5] = [
     "minimum-tls-version",
 ];
 
-/// Whether an object is a gateway that may ask the clients of a route for certificates.
-pub(super) fn are_asked_for(object: &Object, found: &Found, objects: &[Object]) -> bool {
+/// Returns whether `object` is a gateway that may require certificates from the clients of a route.
+pub(super) fn may_require_certificates(
+    object: &Object,
+    draft: &RouteDraft,
+    objects: &[Object],
+) -> bool {
     GATEWAYS.contains(&object.kind.as_str())
-        && object.body.get("spec").is_some_and(asks)
+        && object.body.get("spec").is_some_and(has_restricting_tls)
         && objects
             .iter()
-            .filter(|source| is_source(source, found))
+            .filter(|source| is_source(source, draft))
             .any(|source| leads_to(object, source))
 }
 
-/// Whether something below `tls`, anywhere in it, may ask for them.
-fn asks(value: &Value) -> bool {
+/// Returns whether a `tls` field, at any depth, may require certificates.
+fn has_restricting_tls(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.iter().any(|(name, value)| match name.as_str() {
-            "tls" => narrows(value),
-            _ => asks(value),
+            "tls" => may_restrict(value),
+            _ => has_restricting_tls(value),
         }),
-        Value::Array(items) => items.iter().any(asks),
+        Value::Array(items) => items.iter().any(has_restricting_tls),
         _ => false,
     }
 }
 
-/// Whether what stands below `tls` may keep somebody out.
-fn narrows(tls: &Value) -> bool {
+/// Returns whether the contents of `tls` may restrict clients.
+fn may_restrict(tls: &Value) -> bool {
     let Value::Object(fields) = tls else {
         return !tls.is_null();
     };
@@ -74,19 +81,20 @@ fn narrows(tls: &Value) -> bool {
     })
 }
 
-/// Whether an object of routes may be reached through a gateway: unless it names others of its kind alone.
+/// Returns whether the gateway may serve a route object: unless that names only other objects of
+/// the gateway's kind.
 fn leads_to(gateway: &Object, source: &Object) -> bool {
     let spec = source.body.get("spec");
     let list = |name: &str| spec.and_then(|spec| spec.get(name)?.as_array());
     let named = list("virtualGateways").or_else(|| list("parentRefs"));
     let is_other = |reference: &Value| {
-        let says = |name: &str| reference.get(name).and_then(text_of);
-        let kind = says("kind");
+        let text = |name: &str| reference.get(name).and_then(text_of);
+        let kind = text("kind");
         let same_kind = kind.is_none_or(|kind| kind == gateway.kind);
-        let namespace = says("namespace").unwrap_or_else(|| source.namespace.clone());
-        let unsaid = namespace.is_empty() || gateway.namespace.is_empty();
-        let here = says("name").is_none_or(|name| name == gateway.name)
-            && (unsaid || namespace == gateway.namespace);
+        let namespace = text("namespace").unwrap_or_else(|| source.namespace.clone());
+        let any_namespace = namespace.is_empty() || gateway.namespace.is_empty();
+        let here = text("name").is_none_or(|name| name == gateway.name)
+            && (any_namespace || namespace == gateway.namespace);
         same_kind && !here
     };
     named.is_none_or(|named| named.is_empty() || !named.iter().all(is_other))
@@ -141,7 +149,7 @@ mod tests {
             (json!({"listeners": [{"tls": {"mode": ["MUTUAL"]}}]}), true),
             (json!({"listeners": [{"tls": "MUTUAL"}]}), true),
         ] {
-            assert_eq!(asks(&spec), expected, "{spec}");
+            assert_eq!(has_restricting_tls(&spec), expected, "{spec}");
         }
     }
 }

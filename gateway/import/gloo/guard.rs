@@ -1,16 +1,17 @@
-//! Objects that are not read, and may be what guards routes: there are many, and new ones each year.
+//! Finds objects of unknown kinds that may guard routes. There are many such kinds, and new ones
+//! each year.
 
 use serde_json::Value;
 
-use super::super::Notes;
-use super::super::fields::{text_of, texts};
-use super::KNOWN;
-use super::certificates;
-use super::found::Found;
-use super::object::Object;
+use crate::import::fields::{text_of, texts};
+use crate::import::gloo::certificates;
+use crate::import::gloo::draft::{RouteDraft, is_source};
+use crate::import::gloo::kinds::KNOWN;
+use crate::import::gloo::object::Object;
+use crate::import::notes::Notes;
 
-/// How the kinds of objects end that may guard routes.
-const TELLING: [&str; 6] = [
+/// Suffixes of kinds that may guard routes.
+const GUARD_SUFFIXES: [&str; 6] = [
     "Policy",
     "Option",
     "Config",
@@ -18,7 +19,8 @@ const TELLING: [&str; 6] = [
     "Filter",
     "Authentication",
 ];
-/// Kinds that keep nobody out.
+
+/// Kinds that restrict nobody.
 const HARMLESS: [&str; 19] = [
     "AccessLogPolicy",
     "ActiveHealthCheckPolicy",
@@ -27,7 +29,7 @@ const HARMLESS: [&str; 19] = [
     "CORSPolicy",
     "ConnectionPolicy",
     "FailoverPolicy",
-    // What policies refer to: these say what it does to routes.
+    // Policies refer to it, and determine what it does to routes.
     "GatewayExtension",
     "HTTPListenerPolicy",
     "HeaderManipulationPolicy",
@@ -41,7 +43,8 @@ const HARMLESS: [&str; 19] = [
     "RateLimitServerSettings",
     "RetryTimeoutPolicy",
 ];
-/// Where objects say which routes they are for.
+
+/// Fields in which objects name their targets.
 const TARGETS: [&str; 8] = [
     "applyToDestinations",
     "applyToListeners",
@@ -53,41 +56,37 @@ const TARGETS: [&str; 8] = [
     "targetSelectors",
 ];
 
-/// Closes a route that an object which is not read may guard: one that says that it is for the route, or for routes in
-/// a way that is not read; where nothing else asks for a key, also one that does not say what it is for.
-pub(super) fn close(found: &mut Found, objects: &[Object], notes: &Notes) {
+/// Closes a route that an object of an unknown kind may guard: one that names the route as a
+/// target, or targets that are not understood; and if nothing else requires a key, also one that
+/// names no target.
+pub(super) fn close(draft: &mut RouteDraft, objects: &[Object], notes: &Notes) {
     let is_attached = objects
         .iter()
-        .any(|object| is_source(object, found) && is_attached(object));
+        .any(|object| is_source(object, draft) && is_attached(object));
     let guards = |object: &&Object| {
-        let is_behind = !is_attached && delegates_to(object, found)
-            || certificates::are_asked_for(object, found, objects);
-        if found.is_guarded() {
-            is_behind || may_guard(object) && reaches(object, found)
+        let is_behind = !is_attached && delegates_to(object, draft)
+            || certificates::may_require_certificates(object, draft, objects);
+        if draft.is_guarded() {
+            is_behind || may_guard(object) && reaches(object, draft)
         } else {
-            may_guard(object) && (reaches(object, found) || !says_targets(object))
+            may_guard(object) && (reaches(object, draft) || !says_targets(object))
                 || delegates(object)
                 || is_behind
         }
     };
     let guard = objects.iter().find(guards);
-    if let Some(guard) = guard.filter(|_| !found.is_closed()) {
-        found.close();
+    if let Some(guard) = guard.filter(|_| !draft.is_closed()) {
+        draft.close();
         let why = format!(
             "{} may guard it, which keygate cannot read: nobody can use it until it is given keys",
             guard.title
         );
-        notes.lost(&found.title, "", why);
+        notes.lost(&draft.title, "", why);
     }
 }
 
-/// Whether a route comes from an object.
-pub(super) fn is_source(object: &Object, found: &Found) -> bool {
-    let (kind, namespace, name) = &found.source;
-    object.kind == *kind && object.namespace == *namespace && object.name == *name
-}
-
-/// Whether an object of routes says that a gateway has them, not another object.
+/// Returns whether a gateway serves a route object directly, rather than through another route
+/// object.
 fn is_attached(object: &Object) -> bool {
     let Some(spec) = object.body.get("spec") else {
         return false;
@@ -102,26 +101,27 @@ fn is_attached(object: &Object) -> bool {
         })
 }
 
-/// Whether an object that is not read may be what guards routes.
+/// Returns whether an object of an unknown kind may guard routes.
 fn may_guard(object: &Object) -> bool {
     let kind = object.kind.as_str();
     let spec = object.body.get("spec");
     let has = |target: &str| spec.is_some_and(|spec| spec.get(target).is_some());
     !KNOWN.contains(&kind)
         && !HARMLESS.contains(&kind)
-        && (TELLING.iter().any(|end| kind.ends_with(end))
+        && (GUARD_SUFFIXES.iter().any(|end| kind.ends_with(end))
             || TARGETS.iter().any(|target| has(target)))
 }
 
-/// Whether an object says what it is for. Others have their effect where something refers to them.
+/// Returns whether an object names its targets. Other objects take effect where something refers to
+/// them.
 fn says_targets(object: &Object) -> bool {
     let spec = object.body.get("spec");
     let has = |target: &str| spec.is_some_and(|spec| spec.get(target).is_some());
     TARGETS.iter().any(|target| has(target))
 }
 
-/// Whether an object says that it is for a route. One that says no target has its effect through others.
-fn reaches(object: &Object, found: &Found) -> bool {
+/// Returns whether an object names a route as its target.
+pub(super) fn reaches(object: &Object, draft: &RouteDraft) -> bool {
     let Some(spec) = object.body.get("spec") else {
         return false;
     };
@@ -132,12 +132,12 @@ fn reaches(object: &Object, found: &Found) -> bool {
     };
     TARGETS.iter().any(|name| {
         list(name).iter().any(|target| match *name {
-            "targetRef" | "targetRefs" => names(object, target, found),
+            "targetRef" | "targetRefs" => names(object, target, draft),
             "applyToRoutes" => {
                 let labels = target.pointer("/route/labels").map(texts);
                 labels.is_none_or(|labels| {
                     let has =
-                        |(name, value): (&String, &String)| found.labels.get(name) == Some(value);
+                        |(name, value): (&String, &String)| draft.labels.get(name) == Some(value);
                     labels.iter().all(has)
                 })
             }
@@ -146,46 +146,50 @@ fn reaches(object: &Object, found: &Found) -> bool {
     })
 }
 
-/// Whether a reference names the object of a route, or something that is no route.
-fn names(object: &Object, target: &Value, found: &Found) -> bool {
-    let says = |name: &str| target.get(name).and_then(text_of);
-    let (kind, namespace, name) = &found.source;
-    if says("kind").as_deref() != Some("HTTPRoute") {
+/// Returns whether a reference names the object of a route, or something that is not a route.
+fn names(object: &Object, target: &Value, draft: &RouteDraft) -> bool {
+    let text = |name: &str| target.get(name).and_then(text_of);
+    let (kind, namespace, name) = &draft.source;
+    if text("kind").as_deref() != Some("HTTPRoute") {
         return true;
     }
-    let wanted = says("namespace").unwrap_or_else(|| object.namespace.clone());
-    let unsaid = wanted.is_empty() || namespace.is_empty();
-    kind == "HTTPRoute" && says("name").as_ref() == Some(name) && (unsaid || wanted == *namespace)
+    let wanted = text("namespace").unwrap_or_else(|| object.namespace.clone());
+    let any_namespace = wanted.is_empty() || namespace.is_empty();
+    kind == "HTTPRoute"
+        && text("name").as_ref() == Some(name)
+        && (any_namespace || wanted == *namespace)
 }
 
-/// Whether routes of other objects are behind it, and behind what guards it.
+/// Returns whether an object delegates to other route objects, which its guards then protect as
+/// well.
 fn delegates(object: &Object) -> bool {
     !delegations(object).is_empty()
 }
 
-/// Whether the object of a route is behind it, by name, or by labels or a wildcard that are not read.
-fn delegates_to(object: &Object, found: &Found) -> bool {
-    let (kind, namespace, name) = &found.source;
+/// Returns whether an object delegates to the object of a route, by name, or by labels or a
+/// wildcard, which are not evaluated.
+fn delegates_to(object: &Object, draft: &RouteDraft) -> bool {
+    let (kind, namespace, name) = &draft.source;
     *kind == object.kind
         && delegations(object).iter().any(|reference| {
-            let says = |field: &str| reference.get(field).and_then(text_of);
-            let named = says("name").filter(|name| name != "*");
-            let by_group = says("group").is_some_and(|group| group.starts_with("delegation."));
-            let wanted = says("namespace").unwrap_or_else(|| object.namespace.clone());
-            let unsaid = wanted.is_empty() || namespace.is_empty() || named.is_none();
+            let text = |field: &str| reference.get(field).and_then(text_of);
+            let named = text("name").filter(|name| name != "*");
+            let by_group = text("group").is_some_and(|group| group.starts_with("delegation."));
+            let wanted = text("namespace").unwrap_or_else(|| object.namespace.clone());
+            let any_namespace = wanted.is_empty() || namespace.is_empty() || named.is_none();
             (by_group || named.is_none_or(|named| named == *name))
-                && (unsaid || wanted == *namespace)
+                && (any_namespace || wanted == *namespace)
         })
 }
 
-/// What it says of the objects whose routes are behind it.
+/// The references to objects to which an object delegates.
 fn delegations(object: &Object) -> Vec<&Value> {
     let Some(spec) = object.body.get("spec") else {
         return Vec::new();
     };
     let to_routes = |reference: &&Value| {
-        let says = |name: &str| reference.get(name).and_then(text_of).unwrap_or_default();
-        says("kind").ends_with("Route") || says("group").starts_with("delegation.")
+        let text = |name: &str| reference.get(name).and_then(text_of).unwrap_or_default();
+        text("kind").ends_with("Route") || text("group").starts_with("delegation.")
     };
     let rules = items(spec, "rules").flat_map(|rule| items(rule, "backendRefs"));
     let tables = items(spec, "http").filter_map(|route| route.get("delegate"));
@@ -196,7 +200,7 @@ fn delegations(object: &Object) -> Vec<&Value> {
     rules.filter(to_routes).chain(tables).collect()
 }
 
-/// The items of a list.
+/// The items of a list field.
 fn items<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
     let list = value.get(name).and_then(Value::as_array);
     list.into_iter().flatten()

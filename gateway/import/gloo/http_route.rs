@@ -1,28 +1,29 @@
-//! `HTTPRoute` of the Gateway API: of the rules that match, the one with the longest path counts.
+//! Imports `HTTPRoute` of the Gateway API, in which the matching rule with the longest path takes a
+//! request.
 
 use std::collections::BTreeMap;
 
-use super::super::Notes;
-use super::super::fields::Fields;
-use super::found::Found;
-use super::object::Object;
-use super::rule::{Hosts, Place, REFUSED, Rewrite, Rule, is_narrowed};
-use super::upstream::{Backend, Backends, find};
+use crate::import::fields::Fields;
+use crate::import::gloo::backend::{Backend, Backends, find};
+use crate::import::gloo::draft::RouteDraft;
+use crate::import::gloo::object::Object;
+use crate::import::gloo::rule::{CLOSED_PATH, Hosts, Rewrite, Rule, Selection, has_unread_fields};
+use crate::import::notes::Notes;
 
-/// Filters that refuse nothing and change nothing of a request.
+/// Filters that reject nothing and do not change requests.
 const HARMLESS_FILTERS: [&str; 3] = ["RequestMirror", "ResponseHeaderModifier", "CORS"];
 
-/// What the filters of a rule do.
+/// The effects of a rule's filters.
 #[derive(Default)]
 struct Filters {
     rewrite: Rewrite,
     headers: BTreeMap<String, String>,
-    /// Whether something that cannot be read may refuse requests.
+    /// Whether a filter that was not understood may reject requests.
     guarded: bool,
 }
 
 /// The routes of an `HTTPRoute`.
-pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) -> Vec<Found> {
+pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) -> Vec<RouteDraft> {
     let mut fields = object.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
         notes.lost(&object.title, "spec", "there is none");
@@ -40,21 +41,21 @@ pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) ->
     let rules = spec.list("rules");
     let mut found = Vec::new();
     if rules.is_empty() {
-        spec.lost("rules", format!("there are none: {REFUSED}"));
-        found.extend(nothing(object, &hosts).at(&Place::everything(), notes));
+        spec.lost("rules", format!("there are none: {CLOSED_PATH}"));
+        found.extend(nothing(object, &hosts).at(&Selection::everything(), notes));
     }
     for mut rule in rules {
         found.extend(routes_of(object, &hosts, &mut rule, backends, notes));
         rule.finish();
     }
-    if is_narrowed(&spec) {
-        found.iter_mut().for_each(Found::close);
+    if has_unread_fields(&spec) {
+        found.iter_mut().for_each(RouteDraft::close);
     }
     fields.finish();
     found
 }
 
-/// A rule that leads nowhere.
+/// A rule without a destination.
 fn nothing<'a>(object: &'a Object, hosts: &'a Hosts) -> Rule<'a> {
     const NONE: &BTreeMap<String, String> = &BTreeMap::new();
     const AS_IT_IS: &Rewrite = &Rewrite {
@@ -81,15 +82,15 @@ fn routes_of(
     rule: &mut Fields<'_>,
     backends: &Backends,
     notes: &Notes,
-) -> Vec<Found> {
+) -> Vec<RouteDraft> {
     let name = rule.text("name").unwrap_or_default();
     let has_filters = rule.has("filters");
     let filters = filters(rule);
-    rule.lose(
+    rule.discard(
         "timeouts",
         "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
     );
-    rule.lose(
+    rule.discard(
         "retry",
         "keygate tries again only where nothing can be done twice",
     );
@@ -102,10 +103,10 @@ fn routes_of(
         } else {
             "there are none"
         };
-        rule.lost("backendRefs", format!("{why}: {REFUSED}"));
+        rule.lost("backendRefs", format!("{why}: {CLOSED_PATH}"));
     }
     let matches = rule.list("matches");
-    let guarded = is_narrowed(rule) || filters.guarded;
+    let guarded = has_unread_fields(rule) || filters.guarded;
     let ours = Rule {
         name: &name,
         target,
@@ -116,70 +117,70 @@ fn routes_of(
     };
     if matches.is_empty() {
         // The Gateway API's default.
-        return ours.at(&Place::everything(), notes);
+        return ours.at(&Selection::everything(), notes);
     }
     let mut found = Vec::new();
     for mut matched in matches {
-        let place = place(&mut matched);
-        found.extend(ours.at(&place, notes));
+        let selection = selection(&mut matched);
+        found.extend(ours.at(&selection, notes));
         matched.finish();
     }
     found
 }
 
-/// The requests that a match takes.
-fn place(matched: &mut Fields<'_>) -> Place {
-    let mut place = match matched.fields(&["path"]) {
+/// The requests that a match selects.
+fn selection(matched: &mut Fields<'_>) -> Selection {
+    let mut selection = match matched.fields(&["path"]) {
         Some(mut path) => {
-            let place = path_of(&mut path);
+            let selection = path_of(&mut path);
             path.finish();
-            place
+            selection
         }
-        None if matched.has("path") => Place::anywhere(),
-        None => Place::everything(),
+        None if matched.has("path") => Selection::anywhere(),
+        None => Selection::everything(),
     };
     for some in ["method", "headers", "queryParams"] {
         if matched.value(&[some]).is_some() {
             matched.lost(some, "keygate chooses by host and path only");
-            place.in_part();
+            selection.in_part();
         }
     }
     if matched.unread().next().is_some() {
-        place.in_part();
+        selection.in_part();
     }
-    place
+    selection
 }
 
-/// The requests to a path.
-fn path_of(path: &mut Fields<'_>) -> Place {
+/// The requests that a path selects.
+fn path_of(path: &mut Fields<'_>) -> Selection {
     let kind = path.text("type").unwrap_or_else(|| "PathPrefix".to_owned());
     let has_value = path.has("value");
     let value = match path.text("value") {
         Some(value) => value,
-        None if has_value => return Place::anywhere(),
+        None if has_value => return Selection::anywhere(),
         // The Gateway API's default.
         None => "/".to_owned(),
     };
-    let place = match kind.as_str() {
-        "PathPrefix" | "Exact" => Place::below(&value, kind == "Exact"),
-        "RegularExpression" => Place::matching(&value),
-        _ => Place::anywhere(),
+    let selection = match kind.as_str() {
+        "PathPrefix" | "Exact" => Selection::below(&value, kind == "Exact"),
+        "RegularExpression" => Selection::matching(&value),
+        _ => Selection::anywhere(),
     };
     match kind.as_str() {
         "PathPrefix" => {}
         "Exact" => path.lost("type", "keygate takes what goes on behind a path as well"),
         other => path.lost("type", format!("keygate has no paths by {other}")),
     }
-    if ["PathPrefix", "Exact"].contains(&kind.as_str()) && place.path != value {
+    if ["PathPrefix", "Exact"].contains(&kind.as_str()) && selection.path != value {
         path.lost(
             "value",
             format!(
                 "`{value}` is no path in its plain form: keygate has the path {}",
-                place.path
+                selection.path
             ),
         );
     }
-    place
+    selection
 }
 
 fn filters(rule: &mut Fields<'_>) -> Filters {
@@ -187,17 +188,17 @@ fn filters(rule: &mut Fields<'_>) -> Filters {
     for mut filter in rule.list("filters") {
         let kind = filter.text("type").unwrap_or_default();
         if let Some(mut change) = filter.fields(&["urlRewrite"]) {
-            change.lose("hostname", "`Host` is the provider's own here");
+            change.discard("hostname", "`Host` is the provider's own here");
             if let Some(mut path) = change.fields(&["path"]) {
                 rewritten(&mut path, &mut all.rewrite);
                 path.finish();
             }
-            all.guarded |= is_narrowed(&change);
+            all.guarded |= has_unread_fields(&change);
         } else if let Some(mut change) = filter.fields(&["requestHeaderModifier"]) {
             all.headers.extend(header_changes(&mut change));
             change.finish();
         } else {
-            // What it does is not said here: it may be what keeps strangers out.
+            // The effect is not known: the filter may restrict clients.
             let guards = !HARMLESS_FILTERS.contains(&kind.as_str());
             all.guarded |= guards;
             let closed = if guards {
@@ -213,7 +214,7 @@ fn filters(rule: &mut Fields<'_>) -> Filters {
     all
 }
 
-/// The headers that are set, and those that are removed, as empty ones.
+/// The headers that are set, and those that are removed, with empty values.
 pub(super) fn header_changes(change: &mut Fields<'_>) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::new();
     for set in ["set", "add"] {
@@ -241,7 +242,7 @@ fn rewritten(path: &mut Fields<'_>, rewrite: &mut Rewrite) {
     }
 }
 
-/// The backend of a rule: the heaviest of them.
+/// The backend of a rule with the largest weight.
 fn backend_ref<'b>(
     object: &Object,
     rule: &mut Fields<'_>,
@@ -260,8 +261,8 @@ fn backend_ref<'b>(
         for known in ["group", "port"] {
             reference.value(&[known]);
         }
-        // Filters of its own, say.
-        let narrowed = is_narrowed(&reference);
+        // Such as filters of its own.
+        let narrowed = has_unread_fields(&reference);
         refs.push((weight, kind, namespace, name, narrowed));
     }
     if refs.len() > 1 {
@@ -270,19 +271,19 @@ fn backend_ref<'b>(
             "a route has one provider here: the heaviest, or the first of equals",
         );
     }
-    // The last of the greatest is what `max_by_key` gives; the first is what is meant.
+    // `max_by_key` returns the last of equals, and the first is wanted.
     let heaviest = refs.into_iter().rev().max_by_key(|(weight, ..)| *weight);
     let (weight, kind, namespace, name, narrowed) = heaviest?;
     let found = find(backends, Some(&kind), &namespace, &name);
     if found.is_none() {
         rule.lost(
             "backendRefs",
-            format!("the {kind} `{name}` is not among the files, or names no place: {REFUSED}"),
+            format!("the {kind} `{name}` is not among the files, or names no place: {CLOSED_PATH}"),
         );
     } else if weight == 0 {
         rule.lost(
             "backendRefs",
-            format!("the {kind} `{name}` has no weight: {REFUSED}"),
+            format!("the {kind} `{name}` has no weight: {CLOSED_PATH}"),
         );
     }
     found.filter(|_| weight > 0 && !narrowed)

@@ -1,93 +1,64 @@
-//! Gloo Gateway's, Gloo Platform's and kgateway's objects, as YAML.
+//! Imports objects of Gloo Gateway, Gloo Platform, kgateway and agentgateway from YAML.
 //!
-//! What a route is made of stands in several objects: where it leads, who may use it, what is done to its
-//! requests. They are read in that order, and put together at the end.
+//! A route is defined by several objects: its destination, who may use it, and how its requests are
+//! changed. They are read in that order and assembled at the end.
 
 mod agentgateway;
 mod ai;
+mod ai_settings;
+mod assemble;
+mod auth;
+mod backend;
 mod backend_policy;
 mod cel;
 mod certificates;
-mod found;
+mod draft;
 mod guard;
+mod header_tokens;
 mod http_route;
+mod inja;
+mod kinds;
 mod object;
 mod overlap;
 mod patch;
 mod path;
 mod policy;
+mod policy_keys;
+mod policy_label;
+mod reader;
+mod route_headers;
 mod route_table;
 mod rule;
 mod secret;
-mod settle;
+mod target;
+mod token;
 mod traffic;
 mod upstream;
 
 use std::collections::BTreeMap;
 
-use self::object::Object;
-use self::upstream::{Backend, Backends, Reader, Secrets};
-use super::fields::text_of;
-use super::{Notes, Plan, yaml};
+use crate::import::error::ImportError;
+use crate::import::fields::text_of;
+use crate::import::gloo::backend::{Backend, Backends, Secrets};
+use crate::import::gloo::kinds::{CLUSTER_KINDS, ENTERPRISE_POLICY, KNOWN};
+use crate::import::gloo::object::Object;
+use crate::import::gloo::reader::Reader;
+use crate::import::notes::Notes;
+use crate::import::plan::{DEFAULT_KEY_HEADERS, Plan};
+use crate::import::yaml;
 
-/// The headers in which a client key may stand without being named.
-const USUAL_KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
-/// Kinds that say how the cluster serves, which is not keygate's matter.
-const OF_THE_CLUSTER: [&str; 21] = [
-    "AgentgatewayParameters",
-    "AuthServer",
-    "Cluster",
-    "ConfigMap",
-    "Deployment",
-    "EnterpriseAgentgatewayParameters",
-    "ExtAuthServer",
-    "Gateway",
-    "GatewayClass",
-    "GatewayParameters",
-    "HTTPListenerPolicy",
-    "HorizontalPodAutoscaler",
-    "ListenerSet",
-    "Namespace",
-    "PodDisruptionBudget",
-    "ReferenceGrant",
-    "Service",
-    "ServiceAccount",
-    "VirtualGateway",
-    "Workspace",
-    "XListenerSet",
-];
-
-/// The kind whose objects name an `AuthConfig`.
-const ENTERPRISE_POLICY: &str = "EnterpriseAgentgatewayPolicy";
-
-/// The kinds that are read.
-pub(super) const KNOWN: [&str; 13] = [
-    "Secret",
-    "Upstream",
-    "Backend",
-    backend_policy::BACKENDS[0],
-    backend_policy::BACKENDS[1],
-    "ExternalService",
-    "HTTPRoute",
-    "RouteTable",
-    "ExtAuthPolicy",
-    "TransformationPolicy",
-    "TrafficPolicy",
-    "AgentgatewayPolicy",
-    ENTERPRISE_POLICY,
-];
-
-/// A file with its name.
+/// An input file.
 pub struct Input {
-    /// Its name, for messages.
+    /// The name, for messages.
     pub name: String,
-    /// Its text.
+    /// The text.
     pub text: String,
 }
 
-/// Reads objects, and patches on them. Routes that nothing there asks a key for are open here only with
-/// `allow_open`; else any valid key opens them. Fails on what cannot be read at all, naming file and line.
-pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan, String> {
+/// Imports objects, after applying patches to them. A route that requires no key in the files
+/// becomes open only with `allow_open`; otherwise it takes any valid key. The error names file and
+/// line of an input that cannot be read at all.
+pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan, ImportError> {
     let notes = Notes::default();
     let mut objects = Vec::new();
     for file in files {
@@ -100,7 +71,8 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     }
     backend_policy::merge(&mut objects, &notes);
     let mut plan = Plan::default();
-    let (secrets, backends) = places(&objects, &mut plan, &notes)?;
+    let secrets = read_secrets(&objects, &mut plan, &notes)?;
+    let backends = read_backends(&objects, &mut plan, &notes, &secrets)?;
     let mut routes = Vec::new();
     for object in &objects {
         match object.kind.as_str() {
@@ -120,16 +92,16 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
             _ => {}
         }
     }
-    for name in USUAL_KEY_HEADERS {
+    for name in DEFAULT_KEY_HEADERS {
         plan.key_headers.remove(name);
     }
     for found in &mut routes {
         guard::close(found, &objects, &notes);
     }
     for found in overlap::close(routes, &notes) {
-        settle::settle(found, &mut plan, &notes, allow_open);
+        assemble::assemble(found, &mut plan, &notes, allow_open);
     }
-    // Those behind the first of a pool.
+    // The providers of pools behind the first.
     for backend in backends.into_values().flat_map(BTreeMap::into_values) {
         if let Backend::Ai(providers) = backend {
             for provider in providers.into_iter().skip(1) {
@@ -143,9 +115,9 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
 }
 
 /// Adds the objects of a file.
-fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Result<(), String> {
-    for document in yaml::read(&file.name, &file.text).map_err(|error| error.to_string())? {
-        // `kubectl get -o yaml` of several.
+fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Result<(), ImportError> {
+    for document in yaml::read(&file.name, &file.text)? {
+        // The output of `kubectl get -o yaml` for several objects.
         let kind = document.value.get("kind").and_then(text_of);
         let items = document
             .value
@@ -164,7 +136,7 @@ fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Resul
             let line = lines.of("").unwrap_or(document.line);
             match Object::of(&file.name, line, item) {
                 Some(object) => {
-                    notes.know(&object.title, lines);
+                    notes.register_lines(&object.title, lines);
                     objects.push(object);
                 }
                 None => notes.lost(
@@ -178,14 +150,15 @@ fn read_objects(file: &Input, objects: &mut Vec<Object>, notes: &Notes) -> Resul
     Ok(())
 }
 
-/// The secrets, and the places that requests can go to; client keys go into the plan.
-fn places<'o>(
+/// Reads the secrets. Client keys are added to the plan.
+fn read_secrets<'o>(
     objects: &'o [Object],
     plan: &mut Plan,
     notes: &Notes,
-) -> Result<(Secrets<'o>, Backends), String> {
+) -> Result<Secrets<'o>, ImportError> {
     let mut secrets = Secrets::new();
-    // kgateway reads each entry of a secret as a key, whatever its type; Gloo has a type for it.
+    // kgateway reads each entry of a secret as a key, whatever the secret's type; Gloo has a type
+    // for keys.
     let of_gloo = objects.iter().any(|object| object.kind == "ExtAuthPolicy");
     for object in objects.iter().filter(|object| object.kind == "Secret") {
         let place = (object.namespace.clone(), object.name.clone());
@@ -198,14 +171,24 @@ fn places<'o>(
         }
         let of_kgateway = objects
             .iter()
-            .any(|policy| traffic::takes_keys_of(policy, object));
+            .any(|policy| policy_keys::takes_keys_of(policy, object));
         let kind = object.body.get("type").and_then(text_of);
         if kind.as_deref() == Some("extauth.solo.io/apikey") && (of_gloo || !of_kgateway) {
             secret::api_key(plan, notes, object)?;
         }
-        // A provider's token is checked here, whether anything refers to it or not.
+        // Check a provider's token even if nothing refers to it.
         secret::entry(object, "Authorization")?;
     }
+    Ok(secrets)
+}
+
+/// Reads the destinations of requests, and notes the objects that are not imported.
+fn read_backends(
+    objects: &[Object],
+    plan: &mut Plan,
+    notes: &Notes,
+    secrets: &Secrets<'_>,
+) -> Result<Backends, ImportError> {
     let mut backends = Backends::new();
     for object in objects {
         match object.kind.as_str() {
@@ -217,45 +200,52 @@ fn places<'o>(
                 let mut reader = Reader {
                     plan,
                     notes,
-                    secrets: &secrets,
+                    secrets,
                 };
                 let place = (object.namespace.clone(), object.name.clone());
                 let of_kind: &mut BTreeMap<_, _> = backends.entry(object.kind.clone()).or_default();
                 match reader.read(object)? {
                     Some(backend) => of_kind.insert(place, backend),
-                    // Nor does an older one of its name stand in for it.
+                    // An older object of the same name does not replace it.
                     None => of_kind.remove(&place),
                 };
             }
-            // Read where a policy names it.
-            "AuthConfig" if objects.iter().any(|it| it.kind == ENTERPRISE_POLICY) => {}
-            kind if KNOWN.contains(&kind) => {}
-            kind if OF_THE_CLUSTER.contains(&kind) => {
-                notes.say(
-                    &object.title,
-                    "",
-                    "says how the cluster serves: keygate has no use for it",
-                );
-            }
-            "AgentgatewayModel" => notes.lost(
-                &object.title,
-                "",
-                "it is chosen by the model that a request's body names, and keygate chooses by host and path: write a \
-                 provider and a route for it",
-            ),
-            _ => {
-                let group = if object.group.is_empty() {
-                    "the core group"
-                } else {
-                    &object.group
-                };
-                notes.lost(
-                    &object.title,
-                    "",
-                    format!("keygate does not know this kind of object (of {group})"),
-                );
-            }
+            _ => note_other_kind(object, objects, notes),
         }
     }
-    Ok((secrets, backends))
+    Ok(backends)
+}
+
+/// Notes what happens to an object that is neither a secret nor a destination.
+fn note_other_kind(object: &Object, objects: &[Object], notes: &Notes) {
+    match object.kind.as_str() {
+        // It is read when a policy refers to it.
+        "AuthConfig" if objects.iter().any(|it| it.kind == ENTERPRISE_POLICY) => {}
+        kind if KNOWN.contains(&kind) => {}
+        kind if CLUSTER_KINDS.contains(&kind) => {
+            notes.note(
+                &object.title,
+                "",
+                "says how the cluster serves: keygate has no use for it",
+            );
+        }
+        "AgentgatewayModel" => notes.lost(
+            &object.title,
+            "",
+            "it is chosen by the model that a request's body names, and keygate chooses by host and path: write a \
+             provider and a route for it",
+        ),
+        _ => {
+            let group = if object.group.is_empty() {
+                "the core group"
+            } else {
+                &object.group
+            };
+            notes.lost(
+                &object.title,
+                "",
+                format!("keygate does not know this kind of object (of {group})"),
+            );
+        }
+    }
 }

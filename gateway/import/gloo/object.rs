@@ -1,15 +1,14 @@
-//! An object of Kubernetes, read field by field: what is left when it has been read was not understood, and
-//! is listed.
+//! A Kubernetes object.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::super::Notes;
-use super::super::fields::{Fields, text_of, texts};
+use crate::import::fields::{Fields, text_of, texts};
+use crate::import::notes::Notes;
 
-/// Fields that the cluster puts in, or that say nothing about what the object does.
-const OF_THE_CLUSTER: [&str; 9] = [
+/// Fields of metadata that the cluster adds, or that do not affect what the object does.
+const CLUSTER_KINDS: [&str; 9] = [
     "annotations",
     "creationTimestamp",
     "finalizers",
@@ -23,24 +22,24 @@ const OF_THE_CLUSTER: [&str; 9] = [
 
 /// An object.
 pub(super) struct Object {
-    /// `Upstream`.
+    /// The kind, such as `Upstream`.
     pub kind: String,
-    /// `gloo.solo.io`, without the version.
+    /// The API group without the version, such as `gloo.solo.io`.
     pub group: String,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its namespace; empty where it says none.
+    /// The namespace; empty if the object names none.
     pub namespace: String,
-    /// Its labels.
+    /// The labels.
     pub labels: BTreeMap<String, String>,
-    /// What people call it: `Upstream gloo-system/openai (openai.yaml:12)`.
+    /// The title, such as `Upstream gloo-system/openai (openai.yaml:12)`.
     pub title: String,
-    /// Everything else.
+    /// The remaining fields.
     pub body: Value,
 }
 
 impl Object {
-    /// Reads a document; `None` if it is no object at all.
+    /// Reads a document. Returns `None` if it is not an object.
     pub(super) fn of(file: &str, line: usize, document: Value) -> Option<Self> {
         let Value::Object(mut map) = document else {
             return None;
@@ -66,7 +65,7 @@ impl Object {
             .remove("labels")
             .map(|labels| texts(&labels))
             .unwrap_or_default();
-        for field in OF_THE_CLUSTER {
+        for field in CLUSTER_KINDS {
             metadata.remove(field);
         }
         if !metadata.is_empty() {
@@ -90,7 +89,7 @@ impl Object {
         })
     }
 
-    /// Its fields, to be read.
+    /// The remaining fields, for reading.
     pub(super) fn fields<'n>(&self, notes: &'n Notes) -> Fields<'n> {
         let map = self.body.as_object().cloned().unwrap_or_default();
         Fields::new(&self.title, map, notes)

@@ -1,18 +1,21 @@
-//! Routes that take requests from each other: what cannot be told apart here is closed.
+//! Closes routes whose requests keygate cannot tell apart.
 //!
-//! keygate chooses by host and by the longest path. Where routes come from, methods, headers and patterns
-//! choose as well, and the order in a list. A route that is for some of the requests below its path cannot be
-//! open here: what it was not for would be let in. Nor can it be left out: what it was for would go to a route
-//! with a shorter path. It closes its path, unless that other route lets in nobody whom it did not let in.
+//! keygate chooses a route by host and longest path. The originals also choose by method, header,
+//! pattern, and order in a list. A route that takes only some of the requests below its path cannot
+//! be open here, because it would accept the others as well. It cannot be left out either, because
+//! its requests would go to a route with a shorter path. So its path is closed, unless that other
+//! route accepts nobody whom the first did not accept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Notes, PlannedProvider, PlannedRoute};
-use super::found::{Found, PathEnd, Scope};
+use crate::import::gloo::draft::{PathEnd, RouteDraft, Scope};
+use crate::import::notes::Notes;
+use crate::import::planned::PlannedRoute;
+use crate::import::provider::PlannedProvider;
 use crate::route::HostPattern;
 
-/// Closes what others take requests from, and what is for some requests only.
-pub(super) fn close(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
+/// Closes routes that lose requests to others, and routes that take only some requests.
+pub(super) fn close(found: Vec<RouteDraft>, notes: &Notes) -> Vec<RouteDraft> {
     let mut found = found;
     close_same_place(&mut found);
     close_shadowed(&mut found, notes);
@@ -22,9 +25,9 @@ pub(super) fn close(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
     found
 }
 
-/// Closes routes with one place, unless whichever of them counts lets in what the first lets in. It is said when
-/// they are put together.
-fn close_same_place(found: &mut [Found]) {
+/// Closes routes with the same host and path, unless whichever is used accepts only what the first
+/// accepts. The note is made when the routes are assembled.
+fn close_same_place(found: &mut [RouteDraft]) {
     let unlike: Vec<usize> = found
         .iter()
         .enumerate()
@@ -37,7 +40,7 @@ fn close_same_place(found: &mut [Found]) {
                 } else {
                     (other, *route)
                 };
-                // What is for some of the requests stands for none of the others.
+                // A route for some of the requests does not stand for the others.
                 let stands = match (first.scope, second.scope) {
                     (Scope::Whole, _) => second.admits(first),
                     (_, Scope::Whole) => first.admits(second),
@@ -55,9 +58,9 @@ fn close_same_place(found: &mut [Found]) {
     }
 }
 
-/// Closes routes some of whose requests were another's there: that of a pattern, or of one before them in
-/// their list.
-fn close_shadowed(found: &mut [Found], notes: &Notes) {
+/// Closes routes that lost some of their requests in the original: to a pattern, or to an earlier
+/// route in their list.
+fn close_shadowed(found: &mut [RouteDraft], notes: &Notes) {
     let shadowed: Vec<(usize, String)> = found
         .iter()
         .enumerate()
@@ -92,23 +95,23 @@ fn close_shadowed(found: &mut [Found], notes: &Notes) {
     }
 }
 
-/// Whether both are of one list whose first match counts, and `other` stands before `route`.
-fn comes_before(other: &Found, route: &Found) -> bool {
+/// Returns whether both are in the same ordered list, and `other` comes first.
+fn comes_before(other: &RouteDraft, route: &RouteDraft) -> bool {
     other.source == route.source && other.order.is_some() && other.order < route.order
 }
 
-/// Whether `route` is hidden in its own list by one with a shorter path, which `other` of another object takes
-/// requests from.
-fn comes_between(found: &[Found], other: &Found, route: &Found) -> bool {
+/// Returns whether an earlier route with a shorter path hides `route` in its own list, and `other`
+/// of another object takes requests from that earlier route.
+fn comes_between(found: &[RouteDraft], other: &RouteDraft, route: &RouteDraft) -> bool {
     let mut hiding = found
         .iter()
         .filter(|hiding| comes_before(hiding, route) && hiding.covers(route));
     other.source != route.source && hiding.any(|hiding| hiding.covers(other))
 }
 
-/// Closes routes that would get what a prefix took that ends within a segment: there, `/v1/adm` takes `/v1/admin`,
-/// and here that goes to the route of `/v1`.
-fn close_behind_text(found: &mut [Found], notes: &Notes) {
+/// Closes routes that would receive what a plain text prefix matched: in the original, `/v1/adm`
+/// matches `/v1/admin`, which goes to the route of `/v1` here.
+fn close_behind_text(found: &mut [RouteDraft], notes: &Notes) {
     let mut behind: BTreeMap<usize, (String, String)> = BTreeMap::new();
     for text in found
         .iter()
@@ -140,11 +143,11 @@ fn close_behind_text(found: &mut [Found], notes: &Notes) {
 }
 
 /// The routes with the longest path above that of `route`, on each of its hosts.
-fn nearest_above(found: &[Found], route: &Found) -> BTreeSet<usize> {
+fn nearest_above(found: &[RouteDraft], route: &RouteDraft) -> BTreeSet<usize> {
     let hosts = &route.route.hosts;
     let any = hosts.is_empty().then_some(None);
     let hosts = hosts.iter().map(Some).chain(any);
-    let length = |other: &Found| other.route.path.trim_end_matches('/').len();
+    let length = |other: &RouteDraft| other.route.path.trim_end_matches('/').len();
     let nearest = hosts.flat_map(|host| {
         let above = found.iter().enumerate().filter(move |(_, other)| {
             let theirs = &other.route.hosts;
@@ -158,13 +161,13 @@ fn nearest_above(found: &[Found], route: &Found) -> BTreeSet<usize> {
     nearest.collect()
 }
 
-/// Routes for some of the requests below their path: each is closed, or left to the route that its requests
-/// go to without it.
-fn close_parts(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
-    let (mut parts, mut done): (Vec<Found>, Vec<Found>) = found
+/// Routes that take only some of the requests below their path: closes each, or leaves it out if
+/// another route may take its requests.
+fn close_parts(found: Vec<RouteDraft>, notes: &Notes) -> Vec<RouteDraft> {
+    let (mut parts, mut done): (Vec<RouteDraft>, Vec<RouteDraft>) = found
         .into_iter()
         .partition(|route| route.scope != Scope::Whole);
-    // What is above is decided first. The sort keeps the order of equals.
+    // Shorter paths are decided first. The sort is stable.
     parts.sort_by_key(|route| route.route.path.trim_end_matches('/').len());
     for mut part in parts {
         if part.closed {
@@ -176,7 +179,7 @@ fn close_parts(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
             let why = format!(
                 "keygate chooses by host and path only: the route `{name}` takes its requests to {path}, for no more keys"
             );
-            notes.say(&part.title, "", why);
+            notes.note(&part.title, "", why);
             continue;
         }
         part.close();
@@ -189,9 +192,9 @@ fn close_parts(found: Vec<Found>, notes: &Notes) -> Vec<Found> {
     done
 }
 
-/// The name of the one route that takes the requests of `part` where it is left out, on each of its hosts,
-/// and lets in nobody else.
-fn stands_in(part: &Found, others: &[Found]) -> Option<String> {
+/// The name of the route that would take the requests of `part` on each of its hosts, if it accepts
+/// nobody else.
+fn stands_in(part: &RouteDraft, others: &[RouteDraft]) -> Option<String> {
     let hosts: Vec<Option<&String>> = if part.route.hosts.is_empty() {
         vec![None]
     } else {
@@ -199,7 +202,7 @@ fn stands_in(part: &Found, others: &[Found]) -> Option<String> {
     };
     let mut name = None;
     for host in hosts {
-        let on_host = |route: &&Found| match host {
+        let on_host = |route: &&RouteDraft| match host {
             None => route.route.hosts.is_empty(),
             Some(host) => route.route.hosts.contains(host),
         };
@@ -209,7 +212,7 @@ fn stands_in(part: &Found, others: &[Found]) -> Option<String> {
             .filter(|other| other.is_above(part));
         let nearest = above.max_by_key(|other| other.route.path.trim_end_matches('/').len())?;
         let nearest_path = nearest.route.path.trim_end_matches('/');
-        // Of several with one path, all: which of them stays is decided later.
+        // All routes with the same path must match, because it is decided later which one stays.
         let same = others
             .iter()
             .filter(on_host)
@@ -225,9 +228,26 @@ fn stands_in(part: &Found, others: &[Found]) -> Option<String> {
     name
 }
 
-/// A closed route for everything else on each host that has routes of its own where a wider pattern of hosts
-/// has some, too. There, a host with routes of its own has no others.
-fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
+/// A closed route for all other paths on each host that has routes of its own, if a wider host
+/// pattern has routes as well. In the original, a host with routes of its own uses no others.
+fn close_hosts(found: &[RouteDraft], notes: &Notes) -> Option<RouteDraft> {
+    let lacking = hosts_without_root(found);
+    let first = found
+        .iter()
+        .find(|route| route.route.hosts.iter().any(|host| lacking.contains(host)))?;
+    notes.note(
+        &first.title,
+        "hostnames",
+        format!(
+            "what has no route of its own on {} is closed: there, it did not go to the routes of other hosts",
+            lacking.join(", ")
+        ),
+    );
+    Some(closed_root(lacking, &first.title))
+}
+
+/// The hosts that have routes but none for `/`, if a wider host pattern has routes as well.
+fn hosts_without_root(found: &[RouteDraft]) -> Vec<String> {
     let pattern = |host: &String| HostPattern::parse(host).ok();
     let hosts: BTreeSet<&String> = found.iter().flat_map(|route| &route.route.hosts).collect();
     let has_any = found.iter().any(|route| route.route.hosts.is_empty());
@@ -249,33 +269,26 @@ fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
         let mut routes = found.iter();
         routes.any(|route| route.route.path == "/" && route.route.hosts.contains(**host))
     };
-    let lacking: Vec<String> = hosts
+    hosts
         .iter()
         .filter(narrower)
         .filter(|host| !has_root(host))
         .map(|host| (*host).clone())
-        .collect();
-    let first = found
-        .iter()
-        .find(|route| route.route.hosts.iter().any(|host| lacking.contains(host)))?;
-    notes.say(
-        &first.title,
-        "hostnames",
-        format!(
-            "what has no route of its own on {} is closed: there, it did not go to the routes of other hosts",
-            lacking.join(", ")
-        ),
-    );
-    let mut rest = Found {
+        .collect()
+}
+
+/// A closed route for all paths on these hosts.
+fn closed_root(hosts: Vec<String>, title: &str) -> RouteDraft {
+    let mut rest = RouteDraft {
         route: PlannedRoute {
             name: "elsewhere-on-hosts".to_owned(),
-            hosts: lacking,
+            hosts,
             path: "/".to_owned(),
-            from: first.title.clone(),
+            from: title.to_owned(),
             ..PlannedRoute::default()
         },
         provider: PlannedProvider::nowhere(),
-        title: first.title.clone(),
+        title: title.to_owned(),
         source: <(String, String, String)>::default(),
         rule: String::new(),
         labels: BTreeMap::new(),
@@ -288,9 +301,9 @@ fn close_hosts(found: &[Found], notes: &Notes) -> Option<Found> {
         rewritten: false,
         nowhere: false,
         keys: None,
-        means: None,
+        key_check: None,
         closed: false,
     };
-    rest.lead_nowhere();
-    Some(rest)
+    rest.remove_destination();
+    rest
 }

@@ -1,4 +1,4 @@
-//! JSON patches, as `kubectl patch --type=json` gives them: a script with such commands, or documents of
+//! Reads JSON patches: a script with `kubectl patch --type=json` commands, or documents with
 //! `target` and `patch`.
 
 use base64::Engine;
@@ -6,10 +6,12 @@ use base64::engine::general_purpose::STANDARD;
 use json_patch::Patch;
 use serde_json::Value;
 
-use super::super::fields::text_of;
-use super::object::Object;
+use crate::import::error::ImportError;
+use crate::import::fields::text_of;
+use crate::import::gloo::object::Object;
+use crate::import::yaml;
 
-/// What stands for the content of an environment variable in a patched object.
+/// The prefix of a placeholder for the value of an environment variable in a patched object.
 const VARIABLE: &str = "\0variable:";
 
 /// A patch of one object.
@@ -18,21 +20,21 @@ pub(super) struct ObjectPatch {
     namespace: Option<String>,
     name: String,
     patch: Value,
-    /// Where it stands.
+    /// The file and line.
     pub at: String,
 }
 
-/// The variable that a value stands for, if it stands for one.
+/// The variable of a placeholder.
 pub(super) fn variable_in(value: &str) -> Option<&str> {
     value.strip_prefix(VARIABLE)
 }
 
 /// The patches of a file.
-pub(super) fn patches(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String> {
+pub(super) fn patches(file: &str, text: &str) -> Result<Vec<ObjectPatch>, ImportError> {
     if text.contains("kubectl patch") {
         return commands(file, text);
     }
-    let documents = super::super::documents(file, text).map_err(|error| error.to_string())?;
+    let documents = yaml::documents(file, text)?;
     let documents = documents.into_iter().map(|(line, document)| {
         let at = format!("{file}:{line}");
         let target = |name: &str| {
@@ -40,11 +42,10 @@ pub(super) fn patches(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String
                 .pointer(&format!("/target/{name}"))
                 .and_then(text_of)
         };
-        // Kustomize has it as a text.
+        // Kustomize has the patch as a text.
         let patch = match document.get("patch") {
             Some(Value::String(text)) => {
-                let inner =
-                    super::super::documents(file, text).map_err(|error| error.to_string())?;
+                let inner = yaml::documents(file, text)?;
                 inner.into_iter().next().map(|(_, patch)| patch)
             }
             other => other.cloned(),
@@ -57,8 +58,9 @@ pub(super) fn patches(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String
                 patch,
                 at,
             }),
-            _ => Err(format!(
-                "{at}: a patch has `target` with `kind` and `name`, and `patch`"
+            _ => Err(ImportError::new(
+                at,
+                "a patch has `target` with `kind` and `name`, and `patch`",
             )),
         }
     });
@@ -66,13 +68,13 @@ pub(super) fn patches(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String
 }
 
 /// The `kubectl patch` commands of a shell script.
-fn commands(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String> {
+fn commands(file: &str, text: &str) -> Result<Vec<ObjectPatch>, ImportError> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("kubectl patch") {
         let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
         let at_line = format!("{file}:{line}");
-        let words =
-            words(text.get(at..).unwrap_or_default()).map_err(|why| format!("{at_line}: {why}"))?;
+        let words = words(text.get(at..).unwrap_or_default())
+            .map_err(|why| ImportError::new(&at_line, why))?;
         let mut names = Vec::new();
         let (mut patch, mut namespace) = (None, None);
         let mut words = words.into_iter().skip(2);
@@ -98,12 +100,17 @@ fn commands(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String> {
         // `secret/name` or `secret name`.
         let joined = names.join("/");
         let (Some((kind, name)), Some(patch)) = (joined.split_once('/'), patch) else {
-            return Err(format!(
-                "{at_line}: a `kubectl patch` names a kind, a name and `-p`"
+            return Err(ImportError::new(
+                at_line,
+                "a `kubectl patch` names a kind, a name and `-p`",
             ));
         };
-        let patch = serde_json::from_str(&patch)
-            .map_err(|error| format!("{at_line}: the patch is not valid JSON: {error}"))?;
+        let patch = serde_json::from_str(&patch).map_err(|error| {
+            ImportError::new(
+                &at_line,
+                format_args!("the patch is not valid JSON: {error}"),
+            )
+        })?;
         found.push(ObjectPatch {
             kind: kind.to_owned(),
             namespace,
@@ -115,9 +122,9 @@ fn commands(file: &str, text: &str) -> Result<Vec<ObjectPatch>, String> {
     Ok(found)
 }
 
-/// The words of a shell command, to its end. `$(echo -n $NAME | base64)` becomes what stands for the
-/// variable: what is in it is not known here.
-fn words(text: &str) -> Result<Vec<String>, String> {
+/// The words of a shell command up to its end. `$(echo -n $NAME | base64)` becomes a placeholder,
+/// since the variable's value is not known here.
+fn words(text: &str) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut rest = text;
@@ -139,15 +146,15 @@ fn words(text: &str) -> Result<Vec<String>, String> {
             }
             '$' if rest.starts_with('(') => {
                 let (inside, behind) = rest.split_once(')').ok_or("a `$(` is not closed")?;
-                // Within JSON, where a NUL has to be escaped.
+                // The placeholder is inside JSON, where a NUL must be escaped.
                 let word = word.get_or_insert_default();
                 match encoded(inside.trim_start_matches('(')) {
                     Some(Echoed::Variable(name)) => word.extend(["\\u0000variable:", name]),
                     Some(Echoed::Text(text)) => word.push_str(&STANDARD.encode(text)),
-                    // Not said in full: there may be a secret in it.
+                    // The message does not quote the command, which may contain a secret.
                     None => {
                         let why = "what stands in `$( )` is known to the shell only: write `$(echo -n $NAME | base64)`";
-                        return Err(why.to_owned());
+                        return Err(why);
                     }
                 }
                 rest = behind;
@@ -159,7 +166,7 @@ fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// What an `echo -n ... | base64` encodes.
+/// The argument of `echo -n ... | base64`.
 enum Echoed<'c> {
     Variable(&'c str),
     Text(&'c str),
@@ -186,10 +193,10 @@ fn encoded(command: &str) -> Option<Echoed<'_>> {
 }
 
 impl ObjectPatch {
-    /// Applies it to the object that it is for.
-    pub(super) fn apply(&self, objects: &mut [Object]) -> Result<(), String> {
+    /// Applies the patch to its object.
+    pub(super) fn apply(&self, objects: &mut [Object]) -> Result<(), ImportError> {
         let wanted = self.kind.to_ascii_lowercase();
-        // kubectl takes `secret`, `secrets` and `secrets.v1`.
+        // kubectl accepts `secret`, `secrets` and `secrets.v1`.
         let wanted = wanted.split('.').next().unwrap_or_default();
         let is_kind = |kind: &str| {
             let kind = kind.to_ascii_lowercase();
@@ -199,22 +206,21 @@ impl ObjectPatch {
             wanted == kind || wanted == plural
         };
         let target = objects.iter_mut().find(|object| {
-            // Whoever leaves out the namespace of one means that of the other.
+            // A missing namespace matches any namespace.
             let same = self.namespace.as_ref().is_none_or(|namespace| {
                 object.namespace.is_empty() || object.namespace == *namespace
             });
             is_kind(&object.kind) && object.name == self.name && same
         });
         let Some(target) = target else {
-            return Err(format!(
-                "{}: there is no {} `{}` in the files",
-                self.at, self.kind, self.name
-            ));
+            let why = format!("there is no {} `{}` in the files", self.kind, self.name);
+            return Err(ImportError::new(&self.at, why));
         };
-        let patch: Patch = serde_json::from_value(self.patch.clone())
-            .map_err(|error| format!("{}: not a JSON patch: {error}", self.at))?;
+        let patch: Patch = serde_json::from_value(self.patch.clone()).map_err(|error| {
+            ImportError::new(&self.at, format_args!("not a JSON patch: {error}"))
+        })?;
         json_patch::patch(&mut target.body, &patch)
-            .map_err(|error| format!("{}: {}: {error}", self.at, target.title))
+            .map_err(|error| ImportError::new(&self.at, format_args!("{}: {error}", target.title)))
     }
 }
 
@@ -254,7 +260,7 @@ mod tests {
                 "known to the shell only",
             ),
         ] {
-            let said = patches("f", bad).err().unwrap();
+            let said = patches("f", bad).err().unwrap().to_string();
             assert!(said.contains(why), "{bad}: {said}");
         }
     }

@@ -1,9 +1,10 @@
-//! Paths of others as places here: the longest prefix in plain form that holds every path they can match.
+//! Converts paths of other gateways to prefixes in normal form that contain every path they can
+//! match.
 
 use crate::route::{NormalPath, PathPrefix};
 
-/// The longest prefix in its plain form that holds every path that `written` begins. It is `written` itself
-/// where that is in plain form.
+/// The longest prefix in normal form of all paths that begin with `written`; `written` itself if it
+/// is in normal form.
 pub(super) fn plain_prefix(written: &str) -> String {
     let mut rest = written.split(['?', '#']).next().unwrap_or_default();
     loop {
@@ -20,8 +21,8 @@ pub(super) fn plain_prefix(written: &str) -> String {
     }
 }
 
-/// The longest plain prefix of whole segments that holds every path that a regular expression matches, and the
-/// text that each of them begins with.
+/// The longest prefix in normal form, of whole segments, of all paths that a regular expression
+/// matches; and the text that each of these paths begins with.
 pub(super) fn prefix_of_regex(regex: &str) -> (String, String) {
     if has_branches(regex) {
         return ("/".to_owned(), String::new());
@@ -34,13 +35,13 @@ pub(super) fn prefix_of_regex(regex: &str) -> (String, String) {
         rest = body.get(at..).unwrap_or_default();
         match c {
             '\\' => match chars.next() {
-                // A class such as `\d`, an assertion or a letter written as its code.
+                // A class such as `\d`, an assertion, or an escaped code point.
                 Some((_, escaped)) if escaped.is_ascii_alphanumeric() => break,
                 Some((_, escaped)) => literal.push(escaped),
                 None => break,
             },
             '?' | '*' | '+' | '{' => {
-                // The character before it is there or not.
+                // The character before it is optional.
                 literal.pop();
                 break;
             }
@@ -53,7 +54,7 @@ pub(super) fn prefix_of_regex(regex: &str) -> (String, String) {
     let whole = if ends {
         literal.as_str()
     } else {
-        // What the last segment is cannot be told: `/v1/adm.*` takes `/v1/admin`.
+        // The last segment is not complete: `/v1/adm.*` matches `/v1/admin`.
         literal.rsplit_once('/').map_or("", |(whole, _)| whole)
     };
     let prefix = match whole.trim_end_matches('/') {
@@ -64,7 +65,8 @@ pub(super) fn prefix_of_regex(regex: &str) -> (String, String) {
     (prefix, if is_plain { literal } else { String::new() })
 }
 
-/// Whether `rest` of a regular expression is nothing, or something that begins with a slash: `(/.*)?`.
+/// Returns whether `rest` of a regular expression is optional and begins with a slash, such as
+/// `(/.*)?`.
 fn goes_on_below(rest: &str) -> bool {
     let rest = rest.strip_suffix('$').unwrap_or(rest);
     let rest = rest.strip_suffix(['?', '*']).unwrap_or(rest);
@@ -79,7 +81,7 @@ fn goes_on_below(rest: &str) -> bool {
     })
 }
 
-/// Whether a regular expression has branches outside of groups. Where that cannot be told, it has.
+/// Returns whether a regular expression may have alternatives outside of groups.
 fn has_branches(regex: &str) -> bool {
     let (mut depth, mut in_class, mut escaped) = (0_usize, false, false);
     for c in regex.chars() {
@@ -150,7 +152,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever a regular expression matches as a whole is below its prefix.
+        /// Everything that a regular expression matches as a whole is below its prefix.
         #[test]
         fn the_prefix_of_a_regular_expression_holds_what_it_matches(
             regex in "\\^?(/|a|b|\\.|[?*+]|\\[ab\\]|\\(a|\\(/|\\)|\\||\\\\\\.|\\{0,1\\}){1,8}\\$?",

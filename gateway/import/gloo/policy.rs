@@ -1,24 +1,24 @@
-//! What is done to requests on a route: `ExtAuthPolicy` and `TransformationPolicy` of Gloo Platform.
+//! Imports the policies of Gloo Platform for routes: `ExtAuthPolicy` and `TransformationPolicy`.
 
 use std::collections::BTreeMap;
 
-use http::HeaderName;
+use crate::import::error::ImportError;
+use crate::import::fields::Fields;
+use crate::import::gloo::auth::{UNSUPPORTED_AUTH, asks_for_keys, close_all};
+use crate::import::gloo::backend::Secrets;
+use crate::import::gloo::draft::{Rank, RouteDraft};
+use crate::import::gloo::inja::plain_template;
+use crate::import::gloo::object::Object;
+use crate::import::notes::Notes;
+use crate::import::plan::Plan;
+use crate::import::planned::PlannedExtractor;
 
-use super::super::fields::Fields;
-use super::super::{Notes, Plan, PlannedExtractor};
-use super::found::{Found, Means, Rank};
-use super::object::Object;
-use super::secret;
-use super::traffic::mark;
-use super::upstream::{Secrets, alone};
-use crate::config::may_hold_key;
-
-/// Headers that Gloo takes a key from where nothing else is said.
-const DEFAULT_HEADER: &str = "api-key";
-
-/// The routes that a policy of Gloo Platform's applies to. Where it says so in a way that is not read here, it
-/// applies to all of them, as far as it closes some: then, whether.
-fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> (Vec<&'f mut Found>, bool) {
+/// The routes that a policy of Gloo Platform applies to. If its targets are not understood, returns
+/// all routes and `true`, so that the policy can close them.
+fn chosen<'f>(
+    spec: &mut Fields<'_>,
+    routes: &'f mut [RouteDraft],
+) -> (Vec<&'f mut RouteDraft>, bool) {
     let mut selectors = Vec::new();
     let mut unsure = false;
     for mut target in spec.list("applyToRoutes") {
@@ -42,7 +42,7 @@ fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> (Vec<&'f mut Fo
             unsure = true;
         }
     }
-    let takes = |selector: &BTreeMap<String, String>, route: &Found| {
+    let takes = |selector: &BTreeMap<String, String>, route: &RouteDraft| {
         selector
             .iter()
             .all(|(name, value)| route.labels.get(name) == Some(value))
@@ -61,21 +61,21 @@ fn chosen<'f>(spec: &mut Fields<'_>, routes: &'f mut [Found]) -> (Vec<&'f mut Fo
         spec.lost("applyToRoutes", "it says no routes");
         unsure = true;
     }
-    let chosen = |route: &&mut Found| selectors.iter().any(|selector| takes(selector, route));
+    let chosen = |route: &&mut RouteDraft| selectors.iter().any(|selector| takes(selector, route));
     if unsure {
         return (routes.iter_mut().collect(), true);
     }
     (routes.iter_mut().filter(chosen).collect(), false)
 }
 
-/// Who may use a route.
+/// Imports `ExtAuthPolicy`: who may use a route.
 pub(super) fn ext_auth(
     object: &Object,
     plan: &mut Plan,
     notes: &Notes,
     secrets: &Secrets<'_>,
-    routes: &mut [Found],
-) -> Result<(), String> {
+    routes: &mut [RouteDraft],
+) -> Result<(), ImportError> {
     let mut fields = object.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
         notes.lost(&object.title, "spec", "there is none");
@@ -83,10 +83,10 @@ pub(super) fn ext_auth(
     };
     let (routes, unsure) = chosen(&mut spec, routes);
     let routes = routes.into_iter().map(|found| (Rank::Route, found));
-    let mut routes: Vec<(Rank, &mut Found)> = routes.collect();
+    let mut routes: Vec<(Rank, &mut RouteDraft)> = routes.collect();
     let mut understood = false;
     if let Some(mut config) = spec.fields(&["config"]) {
-        // The service that checks keys there: keygate does it itself.
+        // The service that checks keys; keygate checks them itself.
         config.value(&["server"]);
         if let Some(mut auth) = config.fields(&["glooAuth"]) {
             understood = asks_for_keys(&mut auth, plan, notes, (object, secrets), &mut routes)?;
@@ -97,163 +97,15 @@ pub(super) fn ext_auth(
     }
     if unsure || !understood {
         close_all(&mut routes);
-        spec.lost("config", NOT_KEYS);
+        spec.lost("config", UNSUPPORTED_AUTH);
     }
     spec.finish();
     fields.finish();
     Ok(())
 }
 
-/// What is said where more is asked for than a key.
-pub(super) const NOT_KEYS: &str = "keygate checks one API key, by its labels, and nothing else: nobody can use its routes until they are given keys";
-
-/// Closes routes.
-pub(super) fn close_all(routes: &mut [(Rank, &mut Found)]) {
-    for (_, found) in routes {
-        found.close();
-    }
-}
-
-/// Asks for the keys that a list of `configs` asks for. Whether that is one key with some labels, and no more.
-pub(super) fn asks_for_keys(
-    auth: &mut Fields<'_>,
-    plan: &mut Plan,
-    notes: &Notes,
-    of: (&Object, &Secrets<'_>),
-    routes: &mut [(Rank, &mut Found)],
-) -> Result<bool, String> {
-    let (mut keys_asked, mut understood) = (0, true);
-    for mut entry in auth.list("configs") {
-        entry.value(&["name"]);
-        if let Some(mut keys) = entry.fields(&["apiKeyAuth"]) {
-            keys_asked += 1;
-            understood &= api_key_auth(&mut keys, plan, notes, of, routes)?;
-            keys.finish();
-        } else {
-            understood = false;
-        }
-        understood &= entry.unread().next().is_none();
-        entry.finish();
-    }
-    Ok(understood && keys_asked == 1 && auth.unread().next().is_none())
-}
-
-/// Whether all that it asks for is a key with some labels.
-fn api_key_auth(
-    keys: &mut Fields<'_>,
-    plan: &mut Plan,
-    notes: &Notes,
-    (object, secrets): (&Object, &Secrets<'_>),
-    routes: &mut [(Rank, &mut Found)],
-) -> Result<bool, String> {
-    let header = keys
-        .text("headerName")
-        .unwrap_or_else(|| DEFAULT_HEADER.to_owned());
-    if !accept_header(&header, plan) {
-        keys.lost("headerName", "no key can stand there");
-    }
-    // Where it stands in older versions.
-    let mut labels = keys.texts("labelSelector");
-    let mut understood = true;
-    if let Some(mut storage) = keys.fields(&["k8sSecretApikeyStorage"]) {
-        labels.extend(storage.texts("labelSelector"));
-        if storage.has(REFS) {
-            // By labels as well: which of the two counts, or both, is not said.
-            let named = named_keys(&mut storage, object, plan, notes, secrets)?;
-            understood &= named.is_some() && labels.is_empty();
-            labels.extend(named);
-        }
-        understood &= storage.unread().next().is_none();
-        storage.finish();
-    }
-    if keys.has(REFS) {
-        let named = named_keys(keys, object, plan, notes, secrets)?;
-        understood &= named.is_some() && labels.is_empty();
-        labels.extend(named);
-    }
-    if keys.value(&["aerospikeApikeyStorage"]).is_some() {
-        keys.lost(
-            "aerospikeApikeyStorage",
-            "keygate chooses keys of the key file by their labels",
-        );
-        understood = false;
-    }
-    let (mut metadata, mut required) = (BTreeMap::new(), Vec::new());
-    for name in ["headersFromMetadataEntry", "headersFromMetadata"] {
-        if let Some(mut headers) = keys.fields(&[name]) {
-            for (header, mut entry) in headers.all() {
-                let must = entry.text("required").as_deref() == Some("true");
-                if let Some(from) = entry.text("name") {
-                    required.extend(must.then(|| from.clone()));
-                    metadata.insert(header.to_ascii_lowercase(), from);
-                }
-                entry.finish();
-            }
-            headers.finish();
-        }
-    }
-    understood &= keys.unread().next().is_none();
-    for (rank, found) in routes {
-        found.ask_for((*rank, Means::Service), &labels, notes);
-        found.from_metadata.extend(metadata.clone());
-        found.required.extend(required.clone());
-    }
-    Ok(understood && !labels.is_empty())
-}
-
-/// The field with the secrets whose keys are let in, by their names.
-const REFS: &str = "apiKeySecretRefs";
-
-/// The label that the keys of secrets which are named get. None where a reference is not understood; a secret that is
-/// not in the files opens nothing.
-fn named_keys(
-    fields: &mut Fields<'_>,
-    object: &Object,
-    plan: &mut Plan,
-    notes: &Notes,
-    secrets: &Secrets<'_>,
-) -> Result<Option<(String, String)>, String> {
-    let (mut found, mut understood) = (Vec::new(), true);
-    for mut reference in fields.list(REFS) {
-        let name = reference.text("name").unwrap_or_default();
-        let namespace = reference.text("namespace");
-        let namespace = namespace.as_deref().unwrap_or(&object.namespace);
-        match alone(secrets, namespace, &name).copied() {
-            None => reference.lost(
-                "",
-                format!("the secret `{name}` is not in the files: its key opens nothing"),
-            ),
-            Some(secret) => {
-                if let Some(key) = secret::key_of(secret)? {
-                    found.push((secret, secret.name.clone(), key));
-                }
-            }
-        }
-        understood &= reference.unread().next().is_none();
-        reference.finish();
-    }
-    understood &= !fields.has(REFS);
-    let mark = mark(object, &found, secrets, plan);
-    for (secret, name, key) in &found {
-        secret::add_marked(plan, notes, secret, name, key, &mark);
-    }
-    Ok(understood.then_some(mark))
-}
-
-/// Takes keys from one more header, if it can hold one.
-pub(super) fn accept_header(name: &str, plan: &mut Plan) -> bool {
-    let Ok(name) = HeaderName::try_from(name) else {
-        return false;
-    };
-    let may = may_hold_key(&name);
-    if may {
-        plan.key_headers.insert(name.as_str().to_owned());
-    }
-    may
-}
-
-/// What is changed in a request.
-pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [Found]) {
+/// Imports `TransformationPolicy`: changes of requests.
+pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [RouteDraft]) {
     let mut fields = object.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
         return notes.lost(&object.title, "spec", "there is none");
@@ -265,44 +117,18 @@ pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [Found
     let Some(mut config) = spec.fields(&["config"]) else {
         return notes.lost(&object.title, "spec.config", "there is none");
     };
-    config.lose("response", "keygate does not change answers");
+    config.discard("response", "keygate does not change answers");
     config.value(&["phase"]);
     if let Some(mut request) = config.fields(&["request"]) {
         if let Some(mut template) = request.fields(&["injaTemplate"]) {
-            template.lose("body", "keygate does not change bodies");
-            template.lose(
+            template.discard("body", "keygate does not change bodies");
+            template.discard(
                 "parseBodyBehavior",
                 "keygate reads no body: audio and uploads pass",
             );
             template.value(&["passthrough"]);
-            let mut extractors = BTreeMap::new();
-            if let Some(mut all) = template.fields(&["extractors"]) {
-                for (name, mut extractor) in all.all() {
-                    let group = extractor.number("subgroup").unwrap_or(0);
-                    let regex = extractor.text("regex").unwrap_or_else(|| ".*".to_owned());
-                    match extractor.text("header") {
-                        Some(header) => {
-                            let planned = PlannedExtractor::Header {
-                                name: header,
-                                regex,
-                                group,
-                            };
-                            extractors.insert(name, planned);
-                        }
-                        None => extractor.lost("", "keygate extracts from headers only"),
-                    }
-                    extractor.finish();
-                }
-                all.finish();
-            }
-            let mut headers = BTreeMap::new();
-            if let Some(mut all) = template.fields(&["headers"]) {
-                for (name, mut header) in all.all() {
-                    headers.insert(name, header.text("text").unwrap_or_default());
-                    header.finish();
-                }
-                all.finish();
-            }
+            let extractors = extractors_of(&mut template);
+            let headers = headers_of(&mut template);
             for found in &mut routes {
                 found.route.extractors.extend(extractors.clone());
                 for (name, text) in &headers {
@@ -319,41 +145,40 @@ pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [Found
     fields.finish();
 }
 
-/// A template without functions: `{{ header("x") }}` and `{{ extraction("x") }}` are names of extractors.
-pub(super) fn plain_template(
-    text: &str,
-    extractors: &mut BTreeMap<String, PlannedExtractor>,
-) -> String {
-    let mut plain = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let Some((inner, behind)) = after.split_once("}}") else {
-            break;
-        };
-        plain.push_str(before);
-        let call = |function: &str| {
-            let argument = inner
-                .trim()
-                .strip_prefix(function)?
-                .trim()
-                .strip_prefix('(')?
-                .strip_suffix(')')?;
-            Some(argument.trim().trim_matches(['"', '\'']).to_owned())
-        };
-        let name = if let Some(header) = call("header").or_else(|| call("request_header")) {
-            let extractor = PlannedExtractor::Header {
-                name: header.clone(),
-                regex: ".*".to_owned(),
-                group: 0,
-            };
-            extractors.entry(header.clone()).or_insert(extractor);
-            header
-        } else {
-            call("extraction").unwrap_or_else(|| inner.trim().to_owned())
-        };
-        plain.extend(["{{ ", &name, " }}"]);
-        rest = behind;
+/// The extractors of a template, by name.
+fn extractors_of(template: &mut Fields<'_>) -> BTreeMap<String, PlannedExtractor> {
+    let mut extractors = BTreeMap::new();
+    if let Some(mut all) = template.fields(&["extractors"]) {
+        for (name, mut extractor) in all.all() {
+            let group = extractor.number("subgroup").unwrap_or(0);
+            let regex = extractor.text("regex").unwrap_or_else(|| ".*".to_owned());
+            match extractor.text("header") {
+                Some(header) => {
+                    let planned = PlannedExtractor::Header {
+                        name: header,
+                        regex,
+                        group,
+                    };
+                    extractors.insert(name, planned);
+                }
+                None => extractor.lost("", "keygate extracts from headers only"),
+            }
+            extractor.finish();
+        }
+        all.finish();
     }
-    plain.push_str(rest);
-    plain
+    extractors
+}
+
+/// The texts of a template's headers, by name.
+fn headers_of(template: &mut Fields<'_>) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::new();
+    if let Some(mut all) = template.fields(&["headers"]) {
+        for (name, mut header) in all.all() {
+            headers.insert(name, header.text("text").unwrap_or_default());
+            header.finish();
+        }
+        all.finish();
+    }
+    headers
 }

@@ -1,16 +1,16 @@
-//! `RouteTable` of Gloo Platform: of the routes that match, the first counts.
+//! Imports `RouteTable` of Gloo Platform, in which the first matching route takes a request.
 
 use std::collections::BTreeMap;
 
-use super::super::Notes;
-use super::super::fields::Fields;
-use super::found::{Found, Scope};
-use super::object::Object;
-use super::rule::{Hosts, Place, REFUSED, Rewrite, Rule, is_narrowed};
-use super::upstream::{Backend, Backends, find};
+use crate::import::fields::Fields;
+use crate::import::gloo::backend::{Backend, Backends, find};
+use crate::import::gloo::draft::{RouteDraft, Scope};
+use crate::import::gloo::object::Object;
+use crate::import::gloo::rule::{CLOSED_PATH, Hosts, Rewrite, Rule, Selection, has_unread_fields};
+use crate::import::notes::Notes;
 
 /// The routes of a `RouteTable`.
-pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -> Vec<Found> {
+pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -> Vec<RouteDraft> {
     let mut fields = object.fields(notes);
     let Some(mut spec) = fields.fields(&["spec"]) else {
         notes.lost(&object.title, "spec", "there is none");
@@ -28,8 +28,8 @@ pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -
         ));
         entry.finish();
     }
-    if is_narrowed(&spec) {
-        found.iter_mut().for_each(Found::close);
+    if has_unread_fields(&spec) {
+        found.iter_mut().for_each(RouteDraft::close);
     }
     fields.finish();
     found
@@ -43,7 +43,7 @@ fn routes_of(
     entry: &mut Fields<'_>,
     backends: &Backends,
     notes: &Notes,
-) -> Vec<Found> {
+) -> Vec<RouteDraft> {
     let name = entry.text("name").unwrap_or_default();
     let labels = entry.texts("labels");
     let mut rewrite = Rewrite::default();
@@ -59,12 +59,12 @@ fn routes_of(
         if host.is_some() && host.as_deref() != own {
             forward.lost("hostRewrite", "`Host` is the provider's own here");
         }
-        guarded = is_narrowed(&forward);
+        guarded = has_unread_fields(&forward);
     } else {
-        entry.lost("", format!("it forwards nothing: {REFUSED}"));
+        entry.lost("", format!("it forwards nothing: {CLOSED_PATH}"));
     }
     let matchers = entry.list("matchers");
-    guarded |= is_narrowed(entry);
+    guarded |= has_unread_fields(entry);
     let ours = Rule {
         object,
         hosts,
@@ -77,74 +77,74 @@ fn routes_of(
         guarded,
     };
     if matchers.is_empty() {
-        return ours.at(&Place::everything(), notes);
+        return ours.at(&Selection::everything(), notes);
     }
     let mut found = Vec::new();
     for mut matcher in matchers {
-        let place = place(&mut matcher);
-        found.extend(ours.at(&place, notes));
+        let selection = selection(&mut matcher);
+        found.extend(ours.at(&selection, notes));
         matcher.finish();
     }
     found
 }
 
-/// The requests that a matcher takes.
-fn place(matcher: &mut Fields<'_>) -> Place {
+/// The requests that a matcher selects.
+fn selection(matcher: &mut Fields<'_>) -> Selection {
     matcher.value(&["name"]);
-    let mut place = match matcher.fields(&["uri"]) {
+    let mut selection = match matcher.fields(&["uri"]) {
         Some(mut uri) => uri_of(&mut uri),
-        None if matcher.has("uri") => Place::anywhere(),
-        None => Place::everything(),
+        None if matcher.has("uri") => Selection::anywhere(),
+        None => Selection::everything(),
     };
     for some in ["method", "headers", "queryParameters"] {
         if matcher.value(&[some]).is_some() {
             matcher.lost(some, "keygate chooses by host and path only");
-            place.in_part();
+            selection.in_part();
         }
     }
     if matcher.unread().next().is_some() {
-        place.in_part();
+        selection.in_part();
     }
-    place
+    selection
 }
 
-/// The requests to a path.
-fn uri_of(uri: &mut Fields<'_>) -> Place {
+/// The requests that a path selects.
+fn uri_of(uri: &mut Fields<'_>) -> Selection {
     let (prefix, exact, regex) = (uri.text("prefix"), uri.text("exact"), uri.text("regex"));
     if uri.value(&["ignoreCase"]).as_ref() == Some(&true.into()) {
         uri.lost("ignoreCase", "a path has one spelling here");
-        return Place::anywhere();
+        return Selection::anywhere();
     }
-    let mut place = match (&prefix, &exact, &regex) {
-        (Some(prefix), None, None) => Place::beginning_with(prefix),
+    let mut selection = match (&prefix, &exact, &regex) {
+        (Some(prefix), None, None) => Selection::beginning_with(prefix),
         (None, Some(exact), None) => {
             uri.lost("exact", "keygate takes what goes on behind a path as well");
-            Place::below(exact, true)
+            Selection::below(exact, true)
         }
         (None, None, Some(regex)) => {
             uri.lost("regex", "keygate has no paths by regular expression");
-            Place::matching(regex)
+            Selection::matching(regex)
         }
-        _ => Place::anywhere(),
+        _ => Selection::anywhere(),
     };
     let written = prefix.or(exact);
-    if let Some(written) = written.filter(|written| *written != place.path) {
+    if let Some(written) = written.filter(|written| *written != selection.path) {
         uri.lost(
             "",
             format!(
                 "`{written}` is no path in its plain form: keygate has the path {}",
-                place.path
+                selection.path
             ),
         );
     }
     if uri.unread().next().is_some() {
-        place.scope = Scope::Pattern;
+        selection.scope = Scope::Pattern;
     }
     uri.finish_known();
-    place
+    selection
 }
 
-/// The first destination that gets requests.
+/// The first destination.
 fn destination<'b>(
     object: &Object,
     forward: &mut Fields<'_>,
@@ -158,7 +158,7 @@ fn destination<'b>(
         );
     }
     if destinations.is_empty() {
-        forward.lost("destinations", format!("there are none: {REFUSED}"));
+        forward.lost("destinations", format!("there are none: {CLOSED_PATH}"));
         return None;
     }
     let mut first = destinations.remove(0);
@@ -170,7 +170,7 @@ fn destination<'b>(
     let Some(mut reference) = first.fields(&["ref"]) else {
         forward.lost(
             "destinations",
-            format!("the first names nothing: {REFUSED}"),
+            format!("the first names nothing: {CLOSED_PATH}"),
         );
         return None;
     };
@@ -180,8 +180,8 @@ fn destination<'b>(
         .unwrap_or_else(|| object.namespace.clone());
     reference.value(&["cluster"]);
     reference.finish();
-    let narrowed = is_narrowed(&first);
-    // Others are services of the cluster, of which only the name is known.
+    let narrowed = has_unread_fields(&first);
+    // Other destinations are services of the cluster, of which only the name is known.
     let object_kind = match kind.as_str() {
         "EXTERNAL_SERVICE" => Some("ExternalService"),
         "UPSTREAM" => Some("Upstream"),
@@ -190,18 +190,18 @@ fn destination<'b>(
     let found = find(backends, object_kind, &namespace, &name);
     if found.is_none() {
         forward.lost("destinations", format!(
-            "the {kind} `{name}` is not among the files: add its ExternalService or Upstream; {REFUSED}"
+            "the {kind} `{name}` is not among the files: add its ExternalService or Upstream; {CLOSED_PATH}"
         ));
     } else if weight == 0 {
         forward.lost(
             "destinations",
-            format!("the {kind} `{name}` has no weight: {REFUSED}"),
+            format!("the {kind} `{name}` has no weight: {CLOSED_PATH}"),
         );
     }
     let found = found.filter(|_| weight > 0 && !narrowed);
     found.filter(|backend| match (backend, port) {
         (Backend::Host(host), Some(port)) if port != Some(host.port) => {
-            let why = format!("the {kind} `{name}` is known by another port: {REFUSED}");
+            let why = format!("the {kind} `{name}` is known by another port: {CLOSED_PATH}");
             forward.lost("destinations", why);
             false
         }

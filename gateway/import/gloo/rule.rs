@@ -1,39 +1,42 @@
-//! A rule of a route object: where its requests go, and which they are.
+//! A rule of a route object: which requests it takes, and where they go.
 
 use std::collections::BTreeMap;
 
-use super::super::fields::Fields;
-use super::super::{Notes, PlannedProvider, PlannedRoute};
-use super::found::{Found, PathEnd, Scope};
-use super::object::Object;
-use super::path::{plain_prefix, prefix_of_regex};
-use super::upstream::{Backend, Host, hosted};
+use crate::import::fields::Fields;
+use crate::import::gloo::backend::{Backend, Host, hosted};
+use crate::import::gloo::draft::{PathEnd, RouteDraft, Scope};
+use crate::import::gloo::object::Object;
+use crate::import::gloo::path::{plain_prefix, prefix_of_regex};
+use crate::import::notes::Notes;
+use crate::import::planned::PlannedRoute;
+use crate::import::provider::PlannedProvider;
 use crate::route::HostPattern;
 
-/// What is said of a rule whose requests must be refused.
-pub(super) const REFUSED: &str = "its path is closed, so that no other route takes its requests";
+/// The note about a rule whose requests must be rejected.
+pub(super) const CLOSED_PATH: &str =
+    "its path is closed, so that no other route takes its requests";
 
-/// How a path is changed on the way.
+/// How a path is rewritten.
 #[derive(Default)]
 pub(super) struct Rewrite {
-    /// What stands in the prefix's place.
+    /// The replacement of the prefix.
     pub prefix: Option<String>,
-    /// What stands in the whole path's place.
+    /// The replacement of the whole path.
     pub whole: Option<String>,
 }
 
-/// The hosts of an object, as keygate has them.
+/// The hosts of an object.
 pub(super) struct Hosts {
-    /// In lower case and without port; none is any.
+    /// The host names in lower case and without ports.
     named: Vec<String>,
-    /// Whether the object is for any host as well.
+    /// Whether the object applies to any host as well.
     any: bool,
-    /// Whether it is for hosts that cannot be named here.
+    /// Whether the object has hosts that keygate does not support.
     unknown: bool,
 }
 
 impl Hosts {
-    /// Reads what stands in `field`.
+    /// Reads the hosts of `field`.
     pub(super) fn of(written: Vec<String>, object: &Object, field: &str, notes: &Notes) -> Self {
         let any = written.is_empty() || written.iter().any(|host| host == "*");
         let (mut named, mut unknown) = (Vec::new(), false);
@@ -42,7 +45,7 @@ impl Hosts {
                 continue;
             }
             let bare = match host.rsplit_once(':') {
-                // The port is that of a listener.
+                // The port belongs to a listener.
                 Some((name, port)) if port.parse::<u16>().is_ok() => name,
                 _ => host.as_str(),
             };
@@ -64,18 +67,18 @@ impl Hosts {
     }
 }
 
-/// The requests that a match takes: below a path, all or some.
-pub(super) struct Place {
+/// The requests that a match selects: all or some below a path.
+pub(super) struct Selection {
     pub path: String,
     pub scope: Scope,
-    /// What every path of them begins with, as text.
+    /// The text that all matching paths begin with.
     pub beginning: String,
-    /// Where the path ends.
+    /// Where the path prefix may end.
     pub path_end: PathEnd,
 }
 
-impl Place {
-    /// Every request.
+impl Selection {
+    /// All requests.
     pub(super) fn everything() -> Self {
         Self {
             path: "/".to_owned(),
@@ -85,7 +88,7 @@ impl Place {
         }
     }
 
-    /// Requests of which nothing is known.
+    /// An unknown selection of requests.
     pub(super) fn anywhere() -> Self {
         Self {
             scope: Scope::Pattern,
@@ -93,7 +96,7 @@ impl Place {
         }
     }
 
-    /// Everything below a path, or the requests to the path alone.
+    /// All requests below a path, or those for exactly that path.
     pub(super) fn below(written: &str, exact: bool) -> Self {
         let path = plain_prefix(written);
         let scope = if path != written {
@@ -111,7 +114,7 @@ impl Place {
         }
     }
 
-    /// Everything that begins with `written`, be it within a segment.
+    /// All requests whose path begins with the text `written`, which may end within a segment.
     pub(super) fn beginning_with(written: &str) -> Self {
         let below = Self::below(written, false);
         let path_end = if below.path.ends_with('/') {
@@ -122,7 +125,7 @@ impl Place {
         Self { path_end, ..below }
     }
 
-    /// What a regular expression matches.
+    /// The requests that a regular expression matches.
     pub(super) fn matching(regex: &str) -> Self {
         let (path, beginning) = prefix_of_regex(regex);
         Self {
@@ -133,56 +136,56 @@ impl Place {
         }
     }
 
-    /// Fewer of them: those with a method, a header or something else.
+    /// Restricts the selection: by a method, a header or something else.
     pub(super) fn in_part(&mut self) {
         self.scope = self.scope.max(Scope::Part);
     }
 }
 
-/// A rule of a route object, without the paths that it is for.
+/// A rule of a route object, apart from its paths.
 pub(super) struct Rule<'a> {
     pub object: &'a Object,
     pub hosts: &'a Hosts,
     pub name: &'a str,
     pub labels: &'a BTreeMap<String, String>,
-    /// Where its requests go; `None` refuses them.
+    /// The destination; `None` rejects requests.
     pub target: Option<&'a Backend>,
     pub rewrite: &'a Rewrite,
-    /// The headers that it sets.
+    /// The headers that the rule sets.
     pub headers: &'a BTreeMap<String, String>,
-    /// Its place in a list whose first match counts.
+    /// The position in a list whose first match takes a request.
     pub order: Option<usize>,
-    /// Whether something that cannot be read may guard it.
+    /// Whether something that was not understood may guard the rule.
     pub guarded: bool,
 }
 
 impl Rule<'_> {
-    /// The routes of it at a place.
-    pub(super) fn at(&self, place: &Place, notes: &Notes) -> Vec<Found> {
+    /// The routes of the rule for the requests of `selection`.
+    pub(super) fn at(&self, selection: &Selection, notes: &Notes) -> Vec<RouteDraft> {
         let mut found = Vec::new();
         if self.hosts.any {
-            found.push(self.on(Vec::new(), place, notes));
+            found.push(self.on(Vec::new(), selection, notes));
         }
         if !self.hosts.named.is_empty() {
-            found.push(self.on(self.hosts.named.clone(), place, notes));
+            found.push(self.on(self.hosts.named.clone(), selection, notes));
         }
         if self.hosts.unknown {
-            let mut closed = self.on(Vec::new(), place, notes);
+            let mut closed = self.on(Vec::new(), selection, notes);
             closed.scope = Scope::Pattern;
-            closed.lead_nowhere();
+            closed.remove_destination();
             found.push(closed);
         }
         found
     }
 
-    fn on(&self, hosts: Vec<String>, place: &Place, notes: &Notes) -> Found {
+    fn on(&self, hosts: Vec<String>, selection: &Selection, notes: &Notes) -> RouteDraft {
         let object = self.object;
         let provider = self
             .target
-            .and_then(|backend| self.provider(backend, &place.path, notes));
-        let fault = provider.as_ref().and_then(PlannedProvider::fault);
+            .and_then(|backend| self.provider(backend, &selection.path, notes));
+        let fault = provider.as_ref().and_then(PlannedProvider::problem);
         if let Some((name, why)) = &fault {
-            let why = format!("the provider's {name} {why}: {REFUSED}");
+            let why = format!("the provider's {name} {why}: {CLOSED_PATH}");
             notes.lost(&object.title, "", why);
         }
         let provider = provider.filter(|_| fault.is_none());
@@ -192,11 +195,11 @@ impl Rule<'_> {
         } else {
             self.name
         };
-        let mut found = Found {
+        let mut found = RouteDraft {
             route: PlannedRoute {
                 name: name.to_owned(),
                 hosts,
-                path: place.path.clone(),
+                path: selection.path.clone(),
                 headers: self.headers.clone(),
                 from: object.title.clone(),
                 ..PlannedRoute::default()
@@ -212,23 +215,23 @@ impl Rule<'_> {
             labels: self.labels.clone(),
             from_metadata: BTreeMap::new(),
             required: Vec::new(),
-            scope: place.scope,
-            beginning: place.beginning.clone(),
-            path_end: place.path_end,
+            scope: selection.scope,
+            beginning: selection.beginning.clone(),
+            path_end: selection.path_end,
             order: self.order,
             rewritten: self.rewrite.prefix.is_some() || self.rewrite.whole.is_some(),
             nowhere,
             keys: None,
-            means: None,
+            key_check: None,
             closed: self.guarded,
         };
         if nowhere {
-            found.lead_nowhere();
+            found.remove_destination();
         }
         found
     }
 
-    /// The provider that its requests to a path go to.
+    /// The provider for requests to a path.
     fn provider(&self, backend: &Backend, path: &str, notes: &Notes) -> Option<PlannedProvider> {
         let providers = match backend {
             Backend::Host(host) => return Some(at_host(host, path, self.rewrite)),
@@ -251,15 +254,16 @@ impl Rule<'_> {
     }
 }
 
-/// A host gets the path as it is, unless something else is to stand in its prefix's place.
+/// A host receives the path unchanged, unless the rule rewrites it.
 fn at_host(host: &Host, path: &str, rewrite: &Rewrite) -> PlannedProvider {
     let front = rewrite.whole.as_deref().or(rewrite.prefix.as_deref());
     let front = front.unwrap_or(path);
     hosted(host, if front == "/" { "" } else { front })
 }
 
-/// Whether fields are left that nobody read: they may refuse requests, so the rule is closed.
-pub(super) fn is_narrowed(fields: &Fields<'_>) -> bool {
+/// Returns whether fields are left that were not understood, and notes one. They may reject
+/// requests, so the rule is closed.
+pub(super) fn has_unread_fields(fields: &Fields<'_>) -> bool {
     let unread = fields.unread().next();
     if let Some(name) = unread {
         fields.lost(

@@ -1,4 +1,4 @@
-//! Secrets: the provider's token, or a client's key with what belongs to it.
+//! Reads secrets: a provider's token, or a client's key with its metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,29 +6,32 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::super::fields::text_of;
-use super::super::{CLOSED_LABEL, Notes, Plan, PlannedKey};
-use super::object::Object;
-use super::patch::variable_in;
+use crate::import::error::ImportError;
+use crate::import::fields::text_of;
+use crate::import::gloo::object::Object;
+use crate::import::gloo::patch::variable_in;
+use crate::import::notes::Notes;
+use crate::import::plan::{CLOSED_LABEL, Plan};
+use crate::import::planned::PlannedKey;
 use crate::key::{KeyDigest, without_scheme};
 use crate::secret::Secret;
 
-/// A key shorter than this can be guessed.
+/// Keys shorter than this, in bytes, can be guessed.
 const SHORT: usize = 20;
 
-/// The names of the entry that holds the key, in a secret of the type `extauth.solo.io/apikey`.
+/// The entries that may hold the key, in a secret of the type `extauth.solo.io/apikey`.
 pub(super) const KEY_ENTRIES: [&str; 2] = ["api-key", "api_key"];
 
-/// What a data entry of a secret is.
+/// A data entry of a secret.
 pub(super) enum Entry {
-    /// This.
+    /// The text itself.
     Text(Zeroizing<String>),
-    /// What stands in an environment variable, as the script that made it says.
+    /// The name of an environment variable with the text, from the script that created the entry.
     Variable(String),
 }
 
-/// An entry of a secret, decoded. Fails, naming it, where it is not base64 or not text.
-pub(super) fn entry(object: &Object, name: &str) -> Result<Option<Entry>, String> {
+/// Decodes an entry of a secret. The error names the entry if it is not base64 or not text.
+pub(super) fn entry(object: &Object, name: &str) -> Result<Option<Entry>, ImportError> {
     let value = |map: &str| {
         object
             .body
@@ -45,17 +48,17 @@ pub(super) fn entry(object: &Object, name: &str) -> Result<Option<Entry>, String
     if let Some(variable) = variable_in(&encoded) {
         return Ok(Some(Entry::Variable(variable.to_owned())));
     }
+    let place = format!("{}: data.{name}", object.title);
     let compact: String = encoded.split_whitespace().collect();
     let decoded = STANDARD
         .decode(compact)
-        .map_err(|_| format!("{}: data.{name}: is not base64", object.title))?;
-    let text = String::from_utf8(decoded)
-        .map_err(|_| format!("{}: data.{name}: is not text", object.title))?;
+        .map_err(|_| ImportError::new(&place, "is not base64"))?;
+    let text = String::from_utf8(decoded).map_err(|_| ImportError::new(&place, "is not text"))?;
     Ok(Some(Entry::Text(Zeroizing::new(text))))
 }
 
 /// All entries of a secret.
-pub(super) fn data(object: &Object) -> Result<BTreeMap<String, Entry>, String> {
+pub(super) fn data(object: &Object) -> Result<BTreeMap<String, Entry>, ImportError> {
     let names = ["data", "stringData"]
         .into_iter()
         .filter_map(|map| object.body.get(map)?.as_object());
@@ -68,8 +71,8 @@ pub(super) fn data(object: &Object) -> Result<BTreeMap<String, Entry>, String> {
 }
 
 impl Entry {
-    /// Keeps it as a secret called `name`; gives the reference to it.
-    pub(super) fn keep(self, plan: &mut Plan, name: &str) -> Result<String, &'static str> {
+    /// Adds the entry to the plan as a secret called `name`, and returns the reference to it.
+    pub(super) fn add_to(self, plan: &mut Plan, name: &str) -> Result<String, &'static str> {
         match self {
             Self::Variable(variable) => Ok(format!("env:{variable}")),
             Self::Text(text) => {
@@ -78,14 +81,14 @@ impl Entry {
                 if without_scheme(trimmed.as_bytes()).is_empty() {
                     return Err("holds the word `Bearer` and no token");
                 }
-                Ok(plan.keep_secret(name, trimmed))
+                Ok(plan.add_secret(name, trimmed))
             }
         }
     }
 }
 
 /// The client key in a secret of the type `extauth.solo.io/apikey`, if there is one.
-pub(super) fn key_of(object: &Object) -> Result<Option<Zeroizing<String>>, String> {
+pub(super) fn key_of(object: &Object) -> Result<Option<Zeroizing<String>>, ImportError> {
     for name in KEY_ENTRIES {
         if let Some(Entry::Text(key)) = entry(object, name)? {
             return Ok(Some(key));
@@ -94,8 +97,9 @@ pub(super) fn key_of(object: &Object) -> Result<Option<Zeroizing<String>>, Strin
     Ok(None)
 }
 
-/// A secret of the type `extauth.solo.io/apikey`: the key under `api-key`, all else is its metadata.
-pub(super) fn api_key(plan: &mut Plan, notes: &Notes, object: &Object) -> Result<(), String> {
+/// Imports a secret of the type `extauth.solo.io/apikey`: the key in `api-key`, and the other
+/// entries as its metadata.
+pub(super) fn api_key(plan: &mut Plan, notes: &Notes, object: &Object) -> Result<(), ImportError> {
     let mut entries = data(object)?;
     let mut names = KEY_ENTRIES.iter();
     let key = names.find_map(|name| entries.remove(*name));
@@ -109,7 +113,7 @@ pub(super) fn api_key(plan: &mut Plan, notes: &Notes, object: &Object) -> Result
     };
     let mut metadata = BTreeMap::new();
     for (name, entry) in entries {
-        match entry.keep(plan, &format!("{}-{name}", object.name)) {
+        match entry.add_to(plan, &format!("{}-{name}", object.name)) {
             Ok(reference) => {
                 metadata.insert(name, reference);
             }
@@ -138,8 +142,8 @@ fn add(
     }
 }
 
-/// Adds a client key of a secret, with one more label; where the key is there already, the label alone.
-pub(super) fn add_marked(
+/// Adds a client key of a secret with a label. If the key was added before, adds only the label.
+pub(super) fn add_labelled(
     plan: &mut Plan,
     notes: &Notes,
     object: &Object,
@@ -157,7 +161,7 @@ pub(super) fn add_marked(
     });
 }
 
-/// A client key of a secret.
+/// Makes the client key of a secret.
 fn client(
     notes: &Notes,
     object: &Object,
@@ -165,7 +169,7 @@ fn client(
     key: &str,
     metadata: BTreeMap<String, String>,
 ) -> Option<PlannedKey> {
-    // As it is presented: a header has no spaces at its ends.
+    // Headers have no spaces at their ends.
     let presented = key.trim();
     if presented.is_empty() {
         notes.lost(&object.title, "data", "the key in it is empty");
@@ -173,14 +177,14 @@ fn client(
     }
     if presented.len() < SHORT {
         let cure = format!("keygate keys rotate {id}");
-        notes.say(
+        notes.note(
             &object.title,
             "",
             format!("a weak key, which can be guessed: replace it with `{cure}`"),
         );
     }
     let mut labels = object.labels.clone();
-    // It would open what was closed.
+    // The label would give the key access to a closed route.
     if labels.remove(CLOSED_LABEL).is_some() {
         let why = "keygate has it for routes that are closed: the key comes without it";
         notes.lost(

@@ -1,34 +1,14 @@
-//! Where requests go: Gloo's `Upstream`, kgateway's `Backend`, Gloo Platform's `ExternalService`.
+//! Imports the destinations of requests: Gloo's `Upstream`, kgateway's `Backend`, Gloo Platform's
+//! `ExternalService`.
 
-use std::collections::BTreeMap;
-
-use super::super::fields::Fields;
-use super::super::{Notes, Plan, PlannedProvider, plain_note, stays_private};
-use super::ai::Policies;
-use super::object::Object;
+use crate::import::error::ImportError;
+use crate::import::fields::Fields;
+use crate::import::gloo::ai_settings::Policies;
+use crate::import::gloo::backend::{Backend, Host, url};
+use crate::import::gloo::object::Object;
+use crate::import::gloo::reader::Reader;
+use crate::import::provider::plain_note;
 use crate::origin::{BaseUrl, Exposure};
-
-/// Where a route can lead to.
-pub(super) enum Backend {
-    /// Providers of an AI upstream, the first of which counts.
-    Ai(Vec<PlannedProvider>),
-    /// A host: the path is the route's.
-    Host(Host),
-}
-
-/// A host.
-#[derive(Clone)]
-pub(super) struct Host {
-    pub name: String,
-    pub address: String,
-    pub port: u64,
-    pub tls: Option<bool>,
-    /// The name of its certificate, where it is not its own.
-    pub sni: Option<String>,
-}
-
-/// By kind, then by namespace and name.
-pub(super) type Backends = BTreeMap<String, BTreeMap<(String, String), Backend>>;
 
 /// Fields of an upstream that do not change where its requests go.
 const HARMLESS: [&str; 16] = [
@@ -49,7 +29,8 @@ const HARMLESS: [&str; 16] = [
     "respectDnsTtl",
     "useHttp2",
 ];
-/// Fields of its TLS that say no more than what keygate does anyway.
+
+/// Fields of TLS that require nothing beyond what keygate does anyway.
 const HARMLESS_TLS: [&str; 6] = [
     "allowRenegotiation",
     "alpnProtocols",
@@ -58,25 +39,17 @@ const HARMLESS_TLS: [&str; 6] = [
     "parameters",
     "verifySubjectAltName",
 ];
+
 /// Fields of a host that do not change where its requests go.
 const HARMLESS_HOST: [&str; 3] = ["healthCheckConfig", "loadBalancingWeight", "metadata"];
+
 /// Fields of a port that do not change where its requests go.
 const HARMLESS_PORT: [&str; 2] = ["mode", "subjectAltNames"];
 
-/// What secrets there are, by namespace and name.
-pub(super) type Secrets<'o> = BTreeMap<(String, String), &'o Object>;
-
-/// Reads objects that name places.
-pub(super) struct Reader<'r> {
-    pub plan: &'r mut Plan,
-    pub notes: &'r Notes,
-    pub secrets: &'r Secrets<'r>,
-}
-
 impl Reader<'_> {
-    /// Reads an `Upstream`, a `Backend` or an `ExternalService`; `None` if what it says of its place is not
-    /// understood in full: neither a token nor a prompt goes to a place that was guessed.
-    pub(super) fn read(&mut self, object: &Object) -> Result<Option<Backend>, String> {
+    /// Reads an `Upstream`, a `Backend` or an `ExternalService`. Returns `None` if its address was
+    /// not understood in full: tokens and prompts never go to an address that was guessed.
+    pub(super) fn read(&mut self, object: &Object) -> Result<Option<Backend>, ImportError> {
         let mut fields = object.fields(self.notes);
         let Some(mut spec) = fields.fields(&["spec"]) else {
             fields.finish();
@@ -87,13 +60,13 @@ impl Reader<'_> {
         let (mut sni, mut unclear) = (None, false);
         let tls = spec.fields(&["sslConfig"]).map(|mut ssl| {
             sni = ssl.text("sni");
-            unclear |= ssl.is_unclear(&HARMLESS_TLS);
+            unclear |= ssl.discard_unknown(&HARMLESS_TLS);
             true
         });
         let mut backend = if let Some(mut ai) = spec.fields(&["ai"]) {
             let policies = Policies::of(&mut spec);
             let providers = self.ai(object, &mut ai, policies)?;
-            unclear |= ai.is_unclear(&[]);
+            unclear |= ai.discard_unknown(&[]);
             (!providers.is_empty()).then_some(Backend::Ai(providers))
         } else if let Some(mut fixed) = spec.fields(&["static"]) {
             let policies = Policies::of(&mut spec);
@@ -110,7 +83,7 @@ impl Reader<'_> {
         } else {
             Self::external(object, &mut spec).map(Backend::Host)
         };
-        unclear |= spec.is_unclear(&HARMLESS);
+        unclear |= spec.discard_unknown(&HARMLESS);
         if unclear {
             backend = None;
         }
@@ -123,17 +96,17 @@ impl Reader<'_> {
         }
         fields.finish();
         if let Some(Backend::Host(host)) = &backend {
-            self.say_tls(object, &host.address, host.port, host.tls);
+            self.note_tls(object, &host.address, host.port, host.tls);
         }
         Ok(backend)
     }
 
-    /// Says where a host that had no TLS gets some.
-    pub(super) fn say_tls(&self, object: &Object, host: &str, port: u64, tls: Option<bool>) {
+    /// Notes where a host is used with TLS that had none, or without TLS.
+    pub(super) fn note_tls(&self, object: &Object, host: &str, port: u64, tls: Option<bool>) {
         let made = url(host, port, tls);
         let exposed = BaseUrl::parse_exposed(&made);
         if exposed.is_ok_and(|url| url.exposure() == Exposure::Unclear) {
-            self.notes.say(&object.title, "spec", plain_note(&made));
+            self.notes.note(&object.title, "spec", plain_note(&made));
         }
         if port != 443 && tls != Some(true) && made.starts_with("https:") {
             let why = format!(
@@ -143,7 +116,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A static upstream: `static.hosts`, or agentgateway's one host.
+    /// Reads a static upstream: `static.hosts`, or agentgateway's single host.
     fn fixed(
         object: &Object,
         fixed: &mut Fields<'_>,
@@ -157,14 +130,14 @@ impl Reader<'_> {
             let name = host.text("addr").or_else(|| host.text("host"));
             let port = host.number("port");
             sni = host.text("sniAddr").or(sni);
-            (name, port, host.is_unclear(&HARMLESS_HOST))
+            (name, port, host.discard_unknown(&HARMLESS_HOST))
         } else {
             (fixed.text("host"), fixed.number("port"), false)
         };
         if hosts.next().is_some() {
             fixed.lost("hosts", "only the first one is used");
         }
-        if fixed.is_unclear(&["appProtocol", "autoSniRewrite"]) || unclear {
+        if fixed.discard_unknown(&["appProtocol", "autoSniRewrite"]) || unclear {
             return None;
         }
         Some(Host {
@@ -176,7 +149,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Gloo Platform's external services: `hosts` and `ports`.
+    /// Reads an external service of Gloo Platform: `hosts` and `ports`.
     fn external(object: &Object, spec: &mut Fields<'_>) -> Option<Host> {
         let mut hosts = spec.list_of_texts("hosts").into_iter();
         let host = hosts.next();
@@ -193,11 +166,11 @@ impl Reader<'_> {
             if let Some(mut client) = first.fields(&["clientsideTls"]) {
                 tls = true;
                 sni = client.text("sni");
-                if client.is_unclear(&HARMLESS_PORT) {
+                if client.discard_unknown(&HARMLESS_PORT) {
                     return None;
                 }
             }
-            if first.is_unclear(&[]) {
+            if first.discard_unknown(&[]) {
                 return None;
             }
         }
@@ -212,89 +185,4 @@ impl Reader<'_> {
             sni,
         })
     }
-}
-
-/// The URL of a host: by TLS where nothing says otherwise and it is not this network's, nor port 80.
-pub(super) fn url(host: &str, port: u64, tls: Option<bool>) -> String {
-    let bracketed = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    };
-    let plain = format!("http://{bracketed}:{port}");
-    let may_be_plain = BaseUrl::parse_exposed(&plain).is_ok_and(|url| match url.exposure() {
-        Exposure::None => port != 443,
-        // Nobody says of port 80, nor of a port without TLS, that it serves TLS.
-        Exposure::Unclear => port == 80 || tls == Some(false) || port != 443 && stays_private(&url),
-        Exposure::Public => false,
-    });
-    match (tls, port) {
-        (Some(true), 443) => format!("https://{bracketed}"),
-        (Some(true), port) => format!("https://{bracketed}:{port}"),
-        _ if may_be_plain => plain,
-        (_, 443) => format!("https://{bracketed}"),
-        (_, port) => format!("https://{bracketed}:{port}"),
-    }
-}
-
-/// A text in TOML.
-pub(super) fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
-}
-
-/// The provider of a host with a path before everything.
-pub(super) fn hosted(host: &Host, path: &str) -> PlannedProvider {
-    let base = format!(
-        "{}{}",
-        url(&host.address, host.port, host.tls),
-        path.trim_end_matches('/')
-    );
-    let endpoint = if path.is_empty() { "/" } else { path };
-    let mut settings = vec![
-        ("base_url", base),
-        ("default_endpoint", endpoint.to_owned()),
-    ];
-    let sni = host.sni.clone().filter(|sni| *sni != host.address);
-    settings.extend(sni.map(|sni| ("sni", sni)));
-    let mut planned = PlannedProvider {
-        name: host.name.clone(),
-        kind: "custom",
-        token: "none".to_owned(),
-        settings,
-    };
-    planned.keep_plain();
-    planned
-}
-
-/// What a reference to a backend of a kind names. Without a kind, the one that has this name, whatever it is.
-pub(super) fn find<'b>(
-    backends: &'b Backends,
-    kind: Option<&str>,
-    namespace: &str,
-    name: &str,
-) -> Option<&'b Backend> {
-    let of_kind = backends
-        .iter()
-        .filter(|(known, _)| kind.is_none_or(|kind| kind == known.as_str()));
-    let mut named = of_kind.filter_map(|(_, backends)| alone(backends, namespace, name));
-    let found = named.next()?;
-    named.next().is_none().then_some(found)
-}
-
-/// What has this name in a namespace. Whoever leaves out the namespace of one means that of the other; one
-/// tenant's is never another's.
-pub(super) fn alone<'m, T>(
-    map: &'m BTreeMap<(String, String), T>,
-    namespace: &str,
-    name: &str,
-) -> Option<&'m T> {
-    let exact = map.get(&(namespace.to_owned(), name.to_owned()));
-    exact.or_else(|| {
-        let unsaid = |known: &str| namespace.is_empty() || known.is_empty();
-        let mut alike = map
-            .iter()
-            .filter(|((known, other), _)| other == name && unsaid(known));
-        let (_, found) = alike.next()?;
-        alike.next().is_none().then_some(found)
-    })
 }

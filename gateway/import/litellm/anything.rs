@@ -1,30 +1,31 @@
-//! `model: "*"`: any model of any provider whose token is there.
+//! `model: "*"`: any model of any provider whose token is available.
 //!
-//! `LiteLLM` takes the provider out of the name that the client says, and the provider's token out of the
-//! environment. Here each of these providers gets a route.
+//! `LiteLLM` chooses the provider by the model's name in the request and takes the provider's token
+//! from the environment. Here each of these providers gets a route.
 
 use std::collections::BTreeMap;
 
-use super::kinds::Known;
-use super::surroundings::Surroundings;
+use crate::import::litellm::common_settings::CommonSettings;
+use crate::import::litellm::known::KnownProvider;
 
-/// The providers that the clients of such an entry reach there. Fails with the reason where it cannot be told.
+/// The providers that clients of such an entry can reach. The error is the reason why they are not
+/// known.
 pub(super) fn providers(
     place: &BTreeMap<&'static str, String>,
-    around: &Surroundings<'_>,
-) -> Result<Vec<&'static Known>, String> {
-    let reached: Vec<&'static Known> = match place.get("api_key") {
-        Some(key) => Known::of_anybody()
+    common: &CommonSettings<'_>,
+) -> Result<Vec<&'static KnownProvider>, String> {
+    let reached: Vec<&'static KnownProvider> = match place.get("api_key") {
+        Some(key) => KnownProvider::of_anybody()
             .filter(|known| is_token_of(key, known))
             .collect(),
-        None => Known::of_anybody()
-            .filter(|known| known.tokens.iter().any(|token| around.is_set(token)))
+        None => KnownProvider::of_anybody()
+            .filter(|known| known.tokens.iter().any(|token| common.is_set(token)))
             .collect(),
     };
-    let mut distinct: Vec<&'static Known> = Vec::new();
+    let mut distinct: Vec<&'static KnownProvider> = Vec::new();
     for known in reached {
         let is_there =
-            |other: &&Known| (other.kind, other.base_url) == (known.kind, known.base_url);
+            |other: &&KnownProvider| (other.kind, other.base_url) == (known.kind, known.base_url);
         if !distinct.iter().any(is_there) {
             distinct.push(known);
         }
@@ -43,8 +44,8 @@ pub(super) fn providers(
     })
 }
 
-/// Whether a key is written as the environment variable that holds this provider's token.
-fn is_token_of(key: &str, known: &Known) -> bool {
+/// Returns whether `key` refers to the environment variable that holds this provider's token.
+fn is_token_of(key: &str, known: &KnownProvider) -> bool {
     let variable = key.strip_prefix("os.environ/");
     variable.is_some_and(|variable| known.tokens.contains(&variable))
 }

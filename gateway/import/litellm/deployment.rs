@@ -1,25 +1,27 @@
-//! A deployment of `LiteLLM`'s: an entry of `model_list`.
+//! A deployment of `LiteLLM`: an entry of `model_list`.
 //!
-//! Its token and its prompts go where `LiteLLM` sends them, or the entry is left out: a field that is not known
-//! to be harmless may name another address.
+//! The token and the prompts go where `LiteLLM` sends them, or the entry is left out: a field that
+//! is not known to be harmless may name another address.
 
 use std::collections::BTreeMap;
 
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use super::super::fields::Fields;
-use super::super::{Plan, PlannedProvider, PlannedRoute, plain_note, resource, stays_private};
-use super::anything;
-use super::kinds::{Known, UNKNOWN};
-use super::left_out::Entries;
-use super::prices::{SaidPrices, WITHOUT_OUTPUT};
-use super::surroundings::Surroundings;
+use crate::import::fields::Fields;
+use crate::import::litellm::anything;
+use crate::import::litellm::common_settings::CommonSettings;
+use crate::import::litellm::known::{KnownProvider, UNKNOWN};
+use crate::import::litellm::left_out::Entries;
+use crate::import::litellm::prices::{DeploymentPrices, WITHOUT_OUTPUT};
+use crate::import::plan::Plan;
+use crate::import::planned::PlannedRoute;
+use crate::import::provider::{PlannedProvider, plain_note, resource, stays_private};
 use crate::key::without_scheme;
 use crate::provider::Kind;
 use crate::secret::Secret;
 
-/// What says how much or how often.
+/// Fields that set limits.
 const LIMITS: [&str; 7] = [
     "budget_duration",
     "max_budget",
@@ -29,7 +31,8 @@ const LIMITS: [&str; 7] = [
     "tpm",
     "weight",
 ];
-/// What says how long.
+
+/// Fields that set timeouts and retries.
 const TIMES: [&str; 5] = [
     "cooldown_time",
     "max_retries",
@@ -37,7 +40,8 @@ const TIMES: [&str; 5] = [
     "stream_timeout",
     "timeout",
 ];
-/// What is put into bodies, or is about them: it changes what is asked for, not where.
+
+/// Fields that change bodies or say something about them, but not where requests go.
 const HARMLESS: [&str; 35] = [
     "additional_drop_params",
     "allowed_openai_params",
@@ -76,19 +80,19 @@ const HARMLESS: [&str; 35] = [
     "verbosity",
 ];
 
-/// The fields that say where a deployment is, and with what it authorizes itself.
+/// The fields that determine the address and the credentials of a deployment.
 const PLACE: [&str; 4] = ["api_key", "api_base", "api_version", "organization"];
 
-/// One entry of `model_list`, which clients call `alias`.
+/// Imports an entry of `model_list`, which clients call `alias`.
 pub(super) fn deployment(
     alias: &str,
     entry: &mut Fields<'_>,
-    around: &Surroundings<'_>,
+    common: &CommonSettings<'_>,
     plan: &mut Plan,
     entries: &mut Entries,
 ) {
     let info = info(entry);
-    let narrowed = info.narrowed;
+    let restricted = info.restricted;
     let Some(mut params) = entry.fields(&["litellm_params"]) else {
         return entry.lost("litellm_params", "there are none");
     };
@@ -96,8 +100,8 @@ pub(super) fn deployment(
     if let Some(provider) = params.text("custom_llm_provider") {
         full = format!("{provider}/{full}");
     }
-    let prices = SaidPrices::take(&mut params, "litellm_params").or(info.prices);
-    let place = place(&mut params, around);
+    let prices = DeploymentPrices::take(&mut params, "litellm_params").or(info.prices);
+    let place = place(&mut params, common);
     let unclear = is_unclear(&mut params);
     let place = match place {
         Ok(place) => place,
@@ -106,12 +110,12 @@ pub(super) fn deployment(
             return params.lost(&field, format!("{why}: the entry is left out"));
         }
     };
-    let narrowed = entry.is_unclear(&[]) || narrowed;
+    let restricted = entry.discard_unknown(&[]) || restricted;
     let address = place.get("api_base").map(String::as_str);
-    if unclear || narrowed {
+    if unclear || restricted {
         return entries.leave_out(&full, entry, address);
     }
-    let full = match around.resolve(&full) {
+    let full = match common.resolve(&full) {
         Ok(full) => full,
         Err(variable) => {
             let why = format!(
@@ -120,14 +124,14 @@ pub(super) fn deployment(
             return params.lost("model", why);
         }
     };
-    let targets = match targets(&full, &place, around) {
+    let targets = match targets(&full, &place, common) {
         Ok(targets) => targets,
         Err(why) => return params.lost("model", why),
     };
     let all = full == "*" && !place.contains_key("api_base");
     let mut is_other = !entries.aliases.insert(alias.to_owned());
     for (known, model) in targets {
-        let planned = match provider(known, model, place.clone(), around, plan, &params) {
+        let planned = match provider(known, model, place.clone(), common, plan, &params) {
             Ok(planned) => planned,
             Err((field, why)) => {
                 let whose = if all {
@@ -142,7 +146,7 @@ pub(super) fn deployment(
         };
         if planned.has("plain_http") {
             let url = planned.own_url().map(|url| url.display());
-            params.say("", plain_note(&url.unwrap_or_default()));
+            params.note("", plain_note(&url.unwrap_or_default()));
         }
         let models = names_in_responses(&planned, model, info.base_model.as_deref());
         let name = route(planned, entry, plan);
@@ -153,18 +157,18 @@ pub(super) fn deployment(
                 "there is another entry of that name: keygate does not spread requests, `/{name}` is a route of its own"
             ));
         }
-        say_names(entry, &name, alias, model);
+        note_model_names(entry, &name, alias, model);
     }
 }
 
-/// Adds a provider, and its route if it is new. Its name, which is the route's as well.
+/// Adds a provider, and a route for it if it is new. Returns the name of both.
 fn route(planned: PlannedProvider, entry: &Fields<'_>, plan: &mut Plan) -> String {
     let before = plan.providers.len();
     let versionless = planned.has("default_endpoint");
     let name = plan.add_provider(planned);
     if plan.providers.len() > before {
         if versionless {
-            entry.say("litellm_params", format!(
+            entry.note("litellm_params", format!(
                 "its address does not end with `/v1`: clients leave that out, too, and ask `/{name}/chat/completions`"
             ));
         }
@@ -180,8 +184,8 @@ fn route(planned: PlannedProvider, entry: &Fields<'_>, plan: &mut Plan) -> Strin
     name
 }
 
-/// Says which models clients name here.
-fn say_names(entry: &Fields<'_>, name: &str, alias: &str, model: &str) {
+/// Notes which model names clients must use here.
+fn note_model_names(entry: &Fields<'_>, name: &str, alias: &str, model: &str) {
     if model.contains('*') {
         entry.lost("model_name", format!(
             "keygate does not change bodies: clients of `/{name}` say the provider's own name of a model where they said one like `{alias}`"
@@ -193,18 +197,19 @@ fn say_names(entry: &Fields<'_>, name: &str, alias: &str, model: &str) {
     }
 }
 
-/// The providers that a model is at, and what each calls it. Fails with the reason where it cannot be told.
+/// The providers of a model, with the name that each has for it. The error is the reason why they
+/// are not known.
 fn targets<'f>(
     full: &'f str,
     place: &BTreeMap<&'static str, String>,
-    around: &Surroundings<'_>,
-) -> Result<Vec<(&'static Known, &'f str)>, String> {
+    common: &CommonSettings<'_>,
+) -> Result<Vec<(&'static KnownProvider, &'f str)>, String> {
     let has_address = place.contains_key("api_base");
     if full == "*" && !has_address {
-        let reached = anything::providers(place, around)?;
+        let reached = anything::providers(place, common)?;
         return Ok(reached.into_iter().map(|known| (known, full)).collect());
     }
-    let found = Known::of_model(full).or_else(|| has_address.then_some((&UNKNOWN, full)));
+    let found = KnownProvider::of_model(full).or_else(|| has_address.then_some((&UNKNOWN, full)));
     let prefix = full.split('/').next().unwrap_or_default();
     found.map(|one| vec![one]).ok_or_else(|| {
         format!(
@@ -213,15 +218,15 @@ fn targets<'f>(
     })
 }
 
-/// What `model_info` says, which is for people and for the bill.
+/// The contents of `model_info`, which are for people and for billing.
 #[derive(Default)]
 struct Info {
-    /// Whether not everybody may use the deployment.
-    narrowed: bool,
-    prices: SaidPrices,
-    /// Whether no tokens come out of the model.
+    /// Whether only some clients may use the deployment.
+    restricted: bool,
+    prices: DeploymentPrices,
+    /// Whether the model has no output tokens.
     no_output: bool,
-    /// The model behind a deployment of another name.
+    /// The model behind a deployment that has a name of its own.
     base_model: Option<String>,
 }
 
@@ -231,29 +236,29 @@ fn info(entry: &mut Fields<'_>) -> Info {
         entry.value(&["model_info"]);
         return Info::default();
     };
-    let prices = SaidPrices::take(&mut info, "model_info");
+    let prices = DeploymentPrices::take(&mut info, "model_info");
     let mode = info.text("mode").unwrap_or_default();
     let no_output = WITHOUT_OUTPUT.contains(&mode.as_str());
     let base_model = info.text("base_model");
-    let mut narrowed = false;
+    let mut restricted = false;
     for name in ["team_id", "blocked"] {
         let value = info.text(name);
         if value.is_some_and(|value| value != "false") {
             let why = "not everybody may use it there, and keygate cannot tell who: the entry is left out";
             info.lost(name, why);
-            narrowed = true;
+            restricted = true;
         }
     }
     Info {
-        narrowed,
+        restricted,
         prices,
         no_output,
         base_model,
     }
 }
 
-/// The names that the responses of a deployment may have for its model: its own, or with a date. A deployment of Azure's
-/// has a provider to itself, and a name that says nothing of its model.
+/// The model names in responses of a deployment: the name itself, or with a date. An Azure
+/// deployment has a provider of its own, and its name says nothing about its model.
 fn names_in_responses(
     provider: &PlannedProvider,
     model: &str,
@@ -275,29 +280,30 @@ fn names_in_responses(
     names
 }
 
-/// Takes what is left. Whether there is something among it that may say where requests go.
+/// Takes the remaining fields. Returns whether one of them may determine where requests go.
 fn is_unclear(params: &mut Fields<'_>) -> bool {
     for limit in LIMITS {
-        params.lose(limit, "keygate has no limits yet, and one provider a route");
+        params.discard(limit, "keygate has no limits yet, and one provider a route");
     }
     for time in TIMES {
-        params.lose(
+        params.discard(
             time,
             "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
         );
     }
-    params.is_unclear(&HARMLESS)
+    params.discard_unknown(&HARMLESS)
 }
 
-/// What cannot be done, and the field that says so.
+/// The field that cannot be imported, and the reason.
 type Fault = (String, String);
 
-/// Where a deployment is: what it says itself, what its credential says, and what holds for all.
+/// The address and credentials of a deployment: its own, those of its credential, and the common
+/// ones.
 fn place(
     params: &mut Fields<'_>,
-    around: &Surroundings<'_>,
+    common: &CommonSettings<'_>,
 ) -> Result<BTreeMap<&'static str, String>, Fault> {
-    let mut said: BTreeMap<&'static str, String> = BTreeMap::new();
+    let mut fields: BTreeMap<&'static str, String> = BTreeMap::new();
     for (name, field) in PLACE
         .iter()
         .map(|name| (*name, *name))
@@ -306,7 +312,7 @@ fn place(
         let Some(value) = params.text(field) else {
             continue;
         };
-        if let Some(other) = said.insert(name, value.clone())
+        if let Some(other) = fields.insert(name, value.clone())
             && other != value
         {
             return Err((field.to_owned(), format!("it is not what `{name}` says")));
@@ -314,7 +320,7 @@ fn place(
     }
     if let Some(credential) = params.text("litellm_credential_name") {
         let field = "litellm_credential_name".to_owned();
-        let Some(values) = around.credential(&credential) else {
+        let Some(values) = common.credential(&credential) else {
             let why = format!(
                 "`{credential}` is not in `credential_list`, or not in words that keygate knows"
             );
@@ -324,16 +330,16 @@ fn place(
             let Some(name) = PLACE.iter().find(|known| *known == name) else {
                 return Err((field, format!("keygate does not know its `{name}`")));
             };
-            let other = said.insert(name, value.clone());
+            let other = fields.insert(name, value.clone());
             if other.is_some_and(|other| other != *value) {
                 return Err((field, format!("the entry says another `{name}`")));
             }
         }
     }
-    // The token is not looked at here: it may be set where keygate runs.
+    // The token is not resolved here: it may be set where keygate runs.
     for name in ["api_base", "api_version", "organization"] {
-        if let Some(value) = said.get_mut(name) {
-            *value = around
+        if let Some(value) = fields.get_mut(name) {
+            *value = common
                 .resolve(value)
                 .map_err(|variable| {
                     let why = format!("the environment variable {variable} is not set here, of which its address is made: set it and import again");
@@ -341,21 +347,22 @@ fn place(
                 })?;
         }
     }
-    Ok(said)
+    Ok(fields)
 }
 
-/// The provider of a deployment. Fails with the field that says what cannot be done.
-fn provider(
-    known: &Known,
+/// Makes the provider of a deployment. The error names the field that cannot be imported and the
+/// reason.
+pub(super) fn provider(
+    known: &KnownProvider,
     model: &str,
     mut place: BTreeMap<&'static str, String>,
-    around: &Surroundings<'_>,
+    common: &CommonSettings<'_>,
     plan: &mut Plan,
     params: &Fields<'_>,
 ) -> Result<PlannedProvider, (&'static str, String)> {
     let api_base = match place.remove("api_base") {
         Some(own) => Some(own),
-        None => around.address_of(known).map_err(|why| ("", why))?,
+        None => common.address_of(known).map_err(|why| ("", why))?,
     };
     let api_base = api_base.or_else(|| known.base_url.map(str::to_owned));
     let mut planned = at(known.kind, api_base, place.remove("api_version"), model);
@@ -365,7 +372,7 @@ fn provider(
         .iter()
         .find(|(name, _)| *name == "base_url");
     if planned.kind == "custom" && base.is_some_and(|(_, base)| !base.ends_with("/v1")) {
-        // LiteLLM puts no version in, either.
+        // LiteLLM does not add a version either.
         let endpoint = "/chat/completions".to_owned();
         planned.settings.push(("default_endpoint", endpoint));
     }
@@ -378,21 +385,21 @@ fn provider(
         planned.settings.push(("headers", table));
     }
     if planned.own_url().is_some_and(|url| stays_private(&url)) {
-        planned.keep_plain();
+        planned.allow_plain_http();
     }
-    if let Some((name, why)) = planned.fault() {
+    if let Some((name, why)) = planned.problem() {
         return Err(("", format!("{name} {why}")));
     }
-    let variable = known.tokens.iter().find(|token| around.is_set(token));
+    let variable = known.tokens.iter().find(|token| common.is_set(token));
     let api_key = place.remove("api_key");
     let api_key = api_key.or_else(|| Some(format!("os.environ/{}", variable?)));
     let tokenless = Kind::named(planned.kind).is_some_and(|kind| kind.tokenless)
-        // What LiteLLM asks for no key either.
-        || known.kind == "custom" && known.base_url.is_none() && planned.is_near();
+        // LiteLLM needs no key here either.
+        || known.kind == "custom" && known.base_url.is_none() && planned.is_in_private_network();
     planned.token = match (api_key, known.tokens.first()) {
         (None, _) if tokenless => "none".to_owned(),
         (None, Some(variable)) if known.keyless => {
-            params.say("api_key", format!(
+            params.note("api_key", format!(
                 "there is none, so none goes up; if LiteLLM runs with {variable}, set it here and import again"
             ));
             "none".to_owned()
@@ -406,13 +413,13 @@ fn provider(
         }
         (None, Some(variable)) => format!("env:{variable}"),
         (Some(key), _) => {
-            token(&key, known.prefix, around, plan).map_err(|why| ("api_key", why.to_owned()))?
+            token(&key, known.prefix, common, plan).map_err(|why| ("api_key", why.to_owned()))?
         }
     };
     Ok(planned)
 }
 
-/// A provider of a kind: where it is.
+/// Makes a provider of a kind with its address.
 fn at(
     kind: &'static str,
     api_base: Option<String>,
@@ -437,11 +444,11 @@ fn at(
     planned
 }
 
-/// The reference to a token that is written down.
+/// The reference to a token.
 fn token(
     written: &str,
     prefix: &str,
-    around: &Surroundings<'_>,
+    common: &CommonSettings<'_>,
     plan: &mut Plan,
 ) -> Result<String, &'static str> {
     let mut written = written.to_owned();
@@ -449,8 +456,8 @@ fn token(
         if variable.is_empty() {
             return Err("names no environment variable");
         }
-        // What the configuration itself sets is not set where keygate runs.
-        match around.given(variable) {
+        // A variable that the configuration itself sets is not set where keygate runs.
+        match common.given(variable) {
             None => return Ok(format!("env:{variable}")),
             Some(value) => written = value.to_owned(),
         }
@@ -460,7 +467,7 @@ fn token(
     }
     Secret::new(written.clone())?;
     let token = written.trim();
-    // The same token in several entries is one file.
+    // The same token in several entries becomes one file.
     let same = plan
         .secrets
         .iter()
@@ -468,5 +475,5 @@ fn token(
     if let Some((name, _)) = same {
         return Ok(format!("file:secrets/{name}"));
     }
-    Ok(plan.keep_secret(&format!("{prefix}-token"), Zeroizing::new(token.to_owned())))
+    Ok(plan.add_secret(&format!("{prefix}-token"), Zeroizing::new(token.to_owned())))
 }

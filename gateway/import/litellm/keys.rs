@@ -1,7 +1,7 @@
-//! `LiteLLM`'s keys: the master key, and its tables of keys, of teams, of users and of members of teams as CSV.
+//! `LiteLLM`'s keys: the master key, and the tables of keys, teams, users and team members as CSV.
 //!
-//! A key comes in enabled only where everything that its row says is known: a column that is not known to be
-//! harmless may say what the key must not do.
+//! A key is imported as enabled only if everything in its row is known: a column that is not known
+//! to be harmless may restrict the key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,103 +9,19 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::super::fields::Fields;
-use super::super::{Notes, Plan, PlannedKey};
-use super::Tables;
-use super::surroundings::Surroundings;
+use crate::import::error::ImportError;
+use crate::import::fields::Fields;
+use crate::import::litellm::common_settings::CommonSettings;
+use crate::import::litellm::csv_table::{File, Row, Table};
+use crate::import::litellm::owners::{Owners, Reader, members, teams, users};
+use crate::import::litellm::tables::Tables;
+use crate::import::notes::Notes;
+use crate::import::plan::Plan;
+use crate::import::planned::PlannedKey;
 use crate::key::KeyDigest;
 
-/// Columns that say how much: keygate has no limits yet. `budget_id` is none of them: it stands for a row elsewhere, in
-/// which nothing here can see whether the limit is reached.
-const LIMITS: [&str; 8] = [
-    "budget_duration",
-    "budget_limits",
-    "max_budget",
-    "max_parallel_requests",
-    "rpm_limit",
-    "soft_budget",
-    "tpd_limit",
-    "tpm_limit",
-];
-/// Columns of keys, teams and users that keep nobody from anything.
-const HARMLESS: [&str; 45] = [
-    "admins",
-    "aliases",
-    "allow_team_guardrail_config",
-    "auto_rotate",
-    "budget_reset_at",
-    "config",
-    "created_at",
-    "created_by",
-    "default_team_member_models",
-    "expires",
-    "key_alias",
-    "key_name",
-    "key_rotation_at",
-    // What it keeps a key from stands in `allowed_routes`.
-    "key_type",
-    "last_active",
-    "last_active_at",
-    "last_rotation_at",
-    "max_budget_in_team",
-    "members",
-    "members_with_roles",
-    "model_id",
-    "model_spend",
-    "rotation_count",
-    "rotation_interval",
-    "router_settings",
-    "settings_updated_at",
-    "soft_budget_cooldown",
-    "spend",
-    "team_alias",
-    "team_id",
-    "team_member_permissions",
-    "token",
-    "total_spend",
-    "updated_at",
-    "updated_by",
-    "user_id",
-    "blocked",
-    "metadata",
-    // Of users alone.
-    "last_breach_check_at",
-    "password",
-    "sso_user_id",
-    "teams",
-    "user_alias",
-    "user_email",
-    "user_role",
-];
-/// The roles whose holders may call models. Those who may only look at things may not, and another may be anything.
-const CALLERS: [&str; 3] = ["internal_user", "org_admin", "proxy_admin"];
-/// What people put into `metadata` that keeps a key from something.
-const NARROWING: [&str; 20] = [
-    "allowed_passthrough_routes",
-    "allowed_vector_store_indexes",
-    "denied_passthrough_routes",
-    "disabled",
-    "enforced_batch_output_expires_after",
-    "enforced_file_expires_after",
-    "enforced_params",
-    "guardrails",
-    "model_itpm_limit",
-    "model_max_budget",
-    "model_otpm_limit",
-    "model_rpm_limit",
-    "model_tpm_limit",
-    "password_reset_required",
-    "policies",
-    "require_trace_id",
-    "scopes",
-    "tag_rpm_limit",
-    "tags",
-    // What each member of a team may spend in it.
-    "team_member_budget_id",
-];
-
-/// Columns of `LiteLLM_VerificationToken`, of every version, by which a key opens nothing, or less: where one is not in
-/// the file, nothing tells which keys it closed.
+/// Columns of every version of `LiteLLM_VerificationToken` that disable or restrict a key. A file
+/// without one of them does not say which keys it restricts.
 const NEEDED_OF_KEYS: [&str; 13] = [
     "token",
     "blocked",
@@ -121,196 +37,15 @@ const NEEDED_OF_KEYS: [&str; 13] = [
     "tpm_limit",
     "max_parallel_requests",
 ];
-/// Likewise, of `LiteLLM_TeamTable`.
-const NEEDED_OF_TEAMS: [&str; 9] = [
-    "team_id",
-    "blocked",
-    "models",
-    "metadata",
-    "spend",
-    "max_budget",
-    "rpm_limit",
-    "tpm_limit",
-    "max_parallel_requests",
-];
 
-/// Likewise, of `LiteLLM_UserTable`.
-const NEEDED_OF_USERS: [&str; 9] = [
-    "user_id",
-    "user_role",
-    "models",
-    "metadata",
-    "spend",
-    "max_budget",
-    "rpm_limit",
-    "tpm_limit",
-    "max_parallel_requests",
-];
-
-/// Likewise, of `LiteLLM_TeamMembership`.
-const NEEDED_OF_MEMBERS: [&str; 3] = ["user_id", "team_id", "budget_id"];
-
-/// What a cell holds that holds nothing.
-const EMPTY: [&str; 5] = ["{}", "[]", "f", "false", "False"];
-/// Likewise, in every column: of ids too, which may be `f`.
-const NOTHING: [&str; 4] = ["", "null", "NULL", "\\N"];
-
-/// The name of a file and its text.
-type File<'t> = (&'t str, &'t str);
-
-/// A table as CSV.
-struct Table<'t> {
-    file: &'t str,
-    columns: Vec<String>,
-    rows: Vec<csv::StringRecord>,
-}
-
-/// A row of it.
-struct Row<'t> {
-    /// File and line.
-    at: String,
-    columns: &'t [String],
-    cells: &'t csv::StringRecord,
-}
-
-impl<'t> Table<'t> {
-    /// Reads `name`. It must have the columns `needed`.
-    fn read(file: &'t str, text: &str, name: &str, needed: &[&str]) -> Result<Self, String> {
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let headers = reader
-            .headers()
-            .map_err(|error| format!("{file}: {error}"))?;
-        let columns: Vec<String> = headers.iter().map(|name| name.trim().to_owned()).collect();
-        let lacking = needed
-            .iter()
-            .filter(|name| !columns.iter().any(|it| it == *name));
-        let lacking: Vec<String> = lacking.map(|name| format!("`{name}`")).collect();
-        if !lacking.is_empty() {
-            return Err(format!(
-                "{file}:1: there is no column {}: what closes a key there would be lost. Export the whole table, with \
-                 its header: \\copy \"{name}\" to '{file}' csv header",
-                lacking.join(", ")
-            ));
-        }
-        let mut rows = Vec::new();
-        for row in reader.records() {
-            rows.push(row.map_err(|error| match error.position() {
-                Some(at) => format!("{file}:{}: {error}", at.line()),
-                None => format!("{file}: {error}"),
-            })?);
-        }
-        Ok(Self {
-            file,
-            columns,
-            rows,
-        })
-    }
-
-    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|cells| Row {
-            // A cell may have lines of its own.
-            at: match cells.position() {
-                Some(at) => format!("{}:{}", self.file, at.line()),
-                None => self.file.to_owned(),
-            },
-            columns: &self.columns,
-            cells,
-        })
-    }
-}
-
-impl Row<'_> {
-    /// What stands in a column, unless it is nothing.
-    fn get(&self, name: &str) -> Option<&str> {
-        let place = self.columns.iter().position(|column| column == name)?;
-        let value = self.cells.get(place)?.trim();
-        let is_empty = EMPTY.contains(&value) && !name.ends_with("_id");
-        (!is_empty && !NOTHING.contains(&value)).then_some(value)
-    }
-
-    /// The columns that keep it from something, or may.
-    fn narrowing(&self) -> Vec<String> {
-        let known = |name: &str| HARMLESS.contains(&name) || LIMITS.contains(&name);
-        let columns = self.columns.iter().filter(|name| !known(name));
-        let columns = columns.filter(|name| {
-            let value = self.get(name);
-            value.is_some_and(|value| *name != "models" || !is_every_model(value))
-        });
-        let mut found: Vec<String> = columns.cloned().collect();
-        let metadata = self.get("metadata").unwrap_or_default();
-        match serde_json::from_str::<serde_json::Value>(metadata) {
-            Ok(metadata) => {
-                let says = |name: &&&str| metadata.get(name).is_some_and(says_something);
-                // A user whom the company's directory has let go.
-                let is_gone = metadata.get("scim_active") == Some(&false.into());
-                let names = NARROWING.iter().filter(says).copied();
-                let names = names.chain(is_gone.then_some("scim_active"));
-                found.extend(names.map(|name| format!("metadata.{name}")));
-            }
-            Err(_) if metadata.is_empty() => {}
-            Err(_) => found.push("metadata".to_owned()),
-        }
-        found
-    }
-
-    /// Whether it is blocked. Whatever is not nothing is a yes.
-    fn is_blocked(&self) -> bool {
-        self.get("blocked").is_some_and(|blocked| blocked != "0")
-    }
-
-    /// The limits that it has reached: nobody got through there, until somebody raised them or their time was over.
-    fn reached(&self) -> impl Iterator<Item = String> + '_ {
-        let number = |name: &str| self.get(name).map(str::parse::<f64>);
-        let spend = match number("spend") {
-            None => 0.0,
-            Some(spend) => spend.unwrap_or(f64::INFINITY),
-        };
-        let allowed = [
-            ("max_budget", spend),
-            ("rpm_limit", 0.0),
-            ("tpm_limit", 0.0),
-            ("tpd_limit", 0.0),
-            ("max_parallel_requests", 0.0),
-        ];
-        let reached = allowed.into_iter().filter(move |(name, used)| {
-            number(name).is_some_and(|limit| !limit.is_ok_and(|limit| limit > *used))
-        });
-        reached.map(|(name, _)| format!("{name} (reached)"))
-    }
-
-    fn limits(&self) -> impl Iterator<Item = &'static str> + '_ {
-        LIMITS
-            .into_iter()
-            .filter(|name| self.get(name).is_some_and(|limit| limit != "0"))
-    }
-}
-
-/// Whether a list of models, as PostgreSQL or JSON writes it, leaves none out. What a team leaves out is looked
-/// up in its own row.
-fn is_every_model(models: &str) -> bool {
-    let bare = models.trim_matches(['{', '}', '[', ']', '"', '\'']);
-    ["all-proxy-models", "all-team-models"].contains(&bare)
-}
-
-/// Whether a value is more than nothing.
-fn says_something(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Null | serde_json::Value::Bool(false) => false,
-        serde_json::Value::Array(items) => !items.is_empty(),
-        serde_json::Value::Object(entries) => !entries.is_empty(),
-        serde_json::Value::String(text) => !text.is_empty(),
-        _ => true,
-    }
-}
-
-/// The key that opens everything there, and here.
+/// Imports the master key, which may use everything there and every route here.
 pub(super) fn master_key(
     general: &Fields<'_>,
     master: &str,
-    around: &Surroundings<'_>,
+    common: &CommonSettings<'_>,
     plan: &mut Plan,
 ) {
-    let value = match around.resolve(master) {
+    let value = match common.resolve(master) {
         Ok(value) => value,
         Err(variable) => {
             return general.lost("master_key", format!(
@@ -321,7 +56,7 @@ pub(super) fn master_key(
     if value.trim().is_empty() {
         return general.lost("master_key", "it is empty");
     }
-    general.say(
+    general.note(
         "master_key",
         "it opens every route, as the key `master`; it administers nothing here",
     );
@@ -336,72 +71,13 @@ pub(super) fn master_key(
     });
 }
 
-/// What a table says of each team, or of each user: what keeps its keys from something.
-type Holders = BTreeMap<String, Vec<String>>;
-
-/// The table `LiteLLM_TeamTable`.
-fn teams((file, text): File<'_>, limited: &mut BTreeSet<&'static str>) -> Result<Holders, String> {
-    let table = Table::read(file, text, "LiteLLM_TeamTable", &NEEDED_OF_TEAMS)?;
-    Ok(holders(&table, "team_id", limited))
-}
-
-/// The table `LiteLLM_UserTable`.
-fn users((file, text): File<'_>, limited: &mut BTreeSet<&'static str>) -> Result<Holders, String> {
-    let table = Table::read(file, text, "LiteLLM_UserTable", &NEEDED_OF_USERS)?;
-    Ok(holders(&table, "user_id", limited))
-}
-
-fn holders(table: &Table<'_>, id: &str, limited: &mut BTreeSet<&'static str>) -> Holders {
-    let mut holders = Holders::new();
-    for row in table.rows() {
-        let Some(id) = row.get(id) else {
-            continue;
-        };
-        let mut narrowing = row.narrowing();
-        narrowing.extend(row.reached());
-        if row.is_blocked() {
-            narrowing.push("blocked".to_owned());
-        }
-        if row
-            .get("user_role")
-            .is_some_and(|role| !CALLERS.contains(&role))
-        {
-            narrowing.push("user_role".to_owned());
-        }
-        limited.extend(row.limits());
-        let known = holders.entry(id.to_owned()).or_default();
-        known.extend(
-            narrowing
-                .iter()
-                .map(|column| format!("{}, {column}", row.at)),
-        );
-    }
-    holders
-}
-
-/// Where a table says that a team has a budget of its own for one of its members, by team and user.
-type Members = BTreeMap<(String, String), String>;
-
-/// The table `LiteLLM_TeamMembership`. What a budget allows stands elsewhere: models, and how much is left.
-fn members((file, text): File<'_>) -> Result<Members, String> {
-    let table = Table::read(file, text, "LiteLLM_TeamMembership", &NEEDED_OF_MEMBERS)?;
-    let budgets = table.rows().filter_map(|row| {
-        row.get("budget_id")?;
-        let member = (
-            row.get("team_id")?.to_owned(),
-            row.get("user_id")?.to_owned(),
-        );
-        Some((member, format!("{}, budget_id", row.at)))
-    });
-    Ok(budgets.collect())
-}
-
-/// The table `LiteLLM_VerificationToken`, in which `token` is the SHA-256 of a key, and those of teams and users.
+/// Imports `LiteLLM_VerificationToken`, in which `token` is the SHA-256 of a key, with the tables
+/// of teams, users and members.
 pub(super) fn key_tables(
     tables: &Tables<'_>,
     plan: &mut Plan,
     notes: &Notes,
-) -> Result<(), String> {
+) -> Result<(), ImportError> {
     let Some((file, text)) = tables.keys else {
         return Ok(());
     };
@@ -417,7 +93,7 @@ pub(super) fn key_tables(
     };
     for row in table.rows() {
         let digest = digest_of(&row)?;
-        // The dashboard's own, for as long as somebody is logged in.
+        // Sessions of the dashboard, which expire on their own.
         if row.get("team_id") == Some("litellm-dashboard") {
             continue;
         }
@@ -434,36 +110,25 @@ pub(super) fn key_tables(
     Ok(())
 }
 
-/// Reads a table of teams or of users, and adds the limits in it.
-type Reader = fn(File<'_>, &mut BTreeSet<&'static str>) -> Result<Holders, String>;
-
-/// Whose keys there are, as far as their tables are there.
-struct Owners {
-    teams: Option<Holders>,
-    users: Option<Holders>,
-    members: Option<Members>,
-}
-
-fn digest_of(row: &Row<'_>) -> Result<KeyDigest, String> {
+fn digest_of(row: &Row<'_>) -> Result<KeyDigest, ImportError> {
     let hash = row.get("token").unwrap_or_default();
     KeyDigest::parse(&format!("sha256:{}", hash.to_ascii_lowercase())).map_err(|_| {
-        format!(
-            "{}: `token`{} is not the SHA-256 of a key, in hexadecimal digits",
-            row.at,
-            row.get("key_alias")
-                .map_or_else(String::new, |alias| format!(" of the key `{alias}`"))
-        )
+        let of_key = row
+            .get("key_alias")
+            .map_or_else(String::new, |alias| format!(" of the key `{alias}`"));
+        let why = format!("`token`{of_key} is not the SHA-256 of a key, in hexadecimal digits");
+        ImportError::new(&row.at, why)
     })
 }
 
 /// Adds the key of a row.
-fn key(
+pub(super) fn key(
     row: &Row<'_>,
     digest: KeyDigest,
     of: &Owners,
     plan: &mut Plan,
     notes: &Notes,
-) -> Result<(), String> {
+) -> Result<(), ImportError> {
     let at = &row.at;
     let short = row.get("token").and_then(|hash| hash.get(..8));
     let id = row.get("key_alias").map_or_else(
@@ -471,16 +136,21 @@ fn key(
         str::to_owned,
     );
     let expires = match row.get("expires").map(time) {
-        Some(None) => return Err(format!("{at}: `expires` of the key `{id}` is no time")),
+        Some(None) => {
+            return Err(ImportError::new(
+                at,
+                format_args!("`expires` of the key `{id}` is no time"),
+            ));
+        }
         Some(end) => end.filter(|end| *end != Timestamp::MAX),
         None => None,
     };
-    let mut narrowing = row.narrowing();
-    narrowing.extend(row.reached());
+    let mut restrictions = row.restrictions();
+    restrictions.extend(row.reached());
     let mut disabled = row.is_blocked();
-    if !narrowing.is_empty() {
+    if !restrictions.is_empty() {
         let why = format!("keygate cannot hold the key `{id}` to it: it is disabled");
-        notes.lost(at, &narrowing.join(", "), why);
+        notes.lost(at, &restrictions.join(", "), why);
         disabled = true;
     }
     let owners = [
@@ -517,69 +187,15 @@ fn key(
     Ok(())
 }
 
-impl Owners {
-    /// Why the key of a row cannot be let in for its team's sake.
-    fn team(&self, row: &Row<'_>) -> Option<String> {
-        let team = row.get("team_id")?;
-        why_not("team", team, self.teams.as_ref(), "LiteLLM_TeamTable")
-    }
-
-    /// Likewise, for its user's sake. Keys of the proxy's own administrator are nobody's.
-    fn user(&self, row: &Row<'_>) -> Option<String> {
-        why_not(
-            "user",
-            user_of(row)?,
-            self.users.as_ref(),
-            "LiteLLM_UserTable",
-        )
-    }
-
-    /// Likewise, for what the user may do as a member of the team.
-    fn member(&self, row: &Row<'_>) -> Option<String> {
-        let (team, user) = (row.get("team_id")?, user_of(row)?);
-        let Some(members) = &self.members else {
-            return Some(format!(
-                "what the user `{user}` may do in the team `{team}` stands in LiteLLM_TeamMembership: bring it along by \
-                 `--members FILE`"
-            ));
-        };
-        let budget = members.get(&(team.to_owned(), user.to_owned()))?;
-        Some(format!(
-            "keygate cannot hold it to what the user `{user}` may do in the team `{team}` ({budget})"
-        ))
-    }
-}
-
-fn user_of<'r>(row: &'r Row<'_>) -> Option<&'r str> {
-    row.get("user_id").filter(|user| *user != "default_user_id")
-}
-
-/// Why keys of a team, or of a user, cannot be let in.
-fn why_not(what: &str, id: &str, holders: Option<&Holders>, table: &str) -> Option<String> {
-    let Some(holders) = holders else {
-        return Some(format!(
-            "what the {what} `{id}` may do stands in {table}: bring it along by `--{what}s FILE`"
-        ));
-    };
-    match holders.get(id) {
-        None => Some(format!("the {what} `{id}` is not in the table of {what}s")),
-        Some(narrowing) if narrowing.is_empty() => None,
-        Some(narrowing) => Some(format!(
-            "keygate cannot hold it to what the {what} `{id}` may do ({})",
-            narrowing.join("; ")
-        )),
-    }
-}
-
-/// A time as PostgreSQL writes it, with or without a zone: without one it is UTC.
+/// Parses a time as PostgreSQL writes it. Without a time zone it is UTC.
 fn time(text: &str) -> Option<Timestamp> {
-    // What is later than any calendar here.
+    // Later than any time that the calendar here supports.
     if text.starts_with("9999") || text == "infinity" {
         return Some(Timestamp::MAX);
     }
     let spelled = text.replacen(' ', "T", 1);
     spelled.parse().ok().or_else(|| {
-        // `+00`, which is not RFC 3339.
+        // `+00` is not valid in RFC 3339.
         let zoned = spelled.strip_suffix("+00").map(|local| format!("{local}Z"));
         zoned.and_then(|zoned| zoned.parse().ok()).or_else(|| {
             let local: DateTime = spelled.parse().ok()?;

@@ -1,31 +1,9 @@
-//! `LiteLLM`'s providers: what stands before a model's name, and which kind of provider here that is.
+//! Finds the provider of a model's name.
 
-use super::table::ALL;
+use crate::import::litellm::known::KnownProvider;
+use crate::import::litellm::table::ALL;
 
-/// A provider, as `LiteLLM` has it.
-pub(super) struct Known {
-    /// What stands before a model.
-    pub prefix: &'static str,
-    /// The kind of provider here.
-    pub kind: &'static str,
-    /// The environment variables in which `LiteLLM` looks for its token, in its order.
-    pub tokens: &'static [&'static str],
-    /// Its base URL, where the kind has none.
-    pub base_url: Option<&'static str>,
-    /// Whether `LiteLLM` asks it without a key where there is none.
-    pub keyless: bool,
-}
-
-/// What is taken for something like `OpenAI`, at an address of its own.
-pub(super) const UNKNOWN: Known = Known {
-    prefix: "openai",
-    kind: "custom",
-    tokens: &[],
-    base_url: None,
-    keyless: false,
-};
-
-/// Beginnings of models that `LiteLLM` knows without a prefix.
+/// Prefixes of model names for which `LiteLLM` needs no provider prefix.
 const GUESSES: [(&str, &[&str]); 4] = [
     ("anthropic", &["claude"]),
     ("gemini", &["gemini"]),
@@ -46,17 +24,17 @@ const GUESSES: [(&str, &[&str]); 4] = [
     ),
 ];
 
-impl Known {
-    /// The one of this prefix.
+impl KnownProvider {
+    /// The provider with this prefix.
     fn of(prefix: &str) -> Option<&'static Self> {
         ALL.iter().find(|known| known.prefix == prefix)
     }
 
-    /// The provider of a model, and the model as it calls it.
+    /// The provider of a model, and the model's name there.
     pub(super) fn of_model(full: &str) -> Option<(&'static Self, &str)> {
         if let Some((prefix, model)) = full.split_once('/') {
             let known = Self::of(prefix)?;
-            // Says by which API, not which model.
+            // `responses/` selects an API, not a model.
             return Some((known, model.strip_prefix("responses/").unwrap_or(model)));
         }
         let guess = GUESSES
@@ -66,13 +44,13 @@ impl Known {
         Some((Self::of(prefix)?, full))
     }
 
-    /// Those that a model named by its prefix leads to without a word about where they are.
+    /// The providers that a prefixed model name reaches without any address.
     pub(super) fn of_anybody() -> impl Iterator<Item = &'static Self> {
         ALL.iter()
             .filter(|known| known.kind != "custom" || known.base_url.is_some())
     }
 
-    /// The environment variables that move it to another address.
+    /// The environment variables that override the provider's address.
     pub(super) fn address_variables(&self) -> Vec<String> {
         let of_tokens = self.tokens.iter().map(|token| {
             let token = token.trim_end_matches("_API_KEY");
@@ -96,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_model_has_one_provider() {
-        let of = |full| Known::of_model(full).map(|(known, model)| (known.prefix, model));
+        let of = |full| KnownProvider::of_model(full).map(|(known, model)| (known.prefix, model));
         assert_eq!(of("openai/gpt-5"), Some(("openai", "gpt-5")));
         assert_eq!(of("openai/responses/gpt-5"), Some(("openai", "gpt-5")));
         assert_eq!(of("xai/grok-4"), Some(("xai", "grok-4")));
@@ -109,7 +87,7 @@ mod tests {
 
     #[test]
     fn variables_move_a_provider() {
-        let of = |full| Known::of_model(full).unwrap().0.address_variables();
+        let of = |full| KnownProvider::of_model(full).unwrap().0.address_variables();
         for (full, variable) in [
             ("openai/x", "OPENAI_BASE_URL"),
             ("openai/x", "OPENAI_API_BASE"),

@@ -1,49 +1,53 @@
-//! Entries of `model_list` that are left out, and the routes by which their models are reached all the same.
+//! Entries of `model_list` that are left out, and the routes that reach their models anyway.
 //!
-//! A route here is one to every model of its provider. So a model whose entry is left out is reached where another entry
-//! leads to the same provider, which has to be said; and a price of `openai/*` would be taken for its own.
+//! A route here reaches every model of its provider. So a model whose entry is left out is
+//! reachable if another entry leads to the same provider, which must be reported; and a price of
+//! `openai/*` would apply to it.
 
 use std::collections::BTreeSet;
 
-use super::super::fields::Fields;
-use super::super::prices::Unpriced;
-use super::super::{Notes, Plan, PlannedProvider};
-use super::kinds::{Known, UNKNOWN};
+use crate::import::fields::Fields;
+use crate::import::litellm::known::{KnownProvider, UNKNOWN};
+use crate::import::notes::Notes;
+use crate::import::plan::Plan;
+use crate::import::planned::Unpriced;
+use crate::import::provider::PlannedProvider;
 use crate::provider::Kind;
 
-/// What is known of the entries that were read.
+/// The entries read so far.
 #[derive(Default)]
 pub(super) struct Entries {
-    /// The names by which clients ask for them.
+    /// The names that clients use.
     pub(super) aliases: BTreeSet<String>,
-    /// Models that have a route of their own.
-    carried: BTreeSet<Place>,
+    /// Models that have a route.
+    carried: BTreeSet<ModelLocation>,
     left_out: Vec<LeftOut>,
 }
 
 /// The prefix of a model's provider, the model, and its address.
-type Place = (&'static str, String, Option<String>);
+type ModelLocation = (&'static str, String, Option<String>);
 
 struct LeftOut {
-    known: &'static Known,
+    known: &'static KnownProvider,
     model: String,
     title: String,
-    /// Where it is.
+    /// The address of the model.
     address: Option<String>,
 }
 
 impl Entries {
-    /// An entry of this model became a route; it says this address.
-    pub(super) fn carry(&mut self, known: &Known, model: &str, address: Option<&str>) {
+    /// Records that an entry of this model, which names this address, became a route.
+    pub(super) fn carry(&mut self, known: &KnownProvider, model: &str, address: Option<&str>) {
         let address = address_of(known, address);
         self.carried
             .insert((known.prefix, model.to_owned(), address));
     }
 
-    /// An entry of this model, with the prefix of its provider, did not; it says this address.
+    /// Records that an entry of this model, with its provider's prefix and this address, was left
+    /// out.
     pub(super) fn leave_out(&mut self, full: &str, entry: &Fields<'_>, address: Option<&str>) {
-        // Whose name is a variable's, or a pattern, is no model that could be told.
-        if let Some((known, model)) = Known::of_model(full)
+        // A name that is a variable or a pattern identifies no model.
+        if let Some((known, model)) = KnownProvider::of_model(full)
             .or(address.map(|_| (&UNKNOWN, full)))
             .filter(|(_, model)| !model.contains('*'))
         {
@@ -56,9 +60,10 @@ impl Entries {
         }
     }
 
-    /// Says which of those that were left out are reached, and lets no price of others hold for them.
-    pub(super) fn say_reached(&self, plan: &mut Plan, notes: &Notes) {
-        let mut said = BTreeSet::new();
+    /// Notes which of the left out models are reachable, and makes sure that no price for other
+    /// models applies to them.
+    pub(super) fn note_reachable(&self, plan: &mut Plan, notes: &Notes) {
+        let mut reported = BTreeSet::new();
         for one in &self.left_out {
             let model = (one.known.prefix, one.model.clone(), one.address.clone());
             if self.carried.contains(&model) {
@@ -67,7 +72,7 @@ impl Entries {
             let reached = plan.providers.iter().filter(|it| is_at(it, one));
             let names: Vec<String> = reached.map(|it| it.name.clone()).collect();
             for name in names {
-                if !said.insert((model.clone(), name.clone())) {
+                if !reported.insert((model.clone(), name.clone())) {
                     continue;
                 }
                 let why = format!(
@@ -86,19 +91,20 @@ impl Entries {
     }
 }
 
-/// Where an entry's model is that says this address, or none.
-fn address_of(known: &Known, said: Option<&str>) -> Option<String> {
-    own_address(known.kind, said.or(known.base_url))
+/// The address of a model whose entry names `address`, or none.
+fn address_of(known: &KnownProvider, address: Option<&str>) -> Option<String> {
+    own_address(known.kind, address.or(known.base_url))
 }
 
-/// Where a provider of this kind is at this address, or without one.
+/// The address of a provider of this kind, which may be the kind's own.
 fn own_address(kind: &str, address: Option<&str>) -> Option<String> {
     let own = || Kind::named(kind)?.own_url(&|_| None);
     let address = address.map(str::to_owned).or_else(own)?;
     Some(address.trim_end_matches('/').to_owned())
 }
 
-/// Whether a provider is where a model is that was left out, and has all of its models.
+/// Returns whether a provider is at the address of a model that was left out, and serves all
+/// models.
 fn is_at(provider: &PlannedProvider, one: &LeftOut) -> bool {
     let base = provider
         .settings

@@ -1,29 +1,39 @@
-//! `LiteLLM`'s `config.yaml`, and its tables of keys, teams, users and members of teams as CSV.
+//! Imports `LiteLLM`'s `config.yaml`, and its tables of keys, teams, users and team members as CSV.
 //!
-//! There, a model's name chooses the provider, and bodies are translated; here, the path does, and bodies
-//! pass. So each provider gets a route of its own, and clients name the provider's own model.
+//! `LiteLLM` chooses the provider by the model's name and translates bodies; keygate chooses it by
+//! the path and passes bodies unchanged. So each provider gets a route of its own, and clients use
+//! the provider's own model names.
 
 mod anything;
+mod common_settings;
+mod csv_table;
 mod deployment;
 mod keys;
 mod kinds;
+mod known;
 mod left_out;
+mod owners;
 mod prices;
-mod surroundings;
 mod table;
+mod tables;
 
 use http::HeaderName;
 use serde_json::Value;
 
-use self::left_out::Entries;
-pub use self::surroundings::Environment;
-use self::surroundings::Surroundings;
-use super::fields::Fields;
-use super::{Notes, Plan, yaml};
 use crate::config::may_hold_key;
+use crate::import::error::ImportError;
+use crate::import::fields::Fields;
+use crate::import::litellm::common_settings::CommonSettings;
+pub use crate::import::litellm::common_settings::Environment;
+use crate::import::litellm::left_out::Entries;
+pub use crate::import::litellm::tables::Tables;
+use crate::import::notes::Notes;
+use crate::import::plan::Plan;
+use crate::import::yaml;
 
-/// What names of settings hold that keep callers out, in ways that keygate has not: all keys come disabled.
-const NARROWING: [&str; 8] = [
+/// Parts of names of settings that restrict callers in ways that keygate does not support: all keys
+/// are imported as disabled.
+const RESTRICTING: [&str; 8] = [
     "admin_only_routes",
     "allowed_",
     "custom_auth",
@@ -34,65 +44,55 @@ const NARROWING: [&str; 8] = [
     "restrict",
 ];
 
-/// `LiteLLM`'s tables as CSV, each as its name and its text.
-#[derive(Clone, Copy, Default)]
-pub struct Tables<'t> {
-    /// `LiteLLM_VerificationToken`. Without it, the others say nothing.
-    pub keys: Option<(&'t str, &'t str)>,
-    /// `LiteLLM_TeamTable`. Without it, keys of teams come disabled.
-    pub teams: Option<(&'t str, &'t str)>,
-    /// `LiteLLM_UserTable`. Without it, keys of users come disabled.
-    pub users: Option<(&'t str, &'t str)>,
-    /// `LiteLLM_TeamMembership`. Without it, keys that are both a team's and a user's come disabled.
-    pub members: Option<(&'t str, &'t str)>,
-}
-
-/// Reads `config.yaml`, and the tables that there are. Variables are looked up in the environment of this process. Fails
-/// on what cannot be read at all.
-pub fn read(name: &str, text: &str, tables: &Tables<'_>) -> Result<Plan, String> {
-    // One that is no text is set all the same.
+/// Imports `config.yaml` and the tables, with the environment variables of this process. The error
+/// describes an input that cannot be read at all.
+pub fn read(name: &str, text: &str, tables: &Tables<'_>) -> Result<Plan, ImportError> {
+    // A variable that is not valid UTF-8 is set all the same.
     let environment = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     read_in(name, text, tables, &environment)
 }
 
-/// Likewise, in another environment.
+/// The same, with other environment variables.
 pub fn read_in(
     name: &str,
     text: &str,
     tables: &Tables<'_>,
     environment: Environment<'_>,
-) -> Result<Plan, String> {
+) -> Result<Plan, ImportError> {
     let notes = Notes::default();
     let mut plan = Plan::default();
-    let loaded = yaml::read(name, text).map_err(|error| error.to_string())?;
+    let loaded = yaml::read(name, text)?;
     let first = loaded.into_iter().next();
     let Some((Value::Object(map), line, lines)) =
         first.map(|document| (document.value, document.line, document.lines))
     else {
-        return Err(format!("{name}: there is no LiteLLM configuration in it"));
+        return Err(ImportError::new(
+            name,
+            "there is no LiteLLM configuration in it",
+        ));
     };
     let title = format!("{name}:{line}");
-    notes.know(&title, lines);
+    notes.register_lines(&title, lines);
     let mut root = Fields::new(&title, map, &notes);
-    let mut around = Surroundings::of(&mut root, environment);
+    let mut common = CommonSettings::of(&mut root, environment);
     let mut entries = Entries::default();
     for mut model in root.list("model_list") {
         let alias = model.text("model_name").unwrap_or_default();
         let title = format!("model `{alias}` ({})", model.place(""));
-        let mut model = model.entitled(&title);
-        deployment::deployment(&alias, &mut model, &around, &mut plan, &mut entries);
+        let mut model = model.with_title(&title);
+        deployment::deployment(&alias, &mut model, &common, &mut plan, &mut entries);
         model.finish();
     }
-    let narrowed = root
+    let restricted = root
         .fields(&["general_settings"])
-        .is_some_and(|general| general_settings(general, &mut around, &mut plan));
-    if around.exact_streams {
-        plan.ask_streams();
+        .is_some_and(|general| general_settings(general, &mut common, &mut plan));
+    if common.exact_streams {
+        plan.meter_streams_exactly();
     }
-    around.list_unused(&root);
-    entries.say_reached(&mut plan, &notes);
-    plan.leave_out_prices_of_others(&notes);
-    root.lose(
+    common.list_unused(&root);
+    entries.note_reachable(&mut plan, &notes);
+    plan.remove_inapplicable_prices(&notes);
+    root.discard(
         "guardrails",
         "keygate looks at no content: what they keep back there goes to the provider here",
     );
@@ -104,7 +104,7 @@ pub fn read_in(
     }
     root.finish();
     keys::key_tables(tables, &mut plan, &notes)?;
-    if narrowed {
+    if restricted {
         for key in &mut plan.keys {
             key.disabled = true;
         }
@@ -114,17 +114,18 @@ pub fn read_in(
     Ok(plan)
 }
 
-/// Reads `general_settings`. Whether they keep callers out in a way that keygate has not.
+/// Reads `general_settings`. Returns whether they restrict callers in a way that keygate does not
+/// support.
 fn general_settings(
     mut general: Fields<'_>,
-    around: &mut Surroundings<'_>,
+    common: &mut CommonSettings<'_>,
     plan: &mut Plan,
 ) -> bool {
-    around.streams(&mut general);
+    common.streams(&mut general);
     if let Some(master) = general.text("master_key") {
-        keys::master_key(&general, &master, around, plan);
+        keys::master_key(&general, &master, common, plan);
     }
-    general.lose(
+    general.discard(
         "database_url",
         "keygate has no database: bring the key table along as CSV, by `--keys FILE`",
     );
@@ -136,14 +137,14 @@ fn general_settings(
             _ => general.lost("litellm_key_header_name", "no key can stand there"),
         }
     }
-    let is_narrowing = |name: &&String| NARROWING.iter().any(|part| name.contains(part));
-    let narrowing: Vec<String> = general.unread().filter(is_narrowing).cloned().collect();
-    for name in &narrowing {
-        general.lose(
+    let is_restricting = |name: &&String| RESTRICTING.iter().any(|part| name.contains(part));
+    let restricting: Vec<String> = general.unread().filter(is_restricting).cloned().collect();
+    for name in &restricting {
+        general.discard(
             name,
             "keygate cannot hold keys to it: all of them are disabled",
         );
     }
     general.finish();
-    !narrowing.is_empty()
+    !restricting.is_empty()
 }

@@ -1,16 +1,16 @@
-//! What `LiteLLM` knows of a deployment's prices: `input_cost_per_token` and its like, in `model_info` or in
+//! Reads the prices of a deployment: `input_cost_per_token` and the like, in `model_info` or in
 //! `litellm_params` (<https://docs.litellm.ai/docs/proxy/custom_pricing>).
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::fields::{Fields, text_of};
-use super::super::prices::Unpriced;
-use super::super::{Plan, PlannedPrice, PlannedRates};
-use crate::usage::{Cost, Price};
+use crate::import::fields::{Fields, text_of};
+use crate::import::plan::Plan;
+use crate::import::planned::{PlannedPrice, PlannedRates, Unpriced};
+use crate::usage::{Cost, Rate};
 
-/// The prices of one token, by the names that they have there and in a price file.
+/// The prices of one token, by their names there and in a price file.
 const TOKENS: [(&str, &str); 14] = [
     ("cache_creation_input_token_cost", "cache_creation"),
     (
@@ -30,29 +30,34 @@ const TOKENS: [(&str, &str); 14] = [
     ("input_cost_per_video_token", "video_input"),
     ("output_cost_per_video_token", "video_output"),
 ];
-/// What nothing here is billed by: no response says what of its audio was written into the cache, and one that wrote any
-/// has no cost.
+
+/// A price that nothing here uses: no response reports how much audio was written into the cache,
+/// and the cost of one with audio and cache writes is unknown.
 const CACHED_AUDIO: &str = "cache_creation_input_audio_token_cost";
-/// What stands behind these for a service tier, and the tier.
+
+/// Suffixes for service tiers, and the tiers.
 const SERVICES: [(&str, &str); 3] = [
     ("_batches", "batch"),
     ("_flex", "flex"),
     ("_priority", "priority"),
 ];
-/// Prices by other names: by ranges of lengths, and what others are multiplied by.
+
+/// Prices in other forms: by ranges of lengths, and multipliers.
 const OTHERS: [&str; 2] = ["provider_specific_entry", "tiered_pricing"];
+
 const REQUEST: &str = "input_cost_per_request";
+
 const SEARCH: &str = "search_context_cost_per_query";
 
-/// What `mode` says of models out of which no tokens come.
+/// The values of `mode` for models without output tokens.
 pub(super) const WITHOUT_OUTPUT: [&str; 2] = ["embedding", "rerank"];
 
-/// The prices of a deployment, by their names, each with the name of what it stands in.
+/// The prices of a deployment by name, each with the object that contains it.
 #[derive(Default)]
-pub(super) struct SaidPrices(BTreeMap<String, (Value, &'static str)>);
+pub(super) struct DeploymentPrices(BTreeMap<String, (Value, &'static str)>);
 
-impl SaidPrices {
-    /// Takes what is a price out of the fields of this name.
+impl DeploymentPrices {
+    /// Takes the prices out of `fields`, which belong to the object `holder`.
     pub(super) fn take(fields: &mut Fields<'_>, holder: &'static str) -> Self {
         let names: Vec<String> = fields
             .unread()
@@ -66,7 +71,7 @@ impl SaidPrices {
         Self(taken.collect())
     }
 
-    /// These, and of `others` what is not among them.
+    /// Adds the prices of `others` that are missing here.
     pub(super) fn or(mut self, others: Self) -> Self {
         for (name, value) in others.0 {
             self.0.entry(name).or_insert(value);
@@ -74,8 +79,9 @@ impl SaidPrices {
         self
     }
 
-    /// Plans the price of `models` at a provider. What cannot be carried over is said of `entry`: then they have no
-    /// price, since a part of one would be a wrong one, and none of another's.
+    /// Plans the price of `models` at a provider. If a price cannot be carried over, `entry` gets a
+    /// note and the models have no price: a part of the price would be wrong, and so would the
+    /// price of another model.
     pub(super) fn plan(
         &self,
         models: Vec<String>,
@@ -96,7 +102,7 @@ impl SaidPrices {
         }
     }
 
-    /// Plans it. Whether there is one.
+    /// Plans the price. Returns whether the models have one.
     fn is_planned(
         &self,
         models: Vec<String>,
@@ -145,12 +151,12 @@ impl SaidPrices {
     }
 }
 
-/// Whether a field says what something costs.
+/// Returns whether a field is a price.
 fn is_price(name: &str) -> bool {
     name.contains("cost_per_") || name.contains("_cost") || OTHERS.contains(&name)
 }
 
-/// Adds one of them. Fails with what cannot be said here.
+/// Adds one price. The error says why it is not supported.
 fn add(price: &mut PlannedPrice, name: &str, value: &Value) -> Result<(), &'static str> {
     if name == CACHED_AUDIO {
         return Ok(());
@@ -165,21 +171,21 @@ fn add(price: &mut PlannedPrice, name: &str, value: &Value) -> Result<(), &'stat
         return Ok(());
     }
     let Some((above, service, name)) = place(name) else {
-        // Whatever it is for is free.
+        // Something that is free needs no price.
         return if cost == Cost::default() {
             Ok(())
         } else {
             Err("is a price by something that keygate does not count")
         };
     };
-    let rate = text_of(value).and_then(|text| Price::of_one_token(&text));
+    let rate = text_of(value).and_then(|text| Rate::of_one_token(&text));
     let rate = rate.ok_or("is too large")?;
     let rates = price.rates.entry((above, service)).or_default();
     rates.insert(name, rate);
     Ok(())
 }
 
-/// The length above which a price holds, its service, and its name in a price file.
+/// The length above which a price applies, its service, and its name in a price file.
 fn place(name: &str) -> Option<(u64, Option<&'static str>, &'static str)> {
     let services = SERVICES.iter();
     let mut named = services.filter_map(|(end, service)| Some((name.strip_suffix(end)?, *service)));
@@ -201,7 +207,7 @@ fn cost(value: &Value) -> Result<Cost, &'static str> {
     Cost::read(&text).ok_or("is no price, or has more than twelve decimals")
 }
 
-/// The price of a search, which must be the same whatever it brings.
+/// The price of a search, which must be the same for all sizes of context.
 fn search(value: &Value) -> Result<Cost, &'static str> {
     let all = value.as_object().map(|sizes| sizes.values().map(cost));
     let mut all = all.ok_or("is no price")?.collect::<Result<Vec<_>, _>>()?;
@@ -212,7 +218,8 @@ fn search(value: &Value) -> Result<Cost, &'static str> {
     }
 }
 
-/// What the prices of tokens lack: what `LiteLLM`'s own list says then is not in the file, and nothing is not its price.
+/// The missing token price. `LiteLLM` then uses its built-in list, which is not in the file; the
+/// price is not zero.
 fn lacking(
     rates: &BTreeMap<(u64, Option<&'static str>), PlannedRates>,
     no_output: bool,
@@ -231,12 +238,14 @@ fn lacking(
     (!no_output && !says("output")).then_some("output_cost_per_token")
 }
 
-/// Lets each tier say whatever the price itself says: in `LiteLLM`, what a tier leaves out is as it is without it.
+/// Completes each tier with the prices that the base has: in `LiteLLM`, a tier inherits what it
+/// leaves out.
 fn complete(rates: &mut BTreeMap<(u64, Option<&'static str>), PlannedRates>) {
     let base = rates.entry((0, None)).or_default();
-    base.entry("input").or_insert(Price::FREE);
+    base.entry("input").or_insert(Rate::FREE);
     let base = base.clone();
-    // Batches cost half there where nothing else is said: a part of their prices is none here.
+    // By default, batches cost half there. A tier for batches that has only some prices would be
+    // wrong here.
     rates.retain(|(_, service), tier| {
         *service != Some("batch") || base.keys().all(|name| tier.contains_key(name))
     });

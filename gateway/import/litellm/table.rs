@@ -1,17 +1,18 @@
-//! `LiteLLM`'s providers, as a table: adding one is adding an entry.
+//! The table of `LiteLLM`'s providers. To support another provider, add an entry.
 //!
-//! An address is where `LiteLLM` sends requests that say none (its `get_llm_provider_logic.py`, `constants.py` and
-//! `llms/openai_like/providers.json`), and it is that of the provider's own reference, which stands above the entry.
-//! A provider whose API is not like `OpenAI`'s, or that is asked with signatures, is not in the table.
+//! An address is the one to which `LiteLLM` sends requests by default (its
+//! `get_llm_provider_logic.py`, `constants.py` and `llms/openai_like/providers.json`), and also the
+//! one in the provider's own reference, whose URL is above the entry. Providers whose API is not
+//! like `OpenAI`'s, or that need signed requests, are not in the table.
 
-use super::kinds::Known;
+use crate::import::litellm::known::KnownProvider;
 
 const fn of_kind(
     prefix: &'static str,
     kind: &'static str,
     tokens: &'static [&'static str],
-) -> Known {
-    Known {
+) -> KnownProvider {
+    KnownProvider {
         prefix,
         kind,
         tokens,
@@ -20,28 +21,29 @@ const fn of_kind(
     }
 }
 
-/// One whose API is like `OpenAI`'s, at an address of its own.
+/// A provider with an API like `OpenAI`'s, at an address of its own.
 const fn like_openai(
     prefix: &'static str,
     tokens: &'static [&'static str],
     base_url: &'static str,
-) -> Known {
-    Known {
+) -> KnownProvider {
+    KnownProvider {
         base_url: Some(base_url),
         ..of_kind(prefix, "custom", tokens)
     }
 }
 
-/// A server that people run themselves: the entry says where, and `LiteLLM` asks it without a key if there is none.
-const fn own_server(prefix: &'static str, tokens: &'static [&'static str]) -> Known {
-    Known {
+/// A server that people run themselves: the entry names the address, and `LiteLLM` sends requests
+/// without a key if there is none.
+const fn own_server(prefix: &'static str, tokens: &'static [&'static str]) -> KnownProvider {
+    KnownProvider {
         keyless: true,
         ..of_kind(prefix, "custom", tokens)
     }
 }
 
-/// All of them. Of several variables with a token, the first that is set counts.
-pub(super) const ALL: &[Known] = &[
+/// All providers. The first environment variable that is set provides the token.
+pub(super) const ALL: &[KnownProvider] = &[
     of_kind("openai", "openai", &["OPENAI_API_KEY"]),
     of_kind("text-completion-openai", "openai", &["OPENAI_API_KEY"]),
     of_kind(
@@ -74,7 +76,7 @@ pub(super) const ALL: &[Known] = &[
     own_server("docker_model_runner", &["DOCKER_MODEL_RUNNER_API_KEY"]),
     own_server("xinference", &["XINFERENCE_API_KEY"]),
     own_server("infinity", &["INFINITY_API_KEY"]),
-    // These ask for a key, or do not say that they need none.
+    // These providers need a key, or do not document that they need none.
     of_kind("openai_like", "custom", &["OPENAI_LIKE_API_KEY"]),
     of_kind("custom_openai", "custom", &["OPENAI_API_KEY"]),
     of_kind("litellm_proxy", "custom", &["LITELLM_PROXY_API_KEY"]),

@@ -1,42 +1,72 @@
-//! The last check before an edit is renamed over the key file: the reader that serves reads the result.
-//! A file that it refuses would keep every later change, revocations among them, from being served.
+//! The last check before an edit replaces the key file: the gateway's own reader reads the result. A file that it
+//! refuses would keep every later change, revocations included, from taking effect.
 
+use std::fmt;
 use std::path::Path;
 
-use super::EditError;
 use crate::document::{Document, Problem, Problems, Severity};
 use crate::key::file::KeyFile;
 use crate::secret::LARGEST_KEYS;
 
-/// How many faults one message tells.
-const TOLD: usize = 3;
+/// The number of problems that one message lists.
+const LISTED: usize = 3;
 
-/// Refuses the text `after` if a gateway would refuse it as the key file at `path`. The text `before` is
-/// the file as it is: a fault that it has already is told with its line.
-pub(super) fn read_back(path: &Path, before: &str, after: &str) -> Result<(), EditError> {
-    if after.len() as u64 > LARGEST_KEYS {
-        let why = format!("the file would be larger than {LARGEST_KEYS} bytes");
-        return Err(EditError::Invalid(why));
-    }
-    let faults = faults(path, after);
-    if faults.is_empty() {
-        return Ok(());
-    }
-    let earlier = self::faults(path, before);
-    Err(EditError::Invalid(if earlier.is_empty() {
-        let faults = told(&faults, |fault| fault.message.clone());
-        format!("a gateway would refuse the file with this change: {faults}")
-    } else {
-        let faults = told(&earlier, |fault| match fault.at.line {
-            0 => fault.message.clone(),
-            line => format!("line {line}: {}", fault.message),
-        });
-        format!("a gateway refuses the file as it is, mend that first: {faults}")
-    }))
+/// Why the gateway would refuse the key file after an edit.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The file would be larger than a gateway reads.
+    TooLarge,
+    /// The file has these problems before the edit already.
+    Before(Vec<Problem>),
+    /// The edit would cause these problems.
+    After(Vec<Problem>),
 }
 
-/// Why a gateway refuses `text` as the key file at `path`; nothing if it takes it.
-fn faults(path: &Path, text: &str) -> Vec<Problem> {
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge => write!(f, "the file would be larger than {LARGEST_KEYS} bytes"),
+            Self::Before(problems) => {
+                let list = list(problems, |problem| match problem.at.line {
+                    0 => problem.message.clone(),
+                    line => format!("line {line}: {}", problem.message),
+                });
+                write!(
+                    f,
+                    "a gateway refuses the file as it is, mend that first: {list}"
+                )
+            }
+            // Without lines: they would be those of a file that nobody has.
+            Self::After(problems) => {
+                let list = list(problems, |problem| problem.message.clone());
+                write!(
+                    f,
+                    "a gateway would refuse the file with this change: {list}"
+                )
+            }
+        }
+    }
+}
+
+/// Checks that the gateway accepts the text `after` as the key file at `path`, whose text is `before` now.
+pub(super) fn read_back(path: &Path, before: &str, after: &str) -> Result<(), Refusal> {
+    if after.len() as u64 > LARGEST_KEYS {
+        return Err(Refusal::TooLarge);
+    }
+    let problems = problems(path, after);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let earlier = self::problems(path, before);
+    Err(if earlier.is_empty() {
+        Refusal::After(problems)
+    } else {
+        Refusal::Before(earlier)
+    })
+}
+
+/// The problems for which the gateway refuses `text` as the key file at `path`.
+fn problems(path: &Path, text: &str) -> Vec<Problem> {
     let problems = Problems::default();
     let folder = path.parent().unwrap_or(Path::new(""));
     KeyFile::read(&Document::new(path, text.to_owned()), folder, &problems);
@@ -45,13 +75,14 @@ fn faults(path: &Path, text: &str) -> Vec<Problem> {
     all
 }
 
-fn told(faults: &[Problem], tell: impl Fn(&Problem) -> String) -> String {
-    let mut told: Vec<String> = faults.iter().take(TOLD).map(tell).collect();
-    let more = faults.len().saturating_sub(TOLD);
+/// The first problems as one text, and how many more there are.
+fn list(problems: &[Problem], describe: impl Fn(&Problem) -> String) -> String {
+    let mut listed: Vec<String> = problems.iter().take(LISTED).map(describe).collect();
+    let more = problems.len().saturating_sub(LISTED);
     if more > 0 {
-        told.push(format!("and {more} more"));
+        listed.push(format!("and {more} more"));
     }
-    told.join("; ")
+    listed.join("; ")
 }
 
 #[cfg(test)]
@@ -97,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn no_edit_is_made_to_a_file_that_no_gateway_takes_and_the_line_is_said() {
+    fn a_file_that_the_gateway_refuses_is_not_edited_and_its_faulty_line_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         let (a, b) = (hash("a"), hash("b"));
@@ -121,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_there_twice_is_not_deleted_once() {
+    fn a_key_that_is_in_the_file_twice_is_not_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         let key = |secret: &str| format!("[[key]]\nid = \"a\"\nhashes = [\"{}\"]\n", hash(secret));
@@ -133,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_that_mends_the_file_is_made() {
+    fn an_edit_that_repairs_the_file_is_made() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         let key = |id: &str| format!("[[key]]\nid = \"{id}\"\nhashes = [\"{}\"]\n", hash("same"));

@@ -1,44 +1,49 @@
-//! The rotation of a key: a new digest, and the old ones for a while longer.
+//! The rotation of a key: it gets a new digest, and its old digests stay valid for a while.
 
 use jiff::Timestamp;
 use std::path::Path;
 use toml_edit::{Array, InlineTable, Item, Table, TableLike, Value, value};
 
-use super::{EditError, date, edit, find};
+use super::error::EditError;
+use super::tables::{date, edit_tables, find};
 use crate::document::parse_moment;
-use crate::key::KeyDigest;
+use crate::key::digest::KeyDigest;
 
-/// A new secret for a key: what [`rotate`] needs to know.
-pub struct Rotation {
+/// A new secret for a key, for [`rotate`].
+pub(crate) struct Rotation {
     /// The digest of the new secret.
-    pub digest: KeyDigest,
-    /// When the old ones end, if they do not earlier.
-    pub overlap_end: Timestamp,
-    /// Whether they go at once where the key opens nothing: it may be disabled because of them, and if it has expired,
-    /// they have been refused until now.
-    pub closed_go: bool,
-    /// When the key ends; left out, when it did before.
-    pub expires: Option<Timestamp>,
-    /// Old digests that are over by now go.
-    pub now: Timestamp,
+    pub(crate) digest: KeyDigest,
+    /// The end of the old digests, unless they end earlier.
+    pub(crate) overlap_end: Timestamp,
+    /// Whether old digests are removed at once if the key is disabled or has expired. It may be disabled because its
+    /// secret leaked; and the secrets of an expired key were refused until now.
+    pub(crate) drop_old_if_invalid: bool,
+    /// The new end of the key; `None` keeps the present one.
+    pub(crate) expires: Option<Timestamp>,
+    /// The present time: old digests that have ended by now are removed.
+    pub(crate) now: Timestamp,
 }
 
 /// Gives a key a new digest beside its old ones.
-pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditError> {
+///
+/// # Errors
+/// There is no such key, it has expired and gets no new end, its hashes cannot be read, the gateway would refuse the
+/// file, or it could not be written.
+pub(crate) fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditError> {
     let Rotation {
         digest,
         overlap_end,
-        closed_go,
+        drop_old_if_invalid,
         expires,
         now,
     } = *rotation;
-    edit(path, |tables| {
+    edit_tables(path, |tables| {
         let table = find(tables, id)?;
         if expires.is_none() {
-            refuse_if_over(id, table, now)?;
+            refuse_if_expired(id, table, now)?;
         }
-        let is_closed = is_disabled(table) || end_if_over(table, now).is_some();
-        let overlap_end = if closed_go && is_closed {
+        let is_invalid = is_disabled(table) || end_if_past(table, now).is_some();
+        let overlap_end = if drop_old_if_invalid && is_invalid {
             now
         } else {
             overlap_end
@@ -61,9 +66,9 @@ pub fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), EditErro
     })
 }
 
-/// Refuses a key whose end has passed: its new secret would open nothing, and nobody would be told.
-fn refuse_if_over(id: &str, table: &Table, now: Timestamp) -> Result<(), EditError> {
-    match end_if_over(table, now) {
+/// Refuses a key that has expired: its new secret would never be valid, and nobody would notice.
+fn refuse_if_expired(id: &str, table: &Table, now: Timestamp) -> Result<(), EditError> {
+    match end_if_past(table, now) {
         Some(end) => Err(EditError::Invalid(format!(
             "key `{id}` expired at {end}, and a new secret would open nothing: give the key a new end as well, with \
              --expires 90d for instance"
@@ -76,21 +81,21 @@ fn is_disabled(table: &Table) -> bool {
     table.get("disabled").and_then(Item::as_bool) == Some(true)
 }
 
-/// When the key ended, if it has.
-fn end_if_over(table: &Table, now: Timestamp) -> Option<Timestamp> {
-    let end = table.get("expires").and_then(moment_of);
+/// The end of the key, if it has passed.
+fn end_if_past(table: &Table, now: Timestamp) -> Option<Timestamp> {
+    let end = table.get("expires").and_then(time_of);
     end.filter(|end| *end <= now)
 }
 
-/// A moment as a key file may write it: a date of TOML, or a text.
-fn moment_of(item: &Item) -> Option<Timestamp> {
+/// Reads a time as a key file may write it: a TOML date or a string.
+fn time_of(item: &Item) -> Option<Timestamp> {
     let date = item.as_datetime().map(ToString::to_string);
     let written = date.or_else(|| item.as_str().map(str::to_owned));
     parse_moment(&written?)
 }
 
-/// The digests of a key, with the end of each that has one, in any way that a key file may write them: what is not
-/// understood here must not be taken for one that has no end, or for none.
+/// The digests of a key, each with its end, in any form that the key file allows. A form that is not understood is an
+/// error: taken for a digest without an end, or for none, it would change what is valid.
 fn hashes_of(id: &str, table: &Table) -> Result<Vec<(String, Option<Timestamp>)>, EditError> {
     let invalid = |what: &str| EditError::Invalid(format!("key `{id}` has {what}"));
     let whole = |entry: &dyn TableLike| {
@@ -98,7 +103,7 @@ fn hashes_of(id: &str, table: &Table) -> Result<Vec<(String, Option<Timestamp>)>
         let text = text.ok_or_else(|| invalid("a hash that is none"))?;
         let end = entry.get("expires").map(|end| {
             let why = "a hash whose `expires` is no date with time and offset";
-            moment_of(end).ok_or_else(|| invalid(why))
+            time_of(end).ok_or_else(|| invalid(why))
         });
         Ok((text.to_owned(), end.transpose()?))
     };
@@ -118,7 +123,7 @@ fn hashes_of(id: &str, table: &Table) -> Result<Vec<(String, Option<Timestamp>)>
 
 #[cfg(test)]
 mod tests {
-    use super::super::add;
+    use super::super::add::add;
     use super::super::tests::new_key;
     use super::*;
     use crate::key::file::read;
@@ -129,7 +134,7 @@ mod tests {
         let rotation = Rotation {
             digest: KeyDigest::of(secret.as_bytes()),
             overlap_end: end.parse().unwrap(),
-            closed_go: true,
+            drop_old_if_invalid: true,
             expires: Some("2028-01-01T00:00:00Z".parse().unwrap()),
             now: now.parse().unwrap(),
         };
@@ -154,7 +159,7 @@ mod tests {
         let of = |secret: &str| KeyDigest::of(secret.as_bytes());
         let second = "2026-06-02T00:00:00Z".to_owned();
         assert!(digests(&path) == [(of("second"), None), (of("a"), Some(second.clone()))]);
-        // A later end does not lengthen an earlier one, and what is over goes.
+        // A later overlap does not extend an earlier one, and a digest that has ended is removed.
         rotate_at(&path, "third", "2026-07-01T00:00:00Z", NOW);
         assert!(digests(&path)[2] == (of("a"), Some(second)));
         rotate_at(
@@ -173,7 +178,7 @@ mod tests {
         let path = folder.path().join("keys.toml");
         let digest = |secret: &str| KeyDigest::of(secret.as_bytes()).to_string();
         let (old, over) = (digest("old"), digest("over"));
-        // A date or a text, one or many, inline or not: all that `read` takes.
+        // A date or a string, one hash or several, inline or not: every form that `read` accepts.
         for hashes in [
             format!(
                 "hashes = [\"{old}\", {{ hash = \"{over}\", expires = \"2026-01-01T00:00:00Z\" }}]"
@@ -215,7 +220,7 @@ mod tests {
         let mut rotation = Rotation {
             digest: KeyDigest::of(b"new"),
             overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
-            closed_go: true,
+            drop_old_if_invalid: true,
             expires: None,
             now: NOW.parse().unwrap(),
         };
@@ -237,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn an_old_secret_of_a_key_that_opens_nothing_does_not_open_again() {
+    fn rotating_an_invalid_key_removes_its_old_secret() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         let old = KeyDigest::of(b"old");
-        for (state, closed_go, left) in [
+        for (state, drop_old_if_invalid, left) in [
             ("disabled = true\n", true, 1),
-            // Who asks for an overlap has one.
+            // An explicit overlap is kept.
             ("disabled = true\n", false, 2),
             ("disabled = false\n", true, 2),
             ("expires = 2026-05-31T00:00:00Z\n", true, 1),
@@ -257,13 +262,17 @@ mod tests {
             let rotation = Rotation {
                 digest: KeyDigest::of(b"new"),
                 overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
-                closed_go,
+                drop_old_if_invalid,
                 expires: Some("2026-07-01T00:00:00Z".parse().unwrap()),
                 now: NOW.parse().unwrap(),
             };
             rotate(&path, "a", &rotation).unwrap();
             let (file, _) = read(&std::fs::read_to_string(&path).unwrap());
-            assert_eq!(file.entries[0].digests.len(), left, "{state}{closed_go}");
+            assert_eq!(
+                file.entries[0].digests.len(),
+                left,
+                "{state}{drop_old_if_invalid}"
+            );
         }
     }
 
@@ -284,7 +293,7 @@ mod tests {
             let rotation = Rotation {
                 digest: KeyDigest::of(b"new"),
                 overlap_end: "2026-06-02T00:00:00Z".parse().unwrap(),
-                closed_go: true,
+                drop_old_if_invalid: true,
                 expires: None,
                 now: NOW.parse().unwrap(),
             };

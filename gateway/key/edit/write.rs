@@ -1,49 +1,43 @@
-//! The way of every edit into the key file: lock, read, change, read back, and rename.
+//! The steps of every edit of the key file: lock, read, change, read back, replace.
 
-use std::ffi::OsString;
-use std::fs::{File, Permissions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use toml_edit::DocumentMut;
+use toml_edit::{DocumentMut, TomlError};
 
-use super::EditError;
+use super::error::EditError;
 use super::read_back::read_back;
 use crate::key::lock;
 use crate::runtime::regular_file::ReadError;
+use crate::runtime::replace::{replace, sync_folder_of};
 use crate::secret::{LARGEST_KEYS, Private};
 
-/// The mode of a key file that its owner alone may read and write.
+/// The mode of a key file that only its owner may read and write.
 const OWNER_EDITS: u32 = 0o600;
 const GROUP_READS: u32 = 0o040;
 
-/// Does `change` to the key file at `path`, or leaves the file as it is.
+/// Applies `change` to the key file at `path`, or leaves the file as it is.
 pub(super) fn edit_document(
     path: &Path,
     change: impl FnOnce(&mut DocumentMut) -> Result<(), EditError>,
 ) -> Result<(), EditError> {
     let _lock = lock::take(path)?;
-    let (text, mode) = match Private::read(path, LARGEST_KEYS) {
-        // If others can read it, they cannot any more when it is replaced. A group that may goes on reading it: perhaps
-        // the gateway does by that group alone.
+    let (text, group) = match Private::read(path, LARGEST_KEYS) {
+        // A file that others can read becomes private. A group that may read it keeps that right: the gateway may read
+        // the file by that group alone.
         Ok(file) if file.exposed.is_none() => (file.text, mode_of(path)? & GROUP_READS),
         Ok(file) => (file.text, 0),
         Err(ReadError::Absent) => (String::new(), 0),
         Err(ReadError::Io(error)) => return Err(error.into()),
-        Err(ReadError::Unfit(why)) => return Err(EditError::Invalid(format!("it {why}"))),
+        Err(ReadError::Unfit(why)) => return Err(EditError::Unfit(why)),
     };
     let mut document = parse(&text)?;
     change(&mut document)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let changed = document.to_string();
-    read_back(path, &text, &changed)?;
-    replace(path, folder, &changed, mode | OWNER_EDITS)?;
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(EditError::Unconfirmed)
+    read_back(path, &text, &changed).map_err(EditError::Refused)?;
+    replace(path, &changed, group | OWNER_EDITS)?;
+    sync_folder_of(path).map_err(EditError::Unconfirmed)
 }
 
 fn mode_of(path: &Path) -> io::Result<u32> {
@@ -51,64 +45,28 @@ fn mode_of(path: &Path) -> io::Result<u32> {
 }
 
 fn parse(text: &str) -> Result<DocumentMut, EditError> {
-    text.parse().map_err(|error: toml_edit::TomlError| {
+    text.parse().map_err(|error: TomlError| {
         let before = error
             .span()
             .and_then(|span| text.get(..span.start))
             .unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        EditError::Invalid(format!(
-            "line {line} is not valid TOML: {}",
-            error.message()
-        ))
-    })
-}
-
-/// Writes beside the file, syncs, and renames over it: after a crash it is the old one or the new.
-/// The owner stays; a new file gets its folder's, so that root can make keys for the service's user.
-fn replace(path: &Path, folder: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let mut prefix = OsString::from(".");
-    prefix.push(path.file_name().unwrap_or_default());
-    prefix.push(".new-");
-    clear(folder, &prefix)?;
-    let mut new = tempfile::Builder::new()
-        .prefix(&prefix)
-        .permissions(Permissions::from_mode(OWNER_EDITS))
-        .tempfile_in(folder)?;
-    lock::give_to_owner(new.as_file(), path, folder)?;
-    // Once it is of the file's group, and not of this user's.
-    new.as_file()
-        .set_permissions(Permissions::from_mode(mode))?;
-    new.write_all(text.as_bytes())?;
-    new.as_file().sync_all()?;
-    new.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-/// Takes away the unfinished files of editors that were killed: whoever holds the lock is the only one
-/// that is at work.
-fn clear(folder: &Path, prefix: &OsString) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name
-            .as_encoded_bytes()
-            .starts_with(prefix.as_encoded_bytes())
-        {
-            std::fs::remove_file(entry.path())?;
+        EditError::Syntax {
+            line: before.matches('\n').count() + 1,
+            source: Box::new(error),
         }
-    }
-    Ok(())
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::add;
+    use std::fs::Permissions;
+
+    use super::super::add::add;
     use super::super::tests::new_key;
     use super::*;
 
     #[test]
-    fn a_group_that_may_read_the_file_goes_on_reading_it_and_nobody_else_does() {
+    fn after_an_edit_the_group_may_still_read_the_file_and_others_may_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         for (id, mode, then) in [
@@ -128,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_editor_left_is_taken_away_and_nothing_else() {
+    fn the_unfinished_file_of_a_killed_editor_is_removed_and_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         for left in [

@@ -1,4 +1,4 @@
-//! An HTTP proxy that opens tunnels by CONNECT, records what it is asked, and looks names up in a table of its own.
+//! An HTTP proxy that opens tunnels by CONNECT, records its requests, and resolves names by a table of its own.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -8,32 +8,32 @@ use std::sync::{Arc, Mutex};
 use super::PATIENCE;
 use super::client::header;
 
-/// The proxy. Its threads end with the process.
+/// The proxy. Its threads run until the process exits.
 #[derive(Clone)]
 pub struct ConnectProxy {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     passed: Arc<Mutex<Vec<u8>>>,
-    /// Where the authorities lead that it may be asked for.
+    /// The address for each authority of a CONNECT request.
     places: Arc<HashMap<String, SocketAddr>>,
-    /// What it wants in `Proxy-Authorization`.
+    /// The required value of `Proxy-Authorization`.
     wants: Option<String>,
-    /// What it answers to everything, where it opens no tunnels.
+    /// The response to every request, if the proxy opens no tunnels.
     response: Option<String>,
 }
 
 impl ConnectProxy {
-    /// Leads each authority to its place; others are 502.
+    /// A proxy that connects each authority to its address, and responds with 502 to others.
     pub fn start(places: &[(&str, SocketAddr)]) -> Self {
         Self::serving(places, None, None)
     }
 
-    /// Likewise, for who brings these credentials: others are 407.
+    /// A proxy that also requires these credentials, and responds with 407 to others.
     pub fn wanting(authorization: &str, places: &[(&str, SocketAddr)]) -> Self {
         Self::serving(places, Some(authorization.to_owned()), None)
     }
 
-    /// Answers everything with `answer` and closes; says nothing and waits, if that is empty.
+    /// A proxy that sends `response` to every request and closes; if it is empty, the proxy waits and sends nothing.
     pub fn answering(response: &str) -> Self {
         Self::serving(&[], None, Some(response.to_owned()))
     }
@@ -76,7 +76,7 @@ impl ConnectProxy {
         self.asked.lock().unwrap().push(head.clone());
         match self.response.as_deref() {
             Some("") => {
-                // Until the client has had enough.
+                // Until the client closes the connection.
                 let _ = client.read(&mut [0]);
                 return None;
             }
@@ -118,12 +118,12 @@ impl ConnectProxy {
         format!("http://{}", self.address)
     }
 
-    /// The heads of what it was asked.
+    /// The heads of all requests so far.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 
-    /// What clients sent through its tunnels.
+    /// The bytes that clients sent through the tunnels.
     pub fn passed(&self) -> Vec<u8> {
         self.passed.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! A provider that speaks HTTP/2 frame by frame, and may say what no library would.
+//! A provider that writes HTTP/2 frame by frame, and so can do what no library would.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,19 +17,19 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// Codes of RST_STREAM and GOAWAY.
+/// Error codes of RST_STREAM and GOAWAY.
 pub const NO_ERROR: u32 = 0;
 pub const INTERNAL_ERROR: u32 = 2;
 pub const REFUSED_STREAM: u32 = 7;
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// That at most two streams may be open at once.
+/// SETTINGS: at most two streams at once.
 pub const TWO_STREAMS: &[u8] = &[0, 3, 0, 0, 0, 2];
 
-/// That none may be opened any more.
+/// SETTINGS: no further streams.
 pub const NO_STREAMS: &[u8] = &[0, 3, 0, 0, 0, 0];
 
-/// A connection with so many streams that were reset is ended, as common servers do.
+/// The number of reset streams after which the provider ends a connection, as common servers do.
 pub const MOST_RESETS: usize = 250;
 
 /// One frame.
@@ -42,21 +42,21 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A whole response, 200 with the body `{}`.
+/// A complete response: 200 with the body `{}`.
 pub fn ok(stream: u32) -> Vec<u8> {
     let mut response = status(stream, "200");
     response.extend(last_data(stream, b"{}"));
     response
 }
 
-/// The last part of a response.
+/// The last DATA frame of a response.
 pub fn last_data(stream: u32, data: &[u8]) -> Vec<u8> {
     frame(DATA, END_STREAM, stream, data)
 }
 
-/// The head of a response.
+/// The HEADERS frame of a response.
 pub fn status(stream: u32, status: &str) -> Vec<u8> {
-    // `:status`, by its number in the static table, and its value as a literal.
+    // `:status` by its index in the static table, with the value as a literal.
     let mut block = vec![0x08, 3];
     block.extend(status.as_bytes());
     frame(HEADERS, END_HEADERS, stream, &block)
@@ -70,7 +70,7 @@ pub fn reset(stream: u32, code: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &code.to_be_bytes())
 }
 
-/// Streams above `last` were not begun.
+/// A GOAWAY frame: streams above `last` were not processed.
 pub fn goaway(last: u32, code: u32) -> Vec<u8> {
     frame(
         GOAWAY,
@@ -80,7 +80,7 @@ pub fn goaway(last: u32, code: u32) -> Vec<u8> {
     )
 }
 
-/// A request: a whole one, or of a provider that answers [`at_heads`](FrameProvider::at_heads), its head.
+/// A complete request; for [`at_heads`](FrameProvider::at_heads), only its head.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     pub stream: u32,
@@ -88,7 +88,7 @@ pub struct Asked {
 
 type Answer = dyn Fn(Asked, &mut TcpStream) -> bool + Send + Sync;
 
-/// The provider. Its threads end with the process.
+/// The provider. Its threads run until the process exits.
 #[derive(Clone)]
 pub struct FrameProvider {
     pub address: SocketAddr,
@@ -98,19 +98,19 @@ pub struct FrameProvider {
 }
 
 impl FrameProvider {
-    /// Calls `answer` for each whole request; closes the connection when that says false.
+    /// Calls `response` for each complete request; closes the connection when that returns false.
     pub fn start(response: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
         Self::with_settings(b"", response)
     }
 
-    /// Calls `answer` for each head of a request already, and gives no window for more than 64 KiB of the bodies.
+    /// Calls `response` at the head of each request, and grants no window for more than 64 KiB of the bodies.
     pub fn at_heads(
         response: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self::serving(b"", true, response)
     }
 
-    /// The same, with a payload for the SETTINGS frame that it begins with.
+    /// Like `start`, with a payload for the first SETTINGS frame.
     pub fn with_settings(
         settings: &'static [u8],
         response: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
@@ -192,12 +192,12 @@ impl FrameProvider {
         }
     }
 
-    /// Streams that were reset.
+    /// The number of streams that were reset.
     pub fn resets(&self) -> usize {
         self.resets.load(Ordering::SeqCst)
     }
 
-    /// Requests that `answer` was called for.
+    /// The number of requests so far.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }

@@ -20,7 +20,7 @@ type Seen = (Request<()>, Vec<u8>);
 /// The body of the response to a request.
 type Body = dyn Fn(&Request<()>) -> Bytes + Send + Sync;
 
-/// The provider. What has an `x-redirect-to` gets 307.
+/// The provider. It responds with 307 to a request with an `x-redirect-to` header.
 #[derive(Clone)]
 pub struct Http2Provider {
     pub address: SocketAddr,
@@ -32,12 +32,12 @@ pub struct Http2Provider {
 }
 
 impl Http2Provider {
-    /// Behind TLS, or by prior knowledge without. Answers everything with 200 and `{"ok":true}`.
+    /// A provider with TLS, or by prior knowledge without. Responds to every request with 200 and `{"ok":true}`.
     pub fn start(tls: Option<Arc<ServerConfig>>) -> Self {
         Self::answering(tls, |_| Bytes::from_static(b"{\"ok\":true}"))
     }
 
-    /// Answers everything with 200 and the body that `body` says.
+    /// A provider that responds to every request with 200 and the body that `body` returns.
     pub fn answering(
         tls: Option<Arc<ServerConfig>>,
         body: impl Fn(&Request<()>) -> Bytes + Send + Sync + 'static,
@@ -126,7 +126,7 @@ impl Http2Provider {
         }
     }
 
-    /// Sends a body as fast as it is taken; `None` if it is not taken to its end.
+    /// Sends a body as fast as it is received; `None` if it is not received to its end.
     async fn send(&self, to: &mut SendStream<Bytes>, mut body: Bytes) -> Option<()> {
         while !body.is_empty() {
             to.reserve_capacity(body.len().min(64 << 10));
@@ -138,12 +138,12 @@ impl Http2Provider {
         Some(())
     }
 
-    /// Bytes of all bodies that were sent so far.
+    /// The number of body bytes that were sent so far.
     pub fn sent(&self) -> usize {
         self.sent.load(Ordering::SeqCst)
     }
 
-    /// Requests that were reset before their body had ended.
+    /// The number of requests that were reset before their body ended.
     pub fn resets(&self) -> usize {
         self.resets.load(Ordering::SeqCst)
     }
@@ -160,7 +160,7 @@ impl Http2Provider {
     }
 }
 
-/// A connection of a client that speaks HTTP/2 by prior knowledge. Needs a runtime around it.
+/// A client connection by prior knowledge. Needs a Tokio runtime.
 pub async fn connect(to: SocketAddr) -> h2::client::SendRequest<Bytes> {
     let stream = tokio::net::TcpStream::connect(to).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
@@ -168,7 +168,7 @@ pub async fn connect(to: SocketAddr) -> h2::client::SendRequest<Bytes> {
     client
 }
 
-/// Runs `work` on a runtime of its own; it may not take for ever.
+/// Runs `work` on a new runtime, with a time limit.
 pub fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! A provider that records every byte it gets, and answers as the scene wants.
+//! A provider that records every byte that it receives, and responds as the scene wants.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use super::PATIENCE;
 use super::client::header;
 
-/// One request as it came over the wire.
+/// A request as it was received.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// From the request line to the empty line.
+    /// The head, from the request line to the empty line.
     pub head: String,
     pub body: Vec<u8>,
 }
@@ -25,7 +25,7 @@ impl Received {
         header(&self.head, name)
     }
 
-    /// How often a header is there.
+    /// The number of headers with this name.
     pub fn count(&self, name: &str) -> usize {
         let names = self
             .head
@@ -38,13 +38,13 @@ impl Received {
     }
 }
 
-/// A connection as an answering provider sees it.
+/// A connection to write a response to.
 pub trait Wire: Read + Write + Send {}
 impl<T: Read + Write + Send> Wire for T {}
 
 type Answer = dyn Fn(&Received, &mut dyn Wire) + Send + Sync;
 
-/// The provider. Its threads end with the process.
+/// The provider. Its threads run until the process exits.
 #[derive(Clone)]
 pub struct Provider {
     address: SocketAddr,
@@ -52,16 +52,16 @@ pub struct Provider {
     connections: Arc<AtomicUsize>,
 }
 
-/// What a connection becomes before HTTP is spoken on it; `None` if that fails.
+/// A step before HTTP on each connection, such as TLS; `None` if it fails.
 pub type Accept = dyn Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync;
 
 impl Provider {
-    /// Answers everything with 200 and `{"ok":true}`.
+    /// A provider that responds to every request with 200 and `{"ok":true}`.
     pub fn start() -> Self {
         Self::answering(|_, wire| ok(wire, b"{\"ok\":true}"))
     }
 
-    /// Answers as `answer` writes. If the response's writer returns, the connection is kept.
+    /// A provider whose responses `response` writes. The connection is kept when it returns.
     pub fn answering(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
         Self::accepting(|stream| Some(Box::new(stream) as Box<dyn Wire>), response)
     }
@@ -102,7 +102,7 @@ impl Provider {
         provider
     }
 
-    /// Answers one request on each connection; takes the beginning of the next, and hangs up.
+    /// A provider that responds to one request per connection, reads the start of the next one, and closes.
     pub fn hanging_up(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
         Self::serving(
             1,
@@ -131,12 +131,12 @@ impl Provider {
         format!("http://{}", self.address)
     }
 
-    /// Everything that came so far.
+    /// All requests so far.
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 
-    /// The only request that came.
+    /// The only request so far.
     pub fn only(&self) -> Received {
         let all = self.received();
         assert_eq!(all.len(), 1, "{all:#?}");
@@ -152,7 +152,7 @@ impl Provider {
     }
 }
 
-/// Writes a whole response with a body.
+/// Writes a complete response with a body.
 pub fn ok(wire: &mut dyn Wire, body: &[u8]) {
     respond(
         wire,
@@ -162,7 +162,7 @@ pub fn ok(wire: &mut dyn Wire, body: &[u8]) {
     );
 }
 
-/// Writes a response; a client that is gone is no matter.
+/// Writes a response. Ignores a client that has closed the connection.
 pub fn respond(wire: &mut dyn Wire, status: &str, headers: &[(&str, &str)], body: &[u8]) {
     let mut raw = format!("HTTP/1.1 {status}\r\n");
     for (name, value) in headers {
@@ -175,7 +175,7 @@ pub fn respond(wire: &mut dyn Wire, status: &str, headers: &[(&str, &str)], body
     let _ = wire.flush();
 }
 
-/// Writes the head of a stream of events.
+/// Writes the head of an event stream.
 pub fn begin_events(wire: &mut dyn Wire) {
     let head =
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -183,7 +183,7 @@ pub fn begin_events(wire: &mut dyn Wire) {
     let _ = wire.flush();
 }
 
-/// Writes one chunk; whether it could be written.
+/// Writes a chunk; returns whether it could be written.
 pub fn chunk(wire: &mut dyn Wire, data: &[u8]) -> bool {
     let mut raw = format!("{:x}\r\n", data.len()).into_bytes();
     raw.extend(data);

@@ -1,4 +1,4 @@
-//! Certificates made for a scene.
+//! Certificates for a scene.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto};
 
 use super::provider::{Provider, Received, Wire};
 
-/// A certificate authority that nobody trusts unless told to.
+/// A certificate authority that no client trusts by default.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub pem: String,
@@ -32,7 +32,7 @@ impl Authority {
         self.certificate_until(name, 4000)
     }
 
-    /// One that ends as this year begins.
+    /// A certificate that expires at the start of this year.
     pub fn certificate_until(&self, name: &str, year: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -41,7 +41,7 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    /// What a server for `name` needs.
+    /// The TLS configuration of a server for `name`.
     pub fn server(&self, name: &str, protocols: &[&str]) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -59,7 +59,7 @@ impl Authority {
     }
 }
 
-/// A provider behind TLS, HTTP/1.1 only.
+/// A provider with TLS that speaks HTTP/1.1 only.
 pub fn provider(
     config: Arc<ServerConfig>,
     response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static,

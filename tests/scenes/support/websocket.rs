@@ -1,11 +1,11 @@
-//! A WebSocket, frame by frame, as both sides of a scene speak it.
+//! A WebSocket frame by frame, for both sides of a scene.
 
 use std::time::Duration;
 
 use super::provider::Wire;
 use super::{Client, Gateway, Provider};
 
-/// What a client sends of its own accord: a message, masked, of [`ASK`]'s length.
+/// A message of a client, masked.
 pub const ASK: [u8; 8] = [0x81, 0x82, 1, 2, 3, 4, b'{' ^ 1, b'}' ^ 2];
 
 /// A message in one frame, unmasked, as providers send them.
@@ -16,7 +16,7 @@ pub fn text(message: &str) -> Vec<u8> {
     frame
 }
 
-/// The head of a request for a WebSocket.
+/// The head of a request to upgrade to a WebSocket.
 pub fn handshake(path: &str, more: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\nConnection: Upgrade\r\n\
@@ -25,10 +25,10 @@ pub fn handshake(path: &str, more: &str) -> String {
     )
 }
 
-/// Switches protocols, with more headers.
+/// Responds with 101 and further headers.
 pub fn switch(wire: &mut dyn Wire, more: &str) {
-    // As far away as providers are. Pingora 0.9.1 takes the end of the request's (empty) body for
-    // the end of the conversation if the 101 is there before it has looked at that end.
+    // Waits as long as a remote provider would. If the 101 arrives before Pingora 0.9.1 has read the end of the request's
+    // (empty) body, it takes that end for the end of the connection.
     std::thread::sleep(Duration::from_millis(50));
     let head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -38,7 +38,7 @@ pub fn switch(wire: &mut dyn Wire, more: &str) {
     wire.flush().unwrap();
 }
 
-/// A provider that switches protocols, answers each [`ASK`] with the next of `turns`, and then waits for the end.
+/// A provider that switches protocols, responds to each [`ASK`] with the next of `turns`, and then waits for the end.
 pub fn taking_turns(more: &'static str, turns: Vec<Vec<u8>>) -> Provider {
     Provider::answering(move |_, wire| {
         switch(wire, more);
@@ -55,7 +55,7 @@ pub fn taking_turns(more: &'static str, turns: Vec<Vec<u8>>) -> Provider {
     })
 }
 
-/// A client whose WebSocket is open.
+/// A client with an open WebSocket.
 pub fn connect(gateway: &Gateway, path: &str, more: &str) -> Client {
     let mut client = gateway.client();
     client.send(handshake(path, more));
@@ -64,7 +64,7 @@ pub fn connect(gateway: &Gateway, path: &str, more: &str) -> Client {
     client
 }
 
-/// Asks for the next turn, which comes byte for byte.
+/// Sends [`ASK`] and checks that the next turn arrives byte for byte.
 pub fn take_turn(client: &mut Client, turn: &[u8]) {
     client.send(ASK);
     let mut came = vec![0; turn.len()];

@@ -1,0 +1,220 @@
+//! A route draft: a route that was found, before it is known who may use it.
+
+use std::collections::BTreeMap;
+
+use crate::import::gloo::object::Object;
+use crate::import::notes::Notes;
+use crate::import::plan::CLOSED_LABEL;
+use crate::import::planned::PlannedRoute;
+use crate::import::provider::PlannedProvider;
+use crate::provider::Kind;
+
+/// Which of the requests below its path a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scope {
+    /// All requests, unless another route has a longer path.
+    Whole,
+    /// Some requests, by method or header or only for the exact path, unless another route has a
+    /// longer path.
+    Part,
+    /// Some requests by a regular expression, even if another route has a longer path.
+    Pattern,
+}
+
+/// Where the path prefix of a route may end in the original.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PathEnd {
+    /// At the end of a segment, as in keygate.
+    Segment,
+    /// Anywhere, as plain text: `/v1/adm` matches `/v1/admin` as well.
+    Anywhere,
+}
+
+/// A route before its policies are known.
+pub(super) struct RouteDraft {
+    pub route: PlannedRoute,
+    pub provider: PlannedProvider,
+    /// The title of the object that the route comes from, and its kind, namespace and name.
+    pub title: String,
+    pub source: (String, String, String),
+    /// The name of the rule and its labels, by which policies select the route.
+    pub rule: String,
+    pub labels: BTreeMap<String, String>,
+    /// The entries of the key's metadata that are written into headers, by the header's lower-case
+    /// name.
+    pub from_metadata: BTreeMap<String, String>,
+    /// Metadata entries that a key must have to be accepted.
+    pub required: Vec<String>,
+    /// Which requests the route takes.
+    pub scope: Scope,
+    /// The text that all matching paths begin with, if it is more specific than the path.
+    pub beginning: String,
+    /// Where the path prefix may end in the original.
+    pub path_end: PathEnd,
+    /// The position in an object whose first matching route takes a request; `None` if the longest
+    /// path does.
+    pub order: Option<usize>,
+    /// Whether the provider receives a different path than the client requested.
+    pub rewritten: bool,
+    /// Whether the route has no known destination and only rejects requests.
+    pub nowhere: bool,
+    /// The labels that a key must have, and how specific the policy is that requires them.
+    pub keys: Option<(Rank, BTreeMap<String, String>)>,
+    /// The mechanism that requires keys.
+    pub key_check: Option<KeyCheck>,
+    /// Whether something besides keys guards the route, or something that was not understood.
+    pub closed: bool,
+}
+
+/// How specific a policy is. The most specific policy applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// It applies to all routes of a gateway.
+    Gateway,
+    /// It applies to the routes of an object.
+    Route,
+    /// It applies to one rule of an object.
+    Rule,
+}
+
+/// The mechanism that requires a key. The most specific policy of each mechanism applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyCheck {
+    /// A separate service: `AuthConfig` and `ExtAuthPolicy`.
+    Service,
+    /// The gateway itself: `apiKeyAuth` and `apiKeyAuthentication`.
+    Gateway,
+}
+
+impl RouteDraft {
+    /// Closes the route, whatever other policies say.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Removes the provider and closes the route. The route stays, so that its requests do not go
+    /// to a route with a shorter path.
+    pub(super) fn remove_destination(&mut self) {
+        self.provider = PlannedProvider::nowhere();
+        self.route.headers.clear();
+        self.route.extractors.clear();
+        self.from_metadata.clear();
+        self.nowhere = true;
+        self.close();
+    }
+
+    /// Requires keys with these labels.
+    pub(super) fn require_keys(
+        &mut self,
+        (rank, key_check): (Rank, KeyCheck),
+        labels: &BTreeMap<String, String>,
+        notes: &Notes,
+    ) {
+        if *self.key_check.get_or_insert(key_check) != key_check {
+            // Neither replaces the other: a request needs a key for each.
+            let why = format!(
+                "a key is asked for by two means on {}, and both count there: nobody can use it until it is given keys",
+                self.route.path
+            );
+            notes.lost(&self.title, "", why);
+            self.closed = true;
+        }
+        match &self.keys {
+            Some((nearer, _)) if *nearer > rank => {}
+            // Two policies of the same rank disagree.
+            Some((same, known)) if *same == rank && known != labels => {
+                let why = format!(
+                    "two policies ask for different keys on {}: nobody can use it until it is given keys",
+                    self.route.path
+                );
+                notes.lost(&self.title, "", why);
+                self.closed = true;
+            }
+            _ => self.keys = Some((rank, labels.clone())),
+        }
+    }
+
+    /// Returns whether the route requires a key, or more.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.closed || self.keys.is_some()
+    }
+
+    /// Returns whether nobody can use the route yet.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The labels that a key must have; `None` if the route requires no key.
+    pub(super) fn key_labels(&self) -> Option<BTreeMap<String, String>> {
+        if self.closed {
+            // The label contains the route's name, so that a key for one closed route does not open
+            // the others.
+            return Some(BTreeMap::from([(
+                CLOSED_LABEL.to_owned(),
+                self.route.name.clone(),
+            )]));
+        }
+        self.keys.as_ref().map(|(_, labels)| labels.clone())
+    }
+
+    /// Returns whether this route accepts every key that `other` accepts, and sends requests to the
+    /// same origin.
+    pub(super) fn admits(&self, other: &Self) -> bool {
+        let keys = match (&self.keys, &other.keys) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some((_, ours)), Some((_, theirs))) => ours
+                .iter()
+                .all(|(name, value)| theirs.get(name) == Some(value)),
+        };
+        let mut required = self.required.iter();
+        keys && !self.closed
+            && required.all(|entry| other.required.contains(entry))
+            && self.provider.origin() == other.provider.origin()
+    }
+
+    /// Returns whether both routes share a host. Hosts are in lower case.
+    pub(super) fn shares_a_host(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.route.hosts, &other.route.hosts);
+        (ours.is_empty() && theirs.is_empty()) || ours.iter().any(|host| theirs.contains(host))
+    }
+
+    /// Returns whether this route may take some of the requests below `other`, which is below it.
+    pub(super) fn reaches(&self, other: &Self) -> bool {
+        let theirs = other.route.path.trim_end_matches('/');
+        let rest = self.beginning.strip_prefix(theirs);
+        theirs.starts_with(&self.beginning)
+            || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Returns whether the original matches every path of `other` with this route's prefix.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.is_above(other)
+            || self.path_end == PathEnd::Anywhere && other.route.path.starts_with(&self.route.path)
+    }
+
+    /// Returns whether every path of `other` is below this route's path.
+    pub(super) fn is_above(&self, other: &Self) -> bool {
+        let ours = self.route.path.trim_end_matches('/');
+        let theirs = other.route.path.trim_end_matches('/');
+        let rest = theirs.strip_prefix(ours);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// Returns whether a route comes from an object.
+pub(super) fn is_source(object: &Object, draft: &RouteDraft) -> bool {
+    let (kind, namespace, name) = &draft.source;
+    object.kind == *kind && object.namespace == *namespace && object.name == *name
+}
+
+/// The header for the provider's token.
+pub(super) fn auth_header(draft: &RouteDraft) -> &str {
+    let set = draft
+        .provider
+        .settings
+        .iter()
+        .find(|(name, _)| *name == "auth_header");
+    let own = Kind::named(draft.provider.kind).map_or("authorization", |kind| kind.auth_header);
+    set.map_or(own, |(_, value)| value.as_str())
+}

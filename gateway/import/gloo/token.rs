@@ -1,0 +1,110 @@
+//! The tokens of AI providers: inline, in a secret, or passed through.
+
+use zeroize::Zeroizing;
+
+use crate::import::error::ImportError;
+use crate::import::fields::{Fields, text_of};
+use crate::import::gloo::backend::find_unique;
+use crate::import::gloo::object::Object;
+use crate::import::gloo::reader::Reader;
+use crate::import::gloo::secret::{self, Entry};
+
+impl Reader<'_> {
+    /// The reference to a provider's token; `None` if it was not understood.
+    pub(super) fn token(
+        &mut self,
+        object: &Object,
+        mut fields: Fields<'_>,
+    ) -> Result<Option<String>, ImportError> {
+        let kind = fields.text("kind").unwrap_or_default();
+        let passed_on = fields.value(&["passthrough"]).is_some() || kind == "Passthrough";
+        let inline = fields.value(&["inline", "key"]);
+        let reference = fields.fields(&["secretRef"]);
+        if fields.discard_unknown(&[]) {
+            return Ok(None);
+        }
+        match (passed_on, inline, reference) {
+            (true, None, None) => Ok(Some("passthrough".to_owned())),
+            (false, Some(inline), None) => {
+                let text = text_of(&inline).or_else(|| inline.get("token").and_then(text_of));
+                let text = text.unwrap_or_default();
+                let entry = Entry::Text(Zeroizing::new(without_bearer(&text).to_owned()));
+                let name = format!("{}-token", object.name);
+                Ok(Some(entry.add_to(self.plan, &name).unwrap_or_else(|why| {
+                    fields.lost("inline", format!("it {why}"));
+                    self.plan.missing_secret(&name)
+                })))
+            }
+            (false, None, Some(reference)) => self.token_of_secret(object, &fields, reference),
+            _ => {
+                fields.lost("", "it is not understood what the token is");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The reference to the token in a secret.
+    fn token_of_secret(
+        &mut self,
+        object: &Object,
+        fields: &Fields<'_>,
+        mut reference: Fields<'_>,
+    ) -> Result<Option<String>, ImportError> {
+        let name = reference.text("name").unwrap_or_default();
+        let namespace = reference
+            .text("namespace")
+            .unwrap_or_else(|| object.namespace.clone());
+        let group = reference.text("group").unwrap_or_default();
+        let kind = reference.text("kind").unwrap_or_default();
+        if !group.is_empty() || !["", "Secret"].contains(&kind.as_str()) {
+            let why = format!("keygate reads tokens of a Secret, not of a {kind}");
+            reference.lost("kind", why);
+            return Ok(None);
+        }
+        if reference.discard_unknown(&[]) {
+            return Ok(None);
+        }
+        let found = find_unique(self.secrets, &namespace, &name).copied();
+        let Some(secret) = found else {
+            let missing = self.plan.missing_secret(&name);
+            fields.lost(
+                "secretRef",
+                format!(
+                    "the secret `{name}` is not in the files: put the token into {} (mode 0600)",
+                    missing.trim_start_matches("file:")
+                ),
+            );
+            return Ok(Some(missing));
+        };
+        let Some(entry) = secret::entry(secret, "Authorization")? else {
+            let missing = self.plan.missing_secret(&name);
+            self.notes.lost(
+                &secret.title,
+                "data",
+                format!(
+                    "there is no `Authorization` in it: put the token into {} (mode 0600)",
+                    missing.trim_start_matches("file:")
+                ),
+            );
+            return Ok(Some(missing));
+        };
+        let entry = match entry {
+            Entry::Text(text) => Entry::Text(Zeroizing::new(without_bearer(&text).to_owned())),
+            variable @ Entry::Variable(_) => variable,
+        };
+        Ok(Some(entry.add_to(self.plan, &name).unwrap_or_else(|why| {
+            self.notes
+                .lost(&secret.title, "data.Authorization", format!("it {why}"));
+            self.plan.missing_secret(&name)
+        })))
+    }
+}
+
+/// The token without `Bearer `.
+pub(super) fn without_bearer(token: &str) -> &str {
+    let token = token.trim();
+    match token.split_at_checked(7) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer ") => rest.trim(),
+        _ => token,
+    }
+}

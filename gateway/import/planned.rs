@@ -1,0 +1,97 @@
+//! Routes, keys and prices to be written.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::key::KeyDigest;
+use crate::usage::{Cost, Rate};
+
+/// A route to be written.
+#[derive(Clone, Default)]
+pub struct PlannedRoute {
+    /// The unique name.
+    pub name: String,
+    /// The hosts; empty for any.
+    pub hosts: Vec<String>,
+    /// The path prefix.
+    pub path: String,
+    /// A comment in the file; may be empty.
+    pub comment: String,
+    /// The name of the provider.
+    pub provider: String,
+    /// The labels that a key must have. `None` makes the route open to anyone.
+    pub keys: Option<BTreeMap<String, String>>,
+    /// The extractors, by name.
+    pub extractors: BTreeMap<String, PlannedExtractor>,
+    /// The header templates by header; an empty template removes the header.
+    pub headers: BTreeMap<String, String>,
+    /// Whether the gateway asks providers to report the usage of streams on this route.
+    pub exact_streams: bool,
+    /// The title of the object that the route comes from.
+    pub from: String,
+}
+
+/// An extractor to be written.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PlannedExtractor {
+    /// Takes a value from a header of the client's request.
+    Header {
+        /// The name of the header.
+        name: String,
+        /// The regular expression that the value must match.
+        regex: String,
+        /// The capture group to take.
+        group: u64,
+    },
+    /// Takes a value from the key's metadata.
+    Metadata(String),
+}
+
+/// A client key to be written.
+#[derive(Clone)]
+pub struct PlannedKey {
+    /// The unique id.
+    pub id: String,
+    /// The digest of the key.
+    pub digest: KeyDigest,
+    /// The labels.
+    pub labels: BTreeMap<String, String>,
+    /// References to secrets that belong to the key.
+    pub metadata: BTreeMap<String, String>,
+    /// The expiry time.
+    pub expires: Option<Timestamp>,
+    /// Whether the key is disabled.
+    pub disabled: bool,
+    /// A comment in the file.
+    pub comment: String,
+}
+
+/// Prices of a million tokens, by their names in a price file.
+pub type PlannedRates = BTreeMap<&'static str, Rate>;
+
+/// A `[[price]]` to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlannedPrice {
+    /// Model names, or prefixes of them that end with `*`.
+    pub models: Vec<String>,
+    /// The name of the provider.
+    pub provider: String,
+    /// The price of one request.
+    pub per_request: Option<Cost>,
+    /// The price of one web search.
+    pub per_search: Option<Cost>,
+    /// The token prices of each tier, by the length above which it applies and its service. The
+    /// entry of length 0 without a service is the price itself; each other entry has all the prices
+    /// that this one has.
+    pub rates: BTreeMap<(u64, Option<&'static str>), PlannedRates>,
+}
+
+/// A model whose price is not known.
+pub(super) struct Unpriced {
+    /// The name of the provider.
+    pub(super) provider: String,
+    pub(super) model: String,
+    /// The title of the entry that names the model.
+    pub(super) title: String,
+}

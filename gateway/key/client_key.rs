@@ -1,0 +1,57 @@
+//! A client key as keygate knows it: its id, labels, metadata and validity, and never the key itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::digest::KeyDigest;
+use super::labels::Labels;
+use crate::secret::{Secret, SecretError};
+
+/// The greatest length of an id, in bytes.
+pub(super) const MAX_ID_LENGTH: usize = 64;
+
+/// A client key, without its secret and its digests.
+#[derive(Clone)]
+pub struct ClientKey {
+    /// The immutable name of the key, its label in logs and metrics.
+    pub id: Arc<str>,
+    /// The labels that a route's selector compares.
+    pub labels: Labels,
+    /// Secrets that belong to this key by name, such as a provider token of its own; an error where one could not be
+    /// read.
+    pub metadata: BTreeMap<String, Result<Secret, SecretError>>,
+    /// The key is not valid before this time.
+    pub not_before: Option<Timestamp>,
+    /// The key is not valid from this time on.
+    pub expires: Option<Timestamp>,
+    /// A disabled key is never valid.
+    pub disabled: bool,
+    /// Whether the key has metric series of its own; the other keys share one label.
+    pub counted: bool,
+}
+
+impl ClientKey {
+    /// The metadata entry `name`, if the key has it and its secret could be read.
+    pub fn metadata(&self, name: &str) -> Option<&Secret> {
+        self.metadata.get(name)?.as_ref().ok()
+    }
+}
+
+/// A key with its digests, as a source of keys (the key file) returns it.
+#[derive(Clone)]
+pub struct KeyEntry {
+    /// The key.
+    pub key: ClientKey,
+    /// The digests of its secrets, each with the end of its own validity; two while a rotation overlaps.
+    pub digests: Vec<(KeyDigest, Option<Timestamp>)>,
+}
+
+/// Whether `id` is a valid key id: 1 to 64 letters, digits, `.`, `_`, `-`, `@`.
+pub fn is_key_id(id: &str) -> bool {
+    (1..=MAX_ID_LENGTH).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b))
+}

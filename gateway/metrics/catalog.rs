@@ -1,0 +1,182 @@
+//! The catalog of all metrics: name, help text and labels. Names and labels are an interface to users' dashboards
+//! and alerts; they do not change.
+
+use super::declare::Family;
+
+/// The labels of requests by key.
+pub(super) const KEY_LABELS: [&str; 3] = ["key", "route", "code"];
+/// The labels of token counts.
+pub(super) const TOKEN_LABELS: [&str; 5] = ["route", "provider", "key", "model", "type"];
+/// The labels of costs.
+pub(super) const COST_LABELS: [&str; 5] = ["route", "provider", "key", "model", "currency"];
+/// The labels of most families that have series for each route.
+const ROUTE_LABELS: &[&str] = &["route", "provider"];
+
+const fn family(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, help, labels }
+}
+
+pub(super) const BUILD_INFO: Family = family("build_info", &["version"], "The running version.");
+pub(super) const AUTH_FAILURES: Family = family(
+    "auth_failures_total",
+    &["reason"],
+    "Rejected keys by reason. Clients do not learn the reason.",
+);
+pub(super) const KEY_REQUESTS: Family = family(
+    "key_requests_total",
+    &KEY_LABELS,
+    "Requests by key. Keys without series of their own are counted as (other).",
+);
+pub(super) const TOKENS: Family = family(
+    "tokens_total",
+    &TOKEN_LABELS,
+    "Tokens that responses report, by type: input and output; the parts of them that are cache_read, cache_creation \
+     and reasoning, and audio, image and video (input_audio and so on). output_estimated counts responses that \
+     report none.",
+);
+pub(super) const COST: Family = family(
+    "cost_total",
+    &COST_LABELS,
+    "Cost of responses in the currency: as the provider reports it, else computed from the price file.",
+);
+pub(super) const PROVIDER_UP: Family = family(
+    "provider_up",
+    &["provider", "reason"],
+    "1 if the provider is accepted, 0 if it is rejected for the reason.",
+);
+pub(super) const KEY_EXPIRY: Family = family(
+    "key_expiry_timestamp_seconds",
+    &["key"],
+    "Expiry time of each key that expires, in seconds since 1970.",
+);
+pub(super) const CERTIFICATE_EXPIRY: Family = family(
+    "certificate_expiry_timestamp_seconds",
+    &[],
+    "Expiry time of the certificate that clients see, in seconds since 1970, if there is one.",
+);
+pub(super) const INFLIGHT_REQUESTS: Family =
+    family("inflight_requests", &[], "Requests in flight.");
+pub(super) const RELOAD_SUCCESS: Family = family(
+    "config_last_reload_success",
+    &[],
+    "1 if the last reload succeeded, 0 if the configuration was rejected.",
+);
+pub(super) const RELOAD_PENDING: Family = family(
+    "config_reload_pending",
+    &[],
+    "1 while a file cannot be read, or takes too long to read, and the reload is being retried: changes do not take \
+     effect.",
+);
+pub(super) const RELOAD_TIMESTAMP: Family = family(
+    "config_last_reload_success_timestamp_seconds",
+    &[],
+    "Time at which the current configuration took effect, in seconds since 1970.",
+);
+pub(super) const GENERATION: Family = family(
+    "config_generation",
+    &[],
+    "Configurations that this process has served so far.",
+);
+pub(super) const KEYS_LOADED: Family = family("keys_loaded", &[], "Keys in the store.");
+pub(super) const CLOCK_BEHIND: Family = family(
+    "clock_behind_seconds",
+    &[],
+    "How far the system clock is behind the clock that key expiry uses, which never goes back.",
+);
+pub(super) const CONNECTIONS: Family = family("connections", &[], "Open client connections.");
+pub(super) const CONNECTIONS_REFUSED: Family = family(
+    "connections_refused_total",
+    &["limit"],
+    "Client connections closed on arrival, by the limit that they would have exceeded; untrusted and proxy_header: \
+     because of the PROXY protocol.",
+);
+pub(super) const TLS_HANDSHAKE_FAILURES: Family = family(
+    "tls_handshake_failures_total",
+    &[],
+    "TLS handshakes of clients that failed, were aborted or timed out.",
+);
+pub(super) const SPANS: Family = family(
+    "spans_total",
+    &["outcome"],
+    "Spans for the collector, by outcome: exported, failed, or dropped before export.",
+);
+pub(super) const ACCESS_LOG_DROPPED: Family = family(
+    "access_log_dropped_total",
+    &[],
+    "Access lines dropped because standard output was not read fast enough.",
+);
+
+pub(super) const REQUESTS: Family = family(
+    "requests_total",
+    &["route", "provider", "code", "reason"],
+    "Requests by status code. The reason is empty unless the gateway itself rejected the request.",
+);
+pub(super) const REQUEST_DURATION: Family = family(
+    "request_duration_seconds",
+    ROUTE_LABELS,
+    "Time from a request's head to the last byte of its response.",
+);
+pub(super) const ADDED_DURATION: Family = family(
+    "added_duration_seconds",
+    &["route", "provider", "phase"],
+    "Time that the gateway itself adds, by phase: until the request is ready for the provider (without the connection \
+     to it), from the response's head until that is ready for the client, and for each chunk of the body.",
+);
+pub(super) const TIME_TO_FIRST_BYTE: Family = family(
+    "time_to_first_byte_seconds",
+    ROUTE_LABELS,
+    "Time from a request's head to the head of the provider's response.",
+);
+pub(super) const TIME_PER_EVENT: Family = family(
+    "time_per_output_event_seconds",
+    ROUTE_LABELS,
+    "Time between the events of a stream, averaged over the stream.",
+);
+pub(super) const STREAM_EVENTS: Family = family(
+    "stream_events_total",
+    ROUTE_LABELS,
+    "Server-sent events forwarded.",
+);
+pub(super) const UNMETERED_STREAMS: Family = family(
+    "unmetered_streams_total",
+    ROUTE_LABELS,
+    "Streams that ended without reporting usage.",
+);
+pub(super) const UNMETERED_RESPONSES: Family = family(
+    "unmetered_responses_total",
+    ROUTE_LABELS,
+    "Successful responses to a POST that ran a model, streamed or not and of any content type, that reported no usage, \
+     and responses over WebSockets that reported none or did not end. Their usage and cost are not counted.",
+);
+pub(super) const ERROR_EVENTS: Family = family(
+    "error_events_total",
+    ROUTE_LABELS,
+    "Errors in a stream event, in a JSON document of a response with a successful status, or in a WebSocket message.",
+);
+pub(super) const WEBSOCKET_RESPONSES: Family = family(
+    "websocket_responses_total",
+    ROUTE_LABELS,
+    "Responses and transcriptions that ended over WebSockets. A connection counts as one request.",
+);
+pub(super) const MALFORMED_USAGE: Family = family(
+    "malformed_usage_total",
+    ROUTE_LABELS,
+    "Token counts in responses that were negative, broken, not a number, or implausibly large.",
+);
+pub(super) const UNPRICED: Family = family(
+    "unpriced_answers_total",
+    ROUTE_LABELS,
+    "Responses that reported usage and for which the price file has no price, for their model or for a part of their \
+     usage.",
+);
+pub(super) const UNREADABLE: Family = family(
+    "unreadable_answers_total",
+    ROUTE_LABELS,
+    "Responses whose compression could not be read, and WebSockets whose frames could not be read. Their usage is not \
+     counted.",
+);
+pub(super) const UPSTREAM_CONNECTIONS: Family = family(
+    "upstream_connections_total",
+    &["provider", "reused"],
+    "Connections to providers that requests used, by whether they were reused.",
+);
