@@ -10,6 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::PresentedKey;
 use super::format::{begins_a_word_in, is_in};
+use crate::grammar::authorization::credentials_of;
 
 /// What clients write, with and without padding.
 const FORGIVING: GeneralPurpose = GeneralPurpose::new(
@@ -19,7 +20,7 @@ const FORGIVING: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 /// The scheme of a name and a password (RFC 7617).
-const BASIC: &[u8] = b"basic";
+const BASIC: &str = "Basic";
 
 /// Whether `text` holds a key: a whole one that keygate made, anywhere in it, or the one that is `presented`, as a
 /// word of its own.
@@ -45,8 +46,5 @@ fn has_word(text: &[u8], word: &[u8]) -> bool {
 
 /// The name and password of `Basic` credentials.
 fn basic(value: &[u8]) -> Option<Vec<u8>> {
-    let (scheme, rest) = value.trim_ascii().split_at_checked(BASIC.len())?;
-    let is_basic =
-        scheme.eq_ignore_ascii_case(BASIC) && rest.first().is_some_and(|b| b" \t".contains(b));
-    is_basic.then(|| FORGIVING.decode(rest.trim_ascii()).ok())?
+    FORGIVING.decode(credentials_of(value, BASIC)?).ok()
 }

@@ -23,8 +23,7 @@ mod table;
 pub use labels::{KnownLabels, Labels};
 pub use leak::is_our_credential;
 pub use presented::{
-    AmbiguousCredentials, PresentedKey, decoded, has_credential, has_parameter, is_key_protocol,
-    remove_from_query, without_scheme,
+    AmbiguousCredentials, PresentedKey, has_credential, is_key_protocol, remove_from_query,
 };
 pub use store::{Fingerprint, KeyFailure, KeyStore, StoreError, VerifiedKey};
 

@@ -22,7 +22,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
-use crate::key::{ClientKey, without_scheme};
+use crate::grammar::authorization::without_bearer;
+use crate::key::ClientKey;
 use crate::origin::{Addresses, BaseUrl, EgressProxy, Endpoint};
 use crate::secret::Secret;
 
@@ -238,7 +239,7 @@ impl Provider {
         let (Some((name, value)), None) = (found.next(), found.next()) else {
             return None;
         };
-        let bare = without_scheme(value.as_bytes());
+        let bare = without_bearer(value.as_bytes());
         if bare.is_empty() || is_ours(value.as_bytes()) {
             return None;
         }
@@ -277,7 +278,7 @@ impl TokenPlacement<'_> {
     /// A token that brings its scheme along ("Bearer sk-...") is not given it twice, nor taken with it
     /// where there is no scheme.
     fn authorize(&self, token: &Secret) -> Option<Authorization> {
-        let bare = without_scheme(token.expose().as_bytes());
+        let bare = without_bearer(token.expose().as_bytes());
         if bare.is_empty() {
             return None;
         }

@@ -4,7 +4,7 @@
 //! is put in front where the client left it out, and is not said twice where it did not.
 
 use super::kind::Kind;
-use crate::key::has_parameter;
+use crate::grammar::query::has_parameter;
 use crate::origin::BaseUrl;
 
 /// The paths of one provider.

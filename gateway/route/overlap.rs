@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 
 use super::{HostPattern, Route, Router};
-use crate::key::decoded;
+use crate::grammar::query::percent_decoded;
 
 /// Stands for any endpoint.
 const ENDPOINT: &str = "/x";
@@ -199,7 +199,7 @@ fn is_under(target: &str, base: &str) -> bool {
 
 /// A path as the most forgiving provider reads it: in lower case, without escapes.
 fn fold(path: &str) -> String {
-    let bytes = decoded(path.as_bytes());
+    let bytes = percent_decoded(path.as_bytes());
     // One character for each byte, whatever the bytes are.
     let folded = bytes.iter().map(u8::to_ascii_lowercase);
     folded.map(char::from).collect()

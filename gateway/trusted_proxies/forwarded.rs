@@ -5,64 +5,24 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::grammar::list;
+
 /// The addresses of one line of a list such as `X-Forwarded-For`, the last first; `None` for what is no address.
 pub(super) fn list_elements(line: &[u8]) -> Box<dyn Iterator<Item = Option<SocketAddr>> + '_> {
-    let elements = line.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    let elements = elements.filter(|element| !element.is_empty());
+    let elements = list::byte_elements(line).rev();
     Box::new(elements.map(|element| address(std::str::from_utf8(element).ok()?)))
 }
 
 /// The addresses of the `for` parameters of one line of `Forwarded`, the last first; `None` for an element that names
 /// none.
 pub(super) fn forwarded_elements(line: &[u8]) -> Box<dyn Iterator<Item = Option<SocketAddr>> + '_> {
-    let elements = Backwards::over(line, b',').filter(|element| !element.is_empty());
+    let elements = list::rsplit_unquoted(line, b',').filter(|element| !element.is_empty());
     Box::new(elements.map(for_parameter))
-}
-
-/// The parts of a text between separators that stand in no quoted string, the last first, without space around them.
-struct Backwards<'l> {
-    rest: Option<&'l [u8]>,
-    separator: u8,
-}
-
-impl<'l> Backwards<'l> {
-    fn over(text: &'l [u8], separator: u8) -> Self {
-        Self {
-            rest: Some(text),
-            separator,
-        }
-    }
-}
-
-impl<'l> Iterator for Backwards<'l> {
-    type Item = &'l [u8];
-
-    fn next(&mut self) -> Option<&'l [u8]> {
-        let text = self.rest.take()?;
-        let mut quoted = false;
-        for (at, byte) in text.iter().enumerate().rev() {
-            if *byte == b'"' && !is_escaped(text, at) {
-                quoted = !quoted;
-            } else if *byte == self.separator && !quoted {
-                let (rest, part) = text.split_at_checked(at)?;
-                self.rest = Some(rest);
-                return part.get(1..).map(<[u8]>::trim_ascii);
-            }
-        }
-        Some(text.trim_ascii())
-    }
-}
-
-/// Whether an odd number of backslashes stands before `at`.
-fn is_escaped(line: &[u8], at: usize) -> bool {
-    let before = line.get(..at).unwrap_or_default();
-    let backslashes = before.iter().rev().take_while(|byte| **byte == b'\\');
-    backslashes.count() % 2 == 1
 }
 
 /// The address that `for` names, where it stands once. Identifiers that hide it (`unknown`, `_name`) are none.
 fn for_parameter(element: &[u8]) -> Option<SocketAddr> {
-    let mut found = Backwards::over(element, b';').filter_map(|pair| {
+    let mut found = list::rsplit_unquoted(element, b';').filter_map(|pair| {
         let (name, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;
         name.trim().eq_ignore_ascii_case("for").then_some(value)
     });

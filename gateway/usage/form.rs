@@ -1,8 +1,7 @@
 //! In what form a response's body is: JSON or a stream of events. The bytes decide: what `Content-Type` says is wrong or
 //! missing often enough, and a body that is neither (audio, images, files) is found out by its first bytes.
 
-/// The media type of a stream of events.
-const EVENTS: &[u8] = b"text/event-stream";
+use crate::grammar::media::{EVENT_STREAM, MediaType};
 
 /// Media types, and beginnings of some, that are neither; they are not looked at.
 const BINARY: [&[u8]; 16] = [
@@ -29,16 +28,6 @@ const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
 /// The longest of these.
 const LONGEST: usize = 6;
 
-/// Whether a `Content-Type` says that the body is a stream of events.
-pub fn is_event_stream(content_type: &[u8]) -> bool {
-    media_type(content_type).eq_ignore_ascii_case(EVENTS)
-}
-
-fn media_type(content_type: &[u8]) -> &[u8] {
-    let media = content_type.split(|byte| *byte == b';').next();
-    media.unwrap_or_default().trim_ascii()
-}
-
 /// What `Content-Type` says of the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Declared {
@@ -46,6 +35,23 @@ enum Declared {
     Events,
     /// Nothing that could be relied on: text, bytes, nothing at all, a type that is not known.
     Unknown,
+}
+
+impl Declared {
+    /// `None` for a media type of which nothing can be read.
+    fn by(media: MediaType<'_>) -> Option<Self> {
+        Some(if media.is(b"application/json") {
+            Self::Json
+        } else if media.is(EVENT_STREAM) {
+            Self::Events
+        } else if BINARY.iter().any(|start| media.starts_with(start)) {
+            return None;
+        } else if media.ends_with(b"+json") || media.ends_with(b"ndjson") {
+            Self::Json
+        } else {
+            Self::Unknown
+        })
+    }
 }
 
 /// The form of a body.
@@ -69,31 +75,8 @@ pub(super) struct Sniffer {
 impl Sniffer {
     /// For a body with this `Content-Type`; `None` where that says that there is nothing to be read.
     pub(super) fn of(content_type: &[u8]) -> Option<Self> {
-        let media = media_type(content_type);
-        let is = |other: &[u8]| media.eq_ignore_ascii_case(other);
-        let begins = |start: &&[u8]| {
-            let begin = media.get(..start.len());
-            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(start))
-        };
-        let ends = |end: &[u8]| {
-            let from = media.len().saturating_sub(end.len());
-            media
-                .get(from..)
-                .is_some_and(|rest| rest.eq_ignore_ascii_case(end))
-        };
-        let declared = if is(b"application/json") {
-            Declared::Json
-        } else if is(EVENTS) {
-            Declared::Events
-        } else if BINARY.iter().any(begins) {
-            return None;
-        } else if ends(b"+json") || ends(b"ndjson") {
-            Declared::Json
-        } else {
-            Declared::Unknown
-        };
         Some(Self {
-            declared,
+            declared: Declared::by(MediaType::of(content_type))?,
             held: [0; LONGEST],
             length: 0,
         })

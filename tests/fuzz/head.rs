@@ -139,7 +139,7 @@ pub fn read(bytes: &[u8]) {
     let (_, query) = target.split_once('?').unwrap_or((target, ""));
     for name in ["key", "api-key", "api_key", "access_token"] {
         assert!(
-            !keygate::key::has_parameter(query, name),
+            !keygate::grammar::query::has_parameter(query, name),
             "{name} goes up in {target}"
         );
     }

@@ -10,7 +10,8 @@ use super::super::fields::text_of;
 use super::super::{CLOSED_LABEL, Notes, Plan, PlannedKey};
 use super::object::Object;
 use super::patch::variable_in;
-use crate::key::{KeyDigest, without_scheme};
+use crate::grammar::authorization::without_bearer;
+use crate::key::KeyDigest;
 use crate::secret::Secret;
 
 /// A key shorter than this can be guessed.
@@ -75,7 +76,7 @@ impl Entry {
             Self::Text(text) => {
                 let trimmed = Zeroizing::new(text.trim().to_owned());
                 Secret::new((*trimmed).clone())?;
-                if without_scheme(trimmed.as_bytes()).is_empty() {
+                if without_bearer(trimmed.as_bytes()).is_empty() {
                     return Err("holds the word `Bearer` and no token");
                 }
                 Ok(plan.keep_secret(name, trimmed))

@@ -15,7 +15,7 @@ use super::kinds::{Known, UNKNOWN};
 use super::left_out::Entries;
 use super::prices::{SaidPrices, WITHOUT_OUTPUT};
 use super::surroundings::Surroundings;
-use crate::key::without_scheme;
+use crate::grammar::authorization::without_bearer;
 use crate::provider::Kind;
 use crate::secret::Secret;
 
@@ -455,7 +455,7 @@ fn token(
             Some(value) => written = value.to_owned(),
         }
     }
-    if without_scheme(written.as_bytes()).is_empty() {
+    if without_bearer(written.as_bytes()).is_empty() {
         return Err("is empty");
     }
     Secret::new(written.clone())?;

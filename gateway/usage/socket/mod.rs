@@ -9,10 +9,9 @@
 
 mod message;
 
-use std::borrow::Cow;
-
 use self::message::{Kind, Message, Said};
 use super::tokens::Usage;
+use crate::grammar::query::{parameters, percent_decoded_text};
 use crate::wire::json::scanner::TEXT;
 use crate::wire::websocket::{Frames, Part};
 
@@ -196,34 +195,10 @@ impl Session {
 /// text is none.
 fn model_of(target: &str) -> Option<String> {
     let (_, query) = target.split_once('?')?;
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let is_asked = |name: &str| ["model", "deployment"].contains(&&*unescaped(name));
-    let found = pairs.find(|(name, value)| is_asked(name) && !value.is_empty());
-    let model = found.map(|(_, value)| unescaped(value).into_owned());
+    let is_asked = |name: &str| ["model", "deployment"].contains(&&*percent_decoded_text(name));
+    let found = parameters(query, &['&']).find(|(name, value)| is_asked(name) && !value.is_empty());
+    let model = found.map(|(_, value)| percent_decoded_text(value).into_owned());
     model.filter(|model| model.len() <= TEXT)
-}
-
-/// A name or a value of a query without its escapes (`%2D`). What is none stays as it is, as does what would be no UTF-8.
-fn unescaped(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = after.get(..2).filter(|_| byte == b'%').and_then(hex);
-        bytes.push(escaped.unwrap_or(byte));
-        rest = after
-            .get(if escaped.is_some() { 2 } else { 0 }..)
-            .unwrap_or_default();
-    }
-    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
-}
-
-/// The byte that two digits of an escape stand for.
-fn hex(digits: &[u8]) -> Option<u8> {
-    let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
-    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
 /// The name of a model as responses say it: Gemini's clients ask for `models/NAME`, Vertex's for a longer path.
