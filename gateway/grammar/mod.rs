@@ -6,9 +6,11 @@
 
 pub mod address;
 pub(crate) mod authorization;
+mod escaped_separators;
 pub mod host;
 pub(crate) mod list;
 pub(crate) mod media;
 pub mod network;
+pub mod path;
 pub mod query;
 pub mod request_id;

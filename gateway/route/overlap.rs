@@ -211,7 +211,7 @@ mod tests {
 
     use super::super::tests::{provider, route};
     use super::*;
-    use crate::route::NormalPath;
+    use crate::route::{NormalPath, request_path};
 
     const SEGMENTS: &[&str] = &[
         "v1",
@@ -272,7 +272,7 @@ mod tests {
 
     /// Which route takes a path, and to where: all that a provider may read that undoes the escapes of separators.
     fn sent(router: &Router, path: &str) -> Option<(String, Vec<String>)> {
-        let normal = NormalPath::of_request(path.as_bytes()).ok()?;
+        let normal = request_path(path.as_bytes()).ok()?;
         let found = router.find("h", &normal.path)?;
         let target = found.route.provider.paths.target(found.rest, None)?;
         let passes = !router.is_anothers("h", found.route, &target)
