@@ -2,6 +2,7 @@
 //! missing often enough, and a body that is neither (audio, images, files) is found out by its first bytes.
 
 use crate::grammar::media::{EVENT_STREAM, MediaType};
+use crate::wire::sse::FIELDS;
 
 /// Media types, and beginnings of some, that are neither; they are not looked at.
 const BINARY: [&[u8]; 16] = [
@@ -23,9 +24,7 @@ const BINARY: [&[u8]; 16] = [
     b"application/vnd.amazon.eventstream",
 ];
 
-/// How a line of a stream of events may begin; a comment begins with a colon.
-const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
-/// The longest of these.
+/// The longest of [`FIELDS`], in bytes.
 const LONGEST: usize = 6;
 
 /// What `Content-Type` says of the form.

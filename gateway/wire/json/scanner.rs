@@ -14,7 +14,7 @@ const DEPTH: usize = 12;
 
 /// A place in the tree of names that are of interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Node(pub(crate) u8);
+pub(crate) struct Node(pub(crate) u16);
 
 /// What a scanner looks for.
 pub(crate) trait Interest {
