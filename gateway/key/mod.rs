@@ -16,15 +16,15 @@ pub mod lock;
 pub mod moment;
 pub mod narrow;
 mod presented;
+mod query;
 pub mod rows;
 mod store;
 mod table;
 
 pub use labels::{KnownLabels, Labels};
 pub use leak::is_our_credential;
-pub use presented::{
-    AmbiguousCredentials, PresentedKey, has_credential, is_key_protocol, remove_from_query,
-};
+pub use presented::{AmbiguousCredentials, PresentedKey, is_key_protocol};
+pub use query::{has_credential, remove_from_query};
 pub use store::{Fingerprint, KeyFailure, KeyStore, StoreError, VerifiedKey};
 
 use std::collections::BTreeMap;

@@ -10,29 +10,12 @@ use std::fmt;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderName};
 
-use super::leak::holds_key;
 use crate::grammar::authorization::without_bearer;
 use crate::grammar::list;
-use crate::grammar::query::{SEPARATORS, parameters, percent_decoded};
+use crate::grammar::query::{parameters, percent_decoded};
 
 /// The query parameters that may hold a key: Google's REST examples use the first, Azure's `WebSocket`s the second.
-const KEY_PARAMETERS: [&str; 2] = ["key", "api-key"];
-/// Other parameters that are never sent to a provider. Other servers take keys in the first two. Google takes access
-/// tokens, the project that pays (<https://cloud.google.com/apis/docs/system-parameters>), whole headers and another
-/// method from the query.
-const FOREIGN_PARAMETERS: [&[u8]; 11] = [
-    b"api_key",
-    b"apikey",
-    b"$key",
-    b"bearer_token",
-    b"subscription-key",
-    b"access_token",
-    b"oauth_token",
-    b"userProject",
-    b"$userProject",
-    b"$httpHeaders",
-    b"$httpMethod",
-];
+pub(super) const KEY_PARAMETERS: [&str; 2] = ["key", "api-key"];
 /// The prefix of a key among the protocols that a `WebSocket` offers. Browsers cannot set headers on a `WebSocket`, so
 /// `OpenAI`'s SDK sends the key there.
 const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
@@ -146,23 +129,6 @@ fn key_parameter(name: &str) -> Option<&'static str> {
     known.find(|known| known.as_bytes() == &*name).copied()
 }
 
-/// Whether a parameter, `name=value` or `name` alone, must not be sent to a provider.
-fn must_be_removed(pair: &str, presented: Option<&PresentedKey<'_>>) -> bool {
-    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-    let name = &*percent_decoded(name.as_bytes());
-    KEY_PARAMETERS.iter().any(|known| known.as_bytes() == name)
-        || FOREIGN_PARAMETERS.contains(&name)
-        || holds_key(&percent_decoded(pair.as_bytes()), presented)
-}
-
-/// Whether `parameters`, percent-encoded as a whole or in parts, has one that must not be sent to a provider.
-pub fn has_credential(parameters: &str) -> bool {
-    let bytes = percent_decoded(parameters.as_bytes());
-    let text = String::from_utf8_lossy(&bytes);
-    let mut pairs = text.split(['?', '&', ';']);
-    pairs.any(|pair| must_be_removed(pair, None))
-}
-
 /// Whether a protocol that a `WebSocket` offers holds a key.
 pub fn is_key_protocol(protocol: &str) -> bool {
     key_in_protocol(protocol).is_some()
@@ -171,30 +137,6 @@ pub fn is_key_protocol(protocol: &str) -> bool {
 fn key_in_protocol(protocol: &str) -> Option<&str> {
     let (prefix, key) = protocol.split_at_checked(KEY_PROTOCOL.len())?;
     prefix.eq_ignore_ascii_case(KEY_PROTOCOL).then_some(key)
-}
-
-/// The query without the parameters that hold a credential or choose who pays, under any percent-encoding of their
-/// names, and without those that hold a client key: one that keygate made, or the one `presented` by this request. Other
-/// parameters keep their bytes. `None` if no parameter is left.
-pub fn remove_from_query<'q>(
-    query: &'q str,
-    presented: Option<&PresentedKey<'_>>,
-) -> Option<Cow<'q, str>> {
-    if !query
-        .split(SEPARATORS)
-        .any(|pair| must_be_removed(pair, presented))
-    {
-        return Some(Cow::Borrowed(query));
-    }
-    let mut kept = String::with_capacity(query.len());
-    for chunk in query.split_inclusive(SEPARATORS) {
-        if !must_be_removed(chunk.trim_end_matches(SEPARATORS), presented) {
-            kept.push_str(chunk);
-        }
-    }
-    // If the last parameter was removed, the separator before it is still there.
-    let query = kept.trim_end_matches(SEPARATORS);
-    (!query.is_empty()).then(|| Cow::Owned(query.to_owned()))
 }
 
 #[cfg(test)]
@@ -279,31 +221,5 @@ mod tests {
             said.to_string(),
             "The request holds two different API keys, in `api-key` and in the query parameter `key`: send one of them."
         );
-    }
-
-    #[test]
-    fn only_the_key_leaves_the_query() {
-        for (query, kept) in [
-            ("a=b&c", Some("a=b&c")),
-            ("key=k", None),
-            ("a=%20b&key=k&c=d&key=l", Some("a=%20b&c=d")),
-            ("k%65y=k&monkey=1", Some("monkey=1")),
-            ("key", None),
-            ("a=1;key=k", Some("a=1")),
-            ("key=k;a=1;b", Some("a=1;b")),
-            ("api-key=k&alt=sse", Some("alt=sse")),
-            (
-                "%24userProject=p&access_token=t&oauth%5Ftoken=t&a=1",
-                Some("a=1"),
-            ),
-            // Firefox asks for a POST so, and Google's own pages set headers.
-            (
-                "$httpMethod=POST&$ct=a&%24httpHeaders=X-Goog-User-Project:p",
-                Some("$ct=a"),
-            ),
-            ("", Some("")),
-        ] {
-            assert_eq!(remove_from_query(query, None).as_deref(), kept, "{query}");
-        }
     }
 }
