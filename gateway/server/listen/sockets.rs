@@ -9,7 +9,7 @@ use listenfd::ListenFd;
 
 use crate::config::{Listen, ServerConfig};
 use crate::error::Error;
-use crate::grammar::address::is_near;
+use crate::grammar::address::is_loopback_or_private;
 
 /// How many connections wait to be accepted, at most: what the system allows (`net.core.somaxconn`) is less.
 const BACKLOG: i32 = 65_535;
@@ -166,7 +166,7 @@ impl Inherited {
             let plain = config.tls.is_none() && !config.plain_http;
             let addresses = listen.iter().filter_map(|socket| socket.local_addr().ok());
             if let Some(far) = addresses
-                .filter(|address| !is_near(address.ip()))
+                .filter(|address| !is_loopback_or_private(address.ip()))
                 .find(|_| plain)
             {
                 return Err(Error::Failed(format!(
