@@ -1,27 +1,30 @@
-//! Text of others (a provider's name for its model, say) made fit for a terminal or a log viewer: characters that move
-//! the cursor, change colours or turn the direction of writing are shown as escapes, and do nothing.
+//! Text from outside, such as a provider's name for its model, made safe for a terminal or a log viewer: characters that
+//! move the cursor, change colours or reverse the direction of writing become escapes.
+//!
+//! Knows characters alone, not what a text means.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a text needs no escapes: all of it is printable ASCII.
+/// Whether a text is printable ASCII, and needs no escapes.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
-/// Whether a character shows as itself: no control character, no format character such as U+202E, no line separator,
-/// nothing that has no meaning (yet).
+/// Whether a character is visible as itself. Control characters, format characters such as U+202E, line separators and
+/// unassigned characters are not.
 fn shows(c: char) -> bool {
-    // Of ASCII, what `escape_debug` would escape besides are quotes and the backslash.
+    // `escape_debug` would also escape quotes and the backslash.
     match c {
         ' '..='~' => true,
         _ => c.escape_debug().len() == 1,
     }
 }
 
-/// The text with `\u009b` and the like in the place of characters that do not show, but for those that `keep` keeps.
-/// JSON means the same afterwards, where white space between values is kept: what does not show stands in its texts
-/// alone, and JSON has these escapes.
+/// The text with escapes such as `\u009b` in place of characters that are not visible, except those that `keep` accepts.
+///
+/// A JSON document keeps its meaning if `keep` accepts the white space between values: other invisible characters stand in
+/// its strings alone, where JSON has the same escapes.
 pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     if is_plain(text) {
         return Cow::Borrowed(text);
@@ -40,17 +43,17 @@ pub fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// The text in so many lines as it is, and likewise.
+/// The text made safe, with its line feeds and tabs.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c == '\n' || c == '\t')
 }
 
-/// The text in one line.
+/// The text made safe, in one line.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
-/// So many of something, whose name gets an `s` unless there is one: `1 route`, `2 routes`.
+/// A number and a noun, which gets an `s` unless the number is 1: `1 route`, `2 routes`.
 pub fn count(number: impl TryInto<u64>, name: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
     let plural = if number == 1 { "" } else { "s" };

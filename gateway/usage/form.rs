@@ -1,10 +1,10 @@
-//! In what form a response's body is: JSON or a stream of events. The bytes decide: what `Content-Type` says is wrong or
-//! missing often enough, and a body that is neither (audio, images, files) is found out by its first bytes.
+//! The form of a response's body: JSON or an event stream. The first bytes decide, because `Content-Type` is wrong or
+//! missing often enough. A body that is neither (audio, images, files) is recognized by them as well.
 
 use crate::grammar::media::{EVENT_STREAM, MediaType};
 use crate::wire::sse::FIELDS;
 
-/// Media types, and beginnings of some, that are neither; they are not looked at.
+/// Media types, or beginnings of them, whose bodies are neither and are not read.
 const BINARY: [&[u8]; 16] = [
     b"audio/",
     b"image/",
@@ -27,17 +27,17 @@ const BINARY: [&[u8]; 16] = [
 /// The longest of [`FIELDS`], in bytes.
 const LONGEST: usize = 6;
 
-/// What `Content-Type` says of the form.
+/// The form that `Content-Type` declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Declared {
     Json,
     Events,
-    /// Nothing that could be relied on: text, bytes, nothing at all, a type that is not known.
+    /// None that can be relied on: text, bytes, an unknown type, or no type at all.
     Unknown,
 }
 
 impl Declared {
-    /// `None` for a media type of which nothing can be read.
+    /// `None` for a media type whose bodies are not read.
     fn by(media: MediaType<'_>) -> Option<Self> {
         Some(if media.is(b"application/json") {
             Self::Json
@@ -58,21 +58,22 @@ impl Declared {
 pub(super) enum Form {
     Json,
     Events,
-    /// Neither.
+    /// Neither of the two.
     Other,
 }
 
-/// Looks at the first bytes of one body.
+/// Recognizes the form of one body by its first bytes.
 #[derive(Debug)]
 pub(super) struct Sniffer {
     declared: Declared,
-    /// What has come, where it is not enough to tell.
+    /// The first bytes, while they may begin more than one form.
     held: [u8; LONGEST],
+    /// The number of bytes in `held`.
     length: usize,
 }
 
 impl Sniffer {
-    /// For a body with this `Content-Type`; `None` where that says that there is nothing to be read.
+    /// A sniffer for a body with this `Content-Type`; `None` if such a body is not read.
     pub(super) fn of(content_type: &[u8]) -> Option<Self> {
         Some(Self {
             declared: Declared::by(MediaType::of(content_type))?,
@@ -81,17 +82,17 @@ impl Sniffer {
         })
     }
 
-    /// Whether the body is said to be a stream of events.
+    /// Whether the body is declared to be an event stream.
     pub(super) fn expects_events(&self) -> bool {
         self.declared == Declared::Events
     }
 
-    /// Takes the next bytes: the form, and those of the bytes that belong to the body, behind what is
-    /// [held](Self::held). `None` if there is more to come first.
+    /// Takes the next bytes. Returns the form, and the bytes that follow those [held](Self::held); `None` if more bytes are
+    /// needed.
     pub(super) fn look<'b>(&mut self, bytes: &'b [u8]) -> Option<(Form, &'b [u8])> {
         let mut rest = bytes;
         while let Some((&byte, behind)) = rest.split_first() {
-            // A byte order mark says nothing.
+            // A byte order mark may stand before any form.
             let skipped = byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf);
             if self.length == 0 && skipped {
                 rest = behind;
@@ -99,7 +100,7 @@ impl Sniffer {
             }
             match byte {
                 _ if self.length > 0 => {}
-                // The last begins a sequence of documents (RFC 7464).
+                // 0x1e begins a sequence of JSON documents (RFC 7464).
                 b'{' | b'[' | 0x1e => return Some((Form::Json, rest)),
                 _ if self.declared == Declared::Events => return Some((Form::Events, rest)),
                 _ => {}
@@ -124,7 +125,7 @@ impl Sniffer {
         None
     }
 
-    /// What stands before what [`Self::look`] left.
+    /// The bytes before those that [`Self::look`] returned.
     pub(super) fn held(&self) -> &[u8] {
         self.held.get(..self.length).unwrap_or_default()
     }
@@ -134,7 +135,7 @@ impl Sniffer {
 mod tests {
     use super::*;
 
-    /// The form, and the body without what says nothing, for a body that comes in chunks of one size.
+    /// The form of a body that comes in chunks of one size, and the body without the white space and marks before it.
     fn look(media: &str, body: &str, cut: usize) -> Option<(Form, String)> {
         let mut sniffer = Sniffer::of(media.as_bytes())?;
         let mut chunks = body.as_bytes().chunks(cut);

@@ -1,4 +1,4 @@
-//! The table of places as a tree of names, as the scanner walks it.
+//! The table of places as a tree of names, which the scanner walks.
 
 use std::sync::LazyLock;
 
