@@ -55,18 +55,22 @@ struct Sink<'s> {
 impl EventSink for Sink<'_> {
     const NAME: &'static [u8] = b"error";
 
+    #[inline]
     fn skips(&self, line: &[u8]) -> bool {
         !self.found.may_learn_from(line)
     }
 
+    #[inline]
     fn data(&mut self, text: &[u8]) {
         self.scanner.feed(text, self.found);
     }
 
+    #[inline]
     fn named(&mut self) {
         self.found.errors.add(true);
     }
 
+    #[inline]
     fn ended(&mut self, is_event: bool) {
         let failed = self.found.errors.event_ended();
         if is_event {

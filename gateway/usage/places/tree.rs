@@ -21,7 +21,7 @@ pub(in crate::usage) struct Branch {
     /// Whether objects in an array stand for the object itself.
     pub(in crate::usage) is_list: bool,
     /// The names in it, by their length, and the branch that each leads to.
-    names: Vec<(&'static str, u16)>,
+    names: Vec<(&'static str, u8)>,
     /// Where in `names` those of each length begin.
     starts: [u8; LONGEST + 2],
 }
@@ -51,7 +51,7 @@ impl Tree {
         let mut tree = Self {
             branches: vec![Branch::default()],
         };
-        let mut shared: Vec<(&'static [Row], bool, u16)> = Vec::new();
+        let mut shared: Vec<(&'static [Row], bool, u8)> = Vec::new();
         for (path, rows, spare, _) in HOLDERS {
             let known = shared
                 .iter()
@@ -79,7 +79,7 @@ impl Tree {
         tree
     }
 
-    fn fill(&mut self, from: u16, rows: &[Row], spare: bool) {
+    fn fill(&mut self, from: u8, rows: &[Row], spare: bool) {
         if let Some(branch) = self.branches.get_mut(usize::from(from)) {
             branch.is_usage = from > 0;
         }
@@ -93,7 +93,7 @@ impl Tree {
     }
 
     /// The branch at `path`, which is made if there is none.
-    fn reach(&mut self, from: u16, path: &'static str) -> u16 {
+    fn reach(&mut self, from: u8, path: &'static str) -> u8 {
         let mut at = from;
         for name in path.split('.').filter(|name| !name.is_empty()) {
             let branch = self.branches.get(usize::from(at));
@@ -104,14 +104,14 @@ impl Tree {
         at
     }
 
-    fn add(&mut self, at: u16, name: &'static str) -> u16 {
-        let new = u16::try_from(self.branches.len()).unwrap_or(u16::MAX);
+    fn add(&mut self, at: u8, name: &'static str) -> u8 {
+        let new = u8::try_from(self.branches.len()).unwrap_or(u8::MAX);
         self.branches.push(Branch::default());
         self.link(at, name, new);
         new
     }
 
-    fn link(&mut self, at: u16, name: &'static str, to: u16) {
+    fn link(&mut self, at: u8, name: &'static str, to: u8) {
         if let Some(branch) = self.branches.get_mut(usize::from(at)) {
             branch.names.push((name, to));
         }

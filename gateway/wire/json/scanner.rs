@@ -12,9 +12,11 @@ pub(crate) const TEXT: usize = 128;
 /// The most objects and arrays around a value of interest.
 const DEPTH: usize = 12;
 
-/// A place in the tree of names of interest.
+/// A place in the tree of names of interest, of which there are at most 255.
+///
+/// One byte, because the scanner copies places at every name: with two, the meter takes 1 to 2 % more instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Node(pub(crate) u16);
+pub(crate) struct Node(pub(crate) u8);
 
 /// The values that a scanner looks for, and what it calls when it finds one.
 pub(crate) trait Interest {

@@ -7,7 +7,7 @@ use super::*;
 
 /// Looks for `a`, `a.b`, `c`, and in each of `l` for `b`.
 #[derive(Default, Debug, PartialEq)]
-struct Found(Vec<(u16, String)>);
+struct Found(Vec<(u8, String)>);
 
 impl Interest for Found {
     const ROOT: Node = Node(0);
@@ -39,7 +39,7 @@ impl Interest for Found {
     }
 }
 
-fn scan(text: &str, cut: usize) -> Vec<(u16, String)> {
+fn scan(text: &str, cut: usize) -> Vec<(u8, String)> {
     let (mut scanner, mut found) = (Scanner::default(), Found::default());
     for chunk in text.as_bytes().chunks(cut) {
         scanner.feed(chunk, &mut found);
@@ -94,7 +94,7 @@ fn numbers_and_texts_are_found_where_they_are_looked_for() {
         ("{]", &[]),
         (r#"{"a": {}, "c": 3}"#, &[(3, "3")]),
     ] {
-        let wanted: Vec<(u16, String)> = found
+        let wanted: Vec<(u8, String)> = found
             .iter()
             .map(|(at, text)| (*at, (*text).to_owned()))
             .collect();
@@ -130,8 +130,8 @@ fn document() -> impl Strategy<Value = Value> {
         .prop_map(|map| Value::Object(map.into_iter().collect()))
 }
 
-fn expected(document: &Value) -> Vec<(u16, String)> {
-    let text = |at: u16, value: Option<&Value>| match value {
+fn expected(document: &Value) -> Vec<(u8, String)> {
+    let text = |at: u8, value: Option<&Value>| match value {
         Some(Value::Number(number)) => Some((at, number.to_string())),
         Some(Value::String(text)) => Some((at, text.clone())),
         _ => None,
