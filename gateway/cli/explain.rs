@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::proxy::admit::{Admission, check_head};
 use crate::proxy::inject;
 use crate::proxy::reject::{Reason, Rejection};
-use crate::route::{Access, NormalPath, Route};
+use crate::route::{Access, NormalPath, Route, request_path};
 use crate::snapshot::{Live, Snapshot};
 
 /// Say what would become of a request, without sending anything.
@@ -181,7 +181,7 @@ fn explain(
             said.line("hint", hint);
         }
     })?;
-    let path = NormalPath::of_request(request.raw_path()).map_err(|bad| {
+    let path = request_path(request.raw_path()).map_err(|bad| {
         let (what, cure) = advice::for_path(bad);
         said.line("path", what);
         let reason = said.refused(Reason::BadPath);

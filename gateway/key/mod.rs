@@ -17,6 +17,7 @@ pub mod format;
 mod labels;
 pub(crate) mod lock;
 mod presented;
+mod query;
 pub(crate) mod restrict;
 mod selector;
 mod store;
@@ -27,9 +28,7 @@ pub use client_key::{ClientKey, KeyEntry, is_key_id};
 pub use credential::is_our_credential;
 pub use digest::KeyDigest;
 pub use labels::{KnownLabels, Labels};
-pub use presented::{
-    AmbiguousCredentials, PresentedKey, decoded, has_credential, has_parameter, is_key_protocol,
-    remove_from_query, without_scheme,
-};
+pub use presented::{AmbiguousCredentials, PresentedKey, is_key_protocol};
+pub use query::{has_credential, remove_from_query};
 pub use selector::Selector;
 pub use store::{Fingerprint, KeyFailure, KeyStore, StoreError, VerifiedKey};

@@ -20,6 +20,7 @@ use crate::provider::{Credential, NoCredential, folded};
 use crate::route::{Access, NormalPath, Route};
 
 use crate::grammar::host::host_of_authority;
+use crate::grammar::list;
 use crate::snapshot::{Rules, Snapshot};
 
 /// Headers in which frameworks, and Google, take another method than the request line's.
@@ -245,10 +246,8 @@ fn may_be_post(request: &RequestHeader) -> bool {
 fn is_websocket(request: &RequestHeader) -> bool {
     request.version == Version::HTTP_11
         && request.headers.get_all(UPGRADE).iter().any(|value| {
-            value
-                .as_bytes()
-                .split(|b| *b == b',')
-                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+            let mut protocols = list::byte_elements(value.as_bytes());
+            protocols.any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
         })
 }
 

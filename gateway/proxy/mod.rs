@@ -49,7 +49,7 @@ use crate::key::KeyFailure;
 use crate::limit::by_address::ByAddress;
 use crate::limit::failed_keys::FailedKeyLimiter;
 use crate::origin::TunnelError;
-use crate::route::{Access, NormalPath};
+use crate::route::{Access, request_path};
 use crate::runtime::in_flight::InFlight;
 use crate::runtime::watchdog;
 use crate::snapshot::Live;
@@ -481,8 +481,8 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes)
         .unwrap_or_default();
     check_head(&exchange.rules, request, &raw).map_err(Rejection::unrouted)?;
-    let path = NormalPath::of_request(request.raw_path())
-        .map_err(|_| Rejection::unrouted(Reason::BadPath))?;
+    let path =
+        request_path(request.raw_path()).map_err(|_| Rejection::unrouted(Reason::BadPath))?;
     exchange.seen.path.push_str(&path.path);
     if let (Some(address), true) = (client.limited, client.shares_connection) {
         let most = exchange.rules.server.max_connections_per_address;

@@ -4,15 +4,16 @@
 //! destination.
 
 mod cors;
+mod escaped_separators;
 mod overlap;
-mod path;
 mod pattern;
-mod unmask;
 
 pub use cors::{Cors, parse_origin};
+pub use escaped_separators::request_path;
 pub use overlap::Overlap;
-pub use path::{BadPath, NormalPath};
 pub use pattern::{HostPattern, PathPrefix};
+
+pub use crate::grammar::path::{BadPath, NormalPath};
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 
 use super::{HostPattern, Route, Router};
-use crate::key::decoded;
+use crate::grammar::query::percent_decoded;
 
 /// Stands for any endpoint.
 const ENDPOINT: &str = "/x";
@@ -199,7 +199,7 @@ fn is_under(target: &str, base: &str) -> bool {
 
 /// A path as the most forgiving provider reads it: in lower case, without escapes.
 fn fold(path: &str) -> String {
-    let bytes = decoded(path.as_bytes());
+    let bytes = percent_decoded(path.as_bytes());
     // One character for each byte, whatever the bytes are.
     let folded = bytes.iter().map(u8::to_ascii_lowercase);
     folded.map(char::from).collect()
@@ -211,7 +211,7 @@ mod tests {
 
     use super::super::tests::{provider, route};
     use super::*;
-    use crate::route::NormalPath;
+    use crate::route::{NormalPath, request_path};
 
     const SEGMENTS: &[&str] = &[
         "v1",
@@ -272,7 +272,7 @@ mod tests {
 
     /// Which route takes a path, and to where: all that a provider may read that undoes the escapes of separators.
     fn sent(router: &Router, path: &str) -> Option<(String, Vec<String>)> {
-        let normal = NormalPath::of_request(path.as_bytes()).ok()?;
+        let normal = request_path(path.as_bytes()).ok()?;
         let found = router.find("h", &normal.path)?;
         let target = found.route.provider.paths.target(found.rest, None)?;
         let passes = !router.is_anothers("h", found.route, &target)

@@ -13,6 +13,8 @@ pub use reference::{SecretError, SecretRef};
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
+use crate::grammar::authorization::has_prefix;
+
 /// A provider's token, a key, anything that must not be seen.
 ///
 /// It has no `Debug` and no `Display`, so it cannot reach a log, an error or a metric by accident;
@@ -57,7 +59,7 @@ impl Secret {
     /// A secret that already begins with the prefix ("Bearer sk-...") is not given it twice.
     pub fn header(&self, prefix: &str) -> Option<HeaderValue> {
         let bare = self.expose();
-        let text = if prefix.is_empty() || starts_with_ignoring_case(bare, prefix) {
+        let text = if has_prefix(bare, prefix) {
             Zeroizing::new(bare.to_owned())
         } else {
             Zeroizing::new(format!("{prefix}{bare}"))
@@ -66,11 +68,6 @@ impl Secret {
         value.set_sensitive(true);
         Some(value)
     }
-}
-
-fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
-    text.get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use keygate::key::KeyDigest;
 use keygate::metrics::Metrics;
 use keygate::proxy::admit::{Admission, check_head};
 use keygate::proxy::inject;
-use keygate::route::NormalPath;
+use keygate::route::request_path;
 use keygate::snapshot::Live;
 use pingora::http::RequestHeader;
 
@@ -103,7 +103,7 @@ pub fn read(bytes: &[u8]) {
     if check_head(&snapshot.rules, &request, b"").is_err() {
         return;
     }
-    let Ok(path) = NormalPath::of_request(request.raw_path()) else {
+    let Ok(path) = request_path(request.raw_path()) else {
         return;
     };
     let Ok(admission) = Admission::decide(&snapshot, &request, &path, Timestamp::now()) else {
@@ -139,7 +139,7 @@ pub fn read(bytes: &[u8]) {
     let (_, query) = target.split_once('?').unwrap_or((target, ""));
     for name in ["key", "api-key", "api_key", "access_token"] {
         assert!(
-            !keygate::key::has_parameter(query, name),
+            !keygate::grammar::query::has_parameter(query, name),
             "{name} goes up in {target}"
         );
     }

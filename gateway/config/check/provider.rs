@@ -11,7 +11,7 @@ use super::egress::Egress;
 use super::plain_http::Sending;
 use super::{Checked, Checker, is_name};
 use crate::document::{FileStamp, Located, Location, OneOrMany, Severity, enumerate, nearest};
-use crate::key::without_scheme;
+use crate::grammar::authorization::without_bearer;
 use crate::provider::KINDS;
 use crate::provider::{Kind, Paths, ProviderSpec, RedirectHost, TokenSource, is_segment};
 
@@ -342,7 +342,7 @@ impl Checker<'_> {
         let resolved = SecretRef::parse(&given.value, self.folder).and_then(|reference| {
             self.files.extend(reference.file().map(FileStamp::take));
             let token = reference.resolve()?;
-            if without_scheme(token.expose().as_bytes()).is_empty() {
+            if without_bearer(token.expose().as_bytes()).is_empty() {
                 let why = format!("{reference} holds the word `Bearer` and no token");
                 return Err(SecretError::Unusable(why));
             }

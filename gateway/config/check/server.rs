@@ -9,7 +9,7 @@ use super::super::file::{KeysFile, LimitsFile, ServerFile};
 use super::super::{Listen, LogLevel, ServerConfig, TlsSpec};
 use super::{Checker, FRAMING};
 use crate::document::{ByteSize, Located, Location, OneOrMany};
-use crate::grammar::address::is_near;
+use crate::grammar::address::is_loopback_or_private;
 
 /// More than any machine has cores.
 const MAX_THREADS: usize = 1024;
@@ -197,7 +197,7 @@ impl Checker<'_> {
             );
             return None;
         };
-        if !is_near(address.ip()) {
+        if !is_loopback_or_private(address.ip()) {
             self.fatal(
                 &given.at,
                 "server.admin answers without a key, so it must be a loopback or private address",
@@ -211,7 +211,10 @@ impl Checker<'_> {
         let Some(Listen::Addresses(addresses)) = listen else {
             return;
         };
-        for far in addresses.iter().filter(|address| !is_near(address.ip())) {
+        for far in addresses
+            .iter()
+            .filter(|address| !is_loopback_or_private(address.ip()))
+        {
             if plain {
                 self.warn(
                     at,

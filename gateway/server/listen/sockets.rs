@@ -8,7 +8,7 @@ use listenfd::ListenFd;
 
 use crate::config::{Listen, ServerConfig};
 use crate::error::Error;
-use crate::grammar::address::is_near;
+use crate::grammar::address::is_loopback_or_private;
 use crate::server::lifecycle::handover::Predecessors;
 
 /// How many connections may wait to be accepted. The system lowers it to `net.core.somaxconn`.
@@ -119,7 +119,7 @@ impl Inherited {
         let exposed = listen
             .iter()
             .filter_map(|socket| socket.local_addr().ok())
-            .find(|address| is_plain && !is_near(address.ip()));
+            .find(|address| is_plain && !is_loopback_or_private(address.ip()));
         if let Some(exposed) = exposed {
             return Err(Error::Failed(format!(
                 "keys of clients would go unencrypted to {exposed}, which systemd has handed over: give \
