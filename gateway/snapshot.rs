@@ -14,9 +14,8 @@ use jiff::Timestamp;
 use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
 
-use crate::config::{Config, RouteSpec, ServerConfig, certificate_end};
-use crate::document::{FileStamp, PrefixHash};
-use crate::key::{KeyDigest, KeyStore, StoreError};
+use crate::config::{Resolved, RouteSpec, ServerConfig, certificate_end};
+use crate::key::{KeyDigest, KeySource, KeyStore, Revision, StoreError};
 use crate::metrics::Metrics;
 use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Stripped, folded, plain_form};
 use crate::runtime::clock::Clock;
@@ -38,13 +37,12 @@ pub struct Snapshot {
     pub rules: Arc<Rules>,
     /// The keys.
     pub keys: KeyStore,
-    /// Where they came from.
-    pub key_file: FileStamp,
-    /// The version of that file of which everything that closes keys is in force: a later one where the rest of the
-    /// configuration was refused.
-    pub closed_by: FileStamp,
-    /// What tells whether a later version of that file is only its beginning.
-    pub key_outline: PrefixHash,
+    /// Where the keys come from.
+    pub key_source: Arc<dyn KeySource>,
+    /// The version of the keys that serves as a whole.
+    pub revision: Revision,
+    /// The version whose revocations are in force: a later one where the rest of the configuration was refused.
+    pub closed_by: Revision,
 }
 
 /// What an exchange goes by from its beginning to its end. The keys are not among it: a stream that
@@ -95,7 +93,7 @@ impl std::error::Error for BuildError {}
 impl Snapshot {
     /// After `before`, if it is not the first.
     fn build(
-        config: Config,
+        config: Resolved,
         before: Option<&Rules>,
         metrics: &Metrics,
         resolver: &Resolver,
@@ -110,13 +108,13 @@ impl Snapshot {
         // A credential of one provider is none for another.
         let mut stripped: HashSet<HeaderName> = ALWAYS_STRIPPED.iter().cloned().collect();
         stripped.extend(config.key_headers.iter().cloned());
-        stripped.extend(config.server.stripped_headers.iter().cloned());
+        stripped.extend(config.server.limits.stripped_headers.iter().cloned());
         stripped.extend(
             providers
                 .iter()
                 .map(|provider| provider.auth_header.clone()),
         );
-        let prefixes = config.server.stripped_prefixes.iter();
+        let prefixes = config.server.limits.stripped_prefixes.iter();
         let mut prefixes: Vec<String> = prefixes
             .flat_map(|prefix| [prefix.clone(), folded(prefix)])
             .collect();
@@ -164,10 +162,10 @@ impl Snapshot {
         };
         Ok(Self {
             rules: Arc::new(rules),
-            keys: KeyStore::build(config.keys).map_err(BuildError::Keys)?,
-            closed_by: config.key_file.clone(),
-            key_file: config.key_file,
-            key_outline: config.key_outline,
+            keys: KeyStore::build(config.keys.entries).map_err(BuildError::Keys)?,
+            key_source: config.key_source,
+            closed_by: config.keys.revision.clone(),
+            revision: config.keys.revision,
         })
     }
 }
@@ -235,7 +233,7 @@ pub struct Live {
 
 impl Live {
     /// Puts the first configuration to use.
-    pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
+    pub fn start(config: Resolved, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
         let resolver = Arc::new(Resolver::default());
         let warnings = config.warnings.iter().map(ToString::to_string).collect();
         let snapshot = Snapshot::build(config, None, &metrics, &resolver)?;
@@ -285,7 +283,7 @@ impl Live {
 
     /// Builds `config` beside the snapshot that serves, without serving it yet: names that are new
     /// can be resolved before [`swap`](Self::swap).
-    pub fn prepare(&self, config: Config) -> Result<Snapshot, BuildError> {
+    pub fn prepare(&self, config: Resolved) -> Result<Snapshot, BuildError> {
         let before = self.snapshot.look().rules.clone();
         Snapshot::build(config, Some(&before), &self.metrics, &self.resolver)
     }
@@ -303,23 +301,21 @@ impl Live {
         before
     }
 
-    /// Serves `keys`, which open no more than the ones of before, nor than the file `closed_by`, with the rules of
-    /// before. They are the whole of `file`, if there is one.
-    pub fn narrow(
-        &self,
-        keys: KeyStore,
-        closed_by: FileStamp,
-        file: Option<(FileStamp, PrefixHash)>,
-    ) -> Arc<Snapshot> {
+    /// Serves `keys` with the rules that serve already. They permit no more than the keys that serve, nor than the
+    /// version `closed_by`; `is_whole` if they are all that this version permits.
+    pub fn narrow(&self, keys: KeyStore, closed_by: Revision, is_whole: bool) -> Arc<Snapshot> {
         let serving = self.snapshot();
-        let of_before = || (serving.key_file.clone(), serving.key_outline.clone());
-        let (key_file, key_outline) = file.unwrap_or_else(of_before);
+        let revision = if is_whole {
+            &closed_by
+        } else {
+            &serving.revision
+        };
         let before = self.snapshot.swap(Arc::new(Snapshot {
             rules: serving.rules.clone(),
             keys,
-            key_file,
+            key_source: serving.key_source.clone(),
+            revision: revision.clone(),
             closed_by,
-            key_outline,
         }));
         self.publish_keys();
         before

@@ -11,7 +11,7 @@ use super::foreign;
 use super::listener::Trusted;
 use super::status::ask;
 use crate::admin::status::Status;
-use crate::config::{Config, Locations, Purpose};
+use crate::config::{Locations, Purpose, Resolved};
 use crate::error::Error;
 
 /// How long the outcome is waited for.
@@ -45,8 +45,8 @@ pub(super) struct Upgrade {
 
 pub(super) fn reload(options: &Reload) -> Result<(), Error> {
     let path = options.config.find()?;
-    let config = Config::load(&path, Purpose::Reload)?;
-    let admin = config.server.admin;
+    let config = Resolved::load(&path, Purpose::Reload)?;
+    let admin = config.server.listener.admin;
     let trusted = trusted(&path, &config);
     let (before, _) = ask(admin)?;
     let told = trusted.gateway(before.pid)?.signal(Signal::HUP);
@@ -68,8 +68,8 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
 pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
     let path = options.config.find()?;
     // The next process looks more closely: this one need not have the service's credentials.
-    let config = Config::load(&path, Purpose::Reload)?;
-    let admin = config.server.admin;
+    let config = Resolved::load(&path, Purpose::Reload)?;
+    let admin = config.server.listener.admin;
     let trusted = trusted(&path, &config);
     let (before, _) = ask(admin)?;
     refuse_foreign(&before, &config)?;
@@ -109,21 +109,21 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
 }
 
 /// Refuses a gateway that has another configuration than this one.
-fn refuse_foreign(status: &Status, config: &Config) -> Result<(), Error> {
-    if foreign::reads(status, &config.key_file.path) {
+fn refuse_foreign(status: &Status, config: &Resolved) -> Result<(), Error> {
+    if foreign::reads(status, config.key_source.place()) {
         return Ok(());
     }
     Err(Error::Failed(format!(
         "the gateway at {} has another configuration: it reads the keys of {}",
-        config.server.admin, status.key_file.path
+        config.server.listener.admin, status.key_file.path
     )))
 }
 
 /// Who may be the gateway of this configuration.
-fn trusted(path: &Path, config: &Config) -> Trusted {
+fn trusted(path: &Path, config: &Resolved) -> Trusted {
     let places = Locations {
-        key_file: config.key_file.path.clone(),
-        admin: config.server.admin,
+        key_file: config.key_source.place().to_owned(),
+        admin: config.server.listener.admin,
     };
     Trusted::of(path, &places)
 }

@@ -14,7 +14,7 @@ use super::config_path::ConfigPath;
 use super::foreign;
 use super::status::ask;
 use crate::admin::status::{State, Status};
-use crate::config::{self, Config, Listen, Purpose, ServerConfig};
+use crate::config::{self, Listen, Purpose, Resolved, ServerConfig};
 use crate::error::Error;
 use crate::provider::{ProviderSpec, TokenSource};
 use crate::runtime::printable::count;
@@ -80,10 +80,12 @@ impl Finding {
 }
 
 pub(super) fn run(options: &Doctor) -> Result<(), Error> {
-    let config = Config::load(&options.config.find()?, Purpose::Start)?;
+    let config = Resolved::load(&options.config.find()?, Purpose::Start)?;
     // One that serves knows what this shell cannot see.
-    let found = ask(config.server.admin).ok().map(|(status, _)| status);
-    let is_ours = |status: &Status| foreign::reads(status, &config.key_file.path);
+    let found = ask(config.server.listener.admin)
+        .ok()
+        .map(|(status, _)| status);
+    let is_ours = |status: &Status| foreign::reads(status, config.key_source.place());
     let (running, foreign) = match found {
         Some(status) if !is_ours(&status) => (None, Some(status)),
         found => (found, None),
@@ -97,7 +99,7 @@ pub(super) fn run(options: &Doctor) -> Result<(), Error> {
         ok("configuration", warning.message.clone())
             .but(Verdict::Warn, format!("see {}", warning.at))
     }));
-    findings.push(key_file(&config.key_file.path));
+    findings.push(key_file(config.key_source.place()));
     findings.extend(ports(&config, running.as_ref(), foreign.as_ref()));
     findings.extend(
         config
@@ -178,7 +180,7 @@ fn open_files(config: &ServerConfig, running: Option<&Status>) -> Finding {
             what,
             format!(
                 "enough for {} connections of clients",
-                config.max_connections
+                config.limits.max_connections
             ),
         ),
     }
@@ -215,8 +217,8 @@ fn key_file(path: &Path) -> Finding {
     )
 }
 
-fn ports(config: &Config, running: Option<&Status>, foreign: Option<&Status>) -> Vec<Finding> {
-    let admin = config.server.admin;
+fn ports(config: &Resolved, running: Option<&Status>, foreign: Option<&Status>) -> Vec<Finding> {
+    let admin = config.server.listener.admin;
     if let Some(status) = running {
         let found = format!(
             "keygate {} serves already, as process {}",
@@ -230,7 +232,7 @@ fn ports(config: &Config, running: Option<&Status>, foreign: Option<&Status>) ->
         Some(status) => findings.push(occupied(admin, status)),
         None => addresses.push(("admin", admin)),
     }
-    match &config.server.listen {
+    match &config.server.listener.listen {
         Listen::Addresses(listen) => {
             addresses.extend(listen.iter().map(|address| ("listen", *address)));
         }

@@ -11,7 +11,7 @@ use pingora::http::RequestHeader;
 use super::config_path::ConfigPath;
 use super::cure;
 use super::hint::{hints, origin};
-use crate::config::{Config, Purpose};
+use crate::config::{Purpose, Resolved};
 use crate::error::Error;
 use crate::key::PresentedKey;
 use crate::metrics::Metrics;
@@ -44,7 +44,10 @@ pub(super) struct Explain {
 
 pub(super) fn run(options: &Explain) -> Result<(), Error> {
     let request = request(options)?;
-    let config = Config::load(&options.config.find()?, Purpose::Start)?;
+    let config = Resolved::load(&options.config.find()?, Purpose::Explain)?;
+    for problem in &config.not_fetched {
+        super::eprint(&problem.to_string());
+    }
     let origin = origin(&config.server);
     let metrics = Metrics::new().map_err(|error| Error::failed("make metrics", error))?;
     let live =

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::config_path::ConfigPath;
 use crate::admin::status::{self, State};
-use crate::config::Config;
+use crate::config;
 use crate::error::Error;
 use crate::runtime::printable::count;
 
@@ -42,7 +42,7 @@ pub(super) struct Status {
 pub(super) fn run(options: &Status) -> Result<(), Error> {
     let admin = match options.admin {
         Some(admin) => admin,
-        None => Config::places(&options.config.find()?)?.admin,
+        None => config::locations(&options.config.find()?)?.admin,
     };
     if options.watch {
         return watch(admin);

@@ -10,7 +10,7 @@ use clap::Args;
 use super::config_path::ConfigPath;
 use super::listener::Trusted;
 use crate::admin::status::Status;
-use crate::config::Config;
+use crate::config;
 use crate::document::FileStamp;
 use crate::error::Error;
 
@@ -75,9 +75,9 @@ impl Waiting {
         if !self.wait {
             return Ok(());
         }
-        let config = config.find()?;
-        let places = Config::places(&config)?;
-        let (admin, trusted) = (places.admin, Trusted::of(&config, &places));
+        let found = config.find()?;
+        let places = config::locations(&found)?;
+        let (admin, trusted) = (places.admin, Trusted::of(&found, &places));
         let start = Instant::now();
         loop {
             let (status, _) = super::status::ask(admin)?;

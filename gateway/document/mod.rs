@@ -261,6 +261,21 @@ impl<'d> Section<'d> {
         self.enter(self.join(key), &span, value)
     }
 
+    /// Takes the table under `key`; an empty one where it is left out.
+    pub fn section_or_empty(&mut self, key: &'static str) -> Section<'d> {
+        self.section(key).unwrap_or_else(|| Section {
+            document: self.document,
+            offset: self.offset,
+            first: 0,
+            problems: self.problems,
+            path: self.join(key),
+            at: self.at.clone(),
+            table: DeTable::default(),
+            complete: self.complete,
+            known: Vec::new(),
+        })
+    }
+
     /// Takes a table of tables: `[providers.openai]`, `[providers.local]`. In the file's order.
     pub fn named(&mut self, key: &'static str) -> Vec<(Located<String>, Section<'d>)> {
         let Some(outer) = self.section(key) else {

@@ -14,6 +14,16 @@ pub struct Location {
     pub line: usize,
 }
 
+impl Location {
+    /// A file as a whole.
+    pub fn of_file(path: &Path) -> Self {
+        Self {
+            file: path.into(),
+            line: 0,
+        }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
@@ -92,6 +102,25 @@ impl Problems {
             severity,
             may_pass,
         });
+    }
+
+    /// Takes over the problems of `other`.
+    pub fn extend(&self, other: Self) {
+        self.0.borrow_mut().extend(other.0.into_inner());
+    }
+
+    /// Whether a problem is one that `refuses`.
+    pub fn any(&self, refuses: impl Fn(&Problem) -> bool) -> bool {
+        self.0.borrow().iter().any(refuses)
+    }
+
+    /// Copies of those that `chosen` is true of.
+    pub fn matching(&self, chosen: impl Fn(&Problem) -> bool) -> Vec<Problem> {
+        let all = self.0.borrow();
+        all.iter()
+            .filter(|problem| chosen(problem))
+            .cloned()
+            .collect()
     }
 
     /// Notes a fatal one.

@@ -9,6 +9,7 @@
 
 pub mod edit;
 pub mod file;
+mod file_source;
 pub mod format;
 mod labels;
 mod leak;
@@ -17,15 +18,18 @@ pub mod moment;
 pub mod narrow;
 mod presented;
 pub mod rows;
+mod source;
 mod store;
 mod table;
 
+pub use file_source::KeyFileSource;
 pub use labels::{KnownLabels, Labels};
 pub use leak::is_our_credential;
 pub use presented::{
     AmbiguousCredentials, PresentedKey, decoded, has_credential, has_parameter, is_key_protocol,
     remove_from_query, without_scheme,
 };
+pub use source::{KeySet, KeySource, KeySourceError, Revision};
 pub use store::{Fingerprint, KeyFailure, KeyStore, StoreError, VerifiedKey};
 
 use std::collections::BTreeMap;

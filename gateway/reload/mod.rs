@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use self::load::{FewerKeys, Refused, load};
 use crate::document::FileStamp;
+use crate::key::Revision;
 use crate::runtime::background;
 use crate::runtime::log::UNLIMITED;
 use crate::runtime::systemd;
@@ -46,8 +47,8 @@ pub struct Reloader {
     requested: Arc<Notify>,
     /// When the last load, which failed for a reason that may pass, is made again.
     retry: Option<Instant>,
-    /// The key file as it was read on its own last.
-    keys_alone: Option<FileStamp>,
+    /// The version of the keys that was loaded alone last.
+    keys_alone: Option<Revision>,
     /// What was said about the tries since the last change.
     said: Option<String>,
     /// How far the clock was behind at the last look.
@@ -184,11 +185,11 @@ impl Reloader {
         if let Some(FewerKeys {
             store,
             closed_by,
-            file,
+            is_whole,
         }) = keys
         {
             let keys = store.keys().len();
-            let before = self.live.narrow(store, closed_by, file);
+            let before = self.live.narrow(store, closed_by, is_whole);
             tracing::warn!(
                 keys,
                 "the key file is good: what it revokes is revoked; what it adds waits for the configuration"
@@ -215,7 +216,7 @@ impl Reloader {
         if serving.rules.tracing != next.rules.tracing {
             tracing::warn!("[tracing] has changes that take effect at the next start");
         }
-        if serving.rules.server.max_connections != next.rules.server.max_connections
+        if serving.rules.server.limits.max_connections != next.rules.server.limits.max_connections
             && let Some(lack) = next.rules.server.lack_of_descriptors()
         {
             tracing::warn!("{lack}");
@@ -297,7 +298,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::config::{Config, Purpose};
+    use crate::config::{Purpose, Resolved};
     use crate::metrics::Metrics;
 
     #[tokio::test]
@@ -305,7 +306,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.toml");
         std::fs::write(&path, "").unwrap();
-        let config = Config::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
+        let config = Resolved::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
         let metrics = Arc::new(Metrics::new().unwrap());
         let live = Live::start(config, metrics.clone()).unwrap_or_else(|e| panic!("{e}"));
         let soon = Duration::from_secs(600);

@@ -1,14 +1,20 @@
-//! Secrets: the type that cannot be printed, and the references by which a file names one.
+//! Secrets: the type that cannot be printed, the references by which a file names one, and the sources they are
+//! fetched from.
 //!
 //! Knows where secrets come from; knows nothing of who uses them.
 
+mod credential;
+mod env;
+mod file;
 mod form;
 mod links;
 mod private;
 mod reference;
+mod source;
 
 pub use private::{LARGEST_KEYS, Private};
 pub use reference::{SecretError, SecretRef};
+pub use source::{LocalSecrets, SecretSource};
 
 use http::HeaderValue;
 use zeroize::Zeroizing;

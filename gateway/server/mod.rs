@@ -1,4 +1,4 @@
-//! The composition root: `Config` -> `Snapshot` -> `Proxy` -> Pingora's services on sockets that
+//! The composition root: `Resolved` -> `Snapshot` -> `Proxy` -> Pingora's services on sockets that
 //! are bound before anything else, and the end of it all by signal.
 //!
 //! Pingora's own `Server::run` sleeps out its whole grace period and can only be ended by leaving
@@ -45,7 +45,7 @@ use self::listen::tls;
 use self::threads::Threads;
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, Readiness};
-use crate::config::{Config, ServerConfig};
+use crate::config::{Resolved, ServerConfig};
 use crate::error::Error;
 use crate::limit::failed_keys::FailedKeyLimiter;
 use crate::metrics::Metrics;
@@ -96,7 +96,7 @@ impl Gateway {
     ///
     /// When this returns, every socket is bound and connections are accepted.
     pub fn start(
-        config: Config,
+        config: Resolved,
         path: PathBuf,
         output: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
@@ -106,7 +106,7 @@ impl Gateway {
     /// Likewise, on the sockets that were there before, as far as the configuration names them.
     pub fn start_on(
         mut inherited: Inherited,
-        config: Config,
+        config: Resolved,
         path: PathBuf,
         output: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
@@ -116,7 +116,7 @@ impl Gateway {
         }
         match server.lack_of_descriptors() {
             // Nobody has asked for more.
-            Some(lack) if server.connections_asked_for.is_none() => tracing::info!("{lack}"),
+            Some(lack) if server.limits.connections_asked_for.is_none() => tracing::info!("{lack}"),
             Some(lack) => tracing::warn!("{lack}"),
             None => {}
         }
@@ -146,7 +146,7 @@ impl Gateway {
         let readiness = Arc::new(Readiness::default());
 
         let control = runtime("control", 1)?;
-        let serving = Threads::start(server.threads)?;
+        let serving = Threads::start(server.listener.threads)?;
         let reloader = Reloader::new(live.clone(), path, files, unread);
         let reload = reloader.handle();
         control.spawn(reloader.run());
@@ -154,7 +154,7 @@ impl Gateway {
 
         let (telemetry, exporter) = telemetry(tracing.as_deref(), &live)?.unzip();
         let exporting = exporter.map(|exporter| control.spawn(exporter.run()));
-        resolve_in_background(&control, &live, server.dns_refresh);
+        resolve_in_background(&control, &live, server.listener.dns_refresh);
         let in_flight = InFlight::new(metrics.inflight.clone());
         let closing = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared {
@@ -167,7 +167,7 @@ impl Gateway {
             telemetry,
         });
         let connections = Connections::new(live.clone());
-        let tls = server.tls.as_ref();
+        let tls = server.listener.tls.as_ref();
         let tls = tls.map(|_| tls::acceptor(&live, client_roots.as_ref()));
         let tls = tls.transpose()?.map(Arc::new);
         let listen_on = listen_on(&server, shared, tls, connections.clone());
@@ -183,7 +183,7 @@ impl Gateway {
         // Shut down with the process and not before it: a drain wants to be watched.
         let app = Admin::new(&live, &in_flight, &readiness, started);
         let (admin, admin_shutdown) = serve_admin(&control, app, sockets.admin)?;
-        tracing::info!(?listen, %admin, threads = server.threads, "serving");
+        tracing::info!(?listen, %admin, threads = server.listener.threads, "serving");
         say_ready(&predecessors, &live, &serving);
         Ok(Self {
             listen,
@@ -258,7 +258,7 @@ pub fn keep_memory_private() {
 
 /// Refuses to start where every TLS handshake would fail, or Pingora would panic over a root
 /// certificate that it cannot read, or the system has no random numbers.
-pub fn check_startup(config: &Config) -> Result<(), Error> {
+pub fn check_startup(config: &Resolved) -> Result<(), Error> {
     let what = "trust the system's root certificates";
     let found = load_native_certs().map_err(|error| Error::failed(what, error))?;
     let mut roots = RootCertStore::empty();
@@ -296,7 +296,7 @@ fn access_log(
     output: impl Write + Send + 'static,
     metrics: &Metrics,
 ) -> Result<AccessLog, Error> {
-    if !server.access_log {
+    if !server.listener.access_log {
         return Ok(AccessLog::off());
     }
     AccessLog::start(output, metrics.access_log_dropped.clone())

@@ -123,6 +123,59 @@ fn the_request_path_never_sees_a_configuration_file() {
     }
 }
 
+/// The code of a source without its comments and its tests.
+fn code(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let lines = code.lines();
+    let lines = lines.filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_configuration_is_checked_without_io() {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway/config");
+    let mut files = ["file.rs", "meant.rs", "names.rs", "server.rs"]
+        .map(|name| config.join(name))
+        .to_vec();
+    sources(&config.join("check"), &mut files);
+    sources(&config.join("consistency"), &mut files);
+    assert!(files.len() > 15);
+    for file in files {
+        let code = code(&file);
+        for forbidden in [
+            "std::fs",
+            "std::env",
+            "std::thread",
+            "SystemTime",
+            "Instant",
+            "Timestamp::now",
+            "regular_file",
+            "FileStamp",
+            "SecretSource",
+            "LocalSecrets",
+            "KeySource",
+        ] {
+            assert!(
+                !code.contains(forbidden),
+                "{} says {forbidden}",
+                file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_serves_knows_a_version_of_its_keys_and_no_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway");
+    for name in ["snapshot.rs", "config/meant.rs"] {
+        let code = code(&root.join(name));
+        for forbidden in ["FileStamp", "PrefixHash", "std::fs"] {
+            assert!(!code.contains(forbidden), "{name} says {forbidden}");
+        }
+    }
+}
+
 /// Whether `name` is a module of the scenes or of the gateway, or a function in one.
 fn is_module_or_function(name: &str) -> bool {
     let texts = |module: &str| -> Vec<String> {

@@ -20,13 +20,13 @@ use super::config_path::ConfigPath;
 use super::foreign;
 use super::listener::Trusted;
 use super::wait::{Effect, Waiting};
-use crate::config::{Config, ConfigErrors};
+use crate::config::{self, ConfigErrors};
 use crate::document::{Document, FileStamp, Problems, Severity};
 use crate::error::Error;
 use crate::key::edit::{self, EditError};
 use crate::key::file::KeyFile;
 use crate::key::lock;
-use crate::secret::{LARGEST_KEYS, Private};
+use crate::secret::{LARGEST_KEYS, LocalSecrets, Private};
 use shown::Shown;
 
 /// Make, rotate, revoke and list client keys.
@@ -125,7 +125,7 @@ impl Place {
     fn key_file(&self) -> Result<PathBuf, Error> {
         match &self.file {
             Some(file) => Ok(file.clone()),
-            None => Ok(Config::places(&self.config.find()?)?.key_file),
+            None => Ok(config::locations(&self.config.find()?)?.key_file),
         }
     }
 
@@ -134,10 +134,10 @@ impl Place {
         if self.file.is_some() {
             return None;
         }
-        let config = self.config.find().ok()?;
-        let places = Config::places(&config).ok()?;
+        let path = self.config.find().ok()?;
+        let places = config::locations(&path).ok()?;
         let (status, _) = super::status::ask(places.admin).ok()?;
-        Trusted::of(&config, &places).check().ok()?;
+        Trusted::of(&path, &places).check().ok()?;
         let ours = foreign::reads(&status, &places.key_file);
         Some(Served {
             current: ours && status.key_file.mark == stamp.mark(),
@@ -160,7 +160,7 @@ impl Place {
         let problems = Problems::default();
         let folder = path.parent().unwrap_or(Path::new(""));
         let document = Document::new(&path, text);
-        let (file, notes) = KeyFile::read_with_notes(&document, folder, &problems);
+        let (file, notes) = KeyFile::read_with_notes(&document, folder, &LocalSecrets, &problems);
         let problems = problems.into_sorted();
         if problems
             .iter()

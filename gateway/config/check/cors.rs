@@ -1,7 +1,7 @@
 //! `cors` of a route: which pages in browsers may read its responses.
 
 use super::super::file::CorsFile;
-use super::Checker;
+use super::checker::Checker;
 use crate::document::Located;
 use crate::route::{Access, Cors, parse_origin};
 

@@ -1,6 +1,6 @@
 //! `plain_http`: the word by which requests may go unencrypted where the URL does not show that the network is private.
 
-use super::Checker;
+use super::checker::Checker;
 use crate::document::{Located, Location};
 use crate::origin::{BaseUrl, Exposure};
 

@@ -61,7 +61,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for Client<A> {
     }
 
     async fn serve(self: Arc<Self>, arrival: Accepted<Connection>) {
-        let within = self.connections.live().snapshot().rules.server.client_head;
+        let within = self
+            .connections
+            .live()
+            .snapshot()
+            .rules
+            .server
+            .limits
+            .client_head;
         let (socket, peer, mut permit) = (arrival.socket, arrival.peer, arrival.permit);
         let work = async {
             let Ok(socket) = TcpStream::from_std(socket) else {
@@ -70,7 +77,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for Client<A> {
             // Boxed, for it is large and soon over.
             match Box::pin(self.handshake(socket, peer, &mut permit)).await {
                 Some(Greeted::Http2(stream, pace)) => {
-                    let keepalive = self.connections.live().snapshot().rules.server.keepalive;
+                    let keepalive = self
+                        .connections
+                        .live()
+                        .snapshot()
+                        .rules
+                        .server
+                        .limits
+                        .keepalive;
                     let most = http2::Limits {
                         idle: keepalive,
                         requests: self.most_requests().unwrap_or(u32::MAX),
@@ -199,7 +213,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         let (patience, limit) = {
             let snapshot = self.connections.live().snapshot();
             let server = &snapshot.rules.server;
-            (ConnectionTimeouts::from(server), server.max_header_bytes)
+            (
+                ConnectionTimeouts::from(server),
+                server.limits.max_header_bytes,
+            )
         };
         watchdog::wait_for_request(patience);
         place.waits();
@@ -249,10 +266,10 @@ fn run_http1(stream: impl IO + 'static) -> Greeted {
 impl From<&ServerConfig> for ConnectionTimeouts {
     fn from(server: &ServerConfig) -> Self {
         Self {
-            idle: server.keepalive,
-            head: server.client_head,
+            idle: server.limits.keepalive,
+            head: server.limits.client_head,
             // Later than Pingora, whose time limit for a chunk of a body makes an orderly end.
-            write: server.client_write.mul_f64(1.1),
+            write: server.limits.client_write.mul_f64(1.1),
         }
     }
 }

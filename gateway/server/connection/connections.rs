@@ -92,7 +92,7 @@ impl Connections {
             return None;
         }
         let mut connection = self.connection();
-        let Some(proxies) = &server.trusted_proxies else {
+        let Some(proxies) = &server.limits.trusted_proxies else {
             return connection.is_of(from, server).then_some(connection);
         };
         let is_trusted = proxies.contains(from);
@@ -139,7 +139,7 @@ impl Connection {
         let Some(address) = client_network(from) else {
             return true;
         };
-        let most = server.max_connections_per_address;
+        let most = server.limits.max_connections_per_address;
         self.address = self.all.by_address.enter(address, most);
         if self.address.is_none() {
             let refused = &self.all.live.metrics.connections_refused;
@@ -181,7 +181,7 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Purpose};
+    use crate::config::{Purpose, Resolved};
     use crate::metrics::Metrics;
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         let path = folder.path().join("gateway.toml");
         let limits = "connections = 5\nconnections_per_address = 2";
         std::fs::write(&path, format!("[server.limits]\n{limits}\n")).unwrap();
-        let config = Config::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
+        let config = Resolved::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
         let metrics = Arc::new(Metrics::new().unwrap());
         let live = Live::start(config, metrics).unwrap_or_else(|e| panic!("{e}"));
         let connections = Connections::new(Arc::new(live));

@@ -140,8 +140,8 @@ impl Gateway {
     async fn drain_beside(&self, mut successor: Successor, caught: &mut Caught) -> End {
         // By then they have ended by themselves, and no request of theirs was reset.
         let server = &self.config;
-        let quiet = server.keepalive + server.client_head;
-        let drain = self.drain_within(Duration::ZERO, server.upgrade_drain, quiet);
+        let quiet = server.limits.keepalive + server.limits.client_head;
+        let drain = self.drain_within(Duration::ZERO, server.listener.upgrade_drain, quiet);
         tokio::select! {
             () = drain => End::Drained,
             _ = caught.interrupt.recv() => End::Interrupted,
@@ -251,7 +251,7 @@ impl Gateway {
         self.readiness.set(false);
         self.sockets = None;
         self.listen_on = None;
-        let at_most = self.config.drain;
+        let at_most = self.config.listener.drain;
         self.drain_within(Duration::ZERO, at_most, Duration::ZERO)
             .await;
     }
@@ -263,7 +263,10 @@ impl Gateway {
         // Nobody is to wait at a socket that nobody accepts from.
         self.sockets = None;
         self.listen_on = None;
-        let (delay, at_most) = (self.config.shutdown_delay, self.config.drain);
+        let (delay, at_most) = (
+            self.config.listener.shutdown_delay,
+            self.config.listener.drain,
+        );
         self.drain_within(delay, at_most, Duration::ZERO).await;
     }
 
@@ -280,7 +283,7 @@ impl Gateway {
             let _ = listening.shutdown.send(true);
         }
         // What was accepted just now has no request yet: a handshake takes some ways there and back.
-        let soon = if self.config.tls.is_some() {
+        let soon = if self.config.listener.tls.is_some() {
             QUIET * 3
         } else {
             QUIET

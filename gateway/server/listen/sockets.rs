@@ -154,16 +154,16 @@ impl Inherited {
     /// The sockets that `config` names: those that were there, and others anew.
     pub(crate) fn sockets(&mut self, config: &ServerConfig) -> Result<Sockets, Error> {
         let mut listen = Vec::new();
-        if let Listen::Addresses(addresses) = &config.listen {
+        if let Listen::Addresses(addresses) = &config.listener.listen {
             for address in addresses {
                 listen.push(self.take_or_bind(*address, false)?);
             }
         }
-        let admin = self.take_or_bind(config.admin, true)?;
-        if config.listen == Listen::Systemd {
+        let admin = self.take_or_bind(config.listener.admin, true)?;
+        if config.listener.listen == Listen::Systemd {
             let theirs = self.named.drain(..).filter(|(name, _)| name != ADMIN);
             listen.extend(theirs.map(|(_, socket)| socket));
-            let plain = config.tls.is_none() && !config.plain_http;
+            let plain = config.listener.tls.is_none() && !config.listener.plain_http;
             let addresses = listen.iter().filter_map(|socket| socket.local_addr().ok());
             if let Some(far) = addresses
                 .filter(|address| !is_near(address.ip()))
@@ -222,7 +222,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Config, Purpose};
+    use crate::config::{Purpose, Resolved};
 
     #[test]
     fn a_thousand_clients_can_wait_to_be_accepted() {
@@ -230,7 +230,7 @@ mod tests {
         let path = folder.path().join("gateway.toml");
         let server = "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n";
         std::fs::write(&path, server).unwrap();
-        let config = Config::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
+        let config = Resolved::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
         let sockets = Inherited::default().sockets(&config.server).unwrap();
         let address = sockets.listen[0].local_addr().unwrap();
         let waiting: Vec<_> = (0..1000)

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{HostsOf, Place, lets_in_others};
+use super::place::{HostsOf, Place, lets_in_others};
 use crate::provider::TokenSource;
 use crate::route::Access;
 
