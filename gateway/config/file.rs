@@ -1,7 +1,9 @@
 //! `gateway.toml` as written: every value where it stands, nothing interpreted beyond its type.
 //!
 //! Each setting is declared once, with its type, its default, when a change of it takes effect, and its text. The
-//! declaration makes the field, the name that the reader knows, and the row in the table of settings.
+//! declaration makes the field, the name that the reader knows, and the row in the table of settings. To add a setting,
+//! add a row here, show it in `conf/gateway.toml`, and run the tests with `KEYGATE_WRITE_REFERENCE=1`, which writes
+//! `docs/settings.md` and `conf/keygate.schema.json` anew.
 
 use std::time::Duration;
 
@@ -200,17 +202,17 @@ sections! {
             admin: Given<String> = default "\"127.0.0.1:9090\"", restart,
                 "the listener of /metrics, /healthz, /readyz and /status: a loopback or private address";
             admin_hosts: Given<OneOrMany> = default "[]", reload,
-                "a list of names that requests to it may use, beside its address and localhost: [\"keygate.internal\"]";
+                "a list of names that requests to the admin listener may use, beside its address and localhost: [\"keygate.internal\"]";
             plain_http: Given<bool> = default "false", restart,
                 "true: clients' keys may arrive unencrypted at a public address, because something in front ends TLS";
             strip_headers: Given<OneOrMany> = default "[]", reload,
                 "a list of request headers that no provider gets: names, or beginnings with a `*`: [\"x-corp-identity\", \"x-corp-*\"]";
             trusted_proxies: Given<OneOrMany> = default "[]", reload,
-                "a list of the networks of load balancers in front, which say what a client's address is: [\"10.0.0.0/8\", \"2001:db8::/32\"]";
+                "a list of the networks of load balancers in front, which report the client's address: [\"10.0.0.0/8\", \"2001:db8::/32\"]";
             client_ip_header: Given<String> = example "\"X-Forwarded-For\"", reload,
-                "the header that they say it in: also \"Forwarded\" or \"X-Real-IP\"; the last address counts that is not in trusted_proxies";
+                "the header in which trusted_proxies report it: also \"Forwarded\" or \"X-Real-IP\"; the last address counts that is not one of theirs";
             proxy_protocol: Given<bool> = default "false", reload,
-                "true: they say it at the start of each connection instead, by the PROXY protocol, version 1 or 2";
+                "true: trusted_proxies report it at the start of each connection instead, by the PROXY protocol, version 1 or 2";
             proxy: Given<String> = default "\"none\"", reload,
                 "the way to providers by https: \"http://proxy.corp:3128\" is an HTTP proxy that takes CONNECT; \"env\": as HTTPS_PROXY and NO_PROXY say at the start";
             proxy_token: Given<String> = example "\"env:PROXY_TOKEN\"", reload,
@@ -241,7 +243,7 @@ sections! {
             certificate: Given<String> = required "\"cert.pem\"", restart,
                 "the certificate chain, a PEM file: read again when its content changes; HTTP/2 comes with it";
             key: Given<String> = required "\"file:key.pem\"", reload,
-                "where its private key is: or credential:NAME";
+                "where the certificate's private key is: file:PATH or credential:NAME";
             client_ca: Given<String> = example "\"clients.pem\"", restart,
                 "clients have to show a certificate of this authority, a PEM file";
         }
@@ -257,7 +259,7 @@ sections! {
             header_count: Given<usize> = default "100", reload,
                 "the most headers of a request; 431 above";
             requests_per_connection: Given<usize> = default "100000", restart,
-                "then a client's connection is closed, and the last response says so";
+                "after so many requests a client's connection is closed, and the last response says so";
             idle_connections: Given<usize> = default "1024", restart,
                 "unused connections to providers that are kept, all threads together";
             body_rate: Given<ByteSize> = default "\"240B\"", reload,
@@ -325,7 +327,7 @@ sections! {
             service: Given<String> = default "\"keygate\"", restart,
                 "the name of this gateway in its spans";
             plain_http: Given<bool> = default "false", restart,
-                "true: plain http also to names and 100.64.0.0/10, as for a provider";
+                "true: plain http to the collector also at names and 100.64.0.0/10, as for a provider";
         }
     }
 
@@ -342,7 +344,7 @@ sections! {
             base_url: Given<String> = example "\"https://api.openai.com/v1\"", reload,
                 "where it is, if not at the kind's own address; plain http to loopback and private addresses only";
             plain_http: Given<bool> = default "false", reload,
-                "true: also to names and 100.64.0.0/10, never to public addresses";
+                "true: plain http also to names and 100.64.0.0/10, never to public addresses";
             default_endpoint: Given<String> = example "\"/v1/chat/completions\"", reload,
                 "where a route's bare prefix goes";
             auth_header: Given<String> = example "\"authorization\"", reload,
@@ -358,7 +360,7 @@ sections! {
             redirect_hosts: Given<OneOrMany> = default "[]", reload,
                 "a list of other hosts that it may redirect clients to: names, `*.example.com`, or either with a port; else 502";
             proxy: Given<String> = example "\"none\"", reload,
-                "the way to it, instead of that in [server]";
+                "the way to this provider, instead of that in [server]";
             proxy_token: Given<String> = example "\"env:PROXY_TOKEN\"", reload,
                 "where the credentials of this proxy are";
             ca: Given<String> = example "\"ca.pem\"", reload,
@@ -366,7 +368,7 @@ sections! {
             endpoint: Given<String> = example "\"https://NAME.openai.azure.com\"", reload,
                 "azure-openai: where the resource is, in the place of base_url";
             deployment: Given<String> = example "\"gpt-4o\"", reload,
-                "azure-openai: for clients that name none";
+                "azure-openai: the deployment for clients that name none";
             api_version: Given<String> = example "\"2024-10-21\"", reload,
                 "azure-openai, and gemini (\"v1beta\"): the version of the API";
             model: Given<String> = example "\"gemini-2.5-flash\"", reload,

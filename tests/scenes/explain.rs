@@ -327,9 +327,9 @@ fn secrets_that_cannot_be_read_are_named_and_everything_else_is_explained() {
     let (said, code) = explain(&scene, &request);
     assert_eq!(code, Some(0), "{said}");
     for expected in [
-        "gateway.toml:2: warning: server.tls: ",
+        "gateway.toml:5: warning: server.tls: ",
         "none.pem is not there",
-        "gateway.toml:6: warning: tracing.headers: ",
+        "gateway.toml:9: warning: tracing.headers: ",
         "key        alice: valid",
         "endpoint   GET http://127.0.0.1:1/v1/models",
     ] {
@@ -338,7 +338,7 @@ fn secrets_that_cannot_be_read_are_named_and_everything_else_is_explained() {
     // A check and a start refuse the same, and what is wrong with the rest is still said.
     let problems = scene.problems();
     assert!(
-        problems.contains("gateway.toml:2: server.tls: "),
+        problems.contains("gateway.toml:5: server.tls: "),
         "{problems}"
     );
     scene.write(
@@ -346,9 +346,9 @@ fn secrets_that_cannot_be_read_are_named_and_everything_else_is_explained() {
         &text.replace("path = \"/p\"", "path = \"p\""),
     );
     let (said, code) = explain(&scene, &request);
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(78), "{said}");
     assert!(
-        said.contains("gateway.toml:13: ") && said.contains("none.pem"),
+        said.contains("gateway.toml:14: ") && said.contains("none.pem"),
         "{said}"
     );
 }

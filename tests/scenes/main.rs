@@ -57,6 +57,7 @@ mod reload;
 mod requests_per_connection;
 mod routes;
 mod seeds;
+mod settings;
 mod strangers;
 mod stream;
 mod support;
