@@ -1,4 +1,4 @@
-//! The key file, `keys.toml`, read into [`KeyEntry`]s. `edit` writes it.
+//! Parses the key file, `keys.toml`, into [`KeyEntry`]s. [`edit`](super::edit) writes it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -8,27 +8,27 @@ use jiff::Timestamp;
 
 use super::{ClientKey, KeyDigest, KeyEntry, KnownLabels, is_key_id};
 use crate::document::{
-    Document, FileStamp, Located, OneOrMany, Problems, Section, Severity, TABLES_A_PIECE,
+    Document, FileStamp, Located, OneOrMany, Problems, Section, Severity, TABLES_A_CHUNK,
 };
 use crate::runtime::background;
 use crate::secret::{Secret, SecretError, SecretRef, SecretSource};
 
-/// What a key file holds.
+/// The content of a key file.
 #[derive(Default)]
 pub struct KeyFile {
-    /// Its keys, in its order.
+    /// The keys, in the file's order.
     pub entries: Vec<KeyEntry>,
-    /// The files that its metadata refers to.
+    /// The files that the keys' metadata refers to.
     pub secret_files: Vec<FileStamp>,
     labels: KnownLabels,
 }
 
-/// What a key file says of a key for people alone: nothing is decided by it.
+/// Notes about a key for people: nothing depends on them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Note {
     /// The comment.
     pub comment: Option<String>,
-    /// When the key was made, if that is written.
+    /// When the key was made, if the file says so.
     pub created: Option<Timestamp>,
 }
 
@@ -82,7 +82,7 @@ impl Reader<'_> {
         let roots = document.roots("key", problems);
         // Allocated for all keys from the start: growing a collection of a million moves it in one step, which keeps
         // others waiting.
-        let most = roots.len() * TABLES_A_PIECE;
+        let most = roots.len() * TABLES_A_CHUNK;
         let mut file = KeyFile {
             entries: Vec::with_capacity(most),
             ..KeyFile::default()
@@ -153,20 +153,12 @@ impl Reader<'_> {
         }
         let hashes = hashes?;
         if hashes.value.is_empty() {
-            problems.fatal(
-                &hashes.at,
-                format!("key `{}` has no hash and opens nothing", id.value),
-            );
+            let why = format!("key `{}` has no hash and opens nothing", id.value);
+            problems.fatal(&hashes.at, why);
         }
-        if expires
-            .zip(not_before)
-            .is_some_and(|(end, start)| end <= start)
-        {
-            problems.push(
-                &at,
-                Severity::Warning,
-                format!("key `{}` ends before it begins", id.value),
-            );
+        if ends_before_it_begins(expires, not_before) {
+            let why = format!("key `{}` ends before it begins", id.value);
+            problems.push(&at, Severity::Warning, why);
         }
         let metadata = metadata
             .into_iter()
@@ -218,6 +210,12 @@ impl Reader<'_> {
     }
 }
 
+fn ends_before_it_begins(expires: Option<Timestamp>, not_before: Option<Timestamp>) -> bool {
+    expires
+        .zip(not_before)
+        .is_some_and(|(end, start)| end <= start)
+}
+
 struct HashEntry {
     digest: KeyDigest,
     expires: Option<Timestamp>,
@@ -264,7 +262,7 @@ fn hash_entry(text: &str, expires: Option<Timestamp>) -> Result<HashEntry, Strin
     })
 }
 
-/// Reads a text as a key file, with the complaints as text.
+/// Parses a key file; the problems are texts.
 #[cfg(test)]
 pub(super) fn read(text: &str) -> (KeyFile, Vec<String>) {
     use crate::secret::LocalSecrets;

@@ -39,12 +39,12 @@ impl KeySource for KeyFileSource {
         &self.path
     }
 
-    fn stamp(&self) -> FileStamp {
-        FileStamp::take(&self.path)
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
     }
 
     fn current(&self) -> Revision {
-        Revision::of_stamp(&self.stamp())
+        Revision::of_stamp(&FileStamp::take(&self.path))
     }
 
     fn load(
@@ -53,7 +53,7 @@ impl KeySource for KeyFileSource {
         problems: &Problems,
     ) -> Result<KeySet, KeySourceError> {
         // Before the file is read: a change in between is seen as one.
-        let stamp = self.stamp();
+        let stamp = FileStamp::take(&self.path);
         let Private { text, exposed } =
             Private::read(&self.path, LARGEST_KEYS).map_err(|error| KeySourceError {
                 why: error.to_string(),

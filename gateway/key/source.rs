@@ -18,8 +18,8 @@ pub trait KeySource: Send + Sync {
     /// The place, for people: a path, for instance.
     fn place(&self) -> &Path;
 
-    /// The file to watch for changes, as it is now.
-    fn stamp(&self) -> FileStamp;
+    /// The file that holds the keys, if they are in one: a change of it is a reason to load them again.
+    fn file(&self) -> Option<&Path>;
 
     /// The version that the source holds now, without reading the keys.
     fn current(&self) -> Revision;

@@ -57,14 +57,16 @@ pub(super) fn load(live: &Live, path: &Path, known: Option<&Revision>) -> Loaded
     };
     let source = live.snapshot().key_source.clone();
     // Watched in any case: a configuration that cannot be read does not name its key file.
-    let stamp = source.stamp();
+    let stamp = source.file().map(FileStamp::take);
     let current = source.current();
     let keys = if known == Some(&current) {
         Ok(None)
     } else {
         fewer_keys(live, &*source, &current)
     };
-    if !files.iter().any(|other| other.path == stamp.path) {
+    if let Some(stamp) = stamp
+        && !files.iter().any(|other| other.path == stamp.path)
+    {
         files.push(stamp);
     }
     Loaded {

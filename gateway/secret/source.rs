@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::reference::{SecretError, SecretRef};
-use super::{Secret, credential, env, file};
+use super::value::Secret;
+use super::{credential, env, file};
 
 /// Fetches secrets by their references.
 ///

@@ -97,7 +97,7 @@ pub(super) fn fetch(config: &Config, secrets: &dyn SecretSource, problems: &Prob
 impl Fetcher<'_> {
     /// The keys of `source`; `None` if it could not be read.
     fn keys(&mut self, config: &KeysConfig, source: &dyn KeySource) -> Option<KeySet> {
-        self.files.push(source.stamp());
+        self.files.extend(source.file().map(FileStamp::take));
         let mut keys = match source.load(self.secrets, self.problems) {
             Ok(keys) => keys,
             Err(error) if error.is_absent && !config.are_needed => {
