@@ -6,7 +6,7 @@ use crate::document::Located;
 use crate::route::{Access, Cors, parse_origin};
 
 impl Checker<'_> {
-    /// What `file` means on a route with `access`. An origin that is none is left out: that closes more.
+    /// The origins in `file`, of a route with `access`. An invalid origin is left out, which permits less.
     pub(super) fn cors(&self, file: Option<CorsFile>, access: &Access) -> Option<Cors> {
         let Located { value, at } = file?.origins?;
         let all = value.0;

@@ -34,7 +34,7 @@ impl Checker<'_> {
             connections_per_address,
             failed_keys_per_address,
             body_rate,
-            // Of the listener.
+            // These two belong to the listener.
             requests_per_connection: _,
             idle_connections: _,
         } = &file.limits;
@@ -84,7 +84,7 @@ impl Checker<'_> {
         u32::try_from(given.value).unwrap_or(MAX_FAILED_KEYS)
     }
 
-    /// Names, without a port: one of them is taken with any.
+    /// Names without a port: a request may name any port with them.
     fn admin_hosts(&self, given: Option<Located<OneOrMany>>) -> Vec<String> {
         let Some(given) = given else {
             return Vec::new();
@@ -108,7 +108,7 @@ impl Checker<'_> {
         given.value.0.iter().filter_map(read).collect()
     }
 
-    /// Names of headers, and beginnings of names with a `*` behind them.
+    /// Names of headers, and beginnings of names, which are written with a `*` behind them.
     fn strip_headers(&self, given: Option<Located<OneOrMany>>) -> (Vec<HeaderName>, Vec<String>) {
         let (mut names, mut prefixes) = (Vec::new(), Vec::new());
         let Some(given) = given else {
@@ -117,7 +117,7 @@ impl Checker<'_> {
         for text in &given.value.0 {
             let prefix = text.strip_suffix('*');
             let name = HeaderName::try_from(prefix.unwrap_or(text)).ok();
-            // A `*` may stand in a name, but is in none.
+            // HTTP permits a `*` in a name, but no header has one: it is a mistake.
             let Some(name) = name.filter(|name| !name.as_str().contains('*')) else {
                 let why = "is neither the name of a header nor the beginning of one with a `*` behind it, such as \
                            `x-corp-*`";

@@ -1,4 +1,4 @@
-//! `[providers.*]`: where they are, and how they are spoken to.
+//! `[providers.*]`: where providers are, and how requests to them look.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -176,7 +176,7 @@ impl Checker<'_> {
         own
     }
 
-    /// What the blanks of the kind's addresses are filled with.
+    /// The values of the placeholders in the kind's addresses.
     fn blanks(&self, file: &ProviderFile, kind: &Kind) -> HashMap<&'static str, String> {
         let provider = &file.name.value;
         let mut blanks = HashMap::new();
@@ -238,13 +238,7 @@ impl Checker<'_> {
         let Some(given) = ours.1 else {
             let own = kind.own_url(&filling);
             if own.is_none() {
-                let why = if kind.endpoint {
-                    "each customer has one, such as https://NAME.openai.azure.com".to_owned()
-                } else {
-                    format!("a {} provider could be anywhere", kind.name)
-                };
-                let why = format!("{} is missing: {why}", field(ours.0));
-                self.fatal(&file.name.at, why);
+                self.no_url(kind, &field(ours.0), &file.name.at);
             }
             return BaseUrl::parse(&own?).ok();
         };
@@ -252,21 +246,7 @@ impl Checker<'_> {
         let mut url = parsed
             .map_err(|why| self.fatal(&given.at, format!("{} {why}", field(ours.0))))
             .ok()?;
-        let has_token = match &file.token {
-            Some(token) => token.value != "none",
-            None => !kind.tokenless,
-        };
-        let sending = Sending {
-            section: &format!("providers.{}", file.name.value),
-            setting: ours.0,
-            what: if has_token {
-                "requests and the token"
-            } else {
-                "requests"
-            },
-            at: &given.at,
-        };
-        self.plain_http(&url, file.plain_http.as_ref(), &sending);
+        self.provider_plain_http(file, kind, &url, (ours.0, &given.at));
         if kind.endpoint && url.path.split('/').any(|segment| segment == "openai") {
             let why = "goes no further than the resource: leave out `/openai` and what follows";
             self.fatal(&given.at, format!("{} {why}", field(ours.0)));
@@ -276,6 +256,41 @@ impl Checker<'_> {
                 .push_str(&kind.own_path(&filling).unwrap_or_default());
         }
         Some(url)
+    }
+
+    /// Refuses a provider without a URL whose kind has no address of its own.
+    fn no_url(&self, kind: &Kind, field: &str, at: &Location) {
+        let why = if kind.endpoint {
+            "each customer has one, such as https://NAME.openai.azure.com".to_owned()
+        } else {
+            format!("a {} provider could be anywhere", kind.name)
+        };
+        self.fatal(at, format!("{field} is missing: {why}"));
+    }
+
+    fn provider_plain_http(
+        &self,
+        file: &ProviderFile,
+        kind: &Kind,
+        url: &BaseUrl,
+        (setting, at): (&str, &Location),
+    ) {
+        let has_token = match &file.token {
+            Some(token) => token.value != "none",
+            None => !kind.tokenless,
+        };
+        let what = if has_token {
+            "requests and the token"
+        } else {
+            "requests"
+        };
+        let sending = Sending {
+            section: &format!("providers.{}", file.name.value),
+            setting,
+            what,
+            at,
+        };
+        self.plain_http(url, file.plain_http.as_ref(), &sending);
     }
 
     fn http_version(
@@ -430,10 +445,10 @@ impl Checker<'_> {
             match (idle_at, first_byte_at) {
                 (Some(at), _) => self.fatal(
                     &at,
-                    "`idle` is longer than `first_byte`: a pause within an response cannot be allowed \
+                    "`idle` is longer than `first_byte`: a pause within a response cannot be allowed \
                      to take longer than its beginning; raise `first_byte`",
                 ),
-                // Only `first_byte` was set: the default of the other gives way.
+                // Only `first_byte` is given: the default of `idle` is lowered to it.
                 (None, _) if first_byte_given => idle = first_byte,
                 (None, _) => {}
             }
@@ -452,7 +467,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether `text` is a path, perhaps with a query, that needs no change to be sent.
+/// Whether `text` is a path in its normal form, perhaps with a query.
 fn is_plain_target(text: &str) -> bool {
     let normal = NormalPath::parse(text.as_bytes());
     normal.is_ok_and(|normal| text.starts_with('/') && text.starts_with(&*normal.path))

@@ -1,4 +1,4 @@
-//! `[[routes]]`: where they lead, and who may use them.
+//! `[[routes]]`: which requests they take, where these go, and who may use them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,11 +70,7 @@ impl Checker<'_> {
         key_headers: &[HeaderName],
     ) -> Option<RouteConfig> {
         let hosts = self.hosts(file.host.as_ref())?;
-        let path = file.path.and_then(|given| {
-            PathPrefix::parse(&given.value)
-                .map_err(|why| self.fatal(&given.at, why))
-                .ok()
-        });
+        let path = self.path_prefix(file.path.as_ref());
         let name = file.name?;
         if !is_name(&name.value) {
             let why = "a route's name has letters, digits, `.`, `_` and `-`";
@@ -122,6 +118,13 @@ impl Checker<'_> {
         })
     }
 
+    fn path_prefix(&self, given: Option<&Located<String>>) -> Option<PathPrefix> {
+        let given = given?;
+        PathPrefix::parse(&given.value)
+            .map_err(|why| self.fatal(&given.at, why))
+            .ok()
+    }
+
     fn hosts(&self, given: Option<&Located<OneOrMany>>) -> Option<Vec<HostPattern>> {
         let Some(given) = given else {
             return Some(vec![HostPattern::Any]);
@@ -156,7 +159,7 @@ impl Checker<'_> {
         found
     }
 
-    /// Where the caller's own token passes, a client's key needs a header that is not the token's.
+    /// Refuses a route on which the caller's own token passes and the client's key has no other header to stand in.
     fn key_header_beside_token(
         &self,
         wanted: &Located<String>,
@@ -330,7 +333,7 @@ impl Checker<'_> {
                     self.fatal(&header.at, "that is not the name of a header");
                     return None;
                 };
-                // Browsers' clients put it among the protocols.
+                // Clients in browsers put the key among the WebSocket's protocols.
                 if key_headers.contains(&name_of) || name_of == SEC_WEBSOCKET_PROTOCOL {
                     let why = format!(
                         "`{name_of}` may hold the gateway's own key, which no provider gets: use the \

@@ -10,7 +10,7 @@ use crate::document::{Located, Location, OneOrMany};
 use crate::grammar::address::is_near;
 use crate::trusted_proxies::TrustedProxies;
 
-/// More than any machine has cores.
+/// The most threads: more than a machine has cores.
 const MAX_THREADS: usize = 1024;
 /// After how many requests a client's connection is closed, unless the configuration says otherwise.
 const REQUESTS_PER_CONNECTION: usize = 100_000;
@@ -141,7 +141,7 @@ impl Checker<'_> {
         Some(address)
     }
 
-    /// Without TLS, clients come from loopback and private addresses alone, unless `plain_http` allows more.
+    /// Without TLS, the listeners must be at loopback or private addresses, unless `plain_http` permits others.
     fn unencrypted(&self, at: &Location, listen: Option<&Listen>, plain: bool) {
         let Some(Listen::Addresses(addresses)) = listen else {
             return;
@@ -161,7 +161,7 @@ impl Checker<'_> {
         }
     }
 
-    /// No two listeners have one address.
+    /// No two listeners have the same address.
     fn listeners_apart(&self, at: &Location, listen: Option<&Listen>, admin: Option<SocketAddr>) {
         if let (Some(Listen::Addresses(clients)), Some(admin)) = (listen, admin)
             && admin.port() != 0

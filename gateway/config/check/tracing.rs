@@ -35,7 +35,7 @@ impl Checker<'_> {
         given: &Located<String>,
         plain_http: Option<&Located<bool>>,
     ) -> Option<BaseUrl> {
-        // Some configurations name the whole path.
+        // Other programs' configurations name the whole path.
         let base = given.value.trim_end_matches('/');
         let collector = BaseUrl::parse_exposed(base.strip_suffix("/v1/traces").unwrap_or(base))
             .map_err(|why| self.fatal(&given.at, format!("tracing.endpoint {why}")))

@@ -1,4 +1,5 @@
-//! `trusted_proxies`, `proxy_protocol` and `client_ip_header` of `[server]`: whose word is taken for a client's address.
+//! `trusted_proxies`, `proxy_protocol` and `client_ip_header` of `[server]`: which proxies in front may name a client's
+//! address, and how.
 
 use http::HeaderName;
 

@@ -45,7 +45,7 @@ fn warning(broad: &Place<'_>, narrow: &Place<'_>) -> String {
     let inner = longest.and_then(|rest| rest.strip_suffix(ENDPOINT));
     let inner = inner.map(|inner| format!("{}{inner}", broad.route.path.as_str()));
     let cure = match inner.filter(|_| broad.base() != narrow.base()) {
-        // Its path is right, and it is for other hosts.
+        // The path is right already, and the hosts differ.
         Some(inner) if inner == narrow.route.path.as_str() => {
             format!("give `{name}` the hosts of `{other}` as well")
         }

@@ -7,7 +7,7 @@ use crate::document::Location;
 use crate::provider::ProviderSpec;
 use crate::route::{Access, HostPattern};
 
-/// Stands for any endpoint.
+/// An example of an endpoint.
 pub(super) const ENDPOINT: &str = "/x";
 
 /// The hosts of routes, by their path.
@@ -36,16 +36,16 @@ impl Place<'_> {
         &self.provider.base_url.path
     }
 
-    /// Whether a request on this route is sent to what stands behind `base`. It is not where another spelling of
-    /// its path belongs to another route.
+    /// Whether a request on this route can reach the endpoints under `base`. It cannot if another spelling of its path
+    /// belongs to another route.
     pub(super) fn reaches(&self, base: &str, paths: &HostsOf<'_>) -> bool {
         let target = format!("{base}{ENDPOINT}");
         let mut spellings = self.provider.paths.spellings(&target).peekable();
         spellings.peek().is_some() && !spellings.any(|rest| self.is_anothers(rest, paths))
     }
 
-    /// Whether a path belongs to another route on every host that this one is for. One for other hosts takes none of
-    /// its requests there, and where they are named less exactly, this one comes first.
+    /// Whether the path `rest` below this route belongs to another route on every host of this one. A route for other
+    /// hosts takes none of its requests, and one whose hosts are less exact comes after this one.
     fn is_anothers(&self, rest: &str, paths: &HostsOf<'_>) -> bool {
         let own = self.route.path.as_str();
         let path = format!("{own}{rest}");
@@ -58,7 +58,7 @@ impl Place<'_> {
     }
 }
 
-/// Whether `broad` lets in clients that `narrow` does not.
+/// Whether `broad` permits clients that `narrow` does not.
 pub(super) fn lets_in_others(broad: &Access, narrow: &Access) -> bool {
     match (broad, narrow) {
         (_, Access::Open) => false,
