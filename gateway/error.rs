@@ -1,26 +1,28 @@
-//! Why a command failed, and the exit code that a shell or systemd sees.
+//! Why a command failed, and the exit code for a shell or systemd.
+//!
+//! Its reader is an operator at a terminal: each variant prints as one finished message.
 
 use std::fmt;
 
 use crate::config::ConfigErrors;
 
-/// The end of a command that did not work.
+/// A command that failed.
 #[derive(Debug)]
 pub enum Error {
-    /// It was called wrongly: 64 (`EX_USAGE` of sysexits.h).
+    /// Wrong arguments. Exit code 64 (`EX_USAGE` of sysexits.h).
     Usage(String),
-    /// The configuration is wrong: 78 (`EX_CONFIG` of sysexits.h).
+    /// An invalid configuration. Exit code 78 (`EX_CONFIG` of sysexits.h).
     Config(ConfigErrors),
-    /// There is no configuration: 78 likewise.
+    /// No configuration. Exit code 78 as well.
     Unconfigured(String),
-    /// Some of it was done, and its result is there: 74 (`EX_IOERR` of sysexits.h).
+    /// A part of the work was done, and its result is valid. Exit code 74 (`EX_IOERR` of sysexits.h).
     Partial(String),
-    /// Anything else: 1.
+    /// Any other failure. Exit code 1.
     Failed(String),
 }
 
 impl Error {
-    /// What the shell gets.
+    /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 64,

@@ -1,6 +1,6 @@
-//! A small provider of our own, for `keygate demo` and for tests: OpenAI-shaped JSON and SSE on
-//! loopback, with a token that it insists on. Its responses say which credential it received, so that
-//! one can see that it was not the client's.
+//! A small provider for `keygate demo` and for tests: JSON and SSE as OpenAI has them, on loopback, behind a token.
+//!
+//! Its responses contain the credential that it received, to show that it was not the client's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,70 +16,71 @@ use pingora_core::server::ShutdownWatch;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// The largest body it reads.
+/// The largest body that it keeps, in bytes. The rest is read and dropped.
 const MAX_BODY: usize = 8 << 20;
-/// What it says its model is called.
+/// The name of its model.
 const MODEL: &str = "sandbox-1";
 /// The length of its embeddings.
 const DIMENSIONS: usize = 8;
 
-/// The provider.
+/// A provider that accepts one token.
 pub struct Sandbox {
     token: String,
     pace: Duration,
 }
 
-/// A request, as far as the sandbox cares.
-struct Asked {
+/// A request as far as the sandbox reads it.
+struct Request {
     method: String,
     path: String,
-    /// What stood in `Authorization`.
+    /// The value of `Authorization`.
     credential: Option<String>,
     /// The names of all headers.
     headers: Vec<String>,
     body: Value,
 }
 
-impl Asked {
-    /// The model: the one that was asked for, whatever its name.
+impl Request {
+    /// The model that the request names, whatever it is.
     fn model(&self) -> &str {
         let named = self.body.get("model").and_then(Value::as_str);
         named.unwrap_or(MODEL)
     }
 
+    /// Whether the body has `true` at a JSON pointer.
     fn is(&self, pointer: &str) -> bool {
         self.body.pointer(pointer) == Some(&Value::Bool(true))
     }
 }
 
 impl Sandbox {
-    /// Wants `token` as its bearer, and pauses for `pace` between the events of a stream.
+    /// Accepts `Authorization: Bearer` with `token`, and waits for `pace` between the events of a stream.
     pub fn new(token: String, pace: Duration) -> Self {
         Self { token, pace }
     }
 
     async fn serve(&self, session: &mut ServerSession) -> Result<()> {
-        let asked = read(session).await?;
-        if asked.credential.as_deref() != Some(&format!("Bearer {}", self.token)) {
+        let request = read(session).await?;
+        if request.credential.as_deref() != Some(&format!("Bearer {}", self.token)) {
             let error = error(
                 "Incorrect API key provided to the sandbox.",
                 "invalid_api_key",
             );
             return write_json(session, 401, &error).await;
         }
-        let (status, response) = match (asked.method.as_str(), asked.path.as_str()) {
+        let (status, response) = match (request.method.as_str(), request.path.as_str()) {
             ("POST", "/v1/chat/completions") => {
-                if asked.is("/stream") {
-                    return self.stream(session, &asked).await;
+                if request.is("/stream") {
+                    return self.stream(session, &request).await;
                 }
-                (200, completion(&asked))
+                (200, completion(&request))
             }
-            // The lab asks with a bare GET whether it is let in.
+            // The lab tests access with a bare GET.
             ("GET" | "HEAD", "/v1/chat/completions") => (
                 200,
-                json!({"object": "sandbox", "sandbox": received(&asked)}),
+                json!({"object": "sandbox", "sandbox": received(&request)}),
             ),
-            ("POST", "/v1/embeddings") => (200, embeddings(&asked)),
+            ("POST", "/v1/embeddings") => (200, embeddings(&request)),
             ("GET", "/v1/models") => (200, json!({"object": "list", "data": [model()]})),
             ("GET", "/v1/models/sandbox-1") => (200, model()),
             _ => (
@@ -93,20 +94,20 @@ impl Sandbox {
         write_json(session, status, &response).await
     }
 
-    async fn stream(&self, session: &mut ServerSession, asked: &Asked) -> Result<()> {
+    async fn stream(&self, session: &mut ServerSession, request: &Request) -> Result<()> {
         let mut head = ResponseHeader::build(200, Some(4))?;
         head.insert_header(CONTENT_TYPE, "text/event-stream; charset=utf-8")?;
         head.insert_header(CACHE_CONTROL, "no-cache")?;
         session.write_response_header(Box::new(head)).await?;
-        let text = reply(asked);
-        let tells = asked.is("/stream_options/include_usage");
+        let text = reply(request);
+        let with_usage = request.is("/stream_options/include_usage");
         let chunk = |choices: Value, usage: Value| {
             let mut chunk = json!({
                 "id": "chatcmpl-sandbox", "object": "chat.completion.chunk", "created": 1_764_000_000,
-                "model": asked.model(), "choices": choices,
+                "model": request.model(), "choices": choices,
             });
-            // As OpenAI has it: the name is there only where usage was asked for.
-            if let Some(map) = chunk.as_object_mut().filter(|_| tells) {
+            // As in OpenAI's API, the member is there only if the request asks for usage.
+            if let Some(map) = chunk.as_object_mut().filter(|_| with_usage) {
                 map.insert("usage".to_owned(), usage);
             }
             chunk
@@ -126,8 +127,8 @@ impl Sandbox {
                 .map(|word| delta(json!({"content": word}), Value::Null)),
         );
         events.push(delta(json!({}), json!("stop")));
-        if tells {
-            events.push(chunk(json!([]), usage(asked, &text)));
+        if with_usage {
+            events.push(chunk(json!([]), usage(request, &text)));
         }
         for event in events {
             session
@@ -141,7 +142,7 @@ impl Sandbox {
     }
 }
 
-async fn read(session: &mut ServerSession) -> Result<Asked> {
+async fn read(session: &mut ServerSession) -> Result<Request> {
     let mut body = Vec::new();
     while let Some(chunk) = session.read_request_body().await? {
         if body.len() + chunk.len() <= MAX_BODY {
@@ -153,7 +154,7 @@ async fn read(session: &mut ServerSession) -> Result<Asked> {
         .headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
-    Ok(Asked {
+    Ok(Request {
         method: head.method.to_string(),
         path: head.uri.path().to_owned(),
         credential: credential.map(str::to_owned),
@@ -178,52 +179,52 @@ fn error(message: &str, code: &str) -> Value {
     json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": code}})
 }
 
-fn received(asked: &Asked) -> Value {
-    json!({"authorization": asked.credential, "headers": asked.headers})
+fn received(request: &Request) -> Value {
+    json!({"authorization": request.credential, "headers": request.headers})
 }
 
-/// What was asked: the last message, or `inputs` as Hugging Face's old API had it.
-fn question(asked: &Asked) -> &str {
-    let last = asked
+/// The text of the last message, or of `inputs` as in Hugging Face's old API.
+fn question(request: &Request) -> &str {
+    let last = request
         .body
         .get("messages")
         .and_then(Value::as_array)
         .and_then(|all| all.last());
     last.and_then(|message| message.get("content")?.as_str())
-        .or_else(|| asked.body.get("inputs")?.as_str())
+        .or_else(|| request.body.get("inputs")?.as_str())
         .unwrap_or_default()
 }
 
-fn reply(asked: &Asked) -> String {
+fn reply(request: &Request) -> String {
     format!(
         "Hello from the sandbox. The credential that reached me was \"{}\". You said: {}",
-        asked.credential.as_deref().unwrap_or("none"),
-        question(asked),
+        request.credential.as_deref().unwrap_or("none"),
+        question(request),
     )
 }
 
-/// One token a word, so that sums can be checked by hand.
-fn usage(asked: &Asked, text: &str) -> Value {
-    let input = question(asked).split_whitespace().count();
+/// Counts one token a word, so that sums can be checked by hand.
+fn usage(request: &Request, text: &str) -> Value {
+    let input = question(request).split_whitespace().count();
     let output = text.split_whitespace().count();
     json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output})
 }
 
-fn completion(asked: &Asked) -> Value {
-    let text = reply(asked);
+fn completion(request: &Request) -> Value {
+    let text = reply(request);
     json!({
-        "id": "chatcmpl-sandbox", "object": "chat.completion", "created": 1_764_000_000, "model": asked.model(),
+        "id": "chatcmpl-sandbox", "object": "chat.completion", "created": 1_764_000_000, "model": request.model(),
         "choices": [{
             "index": 0, "finish_reason": "stop", "logprobs": null,
             "message": {"role": "assistant", "content": text, "refusal": null},
         }],
-        "usage": usage(asked, &text),
-        "sandbox": received(asked),
+        "usage": usage(request, &text),
+        "sandbox": received(request),
     })
 }
 
-fn embeddings(asked: &Asked) -> Value {
-    let inputs: Vec<&str> = match asked.body.get("input") {
+fn embeddings(request: &Request) -> Value {
+    let inputs: Vec<&str> = match request.body.get("input") {
         Some(Value::String(one)) => vec![one],
         Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
@@ -238,12 +239,12 @@ fn embeddings(asked: &Asked) -> Value {
         .map(|(i, text)| json!({"object": "embedding", "index": i, "embedding": vector(text)}))
         .collect();
     json!({
-        "object": "list", "data": data, "model": asked.model(),
+        "object": "list", "data": data, "model": request.model(),
         "usage": {"prompt_tokens": words, "total_tokens": words},
     })
 }
 
-/// A vector that depends on the text and nothing else.
+/// A vector that depends on nothing but the text.
 fn vector(text: &str) -> Vec<f64> {
     (0..DIMENSIONS)
         .map(|i| {

@@ -111,7 +111,7 @@ impl Snapshot {
         stripped.extend(
             providers
                 .iter()
-                .map(|provider| provider.auth_header.clone()),
+                .map(|provider| provider.auth_header().clone()),
         );
         let prefixes = config.server.limits.stripped_prefixes.iter();
         let mut prefixes: Vec<String> = prefixes
@@ -284,7 +284,7 @@ impl Live {
     /// Builds `config` beside the snapshot that serves, without serving it yet: new names can be resolved before
     /// [`swap`](Self::swap).
     pub fn prepare(&self, config: Resolved) -> Result<Snapshot, BuildError> {
-        let before = self.snapshot.look().rules.clone();
+        let before = self.snapshot.load().rules.clone();
         Snapshot::build(config, Some(&before), &self.metrics, &self.resolver)
     }
 
@@ -326,7 +326,7 @@ impl Live {
         let mut swaps = self.snapshot.watch();
         loop {
             let now = self.clock.now();
-            let opens = self.snapshot.look().keys.valid_until(&digest, now);
+            let opens = self.snapshot.load().keys.valid_until(&digest, now);
             let Ok(end) = opens else { return };
             // A key that has expired in between leaves a negative rest, which becomes the shortest sleep.
             let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
@@ -356,7 +356,7 @@ impl Live {
     }
 
     fn publish(&self) {
-        let snapshot = self.snapshot.look();
+        let snapshot = self.snapshot.load();
         let metrics = &self.metrics;
         metrics.reloaded();
         let providers = snapshot.rules.providers.iter();
@@ -368,7 +368,7 @@ impl Live {
     }
 
     fn publish_keys(&self) {
-        let snapshot = self.snapshot.look();
+        let snapshot = self.snapshot.load();
         let metrics = &self.metrics;
         metrics
             .keys_loaded

@@ -1,7 +1,7 @@
-//! The least that Pingora does for the job: a key is looked up by its SHA-256, the provider's token written in, one
-//! counter counted. What keygate is measured against, and nothing to be used.
+//! A minimal Pingora proxy for the same job: looks a key up by its SHA-256, writes the provider's token in, counts one
+//! counter. The baseline that keygate is measured against; not for use.
 //!
-//!     bare LISTEN PROVIDER THREADS KEYS    (a file of keys, one a line)
+//!     bare LISTEN PROVIDER THREADS KEYS    (KEYS: a file with one key per line)
 
 #![allow(
     clippy::unwrap_used,

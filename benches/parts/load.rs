@@ -1,13 +1,13 @@
-//! Load for benchmarks: streams whose events say when they were sent, and requests that begin when they should.
+//! Load generator for benchmarks: streams whose events carry the time of sending, and requests that start on schedule.
 //!
-//!     load provider                                     of streams; prints its port; ends when its standard input does
-//!     load clients PORT KEY STREAMS EVENTS PACE_US      of streams; prints a line of JSON for it all
-//!     load hold PORT KEY STREAMS                        prints `open` when all are, and holds them until its input ends
+//!     load provider                                     serves streams; prints its port; ends when its standard input does
+//!     load clients PORT KEY STREAMS EVENTS PACE_US      opens streams; prints a summary as a line of JSON
+//!     load hold PORT KEY STREAMS                        prints `open` when all streams are open; holds them until its input ends
 //!     load requests PORT KEY BODY CONNECTIONS RATE SECONDS SEED
-//!                                                       an open loop of Poisson arrivals; prints a line of JSON for it all
+//!                                                       an open loop of Poisson arrivals; prints a summary as a line of JSON
 //!
-//! One thread each: the processor is for the proxy that is measured. The timers are exact: those of the runtime are of
-//! a millisecond, and what they let go comes in bursts.
+//! Each command uses one thread, to leave the processor to the proxy under test. The timers are exact: the runtime's own
+//! have a resolution of a millisecond, and would send in bursts.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,24 +38,24 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-/// As long as an event of OpenAI's is.
+/// Makes an event as long as one of OpenAI's.
 const FILLER: &str = r#""object":"chat.completion.chunk","created":1727967462,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":" recursion"},"logprobs":null,"finish_reason":null}]"#;
 
-/// A timer that asks to be woken in a certain microsecond; a runtime that is busy comes to it later.
+/// A timer of microsecond resolution. A busy runtime still reacts later.
 struct Alarm(Receiver);
 
 impl Alarm {
     fn new() -> Self {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags).unwrap();
-        // No pipe, but what is read from like one.
+        // A timer descriptor is no pipe, but is read like one.
         Self(Receiver::from_owned_fd_unchecked(timer).unwrap())
     }
 
     async fn until(&mut self, at: Instant) {
         let left = at.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            // Nothing would come.
+            // A timer of zero never fires.
             return;
         }
         let once = Itimerspec {
@@ -113,7 +113,7 @@ async fn main() {
     }
 }
 
-/// Returns when nobody holds the other end of the standard input any more.
+/// Returns when the standard input is closed.
 async fn until_left() {
     let read = || std::io::stdin().read_to_end(&mut Vec::new());
     let _ = tokio::task::spawn_blocking(read).await;
@@ -132,7 +132,7 @@ async fn provider() {
     }
 }
 
-/// Requests on one connection, each with a body that says how many events are wanted, and how far apart.
+/// Serves the requests of one connection. The body of each says how many events to send, and how far apart.
 async fn answer(stream: TcpStream) -> Option<()> {
     let mut stream = BufReader::with_capacity(2 << 10, stream);
     loop {
@@ -170,7 +170,7 @@ async fn answer(stream: TcpStream) -> Option<()> {
     }
 }
 
-/// What is sent for a response.
+/// The bytes of a request.
 fn request(key: &str, body: &str) -> String {
     format!(
         "POST /openai HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
@@ -179,7 +179,7 @@ fn request(key: &str, body: &str) -> String {
     )
 }
 
-/// A stream that was asked for.
+/// Connects and requests a stream.
 async fn ask(port: u16, key: &str, events: u64, pace: Duration) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let body = json!({"model": "gpt-4o-mini", "stream": true, "events": events, "pace_us": pace.as_micros() as u64});
@@ -188,7 +188,7 @@ async fn ask(port: u16, key: &str, events: u64, pace: Duration) -> TcpStream {
     stream
 }
 
-/// When the events in a chunk were sent.
+/// The sending times of the events in `text`, in nanoseconds since 1970.
 fn stamps(text: &[u8]) -> impl Iterator<Item = u64> {
     const MARK: &[u8] = b"{\"sent\":";
     memchr::memmem::find_iter(text, MARK).filter_map(|at| {
@@ -202,7 +202,7 @@ async fn clients(port: u16, key: &str, streams: u64, events: u64, pace: Duration
     let tasks: Vec<_> = (0..streams)
         .map(|_| {
             let key = key.to_owned();
-            // In no step with each other.
+            // Spread the starts, so that the streams are not in step.
             let wait = pace.mul_f64(share(&mut random));
             tokio::spawn(async move {
                 Alarm::new().until(begun + wait).await;
@@ -212,7 +212,7 @@ async fn clients(port: u16, key: &str, streams: u64, events: u64, pace: Duration
                     let read = stream.read(&mut chunk).await.unwrap();
                     assert!(read > 0, "a stream broke off");
                     let came = now();
-                    // A stamp may be cut in two: it is read when it is whole, from what was kept.
+                    // A time stamp may be split over two reads: keep enough to read it when it is complete.
                     let kept = seen.len().saturating_sub(48);
                     seen.drain(..kept);
                     let known = stamps(&seen).count();
@@ -234,11 +234,11 @@ async fn clients(port: u16, key: &str, streams: u64, events: u64, pace: Duration
         delays.extend(of_one);
     }
     let took = begun.elapsed().as_secs_f64();
-    say(delays, took);
+    print_summary(delays, took);
 }
 
-/// A line of JSON about delays, given in nanoseconds.
-fn say(mut delays: Vec<u64>, took: f64) {
+/// Prints a summary of `delays`, which are in nanoseconds, as a line of JSON.
+fn print_summary(mut delays: Vec<u64>, took: f64) {
     delays.sort_unstable();
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize] as f64 / 1e3;
     println!(
@@ -247,8 +247,8 @@ fn say(mut delays: Vec<u64>, took: f64) {
     );
 }
 
-/// Connections that wait for a request, requests that wait for a connection, and how long each response took. On one
-/// thread: nothing comes between a connection that finds no request and that it waits for one.
+/// Idle connections, due requests, and the delays so far. Used by one thread: between a connection finding no request and
+/// becoming idle, nothing else happens.
 #[derive(Default)]
 struct Desk {
     idle: VecDeque<BufReader<TcpStream>>,
@@ -256,8 +256,8 @@ struct Desk {
     delays: Vec<u64>,
 }
 
-/// Requests that come as those of many clients do, each without regard to any other and whether or not the responses
-/// keep up. A delay counts from when the request should have begun.
+/// Sends requests like many independent clients, whether or not the responses keep up (an open loop). A delay counts from
+/// the moment at which the request was due.
 async fn requests(
     port: u16,
     key: &str,
@@ -301,16 +301,16 @@ async fn requests(
         task.await.unwrap();
     }
     let delays = std::mem::take(&mut desk.lock().unwrap().delays);
-    assert_eq!(delays.len() as u64, count, "answers are missing");
-    say(delays, begun.elapsed().as_secs_f64());
+    assert_eq!(delays.len() as u64, count, "responses are missing");
+    print_summary(delays, begun.elapsed().as_secs_f64());
 }
 
-/// The request that has waited longest.
+/// The due time of the request that has waited longest.
 fn next(desk: &Mutex<Desk>) -> Option<Instant> {
     desk.lock().unwrap().due.pop_front()
 }
 
-/// A Poisson process, the same for the same seed.
+/// A Poisson process that is reproducible by its seed.
 struct Arrivals {
     random: u64,
     rate: f64,
@@ -324,16 +324,16 @@ impl Arrivals {
         }
     }
 
-    /// How long until the next one.
+    /// The time until the next arrival.
     fn pause(&mut self) -> Duration {
         Duration::from_secs_f64(-share(&mut self.random).ln() / self.rate)
     }
 }
 
-/// Has as many ones as zeros: from a seed of few ones, the first numbers are small ones.
+/// A seed with as many one bits as zero bits: with few one bits, the first numbers would be small.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A number above 0 and up to 1, by xorshift64 (Marsaglia 2003).
+/// A random number in (0, 1], by xorshift64 (Marsaglia 2003).
 fn share(random: &mut u64) -> f64 {
     *random ^= *random << 13;
     *random ^= *random >> 7;
@@ -341,7 +341,7 @@ fn share(random: &mut u64) -> f64 {
     ((*random >> 11) + 1) as f64 / (1_u64 << 53) as f64
 }
 
-/// A request, and the whole of its response.
+/// Sends a request, and reads its whole response.
 async fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) {
     stream.get_mut().write_all(request).await.unwrap();
     let (mut line, mut length) = (String::new(), None);
@@ -357,7 +357,7 @@ async fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) {
             length = Some(value.trim().parse().unwrap());
         }
     }
-    let mut body = vec![0; length.expect("answers say how long they are")];
+    let mut body = vec![0; length.expect("responses have a content-length")];
     stream.read_exact(&mut body).await.unwrap();
 }
 
@@ -366,7 +366,7 @@ async fn hold(port: u16, key: &str, streams: u64) {
     for begun in 0..streams {
         let (key, counted) = (key.to_owned(), open.clone());
         tokio::spawn(async move {
-            // An event, and then nothing for as long as it is held.
+            // One event, then silence for as long as the stream is held.
             let mut stream = ask(port, &key, 3, Duration::from_secs(600)).await;
             let (mut seen, mut chunk) = (Vec::new(), [0; 1024]);
             while stamps(&seen).count() == 0 {
@@ -377,7 +377,7 @@ async fn hold(port: u16, key: &str, streams: u64) {
             counted.fetch_add(1, Ordering::Relaxed);
             std::future::pending::<()>().await;
         });
-        // No more at once than a backlog holds.
+        // No more connection attempts at once than a listen backlog holds.
         while begun.saturating_sub(open.load(Ordering::Relaxed) as u64) > 64 {
             sleep(Duration::from_millis(1)).await;
         }

@@ -1,9 +1,9 @@
-//! Who may ask the admin listener: programs, and pages that it has served itself.
+//! Who may use the admin listener: programs, and pages that it has served itself.
 //!
-//! It answers without a key, so what keeps others out is that they cannot reach it. A browser on this machine can, for
-//! any page that it shows: one whose host name was made to resolve to this address (DNS rebinding), and one that makes
-//! requests to another site. The first says a foreign name in `Host`, the second a foreign site in `Origin` or
-//! `Sec-Fetch-Site`. Both are refused before the path is looked at.
+//! It responds without a key, and only who can connect to it can use it. A browser on this machine can, on behalf of any
+//! page that it shows: one whose host name was made to resolve to this address (DNS rebinding), and one that sends
+//! requests to other sites. The first sends a foreign name in `Host`, the second a foreign site in `Origin` or
+//! `Sec-Fetch-Site`. Both are refused, whatever the path.
 
 use std::net::Ipv4Addr;
 
@@ -14,7 +14,7 @@ use pingora::http::RequestHeader;
 use crate::grammar::host::host_of_authority;
 use crate::proxy::reject::Reason;
 
-/// A refusal: its status, and the sentence that says why and what to do.
+/// A refusal: its status, and a sentence that says why and what to do.
 pub(super) type Refusal = (StatusCode, &'static str);
 
 const TOO_LARGE: Refusal = (
@@ -31,14 +31,14 @@ const NO_HOST: Refusal = (
 );
 const FOREIGN_HOST: Refusal = (
     StatusCode::MISDIRECTED_REQUEST,
-    "this listener is asked by its IP address, as localhost, or by a name that server.admin_hosts lists\n",
+    "this listener is reached by its IP address, as localhost, or by a name that server.admin_hosts lists\n",
 );
 const FOREIGN_SITE: Refusal = (
     StatusCode::FORBIDDEN,
-    "pages of other sites may not ask this listener; open its address in a tab of its own\n",
+    "pages of other sites may not use this listener; open its address in a tab of its own\n",
 );
 
-/// The refusal of a head that no listener of the gateway takes, for this reason.
+/// The refusal of a head that the listeners of clients refuse as well, for `reason`.
 pub(super) fn refusal(reason: Reason) -> Refusal {
     match reason {
         Reason::HeadersTooLarge => TOO_LARGE,
@@ -46,8 +46,8 @@ pub(super) fn refusal(reason: Reason) -> Refusal {
     }
 }
 
-/// Whether `request` may be answered, whatever its method and path. `names` are the hosts, in lower case, that it may
-/// call the listener beside its address and `localhost`.
+/// Refuses pages of other sites, whatever the method and path. `names` are the hosts, in lower case, that `request` may
+/// name the listener by, beside an address and `localhost`.
 pub(super) fn check(request: &RequestHeader, names: &[String]) -> Result<(), Refusal> {
     let host = host(request)?;
     let target = request.uri.authority().map(http::uri::Authority::as_str);
@@ -64,7 +64,7 @@ pub(super) fn check(request: &RequestHeader, names: &[String]) -> Result<(), Ref
     Ok(())
 }
 
-/// The request's `Host`, which only a request of HTTP/1.0 may lack.
+/// The request's `Host`. Only HTTP/1.0 allows a request without one.
 fn host(request: &RequestHeader) -> Result<Option<&str>, Refusal> {
     let mut hosts = request.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -74,7 +74,8 @@ fn host(request: &RequestHeader) -> Result<Option<&str>, Refusal> {
     }
 }
 
-/// Whether a host, perhaps with a port, is no name that somebody else could have made resolve to this address.
+/// Whether `authority`, a host with or without a port, is an address, `localhost` or one of `names`. Any other name could
+/// have been made to resolve to this address by somebody else.
 fn is_ours(authority: &str, names: &[String]) -> bool {
     let Some(host) = host_of_authority(authority) else {
         return false;
@@ -85,9 +86,9 @@ fn is_ours(authority: &str, names: &[String]) -> bool {
     is_address || names.any(|known| known == host)
 }
 
-/// Whether a browser says that a page of another site makes the request. Programs say nothing of the kind.
+/// Whether a browser sends the request for a page of another site. Programs send none of these headers.
 fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
-    // Of pages that come unencrypted from elsewhere than this machine, browsers send `Origin` alone.
+    // For pages that were loaded by plain http from another machine, browsers send `Origin` only.
     const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let is_own_site =
         |site: &HeaderValue| [&b"same-origin"[..], b"none"].contains(&site.as_bytes());
@@ -105,7 +106,7 @@ fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(headers: &[(&'static str, &str)]) -> Result<(), StatusCode> {
+    fn checked(headers: &[(&'static str, &str)]) -> Result<(), StatusCode> {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
         for (name, value) in headers {
             request.append_header(*name, *value).unwrap();
@@ -128,7 +129,7 @@ mod tests {
             "Keygate.Internal:80",
             "keygate.internal.",
         ] {
-            assert_eq!(asked(&[("host", host)]), Ok(()), "{host}");
+            assert_eq!(checked(&[("host", host)]), Ok(()), "{host}");
         }
         for host in [
             "evil.test",
@@ -154,14 +155,14 @@ mod tests {
             ":9090",
         ] {
             assert_eq!(
-                asked(&[("host", host)]),
+                checked(&[("host", host)]),
                 Err(StatusCode::MISDIRECTED_REQUEST),
                 "{host}"
             );
         }
-        assert_eq!(asked(&[]), Err(StatusCode::BAD_REQUEST));
+        assert_eq!(checked(&[]), Err(StatusCode::BAD_REQUEST));
         let two = [("host", "localhost"), ("host", "localhost")];
-        assert_eq!(asked(&two), Err(StatusCode::BAD_REQUEST));
+        assert_eq!(checked(&two), Err(StatusCode::BAD_REQUEST));
     }
 
     #[test]
@@ -188,14 +189,14 @@ mod tests {
             } else {
                 Err(StatusCode::FORBIDDEN)
             };
-            assert_eq!(asked(&[host, header]), expected, "{header:?}");
+            assert_eq!(checked(&[host, header]), expected, "{header:?}");
         }
         let both = [
             host,
             ("sec-fetch-site", "same-origin"),
             ("origin", "http://evil.test"),
         ];
-        assert_eq!(asked(&both), Err(StatusCode::FORBIDDEN));
+        assert_eq!(checked(&both), Err(StatusCode::FORBIDDEN));
     }
 
     #[test]

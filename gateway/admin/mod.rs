@@ -1,13 +1,16 @@
-//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`, `/probe`. Answers without a key, so it
-//! listens on loopback or a private address only, says nothing that is secret, and nothing to pages of other sites
-//! (`guard`).
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`, `/probe`.
+//!
+//! It responds without a key. So it listens on loopback or a private address only, its responses hold no secret, and
+//! pages of other sites get none (`guard`).
 
 mod guard;
 pub mod probe;
+mod readiness;
 pub mod status;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+pub use self::readiness::{FailedUpgrades, Readiness};
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -27,83 +30,26 @@ use crate::runtime::in_flight::InFlight;
 use crate::runtime::watchdog;
 use crate::snapshot::Live;
 
-/// Whether the gateway takes new requests.
-#[derive(Default)]
-pub struct Readiness {
-    ready: AtomicBool,
-    provisional: AtomicBool,
-    failed_upgrades: Mutex<FailedUpgrades>,
-}
-
-/// Upgrades that left this process serving.
-#[derive(Clone, Default)]
-pub struct FailedUpgrades {
-    /// How many.
-    pub count: u64,
-    /// Why the last one failed.
-    pub why: Option<String>,
-}
-
-impl Readiness {
-    /// From now on, or no longer.
-    pub fn set(&self, ready: bool) {
-        self.ready.store(ready, Ordering::Release);
-    }
-
-    /// Whether it does now.
-    pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
-    }
-
-    /// Whether the process before this one has yet to hand over.
-    pub fn set_provisional(&self, provisional: bool) {
-        self.provisional.store(provisional, Ordering::Release);
-    }
-
-    /// Whether it has, now: this one ends if that one dies before.
-    pub fn is_provisional(&self) -> bool {
-        self.provisional.load(Ordering::Acquire)
-    }
-
-    /// An upgrade has failed.
-    pub fn upgrade_failed(&self, why: &str) {
-        let mut failed = self
-            .failed_upgrades
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        failed.count += 1;
-        failed.why = Some(why.to_owned());
-    }
-
-    /// The upgrades that have failed.
-    pub fn failed_upgrades(&self) -> FailedUpgrades {
-        let failed = self.failed_upgrades.lock();
-        failed.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
 /// The admin listener's application.
 pub struct Admin {
-    /// What is shown.
+    /// The configuration that serves, and the metrics.
     pub live: Arc<Live>,
-    /// Requests in flight.
-    pub in_flight: Arc<InFlight>,
-    /// Whether new requests are taken.
-    pub readiness: Arc<Readiness>,
+    in_flight: Arc<InFlight>,
+    readiness: Arc<Readiness>,
     /// When the process began to serve.
-    pub started: Instant,
+    started: Instant,
     /// Held while providers are probed.
-    pub probing: tokio::sync::Mutex<()>,
+    probing: tokio::sync::Mutex<()>,
 }
 
-/// How long a request and its response may take in all: longer than a probe.
+/// The deadline of a request and its response; longer than a probe takes.
 const EXCHANGE: Duration = Duration::from_secs(60);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 impl Admin {
-    /// Shows what serves, which began at `started`.
+    /// The application of a gateway that began to serve at `started`.
     pub fn new(
         live: &Arc<Live>,
         in_flight: &Arc<InFlight>,
@@ -119,7 +65,7 @@ impl Admin {
         }
     }
 
-    /// Whether a request may be answered at all.
+    /// Refuses heads that the listeners of clients refuse as well, and pages of other sites.
     fn guard(&self, session: &ServerSession) -> Result<(), guard::Refusal> {
         let (rules, request) = (&self.live.snapshot().rules, session.req_header());
         let raw = session.as_http1().map(HttpSession::get_headers_raw_bytes);
@@ -130,8 +76,7 @@ impl Admin {
     }
 
     async fn response(&self, method: &Method, path: &str) -> (StatusCode, &'static str, Vec<u8>) {
-        // What asks others is no GET, which crawlers and previews make without being told to. A page in a browser could
-        // make either; those of other sites do not come this far.
+        // A probe sends requests to others. So it is no GET, which crawlers and previews send on their own.
         if (method, path) == (&Method::POST, "/probe") {
             return self.probe().await;
         }
@@ -147,7 +92,7 @@ impl Admin {
                 TEXT,
                 b"draining\n".to_vec(),
             ),
-            "/status" => json(&Status::of(self)),
+            "/status" => json(&self.status()),
             _ => (
                 StatusCode::NOT_FOUND,
                 TEXT,
@@ -156,7 +101,11 @@ impl Admin {
         }
     }
 
-    /// The status, with what probes found out.
+    fn status(&self) -> Status {
+        Status::of(&self.live, &self.in_flight, &self.readiness, self.started)
+    }
+
+    /// The status with the results of probing all providers. One probe runs at a time.
     async fn probe(&self) -> (StatusCode, &'static str, Vec<u8>) {
         let Ok(_alone) = self.probing.try_lock() else {
             return (
@@ -165,7 +114,7 @@ impl Admin {
                 b"a probe is going on\n".to_vec(),
             );
         };
-        let mut status = Status::of(self);
+        let mut status = self.status();
         let providers = self.live.snapshot().rules.providers.clone();
         status.add_probes(probe::all(&providers).await);
         json(&status)
@@ -211,7 +160,7 @@ impl ServeHttp for Admin {
             .header(CONTENT_TYPE, media_type)
             .header(CONTENT_LENGTH, length)
             .header(CACHE_CONTROL, "no-store")
-            // No page takes it for a script, a style or a frame of its own.
+            // No page can use the response as a script, a style or a frame of its own.
             .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
             .header(
                 CONTENT_SECURITY_POLICY,
@@ -219,7 +168,7 @@ impl ServeHttp for Admin {
             )
             .header("cross-origin-resource-policy", "same-origin")
             .body(body);
-        // Built from constants: it cannot fail, and an empty answer is what is left if it does.
+        // Building from constants cannot fail. If it did, the response would be empty.
         response.unwrap_or_default()
     }
 }

@@ -1,46 +1,49 @@
-//! What `/status` says, and `keygate status` shows: every route and provider, Accepted or Rejected
-//! with a reason that a person can act on.
+//! The status of a gateway, which `/status` responds with and `keygate status` shows: every route and provider, Accepted
+//! or Rejected with a reason that a person can act on.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::Admin;
 use super::probe::Probe;
+use super::readiness::Readiness;
 use crate::provider::Provider;
-use crate::route::Access;
+use crate::route::{Access, Route};
+use crate::runtime::in_flight::InFlight;
+use crate::snapshot::Live;
 
-/// The gateway at a glance.
+/// The status of a gateway.
 #[derive(Serialize, Deserialize)]
 pub struct Status {
     /// keygate's version.
     pub version: String,
-    /// The process.
+    /// The id of the process.
     pub pid: u32,
-    /// How often another process could not take over.
+    /// How many upgrades from this process have failed.
     pub failed_upgrades: u64,
-    /// Why not, the last time.
+    /// Why the last of them failed.
     pub last_failed_upgrade: Option<String>,
-    /// How long it has been serving.
+    /// How long it has been serving, in seconds.
     pub uptime_seconds: u64,
     /// Whether it takes new requests.
     pub ready: bool,
-    /// Whether the process before it has yet to hand over: it ends if that one dies before.
+    /// Whether the process before it has yet to hand over: it ends if that one dies first.
     #[serde(default)]
     pub provisional: bool,
-    /// Requests being answered now.
+    /// Requests whose response has not ended.
     pub requests_in_flight: usize,
-    /// Connections of clients; unknown of a gateway from before they were told.
+    /// Connections of clients; zero in the status of older versions, which do not have it.
     #[serde(default)]
     pub connections: ConnectionsStatus,
-    /// Configurations served so far.
+    /// How many configurations have served so far.
     pub generation: u64,
     /// How the last reload ended.
     pub last_reload: ReloadStatus,
-    /// Keys in the store.
+    /// How many keys the store has.
     pub keys: usize,
-    /// Which version of the key file they came from.
+    /// Which version of the key file they were read from.
     pub key_file: KeyFileStatus,
     /// The routes, in the configuration's order.
     pub routes: Vec<RouteStatus>,
@@ -51,23 +54,23 @@ pub struct Status {
 /// Connections of clients.
 #[derive(Serialize, Deserialize, Default)]
 pub struct ConnectionsStatus {
-    /// How many there are.
+    /// How many are open.
     pub open: i64,
-    /// How many are taken.
+    /// How many may be open.
     pub at_most: usize,
-    /// Why fewer are taken than the configuration says, where that is so.
+    /// Why fewer may be open than configured, if so.
     pub reason: Option<String>,
 }
 
 /// A version of the key file.
 #[derive(Serialize, Deserialize)]
 pub struct KeyFileStatus {
-    /// Where it is, from the root of the file system.
+    /// Its absolute path.
     pub path: String,
-    /// What tells the version from others; opaque.
+    /// Identifies the version; opaque.
     pub mark: String,
-    /// Likewise, of the version of which everything that closes keys is in force: a later one where the rest was
-    /// refused. Empty of a gateway from before it was told.
+    /// Identifies the version of which every revocation is in force: a later one than `mark` where the rest of it was
+    /// refused. Empty in the status of older versions.
     #[serde(default)]
     pub closed_mark: String,
 }
@@ -77,110 +80,87 @@ pub struct KeyFileStatus {
 pub struct ReloadStatus {
     /// When, in RFC 3339.
     pub at: String,
-    /// Whether it was taken over.
+    /// Whether the configuration was taken over.
     pub ok: bool,
-    /// What was wrong.
+    /// Why it was refused.
     pub error: Option<String>,
-    /// What was worth saying nevertheless.
+    /// Warnings about a configuration that was taken over.
     pub warnings: Vec<String>,
 }
 
-/// Whether something serves.
+/// Whether a route or a provider serves.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It does.
+    /// It serves.
     Accepted,
-    /// It does not, for the reason beside.
+    /// It does not serve, for the reason beside.
     Rejected,
 }
 
 /// A route.
 #[derive(Serialize, Deserialize)]
 pub struct RouteStatus {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its hosts.
+    /// The hosts.
     pub hosts: Vec<String>,
-    /// Its path.
+    /// The path.
     pub path: String,
-    /// Its provider.
+    /// The name of the provider.
     pub provider: String,
-    /// Who may come in.
+    /// Which keys may use it.
     pub keys: String,
     /// Whether it serves.
     pub state: State,
-    /// Why not.
+    /// Why it does not serve.
     pub reason: Option<String>,
 }
 
 /// A provider.
 #[derive(Serialize, Deserialize)]
 pub struct ProviderStatus {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its kind.
+    /// The kind.
     pub kind: String,
-    /// Its base URL.
+    /// The base URL.
     pub url: String,
     /// Host and port of the proxy that it is reached through, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
-    /// How many addresses its name has, or its proxy's.
+    /// How many addresses its name has, or its proxy's name.
     pub addresses: usize,
-    /// Whether its token works, if that was asked.
+    /// Whether its token works, if it was probed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
     /// Whether it serves.
     pub state: State,
-    /// Why not.
+    /// Why it does not serve.
     pub reason: Option<String>,
 }
 
 impl Status {
-    pub(super) fn of(admin: &Admin) -> Self {
-        let snapshot = admin.live.snapshot();
-        let last = admin.live.last_reload();
+    pub(super) fn of(
+        live: &Live,
+        in_flight: &InFlight,
+        readiness: &Readiness,
+        started: Instant,
+    ) -> Self {
+        let snapshot = live.snapshot();
+        let last = live.last_reload();
         let rules = &snapshot.rules;
-        let routes = rules.router.routes().iter().map(|route| {
-            let (state, reason) = state_of(&route.provider);
-            RouteStatus {
-                name: route.name.to_string(),
-                hosts: route.hosts.iter().map(ToString::to_string).collect(),
-                path: route.path.to_string(),
-                provider: route.provider.name.to_string(),
-                keys: match &route.access {
-                    Access::Keys(selector) => selector.to_string(),
-                    Access::Open => "open: no key needed".to_owned(),
-                },
-                state,
-                reason: reason.map(|why| format!("provider `{}`: {why}", route.provider.name)),
-            }
-        });
-        let providers = rules.providers.iter().map(|provider| {
-            let (state, reason) = state_of(provider);
-            ProviderStatus {
-                name: provider.name.to_string(),
-                kind: provider.kind.name.to_owned(),
-                url: provider.url(),
-                proxy: provider.proxy(),
-                addresses: provider.endpoint.addresses().count(),
-                probe: None,
-                state,
-                reason,
-            }
-        });
-        let failed = admin.readiness.failed_upgrades();
+        let failed = readiness.failed_upgrades();
         Self {
             pid: std::process::id(),
             failed_upgrades: failed.count,
             last_failed_upgrade: failed.why,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_seconds: admin.started.elapsed().as_secs(),
-            ready: admin.readiness.is_ready(),
-            provisional: admin.readiness.is_provisional(),
-            requests_in_flight: admin.in_flight.count(),
+            uptime_seconds: started.elapsed().as_secs(),
+            ready: readiness.is_ready(),
+            provisional: readiness.is_provisional(),
+            requests_in_flight: in_flight.count(),
             connections: ConnectionsStatus {
-                open: admin.live.metrics.connections.get(),
+                open: live.metrics.connections.get(),
                 at_most: rules.server.connections_at_most(),
                 reason: rules.server.lack_of_descriptors(),
             },
@@ -193,19 +173,26 @@ impl Status {
             },
             keys: snapshot.keys.keys().len(),
             key_file: KeyFileStatus {
-                path: whole(snapshot.key_source.place()),
+                path: absolute(snapshot.key_source.place()),
                 mark: snapshot.revision.mark().to_owned(),
                 closed_mark: snapshot.closed_by.mark().to_owned(),
             },
-            routes: routes.collect(),
-            providers: providers.collect(),
+            routes: rules
+                .router
+                .routes()
+                .iter()
+                .map(|it| route_status(it))
+                .collect(),
+            providers: rules
+                .providers
+                .iter()
+                .map(|it| provider_status(it))
+                .collect(),
         }
     }
-}
 
-impl Status {
-    /// Adds what probes of the providers found out, by their names: a token that does not work is a reason
-    /// for Rejected.
+    /// Adds the results of probes, by the names of the providers. A provider whose token does not work is Rejected, and
+    /// so are its routes.
     pub(super) fn add_probes(&mut self, probes: Vec<(Arc<str>, Probe)>) {
         for (name, probe) in probes {
             let Some(provider) = self
@@ -232,6 +219,37 @@ impl Status {
     }
 }
 
+fn route_status(route: &Route) -> RouteStatus {
+    let provider = &route.provider;
+    let (state, reason) = state_of(provider);
+    RouteStatus {
+        name: route.name.to_string(),
+        hosts: route.hosts.iter().map(ToString::to_string).collect(),
+        path: route.path.to_string(),
+        provider: provider.name.to_string(),
+        keys: match &route.access {
+            Access::Keys(selector) => selector.to_string(),
+            Access::Open => "open: no key needed".to_owned(),
+        },
+        state,
+        reason: reason.map(|why| format!("provider `{}`: {why}", provider.name)),
+    }
+}
+
+fn provider_status(provider: &Provider) -> ProviderStatus {
+    let (state, reason) = state_of(provider);
+    ProviderStatus {
+        name: provider.name.to_string(),
+        kind: provider.kind.name.to_owned(),
+        url: provider.url(),
+        proxy: provider.proxy(),
+        addresses: provider.endpoint.addresses().count(),
+        probe: None,
+        state,
+        reason,
+    }
+}
+
 fn state_of(provider: &Provider) -> (State, Option<String>) {
     if let Some(why) = provider.rejected() {
         return (State::Rejected, Some(why.to_owned()));
@@ -249,8 +267,8 @@ fn state_of(provider: &Provider) -> (State, Option<String>) {
     }
 }
 
-/// A path from the root of the file system, so that it means the same to whoever runs in another folder.
-fn whole(path: &Path) -> String {
-    let whole = std::path::absolute(path);
-    whole.as_deref().unwrap_or(path).display().to_string()
+/// The absolute path, which means the same to a command that runs in another folder.
+fn absolute(path: &Path) -> String {
+    let absolute = std::path::absolute(path);
+    absolute.as_deref().unwrap_or(path).display().to_string()
 }

@@ -1,4 +1,4 @@
-//! Questions to the person at the terminal.
+//! Questions to the person at the terminal, and answers that are not shown.
 
 use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin};
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,12 +10,12 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 
-/// Whether there is a person to be asked.
+/// Whether standard input is a terminal, with a person who can be asked.
 pub(super) fn can_ask() -> bool {
     stdin().is_terminal()
 }
 
-/// What the person types after the question; `default` if that is nothing.
+/// What the person types after the question; `default` for an empty line.
 pub(super) fn ask(question: &str, default: &str) -> Result<String, Error> {
     let hint = if default.is_empty() {
         String::new()
@@ -35,17 +35,17 @@ pub(super) fn ask(question: &str, default: &str) -> Result<String, Error> {
     })
 }
 
-/// Likewise, without showing it. Outside a terminal, the first line of standard input.
+/// What the person types after the question, without showing it. Outside a terminal, the first line of standard input.
 pub(super) fn ask_secret(question: &str) -> Result<Zeroizing<String>, Error> {
     if !can_ask() {
         return Ok(line()?.unwrap_or_default());
     }
-    let hidden = Hidden::start(stdin().as_fd().try_clone_to_owned());
-    let hidden = hidden.map_err(|error| Error::failed("hide what is typed", error))?;
+    let hidden = Hidden::start(stdin().as_fd().try_clone_to_owned())
+        .map_err(|error| Error::failed("hide what is typed", error))?;
     prompt(&format!("{question} (it is not shown): "));
     let typed = line();
     drop(hidden);
-    // The line break that was not shown either.
+    // The line break of the answer was not shown either.
     prompt("\n");
     Ok(typed?.unwrap_or_default())
 }
@@ -57,26 +57,28 @@ fn prompt(text: &str) {
         .and_then(|()| output.flush());
 }
 
-/// Nothing at the end of standard input.
+/// The next line of standard input, trimmed; `None` at its end.
 fn line() -> Result<Option<Zeroizing<String>>, Error> {
     let mut text = Zeroizing::new(String::new());
-    let read = stdin().lock().read_line(&mut text);
-    let read = read.map_err(|error| Error::failed("read standard input", error))?;
-    Ok((read > 0).then(|| Zeroizing::new(text.trim().to_owned())))
+    let length = stdin()
+        .lock()
+        .read_line(&mut text)
+        .map_err(|error| Error::failed("read standard input", error))?;
+    Ok((length > 0).then(|| Zeroizing::new(text.trim().to_owned())))
 }
 
-/// A terminal that shows nothing of what is typed, until this ends.
+/// Keeps a terminal from showing what is typed, until it is dropped.
 struct Hidden {
     terminal: OwnedFd,
     before: Termios,
 }
 
 impl Hidden {
-    /// What was typed before the question is forgotten: the rest of a pasted script is no token.
+    /// Discards what was typed before the question: the rest of a pasted script is no token.
     fn start(terminal: io::Result<OwnedFd>) -> io::Result<Self> {
         let terminal = terminal?;
         let before = tcgetattr(&terminal)?;
-        give_back_when_interrupted(terminal.try_clone()?, before.clone())?;
+        restore_on_interrupt(terminal.try_clone()?, before.clone())?;
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
         tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
@@ -84,14 +86,14 @@ impl Hidden {
     }
 }
 
-/// Ends the program at Ctrl-C as that would have ended it, but with a terminal that shows again what is typed.
-fn give_back_when_interrupted(terminal: OwnedFd, before: Termios) -> io::Result<()> {
-    /// What a shell says of a program that Ctrl-C has ended.
+/// Ends the program at Ctrl-C with the usual exit code, after the terminal shows again what is typed.
+fn restore_on_interrupt(terminal: OwnedFd, before: Termios) -> io::Result<()> {
+    /// The exit code that shells report for a program ended by Ctrl-C.
     const INTERRUPTED: i32 = 130;
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let inside = runtime.enter();
+    let context = runtime.enter();
     let mut interrupt = signal(SignalKind::interrupt())?;
-    drop(inside);
+    drop(context);
     let wait = move || {
         runtime.block_on(interrupt.recv());
         let _ = tcsetattr(&terminal, OptionalActions::Flush, &before);

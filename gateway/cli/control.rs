@@ -1,23 +1,26 @@
-//! `keygate reload` and `keygate upgrade`: a signal to a running gateway, and what comes of it.
+//! `keygate reload` and `keygate upgrade`: send a signal to a running gateway, and wait for the outcome.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use rustix::process::Signal;
 
+use super::admin_client::read_status;
 use super::config_path::ConfigPath;
 use super::foreign;
-use super::listener::Trusted;
-use super::status::ask;
+use super::listener::{Gateway, Trusted};
+
 use crate::admin::status::Status;
 use crate::config::{Locations, Purpose, Resolved};
 use crate::error::Error;
 
-/// How long the outcome is waited for.
-const PATIENCE: Duration = Duration::from_secs(150);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How long nobody may answer once the old process has ended: a service manager starts another one within that.
+/// How long to wait for the outcome.
+const TIMEOUT: Duration = Duration::from_secs(150);
+/// How often to read the status meanwhile.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// How long there may be no response after the old process has ended: a service manager starts another within that time.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// Take a changed configuration over, and say whether it was.
@@ -48,15 +51,18 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
     let config = Resolved::load(&path, Purpose::Reload)?;
     let admin = config.server.listener.admin;
     let trusted = trusted(&path, &config);
-    let (before, _) = ask(admin)?;
-    let told = trusted.gateway(before.pid)?.signal(Signal::HUP);
-    // A new key file is another one than the gateway reads until it has reloaded. One that cannot be told is not ours.
-    told.map_err(|error| refuse_foreign(&before, &config).err().unwrap_or(error))?;
+    let (before, _) = read_status(admin)?;
+    // The check for another's gateway comes after the reload: until then, the gateway reads the key file of the old
+    // configuration. If there is no reload because the signal failed, another's gateway is the better explanation.
+    trusted
+        .gateway(before.pid)?
+        .signal(Signal::HUP)
+        .map_err(|error| refuse_foreign(&before, &config).err().unwrap_or(error))?;
     let after = until(|| {
-        let (now, _) = ask(admin).ok()?;
+        let (now, _) = read_status(admin).ok()?;
         (now.pid != before.pid || now.last_reload.at != before.last_reload.at).then_some(now)
-    });
-    let after = after.ok_or_else(|| Error::Failed(format!("no reload within {PATIENCE:?}")))?;
+    })
+    .ok_or_else(|| Error::Failed(format!("no reload within {TIMEOUT:?}")))?;
     trusted.check()?;
     refuse_foreign(&after, &config)?;
     match after.last_reload.error {
@@ -67,33 +73,16 @@ pub(super) fn reload(options: &Reload) -> Result<(), Error> {
 
 pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
     let path = options.config.find()?;
-    // The next process looks more closely: this one need not have the service's credentials.
+    // Checks as a reload does, not as a start: this command need not have the service's credentials. The new process
+    // checks everything.
     let config = Resolved::load(&path, Purpose::Reload)?;
     let admin = config.server.listener.admin;
     let trusted = trusted(&path, &config);
-    let (before, _) = ask(admin)?;
+    let (before, _) = read_status(admin)?;
     refuse_foreign(&before, &config)?;
     let old = trusted.gateway(before.pid)?;
     old.signal(Signal::USR2)?;
-    let mut heard = Instant::now();
-    let after = until(|| {
-        let Ok((now, _)) = ask(admin) else {
-            let is_over = old.has_ended() && heard.elapsed() > SILENCE;
-            return is_over.then_some(None);
-        };
-        heard = Instant::now();
-        let failed = now.failed_upgrades > before.failed_upgrades;
-        let succeeded = now.pid != before.pid && now.ready && !now.provisional;
-        (succeeded || failed).then_some(Some(now))
-    });
-    let after = after.ok_or_else(|| Error::Failed(format!("no outcome within {PATIENCE:?}")))?;
-    let after = after.ok_or_else(|| {
-        Error::Failed(format!(
-            "process {} has ended before another had taken over, and nobody responses on {admin}: start keygate again. \
-             What it has said is in its log",
-            before.pid
-        ))
-    })?;
+    let after = outcome(admin, &before, &old)?;
     if after.pid == before.pid {
         let why = after.last_failed_upgrade.unwrap_or_default();
         return Err(Error::Failed(format!(
@@ -108,7 +97,30 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
     ))
 }
 
-/// Refuses a gateway that has another configuration than this one.
+/// The status after an upgrade has succeeded or failed.
+fn outcome(admin: SocketAddr, before: &Status, old: &Gateway) -> Result<Status, Error> {
+    let mut last_response = Instant::now();
+    let ended = until(|| {
+        let Ok((now, _)) = read_status(admin) else {
+            let is_over = old.has_ended() && last_response.elapsed() > SILENCE;
+            return is_over.then_some(None);
+        };
+        last_response = Instant::now();
+        let failed = now.failed_upgrades > before.failed_upgrades;
+        let succeeded = now.pid != before.pid && now.ready && !now.provisional;
+        (succeeded || failed).then_some(Some(now))
+    })
+    .ok_or_else(|| Error::Failed(format!("no outcome within {TIMEOUT:?}")))?;
+    ended.ok_or_else(|| {
+        Error::Failed(format!(
+            "process {} has ended before another had taken over, and nobody responds on {admin}: start keygate again. \
+             The reason is in its log",
+            before.pid
+        ))
+    })
+}
+
+/// Refuses a gateway that runs with another configuration than this one.
 fn refuse_foreign(status: &Status, config: &Resolved) -> Result<(), Error> {
     if foreign::reads(status, config.key_source.place()) {
         return Ok(());
@@ -119,7 +131,7 @@ fn refuse_foreign(status: &Status, config: &Resolved) -> Result<(), Error> {
     )))
 }
 
-/// Who may be the gateway of this configuration.
+/// The users who may run the gateway of this configuration.
 fn trusted(path: &Path, config: &Resolved) -> Trusted {
     let places = Locations {
         key_file: config.key_source.place().to_owned(),
@@ -128,13 +140,14 @@ fn trusted(path: &Path, config: &Resolved) -> Trusted {
     Trusted::of(path, &places)
 }
 
+/// The first result of `look`, called again and again; `None` after [`TIMEOUT`].
 fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < TIMEOUT {
         if let Some(found) = look() {
             return Some(found);
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(INTERVAL);
     }
     None
 }

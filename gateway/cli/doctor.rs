@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use pingora_core::tls::load_native_certs;
 use serde::Serialize;
 
+use super::admin_client::read_status;
 use super::config_path::ConfigPath;
 use super::foreign;
-use super::status::ask;
 use crate::admin::status::{State, Status};
 use crate::config::{self, Listen, Purpose, Resolved, ServerConfig};
 use crate::error::Error;
@@ -82,7 +82,7 @@ impl Finding {
 pub(super) fn run(options: &Doctor) -> Result<(), Error> {
     let config = Resolved::load(&options.config.find()?, Purpose::Start)?;
     // A gateway that serves knows limits and tokens that this shell cannot see.
-    let found = ask(config.server.listener.admin)
+    let found = read_status(config.server.listener.admin)
         .ok()
         .map(|(status, _)| status);
     let is_ours = |status: &Status| foreign::reads(status, config.key_source.place());

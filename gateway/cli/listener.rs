@@ -1,14 +1,14 @@
-//! Whether who answers on the admin address is the gateway: whoever comes first may listen there while it is down, and
-//! say that it is any process, and serves anything.
+//! Whether the process that listens on the admin address is the gateway. While the gateway is down, any local user may
+//! listen there and respond as any process that serves any configuration.
 //!
-//! What the kernel says is believed, and not what is answered:
+//! So the response is not believed, but checked against what the kernel reports:
 //!
 //! 1. The listening socket belongs to root, to this user, or to the owner of the configuration or of the key file
-//!    (`/proc/self/net/tcp`). This holds for whoever runs the command.
-//! 2. The process that is named runs as one of these users, holds that socket, and is a keygate, before it gets a
-//!    signal. Of these, everything is seen by root. A gateway is not dumpable, so that its own user sees its user and
-//!    its name alone, or nothing where systemd hides processes (`ProtectProc=`): then the kernel lets that user signal
-//!    its own processes and no other.
+//!    (`/proc/self/net/tcp`). Every user can read this.
+//! 2. Before a process gets a signal, it runs as one of these users, holds that socket, and is a keygate. Root can read
+//!    all of this. A gateway is not dumpable, so its own user can read only the process's user and name, or nothing where
+//!    systemd hides processes (`ProtectProc=`). In that case the kernel's rule remains: a user can signal its own
+//!    processes only.
 
 use std::fs;
 use std::io;
@@ -27,14 +27,14 @@ use rustix::process::{
 use crate::config::Locations;
 use crate::error::Error;
 
-/// Who any user is that has no number here, in a sandbox for instance: many, and so nobody.
+/// The number of every user that is not mapped into this namespace. It may be anybody, and is never trusted.
 const NOBODY: u32 = 65_534;
 /// The state of a socket that listens, in `/proc/net/tcp`.
 const LISTENS: &str = "0A";
-/// What a gateway's program is called, whatever comes behind it.
+/// What the name of a gateway's program begins with.
 const NAME: &str = env!("CARGO_PKG_NAME");
 
-/// Who may listen on the admin address.
+/// The users who may listen on the admin address.
 pub(super) struct Trusted {
     admin: SocketAddr,
     users: Vec<u32>,
@@ -51,12 +51,12 @@ struct Listener {
 /// A process that is a gateway.
 pub(super) struct Gateway {
     process: Pid,
-    /// What stays this process, though its number may become another's.
+    /// Refers to this process even after its number has been given to another.
     handle: Option<OwnedFd>,
 }
 
 impl Trusted {
-    /// The users who could change what the gateway of the configuration at `config` does anyway.
+    /// The users who can change the configuration at `config` or its key file, and so what the gateway does.
     pub(super) fn of(config: &Path, places: &Locations) -> Self {
         let folder = places.key_file.parent();
         let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
@@ -72,12 +72,12 @@ impl Trusted {
         }
     }
 
-    /// Refuses to believe what is answered on the admin address unless one of these users listens there.
+    /// Fails unless a trusted user listens on the admin address.
     pub(super) fn check(&self) -> Result<(), Error> {
         self.listeners().map(drop)
     }
 
-    /// The process `id`, which the response names, if it is the gateway.
+    /// The process `id`, which a response names, if it is the gateway.
     pub(super) fn gateway(&self, id: u32) -> Result<Gateway, Error> {
         let listeners = self.listeners()?;
         let refused = |why: String| {
@@ -89,10 +89,10 @@ impl Trusted {
         };
         let process = i32::try_from(id).ok().and_then(Pid::from_raw);
         let process = process.ok_or_else(|| refused("cannot be one".to_owned()))?;
-        // Before it is looked at: what is looked at is what gets the signal.
+        // Opened before the checks, so that the process that is checked is the one that gets the signal.
         let handle = match pidfd_open(process, PidfdFlags::empty()) {
             Ok(handle) => Some(handle),
-            // Of an older system, or one that forbids it.
+            // An older kernel, or a filter that forbids the call.
             Err(Errno::NOSYS | Errno::PERM) => None,
             Err(error) => return Err(refused(format!("is not there ({error})"))),
         };
@@ -115,7 +115,7 @@ impl Trusted {
         Ok(Gateway { process, handle })
     }
 
-    /// What listens on the admin address, all of it by users who may.
+    /// The sockets that listen on the admin address. Fails if there is none, or one of an untrusted user.
     fn listeners(&self) -> Result<Vec<Listener>, Error> {
         let admin = self.admin;
         let listeners = listeners_on(admin)
@@ -130,7 +130,7 @@ impl Trusted {
         match users.find(|user| !self.users.contains(user)) {
             Some(user) => Err(Error::Failed(format!(
                 "user {user} listens on {admin}, who is neither root, nor you, nor the owner of the configuration or of \
-                 the key file: what is answered there is not believed, and no process gets a signal. `ss -ltnp` says who it is"
+                 the key file: responses from there are not believed, and no process gets a signal. `ss -ltnp` says who it is"
             ))),
             None => Ok(listeners),
         }
@@ -138,7 +138,7 @@ impl Trusted {
 }
 
 impl Gateway {
-    /// Whether it has ended.
+    /// Whether the process has ended.
     pub(super) fn has_ended(&self) -> bool {
         let Some(handle) = &self.handle else {
             return test_kill_process(self.process) == Err(Errno::SRCH);
@@ -147,7 +147,7 @@ impl Gateway {
         poll(ended, Some(&Timespec::default())).is_ok_and(|ended| ended > 0)
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     pub(super) fn signal(&self, signal: Signal) -> Result<(), Error> {
         let sent = match &self.handle {
             Some(handle) => pidfd_send_signal(handle, signal),
@@ -158,12 +158,12 @@ impl Gateway {
     }
 }
 
-/// The sockets that take connections to `admin`: those of that address, or else those of every address.
+/// The sockets that accept connections to `admin`: those bound to that address, or else those bound to all addresses.
 fn listeners_on(admin: SocketAddr) -> io::Result<Vec<Listener>> {
     let mut found = parse(&fs::read_to_string("/proc/self/net/tcp")?);
     match fs::read_to_string("/proc/self/net/tcp6") {
         Ok(text) => found.extend(parse(&text)),
-        // Without IPv6.
+        // The machine has no IPv6.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
@@ -177,7 +177,7 @@ fn listeners_on(admin: SocketAddr) -> io::Result<Vec<Listener>> {
     Ok(found)
 }
 
-/// The sockets that listen, of a table as in `/proc/net/tcp` or `/proc/net/tcp6`.
+/// The listening sockets in a table in the format of `/proc/net/tcp` and `/proc/net/tcp6`.
 fn parse(table: &str) -> Vec<Listener> {
     let line = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
@@ -194,7 +194,7 @@ fn parse(table: &str) -> Vec<Listener> {
     table.lines().filter_map(line).collect()
 }
 
-/// `0100007F:2382`: words of an address as this machine holds them, and a port.
+/// Reads `0100007F:2382`: the words of an address in this machine's byte order, and a port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
@@ -210,33 +210,33 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// Which user a process runs as.
+/// The effective user of the process with this folder in `/proc`.
 fn user_of(folder: &Path) -> Option<u32> {
     let status = fs::read_to_string(folder.join("status")).ok()?;
     let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    // The real one, and the effective one.
+    // The first is the real user, the second the effective one.
     users.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// What the program of a process is called, as far as it may be known.
+/// The name of a process's program, if this user can read it.
 fn name_of(folder: &Path) -> Option<String> {
     let Ok(path) = fs::read_link(folder.join("exe")) else {
         let name = fs::read_to_string(folder.join("comm")).ok()?;
         return Some(name.trim_end().to_owned());
     };
     let name = path.file_name()?.to_string_lossy().into_owned();
-    // An upgrade begins with that.
+    // An upgrade replaces the binary of the running process, which then has this mark.
     Some(name.trim_end_matches(" (deleted)").to_owned())
 }
 
 /// Whether a program of this name is a keygate, of whichever version.
 fn is_ours(name: &str) -> bool {
-    let ours = std::env::current_exe().ok();
-    let ours = ours.as_deref().and_then(Path::file_name);
-    name.starts_with(NAME) || ours.is_some_and(|ours| ours == name)
+    let is_this_program =
+        || std::env::current_exe().is_ok_and(|it| it.file_name() == Some(name.as_ref()));
+    name.starts_with(NAME) || is_this_program()
 }
 
-/// The sockets that a process holds, if they may be seen.
+/// The inodes of the sockets that a process holds, if this user can read them.
 fn sockets_of(folder: &Path) -> Option<Vec<u64>> {
     let descriptors = fs::read_dir(folder.join("fd")).ok()?;
     let inode = |entry: io::Result<fs::DirEntry>| {
@@ -257,7 +257,7 @@ mod tests {
     fn the_table_of_the_kernel_is_read() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        // One that is connected has the same address, and does not listen.
+        // A connected socket has the same address, and does not listen.
         let connected = TcpStream::connect(address).unwrap();
         let accepted = listener.accept().unwrap();
         let found = listeners_on(address).unwrap();

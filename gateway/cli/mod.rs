@@ -1,6 +1,7 @@
 //! The command line: one small file per command. What a command finds out goes to standard output,
 //! everything else to standard error.
 
+mod admin_client;
 mod ask;
 mod check;
 mod config_path;
@@ -91,7 +92,7 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn run() -> Result<(), Error> {
-    log::hide_what_panics_say();
+    log::install_panic_hook();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return Err(Error::Usage(misused(&error))),
@@ -150,7 +151,7 @@ pub fn print_error(error: &Error) {
         }
         other => other.to_string(),
     };
-    log::say_last(text.trim_end());
+    log::print_last(text.trim_end());
 }
 
 /// Writes to standard output. Whatever others named (a model, a key's comment) moves no cursor there.

@@ -80,7 +80,7 @@ impl Waiting {
         let (admin, trusted) = (places.admin, Trusted::of(&found, &places));
         let start = Instant::now();
         loop {
-            let (status, _) = super::status::ask(admin)?;
+            let (status, _) = super::admin_client::read_status(admin)?;
             // As the file is now: a version that somebody else wrote meanwhile contains this change, too.
             let progress = Progress::of(status, &FileStamp::take(path));
             if let Some(done) = progress.done(effect, path) {

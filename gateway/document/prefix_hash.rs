@@ -22,7 +22,7 @@ impl PrefixHash {
         let chunks = text.as_bytes().chunks_exact(CHUNK);
         let marks = chunks.enumerate().map(|(place, chunk)| {
             if place.is_multiple_of(CHUNKS_A_STEP) {
-                background::step();
+                background::yield_to_others();
             }
             mark(chunk)
         });

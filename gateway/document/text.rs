@@ -23,7 +23,7 @@ impl Document {
         for (at, _) in text.match_indices('\n') {
             line_starts.push(at + 1);
             if line_starts.len().is_multiple_of(LINES_A_STEP) {
-                background::step();
+                background::yield_to_others();
             }
         }
         Self {
@@ -72,7 +72,7 @@ impl Document {
                 }];
             }
             if number.is_multiple_of(LINES_A_STEP) {
-                background::step();
+                background::yield_to_others();
             }
             if !is_header(line, array) {
                 continue;

@@ -118,10 +118,10 @@ impl Reader<'_> {
                 keep(note);
             }
             root.finish();
-            background::step();
+            background::yield_to_others();
         }
-        background::free(seen);
-        background::free(digests);
+        background::drop_in_steps(seen);
+        background::drop_in_steps(digests);
         file
     }
 

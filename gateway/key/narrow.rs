@@ -34,7 +34,7 @@ pub fn narrow(serving: &KeyStore, newer: Vec<KeyEntry>) -> Narrowed {
             None => whole = false,
         }
         if place.is_multiple_of(KEYS_A_STEP) {
-            background::step();
+            background::yield_to_others();
         }
     }
     Narrowed { entries, whole }

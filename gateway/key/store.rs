@@ -147,7 +147,7 @@ impl KeyStore {
             }
             keys.push(Arc::new(key));
             if keys.len().is_multiple_of(KEYS_A_STEP) {
-                background::step();
+                background::yield_to_others();
             }
         }
         let table = table.finish()?;
@@ -156,7 +156,7 @@ impl KeyStore {
 
     /// Frees it, giving way to others meanwhile.
     pub fn free(self) {
-        background::free(self.keys);
+        background::drop_in_steps(self.keys);
     }
 
     /// All keys, in the order of their source.

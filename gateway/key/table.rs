@@ -184,7 +184,7 @@ impl TableBuilder {
         let old = std::mem::replace(&mut self.memory, larger);
         for (place, slot) in old.as_chunks().0.iter().map(Slot).enumerate() {
             if place.is_multiple_of(SLOTS_A_STEP) {
-                background::step();
+                background::yield_to_others();
             }
             if let Some(key) = slot.key() {
                 let digest = KeyDigest(slot.part(0));

@@ -1,21 +1,21 @@
-//! How many of something one address has: connections, or requests where many clients share a connection.
+//! Limits how many of something one address has at once: connections, or requests where many clients share a connection.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many each address has. Those that have none take no memory.
+/// How many each address has. An address that has none takes no memory.
 #[derive(Default)]
 pub struct ByAddress(Mutex<HashMap<IpAddr, usize>>);
 
-/// One that counts for its address, until it is dropped.
+/// Counts one for its address until it is dropped.
 pub struct AtAddress {
     all: Arc<ByAddress>,
     address: IpAddr,
 }
 
 impl ByAddress {
-    /// One more of `address`, unless it has `most` already.
+    /// Counts one more for `address`. `None` if it has `most` already.
     pub fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<AtAddress> {
         let mut counts = self.counts();
         let count = counts.get(&address).copied().unwrap_or(0);
@@ -27,7 +27,7 @@ impl ByAddress {
         Some(AtAddress { all, address })
     }
 
-    /// How many addresses have any.
+    /// How many addresses have at least one.
     pub fn addresses(&self) -> usize {
         self.counts().len()
     }

@@ -1,25 +1,26 @@
-//! How often an address came with keys that open nothing: so many a minute are answered, and what comes above that
-//! is refused before its key is looked at.
+//! Limits how often one address may send wrong keys: up to a number per minute. Above it, requests are refused before
+//! their key is verified.
 //!
-//! A table of fixed size and without a lock. An address has the one slot that its hash says, in which stands until
-//! when it has used up what it may (the "theoretical arrival time" of ITU-T I.371's generic cell rate algorithm).
-//! Of two addresses with one slot, one that is over the limit keeps it, and the other goes unpunished: which ones
-//! meet depends on a seed that nobody outside knows.
+//! The table has a fixed size and no lock. The hash of an address selects its one slot, which holds a tag of the address
+//! and its theoretical arrival time (see `gcra`). If two addresses share a slot, one that is over its limit keeps it, and
+//! the other is not limited. The seed of the hash is random and secret, so nobody can choose addresses that share a slot.
 
 use std::hash::{BuildHasher, Hash};
 use std::time::{Duration, Instant};
 
+use crate::limit::gcra::Gcra;
 use crate::runtime::atomic::{AtomicU64, Ordering};
 
-/// 128 KiB.
+/// The number of slots, of 8 bytes each.
 const SLOTS: usize = 1 << 14;
-/// What may be used up at once: a minute's worth.
-const BURST: u64 = 60_000;
-/// Milliseconds since the start, for 34 years; above them, what tells addresses apart.
+/// A minute, in milliseconds. A whole minute's worth of failures may arrive at once.
+const MINUTE: u64 = 60_000;
+const LIMIT: Gcra = Gcra::new(MINUTE);
+/// The low bits of a slot: milliseconds since the start, for 34 years. The high bits are the tag of an address.
 const TIME_BITS: u32 = 40;
 const TIME: u64 = (1 << TIME_BITS) - 1;
 
-/// What addresses have used up.
+/// Counts wrong keys by address.
 pub struct FailedKeyLimiter<S = ahash::RandomState> {
     slots: Box<[AtomicU64]>,
     seed: S,
@@ -33,7 +34,7 @@ impl Default for FailedKeyLimiter {
 }
 
 impl<S: BuildHasher> FailedKeyLimiter<S> {
-    /// Nobody has used up anything. `slots` is a power of two.
+    /// A limiter without any failures. `slots` is a power of two.
     pub fn new(slots: usize, seed: S) -> Self {
         Self {
             slots: (0..slots.max(1)).map(|_| AtomicU64::new(0)).collect(),
@@ -42,40 +43,41 @@ impl<S: BuildHasher> FailedKeyLimiter<S> {
         }
     }
 
-    /// How long ago this began: the time that the others take.
+    /// The time since the limiter was created: the `now` of the other methods.
     pub fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// Whether `address` has used up what it may.
+    /// Whether `address` is over its limit at `now`.
     pub fn is_over(&self, address: &impl Hash, now: Duration) -> bool {
         let Some((slot, tag)) = self.slot(address) else {
             return false;
         };
-        let seen = slot.load(Ordering::Relaxed);
-        seen & !TIME == tag && seen & TIME > millis(now) + BURST
+        let state = slot.load(Ordering::Relaxed);
+        state & !TIME == tag && LIMIT.is_exceeded(state & TIME, millis(now))
     }
 
-    /// One more failure of `address`, which may have `per_minute` of them, rounded to whole milliseconds between them.
+    /// Counts a wrong key of `address`, which may send `per_minute` of them. The interval between them is rounded down to
+    /// whole milliseconds.
     pub fn failed(&self, address: &impl Hash, per_minute: u32, now: Duration) {
         let Some((slot, tag)) = self.slot(address) else {
             return;
         };
-        let (now, interval) = (millis(now), (BURST / u64::from(per_minute.max(1))).max(1));
-        let next = |seen: u64| {
-            let until = seen & TIME;
-            let until = match seen & !TIME == tag {
-                true => until.max(now),
-                false if until > now + BURST => return None,
-                false => now,
-            };
-            // No further than one above the limit: what is refused is not counted, but may come at the same moment.
-            Some(tag | (until + interval).min(now + BURST + interval))
+        let (now, interval) = (millis(now), (MINUTE / u64::from(per_minute.max(1))).max(1));
+        let next = |state: u64| {
+            let (owner, arrival) = (state & !TIME, state & TIME);
+            if owner == tag {
+                return Some(tag | LIMIT.advance(arrival, now, interval));
+            }
+            // Another address that is over its limit keeps the slot.
+            let is_free = !LIMIT.is_exceeded(arrival, now);
+            is_free.then(|| tag | LIMIT.advance(now, now, interval))
         };
-        // Nothing else is made visible by it.
+        // Relaxed: no other memory depends on the slot.
         let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
+    /// The slot of `address`, and the tag that tells addresses in it apart.
     fn slot(&self, address: &impl Hash) -> Option<(&AtomicU64, u64)> {
         let hash = self.seed.hash_one(address);
         let low = usize::try_from(hash & TIME).unwrap_or_default();
@@ -97,36 +99,36 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn an_address_that_fails_too_often_waits_and_no_other_does() {
-        let penalties = FailedKeyLimiter::default();
+    fn an_address_that_fails_too_often_is_over_its_limit_and_no_other_is() {
+        let limiter = FailedKeyLimiter::default();
         for _ in 0..60 {
-            assert!(!penalties.is_over(&1, SECOND));
-            penalties.failed(&1, 60, SECOND);
+            assert!(!limiter.is_over(&1, SECOND));
+            limiter.failed(&1, 60, SECOND);
         }
-        assert!(!penalties.is_over(&1, SECOND));
-        penalties.failed(&1, 60, SECOND);
-        assert!(penalties.is_over(&1, SECOND) && !penalties.is_over(&2, SECOND));
-        // A second later there is room for one more, and for no second.
-        assert!(!penalties.is_over(&1, SECOND * 2));
-        penalties.failed(&1, 60, SECOND * 2);
-        assert!(penalties.is_over(&1, SECOND * 2));
-        // A minute of silence, and all is as before.
+        assert!(!limiter.is_over(&1, SECOND));
+        limiter.failed(&1, 60, SECOND);
+        assert!(limiter.is_over(&1, SECOND) && !limiter.is_over(&2, SECOND));
+        // A second later one more is allowed, and no second one.
+        assert!(!limiter.is_over(&1, SECOND * 2));
+        limiter.failed(&1, 60, SECOND * 2);
+        assert!(limiter.is_over(&1, SECOND * 2));
+        // After a minute without failures, the whole burst is allowed again.
         for _ in 0..61 {
-            assert!(!penalties.is_over(&1, SECOND * 63));
-            penalties.failed(&1, 60, SECOND * 63);
+            assert!(!limiter.is_over(&1, SECOND * 63));
+            limiter.failed(&1, 60, SECOND * 63);
         }
-        assert!(penalties.is_over(&1, SECOND * 63));
+        assert!(limiter.is_over(&1, SECOND * 63));
     }
 
     #[test]
-    fn a_flood_of_addresses_frees_none_that_is_over() {
-        let penalties = FailedKeyLimiter::new(64, ahash::RandomState::new());
+    fn a_flood_of_addresses_frees_no_slot_that_is_over_its_limit() {
+        let limiter = FailedKeyLimiter::new(64, ahash::RandomState::new());
         for _ in 0..10 {
-            penalties.failed(&0, 5, SECOND);
+            limiter.failed(&0, 5, SECOND);
         }
         for address in 1..100_000 {
-            penalties.failed(&address, 5, SECOND);
+            limiter.failed(&address, 5, SECOND);
         }
-        assert!(penalties.is_over(&0, SECOND));
+        assert!(limiter.is_over(&0, SECOND));
     }
 }

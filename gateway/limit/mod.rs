@@ -1,6 +1,8 @@
-//! What a client or an address may do in a time: failed keys, requests at once.
+//! What a client or an address may do in a time, or at once: wrong keys, connections, requests.
 //!
-//! Counts; knows nothing of sessions or responses.
+//! Counts and decides; knows nothing of HTTP, Pingora, keys or responses. A caller reads the setting, passes it in, and
+//! turns the decision into a response.
 
 pub mod by_address;
 pub mod failed_keys;
+pub(crate) mod gcra;

@@ -1,8 +1,8 @@
-//! The addresses of one host and port: which one the next connection goes to, and which ones failed.
+//! The addresses of one host and port: which one the next connection uses, and which ones failed.
 //!
-//! Addresses take turns. One that no connection could be made to is left out of them until a connection to it succeeds,
-//! which is tried in the background, so that no request waits for it. Where all of them failed, all take turns. An
-//! address keeps its state when the name is resolved again.
+//! Addresses take turns. An address that could not be connected to is left out until a connection to it succeeds. That is
+//! tried in the background, so that no request waits for it. If all addresses have failed, all take turns. An address
+//! keeps its state when the name is resolved again.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -11,37 +11,37 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-/// How long after a failure an address is tried in the background for the first time. Twice as long after each further
-/// failure.
+/// How long after its first failure an address is tried in the background. The time doubles with each further failure.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
 
-/// How often that time is doubled at most: up to 320 seconds.
-const MOST_DOUBLINGS: u32 = 5;
+/// How often the time doubles at most: up to 320 seconds.
+const MAX_DOUBLINGS: u32 = 5;
 
-/// How long a connection in the background may take.
+/// The timeout of a connection in the background.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The addresses of one host and port, as last resolved.
 pub struct Addresses {
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// Whether its private addresses alone count, because what goes to it is not encrypted.
+    /// Whether only private addresses are used, because requests to it are not encrypted.
     pub(crate) private_only: bool,
     list: ArcSwap<Vec<Arc<Candidate>>>,
+    /// Why the last lookup failed.
     pub(crate) failure: ArcSwapOption<String>,
-    /// How many requests over shared connections were given up. It stands here because it must outlive a reload.
-    pub(crate) given_up: AtomicU64,
-    /// Whether its name is being looked up.
-    pub(crate) looking: Arc<AtomicBool>,
+    /// How many requests on shared connections were aborted. Counted here, because the count must outlive a reload.
+    pub(crate) aborted: AtomicU64,
+    /// Whether a lookup of the name is running.
+    pub(crate) looking_up: Arc<AtomicBool>,
 }
 
-/// One address. Lists share it when the name is resolved again, so that it keeps its state.
+/// One address. The list of the next lookup shares it, so that it keeps its state.
 struct Candidate {
     address: SocketAddr,
-    /// Whether it is left out, because the last connection to it could not be made.
+    /// Whether it is left out, because the last connection to it failed.
     out: AtomicBool,
     /// How often it was left out since a request last reached it.
-    strikes: AtomicU32,
+    failures: AtomicU32,
 }
 
 impl Candidate {
@@ -49,7 +49,7 @@ impl Candidate {
         Self {
             address,
             out: AtomicBool::new(false),
-            strikes: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
         }
     }
 
@@ -59,7 +59,7 @@ impl Candidate {
 }
 
 impl Addresses {
-    /// Those of `host`; none yet, if that is a name.
+    /// The addresses of `host`: one if it is an address, none yet if it is a name.
     pub(crate) fn new(host: &str, port: u16, private_only: bool) -> Self {
         let addresses = Self {
             host: host.to_owned(),
@@ -67,8 +67,8 @@ impl Addresses {
             private_only,
             list: ArcSwap::default(),
             failure: ArcSwapOption::empty(),
-            given_up: AtomicU64::new(0),
-            looking: Arc::default(),
+            aborted: AtomicU64::new(0),
+            looking_up: Arc::default(),
         };
         if let Ok(ip) = host.parse() {
             addresses.learn(vec![SocketAddr::new(ip, port)]);
@@ -76,7 +76,7 @@ impl Addresses {
         addresses
     }
 
-    /// Takes over what the host's name was resolved to, in the resolver's order. Repetitions go.
+    /// Replaces the addresses by those that the host's name was resolved to, in the resolver's order, without duplicates.
     pub fn learn(&self, mut found: Vec<SocketAddr>) {
         let mut seen = std::collections::HashSet::new();
         found.retain(|address| seen.insert(*address));
@@ -95,8 +95,8 @@ impl Addresses {
         }
     }
 
-    /// The address of the `nth` attempt, for a request that could not reach those in `failed`, oldest first; `None`
-    /// while no address is known.
+    /// The address for the `nth` attempt, of a request that could not reach the addresses in `failed` (oldest first).
+    /// `None` while no address is known.
     pub fn pick(&self, nth: usize, failed: &[SocketAddr]) -> Option<SocketAddr> {
         let list = self.list.load();
         let next = list.get(nth.checked_rem(list.len())?)?;
@@ -106,7 +106,7 @@ impl Addresses {
         pick_another(&list, nth, failed)
     }
 
-    /// How many there are.
+    /// How many addresses there are.
     pub fn count(&self) -> usize {
         self.list.load().len()
     }
@@ -116,7 +116,7 @@ impl Addresses {
         self.failure.load_full()
     }
 
-    /// No connection to `address` could be made. It is left out from now on, if there are others.
+    /// Records that no connection to `address` could be made. From now on it is left out, unless it is the only one.
     pub fn failed(self: &Arc<Self>, address: SocketAddr) {
         let list = self.list.load();
         let Some(candidate) = list.iter().find(|known| known.address == address) else {
@@ -125,8 +125,8 @@ impl Addresses {
         if list.len() == 1 || candidate.out.swap(true, Ordering::Relaxed) {
             return;
         }
-        let strikes = candidate.strikes.fetch_add(1, Ordering::Relaxed);
-        let delay = FIRST_RETRY * 2_u32.pow(strikes.min(MOST_DOUBLINGS));
+        let failures = candidate.failures.fetch_add(1, Ordering::Relaxed);
+        let delay = FIRST_RETRY * 2_u32.pow(failures.min(MAX_DOUBLINGS));
         tracing::warn!(
             host = self.host,
             %address,
@@ -138,26 +138,26 @@ impl Addresses {
         }
     }
 
-    /// A request reached `address` over a new connection.
+    /// Records that a request reached `address` over a new connection.
     pub fn reached(&self, address: SocketAddr) {
         let list = self.list.load();
         let known = list.iter().find(|known| known.address == address);
         if let Some(candidate) = known
-            && candidate.strikes.load(Ordering::Relaxed) > 0
+            && candidate.failures.load(Ordering::Relaxed) > 0
         {
-            candidate.strikes.store(0, Ordering::Relaxed);
+            candidate.failures.store(0, Ordering::Relaxed);
             candidate.out.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Whether `address` is among them, and left out.
+    /// Whether `address` is one of these and is left out.
     fn is_out(&self, address: SocketAddr) -> bool {
         let list = self.list.load();
         let mut out = list.iter().filter(|known| known.is_out());
         out.any(|known| known.address == address)
     }
 
-    /// A connection to `address` was made in the background.
+    /// Uses `address` again, after a connection to it was made in the background.
     fn let_in(&self, address: SocketAddr) {
         let list = self.list.load();
         if let Some(known) = list.iter().find(|known| known.address == address) {
@@ -167,18 +167,19 @@ impl Addresses {
     }
 }
 
-/// The `nth` of those addresses that are best for a request that could not reach those in `failed`: one that it has not
-/// tried, that is not left out, and of another family than the last.
+/// The `nth` of the best addresses for a request that could not reach those in `failed`. Best is an address that the
+/// request has not tried, then one that is not left out, then one of another family than the last failure.
 #[cold]
 fn pick_another(list: &[Arc<Candidate>], nth: usize, failed: &[SocketAddr]) -> Option<SocketAddr> {
     let rank = |candidate: &Arc<Candidate>| {
-        let same = |other: &SocketAddr| other.is_ipv4() == candidate.address.is_ipv4();
-        let same_family = failed.last().is_some_and(same);
+        let same_family = failed
+            .last()
+            .is_some_and(|last| last.is_ipv4() == candidate.address.is_ipv4());
         let tried = failed.contains(&candidate.address);
         let rank = (tried, candidate.is_out(), same_family);
         (rank, candidate.address)
     };
-    // Each is looked at once: another request may change it meanwhile.
+    // Each rank is computed once: another request may change it meanwhile.
     let ranked: Vec<_> = list.iter().map(rank).collect();
     let best = ranked.iter().map(|(rank, _)| *rank).min()?;
     let equals = ranked.iter().filter(|(rank, _)| *rank == best);
@@ -186,7 +187,7 @@ fn pick_another(list: &[Arc<Candidate>], nth: usize, failed: &[SocketAddr]) -> O
     equals.map(|(_, address)| *address).nth(nth)
 }
 
-/// Tries to connect to an address that is left out, until that succeeds or nobody wants it any more.
+/// Tries to connect to an address that is left out, until that succeeds or the address is no longer used.
 async fn retry(addresses: Weak<Addresses>, address: SocketAddr, mut delay: Duration) {
     loop {
         tokio::time::sleep(delay).await;
@@ -200,7 +201,7 @@ async fn retry(addresses: Weak<Addresses>, address: SocketAddr, mut delay: Durat
             }
             return;
         }
-        delay = (delay * 2).min(FIRST_RETRY * 2_u32.pow(MOST_DOUBLINGS));
+        delay = (delay * 2).min(FIRST_RETRY * 2_u32.pow(MAX_DOUBLINGS));
     }
 }
 
@@ -233,7 +234,7 @@ mod tests {
         assert_eq!(turns(&addresses, 6), [a, c, c, a, a, c]);
         addresses.failed(a);
         assert_eq!(turns(&addresses, 3), [c, c, c]);
-        // Where all failed, none is better than the others.
+        // If all have failed, all take turns.
         addresses.failed(c);
         assert_eq!(turns(&addresses, 3), [a, b, c]);
         addresses.reached(b);
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_goes_to_what_it_has_not_tried_and_to_the_other_family_first() {
+    fn a_request_tries_new_addresses_first_and_the_other_family_before_the_same() {
         let [a, b] = [1, 2].map(address);
         let six: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
         let also_six: SocketAddr = "[2001:db8::2]:80".parse().unwrap();
@@ -255,7 +256,7 @@ mod tests {
             let all: std::collections::BTreeSet<_> = failed.iter().collect();
             assert_eq!(all.len(), 4, "{failed:?}");
         }
-        // What is left out comes after all others, whatever its family.
+        // An address that is left out comes after all others, whatever its family.
         addresses.failed(six);
         addresses.failed(also_six);
         assert_eq!(addresses.pick(0, &[a]), Some(b));
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_stays_left_out_when_the_name_is_resolved_again() {
+    fn a_failed_address_stays_left_out_when_the_name_is_resolved_again() {
         let [a, b, c] = [1, 2, 3].map(address);
         let addresses = known(&[a, b]);
         addresses.failed(a);
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_listens_again_is_let_in_by_a_connection_in_the_background() {
+    async fn an_address_is_used_again_after_a_connection_in_the_background() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let back = listener.local_addr().unwrap();
         let addresses = known(&[back, address(1)]);
@@ -291,13 +292,13 @@ mod tests {
         assert!(addresses.is_out(back));
         retry(Arc::downgrade(&addresses), back, Duration::from_millis(1)).await;
         assert!(!addresses.is_out(back));
-        // It was not a request that reached it: the next failure weighs more.
+        // No request has reached it: the next failure counts as a further one.
         let list = addresses.list.load();
-        assert_eq!(list[0].strikes.load(Ordering::Relaxed), 1);
+        assert_eq!(list[0].failures.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
-    async fn nobody_tries_to_reach_what_nobody_wants_any_more() {
+    async fn an_address_that_is_no_longer_used_is_not_tried_again() {
         let addresses = known(&[address(1), address(2)]);
         addresses.failed(address(1));
         let trying = retry(

@@ -1,5 +1,5 @@
-//! Names resolved in the background. A request never waits for DNS, and the last good response is
-//! kept when a later one fails.
+//! Resolves names in the background. A request never waits for DNS, and when a lookup fails, the addresses of the last
+//! successful one are kept.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Addresses, BaseUrl};
+use super::addresses::Addresses;
+use super::url::BaseUrl;
 use crate::grammar::address::{is_metadata, is_private};
 
-/// How long one lookup may take.
+/// The timeout of one lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Addresses {
@@ -20,35 +21,42 @@ impl Addresses {
     }
 
     async fn resolve(&self) {
-        let Some(lookup) = Lookup::begin(&self.looking) else {
+        let Some(lookup) = Lookup::begin(&self.looking_up) else {
             return;
         };
+        let allowed = self
+            .look_up(lookup)
+            .await
+            .and_then(|found| self.allowed(found).map_err(str::to_owned));
+        match allowed {
+            Ok(addresses) => {
+                self.learn(with_a_route(addresses));
+                self.failure.store(None);
+            }
+            Err(why) => self.lookup_failed(why),
+        }
+    }
+
+    async fn look_up(&self, lookup: Lookup) -> Result<Vec<SocketAddr>, String> {
         let (host, port) = (self.host.clone(), self.port);
-        // Not by tokio's own function: that forgets of a lookup that takes too long, whose thread goes on.
-        let lookup = tokio::task::spawn_blocking(move || {
+        // `tokio::net::lookup_host` would drop the lookup at the timeout, while its thread goes on: here the thread holds
+        // `lookup` to its end.
+        let resolving = tokio::task::spawn_blocking(move || {
             let _lookup = lookup;
             let found = (host.as_str(), port).to_socket_addrs();
             found.map(Iterator::collect::<Vec<_>>)
         });
-        let response = tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await;
-        let why = match response.map(|joined| joined.unwrap_or_else(|panic| Err(panic.into()))) {
-            Ok(Ok(found)) => match self.fit(found) {
-                Ok(found) => {
-                    self.learn(with_a_route(found));
-                    self.failure.store(None);
-                    return;
-                }
-                Err(why) => why.to_owned(),
-            },
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {LOOKUP_TIMEOUT:?}"),
-        };
-        if self
-            .failure
-            .load()
-            .as_ref()
-            .is_none_or(|before| **before != why)
-        {
+        match tokio::time::timeout(LOOKUP_TIMEOUT, resolving).await {
+            Ok(Ok(found)) => found.map_err(|error| error.to_string()),
+            Ok(Err(panic)) => Err(std::io::Error::from(panic).to_string()),
+            Err(_) => Err(format!("no response within {LOOKUP_TIMEOUT:?}")),
+        }
+    }
+
+    /// Records a failure, and logs it unless the lookup before failed for the same reason.
+    fn lookup_failed(&self, why: String) {
+        let is_new = self.failure.load().as_deref() != Some(&why);
+        if is_new {
             tracing::warn!(
                 host = self.host,
                 known = self.count(),
@@ -57,12 +65,10 @@ impl Addresses {
         }
         self.failure.store(Some(Arc::new(why)));
     }
-}
 
-impl Addresses {
-    /// Those of `found` that requests may go to. Whoever answers for a name chooses no metadata service by it, nor has
-    /// tokens sent unencrypted through the Internet.
-    fn fit(&self, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, &'static str> {
+    /// The addresses in `found` that requests may be sent to. Whoever controls a name must not be able to direct requests
+    /// to a metadata service, or tokens unencrypted through the Internet.
+    fn allowed(&self, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, &'static str> {
         found.retain(|address| !is_metadata(address.ip()));
         if found.is_empty() {
             return Err("no address, or none but link-local ones and metadata services");
@@ -79,14 +85,15 @@ impl Addresses {
     }
 }
 
-/// A lookup of one name, which has a thread for as long as the system takes for it. There is one at a time: a name that
-/// nobody answers for must not use up the threads that reload the configuration.
+/// A running lookup of one name. It occupies a thread until the system gives up. There is one at a time for each name, so
+/// that a name without a responding server does not use up the threads that reload the configuration.
 struct Lookup(Arc<AtomicBool>);
 
 impl Lookup {
-    fn begin(going_on: &Arc<AtomicBool>) -> Option<Self> {
-        let other = going_on.swap(true, Ordering::AcqRel);
-        (!other).then(|| Self(going_on.clone()))
+    /// `None` while another lookup of the name runs.
+    fn begin(running: &Arc<AtomicBool>) -> Option<Self> {
+        let was_running = running.swap(true, Ordering::AcqRel);
+        (!was_running).then(|| Self(running.clone()))
     }
 }
 
@@ -96,14 +103,14 @@ impl Drop for Lookup {
     }
 }
 
-/// Those of `found` that this machine has a route to; all of them, if it has none to any. The resolver also names
-/// addresses of a family that the machine does not speak.
+/// The addresses in `found` that this machine has a route to; all of them if it has a route to none. The resolver also
+/// returns addresses of a family that the machine has no network for.
 fn with_a_route(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let routed: Vec<_> = found.iter().copied().filter(has_route).collect();
     if routed.is_empty() { found } else { routed }
 }
 
-/// Whether this machine has a route to `address`. Asks the kernel by a datagram socket, which sends nothing.
+/// Whether this machine has a route to `address`. Connecting a UDP socket makes the kernel check, and sends nothing.
 fn has_route(address: &SocketAddr) -> bool {
     let any: IpAddr = if address.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
@@ -111,7 +118,7 @@ fn has_route(address: &SocketAddr) -> bool {
         Ipv6Addr::UNSPECIFIED.into()
     };
     let connected = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(address));
-    // Other errors, as of too many open files, say nothing about the route.
+    // Other errors, such as too many open files, say nothing about the route.
     !connected.is_err_and(|error| {
         matches!(
             error.kind(),
@@ -124,27 +131,26 @@ fn has_route(address: &SocketAddr) -> bool {
     })
 }
 
-/// The addresses of every host in use, shared by snapshots so that a reload begins with what is
-/// already known.
+/// The addresses of every host in use. Snapshots share it, so that a reload starts with the addresses already known.
 #[derive(Default)]
-pub struct Resolver(Mutex<HashMap<Place, Arc<Addresses>>>);
+pub struct Resolver(Mutex<HashMap<Host, Arc<Addresses>>>);
 
-/// Host, port, and whether its private addresses alone count.
-type Place = (String, u16, bool);
+/// Name, port, and whether only private addresses are used.
+type Host = (String, u16, bool);
 
 impl Resolver {
-    /// The addresses of the host of `url`, known already or empty until the next [`refresh`](Self::refresh). Where the
-    /// URL is plain http, those that its name has in a private network.
+    /// The addresses of the host of `url`: known already, or empty until the next [`refresh`](Self::refresh). For a plain
+    /// http URL, the private addresses of the host only.
     pub fn addresses_of(&self, url: &BaseUrl) -> Arc<Addresses> {
-        self.place(&url.host, url.port, !url.tls)
+        self.host(&url.host, url.port, !url.tls)
     }
 
-    /// The addresses of `host` likewise, private or not.
+    /// The addresses of `host`, private or not.
     pub fn addresses(&self, host: &str, port: u16) -> Arc<Addresses> {
-        self.place(host, port, false)
+        self.host(host, port, false)
     }
 
-    fn place(&self, host: &str, port: u16, private_only: bool) -> Arc<Addresses> {
+    fn host(&self, host: &str, port: u16, private_only: bool) -> Arc<Addresses> {
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         hosts
             .entry((host.to_owned(), port, private_only))
@@ -152,8 +158,8 @@ impl Resolver {
             .clone()
     }
 
-    /// Resolves again every name in use, at once; with `only_new`, those not known yet. Forgets
-    /// hosts that no snapshot uses any more.
+    /// Resolves all names in use, at the same time; with `only_new`, those without an address yet. Removes hosts that no
+    /// snapshot uses any more.
     pub async fn refresh(&self, only_new: bool) {
         let due: Vec<Arc<Addresses>> = {
             let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,7 +175,7 @@ impl Resolver {
             .map(|host| tokio::spawn(async move { host.resolve().await }))
             .collect();
         for lookup in lookups {
-            // A lookup that panicked is a lookup that failed: the next round tries again.
+            // A lookup that panicked has failed: the next refresh tries again.
             let _ = lookup.await;
         }
     }
@@ -180,7 +186,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn names_are_resolved_and_addresses_need_not_be() {
+    async fn names_are_resolved_and_addresses_are_known_without_a_lookup() {
         let resolver = Resolver::default();
         let fixed = resolver.addresses("127.0.0.1", 80);
         assert_eq!(fixed.pick(3, &[]), Some(([127, 0, 0, 1], 80).into()));
@@ -192,7 +198,7 @@ mod tests {
 
     #[test]
     fn addresses_without_a_route_are_left_out_unless_there_are_no_others() {
-        // This one has a route on no machine: a link-local address says of which link it is.
+        // No machine has a route to this address: it lacks the scope that a link-local address needs.
         let nowhere: SocketAddr = "[fe80::1]:80".parse().unwrap();
         let here: SocketAddr = ([127, 0, 0, 1], 80).into();
         assert!(has_route(&here));
@@ -205,7 +211,7 @@ mod tests {
     async fn a_name_has_one_lookup_at_a_time() {
         let resolver = Resolver::default();
         let named = resolver.addresses("localhost", 81);
-        let hanging = Lookup::begin(&named.looking).unwrap();
+        let hanging = Lookup::begin(&named.looking_up).unwrap();
         resolver.refresh(false).await;
         assert_eq!(named.count(), 0);
         drop(hanging);
@@ -216,7 +222,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_leads_to_a_metadata_service_leads_nowhere() {
         let resolver = Resolver::default();
-        // Resolvers read it as 169.254.169.254, without asking anybody.
+        // Resolvers read this name as 169.254.169.254, without a query.
         let named = resolver.addresses("2852039166", 80);
         resolver.refresh(true).await;
         assert_eq!(named.pick(0, &[]), None);
@@ -226,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_by_plain_http_leads_to_private_addresses_alone() {
         let resolver = Resolver::default();
-        // Resolvers read these as 8.8.8.8 and 100.64.0.1, without asking anybody.
+        // Resolvers read these names as 8.8.8.8 and 100.64.0.1, without a query.
         let plain = |host: &str| {
             let tls = false;
             let (host, path) = (host.to_owned(), String::new());
@@ -247,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_good_answer_is_kept_and_the_unused_forgotten() {
+    async fn a_failed_lookup_keeps_the_last_addresses_and_unused_hosts_are_removed() {
         let resolver = Resolver::default();
         let gone = resolver.addresses("name.invalid", 80);
         gone.learn(vec![([127, 0, 0, 1], 80).into()]);

@@ -1,6 +1,6 @@
-//! The HTTP proxy on the way out: where it is, what it wants of who uses it, and which hosts it is not for.
+//! The HTTP proxy that outgoing connections are tunnelled through: its address and its credentials.
 //!
-//! Knows what a configuration and the environment say of proxies; `tunnel` knows how one is spoken to.
+//! Knows how a configuration and the environment name a proxy; `tunnel` knows the protocol.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use super::BaseUrl;
 use super::no_proxy::{is_exempt, is_this_machine};
+use super::url::BaseUrl;
 use crate::secret::Secret;
 
-/// The variables that name a proxy for https, as curl looks at them: the first that is set and not empty counts.
+/// The variables that name a proxy for https, in curl's order: the first that is set and not empty is used.
 const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-/// The variables that name the hosts that it is not for.
+/// The variables that list the hosts to reach without the proxy.
 const EXEMPTING: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 /// A proxy that opens tunnels by CONNECT (RFC 9110, section 9.3.6).
@@ -26,8 +26,7 @@ pub struct EgressProxy {
 }
 
 impl EgressProxy {
-    /// Reads `http://host:port`, as a configuration has it. Fails with what is wrong, to read on behind the name of the
-    /// setting.
+    /// Reads `http://host:port`, as a configuration has it. The error is a predicate: it follows the name of the setting.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.contains('@') {
             return Err("has credentials in it: they belong in `proxy_token`".to_owned());
@@ -64,8 +63,8 @@ impl EgressProxy {
         })
     }
 
-    /// The proxy that the environment names for `url`, if it names one; `variable` looks one up. No text of an error
-    /// holds a value.
+    /// The proxy that the environment names for `url`, if any. `variable` returns the value of an environment variable.
+    /// The error holds no value.
     pub fn of_environment(
         url: &BaseUrl,
         variable: impl Fn(&str) -> Option<String>,
@@ -93,8 +92,8 @@ impl EgressProxy {
         Ok(Some(proxy))
     }
 
-    /// The same, for who has `token`: `user:password`, or a value with its scheme (`Basic ...`, `Bearer ...`). Fails with
-    /// what is wrong with it, which holds no part of it.
+    /// The same proxy, used with `token`: `user:password`, or a value with its scheme (`Basic ...`, `Bearer ...`). The
+    /// error is a predicate, and holds no part of the token.
     pub fn with_token(mut self, token: &Secret) -> Result<Self, &'static str> {
         let written = token.expose();
         let scheme = written.split(' ').next().unwrap_or_default();
@@ -111,17 +110,17 @@ impl EgressProxy {
         Ok(self)
     }
 
-    /// Its host: a name, or an address.
+    /// The host: a name or an address, without brackets.
     pub fn host(&self) -> &str {
         &self.url.host
     }
 
-    /// Its port.
+    /// The port.
     pub fn port(&self) -> u16 {
         self.url.port
     }
 
-    /// What goes into `Proxy-Authorization`, marked as sensitive.
+    /// The value of `Proxy-Authorization`, marked as sensitive.
     pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
     }
@@ -134,7 +133,7 @@ impl fmt::Display for EgressProxy {
     }
 }
 
-/// A host as it stands in front of a port.
+/// A host as it is written in front of a port.
 pub(crate) fn bracketed(host: &str) -> String {
     if host.contains(':') {
         format!("[{host}]")
@@ -143,16 +142,16 @@ pub(crate) fn bracketed(host: &str) -> String {
     }
 }
 
-/// Credentials by RFC 7617.
+/// The value of `Proxy-Authorization` for `user:password` (RFC 7617).
 fn basic(credentials: &[u8]) -> HeaderValue {
     let encoded = Zeroizing::new(format!("Basic {}", STANDARD.encode(credentials)));
-    // Base64 is made of what may stand in a header.
+    // Every character of Base64 is allowed in a header.
     let mut value = HeaderValue::from_str(&encoded).unwrap_or(HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
 }
 
-/// The credentials of a URL, which may be those of a user without a password.
+/// `user:password` from the credentials of a URL, which may lack the password.
 fn user_and_password(written: &str) -> Zeroizing<Vec<u8>> {
     let mut credentials = unescaped(written);
     if !written.contains(':') {
@@ -206,23 +205,23 @@ mod tests {
             ("http://169.254.169.254:80", "metadata service"),
             ("http://2852039166:80", "metadata service"),
         ] {
-            let said = shown(bad).unwrap_err();
+            let error = shown(bad).unwrap_err();
             assert!(
-                said.contains(why) && !said.contains("secret"),
-                "{bad}: {said}"
+                error.contains(why) && !error.contains("secret"),
+                "{bad}: {error}"
             );
         }
     }
 
     #[test]
     fn the_environment_is_read_as_curl_reads_it() {
-        let asked = |variables: &[(&str, &str)], at: &str| {
-            let found = EgressProxy::of_environment(&url(at), |name| {
+        let found = |variables: &[(&str, &str)], at: &str| {
+            EgressProxy::of_environment(&url(at), |name| {
                 let mut variables = variables.iter();
                 let (_, value) = variables.find(|(known, _)| *known == name)?;
                 Some((*value).to_owned())
-            });
-            found.map(|proxy| proxy.map(|proxy| proxy.to_string()))
+            })
+            .map(|proxy| proxy.map(|proxy| proxy.to_string()))
         };
         let there = Ok(Some("proxy.corp:3128".to_owned()));
         let api = "https://api.openai.com";
@@ -231,15 +230,15 @@ mod tests {
             ("HTTPS_PROXY", "proxy.corp:3128"),
             ("ALL_PROXY", "http://u:p@proxy.corp:3128/"),
         ] {
-            assert_eq!(asked(&[set], api), there, "{set:?}");
+            assert_eq!(found(&[set], api), there, "{set:?}");
         }
-        assert_eq!(asked(&[], api), Ok(None));
+        assert_eq!(found(&[], api), Ok(None));
         assert_eq!(
-            asked(&[("http_proxy", "http://proxy.corp:3128")], api),
+            found(&[("http_proxy", "http://proxy.corp:3128")], api),
             Ok(None)
         );
         assert_eq!(
-            asked(
+            found(
                 &[("https_proxy", " "), ("ALL_PROXY", "proxy.corp:3128")],
                 api
             ),
@@ -247,23 +246,23 @@ mod tests {
         );
         for loopback in ["https://localhost", "https://127.0.0.1", "https://[::1]"] {
             assert_eq!(
-                asked(&[("https_proxy", "http://proxy.corp:3128")], loopback),
+                found(&[("https_proxy", "http://proxy.corp:3128")], loopback),
                 Ok(None)
             );
         }
-        let said = asked(
+        let error = found(
             &[("https_proxy", "socks5h://u:secret@proxy.corp:1080")],
             api,
         )
         .unwrap_err();
         assert!(
-            said.starts_with("the variable https_proxy is a SOCKS proxy"),
-            "{said}"
+            error.starts_with("the variable https_proxy is a SOCKS proxy"),
+            "{error}"
         );
     }
 
     #[test]
-    fn credentials_go_as_the_proxy_wants_them() {
+    fn credentials_are_sent_by_the_scheme_that_they_name() {
         let of = |token: &str| {
             let token = Secret::new(token.to_owned()).ok().unwrap();
             let proxy = EgressProxy::parse("http://p:1").unwrap().with_token(&token);

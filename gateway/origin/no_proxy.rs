@@ -1,46 +1,50 @@
-//! `NO_PROXY`: the hosts that a proxy of the environment is not for, as curl and Go read it.
+//! `NO_PROXY`: the hosts that are reached without the environment's proxy, as curl and Go read it.
 
 use std::net::IpAddr;
 
-use super::BaseUrl;
+use super::url::BaseUrl;
 use crate::grammar::address;
 use crate::grammar::network::Network;
 
-/// Whether `host` is this machine itself, which no proxy of the environment is for.
+/// Whether `host` is this machine, which is never reached through the environment's proxy.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     host == "localhost" || address::read(host).is_some_and(|ip| ip.to_canonical().is_loopback())
 }
 
-/// Whether `list`, as `no_proxy` has it, names the host of `url`: `*`, names with what ends in them, addresses, networks
-/// (`10.0.0.0/8`), each with or without a port.
+/// Whether `list`, the value of `no_proxy`, exempts the host of `url`. Its entries are `*`, names (which include their
+/// subdomains), addresses and networks (`10.0.0.0/8`), each with or without a port.
 pub(crate) fn is_exempt(url: &BaseUrl, list: &str) -> bool {
     let entries = list.split(|char: char| char == ',' || char.is_ascii_whitespace());
-    let mut entries = entries.filter(|entry| !entry.is_empty());
-    entries.any(|entry| {
-        let entry = entry.to_ascii_lowercase();
-        let port = format!(":{}", url.port);
-        let entry = match entry.strip_suffix(port.as_str()) {
-            // An address of IPv6 ends in digits behind a colon as well.
-            Some(host) if !host.contains(':') || host.ends_with(']') => host,
-            _ => entry.as_str(),
-        };
-        let entry = entry.trim_matches(['[', ']']);
-        match url.host.parse::<IpAddr>() {
-            Ok(address) => {
-                let network = Network::parse(entry);
-                entry == "*" || network.is_some_and(|network| network.contains(address))
-            }
-            Err(_) => entry == "*" || is_at_or_below(&url.host, entry),
-        }
-    })
+    entries
+        .filter(|entry| !entry.is_empty())
+        .any(|entry| exempts(entry, url))
 }
 
-fn is_at_or_below(host: &str, name: &str) -> bool {
-    let name = name.strip_prefix('*').unwrap_or(name);
-    let name = name.strip_prefix('.').unwrap_or(name);
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let above = host.strip_suffix(name);
-    !name.is_empty() && above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+fn exempts(entry: &str, url: &BaseUrl) -> bool {
+    let entry = entry.to_ascii_lowercase();
+    let port = format!(":{}", url.port);
+    let in_brackets = match entry.strip_suffix(port.as_str()) {
+        // An IPv6 address may end in a colon and digits that are no port.
+        Some(host) if !host.contains(':') || host.ends_with(']') => host,
+        _ => entry.as_str(),
+    };
+    let host = in_brackets.trim_matches(['[', ']']);
+    if host == "*" {
+        return true;
+    }
+    match url.host.parse::<IpAddr>() {
+        Ok(address) => Network::parse(host).is_some_and(|network| network.contains(address)),
+        Err(_) => is_at_or_below(&url.host, host),
+    }
+}
+
+/// Whether `host` is the domain `written` (`example.com`, `.example.com`, `*.example.com`) or a subdomain of it.
+fn is_at_or_below(host: &str, written: &str) -> bool {
+    let without_star = written.strip_prefix('*').unwrap_or(written);
+    let relative = without_star.strip_prefix('.').unwrap_or(without_star);
+    let domain = relative.strip_suffix('.').unwrap_or(relative);
+    let subdomain = host.strip_suffix(domain);
+    !domain.is_empty() && subdomain.is_some_and(|it| it.is_empty() || it.ends_with('.'))
 }
 
 #[cfg(test)]

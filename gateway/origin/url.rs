@@ -1,38 +1,39 @@
-//! A provider's base URL, taken apart once: scheme, host, port, base path.
+//! A base URL from the configuration, parsed once: scheme, host, port, base path.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use http::Uri;
+use http::uri::Authority;
 
 use crate::grammar::address::{self, is_metadata_host};
 
-/// How far what is sent to a URL goes where others could read it.
+/// Whether others can read what is sent to a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposure {
-    /// Nowhere: it is encrypted, or stays on this machine or at a private address.
+    /// They cannot: it is encrypted, or stays on this machine or at a private address.
     None,
-    /// Through a network that the URL does not show to be private, though it may be: unencrypted to a name, or to an
-    /// address of 100.64.0.0/10.
+    /// They may: it is sent unencrypted to a name, or to an address of 100.64.0.0/10, whose network may be private.
     Unclear,
-    /// Through the Internet: unencrypted to a public address.
+    /// They can: it is sent unencrypted to a public address, through the Internet.
     Public,
 }
 
-/// Where a provider is. Comes from the configuration only; nothing a client sends changes it.
+/// A base URL, such as a provider's. It comes from the configuration only: nothing that a client sends changes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
-    /// https.
+    /// Whether the scheme is https.
     pub tls: bool,
-    /// A name in lower case without a final dot, or an address as it is usually written, without brackets.
+    /// A name in lower case without a final dot, or an address in its canonical form without brackets.
     pub host: String,
-    /// The port, also where the URL leaves it out.
+    /// The port; the scheme's default where the URL leaves it out.
     pub port: u16,
-    /// The path before every endpoint: `/v1`, or nothing. Never ends in a slash.
+    /// The path in front of every endpoint, such as `/v1`; empty if there is none. Never ends in a slash.
     pub path: String,
 }
 
 impl BaseUrl {
-    /// Reads `https://host[:port][/path]`, and plain `http` to loopback and private addresses.
+    /// Reads `https://host[:port][/path]`, or plain `http` to a loopback or private address. The error is a predicate: it
+    /// follows the name of the setting.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = Self::parse_exposed(text)?;
         match url.exposure() {
@@ -45,7 +46,8 @@ impl BaseUrl {
         }
     }
 
-    /// Reads a URL likewise, also plain `http` to anywhere: the caller looks at its [`exposure`](Self::exposure).
+    /// Reads a URL as [`parse`](Self::parse) does, and plain `http` to anywhere: the caller must check its
+    /// [`exposure`](Self::exposure).
     pub fn parse_exposed(text: &str) -> Result<Self, String> {
         let uri: Uri = text
             .parse()
@@ -78,19 +80,7 @@ impl BaseUrl {
         {
             return Err("has a path that is not in its plain form".to_owned());
         }
-        let port = match authority.as_str().strip_prefix(authority.host()) {
-            None | Some("") => {
-                if tls {
-                    443
-                } else {
-                    80
-                }
-            }
-            Some(written) => match written.trim_start_matches(':').parse() {
-                Ok(port @ 1..) => port,
-                _ => return Err("has a port that is none".to_owned()),
-            },
-        };
+        let port = port(authority, tls)?;
         Ok(Self {
             tls,
             host,
@@ -99,7 +89,7 @@ impl BaseUrl {
         })
     }
 
-    /// How far what is sent to it goes where others could read it.
+    /// Whether others can read what is sent to it.
     pub fn exposure(&self) -> Exposure {
         match address::read(&self.host) {
             _ if self.tls => Exposure::None,
@@ -110,7 +100,7 @@ impl BaseUrl {
         }
     }
 
-    /// What goes into `Host`: the port only where it is not the scheme's own.
+    /// The value of `Host`: with the port only if that is not the scheme's default.
     pub fn authority(&self) -> String {
         let host = match self.host.parse::<Ipv6Addr>() {
             Ok(_) => format!("[{}]", self.host),
@@ -122,7 +112,7 @@ impl BaseUrl {
         }
     }
 
-    /// The URL again, for people.
+    /// The whole URL, for people.
     pub fn display(&self) -> String {
         format!("{}{}", self.origin(), self.path)
     }
@@ -134,7 +124,18 @@ impl BaseUrl {
     }
 }
 
-/// A host as it is usually written. An address that only some programs read as one is refused.
+/// The port of `authority`, or the scheme's default.
+fn port(authority: &Authority, tls: bool) -> Result<u16, String> {
+    match authority.as_str().strip_prefix(authority.host()) {
+        None | Some("") => Ok(if tls { 443 } else { 80 }),
+        Some(written) => match written.trim_start_matches(':').parse() {
+            Ok(port @ 1..) => Ok(port),
+            _ => Err("has a port that is none".to_owned()),
+        },
+    }
+}
+
+/// A host in its canonical form. Refuses an address that only some programs read as one, such as `127.1`.
 fn plain_host(written: &str) -> Result<String, String> {
     let host = written.trim_start_matches('[').trim_end_matches(']');
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_taken_apart() {
+    fn a_url_is_parsed_into_scheme_host_port_and_path() {
         let url = BaseUrl::parse("https://api.groq.com/openai/v1/").unwrap();
         assert_eq!(
             (url.tls, url.host.as_str(), url.port),
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_stays_near() {
+    fn plain_http_is_for_loopback_and_private_addresses() {
         for near in [
             "127.0.0.1",
             "10.1.2.3",
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_says_how_far_it_leads_unencrypted() {
+    fn a_url_tells_whether_others_can_read_what_is_sent_to_it() {
         let exposure = |url: &str| BaseUrl::parse_exposed(url).unwrap().exposure();
         for (url, wanted) in [
             ("https://api.openai.com", Exposure::None),
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_written_in_one_way() {
+    fn a_host_has_one_canonical_form() {
         for (written, host, authority) in [
             (
                 "https://API.Example.com./v1",

@@ -1,71 +1,69 @@
 //! Which path at the provider a request's path becomes.
 //!
-//! SDKs differ in how much of a provider's path they take for their base URL. So what the base path says
-//! is put in front where the client left it out, and is not said twice where it did not.
+//! SDKs differ in how much of a provider's path their base URL includes. So the base path is put in front where the client
+//! left it out, and is not repeated where the client sent it.
 
 use super::kind::Kind;
+use super::placeholder::{Values, fill};
 use crate::key::has_parameter;
 use crate::origin::BaseUrl;
 
 /// The paths of one provider.
 #[derive(Clone, Debug)]
 pub struct Paths {
-    /// What stands before everything.
+    /// The part of the base URL's path in front of the kind's own base path.
     root: String,
-    /// What stands before everything that does not stand elsewhere; begins with `root`.
+    /// The base path, for all paths but those in `mounts`; begins with `root`.
     base: String,
-    /// Beginnings of paths, and what these stand behind instead.
-    elsewhere: &'static [(&'static str, &'static str)],
-    /// Beginnings of paths behind `root`, and the parameter that they get where the client left it out.
+    /// `(prefix, base)`: paths under `prefix` are joined to `root` and this base instead.
+    mounts: &'static [(&'static str, &'static str)],
+    /// `(prefix, name, value)`: the parameter that paths under `root` and `prefix` get where the client left it out.
     query: Vec<(&'static str, &'static str, String)>,
-    /// Where a bare prefix goes, with its query; `None` is nowhere.
+    /// The target of a bare prefix, with its query; `None` if there is none.
     default: Option<String>,
-    /// What only a good token gets.
+    /// A target that responds only to a valid token.
     probe: Option<String>,
 }
 
-/// What a blank of the kind's texts is filled with.
-pub(super) type Values<'f> = dyn Fn(&str) -> Option<String> + 'f;
-
 impl Paths {
-    /// The paths of a provider of `kind` at `url`, which has its base path. `default_endpoint` is what the
-    /// configuration says; left out, the kind's own.
+    /// The paths of a provider of `kind` at `url`, which includes the base path. `default_endpoint` is the configured
+    /// one, in place of the kind's.
     pub fn new(
         kind: &'static Kind,
         url: &BaseUrl,
         default_endpoint: Option<&str>,
-        blanks: &Values<'_>,
+        values: &Values<'_>,
     ) -> Self {
-        let own_base = kind.own_path(blanks).unwrap_or_default();
+        let own_base = kind.own_path(values).unwrap_or_default();
         let query = kind.default_query.iter();
         let mut paths = Self {
             root: root(&url.path, &own_base).to_owned(),
             base: url.path.clone(),
-            elsewhere: kind.elsewhere,
+            mounts: kind.mounts,
             query: query
-                .filter_map(|(begin, name, value)| Some((*begin, *name, filled(value, blanks)?)))
+                .filter_map(|(prefix, name, value)| Some((*prefix, *name, fill(value, values)?)))
                 .collect(),
             default: None,
             probe: None,
         };
         paths.probe = kind
             .probe
-            .and_then(|probe| filled(probe, blanks))
+            .and_then(|probe| fill(probe, values))
             .map(|probe| paths.place(&probe));
         paths.default = match default_endpoint {
             Some(given) => Some(paths.place(given)),
-            None => filled(kind.default_endpoint, blanks).map(|own| paths.place(&own)),
+            None => fill(kind.default_endpoint, values).map(|own| paths.place(&own)),
         };
         paths
     }
 
-    /// The target of a request that only a good token gets a response to.
+    /// A target that is cheap to GET and responds only to a valid token.
     pub fn probe(&self) -> Option<&str> {
         self.probe.as_deref()
     }
 
-    /// The target for what follows a route's prefix, and the client's query. `None` for a bare prefix
-    /// that leads nowhere.
+    /// The target for `rest`, the path behind a route's prefix, and the client's query. `None` for a bare prefix without
+    /// a default endpoint.
     pub fn target(&self, rest: &str, query: Option<&str>) -> Option<String> {
         let bare = rest.is_empty() || rest == "/";
         let mut target = if bare {
@@ -76,61 +74,61 @@ impl Paths {
         if let Some(query) = query {
             push(&mut target, query);
         }
-        for (begin, name, value) in &self.query {
+        for (prefix, name, value) in &self.query {
             let query = target.split_once('?').map_or("", |(_, query)| query);
-            if self.strip_root(&target).starts_with(begin) && !has_parameter(query, name) {
+            if self.strip_root(&target).starts_with(prefix) && !has_parameter(query, name) {
                 push(&mut target, &format!("{name}={value}"));
             }
         }
         Some(target)
     }
 
-    /// Where a path stands at the provider.
+    /// A client's path as it is at the provider.
     fn place(&self, path: &str) -> String {
-        let moved = self.elsewhere.iter().find(|(begin, _)| {
-            path.starts_with(begin) && (begin.ends_with('/') || is_under(path, begin))
+        let mount = self.mounts.iter().find(|(prefix, _)| {
+            path.starts_with(prefix) && (prefix.ends_with('/') || is_under(path, prefix))
         });
-        match moved {
-            Some((_, front)) => format!("{}{front}{path}", self.root),
+        match mount {
+            Some((_, base)) => format!("{}{base}{path}", self.root),
             None => join(&self.base, path),
         }
     }
 
-    /// What stands before every path that does not stand elsewhere.
+    /// The base path of all paths that are not mounted elsewhere.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// Every path behind a route's prefix that stands at `target` (a path with or without a query), in no order and
+    /// Every path behind a route's prefix that leads to `target` (a path with or without a query), in no order and
     /// without the bare prefix.
     pub fn spellings<'t>(&'t self, target: &'t str) -> impl Iterator<Item = &'t str> {
         let path = target.split_once('?').map_or(target, |(path, _)| path);
-        // What `join` may leave out of the base path: any part of it from its beginning to a slash, or all of it.
+        // `join` accepts a path that lacks the base path, or the part of it in front of any of its slashes.
         let ends = self.base.match_indices('/').map(|(at, _)| at);
-        let bases = ends.chain([self.base.len()]);
-        let bases = bases.filter_map(move |at| path.strip_prefix(self.base.get(..at)?));
-        let elsewhere = self.elsewhere.iter().filter_map(move |(_, front)| {
-            path.strip_prefix(self.root.as_str())?.strip_prefix(front)
-        });
-        bases
-            .chain(elsewhere)
+        let joined = ends
+            .chain([self.base.len()])
+            .filter_map(move |at| path.strip_prefix(self.base.get(..at)?));
+        let mounted = self
+            .mounts
+            .iter()
+            .filter_map(move |(_, base)| path.strip_prefix(self.root.as_str())?.strip_prefix(base));
+        joined
+            .chain(mounted)
             .filter(move |rest| rest.starts_with('/') && self.place(rest) == path)
     }
 
-    /// Every target (but that of a bare prefix) begins with one of these as whole segments. They are one or two, and
-    /// differ.
+    /// One or two different paths, one of which every target (but that of a bare prefix) is under, by whole segments.
     pub fn stems(&self) -> impl Iterator<Item = &str> {
-        // A version in the request takes the place of the base path's.
+        // A version in the request replaces the base path's.
         let base = match self.base.rsplit_once('/') {
             Some((front, last)) if is_version(last) => front,
             _ => self.base.as_str(),
         };
-        let root = (!self.elsewhere.is_empty()).then_some(self.root.as_str());
-        let root = root.filter(|root| *root != base);
-        root.into_iter().chain([base])
+        let root = (!self.mounts.is_empty()).then_some(self.root.as_str());
+        root.filter(|root| *root != base).into_iter().chain([base])
     }
 
-    /// What the client knows as a path behind its route's prefix, of a path at the provider.
+    /// The path behind a route's prefix by which a client knows `path`, a path at the provider.
     pub fn strip_root<'p>(&self, path: &'p str) -> &'p str {
         match path.strip_prefix(self.root.as_str()) {
             Some(rest) if is_under(path, &self.root) => rest,
@@ -144,8 +142,8 @@ fn push(target: &mut String, parameters: &str) {
     target.push_str(parameters);
 }
 
-/// What stands before the base path of a kind where a provider's base URL has `path`. A version stands for
-/// any other.
+/// The part in front of the kind's base path in `path`, the path of a provider's base URL. Where `own_base` is a version,
+/// any other version matches it.
 fn root<'p>(path: &'p str, own_base: &str) -> &'p str {
     if let Some(root) = path.strip_suffix(own_base) {
         return root;
@@ -158,50 +156,42 @@ fn root<'p>(path: &'p str, own_base: &str) -> &'p str {
     }
 }
 
-/// Whether `text` can be a part of a path, or the value of a parameter, as it is.
+/// Whether `text` can be a segment of a path, or the value of a parameter, without escapes.
 pub fn is_segment(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     !text.is_empty() && !text.starts_with('.') && text.bytes().all(plain)
 }
 
-/// `text` with its blanks filled in; `None` if one of them is not to be filled.
-pub(super) fn filled(text: &str, blanks: &Values<'_>) -> Option<String> {
-    let mut whole = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        let (name, behind) = after.split_once('}')?;
-        whole.push_str(before);
-        whole.push_str(&blanks(name)?);
-        rest = behind;
-    }
-    whole.push_str(rest);
-    Some(whole)
+/// `rest` behind `base`, without repeating an end of `base` that `rest` begins with: behind `/openai/v1`,
+/// `/chat/completions`, `/v1/chat/completions` and `/openai/v1/chat/completions` are one path. A version in `rest`
+/// replaces the one at the end of `base`.
+fn join(base: &str, rest: &str) -> String {
+    let replaced = repeated(base, rest)
+        .or_else(|| replaced_version(base, rest))
+        .unwrap_or(0);
+    let kept = base.get(..base.len() - replaced).unwrap_or(base);
+    format!("{kept}{rest}")
 }
 
-/// `rest` behind `base`. What `base` ends with and `rest` begins with is not said twice: with the base
-/// `/openai/v1`, `/chat/completions`, `/v1/chat/completions` and `/openai/v1/chat/completions` are one.
-/// A version in `rest` takes the place of the one in `base`.
-fn join(base: &str, rest: &str) -> String {
-    let tails = base.match_indices('/').filter_map(|(at, _)| base.get(at..));
-    // A single name may be anything's: that of a deployment is not the endpoint's that is called alike.
-    let telling = |tail: &&str| {
+/// The length of the longest end of `base` that `rest` begins with.
+fn repeated(base: &str, rest: &str) -> Option<usize> {
+    // One segment may be equal by chance (a deployment called `chat`), unless it is a version or all of the base path.
+    let is_distinctive = |tail: &&str| {
         let segments = tail.matches('/').count();
         segments > 1 || *tail == base || is_version(tail.trim_start_matches('/'))
     };
-    let mut tails = tails.filter(telling).filter(|tail| is_under(rest, tail));
-    let overlap = tails.next().map_or_else(
-        || match (base.rfind('/'), first_segment(rest)) {
-            (Some(at), Some(version)) if is_version(version) => {
-                let last = base.get(at..).unwrap_or_default();
-                let versioned = is_version(last.trim_start_matches('/'));
-                if versioned { last.len() } else { 0 }
-            }
-            _ => 0,
-        },
-        str::len,
-    );
-    let kept = base.get(..base.len() - overlap).unwrap_or(base);
-    format!("{kept}{rest}")
+    base.match_indices('/')
+        .filter_map(|(at, _)| base.get(at..))
+        .filter(is_distinctive)
+        .find(|tail| is_under(rest, tail))
+        .map(str::len)
+}
+
+/// The length of the last segment of `base`, if that is a version and `rest` begins with one.
+fn replaced_version(base: &str, rest: &str) -> Option<usize> {
+    let last = base.get(base.rfind('/')?..)?;
+    let both = is_version(last.trim_start_matches('/')) && is_version(first_segment(rest)?);
+    both.then_some(last.len())
 }
 
 fn is_under(path: &str, prefix: &str) -> bool {
@@ -213,7 +203,7 @@ fn first_segment(path: &str) -> Option<&str> {
     path.trim_start_matches('/').split(['/', '?']).next()
 }
 
-/// `v1`, `v2`, `v1beta`.
+/// Whether a segment is a version: `v1`, `v2`, `v1beta`.
 fn is_version(segment: &str) -> bool {
     let digits = segment.strip_prefix('v').unwrap_or_default();
     digits.starts_with(|c: char| c.is_ascii_digit())
@@ -225,7 +215,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::provider::kind::KINDS;
+    use crate::provider::kinds::KINDS;
 
     const SEGMENTS: &[&str] = &[
         "v1",
@@ -247,7 +237,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_the_base_path_says_is_not_said_twice() {
+    fn a_base_path_is_not_repeated() {
         for (base, rest, joined) in [
             ("/v1", "/chat/completions", "/v1/chat/completions"),
             ("/v1", "/v1/chat/completions", "/v1/chat/completions"),
@@ -271,11 +261,11 @@ mod tests {
         }
     }
 
-    fn paths(kind: &str, url: Option<&str>, blanks: &[(&str, &str)]) -> Paths {
+    fn paths(kind: &str, url: Option<&str>, settings: &[(&str, &str)]) -> Paths {
         let kind = Kind::named(kind).unwrap();
         let fill = |name: &str| {
-            let given = blanks.iter().find(|(blank, _)| *blank == name);
-            let default = kind.blank(name).and_then(|blank| blank.default);
+            let given = settings.iter().find(|(setting, _)| *setting == name);
+            let default = kind.placeholder(name).and_then(|it| it.default);
             given
                 .map(|(_, value)| *value)
                 .or(default)
@@ -286,15 +276,15 @@ mod tests {
     }
 
     fn targets(paths: &Paths, wanted: &[(&str, &str)]) {
-        for (asked, target) in wanted {
-            let (rest, query) = match asked.split_once('?') {
+        for (path, target) in wanted {
+            let (rest, query) = match path.split_once('?') {
                 Some((rest, query)) => (rest, Some(query)),
-                None => (*asked, None),
+                None => (*path, None),
             };
             assert_eq!(
                 paths.target(rest, query).as_deref(),
                 Some(*target),
-                "{asked}"
+                "{path}"
             );
         }
     }
@@ -339,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn gemini_has_versions_and_places_without() {
+    fn gemini_has_paths_with_and_without_a_version() {
         let gemini = paths("gemini", None, &[("model", "gemini-2.5-flash")]);
         targets(
             &gemini,
@@ -367,7 +357,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// A spelling that is not among them would be a way around a route that is for some keys alone.
+        /// A spelling that is missing would be a way around a route that only some keys may use.
         #[test]
         fn every_path_is_among_the_spellings_of_its_target(
             which in 0..KINDS.len(),

@@ -1,24 +1,25 @@
-//! The hosts, beside its own, that a provider may send clients to.
+//! The hosts, beside its own, that a provider may redirect clients to.
 
 /// A host that `redirect_hosts` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectHost {
-    /// In lower case; of `*.example.com`, `.example.com`.
+    /// In lower case; `.example.com` for `*.example.com`.
     name: String,
-    wild: bool,
-    /// The port; left out, that of the URL's scheme.
+    /// Whether `name` stands for its subdomains.
+    wildcard: bool,
+    /// The port; `None` is the default of the URL's scheme.
     port: Option<u16>,
 }
 
 impl RedirectHost {
-    /// Reads `storage.example.com`, `*.example.com` or either with a port.
+    /// Reads `storage.example.com` or `*.example.com`, with or without a port. The error follows the name of the setting.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let why = "is a host, such as `storage.example.com`, `*.example.com` or `10.0.0.5:9000`, without scheme or path";
         let lower = text.to_ascii_lowercase();
         let (host, port) = split_port(&lower).ok_or(why)?;
-        // To DNS, `example.com.` is the same name; URLs rarely have it so.
+        // In DNS, `example.com.` is the same name; URLs rarely write it so.
         let host = host.strip_suffix('.').unwrap_or(host);
-        let (wild, name) = match host.strip_prefix('*') {
+        let (wildcard, name) = match host.strip_prefix('*') {
             Some(rest) if rest.starts_with('.') && rest.len() > 1 => (true, rest),
             Some(_) => return Err(why),
             None => (false, host),
@@ -28,20 +29,20 @@ impl RedirectHost {
         }
         Ok(Self {
             name: name.to_owned(),
-            wild,
+            wildcard,
             port,
         })
     }
 
-    /// Whether a URL with this scheme and authority is at this host.
+    /// Whether a URL with this scheme and `authority` is at this host.
     fn takes(&self, tls: bool, authority: &str) -> bool {
         let authority = authority.to_ascii_lowercase();
         let Some((host, port)) = split_port(&authority) else {
             return false;
         };
-        let usual = if tls { 443 } else { 80 };
-        let same_port = port.unwrap_or(usual) == self.port.unwrap_or(usual);
-        let same_host = if self.wild {
+        let default = if tls { 443 } else { 80 };
+        let same_port = port.unwrap_or(default) == self.port.unwrap_or(default);
+        let same_host = if self.wildcard {
             !host.starts_with('.') && host.ends_with(&self.name)
         } else {
             host == self.name
@@ -50,7 +51,7 @@ impl RedirectHost {
     }
 }
 
-/// Whether one of `hosts` is where `url` leads. One that is not encrypted is none where the provider's own is.
+/// Whether `url` is at one of `hosts`. A plain http URL is refused unless the provider itself is reached by plain http.
 pub(super) fn takes_url(hosts: &[RedirectHost], provider_tls: bool, url: &str) -> bool {
     let Some((tls, authority, _)) = split_url(url) else {
         return false;
@@ -58,7 +59,7 @@ pub(super) fn takes_url(hosts: &[RedirectHost], provider_tls: bool, url: &str) -
     (tls || !provider_tls) && hosts.iter().any(|host| host.takes(tls, authority))
 }
 
-/// Whether an `http` or `https` URL is one of TLS, its authority, and what follows that.
+/// An `http` or `https` URL in parts: whether it is https, its authority, and what follows.
 pub(super) fn split_url(url: &str) -> Option<(bool, &str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let tls = scheme.eq_ignore_ascii_case("https");
@@ -70,7 +71,7 @@ pub(super) fn split_url(url: &str) -> Option<(bool, &str, &str)> {
     Some((tls, authority, path))
 }
 
-/// A host and its port, if it has one. `None` if what stands there is no port.
+/// A host and its port, if it has one. `None` if the text behind the colon is no port.
 fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     match authority.rsplit_once(':') {
         // A colon within brackets is part of an IPv6 address.
@@ -82,15 +83,15 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// A name or an address; no user, and nothing that clients read in more than one way.
+/// Whether `host` is a name or an address: no user information, and nothing that clients read in different ways.
 fn is_host(host: &str) -> bool {
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let inner = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
     match inner {
         Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(is_name),
+        None => !host.is_empty() && host.bytes().all(in_name),
     }
 }
 
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_at_a_host_that_is_named_is_told_from_others() {
+    fn only_urls_at_configured_hosts_are_redirected_to() {
         let hosts = ["Storage.example.com", "*.cdn.test", "10.0.0.5:9000"];
         for url in [
             "https://storage.example.com/x",
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_not_taken_for_one() {
+    fn what_is_no_host_is_refused() {
         for text in [
             "",
             "*",

@@ -1,51 +1,55 @@
-//! A provider as a configuration means it: checked, with its token fetched, and not yet in use.
+//! A provider as configured: checked, with its token fetched, and not yet in use.
 
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 
-use super::{Bearer, Kind, Paths, RedirectHost};
-use crate::origin::{Addresses, BaseUrl, CaBundle, EgressProxy, HttpVersion, Resolver, Timeouts};
+use super::auth::placement;
+use super::kind::{Bearer, Kind};
+use super::paths::Paths;
+use super::redirect::RedirectHost;
+use crate::origin::{
+    Addresses, BaseUrl, CaBundle, EgressProxy, EndpointSpec, HttpVersion, Resolver, Timeouts,
+};
 use crate::secret::{Secret, SecretError};
 
-/// Where a provider's token comes from, as meant.
+/// Where a provider's token comes from, as configured.
 #[derive(Clone)]
 pub enum TokenSource {
     /// One token for everybody, fetched already, or the reason why it could not be.
     Fixed(Result<Secret, SecretError>),
-    /// `key:NAME`: the presented key's own metadata entry.
+    /// `key:NAME`: the entry of this name in the metadata of the presented key.
     Key(String),
-    /// `passthrough`: the caller's own, from the provider's header.
+    /// `passthrough`: the client's own, from the provider's header.
     Passthrough,
-    /// `none`: the provider wants no token.
+    /// `none`: the provider needs no token.
     None,
 }
 
-/// A provider as meant.
+/// A provider as configured.
 #[derive(Clone)]
 pub struct ProviderSpec {
-    /// Its name in the configuration, a metric label.
+    /// The name in the configuration, and the metric label.
     pub name: Arc<str>,
-    /// Its kind.
+    /// The kind.
     pub kind: &'static Kind,
-    /// Where it is.
+    /// The base URL.
     pub base_url: BaseUrl,
-    /// The name its certificate must have; also what is sent as SNI. Never empty.
+    /// The name that its certificate must have; also sent as SNI. Never empty.
     pub sni: String,
     /// The certificates to trust instead of the system's.
     pub ca: Option<CaBundle>,
-    /// Which paths there are.
+    /// Which path at the provider a request's path becomes.
     pub paths: Paths,
-    /// The header that the token goes in.
+    /// The header that the token is sent in.
     pub auth_header: HeaderName,
-    /// What stands before it.
+    /// The text in front of the token, such as `Bearer `.
     pub auth_prefix: String,
-    /// Tokens that go elsewhere.
+    /// The tokens that are sent as `Authorization: Bearer` instead.
     pub bearer: Option<Bearer>,
-    /// Its token.
+    /// The token.
     pub token: TokenSource,
-    /// Headers that every request to it gets.
+    /// Headers that are set in every request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The hosts, beside its own, that it may send clients to.
     pub redirect_hosts: Vec<RedirectHost>,
@@ -53,22 +57,34 @@ pub struct ProviderSpec {
     pub proxy: Option<EgressProxy>,
     /// The protocol to speak.
     pub http: HttpVersion,
-    /// TokenPlacement long to wait for what.
+    /// How long to wait in each part of an exchange.
     pub timeouts: Timeouts,
 }
 
 impl ProviderSpec {
-    /// Whether its token may go in the header `name`.
+    /// Whether its token may be sent in the header `name`.
     pub fn takes_token_in(&self, name: &HeaderName) -> bool {
-        *name == self.auth_header || (self.bearer.is_some() && *name == AUTHORIZATION)
+        placement::takes_token_in(&self.auth_header, self.bearer.as_ref(), name)
     }
 
-    /// The addresses that connections for it are made to: its proxy's, which looks up the provider's name itself, or its
-    /// own.
+    /// The addresses that connections for it are made to: those of its proxy, which resolves the provider's name itself,
+    /// or its own.
     pub fn addresses(&self, resolver: &Resolver) -> Arc<Addresses> {
         match &self.proxy {
             Some(proxy) => resolver.addresses(proxy.host(), proxy.port()),
             None => resolver.addresses_of(&self.base_url),
+        }
+    }
+
+    /// How to connect to it.
+    pub(super) fn endpoint(&self) -> EndpointSpec<'_> {
+        EndpointSpec {
+            url: &self.base_url,
+            sni: &self.sni,
+            ca: self.ca.as_ref(),
+            http: self.http,
+            timeouts: self.timeouts,
+            proxy: self.proxy.as_ref(),
         }
     }
 }

@@ -5,22 +5,22 @@
 
 use serde_json::json;
 
-use crate::provider::Dialect;
+use crate::provider::ErrorFormat;
 
 /// The body of a refusal.
-pub(super) fn body(dialect: Dialect, status: u16, code: &str, message: &str) -> String {
+pub(super) fn body(dialect: ErrorFormat, status: u16, code: &str, message: &str) -> String {
     match dialect {
         // https://platform.openai.com/docs/guides/error-codes
-        Dialect::OpenAi => json!({
+        ErrorFormat::OpenAi => json!({
             "error": {"message": message, "type": openai_type(status), "param": null, "code": code}
         }),
         // https://docs.anthropic.com/en/api/errors
-        Dialect::Anthropic => json!({
+        ErrorFormat::Anthropic => json!({
             "type": "error",
             "error": {"type": anthropic_type(status), "message": message, "code": code},
         }),
         // https://google.aip.dev/193
-        Dialect::Google => json!({"error": {
+        ErrorFormat::Google => json!({"error": {
             "code": status,
             "message": message,
             "status": google_status(status),
@@ -31,21 +31,21 @@ pub(super) fn body(dialect: Dialect, status: u16, code: &str, message: &str) -> 
             }],
         }}),
         // https://docs.mistral.ai/api
-        Dialect::Mistral => json!({
+        ErrorFormat::Mistral => json!({
             "object": "error", "message": message, "type": openai_type(status), "param": null, "code": code,
         }),
         // https://docs.cohere.com/reference/errors
-        Dialect::Cohere => json!({"message": message, "code": code}),
+        ErrorFormat::Cohere => json!({"message": message, "code": code}),
         // https://huggingface.co/docs/text-generation-inference/reference/api_reference
-        Dialect::HuggingFace => json!({"error": message, "error_type": code}),
+        ErrorFormat::HuggingFace => json!({"error": message, "error_type": code}),
     }
     .to_string()
 }
 
 /// The header in which clients of the dialect look for the id of a request.
-pub(super) fn request_id_header(dialect: Dialect) -> &'static str {
+pub(super) fn request_id_header(dialect: ErrorFormat) -> &'static str {
     match dialect {
-        Dialect::Anthropic => "request-id",
+        ErrorFormat::Anthropic => "request-id",
         _ => "x-request-id",
     }
 }
@@ -99,23 +99,31 @@ mod tests {
     fn a_refusal_says_its_message_where_clients_of_the_dialect_read_it() {
         for (dialect, message, kind) in [
             (
-                Dialect::OpenAi,
+                ErrorFormat::OpenAi,
                 "/error/message",
                 ("/error/type", "rate_limit_error"),
             ),
             (
-                Dialect::Anthropic,
+                ErrorFormat::Anthropic,
                 "/error/message",
                 ("/error/type", "rate_limit_error"),
             ),
             (
-                Dialect::Google,
+                ErrorFormat::Google,
                 "/error/message",
                 ("/error/status", "RESOURCE_EXHAUSTED"),
             ),
-            (Dialect::Mistral, "/message", ("/type", "rate_limit_error")),
-            (Dialect::Cohere, "/message", ("/code", "too_many")),
-            (Dialect::HuggingFace, "/error", ("/error_type", "too_many")),
+            (
+                ErrorFormat::Mistral,
+                "/message",
+                ("/type", "rate_limit_error"),
+            ),
+            (ErrorFormat::Cohere, "/message", ("/code", "too_many")),
+            (
+                ErrorFormat::HuggingFace,
+                "/error",
+                ("/error_type", "too_many"),
+            ),
         ] {
             let body: Value =
                 serde_json::from_str(&body(dialect, 429, "too_many", "Slow.")).unwrap();

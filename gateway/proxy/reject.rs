@@ -11,7 +11,7 @@ use pingora_core::{Error, ErrorSource, ErrorType};
 use super::dialect;
 use crate::grammar::request_id::RequestId;
 use crate::key::{ClientKey, KeyFailure};
-use crate::provider::Dialect;
+use crate::provider::ErrorFormat;
 use crate::route::Route;
 
 /// Tells who refused, on every response that is a refusal: `gateway` or `provider`.
@@ -262,10 +262,10 @@ impl Rejection {
         }
     }
 
-    fn dialect(&self) -> Dialect {
-        self.route
-            .as_ref()
-            .map_or(Dialect::OpenAi, |route| route.provider.kind.dialect)
+    fn dialect(&self) -> ErrorFormat {
+        self.route.as_ref().map_or(ErrorFormat::OpenAi, |route| {
+            route.provider.kind.error_format
+        })
     }
 
     /// The answer: a head and a body that depend on the reason, its message, the dialect and the id alone.

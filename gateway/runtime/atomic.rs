@@ -1,5 +1,5 @@
-//! The atomics of what has no lock. `tests/models` compiles the same files with those of a model checker.
+//! The atomics of the lock-free sources. `tests/models` compiles those sources with the atomics of a model checker.
 
-pub use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-pub use arc_swap::{ArcSwap, Guard};
+pub(crate) use arc_swap::{ArcSwap, Guard};

@@ -1,69 +1,77 @@
-//! Work that can wait, on threads that give way to the serving ones: reading a large key file takes a
-//! processor for seconds.
+//! Background work on low-priority threads, which yield to the serving ones: reading a large key file takes a processor
+//! for seconds.
 //!
-//! A low priority says who gets how much of a processor, and not how soon: once it runs, a thread keeps the
-//! processor for milliseconds, with requests waiting. So such work calls [`step`] every now and then.
+//! A low priority gives a thread a smaller share of a processor, but does not preempt it: once it runs, it keeps the
+//! processor for milliseconds while requests wait. So such work calls [`yield_to_others`] now and then.
 
 use std::cell::Cell;
 
-/// The niceness of such a thread: a tenth of a serving thread's share where all processors are busy. Not
-/// less, for a revocation must come through an overload.
+/// The niceness of a background thread: a tenth of a serving thread's share when all processors are busy. Not less, for
+/// a revocation must take effect under overload.
 const NICE: i32 = 10;
 
 thread_local! {
-    static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
+    /// This is a background thread.
+    static IS_BACKGROUND: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Why work did not come to its end.
+/// Why work has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The system gave no thread for it: another time it may.
+pub(crate) enum Failure {
+    /// The system gave no thread. A later try may succeed.
     NoThread,
-    /// It panicked.
+    /// The work panicked.
     Panicked,
 }
 
-/// Does `work` on a thread of its own.
-pub async fn run<T: Send + 'static>(
+/// Runs `work` on a low-priority thread of its own.
+///
+/// # Errors
+/// See [`Failure`].
+pub(crate) async fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     aside(move || {
-        // Of this thread only: on Linux, priorities are the threads'. As it is, if it cannot be lowered.
+        // This affects this thread only: on Linux, priorities are per thread. On an error, the priority stays.
         let _ = rustix::process::setpriority_process(None, NICE);
-        GIVES_WAY.set(true);
+        IS_BACKGROUND.set(true);
         work()
     })
     .await
 }
 
-/// Does `work` on a thread of its own which gives way to nobody: what takes no time, unless the system keeps it waiting.
-pub async fn aside<T: Send + 'static>(
+/// Runs `work` on a thread of its own with normal priority: for work that takes little processor time, but may block.
+///
+/// # Errors
+/// See [`Failure`].
+pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     let (done, result) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new().name("background".to_owned());
-    let started = thread.spawn(move || {
-        let _ = done.send(work());
-    });
-    started.map_err(|_| Failure::NoThread)?;
+    std::thread::Builder::new()
+        .name("background".to_owned())
+        .spawn(move || {
+            let _ = done.send(work());
+        })
+        .map_err(|_| Failure::NoThread)?;
     result.await.map_err(|_| Failure::Panicked)
 }
 
-/// Lets waiting threads run, if this is work that can wait: to be called about every 100 microseconds.
-pub fn step() {
-    if GIVES_WAY.get() {
+/// Lets waiting threads run, if this is a background thread. Call it about every 100 microseconds.
+pub(crate) fn yield_to_others() {
+    if IS_BACKGROUND.get() {
         std::thread::yield_now();
     }
 }
 
-/// Frees what a large collection holds, chunk by chunk.
-pub fn free(collection: impl IntoIterator) {
-    /// What is freed between two steps.
-    const PIECE: usize = 256;
-    for (place, item) in collection.into_iter().enumerate() {
+/// Drops the items of a large collection, and yields now and then.
+pub(crate) fn drop_in_steps(collection: impl IntoIterator) {
+    /// The number of items that are dropped between two yields.
+    const STEP: usize = 256;
+    for (index, item) in collection.into_iter().enumerate() {
         drop(item);
-        if place.is_multiple_of(PIECE) {
-            step();
+        if index.is_multiple_of(STEP) {
+            yield_to_others();
         }
     }
 }
@@ -73,11 +81,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_panics_gives_nothing() {
+    async fn work_that_panics_has_no_result() {
         assert_eq!(run(|| 1).await, Ok(1));
-        assert_eq!(run(|| assert!(GIVES_WAY.get())).await, Ok(()));
-        let panics = run(|| -> u8 { panic!("as it should") }).await;
+        assert_eq!(run(|| assert!(IS_BACKGROUND.get())).await, Ok(()));
+        let panics = run(|| -> u8 { panic!("deliberate") }).await;
         assert_eq!(panics, Err(Failure::Panicked));
-        assert!(!GIVES_WAY.get());
+        assert!(!IS_BACKGROUND.get());
     }
 }

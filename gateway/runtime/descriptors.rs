@@ -1,8 +1,8 @@
-//! File descriptors: how many this process may have, and the last few of them, which no connection gets.
+//! The limit of file descriptors, and a reserve of them that no connection may use.
 //!
-//! Without a descriptor, no file can be read: connections that take all of them would keep a revocation from being read.
-//! The system always gives the lowest number that is free, so that one with a high number says that all the others are
-//! taken. Whoever makes a connection closes it again where its number is among the last ones.
+//! Without a free descriptor, no file can be read: connections that take all of them would keep a reload from reading a
+//! revocation. The system always assigns the lowest free number, so a high number means that all lower ones are taken.
+//! Code that opens a connection closes it again if its descriptor is in the reserve.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -10,25 +10,28 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// How many are for files, for operators and for looking names up.
+/// The size of the reserve, for files, operators and DNS.
 const RESERVE: u64 = 32;
-/// Where there are few of them, a share of those.
+/// The reserve is at most this fraction of a small limit: one eighth.
 const RESERVED_SHARE: u64 = 8;
-/// What the process itself has open: its sockets, its log, the runtimes of control and of accepting.
+/// Descriptors of the process itself: its sockets, its log, the control and accept runtimes.
 const OWN: u64 = 32;
-/// What each serving thread has open.
-const OF_A_THREAD: u64 = 4;
-/// What a connection of a client takes, with the one to a provider.
-const OF_A_CONNECTION: u64 = 2;
+/// Descriptors of each serving thread.
+const PER_THREAD: u64 = 4;
+/// Descriptors of a client connection, with its connection to a provider.
+const PER_CONNECTION: u64 = 2;
 
-/// How many there may be, once that is settled.
+/// The limit after [`raise`]; 0 before.
 static MOST: AtomicU64 = AtomicU64::new(0);
-/// The lowest of the reserved ones.
+/// The lowest descriptor of the reserve.
 static FIRST_RESERVED: AtomicI32 = AtomicI32::new(i32::MAX);
 
-/// Takes as many as the system allows, and keeps the last of them in reserve. The soft limit of most systems, 1024, is
-/// there for programs that count in a way that breaks above it; this one does not.
-pub fn raise() -> io::Result<()> {
+/// Raises the soft limit to the hard limit, and reserves the last descriptors. The usual soft limit of 1024 protects
+/// programs that use `select(2)`; this one does not.
+///
+/// # Errors
+/// If the system refuses. The reserve is set by the limit as it is then.
+pub(crate) fn raise() -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let raised = setrlimit(Resource::Nofile, limit);
@@ -39,37 +42,37 @@ pub fn raise() -> io::Result<()> {
     Ok(raised?)
 }
 
-/// How many this process may have, at most.
-pub fn most() -> u64 {
+/// The number of descriptors that this process may have.
+pub(crate) fn most() -> u64 {
     match MOST.load(Ordering::Relaxed) {
         0 => getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
-        // Asked of each connection: without asking the system.
+        // This runs for each connection: the saved limit spares a system call.
         most => most,
     }
 }
 
-/// Whether a new connection has one of the last: it is to be closed at once.
-pub fn is_reserved(connection: &impl AsRawFd) -> bool {
+/// Whether the descriptor of a new connection is in the reserve: the connection must be closed at once.
+pub(crate) fn is_reserved(connection: &impl AsRawFd) -> bool {
     connection.as_raw_fd() >= FIRST_RESERVED.load(Ordering::Relaxed)
 }
 
-/// How many connections of clients there can be with `most` descriptors and so many serving threads, each with one to
-/// a provider.
-pub fn connections(most: u64, threads: usize) -> usize {
-    let own = OWN + OF_A_THREAD * threads as u64;
-    let left = usable(most).saturating_sub(own) / OF_A_CONNECTION;
+/// How many client connections fit into `most` descriptors with this number of serving threads, each connection with one
+/// to a provider.
+pub(crate) fn connections(most: u64, threads: usize) -> usize {
+    let own = OWN + PER_THREAD * threads as u64;
+    let left = usable(most).saturating_sub(own) / PER_CONNECTION;
     usize::try_from(left).unwrap_or(usize::MAX).max(1)
 }
 
-/// How many descriptors are needed for `connections` of clients.
-pub fn needed(connections: usize, threads: usize) -> u64 {
-    let own = OWN + OF_A_THREAD * threads as u64;
+/// How many descriptors this number of client connections needs.
+pub(crate) fn needed(connections: usize, threads: usize) -> u64 {
+    let own = OWN + PER_THREAD * threads as u64;
     (connections as u64)
-        .saturating_mul(OF_A_CONNECTION)
+        .saturating_mul(PER_CONNECTION)
         .saturating_add(own + RESERVE)
 }
 
-/// How many are not reserved.
+/// How many of `most` descriptors are outside the reserve.
 fn usable(most: u64) -> u64 {
     most - RESERVE.min(most / RESERVED_SHARE)
 }
@@ -79,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_connections_are_taken_as_there_are_descriptors_for() {
+    fn the_number_of_connections_follows_from_the_descriptors_and_back() {
         for (most, threads, taken) in [
             (1_048_576, 8, 524_240),
             (4096, 4, 2008),
@@ -94,7 +97,7 @@ mod tests {
         for (wanted, threads) in [(200, 4), (1000, 4), (50_000, 1024)] {
             assert_eq!(connections(needed(wanted, threads), threads), wanted);
         }
-        // Of few, fewer are reserved.
+        // A small limit has a small reserve.
         assert!(connections(needed(1, 1), 1) > 1);
     }
 }

@@ -1,4 +1,4 @@
-//! How many exchanges are going on: what a drain waits for.
+//! Counts exchanges or connections that are open, so that a drain can wait for their end.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use crate::runtime::atomic::{AtomicUsize, Ordering};
 
-/// How many exchanges are going on, and a way to wait until there is none.
+/// A count of what is in flight, and a way to wait until it is zero.
 #[derive(Default)]
 pub struct InFlight {
     count: AtomicUsize,
@@ -15,7 +15,7 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// None yet, shown in `gauge`.
+    /// A count of zero, which `gauge` exports.
     pub fn new(gauge: prometheus::IntGauge) -> Arc<Self> {
         Arc::new(Self {
             gauge: Some(gauge),
@@ -23,7 +23,7 @@ impl InFlight {
         })
     }
 
-    /// One more, until the guard is gone.
+    /// Counts one more until the guard is dropped.
     pub fn enter(self: &Arc<Self>) -> InFlightGuard {
         self.count.fetch_add(1, Ordering::AcqRel);
         if let Some(gauge) = &self.gauge {
@@ -32,16 +32,17 @@ impl InFlight {
         InFlightGuard(self.clone())
     }
 
-    /// How many there are now.
+    /// The count now.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Waits until there is none.
+    /// Waits until the count is zero.
     pub async fn drained(&self) {
         loop {
             let notified = self.idle.notified();
-            // Read by adding nothing, which sees the last value whatever else orders the two.
+            // Adding zero reads the latest value in the modification order; a load could return an older one, and the
+            // notification for it would be missed.
             if self.count.fetch_add(0, Ordering::AcqRel) == 0 {
                 return;
             }
@@ -50,7 +51,7 @@ impl InFlight {
     }
 }
 
-/// One of them.
+/// Counts one until it is dropped.
 pub struct InFlightGuard(Arc<InFlight>);
 
 impl Drop for InFlightGuard {
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_drain_ends_with_the_last_exchange() {
+    async fn drained_ends_when_the_last_guard_is_dropped() {
         let in_flight = Arc::new(InFlight::default());
         in_flight.drained().await;
         let (a, b) = (in_flight.enter(), in_flight.enter());

@@ -1,7 +1,7 @@
-//! Lines that a thread of its own writes, so that nobody else waits for whoever reads them.
+//! A queue of lines that a thread of its own writes, so that no other thread waits for a slow reader of the output.
 //!
-//! The queue is bounded: a line that finds it full is dropped and counted. What is in it when the process ends, or
-//! aborts, is lost unless somebody calls [`LineQueue::flush`].
+//! The queue is bounded: when it is full, a line is dropped and counted. Lines that are queued when the process ends or
+//! aborts are lost unless [`LineQueue::flush`] is called.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -9,55 +9,57 @@ use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 
-/// How many lines may wait to be written.
-pub const CAPACITY: usize = 8192;
-/// How long the writer rests between two looks while lines keep coming.
-const NAP: Duration = Duration::from_millis(10);
+/// How many lines may be queued.
+pub(crate) const CAPACITY: usize = 8192;
+/// How long the writer sleeps between two batches while lines keep arriving.
+const BATCH_PAUSE: Duration = Duration::from_millis(10);
 
-/// What makes a line of an item, on the thread that writes.
-pub trait Format<T> {
-    /// The line, with its end.
+/// Formats an item as a line, on the writing thread.
+pub(crate) trait Format<T> {
+    /// The line of `item`, with its newline.
     fn line<'l>(&'l mut self, item: &'l T) -> &'l [u8];
 }
 
-/// Where lines go. The writing thread ends when every clone is gone. Cheap to clone.
-pub struct LineQueue<T> {
+/// A handle of the queue, cheap to clone. The writing thread ends when every handle is dropped.
+pub(crate) struct LineQueue<T> {
     sender: SyncSender<Entry<T>>,
     dropped: IntCounter,
 }
 
 enum Entry<T> {
     Line(T),
-    /// To be told when all before it is written.
+    /// Acknowledge once all entries before it are written.
     Flush(SyncSender<()>),
 }
 
 impl<T: Send + 'static> LineQueue<T> {
-    /// Starts a thread of this name that writes to `output`; lines that are lost are counted in `dropped`. Fails if
-    /// the system gives no thread.
-    pub fn start(
+    /// Starts a thread called `name` that writes to `output`. Lost lines are counted in `dropped`.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub(crate) fn start(
         name: &str,
         output: impl Write + Send + 'static,
         format: impl Format<T> + Send + 'static,
         dropped: IntCounter,
     ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(CAPACITY);
-        let lost = dropped.clone();
+        let failed = dropped.clone();
         std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || write_all(output, format, &receiver, &lost))?;
+            .spawn(move || write_all(output, format, &receiver, &failed))?;
         Ok(Self { sender, dropped })
     }
 
-    /// Hands a line over, or drops and counts it when the writer is behind.
-    pub fn push(&self, line: T) {
+    /// Queues a line, or drops and counts it if the queue is full.
+    pub(crate) fn push(&self, line: T) {
         if self.sender.try_send(Entry::Line(line)).is_err() {
             self.dropped.inc();
         }
     }
 
-    /// Waits until everything that was pushed before is written, for `at_most` this long; whether it was.
-    pub fn flush(&self, at_most: Duration) -> bool {
+    /// Waits until everything that was pushed before is written, for up to `at_most`. Returns whether it was.
+    pub(crate) fn flush(&self, at_most: Duration) -> bool {
         let end = Instant::now() + at_most;
         let (done, written) = sync_channel(1);
         let mut entry = Entry::Flush(done);
@@ -68,7 +70,7 @@ impl<T: Send + 'static> LineQueue<T> {
             if Instant::now() >= end {
                 return false;
             }
-            std::thread::sleep(NAP);
+            std::thread::sleep(BATCH_PAUSE);
             entry = back;
         }
         let left = end.saturating_duration_since(Instant::now());
@@ -92,8 +94,8 @@ fn write_all<T>(
     dropped: &IntCounter,
 ) {
     let mut output = io::BufWriter::with_capacity(64 << 10, output);
-    // Sleeps for real only while nothing happens. Under load it looks again after a nap, which
-    // spares every request the waking of a thread.
+    // The thread blocks only while nothing happens. Under load it polls after a pause, so that no request pays for waking
+    // a thread.
     while let Ok(first) = entries.recv() {
         let mut next = Some(first);
         while let Some(entry) = next {
@@ -111,7 +113,7 @@ fn write_all<T>(
                 }
             }
             let _ = output.flush();
-            std::thread::sleep(NAP);
+            std::thread::sleep(BATCH_PAUSE);
             next = entries.try_recv().ok();
         }
     }
@@ -132,13 +134,13 @@ mod tests {
         }
     }
 
-    /// A reader that takes nothing until it is told to.
+    /// A reader that blocks until it is opened.
     #[derive(Clone, Default)]
     struct Reader(Arc<Pipe>);
 
     #[derive(Default)]
     struct Pipe {
-        /// Whether it is read, and what was.
+        /// Whether the reader is open, and what it has read.
         state: Mutex<(bool, Vec<u8>)>,
         changed: Condvar,
     }
@@ -156,9 +158,9 @@ mod tests {
 
     impl Write for Reader {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let state = self.0.state.lock().unwrap();
-            let state = self.0.changed.wait_while(state, |state| !state.0);
-            let mut state = state.unwrap();
+            let locked = self.0.state.lock().unwrap();
+            let opened = self.0.changed.wait_while(locked, |state| !state.0);
+            let mut state = opened.unwrap();
             state.1.extend_from_slice(bytes);
             Ok(bytes.len())
         }
@@ -175,7 +177,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn what_was_pushed_before_a_flush_is_written_after_it() {
+    fn lines_pushed_before_a_flush_are_written_after_it() {
         let reader = Reader::default();
         reader.open();
         let queue = queue(reader.clone());
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_stopped_costs_lines_and_nobodys_time() {
+    fn a_stopped_reader_costs_lines_and_blocks_no_thread() {
         let reader = Reader::default();
         let queue = queue(reader.clone());
         let all = 3 * u32::try_from(CAPACITY).unwrap();
@@ -203,16 +205,16 @@ mod tests {
         assert!(queue.flush(LONG));
         let written = reader.text().lines().count() as u64;
         assert_eq!(written + queue.dropped.get(), u64::from(all));
-        // From its beginning, and without a hole until it was full.
+        // The lines before the queue was full are there from the first one, without a gap.
         assert!(reader.text().starts_with("0\n1\n2\n"));
     }
 
     #[test]
-    fn a_writer_that_is_gone_holds_nobody_up() {
+    fn a_writing_thread_that_has_died_blocks_no_thread() {
         struct Fails;
         impl Format<u32> for Fails {
             fn line<'l>(&'l mut self, _: &'l u32) -> &'l [u8] {
-                panic!("as it should")
+                panic!("deliberate")
             }
         }
         let dropped = IntCounter::new("c", "c").unwrap();

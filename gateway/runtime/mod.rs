@@ -1,16 +1,16 @@
-//! What the process stands on: threads, time, values that are swapped whole, files, the log, the service manager.
+//! What a process needs: background threads, clocks, values that are swapped whole, files, the log, the service manager.
 //!
 //! Knows nothing of HTTP, keys or providers.
 
-pub mod atomic;
-pub mod background;
+pub(crate) mod atomic;
+pub(crate) mod background;
 pub mod clock;
-pub mod descriptors;
+pub(crate) mod descriptors;
 pub mod in_flight;
-pub mod line_queue;
+pub(crate) mod line_queue;
 pub mod log;
-pub mod printable;
+pub(crate) mod printable;
 pub mod regular_file;
-pub mod systemd;
+pub(crate) mod systemd;
 pub mod watchdog;
 pub mod watched;

@@ -1,7 +1,7 @@
-//! Reads a file that a configuration names: a regular file of a bounded size, and nothing that waits for a writer.
+//! Reads files that a configuration names: regular files of bounded size only.
 //!
-//! A FIFO, a device, or a file without an end in the place of a configuration file would hold its reader up or take all
-//! its memory. Whoever reads a file for the gateway reads it here. Knows nothing of what files hold, nor of whose they are.
+//! A FIFO, a device or an endless file would block its reader or take all memory. All files of the gateway are read here.
+//! Knows neither the contents of files nor their owners.
 
 use std::fmt;
 use std::fs::{self, File, Metadata};
@@ -14,30 +14,30 @@ use rustix::io::Errno;
 use crate::runtime::background;
 
 /// The largest configuration, and the largest price file, in bytes.
-pub const LARGEST_TOML: u64 = 16 << 20;
+pub(crate) const LARGEST_TOML: u64 = 16 << 20;
 /// The largest file of certificates, in bytes: the bundle of a Linux distribution has some 250,000.
-pub const LARGEST_PEM: u64 = 4 << 20;
+pub(crate) const LARGEST_PEM: u64 = 4 << 20;
 
-/// Bytes that are read at a time.
+/// How much is read at a time, in bytes.
 const BUFFER: u64 = 64 << 10;
 
 /// Why a file was not read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// It is not there.
+    /// The file does not exist.
     Absent,
-    /// The system did not let it be read.
+    /// The system refused to read it.
     Io(io::Error),
-    /// It is no file of the kind that is wanted: what is wrong, with a cure where there is one.
+    /// It is not a suitable file: what is wrong, and how to fix it if that is known.
     Unfit(String),
 }
 
 impl ReadError {
-    /// Whether reading the unchanged file may succeed a moment later: the system had no file descriptor or no memory,
-    /// or a disk did not answer. An error that is not known to stay counts as one that passes: it is tried again.
+    /// Whether a later try may succeed although the file is unchanged: the system had no descriptor or no memory, or a disk
+    /// did not respond. Errors that are not known to be permanent count as transient, so that they are retried.
     pub fn may_pass(&self) -> bool {
         let Self::Io(error) = self else { return false };
-        let stays = [
+        let permanent = [
             Errno::ACCESS,
             Errno::PERM,
             Errno::NOTDIR,
@@ -48,7 +48,7 @@ impl ReadError {
             Errno::NODEV,
             Errno::INVAL,
         ];
-        Errno::from_io_error(error).is_none_or(|error| !stays.contains(&error))
+        Errno::from_io_error(error).is_none_or(|error| !permanent.contains(&error))
     }
 }
 
@@ -71,73 +71,89 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// Opens the regular file at `path`, or the one that a symbolic link there leads to. Never waits: opening a FIFO
-/// would, until somebody writes to it.
-pub fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
-    // Before it is opened: opening a device may already do something.
+/// Opens the regular file at `path`, or the one that a symbolic link there leads to. Never blocks, as opening a FIFO
+/// would until it has a writer.
+///
+/// # Errors
+/// See [`ReadError`].
+pub(crate) fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
+    // Check before opening: opening a device may have an effect.
     regular(&fs::metadata(path)?)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?;
-    let file = File::from(file);
-    // And once more, for it may have been replaced in between.
+    let file = rustix::fs::open(path, flags, Mode::empty())
+        .map(File::from)
+        .map_err(io::Error::from)?;
+    // Check again: it may have been replaced in between.
     let about = file.metadata()?;
     regular(&about)?;
     Ok((file, about))
 }
 
-/// Refuses what is not a regular file.
-pub fn regular(about: &Metadata) -> Result<(), ReadError> {
+/// Checks that the metadata is that of a regular file.
+///
+/// # Errors
+/// [`ReadError::Unfit`] if it is not.
+pub(crate) fn regular(about: &Metadata) -> Result<(), ReadError> {
     if about.is_file() {
         return Ok(());
     }
     Err(ReadError::Unfit("is not a regular file".to_owned()))
 }
 
-/// The text of the file at `path`, which has at most `largest` bytes.
-pub fn read_text(path: &Path, largest: u64) -> Result<String, ReadError> {
+/// Reads the file at `path` as UTF-8 text of at most `largest` bytes.
+///
+/// # Errors
+/// See [`ReadError`].
+pub(crate) fn read_text(path: &Path, largest: u64) -> Result<String, ReadError> {
     let (file, about) = open(path)?;
     text_of(&file, about.len(), largest)
 }
 
-/// The content of the file at `path`, which has at most `largest` bytes.
-pub fn read_bytes(path: &Path, largest: u64) -> Result<Vec<u8>, ReadError> {
+/// Reads the file at `path`, of at most `largest` bytes.
+///
+/// # Errors
+/// See [`ReadError`].
+pub(crate) fn read_bytes(path: &Path, largest: u64) -> Result<Vec<u8>, ReadError> {
     let (file, about) = open(path)?;
     let mut bytes = Vec::new();
     bytes
         .try_reserve_exact(room(about.len(), largest)?)
         .map_err(|_| no_memory(about.len()))?;
-    each_piece(&file, largest, |chunk| {
+    each_chunk(&file, largest, |chunk| {
         bytes.append(chunk);
         Ok(())
     })?;
     Ok(bytes)
 }
 
-/// The text of an open file of `size` bytes, as its metadata says, and of at most `largest`.
-pub fn text_of(file: &File, size: u64, largest: u64) -> Result<String, ReadError> {
+/// Reads an open file as UTF-8 text of at most `largest` bytes. `size` is its length by its metadata.
+///
+/// # Errors
+/// See [`ReadError`].
+pub(crate) fn text_of(file: &File, size: u64, largest: u64) -> Result<String, ReadError> {
     let mut text = String::new();
     text.try_reserve_exact(room(size, largest)?)
         .map_err(|_| no_memory(size))?;
     let not_text = || ReadError::Unfit("is not text".to_owned());
-    let mut left = false;
-    // Chunk by chunk, for it may be large, and checking it whole would let nobody else run.
-    each_piece(file, largest, |chunk| {
+    let mut is_cut = false;
+    // Validate chunk by chunk: validating a large file as a whole would block the thread.
+    each_chunk(file, largest, |chunk| {
         let whole = match std::str::from_utf8(chunk) {
             Ok(_) => chunk.len(),
-            // A character goes on in the next chunk.
+            // A character continues in the next chunk.
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             Err(_) => return Err(not_text()),
         };
         let rest = chunk.split_off(whole);
         text.push_str(std::str::from_utf8(chunk).map_err(|_| not_text())?);
-        left = !rest.is_empty();
+        is_cut = !rest.is_empty();
         *chunk = rest;
         Ok(())
     })?;
-    if left { Err(not_text()) } else { Ok(text) }
+    if is_cut { Err(not_text()) } else { Ok(text) }
 }
 
-/// Room for `size` bytes, if a file may have so many. The size may be a lie: files of /proc have none, others grow.
+/// The capacity for a file whose metadata says `size` bytes. That may be wrong: files of /proc have size 0, others grow.
 fn room(size: u64, largest: u64) -> Result<usize, ReadError> {
     if size > largest {
         return Err(too_large(size, largest));
@@ -150,8 +166,8 @@ fn no_memory(size: u64) -> ReadError {
     io::Error::new(io::ErrorKind::OutOfMemory, why).into()
 }
 
-/// Hands over the content chunk by chunk. What `take` leaves of a chunk stands before the next one.
-fn each_piece(
+/// Passes the content to `take` chunk by chunk. Bytes that `take` leaves in a chunk are put before the next one.
+fn each_chunk(
     file: &File,
     largest: u64,
     mut take: impl FnMut(&mut Vec<u8>) -> Result<(), ReadError>,
@@ -167,7 +183,7 @@ fn each_piece(
             return Err(too_large(read, largest));
         }
         take(&mut chunk)?;
-        background::step();
+        background::yield_to_others();
     }
 }
 
@@ -198,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_regular_file_is_refused_and_not_waited_for() {
+    fn a_file_that_is_not_regular_is_refused_without_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let fifo = folder.path().join("fifo");
         let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
@@ -213,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_up_to_its_limit_and_not_a_byte_further() {
+    fn a_file_is_read_up_to_its_limit_and_no_further() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let limit = usize::try_from(MOST).unwrap();
@@ -230,7 +246,7 @@ mod tests {
                 format!("is too large: {size} bytes or more, of at most 100 KiB")
             );
         }
-        // A character on the border of two chunks, and half of one at the end.
+        // A character that spans two chunks, and an incomplete one at the end.
         let text = "x".to_owned() + &"\u{20ac}".repeat(30 << 10);
         fs::write(&path, &text).unwrap();
         assert!(read_text(&path, MOST).unwrap() == text);
@@ -240,15 +256,15 @@ mod tests {
             let why = read_text(&path, MOST).unwrap_err().to_string();
             assert_eq!(why, "is not text");
         }
-        // One whose size says nothing.
+        // A file whose size is always 0.
         let (file, about) = open(Path::new("/proc/self/status")).unwrap();
         assert_eq!(about.len(), 0);
         assert!(matches!(text_of(&file, 0, 10), Err(ReadError::Unfit(_))));
     }
 
     #[test]
-    fn an_error_passes_unless_it_is_known_to_stay() {
-        let passes = |errno: Errno| ReadError::from(io::Error::from(errno)).may_pass();
+    fn an_error_is_transient_unless_it_is_known_to_be_permanent() {
+        let is_transient = |errno: Errno| ReadError::from(io::Error::from(errno)).may_pass();
         for errno in [
             Errno::MFILE,
             Errno::NFILE,
@@ -257,7 +273,7 @@ mod tests {
             Errno::STALE,
             Errno::TIMEDOUT,
         ] {
-            assert!(passes(errno), "{errno}");
+            assert!(is_transient(errno), "{errno}");
         }
         for errno in [
             Errno::NOENT,
@@ -266,7 +282,7 @@ mod tests {
             Errno::LOOP,
             Errno::NOTDIR,
         ] {
-            assert!(!passes(errno), "{errno}");
+            assert!(!is_transient(errno), "{errno}");
         }
         let no_memory = io::Error::new(io::ErrorKind::OutOfMemory, "none");
         assert!(ReadError::from(no_memory).may_pass());

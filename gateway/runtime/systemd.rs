@@ -1,7 +1,8 @@
-//! What is said to the service manager, in the words of `sd_notify(3)`
-//! (<https://www.freedesktop.org/software/systemd/man/sd_notify.html>). Where there is none, nothing is said.
+//! Notifies the service manager by the protocol of `sd_notify(3)`
+//! (<https://www.freedesktop.org/software/systemd/man/sd_notify.html>). Without a manager, the functions do nothing.
 //!
-//! A thread of its own says it, so that no request, reload or signal waits for a manager that does not listen.
+//! A thread of its own sends the messages, so that no request, reload or signal waits for a manager that does not receive
+//! them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,47 +11,46 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// The longest status that is said, in bytes: it is a line for people.
-const LONGEST: usize = 400;
-/// How many messages wait for a manager that does not listen; of more, the newest are kept.
-const MOST: usize = 64;
-/// How long the end of the process waits for the last message to be heard.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// The longest status that is sent, in bytes: it is a line for people.
+const MAX_STATUS: usize = 400;
+/// How many messages are queued for a manager that does not receive them. Of more, the newest are kept.
+const CAPACITY: usize = 64;
+/// How long the end of the process waits for the last message to be sent.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Whether another process is the service.
+/// Set while another process is the service.
 static SILENT: AtomicBool = AtomicBool::new(false);
 
-/// The messages of this process; nothing if the system gives no thread that could say them.
+/// The queue of this process; `None` if the system gave no thread for it.
 static MAILBOX: OnceLock<Option<Mailbox>> = OnceLock::new();
 
-/// The service serves: said when it has started, and after each reload, however that ended.
-pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
+/// The service serves. Sent after the start, and after each reload, whether that succeeded or not.
+pub(crate) fn ready(status: &str) {
+    notify(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
 }
 
 /// The configuration is being loaded again.
-pub fn reloading() {
-    let mut said = vec![NotifyState::Reloading];
-    // systemd 253 and newer want to know when.
-    said.extend(NotifyState::monotonic_usec_now().ok());
-    tell(&said);
+pub(crate) fn reloading() {
+    let mut message = vec![NotifyState::Reloading];
+    // systemd 253 and newer require the time.
+    message.extend(NotifyState::monotonic_usec_now().ok());
+    notify(&message);
 }
 
-/// What goes on.
-pub fn status(status: &str) {
-    tell(&[NotifyState::Status(&line(status))]);
+/// Sets the status line of the service.
+pub(crate) fn status(status: &str) {
+    notify(&[NotifyState::Status(&line(status))]);
 }
 
-/// The service takes no more requests and ends.
-pub fn stopping(status: &str) {
-    tell(&[NotifyState::Stopping, NotifyState::Status(&line(status))]);
+/// The service accepts no more requests, and ends.
+pub(crate) fn stopping(status: &str) {
+    notify(&[NotifyState::Stopping, NotifyState::Status(&line(status))]);
 }
 
-/// Another process is the service from now on. What this one says after that is nobody's business.
-pub fn succeeded_by(process: u32, status: &str) {
-    // READY as well, lest a reload that was going on never ends: what the other said before it was the service was
-    // not heard.
-    tell(&[
+/// Another process is the service from now on. Messages of this one are dropped from then on.
+pub(crate) fn succeeded_by(process: u32, status: &str) {
+    // READY ends a reload that may be under way: systemd ignored what the other process sent before it was the service.
+    notify(&[
         NotifyState::MainPid(process),
         NotifyState::Ready,
         NotifyState::Status(&line(status)),
@@ -58,43 +58,43 @@ pub fn succeeded_by(process: u32, status: &str) {
     SILENT.store(true, Ordering::Relaxed);
 }
 
-/// How often it wants to hear that the service lives; `None` if it does not.
-pub fn watchdog() -> Option<Duration> {
+/// The interval within which the manager expects [`alive`]; `None` if it expects none.
+pub(crate) fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }
 
 /// The service lives.
-pub fn alive() {
+pub(crate) fn alive() {
     if let Some(mailbox) = mailbox() {
-        // Where something waits to be said, it is not heard, and another sign of life would not be.
+        // If a message waits, the manager is not receiving, and would not receive this one either.
         mailbox.put(message(&[NotifyState::Watchdog]), true);
     }
 }
 
-/// Waits until the manager has heard everything, but no longer than one that does not listen deserves.
-pub fn flush() {
+/// Waits until all messages are sent, for up to [`FLUSH_TIMEOUT`].
+pub(crate) fn flush() {
     if let Some(Some(mailbox)) = MAILBOX.get() {
-        mailbox.flush(LAST_WORDS);
+        mailbox.flush(FLUSH_TIMEOUT);
     }
 }
 
-/// The process that was the service has failed, and this one, which was before it, is the service again.
-pub fn again(status: &str) {
+/// The process that took over has failed, and this one is the service again.
+pub(crate) fn resumed(status: &str) {
     SILENT.store(false, Ordering::Relaxed);
-    tell(&[
+    notify(&[
         NotifyState::MainPid(std::process::id()),
         NotifyState::Ready,
         NotifyState::Status(&line(status)),
     ]);
 }
 
-fn tell(what: &[NotifyState<'_>]) {
+fn notify(what: &[NotifyState<'_>]) {
     if let Some(mailbox) = mailbox() {
         mailbox.put(message(what), false);
     }
 }
 
-/// Where messages go; nothing if there is nobody to hear them, or they are another process' to say.
+/// The queue; `None` without a manager, or while another process is the service.
 fn mailbox() -> Option<&'static Mailbox> {
     if SILENT.load(Ordering::Relaxed) || std::env::var_os("NOTIFY_SOCKET").is_none() {
         return None;
@@ -102,11 +102,11 @@ fn mailbox() -> Option<&'static Mailbox> {
     let start = || {
         let started = Mailbox::start(|message| {
             if let Err(error) = sd_notify::notify(&[NotifyState::Custom(message)]) {
-                tracing::warn!("the service manager does not hear: {error}");
+                tracing::warn!("the service manager cannot be notified: {error}");
             }
         });
         let failed = |error: &std::io::Error| {
-            tracing::error!("nothing can be said to the service manager: {error}");
+            tracing::error!("the service manager cannot be notified: {error}");
         };
         started.inspect_err(failed).ok()
     };
@@ -118,7 +118,7 @@ fn message(what: &[NotifyState<'_>]) -> String {
     lines.join("\n")
 }
 
-/// Messages that wait for a thread to send them, each of which may take any time.
+/// Messages that a thread sends one after the other. Sending one may block for any time.
 struct Mailbox(Arc<Shared>);
 
 #[derive(Default)]
@@ -130,7 +130,7 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     messages: VecDeque<String>,
-    /// Whether one is being sent.
+    /// A message is being sent.
     sending: bool,
 }
 
@@ -138,30 +138,31 @@ impl Mailbox {
     fn start(mut send: impl FnMut(&str) + Send + 'static) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let ours = shared.clone();
-        let thread = std::thread::Builder::new().name("manager".to_owned());
-        thread.spawn(move || {
-            loop {
-                let message = ours.next();
-                send(&message);
-            }
-        })?;
+        std::thread::Builder::new()
+            .name("manager".to_owned())
+            .spawn(move || {
+                loop {
+                    let message = ours.next();
+                    send(&message);
+                }
+            })?;
         Ok(Self(shared))
     }
 
-    /// Leaves a message; with `if_alone`, only if no other waits or is being sent.
+    /// Queues a message; with `if_alone`, only if no other one waits or is being sent.
     fn put(&self, message: String, if_alone: bool) {
         let mut waiting = self.0.lock();
         if if_alone && !waiting.is_over() {
             return;
         }
-        if waiting.messages.len() == MOST {
+        if waiting.messages.len() == CAPACITY {
             waiting.messages.pop_front();
         }
         waiting.messages.push_back(message);
         self.0.changed.notify_all();
     }
 
-    /// Waits until all is sent; whether it was within this time.
+    /// Waits until all messages are sent, for up to `at_most`. Returns whether they were.
     fn flush(&self, at_most: Duration) -> bool {
         let waiting = self.0.lock();
         let done = &self.0.changed;
@@ -182,7 +183,7 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next message, once there is one. The one before has been sent.
+    /// Waits for the next message. The call says that the one before was sent.
     fn next(&self) -> String {
         let mut waiting = self.lock();
         waiting.sending = false;
@@ -198,10 +199,10 @@ impl Shared {
     }
 }
 
-/// One line, and no longer than is read.
+/// The first line of `text`, cut to [`MAX_STATUS`] bytes.
 fn line(text: &str) -> String {
     let first = text.lines().next().unwrap_or_default();
-    let end = (0..=LONGEST.min(first.len()))
+    let end = (0..=MAX_STATUS.min(first.len()))
         .rev()
         .find(|end| first.is_char_boundary(*end));
     first[..end.unwrap_or(0)].to_owned()
@@ -216,35 +217,38 @@ mod tests {
         assert_eq!(line("serving\nREADY=1"), "serving");
         assert_eq!(line(""), "");
         let long = "\u{e9}".repeat(1000);
-        assert_eq!(line(&long).len(), LONGEST);
+        assert_eq!(line(&long).len(), MAX_STATUS);
     }
 
     #[test]
-    fn who_does_not_listen_holds_nobody_up_and_hears_the_newest() {
-        let heard = Arc::new((Mutex::new((false, Vec::new())), Condvar::new()));
-        let theirs = heard.clone();
+    fn a_manager_that_does_not_receive_blocks_no_thread_and_gets_the_newest_messages() {
+        let received = Arc::new((Mutex::new((false, Vec::new())), Condvar::new()));
+        let theirs = received.clone();
         let mailbox = Mailbox::start(move |message| {
-            let listening = theirs
+            let receiving = theirs
                 .1
-                .wait_while(theirs.0.lock().unwrap(), |(listens, _)| !*listens);
-            listening.unwrap().1.push(message.to_owned());
+                .wait_while(theirs.0.lock().unwrap(), |(receives, _)| !*receives);
+            receiving.unwrap().1.push(message.to_owned());
         });
         let mailbox = mailbox.unwrap();
-        for number in 0..10 * MOST {
+        for number in 0..10 * CAPACITY {
             mailbox.put(number.to_string(), false);
             mailbox.put("alive".to_owned(), true);
         }
         assert!(!mailbox.flush(Duration::from_millis(20)));
-        heard.0.lock().unwrap().0 = true;
-        heard.1.notify_all();
+        received.0.lock().unwrap().0 = true;
+        received.1.notify_all();
         assert!(mailbox.flush(Duration::from_secs(60)));
-        let said = heard.0.lock().unwrap().1.clone();
-        // The one that was on its way, and those that were kept.
-        assert!((MOST..=MOST + 1).contains(&said.len()), "{said:?}");
-        assert_eq!(said.last(), Some(&(10 * MOST - 1).to_string()));
-        assert!(!said.contains(&"alive".to_owned()), "{said:?}");
+        let messages = received.0.lock().unwrap().1.clone();
+        // The message that was being sent, and those that were queued.
+        assert!(
+            (CAPACITY..=CAPACITY + 1).contains(&messages.len()),
+            "{messages:?}"
+        );
+        assert_eq!(messages.last(), Some(&(10 * CAPACITY - 1).to_string()));
+        assert!(!messages.contains(&"alive".to_owned()), "{messages:?}");
         mailbox.put("alive".to_owned(), true);
         assert!(mailbox.flush(Duration::from_secs(60)));
-        assert_eq!(heard.0.lock().unwrap().1.last().unwrap(), "alive");
+        assert_eq!(received.0.lock().unwrap().1.last().unwrap(), "alive");
     }
 }

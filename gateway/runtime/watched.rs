@@ -1,5 +1,5 @@
-//! One value for all, replaced whole while it is read: a reader has the one of before or the one of after, for as
-//! long as it likes, and whoever waits for a change misses none.
+//! A shared value that is replaced as a whole while it is read. A reader has the old value or the new one, for as long as
+//! it needs it, and code that waits for a change misses none.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use tokio::sync::watch;
 
 use crate::runtime::atomic::{ArcSwap, Guard};
 
-/// The value, and who is to be told of the next.
+/// A value that can be swapped and watched.
 pub struct Watched<T> {
     value: ArcSwap<T>,
     swaps: watch::Sender<u64>,
 }
 
 impl<T> Watched<T> {
-    /// Begins with `value`.
+    /// Starts with `value`.
     pub fn new(value: T) -> Self {
         Self {
             value: ArcSwap::from_pointee(value),
@@ -22,34 +22,34 @@ impl<T> Watched<T> {
         }
     }
 
-    /// The value of now, to keep.
+    /// The current value, to keep.
     pub fn get(&self) -> Arc<T> {
         self.value.load_full()
     }
 
-    /// The value of now, for a look at it.
-    pub fn look(&self) -> Guard<Arc<T>> {
+    /// The current value, for a short read: cheaper than [`get`](Self::get), but not to be kept across an `await`.
+    pub fn load(&self) -> Guard<Arc<T>> {
         self.value.load()
     }
 
-    /// Whoever asks from now on gets `next`; gives the value of before.
+    /// Replaces the value by `next`, and returns the old one.
     pub fn swap(&self, next: Arc<T>) -> Arc<T> {
         let before = self.value.swap(next);
         self.swaps.send_modify(|count| *count += 1);
         before
     }
 
-    /// Tells of every swap that comes after this call: look at the value only then.
+    /// Watches for swaps after this call. Read the value only after the call: a swap in between would be missed.
     pub fn watch(&self) -> Swaps {
         Swaps(self.swaps.subscribe())
     }
 }
 
-/// What is told of swaps.
+/// Notifications of swaps.
 pub struct Swaps(watch::Receiver<u64>);
 
 impl Swaps {
-    /// Waits for one, of which this was not told before; whether there will be more.
+    /// Waits for a swap since the last call. Returns false if there will be none: the value is gone.
     pub async fn next(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }

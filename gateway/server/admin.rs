@@ -1,4 +1,5 @@
-//! The admin listener: served by what serves clients, so that its connections and heads have the same bounds.
+//! The admin listener. It serves operators by the same code as clients, so that its connections and heads have the same
+//! limits.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -7,19 +8,19 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::connection::client::{Client, IdleShutdown};
-use super::connection::connections::Connections;
+use super::connection::client::{ClientHandler, IdleShutdown};
+use super::connection::count::OpenConnections;
 use super::listen::accept::Worker;
-use super::listen::listening::listen;
+use super::listen::listeners::accept_all;
 use crate::admin::Admin;
 use crate::error::Error;
 
-/// How many connections there may be: a scrape, a probe and a command at a time need few.
-const MOST: usize = 64;
-/// How long those without a request are kept when no new ones are accepted any more: what is on its way is answered.
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// How many connections may be open: scrapes, probes and commands need few.
+const MAX_CONNECTIONS: usize = 64;
+/// How long idle connections stay open after the listener has closed: a request that is on its way is served.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
 
-/// Serves operators on a socket that is bound already: where that is, and what it ends by.
+/// Serves `app` on a bound socket. Returns its address, and the sender that ends it by true.
 pub(super) fn serve_admin(
     control: &Runtime,
     app: Admin,
@@ -27,30 +28,30 @@ pub(super) fn serve_admin(
 ) -> Result<(SocketAddr, watch::Sender<bool>), Error> {
     let failed = |error| Error::failed("name a socket", error);
     let address = socket.local_addr().map_err(failed)?;
-    let (shutdown, over) = watch::channel(false);
-    let client = Client {
-        connections: Connections::of_admin(app.live.clone(), MOST),
+    let (shutdown, until) = watch::channel(false);
+    let handler = ClientHandler {
+        connections: OpenConnections::for_admin(app.live.clone(), MAX_CONNECTIONS),
         app: Arc::new(app),
         tls: None,
         h2c: false,
-        quiet: quiet(control, over),
+        idle_shutdown: idle_shutdown(control, until),
     };
-    let lanes = Arc::new([Worker::new(control.handle().clone(), client)]);
-    listen(control.handle(), lanes, vec![socket], &shutdown)?;
+    let workers = Arc::new([Worker::new(control.handle().clone(), handler)]);
+    accept_all(control.handle(), workers, vec![socket], &shutdown)?;
     Ok((address, shutdown))
 }
 
-/// What connections without a request end by: some time after `over`.
-fn quiet(control: &Runtime, mut over: watch::Receiver<bool>) -> IdleShutdown {
-    let (end, quiet) = watch::channel(false);
+/// Closes idle connections [`IDLE_GRACE`] after `shutdown` has turned true.
+fn idle_shutdown(control: &Runtime, mut shutdown: watch::Receiver<bool>) -> IdleShutdown {
+    let (close, closing) = watch::channel(false);
     control.spawn(async move {
-        // A closed channel means that it is over, too.
-        let _ = over.wait_for(|over| *over).await;
-        tokio::time::sleep(LAST_WORD).await;
-        let _ = end.send(true);
+        // A closed channel means shutdown, too.
+        let _ = shutdown.wait_for(|begun| *begun).await;
+        tokio::time::sleep(IDLE_GRACE).await;
+        let _ = close.send(true);
     });
     IdleShutdown {
-        http1: quiet.clone(),
-        http2: quiet,
+        http1: closing.clone(),
+        http2: closing,
     }
 }

@@ -1,71 +1,51 @@
-//! The threads that serve. Each has a runtime of its own, and with it its own connections to clients and to
-//! providers: what it begins it ends, and no request wakes another thread up.
+//! The threads of the gateway. Each serving thread has a runtime of its own, and with it its own connections to clients
+//! and providers: an exchange stays on one thread and wakes no other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
 use crate::error::Error;
 use crate::runtime::log;
 
-/// Running threads. They end, with all that they do, when this is dropped.
+/// The accept thread and the serving threads. Dropping this ends them, with all their tasks.
 pub(super) struct Threads {
-    /// What spawns on the one that accepts, for which there is always time.
+    /// The runtime of the accept thread, which is never busy for long.
     accept: Handle,
     serve: Vec<Handle>,
-    /// What they end by, and until when somebody listens.
+    /// Send true to end the threads. It is closed once all have ended.
     end: watch::Sender<bool>,
 }
 
 impl Threads {
-    /// Starts `count` of them, but at least one, and the one that accepts connections for them.
+    /// Starts `count` serving threads, but at least one, and the accept thread.
     pub(super) fn start(count: usize) -> Result<Self, Error> {
-        let failed = |error| Error::failed("start the serve threads", error);
         let (end, until) = watch::channel(false);
-        let one = |name: &str| {
-            let runtime = Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(failed)?;
-            let handle = runtime.handle().clone();
-            let mut until = until.clone();
-            let serve = move || {
-                // Gone is as good as told.
-                let over = async { until.wait_for(|over| *over).await.map(drop) };
-                let panicked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(over))).is_err();
-                if panicked {
-                    // Outside of any task: who comes to this thread would find nobody, and others would not know.
-                    log::abort("a serving thread is gone, and with it this process");
-                }
-                runtime.shutdown_background();
-                drop(until);
-            };
-            let named = thread::Builder::new().name(name.to_owned());
-            named.spawn(serve).map_err(failed)?;
-            Ok::<_, Error>(handle)
-        };
         Ok(Self {
-            accept: one("accept")?,
+            accept: start_thread("accept", until.clone())?,
             serve: (0..count.max(1))
-                .map(|_| one("serve"))
+                .map(|_| start_thread("serve", until.clone()))
                 .collect::<Result<_, _>>()?,
             end,
         })
     }
 
-    /// What spawns on the one that accepts.
+    /// The runtime of the accept thread.
     pub(super) fn accept(&self) -> &Handle {
         &self.accept
     }
 
-    /// What spawns on each of those that serve.
+    /// The runtimes of the serving threads.
     pub(super) fn serve(&self) -> impl Iterator<Item = &Handle> {
         self.serve.iter()
     }
 
-    /// Does `what` every time that `pause` has passed and each of them has come to a task.
-    pub(super) fn heartbeat(&self, pause: Duration, what: impl Fn() + Send + 'static) {
+    /// Calls `beat` again and again: after each `pause`, once every serving thread has run a task. A thread that hangs
+    /// stops it.
+    pub(super) fn heartbeat(&self, pause: Duration, beat: impl Fn() + Send + 'static) {
         let serve = self.serve.clone();
         self.accept.spawn(async move {
             loop {
@@ -73,12 +53,12 @@ impl Threads {
                 for thread in &serve {
                     let _ = thread.spawn(async {}).await;
                 }
-                what();
+                beat();
             }
         });
     }
 
-    /// Ends them, and what they do. Waits for that, if it does not take longer than `at_most`.
+    /// Ends the threads and their tasks, and waits for that for up to `at_most`.
     pub(super) async fn end(self, at_most: Duration) {
         let _ = self.end.send(true);
         if tokio::time::timeout(at_most, self.end.closed())
@@ -90,6 +70,42 @@ impl Threads {
     }
 }
 
+/// Starts a thread with a runtime, which it runs until `until` turns true.
+fn start_thread(name: &str, mut until: watch::Receiver<bool>) -> Result<Handle, Error> {
+    let failed = |error| Error::failed("start the serve threads", error);
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let handle = runtime.handle().clone();
+    let run = move || {
+        // A closed channel means the end, too.
+        let end = async { until.wait_for(|over| *over).await.map(drop) };
+        let panicked = catch_unwind(AssertUnwindSafe(|| runtime.block_on(end))).is_err();
+        if panicked {
+            // A panic outside of any task. Connections would still be handed to this thread, and never be served.
+            log::abort("a serving thread is gone, and with it this process");
+        }
+        runtime.shutdown_background();
+        drop(until);
+    };
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(failed)?;
+    Ok(handle)
+}
+
+/// A runtime of `threads` threads that are called `name`.
+pub(super) fn runtime(name: &str, threads: usize) -> Result<Runtime, Error> {
+    Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failed(format_args!("start the {name} threads"), error))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -98,19 +114,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_threads_do_ends_with_them() {
+    async fn tasks_end_with_their_threads() {
         let threads = Threads::start(3).unwrap();
-        let (begun, begins) = channel();
+        let (started, starts) = channel();
         let witness = Arc::new(());
         for handle in threads.serve() {
-            let (begun, witness) = (begun.clone(), witness.clone());
+            let (started, witness) = (started.clone(), witness.clone());
             handle.spawn(async move {
-                begun.send(thread::current().id()).unwrap();
+                started.send(thread::current().id()).unwrap();
                 std::future::pending::<()>().await;
                 drop(witness);
             });
         }
-        let mut ids: Vec<_> = begins.iter().take(3).collect();
+        let mut ids: Vec<_> = starts.iter().take(3).collect();
         ids.sort_by_key(|id| format!("{id:?}"));
         ids.dedup();
         assert_eq!((ids.len(), Arc::strong_count(&witness)), (3, 4));
@@ -119,20 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn the_heart_stands_still_while_one_of_them_does() {
+    fn the_heartbeat_stops_while_a_serving_thread_hangs() {
         let threads = Threads::start(2).unwrap();
-        let (beaten, beats) = channel();
-        let stone = Arc::new(Mutex::new(()));
-        let held = stone.lock().unwrap();
-        let stuck = stone.clone();
-        let (at_it, is_at_it) = channel();
+        let (beat, beats) = channel();
+        let lock = Arc::new(Mutex::new(()));
+        let held = lock.lock().unwrap();
+        let contended = lock.clone();
+        let (hang, hangs) = channel();
         threads.serve[1].spawn(async move {
-            at_it.send(()).unwrap();
-            drop(stuck.lock());
+            hang.send(()).unwrap();
+            drop(contended.lock());
         });
-        is_at_it.recv().unwrap();
+        hangs.recv().unwrap();
         threads.heartbeat(Duration::from_millis(1), move || {
-            beaten.send(()).unwrap_or_default();
+            beat.send(()).unwrap_or_default();
         });
         let silence = beats.recv_timeout(Duration::from_millis(100));
         assert_eq!(silence, Err(RecvTimeoutError::Timeout));

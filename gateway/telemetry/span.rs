@@ -1,4 +1,4 @@
-//! A span out of what is known of a request.
+//! Makes a span of a request: names and attributes by OpenTelemetry's conventions. Knows nothing of sending.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,21 +6,21 @@ use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use super::Trace;
+use super::trace::Trace;
 use crate::access_log::{AccessRecord, cap};
 use crate::provider::Kind;
 
-/// What a span says.
+/// What a span is made of.
 pub struct SpanInput<'r> {
-    /// The access line.
+    /// The record of the access line.
     pub line: &'r AccessRecord,
     /// The path of the route.
     pub route: Option<&'r str>,
     /// The kind of the provider.
     pub kind: Option<&'static Kind>,
-    /// The path at the provider.
+    /// The path at the provider, with its query.
     pub target: Option<&'r str>,
-    /// How long it took.
+    /// The time from the request's head to the end of its response.
     pub took: Duration,
 }
 
@@ -129,7 +129,7 @@ impl Attributes {
     }
 }
 
-/// What a path at a provider is asked to do, by the conventions' names.
+/// The conventions' name for what a path at a provider does.
 fn operation(target: &str) -> Option<&'static str> {
     let path = target.split('?').next().unwrap_or_default();
     let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(end));

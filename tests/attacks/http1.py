@@ -1,12 +1,12 @@
 """Attacks over HTTP/1.1, by the rules of RFC 9110 and RFC 9112 that each breaks.
 
-Every attack is a name, the bytes, and what has to become of it:
+Each attack is a name, the bytes, and the required outcome:
 
     refused   nothing of it reaches the provider
-    one       it is a good request, and reaches the provider once, like every good one
-    begun     its head is good and its body is not: the provider sees the head at most, and never a whole body
+    one       it is a good request, and reaches the provider once, like every good request
+    begun     its head is good and its body is not: at most the head reaches the provider, and never a whole body
 
-What an attack tries to smuggle has `smuggled` in its path and no key, so that nobody may ever hear of it.
+A request that an attack tries to smuggle has `smuggled` in its path and no key: it must never reach the provider.
 """
 
 KEY = "kg-attack-client-key"
@@ -20,12 +20,12 @@ def attack(name, raw, becomes):
 
 
 def head(*lines, line="POST /p HTTP/1.1", host="Host: h", key=f"api-key: {KEY}"):
-    """A request's head; what is given as `None` is left out."""
+    """A request head; lines that are `None` are left out."""
     return "\r\n".join(filter(None, [line, host, key, *lines])) + "\r\n\r\n"
 
 
 def framed(name, value, body, becomes="refused"):
-    """A header about the body's length."""
+    """An attack by a header about the body's length."""
     attack(f"{name}: {value!r}", head(f"{name}: {value}") + body, becomes)
 
 
@@ -40,7 +40,7 @@ attack("TE and CL with other headers between", head("Content-Length: 4", "x-a: b
 attack("TE and CL in other cases", head("content-LENGTH: 4", "tRANSFER-eNCODING: CHUNKED") + CHUNKED_INNER, "refused")
 attack("TE and a CL that is no number", head("Content-Length: x", "Transfer-Encoding: chunked") + CHUNKED_INNER, "refused")
 
-# Codings that are not `chunked` alone, or not quite it.
+# Transfer codings other than a plain `chunked`.
 CODINGS = [
     "xchunked", "chunkedx", "chunk", "chunked, identity", "chunked, chunked", "chunked,", ",chunked,", "chunked;q=1", "chunked; x=y",
     '"chunked"', "'chunked'", "identity", "gzip", "deflate", "compress", "gzip, chunked, identity", "cow", "", " ", ";", "chunked\x0b",
@@ -82,7 +82,7 @@ for lines in [
 attack("a length with spaces around it", head("Content-Length: \t 5 \t") + "xxxxx", "one")
 attack("a length with zeros before it", head("Content-Length: 0005") + "xxxxx", "one")
 
-# What follows a body that is shorter than it looks is another request, and has no key.
+# Bytes after the end of a body are another request, which has no key.
 attack("CL.0: a length of 0 and a body", head("Content-Length: 0") + INNER, "one")
 attack("no length and a body", head() + INNER, "one")
 attack("a body longer than its length", head("Content-Length: 5") + BODY, "one")
@@ -97,8 +97,8 @@ attack("a wrong key, and a body with requests", head(f"Content-Length: {3 * len(
 attack("no key, and chunks of requests", head("Transfer-Encoding: chunked", key=None) + CHUNKED_INNER, "refused")
 attack("no route, and a body with requests", head(f"Content-Length: {len(INNER)}", line="POST /x HTTP/1.1") + INNER, "refused")
 
-# Chunks: RFC 9112, 7.1. By then the head has gone up. Of an empty size, and of a folded trailer, Pingora makes an end of
-# the body; what comes after it is nobody's request, for the connection ends.
+# Chunks: RFC 9112, 7.1. The head was sent to the provider by then. Pingora takes an empty size, or a folded trailer, as the
+# end of the body; bytes after it are no request, as the connection closes.
 for chunks in [
     "-1\r\nx\r\n", "0x5\r\nxxxxx\r\n", "+5\r\nxxxxx\r\n", " 5\r\nxxxxx\r\n", "5_0\r\nxxxxx\r\n", "5.\r\nxxxxx\r\n", "g\r\nx\r\n",
     "fffffffffffffffff\r\nx\r\n", "10000000000000005\r\nxxxxx\r\n", "ffffffffffffffff\r\nx\r\n", "5\r\nxxxxxx\r\n", "5\r\nxxxxxyyyy\r\n", "5\r\nxxxxx0\r\n\r\n",
@@ -184,7 +184,7 @@ attack("Expect: 100-continue without a key, and a request", head("Expect: 100-co
 for value in ["100-continue, x", "x", "", "100-Continue\x0b"]:
     attack(f"Expect: {value!r}", head(f"Expect: {value}", "Content-Length: 5") + "xxxxx", "one or refused")
 
-# Keys: which one is it, and does it stay here?
+# Keys: which one counts, and does the gateway keep it from the provider?
 BAD_KEYS = [
     f"api-key: {KEY}\r\napi-key: other", f"api-key: {KEY}\r\nx-api-key: other", f"Authorization: Bearer {KEY}\r\nAuthorization: Bearer other",
     f"Authorization: Bearer other\r\napi-key: {KEY}", f"Authorization: Bearer {KEY}, Bearer other", f"api-key: {KEY}, other", f"api_key: {KEY}", f"api-key : {KEY}",

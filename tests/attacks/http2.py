@@ -1,4 +1,4 @@
-"""Attacks over HTTP/2, by the rules of RFC 9113 that each breaks, and those over HTTP/1.1 that can be said in it.
+"""Attacks over HTTP/2, by the rules of RFC 9113 that each breaks, and the HTTP/1.1 attacks that HTTP/2 can express.
 
 Each is a name, a function that makes the bytes for a connection's first stream, and what has to become of it; see
 http1.py. Frames are made by hand (hyperframe, hpack), for no library would send them.
@@ -19,7 +19,7 @@ def octets(text):
 
 
 def block(fields):
-    """Literals that leave no trace in the tables of either side, spelled as they are given."""
+    """Encodes header fields as literals that are never indexed, byte for byte."""
     return Encoder().encode([NeverIndexedHeaderTuple(octets(name), octets(value)) for name, value in fields], huffman=False)
 
 
@@ -50,10 +50,10 @@ def head(name, becomes, *more, **how):
 
 OPEN = ("END_HEADERS",)
 
-# What can be said in both.
+# Attacks that both versions can express.
 for line in http1.REQUEST_LINES:
     parts = line.split(" ")
-    # The library reads a fragment off; nobody behind it sees one.
+    # The library strips a fragment.
     if len(parts) == 3 and "#" not in line and parts[2] == "HTTP/1.1" and parts[0] and parts[1] and not parts[1].startswith(("http:/", "ftp:", "http:h")):
         head(f"request line {line[:40]!r}", "refused", method=parts[0], path=parts[1])
 for line in http1.HEADER_LINES:
@@ -92,7 +92,7 @@ head("te: trailers", "one", ("te", "trailers"))
 head("a name with an underscore", "one", ("session_id", "1"))
 for name in ["method", "path", "scheme"]:
     head(f"no :{name}", "refused", **{name: None})
-    # The gateway has no use for the scheme.
+    # The gateway ignores the scheme.
     head(f"an empty :{name}", "one or refused" if name == "scheme" else "refused", **{name: ""})
 head("a fragment", "one", path="/p#x")
 head("no :authority and no host", "refused", authority=None)
@@ -114,7 +114,7 @@ head("101 fields", "refused", *((f"x{n}", "y") for n in range(101)))
 head("two lengths", "refused", ("content-length", "0"), ("content-length", "0"))
 head("a length and no body", "refused", ("content-length", "5"))
 
-# A body that is not as long as it says: 8.1.1. The head is good, and may have gone up.
+# A body that differs from its content-length: 8.1.1. The head is good, and may have been sent to the provider.
 for length, sent in [("5", "xxxxxx"), ("5", "xxxx"), ("0", "x"), ("1", ""), ("5", "xxxxx" + http1.INNER)]:
     attack(f"a length of {length} and {len(sent)} bytes", headers(fields(("content-length", length)), flags=OPEN) + data(sent), "begun")
 attack("a body with a request in it", headers(fields(), flags=OPEN) + data(http1.INNER), "one")
@@ -135,12 +135,12 @@ attack("HEADERS of the connection", raw(1, 5, 0, block(fields())), "refused")
 attack("HEADERS of an even stream", headers(fields(), stream=2), "refused")
 attack("HEADERS of a stream of before", headers(fields(), stream=5) + headers(fields(path="/p/smuggled", key=None), stream=3), "one or begun")
 attack("CONTINUATION without HEADERS", ContinuationFrame(1, block(fields()), flags=["END_HEADERS"]).serialize(), "refused")
-attack("HEADERS in pieces", raw(1, 1, 1, block(fields())[:10]) + raw(9, 4, 1, block(fields())[10:]), "one")
-attack("a ping between the pieces", raw(1, 1, 1, block(fields())[:10]) + PingFrame(0, b"12345678").serialize() + raw(9, 4, 1, block(fields())[10:]), "refused")
-attack("another stream between the pieces", raw(1, 1, 1, block(fields())[:10]) + headers(fields(), stream=3), "refused")
-attack("pieces of another stream", raw(1, 1, 1, block(fields())[:10]) + raw(9, 4, 3, block(fields())[10:]), "refused")
-attack("2,000 empty pieces", raw(1, 1, 1, block(fields())) + raw(9, 0, 1, b"") * 2000 + raw(9, 4, 1, b""), "one or refused")
-attack("pieces of 1 MiB in all", raw(1, 1, 1, block(fields())) + raw(9, 0, 1, block([("x", "y" * 16_000)])) * 64 + raw(9, 4, 1, b""), "refused")
+attack("HEADERS in fragments", raw(1, 1, 1, block(fields())[:10]) + raw(9, 4, 1, block(fields())[10:]), "one")
+attack("a PING between the fragments", raw(1, 1, 1, block(fields())[:10]) + PingFrame(0, b"12345678").serialize() + raw(9, 4, 1, block(fields())[10:]), "refused")
+attack("another stream between the fragments", raw(1, 1, 1, block(fields())[:10]) + headers(fields(), stream=3), "refused")
+attack("fragments of another stream", raw(1, 1, 1, block(fields())[:10]) + raw(9, 4, 3, block(fields())[10:]), "refused")
+attack("2,000 empty fragments", raw(1, 1, 1, block(fields())) + raw(9, 0, 1, b"") * 2000 + raw(9, 4, 1, b""), "one or refused")
+attack("fragments of 1 MiB in all", raw(1, 1, 1, block(fields())) + raw(9, 0, 1, block([("x", "y" * 16_000)])) * 64 + raw(9, 4, 1, b""), "refused")
 attack("a block that is no HPACK", raw(1, 5, 1, b"\xff" * 20), "refused")
 attack("a block that is cut", raw(1, 5, 1, block(fields())[:-3]), "refused")
 attack("an index that is not there", raw(1, 5, 1, block(fields()) + b"\xfe"), "refused")
@@ -159,7 +159,7 @@ attack("RST_STREAM too short", raw(3, 0, 1, b"x"), "refused")
 attack("RST_STREAM of the connection", raw(3, 0, 0, b"\0\0\0\0"), "refused")
 attack("SETTINGS of a stream", raw(4, 0, 1, b""), "refused")
 attack("SETTINGS too short", raw(4, 0, 0, b"xxx"), "refused")
-attack("SETTINGS with an answer in it", raw(4, 1, 0, b"x" * 6), "refused")
+attack("a SETTINGS acknowledgement with a payload", raw(4, 1, 0, b"x" * 6), "refused")
 attack("SETTINGS: push is 2", SettingsFrame(0, settings={2: 2}).serialize(), "refused")
 attack("SETTINGS: a window above 2^31", SettingsFrame(0, settings={4: 2**31}).serialize(), "refused")
 attack("SETTINGS: a frame size of 1", SettingsFrame(0, settings={5: 1}).serialize(), "refused")

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Dice, Seen, text};
 
-/// How many requests of each tenant are being worked on, on one connection.
+/// How many requests of each tenant are being served on one connection.
 type InFlight = Arc<Mutex<HashMap<String, u64>>>;
 
 pub(super) async fn provider(seen: Arc<Seen>) -> SocketAddr {
@@ -34,7 +34,7 @@ async fn serve(stream: TcpStream, seen: Arc<Seen>, mut dice: Dice) -> Option<()>
     let mut connection = h2::server::handshake(stream).await.ok()?;
     let in_flight = InFlight::default();
     while let Some(Ok((request, respond))) = connection.accept().await {
-        // The connection ends with all that is on it, now and then.
+        // Sometimes the connection is closed with all its streams.
         if dice.one_in(500) {
             seen.cut_by_provider.fetch_add(1, Relaxed);
             return None;
@@ -63,7 +63,7 @@ async fn serve(stream: TcpStream, seen: Arc<Seen>, mut dice: Dice) -> Option<()>
 }
 
 impl Seen {
-    /// The nonce of a request, which came with its tenant's token and no key.
+    /// The nonce of a request, after checking that it has its tenant's token and no key.
     fn request(&self, request: &Request<RecvStream>) -> Option<String> {
         self.heads.fetch_add(1, Relaxed);
         let header = |name: &str| request.headers().get(name)?.to_str().ok();
@@ -78,7 +78,7 @@ impl Seen {
     }
 }
 
-/// Reads and checks the body of a request and answers it, or breaks off.
+/// Reads and checks the body of a request and responds, or cuts the exchange.
 async fn exchange(
     mut body: RecvStream,
     mut respond: SendResponse<Bytes>,
@@ -94,7 +94,7 @@ async fn exchange(
         at += chunk.len() as u64;
     }
     let response = text(nonce, dice.size());
-    // At 0, before the head.
+    // 0 cuts before the head.
     let cut = dice
         .one_in(20)
         .then(|| dice.up_to(response.len() as u64) as usize);
@@ -123,7 +123,7 @@ async fn exchange(
     Some(())
 }
 
-/// Sends as fast as it is taken.
+/// Sends as fast as flow control allows.
 async fn send(to: &mut SendStream<Bytes>, mut chunk: Bytes) -> Option<()> {
     while !chunk.is_empty() {
         to.reserve_capacity(chunk.len());

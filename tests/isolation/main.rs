@@ -1,13 +1,13 @@
-//! Sixteen tenants on one pool of connections, who break off wherever they like: nobody ever gets, or is charged
-//! for, a byte of another's.
+//! Isolation: sixteen tenants share one pool of connections and cut exchanges at random. No tenant ever gets a byte of
+//! another one, or is charged for it.
 //!
 //!     cargo test --profile fast --test isolation                             20,000 requests
 //!     ISOLATION_REQUESTS=1000000 cargo test --profile fast --test isolation
 //!
-//! Each request's body, and each response's, is one nonce over and over, of the tenant and of the request. The provider
-//! checks every byte that comes against the tenant whose token came with it, and each client every byte of its responses.
-//! A third of the exchanges is cut at a random byte, of the request or of the response, by either side. Over HTTP/1.1, a
-//! connection to the provider belongs to one exchange after the other; over HTTP/2, to many at once.
+//! The body of each request and response repeats a nonce of its tenant and request. The provider checks every byte against
+//! the tenant whose token came with it, and each client checks every byte of its responses. Either side cuts a third of the
+//! exchanges at a random byte of the request or the response. Over HTTP/1.1, a connection to the provider serves one
+//! exchange after the other; over HTTP/2, many at once.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,12 +39,12 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 const TENANTS: u64 = 16;
-/// Connections of each tenant, half of them HTTP/2.
+/// Connections per tenant, half of them HTTP/2.
 const CONNECTIONS: u64 = 4;
 const LARGEST: u64 = 40_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Numbers to choose by: a xorshift, which is the same in every run.
+/// A pseudo-random generator (xorshift) with the same sequence in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -63,7 +63,7 @@ impl Dice {
         self.up_to(many - 1) == 0
     }
 
-    /// Mostly small, sometimes large.
+    /// A body size: mostly small, sometimes large.
     fn size(&mut self) -> u64 {
         match self.up_to(9) {
             0 => self.up_to(LARGEST),
@@ -73,13 +73,13 @@ impl Dice {
     }
 }
 
-/// The nonce of a request, over and over.
+/// A body of `length` bytes that repeats the nonce.
 fn text(nonce: &str, length: u64) -> Vec<u8> {
     let length = length as usize;
     nonce.bytes().cycle().take(length).collect()
 }
 
-/// Whether `chunk` is what stands in such a text from `at` on.
+/// Whether `chunk` is the part of such a body that starts at `at`.
 fn is_own(nonce: &str, at: u64, chunk: &[u8]) -> bool {
     let start = at as usize % nonce.len();
     chunk.iter().eq(nonce
@@ -97,9 +97,9 @@ struct Seen {
     cut_by_clients: AtomicU64,
     cut_by_provider: AtomicU64,
     heads: AtomicU64,
-    /// Requests that came to the provider while one of another tenant was on the same connection.
+    /// Requests that reached the provider while one of another tenant was on the same connection.
     shared: AtomicU64,
-    /// Bytes that were checked, of requests and of responses.
+    /// Bytes of requests and responses that were checked.
     bytes: AtomicU64,
     foreign: AtomicU64,
     unexpected: AtomicU64,
@@ -119,7 +119,7 @@ impl Seen {
 }
 
 impl Seen {
-    /// Checks the token that came with a request. `head` is all of the request's head.
+    /// Checks the token of a request. `head` is the request's whole head.
     fn token(&self, nonce: &str, token: &str, head: &str) -> Option<()> {
         // token 3 <- <t3r17>
         let tenant = nonce.split_once('r')?.0.strip_prefix("<t")?;
@@ -141,7 +141,7 @@ async fn provider(seen: Arc<Seen>) -> SocketAddr {
         while let Ok((stream, _)) = listener.accept().await {
             number += 1;
             let (seen, dice) = (seen.clone(), Dice::new(number));
-            // What breaks off is no matter.
+            // A cut connection is expected.
             tokio::spawn(async move { serve(BufReader::new(stream), &seen, dice).await });
         }
     });
@@ -222,7 +222,7 @@ async fn serve(mut wire: BufReader<TcpStream>, seen: &Seen, mut dice: Dice) -> O
     }
 }
 
-/// Reads and checks a chunk of at most `most` bytes.
+/// Reads and checks up to `most` bytes of a body.
 async fn body(
     wire: &mut BufReader<TcpStream>,
     most: u64,
@@ -251,7 +251,7 @@ struct Client {
     seen: Arc<Seen>,
 }
 
-/// Where it breaks off.
+/// Where a client cuts its exchange.
 enum Cut {
     Nowhere,
     Request(usize),
@@ -320,13 +320,13 @@ impl Client {
             {
                 Some(true) => kept = Some(wire),
                 Some(false) => {}
-                // The provider broke off, and so did the gateway: before or within the response.
+                // The provider cut the exchange, and so did the gateway, before or within the response.
                 None => continue,
             }
         }
     }
 
-    /// Whether the connection can be used again; `None` if it ended before the response did.
+    /// Whether the connection can be reused; `None` if it ended before the response did.
     async fn response(
         &self,
         wire: &mut BufReader<TcpStream>,
@@ -339,7 +339,7 @@ impl Client {
                 return None;
             }
         }
-        // Names of headers may be in any case; the rest is in lower case.
+        // Header names may be in any case; the values here are in lower case.
         let head = head.to_ascii_lowercase();
         let (mut at, most) = (
             0,
@@ -398,7 +398,7 @@ impl Client {
         Some(!head.contains("\r\nconnection: close\r\n"))
     }
 
-    /// Whether the response is the provider's; a 502 is the gateway's, where the provider broke off before its own.
+    /// Whether the response is the provider's. The gateway's own is 502, when the provider cut the exchange before its head.
     fn head(&self, status: &str, own: bool, nonce: &str) -> Option<bool> {
         match (status, own) {
             ("200", true) => Some(true),
@@ -469,7 +469,7 @@ impl Client {
             tokio::time::timeout(PATIENCE, exchange)
                 .await
                 .expect("an answer or an end");
-            // The connection goes with the exchange, now and then.
+            // Sometimes the connection is closed with the exchange.
             if !self.dice.one_in(50) {
                 kept = Some(client);
             }
@@ -487,7 +487,7 @@ fn write(folder: &Path, name: &str, text: &str) {
     file.unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-/// A gateway before a provider that speaks this version of HTTP.
+/// A gateway in front of a provider with this version of HTTP.
 fn gateway(folder: &Path, provider: SocketAddr, http: &str) -> Gateway {
     let mut keys = String::new();
     for tenant in 0..TENANTS {
@@ -519,7 +519,7 @@ fn sixteen_tenants_whose_requests_share_connections_get_no_byte_of_another() {
     assert!(shared > heads / 10, "{shared} of {heads}");
 }
 
-/// Has them ask a provider that speaks this version of HTTP, and checks what each one gets.
+/// Runs all tenants against a provider with this version of HTTP, and checks what each one gets.
 fn sixteen_tenants(http: &str) -> Arc<Seen> {
     let asked = std::env::var("ISOLATION_REQUESTS").ok();
     let requests: u64 = asked.map_or(20_000, |text| text.parse().unwrap());

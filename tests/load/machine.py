@@ -1,7 +1,7 @@
-"""A machine of its own for a load: a network, a provider, a gateway, and what the gateway uses.
+"""An isolated test bed for load: a network namespace, a provider, a gateway, and measurements of the gateway.
 
-The network has addresses that are nobody's neighbours, for those that are count as strangers' no more. It needs root,
-or leave to make namespaces.
+The network has public addresses, as the gateway does not limit private ones. It needs root, or permission to create
+namespaces.
 """
 
 import fcntl
@@ -23,12 +23,12 @@ import http1
 
 HERE, GOOD = "203.0.113.1", "203.0.113.8"
 KEY = http1.KEY
-# What an empty packet counts, in bytes, as on any wire.
+# The size that an empty packet counts as, in bytes.
 PACKET = 40
 
 
 def on_a_network_of_its_own():
-    """Starts this anew on a loopback of its own, or gives that its addresses."""
+    """Restarts the script in a network namespace; inside of it, sets the addresses."""
     if "ALONE" not in os.environ:
         unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
         os.execvpe(unshare[0], [*unshare, sys.executable, *sys.argv], os.environ | {"ALONE": "yes"})
@@ -68,7 +68,7 @@ class Machine:
         return child
 
     def serve(self, limit, server="threads = 1\nh2c = true\n", limits="connections_per_address = 5000, ", command=(), keygate=None):
-        """A gateway anew, with so many failed keys a minute of one address, and more lines of its `[server]`."""
+        """Starts a new gateway with a limit of failed keys per address and minute, and more lines in its `[server]`."""
         if self.gateway:
             self.gateway.terminate()
             self.gateway.wait()
@@ -85,7 +85,7 @@ class Machine:
                 if sock.connect_ex((HERE, self.port)) == 0:
                     return
             time.sleep(0.05)
-        sys.exit("the gateway does not come to serve")
+        sys.exit("the gateway does not start to serve")
 
     def stop(self):
         for child in reversed(self.children):
@@ -108,12 +108,12 @@ class Machine:
         return counts
 
     def exchanges(self):
-        """Requests that are being answered now."""
+        """The number of requests in flight."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=5) as metrics:
             return int(re.search(r"^keygate_inflight_requests (\d+)$", metrics.read().decode(), re.M)[1])
 
-    def asked(self):
-        """Requests that came to the provider, and their bytes."""
+    def provider_requests(self):
+        """The number of requests that reached the provider, and their bytes."""
         lines = (self.folder / "provider").read_text().split()
         return len(lines), sum(map(int, lines))
 
@@ -125,18 +125,18 @@ class Machine:
 
 
 class Peak:
-    """The most memory that the gateway has while this goes on."""
+    """Measures the gateway's peak memory while the context is active."""
 
     def __init__(self, machine):
         self.machine, self.most, self.over = machine, machine.memory(), threading.Event()
-        self.watch = threading.Thread(target=self.look)
+        self.watch = threading.Thread(target=self.sample)
 
-    def look(self):
+    def sample(self):
         while not self.over.wait(0.005):
             try:
                 self.most = max(self.most, self.machine.memory())
             except (OSError, TypeError):
-                # It has ended.
+                # The gateway has ended.
                 return
 
     def __enter__(self):

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# 1,000 reloads under load: no request may be lost, and none answered by half of a configuration.
+# 1,000 reloads under load: no request may be lost, and none may be served by a mix of two configurations.
 #
 #   tests/load/reloads.sh path/to/keygate [reloads]
 #
-# nginx is the provider, wrk the client, all on loopback. The two configurations that take turns have
-# different tokens behind the same key; the provider answers 200 to either token and 500 to anything
-# else, so that a request that got neither shows.
+# nginx is the provider, wrk the client, all on loopback. Two configurations alternate, with different tokens for the
+# same key. The provider responds with 200 to either token and 500 to anything else, which shows a request with neither.
 set -euo pipefail
 keygate=$(realpath "$1")
 reloads=${2:-1000}

@@ -1,10 +1,10 @@
-//! What has no lock, in every order that its steps can come in.
+//! Model checks of the lock-free sources, in every order that their steps can run in.
 //!
 //!     cargo run --release --manifest-path tests/models/Cargo.toml --target-dir target/models
 //!
-//! The sources are the gateway's own; [`atomic`] gives them loom's atomics, which try every interleaving and every
-//! value that a relaxed read may see. What they stand on is taken for right: of `arc_swap::ArcSwap`, that it is as if
-//! there were a lock around each call, and of tokio's `Notify` and `watch`, likewise.
+//! The sources are the gateway's own. [`atomic`] gives them loom's atomics, which try every interleaving and every value
+//! that a relaxed read may return. What the sources build on is assumed to be correct: `arc_swap::ArcSwap` is modelled as
+//! a lock around each call, and tokio's `Notify` and `watch` are not modelled.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,14 +12,14 @@
     reason = "in a test, a panic is how it fails"
 )]
 
-/// In the place of `gateway/runtime/atomic.rs`.
+/// Replaces `gateway/runtime/atomic.rs`.
 mod atomic {
     use std::ops::Deref;
     use std::sync::Arc;
 
     pub use loom::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-    /// What `arc_swap` promises, with a lock.
+    /// The guarantees of `arc_swap`, by a lock.
     pub struct ArcSwap<T>(loom::sync::Mutex<Arc<T>>);
 
     pub struct Guard<T>(T);
@@ -54,14 +54,20 @@ mod runtime {
     pub(crate) use super::atomic;
 }
 
+mod limit {
+    pub(crate) use super::gcra;
+}
+
 #[path = "../../gateway/runtime/clock.rs"]
 mod clock;
+#[path = "../../gateway/limit/failed_keys.rs"]
+mod failed_keys;
+#[path = "../../gateway/limit/gcra.rs"]
+mod gcra;
 #[path = "../../gateway/runtime/in_flight.rs"]
 mod in_flight;
-#[path = "../../gateway/limit/failed_keys.rs"]
-mod penalty;
 #[path = "../../gateway/runtime/watched.rs"]
-mod swap;
+mod watched;
 
 use std::future::Future;
 use std::pin::pin;
@@ -75,13 +81,13 @@ use loom::future::block_on;
 use loom::thread;
 
 use clock::Clock;
+use failed_keys::FailedKeyLimiter;
 use in_flight::InFlight;
-use penalty::FailedKeyLimiter;
-use swap::Watched;
+use watched::Watched;
 
-fn a_reader_has_one_value_whole_and_the_new_one_once_the_swap_is_over() {
+fn a_reader_gets_one_whole_value_and_the_new_one_after_a_swap() {
     loom::model(|| {
-        // Of a configuration: its rules and its keys.
+        // As in a configuration: rules and keys, which belong together.
         let live = Arc::new(Watched::new((1, 1)));
         let readers: Vec<_> = (0..2)
             .map(|_| {
@@ -99,21 +105,22 @@ fn a_reader_has_one_value_whole_and_the_new_one_once_the_swap_is_over() {
         for reader in readers {
             reader.join().unwrap();
         }
-        // The last one who looked at it frees it.
+        // No reader holds the old value any more.
         assert_eq!(Arc::strong_count(&before), 1);
     });
 }
 
-/// One who waits for a swap, and whether it was told of one that came meanwhile; and whether it saw that itself.
-fn waits(look_first: bool) -> (bool, bool) {
+/// Runs a reader that waits for a revocation, beside a reload that revokes its key. Returns whether the reader was
+/// notified, and whether it saw the revocation when it read the value. With `read_first`, it reads before it watches.
+fn waits(read_first: bool) -> (bool, bool) {
     let live = Arc::new(Watched::new(true));
     let stream = {
         let live = live.clone();
         thread::spawn(move || {
-            if look_first {
-                let opened = *live.get();
+            if read_first {
+                let is_valid = *live.get();
                 thread::yield_now();
-                (opened, live.watch())
+                (is_valid, live.watch())
             } else {
                 let swaps = live.watch();
                 thread::yield_now();
@@ -121,27 +128,27 @@ fn waits(look_first: bool) -> (bool, bool) {
             }
         })
     };
-    // A reload that leaves the key, and one that takes it out.
+    // A reload that leaves the key in place, and one that revokes it.
     live.swap(Arc::new(true));
     live.swap(Arc::new(false));
-    let (opened, mut swaps) = stream.join().unwrap();
+    let (is_valid, mut swaps) = stream.join().unwrap();
     let next = pin!(swaps.next()).poll(&mut Context::from_waker(Waker::noop()));
-    (next.is_ready(), !opened)
+    (next.is_ready(), !is_valid)
 }
 
-fn who_waits_for_a_revocation_hears_of_it_in_whatever_moment_it_comes() {
+fn a_reader_that_waits_for_a_revocation_never_misses_it() {
     loom::model(|| {
-        let (told, saw) = waits(false);
-        assert!(told || saw);
+        let (notified, saw) = waits(false);
+        assert!(notified || saw);
     });
 }
 
-/// The control: with a look before the watch, a swap between the two is missed, and a model finds it.
-fn a_model_finds_the_revocation_that_is_missed_by_looking_too_early() {
+/// The control: a reader that reads before it watches misses a swap in between, and the model finds it.
+fn the_model_finds_a_revocation_that_is_missed_by_reading_too_early() {
     static MISSED: AtomicBool = AtomicBool::new(false);
     loom::model(|| {
-        let (told, saw) = waits(true);
-        if !told && !saw {
+        let (notified, saw) = waits(true);
+        if !notified && !saw {
             MISSED.store(true, Relaxed);
         }
     });
@@ -165,7 +172,7 @@ fn a_drain_ends_when_the_last_exchange_does_and_not_before() {
     });
 }
 
-fn a_step_of_the_clock_that_one_thread_saw_is_not_taken_back_by_another() {
+fn the_clock_never_goes_back_between_threads() {
     loom::model(|| {
         let clock = Arc::new(Clock::start());
         let (now, wall) = (Instant::now(), Timestamp::now());
@@ -182,32 +189,32 @@ fn a_step_of_the_clock_that_one_thread_saw_is_not_taken_back_by_another() {
         let first = clock.at(wall, now);
         let second = clock.at(wall, now);
         assert!(second >= first, "the time went back");
-        let seen = other.join().unwrap();
-        assert!(clock.at(wall, now) >= seen);
+        let theirs = other.join().unwrap();
+        assert!(clock.at(wall, now) >= theirs);
     });
 }
 
-fn no_failure_of_an_address_is_lost_to_another_thread_and_none_is_another_one() {
+fn every_wrong_key_counts_for_its_address_and_for_no_other() {
     const NOW: Duration = Duration::from_secs(1);
     loom::model(|| {
-        // One slot for all.
+        // One slot for all addresses.
         let seed = ahash::RandomState::with_seeds(1, 2, 3, 4);
         let failed_keys = Arc::new(FailedKeyLimiter::new(1, seed));
         let failing = |address: u8| {
             let failed_keys = failed_keys.clone();
             thread::spawn(move || {
                 failed_keys.failed(&address, 1, NOW);
-                // Whatever the others did: nobody is over the limit by the failures of somebody else.
+                // No address is over its limit through the failures of another one.
                 assert!(!failed_keys.is_over(&9, NOW));
             })
         };
-        // Two of one address, where one a minute is allowed.
+        // Two failures of one address, which may have one per minute.
         let threads = [failing(1), failing(1)];
         for thread in threads {
             thread.join().unwrap();
         }
         assert!(failed_keys.is_over(&1, NOW));
-        // Who is over the limit keeps the slot.
+        // An address that is over its limit keeps the slot.
         failing(2).join().unwrap();
         assert!(failed_keys.is_over(&1, NOW) && !failed_keys.is_over(&2, NOW));
     });
@@ -216,28 +223,28 @@ fn no_failure_of_an_address_is_lost_to_another_thread_and_none_is_another_one() 
 fn main() {
     let models: [(&str, fn()); 6] = [
         (
-            "a_reader_has_one_value_whole_and_the_new_one_once_the_swap_is_over",
-            a_reader_has_one_value_whole_and_the_new_one_once_the_swap_is_over,
+            "a_reader_gets_one_whole_value_and_the_new_one_after_a_swap",
+            a_reader_gets_one_whole_value_and_the_new_one_after_a_swap,
         ),
         (
-            "who_waits_for_a_revocation_hears_of_it_in_whatever_moment_it_comes",
-            who_waits_for_a_revocation_hears_of_it_in_whatever_moment_it_comes,
+            "a_reader_that_waits_for_a_revocation_never_misses_it",
+            a_reader_that_waits_for_a_revocation_never_misses_it,
         ),
         (
-            "a_model_finds_the_revocation_that_is_missed_by_looking_too_early",
-            a_model_finds_the_revocation_that_is_missed_by_looking_too_early,
+            "the_model_finds_a_revocation_that_is_missed_by_reading_too_early",
+            the_model_finds_a_revocation_that_is_missed_by_reading_too_early,
         ),
         (
             "a_drain_ends_when_the_last_exchange_does_and_not_before",
             a_drain_ends_when_the_last_exchange_does_and_not_before,
         ),
         (
-            "a_step_of_the_clock_that_one_thread_saw_is_not_taken_back_by_another",
-            a_step_of_the_clock_that_one_thread_saw_is_not_taken_back_by_another,
+            "the_clock_never_goes_back_between_threads",
+            the_clock_never_goes_back_between_threads,
         ),
         (
-            "no_failure_of_an_address_is_lost_to_another_thread_and_none_is_another_one",
-            no_failure_of_an_address_is_lost_to_another_thread_and_none_is_another_one,
+            "every_wrong_key_counts_for_its_address_and_for_no_other",
+            every_wrong_key_counts_for_its_address_and_for_no_other,
         ),
     ];
     for (name, model) in models {

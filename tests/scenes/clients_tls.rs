@@ -1,4 +1,4 @@
-//! TLS for clients: the certificate that serves, HTTP/2 by ALPN, certificates of clients.
+//! TLS for clients: the certificate in use, HTTP/2 by ALPN, client certificates.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -30,7 +30,7 @@ pub(crate) fn scene(provider: &Provider, authority: &Authority, more: &str) -> S
     scene
 }
 
-/// A client that trusts the authority, and shows a certificate if it has one.
+/// A client that trusts the authority, and presents a certificate if it has one.
 pub(crate) fn client(
     authority: &Authority,
     own: Option<&Authority>,
@@ -61,7 +61,7 @@ pub(crate) fn client(
     Arc::new(config)
 }
 
-/// One request over TLS to a server of this name; what came, or why nothing did.
+/// Sends one request over TLS to a server of this name. Returns the response, or the error.
 pub(crate) fn ask(
     to: SocketAddr,
     config: &Arc<ClientConfig>,
@@ -83,7 +83,7 @@ pub(crate) fn ask(
 }
 
 #[test]
-fn clients_come_over_tls_and_over_http2_where_they_offer_it() {
+fn clients_are_served_over_tls_and_by_http2_if_they_offer_it() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let gateway = scene(&provider, &authority, "").start();
     let config = client(&authority, None, &[]);
@@ -109,7 +109,7 @@ fn clients_come_over_tls_and_over_http2_where_they_offer_it() {
             .unwrap();
         assert_eq!(response.await.unwrap().status(), 200);
     });
-    // And nothing is said to who comes without.
+    // A client without TLS gets no response.
     let mut plain = TcpStream::connect(gateway.address()).unwrap();
     plain
         .write_all(b"GET /p HTTP/1.1\r\nhost: h\r\n\r\n")
@@ -120,7 +120,7 @@ fn clients_come_over_tls_and_over_http2_where_they_offer_it() {
 }
 
 #[test]
-fn a_new_certificate_serves_from_the_next_connection_on_and_a_bad_one_never() {
+fn a_new_certificate_is_used_from_the_next_connection_on_and_a_bad_one_never() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let gateway = scene(&provider, &authority, "").start();
     let config = client(&authority, None, &[]);
@@ -130,7 +130,7 @@ fn a_new_certificate_serves_from_the_next_connection_on_and_a_bad_one_never() {
     });
     assert!(ask(gateway.address(), &config, "gateway.test").is_err());
     let generation = gateway.running.live().snapshot().rules.generation;
-    // One that does not go with its key.
+    // A certificate that does not match its key.
     gateway
         .scene
         .write("cert.pem", &authority.certificate("bad.test").0);
@@ -145,7 +145,7 @@ fn a_new_certificate_serves_from_the_next_connection_on_and_a_bad_one_never() {
 }
 
 #[test]
-fn when_the_certificate_ends_is_in_the_metrics() {
+fn the_expiry_of_the_certificate_is_in_the_metrics() {
     const METRIC: &str = "\nkeygate_certificate_expiry_timestamp_seconds";
     let (provider, authority) = (Provider::start(), Authority::new());
     let gateway = scene(&provider, &authority, "").start();
@@ -174,7 +174,7 @@ fn tls_goes_on_until_the_next_start_when_a_reload_names_none() {
 }
 
 #[test]
-fn a_client_without_a_certificate_is_not_let_in_where_one_is_asked_for() {
+fn a_client_without_a_required_certificate_is_refused() {
     let (provider, authority, clients) = (Provider::start(), Authority::new(), Authority::new());
     let scene = scene(
         &provider,
@@ -203,7 +203,7 @@ fn a_client_without_a_certificate_is_not_let_in_where_one_is_asked_for() {
 }
 
 #[test]
-fn what_is_wrong_with_tls_is_said_before_anything_listens() {
+fn tls_errors_are_reported_before_anything_listens() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let scene = scene(&provider, &authority, "");
     scene.write("cert.pem", "no certificate");
@@ -253,7 +253,7 @@ fn what_is_wrong_with_tls_is_said_before_anything_listens() {
 }
 
 #[test]
-fn who_does_not_shake_hands_counts_and_is_ended_in_the_time_of_a_head() {
+fn a_client_without_a_handshake_counts_and_is_closed_after_the_head_timeout() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let more = "server.timeouts.client_head = \"3s\"\nserver.limits.connections = 3";
     let gateway = scene(&provider, &authority, more).start();
@@ -261,7 +261,7 @@ fn who_does_not_shake_hands_counts_and_is_ended_in_the_time_of_a_head() {
     eventually("three that say nothing", || {
         gateway.count("keygate_connections") == 3
     });
-    // The fourth is one too many.
+    // The fourth connection is above the limit.
     assert_eq!(connect(gateway.address()).read(&mut [0; 1]).unwrap_or(0), 0);
     let refused = "keygate_connections_refused_total{limit=\"total\"}";
     assert_eq!(gateway.count(refused), 1);
@@ -274,21 +274,21 @@ fn who_does_not_shake_hands_counts_and_is_ended_in_the_time_of_a_head() {
     assert!(ask(gateway.address(), &config, "gateway.test").is_ok());
 }
 
-/// A connection that waits for a response, or an end, and not for ever.
+/// A connection with a read timeout.
 fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
-/// A gateway whose clients have a second to say something.
+/// A gateway whose clients have one second to send a head.
 fn in_a_hurry(authority: &Authority) -> (Gateway, Provider) {
     let provider = Provider::start();
     let more = "server.timeouts.client_head = \"1s\"";
     (scene(&provider, authority, more).start(), provider)
 }
 
-/// A TLS connection on which nothing has been said yet.
+/// A TLS connection after its handshake.
 fn shaken(to: SocketAddr, config: &Arc<ClientConfig>) -> StreamOwned<ClientConnection, TcpStream> {
     let name = ServerName::try_from("gateway.test").unwrap();
     let mut session = ClientConnection::new(config.clone(), name).unwrap();
@@ -300,7 +300,7 @@ fn shaken(to: SocketAddr, config: &Arc<ClientConfig>) -> StreamOwned<ClientConne
 }
 
 #[test]
-fn who_shakes_hands_and_says_no_more_is_ended_in_the_time_of_a_head() {
+fn a_client_silent_after_its_handshake_is_closed_after_the_head_timeout() {
     let authority = Authority::new();
     let (gateway, _provider) = in_a_hurry(&authority);
     for protocols in [&["h2"][..], &["http/1.1"], &[]] {
@@ -308,7 +308,7 @@ fn who_shakes_hands_and_says_no_more_is_ended_in_the_time_of_a_head() {
         let mut stream = shaken(gateway.address(), &client(&authority, None, protocols));
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest);
-        // Well before `keepalive`, which is for those that have said something.
+        // Well before `keepalive`, which is for connections that have had a request.
         assert!(begin.elapsed() < PATIENCE, "{protocols:?}");
         assert!(!rest.starts_with(b"HTTP/"));
     }
@@ -316,7 +316,7 @@ fn who_shakes_hands_and_says_no_more_is_ended_in_the_time_of_a_head() {
 }
 
 #[test]
-fn an_http2_connection_that_was_greeted_has_the_time_of_one_that_is_idle() {
+fn an_http2_connection_after_its_preface_has_the_idle_timeout() {
     let authority = Authority::new();
     let (gateway, _provider) = in_a_hurry(&authority);
     http2::run(async {
@@ -340,8 +340,8 @@ fn an_http2_connection_that_was_greeted_has_the_time_of_one_that_is_idle() {
 }
 
 #[test]
-fn a_client_over_tls_gets_all_that_a_provider_has_said_before_it_says_more() {
-    // Far more than sockets hold, so that the last of it waits in the TLS library; and a few bytes.
+fn a_tls_client_gets_all_bytes_of_a_provider_that_pauses() {
+    // Far more than the sockets buffer, so that the end waits in the TLS library; and a few bytes.
     for length in [8 << 20, 10] {
         let (tell, told) = std::sync::mpsc::channel::<()>();
         let told = std::sync::Mutex::new(told);
@@ -349,7 +349,7 @@ fn a_client_over_tls_gets_all_that_a_provider_has_said_before_it_says_more() {
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", length + 1);
             wire.write_all(head.as_bytes()).unwrap();
             wire.write_all(&vec![b'X'; length]).unwrap();
-            // The rest comes when the client has seen this.
+            // The provider sends the rest once the client has read this.
             if told.lock().unwrap().recv().is_ok() {
                 wire.write_all(b"!").unwrap();
             }
@@ -363,7 +363,7 @@ fn a_client_over_tls_gets_all_that_a_provider_has_said_before_it_says_more() {
         let mut stream = StreamOwned::new(session, socket);
         let request = "GET /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\nconnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).unwrap();
-        // It begins to read when there is no room left anywhere on the way.
+        // The client starts to read when every buffer on the way is full.
         let sent = || gateway.metric("keygate_inflight_requests") == 1.0;
         eventually("the request is there", sent);
         std::thread::sleep(Duration::from_millis(if length > 10 { 300 } else { 0 }));
@@ -381,7 +381,7 @@ fn a_client_over_tls_gets_all_that_a_provider_has_said_before_it_says_more() {
 }
 
 #[test]
-fn requests_that_come_together_over_tls_are_answered_one_after_the_other() {
+fn pipelined_requests_over_tls_are_answered_in_order() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let gateway = scene(&provider, &authority, "").start();
     let mut stream = shaken(gateway.address(), &client(&authority, None, &[]));
@@ -390,7 +390,7 @@ fn requests_that_come_together_over_tls_are_answered_one_after_the_other() {
     let last = format!("{head}connection: close\r\n\r\n");
     stream.write_all((many + &last).as_bytes()).unwrap();
     let mut responses = Vec::new();
-    // How the session ends is not the point.
+    // The way in which the session ends does not matter here.
     let _ = stream.read_to_end(&mut responses);
     let responses = String::from_utf8(responses).unwrap();
     assert_eq!(

@@ -95,7 +95,7 @@ fn serve(folder: &Path, url: &str) -> server::Gateway {
             let fill = |name: &str| {
                 let given = provider.get(name).and_then(|item| item.as_str());
                 given
-                    .or(kind.blank(name).and_then(|blank| blank.default))
+                    .or(kind.placeholder(name).and_then(|blank| blank.default))
                     .map(str::to_owned)
             };
             let own = kind.own_path(&fill).unwrap_or_default();

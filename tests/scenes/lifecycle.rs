@@ -1,4 +1,4 @@
-//! The process: how it starts, and how it ends.
+//! The start and the end of the process.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -25,7 +25,7 @@ fn sigterm_lets_an_open_stream_end_and_then_ends_at_once() {
     });
     tell.send("data: 2\n\n").unwrap();
     assert_eq!(client.chunk(), "data: 2\n\n");
-    // The drain can be watched to its end.
+    // The admin listener serves during the drain.
     let metrics = ask_admin(process.admin, "GET", "/metrics");
     assert!(metrics.text().contains("keygate_inflight_requests 1"));
     assert_eq!(ready(), 503);
@@ -39,14 +39,14 @@ fn sigterm_lets_an_open_stream_end_and_then_ends_at_once() {
 }
 
 #[test]
-fn readiness_says_no_for_as_long_as_it_is_told_before_the_listeners_close() {
+fn readiness_fails_for_the_shutdown_delay_before_the_listeners_close() {
     let provider = Provider::start();
     let server = "server.timeouts.shutdown_delay = \"1s\"\n";
     let process = Process::start(scene(&provider, server));
     process.signal("TERM");
     let ready = || ask_admin(process.admin, "GET", "/readyz").status;
     eventually("it is not ready", || ready() == 503);
-    // Whoever has not noticed yet is still served.
+    // New connections are still served.
     let response =
         Client::connect(process.listen).request("GET", "/p", &[("api-key", "secret")], b"");
     assert_eq!(response.status, 200);
@@ -110,7 +110,7 @@ fn sighup_reloads_and_does_not_kill() {
 }
 
 #[test]
-fn an_occupied_port_is_said_and_exits_1() {
+fn an_occupied_port_is_reported_and_exits_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let provider = Provider::start();
@@ -160,10 +160,10 @@ fn a_configuration_with_errors_is_not_served_and_exits_78() {
 }
 
 #[test]
-fn it_ends_though_nobody_reads_its_access_log() {
+fn a_gateway_ends_although_nobody_reads_its_access_log() {
     let provider = Provider::start();
     let process = Process::start_with(scene(&provider, ""), Stdio::piped());
-    // More lines than a pipe holds.
+    // More access lines than a pipe holds.
     let mut client = Client::connect(process.listen);
     for _ in 0..1000 {
         assert_eq!(client.request("GET", "/nothing", &[], b"").status, 404);
@@ -175,7 +175,7 @@ fn it_ends_though_nobody_reads_its_access_log() {
 }
 
 #[test]
-fn a_head_that_comes_too_slowly_is_cut() {
+fn a_head_that_arrives_too_slowly_is_cut() {
     let provider = Provider::start();
     let server = "server.timeouts.client_head = \"300ms\"\nserver.timeouts.keepalive = \"300ms\"\n";
     for h2c in ["", "server.h2c = true\n"] {
@@ -202,7 +202,7 @@ fn a_head_that_comes_too_slowly_is_cut() {
 }
 
 #[test]
-fn who_reads_nothing_of_what_is_answered_is_cut_off_in_the_time_of_a_write() {
+fn a_client_that_reads_nothing_of_its_response_is_cut_after_the_write_timeout() {
     let large = "x".repeat(1000);
     let names: Vec<String> = (0..12).map(|number| format!("x-large-{number}")).collect();
     let provider = Provider::answering(move |_, wire| {
@@ -241,7 +241,7 @@ fn who_reads_nothing_of_what_is_answered_is_cut_off_in_the_time_of_a_write() {
         answered += 1;
         assert!(answered < 20_000, "the system holds all of it");
     }
-    // It was kept until then, and the provider has done nothing wrong.
+    // The exchange was kept until then, and is not counted as a failure of the provider.
     assert!(answered > 1);
     let lines = gateway.access_lines(answered + 1);
     let whole = lines[..answered]

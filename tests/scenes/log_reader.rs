@@ -1,4 +1,4 @@
-//! The log's reader is slow, or has stopped, or strangers give it much to read: the gateway serves, reloads and ends.
+//! The reader of the log is slow or has stopped, or unverified clients cause many lines: the gateway serves, reloads and ends.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use crate::support::{Client, Provider, Scene, ask_admin, eventually};
 
 const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
-/// A route `/p` to a provider that answers, and `/dead` to one that is not there.
+/// A route `/p` to `provider`, and a route `/dead` to a provider that does not exist.
 fn scene(provider: &Provider) -> Scene {
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -27,7 +27,7 @@ fn scene(provider: &Provider) -> Scene {
     Scene::new(&rest).key("alice", "secret", "")
 }
 
-/// A gateway whose standard error, and standard output with `both`, nobody reads any more once it serves.
+/// A gateway whose standard error nobody reads any more once it serves; with `both`, nor its standard output.
 fn unread(provider: &Provider, both: bool) -> (Process, LogReader) {
     let mut reader = LogReader::new();
     let mut command = keygate();
@@ -46,25 +46,25 @@ fn status(process: &Process, path: &str) -> u16 {
 }
 
 #[test]
-fn a_failed_exchange_holds_nobody_up_where_nobody_reads_the_log() {
+fn failed_exchanges_block_no_thread_while_nobody_reads_the_log() {
     let provider = Provider::start();
     for both in [false, true] {
         let (process, mut reader) = unread(&provider, both);
-        // There is one thread to serve them all.
+        // A single thread serves all requests.
         for _ in 0..3 {
             assert_eq!(status(&process, "/dead"), 502);
             assert_eq!(status(&process, "/p"), 200);
         }
-        // And the lines are there for who reads again.
+        // The lines arrive once they are read again.
         eventually("the line", || reader.read().contains("exchange failed"));
     }
 }
 
 #[test]
-fn reloads_take_effect_where_nobody_reads_the_log() {
+fn reloads_take_effect_while_nobody_reads_the_log() {
     let provider = Provider::start();
     let (process, _reader) = unread(&provider, false);
-    // Each says so in a line.
+    // Each reload logs a line.
     for generation in 2..5 {
         process.signal("HUP");
         eventually("the reload", || {
@@ -78,7 +78,7 @@ fn reloads_take_effect_where_nobody_reads_the_log() {
 }
 
 #[test]
-fn the_process_ends_in_time_where_nobody_reads_the_log() {
+fn the_process_ends_in_time_while_nobody_reads_the_log() {
     let provider = Provider::start();
     for signal in ["TERM", "INT"] {
         let (process, _reader) = unread(&provider, true);
@@ -91,7 +91,7 @@ fn the_process_ends_in_time_where_nobody_reads_the_log() {
 }
 
 #[test]
-fn a_start_that_fails_ends_in_time_where_nobody_reads_the_log() {
+fn a_failed_start_ends_in_time_while_nobody_reads_the_log() {
     let scene = scene(&Provider::start());
     scene.write("gateway.toml", "[server]\nlistne = \"x\"\n");
     let mut reader = LogReader::new();
@@ -108,7 +108,7 @@ fn a_start_that_fails_ends_in_time_where_nobody_reads_the_log() {
     assert_eq!(code, Some(Some(78)));
 }
 
-/// How many lines have `text`, and how many more are said to have been left out.
+/// How many lines contain `text`, and how many more are reported as left out.
 fn lines(said: &str, text: &str) -> (u64, u64) {
     let (left_out, written): (Vec<_>, Vec<_>) = said
         .lines()
@@ -121,13 +121,13 @@ fn lines(said: &str, text: &str) -> (u64, u64) {
     (written.len() as u64, left_out.into_iter().map(count).sum())
 }
 
-/// More than this many lines of one kind nobody gets, if all came within `took`.
+/// The largest number of lines of one kind that are written within `took`.
 fn most(took: Duration) -> u64 {
     20 * (1 + took.as_secs().div_ceil(10))
 }
 
 #[test]
-fn broken_handshakes_in_numbers_make_few_lines_and_delay_nobody() {
+fn many_broken_handshakes_make_few_lines_and_delay_no_request() {
     const HANDSHAKES: u64 = 300;
     let (provider, authority) = (Provider::start(), Authority::new());
     let process = Process::start(clients_tls::scene(&provider, &authority, ""));
@@ -145,7 +145,7 @@ fn broken_handshakes_in_numbers_make_few_lines_and_delay_nobody() {
             ask();
         }
     }
-    // By the same thread, so that it has said by now what it has to say.
+    // Served by the same thread, which has therefore logged the earlier failures.
     ask();
     let metrics = ask_admin(process.admin, "GET", "/metrics");
     let series = format!("keygate_tls_handshake_failures_total {HANDSHAKES}\n");
@@ -163,7 +163,7 @@ fn broken_handshakes_in_numbers_make_few_lines_and_delay_nobody() {
 }
 
 #[test]
-fn failed_exchanges_in_numbers_make_few_lines() {
+fn many_failed_exchanges_make_few_lines() {
     const EXCHANGES: u64 = 100;
     let process = Process::start(scene(&Provider::start()));
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! HTTP/1.0, and several requests at once on one connection.
+//! HTTP/1.0 clients, and pipelined requests.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpListener};
@@ -50,7 +50,7 @@ fn an_http_1_0_client_gets_no_chunks_but_a_body_up_to_the_end_of_the_connection(
 }
 
 #[test]
-fn nor_does_it_from_a_provider_of_http2() {
+fn an_http_1_0_client_of_an_http2_provider_gets_no_chunks_either() {
     let provider = Http2Provider::start(None);
     let url = format!("http://{}", provider.address);
     let rest = simple(&url, "http = \"2\"", "");
@@ -107,7 +107,7 @@ fn an_http_1_0_client_gets_no_interim_response() {
 }
 
 #[test]
-fn requests_that_come_together_are_answered_one_after_the_other() {
+fn pipelined_requests_are_answered_in_order() {
     let provider = Provider::answering(|request, wire| {
         let line = request.line().split(' ').nth(1).unwrap().to_owned();
         ok(
@@ -150,7 +150,7 @@ fn requests_that_come_together_are_answered_one_after_the_other() {
 }
 
 #[test]
-fn a_request_that_comes_before_the_response_to_another_does_not_cost_that() {
+fn a_pipelined_request_does_not_abort_the_one_before_it() {
     let (answer, may_answer) = channel();
     let may_answer = Mutex::new(may_answer);
     let provider = Provider::answering(move |_, wire| {
@@ -175,7 +175,7 @@ fn a_request_that_comes_before_the_response_to_another_does_not_cost_that() {
 }
 
 #[test]
-fn a_client_that_leaves_behind_requests_in_advance_is_noticed() {
+fn a_client_that_closes_after_pipelined_requests_is_noticed() {
     let provider = Provider::answering(|_, wire| {
         begin_events(wire);
         while chunk(wire, b"data: 1\n\n") {}
@@ -196,7 +196,7 @@ fn a_client_that_leaves_behind_requests_in_advance_is_noticed() {
 }
 
 #[test]
-fn what_follows_a_chunked_request_is_answered_too() {
+fn a_request_after_a_chunked_one_is_answered() {
     let provider = Provider::answering(|request, wire| ok(wire, &request.body));
     let gateway = Gateway::before(&provider);
     let head = format!("POST /p HTTP/1.1\r\nHost: h\r\n{KEY}Transfer-Encoding: chunked\r\n\r\n");
@@ -216,7 +216,7 @@ fn what_follows_a_chunked_request_is_answered_too() {
 }
 
 #[test]
-fn what_follows_a_request_with_two_framings_is_never_a_request() {
+fn bytes_after_a_request_with_two_framings_are_never_a_request() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let second = format!("GET /p/smuggled HTTP/1.1\r\nHost: h\r\n{KEY}\r\n");
@@ -244,7 +244,7 @@ fn what_follows_a_request_with_two_framings_is_never_a_request() {
     assert!(!provider.received().iter().any(smuggled));
 }
 
-/// A provider that answers with the path and the body once it is told to, and how to tell it.
+/// A provider that responds with the path and the body once the sender says so.
 fn waiting() -> (Provider, Sender<()>) {
     let (answer, may_answer) = channel();
     let may_answer = Mutex::new(may_answer);
@@ -257,7 +257,7 @@ fn waiting() -> (Provider, Sender<()>) {
 }
 
 #[test]
-fn what_follows_a_request_for_another_protocol_is_answered_if_that_is_not_spoken() {
+fn a_request_after_an_ignored_upgrade_is_answered() {
     let (provider, answer) = waiting();
     let rest = simple(&provider.url(), "", "websocket = true");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
@@ -290,7 +290,7 @@ fn what_follows_a_request_for_another_protocol_is_answered_if_that_is_not_spoken
 }
 
 #[test]
-fn what_follows_a_refused_websocket_is_answered() {
+fn a_request_after_a_refused_websocket_is_answered() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
@@ -304,7 +304,7 @@ fn what_follows_a_refused_websocket_is_answered() {
 }
 
 #[test]
-fn a_response_behind_trailers_is_the_last_one_and_says_so() {
+fn the_response_to_a_request_with_trailers_closes_the_connection() {
     let (provider, answer) = waiting();
     let gateway = Gateway::before(&provider);
     let head = format!("POST /p/a HTTP/1.1\r\nHost: h\r\n{KEY}Transfer-Encoding: chunked\r\n\r\n");
@@ -324,7 +324,7 @@ fn a_response_behind_trailers_is_the_last_one_and_says_so() {
         assert_eq!(response.header("connection"), Some("close"), "{at_once}");
         assert!(client.is_closed());
     }
-    // Nor is it answered if the first is refused.
+    // It is not answered either if the first request is refused.
     let mut client = gateway.client();
     client.send(first.replace("secret", "other") + &second);
     let response = client.response(false);
@@ -337,7 +337,7 @@ fn a_response_behind_trailers_is_the_last_one_and_says_so() {
 }
 
 #[test]
-fn what_a_client_says_on_a_websocket_before_it_is_open_gets_there() {
+fn bytes_sent_before_a_websocket_is_open_arrive() {
     let provider = Provider::answering(|_, wire| {
         switch(wire, "");
         let mut asked = [0; ASK.len()];
@@ -361,10 +361,10 @@ fn what_a_client_says_on_a_websocket_before_it_is_open_gets_there() {
     assert_eq!(echo, [ASK; 3].concat()[..]);
 }
 
-/// The length of a response that the gateway has sent long before a slow client has read it.
+/// The length of a response that the gateway has sent long before a slow client has read it, in bytes.
 const LONG: usize = 300_000;
 
-/// What a client gets that says `begin`, and goes on to speak, and that reads slowly.
+/// The response to a client that sends `begin`, keeps sending, and reads slowly.
 fn read_slowly(gateway: &Gateway, begin: &str) -> String {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(8 << 10).unwrap();
@@ -391,7 +391,7 @@ fn read_slowly(gateway: &Gateway, begin: &str) -> String {
 }
 
 #[test]
-fn what_comes_behind_the_last_request_does_not_cost_its_response() {
+fn bytes_after_the_last_request_do_not_cost_its_response() {
     let provider = Provider::answering(|_, wire| {
         std::thread::sleep(Duration::from_millis(100));
         ok(wire, &[b'%'; LONG]);
@@ -416,7 +416,7 @@ fn what_comes_behind_the_last_request_does_not_cost_its_response() {
 }
 
 #[test]
-fn the_last_words_of_a_websocket_get_to_a_client_that_speaks_meanwhile() {
+fn the_end_of_a_websocket_reaches_a_client_that_keeps_sending() {
     let provider = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", provider.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -424,7 +424,7 @@ fn the_last_words_of_a_websocket_get_to_a_client_that_speaks_meanwhile() {
         switch(&mut wire, "");
         wire.write_all(&[b'%'; LONG]).unwrap();
         wire.shutdown(Shutdown::Write).unwrap();
-        // Else, its own end would be a reset.
+        // Otherwise its own close would be a reset.
         std::io::copy(&mut wire, &mut std::io::sink()).unwrap();
     });
     let scene = Scene::new(&simple(&url, "", "websocket = true"));

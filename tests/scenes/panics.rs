@@ -1,4 +1,4 @@
-//! What a panic says: where it was, and nothing that it stumbled over; also where the process ends by it.
+//! A panic logs its place, and not its message, also if it ends the process.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -8,24 +8,24 @@ use crate::support::process::LogReader;
 
 const CANARY: &str = "canary-é-0123456789";
 
-/// What the test below runs in a process of its own, for the hook is the process'.
+/// Run by the test below in a process of its own, as the panic hook belongs to the process.
 #[test]
 #[ignore = "a part of another test"]
-fn stumbles_over_a_secret() {
-    keygate::runtime::log::hide_what_panics_say();
+fn panics_over_a_secret() {
+    keygate::runtime::log::install_panic_hook();
     let secret = std::env::var("CANARY").unwrap_or_default();
-    // In the midst of a character.
+    // This index is inside a character.
     let _ = secret.split_at(8);
 }
 
 #[test]
-fn a_panic_says_where_it_was_and_not_what_it_stumbled_over() {
+fn a_panic_logs_its_place_and_not_its_message() {
     for backtrace in ["0", "1"] {
         let test = std::env::current_exe().unwrap();
         let ran = Command::new(test)
             .args([
                 "--exact",
-                "panics::stumbles_over_a_secret",
+                "panics::panics_over_a_secret",
                 "--ignored",
                 "--nocapture",
             ])
@@ -37,18 +37,18 @@ fn a_panic_says_where_it_was_and_not_what_it_stumbled_over() {
         assert!(said.contains("` panicked at "), "{said}");
         assert!(!said.contains("canary-"), "{said}");
         assert_eq!(
-            said.contains("stumbles_over_a_secret\n             at"),
+            said.contains("panics_over_a_secret\n             at"),
             backtrace == "1",
             "{said}"
         );
     }
 }
 
-/// Part of a process that writes its events by a thread.
+/// Starts the thread that writes events, and installs the panic hook.
 fn with_events() {
     keygate::runtime::log::start().unwrap();
     keygate::runtime::log::log_from(keygate::config::LogLevel::Info.into());
-    keygate::runtime::log::hide_what_panics_say();
+    keygate::runtime::log::install_panic_hook();
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn part(name: &str) -> Command {
 const ABORTED: Option<i32> = Some(6);
 
 #[test]
-fn a_process_that_aborts_has_said_why() {
+fn a_process_that_aborts_has_logged_why() {
     for round in 0..20 {
         let ran = part("panics_while_it_panics").output().unwrap();
         let said = String::from_utf8_lossy(&ran.stderr);

@@ -1,4 +1,4 @@
-//! How many requests a client's connection may have.
+//! The limit of requests per client connection.
 
 use http::Request;
 use tokio::net::TcpStream;
@@ -16,13 +16,13 @@ fn before(provider: &Provider, most: usize) -> Gateway {
 }
 
 #[test]
-fn the_last_request_that_a_connection_may_have_is_answered_and_says_so() {
+fn the_last_request_of_a_connection_is_answered_and_closes_it() {
     let provider = Provider::start();
     for most in [1, 2, 5] {
         let gateway = before(&provider, most);
         let mut client = gateway.client();
         for number in 1..=most {
-            // Refusals count as well.
+            // Refused requests count, too.
             let path = if number % 2 == 0 { "/nothing" } else { "/p" };
             let response = client.request("POST", path, &KEY, b"{}");
             let says = if number == most {
@@ -42,7 +42,7 @@ fn the_last_request_that_a_connection_may_have_is_answered_and_says_so() {
 }
 
 #[test]
-fn of_requests_that_come_together_as_many_are_answered() {
+fn pipelined_requests_are_answered_up_to_the_limit() {
     let provider = Provider::start();
     let gateway = before(&provider, 3);
     let mut client = gateway.client();
@@ -54,7 +54,7 @@ fn of_requests_that_come_together_as_many_are_answered() {
     assert_eq!(provider.received().len(), 3);
 }
 
-/// Asks over HTTP/2, one request after the other, until the gateway closes the connection; how many were answered.
+/// Sends requests over HTTP/2, one after the other, until the gateway closes the connection. Returns how many were answered.
 async fn answered_over_http2(gateway: &Gateway) -> usize {
     let stream = TcpStream::connect(gateway.address()).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
@@ -73,13 +73,13 @@ async fn answered_over_http2(gateway: &Gateway) -> usize {
         }
         answered += 1;
     }
-    // In order, by a GOAWAY without an error.
+    // Closed in order, by a GOAWAY without an error.
     over.await.unwrap().unwrap();
     answered
 }
 
 #[test]
-fn over_http2_a_client_is_told_to_take_another_connection() {
+fn an_http2_connection_ends_with_goaway_at_the_limit() {
     for most in [1, 3] {
         let provider = Provider::start();
         let gateway = before(&provider, most);
@@ -89,7 +89,7 @@ fn over_http2_a_client_is_told_to_take_another_connection() {
 }
 
 #[test]
-fn a_connection_that_may_have_none_has_one() {
+fn a_limit_of_zero_allows_one_request() {
     let provider = Provider::start();
     let gateway = before(&provider, 0);
     let mut client = gateway.client();

@@ -1,4 +1,4 @@
-//! What a client costs whose key was not verified, whatever it sends and however it reads.
+//! The cost of clients whose key was not verified is bounded, whatever they send and however they read.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn gateway(server: &str, provider: &Provider) -> Gateway {
 }
 
 #[test]
-fn a_head_that_does_not_end_is_431_as_soon_as_it_is_too_long() {
+fn an_endless_head_is_431_as_soon_as_it_is_too_long() {
     let provider = Provider::start();
     let gateway = gateway("server.limits.header_bytes = \"4 KiB\"", &provider);
     let long = "y".repeat(8 << 10);
@@ -33,7 +33,7 @@ fn a_head_that_does_not_end_is_431_as_soon_as_it_is_too_long() {
             (431, "headers_too_large")
         );
         assert_eq!(response.header("connection"), Some("close"));
-        // What it still sends is no request.
+        // Bytes that it still sends are not read as a request.
         let _ = client.try_send("\r\n\r\nGET /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\n\r\n");
         assert!(client.is_closed());
     }
@@ -69,7 +69,7 @@ fn a_request_line_is_strict_or_refused_and_never_repaired() {
         );
         assert!(client.is_closed(), "{line:?}");
     }
-    // An empty line before a request is none of it (RFC 9112, section 2.2).
+    // An empty line before a request is ignored (RFC 9112, section 2.2).
     let mut client = gateway.client();
     client.send("\r\nGET /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\n\r\n");
     assert_eq!(client.response(false).status, 200);
@@ -77,7 +77,7 @@ fn a_request_line_is_strict_or_refused_and_never_repaired() {
 }
 
 #[test]
-fn a_request_shorter_than_the_preface_of_http2_is_answered_where_both_are_spoken() {
+fn a_request_shorter_than_the_http2_preface_is_answered_with_h2c() {
     let provider = Provider::start();
     let gateway = gateway("server.h2c = true", &provider);
     for short in [
@@ -92,7 +92,7 @@ fn a_request_shorter_than_the_preface_of_http2_is_answered_where_both_are_spoken
 }
 
 #[test]
-fn a_path_counts_among_the_bytes_of_a_head_over_http2_too() {
+fn a_path_counts_against_the_head_limit_over_http2_too() {
     let provider = Provider::start();
     let gateway = gateway("server.h2c = true", &provider);
     let path = format!("/p/{}", "y".repeat(20_000));
@@ -111,7 +111,7 @@ fn request(gateway: &Gateway, path: &str, key: &str) -> Request<()> {
     request.header("api-key", key).body(()).unwrap()
 }
 
-/// A client of HTTP/2 that lets nobody send it a body.
+/// An HTTP/2 client with a flow-control window of zero: nobody can send it a body.
 async fn without_a_window(gateway: &Gateway) -> SendRequest<Bytes> {
     let stream = tokio::net::TcpStream::connect(gateway.address())
         .await
@@ -129,7 +129,7 @@ async fn without_a_window(gateway: &Gateway) -> SendRequest<Bytes> {
 #[test]
 fn a_refusal_over_http2_does_not_wait_for_a_client_without_a_window() {
     let provider = Provider::start();
-    // Far longer than the scene.
+    // Far longer than the test.
     let timeouts = "server.h2c = true\nserver.timeouts.client_write = \"1h\"";
     let gateway = gateway(timeouts, &provider);
     http2::run(async {
@@ -152,7 +152,7 @@ fn a_refusal_over_http2_does_not_wait_for_a_client_without_a_window() {
         for response in responses {
             let mut response = response.await.unwrap();
             assert!(matches!(response.status().as_u16(), 401 | 404 | 400));
-            // Its end comes without a body.
+            // The stream ends without a body.
             while let Some(data) = response.body_mut().data().await {
                 assert_eq!(data.unwrap(), Bytes::new());
             }
@@ -160,7 +160,7 @@ fn a_refusal_over_http2_does_not_wait_for_a_client_without_a_window() {
         eventually("no exchange is left", || {
             gateway.metric("keygate_inflight_requests") == 0.0
         });
-        // Whoever has a window gets the body.
+        // A client with a window gets the body.
         let mut client = http2::connect(gateway.address()).await;
         let (response, _) = client
             .send_request(request(&gateway, "/p", "wrong"), true)
@@ -172,7 +172,7 @@ fn a_refusal_over_http2_does_not_wait_for_a_client_without_a_window() {
 }
 
 #[test]
-fn more_streams_than_are_worked_on_at_once_are_all_answered() {
+fn more_streams_than_are_served_at_once_are_all_answered() {
     let provider = Provider::start();
     let gateway = gateway("server.h2c = true", &provider);
     http2::run(async {
@@ -193,7 +193,7 @@ fn more_streams_than_are_worked_on_at_once_are_all_answered() {
 }
 
 #[test]
-fn a_connection_over_http2_without_a_request_ends_after_its_time() {
+fn an_idle_http2_connection_is_closed_after_its_timeout() {
     let provider = Provider::start();
     let gateway = gateway(
         "server.h2c = true\nserver.timeouts.keepalive = \"300ms\"",
@@ -215,7 +215,7 @@ fn a_connection_over_http2_without_a_request_ends_after_its_time() {
 }
 
 #[test]
-fn what_a_provider_has_said_so_far_is_not_held_back_whatever_the_framing() {
+fn bytes_of_a_provider_are_not_held_back_whatever_the_framing() {
     use std::sync::Mutex;
     use std::sync::mpsc::channel;
     let (tell, told) = channel::<()>();
@@ -223,7 +223,7 @@ fn what_a_provider_has_said_so_far_is_not_held_back_whatever_the_framing() {
     let provider = Provider::answering(move |_, wire| {
         let begun = "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n0123456789";
         wire.write_all(begun.as_bytes()).unwrap();
-        // The rest comes when the client has seen this.
+        // The provider sends the rest once the client has read this.
         if told.lock().unwrap().recv().is_ok() {
             wire.write_all(b"0123456789").unwrap();
         }

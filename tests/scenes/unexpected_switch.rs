@@ -1,4 +1,4 @@
-//! Providers that answer 101 to a request that asks for no other protocol.
+//! Providers that respond with 101 to a request that asks for no other protocol.
 
 use bytes::Bytes;
 use http::Request;
@@ -8,7 +8,7 @@ use crate::support::provider::Wire;
 use crate::support::websocket::handshake;
 use crate::support::{Gateway, Provider, Scene, http2};
 
-/// A provider that switches protocols over `version` of HTTP, whatever it is asked for, and keeps the connection.
+/// A provider that responds to every request with 101 in this `version` of HTTP, and keeps the connection open.
 fn switching(version: &'static str) -> Provider {
     let switch = move |wire: &mut dyn Wire| {
         let head = format!(
@@ -21,7 +21,7 @@ fn switching(version: &'static str) -> Provider {
     Provider::answering(move |_, wire| switch(wire))
 }
 
-/// A gateway that takes HTTP/2 without TLS, and WebSockets where `websocket` is true.
+/// A gateway with HTTP/2 without TLS, and WebSockets if `websocket` is true.
 fn before(provider: &Provider, websocket: bool) -> Gateway {
     let route = format!("websocket = {websocket}");
     let scene = Scene::with_server("server.h2c = true", &simple(&provider.url(), "", &route));
@@ -29,14 +29,14 @@ fn before(provider: &Provider, websocket: bool) -> Gateway {
 }
 
 #[test]
-fn a_provider_that_switches_to_a_protocol_unasked_is_502_and_says_why() {
+fn an_unrequested_protocol_switch_is_502_and_says_why() {
     let provider = switching("1.1");
     for websocket in [false, true] {
         let gateway = before(&provider, websocket);
         let h2c =
             "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
         let other = "Connection: Upgrade\r\nUpgrade: foo\r\n";
-        // What goes up of a list does not ask for a WebSocket.
+        // A list of protocols is not sent to the provider as a request for a WebSocket.
         let list = websocket.then_some("Connection: Upgrade\r\nUpgrade: foo, websocket\r\n");
         let mut requests = 0;
         for method in ["GET", "POST"] {
@@ -58,13 +58,13 @@ fn a_provider_that_switches_to_a_protocol_unasked_is_502_and_says_why() {
                 .iter()
                 .all(|line| line["reason"] == "unexpected_switch")
         );
-        // Each on a connection of its own: what comes behind a 101 is no response.
+        // Each on a connection of its own: bytes after a 101 are no response.
         assert!(lines.iter().all(|line| line["attempts"] == 1));
     }
 }
 
 #[test]
-fn nor_does_a_client_of_http2_get_it() {
+fn an_unrequested_protocol_switch_is_502_over_http2_too() {
     let provider = switching("1.1");
     let gateway = before(&provider, true);
     let status = http2::run(async {
@@ -82,7 +82,7 @@ fn nor_does_a_client_of_http2_get_it() {
 }
 
 #[test]
-fn a_version_of_http_that_cannot_switch_opens_no_websocket() {
+fn an_http_1_0_response_opens_no_websocket() {
     let provider = switching("1.0");
     let gateway = before(&provider, true);
     let mut client = gateway.client();

@@ -1,4 +1,4 @@
-//! An old process that is killed while it hands over: at the end one process serves, or none does and says why.
+//! An old process that is killed during the handover: at the end one process serves, or none does and the log says why.
 
 use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpListener};
@@ -7,11 +7,12 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::manager::Manager;
 use crate::support::process::{Process, keygate, open_stream, scene, signal, streaming};
+use crate::support::successor::{pid_at, started_by_a_link, upgrade};
 use crate::support::{Provider, Scene, eventually};
-use crate::upgrade::{Manager, pid_at, started_by_a_link, upgrade};
 
-/// Ends what is left of a scene's processes when its test is over.
+/// Kills the remaining processes of a scene when its test is over.
 struct Rest(PathBuf);
 
 impl Rest {
@@ -19,7 +20,7 @@ impl Rest {
         Self(scene.path("gateway.toml"))
     }
 
-    /// The processes that were started with the files of the scene and have not ended.
+    /// The running processes that were started with the scene's files.
     fn processes(&self) -> Vec<u32> {
         let config = self.0.display().to_string();
         let folders = std::fs::read_dir("/proc").unwrap().flatten();
@@ -41,7 +42,7 @@ impl Drop for Rest {
     }
 }
 
-/// What the next process does before it is keygate: it writes its number into `started`, and waits for `go`.
+/// A script in the place of the next binary: it writes its process id to `started`, waits for `go`, and becomes keygate.
 fn waiting(scene: &Scene) -> String {
     let (started, go) = (scene.path("started"), scene.path("go"));
     let (started, go) = (started.display(), go.display());
@@ -52,7 +53,7 @@ fn waiting(scene: &Scene) -> String {
     )
 }
 
-/// The process that has started and waits.
+/// Waits for the process that has started and waits for `go`.
 fn started(process: &Process) -> u32 {
     let mut id = None;
     eventually("the next process", || {
@@ -92,7 +93,7 @@ fn a_process_whose_predecessor_died_before_it_served_ends_and_says_why() {
 }
 
 #[test]
-fn a_process_that_serves_before_its_predecessor_has_heard_of_it_ends_where_that_one_dies() {
+fn a_process_that_serves_before_the_handover_ends_if_its_predecessor_dies() {
     let provider = Provider::start();
     let (process, install) = started_by_a_link(scene(&provider, ""));
     let rest = Rest::of(&process.scene);
@@ -100,7 +101,7 @@ fn a_process_that_serves_before_its_predecessor_has_heard_of_it_ends_where_that_
     process.signal("USR2");
     let newborn = started(&process);
     process.signal("STOP");
-    // A thread of it that still runs would accept a connection, and never answer.
+    // A thread that still runs would accept a connection, and never respond.
     eventually("it has stopped", || is_stopped(process.id()));
     process.scene.write("go", "");
     eventually("the new process answers", || {
@@ -112,7 +113,7 @@ fn a_process_that_serves_before_its_predecessor_has_heard_of_it_ends_where_that_
 }
 
 #[test]
-fn a_process_that_nobody_knows_of_yet_starts_no_other_until_it_is_known() {
+fn a_process_starts_no_successor_before_its_own_handover() {
     let provider = Provider::start();
     let (process, install) = started_by_a_link(scene(&provider, ""));
     let rest = Rest::of(&process.scene);
@@ -133,7 +134,7 @@ fn a_process_that_nobody_knows_of_yet_starts_no_other_until_it_is_known() {
         std::thread::sleep(Duration::from_millis(20));
     }
     process.signal("CONT");
-    // What it was asked for, it does now.
+    // It now does the upgrade that it was asked for.
     eventually("a third process serves alone", || {
         let left = rest.processes();
         let third = left.iter().find(|id| !two.contains(id)).copied();
@@ -142,7 +143,7 @@ fn a_process_that_nobody_knows_of_yet_starts_no_other_until_it_is_known() {
 }
 
 #[test]
-fn where_an_older_process_accepts_again_what_the_killed_one_had_started_ends() {
+fn the_successor_of_a_killed_process_ends_if_an_older_process_accepts_again() {
     let (provider, tell) = streaming();
     let (process, install) = started_by_a_link(scene(&provider, ""));
     let rest = Rest::of(&process.scene);
@@ -153,7 +154,7 @@ fn where_an_older_process_accepts_again_what_the_killed_one_had_started_ends() {
     let newborn = started(&process);
     std::fs::remove_file(process.scene.path("started")).unwrap();
     signal(second.0, "KILL");
-    // The first one accepts again, and starts another.
+    // The first process accepts again, and starts another one.
     let another = started(&process);
     process.scene.write("go", "");
     tell.send("end").unwrap();
@@ -168,7 +169,7 @@ fn where_an_older_process_accepts_again_what_the_killed_one_had_started_ends() {
 }
 
 #[test]
-fn the_command_says_that_the_old_process_died_before_another_took_over() {
+fn the_command_reports_that_the_old_process_died_before_the_handover() {
     let provider = Provider::start();
     let (process, install) = started_by_a_link(with_ports(&provider));
     let rest = Rest::of(&process.scene);
@@ -196,7 +197,7 @@ fn the_command_says_that_the_old_process_died_before_another_took_over() {
     assert!(rest.processes().is_empty());
 }
 
-/// A port that the system gives nobody who asks for any: while no process listens there, no other test gets it.
+/// A port outside the range that the system assigns: no other test gets it while nobody listens there.
 fn lasting_port() -> u16 {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -208,7 +209,7 @@ fn lasting_port() -> u16 {
     }
 }
 
-/// A scene whose ports stay the same from one start to the next.
+/// A scene with fixed ports, the same for every start.
 fn with_ports(provider: &Provider) -> Scene {
     let scene = scene(provider, "");
     let mut text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
@@ -220,7 +221,7 @@ fn with_ports(provider: &Provider) -> Scene {
     scene
 }
 
-/// A service manager that starts the service again wherever its main process has ended, and ends nothing else.
+/// A service manager that restarts the service when its main process has ended, and kills nothing.
 struct Restarting {
     manager: Manager,
     rest: Rest,
@@ -230,7 +231,7 @@ struct Restarting {
 }
 
 impl Restarting {
-    /// Whether the main process, started again if need be, is the only one and serves.
+    /// Restarts the main process if it has ended. Returns whether it is the only process, and serves.
     fn has_one(&mut self, admin: SocketAddr) -> bool {
         while let Some(said) = self.manager.try_hear() {
             let main = said.lines().find_map(|line| line.strip_prefix("MAINPID="));
@@ -255,7 +256,7 @@ impl Restarting {
     }
 }
 
-/// Kills the old process so long after an upgrade was asked for.
+/// Kills the old process this long after an upgrade was requested.
 fn kill_at(moment: Duration) {
     let provider = Provider::start();
     let manager = Manager::new();
@@ -290,7 +291,7 @@ fn kill_at(moment: Duration) {
 }
 
 #[test]
-fn at_whichever_moment_the_old_process_is_killed_one_serves_at_the_end() {
+fn one_process_serves_at_the_end_whenever_the_old_one_is_killed() {
     let provider = Provider::start();
     let process = Process::start(scene(&provider, ""));
     let start = Instant::now();

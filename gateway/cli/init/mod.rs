@@ -18,7 +18,7 @@ use crate::document::nearest;
 use crate::error::Error;
 use crate::key::edit::NewKey;
 use crate::key::{KeyDigest, format, is_key_id};
-use crate::provider::{Dialect, KINDS, Kind};
+use crate::provider::{ErrorFormat, KINDS, Kind};
 
 /// Make a first configuration: one provider, one route, one client key.
 #[derive(Args)]
@@ -134,7 +134,9 @@ fn kind(given: Option<&str>) -> Result<&'static Kind, Error> {
 impl Init {
     /// What a kind needs beside its token, by name.
     fn settings(&self, kind: &Kind) -> Result<Vec<(&'static str, String)>, Error> {
-        let needs_deployment = kind.blank("deployment").is_some_and(|blank| blank.needed);
+        let needs_deployment = kind
+            .placeholder("deployment")
+            .is_some_and(|blank| blank.needed);
         let needs_url = kind.origin.is_none() && !kind.endpoint;
         let all = [
             ("base_url", "URL of its API", &self.base_url, needs_url),
@@ -275,9 +277,9 @@ fn shell_word(text: &str) -> String {
 
 /// A first request to a route with this URL.
 fn curl(kind: &Kind, url: &str) -> String {
-    let body = match kind.dialect {
-        Dialect::Google => r#"{"contents":[{"parts":[{"text":"Hi"}]}]}"#,
-        Dialect::Anthropic => {
+    let body = match kind.error_format {
+        ErrorFormat::Google => r#"{"contents":[{"parts":[{"text":"Hi"}]}]}"#,
+        ErrorFormat::Anthropic => {
             r#"{"model":"claude-sonnet-4-5","max_tokens":99,"messages":[{"role":"user","content":"Hi"}]}"#
         }
         _ if kind.name == "openai" => {
@@ -285,8 +287,8 @@ fn curl(kind: &Kind, url: &str) -> String {
         }
         _ => r#"{"model":"MODEL","messages":[{"role":"user","content":"Hi"}]}"#,
     };
-    let path = match kind.dialect {
-        Dialect::Google => "/v1beta/models/gemini-2.5-flash:generateContent",
+    let path = match kind.error_format {
+        ErrorFormat::Google => "/v1beta/models/gemini-2.5-flash:generateContent",
         _ => "",
     };
     format!("curl {url}{path} -H \"api-key: $KEY\" -H 'content-type: application/json' -d '{body}'")

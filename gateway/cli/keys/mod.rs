@@ -136,7 +136,7 @@ impl Place {
         }
         let path = self.config.find().ok()?;
         let places = config::locations(&path).ok()?;
-        let (status, _) = super::status::ask(places.admin).ok()?;
+        let (status, _) = super::admin_client::read_status(places.admin).ok()?;
         Trusted::of(&path, &places).check().ok()?;
         let ours = foreign::reads(&status, &places.key_file);
         Some(Served {

@@ -13,7 +13,7 @@ use super::checker::Checker;
 use super::plain_http::Sending;
 use crate::document::{Located, Location, OneOrMany, enumerate, nearest};
 use crate::origin::{BaseUrl, HttpVersion, Timeouts};
-use crate::provider::kind::KINDS;
+use crate::provider::KINDS;
 use crate::provider::{Bearer, Kind, Paths, RedirectHost, is_segment};
 use crate::route::NormalPath;
 use crate::secret::SecretRef;
@@ -186,7 +186,7 @@ impl Checker<'_> {
             ("model", &file.model),
         ] {
             let field = format!("providers.{provider}.{name}");
-            match (kind.blank(name), given) {
+            match (kind.placeholder(name), given) {
                 (None, None) => {}
                 (None, Some(given)) => {
                     let why = format!("{field} means nothing here: `{}` has none", kind.name);

@@ -181,7 +181,7 @@ fn leave_uncounted(entries: &mut [KeyEntry], counted: usize) {
     for (place, entry) in entries.iter_mut().enumerate().skip(counted) {
         entry.key.counted = false;
         if place.is_multiple_of(ENTRIES_A_STEP) {
-            background::step();
+            background::yield_to_others();
         }
     }
 }

@@ -13,7 +13,7 @@ use super::backend_policy::list_harmless;
 use super::object::Object;
 use super::secret::{self, Entry};
 use super::upstream::{Reader, alone, quoted, url};
-use crate::provider::kind::KINDS;
+use crate::provider::KINDS;
 
 /// The kinds, as Gloo and kgateway spell them.
 const AI_KINDS: [(&str, &str); 9] = [

@@ -1,10 +1,11 @@
-//! Why there is no tunnel, for the log and the doctor. Clients are told only that the provider could not be reached.
+//! Why a tunnel could not be opened, for the log and `keygate doctor`. A client's response says only that the provider
+//! could not be reached.
 
 use std::fmt;
 
 use super::response::Failure;
 
-/// Why there is no tunnel. Holds nothing that the proxy sent but its status.
+/// Why a tunnel could not be opened. Of what the proxy sent, it holds only the status.
 #[derive(Debug)]
 pub struct TunnelError {
     pub(crate) proxy: String,
@@ -14,7 +15,7 @@ pub struct TunnelError {
 }
 
 impl TunnelError {
-    /// Whether the same proxy may open the tunnel a moment later: it said that it failed, not that it refuses.
+    /// Whether the same proxy may open the tunnel a moment later: it failed, and did not refuse.
     pub fn may_pass(&self) -> bool {
         match &self.failure {
             Failure::Refused { status, .. } => *status >= 500,
@@ -28,7 +29,7 @@ impl fmt::Display for TunnelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { proxy, target, .. } = self;
         match &self.failure {
-            // tinyproxy says 401 of credentials that are wrong.
+            // tinyproxy responds to wrong credentials with 401.
             Failure::Refused {
                 status: status @ (401 | 407),
                 challenge,
@@ -78,4 +79,11 @@ impl fmt::Display for TunnelError {
     }
 }
 
-impl std::error::Error for TunnelError {}
+impl std::error::Error for TunnelError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.failure {
+            Failure::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,8 +1,8 @@
-//! A tunnel through an HTTP proxy, by CONNECT: the connection that TLS with the provider is then spoken on.
+//! A tunnel through an HTTP proxy, opened by CONNECT: the connection that TLS with the provider runs on.
 //!
-//! The proxy is told the provider's name and looks its addresses up. It sees no more of what goes through than that name:
-//! the certificate is verified as on a connection without it. Pingora's own support is for proxies on Unix sockets alone,
-//! so that the connection is made here and handed to Pingora, which keeps it in its pool.
+//! The proxy gets the provider's name and resolves it. It sees nothing else of a request: the provider's certificate is
+//! verified as without a proxy. Pingora supports proxies on Unix sockets only, so the connection is made here and handed
+//! to Pingora, which keeps it in its pool.
 
 mod error;
 mod response;
@@ -25,18 +25,19 @@ use tokio::net::{TcpSocket, TcpStream};
 use zeroize::Zeroizing;
 
 use self::response::{Failure, is_open};
+use super::egress_proxy::EgressProxy;
 use super::egress_proxy::bracketed;
-use super::endpoint::leave_the_last;
-use super::{BaseUrl, EgressProxy};
+use super::reserve::refuse_reserved;
+use super::url::BaseUrl;
 
-/// The way through one proxy to one provider.
+/// How to open a tunnel through one proxy to one provider.
 pub struct Tunnel {
     proxy: String,
     target: String,
-    /// The request as it is sent, with the proxy's credentials in it.
+    /// The CONNECT request in bytes, with the proxy's credentials.
     request: Zeroizing<Vec<u8>>,
     has_token: bool,
-    /// How long a connection to the proxy may take, and how long its response.
+    /// For the connection to the proxy, and again for its response.
     timeout: Duration,
 }
 
@@ -63,11 +64,11 @@ impl Tunnel {
         }
     }
 
-    /// Asks for the tunnel over a connection to the proxy, whose reads end in time, and waits for the response as long as
-    /// it may take as a whole.
+    /// Opens the tunnel on `connection`, a blocking connection to the proxy whose reads have a timeout. The response as a
+    /// whole has the tunnel's timeout.
     pub fn open(&self, connection: &mut (impl Read + Write)) -> Result<(), TunnelError> {
         let (begun, mut received) = (Instant::now(), Vec::new());
-        let mut ask = || {
+        let mut request = || {
             connection.write_all(&self.request)?;
             loop {
                 if begun.elapsed() > self.timeout {
@@ -81,10 +82,10 @@ impl Tunnel {
                 }
             }
         };
-        ask().map_err(|failure| self.error(failure))
+        request().map_err(|failure| self.error(failure))
     }
 
-    async fn ask(&self, connection: &mut TcpStream) -> Result<(), Failure> {
+    async fn request(&self, connection: &mut TcpStream) -> Result<(), Failure> {
         connection.write_all(&self.request).await?;
         let mut received = Vec::with_capacity(1024);
         loop {
@@ -103,7 +104,7 @@ impl Tunnel {
         };
         let no_socket = |error| Error::because(ErrorType::SocketError, "no socket", error);
         let socket = socket.map_err(no_socket)?;
-        leave_the_last(&socket)?;
+        refuse_reserved(&socket)?;
         match tokio::time::timeout(self.timeout, socket.connect(address)).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(unreachable(error)),
@@ -135,21 +136,21 @@ impl L4Connect for Tunnel {
             ));
         };
         let mut connection = self.reach(*address).await?;
-        let asked = tokio::time::timeout(self.timeout, self.ask(&mut connection)).await;
-        let (etype, failure) = match asked {
+        let opened = tokio::time::timeout(self.timeout, self.request(&mut connection)).await;
+        let (etype, failure) = match opened {
             Ok(Ok(())) => return Ok(connection.into()),
             Ok(Err(failure)) => (ErrorType::ConnectProxyFailure, failure),
             Err(_) => (ErrorType::ConnectTimedout, Failure::Late(self.timeout)),
         };
         Err(Error::because(
             etype,
-            "asking the proxy for a tunnel",
+            "requesting a tunnel from the proxy",
             self.error(failure),
         ))
     }
 }
 
-/// Tunnels that are told apart share no connections: those of other targets, and of other credentials.
+/// Tunnels with equal hashes share pooled connections: not those of other targets or other credentials.
 impl Hash for Tunnel {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.proxy.hash(state);
@@ -157,7 +158,7 @@ impl Hash for Tunnel {
     }
 }
 
-/// Without the request, which holds the credentials.
+/// Leaves out the request, which holds the credentials.
 impl fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tunnel to {} through {}", self.target, self.proxy)
@@ -177,163 +178,4 @@ fn unreachable(error: io::Error) -> Box<Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tunnel() -> Tunnel {
-        let proxy = EgressProxy::parse("http://proxy.corp:3128").unwrap();
-        let url = BaseUrl::parse("https://[fd00::1]:8443/v1").unwrap();
-        Tunnel::new(&proxy, &url, Duration::from_secs(1))
-    }
-
-    /// A connection on which the proxy says `answer`, and closes.
-    struct Answering(io::Cursor<Vec<u8>>, Vec<u8>);
-
-    impl Read for Answering {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            Read::read(&mut self.0, into)
-        }
-    }
-
-    impl Write for Answering {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.1.extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn asked(response: &str) -> Result<(), String> {
-        let mut connection = Answering(io::Cursor::new(response.into()), Vec::new());
-        let opened = tunnel().open(&mut connection);
-        let sent = String::from_utf8(connection.1).unwrap();
-        assert_eq!(
-            sent,
-            "CONNECT [fd00::1]:8443 HTTP/1.1\r\nHost: [fd00::1]:8443\r\n\r\n"
-        );
-        opened.map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_tunnel_is_open_after_the_head_of_a_2xx() {
-        for response in [
-            "HTTP/1.1 200 Connection established\r\n\r\n",
-            "HTTP/1.0 200 OK\r\nProxy-agent: tinyproxy/1.11.1\r\n\r\n",
-            "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\n",
-            "HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 204 OK\r\n\r\n",
-            "HTTP/1.1 200 OK\nVia: x\n\n",
-        ] {
-            assert_eq!(asked(response), Ok(()), "{response}");
-        }
-    }
-
-    /// A proxy that always has one byte more.
-    struct Dripping(usize);
-
-    impl Read for Dripping {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            std::thread::sleep(Duration::from_millis(5));
-            let head = b"HTTP/1.1 103 Early Hints\r\n\r\n";
-            into[0] = head[self.0 % head.len()];
-            self.0 += 1;
-            Ok(1)
-        }
-    }
-
-    impl Write for Dripping {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_proxy_that_answers_without_end_is_not_listened_to_without_end() {
-        let proxy = EgressProxy::parse("http://proxy.corp:3128").unwrap();
-        let url = BaseUrl::parse("https://api.openai.com").unwrap();
-        let tunnel = Tunnel::new(&proxy, &url, Duration::from_millis(50));
-        let late = tunnel.open(&mut Dripping(0)).unwrap_err();
-        assert!(matches!(late.failure, Failure::Late(_)), "{late}");
-    }
-
-    #[test]
-    fn what_a_proxy_says_else_is_told_with_what_to_do() {
-        for (response, said) in [
-            (
-                "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n",
-                "wants credentials for [fd00::1]:8443 (407): set `proxy_token`",
-            ),
-            (
-                "HTTP/1.1 407 No\r\nproxy-authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n",
-                "(407), by a scheme that keygate does not speak",
-            ),
-            (
-                "HTTP/1.1 401 Unauthorized\r\n\r\n",
-                "wants credentials for [fd00::1]:8443 (401): set `proxy_token`",
-            ),
-            (
-                "HTTP/1.1 403 No\r\n\r\ncanary",
-                "allows no tunnel to [fd00::1]:8443 (403)",
-            ),
-            (
-                "HTTP/1.1 503 Canary\r\n\r\n",
-                "could not reach [fd00::1]:8443 (503)",
-            ),
-            (
-                "HTTP/1.1 400 Bad\r\n\r\n",
-                "is it a proxy that takes CONNECT?",
-            ),
-            ("", "closed the connection"),
-            ("SSH-2.0-canary\r\n", "did not answer as an HTTP proxy"),
-            (
-                "HTTP/1.1 200 OK\r\n\r\ncanary",
-                "did not answer as an HTTP proxy",
-            ),
-            ("HTTP/1.1 2x0 OK\r\n\r\n", "did not answer as an HTTP proxy"),
-            ("HTTP/1.1 200 cut off", "did not answer as an HTTP proxy"),
-        ] {
-            let why = asked(response).unwrap_err();
-            assert!(why.contains(said), "{response}: {why}");
-            assert!(
-                why.starts_with("the proxy proxy.corp:3128 ")
-                    && !why.to_lowercase().contains("canary"),
-                "{why}"
-            );
-        }
-    }
-
-    #[test]
-    fn credentials_are_in_the_request_and_in_nothing_that_is_printed() {
-        let token = crate::secret::Secret::new("user:canary".to_owned())
-            .ok()
-            .unwrap();
-        let proxy = EgressProxy::parse("http://proxy.corp:3128").unwrap();
-        let proxy = proxy.with_token(&token).unwrap();
-        let url = BaseUrl::parse("https://api.openai.com").unwrap();
-        let tunnel = Tunnel::new(&proxy, &url, Duration::from_secs(1));
-        let request = String::from_utf8(tunnel.request.to_vec()).unwrap();
-        assert!(
-            request.contains("\r\nProxy-Authorization: Basic dXNlcjpjYW5hcnk=\r\n\r\n"),
-            "{request}"
-        );
-        assert_eq!(
-            format!("{tunnel:?}"),
-            "tunnel to api.openai.com:443 through proxy.corp:3128"
-        );
-        let refused = tunnel.error(Failure::Refused {
-            status: 407,
-            challenge: Some("Basic"),
-        });
-        assert!(
-            refused
-                .to_string()
-                .ends_with("it does not take those that it was given")
-        );
-    }
-}
+mod tests;

@@ -1,23 +1,29 @@
-//! What a proxy answers to CONNECT, read as far as its empty line: whether the tunnel is open, and if not, why.
+//! Reads a proxy's response to CONNECT, up to the empty line: whether the tunnel is open, and if not, why.
+//!
+//! Pure: works on the bytes received so far.
 
 use std::io;
 use std::time::Duration;
 
-/// The most bytes of a response to CONNECT that are read.
-const MOST: usize = 16 << 10;
+/// The largest response to CONNECT, in bytes.
+const MAX_RESPONSE: usize = 16 << 10;
 
-/// The challenges that a proxy may ask with, the one that can be answered first.
+/// The authentication schemes of proxies that keygate distinguishes. It can use only the first.
 const CHALLENGES: [&str; 4] = ["Basic", "Digest", "NTLM", "Negotiate"];
 
-/// What came instead of a tunnel.
+/// Why there is no tunnel.
 #[derive(Debug)]
 pub(crate) enum Failure {
+    /// The proxy responded with another status than 2xx, and perhaps with one of [`CHALLENGES`].
     Refused {
         status: u16,
         challenge: Option<&'static str>,
     },
+    /// The proxy closed the connection without a response.
     Closed,
+    /// The response is no HTTP, too large, cut off, or followed by bytes that TLS does not allow.
     NoHttp,
+    /// There was no response within this time.
     Late(Duration),
     Io(io::Error),
 }
@@ -28,25 +34,26 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Whether the tunnel is open, after these bytes of the response, the last ones if `ended`; if not, there is more to read.
+/// Whether the tunnel is open, by the bytes received so far; `false` means to read more. `ended` is whether the proxy has
+/// closed the connection.
 pub(crate) fn is_open(received: &[u8], ended: bool) -> Result<bool, Failure> {
     let mut rest = received;
     loop {
-        let begun = rest.len().min(BEGINNING.len());
-        if rest.get(..begun) != BEGINNING.get(..begun) {
+        let compared = rest.len().min(HTTP1.len());
+        if rest.get(..compared) != HTTP1.get(..compared) {
             return Err(Failure::NoHttp);
         }
         let Some((head, behind)) = split_head(rest) else {
             return match ended {
                 true if received.is_empty() => Err(Failure::Closed),
                 true => Err(Failure::NoHttp),
-                false if received.len() > MOST => Err(Failure::NoHttp),
+                false if received.len() > MAX_RESPONSE => Err(Failure::NoHttp),
                 false => Ok(false),
             };
         };
         match status_of(head).ok_or(Failure::NoHttp)? {
             100..200 => rest = behind,
-            // Nobody speaks first in TLS but the client: what is there is not the provider's.
+            // In TLS, the client sends first: further bytes are not the provider's.
             200..300 if behind.is_empty() => return Ok(true),
             200..300 => return Err(Failure::NoHttp),
             status => {
@@ -57,9 +64,9 @@ pub(crate) fn is_open(received: &[u8], ended: bool) -> Result<bool, Failure> {
     }
 }
 
-const BEGINNING: &[u8] = b"HTTP/1.";
+const HTTP1: &[u8] = b"HTTP/1.";
 
-/// A head, and what is behind its empty line; `None` while that has not come.
+/// The head, up to its empty line, and the bytes behind it; `None` until the empty line has been received.
 fn split_head(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let end = |mark: &[u8]| {
         let at = bytes
@@ -72,7 +79,7 @@ fn split_head(bytes: &[u8]) -> Option<(&str, &[u8])> {
         .flatten()
         .min()?;
     let (head, behind) = bytes.split_at_checked(end)?;
-    // One with other bytes than text has no status that could be read.
+    // A head that is not UTF-8 becomes empty, and then has no status.
     Some((std::str::from_utf8(head).unwrap_or_default(), behind))
 }
 
@@ -86,16 +93,16 @@ fn status_of(head: &str) -> Option<u16> {
         .filter(|status| *status >= 100)
 }
 
-/// What the proxy wants in `Proxy-Authorization`, of what is known.
+/// The first of [`CHALLENGES`] that a `Proxy-Authenticate` of the head names.
 fn challenge_in(head: &str) -> Option<&'static str> {
-    let asked = |scheme: &&&str| {
+    let is_named = |scheme: &&&str| {
         head.lines().any(|line| {
             let (name, value) = line.split_once(':').unwrap_or_default();
             let first = value.trim().split([' ', ',']).next().unwrap_or_default();
             name.eq_ignore_ascii_case("proxy-authenticate") && first.eq_ignore_ascii_case(scheme)
         })
     };
-    CHALLENGES.iter().find(asked).copied()
+    CHALLENGES.iter().find(is_named).copied()
 }
 
 #[cfg(test)]
@@ -105,10 +112,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_response_without_end_is_not_read_without_end() {
+    fn a_response_is_read_up_to_its_limit() {
         let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(1 << 20));
         assert!(matches!(
-            is_open(&endless.as_bytes()[..MOST], false),
+            is_open(&endless.as_bytes()[..MAX_RESPONSE], false),
             Ok(false)
         ));
         assert!(matches!(
@@ -118,9 +125,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, in whatever chunks: what is decided on a beginning stays decided, and nothing panics.
+        /// However a response is cut into chunks, the decision on a beginning is the decision on the whole.
         #[test]
-        fn a_response_is_read_the_same_in_any_pieces(
+        fn a_response_is_read_the_same_in_any_chunks(
             head in prop_oneof![
                 Just("HTTP/1.1 200 OK\r\n\r\n"),
                 Just("HTTP/1.1 100 C\r\n\r\nHTTP/1.0 200 OK\r\nvia: x\r\n\r\n"),

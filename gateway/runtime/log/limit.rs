@@ -1,4 +1,4 @@
-//! How many lines of one kind are written: strangers can cause some, as often as they like.
+//! Limits how many log lines of one kind are written: anybody can cause some of them, any number of times.
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Write};
@@ -12,140 +12,140 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::UNLIMITED;
+/// The target of events that are never limited: those that an operator causes.
+pub(crate) const UNLIMITED: &str = "unlimited";
 
-/// How many lines of one kind are written within [`WINDOW`]; the others are counted.
-const LINES: u32 = 20;
-/// How long a kind's lines are counted together, and how long after the first that was left out a line says how many
-/// were.
+/// How many lines of one kind are written per [`WINDOW`]. The others are counted.
+const MAX_LINES: u32 = 20;
+/// The length of a window, and the time after the first suppressed line at which their number is reported.
 const WINDOW: Duration = Duration::from_secs(10);
-/// How much of the first line that was left out is told, in characters.
-const LONGEST: usize = 120;
+/// How much of the first suppressed line is reported, in characters.
+const MAX_SAMPLE: usize = 120;
 
-/// What lines are counted by: their place in the source, and the provider where they name one, so that one that fails
-/// hides no other. All lines of libraries that use the crate `log` are of one place for each level. Providers are those
-/// of the configuration, so that there is a bound to it.
-type Name = (Identifier, Option<Box<str>>);
+/// A kind of lines: their place in the source, and the provider if they name one, so that a failing provider hides no other
+/// one. All lines of libraries that use the crate `log` share one place per level. The number of kinds is bounded:
+/// providers are those of the configuration.
+type KindId = (Identifier, Option<Box<str>>);
 
-/// The lines of each kind.
-pub(crate) struct Limit {
-    kinds: Mutex<HashMap<Name, Kind>>,
-    left_out: IntCounter,
+/// Counts the lines of each kind.
+pub(crate) struct LineLimit {
+    kinds: Mutex<HashMap<KindId, Kind>>,
+    suppressed: IntCounter,
 }
 
 struct Kind {
-    /// When the first line of the window came.
-    began: Instant,
-    /// How many lines were written since.
+    /// When the window started, with its first line.
+    started: Instant,
+    /// How many lines were written in the window.
     written: u32,
-    left_out: Option<LeftOut>,
+    suppressed: Option<Suppressed>,
 }
 
-/// Lines of one kind that were not written, since that was told last.
+/// Lines of one kind that were not written, since the last report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LeftOut {
+pub(crate) struct Suppressed {
     pub(crate) level: Level,
     pub(crate) count: u64,
-    /// The beginning of the first.
-    pub(crate) like: String,
+    /// The start of the first of them.
+    pub(crate) sample: String,
     since: Instant,
 }
 
-impl Limit {
-    /// Counts the lines that are left out in `left_out`.
-    pub(crate) fn new(left_out: IntCounter) -> Self {
+impl LineLimit {
+    /// Counts suppressed lines in `suppressed`.
+    pub(crate) fn new(suppressed: IntCounter) -> Self {
         Self {
             kinds: Mutex::default(),
-            left_out,
+            suppressed,
         }
     }
 
-    /// Whether a line is to be written.
+    /// Whether a line is written. If not, it is counted.
     fn admits(&self, event: &Event<'_>, now: Instant) -> bool {
         let metadata = event.metadata();
         if metadata.target() == UNLIMITED {
             return true;
         }
-        // Before the lock: a value that panics when it is shown comes here again.
+        // Before the lock: a value whose formatting panics logs again, and comes back here.
         let provider = Provider::of(event);
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = kinds
             .entry((metadata.callsite(), provider))
             .or_insert_with(|| Kind {
-                began: now,
+                started: now,
                 written: 0,
-                left_out: None,
+                suppressed: None,
             });
-        if now.saturating_duration_since(kind.began) >= WINDOW {
-            (kind.began, kind.written) = (now, 0);
+        if now.saturating_duration_since(kind.started) >= WINDOW {
+            (kind.started, kind.written) = (now, 0);
         }
-        if kind.written < LINES {
+        if kind.written < MAX_LINES {
             kind.written += 1;
             return true;
         }
-        let left_out = kind.left_out.get_or_insert_with(|| LeftOut {
+        let suppressed = kind.suppressed.get_or_insert_with(|| Suppressed {
             level: *metadata.level(),
             count: 0,
-            like: String::new(),
+            sample: String::new(),
             since: now,
         });
-        left_out.count = left_out.count.saturating_add(1);
-        let is_first = left_out.count == 1;
-        self.left_out.inc();
+        suppressed.count = suppressed.count.saturating_add(1);
+        let is_first = suppressed.count == 1;
+        self.suppressed.inc();
         drop(kinds);
         if is_first {
-            self.is_like(event);
+            self.keep_sample(event);
         }
         false
     }
 
-    /// Keeps what the first line that was left out was like. The lock is not held while that is found out, either.
-    fn is_like(&self, event: &Event<'_>) {
+    /// Keeps the start of the first suppressed line. It is formatted without the lock, too.
+    fn keep_sample(&self, event: &Event<'_>) {
         let provider = Provider::of(event);
-        let mut like = beginning(event);
+        let mut sample = start_of(event);
         if let Some(provider) = &provider {
             // Writing to a String cannot fail.
-            let _ = write!(like, " provider={provider:?}");
+            let _ = write!(sample, " provider={provider:?}");
         }
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = kinds.get_mut(&(event.metadata().callsite(), provider));
-        if let Some(left_out) = kind.and_then(|kind| kind.left_out.as_mut()) {
-            left_out.like = like;
+        if let Some(suppressed) = kind.and_then(|kind| kind.suppressed.as_mut()) {
+            suppressed.sample = sample;
         }
     }
 
-    /// What was left out, of each kind whose window is over; with `all`, of every kind. It is told once.
-    pub(crate) fn left_out(&self, now: Instant, all: bool) -> Vec<LeftOut> {
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let kinds = kinds.values_mut();
-        kinds
-            .filter_map(|kind| {
-                let is_due =
-                    |left: &mut LeftOut| all || now.saturating_duration_since(left.since) >= WINDOW;
-                kind.left_out.take_if(is_due)
-            })
+    /// Takes the suppressed lines of each kind whose window is over; with `all`, of every kind.
+    pub(crate) fn take_suppressed(&self, now: Instant, all: bool) -> Vec<Suppressed> {
+        let is_due = |suppressed: &mut Suppressed| {
+            all || now.saturating_duration_since(suppressed.since) >= WINDOW
+        };
+        self.kinds
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values_mut()
+            .filter_map(|kind| kind.suppressed.take_if(is_due))
             .collect()
     }
 }
 
-/// A layer that lets through what a limit admits.
-pub(crate) struct Limited(pub(super) &'static Limit);
+/// A layer that drops the events that the limit does not admit.
+pub(crate) struct LimitLayer(pub(super) &'static LineLimit);
 
-impl<S: Subscriber> Layer<S> for Limited {
+impl<S: Subscriber> Layer<S> for LimitLayer {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         self.0.admits(event, Instant::now())
     }
 }
 
-/// The provider that a line names.
+/// The provider that an event names.
 #[derive(Default)]
 struct Provider(Option<Box<str>>);
 
 impl Provider {
     fn of(event: &Event<'_>) -> Option<Box<str>> {
         let mut found = Self::default();
-        let has_one = event.metadata().fields().field("provider").is_some();
-        if has_one {
+        let names_provider = event.metadata().fields().field("provider").is_some();
+        if names_provider {
             event.record(&mut found);
         }
         found.0
@@ -162,8 +162,8 @@ impl Visit for Provider {
     fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
 }
 
-/// The beginning of the message.
-fn beginning(event: &Event<'_>) -> String {
+/// The first line of the event's message, cut to [`MAX_SAMPLE`] characters.
+fn start_of(event: &Event<'_>) -> String {
     struct Message(String);
     impl Visit for Message {
         fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
@@ -176,7 +176,7 @@ fn beginning(event: &Event<'_>) -> String {
     let mut message = Message(String::new());
     event.record(&mut message);
     let first = message.0.lines().next().unwrap_or_default();
-    first.chars().take(LONGEST).collect()
+    first.chars().take(MAX_SAMPLE).collect()
 }
 
 #[cfg(test)]
@@ -197,53 +197,53 @@ mod tests {
         }
     }
 
-    /// What a limit lets through of what `work` says, and the limit.
-    fn limited(work: impl FnOnce()) -> (u64, &'static Limit) {
+    /// Runs `work` with a limit. Returns how many of its events passed, and the limit.
+    fn limited(work: impl FnOnce()) -> (u64, &'static LineLimit) {
         let counter = IntCounter::new("c", "c").unwrap();
-        let limit: &'static Limit = Box::leak(Box::new(Limit::new(counter)));
+        let limit: &'static LineLimit = Box::leak(Box::new(LineLimit::new(counter)));
         let count = Count::default();
         let subscriber = tracing_subscriber::registry()
-            .with(Limited(limit))
+            .with(LimitLayer(limit))
             .with(count.clone());
         tracing::subscriber::with_default(subscriber, work);
         (count.0.load(Ordering::Relaxed), limit)
     }
 
     #[test]
-    fn of_each_kind_some_lines_pass_and_the_others_are_counted() {
+    fn some_lines_of_each_kind_pass_and_the_others_are_counted() {
         let (passed, limit) = limited(|| {
             for number in 0..1000 {
                 tracing::warn!(number, "one {number}\nand more");
             }
-            for number in 0..u64::from(LINES) {
+            for number in 0..u64::from(MAX_LINES) {
                 tracing::info!(number, "another");
             }
             tracing::info!("a third");
         });
-        // Unless ten seconds passed meanwhile.
-        assert_eq!(passed, u64::from(2 * LINES + 1));
-        assert_eq!(limit.left_out.get(), 1000 - u64::from(LINES));
+        // This holds if the loop took less than ten seconds.
+        assert_eq!(passed, u64::from(2 * MAX_LINES + 1));
+        assert_eq!(limit.suppressed.get(), 1000 - u64::from(MAX_LINES));
         let now = Instant::now();
-        assert_eq!(limit.left_out(now, false), []);
-        let left_out = limit.left_out(now + WINDOW, false);
-        let [one] = left_out.as_slice() else {
-            panic!("{left_out:?}")
+        assert_eq!(limit.take_suppressed(now, false), []);
+        let suppressed = limit.take_suppressed(now + WINDOW, false);
+        let [one] = suppressed.as_slice() else {
+            panic!("{suppressed:?}")
         };
         assert_eq!(
-            (one.level, one.count, one.like.as_str()),
-            (Level::WARN, 1000 - u64::from(LINES), "one 20")
+            (one.level, one.count, one.sample.as_str()),
+            (Level::WARN, 1000 - u64::from(MAX_LINES), "one 20")
         );
-        assert_eq!(limit.left_out(now + WINDOW, true), [], "once");
+        assert_eq!(limit.take_suppressed(now + WINDOW, true), [], "once");
     }
 
     #[test]
-    fn what_an_operator_causes_is_not_limited() {
+    fn events_that_an_operator_causes_are_not_limited() {
         let (passed, limit) = limited(|| {
             for _ in 0..1000 {
                 tracing::warn!(target: UNLIMITED, "all of it");
             }
         });
-        assert_eq!((passed, limit.left_out.get()), (1000, 0));
+        assert_eq!((passed, limit.suppressed.get()), (1000, 0));
     }
 
     #[test]
@@ -254,14 +254,14 @@ mod tests {
             }
             tracing::warn!(provider = "b", "it failed");
         });
-        assert_eq!(passed, u64::from(LINES) + 1);
-        let told = limit.left_out(Instant::now(), true);
-        assert_eq!(told[0].like, "it failed provider=\"a\"");
+        assert_eq!(passed, u64::from(MAX_LINES) + 1);
+        let suppressed = limit.take_suppressed(Instant::now(), true);
+        assert_eq!(suppressed[0].sample, "it failed provider=\"a\"");
     }
 
     #[test]
     fn a_new_window_lets_lines_through_again() {
-        struct At(&'static Limit, Arc<Mutex<Instant>>);
+        struct At(&'static LineLimit, Arc<Mutex<Instant>>);
         impl<S: Subscriber> Layer<S> for At {
             fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
                 self.0.admits(event, *self.1.lock().unwrap())
@@ -282,8 +282,8 @@ mod tests {
                 }
             }
         });
-        assert_eq!(count.0.load(Ordering::Relaxed), u64::from(3 * LINES));
-        let counts = limit.left_out(start + WINDOW * 2, false);
-        assert_eq!(counts[0].count, 3 * (100 - u64::from(LINES)));
+        assert_eq!(count.0.load(Ordering::Relaxed), u64::from(3 * MAX_LINES));
+        let counts = limit.take_suppressed(start + WINDOW * 2, false);
+        assert_eq!(counts[0].count, 3 * (100 - u64::from(MAX_LINES)));
     }
 }

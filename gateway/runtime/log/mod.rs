@@ -1,10 +1,11 @@
-//! Events, which are what `tracing` is told, as lines on standard error.
+//! Writes the events of `tracing` as lines on standard error.
 //!
-//! A thread of its own writes them, so that no request, reload or signal waits for whoever reads them: a line that
-//! finds the queue full is dropped and counted. Of each kind, so many lines are written and the others counted, since
-//! strangers can cause some.
+//! A thread of its own writes them, so that no request, reload or signal waits for a slow reader: when the queue is full,
+//! a line is dropped and counted. The number of lines of one kind is limited, as anybody can cause some of them.
 
 mod limit;
+
+pub(crate) use self::limit::UNLIMITED;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
@@ -21,30 +22,27 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use self::limit::{LeftOut, Limit, Limited};
+use self::limit::{LimitLayer, LineLimit, Suppressed};
 use crate::runtime::line_queue::{Format, LineQueue};
 use crate::runtime::printable;
 
-/// The target of events that are written however many there are: an operator's own doing, and not a stranger's.
-pub const UNLIMITED: &str = "unlimited";
-
 /// How long the end of the process waits for the last lines to be read.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How often it is looked whether there are lines to be told of that were left out.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// As much as can be written to a pipe without waiting, where something can.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often suppressed lines are looked for, to be reported.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How much a pipe that is ready takes without blocking, in bytes.
 const PIPE_BUF: usize = 4096;
 
-/// The events of this process.
+/// The queue and the limit of this process's events.
 struct Events {
     queue: LineQueue<Vec<u8>>,
-    limit: Limit,
+    limit: LineLimit,
 }
 
-/// Once they are written by a thread.
+/// Set by [`start`].
 static EVENTS: OnceLock<Events> = OnceLock::new();
 
-/// Counts the lines that are dropped. It belongs to the process and not to a gateway, as lines come before there is one.
+/// Counts dropped lines. It belongs to the process and not to a gateway: lines are logged before there is one.
 struct Dropped {
     family: IntCounterVec,
     queue_full: IntCounter,
@@ -67,134 +65,146 @@ static DROPPED: LazyLock<Result<Dropped, prometheus::Error>> = LazyLock::new(|| 
     })
 });
 
-/// The metric of lines that were dropped, by reason. Fails if its name is no name, which a test rules out.
-pub fn dropped() -> Result<IntCounterVec, prometheus::Error> {
-    let dropped = DROPPED.as_ref();
-    let dropped = dropped.map_err(|error| prometheus::Error::Msg(error.to_string()))?;
-    Ok(dropped.family.clone())
+/// The metric of dropped lines, by reason.
+///
+/// # Errors
+/// If the metric is invalid, which a test rules out.
+pub(crate) fn dropped() -> Result<IntCounterVec, prometheus::Error> {
+    match DROPPED.as_ref() {
+        Ok(dropped) => Ok(dropped.family.clone()),
+        Err(error) => Err(prometheus::Error::Msg(error.to_string())),
+    }
 }
 
-/// Starts the thread that writes to standard error. What [`say_last`] says goes to it from now on, events from
-/// [`log_from`] on. Fails if the system gives no thread.
+/// Starts the thread that writes to standard error. It writes the text of `print_last` from now on, and events once
+/// [`log_from`] was called.
+///
+/// # Errors
+/// If the system gives no thread.
 pub fn start() -> io::Result<()> {
     let dropped = DROPPED.as_ref().map_err(io::Error::other)?;
     if EVENTS.get().is_some() {
         return Ok(());
     }
-    let lost = dropped.queue_full.clone();
-    let queue = LineQueue::start("events", stderr(), Lines::default(), lost)?;
-    let limit = Limit::new(dropped.rate_limit.clone());
-    // Another thread may have been first, as in tests: its queue will do.
+    let queue_full = dropped.queue_full.clone();
+    let queue = LineQueue::start("events", stderr(), Lines::default(), queue_full)?;
+    let limit = LineLimit::new(dropped.rate_limit.clone());
+    // Another thread may have been faster, as in tests: then its queue is used.
     let _ = EVENTS.set(Events { queue, limit });
     Ok(())
 }
 
-/// Sends events to standard error, one line each, from `level` on. [`start`] must have been called.
+/// Writes events of `level` and above to standard error, one line each. Does nothing before [`start`].
 pub fn log_from(level: LevelFilter) {
     let Some(events) = EVENTS.get() else { return };
     let quiet = level.min(LevelFilter::WARN);
     let targets = Targets::new()
         .with_default(level)
-        // They say per broken connection what the access log says better, and some of their errors hold the head
-        // of a request, with its key.
+        // They log each broken connection, as the access log does better, and some of their errors contain the head of a
+        // request, with its key.
         .with_target("pingora_proxy", LevelFilter::OFF)
         .with_target("pingora_core", LevelFilter::OFF)
-        // Where the system has no more files.
+        // Logs when the system has no more descriptors.
         .with_target("pingora_core::services::listening", quiet)
         .with_target("pingora_pool", quiet);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(Queued(events))
-        // It would be written from the thread that has something to say.
+        // These are written by the calling thread, without the queue.
         .log_internal_errors(false)
         .with_target(false);
-    // A second call, as in tests, leaves the first in place.
+    // A second call, as in tests, has no effect.
     let _ = tracing_subscriber::registry()
         .with(targets)
-        .with(Limited(&events.limit))
+        .with(LimitLayer(&events.limit))
         .with(lines)
         .try_init();
 }
 
-/// Tells now and then, for as long as it runs, how many lines were left out.
-pub async fn tell_what_was_left_out() {
+/// Reports suppressed lines now and then, for as long as it runs.
+pub(crate) async fn report_suppressed_lines() {
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(REPORT_INTERVAL).await;
         if let Some(events) = EVENTS.get() {
-            tell(&events.limit.left_out(Instant::now(), false));
+            report(&events.limit.take_suppressed(Instant::now(), false));
         }
     }
 }
 
-fn tell(left_out: &[LeftOut]) {
-    for LeftOut {
-        level, count, like, ..
-    } in left_out
+fn report(suppressed: &[Suppressed]) {
+    for Suppressed {
+        level,
+        count,
+        sample,
+        ..
+    } in suppressed
     {
-        // A macro's level is constant.
+        // The level of a macro must be a constant.
         match *level {
             Level::ERROR => {
-                tracing::error!(target: UNLIMITED, "left out {count} more lines like: {like}");
+                tracing::error!(target: UNLIMITED, "left out {count} more lines like: {sample}");
             }
             Level::WARN => {
-                tracing::warn!(target: UNLIMITED, "left out {count} more lines like: {like}");
+                tracing::warn!(target: UNLIMITED, "left out {count} more lines like: {sample}");
             }
-            _ => tracing::info!(target: UNLIMITED, "left out {count} more lines like: {like}"),
+            _ => tracing::info!(target: UNLIMITED, "left out {count} more lines like: {sample}"),
         }
     }
 }
 
-/// Waits until the lines so far are written, but no longer than a reader that has stopped reading deserves.
-pub fn flush() {
+/// Waits until the lines so far are written, for up to [`FLUSH_TIMEOUT`].
+pub(crate) fn flush() {
     if let Some(events) = EVENTS.get() {
-        tell(&events.limit.left_out(Instant::now(), true));
-        events.queue.flush(LAST_WORDS);
+        report(&events.limit.take_suppressed(Instant::now(), true));
+        events.queue.flush(FLUSH_TIMEOUT);
     }
 }
 
-/// Says something on standard error that is no event, and waits until it is written; but no longer than a reader that
-/// has stopped reading deserves, once a thread writes it.
-pub fn say_last(text: &str) {
-    say(&format!("{text}\n"));
+/// Prints `text` on standard error, not as an event, and waits until it is written. After [`start`], a reader that has
+/// stopped reading is waited for no longer than [`FLUSH_TIMEOUT`].
+pub(crate) fn print_last(text: &str) {
+    print(&format!("{text}\n"));
     flush();
 }
 
-fn say(line: &str) {
+fn print(line: &str) {
     match EVENTS.get() {
         Some(events) => events.write(line.as_bytes()),
         None => {
-            // With nobody to read it there is nobody to tell.
+            // If standard error cannot be written, the failure cannot be reported either.
             let _ = stderr().write_all(printable::lines(line).as_bytes());
         }
     }
 }
 
-/// Says why, and ends the process as it is: others would not know that a part of it is gone.
+/// Logs why, and aborts the process: a part of it has failed, and clients and the service manager would not notice.
 pub fn abort(why: &str) -> ! {
     tracing::error!("{why}");
     flush();
     std::process::abort()
 }
 
-/// Lets a panic say where it was, and no more: its own message may hold what it stumbled over, as that of a slice of a
-/// text does. With `RUST_BACKTRACE=1`, it says how it came there, too.
-pub fn hide_what_panics_say() {
+/// Makes panics log their place, and not their message: it may contain secret data, as that of a text slice does. With
+/// `RUST_BACKTRACE=1`, the backtrace is logged too.
+pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
-        let thread = std::thread::current();
-        let thread = thread.name().unwrap_or("(unnamed)");
-        let at = panic.location().map(ToString::to_string);
-        let at = at.unwrap_or_default();
-        let backtrace = Backtrace::capture();
-        let backtrace = match backtrace.status() {
-            BacktraceStatus::Captured => format!("\n{backtrace}"),
+        let current = std::thread::current();
+        let thread = current.name().unwrap_or("(unnamed)");
+        let at = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let captured = Backtrace::capture();
+        let lines = match captured.status() {
+            BacktraceStatus::Captured => format!("\n{captured}"),
             _ => String::new(),
         };
-        let backtrace = backtrace.trim_end();
+        let backtrace = lines.trim_end();
         if dispatcher::has_been_set() {
             tracing::error!(
                 "a defect of this program: thread `{thread}` panicked at {at}{backtrace}"
             );
         } else {
-            say(&format!(
+            print(&format!(
                 "keygate: a defect: thread `{thread}` panicked at {at}{backtrace}\n"
             ));
         }
@@ -202,8 +212,8 @@ pub fn hide_what_panics_say() {
 }
 
 impl Events {
-    /// Hands a line over to the thread that writes. Where a panic is being told, it is written at once as far as that
-    /// goes without waiting: a second one ends the process, and with it the queue.
+    /// Queues a line. During a panic, as much as possible is written at once without blocking: a second panic ends the
+    /// process, and with it the queue.
     fn write(&self, line: &[u8]) {
         let written = if std::thread::panicking() {
             write_without_waiting(line)
@@ -217,18 +227,18 @@ impl Events {
     }
 }
 
-/// Writes as much to standard error as can be written now, and says how much that was.
+/// Writes as much to standard error as it takes without blocking. Returns the number of bytes.
 fn write_without_waiting(line: &[u8]) -> usize {
     let stderr = stderr();
     let mut written = 0;
     for chunk in line.chunks(PIPE_BUF) {
-        let mut room = [PollFd::new(&stderr, PollFlags::OUT)];
-        let now = poll(&mut room, Some(&Timespec::default()));
-        let [room] = room;
-        if now != Ok(1) || room.revents() != PollFlags::OUT {
+        let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+        let ready = poll(&mut polled, Some(&Timespec::default()));
+        let [descriptor] = polled;
+        if ready != Ok(1) || descriptor.revents() != PollFlags::OUT {
             break;
         }
-        // Not by the library's own lock, which the thread that writes may hold while it waits.
+        // Not through the standard library, whose lock the writing thread may hold while it blocks.
         match rustix::io::write(&stderr, chunk) {
             Ok(length) => written += length,
             Err(_) => break,
@@ -237,7 +247,7 @@ fn write_without_waiting(line: &[u8]) -> usize {
     written
 }
 
-/// Makes writers for the lines of events.
+/// Creates the writers for event lines.
 struct Queued(&'static Events);
 
 impl<'w> MakeWriter<'w> for Queued {
@@ -248,7 +258,7 @@ impl<'w> MakeWriter<'w> for Queued {
     }
 }
 
-/// Takes one line at a time, and never fails.
+/// Queues one line per write, and never fails.
 struct Line(&'static Events);
 
 impl Write for Line {
@@ -262,7 +272,7 @@ impl Write for Line {
     }
 }
 
-/// Lines as they are written: what comes from others (a name, a certificate's error) must move no cursor.
+/// Formats lines for the terminal: text from others, such as a name or a certificate error, must not move the cursor.
 #[derive(Default)]
 struct Lines(Vec<u8>);
 

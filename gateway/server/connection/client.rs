@@ -1,4 +1,7 @@
-//! A connection of a client, from its first packet to its end.
+//! Serves a client connection from its first packet to its end: PROXY protocol header, TLS handshake, choice of the HTTP
+//! version, and the requests of HTTP/1.1. Those of HTTP/2 are in `http2`.
+//!
+//! Knows time limits and connection limits. It leaves requests to an [`HttpServerApp`], without looking into them.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -16,51 +19,53 @@ use crate::config::ServerConfig;
 use crate::proxy::connection;
 use crate::runtime::watchdog::{self, ConnectionTimeouts};
 use crate::server::connection::boundary::Boundary;
-use crate::server::connection::connections::{Connection, Connections};
+use crate::server::connection::bounded_stream::BoundedStream;
+use crate::server::connection::count::{ConnectionPermit, OpenConnections};
 use crate::server::connection::flush::FlushBeforeWait;
+use crate::server::connection::handler::{Accepted, ConnectionHandler};
 use crate::server::connection::head::{self, Head};
 use crate::server::connection::http2;
-use crate::server::connection::pace::{Pace, Paced};
-use crate::server::connection::socket::Socket;
-use crate::server::listen::accept::{Accepted, ConnectionHandler};
-use crate::server::listen::proxy_header;
+use crate::server::connection::proxy_header;
+use crate::server::connection::stream::ClientStream;
+use crate::server::connection::throttle::{Throttle, ThrottledStream};
 
-/// What Pingora takes for any time: an exchange has a deadline of its own.
+/// Keep-alive without a time limit, in Pingora's terms: the watchdog limits how long a connection is idle.
 const KEEPALIVE: u64 = 0;
 
-/// What a client sends first to speak HTTP/2 without TLS (RFC 9113, section 3.4), up to where it may not be HTTP/1.
+/// The start of HTTP/2's connection preface (RFC 9113, section 3.4), as long as no HTTP/1 request can start with it.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
-/// An application whose connections are counted from their first packet on, and must say something soon.
-pub(crate) struct Client<A> {
+/// Serves client connections for the application `app`. Connections are counted from their first packet on.
+pub(crate) struct ClientHandler<A> {
     pub(crate) app: Arc<A>,
-    /// What makes them private. Pingora's own handshake comes before anything can be counted, and may take a minute.
+    /// TLS acceptor; `None` without TLS. The handshake runs here because Pingora's happens before a connection is counted,
+    /// with a time limit of one minute.
     pub(crate) tls: Option<Arc<Acceptor>>,
-    /// Whether HTTP/2 is spoken without TLS.
+    /// Accept HTTP/2 without TLS as well.
     pub(crate) h2c: bool,
-    /// Those that are open.
-    pub(crate) connections: Arc<Connections>,
-    /// What those without a request end by, later than accepting ends.
-    pub(crate) quiet: IdleShutdown,
+    /// Counts and limits the open connections.
+    pub(crate) connections: Arc<OpenConnections>,
+    /// Closes idle connections, some time after the server stopped accepting.
+    pub(crate) idle_shutdown: IdleShutdown,
 }
 
-/// When connections without a request end.
+/// Turns true when connections without a request are to be closed.
 #[derive(Clone)]
 pub(crate) struct IdleShutdown {
-    /// Those of HTTP/1.1, where a request that is on its way is lost.
+    /// For HTTP/1.1. Closing loses a request that is on its way.
     pub(crate) http1: ShutdownWatch,
-    /// Those of HTTP/2, which says what is still answered.
+    /// For HTTP/2, which can be closed earlier: GOAWAY says which requests are still served.
     pub(crate) http2: ShutdownWatch,
 }
 
-impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for Client<A> {
-    type Permit = Connection;
+impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for ClientHandler<A> {
+    type Permit = ConnectionPermit;
 
-    fn admit(&self, socket: &std::net::TcpStream, peer: SocketAddr) -> Option<Connection> {
+    fn admit(&self, socket: &std::net::TcpStream, peer: SocketAddr) -> Option<ConnectionPermit> {
         self.connections.admit(socket, peer.ip())
     }
 
-    async fn serve(self: Arc<Self>, arrival: Accepted<Connection>) {
+    async fn serve(self: Arc<Self>, arrival: Accepted<ConnectionPermit>) {
         let within = self
             .connections
             .live()
@@ -74,9 +79,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for Client<A> {
             let Ok(socket) = TcpStream::from_std(socket) else {
                 return;
             };
-            // Boxed, for it is large and soon over.
+            // Boxed: its state is large, and the connection outlives it.
             match Box::pin(self.handshake(socket, peer, &mut permit)).await {
-                Some(Greeted::Http2(stream, pace)) => {
+                Some(Negotiated::Http2(stream, throttle)) => {
                     let keepalive = self
                         .connections
                         .live()
@@ -85,14 +90,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for Client<A> {
                         .server
                         .limits
                         .keepalive;
-                    let most = http2::Limits {
+                    let limits = http2::Limits {
                         idle: keepalive,
-                        requests: self.most_requests().unwrap_or(u32::MAX),
+                        requests: self.max_requests().unwrap_or(u32::MAX),
                     };
-                    let quiet = self.quiet.http2.clone();
-                    Box::pin(http2::serve(&self.app, stream, &pace, most, quiet)).await;
+                    let drain = self.idle_shutdown.http2.clone();
+                    Box::pin(http2::serve(&self.app, stream, &throttle, limits, drain)).await;
                 }
-                Some(Greeted::Http1(stream, boundary)) => {
+                Some(Negotiated::Http1(stream, boundary)) => {
                     let exchanges = self.http1(stream, &boundary, &permit);
                     let exchanges = connection::http1(boundary.clone(), exchanges);
                     watchdog::run_http1(Box::pin(exchanges)).await;
@@ -105,51 +110,60 @@ impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for Client<A> {
     }
 }
 
-impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
-    /// Ends what has no request and none on its way, from when it is time on.
+impl<A: HttpServerApp + Send + Sync + 'static> ClientHandler<A> {
+    /// Waits until idle connections are to be closed, then closes what the application holds of them.
     pub(crate) async fn drain_idle(&self) {
-        // Gone is as good as quiet.
-        let _ = self.quiet.http1.clone().wait_for(|quiet| *quiet).await;
+        // A closed channel means shutdown, too.
+        let mut drain = self.idle_shutdown.http1.clone();
+        let _ = drain.wait_for(|begun| *begun).await;
         self.app.http_cleanup().await;
     }
 
-    /// The stream that HTTP is spoken on.
+    /// Everything before the first request: PROXY protocol header, TLS handshake, HTTP version. `None` if the connection
+    /// is closed.
     async fn handshake(
         &self,
         mut socket: TcpStream,
         mut peer: SocketAddr,
-        place: &mut Connection,
-    ) -> Option<Greeted> {
-        let mut read = Vec::new();
-        if place.begins_with_proxy_header() {
-            (peer, read) = proxy_header::read(&mut socket, peer, place).await?;
+        permit: &mut ConnectionPermit,
+    ) -> Option<Negotiated> {
+        let mut prefix = Vec::new();
+        if permit.expects_proxy_header() {
+            (peer, prefix) = proxy_header::read(&mut socket, peer, permit).await?;
         }
         if let Some(tls) = &self.tls {
-            let socket = Socket::private(socket, peer).after(read);
-            return self.private(tls, socket, peer).await;
+            let stream = ClientStream::tls(socket, peer).with_prefix(prefix);
+            return self.tls_handshake(tls, stream, peer).await;
         }
-        let mut plain = Socket::plain(socket, peer).after(read);
-        if self.h2c && plain.begins_with(HTTP2_PREFACE).await.ok()? {
-            return Some(paced(plain));
+        let mut stream = ClientStream::plain(socket, peer).with_prefix(prefix);
+        if self.h2c && stream.starts_with(HTTP2_PREFACE).await.ok()? {
+            return Some(Negotiated::http2(stream));
         }
-        Some(run_http1(plain))
+        Some(Negotiated::http1(stream))
     }
 
-    /// The stream behind a TLS handshake.
-    async fn private(&self, tls: &Acceptor, socket: Socket, peer: SocketAddr) -> Option<Greeted> {
-        let mut begun = Handshake {
+    /// Performs the TLS handshake on `stream`. `None` if it fails, which is counted.
+    async fn tls_handshake(
+        &self,
+        tls: &Acceptor,
+        stream: ClientStream,
+        peer: SocketAddr,
+    ) -> Option<Negotiated> {
+        let mut handshake = Handshake {
             failures: &self.connections.live().metrics.tls_handshake_failures,
-            over: false,
+            succeeded: false,
         };
-        let done = tls.tls_handshake(socket).await;
-        begun.over = done.is_ok();
-        match done {
+        let outcome = tls.tls_handshake(stream).await;
+        handshake.succeeded = outcome.is_ok();
+        match outcome {
             // The HTTP/2 library flushes by itself.
-            Ok(stream) if stream.selected_alpn_proto() == Some(ALPN::H2) => Some(paced(stream)),
-            Ok(stream) => Some(run_http1(FlushBeforeWait::new(stream))),
+            Ok(stream) if stream.selected_alpn_proto() == Some(ALPN::H2) => {
+                Some(Negotiated::http2(stream))
+            }
+            Ok(stream) => Some(Negotiated::http1(FlushBeforeWait::new(stream))),
             Err(error) => {
-                // Whoever only looks whether the port is open is no news.
-                if !left(&error) {
+                // The client closed the connection, as a port check does: not worth a log line.
+                if !is_disconnect(&error) {
                     tracing::info!(client = %peer, "TLS handshake: {error}");
                 }
                 None
@@ -157,28 +171,32 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         }
     }
 
-    /// How many requests a connection may have.
-    fn most_requests(&self) -> Option<u32> {
+    /// How many requests a connection may carry.
+    fn max_requests(&self) -> Option<u32> {
         self.app.server_options()?.keepalive_request_limit
     }
 
-    /// One exchange after the other, as Pingora does it; but what waits for a request is not yet a session of Pingora's,
-    /// which takes ten times the memory.
-    async fn http1(&self, mut stream: Stream, boundary: &Boundary, place: &Connection) {
+    /// Serves one exchange after the other, as Pingora's own loop does. But a connection that waits for a request is no
+    /// session of Pingora's yet, which would take ten times the memory.
+    async fn http1(&self, mut stream: Stream, boundary: &Boundary, permit: &ConnectionPermit) {
         let mut settings = None;
-        let mut quiet = self.quiet.http1.clone();
-        while let Some(begun) = self.request(&mut stream, boundary, &mut quiet, place).await {
+        let mut drain = self.idle_shutdown.http1.clone();
+        while let Some(begun) = self
+            .request(&mut stream, boundary, &mut drain, permit)
+            .await
+        {
             let Some(reused) = self.exchange(stream, settings, begun).await else {
                 return;
             };
-            if !boundary.is_passed() {
+            if !boundary.allows_next() {
                 return;
             }
             (stream, settings) = reused.consume();
         }
     }
 
-    /// An exchange that has begun on a connection. Not an `async fn`, for that would hold the session's place, too.
+    /// Serves the exchange whose request starts with `begun`. Not an `async fn`: its future would hold the session a second
+    /// time.
     fn exchange(
         &self,
         stream: Stream,
@@ -188,27 +206,29 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
         let mut session = ServerSession::new_http1(stream);
         match settings {
             None => {
-                let quiet = *self.quiet.http1.borrow();
-                session.set_keepalive((!quiet).then_some(KEEPALIVE));
-                // Pingora counts the requests behind the first.
-                let reuses = self.most_requests().map(|most| most.saturating_sub(1));
+                let draining = *self.idle_shutdown.http1.borrow();
+                session.set_keepalive((!draining).then_some(KEEPALIVE));
+                // Pingora counts the requests after the first.
+                let reuses = self.max_requests().map(|most| most.saturating_sub(1));
                 session.set_keepalive_reuses_remaining(reuses);
             }
             Some(settings) => settings.apply_to_session(&mut session),
         }
-        // There is no other one: Pingora sees nothing of what follows a request, or does not use the connection again.
+        // No prefix can be set yet: Pingora reads nothing past a request's end, or does not reuse the connection.
         debug_assert!(!session.pipelining_enabled());
         session.set_pipelined_prefix(begun);
-        self.app.process_new_http(session, &self.quiet.http1)
+        self.app
+            .process_new_http(session, &self.idle_shutdown.http1)
     }
 
-    /// The head of the next request, and what came of its body. Nothing if there is none, or none is wanted.
+    /// Reads the head of the next request, and the bytes of its body that arrive with it. `None` if the client closes the
+    /// connection, or the server does because it is idle.
     async fn request(
         &self,
         stream: &mut Stream,
         boundary: &Boundary,
-        quiet: &mut ShutdownWatch,
-        place: &Connection,
+        drain: &mut ShutdownWatch,
+        permit: &ConnectionPermit,
     ) -> Option<BytesMut> {
         let (patience, limit) = {
             let snapshot = self.connections.live().snapshot();
@@ -219,48 +239,51 @@ impl<A: HttpServerApp + Send + Sync + 'static> Client<A> {
             )
         };
         watchdog::wait_for_request(patience);
-        place.waits();
-        let begun = boundary.open();
+        permit.mark_idle();
+        let begun = boundary.take_next();
         if !begun.is_empty() {
             watchdog::heard();
         }
         let head = tokio::select! {
             biased;
             head = head::read(stream, begun, limit) => head?,
-            () = place.gives_way() => return None,
-            // Gone is as good as quiet.
-            _ = quiet.wait_for(|quiet| *quiet) => return None,
+            () = permit.evicted() => return None,
+            // A closed channel means shutdown, too.
+            _ = drain.wait_for(|begun| *begun) => return None,
         };
-        place.responses();
+        permit.mark_busy();
         Some(match head {
             Head::Whole(mut begun) => {
-                boundary.begin(&mut begun);
+                boundary.start_request(&mut begun);
                 begun
             }
-            Head::Refused(reason, instead) => {
+            Head::Refused(reason, replacement) => {
                 connection::refuse_next(reason);
-                instead
+                replacement
             }
         })
     }
 }
 
-/// A stream that HTTP is spoken on.
-enum Greeted {
-    /// With where its requests end.
+/// A stream whose HTTP version is known, with what controls its reading.
+enum Negotiated {
+    /// The boundary keeps its requests apart.
     Http1(Stream, Arc<Boundary>),
-    /// With how fast it is read.
-    Http2(Stream, Arc<Pace>),
+    /// The throttle slows reading until a key is verified.
+    Http2(Stream, Arc<Throttle>),
 }
 
-fn paced(stream: impl IO + 'static) -> Greeted {
-    let pace = Pace::new();
-    Greeted::Http2(Box::new(Paced::new(stream, pace.clone())), pace)
-}
+impl Negotiated {
+    fn http1(stream: impl IO + 'static) -> Self {
+        let (stream, boundary) = BoundedStream::new(stream);
+        Self::Http1(Box::new(stream), boundary)
+    }
 
-fn run_http1(stream: impl IO + 'static) -> Greeted {
-    let (stream, boundary) = Boundary::on(stream);
-    Greeted::Http1(Box::new(stream), boundary)
+    fn http2(stream: impl IO + 'static) -> Self {
+        let throttle = Throttle::new();
+        let stream = ThrottledStream::new(stream, throttle.clone());
+        Self::Http2(Box::new(stream), throttle)
+    }
 }
 
 impl From<&ServerConfig> for ConnectionTimeouts {
@@ -268,28 +291,28 @@ impl From<&ServerConfig> for ConnectionTimeouts {
         Self {
             idle: server.limits.keepalive,
             head: server.limits.client_head,
-            // Later than Pingora, whose time limit for a chunk of a body makes an orderly end.
+            // Later than Pingora's own time limit for writing a body chunk, which ends an exchange in order.
             write: server.limits.client_write.mul_f64(1.1),
         }
     }
 }
 
-/// One that goes on, or has ended one way or the other: in time, or dropped.
+/// Counts a TLS handshake as failed if it does not succeed before it is dropped, as a time limit does.
 struct Handshake<'m> {
     failures: &'m prometheus::IntCounter,
-    over: bool,
+    succeeded: bool,
 }
 
 impl Drop for Handshake<'_> {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.succeeded {
             self.failures.inc();
         }
     }
 }
 
-/// Whether the other side closed the connection.
-fn left(error: &pingora_core::Error) -> bool {
+/// Whether the peer closed the connection.
+fn is_disconnect(error: &pingora_core::Error) -> bool {
     let cause = error.root_cause().downcast_ref::<io::Error>();
     cause.is_some_and(|cause| {
         matches!(

@@ -1,8 +1,8 @@
-//! A client's TLS stream that sends what was written to it before it waits for the client.
+//! A layer around a client's TLS stream that flushes written bytes before a read waits for the client.
 //!
-//! Pingora flushes a response with a Content-Length only at its end, and a TLS library keeps what the socket had no
-//! room for until it is written to or flushed again. Without this, a client that has read all there is would wait for
-//! the rest of a chunk, and would be taken for one that does not read.
+//! Pingora flushes a response with a Content-Length only at its end, and a TLS library buffers what the socket has no
+//! room for until the next write or flush. Without this layer, a client that has read everything would wait for the rest
+//! of a chunk, and be treated as one that does not read.
 
 use std::io;
 use std::pin::Pin;
@@ -10,11 +10,13 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream whose written bytes are flushed whenever a read has to wait.
+use crate::server::connection::layer::delegate_io;
+
+/// A stream that flushes written bytes whenever a read has to wait.
 #[derive(Debug)]
 pub(crate) struct FlushBeforeWait<S> {
     stream: S,
-    /// Whether bytes were written since the last complete flush.
+    /// Bytes were written since the last complete flush.
     written: bool,
 }
 
@@ -54,7 +56,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FlushBeforeWait<S> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
-    // A chunk, its size and its end are one TLS record.
+    // One call for all parts, so that a chunk's size, data and end become one TLS record.
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -79,7 +81,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FlushBeforeWait<S> {
     }
 }
 
-crate::server::connection::layer::delegate_io!(FlushBeforeWait);
+delegate_io!(FlushBeforeWait);
 
 #[cfg(test)]
 mod tests {
@@ -89,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes a chunk to `stream` in three parts, and has a read wait.
+    /// Writes a chunk of three parts to `stream` in one call, then reads, which has to wait.
     async fn write_chunk(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> usize {
         let parts = ["5\r\n", "hello", "\r\n"].map(|part| io::IoSlice::new(part.as_bytes()));
         let written = stream.write_vectored(&parts).await.unwrap();
@@ -105,9 +107,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_at_once_is_passed_on_at_once_and_flushed_before_a_wait() {
+    async fn a_vectored_write_is_passed_on_as_one_and_flushed_before_a_read_waits() {
         let (stream, mut other) = tokio::net::UnixStream::pair().unwrap();
-        // Which keeps what it is given until it is flushed, as TLS does where the socket has no room.
+        // `BufStream` buffers until it is flushed, like TLS where the socket has no room.
         let mut flushing = FlushBeforeWait::new(BufStream::new(stream));
         assert!(flushing.is_write_vectored());
         assert_eq!(write_chunk(&mut flushing).await, 10);

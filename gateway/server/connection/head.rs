@@ -1,9 +1,8 @@
-//! The head of an HTTP/1.1 request, read before there is a session for it.
+//! Reads the head of an HTTP/1.1 request before Pingora creates a session for it.
 //!
-//! Pingora would read up to a megabyte, parse all of it again at each read, and repair a request line that is not one. So
-//! it is given whole heads with a strict request line alone. Whatever else comes is refused by what it has shown so
-//! far; its place takes a request that Pingora can read, so that the refusal is answered, counted and logged like any
-//! other.
+//! Pingora would read up to a megabyte, parse it again from the start after each read, and repair a malformed request
+//! line. So it gets only complete heads with a strict request line. Any other head is refused as soon as it is known to be
+//! bad; Pingora gets a well-formed replacement request, so that the refusal is sent, counted and logged like any other.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -20,24 +19,24 @@ use crate::proxy::reject::Reason;
 /// How much is read at a time, in bytes.
 const READ: usize = 4 << 10;
 
-/// The length, in bytes, of the body that Pingora is told of in the place of what follows a refused head. So that is
-/// read and dropped like the body of any refused request, up to the limits of that, and the connection ends.
-const NO_BODY: usize = 1 << 40;
+/// The `Content-Length` of a replacement request, in bytes. Whatever follows the refused head is then read and dropped
+/// like the body of any refused request, within the same limits, and the connection closes.
+const REPLACEMENT_BODY: usize = 1 << 40;
 
-/// What Pingora refuses for certain, with a bare 400, and without waiting for more.
+/// A head that Pingora refuses at once, with a bare 400.
 const NOT_HTTP: &[u8] = b"\0\r\n\r\n";
 
-/// What a client began with.
+/// The head of a request.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Head {
-    /// All of a head, and what came with it; or something that is no HTTP, in the form in which Pingora refuses it.
+    /// A complete head and the bytes read with it; or [`NOT_HTTP`], in the place of bytes that are not HTTP.
     Whole(BytesMut),
-    /// Why the request is refused, and what Pingora is given in its place.
+    /// The reason to refuse the request, and the replacement that Pingora gets.
     Refused(Reason, BytesMut),
 }
 
-/// Reads the head of a request, of at most `limit` bytes, which begins with what has `begun`. Nothing if the client has
-/// gone before its end.
+/// Reads the head of a request, of at most `limit` bytes, which starts with the bytes in `begun`. `None` if the client
+/// closes the connection before the end of the head.
 pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     mut begun: BytesMut,
@@ -56,82 +55,83 @@ pub(crate) async fn read(
         if line == RequestLine::Unfinished {
             line = RequestLine::of(head);
         }
-        let unseen = before.saturating_sub(3).max(start);
-        let whole = is_end(begun.get(unseen..).unwrap_or_default());
+        let unsearched = before.saturating_sub(3).max(start);
+        let whole = has_empty_line(begun.get(unsearched..).unwrap_or_default());
         match line {
             RequestLine::NotHttp => return Some(Head::Whole(NOT_HTTP.into())),
             RequestLine::Strict if whole => return Some(Head::Whole(begun)),
-            RequestLine::Loose if whole => return Some(refused(Reason::BadFraming, head)),
-            _ if begun.len() > limit => return Some(refused(Reason::HeadersTooLarge, head)),
+            RequestLine::Loose if whole => return Some(refuse(Reason::BadFraming, head)),
+            _ if begun.len() > limit => return Some(refuse(Reason::HeadersTooLarge, head)),
             _ => before = begun.len(),
         }
     }
 }
 
-/// A request in the place of one that begins with `head` and is refused for `reason`.
-fn refused(reason: Reason, head: &[u8]) -> Head {
-    // Whether the response has a body depends on the method, which the access line names.
-    let method = memchr(b' ', head).and_then(|end| head.get(..end));
-    let method = method.and_then(|method| Method::from_bytes(method).ok());
-    let method = method.filter(|method| method.as_str().len() <= 7 && method != Method::CONNECT);
-    let method = method.unwrap_or(Method::GET);
-    let rest = if reason == Reason::BadFraming && is_all(head) {
+/// Replaces a request that starts with `head` and is refused for `reason`.
+fn refuse(reason: Reason, head: &[u8]) -> Head {
+    // The method is kept: it is in the access line, and decides whether the response has a body.
+    let method = memchr(b' ', head)
+        .and_then(|end| head.get(..end))
+        .and_then(|method| Method::from_bytes(method).ok())
+        .filter(|method| method.as_str().len() <= 7 && method != Method::CONNECT)
+        .unwrap_or(Method::GET);
+    let framing = if reason == Reason::BadFraming && has_no_body(head) {
         "connection: close".to_owned()
     } else {
-        format!("content-length: {NO_BODY}")
+        format!("content-length: {REPLACEMENT_BODY}")
     };
-    let instead = format!("{method} / HTTP/1.1\r\nhost: -\r\n{rest}\r\n\r\n");
-    Head::Refused(reason, instead.as_bytes().into())
+    let replacement = format!("{method} / HTTP/1.1\r\nhost: -\r\n{framing}\r\n\r\n");
+    Head::Refused(reason, replacement.as_bytes().into())
 }
 
-/// Whether `request`, a whole head and what came with it, has no body.
-fn is_all(request: &[u8]) -> bool {
-    let framed = |line: &[u8]| {
+/// Whether `request`, a complete head and the bytes read with it, has no body.
+fn has_no_body(request: &[u8]) -> bool {
+    let declares_body = |line: &[u8]| {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         name.eq_ignore_ascii_case(b"content-length")
             || name.eq_ignore_ascii_case(b"transfer-encoding")
     };
-    request.ends_with(b"\n") && !request.split(|byte| *byte == b'\n').any(framed)
+    request.ends_with(b"\n") && !request.split(|byte| *byte == b'\n').any(declares_body)
 }
 
 thread_local! {
-    /// Where the beginnings of requests are read to: how long one is, is known when it is there.
+    /// A buffer for reads whose length is not known before. Copied from, so that no waiting connection holds one.
     static SCRATCH: RefCell<[u8; READ]> = const { RefCell::new([0; READ]) };
 }
 
-/// Reads more; nothing if there is no more.
+/// Reads more bytes into `begun`. `None` at the end of the stream, or on an error.
 fn poll_more(
     stream: &mut (impl AsyncRead + Unpin),
     begun: &mut BytesMut,
     context: &mut Context<'_>,
 ) -> Poll<Option<()>> {
     SCRATCH.with_borrow_mut(|scratch| {
-        let mut more = ReadBuf::new(scratch);
-        let read = ready!(Pin::new(stream).poll_read(context, &mut more));
-        let more = more.filled();
+        let mut buffer = ReadBuf::new(scratch);
+        let read = ready!(Pin::new(stream).poll_read(context, &mut buffer));
+        let more = buffer.filled();
         begun.extend_from_slice(more);
         Poll::Ready((read.is_ok() && !more.is_empty()).then_some(()))
     })
 }
 
-/// Whether there is an empty line, however lines end.
-fn is_end(text: &[u8]) -> bool {
+/// Whether `text` has an empty line, with lines that end in CRLF or LF.
+fn has_empty_line(text: &[u8]) -> bool {
     memchr_iter(b'\n', text).any(|line_end| {
         let next = text.get(line_end + 1..).unwrap_or_default();
         next.starts_with(b"\n") || next.starts_with(b"\r\n")
     })
 }
 
-/// What the first line of a request is.
+/// How the first line of a request reads.
 #[derive(Debug, PartialEq, Eq)]
 enum RequestLine {
-    /// Its end has not come yet.
+    /// Its end has not arrived yet.
     Unfinished,
     /// A method, a target and a version of HTTP/1, with one space between each (RFC 9112, section 3).
     Strict,
-    /// Something between a method and a version of HTTP/1 that is not one target.
+    /// A line that ends in a version of HTTP/1, but has no single clean target. Servers read such lines differently.
     Loose,
-    /// Something else: whoever speaks that is not waited for.
+    /// Another protocol. Its client is refused at once: it may wait for a reply, and never send a head.
     NotHttp,
 }
 
@@ -152,11 +152,11 @@ impl RequestLine {
         };
         let space = memchr(b' ', request).filter(|length| *length > 0);
         let target = space.and_then(|space| request.get(space + 1..));
-        // Pingora would escape spaces and controls, and leave a fragment out.
-        let loose = |byte: &u8| *byte <= b' ' || *byte == 0x7f || *byte == b'#';
+        // Pingora would escape spaces and control characters, and drop a fragment.
+        let is_loose = |byte: &u8| *byte <= b' ' || *byte == 0x7f || *byte == b'#';
         match target {
             Some([]) | None => Self::Loose,
-            Some(target) if target.iter().any(loose) => Self::Loose,
+            Some(target) if target.iter().any(is_loose) => Self::Loose,
             Some(_) => Self::Strict,
         }
     }
@@ -172,7 +172,7 @@ mod tests {
 
     const LIMIT: usize = 16 << 10;
 
-    /// What is read of `chunks`, and after how many of them.
+    /// The head that is read from `chunks`, and the number of chunks that it took.
     async fn head(chunks: &[&[u8]]) -> (Option<Head>, usize) {
         let (mut client, mut stream) = tokio::io::duplex(4 * LIMIT);
         let mut reading = Box::pin(read(&mut stream, BytesMut::new(), LIMIT as u64));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_speaks_something_else_is_refused_at_once() {
+    async fn a_client_that_speaks_another_protocol_is_refused_at_once() {
         let others: [&[u8]; 5] = [
             &[0x16, 3, 1],
             b"GET /\r\n",
@@ -232,11 +232,14 @@ mod tests {
         for (long, method) in [(begun, "A "), (line, "HEAD "), (blank, "GET ")] {
             let chunks: Vec<_> = long.chunks(READ).collect();
             let (head, after) = head(&chunks).await;
-            let Some(Head::Refused(Reason::HeadersTooLarge, instead)) = head else {
+            let Some(Head::Refused(Reason::HeadersTooLarge, replacement)) = head else {
                 panic!("{head:?}");
             };
             assert_eq!(after, LIMIT / READ + 1);
-            assert!(instead.starts_with(method.as_bytes()), "{instead:?}");
+            assert!(
+                replacement.starts_with(method.as_bytes()),
+                "{replacement:?}"
+            );
         }
     }
 
@@ -253,23 +256,23 @@ mod tests {
             b" / HTTP/1.1 HTTP/1.1\r\n",
         ];
         for line in loose {
-            for (rest, instead) in [
+            for (rest, framing) in [
                 (&b"host: h\r\n\r\n"[..], "connection: close"),
                 (b"Content-Length: 3\r\n\r\n", "content-length: 10"),
                 (b"host: h\r\n\r\nmore", "content-length: 10"),
             ] {
                 let (head, after) = head(&[line, rest, b"more"]).await;
-                let Some(Head::Refused(Reason::BadFraming, given)) = head else {
+                let Some(Head::Refused(Reason::BadFraming, replacement)) = head else {
                     panic!("{head:?}: {}", line.escape_ascii());
                 };
-                let given = std::str::from_utf8(&given).unwrap();
-                assert!(given.contains(instead) && after == 2, "{given}");
+                let replacement = std::str::from_utf8(&replacement).unwrap();
+                assert!(replacement.contains(framing) && after == 2, "{replacement}");
             }
         }
     }
 
     #[tokio::test]
-    async fn what_ends_too_early_is_nothing() {
+    async fn a_connection_that_closes_within_a_head_has_no_head() {
         for chunk in ["", "A / HTTP/1.1\r\n", "\r\n\r\n", "A /\x01"] {
             assert_eq!(head(&[chunk.as_bytes()]).await, (None, 2), "{chunk:?}");
         }

@@ -1,6 +1,8 @@
-//! What a layer on a client's stream has of the stream below it: everything that Pingora asks but reading and writing.
+//! Delegation for layers around a client's stream: what Pingora and Tokio require of a stream besides the methods that
+//! a layer changes.
 
-/// Makes `$layer<S>`, which has a field `stream: S`, an `IO` of Pingora's. Reading and writing are the layer's own.
+/// Implements Pingora's stream traits for `$layer<S>`, whose field `stream: S` is an `IO`. The layer itself implements
+/// `AsyncRead` and `AsyncWrite`.
 macro_rules! delegate_io {
     ($layer:ident) => {
         const _: () = {
@@ -59,4 +61,37 @@ macro_rules! delegate_io {
     };
 }
 
-pub(crate) use delegate_io;
+/// The methods of `AsyncWrite` but `poll_shutdown`, delegated to the field `stream`. Vectored writes are delegated too:
+/// the default would split a chunk's size, data and end into three TLS records or packets.
+macro_rules! delegate_writes {
+    () => {
+        fn poll_write(
+            mut self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+            bytes: &[u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            std::pin::Pin::new(&mut self.stream).poll_write(context, bytes)
+        }
+
+        fn poll_write_vectored(
+            mut self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+            chunks: &[std::io::IoSlice<'_>],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            std::pin::Pin::new(&mut self.stream).poll_write_vectored(context, chunks)
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            self.stream.is_write_vectored()
+        }
+
+        fn poll_flush(
+            mut self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            std::pin::Pin::new(&mut self.stream).poll_flush(context)
+        }
+    };
+}
+
+pub(crate) use {delegate_io, delegate_writes};

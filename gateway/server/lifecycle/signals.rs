@@ -1,17 +1,18 @@
-//! The signals that a gateway answers to.
+//! The signals that a gateway handles.
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::Error;
 
-/// The signals that a gateway answers to. Caught before it starts: a SIGHUP or SIGTERM that comes
-/// between the first connection and the handler would kill the process.
+/// Handlers for the signals that a gateway handles. Catch them before the gateway starts: a SIGHUP or SIGTERM between
+/// the first connection and the handler would kill the process.
 pub struct Signals {
     pub(crate) runtime: Runtime,
     pub(crate) caught: Caught,
 }
 
+/// One stream of each signal.
 pub(crate) struct Caught {
     pub(crate) terminate: Signal,
     pub(crate) interrupt: Signal,
@@ -21,10 +22,15 @@ pub(crate) struct Caught {
 }
 
 impl Signals {
-    /// From now on, none of these signals kills the process.
+    /// Catches the signals: from now on, none of them kills the process.
+    ///
+    /// # Errors
+    /// If the system gives no thread, or no handler.
     pub fn catch() -> Result<Self, Error> {
-        let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Error::failed("start the signal thread", error))?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::failed("start the signal thread", error))?;
         let guard = runtime.enter();
         let listen_for =
             |kind| signal(kind).map_err(|error| Error::failed("listen for signals", error));

@@ -1,10 +1,10 @@
-//! Handing over to a process of a newer binary: it gets the sockets, says when it serves, and only then this one
-//! stops accepting and lets its exchanges end. What fails leaves this one serving.
+//! Starts the next process of an upgrade and hands the sockets to it.
 //!
-//! Nobody waits in between: at each moment one of the two accepts, and for some both.
+//! The new process inherits the sockets and says when it serves; only then does this one stop accepting and let its
+//! exchanges end. At each moment at least one of the two accepts. If anything fails, this process goes on serving.
 //!
-//! Where the old process dies before it has told the service manager and the processes before it who serves from then on,
-//! the new one ends as well: whoever starts the service again, or accepts again, is the only one then.
+//! If the old process dies before it has told the service manager, and the processes before it, that the new one serves,
+//! the new one ends as well. Whoever restarts the service, or accepts again, is then the only one that serves.
 
 use std::ffi::OsString;
 use std::net::TcpListener;
@@ -18,26 +18,27 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use crate::server::listen::sockets::{
-    ADMIN, ENDING, HANDED_OVER, PREDECESSOR, Predecessors, STARTING, SUCCEEDED, Sockets, is_gone,
+use crate::server::lifecycle::handover::{
+    ENDING, HANDED_OVER, LONGEST, Predecessors, STARTING, SUCCEEDED, is_gone,
 };
+use crate::server::listen::sockets::{ADMIN, PREDECESSOR, Sockets};
 
-/// How long the next process may take until it serves: a file of a million keys takes some seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How often it is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The first descriptor that is handed over, by the protocol.
-const FIRST: i32 = 3;
+/// How long the next process may take until it serves. It reads a file of a million keys in some seconds.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often a process is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The first descriptor of an inherited socket, by the protocol of `sd_listen_fds(3)`.
+const FIRST_DESCRIPTOR: i32 = 3;
 
-/// The binary and its arguments, as this process was started. Taken at the start: a binary that was replaced since
-/// has another name in /proc.
+/// The binary and the arguments that this process was started with. Taken at the start: once the binary is replaced,
+/// /proc has another name for it.
 pub(crate) struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
 }
 
 impl Program {
-    /// This one.
+    /// The program of this process.
     pub(crate) fn current() -> std::io::Result<Self> {
         let binary = std::env::current_exe()?;
         let mut arguments = std::env::args_os();
@@ -50,35 +51,42 @@ impl Program {
         })
     }
 
-    /// Starts it with these sockets; gives its process once it serves. Dropped before, it tells it to end.
+    /// Starts the program with `sockets`, and returns its process once it serves. If the future is dropped earlier, the
+    /// new process is told to end.
     pub(crate) async fn start(
         &self,
         sockets: &Sockets,
-        before: &Predecessors,
+        predecessors: &Predecessors,
     ) -> Result<Successor, String> {
-        let (ours, theirs) = UnixDatagram::pair().map_err(say("make a pair of sockets"))?;
-        ours.set_nonblocking(true).map_err(say("use a socket"))?;
-        ours.send(STARTING).map_err(say("use a socket"))?;
-        let mut handed = Vec::new();
-        for socket in &sockets.listen {
-            handed.push(("listen", descriptor(socket)?));
-        }
-        handed.push((ADMIN, descriptor(&sockets.admin)?));
-        let before = before.copy().map_err(say("hand a socket over"))?;
-        let predecessors = before.into_iter().chain([theirs]);
-        handed.extend(predecessors.map(|socket| (PREDECESSOR, socket.into())));
-        let names: Vec<&str> = handed.iter().map(|(name, _)| *name).collect();
+        let (ours, theirs) = UnixDatagram::pair().map_err(cannot("make a pair of sockets"))?;
+        ours.set_nonblocking(true).map_err(cannot("use a socket"))?;
+        ours.send(STARTING).map_err(cannot("use a socket"))?;
+        let mut starting = self.spawn(inheritance(sockets, predecessors, theirs)?)?;
+        starting.wait_until_serving(&ours).await?;
+        let child = starting.0.take().ok_or_else(String::new)?;
+        Ok(Successor {
+            child,
+            socket: ours,
+            succeeded: false,
+            ending: false,
+        })
+    }
+
+    /// Spawns the process, which inherits `sockets`.
+    fn spawn(&self, sockets: Vec<(&str, OwnedFd)>) -> Result<StartingProcess, String> {
+        let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
         let mut command = Command::new(&self.path);
         command
             .args(&self.arguments)
-            .env("LISTEN_FDS", handed.len().to_string())
+            .env("LISTEN_FDS", sockets.len().to_string())
             .env("LISTEN_FDNAMES", names.join(":"))
-            // These are about this process.
+            // These name this process.
             .env_remove("LISTEN_PID")
             .env_remove("WATCHDOG_PID")
             .stdin(Stdio::null());
-        let mappings = handed.into_iter().zip(FIRST..);
-        let mappings = mappings
+        let mappings = sockets
+            .into_iter()
+            .zip(FIRST_DESCRIPTOR..)
             .map(|((_, parent_fd), child_fd)| FdMapping {
                 parent_fd,
                 child_fd,
@@ -87,29 +95,65 @@ impl Program {
         command
             .fd_mappings(mappings)
             .map_err(|error| format!("cannot hand the sockets over: {error}"))?;
-        let mut starting =
-            StartingProcess(Some(command.spawn().map_err(say("start the new binary"))?));
-        // It holds the other end of the pair.
-        drop(command);
-        starting.serves(&ours).await?;
-        let child = starting.0.take().ok_or_else(String::new)?;
-        Ok(Successor {
-            child,
-            told: ours,
-            succeeded: false,
-            ending: false,
-        })
+        // Dropping the command closes this process's copy of the child's end of the socket pair.
+        let child = command.spawn().map_err(cannot("start the new binary"))?;
+        Ok(StartingProcess(Some(child)))
     }
 }
 
-/// The path that `binary` was started by: where that leads over a link, the next one may be behind it by then.
+/// The sockets that the next process inherits, with their names: those that it listens on, and those to the processes
+/// before it, of which this one is the last.
+fn inheritance(
+    sockets: &Sockets,
+    predecessors: &Predecessors,
+    theirs: UnixDatagram,
+) -> Result<Vec<(&'static str, OwnedFd)>, String> {
+    let mut inherited = Vec::new();
+    for socket in &sockets.listen {
+        inherited.push(("listen", descriptor(socket)?));
+    }
+    inherited.push((ADMIN, descriptor(&sockets.admin)?));
+    let older = predecessors.copy().map_err(cannot("hand a socket over"))?;
+    let all = older.into_iter().chain([theirs]);
+    inherited.extend(all.map(|socket| (PREDECESSOR, socket.into())));
+    Ok(inherited)
+}
+
+/// The path by which `binary` was started. If it leads over a symbolic link, the next binary may be behind that link.
 fn as_called(name: &Path, binary: &Path) -> Option<PathBuf> {
     let path = absolute(name).ok()?;
     (path.canonicalize().ok()? == binary).then_some(path)
 }
 
-/// A process that does not serve yet: it ends if nobody waits for it any more, in order, for it may serve already.
+/// A process that does not serve yet. Dropping it sends SIGTERM, and not SIGKILL: it may serve already.
 struct StartingProcess(Option<Child>);
+
+impl StartingProcess {
+    /// Waits until the process says that it serves. Kills it after [`START_TIMEOUT`].
+    async fn wait_until_serving(&mut self, socket: &UnixDatagram) -> Result<(), String> {
+        let end = Instant::now() + START_TIMEOUT;
+        while Instant::now() < end {
+            // An error means that no message waits. The probes of `is_gone` are empty messages.
+            while let Ok(length) = socket.recv(&mut [0; LONGEST]) {
+                if length > 0 {
+                    return Ok(());
+                }
+            }
+            let exited = self.0.as_mut().map(Child::try_wait).transpose();
+            if let Some(status) = exited.map_err(cannot("look at the new process"))?.flatten() {
+                return Err(format!("the new process ended before it served: {status}"));
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        Err(format!(
+            "the new process did not serve within {START_TIMEOUT:?}"
+        ))
+    }
+}
 
 impl Drop for StartingProcess {
     fn drop(&mut self) {
@@ -124,88 +168,63 @@ impl Drop for StartingProcess {
 /// A process that has taken over.
 pub(crate) struct Successor {
     child: Child,
-    /// What it says, and those after it.
-    told: UnixDatagram,
-    /// Whether another process has succeeded it.
+    /// Receives messages of the process, and of those after it.
+    socket: UnixDatagram,
+    /// Yet another process serves in its place.
     succeeded: bool,
-    /// Whether the one that serves was told to end.
+    /// The process that serves was told to end.
     ending: bool,
 }
 
 impl Successor {
-    /// Its number.
+    /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Tells it that everybody knows of it: from now on it serves, whatever becomes of this process.
+    /// Tells the process that the handover is complete: from now on it serves, whatever happens to this process.
     pub(crate) fn hand_over(&self) {
-        if let Err(error) = self.told.send(HANDED_OVER) {
-            tracing::debug!("the process that takes over does not hear: {error}");
+        if let Err(error) = self.socket.send(HANDED_OVER) {
+            tracing::debug!("the process that takes over cannot be reached: {error}");
         }
     }
 
-    /// Waits until nobody serves, though nobody has told it to end; how that came. Where yet another process has
-    /// succeeded this one, it is that one which serves, whatever becomes of this one.
+    /// Waits until no successor serves although none was told to end, and returns the reason. If yet another process has
+    /// succeeded this one, that one counts, whatever happens to this one.
     pub(crate) async fn failed(&mut self) -> String {
         loop {
-            // Also lest it stays a zombie.
-            let ended = self.child.try_wait().ok().flatten();
-            self.listen();
-            let gone = is_gone(&self.told);
-            match ended {
+            // This also reaps the process: it would stay a zombie.
+            let exited = self.child.try_wait().ok().flatten();
+            self.receive();
+            let gone = is_gone(&self.socket);
+            match exited {
                 _ if self.ending => {}
                 _ if self.succeeded && gone => return "so has the one after it".to_owned(),
                 Some(status) if !self.succeeded && !status.success() => return status.to_string(),
                 _ => {}
             }
-            sleep(LOOK_EVERY * 5).await;
+            sleep(POLL_INTERVAL * 5).await;
         }
     }
 
-    /// Takes note of what was said.
-    fn listen(&mut self) {
-        let mut word = [0; 16];
-        while let Ok(length) = self.told.recv(&mut word) {
-            let Some(word @ [_, ..]) = word.get(..length) else {
+    /// Reads the messages that have arrived.
+    fn receive(&mut self) {
+        let mut buffer = [0; LONGEST];
+        while let Ok(length) = self.socket.recv(&mut buffer) {
+            let Some(message @ [_, ..]) = buffer.get(..length) else {
                 continue;
             };
-            self.ending = word == ENDING;
-            self.succeeded = word == SUCCEEDED;
+            self.ending = message == ENDING;
+            self.succeeded = message == SUCCEEDED;
         }
-    }
-}
-
-impl StartingProcess {
-    /// Waits until it says so.
-    async fn serves(&mut self, told: &UnixDatagram) -> Result<(), String> {
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
-            // Nothing yet is an error as well, and looks of its own whether this process is there are empty.
-            while let Ok(length) = told.recv(&mut [0; 16]) {
-                if length > 0 {
-                    return Ok(());
-                }
-            }
-            let ended = self.0.as_mut().map(Child::try_wait).transpose();
-            if let Some(status) = ended.map_err(say("look at the new process"))?.flatten() {
-                return Err(format!("the new process ended before it served: {status}"));
-            }
-            sleep(LOOK_EVERY).await;
-        }
-        if let Some(mut child) = self.0.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        Err(format!("the new process did not serve within {PATIENCE:?}"))
     }
 }
 
 fn descriptor(socket: &TcpListener) -> Result<OwnedFd, String> {
-    let copy = socket.try_clone().map_err(say("hand a socket over"))?;
+    let copy = socket.try_clone().map_err(cannot("hand a socket over"))?;
     Ok(copy.into())
 }
 
-fn say(what: &str) -> impl Fn(std::io::Error) -> String {
+fn cannot(what: &str) -> impl Fn(std::io::Error) -> String {
     move |error| format!("cannot {what}: {error}")
 }

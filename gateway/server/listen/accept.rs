@@ -1,6 +1,7 @@
-//! Who serves a new connection: the thread that has the fewest.
+//! The accept loop: gives each new connection to the worker that has the fewest.
+//!
+//! Knows nothing of HTTP.
 
-use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -12,50 +13,32 @@ use rustix::io::Errno;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
-/// How long nothing is accepted after there was nothing to accept it with: at once, it would fail again.
-const REST: Duration = Duration::from_millis(200);
+use crate::server::connection::handler::{Accepted, ConnectionHandler};
 
-/// A thread and its connections: those of HTTP/2 count like the others, however much goes on in them.
-pub(crate) struct Worker<A> {
+/// The pause after an accept failed for lack of system resources: an immediate retry would fail again.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// A serving thread and its connections. An HTTP/2 connection counts as one, however many streams it has.
+pub(crate) struct Worker<H> {
     thread: Handle,
-    /// What serves them.
-    pub(crate) app: Arc<A>,
+    pub(crate) handler: Arc<H>,
+    /// How many connections it has.
     open: Arc<AtomicUsize>,
 }
 
-/// A connection that was accepted.
-pub(crate) struct Accepted<P> {
-    pub(crate) socket: TcpStream,
-    pub(crate) peer: SocketAddr,
-    pub(crate) at: Instant,
-    /// That it may be there, until it is over.
-    pub(crate) permit: P,
-}
-
-/// What serves a connection to its end.
-pub(crate) trait ConnectionHandler: Send + Sync + 'static {
-    /// That a connection may be there.
-    type Permit: Send + 'static;
-
-    /// Whether the connection `socket` from `peer` may be there; it is closed at once if not.
-    fn admit(&self, socket: &TcpStream, peer: SocketAddr) -> Option<Self::Permit>;
-
-    /// Serves a connection.
-    fn serve(self: Arc<Self>, arrival: Accepted<Self::Permit>) -> impl Future<Output = ()> + Send;
-}
-
-impl<A: ConnectionHandler> Worker<A> {
-    pub(crate) fn new(thread: Handle, app: A) -> Self {
+impl<H: ConnectionHandler> Worker<H> {
+    /// Serves connections on `thread` with `handler`.
+    pub(crate) fn new(thread: Handle, handler: H) -> Self {
         Self {
             thread,
-            app: Arc::new(app),
+            handler: Arc::new(handler),
             open: Arc::default(),
         }
     }
 
     fn take(&self, socket: TcpStream, peer: SocketAddr) {
-        // Here and not on its thread: of what waits for that one, there are to be no more than may be there.
-        let Some(permit) = self.app.admit(&socket, peer) else {
+        // Admit before handing over, so that connections queued for a busy worker count against the limit.
+        let Some(permit) = self.handler.admit(&socket, peer) else {
             return;
         };
         let arrival = Accepted {
@@ -65,15 +48,15 @@ impl<A: ConnectionHandler> Worker<A> {
             permit,
         };
         let open = Open::new(&self.open);
-        let app = self.app.clone();
+        let handler = self.handler.clone();
         self.thread.spawn(async move {
-            app.serve(arrival).await;
+            handler.serve(arrival).await;
             drop(open);
         });
     }
 }
 
-/// One more, as long as it is there.
+/// Counts a connection as open until it is dropped.
 struct Open(Arc<AtomicUsize>);
 
 impl Open {
@@ -89,38 +72,38 @@ impl Drop for Open {
     }
 }
 
-/// Accepts what comes to `listener`, until `shutdown` says that it is enough.
-pub(crate) async fn accept<A: ConnectionHandler>(
+/// Accepts connections from `listener` until `shutdown` turns true.
+pub(crate) async fn accept<H: ConnectionHandler>(
     listener: TcpListener,
-    lanes: Arc<[Worker<A>]>,
+    workers: Arc<[Worker<H>]>,
     mut shutdown: ShutdownWatch,
 ) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted.and_then(prepare),
-            // Gone is as good as told.
+            // A closed channel means shutdown, too.
             _ = shutdown.wait_for(|over| *over) => return,
         };
         match accepted {
             Ok((socket, peer)) => {
-                let fewest = lanes
+                let least_loaded = workers
                     .iter()
-                    .min_by_key(|lane| lane.open.load(Ordering::Relaxed));
-                if let Some(lane) = fewest {
-                    lane.take(socket, peer);
+                    .min_by_key(|worker| worker.open.load(Ordering::Relaxed));
+                if let Some(worker) = least_loaded {
+                    worker.take(socket, peer);
                 }
             }
-            Err(error) if is_want(&error) => {
+            Err(error) if is_exhaustion(&error) => {
                 tracing::error!("cannot accept connections: {error}");
-                tokio::time::sleep(REST).await;
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
-            // Of one client, who left while it waited.
+            // An error of one connection: its client left while it was queued.
             Err(_) => tokio::task::yield_now().await,
         }
     }
 }
 
-/// Takes it from the thread that has accepted it, for whichever is to serve it.
+/// Detaches the socket from the runtime that accepted it, for the one that serves it.
 fn prepare(
     (socket, peer): (tokio::net::TcpStream, SocketAddr),
 ) -> io::Result<(TcpStream, SocketAddr)> {
@@ -128,10 +111,10 @@ fn prepare(
     Ok((socket.into_std()?, peer))
 }
 
-/// Whether the system has nothing left to accept with.
-fn is_want(error: &io::Error) -> bool {
-    let want = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|error| want.contains(&error))
+/// Whether the system lacks the resources to accept any connection.
+fn is_exhaustion(error: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|error| exhausted.contains(&error))
 }
 
 #[cfg(test)]
@@ -143,7 +126,7 @@ mod tests {
     use super::*;
     use crate::server::threads::Threads;
 
-    /// Says which thread it is on, and holds the connection until the other side closes it.
+    /// Reports the thread that it runs on, and holds the connection until the client closes it.
     struct Hold(Sender<std::thread::ThreadId>);
 
     impl ConnectionHandler for Hold {
@@ -161,12 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn every_thread_gets_its_share_and_who_has_lost_some_gets_the_next() {
+    fn connections_are_spread_evenly_and_the_least_loaded_thread_gets_the_next() {
         let threads = Threads::start(3).unwrap();
-        let (told, tells) = channel();
-        let lanes: Arc<[_]> = threads
+        let (report, reports) = channel();
+        let workers: Arc<[_]> = threads
             .serve()
-            .map(|thread| Worker::new(thread.clone(), Hold(told.clone())))
+            .map(|thread| Worker::new(thread.clone(), Hold(report.clone())))
             .collect();
         let listener = threads
             .accept()
@@ -176,11 +159,11 @@ mod tests {
         let (shutdown, until) = watch::channel(false);
         let accepting = threads
             .accept()
-            .spawn(accept(listener, lanes.clone(), until));
+            .spawn(accept(listener, workers.clone(), until));
 
         let connect = || {
             let client = TcpStream::connect(address).unwrap();
-            (tells.recv().unwrap(), client)
+            (reports.recv().unwrap(), client)
         };
         let mut open: Vec<_> = (0..9).map(|_| connect()).collect();
         let of =
@@ -189,9 +172,9 @@ mod tests {
 
         let lost = open[4].0;
         open.retain(|(thread, _)| *thread != lost);
-        while lanes
+        while workers
             .iter()
-            .all(|lane| lane.open.load(Ordering::Relaxed) > 0)
+            .all(|worker| worker.open.load(Ordering::Relaxed) > 0)
         {
             std::thread::yield_now();
         }

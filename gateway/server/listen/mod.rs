@@ -1,7 +1,6 @@
-//! Where clients come in: sockets of our own or inherited ones, the accept loop, TLS.
+//! Accepting connections: the sockets, bound here or inherited, the accept loop, and the TLS settings.
 
 pub(crate) mod accept;
-pub(crate) mod listening;
-pub(crate) mod proxy_header;
+pub(crate) mod listeners;
 pub(crate) mod sockets;
 pub(crate) mod tls;

@@ -1,4 +1,4 @@
-//! TLS for clients: the certificate of the configuration that serves now, and HTTP/2 where they offer it.
+//! The TLS settings for clients: the certificate of the current configuration, client certificates, and ALPN for HTTP/2.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use pingora_core::tls::{ClientHello, ResolvesServerCert, RootCertStore, WebPkiCl
 use crate::error::Error;
 use crate::snapshot::Live;
 
-/// Gives each connection the certificate that serves when it begins.
+/// Resolves the certificate when a connection starts, so that a reload changes it for new connections.
 struct Certificates(Arc<Live>);
 
 impl ResolvesServerCert for Certificates {
@@ -25,7 +25,7 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// What shakes hands; clients have to show a certificate of `client_roots`, if there are some.
+/// The acceptor for TLS handshakes. With `client_roots`, clients must present a certificate that one of them signed.
 pub(crate) fn acceptor(
     live: &Arc<Live>,
     client_roots: Option<&Arc<RootCertStore>>,

@@ -1,4 +1,4 @@
-//! A client that says exactly what it is told to, byte for byte, over HTTP/1.1.
+//! An HTTP/1.1 client that sends exactly the bytes that a test gives it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -31,7 +31,7 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
     }
 
-    /// The code of a refusal, in OpenAI's words or in Hugging Face's.
+    /// The code of a refusal, in OpenAI's error format or in Hugging Face's.
     pub fn code(&self) -> String {
         let json = self.json();
         let code = json["error"]["code"].as_str();
@@ -53,7 +53,7 @@ impl Client {
         Self::over(TcpStream::connect(to).unwrap())
     }
 
-    /// A connection, if it is accepted.
+    /// Connects; `None` if the connection is refused.
     pub fn try_connect(to: SocketAddr) -> Option<Self> {
         TcpStream::connect(to).ok().map(Self::over)
     }
@@ -71,7 +71,7 @@ impl Client {
         self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Like `send`, where the other side may have closed already.
+    /// Like `send`, but the other side may have closed already.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         self.stream.get_mut().write_all(bytes.as_ref())
     }
@@ -85,7 +85,7 @@ impl Client {
         sent
     }
 
-    /// A request with a Content-Length where there is a body.
+    /// Sends a request, with a Content-Length if it has a body, and reads the response.
     pub fn request(
         &mut self,
         method: &str,
@@ -102,7 +102,7 @@ impl Client {
             .expect("the connection closed before an answer")
     }
 
-    /// A head, or nothing if the connection is closed.
+    /// Reads a head; `None` if the connection is closed.
     pub fn try_read_head(&mut self) -> Option<String> {
         let mut head = String::new();
         loop {
@@ -114,7 +114,7 @@ impl Client {
         }
     }
 
-    /// The answer to what was sent; `to_head` where the request was HEAD.
+    /// Reads a response. `to_head` says that the request was HEAD.
     pub fn response(&mut self, to_head: bool) -> Response {
         self.try_response(to_head)
             .expect("the connection closed before an answer")
@@ -143,7 +143,7 @@ impl Client {
         }
     }
 
-    /// The next chunk of a chunked answer; `Some(None)` at its end, `None` when it broke off.
+    /// The next chunk of a chunked response; `Some(None)` at its end, `None` if the connection was cut.
     pub fn try_chunk(&mut self) -> Option<Option<Vec<u8>>> {
         let mut line = String::new();
         self.stream.read_line(&mut line).ok().filter(|n| *n > 0)?;
@@ -162,7 +162,7 @@ impl Client {
         String::from_utf8(chunk).unwrap()
     }
 
-    /// Whether anything has come that was not read yet; does not wait.
+    /// Whether unread bytes have arrived. Does not wait.
     pub fn has_response(&mut self) -> bool {
         if !self.stream.buffer().is_empty() {
             return true;
@@ -178,7 +178,7 @@ impl Client {
         self.stream.read_exact(bytes).unwrap();
     }
 
-    /// Whether the other side has closed; waits for it.
+    /// Reads until the other side closes. Returns whether it sent nothing more before.
     pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         match self.stream.read_to_end(&mut rest) {

@@ -21,12 +21,12 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A configuration without its `[server]`, which is put in front.
+    /// Writes a configuration given without its `[server]`, which is added.
     pub fn new(rest: &str) -> Self {
         Self::with_server("", rest)
     }
 
-    /// A configuration with more in its `[server]` than free ports.
+    /// Writes a configuration with more settings in its `[server]` than free ports.
     pub fn with_server(server: &str, rest: &str) -> Self {
         let scene = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -37,8 +37,8 @@ impl Scene {
         scene
     }
 
-    /// Writes the configuration anew. There is one thread, if `server` does not say otherwise: so every client comes
-    /// to the connections that the others have used.
+    /// Writes the configuration again. It has one thread unless `server` says otherwise, so that all clients share the
+    /// connections to providers.
     pub fn configure(&self, server: &str, rest: &str) {
         let mut server = server.to_owned();
         if !server.contains("threads") {
@@ -51,7 +51,7 @@ impl Scene {
         self.write("gateway.toml", &text);
     }
 
-    /// Adds a key that opens with `secret`; `more` are further lines of its table.
+    /// Adds a key with the given `secret`; `more` are further lines of its table.
     pub fn key(mut self, id: &str, secret: &str, more: &str) -> Self {
         self.keys += &key_table(id, secret, more);
         self.write("keys.toml", &self.keys);
@@ -62,7 +62,7 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    /// Writes a file at once, as careful editors do.
+    /// Replaces a file atomically, as careful editors do.
     pub fn write(&self, name: &str, text: &str) {
         let beside = self.path(&format!("{name}.new"));
         let mut file = std::fs::OpenOptions::new();
@@ -74,7 +74,7 @@ impl Scene {
         std::fs::rename(beside, self.path(name)).unwrap();
     }
 
-    /// The problems of its configuration, one per line; nothing if there are none.
+    /// The problems of its configuration, one per line; empty if there are none.
     pub fn problems(&self) -> String {
         match self.load() {
             Ok(config) => config.warnings.iter().map(|w| format!("{w}\n")).collect(),
@@ -146,7 +146,7 @@ impl Gateway {
         super::ask_admin(self.running.admin(), "GET", path)
     }
 
-    /// The value of one series of /metrics; 0 if it is not there.
+    /// The value of one series of /metrics; 0 if it does not exist.
     pub fn metric(&self, series: &str) -> f64 {
         let text = self.admin("/metrics");
         let line = text
@@ -158,13 +158,13 @@ impl Gateway {
         })
     }
 
-    /// The value of a series that counts.
+    /// The value of a counter.
     pub fn count(&self, series: &str) -> u64 {
         let value = self.metric(series);
         format!("{value:.0}").parse().unwrap()
     }
 
-    /// Waits until a configuration after the `generation`th serves.
+    /// Waits until a configuration newer than `generation` serves.
     pub fn wait_for_generation(&self, generation: u64) {
         super::eventually("the reload", || {
             self.running.live().snapshot().rules.generation >= generation
@@ -190,14 +190,14 @@ pub fn simple(url: &str, provider: &str, route: &str) -> String {
     )
 }
 
-/// What the access log wrote.
+/// The output of the access log.
 #[derive(Clone, Default)]
 pub struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
 impl SharedBuffer {
     fn lines(&self) -> Vec<String> {
         let bytes = self.0.lock().unwrap();
-        // The last line may still be on its way.
+        // The last line may be incomplete.
         let whole = bytes
             .iter()
             .rposition(|b| *b == b'\n')

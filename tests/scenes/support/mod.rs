@@ -5,8 +5,10 @@ pub mod connect_proxy;
 pub mod frames;
 pub mod gateway;
 pub mod http2;
+pub mod manager;
 pub mod process;
 pub mod provider;
+pub mod successor;
 pub mod tls;
 pub mod websocket;
 

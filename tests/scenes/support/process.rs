@@ -1,4 +1,4 @@
-//! A gateway as a process.
+//! A gateway as a process of its own.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -36,14 +36,14 @@ impl Process {
         Self::start_as(scene, keygate().stdout(stdout))
     }
 
-    /// By a command that has more to it.
+    /// Starts the gateway by a prepared command.
     pub fn start_as(scene: Scene, command: &mut Command) -> Self {
         let events = scene.path("events");
         command.stderr(File::create(&events).unwrap());
         Self::start_heard(scene, command, || std::fs::read_to_string(&events).unwrap())
     }
 
-    /// By a command with a standard error of its own; `said` is what came there.
+    /// Starts the gateway by a command with its own standard error, whose text `said` returns.
     pub fn start_heard(
         scene: Scene,
         command: &mut Command,
@@ -86,12 +86,12 @@ impl Process {
         signal(self.id(), name);
     }
 
-    /// What it has said on standard error so far.
+    /// The text on its standard error so far.
     pub fn said(&self) -> String {
         std::fs::read_to_string(self.scene.path("events")).unwrap()
     }
 
-    /// From now on, it may open files as long as it has fewer than `most`. Gives how many it was before.
+    /// Sets the limit of its open files to `most`. Returns the limit before.
     pub fn open_files(&self, most: u64) -> u64 {
         let process = rustix::process::Pid::from_raw(self.id().try_into().unwrap());
         let limit = Rlimit {
@@ -102,12 +102,12 @@ impl Process {
         before.unwrap().current.unwrap()
     }
 
-    /// What `/status` says of whichever process answers.
+    /// The `/status` of the process that serves the admin listener.
     pub fn status(&self) -> serde_json::Value {
         super::ask_admin(self.admin, "GET", "/status").json()
     }
 
-    /// Ends it at once, and gives its files.
+    /// Kills it, and returns its files.
     pub fn kill(mut self) -> Scene {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -115,14 +115,14 @@ impl Process {
         std::mem::replace(&mut self.scene, empty)
     }
 
-    /// Waits for its end, and gives the exit code and the rest of what it said.
+    /// Waits for its end, and returns the exit code and the text on standard error.
     pub fn end(mut self) -> (Option<i32>, String) {
         let mut code = None;
         eventually("the end of the process", || {
             code = self.child.try_wait().unwrap().map(|status| status.code());
             code.is_some()
         });
-        // A file and no pipe: a process that takes over has it as well.
+        // A file and no pipe: a successor writes to it, too.
         let said = std::fs::read_to_string(self.scene.path("events")).unwrap_or_default();
         (code.flatten(), said)
     }
@@ -130,13 +130,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It has ended, or its test has failed.
+        // The process has ended, or its test has failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads what a process writes, and can stop: the socket between them is full then, and whoever writes to it waits.
+/// Reads the output of a process, and can stop: the socket between them then fills up, and a writer blocks.
 pub struct LogReader {
     ours: UnixStream,
     theirs: UnixStream,
@@ -154,25 +154,25 @@ impl LogReader {
         }
     }
 
-    /// What a process is to write to.
+    /// The end that a process writes to.
     pub fn end(&self) -> Stdio {
         OwnedFd::from(self.theirs.try_clone().unwrap()).into()
     }
 
-    /// Reads, and gives all that was read so far.
+    /// Reads what has arrived. Returns all that was read so far.
     pub fn read(&mut self) -> String {
-        // To the end of what is there.
+        // Up to the end of what has arrived.
         let _ = self.ours.read_to_end(&mut self.said);
         String::from_utf8_lossy(&self.said).into_owned()
     }
 
-    /// From now on, nothing is read, and nothing more can be written.
+    /// Stops reading, and fills the socket, so that a writer blocks.
     pub fn stop(&mut self) {
         self.theirs.set_nonblocking(true).unwrap();
         for size in [4096, 1] {
             while self.theirs.write(&vec![b'\n'; size]).is_ok() {}
         }
-        // It is the process' setting as well.
+        // The setting is shared with the process.
         self.theirs.set_nonblocking(false).unwrap();
     }
 }

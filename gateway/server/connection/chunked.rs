@@ -1,72 +1,70 @@
-//! Where a chunked body ends (RFC 9112, section 7.1), read beside its way to Pingora.
+//! Where a chunked body ends (RFC 9112, section 7.1). It is scanned here on its way to Pingora, which decodes it.
 //!
-//! What is not of the plain form, as a line that ends otherwise, is left to Pingora, which also takes an empty size for the
-//! last one. No other request follows such a body, nor one with trailers.
+//! The end of a body with unusual syntax, such as a line that ends in a lone LF, is unclear: Pingora may accept it (it takes
+//! an empty size for the last one), but no request follows it on its connection, nor one with trailers.
 
-/// The most digits of a chunk's size.
+/// The most hexadecimal digits that a chunk's size may have.
 const DIGITS: u8 = 15;
 
-/// A chunked body, up to where it was read.
+/// The state of the scanner, at the position up to which a chunked body was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Chunks {
-    /// In a size, with so many digits.
+pub(super) enum ChunkedBody {
+    /// In a chunk's size: its value and its number of digits so far.
     Size(u64, u8),
-    /// Behind a size, in an extension.
+    /// In a chunk extension, after the size.
     Extension(u64),
-    /// Before the LF behind a size.
+    /// Before the LF of the line with the size.
     SizeEnd(u64),
-    /// In a chunk, with so many bytes to come.
+    /// In a chunk's data: the number of bytes still to come.
     Data(u64),
-    /// Before the CR behind a chunk.
+    /// Before the CR after a chunk's data.
     DataCr,
-    /// Before the LF behind a chunk.
+    /// Before the LF after a chunk's data.
     DataLf,
-    /// Behind the last size: before the CR of the empty line.
+    /// After the line with the last size: before the CR of the empty line, or a trailer.
     LastCr,
-    /// Before its LF.
+    /// Before the LF of the empty line, without trailers.
     LastLf,
     /// In a trailer.
     Trailer,
-    /// Before the LF behind a trailer.
+    /// Before the LF of a trailer.
     TrailerLf,
-    /// Behind a trailer: before another one, or the CR of the empty line.
+    /// After a trailer: before another one, or the CR of the empty line.
     TrailersCr,
-    /// Before the LF of the empty line behind trailers.
+    /// Before the LF of the empty line, with trailers.
     TrailersLf,
 }
 
-/// What became of a body by what came of it.
+/// The state of a body after some bytes of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// More follows.
+pub(super) enum Progress {
+    /// The body goes on.
     More,
-    /// The body ends before this byte of what came.
+    /// The body ends before this position of the bytes.
     Ends(usize),
     /// The same, with trailers.
     EndsInTrailers(usize),
-    /// Where it ends cannot be told.
+    /// The end of the body cannot be determined: its syntax is unusual.
     Unclear,
 }
 
-impl Chunks {
-    /// A body that nothing has come of.
-    pub(crate) fn new() -> Self {
+impl ChunkedBody {
+    /// The scanner at the beginning of a body.
+    pub(super) fn new() -> Self {
         Self::Size(0, 0)
     }
 
-    /// Reads what comes next.
-    pub(crate) fn read(&mut self, came: &[u8]) -> Progress {
+    /// Scans the next `bytes` of the body, cut anywhere.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Progress {
         let mut at = 0;
-        while let Some(&byte) = came.get(at) {
+        while let Some(&byte) = bytes.get(at) {
             if let Self::Data(left) = *self {
-                let here =
-                    usize::try_from(left).map_or(came.len() - at, |left| left.min(came.len() - at));
-                at += here;
-                let left = left - here as u64;
-                *self = if left == 0 {
-                    Self::DataCr
-                } else {
-                    Self::Data(left)
+                let arrived = bytes.len() - at;
+                let skipped = usize::try_from(left).map_or(arrived, |left| left.min(arrived));
+                at += skipped;
+                *self = match left - skipped as u64 {
+                    0 => Self::DataCr,
+                    left => Self::Data(left),
                 };
                 continue;
             }
@@ -84,7 +82,7 @@ impl Chunks {
         Progress::More
     }
 
-    /// What follows `byte`, which is in no chunk.
+    /// The state after `byte`, which is not part of a chunk's data; `None` if it is unusual syntax.
     fn after(self, byte: u8) -> Option<Self> {
         let digit = char::from(byte).to_digit(16);
         Some(match (self, byte) {
@@ -113,13 +111,13 @@ impl Chunks {
 mod tests {
     use super::*;
 
-    /// What is found in `body` with more behind it, which comes in chunks of `size` bytes.
+    /// The end that is found when `body` arrives in parts of `size` bytes.
     fn found(body: &[u8], size: usize) -> Option<usize> {
-        let mut chunks = Chunks::new();
+        let mut scanner = ChunkedBody::new();
         let mut before = 0;
-        for chunk in body.chunks(size) {
-            match chunks.read(chunk) {
-                Progress::More => before += chunk.len(),
+        for part in body.chunks(size) {
+            match scanner.read(part) {
+                Progress::More => before += part.len(),
                 Progress::Ends(at) | Progress::EndsInTrailers(at) => return Some(before + at),
                 Progress::Unclear => return None,
             }
@@ -128,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_ends_behind_its_last_chunk_wherever_it_is_cut() {
+    fn a_body_ends_after_its_last_chunk_wherever_it_is_cut() {
         for body in [
             "0\r\n\r\n",
             "000;x\r\n\r\n",
@@ -149,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_plain_form_has_no_end_here() {
+    fn a_body_with_unusual_syntax_has_no_end() {
         for body in [
             "\r\n\r\n",
             ";\r\n\r\n",

@@ -1,5 +1,7 @@
-//! How many connections of clients there are, in all and of one address. A connection of a trusted proxy counts for the
-//! client that it is for, once that is known; one that carries requests of many clients counts for no address.
+//! Counts open connections and enforces their limits: in total, and per client address.
+//!
+//! A connection of a trusted proxy that speaks the PROXY protocol counts for the client that its header names. One that
+//! carries requests of many clients counts for no address.
 
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
@@ -10,30 +12,31 @@ use crate::grammar::address::client_network;
 use crate::limit::by_address::{AtAddress, ByAddress};
 use crate::runtime::descriptors;
 use crate::runtime::in_flight::{InFlight, InFlightGuard};
-use crate::server::connection::seats::{Seat, Seats};
+use crate::server::connection::slots::{Slot, Slots};
 use crate::snapshot::Live;
 
-/// The connections that are open.
-pub(crate) struct Connections {
+/// The open connections of clients, or those of the admin listener.
+pub(crate) struct OpenConnections {
     live: Arc<Live>,
     open: Arc<InFlight>,
     by_address: Arc<ByAddress>,
-    /// Those of the admin listener, whoever they are of; how many clients may have, the configuration says.
-    admin: Option<Arc<Seats>>,
+    /// The slots of the admin listener, whatever the address. `None` for clients, whose limits are in the configuration.
+    admin: Option<Arc<Slots>>,
 }
 
-/// One of them.
-pub(crate) struct Connection {
-    all: Arc<Connections>,
+/// Counts one connection as open until it is dropped.
+pub(crate) struct ConnectionPermit {
+    all: Arc<OpenConnections>,
     address: Option<AtAddress>,
-    /// Whether a trusted proxy says first who the client is.
+    /// A trusted proxy sends a PROXY protocol header first.
     proxied: bool,
-    /// Of the admin listener alone.
-    seat: Option<Seat>,
+    /// Set on connections of the admin listener only.
+    slot: Option<Slot>,
     _open: InFlightGuard,
 }
 
-impl Connections {
+impl OpenConnections {
+    /// Those of clients, limited by the configuration that serves.
     pub(crate) fn new(live: Arc<Live>) -> Arc<Self> {
         Arc::new(Self {
             open: InFlight::new(live.metrics.connections.clone()),
@@ -43,28 +46,29 @@ impl Connections {
         })
     }
 
-    /// Those of the admin listener: `most`, which are not among those of clients. Who only waits gives way to the next.
-    pub(crate) fn of_admin(live: Arc<Live>, most: usize) -> Arc<Self> {
+    /// Those of the admin listener: up to `capacity`, counted apart from those of clients. See [`Slots`].
+    pub(crate) fn for_admin(live: Arc<Live>, capacity: usize) -> Arc<Self> {
         Arc::new(Self {
             open: Arc::default(),
             live,
             by_address: Arc::default(),
-            admin: Some(Seats::new(most)),
+            admin: Some(Slots::new(capacity)),
         })
     }
 
-    /// What serves now.
+    /// The configuration that serves, and its metrics.
     pub(crate) fn live(&self) -> &Live {
         &self.live
     }
 
-    /// One more, unless it took the last descriptors, or there are too many already.
+    /// Admits a connection from the address `from`. `None` if a limit is reached, or if its file descriptor is one of the
+    /// reserved ones.
     pub(crate) fn admit(
         self: &Arc<Self>,
         socket: &impl AsRawFd,
         from: IpAddr,
-    ) -> Option<Connection> {
-        // Operators have the last ones as well: they are to see what is wrong.
+    ) -> Option<ConnectionPermit> {
+        // Operators may use the reserved descriptors, to find out what is wrong.
         if self.admin.is_none() && descriptors::is_reserved(socket) {
             let refused = &self.live.metrics.connections_refused;
             refused.with_label_values(&["files"]).inc();
@@ -73,17 +77,17 @@ impl Connections {
         self.enter(from)
     }
 
-    fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Connection> {
+    fn enter(self: &Arc<Self>, from: IpAddr) -> Option<ConnectionPermit> {
         let refused = &self.live.metrics.connections_refused;
-        if let Some(seats) = &self.admin {
-            let seated = seats.take();
-            if seated.one_is_closed {
+        if let Some(slots) = &self.admin {
+            let taken = slots.take();
+            if taken.one_is_closed {
                 refused.with_label_values(&["admin"]).inc();
             }
-            let seat = Some(seated.seat?);
-            let mut connection = self.connection();
-            connection.seat = seat;
-            return Some(connection);
+            let slot = Some(taken.slot?);
+            let mut permit = self.permit();
+            permit.slot = slot;
+            return Some(permit);
         }
         let snapshot = self.live.snapshot();
         let server = &snapshot.rules.server;
@@ -91,51 +95,53 @@ impl Connections {
             refused.with_label_values(&["total"]).inc();
             return None;
         }
-        let mut connection = self.connection();
+        let mut permit = self.permit();
         let Some(proxies) = &server.limits.trusted_proxies else {
-            return connection.is_of(from, server).then_some(connection);
+            return permit.count_for(from, server).then_some(permit);
         };
         let is_trusted = proxies.contains(from);
-        connection.proxied = proxies.speak_proxy_protocol();
-        if connection.proxied && !is_trusted {
+        permit.proxied = proxies.speak_proxy_protocol();
+        if permit.proxied && !is_trusted {
             tracing::info!(peer = %from, "closed a connection: not of a network in server.trusted_proxies");
             refused.with_label_values(&["untrusted"]).inc();
             return None;
         }
-        (is_trusted || connection.is_of(from, server)).then_some(connection)
+        (is_trusted || permit.count_for(from, server)).then_some(permit)
     }
 
-    /// One that counts for no address yet.
-    fn connection(self: &Arc<Self>) -> Connection {
-        Connection {
+    /// A permit that counts for no address yet.
+    fn permit(self: &Arc<Self>) -> ConnectionPermit {
+        ConnectionPermit {
             all: self.clone(),
             address: None,
             proxied: false,
-            seat: None,
+            slot: None,
             _open: self.open.enter(),
         }
     }
 
-    /// Waits until there is none.
+    /// Waits until no connection is open.
     pub(crate) async fn drained(&self) {
         self.open.drained().await;
     }
 }
 
-impl Connection {
-    /// Whether it begins with a PROXY protocol header.
-    pub(crate) fn begins_with_proxy_header(&self) -> bool {
+impl ConnectionPermit {
+    /// Whether the connection starts with a PROXY protocol header.
+    pub(crate) fn expects_proxy_header(&self) -> bool {
         self.proxied
     }
 
-    /// The trusted proxy says that it is for the client at `address`. Whether it may be there.
-    pub(crate) fn is_for(&mut self, address: IpAddr) -> bool {
+    /// Counts the connection for the client at `address`, which the trusted proxy has named. Returns false if that client
+    /// has too many connections.
+    pub(crate) fn count_for_client(&mut self, address: IpAddr) -> bool {
         let snapshot = self.all.live.snapshot();
-        self.is_of(address, &snapshot.rules.server)
+        self.count_for(address, &snapshot.rules.server)
     }
 
-    /// Counts it for `from`, unless that has as many as it may.
-    fn is_of(&mut self, from: IpAddr, server: &ServerConfig) -> bool {
+    /// Counts the connection for `from`. Returns false if that address is at its limit. Loopback and private addresses
+    /// have none.
+    fn count_for(&mut self, from: IpAddr, server: &ServerConfig) -> bool {
         let Some(address) = client_network(from) else {
             return true;
         };
@@ -148,31 +154,31 @@ impl Connection {
         self.address.is_some()
     }
 
-    /// No good header came, for the reason `why`.
-    pub(crate) fn has_no_proxy_header(&self, peer: IpAddr, why: &str) {
+    /// Counts and logs that the connection is closed for its bad PROXY protocol header.
+    pub(crate) fn refuse_proxy_header(&self, peer: IpAddr, why: &str) {
         tracing::info!(%peer, "closed a connection: {why}");
         let refused = &self.all.live.metrics.connections_refused;
         refused.with_label_values(&["proxy_header"]).inc();
     }
 
-    /// A request is waited for.
-    pub(crate) fn waits(&self) {
-        if let Some(seat) = &self.seat {
-            seat.waits();
+    /// Notes that the connection waits for a request.
+    pub(crate) fn mark_idle(&self) {
+        if let Some(slot) = &self.slot {
+            slot.mark_idle();
         }
     }
 
-    /// The head of a request is there.
-    pub(crate) fn responses(&self) {
-        if let Some(seat) = &self.seat {
-            seat.responses();
+    /// Notes that the head of a request has arrived.
+    pub(crate) fn mark_busy(&self) {
+        if let Some(slot) = &self.slot {
+            slot.mark_busy();
         }
     }
 
-    /// Waits until it is to give way to another one; that of a client never is.
-    pub(crate) async fn gives_way(&self) {
-        match &self.seat {
-            Some(seat) => seat.closed().await,
+    /// Waits until the connection is evicted for a new one. A client's never is.
+    pub(crate) async fn evicted(&self) {
+        match &self.slot {
+            Some(slot) => slot.evicted().await,
             None => std::future::pending().await,
         }
     }
@@ -185,7 +191,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn one_address_has_so_many_connections_and_all_together_have_so_many() {
+    fn connections_are_limited_in_total_and_per_address() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.toml");
         let limits = "connections = 5\nconnections_per_address = 2";
@@ -193,14 +199,14 @@ mod tests {
         let config = Resolved::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
         let metrics = Arc::new(Metrics::new().unwrap());
         let live = Live::start(config, metrics).unwrap_or_else(|e| panic!("{e}"));
-        let connections = Connections::new(Arc::new(live));
+        let connections = OpenConnections::new(Arc::new(live));
         let enter = |from: &str| connections.enter(from.parse().unwrap());
         let one = enter("8.8.8.8").unwrap();
         let _two = enter("8.8.8.8").unwrap();
         assert!(enter("8.8.8.8").is_none());
         drop(one);
         let _three = enter("8.8.8.8").unwrap();
-        // Those of one network are one.
+        // The addresses of one IPv6 network count as one.
         let six = [enter("2001:db8::1"), enter("2001:db8::2")];
         assert!(six.iter().all(Option::is_some) && enter("2001:db8::ffff:3").is_none());
         assert_eq!(connections.by_address.addresses(), 2);

@@ -1,13 +1,13 @@
-//! Names of headers that an application may take for other names.
+//! Names of headers that an application may misread as other names.
 //!
-//! CGI, WSGI, Rack and PHP turn the names of headers into names of variables: capital letters, and `_` in place of `-`.
-//! PHP does so with a dot, too, and Apache before 2.4 with whatever is no letter and no digit. Such an application reads
-//! `X_Api_Key` as `X-Api-Key`.
+//! CGI, WSGI, Rack and PHP turn the names of headers into names of variables: in capital letters, with `_` in place of `-`.
+//! PHP also replaces dots, and Apache before 2.4 everything but letters and digits. Such an application reads `X_Api_Key`
+//! as `X-Api-Key`.
 
 use http::HeaderName;
 
-/// Headers about the message itself, and those whose values are changed on the way: another spelling would say
-/// something else beside them.
+/// Headers about the message itself, and those whose values the gateway changes: a misread spelling beside them would
+/// contradict them.
 static OF_THE_MESSAGE: [&str; 11] = [
     "accept-encoding",
     "content-encoding",
@@ -22,13 +22,13 @@ static OF_THE_MESSAGE: [&str; 11] = [
     "transfer-encoding",
 ];
 
-/// Whether `name` (in lower case) is read in one way only: it has letters, digits and `-` alone.
+/// Whether `name` (in lower case) can be read in one way only: it consists of letters, digits and `-`.
 pub fn is_plain(name: &str) -> bool {
-    // Without a branch for each byte: hardly any name is not plain.
+    // Checks all bytes without a branch for each: hardly any name is not plain.
     name.bytes().fold(0, |odd, byte| odd | odd_bits(byte)) == 0
 }
 
-/// Not 0 for a byte that is no letter in lower case, no digit and no `-`.
+/// 0 for a lower-case letter, a digit and `-`, else 1.
 fn odd_bits(byte: u8) -> u8 {
     static ODD: [u8; 256] = odd_bytes();
     ODD.get(usize::from(byte)).copied().unwrap_or(1)
@@ -46,7 +46,7 @@ const fn odd_bytes() -> [u8; 256] {
     odd
 }
 
-/// `name` (in lower case) with `-` in place of whatever is no letter and no digit.
+/// `name` (in lower case) with `-` in place of every character but letters and digits.
 pub fn folded(name: &str) -> String {
     let fold = |char: char| {
         if char.is_ascii_alphanumeric() {
@@ -58,7 +58,7 @@ pub fn folded(name: &str) -> String {
     name.chars().map(fold).collect()
 }
 
-/// The plain name that `name` may be taken for, if it is not plain itself.
+/// The plain name that `name` may be misread as, if it is not plain itself.
 pub fn plain_form(name: &HeaderName) -> Option<HeaderName> {
     let name = name.as_str();
     if is_plain(name) {
@@ -76,10 +76,11 @@ pub(super) fn is_of_the_message(name: &str) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::policy::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped};
     use super::*;
+    use crate::provider::header_policy::names::{ACCOUNT_CHOICES, ALWAYS_STRIPPED};
+    use crate::provider::header_policy::stripped::Stripped;
 
-    /// Headers that are not taken from clients, and others, each with a `-`.
+    /// Names with a `-`, and whether clients may not send the header.
     const NAMES: [(&str, bool); 20] = [
         ("api-key", true),
         ("x-api-key", true),
@@ -106,7 +107,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whichever of the `-` are spelled otherwise, and in whatever way.
+        /// Each `-` may be replaced by any other character.
         #[test]
         fn a_name_is_misread_in_every_spelling_but_its_own(
             which in 0..NAMES.len(),
@@ -114,7 +115,7 @@ mod tests {
             others in prop::collection::vec(prop::sample::select(b"-__.~!'*^|+".to_vec()), 8),
         ) {
             let (name, taken) = NAMES[which];
-            // What a route allows is allowed in its own spelling alone.
+            // A header that a route allows is allowed in its exact spelling only.
             let choices = ACCOUNT_CHOICES.iter().filter(|_| !allowed);
             let stripped = Stripped::new(ALWAYS_STRIPPED.iter().chain(choices).cloned(), vec![]);
             let ours = HeaderName::from_static("x-our-tenant");
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_folded_as_variables_are_named() {
+    fn a_name_is_folded_as_cgi_names_variables() {
         for (name, read_as) in [
             ("x_api_key", "x-api-key"),
             ("x-api_key", "x-api-key"),

@@ -1,0 +1,18 @@
+//! Where spans are sent and which requests make one, as configured.
+
+use http::{HeaderName, HeaderValue};
+
+use crate::origin::BaseUrl;
+
+/// A [`Telemetry`](super::Telemetry) as configured.
+#[derive(PartialEq, Eq)]
+pub struct TelemetrySpec {
+    /// The collector. Spans are posted to `/v1/traces` under this URL.
+    pub collector: BaseUrl,
+    /// Headers of every request to the collector, such as its own token.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How many of a million requests are sampled, of those that arrive without a trace of their own.
+    pub sample: u32,
+    /// The `service.name` of this gateway.
+    pub service: String,
+}
