@@ -81,7 +81,7 @@ impl Admission {
         if websocket && !route.websocket {
             return Err(refuse(no_upgrade(&path.path)));
         }
-        if declared_length(request) > rules.server.max_request_body {
+        if declared_length(request) > rules.server.limits.max_request_body {
             return Err(refuse(Reason::BodyTooLarge));
         }
         let credential = route
@@ -271,7 +271,7 @@ pub(super) fn declared_length(request: &RequestHeader) -> u64 {
 ///
 /// `raw` is the head as it was read; empty for HTTP/2, which has one framing by design.
 pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<(), Reason> {
-    let limits = &rules.server;
+    let limits = &rules.server.limits;
     let (mut bytes, mut odd) = (0, false);
     let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
     for (name, value) in &request.headers {

@@ -17,7 +17,7 @@ pub(super) fn bound_the_body(session: &Session, exchange: &mut Exchange) -> Resu
         return Ok(());
     };
     let total = admission.route().provider.endpoint.timeouts.total;
-    let limit = exchange.rules.server.max_request_body;
+    let limit = exchange.rules.server.limits.max_request_body;
     let took = exchange.started.elapsed();
     let reason = if exchange.seen.request_bytes > limit && !session.was_upgraded() {
         Reason::BodyTooLarge
@@ -35,6 +35,11 @@ pub(super) fn bound_the_body(session: &Session, exchange: &mut Exchange) -> Resu
 /// Whether less of the body came in the time that it `took` than must have by then.
 fn is_slow(exchange: &Exchange, took: Duration) -> bool {
     let late = took.saturating_sub(BODY_GRACE).as_secs();
-    let due = exchange.rules.server.min_body_rate.saturating_mul(late);
+    let due = exchange
+        .rules
+        .server
+        .limits
+        .min_body_rate
+        .saturating_mul(late);
     exchange.seen.request_bytes < due
 }

@@ -144,7 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::{Config, Purpose};
+    use crate::config::{Purpose, Resolved};
     use crate::key::KeyDigest;
     use crate::metrics::Metrics;
     use crate::route::NormalPath;
@@ -199,7 +199,7 @@ mod tests {
         )
         .unwrap();
         std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let config = Config::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
+        let config = Resolved::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
         let metrics = Arc::new(Metrics::new().unwrap());
         Live::start(config, metrics).unwrap_or_else(|e| panic!("{e}"))
     }

@@ -124,12 +124,12 @@ impl ProxyHttp for Proxy {
                     // not come on may also be the provider's doing, for which there are timeouts:
                     // they end it in better order, and so they go first.
                     let orderly = timeouts.write.max(timeouts.connect * 4);
-                    let pause = server.client_read.max(orderly) + GRACE;
+                    let pause = server.limits.client_read.max(orderly) + GRACE;
                     watchdog::set_idle_timeout(pause, exchange.started);
                 }
                 // A client that does not read is the cause of the pause, and ends first.
                 let idle = timeouts.idle.mul_f64(0.9);
-                session.set_write_timeout(Some(server.client_write.min(idle)));
+                session.set_write_timeout(Some(server.limits.client_write.min(idle)));
                 if let Some(total) = timeouts.total {
                     // Until the response begins, the timeouts of its parts end it in better order.
                     watchdog::set_deadline(exchange.started + total + GRACE);
@@ -381,7 +381,7 @@ impl ProxyHttp for Proxy {
     ) {
         watchdog::clear();
         // What is left to be sent, for which Pingora has no time limit, is the client's to take.
-        watchdog::set_deadline(Instant::now() + exchange.rules.server.client_write);
+        watchdog::set_deadline(Instant::now() + exchange.rules.server.limits.client_write);
         if let Some(status) = final_status(session) {
             exchange.seen.status = status;
         }
@@ -462,8 +462,8 @@ impl Exchange {
 /// Sets what Pingora leaves unlimited on the client's side.
 fn bound_the_client(session: &mut Session, exchange: &Exchange) {
     let server = &exchange.rules.server;
-    session.set_read_timeout(Some(server.client_read));
-    session.set_write_timeout(Some(server.client_write));
+    session.set_read_timeout(Some(server.limits.client_read));
+    session.set_write_timeout(Some(server.limits.client_write));
 }
 
 fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Rejection> {
@@ -485,7 +485,7 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
         request_path(request.raw_path()).map_err(|_| Rejection::unrouted(Reason::BadPath))?;
     exchange.seen.path.push_str(&path.path);
     if let (Some(address), true) = (client.limited, client.shares_connection) {
-        let most = exchange.rules.server.max_connections_per_address;
+        let most = exchange.rules.server.limits.max_connections_per_address;
         let place = exchange.shared.by_address.enter(address, most);
         let place = place.ok_or_else(|| Rejection::unrouted(Reason::TooManyConnections))?;
         exchange.place = Some(Box::new(place));
@@ -495,7 +495,7 @@ fn admit(session: &Session, exchange: &mut Exchange) -> Result<Admission, Reject
     // From here on, the keys are not looked at again, nor held.
     let snapshot = exchange.snapshot.take().unwrap_or_else(|| live.snapshot());
     let decided = Admission::decide(&snapshot, request, &path, now);
-    let limit = exchange.rules.server.failed_keys_per_address;
+    let limit = exchange.rules.server.limits.failed_keys_per_address;
     match client.limited {
         Some(address) if limit > 0 => {
             limit_failed_keys(&exchange.shared.failed_keys, address, limit, decided)

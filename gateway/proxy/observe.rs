@@ -174,7 +174,7 @@ fn pass_on(
         route: admission.route(),
         client,
         target: admission.target(),
-        tls: exchange.rules.server.tls.is_some(),
+        tls: exchange.rules.server.listener.tls.is_some(),
     });
     for name in &dropped {
         response.remove_header(name);

@@ -51,7 +51,7 @@ pub(super) async fn respond(session: &mut Session, exchange: &mut Exchange) -> R
         cors::answer_preflight(&mut head)?;
     }
     // Pingora has no time limit for a head that is to be sent.
-    let most = DISCARD_TIME * 2 + exchange.rules.server.client_write;
+    let most = DISCARD_TIME * 2 + exchange.rules.server.limits.client_write;
     watchdog::set_deadline(Instant::now() + most);
     exchange.seen.status = head.status.as_u16();
     let expects = session

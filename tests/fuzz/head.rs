@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::header::HOST;
 use jiff::Timestamp;
-use keygate::config::{Config, Purpose};
+use keygate::config::{Purpose, Resolved};
 use keygate::key::KeyDigest;
 use keygate::metrics::Metrics;
 use keygate::proxy::admit::{Admission, check_head};
@@ -67,7 +67,7 @@ fn live() -> &'static Live {
             "[[key]]\nid = \"k\"\nhashes = [\"{digest}\"]\n"
         )
         .expect("a key");
-        let config = Config::load(&folder.path().join("gateway.toml"), Purpose::Start);
+        let config = Resolved::load(&folder.path().join("gateway.toml"), Purpose::Start);
         let config = config.unwrap_or_else(|errors| panic!("{errors}"));
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         Live::start(config, metrics).unwrap_or_else(|error| panic!("{error}"))

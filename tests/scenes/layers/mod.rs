@@ -152,6 +152,57 @@ fn the_request_path_never_sees_a_configuration_file() {
     assert!(seen > 0);
 }
 
+#[test]
+fn a_configuration_is_checked_without_io() {
+    let is_checked = |source: &&Source| {
+        let path = source.path.to_str().unwrap();
+        let files = ["file.rs", "meant.rs", "names.rs", "server.rs"];
+        path.strip_prefix("config/").is_some_and(|inside| {
+            files.contains(&inside)
+                || inside.starts_with("check/")
+                || inside.starts_with("consistency/")
+        })
+    };
+    let sources = sources::all();
+    let checked: Vec<&Source> = sources.iter().filter(is_checked).collect();
+    assert!(checked.len() > 15);
+    for source in checked {
+        for forbidden in [
+            "std::fs",
+            "std::env",
+            "std::thread",
+            "SystemTime",
+            "Instant",
+            "Timestamp::now",
+            "regular_file",
+            "FileStamp",
+            "SecretSource",
+            "LocalSecrets",
+            "KeySource",
+        ] {
+            assert!(
+                !source.code.contains(forbidden),
+                "{} names {forbidden}",
+                source.path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_serves_knows_a_version_of_its_keys_and_no_file() {
+    let sources = sources::all();
+    for name in ["snapshot.rs", "config/meant.rs"] {
+        let mut named = sources
+            .iter()
+            .filter(|source| source.path == Path::new(name));
+        let code = &named.next().unwrap().code;
+        for forbidden in ["FileStamp", "PrefixHash", "std::fs"] {
+            assert!(!code.contains(forbidden), "{name} names {forbidden}");
+        }
+    }
+}
+
 /// Whether `name` is a module of the scenes or of the gateway, or a function in one.
 fn is_module_or_function(name: &str) -> bool {
     let texts = |module: &str| -> Vec<String> {
