@@ -22,7 +22,7 @@ use std::time::Instant;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
-use keygate::config::{Config, Purpose};
+use keygate::config::{Purpose, Resolved};
 use keygate::key::{KeyDigest, PresentedKey};
 use keygate::metrics::Metrics;
 use keygate::proxy::admit::Admission;
@@ -67,7 +67,7 @@ fn live() -> Live {
         )
         .unwrap();
     }
-    let config = Config::load(&folder.path().join("gateway.toml"), Purpose::Start);
+    let config = Resolved::load(&folder.path().join("gateway.toml"), Purpose::Start);
     let config = config.unwrap_or_else(|errors| panic!("{errors}"));
     let live = Live::start(config, Arc::new(Metrics::new().unwrap()));
     live.unwrap_or_else(|error| panic!("{error}"))

@@ -22,7 +22,7 @@
 //! | [`origin`], [`template`], [`key`], [`access_log`] | one HTTP origin and the way to it; header templates; client keys; one line per request |
 //! | [`provider`] | what it is like, its token, its paths |
 //! | [`route`], [`telemetry`] | which provider a request goes to, and who may send it; spans for a collector |
-//! | [`config`] | the configuration, as written and as meant |
+//! | [`config`] | the configuration: as written, as meant, and with everything fetched that it refers to |
 //! | [`snapshot`], [`error`] | the configuration as used, swapped whole; why a command failed |
 //! | [`proxy`], [`reload`] | the path of a request; the path of a change |
 //! | [`admin`], [`import`], [`sandbox`] | what operators see; others' configurations; a provider to try things with |

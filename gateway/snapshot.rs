@@ -1,8 +1,7 @@
-//! The configuration as used: a [`Snapshot`] is built whole beside the old one and swapped in by one
-//! pointer. A request keeps the snapshot it began with.
+//! The configuration as used: a [`Snapshot`] is built whole beside the old one, and one pointer is swapped. A request
+//! keeps the snapshot it began with.
 //!
-//! What must survive a swap lives beside it in [`Live`]: metrics, resolved names, the outcome of
-//! the last reload.
+//! [`Live`] holds the state that survives a swap: metrics, resolved names, the outcome of the last reload.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,9 +13,8 @@ use jiff::Timestamp;
 use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
 
-use crate::config::{Config, RouteSpec, ServerConfig, certificate_end};
-use crate::document::{FileStamp, PrefixHash};
-use crate::key::{KeyDigest, KeyStore, StoreError};
+use crate::config::{Resolved, RouteSpec, ServerConfig, certificate_end};
+use crate::key::{KeyDigest, KeySource, KeyStore, Revision, StoreError};
 use crate::metrics::Metrics;
 use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Stripped, folded, plain_form};
 use crate::runtime::clock::Clock;
@@ -28,56 +26,55 @@ use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;
 use crate::usage::{PriceList, Prices};
 
-/// The shortest and the longest time that the end of a key is slept for.
+/// The shortest and the longest sleep until a key expires.
 const MOMENT: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Everything that one request is decided by.
+/// Everything that decides about a request.
 pub struct Snapshot {
-    /// All but the keys.
+    /// Everything but the keys.
     pub rules: Arc<Rules>,
     /// The keys.
     pub keys: KeyStore,
-    /// Where they came from.
-    pub key_file: FileStamp,
-    /// The version of that file of which everything that closes keys is in force: a later one where the rest of the
-    /// configuration was refused.
-    pub closed_by: FileStamp,
-    /// What tells whether a later version of that file is only its beginning.
-    pub key_outline: PrefixHash,
+    /// Where the keys come from.
+    pub key_source: Arc<dyn KeySource>,
+    /// The version of the keys that serves as a whole.
+    pub revision: Revision,
+    /// The version whose revocations are in force: a later one where the rest of the configuration was refused.
+    pub closed_by: Revision,
 }
 
-/// What an exchange goes by from its beginning to its end. The keys are not among it: a stream that
-/// goes on for an hour must not hold a million of them that have long been replaced.
+/// What an exchange uses from its beginning to its end. The keys are not part of it: a stream of an hour must not keep a
+/// million replaced keys in memory.
 pub struct Rules {
     /// The routes.
     pub router: Router,
-    /// Where a client key may stand.
+    /// The headers in which a client key may stand.
     pub key_headers: Vec<HeaderName>,
     /// The providers, in the configuration's order.
     pub providers: Vec<Arc<Provider>>,
     /// Limits and timeouts of the clients' side.
     pub server: ServerConfig,
-    /// Whether an exchange that goes on ends when its key is revoked.
+    /// Whether an exchange that goes on is aborted when its key is revoked.
     pub cut_revoked: bool,
-    /// What tokens cost, if that is known.
+    /// What tokens cost, if there is a price list.
     pub prices: Option<Arc<PriceList>>,
     /// The certificate that clients see.
     pub certificate: Option<Arc<CertifiedKey>>,
-    /// Whose certificates clients were to show, which changes with the next start only.
+    /// The authorities of clients' certificates in this configuration; the next start uses them.
     pub client_roots: Option<Arc<RootCertStore>>,
-    /// Where spans were to go, which changes with the next start only.
+    /// Where spans go in this configuration; the next start uses it.
     pub tracing: Option<Arc<TelemetrySpec>>,
-    /// Which configuration of this process it is, from 1.
+    /// The number of this configuration in this process, from 1.
     pub generation: u64,
 }
 
 /// Why a checked configuration could not be put to use.
 #[derive(Debug)]
 pub enum BuildError {
-    /// Its keys.
+    /// The key table could not be built.
     Keys(StoreError),
-    /// A provider, by name, has a part that cannot stand in a header.
+    /// A part of this provider cannot stand in a header.
     Provider(Arc<str>),
 }
 
@@ -93,9 +90,9 @@ impl std::fmt::Display for BuildError {
 impl std::error::Error for BuildError {}
 
 impl Snapshot {
-    /// After `before`, if it is not the first.
+    /// Builds the snapshot of `config`; `before` are the rules that serve, if any do.
     fn build(
-        config: Config,
+        config: Resolved,
         before: Option<&Rules>,
         metrics: &Metrics,
         resolver: &Resolver,
@@ -118,7 +115,7 @@ impl Snapshot {
             router: Router::build(routes),
             key_headers: config.key_headers,
             providers,
-            // One that cannot be read, or is named no more, leaves the one of before: what listens by TLS goes on so.
+            // Keep the previous certificate if the new one is missing or unreadable: a TLS listener stays TLS until restart.
             certificate: config
                 .certificate
                 .or_else(|| before.and_then(|rules| rules.certificate.clone())),
@@ -135,10 +132,10 @@ impl Snapshot {
         };
         Ok(Self {
             rules: Arc::new(rules),
-            keys: KeyStore::build(config.keys).map_err(BuildError::Keys)?,
-            closed_by: config.key_file.clone(),
-            key_file: config.key_file,
-            key_outline: config.key_outline,
+            keys: KeyStore::build(config.keys.entries).map_err(BuildError::Keys)?,
+            key_source: config.key_source,
+            closed_by: config.keys.revision.clone(),
+            revision: config.keys.revision,
         })
     }
 }
@@ -190,13 +187,15 @@ fn stripped_names(
 ) -> HashSet<HeaderName> {
     let of_providers = providers.iter().map(|provider| provider.auth_header());
     let names = ALWAYS_STRIPPED.iter().chain(key_headers);
-    let names = names.chain(&server.stripped_headers).chain(of_providers);
+    let names = names
+        .chain(&server.limits.stripped_headers)
+        .chain(of_providers);
     names.cloned().collect()
 }
 
 /// The prefixes of headers of clients that no provider gets, in each spelling that an application may read them in.
 fn stripped_prefixes(server: &ServerConfig) -> Vec<String> {
-    let prefixes = server.stripped_prefixes.iter();
+    let prefixes = server.limits.stripped_prefixes.iter();
     let mut prefixes: Vec<String> = prefixes
         .flat_map(|prefix| [prefix.clone(), folded(prefix)])
         .collect();
@@ -266,11 +265,11 @@ fn route(
 /// How the last attempt to take over a configuration ended.
 #[derive(Clone, Debug)]
 pub struct LastReload {
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// What was wrong; `None` when it was taken over.
+    /// Every problem; `None` when the configuration was taken over.
     pub error: Option<String>,
-    /// What was worth saying nevertheless.
+    /// The warnings of a configuration that was taken over.
     pub warnings: Vec<String>,
 }
 
@@ -282,13 +281,13 @@ pub struct Live {
     pub metrics: Arc<Metrics>,
     /// The resolved names.
     pub resolver: Arc<Resolver>,
-    /// The time that keys begin and end by.
+    /// The time by which keys start and expire.
     pub clock: Clock,
 }
 
 impl Live {
-    /// Puts the first configuration to use.
-    pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
+    /// Starts with the first configuration.
+    pub fn start(config: Resolved, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
         let resolver = Arc::new(Resolver::default());
         let warnings = config.warnings.iter().map(ToString::to_string).collect();
         let snapshot = Snapshot::build(config, None, &metrics, &resolver)?;
@@ -313,7 +312,7 @@ impl Live {
         self.snapshot.get()
     }
 
-    /// What serves, in a line.
+    /// A line about what serves, for the service manager.
     pub fn summary(&self) -> String {
         let snapshot = self.snapshot();
         let (routes, keys) = (
@@ -336,15 +335,15 @@ impl Live {
             .clone()
     }
 
-    /// Builds `config` beside the snapshot that serves, without serving it yet: names that are new
-    /// can be resolved before [`swap`](Self::swap).
-    pub fn prepare(&self, config: Config) -> Result<Snapshot, BuildError> {
+    /// Builds `config` beside the snapshot that serves, without serving it yet: new names can be resolved before
+    /// [`swap`](Self::swap).
+    pub fn prepare(&self, config: Resolved) -> Result<Snapshot, BuildError> {
         let before = self.snapshot.load().rules.clone();
         Snapshot::build(config, Some(&before), &self.metrics, &self.resolver)
     }
 
-    /// Serves `snapshot` from the next request on. Gives the one of before, which requests that are
-    /// being admitted may still look at: whoever drops it last frees all its keys.
+    /// Serves `snapshot` from the next request on. Returns the previous one, which requests that are being admitted may
+    /// still use: dropping the last reference frees all its keys.
     pub fn swap(&self, snapshot: Snapshot, warnings: Vec<String>) -> Arc<Snapshot> {
         let before = self.snapshot.swap(Arc::new(snapshot));
         self.remember(LastReload {
@@ -356,46 +355,44 @@ impl Live {
         before
     }
 
-    /// Serves `keys`, which open no more than the ones of before, nor than the file `closed_by`, with the rules of
-    /// before. They are the whole of `file`, if there is one.
-    pub fn narrow(
-        &self,
-        keys: KeyStore,
-        closed_by: FileStamp,
-        file: Option<(FileStamp, PrefixHash)>,
-    ) -> Arc<Snapshot> {
+    /// Serves `keys` with the rules that serve already. They permit no more than the keys that serve, nor than the
+    /// version `closed_by`; `is_whole` if they are all that this version permits.
+    pub fn narrow(&self, keys: KeyStore, closed_by: Revision, is_whole: bool) -> Arc<Snapshot> {
         let serving = self.snapshot();
-        let of_before = || (serving.key_file.clone(), serving.key_outline.clone());
-        let (key_file, key_outline) = file.unwrap_or_else(of_before);
+        let revision = if is_whole {
+            &closed_by
+        } else {
+            &serving.revision
+        };
         let before = self.snapshot.swap(Arc::new(Snapshot {
             rules: serving.rules.clone(),
             keys,
-            key_file,
+            key_source: serving.key_source.clone(),
+            revision: revision.clone(),
             closed_by,
-            key_outline,
         }));
         self.publish_keys();
         before
     }
 
-    /// Waits until the key that `digest` belongs to opens nothing any more.
+    /// Waits until the key of `digest` is not valid any more.
     pub async fn revoked(&self, digest: KeyDigest) {
         let mut swaps = self.snapshot.watch();
         loop {
             let now = self.clock.now();
             let opens = self.snapshot.load().keys.valid_until(&digest, now);
             let Ok(end) = opens else { return };
-            // A time from before another look at the clock is one too short at most.
+            // A key that has expired in between leaves a negative rest, which becomes the shortest sleep.
             let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
             tokio::select! {
-                // No sender: the gateway has ended.
+                // Without a sender, the gateway has ended.
                 more = swaps.next() => if !more { return },
                 () = tokio::time::sleep(left.clamp(MOMENT, DAY)) => {}
             }
         }
     }
 
-    /// Notes that a configuration was refused; the old one goes on serving.
+    /// Records that a configuration was refused; the old one goes on serving.
     pub fn refuse(&self, error: String) {
         self.metrics.reload_success.set(0);
         self.remember(LastReload {
@@ -430,7 +427,7 @@ impl Live {
         metrics
             .keys_loaded
             .set(i64::try_from(snapshot.keys.keys().len()).unwrap_or(i64::MAX));
-        // The first ones: not one look more, for there may be millions behind.
+        // The counted keys come first: stop at the first other one, because millions may follow.
         let counted = snapshot.keys.keys().iter().take_while(|key| key.counted);
         let counted: HashMap<&str, _> = counted.map(|key| (&*key.id, key.expires)).collect();
         metrics.keep_keys(|id| counted.contains_key(id));

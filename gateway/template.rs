@@ -1,8 +1,8 @@
-//! Header templates: `Bearer {{ name }}`, parsed once, rendered per request.
+//! Header templates such as `Bearer {{ name }}`, parsed once and rendered for each request.
 //!
-//! A name stands for what an [`Extractor`] finds: a part of one of the client's headers, or an
-//! entry of the presented key's metadata. What is not found is empty, and a template that renders
-//! to nothing removes its header.
+//! A name stands for the text that an [`Extractor`] finds: a part of one of the client's headers, or an entry of the
+//! presented key's metadata. If one of the texts is not found, or is empty, the template removes its header. Knows no
+//! route and no provider.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use regex::Regex;
@@ -10,16 +10,16 @@ use regex::Regex;
 /// Finds an entry of the presented key's metadata by its name.
 pub type Metadata<'r> = dyn Fn(&str) -> Option<&'r str> + 'r;
 
-/// Where a name in a template gets its text from.
+/// The place from which a name in a template gets its text.
 #[derive(Clone)]
 pub enum Source {
     /// A header of the client's request, as it was sent.
     Header {
-        /// Its name.
+        /// The name of the header.
         name: HeaderName,
-        /// Must match the whole value; compiled with anchors by [`Source::header`].
+        /// The expression that the whole value must match; [`Source::header`] compiles it with anchors.
         regex: Regex,
-        /// The group of the regular expression that is taken; 0 is the whole match.
+        /// The group of the expression that gives the text; 0 is the whole match.
         group: usize,
     },
     /// An entry of the presented key's metadata.
@@ -31,14 +31,15 @@ pub enum Source {
 pub struct Extractor {
     /// The name in `{{ name }}`.
     pub name: String,
-    /// What it stands for.
+    /// The source of the text that it stands for.
     pub source: Source,
 }
 
 impl Source {
-    /// A part of a header: `regex` must match the value from end to end.
+    /// A part of a header: group `group` of `regex`, which must match the whole value. Fails if the expression cannot be
+    /// compiled or has no such group.
     pub fn header(name: HeaderName, regex: &str, group: usize) -> Result<Self, String> {
-        // Alone first: what is not whole by itself could step out of the anchors.
+        // Compiled without the anchors first: `a)|(b` is no expression, but would become one between them.
         Regex::new(regex).map_err(|error| format!("not a usable regular expression: {error}"))?;
         let compiled = regex::RegexBuilder::new(&format!("^(?:{regex})$"))
             .size_limit(1 << 20)
@@ -68,7 +69,7 @@ impl Source {
 }
 
 #[derive(Clone)]
-enum Chunk {
+enum Part {
     Text(String),
     Extract(Source),
 }
@@ -77,16 +78,17 @@ enum Chunk {
 #[derive(Clone)]
 pub struct HeaderTemplate {
     name: HeaderName,
-    chunks: Vec<Chunk>,
+    parts: Vec<Part>,
 }
 
 impl HeaderTemplate {
-    /// Reads `text`; every `{{ name }}` in it must be the name of one of `extractors`.
+    /// Reads `text`. Fails if a `{{ name }}` in it is the name of none of `extractors`, if braces do not match, or if the
+    /// text cannot stand in a header.
     pub fn parse(name: HeaderName, text: &str, extractors: &[Extractor]) -> Result<Self, String> {
-        let mut chunks = Vec::new();
+        let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
-            push_text(&mut chunks, before)?;
+            push_text(&mut parts, before)?;
             let (inner, after) = after
                 .split_once("}}")
                 .ok_or("a `{{` is not closed with `}}`")?;
@@ -99,31 +101,31 @@ impl HeaderTemplate {
                         crate::document::enumerate(extractors.iter().map(|e| e.name.as_str()));
                     format!("`{{{{ {wanted} }}}}` is the name of no extractor (there is {known})")
                 })?;
-            chunks.push(Chunk::Extract(extractor.source.clone()));
+            parts.push(Part::Extract(extractor.source.clone()));
             rest = after;
         }
-        push_text(&mut chunks, rest)?;
-        Ok(Self { name, chunks })
+        push_text(&mut parts, rest)?;
+        Ok(Self { name, parts })
     }
 
-    /// The header it sets.
+    /// The name of the header that the template sets.
     pub fn name(&self) -> &HeaderName {
         &self.name
     }
 
     /// The value for one request; `None` removes the header.
     ///
-    /// A template of which any name is empty renders to nothing: half a credential is none.
+    /// A single text that is missing removes the header: a provider would take half a credential for a wrong one.
     pub fn render<'r>(
         &'r self,
         headers: &'r HeaderMap,
         metadata: &Metadata<'r>,
     ) -> Option<HeaderValue> {
         let mut text = String::new();
-        for chunk in &self.chunks {
-            match chunk {
-                Chunk::Text(fixed) => text.push_str(fixed),
-                Chunk::Extract(source) => match source.extract(headers, metadata) {
+        for part in &self.parts {
+            match part {
+                Part::Text(fixed) => text.push_str(fixed),
+                Part::Extract(source) => match source.extract(headers, metadata) {
                     "" => return None,
                     found => text.push_str(found),
                 },
@@ -138,7 +140,7 @@ impl HeaderTemplate {
     }
 }
 
-fn push_text(chunks: &mut Vec<Chunk>, text: &str) -> Result<(), String> {
+fn push_text(parts: &mut Vec<Part>, text: &str) -> Result<(), String> {
     if text.contains("}}") {
         return Err("a `}}` has no `{{` before it".to_owned());
     }
@@ -146,7 +148,7 @@ fn push_text(chunks: &mut Vec<Chunk>, text: &str) -> Result<(), String> {
         return Err("holds a character that cannot stand in a header".to_owned());
     }
     if !text.is_empty() {
-        chunks.push(Chunk::Text(text.to_owned()));
+        parts.push(Part::Text(text.to_owned()));
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ impl Admin {
         let read = connection::refused().map_or(Ok(()), Err);
         read.and_then(|()| check_head(rules, request, &raw.unwrap_or_default()))
             .map_err(guard::refusal)?;
-        guard::check(request, &rules.server.admin_hosts)
+        guard::check(request, &rules.server.limits.admin_hosts)
     }
 
     async fn response(&self, method: &Method, path: &str) -> (StatusCode, &'static str, Vec<u8>) {

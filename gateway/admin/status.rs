@@ -173,9 +173,9 @@ impl Status {
             },
             keys: snapshot.keys.keys().len(),
             key_file: KeyFileStatus {
-                path: absolute(&snapshot.key_file.path),
-                mark: snapshot.key_file.mark(),
-                closed_mark: snapshot.closed_by.mark(),
+                path: absolute(snapshot.key_source.place()),
+                mark: snapshot.revision.mark().to_owned(),
+                closed_mark: snapshot.closed_by.mark().to_owned(),
             },
             routes: rules
                 .router

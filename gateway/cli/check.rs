@@ -1,14 +1,14 @@
 //! `keygate check`: everything that is wrong with a configuration, before it serves.
 
 use super::config_path::ConfigPath;
-use crate::config::{Config, Purpose};
+use crate::config::{Purpose, Resolved};
 use crate::error::Error;
 use crate::runtime::printable::count;
 use crate::server;
 
 pub(super) fn run(path: &ConfigPath) -> Result<(), Error> {
     let path = path.find()?;
-    let config = Config::load(&path, Purpose::Start)?;
+    let config = Resolved::load(&path, Purpose::Start)?;
     for warning in &config.warnings {
         super::output::print(&warning.to_string())?;
     }
@@ -22,6 +22,6 @@ pub(super) fn run(path: &ConfigPath) -> Result<(), Error> {
         path.display(),
         count(config.routes.len(), "route"),
         count(config.providers.len(), "provider"),
-        count(config.keys.len(), "key"),
+        count(config.keys.entries.len(), "key"),
     ))
 }

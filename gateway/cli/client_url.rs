@@ -16,12 +16,12 @@ const WITH_VERSION: [&str; 6] = [
 
 /// The URL of the client listener without a path. A wildcard address becomes the loopback address of its family.
 pub(super) fn origin(server: &ServerConfig) -> String {
-    let scheme = if server.tls.is_some() {
+    let scheme = if server.listener.tls.is_some() {
         "https"
     } else {
         "http"
     };
-    let first = match &server.listen {
+    let first = match &server.listener.listen {
         Listen::Addresses(listen) => listen.first().copied(),
         Listen::Systemd => None,
     };

@@ -13,7 +13,7 @@ use super::listener::{Gateway, Trusted};
 use super::same_gateway;
 
 use crate::admin::status::Status;
-use crate::config::{Config, Locations, Purpose};
+use crate::config::{Locations, Purpose, Resolved};
 use crate::error::Error;
 
 /// How long to wait for the outcome.
@@ -48,8 +48,8 @@ pub(super) struct Upgrade {
 
 pub(super) fn reload(options: &Reload) -> Result<(), Error> {
     let path = options.config.find()?;
-    let config = Config::load(&path, Purpose::Reload)?;
-    let admin = config.server.admin;
+    let config = Resolved::load(&path, Purpose::Reload)?;
+    let admin = config.server.listener.admin;
     let trusted = trusted(&path, &config);
     let (before, _) = read_status(admin)?;
     // The check for another's gateway comes after the reload: until then, the gateway reads the key file of the old
@@ -75,8 +75,8 @@ pub(super) fn upgrade(options: &Upgrade) -> Result<(), Error> {
     let path = options.config.find()?;
     // Checks as a reload does, not as a start: this command need not have the service's credentials. The new process
     // checks everything.
-    let config = Config::load(&path, Purpose::Reload)?;
-    let admin = config.server.admin;
+    let config = Resolved::load(&path, Purpose::Reload)?;
+    let admin = config.server.listener.admin;
     let trusted = trusted(&path, &config);
     let (before, _) = read_status(admin)?;
     refuse_foreign(&before, &config)?;
@@ -121,21 +121,21 @@ fn outcome(admin: SocketAddr, before: &Status, old: &Gateway) -> Result<Status, 
 }
 
 /// Refuses a gateway that runs with another configuration than this one.
-fn refuse_foreign(status: &Status, config: &Config) -> Result<(), Error> {
-    if same_gateway::reads_key_file(status, &config.key_file.path) {
+fn refuse_foreign(status: &Status, config: &Resolved) -> Result<(), Error> {
+    if same_gateway::reads_key_file(status, config.key_source.place()) {
         return Ok(());
     }
     Err(Error::Failed(format!(
         "the gateway at {} has another configuration: it reads the keys of {}",
-        config.server.admin, status.key_file.path
+        config.server.listener.admin, status.key_file.path
     )))
 }
 
 /// The users who may run the gateway of this configuration.
-fn trusted(path: &Path, config: &Config) -> Trusted {
+fn trusted(path: &Path, config: &Resolved) -> Trusted {
     let places = Locations {
-        key_file: config.key_file.path.clone(),
-        admin: config.server.admin,
+        key_file: config.key_source.place().to_owned(),
+        admin: config.server.listener.admin,
     };
     Trusted::of(path, &places)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use zeroize::Zeroizing;
 
-use crate::config::{Config, LogLevel, Purpose};
+use crate::config::{LogLevel, Purpose, Resolved};
 use crate::error::Error;
 use crate::key::edit::{NewKey, add};
 use crate::key::{KeyDigest, format};
@@ -68,7 +68,7 @@ pub(super) fn run(options: &Demo) -> Result<(), Error> {
         .map_err(|error| Error::failed("write the demo's keys", error))?;
 
     let path = folder.path().join("gateway.toml");
-    let config = Config::load(&path, Purpose::Start)?;
+    let config = Resolved::load(&path, Purpose::Start)?;
     let gateway = Gateway::start(config, path.clone(), std::io::stderr())?;
     let at = gateway.listen().first().copied().unwrap_or(listen);
     super::output::print(&greeting(at, gateway.admin(), &key, &path))?;

@@ -1,4 +1,4 @@
-//! `keygate doctor`: looks at the machine that a configuration is to run on, and says what to mend.
+//! `keygate doctor`: checks the machine that a configuration is to run on, and reports what to mend.
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -14,7 +14,7 @@ use super::admin_client::read_status;
 use super::config_path::ConfigPath;
 use super::same_gateway;
 use crate::admin::status::{State, Status};
-use crate::config::{self, Config, Listen, Purpose, ServerConfig};
+use crate::config::{self, Listen, Purpose, Resolved, ServerConfig};
 use crate::error::Error;
 use crate::provider::{ProviderSpec, TokenSource};
 use crate::runtime::printable::count;
@@ -23,11 +23,11 @@ use crate::origin::Tunnel;
 
 /// How long a provider may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A certificate that ends sooner is worth a word.
+/// A certificate that expires sooner gets a warning.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
-/// The widest that the names of findings are, in characters.
+/// The widest column for the names of findings, in characters.
 const WIDEST: usize = 40;
-/// Where systemd-timesyncd says that the clock is right.
+/// The file that systemd-timesyncd creates once the clock is synchronised.
 const CLOCK: &str = "/run/systemd/timesync/synchronized";
 
 /// Look at the machine: limits, clock, names, certificates, credentials, ports; and say what to mend.
@@ -50,13 +50,13 @@ enum Verdict {
     Fail,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
     what: String,
     verdict: Verdict,
     found: String,
-    /// What to do about it.
+    /// What to do about it, if it is not fine.
     cure: Option<String>,
 }
 
@@ -80,12 +80,12 @@ impl Finding {
 }
 
 pub(super) fn run(options: &Doctor) -> Result<(), Error> {
-    let config = Config::load(&options.config.find()?, Purpose::Start)?;
-    // One that serves knows what this shell cannot see.
-    let found = read_status(config.server.admin)
+    let config = Resolved::load(&options.config.find()?, Purpose::Start)?;
+    // A gateway that serves knows limits and tokens that this shell cannot see.
+    let found = read_status(config.server.listener.admin)
         .ok()
         .map(|(status, _)| status);
-    let is_ours = |status: &Status| same_gateway::reads_key_file(status, &config.key_file.path);
+    let is_ours = |status: &Status| same_gateway::reads_key_file(status, config.key_source.place());
     let (running, foreign) = match found {
         Some(status) if !is_ours(&status) => (None, Some(status)),
         found => (found, None),
@@ -99,7 +99,7 @@ pub(super) fn run(options: &Doctor) -> Result<(), Error> {
         ok("configuration", warning.message.clone())
             .but(Verdict::Warn, format!("see {}", warning.at))
     }));
-    findings.push(key_file(&config.key_file.path));
+    findings.push(key_file(config.key_source.place()));
     findings.extend(ports(&config, running.as_ref(), foreign.as_ref()));
     findings.extend(
         config
@@ -164,7 +164,7 @@ fn user() -> Finding {
     found
 }
 
-/// Those of this shell, unless there is a gateway that knows better.
+/// The limit of this shell, or of the gateway that serves.
 fn open_files(config: &ServerConfig, running: Option<&Status>) -> Finding {
     let what = "open files";
     let lack = match running {
@@ -180,7 +180,7 @@ fn open_files(config: &ServerConfig, running: Option<&Status>) -> Finding {
             what,
             format!(
                 "enough for {} connections of clients",
-                config.max_connections
+                config.limits.max_connections
             ),
         ),
     }
@@ -198,7 +198,7 @@ fn clock() -> Finding {
     )
 }
 
-/// It was read already; `keygate keys` writes beside it.
+/// The key file was read already; `keygate keys` writes a new one beside it.
 fn key_file(path: &Path) -> Finding {
     let folder = path
         .parent()
@@ -217,8 +217,8 @@ fn key_file(path: &Path) -> Finding {
     )
 }
 
-fn ports(config: &Config, running: Option<&Status>, foreign: Option<&Status>) -> Vec<Finding> {
-    let admin = config.server.admin;
+fn ports(config: &Resolved, running: Option<&Status>, foreign: Option<&Status>) -> Vec<Finding> {
+    let admin = config.server.listener.admin;
     if let Some(status) = running {
         let found = format!(
             "keygate {} serves already, as process {}",
@@ -232,7 +232,7 @@ fn ports(config: &Config, running: Option<&Status>, foreign: Option<&Status>) ->
         Some(status) => findings.push(occupied(admin, status)),
         None => addresses.push(("admin", admin)),
     }
-    match &config.server.listen {
+    match &config.server.listener.listen {
         Listen::Addresses(listen) => {
             addresses.extend(listen.iter().map(|address| ("listen", *address)));
         }
@@ -243,7 +243,7 @@ fn ports(config: &Config, running: Option<&Status>, foreign: Option<&Status>) ->
     findings
 }
 
-/// The admin address, where the gateway of another configuration is.
+/// The admin address is taken by the gateway of another configuration.
 fn occupied(admin: SocketAddr, status: &Status) -> Finding {
     let found = format!(
         "keygate {} is at {admin} with another configuration: process {} reads {}",
@@ -348,7 +348,7 @@ fn provider(spec: &ProviderSpec, running: Option<&Status>) -> Vec<Finding> {
     findings
 }
 
-/// Asks a proxy for a tunnel to a provider, over a connection to the proxy. Nothing is sent through the tunnel.
+/// Requests a tunnel to a provider from a proxy, over a connection to the proxy. Nothing is sent through the tunnel.
 fn tunnel(what: String, tunnel: &Tunnel, connection: &TcpStream) -> Finding {
     let mut connection = connection;
     let bounded = connection.set_read_timeout(Some(PATIENCE));

@@ -12,7 +12,7 @@ use super::advice;
 use super::client_url::origin;
 use super::config_path::ConfigPath;
 use super::suggestions::for_refusal;
-use crate::config::{Config, Purpose};
+use crate::config::{Purpose, Resolved};
 use crate::error::Error;
 use crate::key::PresentedKey;
 use crate::metrics::Metrics;
@@ -21,7 +21,7 @@ use crate::proxy::attempt::Attempt;
 use crate::proxy::head::check_head;
 use crate::proxy::inject;
 use crate::proxy::reject::{Reason, Rejection};
-use crate::route::{Access, NormalPath, Route};
+use crate::route::{Access, NormalPath, Route, request_path};
 use crate::snapshot::{Live, Snapshot};
 
 /// Say what would become of a request, without sending anything.
@@ -47,7 +47,10 @@ pub(super) struct Explain {
 
 pub(super) fn run(options: &Explain) -> Result<(), Error> {
     let request = request(options)?;
-    let config = Config::load(&options.config.find()?, Purpose::Start)?;
+    let config = Resolved::load(&options.config.find()?, Purpose::Explain)?;
+    for problem in &config.not_fetched {
+        super::output::eprint(&problem.to_string());
+    }
     let origin = origin(&config.server);
     let metrics = Metrics::new().map_err(|error| Error::failed("make metrics", error))?;
     let live =
@@ -95,7 +98,7 @@ fn request(options: &Explain) -> Result<RequestHeader, Error> {
             .append_header(name.trim().to_owned(), value.trim())
             .map_err(|_| usage(format!("`{}` cannot stand in a request", name.trim())))?;
     }
-    // What every client sends, where it is not about them.
+    // Headers that every client sends, unless the command line has them.
     if !request.headers.contains_key(http::header::HOST) {
         let _ = request.insert_header(http::header::HOST, host.unwrap_or("localhost"));
     }
@@ -105,7 +108,7 @@ fn request(options: &Explain) -> Result<RequestHeader, Error> {
     Ok(request)
 }
 
-/// The host and the path of a URL, as somebody pastes it. A path is itself.
+/// The host and the path of a pasted URL. A text without a scheme is a path.
 fn split_url(text: &str) -> (Option<&str>, &str) {
     let rest = ["http://", "https://", "ws://", "wss://"]
         .iter()
@@ -118,7 +121,7 @@ fn split_url(text: &str) -> (Option<&str>, &str) {
     (Some(host), if path.is_empty() { "/" } else { path })
 }
 
-/// What is said, line by line.
+/// The output, line by line.
 struct Said<'s>(&'s mut String);
 
 impl Said<'_> {
@@ -131,7 +134,7 @@ impl Said<'_> {
         self.refused_as(reason, reason.message())
     }
 
-    /// The same, in the words that this request gets.
+    /// Adds a refusal with the message that this request gets.
     fn refused_as(&mut self, reason: Reason, message: &str) -> Reason {
         let (status, code, detail) = (reason.status(), reason.code(), reason.detail());
         let detail = if detail == code {
@@ -148,10 +151,10 @@ impl Said<'_> {
     }
 }
 
-/// What is refused before anything is decided, as the client's head would be over HTTP/1.1.
+/// Checks the framing, which is refused before anything is decided, as if the head came over HTTP/1.1.
 fn check_framing(snapshot: &Snapshot, request: &RequestHeader) -> Result<(), Reason> {
     check_head(&snapshot.rules, request, &head_of(request))?;
-    // Pingora reads neither.
+    // Pingora refuses both kinds itself.
     let has_one_host = request.headers.get_all(HOST).iter().count() < 2;
     if has_one_host && advice::has_numeric_length_or_none(&request.headers) {
         Ok(())
@@ -169,7 +172,7 @@ fn head_of(request: &RequestHeader) -> Vec<u8> {
     head
 }
 
-/// Says what is decided, to the end or to the refusal.
+/// Explains each decision, up to the end or to the refusal.
 fn explain(
     live: &Live,
     snapshot: &Snapshot,
@@ -183,7 +186,7 @@ fn explain(
             said.line("hint", hint);
         }
     })?;
-    let path = NormalPath::of_request(request.raw_path()).map_err(|bad| {
+    let path = request_path(request.raw_path()).map_err(|bad| {
         let (what, cure) = advice::for_path(bad);
         said.line("path", what);
         let reason = said.refused(Reason::BadPath);
@@ -267,7 +270,7 @@ fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>)
     }
 }
 
-/// The headers that go up. The client's own are known to whoever asks; all else may be secret.
+/// The headers that the provider would get. Values that the client sent are shown; all others may be secret.
 fn headers(client: &HeaderMap, upstream: &HeaderMap, said: &mut Said<'_>) {
     for (name, value) in upstream {
         let own = client.get_all(name).iter().any(|sent| sent == value);
@@ -292,7 +295,7 @@ fn names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers.keys().map(http::HeaderName::as_str)
 }
 
-/// The key by its id and its state, never by its value.
+/// The key's id and state, never its value.
 fn key(
     snapshot: &Snapshot,
     request: &RequestHeader,
@@ -310,7 +313,7 @@ fn key(
             reason: Reason::InvalidKey(failure),
             ..
         }) => {
-            // Which one it is may be told here: whoever reads the configuration knows its keys.
+            // The id may be shown here: whoever reads the configuration knows its keys.
             let names = snapshot.rules.key_headers.iter();
             let presented = PresentedKey::find(&request.headers, path.query, names)
                 .ok()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::run::root_flag;
-use crate::config::{Config, ConfigErrors, Purpose};
+use crate::config::{ConfigErrors, Purpose, Resolved};
 use crate::error::Error;
 use crate::import::gloo::{self, Input};
 use crate::import::{self, Plan, litellm};
@@ -152,7 +152,7 @@ fn write(plan: &Plan, target: &Target) -> Result<(), Error> {
     let folder = target.out.display();
     let mut warnings = Vec::new();
     let check = |new: &Path| {
-        let config = Config::load(&new.join("gateway.toml"), Purpose::Start)?;
+        let config = Resolved::load(&new.join("gateway.toml"), Purpose::Start)?;
         let here = format!("{}/", new.display());
         warnings.extend(
             config

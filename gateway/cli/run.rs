@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::config_path::ConfigPath;
-use crate::config::{Config, Purpose};
+use crate::config::{Purpose, Resolved};
 use crate::error::Error;
 use crate::runtime::log;
 use crate::server::{Gateway, Inherited, Signals, keep_memory_private};
@@ -49,8 +49,8 @@ pub(super) fn run(options: &Run) -> Result<(), Error> {
     // Before anything is logged: from here on, no thread waits for the reader of the log.
     log::start().map_err(|error| Error::failed("start the thread for events", error))?;
     let signals = Signals::catch()?;
-    let config = Config::load(&path, Purpose::Start)?;
-    log::log_from(config.server.log_level.into());
+    let config = Resolved::load(&path, Purpose::Start)?;
+    log::log_from(config.server.listener.log_level.into());
     keep_memory_private();
     for warning in &config.warnings {
         tracing::warn!(target: log::UNLIMITED, "{}: {}", warning.at, warning.message);

@@ -1,18 +1,14 @@
 //! `keygate schema`: a JSON schema of `gateway.toml`, for editors that complete and check it.
 //!
-//! It is made of `conf/gateway.toml`, which shows every setting with a value and a comment, so that it knows each setting
-//! as soon as that file does. It is coarser than `keygate check`: it knows names and types.
+//! It is made of the table of settings. It is coarser than `keygate check`: it knows names, types and the settings that
+//! cannot be left out.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::config::{Effect, Fallback, Kind, SETTINGS, Setting};
 use crate::error::Error;
-use crate::provider::KINDS;
-use crate::usage::Metering;
-
-/// Every setting there is.
-const EVERY_SETTING: &str = include_str!("../../conf/gateway.toml");
 
 pub(super) fn run() -> Result<(), Error> {
     let text = serde_json::to_string_pretty(&schema());
@@ -21,25 +17,13 @@ pub(super) fn run() -> Result<(), Error> {
 
 fn schema() -> Value {
     let mut root = Table::default();
-    let mut section: Vec<String> = Vec::new();
-    for line in EVERY_SETTING.lines() {
-        let line = line.trim_start_matches(['#', ' ']);
-        if let Some(name) = section_of(line) {
-            section = name;
-            root.at(&section);
-        } else if let Some(setting) = Setting::of(line) {
-            let mut path = section.clone();
-            path.extend(setting.name.split('.').map(str::to_owned));
-            let name = path.pop().unwrap_or_default();
-            let table = root.at(&path);
-            table.settings.insert(name, setting.schema());
-        }
+    for setting in SETTINGS {
+        root.at(setting.section).add(setting);
     }
     let mut schema = root.schema();
-    schema.insert(
-        "$schema".to_owned(),
-        "http://json-schema.org/draft-07/schema#".into(),
-    );
+    // The version that Taplo and Even Better TOML read.
+    let version = "http://json-schema.org/draft-07/schema#";
+    schema.insert("$schema".to_owned(), version.into());
     schema.insert("title".to_owned(), "keygate's configuration".into());
     schema.into()
 }
@@ -48,137 +32,97 @@ fn schema() -> Value {
 #[derive(Default)]
 struct Table {
     settings: Map<String, Value>,
-    tables: BTreeMap<String, Table>,
-    /// What a table is like whose name is the user's choice.
+    /// The settings that cannot be left out.
+    required: Vec<&'static str>,
+    tables: BTreeMap<&'static str, Table>,
+    /// The tables under names of the user's choice.
     named: Option<Box<Table>>,
-    /// Whether there may be many, as of routes.
+    /// Whether it is an array of tables.
     is_list: bool,
-    /// Whether it holds anything.
-    is_free: bool,
 }
 
 impl Table {
-    /// The table at `path` in it, made if it is not there.
-    fn at(&mut self, path: &[String]) -> &mut Self {
-        match path.split_first() {
-            None => self,
-            Some((name, rest)) if name == ANY => self.named.get_or_insert_default().at(rest),
-            Some((name, rest)) => {
-                let inner = self.tables.entry(name.clone()).or_default();
-                inner.is_list = name == "routes";
-                // Of a route's `transform`.
-                inner.is_free = name == "extractors" || name == "headers";
-                inner.at(rest)
+    /// The table of a section such as `routes[].cors` or `providers.*`, made if it is not there.
+    fn at(&mut self, section: &'static str) -> &mut Self {
+        let (first, rest) = section.split_once('.').unwrap_or((section, ""));
+        let inner = match first {
+            "" => return self,
+            "*" => &mut **self.named.get_or_insert_default(),
+            name => {
+                let (name, is_list) = match name.strip_suffix("[]") {
+                    Some(name) => (name, true),
+                    None => (name, false),
+                };
+                let inner = self.tables.entry(name).or_default();
+                inner.is_list = is_list;
+                inner
             }
+        };
+        inner.at(rest)
+    }
+
+    fn add(&mut self, setting: &Setting) {
+        if matches!(setting.default, Fallback::Required(_)) {
+            self.required.push(setting.name);
         }
+        let name = setting.name.to_owned();
+        self.settings.insert(name, schema_of(setting));
     }
 
     fn schema(&self) -> Map<String, Value> {
         let mut properties = self.settings.clone();
         for (name, table) in &self.tables {
-            let schema: Value = table.schema().into();
+            let schema = Value::from(table.schema());
             let schema = if table.is_list {
                 json!({"type": "array", "items": schema})
             } else {
                 schema
             };
-            properties.insert(name.clone(), schema);
+            properties.insert((*name).to_owned(), schema);
         }
         let others = match &self.named {
             Some(named) => named.schema().into(),
-            None => self.is_free.into(),
+            None => false.into(),
         };
-        let words = [
-            ("type", "object".into()),
-            ("properties", properties.into()),
-            ("additionalProperties", others),
-        ];
-        words
-            .map(|(word, value)| (word.to_owned(), value))
-            .into_iter()
-            .collect()
-    }
-}
-
-/// Stands for a name of the user's choice.
-const ANY: &str = "*";
-
-/// The names of a section: `[server.limits]`, or `[[routes]]`.
-fn section_of(line: &str) -> Option<Vec<String>> {
-    let name = line.strip_prefix('[')?.trim_start_matches('[');
-    let (name, _) = name.split_once(']')?;
-    let mut names: Vec<String> = name.split('.').map(str::to_owned).collect();
-    if let [first, second, ..] = names.as_mut_slice()
-        && first == "providers"
-    {
-        ANY.clone_into(second);
-    }
-    Some(names)
-}
-
-/// A setting as the file shows it.
-struct Setting<'t> {
-    name: &'t str,
-    value: toml_edit::Value,
-    comment: &'t str,
-}
-
-impl<'t> Setting<'t> {
-    /// The setting of a line, if it is one: a sentence of a comment is not.
-    fn of(line: &'t str) -> Option<Self> {
-        let (name, rest) = line.split_once('=')?;
-        let name = name.trim_end();
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if name.is_empty() || !name.chars().all(is_name) {
-            return None;
-        }
-        // The comment begins at the first `#` that is not within a text.
-        let ends = rest.match_indices('#').map(|(at, _)| at);
-        ends.chain([rest.len()]).find_map(|end| {
-            let (value, comment) = rest.split_at(end);
-            let value = value.trim().parse().ok()?;
-            Some(Self {
-                name,
-                value,
-                comment: comment.trim_start_matches(['#', ' ']),
-            })
-        })
-    }
-
-    fn schema(&self) -> Value {
-        let is_list = self.comment.contains("list");
-        let mut schema = match &self.value {
-            toml_edit::Value::Boolean(_) => json!({"type": "boolean"}),
-            toml_edit::Value::Integer(_) => json!({"type": "integer", "minimum": 0}),
-            toml_edit::Value::String(_) if !is_list => json!({"type": "string"}),
-            toml_edit::Value::String(_) | toml_edit::Value::Array(_) => {
-                json!({"type": ["string", "array"], "items": {"type": "string"}})
-            }
-            _ => json!({"type": "object"}),
-        };
-        if let Some(schema) = schema.as_object_mut() {
-            if let Some(names) = names_of(self.name) {
-                schema.insert("enum".to_owned(), names.into());
-            }
-            if !self.comment.is_empty() {
-                schema.insert("description".to_owned(), self.comment.into());
-            }
+        let mut schema = Map::new();
+        schema.insert("type".to_owned(), "object".into());
+        schema.insert("properties".to_owned(), properties.into());
+        schema.insert("additionalProperties".to_owned(), others);
+        if !self.required.is_empty() {
+            schema.insert("required".to_owned(), self.required.clone().into());
         }
         schema
     }
 }
 
-/// The names that a setting takes, where it takes no others.
-fn names_of(setting: &str) -> Option<Vec<&'static str>> {
-    match setting {
-        "kind" => Some(KINDS.iter().map(|kind| kind.name).collect()),
-        "meter_streams" => Some(Metering::NAMES.iter().map(|(name, _)| *name).collect()),
-        "log_level" => Some(vec!["error", "warn", "info"]),
-        "http" => Some(vec!["1.1", "2", "auto"]),
-        "auth" => Some(vec!["key", "none"]),
-        "revoked_streams" => Some(vec!["finish", "cut"]),
-        _ => None,
+fn schema_of(setting: &Setting) -> Value {
+    let mut schema = match setting.kind {
+        Kind::Flag => json!({"type": "boolean"}),
+        Kind::Count => json!({"type": "integer", "minimum": 0}),
+        Kind::Text | Kind::Duration | Kind::Size => json!({"type": "string"}),
+        Kind::List => json!({"type": ["string", "array"], "items": {"type": "string"}}),
+        Kind::Table => json!({"type": "object", "additionalProperties": {"type": "string"}}),
+    };
+    if let Some(schema) = schema.as_object_mut() {
+        if let Some(values) = setting.values() {
+            schema.insert("enum".to_owned(), values.into());
+        }
+        schema.insert("description".to_owned(), description(setting).into());
     }
+    schema
+}
+
+/// What an editor shows beside a setting.
+fn description(setting: &Setting) -> String {
+    let default = match setting.default {
+        Fallback::Value(value) => format!(" (default: {value})"),
+        Fallback::Example(_) | Fallback::Required(_) => String::new(),
+    };
+    let effect = match setting.effect {
+        Effect::Reload => "",
+        Effect::Restart => " A change takes effect at the next start.",
+    };
+    format!("{}{default}.{effect}", setting.text)
 }
 
 #[cfg(test)]
@@ -273,19 +217,33 @@ mod tests {
 
     #[test]
     fn every_setting_that_the_reader_knows_is_in_it() {
-        let schema = serde_json::to_string(&schema()).unwrap();
-        for (at, _) in include_str!("../config/file.rs").match_indices("(\"") {
-            let name = include_str!("../config/file.rs")[at + 2..]
-                .split('"')
-                .next()
-                .unwrap();
-            // What stands below `transform` has names of the user's choice.
-            let is_below = ["header", "regex", "group", "metadata"].contains(&name);
-            assert!(
-                is_below || schema.contains(&format!("\"{name}\":")),
-                "{name}"
-            );
+        let schema = schema();
+        for setting in SETTINGS {
+            let mut at = &schema;
+            for part in setting.section.split('.').filter(|part| !part.is_empty()) {
+                at = match part.strip_suffix("[]") {
+                    Some(list) => &at["properties"][list]["items"],
+                    None if part == "*" => &at["additionalProperties"],
+                    None => &at["properties"][part],
+                };
+            }
+            let known = &at["properties"][setting.name];
+            assert!(known.is_object(), "{}.{}", setting.section, setting.name);
         }
+    }
+
+    #[test]
+    fn the_schema_beside_the_examples_is_this_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/keygate.schema.json");
+        let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        if std::env::var_os("KEYGATE_WRITE_REFERENCE").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap();
+        assert!(
+            written == text,
+            "{path} is not what `keygate schema` prints: KEYGATE_WRITE_REFERENCE=1 cargo test writes it"
+        );
     }
 
     #[test]

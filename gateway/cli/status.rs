@@ -10,7 +10,7 @@ use clap::Args;
 use super::admin_client::{probe, read_status};
 use super::config_path::ConfigPath;
 use crate::admin::status::{ProviderStatus, RouteStatus, State, Status as GatewayStatus};
-use crate::config::Config;
+use crate::config;
 use crate::error::Error;
 use crate::runtime::printable::count;
 
@@ -41,7 +41,7 @@ pub(super) struct Status {
 pub(super) fn run(options: &Status) -> Result<(), Error> {
     let admin = match options.admin {
         Some(admin) => admin,
-        None => Config::places(&options.config.find()?)?.admin,
+        None => config::locations(&options.config.find()?)?.admin,
     };
     if options.watch {
         return watch(admin);

@@ -1,5 +1,5 @@
-//! `--wait` of `keygate keys`: until the running gateway has taken a change of the key file over, and what to say if it
-//! has taken over only a part.
+//! `--wait` of `keygate keys`: waits until the running gateway has taken over a change of the key file, and reports a
+//! change that it has taken over only in part.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,7 +10,7 @@ use clap::Args;
 use super::config_path::ConfigPath;
 use super::listener::Trusted;
 use crate::admin::status::Status;
-use crate::config::Config;
+use crate::config;
 use crate::document::FileStamp;
 use crate::error::Error;
 
@@ -27,19 +27,19 @@ pub(super) struct Waiting {
 /// What a change does to keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// It takes away what they open, which is in force even where the configuration is refused.
+    /// It revokes, which is in force even where the configuration is refused.
     Closes,
-    /// It adds something, which waits for the configuration.
+    /// It permits something, which waits for the configuration.
     Opens,
 }
 
-/// How far a running gateway is with the key file as it is now.
+/// How much of the key file as it is now a running gateway serves.
 enum Progress {
-    /// All of it serves, since this configuration; why a later one was refused.
+    /// All of it, since this configuration; and why a later configuration was refused, if one was.
     Served(u64, Option<String>),
-    /// What closes keys is in force, and why the rest is not.
+    /// Its revocations; and why the rest is refused.
     Closed(String),
-    /// It is another version that serves, perhaps for this reason.
+    /// Nothing of it: another version serves, perhaps for this reason.
     Behind(Option<String>),
 }
 
@@ -58,7 +58,7 @@ impl Progress {
 }
 
 impl Waiting {
-    /// The end of every change: waits if it is to, and says what is left to say.
+    /// Ends every change: waits if `--wait` is given, and then returns the complaint, if there is one.
     pub(super) fn finish(
         &self,
         config: &ConfigPath,
@@ -75,16 +75,16 @@ impl Waiting {
         if !self.wait {
             return Ok(());
         }
-        let config = config.find()?;
-        let places = Config::places(&config)?;
-        let (admin, trusted) = (places.admin, Trusted::of(&config, &places));
+        let found = config.find()?;
+        let places = config::locations(&found)?;
+        let (admin, trusted) = (places.admin, Trusted::of(&found, &places));
         let start = Instant::now();
         loop {
             let (status, _) = super::admin_client::read_status(admin)?;
-            // As it is now: what somebody else changed meanwhile holds this change, too.
+            // As the file is now: a version that somebody else wrote meanwhile contains this change, too.
             let progress = Progress::of(status, &FileStamp::take(path));
             if let Some(done) = progress.done(effect, path) {
-                // Whoever may look at the file knows its mark as well.
+                // Everybody who may read the metadata of the file can compute its mark: check who responded.
                 trusted.check()?;
                 super::output::eprint(&done);
                 return Ok(());
@@ -98,7 +98,7 @@ impl Waiting {
 }
 
 impl Progress {
-    /// What to say of a change of this effect that is in force; nothing if it is not.
+    /// The message about a change of this effect that is in force; `None` if it is not.
     fn done(&self, effect: Effect, path: &Path) -> Option<String> {
         let path = path.display();
         match self {
@@ -116,7 +116,7 @@ impl Progress {
         }
     }
 
-    /// Why a change is not in force.
+    /// The reason why a change is not in force.
     fn undone(self, admin: SocketAddr, path: &Path) -> Error {
         let place = path.display();
         let (less, why) = match self {

@@ -1,436 +1,476 @@
 //! `gateway.toml` as written: every value where it stands, nothing interpreted beyond its type.
+//!
+//! Each setting is declared once, with its type, its default, when a change of it takes effect, and its text. The
+//! declaration makes the field, the name that the reader knows, and the row in the table of settings. To add a setting,
+//! add a row here, show it in `conf/gateway.toml`, and run the tests with `KEYGATE_WRITE_REFERENCE=1`, which writes
+//! `docs/settings.md` and `conf/keygate.schema.json` anew.
 
 use std::time::Duration;
 
-use crate::document::{ByteSize, Document, Located, OneOrMany, Problems, Section};
+use super::settings::{Effect, Fallback, Kind, Setting};
+use crate::document::{ByteSize, Document, Located, Location, OneOrMany, Problems, Section, Value};
 
 /// A list of names with the values behind them, as written.
 pub(super) type Pairs = Vec<(Located<String>, Located<String>)>;
+/// A value, if it is given.
+type Given<T> = Option<Located<T>>;
 
-pub(super) struct GatewayFile {
-    pub server: ServerFile,
-    pub keys: KeysFile,
-    pub usage: UsageFile,
-    pub tracing: Option<TracingFile>,
-    pub providers: Vec<ProviderFile>,
-    pub routes: Vec<RouteFile>,
+/// What a setting can be read as.
+trait Entry: Sized {
+    const KIND: Kind;
+
+    fn read(section: &mut Section<'_>, name: &'static str, is_required: bool) -> Self;
 }
 
-pub(super) struct ServerFile {
-    pub listen: Option<Located<OneOrMany>>,
-    pub admin: Option<Located<String>>,
-    pub admin_hosts: Option<Located<OneOrMany>>,
-    pub threads: Option<Located<usize>>,
-    pub h2c: Option<Located<bool>>,
-    pub access_log: Option<Located<bool>>,
-    pub log_level: Option<Located<String>>,
-    pub dns_refresh: Option<Located<Duration>>,
-    pub plain_http: Option<Located<bool>>,
-    pub strip_headers: Option<Located<OneOrMany>>,
-    pub trusted_proxies: Option<Located<OneOrMany>>,
-    pub proxy_protocol: Option<Located<bool>>,
-    pub client_ip_header: Option<Located<String>>,
-    pub proxy: Option<Located<String>>,
-    pub proxy_token: Option<Located<String>>,
-    pub tls: Option<TlsFile>,
-    pub limits: LimitsFile,
-    pub timeouts: ServerTimeoutsFile,
-}
+impl<T: Value + Typed> Entry for Given<T> {
+    const KIND: Kind = T::KIND;
 
-pub(super) struct TlsFile {
-    pub certificate: Option<Located<String>>,
-    pub key: Option<Located<String>>,
-    pub client_ca: Option<Located<String>>,
-}
-
-#[derive(Default)]
-pub(super) struct LimitsFile {
-    pub request_body: Option<Located<ByteSize>>,
-    pub header_bytes: Option<Located<ByteSize>>,
-    pub header_count: Option<Located<usize>>,
-    pub requests_per_connection: Option<Located<usize>>,
-    pub idle_connections: Option<Located<usize>>,
-    pub connections: Option<Located<usize>>,
-    pub connections_per_address: Option<Located<usize>>,
-    pub failed_keys_per_address: Option<Located<usize>>,
-    pub body_rate: Option<Located<ByteSize>>,
-}
-
-#[derive(Default)]
-pub(super) struct ServerTimeoutsFile {
-    pub keepalive: Option<Located<Duration>>,
-    pub client_head: Option<Located<Duration>>,
-    pub client_read: Option<Located<Duration>>,
-    pub client_write: Option<Located<Duration>>,
-    pub shutdown_delay: Option<Located<Duration>>,
-    pub drain: Option<Located<Duration>>,
-    pub upgrade_drain: Option<Located<Duration>>,
-}
-
-pub(super) struct KeysFile {
-    pub file: Option<Located<String>>,
-    pub headers: Option<Located<OneOrMany>>,
-    pub revoked_streams: Option<Located<String>>,
-    pub metric_keys: Option<Located<usize>>,
-}
-
-#[derive(Default)]
-pub(super) struct UsageFile {
-    pub prices: Option<Located<String>>,
-}
-
-pub(super) struct TracingFile {
-    pub endpoint: Option<Located<String>>,
-    pub headers: Pairs,
-    pub sample: Option<Located<String>>,
-    pub service: Option<Located<String>>,
-    pub plain_http: Option<Located<bool>>,
-}
-
-pub(super) struct ProviderFile {
-    pub name: Located<String>,
-    pub kind: Option<Located<String>>,
-    pub token: Option<Located<String>>,
-    pub base_url: Option<Located<String>>,
-    pub endpoint: Option<Located<String>>,
-    pub deployment: Option<Located<String>>,
-    pub api_version: Option<Located<String>>,
-    pub model: Option<Located<String>>,
-    pub default_endpoint: Option<Located<String>>,
-    pub auth_header: Option<Located<String>>,
-    pub auth_prefix: Option<Located<String>>,
-    pub sni: Option<Located<String>>,
-    pub ca: Option<Located<String>>,
-    pub http: Option<Located<String>>,
-    pub plain_http: Option<Located<bool>>,
-    pub redirect_hosts: Option<Located<OneOrMany>>,
-    pub proxy: Option<Located<String>>,
-    pub proxy_token: Option<Located<String>>,
-    pub headers: Pairs,
-    pub timeouts: ProviderTimeoutsFile,
-}
-
-#[derive(Default)]
-pub(super) struct ProviderTimeoutsFile {
-    pub connect: Option<Located<Duration>>,
-    pub first_byte: Option<Located<Duration>>,
-    pub idle: Option<Located<Duration>>,
-    pub total: Option<Located<Duration>>,
-    pub write: Option<Located<Duration>>,
-    pub pool_idle: Option<Located<Duration>>,
-}
-
-pub(super) struct RouteFile {
-    pub at: crate::document::Location,
-    pub name: Option<Located<String>>,
-    pub host: Option<Located<OneOrMany>>,
-    pub path: Option<Located<String>>,
-    pub provider: Option<Located<String>>,
-    /// `None` where it is left out, which is not the same as empty.
-    pub keys: Option<Pairs>,
-    pub auth: Option<Located<String>>,
-    pub websocket: Option<Located<bool>>,
-    pub allow_headers: Option<Located<OneOrMany>>,
-    pub meter_streams: Option<Located<String>>,
-    pub metric_models: Option<Located<OneOrMany>>,
-    pub cors: Option<CorsFile>,
-    pub extractors: Vec<ExtractorFile>,
-    pub headers: Pairs,
-}
-
-pub(super) struct CorsFile {
-    pub origins: Option<Located<OneOrMany>>,
-}
-
-pub(super) struct ExtractorFile {
-    pub name: Located<String>,
-    pub header: Option<Located<String>>,
-    pub regex: Option<Located<String>>,
-    pub group: Option<Located<usize>>,
-    pub metadata: Option<Located<String>>,
-}
-
-impl GatewayFile {
-    pub(super) fn read(document: &Document, problems: &Problems) -> Self {
-        let mut root = document.root(problems);
-        let server = ServerFile::read(root.section("server"));
-        let keys = KeysFile::read(root.section("keys"));
-        let usage = root
-            .section("usage")
-            .map(UsageFile::read)
-            .unwrap_or_default();
-        let tracing = root.section("tracing").map(TracingFile::read);
-        let providers = root
-            .named("providers")
-            .into_iter()
-            .map(|(name, s)| ProviderFile::read(name, s))
-            .collect();
-        let routes = root
-            .list("routes")
-            .into_iter()
-            .map(RouteFile::read)
-            .collect();
-        root.finish();
-        Self {
-            server,
-            keys,
-            usage,
-            tracing,
-            providers,
-            routes,
+    fn read(section: &mut Section<'_>, name: &'static str, is_required: bool) -> Self {
+        if is_required {
+            section.require(name)
+        } else {
+            section.take(name)
         }
     }
 }
 
-impl ServerFile {
-    fn read(section: Option<Section<'_>>) -> Self {
-        let Some(mut s) = section else {
-            return Self {
-                listen: None,
-                admin: None,
-                admin_hosts: None,
-                threads: None,
-                h2c: None,
-                access_log: None,
-                log_level: None,
-                dns_refresh: None,
-                plain_http: None,
-                strip_headers: None,
-                trusted_proxies: None,
-                proxy_protocol: None,
-                client_ip_header: None,
-                proxy: None,
-                proxy_token: None,
-                tls: None,
-                limits: LimitsFile::default(),
-                timeouts: ServerTimeoutsFile::default(),
-            };
-        };
-        let server = Self {
-            listen: s.take("listen"),
-            admin: s.take("admin"),
-            admin_hosts: s.take("admin_hosts"),
-            threads: s.take("threads"),
-            h2c: s.take("h2c"),
-            access_log: s.take("access_log"),
-            log_level: s.take("log_level"),
-            dns_refresh: s.take("dns_refresh"),
-            plain_http: s.take("plain_http"),
-            strip_headers: s.take("strip_headers"),
-            trusted_proxies: s.take("trusted_proxies"),
-            proxy_protocol: s.take("proxy_protocol"),
-            client_ip_header: s.take("client_ip_header"),
-            proxy: s.take("proxy"),
-            proxy_token: s.take("proxy_token"),
-            tls: s.section("tls").map(TlsFile::read),
-            limits: s
-                .section("limits")
-                .map(LimitsFile::read)
-                .unwrap_or_default(),
-            timeouts: s
-                .section("timeouts")
-                .map(ServerTimeoutsFile::read)
-                .unwrap_or_default(),
-        };
-        s.finish();
-        server
+impl Entry for Pairs {
+    const KIND: Kind = Kind::Table;
+
+    fn read(section: &mut Section<'_>, name: &'static str, _: bool) -> Self {
+        section.strings(name)
     }
 }
 
-impl TlsFile {
-    fn read(mut s: Section<'_>) -> Self {
-        let tls = Self {
-            certificate: s.require("certificate"),
-            key: s.require("key"),
-            client_ca: s.take("client_ca"),
-        };
-        s.finish();
-        tls
+/// Left out is not the same as empty.
+impl Entry for Option<Pairs> {
+    const KIND: Kind = Kind::Table;
+
+    fn read(section: &mut Section<'_>, name: &'static str, _: bool) -> Self {
+        section.has(name).then(|| section.strings(name))
     }
 }
 
-impl LimitsFile {
-    fn read(mut s: Section<'_>) -> Self {
-        let limits = Self {
-            request_body: s.take("request_body"),
-            header_bytes: s.take("header_bytes"),
-            header_count: s.take("header_count"),
-            requests_per_connection: s.take("requests_per_connection"),
-            idle_connections: s.take("idle_connections"),
-            connections: s.take("connections"),
-            connections_per_address: s.take("connections_per_address"),
-            failed_keys_per_address: s.take("failed_keys_per_address"),
-            body_rate: s.take("body_rate"),
-        };
-        s.finish();
-        limits
-    }
+/// What the table of settings calls the type of a value.
+trait Typed {
+    const KIND: Kind;
 }
 
-impl ServerTimeoutsFile {
-    fn read(mut s: Section<'_>) -> Self {
-        let timeouts = Self {
-            keepalive: s.take("keepalive"),
-            client_head: s.take("client_head"),
-            client_read: s.take("client_read"),
-            client_write: s.take("client_write"),
-            shutdown_delay: s.take("shutdown_delay"),
-            drain: s.take("drain"),
-            upgrade_drain: s.take("upgrade_drain"),
-        };
-        s.finish();
-        timeouts
-    }
+macro_rules! typed {
+    ($($type:ty => $kind:ident,)*) => {
+        $(impl Typed for $type {
+            const KIND: Kind = Kind::$kind;
+        })*
+    };
 }
 
-impl KeysFile {
-    fn read(section: Option<Section<'_>>) -> Self {
-        let Some(mut s) = section else {
-            return Self {
-                file: None,
-                headers: None,
-                revoked_streams: None,
-                metric_keys: None,
-            };
-        };
-        let keys = Self {
-            file: s.take("file"),
-            headers: s.take("headers"),
-            revoked_streams: s.take("revoked_streams"),
-            metric_keys: s.take("metric_keys"),
-        };
-        s.finish();
-        keys
-    }
+typed! {
+    bool => Flag,
+    usize => Count,
+    String => Text,
+    Duration => Duration,
+    ByteSize => Size,
+    OneOrMany => List,
 }
 
-impl UsageFile {
-    fn read(mut s: Section<'_>) -> Self {
-        let usage = Self {
-            prices: s.take("prices"),
-        };
-        s.finish();
-        usage
-    }
+/// Whether the word in the column of defaults is `required`.
+macro_rules! is_required {
+    (required) => {
+        true
+    };
+    ($other:ident) => {
+        false
+    };
 }
 
-impl TracingFile {
-    fn read(mut s: Section<'_>) -> Self {
-        let tracing = Self {
-            endpoint: s.take("endpoint"),
-            headers: s.strings("headers"),
-            sample: s.take("sample"),
-            service: s.take("service"),
-            plain_http: s.take("plain_http"),
-        };
-        s.finish();
-        tracing
-    }
+/// What the word in the column of defaults makes of the value behind it.
+macro_rules! fallback {
+    (default $value:literal) => {
+        Fallback::Value($value)
+    };
+    (example $value:literal) => {
+        Fallback::Example($value)
+    };
+    (required $value:literal) => {
+        Fallback::Required($value)
+    };
 }
 
-impl ProviderFile {
-    fn read(name: Located<String>, mut s: Section<'_>) -> Self {
-        let provider = Self {
-            name,
-            kind: s.require("kind"),
-            token: s.take("token"),
-            base_url: s.take("base_url"),
-            endpoint: s.take("endpoint"),
-            deployment: s.take("deployment"),
-            api_version: s.take("api_version"),
-            model: s.take("model"),
-            default_endpoint: s.take("default_endpoint"),
-            auth_header: s.take("auth_header"),
-            auth_prefix: s.take("auth_prefix"),
-            sni: s.take("sni"),
-            ca: s.take("ca"),
-            http: s.take("http"),
-            plain_http: s.take("plain_http"),
-            redirect_hosts: s.take("redirect_hosts"),
-            proxy: s.take("proxy"),
-            proxy_token: s.take("proxy_token"),
-            headers: s.strings("headers"),
-            timeouts: s
-                .section("timeouts")
-                .map(ProviderTimeoutsFile::read)
-                .unwrap_or_default(),
-        };
-        s.finish();
-        provider
-    }
+/// What the word in the column of effects means.
+macro_rules! effect {
+    (reload) => {
+        Effect::Reload
+    };
+    (restart) => {
+        Effect::Restart
+    };
 }
 
-impl ProviderTimeoutsFile {
-    fn read(mut s: Section<'_>) -> Self {
-        let timeouts = Self {
-            connect: s.take("connect"),
-            first_byte: s.take("first_byte"),
-            idle: s.take("idle"),
-            total: s.take("total"),
-            write: s.take("write"),
-            pool_idle: s.take("pool_idle"),
-        };
-        s.finish();
-        timeouts
-    }
-}
-
-impl RouteFile {
-    fn read(mut s: Section<'_>) -> Self {
-        let at = s.at().clone();
-        let (extractors, headers) = match s.section("transform") {
-            Some(mut transform) => {
-                let extractors = transform.named("extractors");
-                let headers = transform.strings("headers");
-                transform.finish();
-                (extractors, headers)
+/// Declares sections: for each one its struct with a field per setting, how it is read, and its rows in the table.
+///
+/// A row of `settings` is `name: type = default|example|required "value as TOML", reload|restart, "text";`. `given` are
+/// values that the caller hands over. `sections` are tables that are the same left out and empty, `optional` ones are
+/// not, `named` ones hold tables under names of the user's choice, and a `list` is an array of tables.
+macro_rules! sections {
+    ($(
+        $(#[$doc:meta])*
+        $file:ident = $section:literal {
+            $(given { $($given:ident: $given_type:ty,)* })?
+            settings { $(
+                $name:ident: $type:ty = $word:ident $value:literal, $effect:ident, $text:literal;
+            )* }
+            $(sections { $($inner:ident: $inner_type:ident,)* })?
+            $(optional { $($table:ident: $table_type:ident,)* })?
+            $(named { $($named:ident: $named_type:ident,)* })?
+            $(list { $($list:ident: $list_type:ident,)* })?
+        }
+    )*) => {
+        $(
+            $(#[$doc])*
+            pub(super) struct $file {
+                $($(pub(super) $given: $given_type,)*)?
+                $(pub(super) $name: $type,)*
+                $($(pub(super) $inner: $inner_type,)*)?
+                $($(pub(super) $table: Option<$table_type>,)*)?
+                $($(pub(super) $named: Vec<$named_type>,)*)?
+                $($(pub(super) $list: Vec<$list_type>,)*)?
             }
-            None => (Vec::new(), Vec::new()),
-        };
-        let route = Self {
-            at,
-            name: s.require("name"),
-            host: s.take("host"),
-            path: s.require("path"),
-            provider: s.require("provider"),
-            keys: s.has("keys").then(|| s.strings("keys")),
-            auth: s.take("auth"),
-            websocket: s.take("websocket"),
-            allow_headers: s.take("allow_headers"),
-            meter_streams: s.take("meter_streams"),
-            metric_models: s.take("metric_models"),
-            cors: s.section("cors").map(CorsFile::read),
-            extractors: extractors
-                .into_iter()
-                .map(|(n, s)| ExtractorFile::read(n, s))
-                .collect(),
-            headers,
-        };
-        s.finish();
-        route
+
+            impl $file {
+                fn read($($($given: $given_type,)*)? mut s: Section<'_>) -> Self {
+                    let read = Self {
+                        $($($given,)*)?
+                        $($name: <$type as Entry>::read(&mut s, stringify!($name), is_required!($word)),)*
+                        $($($inner: $inner_type::read(s.section_or_empty(stringify!($inner))),)*)?
+                        $($($table: s.section(stringify!($table)).map($table_type::read),)*)?
+                        $($($named: s
+                            .named(stringify!($named))
+                            .into_iter()
+                            .map(|(name, section)| $named_type::read(name, section))
+                            .collect(),)*)?
+                        $($($list: s
+                            .list(stringify!($list))
+                            .into_iter()
+                            .map(|section| $list_type::read(section.at().clone(), section))
+                            .collect(),)*)?
+                    };
+                    s.finish();
+                    read
+                }
+            }
+        )*
+
+        /// Every setting, in the order of `conf/gateway.toml`.
+        pub const SETTINGS: &[Setting] = &[$($(
+            Setting {
+                section: $section,
+                name: stringify!($name),
+                kind: <$type as Entry>::KIND,
+                default: fallback!($word $value),
+                effect: effect!($effect),
+                text: $text,
+            },
+        )*)*];
+    };
+}
+
+sections! {
+    /// The whole file.
+    GatewayFile = "" {
+        settings {}
+        sections {
+            server: ServerFile,
+            keys: KeysFile,
+            usage: UsageFile,
+        }
+        optional {
+            tracing: TracingFile,
+        }
+        named {
+            providers: ProviderFile,
+        }
+        list {
+            routes: RouteFile,
+        }
+    }
+
+    /// Where to listen, and how much to take.
+    ServerFile = "server" {
+        settings {
+            listen: Given<OneOrMany> = default "\"127.0.0.1:8080\"", restart,
+                "where clients connect: an address with its port, a list of them, or \"systemd\" for the sockets that systemd hands over";
+            admin: Given<String> = default "\"127.0.0.1:9090\"", restart,
+                "the listener of /metrics, /healthz, /readyz and /status: a loopback or private address";
+            admin_hosts: Given<OneOrMany> = default "[]", reload,
+                "a list of names that requests to the admin listener may use, beside its address and localhost: [\"keygate.internal\"]";
+            plain_http: Given<bool> = default "false", restart,
+                "true: clients' keys may arrive unencrypted at a public address, because something in front ends TLS";
+            strip_headers: Given<OneOrMany> = default "[]", reload,
+                "a list of request headers that no provider gets: names, or beginnings with a `*`: [\"x-corp-identity\", \"x-corp-*\"]";
+            trusted_proxies: Given<OneOrMany> = default "[]", reload,
+                "a list of the networks of load balancers in front, which report the client's address: [\"10.0.0.0/8\", \"2001:db8::/32\"]";
+            client_ip_header: Given<String> = example "\"X-Forwarded-For\"", reload,
+                "the header in which trusted_proxies report it: also \"Forwarded\" or \"X-Real-IP\"; the last address counts that is not one of theirs";
+            proxy_protocol: Given<bool> = default "false", reload,
+                "true: trusted_proxies report it at the start of each connection instead, by the PROXY protocol, version 1 or 2";
+            proxy: Given<String> = default "\"none\"", reload,
+                "the way to providers by https: \"http://proxy.corp:3128\" is an HTTP proxy that takes CONNECT; \"env\": as HTTPS_PROXY and NO_PROXY say at the start";
+            proxy_token: Given<String> = example "\"env:PROXY_TOKEN\"", reload,
+                "where the proxy's `user:password` is, or `Basic ...`";
+            threads: Given<usize> = default "0", restart,
+                "serving threads; 0: one per core, four at least; each has its own connections to providers";
+            h2c: Given<bool> = default "false", restart,
+                "true: HTTP/2 without TLS, for clients that begin with it";
+            access_log: Given<bool> = default "true", restart,
+                "true: one JSON line per request on standard output";
+            log_level: Given<String> = default "\"info\"", restart,
+                "the least severe events on standard error: error, warn or info; 20 lines of a kind in 10 s";
+            dns_refresh: Given<Duration> = default "\"30s\"", restart,
+                "how often the names of providers are resolved again";
+        }
+        sections {
+            limits: LimitsFile,
+            timeouts: ServerTimeoutsFile,
+        }
+        optional {
+            tls: TlsFile,
+        }
+    }
+
+    /// TLS for clients.
+    TlsFile = "server.tls" {
+        settings {
+            certificate: Given<String> = required "\"cert.pem\"", restart,
+                "the certificate chain, a PEM file: read again when its content changes; HTTP/2 comes with it";
+            key: Given<String> = required "\"file:key.pem\"", reload,
+                "where the certificate's private key is: file:PATH or credential:NAME";
+            client_ca: Given<String> = example "\"clients.pem\"", restart,
+                "clients have to show a certificate of this authority, a PEM file";
+        }
+    }
+
+    /// How much to take.
+    LimitsFile = "server.limits" {
+        settings {
+            request_body: Given<ByteSize> = default "\"32MiB\"", reload,
+                "the largest request body; 413 above";
+            header_bytes: Given<ByteSize> = default "\"16KiB\"", reload,
+                "the largest request head; 431 above";
+            header_count: Given<usize> = default "100", reload,
+                "the most headers of a request; 431 above";
+            requests_per_connection: Given<usize> = default "100000", restart,
+                "after so many requests a client's connection is closed, and the last response says so";
+            idle_connections: Given<usize> = default "1024", restart,
+                "unused connections to providers that are kept, all threads together";
+            body_rate: Given<ByteSize> = default "\"240B\"", reload,
+                "the fewest bytes per second of a request body, on average, after ten seconds; 408 below. \"0B\": any";
+            connections: Given<usize> = default "50000", reload,
+                "connections of clients; one more is closed at once. Fewer where there are too few open files";
+            connections_per_address: Given<usize> = default "1000", reload,
+                "connections of one address (one /64 of IPv6) that is neither loopback nor private; of a client that client_ip_header names, requests at once: 429 above";
+            failed_keys_per_address: Given<usize> = default "6000", reload,
+                "requests per minute with a wrong key, of such an address; 429 above, whatever the key. 0: any number";
+        }
+    }
+
+    /// How long clients may take, and how long an end takes.
+    ServerTimeoutsFile = "server.timeouts" {
+        settings {
+            keepalive: Given<Duration> = default "\"60s\"", reload,
+                "an unused connection of a client";
+            client_head: Given<Duration> = default "\"30s\"", reload,
+                "a request's head, from its first byte to its last; the first one with the TLS handshake";
+            client_read: Given<Duration> = default "\"60s\"", reload,
+                "a pause within a request's body";
+            client_write: Given<Duration> = default "\"60s\"", reload,
+                "a response that a client does not read";
+            shutdown_delay: Given<Duration> = default "\"0s\"", restart,
+                "after SIGTERM, how long /readyz says no before listening ends";
+            drain: Given<Duration> = default "\"60s\"", restart,
+                "after SIGTERM, how long requests in flight may take";
+            upgrade_drain: Given<Duration> = default "\"1h\"", restart,
+                "after `keygate upgrade`, how long the requests of the previous process may take";
+        }
+    }
+
+    /// Client keys.
+    KeysFile = "keys" {
+        settings {
+            file: Given<String> = default "\"keys.toml\"", reload,
+                "the key file, which `keygate keys` edits";
+            headers: Given<OneOrMany> = default "[\"authorization\", \"api-key\", \"x-api-key\", \"x-goog-api-key\"]", reload,
+                "the headers in which a client may show its key; `?key=` is always one more place";
+            revoked_streams: Given<String> = default "\"finish\"", reload,
+                "a response that is on its way when its key is revoked: finish, or cut";
+            metric_keys: Given<usize> = default "1000", reload,
+                "how many keys, the file's first, have metrics of their own";
+        }
+    }
+
+    /// What responses cost.
+    UsageFile = "usage" {
+        settings {
+            prices: Given<String> = example "\"prices.toml\"", reload,
+                "the price file: conf/prices.toml shows how";
+        }
+    }
+
+    /// Where spans go, and which.
+    TracingFile = "tracing" {
+        settings {
+            endpoint: Given<String> = example "\"http://127.0.0.1:4318\"", restart,
+                "an OpenTelemetry collector (OTLP over HTTP); left out: no spans";
+            headers: Pairs = default "{}", restart,
+                "headers for the collector: { Authorization = \"env:OTLP_TOKEN\" }";
+            sample: Given<String> = default "\"100%\"", restart,
+                "the share of the requests that come without a trace of their own";
+            service: Given<String> = default "\"keygate\"", restart,
+                "the name of this gateway in its spans";
+            plain_http: Given<bool> = default "false", restart,
+                "true: plain http to the collector also at names and 100.64.0.0/10, as for a provider";
+        }
+    }
+
+    /// A provider, under a name of the user's choice.
+    ProviderFile = "providers.*" {
+        given {
+            name: Located<String>,
+        }
+        settings {
+            kind: Given<String> = required "\"openai\"", reload,
+                "the API that it speaks; custom: anything that speaks OpenAI's (vLLM, llama.cpp, ...), at a base_url";
+            token: Given<String> = example "\"env:OPENAI_API_KEY\"", reload,
+                "where the token is, never the token itself: env:, file:, credential:, key:, passthrough, inline: or none";
+            base_url: Given<String> = example "\"https://api.openai.com/v1\"", reload,
+                "where it is, if not at the kind's own address; plain http to loopback and private addresses only";
+            plain_http: Given<bool> = default "false", reload,
+                "true: plain http also to names and 100.64.0.0/10, never to public addresses";
+            default_endpoint: Given<String> = example "\"/v1/chat/completions\"", reload,
+                "where a route's bare prefix goes";
+            auth_header: Given<String> = example "\"authorization\"", reload,
+                "the header that the token goes in, if not the kind's";
+            auth_prefix: Given<String> = example "\"Bearer \"", reload,
+                "the text before the token, if not the kind's";
+            sni: Given<String> = example "\"api.openai.com\"", reload,
+                "the name that its certificate must have, if not the host of its URL";
+            http: Given<String> = default "\"1.1\"", reload,
+                "the HTTP version: 1.1, 2, or auto: 2 where the provider offers it";
+            headers: Pairs = default "{}", reload,
+                "headers that every request to it gets: { OpenAI-Organization = \"org-...\" }";
+            redirect_hosts: Given<OneOrMany> = default "[]", reload,
+                "a list of other hosts that it may redirect clients to: names, `*.example.com`, or either with a port; else 502";
+            proxy: Given<String> = example "\"none\"", reload,
+                "the way to this provider, instead of that in [server]";
+            proxy_token: Given<String> = example "\"env:PROXY_TOKEN\"", reload,
+                "where the credentials of this proxy are";
+            ca: Given<String> = example "\"ca.pem\"", reload,
+                "the certificates to trust instead of the system's, a PEM file";
+            endpoint: Given<String> = example "\"https://NAME.openai.azure.com\"", reload,
+                "azure-openai: where the resource is, in the place of base_url";
+            deployment: Given<String> = example "\"gpt-4o\"", reload,
+                "azure-openai: the deployment for clients that name none";
+            api_version: Given<String> = example "\"2024-10-21\"", reload,
+                "azure-openai, and gemini (\"v1beta\"): the version of the API";
+            model: Given<String> = example "\"gemini-2.5-flash\"", reload,
+                "gemini: the model that responds at a route's bare prefix";
+        }
+        sections {
+            timeouts: ProviderTimeoutsFile,
+        }
+    }
+
+    /// How long to wait for a provider.
+    ProviderTimeoutsFile = "providers.*.timeouts" {
+        settings {
+            connect: Given<Duration> = default "\"5s\"", reload,
+                "a connection, and as long again for TLS";
+            first_byte: Given<Duration> = default "\"10m\"", reload,
+                "from the last byte of the request to the head of the response";
+            idle: Given<Duration> = default "\"5m\"", reload,
+                "a pause within a response; at most first_byte";
+            total: Given<Duration> = default "\"1h\"", reload,
+                "the whole exchange; \"0s\" is without end";
+            write: Given<Duration> = default "\"60s\"", reload,
+                "a chunk of the request that the provider does not take";
+            pool_idle: Given<Duration> = default "\"45s\"", reload,
+                "an unused connection; less than the provider keeps one";
+        }
+    }
+
+    /// Which requests go where, and who may send them.
+    RouteFile = "routes[]" {
+        given {
+            at: Location,
+        }
+        settings {
+            name: Given<String> = required "\"openai\"", reload,
+                "the name of the route, a metric label";
+            path: Given<String> = required "\"/openai\"", reload,
+                "/openai -> the default endpoint; /openai/... -> the same path there";
+            provider: Given<String> = required "\"openai\"", reload,
+                "the provider that requests go to";
+            host: Given<OneOrMany> = example "\"llm.example.com\"", reload,
+                "the host that clients name: or \"*.example.com\", or a list; left out: any";
+            keys: Option<Pairs> = example "{ team = \"search\" }", reload,
+                "labels that a key must have; left out: any valid key";
+            auth: Given<String> = default "\"key\"", reload,
+                "\"none\": no key is needed";
+            websocket: Given<bool> = example "false", reload,
+                "whether connections may be upgraded; left out: if the kind's API does; false: 403, and for `.../responses` 426, on which Codex turns to HTTP";
+            allow_headers: Given<OneOrMany> = example "[\"OpenAI-Project\"]", reload,
+                "a list of headers by which clients may choose the account that pays; the others are taken out";
+            meter_streams: Given<String> = default "\"reported\"", reload,
+                "how the tokens of a stream are counted: as it reports them; \"estimated\": if it reports none, an event counts as a token; \"exact\": OpenAI's are made to report them, unseen by the client; \"off\": streams and WebSockets are not read";
+            metric_models: Given<OneOrMany> = default "[]", reload,
+                "a list of models that the metrics tell apart: [\"gpt-4o\", \"gpt-4o-*\"]; others are \"other\"";
+        }
+        sections {
+            transform: TransformFile,
+        }
+        optional {
+            cors: CorsFile,
+        }
+    }
+
+    /// Which pages in browsers may use a route.
+    CorsFile = "routes[].cors" {
+        settings {
+            origins: Given<OneOrMany> = required "[\"https://app.example.com\"]", reload,
+                "a list of the origins of pages that may use the route and read its responses, \"*\" for all; a preflight needs no key";
+        }
+    }
+
+    /// Headers that a route makes for its provider.
+    TransformFile = "routes[].transform" {
+        settings {
+            headers: Pairs = example "{ X-Team = \"{{ team }}\" }", reload,
+                "headers for the provider, made of extractors; one that cannot be found removes the header, and so does an empty text";
+        }
+        named {
+            extractors: ExtractorFile,
+        }
+    }
+
+    /// A value for headers, under a name of the user's choice.
+    ExtractorFile = "routes[].transform.extractors.*" {
+        given {
+            name: Located<String>,
+        }
+        settings {
+            header: Given<String> = example "\"x-team\"", reload,
+                "the header of the client to take it from";
+            regex: Given<String> = default "\".*\"", reload,
+                "the expression that the header's value must match";
+            group: Given<usize> = default "0", reload,
+                "the group of the expression to take";
+            metadata: Given<String> = example "\"tier\"", reload,
+                "the entry of the key's metadata to take it from, instead of a header";
+        }
     }
 }
 
-impl CorsFile {
-    fn read(mut s: Section<'_>) -> Self {
-        let cors = Self {
-            origins: s.require("origins"),
-        };
-        s.finish();
-        cors
-    }
-}
-
-impl ExtractorFile {
-    fn read(name: Located<String>, mut s: Section<'_>) -> Self {
-        let extractor = Self {
-            name,
-            header: s.take("header"),
-            regex: s.take("regex"),
-            group: s.take("group"),
-            metadata: s.take("metadata"),
-        };
-        s.finish();
-        extractor
+impl GatewayFile {
+    pub(super) fn parse(document: &Document, problems: &Problems) -> Self {
+        Self::read(document.root(problems))
     }
 }

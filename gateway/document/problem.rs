@@ -1,17 +1,27 @@
-//! What is wrong with a document, and where.
+//! Problems of a document, and where they are.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where in which file.
+/// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     /// The file as the operator named it.
     pub file: Arc<Path>,
     /// The line, counted from 1; 0 means the file as a whole.
     pub line: usize,
+}
+
+impl Location {
+    /// A file as a whole.
+    pub fn of_file(path: &Path) -> Self {
+        Self {
+            file: path.into(),
+            line: 0,
+        }
+    }
 }
 
 impl fmt::Display for Location {
@@ -23,37 +33,37 @@ impl fmt::Display for Location {
     }
 }
 
-/// A value and where it was written.
+/// A value and the line it is written in.
 #[derive(Clone, Debug)]
 pub struct Located<T> {
     /// The value.
     pub value: T,
-    /// Its place.
+    /// The line.
     pub at: Location,
 }
 
-/// How much a [`Problem`] weighs.
+/// What a [`Problem`] prevents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Nothing is served with it, and a running gateway does not take it over.
+    /// Everything: a start fails, and a running gateway does not take the configuration over.
     Fatal,
-    /// `check` and a start refuse it, but a running gateway takes it over with a warning: refusing
-    /// would keep revoked keys open.
+    /// `check` and a start refuse it, but a running gateway takes it over with a warning: a refusal would keep revoked keys
+    /// valid.
     Strict,
-    /// Worth saying; nothing is refused.
+    /// Nothing.
     Warning,
 }
 
-/// One thing that is wrong with a configuration: where, what, and how to mend it.
+/// One problem of a configuration: where, what, and how to mend it.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// Its place.
+    /// The line.
     pub at: Location,
     /// What is wrong and what to do. Never holds the value of a secret.
     pub message: String,
-    /// How much it weighs.
+    /// What it prevents.
     pub severity: Severity,
-    /// Whether it is a read that failed and may succeed a moment later, though nobody changes the file.
+    /// Whether it is a failed read that may succeed a moment later although nobody changes the file.
     pub may_pass: bool,
 }
 
@@ -68,12 +78,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The complaints about one configuration, in the order they were found.
+/// The problems of one configuration, in the order they were found.
 #[derive(Debug, Default)]
 pub struct Problems(RefCell<Vec<Problem>>);
 
 impl Problems {
-    /// Notes one.
+    /// Notes a problem.
     pub fn push(&self, at: &Location, severity: Severity, message: impl Into<String>) {
         self.push_unread(at, severity, false, message);
     }
@@ -94,7 +104,26 @@ impl Problems {
         });
     }
 
-    /// Notes a fatal one.
+    /// Takes over the problems of `other`.
+    pub fn extend(&self, other: Self) {
+        self.0.borrow_mut().extend(other.0.into_inner());
+    }
+
+    /// Whether a problem is one that `refuses`.
+    pub fn any(&self, refuses: impl Fn(&Problem) -> bool) -> bool {
+        self.0.borrow().iter().any(refuses)
+    }
+
+    /// Copies of those that `chosen` is true of.
+    pub fn matching(&self, chosen: impl Fn(&Problem) -> bool) -> Vec<Problem> {
+        let all = self.0.borrow();
+        all.iter()
+            .filter(|problem| chosen(problem))
+            .cloned()
+            .collect()
+    }
+
+    /// Notes a fatal problem.
     pub fn fatal(&self, at: &Location, message: impl Into<String>) {
         self.push(at, Severity::Fatal, message);
     }

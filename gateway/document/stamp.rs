@@ -1,11 +1,11 @@
-//! Versions of files, told from each other without reading them.
+//! Versions of files, which are compared without reading the files.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// A file and what tells one version of it from another without reading it.
+/// A version of a file, by its metadata.
 ///
-/// Taken before the file is read, so that a change while it is being read is seen as one.
+/// Take it before reading the file: then a change during the read is detected afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileStamp {
     /// The file.
@@ -15,7 +15,7 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// Looks at the file; one that isn't there is a version, too.
+    /// The version that is there now; an absent file has one as well.
     pub fn take(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let time =
@@ -34,7 +34,7 @@ impl FileStamp {
         Self { path, state }
     }
 
-    /// What tells this version from others, in one word.
+    /// A word that differs between versions.
     pub fn mark(&self) -> String {
         match self.state {
             Some(state) => state.map(|number| format!("{number:x}")).join("-"),
@@ -42,14 +42,14 @@ impl FileStamp {
         }
     }
 
-    /// Whether `other` is another version of the same file, which was then changed in place: a file
-    /// that replaces another is another file.
+    /// Whether `other` is a version of the same file, which was changed in place: a file that replaces another is
+    /// another file.
     pub fn is_same_file(&self, other: &Self) -> bool {
         let file = |stamp: &Self| stamp.state.map(|[device, inode, ..]| (device, inode));
         file(self).is_some() && file(self) == file(other)
     }
 
-    /// Looks again.
+    /// The version that is there now at the same path.
     #[must_use]
     pub fn retake(&self) -> Self {
         Self::take(self.path.clone())

@@ -1,4 +1,4 @@
-//! What a single TOML value can be read as, and the units in it.
+//! The types that a TOML value can be read as, and their units.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -24,8 +24,11 @@ pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
 
 /// A type that a TOML value can be read as.
 pub trait Value: Sized {
-    /// Reads it, or says what was expected. The text of a value is never part of the complaint,
-    /// since it may be a secret in the wrong place.
+    /// Reads the value.
+    ///
+    /// # Errors
+    /// The type that was expected. The text of the value is never part of the error: it may be a secret in the wrong
+    /// place.
     fn read(value: &DeValue<'_>) -> Result<Self, String>;
 }
 
@@ -84,13 +87,13 @@ impl Value for Timestamp {
     }
 }
 
-/// The last second that there is a [`Timestamp`] for, some hours before the year 9999 ends.
+/// The last second that a [`Timestamp`] can hold, some hours before the year 9999 ends.
 pub fn last_moment() -> Timestamp {
     Timestamp::from_second(Timestamp::MAX.as_second()).unwrap_or(Timestamp::MAX)
 }
 
-/// Reads a date with time and offset. The last hours of the year 9999, by which many mean that something has no end, are
-/// the [`last_moment`].
+/// Parses a date with time and offset. The last hours of the year 9999, which often stand for "no end", become the
+/// [`last_moment`].
 pub fn parse_moment(text: &str) -> Option<Timestamp> {
     if let Ok(moment) = text.parse() {
         return Some(moment);
@@ -153,7 +156,7 @@ impl Value for OneOrMany {
     }
 }
 
-/// Reads `"45s"`, `"1h 30m"`, `"250ms"`, `"30d"`; a day has 24 hours.
+/// Parses `"45s"`, `"1h 30m"`, `"250ms"`, `"30d"`; a day has 24 hours.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wanted =
         || "expected a duration with its unit, such as \"45s\", \"10m\" or \"30d\"".to_owned();
@@ -164,7 +167,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(signed).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
-/// Reads `"512B"`, `"64KiB"`, `"32MiB"`, `"1GiB"`, and the decimal `kB`, `MB`, `GB`.
+/// Parses `"512B"`, `"64KiB"`, `"32MiB"`, `"1GiB"`, and the decimal `kB`, `MB`, `GB`.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let wanted = || "expected a size with its unit, such as \"64KiB\" or \"32MiB\"".to_owned();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();

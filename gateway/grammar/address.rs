@@ -1,10 +1,12 @@
-//! Whose an address is, as far as it says. The one place that reads addresses for a decision: an address has many
-//! spellings, and all of them lead to the same machine.
+//! Classes of addresses: private ones, those of metadata services, and the network that counts as one client.
+//!
+//! The only place that reads addresses for a decision, because an address has many spellings and all of them lead to the
+//! same machine. Resolves no name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Addresses at which clouds answer every program on a machine, with tokens of the machine's own among the responses,
-/// and which are not link-local (those are refused as a whole).
+/// Addresses of metadata services that are not link-local (link-local addresses are refused as a whole). Clouds serve them
+/// to every program on a machine, the access tokens of the machine included.
 const METADATA: [IpAddr; 8] = [
     // Alibaba Cloud, Volcengine, Azure's wire server, Oracle Cloud's first.
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
@@ -17,7 +19,7 @@ const METADATA: [IpAddr; 8] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
 ];
-/// Names of such services, in lower case.
+/// The names of metadata services, in lower case.
 const METADATA_NAMES: [&str; 8] = [
     "metadata",
     "metadata.google.internal",
@@ -29,16 +31,16 @@ const METADATA_NAMES: [&str; 8] = [
     "metadata.platformequinix.com",
 ];
 
-/// Loopback and private addresses (RFC 1918, RFC 4193).
-pub fn is_near(address: IpAddr) -> bool {
+/// Whether `address` is a loopback or a private one (RFC 1918, RFC 4193).
+pub fn is_loopback_or_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
     }
 }
 
-/// How names end that no public DNS has, or none that leads out: those of RFC 6762, RFC 8375 and ICANN's `internal`, of
-/// Kubernetes, and what routers and companies use.
+/// Endings of names that public DNS does not have, or that lead to no public address: those of RFC 6762 and RFC 8375,
+/// ICANN's `internal`, Kubernetes', and those that routers and companies use.
 const PRIVATE_SUFFIXES: [&str; 12] = [
     ".internal",
     ".local",
@@ -54,14 +56,15 @@ const PRIVATE_SUFFIXES: [&str; 12] = [
     ".test",
 ];
 
-/// Addresses of a network that is not the Internet: loopback and private ones, and those that providers of networks share
-/// out behind their own translation (RFC 6598, 100.64.0.0/10), as Tailscale does.
+/// Whether `address` is not a public one: a loopback or private address, or one that network providers, and Tailscale,
+/// assign behind their own address translation (RFC 6598, 100.64.0.0/10).
 pub fn is_private(address: IpAddr) -> bool {
     let is_shared = |ip: Ipv4Addr| ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-    is_near(address) || matches!(address.to_canonical(), IpAddr::V4(ip) if is_shared(ip))
+    is_loopback_or_private(address)
+        || matches!(address.to_canonical(), IpAddr::V4(ip) if is_shared(ip))
 }
 
-/// Whether `name` is one that means something in a private network alone, as far as it says: `gpu-box`,
+/// Whether `name` has the form of a name in a private network: one label, as `gpu-box`, or a private ending, as
 /// `host.docker.internal`.
 pub fn is_private_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
@@ -69,25 +72,25 @@ pub fn is_private_name(name: &str) -> bool {
     is_one_label || PRIVATE_SUFFIXES.iter().any(|end| name.ends_with(end))
 }
 
-/// Whether nothing but a machine's metadata service is at `address`: link-local addresses (RFC 3927, RFC 4291),
-/// where most clouds have theirs, and the fixed ones of others. Also where it stands in an `IPv6` address that a
-/// translator or tunnel takes to it.
+/// Whether `address` belongs to a machine's metadata service: a link-local address (RFC 3927, RFC 4291), which most clouds
+/// use, or one of the fixed addresses of the others. Holds as well for an `IPv6` address from which a translator or a
+/// tunnel leads to such an `IPv4` address.
 pub fn is_metadata(address: IpAddr) -> bool {
-    let is_one = |ip: IpAddr| METADATA.contains(&ip) || is_link_local(ip) || is_of_ec2(ip);
+    let is_listed = |ip: IpAddr| METADATA.contains(&ip) || is_link_local(ip) || is_of_ec2(ip);
     match address {
-        IpAddr::V4(_) => is_one(address),
-        IpAddr::V6(ip) => is_one(address) || embedded(ip).any(|ip| is_one(IpAddr::V4(ip))),
+        IpAddr::V4(_) => is_listed(address),
+        IpAddr::V6(ip) => is_listed(address) || embedded(ip).any(|ip| is_listed(IpAddr::V4(ip))),
     }
 }
 
-/// Whether `host`, an address or a name, is or names a metadata service in any spelling.
+/// Whether `host`, an address or a name in any spelling, is that of a metadata service.
 pub fn is_metadata_host(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     METADATA_NAMES.contains(&name.as_str()) || read(&name).is_some_and(is_metadata)
 }
 
-/// The address that `host` is, as resolvers read it: also an `IPv4` address in fewer than four parts, or with
-/// hexadecimal or octal ones (`2852039166`, `0xa9.254.43518`).
+/// The address that `host` is, read as resolvers read it: an `IPv4` address may have fewer than four parts, and
+/// hexadecimal or octal ones (`2852039166`, `0xa9.254.43518`). `None` for a name.
 pub fn read(host: &str) -> Option<IpAddr> {
     let host = host.strip_suffix('.').unwrap_or(host);
     let plain = host.parse().ok();
@@ -101,12 +104,12 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// `fd00:ec2::/32`, where EC2 has its metadata (`::254`), credentials of pods (`::23`), clock and names.
+/// Whether `ip` is in `fd00:ec2::/32`, where EC2 has its metadata (`::254`), credentials of pods (`::23`), clock and names.
 fn is_of_ec2(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.segments().starts_with(&[0xfd00, 0xec2]))
 }
 
-/// The `IPv4` addresses that may be meant by an `IPv6` address: mapped and compatible ones (RFC 4291, section 2.5.5),
+/// The `IPv4` addresses that an `IPv6` address may lead to: mapped and compatible ones (RFC 4291, section 2.5.5),
 /// translated ones (RFC 2765; RFC 6052 and RFC 8215, for NAT64), 6to4 (RFC 3056), Teredo (RFC 4380) and ISATAP
 /// (RFC 5214). Within `64:ff9b:1::/48` every network chooses how long its prefix is.
 fn embedded(ip: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
@@ -118,11 +121,11 @@ fn embedded(ip: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
         | [0x64, 0xff9b, 1, ..]
         | [_, _, _, _, 0 | 0x200, 0x5efe, ..] => &[0],
         [0x2002, ..] => &[80],
-        // Teredo's server as it is, its client with all bits turned over.
+        // A Teredo address holds its server's address as it is, and its client's with all bits inverted.
         [0x2001, 0, ..] => &[64],
         _ => &[],
     };
-    let turned = matches!(ip.segments(), [0x2001, 0, ..]).then(|| !low_32(bits));
+    let inverted = matches!(ip.segments(), [0x2001, 0, ..]).then(|| !low_32(bits));
     let prefixes: &[u32] = match ip.segments() {
         [0x64, 0xff9b, 1, ..] => &[48, 56, 64],
         _ => &[],
@@ -131,11 +134,11 @@ fn embedded(ip: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
     let split = prefixes
         .iter()
         .map(move |prefix| behind_prefix(bits, *prefix));
-    plain.chain(turned).chain(split).map(Ipv4Addr::from_bits)
+    plain.chain(inverted).chain(split).map(Ipv4Addr::from_bits)
 }
 
-/// What stands behind a prefix of so many bits, 48 to 64. Eight bits in the midst of the address belong to nobody
-/// (RFC 6052, section 2.2).
+/// The 32 bits behind a prefix of 48 to 64 bits. Bits 64 to 71 of the address are skipped: they are always zero (RFC 6052,
+/// section 2.2).
 fn behind_prefix(bits: u128, prefix: u32) -> u32 {
     const LOW_56: u128 = (1 << 56) - 1;
     let without = bits >> 64 << 56 | bits & LOW_56;
@@ -147,7 +150,7 @@ fn low_32(bits: u128) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
-/// As `inet_aton` reads an address: one to four parts, the last of which fills what is left.
+/// Reads an address as `inet_aton` does: one to four parts, the last of which fills the remaining bytes.
 fn loose_ipv4(text: &str) -> Option<Ipv4Addr> {
     let mut parts = Vec::with_capacity(4);
     for part in text.split('.') {
@@ -161,7 +164,7 @@ fn loose_ipv4(text: &str) -> Option<Ipv4Addr> {
     fits.then(|| u32::try_from(bits).ok().map(Ipv4Addr::from_bits))?
 }
 
-/// Decimal, hexadecimal behind `0x`, octal behind `0`.
+/// Reads a number as `inet_aton` does: hexadecimal behind `0x`, octal behind `0`, else decimal.
 fn loose_number(text: &str) -> Option<u64> {
     let lower = text.to_ascii_lowercase();
     let (digits, radix) = match (lower.strip_prefix("0x"), lower.strip_prefix('0')) {
@@ -174,10 +177,11 @@ fn loose_number(text: &str) -> Option<u64> {
     are_digits.then(|| u64::from_str_radix(digits, radix).ok())?
 }
 
-/// What counts as one client: an address, and of `IPv6` all that begin with the same 64 bits, for who has one has all
-/// of them. None for somebody near, who may be many: a load balancer, a program on this machine.
+/// The network that counts as one client: one `IPv4` address, or the 64-bit network of an `IPv6` address, all of which
+/// belongs to one subscriber. `None` for a loopback or private address, behind which may be many clients: it may be that
+/// of a load balancer.
 pub fn client_network(address: IpAddr) -> Option<IpAddr> {
-    if is_near(address) {
+    if is_loopback_or_private(address) {
         return None;
     }
     Some(match address.to_canonical() {
@@ -286,8 +290,8 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_near_in_every_spelling() {
-        for (host, near) in [
+    fn a_private_address_is_known_in_every_spelling() {
+        for (host, private) in [
             ("127.0.0.1", true),
             ("0x7f.1", true),
             ("127.1.", true),
@@ -297,7 +301,11 @@ mod tests {
             ("64:ff9b::10.0.0.1", false),
             ("8.8.8.8", false),
         ] {
-            assert_eq!(read(host).map(is_near), Some(near), "{host}");
+            assert_eq!(
+                read(host).map(is_loopback_or_private),
+                Some(private),
+                "{host}"
+            );
         }
     }
 }

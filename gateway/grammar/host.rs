@@ -1,13 +1,15 @@
-//! The one form of a host. A request's `Host` and the hosts that routes name are both brought into it, so that
-//! another spelling of a host chooses no other route.
+//! The normal form of a host. Both a request's `Host` and the hosts of routes are compared in it, so that no spelling of a
+//! host chooses another route.
+//!
+//! Knows the syntax alone, and resolves no name.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
-/// `host`, without a port, in its one form: lower case, no final dot (`example.com.` is the same name to DNS), an
-/// `IPv6` address between brackets as RFC 5952 writes it. `None` for what is no host: RFC 3986, section 3.2.2,
-/// without what no name has in practice, which is escapes and separators. The empty host, which HTTP/1.1 allows
-/// (RFC 9110, section 7.2), is its own form.
+/// The normal form of `host`, which has no port: lower case, no final dot (DNS takes `example.com.` for the same name), an
+/// `IPv6` address between brackets as RFC 5952 writes it. The empty host, which HTTP/1.1 allows (RFC 9110, section 7.2),
+/// is its own normal form. `None` for what is no host by RFC 3986, section 3.2.2, or has escapes or sub-delimiters, which
+/// that section allows and no name has in practice.
 pub fn normal_host(host: &str) -> Option<Cow<'_, str>> {
     if let Some(literal) = host.strip_prefix('[') {
         let address: Ipv6Addr = literal.strip_suffix(']')?.parse().ok()?;
@@ -28,7 +30,7 @@ pub fn normal_host(host: &str) -> Option<Cow<'_, str>> {
     })
 }
 
-/// The host of `authority`, which may have a port behind it, in its one form.
+/// The normal form of the host in `authority`, which may have a port. `None` if either part is malformed.
 pub fn host_of_authority(authority: &str) -> Option<Cow<'_, str>> {
     let (host, port) = match authority.rfind(':') {
         Some(colon) if !authority.ends_with(']') => authority.split_at_checked(colon)?,
@@ -75,7 +77,7 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(normal_host(spelling).as_deref(), Some(normal), "{spelling}");
-            // And its form is its own form.
+            // A normal form is its own normal form.
             assert_eq!(normal_host(normal).as_deref(), Some(normal));
         }
     }

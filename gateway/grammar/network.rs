@@ -1,17 +1,19 @@
-//! A network of addresses, as configurations write it: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+//! Networks of addresses in CIDR notation, as configurations write them: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+//!
+//! Knows the notation alone, not what a network is used for.
 
 use std::net::IpAddr;
 
-/// All addresses that begin with the same bits.
+/// A network: all addresses that begin with the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     base: IpAddr,
-    /// How many bits they share: at most 32 of `IPv4`, 128 of `IPv6`.
+    /// The number of bits that they share: at most 32 for `IPv4`, 128 for `IPv6`.
     prefix: u32,
 }
 
 impl Network {
-    /// Reads `address/prefix`, or an address alone, which is a network of one. `None` where it is neither.
+    /// Reads `address/prefix`, or an address alone, which is a network of one. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let (base, prefix) = match text.split_once('/') {
             Some((base, prefix)) => (base, Some(prefix)),
@@ -33,7 +35,7 @@ impl Network {
         Some(Self { base, prefix })
     }
 
-    /// Whether `address` is in it, in whichever spelling.
+    /// Whether `address` is in the network. A mapped `IPv6` address counts as its `IPv4` address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let different = match (self.base, address.to_canonical()) {
             (IpAddr::V4(base), IpAddr::V4(address)) => {
@@ -45,12 +47,12 @@ impl Network {
         different.checked_shr(self.rest()).unwrap_or(0) == 0
     }
 
-    /// Whether every address of its family is in it.
+    /// Whether the network holds every address of its family.
     pub fn is_everything(&self) -> bool {
         self.prefix == 0
     }
 
-    /// Whether it was written with bits behind its prefix, which mean nothing: `10.0.0.1/8`.
+    /// Whether it was written with bits behind its prefix, as `10.0.0.1/8` is. They mean nothing.
     pub fn has_more_bits(&self) -> bool {
         let base = match self.base {
             IpAddr::V4(base) => u128::from(base.to_bits()),
@@ -60,12 +62,13 @@ impl Network {
         above.checked_shl(self.rest()).unwrap_or(0) != base
     }
 
-    /// How many bits differ within it.
+    /// The number of bits behind the prefix.
     fn rest(&self) -> u32 {
         bits(self.base) - self.prefix
     }
 }
 
+/// The number of bits of an address of this family.
 fn bits(address: IpAddr) -> u32 {
     match address {
         IpAddr::V4(_) => 32,

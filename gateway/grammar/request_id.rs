@@ -1,4 +1,4 @@
-//! The id of a request, in responses and access lines.
+//! Request ids, as responses and access lines show them.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,12 +10,12 @@ const DIGITS: [u8; 16] = *b"0123456789abcdef";
 pub struct RequestId([u8; 32]);
 
 impl RequestId {
-    /// A new one: a random start for each process, and a count.
+    /// A new id: a random number of the process, followed by a count.
     pub fn next() -> Self {
         static START: OnceLock<u64> = OnceLock::new();
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        // Without a generator of the system's no process starts: see `server::start`. The zero here
-        // would merely make ids of two processes alike.
+        // `server::start` refuses to start without the system's random generator. A zero here would only let two
+        // processes make the same ids.
         let start = START.get_or_init(|| getrandom::u64().unwrap_or_default());
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let number = u128::from(*start) << 64 | u128::from(count);
@@ -27,7 +27,7 @@ impl RequestId {
         Self(id)
     }
 
-    /// Its digits.
+    /// The digits of the id, in lower case.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }

@@ -7,6 +7,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::detect::holds_key;
 use super::format::has_word_with_prefix;
 use super::presented::PresentedKey;
+use crate::grammar::authorization::credentials_of;
 
 /// Base64 as clients write it, with and without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -16,7 +17,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 /// The scheme of a name and a password (RFC 7617).
-const BASIC: &[u8] = b"basic";
+const BASIC: &str = "Basic";
 
 /// Whether the value of a credential header may be a key of this gateway: it holds a whole key, or a word that begins
 /// like one that keygate made. Decodes `Basic` credentials as well.
@@ -26,10 +27,7 @@ pub fn is_our_credential(value: &[u8], presented: Option<&PresentedKey<'_>>) -> 
     is_ours(value) || decode_basic(value).is_some_and(|credentials| is_ours(&credentials))
 }
 
-/// The name and password of `Basic` credentials.
+/// The decoded name and password of `Basic` credentials.
 fn decode_basic(value: &[u8]) -> Option<Vec<u8>> {
-    let (scheme, rest) = value.trim_ascii().split_at_checked(BASIC.len())?;
-    let is_basic =
-        scheme.eq_ignore_ascii_case(BASIC) && rest.first().is_some_and(|b| b" \t".contains(b));
-    is_basic.then(|| LENIENT.decode(rest.trim_ascii()).ok())?
+    LENIENT.decode(credentials_of(value, BASIC)?).ok()
 }

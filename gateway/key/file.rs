@@ -1,4 +1,4 @@
-//! The key file, `keys.toml`, read into [`KeyEntry`]s. `edit` writes it.
+//! Parses the key file, `keys.toml`, into [`KeyEntry`]s. [`edit`](super::edit) writes it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -10,69 +10,91 @@ use super::client_key::{ClientKey, KeyEntry, is_key_id};
 use super::digest::KeyDigest;
 use super::labels::KnownLabels;
 use crate::document::{
-    Document, FileStamp, Located, OneOrMany, Problems, Section, Severity, TABLES_A_PIECE,
+    Document, FileStamp, Located, OneOrMany, Problems, Section, Severity, TABLES_A_CHUNK,
 };
 use crate::runtime::background;
-use crate::secret::{SecretError, SecretRef};
+use crate::secret::{Secret, SecretError, SecretRef, SecretSource};
 
-/// What a key file holds.
+/// The content of a key file.
 #[derive(Default)]
 pub struct KeyFile {
-    /// Its keys, in its order.
+    /// The keys, in the file's order.
     pub entries: Vec<KeyEntry>,
-    /// The files that its metadata refers to.
+    /// The files that the keys' metadata refers to.
     pub secret_files: Vec<FileStamp>,
     labels: KnownLabels,
 }
 
-/// What a key file says of a key for people alone: nothing is decided by it.
+/// Notes about a key for people: nothing depends on them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Note {
     /// The comment.
     pub comment: Option<String>,
-    /// When the key was made, if that is written.
+    /// When the key was made, if the file says so.
     pub created: Option<Timestamp>,
 }
 
 impl KeyFile {
-    /// Reads `document`; whatever is wrong with it goes to `problems`. Relative secret files count
-    /// from `folder`.
-    pub fn read(document: &Document, folder: &Path, problems: &Problems) -> Self {
-        Self::read_all(document, folder, problems, |_| ())
+    /// Reads `document`, and the secrets in its metadata from `secrets`; whatever is wrong goes to `problems`.
+    /// Relative secret files count from `folder`.
+    pub fn read(
+        document: &Document,
+        folder: &Path,
+        secrets: &dyn SecretSource,
+        problems: &Problems,
+    ) -> Self {
+        let reader = Reader {
+            folder,
+            secrets,
+            problems,
+        };
+        reader.read(document, |_| ())
     }
 
-    /// Reads `document` likewise, with the note of each entry, in the order of the entries.
+    /// Reads `document` as [`read`](Self::read) does, with the note of each entry, in the order of the entries.
     pub fn read_with_notes(
         document: &Document,
         folder: &Path,
+        secrets: &dyn SecretSource,
         problems: &Problems,
     ) -> (Self, Vec<Note>) {
         let mut notes = Vec::new();
-        let file = Self::read_all(document, folder, problems, |note| notes.push(note));
+        let reader = Reader {
+            folder,
+            secrets,
+            problems,
+        };
+        let file = reader.read(document, |note| notes.push(note));
         (file, notes)
     }
+}
 
-    /// Reads `document`, and hands over the note of each entry: a gateway drops it at once, so that notes
-    /// take no memory of a million keys.
-    fn read_all(
-        document: &Document,
-        folder: &Path,
-        problems: &Problems,
-        mut keep: impl FnMut(Note),
-    ) -> Self {
+/// What the entries of a key file are read with.
+struct Reader<'r> {
+    folder: &'r Path,
+    secrets: &'r dyn SecretSource,
+    problems: &'r Problems,
+}
+
+impl Reader<'_> {
+    /// Reads `document`, and hands the note of each entry to `keep`: a gateway drops it at once, so that the notes of
+    /// a million keys take no memory.
+    fn read(&self, document: &Document, mut keep: impl FnMut(Note)) -> KeyFile {
+        let problems = self.problems;
         let roots = document.roots("key", problems);
-        // Room for all from the start: what grows to a million is moved at once, and holds others up.
-        let most = roots.len() * TABLES_A_PIECE;
-        let mut file = Self {
+        // Allocated for all keys from the start: growing a collection of a million moves it in one step, which keeps
+        // others waiting.
+        let most = roots.len() * TABLES_A_CHUNK;
+        let mut file = KeyFile {
             entries: Vec::with_capacity(most),
-            ..Self::default()
+            ..KeyFile::default()
         };
         let mut seen = HashMap::with_capacity(most);
         let mut digests = HashMap::with_capacity(most);
         for mut root in roots {
             for section in root.list("key") {
                 let at = section.at().clone();
-                let Some((entry, note)) = file.read_key(section, folder, problems) else {
+                let Some((entry, note)) = self.read_key(section, &mut file) else {
                     continue;
                 };
                 if let Some(first) = seen.insert(entry.key.id.clone(), at.line) {
@@ -105,12 +127,8 @@ impl KeyFile {
         file
     }
 
-    fn read_key(
-        &mut self,
-        mut section: Section<'_>,
-        folder: &Path,
-        problems: &Problems,
-    ) -> Option<(KeyEntry, Note)> {
+    fn read_key(&self, mut section: Section<'_>, file: &mut KeyFile) -> Option<(KeyEntry, Note)> {
+        let problems = self.problems;
         let at = section.at().clone();
         let id = section.require::<String>("id");
         let hashes = section.require::<Vec<HashEntry>>("hashes");
@@ -137,31 +155,23 @@ impl KeyFile {
         }
         let hashes = hashes?;
         if hashes.value.is_empty() {
-            problems.fatal(
-                &hashes.at,
-                format!("key `{}` has no hash and opens nothing", id.value),
-            );
+            let why = format!("key `{}` has no hash and opens nothing", id.value);
+            problems.fatal(&hashes.at, why);
         }
-        if expires
-            .zip(not_before)
-            .is_some_and(|(end, start)| end <= start)
-        {
-            problems.push(
-                &at,
-                Severity::Warning,
-                format!("key `{}` ends before it begins", id.value),
-            );
+        if ends_before_it_begins(expires, not_before) {
+            let why = format!("key `{}` ends before it begins", id.value);
+            problems.push(&at, Severity::Warning, why);
         }
         let metadata = metadata
             .into_iter()
             .map(|(name, text)| {
-                let secret = self.read_metadata(&id.value, &name.value, &text, folder, problems);
+                let secret = self.read_metadata(&id.value, &name.value, &text, file);
                 (name.value, secret)
             })
             .collect();
         let key = ClientKey {
             id: Arc::from(id.value),
-            labels: self.labels.share(labels.into()),
+            labels: file.labels.share(labels.into()),
             metadata,
             not_before,
             expires,
@@ -177,17 +187,16 @@ impl KeyFile {
     }
 
     fn read_metadata(
-        &mut self,
+        &self,
         id: &str,
         name: &str,
         text: &Located<String>,
-        folder: &Path,
-        problems: &Problems,
-    ) -> Result<crate::secret::Secret, SecretError> {
-        let resolved = SecretRef::parse(&text.value, folder).and_then(|reference| {
-            self.secret_files
-                .extend(reference.file().map(FileStamp::take));
-            reference.resolve()
+        file: &mut KeyFile,
+    ) -> Result<Secret, SecretError> {
+        let resolved = SecretRef::parse(&text.value, self.folder).and_then(|reference| {
+            let path = self.secrets.file(&reference);
+            file.secret_files.extend(path.map(FileStamp::take));
+            self.secrets.fetch(&reference)
         });
         if let Err(error) = &resolved {
             let severity = match error {
@@ -196,10 +205,17 @@ impl KeyFile {
                 SecretError::Malformed(_) => Severity::Fatal,
             };
             let why = format!("metadata `{name}` of key `{id}`: {error}");
-            problems.push_unread(&text.at, severity, error.may_pass(), why);
+            self.problems
+                .push_unread(&text.at, severity, error.may_pass(), why);
         }
         resolved
     }
+}
+
+fn ends_before_it_begins(expires: Option<Timestamp>, not_before: Option<Timestamp>) -> bool {
+    expires
+        .zip(not_before)
+        .is_some_and(|(end, start)| end <= start)
 }
 
 struct HashEntry {
@@ -248,12 +264,13 @@ fn hash_entry(text: &str, expires: Option<Timestamp>) -> Result<HashEntry, Strin
     })
 }
 
-/// Reads a text as a key file, with the complaints as text.
+/// Parses a key file; the problems are texts.
 #[cfg(test)]
 pub(super) fn read(text: &str) -> (KeyFile, Vec<String>) {
+    use crate::secret::LocalSecrets;
     let document = Document::new(Path::new("keys.toml"), text.to_owned());
     let problems = Problems::default();
-    let file = KeyFile::read(&document, Path::new("."), &problems);
+    let file = KeyFile::read(&document, Path::new("."), &LocalSecrets, &problems);
     (
         file,
         problems
@@ -267,6 +284,7 @@ pub(super) fn read(text: &str) -> (KeyFile, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::LocalSecrets;
 
     fn hash(key: &str) -> String {
         KeyDigest::of(key.as_bytes()).to_string()
@@ -302,8 +320,12 @@ mod tests {
             + &key("a", "comment = \"of another\"")
             + &key("c", "created = 2026-01-31T12:00:00Z");
         let document = Document::new(Path::new("keys.toml"), text);
-        let (file, notes) =
-            KeyFile::read_with_notes(&document, Path::new("."), &Problems::default());
+        let (file, notes) = KeyFile::read_with_notes(
+            &document,
+            Path::new("."),
+            &LocalSecrets,
+            &Problems::default(),
+        );
         let ids: Vec<_> = file.entries.iter().map(|entry| &*entry.key.id).collect();
         assert_eq!(ids, ["a", "b", "c"]);
         let of = |comment: Option<&str>, created: Option<&str>| Note {

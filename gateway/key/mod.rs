@@ -13,12 +13,15 @@ mod detect;
 mod digest;
 pub(crate) mod edit;
 pub mod file;
+mod file_source;
 pub mod format;
 mod labels;
 pub(crate) mod lock;
 mod presented;
+mod query;
 pub(crate) mod restrict;
 mod selector;
+mod source;
 mod store;
 mod table;
 pub(crate) mod time;
@@ -26,10 +29,10 @@ pub(crate) mod time;
 pub use client_key::{ClientKey, KeyEntry, is_key_id};
 pub use credential::is_our_credential;
 pub use digest::KeyDigest;
+pub use file_source::KeyFileSource;
 pub use labels::{KnownLabels, Labels};
-pub use presented::{
-    AmbiguousCredentials, PresentedKey, decoded, has_credential, has_parameter, is_key_protocol,
-    remove_from_query, without_scheme,
-};
+pub use presented::{AmbiguousCredentials, PresentedKey, is_key_protocol};
+pub use query::{has_credential, remove_from_query};
 pub use selector::Selector;
+pub use source::{KeySet, KeySource, KeySourceError, Revision};
 pub use store::{Fingerprint, KeyFailure, KeyStore, StoreError, VerifiedKey};

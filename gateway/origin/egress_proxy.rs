@@ -7,6 +7,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
+use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
 use super::no_proxy::{is_exempt, is_this_machine};
@@ -153,30 +154,13 @@ fn basic(credentials: &[u8]) -> HeaderValue {
 
 /// `user:password` from the credentials of a URL, which may lack the password.
 fn user_and_password(written: &str) -> Zeroizing<Vec<u8>> {
-    let mut credentials = unescaped(written);
+    // One byte more than there may be, so that no copy of the password is left behind by a reallocation.
+    let mut credentials = Zeroizing::new(Vec::with_capacity(written.len() + 1));
+    credentials.extend(percent_decode_str(written));
     if !written.contains(':') {
         credentials.push(b':');
     }
     credentials
-}
-
-/// `text` with its percent-encoding undone; what is no such encoding stays. There is room for one more byte.
-fn unescaped(text: &str) -> Zeroizing<Vec<u8>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() + 1));
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let digits = behind
-            .get(..2)
-            .and_then(|two| std::str::from_utf8(two).ok());
-        let code = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
-        let code = code.filter(|_| *first == b'%');
-        bytes.push(code.unwrap_or(*first));
-        rest = match code {
-            Some(_) => behind.get(2..).unwrap_or_default(),
-            None => behind,
-        };
-    }
-    bytes
 }
 
 #[cfg(test)]

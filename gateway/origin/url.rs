@@ -93,7 +93,7 @@ impl BaseUrl {
     pub fn exposure(&self) -> Exposure {
         match address::read(&self.host) {
             _ if self.tls => Exposure::None,
-            Some(ip) if address::is_near(ip) => Exposure::None,
+            Some(ip) if address::is_loopback_or_private(ip) => Exposure::None,
             Some(ip) if !address::is_private(ip) => Exposure::Public,
             None if self.host == "localhost" => Exposure::None,
             _ => Exposure::Unclear,

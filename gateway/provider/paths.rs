@@ -5,7 +5,7 @@
 
 use super::kind::Kind;
 use super::placeholder::{Values, fill};
-use crate::key::has_parameter;
+use crate::grammar::query::has_parameter;
 use crate::origin::BaseUrl;
 
 /// The paths of one provider.

@@ -14,6 +14,7 @@ use super::head::declared_length;
 use super::header_names;
 use super::reject::{Reason, Rejection};
 use crate::grammar::host::host_of_authority;
+use crate::grammar::list;
 use crate::key::{AmbiguousCredentials, ClientKey, KeyDigest, PresentedKey, VerifiedKey};
 use crate::provider::folded;
 use crate::route::{Access, NormalPath, Route};
@@ -78,7 +79,7 @@ impl Admission {
             may_be_post: may_be_post(request),
             upgrade: websocket && goes_up_as_upgrade(request),
         };
-        let limit = snapshot.rules.server.max_request_body;
+        let limit = snapshot.rules.server.limits.max_request_body;
         let refused = if !admission.is_key_allowed() {
             Reason::KeyNotAllowed
         } else if websocket && !route.websocket {
@@ -213,8 +214,8 @@ fn may_be_post(request: &RequestHeader) -> bool {
 fn is_websocket(request: &RequestHeader) -> bool {
     request.version == Version::HTTP_11
         && request.headers.get_all(UPGRADE).iter().any(|value| {
-            let mut protocols = value.as_bytes().split(|b| *b == b',');
-            protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+            let mut protocols = list::byte_elements(value.as_bytes());
+            protocols.any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
         })
 }
 

@@ -50,7 +50,7 @@ fn limit(session: &Session, exchange: &mut Exchange) -> Result<()> {
         return Ok(());
     };
     let total = attempt.timeouts().total;
-    let limit = exchange.rules.server.max_request_body;
+    let limit = exchange.rules.server.limits.max_request_body;
     let took = exchange.started.elapsed();
     let reason = if exchange.stats.request_bytes > limit && !session.was_upgraded() {
         Reason::BodyTooLarge
@@ -68,6 +68,11 @@ fn limit(session: &Session, exchange: &mut Exchange) -> Result<()> {
 /// Whether less of the body has come in the time that it `took` than the configured rate demands.
 fn is_slow(exchange: &Exchange, took: Duration) -> bool {
     let late = took.saturating_sub(BODY_GRACE).as_secs();
-    let due = exchange.rules.server.min_body_rate.saturating_mul(late);
+    let due = exchange
+        .rules
+        .server
+        .limits
+        .min_body_rate
+        .saturating_mul(late);
     exchange.stats.request_bytes < due
 }

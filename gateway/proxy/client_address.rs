@@ -26,7 +26,7 @@ impl ClientAddress {
             return Self::default();
         };
         let (mut address, mut named) = (peer, Named::ByConnection);
-        if let Some(proxies) = &rules.server.trusted_proxies {
+        if let Some(proxies) = &rules.server.limits.trusted_proxies {
             let client = proxies.client(peer, headers);
             (address, named) = (client.address, client.named);
         }

@@ -57,12 +57,12 @@ fn set_deadlines(session: &mut Session, exchange: &Exchange, timeouts: &Timeouts
         // Pingora has no timeout for an HTTP/2 body that does not come. The provider may be the cause as well: its
         // timeouts end the exchange with a response, and so they pass first.
         let orderly = timeouts.write.max(timeouts.connect * 4);
-        let idle = server.client_read.max(orderly) + GRACE;
+        let idle = server.limits.client_read.max(orderly) + GRACE;
         watchdog.set_idle_timeout(idle, exchange.started);
     }
     // A client that does not read causes a pause on the provider's side as well. It is found out first.
     let idle = timeouts.idle.mul_f64(0.9);
-    session.set_write_timeout(Some(server.client_write.min(idle)));
+    session.set_write_timeout(Some(server.limits.client_write.min(idle)));
     if let Some(total) = timeouts.total {
         watchdog.set_deadline(exchange.started + total + GRACE);
     }

@@ -20,7 +20,7 @@ pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<
     } else {
         raw.len()
     };
-    let limits = &rules.server;
+    let limits = &rules.server.limits;
     if bytes as u64 > limits.max_header_bytes || request.headers.len() > limits.max_header_count {
         return Err(Reason::HeadersTooLarge);
     }

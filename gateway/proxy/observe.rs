@@ -95,7 +95,7 @@ fn rewrite_urls(
             provider: attempt.provider(),
             client,
             target: attempt.path(),
-            tls: exchange.rules.server.tls.is_some(),
+            tls: exchange.rules.server.listener.tls.is_some(),
         });
     let provider = exchange.attempt.as_ref().map(Attempt::provider);
     if pass_on(head, provider, request.as_ref())? {

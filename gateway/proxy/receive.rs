@@ -16,7 +16,7 @@ use super::reject::{Reason, Rejection};
 use crate::key::KeyFailure;
 use crate::limit::by_address::AtAddress;
 use crate::limit::failed_keys::FailedKeyLimiter;
-use crate::route::{Access, NormalPath};
+use crate::route::{Access, request_path};
 
 /// Decides about the request whose head is in `session`. Fails with the refusal that the client is to get.
 pub(super) fn request(
@@ -27,7 +27,7 @@ pub(super) fn request(
     let client = client_address(session, exchange);
     check(session, exchange).map_err(Rejection::unrouted)?;
     let request = session.req_header();
-    let path = NormalPath::of_request(request.raw_path());
+    let path = request_path(request.raw_path());
     let path = path.map_err(|_| Rejection::unrouted(Reason::BadPath))?;
     exchange.stats.path.push_str(&path.path);
     exchange.address_permit = address_permit(exchange, &client)?;
@@ -47,8 +47,8 @@ pub(super) fn request(
 fn set_timeouts(session: &mut Session, exchange: &Exchange) {
     exchange.watchdog.clear();
     let server = &exchange.rules.server;
-    session.set_read_timeout(Some(server.client_read));
-    session.set_write_timeout(Some(server.client_write));
+    session.set_read_timeout(Some(server.limits.client_read));
+    session.set_write_timeout(Some(server.limits.client_write));
 }
 
 /// Notes the client's address and the method.
@@ -80,7 +80,7 @@ fn address_permit(
     let (Some(address), true) = (client.limited, client.shares_connection) else {
         return Ok(None);
     };
-    let most = exchange.rules.server.max_connections_per_address;
+    let most = exchange.rules.server.limits.max_connections_per_address;
     let permit = exchange.shared.by_address.enter(address, most);
     let permit = permit.ok_or_else(|| Rejection::unrouted(Reason::TooManyConnections))?;
     Ok(Some(Box::new(permit)))
@@ -96,7 +96,7 @@ fn limit_failed_keys<'r>(
     address: Option<IpAddr>,
     decided: Decided<'r>,
 ) -> Decided<'r> {
-    let limit = exchange.rules.server.failed_keys_per_address;
+    let limit = exchange.rules.server.limits.failed_keys_per_address;
     let limiter = &exchange.shared.failed_keys;
     match address {
         Some(address) if limit > 0 => limit_address(limiter, address, limit, decided),

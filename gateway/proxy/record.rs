@@ -27,7 +27,7 @@ use crate::telemetry::{SpanInput, Telemetry};
 pub(super) fn end(session: &Session, exchange: &mut Exchange, error: Option<&Error>) {
     exchange.watchdog.clear();
     // Pingora has no time limit for what is left to be sent; the client must read it by then.
-    let end = Instant::now() + exchange.rules.server.client_write;
+    let end = Instant::now() + exchange.rules.server.limits.client_write;
     exchange.watchdog.set_deadline(end);
     if let Some(status) = final_status(session) {
         exchange.stats.status = status;

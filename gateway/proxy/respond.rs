@@ -139,7 +139,7 @@ async fn respond(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         cors::allow_preflight(&mut head)?;
     }
     // Pingora has no time limit for a head that is to be sent.
-    let longest = DISCARD_TIME * 2 + exchange.rules.server.client_write;
+    let longest = DISCARD_TIME * 2 + exchange.rules.server.limits.client_write;
     let watchdog = &exchange.watchdog;
     watchdog.set_deadline(Instant::now() + longest);
     exchange.stats.status = head.status.as_u16();

@@ -10,7 +10,8 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_core::Error;
 
 use super::attempt::Attempt;
-use crate::usage::{ExcludeUsage, IncludeUsage, Metering, ROOM, is_event_stream};
+use crate::grammar::media::{MediaType, is_event_stream};
+use crate::usage::{ExcludeUsage, IncludeUsage, Metering, ROOM};
 
 /// The endpoints whose streams can be asked for their usage.
 const ENDPOINTS: [&str; 2] = ["/chat/completions", "/completions"];
@@ -140,14 +141,13 @@ fn may_be_json(headers: &HeaderMap) -> bool {
     let declared = headers
         .get(CONTENT_TYPE)
         .map_or(&b""[..], HeaderValue::as_bytes);
-    let media = declared.split(|byte| *byte == b';').next();
-    let media = media.unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    let media = MediaType::of(declared);
     let others = [
         &b""[..],
         b"text/plain",
         b"application/x-www-form-urlencoded",
     ];
-    media.ends_with(b"json") || others.contains(&&*media)
+    media.ends_with(b"json") || others.iter().any(|other| media.is(other))
 }
 
 /// Whether a body is not compressed.

@@ -1,17 +1,18 @@
-//! Reading a configuration beside the one that serves, and the key file alone where the rest is refused.
+//! Loads a configuration beside the one that serves, and the keys alone where the rest is refused.
 
 use std::path::Path;
 
-use crate::config::{Config, KeysAlone, Purpose};
-use crate::document::{FileStamp, PrefixHash};
-use crate::key::KeyStore;
+use crate::config::{Purpose, Resolved};
+use crate::document::{FileStamp, Problem, Problems, Severity};
 use crate::key::restrict::{Restricted, restrict};
+use crate::key::{KeySource, KeyStore, Revision};
+use crate::secret::LocalSecrets;
 use crate::snapshot::{BuildError, Live, Snapshot};
 
 /// A configuration that was read, and the files that it was read from.
 pub(super) struct Loaded {
     pub(super) files: Vec<FileStamp>,
-    /// What it became, with what is worth saying about it; or why it is refused.
+    /// The snapshot it became, with its warnings; or why it is refused.
     pub(super) outcome: Result<(Snapshot, Vec<String>), Refused>,
 }
 
@@ -21,24 +22,24 @@ pub(super) struct Refused {
     pub(super) why: String,
     /// Whether the same files may be good a moment later.
     pub(super) may_pass: bool,
-    /// The keys that serve without those that the key file has revoked.
+    /// The keys that serve without those that a newer version of the keys has revoked.
     pub(super) keys: Option<FewerKeys>,
-    /// The key file, unless it is worth another look though it stays as it is.
-    pub(super) known: Option<FileStamp>,
+    /// The version of the keys that was loaded alone; `None` if it is worth another try although it stays the same.
+    pub(super) known: Option<Revision>,
 }
 
-/// Keys that open no more than the ones that serve.
+/// Keys that permit no more than the ones that serve.
 pub(super) struct FewerKeys {
     pub(super) store: KeyStore,
-    /// The key file.
-    pub(super) closed_by: FileStamp,
-    /// Likewise, if they are all of it.
-    pub(super) file: Option<(FileStamp, PrefixHash)>,
+    /// The version that revoked the others.
+    pub(super) closed_by: Revision,
+    /// Whether they are all that this version permits.
+    pub(super) is_whole: bool,
 }
 
-/// Reads the configuration at `path`. The key file is not looked at on its own where it is `known` already.
-pub(super) fn load(live: &Live, path: &Path, known: Option<&FileStamp>) -> Loaded {
-    let (mut files, refused) = match Config::load(path, Purpose::Reload) {
+/// Loads the configuration at `path`. If it is refused, the keys are loaded alone, unless their version is `known`.
+pub(super) fn load(live: &Live, path: &Path, known: Option<&Revision>) -> Loaded {
+    let (mut files, (why, may_pass)) = match Resolved::load(path, Purpose::Reload) {
         Ok(config) => {
             let files = config.files.clone();
             match prepare(live, config) {
@@ -54,34 +55,36 @@ pub(super) fn load(live: &Live, path: &Path, known: Option<&FileStamp>) -> Loade
             (errors.files, refused)
         }
     };
-    // Watched in any case: a configuration that cannot be read does not name it.
-    let key_file = live.snapshot().key_file.retake();
-    let keys = if known == Some(&key_file) {
+    let source = live.snapshot().key_source.clone();
+    // Watched in any case: a configuration that cannot be read does not name its key file.
+    let stamp = source.file().map(FileStamp::take);
+    let current = source.current();
+    let keys = if known == Some(&current) {
         Ok(None)
     } else {
-        fewer_keys(live, &key_file)
+        fewer_keys(live, &*source, &current)
     };
-    let known = keys.is_ok().then(|| key_file.clone());
-    if !files.iter().any(|stamp| stamp.path == key_file.path) {
-        files.push(key_file);
+    if let Some(stamp) = stamp
+        && !files.iter().any(|other| other.path == stamp.path)
+    {
+        files.push(stamp);
     }
-    let (why, may_pass) = refused;
     Loaded {
         files,
         outcome: Err(Refused {
             why,
             may_pass: may_pass || keys.is_err(),
+            known: keys.is_ok().then_some(current),
             keys: keys.unwrap_or_default(),
-            known,
         }),
     }
 }
 
-/// Why it is refused, and whether that may pass.
-fn prepare(live: &Live, config: Config) -> Result<(Snapshot, Vec<String>), (String, bool)> {
+/// Builds the snapshot of `config`. Fails with the reason, and whether that may pass.
+fn prepare(live: &Live, config: Resolved) -> Result<(Snapshot, Vec<String>), (String, bool)> {
     let serving = live.snapshot();
-    let keys = config.keys.len();
-    if let Some(why) = cut_off(&serving, &config.key_file, &config.key_outline, keys) {
+    let (revision, count) = (&config.keys.revision, config.keys.entries.len());
+    if let Some(why) = cut_off(&serving, &*config.key_source, revision, count) {
         return Err((why, false));
     }
     drop(serving);
@@ -93,16 +96,15 @@ fn prepare(live: &Live, config: Config) -> Result<(Snapshot, Vec<String>), (Stri
     Ok((next, warnings))
 }
 
-/// What to say of a key file that holds only the beginning of what serves.
+/// The reason to refuse a version of the keys that holds only the beginning of what serves; it has `left` keys.
 fn cut_off(
     serving: &Snapshot,
-    file: &FileStamp,
-    outline: &PrefixHash,
+    source: &dyn KeySource,
+    revision: &Revision,
     left: usize,
 ) -> Option<String> {
-    let is_cut = file.is_same_file(&serving.key_file) && serving.key_outline.was_cut_to(outline);
-    let (path, all) = (file.path.display(), serving.keys.keys().len());
-    is_cut.then(|| {
+    let (path, all) = (source.place().display(), serving.keys.keys().len());
+    revision.is_cut_from(&serving.revision).then(|| {
         format!(
             "{path}: looks cut off: it was changed in place and holds only the beginning of what \
              serves ({left} of {all} keys). If that is meant, replace it whole: \
@@ -111,36 +113,52 @@ fn cut_off(
     })
 }
 
-/// The key file could not be read, and may be a moment later.
+/// The keys could not be loaded, and may be a moment later.
 struct Unread;
 
-/// What is left of the keys that serve by the key file alone, if that is good and another than the one that serves.
-fn fewer_keys(live: &Live, file: &FileStamp) -> Result<Option<FewerKeys>, Unread> {
+/// What the version `current` of `source` leaves of the keys that serve; `None` if it is the one that serves, or is
+/// refused itself.
+fn fewer_keys(
+    live: &Live,
+    source: &dyn KeySource,
+    current: &Revision,
+) -> Result<Option<FewerKeys>, Unread> {
     let serving = live.snapshot();
-    if *file == serving.key_file {
+    if *current == serving.revision {
         return Ok(None);
     }
-    let alone = match Config::keys_alone(&file.path) {
-        Ok(alone) => alone,
-        Err(errors) if errors.may_pass() => return Err(Unread),
+    let problems = Problems::default();
+    let keys = match source.load(&LocalSecrets, &problems) {
+        Ok(keys) => keys,
+        Err(error) if error.may_pass => return Err(Unread),
         Err(_) => return Ok(None),
     };
-    let KeysAlone {
-        file,
-        outline,
-        entries,
-    } = alone;
-    if cut_off(&serving, &file, &outline, entries.len()).is_some() {
+    if problems.any(is_fatal) {
+        return if problems.any(|problem| problem.may_pass) {
+            Err(Unread)
+        } else {
+            Ok(None)
+        };
+    }
+    let closed_by = keys.revision;
+    if cut_off(&serving, source, &closed_by, keys.entries.len()).is_some() {
         return Ok(None);
     }
-    let Restricted { entries, whole } = restrict(&serving.keys, entries);
+    let Restricted {
+        entries,
+        whole: is_whole,
+    } = restrict(&serving.keys, keys.entries);
     match KeyStore::build(entries) {
         Ok(store) => Ok(Some(FewerKeys {
             store,
-            closed_by: file.clone(),
-            file: whole.then_some((file, outline)),
+            closed_by,
+            is_whole,
         })),
         Err(error) if error.may_pass() => Err(Unread),
         Err(_) => Ok(None),
     }
+}
+
+fn is_fatal(problem: &Problem) -> bool {
+    problem.severity == Severity::Fatal
 }

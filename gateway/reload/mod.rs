@@ -1,9 +1,9 @@
-//! Reloading: SIGHUP or a changed file loads, checks, builds and swaps. A bad file leaves the old
-//! configuration serving, and says so in the log, in `/status` and in the metrics.
+//! Reloads the configuration: on SIGHUP or when a file changes, it loads, checks, builds and swaps. After a bad file the
+//! old configuration goes on serving, and the log, `/status` and the metrics report the refusal.
 //!
 //! A large key file is read, and the keys that it replaces are freed, in the background. A read that failed for a reason
-//! that may pass (no file descriptor, a disk that does not answer) is tried again until it succeeds. Where the rest is
-//! refused, keys that are revoked in the key file are revoked all the same.
+//! that may pass (no file descriptor, a disk that does not answer) is tried again until it succeeds. If the rest of a
+//! configuration is refused, keys that are revoked in the key file are revoked all the same.
 
 mod load;
 
@@ -16,47 +16,48 @@ use tokio::sync::Notify;
 
 use self::load::{FewerKeys, Refused, load};
 use crate::document::FileStamp;
+use crate::key::Revision;
 use crate::runtime::background;
 use crate::runtime::log::UNLIMITED;
 use crate::runtime::systemd;
 use crate::snapshot::{Live, Rules, Snapshot};
 
-/// How often the files are looked at. A change is taken over when two looks in a row see the same,
-/// so that a file is not read while it is being written: within half a second.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How many looks may differ before a change is taken over all the same: a file that never rests
-/// must not hold up the others.
-const PATIENCE: u32 = 4;
-/// A step of the clock that is worth a line in the log.
-const WORTH_SAYING: Duration = Duration::from_secs(1);
-/// How long a reload waits for names that are new; they go on being resolved behind it.
-const RESOLVE_FIRST: Duration = Duration::from_millis(300);
+/// How often the files are polled. A change is taken over when two polls in a row find the same versions, so that a file
+/// is not read while it is being written: within half a second.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How many polls may differ before a change is taken over all the same: a file that changes without a pause must not
+/// hold up the others.
+const MOST_UNSETTLED: u32 = 4;
+/// The smallest step of the clock that is logged.
+const LOGGED_CLOCK_STEP: Duration = Duration::from_secs(1);
+/// How long a reload waits until new names are resolved; the resolver goes on in the background.
+const RESOLVE_WAIT: Duration = Duration::from_millis(300);
 
-/// How soon a read that failed for a reason that may pass is tried again.
+/// The pause before a read that failed for a reason that may pass is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// How long looking at the files, or reading them, may take before it is said. Ten million keys take less.
+/// How long polling or reading the files may take before a refusal is reported. Ten million keys take less.
 const TOO_LONG: Duration = Duration::from_secs(30);
 
 /// Watches the files of a configuration and takes over what they become.
 pub struct Reloader {
     live: Arc<Live>,
     path: PathBuf,
-    /// As they were just before they were read last.
+    /// The files as they were just before they were last read.
     files: Vec<FileStamp>,
     requested: Arc<Notify>,
-    /// When the last load, which failed for a reason that may pass, is made again.
+    /// The time of the next try, after a load that failed for a reason that may pass.
     retry: Option<Instant>,
-    /// The key file as it was read on its own last.
-    keys_alone: Option<FileStamp>,
-    /// What was said about the tries since the last change.
-    said: Option<String>,
-    /// How far the clock was behind at the last look.
+    /// The version of the keys that was loaded alone last.
+    keys_alone: Option<Revision>,
+    /// The refusal that was logged since the last change: it is logged once.
+    reported: Option<String>,
+    /// How far the clock was behind at the last poll.
     known_behind: Duration,
 }
 
 impl Reloader {
-    /// Watches `files`, from which the configuration at `path` that `live` serves was made; all of them could be read
-    /// unless one is `unread`, which is tried again.
+    /// Watches `files`, which the configuration of `live` was made from; `path` is its `gateway.toml`. If one of them is
+    /// `unread`, it is tried again at once.
     pub fn new(live: Arc<Live>, path: PathBuf, files: Vec<FileStamp>, unread: bool) -> Self {
         live.metrics.reload_pending.set(i64::from(unread));
         Self {
@@ -66,69 +67,69 @@ impl Reloader {
             requested: Arc::new(Notify::new()),
             retry: unread.then(Instant::now),
             keys_alone: None,
-            said: None,
+            reported: None,
             known_behind: Duration::ZERO,
         }
     }
 
-    /// Wakes it at once, as SIGHUP does.
+    /// Notify it to reload at once, as SIGHUP does.
     pub fn handle(&self) -> Arc<Notify> {
         self.requested.clone()
     }
 
     /// Runs until the task is dropped.
     pub async fn run(mut self) {
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut seen: Option<Vec<FileStamp>> = None;
+        let mut polls = tokio::time::interval(POLL_INTERVAL);
+        polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last: Option<Vec<FileStamp>> = None;
         let mut unsettled = 0;
         loop {
             tokio::select! {
-                _ = looks.tick() => {}
+                _ = polls.tick() => {}
                 () = self.requested.notified() => {
                     self.reload().await;
-                    seen = None;
+                    last = None;
                     continue;
                 }
             }
-            self.look_at_the_clock();
-            let now = self.look().await;
+            self.report_clock();
+            let now = self.poll().await;
             if self.retry.is_some_and(|due| due <= Instant::now()) {
                 self.try_again().await;
-                (seen, unsettled) = (None, 0);
+                (last, unsettled) = (None, 0);
             } else if now == self.files {
-                (seen, unsettled) = (None, 0);
-            } else if seen.as_ref() == Some(&now) || unsettled == PATIENCE {
+                (last, unsettled) = (None, 0);
+            } else if last.as_ref() == Some(&now) || unsettled == MOST_UNSETTLED {
                 self.reload().await;
-                (seen, unsettled) = (None, 0);
+                (last, unsettled) = (None, 0);
             } else {
-                seen = Some(now);
+                last = Some(now);
                 unsettled += 1;
             }
         }
     }
 
-    /// The files as they are now. Not looked at here, for a file system may keep whoever looks waiting.
-    async fn look(&mut self) -> Vec<FileStamp> {
+    /// The files as they are now. A thread of its own polls them: a file system can block the call.
+    async fn poll(&mut self) -> Vec<FileStamp> {
         let files = self.files.clone();
-        let look = move || files.iter().map(FileStamp::retake).collect();
-        let (found, late) = in_time(&self.live, TOO_LONG, background::aside(look)).await;
+        let poll = move || files.iter().map(FileStamp::retake).collect();
+        let (found, late) = report_if_late(&self.live, TOO_LONG, background::aside(poll)).await;
         if late {
             self.retry = Some(Instant::now());
         }
-        // Without a thread, nothing was seen.
+        // Without a thread, nothing is known to have changed.
         found.unwrap_or_else(|_| self.files.clone())
     }
 
-    /// Because of a change, or because somebody asked for it.
+    /// Reloads after a change or a request for it.
     async fn reload(&mut self) {
-        self.said = None;
+        self.reported = None;
         systemd::reloading();
         self.load_again().await;
         systemd::ready(&self.live.summary());
     }
 
-    /// Because the last time failed for a reason that may have passed.
+    /// Reloads after a failure whose reason may have passed.
     async fn try_again(&mut self) {
         self.load_again().await;
         if self.retry.is_none() {
@@ -144,14 +145,14 @@ impl Reloader {
             self.keys_alone.clone(),
         );
         let load = background::run(move || load(&live, &path, known.as_ref()));
-        let (loaded, _) = in_time(&self.live, TOO_LONG, load).await;
+        let (loaded, _) = report_if_late(&self.live, TOO_LONG, load).await;
         self.retry = None;
         match loaded {
             Ok(loaded) => {
                 self.files = loaded.files;
                 match loaded.outcome {
                     Ok((next, warnings)) => self.take_over(next, warnings).await,
-                    Err(refused) => self.take_less(refused, begun),
+                    Err(refused) => self.revoke_only(refused, begun),
                 }
             }
             Err(background::Failure::NoThread) => {
@@ -159,7 +160,7 @@ impl Reloader {
                 self.refuse("the system gave no thread to load it: trying again");
             }
             Err(background::Failure::Panicked) => {
-                self.files = self.look().await;
+                self.files = self.poll().await;
                 self.refuse("loading it failed in an unforeseen way: see the log");
             }
         }
@@ -167,13 +168,13 @@ impl Reloader {
         self.live.metrics.reload_pending.set(i64::from(pending));
     }
 
-    /// A try that began then has failed for a reason that may pass. Those that take long are made less often.
+    /// Schedules another try after one that started at `begun`. Tries that take long are made less often.
     fn retry_since(&mut self, begun: Instant) {
         self.retry = Some(Instant::now() + RETRY_AFTER.max(begun.elapsed()));
     }
 
-    /// Refuses a configuration, but for the keys that are revoked in it.
-    fn take_less(&mut self, refused: Refused, begun: Instant) {
+    /// Refuses a configuration, but applies its revocations of keys.
+    fn revoke_only(&mut self, refused: Refused, begun: Instant) {
         let Refused {
             why,
             may_pass,
@@ -184,11 +185,11 @@ impl Reloader {
         if let Some(FewerKeys {
             store,
             closed_by,
-            file,
+            is_whole,
         }) = keys
         {
             let keys = store.keys().len();
-            let before = self.live.narrow(store, closed_by, file);
+            let before = self.live.narrow(store, closed_by, is_whole);
             tracing::warn!(
                 keys,
                 "the key file is good: what it revokes is revoked; what it adds waits for the configuration"
@@ -215,7 +216,7 @@ impl Reloader {
         if serving.rules.tracing != next.rules.tracing {
             tracing::warn!("[tracing] has changes that take effect at the next start");
         }
-        if serving.rules.server.max_connections != next.rules.server.max_connections
+        if serving.rules.server.limits.max_connections != next.rules.server.limits.max_connections
             && let Some(lack) = next.rules.server.lack_of_descriptors()
         {
             tracing::warn!("{lack}");
@@ -223,23 +224,23 @@ impl Reloader {
         drop(serving);
         let resolver = self.live.resolver.clone();
         let lookups = tokio::spawn(async move { resolver.refresh(true).await });
-        // A name that is late is not lost: the task goes on, and requests to it get 502 until then.
-        let _ = tokio::time::timeout(RESOLVE_FIRST, lookups).await;
+        // A slow lookup goes on in its task, and requests to its provider get 502 until it ends.
+        let _ = tokio::time::timeout(RESOLVE_WAIT, lookups).await;
         for warning in &warnings {
             tracing::warn!(target: UNLIMITED, "{warning}");
         }
         let (generation, keys) = (next.rules.generation, next.keys.keys().len());
         let before = self.live.swap(next, warnings);
-        self.said = None;
+        self.reported = None;
         tracing::info!(generation, keys, "configuration taken over");
         tokio::spawn(retire(before));
     }
 
-    /// Says when the system's clock was set back, once each time.
-    fn look_at_the_clock(&mut self) {
+    /// Logs each time that the system's clock was set back.
+    fn report_clock(&mut self) {
         let behind = self.live.clock.behind();
         self.live.metrics.clock_behind.set(behind.as_secs_f64());
-        if behind > self.known_behind + WORTH_SAYING {
+        if behind > self.known_behind + LOGGED_CLOCK_STEP {
             tracing::warn!(
                 ?behind,
                 "the clock was set back: keys go on by the time that it had reached"
@@ -249,22 +250,26 @@ impl Reloader {
     }
 
     fn refuse(&mut self, why: &str) {
-        if self.said.as_deref() != Some(why) {
+        if self.reported.as_deref() != Some(why) {
             let again = if self.retry.is_some() {
                 " (it is tried again until it can be read)"
             } else {
                 ""
             };
             tracing::error!("configuration refused, the old one goes on serving{again}:\n{why}");
-            self.said = Some(why.to_owned());
+            self.reported = Some(why.to_owned());
         }
         self.live.refuse(why.to_owned());
     }
 }
 
-/// Waits for `work` however long it takes, and whether that was `too_long`: it is said then. A file system that does
-/// not answer cannot be interrupted.
-async fn in_time<T>(live: &Live, too_long: Duration, work: impl Future<Output = T>) -> (T, bool) {
+/// Waits for `work` to end, and returns whether it took longer than `too_long`, which is reported at that time. A call
+/// to a file system that does not answer cannot be interrupted.
+async fn report_if_late<T>(
+    live: &Live,
+    too_long: Duration,
+    work: impl Future<Output = T>,
+) -> (T, bool) {
     let mut work = pin!(work);
     if let Ok(done) = tokio::time::timeout(too_long, &mut work).await {
         return (done, false);
@@ -279,16 +284,16 @@ async fn in_time<T>(live: &Live, too_long: Duration, work: impl Future<Output = 
     (work.await, true)
 }
 
-/// Frees a snapshot once no request looks at it any more.
+/// Frees a snapshot once no request uses it any more.
 async fn retire(mut snapshot: Arc<Snapshot>) {
     let alone = loop {
         match Arc::try_unwrap(snapshot) {
             Ok(alone) => break alone,
             Err(shared) => snapshot = shared,
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     };
-    // If there is no thread for it, it is freed here.
+    // If the system gives no thread, the closure is dropped here, and the keys with it.
     let _ = background::run(move || alone.keys.free()).await;
 }
 
@@ -297,22 +302,22 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::config::{Config, Purpose};
+    use crate::config::{Purpose, Resolved};
     use crate::metrics::Metrics;
 
     #[tokio::test]
-    async fn a_file_that_does_not_come_is_said_and_waited_for() {
+    async fn a_slow_file_is_reported_and_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.toml");
         std::fs::write(&path, "").unwrap();
-        let config = Config::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
+        let config = Resolved::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
         let metrics = Arc::new(Metrics::new().unwrap());
         let live = Live::start(config, metrics.clone()).unwrap_or_else(|e| panic!("{e}"));
         let soon = Duration::from_secs(600);
-        assert_eq!(in_time(&live, soon, async { 7 }).await, (7, false));
+        assert_eq!(report_if_late(&live, soon, async { 7 }).await, (7, false));
         assert!(live.last_reload().error.is_none());
         let (come, comes) = oneshot::channel();
-        let mut waiting = pin!(in_time(&live, Duration::from_millis(1), comes));
+        let mut waiting = pin!(report_if_late(&live, Duration::from_millis(1), comes));
         while metrics.reload_pending.get() == 0 {
             let pause = tokio::time::sleep(Duration::from_millis(1));
             tokio::select! {

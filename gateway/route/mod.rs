@@ -6,18 +6,19 @@
 mod another;
 mod cors;
 mod definition;
+mod escaped_separators;
 mod overlap;
-mod path;
 mod pattern;
 mod router;
 mod target;
 #[cfg(test)]
 mod testing;
-mod unmask;
 
 pub use cors::{Cors, parse_origin};
 pub use definition::{Access, Overlap, Route};
-pub use path::{BadPath, NormalPath};
+pub use escaped_separators::request_path;
 pub use pattern::{HostPattern, PathPrefix};
 pub use router::{Match, Router};
 pub use target::{Target, Targets};
+
+pub use crate::grammar::path::{BadPath, NormalPath};

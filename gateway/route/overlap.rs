@@ -11,7 +11,7 @@ use ahash::RandomState;
 
 use super::definition::Route;
 use super::pattern::HostPattern;
-use crate::key::decoded;
+use crate::grammar::query::percent_decoded;
 use crate::provider::Provider;
 
 /// Stands for any endpoint.
@@ -186,7 +186,7 @@ fn outside(path: &str) -> impl Iterator<Item = &str> {
 
 /// A path as the most tolerant provider reads it: in lower case, without escapes.
 fn fold(path: &str) -> String {
-    let bytes = decoded(path.as_bytes());
+    let bytes = percent_decoded(path.as_bytes());
     // Each byte becomes one character, so that bytes which are no UTF-8 stay distinct.
     let folded = bytes.iter().map(u8::to_ascii_lowercase);
     folded.map(char::from).collect()
@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
     use crate::route::testing::{provider, route};
-    use crate::route::{NormalPath, Overlap, Router};
+    use crate::route::{NormalPath, Overlap, Router, request_path};
 
     const SEGMENTS: &[&str] = &[
         "v1",
@@ -259,7 +259,7 @@ mod tests {
 
     /// Which route takes a path, and to where: all that a provider may read that undoes the escapes of separators.
     fn sent(router: &Router, path: &str) -> Option<(String, Vec<String>)> {
-        let normal = NormalPath::of_request(path.as_bytes()).ok()?;
+        let normal = request_path(path.as_bytes()).ok()?;
         let found = router.find("h", &normal.path)?;
         let provider = &found.route.targets.primary().provider;
         let target = provider.paths.target(found.rest, None)?;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::path::NormalPath;
 use crate::grammar::host::normal_host;
+use crate::grammar::path::NormalPath;
 
 /// The hosts that a route takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

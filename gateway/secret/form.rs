@@ -1,10 +1,10 @@
-//! What a secret looks like that was pasted together with what stood around it.
+//! Recognises secrets that were pasted together with text around them, such as quotation marks.
 //!
-//! A provider answers such a token with 401, long after the start and without a reason. Nothing here refuses a secret:
-//! a token has the form that its provider gives it, so that all of this is a warning. No text holds any part of a secret.
+//! A provider responds to such a token with 401, long after the start and without a reason. Nothing here refuses a
+//! secret: the provider decides the form of its tokens, so a finding is only a warning. No text holds a part of a secret.
 
-/// What is odd about `secret`, and what to do about it; `None` if it looks like a token. Reads on behind a "subject" that
-/// the caller puts in front, such as `env:OPENAI_API_KEY`.
+/// What is odd about `secret`, and what to do about it; `None` if it looks like a token. The caller puts the subject of
+/// the sentence in front, such as `env:OPENAI_API_KEY`.
 pub(super) fn oddity(secret: &str) -> Option<&'static str> {
     let token = without_scheme(secret);
     FORMS
@@ -15,7 +15,7 @@ pub(super) fn oddity(secret: &str) -> Option<&'static str> {
 
 type Form = (fn(&str) -> bool, &'static str);
 
-/// The forms, the most telling first: a quoted assignment is an assignment.
+/// The forms, the most specific first: a quoted assignment is reported as an assignment.
 const FORMS: [Form; 8] = [
     (
         is_json,
@@ -51,7 +51,7 @@ const FORMS: [Form; 8] = [
     ),
 ];
 
-/// `token` without the word that a provider's documentation puts in front of it, such as `Bearer`.
+/// The token without an authentication scheme in front of it, such as `Bearer`.
 fn without_scheme(secret: &str) -> &str {
     match secret.split_once(' ') {
         Some((scheme, token)) if is_word(scheme, |b| b.is_ascii_alphabetic()) => token.trim_start(),
@@ -68,12 +68,12 @@ fn is_name(text: &str) -> bool {
     is_word(text, is_part) && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// Also the private key of a Google service account, in the file that is downloaded.
+/// True as well of the file that holds the private key of a Google service account.
 fn is_json(token: &str) -> bool {
     token.starts_with(['{', '['])
 }
 
-/// A line of an environment file. Padding at the end of a token in base64 is none.
+/// Whether it is a line of an environment file. The padding at the end of base64 is not an assignment.
 fn is_assignment(token: &str) -> bool {
     let unquoted = token.trim_start_matches(QUOTES);
     let line = unquoted.strip_prefix("export ").unwrap_or(unquoted);
@@ -81,7 +81,7 @@ fn is_assignment(token: &str) -> bool {
     is_name(name.trim_end()) && !value.trim_start_matches('=').is_empty()
 }
 
-/// `Authorization: Bearer ...`, or `api_key: ...` as YAML has it.
+/// Whether it is `Authorization: Bearer ...`, or `api_key: ...` as in YAML.
 fn is_header(token: &str) -> bool {
     let (name, value) = token.split_once(':').unwrap_or_default();
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
@@ -94,13 +94,13 @@ fn is_quoted(token: &str) -> bool {
     token.starts_with(QUOTES) || token.ends_with(QUOTES)
 }
 
-/// `$NAME`, `${NAME}`, `{{ name }}` (which `is_json` finds), `%NAME%`.
+/// Whether it is `$NAME`, `${NAME}` or `%NAME%`; `is_json` finds `{{ name }}`.
 fn is_variable(token: &str) -> bool {
     let in_percent = token.strip_prefix('%').and_then(|t| t.strip_suffix('%'));
     token.starts_with('$') || in_percent.is_some_and(is_name)
 }
 
-/// `<your key>`, `sk-...`
+/// Whether it is `<your key>` or `sk-...`.
 fn is_placeholder(token: &str) -> bool {
     (token.starts_with('<') && token.ends_with('>')) || token.ends_with("...")
 }

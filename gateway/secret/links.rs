@@ -1,8 +1,8 @@
-//! Symbolic links to files of secrets, followed where nobody but root and the reader could have laid them.
+//! Follows symbolic links to files of secrets, if nobody but root and the reader can have created them.
 //!
-//! Whoever can lay a link in a secret's place makes the gateway send another file of the reader's to a provider. So each
-//! link has to belong to root or to the reader, and so has each folder on the way, in which nobody else may replace
-//! anything. A path that ends in a file, and in no link, is not looked at here.
+//! An attacker who can put a link in the place of a secret makes the gateway send another file of the reader's to a
+//! provider. So each link must belong to root or to the reader, and so must each folder on the way, in which nobody else
+//! may replace anything. A path that is not a link itself is not checked here.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -12,10 +12,10 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::runtime::regular_file::ReadError;
 
-/// How many links a path may lead through. Linux follows 40.
+/// The most links in a path. Linux follows 40 as well.
 const MOST_LINKS: usize = 40;
 
-/// The path without links of what `path` leads to, where `path` is a link; `path` itself where it is none.
+/// The target of the link at `path`, as a path without links; `path` itself if it is not a link.
 pub(super) fn follow(path: &Path) -> Result<PathBuf, ReadError> {
     if !fs::symlink_metadata(path)?.is_symlink() {
         return Ok(path.to_owned());
@@ -34,19 +34,19 @@ pub(super) fn follow(path: &Path) -> Result<PathBuf, ReadError> {
     Ok(walk.reached)
 }
 
-/// A way through folders and links.
+/// Resolves a path, name by name.
 struct Walk {
     /// The user who reads.
     reader: u32,
-    /// Where it is: a path without links.
+    /// What was resolved so far: a path without links.
     reached: PathBuf,
-    /// The names that are still to be gone through.
+    /// The names that are still to resolve.
     ahead: VecDeque<OsString>,
     links: usize,
 }
 
 impl Walk {
-    /// Goes on with the names of `path`, and then with those that are ahead.
+    /// Puts the names of `path` before those that are still to resolve.
     fn turn_to(&mut self, path: &Path) {
         if path.is_absolute() {
             self.reached = PathBuf::from("/");
@@ -84,8 +84,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Refuses the folder or link that was reached if somebody else could lead it elsewhere. In a folder with the sticky
-    /// bit, such as /tmp, nobody can replace what belongs to root or the reader.
+    /// Refuses the folder or link that was reached if somebody else could replace it. In a folder with the sticky bit,
+    /// such as /tmp, nobody else can replace what belongs to root or the reader.
     fn judge(&self, about: &Metadata, what: &str) -> Result<(), ReadError> {
         let (place, owner) = (self.reached.display(), about.uid());
         if ![0, self.reader].contains(&owner) {

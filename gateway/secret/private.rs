@@ -1,8 +1,8 @@
-//! Files that are nobody else's business: key files and files of secrets. They are read only as their
-//! owner left them, and by nobody's detour.
+//! Reads private files: key files and files of secrets. Their owner and mode must keep others out, and no link of
+//! somebody else may lead to them.
 //!
-//! Files of systemd's credentials are not read here: systemd guards their folder, and marks in their
-//! mode the access that it gives by other means.
+//! systemd credentials are not read here: systemd guards their folder, and the access lists that it sets show in their
+//! mode.
 
 use std::fs::{self, File, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -25,15 +25,15 @@ const TRIES: usize = 100;
 
 /// The content of a private file.
 pub struct Private {
-    /// Its text.
+    /// The text.
     pub text: String,
-    /// Set if others may read it: what to do about that.
+    /// What to do about it, if others may read the file.
     pub exposed: Option<String>,
 }
 
 impl Private {
-    /// Reads `path` likewise, or the file that a link there leads to, where nobody but root and this user could have laid
-    /// the link.
+    /// Reads `path` as [`read`](Self::read) does, or the target of a link there, if nobody but root and this user can have
+    /// created the link.
     pub fn read_linked(path: &Path, largest: u64) -> Result<Self, ReadError> {
         Self::read(&links::follow(path)?, largest)
     }
@@ -44,7 +44,7 @@ impl Private {
     pub fn read(path: &Path, largest: u64) -> Result<Self, ReadError> {
         let (file, about) = open(path)?;
         let us = geteuid().as_raw();
-        // Root reads for others: `sudo keygate check` of a service that runs as a user of its own.
+        // Root may read any file: `sudo keygate check` checks a service that runs as a user of its own.
         if us != 0 && ![us, 0].contains(&about.uid()) {
             let owner = about.uid();
             let why =
@@ -66,7 +66,7 @@ impl Private {
     }
 }
 
-/// Whether those who can read the file besides its owner are of a group that the process itself runs with.
+/// Whether only the owner and a group of this process can read the file.
 fn only_own_group_reads(file: &File, about: &Metadata, path: &Path) -> bool {
     about.permissions().mode() & (OTHERS | BEYOND_READING) == 0
         && is_own_group(about, path)
@@ -82,8 +82,8 @@ fn is_own_group(about: &Metadata, path: &Path) -> bool {
     if !geteuid().is_root() {
         return is_own();
     }
-    // Root reads for the service, to whose group the folder belongs as well. With a file of the service's user, root's own
-    // groups say nothing: that user need not be in them.
+    // Root reads on behalf of the service, whose group owns the folder as well. Root's own groups count only for root's
+    // files: the user of the service need not be in them.
     let folder = fs::metadata(folder_of(path));
     folder.is_ok_and(|folder| folder.gid() == group) || about.uid() == 0 && is_own()
 }
@@ -95,15 +95,15 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Whether the mode is all that there is to know: with a POSIX access list, the group's bits stand for everybody in it.
+/// Whether the mode says everything: with a POSIX access list, the group's bits are those of everybody in the list.
 fn has_no_access_list(file: &File) -> bool {
-    // Too short for any: with room for nothing at all, the call would say that nothing was read.
+    // Too short for any list, but not empty: with an empty buffer, the call succeeds.
     let mut beginning = [0; 1];
     let read = rustix::fs::fgetxattr(file, "system.posix_acl_access", &mut beginning);
     matches!(read, Err(Errno::NODATA | Errno::OPNOTSUPP))
 }
 
-/// Opens the file that stands at `path` itself.
+/// Opens the file at `path`, which must not be a link.
 fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
     for _ in 0..TRIES {
         let found = fs::symlink_metadata(path)?;
@@ -116,7 +116,7 @@ fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
         }
         regular_file::regular(&found)?;
         let (file, about) = regular_file::open(path)?;
-        // Else it was replaced in between, by an edit or by somebody's trick.
+        // Otherwise it was replaced in between, by an edit or by an attacker: try again.
         if (found.dev(), found.ino()) == (about.dev(), about.ino()) {
             return Ok((file, about));
         }

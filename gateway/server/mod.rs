@@ -1,4 +1,4 @@
-//! The composition root: `Config` -> `Snapshot` -> `Proxy` -> Pingora's services on sockets that are bound before
+//! The composition root: `Resolved` -> `Snapshot` -> `Proxy` -> Pingora's services on sockets that are bound before
 //! anything else.
 //!
 //! [`Gateway::start_on`] builds the parts, listens, and announces that the gateway serves; `lifecycle` runs it until a
@@ -45,7 +45,7 @@ use self::startup::raise_descriptor_limit;
 use self::threads::{Threads, runtime};
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, Readiness};
-use crate::config::{Config, ServerConfig};
+use crate::config::{Resolved, ServerConfig};
 use crate::error::Error;
 use crate::limit::failed_keys::FailedKeyLimiter;
 use crate::metrics::Metrics;
@@ -84,7 +84,7 @@ impl Gateway {
     /// # Errors
     /// If a socket cannot be bound, the system gives no thread, or TLS cannot be trusted.
     pub fn start(
-        config: Config,
+        config: Resolved,
         path: PathBuf,
         output: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
@@ -97,7 +97,7 @@ impl Gateway {
     /// As [`start`](Self::start), and if the process that was to hand over to this one has died.
     pub fn start_on(
         mut inherited: Inherited,
-        config: Config,
+        config: Resolved,
         path: PathBuf,
         output: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
@@ -127,7 +127,7 @@ impl Gateway {
     /// Reports that this process serves: to the log, and to the predecessor or the service manager.
     fn announce_start(&self) {
         let (listen, admin) = (&self.listen, self.admin);
-        tracing::info!(?listen, %admin, threads = self.config.threads, "serving");
+        tracing::info!(?listen, %admin, threads = self.config.listener.threads, "serving");
         if !self.predecessors.tell_last(SERVING) {
             // After an upgrade, the old process sends READY for the new one.
             systemd::ready(&self.live.summary());
@@ -142,7 +142,7 @@ impl Gateway {
 impl Parts {
     /// Builds everything up to the application that clients are served by, and starts its background tasks.
     fn build(
-        config: Config,
+        config: Resolved,
         path: PathBuf,
         output: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
@@ -159,13 +159,13 @@ impl Parts {
             .map_err(|error| Error::failed("use the configuration", error))?;
 
         let control = runtime("control", 1)?;
-        let serving = Threads::start(server.threads)?;
+        let serving = Threads::start(server.listener.threads)?;
         let reloader = Reloader::new(live.clone(), path, files, unread);
         let reload = reloader.handle();
         control.spawn(reloader.run());
         control.spawn(log::report_suppressed_lines());
         let (telemetry, exporting) = telemetry(&control, tracing.as_deref(), &live)?;
-        resolve_in_background(&control, &live, server.dns_refresh);
+        resolve_in_background(&control, &live, server.listener.dns_refresh);
 
         let in_flight = InFlight::new(metrics.inflight.clone());
         let closing = Arc::new(AtomicBool::new(false));
@@ -246,6 +246,7 @@ fn tls_acceptor(
     client_roots: Option<&Arc<RootCertStore>>,
 ) -> Result<Option<Arc<Acceptor>>, Error> {
     server
+        .listener
         .tls
         .as_ref()
         .map(|_| tls::acceptor(live, client_roots).map(Arc::new))
@@ -263,7 +264,7 @@ fn access_log(
     output: impl Write + Send + 'static,
     metrics: &Metrics,
 ) -> Result<AccessLog, Error> {
-    if !server.access_log {
+    if !server.listener.access_log {
         return Ok(AccessLog::off());
     }
     AccessLog::start(output, metrics.access_log_dropped.clone())

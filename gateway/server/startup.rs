@@ -3,7 +3,7 @@
 use pingora_core::tls::{RootCertStore, load_native_certs};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-use crate::config::{Config, ServerConfig};
+use crate::config::{Resolved, ServerConfig};
 use crate::error::Error;
 use crate::runtime::descriptors;
 
@@ -25,7 +25,7 @@ pub fn keep_memory_private() {
 ///
 /// # Errors
 /// If one of them is missing.
-pub fn check_startup(config: &Config) -> Result<(), Error> {
+pub fn check_startup(config: &Resolved) -> Result<(), Error> {
     let what = "trust the system's root certificates";
     let certificates = load_native_certs().map_err(|error| Error::failed(what, error))?;
     let mut roots = RootCertStore::empty();
@@ -46,7 +46,7 @@ pub fn check_startup(config: &Config) -> Result<(), Error> {
 }
 
 /// A server that is trusted by the system's root certificates, if the configuration names one.
-fn needs_roots(config: &Config) -> Option<String> {
+fn needs_roots(config: &Resolved) -> Option<String> {
     let provider = config
         .providers
         .iter()
@@ -63,7 +63,7 @@ pub(super) fn raise_descriptor_limit(server: &ServerConfig) {
     }
     match server.lack_of_descriptors() {
         // The number is the default, which nobody has chosen.
-        Some(lack) if server.connections_asked_for.is_none() => tracing::info!("{lack}"),
+        Some(lack) if server.limits.connections_asked_for.is_none() => tracing::info!("{lack}"),
         Some(lack) => tracing::warn!("{lack}"),
         None => {}
     }

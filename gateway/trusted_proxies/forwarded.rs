@@ -1,68 +1,28 @@
-//! The elements of `X-Forwarded-For` and of `Forwarded` (RFC 7239), the last one first.
+//! The addresses in `X-Forwarded-For` and in `Forwarded` (RFC 7239), the last one first.
 //!
-//! Read from the end: what a trusted proxy has added stands there, and what the client made up in front of it cannot
-//! change how that is read.
+//! Both are read from the end. A trusted proxy appends its element there, and nothing that a client writes in front can
+//! change how that element is read.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The addresses of one line of a list such as `X-Forwarded-For`, the last first; `None` for what is no address.
+use crate::grammar::list;
+
+/// The addresses in one line of a list such as `X-Forwarded-For`, the last first; `None` for an element that is no address.
 pub(super) fn list_elements(line: &[u8]) -> Box<dyn Iterator<Item = Option<SocketAddr>> + '_> {
-    let elements = line.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    let elements = elements.filter(|element| !element.is_empty());
+    let elements = list::byte_elements(line).rev();
     Box::new(elements.map(|element| address(std::str::from_utf8(element).ok()?)))
 }
 
-/// The addresses of the `for` parameters of one line of `Forwarded`, the last first; `None` for an element that names
-/// none.
+/// The addresses in the `for` parameters of one line of `Forwarded`, the last first; `None` for an element without one.
 pub(super) fn forwarded_elements(line: &[u8]) -> Box<dyn Iterator<Item = Option<SocketAddr>> + '_> {
-    let elements = Backwards::over(line, b',').filter(|element| !element.is_empty());
+    let elements = list::rsplit_unquoted(line, b',').filter(|element| !element.is_empty());
     Box::new(elements.map(for_parameter))
 }
 
-/// The parts of a text between separators that stand in no quoted string, the last first, without space around them.
-struct Backwards<'l> {
-    rest: Option<&'l [u8]>,
-    separator: u8,
-}
-
-impl<'l> Backwards<'l> {
-    fn over(text: &'l [u8], separator: u8) -> Self {
-        Self {
-            rest: Some(text),
-            separator,
-        }
-    }
-}
-
-impl<'l> Iterator for Backwards<'l> {
-    type Item = &'l [u8];
-
-    fn next(&mut self) -> Option<&'l [u8]> {
-        let text = self.rest.take()?;
-        let mut quoted = false;
-        for (at, byte) in text.iter().enumerate().rev() {
-            if *byte == b'"' && !is_escaped(text, at) {
-                quoted = !quoted;
-            } else if *byte == self.separator && !quoted {
-                let (rest, part) = text.split_at_checked(at)?;
-                self.rest = Some(rest);
-                return part.get(1..).map(<[u8]>::trim_ascii);
-            }
-        }
-        Some(text.trim_ascii())
-    }
-}
-
-/// Whether an odd number of backslashes stands before `at`.
-fn is_escaped(line: &[u8], at: usize) -> bool {
-    let before = line.get(..at).unwrap_or_default();
-    let backslashes = before.iter().rev().take_while(|byte| **byte == b'\\');
-    backslashes.count() % 2 == 1
-}
-
-/// The address that `for` names, where it stands once. Identifiers that hide it (`unknown`, `_name`) are none.
+/// The address in the `for` parameter of an element; `None` if it stands there twice, or hides the address (`unknown`,
+/// `_name`).
 fn for_parameter(element: &[u8]) -> Option<SocketAddr> {
-    let mut found = Backwards::over(element, b';').filter_map(|pair| {
+    let mut found = list::rsplit_unquoted(element, b';').filter_map(|pair| {
         let (name, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;
         name.trim().eq_ignore_ascii_case("for").then_some(value)
     });
@@ -75,7 +35,7 @@ fn for_parameter(element: &[u8]) -> Option<SocketAddr> {
     address(unquoted.unwrap_or(value))
 }
 
-/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`. Without a port, it is 0.
+/// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`. The port is 0 if there is none.
 fn address(text: &str) -> Option<SocketAddr> {
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let alone = text.parse::<IpAddr>().ok().or_else(bracketed);
@@ -112,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_of_forwarded_come_from_the_end_and_commas_in_quotes_part_nothing() {
+    fn elements_of_forwarded_come_from_the_end_and_commas_in_quotes_separate_nothing() {
         let read = |line: &str| -> Vec<Option<String>> {
             let found = forwarded_elements(line.as_bytes());
             found
@@ -125,7 +85,7 @@ mod tests {
                 "for=1.1.1.1,for=2.2.2.2",
                 vec![is("2.2.2.2"), is("1.1.1.1")],
             ),
-            // The host is the client's own, which a proxy repeats in quotes.
+            // The client chooses the host, which a proxy repeats in quotes.
             ("for=1.1.1.1;host=\"a,for=6.6.6.6\"", vec![is("1.1.1.1")]),
             (
                 "for=1.1.1.1;host=\"a\\\",for=6.6.6.6\"",
@@ -140,7 +100,7 @@ mod tests {
         ] {
             assert_eq!(read(line), expected, "{line}");
         }
-        // A client's open quote reaches no further than its own part.
+        // A quote that a client leaves open changes nothing behind its own element.
         assert_eq!(
             read("for=\"6.6.6.6, for=1.1.1.1").first(),
             Some(&is("1.1.1.1"))

@@ -1,7 +1,6 @@
-//! The proxies in front of this gateway (load balancers, ingresses, CDNs), and what they say of the client's address.
+//! The proxies in front of this gateway (load balancers, ingresses, CDNs), and the client addresses that they report.
 //!
-//! Only a proxy whose own address is in a network that the configuration names is believed. Plain functions: no IO, no
-//! session.
+//! Only a proxy whose own address is in a network of the configuration is believed. Plain functions: no IO, no session.
 
 mod forwarded;
 pub mod proxy_protocol;
@@ -13,61 +12,61 @@ use http::{HeaderMap, HeaderName};
 
 use crate::grammar::network::Network;
 
-/// Whose word is taken for who the client is, and how they say it.
+/// The proxies that may report a client's address, and how they do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedProxies {
     /// The networks of the proxies.
     pub networks: Vec<Network>,
-    /// How they name the client.
+    /// How they report the client's address.
     pub named_by: NamedBy,
 }
 
-/// How a proxy names the client.
+/// How a proxy reports the client's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamedBy {
-    /// Once for a connection, by a PROXY protocol header before its first byte.
+    /// Once for each connection, by a PROXY protocol header before its first byte.
     ProxyProtocol,
-    /// In each request, by this header: `Forwarded` is read as RFC 7239 has it, every other one as a list of addresses.
+    /// In each request, by this header. `Forwarded` is read by RFC 7239, any other header as a list of addresses.
     Header(HeaderName),
 }
 
-/// The client of a request, as far as it is known.
+/// The client of a request, as far as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// Its address; with the port 0 where the proxy names none.
+    /// The client's address; its port is 0 if the proxy reports none.
     pub address: SocketAddr,
-    /// Who said so.
+    /// The source of the address.
     pub named: Named,
 }
 
-/// How the client of a request is known.
+/// The source of a client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
-    /// By its connection.
+    /// The connection.
     ByConnection,
-    /// By a header of the request: others may come over the same connection.
+    /// A header of the request. Requests of other clients may come over the same connection.
     ByHeader,
-    /// Not at all: the address is a trusted proxy's, and many clients may be behind it.
+    /// None: the address is a trusted proxy's, and many clients may be behind it.
     Nowhere,
 }
 
 impl TrustedProxies {
-    /// Whether what comes from `address` comes from one of them.
+    /// Whether `address` is that of a trusted proxy.
     pub fn contains(&self, address: IpAddr) -> bool {
         let mut networks = self.networks.iter();
         networks.any(|network| network.contains(address))
     }
 
-    /// Whether they begin each connection with a PROXY protocol header.
+    /// Whether the proxies begin each connection with a PROXY protocol header.
     pub fn speak_proxy_protocol(&self) -> bool {
         self.named_by == NamedBy::ProxyProtocol
     }
 
     /// The client of a request that came with these headers over a connection of `peer`.
     ///
-    /// Each proxy adds the address it was connected from behind those that it was sent. So the list is read from its end,
-    /// and the first address counts that is not a trusted proxy's; where all are, the last one read. What is no address
-    /// ends the list, for nothing before it was written by a proxy that is known.
+    /// Each proxy appends the address from which it got the request to the list that it got. So the list is read from its
+    /// end, up to the first address that is not a trusted proxy's; if all are, the last one read counts. Reading stops at
+    /// an element that is no address, because no trusted proxy vouches for anything before it.
     pub fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> Client {
         let direct = Client {
             address: peer,
@@ -75,7 +74,7 @@ impl TrustedProxies {
         };
         match &self.named_by {
             NamedBy::Header(name) if self.contains(peer.ip()) => self.named(peer, name, headers),
-            // The connection has the client's address already, or is the client's own.
+            // The PROXY header has set the peer's address to the client's, or the peer is the client itself.
             _ => direct,
         }
     }
@@ -136,12 +135,12 @@ mod tests {
     #[test]
     fn the_last_address_that_is_no_trusted_proxy_is_the_client() {
         for (peer, lines, client, is_proxy) in [
-            // Not a trusted proxy: it may say what it likes.
+            // Not a trusted proxy: its header is ignored.
             ("8.8.8.8", &["1.1.1.1"][..], "8.8.8.8:9", false),
             ("10.0.0.1", &["1.1.1.1"], "1.1.1.1:0", false),
             ("192.0.2.1", &["1.1.1.1"], "1.1.1.1:0", false),
             ("192.0.2.2", &["1.1.1.1"], "192.0.2.2:9", false),
-            // What the client itself wrote stands in front.
+            // The addresses in front were written by the client itself.
             ("10.0.0.1", &["6.6.6.6, 1.1.1.1"], "1.1.1.1:0", false),
             ("10.0.0.1", &["6.6.6.6", "1.1.1.1"], "1.1.1.1:0", false),
             (
@@ -151,7 +150,7 @@ mod tests {
                 false,
             ),
             ("10.0.0.1", &["10.1.1.1, 10.2.2.2"], "10.1.1.1:0", false),
-            // Nothing said, or nothing that is an address.
+            // No header, or no address in it.
             ("10.0.0.1", &[], "10.0.0.1:9", true),
             ("10.0.0.1", &[""], "10.0.0.1:9", true),
             ("10.0.0.1", &["unknown"], "10.0.0.1:9", true),
@@ -200,7 +199,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever a client writes in front: what the proxy has added behind it counts.
+        /// The address that the proxy appends counts, whatever a client writes in front of it.
         #[test]
         fn what_a_client_writes_changes_nothing(sent in "[ -~]{0,40}", split in proptest::bool::ANY) {
             for (header, added) in [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=1.1.1.1")] {

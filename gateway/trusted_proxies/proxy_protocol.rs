@@ -1,7 +1,7 @@
 //! The header of the PROXY protocol, versions 1 and 2, which a load balancer sends before the first byte of the client
 //! (<https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt>).
 //!
-//! Strict: what two readers might read in two ways is no header. Additional values of version 2 (TLV) are skipped.
+//! Strict: a header that two readers might read in two ways is refused. Additional values of version 2 (TLV) are skipped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -14,31 +14,31 @@ const MALFORMED: &str = "its PROXY header of version 1 is malformed";
 
 const V1: &[u8] = b"PROXY ";
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// What of a header of version 2 comes before its addresses, in bytes.
+/// The bytes of a header of version 2 before its addresses.
 const FIXED_V2: usize = 16;
 
-/// A header that has come whole.
+/// A complete header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyHeader {
-    /// How long it is, in bytes.
+    /// The length of the header in bytes.
     pub length: usize,
-    /// The client's address. `None` where the balancer speaks for itself (`LOCAL`, as health checks do) or names no
-    /// address of TCP (`UNKNOWN`, UDP, Unix sockets).
+    /// The client's address. `None` if the connection is the balancer's own (`LOCAL`, as for health checks), or if the
+    /// header has no TCP address (`UNKNOWN`, UDP, Unix sockets).
     pub client: Option<SocketAddr>,
 }
 
-/// What the first bytes of a connection are.
+/// The reading of a connection's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The beginning of a header: more is needed.
+    /// They begin a header: more bytes are needed.
     More,
-    /// A header, and what follows it.
+    /// They hold a complete header.
     Whole(ProxyHeader),
-    /// No header, and why not.
+    /// They are no header, for this reason.
     Refused(&'static str),
 }
 
-/// Reads the header that `begun` begins with.
+/// Reads the header at the beginning of `begun`, the bytes of a connection so far.
 pub fn read(begun: &[u8]) -> Progress {
     if begun.starts_with(V2) {
         read_v2(begun)
@@ -60,12 +60,12 @@ fn read_v1(begun: &[u8]) -> Progress {
             Progress::More
         };
     };
-    let text = line.get(V1.len()..end);
-    let text = text.and_then(|text| text.strip_suffix(b"\r"));
-    let text = text.and_then(|text| std::str::from_utf8(text).ok());
-    let text = text.filter(|text| text.is_ascii() && !text.contains('\r'));
-    match text {
-        // Anything may stand behind it.
+    let text = line
+        .get(V1.len()..end)
+        .and_then(|bytes| bytes.strip_suffix(b"\r"))
+        .and_then(|bytes| std::str::from_utf8(bytes).ok());
+    match text.filter(|text| text.is_ascii() && !text.contains('\r')) {
+        // The specification lets anything follow `UNKNOWN`.
         Some(text) if text.split(' ').next() == Some("UNKNOWN") => whole(end + 1, None),
         Some(text) => client_or_refused(end + 1, client_v1(text), MALFORMED),
         None => Progress::Refused(MALFORMED),
@@ -95,7 +95,7 @@ fn client_v1(text: &str) -> Option<SocketAddr> {
     is_whole.then_some(client)
 }
 
-/// A port without zeros in front.
+/// Reads a port without leading zeros.
 fn port_v1(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let plain = digits && (text == "0" || !text.starts_with('0'));

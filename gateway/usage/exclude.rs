@@ -1,50 +1,52 @@
-//! Takes out of a stream what only stands in it because the gateway asked for usage: the chunk that tells it,
-//! and the empty `usage` of every other chunk. The client's bytes are what they would have been.
+//! Removes from an event stream what the provider sent only because the gateway requested usage: the event that reports
+//! usage, and the empty `usage` of every other event. The client gets the bytes that it would have got without the
+//! gateway's request.
 //!
-//! A line goes on when it is whole, and comments do at once; what names an event waits for its data. A line that is
-//! longer than [`LONGEST`] goes on as it comes.
+//! Unlike the meter, this has to hold lines back: each until it is complete, and the lines that name an event until its
+//! data. Comments, and lines longer than [`LONGEST`], pass as they come. Lines that end with CR alone are not examined.
 
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
 use crate::wire::json::members::{Mark, Members};
+use crate::wire::sse::Field;
 
-/// The longest line that is looked at. One that tells usage has some hundred bytes.
+/// The longest line that is examined, in bytes. A line that reports usage has some hundred.
 const LONGEST: usize = 32 << 10;
 
-/// What a chunk of usage must hold.
+/// The bytes that every line with usage holds.
 const NAME: &[u8] = b"\"usage\"";
 static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(NAME));
 
-/// One stream of events.
+/// The filter of one event stream.
 #[derive(Default)]
 pub struct ExcludeUsage {
-    /// The line so far, behind those that name its event.
+    /// The lines that name the event, and the current line so far.
     held: Vec<u8>,
-    /// Where in it the line begins.
+    /// The offset in `held` at which the current line begins.
     line: usize,
     state: State,
-    /// Where a line that passes leads: a comment says nothing of its event.
-    behind: State,
+    /// The state at the end of a line that passes as it comes. A comment changes nothing, any other line begins the event.
+    after_passing: State,
     taken_out: u64,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum State {
-    /// At a line of an event of which nothing has gone on.
+    /// At a line of an event of which the client has got nothing.
     #[default]
     Fresh,
-    /// At a line of an event of which something has.
+    /// At a line of an event of which the client has got a part.
     Begun,
-    /// At the line behind one that was taken out.
+    /// At the line behind one that was removed.
     TakenOut,
-    /// In a line that is too long, and goes on as it comes.
+    /// In a line that passes as it comes.
     Passing,
 }
 
 impl ExcludeUsage {
-    /// What goes on for the next chunk; `end` says that none follows.
+    /// The bytes for the client in place of the next chunk. `end` says that no chunk follows.
     pub fn feed(&mut self, chunk: &[u8], end: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.held.len() + chunk.len());
         for part in chunk.split_inclusive(|byte| *byte == b'\n') {
@@ -56,7 +58,7 @@ impl ExcludeUsage {
                 if whole {
                     self.line_ended(&mut out);
                 } else if self.held.len() > LONGEST || self.is_comment() || self.ends_with_cr() {
-                    self.behind = if self.is_comment() {
+                    self.after_passing = if self.is_comment() {
                         self.state
                     } else {
                         State::Begun
@@ -67,7 +69,7 @@ impl ExcludeUsage {
                 }
             }
             if whole && self.state == State::Passing {
-                self.state = self.behind;
+                self.state = self.after_passing;
             }
         }
         if end {
@@ -76,18 +78,18 @@ impl ExcludeUsage {
         out
     }
 
-    /// What is held back, when there will be no more.
+    /// The bytes that are held back, for a stream that ends here.
     pub fn rest(&mut self) -> Vec<u8> {
         self.line = 0;
         std::mem::take(&mut self.held)
     }
 
-    /// How many events it has taken out.
+    /// The number of events that were removed.
     pub fn taken_out(&self) -> u64 {
         self.taken_out
     }
 
-    /// Whether lines end with CR alone here: none of them is looked at, and none waits.
+    /// Whether the current line has a CR that no LF follows, so that lines end with CR alone here.
     fn ends_with_cr(&self) -> bool {
         let line = self.held.get(self.line..).unwrap_or_default();
         memchr::memchr(b'\r', line).is_some_and(|at| at + 1 < line.len())
@@ -97,74 +99,70 @@ impl ExcludeUsage {
         self.line == 0 && self.held.starts_with(b":")
     }
 
-    /// The line that is held is whole.
+    /// Decides about the current line, which is complete.
     fn line_ended(&mut self, out: &mut Vec<u8>) {
         let line = self.held.get(self.line..).unwrap_or_default();
-        let is_empty = matches!(line, b"\n" | b"\r\n");
-        if is_empty && self.state == State::TakenOut {
-            // The end of the event that is gone.
-            self.held.clear();
-            self.state = State::Fresh;
-            return;
-        }
-        let named = [&b"event:"[..], b"id:", b"retry:"];
-        if named.iter().any(|name| line.starts_with(name)) && self.held.len() <= LONGEST {
-            self.line = self.held.len();
-            return;
-        }
-        match look(line) {
-            Look::TakeOut if self.state != State::Begun => {
+        let (field, length) = (Field::of(line), line.len());
+        let edit = match field {
+            // The end of an event that was removed.
+            Field::End if self.state == State::TakenOut => {
+                self.held.clear();
+                self.line = 0;
+                self.state = State::Fresh;
+                return;
+            }
+            Field::Header if self.held.len() <= LONGEST => {
+                self.line = self.held.len();
+                return;
+            }
+            Field::Data(text) if length <= LONGEST => edit(text),
+            _ => Edit::Keep,
+        };
+        match edit {
+            Edit::Remove if self.state != State::Begun => {
                 self.taken_out += 1;
                 self.held.clear();
                 self.state = State::TakenOut;
             }
-            Look::Cut { from, to } => {
-                let (from, to) = (self.line + from, self.line + to);
-                out.extend_from_slice(self.held.get(..from).unwrap_or_default());
-                out.extend_from_slice(self.held.get(to..).unwrap_or_default());
+            Edit::Cut { from, to, of } => {
+                let begin = self.held.len() - of;
+                out.extend_from_slice(self.held.get(..begin + from).unwrap_or_default());
+                out.extend_from_slice(self.held.get(begin + to..).unwrap_or_default());
                 self.held.clear();
                 self.state = State::Begun;
             }
-            _ => {
-                let comment = line.starts_with(b":");
-                out.append(&mut self.held);
-                self.state = match self.state {
-                    _ if is_empty => State::Fresh,
-                    // Between two events, as before.
-                    state if comment => state,
+            Edit::Keep | Edit::Remove => {
+                self.state = match field {
+                    Field::End => State::Fresh,
+                    Field::Comment => self.state,
                     _ => State::Begun,
                 };
+                out.append(&mut self.held);
             }
         }
         self.line = 0;
     }
 }
 
-/// What is to be done with a line.
-enum Look {
-    /// It is as it would have been.
-    Leave,
-    /// It has an empty `usage` there.
-    Cut { from: usize, to: usize },
-    /// It is the chunk that tells usage.
-    TakeOut,
+/// What happens to the data of an event.
+enum Edit {
+    /// They stay as they are.
+    Keep,
+    /// The bytes `from..to` of the data, which have `of` bytes, are an empty `usage` and are removed.
+    Cut { from: usize, to: usize, of: usize },
+    /// They report usage, and are removed.
+    Remove,
 }
 
-fn look(line: &[u8]) -> Look {
-    let Some(text) = line.strip_prefix(b"data:") else {
-        return Look::Leave;
-    };
-    if line.len() > LONGEST {
-        return Look::Leave;
-    }
-    let skipped = line.len() - text.len();
-    // Most chunks of most providers.
+/// Decides about `text`, the data of an event in one line.
+fn edit(text: &[u8]) -> Edit {
+    // Most events of most providers hold no usage. This search is all that they cost.
     if FINDER.find(text).is_none() {
-        return Look::Leave;
+        return Edit::Keep;
     }
     let [usage, choices] = members(text, ["usage", "choices"]);
     let Some((from, to)) = usage else {
-        return Look::Leave;
+        return Edit::Keep;
     };
     let is_empty = |(from, to)| {
         let inside = text.get(from..to).and_then(|list: &[u8]| {
@@ -174,16 +172,17 @@ fn look(line: &[u8]) -> Look {
         inside.is_some_and(|inside| inside.trim_ascii().is_empty())
     };
     match text.get(from..to) {
-        Some(b"null") => cut(text, from, to).map_or(Look::Leave, |(from, to)| Look::Cut {
-            from: skipped + from,
-            to: skipped + to,
+        Some(b"null") => cut(text, from, to).map_or(Edit::Keep, |(from, to)| {
+            let of = text.len();
+            Edit::Cut { from, to, of }
         }),
-        Some([b'{', ..]) if choices.is_some_and(is_empty) => Look::TakeOut,
-        _ => Look::Leave,
+        Some([b'{', ..]) if choices.is_some_and(is_empty) => Edit::Remove,
+        _ => Edit::Keep,
     }
 }
 
-/// Where the values of the root's members of these names stand, of which there is exactly one each.
+/// The ranges of the values of the root's members of these names; `None` for a name that the root has twice or not at
+/// all.
 fn members(text: &[u8], names: [&str; 2]) -> [Option<(usize, usize)>; 2] {
     let (mut walk, mut begun) = (Members::default(), None);
     let (mut found, mut twice) = ([None; 2], [false; 2]);
@@ -219,7 +218,7 @@ fn members(text: &[u8], names: [&str; 2]) -> [Option<(usize, usize)>; 2] {
     found
 }
 
-/// All of the member whose value stands there, with the comma that binds it to the others.
+/// The range of the member whose value is at `from..to`, with the comma between it and its neighbour.
 fn cut(text: &[u8], from: usize, to: usize) -> Option<(usize, usize)> {
     let before = text.get(..from)?.trim_ascii_end().strip_suffix(b":")?;
     let name = before.trim_ascii_end().strip_suffix(NAME)?;

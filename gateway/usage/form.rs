@@ -1,10 +1,10 @@
-//! In what form a response's body is: JSON or a stream of events. The bytes decide: what `Content-Type` says is wrong or
-//! missing often enough, and a body that is neither (audio, images, files) is found out by its first bytes.
+//! The form of a response's body: JSON or an event stream. The first bytes decide, because `Content-Type` is wrong or
+//! missing often enough. A body that is neither (audio, images, files) is recognized by them as well.
 
-/// The media type of a stream of events.
-const EVENTS: &[u8] = b"text/event-stream";
+use crate::grammar::media::{EVENT_STREAM, MediaType};
+use crate::wire::sse::FIELDS;
 
-/// Media types, and beginnings of some, that are neither; they are not looked at.
+/// Media types, or beginnings of them, whose bodies are neither and are not read.
 const BINARY: [&[u8]; 16] = [
     b"audio/",
     b"image/",
@@ -24,28 +24,33 @@ const BINARY: [&[u8]; 16] = [
     b"application/vnd.amazon.eventstream",
 ];
 
-/// How a line of a stream of events may begin; a comment begins with a colon.
-const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
-/// The longest of these.
+/// The longest of [`FIELDS`], in bytes.
 const LONGEST: usize = 6;
 
-/// Whether a `Content-Type` says that the body is a stream of events.
-pub fn is_event_stream(content_type: &[u8]) -> bool {
-    media_type(content_type).eq_ignore_ascii_case(EVENTS)
-}
-
-fn media_type(content_type: &[u8]) -> &[u8] {
-    let media = content_type.split(|byte| *byte == b';').next();
-    media.unwrap_or_default().trim_ascii()
-}
-
-/// What `Content-Type` says of the form.
+/// The form that `Content-Type` declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Declared {
     Json,
     Events,
-    /// Nothing that could be relied on: text, bytes, nothing at all, a type that is not known.
+    /// None that can be relied on: text, bytes, an unknown type, or no type at all.
     Unknown,
+}
+
+impl Declared {
+    /// `None` for a media type whose bodies are not read.
+    fn by(media: MediaType<'_>) -> Option<Self> {
+        Some(if media.is(b"application/json") {
+            Self::Json
+        } else if media.is(EVENT_STREAM) {
+            Self::Events
+        } else if BINARY.iter().any(|start| media.starts_with(start)) {
+            return None;
+        } else if media.ends_with(b"+json") || media.ends_with(b"ndjson") {
+            Self::Json
+        } else {
+            Self::Unknown
+        })
+    }
 }
 
 /// The form of a body.
@@ -53,63 +58,41 @@ enum Declared {
 pub(super) enum Form {
     Json,
     Events,
-    /// Neither.
+    /// Neither of the two.
     Other,
 }
 
-/// Looks at the first bytes of one body.
+/// Recognizes the form of one body by its first bytes.
 #[derive(Debug)]
 pub(super) struct Sniffer {
     declared: Declared,
-    /// What has come, where it is not enough to tell.
+    /// The first bytes, while they may begin more than one form.
     held: [u8; LONGEST],
+    /// The number of bytes in `held`.
     length: usize,
 }
 
 impl Sniffer {
-    /// For a body with this `Content-Type`; `None` where that says that there is nothing to be read.
+    /// A sniffer for a body with this `Content-Type`; `None` if such a body is not read.
     pub(super) fn of(content_type: &[u8]) -> Option<Self> {
-        let media = media_type(content_type);
-        let is = |other: &[u8]| media.eq_ignore_ascii_case(other);
-        let begins = |start: &&[u8]| {
-            let begin = media.get(..start.len());
-            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(start))
-        };
-        let ends = |end: &[u8]| {
-            let from = media.len().saturating_sub(end.len());
-            media
-                .get(from..)
-                .is_some_and(|rest| rest.eq_ignore_ascii_case(end))
-        };
-        let declared = if is(b"application/json") {
-            Declared::Json
-        } else if is(EVENTS) {
-            Declared::Events
-        } else if BINARY.iter().any(begins) {
-            return None;
-        } else if ends(b"+json") || ends(b"ndjson") {
-            Declared::Json
-        } else {
-            Declared::Unknown
-        };
         Some(Self {
-            declared,
+            declared: Declared::by(MediaType::of(content_type))?,
             held: [0; LONGEST],
             length: 0,
         })
     }
 
-    /// Whether the body is said to be a stream of events.
+    /// Whether the body is declared to be an event stream.
     pub(super) fn expects_events(&self) -> bool {
         self.declared == Declared::Events
     }
 
-    /// Takes the next bytes: the form, and those of the bytes that belong to the body, behind what is
-    /// [held](Self::held). `None` if there is more to come first.
+    /// Takes the next bytes. Returns the form, and the bytes that follow those [held](Self::held); `None` if more bytes are
+    /// needed.
     pub(super) fn look<'b>(&mut self, bytes: &'b [u8]) -> Option<(Form, &'b [u8])> {
         let mut rest = bytes;
         while let Some((&byte, behind)) = rest.split_first() {
-            // A byte order mark says nothing.
+            // A byte order mark may stand before any form.
             let skipped = byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf);
             if self.length == 0 && skipped {
                 rest = behind;
@@ -117,7 +100,7 @@ impl Sniffer {
             }
             match byte {
                 _ if self.length > 0 => {}
-                // The last begins a sequence of documents (RFC 7464).
+                // 0x1e begins a sequence of JSON documents (RFC 7464).
                 b'{' | b'[' | 0x1e => return Some((Form::Json, rest)),
                 _ if self.declared == Declared::Events => return Some((Form::Events, rest)),
                 _ => {}
@@ -142,7 +125,7 @@ impl Sniffer {
         None
     }
 
-    /// What stands before what [`Self::look`] left.
+    /// The bytes before those that [`Self::look`] returned.
     pub(super) fn held(&self) -> &[u8] {
         self.held.get(..self.length).unwrap_or_default()
     }
@@ -152,7 +135,7 @@ impl Sniffer {
 mod tests {
     use super::*;
 
-    /// The form, and the body without what says nothing, for a body that comes in chunks of one size.
+    /// The form of a body that comes in chunks of one size, and the body without the white space and marks before it.
     fn look(media: &str, body: &str, cut: usize) -> Option<(Form, String)> {
         let mut sniffer = Sniffer::of(media.as_bytes())?;
         let mut chunks = body.as_bytes().chunks(cut);

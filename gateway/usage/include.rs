@@ -1,74 +1,76 @@
-//! Asks a stream for its usage: writes `stream_options.include_usage` into the body of a request on its way.
+//! Requests the usage of a stream: writes `stream_options.include_usage` into the body of a request on its way up.
 //!
-//! Streams of `OpenAI`'s chat and of what is like it say what they took only where they are asked to
-//! (<https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options>). What the body says
-//! besides stays as it is, but for many blanks between two members; nothing of it waits but the name of a member, and
-//! `stream_options` until the end.
+//! `OpenAI`'s chat API and those like it report the usage of a stream only if the request says so
+//! (<https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options>). All other bytes of the body
+//! stay as they are, except long runs of white space between members. Held back are the name of a member until its value
+//! begins, and `stream_options` until the end of the object.
 
 use crate::wire::json::members::{Mark, Members};
 
-/// The member that asks.
+/// The name of the member that requests usage, as it is written.
 const NAME: &str = r#""stream_options":"#;
-/// What it says at least.
+/// Its value where the client sends none.
 const VALUE: &str = r#"{"include_usage":true}"#;
-/// The longest `stream_options` that are looked at.
+/// The longest `stream_options` that are changed, in bytes.
 const LONGEST: usize = 1024;
-/// How many bytes between two members are kept before blanks among them are left out.
-const BLANKS: usize = 256;
+/// The bytes between two values that are held before white space among them is dropped.
+const MOST_BETWEEN: usize = 256;
 
-/// How many bytes longer a body may become. Where its length was announced before it was read, it becomes
-/// exactly so much longer: blanks behind a document change nothing in it.
+/// The most bytes by which a body becomes longer. A body with an announced length becomes longer by exactly this: spaces
+/// are appended, which mean nothing behind a JSON document.
 pub const ROOM: usize = 1 + NAME.len() + VALUE.len();
 
-/// The body of one request.
+/// The rewriter of one request's body.
 ///
-/// `stream_options` are taken out where they stand and put in again at the end of the object, when it is known
-/// whether the response is to be a stream: where it is not, they would be refused.
+/// It removes `stream_options` where they stand and writes them at the end of the object. Only there is it known whether
+/// the request is for a stream; a provider refuses `stream_options` in any other request.
 pub struct IncludeUsage {
     members: Members,
-    /// How many bytes are still to be added; `None` where no length was announced.
+    /// The bytes that are still to be added; `None` for a body without an announced length.
     left: Option<usize>,
     at: At,
-    /// What came since the last value: a comma, a name, a colon.
+    /// The bytes since the last value: a comma, a name, a colon.
     between: Vec<u8>,
-    /// Whether a member is written already, so that the next needs a comma.
+    /// Whether a member has been written, so that the next one needs a comma.
     written: bool,
-    /// The value of `stream`, as far as it came, while it comes.
+    /// The value of `stream` so far, while the rewriter is in it.
     word: Vec<u8>,
+    /// Whether the last `stream` member is `true`.
     streams: bool,
-    /// The last `stream_options`, without the blanks around them.
+    /// The value of the last `stream_options`, without white space outside of its strings.
     options: Option<Vec<u8>>,
-    asking: Asking,
+    usage: UsageRequest,
 }
 
-/// Whether usage is asked for.
+/// Whether the body requests usage.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asking {
-    /// It may be.
-    Open,
-    /// It is, here.
-    Asked,
-    /// Options that are too long went on as they are.
-    Theirs,
+enum UsageRequest {
+    /// Not decided yet, or not requested here.
+    Undecided,
+    /// The rewriter has requested it.
+    Added,
+    /// The client's options were too long to change and have been sent as they are.
+    LeftToClient,
 }
 
-/// Where in the object it is.
+/// The place of the rewriter in the object.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// Before or behind it, or in what is none.
+    /// Before or behind the object, or in a body that is none.
     Outside,
     /// Between two values.
     Between,
     /// In the value of `stream`.
     Stream,
-    /// In that of `stream_options`.
+    /// In the value of `stream_options`.
     Options,
-    /// In another.
+    /// In any other value.
     Value,
 }
 
 impl IncludeUsage {
-    /// For a body whose length is announced, as so many bytes and [`ROOM`], or not.
+    /// A rewriter for one body. `announced` says whether the request goes up with a `Content-Length`, which must then be
+    /// the client's and [`ROOM`] more.
     pub fn new(announced: bool) -> Self {
         Self {
             members: Members::default(),
@@ -79,16 +81,16 @@ impl IncludeUsage {
             word: Vec::new(),
             streams: false,
             options: None,
-            asking: Asking::Open,
+            usage: UsageRequest::Undecided,
         }
     }
 
-    /// What goes up for the next chunk; `end` says that none follows.
+    /// The bytes for the provider in place of the next chunk. `end` says that no chunk follows.
     pub fn feed(&mut self, chunk: &[u8], end: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(chunk.len() + ROOM);
         let mut rest = chunk;
         while let Some((&byte, after)) = rest.split_first() {
-            // Texts are most of a body.
+            // Most of a body is strings, which are copied whole.
             if matches!(self.at, At::Outside | At::Value) {
                 let (text, behind) = rest.split_at(self.members.text(rest));
                 if !text.is_empty() {
@@ -108,20 +110,20 @@ impl IncludeUsage {
                 self.give_up(&mut out);
             }
             self.account(0, out.len() - before);
-            let blanks = self.left.take().unwrap_or(0);
-            out.resize(out.len() + blanks, b' ');
+            let padding = self.left.take().unwrap_or(0);
+            out.resize(out.len() + padding, b' ');
         }
         out
     }
 
-    /// Whether the stream was asked for its usage here, and not by the client.
+    /// Whether the rewriter has requested usage, which the client did not.
     pub fn asked(&self) -> bool {
-        self.asking == Asking::Asked
+        self.usage == UsageRequest::Added
     }
 
-    /// So many bytes came, and so many went.
-    fn account(&mut self, came: usize, went: usize) {
-        self.left = self.left.map(|left| (left + came).saturating_sub(went));
+    /// Counts bytes of the client's body and the bytes that replace them.
+    fn account(&mut self, read: usize, written: usize) {
+        self.left = self.left.map(|left| (left + read).saturating_sub(written));
     }
 
     fn step(&mut self, byte: u8, out: &mut Vec<u8>) {
@@ -161,17 +163,18 @@ impl IncludeUsage {
         }
     }
 
+    /// A byte between two values.
     fn between(&mut self, byte: u8, out: &mut Vec<u8>) {
         if self.members.is_long() {
-            // No name that matters is so long.
+            // No name of interest is so long.
             self.write_between(out);
             out.push(byte);
-        } else if !is_blank(byte) || self.members.is_quoted() || self.between.len() < BLANKS {
+        } else if !is_blank(byte) || self.members.is_quoted() || self.between.len() < MOST_BETWEEN {
             self.between.push(byte);
         }
     }
 
-    /// A value begins with `byte`.
+    /// The first byte of a value.
     fn begin(&mut self, byte: u8, out: &mut Vec<u8>) {
         if self.members.is("stream_options") {
             self.at = At::Options;
@@ -194,11 +197,11 @@ impl IncludeUsage {
             let quoted = self.members.is_quoted();
             let options = self.options.get_or_insert_default();
             if options.len() >= LONGEST {
-                // Nothing that asks for usage is so long.
+                // Options that say no more than what to include are never so long.
                 self.write_options(out);
                 out.push(byte);
                 self.at = At::Value;
-                self.asking = Asking::Theirs;
+                self.usage = UsageRequest::LeftToClient;
             } else if quoted || !is_blank(byte) {
                 options.push(byte);
             }
@@ -221,18 +224,18 @@ impl IncludeUsage {
         self.at = At::Between;
     }
 
-    /// The object ends: what was taken out goes in again.
+    /// The object ends: writes `stream_options`, with a request for usage if the body is for a stream.
     fn close(&mut self, out: &mut Vec<u8>) {
-        // Blanks; or a comma, which is the client's mistake, and stays one.
+        // White space, or a comma too many, which stays the client's mistake.
         out.append(&mut self.between);
-        let may_ask = self.streams && self.asking == Asking::Open;
-        let with_usage = may_ask.then(|| with_usage(self.options.as_deref()));
-        // Written anew, numbers may be longer; there is room for what asks, and no more.
-        let most = self.options.as_ref().map_or(0, Vec::len) + VALUE.len();
-        let with_usage = with_usage.flatten();
-        if let Some(options) = with_usage.filter(|options| options.len() <= most) {
-            self.asking = Asking::Asked;
-            self.options = Some(options.into_bytes());
+        if self.streams && self.usage == UsageRequest::Undecided {
+            // Serializing may make numbers longer than the client wrote them, and there is room for `VALUE` alone.
+            let most = self.options.as_ref().map_or(0, Vec::len) + VALUE.len();
+            let options = with_usage(self.options.as_deref());
+            if let Some(options) = options.filter(|options| options.len() <= most) {
+                self.usage = UsageRequest::Added;
+                self.options = Some(options.into_bytes());
+            }
         }
         self.write_options(out);
         out.push(b'}');
@@ -249,7 +252,7 @@ impl IncludeUsage {
         }
     }
 
-    /// A member goes on as it is. The first that is written needs no comma.
+    /// Writes the bytes before a value as they are, without the comma if this becomes the first member.
     fn write_between(&mut self, out: &mut Vec<u8>) {
         let mut between = std::mem::take(&mut self.between);
         if !between.is_empty() && !std::mem::replace(&mut self.written, true) {
@@ -261,7 +264,7 @@ impl IncludeUsage {
         out.append(&mut between);
     }
 
-    /// It is no object after all, or has no end: nothing of it is lost.
+    /// Writes all that is held, for a body that turns out to be no object, or that breaks off.
     fn give_up(&mut self, out: &mut Vec<u8>) {
         self.write_options(out);
         if self.at == At::Between {
@@ -275,7 +278,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// The same options, with usage; `None` where they have it, or are none.
+/// `options` with a request for usage; `None` if they have one, or are no object.
 fn with_usage(options: Option<&[u8]>) -> Option<String> {
     const NAME: &str = "include_usage";
     let Some(options) = options else {

@@ -31,7 +31,6 @@ mod websocket;
 
 pub use exclude::ExcludeUsage;
 pub use expected::{Expected, expected};
-pub use form::is_event_stream;
 pub use include::{IncludeUsage, ROOM};
 pub use media::{Media, MediumTokens};
 pub use meter::Meter;

@@ -1,8 +1,8 @@
-//! A body as a meter can read it, chunk by chunk, while the client gets it as it is.
+//! Decompresses a body chunk by chunk for a meter, while the client gets it as it is.
 //!
-//! Providers are asked for gzip at most (see `proxy::inject`): a stream of it takes 40 KiB to
-//! read, where others take megabytes. Zstandard that comes all the same is read by so many at once that the memory
-//! for it stays bounded.
+//! `proxy::inject` lets clients request no other compression than gzip: decoding it takes 40 KiB per stream, where others
+//! take megabytes. A provider may send Zstandard all the same; the number of such bodies that are decoded at once is
+//! limited, and with it their memory.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,90 +10,91 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use flate2::write::GzDecoder;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
-/// Compressed bytes that are read at a time: what they become is held, and is at most about a thousand times
-/// as long.
+/// The compressed bytes that are decoded at a time. The decoded bytes are held, and are at most about a thousand times as
+/// many.
 const STEP: usize = 1024;
-/// A body that becomes more than so many times its size is meant to keep the reader busy.
+/// The largest ratio of decoded to compressed bytes. A body beyond it is taken for an attack on the reader.
 const MOST_TIMES: u64 = 100;
-/// What any body may become.
+/// The decoded bytes that any body may have, whatever the ratio.
 const ALWAYS: u64 = 1 << 20;
-/// How many members a gzip may have, and how many more for each of these bytes: each takes a decoder anew.
+/// The members that any gzip body may have: each needs a new decoder.
 const MEMBERS: u64 = 64;
+/// A gzip body may have one member more for each of these compressed bytes.
 const MEMBER: u64 = 1024;
 /// The largest window of Zstandard, as a power of two: what HTTP allows
 /// (<https://www.rfc-editor.org/rfc/rfc9659#name-window-size>).
 const ZSTD_WINDOW: u32 = 23;
-/// How many bodies of Zstandard are read at once, each with up to such a window.
+/// The Zstandard bodies that are decoded at once in this process, each with up to such a window.
 const ZSTD_AT_ONCE: usize = 16;
-/// How much of one is had at a time.
+/// The decoded bytes of a Zstandard body that are held at a time.
 const ZSTD_STEP: usize = 16 << 10;
 
-/// The reader of one body.
+/// The decoder of one body.
 pub enum BodyDecoder {
-    /// As it comes.
+    /// The body is not compressed.
     Plain,
-    /// Decompressed.
+    /// The body is compressed by gzip.
     Gzip(Box<Gzip>),
-    /// Likewise.
+    /// The body is compressed by Zstandard.
     Zstd(Box<Zstd>),
-    /// Not at all.
+    /// The body cannot be decoded, or no further.
     Unreadable,
 }
 
-/// The state of a decompression.
+/// The state of a gzip decoder.
 pub struct Gzip {
     decoder: GzDecoder<Vec<u8>>,
-    /// Members that have ended.
+    /// The members that have ended (RFC 1952, section 2.2).
     members: u64,
     ratio: Ratio,
 }
 
-/// Likewise.
+/// The state of a Zstandard decoder.
 pub struct Zstd {
     decoder: Decoder<'static>,
-    made: Vec<u8>,
+    decoded: Vec<u8>,
     ratio: Ratio,
-    _seat: Permit,
+    _permit: Permit,
 }
 
-/// What a body becomes, beside what it is.
+/// The compressed and the decoded bytes of a body.
 #[derive(Default)]
 struct Ratio {
     read: u64,
-    made: u64,
+    decoded: u64,
 }
 
 impl Ratio {
-    /// Whether it still looks like a response.
-    fn add(&mut self, read: usize, made: usize) -> bool {
+    /// Counts bytes. Returns whether the ratio is still one of a genuine response.
+    fn add(&mut self, read: usize, decoded: usize) -> bool {
         self.read += read as u64;
-        self.made += made as u64;
-        self.made <= self.read * MOST_TIMES + ALWAYS
+        self.decoded += decoded as u64;
+        self.decoded <= self.read * MOST_TIMES + ALWAYS
     }
 }
 
-/// One of the places that there are for bodies of Zstandard.
+/// The right to decode one Zstandard body, given back when dropped.
 struct Permit;
 
-static SEATS_TAKEN: AtomicUsize = AtomicUsize::new(0);
+static PERMITS_TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 impl Permit {
     fn take() -> Option<Self> {
         let more = |taken: usize| (taken < ZSTD_AT_ONCE).then_some(taken + 1);
-        let taken = SEATS_TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        // Not `then_some`: a seat that is made is one that is given back.
+        let taken = PERMITS_TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        // Not `then_some`: it would make a permit in any case, and drop it where none was taken.
         taken.is_ok().then(|| Self)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        SEATS_TAKEN.fetch_sub(1, Ordering::Relaxed);
+        PERMITS_TAKEN.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl BodyDecoder {
-    /// For a body with this `Content-Encoding`; left out, or empty, it is plain.
+    /// A decoder for a body with this `Content-Encoding`, which is empty for a body without one.
     pub fn of(encoding: &[u8]) -> Self {
         let encoding = encoding.trim_ascii();
         if encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity") {
@@ -114,12 +115,12 @@ impl BodyDecoder {
         }
     }
 
-    /// Whether nothing can be read of it, or no more.
+    /// Whether the body cannot be decoded, or no further.
     pub fn is_blind(&self) -> bool {
         matches!(self, Self::Unreadable)
     }
 
-    /// Gives the text of the next chunk to `reader`, in as many chunks as it likes.
+    /// Decodes the next chunk, and calls `reader` with the decoded bytes, once or several times.
     pub fn feed(&mut self, chunk: &[u8], mut reader: impl FnMut(&[u8])) {
         match self {
             Self::Plain => reader(chunk),
@@ -140,37 +141,37 @@ impl BodyDecoder {
 
 impl Zstd {
     fn new() -> Option<Self> {
-        let seat = Permit::take()?;
+        let permit = Permit::take()?;
         let mut decoder = Decoder::new().ok()?;
         decoder
             .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW))
             .ok()?;
         Some(Self {
             decoder,
-            made: Vec::with_capacity(ZSTD_STEP),
+            decoded: Vec::with_capacity(ZSTD_STEP),
             ratio: Ratio::default(),
-            _seat: seat,
+            _permit: permit,
         })
     }
 
-    /// Whether there is more to be had.
+    /// Decodes a chunk. Returns whether the rest of the body may be decoded.
     fn feed(&mut self, chunk: &[u8], reader: &mut impl FnMut(&[u8])) -> bool {
         if chunk.is_empty() {
-            // Some of them in a row are an error to the decoder.
+            // The decoder takes several empty chunks in a row for an error.
             return true;
         }
         let mut input = InBuffer::around(chunk);
         loop {
-            self.made.clear();
+            self.decoded.clear();
             let before = input.pos();
-            let mut output = OutBuffer::around(&mut self.made);
+            let mut output = OutBuffer::around(&mut self.decoded);
             let run = self.decoder.run(&mut input, &mut output);
-            reader(&self.made);
-            if run.is_err() || !self.ratio.add(input.pos() - before, self.made.len()) {
+            reader(&self.decoded);
+            if run.is_err() || !self.ratio.add(input.pos() - before, self.decoded.len()) {
                 return false;
             }
-            // What is full may have more in it.
-            if input.pos() == chunk.len() && self.made.len() < self.made.capacity() {
+            // If the buffer is full, the decoder may hold more.
+            if input.pos() == chunk.len() && self.decoded.len() < self.decoded.capacity() {
                 return true;
             }
         }
@@ -178,15 +179,15 @@ impl Zstd {
 }
 
 impl Gzip {
-    /// Whether there is more to be had.
+    /// Decodes a chunk. Returns whether the rest of the body may be decoded.
     fn feed(&mut self, chunk: &[u8], reader: &mut impl FnMut(&[u8])) -> bool {
         for step in chunk.chunks(STEP) {
-            // A flush, so that nothing that is known already waits for the next chunk.
+            // Without a flush, bytes that are decoded already would wait for the next chunk.
             let written = self.write(step).and_then(|()| self.decoder.flush());
-            let made = self.decoder.get_mut();
-            reader(made);
-            let sound = self.ratio.add(step.len(), made.len());
-            made.clear();
+            let decoded = self.decoder.get_mut();
+            reader(decoded);
+            let sound = self.ratio.add(step.len(), decoded.len());
+            decoded.clear();
             if written.is_err() || !sound {
                 return false;
             }
@@ -206,15 +207,15 @@ impl Gzip {
         Ok(())
     }
 
-    /// Begins with the next member of those that follow each other (RFC 1952, section 2.2).
+    /// Begins the next member of the body, with a new decoder. Fails if there are too many.
     fn next_member(&mut self) -> io::Result<()> {
         self.decoder.try_finish()?;
         self.members += 1;
         if self.members > MEMBERS + self.ratio.read / MEMBER {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let made = std::mem::take(self.decoder.get_mut());
-        self.decoder = GzDecoder::new(made);
+        let buffer = std::mem::take(self.decoder.get_mut());
+        self.decoder = GzDecoder::new(buffer);
         Ok(())
     }
 }
@@ -226,7 +227,7 @@ mod tests {
 
     use super::*;
 
-    /// A stream as servers make them: each event is to be had as soon as it is sent.
+    /// A Zstandard stream as servers write it: flushed after each event.
     fn zstandard(events: &[&str], level: i32) -> Vec<Vec<u8>> {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level).unwrap();
         let mut chunks = Vec::new();
@@ -265,7 +266,7 @@ mod tests {
         for (chunk, event) in compressed(&events).iter().zip(events) {
             assert_eq!(text(&mut readable, chunk), event);
         }
-        // And wherever it is cut.
+        // The same wherever the stream is cut.
         let mut readable = BodyDecoder::of(b"x-gzip");
         let whole = compressed(&events).concat();
         let read: String = whole
@@ -310,7 +311,7 @@ mod tests {
         assert!(readable.is_blind());
     }
 
-    /// One test for all of it: the seats are the process's.
+    /// One test for all of it, because the permits belong to the process.
     #[test]
     fn zstandard_is_read_as_it_comes_by_so_many_at_once_and_not_in_larger_windows() {
         let events = ["data: one\n\n", "data: two\n\n", "data: [DONE]\n\n"];

@@ -1,7 +1,8 @@
-//! From bytes to meaning: JSON, compressed bodies, the frames of a WebSocket.
+//! From bytes to meaning: JSON, compressed bodies, server-sent events, the frames of a WebSocket.
 //!
 //! Does no IO, and knows nothing of Pingora, keys or providers.
 
 pub mod decoder;
 pub mod json;
+pub(crate) mod sse;
 pub mod websocket;

@@ -1,13 +1,12 @@
 //! The frames of one direction of a WebSocket (RFC 6455, section 5.2), read beside the stream, wherever its bytes are cut.
 //!
-//! The reader keeps at most one frame's header. Payloads are given away as they come, whatever length their frame
-//! declares.
+//! The reader holds at most one frame's header. Payloads are passed on as they come, whatever length their frame declares.
 
-/// The longest header of a frame: two bytes, a length of eight, a mask of four.
+/// The longest header of a frame, in bytes: two, a length of eight, a mask of four.
 const LONGEST: usize = 14;
-/// How many masked bytes are unmasked at a time.
+/// The bytes that are unmasked at a time.
 const STEP: usize = 512;
-/// The most payload that a control frame may have.
+/// The longest payload that a control frame may have, in bytes.
 const CONTROL: u64 = 125;
 
 /// A part of a data message.
@@ -15,7 +14,7 @@ const CONTROL: u64 = 125;
 pub(crate) enum Part<'b> {
     /// Bytes of its payload, unmasked.
     Payload(&'b [u8]),
-    /// Its end.
+    /// The end of the message.
     End,
 }
 
@@ -23,40 +22,40 @@ pub(crate) enum Part<'b> {
 #[derive(Default)]
 pub(crate) struct Frames {
     header: [u8; LONGEST],
-    /// How many bytes of the header have come.
+    /// The bytes of the header that have come.
     have: usize,
-    /// The frame whose payload comes, once its header is whole.
+    /// The current frame, once its header is complete.
     frame: Option<Frame>,
-    /// The message that the next continuation goes on with.
+    /// The message that the next continuation frame belongs to.
     message: Option<Readability>,
-    /// Whether a frame came that breaks the protocol: nothing behind it can be read.
+    /// Whether a frame has broken the protocol. Nothing behind it can be read.
     broken: bool,
-    /// Whether a message came that an extension has changed, such as by compression.
+    /// Whether an extension, compression for instance, has changed a message.
     unreadable: bool,
 }
 
-/// Whether the payload of a message is what was sent.
+/// Whether the payload of a message can be read as it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Readability {
     Plain,
-    /// An extension has changed it: its first frame has one of the reserved bits.
+    /// An extension has changed it: its first frame has a reserved bit.
     Changed,
 }
 
-/// One frame, but for its payload.
+/// One frame without its payload.
 struct Frame {
     /// The message that the payload belongs to; `None` for a control frame.
     of: Option<Readability>,
-    /// Whether the message ends with it.
+    /// Whether it is the last frame of its message.
     last: bool,
-    /// How many bytes of the payload are still to come.
+    /// The bytes of the payload that are still to come.
     left: u64,
-    /// The mask, so turned that its first byte is for the next byte of the payload.
+    /// The mask, rotated so that its first byte belongs to the next byte of the payload.
     mask: Option<[u8; 4]>,
 }
 
 impl Frames {
-    /// Reads the next bytes, and gives `part` what belongs to messages.
+    /// Reads the next bytes, and calls `part` for each part of a data message.
     pub(crate) fn feed(&mut self, bytes: &[u8], mut part: impl FnMut(Part<'_>)) {
         let mut rest = bytes;
         while !self.broken {
@@ -69,12 +68,12 @@ impl Frames {
         }
     }
 
-    /// Whether something came that could not be read.
+    /// Whether a message could not be read.
     pub(crate) fn is_blind(&self) -> bool {
         self.broken || self.unreadable
     }
 
-    /// Takes a byte of a header; gives what is behind it.
+    /// Reads one byte of a header; returns what follows it.
     fn header<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let Some((&byte, rest)) = bytes.split_first() else {
             return bytes;
@@ -93,7 +92,7 @@ impl Frames {
         rest
     }
 
-    /// The frame whose header is whole; `None` where the protocol has no such frame here.
+    /// The frame of the complete header; `None` if the protocol does not allow it here.
     fn begin(&mut self) -> Option<Frame> {
         let [first, ..] = self.header;
         let last = first & 0x80 != 0;
@@ -118,7 +117,7 @@ impl Frames {
         })
     }
 
-    /// The frame is over.
+    /// Ends the current frame, and with the last one its message.
     fn end(&mut self, part: &mut impl FnMut(Part<'_>)) {
         let ended = self.frame.take();
         if ended.is_some_and(|frame| frame.last && frame.of.is_some())
@@ -130,13 +129,13 @@ impl Frames {
 }
 
 impl Frame {
-    /// Takes what of `bytes` belongs to the payload; gives what is behind it.
+    /// Reads the bytes that belong to the payload; returns what follows them.
     fn payload<'b>(&mut self, bytes: &'b [u8], part: &mut impl FnMut(Part<'_>)) -> &'b [u8] {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX);
         let (inside, behind) = bytes.split_at(bytes.len().min(most));
         self.left -= inside.len() as u64;
         if self.of != Some(Readability::Plain) {
-            self.turn(inside.len());
+            self.rotate_mask(inside.len());
             return behind;
         }
         match self.mask {
@@ -146,7 +145,7 @@ impl Frame {
         behind
     }
 
-    /// Gives `part` what was masked.
+    /// Calls `part` with the unmasked bytes.
     fn unmask(&mut self, masked: &[u8], part: &mut impl FnMut(Part<'_>)) {
         let mask = self.mask.unwrap_or_default();
         let mut plain = [0; STEP];
@@ -154,24 +153,24 @@ impl Frame {
             *plain = masked ^ mask;
         }
         part(Part::Payload(plain.get(..masked.len()).unwrap_or_default()));
-        self.turn(masked.len());
+        self.rotate_mask(masked.len());
     }
 
-    /// Turns the mask past so many bytes.
-    fn turn(&mut self, bytes: usize) {
+    /// Rotates the mask past so many bytes.
+    fn rotate_mask(&mut self, bytes: usize) {
         if let Some(mask) = &mut self.mask {
             mask.rotate_left(bytes % 4);
         }
     }
 }
 
-/// How long a header is, by its first two bytes.
+/// The length of a header in bytes, by its first two bytes.
 fn header_length([_, second, ..]: &[u8; LONGEST]) -> usize {
     let mask = if second & 0x80 == 0 { 0 } else { 4 };
     2 + length_bytes(*second) + mask
 }
 
-/// How many bytes the length takes behind the second byte.
+/// The bytes that the length takes behind the second byte.
 fn length_bytes(second: u8) -> usize {
     match second & 0x7f {
         126 => 2,
@@ -180,7 +179,7 @@ fn length_bytes(second: u8) -> usize {
     }
 }
 
-/// The payload's length and mask, by a whole header; `None` for a length that no frame has.
+/// The length of the payload and its mask, from a complete header; `None` for a length of more than 63 bits.
 fn length_and_mask(header: &[u8; LONGEST]) -> Option<(u64, Option<[u8; 4]>)> {
     let [_, second, rest @ ..] = header;
     let [a, b, ..] = *rest;
@@ -189,9 +188,9 @@ fn length_and_mask(header: &[u8; LONGEST]) -> Option<(u64, Option<[u8; 4]>)> {
         127 => u64::from_be_bytes(*rest.first_chunk()?),
         short => u64::from(short),
     };
-    let mask = rest.get(length_bytes(*second)..)?.first_chunk();
     let is_masked = second & 0x80 != 0;
-    let mask = mask.copied().filter(|_| is_masked);
+    let behind_length = rest.get(length_bytes(*second)..)?;
+    let mask = behind_length.first_chunk().copied().filter(|_| is_masked);
     (i64::try_from(length).is_ok()).then_some((length, mask))
 }
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use keygate::config::{Config, Purpose, load_prices};
+use keygate::config::{Purpose, Resolved, load_prices};
 use keygate::usage::{Media, MediumTokens, ServiceTier, Usage};
 
 use super::text;
@@ -36,7 +36,7 @@ fn load(name: &str, content: &str, gateway: &str) {
         std::fs::write(folder.join("gateway.toml"), gateway).expect("a file");
     }
     for purpose in [Purpose::Start, Purpose::Reload] {
-        if let Err(errors) = Config::load(&folder.join("gateway.toml"), purpose) {
+        if let Err(errors) = Resolved::load(&folder.join("gateway.toml"), purpose) {
             let said = errors.to_string();
             assert!(said.contains(".toml"), "no place: {said}");
         }

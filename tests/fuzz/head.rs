@@ -7,14 +7,14 @@ use std::sync::{Arc, OnceLock};
 
 use http::header::HOST;
 use jiff::Timestamp;
-use keygate::config::{Config, Purpose};
+use keygate::config::{Purpose, Resolved};
 use keygate::key::KeyDigest;
 use keygate::metrics::Metrics;
 use keygate::proxy::admit::Admission;
 use keygate::proxy::attempt::Attempt;
 use keygate::proxy::head::check_head;
 use keygate::proxy::inject;
-use keygate::route::NormalPath;
+use keygate::route::request_path;
 use keygate::snapshot::Live;
 use pingora::http::RequestHeader;
 
@@ -69,7 +69,7 @@ fn live() -> &'static Live {
             "[[key]]\nid = \"k\"\nhashes = [\"{digest}\"]\n"
         )
         .expect("a key");
-        let config = Config::load(&folder.path().join("gateway.toml"), Purpose::Start);
+        let config = Resolved::load(&folder.path().join("gateway.toml"), Purpose::Start);
         let config = config.unwrap_or_else(|errors| panic!("{errors}"));
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         Live::start(config, metrics).unwrap_or_else(|error| panic!("{error}"))
@@ -105,7 +105,7 @@ pub fn read(bytes: &[u8]) {
     if check_head(&snapshot.rules, &request, b"").is_err() {
         return;
     }
-    let Ok(path) = NormalPath::of_request(request.raw_path()) else {
+    let Ok(path) = request_path(request.raw_path()) else {
         return;
     };
     let decided = Admission::decide(&snapshot, &request, &path, Timestamp::now());
@@ -145,7 +145,7 @@ pub fn read(bytes: &[u8]) {
     let (_, query) = target.split_once('?').unwrap_or((target, ""));
     for name in ["key", "api-key", "api_key", "access_token"] {
         assert!(
-            !keygate::key::has_parameter(query, name),
+            !keygate::grammar::query::has_parameter(query, name),
             "{name} goes up in {target}"
         );
     }

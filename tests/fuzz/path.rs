@@ -1,6 +1,7 @@
 //! The target of a request: one normal form, or none.
 
-use keygate::route::NormalPath;
+use keygate::grammar::path::NormalPath;
+use keygate::route::request_path;
 
 pub fn read(target: &[u8]) {
     of_request(target);
@@ -37,7 +38,7 @@ pub fn read(target: &[u8]) {
 
 /// Where separators may be escaped: no reading has a dot segment, and what is normal stays so.
 fn of_request(target: &[u8]) {
-    let Ok(normal) = NormalPath::of_request(target) else {
+    let Ok(normal) = request_path(target) else {
         return;
     };
     for reading in normal.other_readings() {
@@ -47,7 +48,7 @@ fn of_request(target: &[u8]) {
             normal.path
         );
     }
-    let again = NormalPath::of_request(normal.path.as_bytes());
+    let again = request_path(normal.path.as_bytes());
     assert_eq!(
         again.map(|again| again.path.into_owned()).ok().as_deref(),
         Some(&*normal.path)

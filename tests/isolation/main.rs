@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use keygate::config::{Config, Purpose};
+use keygate::config::{Purpose, Resolved};
 use keygate::key::KeyDigest;
 use keygate::server::Gateway;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -502,7 +502,7 @@ fn gateway(folder: &Path, provider: SocketAddr, http: &str) -> Gateway {
     );
     write(folder, "gateway.toml", &text);
     let path = folder.join("gateway.toml");
-    let config = Config::load(&path, Purpose::Start).unwrap_or_else(|errors| panic!("{errors}"));
+    let config = Resolved::load(&path, Purpose::Start).unwrap_or_else(|errors| panic!("{errors}"));
     Gateway::start(config, path, std::io::sink()).unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! Bad configurations: each is named with its file, its line and its cure. Good ones load.
 
-use keygate::config::{Config, Purpose};
+use keygate::config::{Purpose, Resolved};
 
 use crate::support::Scene;
 use crate::support::gateway::simple;
@@ -400,7 +400,7 @@ fn addresses_must_be_addresses_and_the_admin_listener_stays_inside() {
 
 #[test]
 fn a_missing_file_and_a_key_lacking_its_entry_are_said() {
-    let missing = Config::load(
+    let missing = Resolved::load(
         std::path::Path::new("/nowhere/gateway.toml"),
         Purpose::Start,
     );
@@ -452,7 +452,7 @@ fn files_that_are_not_private_are_refused_with_their_cure() {
     }
     // A running gateway takes over what is in it: perhaps a key was revoked.
     mode("keys.toml", 0o644);
-    let config = Config::load(&scene.path("gateway.toml"), Purpose::Reload);
+    let config = Resolved::load(&scene.path("gateway.toml"), Purpose::Reload);
     assert_eq!(config.ok().unwrap().warnings.len(), 1);
 }
 
@@ -477,7 +477,7 @@ fn every_file_in_conf_loads() {
     }
     let mut loaded = 0;
     for name in names {
-        let config = Config::load(&scene.path(&name), Purpose::Start);
+        let config = Resolved::load(&scene.path(&name), Purpose::Start);
         let config = config.unwrap_or_else(|errors| panic!("{errors}"));
         assert!(!config.routes.is_empty(), "{name}");
         loaded += 1;
@@ -504,12 +504,15 @@ fn the_commented_configuration_shows_every_key_with_its_default() {
         let scene = Scene::new("").key("alice", "secret", "labels = { team = \"search\" }");
         scene.write("ca.pem", &crate::support::tls::Authority::new().pem);
         scene.write("gateway.toml", text);
-        Config::load(&scene.path("gateway.toml"), Purpose::Start)
+        Resolved::load(&scene.path("gateway.toml"), Purpose::Start)
             .unwrap_or_else(|e| panic!("{e}\n{text}"))
     };
     let (mut shown, plain) = (load(&shown), load(&text));
     // Whether it was written is all that differs.
-    assert_eq!(shown.server.connections_asked_for.take(), Some(50_000));
+    assert_eq!(
+        shown.server.limits.connections_asked_for.take(),
+        Some(50_000)
+    );
     assert_eq!(shown.server, plain.server);
     assert_eq!(shown.server, load("").server);
     assert_eq!(shown.key_headers, load("").key_headers);

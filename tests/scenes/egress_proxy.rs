@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use keygate::config::{Config, Purpose};
+use keygate::config::{Purpose, Resolved};
 
 use crate::command::{keygate, text};
 use crate::support::gateway::simple;
@@ -365,9 +365,9 @@ fn a_token_that_cannot_be_used_is_no_way_around_the_proxy() {
         let scene = Scene::new("").key("alice", "secret", "");
         scene.configure(&format!("{server}\"{token}\""), &simple(URL, "", ""));
         let path = scene.path("gateway.toml");
-        assert!(Config::load(&path, Purpose::Start).is_err(), "{token}");
+        assert!(Resolved::load(&path, Purpose::Start).is_err(), "{token}");
         // A reload accepts the rest of the configuration, which may revoke a key.
-        let reloaded = Config::load(&path, Purpose::Reload).unwrap();
+        let reloaded = Resolved::load(&path, Purpose::Reload).unwrap();
         let proxy = reloaded.providers[0]
             .proxy
             .as_ref()

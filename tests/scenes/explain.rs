@@ -316,3 +316,39 @@ fn what_is_no_path_is_told_and_a_websockets_url_is_taken() {
         "{said}"
     );
 }
+
+#[test]
+fn secrets_that_cannot_be_read_are_named_and_everything_else_is_explained() {
+    let tls = "[server.tls]\ncertificate = \"none.pem\"\nkey = \"file:none.pem\"\n\
+               [tracing]\nendpoint = \"http://127.0.0.1:1\"\nheaders = { A = \"file:none\" }\n";
+    let text = format!("{tls}{}", simple("http://127.0.0.1:1", "", ""));
+    let scene = Scene::new(&text).key("alice", "secret", "");
+    let request = ["GET", "/p/v1/models", "-H", "Authorization: Bearer secret"];
+    let (said, code) = explain(&scene, &request);
+    assert_eq!(code, Some(0), "{said}");
+    for expected in [
+        "gateway.toml:5: warning: server.tls: ",
+        "none.pem is not there",
+        "gateway.toml:9: warning: tracing.headers: ",
+        "key        alice: valid",
+        "endpoint   GET http://127.0.0.1:1/v1/models",
+    ] {
+        assert!(said.contains(expected), "wanted {expected}\ngot\n{said}");
+    }
+    // A check and a start refuse the same, and what is wrong with the rest is still said.
+    let problems = scene.problems();
+    assert!(
+        problems.contains("gateway.toml:5: server.tls: "),
+        "{problems}"
+    );
+    scene.write(
+        "gateway.toml",
+        &text.replace("path = \"/p\"", "path = \"p\""),
+    );
+    let (said, code) = explain(&scene, &request);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(
+        said.contains("gateway.toml:14: ") && said.contains("none.pem"),
+        "{said}"
+    );
+}

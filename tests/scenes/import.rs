@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use keygate::config::{Config, Purpose};
+use keygate::config::{Purpose, Resolved};
 use keygate::import::gloo::{self, Input};
 use keygate::import::litellm::{self, Tables};
 use keygate::import::{self, Plan};
@@ -110,7 +110,7 @@ fn serve(folder: &Path, url: &str) -> server::Gateway {
         }
     }
     std::fs::write(&path, document.to_string()).unwrap();
-    let config = Config::load(&path, Purpose::Start).unwrap_or_else(|errors| panic!("{errors}"));
+    let config = Resolved::load(&path, Purpose::Start).unwrap_or_else(|errors| panic!("{errors}"));
     server::Gateway::start(config, path, std::io::sink()).unwrap()
 }
 
@@ -193,7 +193,7 @@ fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     import::write(&plan, &out, |_| Ok::<_, std::io::Error>(())).unwrap();
-    let accepted = Config::load(&out.join("gateway.toml"), Purpose::Start);
+    let accepted = Resolved::load(&out.join("gateway.toml"), Purpose::Start);
     accepted.unwrap_or_else(|errors| panic!("{}: {errors}", path.display()));
     let provider = Provider::start();
     let gateway = serve(&out, &provider.url());
@@ -608,7 +608,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
         import::write(&plan, &out, |_| Ok::<_, std::io::Error>(())).unwrap();
-        let loaded = Config::load(&out.join("gateway.toml"), Purpose::Start);
+        let loaded = Resolved::load(&out.join("gateway.toml"), Purpose::Start);
         if let Err(errors) = loaded {
             prop_assert!(false, "{errors}\n{text}\n{}", import::gateway(&plan));
         }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::Method;
-use keygate::config::{Config, Purpose};
+use keygate::config::{Purpose, Resolved};
 use keygate::import;
 use keygate::import::gloo::{self, Input};
 use keygate::metrics::Metrics;
@@ -421,7 +421,7 @@ fn imported(text: &str, allow_open: bool) -> (tempfile::TempDir, Arc<Live>, Stri
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     import::write(&plan, &out, |_| Ok::<_, std::io::Error>(())).unwrap();
-    let config = Config::load(&out.join("gateway.toml"), Purpose::Start)
+    let config = Resolved::load(&out.join("gateway.toml"), Purpose::Start)
         .unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     let live = Live::start(config, Arc::new(Metrics::new().unwrap())).unwrap();
     (folder, Arc::new(live), import::gateway(&plan))

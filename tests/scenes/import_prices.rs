@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keygate::config::{Config, Purpose};
+use keygate::config::{Purpose, Resolved};
 use keygate::import::{self, litellm};
 use keygate::usage::{Media, MediumTokens, Prices, ServiceTier, Usage};
 use proptest::prelude::*;
@@ -99,11 +99,11 @@ fn a_model_that_is_left_out_is_reached_at_the_address_that_its_entry_says() {
 }
 
 /// Imports a file and loads the result.
-fn imported(text: &str, folder: &Path) -> Config {
+fn imported(text: &str, folder: &Path) -> Resolved {
     let plan = litellm::read_in("c", text, &litellm::Tables::default(), &|_| None).unwrap();
     let out = folder.join("out");
     import::write(&plan, &out, |_| Ok::<_, std::io::Error>(())).unwrap();
-    let loaded = Config::load(&out.join("gateway.toml"), Purpose::Start);
+    let loaded = Resolved::load(&out.join("gateway.toml"), Purpose::Start);
     loaded.unwrap_or_else(|errors| panic!("{errors}\n{text}\n{:?}", import::prices(&plan)))
 }
 

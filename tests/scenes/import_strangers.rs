@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keygate::config::{Config, Purpose};
+use keygate::config::{Purpose, Resolved};
 use keygate::import::gloo::{self, Input};
 use keygate::import::{self, Plan, litellm};
 
@@ -97,7 +97,7 @@ fn ten_configurations_of_strangers_become_what_the_table_says() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
         import::write(&plan, &out, |_| Ok::<_, std::io::Error>(())).unwrap();
-        let loaded = Config::load(&out.join("gateway.toml"), Purpose::Start);
+        let loaded = Resolved::load(&out.join("gateway.toml"), Purpose::Start);
         loaded.unwrap_or_else(|errors| panic!("{name}: {errors}"));
     }
     let missing = missing.join("\n");

@@ -58,6 +58,7 @@ mod requests_per_connection;
 mod routes;
 mod seeds;
 mod service_manager;
+mod settings;
 mod strangers;
 mod stream;
 mod successors;

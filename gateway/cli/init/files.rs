@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use zeroize::Zeroizing;
 
-use crate::config::{Config, Purpose};
+use crate::config::{Purpose, Resolved};
 use crate::error::Error;
 use crate::key::edit::{self, NewKey};
 
@@ -80,7 +80,7 @@ pub(super) fn put(new: &New, out: &Path) -> Result<Vec<String>, Error> {
 
 /// The warnings of a valid configuration, or the problems of another one.
 fn load(path: &Path) -> Result<Vec<String>, String> {
-    let config = Config::load(path, Purpose::Start).map_err(|errors| errors.to_string())?;
+    let config = Resolved::load(path, Purpose::Start).map_err(|errors| errors.to_string())?;
     Ok(config.warnings.iter().map(ToString::to_string).collect())
 }
 

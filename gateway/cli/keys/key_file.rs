@@ -7,13 +7,13 @@ use clap::Args;
 use super::view::KeyView;
 use crate::cli::config_path::ConfigPath;
 use crate::cli::output;
-use crate::config::{Config, ConfigErrors};
+use crate::config::{self, ConfigErrors};
 use crate::document::{Document, Problems, Severity};
 use crate::error::Error;
 use crate::key::edit::EditError;
 use crate::key::file::KeyFile;
 use crate::key::lock;
-use crate::secret::{LARGEST_KEYS, Private};
+use crate::secret::{LARGEST_KEYS, LocalSecrets, Private};
 
 /// The options that name the key file, and the format of the output.
 #[derive(Args)]
@@ -33,7 +33,7 @@ impl KeyFileArgs {
     pub(super) fn path(&self) -> Result<PathBuf, Error> {
         match &self.file {
             Some(file) => Ok(file.clone()),
-            None => Ok(Config::places(&self.config.find()?)?.key_file),
+            None => Ok(config::locations(&self.config.find()?)?.key_file),
         }
     }
 
@@ -48,7 +48,7 @@ impl KeyFileArgs {
         let problems = Problems::default();
         let folder = path.parent().unwrap_or(Path::new(""));
         let document = Document::new(&path, text);
-        let (file, notes) = KeyFile::read_with_notes(&document, folder, &problems);
+        let (file, notes) = KeyFile::read_with_notes(&document, folder, &LocalSecrets, &problems);
         let problems = problems.into_sorted();
         if problems
             .iter()

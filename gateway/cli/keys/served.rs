@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::key_file::KeyFileArgs;
 use crate::cli::listener::Trusted;
 use crate::cli::{admin_client, same_gateway};
-use crate::config::Config;
+use crate::config;
 use crate::document::FileStamp;
 use crate::runtime::printable;
 
@@ -37,10 +37,10 @@ impl Served {
         if key_file.file.is_some() {
             return None;
         }
-        let config = key_file.config.find().ok()?;
-        let places = Config::places(&config).ok()?;
+        let path = key_file.config.find().ok()?;
+        let places = config::locations(&path).ok()?;
         let (status, _) = admin_client::read_status(places.admin).ok()?;
-        Trusted::of(&config, &places).check().ok()?;
+        Trusted::of(&path, &places).check().ok()?;
         let ours = same_gateway::reads_key_file(&status, &places.key_file);
         Some(Self {
             current: ours && status.key_file.mark == stamp.mark(),

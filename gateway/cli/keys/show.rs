@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::key_file::KeyFileArgs;
 use super::view::KeyView;
 use crate::cli::output::print;
-use crate::config::{Config, Purpose, RouteSpec};
+use crate::config::{Purpose, Resolved, RouteSpec};
 use crate::error::Error;
 use crate::key::edit::EditError;
 use crate::route::Access;
@@ -47,7 +47,7 @@ impl Show {
             return None;
         }
         let path = self.key_file.config.find().ok()?;
-        let config = Config::load(&path, Purpose::Reload).ok()?;
+        let config = Resolved::load(&path, Purpose::Reload).ok()?;
         let takes = |route: &&RouteSpec| match &route.access {
             Access::Keys(selector) => selector.takes(&shown.entry.key),
             Access::Open => false,

@@ -125,6 +125,7 @@ mod tests {
     use super::*;
     use crate::document::{Document, Problems};
     use crate::key::file::KeyFile;
+    use crate::secret::LocalSecrets;
 
     const NOW: &str = "2026-06-01T00:00:00Z";
 
@@ -143,8 +144,12 @@ mod tests {
             hashes.join(", ")
         );
         let document = Document::new(Path::new("keys.toml"), text);
-        let (file, notes) =
-            KeyFile::read_with_notes(&document, Path::new("."), &Problems::default());
+        let (file, notes) = KeyFile::read_with_notes(
+            &document,
+            Path::new("."),
+            &LocalSecrets,
+            &Problems::default(),
+        );
         let entry = file.entries.into_iter().next().unwrap();
         KeyView {
             entry,

@@ -1,12 +1,12 @@
 //! `cors` of a route: which pages in browsers may read its responses.
 
 use super::super::file::CorsFile;
-use super::Checker;
+use super::checker::Checker;
 use crate::document::Located;
 use crate::route::{Access, Cors, parse_origin};
 
 impl Checker<'_> {
-    /// What `file` means on a route with `access`. An origin that is none is left out: that closes more.
+    /// The origins in `file`, of a route with `access`. An invalid origin is left out, which permits less.
     pub(super) fn cors(&self, file: Option<CorsFile>, access: &Access) -> Option<Cors> {
         let Located { value, at } = file?.origins?;
         let all = value.0;

@@ -1,6 +1,6 @@
-//! `plain_http`: the word by which requests may go unencrypted where the URL does not show that the network is private.
+//! `plain_http`: permits unencrypted requests where the URL does not show that the network is private.
 
-use super::Checker;
+use super::checker::Checker;
 use crate::document::{Located, Location};
 use crate::origin::{BaseUrl, Exposure};
 
@@ -12,12 +12,12 @@ pub(super) struct Sending<'s> {
     pub setting: &'s str,
     /// What is sent, such as "requests and the token".
     pub what: &'s str,
-    /// Where the URL is written.
+    /// The line of the URL.
     pub at: &'s Location,
 }
 
 impl Checker<'_> {
-    /// Refuses a URL that would expose what is sent there, unless the section says the word, and the URL may lead
+    /// Refuses a URL that would expose what is sent there, unless the section permits it (`word`) and the URL may lead
     /// through a private network.
     pub(super) fn plain_http(&self, url: &BaseUrl, word: Option<&Located<bool>>, of: &Sending<'_>) {
         let Sending {

@@ -1,66 +1,83 @@
-//! `[providers.*]`: where they are, and how they are spoken to.
+//! `[providers.*]`: where providers are, and how requests to them look.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 
 use super::super::file::{Pairs, ProviderFile, ProviderTimeoutsFile};
-use super::egress::Egress;
+use super::super::meant::{Egress, ProviderConfig, ProviderParts, RouteConfig, TokenConfig};
+use super::super::names::is_name;
+use super::checker::Checker;
 use super::plain_http::Sending;
-use super::{Checked, Checker, is_name};
-use crate::document::{FileStamp, Located, Location, OneOrMany, Severity, enumerate, nearest};
-use crate::key::without_scheme;
+use crate::document::{Located, Location, OneOrMany, enumerate, nearest};
+use crate::origin::{BaseUrl, HttpVersion, Timeouts};
 use crate::provider::KINDS;
-use crate::provider::{Kind, Paths, ProviderSpec, RedirectHost, TokenSource, is_segment};
-
-use crate::origin::{BaseUrl, CaBundle, EgressProxy, HttpVersion, Timeouts};
+use crate::provider::{Bearer, Kind, Paths, RedirectHost, is_segment};
 use crate::route::NormalPath;
-use crate::secret::{SecretError, SecretRef};
+use crate::secret::SecretRef;
 
 impl Checker<'_> {
-    pub(super) fn providers(
-        &mut self,
-        files: Vec<ProviderFile>,
-        egress: &Egress,
-    ) -> HashMap<String, Checked> {
-        let mut providers = HashMap::new();
-        for file in files {
-            let (name, at) = (file.name.value.clone(), file.name.at.clone());
-            if !is_name(&name) {
-                self.fatal(
-                    &at,
-                    "a provider's name has letters, digits, `.`, `_` and `-`",
-                );
+    pub(super) fn providers(&self, files: Vec<ProviderFile>) -> Vec<ProviderConfig> {
+        let checked = files.into_iter().map(|file| {
+            if !is_name(&file.name.value) {
+                let why = "a provider's name has letters, digits, `.`, `_` and `-`";
+                self.fatal(&file.name.at, why);
             }
-            let spec = self.provider(file, egress);
-            providers.insert(name, Checked { at, spec });
-        }
-        providers
+            self.provider(file)
+        });
+        checked.collect()
     }
 
-    fn provider(&mut self, file: ProviderFile, egress: &Egress) -> Option<ProviderSpec> {
+    /// Warns of each provider that no route leads to.
+    pub(super) fn unused_providers(&self, providers: &[ProviderConfig], routes: &[RouteConfig]) {
+        let made = routes.iter().filter(|route| route.spec.is_some());
+        let used: HashSet<_> = made.map(|route| &route.provider).collect();
+        for provider in providers {
+            if !used.contains(&provider.name) {
+                let why = format!("no route leads to the provider `{}`", provider.name);
+                self.warn(&provider.at, why);
+            }
+        }
+    }
+
+    fn provider(&self, mut file: ProviderFile) -> ProviderConfig {
         let name = file.name.value.clone();
-        let field = |key: &str| format!("providers.{name}.{key}");
         let kind = self.kind(file.kind.as_ref(), &name);
         let blanks = kind.map(|kind| self.blanks(&file, kind));
         let base_url = kind
             .zip(blanks.as_ref())
             .and_then(|(kind, blanks)| self.base_url(&file, kind, blanks));
-        let proxy = base_url
+        let egress = base_url
             .as_ref()
-            .and_then(|url| self.provider_proxy(&file, url, egress));
-        let token = self.token(file.token, kind, &file.name.at, &name);
-        let default_endpoint = file.default_endpoint.filter(|given| {
-            let plain = is_plain_target(&given.value);
-            if !plain {
-                let why = "is a path in its plain form, such as `/v1/chat/completions`";
-                self.fatal(&given.at, format!("{} {why}", field("default_endpoint")));
-            }
-            plain
-        });
-        // Whoever says where the token goes has said it of every token.
+            .and_then(|url| self.provider_egress(&file, url));
+        let inherits_egress = file.proxy.is_none() && base_url.as_ref().is_some_and(|url| url.tls);
+        let token = self.token(file.token.take(), kind, &file.name.at, &name);
+        let ca = file.ca.take().map(|given| self.path(given));
+        let at = file.name.at.clone();
+        let parts = self.parts(file, kind, base_url, blanks);
+        ProviderConfig {
+            name: Arc::from(name),
+            at,
+            token,
+            ca,
+            egress,
+            inherits_egress,
+            parts,
+        }
+    }
+
+    fn parts(
+        &self,
+        file: ProviderFile,
+        kind: Option<&'static Kind>,
+        base_url: Option<BaseUrl>,
+        blanks: Option<HashMap<&'static str, String>>,
+    ) -> Option<ProviderParts> {
+        let name = &file.name.value;
+        let default_endpoint = self.default_endpoint(file.default_endpoint, name);
+        // An explicit `auth_header` holds for all tokens: none of them goes as `Bearer` instead.
         let bearer = kind
             .and_then(|kind| kind.bearer)
             .filter(|_| file.auth_header.is_none());
@@ -68,42 +85,14 @@ impl Checker<'_> {
             Some(given) => self.header_name(&given.value, &given.at),
             None => kind.map(|kind| HeaderName::from_static(kind.auth_header)),
         };
-        let auth_prefix = match file.auth_prefix {
-            Some(given) if HeaderValue::from_str(&given.value).is_err() => {
-                self.fatal(
-                    &given.at,
-                    format!("{} cannot stand in a header", field("auth_prefix")),
-                );
-                None
-            }
-            Some(given) => Some(given.value),
-            None => kind.map(|kind| kind.auth_prefix.to_owned()),
-        };
-        let ca = file.ca.and_then(|given| {
-            let (path, pem) = self.pem_file(&given, &field("ca"), Severity::Fatal);
-            CaBundle::parse(&pem?, &path)
-                .map_err(|why| self.fatal(&given.at, format!("{}: {why}", field("ca"))))
-                .ok()
-        });
-        let headers = self.provider_headers(&file.headers, &|name| {
-            Some(name) == auth_header.as_ref() || (bearer.is_some() && *name == AUTHORIZATION)
-        });
-        let redirect_hosts = self.redirect_hosts(file.redirect_hosts, &name);
+        let auth_prefix = self.auth_prefix(file.auth_prefix, kind, name);
+        let headers = self.provider_headers(&file.headers, auth_header.as_ref(), bearer);
+        let redirect_hosts = self.redirect_hosts(file.redirect_hosts, name);
         let timeouts = self.timeouts(file.timeouts);
         let (kind, base_url, blanks) = (kind?, base_url?, blanks?);
-        let sni = match file.sni {
-            Some(given) if given.value.trim().is_empty() => {
-                let why =
-                    "is empty, which would switch off the check of the certificate: leave it out";
-                self.fatal(&given.at, format!("{} {why}", field("sni")));
-                return None;
-            }
-            Some(given) => given.value,
-            None => base_url.host.clone(),
-        };
-        let http = self.http_version(file.http.as_ref(), &name, base_url.tls)?;
-        Some(ProviderSpec {
-            name: Arc::from(name.as_str()),
+        let sni = self.sni(file.sni, &base_url, name);
+        let http = self.http_version(file.http.as_ref(), name, base_url.tls);
+        Some(ProviderParts {
             kind,
             paths: Paths::new(
                 kind,
@@ -112,35 +101,69 @@ impl Checker<'_> {
                 &|name| blanks.get(name).cloned(),
             ),
             base_url,
-            sni,
-            ca,
+            sni: sni?,
             auth_header: auth_header?,
             auth_prefix: auth_prefix?,
             bearer,
-            token: token?,
             headers,
             redirect_hosts,
-            proxy,
-            http,
+            http: http?,
             timeouts,
         })
     }
 
-    /// The proxy that it is reached through: its own, or that of all providers by https.
-    fn provider_proxy(
-        &mut self,
-        file: &ProviderFile,
-        url: &BaseUrl,
-        egress: &Egress,
-    ) -> Option<EgressProxy> {
+    fn default_endpoint(
+        &self,
+        given: Option<Located<String>>,
+        provider: &str,
+    ) -> Option<Located<String>> {
+        given.filter(|given| {
+            let is_plain = is_plain_target(&given.value);
+            if !is_plain {
+                let why = format!(
+                    "providers.{provider}.default_endpoint is a path in its plain form, such as `/v1/chat/completions`"
+                );
+                self.fatal(&given.at, why);
+            }
+            is_plain
+        })
+    }
+
+    fn auth_prefix(
+        &self,
+        given: Option<Located<String>>,
+        kind: Option<&Kind>,
+        provider: &str,
+    ) -> Option<String> {
+        let Some(given) = given else {
+            return kind.map(|kind| kind.auth_prefix.to_owned());
+        };
+        if HeaderValue::from_str(&given.value).is_err() {
+            let why = format!("providers.{provider}.auth_prefix cannot stand in a header");
+            self.fatal(&given.at, why);
+            return None;
+        }
+        Some(given.value)
+    }
+
+    /// The name that the provider's certificate must have: its host, unless the configuration says otherwise.
+    fn sni(&self, given: Option<Located<String>>, url: &BaseUrl, provider: &str) -> Option<String> {
+        let Some(given) = given else {
+            return Some(url.host.clone());
+        };
+        if given.value.trim().is_empty() {
+            let why = "is empty, which would switch off the check of the certificate: leave it out";
+            self.fatal(&given.at, format!("providers.{provider}.sni {why}"));
+            return None;
+        }
+        Some(given.value)
+    }
+
+    /// The provider's own way, if it names one that can be used.
+    fn provider_egress(&self, file: &ProviderFile, url: &BaseUrl) -> Option<Egress> {
         let section = format!("providers.{}", file.name.value);
         let own = self.egress(&section, file.proxy.as_ref(), file.proxy_token.as_ref());
-        let Some(given) = &file.proxy else {
-            let inherits = url.tls;
-            return inherits
-                .then(|| self.proxy_for(egress, url, &section, &file.name.at))
-                .flatten();
-        };
+        let given = file.proxy.as_ref()?;
         if !url.tls && given.value != "none" {
             let why = format!(
                 "{section}.proxy: {} is not encrypted, and a proxy gets nothing to read: use https://, or leave \
@@ -150,10 +173,10 @@ impl Checker<'_> {
             self.fatal(&given.at, why);
             return None;
         }
-        self.proxy_for(&own?, url, &section, &given.at)
+        own
     }
 
-    /// What the blanks of the kind's addresses are filled with.
+    /// The values of the placeholders in the kind's addresses.
     fn blanks(&self, file: &ProviderFile, kind: &Kind) -> HashMap<&'static str, String> {
         let provider = &file.name.value;
         let mut blanks = HashMap::new();
@@ -215,13 +238,7 @@ impl Checker<'_> {
         let Some(given) = ours.1 else {
             let own = kind.own_url(&filling);
             if own.is_none() {
-                let why = if kind.endpoint {
-                    "each customer has one, such as https://NAME.openai.azure.com".to_owned()
-                } else {
-                    format!("a {} provider could be anywhere", kind.name)
-                };
-                let why = format!("{} is missing: {why}", field(ours.0));
-                self.fatal(&file.name.at, why);
+                self.no_url(kind, &field(ours.0), &file.name.at);
             }
             return BaseUrl::parse(&own?).ok();
         };
@@ -229,21 +246,7 @@ impl Checker<'_> {
         let mut url = parsed
             .map_err(|why| self.fatal(&given.at, format!("{} {why}", field(ours.0))))
             .ok()?;
-        let has_token = match &file.token {
-            Some(token) => token.value != "none",
-            None => !kind.tokenless,
-        };
-        let sending = Sending {
-            section: &format!("providers.{}", file.name.value),
-            setting: ours.0,
-            what: if has_token {
-                "requests and the token"
-            } else {
-                "requests"
-            },
-            at: &given.at,
-        };
-        self.plain_http(&url, file.plain_http.as_ref(), &sending);
+        self.provider_plain_http(file, kind, &url, (ours.0, &given.at));
         if kind.endpoint && url.path.split('/').any(|segment| segment == "openai") {
             let why = "goes no further than the resource: leave out `/openai` and what follows";
             self.fatal(&given.at, format!("{} {why}", field(ours.0)));
@@ -253,6 +256,41 @@ impl Checker<'_> {
                 .push_str(&kind.own_path(&filling).unwrap_or_default());
         }
         Some(url)
+    }
+
+    /// Refuses a provider without a URL whose kind has no address of its own.
+    fn no_url(&self, kind: &Kind, field: &str, at: &Location) {
+        let why = if kind.endpoint {
+            "each customer has one, such as https://NAME.openai.azure.com".to_owned()
+        } else {
+            format!("a {} provider could be anywhere", kind.name)
+        };
+        self.fatal(at, format!("{field} is missing: {why}"));
+    }
+
+    fn provider_plain_http(
+        &self,
+        file: &ProviderFile,
+        kind: &Kind,
+        url: &BaseUrl,
+        (setting, at): (&str, &Location),
+    ) {
+        let has_token = match &file.token {
+            Some(token) => token.value != "none",
+            None => !kind.tokenless,
+        };
+        let what = if has_token {
+            "requests and the token"
+        } else {
+            "requests"
+        };
+        let sending = Sending {
+            section: &format!("providers.{}", file.name.value),
+            setting,
+            what,
+            at,
+        };
+        self.plain_http(url, file.plain_http.as_ref(), &sending);
     }
 
     fn http_version(
@@ -306,84 +344,55 @@ impl Checker<'_> {
     }
 
     fn token(
-        &mut self,
+        &self,
         given: Option<Located<String>>,
         kind: Option<&Kind>,
         at: &Location,
-        name: &str,
-    ) -> Option<TokenSource> {
+        provider: &str,
+    ) -> Option<TokenConfig> {
         let Some(given) = given else {
             if kind.is_some_and(|kind| kind.tokenless) {
-                return Some(TokenSource::None);
+                return Some(TokenConfig::None);
             }
             let cure = "say where it is (`env:NAME`, `file:PATH`, `credential:NAME`, `key:METADATA`), \
                         `passthrough`, or `none` if the provider wants none";
-            self.fatal(at, format!("providers.{name}.token is missing: {cure}"));
+            self.fatal(at, format!("providers.{provider}.token is missing: {cure}"));
             return None;
         };
+        let refuse = |why: String| {
+            self.fatal(&given.at, format!("providers.{provider}.token: {why}"));
+        };
         match given.value.as_str() {
-            "passthrough" => return Some(TokenSource::Passthrough),
-            "none" => return Some(TokenSource::None),
-            text => {
-                if let Some(entry) = text.strip_prefix("key:") {
-                    if !super::is_name(entry) {
-                        self.fatal(
-                            &given.at,
-                            format!(
-                                "providers.{name}.token: `key:` needs the name of a metadata entry"
-                            ),
-                        );
-                        return None;
-                    }
-                    return Some(TokenSource::Key(entry.to_owned()));
+            "passthrough" => Some(TokenConfig::Passthrough),
+            "none" => Some(TokenConfig::None),
+            text => match text.strip_prefix("key:") {
+                Some(entry) if is_name(entry) => Some(TokenConfig::Key(entry.to_owned())),
+                Some(_) => {
+                    refuse("`key:` needs the name of a metadata entry".to_owned());
+                    None
                 }
-            }
+                None => {
+                    let reference = SecretRef::parse(text, self.folder)
+                        .map_err(|error| refuse(error.to_string()))
+                        .ok()?;
+                    Some(TokenConfig::Secret(Located {
+                        value: reference,
+                        at: given.at.clone(),
+                    }))
+                }
+            },
         }
-        let resolved = SecretRef::parse(&given.value, self.folder).and_then(|reference| {
-            self.files.extend(reference.file().map(FileStamp::take));
-            let token = reference.resolve()?;
-            if without_scheme(token.expose().as_bytes()).is_empty() {
-                let why = format!("{reference} holds the word `Bearer` and no token");
-                return Err(SecretError::Unusable(why));
-            }
-            if let Some(what) = token.oddity() {
-                self.warn(
-                    &given.at,
-                    format!("providers.{name}.token: {reference} {what}"),
-                );
-            }
-            Ok(token)
-        });
-        match &resolved {
-            Ok(_) => {}
-            Err(SecretError::Missing(why)) => {
-                self.warn(
-                    &given.at,
-                    format!("providers.{name} will answer 503 until its token is there: {why}"),
-                );
-            }
-            Err(SecretError::Unread(why)) => {
-                // A start goes on without it, and a reload with the one of before, until it is read.
-                let why =
-                    format!("providers.{name} will answer 503 until its token is read: {why}");
-                self.problems
-                    .push_unread(&given.at, Severity::Warning, true, why);
-            }
-            Err(SecretError::Unusable(why)) => {
-                // A token that was spoiled while it was rotated must not keep a revoked key open.
-                let why = format!("providers.{name}.token: {why}");
-                self.problems.push(&given.at, Severity::Strict, why);
-            }
-            Err(error) => self.fatal(&given.at, format!("providers.{name}.token: {error}")),
-        }
-        Some(TokenSource::Fixed(resolved))
     }
 
     fn provider_headers(
         &self,
         pairs: &Pairs,
-        takes_token: &dyn Fn(&HeaderName) -> bool,
+        auth_header: Option<&HeaderName>,
+        bearer: Option<Bearer>,
     ) -> Vec<(HeaderName, HeaderValue)> {
+        let takes_token = |name: &HeaderName| {
+            Some(name) == auth_header || (bearer.is_some() && *name == AUTHORIZATION)
+        };
         let mut headers = Vec::new();
         for (name, value) in pairs {
             let Some(name) = self.header_name(&name.value, &name.at) else {
@@ -436,10 +445,10 @@ impl Checker<'_> {
             match (idle_at, first_byte_at) {
                 (Some(at), _) => self.fatal(
                     &at,
-                    "`idle` is longer than `first_byte`: a pause within an response cannot be allowed \
+                    "`idle` is longer than `first_byte`: a pause within a response cannot be allowed \
                      to take longer than its beginning; raise `first_byte`",
                 ),
-                // Only `first_byte` was set: the default of the other gives way.
+                // Only `first_byte` is given: the default of `idle` is lowered to it.
                 (None, _) if first_byte_given => idle = first_byte,
                 (None, _) => {}
             }
@@ -458,7 +467,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether `text` is a path, perhaps with a query, that needs no change to be sent.
+/// Whether `text` is a path in its normal form, perhaps with a query.
 fn is_plain_target(text: &str) -> bool {
     let normal = NormalPath::parse(text.as_bytes());
     normal.is_ok_and(|normal| text.starts_with('/') && text.starts_with(&*normal.path))

@@ -1,4 +1,4 @@
-//! `[[routes]]`: where they lead, and who may use them.
+//! `[[routes]]`: which requests they take, where these go, and who may use them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,153 +6,184 @@ use std::sync::Arc;
 use http::HeaderName;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 
-use super::super::RouteSpec;
 use super::super::file::{ExtractorFile, Pairs, RouteFile};
-use super::{Checked, Checker, is_name};
-use crate::document::{Located, Location, OneOrMany, Severity, enumerate, nearest};
-use crate::key::{KeyEntry, Selector};
-use crate::provider::{
-    ACCOUNT_CHOICES, ALWAYS_STRIPPED, ProviderSpec, TokenSource, is_of_a_front_proxy,
-};
+use super::super::meant::{ProviderConfig, ProviderParts, RouteConfig, RouteSpec, TokenConfig};
+use super::super::names::is_name;
+use super::checker::Checker;
+use crate::document::{Located, Location, OneOrMany, enumerate, nearest};
+use crate::key::Selector;
+use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, is_of_a_front_proxy};
 use crate::route::{Access, HostPattern, PathPrefix};
 use crate::template::{Extractor, HeaderTemplate, Source};
 use crate::usage::Metering;
 
-/// How many keys a warning names.
-const MOST_NAMED: usize = 5;
+/// The providers by their names.
+type Providers<'p> = HashMap<&'p str, &'p ProviderConfig>;
 
 impl Checker<'_> {
     pub(super) fn routes(
         &self,
         files: Vec<RouteFile>,
-        providers: &HashMap<String, Checked>,
-        keys: Option<&[KeyEntry]>,
+        providers: &[ProviderConfig],
         key_headers: &[HeaderName],
-    ) -> Vec<RouteSpec> {
-        let mut names: HashMap<String, usize> = HashMap::new();
-        let mut places: HashMap<(HostPattern, PathPrefix), (String, usize)> = HashMap::new();
-        let (mut routes, mut lines) = (Vec::new(), Vec::new());
-        for file in files {
-            let at = file.at.clone();
-            let Some(route) = self.route(file, providers, keys, key_headers) else {
-                continue;
-            };
-            if let Some(line) = names.insert(route.name.to_string(), at.line) {
-                self.fatal(
-                    &at,
-                    format!(
-                        "the route `{}` is there already, in line {line}",
-                        route.name
-                    ),
+    ) -> Vec<RouteConfig> {
+        let by_name = providers.iter().map(|provider| (&*provider.name, provider));
+        let providers: Providers<'_> = by_name.collect();
+        let routes: Vec<_> = files
+            .into_iter()
+            .filter_map(|file| self.route(file, &providers, key_headers))
+            .collect();
+        self.distinct(&routes);
+        routes
+    }
+
+    /// No two routes have the same name, or the same host and path.
+    fn distinct(&self, routes: &[RouteConfig]) {
+        let mut names: HashMap<&str, usize> = HashMap::new();
+        let mut places: HashMap<(&HostPattern, &PathPrefix), (&str, usize)> = HashMap::new();
+        for RouteConfig { at, spec, .. } in routes {
+            let Some(route) = spec else { continue };
+            if let Some(line) = names.insert(&route.name, at.line) {
+                let why = format!(
+                    "the route `{}` is there already, in line {line}",
+                    route.name
                 );
+                self.fatal(at, why);
             }
             for host in &route.hosts {
-                let place = (host.clone(), route.path.clone());
-                let here = (route.name.to_string(), at.line);
-                if let Some((other, line)) = places.insert(place, here) {
-                    self.fatal(&at, format!(
+                let place = (host, &route.path);
+                if let Some((other, line)) = places.insert(place, (&route.name, at.line)) {
+                    self.fatal(at, format!(
                         "the route `{}` can never be reached: `{other}` in line {line} has the same \
                          host `{host}` and path `{}`",
                         route.name, route.path,
                     ));
                 }
             }
-            routes.push(route);
-            lines.push(at);
         }
-        self.overlaps(&routes, &lines, providers);
-        routes
     }
 
     fn route(
         &self,
         file: RouteFile,
-        providers: &HashMap<String, Checked>,
-        keys: Option<&[KeyEntry]>,
+        providers: &Providers<'_>,
         key_headers: &[HeaderName],
-    ) -> Option<RouteSpec> {
-        let hosts = match &file.host {
-            None => vec![HostPattern::Any],
-            Some(given) if given.value.0.is_empty() => {
-                self.fatal(
-                    &given.at,
-                    "a route without a host could never be reached: leave it out for any",
-                );
-                return None;
-            }
-            Some(given) => given
-                .value
-                .0
-                .iter()
-                .filter_map(|text| {
-                    HostPattern::parse(text)
-                        .map_err(|why| self.fatal(&given.at, why))
-                        .ok()
-                })
-                .collect(),
+    ) -> Option<RouteConfig> {
+        let hosts = self.hosts(file.host.as_ref())?;
+        let path = self.path_prefix(file.path.as_ref());
+        let name = file.name?;
+        if !is_name(&name.value) {
+            let why = "a route's name has letters, digits, `.`, `_` and `-`";
+            self.fatal(&name.at, why);
+        }
+        let wanted = file.provider?;
+        let provider = self.provider_of(&wanted, providers)?;
+        let access = self.access(file.auth, file.keys, &file.at, &name.value);
+        self.key_header_beside_token(&wanted, provider, &access, key_headers);
+        let parts = provider.parts.as_ref();
+        let templates = self.templates(
+            &file.transform.extractors,
+            &file.transform.headers,
+            provider,
+            key_headers,
+        );
+        let cors = self.cors(file.cors, &access);
+        let websocket = file.websocket.map_or_else(
+            || parts.is_some_and(|parts| parts.kind.websocket),
+            |given| given.value,
+        );
+        let allowed_headers = self.allowed_headers(file.allow_headers);
+        let metering = self.metering(file.meter_streams, parts, &provider.name);
+        let metric_models = self.metric_models(file.metric_models);
+        let name: Arc<str> = Arc::from(name.value);
+        let spec = path.map(|path| RouteSpec {
+            name: name.clone(),
+            hosts,
+            path,
+            provider: provider.name.clone(),
+            access: access.clone(),
+            websocket,
+            allowed_headers,
+            templates,
+            cors,
+            metering,
+            metric_models,
+        });
+        Some(RouteConfig {
+            at: file.at,
+            name,
+            provider: provider.name.clone(),
+            access,
+            spec,
+        })
+    }
+
+    fn path_prefix(&self, given: Option<&Located<String>>) -> Option<PathPrefix> {
+        let given = given?;
+        PathPrefix::parse(&given.value)
+            .map_err(|why| self.fatal(&given.at, why))
+            .ok()
+    }
+
+    fn hosts(&self, given: Option<&Located<OneOrMany>>) -> Option<Vec<HostPattern>> {
+        let Some(given) = given else {
+            return Some(vec![HostPattern::Any]);
         };
-        let path = file.path.and_then(|given| {
-            PathPrefix::parse(&given.value)
+        if given.value.0.is_empty() {
+            let why = "a route without a host could never be reached: leave it out for any";
+            self.fatal(&given.at, why);
+            return None;
+        }
+        let parsed = given.value.0.iter().filter_map(|text| {
+            HostPattern::parse(text)
                 .map_err(|why| self.fatal(&given.at, why))
                 .ok()
         });
-        let name = file.name?;
-        if !is_name(&name.value) {
-            self.fatal(
-                &name.at,
-                "a route's name has letters, digits, `.`, `_` and `-`",
-            );
-        }
-        let wanted = file.provider?;
-        let Some(provider) = providers.get(&wanted.value) else {
-            let hint = match nearest(&wanted.value, providers.keys().map(String::as_str)) {
+        Some(parsed.collect())
+    }
+
+    fn provider_of<'p>(
+        &self,
+        wanted: &Located<String>,
+        providers: &Providers<'p>,
+    ) -> Option<&'p ProviderConfig> {
+        let found = providers.get(wanted.value.as_str()).copied();
+        if found.is_none() {
+            let hint = match nearest(&wanted.value, providers.keys().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("add a [providers.{}]", wanted.value),
             };
+            let why = format!("there is no provider `{}`: {hint}", wanted.value);
+            self.fatal(&wanted.at, why);
+        }
+        found
+    }
+
+    /// Refuses a route on which the caller's own token passes and the client's key has no other header to stand in.
+    fn key_header_beside_token(
+        &self,
+        wanted: &Located<String>,
+        provider: &ProviderConfig,
+        access: &Access,
+        key_headers: &[HeaderName],
+    ) {
+        let (Some(parts), Some(TokenConfig::Passthrough)) = (&provider.parts, &provider.token)
+        else {
+            return;
+        };
+        let is_beside = key_headers
+            .iter()
+            .any(|header| !parts.takes_token_in(header));
+        if *access != Access::Open && !is_beside {
             self.fatal(
                 &wanted.at,
-                format!("there is no provider `{}`: {hint}", wanted.value),
-            );
-            return None;
-        };
-        let access = self.access(file.auth, file.keys, &file.at, &name.value);
-        let spec = provider.spec.as_ref();
-        if let (Access::Keys(selector), Some(keys)) = (&access, keys) {
-            self.selector(selector, keys, spec, &name.value, &file.at);
-        }
-        if let Some(spec) = spec {
-            let elsewhere = key_headers
-                .iter()
-                .any(|header| !spec.takes_token_in(header));
-            if matches!(spec.token, TokenSource::Passthrough)
-                && access != Access::Open
-                && !elsewhere
-            {
-                self.fatal(&wanted.at, format!(
+                format!(
                     "`{}` passes the caller's token on in `{}`, so the gateway's key needs another \
-                     header in keys.headers",
-                    wanted.value, spec.auth_header,
-                ));
-            }
+                 header in keys.headers",
+                    wanted.value, parts.auth_header,
+                ),
+            );
         }
-        let templates = self.templates(&file.extractors, &file.headers, spec, key_headers);
-        let cors = self.cors(file.cors, &access);
-        Some(RouteSpec {
-            name: Arc::from(name.value),
-            hosts,
-            path: path?,
-            provider: Arc::from(wanted.value),
-            access,
-            websocket: file.websocket.map_or_else(
-                || spec.is_some_and(|spec| spec.kind.websocket),
-                |given| given.value,
-            ),
-            allowed_headers: self.allowed_headers(file.allow_headers),
-            templates,
-            cors,
-            metering: self.metering(file.meter_streams, spec),
-            metric_models: self.metric_models(file.metric_models),
-        })
     }
 
     fn metric_models(&self, given: Option<Located<OneOrMany>>) -> Vec<String> {
@@ -171,7 +202,12 @@ impl Checker<'_> {
         given.value.0
     }
 
-    fn metering(&self, given: Option<Located<String>>, spec: Option<&ProviderSpec>) -> Metering {
+    fn metering(
+        &self,
+        given: Option<Located<String>>,
+        provider: Option<&ProviderParts>,
+        name: &str,
+    ) -> Metering {
         let Some(given) = given else {
             return Metering::default();
         };
@@ -181,13 +217,13 @@ impl Checker<'_> {
             self.fatal(&given.at, format!("meter_streams is one of {names}"));
             return Metering::default();
         };
-        if let (Metering::Exact, Some(spec)) = (metering, spec)
-            && !spec.kind.takes_stream_options()
+        if let (Metering::Exact, Some(provider)) = (metering, provider)
+            && !provider.kind.takes_stream_options()
         {
             self.fatal(&given.at, format!(
-                "meter_streams: streams of `{}` say what they took without being asked, and `{}` may not \
+                "meter_streams: streams of `{}` say what they took without being asked, and `{name}` may not \
                  know `stream_options`: leave it out",
-                spec.kind.name, spec.name,
+                provider.kind.name,
             ));
         }
         *metering
@@ -249,71 +285,11 @@ impl Checker<'_> {
         }
     }
 
-    fn selector(
-        &self,
-        selector: &Selector,
-        keys: &[KeyEntry],
-        provider: Option<&ProviderSpec>,
-        route: &str,
-        at: &Location,
-    ) {
-        let mut taken = keys
-            .iter()
-            .filter(|entry| selector.takes(&entry.key))
-            .peekable();
-        if taken.peek().is_none() && !selector.0.is_empty() {
-            let labels: Vec<String> = selector
-                .0
-                .iter()
-                .map(|(k, v)| format!("--label {k}={v}"))
-                .collect();
-            self.problems.push(at, Severity::Strict, format!(
-                "no key satisfies the selector of the route `{route}` ({selector}): nobody could use \
-                 it; make one with `keygate keys create --id NAME {}`",
-                labels.join(" "),
-            ));
-        }
-        if let Some(TokenSource::Key(entry)) = provider.map(|spec| &spec.token) {
-            self.odd_tokens(entry, taken.clone(), route, at);
-            let lacking: Vec<&str> = taken
-                .filter(|key| !key.key.metadata.contains_key(entry))
-                .map(|key| &*key.key.id)
-                .take(MOST_NAMED)
-                .collect();
-            if !lacking.is_empty() {
-                self.warn(at, format!(
-                    "the route `{route}` sends each key's own `{entry}`, which {} has not: 503 for it",
-                    enumerate(lacking),
-                ));
-            }
-        }
-    }
-
-    /// Warns of keys whose own tokens, in the metadata `entry`, look as if more had been pasted than the token.
-    fn odd_tokens<'k>(
-        &self,
-        entry: &str,
-        keys: impl Iterator<Item = &'k KeyEntry>,
-        route: &str,
-        at: &Location,
-    ) {
-        let odd = keys.filter_map(|key| {
-            let what = key.key.metadata(entry)?.oddity()?;
-            Some((&*key.key.id, what))
-        });
-        for (id, what) in odd.take(MOST_NAMED) {
-            let why = format!(
-                "the route `{route}` sends the metadata `{entry}` of key `{id}`, which {what}"
-            );
-            self.warn(at, why);
-        }
-    }
-
     fn templates(
         &self,
         extractors: &[ExtractorFile],
         headers: &Pairs,
-        provider: Option<&ProviderSpec>,
+        provider: &ProviderConfig,
         key_headers: &[HeaderName],
     ) -> Vec<HeaderTemplate> {
         let extractors: Vec<Extractor> = extractors
@@ -325,9 +301,9 @@ impl Checker<'_> {
             let Some(header) = self.header_name(&name.value, &name.at) else {
                 continue;
             };
-            let owned = provider.is_some_and(|spec| {
-                spec.takes_token_in(&header) && !matches!(spec.token, TokenSource::None)
-            });
+            let has_token = !matches!(provider.token, Some(TokenConfig::None));
+            let parts = provider.parts.as_ref();
+            let owned = has_token && parts.is_some_and(|parts| parts.takes_token_in(&header));
             if owned {
                 self.fatal(&text.at, format!(
                     "the provider's token goes into `{header}`: a template there needs `token = \"none\"`"
@@ -357,7 +333,7 @@ impl Checker<'_> {
                     self.fatal(&header.at, "that is not the name of a header");
                     return None;
                 };
-                // Browsers' clients put it among the protocols.
+                // Clients in browsers put the key among the WebSocket's protocols.
                 if key_headers.contains(&name_of) || name_of == SEC_WEBSOCKET_PROTOCOL {
                     let why = format!(
                         "`{name_of}` may hold the gateway's own key, which no provider gets: use the \

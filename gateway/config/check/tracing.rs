@@ -1,80 +1,82 @@
 //! `[tracing]`: where spans go, and which.
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 
-use super::super::file::TracingFile;
-use super::Checker;
+use super::super::file::{Pairs, TracingFile};
+use super::super::meant::TracingConfig;
+use super::checker::Checker;
 use super::plain_http::Sending;
-use crate::document::{FileStamp, Located, Severity};
+use crate::document::{Located, Severity};
 use crate::origin::BaseUrl;
-use crate::secret::{Secret, SecretRef};
-use crate::telemetry::TelemetrySpec;
+use crate::secret::SecretRef;
 
-/// What the gateway is called where the configuration does not say.
+/// The name of the gateway in its spans, unless the configuration says otherwise.
 const SERVICE: &str = "keygate";
-/// One in one.
+/// A sample of everything.
 const MILLION: u32 = 1_000_000;
 
 impl Checker<'_> {
-    pub(super) fn tracing(&mut self, file: TracingFile) -> Option<TelemetrySpec> {
-        let sample = file.sample.map_or(MILLION, |given| self.sample(&given));
-        let headers = file
-            .headers
-            .iter()
-            .filter_map(|(name, value)| {
-                let header = self.header_name(&name.value, &name.at)?;
-                Some((header, self.tracing_header(value)?))
-            })
-            .collect::<Vec<(HeaderName, HeaderValue)>>();
-        // A place for the rest, which changes nothing until somebody says where.
-        let endpoint = file.endpoint?;
-        // Some name the whole path.
-        let base = endpoint.value.trim_end_matches('/');
-        let collector = BaseUrl::parse_exposed(base.strip_suffix("/v1/traces").unwrap_or(base));
-        let collector = collector
-            .map_err(|why| self.fatal(&endpoint.at, format!("tracing.endpoint {why}")))
+    /// Without an endpoint, the section is a place for the rest and changes nothing.
+    pub(super) fn tracing(&self, file: TracingFile) -> TracingConfig {
+        TracingConfig {
+            sample: file.sample.map_or(MILLION, |given| self.sample(&given)),
+            headers: self.tracing_headers(&file.headers),
+            collector: file
+                .endpoint
+                .and_then(|given| self.collector(&given, file.plain_http.as_ref())),
+            service: file
+                .service
+                .map_or_else(|| SERVICE.to_owned(), |given| given.value),
+        }
+    }
+
+    fn collector(
+        &self,
+        given: &Located<String>,
+        plain_http: Option<&Located<bool>>,
+    ) -> Option<BaseUrl> {
+        // Other programs' configurations name the whole path.
+        let base = given.value.trim_end_matches('/');
+        let collector = BaseUrl::parse_exposed(base.strip_suffix("/v1/traces").unwrap_or(base))
+            .map_err(|why| self.fatal(&given.at, format!("tracing.endpoint {why}")))
             .ok()?;
         let sending = Sending {
             section: "tracing",
             setting: "endpoint",
             what: "spans",
-            at: &endpoint.at,
+            at: &given.at,
         };
-        self.plain_http(&collector, file.plain_http.as_ref(), &sending);
-        Some(TelemetrySpec {
-            collector,
-            headers,
-            sample,
-            service: file
-                .service
-                .map_or_else(|| SERVICE.to_owned(), |given| given.value),
-        })
+        self.plain_http(&collector, plain_http, &sending);
+        Some(collector)
     }
 
-    /// Spans are not worth refusing a reload for, with a key that may be revoked in it.
-    fn tracing_header(&mut self, given: &Located<String>) -> Option<HeaderValue> {
-        let resolved = SecretRef::parse(&given.value, self.folder).and_then(|reference| {
-            self.files.extend(reference.file().map(FileStamp::take));
-            let secret = reference.resolve()?;
-            // A header's value may have spaces and more; quotation marks around it are none of it.
-            if secret.expose().starts_with(['"', '\'']) {
-                let what = secret.oddity().unwrap_or_default();
-                self.warn(&given.at, format!("tracing.headers: {reference} {what}"));
-            }
-            Ok(secret)
-        });
-        let secret = resolved.map_err(|error| {
-            let why = format!("tracing.headers: {error}");
-            self.problems
-                .push_unread(&given.at, Severity::Strict, error.may_pass(), why);
-        });
-        secret
+    fn tracing_headers(&self, pairs: &Pairs) -> Vec<(HeaderName, Located<SecretRef>)> {
+        let header = |(name, value): &(Located<String>, Located<String>)| {
+            let name = self.header_name(&name.value, &name.at)?;
+            let reference = self.tracing_secret(value)?;
+            let at = value.at.clone();
+            Some((
+                name,
+                Located {
+                    value: reference,
+                    at,
+                },
+            ))
+        };
+        pairs.iter().filter_map(header).collect()
+    }
+
+    /// Spans are not worth refusing a reload for: a key may be revoked with it.
+    fn tracing_secret(&self, given: &Located<String>) -> Option<SecretRef> {
+        SecretRef::parse(&given.value, self.folder)
+            .map_err(|error| {
+                let why = format!("tracing.headers: {error}");
+                self.problems.push(&given.at, Severity::Strict, why);
+            })
             .ok()
-            .as_ref()
-            .and_then(|secret: &Secret| secret.header(""))
     }
 
-    /// `"12.5%"`, in a million.
+    /// Parses `"12.5%"` into millionths.
     fn sample(&self, given: &Located<String>) -> u32 {
         let percent = given.value.strip_suffix('%').and_then(|text| {
             let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));

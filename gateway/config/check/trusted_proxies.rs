@@ -1,30 +1,17 @@
-//! `trusted_proxies`, `proxy_protocol` and `client_ip_header` of `[server]`: whose word is taken for a client's address.
-
-use std::sync::Arc;
+//! `trusted_proxies`, `proxy_protocol` and `client_ip_header` of `[server]`: which proxies in front may name a client's
+//! address, and how.
 
 use http::HeaderName;
 
 use super::super::file::ServerFile;
-use super::super::{ServerConfig, may_hold_key};
-use super::Checker;
+use super::super::names::may_hold_key;
+use super::checker::Checker;
 use crate::document::{Located, Location, OneOrMany};
 use crate::grammar::network::Network;
 use crate::trusted_proxies::{NamedBy, TrustedProxies};
 
 /// The header that most load balancers write.
 const USUAL: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-impl ServerConfig {
-    /// Takes these proxies' word for who the client is. The header that names it goes to no provider.
-    pub(super) fn trust(&mut self, proxies: Option<TrustedProxies>) {
-        if let Some(NamedBy::Header(name)) = proxies.as_ref().map(|proxies| &proxies.named_by)
-            && !self.stripped_headers.contains(name)
-        {
-            self.stripped_headers.push(name.clone());
-        }
-        self.trusted_proxies = proxies.map(Arc::new);
-    }
-}
 
 impl Checker<'_> {
     pub(super) fn trusted_proxies(

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::grammar::authorization::without_bearer;
 use crate::import::error::ImportError;
 use crate::import::fields::text_of;
 use crate::import::gloo::object::Object;
@@ -13,7 +14,7 @@ use crate::import::gloo::patch::variable_in;
 use crate::import::notes::Notes;
 use crate::import::plan::{CLOSED_LABEL, Plan};
 use crate::import::planned::PlannedKey;
-use crate::key::{KeyDigest, without_scheme};
+use crate::key::KeyDigest;
 use crate::secret::Secret;
 
 /// Keys shorter than this, in bytes, can be guessed.
@@ -78,7 +79,7 @@ impl Entry {
             Self::Text(text) => {
                 let trimmed = Zeroizing::new(text.trim().to_owned());
                 Secret::new((*trimmed).clone())?;
-                if without_scheme(trimmed.as_bytes()).is_empty() {
+                if without_bearer(trimmed.as_bytes()).is_empty() {
                     return Err("holds the word `Bearer` and no token");
                 }
                 Ok(plan.add_secret(name, trimmed))

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
+use crate::grammar::authorization::without_bearer;
 use crate::import::fields::Fields;
 use crate::import::litellm::anything;
 use crate::import::litellm::common_settings::CommonSettings;
@@ -17,7 +18,6 @@ use crate::import::litellm::prices::{DeploymentPrices, WITHOUT_OUTPUT};
 use crate::import::plan::Plan;
 use crate::import::planned::PlannedRoute;
 use crate::import::provider::{PlannedProvider, plain_note, resource, stays_private};
-use crate::key::without_scheme;
 use crate::provider::Kind;
 use crate::secret::Secret;
 
@@ -462,7 +462,7 @@ fn token(
             Some(value) => written = value.to_owned(),
         }
     }
-    if without_scheme(written.as_bytes()).is_empty() {
+    if without_bearer(written.as_bytes()).is_empty() {
         return Err("is empty");
     }
     Secret::new(written.clone())?;

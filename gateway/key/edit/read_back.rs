@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::document::{Document, Problem, Problems, Severity};
 use crate::key::file::KeyFile;
-use crate::secret::LARGEST_KEYS;
+use crate::secret::{LARGEST_KEYS, LocalSecrets};
 
 /// The number of problems that one message lists.
 const LISTED: usize = 3;
@@ -69,7 +69,8 @@ pub(super) fn read_back(path: &Path, before: &str, after: &str) -> Result<(), Re
 fn problems(path: &Path, text: &str) -> Vec<Problem> {
     let problems = Problems::default();
     let folder = path.parent().unwrap_or(Path::new(""));
-    KeyFile::read(&Document::new(path, text.to_owned()), folder, &problems);
+    let document = Document::new(path, text.to_owned());
+    KeyFile::read(&document, folder, &LocalSecrets, &problems);
     let mut all = problems.into_sorted();
     all.retain(|problem| problem.severity == Severity::Fatal);
     all

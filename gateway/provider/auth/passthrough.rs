@@ -5,7 +5,7 @@ use http::header::AUTHORIZATION;
 
 use super::authorization::Authorization;
 use super::placement::TokenPlacement;
-use crate::key::without_scheme;
+use crate::grammar::authorization::without_bearer;
 
 /// The client's own token, from the provider's header or from `Authorization` where the provider takes tokens there.
 /// Two such headers count as none: which one is meant would be a guess. A key of the gateway's own, which `is_ours` tells
@@ -24,7 +24,7 @@ pub(super) fn authorize(
     let (Some((name, value)), None) = (presented.next(), presented.next()) else {
         return None;
     };
-    let bare = without_scheme(value.as_bytes());
+    let bare = without_bearer(value.as_bytes());
     if bare.is_empty() || is_ours(value.as_bytes()) {
         return None;
     }

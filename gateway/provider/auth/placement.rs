@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
 use super::authorization::Authorization;
-use crate::key::without_scheme;
+use crate::grammar::authorization::without_bearer;
 use crate::provider::kind::{Bearer, Kind};
 use crate::secret::Secret;
 
@@ -58,7 +58,7 @@ impl TokenPlacement {
     /// The header for a configured token. A token that has its scheme with it ("Bearer sk-...") is not given a second
     /// one, and is sent without it where the header takes the bare token.
     pub(crate) fn authorize(&self, token: &Secret) -> Option<Authorization> {
-        let bare = without_scheme(token.expose().as_bytes());
+        let bare = without_bearer(token.expose().as_bytes());
         if bare.is_empty() {
             return None;
         }

@@ -11,6 +11,7 @@ use pingora_core::Error;
 
 use super::admit::Admission;
 use super::attempt::Attempt;
+use crate::grammar::list;
 use crate::key::is_key_protocol;
 use crate::provider::Credential;
 use crate::route::Route;
@@ -99,8 +100,7 @@ fn restrict_codings(upstream: &mut RequestHeader) -> Result<(), Box<Error>> {
     };
     let values = upstream.headers.get_all(ACCEPT_ENCODING).iter();
     // A value that is no text names no coding that can be decoded.
-    let codings = values.flat_map(|value| value.to_str().unwrap_or("?").split(','));
-    let codings = codings.map(str::trim).filter(|coding| !coding.is_empty());
+    let codings = values.flat_map(|value| list::elements(value.to_str().unwrap_or("?")));
     let (readable, others): (Vec<&str>, Vec<&str>) = codings.partition(is_readable);
     if others.is_empty() {
         return Ok(());
@@ -123,8 +123,8 @@ fn strip_protocols(route: &Route, upstream: &mut RequestHeader) -> Result<(), Bo
         !is_key_protocol(protocol) && !route.stripped.contains_text(name)
     };
     let offered = upstream.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    let offered = offered.flat_map(|value| value.to_str().unwrap_or_default().split(','));
-    let kept: Vec<&str> = offered.map(str::trim).filter(stays).collect();
+    let offered = offered.flat_map(|value| list::elements(value.to_str().unwrap_or_default()));
+    let kept: Vec<&str> = offered.filter(stays).collect();
     let kept = kept.join(", ");
     if kept.is_empty() {
         upstream.remove_header(&SEC_WEBSOCKET_PROTOCOL);
@@ -141,8 +141,8 @@ fn add_feature(
 ) -> Result<(), Box<Error>> {
     let mut values = upstream.headers.get_all(name).iter();
     let is_there = values.any(|value| {
-        let mut parts = value.as_bytes().split(|byte| *byte == b',');
-        parts.any(|part| part.trim_ascii() == feature.as_bytes())
+        let mut features = list::byte_elements(value.as_bytes());
+        features.any(|other| other == feature.as_bytes())
     });
     if !is_there {
         upstream.append_header(name.clone(), HeaderValue::from_static(feature))?;

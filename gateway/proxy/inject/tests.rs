@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Config, Purpose};
+use crate::config::{Purpose, Resolved};
 use crate::key::KeyDigest;
 use crate::metrics::Metrics;
 use crate::proxy::admit::Admission;
@@ -64,7 +64,7 @@ fn live() -> Live {
     )
     .unwrap();
     std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let config = Config::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
+    let config = Resolved::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
     let metrics = Arc::new(Metrics::new().unwrap());
     Live::start(config, metrics).unwrap_or_else(|e| panic!("{e}"))
 }

@@ -66,7 +66,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for ClientHandl
     }
 
     async fn serve(self: Arc<Self>, arrival: Accepted<ConnectionPermit>) {
-        let within = self.connections.live().snapshot().rules.server.client_head;
+        let within = self
+            .connections
+            .live()
+            .snapshot()
+            .rules
+            .server
+            .limits
+            .client_head;
         let (socket, peer, mut permit) = (arrival.socket, arrival.peer, arrival.permit);
         let work = async {
             let Ok(socket) = TcpStream::from_std(socket) else {
@@ -75,7 +82,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for ClientHandl
             // Boxed: its state is large, and the connection outlives it.
             match Box::pin(self.handshake(socket, peer, &mut permit)).await {
                 Some(Negotiated::Http2(stream, throttle)) => {
-                    let keepalive = self.connections.live().snapshot().rules.server.keepalive;
+                    let keepalive = self
+                        .connections
+                        .live()
+                        .snapshot()
+                        .rules
+                        .server
+                        .limits
+                        .keepalive;
                     let limits = http2::Limits {
                         idle: keepalive,
                         requests: self.max_requests().unwrap_or(u32::MAX),
@@ -227,7 +241,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientHandler<A> {
         let (timeouts, limit) = {
             let snapshot = self.connections.live().snapshot();
             let server = &snapshot.rules.server;
-            (ConnectionTimeouts::from(server), server.max_header_bytes)
+            (
+                ConnectionTimeouts::from(server),
+                server.limits.max_header_bytes,
+            )
         };
         watchdog.wait_for_request(timeouts);
         permit.mark_idle();
@@ -280,10 +297,10 @@ impl Negotiated {
 impl From<&ServerConfig> for ConnectionTimeouts {
     fn from(server: &ServerConfig) -> Self {
         Self {
-            idle: server.keepalive,
-            head: server.client_head,
+            idle: server.limits.keepalive,
+            head: server.limits.client_head,
             // Later than Pingora's own time limit for writing a body chunk, which ends an exchange in order.
-            write: server.client_write.mul_f64(1.1),
+            write: server.limits.client_write.mul_f64(1.1),
         }
     }
 }

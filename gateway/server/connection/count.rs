@@ -96,7 +96,7 @@ impl OpenConnections {
             return None;
         }
         let mut permit = self.permit();
-        let Some(proxies) = &server.trusted_proxies else {
+        let Some(proxies) = &server.limits.trusted_proxies else {
             return permit.count_for(from, server).then_some(permit);
         };
         let is_trusted = proxies.contains(from);
@@ -145,7 +145,7 @@ impl ConnectionPermit {
         let Some(address) = client_network(from) else {
             return true;
         };
-        let most = server.max_connections_per_address;
+        let most = server.limits.max_connections_per_address;
         self.address = self.all.by_address.enter(address, most);
         if self.address.is_none() {
             let refused = &self.all.live.metrics.connections_refused;
@@ -187,7 +187,7 @@ impl ConnectionPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Purpose};
+    use crate::config::{Purpose, Resolved};
     use crate::metrics::Metrics;
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         let path = folder.path().join("gateway.toml");
         let limits = "connections = 5\nconnections_per_address = 2";
         std::fs::write(&path, format!("[server.limits]\n{limits}\n")).unwrap();
-        let config = Config::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
+        let config = Resolved::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
         let metrics = Arc::new(Metrics::new().unwrap());
         let live = Live::start(config, metrics).unwrap_or_else(|e| panic!("{e}"));
         let connections = OpenConnections::new(Arc::new(live));

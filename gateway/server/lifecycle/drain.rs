@@ -30,7 +30,10 @@ impl Gateway {
         // No client must wait at a socket that nobody accepts from.
         self.sockets = None;
         self.clients = None;
-        let (delay, at_most) = (self.config.shutdown_delay, self.config.drain);
+        let (delay, at_most) = (
+            self.config.listener.shutdown_delay,
+            self.config.listener.drain,
+        );
         self.drain_within(delay, at_most, Duration::ZERO).await;
     }
 
@@ -40,7 +43,7 @@ impl Gateway {
         self.readiness.set(false);
         self.sockets = None;
         self.clients = None;
-        let at_most = self.config.drain;
+        let at_most = self.config.listener.drain;
         self.drain_within(Duration::ZERO, at_most, Duration::ZERO)
             .await;
     }
@@ -70,7 +73,7 @@ impl Gateway {
     /// Closes connections without a request: those of HTTP/2 soon, those of HTTP/1.1 after `idle`, at `end` at the latest.
     async fn close_idle(&self, end: Instant, idle: Duration) {
         // A connection that was just accepted has no request yet; a TLS handshake takes several round trips.
-        let grace = match self.config.tls {
+        let grace = match self.config.listener.tls {
             Some(_) => IDLE_GRACE * 3,
             None => IDLE_GRACE,
         };

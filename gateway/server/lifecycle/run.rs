@@ -141,8 +141,8 @@ impl Gateway {
     async fn drain_beside(&self, mut successor: Successor, caught: &mut Caught) -> End {
         // In this time idle connections close by themselves, without resetting a request of theirs.
         let server = &self.config;
-        let idle = server.keepalive + server.client_head;
-        let drain = self.drain_within(Duration::ZERO, server.upgrade_drain, idle);
+        let idle = server.limits.keepalive + server.limits.client_head;
+        let drain = self.drain_within(Duration::ZERO, server.listener.upgrade_drain, idle);
         tokio::select! {
             () = drain => End::Drained,
             _ = caught.interrupt.recv() => End::Interrupted,

@@ -94,7 +94,7 @@ impl ClientService {
         ClientHandler {
             app: Arc::new(proxy_app(&self.server, self.shared.clone())),
             tls: self.tls.clone(),
-            h2c: self.server.h2c,
+            h2c: self.server.listener.h2c,
             connections: self.connections.clone(),
             idle_shutdown,
         }
@@ -107,16 +107,19 @@ fn proxy_app(
     shared: Arc<Shared>,
 ) -> impl HttpServerApp + Send + Sync + 'static + use<> {
     let conf = Arc::new(ServerConf {
-        threads: server.threads,
+        threads: server.listener.threads,
         // The pool is per thread.
-        upstream_keepalive_pool_size: server.idle_connections.div_ceil(server.threads.max(1)),
+        upstream_keepalive_pool_size: server
+            .listener
+            .idle_connections
+            .div_ceil(server.listener.threads.max(1)),
         max_retries: ATTEMPTS,
         ..ServerConf::default()
     });
     let mut options = HttpServerOptions::default();
-    options.h2c = server.h2c;
-    options.keepalive_request_limit = Some(server.requests_per_connection);
-    options.h2_idle_timeout = Some(server.keepalive);
+    options.h2c = server.listener.h2c;
+    options.keepalive_request_limit = Some(server.listener.requests_per_connection);
+    options.h2_idle_timeout = Some(server.limits.keepalive);
     let clock = shared.live.clone();
     let mut app = http_proxy(&conf, Proxy(shared));
     app.server_options = Some(options);

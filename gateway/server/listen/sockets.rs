@@ -8,7 +8,7 @@ use listenfd::ListenFd;
 
 use crate::config::{Listen, ServerConfig};
 use crate::error::Error;
-use crate::grammar::address::is_near;
+use crate::grammar::address::is_loopback_or_private;
 use crate::server::lifecycle::handover::Predecessors;
 
 /// How many connections may wait to be accepted. The system lowers it to `net.core.somaxconn`.
@@ -89,13 +89,13 @@ impl Inherited {
     /// The sockets that `config` names: inherited ones where they fit, and new ones. Closes the other inherited sockets.
     pub(crate) fn sockets(&mut self, config: &ServerConfig) -> Result<Sockets, Error> {
         let mut listen = Vec::new();
-        if let Listen::Addresses(addresses) = &config.listen {
+        if let Listen::Addresses(addresses) = &config.listener.listen {
             for address in addresses {
                 listen.push(self.take_or_bind(*address, false)?);
             }
         }
-        let admin = self.take_or_bind(config.admin, true)?;
-        if config.listen == Listen::Systemd {
+        let admin = self.take_or_bind(config.listener.admin, true)?;
+        if config.listener.listen == Listen::Systemd {
             listen = self.take_from_systemd(config)?;
         }
         let sockets = Sockets { listen, admin };
@@ -115,11 +115,11 @@ impl Inherited {
             .filter(|(name, _)| name != ADMIN)
             .map(|(_, socket)| socket)
             .collect();
-        let is_plain = config.tls.is_none() && !config.plain_http;
+        let is_plain = config.listener.tls.is_none() && !config.listener.plain_http;
         let exposed = listen
             .iter()
             .filter_map(|socket| socket.local_addr().ok())
-            .find(|address| is_plain && !is_near(address.ip()));
+            .find(|address| is_plain && !is_loopback_or_private(address.ip()));
         if let Some(exposed) = exposed {
             return Err(Error::Failed(format!(
                 "keys of clients would go unencrypted to {exposed}, which systemd has handed over: give \
@@ -165,7 +165,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Config, Purpose};
+    use crate::config::{Purpose, Resolved};
 
     #[test]
     fn a_thousand_connections_can_wait_to_be_accepted() {
@@ -173,7 +173,7 @@ mod tests {
         let path = folder.path().join("gateway.toml");
         let server = "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n";
         std::fs::write(&path, server).unwrap();
-        let config = Config::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
+        let config = Resolved::load(&path, Purpose::Start).unwrap_or_else(|e| panic!("{e}"));
         let sockets = Inherited::default().sockets(&config.server).unwrap();
         let address = sockets.listen[0].local_addr().unwrap();
         let waiting: Vec<_> = (0..1000)

@@ -9,10 +9,9 @@
 
 mod message;
 
-use std::borrow::Cow;
-
 use self::message::{MessageContent, MessageReader, MessageType};
 use super::tokens::Usage;
+use crate::grammar::query::{parameters, percent_decoded_text};
 use crate::wire::json::scanner::TEXT;
 use crate::wire::websocket::{Frames, Part};
 
@@ -199,36 +198,12 @@ impl Session {
 /// than the scanner keeps are ignored.
 fn requested_model(target: &str) -> Option<String> {
     let (_, query) = target.split_once('?')?;
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let is_model_parameter =
-        |name: &str| ["model", "deployment"].contains(&&*percent_decoded(name));
-    let found = pairs.find(|(name, value)| is_model_parameter(name) && !value.is_empty());
-    let model = found.map(|(_, value)| percent_decoded(value).into_owned());
+        |name: &str| ["model", "deployment"].contains(&&*percent_decoded_text(name));
+    let found = parameters(query, &['&'])
+        .find(|(name, value)| is_model_parameter(name) && !value.is_empty());
+    let model = found.map(|(_, value)| percent_decoded_text(value).into_owned());
     model.filter(|model| model.len() <= TEXT)
-}
-
-/// Decodes the escapes (`%2D`) in a name or value of a query. Invalid escapes stay as they are, as
-/// does a text that would decode to invalid UTF-8.
-fn percent_decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = after.get(..2).filter(|_| byte == b'%').and_then(hex);
-        bytes.push(escaped.unwrap_or(byte));
-        rest = after
-            .get(if escaped.is_some() { 2 } else { 0 }..)
-            .unwrap_or_default();
-    }
-    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
-}
-
-/// The byte of two hexadecimal digits.
-fn hex(digits: &[u8]) -> Option<u8> {
-    let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
-    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
 /// The model's name as responses report it: Gemini's clients send `models/NAME`, Vertex's a longer

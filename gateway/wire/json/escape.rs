@@ -1,31 +1,32 @@
-//! The escapes of JSON's texts (RFC 8259, section 7), byte by byte.
+//! The escapes of JSON strings (RFC 8259, section 7), byte by byte.
 
-/// Where in an escape a text is.
+/// The place in an escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Escape {
-    /// In none.
+    /// In no escape.
     None,
-    /// Behind its backslash.
+    /// Behind the backslash.
     Begun,
-    /// Within the four digits of a character's number.
+    /// Among the four hexadecimal digits of a code unit, behind so many of them.
     Hex { digits: u8, value: u16 },
 }
 
-/// What a byte is.
+/// The meaning of a byte.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A part of an escape that goes on.
+    /// It is part of an escape, which goes on.
     Within(Escape),
-    /// Itself.
+    /// It stands for itself.
     Byte,
-    /// The end of an escape that stands for this.
+    /// It ends an escape that stands for this character.
     Character(char),
-    /// The end of one that stands for nothing yet, or is none.
+    /// It ends the first half of a character, or an escape that is malformed.
     Nothing,
 }
 
 impl Escape {
-    /// Takes the next byte. `half` holds the first half of a character that is written as two escapes, or zero.
+    /// Takes the next byte. `half` holds the first half of a character that is written as two escapes (a surrogate pair),
+    /// or zero.
     pub(crate) fn step(self, byte: u8, half: &mut u16) -> Step {
         match (self, byte) {
             (Self::None, b'\\') => Step::Within(Self::Begun),
@@ -38,7 +39,7 @@ impl Escape {
             (Self::Begun, b'r') => Step::Character('\r'),
             (Self::Begun, b'b') => Step::Character('\u{8}'),
             (Self::Begun, b'f') => Step::Character('\u{c}'),
-            // A character without an escape, and a quote, a backslash or a slash with one.
+            // A byte outside of an escape, or a quote, backslash or slash behind a backslash.
             (Self::None | Self::Begun, _) => Step::Byte,
             (Self::Hex { digits, value }, _) => {
                 let Some(digit) = char::from(byte).to_digit(16) else {
@@ -55,7 +56,7 @@ impl Escape {
     }
 }
 
-/// What the number of an escape stands for.
+/// The character that a code unit stands for, or completes.
 fn character(value: u16, half: &mut u16) -> Step {
     let first = std::mem::take(half);
     if matches!(value, 0xd800..=0xdbff) {

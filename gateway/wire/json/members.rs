@@ -1,57 +1,58 @@
-//! Where the members of a JSON object are, byte by byte, whatever is in them.
+//! The places of the members of a JSON object, byte by byte.
 //!
-//! For bodies that are changed on their way, which must not be read into anything and written anew: a byte
-//! that is not about what is changed stays as it is.
+//! For bodies that are changed on their way. They are not parsed and serialized again, so that every byte that is not part
+//! of the change stays as it is.
 
-/// The longest name that is told, with its quotes; each letter of `stream_options` may be an escape.
+/// The longest name that is kept, in bytes, with its quotes. Each letter of `stream_options` may be an escape of six.
 const NAME: usize = 96;
 
-/// What a byte is to the members of the root.
+/// The meaning of a byte for the members of the outermost object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// Nothing that matters.
+    /// It neither begins nor ends a value.
     Nothing,
-    /// The value of a member begins with it.
+    /// It is the first byte of a member's value.
     Begins,
-    /// The value ends with it.
+    /// It is the last byte of the value.
     Ends,
-    /// The value ended before it.
+    /// It is the first byte behind the value.
     Ended,
-    /// The value ended before it, and with it the object.
+    /// It is the first byte behind the value, and ends the object.
     EndedAndCloses,
-    /// The object ends with it.
+    /// It ends the object.
     Closes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The object comes.
+    /// The object is expected.
     Before,
-    /// A name comes, or the end.
+    /// A name is expected, or the end.
     Name,
-    /// Within a name.
+    /// In a name.
     InName { escaped: bool },
-    /// A colon comes.
+    /// A colon is expected.
     Colon,
-    /// A value comes.
+    /// A value is expected.
     Value,
-    /// Within a text, so many brackets deep.
+    /// In a string, behind so many open brackets of the member's value.
     InText { depth: u32, escaped: bool },
-    /// Within a value of several, so many brackets deep.
+    /// In an object or array, behind so many open brackets.
     Within { depth: u32 },
-    /// Within a number or a word.
+    /// In a number or a word.
     Bare,
-    /// A comma comes, or the end.
+    /// A comma is expected, or the end.
     After,
-    /// The object is over.
+    /// The object has ended.
     Closed,
-    /// It was none.
+    /// The text is no object.
     Lost,
 }
 
-/// The walk over one object.
+/// The walker over one object.
 pub(crate) struct Members {
     state: State,
+    /// The name of the current member as it is written, with its quotes.
     name: [u8; NAME],
     length: usize,
 }
@@ -67,7 +68,7 @@ impl Default for Members {
 }
 
 impl Members {
-    /// Takes the next byte.
+    /// Takes the next byte, and returns its meaning.
     pub(crate) fn step(&mut self, byte: u8) -> Mark {
         let white = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         let (state, mark) = match (self.state, byte) {
@@ -107,7 +108,7 @@ impl Members {
             (State::Bare, _) if white => (State::After, Mark::Ended),
             (state @ (State::Closed | State::Lost | State::Bare), _) => (state, Mark::Nothing),
             (state, _) if white => (state, Mark::Nothing),
-            // A mark that some put before a text: it says nothing.
+            // A byte order mark.
             (State::Before, 0xef | 0xbb | 0xbf) => (State::Before, Mark::Nothing),
             (State::Before, b'{') | (State::After, b',') => (State::Name, Mark::Nothing),
             (State::Name, b'"') => {
@@ -122,7 +123,7 @@ impl Members {
                 (State::InText { depth, escaped }, Mark::Begins)
             }
             (State::Value, b'{' | b'[') => (State::Within { depth: 1 }, Mark::Begins),
-            // Not only what JSON has: some take NaN for a number.
+            // Not only the words of JSON: some servers accept NaN for a number.
             (State::Value, b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => {
                 (State::Bare, Mark::Begins)
             }
@@ -132,7 +133,8 @@ impl Members {
         mark
     }
 
-    /// How many of the bytes that come are of a text, and to be taken without a step for each.
+    /// The number of bytes at the beginning of `bytes` that need no [`Self::step`]: those of a string up to its next quote or
+    /// escape, or all behind the end of the object.
     pub(crate) fn text(&self, bytes: &[u8]) -> usize {
         match self.state {
             State::InText { escaped: false, .. } => {
@@ -143,23 +145,23 @@ impl Members {
         }
     }
 
-    /// Whether it is in a name or a text, where blanks count.
+    /// Whether the walker is in a name or a string, where white space counts.
     pub(crate) fn is_quoted(&self) -> bool {
         matches!(self.state, State::InText { .. } | State::InName { .. })
     }
 
-    /// Whether this cannot be an object.
+    /// Whether the text is no object.
     pub(crate) fn is_lost(&self) -> bool {
         self.state == State::Lost
     }
 
-    /// Whether the name that it is in is longer than any that is told.
+    /// Whether the current name is longer than any that is kept.
     pub(crate) fn is_long(&self) -> bool {
         let in_name = matches!(self.state, State::InName { .. } | State::Colon);
         in_name && self.length == NAME
     }
 
-    /// Whether the member that it is in has this name, however it is written.
+    /// Whether the current member has this name, in any spelling with escapes.
     pub(crate) fn is(&self, name: &str) -> bool {
         let written = self.name.get(..self.length).unwrap_or_default();
         if written.contains(&b'\\') {

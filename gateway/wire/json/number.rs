@@ -1,10 +1,9 @@
-//! Counts as APIs write them: `10`, `10.0`, `1e1`, and the same as texts.
+//! Numbers as APIs write them: `10`, `10.0`, `1e1`, also in strings. Exact, without floating point.
 
-/// The digits of any number that fits, whatever they are.
+/// The number of digits that fit in a `u64`, whatever they are.
 const DIGITS: usize = 19;
 
-/// The whole number that a decimal number is; `None` where it is negative, has a fraction, or is no number. One that
-/// is too large is the largest there is.
+/// Reads a whole number. `None` if it is negative, has a fraction, or is no number; `u64::MAX` if it is too large.
 pub(crate) fn whole(written: &[u8]) -> Option<u64> {
     if (1..=DIGITS).contains(&written.len()) {
         let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
@@ -18,33 +17,31 @@ pub(crate) fn whole(written: &[u8]) -> Option<u64> {
     is_exact.then_some(value)
 }
 
-/// A decimal number in units of its `decimals`-th place, rounded; `None` where it is negative or is no number.
+/// Reads a decimal number in units of its `decimals`-th place, rounded. `None` if it is negative or no number.
 pub(crate) fn scaled(written: &[u8], decimals: u8) -> Option<u128> {
-    // One place more, to round by.
+    // One more place than wanted, by which to round.
     let (value, _) = read(written, decimals + 1)?;
     Some(value.saturating_add(5) / 10)
 }
 
-/// The same where it has no digits behind that place; else `None`.
+/// The same without rounding: `None` if the number has digits other than zero behind that place.
 pub(crate) fn exact(written: &[u8], decimals: u8) -> Option<u128> {
     let (value, is_exact) = read(written, decimals)?;
     is_exact.then_some(value)
 }
 
-/// A decimal number in units of its `decimals`-th place, and whether it has no digits behind that.
+/// Reads a decimal number in units of its `decimals`-th place, and whether all digits behind that place are zero.
 fn read(written: &[u8], decimals: u8) -> Option<(u128, bool)> {
-    let written = written.trim_ascii();
-    let (negative, written) = match written.strip_prefix(b"-") {
+    let trimmed = written.trim_ascii();
+    let (negative, unsigned) = match trimmed.strip_prefix(b"-") {
         Some(rest) => (true, rest),
-        None => (false, written),
+        None => (false, trimmed),
     };
-    let at = written.iter().position(|byte| matches!(byte, b'e' | b'E'));
-    let (mantissa, exponent) = written.split_at(at.unwrap_or(written.len()));
-    let exponent = exponent.get(1..).map_or(Some(0), signed)?;
-    let at = mantissa.iter().position(|byte| *byte == b'.');
-    let (before, after) = mantissa.split_at(at.unwrap_or(mantissa.len()));
-    let after = match after.get(1..) {
-        // There is a point, and nothing behind it.
+    let (mantissa, power) = split_before(unsigned, |byte| matches!(byte, b'e' | b'E'));
+    let exponent = power.get(1..).map_or(Some(0), signed)?;
+    let (before, fraction) = split_before(mantissa, |byte| byte == b'.');
+    let after = match fraction.get(1..) {
+        // A point without digits behind it.
         Some([]) => return None,
         digits => digits.unwrap_or_default(),
     };
@@ -56,7 +53,13 @@ fn read(written: &[u8], decimals: u8) -> Option<(u128, bool)> {
     (!negative || value == 0 && is_exact).then_some((value, is_exact))
 }
 
-/// An exponent.
+/// `text` up to the first such byte, and the rest with that byte.
+fn split_before(text: &[u8], is_it: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+    let at = text.iter().position(|byte| is_it(*byte));
+    text.split_at(at.unwrap_or(text.len()))
+}
+
+/// Reads an exponent, with or without a sign.
 fn signed(written: &[u8]) -> Option<i32> {
     let digits = written
         .strip_prefix(b"+")
@@ -67,7 +70,7 @@ fn signed(written: &[u8]) -> Option<i32> {
     std::str::from_utf8(written).ok()?.parse().ok()
 }
 
-/// The digits before and behind the point, of which the first `point` count, and whether the others are zeros.
+/// The number of the first `point` digits, with zeros appended if there are fewer, and whether all others are zero.
 fn shifted(before: &[u8], after: &[u8], point: i64) -> (u128, bool) {
     let digits = before.iter().chain(after).map(|digit| digit - b'0');
     let (mut value, mut at, mut is_exact) = (0_u128, 0_i64, true);
@@ -79,7 +82,7 @@ fn shifted(before: &[u8], after: &[u8], point: i64) -> (u128, bool) {
         }
         at += 1;
     }
-    // A number has fewer than forty digits: more zeros change nothing.
+    // `u128` has fewer than forty digits, so that more zeros change nothing.
     for _ in 0..(point - at).clamp(0, 40) {
         value = value.saturating_mul(10);
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use keygate::config::{Config, ConfigErrors, Purpose};
+use keygate::config::{ConfigErrors, Purpose, Resolved};
 use keygate::key::KeyDigest;
 use keygate::server;
 use tempfile::TempDir;
@@ -82,8 +82,8 @@ impl Scene {
         }
     }
 
-    fn load(&self) -> Result<Config, ConfigErrors> {
-        Config::load(&self.path("gateway.toml"), Purpose::Start)
+    fn load(&self) -> Result<Resolved, ConfigErrors> {
+        Resolved::load(&self.path("gateway.toml"), Purpose::Start)
     }
 
     pub fn start(self) -> Gateway {

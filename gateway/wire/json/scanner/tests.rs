@@ -44,7 +44,7 @@ fn scan(text: &str, cut: usize) -> Vec<(u8, String)> {
     for chunk in text.as_bytes().chunks(cut) {
         scanner.feed(chunk, &mut found);
     }
-    // A number is over when something follows it.
+    // A number ends with the byte behind it.
     scanner.feed(b" ", &mut found);
     found.0
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use proptest::prelude::*;
 
-use super::super::hosts_of;
+use super::super::place::hosts_of;
 use super::*;
 use crate::config::RouteSpec;
 use crate::document::Location;

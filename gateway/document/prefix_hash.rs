@@ -1,15 +1,15 @@
-//! What is kept of a text to tell later whether another one is only its beginning: a file that is cut
-//! off by a full disk, or looked at while it is written.
+//! Recognises a text that holds only the beginning of an earlier one: a file that a full disk cut off, or that is read
+//! while it is being written.
 
 use crate::runtime::background;
 
-/// Bytes that are remembered by one mark.
-const PIECE: usize = 16;
+/// The bytes that one mark stands for.
+const CHUNK: usize = 16;
 
-/// After how many chunks the making of an outline gives way to others.
-const PIECES_A_STEP: usize = 4096;
+/// After how many chunks other threads get their turn.
+const CHUNKS_A_STEP: usize = 4096;
 
-/// Marks of a text's chunks; an eighth of its length. The text cannot be read from them.
+/// Marks of the chunks of a text, an eighth of its length in all. The text cannot be recovered from them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrefixHash {
     marks: Vec<u16>,
@@ -17,11 +17,11 @@ pub struct PrefixHash {
 }
 
 impl PrefixHash {
-    /// The outline of `text`.
+    /// The marks of `text`.
     pub fn of(text: &str) -> Self {
-        let chunks = text.as_bytes().chunks_exact(PIECE);
+        let chunks = text.as_bytes().chunks_exact(CHUNK);
         let marks = chunks.enumerate().map(|(place, chunk)| {
-            if place.is_multiple_of(PIECES_A_STEP) {
+            if place.is_multiple_of(CHUNKS_A_STEP) {
                 background::yield_to_others();
             }
             mark(chunk)
@@ -32,8 +32,7 @@ impl PrefixHash {
         }
     }
 
-    /// Whether `other` is shorter and begins as this does. Of its last bytes, fewer than 16, any will
-    /// pass.
+    /// Whether `other` is shorter and has the same beginning. The last bytes of `other`, fewer than 16, are not compared.
     pub fn was_cut_to(&self, other: &Self) -> bool {
         other.length < self.length && self.marks.starts_with(&other.marks)
     }

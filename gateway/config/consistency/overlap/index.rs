@@ -1,33 +1,33 @@
-//! The search for a route that leads around another. Only routes that can be related are compared: those with the
-//! same account at the same provider, whose paths lie within each other or whose base paths do, and of those that
-//! take the same keys the first one. So the search takes time about linear in the number of routes.
+//! Searches for a route that bypasses another. Only routes that can be related are compared: those with the same account
+//! at the same provider, one of whose paths or base paths lies within the other's, and of those with the same labels the
+//! first one. So the search takes about linear time in the number of routes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{HostsOf, Place, lets_in_others};
+use super::place::{HostsOf, Place, lets_in_others};
 use crate::provider::TokenSource;
 use crate::route::Access;
 
 /// The labels that a route's keys carry; `None` for anyone.
 type Labels<'c> = Option<&'c BTreeMap<String, String>>;
 
-/// What a token gives access to at a provider. What a caller's own token gives access to is not known.
+/// The account at a provider that a token belongs to. The account of a caller's own token is not known.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Account<'c> {
-    /// What belongs to this token.
+    /// The account of this token.
     Token(&'c str),
-    /// What belongs to a token that could not be read: it may be any.
+    /// The account of a token that could not be read, which may be any.
     Unread,
-    /// What belongs to any token of the configuration.
+    /// The account of any token of the configuration.
     AnyToken,
-    /// What belongs to the tokens that keys have by this name.
+    /// The accounts of the tokens that keys have in their metadata under this name.
     Key(&'c str),
-    /// What is open.
+    /// The provider needs no token.
     Open,
 }
 
 impl<'c> Account<'c> {
-    /// Those that a provider with this token is listed under.
+    /// The accounts that a provider with this token is listed under.
     fn listed(token: &'c TokenSource) -> Vec<Self> {
         match token {
             TokenSource::Fixed(Ok(token)) => vec![Self::Token(token.expose()), Self::AnyToken],
@@ -38,7 +38,7 @@ impl<'c> Account<'c> {
         }
     }
 
-    /// Those that all providers with the same account as this token's are listed under.
+    /// The accounts under which to find the providers that may have the same account as this token.
     fn searched(token: &'c TokenSource) -> Vec<Self> {
         match token {
             TokenSource::Fixed(Ok(token)) => vec![Self::Token(token.expose()), Self::Unread],
@@ -48,12 +48,12 @@ impl<'c> Account<'c> {
     }
 }
 
-/// Locations by their numbers, ascending; of several that take the same keys, the first one.
+/// Places by their numbers, ascending; of several with the same labels, the first one.
 #[derive(Default)]
 struct Firsts<'c> {
     numbers: Vec<(usize, &'c Access)>,
     known: HashSet<Labels<'c>>,
-    /// By the labels of a narrower route: how many do not let in others than it does.
+    /// By the labels of a narrower route: how many of the places, from the first on, permit no other clients.
     passed: HashMap<Labels<'c>, usize>,
 }
 
@@ -64,7 +64,7 @@ impl<'c> Firsts<'c> {
         }
     }
 
-    /// The first that lets in clients that `narrow` does not. `comparisons` counts.
+    /// The first place that permits clients that `narrow` does not; counts the comparisons.
     fn outsider(&mut self, narrow: &'c Access, comparisons: &mut usize) -> Option<usize> {
         let passed = self.passed.entry(labels(narrow)).or_default();
         while let Some((number, broad)) = self.numbers.get(*passed) {
@@ -78,34 +78,34 @@ impl<'c> Firsts<'c> {
     }
 }
 
-/// The places that reach one base path from another one, as far as they were looked for.
+/// The places that reach one base path from another one, as far as the search went.
 #[derive(Default)]
 struct Reaching<'c> {
     found: Firsts<'c>,
-    /// How many of those listed were looked at.
+    /// How many places were searched.
     looked_at: usize,
 }
 
-/// The places with one account at one origin.
+/// The places with the same account at the same origin.
 #[derive(Default)]
 struct Group<'c> {
-    /// All.
+    /// All places.
     all: Firsts<'c>,
-    /// Those that reach their own base path, by it and by their path.
+    /// The places that reach their own base path, by that and by their path.
     at: HashMap<(&'c str, &'c str), Firsts<'c>>,
-    /// The same, by each path that theirs lies within.
+    /// The same places, by each path that theirs lies within.
     within: HashMap<(&'c str, &'c str), Firsts<'c>>,
-    /// All, by what every path that they lead to begins with.
+    /// All places, by the beginning of every path at the provider.
     stems: HashMap<&'c str, Vec<usize>>,
-    /// By a stem and a base path that begins with it.
+    /// The places that reach a base path from another one, by a stem and a base path that begins with it.
     reaching: HashMap<(&'c str, &'c str), Reaching<'c>>,
 }
 
-/// What is looked through, and what it took.
+/// The places that are searched, and the cost of the search.
 struct Search<'c> {
     places: &'c [Place<'c>],
     paths: &'c HostsOf<'c>,
-    /// How often a place was compared with another.
+    /// The number of comparisons of two places.
     comparisons: usize,
 }
 
@@ -116,7 +116,7 @@ pub(super) struct Index<'c> {
 }
 
 impl<'c> Index<'c> {
-    /// Sorts `places`. `paths` are those of all routes.
+    /// Builds the index of `places`; `paths` are those of all routes.
     pub(super) fn new(places: &'c [Place<'c>], paths: &'c HostsOf<'c>) -> Self {
         let mut groups: HashMap<_, Group<'c>> = HashMap::new();
         for (number, place) in places.iter().enumerate() {
@@ -135,7 +135,7 @@ impl<'c> Index<'c> {
         Self { groups, search }
     }
 
-    /// The first place by which clients that may not use `narrow` reach what it leads to.
+    /// The first place by which clients that may not use `narrow` reach its endpoints.
     pub(super) fn around(&mut self, narrow: &'c Place<'c>) -> Option<&'c Place<'c>> {
         if narrow.route.access == Access::Open {
             return None;
@@ -171,7 +171,7 @@ impl<'c> Group<'c> {
     }
 
     fn around(&mut self, narrow: &'c Place<'c>, search: &mut Search<'c>) -> Option<usize> {
-        // Mostly, all take the same keys.
+        // Usually all places have the same labels.
         let access = &narrow.route.access;
         self.all.outsider(access, &mut search.comparisons)?;
         let same_base = self.by_path(narrow, &mut search.comparisons);
@@ -181,8 +181,8 @@ impl<'c> Group<'c> {
         other_base.chain(same_base).min()
     }
 
-    /// The first with the same base path. Two doors to one provider, side by side, hide nothing from anybody: one is
-    /// within the other.
+    /// The first place with the same base path whose route lies within the other's or around it. Two separate routes to
+    /// one provider are visible in the file, and are not reported.
     fn by_path(&mut self, narrow: &'c Place<'c>, comparisons: &mut usize) -> Option<usize> {
         let (base, own) = (narrow.base(), narrow.route.path.as_str());
         let access = &narrow.route.access;
@@ -196,7 +196,7 @@ impl<'c> Group<'c> {
         outer.into_iter().chain(inner).min()
     }
 
-    /// The first of those by `stem` that reaches the base path of `narrow` from another one.
+    /// The first place under `stem` that reaches the base path of `narrow` from another base path.
     fn by_base(
         &mut self,
         stem: &'c str,
@@ -219,7 +219,7 @@ impl<'c> Group<'c> {
 }
 
 impl<'c> Search<'c> {
-    /// Adds a place to those `found` that reach `base` from another base path, if it is one.
+    /// Adds a place to `found` if it reaches `base` from another base path.
     fn look_at(&mut self, number: usize, base: &str, found: &mut Firsts<'c>) {
         self.comparisons += 1;
         let Some(place) = self.places.get(number) else {

@@ -1,51 +1,59 @@
-//! The one form of a request's path. Routing, authorization, logs, metrics and the provider all see
-//! this string; a path with two readings is refused instead of guessed at.
+//! The normal form of a request's path. Routing, authorization, logs, metrics and the provider all use this string; a path
+//! with two readings is refused instead of guessed at.
+//!
+//! Knows no route and no key.
 
 use std::borrow::Cow;
 
-use super::unmask;
+use super::escaped_separators;
 
-/// A request's target in its one form.
+/// A request's target in its normal form.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NormalPath<'r> {
     /// Begins with `/`; unreserved characters unescaped, other escapes in upper case, no doubled
     /// slashes, no dot segments.
     pub path: Cow<'r, str>,
-    /// What stood behind `?`, untouched.
+    /// The query behind `?`, byte for byte; `None` for a target without `?`.
     pub query: Option<&'r str>,
-    /// Whether separators are escaped in the path.
-    masked: bool,
+    /// Whether the path has escaped separators.
+    has_escaped_separators: bool,
 }
 
-/// Why a target was refused. Not told to the client beyond `bad_path`.
+/// Why a target was refused. The client sees `bad_path` alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadPath {
     /// Neither `/path` nor `http://host/path`.
     NotAPath,
-    /// A byte that has no place in a path or query: a control character, a space, `\`, `#`, `;`,
-    /// or anything that isn't ASCII.
+    /// A byte that a path or query cannot hold: a control character, a space, `\`, `#`, `;`, or any that is not ASCII.
     Character,
-    /// An escape that is broken, or that hides `\`, `#`, a control character, another escape or a credential's parameter;
-    /// where no separator may be escaped, also `/`, `;` and `?`.
+    /// An escape that is broken, or that hides `\`, `#`, a control character, another escape or a credential's parameter.
+    /// Where separators may not be escaped, also one that hides `/`, `;` or `?`.
     Escape,
     /// A segment `.` or `..`, escaped or not.
     DotSegment,
 }
 
 impl<'r> NormalPath<'r> {
-    /// Reads a path of a configuration, or a target: in origin form or absolute form, and without escaped separators.
+    /// Reads a path of a configuration, or a target, in origin form or absolute form. Escaped separators are refused.
     pub fn parse(target: &'r [u8]) -> Result<Self, BadPath> {
-        let path = Self::of_request(target)?;
-        if path.masked {
+        let path = Self::with_escaped_separators(target, |_| true)?;
+        if path.has_escaped_separators {
             return Err(BadPath::Escape);
         }
         Ok(path)
     }
 
-    /// Reads a raw request target, in origin form or absolute form. `%2F`, `%3B` and `%3F` in its path stay as they
-    /// are: they are no separators to the router, and may be some to a provider, as which
-    /// [`other_readings`](Self::other_readings) has them.
-    pub fn of_request(target: &'r [u8]) -> Result<Self, BadPath> {
+    /// Reads a raw request target, in origin form or absolute form. `%2F`, `%3B` and `%3F` in its path stay as they are:
+    /// the router takes them for no separators, but a provider may, and [`other_readings`](Self::other_readings) gives
+    /// the paths that such a provider reads.
+    ///
+    /// `holds_credential` says whether a query holds a credential. It is asked about the text behind an escaped `;` or
+    /// `?`: a client that escapes a whole query hides its key there, where nothing looks for it or removes it, so that
+    /// target is refused.
+    pub fn with_escaped_separators(
+        target: &'r [u8],
+        holds_credential: impl Fn(&str) -> bool,
+    ) -> Result<Self, BadPath> {
         let target = std::str::from_utf8(target).map_err(|_| BadPath::Character)?;
         let target = origin_form(target)?;
         let (path, query) = match target.split_once('?') {
@@ -56,30 +64,32 @@ impl<'r> NormalPath<'r> {
             return Err(BadPath::Character);
         }
         let path = normalize(path)?;
-        let masked = path.contains('%') && unmask::is_masked(&path);
-        if masked && unmask::has_dot_segment(&path) {
-            return Err(BadPath::DotSegment);
-        }
-        if masked && unmask::hides_credential(&path) {
-            return Err(BadPath::Escape);
+        let has_escaped_separators = path.contains('%') && escaped_separators::are_in(&path);
+        if has_escaped_separators {
+            if escaped_separators::has_dot_segment(&path) {
+                return Err(BadPath::DotSegment);
+            }
+            if escaped_separators::hidden_query(&path).is_some_and(holds_credential) {
+                return Err(BadPath::Escape);
+            }
         }
         Ok(Self {
             path,
             query,
-            masked,
+            has_escaped_separators,
         })
     }
 
-    /// What servers may read the path as that undo the escapes of separators; nothing if there are none.
+    /// The paths that servers may read if they decode escaped separators first; empty if the path has none.
     pub fn other_readings(&self) -> Vec<String> {
         self.readings_of(&self.path)
     }
 
-    /// Likewise of `target`, a path with or without a query that ends with this path, or with what follows a prefix of
-    /// it.
+    /// The same for `target`, a path at the provider, with or without a query, that ends with this path or with what
+    /// follows a prefix of it.
     pub fn readings_of(&self, target: &str) -> Vec<String> {
-        if self.masked {
-            unmask::readings(target)
+        if self.has_escaped_separators {
+            escaped_separators::readings(target)
         } else {
             Vec::new()
         }
@@ -90,7 +100,7 @@ fn origin_form(target: &str) -> Result<&str, BadPath> {
     if target.starts_with('/') {
         return Ok(target);
     }
-    // Pingora has made sure that Host names the same authority.
+    // Pingora refuses a request whose Host names another authority.
     let (scheme, rest) = target.split_once("://").ok_or(BadPath::NotAPath)?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return Err(BadPath::NotAPath);
@@ -104,9 +114,10 @@ fn origin_form(target: &str) -> Result<&str, BadPath> {
     }
 }
 
+/// The normal form of a path without its query.
 fn normalize(path: &str) -> Result<Cow<'_, str>, BadPath> {
     let bytes = path.as_bytes();
-    // What almost every path is: plain already.
+    // Almost every path is in its normal form already.
     let plain = |b: &u8| is_path_byte(*b) && *b != b'%';
     if bytes.iter().all(plain) && !path.contains("//") && !path.contains("/.") {
         return Ok(Cow::Borrowed(path));
@@ -125,7 +136,7 @@ fn normalize(path: &str) -> Result<Cow<'_, str>, BadPath> {
             normal.push(char::from(byte));
         }
     }
-    // An escape of an escape likewise, also when it only came about by unescaping what follows it.
+    // An escaped `%` must not begin an escape, not even with digits that were escaped themselves (`%25%41%41`).
     if normal
         .match_indices("%25")
         .any(|(at, _)| escape(bytes_from(&normal, at + 3)).is_some())
@@ -145,6 +156,7 @@ fn bytes_from(text: &str, at: usize) -> &[u8] {
     text.as_bytes().get(at..).unwrap_or_default()
 }
 
+/// The byte that the two hexadecimal digits at the beginning of `text` stand for, and what follows them.
 fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
     let (pair, behind) = text.split_at_checked(2)?;
     let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
@@ -152,10 +164,11 @@ fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
     Some((u8::try_from(code).ok()?, behind))
 }
 
+/// Appends the normal form of an escape that stands for `code`.
 fn push_escape(normal: &mut String, code: u8) -> Result<(), BadPath> {
     match code {
         b if is_unreserved(b) => normal.push(char::from(b)),
-        // A separator in disguise: the provider may unmask what the router did not see.
+        // A provider may decode these and treat them as separators, which the router did not.
         b'\\' | b'#' | 0..=0x1f | 0x7f => return Err(BadPath::Escape),
         b => {
             use std::fmt::Write;
@@ -166,12 +179,12 @@ fn push_escape(normal: &mut String, code: u8) -> Result<(), BadPath> {
     Ok(())
 }
 
-/// RFC 3986, section 2.3.
+/// The unreserved characters of RFC 3986, section 2.3.
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// RFC 3986, section 3.3, without `;`, which some servers cut a segment at.
+/// The characters of a path in RFC 3986, section 3.3, without `;`: some servers cut a segment there.
 fn is_path_byte(byte: u8) -> bool {
     is_unreserved(byte) || b"/%:@!$&'()*+,=".contains(&byte)
 }
@@ -264,7 +277,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever comes in: refused, or in a form that is its own normal form and hides nothing.
+        /// Any target is refused, or normalizes to a path that is its own normal form and hides nothing.
         #[test]
         fn a_normal_path_is_a_fixed_point_without_disguises(
             target in "/([a-z/.%;\\\\?]|%2[eEfF5]|%5[cC]|%00|%41|\\.\\./|//){0,12}"

@@ -1,0 +1,74 @@
+//! The credentials of `Authorization` and of headers like it: a scheme and what stands behind it (RFC 9110, section 11.4).
+//!
+//! Knows the syntax alone: not whose credentials they are, nor which header a provider wants.
+
+/// The scheme of credentials and what stands behind it, without white space around. `None` for a value of one word.
+pub(crate) fn split_scheme(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let value = value.trim_ascii();
+    let end = value.iter().position(|byte| b" \t".contains(byte))?;
+    let (scheme, credentials) = value.split_at_checked(end)?;
+    Some((scheme, credentials.trim_ascii_start()))
+}
+
+/// The credentials of this scheme, which is matched in any case; `None` for those of another, or of none.
+pub(crate) fn credentials_of<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
+    let (found, credentials) = split_scheme(value)?;
+    found
+        .eq_ignore_ascii_case(scheme.as_bytes())
+        .then_some(credentials)
+}
+
+/// The token of `Bearer TOKEN`, and any other value as it is, without white space around. The word `Bearer` alone holds
+/// no token: it gives an empty one.
+pub(crate) fn without_bearer(value: &[u8]) -> &[u8] {
+    const BEARER: &str = "Bearer";
+    let value = value.trim_ascii();
+    if value.eq_ignore_ascii_case(BEARER.as_bytes()) {
+        return b"";
+    }
+    credentials_of(value, BEARER).unwrap_or(value)
+}
+
+/// Whether `value` begins with `prefix`, a scheme and a space for instance, in any case.
+pub(crate) fn has_prefix(value: &str, prefix: &str) -> bool {
+    value
+        .get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_token_is_read_in_every_spelling() {
+        for (value, token) in [
+            ("Bearer k", "k"),
+            (" bearer \t k ", "k"),
+            ("BEARER\tk", "k"),
+            ("Bearer a b", "a b"),
+            ("Bearer", ""),
+            ("Bearer ", ""),
+            ("bearerk", "bearerk"),
+            (" k ", "k"),
+            ("Basic k", "Basic k"),
+            ("", ""),
+        ] {
+            assert_eq!(
+                without_bearer(value.as_bytes()),
+                token.as_bytes(),
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn credentials_are_those_of_their_scheme_alone() {
+        let basic = |value: &'static str| credentials_of(value.as_bytes(), "basic");
+        assert_eq!(basic("Basic dQ=="), Some(&b"dQ=="[..]));
+        assert_eq!(basic(" BASIC\t dQ== "), Some(&b"dQ=="[..]));
+        for other in ["Basic", "Basicx dQ==", "Bearer dQ==", "dQ==", ""] {
+            assert_eq!(basic(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Where client keys come from: the other trait of the gateway that does IO on behalf of the configuration.
+//!
+//! A source hands over [`KeySet`]s. What a version of the keys looks like there (a file's time stamp, a number in a
+//! database) stays inside its [`Revision`].
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::KeyEntry;
+use crate::document::{FileStamp, PrefixHash, Problems};
+use crate::secret::SecretSource;
+
+/// Loads client keys from one place.
+///
+/// The calls block: a configuration is loaded on a thread of its own, never on one that serves.
+pub trait KeySource: Send + Sync {
+    /// The place, for people: a path, for instance.
+    fn place(&self) -> &Path;
+
+    /// The file that holds the keys, if they are in one: a change of it is a reason to load them again.
+    fn file(&self) -> Option<&Path>;
+
+    /// The version that the source holds now, without reading the keys.
+    fn current(&self) -> Revision;
+
+    /// Loads the keys, and the secrets in their metadata from `secrets`. What is wrong with single keys goes to
+    /// `problems`.
+    ///
+    /// # Errors
+    /// When the source as a whole could not be read.
+    fn load(
+        &self,
+        secrets: &dyn SecretSource,
+        problems: &Problems,
+    ) -> Result<KeySet, KeySourceError>;
+}
+
+/// The keys of one version of a source.
+pub struct KeySet {
+    /// The keys, in the order of the source.
+    pub entries: Vec<KeyEntry>,
+    /// The version.
+    pub revision: Revision,
+    /// The files that the keys' metadata was read from: a change of one is a reason to load again.
+    pub secret_files: Vec<FileStamp>,
+}
+
+impl KeySet {
+    /// No keys.
+    pub fn empty(revision: Revision) -> Self {
+        Self {
+            entries: Vec::new(),
+            revision,
+            secret_files: Vec::new(),
+        }
+    }
+}
+
+/// Why a source of keys could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySourceError {
+    /// What went wrong, to read on behind the name of the place.
+    pub why: String,
+    /// Whether the place is not there at all.
+    pub is_absent: bool,
+    /// Whether another try may succeed a moment later although nobody changes the source.
+    pub may_pass: bool,
+}
+
+impl fmt::Display for KeySourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for KeySourceError {}
+
+/// A version of the keys at their source. Two versions are equal if their marks are.
+#[derive(Clone)]
+pub struct Revision(Arc<Version>);
+
+struct Version {
+    mark: String,
+    /// What a source that is a file needs to recognise a file that was cut off.
+    file: Option<(FileStamp, PrefixHash)>,
+}
+
+impl Revision {
+    /// A version of a key file that was not read.
+    pub(super) fn of_stamp(stamp: &FileStamp) -> Self {
+        Self(Arc::new(Version {
+            mark: stamp.mark(),
+            file: None,
+        }))
+    }
+
+    /// A version of a key file with what it holds.
+    pub(super) fn of_file(stamp: FileStamp, content: PrefixHash) -> Self {
+        Self(Arc::new(Version {
+            mark: stamp.mark(),
+            file: Some((stamp, content)),
+        }))
+    }
+
+    /// The text that tells the version from others.
+    pub fn mark(&self) -> &str {
+        &self.0.mark
+    }
+
+    /// Whether this version is `earlier`, cut off: its file was changed in place and holds only the beginning of what
+    /// it held. Never true of a source that replaces its versions as a whole.
+    pub fn is_cut_from(&self, earlier: &Self) -> bool {
+        let (Some((stamp, content)), Some((before, all))) = (&self.0.file, &earlier.0.file) else {
+            return false;
+        };
+        stamp.is_same_file(before) && all.was_cut_to(content)
+    }
+}
+
+impl PartialEq for Revision {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.mark == other.0.mark
+    }
+}
+
+impl Eq for Revision {}
+
+impl fmt::Debug for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Revision({})", self.mark())
+    }
+}

@@ -1,0 +1,241 @@
+//! The layers of the gateway, checked against its sources: which module may import which, downward only, and what the
+//! modules that compute may not name.
+
+mod circles;
+mod proxy;
+mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use self::sources::Source;
+
+/// The layers, from the ground up. A module may import what stands on a lower line.
+const LAYERS: &[&[&str]] = &[
+    &["runtime", "grammar"],
+    &["document", "wire", "limit", "trusted_proxies"],
+    &["secret", "usage", "metrics"],
+    &["origin", "template", "key", "access_log"],
+    &["provider"],
+    &["route", "telemetry"],
+    &["config"],
+    &["snapshot", "error"],
+    &["proxy", "reload"],
+    &["admin", "import", "sandbox"],
+    &["server"],
+    &["cli"],
+    &["main"],
+];
+
+/// The rooms that compute: they do no IO, wait for nothing and know no Pingora.
+const PURE: &[&str] = &[
+    "grammar",
+    "wire",
+    "usage",
+    "limit",
+    "template",
+    "trusted_proxies",
+];
+
+/// What no code of a pure room may name. Addresses of `std::net` are values, and allowed.
+const IMPURE: &[&str] = &[
+    "pingora",
+    "tokio",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "net::Tcp",
+    "net::Udp",
+];
+
+/// The modules at the top that a source names as `crate::module` or `keygate::module`.
+fn imports(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for marker in ["crate::", "keygate::"] {
+        for (at, _) in source.code.match_indices(marker) {
+            let rest = &source.code[at + marker.len()..];
+            let name: String = rest
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            assert!(
+                !name.is_empty(),
+                "write one `use crate::module::` per module: {rest:.40}"
+            );
+            found.push(name);
+        }
+    }
+    found
+}
+
+#[test]
+fn modules_import_downwards_only() {
+    let layer: BTreeMap<&str, usize> = LAYERS
+        .iter()
+        .enumerate()
+        .flat_map(|(height, modules)| modules.iter().map(move |module| (*module, height)))
+        .collect();
+    let mut seen = BTreeSet::new();
+    for source in sources::all() {
+        let module = source.room();
+        if module == "lib" {
+            continue;
+        }
+        let height = layer
+            .get(module)
+            .unwrap_or_else(|| panic!("{module} has no place in the plan"));
+        seen.insert(module.to_owned());
+        for import in imports(&source) {
+            let other = layer
+                .get(import.as_str())
+                .unwrap_or_else(|| panic!("{}: {import} is no module", source.path.display()));
+            assert!(
+                import == module || other < height,
+                "{} imports {import}, which does not stand below {module}",
+                source.path.display()
+            );
+        }
+    }
+    assert_eq!(
+        seen.len(),
+        layer.len(),
+        "the plan names rooms that are not there"
+    );
+}
+
+#[test]
+fn the_map_in_lib_rs_is_the_plan() {
+    let text = std::fs::read_to_string("gateway/lib.rs").unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | ["));
+    let map: Vec<Vec<&str>> = rows
+        .map(|row| {
+            let rooms = row.split('|').next().unwrap();
+            rooms.split('`').skip(1).step_by(2).collect()
+        })
+        .collect();
+    let plan: Vec<Vec<&str>> = LAYERS.iter().map(|rooms| rooms.to_vec()).collect();
+    // `main` is no part of the library.
+    assert_eq!(plan.last().unwrap(), &["main"]);
+    assert_eq!(map, plan[..plan.len() - 1]);
+}
+
+#[test]
+fn pure_modules_name_nothing_that_does_io() {
+    for source in sources::all() {
+        if PURE.contains(&source.room()) {
+            for impure in IMPURE {
+                assert!(
+                    !source.code.contains(impure),
+                    "{} names {impure}",
+                    source.path.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_request_path_never_sees_a_configuration_file() {
+    let sources = sources::all();
+    let of_proxy = sources.iter().filter(|source| source.room() == "proxy");
+    let mut seen = 0;
+    for source in of_proxy {
+        for forbidden in ["config", "document", "reload", "cli"] {
+            assert!(
+                !imports(source).iter().any(|import| import == forbidden),
+                "{} imports {forbidden}",
+                source.path.display()
+            );
+        }
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn a_configuration_is_checked_without_io() {
+    let is_checked = |source: &&Source| {
+        let path = source.path.to_str().unwrap();
+        let files = ["file.rs", "meant.rs", "names.rs", "server.rs"];
+        path.strip_prefix("config/").is_some_and(|inside| {
+            files.contains(&inside)
+                || inside.starts_with("check/")
+                || inside.starts_with("consistency/")
+        })
+    };
+    let sources = sources::all();
+    let checked: Vec<&Source> = sources.iter().filter(is_checked).collect();
+    assert!(checked.len() > 15);
+    for source in checked {
+        for forbidden in [
+            "std::fs",
+            "std::env",
+            "std::thread",
+            "SystemTime",
+            "Instant",
+            "Timestamp::now",
+            "regular_file",
+            "FileStamp",
+            "SecretSource",
+            "LocalSecrets",
+            "KeySource",
+        ] {
+            assert!(
+                !source.code.contains(forbidden),
+                "{} names {forbidden}",
+                source.path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_serves_knows_a_version_of_its_keys_and_no_file() {
+    let sources = sources::all();
+    for name in ["snapshot.rs", "config/meant.rs"] {
+        let mut named = sources
+            .iter()
+            .filter(|source| source.path == Path::new(name));
+        let code = &named.next().unwrap().code;
+        for forbidden in ["FileStamp", "PrefixHash", "std::fs"] {
+            assert!(!code.contains(forbidden), "{name} names {forbidden}");
+        }
+    }
+}
+
+/// Whether `name` is a module of the scenes or of the gateway, or a function in one.
+fn is_module_or_function(name: &str) -> bool {
+    let texts = |module: &str| -> Vec<String> {
+        let path = module.replace("::", "/");
+        ["tests/scenes", "gateway"]
+            .iter()
+            .flat_map(|root| [format!("{root}/{path}.rs"), format!("{root}/{path}/mod.rs")])
+            .filter_map(|file| std::fs::read_to_string(file).ok())
+            .collect()
+    };
+    let (module, function) = name.rsplit_once("::").unwrap();
+    let function = format!("fn {function}(");
+    !texts(name).is_empty() || texts(module).iter().any(|text| text.contains(&function))
+}
+
+#[test]
+fn every_proof_that_security_md_names_is_there() {
+    let text = std::fs::read_to_string("SECURITY.md").unwrap();
+    let mut proofs = 0;
+    for name in text.split('`').skip(1).step_by(2) {
+        let is_file = ["tests/", "benches/", "gateway/"]
+            .iter()
+            .any(|folder| name.starts_with(folder));
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c);
+        if is_file {
+            assert!(Path::new(name).exists(), "{name} is not there");
+        } else if name.contains("::") && name.chars().all(is_plain) {
+            assert!(is_module_or_function(name), "{name} is not there");
+        } else {
+            continue;
+        }
+        proofs += 1;
+    }
+    assert!(proofs > 100, "{proofs}");
+}
