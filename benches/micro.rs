@@ -25,7 +25,9 @@ use jiff::Timestamp;
 use keygate::config::{Purpose, Resolved};
 use keygate::key::{KeyDigest, PresentedKey};
 use keygate::metrics::Metrics;
-use keygate::proxy::admit::{Admission, check_head};
+use keygate::proxy::admit::Admission;
+use keygate::proxy::attempt::Attempt;
+use keygate::proxy::head::check_head;
 use keygate::proxy::inject;
 use keygate::route::NormalPath;
 use keygate::snapshot::Live;
@@ -106,7 +108,9 @@ fn steps() -> Vec<Step> {
     let asked: &'static RequestHeader = Box::leak(Box::new(request()));
     let now = Timestamp::now();
     let path = NormalPath::parse(asked.raw_path()).unwrap();
-    let admission = Admission::decide(snapshot, asked, &path, now)
+    let (admission, parts) = Admission::decide(snapshot, asked, &path, now)
+        .unwrap_or_else(|_| panic!("the request is refused"));
+    let attempt = Attempt::begin(&admission, &parts, &snapshot.rules.router)
         .unwrap_or_else(|_| panic!("the request is refused"));
     let agent = HeaderName::from_static("user-agent");
     let extractor = Extractor {
@@ -153,14 +157,16 @@ fn steps() -> Vec<Step> {
             Box::new(move || {
                 let path = NormalPath::parse(asked.raw_path()).unwrap();
                 let decided = Admission::decide(snapshot, black_box(asked), &path, now);
-                assert!(decided.is_ok());
+                let (admission, parts) = decided.unwrap_or_else(|_| panic!("it is refused"));
+                let attempt = Attempt::begin(&admission, &parts, &snapshot.rules.router);
+                assert!(attempt.is_ok());
             }),
         ),
         (
             "inject",
             Box::new(move || {
                 let mut upstream = asked.clone();
-                inject::rewrite(&admission, &asked.headers, &mut upstream).unwrap();
+                inject::rewrite(&admission, &attempt, &asked.headers, &mut upstream).unwrap();
                 black_box(upstream);
             }),
         ),

@@ -2,11 +2,11 @@
 //!
 //! # The life of a request
 //!
-//! Pingora reads a request's head and calls the phases of [`proxy::Proxy`], in this order:
+//! Pingora reads a request's head and calls the hooks in [`proxy`], in this order:
 //!
 //! 1. *admit* ([`proxy::admit`]): path, route, key, selector -> an `Admission`, or a refusal.
-//! 2. *forward*: a peer of the route's provider, with every timeout set.
-//! 3. *inject*: the client's credentials out, the provider's token in.
+//! 2. *forward* ([`proxy::attempt`]): a target of the route, its token, the path there -> an `Attempt`; then a connection.
+//! 3. *inject* ([`proxy::inject`]): the client's credentials out, the provider's token in.
 //! 4. *observe*: status, first byte, events; bodies pass untouched, but for streams that were asked for their usage.
 //! 5. *record*: one access line, the metrics.
 //!

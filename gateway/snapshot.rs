@@ -20,7 +20,7 @@ use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Stripped, fold
 use crate::runtime::clock::Clock;
 
 use crate::origin::Resolver;
-use crate::route::{Overlap, Route, Router};
+use crate::route::{Overlap, Route, Router, Target, Targets};
 use crate::runtime::watched::Watched;
 use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;
@@ -104,42 +104,13 @@ impl Snapshot {
             let provider = Provider::build(spec, addresses).ok_or(BuildError::Provider(name))?;
             providers.push(Arc::new(provider));
         }
-        // A credential of one provider is none for another.
-        let mut stripped: HashSet<HeaderName> = ALWAYS_STRIPPED.iter().cloned().collect();
-        stripped.extend(config.key_headers.iter().cloned());
-        stripped.extend(config.server.limits.stripped_headers.iter().cloned());
-        stripped.extend(
-            providers
-                .iter()
-                .map(|provider| provider.auth_header().clone()),
+        let routes = routes(
+            config.routes,
+            &providers,
+            &config.key_headers,
+            &config.server,
+            metrics,
         );
-        let prefixes = config.server.limits.stripped_prefixes.iter();
-        let mut prefixes: Vec<String> = prefixes
-            .flat_map(|prefix| [prefix.clone(), folded(prefix)])
-            .collect();
-        prefixes.dedup();
-        let by_name = providers.iter().map(|provider| (&provider.name, provider));
-        let by_name: HashMap<&Arc<str>, &Arc<Provider>> = by_name.collect();
-        let routes = config
-            .routes
-            .into_iter()
-            .filter_map(|spec| {
-                let provider = by_name.get(&spec.provider)?;
-                let choices = ACCOUNT_CHOICES
-                    .iter()
-                    .filter(|name| !spec.allowed_headers.contains(name));
-                let written = written(&spec, provider);
-                // What a name with `_` may be read as is no more taken from a client than the name itself.
-                let odd = written.iter().filter(|name| plain_form(name).is_some());
-                let names = stripped.iter().chain(choices).chain(odd.copied());
-                let alike: Vec<HeaderName> = names.clone().filter_map(plain_form).collect();
-                let of_pages = spec.cors.iter().flat_map(|_| OF_PAGES);
-                let names = names.cloned().chain(alike).chain(of_pages);
-                let stripped = Stripped::new(names, prefixes.clone());
-                let stripped = stripped.guarding(written.into_iter().chain(&ACCOUNT_CHOICES));
-                Some(route(spec, provider, stripped, metrics))
-            })
-            .collect();
         let rules = Rules {
             router: Router::build(routes),
             key_headers: config.key_headers,
@@ -169,8 +140,8 @@ impl Snapshot {
     }
 }
 
-/// Headers by which a browser names the page that sends a request. Where the gateway decides about pages (CORS), the
-/// provider does not get them, so that it does not decide as well.
+/// The headers in which a browser names the page that sends a request. The provider does not get them where the gateway
+/// itself decides about pages.
 const OF_PAGES: [HeaderName; 4] = [
     ORIGIN,
     ACCESS_CONTROL_REQUEST_METHOD,
@@ -178,25 +149,108 @@ const OF_PAGES: [HeaderName; 4] = [
     HeaderName::from_static("access-control-request-private-network"),
 ];
 
-/// The headers that requests on a route get from the gateway, beside the token.
+/// The headers that the gateway writes into requests on a route, beside the token.
 fn written<'r>(spec: &'r RouteSpec, provider: &'r Provider) -> Vec<&'r HeaderName> {
     let of_provider = provider.headers.iter().map(|(name, _)| name);
     let templates = spec.templates.iter().map(HeaderTemplate::name);
     of_provider.chain(templates).collect()
 }
 
+/// The routes of `specs`. A route whose provider is not among `providers`, which the configuration's check rules out, is
+/// left out.
+fn routes(
+    specs: Vec<RouteSpec>,
+    providers: &[Arc<Provider>],
+    key_headers: &[HeaderName],
+    server: &ServerConfig,
+    metrics: &Metrics,
+) -> Vec<Route> {
+    let stripped = stripped_names(providers, key_headers, server);
+    let prefixes = stripped_prefixes(server);
+    let by_name = providers.iter().map(|provider| (&provider.name, provider));
+    let by_name: HashMap<&Arc<str>, &Arc<Provider>> = by_name.collect();
+    let build = |spec: RouteSpec| {
+        let provider = by_name.get(&spec.provider)?;
+        let stripped = stripped_of(&spec, provider, &stripped, &prefixes);
+        let token_headers = token_headers(key_headers, provider);
+        Some(route(spec, provider, stripped, token_headers, metrics))
+    };
+    specs.into_iter().filter_map(build).collect()
+}
+
+/// The headers of clients that no provider gets. The header for one provider's token is among them for all: a credential
+/// for one provider must not reach another.
+fn stripped_names(
+    providers: &[Arc<Provider>],
+    key_headers: &[HeaderName],
+    server: &ServerConfig,
+) -> HashSet<HeaderName> {
+    let of_providers = providers.iter().map(|provider| provider.auth_header());
+    let names = ALWAYS_STRIPPED.iter().chain(key_headers);
+    let names = names
+        .chain(&server.limits.stripped_headers)
+        .chain(of_providers);
+    names.cloned().collect()
+}
+
+/// The prefixes of headers of clients that no provider gets, in each spelling that an application may read them in.
+fn stripped_prefixes(server: &ServerConfig) -> Vec<String> {
+    let prefixes = server.limits.stripped_prefixes.iter();
+    let mut prefixes: Vec<String> = prefixes
+        .flat_map(|prefix| [prefix.clone(), folded(prefix)])
+        .collect();
+    prefixes.dedup();
+    prefixes
+}
+
+/// The headers of clients that the provider of a route does not get: those that no provider gets, those that choose the
+/// account to pay unless the route allows them, and those that could be read as one that the gateway writes.
+fn stripped_of(
+    spec: &RouteSpec,
+    provider: &Provider,
+    everywhere: &HashSet<HeaderName>,
+    prefixes: &[String],
+) -> Stripped {
+    let choices = ACCOUNT_CHOICES.iter();
+    let choices = choices.filter(|name| !spec.allowed_headers.contains(name));
+    let written = written(spec, provider);
+    // A client may send a name with `_` no more than the name that it could be read as.
+    let odd = written.iter().filter(|name| plain_form(name).is_some());
+    let names = everywhere.iter().chain(choices).chain(odd.copied());
+    let alike: Vec<HeaderName> = names.clone().filter_map(plain_form).collect();
+    let of_pages = spec.cors.iter().flat_map(|_| OF_PAGES);
+    let all = names.cloned().chain(alike).chain(of_pages);
+    Stripped::new(all, prefixes.to_vec()).guarding(written.into_iter().chain(&ACCOUNT_CHOICES))
+}
+
+/// Those of the headers for client keys in which a client of `provider` brings the provider's token itself.
+fn token_headers(key_headers: &[HeaderName], provider: &Provider) -> Vec<HeaderName> {
+    if !provider.is_passthrough() {
+        return Vec::new();
+    }
+    let names = key_headers.iter();
+    let names = names.filter(|name| provider.takes_token_in(name));
+    names.cloned().collect()
+}
+
 fn route(
     spec: RouteSpec,
     provider: &Arc<Provider>,
     stripped: Stripped,
+    token_headers: Vec<HeaderName>,
     metrics: &Metrics,
 ) -> Route {
+    let target = Target {
+        metrics: metrics.target(&spec.name, &provider.name),
+        provider: provider.clone(),
+    };
     Route {
-        metrics: metrics.route(&spec.name, &provider.name),
         name: spec.name,
         hosts: spec.hosts,
         path: spec.path,
-        provider: provider.clone(),
+        targets: Targets::one(target),
+        dialect: provider.kind.error_format,
+        token_headers,
         access: spec.access,
         websocket: spec.websocket,
         stripped,

@@ -24,10 +24,10 @@ use pingora_core::protocols::http::v1::server::HttpSession;
 
 use self::status::Status;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
-use crate::proxy::admit::check_head;
 use crate::proxy::connection;
+use crate::proxy::head::check_head;
 use crate::runtime::in_flight::InFlight;
-use crate::runtime::watchdog;
+use crate::runtime::watchdog::Watchdog;
 use crate::snapshot::Live;
 
 /// The admin listener's application.
@@ -138,8 +138,9 @@ fn json(status: &Status) -> (StatusCode, &'static str, Vec<u8>) {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        watchdog::clear();
-        watchdog::set_deadline(Instant::now() + EXCHANGE);
+        let watchdog = Watchdog::current();
+        watchdog.clear();
+        watchdog.set_deadline(Instant::now() + EXCHANGE);
         let request = session.req_header();
         let (method, uri) = (request.method.clone(), request.uri.clone());
         let (status, media_type, body) = match self.guard(session) {

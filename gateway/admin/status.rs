@@ -220,7 +220,7 @@ impl Status {
 }
 
 fn route_status(route: &Route) -> RouteStatus {
-    let provider = &route.provider;
+    let provider = &route.targets.primary().provider;
     let (state, reason) = state_of(provider);
     RouteStatus {
         name: route.name.to_string(),

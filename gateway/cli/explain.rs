@@ -16,7 +16,9 @@ use crate::config::{Purpose, Resolved};
 use crate::error::Error;
 use crate::key::PresentedKey;
 use crate::metrics::Metrics;
-use crate::proxy::admit::{Admission, check_head};
+use crate::proxy::admit::Admission;
+use crate::proxy::attempt::Attempt;
+use crate::proxy::head::check_head;
 use crate::proxy::inject;
 use crate::proxy::reject::{Reason, Rejection};
 use crate::route::{Access, NormalPath, Route, request_path};
@@ -192,10 +194,15 @@ fn explain(
         reason
     })?;
     said.line("path", &path.path);
-    let decided = Admission::decide(snapshot, request, &path, live.clock.now());
+    let now = live.clock.now();
+    let decided =
+        Admission::decide(snapshot, request, &path, now).and_then(|(admission, parts)| {
+            let attempt = Attempt::begin(&admission, &parts, &snapshot.rules.router)?;
+            Ok((admission, attempt))
+        });
     let key = key(snapshot, request, &path, &decided);
     match &decided {
-        Ok(admission) => route(admission.route(), &key, None, said),
+        Ok((admission, _)) => route(admission.route(), &key, None, said),
         Err(Rejection {
             route: Some(found),
             reason,
@@ -203,7 +210,7 @@ fn explain(
         }) => route(found, &key, Some(*reason), said),
         Err(_) => {}
     }
-    let admission = decided.map_err(|rejection| {
+    let (admission, attempt) = decided.map_err(|rejection| {
         let message = rejection.message.as_deref();
         let message = message.unwrap_or_else(|| rejection.reason.message());
         let reason = said.refused_as(rejection.reason, message);
@@ -212,14 +219,17 @@ fn explain(
         }
         reason
     })?;
-    let provider = &admission.route().provider;
-    let target = admission.target();
     said.line(
         "endpoint",
-        format_args!("{} {}{target}", request.method, provider.origin()),
+        format_args!(
+            "{} {}{}",
+            request.method,
+            attempt.provider().origin(),
+            attempt.path()
+        ),
     );
     let mut upstream = request.clone();
-    let rewritten = inject::rewrite(&admission, &request.headers, &mut upstream);
+    let rewritten = inject::rewrite(&admission, &attempt, &request.headers, &mut upstream);
     rewritten.map_err(|_| said.refused(Reason::Internal))?;
     headers(&request.headers, &upstream.headers, said);
     Ok(())
@@ -246,7 +256,7 @@ fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>)
         };
         said.line("selector", format_args!("{selector}: {verdict}"));
     }
-    let provider = &route.provider;
+    let provider = &route.targets.primary().provider;
     let (name, kind, mut url) = (&provider.name, provider.kind.name, provider.url());
     if let Some(proxy) = provider.proxy() {
         let _ = write!(url, " through the proxy {proxy}");
@@ -290,10 +300,10 @@ fn key(
     snapshot: &Snapshot,
     request: &RequestHeader,
     path: &NormalPath<'_>,
-    decided: &Result<Admission, Rejection>,
+    decided: &Result<(Admission, Attempt), Rejection>,
 ) -> String {
     match decided {
-        Ok(admission) => admission
+        Ok((admission, _)) => admission
             .key()
             .map_or("none is asked for".to_owned(), |key| {
                 format!("{}: valid", key.id)

@@ -66,7 +66,7 @@ fn no_route(request: &RequestHeader, path: &str, router: &Router, origin: &str) 
         "no route has a path that begins {first}. Routes here:"
     )];
     suggestions.extend(all.iter().take(LISTED).map(|route| {
-        let (provider, hosts) = (&route.provider.name, hosts_of(route));
+        let (provider, hosts) = (&route.targets.primary().provider.name, hosts_of(route));
         format!("  {} (provider {provider}, host {hosts})", route.path)
     }));
     if all.len() > LISTED {
@@ -87,7 +87,11 @@ fn nearest_base_url(routes: &[&Route], first: &str, origin: &str) -> Option<Stri
         .iter()
         .find(|route| Some(route.path.as_str()) == nearest);
     let route = similar.or(routes.first())?;
-    let url = base_url(origin, route.path.as_str(), route.provider.kind.name);
+    let url = base_url(
+        origin,
+        route.path.as_str(),
+        route.targets.primary().provider.kind.name,
+    );
     let which = if similar.is_some() {
         format!(": did you mean {url}?")
     } else {

@@ -6,7 +6,7 @@
 
 mod catalog;
 mod declare;
-mod route;
+mod target;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,8 +18,8 @@ use prometheus::{
 
 use self::catalog::{COST_LABELS, KEY_LABELS, TOKEN_LABELS};
 use self::declare::Declare;
-pub use self::route::RouteMetrics;
-use self::route::{RouteFamilies, status_label};
+pub use self::target::TargetMetrics;
+use self::target::{TargetFamilies, status_label};
 use crate::runtime::log;
 
 /// The media type of the text that [`Metrics::render`] returns, as Prometheus documents it.
@@ -39,7 +39,7 @@ pub const OTHER_KEYS: &str = "(other)";
 /// All metrics of one gateway.
 pub struct Metrics {
     registry: Registry,
-    families: RouteFamilies,
+    families: TargetFamilies,
     auth_failures: IntCounterVec,
     key_requests: IntCounterVec,
     tokens: IntCounterVec,
@@ -48,7 +48,7 @@ pub struct Metrics {
     key_expiry: GaugeVec,
     certificate_expiry: GaugeVec,
     /// The metrics of requests that match no route or whose path is invalid.
-    pub unrouted: RouteMetrics,
+    pub unrouted: TargetMetrics,
     /// Requests in flight.
     pub inflight: IntGauge,
     /// 1 if the last reload succeeded, 0 if it was rejected.
@@ -80,7 +80,7 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some(PREFIX.trim_end_matches('_').to_owned()), None)?;
         let declare = Declare(&registry);
-        let families = RouteFamilies::declare(&declare)?;
+        let families = TargetFamilies::declare(&declare)?;
         let metrics = Self {
             auth_failures: declare.counters(&catalog::AUTH_FAILURES)?,
             key_requests: declare.counters(&catalog::KEY_REQUESTS)?,
@@ -114,7 +114,7 @@ impl Metrics {
     }
 
     /// The handles of a route to a provider.
-    pub fn route(&self, route: &str, provider: &str) -> RouteMetrics {
+    pub fn target(&self, route: &str, provider: &str) -> TargetMetrics {
         self.families.handles(route, provider)
     }
 
@@ -275,8 +275,8 @@ mod tests {
     #[test]
     fn a_reload_finds_the_counters_again() {
         let metrics = Metrics::new().unwrap();
-        metrics.route("r", "p").count(200, "");
-        metrics.route("r", "p").count(200, "");
+        metrics.target("r", "p").count(200, "");
+        metrics.target("r", "p").count(200, "");
         let line = "keygate_requests_total{code=\"200\",provider=\"p\",reason=\"\",route=\"r\"} 2";
         assert!(text(&metrics).contains(line));
     }
@@ -298,7 +298,7 @@ mod tests {
     fn a_status_out_of_range_makes_no_series_of_its_own() {
         let metrics = Metrics::new().unwrap();
         for code in 600..1000 {
-            metrics.route("r", "p").count(code, "");
+            metrics.target("r", "p").count(code, "");
         }
         assert!(text(&metrics).contains("code=\"0\",provider=\"p\",reason=\"\",route=\"r\"} 400"));
     }

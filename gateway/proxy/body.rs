@@ -1,25 +1,58 @@
-//! The body of a request: how much of it, how fast, and until when.
+//! The request's body on its way up: how long it may be, how fast it must come, and until when.
 
 use std::time::Duration;
 
-use pingora_core::Result;
+use bytes::Bytes;
+use pingora_core::{Error, Result};
 use pingora_proxy::Session;
 
 use super::exchange::Exchange;
 use super::reject::Reason;
 
-/// How long a body may take before anybody looks at how fast it comes.
+/// How long a body may take before its rate is checked.
 const BODY_GRACE: Duration = Duration::from_secs(10);
 
+/// Passes on a chunk of the request's body, or refuses it. `end` says that no chunk follows.
+pub(super) fn up(
+    session: &Session,
+    exchange: &mut Exchange,
+    body: &mut Option<Bytes>,
+    end: bool,
+) -> Result<()> {
+    if end && exchange.stats.first_byte.is_none() {
+        // From here on the provider is waited for, which has timeouts of its own.
+        exchange.stats.request_complete = true;
+        exchange.watchdog.clear_idle();
+    }
+    if let Some(chunk) = body {
+        exchange.watchdog.activity();
+        exchange.stats.request_bytes += chunk.len() as u64;
+        // Marked as the client's error: over HTTP/2 to the provider, Pingora ignores other errors here.
+        limit(session, exchange).map_err(Error::into_down)?;
+        if let Some(conversation) = &mut exchange.stats.conversation {
+            conversation.read_client(chunk);
+        }
+    }
+    if let Some(stream_usage) = &mut exchange.stream_usage {
+        stream_usage.request_body(body, end);
+    }
+    if end {
+        // Pingora would write an empty last chunk as a chunk, which is the end of the body already, and then the end
+        // again, which would be the beginning of the next request on this connection.
+        body.take_if(|chunk| chunk.is_empty());
+    }
+    Ok(())
+}
+
 /// Refuses a body that has become too long, took too long, or comes too slowly.
-pub(super) fn bound_the_body(session: &Session, exchange: &mut Exchange) -> Result<()> {
-    let Some(admission) = &exchange.admission else {
+fn limit(session: &Session, exchange: &mut Exchange) -> Result<()> {
+    let Some(attempt) = &exchange.attempt else {
         return Ok(());
     };
-    let total = admission.route().provider.endpoint.timeouts.total;
+    let total = attempt.timeouts().total;
     let limit = exchange.rules.server.limits.max_request_body;
     let took = exchange.started.elapsed();
-    let reason = if exchange.seen.request_bytes > limit && !session.was_upgraded() {
+    let reason = if exchange.stats.request_bytes > limit && !session.was_upgraded() {
         Reason::BodyTooLarge
     } else if total.is_some_and(|total| took >= total)
         || (is_slow(exchange, took) && !session.was_upgraded())
@@ -28,11 +61,11 @@ pub(super) fn bound_the_body(session: &Session, exchange: &mut Exchange) -> Resu
     } else {
         return Ok(());
     };
-    let rejection = admission.rejection(reason);
+    let rejection = exchange.rejection_for(reason);
     Err(exchange.refuse(rejection))
 }
 
-/// Whether less of the body came in the time that it `took` than must have by then.
+/// Whether less of the body has come in the time that it `took` than the configured rate demands.
 fn is_slow(exchange: &Exchange, took: Duration) -> bool {
     let late = took.saturating_sub(BODY_GRACE).as_secs();
     let due = exchange
@@ -41,5 +74,5 @@ fn is_slow(exchange: &Exchange, took: Duration) -> bool {
         .limits
         .min_body_rate
         .saturating_mul(late);
-    exchange.seen.request_bytes < due
+    exchange.stats.request_bytes < due
 }

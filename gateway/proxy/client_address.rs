@@ -1,4 +1,4 @@
-//! Whose a request is: the address that its connection has, or that a trusted proxy names.
+//! The client's address: that of its connection, or the one that a trusted proxy names.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,19 +8,19 @@ use crate::grammar::address::client_network;
 use crate::snapshot::Rules;
 use crate::trusted_proxies::Named;
 
-/// The client of a request.
+/// The address of a request's client.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ClientAddress {
-    /// As the access line says it. Its port is 0 where the proxy names none.
+    /// The address for the access line. Its port is 0 where the proxy names none.
     pub(super) address: Option<SocketAddr>,
-    /// What the limits of one address count it for; nothing where that may be many clients.
+    /// The address that the limits per address count the request for. `None` where many clients may share it.
     pub(super) limited: Option<IpAddr>,
-    /// Whether its connection counts for no address, so that the request has to.
+    /// Whether the connection counts for no address, so that each request has to.
     pub(super) shares_connection: bool,
 }
 
 impl ClientAddress {
-    /// That of a request with these headers on a connection of `peer`.
+    /// The address of a request with `headers` on a connection from `peer`.
     pub(super) fn of(peer: Option<SocketAddr>, headers: &HeaderMap, rules: &Rules) -> Self {
         let Some(peer) = peer else {
             return Self::default();

@@ -1,7 +1,7 @@
-//! What an exchange and its connection tell each other, where Pingora has no way to say it.
+//! What an exchange and its connection report to each other, for which Pingora has no way.
 //!
-//! A client whose key was not verified yet must not cost much. So the connection knows how many of its HTTP/2 streams
-//! are still unverified, and an exchange tells it when one is verified, and when the client failed too often.
+//! A client whose key is not verified yet must not cost much. So a connection counts its HTTP/2 streams whose keys are
+//! not verified, and an exchange reports when a key is verified, and when the client came with too many invalid ones.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -13,31 +13,31 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::reject::Reason;
 use crate::runtime::in_flight::{InFlight, InFlightGuard};
 
-/// How many streams of one HTTP/2 connection are worked on at once while their keys are not verified. None of them
-/// waits for anything, so that a good client notices nothing of it.
+/// How many streams of one HTTP/2 connection are worked on at once while their keys are not verified. Verifying waits for
+/// nothing, so that the limit does not delay a client with a valid key.
 const UNVERIFIED: usize = 16;
 
 /// The streams of one HTTP/2 connection.
-pub struct Streams {
+pub(crate) struct Streams {
     open: Arc<InFlight>,
     unverified: Arc<Semaphore>,
     verified: AtomicBool,
     failed_too_often: Notify,
 }
 
-/// One of them, until its exchange is over.
-pub struct OpenStream {
+/// One stream of an HTTP/2 connection, until its exchange is over.
+pub(crate) struct OpenStream {
     streams: Arc<Streams>,
     unverified: RefCell<Option<OwnedSemaphorePermit>>,
     _open: InFlightGuard,
 }
 
 /// The right to work on one more stream whose key is not verified.
-pub struct Unverified(OwnedSemaphorePermit);
+pub(crate) struct Unverified(OwnedSemaphorePermit);
 
 impl Streams {
-    /// A connection without a stream.
-    pub fn new() -> Arc<Self> {
+    /// The streams of a new connection, which has none.
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             open: Arc::default(),
             unverified: Arc::new(Semaphore::new(UNVERIFIED)),
@@ -47,20 +47,20 @@ impl Streams {
     }
 
     /// Waits until one more stream may be accepted.
-    pub async fn room(&self) -> Option<Unverified> {
-        // An error would mean that the semaphore was closed, which nobody does.
+    pub(crate) async fn room(&self) -> Option<Unverified> {
+        // An error would mean that the semaphore was closed, which never happens.
         let permit = self.unverified.clone().acquire_owned().await;
         permit.ok().map(Unverified)
     }
 
-    /// The same at once, if there is room.
-    pub fn try_room(&self) -> Option<Unverified> {
+    /// Accepts one more stream at once, if there is room.
+    pub(crate) fn try_room(&self) -> Option<Unverified> {
         let permit = self.unverified.clone().try_acquire_owned();
         permit.ok().map(Unverified)
     }
 
     /// Notes a stream that was accepted.
-    pub fn open(self: &Arc<Self>, room: Unverified) -> OpenStream {
+    pub(crate) fn open(self: &Arc<Self>, room: Unverified) -> OpenStream {
         OpenStream {
             streams: self.clone(),
             unverified: RefCell::new(Some(room.0)),
@@ -68,28 +68,28 @@ impl Streams {
         }
     }
 
-    /// Whether the key of one of its streams was verified.
-    pub fn is_verified(&self) -> bool {
+    /// Whether the key of some stream of the connection was verified.
+    pub(crate) fn is_verified(&self) -> bool {
         self.verified.load(Ordering::Relaxed)
     }
 
     /// Waits until no stream is open.
-    pub async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         self.open.drained().await;
     }
 
-    /// Waits until the client was refused for the many keys that it failed with.
-    pub async fn failed_too_often(&self) {
+    /// Waits until the client was refused because it came with too many invalid keys.
+    pub(crate) async fn failed_too_often(&self) {
         self.failed_too_often.notified().await;
     }
 }
 
-/// What keeps the requests on an HTTP/1.1 connection apart.
-pub trait Requests: Send + Sync {
-    /// Whether no other request is read behind the one that goes on, because of how that one ends.
+/// The boundary between the requests on an HTTP/1.1 connection, which the server keeps.
+pub(crate) trait Requests: Send + Sync {
+    /// Whether no request can follow the current one on the connection, because of how that one ends.
     fn nothing_follows(&self) -> bool;
 
-    /// From here on, another protocol is spoken on the connection: all that comes belongs to it.
+    /// The connection changes its protocol: all bytes from here on belong to the current exchange.
     fn switch(&self);
 }
 
@@ -97,15 +97,15 @@ tokio::task_local! {
     static CONNECTION: Connection;
 }
 
-/// The connection of the exchange that runs.
+/// The connection of the running exchange.
 enum Connection {
-    /// With why the next request is refused unread, if it is.
+    /// With the reason why the next request is refused unread, if it is.
     Http1(Cell<Option<Reason>>, Arc<dyn Requests>),
     Http2(OpenStream),
 }
 
 /// Runs the exchanges of an HTTP/1.1 connection, which `requests` keeps apart.
-pub fn http1<T>(
+pub(crate) fn http1<T>(
     requests: Arc<dyn Requests>,
     exchanges: impl Future<Output = T>,
 ) -> impl Future<Output = T> {
@@ -113,12 +113,15 @@ pub fn http1<T>(
 }
 
 /// Runs the exchange of one HTTP/2 stream.
-pub fn http2<T>(stream: OpenStream, exchange: impl Future<Output = T>) -> impl Future<Output = T> {
+pub(crate) fn http2<T>(
+    stream: OpenStream,
+    exchange: impl Future<Output = T>,
+) -> impl Future<Output = T> {
     CONNECTION.scope(Connection::Http2(stream), exchange)
 }
 
-/// Has the next request of this HTTP/1.1 connection refused for `reason`, whatever it says.
-pub fn refuse_next(reason: Reason) {
+/// Refuses the next request of this HTTP/1.1 connection for `reason`, whatever is in it.
+pub(crate) fn refuse_next(reason: Reason) {
     with(|connection| {
         if let Connection::Http1(refused, _) = connection {
             refused.set(Some(reason));
@@ -126,8 +129,8 @@ pub fn refuse_next(reason: Reason) {
     });
 }
 
-/// Why the request that has just come is refused, if its connection says so.
-pub fn refused() -> Option<Reason> {
+/// The reason why the current request is refused unread, if its connection has noted one.
+pub(crate) fn refused() -> Option<Reason> {
     with(|connection| match connection {
         Connection::Http1(refused, _) => refused.take(),
         Connection::Http2(_) => None,
@@ -135,8 +138,8 @@ pub fn refused() -> Option<Reason> {
     .flatten()
 }
 
-/// Whether this connection ends with the response to the request that goes on.
-pub fn nothing_follows() -> bool {
+/// Whether this connection ends with the response to the current request.
+pub(crate) fn nothing_follows() -> bool {
     with(|connection| match connection {
         Connection::Http1(_, requests) => requests.nothing_follows(),
         Connection::Http2(_) => false,
@@ -144,8 +147,8 @@ pub fn nothing_follows() -> bool {
     .unwrap_or(false)
 }
 
-/// Another protocol is spoken on this connection from here on.
-pub fn switch() {
+/// Reports that this connection changes its protocol.
+pub(crate) fn switch() {
     with(|connection| {
         if let Connection::Http1(_, requests) = connection {
             requests.switch();
@@ -153,8 +156,8 @@ pub fn switch() {
     });
 }
 
-/// The exchange may go on: from here it takes no place among the unverified ones.
-pub fn verified() {
+/// Reports that the exchange is admitted: it no longer counts among the unverified ones.
+pub(crate) fn verified() {
     with(|connection| {
         if let Connection::Http2(stream) = connection {
             stream.unverified.take();
@@ -163,8 +166,9 @@ pub fn verified() {
     });
 }
 
-/// The client failed with too many keys. Whether its connection makes it wait for that; if not, the exchange has to.
-pub fn failed_too_often() -> bool {
+/// Reports that the client came with too many invalid keys. Returns whether the connection makes it wait for that;
+/// otherwise the exchange has to.
+pub(crate) fn failed_too_often() -> bool {
     with(|connection| match connection {
         Connection::Http1(..) => false,
         Connection::Http2(stream) => {
@@ -175,9 +179,9 @@ pub fn failed_too_often() -> bool {
     .unwrap_or(false)
 }
 
-fn with<T>(ask: impl FnOnce(&Connection) -> T) -> Option<T> {
+fn with<T>(act: impl FnOnce(&Connection) -> T) -> Option<T> {
     // A test of a single phase has no connection.
-    CONNECTION.try_with(ask).ok()
+    CONNECTION.try_with(act).ok()
 }
 
 #[cfg(test)]

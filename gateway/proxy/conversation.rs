@@ -1,97 +1,78 @@
-//! A WebSocket on its way through: each response counts when it ends, so that a connection of an hour is in the metrics
-//! while it lasts. The access line has the sum.
+//! A WebSocket that passes through. Each response is counted when it ends, so that the metrics show a connection of an
+//! hour while it lasts. The access line has the sum.
 
 use jiff::Timestamp;
 
-use super::admit::Admission;
-use super::consumption::{count_tokens, key_label, price};
-use super::exchange::Exchange;
+use super::spend::{Account, price};
 use crate::access_log::RequestCost;
 use crate::metrics::Metrics;
 use crate::usage::{PriceList, Usage, WebSocketCounts, WebSocketMeter, WebSocketResponse};
 
-/// What is read of one connection, and what its responses took so far.
-pub struct Conversation {
+/// Reads one connection, and sums up what its responses used so far.
+pub(super) struct Conversation {
     socket: WebSocketMeter,
     sum: Sum,
 }
 
-/// What the responses of a connection took so far.
+/// What the responses of a connection used so far.
 #[derive(Default)]
 pub(super) struct Sum {
-    /// The tokens, if any response has said some.
+    /// The tokens, if any response has reported some.
     pub(super) usage: Option<Usage>,
-    /// What they cost, where there are prices.
+    /// What they cost, as far as prices are known.
     pub(super) cost: Option<RequestCost>,
     /// The model of the last response.
     pub(super) model: Option<Box<str>>,
 }
 
-/// Where the responses of a connection are counted.
-struct Till<'e> {
-    admission: &'e Admission,
-    prices: Option<&'e PriceList>,
-    metrics: &'e Metrics,
+/// How the responses of a connection are priced and counted.
+pub(super) struct Billing<'e> {
+    pub(super) account: Account<'e>,
+    pub(super) prices: Option<&'e PriceList>,
+    pub(super) metrics: &'e Metrics,
 }
 
 impl Conversation {
-    /// For a connection that `admission` let in.
-    pub(super) fn begin(admission: &Admission) -> Self {
+    /// Begins to read a connection that was opened with `path`, which is the provider's.
+    pub(super) fn begin(path: &str) -> Self {
         Self {
-            socket: WebSocketMeter::new(admission.target()),
+            socket: WebSocketMeter::new(path),
             sum: Sum::default(),
         }
     }
 
-    /// How many things came over it.
+    /// Reads bytes of the client.
+    pub(super) fn read_client(&mut self, bytes: &[u8]) {
+        self.socket.read_client(bytes);
+    }
+
+    /// Reads bytes of the provider, and counts the responses that end in them.
+    pub(super) fn read_provider(&mut self, bytes: &[u8], billing: &Billing<'_>) {
+        let Self { socket, sum } = self;
+        socket.read_provider(bytes, |response| billing.count(response, sum));
+    }
+
+    /// The numbers of messages and responses.
     pub(super) fn counts(&self) -> WebSocketCounts {
         self.socket.counts()
     }
 
     /// Whether some of it could not be read.
-    pub(super) fn is_blind(&self) -> bool {
+    pub(super) fn is_unreadable(&self) -> bool {
         self.socket.is_unreadable()
     }
 
-    /// What its responses took.
+    /// What its responses used.
     pub(super) fn sum(&self) -> &Sum {
         &self.sum
     }
 }
 
-/// Reads bytes of the client, if there is a conversation.
-pub(super) fn from_client(exchange: &mut Exchange, bytes: &[u8]) {
-    if let Some(conversation) = &mut exchange.seen.conversation {
-        conversation.socket.read_client(bytes);
-    }
-}
-
-/// Reads bytes of the provider, if there is a conversation.
-pub(super) fn from_provider(exchange: &mut Exchange, bytes: &[u8]) {
-    let Exchange {
-        seen,
-        admission,
-        rules,
-        shared,
-        ..
-    } = exchange;
-    let (Some(conversation), Some(admission)) = (&mut seen.conversation, admission) else {
-        return;
-    };
-    let till = Till {
-        admission,
-        prices: rules.prices.as_deref(),
-        metrics: &shared.live.metrics,
-    };
-    let Conversation { socket, sum } = &mut **conversation;
-    socket.read_provider(bytes, |response| till.count(response, sum));
-}
-
-impl Till<'_> {
+impl Billing<'_> {
     /// Counts a response that has ended, and adds it to `sum`.
     fn count(&self, response: WebSocketResponse<'_>, sum: &mut Sum) {
-        let route = self.admission.route();
-        route.metrics.websocket_responses.inc();
+        let target = self.account.target;
+        target.metrics.websocket_responses.inc();
         let changed = sum.model.as_deref() != response.model;
         if changed {
             sum.model = response.model.map(Into::into);
@@ -100,17 +81,10 @@ impl Till<'_> {
             return;
         };
         let model = response.model.unwrap_or_default();
-        let (cost, unpriced) = price(self.prices, route, Timestamp::now(), model, &usage);
-        route.metrics.unpriced.inc_by(unpriced.into());
-        let key = key_label(self.admission.key());
-        count_tokens(
-            route,
-            key,
-            response.model,
-            &usage,
-            cost.as_ref(),
-            self.metrics,
-        );
+        let (cost, unpriced) = price(self.prices, target, Timestamp::now(), model, &usage);
+        target.metrics.unpriced.inc_by(unpriced.into());
+        let account = &self.account;
+        account.count(response.model, &usage, cost.as_ref(), self.metrics);
         usage.other_models |= changed && sum.usage.is_some();
         sum.add(&usage, cost);
     }

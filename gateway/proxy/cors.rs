@@ -1,4 +1,4 @@
-//! What a response says about pages in browsers, on routes whose configuration says so (`cors`).
+//! The CORS headers of responses, on routes whose configuration decides about web pages (`cors`).
 
 use http::Method;
 use http::header::{
@@ -10,14 +10,13 @@ use pingora_core::Error;
 
 use crate::route::Route;
 
-/// What pages may do. A `*` does not hold for `Authorization` (Fetch standard, section 3.3.3).
+/// The methods and headers that pages may use. A `*` does not include `Authorization` (Fetch standard, section 3.3.3).
 const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
 const HEADERS: &str = "authorization, *";
-/// How long a browser may rely on it, in seconds.
+/// How long a browser may cache the response to a preflight, in seconds.
 const MAX_AGE: &str = "600";
 
-/// Whether a request is a browser's question what a page may do, which comes without a key, and its page is one that
-/// may do something.
+/// Whether a request is a preflight, which a browser sends without a key, for a page that the route allows.
 pub(super) fn is_preflight(route: &Route, request: &RequestHeader) -> bool {
     let Some(cors) = &route.cors else {
         return false;
@@ -28,14 +27,14 @@ pub(super) fn is_preflight(route: &Route, request: &RequestHeader) -> bool {
         && cors.allowed(&request.headers).is_some()
 }
 
-/// Writes the answer to that question into `response`.
-pub(super) fn answer_preflight(response: &mut ResponseHeader) -> Result<(), Box<Error>> {
+/// Writes the headers of a response to a preflight into `response`.
+pub(super) fn allow_preflight(response: &mut ResponseHeader) -> Result<(), Box<Error>> {
     response.insert_header(ACCESS_CONTROL_ALLOW_METHODS, METHODS)?;
     response.insert_header(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS)?;
     response.insert_header(ACCESS_CONTROL_MAX_AGE, MAX_AGE)
 }
 
-/// Writes into the head of a response of `route` who may read it. What the provider says about its pages is not in there.
+/// Writes into a response of `route` which page may read it. The provider's own CORS headers have been removed before.
 pub(super) fn apply(
     route: &Route,
     request: &RequestHeader,

@@ -1,153 +1,61 @@
-//! One exchange, from the head of a request to the end of its response: Pingora's CTX.
+//! One exchange, from the head of a request to the end of its response: Pingora's CTX. It holds what the phases tell each
+//! other and decides nothing.
 //!
-//! However it ends, by a response, by an abort, by a deadline, by a panic, it is recorded once: see
-//! `record`.
+//! However it ends, by a response, an abort, a deadline or a panic, it is recorded once: see `record`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
+use pingora_core::{Error, ErrorType};
 
-use super::Shared;
 use super::admit::Admission;
-use super::conversation::Conversation;
-use super::reject::Rejection;
+use super::attempt::Attempt;
+use super::reject::{Reason, Rejection};
+use super::shared::Shared;
+use super::stats::Stats;
 use super::stream_usage::StreamUsage;
 use crate::grammar::request_id::RequestId;
 use crate::limit::by_address::AtAddress;
 use crate::runtime::in_flight::{InFlight, InFlightGuard};
-use crate::runtime::watchdog::Abort;
+use crate::runtime::watchdog::Watchdog;
 use crate::snapshot::{Rules, Snapshot};
 use crate::telemetry::Trace;
-use crate::usage::Meter;
 
-/// What is known so far about one request. A stream holds it to its end, so what few have is in boxes.
-pub struct Exchange {
-    /// The configuration that it began with, whatever reloads meanwhile.
-    pub rules: Arc<Rules>,
-    /// The same with the keys, until it is admitted or refused.
-    pub snapshot: Option<Arc<Snapshot>>,
-    /// When its head had been read.
-    pub started: Instant,
-    /// The same by the wall clock.
-    pub time: Timestamp,
-    /// Its id.
-    pub id: RequestId,
-    /// The proof that it may go up, once there is one.
-    pub admission: Option<Admission>,
-    /// Why it was refused, once it was.
-    pub rejection: Option<Rejection>,
-    /// What is asked for and taken out again, if the stream may have to be asked for its usage.
-    pub exact: Option<Box<StreamUsage>>,
-    /// Its place in a trace, once it is admitted, if there are spans.
-    pub trace: Option<Box<Trace>>,
-    /// What goes into the access line.
-    pub seen: Stats,
+/// The state of one exchange. A stream holds it to its end, so what few of them have is in boxes.
+pub(crate) struct Exchange {
+    /// The configuration that it began with, whatever is reloaded meanwhile.
+    pub(super) rules: Arc<Rules>,
+    /// The snapshot that `rules` belong to, until the request is decided about. It is given up then, because it holds
+    /// all keys.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    /// When the request's head had been read.
+    pub(super) started: Instant,
+    /// `started`, by the wall clock.
+    pub(super) time: Timestamp,
+    /// The gateway's id of the request.
+    pub(super) id: RequestId,
+    /// The proof that the request may come in, once it is admitted.
+    pub(super) admission: Option<Admission>,
+    /// The target that is tried, once the request is admitted.
+    pub(super) attempt: Option<Attempt>,
+    /// Why the request was refused or failed, once it was.
+    pub(super) rejection: Option<Rejection>,
+    /// Changes the bodies so that a stream reports its usage, where that is configured.
+    pub(super) stream_usage: Option<Box<StreamUsage>>,
+    /// The request's place in a trace, once it is admitted, if spans are exported.
+    pub(super) trace: Option<Box<Trace>>,
+    /// What was observed so far.
+    pub(super) stats: Stats,
+    /// Sets the exchange's deadlines.
+    pub(super) watchdog: Watchdog,
     pub(super) shared: Arc<Shared>,
+    /// Whether it has been recorded.
     pub(super) recorded: bool,
-    /// That it counts for its client's address, where its connection does not.
-    pub(super) place: Option<Box<AtAddress>>,
+    /// Counts the request for its client's address, where the connection does not count for one.
+    pub(super) address_permit: Option<Box<AtAddress>>,
     /// Dropped last, so that a drain waits for the record, too.
     _in_flight: InFlightGuard,
-}
-
-/// What was seen of an exchange while it went on.
-#[derive(Default)]
-pub struct Stats {
-    /// The client's address.
-    pub client: Option<SocketAddr>,
-    /// The method.
-    pub method: &'static str,
-    /// The normal path, without query; empty if it could not be read.
-    pub path: String,
-    /// Bytes of the request's body.
-    pub request_bytes: u64,
-    /// Whether the client has sent all of it.
-    pub asked: bool,
-    /// How often it was sent to a provider.
-    pub attempts: u32,
-    /// When the last attempt turned to its endpoint.
-    pub turned: Option<Instant>,
-    /// When the last attempt got its connection.
-    pub connected: Option<Instant>,
-    /// What all attempts together waited for connections, and for those that broke.
-    pub connecting: Duration,
-    /// What the gateway took until the request was ready for the provider.
-    pub ready: Option<Duration>,
-    /// When the chunk of the response came that is looked at now.
-    pub arrived: Option<Instant>,
-    /// What the gateway itself took so far.
-    pub added: Duration,
-    /// The address of the last attempt.
-    pub upstream: Option<SocketAddr>,
-    /// What was tried in vain.
-    pub failed: Failed,
-    /// Whether any head of a response has come, an interim one (1xx) included.
-    pub begun: bool,
-    /// Whether its connection had been used before.
-    pub reused: Option<bool>,
-    /// The status of the response.
-    pub status: u16,
-    /// When the head of the provider's response came.
-    pub first_byte: Option<Instant>,
-    /// When the first and the last chunk of its body came.
-    pub body: Option<(Instant, Instant)>,
-    /// Bytes of the response's body.
-    pub response_bytes: u64,
-    /// What reads the response beside its way to the client, if there is anything to be read.
-    pub meter: Option<Meter>,
-    /// What reads a WebSocket, once the connection is one.
-    pub conversation: Option<Box<Conversation>>,
-    /// Whether the client left before the end.
-    pub aborted: bool,
-    /// Why it ended without order, if it was cut.
-    pub cut: Option<Abort>,
-}
-
-/// Attempts of an exchange that failed.
-#[derive(Default)]
-pub struct Failed {
-    /// The addresses that no connection could be made to, in the order of the attempts.
-    pub unreachable: Vec<SocketAddr>,
-    /// Whether a connection failed after it had been made, and the request was sent again.
-    pub broken: bool,
-    /// Whether that was for a provider that refused the request on that connection, over HTTP/2.
-    pub refused: bool,
-}
-
-impl Stats {
-    /// The connection that was waited for is there, or will not be.
-    pub(super) fn waited_for_connection(&mut self, now: Instant) {
-        if let Some(turned) = self.turned.take() {
-            self.connecting += now.saturating_duration_since(turned);
-        }
-    }
-
-    /// A connection broke, and another is to be tried.
-    pub(super) fn waited_in_vain(&mut self) {
-        if let Some(connected) = self.connected.take() {
-            self.connecting += connected.elapsed();
-        }
-    }
-
-    /// A chunk of the response is there.
-    pub(super) fn arrives(&mut self) {
-        self.arrived = Some(Instant::now());
-    }
-
-    /// The one that came at `now` is of the body.
-    pub(super) fn is_body(&mut self, now: Instant) {
-        let first = self.body.map_or(now, |(first, _)| first);
-        self.body = Some((first, now));
-    }
-
-    /// It is ready for the client: what it took since.
-    pub(super) fn departs(&mut self) -> Option<Duration> {
-        let took = self.arrived.take()?.elapsed();
-        self.added += took;
-        Some(took)
-    }
 }
 
 impl Exchange {
@@ -160,14 +68,33 @@ impl Exchange {
             time: Timestamp::now(),
             id: RequestId::next(),
             admission: None,
+            attempt: None,
             rejection: None,
-            exact: None,
+            stream_usage: None,
             trace: None,
-            seen: Stats::default(),
+            stats: Stats::default(),
+            watchdog: Watchdog::current(),
             _in_flight: InFlight::enter(&shared.in_flight),
             shared: shared.clone(),
             recorded: false,
-            place: None,
+            address_permit: None,
         }
+    }
+
+    /// A rejection for `reason`, with what is known about the route and the key.
+    pub(super) fn rejection_for(&self, reason: Reason) -> Rejection {
+        match &self.admission {
+            Some(admission) => admission.rejection(reason),
+            None => Rejection::unrouted(reason),
+        }
+    }
+
+    /// Notes `rejection`, and makes the error by which Pingora stops here.
+    pub(super) fn refuse(&mut self, rejection: Rejection) -> Box<Error> {
+        let status = rejection.reason.status();
+        self.rejection = Some(rejection);
+        let mut error = Error::new_in(ErrorType::HTTPStatus(status));
+        error.set_retry(false);
+        error
     }
 }

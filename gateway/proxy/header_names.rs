@@ -1,4 +1,5 @@
-//! Part of phase 1: no header of a client has a name that can be read as one that is not taken from clients.
+//! Part of phase 1: refuses a header whose name an application behind the gateway could read as that of a header which
+//! is not accepted from clients.
 
 use std::sync::Arc;
 
@@ -8,15 +9,15 @@ use super::reject::{Reason, Rejection};
 use crate::provider::is_plain;
 use crate::route::Route;
 
-/// How much of a name is said to the client, in characters.
-const SAID: usize = 64;
+/// How much of a name the message quotes, in characters.
+const QUOTED: usize = 64;
 
-/// Refuses a request with a header that an application behind the gateway may take for another one, which does not go
-/// up, or which the gateway writes. Other names with `_` pass as they came.
+/// Refuses a request with a header that an application could take for one that is stripped, or that the gateway writes.
+/// Other names with `_` go up unchanged.
 pub(super) fn check(route: &Arc<Route>, request: &RequestHeader) -> Result<(), Rejection> {
     let names = request.headers.keys();
     for name in names.filter(|name| !is_plain(name.as_str())) {
-        // Over HTTP/2, a quote is let through, which is no part of a name (RFC 9110, section 5.6.2).
+        // The HTTP/2 library accepts a quote, which cannot be part of a name (RFC 9110, section 5.6.2).
         if name.as_str().contains('"') {
             return Err(Rejection::on(route, Reason::BadFraming));
         }
@@ -28,7 +29,7 @@ pub(super) fn check(route: &Arc<Route>, request: &RequestHeader) -> Result<(), R
 }
 
 fn refuse(route: &Arc<Route>, name: &str, read_as: &str) -> Rejection {
-    let start = |name: &str| name.chars().take(SAID).collect::<String>();
+    let start = |name: &str| name.chars().take(QUOTED).collect::<String>();
     let message = format!(
         "The header `{}` can be read as `{}`, which is not taken from clients in this spelling: leave it out, or give it \
          another name.",

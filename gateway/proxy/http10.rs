@@ -1,6 +1,5 @@
-//! Clients of HTTP/1.0, which know of no chunks (RFC 9112, section 6.1): where the length of a response is not known, its
-//! body ends with the connection, and the response says so. Nor do they know of interim responses (RFC 9110, section
-//! 15.2), which they would take for the response.
+//! Clients that speak HTTP/1.0. They know no chunks (RFC 9112, section 6.1): a body of unknown length ends with the
+//! connection, and the response says so. They would take an interim response for the final one (RFC 9110, section 15.2).
 
 use std::any::Any;
 
@@ -11,7 +10,7 @@ use pingora_core::Result;
 use pingora_core::modules::http::{HttpModule, HttpModuleBuilder, HttpModules, Module};
 use pingora_proxy::Session;
 
-/// Has the response go without chunks, and without interim ones before it, if the client is one of HTTP/1.0.
+/// Sends the response without chunks and without interim responses before it, if the client speaks HTTP/1.0.
 pub(super) fn begin(session: &mut Session) {
     if session.req_header().version == Version::HTTP_10 {
         session.as_mut().set_ignore_info_resp(true);
@@ -21,7 +20,7 @@ pub(super) fn begin(session: &mut Session) {
     }
 }
 
-/// Has the connection end with the response `head`, if that is what ends its body.
+/// Closes the connection after the response with `head`, if its body has no other end.
 pub(super) fn end_with_body(session: &mut Session, head: &ResponseHeader) {
     let request = session.req_header();
     if request.version != Version::HTTP_10 || head.headers.contains_key(CONTENT_LENGTH) {
@@ -33,7 +32,7 @@ pub(super) fn end_with_body(session: &mut Session, head: &ResponseHeader) {
     }
 }
 
-/// Takes `Transfer-Encoding` out of a response. Pingora may put it in after everything else has seen the head.
+/// Removes `Transfer-Encoding` from a response. Pingora may add it after all filters have run.
 struct WithoutChunks;
 
 impl HttpModuleBuilder for WithoutChunks {

@@ -1,30 +1,34 @@
-//! Where a URL in a response's head leads the client that follows it: back through the gateway, to a host that the
-//! provider's `redirect_hosts` name, or elsewhere, which the client's key and prompt must not follow.
+//! Rewrites a URL in a response's head so that a client which follows it comes back to the gateway. A URL at a host of
+//! the provider's `redirect_hosts` stays as it is. Any other is refused, because the client would send its key and prompt
+//! there.
 //!
-//! Plain functions on texts. What clients might read in more than one way leads elsewhere.
+//! Plain functions of texts. A URL that clients might read in more than one way is refused.
 
 use http::header::{HOST, LINK};
 use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
-use crate::route::Route;
+use crate::provider::Provider;
+use crate::route::PathPrefix;
 
-/// The request that a URL is resolved against.
-pub(super) struct Asked<'a> {
-    /// The route it took.
-    pub(super) route: &'a Route,
+/// The request whose response holds the URL.
+pub(super) struct Request<'a> {
+    /// The prefix of its route.
+    pub(super) prefix: &'a PathPrefix,
+    /// The provider that responded.
+    pub(super) provider: &'a Provider,
     /// The client's head.
     pub(super) client: &'a RequestHeader,
-    /// The provider's path and query.
+    /// The path and query at the provider, which relative URLs are resolved against.
     pub(super) target: &'a str,
-    /// Whether the gateway itself ended its TLS.
+    /// Whether the client speaks TLS to the gateway itself.
     pub(super) tls: bool,
 }
 
-impl Asked<'_> {
-    /// What the client gets of a header that holds a URL, or several if it is `Link`; `None` where one of them leads
-    /// elsewhere.
-    pub(super) fn lead(&self, name: &HeaderName, value: &str) -> Option<String> {
+impl Request<'_> {
+    /// The value for the client of the header `name`, which holds a URL, or several if it is `Link`. `None` where one of
+    /// them is refused.
+    pub(super) fn rewrite(&self, name: &HeaderName, value: &str) -> Option<String> {
         if *name == LINK {
             self.links(value)
         } else {
@@ -32,7 +36,7 @@ impl Asked<'_> {
         }
     }
 
-    /// `Link` has its URLs in angle brackets.
+    /// Rewrites the URLs of a `Link`, which stand in angle brackets.
     fn links(&self, value: &str) -> Option<String> {
         let (mut links, mut rest) = (String::new(), value);
         while let Some((before, after)) = rest.split_once('<') {
@@ -43,40 +47,40 @@ impl Asked<'_> {
         Some(links + rest)
     }
 
-    /// A URL of the gateway's for one at the provider, which may be relative; one at a host that the provider's
-    /// configuration names as it is.
+    /// Rewrites one URL, which may be relative.
     fn url(&self, url: &str) -> Option<String> {
-        let provider = &self.route.provider;
-        // Clients differ in what they make of others: some drop tabs, some take `\` for `/`.
+        let provider = self.provider;
+        // Clients differ in how they read other bytes: some drop tabs, some take `\` for `/`.
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
         if !url.bytes().all(plain) {
             None
         } else if let Some(path) = provider.path_of(url) {
-            Some(self.origin()? + &self.here(&rooted(path))?)
+            Some(self.origin()? + &self.gateway_path(&rooted(path))?)
         } else if provider.may_redirect_to(url) {
             Some(url.to_owned())
         } else if is_absolute(url) {
             None
         } else {
-            self.here(&resolve(self.target, url))
+            self.gateway_path(&resolve(self.target, url))
         }
     }
 
-    /// What the client asks for `path` by, which is absolute. `None` where that has more than one reading.
-    fn here(&self, path: &str) -> Option<String> {
+    /// The path at the gateway that leads to the absolute `path` at the provider. `None` where it has more than one
+    /// reading.
+    fn gateway_path(&self, path: &str) -> Option<String> {
         let path = without_dots(path);
-        let strip_root = self.route.provider.paths.strip_root(&path);
-        let here = format!("{}{strip_root}", self.route.path.as_str());
-        // Without anything in front of it, the second slash would begin the name of a host.
-        (here.starts_with('/') && !here.starts_with("//")).then_some(here)
+        let strip_root = self.provider.paths.strip_root(&path);
+        let path = format!("{}{strip_root}", self.prefix.as_str());
+        // A path that begins with two slashes would be read as the name of a host.
+        (path.starts_with('/') && !path.starts_with("//")).then_some(path)
     }
 
-    /// The gateway's scheme and authority, as the client has them.
+    /// The gateway's scheme and authority, as the client uses them.
     fn origin(&self) -> Option<String> {
         let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
         let host = self.client.headers.get(HOST).and_then(text);
         let authority = host.or_else(|| Some(self.client.uri.authority()?.to_string()))?;
-        // Said by the client or by whatever ended its TLS: it only tells the client where it came from.
+        // The client may forge this header, which then changes nothing but the client's own next URL.
         let proto = self.client.headers.get("x-forwarded-proto");
         let is_https = |proto: &HeaderValue| proto.as_bytes().eq_ignore_ascii_case(b"https");
         let scheme = if self.tls || proto.is_some_and(is_https) {
@@ -88,14 +92,14 @@ impl Asked<'_> {
     }
 }
 
-/// Whether a URL names a scheme or a host, or may be read as if it did.
+/// Whether a URL names a scheme or a host, or could be read as if it did.
 fn is_absolute(url: &str) -> bool {
     let end = url.find(['/', '?', '#']).unwrap_or(url.len());
     let (first, rest) = url.split_at_checked(end).unwrap_or((url, ""));
     first.contains(':') || (first.is_empty() && rest.starts_with("//"))
 }
 
-/// What follows an authority, as a path.
+/// The text behind an authority, as a path.
 fn rooted(path: &str) -> String {
     if path.starts_with('/') {
         path.to_owned()
@@ -104,14 +108,13 @@ fn rooted(path: &str) -> String {
     }
 }
 
-/// The absolute path that a relative reference means beside `target`, as RFC 3986 has it (section 5.2.2). Dot segments
-/// are still in it.
+/// The absolute path of a reference that is relative to `target` (RFC 3986, section 5.2.2), with its dot segments.
 fn resolve(target: &str, reference: &str) -> String {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     match reference.bytes().next() {
         Some(b'/') => reference.to_owned(),
         Some(b'?') => format!("{path}{reference}"),
-        // The same document.
+        // A reference to the same document.
         None | Some(b'#') => format!("{target}{reference}"),
         Some(_) => {
             let folder = path.rfind('/').and_then(|end| path.get(..=end));
@@ -120,8 +123,8 @@ fn resolve(target: &str, reference: &str) -> String {
     }
 }
 
-/// A path, perhaps with a query and a fragment, without its dot segments (RFC 3986, section 5.2.4), which may be
-/// escaped: clients would take out those, too.
+/// Removes the dot segments from a path, which may have a query and a fragment (RFC 3986, section 5.2.4). Escaped ones
+/// go as well, since clients remove those, too.
 fn without_dots(path: &str) -> String {
     let end = path.find(['?', '#']).unwrap_or(path.len());
     let (path, rest) = path.split_at_checked(end).unwrap_or((path, ""));

@@ -1,233 +1,224 @@
-//! Phase 4: what comes back is looked at and passed on; its body is not changed but by `exact`.
+//! Phase 4, observe: the provider's response is read beside its way to the client. Its head loses what is not for
+//! clients; its body is not changed, but for a stream that was asked for its usage.
 
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora_core::{Error, ErrorType};
+use pingora_core::{Error, ErrorType, Result};
+use pingora_proxy::Session;
 
 use super::admit::Admission;
-use super::conversation::{self, Conversation};
+use super::attempt::Attempt;
+use super::connection;
+use super::conversation::{Billing, Conversation};
 use super::cors;
 use super::exchange::Exchange;
-use super::location::Asked;
+use super::http10;
+use super::location::Request;
 use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID, UNEXPECTED_SWITCH};
-use crate::provider::Provider;
+use super::respond::end_with_this_response;
+use super::response_headers::{pass_on, pass_on_trailers};
+use super::spend::{Account, key_label};
+use super::stream_usage::StreamUsage;
 use crate::usage::{Meter, Metering};
 
-/// The provider's own id of the request. A text in its place would be parsed each time that it is looked for.
+/// The header with the provider's own id of the request. It is a static because a text would be parsed at each lookup.
 static ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What becomes of a header of a response.
-#[derive(PartialEq, Eq)]
-enum Treatment {
-    /// The client gets it as it is.
-    Pass,
-    /// No client gets it.
-    Drop,
-    /// It holds a URL that the client may follow.
-    Lead,
-}
-
-/// What becomes of the header `name`.
-fn treatment(name: &HeaderName, provider: Option<&Provider>) -> Treatment {
-    match name.as_str() {
-        // Cookies of an account that others share.
-        "set-cookie" | "set-cookie2"
-        // What would send clients past the gateway, or holds for all of the gateway's origin.
-        | "alt-svc" | "refresh" | "strict-transport-security" | "clear-site-data"
-        | "nel" | "report-to" | "reporting-endpoints"
-        // Which pages may read a response is said for the gateway's own origin, by `cors`.
-        | "access-control-allow-origin" | "access-control-allow-credentials" | "access-control-allow-methods"
-        | "access-control-allow-headers" | "access-control-allow-private-network"
-        | "access-control-expose-headers" | "access-control-max-age"
-        // Of the connection to the gateway, or of a proxy on the way there.
-        | "proxy-authenticate" | "proxy-authentication-info"
-        // Only the gateway says these.
-        | REFUSED_BY | REQUEST_ID => return Treatment::Drop,
-        // Where HTTP clients go by themselves, and where SDKs of Azure's and Google's ask next.
-        "location" | "content-location" | "link"
-        | "operation-location" | "azure-asyncoperation"
-        | "x-goog-upload-url" | "x-goog-upload-control-url" => return Treatment::Lead,
-        _ => {}
+/// Notes that the head of a response has come. Refuses one that switches to a protocol which the client has not asked
+/// for, or over a version of HTTP that cannot switch: the client would take what follows for the response to its next
+/// request.
+pub(super) fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<()> {
+    if let Some(attempt) = &mut exchange.attempt {
+        attempt.tries.response_begun = true;
     }
-    match provider {
-        Some(provider) if provider.account_headers.contains(name) => Treatment::Drop,
-        _ => Treatment::Pass,
-    }
-}
-
-/// Refuses a head that switches to a protocol that the client has not asked for, or does so over a version of HTTP that
-/// cannot: the client would take what follows for the response to its next request.
-pub(super) fn check_switch(
-    exchange: &Exchange,
-    response: &ResponseHeader,
-) -> Result<(), Box<Error>> {
-    if response.status != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(());
+    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    if !head.status.is_informational() || switches {
+        exchange.stats.arrive();
     }
     let admission = exchange.admission.as_ref();
-    if response.version == Version::HTTP_11 && admission.is_some_and(Admission::upgrade) {
-        return Ok(());
+    let may_switch = head.version == Version::HTTP_11 && admission.is_some_and(Admission::upgrade);
+    if switches && !may_switch {
+        return Err(failed(UNEXPECTED_SWITCH));
     }
-    Err(failed(UNEXPECTED_SWITCH))
+    Ok(())
 }
 
-/// The error that ends an exchange for what its response says.
+/// The error that ends an exchange because of what its response says.
 fn failed(why: &'static str) -> Box<Error> {
     let mut error = Error::new_up(ErrorType::new(why));
     error.set_retry(false);
     error
 }
 
-/// The head of the provider's answer to `asked`.
+/// Passes on the head of a response, interim ones included.
 pub(super) fn head(
+    session: &mut Session,
     exchange: &mut Exchange,
-    asked: &RequestHeader,
-    response: &mut ResponseHeader,
-) -> Result<(), Box<Error>> {
-    if !pass_on(exchange, asked, response)? {
-        return Err(failed(FOREIGN_REDIRECT));
+    head: &mut ResponseHeader,
+) -> Result<()> {
+    let is_interim = head.status.is_informational() && head.status != 101;
+    rewrite_urls(exchange, session.req_header(), head, is_interim)?;
+    if !is_interim {
+        final_head(exchange, session.req_header(), head)?;
     }
-    if response.status.is_informational() && response.status != 101 {
-        return Ok(());
+    end_with_this_response(session, exchange);
+    http10::end_with_body(session, head);
+    set_deadlines(exchange);
+    if head.status == 101 {
+        // From here on both sides send as they like: the idle timeout bounds their pauses.
+        session.set_read_timeout(None);
+        connection::switch();
     }
-    if let Some(admission) = &exchange.admission {
-        cors::apply(admission.route(), asked, response)?;
-    }
-    let seen = &mut exchange.seen;
-    seen.status = response.status.as_u16();
-    seen.first_byte = Some(seen.arrived.unwrap_or_else(Instant::now));
-    let head = |name: &HeaderName| {
-        response
-            .headers
-            .get(name)
-            .map_or(&b""[..], HeaderValue::as_bytes)
-    };
-    // What follows an upgrade is neither JSON nor events, but frames.
-    let has_body = response.status != 101;
-    let meter = Meter::of(head(&CONTENT_TYPE), head(&CONTENT_ENCODING)).filter(|_| has_body);
-    let metering = exchange
-        .admission
-        .as_ref()
-        .map(|admission| admission.route().metering);
-    seen.meter = match metering {
-        Some(Metering::Off) => meter.and_then(Meter::without_streams),
-        _ => meter,
-    };
-    if !has_body && metering != Some(Metering::Off) {
-        let begin = |admission| Box::new(Conversation::begin(admission));
-        seen.conversation = exchange.admission.as_ref().map(begin);
-    }
-    if let Some(exact) = &mut exchange.exact {
-        exact.head(response)?;
-    }
-    let id = HeaderValue::from_str(exchange.id.as_str()).unwrap_or(HeaderValue::from_static(""));
-    // The provider's own id is what its support asks for: ours stands beside it.
-    if !response.headers.contains_key(&ID) {
-        response.insert_header("x-request-id", id.clone())?;
-    }
-    response.insert_header(REQUEST_ID, id)?;
-    if response.status.as_u16() >= 400 {
-        response.insert_header(REFUSED_BY, "provider")?;
+    if let (Some(took), Some(attempt)) = (exchange.stats.depart(), &exchange.attempt) {
+        let metrics = &attempt.target().metrics;
+        metrics.added_first_byte.observe(took.as_secs_f64());
     }
     Ok(())
 }
 
-/// The trailers of the provider's response.
-pub(super) fn trailers(exchange: &Exchange, trailers: &mut HeaderMap) {
-    let provider = provider(exchange);
-    let names = trailers.keys();
-    let names = names.filter(|name| treatment(name, provider) != Treatment::Pass);
-    let names: Vec<HeaderName> = names.cloned().collect();
-    for name in &names {
-        trailers.remove(name);
-    }
-}
-
-fn provider(exchange: &Exchange) -> Option<&Provider> {
-    let admission = exchange.admission.as_ref()?;
-    Some(&admission.route().provider)
-}
-
-/// Takes out of the head of a response what is not for the client, and leads its URLs here. Whether the client may have
-/// what is left: a redirect to elsewhere is not for it.
-fn pass_on(
+/// Removes what is not for the client, and leads URLs back to the gateway. Refuses a redirect to a foreign host.
+fn rewrite_urls(
     exchange: &Exchange,
     client: &RequestHeader,
-    response: &mut ResponseHeader,
-) -> Result<bool, Box<Error>> {
-    let provider = provider(exchange);
-    let (mut dropped, mut leading) = (Vec::new(), Vec::new());
-    for name in response.headers.keys() {
-        match treatment(name, provider) {
-            Treatment::Pass => {}
-            Treatment::Drop => dropped.push(name.clone()),
-            Treatment::Lead => leading.push(name.clone()),
-        }
+    head: &mut ResponseHeader,
+    is_interim: bool,
+) -> Result<()> {
+    let admitted = exchange.admission.as_ref().zip(exchange.attempt.as_ref());
+    let request = admitted
+        .filter(|_| !is_interim)
+        .map(|(admission, attempt)| Request {
+            prefix: &admission.route().path,
+            provider: attempt.provider(),
+            client,
+            target: attempt.path(),
+            tls: exchange.rules.server.listener.tls.is_some(),
+        });
+    let provider = exchange.attempt.as_ref().map(Attempt::provider);
+    if pass_on(head, provider, request.as_ref())? {
+        Ok(())
+    } else {
+        Err(failed(FOREIGN_REDIRECT))
     }
-    let interim = response.status.is_informational() && response.status != 101;
-    let asked = exchange.admission.as_ref().filter(|_| !interim);
-    let asked = asked.map(|admission| Asked {
-        route: admission.route(),
-        client,
-        target: admission.target(),
-        tls: exchange.rules.server.listener.tls.is_some(),
-    });
-    for name in &dropped {
-        response.remove_header(name);
-    }
-    for name in leading {
-        let redirects = name == LOCATION && response.status.is_redirection() && !interim;
-        let led = lead(asked.as_ref(), &name, response)?;
-        // That of a 305 is a proxy to use.
-        if redirects && (!led || response.status == 305) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
-/// Makes the URLs of one header lead here: asked at the provider, they would take the client's key there. Those that
-/// lead elsewhere are taken out. Whether there is one left of a header that was sent once.
-fn lead(
-    asked: Option<&Asked<'_>>,
-    name: &HeaderName,
-    response: &mut ResponseHeader,
-) -> Result<bool, Box<Error>> {
-    let values: Vec<HeaderValue> = response.headers.get_all(name).iter().cloned().collect();
-    response.remove_header(name);
-    // Clients differ in which of several locations they take.
-    if *name == LOCATION && values.len() != 1 {
-        return Ok(false);
+/// Notes the head of the final response, begins to read what follows it, and writes the gateway's own headers into it.
+fn final_head(
+    exchange: &mut Exchange,
+    client: &RequestHeader,
+    head: &mut ResponseHeader,
+) -> Result<()> {
+    if let Some(admission) = &exchange.admission {
+        cors::apply(admission.route(), client, head)?;
     }
-    let mut left = false;
-    for value in values {
-        let text = value.to_str().ok();
-        let Some(text) = asked
-            .zip(text)
-            .and_then(|(asked, text)| asked.lead(name, text))
-        else {
-            continue;
-        };
-        response.append_header(name.clone(), text)?;
-        left = true;
+    let stats = &mut exchange.stats;
+    stats.status = head.status.as_u16();
+    stats.first_byte = Some(stats.arrived.unwrap_or_else(Instant::now));
+    begin_reading(exchange, head);
+    if let Some(stream_usage) = &mut exchange.stream_usage {
+        stream_usage.head(head)?;
     }
-    Ok(left)
+    let id = HeaderValue::from_str(exchange.id.as_str()).unwrap_or(HeaderValue::from_static(""));
+    // The provider's own id stays, because its support asks for it; the gateway's stands beside it.
+    if !head.headers.contains_key(&ID) {
+        head.insert_header("x-request-id", id.clone())?;
+    }
+    head.insert_header(REQUEST_ID, id)?;
+    if head.status.as_u16() >= 400 {
+        head.insert_header(REFUSED_BY, "provider")?;
+    }
+    Ok(())
 }
 
-/// A chunk of the response's body; `end` says that none follows.
+/// Chooses what reads the response: a meter, for JSON and events, or a conversation, for the frames behind an upgrade.
+fn begin_reading(exchange: &mut Exchange, head: &ResponseHeader) {
+    let admission = exchange.admission.as_ref();
+    let metering = admission.map(|admission| admission.route().metering);
+    let value = |name: &HeaderName| {
+        let value = head.headers.get(name);
+        value.map_or(&b""[..], HeaderValue::as_bytes)
+    };
+    let is_upgraded = head.status == 101;
+    let meter = Meter::of(value(&CONTENT_TYPE), value(&CONTENT_ENCODING));
+    let meter = meter.filter(|_| !is_upgraded);
+    let stats = &mut exchange.stats;
+    stats.meter = match metering {
+        Some(Metering::Off) => meter.and_then(Meter::without_streams),
+        _ => meter,
+    };
+    if is_upgraded && metering != Some(Metering::Off) {
+        let attempt = exchange.attempt.as_ref();
+        let begin = |attempt: &Attempt| Box::new(Conversation::begin(attempt.path()));
+        stats.conversation = attempt.map(begin);
+    }
+}
+
+/// From the head of the response on, no pause may be longer than the provider's idle timeout, and the exchange must be
+/// over within its total timeout.
+fn set_deadlines(exchange: &Exchange) {
+    let (Some(attempt), Some(first_byte)) = (&exchange.attempt, exchange.stats.first_byte) else {
+        return;
+    };
+    let timeouts = attempt.timeouts();
+    let watchdog = &exchange.watchdog;
+    watchdog.set_idle_timeout(timeouts.idle, first_byte);
+    if let Some(total) = timeouts.total {
+        watchdog.set_deadline(exchange.started + total);
+    }
+}
+
+/// Passes on a chunk of the response's body. `end` says that no chunk follows.
 pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) {
     if let Some(chunk) = body {
-        match &mut exchange.seen.meter {
-            Some(meter) => meter.feed(chunk),
-            None => conversation::from_provider(exchange, chunk),
-        }
+        let now = exchange.stats.arrived.unwrap_or_else(Instant::now);
+        exchange.watchdog.activity_at(now);
+        exchange.stats.note_body(now);
+        read(exchange, chunk);
     }
-    if let Some(exact) = &mut exchange.exact {
-        exact.response_body(body, end);
+    if let Some(stream_usage) = &mut exchange.stream_usage {
+        stream_usage.response_body(body, end);
     }
-    exchange.seen.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
+    exchange.stats.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
+    if let (Some(took), Some(attempt)) = (exchange.stats.depart(), &exchange.attempt) {
+        let metrics = &attempt.target().metrics;
+        metrics.added_chunk.observe(took.as_secs_f64());
+    }
+}
+
+/// Reads a chunk of the response beside its way to the client.
+fn read(exchange: &mut Exchange, chunk: &[u8]) {
+    let stats = &mut exchange.stats;
+    if let Some(meter) = &mut stats.meter {
+        return meter.feed(chunk);
+    }
+    let (Some(conversation), Some(admission), Some(attempt)) = (
+        &mut stats.conversation,
+        &exchange.admission,
+        &exchange.attempt,
+    ) else {
+        return;
+    };
+    let account = Account {
+        route: admission.route(),
+        target: attempt.target(),
+        key: key_label(admission.key()),
+    };
+    let billing = Billing {
+        account,
+        prices: exchange.rules.prices.as_deref(),
+        metrics: &exchange.shared.live.metrics,
+    };
+    conversation.read_provider(chunk, &billing);
+}
+
+/// Passes on the trailers of a response, which are subject to the rules for its head. What was held back of the body is
+/// sent in their place, if there is something: a client misses the body sooner than the trailers.
+pub(super) fn trailers(exchange: &mut Exchange, trailers: &mut HeaderMap) -> Option<Bytes> {
+    let provider = exchange.attempt.as_ref().map(Attempt::provider);
+    pass_on_trailers(trailers, provider);
+    let stream_usage = exchange.stream_usage.as_deref_mut();
+    stream_usage.and_then(StreamUsage::rest)
 }

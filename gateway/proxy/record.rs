@@ -1,25 +1,54 @@
-//! Phase 5: one access line and the metrics of an exchange that is over.
+//! Phase 5, record: one access line, the metrics and the span of an exchange that is over.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Shared;
+use pingora_core::{Error, ErrorSource};
+use pingora_proxy::Session;
+
 use super::admit::Admission;
-use super::consumption::{Consumption, key_label};
-use super::exchange::{Exchange, Stats};
+use super::attempt::Attempt;
+use super::consumption::Consumption;
+use super::exchange::Exchange;
 use super::reject::Reason;
+use super::respond::final_status;
+use super::shared::Shared;
+use super::spend::{Account, key_label};
+use super::stats::Stats;
+use super::tries::Tries;
 use crate::access_log::AccessRecord;
 use crate::key::ClientKey;
 use crate::metrics::Metrics;
-use crate::route::Route;
-use crate::runtime::watchdog::{self, Abort};
+use crate::route::{Route, Target};
+use crate::runtime::watchdog::Abort;
 use crate::telemetry::{SpanInput, Telemetry};
 
+/// Records an exchange whose response has been handed to Pingora, or that failed with `error`.
+pub(super) fn end(session: &Session, exchange: &mut Exchange, error: Option<&Error>) {
+    exchange.watchdog.clear();
+    // Pingora has no time limit for what is left to be sent; the client must read it by then.
+    let end = Instant::now() + exchange.rules.server.limits.client_write;
+    exchange.watchdog.set_deadline(end);
+    if let Some(status) = final_status(session) {
+        exchange.stats.status = status;
+    }
+    if let Some(error) = error {
+        let reason = exchange
+            .rejection
+            .as_ref()
+            .map(|rejection| rejection.reason);
+        let is_clients = *error.esource() == ErrorSource::Downstream;
+        let is_unrefused = reason.is_none_or(|reason| reason == Reason::ClientClosed);
+        exchange.stats.client_left |= is_clients && is_unrefused;
+    }
+    exchange.record();
+}
+
 impl Exchange {
-    /// Records it, the first time it is asked to.
-    pub(super) fn record(&mut self) {
+    /// Records the exchange, once.
+    fn record(&mut self) {
         if !std::mem::replace(&mut self.recorded, true) {
-            let path = std::mem::take(&mut self.seen.path);
+            let path = std::mem::take(&mut self.stats.path);
             record(self, path, &self.shared);
         }
     }
@@ -27,10 +56,10 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        // Pingora's `logging` does not come when a request is cut off or panics.
+        // Pingora does not call `logging` where a request is dropped or panics.
         if !self.recorded {
-            self.seen.cut = self.seen.cut.or_else(watchdog::was_cut);
-            self.seen.aborted |= self.seen.cut.is_none();
+            self.stats.abort = self.stats.abort.or(self.watchdog.abort_reason());
+            self.stats.client_left |= self.stats.abort.is_none();
         }
         self.record();
     }
@@ -39,12 +68,12 @@ impl Drop for Exchange {
 /// Records `exchange`, which was on `path`, as it is now.
 fn record(exchange: &Exchange, path: String, shared: &Shared) {
     let outcome = Outcome::of(exchange);
-    let spending = Consumption::of(exchange, outcome.status);
-    outcome.count(exchange, &spending, &shared.live.metrics);
-    if let (Some(admission), true) = (&exchange.admission, outcome.gave_up(&exchange.seen)) {
-        admission.route().provider.endpoint.gave_up();
+    let consumption = Consumption::of(exchange, outcome.status);
+    outcome.count(exchange, &consumption, &shared.live.metrics);
+    if let Some(attempt) = exchange.attempt.as_ref().filter(|it| outcome.gave_up(it)) {
+        attempt.provider().endpoint.gave_up();
     }
-    let line = outcome.line(exchange, path, spending);
+    let line = outcome.line(exchange, path, consumption);
     if let Some(telemetry) = &shared.telemetry {
         outcome.span(exchange, &line, telemetry);
     }
@@ -54,73 +83,72 @@ fn record(exchange: &Exchange, path: String, shared: &Shared) {
 /// How an exchange ended.
 struct Outcome<'e> {
     route: Option<&'e Arc<Route>>,
+    /// The target that was tried last, or the one that the route counts refusals for.
+    target: Option<&'e Target>,
     key: Option<&'e Arc<ClientKey>>,
-    /// Why it was refused, if it was.
+    /// Why the request was refused or failed, if it was.
     refused: Option<Reason>,
-    /// Why it had no orderly end, if it had none.
-    unordered: Option<Reason>,
-    /// What the client was told, or would have been.
+    /// Why the exchange was dropped or left, if it was.
+    aborted: Option<Reason>,
+    /// The status that the client got, or would have got.
     status: u16,
     took: Duration,
 }
 
 impl<'e> Outcome<'e> {
     fn of(exchange: &'e Exchange) -> Self {
-        let seen = &exchange.seen;
+        let stats = &exchange.stats;
         let rejection = exchange.rejection.as_ref();
         let admission = exchange.admission.as_ref();
         let refused = rejection.map(|rejection| rejection.reason);
-        let unordered = match seen.cut {
-            Some(Abort::KeyRevoked) => Some(Reason::KeyRevoked),
-            Some(Abort::Deadline) => Some(late(seen)),
-            // As if it had left: nobody else is to blame.
-            Some(Abort::ClientStalled) => Some(Reason::ClientClosed),
-            None => seen.aborted.then_some(Reason::ClientClosed),
-        };
+        let aborted = abort_reason(stats);
+        let route = rejection
+            .and_then(|rejection| rejection.route.as_ref())
+            .or(admission.map(Admission::route));
+        let tried = exchange.attempt.as_ref().map(Attempt::target);
         Self {
-            route: rejection
-                .and_then(|rejection| rejection.route.as_ref())
-                .or(admission.map(Admission::route)),
+            route,
+            target: tried.or(route.map(|route| &**route.targets.primary())),
             key: admission
                 .and_then(Admission::key)
                 .or(rejection.and_then(|rejection| rejection.key.as_ref())),
             refused,
-            unordered,
-            status: match (seen.status, refused) {
+            aborted,
+            status: match (stats.status, refused) {
                 (0, Some(reason)) => reason.status(),
-                (0, None) => unordered.map_or(0, Reason::status),
-                (status, _) => status,
+                (0, None) => aborted.map_or(0, Reason::status),
+                (sent, _) => sent,
             },
             took: exchange.started.elapsed(),
         }
     }
 
-    /// Why it did not go well, as metrics say it; empty if it did.
+    /// Why it did not go well, as a metric label; empty if it did.
     fn label(&self) -> &'static str {
-        self.refused.or(self.unordered).map_or("", Reason::code)
+        self.refused.or(self.aborted).map_or("", Reason::code)
     }
 
-    /// Whether the provider was asked, and its response did not end in order.
-    fn gave_up(&self, seen: &Stats) -> bool {
-        seen.connected.is_some() && (self.refused.is_some() || self.unordered.is_some())
+    /// Whether the request had reached the provider, whose response did not end in order.
+    fn gave_up(&self, attempt: &Attempt) -> bool {
+        attempt.tries.connected.is_some() && (self.refused.is_some() || self.aborted.is_some())
     }
 
-    fn refused_by(&self, seen: &Stats) -> Option<&'static str> {
+    fn refused_by(&self, stats: &Stats) -> Option<&'static str> {
         match self.refused {
             Some(Reason::ClientClosed | Reason::Preflight) => None,
-            // A response that broke off was not refused by anybody.
-            Some(_) => seen.first_byte.is_none().then_some("gateway"),
-            None if (400..600).contains(&seen.status) => Some("provider"),
+            // Nobody refused a response that broke off.
+            Some(_) => stats.first_byte.is_none().then_some("gateway"),
+            None if (400..600).contains(&stats.status) => Some("provider"),
             None => None,
         }
     }
 
-    fn count(&self, exchange: &Exchange, spending: &Consumption<'_>, all: &Metrics) {
-        let metrics = self.route.map_or(&all.unrouted, |route| &route.metrics);
+    fn count(&self, exchange: &Exchange, consumption: &Consumption<'_>, all: &Metrics) {
+        let metrics = self.target.map_or(&all.unrouted, |target| &target.metrics);
         metrics.count(self.status, self.label());
         metrics.duration.observe(self.took.as_secs_f64());
-        if let Some(ready) = exchange.seen.ready {
-            metrics.added_request.observe(ready.as_secs_f64());
+        if let Some(added) = exchange.stats.added_request {
+            metrics.added_request.observe(added.as_secs_f64());
         }
         if let Some(wait) = first_byte(exchange) {
             metrics.first_byte.observe(wait.as_secs_f64());
@@ -128,85 +156,105 @@ impl<'e> Outcome<'e> {
         if let Some(Reason::InvalidKey(failure)) = self.refused {
             all.auth_failure(failure.label());
         }
-        let Some(route) = self.route else { return };
+        let (Some(route), Some(target)) = (self.route, self.target) else {
+            return;
+        };
         let key = key_label(self.key);
-        spending.count(route, key, all);
+        let account = Account { route, target, key };
+        consumption.count(&account, all);
         if self.key.is_some() {
             all.key_request(key, &route.name, self.status);
         }
     }
 
-    fn line(&self, exchange: &Exchange, path: String, spending: Consumption<'_>) -> AccessRecord {
-        let seen = &exchange.seen;
+    fn line(
+        &self,
+        exchange: &Exchange,
+        path: String,
+        consumption: Consumption<'_>,
+    ) -> AccessRecord {
+        let stats = &exchange.stats;
+        let tries = exchange.attempt.as_ref().map(|attempt| &attempt.tries);
         AccessRecord {
             time: exchange.time,
             request_id: exchange.id,
-            client: seen.client,
+            client: stats.client,
             key: self.key.map(|key| key.id.clone()),
             route: self.route.map(|route| route.name.clone()),
-            provider: self.route.map(|route| route.provider.name.clone()),
-            method: seen.method,
+            provider: self.target.map(|target| target.provider.name.clone()),
+            method: stats.method,
             path,
             status: self.status,
             reason: match self.refused {
                 Some(reason) => Some(reason.detail()),
                 None => self
-                    .unordered
+                    .aborted
                     .map(Reason::code)
-                    .or_else(|| spending.error()),
+                    .or_else(|| consumption.error()),
             },
-            refused_by: self.refused_by(seen),
-            request_bytes: seen.request_bytes,
-            response_bytes: seen.response_bytes,
-            events: spending.events,
-            responses: spending.responses,
-            model: spending.model.map(str::to_owned),
-            usage: spending.usage,
-            estimated: spending.estimated,
-            cost: spending.cost,
+            refused_by: self.refused_by(stats),
+            request_bytes: stats.request_bytes,
+            response_bytes: stats.response_bytes,
+            events: consumption.events,
+            responses: consumption.responses,
+            model: consumption.model.map(str::to_owned),
+            usage: consumption.usage,
+            estimated: consumption.estimated,
+            cost: consumption.cost,
             duration_ms: millis(self.took),
-            connect_ms: millis(seen.connecting),
-            added_ms: millis(seen.added),
+            connect_ms: millis(tries.map_or(Duration::ZERO, |tries| tries.connecting)),
+            added_ms: millis(stats.added),
             first_byte_ms: first_byte(exchange).map(millis),
-            upstream: seen.upstream,
-            reused: seen.reused,
-            attempts: seen.attempts,
-            aborted: seen.aborted,
+            upstream: tries.and_then(|tries| tries.address),
+            reused: tries.and_then(|tries| tries.reused),
+            attempts: tries.map_or(0, |tries: &Tries| tries.count),
+            aborted: stats.client_left,
         }
     }
 
     fn span(&self, exchange: &Exchange, line: &AccessRecord, telemetry: &Telemetry) {
-        let facts = SpanInput {
+        let input = SpanInput {
             line,
             route: self.route.map(|route| route.path.as_str()),
-            kind: self.route.map(|route| route.provider.kind),
-            target: exchange.admission.as_ref().map(Admission::target),
+            kind: self.target.map(|target| target.provider.kind),
+            target: exchange.attempt.as_ref().map(Attempt::path),
             took: self.took,
         };
         match &exchange.trace {
-            Some(trace) => telemetry.end(trace, &facts),
-            // Of what was refused at once, nobody's word is taken for where it belongs.
-            None => telemetry.end(&telemetry.begin(None), &facts),
+            Some(trace) => telemetry.end(trace, &input),
+            // A request that was refused is in a trace of its own: the trace that it names is not trusted.
+            None => telemetry.end(&telemetry.begin(None), &input),
         }
     }
 }
 
-/// From the head of the request to that of the response.
+/// Why the exchange ended before its end, if it did.
+fn abort_reason(stats: &Stats) -> Option<Reason> {
+    match stats.abort {
+        Some(Abort::KeyRevoked) => Some(Reason::KeyRevoked),
+        Some(Abort::Deadline) => Some(late(stats)),
+        // As if the client had left: nobody else is to blame.
+        Some(Abort::ClientStalled) => Some(Reason::ClientClosed),
+        None => stats.client_left.then_some(Reason::ClientClosed),
+    }
+}
+
+/// From the head of the request to the head of the response.
 fn first_byte(exchange: &Exchange) -> Option<Duration> {
-    let came = exchange.seen.first_byte?;
+    let came = exchange.stats.first_byte?;
     Some(came.duration_since(exchange.started))
 }
 
-/// Who was waited for when time ran out.
-fn late(seen: &Stats) -> Reason {
-    if seen.asked || seen.first_byte.is_some() {
+/// The reason of an exchange that took too long: the side that was waited for.
+fn late(stats: &Stats) -> Reason {
+    if stats.request_complete || stats.first_byte.is_some() {
         Reason::ProviderTimeout
     } else {
         Reason::RequestTimeout
     }
 }
 
-/// With microseconds as its fraction, and no more.
+/// In milliseconds, with three decimals.
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }

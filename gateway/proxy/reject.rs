@@ -1,5 +1,5 @@
-//! Every reason to refuse, and the one place where a refusal becomes a response: status, JSON in the
-//! dialect of the route's provider, metric label. Nothing a client sent is echoed but names of headers.
+//! Every reason to refuse a request, and the one place where a reason becomes a response: its status, its JSON in the
+//! dialect of the route, its metric label. Of what a client sent, only names of headers are echoed.
 
 use std::sync::Arc;
 
@@ -14,62 +14,62 @@ use crate::key::{ClientKey, KeyFailure};
 use crate::provider::ErrorFormat;
 use crate::route::Route;
 
-/// Tells who refused, on every response that is a refusal: `gateway` or `provider`.
-pub const REFUSED_BY: &str = "x-keygate-refused-by";
-/// The gateway's id of the request, on every response.
-pub const REQUEST_ID: &str = "x-keygate-request-id";
+/// The header that names who refused, on every refusal: `gateway` or `provider`.
+pub(super) const REFUSED_BY: &str = "x-keygate-refused-by";
+/// The header with the gateway's id of the request, on every response.
+pub(super) const REQUEST_ID: &str = "x-keygate-request-id";
 
 /// The type of the error that ends an exchange whose response redirects to a foreign host.
 pub(super) const FOREIGN_REDIRECT: &str = "ForeignRedirect";
-/// Likewise of one whose response switches to a protocol that the client has not asked for.
+/// The type of the error that ends an exchange whose response switches to a protocol that the client has not asked for.
 pub(super) const UNEXPECTED_SWITCH: &str = "UnexpectedSwitch";
 
-/// Why a request goes to no provider: it was refused, or is answered here.
+/// Why the gateway itself responds to a request, instead of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// A browser asks what a page may do: no refusal, but a response of the gateway's own.
+    /// A browser asks what a page may do. This is no refusal: the gateway has the response.
     Preflight,
     /// The path has two readings.
     BadPath,
-    /// Two different client keys.
+    /// The request holds two different client keys.
     AmbiguousCredentials,
-    /// A header's name can be read as another one, which is not taken from clients.
+    /// A header's name can be read as another one, which is not accepted from clients.
     AmbiguousHeader,
     /// The message's framing has two readings.
     BadFraming,
-    /// No key, or one that opens nothing.
+    /// The request holds no key, or none that is valid.
     InvalidKey(KeyFailure),
-    /// The caller had to bring its own provider token.
+    /// The client must bring the provider's token itself, and did not.
     NoProviderToken,
-    /// A valid key that the route does not take.
+    /// The key is valid, and the route's selector does not take it.
     KeyNotAllowed,
     /// The route does not let connections be upgraded.
     UpgradeNotAllowed,
-    /// Likewise, where the API takes the same over HTTP.
+    /// The route does not let connections be upgraded, and the API takes the same requests over HTTP.
     UpgradeNotNeeded,
-    /// The path leads to what another route answers for, by another spelling of its path.
+    /// The path is another spelling of one that another route serves.
     AmbiguousPath,
-    /// No route for this host and path.
+    /// No route takes this host and path.
     NoRoute,
-    /// The bare prefix of a route whose provider has no endpoint for it.
+    /// The path is the bare prefix of a route whose provider has no endpoint for it.
     NoDefaultEndpoint,
-    /// The client was too slow with its body.
+    /// The client sent its body too slowly.
     RequestTimeout,
     /// The body is larger than the limit.
     BodyTooLarge,
     /// The head is larger than the limit.
     HeadersTooLarge,
-    /// The client's address came with too many keys that open nothing.
+    /// The client's address came with too many invalid keys.
     TooManyFailedKeys,
-    /// The client's address, which a proxy in front names, has too many requests going on.
+    /// The client's address, which a proxy in front names, has too many requests in flight.
     TooManyConnections,
     /// The client left before the response; nobody reads this refusal.
     ClientClosed,
-    /// The key was revoked while the exchange went on, which was cut; nobody reads this refusal.
+    /// The key was revoked and its exchange dropped; nobody reads this refusal.
     KeyRevoked,
-    /// A bug of ours.
+    /// The gateway has a bug.
     Internal,
-    /// The provider could not be reached, or broke off before answering.
+    /// The provider could not be reached, or broke off before its response.
     ProviderUnreachable,
     /// The provider's response sends the client to a host that the configuration does not name.
     ForeignRedirect,
@@ -77,11 +77,11 @@ pub enum Reason {
     UnexpectedSwitch,
     /// The provider's token is missing.
     ProviderUnavailable,
-    /// The provider did not answer in time.
+    /// The provider did not respond in time.
     ProviderTimeout,
 }
 
-/// What a client is told whose WebSocket is not needed.
+/// The response to a client that falls back from a WebSocket to HTTP when it gets this status.
 const UPGRADE_NOT_NEEDED: (u16, &str, &str) = (
     426,
     "upgrade_not_allowed",
@@ -135,7 +135,7 @@ impl Reason {
             Self::AmbiguousPath => (
                 400,
                 "ambiguous_path",
-                "This path leads to an endpoint that another route of this gateway responses for: use that \
+                "This path leads to an endpoint that another route of this gateway serves: use that \
                  route's path, usually the endpoint's full path with its version.",
             ),
             Self::NoRoute => (404, "no_route", "There is no route for this host and path."),
@@ -204,12 +204,12 @@ impl Reason {
         }
     }
 
-    /// The status of the answer.
+    /// The status of the response.
     pub fn status(self) -> u16 {
         self.response().0
     }
 
-    /// The code in the answer and in metrics.
+    /// The code in the response's body and in metrics.
     pub fn code(self) -> &'static str {
         self.response().1
     }
@@ -219,7 +219,7 @@ impl Reason {
         self.response().2
     }
 
-    /// What the log says: the code, and for keys the reason that clients are not told.
+    /// The reason in the log: the code, or for a key the exact reason, which clients do not learn.
     pub fn detail(self) -> &'static str {
         match self {
             Self::InvalidKey(failure) => failure.label(),
@@ -228,21 +228,21 @@ impl Reason {
     }
 }
 
-/// A refusal: why, and on which route, if one was found.
+/// A refusal, and what is known about the request by then.
 #[derive(Clone)]
 pub struct Rejection {
-    /// Why.
+    /// Why the request is refused.
     pub reason: Reason,
-    /// The route, for its dialect and its metrics.
+    /// The route, if one was found, for its dialect and its metrics.
     pub route: Option<Arc<Route>>,
-    /// The key, for the log, if one was verified before.
+    /// The key, if one was verified, for the log.
     pub key: Option<Arc<ClientKey>>,
-    /// What is said to the client in place of the reason's own sentence: it names headers, never their values.
+    /// The message for the client in place of the reason's own. It names headers, never their values.
     pub message: Option<Box<str>>,
 }
 
 impl Rejection {
-    /// A refusal before a route was found.
+    /// A refusal of a request for which no route was found.
     pub fn unrouted(reason: Reason) -> Self {
         Self {
             reason,
@@ -252,7 +252,7 @@ impl Rejection {
         }
     }
 
-    /// A refusal on a route.
+    /// A refusal of a request on `route`.
     pub fn on(route: &Arc<Route>, reason: Reason) -> Self {
         Self {
             reason,
@@ -263,12 +263,12 @@ impl Rejection {
     }
 
     fn dialect(&self) -> ErrorFormat {
-        self.route.as_ref().map_or(ErrorFormat::OpenAi, |route| {
-            route.provider.kind.error_format
-        })
+        self.route
+            .as_ref()
+            .map_or(ErrorFormat::OpenAi, |route| route.dialect)
     }
 
-    /// The answer: a head and a body that depend on the reason, its message, the dialect and the id alone.
+    /// The response, as head and body. They depend on the reason, its message, the dialect and the id alone.
     pub fn response(&self, id: &RequestId) -> Result<(Box<ResponseHeader>, Bytes), Box<Error>> {
         let (status, code, sentence) = self.reason.response();
         let message = self.message.as_deref().unwrap_or(sentence);
@@ -287,26 +287,26 @@ impl Rejection {
             head.insert_header(WWW_AUTHENTICATE, "Bearer realm=\"keygate\"")?;
         }
         if status == 426 {
-            // The protocol to use, which must be said (RFC 9110, section 15.5.22). Pingora writes `Connection` itself.
+            // A 426 must name the protocol to use (RFC 9110, section 15.5.22). Pingora writes `Connection` itself.
             head.insert_header(UPGRADE, "HTTP/1.1")?;
         }
         if status == 429 {
-            // Then one more is looked at.
+            // After a second, one more request is served.
             head.insert_header(RETRY_AFTER, 1)?;
         }
         Ok((Box::new(head), body))
     }
 }
 
-/// The answer to a preflight, without what depends on the request.
+/// The head of the response to a preflight, without what depends on the request.
 fn preflight(id: &RequestId) -> Result<Box<ResponseHeader>, Box<Error>> {
     let mut head = ResponseHeader::build(204, Some(8))?;
     head.insert_header(REQUEST_ID, id.as_str())?;
     Ok(Box::new(head))
 }
 
-/// Why an exchange failed in Pingora's hands. Our own refusals are noted in the exchange before.
-pub fn reason_of(error: &Error) -> Reason {
+/// The reason for an error of Pingora's. Refusals of the gateway itself are noted in the exchange before.
+pub(super) fn reason_of(error: &Error) -> Reason {
     let timed_out = matches!(
         error.etype(),
         ErrorType::ConnectTimedout
@@ -325,12 +325,12 @@ pub fn reason_of(error: &Error) -> Reason {
         ErrorSource::Upstream => Reason::ProviderUnreachable,
         ErrorSource::Downstream => match error.etype() {
             ErrorType::ReadTimedout => Reason::RequestTimeout,
-            // Pingora's own checks of what the client sent: chunk sizes, Connection nominations.
+            // Pingora checks the sizes of chunks and the headers that `Connection` names.
             ErrorType::InvalidHTTPHeader => Reason::BadFraming,
             other if other.as_str() == "InvalidChunk" => Reason::BadFraming,
             _ => Reason::ClientClosed,
         },
-        // Before a connection is made, Pingora does not say on whose side it failed.
+        // Until a connection is made, Pingora's errors name no side.
         ErrorSource::Unset if is_connect_error(error.etype()) => {
             if timed_out {
                 Reason::ProviderTimeout
@@ -343,7 +343,7 @@ pub fn reason_of(error: &Error) -> Reason {
 }
 
 /// Whether a connection could not be made, so that nothing was sent to the provider.
-pub fn is_connect_error(etype: &ErrorType) -> bool {
+pub(super) fn is_connect_error(etype: &ErrorType) -> bool {
     matches!(
         etype,
         ErrorType::ConnectTimedout

@@ -1,22 +1,22 @@
-//! Which pages in browsers may read a route's responses (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>).
+//! The web pages that may read a route's responses (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>).
 //!
-//! A page's key is in a header that the page itself sets. No page ever gets the right to use what a browser adds by
-//! itself (`Access-Control-Allow-Credentials`): cookies and client certificates authorize nothing here.
+//! A page sends its key in a header that it sets itself. No page may use the credentials that a browser adds
+//! (`Access-Control-Allow-Credentials`), because cookies and client certificates authorize nothing here.
 
 use http::{HeaderMap, HeaderValue, header::ORIGIN};
 
 /// The origins whose pages may read responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cors {
-    /// Every page, by `*`.
+    /// Pages of every origin, configured as `*`.
     Any,
-    /// Those of these origins, spelled as browsers do.
+    /// Pages of these origins, which are spelled as browsers spell them.
     Origins(Vec<HeaderValue>),
 }
 
 impl Cors {
-    /// What a response to a request with `headers` says in `Access-Control-Allow-Origin`; nothing where its page may not
-    /// read it.
+    /// The value of `Access-Control-Allow-Origin` for a request with `headers`; `None` if its page may not read the
+    /// response.
     pub fn allowed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         match self {
             Self::Any => Some(HeaderValue::from_static("*")),
@@ -28,13 +28,14 @@ impl Cors {
         }
     }
 
-    /// Whether responses differ by the page that asks.
+    /// Whether responses depend on the page that sends the request.
     pub fn varies(&self) -> bool {
         matches!(self, Self::Origins(_))
     }
 }
 
-/// Reads an origin as browsers write it: `https://app.example.com`, with a port where that is not the usual one.
+/// Reads an origin as browsers write it: `https://app.example.com`, with a port unless that is the scheme's own. The error
+/// is a sentence about `text` for the operator.
 pub fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     if text == "null" {
         return Err(

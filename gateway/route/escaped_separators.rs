@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
-use super::{Route, Router};
+use super::definition::Route;
+use super::router::Router;
 use crate::grammar::path::{BadPath, NormalPath};
 use crate::key::has_credential;
+use crate::provider::Provider;
 
 /// Reads the raw target of a request. Refuses one that hides a credential behind an escaped `;` or `?`.
 pub fn request_path(target: &[u8]) -> Result<NormalPath<'_>, BadPath> {
@@ -21,6 +23,7 @@ impl Router {
         &self,
         host: &str,
         route: &Arc<Route>,
+        provider: &Provider,
         path: &NormalPath<'_>,
         target: &str,
     ) -> bool {
@@ -28,7 +31,7 @@ impl Router {
             let found = self.find(host, reading);
             found.is_some_and(|found| Arc::ptr_eq(found.route, route))
         };
-        let is_anothers = |target: &String| self.is_anothers(host, route, target);
+        let is_anothers = |target: &String| self.is_anothers(host, route, provider, target);
         !path.other_readings().iter().all(stays) || path.readings_of(target).iter().any(is_anothers)
     }
 }

@@ -1,45 +1,36 @@
-//! Routes within routes: a path that a broader route would send to a place which a narrower route answers for.
+//! Routes within routes: a broader route must not send a request to an endpoint that a narrower route serves.
 //!
-//! A provider's base path may be left out or said by the client (see `provider::Paths`), so several client paths
-//! lead to one path at the provider. Where a narrower route takes one of them, the broader route must not serve
-//! the others, and the narrower route must not leave its part: else who may not use the one uses the other.
+//! A client may write a provider's base path or leave it out (see `provider::Paths`), so several client paths lead to
+//! one path at the provider. Where a narrower route takes one of them, the broader route must not serve the others, and
+//! the narrower route must serve nothing beyond its part. Otherwise a client that may not use one of the routes could
+//! reach its endpoints through the other.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use ahash::RandomState;
 
-use super::{HostPattern, Route, Router};
+use super::definition::Route;
+use super::pattern::HostPattern;
 use crate::grammar::query::percent_decoded;
+use crate::provider::Provider;
 
 /// Stands for any endpoint.
 const ENDPOINT: &str = "/x";
 
-/// How a route's path lies to those of others. It is decided once, so that a request on a route with neither costs
-/// nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overlap {
-    /// The path of another route lies within its own.
-    pub has_inner: bool,
-    /// The path of the broadest route that it is a part of: whose path its own lies within, and which, without it,
-    /// would lead where it leads.
-    pub part_of: Option<String>,
-}
-
-/// Routes' paths by a folded path.
+/// Paths of routes, found by a folded path.
 type ByFolded = HashMap<String, Vec<String>, RandomState>;
 
-/// The paths of all routes, so that those that take another spelling of a path are found.
+/// The paths of all routes, in which the routes that take another spelling of a path are found.
 #[derive(Default)]
 pub(super) struct RoutePaths {
-    /// By themselves.
+    /// The paths, by themselves.
     paths: ByFolded,
-    /// Of those that are a part of another route: by where they lead to.
+    /// The paths of routes that are a part of another route, by the place that they lead to.
     places: ByFolded,
 }
 
 impl RoutePaths {
-    /// Notes the paths of `routes`, and in each route how it lies to the others.
+    /// Notes the paths of `routes`, and in each route how it relates to the others.
     pub(super) fn note(routes: &mut [Route]) -> Self {
         let mut noted = Self::default();
         let mut around: HashSet<String, RandomState> = HashSet::default();
@@ -50,7 +41,10 @@ impl RoutePaths {
             add(&mut noted.paths, fold(path), path);
             if part_of.is_some() {
                 route.overlap.part_of = part_of;
-                add(&mut noted.places, own_place(route), route.path.as_str());
+                for target in route.targets.iter() {
+                    let place = own_place(route, &target.provider);
+                    add(&mut noted.places, place, route.path.as_str());
+                }
             }
         }
         for route in routes {
@@ -59,49 +53,39 @@ impl RoutePaths {
         noted
     }
 
-    /// The paths of routes within `route` that take a spelling of `target`.
-    fn within<'p>(&'p self, route: &Route, target: &str) -> Vec<&'p String> {
+    /// The paths of routes within `route` that take a spelling of `path`, which is one at `provider`.
+    pub(super) fn within<'p>(
+        &'p self,
+        route: &Route,
+        provider: &Provider,
+        path: &str,
+    ) -> Vec<&'p String> {
         let own = route.path.as_str();
         let longer_than = fold(own).len();
-        let spellings = route.provider.paths.spellings(target);
-        let spellings = spellings.map(|rest| fold(&format!("{own}{rest}")));
+        let rests = provider.paths.spellings(path);
+        let spellings = rests.map(|rest| fold(&format!("{own}{rest}")));
         let found = spellings.flat_map(|path| above(&self.paths, &path, longer_than));
         found.collect()
     }
 
-    /// The paths of other parts of what `route` is a part of, or is made of, that lead to `target` and to less than
-    /// `route` does.
-    fn beside<'p>(&'p self, route: &Route, target: &str) -> Vec<&'p String> {
-        let path = target.split_once('?').map_or(target, |(path, _)| path);
+    /// The paths of other parts of the route that `route` is a part of, or of `route` itself, that lead to `path` at
+    /// `provider`, and to less than `route` does.
+    pub(super) fn beside<'p>(
+        &'p self,
+        route: &Route,
+        provider: &Provider,
+        path: &str,
+    ) -> Vec<&'p String> {
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
         let longer_than = match route.overlap.part_of {
-            Some(_) => own_place(route).len(),
+            Some(_) => own_place(route, provider).len(),
             None => 0,
         };
-        above(&self.places, &place(route, path), longer_than)
+        above(&self.places, &place(route, provider, path), longer_than)
     }
 }
 
-impl Router {
-    /// Whether `target`, the path at the provider that a request on `host` is about to be sent to by `route`,
-    /// belongs to another route by another spelling of the request's path.
-    pub fn is_anothers(&self, host: &str, route: &Arc<Route>, target: &str) -> bool {
-        let Overlap { has_inner, part_of } = &route.overlap;
-        if !has_inner && part_of.is_none() {
-            return false;
-        }
-        // Not every route answers on every host.
-        let responses = |path: &String| {
-            let found = self.find(host, path);
-            found.is_some_and(|it| it.rest.is_empty() && !Arc::ptr_eq(it.route, route))
-        };
-        let leaves_its_part = part_of.is_some() && !is_under(target, route.provider.paths.base());
-        leaves_its_part
-            || self.paths.within(route, target).into_iter().any(responses)
-            || self.paths.beside(route, target).into_iter().any(responses)
-    }
-}
-
-/// Adds a path, which is there once, however many hosts have it.
+/// Adds a path once, however many hosts have it.
 fn add(paths: &mut ByFolded, folded: String, path: &str) {
     let known = paths.entry(folded).or_default();
     if !known.iter().any(|it| it == path) {
@@ -109,7 +93,7 @@ fn add(paths: &mut ByFolded, folded: String, path: &str) {
     }
 }
 
-/// All that stands in `paths` by `path` or a prefix of it, if that is longer than so many bytes.
+/// Everything in `paths` under `path` or a prefix of it that is longer than `longer_than` bytes.
 fn above<'p>(paths: &'p ByFolded, path: &str, longer_than: usize) -> Vec<&'p String> {
     let prefixes = outside(path).chain([path]);
     let prefixes = prefixes.filter(|prefix| prefix.len() > longer_than);
@@ -117,22 +101,22 @@ fn above<'p>(paths: &'p ByFolded, path: &str, longer_than: usize) -> Vec<&'p Str
     found.flatten().collect()
 }
 
-/// Where `path` is at the provider of `route`, among all that `route` is a part of.
-fn place(route: &Route, path: &str) -> String {
+/// The place of `path` at `provider`, which is compared only within the route that `route` is a part of.
+fn place(route: &Route, provider: &Provider, path: &str) -> String {
     let part_of = route.overlap.part_of.as_deref();
     let whole = part_of.unwrap_or(route.path.as_str());
-    format!("{whole} {}{}", route.provider.origin(), fold(path))
+    format!("{whole} {}{}", provider.origin(), fold(path))
 }
 
-fn own_place(route: &Route) -> String {
-    place(route, route.provider.paths.base())
+fn own_place(route: &Route, provider: &Provider) -> String {
+    place(route, provider, provider.paths.base())
 }
 
-/// The routes with one path.
+/// The routes that have the same path.
 #[derive(Default)]
 struct ByHost<'r> {
     exact: HashMap<&'r str, Vec<&'r Route>, RandomState>,
-    /// Those for more than one host by one pattern.
+    /// The routes for a pattern of hosts.
     wild: Vec<&'r Route>,
     all: Vec<&'r Route>,
 }
@@ -148,7 +132,7 @@ impl<'r> ByHost<'r> {
         }
     }
 
-    /// Those that may have a host in common with `route`, and perhaps others.
+    /// The routes that may have a host in common with `route`, and perhaps some that have not.
     fn meeting<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = &'r Route> + 'a {
         let meeting = |host: &HostPattern| match host {
             HostPattern::Exact(name) => [self.exact.get(name.as_str()), Some(&self.wild)],
@@ -159,7 +143,7 @@ impl<'r> ByHost<'r> {
     }
 }
 
-/// Of each route, the path of the broadest one that it is a part of.
+/// For each route, the path of the broadest route that it is a part of.
 fn parts(routes: &[Route]) -> Vec<Option<String>> {
     let mut by_path: HashMap<&str, ByHost<'_>, RandomState> = HashMap::default();
     for route in routes {
@@ -174,33 +158,36 @@ fn parts(routes: &[Route]) -> Vec<Option<String>> {
     routes.iter().map(part_of).collect()
 }
 
-/// Whether `outer`, if it were alone, would lead where `route` does.
+/// Whether the requests of `route` would reach the same endpoints through `outer` if `route` did not exist.
 fn is_part_of(route: &Route, outer: &Route) -> bool {
-    let (own, theirs) = (&route.provider, &outer.provider);
     let rest = outer.path.strip(route.path.as_str()).unwrap_or_default();
-    let target = format!("{}{ENDPOINT}", own.paths.base());
-    let path = format!("{rest}{ENDPOINT}");
-    let mut spellings = theirs.paths.spellings(&target);
+    let leads_alike = |own: &Provider| {
+        let mut theirs = outer.targets.iter();
+        theirs.any(|theirs| lead_alike(own, &theirs.provider, rest))
+    };
+    let mut own = route.targets.iter();
     let mut hosts = route.hosts.iter();
-    own.origin() == theirs.origin()
-        && spellings.any(|spelling| spelling == path)
+    own.any(|own| leads_alike(&own.provider))
         && hosts.any(|host| outer.hosts.iter().any(|theirs| host.meets(theirs)))
 }
 
-/// The prefixes of `path` that are shorter by segments, from the shortest on.
+/// Whether a route to `theirs` sends an endpoint behind `rest` to where a route to `own` sends the bare endpoint.
+fn lead_alike(own: &Provider, theirs: &Provider, rest: &str) -> bool {
+    let target = format!("{}{ENDPOINT}", own.paths.base());
+    let path = format!("{rest}{ENDPOINT}");
+    let mut spellings = theirs.paths.spellings(&target);
+    own.origin() == theirs.origin() && spellings.any(|spelling| spelling == path)
+}
+
+/// The prefixes of `path` that end before one of its segments, the shortest first.
 fn outside(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').filter_map(|(at, _)| path.get(..at))
 }
 
-fn is_under(target: &str, base: &str) -> bool {
-    let rest = target.strip_prefix(base);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
-}
-
-/// A path as the most forgiving provider reads it: in lower case, without escapes.
+/// A path as the most tolerant provider reads it: in lower case, without escapes.
 fn fold(path: &str) -> String {
     let bytes = percent_decoded(path.as_bytes());
-    // One character for each byte, whatever the bytes are.
+    // Each byte becomes one character, so that bytes which are no UTF-8 stay distinct.
     let folded = bytes.iter().map(u8::to_ascii_lowercase);
     folded.map(char::from).collect()
 }
@@ -209,9 +196,9 @@ fn fold(path: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::{provider, route};
     use super::*;
-    use crate::route::{NormalPath, request_path};
+    use crate::route::testing::{provider, route};
+    use crate::route::{NormalPath, Overlap, Router, request_path};
 
     const SEGMENTS: &[&str] = &[
         "v1",
@@ -274,9 +261,10 @@ mod tests {
     fn sent(router: &Router, path: &str) -> Option<(String, Vec<String>)> {
         let normal = request_path(path.as_bytes()).ok()?;
         let found = router.find("h", &normal.path)?;
-        let target = found.route.provider.paths.target(found.rest, None)?;
-        let passes = !router.is_anothers("h", found.route, &target)
-            && !router.is_anothers_unmasked("h", found.route, &normal, &target);
+        let provider = &found.route.targets.primary().provider;
+        let target = provider.paths.target(found.rest, None)?;
+        let passes = !router.is_anothers("h", found.route, provider, &target)
+            && !router.is_anothers_unmasked("h", found.route, provider, &normal, &target);
         let mut targets = normal.readings_of(&target);
         targets.push(target);
         // What differs by a slash at its end, or in what providers may read as one, is one to us.
@@ -411,7 +399,7 @@ mod tests {
         for host in ["a", "b", "x.c", "other"] {
             let found = router.find(host, "/a/fine_tuning").unwrap();
             assert!(
-                router.is_anothers(host, found.route, "/v1/fine_tuning"),
+                router.is_anothers(host, found.route, &one, "/v1/fine_tuning"),
                 "{host}"
             );
         }
@@ -434,7 +422,7 @@ mod tests {
         ]);
         assert!(sent(&router, "/a/fine_tuning").is_some());
         let found = router.find("other", "/a/fine_tuning").unwrap();
-        assert!(router.is_anothers("other", found.route, "/v1/fine_tuning"));
+        assert!(router.is_anothers("other", found.route, &one, "/v1/fine_tuning"));
         // Nor is a route a part of one that no host has beside it.
         for (host, is_part) in [("other", true), ("third", false)] {
             let beside = [

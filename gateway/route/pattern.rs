@@ -1,15 +1,16 @@
-//! What a route answers to: hosts and a path prefix, parsed once.
+//! The hosts and the path prefix that a route takes, parsed once.
 
 use std::fmt;
 
 use crate::grammar::host::normal_host;
+use crate::grammar::path::NormalPath;
 
-/// A host as a route names it.
+/// The hosts that a route takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
-    /// This host.
+    /// One host, in its normal form.
     Exact(String),
-    /// `*.example.com`: every host that ends in `.example.com`; the dot is kept here.
+    /// `*.example.com`: every host that ends in `.example.com`, which is kept here with its first dot.
     Suffix(String),
     /// Every host.
     Any,
@@ -25,7 +26,7 @@ impl HostPattern {
         let name = normal_host(name).filter(|name| !name.is_empty());
         match name {
             Some(name) if !wild => Ok(Self::Exact(name.into_owned())),
-            // Addresses have no names below them.
+            // An IPv6 address has no names below it.
             Some(name) if !name.starts_with('[') => Ok(Self::Suffix(format!(".{name}"))),
             _ => Err(
                 "a host is a name without port, such as `api.example.com`, `*.example.com` or `[::1]`",
@@ -33,7 +34,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether it takes `host`, which is in its one form: see [`normal_host`].
+    /// Whether the pattern takes `host`, which must be in its normal form: see [`normal_host`].
     pub fn takes(&self, host: &str) -> bool {
         match self {
             Self::Exact(name) => host == name,
@@ -42,7 +43,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether there is a host that both take.
+    /// Whether there is a host that both patterns take.
     pub fn meets(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Any, _) | (_, Self::Any) => true,
@@ -53,7 +54,7 @@ impl HostPattern {
         }
     }
 
-    /// The more, the more specific.
+    /// How specific the pattern is: a higher rank goes first.
     pub fn rank(&self) -> usize {
         match self {
             Self::Exact(_) => usize::MAX,
@@ -73,15 +74,15 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// A path prefix of whole segments. Never ends in a slash; the empty one takes every path.
+/// A path prefix of whole segments. It never ends in a slash; the empty prefix takes every path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPrefix(String);
 
 impl PathPrefix {
-    /// Reads `/openai` in its normal form; `/` takes every path.
+    /// Reads a prefix such as `/openai`, which must be in its normal form; `/` takes every path.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let wanted = "a path begins with `/` and is in its plain form, such as `/openai`";
-        match super::NormalPath::parse(text.as_bytes()) {
+        match NormalPath::parse(text.as_bytes()) {
             Ok(normal) if normal.path == text && normal.query.is_none() => {
                 Ok(Self(text.trim_end_matches('/').to_owned()))
             }
@@ -89,13 +90,13 @@ impl PathPrefix {
         }
     }
 
-    /// What follows the prefix in `path`, if `path` is under it.
+    /// The rest of `path` behind the prefix, if `path` is below it.
     pub fn strip<'p>(&self, path: &'p str) -> Option<&'p str> {
         path.strip_prefix(self.0.as_str())
             .filter(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// The prefix itself.
+    /// The prefix as text; empty for `/`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

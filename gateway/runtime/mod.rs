@@ -13,5 +13,5 @@ pub(crate) mod printable;
 pub mod regular_file;
 pub(crate) mod replace;
 pub(crate) mod systemd;
-pub mod watchdog;
+pub(crate) mod watchdog;
 pub mod watched;

@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use keygate::config::{Purpose, Resolved};
 use keygate::key::KeyDigest;
 use keygate::metrics::Metrics;
-use keygate::proxy::admit::{Admission, check_head};
+use keygate::proxy::admit::Admission;
+use keygate::proxy::attempt::Attempt;
+use keygate::proxy::head::check_head;
 use keygate::proxy::inject;
 use keygate::route::request_path;
 use keygate::snapshot::Live;
@@ -106,11 +108,15 @@ pub fn read(bytes: &[u8]) {
     let Ok(path) = request_path(request.raw_path()) else {
         return;
     };
-    let Ok(admission) = Admission::decide(&snapshot, &request, &path, Timestamp::now()) else {
+    let decided = Admission::decide(&snapshot, &request, &path, Timestamp::now());
+    let Ok((admission, parts)) = decided else {
+        return;
+    };
+    let Ok(attempt) = Attempt::begin(&admission, &parts, &snapshot.rules.router) else {
         return;
     };
     let mut upstream = request.clone();
-    if inject::rewrite(&admission, &request.headers, &mut upstream).is_err() {
+    if inject::rewrite(&admission, &attempt, &request.headers, &mut upstream).is_err() {
         return;
     }
     let kind = admission.route().name.as_ref();

@@ -12,6 +12,7 @@ use keygate::import;
 use keygate::import::gloo::{self, Input};
 use keygate::metrics::Metrics;
 use keygate::proxy::admit::Admission;
+use keygate::proxy::attempt::Attempt;
 use keygate::route::NormalPath;
 use keygate::snapshot::Live;
 use pingora::http::RequestHeader;
@@ -437,8 +438,11 @@ fn decided(live: &Live, asked: &Asked<'_>) -> Option<String> {
         request.insert_header("api-key", KEYS[key].1).unwrap();
     }
     let path = NormalPath::parse(request.raw_path()).unwrap();
-    let admission = Admission::decide(&live.snapshot(), &request, &path, live.clock.now()).ok()?;
-    Some(admission.route().provider.origin().to_owned())
+    let snapshot = live.snapshot();
+    let decided = Admission::decide(&snapshot, &request, &path, live.clock.now());
+    let (admission, parts) = decided.ok()?;
+    let attempt = Attempt::begin(&admission, &parts, &snapshot.rules.router).ok()?;
+    Some(attempt.provider().origin())
 }
 
 fn paths() -> Vec<String> {

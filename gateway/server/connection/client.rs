@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::config::ServerConfig;
 use crate::proxy::connection;
-use crate::runtime::watchdog::{self, ConnectionTimeouts};
+use crate::runtime::watchdog::{self, ConnectionTimeouts, Watchdog};
 use crate::server::connection::boundary::Boundary;
 use crate::server::connection::bounded_stream::BoundedStream;
 use crate::server::connection::count::{ConnectionPermit, OpenConnections};
@@ -98,14 +98,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> ConnectionHandler for ClientHandl
                     Box::pin(http2::serve(&self.app, stream, &throttle, limits, drain)).await;
                 }
                 Some(Negotiated::Http1(stream, boundary)) => {
-                    let exchanges = self.http1(stream, &boundary, &permit);
+                    let watchdog = Watchdog::new();
+                    let exchanges = self.http1(stream, &boundary, &permit, &watchdog);
                     let exchanges = connection::http1(boundary.clone(), exchanges);
-                    watchdog::run_http1(Box::pin(exchanges)).await;
+                    watchdog::run_http1(watchdog.clone(), Box::pin(exchanges)).await;
                 }
                 None => {}
             }
         };
-        watchdog::connection(arrival.at + within, Box::pin(work)).await;
+        watchdog::run_connection(arrival.at + within, Box::pin(work)).await;
         drop(permit);
     }
 }
@@ -178,11 +179,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientHandler<A> {
 
     /// Serves one exchange after the other, as Pingora's own loop does. But a connection that waits for a request is no
     /// session of Pingora's yet, which would take ten times the memory.
-    async fn http1(&self, mut stream: Stream, boundary: &Boundary, permit: &ConnectionPermit) {
+    async fn http1(
+        &self,
+        mut stream: Stream,
+        boundary: &Boundary,
+        permit: &ConnectionPermit,
+        watchdog: &Watchdog,
+    ) {
         let mut settings = None;
         let mut drain = self.idle_shutdown.http1.clone();
         while let Some(begun) = self
-            .request(&mut stream, boundary, &mut drain, permit)
+            .request(&mut stream, boundary, &mut drain, permit, watchdog)
             .await
         {
             let Some(reused) = self.exchange(stream, settings, begun).await else {
@@ -229,8 +236,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientHandler<A> {
         boundary: &Boundary,
         drain: &mut ShutdownWatch,
         permit: &ConnectionPermit,
+        watchdog: &Watchdog,
     ) -> Option<BytesMut> {
-        let (patience, limit) = {
+        let (timeouts, limit) = {
             let snapshot = self.connections.live().snapshot();
             let server = &snapshot.rules.server;
             (
@@ -238,11 +246,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ClientHandler<A> {
                 server.limits.max_header_bytes,
             )
         };
-        watchdog::wait_for_request(patience);
+        watchdog.wait_for_request(timeouts);
         permit.mark_idle();
         let begun = boundary.take_next();
         if !begun.is_empty() {
-            watchdog::heard();
+            watchdog.on_read();
         }
         let head = tokio::select! {
             biased;

@@ -69,7 +69,7 @@ pub(crate) async fn serve<A>(
     let Ok(mut h2) = handshake(stream, app.h2_options()).await else {
         return;
     };
-    watchdog::greeted();
+    watchdog::preface_received();
     throttle.hold();
     let streams = Streams::new();
     let (mut malformed, mut requests, mut closing) = (0, 0_u32, false);

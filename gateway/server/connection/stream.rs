@@ -22,7 +22,7 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::runtime::watchdog;
+use crate::runtime::watchdog::{self, Watchdog};
 use crate::server::connection::coalescer::WriteCoalescer;
 
 /// How much is read at a time below TLS, in bytes. The TLS library itself would read 4 KiB at a time; HTTP reads as much
@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
         let before = into.filled().len();
         let read = self.poll_buffered(context, into);
         if into.filled().len() > before {
-            watchdog::heard();
+            watchdog::with_current(Watchdog::on_read);
         }
         if read.is_pending() && !self.stream.is_empty() {
             // Pingora flushes a response with a Content-Length only at its end.
@@ -197,7 +197,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
 /// Reports to the watchdog whether the client has room for what is sent: Pingora has no time limit for writing heads
 /// and last chunks.
 fn sent<T>(progress: Poll<T>) -> Poll<T> {
-    watchdog::sent(progress.is_ready());
+    watchdog::with_current(|watchdog| watchdog.on_write(progress.is_ready()));
     progress
 }
 

@@ -17,7 +17,8 @@ use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::proxy::{ATTEMPTS, Proxy, Shared};
 use crate::runtime::log;
-use crate::runtime::watchdog::{Bounded, ConnectionTimeouts};
+use crate::runtime::watchdog::ConnectionTimeouts;
+use crate::runtime::watchdog::app::Bounded;
 use crate::server::connection::client::{ClientHandler, IdleShutdown};
 use crate::server::connection::count::OpenConnections;
 use crate::server::connection::handler::ConnectionHandler;
@@ -120,7 +121,7 @@ fn proxy_app(
     options.keepalive_request_limit = Some(server.listener.requests_per_connection);
     options.h2_idle_timeout = Some(server.limits.keepalive);
     let clock = shared.live.clone();
-    let mut app = http_proxy(&conf, Proxy::new(shared));
+    let mut app = http_proxy(&conf, Proxy(shared));
     app.server_options = Some(options);
     Bounded::new(app, move || {
         ConnectionTimeouts::from(&clock.snapshot().rules.server)

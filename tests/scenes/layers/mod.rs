@@ -2,6 +2,7 @@
 //! modules that compute may not name.
 
 mod circles;
+mod proxy;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};

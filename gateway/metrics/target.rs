@@ -1,4 +1,4 @@
-//! The metrics of each route, with handles kept so that a request looks up nothing by label.
+//! The metrics of each target, which is a provider as one route uses it, with handles kept so that a request looks up nothing by label.
 
 use std::sync::OnceLock;
 
@@ -21,11 +21,11 @@ const EVENT_SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0, 10.0,
 ];
 
-/// The status codes for which a route keeps a counter handle.
+/// The status codes for which a target keeps a counter handle.
 const STATUS_CODES: std::ops::Range<u16> = 100..600;
 
 /// The families that have series for each route.
-pub(super) struct RouteFamilies {
+pub(super) struct TargetFamilies {
     requests: IntCounterVec,
     request_duration: HistogramVec,
     added_duration: HistogramVec,
@@ -42,8 +42,8 @@ pub(super) struct RouteFamilies {
     upstream_connections: IntCounterVec,
 }
 
-/// The handles of one route, so that a request looks up nothing by label.
-pub struct RouteMetrics {
+/// The handles of one target, so that a request looks up nothing by label.
+pub struct TargetMetrics {
     requests: IntCounterVec,
     route: String,
     provider: String,
@@ -84,7 +84,7 @@ pub struct RouteMetrics {
     pub connections_reused: IntCounter,
 }
 
-impl RouteMetrics {
+impl TargetMetrics {
     /// Counts a request that ended with `code`. `reason` is empty unless the gateway rejected the
     /// request.
     pub fn count(&self, code: u16, reason: &str) {
@@ -109,7 +109,7 @@ impl RouteMetrics {
     }
 }
 
-impl RouteFamilies {
+impl TargetFamilies {
     pub(super) fn declare(declare: &Declare<'_>) -> Result<Self, prometheus::Error> {
         Ok(Self {
             requests: declare.counters(&catalog::REQUESTS)?,
@@ -130,7 +130,7 @@ impl RouteFamilies {
         })
     }
 
-    pub(super) fn handles(&self, route: &str, provider: &str) -> RouteMetrics {
+    pub(super) fn handles(&self, route: &str, provider: &str) -> TargetMetrics {
         let labels = &[route, provider];
         let connections = |reused| {
             self.upstream_connections
@@ -140,7 +140,7 @@ impl RouteFamilies {
             self.added_duration
                 .with_label_values(&[route, provider, phase])
         };
-        RouteMetrics {
+        TargetMetrics {
             requests: self.requests.clone(),
             route: route.to_owned(),
             provider: provider.to_owned(),

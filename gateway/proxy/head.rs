@@ -1,0 +1,104 @@
+//! Part of phase 1: what must hold for any request before anything else is decided about it. Plain functions of the
+//! head; they know no route and no key.
+
+use http::Method;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use pingora::http::RequestHeader;
+
+use super::reject::Reason;
+use crate::snapshot::Rules;
+
+/// Checks that a request's head has one framing, a bounded size, and a method that can be forwarded.
+///
+/// `raw` is the head as it was read from the connection. It is empty for HTTP/2, whose framing has one reading.
+pub fn check_head(rules: &Rules, request: &RequestHeader, raw: &[u8]) -> Result<(), Reason> {
+    let size = sizes(request);
+    // Over HTTP/2, the request line is made of three fields like the others.
+    let line = request.method.as_str().len() + request.raw_path().len() + 12;
+    let bytes = if raw.is_empty() {
+        size.bytes + line
+    } else {
+        raw.len()
+    };
+    let limits = &rules.server.limits;
+    if bytes as u64 > limits.max_header_bytes || request.headers.len() > limits.max_header_count {
+        return Err(Reason::HeadersTooLarge);
+    }
+    let has_one_framing = !size.is_padded
+        && has_one_length(request)
+        && has_strict_lines(raw)
+        && has_one_coding(request, raw);
+    if !has_one_framing || request.method == Method::TRACE {
+        return Err(Reason::BadFraming);
+    }
+    Ok(())
+}
+
+/// The length that `Content-Length` declares, 0 without one. Pingora has refused values that are not a number.
+pub(super) fn declared_length(request: &RequestHeader) -> u64 {
+    let value = request.headers.get(CONTENT_LENGTH);
+    let text = value.and_then(|value| value.to_str().ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// What one pass over the headers finds.
+struct Sizes {
+    /// The bytes of all header lines.
+    bytes: usize,
+    /// Whether a value has a space around it, which HTTP/2 lets pass (RFC 9113, section 8.2.1).
+    is_padded: bool,
+}
+
+fn sizes(request: &RequestHeader) -> Sizes {
+    let (mut bytes, mut is_padded) = (0, false);
+    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    for (name, value) in &request.headers {
+        let value = value.as_bytes();
+        bytes += name.as_str().len() + value.len() + 4;
+        is_padded |= blank(value.first()) || blank(value.last());
+    }
+    Sizes { bytes, is_padded }
+}
+
+/// Whether there is at most one length. Pingora takes two equal ones, in two lines or in one, for one; a provider may
+/// not.
+fn has_one_length(request: &RequestHeader) -> bool {
+    let mut lengths = request.headers.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    lengths.next().is_none() && !length.is_some_and(|value| value.as_bytes().contains(&b','))
+}
+
+/// Whether a body is chunked at most, without another coding and without a length beside it.
+///
+/// Nothing here could decode a coding before `chunked`. Pingora lets `Transfer-Encoding` win over `Content-Length` and
+/// removes the latter; a request with both is a smuggling attempt or a broken client, and is refused instead.
+fn has_one_coding(request: &RequestHeader, raw: &[u8]) -> bool {
+    let mut codings = request.headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return true;
+    };
+    let coding = coding.as_bytes().trim_ascii();
+    coding.eq_ignore_ascii_case(b"chunked")
+        && codings.next().is_none()
+        && !has_header_line(raw, b"content-length:")
+}
+
+/// Whether every line ends with CR LF and the target has no fragment. Pingora accepts a bare LF as the end of a line,
+/// which a server in front may not, and drops the fragment.
+fn has_strict_lines(head: &[u8]) -> bool {
+    let mut ends = memchr::memchr_iter(b'\n', head);
+    let ends_well =
+        ends.all(|at| at.checked_sub(1).and_then(|before| head.get(before)) == Some(&b'\r'));
+    // Empty lines may precede the request line.
+    let blank = head.iter().take_while(|byte| b"\r\n".contains(byte));
+    let head = head.get(blank.count()..).unwrap_or_default();
+    let line = memchr::memchr(b'\n', head).and_then(|end| head.get(..end));
+    ends_well && line.is_none_or(|line| memchr::memchr(b'#', line).is_none())
+}
+
+fn has_header_line(head: &[u8], name: &[u8]) -> bool {
+    head.split(|b| *b == b'\n').any(|line| {
+        line.get(..name.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(name))
+    })
+}

@@ -1,0 +1,60 @@
+//! The connections that were tried for one attempt: how many, how long they took, and how the last one went.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// The tries of one attempt so far.
+#[derive(Default)]
+pub(crate) struct Tries {
+    /// How many connections were asked for; the access line's `attempts`.
+    pub(super) count: u32,
+    /// When the last one was asked for, until it is there or has failed.
+    waiting_since: Option<Instant>,
+    /// When the last one was there.
+    pub(super) connected: Option<Instant>,
+    /// How long all of them together were waited for, and how long those were used that broke.
+    pub(super) connecting: Duration,
+    /// The address of the last one.
+    pub(super) address: Option<SocketAddr>,
+    /// Whether the last one had been used before.
+    pub(super) reused: Option<bool>,
+    /// The addresses that could not be connected to, in the order of the tries.
+    pub(super) unreachable: Vec<SocketAddr>,
+    /// Whether a connection broke and the request was sent again.
+    pub(super) resent: bool,
+    /// Whether that was because the provider refused the request on that HTTP/2 connection.
+    pub(super) refused: bool,
+    /// Whether the head of a response has come, an interim one (1xx) included.
+    pub(super) response_begun: bool,
+}
+
+impl Tries {
+    /// A connection to `address` is asked for at `now`.
+    pub(super) fn begin(&mut self, address: Option<SocketAddr>, now: Instant) {
+        self.count += 1;
+        self.connected = None;
+        self.waiting_since = Some(now);
+        self.address = address;
+    }
+
+    /// The connection that was waited for is there, or has failed.
+    pub(super) fn end_wait(&mut self, now: Instant) {
+        if let Some(since) = self.waiting_since.take() {
+            self.connecting += now.saturating_duration_since(since);
+        }
+    }
+
+    /// The connection is there; it may have been `reused`.
+    pub(super) fn connect(&mut self, reused: bool, now: Instant) {
+        self.end_wait(now);
+        self.connected = Some(now);
+        self.reused = Some(reused);
+    }
+
+    /// The connection broke, and another one is to be tried: the time on it counts as time to connect.
+    pub(super) fn give_up_connection(&mut self) {
+        if let Some(connected) = self.connected.take() {
+            self.connecting += connected.elapsed();
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The files of `proxy`: decisions stand below the exchange, adapters above it, and the front page is a list.
+
+use std::collections::BTreeMap;
+
+use super::sources::{self, Source};
+
+/// The modules of `proxy`, from the ground up. What stands below `exchange` decides and knows no session but where it is
+/// named here; what stands above it adapts Pingora's session to those decisions.
+const PROXY_LAYERS: &[&[&str]] = &[
+    &["dialect", "retry", "tries"],
+    &["reject"],
+    &[
+        "client_address",
+        "connection",
+        "cors",
+        "failure",
+        "head",
+        "header_names",
+        "http10",
+        "spend",
+    ],
+    &["admit", "conversation"],
+    &["attempt", "location"],
+    &["inject", "response_headers", "stream_usage"],
+    &["shared", "stats"],
+    &["exchange"],
+    &["body", "consumption", "forward", "respond", "send"],
+    &["observe", "receive", "record"],
+    &["mod"],
+];
+
+/// The modules beside it that a file of `proxy` names as `super::module`, or as `self::module` if it is `mod.rs`.
+fn siblings(source: &Source, module: &str) -> Vec<String> {
+    let marker = if module == "mod" { "self::" } else { "super::" };
+    let mut found = Vec::new();
+    for (at, _) in source.code.match_indices(marker) {
+        let rest = &source.code[at + marker.len()..];
+        let is_name = |c: &char| c.is_alphanumeric() || *c == '_';
+        found.push(rest.chars().take_while(is_name).collect());
+    }
+    found
+}
+
+#[test]
+fn decisions_stand_below_the_exchange_and_adapters_above_it() {
+    let layers = PROXY_LAYERS.iter().enumerate();
+    let layer: BTreeMap<&str, usize> = layers
+        .flat_map(|(height, modules)| modules.iter().map(move |module| (*module, height)))
+        .collect();
+    let sources = sources::all();
+    let files = sources.iter().filter(|source| source.room() == "proxy");
+    let mut seen = 0;
+    for source in files {
+        seen += 1;
+        let inside = source.path.with_extension("");
+        // `inject/mod.rs` is `inject`.
+        let module = inside.iter().nth(1).unwrap().to_str().unwrap();
+        let height = layer[module];
+        for import in siblings(source, module) {
+            assert!(
+                layer
+                    .get(import.as_str())
+                    .is_some_and(|other| *other < height),
+                "proxy/{module} imports {import}, which does not stand below it"
+            );
+        }
+        // These two hold what a session is told; everything else below decides without one.
+        let knows_session = ["http10", "connection"].contains(&module);
+        let is_decision = height < layer["exchange"] && !knows_session;
+        assert!(
+            !is_decision || !source.code.contains("pingora_proxy"),
+            "proxy/{module} decides, and knows a session"
+        );
+    }
+    assert_eq!(
+        seen,
+        layer.len(),
+        "the plan names other files than there are"
+    );
+}
+
+#[test]
+fn the_front_page_is_a_list() {
+    let page = include_str!("../../../gateway/proxy/mod.rs");
+    assert!(
+        page.lines().count() <= 200,
+        "proxy/mod.rs is too long to be read at a glance"
+    );
+    for forbidden in ["watchdog", "deadline", "timeout"] {
+        assert!(
+            !page.contains(forbidden),
+            "proxy/mod.rs speaks of a {forbidden}"
+        );
+    }
+}
