@@ -146,7 +146,7 @@ fn digit(number: u32) -> u8 {
 /// All contributions are computed at compile time, and each one is either added or masked out, for the same bit of eight
 /// bytes at a time.
 mod crc {
-    use super::{CHECKSUM_LEN, LONGEST};
+    use crate::key::format::{CHECKSUM_LEN, LONGEST};
 
     const POLYNOMIAL: u32 = 0xEDB8_8320;
     const WORDS: usize = (LONGEST - CHECKSUM_LEN).div_ceil(8);

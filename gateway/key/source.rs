@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::KeyEntry;
+use super::client_key::KeyEntry;
 use crate::document::{FileStamp, PrefixHash, Problems};
 use crate::secret::SecretSource;
 
