@@ -25,7 +25,9 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
-use keygate::key::{ClientKey, KeyDigest, KeyEntry, KeyStore, KnownLabels, Labels, PresentedKey};
+use keygate::testing::key::{
+    ClientKey, KeyDigest, KeyEntry, KeyStore, KnownLabels, Labels, PresentedKey,
+};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

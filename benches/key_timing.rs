@@ -20,7 +20,9 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
-use keygate::key::{ClientKey, KeyDigest, KeyEntry, KeyStore, Labels, PresentedKey, format};
+use keygate::testing::key::{
+    ClientKey, KeyDigest, KeyEntry, KeyStore, Labels, PresentedKey, format,
+};
 
 const MEASUREMENTS: usize = 1_000_000;
 /// Of all times, this part of the longest is left out: interrupts.

@@ -18,7 +18,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use keygate::usage::{Meter, Usage};
+use keygate::testing::usage::{Meter, Usage};
 
 /// A transcript: its media type, and its body.
 struct Transcript {

@@ -22,17 +22,17 @@ use std::time::Instant;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
-use keygate::config::{Purpose, Resolved};
-use keygate::key::{KeyDigest, PresentedKey};
-use keygate::metrics::Metrics;
-use keygate::proxy::admit::Admission;
-use keygate::proxy::attempt::Attempt;
-use keygate::proxy::head::check_head;
-use keygate::proxy::inject;
-use keygate::route::NormalPath;
-use keygate::snapshot::Live;
-use keygate::template::{Extractor, HeaderTemplate, Source};
-use keygate::usage::Meter;
+use keygate::testing::config::{Purpose, Resolved};
+use keygate::testing::key::{KeyDigest, PresentedKey};
+use keygate::testing::metrics::Metrics;
+use keygate::testing::proxy::admit::Admission;
+use keygate::testing::proxy::attempt::Attempt;
+use keygate::testing::proxy::head::check_head;
+use keygate::testing::proxy::inject;
+use keygate::testing::route::NormalPath;
+use keygate::testing::snapshot::Live;
+use keygate::testing::template::{Extractor, HeaderTemplate, Source};
+use keygate::testing::usage::Meter;
 use pingora::http::RequestHeader;
 
 #[global_allocator]

@@ -33,7 +33,7 @@ impl Error {
     }
 
     /// A failure while doing something: `cannot <what>: <error>`.
-    pub fn failed(what: impl fmt::Display, error: impl fmt::Display) -> Self {
+    pub(crate) fn failed(what: impl fmt::Display, error: impl fmt::Display) -> Self {
         Self::Failed(format!("cannot {what}: {error}"))
     }
 }

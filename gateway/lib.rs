@@ -36,29 +36,129 @@
 //! where a route does not ask for it (`meter_streams = "exact"`), and waits for no log. What it decides
 //! by is an immutable [`snapshot::Snapshot`], one atomic load away.
 
-pub mod access_log;
-pub mod admin;
-pub mod cli;
-pub mod config;
-pub mod document;
-pub mod error;
-pub mod grammar;
-pub mod import;
-pub mod key;
-pub mod limit;
-pub mod metrics;
-pub mod origin;
-pub mod provider;
-pub mod proxy;
-pub mod reload;
-pub mod route;
-pub mod runtime;
-pub mod sandbox;
-pub mod secret;
-pub mod server;
-pub mod snapshot;
-pub mod telemetry;
-pub mod template;
-pub mod trusted_proxies;
-pub mod usage;
-pub mod wire;
+mod access_log;
+mod admin;
+mod cli;
+mod config;
+mod document;
+mod error;
+mod grammar;
+mod import;
+mod key;
+mod limit;
+mod metrics;
+mod origin;
+mod provider;
+mod proxy;
+mod reload;
+mod route;
+mod runtime;
+mod sandbox;
+mod secret;
+mod server;
+mod snapshot;
+mod telemetry;
+mod template;
+mod trusted_proxies;
+mod usage;
+mod wire;
+
+pub use cli::{print_error, run};
+
+/// What the tests, the benchmarks and the fuzzers outside this crate use. It is no interface: it changes with them.
+#[doc(hidden)]
+pub mod testing {
+    pub mod config {
+        pub use crate::config::{
+            ConfigErrors, Effect, Fallback, Kind, LogLevel, Purpose, Resolved, SETTINGS, Setting,
+            load_prices,
+        };
+    }
+    pub mod document {
+        pub use crate::document::FileStamp;
+    }
+    pub mod grammar {
+        pub mod network {
+            pub use crate::grammar::network::Network;
+        }
+        pub mod path {
+            pub use crate::grammar::path::NormalPath;
+        }
+        pub mod query {
+            pub use crate::grammar::query::has_parameter;
+        }
+    }
+    pub mod import {
+        pub use crate::import::{Plan, PlannedRoute, gateway, keys, prices, write};
+        pub mod gloo {
+            pub use crate::import::gloo::{Input, read};
+        }
+        pub mod litellm {
+            pub use crate::import::litellm::{Tables, read, read_in};
+        }
+    }
+    pub mod key {
+        pub use crate::key::{
+            ClientKey, Fingerprint, KeyDigest, KeyEntry, KeyFailure, KeyStore, KnownLabels, Labels,
+            PresentedKey, remove_from_query,
+        };
+        pub mod format {
+            pub use crate::key::format::generate;
+        }
+    }
+    pub mod metrics {
+        pub use crate::metrics::Metrics;
+    }
+    pub mod origin {
+        pub use crate::origin::BaseUrl;
+    }
+    pub mod provider {
+        pub use crate::provider::{KINDS, Kind, folded};
+    }
+    pub mod proxy {
+        pub mod admit {
+            pub use crate::proxy::admit::Admission;
+        }
+        pub mod attempt {
+            pub use crate::proxy::attempt::Attempt;
+        }
+        pub mod head {
+            pub use crate::proxy::head::check_head;
+        }
+        pub mod inject {
+            pub use crate::proxy::inject::rewrite;
+        }
+    }
+    pub mod route {
+        pub use crate::route::{NormalPath, request_path};
+    }
+    pub mod runtime {
+        pub mod log {
+            pub use crate::runtime::log::{abort, install_panic_hook, log_from, start};
+        }
+    }
+    pub mod sandbox {
+        pub use crate::sandbox::Sandbox;
+    }
+    pub mod server {
+        pub use crate::server::{Gateway, SandboxServer};
+    }
+    pub mod snapshot {
+        pub use crate::snapshot::Live;
+    }
+    pub mod template {
+        pub use crate::template::{Extractor, HeaderTemplate, Source};
+    }
+    pub mod trusted_proxies {
+        pub use crate::trusted_proxies::{Named, NamedBy, TrustedProxies};
+        pub mod proxy_protocol {
+            pub use crate::trusted_proxies::proxy_protocol::{LONGEST, Progress, read};
+        }
+    }
+    pub mod usage {
+        pub use crate::usage::{
+            ExcludeUsage, IncludeUsage, Media, MediumTokens, Meter, Prices, ServiceTier, Usage,
+            WebSocketMeter,
+        };
+    }
+}

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    match keygate::cli::run() {
+    match keygate::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            keygate::cli::print_error(&error);
+            keygate::print_error(&error);
             ExitCode::from(error.exit_code())
         }
     }

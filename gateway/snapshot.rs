@@ -37,11 +37,11 @@ pub struct Snapshot {
     /// The keys.
     pub keys: KeyStore,
     /// Where the keys come from.
-    pub key_source: Arc<dyn KeySource>,
+    pub(crate) key_source: Arc<dyn KeySource>,
     /// The version of the keys that serves as a whole.
-    pub revision: Revision,
+    pub(crate) revision: Revision,
     /// The version whose revocations are in force: a later one where the rest of the configuration was refused.
-    pub closed_by: Revision,
+    pub(crate) closed_by: Revision,
 }
 
 /// What an exchange uses from its beginning to its end. The keys are not part of it: a stream of an hour must not keep a
@@ -50,21 +50,21 @@ pub struct Rules {
     /// The routes.
     pub router: Router,
     /// The headers in which a client key may stand.
-    pub key_headers: Vec<HeaderName>,
+    pub(crate) key_headers: Vec<HeaderName>,
     /// The providers, in the configuration's order.
     pub providers: Vec<Arc<Provider>>,
     /// Limits and timeouts of the clients' side.
-    pub server: ServerConfig,
+    pub(crate) server: ServerConfig,
     /// Whether an exchange that goes on is aborted when its key is revoked.
-    pub cut_revoked: bool,
+    pub(crate) cut_revoked: bool,
     /// What tokens cost, if there is a price list.
-    pub prices: Option<Arc<PriceList>>,
+    pub(crate) prices: Option<Arc<PriceList>>,
     /// The certificate that clients see.
-    pub certificate: Option<Arc<CertifiedKey>>,
+    pub(crate) certificate: Option<Arc<CertifiedKey>>,
     /// The authorities of clients' certificates in this configuration; the next start uses them.
-    pub client_roots: Option<Arc<RootCertStore>>,
+    pub(crate) client_roots: Option<Arc<RootCertStore>>,
     /// Where spans go in this configuration; the next start uses it.
-    pub tracing: Option<Arc<TelemetrySpec>>,
+    pub(crate) tracing: Option<Arc<TelemetrySpec>>,
     /// The number of this configuration in this process, from 1.
     pub generation: u64,
 }
@@ -270,7 +270,7 @@ pub struct LastReload {
     /// Every problem; `None` when the configuration was taken over.
     pub error: Option<String>,
     /// The warnings of a configuration that was taken over.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// The snapshot that serves now, and what outlives it.
@@ -278,9 +278,9 @@ pub struct Live {
     snapshot: Watched<Snapshot>,
     last_reload: Mutex<LastReload>,
     /// The metrics.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// The resolved names.
-    pub resolver: Arc<Resolver>,
+    pub(crate) resolver: Arc<Resolver>,
     /// The time by which keys start and expire.
     pub clock: Clock,
 }
@@ -313,7 +313,7 @@ impl Live {
     }
 
     /// A line about what serves, for the service manager.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let snapshot = self.snapshot();
         let (routes, keys) = (
             snapshot.rules.router.routes().len(),
@@ -337,14 +337,14 @@ impl Live {
 
     /// Builds `config` beside the snapshot that serves, without serving it yet: new names can be resolved before
     /// [`swap`](Self::swap).
-    pub fn prepare(&self, config: Resolved) -> Result<Snapshot, BuildError> {
+    pub(crate) fn prepare(&self, config: Resolved) -> Result<Snapshot, BuildError> {
         let before = self.snapshot.load().rules.clone();
         Snapshot::build(config, Some(&before), &self.metrics, &self.resolver)
     }
 
     /// Serves `snapshot` from the next request on. Returns the previous one, which requests that are being admitted may
     /// still use: dropping the last reference frees all its keys.
-    pub fn swap(&self, snapshot: Snapshot, warnings: Vec<String>) -> Arc<Snapshot> {
+    pub(crate) fn swap(&self, snapshot: Snapshot, warnings: Vec<String>) -> Arc<Snapshot> {
         let before = self.snapshot.swap(Arc::new(snapshot));
         self.remember(LastReload {
             at: Timestamp::now(),
@@ -357,7 +357,12 @@ impl Live {
 
     /// Serves `keys` with the rules that serve already. They permit no more than the keys that serve, nor than the
     /// version `closed_by`; `is_whole` if they are all that this version permits.
-    pub fn narrow(&self, keys: KeyStore, closed_by: Revision, is_whole: bool) -> Arc<Snapshot> {
+    pub(crate) fn narrow(
+        &self,
+        keys: KeyStore,
+        closed_by: Revision,
+        is_whole: bool,
+    ) -> Arc<Snapshot> {
         let serving = self.snapshot();
         let revision = if is_whole {
             &closed_by
@@ -376,7 +381,7 @@ impl Live {
     }
 
     /// Waits until the key of `digest` is not valid any more.
-    pub async fn revoked(&self, digest: KeyDigest) {
+    pub(crate) async fn revoked(&self, digest: KeyDigest) {
         let mut swaps = self.snapshot.watch();
         loop {
             let now = self.clock.now();
@@ -393,7 +398,7 @@ impl Live {
     }
 
     /// Records that a configuration was refused; the old one goes on serving.
-    pub fn refuse(&self, error: String) {
+    pub(crate) fn refuse(&self, error: String) {
         self.metrics.reload_success.set(0);
         self.remember(LastReload {
             at: Timestamp::now(),

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use regex::Regex;
 
 /// Finds an entry of the presented key's metadata by its name.
-pub type Metadata<'r> = dyn Fn(&str) -> Option<&'r str> + 'r;
+pub(crate) type Metadata<'r> = dyn Fn(&str) -> Option<&'r str> + 'r;
 
 /// The place from which a name in a template gets its text.
 #[derive(Clone)]

@@ -12,31 +12,34 @@ use std::time::Duration;
 use prometheus::IntCounter;
 
 use self::line::Line;
-pub use self::record::{AccessRecord, RequestCost, cap};
+pub(crate) use self::record::{AccessRecord, RequestCost, cap};
 use crate::runtime::line_queue::LineQueue;
 
 /// How long the process waits at its end for the last lines to be read.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// A handle to the access log, cheap to clone. The writing thread ends when every clone is dropped.
 #[derive(Clone)]
-pub struct AccessLog {
+pub(crate) struct AccessLog {
     lines: Option<LineQueue<AccessRecord>>,
 }
 
 impl AccessLog {
     /// Starts a thread that writes to `output`. Lost lines are counted in `dropped`.
-    pub fn start(output: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
+    pub(crate) fn start(
+        output: impl Write + Send + 'static,
+        dropped: IntCounter,
+    ) -> io::Result<Self> {
         let lines = LineQueue::start("access-log", output, Line::default(), dropped)?;
         Ok(Self { lines: Some(lines) })
     }
 
     /// A log that drops every record silently.
-    pub fn off() -> Self {
+    pub(crate) fn off() -> Self {
         Self { lines: None }
     }
 
     /// Queues a record, or drops and counts it if the queue is full.
-    pub fn write(&self, record: AccessRecord) {
+    pub(crate) fn write(&self, record: AccessRecord) {
         if let Some(lines) = &self.lines {
             lines.push(record);
         }
@@ -44,7 +47,7 @@ impl AccessLog {
 
     /// Waits until every record so far is written, for at most two seconds in case the reader has
     /// stopped reading.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let unread = self
             .lines
             .as_ref()

@@ -13,78 +13,78 @@ pub(super) const MAX_PATH: usize = 512;
 
 /// What is logged about one request. The fields have the names that they have in the line, except
 /// where they say otherwise.
-pub struct AccessRecord {
+pub(crate) struct AccessRecord {
     /// The time at which the head of the request was read.
-    pub time: Timestamp,
+    pub(crate) time: Timestamp,
     /// The id that the client receives in `x-keygate-request-id`.
-    pub request_id: RequestId,
+    pub(crate) request_id: RequestId,
     /// The client's address, with port 0 if the port is unknown.
-    pub client: Option<SocketAddr>,
+    pub(crate) client: Option<SocketAddr>,
     /// The id of the client's key.
-    pub key: Option<Arc<str>>,
+    pub(crate) key: Option<Arc<str>>,
     /// The name of the route.
-    pub route: Option<Arc<str>>,
+    pub(crate) route: Option<Arc<str>>,
     /// The provider that the request was sent to, or would have been.
-    pub provider: Option<Arc<str>>,
+    pub(crate) provider: Option<Arc<str>>,
     /// The request's method.
-    pub method: &'static str,
+    pub(crate) method: &'static str,
     /// The path in normal form, without the query. The line truncates it.
-    pub path: String,
+    pub(crate) path: String,
     /// The response's status; 0 if there was no response.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Why the gateway rejected the request, or what failed.
-    pub reason: Option<&'static str>,
+    pub(crate) reason: Option<&'static str>,
     /// Who rejected the request: `gateway` or `provider`.
-    pub refused_by: Option<&'static str>,
+    pub(crate) refused_by: Option<&'static str>,
     /// The size of the request's body in bytes.
-    pub request_bytes: u64,
+    pub(crate) request_bytes: u64,
     /// The size of the response's body in bytes.
-    pub response_bytes: u64,
+    pub(crate) response_bytes: u64,
     /// The number of server-sent events in the response.
-    pub events: u64,
+    pub(crate) events: u64,
     /// The number of responses that ended over a WebSocket, if the gateway read it.
-    pub responses: Option<u64>,
+    pub(crate) responses: Option<u64>,
     /// The model that the response names; for a WebSocket, the model of its last response.
-    pub model: Option<String>,
+    pub(crate) model: Option<String>,
     /// The usage that the response reported; if it was cut off, what it had reported by then. The
     /// line has `input_tokens` and so on, and leaves out most counts that are zero.
-    pub usage: Option<Usage>,
+    pub(crate) usage: Option<Usage>,
     /// Whether `usage` is an estimate from the number of events, because the response reported
     /// none.
-    pub estimated: bool,
+    pub(crate) estimated: bool,
     /// The cost, if the provider reported it or the price file has the model.
-    pub cost: Option<RequestCost>,
+    pub(crate) cost: Option<RequestCost>,
     /// Milliseconds from the request's head to the end of the response.
-    pub duration_ms: f64,
+    pub(crate) duration_ms: f64,
     /// The part of `duration_ms` that it took to get a connection to the provider.
-    pub connect_ms: f64,
+    pub(crate) connect_ms: f64,
     /// The part of `duration_ms` that the gateway itself took.
-    pub added_ms: f64,
+    pub(crate) added_ms: f64,
     /// Milliseconds from the request's head to the head of the provider's response.
-    pub first_byte_ms: Option<f64>,
+    pub(crate) first_byte_ms: Option<f64>,
     /// The address that the request was forwarded to.
-    pub upstream: Option<SocketAddr>,
+    pub(crate) upstream: Option<SocketAddr>,
     /// Whether the request used a connection that was already open.
-    pub reused: Option<bool>,
+    pub(crate) reused: Option<bool>,
     /// How often the request was sent.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// Whether the client left before the end of the response.
-    pub aborted: bool,
+    pub(crate) aborted: bool,
 }
 
 /// What one request cost.
 #[derive(Clone)]
-pub struct RequestCost {
+pub(crate) struct RequestCost {
     /// The exact amount. The line has it as a text, because a JSON number might be rounded.
-    pub cost: Cost,
+    pub(crate) cost: Cost,
     /// The currency, such as `USD`.
-    pub currency: Arc<str>,
+    pub(crate) currency: Arc<str>,
     /// The source of the amount, `cost_source` in the line.
-    pub source: CostSource,
+    pub(crate) source: CostSource,
 }
 
 /// Truncates a path to the length that the logs keep.
-pub fn cap(path: &str) -> &str {
+pub(crate) fn cap(path: &str) -> &str {
     // A normalized path is ASCII; the path of a request that was rejected for it is not logged at
     // all.
     path.get(..MAX_PATH).unwrap_or(path)

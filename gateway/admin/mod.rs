@@ -4,11 +4,11 @@
 //! pages of other sites get none (`guard`).
 
 mod guard;
-pub mod probe;
+pub(crate) mod probe;
 mod readiness;
-pub mod status;
+pub(crate) mod status;
 
-pub use self::readiness::{FailedUpgrades, Readiness};
+pub(crate) use self::readiness::Readiness;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,9 +31,9 @@ use crate::runtime::watchdog::Watchdog;
 use crate::snapshot::Live;
 
 /// The admin listener's application.
-pub struct Admin {
+pub(crate) struct Admin {
     /// The configuration that serves, and the metrics.
-    pub live: Arc<Live>,
+    pub(crate) live: Arc<Live>,
     in_flight: Arc<InFlight>,
     readiness: Arc<Readiness>,
     /// When the process began to serve.
@@ -50,7 +50,7 @@ const JSON: &str = "application/json";
 
 impl Admin {
     /// The application of a gateway that began to serve at `started`.
-    pub fn new(
+    pub(crate) fn new(
         live: &Arc<Live>,
         in_flight: &Arc<InFlight>,
         readiness: &Arc<Readiness>,

@@ -17,11 +17,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The result of probing one provider.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// Whether the token works; `None` where the probe cannot tell.
-    pub works: Option<bool>,
+    pub(crate) works: Option<bool>,
     /// How the provider responded, or why it was not probed.
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
 impl Probe {

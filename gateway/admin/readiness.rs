@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Whether this process takes new requests.
 #[derive(Default)]
-pub struct Readiness {
+pub(crate) struct Readiness {
     ready: AtomicBool,
     provisional: AtomicBool,
     failed_upgrades: Mutex<FailedUpgrades>,
@@ -13,36 +13,36 @@ pub struct Readiness {
 
 /// Upgrades after which this process went on serving, because the new one could not take over.
 #[derive(Clone, Default)]
-pub struct FailedUpgrades {
+pub(crate) struct FailedUpgrades {
     /// How many.
-    pub count: u64,
+    pub(crate) count: u64,
     /// Why the last one failed.
-    pub why: Option<String>,
+    pub(crate) why: Option<String>,
 }
 
 impl Readiness {
     /// Sets whether new requests are taken from now on.
-    pub fn set(&self, ready: bool) {
+    pub(crate) fn set(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
     }
 
     /// Whether new requests are taken.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
 
     /// Sets whether the process before this one has yet to hand over.
-    pub fn set_provisional(&self, provisional: bool) {
+    pub(crate) fn set_provisional(&self, provisional: bool) {
         self.provisional.store(provisional, Ordering::Release);
     }
 
     /// Whether the process before this one has yet to hand over: this process ends if that one dies first.
-    pub fn is_provisional(&self) -> bool {
+    pub(crate) fn is_provisional(&self) -> bool {
         self.provisional.load(Ordering::Acquire)
     }
 
     /// Records that an upgrade has failed.
-    pub fn upgrade_failed(&self, why: &str) {
+    pub(crate) fn upgrade_failed(&self, why: &str) {
         let mut failed = self
             .failed_upgrades
             .lock()
@@ -52,7 +52,7 @@ impl Readiness {
     }
 
     /// The upgrades that have failed.
-    pub fn failed_upgrades(&self) -> FailedUpgrades {
+    pub(crate) fn failed_upgrades(&self) -> FailedUpgrades {
         let failed = self.failed_upgrades.lock();
         failed.unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -16,81 +16,81 @@ use crate::snapshot::Live;
 
 /// The status of a gateway.
 #[derive(Serialize, Deserialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// keygate's version.
-    pub version: String,
+    pub(crate) version: String,
     /// The id of the process.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// How many upgrades from this process have failed.
-    pub failed_upgrades: u64,
+    pub(crate) failed_upgrades: u64,
     /// Why the last of them failed.
-    pub last_failed_upgrade: Option<String>,
+    pub(crate) last_failed_upgrade: Option<String>,
     /// How long it has been serving, in seconds.
-    pub uptime_seconds: u64,
+    pub(crate) uptime_seconds: u64,
     /// Whether it takes new requests.
-    pub ready: bool,
+    pub(crate) ready: bool,
     /// Whether the process before it has yet to hand over: it ends if that one dies first.
     #[serde(default)]
-    pub provisional: bool,
+    pub(crate) provisional: bool,
     /// Requests whose response has not ended.
-    pub requests_in_flight: usize,
+    pub(crate) requests_in_flight: usize,
     /// Connections of clients; zero in the status of older versions, which do not have it.
     #[serde(default)]
-    pub connections: ConnectionsStatus,
+    pub(crate) connections: ConnectionsStatus,
     /// How many configurations have served so far.
-    pub generation: u64,
+    pub(crate) generation: u64,
     /// How the last reload ended.
-    pub last_reload: ReloadStatus,
+    pub(crate) last_reload: ReloadStatus,
     /// How many keys the store has.
-    pub keys: usize,
+    pub(crate) keys: usize,
     /// Which version of the key file they were read from.
-    pub key_file: KeyFileStatus,
+    pub(crate) key_file: KeyFileStatus,
     /// The routes, in the configuration's order.
-    pub routes: Vec<RouteStatus>,
+    pub(crate) routes: Vec<RouteStatus>,
     /// The providers, in the configuration's order.
-    pub providers: Vec<ProviderStatus>,
+    pub(crate) providers: Vec<ProviderStatus>,
 }
 
 /// Connections of clients.
 #[derive(Serialize, Deserialize, Default)]
-pub struct ConnectionsStatus {
+pub(crate) struct ConnectionsStatus {
     /// How many are open.
-    pub open: i64,
+    pub(crate) open: i64,
     /// How many may be open.
-    pub at_most: usize,
+    pub(crate) at_most: usize,
     /// Why fewer may be open than configured, if so.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// A version of the key file.
 #[derive(Serialize, Deserialize)]
-pub struct KeyFileStatus {
+pub(crate) struct KeyFileStatus {
     /// Its absolute path.
-    pub path: String,
+    pub(crate) path: String,
     /// Identifies the version; opaque.
-    pub mark: String,
+    pub(crate) mark: String,
     /// Identifies the version of which every revocation is in force: a later one than `mark` where the rest of it was
     /// refused. Empty in the status of older versions.
     #[serde(default)]
-    pub closed_mark: String,
+    pub(crate) closed_mark: String,
 }
 
 /// How a reload ended.
 #[derive(Serialize, Deserialize)]
-pub struct ReloadStatus {
+pub(crate) struct ReloadStatus {
     /// When, in RFC 3339.
-    pub at: String,
+    pub(crate) at: String,
     /// Whether the configuration was taken over.
-    pub ok: bool,
+    pub(crate) ok: bool,
     /// Why it was refused.
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
     /// Warnings about a configuration that was taken over.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Whether a route or a provider serves.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// It serves.
     Accepted,
     /// It does not serve, for the reason beside.
@@ -99,44 +99,44 @@ pub enum State {
 
 /// A route.
 #[derive(Serialize, Deserialize)]
-pub struct RouteStatus {
+pub(crate) struct RouteStatus {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The hosts.
-    pub hosts: Vec<String>,
+    pub(crate) hosts: Vec<String>,
     /// The path.
-    pub path: String,
+    pub(crate) path: String,
     /// The name of the provider.
-    pub provider: String,
+    pub(crate) provider: String,
     /// Which keys may use it.
-    pub keys: String,
+    pub(crate) keys: String,
     /// Whether it serves.
-    pub state: State,
+    pub(crate) state: State,
     /// Why it does not serve.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// A provider.
 #[derive(Serialize, Deserialize)]
-pub struct ProviderStatus {
+pub(crate) struct ProviderStatus {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The kind.
-    pub kind: String,
+    pub(crate) kind: String,
     /// The base URL.
-    pub url: String,
+    pub(crate) url: String,
     /// Host and port of the proxy that it is reached through, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<String>,
+    pub(crate) proxy: Option<String>,
     /// How many addresses its name has, or its proxy's name.
-    pub addresses: usize,
+    pub(crate) addresses: usize,
     /// Whether its token works, if it was probed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<Probe>,
+    pub(crate) probe: Option<Probe>,
     /// Whether it serves.
-    pub state: State,
+    pub(crate) state: State,
     /// Why it does not serve.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl Status {

@@ -8,14 +8,14 @@ use crate::document::{FileStamp, Problem};
 #[derive(Debug)]
 pub struct ConfigErrors {
     /// The problems, by file and line.
-    pub problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
     /// Every file that was read or looked for: a change of one may be the cure.
-    pub files: Vec<FileStamp>,
+    pub(crate) files: Vec<FileStamp>,
 }
 
 impl ConfigErrors {
     /// Whether a file could not be read, and may be readable a moment later although nobody changes it.
-    pub fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         self.problems.iter().any(|problem| problem.may_pass)
     }
 }

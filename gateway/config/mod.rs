@@ -1,4 +1,4 @@
-//! The configuration: as written ([`file`]), as meant ([`Config`]), and with everything fetched that it refers to
+//! The configuration: as written ([`mod@file`]), as meant ([`Config`](meant::Config)), and with everything fetched that it refers to
 //! ([`Resolved`]).
 //!
 //! ```text
@@ -23,14 +23,13 @@ mod server;
 mod settings;
 
 pub use self::error::ConfigErrors;
-pub use self::fetch::certificate_end;
+pub(crate) use self::fetch::certificate_end;
 pub use self::file::SETTINGS;
-pub use self::meant::{
-    Config, Egress, KeysConfig, ProviderConfig, ProviderParts, RouteConfig, RouteSpec, TlsConfig,
-    TokenConfig, TracingConfig, Way,
-};
-pub use self::names::{is_framing, may_hold_key};
-pub use self::read::{Locations, load_prices, locations};
+pub(crate) use self::meant::RouteSpec;
+pub(crate) use self::names::{is_framing, may_hold_key};
+pub use self::read::load_prices;
+pub(crate) use self::read::{Locations, locations};
 pub use self::resolved::{Purpose, Resolved};
-pub use self::server::{Limits, Listen, Listener, LogLevel, ServerConfig, TlsSpec};
+pub use self::server::LogLevel;
+pub(crate) use self::server::{Listen, ServerConfig};
 pub use self::settings::{Effect, Fallback, Kind, Setting};

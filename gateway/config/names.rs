@@ -31,12 +31,12 @@ pub(super) const NO_KEY: [&str; 6] = [
 ];
 
 /// Whether a header frames a message or routes it: only the gateway sets it.
-pub fn is_framing(name: &HeaderName) -> bool {
+pub(crate) fn is_framing(name: &HeaderName) -> bool {
     FRAMING.contains(&name.as_str())
 }
 
 /// Whether a client's key may stand in a header of this name.
-pub fn may_hold_key(name: &HeaderName) -> bool {
+pub(crate) fn may_hold_key(name: &HeaderName) -> bool {
     !is_framing(name) && !NO_KEY.contains(&name.as_str())
 }
 

@@ -11,11 +11,11 @@ use crate::runtime::regular_file::{LARGEST_TOML, read_text};
 use crate::usage::PriceList;
 
 /// What commands need to know of a configuration that may have problems elsewhere.
-pub struct Locations {
+pub(crate) struct Locations {
     /// The key file.
-    pub key_file: PathBuf,
+    pub(crate) key_file: PathBuf,
     /// The admin listener.
-    pub admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 /// The text of the configuration at `path`.
@@ -60,7 +60,7 @@ pub fn load_prices(path: &Path) -> Result<PriceList, ConfigErrors> {
 ///
 /// # Errors
 /// When the file cannot be read, or its admin listener is wrong.
-pub fn locations(path: &Path) -> Result<Locations, ConfigErrors> {
+pub(crate) fn locations(path: &Path) -> Result<Locations, ConfigErrors> {
     let problems = Problems::default();
     let found = read_configuration(path, &problems).and_then(|text| {
         let document = Document::new(path, text);

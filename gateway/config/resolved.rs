@@ -26,34 +26,34 @@ pub struct Resolved {
     /// Where and how to listen.
     pub server: ServerConfig,
     /// The certificate that clients see, with its private key; `None` without TLS, or where it could not be read.
-    pub certificate: Option<Arc<CertifiedKey>>,
+    pub(crate) certificate: Option<Arc<CertifiedKey>>,
     /// The authorities whose certificates clients have to show.
-    pub client_roots: Option<Arc<RootCertStore>>,
+    pub(crate) client_roots: Option<Arc<RootCertStore>>,
     /// The headers in which a client key may stand, the first being the usual one.
     pub key_headers: Vec<HeaderName>,
     /// Where the keys come from.
-    pub key_source: Arc<dyn KeySource>,
+    pub(crate) key_source: Arc<dyn KeySource>,
     /// The keys, and their version.
-    pub keys: KeySet,
+    pub(crate) keys: KeySet,
     /// Whether an exchange that goes on is aborted when its key is revoked.
-    pub cut_revoked: bool,
+    pub(crate) cut_revoked: bool,
     /// What tokens cost.
     pub prices: Prices,
     /// Where spans go, if anywhere. Changes take effect at the next start.
-    pub tracing: Option<Arc<TelemetrySpec>>,
+    pub(crate) tracing: Option<Arc<TelemetrySpec>>,
     /// The providers.
     pub providers: Vec<ProviderSpec>,
     /// The routes.
     pub routes: Vec<RouteSpec>,
     /// Every file it was made from: a change of one is a reason to load again.
-    pub files: Vec<FileStamp>,
+    pub(crate) files: Vec<FileStamp>,
     /// Problems that stop nothing.
     pub warnings: Vec<Problem>,
     /// Those of the warnings that a start refuses: files and secrets that could not be fetched. Empty unless the
     /// purpose is [`Purpose::Explain`].
-    pub not_fetched: Vec<Problem>,
+    pub(crate) not_fetched: Vec<Problem>,
     /// Whether one of its files could not be read, and may be readable a moment later: it is worth another try.
-    pub may_pass: bool,
+    pub(crate) may_pass: bool,
 }
 
 /// What a configuration is loaded for, which decides what refuses it.

@@ -15,95 +15,95 @@ use crate::trusted_proxies::TrustedProxies;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
     /// What a change of needs a restart.
-    pub listener: Listener,
+    pub(crate) listener: Listener,
     /// What a reload changes.
     pub limits: Limits,
 }
 
 /// Where and how to listen: a change takes effect at the next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
+pub(crate) struct Listener {
     /// Where clients connect.
-    pub listen: Listen,
+    pub(crate) listen: Listen,
     /// The listener of `/metrics`, `/healthz`, `/readyz` and `/status`.
-    pub admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
     /// TLS for clients.
-    pub tls: Option<TlsSpec>,
+    pub(crate) tls: Option<TlsSpec>,
     /// Whether clients' keys may arrive unencrypted at public addresses.
-    pub plain_http: bool,
+    pub(crate) plain_http: bool,
     /// Serving threads; 0 leaves their number to the machine, until the configuration is resolved.
-    pub threads: usize,
+    pub(crate) threads: usize,
     /// Whether HTTP/2 is spoken without TLS, by prior knowledge.
-    pub h2c: bool,
+    pub(crate) h2c: bool,
     /// Whether access lines are written.
-    pub access_log: bool,
+    pub(crate) access_log: bool,
     /// The least severe events that are logged.
-    pub log_level: LogLevel,
+    pub(crate) log_level: LogLevel,
     /// How often the names of providers are resolved again.
-    pub dns_refresh: Duration,
+    pub(crate) dns_refresh: Duration,
     /// A client's connection is closed after this many requests.
-    pub requests_per_connection: u32,
+    pub(crate) requests_per_connection: u32,
     /// The most unused connections to providers that are kept: each thread keeps its share.
-    pub idle_connections: usize,
+    pub(crate) idle_connections: usize,
     /// After SIGTERM, how long `/readyz` says no before the listeners close.
-    pub shutdown_delay: Duration,
+    pub(crate) shutdown_delay: Duration,
     /// After SIGTERM, how long requests in flight may take.
-    pub drain: Duration,
+    pub(crate) drain: Duration,
     /// After another process has taken over, how long requests in flight may take.
-    pub upgrade_drain: Duration,
+    pub(crate) upgrade_drain: Duration,
 }
 
 /// How much to take, of whom, and for how long: a reload changes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The largest request body, in bytes.
-    pub max_request_body: u64,
+    pub(crate) max_request_body: u64,
     /// The largest request head, in bytes.
-    pub max_header_bytes: u64,
+    pub(crate) max_header_bytes: u64,
     /// The most headers of a request.
-    pub max_header_count: usize,
+    pub(crate) max_header_count: usize,
     /// The fewest bytes per second of a request body, on average.
-    pub min_body_rate: u64,
+    pub(crate) min_body_rate: u64,
     /// The most connections of clients.
-    pub max_connections: usize,
+    pub(crate) max_connections: usize,
     /// The most connections as the configuration gives them; `None` leaves the number to keygate.
     pub connections_asked_for: Option<usize>,
     /// The most connections of one address that is neither loopback nor private.
-    pub max_connections_per_address: usize,
+    pub(crate) max_connections_per_address: usize,
     /// How many requests with a wrong key one address may send per minute; 0 means any number.
-    pub failed_keys_per_address: u32,
+    pub(crate) failed_keys_per_address: u32,
     /// Names that requests to the admin listener may use beside its address and `localhost`, in lower case.
-    pub admin_hosts: Vec<String>,
+    pub(crate) admin_hosts: Vec<String>,
     /// The proxies in front that name the client's address, if there are any.
-    pub trusted_proxies: Option<Arc<TrustedProxies>>,
+    pub(crate) trusted_proxies: Option<Arc<TrustedProxies>>,
     /// Request headers that no provider gets, beside those that [`Stripped`] always takes out.
     ///
     /// [`Stripped`]: crate::provider::Stripped
-    pub stripped_headers: Vec<HeaderName>,
+    pub(crate) stripped_headers: Vec<HeaderName>,
     /// Beginnings of names of such headers, in lower case.
-    pub stripped_prefixes: Vec<String>,
+    pub(crate) stripped_prefixes: Vec<String>,
     /// How long an unused connection of a client is kept.
-    pub keepalive: Duration,
+    pub(crate) keepalive: Duration,
     /// How long a request's head may take, from its first byte to its last.
-    pub client_head: Duration,
+    pub(crate) client_head: Duration,
     /// How long a client may pause within a request's body.
-    pub client_read: Duration,
+    pub(crate) client_read: Duration,
     /// How long a client may leave a response unread.
-    pub client_write: Duration,
+    pub(crate) client_write: Duration,
 }
 
 /// The files of TLS for clients. The certificate is read again when its file changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsSpec {
+pub(crate) struct TlsSpec {
     /// The certificate chain, in PEM.
-    pub certificate: PathBuf,
+    pub(crate) certificate: PathBuf,
     /// The authority whose certificates clients have to show, in PEM.
-    pub client_ca: Option<PathBuf>,
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 /// Where clients connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
+pub(crate) enum Listen {
     /// At these addresses.
     Addresses(Vec<SocketAddr>),
     /// At the sockets that systemd hands over.
@@ -113,13 +113,13 @@ pub enum Listen {
 impl ServerConfig {
     /// How many connections of clients are accepted: fewer than `max_connections` where there are too few file
     /// descriptors.
-    pub fn connections_at_most(&self) -> usize {
+    pub(crate) fn connections_at_most(&self) -> usize {
         let possible = descriptors::connections(descriptors::most(), self.listener.threads);
         self.limits.max_connections.min(possible)
     }
 
     /// The warning where fewer connections are accepted than the configuration says.
-    pub fn lack_of_descriptors(&self) -> Option<String> {
+    pub(crate) fn lack_of_descriptors(&self) -> Option<String> {
         let (taken, wanted) = (self.connections_at_most(), self.limits.max_connections);
         (taken < wanted).then(|| {
             format!(

@@ -12,14 +12,14 @@ mod stamp;
 mod text;
 mod value;
 
-pub use nearest::nearest;
-pub use prefix_hash::PrefixHash;
-pub use problem::{Located, Location, Problem, Problems, Severity};
-pub use section::Section;
+pub(crate) use nearest::nearest;
+pub(crate) use prefix_hash::PrefixHash;
+pub(crate) use problem::{Located, Location, Problem, Problems, Severity};
+pub(crate) use section::Section;
 pub use stamp::FileStamp;
-pub use text::{Document, TABLES_A_CHUNK};
-pub use value::{
-    ByteSize, OneOrMany, Value, enumerate, last_moment, parse_duration, parse_moment, parse_size,
+pub(crate) use text::{Document, TABLES_A_CHUNK};
+pub(crate) use value::{
+    ByteSize, OneOrMany, Value, enumerate, last_moment, parse_duration, parse_moment,
 };
 
 #[cfg(test)]

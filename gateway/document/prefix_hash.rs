@@ -11,14 +11,14 @@ const CHUNKS_A_STEP: usize = 4096;
 
 /// Marks of the chunks of a text, an eighth of its length in all. The text cannot be recovered from them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PrefixHash {
+pub(crate) struct PrefixHash {
     marks: Vec<u16>,
     length: usize,
 }
 
 impl PrefixHash {
     /// The marks of `text`.
-    pub fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let chunks = text.as_bytes().chunks_exact(CHUNK);
         let marks = chunks.enumerate().map(|(place, chunk)| {
             if place.is_multiple_of(CHUNKS_A_STEP) {
@@ -33,7 +33,7 @@ impl PrefixHash {
     }
 
     /// Whether `other` is shorter and has the same beginning. The last bytes of `other`, fewer than 16, are not compared.
-    pub fn was_cut_to(&self, other: &Self) -> bool {
+    pub(crate) fn was_cut_to(&self, other: &Self) -> bool {
         other.length < self.length && self.marks.starts_with(&other.marks)
     }
 }

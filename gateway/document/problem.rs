@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Location {
+pub(crate) struct Location {
     /// The file as the operator named it.
-    pub file: Arc<Path>,
+    pub(crate) file: Arc<Path>,
     /// The line, counted from 1; 0 means the file as a whole.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 impl Location {
     /// A file as a whole.
-    pub fn of_file(path: &Path) -> Self {
+    pub(crate) fn of_file(path: &Path) -> Self {
         Self {
             file: path.into(),
             line: 0,
@@ -35,16 +35,16 @@ impl fmt::Display for Location {
 
 /// A value and the line it is written in.
 #[derive(Clone, Debug)]
-pub struct Located<T> {
+pub(crate) struct Located<T> {
     /// The value.
-    pub value: T,
+    pub(crate) value: T,
     /// The line.
-    pub at: Location,
+    pub(crate) at: Location,
 }
 
 /// What a [`Problem`] prevents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// Everything: a start fails, and a running gateway does not take the configuration over.
     Fatal,
     /// `check` and a start refuse it, but a running gateway takes it over with a warning: a refusal would keep revoked keys
@@ -58,13 +58,13 @@ pub enum Severity {
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// The line.
-    pub at: Location,
+    pub(crate) at: Location,
     /// What is wrong and what to do. Never holds the value of a secret.
-    pub message: String,
+    pub(crate) message: String,
     /// What it prevents.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// Whether it is a failed read that may succeed a moment later although nobody changes the file.
-    pub may_pass: bool,
+    pub(crate) may_pass: bool,
 }
 
 impl fmt::Display for Problem {
@@ -80,16 +80,16 @@ impl fmt::Display for Problem {
 
 /// The problems of one configuration, in the order they were found.
 #[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
+pub(crate) struct Problems(RefCell<Vec<Problem>>);
 
 impl Problems {
     /// Notes a problem.
-    pub fn push(&self, at: &Location, severity: Severity, message: impl Into<String>) {
+    pub(crate) fn push(&self, at: &Location, severity: Severity, message: impl Into<String>) {
         self.push_unread(at, severity, false, message);
     }
 
     /// Notes a read that failed, and whether it `may_pass`.
-    pub fn push_unread(
+    pub(crate) fn push_unread(
         &self,
         at: &Location,
         severity: Severity,
@@ -105,17 +105,17 @@ impl Problems {
     }
 
     /// Takes over the problems of `other`.
-    pub fn extend(&self, other: Self) {
+    pub(crate) fn extend(&self, other: Self) {
         self.0.borrow_mut().extend(other.0.into_inner());
     }
 
     /// Whether a problem is one that `refuses`.
-    pub fn any(&self, refuses: impl Fn(&Problem) -> bool) -> bool {
+    pub(crate) fn any(&self, refuses: impl Fn(&Problem) -> bool) -> bool {
         self.0.borrow().iter().any(refuses)
     }
 
     /// Copies of those that `chosen` is true of.
-    pub fn matching(&self, chosen: impl Fn(&Problem) -> bool) -> Vec<Problem> {
+    pub(crate) fn matching(&self, chosen: impl Fn(&Problem) -> bool) -> Vec<Problem> {
         let all = self.0.borrow();
         all.iter()
             .filter(|problem| chosen(problem))
@@ -124,12 +124,12 @@ impl Problems {
     }
 
     /// Notes a fatal problem.
-    pub fn fatal(&self, at: &Location, message: impl Into<String>) {
+    pub(crate) fn fatal(&self, at: &Location, message: impl Into<String>) {
         self.push(at, Severity::Fatal, message);
     }
 
     /// All of them, by file and line.
-    pub fn into_sorted(self) -> Vec<Problem> {
+    pub(crate) fn into_sorted(self) -> Vec<Problem> {
         let mut all = self.0.into_inner();
         all.sort_by(|a, b| (&a.at.file, a.at.line).cmp(&(&b.at.file, b.at.line)));
         all

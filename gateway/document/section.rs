@@ -11,7 +11,7 @@ use super::value::{Value, kind_of};
 
 impl Document {
     /// The root table. Syntax errors go to `problems`; the rest is returned all the same.
-    pub fn root<'d>(&'d self, problems: &'d Problems) -> Section<'d> {
+    pub(crate) fn root<'d>(&'d self, problems: &'d Problems) -> Section<'d> {
         let whole = Chunk {
             range: 0..self.text.len(),
             first: 0,
@@ -21,7 +21,7 @@ impl Document {
 
     /// The root table in chunks, each with at most [`TABLES_A_CHUNK`](super::TABLES_A_CHUNK) of the tables `[[array]]`, in
     /// the file's order. As a whole, a file with a million of them would take ten times its size in memory.
-    pub fn roots<'d>(
+    pub(crate) fn roots<'d>(
         &'d self,
         array: &str,
         problems: &'d Problems,
@@ -56,7 +56,7 @@ impl Document {
 }
 
 /// One table of a [`Document`], from which values are taken by name.
-pub struct Section<'d> {
+pub(crate) struct Section<'d> {
     document: &'d Document,
     /// The start of the chunk, from which spans count.
     offset: usize,
@@ -72,13 +72,8 @@ pub struct Section<'d> {
 
 impl<'d> Section<'d> {
     /// The location of the section.
-    pub fn at(&self) -> &Location {
+    pub(crate) fn at(&self) -> &Location {
         &self.at
-    }
-
-    /// The section's name in its file, such as `routes[1]`.
-    pub fn path(&self) -> &str {
-        &self.path
     }
 
     fn join(&self, key: &str) -> String {
@@ -96,7 +91,7 @@ impl<'d> Section<'d> {
     }
 
     /// Takes the value of `key`, if it is there and of the right type.
-    pub fn take<T: Value>(&mut self, key: &'static str) -> Option<Located<T>> {
+    pub(crate) fn take<T: Value>(&mut self, key: &'static str) -> Option<Located<T>> {
         let (span, value) = self.remove(key)?;
         let at = self.document.at(self.offset, &span);
         match T::read(&value) {
@@ -110,7 +105,7 @@ impl<'d> Section<'d> {
     }
 
     /// Takes the value of `key`, which must be there.
-    pub fn require<T: Value>(&mut self, key: &'static str) -> Option<Located<T>> {
+    pub(crate) fn require<T: Value>(&mut self, key: &'static str) -> Option<Located<T>> {
         if !self.table.contains_key(key) {
             self.known.push(key);
             if self.complete {
@@ -123,20 +118,20 @@ impl<'d> Section<'d> {
     }
 
     /// Whether `key` is there.
-    pub fn has(&mut self, key: &'static str) -> bool {
+    pub(crate) fn has(&mut self, key: &'static str) -> bool {
         self.known.push(key);
         self.table.contains_key(key)
     }
 
     /// Takes the table under `key`.
-    pub fn section(&mut self, key: &'static str) -> Option<Section<'d>> {
+    pub(crate) fn section(&mut self, key: &'static str) -> Option<Section<'d>> {
         let (span, value) = self.remove(key)?;
         self.enter(self.join(key), &span, value)
     }
 
     /// Takes the table under `key`; an empty one where it is left out.
     #[must_use]
-    pub fn section_or_empty(&mut self, key: &'static str) -> Section<'d> {
+    pub(crate) fn section_or_empty(&mut self, key: &'static str) -> Section<'d> {
         self.section(key).unwrap_or_else(|| Section {
             document: self.document,
             offset: self.offset,
@@ -151,7 +146,7 @@ impl<'d> Section<'d> {
     }
 
     /// Takes a table of tables: `[providers.openai]`, `[providers.local]`. In the file's order.
-    pub fn named(&mut self, key: &'static str) -> Vec<(Located<String>, Section<'d>)> {
+    pub(crate) fn named(&mut self, key: &'static str) -> Vec<(Located<String>, Section<'d>)> {
         let Some(outer) = self.section(key) else {
             return Vec::new();
         };
@@ -171,7 +166,7 @@ impl<'d> Section<'d> {
     }
 
     /// Takes an array of tables: `[[routes]]`.
-    pub fn list(&mut self, key: &'static str) -> Vec<Section<'d>> {
+    pub(crate) fn list(&mut self, key: &'static str) -> Vec<Section<'d>> {
         let Some((span, value)) = self.remove(key) else {
             return Vec::new();
         };
@@ -194,7 +189,7 @@ impl<'d> Section<'d> {
     }
 
     /// Takes the table under `key` as a map from strings to strings, in the file's order.
-    pub fn strings(&mut self, key: &'static str) -> Vec<(Located<String>, Located<String>)> {
+    pub(crate) fn strings(&mut self, key: &'static str) -> Vec<(Located<String>, Located<String>)> {
         let Some(section) = self.section(key) else {
             return Vec::new();
         };
@@ -255,7 +250,7 @@ impl<'d> Section<'d> {
     }
 
     /// Reports every key that was not taken.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         if !self.complete {
             return;
         }

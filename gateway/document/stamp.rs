@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileStamp {
     /// The file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Device, inode, size, and the times of the last change of content and of state.
     state: Option<[i128; 5]>,
 }
@@ -44,14 +44,14 @@ impl FileStamp {
 
     /// Whether `other` is a version of the same file, which was changed in place: a file that replaces another is
     /// another file.
-    pub fn is_same_file(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         let file = |stamp: &Self| stamp.state.map(|[device, inode, ..]| (device, inode));
         file(self).is_some() && file(self) == file(other)
     }
 
     /// The version that is there now at the same path.
     #[must_use]
-    pub fn retake(&self) -> Self {
+    pub(crate) fn retake(&self) -> Self {
         Self::take(self.path.clone())
     }
 }

@@ -9,7 +9,7 @@ use crate::runtime::background;
 
 /// The text of a file, with the positions of its lines.
 #[derive(Debug)]
-pub struct Document {
+pub(crate) struct Document {
     pub(super) file: Arc<Path>,
     pub(super) text: String,
     line_starts: Vec<usize>,
@@ -17,7 +17,7 @@ pub struct Document {
 
 impl Document {
     /// Takes over `text` as the content of `file`.
-    pub fn new(file: &Path, text: String) -> Self {
+    pub(crate) fn new(file: &Path, text: String) -> Self {
         let mut line_starts = Vec::with_capacity(text.len() / SHORT_LINE);
         line_starts.push(0);
         for (at, _) in text.match_indices('\n') {
@@ -34,7 +34,7 @@ impl Document {
     }
 
     /// The file as a whole.
-    pub fn whole(&self) -> Location {
+    pub(crate) fn whole(&self) -> Location {
         Location {
             file: self.file.clone(),
             line: 0,
@@ -106,7 +106,7 @@ const SHORT_LINE: usize = 24;
 /// After how many lines other threads get their turn.
 const LINES_A_STEP: usize = 4096;
 /// The most tables of an array in one chunk.
-pub const TABLES_A_CHUNK: usize = 64;
+pub(crate) const TABLES_A_CHUNK: usize = 64;
 
 /// Whether a text begins with the header `[[array]]`.
 fn is_header(text: &str, array: &str) -> bool {

@@ -23,7 +23,7 @@ pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
 }
 
 /// A type that a TOML value can be read as.
-pub trait Value: Sized {
+pub(crate) trait Value: Sized {
     /// Reads the value.
     ///
     /// # Errors
@@ -88,13 +88,13 @@ impl Value for Timestamp {
 }
 
 /// The last second that a [`Timestamp`] can hold, some hours before the year 9999 ends.
-pub fn last_moment() -> Timestamp {
+pub(crate) fn last_moment() -> Timestamp {
     Timestamp::from_second(Timestamp::MAX.as_second()).unwrap_or(Timestamp::MAX)
 }
 
 /// Parses a date with time and offset. The last hours of the year 9999, which often stand for "no end", become the
 /// [`last_moment`].
-pub fn parse_moment(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_moment(text: &str) -> Option<Timestamp> {
     if let Ok(moment) = text.parse() {
         return Some(moment);
     }
@@ -122,7 +122,7 @@ impl Value for Date {
 
 /// A number of bytes, written with its unit: `"32MiB"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByteSize(pub u64);
+pub(crate) struct ByteSize(pub(crate) u64);
 
 impl Value for ByteSize {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
@@ -135,7 +135,7 @@ impl Value for ByteSize {
 
 /// One string, or a list of them.
 #[derive(Clone, Debug)]
-pub struct OneOrMany(pub Vec<String>);
+pub(crate) struct OneOrMany(pub(crate) Vec<String>);
 
 impl Value for OneOrMany {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
@@ -157,7 +157,7 @@ impl Value for OneOrMany {
 }
 
 /// Parses `"45s"`, `"1h 30m"`, `"250ms"`, `"30d"`; a day has 24 hours.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wanted =
         || "expected a duration with its unit, such as \"45s\", \"10m\" or \"30d\"".to_owned();
     let span: jiff::Span = text.parse().map_err(|_| wanted())?;
@@ -168,7 +168,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Parses `"512B"`, `"64KiB"`, `"32MiB"`, `"1GiB"`, and the decimal `kB`, `MB`, `GB`.
-pub fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let wanted = || "expected a size with its unit, such as \"64KiB\" or \"32MiB\"".to_owned();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
@@ -189,7 +189,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// A list of names for a sentence: `a`, `a and b`, `a, b and c`.
-pub fn enumerate<'a>(names: impl IntoIterator<Item = &'a str>) -> Cow<'a, str> {
+pub(crate) fn enumerate<'a>(names: impl IntoIterator<Item = &'a str>) -> Cow<'a, str> {
     let names: Vec<&str> = names.into_iter().collect();
     match names.as_slice() {
         [] => Cow::Borrowed("none"),

@@ -32,7 +32,7 @@ const METADATA_NAMES: [&str; 8] = [
 ];
 
 /// Whether `address` is a loopback or a private one (RFC 1918, RFC 4193).
-pub fn is_loopback_or_private(address: IpAddr) -> bool {
+pub(crate) fn is_loopback_or_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
@@ -58,7 +58,7 @@ const PRIVATE_SUFFIXES: [&str; 12] = [
 
 /// Whether `address` is not a public one: a loopback or private address, or one that network providers, and Tailscale,
 /// assign behind their own address translation (RFC 6598, 100.64.0.0/10).
-pub fn is_private(address: IpAddr) -> bool {
+pub(crate) fn is_private(address: IpAddr) -> bool {
     let is_shared = |ip: Ipv4Addr| ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
     is_loopback_or_private(address)
         || matches!(address.to_canonical(), IpAddr::V4(ip) if is_shared(ip))
@@ -66,7 +66,7 @@ pub fn is_private(address: IpAddr) -> bool {
 
 /// Whether `name` has the form of a name in a private network: one label, as `gpu-box`, or a private ending, as
 /// `host.docker.internal`.
-pub fn is_private_name(name: &str) -> bool {
+pub(crate) fn is_private_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let is_one_label = !name.is_empty() && !name.contains(['.', ':']);
     is_one_label || PRIVATE_SUFFIXES.iter().any(|end| name.ends_with(end))
@@ -75,7 +75,7 @@ pub fn is_private_name(name: &str) -> bool {
 /// Whether `address` belongs to a machine's metadata service: a link-local address (RFC 3927, RFC 4291), which most clouds
 /// use, or one of the fixed addresses of the others. Holds as well for an `IPv6` address from which a translator or a
 /// tunnel leads to such an `IPv4` address.
-pub fn is_metadata(address: IpAddr) -> bool {
+pub(crate) fn is_metadata(address: IpAddr) -> bool {
     let is_listed = |ip: IpAddr| METADATA.contains(&ip) || is_link_local(ip) || is_of_ec2(ip);
     match address {
         IpAddr::V4(_) => is_listed(address),
@@ -84,14 +84,14 @@ pub fn is_metadata(address: IpAddr) -> bool {
 }
 
 /// Whether `host`, an address or a name in any spelling, is that of a metadata service.
-pub fn is_metadata_host(host: &str) -> bool {
+pub(crate) fn is_metadata_host(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     METADATA_NAMES.contains(&name.as_str()) || read(&name).is_some_and(is_metadata)
 }
 
 /// The address that `host` is, read as resolvers read it: an `IPv4` address may have fewer than four parts, and
 /// hexadecimal or octal ones (`2852039166`, `0xa9.254.43518`). `None` for a name.
-pub fn read(host: &str) -> Option<IpAddr> {
+pub(crate) fn read(host: &str) -> Option<IpAddr> {
     let host = host.strip_suffix('.').unwrap_or(host);
     let plain = host.parse().ok();
     plain.or_else(|| loose_ipv4(host).map(IpAddr::V4))
@@ -180,7 +180,7 @@ fn loose_number(text: &str) -> Option<u64> {
 /// The network that counts as one client: one `IPv4` address, or the 64-bit network of an `IPv6` address, all of which
 /// belongs to one subscriber. `None` for a loopback or private address, behind which may be many clients: it may be that
 /// of a load balancer.
-pub fn client_network(address: IpAddr) -> Option<IpAddr> {
+pub(crate) fn client_network(address: IpAddr) -> Option<IpAddr> {
     if is_loopback_or_private(address) {
         return None;
     }

@@ -10,7 +10,7 @@ use std::net::Ipv6Addr;
 /// `IPv6` address between brackets as RFC 5952 writes it. The empty host, which HTTP/1.1 allows (RFC 9110, section 7.2),
 /// is its own normal form. `None` for what is no host by RFC 3986, section 3.2.2, or has escapes or sub-delimiters, which
 /// that section allows and no name has in practice.
-pub fn normal_host(host: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn normal_host(host: &str) -> Option<Cow<'_, str>> {
     if let Some(literal) = host.strip_prefix('[') {
         let address: Ipv6Addr = literal.strip_suffix(']')?.parse().ok()?;
         return Some(Cow::Owned(format!("[{address}]")));
@@ -31,7 +31,7 @@ pub fn normal_host(host: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The normal form of the host in `authority`, which may have a port. `None` if either part is malformed.
-pub fn host_of_authority(authority: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn host_of_authority(authority: &str) -> Option<Cow<'_, str>> {
     let (host, port) = match authority.rfind(':') {
         Some(colon) if !authority.ends_with(']') => authority.split_at_checked(colon)?,
         _ => (authority, ":"),

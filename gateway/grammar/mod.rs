@@ -4,13 +4,13 @@
 //! Does no IO and knows nothing of keys, routes or providers: it says how a text is read, never what it means for a
 //! request.
 
-pub mod address;
+pub(crate) mod address;
 pub(crate) mod authorization;
 mod escaped_separators;
-pub mod host;
+pub(crate) mod host;
 pub(crate) mod list;
 pub(crate) mod media;
-pub mod network;
-pub mod path;
-pub mod query;
-pub mod request_id;
+pub(crate) mod network;
+pub(crate) mod path;
+pub(crate) mod query;
+pub(crate) mod request_id;

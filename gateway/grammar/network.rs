@@ -36,7 +36,7 @@ impl Network {
     }
 
     /// Whether `address` is in the network. A mapped `IPv6` address counts as its `IPv4` address.
-    pub fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let different = match (self.base, address.to_canonical()) {
             (IpAddr::V4(base), IpAddr::V4(address)) => {
                 u128::from(base.to_bits() ^ address.to_bits())
@@ -48,12 +48,12 @@ impl Network {
     }
 
     /// Whether the network holds every address of its family.
-    pub fn is_everything(&self) -> bool {
+    pub(crate) fn is_everything(&self) -> bool {
         self.prefix == 0
     }
 
     /// Whether it was written with bits behind its prefix, as `10.0.0.1/8` is. They mean nothing.
-    pub fn has_more_bits(&self) -> bool {
+    pub(crate) fn has_more_bits(&self) -> bool {
         let base = match self.base {
             IpAddr::V4(base) => u128::from(base.to_bits()),
             IpAddr::V6(base) => base.to_bits(),

@@ -14,7 +14,7 @@ pub struct NormalPath<'r> {
     /// slashes, no dot segments.
     pub path: Cow<'r, str>,
     /// The query behind `?`, byte for byte; `None` for a target without `?`.
-    pub query: Option<&'r str>,
+    pub(crate) query: Option<&'r str>,
     /// Whether the path has escaped separators.
     has_escaped_separators: bool,
 }
@@ -50,7 +50,7 @@ impl<'r> NormalPath<'r> {
     /// `holds_credential` says whether a query holds a credential. It is asked about the text behind an escaped `;` or
     /// `?`: a client that escapes a whole query hides its key there, where nothing looks for it or removes it, so that
     /// target is refused.
-    pub fn with_escaped_separators(
+    pub(crate) fn with_escaped_separators(
         target: &'r [u8],
         holds_credential: impl Fn(&str) -> bool,
     ) -> Result<Self, BadPath> {
@@ -87,7 +87,7 @@ impl<'r> NormalPath<'r> {
 
     /// The same for `target`, a path at the provider, with or without a query, that ends with this path or with what
     /// follows a prefix of it.
-    pub fn readings_of(&self, target: &str) -> Vec<String> {
+    pub(crate) fn readings_of(&self, target: &str) -> Vec<String> {
         if self.has_escaped_separators {
             escaped_separators::readings(target)
         } else {

@@ -7,11 +7,11 @@ const DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 /// The id of a request: 32 hexadecimal digits, unique among all gateways.
 #[derive(Clone, Copy)]
-pub struct RequestId([u8; 32]);
+pub(crate) struct RequestId([u8; 32]);
 
 impl RequestId {
     /// A new id: a random number of the process, followed by a count.
-    pub fn next() -> Self {
+    pub(crate) fn next() -> Self {
         static START: OnceLock<u64> = OnceLock::new();
         static COUNT: AtomicU64 = AtomicU64::new(0);
         // `server::start` refuses to start without the system's random generator. A zero here would only let two
@@ -28,7 +28,7 @@ impl RequestId {
     }
 
     /// The digits of the id, in lower case.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }

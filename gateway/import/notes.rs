@@ -14,7 +14,7 @@ pub struct Note {
     /// The object: its kind, its name, and its file and line.
     pub object: String,
     /// The field of the object; empty for the object as a whole.
-    pub field: String,
+    pub(crate) field: String,
     /// What happened to it, and what to do.
     pub what: String,
 }
@@ -36,7 +36,7 @@ impl fmt::Display for Note {
 
 /// Collects notes.
 #[derive(Default)]
-pub struct Notes {
+pub(crate) struct Notes {
     all: RefCell<Vec<Note>>,
     /// The lines of each object's fields, by the object's title.
     lines: RefCell<HashMap<String, Lines>>,
@@ -55,12 +55,12 @@ impl Notes {
     }
 
     /// Notes that a part of the original is lost.
-    pub fn lost(&self, object: &str, field: &str, what: impl Into<String>) {
+    pub(crate) fn lost(&self, object: &str, field: &str, what: impl Into<String>) {
         self.push(true, object, field, what);
     }
 
     /// Notes that something works differently than in the original.
-    pub fn note(&self, object: &str, field: &str, what: impl Into<String>) {
+    pub(crate) fn note(&self, object: &str, field: &str, what: impl Into<String>) {
         self.push(false, object, field, what);
     }
 
@@ -89,7 +89,7 @@ impl Notes {
     }
 
     /// All notes in the order in which they were made.
-    pub fn into_vec(self) -> Vec<Note> {
+    pub(crate) fn into_vec(self) -> Vec<Note> {
         self.all.into_inner()
     }
 }

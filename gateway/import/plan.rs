@@ -23,7 +23,7 @@ pub(super) const DEFAULT_KEY_HEADERS: [&str; 4] =
 #[derive(Default)]
 pub struct Plan {
     /// Headers besides the default ones that may hold a client key.
-    pub key_headers: BTreeSet<String>,
+    pub(crate) key_headers: BTreeSet<String>,
     /// The providers.
     pub providers: Vec<PlannedProvider>,
     /// The routes.

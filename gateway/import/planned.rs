@@ -11,30 +11,30 @@ use crate::usage::{Cost, Rate};
 #[derive(Clone, Default)]
 pub struct PlannedRoute {
     /// The unique name.
-    pub name: String,
+    pub(crate) name: String,
     /// The hosts; empty for any.
-    pub hosts: Vec<String>,
+    pub(crate) hosts: Vec<String>,
     /// The path prefix.
-    pub path: String,
+    pub(crate) path: String,
     /// A comment in the file; may be empty.
-    pub comment: String,
+    pub(crate) comment: String,
     /// The name of the provider.
-    pub provider: String,
+    pub(crate) provider: String,
     /// The labels that a key must have. `None` makes the route open to anyone.
     pub keys: Option<BTreeMap<String, String>>,
     /// The extractors, by name.
-    pub extractors: BTreeMap<String, PlannedExtractor>,
+    pub(crate) extractors: BTreeMap<String, PlannedExtractor>,
     /// The header templates by header; an empty template removes the header.
-    pub headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
     /// Whether the gateway asks providers to report the usage of streams on this route.
-    pub exact_streams: bool,
+    pub(crate) exact_streams: bool,
     /// The title of the object that the route comes from.
-    pub from: String,
+    pub(crate) from: String,
 }
 
 /// An extractor to be written.
 #[derive(Clone, PartialEq, Eq)]
-pub enum PlannedExtractor {
+pub(crate) enum PlannedExtractor {
     /// Takes a value from a header of the client's request.
     Header {
         /// The name of the header.
@@ -52,39 +52,39 @@ pub enum PlannedExtractor {
 #[derive(Clone)]
 pub struct PlannedKey {
     /// The unique id.
-    pub id: String,
+    pub(crate) id: String,
     /// The digest of the key.
-    pub digest: KeyDigest,
+    pub(crate) digest: KeyDigest,
     /// The labels.
     pub labels: BTreeMap<String, String>,
     /// References to secrets that belong to the key.
-    pub metadata: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
     /// The expiry time.
-    pub expires: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
     /// Whether the key is disabled.
     pub disabled: bool,
     /// A comment in the file.
-    pub comment: String,
+    pub(crate) comment: String,
 }
 
 /// Prices of a million tokens, by their names in a price file.
-pub type PlannedRates = BTreeMap<&'static str, Rate>;
+pub(crate) type PlannedRates = BTreeMap<&'static str, Rate>;
 
 /// A `[[price]]` to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlannedPrice {
     /// Model names, or prefixes of them that end with `*`.
-    pub models: Vec<String>,
+    pub(crate) models: Vec<String>,
     /// The name of the provider.
-    pub provider: String,
+    pub(crate) provider: String,
     /// The price of one request.
-    pub per_request: Option<Cost>,
+    pub(crate) per_request: Option<Cost>,
     /// The price of one web search.
-    pub per_search: Option<Cost>,
+    pub(crate) per_search: Option<Cost>,
     /// The token prices of each tier, by the length above which it applies and its service. The
     /// entry of length 0 without a service is the price itself; each other entry has all the prices
     /// that this one has.
-    pub rates: BTreeMap<(u64, Option<&'static str>), PlannedRates>,
+    pub(crate) rates: BTreeMap<(u64, Option<&'static str>), PlannedRates>,
 }
 
 /// A model whose price is not known.

@@ -12,13 +12,13 @@ use crate::route::NormalPath;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct PlannedProvider {
     /// The unique name.
-    pub name: String,
+    pub(crate) name: String,
     /// The kind.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The setting `token`; empty if the kind needs none.
-    pub token: String,
+    pub(crate) token: String,
     /// Further settings, as names and values.
-    pub settings: Vec<(&'static str, String)>,
+    pub(crate) settings: Vec<(&'static str, String)>,
 }
 
 impl PlannedProvider {

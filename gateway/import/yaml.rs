@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub struct YamlError {
     /// The name of the file.
-    pub file: String,
+    pub(crate) file: String,
     /// The line, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The column, from 1.
-    pub column: usize,
+    pub(crate) column: usize,
     /// The reason.
-    pub why: String,
+    pub(crate) why: String,
 }
 
 impl fmt::Display for YamlError {
@@ -38,11 +38,11 @@ impl std::error::Error for YamlError {}
 #[derive(Debug)]
 pub(super) struct Document {
     /// The line in which the document begins, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The value.
-    pub value: Value,
+    pub(crate) value: Value,
     /// The lines of the document's fields.
-    pub lines: Lines,
+    pub(crate) lines: Lines,
 }
 
 /// The lines of the fields below a path in a document.
@@ -89,7 +89,7 @@ impl Lines {
 }
 
 /// The documents that are not empty, with the lines in which they begin.
-pub fn documents(file: &str, text: &str) -> Result<Vec<(usize, Value)>, YamlError> {
+pub(crate) fn documents(file: &str, text: &str) -> Result<Vec<(usize, Value)>, YamlError> {
     let documents = read(file, text)?.into_iter();
     Ok(documents
         .map(|document| (document.line, document.value))

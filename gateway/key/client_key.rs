@@ -34,7 +34,7 @@ pub struct ClientKey {
 
 impl ClientKey {
     /// The metadata entry `name`, if the key has it and its secret could be read.
-    pub fn metadata(&self, name: &str) -> Option<&Secret> {
+    pub(crate) fn metadata(&self, name: &str) -> Option<&Secret> {
         self.metadata.get(name)?.as_ref().ok()
     }
 }
@@ -49,7 +49,7 @@ pub struct KeyEntry {
 }
 
 /// Whether `id` is a valid key id: 1 to 64 letters, digits, `.`, `_`, `-`, `@`.
-pub fn is_key_id(id: &str) -> bool {
+pub(crate) fn is_key_id(id: &str) -> bool {
     (1..=MAX_ID_LENGTH).contains(&id.len())
         && id
             .bytes()

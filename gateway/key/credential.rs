@@ -21,7 +21,7 @@ const BASIC: &str = "Basic";
 
 /// Whether the value of a credential header may be a key of this gateway: it holds a whole key, or a word that begins
 /// like one that keygate made. Decodes `Basic` credentials as well.
-pub fn is_our_credential(value: &[u8], presented: Option<&PresentedKey<'_>>) -> bool {
+pub(crate) fn is_our_credential(value: &[u8], presented: Option<&PresentedKey<'_>>) -> bool {
     let presented = presented.map(PresentedKey::as_bytes);
     let is_ours = |text: &[u8]| holds_key(text, presented) || has_word_with_prefix(text);
     is_ours(value) || decode_basic(value).is_some_and(|credentials| is_ours(&credentials))

@@ -17,27 +17,27 @@ use crate::secret::{Secret, SecretError, SecretRef, SecretSource};
 
 /// The content of a key file.
 #[derive(Default)]
-pub struct KeyFile {
+pub(crate) struct KeyFile {
     /// The keys, in the file's order.
-    pub entries: Vec<KeyEntry>,
+    pub(crate) entries: Vec<KeyEntry>,
     /// The files that the keys' metadata refers to.
-    pub secret_files: Vec<FileStamp>,
+    pub(crate) secret_files: Vec<FileStamp>,
     labels: KnownLabels,
 }
 
 /// Notes about a key for people: nothing depends on them.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Note {
+pub(crate) struct Note {
     /// The comment.
-    pub comment: Option<String>,
+    pub(crate) comment: Option<String>,
     /// When the key was made, if the file says so.
-    pub created: Option<Timestamp>,
+    pub(crate) created: Option<Timestamp>,
 }
 
 impl KeyFile {
     /// Reads `document`, and the secrets in its metadata from `secrets`; whatever is wrong goes to `problems`.
     /// Relative secret files count from `folder`.
-    pub fn read(
+    pub(crate) fn read(
         document: &Document,
         folder: &Path,
         secrets: &dyn SecretSource,
@@ -52,7 +52,7 @@ impl KeyFile {
     }
 
     /// Reads `document` as [`read`](Self::read) does, with the note of each entry, in the order of the entries.
-    pub fn read_with_notes(
+    pub(crate) fn read_with_notes(
         document: &Document,
         folder: &Path,
         secrets: &dyn SecretSource,

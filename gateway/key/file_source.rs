@@ -10,13 +10,13 @@ use crate::secret::{LARGEST_KEYS, Private, SecretSource};
 
 /// A key file.
 #[derive(Clone, Debug)]
-pub struct KeyFileSource {
+pub(crate) struct KeyFileSource {
     path: PathBuf,
 }
 
 impl KeyFileSource {
     /// The key file at `path`, which need not be there yet.
-    pub fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path }
     }
 

@@ -56,7 +56,7 @@ const SHORTEST: usize = PREFIX.len() + 2 + SECRET_LEN + CHECKSUM_LEN;
 /// Whether `presented` has keygate's prefix, and whether it is malformed: cut off, mistyped or invented.
 ///
 /// Takes the same steps for all keys of one length, whatever their bytes are.
-pub fn inspect(presented: &[u8]) -> Form {
+pub(crate) fn inspect(presented: &[u8]) -> Form {
     let prefix = presented.get(..PREFIX.len()).unwrap_or_default();
     let has_prefix = equal(prefix, PREFIX.as_bytes());
     let whole = match presented.split_last_chunk::<CHECKSUM_LEN>() {
@@ -73,13 +73,13 @@ pub fn inspect(presented: &[u8]) -> Form {
 
 /// Whether `text` contains a whole key that keygate made. Unlike [`inspect`], this takes longer the more `text` looks like
 /// keys: use it only for text that its sender may choose freely anyway.
-pub fn contains_key(text: &[u8]) -> bool {
+pub(crate) fn contains_key(text: &[u8]) -> bool {
     let mut beginnings = memchr::memmem::find_iter(text, PREFIX);
     beginnings.any(|at| text.get(at..).is_some_and(begins_with_whole_key))
 }
 
 /// Whether a word of `text` has keygate's prefix, whether the key is whole, mistyped or cut off.
-pub fn has_word_with_prefix(text: &[u8]) -> bool {
+pub(crate) fn has_word_with_prefix(text: &[u8]) -> bool {
     let mut beginnings = memchr::memmem::find_iter(text, PREFIX);
     beginnings.any(|at| {
         let before = at.checked_sub(1).and_then(|before| text.get(before));
@@ -115,11 +115,11 @@ fn equal(a: &[u8], b: &[u8]) -> Choice {
 
 /// The form of a presented key, for code that must not branch on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Form {
+pub(crate) struct Form {
     /// The key has keygate's prefix.
-    pub has_prefix: Choice,
+    pub(crate) has_prefix: Choice,
     /// The key has keygate's prefix, but its length or checksum is wrong.
-    pub malformed: Choice,
+    pub(crate) malformed: Choice,
 }
 
 /// The CRC-32 of `body` in base62. `body` is at most as long as that of the longest key.
@@ -146,7 +146,7 @@ fn digit(number: u32) -> u8 {
 /// All contributions are computed at compile time, and each one is either added or masked out, for the same bit of eight
 /// bytes at a time.
 mod crc {
-    use super::{CHECKSUM_LEN, LONGEST};
+    use crate::key::format::{CHECKSUM_LEN, LONGEST};
 
     const POLYNOMIAL: u32 = 0xEDB8_8320;
     const WORDS: usize = (LONGEST - CHECKSUM_LEN).div_ceil(8);
@@ -167,7 +167,7 @@ mod crc {
         sum
     }
 
-    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     const fn adds() -> [[[u64; 4]; 8]; WORDS] {
         let mut table = [[[0; 4]; 8]; WORDS];
         let mut bit = 0;
@@ -189,7 +189,7 @@ mod crc {
         table
     }
 
-    #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     const fn zeros() -> [u32; WORDS * 8] {
         let mut table = [0; WORDS * 8];
         let mut sum = u32::MAX;

@@ -130,7 +130,7 @@ fn key_parameter(name: &str) -> Option<&'static str> {
 }
 
 /// Whether a protocol that a `WebSocket` offers holds a key.
-pub fn is_key_protocol(protocol: &str) -> bool {
+pub(crate) fn is_key_protocol(protocol: &str) -> bool {
     key_in_protocol(protocol).is_some()
 }
 

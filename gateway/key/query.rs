@@ -37,7 +37,7 @@ fn must_be_removed(pair: &str, presented: Option<&PresentedKey<'_>>) -> bool {
 }
 
 /// Whether `parameters`, percent-encoded as a whole or in parts, has one that must not be sent to a provider.
-pub fn has_credential(parameters: &str) -> bool {
+pub(crate) fn has_credential(parameters: &str) -> bool {
     let bytes = percent_decoded(parameters.as_bytes());
     let text = String::from_utf8_lossy(&bytes);
     let mut pairs = text.split(['?', '&', ';']);

@@ -7,11 +7,11 @@ use super::client_key::ClientKey;
 
 /// The labels, by name, that a key must have to use a route. An empty selector accepts any valid key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selector(pub BTreeMap<String, String>);
+pub(crate) struct Selector(pub(crate) BTreeMap<String, String>);
 
 impl Selector {
     /// Whether `key` has every label of the selector.
-    pub fn takes(&self, key: &ClientKey) -> bool {
+    pub(crate) fn takes(&self, key: &ClientKey) -> bool {
         self.0
             .iter()
             .all(|(name, value)| key.labels.get(name) == Some(value.as_str()))

@@ -7,14 +7,14 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::KeyEntry;
+use super::client_key::KeyEntry;
 use crate::document::{FileStamp, PrefixHash, Problems};
 use crate::secret::SecretSource;
 
 /// Loads client keys from one place.
 ///
 /// The calls block: a configuration is loaded on a thread of its own, never on one that serves.
-pub trait KeySource: Send + Sync {
+pub(crate) trait KeySource: Send + Sync {
     /// The place, for people: a path, for instance.
     fn place(&self) -> &Path;
 
@@ -37,18 +37,18 @@ pub trait KeySource: Send + Sync {
 }
 
 /// The keys of one version of a source.
-pub struct KeySet {
+pub(crate) struct KeySet {
     /// The keys, in the order of the source.
-    pub entries: Vec<KeyEntry>,
+    pub(crate) entries: Vec<KeyEntry>,
     /// The version.
-    pub revision: Revision,
+    pub(crate) revision: Revision,
     /// The files that the keys' metadata was read from: a change of one is a reason to load again.
-    pub secret_files: Vec<FileStamp>,
+    pub(crate) secret_files: Vec<FileStamp>,
 }
 
 impl KeySet {
     /// No keys.
-    pub fn empty(revision: Revision) -> Self {
+    pub(crate) fn empty(revision: Revision) -> Self {
         Self {
             entries: Vec::new(),
             revision,
@@ -59,13 +59,13 @@ impl KeySet {
 
 /// Why a source of keys could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeySourceError {
+pub(crate) struct KeySourceError {
     /// What went wrong, to read on behind the name of the place.
-    pub why: String,
+    pub(crate) why: String,
     /// Whether the place is not there at all.
-    pub is_absent: bool,
+    pub(crate) is_absent: bool,
     /// Whether another try may succeed a moment later although nobody changes the source.
-    pub may_pass: bool,
+    pub(crate) may_pass: bool,
 }
 
 impl fmt::Display for KeySourceError {
@@ -78,7 +78,7 @@ impl std::error::Error for KeySourceError {}
 
 /// A version of the keys at their source. Two versions are equal if their marks are.
 #[derive(Clone)]
-pub struct Revision(Arc<Version>);
+pub(crate) struct Revision(Arc<Version>);
 
 struct Version {
     mark: String,
@@ -104,13 +104,13 @@ impl Revision {
     }
 
     /// The text that tells the version from others.
-    pub fn mark(&self) -> &str {
+    pub(crate) fn mark(&self) -> &str {
         &self.0.mark
     }
 
     /// Whether this version is `earlier`, cut off: its file was changed in place and holds only the beginning of what
     /// it held. Never true of a source that replaces its versions as a whole.
-    pub fn is_cut_from(&self, earlier: &Self) -> bool {
+    pub(crate) fn is_cut_from(&self, earlier: &Self) -> bool {
         let (Some((stamp, content)), Some((before, all))) = (&self.0.file, &earlier.0.file) else {
             return false;
         };

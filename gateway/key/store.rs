@@ -55,7 +55,7 @@ pub struct VerifiedKey<'s> {
     /// The key.
     pub key: &'s Arc<ClientKey>,
     /// The digest of the presented secret, one of the key's digests.
-    pub digest: KeyDigest,
+    pub(crate) digest: KeyDigest,
 }
 
 /// Why a key was refused. For the log and the metrics; the client does not learn it.
@@ -77,7 +77,7 @@ pub enum KeyFailure {
 
 impl KeyFailure {
     /// The value of the label in metrics and logs.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Missing => "missing_key",
             Self::Malformed => "malformed_key",
@@ -107,7 +107,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether building a store from the same keys may succeed later.
-    pub fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Memory(_))
     }
 }
@@ -144,12 +144,12 @@ impl KeyStore {
     }
 
     /// Frees the store in steps, yielding to other work of the process.
-    pub fn free(self) {
+    pub(crate) fn free(self) {
         background::drop_in_steps(self.keys);
     }
 
     /// All keys, in the order of their source.
-    pub fn keys(&self) -> &[Arc<ClientKey>] {
+    pub(crate) fn keys(&self) -> &[Arc<ClientKey>] {
         &self.keys
     }
 
@@ -175,7 +175,7 @@ impl KeyStore {
     }
 
     /// The id of the presented key, valid or not. For people who may read the key file anyway.
-    pub fn key_id(&self, presented: &PresentedKey<'_>) -> Option<&Arc<str>> {
+    pub(crate) fn key_id(&self, presented: &PresentedKey<'_>) -> Option<&Arc<str>> {
         let entry = self.table.find(&KeyDigest::of(presented.as_bytes()))?;
         self.keys.get(entry.key as usize).map(|key| &key.id)
     }
@@ -217,7 +217,11 @@ impl KeyStore {
     ///
     /// # Errors
     /// Why the digest is not valid.
-    pub fn valid_until(&self, digest: &KeyDigest, now: Timestamp) -> Result<Timestamp, KeyFailure> {
+    pub(crate) fn valid_until(
+        &self,
+        digest: &KeyDigest,
+        now: Timestamp,
+    ) -> Result<Timestamp, KeyFailure> {
         let entry = self.table.find(digest).ok_or(KeyFailure::Unknown)?;
         check_validity(&entry, now)?;
         Ok(Timestamp::from_microsecond(entry.valid_until).unwrap_or(Timestamp::MAX))

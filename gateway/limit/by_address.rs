@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many each address has. An address that has none takes no memory.
 #[derive(Default)]
-pub struct ByAddress(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct ByAddress(Mutex<HashMap<IpAddr, usize>>);
 
 /// Counts one for its address until it is dropped.
-pub struct AtAddress {
+pub(crate) struct AtAddress {
     all: Arc<ByAddress>,
     address: IpAddr,
 }
 
 impl ByAddress {
     /// Counts one more for `address`. `None` if it has `most` already.
-    pub fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<AtAddress> {
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<AtAddress> {
         let mut counts = self.counts();
         let count = counts.get(&address).copied().unwrap_or(0);
         if count >= most {
@@ -28,7 +28,8 @@ impl ByAddress {
     }
 
     /// How many addresses have at least one.
-    pub fn addresses(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn addresses(&self) -> usize {
         self.counts().len()
     }
 

@@ -21,7 +21,7 @@ const TIME_BITS: u32 = 40;
 const TIME: u64 = (1 << TIME_BITS) - 1;
 
 /// Counts wrong keys by address.
-pub struct FailedKeyLimiter<S = ahash::RandomState> {
+pub(crate) struct FailedKeyLimiter<S = ahash::RandomState> {
     slots: Box<[AtomicU64]>,
     seed: S,
     start: Instant,
@@ -35,7 +35,7 @@ impl Default for FailedKeyLimiter {
 
 impl<S: BuildHasher> FailedKeyLimiter<S> {
     /// A limiter without any failures. `slots` is a power of two.
-    pub fn new(slots: usize, seed: S) -> Self {
+    pub(crate) fn new(slots: usize, seed: S) -> Self {
         Self {
             slots: (0..slots.max(1)).map(|_| AtomicU64::new(0)).collect(),
             seed,
@@ -44,12 +44,12 @@ impl<S: BuildHasher> FailedKeyLimiter<S> {
     }
 
     /// The time since the limiter was created: the `now` of the other methods.
-    pub fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
     /// Whether `address` is over its limit at `now`.
-    pub fn is_over(&self, address: &impl Hash, now: Duration) -> bool {
+    pub(crate) fn is_over(&self, address: &impl Hash, now: Duration) -> bool {
         let Some((slot, tag)) = self.slot(address) else {
             return false;
         };
@@ -59,7 +59,7 @@ impl<S: BuildHasher> FailedKeyLimiter<S> {
 
     /// Counts a wrong key of `address`, which may send `per_minute` of them. The interval between them is rounded down to
     /// whole milliseconds.
-    pub fn failed(&self, address: &impl Hash, per_minute: u32, now: Duration) {
+    pub(crate) fn failed(&self, address: &impl Hash, per_minute: u32, now: Duration) {
         let Some((slot, tag)) = self.slot(address) else {
             return;
         };

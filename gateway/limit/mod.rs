@@ -3,6 +3,6 @@
 //! Counts and decides; knows nothing of HTTP, Pingora, keys or responses. A caller reads the setting, passes it in, and
 //! turns the decision into a response.
 
-pub mod by_address;
-pub mod failed_keys;
+pub(crate) mod by_address;
+pub(crate) mod failed_keys;
 pub(crate) mod gcra;

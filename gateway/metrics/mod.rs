@@ -18,12 +18,12 @@ use prometheus::{
 
 use self::catalog::{COST_LABELS, KEY_LABELS, TOKEN_LABELS};
 use self::declare::Declare;
-pub use self::target::TargetMetrics;
+pub(crate) use self::target::TargetMetrics;
 use self::target::{TargetFamilies, status_label};
 use crate::runtime::log;
 
 /// The media type of the text that [`Metrics::render`] returns, as Prometheus documents it.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The prefix of all names.
 const PREFIX: &str = "keygate_";
@@ -32,9 +32,9 @@ const PREFIX: &str = "keygate_";
 /// currency itself.
 const COST_DIVISOR: f64 = 1e9;
 /// The key label of requests that needed no key.
-pub const NO_KEY: &str = "";
+pub(crate) const NO_KEY: &str = "";
 /// The key label of keys without series of their own. Key ids cannot contain brackets.
-pub const OTHER_KEYS: &str = "(other)";
+pub(crate) const OTHER_KEYS: &str = "(other)";
 
 /// All metrics of one gateway.
 pub struct Metrics {
@@ -48,31 +48,31 @@ pub struct Metrics {
     key_expiry: GaugeVec,
     certificate_expiry: GaugeVec,
     /// The metrics of requests that match no route or whose path is invalid.
-    pub unrouted: TargetMetrics,
+    pub(crate) unrouted: TargetMetrics,
     /// Requests in flight.
-    pub inflight: IntGauge,
+    pub(crate) inflight: IntGauge,
     /// 1 if the last reload succeeded, 0 if it was rejected.
-    pub reload_success: IntGauge,
+    pub(crate) reload_success: IntGauge,
     /// 1 while a reload that could not read a file is being retried.
-    pub reload_pending: IntGauge,
+    pub(crate) reload_pending: IntGauge,
     /// The time of the last successful reload.
-    pub reload_timestamp: Gauge,
+    pub(crate) reload_timestamp: Gauge,
     /// The number of configurations that this process has served.
-    pub generation: IntGauge,
+    pub(crate) generation: IntGauge,
     /// Keys in the store.
-    pub keys_loaded: IntGauge,
+    pub(crate) keys_loaded: IntGauge,
     /// How far the wall clock is behind the clock that key expiry uses.
-    pub clock_behind: Gauge,
+    pub(crate) clock_behind: Gauge,
     /// Open client connections.
-    pub connections: IntGauge,
+    pub(crate) connections: IntGauge,
     /// Client connections closed because of a limit.
-    pub connections_refused: IntCounterVec,
+    pub(crate) connections_refused: IntCounterVec,
     /// Failed TLS handshakes of clients.
-    pub tls_handshake_failures: IntCounter,
+    pub(crate) tls_handshake_failures: IntCounter,
     /// Spans for the collector, by outcome.
-    pub spans: IntCounterVec,
+    pub(crate) spans: IntCounterVec,
     /// Access lines dropped because the reader of stdout was too slow.
-    pub access_log_dropped: IntCounter,
+    pub(crate) access_log_dropped: IntCounter,
 }
 
 impl Metrics {
@@ -119,19 +119,19 @@ impl Metrics {
     }
 
     /// Counts a rejected key.
-    pub fn auth_failure(&self, reason: &str) {
+    pub(crate) fn auth_failure(&self, reason: &str) {
         self.auth_failures.with_label_values(&[reason]).inc();
     }
 
     /// Counts a request of a key.
-    pub fn key_request(&self, key: &str, route: &str, code: u16) {
+    pub(crate) fn key_request(&self, key: &str, route: &str, code: u16) {
         self.key_requests
             .with_label_values(&[key, route, &status_label(code).to_string()])
             .inc();
     }
 
     /// Counts tokens by type.
-    pub fn tokens(&self, labels: &UsageLabels<'_>, tokens: &[(&str, u64)]) {
+    pub(crate) fn tokens(&self, labels: &UsageLabels<'_>, tokens: &[(&str, u64)]) {
         for (kind, count) in tokens.iter().filter(|(_, count)| *count > 0) {
             let values = [
                 labels.route,
@@ -157,7 +157,7 @@ impl Metrics {
     }
 
     /// Removes the series of all keys that `is_known` rejects.
-    pub fn keep_keys(&self, is_known: impl Fn(&str) -> bool) {
+    pub(crate) fn keep_keys(&self, is_known: impl Fn(&str) -> bool) {
         let is_gone = |key: &str| ![OTHER_KEYS, NO_KEY].contains(&key) && !is_known(key);
         remove_series(&self.key_requests, &KEY_LABELS, &is_gone);
         remove_series(&self.tokens, &TOKEN_LABELS, &is_gone);
@@ -166,7 +166,10 @@ impl Metrics {
 
     /// Sets whether each provider is accepted, and removes the providers of the previous
     /// configuration.
-    pub fn set_providers<'a>(&self, providers: impl Iterator<Item = (&'a str, Option<&'a str>)>) {
+    pub(crate) fn set_providers<'a>(
+        &self,
+        providers: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+    ) {
         self.provider_up.reset();
         for (name, rejected) in providers {
             let up = i64::from(rejected.is_none());
@@ -177,20 +180,25 @@ impl Metrics {
     }
 
     /// Sets when keys expire, and removes the keys of the previous configuration.
-    pub fn set_key_expiries<'a>(&self, keys: impl Iterator<Item = (&'a str, i64)>) {
+    pub(crate) fn set_key_expiries<'a>(&self, keys: impl Iterator<Item = (&'a str, i64)>) {
         self.key_expiry.reset();
         for (id, end) in keys {
-            // Seconds since 1970 fit into the 53 bits of a float.
-            #[allow(clippy::cast_precision_loss)]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "seconds since 1970 fit into the 53 bits of a float"
+            )]
             self.key_expiry.with_label_values(&[id]).set(end as f64);
         }
     }
 
     /// Sets when the certificate that clients see expires, or that there is none.
-    pub fn set_certificate_expiry(&self, end: Option<i64>) {
+    pub(crate) fn set_certificate_expiry(&self, end: Option<i64>) {
         self.certificate_expiry.reset();
         if let Some(end) = end {
-            #[allow(clippy::cast_precision_loss)]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "seconds since 1970 fit into the 53 bits of a float"
+            )]
             self.certificate_expiry
                 .with_label_values::<&str>(&[])
                 .set(end as f64);
@@ -198,7 +206,7 @@ impl Metrics {
     }
 
     /// Records that a new configuration is in use from now on.
-    pub fn reloaded(&self) {
+    pub(crate) fn reloaded(&self) {
         self.reload_success.set(1);
         self.generation.inc();
         let now = SystemTime::now()
@@ -231,13 +239,13 @@ impl Metrics {
 /// The labels of the usage of one request.
 pub struct UsageLabels<'a> {
     /// The route.
-    pub route: &'a str,
+    pub(crate) route: &'a str,
     /// The provider.
-    pub provider: &'a str,
+    pub(crate) provider: &'a str,
     /// The key, or one of [`NO_KEY`] and [`OTHER_KEYS`].
-    pub key: &'a str,
+    pub(crate) key: &'a str,
     /// The model if the configuration lists it, else a common name for all others.
-    pub model: &'a str,
+    pub(crate) model: &'a str,
 }
 
 /// Adds to a counter and saturates: a provider can report any number, and `inc_by` would wrap.

@@ -49,45 +49,45 @@ pub struct TargetMetrics {
     provider: String,
     by_status: Box<[OnceLock<IntCounter>]>,
     /// Seconds from the first byte of the request's head to the last byte of the response.
-    pub duration: Histogram,
+    pub(crate) duration: Histogram,
     /// Seconds that the gateway took until the request was ready for the provider, without the time
     /// to connect.
-    pub added_request: Histogram,
+    pub(crate) added_request: Histogram,
     /// Seconds that the gateway took from the head of the provider's response until it was ready
     /// for the client.
-    pub added_first_byte: Histogram,
+    pub(crate) added_first_byte: Histogram,
     /// Seconds that the gateway took for each chunk of a response's body.
-    pub added_chunk: Histogram,
+    pub(crate) added_chunk: Histogram,
     /// Seconds from the request's head to the response's head.
-    pub first_byte: Histogram,
+    pub(crate) first_byte: Histogram,
     /// Seconds between the events of a stream, averaged over the stream.
-    pub time_per_event: Histogram,
+    pub(crate) time_per_event: Histogram,
     /// Stream events that were forwarded.
-    pub events: IntCounter,
+    pub(crate) events: IntCounter,
     /// Streams that reported no usage.
-    pub unmetered: IntCounter,
+    pub(crate) unmetered: IntCounter,
     /// Responses, streamed or not, that should have reported usage and did not.
-    pub unmetered_responses: IntCounter,
+    pub(crate) unmetered_responses: IntCounter,
     /// Stream events that were errors.
-    pub error_events: IntCounter,
+    pub(crate) error_events: IntCounter,
     /// Responses that ended over WebSockets.
-    pub websocket_responses: IntCounter,
+    pub(crate) websocket_responses: IntCounter,
     /// Malformed token counts.
-    pub malformed_usage: IntCounter,
+    pub(crate) malformed_usage: IntCounter,
     /// Responses that reported usage and whose model has no price.
-    pub unpriced: IntCounter,
+    pub(crate) unpriced: IntCounter,
     /// Responses that could not be read.
-    pub unreadable: IntCounter,
+    pub(crate) unreadable: IntCounter,
     /// Requests that opened a new connection to the provider.
-    pub connections_new: IntCounter,
+    pub(crate) connections_new: IntCounter,
     /// Requests that reused a connection to the provider.
-    pub connections_reused: IntCounter,
+    pub(crate) connections_reused: IntCounter,
 }
 
 impl TargetMetrics {
     /// Counts a request that ended with `code`. `reason` is empty unless the gateway rejected the
     /// request.
-    pub fn count(&self, code: u16, reason: &str) {
+    pub(crate) fn count(&self, code: u16, reason: &str) {
         let cached = code
             .checked_sub(STATUS_CODES.start)
             .filter(|_| reason.is_empty())

@@ -60,7 +60,7 @@ impl Candidate {
 
 impl Addresses {
     /// The addresses of `host`: one if it is an address, none yet if it is a name.
-    pub(crate) fn new(host: &str, port: u16, private_only: bool) -> Self {
+    pub fn new(host: &str, port: u16, private_only: bool) -> Self {
         let addresses = Self {
             host: host.to_owned(),
             port,
@@ -107,17 +107,17 @@ impl Addresses {
     }
 
     /// How many addresses there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.list.load().len()
     }
 
     /// Why the last lookup failed, if it did.
-    pub fn failure(&self) -> Option<Arc<String>> {
+    pub(crate) fn failure(&self) -> Option<Arc<String>> {
         self.failure.load_full()
     }
 
     /// Records that no connection to `address` could be made. From now on it is left out, unless it is the only one.
-    pub fn failed(self: &Arc<Self>, address: SocketAddr) {
+    pub(crate) fn failed(self: &Arc<Self>, address: SocketAddr) {
         let list = self.list.load();
         let Some(candidate) = list.iter().find(|known| known.address == address) else {
             return;
@@ -139,7 +139,7 @@ impl Addresses {
     }
 
     /// Records that a request reached `address` over a new connection.
-    pub fn reached(&self, address: SocketAddr) {
+    pub(crate) fn reached(&self, address: SocketAddr) {
         let list = self.list.load();
         let known = list.iter().find(|known| known.address == address);
         if let Some(candidate) = known

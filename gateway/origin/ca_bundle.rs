@@ -12,7 +12,7 @@ use rustls_pki_types::pem::PemObject;
 
 /// Certificates to trust instead of the system's.
 #[derive(Clone)]
-pub struct CaBundle {
+pub(crate) struct CaBundle {
     certificates: Arc<CaType>,
     fingerprint: u64,
 }
@@ -20,7 +20,7 @@ pub struct CaBundle {
 impl CaBundle {
     /// Reads one or more certificates from `pem`, the content of the file at `path`. Fails with a sentence that begins
     /// with the path.
-    pub fn parse(pem: &[u8], path: &Path) -> Result<Self, String> {
+    pub(crate) fn parse(pem: &[u8], path: &Path) -> Result<Self, String> {
         let mut certificates = Vec::new();
         let mut hasher = DefaultHasher::new();
         for certificate in CertificateDer::pem_slice_iter(pem) {

@@ -141,7 +141,7 @@ type Host = (String, u16, bool);
 impl Resolver {
     /// The addresses of the host of `url`: known already, or empty until the next [`refresh`](Self::refresh). For a plain
     /// http URL, the private addresses of the host only.
-    pub fn addresses_of(&self, url: &BaseUrl) -> Arc<Addresses> {
+    pub(crate) fn addresses_of(&self, url: &BaseUrl) -> Arc<Addresses> {
         self.host(&url.host, url.port, !url.tls)
     }
 
@@ -160,7 +160,7 @@ impl Resolver {
 
     /// Resolves all names in use, at the same time; with `only_new`, those without an address yet. Removes hosts that no
     /// snapshot uses any more.
-    pub async fn refresh(&self, only_new: bool) {
+    pub(crate) async fn refresh(&self, only_new: bool) {
         let due: Vec<Arc<Addresses>> = {
             let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             hosts.retain(|_, addresses| Arc::strong_count(addresses) > 1);

@@ -66,7 +66,7 @@ impl EgressProxy {
 
     /// The proxy that the environment names for `url`, if any. `variable` returns the value of an environment variable.
     /// The error holds no value.
-    pub fn of_environment(
+    pub(crate) fn of_environment(
         url: &BaseUrl,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, String> {
@@ -95,7 +95,7 @@ impl EgressProxy {
 
     /// The same proxy, used with `token`: `user:password`, or a value with its scheme (`Basic ...`, `Bearer ...`). The
     /// error is a predicate, and holds no part of the token.
-    pub fn with_token(mut self, token: &Secret) -> Result<Self, &'static str> {
+    pub(crate) fn with_token(mut self, token: &Secret) -> Result<Self, &'static str> {
         let written = token.expose();
         let scheme = written.split(' ').next().unwrap_or_default();
         let has_scheme = ["basic", "bearer"].contains(&scheme.to_ascii_lowercase().as_str());
@@ -112,12 +112,12 @@ impl EgressProxy {
     }
 
     /// The host: a name or an address, without brackets.
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.url.host
     }
 
     /// The port.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.url.port
     }
 

@@ -52,23 +52,23 @@ pub enum HttpVersion {
 /// An [`Endpoint`] as configured.
 pub struct EndpointSpec<'s> {
     /// Scheme, host and port.
-    pub url: &'s BaseUrl,
+    pub(crate) url: &'s BaseUrl,
     /// The name that the certificate must have; also sent as SNI. Unused without TLS.
-    pub sni: &'s str,
+    pub(crate) sni: &'s str,
     /// The certificates to trust instead of the system's.
-    pub ca: Option<&'s CaBundle>,
+    pub(crate) ca: Option<&'s CaBundle>,
     /// The protocol to speak.
-    pub http: HttpVersion,
+    pub(crate) http: HttpVersion,
     /// How long to wait.
-    pub timeouts: Timeouts,
+    pub(crate) timeouts: Timeouts,
     /// The proxy to tunnel through.
-    pub proxy: Option<&'s EgressProxy>,
+    pub(crate) proxy: Option<&'s EgressProxy>,
 }
 
 /// How to connect to one origin.
 pub struct Endpoint {
     /// How long to wait in each part of an exchange.
-    pub timeouts: Timeouts,
+    pub(crate) timeouts: Timeouts,
     addresses: Arc<Addresses>,
     /// Counts attempts, so that addresses take turns.
     turn: AtomicUsize,
@@ -100,7 +100,7 @@ impl Endpoint {
 
     /// The peer for one attempt of a request that could not reach the addresses in `failed`; `None` while the name has
     /// not been resolved. Addresses take turns; after a failure, the next attempt uses another address if there is one.
-    pub fn peer(&self, upgrade: bool, failed: &[StdAddr]) -> Option<Box<HttpPeer>> {
+    pub(crate) fn peer(&self, upgrade: bool, failed: &[StdAddr]) -> Option<Box<HttpPeer>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let address = self.addresses.pick(turn, failed)?;
         let template = if upgrade {
@@ -119,7 +119,7 @@ impl Endpoint {
     }
 
     /// Records that a request was aborted on its connection before its response had ended.
-    pub fn gave_up(&self) {
+    pub(crate) fn gave_up(&self) {
         if self.multiplexed {
             self.addresses.aborted.fetch_add(1, Ordering::Relaxed);
         }
@@ -154,7 +154,7 @@ impl Endpoint {
 
     /// Whether a connection failed because of its address. Behind an egress proxy, a failure after the connection to the
     /// proxy says nothing about the proxy's address, which is used for other origins as well.
-    pub fn blames_address(&self, error: &Error) -> bool {
+    pub(crate) fn blames_address(&self, error: &Error) -> bool {
         if !self.tunnelled {
             return true;
         }

@@ -6,18 +6,18 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// For a TCP connection, and again for its TLS handshake.
-    pub connect: Duration,
+    pub(crate) connect: Duration,
     /// From the last byte of the request to the head of the response.
-    pub first_byte: Duration,
+    pub(crate) first_byte: Duration,
     /// Between two chunks of a response; no longer than `first_byte`.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
     /// For the whole exchange; `None` is without limit.
-    pub total: Option<Duration>,
+    pub(crate) total: Option<Duration>,
     /// For the origin to take a chunk of the request.
-    pub write: Duration,
+    pub(crate) write: Duration,
     /// How long an unused connection is kept in the pool. Shorter than the origin keeps it: otherwise requests are sent
     /// on connections that the origin is just closing.
-    pub pool_idle: Duration,
+    pub(crate) pool_idle: Duration,
 }
 
 impl Default for Timeouts {

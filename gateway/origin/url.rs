@@ -9,7 +9,7 @@ use crate::grammar::address::{self, is_metadata_host};
 
 /// Whether others can read what is sent to a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exposure {
+pub(crate) enum Exposure {
     /// They cannot: it is encrypted, or stays on this machine or at a private address.
     None,
     /// They may: it is sent unencrypted to a name, or to an address of 100.64.0.0/10, whose network may be private.
@@ -22,11 +22,11 @@ pub enum Exposure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     /// Whether the scheme is https.
-    pub tls: bool,
+    pub(crate) tls: bool,
     /// A name in lower case without a final dot, or an address in its canonical form without brackets.
-    pub host: String,
+    pub(crate) host: String,
     /// The port; the scheme's default where the URL leaves it out.
-    pub port: u16,
+    pub(crate) port: u16,
     /// The path in front of every endpoint, such as `/v1`; empty if there is none. Never ends in a slash.
     pub path: String,
 }
@@ -90,7 +90,7 @@ impl BaseUrl {
     }
 
     /// Whether others can read what is sent to it.
-    pub fn exposure(&self) -> Exposure {
+    pub(crate) fn exposure(&self) -> Exposure {
         match address::read(&self.host) {
             _ if self.tls => Exposure::None,
             Some(ip) if address::is_loopback_or_private(ip) => Exposure::None,
@@ -101,7 +101,7 @@ impl BaseUrl {
     }
 
     /// The value of `Host`: with the port only if that is not the scheme's default.
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let host = match self.host.parse::<Ipv6Addr>() {
             Ok(_) => format!("[{}]", self.host),
             Err(_) => self.host.clone(),
@@ -113,7 +113,7 @@ impl BaseUrl {
     }
 
     /// The whole URL, for people.
-    pub fn display(&self) -> String {
+    pub(crate) fn display(&self) -> String {
         format!("{}{}", self.origin(), self.path)
     }
 

@@ -15,50 +15,50 @@ pub struct Kind {
     /// Whether each customer has an origin of its own, which the setting `endpoint` names.
     pub endpoint: bool,
     /// The path in front of every path of the API. Clients may leave it out.
-    pub base_path: &'static str,
+    pub(crate) base_path: &'static str,
     /// `(prefix, base)`: paths under `prefix` are joined to `base`, not to `base_path`. A prefix that ends in `/` matches
     /// longer paths only.
-    pub mounts: &'static [(&'static str, &'static str)],
+    pub(crate) mounts: &'static [(&'static str, &'static str)],
     /// The path for a request to a route's bare prefix.
-    pub default_endpoint: &'static str,
+    pub(crate) default_endpoint: &'static str,
     /// `(prefix, name, value)`: the parameter that paths under `prefix` need, added where the client left it out.
-    pub default_query: &'static [(&'static str, &'static str, &'static str)],
+    pub(crate) default_query: &'static [(&'static str, &'static str, &'static str)],
     /// The placeholders in its paths.
-    pub placeholders: &'static [Placeholder],
+    pub(crate) placeholders: &'static [Placeholder],
     /// A path that is cheap to GET and responds only to a valid token; joined like a client's path.
-    pub probe: Option<&'static str>,
+    pub(crate) probe: Option<&'static str>,
     /// The header for the token, in lower case.
-    pub auth_header: &'static str,
+    pub(crate) auth_header: &'static str,
     /// The text in front of the token, such as `Bearer `.
-    pub auth_prefix: &'static str,
+    pub(crate) auth_prefix: &'static str,
     /// The tokens that are sent as `Authorization: Bearer` instead.
-    pub bearer: Option<Bearer>,
+    pub(crate) bearer: Option<Bearer>,
     /// Whether it works without a token.
-    pub tokenless: bool,
+    pub(crate) tokenless: bool,
     /// Headers of requests, set where the client left them out.
-    pub default_headers: &'static [(&'static str, &'static str)],
+    pub(crate) default_headers: &'static [(&'static str, &'static str)],
     /// Headers of responses that describe the account. They are removed: the account is not the client's.
-    pub account_headers: &'static [&'static str],
+    pub(crate) account_headers: &'static [&'static str],
     /// Whether its API has `WebSocket`s.
-    pub websocket: bool,
+    pub(crate) websocket: bool,
     /// Its `gen_ai.provider.name` in OpenTelemetry's conventions, if they have one.
-    pub telemetry: Option<&'static str>,
+    pub(crate) telemetry: Option<&'static str>,
     /// The shape of its errors, which the gateway's refusals have as well.
-    pub error_format: ErrorFormat,
+    pub(crate) error_format: ErrorFormat,
 }
 
 /// Access tokens (OAuth 2), which are sent as `Authorization: Bearer` also where an API has a header of its own for keys.
 #[derive(Clone, Copy, Debug)]
-pub struct Bearer {
+pub(crate) struct Bearer {
     /// What such tokens begin with.
-    pub prefixes: &'static [&'static str],
+    pub(crate) prefixes: &'static [&'static str],
     /// A value that the named header must contain when such a token is sent.
-    pub feature: Option<(&'static str, &'static str)>,
+    pub(crate) feature: Option<(&'static str, &'static str)>,
 }
 
 impl Bearer {
     /// Whether `token` is such an access token.
-    pub fn takes(&self, token: &[u8]) -> bool {
+    pub(crate) fn takes(&self, token: &[u8]) -> bool {
         let mut prefixes = self.prefixes.iter();
         prefixes.any(|prefix| token.starts_with(prefix.as_bytes()))
     }
@@ -66,7 +66,7 @@ impl Bearer {
 
 /// The shape of an API's errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorFormat {
+pub(crate) enum ErrorFormat {
     /// `{"error": {"message", "type", "param", "code"}}`
     OpenAi,
     /// `{"type": "error", "error": {"type", "message"}}`
@@ -83,7 +83,7 @@ pub enum ErrorFormat {
 
 impl Kind {
     /// Its base URL, if all customers share one.
-    pub fn own_url(&self, values: &Values<'_>) -> Option<String> {
+    pub(crate) fn own_url(&self, values: &Values<'_>) -> Option<String> {
         Some(format!("{}{}", self.origin?, self.own_path(values)?))
     }
 
@@ -93,7 +93,7 @@ impl Kind {
     }
 
     /// Whether its streams report usage only if the request asks for it in `stream_options`.
-    pub fn takes_stream_options(&self) -> bool {
+    pub(crate) fn takes_stream_options(&self) -> bool {
         matches!(
             self.error_format,
             ErrorFormat::OpenAi | ErrorFormat::HuggingFace

@@ -11,16 +11,17 @@ mod placeholder;
 mod redirect;
 mod spec;
 
-pub use auth::{Authorization, Credential, NoCredential};
-pub use header_policy::{
-    ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped, folded, is_of_a_front_proxy, is_plain, plain_form,
+pub(crate) use auth::{Authorization, Credential, NoCredential};
+pub use header_policy::folded;
+pub(crate) use header_policy::{
+    ACCOUNT_CHOICES, ALWAYS_STRIPPED, Stripped, is_of_a_front_proxy, is_plain, plain_form,
 };
-pub use kind::{Bearer, ErrorFormat, Kind};
+pub use kind::Kind;
+pub(crate) use kind::{Bearer, ErrorFormat};
 pub use kinds::KINDS;
-pub use paths::{Paths, is_segment};
-pub use placeholder::{Placeholder, Values};
-pub use redirect::RedirectHost;
-pub use spec::{ProviderSpec, TokenSource};
+pub(crate) use paths::{Paths, is_segment};
+pub(crate) use redirect::RedirectHost;
+pub(crate) use spec::{ProviderSpec, TokenSource};
 
 use std::sync::Arc;
 
@@ -34,21 +35,21 @@ use crate::origin::{Addresses, BaseUrl, EgressProxy, Endpoint};
 /// A provider in use: everything that requests need of it, built once.
 pub struct Provider {
     /// The name in the configuration, and the metric label.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The kind.
-    pub kind: &'static Kind,
+    pub(crate) kind: &'static Kind,
     /// How to connect to it.
     pub endpoint: Endpoint,
     /// The value of `Host`.
-    pub host: HeaderValue,
+    pub(crate) host: HeaderValue,
     /// Headers that are set in every request.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// Headers that are set in requests whose client left them out.
-    pub default_headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) default_headers: Vec<(HeaderName, HeaderValue)>,
     /// Headers of its responses that describe the account, and are removed.
-    pub account_headers: Vec<HeaderName>,
+    pub(crate) account_headers: Vec<HeaderName>,
     /// Which path at the provider a request's path becomes.
-    pub paths: Paths,
+    pub(crate) paths: Paths,
     redirect_hosts: Vec<RedirectHost>,
     base_url: BaseUrl,
     proxy: Option<EgressProxy>,
@@ -83,12 +84,12 @@ impl Provider {
     }
 
     /// The base URL, for people.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.base_url.display()
     }
 
     /// Host and port of the proxy that it is reached through, for people.
-    pub fn proxy(&self) -> Option<String> {
+    pub(crate) fn proxy(&self) -> Option<String> {
         self.proxy.as_ref().map(EgressProxy::to_string)
     }
 
@@ -98,12 +99,12 @@ impl Provider {
     }
 
     /// The header that its token is sent in.
-    pub fn auth_header(&self) -> &HeaderName {
+    pub(crate) fn auth_header(&self) -> &HeaderName {
         self.placement.header()
     }
 
     /// What follows the authority in `url`, if that is a URL at this provider.
-    pub fn path_of<'u>(&self, url: &'u str) -> Option<&'u str> {
+    pub(crate) fn path_of<'u>(&self, url: &'u str) -> Option<&'u str> {
         let (tls, authority, path) = redirect::split_url(url)?;
         let default_port = if tls { ":443" } else { ":80" };
         let authority = authority.strip_suffix(default_port).unwrap_or(authority);
@@ -114,23 +115,23 @@ impl Provider {
 
     /// Whether the provider may send clients to `url`, which is at another host. A plain http URL is allowed only if the
     /// provider itself is reached by plain http.
-    pub fn may_redirect_to(&self, url: &str) -> bool {
+    pub(crate) fn may_redirect_to(&self, url: &str) -> bool {
         redirect::takes_url(&self.redirect_hosts, self.base_url.tls, url)
     }
 
     /// Whether clients present their own tokens.
-    pub fn is_passthrough(&self) -> bool {
+    pub(crate) fn is_passthrough(&self) -> bool {
         matches!(self.auth, Auth::Passthrough)
     }
 
     /// Whether a client that presents its own token may do so in the header `name`, so that the gateway's key must stand
     /// in another.
-    pub fn takes_token_in(&self, name: &HeaderName) -> bool {
+    pub(crate) fn takes_token_in(&self, name: &HeaderName) -> bool {
         self.placement.takes_token_in(name)
     }
 
     /// Why the provider cannot serve anybody, if so: its token is missing.
-    pub fn rejected(&self) -> Option<&str> {
+    pub(crate) fn rejected(&self) -> Option<&str> {
         match &self.auth {
             Auth::Missing(why) => Some(why),
             _ => None,
@@ -139,7 +140,7 @@ impl Provider {
 
     /// What authorizes a request of `key` to this provider. `client` are the headers as the client sent them; `is_ours`
     /// tells whether the value of a header is a key of the gateway's own, which no provider receives.
-    pub fn credential(
+    pub(crate) fn credential(
         &self,
         key: Option<&ClientKey>,
         client: &HeaderMap,

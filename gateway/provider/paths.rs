@@ -58,7 +58,7 @@ impl Paths {
     }
 
     /// A target that is cheap to GET and responds only to a valid token.
-    pub fn probe(&self) -> Option<&str> {
+    pub(crate) fn probe(&self) -> Option<&str> {
         self.probe.as_deref()
     }
 
@@ -95,13 +95,13 @@ impl Paths {
     }
 
     /// The base path of all paths that are not mounted elsewhere.
-    pub fn base(&self) -> &str {
+    pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
     /// Every path behind a route's prefix that leads to `target` (a path with or without a query), in no order and
     /// without the bare prefix.
-    pub fn spellings<'t>(&'t self, target: &'t str) -> impl Iterator<Item = &'t str> {
+    pub(crate) fn spellings<'t>(&'t self, target: &'t str) -> impl Iterator<Item = &'t str> {
         let path = target.split_once('?').map_or(target, |(path, _)| path);
         // `join` accepts a path that lacks the base path, or the part of it in front of any of its slashes.
         let ends = self.base.match_indices('/').map(|(at, _)| at);
@@ -118,7 +118,7 @@ impl Paths {
     }
 
     /// One or two different paths, one of which every target (but that of a bare prefix) is under, by whole segments.
-    pub fn stems(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn stems(&self) -> impl Iterator<Item = &str> {
         // A version in the request replaces the base path's.
         let base = match self.base.rsplit_once('/') {
             Some((front, last)) if is_version(last) => front,
@@ -129,7 +129,7 @@ impl Paths {
     }
 
     /// The path behind a route's prefix by which a client knows `path`, a path at the provider.
-    pub fn strip_root<'p>(&self, path: &'p str) -> &'p str {
+    pub(crate) fn strip_root<'p>(&self, path: &'p str) -> &'p str {
         match path.strip_prefix(self.root.as_str()) {
             Some(rest) if is_under(path, &self.root) => rest,
             _ => path,
@@ -157,7 +157,7 @@ fn root<'p>(path: &'p str, own_base: &str) -> &'p str {
 }
 
 /// Whether `text` can be a segment of a path, or the value of a parameter, without escapes.
-pub fn is_segment(text: &str) -> bool {
+pub(crate) fn is_segment(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     !text.is_empty() && !text.starts_with('.') && text.bytes().all(plain)
 }

@@ -4,15 +4,15 @@
 #[derive(Clone, Copy, Debug)]
 pub struct Placeholder {
     /// The setting's name, which stands between braces in the kind's texts.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The value where the configuration leaves the setting out.
     pub default: Option<&'static str>,
     /// Whether the configuration must set it.
-    pub needed: bool,
+    pub(crate) needed: bool,
 }
 
 /// The value of a placeholder, by its name; `None` if it has none.
-pub type Values<'v> = dyn Fn(&str) -> Option<String> + 'v;
+pub(crate) type Values<'v> = dyn Fn(&str) -> Option<String> + 'v;
 
 /// `text` with its placeholders replaced by their values; `None` if one has no value.
 pub(super) fn fill(text: &str, values: &Values<'_>) -> Option<String> {

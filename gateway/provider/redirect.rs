@@ -2,7 +2,7 @@
 
 /// A host that `redirect_hosts` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedirectHost {
+pub(crate) struct RedirectHost {
     /// In lower case; `.example.com` for `*.example.com`.
     name: String,
     /// Whether `name` stands for its subdomains.
@@ -13,7 +13,7 @@ pub struct RedirectHost {
 
 impl RedirectHost {
     /// Reads `storage.example.com` or `*.example.com`, with or without a port. The error follows the name of the setting.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let why = "is a host, such as `storage.example.com`, `*.example.com` or `10.0.0.5:9000`, without scheme or path";
         let lower = text.to_ascii_lowercase();
         let (host, port) = split_port(&lower).ok_or(why)?;

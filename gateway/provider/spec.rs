@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::auth::placement;
 use super::kind::{Bearer, Kind};
 use super::paths::Paths;
 use super::redirect::RedirectHost;
@@ -15,7 +14,7 @@ use crate::secret::{Secret, SecretError};
 
 /// Where a provider's token comes from, as configured.
 #[derive(Clone)]
-pub enum TokenSource {
+pub(crate) enum TokenSource {
     /// One token for everybody, fetched already, or the reason why it could not be.
     Fixed(Result<Secret, SecretError>),
     /// `key:NAME`: the entry of this name in the metadata of the presented key.
@@ -32,13 +31,13 @@ pub struct ProviderSpec {
     /// The name in the configuration, and the metric label.
     pub name: Arc<str>,
     /// The kind.
-    pub kind: &'static Kind,
+    pub(crate) kind: &'static Kind,
     /// The base URL.
     pub base_url: BaseUrl,
     /// The name that its certificate must have; also sent as SNI. Never empty.
-    pub sni: String,
+    pub(crate) sni: String,
     /// The certificates to trust instead of the system's.
-    pub ca: Option<CaBundle>,
+    pub(crate) ca: Option<CaBundle>,
     /// Which path at the provider a request's path becomes.
     pub paths: Paths,
     /// The header that the token is sent in.
@@ -46,13 +45,13 @@ pub struct ProviderSpec {
     /// The text in front of the token, such as `Bearer `.
     pub auth_prefix: String,
     /// The tokens that are sent as `Authorization: Bearer` instead.
-    pub bearer: Option<Bearer>,
+    pub(crate) bearer: Option<Bearer>,
     /// The token.
-    pub token: TokenSource,
+    pub(crate) token: TokenSource,
     /// Headers that are set in every request.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// The hosts, beside its own, that it may send clients to.
-    pub redirect_hosts: Vec<RedirectHost>,
+    pub(crate) redirect_hosts: Vec<RedirectHost>,
     /// The proxy that it is reached through, if any.
     pub proxy: Option<EgressProxy>,
     /// The protocol to speak.
@@ -62,11 +61,6 @@ pub struct ProviderSpec {
 }
 
 impl ProviderSpec {
-    /// Whether its token may be sent in the header `name`.
-    pub fn takes_token_in(&self, name: &HeaderName) -> bool {
-        placement::takes_token_in(&self.auth_header, self.bearer.as_ref(), name)
-    }
-
     /// The addresses that connections for it are made to: those of its proxy, which resolves the provider's name itself,
     /// or its own.
     pub fn addresses(&self, resolver: &Resolver) -> Arc<Addresses> {

@@ -121,7 +121,7 @@ impl Admission {
     }
 
     /// The verified key; `None` on an open route.
-    pub fn key(&self) -> Option<&Arc<ClientKey>> {
+    pub(crate) fn key(&self) -> Option<&Arc<ClientKey>> {
         self.key.as_ref()
     }
 

@@ -69,7 +69,7 @@ impl Attempt {
     }
 
     /// The path and query at the provider.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 

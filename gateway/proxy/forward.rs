@@ -1,5 +1,5 @@
 //! Phase 2, forward: the connections for the attempt. Whether there is another try is decided by
-//! [`judge`](super::retry::judge).
+//! [`judge`].
 
 use std::time::{Duration, Instant};
 

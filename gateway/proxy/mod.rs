@@ -13,8 +13,8 @@
 //!
 //! Nothing here knows a configuration file, and nothing here blocks.
 
-pub mod admit;
-pub mod attempt;
+pub(crate) mod admit;
+pub(crate) mod attempt;
 mod body;
 mod client_address;
 pub(crate) mod connection;
@@ -25,10 +25,10 @@ mod dialect;
 mod exchange;
 mod failure;
 mod forward;
-pub mod head;
+pub(crate) mod head;
 mod header_names;
 mod http10;
-pub mod inject;
+pub(crate) mod inject;
 mod location;
 mod observe;
 mod receive;

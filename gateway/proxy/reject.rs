@@ -205,22 +205,22 @@ impl Reason {
     }
 
     /// The status of the response.
-    pub fn status(self) -> u16 {
+    pub(crate) fn status(self) -> u16 {
         self.response().0
     }
 
     /// The code in the response's body and in metrics.
-    pub fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         self.response().1
     }
 
     /// The sentence for people.
-    pub fn message(self) -> &'static str {
+    pub(crate) fn message(self) -> &'static str {
         self.response().2
     }
 
     /// The reason in the log: the code, or for a key the exact reason, which clients do not learn.
-    pub fn detail(self) -> &'static str {
+    pub(crate) fn detail(self) -> &'static str {
         match self {
             Self::InvalidKey(failure) => failure.label(),
             other => other.code(),
@@ -232,18 +232,18 @@ impl Reason {
 #[derive(Clone)]
 pub struct Rejection {
     /// Why the request is refused.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// The route, if one was found, for its dialect and its metrics.
-    pub route: Option<Arc<Route>>,
+    pub(crate) route: Option<Arc<Route>>,
     /// The key, if one was verified, for the log.
-    pub key: Option<Arc<ClientKey>>,
+    pub(crate) key: Option<Arc<ClientKey>>,
     /// The message for the client in place of the reason's own. It names headers, never their values.
-    pub message: Option<Box<str>>,
+    pub(crate) message: Option<Box<str>>,
 }
 
 impl Rejection {
     /// A refusal of a request for which no route was found.
-    pub fn unrouted(reason: Reason) -> Self {
+    pub(crate) fn unrouted(reason: Reason) -> Self {
         Self {
             reason,
             route: None,
@@ -253,7 +253,7 @@ impl Rejection {
     }
 
     /// A refusal of a request on `route`.
-    pub fn on(route: &Arc<Route>, reason: Reason) -> Self {
+    pub(crate) fn on(route: &Arc<Route>, reason: Reason) -> Self {
         Self {
             reason,
             route: Some(route.clone()),
@@ -269,7 +269,10 @@ impl Rejection {
     }
 
     /// The response, as head and body. They depend on the reason, its message, the dialect and the id alone.
-    pub fn response(&self, id: &RequestId) -> Result<(Box<ResponseHeader>, Bytes), Box<Error>> {
+    pub(crate) fn response(
+        &self,
+        id: &RequestId,
+    ) -> Result<(Box<ResponseHeader>, Bytes), Box<Error>> {
         let (status, code, sentence) = self.reason.response();
         let message = self.message.as_deref().unwrap_or(sentence);
         if self.reason == Reason::Preflight {

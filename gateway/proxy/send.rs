@@ -1,4 +1,4 @@
-//! Phase 3: makes the head that goes up. What is in it is decided by [`inject`](super::inject).
+//! Phase 3: makes the head that goes up. What is in it is decided by [`inject`].
 
 use http::HeaderMap;
 use pingora::http::RequestHeader;

@@ -39,7 +39,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const TOO_LONG: Duration = Duration::from_secs(30);
 
 /// Watches the files of a configuration and takes over what they become.
-pub struct Reloader {
+pub(crate) struct Reloader {
     live: Arc<Live>,
     path: PathBuf,
     /// The files as they were just before they were last read.
@@ -58,7 +58,7 @@ pub struct Reloader {
 impl Reloader {
     /// Watches `files`, which the configuration of `live` was made from; `path` is its `gateway.toml`. If one of them is
     /// `unread`, it is tried again at once.
-    pub fn new(live: Arc<Live>, path: PathBuf, files: Vec<FileStamp>, unread: bool) -> Self {
+    pub(crate) fn new(live: Arc<Live>, path: PathBuf, files: Vec<FileStamp>, unread: bool) -> Self {
         live.metrics.reload_pending.set(i64::from(unread));
         Self {
             live,
@@ -73,12 +73,12 @@ impl Reloader {
     }
 
     /// Notify it to reload at once, as SIGHUP does.
-    pub fn handle(&self) -> Arc<Notify> {
+    pub(crate) fn handle(&self) -> Arc<Notify> {
         self.requested.clone()
     }
 
     /// Runs until the task is dropped.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut polls = tokio::time::interval(POLL_INTERVAL);
         polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last: Option<Vec<FileStamp>> = None;

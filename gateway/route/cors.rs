@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, header::ORIGIN};
 
 /// The origins whose pages may read responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cors {
+pub(crate) enum Cors {
     /// Pages of every origin, configured as `*`.
     Any,
     /// Pages of these origins, which are spelled as browsers spell them.
@@ -17,7 +17,7 @@ pub enum Cors {
 impl Cors {
     /// The value of `Access-Control-Allow-Origin` for a request with `headers`; `None` if its page may not read the
     /// response.
-    pub fn allowed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+    pub(crate) fn allowed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         match self {
             Self::Any => Some(HeaderValue::from_static("*")),
             Self::Origins(origins) => {
@@ -29,14 +29,14 @@ impl Cors {
     }
 
     /// Whether responses depend on the page that sends the request.
-    pub fn varies(&self) -> bool {
+    pub(crate) fn varies(&self) -> bool {
         matches!(self, Self::Origins(_))
     }
 }
 
 /// Reads an origin as browsers write it: `https://app.example.com`, with a port unless that is the scheme's own. The error
 /// is a sentence about `text` for the operator.
-pub fn parse_origin(text: &str) -> Result<HeaderValue, String> {
+pub(crate) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     if text == "null" {
         return Err(
             "`null` is the origin of every sandboxed page and of every file: name another".into(),

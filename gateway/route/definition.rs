@@ -15,17 +15,17 @@ use crate::usage::Metering;
 /// How a route's path relates to those of others. It is computed once, so that a request on a route without such
 /// relations costs nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overlap {
+pub(crate) struct Overlap {
     /// The path of another route lies within its own.
-    pub has_inner: bool,
+    pub(crate) has_inner: bool,
     /// The path of the broadest route that this route is a part of: its path lies within that one's, and its requests
     /// would reach the same endpoints through that one if it did not exist.
-    pub part_of: Option<String>,
+    pub(crate) part_of: Option<String>,
 }
 
 /// Who may use a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Access {
+pub(crate) enum Access {
     /// Clients whose key the selector takes.
     Keys(Selector),
     /// Anyone, which the configuration must say in so many words: `auth = "none"`.
@@ -37,32 +37,32 @@ pub struct Route {
     /// The route's name, which is a metric label.
     pub name: Arc<str>,
     /// The hosts whose requests it takes.
-    pub hosts: Vec<HostPattern>,
+    pub(crate) hosts: Vec<HostPattern>,
     /// The paths that it takes.
-    pub path: PathPrefix,
+    pub(crate) path: PathPrefix,
     /// Where its requests go.
-    pub targets: Targets,
+    pub(crate) targets: Targets,
     /// The shape of the errors that its clients read.
-    pub dialect: ErrorFormat,
+    pub(crate) dialect: ErrorFormat,
     /// Who may use it.
-    pub access: Access,
+    pub(crate) access: Access,
     /// The headers in which a client brings the provider's token itself (`token = "passthrough"`): no client key is
     /// looked for in them. Empty for other routes.
-    pub token_headers: Vec<HeaderName>,
+    pub(crate) token_headers: Vec<HeaderName>,
     /// Whether a connection may be upgraded to `WebSocket`.
-    pub websocket: bool,
+    pub(crate) websocket: bool,
     /// The client's headers that the provider does not get.
-    pub stripped: Stripped,
+    pub(crate) stripped: Stripped,
     /// Headers for the provider that are made from the client's.
-    pub templates: Vec<HeaderTemplate>,
+    pub(crate) templates: Vec<HeaderTemplate>,
     /// The web pages that may read its responses; `None` leaves that to the provider.
-    pub cors: Option<Cors>,
+    pub(crate) cors: Option<Cors>,
     /// How the usage of its streams is metered.
-    pub metering: Metering,
+    pub(crate) metering: Metering,
     /// The models that have metrics of their own: names, or prefixes that end in `*`.
-    pub metric_models: Vec<String>,
+    pub(crate) metric_models: Vec<String>,
     /// How the route's path relates to those of others. `Router::build` fills it in.
-    pub overlap: Overlap,
+    pub(crate) overlap: Overlap,
 }
 
 /// The metric label of the models that a route does not list.
@@ -70,7 +70,7 @@ const OTHER_MODELS: &str = "other";
 
 impl Route {
     /// The metric label of `model`: the first entry of the route's list that takes it.
-    pub fn model_label(&self, model: Option<&str>) -> &str {
+    pub(crate) fn model_label(&self, model: Option<&str>) -> &str {
         let takes = |entry: &&String| match (entry.strip_suffix('*'), model) {
             (_, None) => false,
             (Some(beginning), Some(model)) => model.starts_with(beginning),

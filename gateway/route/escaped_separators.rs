@@ -19,7 +19,7 @@ pub fn request_path(target: &[u8]) -> Result<NormalPath<'_>, BadPath> {
 impl Router {
     /// Whether a server that decodes escaped separators may read a request as another route's. The request's `path` on
     /// `host` takes `route`, and becomes `target` at the provider.
-    pub fn is_anothers_unmasked(
+    pub(crate) fn is_anothers_unmasked(
         &self,
         host: &str,
         route: &Arc<Route>,

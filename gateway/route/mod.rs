@@ -14,11 +14,12 @@ mod target;
 #[cfg(test)]
 mod testing;
 
-pub use cors::{Cors, parse_origin};
-pub use definition::{Access, Overlap, Route};
+pub(crate) use cors::{Cors, parse_origin};
+pub(crate) use definition::{Access, Overlap, Route};
 pub use escaped_separators::request_path;
-pub use pattern::{HostPattern, PathPrefix};
-pub use router::{Match, Router};
-pub use target::{Target, Targets};
+pub(crate) use pattern::{HostPattern, PathPrefix};
+pub(crate) use router::Router;
+pub(crate) use target::{Target, Targets};
 
-pub use crate::grammar::path::{BadPath, NormalPath};
+pub(crate) use crate::grammar::path::BadPath;
+pub use crate::grammar::path::NormalPath;

@@ -7,7 +7,7 @@ use crate::grammar::path::NormalPath;
 
 /// The hosts that a route takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum HostPattern {
+pub(crate) enum HostPattern {
     /// One host, in its normal form.
     Exact(String),
     /// `*.example.com`: every host that ends in `.example.com`, which is kept here with its first dot.
@@ -18,7 +18,7 @@ pub enum HostPattern {
 
 impl HostPattern {
     /// Reads `api.example.com` or `*.example.com`, without a port.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (wild, name) = match text.strip_prefix("*.") {
             Some(name) => (true, name),
             None => (false, text),
@@ -35,7 +35,7 @@ impl HostPattern {
     }
 
     /// Whether the pattern takes `host`, which must be in its normal form: see [`normal_host`].
-    pub fn takes(&self, host: &str) -> bool {
+    pub(crate) fn takes(&self, host: &str) -> bool {
         match self {
             Self::Exact(name) => host == name,
             Self::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
@@ -44,7 +44,7 @@ impl HostPattern {
     }
 
     /// Whether there is a host that both patterns take.
-    pub fn meets(&self, other: &Self) -> bool {
+    pub(crate) fn meets(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Any, _) | (_, Self::Any) => true,
             (Self::Exact(host), pattern) | (pattern, Self::Exact(host)) => pattern.takes(host),
@@ -55,7 +55,7 @@ impl HostPattern {
     }
 
     /// How specific the pattern is: a higher rank goes first.
-    pub fn rank(&self) -> usize {
+    pub(crate) fn rank(&self) -> usize {
         match self {
             Self::Exact(_) => usize::MAX,
             Self::Suffix(suffix) => suffix.len(),
@@ -76,11 +76,11 @@ impl fmt::Display for HostPattern {
 
 /// A path prefix of whole segments. It never ends in a slash; the empty prefix takes every path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PathPrefix(String);
+pub(crate) struct PathPrefix(String);
 
 impl PathPrefix {
     /// Reads a prefix such as `/openai`, which must be in its normal form; `/` takes every path.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let wanted = "a path begins with `/` and is in its plain form, such as `/openai`";
         match NormalPath::parse(text.as_bytes()) {
             Ok(normal) if normal.path == text && normal.query.is_none() => {
@@ -91,13 +91,13 @@ impl PathPrefix {
     }
 
     /// The rest of `path` behind the prefix, if `path` is below it.
-    pub fn strip<'p>(&self, path: &'p str) -> Option<&'p str> {
+    pub(crate) fn strip<'p>(&self, path: &'p str) -> Option<&'p str> {
         path.strip_prefix(self.0.as_str())
             .filter(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// The prefix as text; empty for `/`.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -22,9 +22,9 @@ pub struct Router {
 /// The route that takes a request, and the rest of the request's path.
 pub struct Match<'s, 'r> {
     /// The route.
-    pub route: &'s Arc<Route>,
+    pub(crate) route: &'s Arc<Route>,
     /// The path behind the route's prefix; empty for the bare prefix.
-    pub rest: &'r str,
+    pub(crate) rest: &'r str,
 }
 
 impl Router {
@@ -53,7 +53,7 @@ impl Router {
     }
 
     /// All routes, in the configuration's order.
-    pub fn routes(&self) -> &[Arc<Route>] {
+    pub(crate) fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
 

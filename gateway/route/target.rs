@@ -9,36 +9,36 @@ use crate::provider::Provider;
 /// A provider as one route uses it.
 pub struct Target {
     /// The provider, which other routes may use as well.
-    pub provider: Arc<Provider>,
+    pub(crate) provider: Arc<Provider>,
     /// The metrics of this route with this provider.
-    pub metrics: TargetMetrics,
+    pub(crate) metrics: TargetMetrics,
 }
 
 /// The targets of a route. There is at least one.
-pub struct Targets {
+pub(crate) struct Targets {
     first: Arc<Target>,
 }
 
 impl Targets {
     /// The targets of a route that has one provider.
-    pub fn one(target: Target) -> Self {
+    pub(crate) fn one(target: Target) -> Self {
         Self {
             first: Arc::new(target),
         }
     }
 
     /// The target to try after so many were `tried` for a request; `None` if none is left.
-    pub fn next(&self, tried: usize) -> Option<&Arc<Target>> {
+    pub(crate) fn next(&self, tried: usize) -> Option<&Arc<Target>> {
         (tried == 0).then_some(&self.first)
     }
 
     /// The target that a request counts for if it was refused before one was chosen, and by which the route is shown.
-    pub fn primary(&self) -> &Arc<Target> {
+    pub(crate) fn primary(&self) -> &Arc<Target> {
         &self.first
     }
 
     /// All targets, in the order in which they are tried.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Target>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Target>> {
         std::iter::once(&self.first)
     }
 }

@@ -27,7 +27,7 @@ impl Clock {
     }
 
     /// The time at the moment `at`, at which the wall clock shows `wall`.
-    pub fn at(&self, wall: Timestamp, at: Instant) -> Timestamp {
+    pub(crate) fn at(&self, wall: Timestamp, at: Instant) -> Timestamp {
         let passed = i64::try_from(at.duration_since(self.start).as_micros()).unwrap_or(i64::MAX);
         let ahead = wall.as_microsecond().saturating_sub(passed);
         let mut most = self.ahead.load(Ordering::Relaxed);
@@ -43,7 +43,7 @@ impl Clock {
     }
 
     /// How far the wall clock is behind this clock, because it was set back or was ahead once.
-    pub fn behind(&self) -> Duration {
+    pub(crate) fn behind(&self) -> Duration {
         let wall = Timestamp::now();
         let gap = self.at(wall, Instant::now()).duration_since(wall);
         gap.try_into().unwrap_or_default()

@@ -8,7 +8,7 @@ use crate::runtime::atomic::{AtomicUsize, Ordering};
 
 /// A count of what is in flight, and a way to wait until it is zero.
 #[derive(Default)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     count: AtomicUsize,
     gauge: Option<prometheus::IntGauge>,
     idle: Notify,
@@ -16,7 +16,7 @@ pub struct InFlight {
 
 impl InFlight {
     /// A count of zero, which `gauge` exports.
-    pub fn new(gauge: prometheus::IntGauge) -> Arc<Self> {
+    pub(crate) fn new(gauge: prometheus::IntGauge) -> Arc<Self> {
         Arc::new(Self {
             gauge: Some(gauge),
             ..Self::default()
@@ -24,7 +24,7 @@ impl InFlight {
     }
 
     /// Counts one more until the guard is dropped.
-    pub fn enter(self: &Arc<Self>) -> InFlightGuard {
+    pub(crate) fn enter(self: &Arc<Self>) -> InFlightGuard {
         self.count.fetch_add(1, Ordering::AcqRel);
         if let Some(gauge) = &self.gauge {
             gauge.inc();
@@ -33,12 +33,12 @@ impl InFlight {
     }
 
     /// The count now.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
 
     /// Waits until the count is zero.
-    pub async fn drained(&self) {
+    pub(crate) async fn drained(&self) {
         loop {
             let notified = self.idle.notified();
             // Adding zero reads the latest value in the modification order; a load could return an older one, and the
@@ -52,7 +52,7 @@ impl InFlight {
 }
 
 /// Counts one until it is dropped.
-pub struct InFlightGuard(Arc<InFlight>);
+pub(crate) struct InFlightGuard(Arc<InFlight>);
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {

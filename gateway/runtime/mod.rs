@@ -4,14 +4,14 @@
 
 pub(crate) mod atomic;
 pub(crate) mod background;
-pub mod clock;
+pub(crate) mod clock;
 pub(crate) mod descriptors;
-pub mod in_flight;
+pub(crate) mod in_flight;
 pub(crate) mod line_queue;
-pub mod log;
+pub(crate) mod log;
 pub(crate) mod printable;
-pub mod regular_file;
+pub(crate) mod regular_file;
 pub(crate) mod replace;
 pub(crate) mod systemd;
 pub(crate) mod watchdog;
-pub mod watched;
+pub(crate) mod watched;

@@ -23,7 +23,7 @@ const BUFFER: u64 = 64 << 10;
 
 /// Why a file was not read.
 #[derive(Debug)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// The file does not exist.
     Absent,
     /// The system refused to read it.
@@ -35,7 +35,7 @@ pub enum ReadError {
 impl ReadError {
     /// Whether a later try may succeed although the file is unchanged: the system had no descriptor or no memory, or a disk
     /// did not respond. Errors that are not known to be permanent count as transient, so that they are retried.
-    pub fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         let Self::Io(error) = self else { return false };
         let permanent = [
             Errno::ACCESS,

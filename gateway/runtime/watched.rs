@@ -8,14 +8,14 @@ use tokio::sync::watch;
 use crate::runtime::atomic::{ArcSwap, Guard};
 
 /// A value that can be swapped and watched.
-pub struct Watched<T> {
+pub(crate) struct Watched<T> {
     value: ArcSwap<T>,
     swaps: watch::Sender<u64>,
 }
 
 impl<T> Watched<T> {
     /// Starts with `value`.
-    pub fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self {
             value: ArcSwap::from_pointee(value),
             swaps: watch::Sender::new(0),
@@ -23,34 +23,34 @@ impl<T> Watched<T> {
     }
 
     /// The current value, to keep.
-    pub fn get(&self) -> Arc<T> {
+    pub(crate) fn get(&self) -> Arc<T> {
         self.value.load_full()
     }
 
     /// The current value, for a short read: cheaper than [`get`](Self::get), but not to be kept across an `await`.
-    pub fn load(&self) -> Guard<Arc<T>> {
+    pub(crate) fn load(&self) -> Guard<Arc<T>> {
         self.value.load()
     }
 
     /// Replaces the value by `next`, and returns the old one.
-    pub fn swap(&self, next: Arc<T>) -> Arc<T> {
+    pub(crate) fn swap(&self, next: Arc<T>) -> Arc<T> {
         let before = self.value.swap(next);
         self.swaps.send_modify(|count| *count += 1);
         before
     }
 
     /// Watches for swaps after this call. Read the value only after the call: a swap in between would be missed.
-    pub fn watch(&self) -> Swaps {
+    pub(crate) fn watch(&self) -> Swaps {
         Swaps(self.swaps.subscribe())
     }
 }
 
 /// Notifications of swaps.
-pub struct Swaps(watch::Receiver<u64>);
+pub(crate) struct Swaps(watch::Receiver<u64>);
 
 impl Swaps {
     /// Waits for a swap since the last call. Returns false if there will be none: the value is gone.
-    pub async fn next(&mut self) -> bool {
+    pub(crate) async fn next(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }
 }

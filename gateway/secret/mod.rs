@@ -13,7 +13,7 @@ mod reference;
 mod source;
 mod value;
 
-pub use private::{LARGEST_KEYS, Private};
-pub use reference::{SecretError, SecretRef};
-pub use source::{LocalSecrets, SecretSource};
-pub use value::Secret;
+pub(crate) use private::{LARGEST_KEYS, Private};
+pub(crate) use reference::{SecretError, SecretRef};
+pub(crate) use source::{LocalSecrets, SecretSource};
+pub(crate) use value::Secret;

@@ -15,7 +15,7 @@ use super::links;
 use crate::runtime::regular_file::{self, ReadError};
 
 /// The largest key file, in bytes: more than ten million keys.
-pub const LARGEST_KEYS: u64 = 4 << 30;
+pub(crate) const LARGEST_KEYS: u64 = 4 << 30;
 /// The bits of a mode for those who are neither the owner nor in the group.
 const OTHERS: u32 = 0o007;
 /// The group's bits for more than reading.
@@ -24,24 +24,24 @@ const BEYOND_READING: u32 = 0o030;
 const TRIES: usize = 100;
 
 /// The content of a private file.
-pub struct Private {
+pub(crate) struct Private {
     /// The text.
-    pub text: String,
+    pub(crate) text: String,
     /// What to do about it, if others may read the file.
-    pub exposed: Option<String>,
+    pub(crate) exposed: Option<String>,
 }
 
 impl Private {
     /// Reads `path` as [`read`](Self::read) does, or the target of a link there, if nobody but root and this user can have
     /// created the link.
-    pub fn read_linked(path: &Path, largest: u64) -> Result<Self, ReadError> {
+    pub(crate) fn read_linked(path: &Path, largest: u64) -> Result<Self, ReadError> {
         Self::read(&links::follow(path)?, largest)
     }
 
     /// Reads `path`: a file, not a link to one, of this user or of root, that nobody else may write, and of at most
     /// `largest` bytes. A group of this process may read it too (mode 0640 or 0440): Kubernetes' `fsGroup` and
     /// `install -g` hand files over in that way.
-    pub fn read(path: &Path, largest: u64) -> Result<Self, ReadError> {
+    pub(crate) fn read(path: &Path, largest: u64) -> Result<Self, ReadError> {
         let (file, about) = open(path)?;
         let us = geteuid().as_raw();
         // Root may read any file: `sudo keygate check` checks a service that runs as a user of its own.

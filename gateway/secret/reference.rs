@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 ///
 /// No `Debug`: an `inline:` reference holds the value.
 #[derive(Clone)]
-pub enum SecretRef {
+pub(crate) enum SecretRef {
     /// `env:NAME`: an environment variable.
     Env(String),
     /// `file:PATH`: a file's content; a relative path counts from the configuration's folder.
@@ -48,14 +48,14 @@ impl std::error::Error for SecretError {}
 
 impl SecretError {
     /// Whether another try may succeed a moment later although nobody changes the source.
-    pub fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Unread(_))
     }
 }
 
 impl SecretRef {
     /// Parses a reference; relative file paths count from `folder`.
-    pub fn parse(text: &str, folder: &Path) -> Result<Self, SecretError> {
+    pub(crate) fn parse(text: &str, folder: &Path) -> Result<Self, SecretError> {
         let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
         let reference = match scheme {
             "env" => Self::Env(rest.to_owned()),

@@ -13,7 +13,7 @@ use super::{credential, env, file};
 /// Fetches secrets by their references.
 ///
 /// The calls block: a configuration is loaded on a thread of its own, never on one that serves.
-pub trait SecretSource: Send + Sync {
+pub(crate) trait SecretSource: Send + Sync {
     /// The file that holds the secret, if it is in one: a change of it is a reason to fetch the secret again.
     fn file(&self, reference: &SecretRef) -> Option<PathBuf>;
 
@@ -36,7 +36,7 @@ pub trait SecretSource: Send + Sync {
 
 /// The secrets of this machine: environment variables, files, systemd credentials, and values written inline.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct LocalSecrets;
+pub(crate) struct LocalSecrets;
 
 impl SecretSource for LocalSecrets {
     fn file(&self, reference: &SecretRef) -> Option<PathBuf> {

@@ -39,12 +39,12 @@ impl Secret {
 
     /// What is odd about it, if it looks like a token with text around it, such as quotation marks. The finding reads on
     /// behind the name of the secret, and holds no part of it.
-    pub fn oddity(&self) -> Option<&'static str> {
+    pub(crate) fn oddity(&self) -> Option<&'static str> {
         form::oddity(&self.0)
     }
 
     /// The value itself. Review every call.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 

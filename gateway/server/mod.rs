@@ -16,10 +16,10 @@ mod startup;
 mod threads;
 
 pub use self::gateway::Gateway;
-pub use self::lifecycle::signals::Signals;
-pub use self::listen::sockets::Inherited;
+pub(crate) use self::lifecycle::signals::Signals;
+pub(crate) use self::listen::sockets::Inherited;
 pub use self::sandbox::SandboxServer;
-pub use self::startup::{check_startup, keep_memory_private};
+pub(crate) use self::startup::{check_startup, keep_memory_private};
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -95,7 +95,7 @@ impl Gateway {
     ///
     /// # Errors
     /// As [`start`](Self::start), and if the process that was to hand over to this one has died.
-    pub fn start_on(
+    pub(crate) fn start_on(
         mut inherited: Inherited,
         config: Resolved,
         path: PathBuf,

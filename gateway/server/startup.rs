@@ -9,7 +9,7 @@ use crate::runtime::descriptors;
 
 /// Keeps the process's memory private: no other process of this user can read it or the initial environment, and a crash
 /// writes no core file. A failure is logged.
-pub fn keep_memory_private() {
+pub(crate) fn keep_memory_private() {
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
@@ -25,7 +25,7 @@ pub fn keep_memory_private() {
 ///
 /// # Errors
 /// If one of them is missing.
-pub fn check_startup(config: &Resolved) -> Result<(), Error> {
+pub(crate) fn check_startup(config: &Resolved) -> Result<(), Error> {
     let what = "trust the system's root certificates";
     let certificates = load_native_certs().map_err(|error| Error::failed(what, error))?;
     let mut roots = RootCertStore::empty();

@@ -19,7 +19,7 @@ const BATCH: usize = 512;
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Sends spans until the [`Telemetry`](super::Telemetry) that makes them is dropped.
-pub struct Exporter {
+pub(crate) struct Exporter {
     spans: Receiver<SpanData>,
     otlp: SpanExporter,
     exported: IntCounter,
@@ -55,7 +55,7 @@ impl Exporter {
     }
 
     /// Runs until the last span is sent.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut works = true;
         while let Some(batch) = self.next_batch().await {
             let count = batch.len() as u64;

@@ -13,10 +13,10 @@ mod span;
 mod spec;
 mod trace;
 
-pub use self::exporter::Exporter;
-pub use self::span::SpanInput;
-pub use self::spec::TelemetrySpec;
-pub use self::trace::Trace;
+pub(crate) use self::exporter::Exporter;
+pub(crate) use self::span::SpanInput;
+pub(crate) use self::spec::TelemetrySpec;
+pub(crate) use self::trace::Trace;
 
 use http::HeaderMap;
 use opentelemetry::propagation::TextMapPropagator;
@@ -36,7 +36,7 @@ use crate::origin::Resolver;
 const CAPACITY: usize = 4096;
 
 /// Makes spans of requests.
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     spans: Sender<SpanData>,
     dropped: IntCounter,
     sample: u32,
@@ -48,7 +48,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Makes spans as `spec` describes, and the exporter that sends them: it must be run, and ends after the telemetry is
     /// dropped. `outcomes` counts spans by its only label, `outcome`. Fails with why the collector cannot be used.
-    pub fn start(
+    pub(crate) fn start(
         spec: &TelemetrySpec,
         resolver: &Resolver,
         outcomes: &IntCounterVec,
@@ -70,7 +70,7 @@ impl Telemetry {
 
     /// The place of a request: in its client's trace if `client` has one, which then decides whether it is recorded,
     /// else in a new trace.
-    pub fn begin(&self, client: Option<&HeaderMap>) -> Trace {
+    pub(crate) fn begin(&self, client: Option<&HeaderMap>) -> Trace {
         match client.and_then(|headers| self.parent(headers)) {
             Some(parent) => self.child_of(&parent),
             None => self.root(),
@@ -113,7 +113,7 @@ impl Telemetry {
     }
 
     /// Queues the span of a request that has ended, if its trace is sampled.
-    pub fn end(&self, trace: &Trace, input: &SpanInput<'_>) {
+    pub(crate) fn end(&self, trace: &Trace, input: &SpanInput<'_>) {
         if !trace.own.is_sampled() {
             return;
         }

@@ -11,17 +11,17 @@ use crate::access_log::{AccessRecord, cap};
 use crate::provider::Kind;
 
 /// What a span is made of.
-pub struct SpanInput<'r> {
+pub(crate) struct SpanInput<'r> {
     /// The record of the access line.
-    pub line: &'r AccessRecord,
+    pub(crate) line: &'r AccessRecord,
     /// The path of the route.
-    pub route: Option<&'r str>,
+    pub(crate) route: Option<&'r str>,
     /// The kind of the provider.
-    pub kind: Option<&'static Kind>,
+    pub(crate) kind: Option<&'static Kind>,
     /// The path at the provider, with its query.
-    pub target: Option<&'r str>,
+    pub(crate) target: Option<&'r str>,
     /// The time from the request's head to the end of its response.
-    pub took: Duration,
+    pub(crate) took: Duration,
 }
 
 impl SpanInput<'_> {

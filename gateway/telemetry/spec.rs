@@ -6,13 +6,13 @@ use crate::origin::BaseUrl;
 
 /// A [`Telemetry`](super::Telemetry) as configured.
 #[derive(PartialEq, Eq)]
-pub struct TelemetrySpec {
+pub(crate) struct TelemetrySpec {
     /// The collector. Spans are posted to `/v1/traces` under this URL.
-    pub collector: BaseUrl,
+    pub(crate) collector: BaseUrl,
     /// Headers of every request to the collector, such as its own token.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// How many of a million requests are sampled, of those that arrive without a trace of their own.
-    pub sample: u32,
+    pub(crate) sample: u32,
     /// The `service.name` of this gateway.
-    pub service: String,
+    pub(crate) service: String,
 }

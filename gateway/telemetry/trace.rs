@@ -9,7 +9,7 @@ pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The place of one request in a trace.
-pub struct Trace {
+pub(crate) struct Trace {
     /// The span of this request.
     pub(super) own: SpanContext,
     /// The client's span, if it sent one that is valid.
@@ -18,7 +18,7 @@ pub struct Trace {
 
 impl Trace {
     /// Sets `traceparent`, so that the provider continues this trace.
-    pub fn pass_on(&self, upstream: &mut RequestHeader) -> Result<()> {
+    pub(crate) fn pass_on(&self, upstream: &mut RequestHeader) -> Result<()> {
         let own = &self.own;
         let flags = own.trace_flags() & TraceFlags::SAMPLED;
         let value = format!("00-{}-{}-{flags:02x}", own.trace_id(), own.span_id());

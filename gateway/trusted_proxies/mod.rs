@@ -3,7 +3,7 @@
 //! Only a proxy whose own address is in a network of the configuration is believed. Plain functions: no IO, no session.
 
 mod forwarded;
-pub mod proxy_protocol;
+pub(crate) mod proxy_protocol;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -52,13 +52,13 @@ pub enum Named {
 
 impl TrustedProxies {
     /// Whether `address` is that of a trusted proxy.
-    pub fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let mut networks = self.networks.iter();
         networks.any(|network| network.contains(address))
     }
 
     /// Whether the proxies begin each connection with a PROXY protocol header.
-    pub fn speak_proxy_protocol(&self) -> bool {
+    pub(crate) fn speak_proxy_protocol(&self) -> bool {
         self.named_by == NamedBy::ProxyProtocol
     }
 

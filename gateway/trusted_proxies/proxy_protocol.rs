@@ -24,7 +24,7 @@ pub struct ProxyHeader {
     pub length: usize,
     /// The client's address. `None` if the connection is the balancer's own (`LOCAL`, as for health checks), or if the
     /// header has no TCP address (`UNKNOWN`, UDP, Unix sockets).
-    pub client: Option<SocketAddr>,
+    pub(crate) client: Option<SocketAddr>,
 }
 
 /// The reading of a connection's first bytes.

@@ -79,13 +79,13 @@ impl ExcludeUsage {
     }
 
     /// The bytes that are held back, for a stream that ends here.
-    pub fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
         self.line = 0;
         std::mem::take(&mut self.held)
     }
 
     /// The number of events that were removed.
-    pub fn taken_out(&self) -> u64 {
+    pub(crate) fn taken_out(&self) -> u64 {
         self.taken_out
     }
 

@@ -8,7 +8,7 @@
 
 /// The expectation, from the least to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Expected {
+pub(crate) enum Expected {
     /// No usage that counts: the response shows something generated earlier.
     Nothing,
     /// Usage counts if the response reports any.
@@ -49,7 +49,7 @@ fn is_among(names: &[&str], name: &str) -> bool {
 
 /// The expectation for the response to `method` on `target`, a path at the provider with or without
 /// a query.
-pub fn expected(method: &str, target: &str) -> Expected {
+pub(crate) fn expected(method: &str, target: &str) -> Expected {
     let path = target.split('?').next().unwrap_or_default();
     let mut segments = path.trim_end_matches('/').rsplit('/');
     let [last, parent, grandparent] = [(); 3].map(|()| segments.next().unwrap_or_default());

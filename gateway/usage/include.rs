@@ -18,7 +18,7 @@ const MOST_BETWEEN: usize = 256;
 
 /// The most bytes by which a body becomes longer. A body with an announced length becomes longer by exactly this: spaces
 /// are appended, which mean nothing behind a JSON document.
-pub const ROOM: usize = 1 + NAME.len() + VALUE.len();
+pub(crate) const ROOM: usize = 1 + NAME.len() + VALUE.len();
 
 /// The rewriter of one request's body.
 ///
@@ -117,7 +117,7 @@ impl IncludeUsage {
     }
 
     /// Whether the rewriter has requested usage, which the client did not.
-    pub fn asked(&self) -> bool {
+    pub(crate) fn asked(&self) -> bool {
         self.usage == UsageRequest::Added
     }
 

@@ -28,7 +28,7 @@ pub struct MediumTokens {
 impl MediumTokens {
     /// The sums, saturating.
     #[must_use]
-    pub fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             input: self.input.saturating_add(other.input),
             cache_read: self.cache_read.saturating_add(other.cache_read),
@@ -37,7 +37,7 @@ impl MediumTokens {
     }
 
     /// Returns whether all counts are zero.
-    pub fn is_none(self) -> bool {
+    pub(crate) fn is_none(self) -> bool {
         self == Self::default()
     }
 }
@@ -45,7 +45,7 @@ impl MediumTokens {
 impl Media {
     /// The media of two responses together.
     #[must_use]
-    pub fn plus(self, other: &Self) -> Self {
+    pub(crate) fn plus(self, other: &Self) -> Self {
         Self {
             audio: self.audio.plus(other.audio),
             image: self.image.plus(other.image),
@@ -56,7 +56,7 @@ impl Media {
 
     /// Each count with its token type in metrics. The field in access lines is the same name
     /// followed by `_tokens`.
-    pub fn by_type(&self) -> [(&'static str, u64); 9] {
+    pub(crate) fn by_type(&self) -> [(&'static str, u64); 9] {
         let Self {
             audio,
             image,

@@ -53,7 +53,7 @@ impl Meter {
     /// Stops this meter from reading event streams. Returns `None` if the response declares to be
     /// one.
     #[must_use]
-    pub fn without_streams(mut self) -> Option<Self> {
+    pub(crate) fn without_streams(mut self) -> Option<Self> {
         self.reader.streams = false;
         (!self.is_stream()).then_some(self)
     }
@@ -70,7 +70,7 @@ impl Meter {
 
     /// Returns whether the body is an event stream; before its first byte, whether the header
     /// declares one.
-    pub fn is_stream(&self) -> bool {
+    pub(crate) fn is_stream(&self) -> bool {
         match &self.reader.form {
             BodyForm::Unknown(sniffer) => sniffer.expects_events(),
             BodyForm::Known(form) => *form == Form::Events,
@@ -89,7 +89,7 @@ impl Meter {
 
     /// The number of events that were errors; outside of event streams, the number of documents
     /// that were.
-    pub fn errors(&self) -> u64 {
+    pub(crate) fn errors(&self) -> u64 {
         if self.is_stream() {
             self.reader.events.errors(&self.reader.extractor)
         } else {

@@ -30,20 +30,22 @@ mod tokens;
 mod websocket;
 
 pub use exclude::ExcludeUsage;
-pub use expected::{Expected, expected};
-pub use include::{IncludeUsage, ROOM};
+pub(crate) use expected::{Expected, expected};
+pub use include::IncludeUsage;
+pub(crate) use include::ROOM;
 pub use media::{Media, MediumTokens};
 pub use meter::Meter;
 pub(crate) use model_name::normal;
-pub use money::{Cost, CostSource, Rate};
-pub use prices::{PriceList, Prices};
-pub use rates::{MediumRates, Rates};
+pub(crate) use money::{Cost, CostSource, Rate};
+pub(crate) use prices::PriceList;
+pub use prices::Prices;
 pub use tokens::{ServiceTier, Usage};
-pub use websocket::{WebSocketCounts, WebSocketMeter, WebSocketResponse};
+pub use websocket::WebSocketMeter;
+pub(crate) use websocket::{WebSocketCounts, WebSocketResponse};
 
 /// The value of the setting `meter_streams`: how the usage of a route's event streams is metered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Metering {
+pub(crate) enum Metering {
     /// Streams are not read.
     Off,
     /// Reported usage is counted; a stream that reports none is counted as unmetered.
@@ -58,7 +60,7 @@ pub enum Metering {
 
 impl Metering {
     /// All values with their names in the configuration.
-    pub const NAMES: [(&str, Self); 4] = [
+    pub(crate) const NAMES: [(&str, Self); 4] = [
         ("off", Self::Off),
         ("reported", Self::Reported),
         ("estimated", Self::Estimated),

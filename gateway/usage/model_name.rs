@@ -73,7 +73,7 @@ fn without_resource(name: &str) -> &str {
         .unwrap_or(name)
 }
 
-/// Returns a [normal](normal) name without the prefixes for makers and providers.
+/// Returns a [normal] name without the prefixes for makers and providers.
 pub(super) fn bare(name: &str) -> &str {
     let mut bare = name;
     while let Some((prefix, rest)) = bare.split_once('/') {

@@ -12,7 +12,7 @@ const PRICE_DECIMALS: usize = 6;
 
 /// An exact amount in millionths of a millionth (10^-12) of the price list's currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cost(pub u128);
+pub struct Cost(pub(crate) u128);
 
 impl Cost {
     /// The number of decimal places.
@@ -20,25 +20,25 @@ impl Cost {
 
     /// Parses a JSON number such as `5e-03`. Returns `None` if it is no number, is negative or has
     /// more decimal places than a cost.
-    pub fn read(written: &str) -> Option<Self> {
+    pub(crate) fn read(written: &str) -> Option<Self> {
         number::exact(written.as_bytes(), Self::DECIMALS).map(Self)
     }
 
     /// The amount in billionths, rounded to the nearest.
-    pub fn billionths(self) -> u64 {
+    pub(crate) fn billionths(self) -> u64 {
         u64::try_from(self.0.saturating_add(500) / 1000).unwrap_or(u64::MAX)
     }
 
     /// The sum, saturating.
     #[must_use]
-    pub fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 }
 
 /// The source of a cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CostSource {
+pub(crate) enum CostSource {
     /// The provider reported it in the response.
     Provider,
     /// The gateway computed it from the price file.
@@ -47,7 +47,7 @@ pub enum CostSource {
 
 impl CostSource {
     /// The value of `cost_source` in access lines.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Provider => "provider",
             Self::Prices => "prices",
@@ -100,11 +100,11 @@ fn decimal(text: &str, decimals: usize) -> Result<u128, String> {
 /// The price of one token in 10^-12 of the currency, which is the price of a million tokens in
 /// millionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate(u64);
+pub(crate) struct Rate(u64);
 
 impl Rate {
     /// The rate of tokens that cost nothing.
-    pub const FREE: Self = Self(0);
+    pub(crate) const FREE: Self = Self(0);
 
     /// The cost of that many tokens at this rate.
     pub(super) fn of(self, tokens: u64) -> Cost {
@@ -113,7 +113,7 @@ impl Rate {
 
     /// Parses the price of one token, such as `2.5e-06`. Returns `None` if it is no number, is
     /// negative, or has more decimal places than the price of a million tokens may have.
-    pub fn of_one_token(written: &str) -> Option<Self> {
+    pub(crate) fn of_one_token(written: &str) -> Option<Self> {
         // A millionth of the price of a million tokens is 10^-12 of the price of one token.
         u64::try_from(Cost::read(written)?.0).ok().map(Self)
     }

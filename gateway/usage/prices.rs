@@ -30,7 +30,7 @@ pub enum Prices {
 #[derive(Debug)]
 pub struct PriceList {
     /// The currency of all prices, such as `USD`.
-    pub currency: Arc<str>,
+    pub(crate) currency: Arc<str>,
     exact: HashMap<Box<str>, Vec<ModelPrice>, RandomState>,
     /// Prices by prefix of the model name, and the lengths of the prefixes, the longest first.
     by_prefix: HashMap<Box<str>, Vec<ModelPrice>, RandomState>,
@@ -54,7 +54,7 @@ type Lines = HashMap<(String, Option<Arc<str>>, Option<Date>), usize>;
 
 impl PriceList {
     /// Reads `document` and reports everything wrong with it to `problems`.
-    pub fn read(document: &Document, problems: &Problems) -> Self {
+    pub(crate) fn read(document: &Document, problems: &Problems) -> Self {
         let mut root = document.root(problems);
         let currency = root.take::<String>("currency");
         let sections = root.list("price");
@@ -94,7 +94,7 @@ impl PriceList {
     }
 
     /// The providers that some prices are limited to, and where each is named first.
-    pub fn providers(&self) -> impl Iterator<Item = (&str, &Location)> {
+    pub(crate) fn providers(&self) -> impl Iterator<Item = (&str, &Location)> {
         self.providers.iter().map(|(name, at)| (&**name, at))
     }
 

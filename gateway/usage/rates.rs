@@ -6,40 +6,40 @@ use super::tokens::Usage;
 
 /// The prices of one model's tokens, by type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rates {
+pub(crate) struct Rates {
     /// Input tokens that no other rate covers.
-    pub input: Rate,
+    pub(crate) input: Rate,
     /// Input tokens read from the provider's cache. Defaults to `input`.
-    pub cache_read: Option<Rate>,
+    pub(crate) cache_read: Option<Rate>,
     /// Input tokens written into the cache for minutes. Defaults to `input`.
-    pub cache_creation: Option<Rate>,
+    pub(crate) cache_creation: Option<Rate>,
     /// Input tokens written into the cache for an hour. If `cache_creation` is given without this
     /// rate, the price is unknown.
-    pub cache_creation_hour: Option<Rate>,
+    pub(crate) cache_creation_hour: Option<Rate>,
     /// Output tokens that no other rate covers.
-    pub output: Rate,
+    pub(crate) output: Rate,
     /// Reasoning tokens. Defaults to `output`.
-    pub reasoning: Option<Rate>,
+    pub(crate) reasoning: Option<Rate>,
     /// Audio tokens. A missing rate means that the price is unknown: no provider sells audio at the
     /// price of text.
-    pub audio: MediumRates,
+    pub(crate) audio: MediumRates,
     /// Image tokens. If neither input rate is given, input costs the same as text. A missing output
     /// rate means that the price is unknown.
-    pub image: MediumRates,
+    pub(crate) image: MediumRates,
     /// Video tokens, with the same defaults as `image`.
-    pub video: MediumRates,
+    pub(crate) video: MediumRates,
 }
 
 /// The prices of the tokens of one medium.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MediumRates {
+pub(crate) struct MediumRates {
     /// Input tokens.
-    pub input: Option<Rate>,
+    pub(crate) input: Option<Rate>,
     /// Input tokens read from the provider's cache. If `input` is given without this rate, the
     /// price is unknown.
-    pub cache_read: Option<Rate>,
+    pub(crate) cache_read: Option<Rate>,
     /// Output tokens.
-    pub output: Option<Rate>,
+    pub(crate) output: Option<Rate>,
 }
 
 impl MediumRates {
@@ -65,7 +65,7 @@ impl MediumRates {
 
 impl Rates {
     /// The cost of these tokens, or `None` if a rate that they need is unknown.
-    pub fn cost(&self, usage: &Usage) -> Option<Cost> {
+    pub(crate) fn cost(&self, usage: &Usage) -> Option<Cost> {
         let (apart, media) = self.media(&usage.media)?;
         let cached = usage.cache_read.saturating_add(usage.cache_creation);
         // Input tokens that are cached or that belong to a medium with rates of its own, each

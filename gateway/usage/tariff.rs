@@ -72,7 +72,8 @@ impl Tariff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::{MediumRates, Rate};
+    use crate::usage::Rate;
+    use crate::usage::rates::MediumRates;
 
     fn rates(input: &str, output: &str) -> Rates {
         Rates {

@@ -37,14 +37,14 @@ pub struct Usage {
 
 impl Usage {
     /// Returns whether there are neither input nor output tokens.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.input == 0 && self.output == 0
     }
 
     /// The usage of two responses together. It has no reported cost, since a provider reports the
     /// cost of one response.
     #[must_use]
-    pub fn plus(self, other: &Self) -> Self {
+    pub(crate) fn plus(self, other: &Self) -> Self {
         Self {
             input: self.input.saturating_add(other.input),
             output: self.output.saturating_add(other.output),

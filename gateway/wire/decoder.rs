@@ -30,7 +30,7 @@ const ZSTD_AT_ONCE: usize = 16;
 const ZSTD_STEP: usize = 16 << 10;
 
 /// The decoder of one body.
-pub enum BodyDecoder {
+pub(crate) enum BodyDecoder {
     /// The body is not compressed.
     Plain,
     /// The body is compressed by gzip.
@@ -42,7 +42,7 @@ pub enum BodyDecoder {
 }
 
 /// The state of a gzip decoder.
-pub struct Gzip {
+pub(crate) struct Gzip {
     decoder: GzDecoder<Vec<u8>>,
     /// The members that have ended (RFC 1952, section 2.2).
     members: u64,
@@ -50,7 +50,7 @@ pub struct Gzip {
 }
 
 /// The state of a Zstandard decoder.
-pub struct Zstd {
+pub(crate) struct Zstd {
     decoder: Decoder<'static>,
     decoded: Vec<u8>,
     ratio: Ratio,
@@ -95,7 +95,7 @@ impl Drop for Permit {
 
 impl BodyDecoder {
     /// A decoder for a body with this `Content-Encoding`, which is empty for a body without one.
-    pub fn of(encoding: &[u8]) -> Self {
+    pub(crate) fn of(encoding: &[u8]) -> Self {
         let encoding = encoding.trim_ascii();
         if encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity") {
             Self::Plain
@@ -116,12 +116,12 @@ impl BodyDecoder {
     }
 
     /// Whether the body cannot be decoded, or no further.
-    pub fn is_blind(&self) -> bool {
+    pub(crate) fn is_blind(&self) -> bool {
         matches!(self, Self::Unreadable)
     }
 
     /// Decodes the next chunk, and calls `reader` with the decoded bytes, once or several times.
-    pub fn feed(&mut self, chunk: &[u8], mut reader: impl FnMut(&[u8])) {
+    pub(crate) fn feed(&mut self, chunk: &[u8], mut reader: impl FnMut(&[u8])) {
         match self {
             Self::Plain => reader(chunk),
             Self::Gzip(gzip) => {

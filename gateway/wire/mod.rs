@@ -2,7 +2,7 @@
 //!
 //! Does no IO, and knows nothing of Pingora, keys or providers.
 
-pub mod decoder;
-pub mod json;
+pub(crate) mod decoder;
+pub(crate) mod json;
 pub(crate) mod sse;
-pub mod websocket;
+pub(crate) mod websocket;

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use keygate::key::{
+use keygate::testing::key::{
     ClientKey, Fingerprint, KeyDigest, KeyEntry, KeyFailure, KeyStore, Labels, format,
 };
 

@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use keygate::config::{Purpose, Resolved, load_prices};
-use keygate::usage::{Media, MediumTokens, ServiceTier, Usage};
+use keygate::testing::config::{Purpose, Resolved, load_prices};
+use keygate::testing::usage::{Media, MediumTokens, ServiceTier, Usage};
 
 use super::text;
 

@@ -7,15 +7,15 @@ use std::sync::{Arc, OnceLock};
 
 use http::header::HOST;
 use jiff::Timestamp;
-use keygate::config::{Purpose, Resolved};
-use keygate::key::KeyDigest;
-use keygate::metrics::Metrics;
-use keygate::proxy::admit::Admission;
-use keygate::proxy::attempt::Attempt;
-use keygate::proxy::head::check_head;
-use keygate::proxy::inject;
-use keygate::route::request_path;
-use keygate::snapshot::Live;
+use keygate::testing::config::{Purpose, Resolved};
+use keygate::testing::key::KeyDigest;
+use keygate::testing::metrics::Metrics;
+use keygate::testing::proxy::admit::Admission;
+use keygate::testing::proxy::attempt::Attempt;
+use keygate::testing::proxy::head::check_head;
+use keygate::testing::proxy::inject;
+use keygate::testing::route::request_path;
+use keygate::testing::snapshot::Live;
 use pingora::http::RequestHeader;
 
 /// What must not go up: the client's key. It opens all routes.
@@ -136,7 +136,7 @@ pub fn read(bytes: &[u8]) {
     }
     for name in upstream.headers.keys().map(http::HeaderName::as_str) {
         // Nor is there one that an application behind the gateway reads as a credential.
-        let read_as = keygate::provider::folded(name);
+        let read_as = keygate::testing::provider::folded(name);
         let credential = CREDENTIALS.iter().any(|it| *it == read_as);
         assert!(!credential || read_as == name, "{name} goes up");
     }
@@ -145,7 +145,7 @@ pub fn read(bytes: &[u8]) {
     let (_, query) = target.split_once('?').unwrap_or((target, ""));
     for name in ["key", "api-key", "api_key", "access_token"] {
         assert!(
-            !keygate::grammar::query::has_parameter(query, name),
+            !keygate::testing::grammar::query::has_parameter(query, name),
             "{name} goes up in {target}"
         );
     }

@@ -1,8 +1,8 @@
 //! Keys where clients may put them: in a head of lines, and in a query.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use keygate::grammar::query::has_parameter;
-use keygate::key::{PresentedKey, remove_from_query};
+use keygate::testing::grammar::query::has_parameter;
+use keygate::testing::key::{PresentedKey, remove_from_query};
 
 use super::text;
 

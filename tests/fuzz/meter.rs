@@ -1,6 +1,6 @@
 //! Responses, and requests that the gateway makes report usage: the result does not depend on the chunks.
 
-use keygate::usage::{ExcludeUsage, IncludeUsage, Meter, WebSocketMeter};
+use keygate::testing::usage::{ExcludeUsage, IncludeUsage, Meter, WebSocketMeter};
 
 /// The body and the chunk size, which the first byte selects.
 fn chunks(bytes: &[u8]) -> Option<(&[u8], usize)> {

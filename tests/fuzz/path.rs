@@ -1,7 +1,7 @@
 //! The target of a request: one normal form, or none.
 
-use keygate::grammar::path::NormalPath;
-use keygate::route::request_path;
+use keygate::testing::grammar::path::NormalPath;
+use keygate::testing::route::request_path;
 
 pub fn read(target: &[u8]) {
     of_request(target);

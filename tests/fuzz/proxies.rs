@@ -1,9 +1,9 @@
 //! What proxies in front say of a client: the header of the PROXY protocol, and a header of a request.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use keygate::grammar::network::Network;
-use keygate::trusted_proxies::proxy_protocol::{LONGEST, Progress, read as read_header};
-use keygate::trusted_proxies::{Named, NamedBy, TrustedProxies};
+use keygate::testing::grammar::network::Network;
+use keygate::testing::trusted_proxies::proxy_protocol::{LONGEST, Progress, read as read_header};
+use keygate::testing::trusted_proxies::{Named, NamedBy, TrustedProxies};
 
 pub fn read(bytes: &[u8]) {
     of_connection(bytes);

@@ -1,7 +1,7 @@
 //! Templates of headers, and what they make of what a client sent.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use keygate::template::{Extractor, HeaderTemplate, Source};
+use keygate::testing::template::{Extractor, HeaderTemplate, Source};
 
 use super::text;
 

@@ -32,9 +32,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use keygate::config::{Purpose, Resolved};
-use keygate::key::KeyDigest;
-use keygate::server::Gateway;
+use keygate::testing::config::{Purpose, Resolved};
+use keygate::testing::key::KeyDigest;
+use keygate::testing::server::Gateway;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -1,6 +1,6 @@
 //! Bad configurations: each is named with its file, its line and its cure. Good ones load.
 
-use keygate::config::{Purpose, Resolved};
+use keygate::testing::config::{Purpose, Resolved};
 
 use crate::support::Scene;
 use crate::support::gateway::simple;
@@ -470,7 +470,8 @@ fn every_file_in_conf_loads() {
         }
         scene.write(&name, &std::fs::read_to_string(&path).unwrap());
         if name == "prices.toml" {
-            keygate::config::load_prices(&path).unwrap_or_else(|errors| panic!("{errors}"));
+            keygate::testing::config::load_prices(&path)
+                .unwrap_or_else(|errors| panic!("{errors}"));
         } else if !name.ends_with("keys.toml") {
             names.push(name);
         }

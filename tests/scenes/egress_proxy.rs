@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use keygate::config::{Purpose, Resolved};
+use keygate::testing::config::{Purpose, Resolved};
 
 use crate::command::{keygate, text};
 use crate::support::gateway::simple;

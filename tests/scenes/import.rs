@@ -4,14 +4,14 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use keygate::config::{Purpose, Resolved};
-use keygate::import::gloo::{self, Input};
-use keygate::import::litellm::{self, Tables};
-use keygate::import::{self, Plan};
-use keygate::provider::Kind;
+use keygate::testing::config::{Purpose, Resolved};
+use keygate::testing::import::gloo::{self, Input};
+use keygate::testing::import::litellm::{self, Tables};
+use keygate::testing::import::{self, Plan};
+use keygate::testing::provider::Kind;
 
-use keygate::origin::BaseUrl;
-use keygate::server;
+use keygate::testing::origin::BaseUrl;
+use keygate::testing::server;
 use toml_edit::{DocumentMut, value};
 
 use proptest::prelude::*;

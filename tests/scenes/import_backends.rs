@@ -1,8 +1,8 @@
 //! Tokens of agentgateway's backends: a provider that several objects configure gets the token that it has there, or
 //! is left out.
 
-use keygate::import::gloo::{self, Input};
-use keygate::import::{self, Plan};
+use keygate::testing::import::gloo::{self, Input};
+use keygate::testing::import::{self, Plan};
 use proptest::prelude::*;
 
 /// The objects that set a token: the provider, its backend, and policies for either.

@@ -1,7 +1,7 @@
 //! Addresses of `LiteLLM`'s deployments: requests of a generated deployment go to the host that `LiteLLM` uses, with
 //! the same token, or the deployment is left out.
 
-use keygate::import::{self, litellm};
+use keygate::testing::import::{self, litellm};
 use proptest::prelude::*;
 
 /// The settings of one deployment. Each level names a host of its own, or the same one.

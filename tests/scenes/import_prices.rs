@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use keygate::config::{Purpose, Resolved};
-use keygate::import::{self, litellm};
-use keygate::usage::{Media, MediumTokens, Prices, ServiceTier, Usage};
+use keygate::testing::config::{Purpose, Resolved};
+use keygate::testing::import::{self, litellm};
+use keygate::testing::usage::{Media, MediumTokens, Prices, ServiceTier, Usage};
 use proptest::prelude::*;
 
 #[test]

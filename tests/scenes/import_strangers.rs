@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use keygate::config::{Purpose, Resolved};
-use keygate::import::gloo::{self, Input};
-use keygate::import::{self, Plan, litellm};
+use keygate::testing::config::{Purpose, Resolved};
+use keygate::testing::import::gloo::{self, Input};
+use keygate::testing::import::{self, Plan, litellm};
 
 /// The files, in the order of the table.
 const STRANGERS: [&str; 10] = [

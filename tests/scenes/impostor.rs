@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use keygate::document::FileStamp;
+use keygate::testing::document::FileStamp;
 use rustix::process::{Uid, geteuid};
 use rustix::thread::set_thread_res_uid;
 

@@ -103,7 +103,7 @@ fn the_new_configuration_serves_a_request_with_the_printed_key() {
 
 #[test]
 fn every_kind_of_provider_has_a_configuration_that_passes_check() {
-    for kind in keygate::provider::KINDS {
+    for kind in keygate::testing::provider::KINDS {
         let folder = tempfile::tempdir().unwrap();
         let mut arguments = vec!["--provider", kind.name, "--token", "env:KEYGATE_NOWHERE"];
         if kind.endpoint {

@@ -1,6 +1,6 @@
 //! The gateway's own keys reach no provider, and responses do not reveal which keys exist.
 
-use keygate::key::format;
+use keygate::testing::key::format;
 
 use crate::support::gateway::simple;
 use crate::support::{Provider, Scene};

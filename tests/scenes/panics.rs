@@ -12,7 +12,7 @@ const CANARY: &str = "canary-é-0123456789";
 #[test]
 #[ignore = "a part of another test"]
 fn panics_over_a_secret() {
-    keygate::runtime::log::install_panic_hook();
+    keygate::testing::runtime::log::install_panic_hook();
     let secret = std::env::var("CANARY").unwrap_or_default();
     // This index is inside a character.
     let _ = secret.split_at(8);
@@ -46,9 +46,9 @@ fn a_panic_logs_its_place_and_not_its_message() {
 
 /// Starts the thread that writes events, and installs the panic hook.
 fn with_events() {
-    keygate::runtime::log::start().unwrap();
-    keygate::runtime::log::log_from(keygate::config::LogLevel::Info.into());
-    keygate::runtime::log::install_panic_hook();
+    keygate::testing::runtime::log::start().unwrap();
+    keygate::testing::runtime::log::log_from(keygate::testing::config::LogLevel::Info.into());
+    keygate::testing::runtime::log::install_panic_hook();
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn panics_while_it_panics() {
 #[ignore = "a part of another test"]
 fn cannot_go_on() {
     with_events();
-    keygate::runtime::log::abort("it cannot go on");
+    keygate::testing::runtime::log::abort("it cannot go on");
 }
 
 fn part(name: &str) -> Command {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use keygate::sandbox::Sandbox;
-use keygate::server::SandboxServer;
+use keygate::testing::sandbox::Sandbox;
+use keygate::testing::server::SandboxServer;
 
 use crate::command::{keygate, text};
 

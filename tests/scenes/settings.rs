@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use keygate::config::{Effect, Fallback, Kind, Purpose, Resolved, SETTINGS, Setting};
+use keygate::testing::config::{Effect, Fallback, Kind, Purpose, Resolved, SETTINGS, Setting};
 
 use crate::support::Scene;
 

@@ -7,13 +7,13 @@ use crate::origin::{BaseUrl, Exposure};
 /// A URL that something is sent to.
 pub(super) struct Sending<'s> {
     /// The section of the configuration, such as `providers.openai`.
-    pub section: &'s str,
+    pub(crate) section: &'s str,
     /// The name of the setting in it that holds the URL.
-    pub setting: &'s str,
+    pub(crate) setting: &'s str,
     /// What is sent, such as "requests and the token".
-    pub what: &'s str,
+    pub(crate) what: &'s str,
     /// The line of the URL.
-    pub at: &'s Location,
+    pub(crate) at: &'s Location,
 }
 
 impl Checker<'_> {

@@ -8,7 +8,7 @@ mod fetcher;
 mod provider;
 mod tls;
 
-pub use self::tls::certificate_end;
+pub(crate) use self::tls::certificate_end;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -72,7 +72,7 @@ impl Fetcher<'_> {
 }
 
 /// When a certificate expires; `None` for one that cannot be parsed.
-pub fn certificate_end(der: &[u8]) -> Option<Timestamp> {
+pub(crate) fn certificate_end(der: &[u8]) -> Option<Timestamp> {
     // Pingora's parser panics on bad input.
     let parsed = std::panic::catch_unwind(|| WrappedX509::new(der.to_vec(), parse_x509)).ok()?;
     let end = parsed.borrow_cert().validity().not_after.timestamp();

@@ -111,13 +111,13 @@ impl ProviderSettings {
 #[derive(Default)]
 pub(super) struct Policies<'n> {
     /// The token.
-    pub auth: Option<Fields<'n>>,
+    pub(crate) auth: Option<Fields<'n>>,
     /// Whether the backend serves TLS, if known.
-    pub tls: Option<bool>,
+    pub(crate) tls: Option<bool>,
     /// The name in the backend's certificate, if it is not the host.
-    pub certificate: Option<String>,
+    pub(crate) certificate: Option<String>,
     /// Whether there are fields that were not understood.
-    pub unclear: bool,
+    pub(crate) unclear: bool,
 }
 
 impl<'n> Policies<'n> {

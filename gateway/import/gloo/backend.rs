@@ -17,12 +17,12 @@ pub(super) enum Backend {
 /// A host.
 #[derive(Clone)]
 pub(super) struct Host {
-    pub name: String,
-    pub address: String,
-    pub port: u64,
-    pub tls: Option<bool>,
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) port: u64,
+    pub(crate) tls: Option<bool>,
     /// The name in the host's certificate, if it is not the address.
-    pub sni: Option<String>,
+    pub(crate) sni: Option<String>,
 }
 
 /// Backends by kind, then by namespace and name.

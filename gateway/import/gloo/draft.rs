@@ -32,38 +32,38 @@ pub(super) enum PathEnd {
 
 /// A route before its policies are known.
 pub(super) struct RouteDraft {
-    pub route: PlannedRoute,
-    pub provider: PlannedProvider,
+    pub(crate) route: PlannedRoute,
+    pub(crate) provider: PlannedProvider,
     /// The title of the object that the route comes from, and its kind, namespace and name.
-    pub title: String,
-    pub source: (String, String, String),
+    pub(crate) title: String,
+    pub(crate) source: (String, String, String),
     /// The name of the rule and its labels, by which policies select the route.
-    pub rule: String,
-    pub labels: BTreeMap<String, String>,
+    pub(crate) rule: String,
+    pub(crate) labels: BTreeMap<String, String>,
     /// The entries of the key's metadata that are written into headers, by the header's lower-case
     /// name.
-    pub from_metadata: BTreeMap<String, String>,
+    pub(crate) from_metadata: BTreeMap<String, String>,
     /// Metadata entries that a key must have to be accepted.
-    pub required: Vec<String>,
+    pub(crate) required: Vec<String>,
     /// Which requests the route takes.
-    pub scope: Scope,
+    pub(crate) scope: Scope,
     /// The text that all matching paths begin with, if it is more specific than the path.
-    pub beginning: String,
+    pub(crate) beginning: String,
     /// Where the path prefix may end in the original.
-    pub path_end: PathEnd,
+    pub(crate) path_end: PathEnd,
     /// The position in an object whose first matching route takes a request; `None` if the longest
     /// path does.
-    pub order: Option<usize>,
+    pub(crate) order: Option<usize>,
     /// Whether the provider receives a different path than the client requested.
-    pub rewritten: bool,
+    pub(crate) rewritten: bool,
     /// Whether the route has no known destination and only rejects requests.
-    pub nowhere: bool,
+    pub(crate) nowhere: bool,
     /// The labels that a key must have, and how specific the policy is that requires them.
-    pub keys: Option<(Rank, BTreeMap<String, String>)>,
+    pub(crate) keys: Option<(Rank, BTreeMap<String, String>)>,
     /// The mechanism that requires keys.
-    pub key_check: Option<KeyCheck>,
+    pub(crate) key_check: Option<KeyCheck>,
     /// Whether something besides keys guards the route, or something that was not understood.
-    pub closed: bool,
+    pub(crate) closed: bool,
 }
 
 /// How specific a policy is. The most specific policy applies.

@@ -23,19 +23,19 @@ const CLUSTER_KINDS: [&str; 9] = [
 /// An object.
 pub(super) struct Object {
     /// The kind, such as `Upstream`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// The API group without the version, such as `gloo.solo.io`.
-    pub group: String,
+    pub(crate) group: String,
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The namespace; empty if the object names none.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// The labels.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// The title, such as `Upstream gloo-system/openai (openai.yaml:12)`.
-    pub title: String,
+    pub(crate) title: String,
     /// The remaining fields.
-    pub body: Value,
+    pub(crate) body: Value,
 }
 
 impl Object {

@@ -21,7 +21,7 @@ pub(super) struct ObjectPatch {
     name: String,
     patch: Value,
     /// The file and line.
-    pub at: String,
+    pub(crate) at: String,
 }
 
 /// The variable of a placeholder.

@@ -6,7 +6,7 @@ use crate::import::plan::Plan;
 
 /// Reads objects that name destinations.
 pub(super) struct Reader<'r> {
-    pub plan: &'r mut Plan,
-    pub notes: &'r Notes,
-    pub secrets: &'r Secrets<'r>,
+    pub(crate) plan: &'r mut Plan,
+    pub(crate) notes: &'r Notes,
+    pub(crate) secrets: &'r Secrets<'r>,
 }

@@ -20,9 +20,9 @@ pub(super) const CLOSED_PATH: &str =
 #[derive(Default)]
 pub(super) struct Rewrite {
     /// The replacement of the prefix.
-    pub prefix: Option<String>,
+    pub(crate) prefix: Option<String>,
     /// The replacement of the whole path.
-    pub whole: Option<String>,
+    pub(crate) whole: Option<String>,
 }
 
 /// The hosts of an object.
@@ -69,12 +69,12 @@ impl Hosts {
 
 /// The requests that a match selects: all or some below a path.
 pub(super) struct Selection {
-    pub path: String,
-    pub scope: Scope,
+    pub(crate) path: String,
+    pub(crate) scope: Scope,
     /// The text that all matching paths begin with.
-    pub beginning: String,
+    pub(crate) beginning: String,
     /// Where the path prefix may end.
-    pub path_end: PathEnd,
+    pub(crate) path_end: PathEnd,
 }
 
 impl Selection {
@@ -144,19 +144,19 @@ impl Selection {
 
 /// A rule of a route object, apart from its paths.
 pub(super) struct Rule<'a> {
-    pub object: &'a Object,
-    pub hosts: &'a Hosts,
-    pub name: &'a str,
-    pub labels: &'a BTreeMap<String, String>,
+    pub(crate) object: &'a Object,
+    pub(crate) hosts: &'a Hosts,
+    pub(crate) name: &'a str,
+    pub(crate) labels: &'a BTreeMap<String, String>,
     /// The destination; `None` rejects requests.
-    pub target: Option<&'a Backend>,
-    pub rewrite: &'a Rewrite,
+    pub(crate) target: Option<&'a Backend>,
+    pub(crate) rewrite: &'a Rewrite,
     /// The headers that the rule sets.
-    pub headers: &'a BTreeMap<String, String>,
+    pub(crate) headers: &'a BTreeMap<String, String>,
     /// The position in a list whose first match takes a request.
-    pub order: Option<usize>,
+    pub(crate) order: Option<usize>,
     /// Whether something that was not understood may guard the rule.
-    pub guarded: bool,
+    pub(crate) guarded: bool,
 }
 
 impl Rule<'_> {

@@ -8,7 +8,7 @@ use crate::import::fields::{Fields, text_of};
 use crate::import::litellm::known::KnownProvider;
 
 /// Looks up an environment variable.
-pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
+pub(crate) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// The settings that apply to all deployments.
 pub(super) struct CommonSettings<'e> {
@@ -25,7 +25,7 @@ pub(super) struct CommonSettings<'e> {
     /// A setting that may change the address of all deployments in a way that is not supported.
     moved_by: Option<String>,
     /// Whether streams are made to report their usage.
-    pub exact_streams: bool,
+    pub(crate) exact_streams: bool,
 }
 
 /// Parts of names of settings that change the address of deployments, or how they are called.

@@ -3,15 +3,15 @@
 /// A provider as `LiteLLM` knows it.
 pub(super) struct KnownProvider {
     /// The prefix of model names.
-    pub prefix: &'static str,
+    pub(crate) prefix: &'static str,
     /// The provider kind here.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The environment variables in which `LiteLLM` looks for the token, in that order.
-    pub tokens: &'static [&'static str],
+    pub(crate) tokens: &'static [&'static str],
     /// The base URL, if the kind has none.
-    pub base_url: Option<&'static str>,
+    pub(crate) base_url: Option<&'static str>,
     /// Whether `LiteLLM` sends requests without a key if there is none.
-    pub keyless: bool,
+    pub(crate) keyless: bool,
 }
 
 /// A server with an API like `OpenAI`'s, at an address that the entry names.

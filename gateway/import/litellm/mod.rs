@@ -24,7 +24,7 @@ use crate::config::may_hold_key;
 use crate::import::error::ImportError;
 use crate::import::fields::Fields;
 use crate::import::litellm::common_settings::CommonSettings;
-pub use crate::import::litellm::common_settings::Environment;
+pub(crate) use crate::import::litellm::common_settings::Environment;
 use crate::import::litellm::left_out::Entries;
 pub use crate::import::litellm::tables::Tables;
 use crate::import::notes::Notes;

@@ -7,7 +7,7 @@ use super::response::Failure;
 
 /// Why a tunnel could not be opened. Of what the proxy sent, it holds only the status.
 #[derive(Debug)]
-pub struct TunnelError {
+pub(crate) struct TunnelError {
     pub(crate) proxy: String,
     pub(crate) target: String,
     pub(crate) has_token: bool,
@@ -16,7 +16,7 @@ pub struct TunnelError {
 
 impl TunnelError {
     /// Whether the same proxy may open the tunnel a moment later: it failed, and did not refuse.
-    pub fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match &self.failure {
             Failure::Refused { status, .. } => *status >= 500,
             Failure::Closed | Failure::Io(_) => true,

@@ -7,7 +7,7 @@
 mod error;
 mod response;
 
-pub use self::error::TunnelError;
+pub(crate) use self::error::TunnelError;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -31,7 +31,7 @@ use super::reserve::refuse_reserved;
 use super::url::BaseUrl;
 
 /// How to open a tunnel through one proxy to one provider.
-pub struct Tunnel {
+pub(crate) struct Tunnel {
     proxy: String,
     target: String,
     /// The CONNECT request in bytes, with the proxy's credentials.
@@ -43,7 +43,7 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// A tunnel through `proxy` to the host and port of `url`.
-    pub fn new(proxy: &EgressProxy, url: &BaseUrl, timeout: Duration) -> Self {
+    pub(crate) fn new(proxy: &EgressProxy, url: &BaseUrl, timeout: Duration) -> Self {
         let target = format!("{}:{}", bracketed(&url.host), url.port);
         let mut request = Zeroizing::new(Vec::with_capacity(1024));
         request.extend_from_slice(
@@ -66,7 +66,7 @@ impl Tunnel {
 
     /// Opens the tunnel on `connection`, a blocking connection to the proxy whose reads have a timeout. The response as a
     /// whole has the tunnel's timeout.
-    pub fn open(&self, connection: &mut (impl Read + Write)) -> Result<(), TunnelError> {
+    pub(crate) fn open(&self, connection: &mut (impl Read + Write)) -> Result<(), TunnelError> {
         let (begun, mut received) = (Instant::now(), Vec::new());
         let mut request = || {
             connection.write_all(&self.request)?;

@@ -5,7 +5,7 @@ mod authorization;
 mod passthrough;
 pub(crate) mod placement;
 
-pub use self::authorization::{Authorization, Credential, NoCredential};
+pub(crate) use self::authorization::{Authorization, Credential, NoCredential};
 
 use http::HeaderMap;
 

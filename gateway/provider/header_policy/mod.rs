@@ -7,7 +7,8 @@ mod prefixes;
 mod spelling;
 mod stripped;
 
-pub use names::{ACCOUNT_CHOICES, ALWAYS_STRIPPED};
-pub use prefixes::is_of_a_front_proxy;
-pub use spelling::{folded, is_plain, plain_form};
-pub use stripped::Stripped;
+pub(crate) use names::{ACCOUNT_CHOICES, ALWAYS_STRIPPED};
+pub(crate) use prefixes::is_of_a_front_proxy;
+pub use spelling::folded;
+pub(crate) use spelling::{is_plain, plain_form};
+pub(crate) use stripped::Stripped;

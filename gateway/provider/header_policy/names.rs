@@ -5,7 +5,7 @@ use http::header::{AUTHORIZATION, COOKIE, FORWARDED, PROXY_AUTHORIZATION, VIA};
 
 /// Credentials in every spelling, cookies, and headers that describe the network behind the gateway. No provider gets
 /// them, of whatever kind it is. The headers of proxies in front are matched by prefix, in `prefixes`.
-pub static ALWAYS_STRIPPED: [HeaderName; 12] = [
+pub(crate) static ALWAYS_STRIPPED: [HeaderName; 12] = [
     AUTHORIZATION,
     PROXY_AUTHORIZATION,
     COOKIE,
@@ -23,7 +23,7 @@ pub static ALWAYS_STRIPPED: [HeaderName; 12] = [
 
 /// Headers that choose the account, project or organization that pays. The gateway chooses, unless a route allows its
 /// clients to.
-pub static ACCOUNT_CHOICES: [HeaderName; 5] = [
+pub(crate) static ACCOUNT_CHOICES: [HeaderName; 5] = [
     HeaderName::from_static("openai-organization"),
     HeaderName::from_static("openai-project"),
     HeaderName::from_static("x-goog-user-project"),

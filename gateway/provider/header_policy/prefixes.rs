@@ -123,7 +123,7 @@ const fn known() -> PrefixFilter {
 
 /// Whether a header describes the client as a proxy in front of the gateway sees it: its identity, its address, or a token
 /// of the proxy's own. `name` is in lower case.
-pub fn is_of_a_front_proxy(name: &str) -> bool {
+pub(crate) fn is_of_a_front_proxy(name: &str) -> bool {
     KNOWN.may_match(name) && has_prefix(name) && !is_feature_of_cloudflare(name)
 }
 

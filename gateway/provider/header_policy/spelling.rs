@@ -23,7 +23,7 @@ static OF_THE_MESSAGE: [&str; 11] = [
 ];
 
 /// Whether `name` (in lower case) can be read in one way only: it consists of letters, digits and `-`.
-pub fn is_plain(name: &str) -> bool {
+pub(crate) fn is_plain(name: &str) -> bool {
     // Checks all bytes without a branch for each: hardly any name is not plain.
     name.bytes().fold(0, |odd, byte| odd | odd_bits(byte)) == 0
 }
@@ -59,7 +59,7 @@ pub fn folded(name: &str) -> String {
 }
 
 /// The plain name that `name` may be misread as, if it is not plain itself.
-pub fn plain_form(name: &HeaderName) -> Option<HeaderName> {
+pub(crate) fn plain_form(name: &HeaderName) -> Option<HeaderName> {
     let name = name.as_str();
     if is_plain(name) {
         return None;

@@ -11,7 +11,7 @@ use super::prefixes::{KNOWN, is_of_a_front_proxy};
 use super::spelling::{folded, is_of_the_message, is_plain};
 
 /// The headers of a client that a route's provider does not get.
-pub struct Stripped {
+pub(crate) struct Stripped {
     names: HashSet<HeaderName, RandomState>,
     prefixes: Vec<String>,
     /// Folded names of headers that only the gateway sets, or that a client may send in their exact spelling only.
@@ -28,7 +28,7 @@ impl Default for Stripped {
 
 impl Stripped {
     /// Strips these names, names that begin with one of `prefixes` (in lower case), and the headers of front proxies.
-    pub fn new(names: impl IntoIterator<Item = HeaderName>, prefixes: Vec<String>) -> Self {
+    pub(crate) fn new(names: impl IntoIterator<Item = HeaderName>, prefixes: Vec<String>) -> Self {
         let names: HashSet<_, _> = names.into_iter().collect();
         let mut filter = KNOWN;
         let own = names.iter().map(HeaderName::as_str);
@@ -45,7 +45,7 @@ impl Stripped {
 
     /// The same, and clients may send no header that an application can misread as one of `names`.
     #[must_use]
-    pub fn guarding<'n>(mut self, names: impl IntoIterator<Item = &'n HeaderName>) -> Self {
+    pub(crate) fn guarding<'n>(mut self, names: impl IntoIterator<Item = &'n HeaderName>) -> Self {
         let names = names.into_iter().map(|name| folded(name.as_str()));
         self.guarded.extend(names);
         self
@@ -54,7 +54,7 @@ impl Stripped {
     /// The header that an application behind the gateway may misread `name` as, if clients must not set that header: a
     /// credential, the choice of an account, a description of the network, or a header that the gateway sets. `None` for
     /// a name that can be read in one way only, and for one that the configuration strips anyway.
-    pub fn misread(&self, name: &HeaderName) -> Option<String> {
+    pub(crate) fn misread(&self, name: &HeaderName) -> Option<String> {
         let mut ours = self.prefixes.iter();
         if is_plain(name.as_str())
             || self.names.contains(name)
@@ -70,13 +70,13 @@ impl Stripped {
     }
 
     /// Whether the header `name` is stripped.
-    pub fn contains(&self, name: &HeaderName) -> bool {
+    pub(crate) fn contains(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
         self.filter.may_match(text) && (self.names.contains(name) || self.has_prefix(text))
     }
 
     /// Whether the header `name`, in any case, is stripped.
-    pub fn contains_text(&self, name: &str) -> bool {
+    pub(crate) fn contains_text(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         self.names.iter().any(|known| *known == name.as_str()) || self.has_prefix(&name)
     }

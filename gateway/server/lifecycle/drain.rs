@@ -24,7 +24,7 @@ const LAST_THREADS: Duration = Duration::from_secs(1);
 
 impl Gateway {
     /// Stops accepting, and waits for the requests in flight, for as long as the configuration allows.
-    pub async fn drain(&mut self) {
+    pub(crate) async fn drain(&mut self) {
         self.readiness.set(false);
         systemd::stopping("Draining");
         // No client must wait at a socket that nobody accepts from.

@@ -44,7 +44,7 @@ impl Gateway {
     ///
     /// # Errors
     /// If the process that was to hand over to this one has died before it did.
-    pub fn run_until_signal(mut self, signals: Signals) -> Result<(), Error> {
+    pub(crate) fn run_until_signal(mut self, signals: Signals) -> Result<(), Error> {
         let Signals {
             runtime,
             mut caught,

@@ -7,7 +7,7 @@ use crate::error::Error;
 
 /// Handlers for the signals that a gateway handles. Catch them before the gateway starts: a SIGHUP or SIGTERM between
 /// the first connection and the handler would kill the process.
-pub struct Signals {
+pub(crate) struct Signals {
     pub(crate) runtime: Runtime,
     pub(crate) caught: Caught,
 }
@@ -26,7 +26,7 @@ impl Signals {
     ///
     /// # Errors
     /// If the system gives no thread, or no handler.
-    pub fn catch() -> Result<Self, Error> {
+    pub(crate) fn catch() -> Result<Self, Error> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()

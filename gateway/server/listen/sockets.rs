@@ -50,7 +50,7 @@ impl Sockets {
 /// Sockets that were open before this process started. Take them before any thread starts: it reads and removes
 /// environment variables.
 #[derive(Default)]
-pub struct Inherited {
+pub(crate) struct Inherited {
     named: Vec<(String, TcpListener)>,
     predecessors: Predecessors,
 }
@@ -60,7 +60,7 @@ impl Inherited {
     ///
     /// # Errors
     /// If one of them is not of the expected kind.
-    pub fn take() -> Result<Self, Error> {
+    pub(crate) fn take() -> Result<Self, Error> {
         let list = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = list.split(':');
         let mut given = ListenFd::from_env();

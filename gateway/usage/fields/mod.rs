@@ -1,7 +1,7 @@
 //! The JSON fields in which each API reports usage: one table, each row with its source.
 //!
 //! No API uses another's field name for something else, so one table serves all of them, and a
-//! gateway in front of several providers may mix them. [`tree`] is the same table in the form in
+//! gateway in front of several providers may mix them. [`mod@tree`] is the same table in the form in
 //! which the scanner walks it.
 
 mod meaning;

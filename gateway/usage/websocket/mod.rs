@@ -40,13 +40,13 @@ pub struct WebSocketCounts {
     /// Responses that have ended without usage although the model was generating. A client may
     /// request an empty response to warm up a connection, and a response may fail before its model
     /// generates anything; neither counts here.
-    pub silent: u64,
+    pub(crate) silent: u64,
     /// Responses that have begun and not ended.
-    pub open: u64,
+    pub(crate) open: u64,
     /// Messages that were errors, and responses that have failed.
-    pub errors: u64,
+    pub(crate) errors: u64,
     /// Malformed counts.
-    pub malformed: u64,
+    pub(crate) malformed: u64,
     /// Messages of no known form.
     unknown: u64,
 }
@@ -125,7 +125,7 @@ impl WebSocketMeter {
 impl WebSocketCounts {
     /// The number of responses whose usage is unknown when the connection is over. Messages of no
     /// known form count as one response, unless there was only one, which may be a greeting.
-    pub fn unmetered(&self) -> u64 {
+    pub(crate) fn unmetered(&self) -> u64 {
         let has_unknown = self.responses == 0 && self.open == 0 && self.unknown > 1;
         self.silent + self.open + u64::from(has_unknown)
     }

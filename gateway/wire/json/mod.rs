@@ -4,7 +4,7 @@
 //! nothing of its bytes: the meter reads with it. `members` says where the members of the outermost object begin and end,
 //! byte by byte: bodies that are rewritten on their way keep all other bytes. Both search whole strings at once.
 
-pub mod escape;
-pub mod members;
-pub mod number;
-pub mod scanner;
+pub(crate) mod escape;
+pub(crate) mod members;
+pub(crate) mod number;
+pub(crate) mod scanner;

@@ -49,24 +49,20 @@ const IMPURE: &[&str] = &[
     "net::Udp",
 ];
 
-/// The modules at the top that a source names as `crate::module` or `keygate::module`.
+/// The modules at the top that a source names as `crate::module`.
 fn imports(source: &Source) -> Vec<String> {
-    let mut found = Vec::new();
-    for marker in ["crate::", "keygate::"] {
-        for (at, _) in source.code.match_indices(marker) {
-            let rest = &source.code[at + marker.len()..];
-            let name: String = rest
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
-            assert!(
-                !name.is_empty(),
-                "write one `use crate::module::` per module: {rest:.40}"
-            );
-            found.push(name);
-        }
-    }
-    found
+    let paths = source.code.match_indices("crate::");
+    let name = |(at, marker): (usize, &str)| {
+        let rest = &source.code[at + marker.len()..];
+        let is_name = |c: &char| c.is_alphanumeric() || *c == '_';
+        let name: String = rest.chars().take_while(is_name).collect();
+        assert!(
+            !name.is_empty(),
+            "write one `use crate::module::` per module: {rest:.40}"
+        );
+        name
+    };
+    paths.map(name).collect()
 }
 
 #[test]
@@ -86,6 +82,10 @@ fn modules_import_downwards_only() {
             .get(module)
             .unwrap_or_else(|| panic!("{module} has no place in the plan"));
         seen.insert(module.to_owned());
+        // It calls what the library exports.
+        if module == "main" {
+            continue;
+        }
         for import in imports(&source) {
             let other = layer
                 .get(import.as_str())

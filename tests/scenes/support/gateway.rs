@@ -7,9 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use keygate::config::{ConfigErrors, Purpose, Resolved};
-use keygate::key::KeyDigest;
-use keygate::server;
+use keygate::testing::config::{ConfigErrors, Purpose, Resolved};
+use keygate::testing::key::KeyDigest;
+use keygate::testing::server;
 use tempfile::TempDir;
 
 use super::{Client, Response};
