@@ -16,11 +16,10 @@ use pingora_core::tls::sign::CertifiedKey;
 use crate::config::{Resolved, RouteSpec, ServerConfig, certificate_end};
 use crate::key::{KeyDigest, KeySource, KeyStore, Revision, StoreError};
 use crate::metrics::Metrics;
-use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Stripped, folded, plain_form};
-use crate::runtime::clock::Clock;
-
 use crate::origin::Resolver;
+use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Stripped, folded, plain_form};
 use crate::route::{Overlap, Route, Router, Target, Targets};
+use crate::runtime::clock::Clock;
 use crate::runtime::watched::Watched;
 use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;

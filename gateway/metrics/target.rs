@@ -1,4 +1,5 @@
-//! The metrics of each target, which is a provider as one route uses it, with handles kept so that a request looks up nothing by label.
+//! The metrics of each target, which is a provider as one route uses it. The handles are kept, so that a request looks
+//! up nothing by label.
 
 use std::sync::OnceLock;
 

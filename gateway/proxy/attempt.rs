@@ -1,8 +1,8 @@
 //! Phase 2, forward: one target that an admitted request is tried at. The decision is a plain function of the admission
 //! and the request's head; it knows no session and makes no connection.
 //!
-//! [`Attempt::begin`] alone gives out a provider's token, and it gives it out together with the provider: no other
-//! origin can be combined with it later.
+//! [`Attempt::begin`] alone gives out a provider's token for a client's request, and it gives it out together with the
+//! provider: no other origin can be combined with it later.
 
 use std::sync::Arc;
 

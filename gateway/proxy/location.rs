@@ -69,8 +69,8 @@ impl Request<'_> {
     /// reading.
     fn gateway_path(&self, path: &str) -> Option<String> {
         let path = without_dots(path);
-        let strip_root = self.provider.paths.strip_root(&path);
-        let path = format!("{}{strip_root}", self.prefix.as_str());
+        let rest = self.provider.paths.strip_root(&path);
+        let path = format!("{}{rest}", self.prefix.as_str());
         // A path that begins with two slashes would be read as the name of a host.
         (path.starts_with('/') && !path.starts_with("//")).then_some(path)
     }

@@ -59,7 +59,7 @@ pub(super) enum Failure {
 )]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Situation {
-    /// How many connections were asked for.
+    /// How many connections were requested.
     pub(super) tries: u32,
     /// How many of them could not be made, the last one included.
     pub(super) unreachable: usize,
@@ -96,8 +96,8 @@ pub(super) enum Next {
 pub(super) fn judge(failure: Failure, situation: &Situation) -> Next {
     let again = match failure {
         Failure::NoStream => situation.tries < MAX_STREAMS_TRIED,
-        // For another address there is no socket, either, and for another try no tunnel. A connection that broke in any
-        // other way may have had the request served.
+        // There is no socket for another address, either, and the egress proxy refuses the next tunnel as well. On a
+        // connection that broke in any other way, the request may have been served.
         Failure::NoSocket | Failure::TunnelRefused | Failure::Broken => false,
         Failure::Unreachable => situation.may_connect_again(MIN_CONNECTS),
         Failure::UnreachableForGood => situation.may_connect_again(1),
@@ -117,8 +117,9 @@ pub(super) fn judge(failure: Failure, situation: &Situation) -> Next {
 }
 
 impl Situation {
-    /// Whether another connection may be tried. Each address is tried once, and there are `at_least` so many tries.
-    /// After the second one, none begins once the time for connecting is over.
+    /// Whether another connection may be tried. Each address is tried once; if there are fewer addresses than
+    /// `at_least`, that many tries are made all the same. After the second try, none begins once the time for connecting
+    /// is over.
     fn may_connect_again(&self, at_least: usize) -> bool {
         let most = self.addresses.clamp(at_least, MAX_CONNECTS);
         self.unreachable < most && (self.unreachable < MIN_CONNECTS || self.may_connect)

@@ -91,7 +91,7 @@ impl StreamUsage {
         let may_be_asked = self.include.asked() || !self.complete;
         if may_be_asked && is_stream && has_body && is_plain(&response.headers) {
             if response.remove_header(&CONTENT_LENGTH).is_some() {
-                // HTTP/1.0 has no chunks, which the body ends with now.
+                // The body is chunked from now on, which HTTP/1.0 does not know.
                 response.set_version(Version::HTTP_11);
                 response.insert_header(TRANSFER_ENCODING, "chunked")?;
             }

@@ -238,8 +238,8 @@ mod tests {
         segments.iter().flat_map(|segment| ["/", segment]).collect()
     }
 
-    /// A route at `path` for each of `inner`, and one around them, all to one origin, each where its path would lead
-    /// without it.
+    /// A route at `outer`, and a narrower one for each of `inner`, all to one origin. A narrower route leads to where
+    /// the route at `outer` would send its path.
     fn nested(outer: &str, kind: &str, base: &str, inner: &[String], inner_kind: &str) -> Router {
         let broad = provider(kind, base);
         let mut routes = vec![route("outer", "*", outer, &broad)];
@@ -257,7 +257,7 @@ mod tests {
         Router::build(routes)
     }
 
-    /// Which route takes a path, and to where: all that a provider may read that undoes the escapes of separators.
+    /// The route that takes a path, and all paths that a provider may read if it decodes escaped separators.
     fn sent(router: &Router, path: &str) -> Option<(String, Vec<String>)> {
         let normal = request_path(path.as_bytes()).ok()?;
         let found = router.find("h", &normal.path)?;
@@ -267,7 +267,7 @@ mod tests {
             && !router.is_anothers_unmasked("h", found.route, provider, &normal, &target);
         let mut targets = normal.readings_of(&target);
         targets.push(target);
-        // What differs by a slash at its end, or in what providers may read as one, is one to us.
+        // Paths that differ only by a slash at the end, or in what some provider reads as the same, count as the same.
         let plain = |target: &String| {
             let path = target.split_once('?').map_or(&**target, |(path, _)| path);
             fold(path.trim_end_matches('/'))
@@ -279,7 +279,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever is served by two paths at one place of a provider is served by one route.
+        /// If two paths lead to the same place at a provider, the same route serves both.
         #[test]
         fn one_target_has_one_route(
             outer in prop::sample::select(vec!["", "/openai", "/v1"]),
@@ -293,14 +293,14 @@ mod tests {
             prop_assume!(!inner.is_empty());
             let alone = provider(kind, base);
             let places: Vec<String> = inner.iter().map(|it| fold(&alone.paths.target(it, None).unwrap())).collect();
-            // Two routes that are made for two spellings of one place are two.
+            // Two routes for two spellings of the same place are outside of this property.
             prop_assume!(places.len() == places.iter().collect::<HashSet<_>>().len());
             let inner_kind = if same_kind { kind } else { "custom" };
             let router = nested(outer, kind, base, &inner, inner_kind);
             // Hugging Face has its models elsewhere than their list.
             prop_assume!(router.routes()[1..].iter().all(|route| route.overlap.part_of.is_some()));
             let mut paths: Vec<String> = asked.iter().map(|it| path(it)).collect();
-            // More spellings of what the inner routes answer for.
+            // More spellings of the endpoints that the inner routes serve.
             for place in inner.iter().chain(&places) {
                 for behind in ["", "/jobs"] {
                     paths.push(format!("{place}{behind}"));
@@ -423,7 +423,7 @@ mod tests {
         assert!(sent(&router, "/a/fine_tuning").is_some());
         let found = router.find("other", "/a/fine_tuning").unwrap();
         assert!(router.is_anothers("other", found.route, &one, "/v1/fine_tuning"));
-        // Nor is a route a part of one that no host has beside it.
+        // A route is no part of another one if no host has both.
         for (host, is_part) in [("other", true), ("third", false)] {
             let beside = [
                 route("a", "other", "/a", &one),

@@ -47,7 +47,7 @@ pub(crate) fn preface_received() {
     take_first_head();
 }
 
-/// The deadline for the connection's first head, the first time that it is asked for.
+/// Takes the deadline for the connection's first head. `None` once it was taken.
 fn take_first_head() -> Option<Instant> {
     FIRST_HEAD.try_with(Cell::take).ok().flatten()
 }

@@ -29,8 +29,7 @@ pub(super) const SWITCHED: u64 = OPEN - 4;
 pub(super) const TUNNEL: u64 = OPEN - 5;
 
 /// How much of the current request is still to be read, and what was read of the next one. Only the task of the
-/// connection changes and reads it; the atomic and the lock make it `Sync`, which
-/// Pingora requires of a stream.
+/// connection changes and reads it; the atomic and the lock make it `Sync`, which Pingora requires of a stream.
 #[derive(Debug)]
 pub(crate) struct Boundary {
     /// Bytes of the request that are still to be read, or one of the states above.
