@@ -352,3 +352,14 @@ fn secrets_that_cannot_be_read_are_named_and_everything_else_is_explained() {
         "{said}"
     );
 }
+
+#[test]
+fn a_key_file_that_is_wrong_is_no_base_for_an_explanation() {
+    let scene =
+        Scene::new(&simple("http://127.0.0.1:1", "", "")).key("alice", "secret", "label = 1");
+    let request = ["GET", "/p/v1/models", "-H", "Authorization: Bearer secret"];
+    let (said, code) = explain(&scene, &request);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("unknown key `key[0].label`"), "{said}");
+    assert!(!said.contains("alice: valid"), "{said}");
+}
