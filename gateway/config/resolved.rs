@@ -35,6 +35,8 @@ pub struct Resolved {
     pub key_source: Arc<dyn KeySource>,
     /// The keys, and their version.
     pub keys: KeySet,
+    /// Whether the keys could be read. Always true unless the purpose is [`Purpose::Explain`].
+    pub are_keys_known: bool,
     /// Whether an exchange that goes on is aborted when its key is revoked.
     pub cut_revoked: bool,
     /// What tokens cost.
@@ -160,6 +162,7 @@ impl Resolved {
             certificate: fetched.certificate,
             client_roots: fetched.client_roots,
             key_headers: config.key_headers,
+            are_keys_known: fetched.keys.is_some(),
             keys: fetched
                 .keys
                 .unwrap_or_else(|| KeySet::empty(fetched.key_source.current())),
