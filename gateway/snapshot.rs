@@ -16,11 +16,10 @@ use pingora_core::tls::sign::CertifiedKey;
 use crate::config::{Resolved, RouteSpec, ServerConfig, certificate_end};
 use crate::key::{KeyDigest, KeySource, KeyStore, Revision, StoreError};
 use crate::metrics::Metrics;
-use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Stripped, folded, plain_form};
-use crate::runtime::clock::Clock;
-
 use crate::origin::Resolver;
+use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Stripped, folded, plain_form};
 use crate::route::{Overlap, Route, Router, Target, Targets};
+use crate::runtime::clock::Clock;
 use crate::runtime::watched::Watched;
 use crate::telemetry::TelemetrySpec;
 use crate::template::HeaderTemplate;
@@ -214,7 +213,7 @@ fn stripped_of(
     let choices = ACCOUNT_CHOICES.iter();
     let choices = choices.filter(|name| !spec.allowed_headers.contains(name));
     let written = written(spec, provider);
-    // A client may send a name with `_` no more than the name that it could be read as.
+    // A name with `_` that the gateway writes can be misread as one with `-`: a client may send neither.
     let odd = written.iter().filter(|name| plain_form(name).is_some());
     let names = everywhere.iter().chain(choices).chain(odd.copied());
     let alike: Vec<HeaderName> = names.clone().filter_map(plain_form).collect();
