@@ -213,7 +213,7 @@ fn stripped_of(
     let choices = ACCOUNT_CHOICES.iter();
     let choices = choices.filter(|name| !spec.allowed_headers.contains(name));
     let written = written(spec, provider);
-    // A client may send a name with `_` no more than the name that it could be read as.
+    // A name with `_` that the gateway writes can be misread as one with `-`: a client may send neither.
     let odd = written.iter().filter(|name| plain_form(name).is_some());
     let names = everywhere.iter().chain(choices).chain(odd.copied());
     let alike: Vec<HeaderName> = names.clone().filter_map(plain_form).collect();

@@ -11,7 +11,6 @@ use super::admin_client::read_status;
 use super::config_path::ConfigPath;
 use super::listener::{Gateway, Trusted};
 use super::same_gateway;
-
 use crate::admin::status::Status;
 use crate::config::{Locations, Purpose, Resolved};
 use crate::error::Error;

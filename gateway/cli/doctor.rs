@@ -16,10 +16,9 @@ use super::same_gateway;
 use crate::admin::status::{State, Status};
 use crate::config::{self, Listen, Purpose, Resolved, ServerConfig};
 use crate::error::Error;
+use crate::origin::Tunnel;
 use crate::provider::{ProviderSpec, TokenSource};
 use crate::runtime::printable::count;
-
-use crate::origin::Tunnel;
 
 /// How long a provider may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(5);

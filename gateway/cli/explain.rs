@@ -14,7 +14,7 @@ use super::config_path::ConfigPath;
 use super::suggestions::for_refusal;
 use crate::config::{Purpose, Resolved};
 use crate::error::Error;
-use crate::key::PresentedKey;
+use crate::key::{KeyFailure, PresentedKey};
 use crate::metrics::Metrics;
 use crate::proxy::admit::Admission;
 use crate::proxy::attempt::Attempt;
@@ -51,13 +51,17 @@ pub(super) fn run(options: &Explain) -> Result<(), Error> {
     for problem in &config.not_fetched {
         super::output::eprint(&problem.to_string());
     }
-    let origin = origin(&config.server);
+    let (origin, are_keys_known) = (origin(&config.server), config.are_keys_known);
     let metrics = Metrics::new().map_err(|error| Error::failed("make metrics", error))?;
     let live =
         Live::start(config, Arc::new(metrics)).map_err(|error| Error::Failed(error.to_string()))?;
     let snapshot = live.snapshot();
     let mut said = String::new();
     let outcome = explain(&live, &snapshot, &request, &origin, &mut Said(&mut said));
+    if !are_keys_known && outcome == Err(Reason::InvalidKey(KeyFailure::Unknown)) {
+        let why = "whether the key is valid is not known, because the key file could not be read";
+        return Err(Error::Unconfigured(why.to_owned()));
+    }
     super::output::print(&said)?;
     if outcome == Err(Reason::Preflight) {
         return Ok(());

@@ -35,6 +35,8 @@ pub struct Resolved {
     pub(crate) key_source: Arc<dyn KeySource>,
     /// The keys, and their version.
     pub(crate) keys: KeySet,
+    /// Whether the keys could be read. Always true unless the purpose is [`Purpose::Explain`].
+    pub(crate) are_keys_known: bool,
     /// Whether an exchange that goes on is aborted when its key is revoked.
     pub(crate) cut_revoked: bool,
     /// What tokens cost.
@@ -66,7 +68,7 @@ pub enum Purpose {
     /// serves already has what would have been read, a provider's token for instance.
     Reload,
     /// To say what it would do, by somebody who may not be allowed to read its secrets: files and secrets that could
-    /// not be fetched refuse nothing.
+    /// not be fetched refuse nothing. A key file that was read and is wrong refuses it, as it refuses a start.
     Explain,
 }
 
@@ -112,17 +114,22 @@ impl Resolved {
         let unfetched = Problems::default();
         let mut fetched = fetch(&config, secrets, &unfetched);
         fetched.files.insert(0, stamp);
-        consistency::compare(&config, &fetched, &problems);
+        let compared = Problems::default();
+        consistency::compare(&config, &fetched, &compared);
 
         let refuses = |problem: &Problem| purpose.is_refused_by(problem);
-        let ignores_unfetched = purpose == Purpose::Explain;
-        let is_refused = problems.any(refuses) || !ignores_unfetched && unfetched.any(refuses);
+        let ignores_unfetched = purpose == Purpose::Explain && !fetched.are_keys_broken;
+        let is_refused = problems.any(refuses)
+            || compared.any(refuses)
+            || !ignores_unfetched && unfetched.any(refuses);
         let not_fetched = if ignores_unfetched {
             unfetched.matching(refuses)
         } else {
             Vec::new()
         };
+        // In the order in which they were found: of several problems of a line, the first one often explains the others.
         problems.extend(unfetched);
+        problems.extend(compared);
         let problems = problems.into_sorted();
         if is_refused {
             let files = fetched.files;
@@ -155,6 +162,7 @@ impl Resolved {
             certificate: fetched.certificate,
             client_roots: fetched.client_roots,
             key_headers: config.key_headers,
+            are_keys_known: fetched.keys.is_some(),
             keys: fetched
                 .keys
                 .unwrap_or_else(|| KeySet::empty(fetched.key_source.current())),
@@ -226,5 +234,25 @@ mod tests {
             assert!(said.contains("gateway.toml:6: "), "{said}");
             assert!(said.contains("env:T is closed"), "{said}");
         }
+    }
+
+    #[test]
+    fn problems_of_a_line_come_in_the_order_of_the_steps() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.toml");
+        let routes = "[[routes]]\nname = \"r\"\npath = \"/\"\nprovider = \"p\"\n";
+        let providers = "[providers.p]\nkind = \"openai\"\ntoken = \"none\"\n";
+        std::fs::write(&path, format!("{providers}{routes}")).unwrap();
+        let keys = folder.path().join("keys.toml");
+        std::fs::write(&keys, "# inline:").unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(&keys, open).unwrap();
+        let refused = Resolved::load(&path, Purpose::Start).err().unwrap();
+        let said = refused.to_string();
+        let (exposed, empty) = (
+            said.find("can be read by others"),
+            said.find("no key in it"),
+        );
+        assert!(exposed.is_some() && exposed < empty, "{said}");
     }
 }

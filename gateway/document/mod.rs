@@ -81,12 +81,12 @@ mod tests {
         assert!(keys.len() > 200 && problems.len() > 200);
         let whole = read_keys(&text, false);
         assert_eq!(keys, whole.0);
-        // Whoever meets `[[keys]]` in each chunk says so in each.
-        let but_strange = |problems: Vec<String>| -> Vec<String> {
-            let strange = |problem: &String| !problem.contains("unknown key `keys`");
-            problems.into_iter().filter(strange).collect()
+        // `[[keys]]` is unknown, and is reported once per chunk that has it.
+        let without_unknown = |problems: Vec<String>| -> Vec<String> {
+            let is_known = |problem: &String| !problem.contains("unknown key `keys`");
+            problems.into_iter().filter(is_known).collect()
         };
-        assert_eq!(but_strange(problems), but_strange(whole.1));
+        assert_eq!(without_unknown(problems), without_unknown(whole.1));
         // Where a header could stand in a text, the file is not cut.
         let tricky = format!("[[key]]\nid = \"\"\"\n{}\"\"\"\n", "[[key]]\n".repeat(200));
         let (keys, problems) = read_keys(&tricky, true);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_one_piece_is_named_with_its_line() {
+    fn a_mistake_in_one_chunk_is_reported_with_its_line() {
         let mut text = "[[key]]\nid = \"k\"\n".repeat(200);
         text += "[[key]]\nid = \"k\n";
         let (_, problems) = read_keys(&text, true);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_named_with_its_line() {
+    fn every_problem_is_reported_with_its_line() {
         let found = problems_of("a = 1\nlisten = 2\nlitsen = 3\n", |root| {
             assert_eq!(root.take::<usize>("a").unwrap().value, 1);
             assert!(root.take::<String>("listen").is_none());
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_hand_is_recognised_and_a_stranger_is_not() {
+    fn a_typing_error_is_recognised_and_another_word_is_not() {
         let names = ["listen", "admin", "threads"];
         assert_eq!(nearest("litsen", names.into_iter()), Some("listen"));
         assert_eq!(nearest("thread", names.into_iter()), Some("threads"));

@@ -98,9 +98,9 @@ pub(crate) fn parse_moment(text: &str) -> Option<Timestamp> {
     if let Ok(moment) = text.parse() {
         return Some(moment);
     }
-    let chunks = Pieces::parse(text).ok()?;
-    let is_whole = chunks.time().is_some() && chunks.offset().is_some();
-    let is_last = chunks.date() >= last_moment().to_zoned(TimeZone::UTC).date();
+    let parts = Pieces::parse(text).ok()?;
+    let is_whole = parts.time().is_some() && parts.offset().is_some();
+    let is_last = parts.date() >= last_moment().to_zoned(TimeZone::UTC).date();
     (is_whole && is_last).then(last_moment)
 }
 

@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_with_a_key_is_said_by_its_id() {
+    fn every_problem_of_a_key_is_reported_with_its_line() {
         let h = hash("k");
         let (_, problems) = read(&format!(
             "[[key]]\nid = \"a\"\nhashes = [\"{h}\"]\n[[key]]\nid = \"b\"\nhashes = [\"{h}\"]\n\

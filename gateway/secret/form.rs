@@ -68,7 +68,7 @@ fn is_name(text: &str) -> bool {
     is_word(text, is_part) && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// True as well of the file that holds the private key of a Google service account.
+/// Whether it is JSON, such as the file with the private key of a Google service account.
 fn is_json(token: &str) -> bool {
     token.starts_with(['{', '['])
 }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stood_around_a_token_is_told_from_it() {
+    fn text_around_a_token_is_recognised() {
         for (odd, said) in [
             ("\"sk-1\"", "quotation mark"),
             ("'sk-1'", "quotation mark"),

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_read_or_write_or_lay_there_is_told() {
+    fn files_that_others_can_read_write_or_replace_are_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         assert!(matches!(

@@ -352,3 +352,35 @@ fn secrets_that_cannot_be_read_are_named_and_everything_else_is_explained() {
         "{said}"
     );
 }
+
+#[test]
+fn a_key_file_that_is_wrong_is_no_base_for_an_explanation() {
+    let scene =
+        Scene::new(&simple("http://127.0.0.1:1", "", "")).key("alice", "secret", "label = 1");
+    let request = ["GET", "/p/v1/models", "-H", "Authorization: Bearer secret"];
+    let (said, code) = explain(&scene, &request);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("unknown key `key[0].label`"), "{said}");
+    assert!(!said.contains("alice: valid"), "{said}");
+}
+
+#[test]
+fn a_key_is_not_called_unknown_if_the_key_file_cannot_be_read() {
+    let scene = Scene::new(&simple("http://127.0.0.1:1", "", "")).key("alice", "secret", "");
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(scene.path("keys.toml"), everybody).unwrap();
+    let request = ["GET", "/p/v1/models", "-H", "Authorization: Bearer secret"];
+    let (said, code) = explain(&scene, &request);
+    assert_eq!(code, Some(78), "{said}");
+    for expected in [
+        "can be written by others",
+        "whether the key is valid is not known",
+    ] {
+        assert!(said.contains(expected), "wanted {expected}\ngot\n{said}");
+    }
+    assert!(!said.contains("not in the key file"), "{said}");
+    // What does not depend on the keys is still explained.
+    let (said, code) = explain(&scene, &["GET", "/p/v1/models"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("none was sent"), "{said}");
+}

@@ -42,6 +42,8 @@ pub(super) struct Fetched {
     pub(super) key_source: Arc<dyn KeySource>,
     /// `None` if the source could not be read.
     pub(super) keys: Option<KeySet>,
+    /// Whether the source could be read, and a part of it is fatally wrong.
+    pub(super) are_keys_broken: bool,
     pub(super) prices: Prices,
     pub(super) tracing: Option<TelemetrySpec>,
     /// Those providers that nothing is fatally wrong with.
@@ -75,7 +77,10 @@ pub(super) fn fetch(config: &Config, secrets: &dyn SecretSource, problems: &Prob
         .collect();
     let key_source: Arc<dyn KeySource> =
         Arc::new(KeyFileSource::new(config.keys.file.value.clone()));
-    let keys = fetcher.keys(&config.keys, &*key_source);
+    let of_keys = Problems::default();
+    let keys = fetcher.keys(&config.keys, &*key_source, &of_keys);
+    let are_keys_broken = of_keys.any(|problem| problem.severity == Severity::Fatal);
+    problems.extend(of_keys);
     let prices = fetcher.prices(config.prices.as_ref());
     let tracing = config
         .tracing
@@ -86,6 +91,7 @@ pub(super) fn fetch(config: &Config, secrets: &dyn SecretSource, problems: &Prob
         client_roots,
         key_source,
         keys,
+        are_keys_broken,
         prices,
         tracing,
         providers,
@@ -95,10 +101,15 @@ pub(super) fn fetch(config: &Config, secrets: &dyn SecretSource, problems: &Prob
 }
 
 impl Fetcher<'_> {
-    /// The keys of `source`; `None` if it could not be read.
-    fn keys(&mut self, config: &KeysConfig, source: &dyn KeySource) -> Option<KeySet> {
+    /// The keys of `source`; `None` if it could not be read. What is wrong with its content goes to `content`.
+    fn keys(
+        &mut self,
+        config: &KeysConfig,
+        source: &dyn KeySource,
+        content: &Problems,
+    ) -> Option<KeySet> {
         self.files.extend(source.file().map(FileStamp::take));
-        let mut keys = match source.load(self.secrets, self.problems) {
+        let mut keys = match source.load(self.secrets, content) {
             Ok(keys) => keys,
             Err(error) if error.is_absent && !config.are_needed => {
                 return Some(KeySet::empty(source.current()));

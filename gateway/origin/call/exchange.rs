@@ -1,6 +1,7 @@
 //! The steps of a call on a connection: send the request, read the head, read the body as far as the limit.
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::{Error, ErrorType};
@@ -29,13 +30,26 @@ pub(super) async fn send(
         .map_err(CallError::Exchange)
 }
 
+/// The head of the final response. Interim ones before it (`100 Continue`, `103 Early Hints`) are skipped: they have no
+/// body, and Pingora panics where one is read.
 pub(super) async fn read_head(session: &mut HttpSession) -> Result<ResponseHeader, CallError> {
-    session
-        .read_response_header()
-        .await
-        .map_err(CallError::Exchange)?;
-    let head = session.response_header().cloned();
-    head.ok_or_else(|| CallError::Exchange(Error::new(ErrorType::InvalidHTTPHeader)))
+    loop {
+        session
+            .read_response_header()
+            .await
+            .map_err(CallError::Exchange)?;
+        let head = session
+            .response_header()
+            .ok_or_else(|| CallError::Exchange(Error::new(ErrorType::InvalidHTTPHeader)))?;
+        if !is_interim(head.status) {
+            return Ok(head.clone());
+        }
+    }
+}
+
+/// Whether another response follows one with this status.
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// The body, which may have `limit` bytes.
