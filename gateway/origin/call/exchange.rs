@@ -1,6 +1,7 @@
 //! The steps of a call on a connection: send the request, read the head, read the body as far as the limit.
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::{Error, ErrorType};
@@ -29,13 +30,23 @@ pub(super) async fn send(
         .map_err(CallError::Exchange)
 }
 
+/// The head of the final response. A server may send interim responses before it (RFC 9110, section 15.2), which have no
+/// body: Pingora panics if one is read. A switch of protocols, which no call requests, is an error.
 pub(super) async fn read_head(session: &mut HttpSession) -> Result<ResponseHeader, CallError> {
-    session
-        .read_response_header()
-        .await
-        .map_err(CallError::Exchange)?;
-    let head = session.response_header().cloned();
-    head.ok_or_else(|| CallError::Exchange(Error::new(ErrorType::InvalidHTTPHeader)))
+    let invalid = || CallError::Exchange(Error::new(ErrorType::InvalidHTTPHeader));
+    loop {
+        session
+            .read_response_header()
+            .await
+            .map_err(CallError::Exchange)?;
+        let head = session.response_header().ok_or_else(invalid)?;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(invalid());
+        }
+        if !head.status.is_informational() {
+            return Ok(head.clone());
+        }
+    }
 }
 
 /// The body, which may have `limit` bytes.

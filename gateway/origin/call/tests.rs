@@ -101,6 +101,30 @@ async fn a_response_is_read_as_far_as_its_limit_and_a_status_without_its_body() 
 }
 
 #[tokio::test]
+async fn interim_responses_are_passed_over_and_a_switch_of_protocols_is_an_error() {
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n\
+                   HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok";
+    let (caller, get) = (Caller::new(), request(http::Method::GET));
+    let (endpoint, _served) = server(interim).await;
+    let response = caller.call(&endpoint, &get, LIMITS).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.body()[..]),
+        (202, &b"ok"[..])
+    );
+    let (endpoint, _served) = server(interim).await;
+    let status = caller.status(&endpoint, &get, LIMITS.deadline).await;
+    assert_eq!(status.unwrap(), 202);
+    for other in [
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nxx",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+    ] {
+        let (endpoint, _served) = server(other).await;
+        let error = caller.call(&endpoint, &get, LIMITS).await.unwrap_err();
+        assert!(matches!(error, CallError::Exchange(_)), "{other}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_cannot_be_made_says_why_and_keeps_the_source() {
     use std::error::Error as _;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
