@@ -2,6 +2,7 @@
 //!
 //! Knows where the listener is and nothing of who listens there: `listener` decides whether to believe a response.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -44,10 +45,14 @@ fn request(admin: SocketAddr, method: Method, path: &str) -> Result<(Status, Byt
 
 const NOT_OURS: &str = "that is not keygate's admin listener";
 
-/// What listens there may be anything: a response that is no HTTP is not keygate's.
+/// What listens there may be anything: a response that is no HTTP is not keygate's. A connection that broke says nothing
+/// about who listens: the gateway may just have ended.
 fn why(error: &CallError) -> String {
     match error {
-        CallError::Exchange(_) => NOT_OURS.to_owned(),
+        CallError::Exchange(error) => match error.root_cause().downcast_ref::<io::Error>() {
+            Some(broken) => broken.to_string(),
+            None => NOT_OURS.to_owned(),
+        },
         other => other.to_string(),
     }
 }
@@ -64,4 +69,43 @@ fn call(admin: SocketAddr, method: Method, path: &str) -> Result<Response<Bytes>
         CallRequest::new(method, host, path),
         LIMITS,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Why there is no status where `respond` responds to the request.
+    fn failure(respond: impl FnOnce(TcpStream) + Send + 'static) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            stream.peek(&mut [0]).unwrap();
+            respond(stream);
+        });
+        let error = read_status(admin).err().unwrap();
+        server.join().unwrap();
+        error.to_string()
+    }
+
+    #[test]
+    fn a_foreign_listener_is_told_from_a_connection_that_broke() {
+        // Closing with the request unread resets the connection, as the end of a process does.
+        let broken = failure(drop);
+        assert!(broken.contains("reset by peer"), "{broken}");
+        for foreign in [
+            "SSH-2.0-canary\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+        ] {
+            let error = failure(move |mut stream| {
+                let _ = stream.read(&mut [0; 4096]);
+                stream.write_all(foreign.as_bytes()).unwrap();
+            });
+            assert!(error.ends_with(NOT_OURS), "{error}");
+        }
+    }
 }

@@ -79,7 +79,7 @@ impl Meter {
 
     /// Returns whether the body could not be read to its end.
     pub fn is_unreadable(&self) -> bool {
-        self.body.is_blind()
+        self.body.is_unreadable()
     }
 
     /// The number of events that have ended.

@@ -116,7 +116,7 @@ impl BodyDecoder {
     }
 
     /// Whether the body cannot be decoded, or no further.
-    pub(crate) fn is_blind(&self) -> bool {
+    pub(crate) fn is_unreadable(&self) -> bool {
         matches!(self, Self::Unreadable)
     }
 
@@ -289,7 +289,7 @@ mod tests {
                 .map(|chunk| text(&mut readable, chunk))
                 .collect();
             assert_eq!(read, "data: one\n\ndata: two\n\ndata: [DONE]\n\n");
-            assert!(!readable.is_blind());
+            assert!(!readable.is_unreadable());
         }
     }
 
@@ -298,17 +298,17 @@ mod tests {
         let empty = compressed(&[]).concat();
         let mut readable = BodyDecoder::of(b"gzip");
         readable.feed(&empty.repeat(60), |_| {});
-        assert!(!readable.is_blind());
+        assert!(!readable.is_unreadable());
         readable.feed(&empty.repeat(1000), |_| {});
-        assert!(readable.is_blind());
+        assert!(readable.is_unreadable());
         // A member for each event.
         let event = compressed(&[&"data: {}\n\n".repeat(2000)]).concat();
         let mut readable = BodyDecoder::of(b"gzip");
         readable.feed(&event.repeat(60), |_| {});
-        assert!(!readable.is_blind());
+        assert!(!readable.is_unreadable());
         // What is no member.
         readable.feed(b"text behind it", |_| {});
-        assert!(readable.is_blind());
+        assert!(readable.is_unreadable());
     }
 
     /// One test for all of it, because the permits belong to the process.
@@ -333,8 +333,8 @@ mod tests {
         let all: Vec<BodyDecoder> = (0..=ZSTD_AT_ONCE)
             .map(|_| BodyDecoder::of(b"zstd"))
             .collect();
-        let blind = |readable: &&BodyDecoder| matches!(readable, BodyDecoder::Unreadable);
-        assert_eq!(all.iter().filter(blind).count(), 1);
+        let unreadable = |readable: &&BodyDecoder| matches!(readable, BodyDecoder::Unreadable);
+        assert_eq!(all.iter().filter(unreadable).count(), 1);
         drop(all);
         let mut wide = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
         wide.window_log(ZSTD_WINDOW + 1).unwrap();

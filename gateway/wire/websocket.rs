@@ -69,7 +69,7 @@ impl Frames {
     }
 
     /// Whether a message could not be read.
-    pub(crate) fn is_blind(&self) -> bool {
+    pub(crate) fn is_unreadable(&self) -> bool {
         self.broken || self.unreadable
     }
 
@@ -232,7 +232,7 @@ pub(crate) mod tests {
                 Part::End => messages.push(std::mem::take(&mut message)),
             });
         }
-        (messages, !frames.is_blind())
+        (messages, !frames.is_unreadable())
     }
 
     /// A data message in fragments, each behind some control frames, as bytes; and the message.

@@ -25,7 +25,7 @@ fn target() -> fn(&[u8]) {
         Ok("config") => config::read_gateway,
         Ok("keys") => config::read_keys,
         Ok("prices") => config::read_prices,
-        Ok("answer") => meter::read_response,
+        Ok("response") => meter::read_response,
         Ok("stream") => meter::read_stream,
         Ok("exact") => meter::read_exact,
         Ok("socket") => meter::read_socket,

@@ -30,26 +30,23 @@ pub(super) async fn send(
         .map_err(CallError::Exchange)
 }
 
-/// The head of the final response. Interim ones before it (`100 Continue`, `103 Early Hints`) are skipped: they have no
-/// body, and Pingora panics where one is read.
+/// The head of the final response. A server may send interim responses before it (RFC 9110, section 15.2), which have no
+/// body: Pingora panics if one is read. A switch of protocols, which no call requests, is an error.
 pub(super) async fn read_head(session: &mut HttpSession) -> Result<ResponseHeader, CallError> {
+    let invalid = || CallError::Exchange(Error::new(ErrorType::InvalidHTTPHeader));
     loop {
         session
             .read_response_header()
             .await
             .map_err(CallError::Exchange)?;
-        let head = session
-            .response_header()
-            .ok_or_else(|| CallError::Exchange(Error::new(ErrorType::InvalidHTTPHeader)))?;
-        if !is_interim(head.status) {
+        let head = session.response_header().ok_or_else(invalid)?;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(invalid());
+        }
+        if !head.status.is_informational() {
             return Ok(head.clone());
         }
     }
-}
-
-/// Whether another response follows one with this status.
-fn is_interim(status: StatusCode) -> bool {
-    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// The body, which may have `limit` bytes.

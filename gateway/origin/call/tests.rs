@@ -63,25 +63,6 @@ fn endpoint(port: u16) -> Endpoint {
 }
 
 #[tokio::test]
-async fn interim_responses_are_skipped() {
-    const INTERIM: &str = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
-                           HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno";
-    let get = request(http::Method::GET);
-    let (endpoint, _served) = server(INTERIM).await;
-    let response = Caller::new().call(&endpoint, &get, LIMITS).await.unwrap();
-    assert_eq!(response.status(), 401);
-    assert_eq!(&response.body()[..], b"no");
-    let (endpoint, _served) = server(INTERIM).await;
-    let caller = Caller::new();
-    let status = caller.status(&endpoint, &get, LIMITS.deadline).await;
-    assert_eq!(status.unwrap(), 401);
-    // A switch that nobody asked for is final, and ends with the connection.
-    let (endpoint, _served) = server("HTTP/1.1 101 Switch\r\n\r\nnot HTTP").await;
-    let switched = Caller::new().call(&endpoint, &get, LIMITS).await.unwrap();
-    assert_eq!(switched.status(), 101);
-}
-
-#[tokio::test]
 async fn a_redirect_is_a_response_and_is_not_followed() {
     let (endpoint, served) =
         server("HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 2\r\n\r\nno")
@@ -117,6 +98,30 @@ async fn a_response_is_read_as_far_as_its_limit_and_a_status_without_its_body() 
             .unwrap(),
         200
     );
+}
+
+#[tokio::test]
+async fn interim_responses_are_passed_over_and_a_switch_of_protocols_is_an_error() {
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n\
+                   HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok";
+    let (caller, get) = (Caller::new(), request(http::Method::GET));
+    let (endpoint, _served) = server(interim).await;
+    let response = caller.call(&endpoint, &get, LIMITS).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.body()[..]),
+        (202, &b"ok"[..])
+    );
+    let (endpoint, _served) = server(interim).await;
+    let status = caller.status(&endpoint, &get, LIMITS.deadline).await;
+    assert_eq!(status.unwrap(), 202);
+    for other in [
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nxx",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+    ] {
+        let (endpoint, _served) = server(other).await;
+        let error = caller.call(&endpoint, &get, LIMITS).await.unwrap_err();
+        assert!(matches!(error, CallError::Exchange(_)), "{other}: {error}");
+    }
 }
 
 #[tokio::test]

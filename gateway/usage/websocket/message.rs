@@ -20,7 +20,7 @@ pub(super) enum MessageType {
     End,
     /// A response continues.
     Progress,
-    /// A transcription of what a user content has ended. Another model made it, beside the response.
+    /// A transcription of what a user said has ended. Another model made it, beside the response.
     Transcription,
     /// Any other message.
     Other,
@@ -128,7 +128,7 @@ impl MessageReader {
         self.scanner.feed(payload, &mut self.content);
     }
 
-    /// End the message, returns its contents and begins the next message.
+    /// Ends the message, returns its contents and begins the next message.
     pub(super) fn end(&mut self) -> MessageContent {
         self.scanner.reset();
         std::mem::take(&mut self.content)

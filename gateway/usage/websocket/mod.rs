@@ -118,7 +118,7 @@ impl WebSocketMeter {
 
     /// Returns whether the provider sent something that could not be read.
     pub fn is_unreadable(&self) -> bool {
-        self.provider.frames.is_blind()
+        self.provider.frames.is_unreadable()
     }
 }
 
