@@ -7,34 +7,40 @@
 //! 1. *admit* ([`proxy::admit`]): path, route, key, selector -> an `Admission`, or a refusal.
 //! 2. *forward* ([`proxy::attempt`]): a target of the route, its token, the path there -> an `Attempt`; then a connection.
 //! 3. *inject* ([`proxy::inject`]): the client's credentials out, the provider's token in.
-//! 4. *observe*: status, first byte, events; bodies pass untouched, but for streams that were asked for their usage.
+//! 4. *observe*: status, first byte, events. Bodies pass unmodified, except on routes with `meter_streams = "exact"`.
 //! 5. *record*: one access line, the metrics.
 //!
 //! # The modules, from the ground up
 //!
-//! A module imports only what stands on a lower line; a test holds this.
+//! The lowest layer comes first. A module imports only modules of layers before its own; a test holds this.
 //!
 //! | layer | knows |
 //! |---|---|
 //! | [`runtime`], [`grammar`] | threads, time, files, the log, the service manager; the syntax of HTTP |
-//! | [`document`], [`wire`], [`limit`], [`trusted_proxies`] | a TOML file that knows its lines; from bytes to meaning; how often and how many at once; what proxies in front say of a client |
-//! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what a response tells of its use; what must be seen |
+//! | [`document`], [`wire`], [`limit`], [`trusted_proxies`] | TOML that knows its lines; JSON, events, compression and WebSocket frames; rates and counts; the address of a client behind trusted proxies |
+//! | [`secret`], [`usage`], [`metrics`] | secrets and references to them; tokens, prices and costs; all metrics |
 //! | [`origin`], [`template`], [`key`], [`access_log`] | one HTTP origin and the way to it; header templates; client keys; one line per request |
-//! | [`provider`] | what it is like, its token, its paths |
-//! | [`route`], [`telemetry`] | which provider a request goes to, and who may send it; spans for a collector |
-//! | [`config`] | the configuration: as written, as meant, and with everything fetched that it refers to |
-//! | [`snapshot`], [`error`] | the configuration as used, swapped whole; why a command failed |
-//! | [`proxy`], [`reload`] | the path of a request; the path of a change |
-//! | [`admin`], [`import`], [`sandbox`] | what operators see; others' configurations; a provider to try things with |
-//! | [`server`] | sockets, runtimes, signals: where it is all put together |
-//! | [`cli`] | what a person types |
+//! | [`provider`] | kinds of providers, paths, header policy, the placement of the token |
+//! | [`route`], [`telemetry`] | router, patterns, targets; spans for a collector |
+//! | [`config`] | the configuration: as written, as meant, and with what it refers to |
+//! | [`snapshot`], [`error`] | the configuration as used, replaced as a whole; why a command failed |
+//! | [`proxy`], [`reload`] | the life of a request; the life of a change of the configuration |
+//! | [`admin`], [`import`], [`sandbox`] | the admin listener; conversion of other gateways' configurations; the mock provider |
+//! | [`server`] | the composition root: sockets, threads, connections, lifecycle |
+//! | [`cli`] | commands |
 //!
 //! # What the hot path never does
 //!
-//! It takes no lock (but a short one where a proxy in front names the client in a header), does no IO but its own two connections, resolves no name, reads no file,
-//! looks up no metric by label for a response that was passed on but for what it cost, parses no body
-//! where a route does not ask for it (`meter_streams = "exact"`), and waits for no log. What it decides
-//! by is an immutable [`snapshot::Snapshot`], one atomic load away.
+//! It decides by an immutable [`snapshot::Snapshot`], one atomic load away. It does no IO except on its own two
+//! connections, resolves no name, reads no file, waits for no log, and parses no body except where a route requests it
+//! (`meter_streams = "exact"`).
+//!
+//! Until the response has passed, it takes no lock that other requests take, with two short exceptions: on the table of
+//! addresses, if a trusted proxy names the client in a header; and on the list of those that wait for a new snapshot, if
+//! `revoked_streams = "cut"`. Two locks belong to one connection and are never contended: that of
+//! `server::connection::boundary`, and with `"cut"` that of the watchdog, which each poll of the exchange takes. At the
+//! end of an exchange, some metrics are looked up by label, under a read lock: those by key, refused keys, requests with
+//! a reason, tokens and cost.
 
 mod access_log;
 mod admin;
