@@ -92,6 +92,8 @@ enum Line {
 
 impl EventReader {
     /// Takes the next bytes of the stream.
+    // Inlined into its caller: the sink, which is references to it, then costs nothing.
+    #[inline]
     pub(crate) fn feed<S: EventSink>(&mut self, text: &[u8], sink: &mut S) {
         let mut rest = text;
         while let Some(&byte) = rest.first() {
