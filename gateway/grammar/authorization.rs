@@ -2,31 +2,25 @@
 //!
 //! Knows the syntax alone: not whose credentials they are, nor which header a provider wants.
 
-/// The scheme of credentials and what stands behind it, without white space around. `None` for a value of one word.
-pub(crate) fn split_scheme(value: &[u8]) -> Option<(&[u8], &[u8])> {
-    let value = value.trim_ascii();
-    let end = value.iter().position(|byte| b" \t".contains(byte))?;
-    let (scheme, credentials) = value.split_at_checked(end)?;
-    Some((scheme, credentials.trim_ascii_start()))
+/// What stands behind `scheme`, which is matched in any case, without white space before it: nothing if the scheme stands
+/// alone. `None` if `value` begins with another word.
+fn behind_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
+    let (found, behind) = value.split_at_checked(scheme.len())?;
+    let is_whole_word = behind.first().is_none_or(|byte| b" \t".contains(byte));
+    let is_found = is_whole_word && found.eq_ignore_ascii_case(scheme.as_bytes());
+    is_found.then(|| behind.trim_ascii_start())
 }
 
 /// The credentials of this scheme, which is matched in any case; `None` for those of another, or of none.
 pub(crate) fn credentials_of<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
-    let (found, credentials) = split_scheme(value)?;
-    found
-        .eq_ignore_ascii_case(scheme.as_bytes())
-        .then_some(credentials)
+    behind_scheme(value.trim_ascii(), scheme).filter(|credentials| !credentials.is_empty())
 }
 
 /// The token of `Bearer TOKEN`, and any other value as it is, without white space around. The word `Bearer` alone holds
 /// no token: it gives an empty one.
 pub(crate) fn without_bearer(value: &[u8]) -> &[u8] {
-    const BEARER: &str = "Bearer";
     let value = value.trim_ascii();
-    if value.eq_ignore_ascii_case(BEARER.as_bytes()) {
-        return b"";
-    }
-    credentials_of(value, BEARER).unwrap_or(value)
+    behind_scheme(value, "Bearer").unwrap_or(value)
 }
 
 /// Whether `value` begins with `prefix`, a scheme and a space for instance, in any case.

@@ -62,6 +62,8 @@ impl Counts {
 
     /// Computes the usage. `audio_seconds` is whether the response reports audio input in seconds,
     /// so that the rest of the total is input.
+    // Inlined into its only caller, which lies in another module: a `Usage` is too large to be copied for nothing.
+    #[inline]
     pub(super) fn usage(&self, audio_seconds: bool) -> Usage {
         let thoughts = self.get(Count::Thoughts);
         let usage = Usage {

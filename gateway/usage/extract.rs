@@ -68,6 +68,8 @@ impl Default for Extractor {
 impl Extractor {
     /// Returns whether `document` may contain something new: almost all events of a stream contain
     /// only text.
+    // Inlined into the reader of events, which calls it for nearly every event, as is all that it calls.
+    #[inline]
     pub(super) fn may_learn_from(&self, document: &[u8]) -> bool {
         self.model.is_none()
             || MARKER_FINDERS
@@ -172,6 +174,7 @@ fn to_text(text: &[u8]) -> Box<str> {
 }
 
 /// Returns whether `document` contains an escaped ASCII letter: it may be part of a field's name.
+#[inline]
 fn has_escaped_letter(document: &[u8]) -> bool {
     // Most events contain no escapes.
     memchr::memchr(b'\\', document).is_some()

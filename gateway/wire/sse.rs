@@ -92,6 +92,8 @@ enum Line {
 
 impl EventReader {
     /// Takes the next bytes of the stream.
+    // Inlined into its caller, which makes the sink: the references in it then stay in registers.
+    #[inline]
     pub(crate) fn feed<S: EventSink>(&mut self, text: &[u8], sink: &mut S) {
         let mut rest = text;
         while let Some(&byte) = rest.first() {
@@ -165,7 +167,7 @@ impl EventReader {
     }
 
     /// Begins the value of a data line; returns what follows it, or all of `rest` if the value is to be read.
-    fn value<'b, S: EventSink>(&mut self, rest: &'b [u8], sink: &S) -> &'b [u8] {
+    fn value<'b, S: EventSink>(&mut self, rest: &'b [u8], sink: &mut S) -> &'b [u8] {
         self.after_cr = false;
         self.line = Line::Value;
         if std::mem::replace(&mut self.has_data, true) {
@@ -178,7 +180,14 @@ impl EventReader {
             return rest;
         }
         self.line_ended(end);
-        behind
+        // In most streams, the event ends with the next byte, which need not be looked at as the beginning of a line.
+        match behind.split_first() {
+            Some((b'\n', next)) if end == b'\n' => {
+                self.event_ended(sink);
+                next
+            }
+            _ => behind,
+        }
     }
 
     fn line_ended(&mut self, byte: u8) {
