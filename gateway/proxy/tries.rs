@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 /// The tries of one attempt so far.
 #[derive(Default)]
 pub(crate) struct Tries {
-    /// How many connections were asked for; the access line's `attempts`.
+    /// How many connections were requested; the access line's `attempts`.
     pub(super) count: u32,
-    /// When the last one was asked for, until it is there or has failed.
+    /// When the last one was requested, until it is there or has failed.
     waiting_since: Option<Instant>,
     /// When the last one was there.
     pub(super) connected: Option<Instant>,
-    /// How long all of them together were waited for, and how long those were used that broke.
+    /// The time spent waiting for connections, plus the time on connections that broke.
     pub(super) connecting: Duration,
     /// The address of the last one.
     pub(super) address: Option<SocketAddr>,
@@ -29,7 +29,7 @@ pub(crate) struct Tries {
 }
 
 impl Tries {
-    /// A connection to `address` is asked for at `now`.
+    /// A connection to `address` is requested at `now`.
     pub(super) fn begin(&mut self, address: Option<SocketAddr>, now: Instant) {
         self.count += 1;
         self.connected = None;
