@@ -7,7 +7,7 @@
 //! 1. *admit* ([`proxy::admit`]): path, route, key, selector -> an `Admission`, or a refusal.
 //! 2. *forward* ([`proxy::attempt`]): a target of the route, its token, the path there -> an `Attempt`; then a connection.
 //! 3. *inject* ([`proxy::inject`]): the client's credentials out, the provider's token in.
-//! 4. *observe*: status, first byte, events; bodies pass untouched, but for streams that were asked for their usage.
+//! 4. *observe*: status, first byte, events; bodies pass untouched, but for streams made to report their usage.
 //! 5. *record*: one access line, the metrics.
 //!
 //! # The modules, from the ground up
@@ -18,7 +18,7 @@
 //! |---|---|
 //! | [`runtime`], [`grammar`] | threads, time, files, the log, the service manager; the syntax of HTTP |
 //! | [`document`], [`wire`], [`limit`], [`trusted_proxies`] | a TOML file that knows its lines; from bytes to meaning; how often and how many at once; what proxies in front say of a client |
-//! | [`secret`], [`usage`], [`metrics`] | what must not be seen; what a response tells of its use; what must be seen |
+//! | [`secret`], [`usage`], [`metrics`] | what must not be seen; the usage that a response reports; what must be seen |
 //! | [`origin`], [`template`], [`key`], [`access_log`] | one HTTP origin and the way to it; header templates; client keys; one line per request |
 //! | [`provider`] | what it is like, its token, its paths |
 //! | [`route`], [`telemetry`] | which provider a request goes to, and who may send it; spans for a collector |

@@ -81,7 +81,7 @@ mod tests {
         assert!(keys.len() > 200 && problems.len() > 200);
         let whole = read_keys(&text, false);
         assert_eq!(keys, whole.0);
-        // Whoever meets `[[keys]]` in each chunk says so in each.
+        // A reader that finds `[[keys]]` in each chunk reports it in each.
         let but_strange = |problems: Vec<String>| -> Vec<String> {
             let strange = |problem: &String| !problem.contains("unknown key `keys`");
             problems.into_iter().filter(strange).collect()

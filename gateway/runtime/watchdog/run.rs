@@ -47,7 +47,7 @@ pub(crate) fn preface_received() {
     take_first_head();
 }
 
-/// The deadline for the connection's first head, the first time that it is asked for.
+/// The deadline for the connection's first head, at the first call; `None` afterwards.
 fn take_first_head() -> Option<Instant> {
     FIRST_HEAD.try_with(Cell::take).ok().flatten()
 }
