@@ -106,7 +106,7 @@ impl Sandbox {
                 "id": "chatcmpl-sandbox", "object": "chat.completion.chunk", "created": 1_764_000_000,
                 "model": request.model(), "choices": choices,
             });
-            // As in OpenAI's API, the member is there only if the request asks for usage.
+            // As in OpenAI's API, the member is there only if the request wants usage.
             if let Some(map) = chunk.as_object_mut().filter(|_| with_usage) {
                 map.insert("usage".to_owned(), usage);
             }

@@ -1,5 +1,5 @@
 //! The configuration as used: a [`Snapshot`] is built whole beside the old one, and one pointer is swapped. A request
-//! keeps the snapshot it began with.
+//! is admitted by the snapshot it began with, and then keeps only its [`Rules`].
 //!
 //! [`Live`] holds the state that survives a swap: metrics, resolved names, the outcome of the last reload.
 
@@ -54,7 +54,8 @@ pub struct Rules {
     pub providers: Vec<Arc<Provider>>,
     /// Limits and timeouts of the clients' side.
     pub(crate) server: ServerConfig,
-    /// Whether an exchange that goes on is aborted when its key is revoked.
+    /// Whether an exchange in progress is aborted when its key is not valid any more: it was removed or disabled, has
+    /// expired, or has reached the end of its overlap with a newer key.
     pub(crate) cut_revoked: bool,
     /// What tokens cost, if there is a price list.
     pub(crate) prices: Option<Arc<PriceList>>,
@@ -379,13 +380,14 @@ impl Live {
         before
     }
 
-    /// Waits until the key of `digest` is not valid any more.
+    /// Waits until the key of `digest` is not valid any more: removed, disabled, expired, or at the end of its overlap
+    /// with a newer key.
     pub(crate) async fn revoked(&self, digest: KeyDigest) {
         let mut swaps = self.snapshot.watch();
         loop {
             let now = self.clock.now();
-            let opens = self.snapshot.load().keys.valid_until(&digest, now);
-            let Ok(end) = opens else { return };
+            let valid_until = self.snapshot.load().keys.valid_until(&digest, now);
+            let Ok(end) = valid_until else { return };
             // A key that has expired in between leaves a negative rest, which becomes the shortest sleep.
             let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
             tokio::select! {

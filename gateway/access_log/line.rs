@@ -71,7 +71,7 @@ impl Line {
         self.address(name!("upstream"), record.upstream);
         self.put(name!("reused"), &record.reused);
         self.put(name!("attempts"), &record.attempts);
-        self.put(name!("aborted"), &record.aborted);
+        self.put(name!("aborted"), &record.client_left);
         self.text.extend_from_slice(b"}");
         self.make_printable();
         self.text.push(b'\n');

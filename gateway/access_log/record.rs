@@ -68,8 +68,8 @@ pub(crate) struct AccessRecord {
     pub(crate) reused: Option<bool>,
     /// How often the request was sent.
     pub(crate) attempts: u32,
-    /// Whether the client left before the end of the response.
-    pub(crate) aborted: bool,
+    /// Whether the client left before the end of the response; the line's `aborted`.
+    pub(crate) client_left: bool,
 }
 
 /// What one request cost.
@@ -121,7 +121,7 @@ impl AccessRecord {
             upstream: None,
             reused: None,
             attempts: 1,
-            aborted: false,
+            client_left: false,
         }
     }
 }

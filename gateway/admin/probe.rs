@@ -78,7 +78,7 @@ enum Outcome {
 }
 
 /// Sends the probe. A provider that could be anywhere is first sent the request without a token: its API may not want
-/// one, and then a good response says nothing about the token.
+/// one, and then a good response proves nothing about the token.
 async fn respond(
     provider: &Provider,
     caller: &Caller,

@@ -267,9 +267,9 @@ sections! {
             connections: Given<usize> = default "50000", reload,
                 "connections of clients; one more is closed at once. Fewer where there are too few open files";
             connections_per_address: Given<usize> = default "1000", reload,
-                "connections of one address (one /64 of IPv6) that is neither loopback nor private; of a client that client_ip_header names, requests at once: 429 above";
+                "the most connections of one public address (an IPv6 /64 counts as one); behind `client_ip_header`, the most concurrent requests of one client, 429 above";
             failed_keys_per_address: Given<usize> = default "6000", reload,
-                "requests per minute with a wrong key, of such an address; 429 above, whatever the key. 0: any number";
+                "the most wrong keys a minute from one public address; above it every request is 429, even with a valid key. 0: no limit";
         }
     }
 
@@ -283,7 +283,7 @@ sections! {
             client_read: Given<Duration> = default "\"60s\"", reload,
                 "a pause within a request's body";
             client_write: Given<Duration> = default "\"60s\"", reload,
-                "a response that a client does not read";
+                "how long a client may leave a response unread; at most 0.9 of the provider's `idle`";
             shutdown_delay: Given<Duration> = default "\"0s\"", restart,
                 "after SIGTERM, how long /readyz says no before listening ends";
             drain: Given<Duration> = default "\"60s\"", restart,
@@ -301,7 +301,7 @@ sections! {
             headers: Given<OneOrMany> = default "[\"authorization\", \"api-key\", \"x-api-key\", \"x-goog-api-key\"]", reload,
                 "the headers in which a client may show its key; `?key=` is always one more place";
             revoked_streams: Given<String> = default "\"finish\"", reload,
-                "a response that is on its way when its key is revoked: finish, or cut";
+                "what happens to a response in progress when its key is disabled, removed or expires: finish, or cut";
             metric_keys: Given<usize> = default "1000", reload,
                 "how many keys, the file's first, have metrics of their own";
         }

@@ -57,7 +57,7 @@ pub(crate) struct TlsConfig {
 pub(crate) struct KeysConfig {
     /// The key file, at the line that names it, or as a whole if it has its usual name.
     pub(crate) file: Located<PathBuf>,
-    /// Whether a route asks for a key: without one, the key file may be absent.
+    /// Whether a route needs a key: without one, the key file may be absent.
     pub(crate) are_needed: bool,
     /// How many keys, the first ones, have metrics of their own.
     pub(crate) metric_keys: usize,
@@ -65,7 +65,7 @@ pub(crate) struct KeysConfig {
 
 /// How providers are reached.
 pub(crate) struct Egress {
-    /// The section that says so, such as `server` or `providers.openai`.
+    /// The section that sets it, such as `server` or `providers.openai`.
     pub(crate) section: String,
     /// The way.
     pub(crate) way: Way,
@@ -107,7 +107,7 @@ pub(crate) struct ProviderConfig {
     pub(crate) ca: Option<Located<PathBuf>>,
     /// How it is reached, if it has a way of its own.
     pub(crate) egress: Option<Egress>,
-    /// Whether it is reached as `[server]` says.
+    /// Whether it is reached as set in `[server]`.
     pub(crate) inherits_egress: bool,
     /// The rest; `None` after a fatal problem.
     pub(crate) parts: Option<ProviderParts>,

@@ -21,7 +21,7 @@ pub(super) const FRAMING: [&str; 14] = [
 ];
 
 /// Headers that describe a body or a client: they go to the provider and cannot hold a key.
-pub(super) const NO_KEY: [&str; 6] = [
+pub(super) const CANNOT_HOLD_KEY: [&str; 6] = [
     "accept",
     "accept-encoding",
     "content-encoding",
@@ -37,7 +37,7 @@ pub(crate) fn is_framing(name: &HeaderName) -> bool {
 
 /// Whether a client's key may stand in a header of this name.
 pub(crate) fn may_hold_key(name: &HeaderName) -> bool {
-    !is_framing(name) && !NO_KEY.contains(&name.as_str())
+    !is_framing(name) && !CANNOT_HOLD_KEY.contains(&name.as_str())
 }
 
 /// Whether `text` can be the name of a provider, a route or a metadata entry.

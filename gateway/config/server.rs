@@ -14,13 +14,13 @@ use crate::trusted_proxies::TrustedProxies;
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// What a change of needs a restart.
+    /// What only a restart changes.
     pub(crate) listener: Listener,
     /// What a reload changes.
     pub limits: Limits,
 }
 
-/// Where and how to listen: a change takes effect at the next start.
+/// Settings that change only with a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
     /// Where clients connect.
@@ -45,7 +45,7 @@ pub(crate) struct Listener {
     pub(crate) requests_per_connection: u32,
     /// The most unused connections to providers that are kept: each thread keeps its share.
     pub(crate) idle_connections: usize,
-    /// After SIGTERM, how long `/readyz` says no before the listeners close.
+    /// After SIGTERM, how long `/readyz` responds 503 before the listeners close.
     pub(crate) shutdown_delay: Duration,
     /// After SIGTERM, how long requests in flight may take.
     pub(crate) drain: Duration,
@@ -53,7 +53,8 @@ pub(crate) struct Listener {
     pub(crate) upgrade_drain: Duration,
 }
 
-/// How much to take, of whom, and for how long: a reload changes it.
+/// Settings that a reload changes: limits and timeouts of the clients' side, the names of the admin listener, the
+/// trusted proxies and the headers that no provider gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The largest request body, in bytes.
@@ -67,7 +68,7 @@ pub struct Limits {
     /// The most connections of clients.
     pub(crate) max_connections: usize,
     /// The most connections as the configuration gives them; `None` leaves the number to keygate.
-    pub connections_asked_for: Option<usize>,
+    pub configured_connections: Option<usize>,
     /// The most connections of one address that is neither loopback nor private.
     pub(crate) max_connections_per_address: usize,
     /// How many requests with a wrong key one address may send per minute; 0 means any number.
@@ -118,7 +119,7 @@ impl ServerConfig {
         self.limits.max_connections.min(possible)
     }
 
-    /// The warning where fewer connections are accepted than the configuration says.
+    /// The warning where fewer connections are accepted than the configuration permits.
     pub(crate) fn lack_of_descriptors(&self) -> Option<String> {
         let (taken, wanted) = (self.connections_at_most(), self.limits.max_connections);
         (taken < wanted).then(|| {

@@ -1,7 +1,7 @@
 //! The syntax of HTTP, as plain functions without state: paths, queries, credentials, media types, lists, hosts,
 //! addresses, request ids.
 //!
-//! Does no IO and knows nothing of keys, routes or providers: it says how a text is read, never what it means for a
+//! Does no IO and knows nothing of keys, routes or providers: it decides how a text is read, never what it means for a
 //! request.
 
 pub(crate) mod address;

@@ -47,9 +47,9 @@ impl<'r> NormalPath<'r> {
     /// the router takes them for no separators, but a provider may, and [`other_readings`](Self::other_readings) gives
     /// the paths that such a provider reads.
     ///
-    /// `holds_credential` says whether a query holds a credential. It is asked about the text behind an escaped `;` or
-    /// `?`: a client that escapes a whole query hides its key there, where nothing looks for it or removes it, so that
-    /// target is refused.
+    /// `holds_credential` returns whether a query holds a credential. It is called with the text behind an escaped `;`
+    /// or `?`: a client that escapes a whole query hides its key there, where nothing looks for it or removes it, so
+    /// that target is refused.
     pub(crate) fn with_escaped_separators(
         target: &'r [u8],
         holds_credential: impl Fn(&str) -> bool,

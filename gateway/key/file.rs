@@ -30,7 +30,7 @@ pub(crate) struct KeyFile {
 pub(crate) struct Note {
     /// The comment.
     pub(crate) comment: Option<String>,
-    /// When the key was made, if the file says so.
+    /// When the key was made, if the file has it.
     pub(crate) created: Option<Timestamp>,
 }
 

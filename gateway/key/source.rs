@@ -103,7 +103,7 @@ impl Revision {
         }))
     }
 
-    /// The text that tells the version from others.
+    /// The text that identifies the version.
     pub(crate) fn mark(&self) -> &str {
         &self.0.mark
     }

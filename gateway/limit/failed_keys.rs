@@ -1,5 +1,5 @@
-//! Limits how often one address may send wrong keys: up to a number per minute. Above it, requests are refused before
-//! their key is verified.
+//! Limits how often one address may send wrong keys: up to a number per minute. Above it, every request that needs a key
+//! is refused, even with a valid one: keys are still verified, but the client does not learn the result.
 //!
 //! The table has a fixed size and no lock. The hash of an address selects its one slot, which holds a tag of the address
 //! and its theoretical arrival time (see `gcra`). If two addresses share a slot, one that is over its limit keeps it, and
@@ -77,7 +77,7 @@ impl<S: BuildHasher> FailedKeyLimiter<S> {
         let _ = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
-    /// The slot of `address`, and the tag that tells addresses in it apart.
+    /// The slot of `address`, and the tag that distinguishes addresses in it.
     fn slot(&self, address: &impl Hash) -> Option<(&AtomicU64, u64)> {
         let hash = self.seed.hash_one(address);
         let low = usize::try_from(hash & TIME).unwrap_or_default();

@@ -152,8 +152,8 @@ impl Endpoint {
         }
     }
 
-    /// Whether a connection failed because of its address. Behind an egress proxy, a failure after the connection to the
-    /// proxy says nothing about the proxy's address, which is used for other origins as well.
+    /// Whether a connection failed because of its address. Behind an egress proxy, a failure after the connection to
+    /// the proxy does not concern the proxy's address, which is used for other origins as well.
     pub(crate) fn blames_address(&self, error: &Error) -> bool {
         if !self.tunnelled {
             return true;

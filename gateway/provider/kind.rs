@@ -92,7 +92,7 @@ impl Kind {
         fill(self.base_path, values)
     }
 
-    /// Whether its streams report usage only if the request asks for it in `stream_options`.
+    /// Whether its streams report usage only if the request sets that in `stream_options`.
     pub(crate) fn takes_stream_options(&self) -> bool {
         matches!(
             self.error_format,

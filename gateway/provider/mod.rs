@@ -139,7 +139,7 @@ impl Provider {
     }
 
     /// What authorizes a request of `key` to this provider. `client` are the headers as the client sent them; `is_ours`
-    /// tells whether the value of a header is a key of the gateway's own, which no provider receives.
+    /// returns whether the value of a header is a key of the gateway's own, which no provider receives.
     pub(crate) fn credential(
         &self,
         key: Option<&ClientKey>,
@@ -152,7 +152,7 @@ impl Provider {
 
 fn auth(token: TokenSource, placement: &TokenPlacement) -> Option<Auth> {
     Some(match token {
-        TokenSource::Fixed(Ok(secret)) => Auth::Fixed(placement.authorize(&secret)?),
+        TokenSource::Fixed(Ok(secret)) => Auth::Fixed(placement.header_for(&secret)?),
         TokenSource::Fixed(Err(why)) => Auth::Missing(why.to_string()),
         TokenSource::Key(name) => Auth::Key(name),
         TokenSource::Passthrough => Auth::Passthrough,

@@ -102,8 +102,10 @@ impl Admission {
     /// Whether the route's selector takes the verified key.
     fn is_key_allowed(&self) -> bool {
         match (&self.route.access, &self.key) {
+            (Access::Open, _) => true,
             (Access::Keys(selector), Some(key)) => selector.takes(key),
-            _ => true,
+            // `verify` has refused a request without a key.
+            (Access::Keys(_), None) => false,
         }
     }
 
@@ -135,7 +137,7 @@ impl Admission {
         self.may_be_post
     }
 
-    /// Whether the request that goes up asks for a `WebSocket`.
+    /// Whether the request that goes up is an upgrade to a `WebSocket`.
     pub(crate) fn upgrade(&self) -> bool {
         self.upgrade
     }
@@ -210,7 +212,7 @@ fn may_be_post(request: &RequestHeader) -> bool {
     request.method == Method::POST || request.headers.keys().any(names_a_method)
 }
 
-/// Whether the client asks for a `WebSocket`, alone or in a list of protocols.
+/// Whether the client requests a `WebSocket`, alone or in a list of protocols.
 fn is_websocket(request: &RequestHeader) -> bool {
     request.version == Version::HTTP_11
         && request.headers.get_all(UPGRADE).iter().any(|value| {

@@ -38,10 +38,10 @@ impl Attempt {
         let target = admission.route().targets.next(0);
         let target = target.ok_or_else(|| refuse(Reason::ProviderUnavailable))?;
         let key = admission.key().map(AsRef::as_ref);
-        let credential = authorize(&target.provider, key, parts).map_err(refuse)?;
+        let credential = credential_for(&target.provider, key, parts).map_err(refuse)?;
         let path = path_at(&target.provider, parts);
         let path = path.ok_or_else(|| refuse(Reason::NoDefaultEndpoint))?;
-        if is_anothers(router, admission, &target.provider, parts, &path) {
+        if belongs_to_other_route(router, admission, &target.provider, parts, &path) {
             return Err(refuse(Reason::AmbiguousPath));
         }
         Ok(Self {
@@ -86,7 +86,7 @@ impl Attempt {
 }
 
 /// What authorizes the request at `provider`.
-fn authorize(
+fn credential_for(
     provider: &Provider,
     key: Option<&ClientKey>,
     parts: &RequestParts<'_>,
@@ -107,7 +107,7 @@ fn path_at(provider: &Provider, parts: &RequestParts<'_>) -> Option<String> {
 }
 
 /// Whether `path` at `provider`, in any of its readings, is an endpoint that another route serves.
-fn is_anothers(
+fn belongs_to_other_route(
     router: &Router,
     admission: &Admission,
     provider: &Provider,
@@ -115,6 +115,6 @@ fn is_anothers(
     path: &str,
 ) -> bool {
     let route = admission.route();
-    router.is_anothers(&parts.host, route, provider, path)
-        || router.is_anothers_unmasked(&parts.host, route, provider, parts.path, path)
+    router.belongs_to_other(&parts.host, route, provider, path)
+        || router.unescaped_belongs_to_other(&parts.host, route, provider, parts.path, path)
 }

@@ -12,7 +12,7 @@ use super::reject::Reason;
 /// How long a body may take before its rate is checked.
 const BODY_GRACE: Duration = Duration::from_secs(10);
 
-/// Passes on a chunk of the request's body, or refuses it. `end` says that no chunk follows.
+/// Passes on a chunk of the request's body, or refuses it. `end`: no chunk follows.
 pub(super) fn up(
     session: &Session,
     exchange: &mut Exchange,

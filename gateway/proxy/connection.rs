@@ -166,8 +166,8 @@ pub(crate) fn verified() {
     });
 }
 
-/// Reports that the client came with too many invalid keys. Returns whether the connection makes it wait for that;
-/// otherwise the exchange has to.
+/// Reports that the client came with too many invalid keys. Returns true if the connection delays the
+/// client itself (HTTP/2); if false, the exchange must.
 pub(crate) fn failed_too_often() -> bool {
     with(|connection| match connection {
         Connection::Http1(..) => false,

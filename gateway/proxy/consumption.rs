@@ -188,8 +188,8 @@ impl Expectation {
         self.went_well && self.expected == Expected::Tokens
     }
 
-    /// Whether the output of a stream without tokens is estimated. Where streams are asked for their usage, such a
-    /// stream was kept from reporting it, or left before its end.
+    /// Whether the output of a stream without tokens is estimated. Where streams are made to report their usage, such
+    /// a stream was kept from doing so, or left before its end.
     fn is_estimated(&self) -> bool {
         [Metering::Estimated, Metering::Exact].contains(&self.metering)
     }
@@ -208,6 +208,7 @@ fn cost(exchange: &Exchange, meter: &Meter, usage: Option<&Usage>) -> (Option<Re
         return (None, false);
     };
     let prices = exchange.rules.prices.as_deref();
+    // The prices of the day on which the request came. A WebSocket's responses have those of the day on which they end.
     let model = meter.model().unwrap_or_default();
     price(prices, attempt.target(), exchange.time, model, usage)
 }

@@ -81,6 +81,8 @@ impl Billing<'_> {
             return;
         };
         let model = response.model.unwrap_or_default();
+        // The connection may be days old: the prices of the day on which the response ends apply. Over HTTP, those of
+        // the day on which the request came apply.
         let (cost, unpriced) = price(self.prices, target, Timestamp::now(), model, &usage);
         target.metrics.unpriced.inc_by(unpriced.into());
         let account = &self.account;

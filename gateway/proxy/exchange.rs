@@ -1,5 +1,5 @@
-//! One exchange, from the head of a request to the end of its response: Pingora's CTX. It holds what the phases tell each
-//! other and decides nothing.
+//! One exchange, from the head of a request to the end of its response: Pingora's CTX. It holds what the phases pass
+//! to each other and decides nothing.
 //!
 //! However it ends, by a response, an abort, a deadline or a panic, it is recorded once: see `record`.
 

@@ -1,5 +1,10 @@
 //! Phase 2, forward: the connections for the attempt. Whether there is another try is decided by
 //! [`judge`].
+//!
+//! Deadlines: `forward`, `observe`, `respond` and `record` set them on `runtime::watchdog`; the client's socket reports
+//! reads and writes to it in `server/connection/stream`. `receive` and `forward` set the client's write timeout.
+//!
+//! Revocation: where `rules.cut_revoked` is set, [`begin`] lets the watchdog end an exchange whose key is revoked.
 
 use std::time::{Duration, Instant};
 
@@ -17,12 +22,11 @@ use super::reject::{Reason, Rejection};
 use super::retry::{Failure, Next, Situation, judge};
 use crate::origin::Timeouts;
 
-/// How long after a deadline an exchange without a response is dropped. Until then, the timeouts that end it with a
-/// response have time to do so.
+/// How much later than the timeout the watchdog drops an exchange that has no response, so that the timeout can still
+/// send one.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The distance between the group of connections that requests share, and the group of those that were made because the
-/// provider refused a request on one of the others.
+/// Added to the group key after `REFUSED_STREAM`, so that the next try uses no connection of the usual group.
 const AFTER_REFUSAL: u64 = 1 << 63;
 
 /// Begins to forward an admitted request: sets its deadlines and its place in a trace.
@@ -60,7 +64,8 @@ fn set_deadlines(session: &mut Session, exchange: &Exchange, timeouts: &Timeouts
         let idle = server.limits.client_read.max(orderly) + GRACE;
         watchdog.set_idle_timeout(idle, exchange.started);
     }
-    // A client that does not read causes a pause on the provider's side as well. It is found out first.
+    // A client that stops reading also stalls the provider's side. Its timeout is shorter than the provider's idle
+    // timeout, so that the client is blamed.
     let idle = timeouts.idle.mul_f64(0.9);
     session.set_write_timeout(Some(server.limits.client_write.min(idle)));
     if let Some(total) = timeouts.total {
@@ -135,7 +140,7 @@ fn next_after_failed_connect(attempt: &mut Attempt, error: &Error) -> Next {
             endpoint.addresses().failed(address);
         }
     }
-    judge(failure, &situation(attempt))
+    judge(failure, &before_sending(attempt))
 }
 
 /// Decides about a connection that had been made and broke.
@@ -153,7 +158,7 @@ pub(super) fn connection_broke(
                 reused,
                 has_body: !session.as_ref().retry_buffer_truncated(),
                 is_safe: is_safe(exchange.stats.method, exchange.admission.as_ref()),
-                ..situation(attempt)
+                ..before_sending(attempt)
             };
             judge(failure::of_connection(&error), &situation)
         }
@@ -171,8 +176,8 @@ pub(super) fn connection_broke(
     error
 }
 
-/// The situation of an attempt whose connection failed before anything was sent.
-fn situation(attempt: &Attempt) -> Situation {
+/// What is known if nothing was sent; `connection_broke` replaces three fields.
+fn before_sending(attempt: &Attempt) -> Situation {
     let tries = &attempt.tries;
     let endpoint = &attempt.provider().endpoint;
     Situation {
@@ -189,7 +194,7 @@ fn situation(attempt: &Attempt) -> Situation {
     }
 }
 
-/// Whether a request's method asks for nothing to be done. A header that may replace the method leaves that open.
+/// Whether a request's method is a safe one. A header that may replace the method leaves that open.
 fn is_safe(method: &str, admission: Option<&Admission>) -> bool {
     let may_be_post = admission.is_none_or(Admission::may_be_post);
     matches!(method, "GET" | "HEAD" | "OPTIONS") && !may_be_post

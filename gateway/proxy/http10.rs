@@ -1,5 +1,6 @@
 //! Clients that speak HTTP/1.0. They know no chunks (RFC 9112, section 6.1): a body of unknown length ends with the
-//! connection, and the response says so. They would take an interim response for the final one (RFC 9110, section 15.2).
+//! connection, and the response announces that. They would take an interim response for the final one (RFC 9110,
+//! section 15.2).
 
 use std::any::Any;
 

@@ -1,15 +1,16 @@
-//! The path of a request. Read the hooks of `Proxy` downwards: that is what happens to a request. Each hook hands the
-//! session to the adapter of its phase, which stands above `Exchange`; what an adapter applies is decided by plain
-//! functions, which stand below it and know no session.
+//! The path of a request. Read the hooks of `Proxy` downwards: that is what happens to a request. Each hook calls
+//! the adapter of its phase. Adapters know the session and `Exchange`; the modules that decide know neither.
 //!
 //! | phase | adapter | who decides |
 //! |---|---|---|
-//! | 1 admit: may it come in? | `receive` | `head` (framing, sizes), `admit` (route, key, selector: 401, 403, 404), `header_names`, `cors` |
-//! | 2 forward: where does it go? | `forward` | `attempt` (target, token, path), `retry` (another try?), `failure` (what an error means) |
+//! | 1 admit: may it come in? | `receive` | `head` (framing, sizes), `admit` (route, key, selector, WebSocket, length: 401, 403, 404, 413, 426), `header_names`, `cors`; `limit` (429) |
+//! | 2 forward: where does it go? | `receive`, `forward` | `receive` calls `attempt` (target, token, path: 400, 401, 404, 503); `forward` connects; `retry` decides about another try, `failure` what an error means |
 //! | 3 inject: what goes up? | `send`, `body` | `inject` (the client's credentials out, the provider's token in), `stream_usage` |
 //! | 4 observe: what comes back? | `observe` | `response_headers`, `location` (URLs), `conversation` (WebSockets) |
 //! | 5 record: what came of it? | `record` | `consumption` (events, tokens), `spend` (cost, metrics of both) |
 //! | reject: a refusal or a failure | `respond` | `reject` (status and code of every reason), `dialect` (the body's form) |
+//!
+//! The head of `forward` describes where time limits are set, and what ends an exchange whose key is revoked.
 //!
 //! Nothing here knows a configuration file, and nothing here blocks.
 
@@ -60,6 +61,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use self::exchange::Exchange;
 pub(crate) use self::respond::PENALTY;
+// For Pingora's `max_retries`, which `server/listen/listeners.rs` sets.
 pub(crate) use self::retry::ATTEMPTS;
 pub(crate) use self::shared::Shared;
 
@@ -74,7 +76,7 @@ type Ctx = Box<Exchange>;
 impl ProxyHttp for Proxy {
     type CTX = Ctx;
 
-    /// The exchange takes the snapshot that serves now, and keeps it, whatever is reloaded meanwhile.
+    /// The exchange takes the serving snapshot. After admission it keeps only its rules, not the keys.
     fn new_ctx(&self) -> Ctx {
         Box::new(Exchange::new(&self.0))
     }
@@ -174,7 +176,7 @@ impl ProxyHttp for Proxy {
         record::end(session, exchange, error);
     }
 
-    /// reject: every failure becomes a status and a body here, and nowhere else.
+    /// reject: a failure after admission gets its response here; `request_filter` sends refusals.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Ctx) -> FailToProxy {
         respond::failure(session, exchange, error).await
     }

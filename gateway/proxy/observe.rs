@@ -1,5 +1,5 @@
 //! Phase 4, observe: the provider's response is read beside its way to the client. Its head loses what is not for
-//! clients; its body is not changed, but for a stream that was asked for its usage.
+//! clients; its body is not changed, but for a stream that was made to report its usage.
 
 use std::time::Instant;
 
@@ -28,9 +28,9 @@ use crate::usage::{Meter, Metering};
 /// The header with the provider's own id of the request. It is a static because a text would be parsed at each lookup.
 static ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Notes that the head of a response has come. Refuses one that switches to a protocol which the client has not asked
-/// for, or over a version of HTTP that cannot switch: the client would take what follows for the response to its next
-/// request.
+/// Notes that the head of a response has come. Refuses one that switches to a protocol which the client has not
+/// requested, or over a version of HTTP that cannot switch: the client would take what follows for the response to its
+/// next request.
 pub(super) fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<()> {
     if let Some(attempt) = &mut exchange.attempt {
         attempt.tries.response_begun = true;
@@ -47,7 +47,7 @@ pub(super) fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<
     Ok(())
 }
 
-/// The error that ends an exchange because of what its response says.
+/// The error that ends an exchange because of its response.
 fn failed(why: &'static str) -> Box<Error> {
     let mut error = Error::new_up(ErrorType::new(why));
     error.set_retry(false);
@@ -122,7 +122,7 @@ fn final_head(
         stream_usage.head(head)?;
     }
     let id = HeaderValue::from_str(exchange.id.as_str()).unwrap_or(HeaderValue::from_static(""));
-    // The provider's own id stays, because its support asks for it; the gateway's stands beside it.
+    // The provider's own id stays, because its support needs it; the gateway's stands beside it.
     if !head.headers.contains_key(&ID) {
         head.insert_header("x-request-id", id.clone())?;
     }
@@ -170,7 +170,7 @@ fn set_deadlines(exchange: &Exchange) {
     }
 }
 
-/// Passes on a chunk of the response's body. `end` says that no chunk follows.
+/// Passes on a chunk of the response's body. `end`: no chunk follows.
 pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) {
     if let Some(chunk) = body {
         let now = exchange.stats.arrived.unwrap_or_else(Instant::now);

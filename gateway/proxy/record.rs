@@ -49,7 +49,7 @@ impl Exchange {
     fn record(&mut self) {
         if !std::mem::replace(&mut self.recorded, true) {
             let path = std::mem::take(&mut self.stats.path);
-            record(self, path, &self.shared);
+            write_record(self, path, &self.shared);
         }
     }
 }
@@ -66,7 +66,7 @@ impl Drop for Exchange {
 }
 
 /// Records `exchange`, which was on `path`, as it is now.
-fn record(exchange: &Exchange, path: String, shared: &Shared) {
+fn write_record(exchange: &Exchange, path: String, shared: &Shared) {
     let outcome = Outcome::of(exchange);
     let consumption = Consumption::of(exchange, outcome.status);
     outcome.count(exchange, &consumption, &shared.live.metrics);
@@ -89,7 +89,7 @@ struct Outcome<'e> {
     /// Why the request was refused or failed, if it was.
     refused: Option<Reason>,
     /// Why the exchange was dropped or left, if it was.
-    aborted: Option<Reason>,
+    ended_early: Option<Reason>,
     /// The status that the client got, or would have got.
     status: u16,
     took: Duration,
@@ -101,7 +101,7 @@ impl<'e> Outcome<'e> {
         let rejection = exchange.rejection.as_ref();
         let admission = exchange.admission.as_ref();
         let refused = rejection.map(|rejection| rejection.reason);
-        let aborted = abort_reason(stats);
+        let ended_early = early_end(stats);
         let route = rejection
             .and_then(|rejection| rejection.route.as_ref())
             .or(admission.map(Admission::route));
@@ -113,10 +113,10 @@ impl<'e> Outcome<'e> {
                 .and_then(Admission::key)
                 .or(rejection.and_then(|rejection| rejection.key.as_ref())),
             refused,
-            aborted,
+            ended_early,
             status: match (stats.status, refused) {
                 (0, Some(reason)) => reason.status(),
-                (0, None) => aborted.map_or(0, Reason::status),
+                (0, None) => ended_early.map_or(0, Reason::status),
                 (sent, _) => sent,
             },
             took: exchange.started.elapsed(),
@@ -125,12 +125,12 @@ impl<'e> Outcome<'e> {
 
     /// Why it did not go well, as a metric label; empty if it did.
     fn label(&self) -> &'static str {
-        self.refused.or(self.aborted).map_or("", Reason::code)
+        self.refused.or(self.ended_early).map_or("", Reason::code)
     }
 
     /// Whether the request had reached the provider, whose response did not end in order.
     fn gave_up(&self, attempt: &Attempt) -> bool {
-        attempt.tries.connected.is_some() && (self.refused.is_some() || self.aborted.is_some())
+        attempt.tries.connected.is_some() && (self.refused.is_some() || self.ended_early.is_some())
     }
 
     fn refused_by(&self, stats: &Stats) -> Option<&'static str> {
@@ -188,7 +188,7 @@ impl<'e> Outcome<'e> {
             reason: match self.refused {
                 Some(reason) => Some(reason.detail()),
                 None => self
-                    .aborted
+                    .ended_early
                     .map(Reason::code)
                     .or_else(|| consumption.error()),
             },
@@ -208,7 +208,7 @@ impl<'e> Outcome<'e> {
             upstream: tries.and_then(|tries| tries.address),
             reused: tries.and_then(|tries| tries.reused),
             attempts: tries.map_or(0, |tries: &Tries| tries.count),
-            aborted: stats.client_left,
+            client_left: stats.client_left,
         }
     }
 
@@ -229,7 +229,7 @@ impl<'e> Outcome<'e> {
 }
 
 /// Why the exchange ended before its end, if it did.
-fn abort_reason(stats: &Stats) -> Option<Reason> {
+fn early_end(stats: &Stats) -> Option<Reason> {
     match stats.abort {
         Some(Abort::KeyRevoked) => Some(Reason::KeyRevoked),
         Some(Abort::Deadline) => Some(late(stats)),

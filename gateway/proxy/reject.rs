@@ -1,5 +1,5 @@
-//! Every reason to refuse a request, and the one place where a reason becomes a response: its status, its JSON in the
-//! dialect of the route, its metric label. Of what a client sent, only names of headers are echoed.
+//! Every reason to refuse a request. Decides the status, the code and the head of each response, and the metric label;
+//! `dialect` writes the JSON. Of what a client sent, only names of headers are echoed.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ pub(super) const REQUEST_ID: &str = "x-keygate-request-id";
 
 /// The type of the error that ends an exchange whose response redirects to a foreign host.
 pub(super) const FOREIGN_REDIRECT: &str = "ForeignRedirect";
-/// The type of the error that ends an exchange whose response switches to a protocol that the client has not asked for.
+/// The type of the error that ends an exchange whose response switches to a protocol that the client has not requested.
 pub(super) const UNEXPECTED_SWITCH: &str = "UnexpectedSwitch";
 
 /// Why the gateway itself responds to a request, instead of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// A browser asks what a page may do. This is no refusal: the gateway has the response.
+    /// A preflight, in which a browser requests what a page may do. This is no refusal: the gateway has the response.
     Preflight,
     /// The path has two readings.
     BadPath,
@@ -65,7 +65,8 @@ pub enum Reason {
     TooManyConnections,
     /// The client left before the response; nobody reads this refusal.
     ClientClosed,
-    /// The key was revoked and its exchange dropped; nobody reads this refusal.
+    /// The key is not valid any more (removed, disabled, expired, or at the end of its overlap with a newer one), and
+    /// its exchange was dropped; nobody reads this refusal.
     KeyRevoked,
     /// The gateway has a bug.
     Internal,
@@ -73,7 +74,7 @@ pub enum Reason {
     ProviderUnreachable,
     /// The provider's response sends the client to a host that the configuration does not name.
     ForeignRedirect,
-    /// The provider's response switches to a protocol that the client has not asked for.
+    /// The provider's response switches to a protocol that the client has not requested.
     UnexpectedSwitch,
     /// The provider's token is missing.
     ProviderUnavailable,
@@ -199,7 +200,7 @@ impl Reason {
             Self::ProviderTimeout => (
                 504,
                 "provider_timeout",
-                "The provider did not answer in time.",
+                "The provider did not respond in time.",
             ),
         }
     }
@@ -294,7 +295,7 @@ impl Rejection {
             head.insert_header(UPGRADE, "HTTP/1.1")?;
         }
         if status == 429 {
-            // After a second, one more request is served.
+            // An estimate; the true wait depends on the limit.
             head.insert_header(RETRY_AFTER, 1)?;
         }
         Ok((Box::new(head), body))

@@ -39,14 +39,14 @@ pub(super) fn final_status(session: &Session) -> Option<u16> {
     (!status.is_informational() || status == 101).then_some(status.as_u16())
 }
 
-/// Announces the end of the connection with the response, if nothing can follow it or another process takes what does.
+/// Closes the connection after this response if no request can follow it, or if a successor process takes new ones.
 pub(super) fn end_with_this_response(session: &mut Session, exchange: &Exchange) {
     if exchange.shared.closing.load(Ordering::Relaxed) || connection::nothing_follows() {
         session.set_keepalive(None);
     }
 }
 
-/// Refuses a request before anything of it goes up. The result tells Pingora that the exchange is over.
+/// Refuses a request before anything of it goes up. The result makes Pingora end the exchange.
 pub(super) async fn refuse(
     session: &mut Session,
     exchange: &mut Exchange,
@@ -65,7 +65,7 @@ pub(super) async fn refuse(
     Ok(true)
 }
 
-/// Turns the failure of an exchange into a response, if none has begun. This is the one place where that is done.
+/// Turns the failure of an exchange into a response, if none has begun.
 pub(super) async fn failure(
     session: &mut Session,
     exchange: &mut Exchange,

@@ -79,8 +79,8 @@ pub(super) fn pass_on(
     Ok(true)
 }
 
-/// Rewrites the URLs of one header: at the provider itself, they would take the client's key there. Those at foreign
-/// hosts are removed. Returns whether there is one left.
+/// Rewrites the URLs of one header to lead through the gateway, because a client that follows them to the provider
+/// would send its key there. URLs at foreign hosts are removed. Returns whether there is one left.
 fn rewrite(
     request: Option<&Request<'_>>,
     name: &HeaderName,

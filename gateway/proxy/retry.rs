@@ -6,14 +6,17 @@
 
 use std::time::Duration;
 
-/// How many connections are tried at most for one request.
+/// Connections that may fail before the client gets an error.
 const MAX_CONNECTS: usize = 8;
 
 /// How many times Pingora may try to send a request: the tries to connect, and one more on a connection that broke.
 pub(crate) const ATTEMPTS: usize = MAX_CONNECTS + 1;
 
-/// How many connections to a single address are tried, unless another try cannot help.
+/// A single address is tried twice, unless another try cannot help.
 const MIN_CONNECTS: usize = 2;
+
+/// After so many failed connections, the time limit for connecting applies.
+const UNTIMED_CONNECTS: usize = 2;
 
 /// On how many HTTP/2 connections a stream is tried. Where a provider ends a connection after some number of requests,
 /// several may be ending at once.
@@ -37,10 +40,10 @@ pub(super) enum Failure {
     /// The address could not be connected to, and would fail in the same way again, as with an invalid certificate.
     /// Another address may do better.
     UnreachableForGood,
-    /// The provider refused the stream (`RST_STREAM` with `REFUSED_STREAM`): it has not begun, and says so (RFC 9113,
+    /// The provider refused the stream (`RST_STREAM` with `REFUSED_STREAM`): it has not begun with it (RFC 9113,
     /// section 8.7).
     StreamRefused,
-    /// The provider ends the HTTP/2 connection (`GOAWAY`) and has not begun with this stream, which it says as well.
+    /// The provider ends the HTTP/2 connection (`GOAWAY`) and reports that it has not begun with this stream.
     ConnectionEnding,
     /// The connection speaks HTTP/1.1 where HTTP/2 was tried.
     Http1Wanted,
@@ -77,7 +80,7 @@ pub(super) struct Situation {
     pub(super) response_begun: bool,
     /// Whether the request's body can be sent again.
     pub(super) has_body: bool,
-    /// Whether the request's method asks for nothing to be done (RFC 9110, section 9.2.2).
+    /// Whether the request's method is a safe one (RFC 9110, section 9.2.2).
     pub(super) is_safe: bool,
 }
 
@@ -122,7 +125,7 @@ impl Situation {
     /// is over.
     fn may_connect_again(&self, at_least: usize) -> bool {
         let most = self.addresses.clamp(at_least, MAX_CONNECTS);
-        self.unreachable < most && (self.unreachable < MIN_CONNECTS || self.may_connect)
+        self.unreachable < most && (self.unreachable < UNTIMED_CONNECTS || self.may_connect)
     }
 
     /// Whether the request may be sent a second time, if the provider cannot have acted on it.
@@ -228,7 +231,7 @@ mod tests {
             (Failure::UnreachableForGood, unreachable(2, 2), Next::Respond),
             (Failure::UnreachableForGood, late(unreachable(1, 3)), Next::Retry),
             (Failure::UnreachableForGood, late(unreachable(2, 3)), Next::Respond),
-            // A provider that says that it has not begun: once, whenever it says so and whatever the method.
+            // A provider that reports that it has not begun: once, whenever it does so and whatever the method.
             (Failure::StreamRefused, slow, Next::RetryApart),
             (Failure::StreamRefused, new, Next::RetryApart),
             (Failure::StreamRefused, late(STALE), Next::RetryApart),

@@ -11,7 +11,7 @@ use crate::metrics::{Metrics, NO_KEY, OTHER_KEYS, UsageLabels};
 use crate::route::{Route, Target};
 use crate::usage::{CostSource, Media, PriceList, Usage};
 
-/// The currency of the costs that providers report themselves (see the places of `Says::Cost` in `usage`).
+/// The currency of the costs that providers report themselves (see `Usage::reported_cost`).
 static DOLLARS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("USD"));
 
 /// Where usage is counted.
@@ -34,9 +34,9 @@ impl Account<'_> {
         cost: Option<&RequestCost>,
         all: &Metrics,
     ) {
-        let spent = self.spent(model);
-        count_by_type(&spent, usage, all);
-        count_cost(&spent, cost, all);
+        let labels = self.labels(model);
+        count_by_type(&labels, usage, all);
+        count_cost(&labels, cost, all);
     }
 
     /// Counts the tokens and the cost of one response that reported none, and whose output is an estimate.
@@ -47,12 +47,12 @@ impl Account<'_> {
         cost: Option<&RequestCost>,
         all: &Metrics,
     ) {
-        let spent = self.spent(model);
-        all.tokens(&spent, &[("output_estimated", usage.output)]);
-        count_cost(&spent, cost, all);
+        let labels = self.labels(model);
+        all.tokens(&labels, &[("output_estimated", usage.output)]);
+        count_cost(&labels, cost, all);
     }
 
-    fn spent<'s>(&'s self, model: Option<&'s str>) -> UsageLabels<'s> {
+    fn labels<'s>(&'s self, model: Option<&'s str>) -> UsageLabels<'s> {
         UsageLabels {
             route: &self.route.name,
             provider: &self.target.provider.name,
@@ -71,7 +71,8 @@ pub(super) fn key_label(key: Option<&Arc<ClientKey>>) -> &str {
     }
 }
 
-/// The cost of a response that `target` made at `time`: what its provider reports, or else what the price list says.
+/// The cost of a response that `target` made at `time`: the cost that its provider reports, or else the cost by the
+/// price list.
 /// Also returns whether there is a price list and the cost is unknown nevertheless.
 pub(super) fn price(
     prices: Option<&PriceList>,
@@ -103,7 +104,7 @@ pub(super) fn price(
 }
 
 /// Counts tokens by type. Those of media are counted apart, since few responses have any.
-fn count_by_type(spent: &UsageLabels<'_>, usage: &Usage, all: &Metrics) {
+fn count_by_type(labels: &UsageLabels<'_>, usage: &Usage, all: &Metrics) {
     let types = [
         ("input", usage.input),
         ("output", usage.output),
@@ -111,14 +112,14 @@ fn count_by_type(spent: &UsageLabels<'_>, usage: &Usage, all: &Metrics) {
         ("cache_creation", usage.cache_creation),
         ("reasoning", usage.reasoning),
     ];
-    all.tokens(spent, &types);
+    all.tokens(labels, &types);
     if usage.media != Media::default() {
-        all.tokens(spent, &usage.media.by_type());
+        all.tokens(labels, &usage.media.by_type());
     }
 }
 
-fn count_cost(spent: &UsageLabels<'_>, cost: Option<&RequestCost>, all: &Metrics) {
+fn count_cost(labels: &UsageLabels<'_>, cost: Option<&RequestCost>, all: &Metrics) {
     if let Some(RequestCost { cost, currency, .. }) = cost {
-        all.cost(spent, currency, cost.billionths());
+        all.cost(labels, currency, cost.billionths());
     }
 }

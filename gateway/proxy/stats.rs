@@ -22,7 +22,7 @@ pub(super) struct Stats {
     pub(super) request_complete: bool,
     /// The time that the gateway itself took until the request was ready for the provider.
     pub(super) added_request: Option<Duration>,
-    /// When the chunk of the response came that is being passed on.
+    /// When the head or chunk that is now being passed on arrived.
     pub(super) arrived: Option<Instant>,
     /// The time that the gateway itself took so far.
     pub(super) added: Duration,

@@ -1,5 +1,5 @@
 //! Streams on routes with `meter_streams = "exact"`: the request is changed so that the provider reports the usage, and
-//! what the client did not ask for is removed from the response.
+//! what the client did not request is removed from the response.
 
 use bytes::Bytes;
 use http::header::{
@@ -13,7 +13,7 @@ use super::attempt::Attempt;
 use crate::grammar::media::{MediaType, is_event_stream};
 use crate::usage::{ExcludeUsage, IncludeUsage, Metering, ROOM};
 
-/// The endpoints whose streams can be asked for their usage.
+/// The endpoints whose streams report their usage on request.
 const ENDPOINTS: [&str; 2] = ["/chat/completions", "/completions"];
 
 /// Whether `target`, a path at the provider with or without a query, is one of them to a provider that ignores case.
@@ -37,12 +37,12 @@ enum Response {
     Unchanged,
     /// It is a stream that can be changed, of which no chunk has come.
     Undecided,
-    /// It is a stream whose usage was asked for here, and is removed.
+    /// It is a stream whose usage was requested here, and is removed.
     Changed(ExcludeUsage),
 }
 
 impl StreamUsage {
-    /// Begins for a request that may ask for a stream, and writes into its head how long its body becomes. `None` for
+    /// Begins for a request that may be for a stream, and writes into its head how long its body becomes. `None` for
     /// any other. It begins anew for each try.
     pub(super) fn begin(
         metering: Metering,
@@ -73,7 +73,7 @@ impl StreamUsage {
         }))
     }
 
-    /// Changes a chunk of the request's body; `end` says that no chunk follows.
+    /// Changes a chunk of the request's body; `end`: no chunk follows.
     pub(super) fn request_body(&mut self, body: &mut Option<Bytes>, end: bool) {
         let chunk = body.as_deref().unwrap_or_default();
         let sent = self.include.feed(chunk, end);
@@ -88,8 +88,8 @@ impl StreamUsage {
         let media = response.headers.get(CONTENT_TYPE);
         let is_stream = media.is_some_and(|media| is_event_stream(media.as_bytes()));
         let has_body = !matches!(response.status.as_u16(), 204 | 304);
-        let may_be_asked = self.include.asked() || !self.complete;
-        if may_be_asked && is_stream && has_body && is_plain(&response.headers) {
+        let may_report = self.include.has_requested_usage() || !self.complete;
+        if may_report && is_stream && has_body && is_plain(&response.headers) {
             if response.remove_header(&CONTENT_LENGTH).is_some() {
                 // The body is chunked from now on, which HTTP/1.0 does not know.
                 response.set_version(Version::HTTP_11);
@@ -100,10 +100,10 @@ impl StreamUsage {
         Ok(())
     }
 
-    /// Changes a chunk of the response's body; `end` says that no chunk follows.
+    /// Changes a chunk of the response's body; `end`: no chunk follows.
     pub(super) fn response_body(&mut self, body: &mut Option<Bytes>, end: bool) {
         if matches!(self.response, Response::Undecided) && (body.is_some() || end) {
-            self.response = if self.include.asked() {
+            self.response = if self.include.has_requested_usage() {
                 Response::Changed(ExcludeUsage::default())
             } else {
                 Response::Unchanged

@@ -12,7 +12,7 @@ pub(crate) struct Tries {
     waiting_since: Option<Instant>,
     /// When the last one was there.
     pub(super) connected: Option<Instant>,
-    /// How long all of them together were waited for, and how long those were used that broke.
+    /// The time spent waiting for connections, plus the time on connections that broke.
     pub(super) connecting: Duration,
     /// The address of the last one.
     pub(super) address: Option<SocketAddr>,

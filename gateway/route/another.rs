@@ -9,7 +9,7 @@ use crate::provider::Provider;
 impl Router {
     /// Whether `path`, to which `route` is about to send a request on `host` at `provider`, belongs to another route by
     /// another spelling of the request's own path.
-    pub(crate) fn is_anothers(
+    pub(crate) fn belongs_to_other(
         &self,
         host: &str,
         route: &Arc<Route>,

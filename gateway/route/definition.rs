@@ -18,8 +18,8 @@ use crate::usage::Metering;
 pub(crate) struct Overlap {
     /// The path of another route lies within its own.
     pub(crate) has_inner: bool,
-    /// The path of the broadest route that this route is a part of: its path lies within that one's, and its requests
-    /// would reach the same endpoints through that one if it did not exist.
+    /// The path of the broadest route around this one that leads to the same endpoints, so that it would serve this
+    /// route's requests if this route were removed.
     pub(crate) part_of: Option<String>,
 }
 

@@ -19,7 +19,7 @@ pub fn request_path(target: &[u8]) -> Result<NormalPath<'_>, BadPath> {
 impl Router {
     /// Whether a server that decodes escaped separators may read a request as another route's. The request's `path` on
     /// `host` takes `route`, and becomes `target` at the provider.
-    pub(crate) fn is_anothers_unmasked(
+    pub(crate) fn unescaped_belongs_to_other(
         &self,
         host: &str,
         route: &Arc<Route>,
@@ -31,7 +31,9 @@ impl Router {
             let found = self.find(host, reading);
             found.is_some_and(|found| Arc::ptr_eq(found.route, route))
         };
-        let is_anothers = |target: &String| self.is_anothers(host, route, provider, target);
-        !path.other_readings().iter().all(stays) || path.readings_of(target).iter().any(is_anothers)
+        let belongs_to_other =
+            |target: &String| self.belongs_to_other(host, route, provider, target);
+        !path.other_readings().iter().all(stays)
+            || path.readings_of(target).iter().any(belongs_to_other)
     }
 }

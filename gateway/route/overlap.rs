@@ -68,8 +68,7 @@ impl RoutePaths {
         found.collect()
     }
 
-    /// The paths of other parts of the route that `route` is a part of, or of `route` itself, that lead to `path` at
-    /// `provider`, and to less than `route` does.
+    /// The paths of narrower routes, within the same broadest route, whose place at the provider contains `path`.
     pub(super) fn beside<'p>(
         &'p self,
         route: &Route,
@@ -263,8 +262,8 @@ mod tests {
         let found = router.find("h", &normal.path)?;
         let provider = &found.route.targets.primary().provider;
         let target = provider.paths.target(found.rest, None)?;
-        let passes = !router.is_anothers("h", found.route, provider, &target)
-            && !router.is_anothers_unmasked("h", found.route, provider, &normal, &target);
+        let passes = !router.belongs_to_other("h", found.route, provider, &target)
+            && !router.unescaped_belongs_to_other("h", found.route, provider, &normal, &target);
         let mut targets = normal.readings_of(&target);
         targets.push(target);
         // Paths that differ only by a slash at the end, or in what some provider reads as the same, count as the same.
@@ -286,7 +285,7 @@ mod tests {
             (kind, base) in prop::sample::select(PROVIDERS),
             inner in prop::collection::vec(prop::collection::vec(prop::sample::select(SEGMENTS), 1..4), 1..3),
             same_kind in any::<bool>(),
-            asked in prop::collection::vec(prop::collection::vec(prop::sample::select(SEGMENTS), 0..5), 12),
+            requested in prop::collection::vec(prop::collection::vec(prop::sample::select(SEGMENTS), 0..5), 12),
         ) {
             let normal = |path: &String| NormalPath::parse(path.as_bytes()).is_ok_and(|it| it.path == *path && !path.contains('%'));
             let inner: Vec<String> = inner.iter().map(|it| path(it)).filter(normal).collect();
@@ -299,7 +298,7 @@ mod tests {
             let router = nested(outer, kind, base, &inner, inner_kind);
             // Hugging Face has its models elsewhere than their list.
             prop_assume!(router.routes()[1..].iter().all(|route| route.overlap.part_of.is_some()));
-            let mut paths: Vec<String> = asked.iter().map(|it| path(it)).collect();
+            let mut paths: Vec<String> = requested.iter().map(|it| path(it)).collect();
             // More spellings of the endpoints that the inner routes serve.
             for place in inner.iter().chain(&places) {
                 for behind in ["", "/jobs"] {
@@ -399,7 +398,7 @@ mod tests {
         for host in ["a", "b", "x.c", "other"] {
             let found = router.find(host, "/a/fine_tuning").unwrap();
             assert!(
-                router.is_anothers(host, found.route, &one, "/v1/fine_tuning"),
+                router.belongs_to_other(host, found.route, &one, "/v1/fine_tuning"),
                 "{host}"
             );
         }
@@ -422,7 +421,7 @@ mod tests {
         ]);
         assert!(sent(&router, "/a/fine_tuning").is_some());
         let found = router.find("other", "/a/fine_tuning").unwrap();
-        assert!(router.is_anothers("other", found.route, &one, "/v1/fine_tuning"));
+        assert!(router.belongs_to_other("other", found.route, &one, "/v1/fine_tuning"));
         // A route is no part of another one if no host has both.
         for (host, is_part) in [("other", true), ("third", false)] {
             let beside = [

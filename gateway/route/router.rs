@@ -57,8 +57,9 @@ impl Router {
         &self.routes
     }
 
-    /// The route for `host`, in its normal form, and a normal path: the longest prefix that the most specific host with
-    /// a route for the path has. It costs one map lookup for each segment of the path, however many routes there are.
+    /// Finds the route for `host`, in its normal form, and a normal path. Takes the most specific host pattern that has
+    /// a route for the path, and its longest prefix. Costs a scan of the host patterns, and one lookup per segment for
+    /// each that matches.
     pub fn find<'s, 'r>(&'s self, host: &str, path: &'r str) -> Option<Match<'s, 'r>> {
         self.hosts
             .iter()

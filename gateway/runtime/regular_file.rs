@@ -153,7 +153,8 @@ pub(crate) fn text_of(file: &File, size: u64, largest: u64) -> Result<String, Re
     if is_cut { Err(not_text()) } else { Ok(text) }
 }
 
-/// The capacity for a file whose metadata says `size` bytes. That may be wrong: files of /proc have size 0, others grow.
+/// The capacity for a file whose metadata reports `size` bytes. That may be wrong: files of /proc have size 0, others
+/// grow.
 fn room(size: u64, largest: u64) -> Result<usize, ReadError> {
     if size > largest {
         return Err(too_large(size, largest));

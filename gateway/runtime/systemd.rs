@@ -183,7 +183,7 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the next message. The call says that the one before was sent.
+    /// Waits for the next message. The call means that the one before was sent.
     fn next(&self) -> String {
         let mut waiting = self.lock();
         waiting.sending = false;

@@ -63,7 +63,7 @@ pub(super) fn raise_descriptor_limit(server: &ServerConfig) {
     }
     match server.lack_of_descriptors() {
         // The number is the default, which nobody has chosen.
-        Some(lack) if server.limits.connections_asked_for.is_none() => tracing::info!("{lack}"),
+        Some(lack) if server.limits.configured_connections.is_none() => tracing::info!("{lack}"),
         Some(lack) => tracing::warn!("{lack}"),
         None => {}
     }

@@ -78,7 +78,7 @@ impl SpanInput<'_> {
             line.provider.as_deref().map(str::to_owned),
         );
         attributes.add("keygate.refused_by", line.refused_by);
-        attributes.add("keygate.aborted", line.aborted.then_some(true));
+        attributes.add("keygate.aborted", line.client_left.then_some(true));
         let error = line.reason.map(str::to_owned);
         let error = error.or_else(|| (line.status >= 400).then(|| line.status.to_string()));
         attributes.add("error.type", error);

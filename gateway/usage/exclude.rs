@@ -46,7 +46,7 @@ enum State {
 }
 
 impl ExcludeUsage {
-    /// The bytes for the client in place of the next chunk. `end` says that no chunk follows.
+    /// The bytes for the client in place of the next chunk. `end`: no chunk follows.
     pub fn feed(&mut self, chunk: &[u8], end: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.held.len() + chunk.len());
         for part in chunk.split_inclusive(|byte| *byte == b'\n') {
@@ -304,7 +304,7 @@ mod tests {
             "z".repeat(3 * LONGEST)
         );
         for stream in [
-            // Usage in a chunk that says something besides.
+            // Usage in a chunk that holds something besides.
             "data: {\"choices\":[{\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1}}\n\n",
             "data: {\"usage\":{}}\n\n",
             "data: {\"choices\":[],\ndata: \"usage\":null}\n\n",

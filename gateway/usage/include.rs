@@ -1,9 +1,9 @@
 //! Requests the usage of a stream: writes `stream_options.include_usage` into the body of a request on its way up.
 //!
-//! `OpenAI`'s chat API and those like it report the usage of a stream only if the request says so
-//! (<https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options>). All other bytes of the body
-//! stay as they are, except long runs of white space between members. Held back are the name of a member until its value
-//! begins, and `stream_options` until the end of the object.
+//! `OpenAI`'s chat API and those like it report the usage of a stream only if the request sets that
+//! (<https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options>). All other bytes of the
+//! body stay as they are, except long runs of white space between members. Held back are the name of a member until its
+//! value begins, and `stream_options` until the end of the object.
 
 use crate::wire::json::members::{Mark, Members};
 
@@ -69,7 +69,7 @@ enum At {
 }
 
 impl IncludeUsage {
-    /// A rewriter for one body. `announced` says whether the request goes up with a `Content-Length`, which must then be
+    /// A rewriter for one body. `announced`: whether the request goes up with a `Content-Length`, which must then be
     /// the client's and [`ROOM`] more.
     pub fn new(announced: bool) -> Self {
         Self {
@@ -85,7 +85,7 @@ impl IncludeUsage {
         }
     }
 
-    /// The bytes for the provider in place of the next chunk. `end` says that no chunk follows.
+    /// The bytes for the provider in place of the next chunk. `end`: no chunk follows.
     pub fn feed(&mut self, chunk: &[u8], end: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(chunk.len() + ROOM);
         let mut rest = chunk;
@@ -117,7 +117,7 @@ impl IncludeUsage {
     }
 
     /// Whether the rewriter has requested usage, which the client did not.
-    pub(crate) fn asked(&self) -> bool {
+    pub(crate) fn has_requested_usage(&self) -> bool {
         self.usage == UsageRequest::Added
     }
 
@@ -303,7 +303,7 @@ mod tests {
 
     use super::*;
 
-    /// What goes up for a body cut into chunks, and whether it was asked for usage.
+    /// What goes up for a body cut into chunks, and whether usage was requested.
     fn sent(body: &[u8], announced: bool, cut: usize) -> (Vec<u8>, bool) {
         let mut include = IncludeUsage::new(announced);
         let mut sent = Vec::new();
@@ -311,38 +311,38 @@ mod tests {
             sent.extend(include.feed(chunk, false));
         }
         sent.extend(include.feed(b"", true));
-        (sent, include.asked())
+        (sent, include.has_requested_usage())
     }
 
     #[test]
     fn a_stream_that_does_not_ask_for_usage_is_made_to() {
-        let asked = r#","stream_options":{"include_usage":true}}"#;
+        let added = r#","stream_options":{"include_usage":true}}"#;
         for (body, wanted) in [
-            (r#"{"stream":true}"#, &*format!(r#"{{"stream":true{asked}"#)),
+            (r#"{"stream":true}"#, &*format!(r#"{{"stream":true{added}"#)),
             (
                 "{\"a\": \"}\\\"\", \"stream\": true }\n",
-                &format!("{{\"a\": \"}}\\\"\", \"stream\": true {asked}\n"),
+                &format!("{{\"a\": \"}}\\\"\", \"stream\": true {added}\n"),
             ),
             (
                 r#"{"stre\u0061m":true,"x":[]}"#,
-                &format!(r#"{{"stre\u0061m":true,"x":[]{asked}"#),
+                &format!(r#"{{"stre\u0061m":true,"x":[]{added}"#),
             ),
             (
                 r#"{"stream_options": null, "stream": true}"#,
-                &format!(r#"{{ "stream": true{asked}"#),
+                &format!(r#"{{ "stream": true{added}"#),
             ),
             (
                 r#"{"stream_options": {"include_usage" : false}, "a":NaN, "stream": true}"#,
-                &format!(r#"{{ "a":NaN, "stream": true{asked}"#),
+                &format!(r#"{{ "a":NaN, "stream": true{added}"#),
             ),
             // What is said twice counts the last time.
             (
                 r#"{"stream_options": {"include_usage":true}, "stream": true, "stream_options": null}"#,
-                &format!(r#"{{ "stream": true{asked}"#),
+                &format!(r#"{{ "stream": true{added}"#),
             ),
             (
                 "\u{feff}{\"stream\":true}",
-                &format!("\u{feff}{{\"stream\":true{asked}"),
+                &format!("\u{feff}{{\"stream\":true{added}"),
             ),
             (
                 r#"{"stream":true,"stream_options":{"include_obfuscation":false}}"#,
@@ -397,9 +397,9 @@ mod tests {
             &long,
         ] {
             for cut in [1, 2, 3, 7, 2000] {
-                let (free, asked) = sent(body.as_bytes(), false, cut);
+                let (free, requested) = sent(body.as_bytes(), false, cut);
                 assert_eq!(free, body.as_bytes());
-                assert!(!asked, "{body}");
+                assert!(!requested, "{body}");
                 let (padded, _) = sent(body.as_bytes(), true, cut);
                 assert_eq!(padded.len(), body.len() + ROOM);
                 assert!(padded.starts_with(body.as_bytes()));
@@ -414,10 +414,10 @@ mod tests {
             "{blanks}{{{blanks}\"stream\"{blanks}:{blanks}true{blanks},{blanks}\"stream_options\"{blanks}:{blanks}{{{blanks}}}{blanks}}}"
         );
         for cut in [1, 7, 100_000] {
-            let (sent, asked) = sent(body.as_bytes(), true, cut);
+            let (sent, requested) = sent(body.as_bytes(), true, cut);
             let wanted = json!({"stream": true, "stream_options": {"include_usage": true}});
             assert_eq!(serde_json::from_slice::<Value>(&sent).unwrap(), wanted);
-            assert!(asked && sent.len() == body.len() + ROOM);
+            assert!(requested && sent.len() == body.len() + ROOM);
         }
     }
 
@@ -469,7 +469,7 @@ mod tests {
         #[test]
         fn nothing_else_in_a_body_changes(value in value(), pretty in any::<bool>(), announced in any::<bool>(), cut in 1_usize..30) {
             let body = if pretty { format!("{value:#}") } else { value.to_string() };
-            let (sent, asked) = sent(body.as_bytes(), announced, cut);
+            let (sent, requested) = sent(body.as_bytes(), announced, cut);
             if announced {
                 prop_assert_eq!(sent.len(), body.len() + ROOM);
             }
@@ -483,8 +483,8 @@ mod tests {
                     Some(Value::Null) | None => true,
                     Some(_) => false,
                 };
-                prop_assert_eq!(asked, streams && asks);
-                if asked {
+                prop_assert_eq!(requested, streams && asks);
+                if requested {
                     let mut with = options.filter(|options| !options.is_null()).unwrap_or(json!({}));
                     with["include_usage"] = true.into();
                     map.insert("stream_options".to_owned(), with);
@@ -497,8 +497,8 @@ mod tests {
         fn whatever_comes_goes_up(bytes in prop::collection::vec(any::<u8>(), 0..100), cut in 1_usize..20) {
             const COMMON: &[u8] = b"{}[]\"\\:, tn\n";
             let bytes: Vec<u8> = bytes.iter().map(|byte| COMMON.get(usize::from(*byte % 16)).copied().unwrap_or(*byte)).collect();
-            let (sent, asked) = sent(&bytes, true, cut);
-            if !asked && !bytes.windows(7).any(|window| window == b"stream_") {
+            let (sent, requested) = sent(&bytes, true, cut);
+            if !requested && !bytes.windows(7).any(|window| window == b"stream_") {
                 prop_assert!(sent.starts_with(&bytes));
             }
             prop_assert_eq!(sent.len(), bytes.len() + ROOM);

@@ -53,7 +53,7 @@ pub(crate) enum Metering {
     Reported,
     /// As `Reported`, and in a stream that reports no usage, each event counts as one output token.
     Estimated,
-    /// The gateway asks the provider to report usage in streams that would not, and hides that from
+    /// The gateway makes the provider report usage in streams that would not, and hides that from
     /// the client.
     Exact,
 }

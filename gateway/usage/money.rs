@@ -10,7 +10,8 @@ const DECIMALS: usize = 12;
 /// Decimal places of a [`Rate`], which is the price of a million tokens.
 const PRICE_DECIMALS: usize = 6;
 
-/// An exact amount in millionths of a millionth (10^-12) of the price list's currency.
+/// An exact amount in millionths of a millionth (10^-12) of a currency: the price list's, or dollars if the provider
+/// reported it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cost(pub(crate) u128);
 
@@ -114,7 +115,7 @@ impl Rate {
     /// Parses the price of one token, such as `2.5e-06`. Returns `None` if it is no number, is
     /// negative, or has more decimal places than the price of a million tokens may have.
     pub(crate) fn of_one_token(written: &str) -> Option<Self> {
-        // A millionth of the price of a million tokens is 10^-12 of the price of one token.
+        // Both are whole numbers of the same unit: 10^-12 of the currency for one token.
         u64::try_from(Cost::read(written)?.0).ok().map(Self)
     }
 }

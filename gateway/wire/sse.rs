@@ -57,7 +57,7 @@ pub(crate) trait EventSink {
     fn data(&mut self, text: &[u8]);
     /// The event is called [`Self::NAME`].
     fn named(&mut self);
-    /// An empty line. `is_event` says whether it ends an event, that is whether any line but comments came since the
+    /// An empty line. `is_event`: whether it ends an event, that is whether any line but comments came since the
     /// last one.
     fn ended(&mut self, is_event: bool);
 }

@@ -170,11 +170,11 @@ fn a_recovered_address_is_used_again_without_a_request_as_its_test() {
         }
     });
     assert_eq!(is_tried.recv_timeout(PATIENCE), Ok(false));
-    let mut asked = 1;
+    let mut requested = 1;
     eventually("a request to the address", || {
         assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 200);
-        asked += 1;
+        requested += 1;
         is_tried.try_recv() == Ok(true)
     });
-    assert_eq!(attempts(&gateway, 1, asked), vec![1; asked - 1]);
+    assert_eq!(attempts(&gateway, 1, requested), vec![1; requested - 1]);
 }

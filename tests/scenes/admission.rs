@@ -145,7 +145,7 @@ fn the_path_rule_holds() {
     let provider = Provider::start();
     let rest = simple(&format!("{}/v1", provider.url()), "", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
-    for (asked, sent) in [
+    for (requested, sent) in [
         ("/p", "/v1/chat/completions"),
         ("/p/", "/v1/chat/completions"),
         ("/p/v1/embeddings", "/v1/embeddings"),
@@ -156,14 +156,14 @@ fn the_path_rule_holds() {
         ("http://gateway.test/p/v1/models", "/v1/models"),
     ] {
         assert_eq!(
-            gateway.get(asked, &[("api-key", "secret")]).status,
+            gateway.get(requested, &[("api-key", "secret")]).status,
             200,
-            "{asked}"
+            "{requested}"
         );
         assert_eq!(
             provider.last().line(),
             format!("GET {sent} HTTP/1.1"),
-            "{asked}"
+            "{requested}"
         );
     }
 }

@@ -415,11 +415,11 @@ fn a_probe_reports_whether_tokens_work_and_only_on_request() {
     let admin = gateway.running.admin().to_string();
     let probed = keygate(&["status", "--admin", &admin, "--probe"]);
     assert!(text(&probed.stdout).contains("its token works"));
-    let asked: Vec<_> = provider.received()[1..]
+    let requested: Vec<_> = provider.received()[1..]
         .iter()
         .map(|request| request.header("authorization").map(str::to_owned))
         .collect();
-    assert_eq!(asked, [None, Some("Bearer good".to_owned())]);
+    assert_eq!(requested, [None, Some("Bearer good".to_owned())]);
     let anyone = Provider::start();
     let open = format!(
         "[providers.p]\nkind = \"custom\"\nbase_url = \"{}/v1\"\ntoken = \"inline:t\"\n\

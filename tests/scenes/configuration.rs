@@ -511,7 +511,7 @@ fn the_commented_configuration_shows_every_key_with_its_default() {
     let (mut shown, plain) = (load(&shown), load(&text));
     // Whether it was written is all that differs.
     assert_eq!(
-        shown.server.limits.connections_asked_for.take(),
+        shown.server.limits.configured_connections.take(),
         Some(50_000)
     );
     assert_eq!(shown.server, plain.server);

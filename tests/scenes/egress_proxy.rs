@@ -55,10 +55,10 @@ fn requests_go_through_kept_tunnels_to_a_name_that_the_proxy_alone_knows() {
     assert_eq!(provider.last().header("host"), Some("api.provider.test"));
     assert_eq!(provider.last().count("proxy-authorization"), 0);
     // Pingora returns a connection to the pool in a task of its own: if that is late, the next request opens another one.
-    let asked = proxy.asked();
-    assert!(asked.len() <= 5, "{}", asked.len());
+    let requested = proxy.requested();
+    assert!(requested.len() <= 5, "{}", requested.len());
     let wanted = "CONNECT api.provider.test:443 HTTP/1.1\r\nHost: api.provider.test:443\r\n\r\n";
-    assert!(asked.iter().all(|head| head == wanted), "{asked:?}");
+    assert!(requested.iter().all(|head| head == wanted), "{requested:?}");
     // The tunnel carries TLS: nothing of the request is readable.
     let passed = proxy.passed();
     assert!(passed.starts_with(&[0x16, 3]), "a handshake");
@@ -163,7 +163,7 @@ fn a_proxy_that_opens_no_tunnel_is_502_or_504_and_the_provider_hears_nothing() {
             refused.text()
         );
         assert!(!refused.text().contains("proxy"), "{}", refused.text());
-        assert_eq!(proxy.asked().len(), tries, "{response}");
+        assert_eq!(proxy.requested().len(), tries, "{response}");
     }
 }
 
@@ -214,7 +214,10 @@ fn http2_goes_through_one_tunnel() {
     for _ in 0..20 {
         assert_eq!(client.request("POST", "/p", &KEY, b"{}").status, 200);
     }
-    assert_eq!((provider.received().len(), proxy.asked().len()), (20, 1));
+    assert_eq!(
+        (provider.received().len(), proxy.requested().len()),
+        (20, 1)
+    );
 }
 
 #[test]
@@ -239,7 +242,7 @@ fn a_dead_address_of_the_proxy_is_left_out_but_not_for_a_failed_provider() {
     let snapshot = gateway.running.live().snapshot();
     let addresses = snapshot.rules.providers[0].endpoint.addresses();
     addresses.learn(vec![lost.address(), proxy.address()]);
-    while lost.asked().is_empty() {
+    while lost.requested().is_empty() {
         assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 200);
     }
     let turns = [addresses.pick(0, &[]), addresses.pick(1, &[])];
@@ -272,7 +275,7 @@ fn the_servers_proxy_is_the_default_for_https_providers() {
     );
     assert!(
         proxy
-            .asked()
+            .requested()
             .iter()
             .all(|head| head.starts_with("CONNECT localhost:"))
     );
@@ -417,7 +420,7 @@ fn the_proxy_of_the_environment_is_used_if_configured() {
         found.contains("(407): it does not take those that it was given"),
         "{found}"
     );
-    assert_eq!(proxy.asked().len(), 2);
+    assert_eq!(proxy.requested().len(), 2);
     let named = scene(&authority, "", "proxy = \"http://proxy.corp:3128\"");
     let config = named.path("gateway.toml").display().to_string();
     let explained = keygate(&[

@@ -8,7 +8,7 @@ fn an_escaped_separator_behind_the_prefix_goes_up_as_it_came() {
     let provider = Provider::start();
     let rest = simple(&format!("{}/v1", provider.url()), "", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
-    for (asked, sent) in [
+    for (requested, sent) in [
         (
             "/p/v1/models/meta-llama%2FLlama-3",
             "/v1/models/meta-llama%2FLlama-3",
@@ -22,12 +22,12 @@ fn an_escaped_separator_behind_the_prefix_goes_up_as_it_came() {
         ("/p/models/a%2F", "/v1/models/a%2F"),
         ("/p/models/a%2Fb?c=d%2Fe", "/v1/models/a%2Fb?c=d%2Fe"),
     ] {
-        let response = gateway.get(asked, &[("api-key", "secret")]);
-        assert_eq!(response.status, 200, "{asked}");
+        let response = gateway.get(requested, &[("api-key", "secret")]);
+        assert_eq!(response.status, 200, "{requested}");
         assert_eq!(
             provider.last().line(),
             format!("GET {sent} HTTP/1.1"),
-            "{asked}"
+            "{requested}"
         );
     }
     let line = &gateway.access_lines(1)[0];

@@ -21,7 +21,7 @@ fn it_says_where_a_request_would_go_and_sends_nothing() {
         "secret",
         "labels = { team = \"red\" }",
     );
-    let asked = [
+    let requested = [
         "POST",
         "//%70/v1/chat/completions?key=secret&a=1",
         "-H",
@@ -33,7 +33,7 @@ fn it_says_where_a_request_would_go_and_sends_nothing() {
         "--body-size",
         "100",
     ];
-    let (said, code) = explain(&scene, &asked);
+    let (said, code) = explain(&scene, &requested);
     assert_eq!(code, Some(0), "{said}");
     let url = provider.url();
     for line in [
@@ -71,7 +71,7 @@ fn it_names_the_rule_that_refuses() {
         )
         .key("bob", "bobs", "labels = { team = \"red\" }")
         .key("carol", "carols", "");
-    for (asked, wanted) in [
+    for (requested, wanted) in [
         (
             &["GET", "/p", "-H", "api-key: secret"][..],
             &[
@@ -197,7 +197,7 @@ fn it_names_the_rule_that_refuses() {
             ],
         ),
     ] {
-        let (said, code) = explain(&scene, asked);
+        let (said, code) = explain(&scene, requested);
         assert_eq!(code, Some(1), "{said}");
         for line in wanted {
             assert!(
@@ -226,7 +226,7 @@ fn a_404_comes_with_the_routes_and_the_base_url_that_the_client_needs() {
     let scene = Scene::new("").key("alice", "secret", "");
     let file = format!("server.listen = \"127.0.0.1:8099\"\n{}", all.concat());
     scene.write("gateway.toml", &file);
-    for (asked, wanted) in [
+    for (requested, wanted) in [
         (
             &["POST", "/v1/chat/completions"][..],
             &[
@@ -249,7 +249,7 @@ fn a_404_comes_with_the_routes_and_the_base_url_that_the_client_needs() {
             &["the route `ours` has this path, for the host llm.test alone"],
         ),
     ] {
-        let (said, code) = explain(&scene, asked);
+        let (said, code) = explain(&scene, requested);
         assert_eq!(code, Some(1), "{said}");
         for part in wanted {
             assert!(said.contains(part), "wanted {part}\ngot\n{said}");
@@ -275,15 +275,15 @@ fn a_401_for_a_providers_own_key_says_that_it_opens_nothing_here() {
 fn it_tells_a_preflight_from_a_refusal() {
     let cors = "cors = { origins = [\"https://app.test\"] }";
     let scene = Scene::new(&simple("http://127.0.0.1:9", "", cors)).key("alice", "secret", "");
-    let asked = |origin: &str| {
+    let requested = |origin: &str| {
         let origin = format!("origin: {origin}");
         let method = "access-control-request-method: POST";
         explain(&scene, &["OPTIONS", "/p", "-H", &origin, "-H", method])
     };
-    let (said, code) = asked("https://app.test");
+    let (said, code) = requested("https://app.test");
     assert!(said.contains("answered   204 preflight"), "{said}");
     assert_eq!(code, Some(0), "{said}");
-    let (said, code) = asked("https://other.test");
+    let (said, code) = requested("https://other.test");
     assert!(said.contains("refused    401"), "{said}");
     assert_eq!(code, Some(1));
 }
@@ -291,12 +291,12 @@ fn it_tells_a_preflight_from_a_refusal() {
 #[test]
 fn what_is_no_path_is_told_and_a_websockets_url_is_taken() {
     let scene = Scene::new(&simple("http://127.0.0.1:1", "", ""));
-    for (asked, why) in [
+    for (requested, why) in [
         ("p/v1/models", "`p/v1/models` is neither a path"),
         ("127.0.0.1:8080/p/v1/models", "is neither a path"),
         ("/p/v1/a b", "`/p/v1/a b` holds what cannot stand in a URL"),
     ] {
-        let (said, code) = explain(&scene, &["POST", asked]);
+        let (said, code) = explain(&scene, &["POST", requested]);
         assert!(said.contains(why) && code == Some(64), "{said}");
     }
     let (said, code) = explain(&scene, &["GET", "wss://127.0.0.1:8080/p/v1/realtime"]);

@@ -161,7 +161,7 @@ fn configured_headers_are_not_forwarded() {
 fn an_encoding_that_the_meter_cannot_read_is_not_requested() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
-    for (accepted, asked) in [
+    for (accepted, requested) in [
         ("gzip", "gzip"),
         ("gzip;q=0.5, identity;q=0", "gzip;q=0.5, identity;q=0"),
         ("gzip, deflate, br, zstd", "gzip"),
@@ -175,7 +175,7 @@ fn an_encoding_that_the_meter_cannot_read_is_not_requested() {
         );
         assert_eq!(
             provider.last().header("accept-encoding"),
-            Some(asked),
+            Some(requested),
             "{accepted}"
         );
     }

@@ -278,18 +278,18 @@ fn matches(regex: &str, path: &str) -> bool {
 }
 
 /// Returns whether a rule matches a request; `None` if that is not known.
-fn is_for(rule: &Rule, is_table: bool, asked: &Asked<'_>) -> Option<bool> {
+fn is_for(rule: &Rule, is_table: bool, requested: &Asked<'_>) -> Option<bool> {
     let below = |prefix: &str| {
         if is_table {
-            return asked.path.starts_with(prefix);
+            return requested.path.starts_with(prefix);
         }
-        let rest = asked.path.strip_prefix(prefix.trim_end_matches('/'));
+        let rest = requested.path.strip_prefix(prefix.trim_end_matches('/'));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     let by_path = match &rule.path {
         PathForm::Prefix(path) => below(path),
-        PathForm::Exact(path) => asked.path == *path,
-        PathForm::Regex(path, behind) => matches(&format!("^(?:{path}{behind})$"), &asked.path),
+        PathForm::Exact(path) => requested.path == *path,
+        PathForm::Regex(path, behind) => matches(&format!("^(?:{path}{behind})$"), &requested.path),
         // As it is spelled, or brought into one form before.
         PathForm::Escaped(path) if path.contains('x') => {
             return if below(path) { None } else { Some(false) };
@@ -299,15 +299,15 @@ fn is_for(rule: &Rule, is_table: bool, asked: &Asked<'_>) -> Option<bool> {
     match rule.narrowing {
         _ if !by_path => Some(false),
         Narrowing::Nothing => Some(true),
-        Narrowing::Get => Some(asked.method == "GET"),
-        Narrowing::Header => Some(asked.header),
+        Narrowing::Get => Some(requested.method == "GET"),
+        Narrowing::Header => Some(requested.header),
         Narrowing::Unknown => None,
     }
 }
 
 /// What comes first of the rules that match: in a table the first, else the longest path and the most conditions.
 /// Of objects, and of regular expressions, it is not said.
-fn outcome(objects: &[RouteObject], asked: &Asked<'_>) -> Outcome {
+fn outcome(objects: &[RouteObject], requested: &Asked<'_>) -> Outcome {
     let nearnesses = |object: &RouteObject| -> Vec<usize> {
         let any = ["*"];
         let hosts = if object.hosts.is_empty() {
@@ -315,7 +315,9 @@ fn outcome(objects: &[RouteObject], asked: &Asked<'_>) -> Outcome {
         } else {
             &object.hosts[..]
         };
-        let near = hosts.iter().filter_map(|host| nearness(host, asked.host));
+        let near = hosts
+            .iter()
+            .filter_map(|host| nearness(host, requested.host));
         near.collect()
     };
     let Some(nearest) = objects.iter().flat_map(nearnesses).max() else {
@@ -330,7 +332,7 @@ fn outcome(objects: &[RouteObject], asked: &Asked<'_>) -> Outcome {
         }
         if object.is_table {
             for rule in &object.rules {
-                match is_for(rule, true, asked) {
+                match is_for(rule, true, requested) {
                     Some(false) => {}
                     None => candidates.push((object, rule, false)),
                     Some(true) => {
@@ -342,7 +344,7 @@ fn outcome(objects: &[RouteObject], asked: &Asked<'_>) -> Outcome {
         } else {
             let rules = object.rules.iter();
             candidates.extend(rules.filter_map(|rule| {
-                let sure = is_for(rule, false, asked);
+                let sure = is_for(rule, false, requested);
                 (sure != Some(false)).then_some((object, rule, sure == Some(true)))
             }));
         }
@@ -358,7 +360,7 @@ fn outcome(objects: &[RouteObject], asked: &Asked<'_>) -> Outcome {
     let mut outcome: Outcome = first
         .iter()
         .map(|(object, rule)| match rule.leads {
-            Leads::To(up) if object.guard.is_none() || object.guard == asked.key => Some(up),
+            Leads::To(up) if object.guard.is_none() || object.guard == requested.key => Some(up),
             _ => None,
         })
         .collect();
@@ -428,13 +430,14 @@ fn imported(text: &str, allow_open: bool) -> (tempfile::TempDir, Arc<Live>, Stri
 }
 
 /// The host to which keygate sends a request; `None` if it rejects the request.
-fn decided(live: &Live, asked: &Asked<'_>) -> Option<String> {
-    let mut request = RequestHeader::build(asked.method, asked.path.as_bytes(), None).unwrap();
-    request.insert_header("host", asked.host).unwrap();
-    if asked.header {
+fn decided(live: &Live, requested: &Asked<'_>) -> Option<String> {
+    let mut request =
+        RequestHeader::build(requested.method, requested.path.as_bytes(), None).unwrap();
+    request.insert_header("host", requested.host).unwrap();
+    if requested.header {
         request.insert_header("x-h", "1").unwrap();
     }
-    if let Some(key) = asked.key {
+    if let Some(key) = requested.key {
         request.insert_header("api-key", KEYS[key].1).unwrap();
     }
     let path = NormalPath::parse(request.raw_path()).unwrap();
@@ -461,7 +464,7 @@ fn paths() -> Vec<String> {
     paths
 }
 
-fn asked(
+fn requested(
     mut each: impl FnMut(&Asked<'_>) -> Result<(), TestCaseError>,
 ) -> Result<(), TestCaseError> {
     for path in paths() {
@@ -489,12 +492,12 @@ fn holds(objects: &[RouteObject], allow_open: bool) -> Result<usize, TestCaseErr
     let text = manifests(objects);
     let (_folder, live, gateway) = imported(&text, allow_open);
     let mut open = 0;
-    asked(|asked| {
-        let Some(origin) = decided(&live, asked) else {
+    requested(|requested| {
+        let Some(origin) = decided(&live, requested) else {
             return Ok(());
         };
         open += 1;
-        let there = outcome(objects, asked);
+        let there = outcome(objects, requested);
         let mut wrong = String::new();
         for outcome in &there {
             match outcome {
@@ -504,7 +507,7 @@ fn holds(objects: &[RouteObject], allow_open: bool) -> Result<usize, TestCaseErr
         }
         prop_assert!(
             wrong.is_empty(),
-            "{asked:?} goes to {origin} here, there{wrong}\n{text}\n{gateway}"
+            "{requested:?} goes to {origin} here, there{wrong}\n{text}\n{gateway}"
         );
         Ok(())
     })?;

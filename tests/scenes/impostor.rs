@@ -35,8 +35,8 @@ fn listen_as(user: Option<u32>) -> TcpListener {
 /// Pretends on `listener` to be a gateway with the process id `pid` that reloads on every request and serves the key file
 /// of `scene`. Counts its requests.
 fn pretend(listener: TcpListener, pid: u32, scene: &Scene) -> Arc<AtomicU64> {
-    let asked = Arc::new(AtomicU64::new(0));
-    let (count, keys) = (asked.clone(), scene.path("keys.toml"));
+    let requested = Arc::new(AtomicU64::new(0));
+    let (count, keys) = (requested.clone(), scene.path("keys.toml"));
     std::thread::spawn(move || {
         for socket in listener.incoming() {
             let mut socket = socket.unwrap();
@@ -62,7 +62,7 @@ fn pretend(listener: TcpListener, pid: u32, scene: &Scene) -> Arc<AtomicU64> {
             );
         }
     });
-    asked
+    requested
 }
 
 /// A configuration with the address of `listener` as its admin address.
@@ -110,9 +110,9 @@ fn an_impostor_on_the_admin_port_gets_no_other_process_signalled() {
     let mut victim = Victim::start();
     let listener = listen_as(None);
     let scene = scene_of(&provider, &listener);
-    let asked = pretend(listener, victim.0.id(), &scene);
+    let requested = pretend(listener, victim.0.id(), &scene);
     for command in ["reload", "upgrade"] {
-        let before = asked.load(Ordering::SeqCst);
+        let before = requested.load(Ordering::SeqCst);
         let output = run(&scene, &[command]);
         assert_eq!(output.status.code(), Some(1));
         let complaint = text(&output.stderr);
@@ -120,7 +120,7 @@ fn an_impostor_on_the_admin_port_gets_no_other_process_signalled() {
             complaint.contains("is no keygate, but `sleep`"),
             "{complaint}"
         );
-        assert!(asked.load(Ordering::SeqCst) > before && victim.lives());
+        assert!(requested.load(Ordering::SeqCst) > before && victim.lives());
     }
 }
 

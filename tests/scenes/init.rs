@@ -210,12 +210,12 @@ fn terminal() -> (File, OwnedFd) {
 
 /// Reads until the command asks for the token.
 fn until_asked(child: &mut Child) -> ChildStderr {
-    let mut asked = Vec::new();
+    let mut requested = Vec::new();
     let mut stderr = child.stderr.take().unwrap();
-    while !text(&asked).contains("not shown): ") {
+    while !text(&requested).contains("not shown): ") {
         let mut byte = [0];
         stderr.read_exact(&mut byte).unwrap();
-        asked.extend(byte);
+        requested.extend(byte);
     }
     stderr
 }

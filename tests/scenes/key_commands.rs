@@ -189,7 +189,7 @@ fn the_list_can_be_filtered() {
     let file = keys.file();
     let over = "[[key]]\nid = \"e\"\nhashes = [\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"]\nexpires = 2020-01-31T00:00:00Z\n";
     std::fs::write(keys.path(), file + over).unwrap();
-    for (asked, found) in [
+    for (requested, found) in [
         (&[][..], "abcde"),
         (&["--state", "valid"], "ac"),
         (&["--state", "disabled", "--state", "expired"], "be"),
@@ -201,12 +201,12 @@ fn the_list_can_be_filtered() {
         (&["--expires-within", "30d"], "ac"),
         (&["--expires-within", "30d", "--label", "team=mail"], "c"),
     ] {
-        let (json, _) = keys.run(&[&["list", "--json"], asked].concat());
+        let (json, _) = keys.run(&[&["list", "--json"], requested].concat());
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let ids = json["keys"].as_array().unwrap().iter();
         let ids: String = ids.map(|key| key["id"].as_str().unwrap()).collect();
-        assert_eq!(ids, found, "{asked:?}");
-        let (table, said) = keys.run(&[&["list"], asked].concat());
+        assert_eq!(ids, found, "{requested:?}");
+        let (table, said) = keys.run(&[&["list"], requested].concat());
         assert_eq!(table.lines().count(), 1 + found.len(), "{table}");
         assert_eq!(said.contains("of 5 keys."), found.len() < 5, "{said}");
     }

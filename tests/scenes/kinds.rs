@@ -25,7 +25,7 @@ fn of_kind(kind: &str, url: &str, provider: &str, route: &str) -> Gateway {
 
 #[test]
 fn each_kind_gets_its_path_and_its_token_where_it_wants_them() {
-    for (kind, base, more, asked, line, credential) in [
+    for (kind, base, more, requested, line, credential) in [
         (
             "openai",
             "/v1",
@@ -143,7 +143,7 @@ fn each_kind_gets_its_path_and_its_token_where_it_wants_them() {
         let gateway = of_kind(kind, &(provider.url() + base), more, "");
         // The client's key may be in any place, wherever the provider expects its token.
         for header in ["authorization", "api-key", "x-api-key", "x-goog-api-key"] {
-            let path = format!("/p{asked}");
+            let path = format!("/p{requested}");
             assert_eq!(
                 gateway
                     .request("POST", &path, &[(header, "secret")], b"{}")

@@ -9,11 +9,11 @@ use crate::usage::{KEY, tokens};
 /// A provider like `OpenAI`'s chat with respect to usage: it refuses what `OpenAI` would refuse.
 pub(crate) fn chat() -> Provider {
     Provider::answering(|request, wire| {
-        let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-        let options = asked
+        let requested: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        let options = requested
             .get("stream_options")
             .filter(|options| !options.is_null());
-        if asked["stream"] != true {
+        if requested["stream"] != true {
             if options.is_some() {
                 return respond(wire, "400 Bad Request", &[], b"only with a stream");
             }
@@ -135,8 +135,8 @@ fn streams_are_asked_over_http2_as_well_on_either_side() {
         request.headers()["content-length"],
         body.len().to_string().as_str()
     );
-    let asked: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(asked["stream_options"]["include_usage"], true);
+    let requested: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(requested["stream_options"]["include_usage"], true);
     // From a client.
     let provider = chat();
     let config = simple(&provider.url(), "", "meter_streams = \"exact\"");
@@ -283,9 +283,9 @@ fn an_endpoint_whose_path_has_escaped_separators_is_metered_as_the_endpoint() {
         "/p/v1/chat/completions%3Fa/cancel",
     ] {
         assert_eq!(gateway.request("POST", path, &json, STREAMING).status, 200);
-        let asked = provider.last().body;
-        let asked = String::from_utf8_lossy(&asked).into_owned();
-        assert!(asked.contains("include_usage"), "{path}: {asked}");
+        let requested = provider.last().body;
+        let requested = String::from_utf8_lossy(&requested).into_owned();
+        assert!(requested.contains("include_usage"), "{path}: {requested}");
     }
     let whole = br#"{"model": "m"}"#;
     let path = "/plain/v1/chat/completions%3Fa/cancel";

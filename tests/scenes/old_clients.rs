@@ -340,11 +340,11 @@ fn the_response_to_a_request_with_trailers_closes_the_connection() {
 fn bytes_sent_before_a_websocket_is_open_arrive() {
     let provider = Provider::answering(|_, wire| {
         switch(wire, "");
-        let mut asked = [0; ASK.len()];
+        let mut requested = [0; ASK.len()];
         for _ in 0..3 {
-            wire.read_exact(&mut asked).unwrap();
-            assert_eq!(asked, ASK);
-            wire.write_all(&asked).unwrap();
+            wire.read_exact(&mut requested).unwrap();
+            assert_eq!(requested, ASK);
+            wire.write_all(&requested).unwrap();
             wire.flush().unwrap();
         }
     });

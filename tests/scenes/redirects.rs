@@ -11,9 +11,9 @@ const KEY: (&str, &str) = ("api-key", "secret");
 /// and port.
 fn obedient() -> Provider {
     Provider::answering(|request, wire| {
-        let asked = request.header("x-answer").unwrap();
+        let requested = request.header("x-answer").unwrap();
         let own = request.header("host").unwrap();
-        let (status, headers) = asked.split_once(';').unwrap();
+        let (status, headers) = requested.split_once(';').unwrap();
         let headers = headers.replace("OWN", own);
         let headers: Vec<_> = headers
             .split('|')

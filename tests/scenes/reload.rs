@@ -282,7 +282,7 @@ fn a_file_that_never_rests_does_not_hold_up_the_others() {
 }
 
 /// How a request of alice's ends.
-fn asked(process: &Process) -> u16 {
+fn requested(process: &Process) -> u16 {
     Client::connect(process.listen)
         .request("POST", "/p", &KEY, b"{}")
         .status
@@ -292,7 +292,7 @@ fn asked(process: &Process) -> u16 {
 fn a_revocation_that_came_while_no_file_could_be_opened_is_taken_over_when_one_can() {
     let provider = Provider::start();
     let process = Process::start(process::scene(&provider, ""));
-    assert_eq!(asked(&process), 200);
+    assert_eq!(requested(&process), 200);
     let mut admin = Client::connect(process.admin);
     let mut last_reload = move || {
         let status = admin
@@ -313,7 +313,7 @@ fn a_revocation_that_came_while_no_file_could_be_opened_is_taken_over_when_one_c
         reloads.len() == 5
     });
     process.open_files(before);
-    eventually("the revocation", || asked(&process) == 401);
+    eventually("the revocation", || requested(&process) == 401);
     let said = process.said();
     assert_eq!(said.matches("Too many open files").count(), 1, "{said}");
     assert!(
@@ -445,12 +445,12 @@ fn connections_and_what_they_ask_of_a_provider_leave_files_for_a_revocation() {
                 response.await.unwrap().status()
             }
         };
-        let mut asked = Vec::new();
+        let mut requested = Vec::new();
         for _ in 0..60 {
-            asked.push(tokio::spawn(ask()));
+            requested.push(tokio::spawn(ask()));
         }
         let start = std::time::Instant::now();
-        while !asked.iter().any(tokio::task::JoinHandle::is_finished) {
+        while !requested.iter().any(tokio::task::JoinHandle::is_finished) {
             assert!(start.elapsed() < PATIENCE, "there are files for all");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
@@ -485,7 +485,7 @@ fn a_revocation_beside_a_broken_configuration_is_tried_again_as_well() {
     let process = Process::start(process::scene(&provider, ""));
     process.scene.write("gateway.toml", "[server\n");
     eventually("the refusal", || process.said().contains("not valid TOML"));
-    assert_eq!(asked(&process), 200);
+    assert_eq!(requested(&process), 200);
     let before = process.open_files(3);
     let disabled = key_table("alice", "secret", "disabled = true");
     process.scene.write("keys.toml", &disabled);
@@ -493,7 +493,7 @@ fn a_revocation_beside_a_broken_configuration_is_tried_again_as_well() {
         process.said().contains("Too many open files")
     });
     process.open_files(before);
-    eventually("the revocation", || asked(&process) == 401);
+    eventually("the revocation", || requested(&process) == 401);
     process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
 }

@@ -288,10 +288,10 @@ data: {Authorization: QmVhcmVyIHNrLWd1aWRl}
     let url = format!("http://{}", sandbox.address());
     let gateway = import_and_serve(folder.path(), &objects, None, true, &url);
     let (host, port) = gateway.address.split_once(':').unwrap();
-    let asked = POEM
+    let requested = POEM
         .replace(":8080", &format!(":{port}"))
         .replace(" | jq", "");
-    let answered = shell(&asked, &[("INGRESS_GW_ADDRESS", host)]);
+    let answered = shell(&requested, &[("INGRESS_GW_ADDRESS", host)]);
     assert!(
         answered.contains("Compose a poem that explains the concept of recursion"),
         "{answered}"

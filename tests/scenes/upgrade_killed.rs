@@ -128,8 +128,8 @@ fn a_process_starts_no_successor_before_its_own_handover() {
     });
     let two = rest.processes();
     signal(newborn, "USR2");
-    let asked = Instant::now();
-    while asked.elapsed() < Duration::from_millis(500) {
+    let requested = Instant::now();
+    while requested.elapsed() < Duration::from_millis(500) {
         assert_eq!(rest.processes(), two);
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -196,8 +196,8 @@ fn a_post_too_large_to_keep_is_not_sent_twice() {
 
 #[test]
 fn a_request_is_sent_once_if_the_provider_closes_a_new_connection() {
-    let asked = std::sync::Arc::new(AtomicUsize::new(0));
-    let count = asked.clone();
+    let requested = std::sync::Arc::new(AtomicUsize::new(0));
+    let count = requested.clone();
     let provider = Provider::answering(move |_, wire| {
         count.fetch_add(1, Ordering::SeqCst);
         // Half a head, then the connection is closed.
@@ -210,7 +210,7 @@ fn a_request_is_sent_once_if_the_provider_closes_a_new_connection() {
         (refused.status, refused.code().as_str()),
         (502, "provider_unreachable")
     );
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(requested.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -81,12 +81,12 @@ fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room()
 fn clients_that_abort_do_not_make_the_provider_end_the_responses_of_others() {
     let first = Arc::new(Mutex::new(None));
     let seen = first.clone();
-    let provider = FrameProvider::start(move |asked, wire| {
+    let provider = FrameProvider::start(move |requested, wire| {
         // Every response starts, and none of them ends.
         let mut first = seen.lock().unwrap();
-        first.get_or_insert_with(|| (asked.stream, wire.try_clone().unwrap()));
+        first.get_or_insert_with(|| (requested.stream, wire.try_clone().unwrap()));
         drop(first);
-        write(wire, &[status(asked.stream, "200")])
+        write(wire, &[status(requested.stream, "200")])
     });
     let gateway = gateway(&provider.url(), "");
     let mut bob = ask(&gateway, "/p", &BOB);
@@ -171,11 +171,11 @@ fn times_sent_with(
 ) -> (Option<u16>, usize) {
     let first = usize::from(kept);
     let asked_before = AtomicUsize::new(0);
-    let provider = FrameProvider::start(move |asked, wire| {
+    let provider = FrameProvider::start(move |requested, wire| {
         if asked_before.fetch_add(1, Ordering::SeqCst) == first {
-            return way(asked, wire);
+            return way(requested, wire);
         }
-        write(wire, &[ok(asked.stream)])
+        write(wire, &[ok(requested.stream)])
     });
     let gateway = gateway(&provider.url(), "");
     let mut client = gateway.client();
@@ -188,40 +188,40 @@ fn times_sent_with(
     let status = client
         .try_response(method == "HEAD")
         .map(|response| response.status);
-    (status, provider.asked() - first)
+    (status, provider.requested() - first)
 }
 
 #[test]
 fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_begin() {
     let unbegun: [(&str, Way); 8] = [
-        ("REFUSED_STREAM", |asked, wire| {
-            write(wire, &[reset(asked.stream, REFUSED_STREAM)])
+        ("REFUSED_STREAM", |requested, wire| {
+            write(wire, &[reset(requested.stream, REFUSED_STREAM)])
         }),
-        ("REFUSED_STREAM after 300 ms", |asked, wire| {
+        ("REFUSED_STREAM after 300 ms", |requested, wire| {
             std::thread::sleep(Duration::from_millis(300));
-            write(wire, &[reset(asked.stream, REFUSED_STREAM)])
+            write(wire, &[reset(requested.stream, REFUSED_STREAM)])
         }),
-        ("GOAWAY before it, FIN", |asked, wire| {
-            hang_up(wire, &[goaway(asked.stream - 1, NO_ERROR)])
+        ("GOAWAY before it, FIN", |requested, wire| {
+            hang_up(wire, &[goaway(requested.stream - 1, NO_ERROR)])
         }),
-        ("GOAWAY before it", |asked, wire| {
-            write(wire, &[goaway(asked.stream - 1, NO_ERROR)])
+        ("GOAWAY before it", |requested, wire| {
+            write(wire, &[goaway(requested.stream - 1, NO_ERROR)])
         }),
-        ("GOAWAY for an error, before it, FIN", |asked, wire| {
-            hang_up(wire, &[goaway(asked.stream - 1, ENHANCE_YOUR_CALM)])
+        ("GOAWAY for an error, before it, FIN", |requested, wire| {
+            hang_up(wire, &[goaway(requested.stream - 1, ENHANCE_YOUR_CALM)])
         }),
         // An interim response does not revoke the guarantee (RFC 9113, section 8.7).
-        ("103, REFUSED_STREAM", |asked, wire| {
-            let early = status(asked.stream, "103");
-            write(wire, &[early, reset(asked.stream, REFUSED_STREAM)])
+        ("103, REFUSED_STREAM", |requested, wire| {
+            let early = status(requested.stream, "103");
+            write(wire, &[early, reset(requested.stream, REFUSED_STREAM)])
         }),
-        ("103, GOAWAY before it, FIN", |asked, wire| {
-            let early = status(asked.stream, "103");
-            hang_up(wire, &[early, goaway(asked.stream - 1, NO_ERROR)])
+        ("103, GOAWAY before it, FIN", |requested, wire| {
+            let early = status(requested.stream, "103");
+            hang_up(wire, &[early, goaway(requested.stream - 1, NO_ERROR)])
         }),
-        ("GOAWAY before it after 300 ms, FIN", |asked, wire| {
+        ("GOAWAY before it after 300 ms, FIN", |requested, wire| {
             std::thread::sleep(Duration::from_millis(300));
-            hang_up(wire, &[goaway(asked.stream - 1, NO_ERROR)])
+            hang_up(wire, &[goaway(requested.stream - 1, NO_ERROR)])
         }),
     ];
     for (way, provider) in unbegun {
@@ -235,32 +235,32 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
     }
     let perhaps: [(&str, Way); 8] = [
         ("FIN", |_, wire| hang_up(wire, &[])),
-        ("103, FIN", |asked, wire| {
-            hang_up(wire, &[status(asked.stream, "103")])
+        ("103, FIN", |requested, wire| {
+            hang_up(wire, &[status(requested.stream, "103")])
         }),
-        ("half a frame, FIN", |asked, wire| {
-            hang_up(wire, &[status(asked.stream, "200")[..10].to_vec()])
+        ("half a frame, FIN", |requested, wire| {
+            hang_up(wire, &[status(requested.stream, "200")[..10].to_vec()])
         }),
-        ("GOAWAY behind it, FIN", |asked, wire| {
-            hang_up(wire, &[goaway(asked.stream, NO_ERROR)])
+        ("GOAWAY behind it, FIN", |requested, wire| {
+            hang_up(wire, &[goaway(requested.stream, NO_ERROR)])
         }),
-        ("GOAWAY for an error, behind it, FIN", |asked, wire| {
-            hang_up(wire, &[goaway(asked.stream, ENHANCE_YOUR_CALM)])
+        ("GOAWAY for an error, behind it, FIN", |requested, wire| {
+            hang_up(wire, &[goaway(requested.stream, ENHANCE_YOUR_CALM)])
         }),
-        ("INTERNAL_ERROR", |asked, wire| {
-            write(wire, &[reset(asked.stream, INTERNAL_ERROR)])
+        ("INTERNAL_ERROR", |requested, wire| {
+            write(wire, &[reset(requested.stream, INTERNAL_ERROR)])
         }),
-        ("a head, REFUSED_STREAM", |asked, wire| {
+        ("a head, REFUSED_STREAM", |requested, wire| {
             write(
                 wire,
                 &[
-                    status(asked.stream, "200"),
-                    reset(asked.stream, REFUSED_STREAM),
+                    status(requested.stream, "200"),
+                    reset(requested.stream, REFUSED_STREAM),
                 ],
             )
         }),
-        ("103, FIN after 150 ms", |asked, wire| {
-            write(wire, &[status(asked.stream, "103")]);
+        ("103, FIN after 150 ms", |requested, wire| {
+            write(wire, &[status(requested.stream, "103")]);
             std::thread::sleep(Duration::from_millis(150));
             hang_up(wire, &[])
         }),
@@ -291,15 +291,15 @@ fn a_safe_request_is_sent_again_over_http2_if_its_kept_connection_was_closed() {
 
 #[test]
 fn a_connection_that_ends_with_goaway_while_a_request_is_on_its_way_costs_none() {
-    let provider = FrameProvider::start(|asked, wire| {
-        if !write(wire, &[ok(asked.stream)]) {
+    let provider = FrameProvider::start(|requested, wire| {
+        if !write(wire, &[ok(requested.stream)]) {
             return false;
         }
         let mut wire = wire.try_clone().unwrap();
         std::thread::spawn(move || {
             // At about the time of the next request.
             std::thread::sleep(Duration::from_millis(1));
-            write(&mut wire, &[goaway(asked.stream, NO_ERROR)]);
+            write(&mut wire, &[goaway(requested.stream, NO_ERROR)]);
             let _ = wire.shutdown(Shutdown::Write);
         });
         true
@@ -315,11 +315,11 @@ fn a_connection_that_ends_with_goaway_while_a_request_is_on_its_way_costs_none()
 #[test]
 fn a_connection_that_refuses_a_request_is_not_the_one_that_it_is_sent_again_on() {
     // A draining connection refuses every request after its first one.
-    let provider = FrameProvider::start(|asked, wire| {
-        if asked.stream == 1 {
-            write(wire, &[ok(asked.stream)])
+    let provider = FrameProvider::start(|requested, wire| {
+        if requested.stream == 1 {
+            write(wire, &[ok(requested.stream)])
         } else {
-            write(wire, &[reset(asked.stream, REFUSED_STREAM)])
+            write(wire, &[reset(requested.stream, REFUSED_STREAM)])
         }
     });
     let gateway = gateway(&provider.url(), "");
@@ -327,7 +327,7 @@ fn a_connection_that_refuses_a_request_is_not_the_one_that_it_is_sent_again_on()
         assert_eq!(gateway.request("POST", "/p", &KEY, b"paid").status, 200);
         gateway.access_lines(number);
     }
-    assert_eq!(provider.asked(), 3);
+    assert_eq!(provider.requested(), 3);
 }
 
 #[test]
@@ -358,16 +358,16 @@ fn an_error_of_the_clients_stream_is_no_refusal_of_the_provider() {
 fn several_connections_that_end_at_once_cost_tries_and_not_the_request() {
     let ending = Arc::new(AtomicBool::new(false));
     let end = ending.clone();
-    let provider = FrameProvider::with_settings(TWO_STREAMS, move |asked, wire| {
+    let provider = FrameProvider::with_settings(TWO_STREAMS, move |requested, wire| {
         if end.load(Ordering::SeqCst) {
-            return write(wire, &[ok(asked.stream)]);
+            return write(wire, &[ok(requested.stream)]);
         }
-        if asked.stream == 1 {
+        if requested.stream == 1 {
             // Without a response, so that the connection stays open and is shared.
             return true;
         }
         eventually("the end", || end.load(Ordering::SeqCst));
-        let last = asked.stream;
+        let last = requested.stream;
         write(wire, &[ok(last), goaway(last, ENHANCE_YOUR_CALM)])
     });
     let gateway = gateway(&provider.url(), "");
@@ -376,7 +376,7 @@ fn several_connections_that_end_at_once_cost_tries_and_not_the_request() {
         .map(|count| {
             let mut client = gateway.client();
             client.send(raw_request("POST", "/p", &KEY, b"paid"));
-            eventually("the request", || provider.asked() == count);
+            eventually("the request", || provider.requested() == count);
             client
         })
         .collect();
@@ -407,10 +407,13 @@ fn a_response_that_ends_before_the_body_reaches_the_client() {
     // The provider requests the end of the body (RFC 9113, section 8.1), or grants no window and sends nothing.
     for (asks, write_timeout) in [(true, "60s"), (false, "1s")] {
         for code in ["413", "401", "200"] {
-            let provider = FrameProvider::at_heads(move |asked, wire| {
-                let mut frames = vec![status(asked.stream, code), last_data(asked.stream, b"{}")];
+            let provider = FrameProvider::at_heads(move |requested, wire| {
+                let mut frames = vec![
+                    status(requested.stream, code),
+                    last_data(requested.stream, b"{}"),
+                ];
                 if asks {
-                    frames.push(reset(asked.stream, NO_ERROR));
+                    frames.push(reset(requested.stream, NO_ERROR));
                 }
                 write(wire, &frames)
             });
@@ -429,8 +432,8 @@ fn a_response_that_ends_before_the_body_reaches_the_client() {
 #[test]
 fn a_kept_connection_that_takes_no_more_streams_fails_one_request_and_no_other() {
     let settled = AtomicBool::new(false);
-    let provider = FrameProvider::start(move |asked, wire| {
-        let mut frames = vec![ok(asked.stream)];
+    let provider = FrameProvider::start(move |requested, wire| {
+        let mut frames = vec![ok(requested.stream)];
         if !settled.swap(true, Ordering::SeqCst) {
             frames.push(settings(NO_STREAMS));
         }
@@ -455,5 +458,5 @@ fn a_kept_connection_that_takes_no_more_streams_fails_one_request_and_no_other()
         (504, "provider_timeout")
     );
     assert_eq!(gateway.request("POST", "/p", &BOB, b"after").status, 200);
-    assert_eq!(provider.asked(), 3);
+    assert_eq!(provider.requested(), 3);
 }

@@ -53,7 +53,7 @@ def test_the_other_endpoints(stage, provider):
     ("closed/anthropic", "m", {}, anthropic.PermissionDeniedError, "This API key may not use this route."),
     ("nowhere", "m", {}, anthropic.NotFoundError, "There is no route for this host and path."),
     ("anthropic", "limited", {}, anthropic.RateLimitError, "Too many requests for the provider."),
-    ("late/anthropic", "slow", {}, anthropic.InternalServerError, "The provider did not answer in time."),
+    ("late/anthropic", "slow", {}, anthropic.InternalServerError, "The provider did not respond in time."),
 ])
 def test_typed_errors(stage, provider, path, model, more, error, message):
     with pytest.raises(anthropic.APIStatusError) as raised:

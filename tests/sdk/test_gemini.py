@@ -54,7 +54,7 @@ def test_the_other_endpoints(stage, provider):
     ("closed/gemini", "m", None, errors.ClientError, "PERMISSION_DENIED", "This API key may not use this route."),
     ("nowhere", "m", None, errors.ClientError, None, "There is no route for this host and path."),
     ("gemini", "limited", None, errors.ClientError, "RESOURCE_EXHAUSTED", "Too many requests for the provider."),
-    ("late/gemini", "slow", None, errors.ServerError, "DEADLINE_EXCEEDED", "The provider did not answer in time."),
+    ("late/gemini", "slow", None, errors.ServerError, "DEADLINE_EXCEEDED", "The provider did not respond in time."),
 ])
 def test_typed_errors(stage, provider, path, model, key, error, status, message):
     with pytest.raises(error) as raised:

@@ -97,7 +97,7 @@ def test_azure(stage, provider):
     ("closed/", "m", {}, openai.PermissionDeniedError, "This API key may not use this route."),
     ("nowhere/", "m", {}, openai.NotFoundError, "There is no route for this host and path."),
     ("", "limited", {}, openai.RateLimitError, "Too many requests for the provider."),
-    ("late/", "slow", {}, openai.InternalServerError, "The provider did not answer in time."),
+    ("late/", "slow", {}, openai.InternalServerError, "The provider did not respond in time."),
 ])
 def test_typed_errors(stage, provider, make, path, where, model, more, error, message):
     with pytest.raises(error) as raised:

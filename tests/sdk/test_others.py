@@ -23,7 +23,7 @@ REFUSALS = [
     ("closed/{}", "m", None, 403, "This API key may not use this route."),
     ("nowhere/{}", "m", None, 404, "There is no route for this host and path."),
     ("{}", "limited", None, 429, "Too many requests for the provider."),
-    ("late/{}", "slow", None, 504, "The provider did not answer in time."),
+    ("late/{}", "slow", None, 504, "The provider did not respond in time."),
 ]
 refusals = pytest.mark.parametrize("path, model, key, status, message", REFUSALS)
 

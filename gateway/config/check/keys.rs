@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::super::file::KeysFile;
 use super::super::meant::KeysConfig;
-use super::super::names::NO_KEY;
+use super::super::names::CANNOT_HOLD_KEY;
 use super::checker::Checker;
 use crate::document::{Located, Location};
 
@@ -66,7 +66,7 @@ impl Checker<'_> {
             .iter()
             .filter_map(|name| self.header_name(name, &given.at))
             .inspect(|name| {
-                if NO_KEY.contains(&name.as_str()) {
+                if CANNOT_HOLD_KEY.contains(&name.as_str()) {
                     self.fatal(
                         &given.at,
                         format!("`{name}` is for the provider: a key cannot stand there"),

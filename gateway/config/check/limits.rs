@@ -44,7 +44,7 @@ impl Checker<'_> {
             max_header_bytes: size(header_bytes.as_ref(), 16 << 10),
             max_header_count: count(header_count.as_ref(), 100),
             min_body_rate: size(body_rate.as_ref(), 240),
-            connections_asked_for: connections.as_ref().map(|given| given.value),
+            configured_connections: connections.as_ref().map(|given| given.value),
             max_connections: count(connections.as_ref(), 50_000).max(1),
             max_connections_per_address: count(connections_per_address.as_ref(), 1000).max(1),
             failed_keys_per_address: self.failed_keys(failed_keys_per_address.as_ref()),

@@ -1,4 +1,4 @@
-//! The way to providers, with the proxy's credentials and what the environment says.
+//! The way to providers, with the proxy's credentials and the environment's settings.
 
 use super::super::meant::{Egress, Way};
 use super::fetcher::Fetcher;
@@ -7,25 +7,25 @@ use crate::origin::{BaseUrl, EgressProxy};
 use crate::secret::{Secret, SecretRef};
 
 /// A way out whose credentials were fetched.
-pub(super) enum Route {
+pub(super) enum WayOut {
     /// A direct connection.
     Direct,
     /// Through this proxy.
     Proxy(EgressProxy),
-    /// As the environment says, with these credentials if there are any.
+    /// As set in the environment, with these credentials if there are any.
     Environment(Option<Secret>),
 }
 
 impl Fetcher<'_> {
-    pub(super) fn egress(&mut self, egress: &Egress) -> Route {
+    pub(super) fn egress(&mut self, egress: &Egress) -> WayOut {
         let section = &egress.section;
         let token = egress.token.as_ref();
         let token = token.and_then(|given| self.proxy_token(section, given));
         match &egress.way {
-            Way::Direct => Route::Direct,
-            Way::Environment(_) => Route::Environment(token),
+            Way::Direct => WayOut::Direct,
+            Way::Environment(_) => WayOut::Environment(token),
             Way::Proxy(proxy, at) => {
-                Route::Proxy(self.with_token(proxy.clone(), token.as_ref(), section, at))
+                WayOut::Proxy(self.with_token(proxy.clone(), token.as_ref(), section, at))
             }
         }
     }
@@ -33,15 +33,15 @@ impl Fetcher<'_> {
     /// The proxy that a provider at `url` is reached through; problems are noted at `at`.
     pub(super) fn proxy_for(
         &self,
-        route: &Route,
+        way_out: &WayOut,
         url: &BaseUrl,
         section: &str,
         at: &Location,
     ) -> Option<EgressProxy> {
-        match route {
-            Route::Direct => None,
-            Route::Proxy(proxy) => Some(proxy.clone()),
-            Route::Environment(token) => {
+        match way_out {
+            WayOut::Direct => None,
+            WayOut::Proxy(proxy) => Some(proxy.clone()),
+            WayOut::Environment(token) => {
                 let found = EgressProxy::of_environment(url, |name| std::env::var(name).ok());
                 let found = found
                     .map_err(|why| {

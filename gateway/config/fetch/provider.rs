@@ -1,7 +1,7 @@
 //! A provider's token, certificates and proxy.
 
 use super::super::meant::{ProviderConfig, ProviderParts, TokenConfig, Way};
-use super::egress::Route;
+use super::egress::WayOut;
 use super::fetcher::Fetcher;
 use crate::document::{Located, Location, Severity};
 use crate::grammar::authorization::without_bearer;
@@ -15,7 +15,7 @@ impl Fetcher<'_> {
     pub(super) fn provider(
         &mut self,
         config: &ProviderConfig,
-        inherited: &Route,
+        inherited: &WayOut,
     ) -> Option<ProviderSpec> {
         let proxy = self.provider_proxy(config, inherited);
         let token = config.token.as_ref();
@@ -57,7 +57,7 @@ impl Fetcher<'_> {
     fn provider_proxy(
         &mut self,
         config: &ProviderConfig,
-        inherited: &Route,
+        inherited: &WayOut,
     ) -> Option<EgressProxy> {
         let own = config.egress.as_ref();
         let own = own.map(|egress| (self.egress(egress), egress));

@@ -117,7 +117,7 @@ pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [Route
     let Some(mut config) = spec.fields(&["config"]) else {
         return notes.lost(&object.title, "spec.config", "there is none");
     };
-    config.discard("response", "keygate does not change answers");
+    config.discard("response", "keygate does not change responses");
     config.value(&["phase"]);
     if let Some(mut request) = config.fields(&["request"]) {
         if let Some(mut template) = request.fields(&["injaTemplate"]) {

@@ -160,7 +160,7 @@ fn import_transformation(
     let Some(mut transformation) = part.fields(&["transformation"]) else {
         return;
     };
-    transformation.discard("response", "keygate does not change answers");
+    transformation.discard("response", "keygate does not change responses");
     if let Some(mut request) = transformation.fields(&["request"]) {
         request.discard("body", "keygate does not change bodies");
         for set in ["set", "add"] {
@@ -202,7 +202,7 @@ fn import_header_modifiers(part: &mut Fields<'_>, chosen: &mut [(Rank, &mut Rout
     let Some(mut modifiers) = part.fields(&["headerModifiers"]) else {
         return;
     };
-    modifiers.discard("response", "keygate does not change answers");
+    modifiers.discard("response", "keygate does not change responses");
     if let Some(mut request) = modifiers.fields(&["request"]) {
         let headers = header_changes(&mut request);
         for (_, found) in chosen.iter_mut() {

@@ -11,7 +11,7 @@ use crate::origin::tunnel::TunnelError;
 /// Why a call has no response.
 ///
 /// The sources of `Connect` and `Exchange` are Pingora's errors, whose text may hold parts of a response: for code that
-/// tells them apart, and not for logs.
+/// distinguishes them, and not for logs.
 #[derive(Debug)]
 pub(crate) enum CallError {
     /// The request has a target or a header that HTTP does not allow.

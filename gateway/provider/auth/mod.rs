@@ -27,8 +27,8 @@ pub(super) enum Auth {
 }
 
 impl Auth {
-    /// What authorizes a request of `key` with the headers `client`. `is_ours` tells whether the value of a header is a
-    /// key of the gateway's own.
+    /// What authorizes a request of `key` with the headers `client`. `is_ours` returns whether the value of a header
+    /// is a key of the gateway's own.
     pub(super) fn authorize(
         &self,
         placement: &TokenPlacement,
@@ -42,9 +42,9 @@ impl Auth {
             Self::Fixed(authorization) => authorization.clone(),
             Self::Key(name) => key
                 .and_then(|key| key.metadata(name))
-                .and_then(|secret| placement.authorize(secret))
+                .and_then(|secret| placement.header_for(secret))
                 .ok_or(NoCredential::Unavailable)?,
-            Self::Passthrough => passthrough::authorize(placement, client, is_ours)
+            Self::Passthrough => passthrough::header_from_client(placement, client, is_ours)
                 .ok_or(NoCredential::NotPresented)?,
         };
         Ok(Credential::Header(authorization))

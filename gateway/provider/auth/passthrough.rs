@@ -8,9 +8,9 @@ use super::placement::TokenPlacement;
 use crate::grammar::authorization::without_bearer;
 
 /// The client's own token, from the provider's header or from `Authorization` where the provider takes tokens there.
-/// Two such headers count as none: which one is meant would be a guess. A key of the gateway's own, which `is_ours` tells
-/// by the value of its header, is never passed on.
-pub(super) fn authorize(
+/// Two such headers count as none: which one is meant would be a guess. A key of the gateway's own, which `is_ours`
+/// recognizes by the value of its header, is never passed on.
+pub(super) fn header_from_client(
     placement: &TokenPlacement,
     client: &HeaderMap,
     is_ours: impl Fn(&[u8]) -> bool,
@@ -29,7 +29,7 @@ pub(super) fn authorize(
         return None;
     }
     if name != own || placement.is_bearer(bare) {
-        return placement.authorize_bare(bare);
+        return placement.header_for_bare(bare);
     }
     // In the provider's own header, the value is passed on as the client wrote it, whatever its scheme.
     let mut value = value.clone();

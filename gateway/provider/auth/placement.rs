@@ -57,13 +57,13 @@ impl TokenPlacement {
 
     /// The header for a configured token. A token that has its scheme with it ("Bearer sk-...") is not given a second
     /// one, and is sent without it where the header takes the bare token.
-    pub(crate) fn authorize(&self, token: &Secret) -> Option<Authorization> {
+    pub(crate) fn header_for(&self, token: &Secret) -> Option<Authorization> {
         let bare = without_bearer(token.expose().as_bytes());
         if bare.is_empty() {
             return None;
         }
         if self.bare || self.is_bearer(bare) {
-            return self.authorize_bare(bare);
+            return self.header_for_bare(bare);
         }
         Some(Authorization {
             name: self.header.clone(),
@@ -73,7 +73,7 @@ impl TokenPlacement {
     }
 
     /// The header for a token that has no scheme in front of it.
-    pub(crate) fn authorize_bare(&self, token: &[u8]) -> Option<Authorization> {
+    pub(crate) fn header_for_bare(&self, token: &[u8]) -> Option<Authorization> {
         let bearer = self.bearer.filter(|_| self.is_bearer(token));
         let (name, prefix) = match bearer {
             Some(_) => (&AUTHORIZATION, "Bearer "),

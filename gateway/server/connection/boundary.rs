@@ -2,8 +2,8 @@
 //!
 //! Clients may pipeline: send requests before they have the responses to earlier ones (RFC 9112, section 9.3.2).
 //! Pingora aborts an exchange when bytes follow its request. So bytes after a request's end are kept here for the next
-//! exchange, and Pingora finds nothing to read. A request whose end is ambiguous is passed to Pingora as it arrives, and
-//! the connection closes after its response, which says so. The same holds for a request with trailers.
+//! exchange, and Pingora finds nothing to read. A request whose end is ambiguous is passed to Pingora as it arrives,
+//! and the connection closes after its response, which announces that. The same holds for a request with trailers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! A client's stream that is read up to the end of the current request, and no further.
 //!
-//! Only where the [`Boundary`] says so are bytes of the next request read ahead, and when the connection closes, what the
-//! client still sends is read and dropped.
+//! Only where the [`Boundary`] permits it are bytes of the next request read ahead, and when the connection closes,
+//! what the client still sends is read and dropped.
 
 use std::io;
 use std::pin::Pin;

@@ -13,7 +13,7 @@ pub(crate) const SUCCEEDED: &[u8] = b"succeeded";
 pub(crate) const ENDING: &[u8] = b"ending";
 /// The old process will send [`HANDED_OVER`]. Versions before this message do not.
 pub(crate) const STARTING: &[u8] = b"starting";
-/// The old process has told the service manager, and the processes before it, that the new one serves.
+/// The old process has notified the service manager, and the processes before it, that the new one serves.
 pub(crate) const HANDED_OVER: &[u8] = b"handed over";
 
 /// The longest message, in bytes, with room to spare.

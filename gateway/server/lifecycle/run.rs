@@ -217,7 +217,7 @@ impl Gateway {
         systemd::flush();
         self.predecessors.tell_last(SUCCEEDED);
         successor.hand_over();
-        // The successor answers operators from now on.
+        // The successor responds to operators from now on.
         let _ = self.admin_shutdown.send(true);
     }
 

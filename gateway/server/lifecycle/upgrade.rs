@@ -1,10 +1,10 @@
 //! Starts the next process of an upgrade and hands the sockets to it.
 //!
-//! The new process inherits the sockets and says when it serves; only then does this one stop accepting and let its
+//! The new process inherits the sockets and reports when it serves; only then does this one stop accepting and let its
 //! exchanges end. At each moment at least one of the two accepts. If anything fails, this process goes on serving.
 //!
-//! If the old process dies before it has told the service manager, and the processes before it, that the new one serves,
-//! the new one ends as well. Whoever restarts the service, or accepts again, is then the only one that serves.
+//! If the old process dies before it has notified the service manager, and the processes before it, that the new one
+//! serves, the new one ends as well. Whoever restarts the service, or accepts again, is then the only one that serves.
 
 use std::ffi::OsString;
 use std::net::TcpListener;
@@ -129,7 +129,7 @@ fn as_called(name: &Path, binary: &Path) -> Option<PathBuf> {
 struct StartingProcess(Option<Child>);
 
 impl StartingProcess {
-    /// Waits until the process says that it serves. Kills it after [`START_TIMEOUT`].
+    /// Waits until the process reports that it serves. Kills it after [`START_TIMEOUT`].
     async fn wait_until_serving(&mut self, socket: &UnixDatagram) -> Result<(), String> {
         let end = Instant::now() + START_TIMEOUT;
         while Instant::now() < end {

@@ -48,7 +48,7 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// Waits until nothing is accepted any more, and idle connections were told to close.
+    /// Waits until nothing is accepted any more, and idle connections were signalled to close.
     pub(crate) async fn stopped(&self) {
         let accepting = self
             .accepting
@@ -129,7 +129,7 @@ fn proxy_app(
 }
 
 /// Accepts connections on `sockets`, whose addresses it returns, and serves them by `workers`. The task that it spawns on
-/// `thread` ends when `shutdown` has stopped the accept loops and idle connections were told to close.
+/// `thread` ends when `shutdown` has stopped the accept loops and idle connections were signalled to close.
 pub(crate) fn accept_all<A: HttpServerApp + Send + Sync + 'static>(
     thread: &Handle,
     workers: Arc<[Worker<ClientHandler<A>>]>,

@@ -123,7 +123,7 @@ impl Plain {
         }
         let mut plain = usage.input - usage.cache_read - usage.cache_creation;
         let (mut cached, mut made) = (usage.cache_read, usage.output - usage.reasoning);
-        let mut heard = Fraction(0, 1);
+        let mut of_media = Fraction(0, 1);
         let Media {
             audio,
             image,
@@ -135,16 +135,16 @@ impl Plain {
                 [media[3 * at], media[3 * at + 1], media[3 * at + 2]];
             let is_audio = at == 0;
             let fresh = tokens.input - tokens.cache_read;
-            let says_input = in_price.is_some() || cache_price.is_some();
-            let own = (says_input || is_audio) && tokens.input > 0 || tokens.output > 0;
+            let has_input_price = in_price.is_some() || cache_price.is_some();
+            let own = (has_input_price || is_audio) && tokens.input > 0 || tokens.output > 0;
             if own && unclear {
                 return None;
             }
             if tokens.output > 0 {
-                heard = heard.plus(out_price?.times(tokens.output));
+                of_media = of_media.plus(out_price?.times(tokens.output));
                 made -= tokens.output;
             }
-            if !says_input && !is_audio {
+            if !has_input_price && !is_audio {
                 continue;
             }
             if fresh > 0 {
@@ -153,15 +153,15 @@ impl Plain {
                 } else {
                     in_price.unwrap_or(input)
                 };
-                heard = heard.plus(price.times(fresh));
+                of_media = of_media.plus(price.times(fresh));
                 plain -= fresh;
             }
             if tokens.cache_read > 0 {
-                heard = heard.plus(cache_price?.times(tokens.cache_read));
+                of_media = of_media.plus(cache_price?.times(tokens.cache_read));
                 cached -= tokens.cache_read;
             }
         }
-        let million = heard
+        let million = of_media
             .plus(input.times(plain))
             .plus(read.unwrap_or(input).times(cached))
             .plus(minutes.unwrap_or(input).times(usage.cache_creation - hours))

@@ -12,7 +12,7 @@ use super::client::header;
 #[derive(Clone)]
 pub struct ConnectProxy {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
+    requested: Arc<Mutex<Vec<String>>>,
     passed: Arc<Mutex<Vec<u8>>>,
     /// The address for each authority of a CONNECT request.
     places: Arc<HashMap<String, SocketAddr>>,
@@ -47,7 +47,7 @@ impl ConnectProxy {
         let places = places.iter();
         let proxy = Self {
             address: listener.local_addr().unwrap(),
-            asked: Arc::default(),
+            requested: Arc::default(),
             passed: Arc::default(),
             places: Arc::new(places.map(|(name, at)| ((*name).to_owned(), *at)).collect()),
             wants,
@@ -73,7 +73,7 @@ impl ConnectProxy {
             head.push(byte[0]);
         }
         let head = String::from_utf8(head).unwrap();
-        self.asked.lock().unwrap().push(head.clone());
+        self.requested.lock().unwrap().push(head.clone());
         match self.response.as_deref() {
             Some("") => {
                 // Until the client closes the connection.
@@ -119,8 +119,8 @@ impl ConnectProxy {
     }
 
     /// The heads of all requests so far.
-    pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    pub fn requested(&self) -> Vec<String> {
+        self.requested.lock().unwrap().clone()
     }
 
     /// The bytes that clients sent through the tunnels.

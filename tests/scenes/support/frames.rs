@@ -92,7 +92,7 @@ type Answer = dyn Fn(Asked, &mut TcpStream) -> bool + Send + Sync;
 #[derive(Clone)]
 pub struct FrameProvider {
     pub address: SocketAddr,
-    asked: Arc<AtomicUsize>,
+    requested: Arc<AtomicUsize>,
     resets: Arc<AtomicUsize>,
     at_heads: bool,
 }
@@ -126,7 +126,7 @@ impl FrameProvider {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let provider = Self {
             address: listener.local_addr().unwrap(),
-            asked: Arc::default(),
+            requested: Arc::default(),
             resets: Arc::default(),
             at_heads,
         };
@@ -170,7 +170,7 @@ impl FrameProvider {
                     }
                 }
                 HEADERS | DATA if self.is_due(kind, flags) => {
-                    self.asked.fetch_add(1, Ordering::SeqCst);
+                    self.requested.fetch_add(1, Ordering::SeqCst);
                     if !response(Asked { stream }, &mut wire) {
                         return None;
                     }
@@ -198,7 +198,7 @@ impl FrameProvider {
     }
 
     /// The number of requests so far.
-    pub fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    pub fn requested(&self) -> usize {
+        self.requested.load(Ordering::SeqCst)
     }
 }

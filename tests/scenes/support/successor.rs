@@ -61,8 +61,8 @@ pub fn who_serves(process: &Process) -> Option<u64> {
 /// The process that serves an admin listener, if one does.
 pub fn pid_at(admin: SocketAddr) -> Option<u64> {
     let mut client = Client::try_connect(admin)?;
-    let asked =
+    let requested =
         client.try_send("GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    asked.ok()?;
+    requested.ok()?;
     client.try_response(false)?.json()["pid"].as_u64()
 }

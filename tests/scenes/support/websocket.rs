@@ -42,16 +42,16 @@ pub fn switch(wire: &mut dyn Wire, more: &str) {
 pub fn taking_turns(more: &'static str, turns: Vec<Vec<u8>>) -> Provider {
     Provider::answering(move |_, wire| {
         switch(wire, more);
-        let mut asked = [0; ASK.len()];
+        let mut requested = [0; ASK.len()];
         for turn in &turns {
-            if wire.read_exact(&mut asked).is_err() {
+            if wire.read_exact(&mut requested).is_err() {
                 return;
             }
-            assert_eq!(asked, ASK);
+            assert_eq!(requested, ASK);
             wire.write_all(turn).unwrap();
             wire.flush().unwrap();
         }
-        while let Ok(1..) = wire.read(&mut asked) {}
+        while let Ok(1..) = wire.read(&mut requested) {}
     })
 }
 

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_trusted_header_names_the_client_from_its_end_and_goes_to_no_provider() {
     let provider = Provider::start();
-    let mut asked = 0;
+    let mut requested = 0;
     for (more, headers, client) in [
         ("", &[("X-Forwarded-For", "203.0.113.7")][..], "203.0.113.7"),
         (
@@ -59,7 +59,7 @@ fn a_trusted_header_names_the_client_from_its_end_and_goes_to_no_provider() {
         let headers = [headers, &[KEY]].concat();
         assert_eq!(post(&mut gateway.client(), &headers).status, 200);
         assert_eq!(client_in_line(&gateway, 1), client, "{headers:?}");
-        asked += 1;
+        requested += 1;
         let head = provider.last().head.to_ascii_lowercase();
         for address in [
             "203.0.113.7",
@@ -71,7 +71,7 @@ fn a_trusted_header_names_the_client_from_its_end_and_goes_to_no_provider() {
             assert!(!head.contains(address), "{head}");
         }
     }
-    assert_eq!(provider.received().len(), asked);
+    assert_eq!(provider.received().len(), requested);
 }
 
 #[test]

@@ -230,7 +230,7 @@ fn the_journal_is_read_by_default() {
     let scene = Scene::new("");
     let script = format!(
         "#!/bin/sh\necho \"$@\" >'{}'\necho '{}'\nexit ${{CODE:-0}}\n",
-        scene.path("asked").display(),
+        scene.path("requested").display(),
         line(1, 1, "alice", 1, "1")
     );
     scene.write("journalctl", &script);
@@ -263,9 +263,9 @@ fn the_journal_is_read_by_default() {
         "0",
     ));
     assert!(rows[1].starts_with("alice,1,"), "{rows:?}");
-    let asked = std::fs::read_to_string(scene.path("asked")).unwrap();
+    let requested = std::fs::read_to_string(scene.path("requested")).unwrap();
     // A request of that day may have ended, and been logged, on the next day.
-    assert_eq!(asked, "--no-pager -o cat -u kg2 --since=@1767225600\n");
+    assert_eq!(requested, "--no-pager -o cat -u kg2 --since=@1767225600\n");
     // Lines that journalctl printed before it failed count.
     let failed = run(&[], "3");
     assert_eq!(failed.status.code(), Some(74));

@@ -307,11 +307,11 @@ fn only_requests_in_the_time_range_count() {
     let input: String = (1..=9)
         .map(|day| line(day.into(), day, "alice", 1, "1") + "\n")
         .collect();
-    let requests = |asked: &[&str]| {
-        let output = keygate_with(&input, &[&["usage", "--csv", "-"], asked].concat());
+    let requests = |requested: &[&str]| {
+        let output = keygate_with(&input, &[&["usage", "--csv", "-"], requested].concat());
         assert!(
             output.status.success(),
-            "{asked:?}: {}",
+            "{requested:?}: {}",
             text(&output.stderr)
         );
         let row = text(&output.stdout).lines().nth(1).map(str::to_owned);

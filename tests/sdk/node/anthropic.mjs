@@ -24,7 +24,7 @@ for (const [path, model, more, kind, message] of [
   ['closed/anthropic', 'm', {}, Anthropic.PermissionDeniedError, 'This API key may not use this route.'],
   ['nowhere', 'm', {}, Anthropic.NotFoundError, 'There is no route for this host and path.'],
   ['anthropic', 'limited', {}, Anthropic.RateLimitError, 'Too many requests for the provider.'],
-  ['late/anthropic', 'slow', {}, Anthropic.APIError, 'The provider did not answer in time.'],
+  ['late/anthropic', 'slow', {}, Anthropic.APIError, 'The provider did not respond in time.'],
 ]) {
   await assert.rejects(client(path, more).messages.create({ ...ask, model }), (error) => {
     assert.ok(error instanceof kind, `${error}`);

@@ -23,7 +23,7 @@ for (const [path, model, key, status, message] of [
   ['closed/gemini', 'm', undefined, 403, 'This API key may not use this route.'],
   ['nowhere', 'm', undefined, 404, 'There is no route for this host and path.'],
   ['gemini', 'limited', undefined, 429, 'Too many requests for the provider.'],
-  ['late/gemini', 'slow', undefined, 504, 'The provider did not answer in time.'],
+  ['late/gemini', 'slow', undefined, 504, 'The provider did not respond in time.'],
 ]) {
   await assert.rejects(client(path, key).models.generateContent({ ...ask, model }), (error) => {
     assert.ok(error instanceof ApiError, `${error}`);

@@ -36,7 +36,7 @@ for (const [path, model, more, kind, message] of [
   ['closed/openai/v1', 'm', {}, OpenAI.PermissionDeniedError, 'This API key may not use this route.'],
   ['nowhere/openai/v1', 'm', {}, OpenAI.NotFoundError, 'There is no route for this host and path.'],
   ['openai/v1', 'limited', {}, OpenAI.RateLimitError, 'Too many requests for the provider.'],
-  ['late/openai/v1', 'slow', {}, OpenAI.InternalServerError, 'The provider did not answer in time.'],
+  ['late/openai/v1', 'slow', {}, OpenAI.InternalServerError, 'The provider did not respond in time.'],
 ]) {
   await assert.rejects(client(path, more).chat.completions.create({ ...ask, model }), (error) => {
     assert.ok(error instanceof kind, `${error}`);

@@ -41,12 +41,12 @@ impl Place<'_> {
     pub(super) fn reaches(&self, base: &str, paths: &HostsOf<'_>) -> bool {
         let target = format!("{base}{ENDPOINT}");
         let mut spellings = self.provider.paths.spellings(&target).peekable();
-        spellings.peek().is_some() && !spellings.any(|rest| self.is_anothers(rest, paths))
+        spellings.peek().is_some() && !spellings.any(|rest| self.other_route_takes(rest, paths))
     }
 
     /// Whether the path `rest` below this route belongs to another route on every host of this one. A route for other
     /// hosts takes none of its requests, and one whose hosts are less exact comes after this one.
-    fn is_anothers(&self, rest: &str, paths: &HostsOf<'_>) -> bool {
+    fn other_route_takes(&self, rest: &str, paths: &HostsOf<'_>) -> bool {
         let own = self.route.path.as_str();
         let path = format!("{own}{rest}");
         let ends = path.match_indices('/').map(|(at, _)| at);
