@@ -70,24 +70,15 @@ pub struct Rules {
 }
 
 /// Why a checked configuration could not be put to use.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The key table could not be built.
+    #[error(transparent)]
     Keys(StoreError),
     /// A part of this provider cannot stand in a header.
+    #[error("provider `{0}` cannot be written into a request")]
     Provider(Arc<str>),
 }
-
-impl std::fmt::Display for BuildError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Keys(error) => write!(f, "{error}"),
-            Self::Provider(name) => write!(f, "provider `{name}` cannot be written into a request"),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 impl Snapshot {
     /// Builds the snapshot of `config`; `before` are the rules that serve, if any do.

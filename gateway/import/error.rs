@@ -5,7 +5,8 @@ use std::fmt;
 use super::yaml::YamlError;
 
 /// An input that cannot be read at all, with the place of the problem.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {why}")]
 pub struct ImportError {
     /// The file and line, or the title of the object and the field.
     place: String,
@@ -21,14 +22,6 @@ impl ImportError {
         }
     }
 }
-
-impl fmt::Display for ImportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.why)
-    }
-}
-
-impl std::error::Error for ImportError {}
 
 impl From<YamlError> for ImportError {
     fn from(error: YamlError) -> Self {

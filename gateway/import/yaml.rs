@@ -1,14 +1,14 @@
 //! Parses YAML with several documents into JSON values that know their lines.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::rc::Rc;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde_json::{Map, Value};
 
 /// A text that is not valid YAML.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{line}:{column}: not valid YAML: {why}")]
 pub struct YamlError {
     /// The name of the file.
     pub(crate) file: String,
@@ -19,20 +19,6 @@ pub struct YamlError {
     /// The reason.
     pub(crate) why: String,
 }
-
-impl fmt::Display for YamlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            line,
-            column,
-            why,
-        } = self;
-        write!(f, "{file}:{line}:{column}: not valid YAML: {why}")
-    }
-}
-
-impl std::error::Error for YamlError {}
 
 /// A document.
 #[derive(Debug)]

@@ -58,7 +58,8 @@ impl KeySet {
 }
 
 /// Why a source of keys could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
 pub(crate) struct KeySourceError {
     /// What went wrong, to read on behind the name of the place.
     pub(crate) why: String,
@@ -67,14 +68,6 @@ pub(crate) struct KeySourceError {
     /// Whether another try may succeed a moment later although nobody changes the source.
     pub(crate) may_pass: bool,
 }
-
-impl fmt::Display for KeySourceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
-    }
-}
-
-impl std::error::Error for KeySourceError {}
 
 /// A version of the keys at their source. Two versions are equal if their marks are.
 #[derive(Clone)]

@@ -3,7 +3,6 @@
 //! A FIFO, a device or an endless file would block its reader or take all memory. All files of the gateway are read here.
 //! Knows neither the contents of files nor their owners.
 
-use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
@@ -22,13 +21,16 @@ pub(crate) const LARGEST_PEM: u64 = 4 << 20;
 const BUFFER: u64 = 64 << 10;
 
 /// Why a file was not read.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     /// The file does not exist.
+    #[error("is not there")]
     Absent,
     /// The system refused to read it.
+    #[error("cannot be read: {0}")]
     Io(io::Error),
     /// It is not a suitable file: what is wrong, and how to fix it if that is known.
+    #[error("{0}")]
     Unfit(String),
 }
 
@@ -49,16 +51,6 @@ impl ReadError {
             Errno::INVAL,
         ];
         Errno::from_io_error(error).is_none_or(|error| !permanent.contains(&error))
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Absent => f.write_str("is not there"),
-            Self::Io(error) => write!(f, "cannot be read: {error}"),
-            Self::Unfit(why) => f.write_str(why),
-        }
     }
 }
 

@@ -22,29 +22,21 @@ pub(crate) enum SecretRef {
 }
 
 /// Why a secret could not be fetched. Names the reference, never the value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// The text is not a reference.
+    #[error("{0}")]
     Malformed(String),
     /// The source has no such secret, perhaps not yet: the rest of the gateway can serve without it.
+    #[error("{0}")]
     Missing(String),
     /// The source could not be read, for a reason that may pass by itself.
+    #[error("{0}")]
     Unread(String),
     /// The source holds a text that cannot be a secret.
+    #[error("{0}")]
     Unusable(String),
 }
-
-impl fmt::Display for SecretError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(why) | Self::Missing(why) | Self::Unread(why) | Self::Unusable(why) => {
-                f.write_str(why)
-            }
-        }
-    }
-}
-
-impl std::error::Error for SecretError {}
 
 impl SecretError {
     /// Whether another try may succeed a moment later although nobody changes the source.

@@ -93,13 +93,6 @@ impl fmt::Debug for Collector {
 }
 
 /// The collector responded with this status.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("it responds with {0}")]
 struct Refused(u16);
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it responds with {}", self.0)
-    }
-}
-
-impl std::error::Error for Refused {}

@@ -151,7 +151,7 @@ impl Gateway {
             status = successor.process.failed() => {
                 let why = format!("the process that took over has failed: {status}");
                 tracing::error!("{why}");
-                self.readiness.upgrade_failed(&why);
+                self.readiness.upgrade_failed(&why.to_string());
                 End::SuccessorFailed(successor)
             }
         }
@@ -198,7 +198,7 @@ impl Gateway {
             }
             Err(why) => {
                 tracing::error!("no process could take over: {why}");
-                self.readiness.upgrade_failed(&why);
+                self.readiness.upgrade_failed(&why.to_string());
                 systemd::status(&self.live.summary());
                 None
             }

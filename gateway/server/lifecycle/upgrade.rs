@@ -18,6 +18,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
+use crate::error::Error;
 use crate::server::lifecycle::handover::{
     ENDING, HANDED_OVER, LONGEST, Predecessors, STARTING, SUCCEEDED, is_gone,
 };
@@ -57,13 +58,14 @@ impl Program {
         &self,
         sockets: &Sockets,
         predecessors: &Predecessors,
-    ) -> Result<Successor, String> {
+    ) -> Result<Successor, Error> {
         let (ours, theirs) = UnixDatagram::pair().map_err(cannot("make a pair of sockets"))?;
         ours.set_nonblocking(true).map_err(cannot("use a socket"))?;
         ours.send(STARTING).map_err(cannot("use a socket"))?;
         let mut starting = self.spawn(inheritance(sockets, predecessors, theirs)?)?;
         starting.wait_until_serving(&ours).await?;
-        let child = starting.0.take().ok_or_else(String::new)?;
+        let gone = || Error::Failed("the new process is gone".to_owned());
+        let child = starting.0.take().ok_or_else(gone)?;
         Ok(Successor {
             child,
             socket: ours,
@@ -73,7 +75,7 @@ impl Program {
     }
 
     /// Spawns the process, which inherits `sockets`.
-    fn spawn(&self, sockets: Vec<(&str, OwnedFd)>) -> Result<StartingProcess, String> {
+    fn spawn(&self, sockets: Vec<(&str, OwnedFd)>) -> Result<StartingProcess, Error> {
         let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
         let mut command = Command::new(&self.path);
         command
@@ -94,7 +96,7 @@ impl Program {
             .collect();
         command
             .fd_mappings(mappings)
-            .map_err(|error| format!("cannot hand the sockets over: {error}"))?;
+            .map_err(|error| Error::failed("hand the sockets over", error))?;
         // Dropping the command closes this process's copy of the child's end of the socket pair.
         let child = command.spawn().map_err(cannot("start the new binary"))?;
         Ok(StartingProcess(Some(child)))
@@ -107,7 +109,7 @@ fn inheritance(
     sockets: &Sockets,
     predecessors: &Predecessors,
     theirs: UnixDatagram,
-) -> Result<Vec<(&'static str, OwnedFd)>, String> {
+) -> Result<Vec<(&'static str, OwnedFd)>, Error> {
     let mut inherited = Vec::new();
     for socket in &sockets.listen {
         inherited.push(("listen", descriptor(socket)?));
@@ -130,7 +132,7 @@ struct StartingProcess(Option<Child>);
 
 impl StartingProcess {
     /// Waits until the process reports that it serves. Kills it after [`START_TIMEOUT`].
-    async fn wait_until_serving(&mut self, socket: &UnixDatagram) -> Result<(), String> {
+    async fn wait_until_serving(&mut self, socket: &UnixDatagram) -> Result<(), Error> {
         let end = Instant::now() + START_TIMEOUT;
         while Instant::now() < end {
             // An error means that no message waits. The probes of `is_gone` are empty messages.
@@ -141,7 +143,8 @@ impl StartingProcess {
             }
             let exited = self.0.as_mut().map(Child::try_wait).transpose();
             if let Some(status) = exited.map_err(cannot("look at the new process"))?.flatten() {
-                return Err(format!("the new process ended before it served: {status}"));
+                let why = format!("the new process ended before it served: {status}");
+                return Err(Error::Failed(why));
             }
             sleep(POLL_INTERVAL).await;
         }
@@ -149,9 +152,8 @@ impl StartingProcess {
             let _ = child.kill();
             let _ = child.wait();
         }
-        Err(format!(
-            "the new process did not serve within {START_TIMEOUT:?}"
-        ))
+        let why = format!("the new process did not serve within {START_TIMEOUT:?}");
+        Err(Error::Failed(why))
     }
 }
 
@@ -220,11 +222,11 @@ impl Successor {
     }
 }
 
-fn descriptor(socket: &TcpListener) -> Result<OwnedFd, String> {
+fn descriptor(socket: &TcpListener) -> Result<OwnedFd, Error> {
     let copy = socket.try_clone().map_err(cannot("hand a socket over"))?;
     Ok(copy.into())
 }
 
-fn cannot(what: &str) -> impl Fn(std::io::Error) -> String {
-    move |error| format!("cannot {what}: {error}")
+fn cannot(step: &str) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::failed(step, error)
 }

@@ -30,13 +30,14 @@ pub(crate) fn acceptor(
     live: &Arc<Live>,
     client_roots: Option<&Arc<RootCertStore>>,
 ) -> Result<Acceptor, Error> {
-    let failed = |error: &dyn fmt::Display| Error::failed("serve TLS", error);
-    let mut settings = TlsSettings::intermediate("", "").map_err(|error| failed(&error))?;
+    const STEP: &str = "serve TLS";
+    let mut settings =
+        TlsSettings::intermediate("", "").map_err(|error| Error::failed(STEP, error))?;
     settings.set_cert_resolver(Arc::new(Certificates(live.clone())));
     settings.enable_h2();
     if let Some(roots) = client_roots {
         let verifier = WebPkiClientVerifier::builder(roots.clone()).build();
-        settings.set_client_cert_verifier(verifier.map_err(|error| failed(&error))?);
+        settings.set_client_cert_verifier(verifier.map_err(|error| Error::failed(STEP, error))?);
     }
     Ok(settings.build())
 }
