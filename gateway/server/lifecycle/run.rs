@@ -151,7 +151,7 @@ impl Gateway {
             status = successor.process.failed() => {
                 let why = format!("the process that took over has failed: {status}");
                 tracing::error!("{why}");
-                self.readiness.upgrade_failed(&why.to_string());
+                self.readiness.upgrade_failed(&why);
                 End::SuccessorFailed(successor)
             }
         }
