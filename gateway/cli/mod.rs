@@ -146,10 +146,11 @@ fn misused(error: &clap::Error) -> String {
 /// Prints to standard error why a command failed.
 pub fn print_error(error: &Error) {
     let text = match error {
-        Error::Failed(why) | Error::Partial(why) | Error::Unconfigured(why) => {
-            format!("keygate: {why}")
+        // clap's messages begin with `error:`, problems of a configuration with the file and line.
+        Error::Usage(_) | Error::Config(_) => error.to_string(),
+        Error::Unconfigured(_) | Error::Partial(_) | Error::Step { .. } | Error::Failed(_) => {
+            format!("keygate: {error}")
         }
-        other => other.to_string(),
     };
     log::print_last(text.trim_end());
 }
