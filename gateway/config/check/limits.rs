@@ -108,7 +108,7 @@ impl Checker<'_> {
         given.value.0.iter().filter_map(read).collect()
     }
 
-    /// Names of headers, and beginnings of names, which are written with a `*` behind them.
+    /// Names of headers, and prefixes of names, which are written with a `*` behind them.
     fn strip_headers(&self, given: Option<Located<OneOrMany>>) -> (Vec<HeaderName>, Vec<String>) {
         let (mut names, mut prefixes) = (Vec::new(), Vec::new());
         let Some(given) = given else {

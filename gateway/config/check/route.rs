@@ -196,7 +196,7 @@ impl Checker<'_> {
         };
         if !given.value.0.iter().all(is_name) {
             let why =
-                "metric_models: a model is a name, or the beginning of names with a `*` behind it";
+                "metric_models: a model is a name, or a prefix of names with a `*` behind it";
             self.fatal(&given.at, why);
         }
         given.value.0
