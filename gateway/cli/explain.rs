@@ -38,7 +38,7 @@ pub(super) struct Explain {
     /// A header of the request, as curl has it; may be repeated
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<String>,
-    /// How large its body would be, in bytes
+    /// The size of its body, in bytes
     #[arg(long, value_name = "N")]
     body_size: Option<u64>,
     #[command(flatten)]

@@ -40,8 +40,8 @@ use wrap::to_terminal;
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 64 wrong usage, 74 done in part, 78 wrong configuration.";
 
-/// A gateway for LLM provider keys: clients hold keys of the gateway's own, the providers' tokens
-/// never leave it.
+/// A gateway for LLM provider keys: clients hold keys that the gateway issues; the providers' tokens
+/// stay on the gateway's machine.
 #[derive(Parser)]
 #[command(name = "keygate", version, after_help = EXIT_CODES)]
 struct Cli {
@@ -81,7 +81,7 @@ enum Command {
     #[command(
         after_help = "Example: keygate schema > keygate.schema.json, and as the first line of gateway.toml:\n\
                             #:schema ./keygate.schema.json\n\
-                            Editors with Taplo or Tombi (\"Even Better TOML\") complete and check it then."
+                            Editors with Taplo or Tombi (\"Even Better TOML\") then complete and check the settings."
     )]
     Schema,
     /// Print the version
