@@ -1,3 +1,5 @@
+//! Tests: edits of a key file keep everything that they are not about.
+
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use std::collections::BTreeMap;
