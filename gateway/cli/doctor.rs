@@ -201,8 +201,8 @@ fn clock() -> Finding {
 fn key_file(path: &Path) -> Finding {
     let folder = path
         .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let found = ok("key file", path.display().to_string());
     if tempfile::tempfile_in(folder).is_ok() {
         return found;
@@ -329,8 +329,8 @@ fn provider(spec: &ProviderSpec, running: Option<&Status>) -> Vec<Finding> {
     };
     let mut failed = "no address".to_owned();
     let reached = addresses.iter().find_map(|address| {
-        let connection = TcpStream::connect_timeout(address, PATIENCE);
-        let connection = connection.inspect_err(|error| failed = error.to_string());
+        let connection = TcpStream::connect_timeout(address, PATIENCE)
+            .inspect_err(|error| failed = error.to_string());
         Some((address, connection.ok()?))
     });
     if let (Some(proxy), Some((_, connection))) = (&spec.proxy, &reached) {

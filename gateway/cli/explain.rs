@@ -240,8 +240,12 @@ fn explain(
 }
 
 fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>) {
-    let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
-    let hosts = hosts.join(" or ");
+    let hosts = route
+        .hosts
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" or ");
     said.line(
         "route",
         format_args!("{} (host {hosts}, path {})", route.name, route.path),

@@ -58,8 +58,10 @@ pub(super) struct Gateway {
 impl Trusted {
     /// The users who can change the configuration at `config` or its key file, and so what the gateway does.
     pub(super) fn of(config: &Path, places: &Locations) -> Self {
-        let folder = places.key_file.parent();
-        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+        let folder = places
+            .key_file
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         let paths = [config, &places.key_file, folder.unwrap_or(Path::new("."))];
         let owners = paths
             .iter()

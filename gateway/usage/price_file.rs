@@ -277,8 +277,9 @@ fn services(
         let found = known.iter().find(|(known, _)| known == name);
         found.map(|(_, service)| *service)
     });
-    let services: Option<Vec<ServiceTier>> = services.collect();
-    let services = services.filter(|services| !services.is_empty());
+    let services = services
+        .collect::<Option<Vec<ServiceTier>>>()
+        .filter(|services| !services.is_empty());
     if services.is_none() {
         let all = enumerate(known.iter().map(|(name, _)| *name));
         let why = format!("`service` is one of {all}; the standard service has the price itself");

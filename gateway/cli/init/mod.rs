@@ -123,8 +123,8 @@ fn kind(given: Option<&str>) -> Result<&'static Kind, Error> {
         None => return Err(Error::Usage(format!("--provider is missing: one of {all}"))),
     };
     Kind::named(&name).ok_or_else(|| {
-        let near = nearest(&name.to_lowercase(), names.into_iter());
-        let near = near.map_or(String::new(), |near| format!(" (did you mean `{near}`?)"));
+        let near = nearest(&name.to_lowercase(), names.into_iter())
+            .map_or(String::new(), |near| format!(" (did you mean `{near}`?)"));
         Error::Usage(format!(
             "there is no kind of provider `{name}`{near}: there are {all}"
         ))

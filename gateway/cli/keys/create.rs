@@ -48,8 +48,11 @@ pub(in crate::cli) struct Create {
 }
 
 pub(super) fn run(options: &Create) -> Result<(), Error> {
-    let id = options.id.as_ref().or(options.named.as_ref());
-    let id = id.map_or("", String::as_str);
+    let id = options
+        .id
+        .as_ref()
+        .or(options.named.as_ref())
+        .map_or("", String::as_str);
     if !is_key_id(id) {
         let why = "--id must have 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
         return Err(Error::Usage(why.to_owned()));

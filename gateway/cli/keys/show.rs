@@ -33,8 +33,8 @@ pub(super) fn run(options: &Show) -> Result<(), Error> {
     if let Some(routes) = options.routes(key) {
         lines.insert(lines.len().min(2), ("routes", routes));
     }
-    let lines = lines.into_iter();
     let lines: Vec<_> = lines
+        .into_iter()
         .map(|(name, value)| format!("{name:<12} {}", printable::line(&value)))
         .collect();
     print(&lines.join("\n"))
