@@ -18,6 +18,7 @@ use crate::config::{self, Listen, Purpose, Resolved, ServerConfig};
 use crate::error::Error;
 use crate::origin::Tunnel;
 use crate::provider::{ProviderSpec, TokenSource};
+use crate::runtime::folder::folder_of;
 use crate::runtime::printable::count;
 
 /// How long a provider may take to accept a connection.
@@ -199,10 +200,7 @@ fn clock() -> Finding {
 
 /// The key file was read already; `keygate keys` writes a new one beside it.
 fn key_file(path: &Path) -> Finding {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let found = ok("key file", path.display().to_string());
     if tempfile::tempfile_in(folder).is_ok() {
         return found;

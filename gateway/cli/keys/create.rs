@@ -1,7 +1,6 @@
 //! `keygate keys create`: creates a key, and prints it once.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
@@ -15,6 +14,7 @@ use crate::cli::wait::{Effect, Waiting};
 use crate::error::Error;
 use crate::key::edit::{self, NewKey};
 use crate::key::{KeyDigest, is_key_id, time};
+use crate::runtime::folder::base_of;
 
 #[derive(Args)]
 #[command(group = ArgGroup::new("name").required(true).args(["id", "named"]))]
@@ -62,7 +62,7 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
     let expires = options.expires.map(whole_seconds);
     let path = options.key_file.path()?;
     for (name, reference) in &options.metadata {
-        let folder = path.parent().unwrap_or(Path::new(""));
+        let folder = base_of(&path);
         crate::secret::SecretRef::parse(reference, folder)
             .map_err(|error| Error::Usage(format!("--metadata {name}: {error}")))?;
     }
