@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::no_proxy::{is_exempt, is_this_machine};
 use super::url::{BaseUrl, BaseUrlError};
+use crate::grammar::{authorization, url};
 use crate::secret::Secret;
 
 /// The variables that name a proxy for https, in curl's order: the first that is set and not empty is used.
@@ -69,7 +70,7 @@ impl EgressProxy {
         if text.contains('@') {
             return Err(EgressProxyError::Credentials);
         }
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        let scheme = url::split_scheme(text).map(|(scheme, _)| scheme);
         match scheme.map(str::to_ascii_lowercase).as_deref() {
             Some("http") => {}
             Some("https") => return Err(EgressProxyError::Tls),
@@ -107,7 +108,7 @@ impl EgressProxy {
             return Ok(None);
         }
         let value = value.trim();
-        let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
+        let (scheme, rest) = url::split_scheme(value).unwrap_or(("http", value));
         let (credentials, place) = match rest.rsplit_once('@') {
             Some((credentials, place)) => (Some(credentials), place),
             None => (None, rest),
@@ -125,9 +126,9 @@ impl EgressProxy {
     /// error is a predicate, and holds no part of the token.
     pub(crate) fn with_token(mut self, token: &Secret) -> Result<Self, &'static str> {
         let written = token.expose();
-        let scheme = written.split(' ').next().unwrap_or_default();
-        let has_scheme = ["basic", "bearer"].contains(&scheme.to_ascii_lowercase().as_str());
-        let value = if has_scheme {
+        let scheme = authorization::split_scheme(written).map_or(written, |(scheme, _)| scheme);
+        let is_scheme = |known: &str| scheme.eq_ignore_ascii_case(known);
+        let value = if ["Basic", "Bearer"].into_iter().any(is_scheme) {
             token.header("")
         } else if written.contains(':') {
             Some(basic(written.as_bytes()))

@@ -55,7 +55,7 @@ pub enum BaseUrlError {
          machine's own are"
     )]
     Metadata(String),
-    /// The host stands in brackets and is no IPv6 address.
+    /// The host stands in brackets and is no `IPv6` address.
     #[error("has [{0}] for its host, which is no IPv6 address")]
     NotIpv6(String),
     /// The host is an address that only some programs read as one.

@@ -5,6 +5,8 @@
 
 use http::{HeaderMap, HeaderValue, header::ORIGIN};
 
+use crate::grammar::url::split_scheme;
+
 /// The origins whose pages may read responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cors {
@@ -61,7 +63,7 @@ pub(crate) fn parse_origin(text: &str) -> Result<HeaderValue, OriginError> {
     if text == "null" {
         return Err(OriginError::Null);
     }
-    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+    let (scheme, rest) = split_scheme(text).unwrap_or(("https", text));
     let scheme = scheme.to_ascii_lowercase();
     let host = rest.trim_end_matches('/').to_ascii_lowercase();
     let host = match scheme.as_str() {
