@@ -395,11 +395,11 @@ fn a_probe_reports_whether_tokens_work_and_only_on_request() {
         "{said}"
     );
     assert!(
-        said.contains("not known: not asked: it has no token of its own"),
+        said.contains("not known: not probed: it has no token of its own"),
         "{said}"
     );
     assert!(
-        said.contains("not known: not asked: its API has nothing"),
+        said.contains("not known: not probed: its API has nothing"),
         "{said}"
     );
     assert_eq!(provider.only().line(), "GET /v1/models HTTP/1.1");

@@ -71,7 +71,7 @@ fn every_mistake_is_named_with_its_line_and_its_cure() {
         ),
         (
             azure.replace("deployment = \"d\"\n", ""),
-            "gateway.toml:4: providers.a.deployment is missing: it is where `azure-openai` answers what does not name one itself. To do without, say `default_endpoint`",
+            "gateway.toml:4: providers.a.deployment is missing: it is where requests to `azure-openai` go that do not name one themselves. To do without, say `default_endpoint`",
         ),
         (
             azure.replace("endpoint = \"https://r.test\"\n", ""),
@@ -383,7 +383,7 @@ fn addresses_must_be_addresses_and_the_admin_listener_stays_inside() {
     for public in ["0.0.0.0:9090", "[::]:9090", "8.8.8.8:9090"] {
         let said = with("\"127.0.0.1:0\"", public);
         assert!(
-            said.contains("gateway.toml:3: server.admin answers without a key"),
+            said.contains("gateway.toml:3: server.admin takes requests without a key"),
             "{public}: {said}"
         );
     }

@@ -83,7 +83,7 @@ fn it_names_the_rule_that_refuses() {
             &["GET", "/p"],
             &[
                 "key        none was sent",
-                "selector   team = red: is not asked",
+                "selector   team = red: is not evaluated",
             ],
         ),
         (

@@ -394,7 +394,7 @@ fn what_is_wrong_about_usage_is_said_with_its_line() {
     );
     let problems = Scene::new(&config).key("alice", "secret", "").problems();
     for expected in [
-        "11: meter_streams: streams of `anthropic` say what they took",
+        "11: meter_streams: streams of `anthropic` report usage without a request for it",
         "16: meter_streams is one of off, reported, estimated and exact",
         "21: metric_models: a model is a name",
         "23: the price file",
