@@ -108,7 +108,7 @@ fn main() {
     let made = format::generate("alice").unwrap();
     let (made, half) = (made.as_bytes(), made.len() / 2);
     // It does not have keygate's prefix, so that no checksum is verified.
-    let chosen = "a key that a person chose, and that nobody else knows at all";
+    let chosen = "a key that a person chose, which no generator would produce!";
     let (known, middle) = (chosen.as_bytes(), chosen.len() / 2);
     let disabled: Vec<_> = (0..1000)
         .map(|i| format::generate(&format!("d{i:03}")).unwrap())
