@@ -11,9 +11,7 @@ use tokio_rustls::rustls::{ServerConnection, StreamOwned};
 use crate::support::gateway::simple;
 use crate::support::provider::ok;
 use crate::support::tls::{self, Authority};
-use crate::support::{Gateway, PATIENCE, Provider, Scene, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::{Gateway, KEY, PATIENCE, Provider, Scene, eventually};
 
 /// A gateway whose provider's name has these addresses.
 fn gateway(provider: &Provider, more: &str, addresses: Vec<SocketAddr>) -> Gateway {

@@ -1,9 +1,8 @@
 //! The admin listener and the access log.
 
 use crate::support::gateway::simple;
-use crate::support::{Client, Gateway, Provider, Scene, ask_admin, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::provider::{gated, ok};
+use crate::support::{Client, Gateway, KEY, Provider, Scene, ask_admin, eventually};
 
 #[test]
 fn the_admin_listener_serves_its_endpoints_only() {
@@ -364,12 +363,7 @@ fn for_a_new_connection_the_admin_listener_closes_an_idle_one_first() {
 
 #[test]
 fn a_running_probe_is_not_closed_for_new_connections() {
-    let (tell, told) = std::sync::mpsc::channel::<()>();
-    let told = std::sync::Mutex::new(told);
-    let provider = Provider::answering(move |_, wire| {
-        let _ = told.lock().unwrap().recv_timeout(crate::support::PATIENCE);
-        crate::support::provider::ok(wire, b"{}");
-    });
+    let (provider, release) = gated(|_, wire| ok(wire, b"{}"));
     let openai = "[providers.p]\nkind = \"openai\"\ntoken = \"inline:provider-token\"\n";
     let rest = format!(
         "{openai}base_url = \"{}\"\n[[routes]]\nname = \"r\"\npath = \"/p\"\nprovider = \"p\"\n",
@@ -387,7 +381,7 @@ fn a_running_probe_is_not_closed_for_new_connections() {
         held.push(client);
     }
     metrics_come_soon(admin);
-    tell.send(()).unwrap();
+    release.send(()).unwrap();
     assert_eq!(probe.response(false).status, 200);
 }
 

@@ -2,21 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use crate::support::command::{keygate, text};
 use crate::support::gateway::simple;
 use crate::support::{Client, Gateway, Provider, Scene, ask_admin, process};
-
-pub(crate) fn keygate(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_keygate"))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-pub(crate) fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
 
 #[test]
 fn a_created_key_is_listed_and_valid() {
@@ -343,25 +333,6 @@ fn the_demo_serves_what_it_prints() {
         .status()
         .unwrap();
     assert!(child.wait().unwrap().success());
-}
-
-/// Runs a command with `input` on standard input.
-pub(crate) fn keygate_with(input: &str, arguments: &[&str]) -> Output {
-    use std::io::Write;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_keygate"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    child.wait_with_output().unwrap()
 }
 
 #[test]

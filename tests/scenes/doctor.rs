@@ -1,9 +1,11 @@
 //! The reports of `keygate doctor` and `keygate check` about the machine.
 
-use crate::command::{keygate, text};
+use std::net::SocketAddr;
+
+use crate::support::command::{keygate, text};
 use crate::support::gateway::simple;
 use crate::support::process::{self, Process};
-use crate::support::{Provider, Scene};
+use crate::support::{Provider, Scene, unused_port};
 
 #[test]
 fn the_doctor_warns_of_too_few_open_files_for_the_connections() {
@@ -27,12 +29,9 @@ fn the_doctor_warns_of_too_few_open_files_for_the_connections() {
 fn the_doctor_checks_the_machine_and_reports_what_to_fix() {
     let provider = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     let scene = Scene::new("").key("alice", "secret", "");
-    let configure = |listen: &str, to: std::net::SocketAddr, token: &str| {
+    let configure = |listen: &str, to: SocketAddr, token: &str| {
         scene.write(
             "gateway.toml",
             &format!(

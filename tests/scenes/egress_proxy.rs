@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 
 use keygate::testing::config::{Purpose, Resolved};
 
-use crate::command::{keygate, text};
+use crate::support::command::{keygate, text};
 use crate::support::gateway::simple;
 use crate::support::http2::Http2Provider;
 use crate::support::provider::ok;
 use crate::support::tls::{Authority, provider};
-use crate::support::{ConnectProxy, Gateway, Provider, Scene};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::{ConnectProxy, Gateway, KEY, Provider, Scene};
 
 /// A name that no resolver knows: only the proxy can connect to it.
 const URL: &str = "https://api.provider.test";

@@ -1,6 +1,6 @@
 //! `keygate explain`: the same decision as a request's, without a request.
 
-use crate::command::{keygate, text};
+use crate::support::command::{keygate, text};
 use crate::support::gateway::simple;
 use crate::support::{Provider, Scene};
 

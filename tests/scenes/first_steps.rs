@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::command::text;
+use crate::support::command::text;
 use crate::support::gateway::simple;
 use crate::support::{Scene, process};
 

@@ -1,7 +1,7 @@
 //! Another process listens on the admin address at which commands expect the gateway.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output};
@@ -13,9 +13,9 @@ use keygate::testing::document::FileStamp;
 use rustix::process::{Uid, geteuid};
 use rustix::thread::set_thread_res_uid;
 
-use crate::command::{keygate, text};
+use crate::support::command::{keygate, text};
 use crate::support::process::{self, Process};
-use crate::support::{Provider, Scene};
+use crate::support::{Provider, Scene, unused_port};
 
 /// A user who is neither root nor the user who runs the tests.
 const SOMEBODY: u32 = 4711;
@@ -65,11 +65,11 @@ fn pretend(listener: TcpListener, pid: u32, scene: &Scene) -> Arc<AtomicU64> {
     requested
 }
 
-/// A configuration with the address of `listener` as its admin address.
-fn scene_of(provider: &Provider, listener: &TcpListener) -> Scene {
+/// A configuration with this admin address.
+fn scene_with_admin(provider: &Provider, admin: SocketAddr) -> Scene {
     let scene = process::scene(provider, "");
     let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
-    let admin = format!("server.admin = \"{}\"", listener.local_addr().unwrap());
+    let admin = format!("server.admin = \"{admin}\"");
     scene.write(
         "gateway.toml",
         &text.replace("server.admin = \"127.0.0.1:0\"", &admin),
@@ -109,7 +109,7 @@ fn an_impostor_on_the_admin_port_gets_no_other_process_signalled() {
     let provider = Provider::start();
     let mut victim = Victim::start();
     let listener = listen_as(None);
-    let scene = scene_of(&provider, &listener);
+    let scene = scene_with_admin(&provider, listener.local_addr().unwrap());
     let requested = pretend(listener, victim.0.id(), &scene);
     for command in ["reload", "upgrade"] {
         let before = requested.load(Ordering::SeqCst);
@@ -129,7 +129,7 @@ fn a_gateway_that_does_not_listen_there_gets_no_signal() {
     let provider = Provider::start();
     let other = Process::start(process::scene(&provider, ""));
     let listener = listen_as(None);
-    let scene = scene_of(&provider, &listener);
+    let scene = scene_with_admin(&provider, listener.local_addr().unwrap());
     pretend(listener, other.id(), &scene);
     let output = run(&scene, &["upgrade"]);
     if geteuid().is_root() {
@@ -151,7 +151,7 @@ fn the_response_of_another_user_on_the_admin_port_is_not_trusted() {
     let provider = Provider::start();
     let mut victim = Victim::start();
     let listener = listen_as(Some(SOMEBODY));
-    let scene = scene_of(&provider, &listener);
+    let scene = scene_with_admin(&provider, listener.local_addr().unwrap());
     pretend(listener, victim.0.id(), &scene);
     for command in [
         &["reload"][..],
@@ -173,8 +173,8 @@ fn the_user_of_a_gateway_and_root_reload_it_though_only_root_can_look_into_it() 
         return;
     }
     let provider = Provider::start();
-    // A port that was free a moment ago.
-    let scene = scene_of(&provider, &TcpListener::bind("127.0.0.1:0").unwrap());
+    let admin = SocketAddr::from(([127, 0, 0, 1], unused_port()));
+    let scene = scene_with_admin(&provider, admin);
     let binary = scene.path("keygate");
     let built = env!("CARGO_BIN_EXE_keygate");
     let linked = std::fs::hard_link(built, &binary);

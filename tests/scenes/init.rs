@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::LocalModes;
 
-use crate::command::text;
+use crate::support::command::text;
 use crate::support::{PATIENCE, Provider, Scene, process};
 
 fn init(folder: &Path, arguments: &[&str]) -> Command {

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::command::{keygate_with, text};
+use crate::support::command::{keygate_with, text};
 
 /// A folder for a key file, which does not exist yet.
 struct Keys {

@@ -5,15 +5,16 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::support::gateway::simple;
-use crate::support::process::{Process, keygate, open_stream, scene, streaming};
+use crate::support::process::{Process, keygate, open_stream, scene};
+use crate::support::provider::event_stream;
 use crate::support::provider::respond;
 use crate::support::{Client, PATIENCE, Provider, Scene, ask_admin, eventually};
 
 #[test]
 fn sigterm_lets_an_open_stream_end_and_then_ends_at_once() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let process = Process::start(scene(&provider, "server.timeouts.drain = \"60s\""));
-    let mut client = open_stream(process.listen, &tell);
+    let mut client = open_stream(process.listen, &events);
     let mut idle = Client::connect(process.listen);
     assert_eq!(idle.request("GET", "/nothing", &[], b"").status, 404);
     process.signal("TERM");
@@ -23,13 +24,13 @@ fn sigterm_lets_an_open_stream_end_and_then_ends_at_once() {
     eventually("no new connection", || {
         std::net::TcpStream::connect(process.listen).is_err()
     });
-    tell.send("data: 2\n\n").unwrap();
+    events.send("data: 2\n\n").unwrap();
     assert_eq!(client.chunk(), "data: 2\n\n");
     // The admin listener serves during the drain.
     let metrics = ask_admin(process.admin, "GET", "/metrics");
     assert!(metrics.text().contains("keygate_inflight_requests 1"));
     assert_eq!(ready(), 503);
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     assert_eq!(client.try_chunk(), Some(None));
     let start = Instant::now();
     let (code, said) = process.end();
@@ -69,9 +70,9 @@ fn an_idle_gateway_ends_at_once() {
 
 #[test]
 fn a_drain_ends_after_its_time_with_a_stream_still_open() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let process = Process::start(scene(&provider, "server.timeouts.drain = \"300ms\""));
-    let mut client = open_stream(process.listen, &tell);
+    let mut client = open_stream(process.listen, &events);
     process.signal("TERM");
     let (code, said) = process.end();
     assert_eq!(code, Some(0), "{said}");
@@ -85,9 +86,9 @@ fn a_drain_ends_after_its_time_with_a_stream_still_open() {
 
 #[test]
 fn sigint_ends_with_a_stream_still_open() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let process = Process::start(scene(&provider, ""));
-    let mut client = open_stream(process.listen, &tell);
+    let mut client = open_stream(process.listen, &events);
     process.signal("INT");
     assert_eq!(process.end().0, Some(0));
     assert_eq!(client.try_chunk(), None);

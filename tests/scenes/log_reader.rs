@@ -1,26 +1,20 @@
 //! The reader of the log is slow or has stopped, or unverified clients cause many lines: the gateway serves, reloads and ends.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::clients_tls;
 use crate::support::gateway::{key_table, simple};
 use crate::support::process::{LogReader, Process, keygate};
-use crate::support::tls::Authority;
-use crate::support::{Client, Provider, Scene, ask_admin, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::tls::{self, Authority};
+use crate::support::{Client, KEY, Provider, Scene, ask_admin, eventually, unused_port};
 
 /// A route `/p` to `provider`, and a route `/dead` to a provider that does not exist.
 fn scene(provider: &Provider) -> Scene {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let port = unused_port();
     let dead = format!(
-        "[providers.dead]\nkind = \"custom\"\nbase_url = \"http://{free}\"\ntoken = \"none\"\n\
+        "[providers.dead]\nkind = \"custom\"\nbase_url = \"http://127.0.0.1:{port}\"\ntoken = \"none\"\n\
          [[routes]]\nname = \"dead\"\npath = \"/dead\"\nprovider = \"dead\"\n"
     );
     let rest = simple(&provider.url(), "", "") + &dead;
@@ -130,11 +124,11 @@ fn most(took: Duration) -> u64 {
 fn many_broken_handshakes_make_few_lines_and_delay_no_request() {
     const HANDSHAKES: u64 = 300;
     let (provider, authority) = (Provider::start(), Authority::new());
-    let process = Process::start(clients_tls::scene(&provider, &authority, ""));
-    let good = clients_tls::client(&authority, None, &[]);
+    let process = Process::start(tls::scene(&provider, &authority, ""));
+    let good = tls::client_config(&authority, None, &[]);
     let start = Instant::now();
     let ask = || {
-        let response = clients_tls::ask(process.listen, &good, "gateway.test").unwrap();
+        let response = tls::post(process.listen, &good, "gateway.test").unwrap();
         assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     };
     for number in 0..HANDSHAKES {

@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::command::{keygate, text as printed};
-use crate::support::gateway::simple;
-use crate::support::provider::respond;
+use crate::support::command::{keygate, text as printed};
+use crate::support::gateway::{simple, tokens};
+use crate::support::provider::echo_json as echo;
 use crate::support::websocket::{connect, take_turn, taking_turns, text};
-use crate::support::{Gateway, Provider, Scene};
-use crate::usage::{KEY, tokens};
+use crate::support::{Gateway, KEY, Provider, Scene};
 
 const UNPRICED: &str = "keygate_unpriced_answers_total{provider=\"p\",route=\"r\"}";
 
@@ -51,20 +50,6 @@ input = "2.50"
 cache_read = "1.25"
 output = "10.00"
 "#;
-
-/// A provider that echoes the request's body, as an event stream if the path asks for one.
-fn echo() -> Provider {
-    Provider::answering(|request, wire| {
-        if request.line().contains("/streamed") {
-            let head = [("content-type", "text/event-stream")];
-            let events = format!("data: {}\n\n", String::from_utf8_lossy(&request.body));
-            respond(wire, "200 OK", &head, events.as_bytes());
-        } else {
-            let head = [("content-type", "application/json")];
-            respond(wire, "200 OK", &head, &request.body);
-        }
-    })
-}
 
 fn gateway(provider: &Provider, route: &str) -> Gateway {
     let usage = "\n[usage]\nprices = \"prices.toml\"\n";

@@ -1,48 +1,9 @@
 //! Streams that do not report their usage by themselves, by the setting `meter_streams`.
 
-use crate::support::gateway::simple;
+use crate::support::gateway::{simple, tokens};
 use crate::support::http2::{self, Http2Provider};
-use crate::support::provider::{begin_events, chunk, end_chunks, respond};
-use crate::support::{Provider, Scene};
-use crate::usage::{KEY, tokens};
-
-/// A provider like `OpenAI`'s chat with respect to usage: it refuses what `OpenAI` would refuse.
-pub(crate) fn chat() -> Provider {
-    Provider::answering(|request, wire| {
-        let requested: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-        let options = requested
-            .get("stream_options")
-            .filter(|options| !options.is_null());
-        if requested["stream"] != true {
-            if options.is_some() {
-                return respond(wire, "400 Bad Request", &[], b"only with a stream");
-            }
-            let body = br#"{"model":"m-1","choices":[{}],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
-            return respond(
-                wire,
-                "200 OK",
-                &[("content-type", "application/json")],
-                body,
-            );
-        }
-        let with_usage = options.is_some_and(|options| options["include_usage"] == true);
-        let more = if with_usage { r#","usage":null"# } else { "" };
-        begin_events(wire);
-        for word in ["one", "two", "\\\"usage\\\":null"] {
-            let event = format!(
-                "data: {{\"model\":\"m-1\",\"choices\":[{{\"delta\":{{\"content\":\"{word}\"}}}}]{more}}}\n\n"
-            );
-            let (begin, end) = event.split_at(event.len() / 2);
-            chunk(wire, begin.as_bytes());
-            chunk(wire, end.as_bytes());
-        }
-        if with_usage {
-            chunk(wire, b"data: {\"model\":\"m-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":3}}\n\n");
-        }
-        chunk(wire, b"data: [DONE]\n\n");
-        end_chunks(wire);
-    })
-}
+use crate::support::provider::chat;
+use crate::support::{KEY, Provider, Scene};
 
 /// A gateway with a route `/p` with more lines, and `/plain` without, to the same provider.
 fn beside_plain(provider: &Provider, route: &str) -> Scene {

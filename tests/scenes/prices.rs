@@ -1,11 +1,9 @@
 //! The cost of requests: reported by the provider, computed from the price file, or counted as unknown.
 
-use std::process::Command;
-
+use crate::support::command::keygate;
 use crate::support::gateway::simple;
-use crate::support::provider::respond;
-use crate::support::{Gateway, Provider, Scene};
-use crate::usage::KEY;
+use crate::support::provider::echo_json as echo;
+use crate::support::{Gateway, KEY, Provider, Scene};
 
 const UNPRICED: &str = "keygate_unpriced_answers_total{provider=\"p\",route=\"r\"}";
 
@@ -42,14 +40,6 @@ input = "1"
 output = "1"
 per_request = "0.005"
 "#;
-
-/// A provider that echoes the request's body.
-fn echo() -> Provider {
-    Provider::answering(|request, wire| {
-        let head = [("content-type", "application/json")];
-        respond(wire, "200 OK", &head, &request.body);
-    })
-}
 
 fn gateway(provider: &Provider, prices: Option<&str>) -> Gateway {
     let usage = prices.map_or("", |_| "\n[usage]\nprices = \"prices.toml\"\n");
@@ -153,11 +143,6 @@ fn what_the_provider_says_that_it_cost_wins_with_or_without_a_price_file() {
         assert!((gateway.metric(series) - 0.95).abs() < 1e-9);
         assert_eq!(gateway.count(UNPRICED), 0);
     }
-}
-
-fn keygate(arguments: &[&str]) -> std::process::Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
-    command.args(arguments).output().unwrap()
 }
 
 #[test]

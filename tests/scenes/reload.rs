@@ -2,16 +2,12 @@
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
 
 use crate::support::gateway::{key_table, simple};
 use crate::support::http2;
 use crate::support::process::{self, Process};
-use crate::support::provider::{begin_events, chunk, end_chunks};
-use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::provider::{event_stream, gated};
+use crate::support::{Client, Gateway, KEY, PATIENCE, Provider, Scene, eventually};
 
 /// A gateway whose provider token is in the file `token`, and its configuration.
 fn with_token_file(provider: &Provider, token: &str) -> (Gateway, String) {
@@ -151,32 +147,19 @@ fn revoking_the_last_key_of_a_selector_takes_effect() {
 
 #[test]
 fn a_stream_ends_with_the_snapshot_it_began_with() {
-    let (tell, told) = channel::<&'static str>();
-    let told = Mutex::new(told);
-    let provider = Provider::answering(move |_, wire| {
-        begin_events(wire);
-        while let Ok(event) = told.lock().unwrap().recv_timeout(PATIENCE) {
-            chunk(wire, event.as_bytes());
-            if event == "data: end\n\n" {
-                return end_chunks(wire);
-            }
-        }
-    });
+    let (provider, events) = event_stream();
     let gateway = Gateway::before(&provider);
-    let mut client = gateway.client();
-    client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
-    assert!(client.read_head().starts_with("HTTP/1.1 200 "));
-    tell.send("data: 1\n\n").unwrap();
-    assert_eq!(client.chunk(), "data: 1\n\n");
-    // Its key, its route and its provider are gone.
+    let mut client = process::open_stream(gateway.address(), &events);
+    // The next configuration has neither its key, nor its route, nor its provider.
     gateway.scene.write("keys.toml", "");
     gateway.scene.configure("", "");
     gateway.wait_for_generation(2);
     eventually("the route is gone", || {
         gateway.get("/p", &KEY).status == 404
     });
-    tell.send("data: end\n\n").unwrap();
-    assert_eq!(client.chunk(), "data: end\n\n");
+    events.send("data: 2\n\n").unwrap();
+    assert_eq!(client.chunk(), "data: 2\n\n");
+    events.send("end").unwrap();
     assert_eq!(client.try_chunk(), Some(None));
 }
 
@@ -423,11 +406,7 @@ fn what_the_key_file_revokes_is_revoked_though_the_rest_is_refused_and_what_it_a
 
 #[test]
 fn connections_and_what_they_ask_of_a_provider_leave_files_for_a_revocation() {
-    let (hold, held) = channel::<()>();
-    let held = Mutex::new(held);
-    let provider = Provider::answering(move |_, _| {
-        let _ = held.lock().unwrap().recv_timeout(PATIENCE);
-    });
+    let (provider, hold) = gated(|_, _| {});
     let scene = process::scene(&provider, "server.h2c = true");
     let script = "ulimit -n 64; exec \"$0\" \"$@\"";
     let mut command = Command::new("sh");

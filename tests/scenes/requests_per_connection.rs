@@ -5,9 +5,7 @@ use tokio::net::TcpStream;
 
 use crate::support::client::raw_request;
 use crate::support::gateway::simple;
-use crate::support::{Gateway, Provider, Scene, http2};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::{Gateway, KEY, Provider, Scene, http2};
 
 fn before(provider: &Provider, most: usize) -> Gateway {
     let server = format!("server.h2c = true\nserver.limits.requests_per_connection = {most}");

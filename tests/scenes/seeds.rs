@@ -10,7 +10,7 @@ use std::time::Duration;
 use keygate::testing::sandbox::Sandbox;
 use keygate::testing::server::SandboxServer;
 
-use crate::command::{keygate, text};
+use crate::support::command::{keygate, text};
 
 /// The steps of the lab that are objects and commands.
 const LAB: &str = include_str!("../import/lab.md");

@@ -8,9 +8,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use crate::support::manager::Manager;
 use crate::support::process::{Process, keygate, scene, signal};
 use crate::support::successor::upgrade;
-use crate::support::{Client, Provider, Scene, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::{Client, KEY, Provider, Scene, eventually};
 
 #[test]
 fn the_service_manager_is_notified_of_each_state() {

@@ -2,44 +2,35 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::gateway::simple;
-use crate::support::provider::{begin_events, chunk, end_chunks};
+use crate::support::provider::{begin_events, chunk, end_chunks, event_stream};
 use crate::support::websocket::{handshake, switch};
 use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually, http2};
 
-const ASK: &str = "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}";
+const POST: &str = "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}";
 
-/// A provider that sends an event on request, and reports when it cannot any more.
-fn told() -> (Provider, Sender<&'static str>, Receiver<()>) {
-    let (tell, told) = channel::<&'static str>();
-    let (gone, is_gone) = channel();
-    let (told, gone) = (Mutex::new(told), Mutex::new(gone));
+/// A provider that streams events until the gateway closes the connection, and then sends a message.
+fn endless() -> (Provider, Receiver<()>) {
+    let (closed, is_closed) = channel();
+    let closed = Mutex::new(closed);
     let provider = Provider::answering(move |_, wire| {
         begin_events(wire);
-        while let Ok(event) = told.lock().unwrap().recv_timeout(PATIENCE) {
-            if event == "end" {
-                return end_chunks(wire);
-            }
-            if event == "until gone" {
-                while chunk(wire, b"data: x\n\n") {
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                let _ = gone.lock().unwrap().send(());
-                return;
-            }
-            chunk(wire, event.as_bytes());
+        while chunk(wire, b"data: x\n\n") {
+            std::thread::sleep(Duration::from_millis(2));
         }
+        let _ = closed.lock().unwrap().send(());
     });
-    (provider, tell, is_gone)
+    (provider, is_closed)
 }
 
-fn ask(gateway: &Gateway) -> Client {
+/// A client that has read the head of its response.
+fn open_stream(gateway: &Gateway) -> Client {
     let mut client = gateway.client();
-    client.send(ASK);
+    client.send(POST);
     let head = client.read_head();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     client
@@ -47,10 +38,10 @@ fn ask(gateway: &Gateway) -> Client {
 
 #[test]
 fn each_event_arrives_before_the_next_is_sent() {
-    let (provider, tell, _) = told();
+    let (provider, events) = event_stream();
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
-    client.send(ASK);
+    client.send(POST);
     assert!(client.read_head().contains("text/event-stream"));
     for event in [
         "data: 1\n\n",
@@ -59,11 +50,11 @@ fn each_event_arrives_before_the_next_is_sent() {
         "data: [DO",
         "NE]\n\n",
     ] {
-        tell.send(event).unwrap();
+        events.send(event).unwrap();
         // The provider sends nothing more until this has arrived, unchanged and alone.
         assert_eq!(client.chunk(), event);
     }
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     assert_eq!(client.try_chunk(), Some(None));
     let line = &gateway.access_lines(1)[0];
     assert_eq!(
@@ -78,13 +69,12 @@ fn each_event_arrives_before_the_next_is_sent() {
 
 #[test]
 fn a_client_that_leaves_ends_the_providers_work() {
-    let (provider, tell, is_gone) = told();
+    let (provider, is_closed) = endless();
     let gateway = Gateway::before(&provider);
-    let mut client = ask(&gateway);
-    tell.send("until gone").unwrap();
+    let mut client = open_stream(&gateway);
     assert!(client.chunk().starts_with("data: x\n\n"));
     drop(client);
-    is_gone
+    is_closed
         .recv_timeout(PATIENCE)
         .expect("the provider went on");
     let line = &gateway.access_lines(1)[0];
@@ -108,7 +98,7 @@ fn a_client_that_leaves_before_the_response_ends_the_providers_work() {
     });
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
-    client.send(ASK);
+    client.send(POST);
     eventually("the request is there", || !provider.received().is_empty());
     drop(client);
     assert!(is_gone.recv_timeout(PATIENCE).unwrap());
@@ -132,7 +122,7 @@ fn a_body_goes_up_while_it_is_still_coming() {
         let mut chunk = vec![0; 64 << 10];
         while seen.iter().filter(|b| **b == b'a').count() < count {
             let n = provider.read(&mut chunk).unwrap();
-            assert!(n > 0, "the gateway hung up");
+            assert!(n > 0, "the gateway closed the connection");
             seen.extend_from_slice(&chunk[..n]);
         }
     };
@@ -148,13 +138,13 @@ fn a_body_goes_up_while_it_is_still_coming() {
 
 #[test]
 fn a_stream_that_pauses_too_long_is_cut_without_an_end() {
-    let (provider, tell, _) = told();
+    let (provider, events) = event_stream();
     let rest = simple(&provider.url(), "timeouts.idle = \"200ms\"", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
-    let mut client = ask(&gateway);
+    let mut client = open_stream(&gateway);
     // The timeout applies to each pause by itself.
     for _ in 0..4 {
-        tell.send("data: 1\n\n").unwrap();
+        events.send("data: 1\n\n").unwrap();
         assert_eq!(client.chunk(), "data: 1\n\n");
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -174,13 +164,12 @@ fn a_stream_that_pauses_too_long_is_cut_without_an_end() {
 
 #[test]
 fn an_exchange_that_takes_too_long_is_cut_though_it_never_pauses() {
-    let (provider, tell, is_gone) = told();
+    let (provider, is_closed) = endless();
     let rest = simple(&provider.url(), "timeouts.total = \"400ms\"", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
-    let mut client = ask(&gateway);
-    tell.send("until gone").unwrap();
+    let mut client = open_stream(&gateway);
     while client.try_chunk().is_some() {}
-    is_gone
+    is_closed
         .recv_timeout(PATIENCE)
         .expect("the provider went on");
     assert_eq!(gateway.access_lines(1)[0]["reason"], "provider_timeout");
@@ -346,10 +335,10 @@ fn a_truncated_response_is_forwarded_as_truncated() {
             .key("alice", "secret", "")
             .start();
         let mut client = gateway.client();
-        client.send(ASK);
+        client.send(POST);
         assert!(
             client.try_response(false).is_none(),
-            "a broken answer came out whole"
+            "a truncated response was forwarded as complete"
         );
         let line = &gateway.access_lines(1)[0];
         assert_eq!(

@@ -3,15 +3,16 @@
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use crate::support::process::{Process, open_stream, scene, signal, streaming};
+use crate::support::process::{Process, open_stream, scene, signal};
+use crate::support::provider::event_stream;
 use crate::support::successor::{Successor, started_by_a_link, upgrade, who_serves};
 use crate::support::{Client, eventually};
 
 #[test]
 fn a_successor_that_dies_is_replaced_while_the_first_process_drains() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let process = Process::start(scene(&provider, ""));
-    let mut stream = open_stream(process.listen, &tell);
+    let mut stream = open_stream(process.listen, &events);
     let dies = upgrade(&process);
     signal(dies.0, "KILL");
     let mut pid = dies.0;
@@ -26,7 +27,7 @@ fn a_successor_that_dies_is_replaced_while_the_first_process_drains() {
     let successor = Successor(pid);
     let response = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
     assert_eq!(response.status, 404);
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
     drop(stream);
     let (code, said) = process.end();
@@ -40,9 +41,9 @@ fn a_successor_that_dies_is_replaced_while_the_first_process_drains() {
 
 #[test]
 fn a_successor_that_dies_after_it_was_succeeded_itself_leaves_one_process_serving() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let process = Process::start(scene(&provider, ""));
-    let stream = open_stream(process.listen, &tell);
+    let stream = open_stream(process.listen, &events);
     let between = upgrade(&process);
     signal(between.0, "USR2");
     eventually("the third process", || {
@@ -59,7 +60,7 @@ fn a_successor_that_dies_after_it_was_succeeded_itself_leaves_one_process_servin
     // Long enough for the first process to poll the second several times.
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(who_serves(&process), Some(last.0.into()));
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     drop(stream);
     let (code, said) = process.end();
     assert_eq!(code, Some(0), "{said}");
@@ -69,9 +70,9 @@ fn a_successor_that_dies_after_it_was_succeeded_itself_leaves_one_process_servin
 
 #[test]
 fn a_draining_process_accepts_again_if_all_its_successors_are_gone() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let process = Process::start(scene(&provider, ""));
-    let stream = open_stream(process.listen, &tell);
+    let stream = open_stream(process.listen, &events);
     let between = upgrade(&process);
     let third = || {
         let pid = who_serves(&process).filter(|pid| *pid != u64::from(between.0));
@@ -87,7 +88,7 @@ fn a_draining_process_accepts_again_if_all_its_successors_are_gone() {
     let next = Successor(u32::try_from(found("another process", another)).unwrap());
     // A process that was told to end is not replaced.
     signal(next.0, "TERM");
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     drop(stream);
     let (code, said) = process.end();
     assert_eq!(code, Some(0), "{said}");
@@ -107,9 +108,9 @@ fn found<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
 
 #[test]
 fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let (process, install) = started_by_a_link(scene(&provider, ""));
-    let stream = open_stream(process.listen, &tell);
+    let stream = open_stream(process.listen, &events);
     let mut known = vec![process.id()];
     let another = |than: &mut Vec<u32>| {
         let mut found = 0;
@@ -142,7 +143,7 @@ fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
             who_serves(&process) == Some(serves.into())
         });
     }
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     drop(stream);
     process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
@@ -150,9 +151,9 @@ fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
 
 #[test]
 fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let (process, install) = started_by_a_link(scene(&provider, ""));
-    let mut stream = open_stream(process.listen, &tell);
+    let mut stream = open_stream(process.listen, &events);
     let dies = upgrade(&process);
     install("exit 1");
     signal(dies.0, "KILL");
@@ -167,7 +168,7 @@ fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
     let why = status["last_failed_upgrade"].as_str().unwrap();
     assert!(why.contains("ended before it served"), "{why}");
     // The open stream goes on, new connections are served, and a connection is reused.
-    tell.send("data: 2\n\n").unwrap();
+    events.send("data: 2\n\n").unwrap();
     assert_eq!(stream.chunk(), "data: 2\n\n");
     let mut client = Client::connect(process.listen);
     for _ in 0..2 {
@@ -185,7 +186,7 @@ fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
         assert_eq!(response.status, 404);
         response.header("connection") == Some("close")
     });
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
     drop((stream, client));
     let (code, said) = process.end();
@@ -196,9 +197,9 @@ fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
 #[test]
 fn an_old_process_that_accepts_again_handles_sigterm_and_sigint() {
     for (end, drains) in [("TERM", true), ("INT", false)] {
-        let (provider, tell) = streaming();
+        let (provider, events) = event_stream();
         let (process, install) = started_by_a_link(scene(&provider, ""));
-        let mut stream = open_stream(process.listen, &tell);
+        let mut stream = open_stream(process.listen, &events);
         let dies = upgrade(&process);
         install("exec sleep 1000");
         signal(dies.0, "KILL");
@@ -212,7 +213,7 @@ fn an_old_process_that_accepts_again_handles_sigterm_and_sigint() {
             eventually("the end of accepting", || {
                 std::net::TcpStream::connect(process.listen).is_err()
             });
-            tell.send("end").unwrap();
+            events.send("end").unwrap();
             assert_eq!(stream.try_chunk(), Some(None));
         }
         drop(stream);

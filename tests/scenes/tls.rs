@@ -3,7 +3,7 @@
 use crate::support::http2::{self, Http2Provider};
 use crate::support::provider::ok;
 use crate::support::tls::{Authority, provider};
-use crate::support::{Gateway, Scene};
+use crate::support::{Gateway, KEY, Scene};
 
 /// A gateway before `https://localhost:port`, trusting `authority`.
 fn gateway(authority: &Authority, port: u16, more: &str) -> Gateway {
@@ -14,8 +14,6 @@ fn gateway(authority: &Authority, port: u16, more: &str) -> Gateway {
     scene.configure("", &crate::support::gateway::simple(&url, &provider, ""));
     scene.start()
 }
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
 #[test]
 fn a_thousand_requests_go_over_a_verified_connection_that_is_kept() {

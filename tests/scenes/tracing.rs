@@ -10,9 +10,8 @@ use prost::Message;
 
 use crate::support::gateway::simple;
 use crate::support::provider::respond;
-use crate::support::{Gateway, Provider, Scene, eventually};
+use crate::support::{Gateway, KEY, Provider, Scene, eventually};
 
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 

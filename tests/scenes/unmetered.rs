@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
-use crate::support::gateway::simple;
+use crate::support::gateway::{simple, tokens};
 use crate::support::provider::{begin_events, chunk, end_chunks, respond};
-use crate::support::{Gateway, Provider, Scene};
-use crate::usage::{KEY, tokens};
+use crate::support::{Gateway, KEY, Provider, Scene};
 
 const SAID: &str = r#"{"id":"resp_1","status":"completed","model":"m","usage":{"input_tokens":1000,"output_tokens":500}}"#;
 

@@ -1,23 +1,19 @@
 //! Upgrades: one process takes over from another, and no client waits in between.
 
-use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::Duration;
 
-pub use crate::support::successor::upgrade;
-
-use crate::support::process::{Process, keygate, open_stream, scene, streaming};
-use crate::support::successor::Successor;
-use crate::support::{Client, PATIENCE, Provider, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::process::{Process, keygate, open_stream, scene};
+use crate::support::provider::{event_stream, gated, ok};
+use crate::support::successor::{Successor, upgrade};
+use crate::support::{Client, KEY, Provider, eventually, unused_port};
 
 #[test]
 fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let process = Process::start(scene(&provider, ""));
-    let mut stream = open_stream(process.listen, &tell);
+    let mut stream = open_stream(process.listen, &events);
     let mut kept = Client::connect(process.listen);
     assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
     let successor = upgrade(&process);
@@ -29,9 +25,9 @@ fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
     });
     let response = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
     assert_eq!(response.status, 404);
-    tell.send("data: 2\n\n").unwrap();
+    events.send("data: 2\n\n").unwrap();
     assert_eq!(stream.chunk(), "data: 2\n\n");
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
     drop(stream);
     let (listen, (code, said)) = (process.listen, process.end());
@@ -119,12 +115,7 @@ fn an_upgrade_follows_the_link_that_the_process_was_started_by() {
 
 #[test]
 fn a_response_under_way_when_accepting_ends_closes_its_connection() {
-    let (tell, told) = std::sync::mpsc::channel::<()>();
-    let told = std::sync::Mutex::new(told);
-    let provider = Provider::answering(move |_, wire| {
-        told.lock().unwrap().recv_timeout(PATIENCE).unwrap();
-        crate::support::provider::ok(wire, b"{}");
-    });
+    let (provider, release) = gated(|_, wire| ok(wire, b"{}"));
     let process = Process::start(scene(&provider, ""));
     let mut client = Client::connect(process.listen);
     client.send(crate::support::client::raw_request(
@@ -135,7 +126,7 @@ fn a_response_under_way_when_accepting_ends_closes_its_connection() {
     eventually("the end of accepting", || {
         std::net::TcpStream::connect(process.listen).is_err()
     });
-    tell.send(()).unwrap();
+    release.send(()).unwrap();
     let response = client.response(false);
     assert_eq!(
         (response.status, response.header("connection")),
@@ -146,24 +137,15 @@ fn a_response_under_way_when_accepting_ends_closes_its_connection() {
 
 #[test]
 fn sigterm_after_an_upgrade_is_a_drain_of_its_own() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let process = Process::start(scene(&provider, "server.timeouts.drain = \"300ms\""));
-    let mut stream = open_stream(process.listen, &tell);
+    let mut stream = open_stream(process.listen, &events);
     let _successor = upgrade(&process);
     process.signal("TERM");
     let (code, said) = process.end();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("drain timed out"), "{said}");
     assert_eq!(stream.try_chunk(), None);
-}
-
-/// A port that was free a moment ago: the commands read it from the configuration.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 #[test]
@@ -173,7 +155,7 @@ fn the_commands_report_their_outcome() {
     let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
     let text = text.replace(
         "server.admin = \"127.0.0.1:0\"",
-        &format!("server.admin = \"127.0.0.1:{}\"", free_port()),
+        &format!("server.admin = \"127.0.0.1:{}\"", unused_port()),
     );
     scene.write("gateway.toml", &text);
     let process = Process::start(scene);

@@ -1,16 +1,16 @@
 //! An old process that is killed during the handover: at the end one process serves, or none does and the log says why.
 
 use std::fs::OpenOptions;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::manager::Manager;
-use crate::support::process::{Process, keygate, open_stream, scene, signal, streaming};
+use crate::support::process::{Process, keygate, open_stream, scene, signal};
+use crate::support::provider::event_stream;
 use crate::support::successor::{pid_at, started_by_a_link, upgrade};
-use crate::support::{Provider, Scene, eventually};
+use crate::support::{Provider, Scene, eventually, unused_port};
 
 /// Kills the remaining processes of a scene when its test is over.
 struct Rest(PathBuf);
@@ -144,10 +144,10 @@ fn a_process_starts_no_successor_before_its_own_handover() {
 
 #[test]
 fn the_successor_of_a_killed_process_ends_if_an_older_process_accepts_again() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let (process, install) = started_by_a_link(scene(&provider, ""));
     let rest = Rest::of(&process.scene);
-    let stream = open_stream(process.listen, &tell);
+    let stream = open_stream(process.listen, &events);
     let second = upgrade(&process);
     install(&waiting(&process.scene));
     signal(second.0, "USR2");
@@ -157,7 +157,7 @@ fn the_successor_of_a_killed_process_ends_if_an_older_process_accepts_again() {
     // The first process accepts again, and starts another one.
     let another = started(&process);
     process.scene.write("go", "");
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     drop(stream);
     eventually("one process serves", || {
         rest.processes() == [another] && pid_at(process.admin) == Some(another.into())
@@ -197,24 +197,12 @@ fn the_command_reports_that_the_old_process_died_before_the_handover() {
     assert!(rest.processes().is_empty());
 }
 
-/// A port outside the range that the system assigns: no other test gets it while nobody listens there.
-fn lasting_port() -> u16 {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = TAKEN.fetch_add(1, Ordering::Relaxed) * 7 + std::process::id() * 131;
-        let port = u16::try_from(10_000 + number % 20_000).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 /// A scene with fixed ports, the same for every start.
 fn with_ports(provider: &Provider) -> Scene {
     let scene = scene(provider, "");
     let mut text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
     while let Some(place) = text.find("127.0.0.1:0\"") {
-        let address = format!("127.0.0.1:{}\"", lasting_port());
+        let address = format!("127.0.0.1:{}\"", unused_port());
         text.replace_range(place..place + 12, &address);
     }
     scene.write("gateway.toml", &text);

@@ -1,6 +1,6 @@
 //! Providers that are unreachable, that close connections, or that send too much.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -8,17 +8,12 @@ use crate::support::client::raw_request;
 use crate::support::gateway::simple;
 use crate::support::process::Process;
 use crate::support::provider::{Wire, ok, respond};
-use crate::support::{Client, Gateway, Provider, Scene, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::{Client, Gateway, KEY, Provider, Scene, eventually, unused_port};
 
 #[test]
 fn a_provider_that_is_away_is_502() {
-    let address = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let rest = simple(&format!("http://{address}"), "", "");
+    let url = format!("http://127.0.0.1:{}", unused_port());
+    let rest = simple(&url, "", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
     let refused = gateway.request("POST", "/p", &KEY, b"{}");
     assert_eq!(

@@ -16,9 +16,8 @@ use crate::support::frames::{
 };
 use crate::support::gateway::simple;
 use crate::support::http2::{self, Http2Provider};
-use crate::support::{Client, Gateway, PATIENCE, Scene, eventually};
+use crate::support::{Client, Gateway, KEY, PATIENCE, Scene, eventually};
 
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 const BOB: [(&str, &str); 1] = [("api-key", "secret-2")];
 
 fn gateway(url: &str, server: &str) -> Gateway {

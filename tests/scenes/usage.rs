@@ -2,18 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::meter_streams::chat;
-use crate::support::gateway::simple;
-use crate::support::provider::{begin_events, chunk, end_chunks, respond};
-use crate::support::{Gateway, Provider, Scene};
-
-pub(crate) fn tokens(gateway: &Gateway, kind: &str) -> u64 {
-    gateway.count(&format!(
-        "keygate_tokens_total{{key=\"alice\",model=\"other\",provider=\"p\",route=\"r\",type=\"{kind}\"}}"
-    ))
-}
-
-pub(crate) const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::gateway::{simple, tokens};
+use crate::support::provider::{begin_events, chat, chunk, end_chunks, respond};
+use crate::support::{Gateway, KEY, Provider, Scene};
 
 #[test]
 fn a_whole_response_is_metered_and_its_bytes_are_as_they_were() {

@@ -1,10 +1,9 @@
 //! Usage over a WebSocket: each response counts when it ends, and no byte of the connection changes.
 
-use crate::command::keygate;
-use crate::support::gateway::{Scene, simple};
+use crate::support::command::keygate;
+use crate::support::gateway::{Scene, simple, tokens};
 use crate::support::websocket::{connect, handshake, take_turn, taking_turns, text};
 use crate::support::{Gateway, eventually};
-use crate::usage::tokens;
 
 const PATH: &str = "/p/v1/responses";
 const BEGUN: &str =
@@ -86,7 +85,7 @@ fn each_response_over_a_websocket_counts_as_it_ends_and_the_line_has_their_sum()
         &path("log.json"),
     ]);
     assert!(
-        crate::command::text(&anew.stdout).contains(",1.012"),
+        crate::support::command::text(&anew.stdout).contains(",1.012"),
         "{anew:?}"
     );
     assert_eq!(counted(&gateway, "websocket_responses"), 2);

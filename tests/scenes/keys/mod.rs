@@ -9,12 +9,10 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use crate::command::{keygate, keygate_with, text};
+use crate::support::command::{keygate, keygate_with, text};
 use crate::support::gateway::{key_table, simple};
 use crate::support::provider::{begin_events, chunk, end_chunks};
-use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually, http2};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::{Client, Gateway, KEY, PATIENCE, Provider, Scene, eventually, http2};
 
 /// A running gateway, and `keygate keys ...` for it. The commands know the port of its admin listener.
 struct Keys {

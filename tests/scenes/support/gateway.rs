@@ -190,6 +190,13 @@ pub fn simple(url: &str, provider: &str, route: &str) -> String {
     )
 }
 
+/// The tokens of the type `kind` that were counted for the key `alice` of [`Gateway::before`].
+pub fn tokens(gateway: &Gateway, kind: &str) -> u64 {
+    gateway.count(&format!(
+        "keygate_tokens_total{{key=\"alice\",model=\"other\",provider=\"p\",route=\"r\",type=\"{kind}\"}}"
+    ))
+}
+
 /// The output of the access log.
 #[derive(Clone, Default)]
 pub struct SharedBuffer(Arc<Mutex<Vec<u8>>>);

@@ -6,14 +6,12 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::Sender;
 
 use rustix::process::{Resource, Rlimit};
 
 use super::gateway::simple;
-use super::provider::{begin_events, chunk, end_chunks};
-use super::{Client, PATIENCE, Provider, Scene, eventually};
+use super::{Client, Provider, Scene, eventually};
 
 /// A gateway in a process of its own.
 pub struct Process {
@@ -23,6 +21,7 @@ pub struct Process {
     pub scene: Scene,
 }
 
+/// A command of the binary under test.
 pub fn keygate() -> Command {
     Command::new(env!("CARGO_BIN_EXE_keygate"))
 }
@@ -177,34 +176,22 @@ impl LogReader {
     }
 }
 
+/// The usual scene before `provider`, with more settings in its `[server]`.
 pub fn scene(provider: &Provider, server: &str) -> Scene {
     Scene::with_server(server, &simple(&provider.url(), "", "")).key("alice", "secret", "")
 }
 
-pub fn streaming() -> (Provider, Sender<&'static str>) {
-    let (tell, told) = channel::<&'static str>();
-    let told = Mutex::new(told);
-    let provider = Provider::answering(move |_, wire| {
-        begin_events(wire);
-        while let Ok(event) = told.lock().unwrap().recv_timeout(PATIENCE) {
-            if event == "end" {
-                return end_chunks(wire);
-            }
-            chunk(wire, event.as_bytes());
-        }
-    });
-    (provider, tell)
-}
-
-pub fn open_stream(to: SocketAddr, tell: &Sender<&'static str>) -> Client {
+/// A client that has read the first event of a stream of [`event_stream`](super::provider::event_stream).
+pub fn open_stream(to: SocketAddr, events: &Sender<&'static str>) -> Client {
     let mut client = Client::connect(to);
     client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
     assert!(client.read_head().starts_with("HTTP/1.1 200 "));
-    tell.send("data: 1\n\n").unwrap();
+    events.send("data: 1\n\n").unwrap();
     assert_eq!(client.chunk(), "data: 1\n\n");
     client
 }
 
+/// Sends a signal to a process.
 pub fn signal(id: u32, name: &str) {
     let mut kill = Command::new("kill");
     let kill = kill.args([&format!("-{name}"), &id.to_string()]);

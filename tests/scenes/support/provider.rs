@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use super::PATIENCE;
@@ -150,6 +151,87 @@ impl Provider {
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
+}
+
+/// A provider like `OpenAI`'s chat with respect to usage: it refuses what `OpenAI` would refuse.
+pub fn chat() -> Provider {
+    Provider::answering(|request, wire| {
+        let requested: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        let options = requested
+            .get("stream_options")
+            .filter(|options| !options.is_null());
+        if requested["stream"] != true {
+            if options.is_some() {
+                return respond(wire, "400 Bad Request", &[], b"only with a stream");
+            }
+            let body = br#"{"model":"m-1","choices":[{}],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
+            return respond(
+                wire,
+                "200 OK",
+                &[("content-type", "application/json")],
+                body,
+            );
+        }
+        let with_usage = options.is_some_and(|options| options["include_usage"] == true);
+        let more = if with_usage { r#","usage":null"# } else { "" };
+        begin_events(wire);
+        for word in ["one", "two", "\\\"usage\\\":null"] {
+            let event = format!(
+                "data: {{\"model\":\"m-1\",\"choices\":[{{\"delta\":{{\"content\":\"{word}\"}}}}]{more}}}\n\n"
+            );
+            let (begin, end) = event.split_at(event.len() / 2);
+            chunk(wire, begin.as_bytes());
+            chunk(wire, end.as_bytes());
+        }
+        if with_usage {
+            chunk(wire, b"data: {\"model\":\"m-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":3}}\n\n");
+        }
+        chunk(wire, b"data: [DONE]\n\n");
+        end_chunks(wire);
+    })
+}
+
+/// A provider that responds with the request's body as JSON, or as an event stream if the path contains `/streamed`.
+pub fn echo_json() -> Provider {
+    Provider::answering(|request, wire| {
+        if request.line().contains("/streamed") {
+            let head = [("content-type", "text/event-stream")];
+            let events = format!("data: {}\n\n", String::from_utf8_lossy(&request.body));
+            respond(wire, "200 OK", &head, events.as_bytes());
+        } else {
+            let head = [("content-type", "application/json")];
+            respond(wire, "200 OK", &head, &request.body);
+        }
+    })
+}
+
+/// A provider that streams the events that it receives by the sender; `end` ends the response.
+pub fn event_stream() -> (Provider, Sender<&'static str>) {
+    let (send, events) = channel::<&'static str>();
+    let events = Mutex::new(events);
+    let provider = Provider::answering(move |_, wire| {
+        begin_events(wire);
+        while let Ok(event) = events.lock().unwrap().recv_timeout(PATIENCE) {
+            if event == "end" {
+                return end_chunks(wire);
+            }
+            chunk(wire, event.as_bytes());
+        }
+    });
+    (provider, send)
+}
+
+/// A provider that waits for a message of the sender before each response, which `response` writes.
+pub fn gated(
+    response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static,
+) -> (Provider, Sender<()>) {
+    let (release, released) = channel();
+    let released = Mutex::new(released);
+    let provider = Provider::answering(move |request, wire| {
+        let _ = released.lock().unwrap().recv_timeout(PATIENCE);
+        response(request, wire);
+    });
+    (provider, release)
 }
 
 /// Writes a complete response with a body.

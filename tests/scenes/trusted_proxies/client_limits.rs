@@ -112,7 +112,7 @@ fn guesses_behind_a_proxy_delay_no_other_client_on_its_connection() {
 
 #[test]
 fn running_requests_count_for_the_client_that_a_header_names() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let server = format!("{HEADER}\nserver.limits.connections_per_address = 2");
     let gateway = scene(&provider, &server).start();
     let stream = |client: &str| {
@@ -143,7 +143,7 @@ fn running_requests_count_for_the_client_that_a_header_names() {
     for open in &mut near {
         assert!(open.read_head().starts_with("HTTP/1.1 200 "));
     }
-    drop((tell, going));
+    drop((events, going));
     eventually("room for another", || {
         stream("203.0.113.7")
             .read_head()

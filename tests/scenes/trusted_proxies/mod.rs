@@ -13,12 +13,12 @@ use command_fds::{CommandFdExt, FdMapping};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use crate::clients_tls;
 use crate::support::gateway::simple;
-use crate::support::process::{Process, keygate, streaming};
-use crate::support::tls::Authority;
-use crate::support::{Client, Gateway, PATIENCE, Provider, Response, Scene, eventually, http2};
-use crate::upgrade::upgrade;
+use crate::support::process::{Process, keygate};
+use crate::support::provider::event_stream;
+use crate::support::successor::upgrade;
+use crate::support::tls::{self, Authority};
+use crate::support::{Client, Gateway, Provider, Response, Scene, eventually, http2};
 
 const KEY: (&str, &str) = ("api-key", "secret");
 /// Trusts loopback, where the balancer and every client of a scene are.

@@ -128,15 +128,15 @@ fn with_the_proxy_protocol_an_untrusted_peer_is_closed_whatever_it_sends() {
 #[test]
 fn tls_starts_after_the_proxy_header() {
     let (provider, authority) = (Provider::start(), Authority::new());
-    let gateway = clients_tls::scene(&provider, &authority, PROTOCOL).start();
-    let config = clients_tls::client(&authority, None, &[]);
+    let gateway = tls::scene(&provider, &authority, PROTOCOL).start();
+    let config = tls::client_config(&authority, None, &[]);
     for (count, header) in [v1("203.0.113.7"), v2_tcp4([203, 0, 113, 7], b"tlv")]
         .iter()
         .enumerate()
     {
         // Also with the first bytes of the handshake in the same chunk.
         for at_once in [false, true] {
-            let response = ask_tls(gateway.address(), &config, header, at_once);
+            let response = post_over_tls(gateway.address(), &config, header, at_once);
             assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
         }
         assert_eq!(
@@ -145,18 +145,14 @@ fn tls_starts_after_the_proxy_header() {
         );
     }
     let status = http2::run(async {
-        let config = clients_tls::client(&authority, None, &["h2"]);
+        let config = tls::client_config(&authority, None, &["h2"]);
         let mut stream = tokio::net::TcpStream::connect(gateway.address())
             .await
             .unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut stream, &v1("203.0.113.8"))
             .await
             .unwrap();
-        let name = ServerName::try_from("gateway.test").unwrap();
-        let connector = tokio_rustls::TlsConnector::from(config);
-        let stream = connector.connect(name, stream).await.unwrap();
-        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
+        let (mut client, _) = tls::http2(stream, config).await;
         let request = http::Request::post("https://gateway.test/p").header(KEY.0, KEY.1);
         let (response, _) = client
             .send_request(request.body(()).unwrap(), true)
@@ -180,11 +176,15 @@ fn tls_starts_after_the_proxy_header() {
 }
 
 /// Sends a request over TLS after `header`, and returns everything that was received.
-fn ask_tls(to: SocketAddr, config: &Arc<ClientConfig>, header: &[u8], at_once: bool) -> String {
+fn post_over_tls(
+    to: SocketAddr,
+    config: &Arc<ClientConfig>,
+    header: &[u8],
+    at_once: bool,
+) -> String {
     let name = ServerName::try_from("gateway.test").unwrap();
     let mut session = ClientConnection::new(config.clone(), name).unwrap();
-    let mut stream = TcpStream::connect(to).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = tls::connect(to);
     let mut first = header.to_vec();
     if at_once {
         session.write_tls(&mut first).unwrap();

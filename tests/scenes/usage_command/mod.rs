@@ -5,7 +5,7 @@ mod logs;
 use std::io::Write;
 use std::process::Output;
 
-use crate::command::{keygate, keygate_with, text};
+use crate::support::command::{keygate, keygate_with, text};
 use crate::support::{Scene, process};
 
 #[test]
