@@ -89,7 +89,7 @@ fn the_expiry_of_the_certificate_is_in_the_metrics() {
 }
 
 #[test]
-fn tls_goes_on_until_the_next_start_when_a_reload_names_none() {
+fn a_reload_without_a_certificate_keeps_tls_until_the_next_start() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let gateway = scene(&provider, &authority, "").start();
     gateway
@@ -255,7 +255,7 @@ fn a_tls_client_gets_all_bytes_of_a_provider_that_pauses() {
         let finished = std::sync::Mutex::new(finished);
         let written = Arc::new(AtomicUsize::new(0));
         let count = written.clone();
-        let provider = Provider::answering(move |_, wire| {
+        let provider = Provider::responding(move |_, wire| {
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", length + 1);
             wire.write_all(head.as_bytes()).unwrap();
             for chunk in vec![b'X'; length].chunks(64 << 10) {

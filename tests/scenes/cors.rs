@@ -64,8 +64,8 @@ fn a_preflight_is_answered_without_a_key_and_goes_to_no_provider() {
 }
 
 #[test]
-fn every_response_of_the_route_may_be_read_by_its_pages_and_a_refusal_too() {
-    let provider = Provider::answering(|request, wire| {
+fn pages_of_allowed_origins_may_read_every_response_and_refusal_of_the_route() {
+    let provider = Provider::responding(|request, wire| {
         if request.line().contains("stream") {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
             wire.write_all(head.as_bytes()).unwrap();
@@ -114,9 +114,8 @@ fn every_response_of_the_route_may_be_read_by_its_pages_and_a_refusal_too() {
         );
     }
     // Also for a provider that is unreachable.
-    drop(provider);
-    let gone = simple("http://127.0.0.1:9", "", CORS);
-    let gateway = Scene::new(&gone).key("alice", "secret", "").start();
+    let unreachable = simple("http://127.0.0.1:9", "", CORS);
+    let gateway = Scene::new(&unreachable).key("alice", "secret", "").start();
     let response = gateway.get("/p", &[ORIGIN, key]);
     assert_eq!(
         (response.status, response.header(ALLOW)),
@@ -125,8 +124,8 @@ fn every_response_of_the_route_may_be_read_by_its_pages_and_a_refusal_too() {
 }
 
 #[test]
-fn other_pages_read_nothing_and_their_preflights_need_a_key() {
-    let provider = Provider::answering(|_, wire| {
+fn pages_of_other_origins_read_no_response_and_their_preflights_need_a_key() {
+    let provider = Provider::responding(|_, wire| {
         respond(
             wire,
             "200 OK",
@@ -176,7 +175,7 @@ fn other_pages_read_nothing_and_their_preflights_need_a_key() {
 
 #[test]
 fn without_cors_no_page_may_read_responses_whatever_the_provider_sends() {
-    let provider = Provider::answering(|_, wire| {
+    let provider = Provider::responding(|_, wire| {
         respond(
             wire,
             "200 OK",
@@ -286,7 +285,7 @@ fn check_reports_an_invalid_origin() {
         problems("origins = [\"https://a.test\", \"vscode-webview://x\"]", ""),
         ""
     );
-    for (origin, says) in [
+    for (origin, expected) in [
         ("https://a.test/", "`https://a.test`"),
         ("https://A.test", "`https://a.test`"),
         ("https://a.test:443", "`https://a.test`"),
@@ -298,21 +297,21 @@ fn check_reports_an_invalid_origin() {
         ("https://a b.test", "`https://app.example.com`"),
         ("https://u@a.test", "`https://app.example.com`"),
     ] {
-        let said = problems(&format!("origins = [\"{origin}\"]"), "");
+        let found = problems(&format!("origins = [\"{origin}\"]"), "");
         assert!(
-            said.contains("cors.origins") && said.contains(says),
-            "{origin}: {said}"
+            found.contains("cors.origins") && found.contains(expected),
+            "{origin}: {found}"
         );
-        assert!(said.contains("gateway.toml:"), "{said}");
+        assert!(found.contains("gateway.toml:"), "{found}");
     }
-    for (cors, more, says) in [
+    for (cors, more, expected) in [
         ("origins = []", "", "cors.origins"),
         ("", "", "cors.origins is missing"),
         ("origins = \"*\", orgins = 1", "", "orgins"),
         ("origins = [\"*\", \"https://a.test\"]", "", "alone"),
         ("origins = \"*\"", "auth = \"none\"", "name the origins"),
     ] {
-        let said = problems(cors, more);
-        assert!(said.contains(says), "{cors}: {said}");
+        let found = problems(cors, more);
+        assert!(found.contains(expected), "{cors}: {found}");
     }
 }

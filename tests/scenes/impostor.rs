@@ -18,7 +18,7 @@ use crate::support::process::{self, Process};
 use crate::support::{Provider, Scene, unused_port};
 
 /// A user who is neither root nor the user who runs the tests.
-const SOMEBODY: u32 = 4711;
+const OTHER_USER: u32 = 4711;
 
 /// A socket that `user` listens on.
 fn listen_as(user: Option<u32>) -> TcpListener {
@@ -105,7 +105,7 @@ impl Drop for Victim {
 }
 
 #[test]
-fn an_impostor_on_the_admin_port_gets_no_other_process_signalled() {
+fn an_impostor_on_the_admin_port_cannot_have_another_process_signalled() {
     let provider = Provider::start();
     let mut victim = Victim::start();
     let listener = listen_as(None);
@@ -115,17 +115,14 @@ fn an_impostor_on_the_admin_port_gets_no_other_process_signalled() {
         let before = requested.load(Ordering::SeqCst);
         let output = run(&scene, &[command]);
         assert_eq!(output.status.code(), Some(1));
-        let complaint = text(&output.stderr);
-        assert!(
-            complaint.contains("is no keygate, but `sleep`"),
-            "{complaint}"
-        );
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("is no keygate, but `sleep`"), "{stderr}");
         assert!(requested.load(Ordering::SeqCst) > before && victim.lives());
     }
 }
 
 #[test]
-fn a_gateway_that_does_not_listen_there_gets_no_signal() {
+fn a_gateway_that_does_not_listen_on_the_admin_port_gets_no_signal() {
     let provider = Provider::start();
     let other = Process::start(process::scene(&provider, ""));
     let listener = listen_as(None);
@@ -135,8 +132,8 @@ fn a_gateway_that_does_not_listen_there_gets_no_signal() {
     if geteuid().is_root() {
         // Only root can see the sockets of a gateway of another user.
         assert_eq!(output.status.code(), Some(1));
-        let complaint = text(&output.stderr);
-        assert!(complaint.contains("does not listen there"), "{complaint}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("does not listen there"), "{stderr}");
         assert_eq!(other.status()["failed_upgrades"], 0);
     }
     other.signal("TERM");
@@ -150,7 +147,7 @@ fn the_response_of_another_user_on_the_admin_port_is_not_trusted() {
     }
     let provider = Provider::start();
     let mut victim = Victim::start();
-    let listener = listen_as(Some(SOMEBODY));
+    let listener = listen_as(Some(OTHER_USER));
     let scene = scene_with_admin(&provider, listener.local_addr().unwrap());
     pretend(listener, victim.0.id(), &scene);
     for command in [
@@ -160,15 +157,15 @@ fn the_response_of_another_user_on_the_admin_port_is_not_trusted() {
     ] {
         let output = run(&scene, command);
         assert_eq!(output.status.code(), Some(1), "{command:?}");
-        let complaint = text(&output.stderr);
-        assert!(complaint.contains("user 4711 listens on"), "{complaint}");
-        assert!(!complaint.contains("Served"), "{complaint}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("user 4711 listens on"), "{stderr}");
+        assert!(!stderr.contains("Served"), "{stderr}");
         assert!(victim.lives());
     }
 }
 
 #[test]
-fn the_user_of_a_gateway_and_root_reload_it_though_only_root_can_look_into_it() {
+fn the_user_of_a_gateway_and_root_can_reload_it_even_if_only_root_can_inspect_it() {
     if !geteuid().is_root() {
         return;
     }
@@ -182,11 +179,11 @@ fn the_user_of_a_gateway_and_root_reload_it_though_only_root_can_look_into_it() 
         .or_else(|_| std::fs::copy(built, &binary).map(drop))
         .unwrap();
     for name in ["", "gateway.toml", "keys.toml"] {
-        chown(scene.path(name), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+        chown(scene.path(name), Some(OTHER_USER), Some(OTHER_USER)).unwrap();
     }
     let mut command = Command::new(&binary);
     command.stdout(std::process::Stdio::null());
-    let process = Process::start_as(scene, command.uid(SOMEBODY).gid(SOMEBODY));
+    let process = Process::start_as(scene, command.uid(OTHER_USER).gid(OTHER_USER));
     let exe = format!("/proc/{}/exe", process.id());
     let as_user = |user: u32| {
         let mut reload = Command::new(&binary);
@@ -196,7 +193,7 @@ fn the_user_of_a_gateway_and_root_reload_it_though_only_root_can_look_into_it() 
         let sees = look.arg(&exe).uid(user).output().unwrap();
         (reload.output().unwrap(), sees.status.success())
     };
-    for (user, sees) in [(SOMEBODY, false), (0, true)] {
+    for (user, sees) in [(OTHER_USER, false), (0, true)] {
         let (output, seen) = as_user(user);
         assert!(output.status.success(), "{}", text(&output.stderr));
         assert_eq!(seen, sees);

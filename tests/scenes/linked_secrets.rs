@@ -85,12 +85,12 @@ fn a_link_that_other_users_could_have_made_is_refused_with_its_folder_and_a_reme
     for folder in ["live/x", "live", "archive/x", "archive"] {
         for bits in [0o777, 0o775] {
             mode(&scene.path(folder), bits);
-            let said = scene.problems();
+            let found = scene.problems();
             assert!(
-                said.contains("privkey.pem leads through the folder")
-                    && said.contains(&format!("{folder}, which others can write"))
-                    && said.contains("chmod go-w"),
-                "{folder}: {said}"
+                found.contains("privkey.pem leads through the folder")
+                    && found.contains(&format!("{folder}, which others can write"))
+                    && found.contains("chmod go-w"),
+                "{folder}: {found}"
             );
             mode(&scene.path(folder), 0o755);
         }

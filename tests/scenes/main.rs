@@ -1,5 +1,5 @@
-//! Scenes: a provider, a gateway, a client, one surprise. Everything runs for real, on free ports
-//! of loopback; the provider records every byte it gets.
+//! Scenes: a real gateway between a client that sends raw bytes and a provider that records every byte that it receives,
+//! all on free ports of loopback.
 
 #![allow(
     clippy::unwrap_used,

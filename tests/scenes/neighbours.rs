@@ -29,7 +29,7 @@ fn own(path: &str) -> Vec<u8> {
 }
 
 fn provider() -> Http2Provider {
-    Http2Provider::answering(None, |request: &Request<()>| {
+    Http2Provider::responding(None, |request: &Request<()>| {
         Bytes::from(own(request.uri().path()))
     })
 }
@@ -115,7 +115,7 @@ fn wait_for(more: usize, exchanges: &AtomicUsize) {
 }
 
 #[test]
-fn a_tenant_that_does_not_read_takes_nothing_from_another_on_its_connection() {
+fn a_tenant_that_does_not_read_does_not_affect_another_on_its_connection() {
     let provider = provider();
     beside(&provider, |gateway, exchanges| {
         let mut silent: Vec<Client> = (0..6)
@@ -145,7 +145,7 @@ fn a_tenant_that_does_not_read_takes_nothing_from_another_on_its_connection() {
 }
 
 #[test]
-fn a_tenant_that_resets_all_the_time_takes_nothing_from_another_on_its_connection() {
+fn a_tenant_that_resets_all_the_time_does_not_affect_another_on_its_connection() {
     let provider = provider();
     beside(&provider, |gateway, exchanges| {
         for number in 0..300 {
@@ -171,7 +171,7 @@ fn a_tenant_that_resets_all_the_time_takes_nothing_from_another_on_its_connectio
 }
 
 #[test]
-fn a_tenant_that_posts_a_huge_body_takes_nothing_from_another_on_its_connection() {
+fn a_tenant_that_posts_a_huge_body_does_not_affect_another_on_its_connection() {
     const CHUNKS: usize = 1_000;
     let provider = provider();
     beside(&provider, |gateway, exchanges| {
@@ -200,13 +200,13 @@ fn a_tenant_that_posts_a_huge_body_takes_nothing_from_another_on_its_connection(
 }
 
 #[test]
-fn a_log_reader_that_stops_while_two_tenants_work_takes_nothing_from_either() {
+fn a_log_reader_that_stops_does_not_affect_either_of_two_tenants() {
     const EXCHANGES: usize = 150;
     let provider = provider();
     let mut reader = LogReader::new();
     let mut command = keygate();
     command.stdout(reader.end()).stderr(reader.end());
-    let process = Process::start_heard(scene(&provider), &mut command, || reader.read());
+    let process = Process::start_with_log(scene(&provider), &mut command, || reader.read());
     drop(command);
     let done = AtomicUsize::new(0);
     let work = |key: &Key, route: &str, tenant: &str| {
@@ -232,8 +232,8 @@ fn a_log_reader_that_stops_while_two_tenants_work_takes_nothing_from_either() {
     assert_eq!(done.into_inner(), EXCHANGES * 2);
     let mut routes = [0, 0];
     eventually("the access lines", || {
-        let said = reader.read();
-        let lines = said.lines().filter(|line| line.starts_with('{'));
+        let log = reader.read();
+        let lines = log.lines().filter(|line| line.starts_with('{'));
         let lines = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         routes = [0, 0];
         for line in lines {

@@ -11,13 +11,13 @@ use crate::support::client::header;
 use crate::support::gateway::simple;
 use crate::support::http2::Http2Provider;
 use crate::support::provider::{begin_events, chunk, end_chunks, gated, ok};
-use crate::support::websocket::{ASK, handshake, switch};
+use crate::support::websocket::{MESSAGE, handshake, switch};
 use crate::support::{Gateway, Provider, Scene, eventually, http2};
 
 const KEY: &str = "api-key: secret\r\n";
 
 fn streaming() -> Provider {
-    Provider::answering(|_, wire| {
+    Provider::responding(|_, wire| {
         begin_events(wire);
         for number in 0..3 {
             chunk(wire, format!("data: {number}\n\n").as_bytes());
@@ -69,7 +69,7 @@ fn an_http_1_0_client_of_an_http2_provider_gets_no_chunks_either() {
 }
 
 #[test]
-fn an_http_1_0_client_keeps_its_connection_where_the_length_is_known() {
+fn an_http_1_0_client_keeps_its_connection_if_the_length_is_known() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
@@ -87,7 +87,7 @@ fn an_http_1_0_client_keeps_its_connection_where_the_length_is_known() {
 
 #[test]
 fn an_http_1_0_client_gets_no_interim_response() {
-    let provider = Provider::answering(|_, wire| {
+    let provider = Provider::responding(|_, wire| {
         for interim in ["100 Continue", "103 Early Hints"] {
             wire.write_all(format!("HTTP/1.1 {interim}\r\n\r\n").as_bytes())
                 .unwrap();
@@ -107,7 +107,7 @@ fn an_http_1_0_client_gets_no_interim_response() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    let provider = Provider::answering(|request, wire| {
+    let provider = Provider::responding(|request, wire| {
         let line = request.line().split(' ').nth(1).unwrap().to_owned();
         ok(
             wire,
@@ -170,7 +170,7 @@ fn a_pipelined_request_does_not_abort_the_one_before_it() {
 
 #[test]
 fn a_client_that_closes_after_pipelined_requests_is_noticed() {
-    let provider = Provider::answering(|_, wire| {
+    let provider = Provider::responding(|_, wire| {
         begin_events(wire);
         while chunk(wire, b"data: 1\n\n") {}
     });
@@ -191,7 +191,7 @@ fn a_client_that_closes_after_pipelined_requests_is_noticed() {
 
 #[test]
 fn a_request_after_a_chunked_one_is_answered() {
-    let provider = Provider::answering(|request, wire| ok(wire, &request.body));
+    let provider = Provider::responding(|request, wire| ok(wire, &request.body));
     let gateway = Gateway::before(&provider);
     let head = format!("POST /p HTTP/1.1\r\nHost: h\r\n{KEY}Transfer-Encoding: chunked\r\n\r\n");
     let first = format!("{head}3\r\none\r\nb;x=y\r\n, and more.\r\n0\r\n\r\n");
@@ -328,12 +328,12 @@ fn the_response_to_a_request_with_trailers_closes_the_connection() {
 
 #[test]
 fn bytes_sent_before_a_websocket_is_open_arrive() {
-    let provider = Provider::answering(|_, wire| {
+    let provider = Provider::responding(|_, wire| {
         switch(wire, "");
-        let mut requested = [0; ASK.len()];
+        let mut requested = [0; MESSAGE.len()];
         for _ in 0..3 {
             wire.read_exact(&mut requested).unwrap();
-            assert_eq!(requested, ASK);
+            assert_eq!(requested, MESSAGE);
             wire.write_all(&requested).unwrap();
             wire.flush().unwrap();
         }
@@ -341,14 +341,14 @@ fn bytes_sent_before_a_websocket_is_open_arrive() {
     let rest = simple(&provider.url(), "", "websocket = true");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
     let mut client = gateway.client();
-    client.send([handshake("/p", "").as_bytes(), &ASK].concat());
+    client.send([handshake("/p", "").as_bytes(), &MESSAGE].concat());
     eventually("the request", || provider.received().len() == 1);
-    client.send(ASK);
+    client.send(MESSAGE);
     assert!(client.read_head().starts_with("HTTP/1.1 101 "));
-    client.send(ASK);
-    let mut echo = [0; 3 * ASK.len()];
+    client.send(MESSAGE);
+    let mut echo = [0; 3 * MESSAGE.len()];
     client.read_exact(&mut echo);
-    assert_eq!(echo, [ASK; 3].concat()[..]);
+    assert_eq!(echo, [MESSAGE; 3].concat()[..]);
 }
 
 /// The length of a response that the gateway has sent long before a slow client has read it, in bytes.
@@ -382,7 +382,7 @@ fn read_slowly(gateway: &Gateway, begin: &str) -> String {
 
 #[test]
 fn bytes_after_the_last_request_do_not_cost_its_response() {
-    let provider = Provider::answering(|_, wire| {
+    let provider = Provider::responding(|_, wire| {
         std::thread::sleep(Duration::from_millis(100));
         ok(wire, &[b'%'; LONG]);
     });

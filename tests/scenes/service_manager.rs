@@ -15,39 +15,39 @@ fn the_service_manager_is_notified_of_each_state() {
     let provider = Provider::start();
     let manager = Manager::new();
     let process = manager.start(scene(&provider, ""), &[]);
-    let said = manager.hears();
+    let notification = manager.next_notification();
     assert!(
-        said.contains("READY=1\n")
-            && said.contains("STATUS=Serving 1 routes and 1 keys, configuration 1"),
-        "{said}"
+        notification.contains("READY=1\n")
+            && notification.contains("STATUS=Serving 1 routes and 1 keys, configuration 1"),
+        "{notification}"
     );
     process.signal("HUP");
-    let said = manager.hears();
+    let notification = manager.next_notification();
     assert!(
-        said.contains("RELOADING=1\n") && said.contains("MONOTONIC_USEC="),
-        "{said}"
+        notification.contains("RELOADING=1\n") && notification.contains("MONOTONIC_USEC="),
+        "{notification}"
     );
     assert!(
         manager
-            .hears()
+            .next_notification()
             .contains("READY=1\nSTATUS=Serving 1 routes and 1 keys, configuration 2")
     );
     process
         .scene
         .write("gateway.toml", "[server]\nlistne = \"x\"\n");
     process.signal("HUP");
-    assert!(manager.hears().contains("RELOADING=1"));
-    let said = manager.hears();
+    assert!(manager.next_notification().contains("RELOADING=1"));
+    let notification = manager.next_notification();
     assert!(
-        said.contains("READY=1\nSTATUS=")
-            && said.contains("configuration 2; a newer one was REFUSED"),
-        "{said}"
+        notification.contains("READY=1\nSTATUS=")
+            && notification.contains("configuration 2; a newer one was REFUSED"),
+        "{notification}"
     );
     process.signal("TERM");
-    // Skip what a change of the files causes.
-    let mut said = manager.hears();
-    while !said.contains("STOPPING=1") {
-        said = manager.hears();
+    // The change of the file may cause other notifications first.
+    let mut notification = manager.next_notification();
+    while !notification.contains("STOPPING=1") {
+        notification = manager.next_notification();
     }
     assert_eq!(process.end().0, Some(0));
 }
@@ -58,8 +58,8 @@ fn a_service_manager_that_does_not_receive_blocks_no_request() {
     let manager = Manager::new();
     let watched = [("WATCHDOG_USEC", "200000")];
     let process = manager.start(scene(&provider, ""), &watched);
-    assert!(manager.hears().contains("READY=1"));
-    manager.stop();
+    assert!(manager.next_notification().contains("READY=1"));
+    manager.stop_receiving();
     // Heartbeats are due, which the accept thread sends.
     std::thread::sleep(Duration::from_millis(300));
     for _ in 0..3 {
@@ -74,10 +74,10 @@ fn a_service_manager_that_does_not_receive_blocks_no_request() {
     }
     // The queued messages arrive now.
     while !manager
-        .hears()
+        .next_notification()
         .contains("READY=1\nSTATUS=Serving 1 routes and 1 keys, configuration 3")
     {}
-    manager.stop();
+    manager.stop_receiving();
     process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
 }
@@ -89,15 +89,15 @@ fn the_service_manager_is_notified_of_the_new_process_and_its_heartbeat() {
     let id = std::process::id().to_string();
     let watched = [("WATCHDOG_USEC", "300000")];
     let process = manager.start(scene(&provider, ""), &watched);
-    assert!(manager.hears().contains("READY=1"));
+    assert!(manager.next_notification().contains("READY=1"));
     let successor = upgrade(&process);
-    let mut said = manager.hears();
-    while !said.contains("MAINPID=") {
-        said = manager.hears();
+    let mut notification = manager.next_notification();
+    while !notification.contains("MAINPID=") {
+        notification = manager.next_notification();
     }
     assert!(
-        said.contains(&format!("MAINPID={}\n", successor.0)),
-        "{said}"
+        notification.contains(&format!("MAINPID={}\n", successor.0)),
+        "{notification}"
     );
     assert_eq!(process.end().0, Some(0));
     // From here on, the heartbeats are the new process's.
@@ -110,7 +110,7 @@ fn the_service_manager_is_notified_of_the_new_process_and_its_heartbeat() {
     // A watchdog that is meant for another process is ignored.
     let manager = Manager::new();
     let other = manager.start(scene(&provider, ""), &[watched[0], ("WATCHDOG_PID", &id)]);
-    assert!(manager.hears().contains("READY=1"));
+    assert!(manager.next_notification().contains("READY=1"));
     manager
         .socket
         .set_read_timeout(Some(Duration::from_millis(400)))
@@ -133,7 +133,7 @@ fn listening_by_systemd(provider: &Provider) -> Scene {
 }
 
 #[test]
-fn sockets_come_from_systemd_if_the_configuration_says_so() {
+fn sockets_are_taken_from_systemd_if_configured() {
     let provider = Provider::start();
     let socket = |name| (name, TcpListener::bind("127.0.0.1:0").unwrap());
     let sockets = [socket("keygate.socket"), socket("admin"), socket("other")];
@@ -188,7 +188,7 @@ fn sockets_come_from_systemd_if_the_configuration_says_so() {
 }
 
 #[test]
-fn a_start_without_a_socket_from_systemd_fails_and_says_so() {
+fn a_start_without_a_socket_from_systemd_fails_with_the_reason() {
     let provider = Provider::start();
     let scene = listening_by_systemd(&provider);
     let mut command = keygate();

@@ -1,4 +1,4 @@
-//! The table of settings, and everything that must not drift from it.
+//! The table of settings: the example, the reference page and the restarts agree with it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -174,7 +174,7 @@ fn row(setting: &Setting) -> String {
 }
 
 #[test]
-fn the_reference_says_what_the_table_says() {
+fn the_reference_page_agrees_with_the_table() {
     let page = page();
     if std::env::var_os("KEYGATE_WRITE_REFERENCE").is_some() {
         std::fs::write(repository("docs/settings.md"), &page).unwrap();
@@ -199,12 +199,12 @@ fn others(setting: &Setting) -> Vec<&'static str> {
         (_, Kind::Count) => vec!["77"],
         (_, Kind::Duration) => vec!["\"17s\""],
         (_, Kind::Size) => vec!["\"12345B\""],
-        (name, _) => panic!("say how `{name}` changes"),
+        (name, _) => panic!("add a value that is not the default of `{name}`"),
     }
 }
 
 #[test]
-fn a_change_needs_a_restart_where_the_table_says_so() {
+fn a_change_needs_a_restart_as_the_table_says() {
     let trusted = "trusted_proxies = [\"192.0.2.0/24\"]";
     let mut checked = 0;
     for setting in SETTINGS {

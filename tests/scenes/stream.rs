@@ -17,7 +17,7 @@ const POST: &str = "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Le
 fn endless() -> (Provider, Receiver<()>) {
     let (closed, is_closed) = channel();
     let closed = Mutex::new(closed);
-    let provider = Provider::answering(move |_, wire| {
+    let provider = Provider::responding(move |_, wire| {
         begin_events(wire);
         while chunk(wire, b"data: x\n\n") {
             std::thread::sleep(Duration::from_millis(2));
@@ -91,7 +91,7 @@ fn a_client_that_leaves_ends_the_providers_work() {
 fn a_client_that_leaves_before_the_response_ends_the_providers_work() {
     let (gone, is_gone) = channel();
     let gone = Mutex::new(gone);
-    let provider = Provider::answering(move |_, wire| {
+    let provider = Provider::responding(move |_, wire| {
         // The provider is slow. Its next read ends when the gateway closes the connection.
         let ended = wire.read(&mut [0]).map_or(true, |n| n == 0);
         gone.lock().unwrap().send(ended).unwrap();
@@ -106,7 +106,7 @@ fn a_client_that_leaves_before_the_response_ends_the_providers_work() {
 }
 
 #[test]
-fn a_body_goes_up_while_it_is_still_coming() {
+fn a_body_is_forwarded_while_it_is_still_arriving() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let gateway = Scene::new(&simple(&url, "", ""))
@@ -181,7 +181,7 @@ fn a_provider_that_does_not_respond_in_time_is_504() {
         "timeouts.first_byte = \"200ms\"",
         "timeouts.total = \"200ms\"",
     ] {
-        let provider = Provider::answering(|_, wire| {
+        let provider = Provider::responding(|_, wire| {
             let _ = wire.read(&mut [0]);
         });
         let gateway = Scene::new(&simple(&provider.url(), setting, ""))
@@ -221,7 +221,7 @@ fn upgrade() -> String {
 
 /// A provider that switches protocols and then echoes every byte.
 fn echoing() -> Provider {
-    Provider::answering(|request, wire| {
+    Provider::responding(|request, wire| {
         assert_eq!(request.header("upgrade"), Some("websocket"));
         switch(wire, "");
         let mut chunk = [0; 4096];
@@ -233,7 +233,7 @@ fn echoing() -> Provider {
 }
 
 #[test]
-fn a_websocket_goes_both_ways_where_the_route_allows_it() {
+fn a_websocket_carries_bytes_both_ways_if_the_route_allows_it() {
     let provider = echoing();
     let rest = simple(
         &provider.url(),
@@ -274,7 +274,7 @@ fn a_websocket_goes_both_ways_where_the_route_allows_it() {
 }
 
 #[test]
-fn a_websocket_is_refused_where_the_route_does_not_allow_it() {
+fn a_websocket_is_refused_if_the_route_does_not_allow_it() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
@@ -288,8 +288,8 @@ fn a_websocket_is_refused_where_the_route_does_not_allow_it() {
 }
 
 #[test]
-fn a_hundred_streams_at_once_each_get_their_own() {
-    let provider = Provider::answering(|request, wire| {
+fn each_of_a_hundred_streams_at_once_gets_its_own_events() {
+    let provider = Provider::responding(|request, wire| {
         begin_events(wire);
         let name = String::from_utf8(request.body.clone()).unwrap();
         for i in 0..20 {

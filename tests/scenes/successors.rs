@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::process::{Process, open_stream, scene, signal};
 use crate::support::provider::event_stream;
-use crate::support::successor::{Successor, started_by_a_link, upgrade, who_serves};
+use crate::support::successor::{Successor, serving_pid, started_by_a_link, upgrade};
 use crate::support::{Client, eventually};
 
 #[test]
@@ -30,42 +30,42 @@ fn a_successor_that_dies_is_replaced_while_the_first_process_drains() {
     events.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
     drop(stream);
-    let (code, said) = process.end();
-    assert_eq!(code, Some(0), "{said}");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
     assert!(
-        said.contains("the process that took over has failed"),
-        "{said}"
+        log.contains("the process that took over has failed"),
+        "{log}"
     );
     drop(successor);
 }
 
 #[test]
-fn a_successor_that_dies_after_it_was_succeeded_itself_leaves_one_process_serving() {
+fn a_successor_that_dies_after_its_own_upgrade_leaves_one_process_serving() {
     let (provider, events) = event_stream();
     let process = Process::start(scene(&provider, ""));
     let stream = open_stream(process.listen, &events);
     let between = upgrade(&process);
     signal(between.0, "USR2");
     eventually("the third process", || {
-        process.said().matches("another process serves").count() == 2
+        process.log().matches("another process serves").count() == 2
     });
     // The second process keeps connections for at least a second, so it still runs.
     signal(between.0, "KILL");
     let mut last = None;
     eventually("the third process alone", || {
-        last = who_serves(&process);
+        last = serving_pid(&process);
         last.is_some_and(|pid| pid != u64::from(between.0))
     });
     let last = Successor(u32::try_from(last.unwrap()).unwrap());
     // Long enough for the first process to poll the second several times.
     std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(who_serves(&process), Some(last.0.into()));
+    assert_eq!(serving_pid(&process), Some(last.0.into()));
     events.send("end").unwrap();
     drop(stream);
-    let (code, said) = process.end();
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(said.matches(" serving ").count(), 3, "{said}");
-    assert!(!said.contains("has failed"), "{said}");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(log.matches(" serving ").count(), 3, "{log}");
+    assert!(!log.contains("has failed"), "{log}");
 }
 
 #[test]
@@ -75,25 +75,23 @@ fn a_draining_process_accepts_again_if_all_its_successors_are_gone() {
     let stream = open_stream(process.listen, &events);
     let between = upgrade(&process);
     let third = || {
-        let pid = who_serves(&process).filter(|pid| *pid != u64::from(between.0));
+        let pid = serving_pid(&process).filter(|pid| *pid != u64::from(between.0));
         pid.filter(|pid| *pid != u64::from(process.id()))
     };
     signal(between.0, "USR2");
-    eventually("the second has ended", || {
-        process.said().contains("drained")
-    });
+    eventually("the second has ended", || process.log().contains("drained"));
     let last = Successor(u32::try_from(found("the third", third)).unwrap());
     signal(last.0, "KILL");
     let another = || third().filter(|pid| *pid != u64::from(last.0));
     let next = Successor(u32::try_from(found("another process", another)).unwrap());
-    // A process that was told to end is not replaced.
+    // A process that ends after a signal is not replaced.
     signal(next.0, "TERM");
     events.send("end").unwrap();
     drop(stream);
-    let (code, said) = process.end();
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(said.matches("has failed").count(), 1, "{said}");
-    assert_eq!(said.matches(" serving ").count(), 4, "{said}");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(log.matches("has failed").count(), 1, "{log}");
+    assert_eq!(log.matches(" serving ").count(), 4, "{log}");
 }
 
 /// Waits until `find` has a result. A process that is about to end may not respond.
@@ -115,7 +113,7 @@ fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
     let another = |than: &mut Vec<u32>| {
         let mut found = 0;
         eventually("another process", || {
-            found = who_serves(&process).map_or(0, |pid| u32::try_from(pid).unwrap());
+            found = serving_pid(&process).map_or(0, |pid| u32::try_from(pid).unwrap());
             found != 0 && !than.contains(&found)
         });
         than.push(found);
@@ -125,22 +123,20 @@ fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
     known.push(second.0);
     signal(second.0, "USR2");
     let third = Successor(another(&mut known));
-    eventually("the second has ended", || {
-        process.said().contains("drained")
-    });
+    eventually("the second has ended", || process.log().contains("drained"));
     // As long as this connection is open, the third process does not end.
     let mut kept = Client::connect(process.listen);
     assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
     signal(third.0, "USR2");
     let fourth = Successor(another(&mut known));
-    eventually("the third knows", || {
-        process.said().matches("another process serves").count() == 3
+    eventually("the third process logs the upgrade", || {
+        process.log().matches("another process serves").count() == 3
     });
     install("exit 1");
     for (dies, serves) in [(&fourth, third.0), (&third, process.id())] {
         signal(dies.0, "KILL");
-        eventually("the one before it", || {
-            who_serves(&process) == Some(serves.into())
+        eventually("its predecessor", || {
+            serving_pid(&process) == Some(serves.into())
         });
     }
     events.send("end").unwrap();
@@ -158,7 +154,7 @@ fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
     install("exit 1");
     signal(dies.0, "KILL");
     eventually("the old process", || {
-        who_serves(&process) == Some(process.id().into())
+        serving_pid(&process) == Some(process.id().into())
     });
     eventually("the failure of the next", || {
         process.status()["failed_upgrades"] == 2
@@ -181,7 +177,7 @@ fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
     symlink(env!("CARGO_BIN_EXE_keygate"), &next).unwrap();
     std::fs::rename(next, process.scene.path("keygate")).unwrap();
     let successor = upgrade(&process);
-    eventually("the last answer", || {
+    eventually("the last response", || {
         let response = client.request("GET", "/nothing", &[], b"");
         assert_eq!(response.status, 404);
         response.header("connection") == Some("close")
@@ -189,8 +185,8 @@ fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
     events.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
     drop((stream, client));
-    let (code, said) = process.end();
-    assert_eq!(code, Some(0), "{said}");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
     drop(successor);
 }
 
@@ -204,7 +200,7 @@ fn an_old_process_that_accepts_again_handles_sigterm_and_sigint() {
         install("exec sleep 1000");
         signal(dies.0, "KILL");
         eventually("the old process", || {
-            who_serves(&process) == Some(process.id().into())
+            serving_pid(&process) == Some(process.id().into())
         });
         let response = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
         assert_eq!(response.status, 404);
@@ -217,7 +213,7 @@ fn an_old_process_that_accepts_again_handles_sigterm_and_sigint() {
             assert_eq!(stream.try_chunk(), Some(None));
         }
         drop(stream);
-        let (code, said) = process.end();
-        assert_eq!(code, Some(0), "{said}");
+        let (code, log) = process.end();
+        assert_eq!(code, Some(0), "{log}");
     }
 }

@@ -18,7 +18,7 @@ fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
     assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
     let successor = upgrade(&process);
     // The open connection is still served, and closes after its last response.
-    eventually("the last answer", || {
+    eventually("the last response", || {
         let response = kept.request("GET", "/nothing", &[], b"");
         assert_eq!(response.status, 404);
         response.header("connection") == Some("close")
@@ -30,11 +30,11 @@ fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
     events.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
     drop(stream);
-    let (listen, (code, said)) = (process.listen, process.end());
-    assert_eq!(code, Some(0), "{said}");
+    let (listen, (code, log)) = (process.listen, process.end());
+    assert_eq!(code, Some(0), "{log}");
     assert!(
-        said.contains("another process serves") && said.contains("drained"),
-        "{said}"
+        log.contains("another process serves") && log.contains("drained"),
+        "{log}"
     );
     let response = Client::connect(listen).request("GET", "/nothing", &[], b"");
     assert_eq!(response.status, 404);
@@ -42,7 +42,7 @@ fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
 }
 
 #[test]
-fn a_connection_that_was_idle_during_an_upgrade_is_answered_once_more_and_not_reset() {
+fn a_connection_that_was_idle_during_an_upgrade_gets_one_more_response() {
     let provider = Provider::start();
     let process = Process::start(scene(&provider, ""));
     let mut kept = Client::connect(process.listen);
@@ -60,7 +60,7 @@ fn a_connection_that_was_idle_during_an_upgrade_is_answered_once_more_and_not_re
 }
 
 #[test]
-fn a_process_that_cannot_serve_leaves_the_old_one_serving_and_says_why() {
+fn a_new_process_that_cannot_serve_leaves_the_old_one_serving_with_the_reason_in_the_status() {
     let provider = Provider::start();
     let process = Process::start(scene(&provider, ""));
     let good = std::fs::read_to_string(process.scene.path("gateway.toml")).unwrap();
@@ -136,15 +136,15 @@ fn a_response_under_way_when_accepting_ends_closes_its_connection() {
 }
 
 #[test]
-fn sigterm_after_an_upgrade_is_a_drain_of_its_own() {
+fn sigterm_after_an_upgrade_starts_a_drain_with_its_own_timeout() {
     let (provider, events) = event_stream();
     let process = Process::start(scene(&provider, "server.timeouts.drain = \"300ms\""));
     let mut stream = open_stream(process.listen, &events);
     let _successor = upgrade(&process);
     process.signal("TERM");
-    let (code, said) = process.end();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("drain timed out"), "{said}");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("drain timed out"), "{log}");
     assert_eq!(stream.try_chunk(), None);
 }
 
@@ -166,18 +166,18 @@ fn the_commands_report_their_outcome() {
             .arg(&config)
             .output()
             .unwrap();
-        let said = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let text_of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         (
             output.status.code(),
-            said(&output.stdout),
-            said(&output.stderr),
+            text_of(&output.stdout),
+            text_of(&output.stderr),
         )
     };
-    let (code, said, complained) = run("reload");
-    assert_eq!((code, &*complained), (Some(0), ""));
+    let (code, stdout, stderr) = run("reload");
+    assert_eq!((code, &*stderr), (Some(0), ""));
     assert!(
-        said.starts_with("configuration ") && said.ends_with(" serves\n"),
-        "{said}"
+        stdout.starts_with("configuration ") && stdout.ends_with(" serves\n"),
+        "{stdout}"
     );
     // An invalid configuration is refused by the command itself.
     process.scene.write(
@@ -185,21 +185,18 @@ fn the_commands_report_their_outcome() {
         &text.replace("provider = \"p\"", "provider = \"q\""),
     );
     for command in ["reload", "upgrade"] {
-        let (code, _, complained) = run(command);
-        assert_eq!(code, Some(78), "{complained}");
-        assert!(
-            complained.contains("there is no provider `q`"),
-            "{complained}"
-        );
+        let (code, _, stderr) = run(command);
+        assert_eq!(code, Some(78), "{stderr}");
+        assert!(stderr.contains("there is no provider `q`"), "{stderr}");
     }
     process.scene.write("gateway.toml", &text);
-    let (code, said, complained) = run("upgrade");
-    assert_eq!((code, &*complained), (Some(0), ""));
+    let (code, stdout, stderr) = run("upgrade");
+    assert_eq!((code, &*stderr), (Some(0), ""));
     assert!(
-        said.contains(&format!("; process {} of ", process.id())),
-        "{said}"
+        stdout.contains(&format!("; process {} of ", process.id())),
+        "{stdout}"
     );
-    let successor: u32 = said.split(' ').nth(1).unwrap().parse().unwrap();
+    let successor: u32 = stdout.split(' ').nth(1).unwrap().parse().unwrap();
     let successor = Successor(successor);
     assert_eq!(process.end().0, Some(0));
     drop(successor);

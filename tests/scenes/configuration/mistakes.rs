@@ -4,7 +4,7 @@ use super::{URL, problems};
 use crate::support::gateway::simple;
 
 #[test]
-fn every_mistake_is_named_with_its_line_and_its_cure() {
+fn every_mistake_is_reported_with_its_line_and_a_remedy() {
     // The configuration of a scene begins at line 4.
     let with = |provider: &str, route: &str| simple(URL, provider, route);
     let azure = "[providers.a]\nkind = \"azure-openai\"\nendpoint = \"https://r.test\"\n\
@@ -271,12 +271,12 @@ fn every_mistake_is_named_with_its_line_and_its_cure() {
         ),
     ];
     assert_eq!(problems(azure), "");
-    for (rest, complaint) in cases {
-        let said = problems(&rest);
+    for (rest, expected) in cases {
+        let found = problems(&rest);
         assert!(
-            said.contains(complaint),
-            "wanted\n  {complaint}\ngot\n{said}\nfor\n{rest}"
+            found.contains(expected),
+            "wanted\n  {expected}\ngot\n{found}\nfor\n{rest}"
         );
-        assert!(!said.contains("sk-pasted"), "{said}");
+        assert!(!found.contains("sk-pasted"), "{found}");
     }
 }

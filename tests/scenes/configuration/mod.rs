@@ -17,26 +17,26 @@ fn problems(rest: &str) -> String {
 }
 
 #[test]
-fn all_mistakes_come_at_once_in_the_order_of_their_lines() {
-    let said = problems(
+fn all_mistakes_are_reported_at_once_in_the_order_of_their_lines() {
+    let found = problems(
         "[serve]\n[providers.p]\nkind = \"x\"\ntoken = \"abc\"\n[[routes]]\nname = \"r\"\n",
     );
-    let lines: Vec<usize> = said
+    let lines: Vec<usize> = found
         .lines()
         .map(|line| line.split(':').nth(1).unwrap().parse().unwrap())
         .collect();
-    assert!(lines.len() >= 5, "{said}");
-    assert!(lines.is_sorted(), "{said}");
+    assert!(lines.len() >= 5, "{found}");
+    assert!(lines.is_sorted(), "{found}");
 }
 
 #[test]
-fn headers_to_strip_and_names_of_the_admin_listener_are_named_whole() {
+fn invalid_values_of_strip_headers_and_admin_hosts_are_reported() {
     let with = |setting: &str| {
         let scene = Scene::new("");
         scene.write("gateway.toml", &format!("[server]\n{setting}\n"));
         scene.problems()
     };
-    for (setting, complaint) in [
+    for (setting, expected) in [
         (
             "strip_headers = \"*\"",
             "`*` is neither the name of a header nor the beginning of one",
@@ -68,24 +68,24 @@ fn headers_to_strip_and_names_of_the_admin_listener_are_named_whole() {
             "server.admin_hosts: ``: each is the whole name",
         ),
     ] {
-        let said = with(setting);
-        assert!(said.contains("gateway.toml:2: "), "{said}");
+        let found = with(setting);
+        assert!(found.contains("gateway.toml:2: "), "{found}");
         assert!(
-            said.contains(complaint),
-            "wanted\n  {complaint}\ngot\n{said}"
+            found.contains(expected),
+            "wanted\n  {expected}\ngot\n{found}"
         );
     }
     for setting in [
         "strip_headers = [\"X-Corp-*\", \"x-id\"]",
         "admin_hosts = [\"Keygate.svc.\", \"vm-1\"]",
     ] {
-        let said = with(setting);
-        assert!(!said.contains("gateway.toml:2"), "{said}");
+        let found = with(setting);
+        assert!(!found.contains("gateway.toml:2"), "{found}");
     }
 }
 
 #[test]
-fn addresses_must_be_addresses_and_the_admin_listener_stays_inside() {
+fn invalid_listen_addresses_and_a_public_admin_address_are_refused() {
     let with = |listen: &str, admin: &str| {
         let scene = Scene::new("");
         let text = format!("[server]\nlisten = {listen}\nadmin = \"{admin}\"\n");
@@ -105,15 +105,15 @@ fn addresses_must_be_addresses_and_the_admin_listener_stays_inside() {
         );
     }
     for public in ["0.0.0.0:9090", "[::]:9090", "8.8.8.8:9090"] {
-        let said = with("\"127.0.0.1:0\"", public);
+        let found = with("\"127.0.0.1:0\"", public);
         assert!(
-            said.contains("gateway.toml:3: server.admin answers without a key"),
-            "{public}: {said}"
+            found.contains("gateway.toml:3: server.admin answers without a key"),
+            "{public}: {found}"
         );
     }
-    let said = with("[\"127.0.0.1:1\", \"127.0.0.1:9\"]", "127.0.0.1:9");
+    let found = with("[\"127.0.0.1:1\", \"127.0.0.1:9\"]", "127.0.0.1:9");
     let both = "gateway.toml:3: server.listen and server.admin are both 127.0.0.1:9";
-    assert!(said.contains(both), "{said}");
+    assert!(found.contains(both), "{found}");
     for private in ["127.0.0.1:9", "10.0.0.1:9", "[::1]:9", "[fd00::1]:9"] {
         assert!(
             !with("[\"127.0.0.1:0\", \"[::1]:0\"]", private).contains("server."),
@@ -123,24 +123,24 @@ fn addresses_must_be_addresses_and_the_admin_listener_stays_inside() {
 }
 
 #[test]
-fn a_missing_file_and_a_key_lacking_its_entry_are_said() {
+fn a_missing_file_and_a_key_without_its_metadata_are_reported() {
     let missing = Resolved::load(
         std::path::Path::new("/nowhere/gateway.toml"),
         Purpose::Start,
     );
-    let said = missing.err().unwrap().to_string();
-    assert_eq!(said, "/nowhere/gateway.toml: is not there");
-    let said = problems(&simple(URL, "", "").replace("inline:provider-token", "key:own-token"));
+    let found = missing.err().unwrap().to_string();
+    assert_eq!(found, "/nowhere/gateway.toml: is not there");
+    let found = problems(&simple(URL, "", "").replace("inline:provider-token", "key:own-token"));
     assert!(
-        said.contains(
+        found.contains(
             "warning: the route `r` sends each key's own `own-token`, which alice has not"
         ),
-        "{said}"
+        "{found}"
     );
 }
 
 #[test]
-fn files_that_are_not_private_are_refused_with_their_cure() {
+fn files_that_are_not_private_are_refused_with_a_remedy() {
     let rest = simple(URL, "", "").replace("inline:provider-token", "file:token");
     let scene = Scene::new(&rest).key("alice", "secret", "");
     scene.write("token", "sk-1");
@@ -150,15 +150,15 @@ fn files_that_are_not_private_are_refused_with_their_cure() {
     };
     assert_eq!(scene.problems(), "");
     for name in ["keys.toml", "token"] {
-        for (bits, complaint) in [
+        for (bits, expected) in [
             (0o644, "can be read by others (mode 0644): chmod 600 "),
             (0o604, "can be read by others (mode 0604): chmod 600 "),
             (0o620, "can be written by others (mode 0620): chmod 600 "),
             (0o602, "can be written by others (mode 0602): chmod 600 "),
         ] {
             mode(name, bits);
-            let said = scene.problems();
-            assert!(said.contains(name) && said.contains(complaint), "{said}");
+            let found = scene.problems();
+            assert!(found.contains(name) && found.contains(expected), "{found}");
         }
         // The group is that of the process, as Kubernetes' fsGroup makes it.
         for bits in [0o400, 0o440, 0o640] {
@@ -169,9 +169,9 @@ fn files_that_are_not_private_are_refused_with_their_cure() {
         std::fs::rename(scene.path(name), &real).unwrap();
         std::os::unix::fs::symlink(&real, scene.path(name)).unwrap();
         // A token's link is followed; an edit of the key file would replace it.
-        let said = scene.problems();
-        let refused = said.contains("is a symbolic link");
-        assert_eq!(refused, name == "keys.toml", "{said}");
+        let found = scene.problems();
+        let refused = found.contains("is a symbolic link");
+        assert_eq!(refused, name == "keys.toml", "{found}");
         std::fs::rename(&real, scene.path(name)).unwrap();
     }
     // A reload accepts the file with a warning, because it may revoke a key.
@@ -211,7 +211,7 @@ fn every_file_in_conf_loads() {
 }
 
 #[test]
-fn the_commented_configuration_shows_every_key_with_its_default() {
+fn the_commented_settings_of_the_example_are_the_defaults() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/gateway.toml");
     let text = std::fs::read_to_string(path).unwrap();
     // Every line that is commented out as `#key = value` is a setting with its default.

@@ -111,7 +111,7 @@ fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
         "teams.csv",
         "users.csv",
         "members.csv",
-        "asked",
+        "requests",
     ];
     let mut whole = String::new();
     for (name, body) in parts
@@ -131,7 +131,7 @@ fn golden(path: &Path, read: impl Fn(&[(String, String)]) -> Plan) {
     loaded.unwrap_or_else(|errors| panic!("{}: {errors}", path.display()));
     let provider = Provider::start();
     let gateway = serve(config, &provider.url());
-    let requests = section(&parts, "asked");
+    let requests = section(&parts, "requests");
     assert!(!requests.is_empty(), "{}", path.display());
     for line in requests.lines() {
         check_request(&gateway, &provider, line);

@@ -99,7 +99,7 @@ impl Client {
 
     pub fn read_head(&mut self) -> String {
         self.try_read_head()
-            .expect("the connection closed before an answer")
+            .expect("the connection closed before a response")
     }
 
     /// Reads a head; `None` if the connection is closed.
@@ -114,10 +114,10 @@ impl Client {
         }
     }
 
-    /// Reads a response. `to_head` says that the request was HEAD.
+    /// Reads a response; `to_head` is true if the request was HEAD.
     pub fn response(&mut self, to_head: bool) -> Response {
         self.try_response(to_head)
-            .expect("the connection closed before an answer")
+            .expect("the connection closed before a response")
     }
 
     pub fn try_response(&mut self, to_head: bool) -> Option<Response> {
@@ -157,7 +157,7 @@ impl Client {
     pub fn chunk(&mut self) -> String {
         let chunk = self
             .try_chunk()
-            .expect("the stream broke off")
+            .expect("the stream was cut")
             .expect("the stream ended");
         String::from_utf8(chunk).unwrap()
     }

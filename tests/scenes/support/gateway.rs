@@ -143,7 +143,7 @@ impl Gateway {
     }
 
     pub fn admin(&self, path: &str) -> Response {
-        super::ask_admin(self.running.admin(), "GET", path)
+        super::admin_request(self.running.admin(), "GET", path)
     }
 
     /// The value of one series of /metrics; 0 if it does not exist.

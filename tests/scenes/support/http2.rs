@@ -34,11 +34,11 @@ pub struct Http2Provider {
 impl Http2Provider {
     /// A provider with TLS, or by prior knowledge without. Responds to every request with 200 and `{"ok":true}`.
     pub fn start(tls: Option<Arc<ServerConfig>>) -> Self {
-        Self::answering(tls, |_| Bytes::from_static(b"{\"ok\":true}"))
+        Self::responding(tls, |_| Bytes::from_static(b"{\"ok\":true}"))
     }
 
     /// A provider that responds to every request with 200 and the body that `body` returns.
-    pub fn answering(
+    pub fn responding(
         tls: Option<Arc<ServerConfig>>,
         body: impl Fn(&Request<()>) -> Bytes + Send + Sync + 'static,
     ) -> Self {

@@ -30,7 +30,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 
 /// Sends a request to an admin listener, with its address as the host.
-pub fn ask_admin(to: SocketAddr, method: &str, path: &str) -> Response {
+pub fn admin_request(to: SocketAddr, method: &str, path: &str) -> Response {
     Client::connect(to).request(method, path, &[("host", &to.to_string())], b"")
 }
 

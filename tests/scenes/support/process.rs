@@ -39,14 +39,14 @@ impl Process {
     pub fn start_as(scene: Scene, command: &mut Command) -> Self {
         let events = scene.path("events");
         command.stderr(File::create(&events).unwrap());
-        Self::start_heard(scene, command, || std::fs::read_to_string(&events).unwrap())
+        Self::start_with_log(scene, command, || std::fs::read_to_string(&events).unwrap())
     }
 
-    /// Starts the gateway by a command with its own standard error, whose text `said` returns.
-    pub fn start_heard(
+    /// Starts the gateway by a command with its own standard error, whose text `log` returns.
+    pub fn start_with_log(
         scene: Scene,
         command: &mut Command,
-        mut said: impl FnMut() -> String,
+        mut log: impl FnMut() -> String,
     ) -> Self {
         let mut child = command
             .args(["run", "--allow-root", "--config"])
@@ -54,10 +54,10 @@ impl Process {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        eventually("it serves", || {
+        eventually("the gateway serves", || {
             let ended = child.try_wait().unwrap();
-            assert!(ended.is_none(), "{ended:?}: {}", said());
-            let text = said();
+            assert!(ended.is_none(), "{ended:?}: {}", log());
+            let text = log();
             let found = text.lines().find(|line| line.contains(" serving "));
             line.push_str(found.unwrap_or_default());
             found.is_some()
@@ -86,7 +86,7 @@ impl Process {
     }
 
     /// The text on its standard error so far.
-    pub fn said(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.scene.path("events")).unwrap()
     }
 
@@ -103,7 +103,7 @@ impl Process {
 
     /// The `/status` of the process that serves the admin listener.
     pub fn status(&self) -> serde_json::Value {
-        super::ask_admin(self.admin, "GET", "/status").json()
+        super::admin_request(self.admin, "GET", "/status").json()
     }
 
     /// Kills it, and returns its files.
@@ -122,8 +122,8 @@ impl Process {
             code.is_some()
         });
         // A file and no pipe: a successor writes to it, too.
-        let said = std::fs::read_to_string(self.scene.path("events")).unwrap_or_default();
-        (code.flatten(), said)
+        let log = std::fs::read_to_string(self.scene.path("events")).unwrap_or_default();
+        (code.flatten(), log)
     }
 }
 
@@ -139,7 +139,7 @@ impl Drop for Process {
 pub struct LogReader {
     ours: UnixStream,
     theirs: UnixStream,
-    said: Vec<u8>,
+    text: Vec<u8>,
 }
 
 impl LogReader {
@@ -149,7 +149,7 @@ impl LogReader {
         Self {
             ours,
             theirs,
-            said: Vec::new(),
+            text: Vec::new(),
         }
     }
 
@@ -161,8 +161,8 @@ impl LogReader {
     /// Reads what has arrived. Returns all that was read so far.
     pub fn read(&mut self) -> String {
         // Up to the end of what has arrived.
-        let _ = self.ours.read_to_end(&mut self.said);
-        String::from_utf8_lossy(&self.said).into_owned()
+        let _ = self.ours.read_to_end(&mut self.text);
+        String::from_utf8_lossy(&self.text).into_owned()
     }
 
     /// Stops reading, and fills the socket, so that a writer blocks.

@@ -43,7 +43,7 @@ impl Received {
 pub trait Wire: Read + Write + Send {}
 impl<T: Read + Write + Send> Wire for T {}
 
-type Answer = dyn Fn(&Received, &mut dyn Wire) + Send + Sync;
+type Respond = dyn Fn(&Received, &mut dyn Wire) + Send + Sync;
 
 /// The provider. Its threads run until the process exits.
 #[derive(Clone)]
@@ -59,11 +59,11 @@ pub type Accept = dyn Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync;
 impl Provider {
     /// A provider that responds to every request with 200 and `{"ok":true}`.
     pub fn start() -> Self {
-        Self::answering(|_, wire| ok(wire, b"{\"ok\":true}"))
+        Self::responding(|_, wire| ok(wire, b"{\"ok\":true}"))
     }
 
     /// A provider whose responses `response` writes. The connection is kept when it returns.
-    pub fn answering(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
+    pub fn responding(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
         Self::accepting(|stream| Some(Box::new(stream) as Box<dyn Wire>), response)
     }
 
@@ -85,7 +85,7 @@ impl Provider {
             received: Arc::default(),
             connections: Arc::default(),
         };
-        let (seen, accept, response): (_, Arc<Accept>, Arc<Answer>) =
+        let (seen, accept, response): (_, Arc<Accept>, Arc<Respond>) =
             (provider.clone(), Arc::new(accept), Arc::new(response));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -104,7 +104,7 @@ impl Provider {
     }
 
     /// A provider that responds to one request per connection, reads the start of the next one, and closes.
-    pub fn hanging_up(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
+    pub fn closing(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
         Self::serving(
             1,
             |stream| Some(Box::new(stream) as Box<dyn Wire>),
@@ -112,7 +112,7 @@ impl Provider {
         )
     }
 
-    fn serve(&self, wire: Box<dyn Wire>, limit: usize, response: &Answer) {
+    fn serve(&self, wire: Box<dyn Wire>, limit: usize, response: &Respond) {
         let mut wire = BufReader::new(wire);
         for _ in 0..limit {
             let Some(request) = read_request(&mut wire) else {
@@ -145,7 +145,7 @@ impl Provider {
     }
 
     pub fn last(&self) -> Received {
-        self.received().pop().expect("nothing came")
+        self.received().pop().expect("no request was received")
     }
 
     pub fn connections(&self) -> usize {
@@ -155,7 +155,7 @@ impl Provider {
 
 /// A provider like `OpenAI`'s chat with respect to usage: it refuses what `OpenAI` would refuse.
 pub fn chat() -> Provider {
-    Provider::answering(|request, wire| {
+    Provider::responding(|request, wire| {
         let requested: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let options = requested
             .get("stream_options")
@@ -193,7 +193,7 @@ pub fn chat() -> Provider {
 
 /// A provider that responds with the request's body as JSON, or as an event stream if the path contains `/streamed`.
 pub fn echo_json() -> Provider {
-    Provider::answering(|request, wire| {
+    Provider::responding(|request, wire| {
         if request.line().contains("/streamed") {
             let head = [("content-type", "text/event-stream")];
             let events = format!("data: {}\n\n", String::from_utf8_lossy(&request.body));
@@ -209,7 +209,7 @@ pub fn echo_json() -> Provider {
 pub fn event_stream() -> (Provider, Sender<&'static str>) {
     let (send, events) = channel::<&'static str>();
     let events = Mutex::new(events);
-    let provider = Provider::answering(move |_, wire| {
+    let provider = Provider::responding(move |_, wire| {
         begin_events(wire);
         while let Ok(event) = events.lock().unwrap().recv_timeout(PATIENCE) {
             if event == "end" {
@@ -227,7 +227,7 @@ pub fn gated(
 ) -> (Provider, Sender<()>) {
     let (release, released) = channel();
     let released = Mutex::new(released);
-    let provider = Provider::answering(move |request, wire| {
+    let provider = Provider::responding(move |request, wire| {
         let _ = released.lock().unwrap().recv_timeout(PATIENCE);
         response(request, wire);
     });

@@ -32,23 +32,23 @@ fn connections_of_a_balancer_count_for_their_clients_and_not_for_the_balancer() 
     eventually("room for another", || open("203.0.113.7").1 == Some(200));
 }
 
-/// Checks that wrong keys of one client block that client and no other; `ask` sends a request of the client at an address
+/// Checks that wrong keys of one client block that client and no other; `send` sends a request of the client at an address
 /// with a key, on a new connection.
-fn wrong_keys_block_one_client(ask: impl Fn(&str, &str) -> Response) {
+fn wrong_keys_block_one_client(send: impl Fn(&str, &str) -> Response) {
     for _ in 0..3 {
-        ask("203.0.113.7", "wrong");
+        send("203.0.113.7", "wrong");
     }
-    let out = ask("203.0.113.7", "secret");
+    let out = send("203.0.113.7", "secret");
     assert_eq!(
         (out.status, out.code().as_str()),
         (429, "too_many_failed_keys")
     );
-    assert_eq!(ask("203.0.113.8", "secret").status, 200);
+    assert_eq!(send("203.0.113.8", "secret").status, 200);
     // An address in a private network may stand for many clients.
     for _ in 0..3 {
-        ask("192.168.1.2", "wrong");
+        send("192.168.1.2", "wrong");
     }
-    assert_eq!(ask("192.168.1.2", "secret").status, 200);
+    assert_eq!(send("192.168.1.2", "secret").status, 200);
 }
 
 #[test]

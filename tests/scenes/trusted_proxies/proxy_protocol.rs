@@ -49,7 +49,7 @@ fn the_proxy_header_names_the_client_in_both_versions_and_in_any_chunks() {
 }
 
 #[test]
-fn a_proxy_header_of_the_balancer_itself_makes_it_the_client() {
+fn a_proxy_header_that_names_no_client_makes_the_balancer_the_client() {
     let provider = Provider::start();
     let gateway = scene(&provider, PROTOCOL).start();
     for (round, header) in [
