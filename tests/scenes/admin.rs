@@ -122,7 +122,7 @@ fn input_of_unverified_clients_makes_no_metric_series() {
             .filter(|line| !line.starts_with('#'))
             .count()
     };
-    let strange = |round: usize| {
+    let send_unverified = |round: usize| {
         let key = format!("key-{round}");
         let (path, host) = (format!("/x{round}"), format!("h{round}.test"));
         gateway.get(&path, &[("api-key", &key), ("host", &host)]);
@@ -135,11 +135,11 @@ fn input_of_unverified_clients_makes_no_metric_series() {
         );
         gateway.get(&format!("/p/../{round}"), &KEY);
     };
-    strange(0);
+    send_unverified(0);
     gateway.access_lines(4);
     let before = series(&gateway);
     for round in 1..200 {
-        strange(round);
+        send_unverified(round);
     }
     gateway.access_lines(800);
     assert_eq!(series(&gateway), before);

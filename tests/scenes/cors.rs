@@ -17,7 +17,8 @@ fn gateway(provider: &Provider, route: &str) -> Gateway {
         .start()
 }
 
-fn names(response: &Response, prefix: &str) -> Vec<String> {
+/// The header lines that start with `prefix`, in lower case.
+fn header_lines(response: &Response, prefix: &str) -> Vec<String> {
     let lines = response.head.lines().skip(1).map(str::to_ascii_lowercase);
     lines.filter(|line| line.starts_with(prefix)).collect()
 }
@@ -38,7 +39,7 @@ fn a_preflight_is_answered_without_a_key_and_goes_to_no_provider() {
     let response = client.request("OPTIONS", "/p/v1/chat/completions", &headers, b"");
     assert_eq!((response.status, &*response.body), (204, &b""[..]));
     assert_eq!(
-        names(&response, "access-control-"),
+        header_lines(&response, "access-control-"),
         [
             "access-control-allow-origin: https://app.example.com",
             "access-control-expose-headers: *",
@@ -100,7 +101,7 @@ fn pages_of_allowed_origins_may_read_every_response_and_refusal_of_the_route() {
         let response = gateway.get(path, &headers);
         assert_eq!(response.status, status, "{path} {headers:?}");
         assert_eq!(
-            names(&response, "access-control-"),
+            header_lines(&response, "access-control-"),
             [
                 "access-control-allow-origin: https://app.example.com",
                 "access-control-expose-headers: *"
@@ -108,7 +109,7 @@ fn pages_of_allowed_origins_may_read_every_response_and_refusal_of_the_route() {
             "{path} {headers:?}"
         );
         assert!(
-            names(&response, "vary: origin").len() == 1,
+            header_lines(&response, "vary: origin").len() == 1,
             "{}",
             response.head
         );
@@ -152,7 +153,7 @@ fn pages_of_other_origins_read_no_response_and_their_preflights_need_a_key() {
         assert_eq!(response.status, 200, "{origin}");
         for response in [preflight, response] {
             assert!(
-                names(&response, "access-control-").is_empty(),
+                header_lines(&response, "access-control-").is_empty(),
                 "{origin}\n{}",
                 response.head
             );
@@ -194,7 +195,7 @@ fn without_cors_no_page_may_read_responses_whatever_the_provider_sends() {
         401
     );
     let response = gateway.get("/p", &[ORIGIN, ("api-key", "secret")]);
-    assert_eq!(names(&response, "access-control-"), [""; 0]);
+    assert_eq!(header_lines(&response, "access-control-"), [""; 0]);
     assert_eq!(response.header("vary"), None);
     assert_eq!(provider.last().header("origin"), Some(ORIGIN.1));
 }
@@ -265,9 +266,7 @@ fn a_preflight_is_answered_over_http2() {
         let request = http::Request::options("http://gateway.test/p")
             .header("origin", ORIGIN.1)
             .header(PREFLIGHT.0, PREFLIGHT.1);
-        let request = request.body(()).unwrap();
-        let (response, _) = client.send_request(request, true).unwrap();
-        response.await.unwrap()
+        http2::send(&mut client, request).await
     });
     assert_eq!(response.status(), 204);
     assert_eq!(response.headers()[ALLOW], ORIGIN.1);

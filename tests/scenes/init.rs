@@ -246,7 +246,7 @@ fn the_terminal_echoes_again_after_ctrl_c() {
 #[test]
 fn a_typed_token_is_not_echoed_and_earlier_input_is_ignored() {
     let (mut ours, theirs) = terminal();
-    // Input before the question, as if a script had been pasted of which this is the next line.
+    // Input before the question, such as the next line of a pasted script.
     ours.write_all(b"keygate run\n").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut child = init(folder.path(), &["--provider", "openai"])

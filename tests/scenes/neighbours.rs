@@ -55,12 +55,15 @@ fn exchange(client: &mut Client, key: &Key, route: &str, rest: &str, body: &[u8]
     let start = Instant::now();
     let response = client.request("POST", &format!("{route}{rest}"), key, body);
     assert_eq!(response.status, 200, "{rest}: {}", response.head);
-    assert!(response.body == own(rest), "{rest}: another's bytes");
+    assert!(
+        response.body == own(rest),
+        "{rest}: the response is not its own"
+    );
     assert!(start.elapsed() < SLOWEST, "{rest}: {:?}", start.elapsed());
 }
 
-/// Lets Bob send requests all the time while Alice runs `wild`, which gets the number of Bob's responses.
-fn beside(provider: &Http2Provider, wild: impl FnOnce(&Gateway, &AtomicUsize) + Send) {
+/// Lets Bob send requests all the time while Alice runs `disturb`, which gets the number of Bob's responses.
+fn beside(provider: &Http2Provider, disturb: impl FnOnce(&Gateway, &AtomicUsize) + Send) {
     let gateway = scene(provider).start();
     let (over, exchanges) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut bob = gateway.client();
@@ -68,7 +71,7 @@ fn beside(provider: &Http2Provider, wild: impl FnOnce(&Gateway, &AtomicUsize) + 
     exchange(&mut bob, &BOB, "/b", "/bob/first", b"first");
     std::thread::scope(|threads| {
         let alice = threads.spawn(|| {
-            wild(&gateway, &exchanges);
+            disturb(&gateway, &exchanges);
             over.store(true, Ordering::SeqCst);
         });
         while !over.load(Ordering::SeqCst) && !alice.is_finished() {
@@ -99,7 +102,7 @@ fn beside(provider: &Http2Provider, wild: impl FnOnce(&Gateway, &AtomicUsize) + 
         let wanted = format!("{number} ").repeat(3_000);
         assert!(
             first || body == wanted.as_bytes(),
-            "{path}: another's bytes"
+            "{path}: the body is not its own"
         );
         of_bob += 1;
     }
@@ -240,7 +243,7 @@ fn a_log_reader_that_stops_does_not_affect_either_of_two_tenants() {
             match (line["key"].as_str(), line["route"].as_str()) {
                 (Some("alice"), Some("a")) => routes[0] += 1,
                 (Some("bob"), Some("b")) => routes[1] += 1,
-                _ => panic!("a line of both: {line}"),
+                _ => panic!("a line that mixes both tenants: {line}"),
             }
         }
         routes == [EXCHANGES; 2]

@@ -415,13 +415,11 @@ fn connections_leave_open_files_for_a_revocation() {
     http2::run(async {
         let client = http2::connect(process.listen).await;
         let post = || {
-            let client = client.clone();
+            let mut client = client.clone();
             async move {
                 let request = http::Request::post("http://gateway.test/p");
-                let request = request.header("api-key", "secret").body(()).unwrap();
-                let mut client = client.ready().await.unwrap();
-                let (response, _) = client.send_request(request, true).unwrap();
-                response.await.unwrap().status()
+                let request = request.header("api-key", "secret");
+                http2::send(&mut client, request).await.status()
             }
         };
         let mut requested = Vec::new();

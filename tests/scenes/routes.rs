@@ -5,7 +5,7 @@ use crate::support::{Gateway, Provider, Scene, http2};
 
 /// A configuration in which any key may use `/openai`, and keys of one team `/openai/v1/fine_tuning` and
 /// `/openai/v1/chat`.
-fn divided(kind: &str, provider: &Provider) -> Gateway {
+fn with_narrower_routes(kind: &str, provider: &Provider) -> Gateway {
     let url = provider.url();
     let rest = format!(
         "[providers.all]\nkind = \"{kind}\"\nbase_url = \"{url}/v1\"\ntoken = \"inline:token\"\n\
@@ -27,7 +27,7 @@ fn divided(kind: &str, provider: &Provider) -> Gateway {
 fn a_narrower_route_cannot_be_bypassed_by_another_spelling_of_its_path() {
     for kind in ["openai", "custom"] {
         let provider = Provider::start();
-        let gateway = divided(kind, &provider);
+        let gateway = with_narrower_routes(kind, &provider);
         let get = |path: &str, key: &str| {
             let response = gateway.get(path, &[("api-key", key)]);
             let code = if response.status == 200 {
@@ -141,7 +141,7 @@ fn an_azure_deployment_with_its_own_route_has_no_other_spelling() {
 }
 
 /// A configuration in which any key may use `/p`, and keys of a team the hosts `llm.corp.example` and `[::1]`.
-fn by_host(provider: &Provider) -> Gateway {
+fn with_host_route(provider: &Provider) -> Gateway {
     let named = "[[routes]]\nname = \"named\"\nhost = [\"LLM.corp.example.\", \"[0:0::1]\"]\npath = \"/p\"\n\
                  provider = \"p\"\nkeys = { team = \"audio\" }\n";
     Scene::with_server(
@@ -156,7 +156,7 @@ fn by_host(provider: &Provider) -> Gateway {
 #[test]
 fn a_host_chooses_the_same_route_in_every_spelling() {
     let provider = Provider::start();
-    let gateway = by_host(&provider);
+    let gateway = with_host_route(&provider);
     let get = |host: &str| {
         gateway
             .get("/p", &[("host", host), ("api-key", "secret")])
@@ -192,7 +192,7 @@ fn a_host_chooses_the_same_route_in_every_spelling() {
 #[test]
 fn an_authority_of_http2_chooses_the_same_route_in_every_spelling() {
     let provider = Provider::start();
-    let gateway = by_host(&provider);
+    let gateway = with_host_route(&provider);
     http2::run(async {
         let mut client = http2::connect(gateway.address()).await;
         for (authority, status) in [
@@ -202,14 +202,10 @@ fn an_authority_of_http2_chooses_the_same_route_in_every_spelling() {
             ("[0:0:0:0:0:0:0:1]", 403),
             ("other.example", 200),
         ] {
-            let request = http::Request::get(format!("http://{authority}/p"))
-                .header("api-key", "secret")
-                .body(())
-                .unwrap();
-            let (response, _) = client.send_request(request, true).unwrap();
-            let response = response.await.unwrap();
+            let request =
+                http::Request::get(format!("http://{authority}/p")).header("api-key", "secret");
+            let response = http2::send(&mut client, request).await;
             assert_eq!(response.status(), status, "{authority}");
-            client = client.ready().await.unwrap();
         }
     });
 }

@@ -38,7 +38,7 @@ fn shown() -> BTreeMap<(String, String), Shown> {
             }
             continue;
         }
-        // A comment that goes on.
+        // The line continues the comment of the line above.
         let more = line.strip_prefix("#      ").map(str::trim_start);
         if let (Some(more), Some(key)) = (more.and_then(|rest| rest.strip_prefix("# ")), &last) {
             let shown: &mut Shown = found.get_mut(key).unwrap();
@@ -61,7 +61,7 @@ fn shown() -> BTreeMap<(String, String), Shown> {
         } else {
             format!("{section}.{within}")
         };
-        // The comment begins behind the first `#` that leaves a value in front of it.
+        // The comment begins after the first `#` that leaves a value in front of it.
         let ends = rest.match_indices('#').map(|(at, _)| at);
         let end = ends
             .chain([rest.len()])
@@ -141,7 +141,7 @@ fn escaped(text: &str) -> String {
     parts.collect::<Vec<_>>().join("`")
 }
 
-/// A section as a file has it.
+/// The heading of a section, as it is written in `gateway.toml`.
 fn heading(section: &str) -> String {
     let name = section.replace(".*", ".NAME");
     match name.split_once("[]") {
@@ -185,7 +185,7 @@ fn the_reference_page_agrees_with_the_table() {
     );
 }
 
-/// Values that are not the default, as TOML: one of them is taken.
+/// Values in TOML, at least one of which is not the default.
 fn others(setting: &Setting) -> Vec<&'static str> {
     match (setting.name, setting.kind) {
         ("listen", _) => vec!["[\"127.0.0.1:18080\"]"],
@@ -221,7 +221,7 @@ fn a_change_needs_a_restart_as_the_table_says() {
             let line = value.map_or(String::new(), |value| {
                 format!("{within}{dot}{} = {value}\n", setting.name)
             });
-            // Two settings mean something only beside this one.
+            // Two settings have an effect only beside `trusted_proxies`.
             let beside = match setting.name {
                 "client_ip_header" | "proxy_protocol" => trusted,
                 _ => "",

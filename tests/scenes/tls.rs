@@ -132,10 +132,8 @@ fn trailers_pass_over_http2_without_headers_that_clients_must_not_get() {
     http2::run(async {
         let mut client = http2::connect(gateway.address()).await;
         let request = http::Request::get("http://gateway.test/p").header("api-key", "secret");
-        let (response, _) = client
-            .send_request(request.body(()).unwrap(), true)
-            .unwrap();
-        let mut body = response.await.unwrap().into_body();
+        let response = http2::send(&mut client, request).await;
+        let mut body = response.into_body();
         while let Some(chunk) = body.data().await {
             body.flow_control()
                 .release_capacity(chunk.unwrap().len())

@@ -96,8 +96,8 @@ fn a_process_whose_predecessor_died_before_it_served_ends_and_logs_the_reason() 
     assert_eq!(process.log().matches(" serving ").count(), 1);
 }
 
-#[test]
-fn a_process_that_serves_before_the_handover_ends_if_its_predecessor_dies() {
+/// A stopped process, and its successor, which serves and waits for the handover.
+fn before_the_handover() -> (Process, SceneProcesses, u32) {
     let provider = Provider::start();
     let (process, install) = started_by_a_link(scene(&provider, ""));
     let processes = SceneProcesses::of(&process.scene);
@@ -111,6 +111,12 @@ fn a_process_that_serves_before_the_handover_ends_if_its_predecessor_dies() {
     eventually("the new process serves", || {
         pid_at(process.admin) == Some(successor.into())
     });
+    (process, processes, successor)
+}
+
+#[test]
+fn a_process_that_serves_before_the_handover_ends_if_its_predecessor_dies() {
+    let (process, processes, _) = before_the_handover();
     process.signal("KILL");
     eventually("no process is left", || processes.ids().is_empty());
     assert!(
@@ -122,18 +128,7 @@ fn a_process_that_serves_before_the_handover_ends_if_its_predecessor_dies() {
 
 #[test]
 fn a_process_starts_no_successor_before_its_own_handover() {
-    let provider = Provider::start();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
-    let processes = SceneProcesses::of(&process.scene);
-    install(&waiting_script(&process.scene));
-    process.signal("USR2");
-    let successor = started(&process);
-    process.signal("STOP");
-    eventually("it has stopped", || is_stopped(process.id()));
-    process.scene.write("go", "");
-    eventually("the new process serves", || {
-        pid_at(process.admin) == Some(successor.into())
-    });
+    let (process, processes, successor) = before_the_handover();
     let two = processes.ids();
     signal(successor, "USR2");
     let requested = Instant::now();

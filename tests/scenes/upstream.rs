@@ -130,8 +130,8 @@ fn times_sent(way: &'static Way) -> (u16, usize) {
 fn a_post_is_sent_again_only_if_no_byte_of_a_response_arrived() {
     const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
     const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-model: m\r\n";
-    static UNBEGUN: [Way; 2] = [way("", 0, false), way("", 0, true)];
-    static BEGUN: [Way; 13] = [
+    static WITHOUT_RESPONSE: [Way; 2] = [way("", 0, false), way("", 0, true)];
+    static WITH_BEGUN_RESPONSE: [Way; 13] = [
         way("HTTP/1.1 100 Continue\r\n\r\n", 0, false),
         way("HTTP/1.1 102 Processing\r\n\r\n", 0, false),
         way("HTTP/1.1 102 Processing\r\n\r\n", 0, true),
@@ -146,10 +146,10 @@ fn a_post_is_sent_again_only_if_no_byte_of_a_response_arrived() {
         way(HALF, 0, true),
         way(HALF, 170, false),
     ];
-    for way in &UNBEGUN {
+    for way in &WITHOUT_RESPONSE {
         assert_eq!(times_sent(way), (200, 2), "reset {}", way.resets);
     }
-    for way in &BEGUN {
+    for way in &WITH_BEGUN_RESPONSE {
         let described = format!("{:?}, reset {}", way.sends, way.resets);
         assert_eq!(times_sent(way), (502, 1), "{described}");
     }

@@ -194,7 +194,7 @@ fn times_sent_with(
 
 #[test]
 fn a_post_is_sent_again_over_http2_only_if_the_provider_declares_it_unprocessed() {
-    let unbegun: [(&str, Way); 8] = [
+    let unprocessed: [(&str, Way); 8] = [
         ("REFUSED_STREAM", |requested, wire| {
             write(wire, &[reset(requested.stream, REFUSED_STREAM)])
         }),
@@ -225,7 +225,7 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_declares_it_unprocessed(
             hang_up(wire, &[goaway(requested.stream - 1, NO_ERROR)])
         }),
     ];
-    for (way, provider) in unbegun {
+    for (way, provider) in unprocessed {
         for kept in [true, false] {
             assert_eq!(
                 times_sent(kept, provider),
@@ -234,7 +234,7 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_declares_it_unprocessed(
             );
         }
     }
-    let perhaps: [(&str, Way); 8] = [
+    let perhaps_processed: [(&str, Way); 8] = [
         ("FIN", |_, wire| hang_up(wire, &[])),
         ("103, FIN", |requested, wire| {
             hang_up(wire, &[status(requested.stream, "103")])
@@ -266,7 +266,7 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_declares_it_unprocessed(
             hang_up(wire, &[])
         }),
     ];
-    for (way, provider) in perhaps {
+    for (way, provider) in perhaps_processed {
         for kept in [true, false] {
             let (_, times) = times_sent(kept, provider);
             assert_eq!(times, 1, "{way}, kept {kept}");
@@ -284,7 +284,7 @@ fn a_safe_request_is_sent_again_over_http2_if_its_kept_connection_was_closed() {
     for method in ["PUT", "DELETE", "PATCH"] {
         assert_eq!(times_sent_with(method, &KEY, true, close), (Some(502), 1));
     }
-    // Nor a request that a header may turn into a POST.
+    // A request that a header may turn into a POST is not sent again either.
     let post = [KEY[0], ("x-http-method-override", "POST")];
     let times = times_sent_with("GET", &post, true, close);
     assert_eq!(times, (Some(502), 1));

@@ -245,9 +245,7 @@ fn a_thousand_open_connections_are_refused_within_a_second_of_the_command() {
     http2::run(async {
         let get = async |client: &mut h2::client::SendRequest<bytes::Bytes>| {
             let request = http::Request::get("http://a/p").header("api-key", "first-key");
-            let mut ready = client.clone().ready().await.unwrap();
-            let (response, _) = ready.send_request(request.body(()).unwrap(), true).unwrap();
-            response.await.unwrap().status().as_u16()
+            http2::send(client, request).await.status().as_u16()
         };
         let mut newer = Vec::with_capacity(OF_EACH);
         for client in &mut clients {

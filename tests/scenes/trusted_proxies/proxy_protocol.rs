@@ -154,10 +154,8 @@ fn tls_starts_after_the_proxy_header() {
             .unwrap();
         let (mut client, _) = tls::http2(stream, config).await;
         let request = http::Request::post("https://gateway.test/p").header(KEY.0, KEY.1);
-        let (response, _) = client
-            .send_request(request.body(()).unwrap(), true)
-            .unwrap();
-        response.await.unwrap().status()
+        let response = http2::send(&mut client, request).await;
+        response.status()
     });
     assert_eq!(status, 200);
     assert_eq!(client_in_line(&gateway, 5), "203.0.113.8:4711");
