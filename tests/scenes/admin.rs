@@ -195,9 +195,7 @@ const ADMIN_ROUTES: [(&str, &str, u16); 9] = [
 fn the_admin_listener_refuses_pages_of_other_sites() {
     let provider = Provider::start();
     let server = "server.admin_hosts = [\"keygate.internal\"]";
-    let gateway = Scene::with_server(server, &simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
-        .start();
+    let gateway = Scene::before(&provider, server).start();
     let admin = gateway.running.admin();
     let own = admin.to_string();
     let port = admin.port();
@@ -397,7 +395,7 @@ fn the_admin_listener_limits_the_time_of_a_head() {
     );
     let mut slow = Client::connect(admin);
     slow.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
-    // Even if bytes keep arriving.
+    // The connection is cut even if bytes keep arriving.
     eventually("the connection is cut", || {
         slow.try_send("x: y\r\n").is_err()
     });

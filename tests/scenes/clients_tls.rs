@@ -81,7 +81,7 @@ fn the_expiry_of_the_certificate_is_in_the_metrics() {
         let metrics = gateway.admin("/metrics");
         metrics.text().contains(&format!("{METRIC} 1924992000\n"))
     });
-    let plain = Scene::new(&simple(&provider.url(), "", "")).key("alice", "secret", "");
+    let plain = Scene::before(&provider, "");
     let metrics = plain.start().admin("/metrics");
     assert!(!metrics.text().contains(METRIC));
 }
@@ -193,7 +193,9 @@ fn a_client_without_a_handshake_counts_and_is_closed_after_the_head_timeout() {
     for stream in &mut silent {
         assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
     }
-    eventually("none", || gateway.count("keygate_connections") == 0);
+    eventually("no connection is left", || {
+        gateway.count("keygate_connections") == 0
+    });
     assert_eq!(gateway.count("keygate_tls_handshake_failures_total"), 3);
     let config = client_config(&authority, None, &[]);
     assert!(post(gateway.address(), &config, "gateway.test").is_ok());
@@ -218,7 +220,7 @@ fn a_client_silent_after_its_handshake_is_closed_after_the_head_timeout() {
         );
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest);
-        // Well before `keepalive`, which is for connections that have had a request.
+        // The timeout is not `keepalive`, which is longer and for connections that have had a request.
         assert!(begin.elapsed() < PATIENCE, "{protocols:?}");
         assert!(!rest.starts_with(b"HTTP/"));
     }
@@ -245,7 +247,7 @@ fn an_http2_connection_after_its_preface_has_the_idle_timeout() {
 
 #[test]
 fn a_tls_client_gets_all_bytes_of_a_provider_that_pauses() {
-    // Far more than the sockets buffer, so that the end waits in the TLS library; and a few bytes.
+    // Once far more bytes than the sockets buffer, so that the last ones wait in the TLS library, and once a few bytes.
     for length in [8 << 20, 10] {
         let (finish, finished) = std::sync::mpsc::channel::<()>();
         let finished = std::sync::Mutex::new(finished);

@@ -114,7 +114,7 @@ fn pages_of_allowed_origins_may_read_every_response_and_refusal_of_the_route() {
             response.head
         );
     }
-    // Also for a provider that is unreachable.
+    // A page may also read the refusal if the provider is unreachable.
     let unreachable = simple("http://127.0.0.1:9", "", CORS);
     let gateway = Scene::new(&unreachable).key("alice", "secret", "").start();
     let response = gateway.get("/p", &[ORIGIN, key]);

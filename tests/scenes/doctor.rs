@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::support::command::{keygate, text};
+use crate::support::command::{keygate_for, text};
 use crate::support::gateway::simple;
 use crate::support::process::{self, Process};
 use crate::support::{Provider, Scene, unused_port};
@@ -41,9 +41,8 @@ fn the_doctor_checks_the_machine_and_reports_what_to_fix() {
             ),
         );
     };
-    let config = scene.path("gateway.toml").display().to_string();
     configure("127.0.0.1:0", provider.local_addr().unwrap(), "inline:t");
-    let good = keygate(&["doctor", "--config", &config]);
+    let good = keygate_for(&scene, &["doctor"]);
     let printed = text(&good.stdout);
     assert!(good.status.success(), "{printed}");
     assert!(printed.contains("127.0.0.1 is reached at"), "{printed}");
@@ -52,7 +51,7 @@ fn the_doctor_checks_the_machine_and_reports_what_to_fix() {
         closed,
         "env:KEYGATE_NOWHERE",
     );
-    let bad = keygate(&["doctor", "--json", "--config", &config]);
+    let bad = keygate_for(&scene, &["doctor", "--json"]);
     assert_eq!(bad.status.code(), Some(1));
     let found: serde_json::Value = serde_json::from_slice(&bad.stdout).unwrap();
     let bad: Vec<String> = found
@@ -87,8 +86,7 @@ fn the_doctor_asks_a_running_gateway_about_a_token_that_it_cannot_read() {
     let process = Process::start_as(scene, command.env("OF_SERVICE", "t"));
     let text_here = format!("server.admin = \"{}\"\n{rest}", process.admin);
     process.scene.write("gateway.toml", &text_here);
-    let config = process.scene.path("gateway.toml").display().to_string();
-    let found = keygate(&["doctor", "--config", &config]);
+    let found = keygate_for(&process.scene, &["doctor"]);
     let printed = text(&found.stdout);
     assert!(found.status.success(), "{printed}");
     assert!(
@@ -128,30 +126,29 @@ fn check_warns_if_this_machine_trusts_no_certificate() {
 #[test]
 fn a_gateway_of_another_configuration_on_the_same_admin_address_is_recognized() {
     let provider = Provider::start();
-    let running = Process::start(process::scene(&provider, ""));
+    let running = Process::start(Scene::before(&provider, ""));
     let admin = running.admin;
     let scene = Scene::new("").key("bob", "other", "");
     let own = simple(&provider.url(), "", "");
     let file = format!("server.listen = \"127.0.0.1:0\"\nserver.admin = \"{admin}\"\n{own}");
     scene.write("gateway.toml", &file);
-    let config = scene.path("gateway.toml").display().to_string();
     let theirs = running.scene.path("keys.toml").display().to_string();
 
-    let listed = keygate(&["keys", "list", "--config", &config]);
+    let listed = keygate_for(&scene, &["keys", "list"]);
     let printed = text(&listed.stderr);
     let expected = format!("Not served by the gateway at {admin}: that one reads {theirs}");
     assert!(
         listed.status.success() && printed.contains(&expected),
         "{printed}"
     );
-    let json = keygate(&["keys", "list", "--json", "--config", &config]);
+    let json = keygate_for(&scene, &["keys", "list", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(
         (&json["served"]["current"], &json["served"]["reads"]),
         (&false.into(), &theirs.as_str().into())
     );
 
-    let doctor = keygate(&["doctor", "--config", &config]);
+    let doctor = keygate_for(&scene, &["doctor"]);
     let printed = text(&doctor.stdout);
     let line = printed.lines().find(|line| line.contains("server.admin"));
     let line = line.unwrap_or_else(|| panic!("{printed}"));
@@ -161,7 +158,7 @@ fn a_gateway_of_another_configuration_on_the_same_admin_address_is_recognized() 
     );
     assert_eq!(doctor.status.code(), Some(1));
     for command in ["reload", "upgrade"] {
-        let output = keygate(&[command, "--config", &config]);
+        let output = keygate_for(&scene, &[command]);
         let printed = text(&output.stderr);
         assert!(
             printed.contains("has another configuration") && printed.contains(&theirs),
@@ -180,11 +177,7 @@ fn the_doctor_prints_columns_of_ok_warn_and_fail() {
     let rest = simple(&format!("http://{taken}"), "", "");
     let file = format!("server.listen = \"{taken}\"\nserver.admin = \"127.0.0.1:0\"\n{rest}");
     scene.write("gateway.toml", &file);
-    let doctor = keygate(&[
-        "doctor",
-        "--config",
-        scene.path("gateway.toml").to_str().unwrap(),
-    ]);
+    let doctor = keygate_for(&scene, &["doctor"]);
     let printed = text(&doctor.stdout);
     let starts = |word: &str| printed.lines().any(|line| line.starts_with(word));
     assert!(

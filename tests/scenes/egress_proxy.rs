@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use keygate::testing::config::{Purpose, Resolved};
 
-use crate::support::command::{keygate, text};
+use crate::support::command::{keygate_for, text};
 use crate::support::gateway::simple;
 use crate::support::http2::Http2Provider;
 use crate::support::provider::ok;
@@ -421,23 +421,14 @@ fn the_proxy_of_the_environment_is_used_if_configured() {
     );
     assert_eq!(proxy.requested().len(), 2);
     let named = scene(&authority, "", "proxy = \"http://proxy.corp:3128\"");
-    let config = named.path("gateway.toml").display().to_string();
-    let explained = keygate(&[
-        "explain",
-        "--config",
-        &config,
-        "POST",
-        "/p",
-        "-H",
-        "api-key: secret",
-    ]);
+    let request = ["explain", "POST", "/p", "-H", "api-key: secret"];
+    let explained = keygate_for(&named, &request);
     let shown = "https://api.provider.test through the proxy proxy.corp:3128";
     assert!(
         text(&explained.stdout).contains(shown),
         "{}",
         text(&explained.stdout)
     );
-    let config = by_environment.path("gateway.toml").display().to_string();
-    let check = keygate(&["check", "--config", &config]);
+    let check = keygate_for(&by_environment, &["check"]);
     assert!(check.status.success(), "{}", text(&check.stderr));
 }

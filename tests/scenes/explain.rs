@@ -1,13 +1,12 @@
 //! `keygate explain`: the same decision as a request's, without a request.
 
-use crate::support::command::{keygate, text};
+use crate::support::command::{keygate_for, text};
 use crate::support::gateway::simple;
 use crate::support::{Provider, Scene};
 
 /// The output of `keygate explain`, and its exit code.
 fn explain(scene: &Scene, arguments: &[&str]) -> (String, Option<i32>) {
-    let config = scene.path("gateway.toml").display().to_string();
-    let ran = keygate(&[&["explain", "--config", &config], arguments].concat());
+    let ran = keygate_for(scene, &[&["explain"], arguments].concat());
     let printed = format!("{}{}", text(&ran.stdout), text(&ran.stderr));
     (printed, ran.status.code())
 }
@@ -388,7 +387,7 @@ fn explain_calls_no_key_unknown_if_the_key_file_cannot_be_read() {
         );
     }
     assert!(!printed.contains("not in the key file"), "{printed}");
-    // What does not depend on the keys is still explained.
+    // `explain` still explains everything that does not depend on the keys.
     let (printed, code) = explain(&scene, &["GET", "/p/v1/models"]);
     assert_eq!(code, Some(1), "{printed}");
     assert!(printed.contains("none was sent"), "{printed}");

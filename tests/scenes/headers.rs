@@ -135,9 +135,7 @@ fn headers_of_proxies_about_the_client_are_not_forwarded() {
 fn configured_headers_are_not_forwarded() {
     let provider = Provider::start();
     let server = "server.strip_headers = [\"X-Corp-Identity\", \"X-Team-*\"]";
-    let gateway = Scene::with_server(server, &simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
-        .start();
+    let gateway = Scene::before(&provider, server).start();
     let names = [
         "X-Corp-Identity",
         "X-Team-Name",

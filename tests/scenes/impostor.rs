@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,8 +13,8 @@ use keygate::testing::document::FileStamp;
 use rustix::process::{Uid, geteuid};
 use rustix::thread::set_thread_res_uid;
 
-use crate::support::command::{keygate, text};
-use crate::support::process::{self, Process};
+use crate::support::command::{keygate_for, text};
+use crate::support::process::Process;
 use crate::support::{Provider, Scene, unused_port};
 
 /// A user who is neither root nor the user who runs the tests.
@@ -67,7 +67,7 @@ fn pretend(listener: TcpListener, pid: u32, scene: &Scene) -> Arc<AtomicU64> {
 
 /// A configuration with this admin address.
 fn scene_with_admin(provider: &Provider, admin: SocketAddr) -> Scene {
-    let scene = process::scene(provider, "");
+    let scene = Scene::before(provider, "");
     let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
     let admin = format!("server.admin = \"{admin}\"");
     scene.write(
@@ -75,11 +75,6 @@ fn scene_with_admin(provider: &Provider, admin: SocketAddr) -> Scene {
         &text.replace("server.admin = \"127.0.0.1:0\"", &admin),
     );
     scene
-}
-
-fn run(scene: &Scene, arguments: &[&str]) -> Output {
-    let config = scene.path("gateway.toml").display().to_string();
-    keygate(&[arguments, &["--config", &config]].concat())
 }
 
 /// A process that a signal would end.
@@ -91,7 +86,7 @@ impl Victim {
     }
 
     fn lives(&mut self) -> bool {
-        // Longer than the delivery of a signal takes.
+        // A signal is delivered in less time.
         std::thread::sleep(Duration::from_millis(50));
         self.0.try_wait().unwrap().is_none()
     }
@@ -113,7 +108,7 @@ fn an_impostor_on_the_admin_port_cannot_have_another_process_signalled() {
     let requested = pretend(listener, victim.0.id(), &scene);
     for command in ["reload", "upgrade"] {
         let before = requested.load(Ordering::SeqCst);
-        let output = run(&scene, &[command]);
+        let output = keygate_for(&scene, &[command]);
         assert_eq!(output.status.code(), Some(1));
         let stderr = text(&output.stderr);
         assert!(stderr.contains("is no keygate, but `sleep`"), "{stderr}");
@@ -124,11 +119,11 @@ fn an_impostor_on_the_admin_port_cannot_have_another_process_signalled() {
 #[test]
 fn a_gateway_that_does_not_listen_on_the_admin_port_gets_no_signal() {
     let provider = Provider::start();
-    let other = Process::start(process::scene(&provider, ""));
+    let other = Process::start(Scene::before(&provider, ""));
     let listener = listen_as(None);
     let scene = scene_with_admin(&provider, listener.local_addr().unwrap());
     pretend(listener, other.id(), &scene);
-    let output = run(&scene, &["upgrade"]);
+    let output = keygate_for(&scene, &["upgrade"]);
     if geteuid().is_root() {
         // Only root can see the sockets of a gateway of another user.
         assert_eq!(output.status.code(), Some(1));
@@ -155,7 +150,7 @@ fn the_response_of_another_user_on_the_admin_port_is_not_trusted() {
         &["upgrade"],
         &["keys", "disable", "alice", "--wait"],
     ] {
-        let output = run(&scene, command);
+        let output = keygate_for(&scene, command);
         assert_eq!(output.status.code(), Some(1), "{command:?}");
         let stderr = text(&output.stderr);
         assert!(stderr.contains("user 4711 listens on"), "{stderr}");

@@ -165,7 +165,7 @@ fn list_and_show_print_comment_creation_time_and_state() {
 #[test]
 fn a_long_comment_or_label_is_printed_and_widens_no_other_row() {
     let keys = Keys::new();
-    // Longer than the greatest width that `format!` accepts.
+    // The text is longer than the greatest width that `format!` accepts.
     let long = "x".repeat(70_000);
     keys.run(&["create", "--id", "a", "--label", &format!("team={long}")]);
     keys.run(&["create", "--id", "b", "--comment", &long]);

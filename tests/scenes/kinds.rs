@@ -414,7 +414,7 @@ fn upload_urls_of_a_provider_lead_back_through_the_gateway() {
         headers.push(("location", "/v1beta/files/f"));
         respond(wire, "200 OK", &headers, b"{}");
     });
-    // One version stands for all others.
+    // The base path has another version than the path of the request.
     let gateway = of_kind("gemini", &(provider.url() + "/v1"), "", "");
     let key = ("x-goog-api-key", "secret");
     let response = gateway.request("POST", "/p/upload/v1beta/files", &[key], b"{}");

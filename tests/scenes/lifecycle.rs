@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::support::gateway::simple;
-use crate::support::process::{Process, keygate, open_stream, scene};
+use crate::support::process::{Process, keygate, open_stream};
 use crate::support::provider::event_stream;
 use crate::support::provider::respond;
 use crate::support::{Client, PATIENCE, Provider, Scene, admin_request, eventually};
@@ -13,7 +13,7 @@ use crate::support::{Client, PATIENCE, Provider, Scene, admin_request, eventuall
 #[test]
 fn sigterm_lets_an_open_stream_end_and_then_ends_at_once() {
     let (provider, events) = event_stream();
-    let process = Process::start(scene(&provider, "server.timeouts.drain = \"60s\""));
+    let process = Process::start(Scene::before(&provider, "server.timeouts.drain = \"60s\""));
     let mut client = open_stream(process.listen, &events);
     let mut idle = Client::connect(process.listen);
     assert_eq!(idle.request("GET", "/nothing", &[], b"").status, 404);
@@ -43,7 +43,7 @@ fn sigterm_lets_an_open_stream_end_and_then_ends_at_once() {
 fn readiness_fails_for_the_shutdown_delay_before_the_listeners_close() {
     let provider = Provider::start();
     let server = "server.timeouts.shutdown_delay = \"1s\"\n";
-    let process = Process::start(scene(&provider, server));
+    let process = Process::start(Scene::before(&provider, server));
     process.signal("TERM");
     let ready = || admin_request(process.admin, "GET", "/readyz").status;
     eventually("readiness fails", || ready() == 503);
@@ -58,7 +58,7 @@ fn readiness_fails_for_the_shutdown_delay_before_the_listeners_close() {
 fn an_idle_gateway_ends_at_once() {
     let provider = Provider::start();
     for signal in ["TERM", "INT"] {
-        let process = Process::start(scene(&provider, ""));
+        let process = Process::start(Scene::before(&provider, ""));
         let start = Instant::now();
         process.signal(signal);
         let (code, log) = process.end();
@@ -71,7 +71,10 @@ fn an_idle_gateway_ends_at_once() {
 #[test]
 fn a_drain_ends_after_its_time_with_a_stream_still_open() {
     let (provider, events) = event_stream();
-    let process = Process::start(scene(&provider, "server.timeouts.drain = \"300ms\""));
+    let process = Process::start(Scene::before(
+        &provider,
+        "server.timeouts.drain = \"300ms\"",
+    ));
     let mut client = open_stream(process.listen, &events);
     process.signal("TERM");
     let (code, log) = process.end();
@@ -87,7 +90,7 @@ fn a_drain_ends_after_its_time_with_a_stream_still_open() {
 #[test]
 fn sigint_ends_with_a_stream_still_open() {
     let (provider, events) = event_stream();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let mut client = open_stream(process.listen, &events);
     process.signal("INT");
     assert_eq!(process.end().0, Some(0));
@@ -97,7 +100,7 @@ fn sigint_ends_with_a_stream_still_open() {
 #[test]
 fn sighup_reloads_and_does_not_kill() {
     let provider = Provider::start();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let generation = || {
         let status = admin_request(process.admin, "GET", "/status");
         status.json()["generation"].as_u64().unwrap()
@@ -115,7 +118,7 @@ fn an_occupied_port_is_reported_and_exits_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let provider = Provider::start();
-    let scene = scene(&provider, "");
+    let scene = Scene::before(&provider, "");
     for key in ["server.listen", "server.admin"] {
         let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
         let old = format!("{key} = \"127.0.0.1:0\"");
@@ -143,7 +146,7 @@ fn an_occupied_port_is_reported_and_exits_1() {
 #[test]
 fn a_configuration_with_errors_is_not_served_and_exits_78() {
     let provider = Provider::start();
-    let scene = scene(&provider, "server.listne = \"127.0.0.1:0\"");
+    let scene = Scene::before(&provider, "server.listne = \"127.0.0.1:0\"");
     for command in ["run", "check"] {
         let output = keygate()
             .args([command, "--config"])
@@ -163,8 +166,8 @@ fn a_configuration_with_errors_is_not_served_and_exits_78() {
 #[test]
 fn a_gateway_ends_even_if_nobody_reads_its_access_log() {
     let provider = Provider::start();
-    let process = Process::start_with(scene(&provider, ""), Stdio::piped());
-    // More access lines than a pipe holds.
+    let process = Process::start_with(Scene::before(&provider, ""), Stdio::piped());
+    // The requests make more access lines than a pipe holds.
     let mut client = Client::connect(process.listen);
     for _ in 0..1000 {
         assert_eq!(client.request("GET", "/nothing", &[], b"").status, 404);

@@ -50,7 +50,9 @@ fn failed_exchanges_block_no_thread_while_nobody_reads_the_log() {
             assert_eq!(status(&process, "/p"), 200);
         }
         // The lines arrive once they are read again.
-        eventually("the line", || reader.read().contains("exchange failed"));
+        eventually("the line of the log", || {
+            reader.read().contains("exchange failed")
+        });
     }
 }
 
@@ -95,7 +97,7 @@ fn a_failed_start_ends_in_time_while_nobody_reads_the_log() {
     command.arg(scene.path("gateway.toml")).stderr(reader.end());
     let mut child = command.spawn().unwrap();
     let mut code = None;
-    eventually("the end", || {
+    eventually("the end of the process", || {
         code = child.try_wait().unwrap().map(|status| status.code());
         code.is_some()
     });

@@ -123,15 +123,8 @@ fn a_tenant_that_does_not_read_does_not_affect_another_on_its_connection() {
     beside(&provider, |gateway, exchanges| {
         let mut silent: Vec<Client> = (0..6)
             .map(|number| {
-                let mut client = gateway.client();
-                client.send(raw_request(
-                    "GET",
-                    &format!("/a/large/{number}"),
-                    &ALICE,
-                    b"",
-                ));
-                assert!(client.read_head().starts_with("HTTP/1.1 200 "));
-                client
+                let path = format!("/a/large/{number}");
+                Client::open_response(gateway.address(), raw_request("GET", &path, &ALICE, b""))
             })
             .collect();
         wait_for(60, exchanges);

@@ -265,7 +265,7 @@ fn a_request_after_an_ignored_upgrade_is_answered() {
             let mut client = gateway.client();
             client.send(&first);
             if !at_once {
-                eventually("the first", || provider.received().len() > before);
+                eventually("the first request", || provider.received().len() > before);
             }
             client.send(&second);
             for body in ["/a", "/bmore"] {
@@ -305,7 +305,7 @@ fn the_response_to_a_request_with_trailers_closes_the_connection() {
         let mut client = gateway.client();
         client.send(&first);
         if !at_once {
-            eventually("the first", || provider.received().len() > before);
+            eventually("the first request", || provider.received().len() > before);
         }
         client.send(&second);
         release.send(()).unwrap();
@@ -414,7 +414,7 @@ fn the_end_of_a_websocket_reaches_a_client_that_keeps_sending() {
         switch(&mut wire, "");
         wire.write_all(&[b'%'; LONG]).unwrap();
         wire.shutdown(Shutdown::Write).unwrap();
-        // Otherwise its own close would be a reset.
+        // Without this read, closing the socket would reset the connection.
         std::io::copy(&mut wire, &mut std::io::sink()).unwrap();
     });
     let scene = Scene::new(&simple(&url, "", "websocket = true"));

@@ -106,7 +106,7 @@ fn a_process_that_aborts_does_not_wait_for_its_log_to_be_read() {
     command.stderr(reader.end()).stdout(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut status = None;
-    eventually("the end", || {
+    eventually("the end of the process", || {
         status = child.try_wait().unwrap();
         status.is_some()
     });

@@ -274,7 +274,7 @@ fn status(process: &Process) -> u16 {
 #[test]
 fn a_revocation_takes_effect_once_files_can_be_opened_again() {
     let provider = Provider::start();
-    let process = Process::start(process::scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     assert_eq!(status(&process), 200);
     let mut admin = Client::connect(process.admin);
     let mut last_reload = move || {
@@ -310,7 +310,7 @@ fn a_revocation_takes_effect_once_files_can_be_opened_again() {
 #[test]
 fn a_token_that_cannot_be_read_keeps_its_old_value_and_is_read_later() {
     let provider = Provider::start();
-    let scene = process::scene(&provider, "");
+    let scene = Scene::before(&provider, "");
     let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "file:token");
     scene.write("token", "first\n");
     scene.configure("", &rest);
@@ -407,7 +407,7 @@ fn revocations_take_effect_beside_an_invalid_configuration_and_new_keys_do_not()
 #[test]
 fn connections_leave_open_files_for_a_revocation() {
     let (provider, hold) = gated(|_, _| {});
-    let scene = process::scene(&provider, "server.h2c = true");
+    let scene = Scene::before(&provider, "server.h2c = true");
     let script = "ulimit -n 64; exec \"$0\" \"$@\"";
     let mut command = Command::new("sh");
     command.args(["-c", script, env!("CARGO_BIN_EXE_keygate")]);
@@ -459,7 +459,7 @@ fn connections_leave_open_files_for_a_revocation() {
 #[test]
 fn a_revocation_beside_an_invalid_configuration_is_retried() {
     let provider = Provider::start();
-    let process = Process::start(process::scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     process.scene.write("gateway.toml", "[server\n");
     eventually("the refusal", || process.log().contains("not valid TOML"));
     assert_eq!(status(&process), 200);

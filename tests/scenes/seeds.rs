@@ -187,7 +187,7 @@ fn import_and_serve(
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let serving = lines.find_map(|line| Some(line.ok()?.split_once("listen=[")?.1.to_owned()));
     let address = serving.expect("the gateway does not serve");
-    // Its further output is read, so that it does not block.
+    // A thread reads its further output, so that writing does not block.
     std::thread::spawn(move || lines.for_each(drop));
     Process {
         child,

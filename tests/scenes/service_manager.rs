@@ -1,4 +1,4 @@
-//! What systemd does for a gateway: notifications, the watchdog, and sockets.
+//! A gateway under systemd: notifications, the watchdog, and sockets.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use command_fds::{CommandFdExt, FdMapping};
 
 use crate::support::manager::Manager;
-use crate::support::process::{Process, keygate, scene, signal};
+use crate::support::process::{Process, keygate, signal};
 use crate::support::successor::upgrade;
 use crate::support::{Client, KEY, Provider, Scene, eventually};
 
@@ -14,7 +14,7 @@ use crate::support::{Client, KEY, Provider, Scene, eventually};
 fn the_service_manager_is_notified_of_each_state() {
     let provider = Provider::start();
     let manager = Manager::new();
-    let process = manager.start(scene(&provider, ""), &[]);
+    let process = manager.start(Scene::before(&provider, ""), &[]);
     let notification = manager.next_notification();
     assert!(
         notification.contains("READY=1\n")
@@ -57,7 +57,7 @@ fn a_service_manager_that_does_not_receive_blocks_no_request() {
     let provider = Provider::start();
     let manager = Manager::new();
     let watched = [("WATCHDOG_USEC", "200000")];
-    let process = manager.start(scene(&provider, ""), &watched);
+    let process = manager.start(Scene::before(&provider, ""), &watched);
     assert!(manager.next_notification().contains("READY=1"));
     manager.stop_receiving();
     // Heartbeats are due, which the accept thread sends.
@@ -88,7 +88,7 @@ fn the_service_manager_is_notified_of_the_new_process_and_its_heartbeat() {
     let manager = Manager::new();
     let id = std::process::id().to_string();
     let watched = [("WATCHDOG_USEC", "300000")];
-    let process = manager.start(scene(&provider, ""), &watched);
+    let process = manager.start(Scene::before(&provider, ""), &watched);
     assert!(manager.next_notification().contains("READY=1"));
     let successor = upgrade(&process);
     let mut notification = manager.next_notification();
@@ -109,7 +109,10 @@ fn the_service_manager_is_notified_of_the_new_process_and_its_heartbeat() {
     drop(successor);
     // A watchdog that is meant for another process is ignored.
     let manager = Manager::new();
-    let other = manager.start(scene(&provider, ""), &[watched[0], ("WATCHDOG_PID", &id)]);
+    let other = manager.start(
+        Scene::before(&provider, ""),
+        &[watched[0], ("WATCHDOG_PID", &id)],
+    );
     assert!(manager.next_notification().contains("READY=1"));
     manager
         .socket
@@ -122,7 +125,7 @@ fn the_service_manager_is_notified_of_the_new_process_and_its_heartbeat() {
 
 /// A scene whose configuration takes its sockets from systemd.
 fn listening_by_systemd(provider: &Provider) -> Scene {
-    let scene = scene(provider, "");
+    let scene = Scene::before(provider, "");
     let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
     let (ours, theirs) = (
         "server.listen = \"127.0.0.1:0\"",

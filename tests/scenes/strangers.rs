@@ -6,13 +6,10 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use http::Request;
 
-use crate::support::gateway::simple;
 use crate::support::{Client, Gateway, Provider, Scene, eventually, http2};
 
 fn gateway(server: &str, provider: &Provider) -> Gateway {
-    Scene::with_server(server, &simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
-        .start()
+    Scene::before(provider, server).start()
 }
 
 #[test]
@@ -129,7 +126,7 @@ async fn without_a_window(gateway: &Gateway) -> SendRequest<Bytes> {
 #[test]
 fn a_refusal_over_http2_does_not_wait_for_a_client_without_a_window() {
     let provider = Provider::start();
-    // Far longer than the test.
+    // The timeout is far longer than the test.
     let timeouts = "server.h2c = true\nserver.timeouts.client_write = \"1h\"";
     let gateway = gateway(timeouts, &provider);
     http2::run(async {

@@ -27,15 +27,6 @@ fn endless() -> (Provider, Receiver<()>) {
     (provider, is_closed)
 }
 
-/// A client that has read the head of its response.
-fn open_stream(gateway: &Gateway) -> Client {
-    let mut client = gateway.client();
-    client.send(POST);
-    let head = client.read_head();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    client
-}
-
 #[test]
 fn each_event_arrives_before_the_next_is_sent() {
     let (provider, events) = event_stream();
@@ -71,7 +62,7 @@ fn each_event_arrives_before_the_next_is_sent() {
 fn a_client_that_leaves_ends_the_providers_work() {
     let (provider, is_closed) = endless();
     let gateway = Gateway::before(&provider);
-    let mut client = open_stream(&gateway);
+    let mut client = Client::open_response(gateway.address(), POST);
     assert!(client.chunk().starts_with("data: x\n\n"));
     drop(client);
     is_closed
@@ -141,7 +132,7 @@ fn a_stream_that_pauses_too_long_is_cut_without_an_end() {
     let (provider, events) = event_stream();
     let rest = simple(&provider.url(), "timeouts.idle = \"200ms\"", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
-    let mut client = open_stream(&gateway);
+    let mut client = Client::open_response(gateway.address(), POST);
     // The timeout applies to each pause by itself.
     for _ in 0..4 {
         events.send("data: 1\n\n").unwrap();
@@ -167,7 +158,7 @@ fn an_exchange_that_takes_too_long_is_cut_though_it_never_pauses() {
     let (provider, is_closed) = endless();
     let rest = simple(&provider.url(), "timeouts.total = \"400ms\"", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
-    let mut client = open_stream(&gateway);
+    let mut client = Client::open_response(gateway.address(), POST);
     while client.try_chunk().is_some() {}
     is_closed
         .recv_timeout(PATIENCE)

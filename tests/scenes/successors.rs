@@ -3,15 +3,15 @@
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use crate::support::process::{Process, open_stream, scene, signal};
+use crate::support::process::{Process, open_stream, signal};
 use crate::support::provider::event_stream;
 use crate::support::successor::{Successor, serving_pid, started_by_a_link, upgrade};
-use crate::support::{Client, eventually};
+use crate::support::{Client, Scene, eventually};
 
 #[test]
 fn a_successor_that_dies_is_replaced_while_the_first_process_drains() {
     let (provider, events) = event_stream();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let mut stream = open_stream(process.listen, &events);
     let dies = upgrade(&process);
     signal(dies.0, "KILL");
@@ -42,7 +42,7 @@ fn a_successor_that_dies_is_replaced_while_the_first_process_drains() {
 #[test]
 fn a_successor_that_dies_after_its_own_upgrade_leaves_one_process_serving() {
     let (provider, events) = event_stream();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let stream = open_stream(process.listen, &events);
     let between = upgrade(&process);
     signal(between.0, "USR2");
@@ -71,7 +71,7 @@ fn a_successor_that_dies_after_its_own_upgrade_leaves_one_process_serving() {
 #[test]
 fn a_draining_process_accepts_again_if_all_its_successors_are_gone() {
     let (provider, events) = event_stream();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let stream = open_stream(process.listen, &events);
     let between = upgrade(&process);
     let third = || {
@@ -107,7 +107,7 @@ fn found<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
 #[test]
 fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
     let (provider, events) = event_stream();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let (process, install) = started_by_a_link(Scene::before(&provider, ""));
     let stream = open_stream(process.listen, &events);
     let mut known = vec![process.id()];
     let another = |than: &mut Vec<u32>| {
@@ -124,7 +124,7 @@ fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
     signal(second.0, "USR2");
     let third = Successor(another(&mut known));
     eventually("the second has ended", || process.log().contains("drained"));
-    // As long as this connection is open, the third process does not end.
+    // The third process does not end as long as this connection is open.
     let mut kept = Client::connect(process.listen);
     assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
     signal(third.0, "USR2");
@@ -135,7 +135,7 @@ fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
     install("exit 1");
     for (dies, serves) in [(&fourth, third.0), (&third, process.id())] {
         signal(dies.0, "KILL");
-        eventually("its predecessor", || {
+        eventually("the predecessor serves", || {
             serving_pid(&process) == Some(serves.into())
         });
     }
@@ -148,12 +148,12 @@ fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
 #[test]
 fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
     let (provider, events) = event_stream();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let (process, install) = started_by_a_link(Scene::before(&provider, ""));
     let mut stream = open_stream(process.listen, &events);
     let dies = upgrade(&process);
     install("exit 1");
     signal(dies.0, "KILL");
-    eventually("the old process", || {
+    eventually("the old process serves", || {
         serving_pid(&process) == Some(process.id().into())
     });
     eventually("the failure of the next", || {
@@ -194,12 +194,12 @@ fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
 fn an_old_process_that_accepts_again_handles_sigterm_and_sigint() {
     for (end, drains) in [("TERM", true), ("INT", false)] {
         let (provider, events) = event_stream();
-        let (process, install) = started_by_a_link(scene(&provider, ""));
+        let (process, install) = started_by_a_link(Scene::before(&provider, ""));
         let mut stream = open_stream(process.listen, &events);
         let dies = upgrade(&process);
         install("exec sleep 1000");
         signal(dies.0, "KILL");
-        eventually("the old process", || {
+        eventually("the old process serves", || {
             serving_pid(&process) == Some(process.id().into())
         });
         let response = Client::connect(process.listen).request("GET", "/nothing", &[], b"");

@@ -4,15 +4,15 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::process::{Process, keygate, open_stream, scene};
+use crate::support::process::{Process, keygate, open_stream};
 use crate::support::provider::{event_stream, gated, ok};
 use crate::support::successor::{Successor, upgrade};
-use crate::support::{Client, KEY, Provider, eventually, unused_port};
+use crate::support::{Client, KEY, Provider, Scene, eventually, unused_port};
 
 #[test]
 fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
     let (provider, events) = event_stream();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let mut stream = open_stream(process.listen, &events);
     let mut kept = Client::connect(process.listen);
     assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
@@ -44,11 +44,11 @@ fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
 #[test]
 fn a_connection_that_was_idle_during_an_upgrade_gets_one_more_response() {
     let provider = Provider::start();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let mut kept = Client::connect(process.listen);
     assert_eq!(kept.request("POST", "/p", &KEY, b"{}").status, 200);
     let successor = upgrade(&process);
-    // Longer than a process without a successor would keep it.
+    // A process without a successor would close the connection in less time.
     std::thread::sleep(Duration::from_millis(2500));
     let response = kept.request("POST", "/p", &KEY, b"{}");
     assert_eq!(
@@ -62,7 +62,7 @@ fn a_connection_that_was_idle_during_an_upgrade_gets_one_more_response() {
 #[test]
 fn a_new_process_that_cannot_serve_leaves_the_old_one_serving_with_the_reason_in_the_status() {
     let provider = Provider::start();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let good = std::fs::read_to_string(process.scene.path("gateway.toml")).unwrap();
     process
         .scene
@@ -86,7 +86,7 @@ fn a_new_process_that_cannot_serve_leaves_the_old_one_serving_with_the_reason_in
         assert_eq!(response.status, 200);
     }
     process.scene.write("gateway.toml", &good);
-    // Kept until the end: if it died first, another one would replace it.
+    // The successor is kept until the end: if it died first, another one would replace it.
     let _successor = upgrade(&process);
     assert_eq!(process.end().0, Some(0));
 }
@@ -94,7 +94,7 @@ fn a_new_process_that_cannot_serve_leaves_the_old_one_serving_with_the_reason_in
 #[test]
 fn an_upgrade_follows_the_link_that_the_process_was_started_by() {
     let provider = Provider::start();
-    let scene = scene(&provider, "");
+    let scene = Scene::before(&provider, "");
     let link = scene.path("keygate");
     symlink(env!("CARGO_BIN_EXE_keygate"), &link).unwrap();
     let process = Process::start_as(scene, &mut Command::new(&link));
@@ -116,7 +116,7 @@ fn an_upgrade_follows_the_link_that_the_process_was_started_by() {
 #[test]
 fn a_response_under_way_when_accepting_ends_closes_its_connection() {
     let (provider, release) = gated(|_, wire| ok(wire, b"{}"));
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let mut client = Client::connect(process.listen);
     client.send(crate::support::client::raw_request(
         "POST", "/p", &KEY, b"{}",
@@ -138,7 +138,10 @@ fn a_response_under_way_when_accepting_ends_closes_its_connection() {
 #[test]
 fn sigterm_after_an_upgrade_starts_a_drain_with_its_own_timeout() {
     let (provider, events) = event_stream();
-    let process = Process::start(scene(&provider, "server.timeouts.drain = \"300ms\""));
+    let process = Process::start(Scene::before(
+        &provider,
+        "server.timeouts.drain = \"300ms\"",
+    ));
     let mut stream = open_stream(process.listen, &events);
     let _successor = upgrade(&process);
     process.signal("TERM");
@@ -151,7 +154,7 @@ fn sigterm_after_an_upgrade_starts_a_drain_with_its_own_timeout() {
 #[test]
 fn the_commands_report_their_outcome() {
     let provider = Provider::start();
-    let scene = scene(&provider, "");
+    let scene = Scene::before(&provider, "");
     let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
     let text = text.replace(
         "server.admin = \"127.0.0.1:0\"",

@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::support::manager::Manager;
-use crate::support::process::{Process, keygate, open_stream, scene, signal};
+use crate::support::process::{Process, keygate, open_stream, signal};
 use crate::support::provider::event_stream;
 use crate::support::successor::{pid_at, started_by_a_link, upgrade};
 use crate::support::{Provider, Scene, eventually, unused_port};
@@ -78,7 +78,7 @@ const PREDECESSOR_ENDED: &str = "the process that was to hand over to this one h
 #[test]
 fn a_process_whose_predecessor_died_before_it_served_ends_and_logs_the_reason() {
     let provider = Provider::start();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let (process, install) = started_by_a_link(Scene::before(&provider, ""));
     let processes = SceneProcesses::of(&process.scene);
     install(&waiting_script(&process.scene));
     process.signal("USR2");
@@ -99,14 +99,14 @@ fn a_process_whose_predecessor_died_before_it_served_ends_and_logs_the_reason() 
 /// A stopped process, and its successor, which serves and waits for the handover.
 fn before_the_handover() -> (Process, SceneProcesses, u32) {
     let provider = Provider::start();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let (process, install) = started_by_a_link(Scene::before(&provider, ""));
     let processes = SceneProcesses::of(&process.scene);
     install(&waiting_script(&process.scene));
     process.signal("USR2");
     let successor = started(&process);
     process.signal("STOP");
     // A thread that still runs would accept a connection, and never respond.
-    eventually("it has stopped", || is_stopped(process.id()));
+    eventually("the process has stopped", || is_stopped(process.id()));
     process.scene.write("go", "");
     eventually("the new process serves", || {
         pid_at(process.admin) == Some(successor.into())
@@ -148,7 +148,7 @@ fn a_process_starts_no_successor_before_its_own_handover() {
 #[test]
 fn the_successor_of_a_killed_process_ends_if_an_older_process_accepts_again() {
     let (provider, events) = event_stream();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
+    let (process, install) = started_by_a_link(Scene::before(&provider, ""));
     let processes = SceneProcesses::of(&process.scene);
     let stream = open_stream(process.listen, &events);
     let second = upgrade(&process);
@@ -202,7 +202,7 @@ fn the_command_reports_that_the_old_process_died_before_the_handover() {
 
 /// A scene with fixed ports, the same for every start.
 fn with_ports(provider: &Provider) -> Scene {
-    let scene = scene(provider, "");
+    let scene = Scene::before(provider, "");
     let mut text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
     while let Some(place) = text.find("127.0.0.1:0\"") {
         let address = format!("127.0.0.1:{}\"", unused_port());
@@ -286,7 +286,7 @@ fn kill_at(moment: Duration) {
 #[test]
 fn one_process_serves_in_the_end_whenever_the_old_one_is_killed() {
     let provider = Provider::start();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let start = Instant::now();
     let successor = upgrade(&process);
     let whole = start.elapsed();

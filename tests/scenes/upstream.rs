@@ -77,7 +77,7 @@ fn a_post_that_the_provider_may_have_processed_is_not_sent_twice() {
     assert_eq!(provider.received().len(), 2);
 }
 
-/// What a provider does with a request on a reused connection before it closes it.
+/// The reaction of a provider to a request on a reused connection, before it closes the connection.
 struct Way {
     sends: &'static str,
     after: u64,
@@ -282,8 +282,7 @@ fn the_same_prompt_is_sent_to_the_provider_each_time() {
         let head = "HTTP/1.1 200 OK\r\ncache-control: public, max-age=3600\r\netag: \"x\"\r\ncontent-length: 2\r\n\r\n{}";
         let _ = wire.write_all(head.as_bytes());
     });
-    let gateway = Scene::new(&simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
+    let gateway = Scene::before(&provider, "")
         .key("bob", "secret-2", "")
         .start();
     for method in ["POST", "GET"] {
@@ -301,7 +300,7 @@ fn a_response_in_time_leaves_no_timer_behind() {
         std::thread::sleep(Duration::from_millis(20));
         ok(wire, b"{}");
     });
-    let scene = Scene::new(&simple(&provider.url(), "", "")).key("alice", "secret", "");
+    let scene = Scene::before(&provider, "");
     let gateway = Process::start(scene);
     let response = Client::connect(gateway.listen).request("POST", "/p", &KEY, b"{}");
     assert_eq!(response.status, 200);

@@ -37,11 +37,7 @@ fn gateway_with_timeouts(url: &str, timeouts: &str) -> Gateway {
 
 /// A client that has read only the head of a response.
 fn open_response(gateway: &Gateway, path: &str, key: &[(&str, &str)]) -> Client {
-    let mut client = gateway.client();
-    client.send(raw_request("GET", path, key, b""));
-    let head = client.read_head();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    client
+    Client::open_response(gateway.address(), raw_request("GET", path, key, b""))
 }
 
 #[test]
@@ -55,12 +51,12 @@ fn clients_that_do_not_read_do_not_stall_others_on_the_same_connection() {
         }
     });
     let gateway = gateway(&format!("http://{}", provider.address), "");
-    // One after the other: at the same time, each might open a connection.
+    // The requests are sent one after the other: at the same time, each might open a connection.
     let mut silent: Vec<Client> = (0..3)
         .map(|_| open_response(&gateway, "/p/large", &KEY))
         .collect();
     let mut unchanged = 0;
-    eventually("what is not read is not sent either", || {
+    eventually("the provider stops sending what is not read", || {
         let before = provider.sent();
         // Bob sends requests on the same connection all the time, and gets complete responses.
         let response = gateway.get("/p/small", &BOB);
@@ -144,7 +140,7 @@ fn a_body_that_arrives_too_slowly_is_408_over_http2() {
     eventually("the reset of the request", || provider.resets() == 1);
 }
 
-/// What a provider does with the first POST.
+/// The reaction of a provider to the first POST.
 type Way = fn(RequestedStream, &mut TcpStream) -> bool;
 
 fn write(wire: &mut TcpStream, frames: &[Vec<u8>]) -> bool {
@@ -346,7 +342,7 @@ fn an_error_of_the_clients_stream_is_no_refusal_of_the_provider() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         body.send_reset(h2::Reason::REFUSED_STREAM);
-        // Sent while the connection is there.
+        // The exchange ends before the client drops the connection.
         while gateway.metric("keygate_inflight_requests") > 0.0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -367,7 +363,7 @@ fn several_connections_that_end_at_once_lose_no_request() {
             // Without a response, so that the connection stays open and is shared.
             return true;
         }
-        eventually("the end", || end.load(Ordering::SeqCst));
+        eventually("the end of the connections", || end.load(Ordering::SeqCst));
         let last = requested.stream;
         write(wire, &[ok(last), goaway(last, ENHANCE_YOUR_CALM)])
     });

@@ -160,9 +160,7 @@ fn impossible_usage_and_made_up_models_make_no_metric_series() {
             body.as_bytes(),
         );
     });
-    let gateway = Scene::new(&simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
-        .start();
+    let gateway = Gateway::before(&provider);
     let all = |gateway: &Gateway| {
         gateway
             .admin("/metrics")

@@ -206,7 +206,7 @@ fn a_refused_websocket_is_426_if_http_serves_the_same_request() {
             "{path}"
         );
         assert_eq!(refused.header("upgrade"), upgrade);
-        // Its request can be sent over the same connection.
+        // The same connection serves the request over HTTP.
         let headers = [("authorization", "Bearer secret")];
         assert_eq!(client.request("POST", path, &headers, b"{}").status, 200);
     }

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use crate::support::client::raw_request;
 use crate::support::command::{keygate, keygate_with, text};
 use crate::support::gateway::{key_table, simple};
 use crate::support::provider::{begin_events, chunk, end_chunks};
@@ -279,12 +280,9 @@ fn with_running_stream(setting: &str) -> (Gateway, Client, impl Fn()) {
         end_chunks(wire);
     });
     let keys = format!("keys.revoked_streams = \"{setting}\"");
-    let gateway = Scene::with_server(&keys, &simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
-        .start();
-    let mut client = gateway.client();
-    client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
-    assert!(client.read_head().starts_with("HTTP/1.1 200 "));
+    let gateway = Scene::before(&provider, &keys).start();
+    let request = raw_request("POST", "/p", &KEY, b"{}");
+    let mut client = Client::open_response(gateway.address(), request);
     assert_eq!(client.chunk(), "data: 1\n\n");
     // The provider is kept until it has to end the stream.
     let end = move || {
@@ -364,7 +362,7 @@ fn unknown_keys_make_no_metric_series_and_keys_above_the_limit_share_one() {
         let text = gateway.admin("/metrics").text().to_owned();
         text.lines().filter(|line| line.starts_with(name)).count()
     };
-    eventually("the record", || {
+    eventually("the failed key is counted", || {
         gateway.count("keygate_auth_failures_total{reason=\"malformed_key\"}") == 1
     });
     let before = series("");

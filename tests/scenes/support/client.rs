@@ -58,6 +58,15 @@ impl Client {
         TcpStream::connect(to).ok().map(Self::over)
     }
 
+    /// Sends a request on a new connection, and reads the head of its response, whose status is 200.
+    pub fn open_response(to: SocketAddr, request: impl AsRef<[u8]>) -> Self {
+        let mut client = Self::connect(to);
+        client.send(request);
+        let head = client.read_head();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        client
+    }
+
     fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();

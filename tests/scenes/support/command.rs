@@ -3,12 +3,20 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use super::Scene;
+
 /// Runs a command and returns its output.
 pub fn keygate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_keygate"))
         .args(arguments)
         .output()
         .unwrap()
+}
+
+/// Runs a command with the configuration of a scene.
+pub fn keygate_for(scene: &Scene, arguments: &[&str]) -> Output {
+    let config = scene.path("gateway.toml").display().to_string();
+    keygate(&[arguments, &["--config", &config]].concat())
 }
 
 /// The output of a command as text.

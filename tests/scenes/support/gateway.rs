@@ -37,6 +37,11 @@ impl Scene {
         scene
     }
 
+    /// The usual configuration and key before `provider`, with more settings in its `[server]`.
+    pub fn before(provider: &super::Provider, server: &str) -> Self {
+        Self::with_server(server, &simple(&provider.url(), "", "")).key("alice", "secret", "")
+    }
+
     /// Writes the configuration again. It has one thread unless `server` says otherwise, so that all clients share the
     /// connections to providers.
     pub fn configure(&self, server: &str, rest: &str) {
@@ -114,9 +119,7 @@ pub struct Gateway {
 impl Gateway {
     /// One route `/p` to a custom provider with the token `provider-token`, one key `secret`.
     pub fn before(provider: &super::Provider) -> Self {
-        Scene::new(&simple(&provider.url(), "", ""))
-            .key("alice", "secret", "")
-            .start()
+        Scene::before(provider, "").start()
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -187,5 +187,5 @@ pub fn run<T>(work: impl Future<Output = T>) -> T {
         .build()
         .unwrap()
         .block_on(async { tokio::time::timeout(PATIENCE * 3, work).await })
-        .expect("it took too long")
+        .expect("the time limit has passed")
 }

@@ -10,8 +10,8 @@ use std::sync::mpsc::Sender;
 
 use rustix::process::{Resource, Rlimit};
 
-use super::gateway::simple;
-use super::{Client, Provider, Scene, eventually};
+use super::client::raw_request;
+use super::{Client, KEY, Scene, eventually};
 
 /// A gateway in a process of its own.
 pub struct Process {
@@ -160,7 +160,7 @@ impl LogReader {
 
     /// Reads what has arrived. Returns all that was read so far.
     pub fn read(&mut self) -> String {
-        // Up to the end of what has arrived.
+        // The socket does not block: the read ends when nothing more has arrived.
         let _ = self.ours.read_to_end(&mut self.text);
         String::from_utf8_lossy(&self.text).into_owned()
     }
@@ -176,16 +176,9 @@ impl LogReader {
     }
 }
 
-/// The usual scene before `provider`, with more settings in its `[server]`.
-pub fn scene(provider: &Provider, server: &str) -> Scene {
-    Scene::with_server(server, &simple(&provider.url(), "", "")).key("alice", "secret", "")
-}
-
 /// A client that has read the first event of a stream of [`event_stream`](super::provider::event_stream).
 pub fn open_stream(to: SocketAddr, events: &Sender<&'static str>) -> Client {
-    let mut client = Client::connect(to);
-    client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
-    assert!(client.read_head().starts_with("HTTP/1.1 200 "));
+    let mut client = Client::open_response(to, raw_request("POST", "/p", &KEY, b"{}"));
     events.send("data: 1\n\n").unwrap();
     assert_eq!(client.chunk(), "data: 1\n\n");
     client

@@ -16,7 +16,6 @@ use tokio_rustls::rustls::{
     crypto,
 };
 
-use super::gateway::simple;
 use super::provider::{Provider, Received, Wire};
 use super::{PATIENCE, Scene};
 
@@ -94,8 +93,7 @@ pub fn write_certificate(scene: &Scene, authority: &Authority, name: &str) {
 /// A scene whose clients use TLS, with a certificate for `gateway.test`; `more` are further lines of its `[server]`.
 pub fn scene(provider: &Provider, authority: &Authority, more: &str) -> Scene {
     let server = format!("{TLS}\n{more}");
-    let scene =
-        Scene::with_server(&server, &simple(&provider.url(), "", "")).key("alice", "secret", "");
+    let scene = Scene::before(provider, &server);
     write_certificate(&scene, authority, "gateway.test");
     scene
 }

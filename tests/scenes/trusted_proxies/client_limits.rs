@@ -6,7 +6,7 @@ use super::*;
 fn connections_of_a_balancer_count_for_their_clients_and_not_for_the_balancer() {
     let provider = Provider::start();
     let server = format!("{PROTOCOL}\nserver.limits.connections_per_address = 2");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     let open = |client| {
         let mut client = behind(gateway.address(), &v1(client));
         let _ = client.try_send(crate::support::client::raw_request(
@@ -55,7 +55,7 @@ fn wrong_keys_block_one_client(send: impl Fn(&str, &str) -> Response) {
 fn wrong_keys_count_for_the_client_behind_the_proxy_protocol() {
     let provider = Provider::start();
     let server = format!("{PROTOCOL}\nserver.limits.failed_keys_per_address = 1");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     wrong_keys_block_one_client(|client, key| {
         post(
             &mut behind(gateway.address(), &v1(client)),
@@ -68,7 +68,7 @@ fn wrong_keys_count_for_the_client_behind_the_proxy_protocol() {
 fn wrong_keys_count_for_the_client_that_a_header_names() {
     let provider = Provider::start();
     let server = format!("{HEADER}\nserver.limits.failed_keys_per_address = 1");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     wrong_keys_block_one_client(|client, key| {
         // The client's own, invented addresses come first, and differ each time.
         let made_up = format!("198.51.100.{}, {client}", key.len());
@@ -81,7 +81,7 @@ fn wrong_keys_count_for_the_client_that_a_header_names() {
 fn guesses_behind_a_proxy_delay_no_other_client_on_its_connection() {
     let provider = Provider::start();
     let server = format!("{HEADER}\nserver.h2c = true\nserver.limits.failed_keys_per_address = 1");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     let (guesser, other) = ("203.0.113.7", "203.0.113.8");
     let requests = [
         (guesser, "wrong", 401),
@@ -113,7 +113,7 @@ fn guesses_behind_a_proxy_delay_no_other_client_on_its_connection() {
 fn running_requests_count_for_the_client_that_a_header_names() {
     let (provider, events) = event_stream();
     let server = format!("{HEADER}\nserver.limits.connections_per_address = 2");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     let stream = |client: &str| {
         let mut connection = gateway.client();
         let forwarded = [KEY, ("x-forwarded-for", client)];
@@ -155,7 +155,7 @@ fn a_trusted_proxy_that_names_no_client_is_not_blocked() {
     let provider = Provider::start();
     let server = "server.trusted_proxies = [\"127.0.0.1\", \"203.0.113.1\"]\n\
                   server.limits.failed_keys_per_address = 1";
-    let gateway = scene(&provider, server).start();
+    let gateway = Scene::before(&provider, server).start();
     for key in ["wrong", "wrong", "wrong", "secret"] {
         let hidden = [
             ("X-Forwarded-For", "unknown, 203.0.113.1"),

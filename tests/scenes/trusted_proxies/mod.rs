@@ -28,10 +28,6 @@ const HEADER: &str = "server.trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]
 /// Trusts another network.
 const ELSEWHERE: &str = "server.trusted_proxies = [\"192.0.2.0/24\"]";
 
-fn scene(provider: &Provider, server: &str) -> Scene {
-    Scene::with_server(server, &simple(&provider.url(), "", "")).key("alice", "secret", "")
-}
-
 /// A PROXY header of version 1 for a client at this `IPv4` address.
 fn v1(client: &str) -> Vec<u8> {
     format!("PROXY TCP4 {client} 127.0.0.1 4711 443\r\n").into_bytes()
@@ -86,7 +82,7 @@ fn client_in_line(gateway: &Gateway, count: usize) -> String {
 #[test]
 fn a_reload_changes_the_trusted_proxies() {
     let provider = Provider::start();
-    let gateway = scene(&provider, ELSEWHERE).start();
+    let gateway = Scene::before(&provider, ELSEWHERE).start();
     let mut kept = gateway.client();
     let named = [KEY, ("x-forwarded-for", "203.0.113.7")];
     post(&mut kept, &named);
@@ -153,7 +149,7 @@ fn problems_of_trusted_proxies_are_reported_with_a_remedy() {
             "`a b` cannot hold",
         ),
     ] {
-        let problems = scene(&provider, server).problems();
+        let problems = Scene::before(&provider, server).problems();
         assert!(problems.contains(problem), "{server}: {problems}");
         assert!(problems.contains("gateway.toml:"), "{problems}");
     }
@@ -163,6 +159,6 @@ fn problems_of_trusted_proxies_are_reported_with_a_remedy() {
         "server.trusted_proxies = []",
         "server.proxy_protocol = false",
     ] {
-        assert_eq!(scene(&provider, server).problems(), "");
+        assert_eq!(Scene::before(&provider, server).problems(), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Where `keygate usage` reads access lines: files as collectors keep them, compressed files, the journal.
+//! The sources from which `keygate usage` reads access lines: files of collectors, compressed files, the journal.
 
 use super::*;
 
