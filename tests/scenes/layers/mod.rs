@@ -122,8 +122,10 @@ fn the_table_in_lib_rs_lists_the_layers() {
 
 #[test]
 fn pure_modules_name_nothing_that_does_io() {
+    let mut seen = BTreeSet::new();
     for source in sources::all() {
         if PURE.contains(&source.top_module()) {
+            seen.insert(source.top_module().to_owned());
             for impure in IMPURE {
                 assert!(
                     !source.code.contains(impure),
@@ -133,6 +135,7 @@ fn pure_modules_name_nothing_that_does_io() {
             }
         }
     }
+    assert_eq!(seen.len(), PURE.len(), "{seen:?}");
 }
 
 #[test]

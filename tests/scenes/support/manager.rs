@@ -46,10 +46,10 @@ impl Manager {
 
     /// Stops receiving: fills the socket, so that a sender blocks.
     pub fn stop_receiving(&self) {
-        let stranger = UnixDatagram::unbound().unwrap();
-        stranger.set_nonblocking(true).unwrap();
+        let socket = UnixDatagram::unbound().unwrap();
+        socket.set_nonblocking(true).unwrap();
         let to = self.folder.path().join("notify");
-        while stranger.send_to(b"WATCHDOG=1", &to).is_ok() {}
+        while socket.send_to(b"WATCHDOG=1", &to).is_ok() {}
     }
 
     /// Waits for the next notification that is no heartbeat.
