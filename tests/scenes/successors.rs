@@ -45,11 +45,15 @@ fn a_successor_that_dies_after_its_own_upgrade_leaves_one_process_serving() {
     let process = Process::start(Scene::before(&provider, ""));
     let stream = open_stream(process.listen, &events);
     let between = upgrade(&process);
+    // The second process does not end as long as this connection is open.
+    let mut kept = Client::connect(process.listen);
+    assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
     signal(between.0, "USR2");
-    eventually("the third process", || {
-        process.log().matches("another process serves").count() == 2
+    // The second process has logged the upgrade earlier: if it were killed then, the third one would end as well.
+    eventually("the handover to the third process", || {
+        let handovers = "the process before this one has handed over";
+        process.log().matches(handovers).count() == 2
     });
-    // The second process keeps connections for at least a second, so it still runs.
     signal(between.0, "KILL");
     let mut last = None;
     eventually("the third process alone", || {
@@ -61,7 +65,7 @@ fn a_successor_that_dies_after_its_own_upgrade_leaves_one_process_serving() {
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(serving_pid(&process), Some(last.0.into()));
     events.send("end").unwrap();
-    drop(stream);
+    drop((stream, kept));
     let (code, log) = process.end();
     assert_eq!(code, Some(0), "{log}");
     assert_eq!(log.matches(" serving ").count(), 3, "{log}");
