@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 
 use crate::grammar::host::host_of_authority;
+use crate::grammar::url::split_scheme;
 use crate::proxy::reject::Reason;
 
 /// A refusal: its status, and a sentence that says why and what to do.
@@ -93,7 +94,7 @@ fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
     let is_own_site =
         |site: &HeaderValue| [&b"same-origin"[..], b"none"].contains(&site.as_bytes());
     let is_own_origin = |origin: &HeaderValue| {
-        let origin = origin.to_str().ok().and_then(|text| text.split_once("://"));
+        let origin = origin.to_str().ok().and_then(split_scheme);
         origin.zip(host).is_some_and(|((scheme, authority), host)| {
             ["http", "https"].contains(&scheme) && authority.eq_ignore_ascii_case(host)
         })

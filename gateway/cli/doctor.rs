@@ -308,7 +308,7 @@ fn provider(spec: &ProviderSpec, running: Option<&Status>) -> Vec<Finding> {
         } else {
             ok(what.clone(), why.to_string()).but(
                 Verdict::Fail,
-                "it would answer 503: bring the token to where the configuration says",
+                "it would respond with 503: bring the token to where the configuration says",
             )
         });
     }

@@ -259,7 +259,7 @@ fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>)
                 | Reason::AmbiguousCredentials
                 | Reason::AmbiguousHeader
                 | Reason::Preflight,
-            ) => "is not asked",
+            ) => "is not evaluated",
             _ => "takes it",
         };
         said.line("selector", format_args!("{selector}: {verdict}"));
@@ -311,11 +311,9 @@ fn key(
     decided: &Result<(Admission, Attempt), Rejection>,
 ) -> String {
     match decided {
-        Ok((admission, _)) => admission
-            .key()
-            .map_or("none is asked for".to_owned(), |key| {
-                format!("{}: valid", key.id)
-            }),
+        Ok((admission, _)) => admission.key().map_or("none is needed".to_owned(), |key| {
+            format!("{}: valid", key.id)
+        }),
         Err(Rejection { key: Some(key), .. }) => format!("{}: valid", key.id),
         Err(Rejection {
             reason: Reason::InvalidKey(failure),

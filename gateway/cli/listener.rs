@@ -88,7 +88,7 @@ impl Trusted {
         };
         let process = i32::try_from(id).ok().and_then(Pid::from_raw);
         let process = process.ok_or_else(|| refused("cannot be one".to_owned()))?;
-        // Opened before the checks, so that the process that is checked is the one that gets the signal.
+        // The handle is opened before the checks, so that the process that is checked is the one that gets the signal.
         let handle = match pidfd_open(process, PidfdFlags::empty()) {
             Ok(handle) => Some(handle),
             // An older kernel, or a filter that forbids the call.

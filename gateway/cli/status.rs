@@ -27,10 +27,10 @@ pub(super) struct Status {
     /// The admin listener; if given, the configuration is not read
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
-    /// Ask each provider for something that only a good token gets, and say whether it does
+    /// Send each provider an inexpensive request that succeeds only with a valid token, and show the result
     #[arg(long)]
     probe: bool,
-    /// Show it anew every two seconds, until Ctrl-C
+    /// Show the status again every two seconds, until Ctrl-C
     #[arg(long, conflicts_with_all = ["json", "probe"])]
     watch: bool,
     /// Print the JSON of /status

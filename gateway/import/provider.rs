@@ -88,7 +88,7 @@ impl PlannedProvider {
             let why = match *name {
                 "base_url" | "endpoint" => match BaseUrl::parse_exposed(value) {
                     Ok(url) if self.allows(&url) => return None,
-                    _ => BaseUrl::parse(value).err()?,
+                    _ => BaseUrl::parse(value).err()?.to_string(),
                 },
                 "deployment" | "api_version" | "model" if !is_segment(value) => {
                     "has characters that cannot stand in a path".to_owned()

@@ -11,6 +11,7 @@ use super::digest::KeyDigest;
 use super::labels::KnownLabels;
 use crate::document::{
     Document, FileStamp, Located, OneOrMany, Problems, Section, Severity, TABLES_A_CHUNK,
+    ValueError,
 };
 use crate::runtime::background;
 use crate::secret::{Secret, SecretError, SecretRef, SecretSource};
@@ -225,7 +226,7 @@ struct HashEntry {
 
 /// `"sha256:..."`, or `{ hash = "sha256:...", expires = 2027-01-31T12:00:00Z }`.
 impl crate::document::Value for Vec<HashEntry> {
-    fn read(value: &toml::de::DeValue<'_>) -> Result<Self, String> {
+    fn read(value: &toml::de::DeValue<'_>) -> Result<Self, ValueError> {
         use toml::de::DeValue;
         let DeValue::Array(items) = value else {
             let OneOrMany(texts) = OneOrMany::read(value)?;
@@ -240,7 +241,8 @@ impl crate::document::Value for Vec<HashEntry> {
                         .iter()
                         .find(|(name, _)| !["hash", "expires"].contains(&name.get_ref().as_ref()))
                     {
-                        return Err(format!("unknown key `{}` in a hash", name.get_ref()));
+                        let why = format!("unknown key `{}` in a hash", name.get_ref());
+                        return Err(ValueError::Unusable(why.into()));
                     }
                     let hash = table.get("hash").and_then(|hash| hash.get_ref().as_str());
                     let hash =
@@ -251,13 +253,15 @@ impl crate::document::Value for Vec<HashEntry> {
                         .transpose()?;
                     hash_entry(hash, expires)
                 }
-                _ => Err("expected `sha256:...` or a table with `hash` and `expires`".to_owned()),
+                _ => Err(ValueError::Form(
+                    "`sha256:...` or a table with `hash` and `expires`",
+                )),
             })
             .collect()
     }
 }
 
-fn hash_entry(text: &str, expires: Option<Timestamp>) -> Result<HashEntry, String> {
+fn hash_entry(text: &str, expires: Option<Timestamp>) -> Result<HashEntry, ValueError> {
     Ok(HashEntry {
         digest: KeyDigest::parse(text)?,
         expires,

@@ -57,9 +57,9 @@ impl KeySource for KeyFileSource {
         let stamp = FileStamp::take(&self.path);
         let Private { text, exposed } =
             Private::read(&self.path, LARGEST_KEYS).map_err(|error| KeySourceError {
-                why: error.to_string(),
                 is_absent: matches!(error, ReadError::Absent),
                 may_pass: error.may_pass(),
+                source: error.into(),
             })?;
         let holds_secrets = text.contains("inline:");
         let revision = Revision::of_file(stamp, PrefixHash::of(&text));

@@ -201,8 +201,9 @@ impl Init {
     ) -> String {
         let quoted = |text: &str| toml_edit::Value::from(text).to_string();
         let mut lines = vec![
-            "# Made by `keygate init`. Every setting with its default: conf/gateway.toml of the sources, or".to_owned(),
-            "# /usr/share/doc/keygate/examples/gateway.toml. `keygate check` says what is wrong, all at once.".to_owned(),
+            "# Made by `keygate init`. `keygate check` says what is wrong, all at once. Every setting with its default:".to_owned(),
+            "# docs/settings.md, and as a file conf/gateway.toml, of the sources; docs/settings.md and examples/gateway.toml".to_owned(),
+            "# of /usr/share/doc/keygate. `keygate schema` prints a schema of them for editors.".to_owned(),
             String::new(),
             "[server]".to_owned(),
             format!("listen = \"{}\"", self.listen),

@@ -205,7 +205,7 @@ impl Checker<'_> {
                     }
                     None if blank.needed && file.default_endpoint.is_none() => {
                         let why = format!(
-                            "{field} is missing: it is where `{}` answers what does not name one itself. \
+                            "{field} is missing: it is where requests to `{}` go that do not name one themselves. \
                              To do without, say `default_endpoint`",
                             kind.name,
                         );

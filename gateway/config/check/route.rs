@@ -220,7 +220,7 @@ impl Checker<'_> {
             && !provider.kind.takes_stream_options()
         {
             self.fatal(&given.at, format!(
-                "meter_streams: streams of `{}` say what they took without being asked, and `{name}` may not \
+                "meter_streams: streams of `{}` report usage without a request for it, and `{name}` may not \
                  know `stream_options`: leave it out",
                 provider.kind.name,
             ));

@@ -137,7 +137,7 @@ impl Checker<'_> {
         if !is_loopback_or_private(address.ip()) {
             self.fatal(
                 &given.at,
-                "server.admin answers without a key, so it must be a loopback or private address",
+                "server.admin takes requests without a key, so it must be a loopback or private address",
             );
         }
         Some(address)

@@ -134,12 +134,15 @@ impl Fetcher<'_> {
         match error {
             SecretError::Missing(why) => self.warn(
                 at,
-                format!("providers.{provider} will answer 503 until its token is there: {why}"),
+                format!(
+                    "providers.{provider} will respond with 503 until its token is there: {why}"
+                ),
             ),
             // A start goes on without the token, and a reload with the previous one, until it is read.
             SecretError::Unread(why) => {
-                let why =
-                    format!("providers.{provider} will answer 503 until its token is read: {why}");
+                let why = format!(
+                    "providers.{provider} will respond with 503 until its token is read: {why}"
+                );
                 self.problems.push_unread(at, Severity::Warning, true, why);
             }
             // A token that was spoiled during its rotation must not keep a revoked key valid.
