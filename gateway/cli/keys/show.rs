@@ -87,9 +87,9 @@ fn lines(shown: &KeyView, now: Timestamp) -> Vec<(&'static str, String)> {
     lines.extend(shown.entry.digests.iter().map(|(digest, end)| {
         let until = end.map_or_else(String::new, |end| {
             let word = if now < end {
-                "opens until"
+                "valid until"
             } else {
-                "over since"
+                "expired since"
             };
             format!(", {word} {end}")
         });

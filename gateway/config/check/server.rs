@@ -102,10 +102,7 @@ impl Checker<'_> {
             return Some(Listen::Systemd);
         }
         if given.value.0.is_empty() {
-            self.fatal(
-                &given.at,
-                "server.listen is empty: clients would find no way in",
-            );
+            self.fatal(&given.at, "server.listen is empty: no client could connect");
         }
         let parsed: Vec<_> = given
             .value

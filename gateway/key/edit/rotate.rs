@@ -70,7 +70,7 @@ pub(crate) fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), E
 fn refuse_if_expired(id: &str, table: &Table, now: Timestamp) -> Result<(), EditError> {
     match end_if_past(table, now) {
         Some(end) => Err(EditError::Invalid(format!(
-            "key `{id}` expired at {end}, and a new secret would open nothing: give the key a new end as well, with \
+            "key `{id}` expired at {end}, and a new secret would never be valid: give the key a new end as well, with \
              --expires 90d for instance"
         ))),
         None => Ok(()),
