@@ -160,9 +160,8 @@ impl Parts {
 
         let control = runtime("control", 1)?;
         let serving = Threads::start(server.listener.threads)?;
-        let reloader = Reloader::new(live.clone(), path, files, unread);
-        let reload = reloader.handle();
-        control.spawn(reloader.run());
+        let reload =
+            reload_in_background(&control, Reloader::new(live.clone(), path, files, unread));
         control.spawn(log::report_suppressed_lines());
         let (telemetry, exporting) = telemetry(&control, tracing.as_deref(), &live)?;
         resolve_in_background(&control, &live, server.listener.dns_refresh);
@@ -170,18 +169,19 @@ impl Parts {
         let in_flight = InFlight::new(metrics.inflight.clone());
         let closing = Arc::new(AtomicBool::new(false));
         let connections = OpenConnections::new(live.clone());
+        let shared = Shared {
+            live: live.clone(),
+            access_log: access_log.clone(),
+            in_flight: in_flight.clone(),
+            closing: closing.clone(),
+            failed_keys: FailedKeyLimiter::default(),
+            by_address: Arc::default(),
+            telemetry,
+        };
         let clients = ClientService {
             tls: tls_acceptor(&server, &live, client_roots.as_ref())?,
             server: server.clone(),
-            shared: Arc::new(Shared {
-                live: live.clone(),
-                access_log: access_log.clone(),
-                in_flight: in_flight.clone(),
-                closing: closing.clone(),
-                failed_keys: FailedKeyLimiter::default(),
-                by_address: Arc::default(),
-                telemetry,
-            }),
+            shared: Arc::new(shared),
             connections: connections.clone(),
         };
         Ok(Self {
@@ -269,6 +269,13 @@ fn access_log(
     }
     AccessLog::start(output, metrics.access_log_dropped.clone())
         .map_err(|error| Error::failed("start the access log", error))
+}
+
+/// Starts to reload the configuration when it is requested, or has changed. Returns what requests it.
+fn reload_in_background(control: &Runtime, reloader: Reloader) -> Arc<Notify> {
+    let requested = reloader.handle();
+    control.spawn(reloader.run());
+    requested
 }
 
 /// Starts to send spans, if the configuration names a collector.
