@@ -172,7 +172,7 @@ impl Reader<'_> {
         let token = match (own, auth) {
             (Some(token), None) | (None, Some(token)) => self.token(object, token)?,
             (Some(token), Some(_)) => {
-                token.lost("", "another token is said beside it");
+                token.lost("", "there is another token beside it");
                 None
             }
             (None, None) if is_private => Some("none".to_owned()),
@@ -256,7 +256,7 @@ fn fault_of(
     }
     let has_lost_host = place.host.is_none() && (place.port.is_some() || place.prefix.is_some());
     if place.unclear || has_lost_host {
-        let why = "where it is was not understood in full: the whole provider is left out";
+        let why = "its address was not understood in full: the whole provider is left out";
         return Some(("", why.to_owned()));
     }
     let (name, why) = planned.problem()?;

@@ -14,7 +14,7 @@ use crate::import::gloo::object::Object;
 use crate::import::notes::Notes;
 
 /// The note about settings for the content of requests.
-pub(super) const UNREAD_CONTENT: &str = "keygate changes no bodies and looks at no content: what a prompt guard keeps back there goes to the provider here";
+pub(super) const UNREAD_CONTENT: &str = "keygate changes no bodies and looks at no content: what a prompt guard blocks there goes to the provider here";
 
 /// The backend settings of a policy.
 struct BackendPolicy {
@@ -130,7 +130,7 @@ impl Merger<'_> {
                     policies.insert(field.clone(), json!({"said twice": true}));
                     let other = self.sources.get(&place).unwrap_or(&title);
                     let why = format!(
-                        "{other} says another one of {title}, and which counts cannot be told"
+                        "{other} has another value for {title}, and keygate cannot tell which applies"
                     );
                     let field = format!("spec.backend.{field}");
                     self.notes.lost(&policy.title, &field, why);

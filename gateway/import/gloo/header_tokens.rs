@@ -115,7 +115,7 @@ pub(super) fn move_literal_token(
             notes.note(
                 &draft.title,
                 header,
-                "the token in it went into the folder of secrets",
+                "its token was moved to the secrets folder",
             );
         }
         Err(why) => notes.lost(&draft.title, header, format!("it {why}")),

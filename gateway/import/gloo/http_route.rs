@@ -168,7 +168,10 @@ fn path_of(path: &mut Fields<'_>) -> Selection {
     };
     match kind.as_str() {
         "PathPrefix" => {}
-        "Exact" => path.lost("type", "keygate takes what goes on behind a path as well"),
+        "Exact" => path.lost(
+            "type",
+            "a path is a prefix in keygate: longer paths match as well",
+        ),
         other => path.lost("type", format!("keygate has no paths by {other}")),
     }
     if ["PathPrefix", "Exact"].contains(&kind.as_str()) {
@@ -234,7 +237,7 @@ fn rewritten(path: &mut Fields<'_>, rewrite: &mut Rewrite) {
     if rewrite.whole.is_some() {
         path.lost(
             "replaceFullPath",
-            "what goes on behind the route's path goes on there, too",
+            "keygate replaces the route's path only: the rest of a longer path stays",
         );
     }
 }
@@ -295,7 +298,9 @@ fn backend_ref<'b>(
     if found.is_none() {
         rule.lost(
             "backendRefs",
-            format!("the {kind} `{name}` is not among the files, or names no place: {CLOSED_PATH}"),
+            format!(
+                "the {kind} `{name}` is not in the files, or names no usable address: {CLOSED_PATH}"
+            ),
         );
     } else if heaviest.weight == 0 {
         rule.lost(

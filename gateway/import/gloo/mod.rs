@@ -254,7 +254,7 @@ fn note_other_kind(object: &Object, objects: &[Object], notes: &Notes) {
             notes.note(
                 &object.title,
                 "",
-                "says how the cluster serves: keygate has no use for it",
+                "it configures the cluster: keygate has no use for it",
             );
         }
         "AgentgatewayModel" => notes.lost(

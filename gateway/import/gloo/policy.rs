@@ -48,7 +48,7 @@ impl Selectors {
             }
         }
         if labels.is_empty() && !unsure {
-            spec.lost("applyToRoutes", "it says no routes");
+            spec.lost("applyToRoutes", "it names no routes");
             unsure = true;
         }
         Self { labels, unsure }

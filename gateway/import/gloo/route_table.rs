@@ -125,7 +125,10 @@ fn uri_of(uri: &mut Fields<'_>) -> Selection {
     let mut selection = match (&prefix, &exact, &regex) {
         (Some(prefix), None, None) => Selection::beginning_with(prefix),
         (None, Some(exact), None) => {
-            uri.lost("exact", "keygate takes what goes on behind a path as well");
+            uri.lost(
+                "exact",
+                "a path is a prefix in keygate: longer paths match as well",
+            );
             Selection::exactly(exact)
         }
         (None, None, Some(regex)) => {
@@ -201,7 +204,7 @@ impl Destination {
         };
         match found {
             None => Err(format!(
-                "the {kind} `{name}` is not among the files: add its ExternalService or Upstream; {CLOSED_PATH}"
+                "the {kind} `{name}` is not in the files: add its ExternalService or Upstream; {CLOSED_PATH}"
             )),
             Some(_) if self.weight == 0 => {
                 Err(format!("the {kind} `{name}` has no weight: {CLOSED_PATH}"))

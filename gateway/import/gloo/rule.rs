@@ -221,7 +221,7 @@ pub(super) fn has_unread_fields(fields: &Fields<'_>) -> bool {
     if let Some(name) = unread {
         fields.lost(
             name,
-            "it may be what keeps strangers out: nobody can use the route until it is given keys",
+            "it may restrict clients: nobody can use the route until it is given keys",
         );
     }
     unread.is_some()

@@ -37,7 +37,7 @@ impl Reader<'_> {
             }
             (false, None, Some(reference)) => self.token_of_secret(object, &fields, reference),
             _ => {
-                fields.lost("", "it is not understood what the token is");
+                fields.lost("", "keygate cannot tell which token is meant");
                 Ok(None)
             }
         }

@@ -181,7 +181,7 @@ fn close_all_if_guarded(part: &Fields<'_>, routes: &mut [RouteDraft]) {
         routes.iter_mut().for_each(RouteDraft::close);
         part.lost(
             guard,
-            "it is not read here for which routes: nobody can use any until they are given keys",
+            "keygate cannot tell which routes it applies to: nobody can use any until they are given keys",
         );
     }
 }

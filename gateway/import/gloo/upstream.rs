@@ -113,7 +113,7 @@ impl Reader<'_> {
             self.notes.lost(
                 &object.title,
                 "spec",
-                "it names no place that keygate could send requests to",
+                "it names no address that keygate could send requests to",
             );
         }
         fields.finish();

@@ -58,7 +58,7 @@ pub(super) fn master_key(
     }
     general.note(
         "master_key",
-        "it opens every route, as the key `master`; it administers nothing here",
+        "it is the key `master`, which opens every route; it administers nothing here",
     );
     let _ = plan.add_key(PlannedKey {
         id: "master".to_owned(),

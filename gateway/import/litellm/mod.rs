@@ -57,7 +57,7 @@ pub fn read(name: &str, text: &str, tables: &Tables<'_>) -> Result<Plan, ImportE
     read_in(name, text, tables, &environment)
 }
 
-/// The same, with other environment variables.
+/// Imports like [`read`], with the variables of `environment`.
 pub fn read_in(
     name: &str,
     text: &str,
@@ -123,7 +123,7 @@ fn read_models(root: &mut Fields<'_>, common: &CommonSettings<'_>, plan: &mut Pl
 fn finish(mut root: Fields<'_>, plan: &Plan) {
     root.discard(
         "guardrails",
-        "keygate looks at no content: what they keep back there goes to the provider here",
+        "keygate looks at no content: what they block there goes to the provider here",
     );
     if plan.providers.is_empty() {
         root.lost(

@@ -117,7 +117,7 @@ impl DeploymentPrices {
         let others = plan.add_price(price);
         if !others.is_empty() {
             entry.lost("model_name", format!(
-                "another entry has another price for `{}` at the provider `{provider}`: that one holds",
+                "another entry has another price for `{}` at the provider `{provider}`: that one applies",
                 others.join("`, `")
             ));
         }
@@ -182,7 +182,7 @@ fn add(price: &mut PlannedPrice, name: &str, value: &Value) -> Result<(), &'stat
         return if cost == Cost::default() {
             Ok(())
         } else {
-            Err("is a price by something that keygate does not count")
+            Err("is a price of a unit that keygate does not count")
         };
     };
     let rate = text_of(value).and_then(|text| Rate::of_one_token(&text));
@@ -221,7 +221,7 @@ fn search(value: &Value) -> Result<Cost, &'static str> {
     all.dedup();
     match all.as_slice() {
         [one] => Ok(*one),
-        _ => Err("differs by the size of what a search brings, which responses do not say"),
+        _ => Err("differs by the search's context size, which responses do not report"),
     }
 }
 

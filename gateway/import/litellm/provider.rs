@@ -139,7 +139,7 @@ fn token_without_key(
     };
     if known.keyless {
         params.note("api_key", format!(
-            "there is none, so none goes up; if LiteLLM runs with {variable}, set it here and import again"
+            "there is none, so requests carry no token; if LiteLLM runs with {variable}, set it here and import again"
         ));
         return Ok("none".to_owned());
     }
