@@ -150,9 +150,8 @@ impl Reader<'_> {
         let (mut found, mut understood) = (Vec::new(), true);
         for mut reference in fields.list(REFS) {
             let name = reference.text("name").unwrap_or_default();
-            let namespace = reference.text("namespace");
-            let namespace = namespace.as_deref().unwrap_or(&object.namespace);
-            match find_unique(self.secrets, namespace, &name).copied() {
+            let namespace = object.take_namespace(&mut reference);
+            match find_unique(self.secrets, &namespace, &name).copied() {
                 None => reference.lost(
                     "",
                     format!("the secret `{name}` is not in the files: its key opens nothing"),

@@ -27,9 +27,7 @@ struct Filters {
 
 /// The routes of an `HTTPRoute`.
 pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) -> Vec<RouteDraft> {
-    let mut fields = object.fields(notes);
-    let Some(mut spec) = fields.fields(&["spec"]) else {
-        notes.lost(&object.title, "spec", "there is none");
+    let Some((fields, mut spec)) = object.spec(notes) else {
         return Vec::new();
     };
     let parents = spec.value(&["parentRefs"]).unwrap_or_default();
@@ -255,9 +253,7 @@ struct BackendRef {
 impl BackendRef {
     fn read(mut reference: Fields<'_>, object: &Object) -> Self {
         let name = reference.text("name").unwrap_or_default();
-        let namespace = reference
-            .text("namespace")
-            .unwrap_or_else(|| object.namespace.clone());
+        let namespace = object.take_namespace(&mut reference);
         let weight = reference.number("weight").unwrap_or(1);
         let kind = reference
             .text("kind")

@@ -100,9 +100,7 @@ impl Reader<'_> {
         object: &Object,
         routes: &mut [RouteDraft],
     ) -> Result<(), ImportError> {
-        let mut fields = object.fields(self.notes);
-        let Some(mut spec) = fields.fields(&["spec"]) else {
-            self.notes.lost(&object.title, "spec", "there is none");
+        let Some((fields, mut spec)) = object.spec(self.notes) else {
             return Ok(());
         };
         let (routes, unsure) = chosen(&mut spec, routes);
@@ -131,9 +129,8 @@ impl Reader<'_> {
 
 /// Imports `TransformationPolicy`: changes of requests.
 pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [RouteDraft]) {
-    let mut fields = object.fields(notes);
-    let Some(mut spec) = fields.fields(&["spec"]) else {
-        return notes.lost(&object.title, "spec", "there is none");
+    let Some((fields, mut spec)) = object.spec(notes) else {
+        return;
     };
     let (mut routes, unsure) = chosen(&mut spec, routes);
     if unsure {

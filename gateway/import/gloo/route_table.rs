@@ -12,9 +12,7 @@ use crate::import::notes::Notes;
 
 /// The routes of a `RouteTable`.
 pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -> Vec<RouteDraft> {
-    let mut fields = object.fields(notes);
-    let Some(mut spec) = fields.fields(&["spec"]) else {
-        notes.lost(&object.title, "spec", "there is none");
+    let Some((fields, mut spec)) = object.spec(notes) else {
         return Vec::new();
     };
     for ours in ["virtualGateways", "workloadSelectors", "weight"] {
@@ -153,10 +151,28 @@ struct Destination {
     namespace: String,
     name: String,
     weight: u64,
-    /// The port if one is named; `None` within if it is no number.
-    port: Option<Option<u64>>,
+    port: Port,
     /// Whether it has fields that were not understood.
     narrowed: bool,
+}
+
+/// The port of a destination.
+#[derive(Clone, Copy)]
+enum Port {
+    /// None is named.
+    Any,
+    Number(u64),
+    /// It is named in another way.
+    Unknown,
+}
+
+impl Port {
+    fn take(destination: &mut Fields<'_>) -> Self {
+        match destination.fields(&["port"]) {
+            None => Self::Any,
+            Some(mut port) => port.number("number").map_or(Self::Unknown, Self::Number),
+        }
+    }
 }
 
 impl Destination {
@@ -164,14 +180,10 @@ impl Destination {
     fn read(mut fields: Fields<'_>, object: &Object) -> Option<Self> {
         let kind = fields.text("kind").unwrap_or_else(|| "SERVICE".to_owned());
         let weight = fields.number("weight").unwrap_or(1);
-        let port = fields
-            .fields(&["port"])
-            .map(|mut port| port.number("number"));
+        let port = Port::take(&mut fields);
         let mut reference = fields.fields(&["ref"])?;
         let name = reference.text("name").unwrap_or_default();
-        let namespace = reference
-            .text("namespace")
-            .unwrap_or_else(|| object.namespace.clone());
+        let namespace = object.take_namespace(&mut reference);
         reference.value(&["cluster"]);
         reference.finish();
         Some(Self {
@@ -199,8 +211,9 @@ impl Destination {
         let (kind, name) = (&self.kind, &self.name);
         let found = find(backends, self.object_kind(), &self.namespace, name);
         let is_other_port = |backend: &Backend| match (backend, self.port) {
-            (Backend::Host(host), Some(port)) => port != Some(host.port),
-            _ => false,
+            (Backend::Ai(_), _) | (_, Port::Any) => false,
+            (Backend::Host(host), Port::Number(port)) => port != host.port,
+            (Backend::Host(_), Port::Unknown) => true,
         };
         match found {
             None => Err(format!(

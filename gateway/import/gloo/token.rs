@@ -89,9 +89,7 @@ impl Reader<'_> {
 /// not understood.
 fn secret_named_by(mut reference: Fields<'_>, object: &Object) -> Option<(String, String)> {
     let name = reference.text("name").unwrap_or_default();
-    let namespace = reference
-        .text("namespace")
-        .unwrap_or_else(|| object.namespace.clone());
+    let namespace = object.take_namespace(&mut reference);
     let group = reference.text("group").unwrap_or_default();
     let kind = reference.text("kind").unwrap_or_default();
     if !group.is_empty() || !["", "Secret"].contains(&kind.as_str()) {

@@ -87,9 +87,7 @@ impl Reader<'_> {
         object: &Object,
         routes: &mut [RouteDraft],
     ) -> Result<(), ImportError> {
-        let mut fields = object.fields(self.notes);
-        let Some(mut spec) = fields.fields(&["spec"]) else {
-            self.notes.lost(&object.title, "spec", "there is none");
+        let Some((fields, mut spec)) = object.spec(self.notes) else {
             return Ok(());
         };
         let targets = Targets::take(object, &mut spec);
@@ -144,9 +142,8 @@ impl Reader<'_> {
             return Ok(false);
         };
         let name = reference.text("name").unwrap_or_default();
-        let namespace = reference.text("namespace");
-        let namespace = namespace.as_deref().unwrap_or(&object.namespace);
-        let Some(config) = find_auth_config(self.objects, namespace, &name) else {
+        let namespace = object.take_namespace(&mut reference);
+        let Some(config) = find_auth_config(self.objects, &namespace, &name) else {
             reference.lost("", format!("the AuthConfig `{name}` is not in the files"));
             return Ok(false);
         };

@@ -125,7 +125,7 @@ impl Plain {
         if hours > 0 && minutes.is_some() && hour.is_none() {
             return None;
         }
-        let media = media_cost(media, input, &usage.media)?;
+        let media = media_cost(&media, input, &usage.media)?;
         let plain = usage.input - usage.cache_read - usage.cache_creation - media.fresh;
         let million = media
             .cost
@@ -156,7 +156,7 @@ struct MediaCost {
 
 /// The part of the cost for audio, images and video. `prices` are those of each medium for input,
 /// cached input and output; `input` is that of text.
-fn media_cost(prices: [Option<Fraction>; 9], input: Fraction, media: &Media) -> Option<MediaCost> {
+fn media_cost(prices: &[Option<Fraction>; 9], input: Fraction, media: &Media) -> Option<MediaCost> {
     let (mut fresh, mut cached, mut output) = (0, 0, 0);
     let mut cost = Fraction(0, 1);
     for (at, tokens) in [media.audio, media.image, media.video]
