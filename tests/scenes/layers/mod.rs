@@ -204,7 +204,7 @@ fn what_serves_knows_a_version_of_its_keys_and_no_file() {
         }
         checked += 1;
     }
-    assert!(checked > 2, "{checked}");
+    assert!(checked > 4, "{checked}");
 }
 
 /// Whether `name` is a module of the scenes or of the gateway, or a function in one.
