@@ -132,8 +132,8 @@ impl PlannedProvider {
 /// The note about a URL that is written with `plain_http = true`.
 pub(super) fn plain_note(url: &str) -> String {
     format!(
-        "its requests go unencrypted, as they did: it is written as `{url}` with `plain_http = true`, by which it is \
-         reached at private addresses alone"
+        "its requests stay unencrypted: it is written as `{url}` with `plain_http = true`, which allows private addresses \
+         only"
     )
 }
 

@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod plain_http;
 mod provider;
+mod provider_url;
 mod route;
 mod server;
 mod tls;

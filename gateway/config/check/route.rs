@@ -72,10 +72,7 @@ impl Checker<'_> {
         let hosts = self.hosts(file.host.as_ref())?;
         let path = self.path_prefix(file.path.as_ref());
         let name = file.name?;
-        if !is_name(&name.value) {
-            let why = "a route's name has letters, digits, `.`, `_` and `-`";
-            self.fatal(&name.at, why);
-        }
+        self.check_route_name(&name);
         let wanted = file.provider?;
         let provider = self.provider_of(&wanted, providers)?;
         let access = self.access(file.auth, file.keys, &file.at, &name.value);
@@ -88,10 +85,8 @@ impl Checker<'_> {
             key_headers,
         );
         let cors = self.cors(file.cors, &access);
-        let websocket = file.websocket.map_or_else(
-            || parts.is_some_and(|parts| parts.kind.websocket),
-            |given| given.value,
-        );
+        let by_kind = || parts.is_some_and(|parts| parts.kind.websocket);
+        let websocket = file.websocket.map_or_else(by_kind, |given| given.value);
         let allowed_headers = self.allowed_headers(file.allow_headers);
         let metering = self.metering(file.meter_streams, parts, &provider.name);
         let metric_models = self.metric_models(file.metric_models);
@@ -116,6 +111,13 @@ impl Checker<'_> {
             access,
             spec,
         })
+    }
+
+    fn check_route_name(&self, name: &Located<String>) {
+        if !is_name(&name.value) {
+            let why = "a route's name has letters, digits, `.`, `_` and `-`";
+            self.fatal(&name.at, why);
+        }
     }
 
     fn path_prefix(&self, given: Option<&Located<String>>) -> Option<PathPrefix> {
