@@ -1,7 +1,7 @@
 //! Who may use the admin listener: programs, and pages that it has served itself.
 //!
-//! It responds without a key, and only who can connect to it can use it. A browser on this machine can, on behalf of any
-//! page that it shows: one whose host name was made to resolve to this address (DNS rebinding), and one that sends
+//! It requires no key: whoever can connect to it can use it. So can a browser on this machine, on behalf of any page that
+//! it shows: one whose host name was made to resolve to this address (DNS rebinding), and one that sends
 //! requests to other sites. The first sends a foreign name in `Host`, the second a foreign site in `Origin` or
 //! `Sec-Fetch-Site`. Both are refused, whatever the path.
 

@@ -38,7 +38,7 @@ pub(super) struct Explain {
     /// A header of the request, as curl has it; may be repeated
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<String>,
-    /// How large its body would be, in bytes
+    /// The size of its body, in bytes
     #[arg(long, value_name = "N")]
     body_size: Option<u64>,
     #[command(flatten)]
@@ -269,8 +269,12 @@ impl<'e> Explained<'e> {
 }
 
 fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>) {
-    let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
-    let hosts = hosts.join(" or ");
+    let hosts = route
+        .hosts
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" or ");
     said.line(
         "route",
         format_args!("{} (host {hosts}, path {})", route.name, route.path),

@@ -17,14 +17,14 @@ use crate::runtime::printable::count;
 /// How often `--watch` shows the status.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Show what a running gateway serves, and why not.
+/// Show what a running gateway serves, and why something is not served.
 #[derive(Args)]
 #[command(after_help = "Example: keygate status --admin 127.0.0.1:9090\n\
                         Exits with 1 when something is Rejected or the last reload was refused.")]
 pub(super) struct Status {
     #[command(flatten)]
     config: ConfigPath,
-    /// The admin listener; the configuration is not read then
+    /// The admin listener; if given, the configuration is not read
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
     /// Send each provider an inexpensive request that succeeds only with a valid token, and show the result

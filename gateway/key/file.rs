@@ -138,7 +138,7 @@ impl Reader<'_> {
         }
         let hashes = given.hashes?;
         if hashes.value.is_empty() {
-            let why = format!("key `{}` has no hash and opens nothing", id.value);
+            let why = format!("key `{}` has no hash and is never valid", id.value);
             self.problems.fatal(&hashes.at, why);
         }
         if ends_before_it_begins(given.expires, given.not_before) {

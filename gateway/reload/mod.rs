@@ -243,7 +243,7 @@ impl Reloader {
         if behind > self.known_behind + LOGGED_CLOCK_STEP {
             tracing::warn!(
                 ?behind,
-                "the clock was set back: keys go on by the time that it had reached"
+                "the clock was set back: keys expire by the latest time that it has shown"
             );
         }
         self.known_behind = behind;

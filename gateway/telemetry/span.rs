@@ -95,8 +95,10 @@ impl SpanInput<'_> {
         let line = self.line;
         attributes.add("keygate.refused_by", line.refused_by);
         attributes.add("keygate.aborted", line.client_left.then_some(true));
-        let error = line.reason.map(str::to_owned);
-        let error = error.or_else(|| (line.status >= 400).then(|| line.status.to_string()));
+        let error = line
+            .reason
+            .map(str::to_owned)
+            .or_else(|| (line.status >= 400).then(|| line.status.to_string()));
         attributes.add("error.type", error);
     }
 

@@ -182,6 +182,22 @@ fn a_usage_error_exits_with_64_and_an_explanation() {
 }
 
 #[test]
+fn a_failure_is_printed_with_the_name_of_the_program() {
+    // A failed step, with its cause, and a failure without one.
+    for (arguments, why) in [
+        (&["usage", "/nowhere/access.log"][..], "cannot read "),
+        (
+            &["keys", "show", "alice", "--file", "/nowhere/keys.toml"],
+            "/nowhere/keys.toml",
+        ),
+    ] {
+        let failed = keygate(arguments);
+        let printed = text(&failed.stderr);
+        assert!(printed.starts_with(&format!("keygate: {why}")), "{printed}");
+    }
+}
+
+#[test]
 fn a_wrong_command_line_gets_a_tip() {
     let run = |arguments: &[&str]| {
         let output = process::keygate()

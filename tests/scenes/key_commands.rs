@@ -157,7 +157,7 @@ fn list_and_show_print_comment_creation_time_and_state() {
         .filter(|line| line.starts_with("secret "))
         .collect();
     assert!(
-        secrets.len() == 2 && secrets[1].contains(", opens until "),
+        secrets.len() == 2 && secrets[1].contains(", valid until "),
         "{shown}"
     );
 }
@@ -339,7 +339,10 @@ fn a_rotation_reports_how_long_the_old_secret_stays_valid() {
     let keys = Keys::new();
     keys.run(&["create", "--id", "a"]);
     let (_, printed) = keys.run(&["rotate", "a", "--overlap", "0s"]);
-    assert!(printed.contains("no older one opens any more"), "{printed}");
+    assert!(
+        printed.contains("no older one is valid any more"),
+        "{printed}"
+    );
     // The key ends before the overlap would.
     keys.run(&["create", "--id", "b", "--expires", "1h"]);
     let (json, _) = keys.run(&["rotate", "b", "--overlap", "24h", "--json"]);
@@ -361,7 +364,7 @@ fn a_rotation_reports_how_long_the_old_secret_stays_valid() {
     keys.run(&["disable", "a"]);
     let (_, printed) = keys.run(&["rotate", "a", "--overlap", "1h"]);
     assert!(
-        printed.contains("is disabled") && printed.contains("the old one opens until"),
+        printed.contains("is disabled") && printed.contains("the old one is valid until"),
         "{printed}"
     );
 }
@@ -383,10 +386,13 @@ fn an_expired_key_is_not_rotated_without_a_new_end() {
     assert_eq!(keys.file(), file);
     // A secret that was refused until now stays refused, unless an overlap is given.
     let (_, printed) = keys.run(&["rotate", "a", "--expires", "90d"]);
-    assert!(printed.contains("no older one opens any more"), "{printed}");
+    assert!(
+        printed.contains("no older one is valid any more"),
+        "{printed}"
+    );
     std::fs::write(keys.path(), &file).unwrap();
     let (_, printed) = keys.run(&["rotate", "a", "--expires", "90d", "--overlap", "1h"]);
-    assert!(printed.contains("the old one opens until"), "{printed}");
+    assert!(printed.contains("the old one is valid until"), "{printed}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ spec:
 const POEM: &str = r#"curl "$INGRESS_GW_ADDRESS:8080/openai" -H content-type:application/json -d '{ "model": "gpt-3.5-turbo", "messages": [ { "role": "system", "content": "You are a poetic assistant, skilled in explaining complex programming concepts with creative flair." }, { "role": "user", "content": "Compose a poem that explains the concept of recursion in programming." } ] }' | jq"#;
 
 /// The document that contains `mark`, if it is available.
-#[allow(
+#[expect(
     clippy::print_stdout,
     reason = "the output of the tests tells which documents were compared"
 )]

@@ -100,8 +100,7 @@ fn folder_of(out: &Path) -> &Path {
 /// Replaces the temporary folder in a message by the folder in which the files will be.
 fn in_place(message: &str, made: &Path, out: &Path) -> String {
     let made = format!("{}/", made.display());
-    let out = folder_of(out).join("");
-    let out = out.display().to_string();
+    let out = folder_of(out).join("").display().to_string();
     message.replace(&made, &out)
 }
 
@@ -116,8 +115,11 @@ fn write(new: &New, folder: &Path) -> io::Result<()> {
 }
 
 fn private(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new();
-    let mut file = file.write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

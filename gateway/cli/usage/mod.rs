@@ -116,8 +116,7 @@ fn ago(text: &str) -> Option<Result<Timestamp, WhenError>> {
 }
 
 pub(super) fn run(options: &Usage) -> Result<(), Error> {
-    let prices = options.prices.as_deref();
-    let prices = prices.map(load_prices).transpose()?;
+    let prices = options.prices.as_deref().map(load_prices).transpose()?;
     let range = (options.since, options.until);
     let mut reading = Reading::new(&options.by, range, prices.as_ref());
     if options.files.is_empty() {

@@ -197,8 +197,7 @@ impl Checker<'_> {
             !name.is_empty() && !name.contains('*')
         };
         if !given.value.0.iter().all(is_name) {
-            let why =
-                "metric_models: a model is a name, or the beginning of names with a `*` behind it";
+            let why = "metric_models: a model is a name, or a prefix of names with a `*` behind it";
             self.fatal(&given.at, why);
         }
         given.value.0
@@ -235,8 +234,7 @@ impl Checker<'_> {
         let Some(given) = given else {
             return Vec::new();
         };
-        let names = given.value.0.iter();
-        let names = names.filter_map(|text| {
+        let names = given.value.0.iter().filter_map(|text| {
             let name = self.header_name(text, &given.at)?;
             if ACCOUNT_CHOICES.contains(&name) {
                 return Some(name);

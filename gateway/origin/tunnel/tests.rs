@@ -137,8 +137,10 @@ fn credentials_are_in_the_request_and_in_nothing_that_is_printed() {
     let token = crate::secret::Secret::new("user:canary".to_owned())
         .ok()
         .unwrap();
-    let proxy = EgressProxy::parse("http://proxy.corp:3128").unwrap();
-    let proxy = proxy.with_token(&token).unwrap();
+    let proxy = EgressProxy::parse("http://proxy.corp:3128")
+        .unwrap()
+        .with_token(&token)
+        .unwrap();
     let url = BaseUrl::parse("https://api.openai.com").unwrap();
     let tunnel = Tunnel::new(&proxy, &url, Duration::from_secs(1));
     let request = String::from_utf8(tunnel.request.to_vec()).unwrap();

@@ -1,3 +1,5 @@
+//! Tests: the meter counts each response of a WebSocket, wherever its messages are cut.
+
 use proptest::prelude::*;
 
 use super::*;

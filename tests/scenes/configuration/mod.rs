@@ -39,7 +39,7 @@ fn invalid_values_of_strip_headers_and_admin_hosts_are_reported() {
     for (setting, expected) in [
         (
             "strip_headers = \"*\"",
-            "`*` is neither the name of a header nor the beginning of one",
+            "`*` is neither the name of a header nor a prefix of one",
         ),
         (
             "strip_headers = \"x-*-id\"",
