@@ -142,5 +142,8 @@ mod tests {
         assert_eq!(nearest("litsen", names.into_iter()), Some("listen"));
         assert_eq!(nearest("thread", names.into_iter()), Some("threads"));
         assert_eq!(nearest("password", names.into_iter()), None);
+        for names in [["up-3", "up-4"], ["up-4", "up-3"]] {
+            assert_eq!(nearest("up-2", names.into_iter()), Some("up-3"));
+        }
     }
 }
