@@ -4,3 +4,4 @@ pub(crate) mod accept;
 pub(crate) mod listeners;
 pub(crate) mod sockets;
 pub(crate) mod tls;
+mod proxy_app;
