@@ -26,3 +26,28 @@ fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', line)?;
     Some((line.get(..colon)?, line.get(colon + 1..)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_announces_a_body_by_its_length_or_its_coding() {
+        let cases: &[(&str, bool)] = &[
+            ("Content-Length: 300", true),
+            ("content-length:0012", true),
+            ("Transfer-Encoding: chunked", true),
+            ("Host: a\r\nCONTENT-LENGTH: 7\r\nAccept: */*", true),
+            ("Content-Length: 0", false),
+            ("Host: a", false),
+            ("X-Content-Length: 7", false),
+            ("X-Note: content-length: 7", false),
+            ("Content-Length: 7\r\nExpect: 100-continue", false),
+            ("Upgrade: websocket\r\nContent-Length: 7", false),
+        ];
+        for (headers, expected) in cases {
+            let head = format!("POST /v1/chat/completions HTTP/1.1\r\n{headers}\r\n\r\n");
+            assert_eq!(announces_body(head.as_bytes()), *expected, "{headers}");
+        }
+    }
+}

@@ -147,3 +147,86 @@ async fn sweep(pool: Weak<IdlePool>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Keeps a new connection to `peer`, and returns the origin's end of it.
+    fn keep(pool: &Arc<IdlePool>, peer: u64) -> DuplexStream {
+        let (here, there) = duplex(64);
+        pool.put(peer, Box::new(here), MINUTE);
+        there
+    }
+
+    /// Whether the gateway has closed the connection.
+    async fn is_closed(origin: &mut DuplexStream) -> bool {
+        let read = tokio::time::timeout(Duration::from_millis(10), origin.read(&mut [0]));
+        matches!(read.await, Ok(Ok(0)))
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_taken_once_and_by_its_own_peer() {
+        let pool = IdlePool::new(8);
+        let _origin = keep(&pool, 1);
+        assert!(pool.take(2).is_none());
+        assert!(pool.take(1).is_some());
+        assert!(pool.take(1).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_its_origin_closed_or_wrote_to_is_not_taken() {
+        let pool = IdlePool::new(8);
+        let oldest = keep(&pool, 1);
+        let mut chatty = keep(&pool, 1);
+        drop(keep(&pool, 1));
+        chatty.write_all(b"HTTP/1.1 408 Request Timeout\r\n").await.unwrap();
+        assert!(pool.take(1).is_some());
+        assert!(pool.take(1).is_none());
+        drop(oldest);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_not_taken_after_its_time() {
+        let pool = IdlePool::new(8);
+        let (here, _there) = duplex(64);
+        pool.put(1, Box::new(here), Duration::ZERO);
+        assert!(pool.take(1).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_connection_that_was_idle_for_longest_makes_room() {
+        let pool = IdlePool::new(2);
+        let (mut first, mut second, mut third) = (keep(&pool, 1), keep(&pool, 2), keep(&pool, 3));
+        assert!(is_closed(&mut first).await);
+        assert!(!is_closed(&mut second).await && !is_closed(&mut third).await);
+        assert!(pool.take(1).is_none() && pool.take(2).is_some() && pool.take(3).is_some());
+    }
+
+    #[tokio::test]
+    async fn no_connection_is_kept_where_none_may_be() {
+        let pool = IdlePool::new(0);
+        assert!(is_closed(&mut keep(&pool, 1)).await);
+    }
+
+    #[tokio::test]
+    async fn a_sweep_closes_what_nobody_took_in_time() {
+        let pool = IdlePool::new(8);
+        let mut kept = keep(&pool, 1);
+        drop(keep(&pool, 1));
+        let now = Instant::now();
+        assert!(pool.connections().sweep(now));
+        assert_eq!(pool.connections().count, 1);
+        assert!(!is_closed(&mut kept).await);
+        assert!(!pool.connections().sweep(now + MINUTE * 2));
+        assert!(is_closed(&mut kept).await);
+        assert!(pool.connections().by_peer.is_empty());
+        // The next one that becomes idle is swept again.
+        let _next = keep(&pool, 1);
+        assert!(pool.connections().swept);
+    }
+}

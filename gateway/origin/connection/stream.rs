@@ -254,3 +254,127 @@ impl fmt::Debug for OriginStream {
         f.debug_struct("OriginStream").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Buf as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    const HEAD: &[u8] = b"POST /v1 HTTP/1.1\r\nAuthorization: Bearer token\r\nContent-Length: 300\r\n\r\n";
+    const PEER: u64 = 7;
+
+    fn home(pool: &Arc<IdlePool>) -> Home {
+        Home {
+            pool: pool.clone(),
+            peer: PEER,
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// A stream to an origin, and the origin's end of it.
+    fn to_origin(pool: &Arc<IdlePool>) -> (OriginStream, UnixStream) {
+        let (here, there) = UnixStream::pair().unwrap();
+        (OriginStream::new(Box::new(here), home(pool), None), there)
+    }
+
+    fn narrow(bytes: usize) -> (OriginStream, DuplexStream) {
+        let (here, there) = duplex(bytes);
+        let home = home(&IdlePool::new(1));
+        (OriginStream::new(Box::new(here), home, None), there)
+    }
+
+    /// What the origin has received, without waiting for more.
+    fn received(origin: &UnixStream) -> Vec<u8> {
+        let mut bytes = vec![0; 1 << 20];
+        let count = origin.try_read(&mut bytes).unwrap_or(0);
+        bytes.truncate(count);
+        bytes
+    }
+
+    /// The question that Pingora asks before it keeps a connection.
+    async fn asks_to_keep(stream: &mut OriginStream) {
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_head_goes_out_with_the_first_bytes_of_its_body() {
+        let (mut stream, origin) = to_origin(&IdlePool::new(1));
+        origin.writable().await.unwrap();
+        stream.write_all(HEAD).await.unwrap();
+        stream.flush().await.unwrap();
+        assert_eq!(received(&origin), b"");
+        stream.write_all(&[b'x'; 100]).await.unwrap();
+        origin.readable().await.unwrap();
+        assert_eq!(received(&origin), [HEAD, &[b'x'; 100]].concat());
+        stream.write_all(&[b'y'; 200]).await.unwrap();
+        origin.readable().await.unwrap();
+        assert_eq!(received(&origin), [b'y'; 200]);
+    }
+
+    #[tokio::test]
+    async fn a_head_without_a_body_goes_out_at_once() {
+        let (mut stream, origin) = to_origin(&IdlePool::new(1));
+        let head = b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        origin.readable().await.unwrap();
+        assert_eq!(received(&origin), head);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_takes_few_bytes_at_once_gets_all_of_them_in_order() {
+        let body: Vec<u8> = (0..1000_u32).map(|byte| byte as u8).collect();
+        for room in [1, 7, HEAD.len() - 1, HEAD.len(), HEAD.len() + 1, 4096] {
+            let (mut stream, mut origin) = narrow(room);
+            let write = async {
+                stream.write_all(HEAD).await.unwrap();
+                stream.flush().await.unwrap();
+                // As Pingora writes a chunk.
+                let mut chunk = (&b"3E8\r\n"[..]).chain(&body[..]).chain(&b"\r\n"[..]);
+                stream.write_all_buf(&mut chunk).await.unwrap();
+                stream.shutdown().await;
+                drop(stream);
+            };
+            let mut all = Vec::new();
+            let (_, read) = tokio::join!(write, origin.read_to_end(&mut all));
+            read.unwrap();
+            let expected = [HEAD, b"3E8\r\n", &body, b"\r\n"].concat();
+            assert!(all == expected, "room for {room}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_only_if_pingora_wants_to_keep_it() {
+        let pool = IdlePool::new(1);
+        let (mut stream, _origin) = to_origin(&pool);
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        asks_to_keep(&mut stream).await;
+        drop(stream);
+        let kept = pool.take(PEER).unwrap();
+        // One that broke.
+        drop(OriginStream::new(kept, home(&pool), None));
+        assert!(pool.take(PEER).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_head_was_not_sent_is_not_kept() {
+        let pool = IdlePool::new(1);
+        let (mut stream, mut origin) = to_origin(&pool);
+        stream.write_all(HEAD).await.unwrap();
+        asks_to_keep(&mut stream).await;
+        drop(stream);
+        assert!(pool.take(PEER).is_none());
+        let mut all = Vec::new();
+        origin.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, b"");
+    }
+
+    #[tokio::test]
+    async fn the_token_in_a_head_that_waits_is_not_printed() {
+        let (mut stream, _origin) = to_origin(&IdlePool::new(1));
+        stream.write_all(HEAD).await.unwrap();
+        assert!(!format!("{stream:?}").contains("token"));
+    }
+}
