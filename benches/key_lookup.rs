@@ -1,15 +1,14 @@
-//! What a lookup costs, and what a key takes, in stores of 1 thousand, 1 million and 10 million keys.
+//! The time of a lookup, and the memory of a key, in stores of a thousand, a million and 10 million keys.
 //!
-//! A lookup is the key's form, SHA-256, the table, the comparison; what finding the key in the head takes
-//! before it is said beside. The head is in the cache, as it is in service, where it has just been read;
-//! the table is not, as far as it is larger than the cache: keys are presented in an order without
-//! pattern. Which key comes next depends on what the lookup before it found, so that no two of them
-//! overlap. Memory is the growth of the
-//! process' resident size over the store, by /proc, per key with one label of ten. Times are the best of
-//! five passes: the machines are shared.
+//! A lookup checks the key's form, computes its SHA-256, searches the table and compares. The time to find the key in the
+//! request head before is shown in a separate column. The head is in the CPU cache, as in service, where it has just been
+//! read. A table larger than the cache is not: keys are presented in an order without a pattern. The next key depends on
+//! the result of the lookup before, so that the processor cannot overlap two lookups. Memory is the growth of the process's
+//! resident size by building the store (from /proc), per key with one of ten labels. Times are the best of five passes,
+//! because the machines are shared.
 //!
-//! `key_lookup once KEYS LOOKUPS` builds a store and looks up, no more: for `perf stat` and `valgrind`,
-//! whose counts for two numbers of lookups differ by what the lookups cost.
+//! `key_lookup once KEYS LOOKUPS` only builds a store and looks keys up, for `perf stat` and `valgrind`: the counts of two
+//! runs with different LOOKUPS differ by the cost of the lookups.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,12 +31,12 @@ use keygate::testing::key::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Lookups of one pass.
+/// The number of lookups in a pass.
 const LOOKUPS: usize = 200_000;
-/// Lookups that are timed together, with heads that stay in the cache meanwhile.
+/// The number of lookups that are timed together. Their heads stay in the cache meanwhile.
 const BATCH: usize = 50;
 
-/// As long as a made key of a client with a name of eight letters, and cheap to make.
+/// A secret as long as a generated key of a client with an eight-letter id, but cheap to make.
 fn secret(number: usize) -> String {
     format!("sk-{number:08}-0123456789abcdefghijklmnopqrstuvwxyz0123456789ABC")
 }
@@ -66,15 +65,15 @@ fn store(size: usize) -> KeyStore {
             digests: vec![(KeyDigest::of(secret(number).as_bytes()), None)],
         }
     };
-    // Not collected first: only what the store keeps is to be counted.
+    // Passes an iterator: a vector of entries would count as memory of the store.
     KeyStore::build((0..size).map(entry)).ok().unwrap()
 }
 
-/// What a pass over keys takes, per key.
+/// The times of a pass, per key.
 struct Times {
-    /// Looking it up: form, digest, table, comparison.
+    /// To look the key up: form, digest, table, comparison.
     lookup: Duration,
-    /// Finding it in the head before.
+    /// To find the key in the head before.
     find: Duration,
 }
 
@@ -95,11 +94,12 @@ fn pass(store: &KeyStore, lookups: usize, number: impl Fn(usize) -> usize, hit: 
         let found = Instant::now();
         let mut next = 0;
         for _ in 0..BATCH {
-            let opened = store.verify(presented.get(next).unwrap().as_ref(), Timestamp::UNIX_EPOCH);
-            // The next key by what was found: the processor cannot run ahead.
-            let opens = black_box(opened.is_ok());
-            assert_eq!(opens, hit);
-            next += 1 + usize::from(black_box(opens != hit));
+            let verified =
+                store.verify(presented.get(next).unwrap().as_ref(), Timestamp::UNIX_EPOCH);
+            // The next key depends on this result, so that the processor cannot run ahead.
+            let is_valid = black_box(verified.is_ok());
+            assert_eq!(is_valid, hit);
+            next += 1 + usize::from(black_box(is_valid != hit));
         }
         find += found - start;
         lookup += found.elapsed();
@@ -113,18 +113,18 @@ fn pass(store: &KeyStore, lookups: usize, number: impl Fn(usize) -> usize, hit: 
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    // A step that is prime to the size visits keys far apart from each other.
+    // The step has no common divisor with the size: this visits every key, and neighbours are far apart.
     let scattered = |size: usize| move |i: usize| (i * 7_368_787) % size;
     if let Some(at) = arguments.iter().position(|argument| argument == "once") {
         let number = |i: usize| arguments.get(at + i).unwrap().parse::<usize>().unwrap();
         let store = store(number(1));
         pass(&store, number(2), scattered(number(1)), true);
-        // Freeing it would be counted, too.
+        // Freeing the store would be counted, too.
         return std::mem::forget(store);
     }
     println!(
         "{:>10} {:>12} {:>12} {:>18} {:>16} {:>12}",
-        "keys", "known, ns", "unknown, ns", "digest of it, ns", "find before, ns", "bytes/key"
+        "keys", "known, ns", "unknown, ns", "digest alone, ns", "find in head, ns", "bytes/key"
     );
     for size in [1_000, 1_000_000, 10_000_000] {
         let before = resident();
@@ -133,8 +133,8 @@ fn main() {
         let best = |time: &dyn Fn() -> Duration| (0..5).map(|_| time()).min().unwrap().as_nanos();
         let known = best(&|| pass(&store, LOOKUPS, scattered(size), true).lookup);
         let find = best(&|| pass(&store, LOOKUPS, scattered(size), true).find);
-        let strange = |i: usize| scattered(size)(i) + size;
-        let unknown = best(&|| pass(&store, LOOKUPS, strange, false).lookup);
+        let unused = |i: usize| scattered(size)(i) + size;
+        let unknown = best(&|| pass(&store, LOOKUPS, unused, false).lookup);
         let sample = secret(0);
         let digest = best(&|| {
             let start = Instant::now();

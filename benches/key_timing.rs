@@ -1,8 +1,8 @@
-//! Whether the time of a key check tells anything about the key: Welch's t-test over two classes of
-//! presented keys, measured in turns in an order that is drawn (after `dudect`, Reparaz et al. 2017).
+//! Tests whether the time of a key check reveals anything about the key: Welch's t-test over two classes of presented
+//! keys, measured in random order (after `dudect`, Reparaz et al. 2017).
 //!
-//! A report, not a verdict: these machines are shared. Below 4.5 there is no evidence of a difference;
-//! the control, which compares byte by byte, shows what evidence looks like.
+//! The result is a report and never fails, because these machines are shared. A |t| below 4.5 is no evidence of a
+//! difference. The control, which compares byte by byte, shows what evidence looks like.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,7 +25,7 @@ use keygate::testing::key::{
 };
 
 const MEASUREMENTS: usize = 1_000_000;
-/// Of all times, this part of the longest is left out: interrupts.
+/// The part of the longest times that is left out, because interrupts cause them.
 const LEFT_OUT: f64 = 0.05;
 
 struct Welch {
@@ -51,17 +51,17 @@ impl Welch {
     }
 }
 
-/// Makes a key of a class.
+/// Makes a random key of a class.
 type Maker<'m> = &'m dyn Fn(&mut Draw) -> Vec<u8>;
 
-/// Measures `check` on keys that one of two makers makes at a time, and prints what the times tell.
+/// Measures `check` on keys of two classes in random order, and prints the mean times and the t value.
 fn compare(name: &str, makers: [Maker<'_>; 2], check: impl Fn(&HeaderMap) -> bool) {
     let header = HeaderName::from_static("api-key");
     let mut times = [const { Vec::new() }; 2];
     let mut draw = Draw(0x9E37_79B9_7F4A_7C15);
     for _ in 0..MEASUREMENTS {
         let class = draw.next() as usize & 1;
-        // Both made, one used: whatever making leaves in the caches is the same for both classes.
+        // Makes a key of each class and uses one, so that making them affects the caches in the same way.
         let made = makers.map(|make| make(&mut draw));
         let mut head = HeaderMap::with_capacity(1);
         let value = HeaderValue::from_bytes(made.get(class).unwrap()).unwrap();
@@ -83,7 +83,7 @@ fn compare(name: &str, makers: [Maker<'_>; 2], check: impl Fn(&HeaderMap) -> boo
     println!("{name:<58} {:>8.1} {:>8.1} {t:>8.2}", a.mean, b.mean);
 }
 
-/// A generator of no quality, which will do to draw an order and some letters.
+/// A simple random generator (xorshift), good enough to draw an order and some letters.
 struct Draw(u64);
 
 impl Draw {
@@ -94,7 +94,7 @@ impl Draw {
         self.0 >> 20
     }
 
-    /// `key` with other letters in `part`.
+    /// `key` with random letters in `part`.
     fn change(&mut self, key: &[u8], part: std::ops::Range<usize>) -> Vec<u8> {
         let mut changed = key.to_vec();
         for byte in changed.get_mut(part).unwrap() {
@@ -107,8 +107,8 @@ impl Draw {
 fn main() {
     let made = format::generate("alice").unwrap();
     let (made, half) = (made.as_bytes(), made.len() / 2);
-    // Neither begins like a made key, so that its checksum does not matter.
-    let chosen = "a key that a person chose, and that nobody else knows at all";
+    // It does not have keygate's prefix, so that no checksum is verified.
+    let chosen = "a key that a person chose, which no generator would produce!";
     let (known, middle) = (chosen.as_bytes(), chosen.len() / 2);
     let disabled: Vec<_> = (0..1000)
         .map(|i| format::generate(&format!("d{i:03}")).unwrap())
@@ -128,12 +128,14 @@ fn main() {
         },
         digests: vec![(KeyDigest::of(secret), None)],
     };
-    let closed = disabled
+    let disabled_entries = disabled
         .iter()
         .enumerate()
         .map(|(i, key)| entry(&format!("d{i}"), key.as_bytes()));
-    let open = [entry("alice", made), entry("bob", known)];
-    let store = KeyStore::build(closed.chain(open)).ok().unwrap();
+    let valid_entries = [entry("alice", made), entry("bob", known)];
+    let store = KeyStore::build(disabled_entries.chain(valid_entries))
+        .ok()
+        .unwrap();
     let header = HeaderName::from_static("api-key");
     let check = |head: &HeaderMap| {
         let presented = PresentedKey::find(head, None, [&header].into_iter()).unwrap();
@@ -147,14 +149,18 @@ fn main() {
         let at = draw.next() as usize % keys.len();
         keys.get(at).unwrap().as_bytes().to_vec()
     };
-    let strange = |draw: &mut Draw| one_of(&unknown, draw);
-    let closed = |draw: &mut Draw| one_of(&disabled, draw);
+    let an_unknown = |draw: &mut Draw| one_of(&unknown, draw);
+    let a_disabled = |draw: &mut Draw| one_of(&disabled, draw);
     println!("{:<58} {:>8} {:>8} {:>8}", "classes", "ns", "ns", "t");
     let name = "first half of a key right / second half right";
     compare(name, [&wrong_end, &wrong_begin], check);
-    compare("unknown / malformed", [&strange, &mistyped], check);
-    compare("unknown / disabled", [&strange, &closed], check);
-    compare("control: unknown / unknown", [&strange, &strange], check);
+    compare("unknown / malformed", [&an_unknown, &mistyped], check);
+    compare("unknown / disabled", [&an_unknown, &a_disabled], check);
+    compare(
+        "control: unknown / unknown",
+        [&an_unknown, &an_unknown],
+        check,
+    );
     let early_exit = |head: &HeaderMap| {
         let presented = head.get(&header).unwrap().as_bytes();
         let mut pairs = presented.iter().zip(known);

@@ -1,8 +1,9 @@
 //! The meter: its time per event and per byte, and its robustness against broken input.
 //!
-//! `cargo bench --bench meter` times it on the transcripts in `tests/usage`, and then mutilates these: bytes
-//! changed, left out, doubled, cut into chunks in two ways. Both ways must give the same totals, and none may
-//! panic. `-- EXECUTIONS` says how often; ten million by default. The seed is printed: `-- EXECUTIONS SEED`.
+//! `cargo bench --bench meter` times it on the transcripts in `tests/usage`. Then it mutilates them (changes, removes and
+//! repeats bytes), and reads each result twice, cut into chunks in two ways. Both must give the same totals, and neither
+//! may panic. `-- EXECUTIONS` sets the number of mutilated responses (default: ten million), `-- EXECUTIONS SEED` also the
+//! seed, which every run prints.
 
 #![allow(
     clippy::unwrap_used,
@@ -50,7 +51,7 @@ fn transcripts() -> Vec<Transcript> {
     all
 }
 
-/// Splitmix64 chooses what to break.
+/// The random generator (splitmix64) that chooses what to break.
 struct Random(u64);
 
 impl Random {
@@ -71,7 +72,7 @@ fn time(transcripts: &[Transcript]) {
     const ROUNDS: u32 = 20_000;
     println!(
         "{:28} {:>8} {:>12} {:>10}",
-        "transcript", "bytes", "ns an answer", "ns a byte"
+        "transcript", "bytes", "ns/response", "ns/byte"
     );
     for Transcript { name, media, body } in transcripts {
         let start = Instant::now();
@@ -89,7 +90,7 @@ fn time(transcripts: &[Transcript]) {
             each / body.len() as f64
         );
     }
-    // As long as an event of a stream is.
+    // An event of a usual length.
     let event = br#"data: {"id":"chatcmpl-AEHYs2B0XUlEioCduH1meERmMwBGF","object":"chat.completion.chunk","created":1727967462,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":" recursion"},"logprobs":null,"finish_reason":null}]}"#;
     let event = [&event[..], b"\n\n"].concat();
     let mut meter = Meter::of(b"text/event-stream", b"").unwrap();
@@ -127,12 +128,12 @@ fn read(
 }
 
 fn mutilate(body: &mut Vec<u8>, transcripts: &[Transcript], random: &mut Random) {
-    const TELLING: &[u8] = b"{}[]\",:\\\n\r 0129-.eE+tfn";
+    const SIGNIFICANT: &[u8] = b"{}[]\",:\\\n\r 0129-.eE+tfn";
     for _ in 0..=random.below(6) {
         let at = random.below(body.len());
         match random.below(6) {
             0 => body[at] = random.next() as u8,
-            1 => body[at] = TELLING[random.below(TELLING.len())],
+            1 => body[at] = SIGNIFICANT[random.below(SIGNIFICANT.len())],
             2 => drop(body.drain(at..(at + random.below(40)).min(body.len()))),
             3 => {
                 let chunk = body[at..(at + random.below(60)).min(body.len())].to_vec();
@@ -183,7 +184,7 @@ fn main() {
         metered += u64::from(one.0.is_some());
     }
     println!(
-        "{executions} mutilated answers in {:.0} s (seed {seed}), each read twice: {metered} said what they took, none upset the meter",
+        "{executions} mutilated responses in {:.0} s (seed {seed}), each read twice with the same result and no panic; {metered} reported usage",
         start.elapsed().as_secs_f64()
     );
 }

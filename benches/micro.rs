@@ -1,7 +1,7 @@
-//! What each step of a request takes that is keygate's own: `cargo bench --bench micro` times them.
+//! Times each step of a request that is keygate's own code: `cargo bench --bench micro`.
 //!
-//! `micro count STEP TIMES` does one step so many times and no more: for `benches/instructions`, where the counts of
-//! two numbers of times differ by what the step takes.
+//! `micro count STEP TIMES` runs only one step, TIMES times. `benches/instructions` counts the instructions of two such
+//! runs with different TIMES, and the difference is what the step takes.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,9 +42,9 @@ const KEY: &str = "kg-bench-0500-kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
 const EVENT: &[u8] = br#"data: {"id":"chatcmpl-AEHYs2B0XUlEioCduH1meERmMwBGF","object":"chat.completion.chunk","created":1727967462,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":" recursion"},"logprobs":null,"finish_reason":null}]}
 
 "#;
-const ANSWER: &[u8] = br#"{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"Recursion is when a function calls itself, on a part of what it was given, until there is nothing left to be done: see recursion. It is the shape of trees, of languages and of proofs, and whoever has understood it once will find it everywhere."},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":51,"total_tokens":63}}"#;
+const RESPONSE: &[u8] = br#"{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"Recursion is when a function calls itself, on a part of what it was given, until there is nothing left to be done: see recursion. It is the shape of trees, of languages and of proofs, and whoever has understood it once will find it everywhere."},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":51,"total_tokens":63}}"#;
 
-/// 1,000 keys and 20 routes, to 20 providers.
+/// A configuration with 1,000 keys and 20 routes to 20 providers.
 fn live() -> Live {
     let folder = tempfile::tempdir().unwrap();
     let mut text = String::new();
@@ -73,7 +73,7 @@ fn live() -> Live {
     live.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// As an SDK sends it.
+/// A request like that of an SDK.
 fn request() -> RequestHeader {
     let target = b"/team-7/openai/v1/chat/completions";
     let mut request = RequestHeader::build("POST", target, None).unwrap();
@@ -98,17 +98,17 @@ fn request() -> RequestHeader {
     request
 }
 
-/// A step, by its name.
+/// The name of a step, and a function that runs it once.
 type Step = (&'static str, Box<dyn FnMut()>);
 
-/// Each is made once and done often.
+/// All steps. Each prepares its input once, and can run many times.
 fn steps() -> Vec<Step> {
     let live: &'static Live = Box::leak(Box::new(live()));
     let snapshot: &'static _ = Box::leak(Box::new(live.snapshot()));
-    let asked: &'static RequestHeader = Box::leak(Box::new(request()));
+    let head: &'static RequestHeader = Box::leak(Box::new(request()));
     let now = Timestamp::now();
-    let path = NormalPath::parse(asked.raw_path()).unwrap();
-    let (admission, parts) = Admission::decide(snapshot, asked, &path, now)
+    let path = NormalPath::parse(head.raw_path()).unwrap();
+    let (admission, parts) = Admission::decide(snapshot, head, &path, now)
         .unwrap_or_else(|_| panic!("the request is refused"));
     let attempt = Attempt::begin(&admission, &parts, &snapshot.rules.router)
         .unwrap_or_else(|_| panic!("the request is refused"));
@@ -122,18 +122,18 @@ fn steps() -> Vec<Step> {
     vec![
         (
             "check_head",
-            Box::new(move || check_head(&snapshot.rules, black_box(asked), b"").unwrap()),
+            Box::new(move || check_head(&snapshot.rules, black_box(head), b"").unwrap()),
         ),
         (
             "normal_path",
             Box::new(move || {
-                black_box(NormalPath::parse(black_box(asked.raw_path())).unwrap());
+                black_box(NormalPath::parse(black_box(head.raw_path())).unwrap());
             }),
         ),
         (
             "route",
             Box::new({
-                // On the heap: where the linker puts a literal changes how many words its search takes.
+                // On the heap: the number of words that a search reads in a literal depends on where the linker puts it.
                 let path = "/team-7/openai/v1/chat/completions".to_owned();
                 move || {
                     let router = &snapshot.rules.router;
@@ -146,17 +146,17 @@ fn steps() -> Vec<Step> {
             "key",
             Box::new(move || {
                 let names = [AUTHORIZATION, HeaderName::from_static("api-key")];
-                let key =
-                    PresentedKey::find(black_box(&asked.headers), None, names.iter()).unwrap();
+                let key = PresentedKey::find(black_box(&head.headers), None, names.iter()).unwrap();
                 assert!(snapshot.keys.verify(key.as_ref(), now).is_ok());
             }),
         ),
         (
             "admit",
             Box::new(move || {
-                let path = NormalPath::parse(asked.raw_path()).unwrap();
-                let decided = Admission::decide(snapshot, black_box(asked), &path, now);
-                let (admission, parts) = decided.unwrap_or_else(|_| panic!("it is refused"));
+                let path = NormalPath::parse(head.raw_path()).unwrap();
+                let decided = Admission::decide(snapshot, black_box(head), &path, now);
+                let (admission, parts) =
+                    decided.unwrap_or_else(|_| panic!("the request is refused"));
                 let attempt = Attempt::begin(&admission, &parts, &snapshot.rules.router);
                 assert!(attempt.is_ok());
             }),
@@ -164,8 +164,8 @@ fn steps() -> Vec<Step> {
         (
             "inject",
             Box::new(move || {
-                let mut upstream = asked.clone();
-                inject::rewrite(&admission, &attempt, &asked.headers, &mut upstream).unwrap();
+                let mut upstream = head.clone();
+                inject::rewrite(&admission, &attempt, &head.headers, &mut upstream).unwrap();
                 black_box(upstream);
             }),
         ),
@@ -180,14 +180,14 @@ fn steps() -> Vec<Step> {
             "meter_answer",
             Box::new(|| {
                 let mut meter = Meter::of(b"application/json", b"").unwrap();
-                meter.feed(black_box(ANSWER));
+                meter.feed(black_box(RESPONSE));
                 assert!(meter.usage().is_some());
             }),
         ),
         (
             "template",
             Box::new(move || {
-                let value = template.render(black_box(&asked.headers), &|_| None);
+                let value = template.render(black_box(&head.headers), &|_| None);
                 assert!(value.is_some());
             }),
         ),
@@ -198,8 +198,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if let ["count", step, times] = arguments[..] {
-        let mut found = steps();
-        let (_, step) = found.iter_mut().find(|(name, _)| *name == step).unwrap();
+        let mut steps = steps();
+        let (_, step) = steps.iter_mut().find(|(name, _)| *name == step).unwrap();
         (0..times.parse::<u32>().unwrap()).for_each(|_| step());
         return;
     }

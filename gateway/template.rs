@@ -7,6 +7,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use regex::Regex;
 
+use crate::document::enumerate;
+
 /// Finds an entry of the presented key's metadata by its name.
 pub(crate) type Metadata<'r> = dyn Fn(&str) -> Option<&'r str> + 'r;
 
@@ -35,18 +37,49 @@ pub struct Extractor {
     pub source: Source,
 }
 
+/// Why an expression extracts nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractorError {
+    /// It cannot be compiled.
+    #[error("not a usable regular expression: {0}")]
+    Regex(#[from] regex::Error),
+    /// It has no group of this number.
+    #[error("the regular expression has no group {0}")]
+    NoGroup(usize),
+}
+
+/// Why a text is no template. The message is a predicate: it follows the name of the template.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// Braces are opened and not closed.
+    #[error("a `{{{{` is not closed with `}}}}`")]
+    NotClosed,
+    /// Braces are closed and were not opened.
+    #[error("a `}}}}` has no `{{{{` before it")]
+    NotOpened,
+    /// A name is that of no extractor.
+    #[error("`{{{{ {name} }}}}` is the name of no extractor (there is {known})")]
+    UnknownName {
+        /// The name in the template.
+        name: String,
+        /// The names of the extractors, as a list for people.
+        known: String,
+    },
+    /// The text cannot stand in a header.
+    #[error("holds a character that cannot stand in a header")]
+    Character,
+}
+
 impl Source {
-    /// A part of a header: group `group` of `regex`, which must match the whole value. Fails if the expression cannot be
-    /// compiled or has no such group.
-    pub fn header(name: HeaderName, regex: &str, group: usize) -> Result<Self, String> {
+    /// A part of a header: group `group` of `regex`, which must match the whole value.
+    pub fn header(name: HeaderName, regex: &str, group: usize) -> Result<Self, ExtractorError> {
         // Compiled without the anchors first: `a)|(b` is no expression, but would become one between them.
-        Regex::new(regex).map_err(|error| format!("not a usable regular expression: {error}"))?;
+        Regex::new(regex)?;
         let compiled = regex::RegexBuilder::new(&format!("^(?:{regex})$"))
             .size_limit(1 << 20)
-            .build()
-            .map_err(|error| format!("not a usable regular expression: {error}"))?;
+            .build()?;
         if group >= compiled.captures_len() {
-            return Err(format!("the regular expression has no group {group}"));
+            return Err(ExtractorError::NoGroup(group));
         }
         Ok(Self::Header {
             name,
@@ -82,25 +115,22 @@ pub struct HeaderTemplate {
 }
 
 impl HeaderTemplate {
-    /// Reads `text`. Fails if a `{{ name }}` in it is the name of none of `extractors`, if braces do not match, or if the
-    /// text cannot stand in a header.
-    pub fn parse(name: HeaderName, text: &str, extractors: &[Extractor]) -> Result<Self, String> {
+    /// Reads `text`, in which `{{ name }}` stands for the text that the extractor of that name finds.
+    pub fn parse(
+        name: HeaderName,
+        text: &str,
+        extractors: &[Extractor],
+    ) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
             push_text(&mut parts, before)?;
-            let (inner, after) = after
-                .split_once("}}")
-                .ok_or("a `{{` is not closed with `}}`")?;
+            let (inner, after) = after.split_once("}}").ok_or(TemplateError::NotClosed)?;
             let wanted = inner.trim();
             let extractor = extractors
                 .iter()
                 .find(|e| e.name == wanted)
-                .ok_or_else(|| {
-                    let known =
-                        crate::document::enumerate(extractors.iter().map(|e| e.name.as_str()));
-                    format!("`{{{{ {wanted} }}}}` is the name of no extractor (there is {known})")
-                })?;
+                .ok_or_else(|| unknown(wanted, extractors))?;
             parts.push(Part::Extract(extractor.source.clone()));
             rest = after;
         }
@@ -140,12 +170,20 @@ impl HeaderTemplate {
     }
 }
 
-fn push_text(parts: &mut Vec<Part>, text: &str) -> Result<(), String> {
+fn unknown(name: &str, extractors: &[Extractor]) -> TemplateError {
+    let known = extractors.iter().map(|extractor| extractor.name.as_str());
+    TemplateError::UnknownName {
+        name: name.to_owned(),
+        known: enumerate(known).into_owned(),
+    }
+}
+
+fn push_text(parts: &mut Vec<Part>, text: &str) -> Result<(), TemplateError> {
     if text.contains("}}") {
-        return Err("a `}}` has no `{{` before it".to_owned());
+        return Err(TemplateError::NotOpened);
     }
     if HeaderValue::from_str(text).is_err() {
-        return Err("holds a character that cannot stand in a header".to_owned());
+        return Err(TemplateError::Character);
     }
     if !text.is_empty() {
         parts.push(Part::Text(text.to_owned()));
@@ -218,6 +256,7 @@ mod tests {
             HeaderTemplate::parse(HeaderName::from_static("x"), text, &[])
                 .err()
                 .unwrap()
+                .to_string()
         };
         assert!(parse("{{ a").contains("not closed"));
         assert!(parse("a }}").contains("no `{{`"));

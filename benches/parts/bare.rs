@@ -1,5 +1,5 @@
-//! A minimal Pingora proxy for the same job: looks a key up by its SHA-256, writes the provider's token in, counts one
-//! counter. The baseline that keygate is measured against; not for use.
+//! A minimal Pingora proxy for the same job: it looks up the key by its SHA-256, sets the provider's token and increments
+//! one counter. keygate is measured against it; it is not for use.
 //!
 //!     bare LISTEN PROVIDER THREADS KEYS    (KEYS: a file with one key per line)
 

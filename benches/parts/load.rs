@@ -114,7 +114,7 @@ async fn main() {
 }
 
 /// Returns when the standard input is closed.
-async fn until_left() {
+async fn input_closed() {
     let read = || std::io::stdin().read_to_end(&mut Vec::new());
     let _ = tokio::task::spawn_blocking(read).await;
 }
@@ -123,17 +123,17 @@ async fn provider() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap().port());
     tokio::select! {
-        () = until_left() => std::process::exit(0),
+        () = input_closed() => std::process::exit(0),
         () = async { loop {
             let (stream, _) = listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
-            tokio::spawn(answer(stream));
+            tokio::spawn(serve(stream));
         }} => {}
     }
 }
 
-/// Serves the requests of one connection. The body of each says how many events to send, and how far apart.
-async fn answer(stream: TcpStream) -> Option<()> {
+/// Serves the requests of one connection. The body of each has the number of events to send, and the time between them.
+async fn serve(stream: TcpStream) -> Option<()> {
     let mut stream = BufReader::with_capacity(2 << 10, stream);
     loop {
         let mut length = 0;
@@ -154,12 +154,12 @@ async fn answer(stream: TcpStream) -> Option<()> {
         }
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await.ok()?;
-        let wanted: serde_json::Value = serde_json::from_slice(&body).ok()?;
-        let pace = Duration::from_micros(wanted["pace_us"].as_u64()?);
+        let order: serde_json::Value = serde_json::from_slice(&body).ok()?;
+        let pace = Duration::from_micros(order["pace_us"].as_u64()?);
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).await.ok()?;
         let (mut next, mut alarm) = (Instant::now(), Alarm::new());
-        for _ in 0..wanted["events"].as_u64()? {
+        for _ in 0..order["events"].as_u64()? {
             let event = format!("data: {{\"sent\":{:020},{FILLER}}}\n\n", now());
             let chunk = format!("{:x}\r\n{event}\r\n", event.len());
             stream.write_all(chunk.as_bytes()).await.ok()?;
@@ -180,7 +180,7 @@ fn request(key: &str, body: &str) -> String {
 }
 
 /// Connects and requests a stream.
-async fn ask(port: u16, key: &str, events: u64, pace: Duration) -> TcpStream {
+async fn open_stream(port: u16, key: &str, events: u64, pace: Duration) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let body = json!({"model": "gpt-4o-mini", "stream": true, "events": events, "pace_us": pace.as_micros() as u64});
     let request = request(key, &body.to_string());
@@ -206,21 +206,21 @@ async fn clients(port: u16, key: &str, streams: u64, events: u64, pace: Duration
             let wait = pace.mul_f64(share(&mut random));
             tokio::spawn(async move {
                 Alarm::new().until(begun + wait).await;
-                let mut stream = ask(port, &key, events, pace).await;
-                let (mut delays, mut seen, mut chunk) = (Vec::new(), Vec::new(), [0; 4096]);
-                while !seen.ends_with(b"\r\n0\r\n\r\n") {
+                let mut stream = open_stream(port, &key, events, pace).await;
+                let (mut delays, mut received, mut chunk) = (Vec::new(), Vec::new(), [0; 4096]);
+                while !received.ends_with(b"\r\n0\r\n\r\n") {
                     let read = stream.read(&mut chunk).await.unwrap();
                     assert!(read > 0, "a stream broke off");
-                    let came = now();
+                    let arrived = now();
                     // A time stamp may be split over two reads: keep enough to read it when it is complete.
-                    let kept = seen.len().saturating_sub(48);
-                    seen.drain(..kept);
-                    let known = stamps(&seen).count();
-                    seen.extend_from_slice(&chunk[..read]);
+                    let kept = received.len().saturating_sub(48);
+                    received.drain(..kept);
+                    let known = stamps(&received).count();
+                    received.extend_from_slice(&chunk[..read]);
                     delays.extend(
-                        stamps(&seen)
+                        stamps(&received)
                             .skip(known)
-                            .map(|sent| came.saturating_sub(sent)),
+                            .map(|sent| arrived.saturating_sub(sent)),
                     );
                 }
                 delays
@@ -250,7 +250,7 @@ fn print_summary(mut delays: Vec<u64>, took: f64) {
 /// Idle connections, due requests, and the delays so far. Used by one thread: between a connection finding no request and
 /// becoming idle, nothing else happens.
 #[derive(Default)]
-struct Desk {
+struct Queue {
     idle: VecDeque<BufReader<TcpStream>>,
     due: VecDeque<Instant>,
     delays: Vec<u64>,
@@ -267,13 +267,13 @@ async fn requests(
     count: u64,
 ) {
     let request: Arc<[u8]> = request(key, body).into_bytes().into();
-    let desk = Arc::new(Mutex::new(Desk::default()));
+    let queue = Arc::new(Mutex::new(Queue::default()));
     for _ in 0..connections {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut stream = BufReader::with_capacity(4 << 10, stream);
         exchange(&mut stream, &request).await;
-        desk.lock().unwrap().idle.push_back(stream);
+        queue.lock().unwrap().idle.push_back(stream);
     }
     let (mut alarm, begun) = (Alarm::new(), Instant::now());
     let mut due = begun;
@@ -281,33 +281,33 @@ async fn requests(
     for _ in 0..count {
         due += arrivals.pause();
         alarm.until(due).await;
-        let mut at = desk.lock().unwrap();
+        let mut at = queue.lock().unwrap();
         at.due.push_back(due);
         let Some(mut stream) = at.idle.pop_front() else {
             continue;
         };
         drop(at);
-        let (desk, request) = (desk.clone(), request.clone());
+        let (queue, request) = (queue.clone(), request.clone());
         tasks.push(tokio::spawn(async move {
-            while let Some(due) = next(&desk) {
+            while let Some(due) = next(&queue) {
                 exchange(&mut stream, &request).await;
                 let took = due.elapsed().as_nanos() as u64;
-                desk.lock().unwrap().delays.push(took);
+                queue.lock().unwrap().delays.push(took);
             }
-            desk.lock().unwrap().idle.push_back(stream);
+            queue.lock().unwrap().idle.push_back(stream);
         }));
     }
     for task in tasks {
         task.await.unwrap();
     }
-    let delays = std::mem::take(&mut desk.lock().unwrap().delays);
+    let delays = std::mem::take(&mut queue.lock().unwrap().delays);
     assert_eq!(delays.len() as u64, count, "responses are missing");
     print_summary(delays, begun.elapsed().as_secs_f64());
 }
 
 /// The due time of the request that has waited longest.
-fn next(desk: &Mutex<Desk>) -> Option<Instant> {
-    desk.lock().unwrap().due.pop_front()
+fn next(queue: &Mutex<Queue>) -> Option<Instant> {
+    queue.lock().unwrap().due.pop_front()
 }
 
 /// A Poisson process that is reproducible by its seed.
@@ -367,12 +367,12 @@ async fn hold(port: u16, key: &str, streams: u64) {
         let (key, counted) = (key.to_owned(), open.clone());
         tokio::spawn(async move {
             // One event, then silence for as long as the stream is held.
-            let mut stream = ask(port, &key, 3, Duration::from_secs(600)).await;
-            let (mut seen, mut chunk) = (Vec::new(), [0; 1024]);
-            while stamps(&seen).count() == 0 {
+            let mut stream = open_stream(port, &key, 3, Duration::from_secs(600)).await;
+            let (mut received, mut chunk) = (Vec::new(), [0; 1024]);
+            while stamps(&received).count() == 0 {
                 let read = stream.read(&mut chunk).await.unwrap();
                 assert!(read > 0, "a stream broke off");
-                seen.extend_from_slice(&chunk[..read]);
+                received.extend_from_slice(&chunk[..read]);
             }
             counted.fetch_add(1, Ordering::Relaxed);
             std::future::pending::<()>().await;
@@ -386,6 +386,6 @@ async fn hold(port: u16, key: &str, streams: u64) {
         sleep(Duration::from_millis(5)).await;
     }
     println!("open");
-    until_left().await;
+    input_closed().await;
     std::process::exit(0);
 }

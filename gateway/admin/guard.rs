@@ -1,7 +1,7 @@
 //! Who may use the admin listener: programs, and pages that it has served itself.
 //!
-//! It responds without a key, and only who can connect to it can use it. A browser on this machine can, on behalf of any
-//! page that it shows: one whose host name was made to resolve to this address (DNS rebinding), and one that sends
+//! It requires no key: whoever can connect to it can use it. So can a browser on this machine, on behalf of any page that
+//! it shows: one whose host name was made to resolve to this address (DNS rebinding), and one that sends
 //! requests to other sites. The first sends a foreign name in `Host`, the second a foreign site in `Origin` or
 //! `Sec-Fetch-Site`. Both are refused, whatever the path.
 
@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 
 use crate::grammar::host::host_of_authority;
+use crate::grammar::url::split_scheme;
 use crate::proxy::reject::Reason;
 
 /// A refusal: its status, and a sentence that says why and what to do.
@@ -93,7 +94,7 @@ fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
     let is_own_site =
         |site: &HeaderValue| [&b"same-origin"[..], b"none"].contains(&site.as_bytes());
     let is_own_origin = |origin: &HeaderValue| {
-        let origin = origin.to_str().ok().and_then(|text| text.split_once("://"));
+        let origin = origin.to_str().ok().and_then(split_scheme);
         origin.zip(host).is_some_and(|((scheme, authority), host)| {
             ["http", "https"].contains(&scheme) && authority.eq_ignore_ascii_case(host)
         })

@@ -56,15 +56,15 @@ pub(super) async fn all(providers: &[Arc<Provider>]) -> Vec<(Arc<str>, Probe)> {
 
 async fn probe(provider: &Provider, caller: &Caller) -> Probe {
     if let Some(why) = provider.rejected() {
-        return Probe::unknown(format!("not asked: {why}"));
+        return Probe::unknown(format!("not probed: {why}"));
     }
     let Ok(Credential::Header(authorization)) =
         provider.credential(None, &HeaderMap::new(), |_| true)
     else {
-        return Probe::unknown("not asked: it has no token of its own");
+        return Probe::unknown("not probed: it has no token of its own");
     };
     let Some(target) = provider.paths.probe() else {
-        return Probe::unknown("not asked: its API has nothing that only a token gets");
+        return Probe::unknown("not probed: its API has nothing that only a token gets");
     };
     let outcome = respond(provider, caller, target, &authorization).await;
     describe(provider, target, outcome)
@@ -134,7 +134,7 @@ fn describe(provider: &Provider, target: &str, outcome: Result<Outcome, CallErro
         }
         Err(error @ CallError::Unresolved) => Probe::unknown(error.to_string()),
         Err(CallError::TimedOut(_)) => Probe::unknown(format!("no response within {TIMEOUT:?}")),
-        Err(error) => Probe::unknown(format!("it could not be asked: {error}")),
+        Err(error) => Probe::unknown(format!("the request failed: {error}")),
     }
 }
 

@@ -56,10 +56,10 @@ pub(super) fn for_key(failure: KeyFailure) -> &'static str {
         KeyFailure::Malformed => "this is no whole key: is all of it there, and nothing else?",
         KeyFailure::Unknown => {
             "no key of the key file has this value: is it in quotes, or does anything else stand around it? A \
-             provider's own key (sk-...) opens nothing here: send a client key, which `keygate keys create --id NAME` \
+             provider's own key (sk-...) is not accepted here: send a client key, which `keygate keys create --id NAME` \
              makes"
         }
-        KeyFailure::Disabled => "`keygate keys enable ID` opens it again",
+        KeyFailure::Disabled => "`keygate keys enable ID` makes it valid again",
         KeyFailure::NotYetValid => "its `not_before` is yet to come: `keygate keys show ID`",
         KeyFailure::Expired => {
             "`keygate keys rotate ID --expires 90d` gives it a new secret and a new end"
@@ -111,7 +111,7 @@ pub(super) fn for_reason(reason: Reason) -> Option<&'static str> {
              configuration"
         }
         Reason::TooManyFailedKeys => {
-            "wait a minute and send a key that opens; `failed_keys_per_address` in [server.limits] is how many may fail"
+            "wait a minute and send a valid key; `failed_keys_per_address` in [server.limits] is how many may fail"
         }
         Reason::TooManyConnections => {
             "send fewer at once; `connections_per_address` in [server.limits] is how many may go on"

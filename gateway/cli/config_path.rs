@@ -81,8 +81,10 @@ fn find(named: Option<OsString>, here: &Path, installed: &Path) -> Result<PathBu
 /// choose the configuration of whoever runs a command there.
 fn owned(about: &Metadata) -> Result<(), Error> {
     let us = rustix::process::geteuid();
-    let caller = std::env::var(CALLER).ok().filter(|_| us.is_root());
-    let caller = caller.and_then(|user| user.parse().ok());
+    let caller = std::env::var(CALLER)
+        .ok()
+        .filter(|_| us.is_root())
+        .and_then(|user| user.parse().ok());
     if [Some(us.as_raw()), Some(0), caller].contains(&Some(about.uid())) {
         return Ok(());
     }

@@ -22,23 +22,24 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// How long there may be no response after the old process has ended: a service manager starts another within that time.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Take a changed configuration over, and say whether it was.
+/// Reload a changed configuration, and report whether it was accepted.
 #[derive(Args)]
 #[command(after_help = "Example: keygate reload\n\
-                        Checks it first: what is refused is not even tried. A changed file is taken over without it \
-                        as well, within a second.")]
+                        Checks the configuration first, and sends no signal if it is wrong. The gateway applies a \
+                        changed file within a second without this command as well.")]
 pub(super) struct Reload {
     #[command(flatten)]
     config: ConfigPath,
 }
 
-/// Replace a running gateway by one of the binary that is installed now, without losing a request.
+/// Replace a running gateway with the binary that is installed now, without losing a request.
 #[derive(Args)]
 #[command(
     after_help = "Example: install target/release/keygate /usr/bin/ && keygate upgrade\n\
                         The new process gets the sockets and serves before the old one stops accepting; the old one \
-                        ends when its requests have, or after server.timeouts.upgrade_drain. If the new one does not come to \
-                        serve, the old one goes on. The way back is the same: install the older binary, and upgrade."
+                        ends when its requests have, or after server.timeouts.upgrade_drain. If the new one fails \
+                        before it serves, the old one continues to serve. To roll back, install the older binary and \
+                        upgrade again."
 )]
 pub(super) struct Upgrade {
     #[command(flatten)]

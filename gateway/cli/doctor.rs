@@ -18,6 +18,7 @@ use crate::config::{self, Listen, Purpose, Resolved, ServerConfig};
 use crate::error::Error;
 use crate::origin::Tunnel;
 use crate::provider::{ProviderSpec, TokenSource};
+use crate::runtime::folder::folder_of;
 use crate::runtime::printable::count;
 
 /// How long a provider may take to accept a connection.
@@ -199,10 +200,7 @@ fn clock() -> Finding {
 
 /// The key file was read already; `keygate keys` writes a new one beside it.
 fn key_file(path: &Path) -> Finding {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let found = ok("key file", path.display().to_string());
     if tempfile::tempfile_in(folder).is_ok() {
         return found;
@@ -310,7 +308,7 @@ fn provider(spec: &ProviderSpec, running: Option<&Status>) -> Vec<Finding> {
         } else {
             ok(what.clone(), why.to_string()).but(
                 Verdict::Fail,
-                "it would answer 503: bring the token to where the configuration says",
+                "it would respond with 503: bring the token to where the configuration says",
             )
         });
     }
@@ -329,8 +327,8 @@ fn provider(spec: &ProviderSpec, running: Option<&Status>) -> Vec<Finding> {
     };
     let mut failed = "no address".to_owned();
     let reached = addresses.iter().find_map(|address| {
-        let connection = TcpStream::connect_timeout(address, PATIENCE);
-        let connection = connection.inspect_err(|error| failed = error.to_string());
+        let connection = TcpStream::connect_timeout(address, PATIENCE)
+            .inspect_err(|error| failed = error.to_string());
         Some((address, connection.ok()?))
     });
     if let (Some(proxy), Some((_, connection))) = (&spec.proxy, &reached) {

@@ -38,7 +38,7 @@ pub(super) struct Explain {
     /// A header of the request, as curl has it; may be repeated
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<String>,
-    /// How large its body would be, in bytes
+    /// The size of its body, in bytes
     #[arg(long, value_name = "N")]
     body_size: Option<u64>,
     #[command(flatten)]
@@ -57,7 +57,13 @@ pub(super) fn run(options: &Explain) -> Result<(), Error> {
         Live::start(config, Arc::new(metrics)).map_err(|error| Error::Failed(error.to_string()))?;
     let snapshot = live.snapshot();
     let mut said = String::new();
-    let outcome = explain(&live, &snapshot, &request, &origin, &mut Said(&mut said));
+    let explained = Explained {
+        live: &live,
+        snapshot: &snapshot,
+        request: &request,
+        origin: &origin,
+    };
+    let outcome = explained.explain(&mut Said(&mut said));
     if !are_keys_known && outcome == Err(Reason::InvalidKey(KeyFailure::Unknown)) {
         let why = "whether the key is valid is not known, because the key file could not be read";
         return Err(Error::Unconfigured(why.to_owned()));
@@ -176,72 +182,99 @@ fn head_of(request: &RequestHeader) -> Vec<u8> {
     head
 }
 
-/// Explains each decision, up to the end or to the refusal.
-fn explain(
-    live: &Live,
-    snapshot: &Snapshot,
-    request: &RequestHeader,
-    origin: &str,
-    said: &mut Said<'_>,
-) -> Result<(), Reason> {
-    check_framing(snapshot, request).inspect_err(|reason| {
-        said.refused(*reason);
-        for hint in for_refusal(*reason, request, "", snapshot, origin) {
-            said.line("hint", hint);
+/// A request, and what decides about it.
+struct Explained<'e> {
+    live: &'e Live,
+    snapshot: &'e Snapshot,
+    request: &'e RequestHeader,
+    /// The origin of the gateway, for suggestions.
+    origin: &'e str,
+}
+
+impl<'e> Explained<'e> {
+    /// Explains each decision, up to the end or to the refusal.
+    fn explain(&self, said: &mut Said<'_>) -> Result<(), Reason> {
+        check_framing(self.snapshot, self.request).inspect_err(|reason| {
+            said.refused(*reason);
+            self.suggest(*reason, "", said);
+        })?;
+        let path = self.path(said)?;
+        said.line("path", &path.path);
+        let decided = self.decide(&path);
+        let key = key(self.snapshot, self.request, &path, &decided);
+        match &decided {
+            Ok((admission, _)) => route(admission.route(), &key, None, said),
+            Err(Rejection {
+                route: Some(found),
+                reason,
+                ..
+            }) => route(found, &key, Some(*reason), said),
+            Err(_) => {}
         }
-    })?;
-    let path = request_path(request.raw_path()).map_err(|bad| {
-        let (what, cure) = advice::for_path(bad);
-        said.line("path", what);
-        let reason = said.refused(Reason::BadPath);
-        said.line("hint", cure);
-        reason
-    })?;
-    said.line("path", &path.path);
-    let now = live.clock.now();
-    let decided =
-        Admission::decide(snapshot, request, &path, now).and_then(|(admission, parts)| {
-            let attempt = Attempt::begin(&admission, &parts, &snapshot.rules.router)?;
-            Ok((admission, attempt))
-        });
-    let key = key(snapshot, request, &path, &decided);
-    match &decided {
-        Ok((admission, _)) => route(admission.route(), &key, None, said),
-        Err(Rejection {
-            route: Some(found),
-            reason,
-            ..
-        }) => route(found, &key, Some(*reason), said),
-        Err(_) => {}
+        let (admission, attempt) = decided.map_err(|rejection| {
+            let message = rejection.message.as_deref();
+            let message = message.unwrap_or_else(|| rejection.reason.message());
+            let reason = said.refused_as(rejection.reason, message);
+            self.suggest(reason, &path.path, said);
+            reason
+        })?;
+        self.upstream_request(&admission, &attempt, said)
     }
-    let (admission, attempt) = decided.map_err(|rejection| {
-        let message = rejection.message.as_deref();
-        let message = message.unwrap_or_else(|| rejection.reason.message());
-        let reason = said.refused_as(rejection.reason, message);
-        for hint in for_refusal(reason, request, &path.path, snapshot, origin) {
+
+    /// The path as the gateway reads it, or the refusal of an ambiguous one.
+    fn path(&self, said: &mut Said<'_>) -> Result<NormalPath<'e>, Reason> {
+        request_path(self.request.raw_path()).map_err(|bad| {
+            let (what, cure) = advice::for_path(bad);
+            said.line("path", what);
+            let reason = said.refused(Reason::BadPath);
+            said.line("hint", cure);
+            reason
+        })
+    }
+
+    /// Decides as the gateway does, up to the first attempt.
+    fn decide(&self, path: &NormalPath<'_>) -> Result<(Admission, Attempt), Rejection> {
+        let now = self.live.clock.now();
+        let (admission, parts) = Admission::decide(self.snapshot, self.request, path, now)?;
+        let attempt = Attempt::begin(&admission, &parts, &self.snapshot.rules.router)?;
+        Ok((admission, attempt))
+    }
+
+    /// Explains the request that the provider would get.
+    fn upstream_request(
+        &self,
+        admission: &Admission,
+        attempt: &Attempt,
+        said: &mut Said<'_>,
+    ) -> Result<(), Reason> {
+        let (method, origin) = (&self.request.method, attempt.provider().origin());
+        said.line(
+            "endpoint",
+            format_args!("{method} {origin}{}", attempt.path()),
+        );
+        let client = &self.request.headers;
+        let mut upstream = self.request.clone();
+        inject::rewrite(admission, attempt, client, &mut upstream)
+            .map_err(|_| said.refused(Reason::Internal))?;
+        headers(client, &upstream.headers, said);
+        Ok(())
+    }
+
+    /// Adds what to do about a refusal.
+    fn suggest(&self, reason: Reason, path: &str, said: &mut Said<'_>) {
+        for hint in for_refusal(reason, self.request, path, self.snapshot, self.origin) {
             said.line("hint", hint);
         }
-        reason
-    })?;
-    said.line(
-        "endpoint",
-        format_args!(
-            "{} {}{}",
-            request.method,
-            attempt.provider().origin(),
-            attempt.path()
-        ),
-    );
-    let mut upstream = request.clone();
-    let rewritten = inject::rewrite(&admission, &attempt, &request.headers, &mut upstream);
-    rewritten.map_err(|_| said.refused(Reason::Internal))?;
-    headers(&request.headers, &upstream.headers, said);
-    Ok(())
+    }
 }
 
 fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>) {
-    let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
-    let hosts = hosts.join(" or ");
+    let hosts = route
+        .hosts
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" or ");
     said.line(
         "route",
         format_args!("{} (host {hosts}, path {})", route.name, route.path),
@@ -255,7 +288,7 @@ fn route(route: &Route, key: &str, refused: Option<Reason>, said: &mut Said<'_>)
                 | Reason::AmbiguousCredentials
                 | Reason::AmbiguousHeader
                 | Reason::Preflight,
-            ) => "is not asked",
+            ) => "is not evaluated",
             _ => "takes it",
         };
         said.line("selector", format_args!("{selector}: {verdict}"));
@@ -307,11 +340,9 @@ fn key(
     decided: &Result<(Admission, Attempt), Rejection>,
 ) -> String {
     match decided {
-        Ok((admission, _)) => admission
-            .key()
-            .map_or("none is asked for".to_owned(), |key| {
-                format!("{}: valid", key.id)
-            }),
+        Ok((admission, _)) => admission.key().map_or("none is needed".to_owned(), |key| {
+            format!("{}: valid", key.id)
+        }),
         Err(Rejection { key: Some(key), .. }) => format!("{}: valid", key.id),
         Err(Rejection {
             reason: Reason::InvalidKey(failure),

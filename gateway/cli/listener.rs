@@ -26,6 +26,7 @@ use rustix::process::{
 
 use crate::config::Locations;
 use crate::error::Error;
+use crate::runtime::folder::folder_of;
 
 /// The number of every user that is not mapped into this namespace. It may be anybody, and is never trusted.
 const NOBODY: u32 = 65_534;
@@ -58,9 +59,7 @@ pub(super) struct Gateway {
 impl Trusted {
     /// The users who can change the configuration at `config` or its key file, and so what the gateway does.
     pub(super) fn of(config: &Path, places: &Locations) -> Self {
-        let folder = places.key_file.parent();
-        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
-        let paths = [config, &places.key_file, folder.unwrap_or(Path::new("."))];
+        let paths = [config, &places.key_file, folder_of(&places.key_file)];
         let owners = paths
             .iter()
             .filter_map(|path| Some(fs::metadata(path).ok()?.uid()));
@@ -89,7 +88,7 @@ impl Trusted {
         };
         let process = i32::try_from(id).ok().and_then(Pid::from_raw);
         let process = process.ok_or_else(|| refused("cannot be one".to_owned()))?;
-        // Opened before the checks, so that the process that is checked is the one that gets the signal.
+        // The handle is opened before the checks, so that the process that is checked is the one that gets the signal.
         let handle = match pidfd_open(process, PidfdFlags::empty()) {
             Ok(handle) => Some(handle),
             // An older kernel, or a filter that forbids the call.

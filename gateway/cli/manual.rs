@@ -80,8 +80,12 @@ fn render_commands(command: &Command, page: &mut Vec<u8>) -> std::io::Result<()>
         .filter(|inner| inner.get_name() != "help")
     {
         let name = inner.get_bin_name().unwrap_or(inner.get_name());
-        let usage = inner.clone().render_usage().to_string();
-        let usage = usage.trim_start_matches("Usage: ").replace('-', "\\-");
+        let usage = inner
+            .clone()
+            .render_usage()
+            .to_string()
+            .trim_start_matches("Usage: ")
+            .replace('-', "\\-");
         page.extend(format!(".SS \"{name}\"\n.B {usage}\n.PP\n").bytes());
         let man = clap_mangen::Man::new(inner.clone());
         let mut section = Vec::new();

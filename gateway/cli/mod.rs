@@ -40,8 +40,8 @@ use wrap::to_terminal;
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 64 wrong usage, 74 done in part, 78 wrong configuration.";
 
-/// A gateway for LLM provider keys: clients hold keys of the gateway's own, the providers' tokens
-/// never leave it.
+/// A gateway for LLM provider keys: clients hold keys that the gateway issues; the providers' tokens
+/// stay on the gateway's machine.
 #[derive(Parser)]
 #[command(name = "keygate", version, after_help = EXIT_CODES)]
 struct Cli {
@@ -81,7 +81,7 @@ enum Command {
     #[command(
         after_help = "Example: keygate schema > keygate.schema.json, and as the first line of gateway.toml:\n\
                             #:schema ./keygate.schema.json\n\
-                            Editors with Taplo or Tombi (\"Even Better TOML\") complete and check it then."
+                            Editors with Taplo or Tombi (\"Even Better TOML\") then complete and check the settings."
     )]
     Schema,
     /// Print the version
@@ -146,10 +146,11 @@ fn misused(error: &clap::Error) -> String {
 /// Prints to standard error why a command failed.
 pub fn print_error(error: &Error) {
     let text = match error {
-        Error::Failed(why) | Error::Partial(why) | Error::Unconfigured(why) => {
-            format!("keygate: {why}")
+        // clap's messages begin with `error:`, problems of a configuration with the file and line.
+        Error::Usage(_) | Error::Config(_) => error.to_string(),
+        Error::Unconfigured(_) | Error::Partial(_) | Error::Step { .. } | Error::Failed(_) => {
+            format!("keygate: {error}")
         }
-        other => other.to_string(),
     };
     log::print_last(text.trim_end());
 }

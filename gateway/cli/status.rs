@@ -17,20 +17,20 @@ use crate::runtime::printable::count;
 /// How often `--watch` shows the status.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Show what a running gateway serves, and why not.
+/// Show what a running gateway serves, and why something is not served.
 #[derive(Args)]
 #[command(after_help = "Example: keygate status --admin 127.0.0.1:9090\n\
                         Exits with 1 when something is Rejected or the last reload was refused.")]
 pub(super) struct Status {
     #[command(flatten)]
     config: ConfigPath,
-    /// The admin listener; the configuration is not read then
+    /// The admin listener; if given, the configuration is not read
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
-    /// Ask each provider for something that only a good token gets, and say whether it does
+    /// Send each provider an inexpensive request that succeeds only with a valid token, and show the result
     #[arg(long)]
     probe: bool,
-    /// Show it anew every two seconds, until Ctrl-C
+    /// Show the status again every two seconds, until Ctrl-C
     #[arg(long, conflicts_with_all = ["json", "probe"])]
     watch: bool,
     /// Print the JSON of /status

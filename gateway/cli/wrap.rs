@@ -30,8 +30,9 @@ fn wrap(text: &str, width: usize) -> String {
 
 fn push_wrapped(wrapped: &mut String, line: &str, width: usize) {
     let own = line.len() - line.trim_start().len();
-    let below = Some(column(line)).filter(|column| column + MIN_TEXT_WIDTH <= width);
-    let below = below.unwrap_or(own);
+    let below = Some(column(line))
+        .filter(|column| column + MIN_TEXT_WIDTH <= width)
+        .unwrap_or(own);
     let (start, text) = line.split_at_checked(below).unwrap_or(("", line));
     wrapped.push_str(start);
     let mut used = below;

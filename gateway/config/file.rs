@@ -206,7 +206,7 @@ sections! {
             plain_http: Given<bool> = default "false", restart,
                 "true: clients' keys may arrive unencrypted at a public address, because something in front ends TLS";
             strip_headers: Given<OneOrMany> = default "[]", reload,
-                "a list of request headers that no provider gets: names, or beginnings with a `*`: [\"x-corp-identity\", \"x-corp-*\"]";
+                "a list of request headers that no provider gets: names, or prefixes with a `*` behind them: [\"x-corp-identity\", \"x-corp-*\"]";
             trusted_proxies: Given<OneOrMany> = default "[]", reload,
                 "a list of the networks of load balancers in front, which report the client's address: [\"10.0.0.0/8\", \"2001:db8::/32\"]";
             client_ip_header: Given<String> = example "\"X-Forwarded-For\"", reload,

@@ -19,7 +19,7 @@ pub(crate) use section::Section;
 pub use stamp::FileStamp;
 pub(crate) use text::{Document, TABLES_A_CHUNK};
 pub(crate) use value::{
-    ByteSize, OneOrMany, Value, enumerate, last_moment, parse_duration, parse_moment,
+    ByteSize, OneOrMany, Value, ValueError, enumerate, last_moment, parse_duration, parse_moment,
 };
 
 #[cfg(test)]

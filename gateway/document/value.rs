@@ -22,22 +22,61 @@ pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
     }
 }
 
+/// Why a value was not read. Neither the text of the value nor the error of its parser, which may quote the text, is part
+/// of it: the text may be a secret in the wrong place.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ValueError {
+    /// It is of another type.
+    #[error("expected {expected}, found {found}")]
+    Type {
+        /// The type that was expected.
+        expected: &'static str,
+        /// The type of the value.
+        found: &'static str,
+    },
+    /// It has another form.
+    #[error("expected {0}")]
+    Form(&'static str),
+    /// It is no duration.
+    #[error(transparent)]
+    Duration(#[from] DurationError),
+    /// It cannot be used for another reason.
+    #[error("{0}")]
+    Unusable(Cow<'static, str>),
+}
+
+impl From<&'static str> for ValueError {
+    fn from(why: &'static str) -> Self {
+        Self::Unusable(why.into())
+    }
+}
+
+/// Why a text is no duration.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DurationError {
+    /// It has another form.
+    #[error("expected a duration with its unit, such as \"45s\", \"10m\" or \"30d\"")]
+    Form,
+    /// It is less than nothing.
+    #[error("a duration cannot be negative")]
+    Negative,
+}
+
 /// A type that a TOML value can be read as.
 pub(crate) trait Value: Sized {
     /// Reads the value.
-    ///
-    /// # Errors
-    /// The type that was expected. The text of the value is never part of the error: it may be a secret in the wrong
-    /// place.
-    fn read(value: &DeValue<'_>) -> Result<Self, String>;
+    fn read(value: &DeValue<'_>) -> Result<Self, ValueError>;
 }
 
-fn expected<T>(what: &str, found: &DeValue<'_>) -> Result<T, String> {
-    Err(format!("expected {what}, found {}", kind_of(found)))
+fn expected<T>(what: &'static str, found: &DeValue<'_>) -> Result<T, ValueError> {
+    Err(ValueError::Type {
+        expected: what,
+        found: kind_of(found),
+    })
 }
 
 impl Value for String {
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+    fn read(value: &DeValue<'_>) -> Result<Self, ValueError> {
         match value {
             DeValue::String(text) => Ok(text.clone().into_owned()),
             other => expected("a string", other),
@@ -46,7 +85,7 @@ impl Value for String {
 }
 
 impl Value for bool {
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+    fn read(value: &DeValue<'_>) -> Result<Self, ValueError> {
         match value {
             DeValue::Boolean(flag) => Ok(*flag),
             other => expected("true or false", other),
@@ -55,19 +94,19 @@ impl Value for bool {
 }
 
 impl Value for usize {
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+    fn read(value: &DeValue<'_>) -> Result<Self, ValueError> {
         match value {
             DeValue::Integer(number) => Self::from_str_radix(number.as_str(), number.radix())
-                .map_err(|_| "expected a whole number, zero or more".to_owned()),
+                .map_err(|_| ValueError::Form("a whole number, zero or more")),
             other => expected("a whole number", other),
         }
     }
 }
 
 impl Value for Duration {
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+    fn read(value: &DeValue<'_>) -> Result<Self, ValueError> {
         match value {
-            DeValue::String(text) => parse_duration(text),
+            DeValue::String(text) => Ok(parse_duration(text)?),
             other => expected("a duration with its unit, such as \"45s\"", other),
         }
     }
@@ -75,13 +114,13 @@ impl Value for Duration {
 
 /// A point in time, written as a TOML date with time and offset: `2027-01-31T12:00:00Z`.
 impl Value for Timestamp {
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+    fn read(value: &DeValue<'_>) -> Result<Self, ValueError> {
         let wanted = "a date with time and offset, such as 2027-01-31T12:00:00Z";
         match value {
             DeValue::Datetime(date) => {
-                parse_moment(&date.to_string()).ok_or_else(|| format!("expected {wanted}"))
+                parse_moment(&date.to_string()).ok_or(ValueError::Form(wanted))
             }
-            DeValue::String(text) => parse_moment(text).ok_or_else(|| format!("expected {wanted}")),
+            DeValue::String(text) => parse_moment(text).ok_or(ValueError::Form(wanted)),
             other => expected(wanted, other),
         }
     }
@@ -106,15 +145,17 @@ pub(crate) fn parse_moment(text: &str) -> Option<Timestamp> {
 
 /// A day, written as a TOML date: `2027-01-31`.
 impl Value for Date {
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+    fn read(value: &DeValue<'_>) -> Result<Self, ValueError> {
         let wanted = "a day, such as 2027-01-31";
         match value {
             DeValue::Datetime(date) if date.time.is_none() => date
                 .to_string()
                 .parse()
-                .map_err(|_| format!("expected {wanted}")),
-            DeValue::Datetime(_) => Err(format!("expected {wanted}, without a time")),
-            DeValue::String(text) => text.parse().map_err(|_| format!("expected {wanted}")),
+                .map_err(|_| ValueError::Form(wanted)),
+            DeValue::Datetime(_) => Err(ValueError::Form(
+                "a day, such as 2027-01-31, without a time",
+            )),
+            DeValue::String(text) => text.parse().map_err(|_| ValueError::Form(wanted)),
             other => expected(wanted, other),
         }
     }
@@ -125,7 +166,7 @@ impl Value for Date {
 pub(crate) struct ByteSize(pub(crate) u64);
 
 impl Value for ByteSize {
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+    fn read(value: &DeValue<'_>) -> Result<Self, ValueError> {
         match value {
             DeValue::String(text) => parse_size(text).map(Self),
             other => expected("a size with its unit, such as \"32MiB\"", other),
@@ -138,7 +179,7 @@ impl Value for ByteSize {
 pub(crate) struct OneOrMany(pub(crate) Vec<String>);
 
 impl Value for OneOrMany {
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+    fn read(value: &DeValue<'_>) -> Result<Self, ValueError> {
         let wanted = "a string or a list of strings";
         match value {
             DeValue::String(text) => Ok(Self(vec![text.clone().into_owned()])),
@@ -157,22 +198,22 @@ impl Value for OneOrMany {
 }
 
 /// Parses `"45s"`, `"1h 30m"`, `"250ms"`, `"30d"`; a day has 24 hours.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wanted =
-        || "expected a duration with its unit, such as \"45s\", \"10m\" or \"30d\"".to_owned();
-    let span: jiff::Span = text.parse().map_err(|_| wanted())?;
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    let span: jiff::Span = text.parse().map_err(|_| DurationError::Form)?;
     let signed = span
         .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
-        .map_err(|_| wanted())?;
-    Duration::try_from(signed).map_err(|_| "a duration cannot be negative".to_owned())
+        .map_err(|_| DurationError::Form)?;
+    Duration::try_from(signed).map_err(|_| DurationError::Negative)
 }
 
 /// Parses `"512B"`, `"64KiB"`, `"32MiB"`, `"1GiB"`, and the decimal `kB`, `MB`, `GB`.
-pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    let wanted = || "expected a size with its unit, such as \"64KiB\" or \"32MiB\"".to_owned();
+fn parse_size(text: &str) -> Result<u64, ValueError> {
+    let form = ValueError::Form("a size with its unit, such as \"64KiB\" or \"32MiB\"");
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wanted())?;
+    let Ok(number) = number.parse::<u64>() else {
+        return Err(form);
+    };
     let unit: u64 = match unit.trim() {
         "B" => 1,
         "KiB" => 1 << 10,
@@ -181,11 +222,11 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         "kB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
-        _ => return Err(wanted()),
+        _ => return Err(form),
     };
     number
         .checked_mul(unit)
-        .ok_or_else(|| "a size this large cannot be meant".to_owned())
+        .ok_or_else(|| "a size this large cannot be meant".into())
 }
 
 /// A list of names for a sentence: `a`, `a and b`, `a, b and c`.
@@ -208,8 +249,8 @@ mod tests {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("1h 30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(parse_duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
-        assert_eq!(parse_size("32MiB"), Ok(32 << 20));
-        assert_eq!(parse_size("1 kB"), Ok(1000));
+        assert_eq!(parse_size("32MiB").unwrap(), 32 << 20);
+        assert_eq!(parse_size("1 kB").unwrap(), 1000);
         for bad in ["45", "", "s", "-3s", "5 parsecs"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }

@@ -11,6 +11,14 @@ fn behind_scheme<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
     is_found.then(|| behind.trim_ascii_start())
 }
 
+/// The scheme in front of a space, and what stands behind it; `None` if no word of letters stands there, as in a token that
+/// is written without a scheme.
+pub(crate) fn split_scheme(value: &str) -> Option<(&str, &str)> {
+    let (scheme, credentials) = value.split_once(' ')?;
+    let is_word = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphabetic());
+    is_word.then(|| (scheme, credentials.trim_start()))
+}
+
 /// The credentials of this scheme, which is matched in any case; `None` for those of another, or of none.
 pub(crate) fn credentials_of<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
     behind_scheme(value.trim_ascii(), scheme).filter(|credentials| !credentials.is_empty())
@@ -53,6 +61,21 @@ mod tests {
                 token.as_bytes(),
                 "{value:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_scheme_is_a_word_of_letters_in_front_of_a_space() {
+        for (value, split) in [
+            ("Bearer k", Some(("Bearer", "k"))),
+            ("basic  a b", Some(("basic", "a b"))),
+            ("Bearer ", Some(("Bearer", ""))),
+            ("Bearer", None),
+            ("user:a b", None),
+            ("sk-1 sk-2", None),
+            (" k", None),
+        ] {
+            assert_eq!(split_scheme(value), split, "{value:?}");
         }
     }
 

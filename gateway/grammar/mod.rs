@@ -1,5 +1,5 @@
 //! The syntax of HTTP, as plain functions without state: paths, queries, credentials, media types, lists, hosts,
-//! addresses, request ids.
+//! addresses, URLs, request ids.
 //!
 //! Does no IO and knows nothing of keys, routes or providers: it decides how a text is read, never what it means for a
 //! request.
@@ -14,3 +14,4 @@ pub(crate) mod network;
 pub(crate) mod path;
 pub(crate) mod query;
 pub(crate) mod request_id;
+pub(crate) mod url;

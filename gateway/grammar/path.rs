@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::escaped_separators;
+use super::url::split_scheme;
 
 /// A request's target in its normal form.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,7 +105,7 @@ fn origin_form(target: &str) -> Result<&str, BadPath> {
         return Ok(target);
     }
     // Pingora refuses a request whose Host names another authority.
-    let (scheme, rest) = target.split_once("://").ok_or(BadPath::NotAPath)?;
+    let (scheme, rest) = split_scheme(target).ok_or(BadPath::NotAPath)?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return Err(BadPath::NotAPath);
     }

@@ -261,7 +261,7 @@ impl<'n> Fields<'n> {
                 unclear = true;
                 self.lost(
                     &name,
-                    "keygate does not know this field, which may say where requests go: what it stands in is left out",
+                    "keygate does not know this field, which may change where requests go: the part that contains it is left out",
                 );
             }
         }

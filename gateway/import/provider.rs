@@ -88,7 +88,7 @@ impl PlannedProvider {
             let why = match *name {
                 "base_url" | "endpoint" => match BaseUrl::parse_exposed(value) {
                     Ok(url) if self.allows(&url) => return None,
-                    _ => BaseUrl::parse(value).err()?,
+                    _ => BaseUrl::parse(value).err()?.to_string(),
                 },
                 "deployment" | "api_version" | "model" if !is_segment(value) => {
                     "has characters that cannot stand in a path".to_owned()
@@ -132,8 +132,8 @@ impl PlannedProvider {
 /// The note about a URL that is written with `plain_http = true`.
 pub(super) fn plain_note(url: &str) -> String {
     format!(
-        "its requests go unencrypted, as they did: it is written as `{url}` with `plain_http = true`, by which it is \
-         reached at private addresses alone"
+        "its requests stay unencrypted: it is written as `{url}` with `plain_http = true`, which allows private addresses \
+         only"
     )
 }
 

@@ -68,7 +68,7 @@ fn new_file(path: &Path, mode: u32, text: &str) -> io::Result<()> {
 /// The text of `gateway.toml`.
 pub fn gateway(plan: &Plan) -> String {
     let mut text = String::from(
-        "# Made by `keygate import`. Every setting there is, with its default: conf/gateway.toml.\n",
+        "# Made by `keygate import`. Every setting with its default: docs/settings.md, conf/gateway.toml; for editors: `keygate schema`.\n",
     );
     // Writing to a String cannot fail.
     if !plan.key_headers.is_empty() {

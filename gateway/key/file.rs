@@ -10,7 +10,8 @@ use super::client_key::{ClientKey, KeyEntry, is_key_id};
 use super::digest::KeyDigest;
 use super::labels::KnownLabels;
 use crate::document::{
-    Document, FileStamp, Located, OneOrMany, Problems, Section, Severity, TABLES_A_CHUNK,
+    Document, FileStamp, Located, Location, OneOrMany, Problems, Section, Severity, TABLES_A_CHUNK,
+    ValueError,
 };
 use crate::runtime::background;
 use crate::secret::{Secret, SecretError, SecretRef, SecretSource};
@@ -127,63 +128,40 @@ impl Reader<'_> {
         file
     }
 
-    fn read_key(&self, mut section: Section<'_>, file: &mut KeyFile) -> Option<(KeyEntry, Note)> {
-        let problems = self.problems;
-        let at = section.at().clone();
-        let id = section.require::<String>("id");
-        let hashes = section.require::<Vec<HashEntry>>("hashes");
-        let labels: BTreeMap<String, String> = section
-            .strings("labels")
-            .into_iter()
-            .map(|(name, label)| (name.value, label.value))
-            .collect();
-        let metadata = section.strings("metadata");
-        let not_before = section.take::<Timestamp>("not_before").map(|t| t.value);
-        let expires = section.take::<Timestamp>("expires").map(|t| t.value);
-        let disabled = section.take::<bool>("disabled").is_some_and(|d| d.value);
-        let note = Note {
-            comment: section.take::<String>("comment").map(|c| c.value),
-            created: section.take::<Timestamp>("created").map(|t| t.value),
-        };
-        section.finish();
-
-        let id = id?;
+    fn read_key(&self, section: Section<'_>, file: &mut KeyFile) -> Option<(KeyEntry, Note)> {
+        let given = GivenKey::take(section);
+        let id = given.id?;
         if !is_key_id(&id.value) {
             let why = "a key's id has 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
-            problems.fatal(&id.at, why);
+            self.problems.fatal(&id.at, why);
             return None;
         }
-        let hashes = hashes?;
+        let hashes = given.hashes?;
         if hashes.value.is_empty() {
-            let why = format!("key `{}` has no hash and opens nothing", id.value);
-            problems.fatal(&hashes.at, why);
+            let why = format!("key `{}` has no hash and is never valid", id.value);
+            self.problems.fatal(&hashes.at, why);
         }
-        if ends_before_it_begins(expires, not_before) {
+        if ends_before_it_begins(given.expires, given.not_before) {
             let why = format!("key `{}` ends before it begins", id.value);
-            problems.push(&at, Severity::Warning, why);
+            self.problems.push(&given.at, Severity::Warning, why);
         }
-        let metadata = metadata
-            .into_iter()
-            .map(|(name, text)| {
-                let secret = self.read_metadata(&id.value, &name.value, &text, file);
-                (name.value, secret)
-            })
-            .collect();
+        let metadata = given.metadata.into_iter();
+        let metadata = metadata.map(|(name, text)| {
+            let secret = self.read_metadata(&id.value, &name.value, &text, file);
+            (name.value, secret)
+        });
         let key = ClientKey {
+            metadata: metadata.collect(),
             id: Arc::from(id.value),
-            labels: file.labels.share(labels.into()),
-            metadata,
-            not_before,
-            expires,
-            disabled,
+            labels: file.labels.share(given.labels.into()),
+            not_before: given.not_before,
+            expires: given.expires,
+            disabled: given.disabled,
             counted: true,
         };
-        let digests = hashes
-            .value
-            .into_iter()
-            .map(|hash| (hash.digest, hash.expires))
-            .collect();
-        Some((KeyEntry { key, digests }, note))
+        let digests = hashes.value.into_iter();
+        let digests = digests.map(|hash| (hash.digest, hash.expires)).collect();
+        Some((KeyEntry { key, digests }, given.note))
     }
 
     fn read_metadata(
@@ -212,6 +190,47 @@ impl Reader<'_> {
     }
 }
 
+/// A `[[key]]` as it is given, before it is checked.
+struct GivenKey {
+    at: Location,
+    id: Option<Located<String>>,
+    hashes: Option<Located<Vec<HashEntry>>>,
+    labels: BTreeMap<String, String>,
+    metadata: Vec<(Located<String>, Located<String>)>,
+    not_before: Option<Timestamp>,
+    expires: Option<Timestamp>,
+    disabled: bool,
+    note: Note,
+}
+
+impl GivenKey {
+    /// Takes the settings of a key. Others are reported as unknown.
+    fn take(mut section: Section<'_>) -> Self {
+        let at = section.at().clone();
+        let id = section.require("id");
+        let hashes = section.require("hashes");
+        let labels = section.strings("labels").into_iter();
+        let given = Self {
+            at,
+            id,
+            hashes,
+            labels: labels
+                .map(|(name, label)| (name.value, label.value))
+                .collect(),
+            metadata: section.strings("metadata"),
+            not_before: section.take::<Timestamp>("not_before").map(|t| t.value),
+            expires: section.take::<Timestamp>("expires").map(|t| t.value),
+            disabled: section.take::<bool>("disabled").is_some_and(|d| d.value),
+            note: Note {
+                comment: section.take::<String>("comment").map(|c| c.value),
+                created: section.take::<Timestamp>("created").map(|t| t.value),
+            },
+        };
+        section.finish();
+        given
+    }
+}
+
 fn ends_before_it_begins(expires: Option<Timestamp>, not_before: Option<Timestamp>) -> bool {
     expires
         .zip(not_before)
@@ -225,7 +244,7 @@ struct HashEntry {
 
 /// `"sha256:..."`, or `{ hash = "sha256:...", expires = 2027-01-31T12:00:00Z }`.
 impl crate::document::Value for Vec<HashEntry> {
-    fn read(value: &toml::de::DeValue<'_>) -> Result<Self, String> {
+    fn read(value: &toml::de::DeValue<'_>) -> Result<Self, ValueError> {
         use toml::de::DeValue;
         let DeValue::Array(items) = value else {
             let OneOrMany(texts) = OneOrMany::read(value)?;
@@ -240,7 +259,8 @@ impl crate::document::Value for Vec<HashEntry> {
                         .iter()
                         .find(|(name, _)| !["hash", "expires"].contains(&name.get_ref().as_ref()))
                     {
-                        return Err(format!("unknown key `{}` in a hash", name.get_ref()));
+                        let why = format!("unknown key `{}` in a hash", name.get_ref());
+                        return Err(ValueError::Unusable(why.into()));
                     }
                     let hash = table.get("hash").and_then(|hash| hash.get_ref().as_str());
                     let hash =
@@ -251,13 +271,15 @@ impl crate::document::Value for Vec<HashEntry> {
                         .transpose()?;
                     hash_entry(hash, expires)
                 }
-                _ => Err("expected `sha256:...` or a table with `hash` and `expires`".to_owned()),
+                _ => Err(ValueError::Form(
+                    "`sha256:...` or a table with `hash` and `expires`",
+                )),
             })
             .collect()
     }
 }
 
-fn hash_entry(text: &str, expires: Option<Timestamp>) -> Result<HashEntry, String> {
+fn hash_entry(text: &str, expires: Option<Timestamp>) -> Result<HashEntry, ValueError> {
     Ok(HashEntry {
         digest: KeyDigest::parse(text)?,
         expires,

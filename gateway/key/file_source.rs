@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::file::KeyFile;
 use super::source::{KeySet, KeySource, KeySourceError, Revision};
 use crate::document::{Document, FileStamp, Location, PrefixHash, Problems, Severity};
+use crate::runtime::folder::base_of;
 use crate::runtime::regular_file::ReadError;
 use crate::secret::{LARGEST_KEYS, Private, SecretSource};
 
@@ -56,13 +57,13 @@ impl KeySource for KeyFileSource {
         let stamp = FileStamp::take(&self.path);
         let Private { text, exposed } =
             Private::read(&self.path, LARGEST_KEYS).map_err(|error| KeySourceError {
-                why: error.to_string(),
                 is_absent: matches!(error, ReadError::Absent),
                 may_pass: error.may_pass(),
+                source: error.into(),
             })?;
         let holds_secrets = text.contains("inline:");
         let revision = Revision::of_file(stamp, PrefixHash::of(&text));
-        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let folder = base_of(&self.path);
         let document = Document::new(&self.path, text);
         let file = KeyFile::read(&document, folder, secrets, problems);
         if let Some(why) = exposed {

@@ -74,14 +74,14 @@ pub(crate) fn inspect(presented: &[u8]) -> Form {
 /// Whether `text` contains a whole key that keygate made. Unlike [`inspect`], this takes longer the more `text` looks like
 /// keys: use it only for text that its sender may choose freely anyway.
 pub(crate) fn contains_key(text: &[u8]) -> bool {
-    let mut beginnings = memchr::memmem::find_iter(text, PREFIX);
-    beginnings.any(|at| text.get(at..).is_some_and(begins_with_whole_key))
+    let mut prefixes = memchr::memmem::find_iter(text, PREFIX);
+    prefixes.any(|at| text.get(at..).is_some_and(begins_with_whole_key))
 }
 
 /// Whether a word of `text` has keygate's prefix, whether the key is whole, mistyped or cut off.
 pub(crate) fn has_word_with_prefix(text: &[u8]) -> bool {
-    let mut beginnings = memchr::memmem::find_iter(text, PREFIX);
-    beginnings.any(|at| {
+    let mut prefixes = memchr::memmem::find_iter(text, PREFIX);
+    prefixes.any(|at| {
         let before = at.checked_sub(1).and_then(|before| text.get(before));
         before.is_none_or(|byte| !is_token_byte(*byte))
     })

@@ -57,12 +57,12 @@ impl KeySet {
     }
 }
 
-/// Why a source of keys could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
+/// Why a source of keys could not be read. The message is a predicate: it follows the name of the place.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
 pub(crate) struct KeySourceError {
-    /// What went wrong, to read on behind the name of the place.
-    pub(crate) why: String,
+    /// What went wrong.
+    pub(crate) source: Box<dyn std::error::Error + Send + Sync>,
     /// Whether the place is not there at all.
     pub(crate) is_absent: bool,
     /// Whether another try may succeed a moment later although nobody changes the source.

@@ -9,27 +9,35 @@ use jiff::tz::TimeZone;
 
 use crate::document::{last_moment, parse_duration, parse_moment};
 
-const WANTED: &str = "expected a time from now such as 30d, a day such as 2027-01-31, or a moment such as \
-                      2027-01-31T12:00:00Z";
 /// The last second of a day. Key files have whole seconds, so whoever wrote a day sees the same day again.
 const LAST: Time = Time::constant(23, 59, 59, 0);
 /// The spelling of databases for a time that never comes.
 const NEVER: &str = "infinity";
 
+/// Why a text is no time of a key. Holds nothing of the text, which may be a key in the wrong column.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TimeError {
+    /// The text has none of the accepted forms.
+    #[error(
+        "expected a time from now such as 30d, a day such as 2027-01-31, or a moment such as 2027-01-31T12:00:00Z"
+    )]
+    Form,
+    /// The time is after the end of the calendar.
+    #[error(
+        "no time is later than {}: a key without an end has none written",
+        last_moment()
+    )]
+    TooFar,
+}
+
 /// Reads the end of a key. A day means its last second, 23:59:59 UTC. 9999-12-31 and `infinity` mean the last time that
 /// can be written.
-///
-/// # Errors
-/// The forms that are accepted, without the text.
-pub(crate) fn parse_end(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_end(text: &str) -> Result<Timestamp, TimeError> {
     read(text, LAST)
 }
 
 /// Reads the start of a key. A day means 00:00 UTC.
-///
-/// # Errors
-/// The forms that are accepted, without the text.
-pub(crate) fn parse_start(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_start(text: &str) -> Result<Timestamp, TimeError> {
     read(text, Time::midnight())
 }
 
@@ -38,7 +46,7 @@ pub(crate) fn from_now(ahead: Duration) -> Option<Timestamp> {
     Timestamp::now().checked_add(ahead).ok()
 }
 
-fn read(text: &str, of_day: Time) -> Result<Timestamp, String> {
+fn read(text: &str, of_day: Time) -> Result<Timestamp, TimeError> {
     let text = text.trim();
     if text == NEVER {
         return Ok(last_moment());
@@ -57,10 +65,10 @@ fn read(text: &str, of_day: Time) -> Result<Timestamp, String> {
         // Many write 9999-12-31 for "no end".
         let is_last = local.year() == DateTime::MAX.year();
         let last = is_last.then(last_moment);
-        return in_utc(local).or(last).ok_or_else(too_far);
+        return in_utc(local).or(last).ok_or(TimeError::TooFar);
     }
-    let ahead = parse_duration(text).map_err(|_| WANTED)?;
-    from_now(ahead).ok_or_else(too_far)
+    let ahead = parse_duration(text).map_err(|_| TimeError::Form)?;
+    from_now(ahead).ok_or(TimeError::TooFar)
 }
 
 /// Whether a text has the form of 2027-01-31. Checked because the parser of dates also accepts a date with a time.
@@ -76,11 +84,6 @@ fn is_time_of_day(text: &str) -> bool {
 
 fn in_utc(local: DateTime) -> Option<Timestamp> {
     Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp())
-}
-
-fn too_far() -> String {
-    let last = last_moment();
-    format!("no time is later than {last}: a key without an end has none written")
 }
 
 #[cfg(test)]
@@ -159,12 +162,12 @@ mod tests {
             "12:00",
         ] {
             for read in [parse_start, parse_end] {
-                let why = read(bad).unwrap_err();
+                let why = read(bad).unwrap_err().to_string();
                 assert!(why.contains("2027-01-31,"), "{bad}: {why}");
             }
         }
         for far in ["4000000d", "999999w"] {
-            let why = parse_end(far).unwrap_err();
+            let why = parse_end(far).unwrap_err().to_string();
             assert!(
                 why.starts_with("no time is later than 9999-12-30T22:00:00Z"),
                 "{far}: {why}"

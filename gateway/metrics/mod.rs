@@ -259,8 +259,10 @@ fn remove_series(family: &IntCounterVec, labels: &[&str], is_gone: &impl Fn(&str
     for collected in family.collect() {
         for series in collected.get_metric() {
             let value = |name: &&str| {
-                let mut found = series.get_label().iter();
-                let found = found.find(|label| label.name() == *name);
+                let found = series
+                    .get_label()
+                    .iter()
+                    .find(|label| label.name() == *name);
                 found.map_or("", prometheus::proto::LabelPair::value)
             };
             if is_gone(value(&"key")) {

@@ -1,14 +1,41 @@
 //! Certificates to trust instead of the system's, read from PEM.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pingora_core::protocols::tls::CaType;
 use pingora_core::tls::RootCertStore;
 use pingora_core::utils::tls::{WrappedX509, parse_x509};
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
+
+/// Why a file of certificates cannot be used. The message begins with the path of the file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CertificatesError {
+    /// The file is not PEM.
+    #[error("{} is not a PEM file: {source}", path.display())]
+    NotPem {
+        /// The file.
+        path: PathBuf,
+        /// The parser's error.
+        source: pem::Error,
+    },
+    /// The file has no certificate in it.
+    #[error("{} holds no certificate", .0.display())]
+    Empty(PathBuf),
+    /// A certificate in the file cannot be trusted or parsed.
+    #[error("{} holds an unusable certificate: {source}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The error of rustls, or of Pingora's parser.
+        source: Source,
+    },
+}
+
+/// The error of a library whose type has no name here.
+type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Certificates to trust instead of the system's.
 #[derive(Clone)]
@@ -18,21 +45,25 @@ pub(crate) struct CaBundle {
 }
 
 impl CaBundle {
-    /// Reads one or more certificates from `pem`, the content of the file at `path`. Fails with a sentence that begins
-    /// with the path.
-    pub(crate) fn parse(pem: &[u8], path: &Path) -> Result<Self, String> {
+    /// Reads one or more certificates from `pem`, the content of the file at `path`.
+    pub(crate) fn parse(pem: &[u8], path: &Path) -> Result<Self, CertificatesError> {
+        let path = || path.to_owned();
         let mut certificates = Vec::new();
         let mut hasher = DefaultHasher::new();
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            let der = certificate
-                .map_err(|error| format!("{} is not a PEM file: {error}", path.display()))?;
-            certificates.push(parse_certificate(&der).map_err(|why| {
-                format!("{} holds an unusable certificate: {why}", path.display())
-            })?);
+            let der = certificate.map_err(|source| CertificatesError::NotPem {
+                path: path(),
+                source,
+            })?;
+            let parsed = parse_certificate(&der).map_err(|source| CertificatesError::Unusable {
+                path: path(),
+                source,
+            });
+            certificates.push(parsed?);
             der.as_ref().hash(&mut hasher);
         }
         if certificates.is_empty() {
-            return Err(format!("{} holds no certificate", path.display()));
+            return Err(CertificatesError::Empty(path()));
         }
         Ok(Self {
             certificates: certificates.into(),
@@ -50,11 +81,9 @@ impl CaBundle {
     }
 }
 
-fn parse_certificate(der: &CertificateDer<'_>) -> Result<WrappedX509, String> {
-    RootCertStore::empty()
-        .add(der.clone())
-        .map_err(|error| error.to_string())?;
+fn parse_certificate(der: &CertificateDer<'_>) -> Result<WrappedX509, Source> {
+    RootCertStore::empty().add(der.clone())?;
     // Pingora's parser panics on what it cannot parse. The panic becomes an error of the configuration.
     std::panic::catch_unwind(|| WrappedX509::new(der.to_vec(), parse_x509))
-        .map_err(|_| "it cannot be parsed".to_owned())
+        .map_err(|_| "it cannot be parsed".into())
 }

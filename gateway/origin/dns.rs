@@ -2,7 +2,7 @@
 //! successful one are kept.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +15,20 @@ use crate::grammar::address::{is_metadata, is_private};
 /// The timeout of one lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Why a name has no addresses.
+#[derive(Debug, thiserror::Error)]
+enum LookupError {
+    /// The system cannot resolve the name, or the lookup broke off.
+    #[error(transparent)]
+    Failed(#[from] io::Error),
+    /// The system did not respond in time.
+    #[error("no response within {LOOKUP_TIMEOUT:?}")]
+    TimedOut,
+    /// Requests may be sent to none of the addresses that were found: why.
+    #[error("{0}")]
+    NotAllowed(&'static str),
+}
+
 impl Addresses {
     fn is_fixed(&self) -> bool {
         self.host.parse::<IpAddr>().is_ok()
@@ -24,20 +38,17 @@ impl Addresses {
         let Some(lookup) = Lookup::begin(&self.looking_up) else {
             return;
         };
-        let allowed = self
-            .look_up(lookup)
-            .await
-            .and_then(|found| self.allowed(found).map_err(str::to_owned));
-        match allowed {
+        let found = self.look_up(lookup).await;
+        match found.and_then(|found| self.allowed(found)) {
             Ok(addresses) => {
                 self.learn(with_a_route(addresses));
                 self.failure.store(None);
             }
-            Err(why) => self.lookup_failed(why),
+            Err(error) => self.lookup_failed(error.to_string()),
         }
     }
 
-    async fn look_up(&self, lookup: Lookup) -> Result<Vec<SocketAddr>, String> {
+    async fn look_up(&self, lookup: Lookup) -> Result<Vec<SocketAddr>, LookupError> {
         let (host, port) = (self.host.clone(), self.port);
         // `tokio::net::lookup_host` would drop the lookup at the timeout, while its thread goes on: here the thread holds
         // `lookup` to its end.
@@ -47,9 +58,9 @@ impl Addresses {
             found.map(Iterator::collect::<Vec<_>>)
         });
         match tokio::time::timeout(LOOKUP_TIMEOUT, resolving).await {
-            Ok(Ok(found)) => found.map_err(|error| error.to_string()),
-            Ok(Err(panic)) => Err(std::io::Error::from(panic).to_string()),
-            Err(_) => Err(format!("no response within {LOOKUP_TIMEOUT:?}")),
+            Ok(Ok(found)) => Ok(found?),
+            Ok(Err(panic)) => Err(io::Error::from(panic).into()),
+            Err(_) => Err(LookupError::TimedOut),
         }
     }
 
@@ -68,18 +79,18 @@ impl Addresses {
 
     /// The addresses in `found` that requests may be sent to. Whoever controls a name must not be able to direct requests
     /// to a metadata service, or tokens unencrypted through the Internet.
-    fn allowed(&self, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, &'static str> {
+    fn allowed(&self, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, LookupError> {
         found.retain(|address| !is_metadata(address.ip()));
         if found.is_empty() {
-            return Err("no address, or none but link-local ones and metadata services");
+            let why = "no address, or none but link-local ones and metadata services";
+            return Err(LookupError::NotAllowed(why));
         }
         if self.private_only {
             found.retain(|address| is_private(address.ip()));
         }
         if found.is_empty() {
-            return Err(
-                "public addresses alone, and plain http goes to private ones: use https://",
-            );
+            let why = "public addresses alone, and plain http goes to private ones: use https://";
+            return Err(LookupError::NotAllowed(why));
         }
         Ok(found)
     }

@@ -11,7 +11,8 @@ use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
 use super::no_proxy::{is_exempt, is_this_machine};
-use super::url::BaseUrl;
+use super::url::{BaseUrl, BaseUrlError};
+use crate::grammar::{authorization, url};
 use crate::secret::Secret;
 
 /// The variables that name a proxy for https, in curl's order: the first that is set and not empty is used.
@@ -26,37 +27,63 @@ pub struct EgressProxy {
     authorization: Option<HeaderValue>,
 }
 
+/// Why a text is no proxy. The message is a predicate: it follows the name of the setting.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressProxyError {
+    /// There is a user or a password in it.
+    #[error("has credentials in it: they belong in `proxy_token`")]
+    Credentials,
+    /// TLS to the proxy itself is wanted.
+    #[error(
+        "begins with https://, and keygate speaks no TLS to the proxy itself: say http://. What goes through it is \
+         encrypted as far as the provider all the same"
+    )]
+    Tls,
+    /// It is a SOCKS proxy.
+    #[error("is a SOCKS proxy: keygate uses HTTP proxies alone, http://HOST:PORT")]
+    Socks,
+    /// The scheme is another one, or is missing.
+    #[error("is no proxy such as http://proxy.example.com:3128")]
+    Scheme,
+    /// It is no URL of an origin.
+    #[error(transparent)]
+    Url(#[from] BaseUrlError),
+    /// There is a path.
+    #[error("has a path: only host and port go here")]
+    Path,
+    /// There is no port.
+    #[error("has no port: say it, http://HOST:3128 for instance")]
+    NoPort,
+}
+
+/// A variable of the environment names a proxy that cannot be used. Holds nothing of its value but a host.
+#[derive(Debug, thiserror::Error)]
+#[error("the variable {variable} {source}")]
+pub(crate) struct EnvironmentError {
+    variable: &'static str,
+    source: EgressProxyError,
+}
+
 impl EgressProxy {
-    /// Reads `http://host:port`, as a configuration has it. The error is a predicate: it follows the name of the setting.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `http://host:port`, as a configuration has it.
+    pub fn parse(text: &str) -> Result<Self, EgressProxyError> {
         if text.contains('@') {
-            return Err("has credentials in it: they belong in `proxy_token`".to_owned());
+            return Err(EgressProxyError::Credentials);
         }
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        let scheme = url::split_scheme(text).map(|(scheme, _)| scheme);
         match scheme.map(str::to_ascii_lowercase).as_deref() {
             Some("http") => {}
-            Some("https") => {
-                return Err(
-                    "begins with https://, and keygate speaks no TLS to the proxy itself: say http://. What goes \
-                     through it is encrypted as far as the provider all the same"
-                        .to_owned(),
-                );
-            }
-            Some(other) if other.starts_with("socks") => {
-                return Err(
-                    "is a SOCKS proxy: keygate uses HTTP proxies alone, http://HOST:PORT"
-                        .to_owned(),
-                );
-            }
-            _ => return Err("is no proxy such as http://proxy.example.com:3128".to_owned()),
+            Some("https") => return Err(EgressProxyError::Tls),
+            Some(other) if other.starts_with("socks") => return Err(EgressProxyError::Socks),
+            _ => return Err(EgressProxyError::Scheme),
         }
         let url = BaseUrl::parse_exposed(text)?;
         if !url.path.is_empty() {
-            return Err("has a path: only host and port go here".to_owned());
+            return Err(EgressProxyError::Path);
         }
         let written = text.trim_end_matches('/');
         if !written.ends_with(&format!(":{}", url.port)) {
-            return Err("has no port: say it, http://HOST:3128 for instance".to_owned());
+            return Err(EgressProxyError::NoPort);
         }
         Ok(Self {
             url,
@@ -65,15 +92,14 @@ impl EgressProxy {
     }
 
     /// The proxy that the environment names for `url`, if any. `variable` returns the value of an environment variable.
-    /// The error holds no value.
     pub(crate) fn of_environment(
         url: &BaseUrl,
         variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Option<Self>, String> {
+    ) -> Result<Option<Self>, EnvironmentError> {
         let variable = |name: &&str| variable(name).filter(|value| !value.trim().is_empty());
         let Some((name, value)) = VARIABLES
             .iter()
-            .find_map(|name| Some((name, Zeroizing::new(variable(name)?))))
+            .find_map(|name| Some((*name, Zeroizing::new(variable(name)?))))
         else {
             return Ok(None);
         };
@@ -82,12 +108,15 @@ impl EgressProxy {
             return Ok(None);
         }
         let value = value.trim();
-        let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
+        let (scheme, rest) = url::split_scheme(value).unwrap_or(("http", value));
         let (credentials, place) = match rest.rsplit_once('@') {
             Some((credentials, place)) => (Some(credentials), place),
             None => (None, rest),
         };
-        let named = |why: String| format!("the variable {name} {why}");
+        let named = |source| EnvironmentError {
+            variable: name,
+            source,
+        };
         let mut proxy = Self::parse(&format!("{scheme}://{place}")).map_err(named)?;
         proxy.authorization = credentials.map(|written| basic(&user_and_password(written)));
         Ok(Some(proxy))
@@ -97,9 +126,9 @@ impl EgressProxy {
     /// error is a predicate, and holds no part of the token.
     pub(crate) fn with_token(mut self, token: &Secret) -> Result<Self, &'static str> {
         let written = token.expose();
-        let scheme = written.split(' ').next().unwrap_or_default();
-        let has_scheme = ["basic", "bearer"].contains(&scheme.to_ascii_lowercase().as_str());
-        let value = if has_scheme {
+        let scheme = authorization::split_scheme(written).map_or(written, |(scheme, _)| scheme);
+        let is_scheme = |known: &str| scheme.eq_ignore_ascii_case(known);
+        let value = if ["Basic", "Bearer"].into_iter().any(is_scheme) {
             token.header("")
         } else if written.contains(':') {
             Some(basic(written.as_bytes()))
@@ -173,7 +202,10 @@ mod tests {
 
     #[test]
     fn a_proxy_is_a_host_and_a_port() {
-        let shown = |text: &str| EgressProxy::parse(text).map(|proxy| proxy.to_string());
+        let shown = |text: &str| match EgressProxy::parse(text) {
+            Ok(proxy) => Ok(proxy.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
         assert_eq!(shown("http://Proxy.Corp:3128/").unwrap(), "proxy.corp:3128");
         assert_eq!(shown("http://[::1]:80").unwrap(), "[::1]:80");
         for (bad, why) in [
@@ -206,6 +238,7 @@ mod tests {
                 Some((*value).to_owned())
             })
             .map(|proxy| proxy.map(|proxy| proxy.to_string()))
+            .map_err(|error| error.to_string())
         };
         let there = Ok(Some("proxy.corp:3128".to_owned()));
         let api = "https://api.openai.com";

@@ -16,7 +16,7 @@ mod tunnel;
 mod url;
 
 pub(crate) use addresses::Addresses;
-pub(crate) use ca_bundle::CaBundle;
+pub(crate) use ca_bundle::{CaBundle, CertificatesError};
 pub(crate) use call::{CallError, CallLimits, CallRequest, Caller, call_plain};
 pub(crate) use connection::{OriginConnector, was_kept};
 pub(crate) use dns::Resolver;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use http::Uri;
-use http::uri::Authority;
+use http::uri::{Authority, InvalidUri};
 
 use crate::grammar::address::{self, is_metadata_host};
 
@@ -31,54 +31,90 @@ pub struct BaseUrl {
     pub path: String,
 }
 
+/// Why a text is no base URL. The message is a predicate: it follows the name of the setting.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseUrlError {
+    /// The text is no URI.
+    #[error("not a URL such as https://api.example.com/v1")]
+    Syntax(#[from] InvalidUri),
+    /// The scheme is neither https nor http, or is missing.
+    #[error("must begin with https:// (or http:// for this machine)")]
+    Scheme,
+    /// There is no host.
+    #[error("has no host")]
+    NoHost,
+    /// There is a user or a password in it.
+    #[error("has credentials in it: they belong in `token`")]
+    Credentials,
+    /// There is a query or a fragment.
+    #[error("has a query or a fragment: only scheme, host, port and path go here")]
+    QueryOrFragment,
+    /// The host is link-local, or a cloud's metadata service.
+    #[error(
+        "leads to {0}, which is link-local or a cloud's metadata service: no provider is there, and tokens of the \
+         machine's own are"
+    )]
+    Metadata(String),
+    /// The host stands in brackets and is no `IPv6` address.
+    #[error("has [{0}] for its host, which is no IPv6 address")]
+    NotIpv6(String),
+    /// The host is an address that only some programs read as one.
+    #[error("has {host} for its host, which not everybody reads as the address {ip}: write `{ip}`")]
+    UnusualAddress {
+        /// The host as it is written.
+        host: String,
+        /// The address that some programs read.
+        ip: IpAddr,
+    },
+    /// The port is no number from 1 to 65535.
+    #[error("has a port that is none")]
+    Port,
+    /// The path has escapes, empty segments, or `.` or `..`.
+    #[error("has a path that is not in its plain form")]
+    Path,
+    /// It is plain http to this host, which may not be private.
+    #[error(
+        "would send requests unencrypted to {0}: plain http is for loopback and private addresses only, use https://"
+    )]
+    Unencrypted(String),
+}
+
 impl BaseUrl {
-    /// Reads `https://host[:port][/path]`, or plain `http` to a loopback or private address. The error is a predicate: it
-    /// follows the name of the setting.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `https://host[:port][/path]`, or plain `http` to a loopback or private address.
+    pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
         let url = Self::parse_exposed(text)?;
         match url.exposure() {
             Exposure::None => Ok(url),
-            Exposure::Unclear | Exposure::Public => Err(format!(
-                "would send requests unencrypted to {}: plain http is for loopback and private addresses only, use \
-                 https://",
-                url.host
-            )),
+            Exposure::Unclear | Exposure::Public => Err(BaseUrlError::Unencrypted(url.host)),
         }
     }
 
     /// Reads a URL as [`parse`](Self::parse) does, and plain `http` to anywhere: the caller must check its
     /// [`exposure`](Self::exposure).
-    pub fn parse_exposed(text: &str) -> Result<Self, String> {
-        let uri: Uri = text
-            .parse()
-            .map_err(|_| "not a URL such as https://api.example.com/v1")?;
+    pub fn parse_exposed(text: &str) -> Result<Self, BaseUrlError> {
+        let uri: Uri = text.parse()?;
         let tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
-            _ => return Err("must begin with https:// (or http:// for this machine)".to_owned()),
+            _ => return Err(BaseUrlError::Scheme),
         };
-        let authority = uri.authority().ok_or("has no host")?;
+        let authority = uri.authority().ok_or(BaseUrlError::NoHost)?;
         if authority.as_str().contains('@') {
-            return Err("has credentials in it: they belong in `token`".to_owned());
+            return Err(BaseUrlError::Credentials);
         }
         if uri.query().is_some() || text.contains('#') {
-            return Err(
-                "has a query or a fragment: only scheme, host, port and path go here".to_owned(),
-            );
+            return Err(BaseUrlError::QueryOrFragment);
         }
         let host = plain_host(authority.host())?;
         if is_metadata_host(&host) {
-            return Err(format!(
-                "leads to {host}, which is link-local or a cloud's metadata service: no provider is there, and \
-                 tokens of the machine's own are"
-            ));
+            return Err(BaseUrlError::Metadata(host));
         }
         let path = uri.path().trim_end_matches('/').to_owned();
         if path.contains("//")
             || path.contains('%')
             || path.split('/').any(|s| s == "." || s == "..")
         {
-            return Err("has a path that is not in its plain form".to_owned());
+            return Err(BaseUrlError::Path);
         }
         let port = port(authority, tls)?;
         Ok(Self {
@@ -125,35 +161,31 @@ impl BaseUrl {
 }
 
 /// The port of `authority`, or the scheme's default.
-fn port(authority: &Authority, tls: bool) -> Result<u16, String> {
+fn port(authority: &Authority, tls: bool) -> Result<u16, BaseUrlError> {
     match authority.as_str().strip_prefix(authority.host()) {
         None | Some("") => Ok(if tls { 443 } else { 80 }),
         Some(written) => match written.trim_start_matches(':').parse() {
             Ok(port @ 1..) => Ok(port),
-            _ => Err("has a port that is none".to_owned()),
+            _ => Err(BaseUrlError::Port),
         },
     }
 }
 
 /// A host in its canonical form. Refuses an address that only some programs read as one, such as `127.1`.
-fn plain_host(written: &str) -> Result<String, String> {
+fn plain_host(written: &str) -> Result<String, BaseUrlError> {
     let host = written.trim_start_matches('[').trim_end_matches(']');
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     if host.is_empty() {
-        return Err("has no host".to_owned());
+        return Err(BaseUrlError::NoHost);
     }
     if written.starts_with('[') && host.parse::<Ipv6Addr>().is_err() {
-        return Err(format!(
-            "has [{host}] for its host, which is no IPv6 address"
-        ));
+        return Err(BaseUrlError::NotIpv6(host));
     }
     match (host.parse::<IpAddr>(), address::read(&host)) {
         (Ok(ip), _) => Ok(ip.to_string()),
         (Err(_), None) => Ok(host),
         (Err(_), Some(ip)) if address::is_metadata(ip) => Ok(ip.to_string()),
-        (Err(_), Some(ip)) => Err(format!(
-            "has {host} for its host, which not everybody reads as the address {ip}: write `{ip}`"
-        )),
+        (Err(_), Some(ip)) => Err(BaseUrlError::UnusualAddress { host, ip }),
     }
 }
 
@@ -207,6 +239,7 @@ mod tests {
             assert!(
                 BaseUrl::parse(&format!("http://{far}"))
                     .unwrap_err()
+                    .to_string()
                     .contains("unencrypted"),
                 "{far}"
             );
@@ -250,7 +283,8 @@ mod tests {
             assert_eq!(found, (host, authority.to_owned()), "{written}");
         }
         for odd in ["127.1", "2130706433", "0x7f000001", "010.0.0.1"] {
-            let why = BaseUrl::parse(&format!("https://{odd}")).unwrap_err();
+            let error = BaseUrl::parse(&format!("https://{odd}")).unwrap_err();
+            let why = error.to_string();
             assert!(why.contains("write `"), "{odd}: {why}");
         }
     }
@@ -273,7 +307,8 @@ mod tests {
             "METADATA.google.internal.",
         ] {
             for scheme in ["http", "https"] {
-                let why = BaseUrl::parse(&format!("{scheme}://{host}/v1")).unwrap_err();
+                let error = BaseUrl::parse(&format!("{scheme}://{host}/v1")).unwrap_err();
+                let why = error.to_string();
                 assert!(why.contains("metadata service"), "{scheme} {host}: {why}");
             }
         }

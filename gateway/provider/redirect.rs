@@ -1,5 +1,7 @@
 //! The hosts, beside its own, that a provider may redirect clients to.
 
+use crate::grammar::url::split_scheme;
+
 /// A host that `redirect_hosts` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RedirectHost {
@@ -61,7 +63,7 @@ pub(super) fn takes_url(hosts: &[RedirectHost], provider_tls: bool, url: &str) -
 
 /// An `http` or `https` URL in parts: whether it is https, its authority, and what follows.
 pub(super) fn split_url(url: &str) -> Option<(bool, &str, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
+    let (scheme, rest) = split_scheme(url)?;
     let tls = scheme.eq_ignore_ascii_case("https");
     if !tls && !scheme.eq_ignore_ascii_case("http") {
         return None;

@@ -60,8 +60,11 @@ impl Admission {
         now: Timestamp,
     ) -> Result<(Self, RequestParts<'r>), Rejection> {
         let host = host_of(request).ok_or_else(|| Rejection::unrouted(Reason::BadFraming))?;
-        let found = snapshot.rules.router.find(&host, &path.path);
-        let found = found.ok_or_else(|| Rejection::unrouted(Reason::NoRoute))?;
+        let found = snapshot
+            .rules
+            .router
+            .find(&host, &path.path)
+            .ok_or_else(|| Rejection::unrouted(Reason::NoRoute))?;
         let (route, rest) = (found.route, found.rest);
         if cors::is_preflight(route, request) {
             return Err(Rejection::on(route, Reason::Preflight));
@@ -153,8 +156,11 @@ fn present<'r>(
     if route.access == Access::Open {
         return Ok(None);
     }
-    let names = snapshot.rules.key_headers.iter();
-    let names = names.filter(|name| !route.token_headers.contains(name));
+    let names = snapshot
+        .rules
+        .key_headers
+        .iter()
+        .filter(|name| !route.token_headers.contains(name));
     PresentedKey::find(&request.headers, query, names)
 }
 

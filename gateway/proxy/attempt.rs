@@ -35,12 +35,15 @@ impl Attempt {
         router: &Router,
     ) -> Result<Self, Rejection> {
         let refuse = |reason| admission.rejection(reason);
-        let target = admission.route().targets.next(0);
-        let target = target.ok_or_else(|| refuse(Reason::ProviderUnavailable))?;
+        let target = admission
+            .route()
+            .targets
+            .next(0)
+            .ok_or_else(|| refuse(Reason::ProviderUnavailable))?;
         let key = admission.key().map(AsRef::as_ref);
         let credential = credential_for(&target.provider, key, parts).map_err(refuse)?;
-        let path = path_at(&target.provider, parts);
-        let path = path.ok_or_else(|| refuse(Reason::NoDefaultEndpoint))?;
+        let path =
+            path_at(&target.provider, parts).ok_or_else(|| refuse(Reason::NoDefaultEndpoint))?;
         if belongs_to_other_route(router, admission, &target.provider, parts, &path) {
             return Err(refuse(Reason::AmbiguousPath));
         }
@@ -101,8 +104,10 @@ fn credential_for(
 
 /// The path and query at `provider`, without the client's key. `None` if it has no endpoint for them.
 fn path_at(provider: &Provider, parts: &RequestParts<'_>) -> Option<String> {
-    let query = parts.path.query;
-    let query = query.and_then(|query| remove_from_query(query, parts.presented.as_ref()));
+    let query = parts
+        .path
+        .query
+        .and_then(|query| remove_from_query(query, parts.presented.as_ref()));
     provider.paths.target(parts.rest, query.as_deref())
 }
 

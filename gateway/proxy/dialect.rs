@@ -1,7 +1,7 @@
-//! A refusal as the provider of the route would say it, so that each SDK raises an error of its own type
-//! and shows our message. SDKs tell the types apart by status; what they show, they read here.
+//! The body of a refusal, in the error format of the route's provider: each SDK raises an error of its own type, which
+//! it chooses by the status, and shows the message that it reads from the body.
 //!
-//! Nothing but status, code and message goes in: the same refusal has the same bytes.
+//! The body depends on status, code and message only: the same refusal has the same bytes.
 
 use serde_json::json;
 

@@ -44,8 +44,10 @@ pub(super) fn of_connection(error: &Error) -> Failure {
 /// Whether there was no socket for the connection, as for want of a file descriptor. Pingora hides that behind an error
 /// that it also has for an address that cannot be reached.
 fn is_without_socket(error: &Error) -> bool {
-    let cause = error.cause.as_ref();
-    let cause = cause.and_then(|cause| cause.downcast_ref::<Box<Error>>());
+    let cause = error
+        .cause
+        .as_ref()
+        .and_then(|cause| cause.downcast_ref::<Box<Error>>());
     let etypes = [Some(error.etype()), cause.map(|cause| cause.etype())];
     etypes.contains(&Some(&ErrorType::SocketError))
 }
@@ -64,8 +66,10 @@ fn refusal(error: &Error) -> Option<Failure> {
     if *error.esource() != ErrorSource::Upstream {
         return None;
     }
-    let cause = error.root_cause().downcast_ref::<h2::Error>();
-    let cause = cause.filter(|cause| cause.is_remote())?;
+    let cause = error
+        .root_cause()
+        .downcast_ref::<h2::Error>()
+        .filter(|cause| cause.is_remote())?;
     if cause.is_go_away() {
         Some(Failure::ConnectionEnding)
     } else {

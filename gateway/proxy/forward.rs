@@ -80,8 +80,9 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
     };
     let provider = &attempt.target().provider;
     let endpoint = &provider.endpoint;
-    let peer = endpoint.peer(admission.upgrade(), &attempt.tries.unreachable);
-    let mut peer = peer.ok_or_else(|| admission.rejection(Reason::ProviderUnreachable))?;
+    let mut peer = endpoint
+        .peer(admission.upgrade(), &attempt.tries.unreachable)
+        .ok_or_else(|| admission.rejection(Reason::ProviderUnreachable))?;
     let now = Instant::now();
     if let Some(total) = endpoint.timeouts.total {
         let left = total.saturating_sub(now.saturating_duration_since(exchange.started));

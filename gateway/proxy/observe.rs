@@ -142,8 +142,7 @@ fn begin_reading(exchange: &mut Exchange, head: &ResponseHeader) {
         value.map_or(&b""[..], HeaderValue::as_bytes)
     };
     let is_upgraded = head.status == 101;
-    let meter = Meter::of(value(&CONTENT_TYPE), value(&CONTENT_ENCODING));
-    let meter = meter.filter(|_| !is_upgraded);
+    let meter = Meter::of(value(&CONTENT_TYPE), value(&CONTENT_ENCODING)).filter(|_| !is_upgraded);
     let stats = &mut exchange.stats;
     stats.meter = match metering {
         Some(Metering::Off) => meter.and_then(Meter::without_streams),

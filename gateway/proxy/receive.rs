@@ -27,8 +27,8 @@ pub(super) fn request(
     let client = client_address(session, exchange);
     check(session, exchange).map_err(Rejection::unrouted)?;
     let request = session.req_header();
-    let path = request_path(request.raw_path());
-    let path = path.map_err(|_| Rejection::unrouted(Reason::BadPath))?;
+    let path =
+        request_path(request.raw_path()).map_err(|_| Rejection::unrouted(Reason::BadPath))?;
     exchange.stats.path.push_str(&path.path);
     exchange.address_permit = address_permit(exchange, &client)?;
     let clock = &exchange.shared.live.clock;
@@ -54,8 +54,9 @@ fn set_timeouts(session: &mut Session, exchange: &Exchange) {
 /// Notes the client's address and the method.
 fn client_address(session: &Session, exchange: &mut Exchange) -> ClientAddress {
     let request = session.req_header();
-    let peer = session.client_addr();
-    let peer = peer.and_then(|address| address.as_inet().copied());
+    let peer = session
+        .client_addr()
+        .and_then(|address| address.as_inet().copied());
     let client = ClientAddress::of(peer, &request.headers, &exchange.rules);
     exchange.stats.client = client.address;
     exchange.stats.method = known_method(&request.method);
@@ -67,8 +68,10 @@ fn check(session: &Session, exchange: &Exchange) -> Result<(), Reason> {
     if let Some(reason) = connection::refused() {
         return Err(reason);
     }
-    let raw = session.as_http1().map(HttpSession::get_headers_raw_bytes);
-    let raw = raw.unwrap_or_default();
+    let raw = session
+        .as_http1()
+        .map(HttpSession::get_headers_raw_bytes)
+        .unwrap_or_default();
     check_head(&exchange.rules, session.req_header(), &raw)
 }
 
@@ -81,8 +84,11 @@ fn address_permit(
         return Ok(None);
     };
     let most = exchange.rules.server.limits.max_connections_per_address;
-    let permit = exchange.shared.by_address.enter(address, most);
-    let permit = permit.ok_or_else(|| Rejection::unrouted(Reason::TooManyConnections))?;
+    let permit = exchange
+        .shared
+        .by_address
+        .enter(address, most)
+        .ok_or_else(|| Rejection::unrouted(Reason::TooManyConnections))?;
     Ok(Some(Box::new(permit)))
 }
 

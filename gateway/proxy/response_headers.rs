@@ -106,9 +106,11 @@ fn rewrite(
 
 /// Removes from the trailers of a response what is not for the client. URLs in trailers are not rewritten but removed.
 pub(super) fn pass_on_trailers(trailers: &mut HeaderMap, provider: Option<&Provider>) {
-    let names = trailers.keys();
-    let names = names.filter(|name| treatment(name, provider) != Treatment::Pass);
-    let names: Vec<HeaderName> = names.cloned().collect();
+    let names: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| treatment(name, provider) != Treatment::Pass)
+        .cloned()
+        .collect();
     for name in &names {
         trailers.remove(name);
     }

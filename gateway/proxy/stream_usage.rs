@@ -18,8 +18,12 @@ const ENDPOINTS: [&str; 2] = ["/chat/completions", "/completions"];
 
 /// Whether `target`, a path at the provider with or without a query, is one of them to a provider that ignores case.
 fn is_endpoint(target: &str) -> bool {
-    let path = target.split('?').next().unwrap_or_default();
-    let path = path.trim_end_matches('/').to_ascii_lowercase();
+    let path = target
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('/')
+        .to_ascii_lowercase();
     ENDPOINTS.iter().any(|endpoint| path.ends_with(endpoint))
 }
 
@@ -152,7 +156,8 @@ fn may_be_json(headers: &HeaderMap) -> bool {
 
 /// Whether a body is not compressed.
 fn is_plain(headers: &HeaderMap) -> bool {
-    let coding = headers.get(CONTENT_ENCODING);
-    let coding = coding.map_or(&b""[..], |value| value.as_bytes().trim_ascii());
+    let coding = headers
+        .get(CONTENT_ENCODING)
+        .map_or(&b""[..], |value| value.as_bytes().trim_ascii());
     coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
 }

@@ -47,7 +47,7 @@ pub(super) fn load(live: &Live, path: &Path, known: Option<&Revision>) -> Loaded
                     let outcome = Ok(prepared);
                     return Loaded { files, outcome };
                 }
-                Err(refused) => (files, refused),
+                Err(error) => (files, (error.to_string(), error.may_pass())),
             }
         }
         Err(errors) => {
@@ -80,20 +80,34 @@ pub(super) fn load(live: &Live, path: &Path, known: Option<&Revision>) -> Loaded
     }
 }
 
-/// Builds the snapshot of `config`. Fails with the reason, and whether that may pass.
-fn prepare(live: &Live, config: Resolved) -> Result<(Snapshot, Vec<String>), (String, bool)> {
+/// Why a checked configuration is not taken over.
+#[derive(Debug, thiserror::Error)]
+enum PrepareError {
+    /// The keys are the beginning of those that serve: what to do.
+    #[error("{0}")]
+    CutOff(String),
+    /// The snapshot cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+impl PrepareError {
+    /// Whether another try may succeed a moment later.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Build(BuildError::Keys(why)) if why.may_pass())
+    }
+}
+
+/// Builds the snapshot of `config`, and returns it with the warnings.
+fn prepare(live: &Live, config: Resolved) -> Result<(Snapshot, Vec<String>), PrepareError> {
     let serving = live.snapshot();
     let (revision, count) = (&config.keys.revision, config.keys.entries.len());
     if let Some(why) = cut_off(&serving, &*config.key_source, revision, count) {
-        return Err((why, false));
+        return Err(PrepareError::CutOff(why));
     }
     drop(serving);
     let warnings = config.warnings.iter().map(ToString::to_string).collect();
-    let next = live.prepare(config).map_err(|error| {
-        let may_pass = matches!(error, BuildError::Keys(ref why) if why.may_pass());
-        (error.to_string(), may_pass)
-    })?;
-    Ok((next, warnings))
+    Ok((live.prepare(config)?, warnings))
 }
 
 /// The reason to refuse a version of the keys that holds only the beginning of what serves; it has `left` keys.

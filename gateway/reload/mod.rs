@@ -2,7 +2,7 @@
 //! old configuration goes on serving, and the log, `/status` and the metrics report the refusal.
 //!
 //! A large key file is read, and the keys that it replaces are freed, in the background. A read that failed for a reason
-//! that may pass (no file descriptor, a disk that does not answer) is tried again until it succeeds. If the rest of a
+//! that may pass (no file descriptor, a disk that does not respond) is tried again until it succeeds. If the rest of a
 //! configuration is refused, keys that are revoked in the key file are revoked all the same.
 
 mod load;
@@ -243,7 +243,7 @@ impl Reloader {
         if behind > self.known_behind + LOGGED_CLOCK_STEP {
             tracing::warn!(
                 ?behind,
-                "the clock was set back: keys go on by the time that it had reached"
+                "the clock was set back: keys expire by the latest time that it has shown"
             );
         }
         self.known_behind = behind;
@@ -264,7 +264,7 @@ impl Reloader {
 }
 
 /// Waits for `work` to end, and returns whether it took longer than `too_long`, which is reported at that time. A call
-/// to a file system that does not answer cannot be interrupted.
+/// to a file system that does not respond cannot be interrupted.
 async fn report_if_late<T>(
     live: &Live,
     too_long: Duration,
@@ -275,7 +275,7 @@ async fn report_if_late<T>(
         return (done, false);
     }
     let why = format!(
-        "a file of the configuration has not come within {too_long:?}: its file system does not answer, or the \
+        "a file of the configuration has not come within {too_long:?}: its file system does not respond, or the \
          machine is overloaded. No change is taken over, and no revoked key refused, until it comes"
     );
     tracing::error!("{why}");

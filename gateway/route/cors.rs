@@ -5,6 +5,8 @@
 
 use http::{HeaderMap, HeaderValue, header::ORIGIN};
 
+use crate::grammar::url::split_scheme;
+
 /// The origins whose pages may read responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cors {
@@ -34,15 +36,34 @@ impl Cors {
     }
 }
 
-/// Reads an origin as browsers write it: `https://app.example.com`, with a port unless that is the scheme's own. The error
-/// is a sentence about `text` for the operator.
-pub(crate) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
+/// Why a text is no origin that may be allowed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OriginError {
+    /// It is the origin of pages that have none.
+    #[error("`null` is the origin of every sandboxed page and of every file: name another")]
+    Null,
+    /// It is a pattern.
+    #[error("`{0}` is no origin: write each origin out, or `*` for all")]
+    Pattern(String),
+    /// It is an origin in a spelling that no browser uses.
+    #[error("`{written}` is not what a browser sends: it sends `{sent}`")]
+    Spelling {
+        /// The origin as it is written.
+        written: String,
+        /// The origin as browsers send it.
+        sent: String,
+    },
+    /// It is no origin.
+    #[error("`{0}` is no origin, such as `https://app.example.com`")]
+    Form(String),
+}
+
+/// Reads an origin as browsers write it: `https://app.example.com`, with a port unless that is the scheme's own.
+pub(crate) fn parse_origin(text: &str) -> Result<HeaderValue, OriginError> {
     if text == "null" {
-        return Err(
-            "`null` is the origin of every sandboxed page and of every file: name another".into(),
-        );
+        return Err(OriginError::Null);
     }
-    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+    let (scheme, rest) = split_scheme(text).unwrap_or(("https", text));
     let scheme = scheme.to_ascii_lowercase();
     let host = rest.trim_end_matches('/').to_ascii_lowercase();
     let host = match scheme.as_str() {
@@ -52,9 +73,7 @@ pub(crate) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     }
     .map_or_else(|| host.clone(), str::to_owned);
     if host.contains('*') {
-        return Err(format!(
-            "`{text}` is no origin: write each origin out, or `*` for all"
-        ));
+        return Err(OriginError::Pattern(text.to_owned()));
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte);
     let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte);
@@ -62,12 +81,10 @@ pub(crate) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     let value = HeaderValue::try_from(format!("{scheme}://{host}"));
     match value {
         Ok(value) if good && value == text => Ok(value),
-        Ok(value) if good => Err(format!(
-            "`{text}` is not what a browser sends: it sends `{}`",
-            String::from_utf8_lossy(value.as_bytes())
-        )),
-        _ => Err(format!(
-            "`{text}` is no origin, such as `https://app.example.com`"
-        )),
+        Ok(value) if good => Err(OriginError::Spelling {
+            written: text.to_owned(),
+            sent: String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        }),
+        _ => Err(OriginError::Form(text.to_owned())),
     }
 }

@@ -73,7 +73,7 @@ impl Route {
     pub(crate) fn model_label(&self, model: Option<&str>) -> &str {
         let takes = |entry: &&String| match (entry.strip_suffix('*'), model) {
             (_, None) => false,
-            (Some(beginning), Some(model)) => model.starts_with(beginning),
+            (Some(prefix), Some(model)) => model.starts_with(prefix),
             (None, Some(model)) => model == entry.as_str(),
         };
         let entry = self.metric_models.iter().find(takes);

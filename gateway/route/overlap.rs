@@ -94,8 +94,9 @@ fn add(paths: &mut ByFolded, folded: String, path: &str) {
 
 /// Everything in `paths` under `path` or a prefix of it that is longer than `longer_than` bytes.
 fn above<'p>(paths: &'p ByFolded, path: &str, longer_than: usize) -> Vec<&'p String> {
-    let prefixes = outside(path).chain([path]);
-    let prefixes = prefixes.filter(|prefix| prefix.len() > longer_than);
+    let prefixes = outside(path)
+        .chain([path])
+        .filter(|prefix| prefix.len() > longer_than);
     let found = prefixes.filter_map(|prefix| paths.get(prefix));
     found.flatten().collect()
 }
@@ -149,9 +150,10 @@ fn parts(routes: &[Route]) -> Vec<Option<String>> {
         by_path.entry(route.path.as_str()).or_default().add(route);
     }
     let part_of = |route: &Route| {
-        let outer = outside(route.path.as_str()).filter_map(|path| by_path.get(path));
-        let outer = outer.flat_map(|outer| outer.meeting(route));
-        let mut outer = outer.filter(|outer| is_part_of(route, outer));
+        let mut outer = outside(route.path.as_str())
+            .filter_map(|path| by_path.get(path))
+            .flat_map(|outer| outer.meeting(route))
+            .filter(|outer| is_part_of(route, outer));
         outer.next().map(|outer| outer.path.as_str().to_owned())
     };
     routes.iter().map(part_of).collect()

@@ -6,6 +6,7 @@ pub(crate) mod atomic;
 pub(crate) mod background;
 pub(crate) mod clock;
 pub(crate) mod descriptors;
+pub(crate) mod folder;
 pub(crate) mod in_flight;
 pub(crate) mod line_queue;
 pub(crate) mod log;

@@ -28,7 +28,7 @@ pub(crate) enum ReadError {
     Absent,
     /// The system refused to read it.
     #[error("cannot be read: {0}")]
-    Io(io::Error),
+    Io(#[source] io::Error),
     /// It is not a suitable file: what is wrong, and how to fix it if that is known.
     #[error("{0}")]
     Unfit(String),

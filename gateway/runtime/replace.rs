@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use super::folder::folder_of;
+
 /// The mode of the new file until it has its owner: only the user that writes it may read it.
 const PRIVATE: u32 = 0o600;
 
@@ -64,14 +66,6 @@ pub(crate) fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The folder of a path; the current folder for a bare file name.
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 /// Removes the files with this prefix: the caller's lock guarantees that no other writer is at work on them.

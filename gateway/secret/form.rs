@@ -3,10 +3,12 @@
 //! A provider responds to such a token with 401, long after the start and without a reason. Nothing here refuses a
 //! secret: the provider decides the form of its tokens, so a finding is only a warning. No text holds a part of a secret.
 
+use crate::grammar::authorization::split_scheme;
+
 /// What is odd about `secret`, and what to do about it; `None` if it looks like a token. The caller puts the subject of
 /// the sentence in front, such as `env:OPENAI_API_KEY`.
 pub(super) fn oddity(secret: &str) -> Option<&'static str> {
-    let token = without_scheme(secret);
+    let token = split_scheme(secret).map_or(secret, |(_, token)| token);
     FORMS
         .iter()
         .find(|(is_such, _)| is_such(token))
@@ -50,14 +52,6 @@ const FORMS: [Form; 8] = [
         "has a space in it, which no token has: let it hold the token alone",
     ),
 ];
-
-/// The token without an authentication scheme in front of it, such as `Bearer`.
-fn without_scheme(secret: &str) -> &str {
-    match secret.split_once(' ') {
-        Some((scheme, token)) if is_word(scheme, |b| b.is_ascii_alphabetic()) => token.trim_start(),
-        _ => secret,
-    }
-}
 
 fn is_word(text: &str, takes: impl Fn(u8) -> bool) -> bool {
     !text.is_empty() && text.bytes().all(takes)

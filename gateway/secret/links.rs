@@ -51,12 +51,14 @@ impl Walk {
         if path.is_absolute() {
             self.reached = PathBuf::from("/");
         }
-        let names = path.components().filter_map(|component| match component {
-            Component::Normal(name) => Some(name.to_owned()),
-            Component::ParentDir => Some("..".into()),
-            _ => None,
-        });
-        let mut names: VecDeque<_> = names.collect();
+        let mut names: VecDeque<_> = path
+            .components()
+            .filter_map(|component| match component {
+                Component::Normal(name) => Some(name.to_owned()),
+                Component::ParentDir => Some("..".into()),
+                _ => None,
+            })
+            .collect();
         names.append(&mut self.ahead);
         self.ahead = names;
     }

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgroups};
 
 use super::links;
+use crate::runtime::folder::folder_of;
 use crate::runtime::regular_file::{self, ReadError};
 
 /// The largest key file, in bytes: more than ten million keys.
@@ -86,13 +87,6 @@ fn is_own_group(about: &Metadata, path: &Path) -> bool {
     // files: the user of the service need not be in them.
     let folder = fs::metadata(folder_of(path));
     folder.is_ok_and(|folder| folder.gid() == group) || about.uid() == 0 && is_own()
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 /// Whether the mode says everything: with a POSIX access list, the group's bits are those of everybody in the list.

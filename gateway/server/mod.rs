@@ -62,15 +62,9 @@ const FIRST_RESOLUTION: Duration = Duration::from_secs(3);
 
 /// Everything that a gateway consists of but its sockets.
 struct Parts {
-    server: ServerConfig,
-    live: Arc<Live>,
     readiness: Arc<Readiness>,
     reload: Arc<Notify>,
-    in_flight: Arc<InFlight>,
-    closing: Arc<AtomicBool>,
-    connections: Arc<OpenConnections>,
     clients: ClientService,
-    access_log: AccessLog,
     exporting: Option<JoinHandle<()>>,
     serving: Threads,
     control: Runtime,
@@ -160,40 +154,31 @@ impl Parts {
 
         let control = runtime("control", 1)?;
         let serving = Threads::start(server.listener.threads)?;
-        let reloader = Reloader::new(live.clone(), path, files, unread);
-        let reload = reloader.handle();
-        control.spawn(reloader.run());
+        let reload =
+            reload_in_background(&control, Reloader::new(live.clone(), path, files, unread));
         control.spawn(log::report_suppressed_lines());
         let (telemetry, exporting) = telemetry(&control, tracing.as_deref(), &live)?;
         resolve_in_background(&control, &live, server.listener.dns_refresh);
 
-        let in_flight = InFlight::new(metrics.inflight.clone());
-        let closing = Arc::new(AtomicBool::new(false));
-        let connections = OpenConnections::new(live.clone());
+        let shared = Shared {
+            live: live.clone(),
+            access_log,
+            in_flight: InFlight::new(metrics.inflight.clone()),
+            closing: Arc::new(AtomicBool::new(false)),
+            failed_keys: FailedKeyLimiter::default(),
+            by_address: Arc::default(),
+            telemetry,
+        };
         let clients = ClientService {
             tls: tls_acceptor(&server, &live, client_roots.as_ref())?,
-            server: server.clone(),
-            shared: Arc::new(Shared {
-                live: live.clone(),
-                access_log: access_log.clone(),
-                in_flight: in_flight.clone(),
-                closing: closing.clone(),
-                failed_keys: FailedKeyLimiter::default(),
-                by_address: Arc::default(),
-                telemetry,
-            }),
-            connections: connections.clone(),
+            server,
+            shared: Arc::new(shared),
+            connections: OpenConnections::new(live),
         };
         Ok(Self {
-            server,
-            live,
             readiness: Arc::default(),
             reload,
-            in_flight,
-            closing,
-            connections,
             clients,
-            access_log,
             exporting,
             serving,
             control,
@@ -211,17 +196,18 @@ impl Parts {
         let listeners = self.clients.listen(&self.serving, sockets.listen)?;
         let started = Instant::now();
         self.readiness.set(true);
-        let app = Admin::new(&self.live, &self.in_flight, &self.readiness, started);
+        let shared = self.clients.shared.clone();
+        let app = Admin::new(&shared.live, &shared.in_flight, &self.readiness, started);
         // The admin listener closes with the process and not before: operators watch a drain.
         let (admin, admin_shutdown) = serve_admin(&self.control, app, sockets.admin)?;
         Ok(Gateway {
             listen: listeners.addresses.clone(),
             admin,
-            config: self.server,
-            live: self.live,
-            in_flight: self.in_flight,
-            closing: self.closing,
-            connections: self.connections,
+            config: self.clients.server.clone(),
+            live: shared.live.clone(),
+            in_flight: shared.in_flight.clone(),
+            closing: shared.closing.clone(),
+            connections: self.clients.connections.clone(),
             readiness: self.readiness,
             reload: self.reload,
             started,
@@ -231,7 +217,7 @@ impl Parts {
             sockets: Some(kept),
             program,
             predecessors,
-            access_log: self.access_log,
+            access_log: shared.access_log.clone(),
             exporting: self.exporting,
             serving: Some(self.serving),
             control: Some(self.control),
@@ -269,6 +255,13 @@ fn access_log(
     }
     AccessLog::start(output, metrics.access_log_dropped.clone())
         .map_err(|error| Error::failed("start the access log", error))
+}
+
+/// Starts to reload the configuration when it is requested, or has changed. Returns what requests it.
+fn reload_in_background(control: &Runtime, reloader: Reloader) -> Arc<Notify> {
+    let requested = reloader.handle();
+    control.spawn(reloader.run());
+    requested
 }
 
 /// Starts to send spans, if the configuration names a collector.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use prometheus::{IntCounter, IntCounterVec};
@@ -17,6 +17,17 @@ use crate::origin::Resolver;
 const BATCH: usize = 512;
 /// How long spans are gathered into a batch.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Why a collector cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExporterError {
+    /// Its host cannot be written into `Host`.
+    #[error("its address cannot stand in a header")]
+    Address,
+    /// The exporter of OpenTelemetry refuses the settings.
+    #[error(transparent)]
+    Build(#[from] ExporterBuildError),
+}
 
 /// Sends spans until the [`Telemetry`](super::Telemetry) that makes them is dropped.
 pub(crate) struct Exporter {
@@ -32,16 +43,14 @@ impl Exporter {
         spans: Receiver<SpanData>,
         resolver: &Resolver,
         outcomes: &IntCounterVec,
-    ) -> Result<Self, String> {
-        let collector =
-            Collector::new(spec, resolver).ok_or("its address cannot stand in a header")?;
+    ) -> Result<Self, ExporterError> {
+        let collector = Collector::new(spec, resolver).ok_or(ExporterError::Address)?;
         let mut otlp = SpanExporter::builder()
             .with_http()
             .with_http_client(collector)
             .with_endpoint(format!("{}/v1/traces", spec.collector.display()))
             .with_timeout(TIMEOUT)
-            .build()
-            .map_err(|error| error.to_string())?;
+            .build()?;
         let resource = Resource::builder()
             .with_service_name(spec.service.clone())
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));

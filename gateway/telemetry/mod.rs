@@ -13,7 +13,7 @@ mod span;
 mod spec;
 mod trace;
 
-pub(crate) use self::exporter::Exporter;
+pub(crate) use self::exporter::{Exporter, ExporterError};
 pub(crate) use self::span::SpanInput;
 pub(crate) use self::spec::TelemetrySpec;
 pub(crate) use self::trace::Trace;
@@ -47,12 +47,12 @@ pub(crate) struct Telemetry {
 
 impl Telemetry {
     /// Makes spans as `spec` describes, and the exporter that sends them: it must be run, and ends after the telemetry is
-    /// dropped. `outcomes` counts spans by its only label, `outcome`. Fails with why the collector cannot be used.
+    /// dropped. `outcomes` counts spans by its only label, `outcome`.
     pub(crate) fn start(
         spec: &TelemetrySpec,
         resolver: &Resolver,
         outcomes: &IntCounterVec,
-    ) -> Result<(Self, Exporter), String> {
+    ) -> Result<(Self, Exporter), ExporterError> {
         let (sender, receiver) = channel(CAPACITY);
         let exporter = Exporter::new(spec, receiver, resolver, outcomes)?;
         let scope =

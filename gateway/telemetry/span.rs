@@ -55,8 +55,19 @@ impl SpanInput<'_> {
     }
 
     fn attributes(&self) -> Vec<KeyValue> {
-        let line = self.line;
         let mut attributes = Attributes(Vec::with_capacity(24));
+        self.add_request(&mut attributes);
+        self.add_outcome(&mut attributes);
+        self.add_model(&mut attributes);
+        self.add_cost(&mut attributes);
+        let seconds = self.line.first_byte_ms.map(|ms| ms / 1e3);
+        attributes.add("keygate.time_to_first_byte", seconds);
+        attributes.0
+    }
+
+    /// The request, and who handles it.
+    fn add_request(&self, attributes: &mut Attributes) {
+        let line = self.line;
         attributes.add("http.request.method", Some(line.method));
         attributes.add(
             "http.response.status_code",
@@ -77,11 +88,23 @@ impl SpanInput<'_> {
             "keygate.provider",
             line.provider.as_deref().map(str::to_owned),
         );
+    }
+
+    /// How the request failed, if it did.
+    fn add_outcome(&self, attributes: &mut Attributes) {
+        let line = self.line;
         attributes.add("keygate.refused_by", line.refused_by);
         attributes.add("keygate.aborted", line.client_left.then_some(true));
-        let error = line.reason.map(str::to_owned);
-        let error = error.or_else(|| (line.status >= 400).then(|| line.status.to_string()));
+        let error = line
+            .reason
+            .map(str::to_owned)
+            .or_else(|| (line.status >= 400).then(|| line.status.to_string()));
         attributes.add("error.type", error);
+    }
+
+    /// The model and its tokens, by the conventions for generative AI.
+    fn add_model(&self, attributes: &mut Attributes) {
+        let line = self.line;
         let provider = line.provider.as_deref();
         let system = self.kind.and_then(|kind| kind.telemetry.or(provider));
         attributes.add("gen_ai.provider.name", system.map(str::to_owned));
@@ -102,14 +125,15 @@ impl SpanInput<'_> {
             }
             attributes.add("keygate.usage.estimated", line.estimated.then_some(true));
         }
-        if let Some(price) = &line.cost {
+    }
+
+    /// The cost, if it is known.
+    fn add_cost(&self, attributes: &mut Attributes) {
+        if let Some(price) = &self.line.cost {
             attributes.add("keygate.cost", Some(price.cost.to_string()));
             attributes.add("keygate.currency", Some(price.currency.to_string()));
             attributes.add("keygate.cost_source", Some(price.source.name()));
         }
-        let seconds = line.first_byte_ms.map(|ms| ms / 1e3);
-        attributes.add("keygate.time_to_first_byte", seconds);
-        attributes.0
     }
 }
 

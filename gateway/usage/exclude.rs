@@ -4,6 +4,9 @@
 //!
 //! Unlike the meter, this has to hold lines back: each until it is complete, and the lines that name an event until its
 //! data. Comments, and lines longer than [`LONGEST`], pass as they come. Lines that end with CR alone are not examined.
+//!
+//! It splits lines itself and shares only [`Field`] with the reader of `wire::sse`, which reports the data of events and
+//! drops everything else: here every byte has to come out again as it came in, ends of lines and comments included.
 
 use std::sync::LazyLock;
 

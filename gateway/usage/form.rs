@@ -4,7 +4,7 @@
 use crate::grammar::media::{EVENT_STREAM, MediaType};
 use crate::wire::sse::FIELDS;
 
-/// Media types, or beginnings of them, whose bodies are neither and are not read.
+/// Media types, or prefixes of them, whose bodies are neither and are not read.
 const BINARY: [&[u8]; 16] = [
     b"audio/",
     b"image/",

@@ -37,6 +37,20 @@ impl Cost {
     }
 }
 
+/// Why a text is no amount. The message is a predicate: it follows the name of the value.
+#[derive(Debug, thiserror::Error)]
+pub enum AmountError {
+    /// The text is no decimal fraction, or has more than 27 digits before the point.
+    #[error("is a decimal number such as \"2.50\"")]
+    Form,
+    /// The text has more than this many decimal places.
+    #[error("has more than {0} decimals")]
+    Decimals(usize),
+    /// The amount is larger than can be computed with.
+    #[error("is too large")]
+    TooLarge,
+}
+
 /// The source of a cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CostSource {
@@ -64,9 +78,9 @@ impl fmt::Display for Cost {
 }
 
 impl FromStr for Cost {
-    type Err = String;
+    type Err = AmountError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, AmountError> {
         decimal(text, DECIMALS).map(Self)
     }
 }
@@ -82,20 +96,19 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, number: u128, decimals: usize) -> f
     }
 }
 
-/// Parses a decimal fraction into units of 10^-`decimals`. The error completes a sentence that
-/// begins with the name of the value.
-fn decimal(text: &str, decimals: usize) -> Result<u128, String> {
+/// Parses a decimal fraction into units of 10^-`decimals`.
+fn decimal(text: &str, decimals: usize) -> Result<u128, AmountError> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(whole) || !is_number(fraction) || whole.len() > 27 {
-        return Err("is a decimal number such as \"2.50\"".to_owned());
+        return Err(AmountError::Form);
     }
     if fraction.len() > decimals {
-        return Err(format!("has more than {decimals} decimals"));
+        return Err(AmountError::Decimals(decimals));
     }
     format!("{whole}{fraction:0<decimals$}")
         .parse()
-        .map_err(|_| "is too large".to_owned())
+        .map_err(|_| AmountError::TooLarge)
 }
 
 /// The price of one token in 10^-12 of the currency, which is the price of a million tokens in
@@ -129,11 +142,11 @@ impl fmt::Display for Rate {
 
 /// Parses the price of a million tokens, such as `2.50`.
 impl FromStr for Rate {
-    type Err = String;
+    type Err = AmountError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, AmountError> {
         let price = decimal(text, PRICE_DECIMALS)?;
-        let price = u64::try_from(price).map_err(|_| "is too large".to_owned())?;
+        let price = u64::try_from(price).map_err(|_| AmountError::TooLarge)?;
         Ok(Self(price))
     }
 }

@@ -80,7 +80,7 @@ fn model_names(models: Located<OneOrMany>, problems: &Problems) -> Option<Vec<St
         !model.is_empty() && !model.trim_end_matches('*').contains('*') && !model.ends_with("**")
     };
     if models.value.0.is_empty() || !models.value.0.iter().all(is_name) {
-        let why = "a model is a name, or the beginning of names with a `*` behind it";
+        let why = "a model is a name, or a prefix of names with a `*` behind it";
         problems.fatal(&models.at, why);
         return None;
     }
@@ -277,8 +277,9 @@ fn services(
         let found = known.iter().find(|(known, _)| known == name);
         found.map(|(_, service)| *service)
     });
-    let services: Option<Vec<ServiceTier>> = services.collect();
-    let services = services.filter(|services| !services.is_empty());
+    let services = services
+        .collect::<Option<Vec<ServiceTier>>>()
+        .filter(|services| !services.is_empty());
     if services.is_none() {
         let all = enumerate(known.iter().map(|(name, _)| *name));
         let why = format!("`service` is one of {all}; the standard service has the price itself");

@@ -149,8 +149,7 @@ impl PriceList {
         let bare = bare(&full);
         let maker = full.len() - bare.len();
         let find = |name: &str, shortest| self.find(name, shortest, provider, day);
-        let found = find(&full, maker.max(1));
-        let found = found.or_else(|| find(bare, 1).filter(|_| maker > 0));
+        let found = find(&full, maker.max(1)).or_else(|| find(bare, 1).filter(|_| maker > 0));
         found.or_else(|| find(&full, 0))
     }
 

@@ -51,12 +51,13 @@ impl MediumRates {
     /// The cost of these tokens, or `None` if a rate that they need is unknown.
     fn cost(&self, tokens: MediumTokens) -> Option<Cost> {
         let fresh = tokens.input.saturating_sub(tokens.cache_read);
-        let parts = [
+        let mut parts = [
             (self.input, fresh),
             (self.cache_read, tokens.cache_read),
             (self.output, tokens.output),
-        ];
-        let mut parts = parts.into_iter().filter(|(_, tokens)| *tokens > 0);
+        ]
+        .into_iter()
+        .filter(|(_, tokens)| *tokens > 0);
         parts.try_fold(Cost::default(), |all, (rate, tokens)| {
             Some(all.plus(rate?.of(tokens)))
         })

@@ -54,8 +54,10 @@ impl Tariff {
     fn rates(&self, usage: &Usage) -> Option<&Rates> {
         let service = usage.service_tier.unwrap_or(ServiceTier::Standard);
         let lengths = self.tiers.iter().map(|tier| tier.above);
-        let above = lengths.filter(|above| usage.input > *above).max();
-        let above = above.unwrap_or(0);
+        let above = lengths
+            .filter(|above| usage.input > *above)
+            .max()
+            .unwrap_or(0);
         // The price depends on the length of each call, of which only the sum is known, or on
         // another model.
         if usage.other_models || usage.calls > 1 && above > 0 {

@@ -6,7 +6,7 @@
 
 use memchr::memchr2;
 
-/// The beginnings of the lines that an event stream may have. A comment begins with a colon.
+/// What the lines of an event stream may begin with. A comment begins with a colon.
 pub(crate) const FIELDS: [&[u8]; 5] = [DATA, EVENT, b"id:", b"retry:", b":"];
 
 const DATA: &[u8] = b"data:";

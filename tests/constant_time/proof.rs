@@ -1,18 +1,17 @@
-//! A proof by valgrind: no branch and no address in the key check depends on the bytes of the presented
-//! key, from the moment they were found in the head to the moment they are only a digest and a bit.
+//! Proves with valgrind that no branch and no address in the key check depends on the bytes of the presented key. The
+//! proof begins when the key was found in the request head, and ends when only its digest and one bit are left.
 //!
-//! Memcheck follows undefined memory through every instruction, and complains when a branch or an
-//! address comes from it. So the presented key is marked undefined, and every complaint is a leak. What
-//! comes out (`Fingerprint`: the SHA-256, from which nothing leads back, and whether the form is right)
-//! is marked defined again and looked up.
+//! Memcheck follows undefined memory through every instruction, and reports a branch or an address that depends on it. The
+//! program marks the presented key as undefined, so that each report is a leak. It marks the result (`Fingerprint`: the
+//! SHA-256, which does not reveal the key, and whether the form is valid) as defined again, and looks it up.
 //!
 //!     valgrind -q --error-exitcode=99 target/fast/constant-time            must succeed
-//!     valgrind -q --error-exitcode=99 target/fast/constant-time early-exit must fail: it compares byte
-//!                                                                          by byte, as one must not
+//!     valgrind -q --error-exitcode=99 target/fast/constant-time early-exit must fail: the control compares byte by
+//!                                                                          byte, and stops at the first difference
 //!
-//! Prove what runs: an optimised build, not a debug one. Valgrind knows no SHA instructions, so what is
-//! seen of SHA-256 is its portable code; the instructions take the same time for all data by their
-//! makers' word.
+//! Use an optimised build, like the one that is shipped. Valgrind does not support SHA instructions, so that the proof
+//! covers the portable code of SHA-256. Of the instructions, the processors' makers state that they take constant
+//! time.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -22,18 +21,18 @@ use keygate::testing::key::{
     ClientKey, Fingerprint, KeyDigest, KeyEntry, KeyFailure, KeyStore, Labels, format,
 };
 
-/// The requests of valgrind.h and memcheck.h that are made here.
+/// Client requests of valgrind.h and memcheck.h.
 const RUNNING_ON_VALGRIND: usize = 0x1001;
 const MAKE_MEM_UNDEFINED: usize = 0x4d43_0001;
 const MAKE_MEM_DEFINED: usize = 0x4d43_0002;
 
-/// Asks valgrind for something; 0 where there is none.
+/// Makes a client request to valgrind. Returns 0 without valgrind.
 #[cfg(target_arch = "x86_64")]
-fn request(what: usize, address: usize, length: usize) -> usize {
-    let arguments = [what, address, length, 0, 0, 0];
+fn request(code: usize, address: usize, length: usize) -> usize {
+    let arguments = [code, address, length, 0, 0, 0];
     let mut response = 0_usize;
-    // SAFETY: the sequence of valgrind.h for amd64. It turns rdi round to where it was and exchanges rbx
-    // with itself: without valgrind nothing happens, and with it only the response is written.
+    // SAFETY: the sequence of valgrind.h for amd64. It rotates rdi by 128 bits in all and exchanges rbx with itself:
+    // without valgrind nothing changes, and with it only the response is written.
     unsafe {
         std::arch::asm!(
             "rol rdi, 3",
@@ -54,12 +53,12 @@ fn request(_: usize, _: usize, _: usize) -> usize {
     0
 }
 
-fn mark<T: ?Sized>(what: usize, value: &T) {
+fn mark<T: ?Sized>(code: usize, value: &T) {
     let address = std::ptr::from_ref(value).cast::<u8>() as usize;
-    request(what, address, size_of_val(value));
+    request(code, address, size_of_val(value));
 }
 
-/// What the table's keys look like when they are compared as one must not.
+/// A comparison that stops at the first difference, as the control.
 fn early_exit(known: &[u8], presented: &[u8]) -> bool {
     known.len() == presented.len() && known.iter().zip(presented).all(|(a, b)| a == b)
 }
@@ -81,15 +80,15 @@ fn entry(id: &str, secret: &str) -> KeyEntry {
 
 fn main() -> ExitCode {
     if request(RUNNING_ON_VALGRIND, 0, 0) == 0 {
-        eprintln!("this proves something under valgrind only (on x86-64)");
+        eprintln!("this program proves nothing without valgrind (on x86-64)");
         return ExitCode::from(2);
     }
     let make = |id: &str| format::generate(id).unwrap().to_string();
-    let (made, disabled, expired) = (make("made"), make("disabled"), make("expired"));
+    let (valid, disabled, expired) = (make("valid"), make("disabled"), make("expired"));
     let chosen = "a key that a person chose";
     let store = KeyStore::build(
         [
-            ("made", &*made),
+            ("valid", &*valid),
             ("chosen", chosen),
             ("disabled", &disabled),
             ("expired", &expired),
@@ -98,12 +97,12 @@ fn main() -> ExitCode {
     );
     let store = store.ok().unwrap();
     let long = make(&"x".repeat(64));
-    let mut mistyped = made.clone();
+    let mut mistyped = valid.clone();
     mistyped.replace_range(10..11, "!");
     let now = Timestamp::from_second(1_800_000_000).unwrap();
 
     let cases = [
-        (&*made, Ok("made")),
+        (&*valid, Ok("valid")),
         (chosen, Ok("chosen")),
         (&disabled, Err(KeyFailure::Disabled)),
         (&expired, Err(KeyFailure::Expired)),
@@ -112,12 +111,12 @@ fn main() -> ExitCode {
         ("sk-somebody-else's", Err(KeyFailure::Unknown)),
         (&mistyped, Err(KeyFailure::Malformed)),
         ("kg_short", Err(KeyFailure::Malformed)),
-        (&made[..made.len() - 1], Err(KeyFailure::Malformed)),
+        (&valid[..valid.len() - 1], Err(KeyFailure::Malformed)),
     ];
     if std::env::args().any(|argument| argument == "early-exit") {
-        let presented = made.clone().into_bytes();
+        let presented = valid.clone().into_bytes();
         mark(MAKE_MEM_UNDEFINED, &*presented);
-        let equal = early_exit(made.as_bytes(), &presented);
+        let equal = early_exit(valid.as_bytes(), &presented);
         mark(MAKE_MEM_DEFINED, &equal);
         println!("compared byte by byte: {equal}");
         return ExitCode::SUCCESS;
@@ -127,11 +126,11 @@ fn main() -> ExitCode {
         mark(MAKE_MEM_UNDEFINED, &*copy);
         let fingerprint = Fingerprint::of(&copy);
         mark(MAKE_MEM_DEFINED, &fingerprint);
-        let opened = store.verify_fingerprint(&fingerprint, now);
-        assert_eq!(opened.map(|opened| &*opened.key.id), *expected);
+        let verified = store.verify_fingerprint(&fingerprint, now);
+        assert_eq!(verified.map(|verified| &*verified.key.id), *expected);
     }
     println!(
-        "{} keys of all kinds were checked in steps that none of their bytes chose",
+        "checked {} keys of all kinds, in steps that do not depend on their bytes",
         cases.len()
     );
     ExitCode::SUCCESS

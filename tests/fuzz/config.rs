@@ -1,4 +1,4 @@
-//! Configurations: what is wrong is said, with its place, and nothing panics.
+//! Configuration files: errors name the file and place, and nothing panics.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -37,15 +37,15 @@ fn load(name: &str, content: &str, gateway: &str) {
     }
     for purpose in [Purpose::Start, Purpose::Reload] {
         if let Err(errors) = Resolved::load(&folder.join("gateway.toml"), purpose) {
-            let said = errors.to_string();
-            assert!(said.contains(".toml"), "no place: {said}");
+            let message = errors.to_string();
+            assert!(message.contains(".toml"), "no place: {message}");
         }
     }
 }
 
 pub fn read_gateway(bytes: &[u8]) {
     let text = text(bytes);
-    // It may name files and variables; those of this machine are not looked at.
+    // Skips references to files and environment variables, which depend on the machine.
     if text.contains("file:")
         || text.contains("env:")
         || text.contains("/dev")

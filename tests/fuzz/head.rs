@@ -1,4 +1,4 @@
-//! A head, from the client's to the provider's: the token once, of the client's credentials nothing.
+//! From the client's request head to the provider's: it has the token once, and no credential of the client.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -18,7 +18,7 @@ use keygate::testing::route::request_path;
 use keygate::testing::snapshot::Live;
 use pingora::http::RequestHeader;
 
-/// What must not go up: the client's key. It opens all routes.
+/// The client's key, which is valid for all routes and must not reach the provider.
 const CANARY: &str = "canary-0123456789";
 const TOKEN: &str = "provider-token";
 const ROUTES: [(&str, &str, &str); 4] = [
@@ -31,7 +31,7 @@ const ROUTES: [(&str, &str, &str); 4] = [
         "api-key",
     ),
 ];
-/// Of these, the provider gets none but its own.
+/// Headers for credentials. The provider gets only its own.
 const CREDENTIALS: [&str; 8] = [
     "authorization",
     "api-key",
@@ -76,7 +76,8 @@ fn live() -> &'static Live {
     })
 }
 
-/// Method, target and headers a line each, as far as they are such; then it is decided as the gateway decides.
+/// Input: method, target and headers, one line each; lines that are no header are skipped. Then the gateway's own code
+/// admits the request and builds the provider's.
 pub fn read(bytes: &[u8]) {
     let mut lines = bytes.split(|byte| *byte == b'\n');
     let (method, target) = (
@@ -131,14 +132,14 @@ pub fn read(bytes: &[u8]) {
             let value = values[0].to_str().expect("text");
             assert_eq!(value.strip_prefix("Bearer ").unwrap_or(value), TOKEN);
         } else {
-            assert!(values.is_empty(), "{name} goes up");
+            assert!(values.is_empty(), "{name} is forwarded");
         }
     }
     for name in upstream.headers.keys().map(http::HeaderName::as_str) {
-        // Nor is there one that an application behind the gateway reads as a credential.
+        // Applications fold other spellings of a name into it: such a spelling must not be forwarded either.
         let read_as = keygate::testing::provider::folded(name);
         let credential = CREDENTIALS.iter().any(|it| *it == read_as);
-        assert!(!credential || read_as == name, "{name} goes up");
+        assert!(!credential || read_as == name, "{name} is forwarded");
     }
     assert_eq!(upstream.headers.get_all(HOST).iter().count(), 1);
     let target = std::str::from_utf8(upstream.raw_path()).expect("text");
@@ -146,7 +147,7 @@ pub fn read(bytes: &[u8]) {
     for name in ["key", "api-key", "api_key", "access_token"] {
         assert!(
             !keygate::testing::grammar::query::has_parameter(query, name),
-            "{name} goes up in {target}"
+            "{name} is forwarded in {target}"
         );
     }
 }

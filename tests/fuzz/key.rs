@@ -1,4 +1,4 @@
-//! Keys where clients may put them: in a head of lines, and in a query.
+//! Client keys in request headers and in the query.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keygate::testing::grammar::query::has_parameter;
@@ -6,7 +6,7 @@ use keygate::testing::key::{PresentedKey, remove_from_query};
 
 use super::text;
 
-/// The parameters that never go up.
+/// Query parameters that are never forwarded.
 const PARAMETERS: [&str; 4] = ["key", "api-key", "api_key", "access_token"];
 
 pub fn read(bytes: &[u8]) {
@@ -42,7 +42,7 @@ pub fn read(bytes: &[u8]) {
             .is_some_and(|left| has_parameter(left, name));
         assert!(!is_there, "{name} is left of {query}");
     }
-    // Nothing is made up.
+    // Every remaining parameter was in the original query.
     let pairs = |query: &str| {
         query
             .split(['&', ';'])

@@ -1,6 +1,7 @@
-//! Every reader of what comes from outside, and what must hold whatever comes. `tests/fuzz/run` says how.
+//! Fuzz targets for every parser of untrusted input, with the properties that must hold for any input. `tests/fuzz/run` runs
+//! them.
 //!
-//! One program; the variable `TARGET` chooses what it reads.
+//! All targets are in one program; the environment variable `TARGET` selects one.
 #![no_main]
 
 mod config;
@@ -39,7 +40,7 @@ fn target() -> fn(&[u8]) {
 
 fuzz_target!(|bytes: &[u8]| target()(bytes));
 
-/// Text, as far as it is some.
+/// The longest prefix that is UTF-8.
 fn text(bytes: &[u8]) -> &str {
     match std::str::from_utf8(bytes) {
         Ok(text) => text,

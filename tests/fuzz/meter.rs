@@ -1,4 +1,4 @@
-//! Responses, and requests that the gateway makes report usage: the result does not depend on the chunks.
+//! The meter, and the rewriting of requests and streams by exact metering: results do not depend on the chunks.
 
 use keygate::testing::usage::{ExcludeUsage, IncludeUsage, Meter, WebSocketMeter};
 
@@ -12,13 +12,13 @@ fn read(media: &[u8], bytes: &[u8]) {
     let Some((body, size)) = chunks(bytes) else {
         return;
     };
-    let said = |size: usize| {
+    let metered = |size: usize| {
         let mut meter = Meter::of(media, b"").expect("a meter");
         body.chunks(size).for_each(|chunk| meter.feed(chunk));
         let model = meter.model().map(str::to_owned);
         (meter.usage(), meter.events(), meter.malformed(), model)
     };
-    assert_eq!(said(size), said(usize::MAX));
+    assert_eq!(metered(size), metered(usize::MAX));
 }
 
 pub fn read_response(bytes: &[u8]) {
@@ -34,7 +34,7 @@ pub fn read_socket(bytes: &[u8]) {
     let Some((body, size)) = chunks(bytes) else {
         return;
     };
-    let said = |size: usize| {
+    let metered = |size: usize| {
         let (mut socket, mut responses) = (WebSocketMeter::new("/v1/responses"), Vec::new());
         body.chunks(size)
             .for_each(|chunk| socket.read_client(chunk));
@@ -47,7 +47,7 @@ pub fn read_socket(bytes: &[u8]) {
         assert_eq!(counts.responses, responses.len() as u64);
         (responses, counts, socket.is_unreadable())
     };
-    assert_eq!(said(size), said(usize::MAX));
+    assert_eq!(metered(size), metered(usize::MAX));
 }
 
 /// Requests and responses stay the same, apart from what the gateway adds and removes.
@@ -63,7 +63,8 @@ pub fn read_exact(bytes: &[u8]) {
     up.extend(include.feed(b"", true));
     if let Ok(before) = serde_json::from_slice::<serde_json::Value>(body) {
         let after = serde_json::from_slice::<serde_json::Value>(&up);
-        let after = after.unwrap_or_else(|error| panic!("no JSON any more: {error}"));
+        let after =
+            after.unwrap_or_else(|error| panic!("the rewritten request is no JSON: {error}"));
         let without = |mut value: serde_json::Value| {
             if let Some(object) = value.as_object_mut() {
                 object.remove("stream_options");
@@ -72,7 +73,7 @@ pub fn read_exact(bytes: &[u8]) {
         };
         assert_eq!(without(before), without(after));
     }
-    let taken = |size: usize| {
+    let filtered = |size: usize| {
         let mut exclude = ExcludeUsage::default();
         let mut down: Vec<u8> = body
             .chunks(size)
@@ -81,5 +82,5 @@ pub fn read_exact(bytes: &[u8]) {
         down.extend(exclude.feed(b"", true));
         down
     };
-    assert_eq!(taken(size), taken(usize::MAX));
+    assert_eq!(filtered(size), filtered(usize::MAX));
 }

@@ -1,4 +1,4 @@
-//! The target of a request: one normal form, or none.
+//! Request targets: each has one normal form, or is refused.
 
 use keygate::testing::grammar::path::NormalPath;
 use keygate::testing::route::request_path;
@@ -20,15 +20,15 @@ pub fn read(target: &[u8]) {
         path.split('/').all(|part| part != "." && part != ".."),
         "{path}"
     );
-    // A percent may stand in a path; an escape of an escape may not.
+    // An escaped percent sign is allowed, unless an escape follows from it (double encoding).
     for (at, _) in lower.match_indices("%25") {
-        let behind = lower.as_bytes().get(at + 3..at + 5).unwrap_or_default();
+        let digits = lower.as_bytes().get(at + 3..at + 5).unwrap_or_default();
         assert!(
-            behind.len() < 2 || !behind.iter().all(u8::is_ascii_hexdigit),
+            digits.len() < 2 || !digits.iter().all(u8::is_ascii_hexdigit),
             "{path}"
         );
     }
-    // Read again, it is the same: whoever reads it next reads what was decided about.
+    // Normalizing again changes nothing: the provider reads the path about which the gateway decided.
     let again = NormalPath::parse(path.as_bytes());
     assert_eq!(
         again.map(|again| again.path.into_owned()).ok().as_deref(),
@@ -36,7 +36,7 @@ pub fn read(target: &[u8]) {
     );
 }
 
-/// Where separators may be escaped: no reading has a dot segment, and what is normal stays so.
+/// With escaped separators allowed: no reading of the path has a dot segment, and normalizing again changes nothing.
 fn of_request(target: &[u8]) {
     let Ok(normal) = request_path(target) else {
         return;

@@ -12,7 +12,7 @@ pub fn read(bytes: &[u8]) {
     }
 }
 
-/// However the bytes are cut, the first decision is the one that all of them get.
+/// The first prefix of the bytes that gets a decision gets the same one as all bytes.
 fn of_connection(bytes: &[u8]) {
     let at_once = read_header(bytes);
     let mut ends = (0..=bytes.len()).map(|end| read_header(&bytes[..end]));
@@ -25,7 +25,7 @@ fn of_connection(bytes: &[u8]) {
     }
 }
 
-/// Whatever a client writes in front, what a trusted proxy adds behind it counts; and nobody else is believed.
+/// The entry that a trusted proxy appends counts, whatever the client sent before it. Peers that are not trusted are ignored.
 fn of_request(bytes: &[u8], header: &'static str, added: &str) {
     let Ok(sent) = HeaderValue::from_bytes(bytes) else {
         return;
@@ -35,22 +35,22 @@ fn of_request(bytes: &[u8], header: &'static str, added: &str) {
         networks: Network::parse("10.0.0.0/8").into_iter().collect(),
         named_by: NamedBy::Header(name.clone()),
     };
-    let (balancer, stranger) = (([10, 0, 0, 1], 1).into(), ([8, 8, 8, 8], 1).into());
+    let (balancer, untrusted) = (([10, 0, 0, 1], 1).into(), ([8, 8, 8, 8], 1).into());
     let mut headers = HeaderMap::new();
     headers.append(&name, sent);
-    let client = proxies.client(stranger, &headers);
+    let client = proxies.client(untrusted, &headers);
     assert_eq!(
         (client.address, client.named),
-        (stranger, Named::ByConnection)
+        (untrusted, Named::ByConnection)
     );
-    // Alone, it says something or nothing, and does not upset anybody.
+    // Alone, the header may be valid or not; parsing it must not panic.
     let _ = proxies.client(balancer, &headers);
     headers.append(&name, HeaderValue::from_str(added).unwrap());
-    let apart = proxies.client(balancer, &headers);
+    let in_two_lines = proxies.client(balancer, &headers);
     let line = [bytes, b", ", added.as_bytes()].concat();
     headers.insert(&name, HeaderValue::from_bytes(&line).unwrap());
-    let together = proxies.client(balancer, &headers);
-    for client in [apart, together] {
+    let in_one_line = proxies.client(balancer, &headers);
+    for client in [in_two_lines, in_one_line] {
         assert_eq!(client.address, ([1, 1, 1, 1], 0).into());
         assert_eq!(client.named, Named::ByHeader);
     }

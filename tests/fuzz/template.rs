@@ -1,16 +1,16 @@
-//! Templates of headers, and what they make of what a client sent.
+//! Header templates: whatever a client sends, the rendered value is a valid header value.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keygate::testing::template::{Extractor, HeaderTemplate, Source};
 
 use super::text;
 
-/// A regular expression, a template, and a header's value, a line each.
+/// Input: a regular expression, a template, and a header's value, one line each.
 pub fn read(bytes: &[u8]) {
     let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
     let mut line = || lines.next().unwrap_or_default();
     let (regex, template, value) = (text(line()), text(line()), line());
-    // What a regular expression takes to be compiled is no question here: configurations are few.
+    // Long expressions take long to compile. That is no risk: operators write them, not clients.
     if regex.len() > 40 {
         return;
     }
@@ -31,9 +31,10 @@ pub fn read(bytes: &[u8]) {
     if let Ok(value) = HeaderValue::from_bytes(value) {
         headers.insert(name, value);
     }
-    if let Some(made) = template.render(&headers, &|_| None) {
+    if let Some(rendered) = template.render(&headers, &|_| None) {
         assert!(
-            made.as_bytes()
+            rendered
+                .as_bytes()
                 .iter()
                 .all(|byte| *byte >= b' ' || *byte == b'\t')
         );

@@ -11,38 +11,38 @@ use http::{Request, Response};
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Dice, Seen, text};
+use super::{Dice, Stats, text};
 
 /// How many requests of each tenant are being served on one connection.
 type InFlight = Arc<Mutex<HashMap<String, u64>>>;
 
-pub(super) async fn provider(seen: Arc<Seen>) -> SocketAddr {
+pub(super) async fn provider(stats: Arc<Stats>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let mut number = 0;
         while let Ok((stream, _)) = listener.accept().await {
             number += 1;
-            tokio::spawn(serve(stream, seen.clone(), Dice::new(number)));
+            tokio::spawn(serve(stream, stats.clone(), Dice::new(number)));
         }
     });
     address
 }
 
-async fn serve(stream: TcpStream, seen: Arc<Seen>, mut dice: Dice) -> Option<()> {
+async fn serve(stream: TcpStream, stats: Arc<Stats>, mut dice: Dice) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut connection = h2::server::handshake(stream).await.ok()?;
     let in_flight = InFlight::default();
     while let Some(Ok((request, respond))) = connection.accept().await {
         // Sometimes the connection is closed with all its streams.
         if dice.one_in(500) {
-            seen.cut_by_provider.fetch_add(1, Relaxed);
+            stats.cut_by_provider.fetch_add(1, Relaxed);
             return None;
         }
         let dice = Dice::new(dice.up_to(u64::MAX - 2));
-        let (seen, in_flight) = (seen.clone(), in_flight.clone());
+        let (stats, in_flight) = (stats.clone(), in_flight.clone());
         tokio::spawn(async move {
-            let Some(nonce) = seen.request(&request) else {
+            let Some(nonce) = stats.request(&request) else {
                 return;
             };
             let tenant = nonce.split_once('r').map_or("", |(tenant, _)| tenant);
@@ -53,23 +53,23 @@ async fn serve(stream: TcpStream, seen: Arc<Seen>, mut dice: Dice) -> Option<()>
                 others.any(|(other, count)| other != tenant && *count > 0)
             };
             if beside(|count| *count += 1) {
-                seen.shared.fetch_add(1, Relaxed);
+                stats.shared.fetch_add(1, Relaxed);
             }
-            exchange(request.into_body(), respond, &nonce, &seen, dice).await;
+            exchange(request.into_body(), respond, &nonce, &stats, dice).await;
             beside(|count| *count -= 1);
         });
     }
     Some(())
 }
 
-impl Seen {
+impl Stats {
     /// The nonce of a request, after checking that it has its tenant's token and no key.
     fn request(&self, request: &Request<RecvStream>) -> Option<String> {
         self.heads.fetch_add(1, Relaxed);
         let header = |name: &str| request.headers().get(name)?.to_str().ok();
         let (Some(nonce), Some(token)) = (header("x-nonce"), header("authorization")) else {
             self.unexpected.fetch_add(1, Relaxed);
-            eprintln!("no request of anybody: {request:?}");
+            eprintln!("a request without a nonce or token: {request:?}");
             return None;
         };
         let head = format!("{:?}", request.headers());
@@ -83,14 +83,14 @@ async fn exchange(
     mut body: RecvStream,
     mut respond: SendResponse<Bytes>,
     nonce: &str,
-    seen: &Seen,
+    stats: &Stats,
     mut dice: Dice,
 ) -> Option<()> {
     let mut at = 0;
     while let Some(chunk) = body.data().await {
         let chunk = chunk.ok()?;
         let _ = body.flow_control().release_capacity(chunk.len());
-        seen.check(nonce, at, &chunk, "a request");
+        stats.check(nonce, at, &chunk, "a request");
         at += chunk.len() as u64;
     }
     let response = text(nonce, dice.size());
@@ -99,7 +99,7 @@ async fn exchange(
         .one_in(20)
         .then(|| dice.up_to(response.len() as u64) as usize);
     if cut.is_some() {
-        seen.cut_by_provider.fetch_add(1, Relaxed);
+        stats.cut_by_provider.fetch_add(1, Relaxed);
     }
     if cut == Some(0) {
         respond.send_reset(Reason::INTERNAL_ERROR);

@@ -91,7 +91,7 @@ fn is_own(nonce: &str, at: u64, chunk: &[u8]) -> bool {
 }
 
 #[derive(Default)]
-struct Seen {
+struct Stats {
     begun: AtomicU64,
     whole: AtomicU64,
     cut_by_clients: AtomicU64,
@@ -105,7 +105,7 @@ struct Seen {
     unexpected: AtomicU64,
 }
 
-impl Seen {
+impl Stats {
     fn check(&self, nonce: &str, at: u64, chunk: &[u8], what: &str) {
         self.bytes.fetch_add(chunk.len() as u64, Relaxed);
         if !is_own(nonce, at, chunk) {
@@ -118,14 +118,14 @@ impl Seen {
     }
 }
 
-impl Seen {
+impl Stats {
     /// Checks the token of a request. `head` is the request's whole head.
     fn token(&self, nonce: &str, token: &str, head: &str) -> Option<()> {
         // token 3 <- <t3r17>
         let tenant = nonce.split_once('r')?.0.strip_prefix("<t")?;
         if token != format!("Bearer token-{tenant}") || head.contains("key-of-") {
             self.foreign.fetch_add(1, Relaxed);
-            eprintln!("{token} came for {nonce}");
+            eprintln!("{nonce} came with {token}");
         }
         Some(())
     }
@@ -133,31 +133,31 @@ impl Seen {
 
 // The provider.
 
-async fn provider(seen: Arc<Seen>) -> SocketAddr {
+async fn provider(stats: Arc<Stats>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let mut number = 0;
         while let Ok((stream, _)) = listener.accept().await {
             number += 1;
-            let (seen, dice) = (seen.clone(), Dice::new(number));
+            let (stats, dice) = (stats.clone(), Dice::new(number));
             // A cut connection is expected.
-            tokio::spawn(async move { serve(BufReader::new(stream), &seen, dice).await });
+            tokio::spawn(async move { serve(BufReader::new(stream), &stats, dice).await });
         }
     });
     address
 }
 
-async fn serve(mut wire: BufReader<TcpStream>, seen: &Seen, mut dice: Dice) -> Option<()> {
-    wire.get_ref().set_nodelay(true).ok()?;
+async fn serve(mut stream: BufReader<TcpStream>, stats: &Stats, mut dice: Dice) -> Option<()> {
+    stream.get_ref().set_nodelay(true).ok()?;
     loop {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            if wire.read_line(&mut head).await.ok()? == 0 {
+            if stream.read_line(&mut head).await.ok()? == 0 {
                 return None;
             }
         }
-        seen.heads.fetch_add(1, Relaxed);
+        stats.heads.fetch_add(1, Relaxed);
         let header = |name: &str| {
             let mut lines = head.lines().filter_map(|line| line.split_once(": "));
             lines
@@ -165,27 +165,27 @@ async fn serve(mut wire: BufReader<TcpStream>, seen: &Seen, mut dice: Dice) -> O
                 .map(|(_, value)| value.to_owned())
         };
         let (Some(nonce), Some(token)) = (header("x-nonce"), header("authorization")) else {
-            seen.unexpected.fetch_add(1, Relaxed);
-            eprintln!("no request of anybody: {head:?}");
+            stats.unexpected.fetch_add(1, Relaxed);
+            eprintln!("a request without a nonce or token: {head:?}");
             return None;
         };
-        seen.token(&nonce, &token, &head)?;
+        stats.token(&nonce, &token, &head)?;
         let mut at = 0;
         if let Some(length) = header("content-length") {
             let mut left: u64 = length.parse().ok()?;
             while left > 0 {
-                left -= body(&mut wire, left, &nonce, &mut at, seen).await?;
+                left -= body(&mut stream, left, &nonce, &mut at, stats).await?;
             }
         } else if header("transfer-encoding").is_some() {
             loop {
                 let mut line = String::new();
-                wire.read_line(&mut line).await.ok()?;
+                stream.read_line(&mut line).await.ok()?;
                 let mut left = u64::from_str_radix(line.trim(), 16).ok()?;
                 let last = left == 0;
                 while left > 0 {
-                    left -= body(&mut wire, left, &nonce, &mut at, seen).await?;
+                    left -= body(&mut stream, left, &nonce, &mut at, stats).await?;
                 }
-                wire.read_line(&mut String::new()).await.ok()?;
+                stream.read_line(&mut String::new()).await.ok()?;
                 if last {
                     break;
                 }
@@ -211,12 +211,12 @@ async fn serve(mut wire: BufReader<TcpStream>, seen: &Seen, mut dice: Dice) -> O
             raw.extend(b"0\r\n\r\n");
         }
         if let Some(cut) = cut.filter(|cut| *cut < raw.len()) {
-            seen.cut_by_provider.fetch_add(1, Relaxed);
-            wire.get_mut().write_all(&raw[..cut]).await.ok()?;
+            stats.cut_by_provider.fetch_add(1, Relaxed);
+            stream.get_mut().write_all(&raw[..cut]).await.ok()?;
             return None;
         }
         for chunk in raw.chunks(1 + dice.up_to(LARGEST) as usize) {
-            wire.get_mut().write_all(chunk).await.ok()?;
+            stream.get_mut().write_all(chunk).await.ok()?;
             tokio::task::yield_now().await;
         }
     }
@@ -224,20 +224,20 @@ async fn serve(mut wire: BufReader<TcpStream>, seen: &Seen, mut dice: Dice) -> O
 
 /// Reads and checks up to `most` bytes of a body.
 async fn body(
-    wire: &mut BufReader<TcpStream>,
+    stream: &mut BufReader<TcpStream>,
     most: u64,
     nonce: &str,
     at: &mut u64,
-    seen: &Seen,
+    stats: &Stats,
 ) -> Option<u64> {
-    let chunk = wire
+    let chunk = stream
         .fill_buf()
         .await
         .ok()
         .filter(|chunk| !chunk.is_empty())?;
     let length = chunk.len().min(most as usize);
-    seen.check(nonce, *at, &chunk[..length], "a request");
-    wire.consume(length);
+    stats.check(nonce, *at, &chunk[..length], "a request");
+    stream.consume(length);
     *at += length as u64;
     Some(length as u64)
 }
@@ -248,28 +248,28 @@ struct Client {
     to: SocketAddr,
     tenant: u64,
     dice: Dice,
-    seen: Arc<Seen>,
+    stats: Arc<Stats>,
 }
 
 /// Where a client cuts its exchange.
 enum Cut {
     Nowhere,
     Request(usize),
-    Answer(u64),
+    Response(u64),
 }
 
 impl Client {
     fn cut(&mut self, request: usize) -> Cut {
         match self.dice.up_to(8) {
             0 => Cut::Request(self.dice.up_to(request as u64) as usize),
-            1 | 2 => Cut::Answer(self.dice.size()),
+            1 | 2 => Cut::Response(self.dice.size()),
             _ => Cut::Nowhere,
         }
     }
 
     fn next(&self) -> Option<String> {
         let number = self
-            .seen
+            .stats
             .begun
             .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1))
             .ok()?;
@@ -279,8 +279,8 @@ impl Client {
     async fn over_http1(mut self) {
         let mut kept: Option<BufReader<TcpStream>> = None;
         while let Some(nonce) = self.next() {
-            let mut wire = match kept.take() {
-                Some(wire) => wire,
+            let mut stream = match kept.take() {
+                Some(stream) => stream,
                 None => BufReader::new(TcpStream::connect(self.to).await.unwrap()),
             };
             let body = text(&nonce, self.dice.size());
@@ -303,22 +303,22 @@ impl Client {
             }
             let cut = self.cut(raw.len());
             if let Cut::Request(at) = cut {
-                let _ = wire.get_mut().write_all(&raw[..at]).await;
-                self.seen.cut_by_clients.fetch_add(1, Relaxed);
+                let _ = stream.get_mut().write_all(&raw[..at]).await;
+                self.stats.cut_by_clients.fetch_add(1, Relaxed);
                 if self.dice.one_in(2) {
-                    let _ = wire.get_ref().set_zero_linger();
+                    let _ = stream.get_ref().set_zero_linger();
                 }
                 continue;
             }
             let exchange = async {
-                wire.get_mut().write_all(&raw).await.ok()?;
-                self.response(&mut wire, &nonce, &cut).await
+                stream.get_mut().write_all(&raw).await.ok()?;
+                self.response(&mut stream, &nonce, &cut).await
             };
             match tokio::time::timeout(PATIENCE, exchange)
                 .await
-                .expect("an answer or an end")
+                .expect("a response or an end")
             {
-                Some(true) => kept = Some(wire),
+                Some(true) => kept = Some(stream),
                 Some(false) => {}
                 // The provider cut the exchange, and so did the gateway, before or within the response.
                 None => continue,
@@ -329,13 +329,13 @@ impl Client {
     /// Whether the connection can be reused; `None` if it ended before the response did.
     async fn response(
         &self,
-        wire: &mut BufReader<TcpStream>,
+        stream: &mut BufReader<TcpStream>,
         nonce: &str,
         cut: &Cut,
     ) -> Option<bool> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            if wire.read_line(&mut head).await.ok()? == 0 {
+            if stream.read_line(&mut head).await.ok()? == 0 {
                 return None;
             }
         }
@@ -343,7 +343,7 @@ impl Client {
         let head = head.to_ascii_lowercase();
         let (mut at, most) = (
             0,
-            if let Cut::Answer(most) = cut {
+            if let Cut::Response(most) = cut {
                 *most
             } else {
                 u64::MAX
@@ -365,36 +365,36 @@ impl Client {
         loop {
             if chunked && left == 0 {
                 let mut line = String::new();
-                wire.read_line(&mut line).await.ok()?;
+                stream.read_line(&mut line).await.ok()?;
                 left = u64::from_str_radix(line.trim(), 16).ok()?;
                 if left == 0 {
-                    wire.read_line(&mut line).await.ok()?;
+                    stream.read_line(&mut line).await.ok()?;
                     break;
                 }
             }
             while left > 0 {
-                let chunk = wire
+                let chunk = stream
                     .fill_buf()
                     .await
                     .ok()
                     .filter(|chunk| !chunk.is_empty())?;
                 let length = chunk.len().min(left as usize);
                 if whole {
-                    self.seen.check(nonce, at, &chunk[..length], "an answer");
+                    self.stats.check(nonce, at, &chunk[..length], "a response");
                 }
-                wire.consume(length);
+                stream.consume(length);
                 (at, left) = (at + length as u64, left - length as u64);
                 if at > most {
-                    self.seen.cut_by_clients.fetch_add(1, Relaxed);
+                    self.stats.cut_by_clients.fetch_add(1, Relaxed);
                     return Some(false);
                 }
             }
             if !chunked {
                 break;
             }
-            wire.read_line(&mut String::new()).await.ok()?;
+            stream.read_line(&mut String::new()).await.ok()?;
         }
-        self.seen.whole.fetch_add(1, Relaxed);
+        self.stats.whole.fetch_add(1, Relaxed);
         Some(!head.contains("\r\nconnection: close\r\n"))
     }
 
@@ -404,7 +404,7 @@ impl Client {
             ("200", true) => Some(true),
             ("502", false) => Some(false),
             _ => {
-                self.seen.unexpected.fetch_add(1, Relaxed);
+                self.stats.unexpected.fetch_add(1, Relaxed);
                 eprintln!("{status} for {nonce}, its own: {own}");
                 None
             }
@@ -437,7 +437,7 @@ impl Client {
                 if let Cut::Request(at) = cut {
                     send.send_data(Bytes::copy_from_slice(&body[..at]), false)
                         .ok()?;
-                    self.seen.cut_by_clients.fetch_add(1, Relaxed);
+                    self.stats.cut_by_clients.fetch_add(1, Relaxed);
                     tokio::task::yield_now().await;
                     send.send_reset(h2::Reason::CANCEL);
                     return Some(());
@@ -454,21 +454,21 @@ impl Client {
                     let chunk = chunk.ok()?;
                     let _ = response.flow_control().release_capacity(chunk.len());
                     if whole {
-                        self.seen.check(&nonce, at, &chunk, "an answer");
+                        self.stats.check(&nonce, at, &chunk, "a response");
                     }
                     at += chunk.len() as u64;
-                    if matches!(cut, Cut::Answer(most) if at > most) {
-                        self.seen.cut_by_clients.fetch_add(1, Relaxed);
+                    if matches!(cut, Cut::Response(most) if at > most) {
+                        self.stats.cut_by_clients.fetch_add(1, Relaxed);
                         send.send_reset(h2::Reason::CANCEL);
                         return Some(());
                     }
                 }
-                self.seen.whole.fetch_add(1, Relaxed);
+                self.stats.whole.fetch_add(1, Relaxed);
                 Some(())
             };
             tokio::time::timeout(PATIENCE, exchange)
                 .await
-                .expect("an answer or an end");
+                .expect("a response or an end");
             // Sometimes the connection is closed with the exchange.
             if !self.dice.one_in(50) {
                 kept = Some(client);
@@ -508,32 +508,32 @@ fn gateway(folder: &Path, provider: SocketAddr, http: &str) -> Gateway {
 
 #[test]
 fn sixteen_tenants_who_break_off_anywhere_get_no_byte_of_another() {
-    let seen = sixteen_tenants("1.1");
-    assert_eq!(seen.shared.load(Relaxed), 0);
+    let stats = sixteen_tenants("1.1");
+    assert_eq!(stats.shared.load(Relaxed), 0);
 }
 
 #[test]
 fn sixteen_tenants_whose_requests_share_connections_get_no_byte_of_another() {
-    let seen = sixteen_tenants("2");
-    let (shared, heads) = (seen.shared.load(Relaxed), seen.heads.load(Relaxed));
+    let stats = sixteen_tenants("2");
+    let (shared, heads) = (stats.shared.load(Relaxed), stats.heads.load(Relaxed));
     assert!(shared > heads / 10, "{shared} of {heads}");
 }
 
 /// Runs all tenants against a provider with this version of HTTP, and checks what each one gets.
-fn sixteen_tenants(http: &str) -> Arc<Seen> {
-    let asked = std::env::var("ISOLATION_REQUESTS").ok();
-    let requests: u64 = asked.map_or(20_000, |text| text.parse().unwrap());
+fn sixteen_tenants(http: &str) -> Arc<Stats> {
+    let setting = std::env::var("ISOLATION_REQUESTS").ok();
+    let requests: u64 = setting.map_or(20_000, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let seen = Arc::new(Seen::default());
-    seen.begun.store(requests, Relaxed);
+    let stats = Arc::new(Stats::default());
+    stats.begun.store(requests, Relaxed);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
     let provider = runtime.block_on(async {
         match http {
-            "2" => http2::provider(seen.clone()).await,
-            _ => provider(seen.clone()).await,
+            "2" => http2::provider(stats.clone()).await,
+            _ => provider(stats.clone()).await,
         }
     });
     let gateway = gateway(folder.path(), provider, http);
@@ -544,7 +544,7 @@ fn sixteen_tenants(http: &str) -> Arc<Seen> {
                     to: gateway.listen()[0],
                     tenant: number % TENANTS,
                     dice: Dice::new(number),
-                    seen: seen.clone(),
+                    stats: stats.clone(),
                 };
                 if number < TENANTS * CONNECTIONS / 2 {
                     tokio::spawn(client.over_http1())
@@ -560,15 +560,15 @@ fn sixteen_tenants(http: &str) -> Arc<Seen> {
     let of = |count: &AtomicU64| count.load(Relaxed);
     println!(
         "{requests} requests of {TENANTS} tenants: {} heads at the provider, {} whole responses, {} cut by clients, {} by the provider; \
-         {} bytes looked at, {} foreign",
-        of(&seen.heads),
-        of(&seen.whole),
-        of(&seen.cut_by_clients),
-        of(&seen.cut_by_provider),
-        of(&seen.bytes),
-        of(&seen.foreign),
+         {} bytes checked, {} foreign",
+        of(&stats.heads),
+        of(&stats.whole),
+        of(&stats.cut_by_clients),
+        of(&stats.cut_by_provider),
+        of(&stats.bytes),
+        of(&stats.foreign),
     );
-    assert_eq!((of(&seen.foreign), of(&seen.unexpected)), (0, 0));
-    assert!(of(&seen.cut_by_clients) > requests / 10 && of(&seen.whole) > requests / 3);
-    seen
+    assert_eq!((of(&stats.foreign), of(&stats.unexpected)), (0, 0));
+    assert!(of(&stats.cut_by_clients) > requests / 10 && of(&stats.whole) > requests / 3);
+    stats
 }

@@ -27,7 +27,7 @@ KEY = http1.KEY
 PACKET = 40
 
 
-def on_a_network_of_its_own():
+def enter_own_network():
     """Restarts the script in a network namespace; inside of it, sets the addresses."""
     if "ALONE" not in os.environ:
         unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]

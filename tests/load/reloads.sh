@@ -75,7 +75,7 @@ if command -v promtool >/dev/null; then promtool check metrics <"$folder/metrics
 cat "$folder/wrk"
 served=$(grep -E '^keygate_requests_total\{code="200",provider="p",reason="",route="r"\}' "$folder/metrics" | grep -oE '[0-9]+$')
 others=$(grep -E '^keygate_requests_total' "$folder/metrics" | grep -vE 'code="200",provider="p",reason=""|reason="client_closed"' || true)
-echo "$(generation) configurations in $((SECONDS - start)) s, $served requests answered with 200"
+echo "$(generation) configurations in $((SECONDS - start)) s, $served requests with status 200"
 if grep -qE 'Socket errors|Non-2xx' "$folder/wrk" || [ -n "$others" ]; then
     echo "FAILED: requests were lost or refused"; echo "$others"; exit 1
 fi

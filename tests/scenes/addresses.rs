@@ -11,9 +11,7 @@ use tokio_rustls::rustls::{ServerConnection, StreamOwned};
 use crate::support::gateway::simple;
 use crate::support::provider::ok;
 use crate::support::tls::{self, Authority};
-use crate::support::{Gateway, PATIENCE, Provider, Scene, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::{Gateway, KEY, PATIENCE, Provider, Scene, eventually};
 
 /// A gateway whose provider's name has these addresses.
 fn gateway(provider: &Provider, more: &str, addresses: Vec<SocketAddr>) -> Gateway {
@@ -39,9 +37,9 @@ fn dead(provider: &Provider, host: u8) -> SocketAddr {
 /// Sends a request on each of `count` connections at the same time; each must get its response.
 fn all_at_once(gateway: &Gateway, count: usize) {
     let statuses: Vec<u16> = std::thread::scope(|scope| {
-        let ask = || gateway.request("POST", "/p", &KEY, b"{}").status;
-        let asking: Vec<_> = (0..count).map(|_| scope.spawn(ask)).collect();
-        asking.into_iter().map(|one| one.join().unwrap()).collect()
+        let post = || gateway.request("POST", "/p", &KEY, b"{}").status;
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(post)).collect();
+        threads.into_iter().map(|one| one.join().unwrap()).collect()
     });
     assert_eq!(statuses, vec![200; count]);
 }
@@ -53,7 +51,7 @@ fn attempts(gateway: &Gateway, from: usize, to: usize) -> Vec<u64> {
 }
 
 #[test]
-fn dead_addresses_fail_no_request_and_cost_no_time_once_known() {
+fn unreachable_addresses_fail_no_request_and_are_not_tried_once_known() {
     for count in [1, 2, 4, 7] {
         let provider = Provider::start();
         let mut addresses: Vec<_> = (2..2 + count).map(|host| dead(&provider, host)).collect();
@@ -132,7 +130,7 @@ fn silent(address: SocketAddr) -> (rustix::fd::OwnedFd, Vec<TcpStream>) {
 }
 
 #[test]
-fn an_address_that_drops_connections_is_waited_for_once() {
+fn an_address_that_drops_connections_delays_only_one_request() {
     let provider = Provider::start();
     let dropping = dead(&provider, 2);
     let _silent = silent(dropping);
@@ -151,20 +149,20 @@ fn an_address_that_drops_connections_is_waited_for_once() {
 }
 
 #[test]
-fn a_recovered_address_is_used_again_without_a_request_as_its_test() {
+fn a_recovered_address_is_found_by_a_connection_without_a_request() {
     let provider = Provider::start();
-    let away = dead(&provider, 2);
-    let gateway = gateway(&provider, "", vec![away, provider.address()]);
+    let recovering = dead(&provider, 2);
+    let gateway = gateway(&provider, "", vec![recovering, provider.address()]);
     assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 200);
     assert_eq!(attempts(&gateway, 0, 1), [2]);
-    let back = TcpListener::bind(away).unwrap();
+    let back = TcpListener::bind(recovering).unwrap();
     let (tried, is_tried) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for mut stream in back.incoming().map_while(Result::ok) {
             // The background check only connects, and sends nothing.
-            let asks = stream.read(&mut [0; 4096]).unwrap_or_default() > 0;
-            tried.send(asks).unwrap();
-            if asks {
+            let has_request = stream.read(&mut [0; 4096]).unwrap_or_default() > 0;
+            tried.send(has_request).unwrap();
+            if has_request {
                 ok(&mut stream, b"{}");
             }
         }

@@ -1,12 +1,11 @@
 //! The admin listener and the access log.
 
 use crate::support::gateway::simple;
-use crate::support::{Client, Gateway, Provider, Scene, ask_admin, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::provider::{gated, ok};
+use crate::support::{Client, Gateway, KEY, Provider, Scene, admin_request, eventually};
 
 #[test]
-fn the_admin_listener_serves_its_endpoints_only() {
+fn the_admin_listener_serves_only_its_own_endpoints() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     assert_eq!(gateway.admin("/healthz").text(), "ok\n");
@@ -19,7 +18,7 @@ fn the_admin_listener_serves_its_endpoints_only() {
     assert_eq!(gateway.admin("/").status, 404);
     assert_eq!(gateway.admin("/p").status, 404);
     let admin = gateway.running.admin();
-    assert_eq!(ask_admin(admin, "POST", "/status").status, 405);
+    assert_eq!(admin_request(admin, "POST", "/status").status, 405);
     let mut client = Client::connect(admin);
     let host = [("host", "localhost")];
     assert_eq!(client.request("HEAD", "/metrics", &host, b"").status, 200);
@@ -85,8 +84,8 @@ fn an_access_line_describes_the_request_and_holds_no_secret() {
 }
 
 #[test]
-fn the_response_the_line_and_the_metric_name_who_refused() {
-    let provider = Provider::answering(|_, wire| {
+fn the_response_the_access_line_and_the_metric_name_who_refused() {
+    let provider = Provider::responding(|_, wire| {
         crate::support::provider::respond(wire, "429 Too Many Requests", &[], b"{}");
     });
     let gateway = Gateway::before(&provider);
@@ -113,7 +112,7 @@ fn the_response_the_line_and_the_metric_name_who_refused() {
 }
 
 #[test]
-fn input_of_strangers_makes_no_series() {
+fn input_of_unverified_clients_makes_no_metric_series() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let series = |gateway: &Gateway| {
@@ -123,7 +122,7 @@ fn input_of_strangers_makes_no_series() {
             .filter(|line| !line.starts_with('#'))
             .count()
     };
-    let strange = |round: usize| {
+    let send_unverified = |round: usize| {
         let key = format!("key-{round}");
         let (path, host) = (format!("/x{round}"), format!("h{round}.test"));
         gateway.get(&path, &[("api-key", &key), ("host", &host)]);
@@ -136,18 +135,18 @@ fn input_of_strangers_makes_no_series() {
         );
         gateway.get(&format!("/p/../{round}"), &KEY);
     };
-    strange(0);
+    send_unverified(0);
     gateway.access_lines(4);
     let before = series(&gateway);
     for round in 1..200 {
-        strange(round);
+        send_unverified(round);
     }
     gateway.access_lines(800);
     assert_eq!(series(&gateway), before);
 }
 
 #[test]
-fn the_time_the_gateway_itself_takes_is_measured() {
+fn the_time_that_the_gateway_adds_is_in_a_metric() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     for _ in 0..10 {
@@ -166,7 +165,7 @@ fn the_time_the_gateway_itself_takes_is_measured() {
 }
 
 #[test]
-fn keys_that_end_are_shown_with_their_end() {
+fn the_expiry_and_the_number_of_keys_are_in_metrics() {
     let provider = Provider::start();
     let gateway = Scene::new(&simple(&provider.url(), "", ""))
         .key("alice", "secret", "expires = 2030-01-01T00:00:00Z")
@@ -196,9 +195,7 @@ const ADMIN_ROUTES: [(&str, &str, u16); 9] = [
 fn the_admin_listener_refuses_pages_of_other_sites() {
     let provider = Provider::start();
     let server = "server.admin_hosts = [\"keygate.internal\"]";
-    let gateway = Scene::with_server(server, &simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
-        .start();
+    let gateway = Scene::before(&provider, server).start();
     let admin = gateway.running.admin();
     let own = admin.to_string();
     let port = admin.port();
@@ -209,12 +206,12 @@ fn the_admin_listener_refuses_pages_of_other_sites() {
         format!("http://{rebound}"),
         format!("http://127.0.0.1:{}", port ^ 1),
     );
-    for (method, path, answered) in ADMIN_ROUTES {
+    for (method, path, served) in ADMIN_ROUTES {
         for (headers, status) in [
             // curl, Prometheus by address and by name, `keygate status`.
-            (vec![("host", &*own)], answered),
-            (vec![("host", "localhost")], answered),
-            (vec![("host", &named)], answered),
+            (vec![("host", &*own)], served),
+            (vec![("host", "localhost")], served),
+            (vec![("host", &named)], served),
             // A page that the admin listener served.
             (
                 vec![
@@ -222,10 +219,10 @@ fn the_admin_listener_refuses_pages_of_other_sites() {
                     ("sec-fetch-site", "same-origin"),
                     ("origin", &origin),
                 ],
-                answered,
+                served,
             ),
-            (vec![("host", &named), ("origin", &named_origin)], answered),
-            (vec![("host", &own), ("sec-fetch-site", "none")], answered),
+            (vec![("host", &named), ("origin", &named_origin)], served),
+            (vec![("host", &own), ("sec-fetch-site", "none")], served),
             // A name of another site that resolves to this address (DNS rebinding).
             (vec![("host", &*rebound)], 421),
             (
@@ -278,23 +275,23 @@ fn the_admin_listener_refuses_pages_of_other_sites() {
 }
 
 #[test]
-fn a_name_of_the_admin_listener_is_taken_over_by_a_reload() {
+fn a_reload_changes_the_names_of_the_admin_listener() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let admin = gateway.running.admin();
-    let ask = || {
+    let status_of = || {
         let host = [("host", "keygate.monitoring.svc:9090")];
         Client::connect(admin)
             .request("GET", "/metrics", &host, b"")
             .status
     };
-    assert_eq!(ask(), 421);
+    assert_eq!(status_of(), 421);
     gateway.scene.configure(
         "server.admin_hosts = \"keygate.monitoring.svc.\"",
         &simple(&provider.url(), "", ""),
     );
     gateway.wait_for_generation(2);
-    assert_eq!(ask(), 200);
+    assert_eq!(status_of(), 200);
 }
 
 /// The start of a head that never ends.
@@ -302,7 +299,7 @@ const HALF: &str = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n";
 const LOCALHOST: [(&str, &str); 1] = [("host", "localhost")];
 
 /// Requests the metrics on a new connection, and checks that they arrive within a second.
-fn metrics_come_soon(admin: std::net::SocketAddr) {
+fn metrics_arrive_within_a_second(admin: std::net::SocketAddr) {
     let start = std::time::Instant::now();
     let response = Client::connect(admin).request("GET", "/metrics", &LOCALHOST, b"");
     assert_eq!(response.status, 200);
@@ -323,7 +320,7 @@ fn endless_heads_do_not_block_the_admin_listener() {
             let _ = client.try_send(HALF);
             held.push(client);
         }
-        metrics_come_soon(admin);
+        metrics_arrive_within_a_second(admin);
     }
     let closed = held.iter_mut().take(100).all(|client| client.is_closed());
     assert!(closed, "the oldest are closed");
@@ -334,7 +331,7 @@ fn endless_heads_do_not_block_the_admin_listener() {
 }
 
 #[test]
-fn for_a_new_connection_the_admin_listener_closes_an_idle_one_first() {
+fn the_admin_listener_closes_an_idle_connection_for_a_new_one() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let admin = gateway.running.admin();
@@ -349,7 +346,7 @@ fn for_a_new_connection_the_admin_listener_closes_an_idle_one_first() {
         let response = client.request("GET", "/healthz", &LOCALHOST, b"");
         assert_eq!(response.status, 200);
     }
-    metrics_come_soon(admin);
+    metrics_arrive_within_a_second(admin);
     assert!(idle[0].is_closed());
     for client in &mut halves {
         client.send("\r\n");
@@ -364,12 +361,7 @@ fn for_a_new_connection_the_admin_listener_closes_an_idle_one_first() {
 
 #[test]
 fn a_running_probe_is_not_closed_for_new_connections() {
-    let (tell, told) = std::sync::mpsc::channel::<()>();
-    let told = std::sync::Mutex::new(told);
-    let provider = Provider::answering(move |_, wire| {
-        let _ = told.lock().unwrap().recv_timeout(crate::support::PATIENCE);
-        crate::support::provider::ok(wire, b"{}");
-    });
+    let (provider, release) = gated(|_, wire| ok(wire, b"{}"));
     let openai = "[providers.p]\nkind = \"openai\"\ntoken = \"inline:provider-token\"\n";
     let rest = format!(
         "{openai}base_url = \"{}\"\n[[routes]]\nname = \"r\"\npath = \"/p\"\nprovider = \"p\"\n",
@@ -386,8 +378,8 @@ fn a_running_probe_is_not_closed_for_new_connections() {
         let _ = client.try_send(HALF);
         held.push(client);
     }
-    metrics_come_soon(admin);
-    tell.send(()).unwrap();
+    metrics_arrive_within_a_second(admin);
+    release.send(()).unwrap();
     assert_eq!(probe.response(false).status, 200);
 }
 
@@ -397,11 +389,16 @@ fn the_admin_listener_limits_the_time_of_a_head() {
     let timeouts = "server.timeouts.client_head = \"300ms\"\nserver.timeouts.keepalive = \"300ms\"";
     let gateway = Scene::with_server(timeouts, &simple(&provider.url(), "", "")).start();
     let admin = gateway.running.admin();
-    assert!(Client::connect(admin).is_closed(), "it says nothing");
+    assert!(
+        Client::connect(admin).is_closed(),
+        "a silent connection is still open"
+    );
     let mut slow = Client::connect(admin);
     slow.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
-    // Even if bytes keep arriving.
-    eventually("it is cut", || slow.try_send("x: y\r\n").is_err());
+    // The connection is cut even if bytes keep arriving.
+    eventually("the connection is cut", || {
+        slow.try_send("x: y\r\n").is_err()
+    });
     let mut idle = Client::connect(admin);
     let response = idle.request("GET", "/healthz", &[("host", "localhost")], b"");
     assert_eq!(response.status, 200);
@@ -412,7 +409,7 @@ fn the_admin_listener_limits_the_time_of_a_head() {
 fn the_admin_listener_limits_the_size_of_a_head() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
-    let ask = |bytes| {
+    let status_of = |bytes| {
         let long = "x".repeat(bytes);
         let headers = [("host", "localhost"), ("x-long", &*long)];
         let mut client = Client::connect(gateway.running.admin());
@@ -424,7 +421,7 @@ fn the_admin_listener_limits_the_size_of_a_head() {
             .try_response(false)
             .map_or(431, |response| response.status)
     };
-    assert_eq!((ask(15 << 10), ask(17 << 10)), (200, 431));
+    assert_eq!((status_of(15 << 10), status_of(17 << 10)), (200, 431));
     let mut client = Client::connect(gateway.running.admin());
     client.send("GET /healthz x HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(client.response(false).status, 400);

@@ -141,7 +141,7 @@ fn every_reason_to_refuse_a_key_gives_the_same_response() {
 }
 
 #[test]
-fn the_path_rule_holds() {
+fn a_path_is_normalized_and_joined_to_the_base_path() {
     let provider = Provider::start();
     let rest = simple(&format!("{}/v1", provider.url()), "", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
@@ -169,7 +169,7 @@ fn the_path_rule_holds() {
 }
 
 #[test]
-fn a_path_with_two_readings_is_refused_before_anything_else() {
+fn an_ambiguous_path_is_refused_before_routing() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     for path in [
@@ -234,7 +234,7 @@ fn a_callers_own_token_is_passed_on_beside_the_gateways_key() {
 }
 
 #[test]
-fn an_open_route_needs_no_key_and_still_removes_the_clients() {
+fn an_open_route_needs_no_key_and_removes_the_clients_credentials() {
     let provider = Provider::start();
     let gateway = Scene::new(&simple(&provider.url(), "", "auth = \"none\"")).start();
     assert_eq!(
@@ -255,7 +255,7 @@ fn an_open_route_needs_no_key_and_still_removes_the_clients() {
 }
 
 #[test]
-fn a_route_takes_only_the_keys_its_selector_names() {
+fn a_route_accepts_only_the_keys_of_its_selector() {
     let provider = Provider::start();
     let gateway = Scene::new(&simple(&provider.url(), "", "keys = { team = \"search\" }"))
         .key(
@@ -286,7 +286,7 @@ fn a_route_takes_only_the_keys_its_selector_names() {
 }
 
 #[test]
-fn hosts_choose_routes_before_paths_do() {
+fn a_route_for_the_host_takes_precedence_over_a_longer_path() {
     let (any, named) = (Provider::start(), Provider::start());
     let rest = format!(
         "{}\n[providers.q]\nkind = \"custom\"\nbase_url = \"{}\"\ntoken = \"none\"\n\
@@ -380,7 +380,7 @@ fn a_default_endpoint_keeps_the_clients_query() {
 }
 
 #[test]
-fn http2_clients_are_held_to_the_same_rules() {
+fn the_rules_of_admission_apply_to_http2_clients() {
     let provider = Provider::start();
     let rest = simple(&provider.url(), "", "");
     let gateway = Scene::with_server("server.h2c = true", &rest)

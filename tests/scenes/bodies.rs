@@ -21,7 +21,7 @@ fn bytes(length: usize) -> Vec<u8> {
 const SIZES: [usize; 6] = [0, 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 20 << 20];
 
 fn echo() -> Provider {
-    Provider::answering(|request, wire| respond(wire, "200 OK", &[], &request.body))
+    Provider::responding(|request, wire| respond(wire, "200 OK", &[], &request.body))
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_client_that_waits_for_100_continue_gets_it() {
 }
 
 #[test]
-fn a_refusal_is_readable_with_a_megabyte_still_to_come() {
+fn a_client_that_sends_a_megabyte_can_read_a_refusal() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     for _ in 0..20 {
@@ -216,7 +216,7 @@ fn bytes_after_a_body_with_an_ambiguous_end_are_not_the_next_request() {
 }
 
 #[test]
-fn a_dripping_body_is_refused_and_a_slow_one_is_not() {
+fn a_body_below_the_minimum_rate_is_refused_and_a_slow_one_is_not() {
     let provider = Provider::start();
     let rest = crate::support::gateway::simple(&provider.url(), "", "");
     let scene = Scene::with_server("server.limits.body_rate = \"1KiB\"", &rest);

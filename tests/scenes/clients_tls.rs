@@ -1,113 +1,38 @@
 //! TLS for clients: the certificate in use, HTTP/2 by ALPN, client certificates.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
 use crate::support::gateway::simple;
 use crate::support::http2;
-use crate::support::tls::Authority;
+use crate::support::tls::{
+    self, Authority, client_config, connect, handshake, post, scene, write_certificate,
+};
 use crate::support::{Gateway, PATIENCE, Provider, Scene, eventually};
-
-const TLS: &str = "server.tls = { certificate = \"cert.pem\", key = \"file:key.pem\" }";
-
-fn write_certificate(scene: &Scene, authority: &Authority, name: &str) {
-    let (certificate, key) = authority.certificate(name);
-    scene.write("cert.pem", &certificate);
-    scene.write("key.pem", &key);
-}
-
-pub(crate) fn scene(provider: &Provider, authority: &Authority, more: &str) -> Scene {
-    let server = format!("{TLS}\n{more}");
-    let scene =
-        Scene::with_server(&server, &simple(&provider.url(), "", "")).key("alice", "secret", "");
-    write_certificate(&scene, authority, "gateway.test");
-    scene
-}
-
-/// A client that trusts the authority, and presents a certificate if it has one.
-pub(crate) fn client(
-    authority: &Authority,
-    own: Option<&Authority>,
-    protocols: &[&str],
-) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap())
-        .unwrap();
-    let provider = Arc::new(crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
-    let mut config = match own {
-        None => builder.with_no_client_auth(),
-        Some(own) => {
-            let (certificate, key) = own.certificate("client.test");
-            let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
-            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-            builder.with_client_auth_cert(chain, key).unwrap()
-        }
-    };
-    config.alpn_protocols = protocols
-        .iter()
-        .map(|name| name.as_bytes().to_vec())
-        .collect();
-    Arc::new(config)
-}
-
-/// Sends one request over TLS to a server of this name. Returns the response, or the error.
-pub(crate) fn ask(
-    to: SocketAddr,
-    config: &Arc<ClientConfig>,
-    name: &str,
-) -> Result<String, String> {
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    let session = ClientConnection::new(config.clone(), name).unwrap();
-    let mut stream = StreamOwned::new(session, TcpStream::connect(to).unwrap());
-    let request = "POST /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
-    stream
-        .write_all(request.as_bytes())
-        .map_err(|error| error.to_string())?;
-    let mut response = Vec::new();
-    let read = stream.read_to_end(&mut response);
-    match read {
-        Err(error) if response.is_empty() => Err(error.to_string()),
-        _ => Ok(String::from_utf8(response).unwrap()),
-    }
-}
 
 #[test]
 fn clients_are_served_over_tls_and_by_http2_if_they_offer_it() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let gateway = scene(&provider, &authority, "").start();
-    let config = client(&authority, None, &[]);
-    let response = ask(gateway.address(), &config, "gateway.test").unwrap();
+    let config = client_config(&authority, None, &[]);
+    let response = post(gateway.address(), &config, "gateway.test").unwrap();
     assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
-    assert!(ask(gateway.address(), &config, "other.test").is_err());
+    assert!(post(gateway.address(), &config, "other.test").is_err());
     http2::run(async {
-        let config = client(&authority, None, &["h2", "http/1.1"]);
+        let config = client_config(&authority, None, &["h2", "http/1.1"]);
         let stream = tokio::net::TcpStream::connect(gateway.address())
             .await
             .unwrap();
-        let name = ServerName::try_from("gateway.test").unwrap();
-        let stream = tokio_rustls::TlsConnector::from(config)
-            .connect(name, stream)
-            .await
-            .unwrap();
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
+        let (mut client, _) = tls::http2(stream, config).await;
         let request = http::Request::get("https://gateway.test/p").header("api-key", "secret");
-        let (response, _) = client
-            .send_request(request.body(()).unwrap(), true)
-            .unwrap();
-        assert_eq!(response.await.unwrap().status(), 200);
+        let response = http2::send(&mut client, request).await;
+        assert_eq!(response.status(), 200);
     });
     // A client without TLS gets no response.
     let mut plain = TcpStream::connect(gateway.address()).unwrap();
@@ -123,12 +48,12 @@ fn clients_are_served_over_tls_and_by_http2_if_they_offer_it() {
 fn a_new_certificate_is_used_from_the_next_connection_on_and_a_bad_one_never() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let gateway = scene(&provider, &authority, "").start();
-    let config = client(&authority, None, &[]);
+    let config = client_config(&authority, None, &[]);
     write_certificate(&gateway.scene, &authority, "renewed.test");
     eventually("the new certificate", || {
-        ask(gateway.address(), &config, "renewed.test").is_ok()
+        post(gateway.address(), &config, "renewed.test").is_ok()
     });
-    assert!(ask(gateway.address(), &config, "gateway.test").is_err());
+    assert!(post(gateway.address(), &config, "gateway.test").is_err());
     let generation = gateway.running.live().snapshot().rules.generation;
     // A certificate that does not match its key.
     gateway
@@ -141,7 +66,7 @@ fn a_new_certificate_is_used_from_the_next_connection_on_and_a_bad_one_never() {
             .text()
             .contains("do not go together")
     );
-    assert!(ask(gateway.address(), &config, "renewed.test").is_ok());
+    assert!(post(gateway.address(), &config, "renewed.test").is_ok());
 }
 
 #[test]
@@ -152,25 +77,25 @@ fn the_expiry_of_the_certificate_is_in_the_metrics() {
     let (certificate, key) = authority.certificate_until("gateway.test", 2031);
     gateway.scene.write("key.pem", &key);
     gateway.scene.write("cert.pem", &certificate);
-    eventually("the end of the new certificate", || {
+    eventually("the expiry of the new certificate", || {
         let metrics = gateway.admin("/metrics");
         metrics.text().contains(&format!("{METRIC} 1924992000\n"))
     });
-    let plain = Scene::new(&simple(&provider.url(), "", "")).key("alice", "secret", "");
+    let plain = Scene::before(&provider, "");
     let metrics = plain.start().admin("/metrics");
     assert!(!metrics.text().contains(METRIC));
 }
 
 #[test]
-fn tls_goes_on_until_the_next_start_when_a_reload_names_none() {
+fn a_reload_without_a_certificate_keeps_tls_until_the_next_start() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let gateway = scene(&provider, &authority, "").start();
     gateway
         .scene
         .configure("", &simple(&provider.url(), "", ""));
     gateway.wait_for_generation(2);
-    let config = client(&authority, None, &[]);
-    assert!(ask(gateway.address(), &config, "gateway.test").is_ok());
+    let config = client_config(&authority, None, &[]);
+    assert!(post(gateway.address(), &config, "gateway.test").is_ok());
 }
 
 #[test]
@@ -190,9 +115,9 @@ fn a_client_without_a_required_certificate_is_refused() {
     scene.write("clients.pem", &clients.pem);
     let gateway = scene.start();
     let with = |own: Option<&Authority>| {
-        ask(
+        post(
             gateway.address(),
-            &client(&authority, own, &[]),
+            &client_config(&authority, own, &[]),
             "gateway.test",
         )
     };
@@ -258,7 +183,7 @@ fn a_client_without_a_handshake_counts_and_is_closed_after_the_head_timeout() {
     let more = "server.timeouts.client_head = \"3s\"\nserver.limits.connections = 3";
     let gateway = scene(&provider, &authority, more).start();
     let mut silent: Vec<_> = (0..3).map(|_| connect(gateway.address())).collect();
-    eventually("three that say nothing", || {
+    eventually("three silent connections", || {
         gateway.count("keygate_connections") == 3
     });
     // The fourth connection is above the limit.
@@ -268,47 +193,34 @@ fn a_client_without_a_handshake_counts_and_is_closed_after_the_head_timeout() {
     for stream in &mut silent {
         assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
     }
-    eventually("none", || gateway.count("keygate_connections") == 0);
+    eventually("no connection is left", || {
+        gateway.count("keygate_connections") == 0
+    });
     assert_eq!(gateway.count("keygate_tls_handshake_failures_total"), 3);
-    let config = client(&authority, None, &[]);
-    assert!(ask(gateway.address(), &config, "gateway.test").is_ok());
-}
-
-/// A connection with a read timeout.
-fn connect(to: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(to).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
+    let config = client_config(&authority, None, &[]);
+    assert!(post(gateway.address(), &config, "gateway.test").is_ok());
 }
 
 /// A gateway whose clients have one second to send a head.
-fn in_a_hurry(authority: &Authority) -> (Gateway, Provider) {
+fn with_short_head_timeout(authority: &Authority) -> (Gateway, Provider) {
     let provider = Provider::start();
     let more = "server.timeouts.client_head = \"1s\"";
     (scene(&provider, authority, more).start(), provider)
 }
 
-/// A TLS connection after its handshake.
-fn shaken(to: SocketAddr, config: &Arc<ClientConfig>) -> StreamOwned<ClientConnection, TcpStream> {
-    let name = ServerName::try_from("gateway.test").unwrap();
-    let mut session = ClientConnection::new(config.clone(), name).unwrap();
-    let mut stream = connect(to);
-    while session.is_handshaking() {
-        session.complete_io(&mut stream).unwrap();
-    }
-    StreamOwned::new(session, stream)
-}
-
 #[test]
 fn a_client_silent_after_its_handshake_is_closed_after_the_head_timeout() {
     let authority = Authority::new();
-    let (gateway, _provider) = in_a_hurry(&authority);
+    let (gateway, _provider) = with_short_head_timeout(&authority);
     for protocols in [&["h2"][..], &["http/1.1"], &[]] {
         let begin = Instant::now();
-        let mut stream = shaken(gateway.address(), &client(&authority, None, protocols));
+        let mut stream = handshake(
+            gateway.address(),
+            &client_config(&authority, None, protocols),
+        );
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest);
-        // Well before `keepalive`, which is for connections that have had a request.
+        // The timeout is not `keepalive`, which is longer and for connections that have had a request.
         assert!(begin.elapsed() < PATIENCE, "{protocols:?}");
         assert!(!rest.starts_with(b"HTTP/"));
     }
@@ -318,62 +230,66 @@ fn a_client_silent_after_its_handshake_is_closed_after_the_head_timeout() {
 #[test]
 fn an_http2_connection_after_its_preface_has_the_idle_timeout() {
     let authority = Authority::new();
-    let (gateway, _provider) = in_a_hurry(&authority);
+    let (gateway, _provider) = with_short_head_timeout(&authority);
     http2::run(async {
-        let config = client(&authority, None, &["h2"]);
+        let config = client_config(&authority, None, &["h2"]);
         let stream = tokio::net::TcpStream::connect(gateway.address())
             .await
             .unwrap();
-        let name = ServerName::try_from("gateway.test").unwrap();
-        let connector = tokio_rustls::TlsConnector::from(config);
-        let stream = connector.connect(name, stream).await.unwrap();
-        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
-        let running = tokio::spawn(connection);
+        let (mut client, running) = tls::http2(stream, config).await;
         tokio::time::sleep(Duration::from_millis(1500)).await;
         assert!(!running.is_finished());
         let request = http::Request::get("https://gateway.test/p").header("api-key", "secret");
-        let (response, _) = client
-            .send_request(request.body(()).unwrap(), true)
-            .unwrap();
-        assert_eq!(response.await.unwrap().status(), 200);
+        let response = http2::send(&mut client, request).await;
+        assert_eq!(response.status(), 200);
     });
 }
 
 #[test]
 fn a_tls_client_gets_all_bytes_of_a_provider_that_pauses() {
-    // Far more than the sockets buffer, so that the end waits in the TLS library; and a few bytes.
+    // Once far more bytes than the sockets buffer, so that the last ones wait in the TLS library, and once a few bytes.
     for length in [8 << 20, 10] {
-        let (tell, told) = std::sync::mpsc::channel::<()>();
-        let told = std::sync::Mutex::new(told);
-        let provider = Provider::answering(move |_, wire| {
+        let (finish, finished) = std::sync::mpsc::channel::<()>();
+        let finished = std::sync::Mutex::new(finished);
+        let written = Arc::new(AtomicUsize::new(0));
+        let count = written.clone();
+        let provider = Provider::responding(move |_, wire| {
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", length + 1);
             wire.write_all(head.as_bytes()).unwrap();
-            wire.write_all(&vec![b'X'; length]).unwrap();
+            for chunk in vec![b'X'; length].chunks(64 << 10) {
+                wire.write_all(chunk).unwrap();
+                count.fetch_add(chunk.len(), Ordering::SeqCst);
+            }
             // The provider sends the rest once the client has read this.
-            if told.lock().unwrap().recv().is_ok() {
+            if finished.lock().unwrap().recv().is_ok() {
                 wire.write_all(b"!").unwrap();
             }
         });
         let authority = Authority::new();
         let gateway = scene(&provider, &authority, "").start();
         let name = ServerName::try_from("gateway.test").unwrap();
-        let session = ClientConnection::new(client(&authority, None, &[]), name).unwrap();
+        let session = ClientConnection::new(client_config(&authority, None, &[]), name).unwrap();
         let socket = TcpStream::connect(gateway.address()).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut stream = StreamOwned::new(session, socket);
         let request = "GET /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\nconnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).unwrap();
-        // The client starts to read when every buffer on the way is full.
-        let sent = || gateway.metric("keygate_inflight_requests") == 1.0;
-        eventually("the request is there", sent);
-        std::thread::sleep(Duration::from_millis(if length > 10 { 300 } else { 0 }));
+        // The client starts to read when the provider has written all of it, or can write no more because every buffer on
+        // the way is full.
+        let (mut before, mut unchanged) = (0, 0);
+        eventually("the buffers are full", || {
+            let now = written.load(Ordering::SeqCst);
+            unchanged = if now == before { unchanged + 1 } else { 0 };
+            before = now;
+            now == length || (now > 0 && unchanged > 40)
+        });
         let mut chunk = vec![0; 64 << 10];
         let mut seen = 0;
         while seen < length {
             let count = stream.read(&mut chunk).unwrap();
             seen += chunk[..count].iter().filter(|byte| **byte == b'X').count();
         }
-        tell.send(()).unwrap();
+        finish.send(()).unwrap();
         let mut last = Vec::new();
         stream.read_to_end(&mut last).unwrap();
         assert!(last.ends_with(b"!"));
@@ -384,7 +300,7 @@ fn a_tls_client_gets_all_bytes_of_a_provider_that_pauses() {
 fn pipelined_requests_over_tls_are_answered_in_order() {
     let (provider, authority) = (Provider::start(), Authority::new());
     let gateway = scene(&provider, &authority, "").start();
-    let mut stream = shaken(gateway.address(), &client(&authority, None, &[]));
+    let mut stream = handshake(gateway.address(), &client_config(&authority, None, &[]));
     let head = "POST /p HTTP/1.1\r\nhost: h\r\napi-key: secret\r\n";
     let many = format!("{head}content-length: 2\r\n\r\n{{}}").repeat(20);
     let last = format!("{head}connection: close\r\n\r\n");

@@ -1,22 +1,12 @@
-//! The commands as a person types them.
+//! The commands: creating a key, usage errors, `status`, `demo` and probes.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use crate::support::command::{keygate, text};
 use crate::support::gateway::simple;
-use crate::support::{Client, Gateway, Provider, Scene, ask_admin, process};
-
-pub(crate) fn keygate(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_keygate"))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-pub(crate) fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
+use crate::support::{Client, Gateway, Provider, Scene, admin_request, process};
 
 #[test]
 fn a_created_key_is_listed_and_valid() {
@@ -24,7 +14,7 @@ fn a_created_key_is_listed_and_valid() {
     let scene = Scene::new(&simple(&provider.url(), "", "keys = { team = \"search\" }"));
     std::fs::remove_file(scene.path("keys.toml")).unwrap();
     let config = scene.path("gateway.toml").display().to_string();
-    // Without a key file, `check` fails and says what to do.
+    // Without a key file, `check` fails and prints the next command.
     let check = keygate(&["check", "--config", &config]);
     assert_eq!(check.status.code(), Some(78));
     assert!(text(&check.stderr).contains("keygate keys create"));
@@ -103,7 +93,7 @@ fn a_created_key_is_listed_and_valid() {
 }
 
 #[test]
-fn wrong_usage_exits_with_64_and_an_explanation() {
+fn a_usage_error_exits_with_64_and_an_explanation() {
     for (arguments, why) in [
         (
             &["keys", "create", "--id", "sp ace", "--file", "k"][..],
@@ -192,6 +182,22 @@ fn wrong_usage_exits_with_64_and_an_explanation() {
 }
 
 #[test]
+fn a_failure_is_printed_with_the_name_of_the_program() {
+    // A failed step, with its cause, and a failure without one.
+    for (arguments, why) in [
+        (&["usage", "/nowhere/access.log"][..], "cannot read "),
+        (
+            &["keys", "show", "alice", "--file", "/nowhere/keys.toml"],
+            "/nowhere/keys.toml",
+        ),
+    ] {
+        let failed = keygate(arguments);
+        let printed = text(&failed.stderr);
+        assert!(printed.starts_with(&format!("keygate: {why}")), "{printed}");
+    }
+}
+
+#[test]
 fn a_wrong_command_line_gets_a_tip() {
     let run = |arguments: &[&str]| {
         let output = process::keygate()
@@ -199,8 +205,8 @@ fn a_wrong_command_line_gets_a_tip() {
             .env("COLUMNS", "80")
             .output()
             .unwrap();
-        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
-        (said, output.status.code())
+        let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        (printed, output.status.code())
     };
     for (arguments, tip) in [
         (&["check", "lab.toml"][..], "'--config lab.toml'"),
@@ -209,10 +215,10 @@ fn a_wrong_command_line_gets_a_tip() {
         (&["explain", "/openai", "POST"], "the method comes first"),
         (&["keys", "create"], "--id <ID>"),
     ] {
-        let (said, code) = run(arguments);
+        let (printed, code) = run(arguments);
         assert!(
-            said.contains(tip) && code == Some(64),
-            "{arguments:?}: {said}"
+            printed.contains(tip) && code == Some(64),
+            "{arguments:?}: {printed}"
         );
     }
     for arguments in [
@@ -220,9 +226,9 @@ fn a_wrong_command_line_gets_a_tip() {
         &["keys", "create", "--help"],
         &["usage", "-h"],
     ] {
-        let (said, code) = run(arguments);
+        let (printed, code) = run(arguments);
         let is_pasted = |line: &str| line.contains("keygate ");
-        let wide = said
+        let wide = printed
             .lines()
             .find(|line| line.len() > 80 && !is_pasted(line));
         assert_eq!((wide, code), (None, Some(0)));
@@ -279,7 +285,7 @@ fn status_shows_routes_and_fails_if_one_is_not_served() {
 }
 
 #[test]
-fn the_demo_serves_what_it_prints() {
+fn the_demo_serves_the_commands_that_it_prints() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_keygate"))
         .args([
             "demo",
@@ -294,13 +300,16 @@ fn the_demo_serves_what_it_prints() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut said = String::new();
+    let mut printed = String::new();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    while !said.contains("Ctrl-C") {
-        assert!(stdout.read_line(&mut said).unwrap() > 0, "it ended: {said}");
+    while !printed.contains("Ctrl-C") {
+        assert!(
+            stdout.read_line(&mut printed).unwrap() > 0,
+            "the demo ended: {printed}"
+        );
     }
     let word_after = |marker: &str| {
-        let (_, rest) = said.split_once(marker).unwrap();
+        let (_, rest) = printed.split_once(marker).unwrap();
         rest.split([' ', '\n', ',', '/']).next().unwrap().to_owned()
     };
     let gateway: SocketAddr = word_after("serving on http://").parse().unwrap();
@@ -332,7 +341,7 @@ fn the_demo_serves_what_it_prints() {
             .status,
         401
     );
-    let metrics = ask_admin(admin, "GET", "/metrics");
+    let metrics = admin_request(admin, "GET", "/metrics");
     assert!(
         metrics
             .text()
@@ -345,28 +354,9 @@ fn the_demo_serves_what_it_prints() {
     assert!(child.wait().unwrap().success());
 }
 
-/// Runs a command with `input` on standard input.
-pub(crate) fn keygate_with(input: &str, arguments: &[&str]) -> Output {
-    use std::io::Write;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_keygate"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    child.wait_with_output().unwrap()
-}
-
 #[test]
 fn a_probe_reports_whether_tokens_work_and_only_on_request() {
-    let provider = Provider::answering(|request, wire| {
+    let provider = Provider::responding(|request, wire| {
         let good = request.header("authorization") == Some("Bearer good");
         let status = if good { "200 OK" } else { "401 Unauthorized" };
         crate::support::provider::respond(wire, status, &[], b"{\"error\": \"no\"}");
@@ -388,23 +378,23 @@ fn a_probe_reports_whether_tokens_work_and_only_on_request() {
     assert!(status.status.success(), "{}", text(&status.stderr));
     assert!(provider.received().is_empty());
     let probed = keygate(&["status", "--admin", &admin, "--probe"]);
-    let said = text(&probed.stdout);
-    assert!(probed.status.success(), "{said}");
+    let printed = text(&probed.stdout);
+    assert!(probed.status.success(), "{printed}");
     assert!(
-        said.contains("its token works: GET /v1/models was answered with 200"),
-        "{said}"
+        printed.contains("its token works: GET /v1/models was answered with 200"),
+        "{printed}"
     );
     assert!(
-        said.contains("not known: not asked: it has no token of its own"),
-        "{said}"
+        printed.contains("not known: not probed: it has no token of its own"),
+        "{printed}"
     );
     assert!(
-        said.contains("not known: not asked: its API has nothing"),
-        "{said}"
+        printed.contains("not known: not probed: its API has nothing"),
+        "{printed}"
     );
     assert_eq!(provider.only().line(), "GET /v1/models HTTP/1.1");
     // A page in a browser cannot start a probe.
-    let response = ask_admin(gateway.running.admin(), "GET", "/probe");
+    let response = admin_request(gateway.running.admin(), "GET", "/probe");
     assert_eq!(response.status, 404);
     assert_eq!(provider.received().len(), 1);
 

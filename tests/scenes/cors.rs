@@ -17,7 +17,8 @@ fn gateway(provider: &Provider, route: &str) -> Gateway {
         .start()
 }
 
-fn names(response: &Response, prefix: &str) -> Vec<String> {
+/// The header lines that start with `prefix`, in lower case.
+fn header_lines(response: &Response, prefix: &str) -> Vec<String> {
     let lines = response.head.lines().skip(1).map(str::to_ascii_lowercase);
     lines.filter(|line| line.starts_with(prefix)).collect()
 }
@@ -38,7 +39,7 @@ fn a_preflight_is_answered_without_a_key_and_goes_to_no_provider() {
     let response = client.request("OPTIONS", "/p/v1/chat/completions", &headers, b"");
     assert_eq!((response.status, &*response.body), (204, &b""[..]));
     assert_eq!(
-        names(&response, "access-control-"),
+        header_lines(&response, "access-control-"),
         [
             "access-control-allow-origin: https://app.example.com",
             "access-control-expose-headers: *",
@@ -64,8 +65,8 @@ fn a_preflight_is_answered_without_a_key_and_goes_to_no_provider() {
 }
 
 #[test]
-fn every_response_of_the_route_may_be_read_by_its_pages_and_a_refusal_too() {
-    let provider = Provider::answering(|request, wire| {
+fn pages_of_allowed_origins_may_read_every_response_and_refusal_of_the_route() {
+    let provider = Provider::responding(|request, wire| {
         if request.line().contains("stream") {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
             wire.write_all(head.as_bytes()).unwrap();
@@ -100,7 +101,7 @@ fn every_response_of_the_route_may_be_read_by_its_pages_and_a_refusal_too() {
         let response = gateway.get(path, &headers);
         assert_eq!(response.status, status, "{path} {headers:?}");
         assert_eq!(
-            names(&response, "access-control-"),
+            header_lines(&response, "access-control-"),
             [
                 "access-control-allow-origin: https://app.example.com",
                 "access-control-expose-headers: *"
@@ -108,15 +109,14 @@ fn every_response_of_the_route_may_be_read_by_its_pages_and_a_refusal_too() {
             "{path} {headers:?}"
         );
         assert!(
-            names(&response, "vary: origin").len() == 1,
+            header_lines(&response, "vary: origin").len() == 1,
             "{}",
             response.head
         );
     }
-    // Also for a provider that is unreachable.
-    drop(provider);
-    let gone = simple("http://127.0.0.1:9", "", CORS);
-    let gateway = Scene::new(&gone).key("alice", "secret", "").start();
+    // A page may also read the refusal if the provider is unreachable.
+    let unreachable = simple("http://127.0.0.1:9", "", CORS);
+    let gateway = Scene::new(&unreachable).key("alice", "secret", "").start();
     let response = gateway.get("/p", &[ORIGIN, key]);
     assert_eq!(
         (response.status, response.header(ALLOW)),
@@ -125,8 +125,8 @@ fn every_response_of_the_route_may_be_read_by_its_pages_and_a_refusal_too() {
 }
 
 #[test]
-fn other_pages_read_nothing_and_their_preflights_need_a_key() {
-    let provider = Provider::answering(|_, wire| {
+fn pages_of_other_origins_read_no_response_and_their_preflights_need_a_key() {
+    let provider = Provider::responding(|_, wire| {
         respond(
             wire,
             "200 OK",
@@ -153,7 +153,7 @@ fn other_pages_read_nothing_and_their_preflights_need_a_key() {
         assert_eq!(response.status, 200, "{origin}");
         for response in [preflight, response] {
             assert!(
-                names(&response, "access-control-").is_empty(),
+                header_lines(&response, "access-control-").is_empty(),
                 "{origin}\n{}",
                 response.head
             );
@@ -176,7 +176,7 @@ fn other_pages_read_nothing_and_their_preflights_need_a_key() {
 
 #[test]
 fn without_cors_no_page_may_read_responses_whatever_the_provider_sends() {
-    let provider = Provider::answering(|_, wire| {
+    let provider = Provider::responding(|_, wire| {
         respond(
             wire,
             "200 OK",
@@ -195,7 +195,7 @@ fn without_cors_no_page_may_read_responses_whatever_the_provider_sends() {
         401
     );
     let response = gateway.get("/p", &[ORIGIN, ("api-key", "secret")]);
-    assert_eq!(names(&response, "access-control-"), [""; 0]);
+    assert_eq!(header_lines(&response, "access-control-"), [""; 0]);
     assert_eq!(response.header("vary"), None);
     assert_eq!(provider.last().header("origin"), Some(ORIGIN.1));
 }
@@ -266,9 +266,7 @@ fn a_preflight_is_answered_over_http2() {
         let request = http::Request::options("http://gateway.test/p")
             .header("origin", ORIGIN.1)
             .header(PREFLIGHT.0, PREFLIGHT.1);
-        let request = request.body(()).unwrap();
-        let (response, _) = client.send_request(request, true).unwrap();
-        response.await.unwrap()
+        http2::send(&mut client, request).await
     });
     assert_eq!(response.status(), 204);
     assert_eq!(response.headers()[ALLOW], ORIGIN.1);
@@ -286,7 +284,7 @@ fn check_reports_an_invalid_origin() {
         problems("origins = [\"https://a.test\", \"vscode-webview://x\"]", ""),
         ""
     );
-    for (origin, says) in [
+    for (origin, expected) in [
         ("https://a.test/", "`https://a.test`"),
         ("https://A.test", "`https://a.test`"),
         ("https://a.test:443", "`https://a.test`"),
@@ -298,21 +296,21 @@ fn check_reports_an_invalid_origin() {
         ("https://a b.test", "`https://app.example.com`"),
         ("https://u@a.test", "`https://app.example.com`"),
     ] {
-        let said = problems(&format!("origins = [\"{origin}\"]"), "");
+        let found = problems(&format!("origins = [\"{origin}\"]"), "");
         assert!(
-            said.contains("cors.origins") && said.contains(says),
-            "{origin}: {said}"
+            found.contains("cors.origins") && found.contains(expected),
+            "{origin}: {found}"
         );
-        assert!(said.contains("gateway.toml:"), "{said}");
+        assert!(found.contains("gateway.toml:"), "{found}");
     }
-    for (cors, more, says) in [
+    for (cors, more, expected) in [
         ("origins = []", "", "cors.origins"),
         ("", "", "cors.origins is missing"),
         ("origins = \"*\", orgins = 1", "", "orgins"),
         ("origins = [\"*\", \"https://a.test\"]", "", "alone"),
         ("origins = \"*\"", "auth = \"none\"", "name the origins"),
     ] {
-        let said = problems(cors, more);
-        assert!(said.contains(says), "{cors}: {said}");
+        let found = problems(cors, more);
+        assert!(found.contains(expected), "{cors}: {found}");
     }
 }

@@ -1,4 +1,4 @@
-//! The documentation, held against itself and the repository: links, the summary, the runbook, the files that it names.
+//! The documentation agrees with itself and the repository: links, the summary, the runbook, the files that it names.
 //! `tests/docs/run` runs its commands.
 
 use std::collections::BTreeSet;
@@ -103,7 +103,7 @@ fn every_page_of_the_book_is_in_its_summary() {
 }
 
 #[test]
-fn every_alert_has_an_entry_in_the_runbook_and_no_other_has() {
+fn the_runbook_has_an_entry_for_every_alert_and_no_others() {
     let rules = fs::read_to_string("conf/alerts.yml").unwrap();
     let alerts: BTreeSet<&str> = rules
         .lines()

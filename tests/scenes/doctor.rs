@@ -1,9 +1,11 @@
 //! The reports of `keygate doctor` and `keygate check` about the machine.
 
-use crate::command::{keygate, text};
+use std::net::SocketAddr;
+
+use crate::support::command::{keygate_for, text};
 use crate::support::gateway::simple;
 use crate::support::process::{self, Process};
-use crate::support::{Provider, Scene};
+use crate::support::{Provider, Scene, unused_port};
 
 #[test]
 fn the_doctor_warns_of_too_few_open_files_for_the_connections() {
@@ -27,12 +29,9 @@ fn the_doctor_warns_of_too_few_open_files_for_the_connections() {
 fn the_doctor_checks_the_machine_and_reports_what_to_fix() {
     let provider = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = SocketAddr::from(([127, 0, 0, 1], unused_port()));
     let scene = Scene::new("").key("alice", "secret", "");
-    let configure = |listen: &str, to: std::net::SocketAddr, token: &str| {
+    let configure = |listen: &str, to: SocketAddr, token: &str| {
         scene.write(
             "gateway.toml",
             &format!(
@@ -42,18 +41,17 @@ fn the_doctor_checks_the_machine_and_reports_what_to_fix() {
             ),
         );
     };
-    let config = scene.path("gateway.toml").display().to_string();
     configure("127.0.0.1:0", provider.local_addr().unwrap(), "inline:t");
-    let good = keygate(&["doctor", "--config", &config]);
-    let said = text(&good.stdout);
-    assert!(good.status.success(), "{said}");
-    assert!(said.contains("127.0.0.1 is reached at"), "{said}");
+    let good = keygate_for(&scene, &["doctor"]);
+    let printed = text(&good.stdout);
+    assert!(good.status.success(), "{printed}");
+    assert!(printed.contains("127.0.0.1 is reached at"), "{printed}");
     configure(
         &taken.local_addr().unwrap().to_string(),
         closed,
         "env:KEYGATE_NOWHERE",
     );
-    let bad = keygate(&["doctor", "--json", "--config", &config]);
+    let bad = keygate_for(&scene, &["doctor", "--json"]);
     assert_eq!(bad.status.code(), Some(1));
     let found: serde_json::Value = serde_json::from_slice(&bad.stdout).unwrap();
     let bad: Vec<String> = found
@@ -80,7 +78,7 @@ fn the_doctor_checks_the_machine_and_reports_what_to_fix() {
 }
 
 #[test]
-fn the_doctor_trusts_a_running_gateway_about_a_token_that_it_cannot_read() {
+fn the_doctor_asks_a_running_gateway_about_a_token_that_it_cannot_read() {
     let provider = Provider::start();
     let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "env:OF_SERVICE");
     let scene = Scene::new(&rest).key("alice", "secret", "");
@@ -88,13 +86,12 @@ fn the_doctor_trusts_a_running_gateway_about_a_token_that_it_cannot_read() {
     let process = Process::start_as(scene, command.env("OF_SERVICE", "t"));
     let text_here = format!("server.admin = \"{}\"\n{rest}", process.admin);
     process.scene.write("gateway.toml", &text_here);
-    let config = process.scene.path("gateway.toml").display().to_string();
-    let found = keygate(&["doctor", "--config", &config]);
-    let said = text(&found.stdout);
-    assert!(found.status.success(), "{said}");
+    let found = keygate_for(&process.scene, &["doctor"]);
+    let printed = text(&found.stdout);
+    assert!(found.status.success(), "{printed}");
     assert!(
-        said.contains("the gateway that serves has its token"),
-        "{said}"
+        printed.contains("the gateway that serves has its token"),
+        "{printed}"
     );
     process.signal("INT");
     process.end();
@@ -105,7 +102,7 @@ fn check_warns_if_this_machine_trusts_no_certificate() {
     let scene = Scene::new(&simple("https://provider.test", "", "")).key("alice", "secret", "");
     let empty = scene.path("roots.pem");
     std::fs::write(&empty, "").unwrap();
-    let said = |arguments: &[&str]| {
+    let run = |arguments: &[&str]| {
         let mut command = process::keygate();
         command
             .args(arguments)
@@ -114,10 +111,10 @@ fn check_warns_if_this_machine_trusts_no_certificate() {
             .env("SSL_CERT_DIR", scene.folder.path());
         command.output().unwrap()
     };
-    let refused = said(&["run", "--allow-root", "--config"]);
+    let refused = run(&["run", "--allow-root", "--config"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("provider `p` could not be trusted"));
-    let check = said(&["check", "--config"]);
+    let check = run(&["check", "--config"]);
     let check = text(&check.stdout);
     assert!(
         check.contains("warning: on this machine it would not start: there are no root")
@@ -129,44 +126,43 @@ fn check_warns_if_this_machine_trusts_no_certificate() {
 #[test]
 fn a_gateway_of_another_configuration_on_the_same_admin_address_is_recognized() {
     let provider = Provider::start();
-    let running = Process::start(process::scene(&provider, ""));
+    let running = Process::start(Scene::before(&provider, ""));
     let admin = running.admin;
     let scene = Scene::new("").key("bob", "other", "");
     let own = simple(&provider.url(), "", "");
     let file = format!("server.listen = \"127.0.0.1:0\"\nserver.admin = \"{admin}\"\n{own}");
     scene.write("gateway.toml", &file);
-    let config = scene.path("gateway.toml").display().to_string();
     let theirs = running.scene.path("keys.toml").display().to_string();
 
-    let listed = keygate(&["keys", "list", "--config", &config]);
-    let said = text(&listed.stderr);
+    let listed = keygate_for(&scene, &["keys", "list"]);
+    let printed = text(&listed.stderr);
     let expected = format!("Not served by the gateway at {admin}: that one reads {theirs}");
     assert!(
-        listed.status.success() && said.contains(&expected),
-        "{said}"
+        listed.status.success() && printed.contains(&expected),
+        "{printed}"
     );
-    let json = keygate(&["keys", "list", "--json", "--config", &config]);
+    let json = keygate_for(&scene, &["keys", "list", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(
         (&json["served"]["current"], &json["served"]["reads"]),
         (&false.into(), &theirs.as_str().into())
     );
 
-    let doctor = keygate(&["doctor", "--config", &config]);
-    let said = text(&doctor.stdout);
-    let line = said.lines().find(|line| line.contains("server.admin"));
-    let line = line.unwrap_or_else(|| panic!("{said}"));
+    let doctor = keygate_for(&scene, &["doctor"]);
+    let printed = text(&doctor.stdout);
+    let line = printed.lines().find(|line| line.contains("server.admin"));
+    let line = line.unwrap_or_else(|| panic!("{printed}"));
     assert!(
         line.starts_with("FAIL  server.admin") && line.contains(&theirs),
-        "{said}"
+        "{printed}"
     );
     assert_eq!(doctor.status.code(), Some(1));
     for command in ["reload", "upgrade"] {
-        let told = keygate(&[command, "--config", &config]);
-        let said = text(&told.stderr);
+        let output = keygate_for(&scene, &[command]);
+        let printed = text(&output.stderr);
         assert!(
-            said.contains("has another configuration") && said.contains(&theirs),
-            "{said}"
+            printed.contains("has another configuration") && printed.contains(&theirs),
+            "{printed}"
         );
     }
     running.signal("INT");
@@ -181,27 +177,23 @@ fn the_doctor_prints_columns_of_ok_warn_and_fail() {
     let rest = simple(&format!("http://{taken}"), "", "");
     let file = format!("server.listen = \"{taken}\"\nserver.admin = \"127.0.0.1:0\"\n{rest}");
     scene.write("gateway.toml", &file);
-    let doctor = keygate(&[
-        "doctor",
-        "--config",
-        scene.path("gateway.toml").to_str().unwrap(),
-    ]);
-    let said = text(&doctor.stdout);
-    let starts = |word: &str| said.lines().any(|line| line.starts_with(word));
+    let doctor = keygate_for(&scene, &["doctor"]);
+    let printed = text(&doctor.stdout);
+    let starts = |word: &str| printed.lines().any(|line| line.starts_with(word));
     assert!(
         starts("ok    key file") && starts("FAIL  server.listen"),
-        "{said}"
+        "{printed}"
     );
-    for line in said.lines() {
+    for line in printed.lines() {
         let words = ["ok    ", "warn  ", "FAIL  ", "      "];
-        assert!(words.iter().any(|word| line.starts_with(word)), "{said}");
+        assert!(words.iter().any(|word| line.starts_with(word)), "{printed}");
     }
     // Findings and the remedies below them are in one column.
-    let column = |part: &str| said.lines().find_map(|line| line.find(part));
+    let column = |part: &str| printed.lines().find_map(|line| line.find(part));
     assert_eq!(
         column("-> something else listens"),
         column(&taken.to_string()),
-        "{said}"
+        "{printed}"
     );
     assert!(text(&doctor.stderr).contains("see FAIL above"));
 }

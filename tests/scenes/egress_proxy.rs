@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 
 use keygate::testing::config::{Purpose, Resolved};
 
-use crate::command::{keygate, text};
+use crate::support::command::{keygate_for, text};
 use crate::support::gateway::simple;
 use crate::support::http2::Http2Provider;
 use crate::support::provider::ok;
 use crate::support::tls::{Authority, provider};
-use crate::support::{ConnectProxy, Gateway, Provider, Scene};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::{ConnectProxy, Gateway, KEY, Provider, Scene, eventually};
 
 /// A name that no resolver knows: only the proxy can connect to it.
 const URL: &str = "https://api.provider.test";
@@ -36,7 +34,7 @@ fn gateway(authority: &Authority, proxy: &ConnectProxy, more: &str) -> Gateway {
     scene(authority, "", &more).start()
 }
 
-fn places(provider: SocketAddr) -> [(&'static str, SocketAddr); 1] {
+fn addresses(provider: SocketAddr) -> [(&'static str, SocketAddr); 1] {
     [("api.provider.test:443", provider)]
 }
 
@@ -44,7 +42,7 @@ fn places(provider: SocketAddr) -> [(&'static str, SocketAddr); 1] {
 fn requests_go_through_kept_tunnels_to_a_name_that_the_proxy_alone_knows() {
     let authority = Authority::new();
     let provider = tls_provider(&authority, "api.provider.test");
-    let proxy = ConnectProxy::start(&places(provider.address()));
+    let proxy = ConnectProxy::start(&addresses(provider.address()));
     let gateway = gateway(&authority, &proxy, "");
     let mut client = gateway.client();
     for _ in 0..100 {
@@ -60,7 +58,7 @@ fn requests_go_through_kept_tunnels_to_a_name_that_the_proxy_alone_knows() {
     let wanted = "CONNECT api.provider.test:443 HTTP/1.1\r\nHost: api.provider.test:443\r\n\r\n";
     assert!(requested.iter().all(|head| head == wanted), "{requested:?}");
     // The tunnel carries TLS: nothing of the request is readable.
-    let passed = proxy.passed();
+    let passed = proxy.tunneled();
     assert!(passed.starts_with(&[0x16, 3]), "a handshake");
     for secret in ["provider-token", "canary", "secret"] {
         let found = passed
@@ -78,7 +76,7 @@ fn requests_go_through_kept_tunnels_to_a_name_that_the_proxy_alone_knows() {
 }
 
 #[test]
-fn the_certificate_is_the_providers_whatever_the_proxy_leads_to() {
+fn the_providers_certificate_is_verified_wherever_the_proxy_connects() {
     let (authority, other) = (Authority::new(), Authority::new());
     for impostor in [
         tls_provider(&authority, "elsewhere.test"),
@@ -86,12 +84,12 @@ fn the_certificate_is_the_providers_whatever_the_proxy_leads_to() {
         // Without TLS.
         Provider::start(),
     ] {
-        let proxy = ConnectProxy::start(&places(impostor.address()));
+        let proxy = ConnectProxy::start(&addresses(impostor.address()));
         let gateway = gateway(&authority, &proxy, "timeouts.connect = \"2s\"");
         let refused = gateway.request("POST", "/p", &KEY, b"{}");
         assert!([502, 504].contains(&refused.status), "{}", refused.status);
         assert!(impostor.received().is_empty());
-        let passed = proxy.passed();
+        let passed = proxy.tunneled();
         let token = b"provider-token";
         assert!(!passed.windows(token.len()).any(|at| at == token));
     }
@@ -101,7 +99,7 @@ fn the_certificate_is_the_providers_whatever_the_proxy_leads_to() {
 fn credentials_go_to_the_proxy_only() {
     let authority = Authority::new();
     let provider = tls_provider(&authority, "api.provider.test");
-    let proxy = ConnectProxy::wanting("Basic dXNlcjpwYXNz", &places(provider.address()));
+    let proxy = ConnectProxy::requiring("Basic dXNlcjpwYXNz", &addresses(provider.address()));
     let scene = scene(
         &authority,
         "",
@@ -135,7 +133,7 @@ fn credentials_go_to_the_proxy_only() {
 }
 
 #[test]
-fn a_proxy_that_opens_no_tunnel_is_502_or_504_and_the_provider_hears_nothing() {
+fn a_proxy_that_opens_no_tunnel_is_502_or_504() {
     let authority = Authority::new();
     for (response, status, tries) in [
         (
@@ -153,7 +151,7 @@ fn a_proxy_that_opens_no_tunnel_is_502_or_504_and_the_provider_hears_nothing() {
         ("HTTP/1.1 200 OK\r\n\r\nsurplus", 502, 1),
         ("", 504, 2),
     ] {
-        let proxy = ConnectProxy::answering(response);
+        let proxy = ConnectProxy::responding(response);
         let gateway = gateway(&authority, &proxy, "timeouts.connect = \"300ms\"");
         let refused = gateway.request("POST", "/p", &KEY, b"{}");
         assert_eq!(refused.status, status, "{response}");
@@ -168,12 +166,12 @@ fn a_proxy_that_opens_no_tunnel_is_502_or_504_and_the_provider_hears_nothing() {
 }
 
 #[test]
-fn tunnels_of_two_providers_are_never_taken_for_each_other() {
+fn a_tunnel_of_one_provider_is_never_used_for_another() {
     let authority = Authority::new();
     // Both have the same certificate: only the tunnels distinguish them.
-    let server = |say: &'static str| {
+    let server = |body: &'static str| {
         provider(authority.server("shared.test", &[]), move |_, wire| {
-            ok(wire, say.as_bytes());
+            ok(wire, body.as_bytes());
         })
     };
     let (one, two) = (server("one"), server("two"));
@@ -208,7 +206,7 @@ fn tunnels_of_two_providers_are_never_taken_for_each_other() {
 fn http2_goes_through_one_tunnel() {
     let authority = Authority::new();
     let provider = Http2Provider::start(Some(authority.server("api.provider.test", &["h2"])));
-    let proxy = ConnectProxy::start(&places(provider.address));
+    let proxy = ConnectProxy::start(&addresses(provider.address));
     let gateway = gateway(&authority, &proxy, "http = \"2\"");
     let mut client = gateway.client();
     for _ in 0..20 {
@@ -221,10 +219,10 @@ fn http2_goes_through_one_tunnel() {
 }
 
 #[test]
-fn a_dead_address_of_the_proxy_is_left_out_but_not_for_a_failed_provider() {
+fn an_unreachable_address_of_the_proxy_is_left_out_but_not_for_a_failed_provider() {
     let authority = Authority::new();
     let provider = tls_provider(&authority, "api.provider.test");
-    let proxy = ConnectProxy::start(&places(provider.address()));
+    let proxy = ConnectProxy::start(&addresses(provider.address()));
     let gateway = gateway(&authority, &proxy, "");
     let snapshot = gateway.running.live().snapshot();
     let addresses = snapshot.rules.providers[0].endpoint.addresses();
@@ -242,9 +240,10 @@ fn a_dead_address_of_the_proxy_is_left_out_but_not_for_a_failed_provider() {
     let snapshot = gateway.running.live().snapshot();
     let addresses = snapshot.rules.providers[0].endpoint.addresses();
     addresses.learn(vec![lost.address(), proxy.address()]);
-    while lost.requested().is_empty() {
+    eventually("a request by the proxy without a provider", || {
         assert_eq!(gateway.request("POST", "/p", &KEY, b"{}").status, 200);
-    }
+        !lost.requested().is_empty()
+    });
     let turns = [addresses.pick(0, &[]), addresses.pick(1, &[])];
     assert_eq!(turns, [Some(lost.address()), Some(proxy.address())]);
 }
@@ -288,7 +287,7 @@ fn problems_of_a_proxy_are_reported_with_line_and_remedy_without_credentials() {
         scene.configure(server, &simple(URL, more, ""));
         scene.problems()
     };
-    for (server, more, said) in [
+    for (server, more, expected) in [
         (
             "",
             "proxy = \"http://u:canary@p:1\"",
@@ -348,21 +347,21 @@ fn problems_of_a_proxy_are_reported_with_line_and_remedy_without_credentials() {
     ] {
         let found = with(server, more);
         assert!(
-            found.contains(said) && !found.contains("canary"),
-            "{said}: {found}"
+            found.contains(expected) && !found.contains("canary"),
+            "{expected}: {found}"
         );
     }
     let plain = simple("http://10.0.0.1", "proxy = \"http://p:1\"", "");
-    let said = Scene::new(&plain).key("alice", "secret", "").problems();
+    let found = Scene::new(&plain).key("alice", "secret", "").problems();
     assert!(
-        said.contains("providers.p.proxy: http://10.0.0.1 is not encrypted"),
-        "{said}"
+        found.contains("providers.p.proxy: http://10.0.0.1 is not encrypted"),
+        "{found}"
     );
     assert_eq!(with("server.proxy = \"http://proxy.corp:3128\"", ""), "");
 }
 
 #[test]
-fn a_token_that_cannot_be_used_is_no_way_around_the_proxy() {
+fn an_invalid_proxy_token_does_not_bypass_the_proxy() {
     for token in ["env:KEYGATE_NOT_SET", "inline:canary", "file:nowhere"] {
         let server = "server.proxy = \"http://proxy.corp:3128\"\nserver.proxy_token = ";
         let scene = Scene::new("").key("alice", "secret", "");
@@ -383,7 +382,7 @@ fn a_token_that_cannot_be_used_is_no_way_around_the_proxy() {
 fn the_proxy_of_the_environment_is_used_if_configured() {
     let authority = Authority::new();
     let provider = tls_provider(&authority, "api.provider.test");
-    let proxy = ConnectProxy::wanting("Basic dXNlcjpwYXNz", &places(provider.address()));
+    let proxy = ConnectProxy::requiring("Basic dXNlcjpwYXNz", &addresses(provider.address()));
     let doctor = |scene: &Scene, variables: &[(&str, &str)]| {
         let config = scene.path("gateway.toml").display().to_string();
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_keygate"))
@@ -394,20 +393,20 @@ fn the_proxy_of_the_environment_is_used_if_configured() {
         text(&output.stdout).to_owned()
     };
     let url = format!("http://user:pass@{}", proxy.address());
-    let said_so = scene(&authority, "server.proxy = \"env\"", "");
-    let found = doctor(&said_so, &[("https_proxy", &url)]);
+    let by_environment = scene(&authority, "server.proxy = \"env\"", "");
+    let found = doctor(&by_environment, &[("https_proxy", &url)]);
     let through = format!(
         "there is a tunnel to api.provider.test:443 through {}",
         proxy.address()
     );
     assert!(found.contains(&through), "{found}");
     assert!(!found.contains("pass"), "{found}");
-    // Without the setting, and if NO_PROXY names the host, the host's own addresses are resolved.
-    let silent = scene(&authority, "", "");
+    // Without the setting, or if NO_PROXY names the host, the gateway resolves the host's own addresses.
+    let direct = scene(&authority, "", "");
     let exempt = [("https_proxy", &*url), ("NO_PROXY", "provider.test")];
     for found in [
-        doctor(&silent, &[("https_proxy", &url)]),
-        doctor(&said_so, &exempt),
+        doctor(&direct, &[("https_proxy", &url)]),
+        doctor(&by_environment, &exempt),
     ] {
         assert!(
             found.contains("api.provider.test cannot be resolved"),
@@ -415,30 +414,21 @@ fn the_proxy_of_the_environment_is_used_if_configured() {
         );
     }
     let wrong = format!("http://user:other@{}", proxy.address());
-    let found = doctor(&said_so, &[("https_proxy", &wrong)]);
+    let found = doctor(&by_environment, &[("https_proxy", &wrong)]);
     assert!(
         found.contains("(407): it does not take those that it was given"),
         "{found}"
     );
     assert_eq!(proxy.requested().len(), 2);
     let named = scene(&authority, "", "proxy = \"http://proxy.corp:3128\"");
-    let config = named.path("gateway.toml").display().to_string();
-    let explained = keygate(&[
-        "explain",
-        "--config",
-        &config,
-        "POST",
-        "/p",
-        "-H",
-        "api-key: secret",
-    ]);
+    let request = ["explain", "POST", "/p", "-H", "api-key: secret"];
+    let explained = keygate_for(&named, &request);
     let shown = "https://api.provider.test through the proxy proxy.corp:3128";
     assert!(
         text(&explained.stdout).contains(shown),
         "{}",
         text(&explained.stdout)
     );
-    let config = said_so.path("gateway.toml").display().to_string();
-    let check = keygate(&["check", "--config", &config]);
+    let check = keygate_for(&by_environment, &["check"]);
     assert!(check.status.success(), "{}", text(&check.stderr));
 }

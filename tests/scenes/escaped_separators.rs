@@ -1,10 +1,10 @@
-//! Separators that are escaped (`%2F`, `%3B`, `%3F`) in what follows a route's prefix, as SDKs send names with `/`.
+//! Escaped separators (`%2F`, `%3B`, `%3F`) after a route's prefix, as SDKs send them in names with `/`.
 
 use crate::support::gateway::simple;
 use crate::support::{Gateway, Provider, Scene};
 
 #[test]
-fn an_escaped_separator_behind_the_prefix_goes_up_as_it_came() {
+fn an_escaped_separator_after_the_prefix_is_forwarded_escaped() {
     let provider = Provider::start();
     let rest = simple(&format!("{}/v1", provider.url()), "", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
@@ -35,7 +35,7 @@ fn an_escaped_separator_behind_the_prefix_goes_up_as_it_came() {
 }
 
 #[test]
-fn no_dot_segment_comes_of_it_and_the_prefix_has_none() {
+fn an_escaped_separator_that_makes_a_dot_segment_or_is_in_the_prefix_is_refused() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     for path in [

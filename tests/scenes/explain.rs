@@ -1,19 +1,18 @@
 //! `keygate explain`: the same decision as a request's, without a request.
 
-use crate::command::{keygate, text};
+use crate::support::command::{keygate_for, text};
 use crate::support::gateway::simple;
 use crate::support::{Provider, Scene};
 
-/// What is said, and the exit code.
+/// The output of `keygate explain`, and its exit code.
 fn explain(scene: &Scene, arguments: &[&str]) -> (String, Option<i32>) {
-    let config = scene.path("gateway.toml").display().to_string();
-    let ran = keygate(&[&["explain", "--config", &config], arguments].concat());
-    let said = format!("{}{}", text(&ran.stdout), text(&ran.stderr));
-    (said, ran.status.code())
+    let ran = keygate_for(scene, &[&["explain"], arguments].concat());
+    let printed = format!("{}{}", text(&ran.stdout), text(&ran.stderr));
+    (printed, ran.status.code())
 }
 
 #[test]
-fn it_says_where_a_request_would_go_and_sends_nothing() {
+fn explain_prints_where_a_request_would_go_and_sends_nothing() {
     let provider = Provider::start();
     let more = "headers = { X-Team = \"hidden-value\" }";
     let scene = Scene::new(&simple(&provider.url(), more, "keys = { team = \"red\" }")).key(
@@ -33,8 +32,8 @@ fn it_says_where_a_request_would_go_and_sends_nothing() {
         "--body-size",
         "100",
     ];
-    let (said, code) = explain(&scene, &requested);
-    assert_eq!(code, Some(0), "{said}");
+    let (printed, code) = explain(&scene, &requested);
+    assert_eq!(code, Some(0), "{printed}");
     let url = provider.url();
     for line in [
         "path       /p/v1/chat/completions",
@@ -50,18 +49,18 @@ fn it_says_where_a_request_would_go_and_sends_nothing() {
         "taken out  cookie",
     ] {
         assert!(
-            said.lines().any(|said| said == line),
-            "wanted {line}\ngot\n{said}"
+            printed.lines().any(|printed| printed == line),
+            "wanted {line}\ngot\n{printed}"
         );
     }
     for secret in ["secret", "provider-token", "hidden-value"] {
-        assert!(!said.contains(secret), "{said}");
+        assert!(!printed.contains(secret), "{printed}");
     }
     assert!(provider.received().is_empty());
 }
 
 #[test]
-fn it_names_the_rule_that_refuses() {
+fn explain_names_the_rule_that_refuses_a_request() {
     let provider = Provider::start();
     let scene = Scene::new(&simple(&provider.url(), "", "keys = { team = \"red\" }"))
         .key(
@@ -83,7 +82,7 @@ fn it_names_the_rule_that_refuses() {
             &["GET", "/p"],
             &[
                 "key        none was sent",
-                "selector   team = red: is not asked",
+                "selector   team = red: is not evaluated",
             ],
         ),
         (
@@ -197,21 +196,21 @@ fn it_names_the_rule_that_refuses() {
             ],
         ),
     ] {
-        let (said, code) = explain(&scene, requested);
-        assert_eq!(code, Some(1), "{said}");
+        let (printed, code) = explain(&scene, requested);
+        assert_eq!(code, Some(1), "{printed}");
         for line in wanted {
             assert!(
-                said.lines().any(|said| said == *line),
-                "wanted {line}\ngot\n{said}"
+                printed.lines().any(|printed| printed == *line),
+                "wanted {line}\ngot\n{printed}"
             );
         }
     }
-    let (said, code) = explain(&scene, &["GET", "/p", "-H", "nonsense"]);
-    assert_eq!((code, said.contains("NAME: VALUE")), (Some(64), true));
+    let (printed, code) = explain(&scene, &["GET", "/p", "-H", "nonsense"]);
+    assert_eq!((code, printed.contains("NAME: VALUE")), (Some(64), true));
 }
 
 #[test]
-fn a_404_comes_with_the_routes_and_the_base_url_that_the_client_needs() {
+fn explain_prints_the_routes_and_the_needed_base_url_for_a_404() {
     let route = |name: &str, kind: &str, path: &str, more: &str| {
         format!(
             "[providers.{name}]\nkind = \"{kind}\"\ntoken = \"inline:t\"\n\
@@ -249,30 +248,33 @@ fn a_404_comes_with_the_routes_and_the_base_url_that_the_client_needs() {
             &["the route `ours` has this path, for the host llm.test alone"],
         ),
     ] {
-        let (said, code) = explain(&scene, requested);
-        assert_eq!(code, Some(1), "{said}");
+        let (printed, code) = explain(&scene, requested);
+        assert_eq!(code, Some(1), "{printed}");
         for part in wanted {
-            assert!(said.contains(part), "wanted {part}\ngot\n{said}");
+            assert!(printed.contains(part), "wanted {part}\ngot\n{printed}");
         }
     }
     let whole = "http://llm.test/ours/v1/responses";
-    let (said, code) = explain(&scene, &["POST", whole, "-H", "api-key: secret"]);
-    assert_eq!(code, Some(0), "{said}");
+    let (printed, code) = explain(&scene, &["POST", whole, "-H", "api-key: secret"]);
+    assert_eq!(code, Some(0), "{printed}");
 }
 
 #[test]
-fn a_401_for_a_providers_own_key_says_that_it_opens_nothing_here() {
+fn explain_reports_that_a_providers_own_key_is_not_valid_here() {
     let scene = Scene::new(&simple("http://127.0.0.1:9", "", "")).key("alice", "secret", "");
-    let (said, _) = explain(
+    let (printed, _) = explain(
         &scene,
         &["POST", "/p", "-H", "authorization: Bearer sk-proj-pasted"],
     );
-    assert!(said.contains("A provider's own key (sk-...)"), "{said}");
-    assert!(!said.contains("sk-proj-pasted"), "{said}");
+    assert!(
+        printed.contains("A provider's own key (sk-...)"),
+        "{printed}"
+    );
+    assert!(!printed.contains("sk-proj-pasted"), "{printed}");
 }
 
 #[test]
-fn it_tells_a_preflight_from_a_refusal() {
+fn explain_distinguishes_a_preflight_from_a_refusal() {
     let cors = "cors = { origins = [\"https://app.test\"] }";
     let scene = Scene::new(&simple("http://127.0.0.1:9", "", cors)).key("alice", "secret", "");
     let requested = |origin: &str| {
@@ -280,29 +282,29 @@ fn it_tells_a_preflight_from_a_refusal() {
         let method = "access-control-request-method: POST";
         explain(&scene, &["OPTIONS", "/p", "-H", &origin, "-H", method])
     };
-    let (said, code) = requested("https://app.test");
-    assert!(said.contains("answered   204 preflight"), "{said}");
-    assert_eq!(code, Some(0), "{said}");
-    let (said, code) = requested("https://other.test");
-    assert!(said.contains("refused    401"), "{said}");
+    let (printed, code) = requested("https://app.test");
+    assert!(printed.contains("answered   204 preflight"), "{printed}");
+    assert_eq!(code, Some(0), "{printed}");
+    let (printed, code) = requested("https://other.test");
+    assert!(printed.contains("refused    401"), "{printed}");
     assert_eq!(code, Some(1));
 }
 
 #[test]
-fn what_is_no_path_is_told_and_a_websockets_url_is_taken() {
+fn explain_refuses_an_argument_that_is_no_path_and_accepts_a_websocket_url() {
     let scene = Scene::new(&simple("http://127.0.0.1:1", "", ""));
     for (requested, why) in [
         ("p/v1/models", "`p/v1/models` is neither a path"),
         ("127.0.0.1:8080/p/v1/models", "is neither a path"),
         ("/p/v1/a b", "`/p/v1/a b` holds what cannot stand in a URL"),
     ] {
-        let (said, code) = explain(&scene, &["POST", requested]);
-        assert!(said.contains(why) && code == Some(64), "{said}");
+        let (printed, code) = explain(&scene, &["POST", requested]);
+        assert!(printed.contains(why) && code == Some(64), "{printed}");
     }
-    let (said, code) = explain(&scene, &["GET", "wss://127.0.0.1:8080/p/v1/realtime"]);
+    let (printed, code) = explain(&scene, &["GET", "wss://127.0.0.1:8080/p/v1/realtime"]);
     assert!(
-        said.contains("path       /p/v1/realtime\n") && code == Some(1),
-        "{said}"
+        printed.contains("path       /p/v1/realtime\n") && code == Some(1),
+        "{printed}"
     );
     let preflight = [
         "OPTIONS",
@@ -310,22 +312,22 @@ fn what_is_no_path_is_told_and_a_websockets_url_is_taken() {
         "-H",
         "Access-Control-Request-Method: POST",
     ];
-    let (said, _) = explain(&scene, &preflight);
+    let (printed, _) = explain(&scene, &preflight);
     assert!(
-        said.contains("name the page's origin in the route's `cors"),
-        "{said}"
+        printed.contains("name the page's origin in the route's `cors"),
+        "{printed}"
     );
 }
 
 #[test]
-fn secrets_that_cannot_be_read_are_named_and_everything_else_is_explained() {
+fn explain_reports_unreadable_secrets_and_explains_everything_else() {
     let tls = "[server.tls]\ncertificate = \"none.pem\"\nkey = \"file:none.pem\"\n\
                [tracing]\nendpoint = \"http://127.0.0.1:1\"\nheaders = { A = \"file:none\" }\n";
     let text = format!("{tls}{}", simple("http://127.0.0.1:1", "", ""));
     let scene = Scene::new(&text).key("alice", "secret", "");
     let request = ["GET", "/p/v1/models", "-H", "Authorization: Bearer secret"];
-    let (said, code) = explain(&scene, &request);
-    assert_eq!(code, Some(0), "{said}");
+    let (printed, code) = explain(&scene, &request);
+    assert_eq!(code, Some(0), "{printed}");
     for expected in [
         "gateway.toml:5: warning: server.tls: ",
         "none.pem is not there",
@@ -333,9 +335,12 @@ fn secrets_that_cannot_be_read_are_named_and_everything_else_is_explained() {
         "key        alice: valid",
         "endpoint   GET http://127.0.0.1:1/v1/models",
     ] {
-        assert!(said.contains(expected), "wanted {expected}\ngot\n{said}");
+        assert!(
+            printed.contains(expected),
+            "wanted {expected}\ngot\n{printed}"
+        );
     }
-    // A check and a start refuse the same, and what is wrong with the rest is still said.
+    // `check` and a start refuse this configuration, and `explain` still reports the other mistakes.
     let problems = scene.problems();
     assert!(
         problems.contains("gateway.toml:5: server.tls: "),
@@ -345,42 +350,45 @@ fn secrets_that_cannot_be_read_are_named_and_everything_else_is_explained() {
         "gateway.toml",
         &text.replace("path = \"/p\"", "path = \"p\""),
     );
-    let (said, code) = explain(&scene, &request);
-    assert_eq!(code, Some(78), "{said}");
+    let (printed, code) = explain(&scene, &request);
+    assert_eq!(code, Some(78), "{printed}");
     assert!(
-        said.contains("gateway.toml:14: ") && said.contains("none.pem"),
-        "{said}"
+        printed.contains("gateway.toml:14: ") && printed.contains("none.pem"),
+        "{printed}"
     );
 }
 
 #[test]
-fn a_key_file_that_is_wrong_is_no_base_for_an_explanation() {
+fn explain_refuses_an_invalid_key_file() {
     let scene =
         Scene::new(&simple("http://127.0.0.1:1", "", "")).key("alice", "secret", "label = 1");
     let request = ["GET", "/p/v1/models", "-H", "Authorization: Bearer secret"];
-    let (said, code) = explain(&scene, &request);
-    assert_eq!(code, Some(78), "{said}");
-    assert!(said.contains("unknown key `key[0].label`"), "{said}");
-    assert!(!said.contains("alice: valid"), "{said}");
+    let (printed, code) = explain(&scene, &request);
+    assert_eq!(code, Some(78), "{printed}");
+    assert!(printed.contains("unknown key `key[0].label`"), "{printed}");
+    assert!(!printed.contains("alice: valid"), "{printed}");
 }
 
 #[test]
-fn a_key_is_not_called_unknown_if_the_key_file_cannot_be_read() {
+fn explain_calls_no_key_unknown_if_the_key_file_cannot_be_read() {
     let scene = Scene::new(&simple("http://127.0.0.1:1", "", "")).key("alice", "secret", "");
     let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     std::fs::set_permissions(scene.path("keys.toml"), everybody).unwrap();
     let request = ["GET", "/p/v1/models", "-H", "Authorization: Bearer secret"];
-    let (said, code) = explain(&scene, &request);
-    assert_eq!(code, Some(78), "{said}");
+    let (printed, code) = explain(&scene, &request);
+    assert_eq!(code, Some(78), "{printed}");
     for expected in [
         "can be written by others",
         "whether the key is valid is not known",
     ] {
-        assert!(said.contains(expected), "wanted {expected}\ngot\n{said}");
+        assert!(
+            printed.contains(expected),
+            "wanted {expected}\ngot\n{printed}"
+        );
     }
-    assert!(!said.contains("not in the key file"), "{said}");
-    // What does not depend on the keys is still explained.
-    let (said, code) = explain(&scene, &["GET", "/p/v1/models"]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("none was sent"), "{said}");
+    assert!(!printed.contains("not in the key file"), "{printed}");
+    // `explain` still explains everything that does not depend on the keys.
+    let (printed, code) = explain(&scene, &["GET", "/p/v1/models"]);
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("none was sent"), "{printed}");
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::command::text;
+use crate::support::command::text;
 use crate::support::gateway::simple;
 use crate::support::{Scene, process};
 
@@ -16,7 +16,7 @@ fn keygate_in(folder: &Path) -> Command {
     command
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
@@ -28,7 +28,7 @@ fn a_configuration_is_found_in_its_usual_places() {
         .key("bob", "secret", "")
         .key("carol", "other", "");
     let folder = here.folder.path();
-    let check = |command: &mut Command| said(&command.arg("check").output().unwrap());
+    let check = |command: &mut Command| printed(&command.arg("check").output().unwrap());
     let found = check(&mut keygate_in(folder));
     assert!(
         found.contains("gateway.toml: ok: 1 route, 1 provider, 1 key"),
@@ -42,11 +42,19 @@ fn a_configuration_is_found_in_its_usual_places() {
     );
     // Every command looks there, and an option takes precedence.
     let listed = keygate_in(folder).args(["keys", "list"]).output().unwrap();
-    assert!(text(&listed.stdout).contains("alice"), "{}", said(&listed));
+    assert!(
+        text(&listed.stdout).contains("alice"),
+        "{}",
+        printed(&listed)
+    );
     let mut given = keygate_in(folder);
     let given = given.args(["keys", "list", "--config"]).arg(&path);
     let listed = given.env("KEYGATE_CONFIG", "/nowhere").output().unwrap();
-    assert!(text(&listed.stdout).contains("carol"), "{}", said(&listed));
+    assert!(
+        text(&listed.stdout).contains("carol"),
+        "{}",
+        printed(&listed)
+    );
     // A named file that does not exist is not replaced by another one.
     let absent = keygate_in(folder)
         .arg("check")
@@ -113,7 +121,7 @@ fn every_example_passes_check() {
             check.status.success(),
             "{}: {}",
             example.display(),
-            said(&check)
+            printed(&check)
         );
     }
     // The key of the lab is public: it is disabled until the user enables it, and by then the file is private.
@@ -126,7 +134,7 @@ fn every_example_passes_check() {
         "api-huggingface-key",
     ]);
     let enabled = enable.output().unwrap();
-    assert!(enabled.status.success(), "{}", said(&enabled));
+    assert!(enabled.status.success(), "{}", printed(&enabled));
     let mode = std::fs::metadata(folder.path().join("lab-keys.toml"))
         .unwrap()
         .permissions()
@@ -136,7 +144,7 @@ fn every_example_passes_check() {
         .args(["check", "--config", "lab.toml"])
         .output()
         .unwrap();
-    assert!(check.status.success(), "{}", said(&check));
+    assert!(check.status.success(), "{}", printed(&check));
 }
 
 #[test]
@@ -154,9 +162,9 @@ fn a_key_file_that_others_can_read_is_refused_if_it_has_valid_keys_or_secrets() 
             .arg("check")
             .output()
             .unwrap();
-        let said = said(&check);
-        assert_eq!(check.status.code(), Some(code), "{more}: {said}");
-        assert!(said.contains("can be read by others"), "{said}");
+        let printed = printed(&check);
+        assert_eq!(check.status.code(), Some(code), "{more}: {printed}");
+        assert!(printed.contains("can be read by others"), "{printed}");
     }
 }
 
@@ -173,7 +181,7 @@ fn show_lists_the_routes_of_a_key() {
         .args(["keys", "show", "alice"])
         .output()
         .unwrap();
-    let shown = said(&shown);
+    let shown = printed(&shown);
     assert!(
         shown.lines().any(|line| line == "routes       r, red"),
         "{shown}"

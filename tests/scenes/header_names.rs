@@ -5,7 +5,7 @@ use crate::support::gateway::simple;
 use crate::support::{Gateway, Provider, Scene};
 
 #[test]
-fn names_with_underscores_go_up_as_they_came() {
+fn names_with_underscores_are_forwarded_unchanged() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     // From Codex 0.101.0, from custom headers of Claude Code, and from others.

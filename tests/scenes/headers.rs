@@ -14,7 +14,7 @@ use crate::support::{Gateway, Provider, Scene};
 fn cookies_accounts_and_forwarding_are_removed_and_feature_headers_are_kept() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
-    let stays = [
+    let removed = [
         "Cookie",
         "OpenAI-Organization",
         "OpenAI-Project",
@@ -28,7 +28,7 @@ fn cookies_accounts_and_forwarding_are_removed_and_feature_headers_are_kept() {
         "Proxy-Authorization",
         "X-Request-Id",
     ];
-    let goes = [
+    let forwarded = [
         "OpenAI-Beta",
         "anthropic-beta",
         "anthropic-version",
@@ -40,13 +40,18 @@ fn cookies_accounts_and_forwarding_are_removed_and_feature_headers_are_kept() {
         "traceparent",
     ];
     let mut headers = vec![("api-key", "secret")];
-    headers.extend(stays.iter().chain(&goes).map(|name| (*name, "value")));
+    headers.extend(
+        removed
+            .iter()
+            .chain(&forwarded)
+            .map(|name| (*name, "value")),
+    );
     assert_eq!(gateway.request("POST", "/p", &headers, b"{}").status, 200);
     let received = provider.only();
-    for name in stays {
+    for name in removed {
         assert_eq!(received.count(name), 0, "{name}");
     }
-    for name in goes {
+    for name in forwarded {
         assert_eq!(received.header(name), Some("value"), "{name}");
     }
 }
@@ -130,9 +135,7 @@ fn headers_of_proxies_about_the_client_are_not_forwarded() {
 fn configured_headers_are_not_forwarded() {
     let provider = Provider::start();
     let server = "server.strip_headers = [\"X-Corp-Identity\", \"X-Team-*\"]";
-    let gateway = Scene::with_server(server, &simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
-        .start();
+    let gateway = Scene::before(&provider, server).start();
     let names = [
         "X-Corp-Identity",
         "X-Team-Name",
@@ -142,19 +145,19 @@ fn configured_headers_are_not_forwarded() {
     ];
     let mut headers = vec![("api-key", "secret")];
     headers.extend(names.map(|name| (name, "theirs")));
-    let ask = || {
+    let forwarded = || {
         assert_eq!(gateway.get("/p", &headers).status, 200);
         let received = provider.last();
         names.map(|name| received.count(name))
     };
-    assert_eq!(ask(), [0, 0, 0, 1, 1]);
+    assert_eq!(forwarded(), [0, 0, 0, 1, 1]);
     // A reload changes the list.
     gateway.scene.configure(
         "server.strip_headers = \"x-corp\"",
         &simple(&provider.url(), "", ""),
     );
     gateway.wait_for_generation(2);
-    assert_eq!(ask(), [1, 1, 1, 1, 0]);
+    assert_eq!(forwarded(), [1, 1, 1, 1, 0]);
 }
 
 #[test]
@@ -184,8 +187,8 @@ fn an_encoding_that_the_meter_cannot_read_is_not_requested() {
 }
 
 #[test]
-fn a_compressed_stream_passes_as_it_is_and_its_events_are_counted() {
-    let provider = Provider::answering(|_, wire| {
+fn a_compressed_stream_passes_unchanged_and_its_events_are_counted() {
+    let provider = Provider::responding(|_, wire| {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
                     content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -201,10 +204,10 @@ fn a_compressed_stream_passes_as_it_is_and_its_events_are_counted() {
     });
     let gateway = Gateway::before(&provider);
     let headers = [("api-key", "secret"), ("Accept-Encoding", "gzip")];
-    let answer = gateway.get("/p", &headers);
-    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    let response = gateway.get("/p", &headers);
+    assert_eq!(response.header("content-encoding"), Some("gzip"));
     let mut text = String::new();
-    MultiGzDecoder::new(&answer.body[..])
+    MultiGzDecoder::new(&response.body[..])
         .read_to_string(&mut text)
         .unwrap();
     assert!(text.starts_with("data: 0\n\n") && text.ends_with("data: 9\n\n"));
@@ -212,7 +215,7 @@ fn a_compressed_stream_passes_as_it_is_and_its_events_are_counted() {
 }
 
 #[test]
-fn a_connection_header_cannot_take_the_token_out_again() {
+fn a_connection_header_cannot_remove_the_token() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let headers = [
@@ -267,7 +270,7 @@ fn a_provider_chooses_its_header_its_prefix_and_further_headers() {
 }
 
 #[test]
-fn templates_make_headers_of_the_clients_and_of_the_keys_metadata() {
+fn templates_build_headers_from_the_clients_headers_and_the_keys_metadata() {
     let provider = Provider::start();
     let route = "transform.extractors.team = { header = \"x-team\", regex = \"team-(\\\\w+)\", group = 1 }\n\
                  transform.extractors.tier = { metadata = \"tier\" }\n\
@@ -312,7 +315,7 @@ fn a_head_larger_than_the_limits_is_431() {
 
 #[test]
 fn responses_pass_unchanged_without_internal_headers() {
-    let provider = Provider::answering(|request, wire| {
+    let provider = Provider::responding(|request, wire| {
         let status = if request.line().contains("/429") {
             "429 Slow Down"
         } else {
@@ -360,7 +363,7 @@ fn responses_pass_unchanged_without_internal_headers() {
 }
 
 #[test]
-fn framing_with_two_readings_is_refused_and_the_provider_sees_nothing() {
+fn ambiguous_framing_is_refused_and_not_forwarded() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let head = "Host: a\r\napi-key: secret\r\n";

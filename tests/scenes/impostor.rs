@@ -1,10 +1,10 @@
 //! Another process listens on the admin address at which commands expect the gateway.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,12 +13,12 @@ use keygate::testing::document::FileStamp;
 use rustix::process::{Uid, geteuid};
 use rustix::thread::set_thread_res_uid;
 
-use crate::command::{keygate, text};
-use crate::support::process::{self, Process};
-use crate::support::{Provider, Scene};
+use crate::support::command::{keygate_for, text};
+use crate::support::process::Process;
+use crate::support::{Provider, Scene, unused_port};
 
 /// A user who is neither root nor the user who runs the tests.
-const SOMEBODY: u32 = 4711;
+const OTHER_USER: u32 = 4711;
 
 /// A socket that `user` listens on.
 fn listen_as(user: Option<u32>) -> TcpListener {
@@ -65,21 +65,16 @@ fn pretend(listener: TcpListener, pid: u32, scene: &Scene) -> Arc<AtomicU64> {
     requested
 }
 
-/// A configuration with the address of `listener` as its admin address.
-fn scene_of(provider: &Provider, listener: &TcpListener) -> Scene {
-    let scene = process::scene(provider, "");
+/// A configuration with this admin address.
+fn scene_with_admin(provider: &Provider, admin: SocketAddr) -> Scene {
+    let scene = Scene::before(provider, "");
     let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
-    let admin = format!("server.admin = \"{}\"", listener.local_addr().unwrap());
+    let admin = format!("server.admin = \"{admin}\"");
     scene.write(
         "gateway.toml",
         &text.replace("server.admin = \"127.0.0.1:0\"", &admin),
     );
     scene
-}
-
-fn run(scene: &Scene, arguments: &[&str]) -> Output {
-    let config = scene.path("gateway.toml").display().to_string();
-    keygate(&[arguments, &["--config", &config]].concat())
 }
 
 /// A process that a signal would end.
@@ -91,7 +86,7 @@ impl Victim {
     }
 
     fn lives(&mut self) -> bool {
-        // Longer than the delivery of a signal takes.
+        // A signal is delivered in less time.
         std::thread::sleep(Duration::from_millis(50));
         self.0.try_wait().unwrap().is_none()
     }
@@ -105,38 +100,35 @@ impl Drop for Victim {
 }
 
 #[test]
-fn an_impostor_on_the_admin_port_gets_no_other_process_signalled() {
+fn an_impostor_on_the_admin_port_cannot_have_another_process_signalled() {
     let provider = Provider::start();
     let mut victim = Victim::start();
     let listener = listen_as(None);
-    let scene = scene_of(&provider, &listener);
+    let scene = scene_with_admin(&provider, listener.local_addr().unwrap());
     let requested = pretend(listener, victim.0.id(), &scene);
     for command in ["reload", "upgrade"] {
         let before = requested.load(Ordering::SeqCst);
-        let output = run(&scene, &[command]);
+        let output = keygate_for(&scene, &[command]);
         assert_eq!(output.status.code(), Some(1));
-        let complaint = text(&output.stderr);
-        assert!(
-            complaint.contains("is no keygate, but `sleep`"),
-            "{complaint}"
-        );
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("is no keygate, but `sleep`"), "{stderr}");
         assert!(requested.load(Ordering::SeqCst) > before && victim.lives());
     }
 }
 
 #[test]
-fn a_gateway_that_does_not_listen_there_gets_no_signal() {
+fn a_gateway_that_does_not_listen_on_the_admin_port_gets_no_signal() {
     let provider = Provider::start();
-    let other = Process::start(process::scene(&provider, ""));
+    let other = Process::start(Scene::before(&provider, ""));
     let listener = listen_as(None);
-    let scene = scene_of(&provider, &listener);
+    let scene = scene_with_admin(&provider, listener.local_addr().unwrap());
     pretend(listener, other.id(), &scene);
-    let output = run(&scene, &["upgrade"]);
+    let output = keygate_for(&scene, &["upgrade"]);
     if geteuid().is_root() {
         // Only root can see the sockets of a gateway of another user.
         assert_eq!(output.status.code(), Some(1));
-        let complaint = text(&output.stderr);
-        assert!(complaint.contains("does not listen there"), "{complaint}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("does not listen there"), "{stderr}");
         assert_eq!(other.status()["failed_upgrades"], 0);
     }
     other.signal("TERM");
@@ -150,31 +142,31 @@ fn the_response_of_another_user_on_the_admin_port_is_not_trusted() {
     }
     let provider = Provider::start();
     let mut victim = Victim::start();
-    let listener = listen_as(Some(SOMEBODY));
-    let scene = scene_of(&provider, &listener);
+    let listener = listen_as(Some(OTHER_USER));
+    let scene = scene_with_admin(&provider, listener.local_addr().unwrap());
     pretend(listener, victim.0.id(), &scene);
     for command in [
         &["reload"][..],
         &["upgrade"],
         &["keys", "disable", "alice", "--wait"],
     ] {
-        let output = run(&scene, command);
+        let output = keygate_for(&scene, command);
         assert_eq!(output.status.code(), Some(1), "{command:?}");
-        let complaint = text(&output.stderr);
-        assert!(complaint.contains("user 4711 listens on"), "{complaint}");
-        assert!(!complaint.contains("Served"), "{complaint}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("user 4711 listens on"), "{stderr}");
+        assert!(!stderr.contains("Served"), "{stderr}");
         assert!(victim.lives());
     }
 }
 
 #[test]
-fn the_user_of_a_gateway_and_root_reload_it_though_only_root_can_look_into_it() {
+fn the_user_of_a_gateway_and_root_can_reload_it_even_if_only_root_can_inspect_it() {
     if !geteuid().is_root() {
         return;
     }
     let provider = Provider::start();
-    // A port that was free a moment ago.
-    let scene = scene_of(&provider, &TcpListener::bind("127.0.0.1:0").unwrap());
+    let admin = SocketAddr::from(([127, 0, 0, 1], unused_port()));
+    let scene = scene_with_admin(&provider, admin);
     let binary = scene.path("keygate");
     let built = env!("CARGO_BIN_EXE_keygate");
     let linked = std::fs::hard_link(built, &binary);
@@ -182,11 +174,11 @@ fn the_user_of_a_gateway_and_root_reload_it_though_only_root_can_look_into_it() 
         .or_else(|_| std::fs::copy(built, &binary).map(drop))
         .unwrap();
     for name in ["", "gateway.toml", "keys.toml"] {
-        chown(scene.path(name), Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+        chown(scene.path(name), Some(OTHER_USER), Some(OTHER_USER)).unwrap();
     }
     let mut command = Command::new(&binary);
     command.stdout(std::process::Stdio::null());
-    let process = Process::start_as(scene, command.uid(SOMEBODY).gid(SOMEBODY));
+    let process = Process::start_as(scene, command.uid(OTHER_USER).gid(OTHER_USER));
     let exe = format!("/proc/{}/exe", process.id());
     let as_user = |user: u32| {
         let mut reload = Command::new(&binary);
@@ -196,7 +188,7 @@ fn the_user_of_a_gateway_and_root_reload_it_though_only_root_can_look_into_it() 
         let sees = look.arg(&exe).uid(user).output().unwrap();
         (reload.output().unwrap(), sees.status.success())
     };
-    for (user, sees) in [(SOMEBODY, false), (0, true)] {
+    for (user, sees) in [(OTHER_USER, false), (0, true)] {
         let (output, seen) = as_user(user);
         assert!(output.status.success(), "{}", text(&output.stderr));
         assert_eq!(seen, sees);

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::LocalModes;
 
-use crate::command::text;
+use crate::support::command::text;
 use crate::support::{PATIENCE, Provider, Scene, process};
 
 fn init(folder: &Path, arguments: &[&str]) -> Command {
@@ -61,8 +61,8 @@ fn the_new_configuration_serves_a_request_with_the_printed_key() {
         "first",
     ];
     let made = with("sk-typed\n", folder, &[&arguments[..], &anywhere].concat());
-    let said = text(&made.stderr);
-    assert!(made.status.success(), "{said}");
+    let printed = text(&made.stderr);
+    assert!(made.status.success(), "{printed}");
     assert_eq!(names(folder), ["gateway.toml", "keys.toml", "secrets"]);
     for (name, mode) in [
         ("gateway.toml", 0o600),
@@ -78,13 +78,13 @@ fn the_new_configuration_serves_a_request_with_the_printed_key() {
     }
     let key = text(&made.stdout).trim().to_owned();
     assert!(
-        key.starts_with("kg_first_") && !said.contains(&key),
-        "{said}"
+        key.starts_with("kg_first_") && !printed.contains(&key),
+        "{printed}"
     );
-    assert!(!said.contains("sk-typed"), "{said}");
+    assert!(!printed.contains("sk-typed"), "{printed}");
     assert!(
-        said.contains("keygate run") && said.contains("/custom -H \"api-key: $KEY\""),
-        "{said}"
+        printed.contains("keygate run") && printed.contains("/custom -H \"api-key: $KEY\""),
+        "{printed}"
     );
     let configuration = std::fs::read_to_string(folder.join("gateway.toml")).unwrap();
     assert!(!configuration.contains("sk-typed"), "{configuration}");
@@ -117,18 +117,18 @@ fn every_kind_of_provider_has_a_configuration_that_passes_check() {
             arguments.extend(["--base-url", "https://llm.test/v1"]);
         }
         let made = with("", folder.path(), &arguments);
-        let said = text(&made.stderr);
+        let printed = text(&made.stderr);
         if kind.endpoint {
             // An invalid name is refused by the check, and no file is left.
-            assert!(!made.status.success(), "{said}");
+            assert!(!made.status.success(), "{printed}");
             assert_eq!(names(folder.path()), Vec::<String>::new());
             *arguments.last_mut().unwrap() = "d";
             let made = with("", folder.path(), &arguments);
             assert!(made.status.success(), "{}", text(&made.stderr));
         } else {
-            assert!(made.status.success(), "{}: {said}", kind.name);
-            assert!(said.contains("KEYGATE_NOWHERE is not set"), "{said}");
-            assert!(!said.contains(".init-"), "{said}");
+            assert!(made.status.success(), "{}: {printed}", kind.name);
+            assert!(printed.contains("KEYGATE_NOWHERE is not set"), "{printed}");
+            assert!(!printed.contains(".init-"), "{printed}");
         }
         let mut check = process::keygate();
         let check = check
@@ -161,8 +161,11 @@ fn no_file_is_overwritten_and_a_refusal_leaves_no_file() {
         let before = names(folder.path());
         let refused = with("sk-1\n", folder.path(), &["--provider", "openai"]);
         assert_eq!(refused.status.code(), Some(1), "{there}");
-        let said = text(&refused.stderr);
-        assert!(said.contains(there) && refused.stdout.is_empty(), "{said}");
+        let printed = text(&refused.stderr);
+        assert!(
+            printed.contains(there) && refused.stdout.is_empty(),
+            "{printed}"
+        );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
         assert_eq!(names(folder.path()), before, "{there}");
     }
@@ -186,8 +189,8 @@ fn no_file_is_overwritten_and_a_refusal_leaves_no_file() {
     ] {
         let refused = with(input, folder.path(), arguments);
         assert_eq!(refused.status.code(), Some(64), "{arguments:?}");
-        let said = text(&refused.stderr);
-        assert!(said.contains(why), "{said}");
+        let printed = text(&refused.stderr);
+        assert!(printed.contains(why), "{printed}");
     }
     let pasted = with(
         "",
@@ -209,7 +212,7 @@ fn terminal() -> (File, OwnedFd) {
 }
 
 /// Reads until the command asks for the token.
-fn until_asked(child: &mut Child) -> ChildStderr {
+fn read_question(child: &mut Child) -> ChildStderr {
     let mut requested = Vec::new();
     let mut stderr = child.stderr.take().unwrap();
     while !text(&requested).contains("not shown): ") {
@@ -228,7 +231,7 @@ fn the_terminal_echoes_again_after_ctrl_c() {
         .stdin(theirs.try_clone().unwrap())
         .spawn()
         .unwrap();
-    let _stderr = until_asked(&mut child);
+    let _stderr = read_question(&mut child);
     let shows = || {
         let modes = rustix::termios::tcgetattr(&theirs).unwrap().local_modes;
         modes.contains(LocalModes::ECHO)
@@ -243,14 +246,14 @@ fn the_terminal_echoes_again_after_ctrl_c() {
 #[test]
 fn a_typed_token_is_not_echoed_and_earlier_input_is_ignored() {
     let (mut ours, theirs) = terminal();
-    // Input before the question, as if a script had been pasted of which this is the next line.
+    // Input before the question, such as the next line of a pasted script.
     ours.write_all(b"keygate run\n").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut child = init(folder.path(), &["--provider", "openai"])
         .stdin(theirs.try_clone().unwrap())
         .spawn()
         .unwrap();
-    let _stderr = until_asked(&mut child);
+    let _stderr = read_question(&mut child);
     ours.write_all(b"sk-typed\n").unwrap();
     let started = std::time::Instant::now();
     let status = child.wait().unwrap();
@@ -277,18 +280,18 @@ fn the_path_of_a_token_file_is_relative_to_the_configuration() {
     let mode = |mode| std::fs::set_permissions(&token, PermissionsExt::from_mode(mode)).unwrap();
     mode(0o644);
     let refused = with("", folder.path(), &arguments);
-    let said = text(&refused.stderr);
+    let printed = text(&refused.stderr);
     assert!(
-        said.contains("chmod 600 token (nothing was written)"),
-        "{said}"
+        printed.contains("chmod 600 token (nothing was written)"),
+        "{printed}"
     );
     assert_eq!(names(folder.path()), ["token"]);
     mode(0o600);
     let made = with("", folder.path(), &arguments);
-    let said = text(&made.stderr);
+    let printed = text(&made.stderr);
     assert!(
-        made.status.success() && !said.contains("is not there"),
-        "{said}"
+        made.status.success() && !printed.contains("is not there"),
+        "{printed}"
     );
 }
 
@@ -315,10 +318,10 @@ fn a_server_in_a_private_network_needs_one_option() {
         folder.path(),
         &[&arguments[..], &["--plain-http"]].concat(),
     );
-    let said = text(&made.stderr);
-    assert!(made.status.success(), "{said}");
+    let printed = text(&made.stderr);
+    assert!(made.status.success(), "{printed}");
     assert!(
-        said.contains(&format!("--config '{out}/gateway.toml'")),
-        "{said}"
+        printed.contains(&format!("--config '{out}/gateway.toml'")),
+        "{printed}"
     );
 }

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::command::{keygate_with, text};
+use crate::support::command::{keygate_with, text};
 
 /// A folder for a key file, which does not exist yet.
 struct Keys {
@@ -36,9 +36,9 @@ impl Keys {
     /// The standard output and the standard error of a command that succeeds.
     fn run(&self, arguments: &[&str]) -> (String, String) {
         let output = self.with("", arguments);
-        let said = text(&output.stderr).to_owned();
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        (text(&output.stdout).to_owned(), said)
+        let printed = text(&output.stderr).to_owned();
+        assert!(output.status.success(), "{arguments:?}: {printed}");
+        (text(&output.stdout).to_owned(), printed)
     }
 }
 
@@ -54,8 +54,11 @@ fn a_key_that_expires_on_a_day_is_valid_until_its_end_in_utc() {
         "--not-before",
         "2099-12-01",
     ];
-    let (_, said) = create(&day);
-    assert!(said.contains("ends at 2100-01-31T23:59:59Z"), "{said}");
+    let (_, printed) = create(&day);
+    assert!(
+        printed.contains("ends at 2100-01-31T23:59:59Z"),
+        "{printed}"
+    );
     let file = keys.file();
     assert!(file.contains("expires = 2100-01-31T23:59:59Z"), "{file}");
     assert!(file.contains("not_before = 2099-12-01T00:00:00Z"), "{file}");
@@ -64,10 +67,10 @@ fn a_key_that_expires_on_a_day_is_valid_until_its_end_in_utc() {
         json.contains("\"expires\":\"2100-01-31T12:00:00Z\""),
         "{json}"
     );
-    let (_, said) = keys.run(&["rotate", "b", "--expires", "2100-02-28"]);
+    let (_, printed) = keys.run(&["rotate", "b", "--expires", "2100-02-28"]);
     assert!(
-        said.contains("the key ends at 2100-02-28T23:59:59Z"),
-        "{said}"
+        printed.contains("the key ends at 2100-02-28T23:59:59Z"),
+        "{printed}"
     );
     assert!(keys.file().contains("expires = 2100-02-28T23:59:59Z"));
     let before = keys.file();
@@ -78,8 +81,8 @@ fn a_key_that_expires_on_a_day_is_valid_until_its_end_in_utc() {
     ] {
         let refused = keys.with("", &["create", "--id", "c", "--expires", bad]);
         assert_eq!(refused.status.code(), Some(64));
-        let said = text(&refused.stderr);
-        assert!(said.contains(why), "{said}");
+        let printed = text(&refused.stderr);
+        assert!(printed.contains(why), "{printed}");
         assert_eq!(keys.file(), before);
     }
     let refused = keys.with(
@@ -95,10 +98,10 @@ fn a_key_that_expires_on_a_day_is_valid_until_its_end_in_utc() {
         ],
     );
     assert_eq!(refused.status.code(), Some(64));
-    let said = text(&refused.stderr);
+    let printed = text(&refused.stderr);
     assert!(
-        said.starts_with("--not-before (2100-01-31T00:00:00Z) is not before"),
-        "{said}"
+        printed.starts_with("--not-before (2100-01-31T00:00:00Z) is not before"),
+        "{printed}"
     );
     assert_eq!(keys.file(), before);
 }
@@ -154,7 +157,7 @@ fn list_and_show_print_comment_creation_time_and_state() {
         .filter(|line| line.starts_with("secret "))
         .collect();
     assert!(
-        secrets.len() == 2 && secrets[1].contains(", opens until "),
+        secrets.len() == 2 && secrets[1].contains(", valid until "),
         "{shown}"
     );
 }
@@ -162,7 +165,7 @@ fn list_and_show_print_comment_creation_time_and_state() {
 #[test]
 fn a_long_comment_or_label_is_printed_and_widens_no_other_row() {
     let keys = Keys::new();
-    // Longer than the greatest width that `format!` accepts.
+    // The text is longer than the greatest width that `format!` accepts.
     let long = "x".repeat(70_000);
     keys.run(&["create", "--id", "a", "--label", &format!("team={long}")]);
     keys.run(&["create", "--id", "b", "--comment", &long]);
@@ -206,9 +209,9 @@ fn the_list_can_be_filtered() {
         let ids = json["keys"].as_array().unwrap().iter();
         let ids: String = ids.map(|key| key["id"].as_str().unwrap()).collect();
         assert_eq!(ids, found, "{requested:?}");
-        let (table, said) = keys.run(&[&["list"], requested].concat());
+        let (table, printed) = keys.run(&[&["list"], requested].concat());
         assert_eq!(table.lines().count(), 1 + found.len(), "{table}");
-        assert_eq!(said.contains("of 5 keys."), found.len() < 5, "{said}");
+        assert_eq!(printed.contains("of 5 keys."), found.len() < 5, "{printed}");
     }
     for (bad, why) in [
         (["--state", "open"], "not-yet-valid"),
@@ -282,12 +285,18 @@ fn a_first_line_that_may_name_columns_does_not_become_a_key() {
         "alias,sha-256\nalice,a-long-secret-of-alice\n",
     ] {
         let refused = keys.with(table, &["import"]);
-        let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(1), "{table}{said}");
-        assert!(said.starts_with("keygate: line 1: no column"), "{said}");
-        assert!(!said.contains("6f1c") && keys.file().is_empty(), "{said}");
+        let printed = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{table}{printed}");
+        assert!(
+            printed.starts_with("keygate: line 1: no column"),
+            "{printed}"
+        );
+        assert!(
+            !printed.contains("6f1c") && keys.file().is_empty(),
+            "{printed}"
+        );
     }
-    // A first line before it says that the word is an id.
+    // After a line of column names, the word is an id.
     let taken = keys.with("id,key\ntoken,a-long-secret-of-token\n", &["import"]);
     assert!(taken.status.success(), "{}", text(&taken.stderr));
     assert!(keys.file().contains("id = \"token\""), "{}", keys.file());
@@ -311,13 +320,16 @@ fn an_unquoted_name_with_a_comma_is_refused_with_its_line() {
             &format!("alice,{}\n{name},{hex}\n", "0".repeat(64)),
             &["import"],
         );
-        let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(1), "{name}: {said}");
+        let printed = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{name}: {printed}");
         assert!(
-            said.starts_with("keygate: line 2: ") && said.contains("; nothing was taken"),
-            "{said}"
+            printed.starts_with("keygate: line 2: ") && printed.contains("; nothing was taken"),
+            "{printed}"
         );
-        assert!(!said.contains(hex) && !said.contains("Smith"), "{said}");
+        assert!(
+            !printed.contains(hex) && !printed.contains("Smith"),
+            "{printed}"
+        );
         assert_eq!(keys.file(), before, "{name}");
     }
 }
@@ -326,8 +338,11 @@ fn an_unquoted_name_with_a_comma_is_refused_with_its_line() {
 fn a_rotation_reports_how_long_the_old_secret_stays_valid() {
     let keys = Keys::new();
     keys.run(&["create", "--id", "a"]);
-    let (_, said) = keys.run(&["rotate", "a", "--overlap", "0s"]);
-    assert!(said.contains("no older one opens any more"), "{said}");
+    let (_, printed) = keys.run(&["rotate", "a", "--overlap", "0s"]);
+    assert!(
+        printed.contains("no older one is valid any more"),
+        "{printed}"
+    );
     // The key ends before the overlap would.
     keys.run(&["create", "--id", "b", "--expires", "1h"]);
     let (json, _) = keys.run(&["rotate", "b", "--overlap", "24h", "--json"]);
@@ -336,10 +351,10 @@ fn a_rotation_reports_how_long_the_old_secret_stays_valid() {
     let hours = end.duration_since(jiff::Timestamp::now()).as_hours();
     assert!(hours <= 1, "{json}");
     keys.run(&["disable", "a"]);
-    let (key, said) = keys.run(&["rotate", "a"]);
+    let (key, printed) = keys.run(&["rotate", "a"]);
     assert!(
-        said.contains("is disabled") && said.contains("no older one"),
-        "{said}"
+        printed.contains("is disabled") && printed.contains("no older one"),
+        "{printed}"
     );
     assert!(key.starts_with("kg_a_"));
     // The secret for which the key was disabled is gone from the file: enabling the key does not make it valid again.
@@ -347,10 +362,10 @@ fn a_rotation_reports_how_long_the_old_secret_stays_valid() {
     let (shown, _) = keys.run(&["show", "a"]);
     assert_eq!(shown.matches("sha256:").count(), 1, "{shown}");
     keys.run(&["disable", "a"]);
-    let (_, said) = keys.run(&["rotate", "a", "--overlap", "1h"]);
+    let (_, printed) = keys.run(&["rotate", "a", "--overlap", "1h"]);
     assert!(
-        said.contains("is disabled") && said.contains("the old one opens until"),
-        "{said}"
+        printed.contains("is disabled") && printed.contains("the old one is valid until"),
+        "{printed}"
     );
 }
 
@@ -361,20 +376,23 @@ fn an_expired_key_is_not_rotated_without_a_new_end() {
     let file = keys.file().replace("2100-01-01", "2020-01-01");
     std::fs::write(keys.path(), &file).unwrap();
     let refused = keys.with("", &["rotate", "a", "--overlap", "24h"]);
-    let said = text(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1), "{said}");
+    let printed = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{printed}");
     assert!(
-        said.contains("expired at 2020-01-01T23:59:59Z") && said.contains("--expires"),
-        "{said}"
+        printed.contains("expired at 2020-01-01T23:59:59Z") && printed.contains("--expires"),
+        "{printed}"
     );
     assert!(refused.stdout.is_empty());
     assert_eq!(keys.file(), file);
     // A secret that was refused until now stays refused, unless an overlap is given.
-    let (_, said) = keys.run(&["rotate", "a", "--expires", "90d"]);
-    assert!(said.contains("no older one opens any more"), "{said}");
+    let (_, printed) = keys.run(&["rotate", "a", "--expires", "90d"]);
+    assert!(
+        printed.contains("no older one is valid any more"),
+        "{printed}"
+    );
     std::fs::write(keys.path(), &file).unwrap();
-    let (_, said) = keys.run(&["rotate", "a", "--expires", "90d", "--overlap", "1h"]);
-    assert!(said.contains("the old one opens until"), "{said}");
+    let (_, printed) = keys.run(&["rotate", "a", "--expires", "90d", "--overlap", "1h"]);
+    assert!(printed.contains("the old one is valid until"), "{printed}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn of_kind(kind: &str, url: &str, provider: &str, route: &str) -> Gateway {
 }
 
 #[test]
-fn each_kind_gets_its_path_and_its_token_where_it_wants_them() {
+fn each_kind_of_provider_gets_the_path_and_the_token_header_that_it_expects() {
     for (kind, base, more, requested, line, credential) in [
         (
             "openai",
@@ -195,7 +195,7 @@ fn anthropics_version_is_added_only_if_the_client_sent_none() {
 }
 
 #[test]
-fn an_oauth_token_of_anthropics_goes_as_bearer_with_the_feature_it_needs() {
+fn an_anthropic_oauth_token_is_sent_as_bearer_with_its_beta_header() {
     let provider = Provider::start();
     let token = "token = \"inline:sk-ant-oat01-x\"";
     let gateway = of_kind("anthropic", &provider.url(), token, "");
@@ -228,7 +228,7 @@ fn an_oauth_token_of_anthropics_goes_as_bearer_with_the_feature_it_needs() {
 }
 
 #[test]
-fn the_callers_own_token_passes_and_the_gateways_key_stands_elsewhere() {
+fn the_callers_own_token_is_passed_on_and_the_gateways_key_needs_another_header() {
     let provider = Provider::start();
     let gateway = of_kind("anthropic", &provider.url(), "token = \"passthrough\"", "");
     let own = ("authorization", "Bearer sk-ant-api03-own");
@@ -255,7 +255,7 @@ fn the_callers_own_token_passes_and_the_gateways_key_stands_elsewhere() {
 #[test]
 fn a_refusal_has_the_error_format_of_its_route() {
     let provider = Provider::start();
-    for (kind, more, pointer, said, id) in [
+    for (kind, more, pointer, value, id) in [
         (
             "openai",
             "",
@@ -303,7 +303,7 @@ fn a_refusal_has_the_error_format_of_its_route() {
         let gateway = of_kind(kind, &provider.url(), more, "");
         let refused = gateway.request("POST", "/p/x", &[("api-key", "wrong")], b"{}");
         assert_eq!(refused.status, 401, "{kind}");
-        assert_eq!(refused.json().pointer(pointer).unwrap(), said, "{kind}");
+        assert_eq!(refused.json().pointer(pointer).unwrap(), value, "{kind}");
         let ours = refused.header("x-keygate-request-id").unwrap();
         assert_eq!(refused.header(id), Some(ours), "{kind}");
         // A missing key gets the same bytes.
@@ -338,7 +338,7 @@ fn the_client_chooses_the_account_only_if_the_route_allows_it() {
         ("X-Goog-User-Project", "theirs"),
         ("X-HF-Bill-To", "theirs"),
     ];
-    let ask = |gateway: &Gateway| {
+    let accounts = |gateway: &Gateway| {
         let headers: Vec<_> = [("api-key", "secret")].into_iter().chain(choices).collect();
         let path = "/p?userProject=theirs&access_token=theirs&a=1";
         assert_eq!(gateway.request("POST", path, &headers, b"{}").status, 200);
@@ -353,12 +353,12 @@ fn the_client_chooses_the_account_only_if_the_route_allows_it() {
         choices.map(|(name, _)| received.header(name).map(str::to_owned))
     };
     let kind = |more: &str, route: &str| of_kind("openai", &provider.url(), more, route);
-    assert_eq!(ask(&kind("", "")), [None, None, None, None]);
+    assert_eq!(accounts(&kind("", "")), [None, None, None, None]);
     let theirs = || Some("theirs".to_owned());
     let allowed = kind("", "allow_headers = [\"OpenAI-Project\", \"x-hf-bill-to\"]");
-    assert_eq!(ask(&allowed), [None, theirs(), None, theirs()]);
+    assert_eq!(accounts(&allowed), [None, theirs(), None, theirs()]);
     let set = kind("headers = { OpenAI-Organization = \"ours\" }", "");
-    assert_eq!(ask(&set), [Some("ours".to_owned()), None, None, None]);
+    assert_eq!(accounts(&set), [Some("ours".to_owned()), None, None, None]);
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn response_headers_about_the_account_are_removed_by_kind() {
         "anthropic-organization-id",
         "anthropic-workspace-id",
     ];
-    let provider = Provider::answering(move |_, wire| {
+    let provider = Provider::responding(move |_, wire| {
         let mut headers = vec![
             ("set-cookie", "a=1"),
             ("anthropic-ratelimit-requests-limit", "50"),
@@ -402,8 +402,8 @@ fn response_headers_about_the_account_are_removed_by_kind() {
 }
 
 #[test]
-fn the_url_of_the_next_request_leads_back_through_the_gateway() {
-    let provider = Provider::answering(|request, wire| {
+fn upload_urls_of_a_provider_lead_back_through_the_gateway() {
+    let provider = Provider::responding(|request, wire| {
         let host = request.header("host").unwrap();
         let own = format!("http://{host}/upload/v1beta/files?upload_id=1");
         let headers = [
@@ -414,7 +414,7 @@ fn the_url_of_the_next_request_leads_back_through_the_gateway() {
         headers.push(("location", "/v1beta/files/f"));
         respond(wire, "200 OK", &headers, b"{}");
     });
-    // One version stands for all others.
+    // The base path has another version than the path of the request.
     let gateway = of_kind("gemini", &(provider.url() + "/v1"), "", "");
     let key = ("x-goog-api-key", "secret");
     let response = gateway.request("POST", "/p/upload/v1beta/files", &[key], b"{}");
@@ -424,7 +424,7 @@ fn the_url_of_the_next_request_leads_back_through_the_gateway() {
     assert_eq!(
         response.header("x-goog-upload-control-url"),
         None,
-        "the client's key would go there"
+        "a client would send its key to another host"
     );
     let path = url.strip_prefix("http://gateway.test").unwrap();
     gateway.request("POST", path, &[key], b"data");

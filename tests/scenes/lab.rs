@@ -1,5 +1,5 @@
-//! The lab and the guide on which this gateway is modelled, with `conf/lab.toml`; and the holes that they leave open,
-//! closed.
+//! The lab and the guide on which this gateway is modelled, served with `conf/lab.toml`; and requests that they would let
+//! pass wrongly.
 
 use crate::support::gateway::key_table;
 use crate::support::{Gateway, Provider, Scene};
@@ -124,7 +124,7 @@ fn a_missing_metadata_entry_is_503_and_a_clients_own_header_does_not_stand_in_fo
 }
 
 #[test]
-fn a_key_of_another_team_is_not_taken_by_the_labs_selector() {
+fn the_labs_selector_refuses_a_key_of_another_team() {
     let (huggingface, openai) = (Provider::start(), Provider::start());
     let gateway = lab(&huggingface, &openai, TOKEN);
     let keys = std::fs::read_to_string(gateway.scene.path("keys.toml")).unwrap();

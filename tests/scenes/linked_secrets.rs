@@ -6,9 +6,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use crate::clients_tls::{ask, client};
 use crate::support::gateway::simple;
-use crate::support::tls::Authority;
+use crate::support::tls::{Authority, client_config, post};
 use crate::support::{Provider, Scene, eventually};
 
 /// Writes the `nth` pair for `name` into certbot's archive, and points the links in `live` to it, as certbot does.
@@ -39,12 +38,12 @@ fn links_of_certbot_are_followed_and_a_renewal_is_loaded() {
     scene.configure(TLS, &simple(&provider.url(), "", ""));
     assert_eq!(scene.problems(), "");
     let gateway = scene.start();
-    let config = client(&authority, None, &[]);
-    let response = ask(gateway.address(), &config, "gateway.test").unwrap();
+    let config = client_config(&authority, None, &[]);
+    let response = post(gateway.address(), &config, "gateway.test").unwrap();
     assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     renew(&gateway.scene, &authority, "renewed.test", 2);
     eventually("the renewed certificate", || {
-        ask(gateway.address(), &config, "renewed.test").is_ok()
+        post(gateway.address(), &config, "renewed.test").is_ok()
     });
 }
 
@@ -68,12 +67,12 @@ fn the_hook_for_certbot_installs_the_renewed_certificate() {
     scene.configure(tls, &simple(&provider.url(), "", ""));
     assert_eq!(scene.problems(), "");
     let gateway = scene.start();
-    let config = client(&authority, None, &[]);
-    assert!(ask(gateway.address(), &config, "gateway.test").is_ok());
+    let config = client_config(&authority, None, &[]);
+    assert!(post(gateway.address(), &config, "gateway.test").is_ok());
     renew(&gateway.scene, &authority, "renewed.test", 2);
     run_hook(&gateway.scene);
     eventually("the renewed certificate", || {
-        ask(gateway.address(), &config, "renewed.test").is_ok()
+        post(gateway.address(), &config, "renewed.test").is_ok()
     });
 }
 
@@ -86,12 +85,12 @@ fn a_link_that_other_users_could_have_made_is_refused_with_its_folder_and_a_reme
     for folder in ["live/x", "live", "archive/x", "archive"] {
         for bits in [0o777, 0o775] {
             mode(&scene.path(folder), bits);
-            let said = scene.problems();
+            let found = scene.problems();
             assert!(
-                said.contains("privkey.pem leads through the folder")
-                    && said.contains(&format!("{folder}, which others can write"))
-                    && said.contains("chmod go-w"),
-                "{folder}: {said}"
+                found.contains("privkey.pem leads through the folder")
+                    && found.contains(&format!("{folder}, which others can write"))
+                    && found.contains("chmod go-w"),
+                "{folder}: {found}"
             );
             mode(&scene.path(folder), 0o755);
         }

@@ -1,5 +1,5 @@
-//! Scenes: a provider, a gateway, a client, one surprise. Everything runs for real, on free ports
-//! of loopback; the provider records every byte it gets.
+//! Scenes: a real gateway between a client that sends raw bytes and a provider that records every byte that it receives,
+//! all on free ports of loopback.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,11 +29,6 @@ mod first_steps;
 mod header_names;
 mod headers;
 mod import;
-mod import_backends;
-mod import_closed;
-mod import_places;
-mod import_prices;
-mod import_strangers;
 mod impostor;
 mod init;
 mod key_commands;
@@ -59,7 +54,6 @@ mod routes;
 mod seeds;
 mod service_manager;
 mod settings;
-mod strangers;
 mod stream;
 mod successors;
 mod support;
@@ -69,6 +63,7 @@ mod tracing;
 mod trusted_proxies;
 mod unexpected_switch;
 mod unmetered;
+mod unverified_clients;
 mod upgrade;
 mod upgrade_killed;
 mod upstream;

@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::command::{keygate, text as printed};
-use crate::support::gateway::simple;
-use crate::support::provider::respond;
+use crate::support::command::{keygate, text as printed};
+use crate::support::gateway::{simple, tokens};
+use crate::support::provider::echo_json as echo;
 use crate::support::websocket::{connect, take_turn, taking_turns, text};
-use crate::support::{Gateway, Provider, Scene};
-use crate::usage::{KEY, tokens};
+use crate::support::{Gateway, KEY, Provider, Scene};
 
 const UNPRICED: &str = "keygate_unpriced_answers_total{provider=\"p\",route=\"r\"}";
 
@@ -52,20 +51,6 @@ cache_read = "1.25"
 output = "10.00"
 "#;
 
-/// A provider that echoes the request's body, as an event stream if the path asks for one.
-fn echo() -> Provider {
-    Provider::answering(|request, wire| {
-        if request.line().contains("/streamed") {
-            let head = [("content-type", "text/event-stream")];
-            let events = format!("data: {}\n\n", String::from_utf8_lossy(&request.body));
-            respond(wire, "200 OK", &head, events.as_bytes());
-        } else {
-            let head = [("content-type", "application/json")];
-            respond(wire, "200 OK", &head, &request.body);
-        }
-    })
-}
-
 fn gateway(provider: &Provider, route: &str) -> Gateway {
     let usage = "\n[usage]\nprices = \"prices.toml\"\n";
     let config = simple(&provider.url(), "", route) + usage;
@@ -75,7 +60,7 @@ fn gateway(provider: &Provider, route: &str) -> Gateway {
 }
 
 /// The costs that `keygate usage` computes from the access lines.
-fn priced_anew(gateway: &Gateway, lines: &[Value]) -> String {
+fn recomputed_cost(gateway: &Gateway, lines: &[Value]) -> String {
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let scene = &gateway.scene;
     scene.write("log.json", &lines);
@@ -119,11 +104,14 @@ fn a_realtime_session_costs_what_its_text_its_audio_and_its_images_cost() {
     let kinds = ["input_audio", "cache_read_audio", "output_audio"];
     let counted = kinds.map(|kind| tokens(&gateway, kind));
     assert_eq!(counted, [500, 100, 250]);
-    assert_eq!(priced_anew(&gateway, std::slice::from_ref(line)), "0.03114");
+    assert_eq!(
+        recomputed_cost(&gateway, std::slice::from_ref(line)),
+        "0.03114"
+    );
 }
 
 #[test]
-fn a_chat_completion_that_speaks_costs_what_its_words_and_its_sounds_cost() {
+fn a_chat_completion_with_audio_costs_what_its_text_and_its_audio_cost() {
     let provider = echo();
     let gateway = gateway(&provider, "");
     let spoken = json!({"model": "gpt-audio", "usage": {"prompt_tokens": 120, "completion_tokens": 230,
@@ -138,11 +126,11 @@ fn a_chat_completion_that_speaks_costs_what_its_words_and_its_sounds_cost() {
         // 20 x 2.50 + 100 x 32 + 50 x 10 + 180 x 64
         assert_eq!(line["cost"], "0.01527", "{line}");
     }
-    assert_eq!(priced_anew(&gateway, &lines), "0.03054");
+    assert_eq!(recomputed_cost(&gateway, &lines), "0.03054");
 }
 
 #[test]
-fn a_gemini_response_costs_what_its_modalities_cost_in_whatever_order_they_are_said() {
+fn a_gemini_response_costs_what_its_modalities_cost_in_any_order() {
     let provider = echo();
     let gateway = gateway(&provider, "");
     let entry = |modality: &str, count: u32, turned: bool| {
@@ -214,11 +202,11 @@ fn a_gemini_response_costs_what_its_modalities_cost_in_whatever_order_they_are_s
     }
     // 100 x 0.30 + 10 x 2.50 + 1290 x 30
     assert_eq!(lines[4]["cost"], "0.038755", "{}", lines[4]);
-    assert_eq!(priced_anew(&gateway, &lines), "0.041679");
+    assert_eq!(recomputed_cost(&gateway, &lines), "0.041679");
 }
 
 #[test]
-fn audio_without_a_price_has_no_cost_and_images_that_went_in_cost_like_text() {
+fn audio_without_a_price_has_no_cost_and_input_images_cost_as_text() {
     let provider = echo();
     let gateway = gateway(&provider, "");
     let cases = [
@@ -248,20 +236,20 @@ fn audio_without_a_price_has_no_cost_and_images_that_went_in_cost_like_text() {
 }
 
 #[test]
-fn what_is_billed_elsewhere_or_left_open_has_no_cost_and_the_line_says_why() {
+fn usage_that_is_incomplete_or_billed_otherwise_has_no_cost_and_a_reason_in_the_line() {
     let provider = echo();
     let gateway = gateway(&provider, "");
     let entry = |modality: &str, count: u32| json!({"modality": modality, "tokenCount": count});
     let usage = json!({"input_tokens": 1000, "output_tokens": 10, "total_tokens": 1010});
     let cases = [
-        // As Gemini's Live API leaves out what was said last.
+        // Gemini's Live API leaves the last message out of the details.
         (
             json!({"modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 1108,
                 "candidatesTokenCount": 20, "promptTokensDetails": [entry("TEXT", 395), entry("AUDIO", 511)]}}),
             None,
             ("media_unclear", json!(true)),
         ),
-        // OpenAI's Responses, which have called another model, and searched.
+        // OpenAI's Responses that called another model, or searched the web.
         (
             json!({"model": "gpt-4o", "usage": usage, "tool_usage": {"web_search": {"num_requests": 0},
                 "image_gen": {"input_tokens": 30, "output_tokens": 196, "total_tokens": 226}}}),
@@ -302,7 +290,7 @@ fn what_is_billed_elsewhere_or_left_open_has_no_cost_and_the_line_says_why() {
     }
     assert_eq!(gateway.count(UNPRICED), 8);
     assert_eq!(
-        priced_anew(&gateway, &gateway.access_lines(seen)),
+        recomputed_cost(&gateway, &gateway.access_lines(seen)),
         "0.011996"
     );
 }

@@ -1,48 +1,9 @@
 //! Streams that do not report their usage by themselves, by the setting `meter_streams`.
 
-use crate::support::gateway::simple;
+use crate::support::gateway::{simple, tokens};
 use crate::support::http2::{self, Http2Provider};
-use crate::support::provider::{begin_events, chunk, end_chunks, respond};
-use crate::support::{Provider, Scene};
-use crate::usage::{KEY, tokens};
-
-/// A provider like `OpenAI`'s chat with respect to usage: it refuses what `OpenAI` would refuse.
-pub(crate) fn chat() -> Provider {
-    Provider::answering(|request, wire| {
-        let requested: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-        let options = requested
-            .get("stream_options")
-            .filter(|options| !options.is_null());
-        if requested["stream"] != true {
-            if options.is_some() {
-                return respond(wire, "400 Bad Request", &[], b"only with a stream");
-            }
-            let body = br#"{"model":"m-1","choices":[{}],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
-            return respond(
-                wire,
-                "200 OK",
-                &[("content-type", "application/json")],
-                body,
-            );
-        }
-        let with_usage = options.is_some_and(|options| options["include_usage"] == true);
-        let more = if with_usage { r#","usage":null"# } else { "" };
-        begin_events(wire);
-        for word in ["one", "two", "\\\"usage\\\":null"] {
-            let event = format!(
-                "data: {{\"model\":\"m-1\",\"choices\":[{{\"delta\":{{\"content\":\"{word}\"}}}}]{more}}}\n\n"
-            );
-            let (begin, end) = event.split_at(event.len() / 2);
-            chunk(wire, begin.as_bytes());
-            chunk(wire, end.as_bytes());
-        }
-        if with_usage {
-            chunk(wire, b"data: {\"model\":\"m-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":3}}\n\n");
-        }
-        chunk(wire, b"data: [DONE]\n\n");
-        end_chunks(wire);
-    })
-}
+use crate::support::provider::chat;
+use crate::support::{KEY, Provider, Scene};
 
 /// A gateway with a route `/p` with more lines, and `/plain` without, to the same provider.
 fn beside_plain(provider: &Provider, route: &str) -> Scene {
@@ -54,7 +15,7 @@ const STREAMING: &[u8] =
     br#"{"model": "m", "stream": true, "messages": [{"content": "}\u0022{"}]}"#;
 
 #[test]
-fn a_stream_that_was_not_asked_for_usage_is_metered_exactly_and_its_client_sees_no_difference() {
+fn a_stream_whose_client_requests_no_usage_is_metered_exactly_and_looks_the_same() {
     let provider = chat();
     let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
     let json = [KEY[0], ("content-type", "application/json")];
@@ -88,9 +49,9 @@ fn a_stream_that_was_not_asked_for_usage_is_metered_exactly_and_its_client_sees_
     let last = provider.last();
     assert_eq!(last.header("accept-encoding"), Some("identity"));
     // A client that requests usage receives it.
-    let asks = br#"{"stream": true, "stream_options": {"include_usage": true}}"#;
-    let told = gateway.request("POST", "/p", &json, asks);
-    assert!(told.text().contains("\"choices\":[],\"usage\":{"));
+    let with_usage = br#"{"stream": true, "stream_options": {"include_usage": true}}"#;
+    let response = gateway.request("POST", "/p", &json, with_usage);
+    assert!(response.text().contains("\"choices\":[],\"usage\":{"));
     // A request without a stream, or not for chat, is not changed.
     let whole = gateway.request("POST", "/p/v1/chat/completions", &json, b"{}");
     assert_eq!(whole.status, 200);
@@ -99,7 +60,7 @@ fn a_stream_that_was_not_asked_for_usage_is_metered_exactly_and_its_client_sees_
 }
 
 #[test]
-fn a_body_without_a_length_is_asked_for_usage_as_well() {
+fn usage_is_requested_in_a_body_without_a_length() {
     let provider = chat();
     let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
     let mut client = gateway.client();
@@ -122,7 +83,7 @@ fn a_body_without_a_length_is_asked_for_usage_as_well() {
 }
 
 #[test]
-fn streams_are_asked_over_http2_as_well_on_either_side() {
+fn usage_is_requested_over_http2_on_either_side() {
     let json = [KEY[0], ("content-type", "application/json")];
     // To the provider: the announced length is the length of the body.
     let upstream = Http2Provider::start(None);
@@ -169,7 +130,7 @@ fn streams_are_asked_over_http2_as_well_on_either_side() {
 }
 
 #[test]
-fn a_null_is_no_stream_and_a_stream_hidden_from_the_meter_is_estimated() {
+fn null_options_are_no_stream_and_a_stream_that_is_no_chat_is_estimated() {
     let provider = chat();
     let gateway = beside_plain(&provider, "meter_streams = \"exact\"").start();
     let json = [KEY[0], ("content-type", "application/json")];
@@ -201,8 +162,8 @@ fn a_null_is_no_stream_and_a_stream_hidden_from_the_meter_is_estimated() {
 }
 
 #[test]
-fn a_stream_with_a_length_or_of_an_old_version_is_changed_in_order() {
-    let provider = Provider::answering(|_, wire| {
+fn usage_is_removed_from_an_http_1_0_stream_with_a_length() {
+    let provider = Provider::responding(|_, wire| {
         let body = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":2}}\n\ndata: [DONE]\n\n";
         let head = format!(
             "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: identity\r\ncontent-length: {}\r\n\r\n",
@@ -257,11 +218,11 @@ fn a_stream_without_usage_is_estimated_if_the_route_says_so() {
 }
 
 #[test]
-fn a_stream_is_not_read_where_the_route_says_off() {
+fn a_stream_is_not_read_if_the_route_sets_off() {
     let provider = chat();
     let gateway = beside_plain(&provider, "meter_streams = \"off\"").start();
-    let asks = br#"{"stream": true, "stream_options": {"include_usage": true}}"#;
-    gateway.request("POST", "/p", &KEY, asks);
+    let with_usage = br#"{"stream": true, "stream_options": {"include_usage": true}}"#;
+    gateway.request("POST", "/p", &KEY, with_usage);
     gateway.request("POST", "/p", &KEY, b"{}");
     let lines = gateway.access_lines(2);
     assert!(lines[0].get("output_tokens").is_none() && lines[0]["model"].is_null());

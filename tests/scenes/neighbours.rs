@@ -29,7 +29,7 @@ fn own(path: &str) -> Vec<u8> {
 }
 
 fn provider() -> Http2Provider {
-    Http2Provider::answering(None, |request: &Request<()>| {
+    Http2Provider::responding(None, |request: &Request<()>| {
         Bytes::from(own(request.uri().path()))
     })
 }
@@ -55,12 +55,15 @@ fn exchange(client: &mut Client, key: &Key, route: &str, rest: &str, body: &[u8]
     let start = Instant::now();
     let response = client.request("POST", &format!("{route}{rest}"), key, body);
     assert_eq!(response.status, 200, "{rest}: {}", response.head);
-    assert!(response.body == own(rest), "{rest}: another's bytes");
+    assert!(
+        response.body == own(rest),
+        "{rest}: the response is not its own"
+    );
     assert!(start.elapsed() < SLOWEST, "{rest}: {:?}", start.elapsed());
 }
 
-/// Lets Bob send requests all the time while Alice runs `wild`, which gets the number of Bob's responses.
-fn beside(provider: &Http2Provider, wild: impl FnOnce(&Gateway, &AtomicUsize) + Send) {
+/// Lets Bob send requests all the time while Alice runs `disturb`, which gets the number of Bob's responses.
+fn beside(provider: &Http2Provider, disturb: impl FnOnce(&Gateway, &AtomicUsize) + Send) {
     let gateway = scene(provider).start();
     let (over, exchanges) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut bob = gateway.client();
@@ -68,7 +71,7 @@ fn beside(provider: &Http2Provider, wild: impl FnOnce(&Gateway, &AtomicUsize) + 
     exchange(&mut bob, &BOB, "/b", "/bob/first", b"first");
     std::thread::scope(|threads| {
         let alice = threads.spawn(|| {
-            wild(&gateway, &exchanges);
+            disturb(&gateway, &exchanges);
             over.store(true, Ordering::SeqCst);
         });
         while !over.load(Ordering::SeqCst) && !alice.is_finished() {
@@ -99,7 +102,7 @@ fn beside(provider: &Http2Provider, wild: impl FnOnce(&Gateway, &AtomicUsize) + 
         let wanted = format!("{number} ").repeat(3_000);
         assert!(
             first || body == wanted.as_bytes(),
-            "{path}: another's bytes"
+            "{path}: the body is not its own"
         );
         of_bob += 1;
     }
@@ -115,20 +118,13 @@ fn wait_for(more: usize, exchanges: &AtomicUsize) {
 }
 
 #[test]
-fn a_tenant_that_does_not_read_takes_nothing_from_another_on_its_connection() {
+fn a_tenant_that_does_not_read_does_not_affect_another_on_its_connection() {
     let provider = provider();
     beside(&provider, |gateway, exchanges| {
         let mut silent: Vec<Client> = (0..6)
             .map(|number| {
-                let mut client = gateway.client();
-                client.send(raw_request(
-                    "GET",
-                    &format!("/a/large/{number}"),
-                    &ALICE,
-                    b"",
-                ));
-                assert!(client.read_head().starts_with("HTTP/1.1 200 "));
-                client
+                let path = format!("/a/large/{number}");
+                Client::open_response(gateway.address(), raw_request("GET", &path, &ALICE, b""))
             })
             .collect();
         wait_for(60, exchanges);
@@ -145,7 +141,7 @@ fn a_tenant_that_does_not_read_takes_nothing_from_another_on_its_connection() {
 }
 
 #[test]
-fn a_tenant_that_resets_all_the_time_takes_nothing_from_another_on_its_connection() {
+fn a_tenant_that_resets_all_the_time_does_not_affect_another_on_its_connection() {
     let provider = provider();
     beside(&provider, |gateway, exchanges| {
         for number in 0..300 {
@@ -171,7 +167,7 @@ fn a_tenant_that_resets_all_the_time_takes_nothing_from_another_on_its_connectio
 }
 
 #[test]
-fn a_tenant_that_posts_a_huge_body_takes_nothing_from_another_on_its_connection() {
+fn a_tenant_that_posts_a_huge_body_does_not_affect_another_on_its_connection() {
     const CHUNKS: usize = 1_000;
     let provider = provider();
     beside(&provider, |gateway, exchanges| {
@@ -200,13 +196,13 @@ fn a_tenant_that_posts_a_huge_body_takes_nothing_from_another_on_its_connection(
 }
 
 #[test]
-fn a_log_reader_that_stops_while_two_tenants_work_takes_nothing_from_either() {
+fn a_log_reader_that_stops_does_not_affect_either_of_two_tenants() {
     const EXCHANGES: usize = 150;
     let provider = provider();
     let mut reader = LogReader::new();
     let mut command = keygate();
     command.stdout(reader.end()).stderr(reader.end());
-    let process = Process::start_heard(scene(&provider), &mut command, || reader.read());
+    let process = Process::start_with_log(scene(&provider), &mut command, || reader.read());
     drop(command);
     let done = AtomicUsize::new(0);
     let work = |key: &Key, route: &str, tenant: &str| {
@@ -232,15 +228,15 @@ fn a_log_reader_that_stops_while_two_tenants_work_takes_nothing_from_either() {
     assert_eq!(done.into_inner(), EXCHANGES * 2);
     let mut routes = [0, 0];
     eventually("the access lines", || {
-        let said = reader.read();
-        let lines = said.lines().filter(|line| line.starts_with('{'));
+        let log = reader.read();
+        let lines = log.lines().filter(|line| line.starts_with('{'));
         let lines = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         routes = [0, 0];
         for line in lines {
             match (line["key"].as_str(), line["route"].as_str()) {
                 (Some("alice"), Some("a")) => routes[0] += 1,
                 (Some("bob"), Some("b")) => routes[1] += 1,
-                _ => panic!("a line of both: {line}"),
+                _ => panic!("a line that mixes both tenants: {line}"),
             }
         }
         routes == [EXCHANGES; 2]

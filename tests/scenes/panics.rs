@@ -32,14 +32,14 @@ fn a_panic_logs_its_place_and_not_its_message() {
             .envs([("CANARY", CANARY), ("RUST_BACKTRACE", backtrace)])
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+        let printed = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
         assert!(!ran.status.success());
-        assert!(said.contains("` panicked at "), "{said}");
-        assert!(!said.contains("canary-"), "{said}");
+        assert!(printed.contains("` panicked at "), "{printed}");
+        assert!(!printed.contains("canary-"), "{printed}");
         assert_eq!(
-            said.contains("panics_over_a_secret\n             at"),
+            printed.contains("panics_over_a_secret\n             at"),
             backtrace == "1",
-            "{said}"
+            "{printed}"
         );
     }
 }
@@ -85,14 +85,16 @@ const ABORTED: Option<i32> = Some(6);
 fn a_process_that_aborts_has_logged_why() {
     for round in 0..20 {
         let ran = part("panics_while_it_panics").output().unwrap();
-        let said = String::from_utf8_lossy(&ran.stderr);
-        assert_eq!(ran.status.signal(), ABORTED, "{said}");
-        let panics = said.matches("panicked at tests/scenes/panics.rs").count();
-        assert_eq!(panics, 2, "{round}: {said}");
+        let printed = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.signal(), ABORTED, "{printed}");
+        let panics = printed
+            .matches("panicked at tests/scenes/panics.rs")
+            .count();
+        assert_eq!(panics, 2, "{round}: {printed}");
         let ran = part("cannot_go_on").output().unwrap();
-        let said = String::from_utf8_lossy(&ran.stderr);
-        assert_eq!(ran.status.signal(), ABORTED, "{said}");
-        assert!(said.contains("it cannot go on"), "{round}: {said}");
+        let printed = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.signal(), ABORTED, "{printed}");
+        assert!(printed.contains("it cannot go on"), "{round}: {printed}");
     }
 }
 
@@ -104,7 +106,7 @@ fn a_process_that_aborts_does_not_wait_for_its_log_to_be_read() {
     command.stderr(reader.end()).stdout(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut status = None;
-    eventually("the end", || {
+    eventually("the end of the process", || {
         status = child.try_wait().unwrap();
         status.is_some()
     });

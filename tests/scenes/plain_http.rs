@@ -25,38 +25,41 @@ fn plain_http_to_a_private_name_needs_a_setting_and_is_reported() {
                 && refused.contains("`plain_http = true`"),
             "{host}: {refused}"
         );
-        let said = problems(host, "plain_http = true");
+        let found = problems(host, "plain_http = true");
         let warning =
             "gateway.toml:6: warning: providers.p: requests and the token go unencrypted to";
-        assert!(said.contains(warning), "{host}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(found.contains(warning), "{host}: {found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
     }
     for public in ["8.8.8.8", "[2001:db8::1]:8000", "172.32.0.1"] {
-        let said = problems(public, "plain_http = true");
-        assert!(said.contains("is a public address: use https://"), "{said}");
+        let found = problems(public, "plain_http = true");
+        assert!(
+            found.contains("is a public address: use https://"),
+            "{found}"
+        );
     }
     let metadata = problems("100.100.100.200", "plain_http = true");
     assert!(metadata.contains("metadata service"), "{metadata}");
     // Without a token, the message does not mention one.
     let rest = simple("http://gpu-box", "", "").replace("inline:provider-token", "none");
-    let said = Scene::new(&rest).key("alice", "secret", "").problems();
+    let found = Scene::new(&rest).key("alice", "secret", "").problems();
     assert!(
-        said.contains("would send requests unencrypted to gpu-box"),
-        "{said}"
+        found.contains("would send requests unencrypted to gpu-box"),
+        "{found}"
     );
 }
 
 #[test]
-fn the_word_without_its_need_is_told_apart() {
+fn an_unneeded_plain_http_setting_is_reported() {
     for (url, more) in [
         ("https://api.example.com", "plain_http = true"),
         ("http://10.0.0.1", "plain_http = true"),
     ] {
         let scene = Scene::new(&simple(url, more, "")).key("alice", "secret", "");
-        let said = scene.problems();
+        let found = scene.problems();
         assert!(
-            said.contains("gateway.toml:8: warning: providers.p.plain_http has no effect"),
-            "{said}"
+            found.contains("gateway.toml:8: warning: providers.p.plain_http has no effect"),
+            "{found}"
         );
     }
     assert_eq!(problems("10.0.0.1", "plain_http = false"), "");
@@ -84,17 +87,17 @@ fn a_collector_by_plain_http_needs_the_same_setting() {
         let provider = simple("https://api.example.com", "", "");
         format!("{provider}[tracing]\nendpoint = \"http://otel:4318\"\n{more}")
     };
-    let said = Scene::new(&rest("")).key("alice", "secret", "").problems();
+    let found = Scene::new(&rest("")).key("alice", "secret", "").problems();
     assert!(
-        said.contains("tracing.endpoint would send spans unencrypted to otel")
-            && said.contains("`plain_http = true`"),
-        "{said}"
+        found.contains("tracing.endpoint would send spans unencrypted to otel")
+            && found.contains("`plain_http = true`"),
+        "{found}"
     );
-    let said = Scene::new(&rest("plain_http = true"))
+    let found = Scene::new(&rest("plain_http = true"))
         .key("alice", "secret", "")
         .problems();
     assert!(
-        said.contains("warning: tracing: spans go unencrypted to otel"),
-        "{said}"
+        found.contains("warning: tracing: spans go unencrypted to otel"),
+        "{found}"
     );
 }

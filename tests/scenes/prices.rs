@@ -1,11 +1,9 @@
 //! The cost of requests: reported by the provider, computed from the price file, or counted as unknown.
 
-use std::process::Command;
-
+use crate::support::command::keygate;
 use crate::support::gateway::simple;
-use crate::support::provider::respond;
-use crate::support::{Gateway, Provider, Scene};
-use crate::usage::KEY;
+use crate::support::provider::echo_json as echo;
+use crate::support::{Gateway, KEY, Provider, Scene};
 
 const UNPRICED: &str = "keygate_unpriced_answers_total{provider=\"p\",route=\"r\"}";
 
@@ -42,14 +40,6 @@ input = "1"
 output = "1"
 per_request = "0.005"
 "#;
-
-/// A provider that echoes the request's body.
-fn echo() -> Provider {
-    Provider::answering(|request, wire| {
-        let head = [("content-type", "application/json")];
-        respond(wire, "200 OK", &head, &request.body);
-    })
-}
 
 fn gateway(provider: &Provider, prices: Option<&str>) -> Gateway {
     let usage = prices.map_or("", |_| "\n[usage]\nprices = \"prices.toml\"\n");
@@ -108,7 +98,7 @@ const RESPONSES: [(&str, Option<&str>); 11] = [
 ];
 
 #[test]
-fn a_request_costs_what_the_invoice_says_and_is_never_priced_as_something_else() {
+fn a_request_costs_what_the_provider_bills_or_has_no_cost() {
     let provider = echo();
     let gateway = gateway(&provider, Some(PRICES));
     let mut unpriced = 0;
@@ -134,7 +124,7 @@ fn a_request_costs_what_the_invoice_says_and_is_never_priced_as_something_else()
 }
 
 #[test]
-fn what_the_provider_says_that_it_cost_wins_with_or_without_a_price_file() {
+fn a_cost_that_the_provider_reports_takes_precedence_over_the_price_file() {
     let response = r#"{"model":"openai/gpt-5","usage":{"prompt_tokens":1000000,"completion_tokens":1,"cost":0.95,"is_byok":false,"cost_details":{"upstream_inference_cost":0.9}}}"#;
     let euros = format!("currency = \"EUR\"\n{PRICES}");
     for prices in [None, Some(&*euros)] {
@@ -155,13 +145,8 @@ fn what_the_provider_says_that_it_cost_wins_with_or_without_a_price_file() {
     }
 }
 
-fn keygate(arguments: &[&str]) -> std::process::Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
-    command.args(arguments).output().unwrap()
-}
-
 #[test]
-fn access_lines_hold_all_that_a_price_file_needs_to_reckon_them_anew() {
+fn access_lines_hold_everything_that_recomputing_their_costs_needs() {
     let provider = echo();
     let gateway = gateway(&provider, None);
     for (response, _) in RESPONSES {
@@ -175,14 +160,14 @@ fn access_lines_hold_all_that_a_price_file_needs_to_reckon_them_anew() {
     gateway.scene.write("prices.toml", PRICES);
     let path = |name: &str| gateway.scene.path(name).display().to_string();
     let (log, prices) = (path("access.log"), path("prices.toml"));
-    let sums = keygate(&["usage", "--json", "--by", "key", "--prices", &prices, &log]);
-    let sums: serde_json::Value = serde_json::from_slice(&sums.stdout).unwrap();
-    // All that is billed, and what the provider has said itself.
+    let output = keygate(&["usage", "--json", "--by", "key", "--prices", &prices, &log]);
+    let sums: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    // The sum of all bills, and of the cost that the provider reported.
     assert_eq!(sums[0]["cost"]["USD"], "8.12889");
 }
 
 #[test]
-fn what_is_wrong_with_a_tier_is_said_with_its_line_and_keeps_the_prices_of_before() {
+fn an_invalid_tier_is_reported_with_its_line_and_keeps_the_previous_prices() {
     let provider = echo();
     let broken = "[[price]]\nmodel = \"m\"\ninput = \"1\"\noutput = \"2\"\n[[price.tier]]\nservice = \"slow\"\ninput = \"1\"\n";
     let config = simple(&provider.url(), "", "") + "\n[usage]\nprices = \"prices.toml\"\n";

@@ -7,13 +7,13 @@ use crate::support::{Client, Gateway, Provider, Response, Scene};
 
 const KEY: (&str, &str) = ("api-key", "secret");
 
-/// A provider that responds with the status and the headers in the request's `x-answer`; `OWN` stands for its own host
+/// A provider that responds with the status and the headers in the request's `x-response`; `OWN` stands for its own host
 /// and port.
-fn obedient() -> Provider {
-    Provider::answering(|request, wire| {
-        let requested = request.header("x-answer").unwrap();
+fn provider() -> Provider {
+    Provider::responding(|request, wire| {
+        let wanted = request.header("x-response").unwrap();
         let own = request.header("host").unwrap();
-        let (status, headers) = requested.split_once(';').unwrap();
+        let (status, headers) = wanted.split_once(';').unwrap();
         let headers = headers.replace("OWN", own);
         let headers: Vec<_> = headers
             .split('|')
@@ -31,9 +31,9 @@ fn gateway(provider: &Provider, base: &str, settings: &str) -> Gateway {
         .start()
 }
 
-fn ask(gateway: &Gateway, method: &str, path: &str, response: &str) -> Response {
+fn request(gateway: &Gateway, method: &str, path: &str, response: &str) -> Response {
     let body: &[u8] = if method == "POST" { b"{}" } else { b"" };
-    gateway.request(method, path, &[KEY, ("x-answer", response)], body)
+    gateway.request(method, path, &[KEY, ("x-response", response)], body)
 }
 
 fn assert_refused(response: &Response, what: &str) {
@@ -73,16 +73,16 @@ const ELSEWHERE: [&str; 21] = [
 
 #[test]
 fn a_redirect_to_another_host_is_502_whatever_the_method_and_the_status() {
-    let provider = obedient();
+    let provider = provider();
     let gateway = gateway(&provider, "", "");
     for status in [300, 301, 302, 303, 304, 305, 306, 307, 308, 399] {
         for method in ["GET", "HEAD", "POST", "DELETE"] {
-            let said = format!("{status};location: https://evil.test/v1/x");
-            let response = ask(&gateway, method, "/p/v1/x", &said);
+            let wanted = format!("{status};location: https://evil.test/v1/x");
+            let response = request(&gateway, method, "/p/v1/x", &wanted);
             assert_refused(&response, &format!("{method} {status}"));
         }
     }
-    let response = ask(
+    let response = request(
         &gateway,
         "POST",
         "/p/v1/x",
@@ -101,10 +101,10 @@ fn a_redirect_to_another_host_is_502_whatever_the_method_and_the_status() {
 
 #[test]
 fn a_location_that_a_client_may_read_as_another_host_is_refused() {
-    let provider = obedient();
+    let provider = provider();
     let gateway = gateway(&provider, "", "");
     for location in ELSEWHERE {
-        let response = ask(
+        let response = request(
             &gateway,
             "POST",
             "/p/v1/x",
@@ -118,7 +118,7 @@ fn a_location_that_a_client_may_read_as_another_host_is_refused() {
             "operation-location",
             "x-goog-upload-url",
         ] {
-            let response = ask(
+            let response = request(
                 &gateway,
                 "POST",
                 "/p/v1/x",
@@ -129,17 +129,17 @@ fn a_location_that_a_client_may_read_as_another_host_is_refused() {
         }
     }
     // Clients disagree about which of two they follow; and the location of a 305 is a proxy to use.
-    for said in [
+    for wanted in [
         "307;location: /v1/y|location: https://evil.test/",
         "305;location: /v1/evil",
     ] {
-        assert_refused(&ask(&gateway, "GET", "/p/v1/x", said), said);
+        assert_refused(&request(&gateway, "GET", "/p/v1/x", wanted), wanted);
     }
 }
 
 #[test]
 fn a_redirect_within_the_provider_leads_back_through_the_route() {
-    let provider = obedient();
+    let provider = provider();
     let gateway = gateway(&provider, "/v1", "");
     for (location, here) in [
         ("http://OWN/v1/y?a=b#c", "http://gateway.test/p/y?a=b#c"),
@@ -159,19 +159,19 @@ fn a_redirect_within_the_provider_leads_back_through_the_route() {
         ("http://OWN/../other", "http://gateway.test/p/other"),
     ] {
         for status in [201, 302, 307] {
-            let said = format!("{status};location: {location}");
-            let response = ask(&gateway, "POST", "/p/x?page=1", &said);
+            let wanted = format!("{status};location: {location}");
+            let response = request(&gateway, "POST", "/p/x?page=1", &wanted);
             assert_eq!(response.status, status, "{location}");
             assert_eq!(response.header("location"), Some(here), "{location}");
         }
     }
-    let response = ask(&gateway, "GET", "/p/x", "304;etag: 1");
+    let response = request(&gateway, "GET", "/p/x", "304;etag: 1");
     assert_eq!((response.status, response.header("etag")), (304, Some("1")));
 }
 
 #[test]
 fn a_path_that_may_be_read_as_a_host_is_refused() {
-    let provider = obedient();
+    let provider = provider();
     let rest = simple(&provider.url(), "", "").replace("\"/p\"", "\"/\"");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
     for location in [
@@ -179,7 +179,7 @@ fn a_path_that_may_be_read_as_a_host_is_refused() {
         "http://OWN//evil.test/x",
         "/a/..//evil.test/x",
     ] {
-        let response = ask(
+        let response = request(
             &gateway,
             "POST",
             "/v1/x",
@@ -187,13 +187,13 @@ fn a_path_that_may_be_read_as_a_host_is_refused() {
         );
         assert_refused(&response, location);
     }
-    let response = ask(&gateway, "POST", "/v1/x", "307;location: /v1/y");
+    let response = request(&gateway, "POST", "/v1/x", "307;location: /v1/y");
     assert_eq!(response.header("location"), Some("/v1/y"));
 }
 
 #[test]
 fn configured_redirect_hosts_are_allowed() {
-    let provider = obedient();
+    let provider = provider();
     let settings = "redirect_hosts = [\"storage.example.com\", \"*.cdn.test\"]";
     let gateway = gateway(&provider, "", settings);
     for location in [
@@ -202,7 +202,7 @@ fn configured_redirect_hosts_are_allowed() {
         "https://eu.cdn.test/file",
     ] {
         for status in ["201", "302", "307"] {
-            let response = ask(
+            let response = request(
                 &gateway,
                 "GET",
                 "/p/v1/x",
@@ -212,7 +212,7 @@ fn configured_redirect_hosts_are_allowed() {
         }
     }
     for location in ELSEWHERE {
-        let response = ask(
+        let response = request(
             &gateway,
             "GET",
             "/p/v1/x",
@@ -224,7 +224,7 @@ fn configured_redirect_hosts_are_allowed() {
 
 #[test]
 fn links_lead_back_or_are_removed() {
-    let provider = obedient();
+    let provider = provider();
     let gateway = gateway(&provider, "/v1", "redirect_hosts = \"docs.test\"");
     for (link, here) in [
         (
@@ -243,14 +243,14 @@ fn links_lead_back_or_are_removed() {
             None,
         ),
     ] {
-        let response = ask(&gateway, "GET", "/p/models", &format!("200;link: {link}"));
+        let response = request(&gateway, "GET", "/p/models", &format!("200;link: {link}"));
         assert_eq!(response.header("link"), here, "{link}");
     }
 }
 
 #[test]
 fn response_headers_about_the_gateways_own_origin_are_removed() {
-    let provider = obedient();
+    let provider = provider();
     let gateway = gateway(&provider, "", "");
     let names = [
         "alt-svc",
@@ -265,8 +265,8 @@ fn response_headers_about_the_gateways_own_origin_are_removed() {
         "set-cookie2",
         "x-keygate-refused-by",
     ];
-    let said: String = names.iter().map(|name| format!("{name}: evil|")).collect();
-    let response = ask(&gateway, "GET", "/p/x", &format!("200;{said}x-mine: 1"));
+    let wanted: String = names.iter().map(|name| format!("{name}: evil|")).collect();
+    let response = request(&gateway, "GET", "/p/x", &format!("200;{wanted}x-mine: 1"));
     for name in names {
         assert_eq!(response.header(name), None, "{name}");
     }
@@ -274,8 +274,8 @@ fn response_headers_about_the_gateways_own_origin_are_removed() {
 }
 
 #[test]
-fn an_interim_response_redirects_nobody_and_forges_nothing() {
-    let provider = Provider::answering(|_, wire| {
+fn an_interim_response_cannot_redirect_a_client_or_forge_headers() {
+    let provider = Provider::responding(|_, wire| {
         let hints = "HTTP/1.1 103 Early Hints\r\nlink: <https://evil.test/>; rel=preconnect\r\n\
                      location: https://evil.test/\r\nx-keygate-request-id: forged\r\n\
                      x-keygate-refused-by: gateway\r\nset-cookie: a=1\r\nx-hint: 1\r\n\r\n";
@@ -291,14 +291,14 @@ fn an_interim_response_redirects_nobody_and_forges_nothing() {
     for gone in ["evil", "forged", "x-keygate", "set-cookie"] {
         assert!(!hints.contains(gone), "{gone} in {hints}");
     }
-    let answer = client.response(false);
-    assert_eq!(answer.status, 200);
-    assert_ne!(answer.header("x-keygate-request-id"), Some("forged"));
-    assert_eq!(answer.head.matches("x-keygate-request-id").count(), 1);
+    let response = client.response(false);
+    assert_eq!(response.status, 200);
+    assert_ne!(response.header("x-keygate-request-id"), Some("forged"));
+    assert_eq!(response.head.matches("x-keygate-request-id").count(), 1);
 }
 
 #[test]
-fn a_redirect_over_http2_is_held_to_the_same_rule() {
+fn a_redirect_to_another_host_is_502_over_http2() {
     let provider = Http2Provider::start(None);
     let url = format!("http://{}", provider.address);
     let server = "server.h2c = true";
@@ -320,10 +320,7 @@ fn a_redirect_over_http2_is_held_to_the_same_rule() {
         let request = http::Request::post("http://gateway.test/p/v1/x")
             .header("api-key", "secret")
             .header("x-redirect-to", "//evil.test/");
-        let (response, _) = client
-            .send_request(request.body(()).unwrap(), true)
-            .unwrap();
-        let response = response.await.unwrap();
+        let response = http2::send(&mut client, request).await;
         assert_eq!(response.status(), 502);
         assert_eq!(response.headers()["x-keygate-refused-by"], "gateway");
     });

@@ -1,17 +1,13 @@
-//! What serves can be swapped while it serves.
+//! Reloads: changes of the configuration, of key files and of token files while the gateway serves.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
 
 use crate::support::gateway::{key_table, simple};
 use crate::support::http2;
 use crate::support::process::{self, Process};
-use crate::support::provider::{begin_events, chunk, end_chunks};
-use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::provider::{event_stream, gated};
+use crate::support::{Client, Gateway, KEY, PATIENCE, Provider, Scene, eventually};
 
 /// A gateway whose provider token is in the file `token`, and its configuration.
 fn with_token_file(provider: &Provider, token: &str) -> (Gateway, String) {
@@ -23,7 +19,7 @@ fn with_token_file(provider: &Provider, token: &str) -> (Gateway, String) {
 }
 
 #[test]
-fn revoked_key_is_refused_on_an_open_connection() {
+fn a_revoked_key_is_refused_on_an_open_connection() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
@@ -52,7 +48,7 @@ fn revoked_key_is_refused_on_an_open_connection() {
 }
 
 #[test]
-fn a_changed_configuration_and_a_changed_token_file_are_taken_over() {
+fn a_changed_configuration_and_a_changed_token_file_take_effect() {
     let provider = Provider::start();
     let (gateway, rest) = with_token_file(&provider, "first\n");
     assert_eq!(gateway.get("/p", &KEY).status, 200);
@@ -79,11 +75,11 @@ fn a_changed_configuration_and_a_changed_token_file_are_taken_over() {
 }
 
 #[test]
-fn a_bad_file_leaves_the_old_one_serving_and_says_so_everywhere() {
+fn an_invalid_file_leaves_the_old_one_serving_and_is_in_the_status_and_the_metrics() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let good = std::fs::read_to_string(gateway.scene.path("gateway.toml")).unwrap();
-    for (file, bad, complaint) in [
+    for (file, bad, expected) in [
         (
             "gateway.toml",
             "[server\n",
@@ -105,17 +101,17 @@ fn a_bad_file_leaves_the_old_one_serving_and_says_so_everywhere() {
         let refused = || gateway.admin("/status").json()["last_reload"].clone();
         eventually("the refusal", || refused()["ok"] == false);
         let error = refused()["error"].as_str().unwrap().to_owned();
-        assert!(error.contains(complaint), "{error}");
+        assert!(error.contains(expected), "{error}");
         assert_eq!(gateway.count("keygate_config_last_reload_success"), 0);
         assert_eq!(gateway.get("/p", &KEY).status, 200);
         gateway.scene.write(file, &before);
-        eventually("the cure", || refused()["ok"] == true);
+        eventually("the corrected file", || refused()["ok"] == true);
         assert_eq!(gateway.count("keygate_config_last_reload_success"), 1);
     }
 }
 
 #[test]
-fn a_missing_token_that_appears_brings_its_provider_back() {
+fn a_provider_serves_once_its_missing_token_appears() {
     let provider = Provider::start();
     let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "file:late");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
@@ -139,7 +135,7 @@ fn revoking_the_last_key_of_a_selector_takes_effect() {
     gateway.scene.write("keys.toml", "");
     gateway.wait_for_generation(2);
     assert_eq!(gateway.get("/p", &KEY).status, 401);
-    // A start would refuse this; a running gateway says it and goes on.
+    // A start would refuse this; a reload accepts it with a warning.
     let status = gateway.admin("/status").json();
     assert_eq!(status["last_reload"]["ok"], true);
     assert!(
@@ -150,33 +146,20 @@ fn revoking_the_last_key_of_a_selector_takes_effect() {
 }
 
 #[test]
-fn a_stream_ends_with_the_snapshot_it_began_with() {
-    let (tell, told) = channel::<&'static str>();
-    let told = Mutex::new(told);
-    let provider = Provider::answering(move |_, wire| {
-        begin_events(wire);
-        while let Ok(event) = told.lock().unwrap().recv_timeout(PATIENCE) {
-            chunk(wire, event.as_bytes());
-            if event == "data: end\n\n" {
-                return end_chunks(wire);
-            }
-        }
-    });
+fn a_running_stream_is_not_affected_by_a_reload() {
+    let (provider, events) = event_stream();
     let gateway = Gateway::before(&provider);
-    let mut client = gateway.client();
-    client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
-    assert!(client.read_head().starts_with("HTTP/1.1 200 "));
-    tell.send("data: 1\n\n").unwrap();
-    assert_eq!(client.chunk(), "data: 1\n\n");
-    // Its key, its route and its provider are gone.
+    let mut client = process::open_stream(gateway.address(), &events);
+    // The next configuration has neither its key, nor its route, nor its provider.
     gateway.scene.write("keys.toml", "");
     gateway.scene.configure("", "");
     gateway.wait_for_generation(2);
     eventually("the route is gone", || {
         gateway.get("/p", &KEY).status == 404
     });
-    tell.send("data: end\n\n").unwrap();
-    assert_eq!(client.chunk(), "data: end\n\n");
+    events.send("data: 2\n\n").unwrap();
+    assert_eq!(client.chunk(), "data: 2\n\n");
+    events.send("end").unwrap();
     assert_eq!(client.try_chunk(), Some(None));
 }
 
@@ -194,16 +177,16 @@ fn a_reload_on_request_happens_at_once_and_counters_survive_it() {
 }
 
 #[test]
-fn swaps_under_load_lose_no_request_and_show_no_half_of_a_configuration() {
-    let provider = Provider::answering(|request, wire| {
-        // What the client says it expects, and what it got.
-        let got = request
+fn reloads_under_load_lose_no_request_and_serve_no_half_of_a_configuration() {
+    let provider = Provider::responding(|request, wire| {
+        // The response is the name in the token, which the client compares with its own.
+        let name = request
             .header("authorization")
             .unwrap()
             .trim_start_matches("Bearer token-");
-        crate::support::provider::ok(wire, got.as_bytes());
+        crate::support::provider::ok(wire, name.as_bytes());
     });
-    // Route, key and token change together: /a with key a and token a, then /b with b and b.
+    // Route, key and token change together: `/a` with key and token a, then `/b` with key and token b.
     let files = |name: &str| {
         let rest = simple(&provider.url(), "", "")
             .replace("\"/p\"", &format!("\"/{name}\""))
@@ -218,19 +201,19 @@ fn swaps_under_load_lose_no_request_and_show_no_half_of_a_configuration() {
             scope.spawn(move || {
                 let (path, key) = (format!("/{name}"), format!("key-{name}"));
                 let mut client = gateway.client();
-                let mut answered = 0;
+                let mut responses = 0;
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
                     let response = client.request("GET", &path, &[("api-key", &key)], b"");
                     match response.status {
                         200 => assert_eq!(response.text(), name),
-                        // The other configuration serves: no such route, or (between two files of
-                        // one change) no such key. Nothing in between.
+                        // The other configuration serves: it has no such route, or, between the two files of
+                        // one change, no such key.
                         401 | 404 => {}
                         other => panic!("{other}: {}", response.text()),
                     }
-                    answered += 1;
+                    responses += 1;
                 }
-                assert!(answered > 0);
+                assert!(responses > 0);
             });
         }
         for round in 0..200 {
@@ -247,7 +230,7 @@ fn swaps_under_load_lose_no_request_and_show_no_half_of_a_configuration() {
 }
 
 #[test]
-fn a_spoiled_token_does_not_keep_a_revoked_key_open() {
+fn an_invalid_token_does_not_keep_a_revoked_key_valid() {
     let provider = Provider::start();
     let (gateway, _) = with_token_file(&provider, "good\n");
     assert_eq!(gateway.get("/p", &KEY).status, 200);
@@ -264,7 +247,7 @@ fn a_spoiled_token_does_not_keep_a_revoked_key_open() {
 }
 
 #[test]
-fn a_file_that_never_rests_does_not_hold_up_the_others() {
+fn a_file_that_keeps_changing_does_not_delay_the_reload_of_others() {
     let provider = Provider::start();
     let (gateway, _) = with_token_file(&provider, "good\n");
     let done = std::sync::atomic::AtomicBool::new(false);
@@ -281,18 +264,18 @@ fn a_file_that_never_rests_does_not_hold_up_the_others() {
     });
 }
 
-/// How a request of alice's ends.
-fn requested(process: &Process) -> u16 {
+/// The status of the response to a request of alice.
+fn status(process: &Process) -> u16 {
     Client::connect(process.listen)
         .request("POST", "/p", &KEY, b"{}")
         .status
 }
 
 #[test]
-fn a_revocation_that_came_while_no_file_could_be_opened_is_taken_over_when_one_can() {
+fn a_revocation_takes_effect_once_files_can_be_opened_again() {
     let provider = Provider::start();
-    let process = Process::start(process::scene(&provider, ""));
-    assert_eq!(requested(&process), 200);
+    let process = Process::start(Scene::before(&provider, ""));
+    assert_eq!(status(&process), 200);
     let mut admin = Client::connect(process.admin);
     let mut last_reload = move || {
         let status = admin
@@ -304,7 +287,7 @@ fn a_revocation_that_came_while_no_file_could_be_opened_is_taken_over_when_one_c
     let before = process.open_files(3);
     let disabled = key_table("alice", "secret", "disabled = true");
     process.scene.write("keys.toml", &disabled);
-    // The first try, and others.
+    // The first try, and retries.
     eventually("four tries", || {
         let last = last_reload();
         if reloads.last() != Some(&last) {
@@ -313,32 +296,32 @@ fn a_revocation_that_came_while_no_file_could_be_opened_is_taken_over_when_one_c
         reloads.len() == 5
     });
     process.open_files(before);
-    eventually("the revocation", || requested(&process) == 401);
-    let said = process.said();
-    assert_eq!(said.matches("Too many open files").count(), 1, "{said}");
+    eventually("the revocation", || status(&process) == 401);
+    let log = process.log();
+    assert_eq!(log.matches("Too many open files").count(), 1, "{log}");
     assert!(
-        said.contains("it is tried again until it can be read"),
-        "{said}"
+        log.contains("it is tried again until it can be read"),
+        "{log}"
     );
     process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
 }
 
 #[test]
-fn a_token_that_cannot_be_read_for_a_moment_stays_the_one_of_before_and_is_read_later() {
+fn a_token_that_cannot_be_read_keeps_its_old_value_and_is_read_later() {
     let provider = Provider::start();
-    let scene = process::scene(&provider, "");
+    let scene = Scene::before(&provider, "");
     let rest = simple(&provider.url(), "", "").replace("inline:provider-token", "file:token");
     scene.write("token", "first\n");
     scene.configure("", &rest);
     let process = Process::start(scene);
     let mut client = Client::connect(process.listen);
-    // With a connection to the provider that is used again.
+    // Opens the connection to the provider that the next requests reuse.
     assert_eq!(client.request("POST", "/p", &KEY, b"{}").status, 200);
     let before = process.open_files(3);
     process.scene.write("token", "second\n");
     eventually("the failed reload", || {
-        process.said().contains("REFUSED") || process.said().contains("configuration refused")
+        process.log().contains("REFUSED") || process.log().contains("configuration refused")
     });
     assert_eq!(client.request("POST", "/p", &KEY, b"{}").status, 200);
     assert_eq!(
@@ -355,7 +338,7 @@ fn a_token_that_cannot_be_read_for_a_moment_stays_the_one_of_before_and_is_read_
 }
 
 #[test]
-fn a_file_without_an_end_or_a_writer_is_refused_and_does_not_keep_a_revoked_key_open() {
+fn an_endless_file_or_a_fifo_is_refused_and_does_not_keep_a_revoked_key_valid() {
     type Make<'m> = &'m dyn Fn(&std::path::Path);
     let fifo = |at: &std::path::Path| {
         assert!(Command::new("mkfifo").arg(at).status().unwrap().success());
@@ -368,7 +351,7 @@ fn a_file_without_an_end_or_a_writer_is_refused_and_does_not_keep_a_revoked_key_
     let size = "is too large: 2147483648 bytes or more, of at most";
     let bad: [(Make<'_>, &str); 3] = [(&fifo, kind), (&zeros, kind), (&sparse, size)];
     for file in ["gateway.toml", "prices.toml", "ca.pem"] {
-        for (make, complaint) in bad {
+        for (make, expected) in bad {
             let provider = Provider::start();
             let rest = simple(&provider.url(), "ca = \"ca.pem\"", "");
             let prices = "[usage]\nprices = \"prices.toml\"\n";
@@ -382,9 +365,9 @@ fn a_file_without_an_end_or_a_writer_is_refused_and_does_not_keep_a_revoked_key_
             let beside = gateway.scene.path("beside");
             make(&beside);
             std::fs::rename(&beside, gateway.scene.path(file)).unwrap();
-            let told = || gateway.admin("/status").json()["last_reload"].to_string();
-            eventually("the complaint", || told().contains(complaint));
-            assert!(told().contains(file), "{}", told());
+            let last_reload = || gateway.admin("/status").json()["last_reload"].to_string();
+            eventually("the refusal", || last_reload().contains(expected));
+            assert!(last_reload().contains(file), "{}", last_reload());
             gateway
                 .scene
                 .write("keys.toml", &key_table("bob", "other", ""));
@@ -394,7 +377,7 @@ fn a_file_without_an_end_or_a_writer_is_refused_and_does_not_keep_a_revoked_key_
 }
 
 #[test]
-fn what_the_key_file_revokes_is_revoked_though_the_rest_is_refused_and_what_it_adds_waits() {
+fn revocations_take_effect_beside_an_invalid_configuration_and_new_keys_do_not() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let good = std::fs::read_to_string(gateway.scene.path("gateway.toml")).unwrap();
@@ -409,9 +392,9 @@ fn what_the_key_file_revokes_is_revoked_though_the_rest_is_refused_and_what_it_a
     eventually("the revocation", || status("secret") == 401);
     assert_eq!(status("other"), 401);
     assert!(refused());
-    // A file that is broken itself takes nothing away.
+    // An invalid key file revokes no key.
     gateway.scene.write("gateway.toml", &good);
-    eventually("the cure", || status("other") == 200);
+    eventually("the corrected file", || status("other") == 200);
     gateway.scene.write("gateway.toml", "[server\n");
     eventually("the next refusal", refused);
     gateway.scene.write("keys.toml", "[[key]]\nid = \"bob\"\n");
@@ -422,51 +405,45 @@ fn what_the_key_file_revokes_is_revoked_though_the_rest_is_refused_and_what_it_a
 }
 
 #[test]
-fn connections_and_what_they_ask_of_a_provider_leave_files_for_a_revocation() {
-    let (hold, held) = channel::<()>();
-    let held = Mutex::new(held);
-    let provider = Provider::answering(move |_, _| {
-        let _ = held.lock().unwrap().recv_timeout(PATIENCE);
-    });
-    let scene = process::scene(&provider, "server.h2c = true");
+fn connections_leave_open_files_for_a_revocation() {
+    let (provider, hold) = gated(|_, _| {});
+    let scene = Scene::before(&provider, "server.h2c = true");
     let script = "ulimit -n 64; exec \"$0\" \"$@\"";
     let mut command = Command::new("sh");
     command.args(["-c", script, env!("CARGO_BIN_EXE_keygate")]);
     let process = Process::start_as(scene, command.stdout(std::process::Stdio::null()));
     http2::run(async {
         let client = http2::connect(process.listen).await;
-        let ask = || {
-            let client = client.clone();
+        let post = || {
+            let mut client = client.clone();
             async move {
                 let request = http::Request::post("http://gateway.test/p");
-                let request = request.header("api-key", "secret").body(()).unwrap();
-                let mut client = client.ready().await.unwrap();
-                let (response, _) = client.send_request(request, true).unwrap();
-                response.await.unwrap().status()
+                let request = request.header("api-key", "secret");
+                http2::send(&mut client, request).await.status()
             }
         };
         let mut requested = Vec::new();
         for _ in 0..60 {
-            requested.push(tokio::spawn(ask()));
+            requested.push(tokio::spawn(post()));
         }
         let start = std::time::Instant::now();
         while !requested.iter().any(tokio::task::JoinHandle::is_finished) {
-            assert!(start.elapsed() < PATIENCE, "there are files for all");
+            assert!(start.elapsed() < PATIENCE, "no request has ended");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        // Whoever else comes is closed at once, or waits.
+        // Further connections are closed at once, or wait.
         let connect = || std::net::TcpStream::connect(process.listen);
         let flood: Vec<_> = (0..100).map(|_| connect()).collect();
         let disabled = key_table("alice", "secret", "disabled = true");
         process.scene.write("keys.toml", &disabled);
-        while ask().await != 401 {
-            assert!(start.elapsed() < PATIENCE, "alice still gets in");
+        while post().await != 401 {
+            assert!(start.elapsed() < PATIENCE, "the key is still accepted");
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         drop((flood, hold));
     });
-    let said = process.said();
-    assert!(!said.contains("configuration refused"), "{said}");
+    let log = process.log();
+    assert!(!log.contains("configuration refused"), "{log}");
     let status = process.status();
     assert_eq!(status["connections"]["at_most"], 10);
     let reason = status["connections"]["reason"].as_str().unwrap();
@@ -474,26 +451,26 @@ fn connections_and_what_they_ask_of_a_provider_leave_files_for_a_revocation() {
         reason.contains("the system allows 64 open files"),
         "{reason}"
     );
-    assert!(said.contains(reason));
+    assert!(log.contains(reason));
     process.signal("INT");
     assert_eq!(process.end().0, Some(0));
 }
 
 #[test]
-fn a_revocation_beside_a_broken_configuration_is_tried_again_as_well() {
+fn a_revocation_beside_an_invalid_configuration_is_retried() {
     let provider = Provider::start();
-    let process = Process::start(process::scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     process.scene.write("gateway.toml", "[server\n");
-    eventually("the refusal", || process.said().contains("not valid TOML"));
-    assert_eq!(requested(&process), 200);
+    eventually("the refusal", || process.log().contains("not valid TOML"));
+    assert_eq!(status(&process), 200);
     let before = process.open_files(3);
     let disabled = key_table("alice", "secret", "disabled = true");
     process.scene.write("keys.toml", &disabled);
     eventually("the failed reload", || {
-        process.said().contains("Too many open files")
+        process.log().contains("Too many open files")
     });
     process.open_files(before);
-    eventually("the revocation", || requested(&process) == 401);
+    eventually("the revocation", || status(&process) == 401);
     process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
 }

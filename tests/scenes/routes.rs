@@ -5,7 +5,7 @@ use crate::support::{Gateway, Provider, Scene, http2};
 
 /// A configuration in which any key may use `/openai`, and keys of one team `/openai/v1/fine_tuning` and
 /// `/openai/v1/chat`.
-fn divided(kind: &str, provider: &Provider) -> Gateway {
+fn with_narrower_routes(kind: &str, provider: &Provider) -> Gateway {
     let url = provider.url();
     let rest = format!(
         "[providers.all]\nkind = \"{kind}\"\nbase_url = \"{url}/v1\"\ntoken = \"inline:token\"\n\
@@ -27,8 +27,8 @@ fn divided(kind: &str, provider: &Provider) -> Gateway {
 fn a_narrower_route_cannot_be_bypassed_by_another_spelling_of_its_path() {
     for kind in ["openai", "custom"] {
         let provider = Provider::start();
-        let gateway = divided(kind, &provider);
-        let ask = |path: &str, key: &str| {
+        let gateway = with_narrower_routes(kind, &provider);
+        let get = |path: &str, key: &str| {
             let response = gateway.get(path, &[("api-key", key)]);
             let code = if response.status == 200 {
                 String::new()
@@ -44,7 +44,7 @@ fn a_narrower_route_cannot_be_bypassed_by_another_spelling_of_its_path() {
             "/openai/v1//fine%5Ftuning/jobs",
         ] {
             assert_eq!(
-                ask(path, "secret"),
+                get(path, "secret"),
                 refused(403, "key_not_allowed"),
                 "{path}"
             );
@@ -65,7 +65,7 @@ fn a_narrower_route_cannot_be_bypassed_by_another_spelling_of_its_path() {
         ] {
             // No key may use this spelling, not even one that may use the narrower route.
             for key in ["secret", "other"] {
-                assert_eq!(ask(path, key), refused(400, "ambiguous_path"), "{path}");
+                assert_eq!(get(path, key), refused(400, "ambiguous_path"), "{path}");
             }
         }
         assert!(provider.received().is_empty());
@@ -75,16 +75,16 @@ fn a_narrower_route_cannot_be_bypassed_by_another_spelling_of_its_path() {
             ("/openai/fine_tuning_jobs", "/v1/fine_tuning_jobs"),
             ("/openai/v1/chats", "/v1/chats"),
         ] {
-            assert_eq!(ask(path, "secret").0, 200, "{path}");
+            assert_eq!(get(path, "secret").0, 200, "{path}");
             assert_eq!(provider.last().line(), format!("GET {target} HTTP/1.1"));
         }
-        assert_eq!(ask("/openai/v1/fine_tuning/jobs", "other").0, 200);
+        assert_eq!(get("/openai/v1/fine_tuning/jobs", "other").0, 200);
         assert_eq!(provider.last().line(), "GET /v1/fine_tuning/jobs HTTP/1.1");
     }
 }
 
 #[test]
-fn a_route_beside_an_imported_one_cannot_be_bypassed_by_repeating_the_base_path() {
+fn a_narrower_route_cannot_be_bypassed_by_repeating_the_base_path() {
     let provider = Provider::start();
     let url = provider.url();
     let route = |name: &str, path: &str, team: &str| {
@@ -113,7 +113,7 @@ fn a_route_beside_an_imported_one_cannot_be_bypassed_by_repeating_the_base_path(
 }
 
 #[test]
-fn an_azure_deployment_with_a_route_of_its_own_is_reached_by_no_other_spelling() {
+fn an_azure_deployment_with_its_own_route_has_no_other_spelling() {
     let provider = Provider::start();
     let url = provider.url();
     let rest = format!(
@@ -141,7 +141,7 @@ fn an_azure_deployment_with_a_route_of_its_own_is_reached_by_no_other_spelling()
 }
 
 /// A configuration in which any key may use `/p`, and keys of a team the hosts `llm.corp.example` and `[::1]`.
-fn by_host(provider: &Provider) -> Gateway {
+fn with_host_route(provider: &Provider) -> Gateway {
     let named = "[[routes]]\nname = \"named\"\nhost = [\"LLM.corp.example.\", \"[0:0::1]\"]\npath = \"/p\"\n\
                  provider = \"p\"\nkeys = { team = \"audio\" }\n";
     Scene::with_server(
@@ -156,8 +156,8 @@ fn by_host(provider: &Provider) -> Gateway {
 #[test]
 fn a_host_chooses_the_same_route_in_every_spelling() {
     let provider = Provider::start();
-    let gateway = by_host(&provider);
-    let ask = |host: &str| {
+    let gateway = with_host_route(&provider);
+    let get = |host: &str| {
         gateway
             .get("/p", &[("host", host), ("api-key", "secret")])
             .status
@@ -173,7 +173,7 @@ fn a_host_chooses_the_same_route_in_every_spelling() {
         "[0:0:0:0:0:0:0:1]",
         "[::0001]:8080",
     ] {
-        assert_eq!(ask(host), 403, "{host}");
+        assert_eq!(get(host), 403, "{host}");
     }
     for host in [
         "llm.corp.example..",
@@ -181,18 +181,18 @@ fn a_host_chooses_the_same_route_in_every_spelling() {
         "llm.corp.example:x",
         ".",
     ] {
-        assert_eq!(ask(host), 400, "{host}");
+        assert_eq!(get(host), 400, "{host}");
     }
     assert!(provider.received().is_empty());
     for host in ["other.example.", "other.example", "[::2]"] {
-        assert_eq!(ask(host), 200, "{host}");
+        assert_eq!(get(host), 200, "{host}");
     }
 }
 
 #[test]
 fn an_authority_of_http2_chooses_the_same_route_in_every_spelling() {
     let provider = Provider::start();
-    let gateway = by_host(&provider);
+    let gateway = with_host_route(&provider);
     http2::run(async {
         let mut client = http2::connect(gateway.address()).await;
         for (authority, status) in [
@@ -202,14 +202,10 @@ fn an_authority_of_http2_chooses_the_same_route_in_every_spelling() {
             ("[0:0:0:0:0:0:0:1]", 403),
             ("other.example", 200),
         ] {
-            let request = http::Request::get(format!("http://{authority}/p"))
-                .header("api-key", "secret")
-                .body(())
-                .unwrap();
-            let (response, _) = client.send_request(request, true).unwrap();
-            let response = response.await.unwrap();
+            let request =
+                http::Request::get(format!("http://{authority}/p")).header("api-key", "secret");
+            let response = http2::send(&mut client, request).await;
             assert_eq!(response.status(), status, "{authority}");
-            client = client.ready().await.unwrap();
         }
     });
 }
@@ -226,8 +222,10 @@ fn check_warns_of_two_routes_to_one_target_with_different_access() {
         let scene = Scene::new(&(providers + routes))
             .key("alice", "secret", "labels = { team = \"audio\" }")
             .key("bob", "other", "");
-        let said = scene.problems();
-        let lines = said.lines().filter(|line| !line.contains("no route leads"));
+        let found = scene.problems();
+        let lines = found
+            .lines()
+            .filter(|line| !line.contains("no route leads"));
         lines.map(|line| format!("{line}\n")).collect::<String>()
     };
     let route = |name: &str, path: &str, provider: &str, more: &str| {
@@ -238,35 +236,35 @@ fn check_warns_of_two_routes_to_one_target_with_different_access() {
     let audio = "keys = { team = \"audio\" }";
     let all = route("all", "/openai", "all", "");
     // The narrower route leads elsewhere than the broader one would.
-    let said = scene(&(all.clone() + &route("tuning", "/openai/tuning", "tuning", audio)));
+    let found = scene(&(all.clone() + &route("tuning", "/openai/tuning", "tuning", audio)));
     assert!(
-        said.contains("`tuning`") && said.contains("`all`") && said.contains("/v1/fine_tuning"),
-        "{said}"
+        found.contains("`tuning`") && found.contains("`all`") && found.contains("/v1/fine_tuning"),
+        "{found}"
     );
-    let said = scene(&(all.clone() + &route("tuning", "/tuning", "tuning", audio)));
+    let found = scene(&(all.clone() + &route("tuning", "/tuning", "tuning", audio)));
     assert!(
-        said.contains("`tuning`") && said.contains("`all`"),
-        "{said}"
+        found.contains("`tuning`") && found.contains("`all`"),
+        "{found}"
     );
     // A route with broader access inside a narrower one, which leads to everything and not to a part.
     let narrow = route("narrow", "/openai", "all", audio);
-    let said = scene(&(narrow.clone() + &route("models", "/openai/v1/models", "all", "")));
+    let found = scene(&(narrow.clone() + &route("models", "/openai/v1/models", "all", "")));
     assert!(
-        said.contains("`models`") && said.contains("`narrow`"),
-        "{said}"
+        found.contains("`models`") && found.contains("`narrow`"),
+        "{found}"
     );
     // A route for another host restricts nothing of the broader one on all other hosts.
     let hosted = format!("host = \"tuning.example\"\n{audio}");
     let hosted = route("hosted", "/openai/v1/fine_tuning", "tuning", &hosted);
-    let said = scene(&(all.clone() + &hosted));
+    let found = scene(&(all.clone() + &hosted));
     assert!(
-        said.contains("give `hosted` the hosts of `all` as well"),
-        "{said}"
+        found.contains("give `hosted` the hosts of `all` as well"),
+        "{found}"
     );
-    let said = scene(&(all.clone() + &hosted + &route("tuning", "/tuning", "tuning", audio)));
+    let found = scene(&(all.clone() + &hosted + &route("tuning", "/tuning", "tuning", audio)));
     assert!(
-        said.contains("give `tuning` the path `/openai/v1/fine_tuning`"),
-        "{said}"
+        found.contains("give `tuning` the path `/openai/v1/fine_tuning`"),
+        "{found}"
     );
     for good in [
         all.clone() + &route("tuning", "/openai/v1/fine_tuning", "tuning", audio),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use keygate::testing::sandbox::Sandbox;
 use keygate::testing::server::SandboxServer;
 
-use crate::command::{keygate, text};
+use crate::support::command::{keygate, text};
 
 /// The steps of the lab that are objects and commands.
 const LAB: &str = include_str!("../import/lab.md");
@@ -79,9 +79,9 @@ spec:
 const POEM: &str = r#"curl "$INGRESS_GW_ADDRESS:8080/openai" -H content-type:application/json -d '{ "model": "gpt-3.5-turbo", "messages": [ { "role": "system", "content": "You are a poetic assistant, skilled in explaining complex programming concepts with creative flair." }, { "role": "user", "content": "Compose a poem that explains the concept of recursion in programming." } ] }' | jq"#;
 
 /// The document that contains `mark`, if it is available.
-#[allow(
+#[expect(
     clippy::print_stdout,
-    reason = "whoever reads the tests' output is to know"
+    reason = "the output of the tests tells which documents were compared"
 )]
 fn document(mark: &str) -> Option<String> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/seeds");
@@ -92,7 +92,7 @@ fn document(mark: &str) -> Option<String> {
     let found = texts.into_iter().find(|text| text.contains(mark));
     if found.is_none() {
         println!(
-            "skipped: the document with `{mark}` is not at hand; what is written down here stands in"
+            "skipped: the document with `{mark}` is not available; the copy in this file is used"
         );
     }
     found
@@ -186,8 +186,8 @@ fn import_and_serve(
         .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let serving = lines.find_map(|line| Some(line.ok()?.split_once("listen=[")?.1.to_owned()));
-    let address = serving.expect("it does not serve");
-    // Its further output is read, so that it does not block.
+    let address = serving.expect("the gateway does not serve");
+    // A thread reads its further output, so that writing does not block.
     std::thread::spawn(move || lines.for_each(drop));
     Process {
         child,
@@ -206,11 +206,11 @@ fn shell(command: &str, variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn the_labs_seven_steps_end_where_it_says() {
+fn the_seven_steps_of_the_lab_have_the_results_that_it_describes() {
     let lab = document("Lab 6 - AI API Key Handling");
     let found = blocks(lab.as_deref().unwrap_or(LAB));
     if lab.is_some() {
-        assert_eq!(found, blocks(LAB), "what stands in is not the lab's");
+        assert_eq!(found, blocks(LAB), "the copy differs from the document");
     }
     let manifests: Vec<&str> = found.iter().filter_map(|block| manifest(block)).collect();
     let patches: Vec<&String> = found
@@ -255,19 +255,19 @@ fn the_labs_seven_steps_end_where_it_says() {
     assert!(shell(curls[0], &variables).contains("HTTP/1.1 401"));
     let let_in = shell(curls[1], &variables);
     assert!(let_in.contains("HTTP/1.1 200 OK"), "{let_in}");
-    let answered = shell(curls[2], &variables);
+    let response = shell(curls[2], &variables);
     assert!(
-        answered.contains("Explain in 1-2 sentences why EKS value"),
-        "{answered}"
+        response.contains("Explain in 1-2 sentences why EKS value"),
+        "{response}"
     );
     assert!(
-        answered.contains("Bearer hf_token") && !answered.contains("mysecretkey"),
-        "{answered}"
+        response.contains("Bearer hf_token") && !response.contains("mysecretkey"),
+        "{response}"
     );
 }
 
 #[test]
-fn the_guides_poem_is_answered_with_the_providers_token() {
+fn the_request_of_the_guide_reaches_the_provider_with_its_token() {
     if let Some(guide) = document("Authenticate with API keys") {
         let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         for object in GUIDE {
@@ -291,10 +291,10 @@ data: {Authorization: QmVhcmVyIHNrLWd1aWRl}
     let requested = POEM
         .replace(":8080", &format!(":{port}"))
         .replace(" | jq", "");
-    let answered = shell(&requested, &[("INGRESS_GW_ADDRESS", host)]);
+    let response = shell(&requested, &[("INGRESS_GW_ADDRESS", host)]);
     assert!(
-        answered.contains("Compose a poem that explains the concept of recursion"),
-        "{answered}"
+        response.contains("Compose a poem that explains the concept of recursion"),
+        "{response}"
     );
-    assert!(answered.contains("Bearer sk-guide"), "{answered}");
+    assert!(response.contains("Bearer sk-guide"), "{response}");
 }

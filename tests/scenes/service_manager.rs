@@ -1,4 +1,4 @@
-//! What systemd does for a gateway: notifications, the watchdog, and sockets.
+//! A gateway under systemd: notifications, the watchdog, and sockets.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -6,50 +6,48 @@ use std::time::Duration;
 use command_fds::{CommandFdExt, FdMapping};
 
 use crate::support::manager::Manager;
-use crate::support::process::{Process, keygate, scene, signal};
+use crate::support::process::{Process, keygate, signal};
 use crate::support::successor::upgrade;
-use crate::support::{Client, Provider, Scene, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::{Client, KEY, Provider, Scene, eventually};
 
 #[test]
 fn the_service_manager_is_notified_of_each_state() {
     let provider = Provider::start();
     let manager = Manager::new();
-    let process = manager.start(scene(&provider, ""), &[]);
-    let said = manager.hears();
+    let process = manager.start(Scene::before(&provider, ""), &[]);
+    let notification = manager.next_notification();
     assert!(
-        said.contains("READY=1\n")
-            && said.contains("STATUS=Serving 1 routes and 1 keys, configuration 1"),
-        "{said}"
+        notification.contains("READY=1\n")
+            && notification.contains("STATUS=Serving 1 routes and 1 keys, configuration 1"),
+        "{notification}"
     );
     process.signal("HUP");
-    let said = manager.hears();
+    let notification = manager.next_notification();
     assert!(
-        said.contains("RELOADING=1\n") && said.contains("MONOTONIC_USEC="),
-        "{said}"
+        notification.contains("RELOADING=1\n") && notification.contains("MONOTONIC_USEC="),
+        "{notification}"
     );
     assert!(
         manager
-            .hears()
+            .next_notification()
             .contains("READY=1\nSTATUS=Serving 1 routes and 1 keys, configuration 2")
     );
     process
         .scene
         .write("gateway.toml", "[server]\nlistne = \"x\"\n");
     process.signal("HUP");
-    assert!(manager.hears().contains("RELOADING=1"));
-    let said = manager.hears();
+    assert!(manager.next_notification().contains("RELOADING=1"));
+    let notification = manager.next_notification();
     assert!(
-        said.contains("READY=1\nSTATUS=")
-            && said.contains("configuration 2; a newer one was REFUSED"),
-        "{said}"
+        notification.contains("READY=1\nSTATUS=")
+            && notification.contains("configuration 2; a newer one was REFUSED"),
+        "{notification}"
     );
     process.signal("TERM");
-    // Skip what a change of the files causes.
-    let mut said = manager.hears();
-    while !said.contains("STOPPING=1") {
-        said = manager.hears();
+    // The change of the file may cause other notifications first.
+    let mut notification = manager.next_notification();
+    while !notification.contains("STOPPING=1") {
+        notification = manager.next_notification();
     }
     assert_eq!(process.end().0, Some(0));
 }
@@ -59,9 +57,9 @@ fn a_service_manager_that_does_not_receive_blocks_no_request() {
     let provider = Provider::start();
     let manager = Manager::new();
     let watched = [("WATCHDOG_USEC", "200000")];
-    let process = manager.start(scene(&provider, ""), &watched);
-    assert!(manager.hears().contains("READY=1"));
-    manager.stop();
+    let process = manager.start(Scene::before(&provider, ""), &watched);
+    assert!(manager.next_notification().contains("READY=1"));
+    manager.stop_receiving();
     // Heartbeats are due, which the accept thread sends.
     std::thread::sleep(Duration::from_millis(300));
     for _ in 0..3 {
@@ -76,10 +74,10 @@ fn a_service_manager_that_does_not_receive_blocks_no_request() {
     }
     // The queued messages arrive now.
     while !manager
-        .hears()
+        .next_notification()
         .contains("READY=1\nSTATUS=Serving 1 routes and 1 keys, configuration 3")
     {}
-    manager.stop();
+    manager.stop_receiving();
     process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
 }
@@ -90,16 +88,16 @@ fn the_service_manager_is_notified_of_the_new_process_and_its_heartbeat() {
     let manager = Manager::new();
     let id = std::process::id().to_string();
     let watched = [("WATCHDOG_USEC", "300000")];
-    let process = manager.start(scene(&provider, ""), &watched);
-    assert!(manager.hears().contains("READY=1"));
+    let process = manager.start(Scene::before(&provider, ""), &watched);
+    assert!(manager.next_notification().contains("READY=1"));
     let successor = upgrade(&process);
-    let mut said = manager.hears();
-    while !said.contains("MAINPID=") {
-        said = manager.hears();
+    let mut notification = manager.next_notification();
+    while !notification.contains("MAINPID=") {
+        notification = manager.next_notification();
     }
     assert!(
-        said.contains(&format!("MAINPID={}\n", successor.0)),
-        "{said}"
+        notification.contains(&format!("MAINPID={}\n", successor.0)),
+        "{notification}"
     );
     assert_eq!(process.end().0, Some(0));
     // From here on, the heartbeats are the new process's.
@@ -111,8 +109,11 @@ fn the_service_manager_is_notified_of_the_new_process_and_its_heartbeat() {
     drop(successor);
     // A watchdog that is meant for another process is ignored.
     let manager = Manager::new();
-    let other = manager.start(scene(&provider, ""), &[watched[0], ("WATCHDOG_PID", &id)]);
-    assert!(manager.hears().contains("READY=1"));
+    let other = manager.start(
+        Scene::before(&provider, ""),
+        &[watched[0], ("WATCHDOG_PID", &id)],
+    );
+    assert!(manager.next_notification().contains("READY=1"));
     manager
         .socket
         .set_read_timeout(Some(Duration::from_millis(400)))
@@ -124,7 +125,7 @@ fn the_service_manager_is_notified_of_the_new_process_and_its_heartbeat() {
 
 /// A scene whose configuration takes its sockets from systemd.
 fn listening_by_systemd(provider: &Provider) -> Scene {
-    let scene = scene(provider, "");
+    let scene = Scene::before(provider, "");
     let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
     let (ours, theirs) = (
         "server.listen = \"127.0.0.1:0\"",
@@ -135,7 +136,7 @@ fn listening_by_systemd(provider: &Provider) -> Scene {
 }
 
 #[test]
-fn sockets_come_from_systemd_if_the_configuration_says_so() {
+fn sockets_are_taken_from_systemd_if_configured() {
     let provider = Provider::start();
     let socket = |name| (name, TcpListener::bind("127.0.0.1:0").unwrap());
     let sockets = [socket("keygate.socket"), socket("admin"), socket("other")];
@@ -190,7 +191,7 @@ fn sockets_come_from_systemd_if_the_configuration_says_so() {
 }
 
 #[test]
-fn a_start_without_a_socket_from_systemd_fails_and_says_so() {
+fn a_start_without_a_socket_from_systemd_fails_with_the_reason() {
     let provider = Provider::start();
     let scene = listening_by_systemd(&provider);
     let mut command = keygate();

@@ -1,4 +1,4 @@
-//! The table of settings, and everything that must not drift from it.
+//! The table of settings: the example, the reference page and the restarts agree with it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ fn shown() -> BTreeMap<(String, String), Shown> {
             }
             continue;
         }
-        // A comment that goes on.
+        // The line continues the comment of the line above.
         let more = line.strip_prefix("#      ").map(str::trim_start);
         if let (Some(more), Some(key)) = (more.and_then(|rest| rest.strip_prefix("# ")), &last) {
             let shown: &mut Shown = found.get_mut(key).unwrap();
@@ -61,7 +61,7 @@ fn shown() -> BTreeMap<(String, String), Shown> {
         } else {
             format!("{section}.{within}")
         };
-        // The comment begins behind the first `#` that leaves a value in front of it.
+        // The comment begins after the first `#` that leaves a value in front of it.
         let ends = rest.match_indices('#').map(|(at, _)| at);
         let end = ends
             .chain([rest.len()])
@@ -141,7 +141,7 @@ fn escaped(text: &str) -> String {
     parts.collect::<Vec<_>>().join("`")
 }
 
-/// A section as a file has it.
+/// The heading of a section, as it is written in `gateway.toml`.
 fn heading(section: &str) -> String {
     let name = section.replace(".*", ".NAME");
     match name.split_once("[]") {
@@ -174,7 +174,7 @@ fn row(setting: &Setting) -> String {
 }
 
 #[test]
-fn the_reference_says_what_the_table_says() {
+fn the_reference_page_agrees_with_the_table() {
     let page = page();
     if std::env::var_os("KEYGATE_WRITE_REFERENCE").is_some() {
         std::fs::write(repository("docs/settings.md"), &page).unwrap();
@@ -185,7 +185,7 @@ fn the_reference_says_what_the_table_says() {
     );
 }
 
-/// Values that are not the default, as TOML: one of them is taken.
+/// Values in TOML, at least one of which is not the default.
 fn others(setting: &Setting) -> Vec<&'static str> {
     match (setting.name, setting.kind) {
         ("listen", _) => vec!["[\"127.0.0.1:18080\"]"],
@@ -199,12 +199,12 @@ fn others(setting: &Setting) -> Vec<&'static str> {
         (_, Kind::Count) => vec!["77"],
         (_, Kind::Duration) => vec!["\"17s\""],
         (_, Kind::Size) => vec!["\"12345B\""],
-        (name, _) => panic!("say how `{name}` changes"),
+        (name, _) => panic!("add a value that is not the default of `{name}`"),
     }
 }
 
 #[test]
-fn a_change_needs_a_restart_where_the_table_says_so() {
+fn a_change_needs_a_restart_as_the_table_says() {
     let trusted = "trusted_proxies = [\"192.0.2.0/24\"]";
     let mut checked = 0;
     for setting in SETTINGS {
@@ -221,7 +221,7 @@ fn a_change_needs_a_restart_where_the_table_says_so() {
             let line = value.map_or(String::new(), |value| {
                 format!("{within}{dot}{} = {value}\n", setting.name)
             });
-            // Two settings mean something only beside this one.
+            // Two settings have an effect only beside `trusted_proxies`.
             let beside = match setting.name {
                 "client_ip_header" | "proxy_protocol" => trusted,
                 _ => "",

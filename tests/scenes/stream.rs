@@ -2,55 +2,37 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::gateway::simple;
-use crate::support::provider::{begin_events, chunk, end_chunks};
+use crate::support::provider::{begin_events, chunk, end_chunks, event_stream};
 use crate::support::websocket::{handshake, switch};
 use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually, http2};
 
-const ASK: &str = "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}";
+const POST: &str = "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}";
 
-/// A provider that sends an event on request, and reports when it cannot any more.
-fn told() -> (Provider, Sender<&'static str>, Receiver<()>) {
-    let (tell, told) = channel::<&'static str>();
-    let (gone, is_gone) = channel();
-    let (told, gone) = (Mutex::new(told), Mutex::new(gone));
-    let provider = Provider::answering(move |_, wire| {
+/// A provider that streams events until the gateway closes the connection, and then sends a message.
+fn endless() -> (Provider, Receiver<()>) {
+    let (closed, is_closed) = channel();
+    let closed = Mutex::new(closed);
+    let provider = Provider::responding(move |_, wire| {
         begin_events(wire);
-        while let Ok(event) = told.lock().unwrap().recv_timeout(PATIENCE) {
-            if event == "end" {
-                return end_chunks(wire);
-            }
-            if event == "until gone" {
-                while chunk(wire, b"data: x\n\n") {
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                let _ = gone.lock().unwrap().send(());
-                return;
-            }
-            chunk(wire, event.as_bytes());
+        while chunk(wire, b"data: x\n\n") {
+            std::thread::sleep(Duration::from_millis(2));
         }
+        let _ = closed.lock().unwrap().send(());
     });
-    (provider, tell, is_gone)
-}
-
-fn ask(gateway: &Gateway) -> Client {
-    let mut client = gateway.client();
-    client.send(ASK);
-    let head = client.read_head();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    client
+    (provider, is_closed)
 }
 
 #[test]
 fn each_event_arrives_before_the_next_is_sent() {
-    let (provider, tell, _) = told();
+    let (provider, events) = event_stream();
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
-    client.send(ASK);
+    client.send(POST);
     assert!(client.read_head().contains("text/event-stream"));
     for event in [
         "data: 1\n\n",
@@ -59,11 +41,11 @@ fn each_event_arrives_before_the_next_is_sent() {
         "data: [DO",
         "NE]\n\n",
     ] {
-        tell.send(event).unwrap();
+        events.send(event).unwrap();
         // The provider sends nothing more until this has arrived, unchanged and alone.
         assert_eq!(client.chunk(), event);
     }
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     assert_eq!(client.try_chunk(), Some(None));
     let line = &gateway.access_lines(1)[0];
     assert_eq!(
@@ -78,13 +60,12 @@ fn each_event_arrives_before_the_next_is_sent() {
 
 #[test]
 fn a_client_that_leaves_ends_the_providers_work() {
-    let (provider, tell, is_gone) = told();
+    let (provider, is_closed) = endless();
     let gateway = Gateway::before(&provider);
-    let mut client = ask(&gateway);
-    tell.send("until gone").unwrap();
+    let mut client = Client::open_response(gateway.address(), POST);
     assert!(client.chunk().starts_with("data: x\n\n"));
     drop(client);
-    is_gone
+    is_closed
         .recv_timeout(PATIENCE)
         .expect("the provider went on");
     let line = &gateway.access_lines(1)[0];
@@ -101,14 +82,14 @@ fn a_client_that_leaves_ends_the_providers_work() {
 fn a_client_that_leaves_before_the_response_ends_the_providers_work() {
     let (gone, is_gone) = channel();
     let gone = Mutex::new(gone);
-    let provider = Provider::answering(move |_, wire| {
+    let provider = Provider::responding(move |_, wire| {
         // The provider is slow. Its next read ends when the gateway closes the connection.
         let ended = wire.read(&mut [0]).map_or(true, |n| n == 0);
         gone.lock().unwrap().send(ended).unwrap();
     });
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
-    client.send(ASK);
+    client.send(POST);
     eventually("the request is there", || !provider.received().is_empty());
     drop(client);
     assert!(is_gone.recv_timeout(PATIENCE).unwrap());
@@ -116,7 +97,7 @@ fn a_client_that_leaves_before_the_response_ends_the_providers_work() {
 }
 
 #[test]
-fn a_body_goes_up_while_it_is_still_coming() {
+fn a_body_is_forwarded_while_it_is_still_arriving() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let gateway = Scene::new(&simple(&url, "", ""))
@@ -132,7 +113,7 @@ fn a_body_goes_up_while_it_is_still_coming() {
         let mut chunk = vec![0; 64 << 10];
         while seen.iter().filter(|b| **b == b'a').count() < count {
             let n = provider.read(&mut chunk).unwrap();
-            assert!(n > 0, "the gateway hung up");
+            assert!(n > 0, "the gateway closed the connection");
             seen.extend_from_slice(&chunk[..n]);
         }
     };
@@ -148,13 +129,13 @@ fn a_body_goes_up_while_it_is_still_coming() {
 
 #[test]
 fn a_stream_that_pauses_too_long_is_cut_without_an_end() {
-    let (provider, tell, _) = told();
+    let (provider, events) = event_stream();
     let rest = simple(&provider.url(), "timeouts.idle = \"200ms\"", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
-    let mut client = ask(&gateway);
+    let mut client = Client::open_response(gateway.address(), POST);
     // The timeout applies to each pause by itself.
     for _ in 0..4 {
-        tell.send("data: 1\n\n").unwrap();
+        events.send("data: 1\n\n").unwrap();
         assert_eq!(client.chunk(), "data: 1\n\n");
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -174,13 +155,12 @@ fn a_stream_that_pauses_too_long_is_cut_without_an_end() {
 
 #[test]
 fn an_exchange_that_takes_too_long_is_cut_though_it_never_pauses() {
-    let (provider, tell, is_gone) = told();
+    let (provider, is_closed) = endless();
     let rest = simple(&provider.url(), "timeouts.total = \"400ms\"", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
-    let mut client = ask(&gateway);
-    tell.send("until gone").unwrap();
+    let mut client = Client::open_response(gateway.address(), POST);
     while client.try_chunk().is_some() {}
-    is_gone
+    is_closed
         .recv_timeout(PATIENCE)
         .expect("the provider went on");
     assert_eq!(gateway.access_lines(1)[0]["reason"], "provider_timeout");
@@ -192,7 +172,7 @@ fn a_provider_that_does_not_respond_in_time_is_504() {
         "timeouts.first_byte = \"200ms\"",
         "timeouts.total = \"200ms\"",
     ] {
-        let provider = Provider::answering(|_, wire| {
+        let provider = Provider::responding(|_, wire| {
             let _ = wire.read(&mut [0]);
         });
         let gateway = Scene::new(&simple(&provider.url(), setting, ""))
@@ -232,7 +212,7 @@ fn upgrade() -> String {
 
 /// A provider that switches protocols and then echoes every byte.
 fn echoing() -> Provider {
-    Provider::answering(|request, wire| {
+    Provider::responding(|request, wire| {
         assert_eq!(request.header("upgrade"), Some("websocket"));
         switch(wire, "");
         let mut chunk = [0; 4096];
@@ -244,7 +224,7 @@ fn echoing() -> Provider {
 }
 
 #[test]
-fn a_websocket_goes_both_ways_where_the_route_allows_it() {
+fn a_websocket_carries_bytes_both_ways_if_the_route_allows_it() {
     let provider = echoing();
     let rest = simple(
         &provider.url(),
@@ -285,7 +265,7 @@ fn a_websocket_goes_both_ways_where_the_route_allows_it() {
 }
 
 #[test]
-fn a_websocket_is_refused_where_the_route_does_not_allow_it() {
+fn a_websocket_is_refused_if_the_route_does_not_allow_it() {
     let provider = Provider::start();
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
@@ -299,8 +279,8 @@ fn a_websocket_is_refused_where_the_route_does_not_allow_it() {
 }
 
 #[test]
-fn a_hundred_streams_at_once_each_get_their_own() {
-    let provider = Provider::answering(|request, wire| {
+fn each_of_a_hundred_streams_at_once_gets_its_own_events() {
+    let provider = Provider::responding(|request, wire| {
         begin_events(wire);
         let name = String::from_utf8(request.body.clone()).unwrap();
         for i in 0..20 {
@@ -346,10 +326,10 @@ fn a_truncated_response_is_forwarded_as_truncated() {
             .key("alice", "secret", "")
             .start();
         let mut client = gateway.client();
-        client.send(ASK);
+        client.send(POST);
         assert!(
             client.try_response(false).is_none(),
-            "a broken answer came out whole"
+            "a truncated response was forwarded as complete"
         );
         let line = &gateway.access_lines(1)[0];
         assert_eq!(

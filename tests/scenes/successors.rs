@@ -3,15 +3,16 @@
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use crate::support::process::{Process, open_stream, scene, signal, streaming};
-use crate::support::successor::{Successor, started_by_a_link, upgrade, who_serves};
-use crate::support::{Client, eventually};
+use crate::support::process::{Process, open_stream, signal};
+use crate::support::provider::event_stream;
+use crate::support::successor::{Successor, serving_pid, started_by_a_link, upgrade};
+use crate::support::{Client, Scene, eventually};
 
 #[test]
 fn a_successor_that_dies_is_replaced_while_the_first_process_drains() {
-    let (provider, tell) = streaming();
-    let process = Process::start(scene(&provider, ""));
-    let mut stream = open_stream(process.listen, &tell);
+    let (provider, events) = event_stream();
+    let process = Process::start(Scene::before(&provider, ""));
+    let mut stream = open_stream(process.listen, &events);
     let dies = upgrade(&process);
     signal(dies.0, "KILL");
     let mut pid = dies.0;
@@ -26,73 +27,75 @@ fn a_successor_that_dies_is_replaced_while_the_first_process_drains() {
     let successor = Successor(pid);
     let response = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
     assert_eq!(response.status, 404);
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
     drop(stream);
-    let (code, said) = process.end();
-    assert_eq!(code, Some(0), "{said}");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
     assert!(
-        said.contains("the process that took over has failed"),
-        "{said}"
+        log.contains("the process that took over has failed"),
+        "{log}"
     );
     drop(successor);
 }
 
 #[test]
-fn a_successor_that_dies_after_it_was_succeeded_itself_leaves_one_process_serving() {
-    let (provider, tell) = streaming();
-    let process = Process::start(scene(&provider, ""));
-    let stream = open_stream(process.listen, &tell);
+fn a_successor_that_dies_after_its_own_upgrade_leaves_one_process_serving() {
+    let (provider, events) = event_stream();
+    let process = Process::start(Scene::before(&provider, ""));
+    let stream = open_stream(process.listen, &events);
     let between = upgrade(&process);
+    // The second process does not end as long as this connection is open.
+    let mut kept = Client::connect(process.listen);
+    assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
     signal(between.0, "USR2");
-    eventually("the third process", || {
-        process.said().matches("another process serves").count() == 2
+    // The second process has logged the upgrade earlier: if it were killed then, the third one would end as well.
+    eventually("the handover to the third process", || {
+        let handovers = "the process before this one has handed over";
+        process.log().matches(handovers).count() == 2
     });
-    // The second process keeps connections for at least a second, so it still runs.
     signal(between.0, "KILL");
     let mut last = None;
     eventually("the third process alone", || {
-        last = who_serves(&process);
+        last = serving_pid(&process);
         last.is_some_and(|pid| pid != u64::from(between.0))
     });
     let last = Successor(u32::try_from(last.unwrap()).unwrap());
     // Long enough for the first process to poll the second several times.
     std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(who_serves(&process), Some(last.0.into()));
-    tell.send("end").unwrap();
-    drop(stream);
-    let (code, said) = process.end();
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(said.matches(" serving ").count(), 3, "{said}");
-    assert!(!said.contains("has failed"), "{said}");
+    assert_eq!(serving_pid(&process), Some(last.0.into()));
+    events.send("end").unwrap();
+    drop((stream, kept));
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(log.matches(" serving ").count(), 3, "{log}");
+    assert!(!log.contains("has failed"), "{log}");
 }
 
 #[test]
 fn a_draining_process_accepts_again_if_all_its_successors_are_gone() {
-    let (provider, tell) = streaming();
-    let process = Process::start(scene(&provider, ""));
-    let stream = open_stream(process.listen, &tell);
+    let (provider, events) = event_stream();
+    let process = Process::start(Scene::before(&provider, ""));
+    let stream = open_stream(process.listen, &events);
     let between = upgrade(&process);
     let third = || {
-        let pid = who_serves(&process).filter(|pid| *pid != u64::from(between.0));
+        let pid = serving_pid(&process).filter(|pid| *pid != u64::from(between.0));
         pid.filter(|pid| *pid != u64::from(process.id()))
     };
     signal(between.0, "USR2");
-    eventually("the second has ended", || {
-        process.said().contains("drained")
-    });
+    eventually("the second has ended", || process.log().contains("drained"));
     let last = Successor(u32::try_from(found("the third", third)).unwrap());
     signal(last.0, "KILL");
     let another = || third().filter(|pid| *pid != u64::from(last.0));
     let next = Successor(u32::try_from(found("another process", another)).unwrap());
-    // A process that was told to end is not replaced.
+    // A process that ends after a signal is not replaced.
     signal(next.0, "TERM");
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     drop(stream);
-    let (code, said) = process.end();
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(said.matches("has failed").count(), 1, "{said}");
-    assert_eq!(said.matches(" serving ").count(), 4, "{said}");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(log.matches("has failed").count(), 1, "{log}");
+    assert_eq!(log.matches(" serving ").count(), 4, "{log}");
 }
 
 /// Waits until `find` has a result. A process that is about to end may not respond.
@@ -107,14 +110,14 @@ fn found<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
 
 #[test]
 fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
-    let (provider, tell) = streaming();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
-    let stream = open_stream(process.listen, &tell);
+    let (provider, events) = event_stream();
+    let (process, install) = started_by_a_link(Scene::before(&provider, ""));
+    let stream = open_stream(process.listen, &events);
     let mut known = vec![process.id()];
     let another = |than: &mut Vec<u32>| {
         let mut found = 0;
         eventually("another process", || {
-            found = who_serves(&process).map_or(0, |pid| u32::try_from(pid).unwrap());
+            found = serving_pid(&process).map_or(0, |pid| u32::try_from(pid).unwrap());
             found != 0 && !than.contains(&found)
         });
         than.push(found);
@@ -124,25 +127,23 @@ fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
     known.push(second.0);
     signal(second.0, "USR2");
     let third = Successor(another(&mut known));
-    eventually("the second has ended", || {
-        process.said().contains("drained")
-    });
-    // As long as this connection is open, the third process does not end.
+    eventually("the second has ended", || process.log().contains("drained"));
+    // The third process does not end as long as this connection is open.
     let mut kept = Client::connect(process.listen);
     assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
     signal(third.0, "USR2");
     let fourth = Successor(another(&mut known));
-    eventually("the third knows", || {
-        process.said().matches("another process serves").count() == 3
+    eventually("the third process logs the upgrade", || {
+        process.log().matches("another process serves").count() == 3
     });
     install("exit 1");
     for (dies, serves) in [(&fourth, third.0), (&third, process.id())] {
         signal(dies.0, "KILL");
-        eventually("the one before it", || {
-            who_serves(&process) == Some(serves.into())
+        eventually("the predecessor serves", || {
+            serving_pid(&process) == Some(serves.into())
         });
     }
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     drop(stream);
     process.signal("TERM");
     assert_eq!(process.end().0, Some(0));
@@ -150,14 +151,14 @@ fn a_process_that_accepted_again_and_dies_is_replaced_by_its_predecessor() {
 
 #[test]
 fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
-    let (provider, tell) = streaming();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
-    let mut stream = open_stream(process.listen, &tell);
+    let (provider, events) = event_stream();
+    let (process, install) = started_by_a_link(Scene::before(&provider, ""));
+    let mut stream = open_stream(process.listen, &events);
     let dies = upgrade(&process);
     install("exit 1");
     signal(dies.0, "KILL");
-    eventually("the old process", || {
-        who_serves(&process) == Some(process.id().into())
+    eventually("the old process serves", || {
+        serving_pid(&process) == Some(process.id().into())
     });
     eventually("the failure of the next", || {
         process.status()["failed_upgrades"] == 2
@@ -167,7 +168,7 @@ fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
     let why = status["last_failed_upgrade"].as_str().unwrap();
     assert!(why.contains("ended before it served"), "{why}");
     // The open stream goes on, new connections are served, and a connection is reused.
-    tell.send("data: 2\n\n").unwrap();
+    events.send("data: 2\n\n").unwrap();
     assert_eq!(stream.chunk(), "data: 2\n\n");
     let mut client = Client::connect(process.listen);
     for _ in 0..2 {
@@ -180,30 +181,30 @@ fn a_successor_that_dies_with_no_replacement_leaves_the_old_process_serving() {
     symlink(env!("CARGO_BIN_EXE_keygate"), &next).unwrap();
     std::fs::rename(next, process.scene.path("keygate")).unwrap();
     let successor = upgrade(&process);
-    eventually("the last answer", || {
+    eventually("the last response", || {
         let response = client.request("GET", "/nothing", &[], b"");
         assert_eq!(response.status, 404);
         response.header("connection") == Some("close")
     });
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
     drop((stream, client));
-    let (code, said) = process.end();
-    assert_eq!(code, Some(0), "{said}");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
     drop(successor);
 }
 
 #[test]
 fn an_old_process_that_accepts_again_handles_sigterm_and_sigint() {
     for (end, drains) in [("TERM", true), ("INT", false)] {
-        let (provider, tell) = streaming();
-        let (process, install) = started_by_a_link(scene(&provider, ""));
-        let mut stream = open_stream(process.listen, &tell);
+        let (provider, events) = event_stream();
+        let (process, install) = started_by_a_link(Scene::before(&provider, ""));
+        let mut stream = open_stream(process.listen, &events);
         let dies = upgrade(&process);
         install("exec sleep 1000");
         signal(dies.0, "KILL");
-        eventually("the old process", || {
-            who_serves(&process) == Some(process.id().into())
+        eventually("the old process serves", || {
+            serving_pid(&process) == Some(process.id().into())
         });
         let response = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
         assert_eq!(response.status, 404);
@@ -212,11 +213,11 @@ fn an_old_process_that_accepts_again_handles_sigterm_and_sigint() {
             eventually("the end of accepting", || {
                 std::net::TcpStream::connect(process.listen).is_err()
             });
-            tell.send("end").unwrap();
+            events.send("end").unwrap();
             assert_eq!(stream.try_chunk(), Some(None));
         }
         drop(stream);
-        let (code, said) = process.end();
-        assert_eq!(code, Some(0), "{said}");
+        let (code, log) = process.end();
+        assert_eq!(code, Some(0), "{log}");
     }
 }

@@ -3,9 +3,9 @@
 use crate::support::http2::{self, Http2Provider};
 use crate::support::provider::ok;
 use crate::support::tls::{Authority, provider};
-use crate::support::{Gateway, Scene};
+use crate::support::{Gateway, KEY, Scene};
 
-/// A gateway before `https://localhost:port`, trusting `authority`.
+/// A gateway before `https://localhost:port` that trusts `authority`.
 fn gateway(authority: &Authority, port: u16, more: &str) -> Gateway {
     let provider = format!("ca = \"ca.pem\"\n{more}");
     let url = format!("https://localhost:{port}");
@@ -15,10 +15,8 @@ fn gateway(authority: &Authority, port: u16, more: &str) -> Gateway {
     scene.start()
 }
 
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
-
 #[test]
-fn a_thousand_requests_go_over_a_verified_connection_that_is_kept() {
+fn a_thousand_requests_reuse_verified_connections() {
     let authority = Authority::new();
     let provider = provider(authority.server("localhost", &[]), |_, wire| {
         ok(wire, b"{}");
@@ -29,7 +27,7 @@ fn a_thousand_requests_go_over_a_verified_connection_that_is_kept() {
         assert_eq!(client.request("POST", "/p", &KEY, b"{\"a\":1}").status, 200);
     }
     assert_eq!(provider.received().len(), 1000);
-    // Pingora gives a connection back in a task of its own: where that is late, the next request makes another.
+    // Pingora returns a connection to the pool in a task of its own: if that is late, the next request opens another one.
     let connections = provider.connections();
     assert!(connections <= 5, "{connections}");
     let host = format!("localhost:{}", provider.address().port());
@@ -40,7 +38,7 @@ fn a_thousand_requests_go_over_a_verified_connection_that_is_kept() {
 }
 
 #[test]
-fn a_certificate_for_another_host_is_502_and_the_token_stays_here() {
+fn a_certificate_for_another_host_is_502_and_the_token_is_not_sent() {
     let authority = Authority::new();
     let provider = provider(authority.server("elsewhere.test", &[]), |_, wire| {
         ok(wire, b"{}");
@@ -52,12 +50,12 @@ fn a_certificate_for_another_host_is_502_and_the_token_stays_here() {
         (502, "provider_unreachable")
     );
     assert!(provider.received().is_empty());
-    // A handshake that failed is not tried again: one connection, on which nothing was read.
+    // A failed handshake is not tried again: there is one connection, and no request on it.
     assert_eq!(provider.connections(), 1);
 }
 
 #[test]
-fn a_certificate_of_another_authority_is_502_and_the_token_stays_here() {
+fn a_certificate_of_another_authority_is_502_and_the_token_is_not_sent() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     let provider = provider(theirs.server("localhost", &[]), |_, wire| ok(wire, b"{}"));
     let gateway = gateway(&ours, provider.address().port(), "");
@@ -66,7 +64,7 @@ fn a_certificate_of_another_authority_is_502_and_the_token_stays_here() {
 }
 
 #[test]
-fn a_certificate_is_held_against_the_configured_name() {
+fn a_certificate_is_verified_for_the_configured_name() {
     let authority = Authority::new();
     let provider = provider(authority.server("inner.test", &[]), |_, wire| {
         ok(wire, b"{}");
@@ -80,7 +78,7 @@ fn a_certificate_is_held_against_the_configured_name() {
 }
 
 #[test]
-fn http2_is_spoken_where_it_is_asked_for() {
+fn http2_is_used_if_the_provider_is_configured_for_it() {
     let authority = Authority::new();
     for (http, offered) in [("2", vec!["h2"]), ("auto", vec!["h2", "http/1.1"])] {
         let provider = Http2Provider::start(Some(authority.server("localhost", &offered)));
@@ -121,7 +119,7 @@ fn auto_falls_back_to_http_1_1() {
 }
 
 #[test]
-fn trailers_pass_over_http2_without_what_is_not_for_clients() {
+fn trailers_pass_over_http2_without_headers_that_clients_must_not_get() {
     let provider = Http2Provider::start(None);
     let rest = crate::support::gateway::simple(
         &format!("http://{}", provider.address),
@@ -134,10 +132,8 @@ fn trailers_pass_over_http2_without_what_is_not_for_clients() {
     http2::run(async {
         let mut client = http2::connect(gateway.address()).await;
         let request = http::Request::get("http://gateway.test/p").header("api-key", "secret");
-        let (response, _) = client
-            .send_request(request.body(()).unwrap(), true)
-            .unwrap();
-        let mut body = response.await.unwrap().into_body();
+        let response = http2::send(&mut client, request).await;
+        let mut body = response.into_body();
         while let Some(chunk) = body.data().await {
             body.flow_control()
                 .release_capacity(chunk.unwrap().len())
@@ -150,7 +146,7 @@ fn trailers_pass_over_http2_without_what_is_not_for_clients() {
 }
 
 #[test]
-fn http2_without_tls_is_spoken_by_prior_knowledge() {
+fn http2_without_tls_is_used_by_prior_knowledge() {
     let provider = Http2Provider::start(None);
     let url = format!("http://{}", provider.address);
     let rest = crate::support::gateway::simple(&url, "http = \"2\"", "");
@@ -182,7 +178,7 @@ fn bodies_of_any_size_go_over_http2_byte_for_byte() {
 
 #[test]
 fn a_handshake_that_never_ends_is_504() {
-    // Accepts, and says nothing.
+    // A listener that accepts connections and sends nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let gateway = gateway(&Authority::new(), port, "timeouts.connect = \"200ms\"");

@@ -6,8 +6,8 @@ use crate::support::gateway::simple;
 const URL: &str = "https://api.example.com/v1";
 
 #[test]
-fn a_token_in_quotes_or_behind_a_name_is_warned_of_without_its_value() {
-    for (pasted, said) in [
+fn a_token_with_quotes_or_a_name_is_reported_without_its_value() {
+    for (pasted, expected) in [
         ("\"sk-canary\"", "quotation mark"),
         ("OPENAI_API_KEY=sk-canary\n", "looks like `NAME=value`"),
         (
@@ -22,18 +22,18 @@ fn a_token_in_quotes_or_behind_a_name_is_warned_of_without_its_value() {
         let scene = Scene::new(&simple(URL, "", "").replace("inline:provider-token", "file:token"))
             .key("alice", "secret", "");
         scene.write("token", pasted);
-        let said_of_it = scene.problems();
+        let found = scene.problems();
         let place = "gateway.toml:7: warning: providers.p.token: file:";
         assert!(
-            said_of_it.contains(place) && said_of_it.contains(said),
-            "{pasted}: {said_of_it}"
+            found.contains(place) && found.contains(expected),
+            "{pasted}: {found}"
         );
-        assert!(!said_of_it.contains("canary"), "{said_of_it}");
+        assert!(!found.contains("canary"), "{found}");
     }
 }
 
 #[test]
-fn a_token_that_ends_in_line_breaks_is_good_and_one_behind_a_byte_order_mark_is_refused() {
+fn a_token_may_end_in_line_breaks_and_must_not_begin_with_a_byte_order_mark() {
     let scene = Scene::new(&simple(URL, "", "").replace("inline:provider-token", "file:token"))
         .key("alice", "secret", "");
     for good in ["sk-1", "sk-1\n", "sk-1\r\n", "Bearer sk-1\n\n"] {
@@ -41,15 +41,15 @@ fn a_token_that_ends_in_line_breaks_is_good_and_one_behind_a_byte_order_mark_is_
         assert_eq!(scene.problems(), "", "{good:?}");
     }
     scene.write("token", "\u{feff}sk-canary");
-    let said = scene.problems();
+    let found = scene.problems();
     assert!(
-        said.contains("byte order mark") && !said.contains("canary"),
-        "{said}"
+        found.contains("byte order mark") && !found.contains("canary"),
+        "{found}"
     );
 }
 
 #[test]
-fn a_keys_own_token_in_quotes_is_warned_of_by_the_keys_name() {
+fn a_keys_own_token_in_quotes_is_reported_with_the_keys_name() {
     let rest = simple(URL, "", "").replace("inline:provider-token", "key:hf");
     let scene = Scene::new(&rest)
         .key(
@@ -62,10 +62,13 @@ fn a_keys_own_token_in_quotes_is_warned_of_by_the_keys_name() {
             "other",
             "metadata = { hf = \"inline:hf_canary\", tier = \"inline:{}\" }",
         );
-    let said = scene.problems();
+    let found = scene.problems();
     assert!(
-        said.contains("the metadata `hf` of key `alice`, which begins or ends"),
-        "{said}"
+        found.contains("the metadata `hf` of key `alice`, which begins or ends"),
+        "{found}"
     );
-    assert!(!said.contains("canary") && !said.contains("bob"), "{said}");
+    assert!(
+        !found.contains("canary") && !found.contains("bob"),
+        "{found}"
+    );
 }

@@ -10,21 +10,20 @@ use prost::Message;
 
 use crate::support::gateway::simple;
 use crate::support::provider::respond;
-use crate::support::{Gateway, Provider, Scene, eventually};
+use crate::support::{Gateway, KEY, Provider, Scene, eventually};
 
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 
 fn collector() -> Provider {
-    Provider::answering(|_, wire| respond(wire, "200 OK", &[], b""))
+    Provider::responding(|_, wire| respond(wire, "200 OK", &[], b""))
 }
 
 fn provider() -> Provider {
     let (_, body) = include_str!("../usage/anthropic.json")
         .split_once('\n')
         .unwrap();
-    Provider::answering(|_, wire| {
+    Provider::responding(|_, wire| {
         respond(
             wire,
             "200 OK",
@@ -84,7 +83,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_request_is_a_span_of_its_clients_trace_and_the_provider_goes_on_from_there() {
+fn a_request_is_a_span_of_its_clients_trace_and_the_parent_of_the_providers() {
     let (provider, collector) = (provider(), collector());
     let gateway = gateway(
         &provider,
@@ -205,7 +204,7 @@ fn a_refusal_is_a_span_with_its_reason_in_a_trace_of_its_own() {
 }
 
 #[test]
-fn without_a_collector_a_trace_passes_as_it_is() {
+fn without_a_collector_trace_headers_pass_unchanged() {
     let provider = provider();
     let gateway = Gateway::before(&provider);
     let traced = [KEY[0], ("traceparent", "anything"), ("tracestate", "a=1")];
@@ -224,7 +223,7 @@ fn without_a_collector_a_trace_passes_as_it_is() {
 fn a_broken_collector_loses_spans_and_affects_nothing_else() {
     let (provider, refuses) = (
         provider(),
-        Provider::answering(|_, wire| respond(wire, "503 Busy", &[], b"")),
+        Provider::responding(|_, wire| respond(wire, "503 Busy", &[], b"")),
     );
     for endpoint in [refuses.url(), "http://127.0.0.1:9".to_owned()] {
         let gateway = gateway(&provider, &format!("endpoint = \"{endpoint}\""));

@@ -18,7 +18,7 @@ fn switching(version: &'static str) -> Provider {
         wire.write_all(head.as_bytes()).unwrap();
         wire.flush().unwrap();
     };
-    Provider::answering(move |_, wire| switch(wire))
+    Provider::responding(move |_, wire| switch(wire))
 }
 
 /// A gateway with HTTP/2 without TLS, and WebSockets if `websocket` is true.
@@ -29,7 +29,7 @@ fn before(provider: &Provider, websocket: bool) -> Gateway {
 }
 
 #[test]
-fn an_unrequested_protocol_switch_is_502_and_says_why() {
+fn an_unrequested_protocol_switch_is_502_with_its_reason_in_the_access_line() {
     let provider = switching("1.1");
     for websocket in [false, true] {
         let gateway = before(&provider, websocket);
@@ -46,8 +46,11 @@ fn an_unrequested_protocol_switch_is_502_and_says_why() {
                     "{method} /p HTTP/1.1\r\nHost: h\r\napi-key: secret\r\n{upgrade}Content-Length: 2\r\n\r\n{{}}"
                 ));
                 let refused = client.response(false);
-                let told = (refused.status, refused.code(), refused.header("connection"));
-                assert_eq!(told, (502, "unexpected_switch".to_owned(), Some("close")));
+                let response = (refused.status, refused.code(), refused.header("connection"));
+                assert_eq!(
+                    response,
+                    (502, "unexpected_switch".to_owned(), Some("close"))
+                );
                 assert!(client.is_closed());
                 requests += 1;
             }

@@ -2,12 +2,11 @@
 
 use serde_json::Value;
 
-use crate::support::gateway::simple;
+use crate::support::gateway::{simple, tokens};
 use crate::support::provider::{begin_events, chunk, end_chunks, respond};
-use crate::support::{Gateway, Provider, Scene};
-use crate::usage::{KEY, tokens};
+use crate::support::{Gateway, KEY, Provider, Scene};
 
-const SAID: &str = r#"{"id":"resp_1","status":"completed","model":"m","usage":{"input_tokens":1000,"output_tokens":500}}"#;
+const REPORTED: &str = r#"{"id":"resp_1","status":"completed","model":"m","usage":{"input_tokens":1000,"output_tokens":500}}"#;
 
 fn counted(gateway: &Gateway, family: &str) -> u64 {
     gateway.count(&format!("keygate_{family}{{provider=\"p\",route=\"r\"}}"))
@@ -15,7 +14,7 @@ fn counted(gateway: &Gateway, family: &str) -> u64 {
 
 /// A provider that responds with the body and the content type in the request's headers.
 fn echo() -> Provider {
-    Provider::answering(|request, wire| {
+    Provider::responding(|request, wire| {
         let media = request
             .header("x-media")
             .map(|media| ("content-type", media));
@@ -26,7 +25,7 @@ fn echo() -> Provider {
     })
 }
 
-fn ask(gateway: &Gateway, path: &str, media: Option<&str>, body: &str) {
+fn post(gateway: &Gateway, path: &str, media: Option<&str>, body: &str) {
     let mut headers = vec![KEY[0], ("x-body", body)];
     headers.extend(media.map(|media| ("x-media", media)));
     assert_eq!(gateway.request("POST", path, &headers, b"{}").status, 200);
@@ -55,7 +54,7 @@ fn a_response_without_expected_usage_is_in_a_metric_whatever_its_content_type() 
         (Some("text/event-stream"), r"data: {}\n\n"),
     ];
     for (media, body) in all {
-        ask(&gateway, "/p/v1/chat/completions", media, body);
+        post(&gateway, "/p/v1/chat/completions", media, body);
     }
     gateway.access_lines(all.len());
     assert_eq!(
@@ -64,14 +63,19 @@ fn a_response_without_expected_usage_is_in_a_metric_whatever_its_content_type() 
     );
     assert_eq!(counted(&gateway, "unmetered_streams_total"), 1);
     // These responses need not report tokens, or have reported them.
-    ask(&gateway, "/p/v1/audio/speech", Some("audio/mpeg"), "x");
-    ask(
+    post(&gateway, "/p/v1/audio/speech", Some("audio/mpeg"), "x");
+    post(
         &gateway,
         "/p/v1/messages/count_tokens",
         Some("application/json"),
         r#"{"input_tokens":5}"#,
     );
-    ask(&gateway, "/p/v1/responses", Some("application/json"), SAID);
+    post(
+        &gateway,
+        "/p/v1/responses",
+        Some("application/json"),
+        REPORTED,
+    );
     gateway.get("/p/v1/responses", &KEY);
     gateway.access_lines(all.len() + 4);
     assert_eq!(
@@ -81,16 +85,16 @@ fn a_response_without_expected_usage_is_in_a_metric_whatever_its_content_type() 
 }
 
 #[test]
-fn a_route_whose_streams_are_not_read_misses_no_tokens_of_them() {
+fn streams_of_a_route_that_does_not_read_them_are_not_counted_as_unmetered() {
     let provider = echo();
     let gateway = Scene::new(&simple(&provider.url(), "", "meter_streams = \"off\""))
         .key("alice", "secret", "")
         .start();
-    let said = r#"data: {"usage":{"prompt_tokens":10}}\n\n"#;
+    let event = r#"data: {"usage":{"prompt_tokens":10}}\n\n"#;
     for media in ["text/event-stream", "application/json", "text/plain"] {
-        ask(&gateway, "/p", Some(media), said);
+        post(&gateway, "/p", Some(media), event);
     }
-    ask(&gateway, "/p", Some("application/json"), "{}");
+    post(&gateway, "/p", Some("application/json"), "{}");
     let lines = gateway.access_lines(4);
     assert!(lines.iter().all(|line| line.get("input_tokens").is_none()));
     assert_eq!(counted(&gateway, "unmetered_responses_total"), 1);
@@ -101,8 +105,8 @@ fn a_route_whose_streams_are_not_read_misses_no_tokens_of_them() {
 fn tokens_are_counted_whatever_the_content_type_says() {
     let provider = echo();
     let gateway = Gateway::before(&provider);
-    let stream = format!(r"data: {{}}\n\ndata: {SAID}\n\n");
-    let lines = format!(r#"{{"model":"m"}}\n{SAID}\n"#);
+    let stream = format!(r"data: {{}}\n\ndata: {REPORTED}\n\n");
+    let lines = format!(r#"{{"model":"m"}}\n{REPORTED}\n"#);
     let types = [
         None,
         Some("application/json"),
@@ -111,8 +115,8 @@ fn tokens_are_counted_whatever_the_content_type_says() {
         Some("application/jsonl"),
     ];
     for media in types {
-        for body in [SAID, &stream, &lines] {
-            ask(&gateway, "/p", media, body);
+        for body in [REPORTED, &stream, &lines] {
+            post(&gateway, "/p", media, body);
         }
     }
     let seen = gateway.access_lines(15);
@@ -125,18 +129,18 @@ fn tokens_are_counted_whatever_the_content_type_says() {
 
 #[test]
 fn the_response_to_a_get_is_not_counted_again() {
-    let provider = Provider::answering(|request, wire| {
+    let provider = Provider::responding(|request, wire| {
         let media = [("content-type", "application/json")];
         let is_get = request.line().starts_with("GET");
         if is_get && request.line().contains("stream=true") {
             begin_events(wire);
             chunk(
                 wire,
-                format!("data: {{\"response\":{SAID}}}\n\n").as_bytes(),
+                format!("data: {{\"response\":{REPORTED}}}\n\n").as_bytes(),
             );
             end_chunks(wire);
         } else {
-            respond(wire, "200 OK", &media, SAID.as_bytes());
+            respond(wire, "200 OK", &media, REPORTED.as_bytes());
         }
     });
     let gateway = Gateway::before(&provider);
@@ -163,7 +167,7 @@ fn the_response_to_a_get_is_not_counted_again() {
 /// Google accepts another method in a header and in a parameter, frameworks accept one in a header.
 #[test]
 fn a_get_with_a_method_override_is_counted_and_its_parameter_is_removed() {
-    let provider = Provider::answering(|_, wire| {
+    let provider = Provider::responding(|_, wire| {
         let json = [("content-type", "application/json")];
         let body = br#"{"model":"m","usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
         respond(wire, "200 OK", &json, body);
@@ -190,7 +194,7 @@ fn a_get_with_a_method_override_is_counted_and_its_parameter_is_removed() {
 }
 
 #[test]
-fn an_error_in_a_stream_whose_status_is_good_is_in_the_line_and_in_a_metric_and_is_no_token() {
+fn an_error_in_a_stream_with_status_200_is_in_the_line_and_in_a_metric_and_counts_no_token() {
     let errors = [
         r#"data: {"error":{"message":"overloaded","code":"503"}}\n\n"#,
         r#"event: error\ndata: {"type":"error","error":{"type":"overloaded_error"}}\n\n"#,
@@ -206,15 +210,15 @@ fn an_error_in_a_stream_whose_status_is_good_is_in_the_line_and_in_a_metric_and_
     .start();
     let word = r#"data: {"model":"m","choices":[{"delta":{"content":"a"}}]}\n\n"#;
     for error in errors {
-        ask(
+        post(
             &gateway,
             "/p",
             Some("text/event-stream"),
             &format!("{word}{error}"),
         );
     }
-    ask(&gateway, "/p", Some("text/event-stream"), errors[0]);
-    ask(&gateway, "/p", Some("text/event-stream"), word);
+    post(&gateway, "/p", Some("text/event-stream"), errors[0]);
+    post(&gateway, "/p", Some("text/event-stream"), word);
     let lines = gateway.access_lines(5);
     for line in &lines[..4] {
         assert_eq!(
@@ -230,7 +234,7 @@ fn an_error_in_a_stream_whose_status_is_good_is_in_the_line_and_in_a_metric_and_
 }
 
 #[test]
-fn an_error_in_json_whose_status_is_good_is_in_the_line_and_in_a_metric() {
+fn an_error_in_json_with_status_200_is_in_the_line_and_in_a_metric() {
     let errors = [
         (
             "application/x-ndjson",
@@ -253,9 +257,14 @@ fn an_error_in_json_whose_status_is_good_is_in_the_line_and_in_a_metric() {
     let provider = echo();
     let gateway = Gateway::before(&provider);
     for (media, error) in errors {
-        ask(&gateway, "/p/v1/chat/completions", Some(media), error);
+        post(&gateway, "/p/v1/chat/completions", Some(media), error);
     }
-    ask(&gateway, "/p/v1/responses", Some("application/json"), SAID);
+    post(
+        &gateway,
+        "/p/v1/responses",
+        Some("application/json"),
+        REPORTED,
+    );
     // An error that happened earlier and is only fetched.
     let failed = [
         KEY[0],
@@ -270,8 +279,8 @@ fn an_error_in_json_whose_status_is_good_is_in_the_line_and_in_a_metric() {
 }
 
 #[test]
-fn the_error_of_a_bad_status_is_counted_by_its_status_alone() {
-    let provider = Provider::answering(|_, wire| {
+fn an_error_with_an_error_status_is_counted_only_by_its_status() {
+    let provider = Provider::responding(|_, wire| {
         let head = [("content-type", "application/json")];
         let body = br#"{"error":{"message":"slow down"}}"#;
         respond(wire, "429 Too Many Requests", &head, body);

@@ -1,44 +1,40 @@
 //! Upgrades: one process takes over from another, and no client waits in between.
 
-use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::Duration;
 
-pub use crate::support::successor::upgrade;
-
-use crate::support::process::{Process, keygate, open_stream, scene, streaming};
-use crate::support::successor::Successor;
-use crate::support::{Client, PATIENCE, Provider, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::process::{Process, keygate, open_stream};
+use crate::support::provider::{event_stream, gated, ok};
+use crate::support::successor::{Successor, upgrade};
+use crate::support::{Client, KEY, Provider, Scene, eventually, unused_port};
 
 #[test]
 fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
-    let (provider, tell) = streaming();
-    let process = Process::start(scene(&provider, ""));
-    let mut stream = open_stream(process.listen, &tell);
+    let (provider, events) = event_stream();
+    let process = Process::start(Scene::before(&provider, ""));
+    let mut stream = open_stream(process.listen, &events);
     let mut kept = Client::connect(process.listen);
     assert_eq!(kept.request("GET", "/nothing", &[], b"").status, 404);
     let successor = upgrade(&process);
     // The open connection is still served, and closes after its last response.
-    eventually("the last answer", || {
+    eventually("the last response", || {
         let response = kept.request("GET", "/nothing", &[], b"");
         assert_eq!(response.status, 404);
         response.header("connection") == Some("close")
     });
     let response = Client::connect(process.listen).request("GET", "/nothing", &[], b"");
     assert_eq!(response.status, 404);
-    tell.send("data: 2\n\n").unwrap();
+    events.send("data: 2\n\n").unwrap();
     assert_eq!(stream.chunk(), "data: 2\n\n");
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     assert_eq!(stream.try_chunk(), Some(None));
     drop(stream);
-    let (listen, (code, said)) = (process.listen, process.end());
-    assert_eq!(code, Some(0), "{said}");
+    let (listen, (code, log)) = (process.listen, process.end());
+    assert_eq!(code, Some(0), "{log}");
     assert!(
-        said.contains("another process serves") && said.contains("drained"),
-        "{said}"
+        log.contains("another process serves") && log.contains("drained"),
+        "{log}"
     );
     let response = Client::connect(listen).request("GET", "/nothing", &[], b"");
     assert_eq!(response.status, 404);
@@ -46,13 +42,13 @@ fn an_open_stream_ends_in_the_old_process_while_the_new_one_serves() {
 }
 
 #[test]
-fn a_connection_that_was_idle_during_an_upgrade_is_answered_once_more_and_not_reset() {
+fn a_connection_that_was_idle_during_an_upgrade_gets_one_more_response() {
     let provider = Provider::start();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let mut kept = Client::connect(process.listen);
     assert_eq!(kept.request("POST", "/p", &KEY, b"{}").status, 200);
     let successor = upgrade(&process);
-    // Longer than a process without a successor would keep it.
+    // A process without a successor would close the connection in less time.
     std::thread::sleep(Duration::from_millis(2500));
     let response = kept.request("POST", "/p", &KEY, b"{}");
     assert_eq!(
@@ -64,9 +60,9 @@ fn a_connection_that_was_idle_during_an_upgrade_is_answered_once_more_and_not_re
 }
 
 #[test]
-fn a_process_that_cannot_serve_leaves_the_old_one_serving_and_says_why() {
+fn a_new_process_that_cannot_serve_leaves_the_old_one_serving_with_the_reason_in_the_status() {
     let provider = Provider::start();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let good = std::fs::read_to_string(process.scene.path("gateway.toml")).unwrap();
     process
         .scene
@@ -90,7 +86,7 @@ fn a_process_that_cannot_serve_leaves_the_old_one_serving_and_says_why() {
         assert_eq!(response.status, 200);
     }
     process.scene.write("gateway.toml", &good);
-    // Kept until the end: if it died first, another one would replace it.
+    // The successor is kept until the end: if it died first, another one would replace it.
     let _successor = upgrade(&process);
     assert_eq!(process.end().0, Some(0));
 }
@@ -98,7 +94,7 @@ fn a_process_that_cannot_serve_leaves_the_old_one_serving_and_says_why() {
 #[test]
 fn an_upgrade_follows_the_link_that_the_process_was_started_by() {
     let provider = Provider::start();
-    let scene = scene(&provider, "");
+    let scene = Scene::before(&provider, "");
     let link = scene.path("keygate");
     symlink(env!("CARGO_BIN_EXE_keygate"), &link).unwrap();
     let process = Process::start_as(scene, &mut Command::new(&link));
@@ -119,13 +115,8 @@ fn an_upgrade_follows_the_link_that_the_process_was_started_by() {
 
 #[test]
 fn a_response_under_way_when_accepting_ends_closes_its_connection() {
-    let (tell, told) = std::sync::mpsc::channel::<()>();
-    let told = std::sync::Mutex::new(told);
-    let provider = Provider::answering(move |_, wire| {
-        told.lock().unwrap().recv_timeout(PATIENCE).unwrap();
-        crate::support::provider::ok(wire, b"{}");
-    });
-    let process = Process::start(scene(&provider, ""));
+    let (provider, release) = gated(|_, wire| ok(wire, b"{}"));
+    let process = Process::start(Scene::before(&provider, ""));
     let mut client = Client::connect(process.listen);
     client.send(crate::support::client::raw_request(
         "POST", "/p", &KEY, b"{}",
@@ -135,7 +126,7 @@ fn a_response_under_way_when_accepting_ends_closes_its_connection() {
     eventually("the end of accepting", || {
         std::net::TcpStream::connect(process.listen).is_err()
     });
-    tell.send(()).unwrap();
+    release.send(()).unwrap();
     let response = client.response(false);
     assert_eq!(
         (response.status, response.header("connection")),
@@ -145,35 +136,29 @@ fn a_response_under_way_when_accepting_ends_closes_its_connection() {
 }
 
 #[test]
-fn sigterm_after_an_upgrade_is_a_drain_of_its_own() {
-    let (provider, tell) = streaming();
-    let process = Process::start(scene(&provider, "server.timeouts.drain = \"300ms\""));
-    let mut stream = open_stream(process.listen, &tell);
+fn sigterm_after_an_upgrade_starts_a_drain_with_its_own_timeout() {
+    let (provider, events) = event_stream();
+    let process = Process::start(Scene::before(
+        &provider,
+        "server.timeouts.drain = \"300ms\"",
+    ));
+    let mut stream = open_stream(process.listen, &events);
     let _successor = upgrade(&process);
     process.signal("TERM");
-    let (code, said) = process.end();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("drain timed out"), "{said}");
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("drain timed out"), "{log}");
     assert_eq!(stream.try_chunk(), None);
-}
-
-/// A port that was free a moment ago: the commands read it from the configuration.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 #[test]
 fn the_commands_report_their_outcome() {
     let provider = Provider::start();
-    let scene = scene(&provider, "");
+    let scene = Scene::before(&provider, "");
     let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
     let text = text.replace(
         "server.admin = \"127.0.0.1:0\"",
-        &format!("server.admin = \"127.0.0.1:{}\"", free_port()),
+        &format!("server.admin = \"127.0.0.1:{}\"", unused_port()),
     );
     scene.write("gateway.toml", &text);
     let process = Process::start(scene);
@@ -184,18 +169,18 @@ fn the_commands_report_their_outcome() {
             .arg(&config)
             .output()
             .unwrap();
-        let said = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let text_of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         (
             output.status.code(),
-            said(&output.stdout),
-            said(&output.stderr),
+            text_of(&output.stdout),
+            text_of(&output.stderr),
         )
     };
-    let (code, said, complained) = run("reload");
-    assert_eq!((code, &*complained), (Some(0), ""));
+    let (code, stdout, stderr) = run("reload");
+    assert_eq!((code, &*stderr), (Some(0), ""));
     assert!(
-        said.starts_with("configuration ") && said.ends_with(" serves\n"),
-        "{said}"
+        stdout.starts_with("configuration ") && stdout.ends_with(" serves\n"),
+        "{stdout}"
     );
     // An invalid configuration is refused by the command itself.
     process.scene.write(
@@ -203,21 +188,18 @@ fn the_commands_report_their_outcome() {
         &text.replace("provider = \"p\"", "provider = \"q\""),
     );
     for command in ["reload", "upgrade"] {
-        let (code, _, complained) = run(command);
-        assert_eq!(code, Some(78), "{complained}");
-        assert!(
-            complained.contains("there is no provider `q`"),
-            "{complained}"
-        );
+        let (code, _, stderr) = run(command);
+        assert_eq!(code, Some(78), "{stderr}");
+        assert!(stderr.contains("there is no provider `q`"), "{stderr}");
     }
     process.scene.write("gateway.toml", &text);
-    let (code, said, complained) = run("upgrade");
-    assert_eq!((code, &*complained), (Some(0), ""));
+    let (code, stdout, stderr) = run("upgrade");
+    assert_eq!((code, &*stderr), (Some(0), ""));
     assert!(
-        said.contains(&format!("; process {} of ", process.id())),
-        "{said}"
+        stdout.contains(&format!("; process {} of ", process.id())),
+        "{stdout}"
     );
-    let successor: u32 = said.split(' ').nth(1).unwrap().parse().unwrap();
+    let successor: u32 = stdout.split(' ').nth(1).unwrap().parse().unwrap();
     let successor = Successor(successor);
     assert_eq!(process.end().0, Some(0));
     drop(successor);

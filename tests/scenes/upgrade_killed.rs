@@ -1,27 +1,27 @@
 //! An old process that is killed during the handover: at the end one process serves, or none does and the log says why.
 
 use std::fs::OpenOptions;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::manager::Manager;
-use crate::support::process::{Process, keygate, open_stream, scene, signal, streaming};
+use crate::support::process::{Process, keygate, open_stream, signal};
+use crate::support::provider::event_stream;
 use crate::support::successor::{pid_at, started_by_a_link, upgrade};
-use crate::support::{Provider, Scene, eventually};
+use crate::support::{Provider, Scene, eventually, unused_port};
 
 /// Kills the remaining processes of a scene when its test is over.
-struct Rest(PathBuf);
+struct SceneProcesses(PathBuf);
 
-impl Rest {
+impl SceneProcesses {
     fn of(scene: &Scene) -> Self {
         Self(scene.path("gateway.toml"))
     }
 
     /// The running processes that were started with the scene's files.
-    fn processes(&self) -> Vec<u32> {
+    fn ids(&self) -> Vec<u32> {
         let config = self.0.display().to_string();
         let folders = std::fs::read_dir("/proc").unwrap().flatten();
         let ids = folders.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -33,9 +33,9 @@ impl Rest {
     }
 }
 
-impl Drop for Rest {
+impl Drop for SceneProcesses {
     fn drop(&mut self) {
-        for process in self.processes() {
+        for process in self.ids() {
             let mut kill = Command::new("kill");
             let _ = kill.args(["-KILL", &process.to_string()]).status();
         }
@@ -43,7 +43,7 @@ impl Drop for Rest {
 }
 
 /// A script in the place of the next binary: it writes its process id to `started`, waits for `go`, and becomes keygate.
-fn waiting(scene: &Scene) -> String {
+fn waiting_script(scene: &Scene) -> String {
     let (started, go) = (scene.path("started"), scene.path("go"));
     let (started, go) = (started.display(), go.display());
     let binary = env!("CARGO_BIN_EXE_keygate");
@@ -73,70 +73,73 @@ fn is_stopped(process: u32) -> bool {
     })
 }
 
-const WHY: &str = "the process that was to hand over to this one has ended";
+const PREDECESSOR_ENDED: &str = "the process that was to hand over to this one has ended";
 
 #[test]
-fn a_process_whose_predecessor_died_before_it_served_ends_and_says_why() {
+fn a_process_whose_predecessor_died_before_it_served_ends_and_logs_the_reason() {
     let provider = Provider::start();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
-    let rest = Rest::of(&process.scene);
-    install(&waiting(&process.scene));
+    let (process, install) = started_by_a_link(Scene::before(&provider, ""));
+    let processes = SceneProcesses::of(&process.scene);
+    install(&waiting_script(&process.scene));
     process.signal("USR2");
     started(&process);
     process.signal("KILL");
     process.scene.write("go", "");
     eventually("no process is left", || {
-        rest.processes() == [process.id()] || rest.processes().is_empty()
+        processes.ids() == [process.id()] || processes.ids().is_empty()
     });
-    assert!(process.said().contains(WHY), "{}", process.said());
-    assert_eq!(process.said().matches(" serving ").count(), 1);
+    assert!(
+        process.log().contains(PREDECESSOR_ENDED),
+        "{}",
+        process.log()
+    );
+    assert_eq!(process.log().matches(" serving ").count(), 1);
+}
+
+/// A stopped process, and its successor, which serves and waits for the handover.
+fn before_the_handover() -> (Process, SceneProcesses, u32) {
+    let provider = Provider::start();
+    let (process, install) = started_by_a_link(Scene::before(&provider, ""));
+    let processes = SceneProcesses::of(&process.scene);
+    install(&waiting_script(&process.scene));
+    process.signal("USR2");
+    let successor = started(&process);
+    process.signal("STOP");
+    // A thread that still runs would accept a connection, and never respond.
+    eventually("the process has stopped", || is_stopped(process.id()));
+    process.scene.write("go", "");
+    eventually("the new process serves", || {
+        pid_at(process.admin) == Some(successor.into())
+    });
+    (process, processes, successor)
 }
 
 #[test]
 fn a_process_that_serves_before_the_handover_ends_if_its_predecessor_dies() {
-    let provider = Provider::start();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
-    let rest = Rest::of(&process.scene);
-    install(&waiting(&process.scene));
-    process.signal("USR2");
-    let newborn = started(&process);
-    process.signal("STOP");
-    // A thread that still runs would accept a connection, and never respond.
-    eventually("it has stopped", || is_stopped(process.id()));
-    process.scene.write("go", "");
-    eventually("the new process answers", || {
-        pid_at(process.admin) == Some(newborn.into())
-    });
+    let (process, processes, _) = before_the_handover();
     process.signal("KILL");
-    eventually("no process is left", || rest.processes().is_empty());
-    assert!(process.said().contains(WHY), "{}", process.said());
+    eventually("no process is left", || processes.ids().is_empty());
+    assert!(
+        process.log().contains(PREDECESSOR_ENDED),
+        "{}",
+        process.log()
+    );
 }
 
 #[test]
 fn a_process_starts_no_successor_before_its_own_handover() {
-    let provider = Provider::start();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
-    let rest = Rest::of(&process.scene);
-    install(&waiting(&process.scene));
-    process.signal("USR2");
-    let newborn = started(&process);
-    process.signal("STOP");
-    eventually("it has stopped", || is_stopped(process.id()));
-    process.scene.write("go", "");
-    eventually("the new process answers", || {
-        pid_at(process.admin) == Some(newborn.into())
-    });
-    let two = rest.processes();
-    signal(newborn, "USR2");
+    let (process, processes, successor) = before_the_handover();
+    let two = processes.ids();
+    signal(successor, "USR2");
     let requested = Instant::now();
     while requested.elapsed() < Duration::from_millis(500) {
-        assert_eq!(rest.processes(), two);
+        assert_eq!(processes.ids(), two);
         std::thread::sleep(Duration::from_millis(20));
     }
     process.signal("CONT");
-    // It now does the upgrade that it was asked for.
+    // The successor now does its own upgrade.
     eventually("a third process serves alone", || {
-        let left = rest.processes();
+        let left = processes.ids();
         let third = left.iter().find(|id| !two.contains(id)).copied();
         left.len() == 1 && third.is_some() && pid_at(process.admin) == third.map(u64::from)
     });
@@ -144,36 +147,36 @@ fn a_process_starts_no_successor_before_its_own_handover() {
 
 #[test]
 fn the_successor_of_a_killed_process_ends_if_an_older_process_accepts_again() {
-    let (provider, tell) = streaming();
-    let (process, install) = started_by_a_link(scene(&provider, ""));
-    let rest = Rest::of(&process.scene);
-    let stream = open_stream(process.listen, &tell);
+    let (provider, events) = event_stream();
+    let (process, install) = started_by_a_link(Scene::before(&provider, ""));
+    let processes = SceneProcesses::of(&process.scene);
+    let stream = open_stream(process.listen, &events);
     let second = upgrade(&process);
-    install(&waiting(&process.scene));
+    install(&waiting_script(&process.scene));
     signal(second.0, "USR2");
-    let newborn = started(&process);
+    let successor = started(&process);
     std::fs::remove_file(process.scene.path("started")).unwrap();
     signal(second.0, "KILL");
     // The first process accepts again, and starts another one.
     let another = started(&process);
     process.scene.write("go", "");
-    tell.send("end").unwrap();
+    events.send("end").unwrap();
     drop(stream);
     eventually("one process serves", || {
-        rest.processes() == [another] && pid_at(process.admin) == Some(another.into())
+        processes.ids() == [another] && pid_at(process.admin) == Some(another.into())
     });
-    assert_ne!(newborn, another);
-    let (code, said) = process.end();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains(WHY), "{said}");
+    assert_ne!(successor, another);
+    let (code, log) = process.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains(PREDECESSOR_ENDED), "{log}");
 }
 
 #[test]
 fn the_command_reports_that_the_old_process_died_before_the_handover() {
     let provider = Provider::start();
     let (process, install) = started_by_a_link(with_ports(&provider));
-    let rest = Rest::of(&process.scene);
-    install(&waiting(&process.scene));
+    let processes = SceneProcesses::of(&process.scene);
+    install(&waiting_script(&process.scene));
     let mut command = keygate();
     let command = command
         .args(["upgrade", "--config"])
@@ -186,35 +189,23 @@ fn the_command_reports_that_the_old_process_died_before_the_handover() {
     let scene = process.kill();
     scene.write("go", "");
     let output = command.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{log}");
     assert!(
-        said.contains(&format!(
+        log.contains(&format!(
             "process {id} has ended before another had taken over"
         )),
-        "{said}"
+        "{log}"
     );
-    assert!(rest.processes().is_empty());
-}
-
-/// A port outside the range that the system assigns: no other test gets it while nobody listens there.
-fn lasting_port() -> u16 {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = TAKEN.fetch_add(1, Ordering::Relaxed) * 7 + std::process::id() * 131;
-        let port = u16::try_from(10_000 + number % 20_000).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
+    assert!(processes.ids().is_empty());
 }
 
 /// A scene with fixed ports, the same for every start.
 fn with_ports(provider: &Provider) -> Scene {
-    let scene = scene(provider, "");
+    let scene = Scene::before(provider, "");
     let mut text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
     while let Some(place) = text.find("127.0.0.1:0\"") {
-        let address = format!("127.0.0.1:{}\"", lasting_port());
+        let address = format!("127.0.0.1:{}\"", unused_port());
         text.replace_range(place..place + 12, &address);
     }
     scene.write("gateway.toml", &text);
@@ -224,7 +215,7 @@ fn with_ports(provider: &Provider) -> Scene {
 /// A service manager that restarts the service when its main process has ended, and kills nothing.
 struct Restarting {
     manager: Manager,
-    rest: Rest,
+    processes: SceneProcesses,
     events: PathBuf,
     main: u32,
     children: Vec<Child>,
@@ -233,26 +224,28 @@ struct Restarting {
 impl Restarting {
     /// Restarts the main process if it has ended. Returns whether it is the only process, and serves.
     fn has_one(&mut self, admin: SocketAddr) -> bool {
-        while let Some(said) = self.manager.try_hear() {
-            let main = said.lines().find_map(|line| line.strip_prefix("MAINPID="));
+        while let Some(notification) = self.manager.try_notification() {
+            let main = notification
+                .lines()
+                .find_map(|line| line.strip_prefix("MAINPID="));
             self.main = main.map_or(self.main, |id| id.parse().unwrap());
         }
         for child in &mut self.children {
             let _ = child.try_wait();
         }
-        if !self.rest.processes().contains(&self.main) {
+        if !self.processes.ids().contains(&self.main) {
             let events = OpenOptions::new().append(true).open(&self.events);
             let mut command = self.manager.command();
             let child = command
                 .args(["run", "--allow-root", "--config"])
-                .arg(&self.rest.0)
+                .arg(&self.processes.0)
                 .stderr(events.unwrap())
                 .spawn()
                 .unwrap();
             self.main = child.id();
             self.children.push(child);
         }
-        self.rest.processes() == [self.main] && pid_at(admin) == Some(self.main.into())
+        self.processes.ids() == [self.main] && pid_at(admin) == Some(self.main.into())
     }
 }
 
@@ -263,7 +256,7 @@ fn kill_at(moment: Duration) {
     let process = manager.start(with_ports(&provider), &[]);
     let admin = process.admin;
     let mut service = Restarting {
-        rest: Rest::of(&process.scene),
+        processes: SceneProcesses::of(&process.scene),
         events: process.scene.path("events"),
         main: process.id(),
         manager,
@@ -274,12 +267,12 @@ fn kill_at(moment: Duration) {
     let folder = process.kill();
     let start = Instant::now();
     while !service.has_one(admin) {
-        let said = std::fs::read_to_string(&service.events).unwrap();
+        let log = std::fs::read_to_string(&service.events).unwrap();
         assert!(
             start.elapsed() < crate::support::PATIENCE,
-            "killed after {moment:?}: {:?} with {:?}\n{said}",
+            "killed after {moment:?}: {:?} with {:?}\n{log}",
             service.main,
-            service.rest.processes()
+            service.processes.ids()
         );
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -291,9 +284,9 @@ fn kill_at(moment: Duration) {
 }
 
 #[test]
-fn one_process_serves_at_the_end_whenever_the_old_one_is_killed() {
+fn one_process_serves_in_the_end_whenever_the_old_one_is_killed() {
     let provider = Provider::start();
-    let process = Process::start(scene(&provider, ""));
+    let process = Process::start(Scene::before(&provider, ""));
     let start = Instant::now();
     let successor = upgrade(&process);
     let whole = start.elapsed();

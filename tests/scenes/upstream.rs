@@ -1,6 +1,6 @@
 //! Providers that are unreachable, that close connections, or that send too much.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -8,17 +8,12 @@ use crate::support::client::raw_request;
 use crate::support::gateway::simple;
 use crate::support::process::Process;
 use crate::support::provider::{Wire, ok, respond};
-use crate::support::{Client, Gateway, Provider, Scene, eventually};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::{Client, Gateway, KEY, Provider, Scene, eventually, unused_port};
 
 #[test]
-fn a_provider_that_is_away_is_502() {
-    let address = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let rest = simple(&format!("http://{address}"), "", "");
+fn an_unreachable_provider_is_502() {
+    let url = format!("http://127.0.0.1:{}", unused_port());
+    let rest = simple(&url, "", "");
     let gateway = Scene::new(&rest).key("alice", "secret", "").start();
     let refused = gateway.request("POST", "/p", &KEY, b"{}");
     assert_eq!(
@@ -46,7 +41,7 @@ fn a_name_that_cannot_be_resolved_is_502_and_reported() {
 
 #[test]
 fn a_post_on_a_closing_connection_still_gets_its_response() {
-    let provider = Provider::hanging_up(|_, wire| ok(wire, b"{}"));
+    let provider = Provider::closing(|_, wire| ok(wire, b"{}"));
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
     for round in 0..20 {
@@ -60,9 +55,9 @@ fn a_post_on_a_closing_connection_still_gets_its_response() {
 }
 
 #[test]
-fn a_post_that_the_provider_may_have_begun_is_not_sent_twice() {
+fn a_post_that_the_provider_may_have_processed_is_not_sent_twice() {
     // Reads the second request of a connection completely, and closes without a response.
-    let provider = Provider::answering(|request, wire| {
+    let provider = Provider::responding(|request, wire| {
         if request.body == b"paid" {
             std::thread::sleep(std::time::Duration::from_millis(400));
             panic!("died at work");
@@ -82,16 +77,16 @@ fn a_post_that_the_provider_may_have_begun_is_not_sent_twice() {
     assert_eq!(provider.received().len(), 2);
 }
 
-/// What a provider does with a request on a reused connection before it closes it.
+/// The reaction of a provider to a request on a reused connection, before it closes the connection.
 struct Way {
-    says: &'static str,
+    sends: &'static str,
     after: u64,
     resets: bool,
 }
 
-const fn way(says: &'static str, after: u64, resets: bool) -> Way {
+const fn way(sends: &'static str, after: u64, resets: bool) -> Way {
     Way {
-        says,
+        sends,
         after,
         resets,
     }
@@ -110,7 +105,7 @@ fn times_sent(way: &'static Way) -> (u16, usize) {
             return ok(wire, b"{}");
         }
         let _ = wire
-            .write_all(way.says.as_bytes())
+            .write_all(way.sends.as_bytes())
             .and_then(|()| wire.flush());
         std::thread::sleep(Duration::from_millis(way.after));
         // Closes at once: a panic would print its backtrace first.
@@ -132,11 +127,11 @@ fn times_sent(way: &'static Way) -> (u16, usize) {
 }
 
 #[test]
-fn a_post_is_sent_again_only_if_not_a_byte_of_a_response_had_come() {
+fn a_post_is_sent_again_only_if_no_byte_of_a_response_arrived() {
     const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
     const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-model: m\r\n";
-    static UNBEGUN: [Way; 2] = [way("", 0, false), way("", 0, true)];
-    static BEGUN: [Way; 13] = [
+    static WITHOUT_RESPONSE: [Way; 2] = [way("", 0, false), way("", 0, true)];
+    static WITH_BEGUN_RESPONSE: [Way; 13] = [
         way("HTTP/1.1 100 Continue\r\n\r\n", 0, false),
         way("HTTP/1.1 102 Processing\r\n\r\n", 0, false),
         way("HTTP/1.1 102 Processing\r\n\r\n", 0, true),
@@ -151,18 +146,18 @@ fn a_post_is_sent_again_only_if_not_a_byte_of_a_response_had_come() {
         way(HALF, 0, true),
         way(HALF, 170, false),
     ];
-    for way in &UNBEGUN {
+    for way in &WITHOUT_RESPONSE {
         assert_eq!(times_sent(way), (200, 2), "reset {}", way.resets);
     }
-    for way in &BEGUN {
-        let described = format!("{:?}, reset {}", way.says, way.resets);
+    for way in &WITH_BEGUN_RESPONSE {
+        let described = format!("{:?}, reset {}", way.sends, way.resets);
         assert_eq!(times_sent(way), (502, 1), "{described}");
     }
 }
 
 #[test]
-fn a_provider_that_closes_after_100_is_502() {
-    let provider = Provider::answering(|_, wire| {
+fn a_provider_that_closes_after_an_interim_response_is_502() {
+    let provider = Provider::responding(|_, wire| {
         let _ = wire
             .write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n")
             .and_then(|()| wire.flush());
@@ -182,7 +177,7 @@ fn a_provider_that_closes_after_100_is_502() {
 
 #[test]
 fn a_post_too_large_to_keep_is_not_sent_twice() {
-    let provider = Provider::hanging_up(|_, wire| ok(wire, b"{}"));
+    let provider = Provider::closing(|_, wire| ok(wire, b"{}"));
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
     assert_eq!(client.request("POST", "/p", &KEY, b"{}").status, 200);
@@ -198,7 +193,7 @@ fn a_post_too_large_to_keep_is_not_sent_twice() {
 fn a_request_is_sent_once_if_the_provider_closes_a_new_connection() {
     let requested = std::sync::Arc::new(AtomicUsize::new(0));
     let count = requested.clone();
-    let provider = Provider::answering(move |_, wire| {
+    let provider = Provider::responding(move |_, wire| {
         count.fetch_add(1, Ordering::SeqCst);
         // Half a head, then the connection is closed.
         let _ = wire.write_all(b"HTTP/1.1 200 OK\r\ncontent-le");
@@ -215,7 +210,7 @@ fn a_request_is_sent_once_if_the_provider_closes_a_new_connection() {
 
 #[test]
 fn extra_bytes_of_a_provider_do_not_reach_the_next_client() {
-    let provider = Provider::answering(|request, wire| {
+    let provider = Provider::responding(|request, wire| {
         let body = request.body.clone();
         let surplus = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstolen";
         let mut all =
@@ -235,7 +230,7 @@ fn extra_bytes_of_a_provider_do_not_reach_the_next_client() {
 
 #[test]
 fn an_abort_does_not_leave_its_response_to_the_next_client() {
-    let provider = Provider::answering(|request, wire| {
+    let provider = Provider::responding(|request, wire| {
         std::thread::sleep(std::time::Duration::from_millis(5));
         respond(wire, "200 OK", &[], &request.body);
     });
@@ -259,7 +254,7 @@ fn an_abort_does_not_leave_its_response_to_the_next_client() {
 
 #[test]
 fn head_is_passed_on_and_its_response_has_no_body() {
-    let provider = Provider::answering(|request, wire| {
+    let provider = Provider::responding(|request, wire| {
         let body: &[u8] = if request.line().starts_with("HEAD ") {
             b""
         } else {
@@ -283,12 +278,11 @@ fn head_is_passed_on_and_its_response_has_no_body() {
 
 #[test]
 fn the_same_prompt_is_sent_to_the_provider_each_time() {
-    let provider = Provider::answering(|_, wire| {
+    let provider = Provider::responding(|_, wire| {
         let head = "HTTP/1.1 200 OK\r\ncache-control: public, max-age=3600\r\netag: \"x\"\r\ncontent-length: 2\r\n\r\n{}";
         let _ = wire.write_all(head.as_bytes());
     });
-    let gateway = Scene::new(&simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
+    let gateway = Scene::before(&provider, "")
         .key("bob", "secret-2", "")
         .start();
     for method in ["POST", "GET"] {
@@ -301,12 +295,12 @@ fn the_same_prompt_is_sent_to_the_provider_each_time() {
 }
 
 #[test]
-fn no_timer_is_left_behind_by_a_response_that_came_in_time() {
-    let provider = Provider::answering(|_, wire| {
+fn a_response_in_time_leaves_no_timer_behind() {
+    let provider = Provider::responding(|_, wire| {
         std::thread::sleep(Duration::from_millis(20));
         ok(wire, b"{}");
     });
-    let scene = Scene::new(&simple(&provider.url(), "", "")).key("alice", "secret", "");
+    let scene = Scene::before(&provider, "");
     let gateway = Process::start(scene);
     let response = Client::connect(gateway.listen).request("POST", "/p", &KEY, b"{}");
     assert_eq!(response.status, 200);

@@ -11,14 +11,13 @@ use bytes::Bytes;
 use crate::support::client::Response;
 use crate::support::client::raw_request;
 use crate::support::frames::{
-    Asked, ENHANCE_YOUR_CALM, FrameProvider, INTERNAL_ERROR, MOST_RESETS, NO_ERROR, NO_STREAMS,
-    REFUSED_STREAM, TWO_STREAMS, goaway, last_data, ok, reset, settings, status,
+    ENHANCE_YOUR_CALM, FrameProvider, INTERNAL_ERROR, MOST_RESETS, NO_ERROR, NO_STREAMS,
+    REFUSED_STREAM, RequestedStream, TWO_STREAMS, goaway, last_data, ok, reset, settings, status,
 };
 use crate::support::gateway::simple;
 use crate::support::http2::{self, Http2Provider};
-use crate::support::{Client, Gateway, PATIENCE, Scene, eventually};
+use crate::support::{Client, Gateway, KEY, PATIENCE, Scene, eventually};
 
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
 const BOB: [(&str, &str); 1] = [("api-key", "secret-2")];
 
 fn gateway(url: &str, server: &str) -> Gateway {
@@ -37,18 +36,14 @@ fn gateway_with_timeouts(url: &str, timeouts: &str) -> Gateway {
 }
 
 /// A client that has read only the head of a response.
-fn ask(gateway: &Gateway, path: &str, key: &[(&str, &str)]) -> Client {
-    let mut client = gateway.client();
-    client.send(raw_request("GET", path, key, b""));
-    let head = client.read_head();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    client
+fn open_response(gateway: &Gateway, path: &str, key: &[(&str, &str)]) -> Client {
+    Client::open_response(gateway.address(), raw_request("GET", path, key, b""))
 }
 
 #[test]
-fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room() {
+fn clients_that_do_not_read_do_not_stall_others_on_the_same_connection() {
     let large = Bytes::from(vec![b'x'; 64 << 20]);
-    let provider = Http2Provider::answering(None, move |request| {
+    let provider = Http2Provider::responding(None, move |request| {
         if request.uri().path().ends_with("/large") {
             large.clone()
         } else {
@@ -56,10 +51,12 @@ fn clients_that_do_not_read_leave_the_others_on_the_same_connection_their_room()
         }
     });
     let gateway = gateway(&format!("http://{}", provider.address), "");
-    // One after the other: at the same time, each might open a connection.
-    let mut silent: Vec<Client> = (0..3).map(|_| ask(&gateway, "/p/large", &KEY)).collect();
+    // The requests are sent one after the other: at the same time, each might open a connection.
+    let mut silent: Vec<Client> = (0..3)
+        .map(|_| open_response(&gateway, "/p/large", &KEY))
+        .collect();
     let mut unchanged = 0;
-    eventually("what is not read is not sent either", || {
+    eventually("the provider stops sending what is not read", || {
         let before = provider.sent();
         // Bob sends requests on the same connection all the time, and gets complete responses.
         let response = gateway.get("/p/small", &BOB);
@@ -89,9 +86,9 @@ fn clients_that_abort_do_not_make_the_provider_end_the_responses_of_others() {
         write(wire, &[status(requested.stream, "200")])
     });
     let gateway = gateway(&provider.url(), "");
-    let mut bob = ask(&gateway, "/p", &BOB);
+    let mut bob = open_response(&gateway, "/p", &BOB);
     for _ in 0..MOST_RESETS * 2 {
-        drop(ask(&gateway, "/p", &KEY));
+        drop(open_response(&gateway, "/p", &KEY));
     }
     gateway.access_lines(MOST_RESETS * 2);
     let (stream, mut wire) = first.lock().unwrap().take().unwrap();
@@ -116,7 +113,7 @@ fn refused(gateway: &Gateway, size: usize, pause: Duration) -> (u16, Duration) {
 }
 
 #[test]
-fn a_body_that_is_too_long_is_413_at_once_over_http2_as_well() {
+fn a_body_that_is_too_long_is_413_at_once_over_http2() {
     let provider = Http2Provider::start(None);
     let url = format!("http://{}", provider.address);
     let gateway = gateway(&url, "server.limits.request_body = \"10KiB\"");
@@ -133,7 +130,7 @@ fn a_body_that_is_too_long_is_413_at_once_over_http2_as_well() {
 }
 
 #[test]
-fn a_body_that_comes_too_slowly_is_408_over_http2_as_well() {
+fn a_body_that_arrives_too_slowly_is_408_over_http2() {
     let provider = Http2Provider::start(None);
     let url = format!("http://{}", provider.address);
     let gateway = gateway(&url, "server.limits.body_rate = \"1KiB\"");
@@ -143,8 +140,8 @@ fn a_body_that_comes_too_slowly_is_408_over_http2_as_well() {
     eventually("the reset of the request", || provider.resets() == 1);
 }
 
-/// What a provider does with the first POST.
-type Way = fn(Asked, &mut TcpStream) -> bool;
+/// The reaction of a provider to the first POST.
+type Way = fn(RequestedStream, &mut TcpStream) -> bool;
 
 fn write(wire: &mut TcpStream, frames: &[Vec<u8>]) -> bool {
     wire.write_all(&frames.concat()).is_ok()
@@ -170,9 +167,9 @@ fn times_sent_with(
     way: Way,
 ) -> (Option<u16>, usize) {
     let first = usize::from(kept);
-    let asked_before = AtomicUsize::new(0);
+    let requests_before = AtomicUsize::new(0);
     let provider = FrameProvider::start(move |requested, wire| {
-        if asked_before.fetch_add(1, Ordering::SeqCst) == first {
+        if requests_before.fetch_add(1, Ordering::SeqCst) == first {
             return way(requested, wire);
         }
         write(wire, &[ok(requested.stream)])
@@ -192,8 +189,8 @@ fn times_sent_with(
 }
 
 #[test]
-fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_begin() {
-    let unbegun: [(&str, Way); 8] = [
+fn a_post_is_sent_again_over_http2_only_if_the_provider_declares_it_unprocessed() {
+    let unprocessed: [(&str, Way); 8] = [
         ("REFUSED_STREAM", |requested, wire| {
             write(wire, &[reset(requested.stream, REFUSED_STREAM)])
         }),
@@ -224,7 +221,7 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
             hang_up(wire, &[goaway(requested.stream - 1, NO_ERROR)])
         }),
     ];
-    for (way, provider) in unbegun {
+    for (way, provider) in unprocessed {
         for kept in [true, false] {
             assert_eq!(
                 times_sent(kept, provider),
@@ -233,7 +230,7 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
             );
         }
     }
-    let perhaps: [(&str, Way); 8] = [
+    let perhaps_processed: [(&str, Way); 8] = [
         ("FIN", |_, wire| hang_up(wire, &[])),
         ("103, FIN", |requested, wire| {
             hang_up(wire, &[status(requested.stream, "103")])
@@ -265,7 +262,7 @@ fn a_post_is_sent_again_over_http2_only_if_the_provider_says_that_it_did_not_beg
             hang_up(wire, &[])
         }),
     ];
-    for (way, provider) in perhaps {
+    for (way, provider) in perhaps_processed {
         for kept in [true, false] {
             let (_, times) = times_sent(kept, provider);
             assert_eq!(times, 1, "{way}, kept {kept}");
@@ -283,14 +280,14 @@ fn a_safe_request_is_sent_again_over_http2_if_its_kept_connection_was_closed() {
     for method in ["PUT", "DELETE", "PATCH"] {
         assert_eq!(times_sent_with(method, &KEY, true, close), (Some(502), 1));
     }
-    // Nor a request that a header may turn into a POST.
+    // A request that a header may turn into a POST is not sent again either.
     let post = [KEY[0], ("x-http-method-override", "POST")];
     let times = times_sent_with("GET", &post, true, close);
     assert_eq!(times, (Some(502), 1));
 }
 
 #[test]
-fn a_connection_that_ends_with_goaway_while_a_request_is_on_its_way_costs_none() {
+fn a_goaway_while_a_request_is_on_its_way_loses_no_request() {
     let provider = FrameProvider::start(|requested, wire| {
         if !write(wire, &[ok(requested.stream)]) {
             return false;
@@ -313,7 +310,7 @@ fn a_connection_that_ends_with_goaway_while_a_request_is_on_its_way_costs_none()
 }
 
 #[test]
-fn a_connection_that_refuses_a_request_is_not_the_one_that_it_is_sent_again_on() {
+fn a_refused_request_is_sent_again_on_another_connection() {
     // A draining connection refuses every request after its first one.
     let provider = FrameProvider::start(|requested, wire| {
         if requested.stream == 1 {
@@ -345,7 +342,7 @@ fn an_error_of_the_clients_stream_is_no_refusal_of_the_provider() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         body.send_reset(h2::Reason::REFUSED_STREAM);
-        // Sent while the connection is there.
+        // The exchange ends before the client drops the connection.
         while gateway.metric("keygate_inflight_requests") > 0.0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -355,7 +352,7 @@ fn an_error_of_the_clients_stream_is_no_refusal_of_the_provider() {
 }
 
 #[test]
-fn several_connections_that_end_at_once_cost_tries_and_not_the_request() {
+fn several_connections_that_end_at_once_lose_no_request() {
     let ending = Arc::new(AtomicBool::new(false));
     let end = ending.clone();
     let provider = FrameProvider::with_settings(TWO_STREAMS, move |requested, wire| {
@@ -366,7 +363,7 @@ fn several_connections_that_end_at_once_cost_tries_and_not_the_request() {
             // Without a response, so that the connection stays open and is shared.
             return true;
         }
-        eventually("the end", || end.load(Ordering::SeqCst));
+        eventually("the end of the connections", || end.load(Ordering::SeqCst));
         let last = requested.stream;
         write(wire, &[ok(last), goaway(last, ENHANCE_YOUR_CALM)])
     });
@@ -396,7 +393,7 @@ fn post_a_long_body(gateway: &Gateway) -> Response {
         .send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 16777216\r\n\r\n");
     let begun = Instant::now();
     while !client.has_response() {
-        assert!(begun.elapsed() < PATIENCE / 2, "nothing came back");
+        assert!(begun.elapsed() < PATIENCE / 2, "no response arrived");
         let _ = client.send_some(&[b'x'; 4 << 10]);
     }
     client.response(false)
@@ -404,15 +401,15 @@ fn post_a_long_body(gateway: &Gateway) -> Response {
 
 #[test]
 fn a_response_that_ends_before_the_body_reaches_the_client() {
-    // The provider requests the end of the body (RFC 9113, section 8.1), or grants no window and sends nothing.
-    for (asks, write_timeout) in [(true, "60s"), (false, "1s")] {
+    // The provider resets the rest of the body (RFC 9113, section 8.1), or grants no window and sends nothing.
+    for (resets, write_timeout) in [(true, "60s"), (false, "1s")] {
         for code in ["413", "401", "200"] {
             let provider = FrameProvider::at_heads(move |requested, wire| {
                 let mut frames = vec![
                     status(requested.stream, code),
                     last_data(requested.stream, b"{}"),
                 ];
-                if asks {
+                if resets {
                     frames.push(reset(requested.stream, NO_ERROR));
                 }
                 write(wire, &frames)
@@ -422,7 +419,7 @@ fn a_response_that_ends_before_the_body_reaches_the_client() {
             let response = post_a_long_body(&gateway);
             assert_eq!(response.status.to_string(), code);
             assert_eq!(response.body, b"{}");
-            if !asks {
+            if !resets {
                 eventually("the reset of the request", || provider.resets() == 1);
             }
         }
@@ -430,7 +427,7 @@ fn a_response_that_ends_before_the_body_reaches_the_client() {
 }
 
 #[test]
-fn a_kept_connection_that_takes_no_more_streams_fails_one_request_and_no_other() {
+fn a_reused_connection_that_allows_no_more_streams_fails_only_one_request() {
     let settled = AtomicBool::new(false);
     let provider = FrameProvider::start(move |requested, wire| {
         let mut frames = vec![ok(requested.stream)];

@@ -2,26 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::meter_streams::chat;
-use crate::support::gateway::simple;
-use crate::support::provider::{begin_events, chunk, end_chunks, respond};
-use crate::support::{Gateway, Provider, Scene};
-
-pub(crate) fn tokens(gateway: &Gateway, kind: &str) -> u64 {
-    gateway.count(&format!(
-        "keygate_tokens_total{{key=\"alice\",model=\"other\",provider=\"p\",route=\"r\",type=\"{kind}\"}}"
-    ))
-}
-
-pub(crate) const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::gateway::{simple, tokens};
+use crate::support::provider::{begin_events, chat, chunk, end_chunks, respond};
+use crate::support::{Gateway, KEY, Provider, Scene};
 
 #[test]
-fn a_whole_response_is_metered_and_its_bytes_are_as_they_were() {
-    // Without what it says of itself.
+fn a_response_without_a_stream_is_metered_and_passes_unchanged() {
+    // The first line of the file describes it.
     let (_, body) = include_str!("../usage/anthropic.json")
         .split_once('\n')
         .unwrap();
-    let provider = Provider::answering(|_, wire| {
+    let provider = Provider::responding(|_, wire| {
         let media = [("content-type", "application/json")];
         respond(wire, "200 OK", &media, body.as_bytes());
     });
@@ -33,14 +24,14 @@ fn a_whole_response_is_metered_and_its_bytes_are_as_they_were() {
         );
     }
     let lines = gateway.access_lines(3);
-    let said = |name: &str| lines[2][name].clone();
-    assert_eq!(said("model"), "claude-sonnet-4-5");
+    let field = |name: &str| lines[2][name].clone();
+    assert_eq!(field("model"), "claude-sonnet-4-5");
     assert_eq!(
-        (said("input_tokens"), said("output_tokens")),
+        (field("input_tokens"), field("output_tokens")),
         (2395.into(), 503.into())
     );
     assert_eq!(
-        (said("cache_read_tokens"), said("cache_creation_tokens")),
+        (field("cache_read_tokens"), field("cache_creation_tokens")),
         (2051.into(), 248.into())
     );
     assert_eq!(
@@ -51,8 +42,8 @@ fn a_whole_response_is_metered_and_its_bytes_are_as_they_were() {
 }
 
 #[test]
-fn a_stream_is_metered_and_one_that_says_nothing_is_counted_as_such() {
-    let provider = Provider::answering(|request, wire| {
+fn a_stream_is_metered_and_one_without_usage_is_counted_as_unmetered() {
+    let provider = Provider::responding(|request, wire| {
         begin_events(wire);
         let text: &[u8] = if request.line().contains("/silent") {
             include_bytes!("../usage/openai-chat-unmetered.sse")
@@ -86,13 +77,13 @@ fn a_stream_is_metered_and_one_that_says_nothing_is_counted_as_such() {
 }
 
 #[test]
-fn a_compressed_response_is_metered_and_passes_as_it_is() {
+fn a_compressed_response_is_metered_and_passes_unchanged() {
     let (_, body) = include_str!("../usage/openai-chat.sse")
         .split_once('\n')
         .unwrap();
-    let squeezed = zstd::encode_all(body.as_bytes(), 3).unwrap();
-    let sent = squeezed.clone();
-    let provider = Provider::answering(move |_, wire| {
+    let compressed = zstd::encode_all(body.as_bytes(), 3).unwrap();
+    let sent = compressed.clone();
+    let provider = Provider::responding(move |_, wire| {
         let head = [
             ("content-type", "text/event-stream"),
             ("content-encoding", "zstd"),
@@ -101,21 +92,24 @@ fn a_compressed_response_is_metered_and_passes_as_it_is() {
     });
     let gateway = Gateway::before(&provider);
     let zipped = [KEY[0], ("accept-encoding", "zstd, br")];
-    assert_eq!(gateway.request("POST", "/p", &zipped, b"{}").body, squeezed);
+    assert_eq!(
+        gateway.request("POST", "/p", &zipped, b"{}").body,
+        compressed
+    );
     let line = &gateway.access_lines(1)[0];
     assert_eq!(
         (&line["input_tokens"], &line["events"]),
         (&9.into(), &5.into())
     );
-    // It was not asked for.
+    // The provider was not asked to compress.
     assert_eq!(provider.only().header("accept-encoding"), Some("identity"));
 }
 
 #[test]
-fn what_a_stream_had_said_counts_when_its_client_leaves() {
+fn usage_that_a_stream_reported_counts_when_its_client_leaves() {
     let (left, gone) = std::sync::mpsc::channel();
     let gone = std::sync::Mutex::new(gone);
-    let provider = Provider::answering(move |_, wire| {
+    let provider = Provider::responding(move |_, wire| {
         begin_events(wire);
         let text = include_str!("../usage/anthropic.sse");
         let (begin, _) = text.split_once("event: content_block_delta").unwrap();
@@ -147,10 +141,10 @@ fn what_a_stream_had_said_counts_when_its_client_leaves() {
 }
 
 #[test]
-fn lies_and_made_up_models_make_no_series_and_no_trouble() {
-    let provider = Provider::answering(|request, wire| {
+fn impossible_usage_and_made_up_models_make_no_metric_series() {
+    let provider = Provider::responding(|request, wire| {
         let number = String::from_utf8_lossy(&request.body).into_owned();
-        // The first does not lie.
+        // Only the first response reports its true usage.
         let tokens = if number == "0" {
             "7"
         } else {
@@ -166,9 +160,7 @@ fn lies_and_made_up_models_make_no_series_and_no_trouble() {
             body.as_bytes(),
         );
     });
-    let gateway = Scene::new(&simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
-        .start();
+    let gateway = Gateway::before(&provider);
     let all = |gateway: &Gateway| {
         gateway
             .admin("/metrics")
@@ -189,7 +181,7 @@ fn lies_and_made_up_models_make_no_series_and_no_trouble() {
         gateway.count("keygate_malformed_usage_total{provider=\"p\",route=\"r\"}"),
         50 + 49
     );
-    // What is true goes on to be counted.
+    // True usage is still counted.
     gateway.request("POST", "/p", &KEY, b"0");
     gateway.access_lines(51);
     assert_eq!(tokens(&gateway, "input"), 14);
@@ -203,13 +195,13 @@ struct Books {
 }
 
 #[test]
-fn the_gateways_totals_are_those_of_the_providers_books() {
+fn the_gateways_totals_equal_the_usage_that_the_provider_reported() {
     const CLIENTS: usize = 8;
     const EACH: usize = 1250;
     let books = Arc::new(Mutex::new(Books::default()));
     let ours = books.clone();
-    let provider = Provider::answering(move |request, wire| {
-        // How many, and what kind of response, is in the path: `/p/KIND/NUMBER`.
+    let provider = Provider::responding(move |request, wire| {
+        // The path is `/p/KIND/NUMBER`.
         let mut path = request.line().split(' ').nth(1).unwrap().rsplit('/');
         let number: u64 = path.next().unwrap().parse().unwrap();
         let kind = path.next().unwrap();
@@ -239,7 +231,7 @@ fn the_gateways_totals_are_those_of_the_providers_books() {
                 let last = format!(
                     "data: {{\"usage\": {{\"prompt_tokens\": {input}, \"completion_tokens\": {output}}}}}\n\n"
                 );
-                // An empty chunk would be the end.
+                // Neither half may be empty: an empty chunk ends the body.
                 let at = usize::try_from(number).unwrap() % (last.len() - 1);
                 let (begin, end) = last.split_at(at + 1);
                 chunk(wire, begin.as_bytes());
@@ -248,7 +240,7 @@ fn the_gateways_totals_are_those_of_the_providers_books() {
                 end_chunks(wire);
             }
             "aborted" => {
-                // What was said before the client left is what it took.
+                // The usage that was reported before the client left counts.
                 note(1);
                 begin_events(wire);
                 let first = format!(
@@ -307,8 +299,8 @@ fn the_gateways_totals_are_those_of_the_providers_books() {
 }
 
 #[test]
-fn a_response_that_cannot_be_read_is_counted_as_such() {
-    let provider = Provider::answering(|_, wire| {
+fn a_response_that_cannot_be_decoded_is_counted_as_unreadable() {
+    let provider = Provider::responding(|_, wire| {
         let head = [
             ("content-type", "application/json"),
             ("content-encoding", "br"),
@@ -328,7 +320,7 @@ const PRICES: &str =
     "currency = \"EUR\"\n[[price]]\nmodel = \"m-*\"\ninput = \"2\"\noutput = \"0.1\"\n";
 
 #[test]
-fn a_request_costs_what_the_price_file_says_from_the_moment_it_says_so() {
+fn a_request_costs_what_the_price_file_says_from_its_reload_on() {
     let provider = chat();
     let prices = "\n[usage]\nprices = \"prices.toml\"\n";
     let config = simple(&provider.url(), "", "metric_models = [\"m-*\"]") + prices;
@@ -339,7 +331,7 @@ fn a_request_costs_what_the_price_file_says_from_the_moment_it_says_so() {
         gateway.request("POST", "/p", &KEY, b"{}");
     }
     let line = &gateway.access_lines(10)[9];
-    // 5 at 2 and 7 at 0.1, of a million.
+    // 5 tokens at 2 and 7 at 0.1 for a million.
     assert_eq!(
         (&line["cost"], &line["currency"]),
         (&"0.0000107".into(), &"EUR".into())
@@ -347,7 +339,7 @@ fn a_request_costs_what_the_price_file_says_from_the_moment_it_says_so() {
     let series = "keygate_cost_total{currency=\"EUR\",key=\"alice\",model=\"m-*\",provider=\"p\",route=\"r\"}";
     let text = gateway.admin("/metrics").text().to_owned();
     assert!(text.contains(&format!("{series} 0.000107\n")), "{text}");
-    // Another model, and no price for it; and it is no model of the list.
+    // The file now has a price for another model only.
     gateway
         .scene
         .write("prices.toml", &PRICES.replace("m-*", "n"));
@@ -358,7 +350,7 @@ fn a_request_costs_what_the_price_file_says_from_the_moment_it_says_so() {
         gateway.count("keygate_unpriced_answers_total{provider=\"p\",route=\"r\"}"),
         1
     );
-    // A price file that is broken stops no reload: a key may have been revoked with it.
+    // An invalid price file does not stop a reload, which may revoke a key.
     gateway.scene.write(
         "prices.toml",
         &PRICES.replace("m-*", "m-1").replace("0.1", "0,1"),
@@ -369,7 +361,7 @@ fn a_request_costs_what_the_price_file_says_from_the_moment_it_says_so() {
         status.contains("prices.toml:5: warning: a price for a million tokens"),
         "{status}"
     );
-    // Nothing has become free: the prices of before go on.
+    // The previous prices stay in use.
     gateway.request("POST", "/p", &KEY, b"{}");
     assert!(gateway.access_lines(12)[11].get("cost").is_none());
     gateway.scene.write("prices.toml", PRICES);
@@ -381,7 +373,7 @@ fn a_request_costs_what_the_price_file_says_from_the_moment_it_says_so() {
 }
 
 #[test]
-fn what_is_wrong_about_usage_is_said_with_its_line() {
+fn mistakes_in_the_settings_of_usage_are_reported_with_their_line() {
     let kind = "[providers.a]\nkind = \"anthropic\"\ntoken = \"inline:t\"\n";
     let route = |name: &str, line: &str| {
         format!("[[routes]]\nname = \"{name}\"\npath = \"/{name}\"\nprovider = \"a\"\n{line}\n")
@@ -394,7 +386,7 @@ fn what_is_wrong_about_usage_is_said_with_its_line() {
     );
     let problems = Scene::new(&config).key("alice", "secret", "").problems();
     for expected in [
-        "11: meter_streams: streams of `anthropic` say what they took",
+        "11: meter_streams: streams of `anthropic` report usage without a request for it",
         "16: meter_streams is one of off, reported, estimated and exact",
         "21: metric_models: a model is a name",
         "23: the price file",

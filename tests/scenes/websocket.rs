@@ -1,10 +1,9 @@
 //! Usage over a WebSocket: each response counts when it ends, and no byte of the connection changes.
 
-use crate::command::keygate;
-use crate::support::gateway::{Scene, simple};
+use crate::support::command::keygate;
+use crate::support::gateway::{Scene, simple, tokens};
 use crate::support::websocket::{connect, handshake, take_turn, taking_turns, text};
 use crate::support::{Gateway, eventually};
-use crate::usage::tokens;
 
 const PATH: &str = "/p/v1/responses";
 const BEGUN: &str =
@@ -27,7 +26,7 @@ fn counted(gateway: &Gateway, family: &str) -> u64 {
 }
 
 #[test]
-fn each_response_over_a_websocket_counts_as_it_ends_and_the_line_has_their_sum() {
+fn each_response_over_a_websocket_counts_when_it_ends_and_the_line_has_their_sum() {
     // A message in two frames, with a ping between them, and two messages in one chunk.
     let (begin, rest) = DONE.split_at(60);
     let mut halves = vec![0x01, 60];
@@ -78,7 +77,7 @@ fn each_response_over_a_websocket_counts_as_it_ends_and_the_line_has_their_sum()
     let scene = &gateway.scene;
     scene.write("log.json", &format!("{line}\n"));
     let path = |name: &str| scene.path(name).display().to_string();
-    let anew = keygate(&[
+    let recomputed = keygate(&[
         "usage",
         "--csv",
         "--prices",
@@ -86,8 +85,8 @@ fn each_response_over_a_websocket_counts_as_it_ends_and_the_line_has_their_sum()
         &path("log.json"),
     ]);
     assert!(
-        crate::command::text(&anew.stdout).contains(",1.012"),
-        "{anew:?}"
+        crate::support::command::text(&recomputed.stdout).contains(",1.012"),
+        "{recomputed:?}"
     );
     assert_eq!(counted(&gateway, "websocket_responses"), 2);
     for family in [
@@ -147,7 +146,7 @@ fn a_provider_is_offered_no_compression_of_a_websocket_that_is_read() {
 }
 
 #[test]
-fn a_websocket_that_is_cut_for_a_revoked_key_keeps_what_it_has_used() {
+fn a_websocket_that_is_cut_for_a_revoked_key_counts_its_usage() {
     let provider = taking_turns("", vec![text(DONE)]);
     let config = simple(&provider.url(), "", "websocket = true");
     let scene = Scene::with_server("keys.revoked_streams = \"cut\"", &config);
@@ -165,12 +164,12 @@ fn a_websocket_that_is_cut_for_a_revoked_key_keeps_what_it_has_used() {
 
 #[test]
 fn the_model_of_a_websocket_is_the_clients_if_the_provider_reports_none() {
-    let said = r#"{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":7,"responseTokenCount":2}}"#;
-    let provider = crate::support::Provider::answering(move |_, wire| {
+    let message = r#"{"serverContent":{"turnComplete":true},"usageMetadata":{"promptTokenCount":7,"responseTokenCount":2}}"#;
+    let provider = crate::support::Provider::responding(move |_, wire| {
         crate::support::websocket::switch(wire, "");
         let mut chunk = [0; 100];
         assert!(wire.read(&mut chunk).unwrap() > 0);
-        wire.write_all(&text(said)).unwrap();
+        wire.write_all(&text(message)).unwrap();
         while let Ok(1..) = wire.read(&mut chunk) {}
     });
     let gateway = before(&provider, "");
@@ -179,7 +178,7 @@ fn the_model_of_a_websocket_is_the_clients_if_the_provider_reports_none() {
     let mut masked = vec![0x81, 0x80 | u8::try_from(setup.len()).unwrap(), 0, 0, 0, 0];
     masked.extend(setup.as_bytes());
     client.send(&masked);
-    client.read_exact(&mut vec![0; text(said).len()]);
+    client.read_exact(&mut vec![0; text(message).len()]);
     drop(client);
     let line = &gateway.access_lines(1)[0];
     assert_eq!(
@@ -189,7 +188,7 @@ fn the_model_of_a_websocket_is_the_clients_if_the_provider_reports_none() {
 }
 
 #[test]
-fn a_websocket_that_a_route_does_not_take_is_426_where_the_same_goes_over_http() {
+fn a_refused_websocket_is_426_if_http_serves_the_same_request() {
     let provider = crate::support::Provider::start();
     let gateway = Gateway::before(&provider);
     for (path, status, upgrade) in [
@@ -207,7 +206,7 @@ fn a_websocket_that_a_route_does_not_take_is_426_where_the_same_goes_over_http()
             "{path}"
         );
         assert_eq!(refused.header("upgrade"), upgrade);
-        // Its request can be sent over the same connection.
+        // The same connection serves the request over HTTP.
         let headers = [("authorization", "Bearer secret")];
         assert_eq!(client.request("POST", path, &headers, b"{}").status, 200);
     }

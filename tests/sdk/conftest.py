@@ -1,4 +1,4 @@
-"""The stage of these tests: a recording provider, a real gateway in front of it, and one key.
+"""The fixtures of these tests: a recording provider, a real gateway in front of it, and one key.
 
     KEYGATE=target/debug/keygate pytest tests/sdk
 """
@@ -16,9 +16,9 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from provider import Provider
 
-# A route for each kind, by the name of its token. `closed-` is the same with a selector that the key lacks,
-# `late-` with no patience, and `exact-`, where streams have to be asked for their usage, asks them.
-ASKED = {"openai", "azure", "huggingface", "groq"}
+# The kinds, each with a route of this name. `closed-` routes have a selector that the key does not match, `late-` routes
+# short timeouts, and `exact-` routes, for the kinds in `USAGE_ON_REQUEST`, request the usage of streams.
+USAGE_ON_REQUEST = {"openai", "azure", "huggingface", "groq"}
 KINDS = {
     "openai": ("openai", 'base_url = "{url}/v1"'),
     "azure": ("azure-openai", 'endpoint = "{url}"\ndeployment = "d"'),
@@ -41,7 +41,7 @@ def configuration(provider):
             (name, name, ""),
             (f"late/{name}", f"late-{name}", ""),
             (f"closed/{name}", name, 'keys = { team = "other" }\n'),
-            *[(f"exact/{name}", name, 'meter_streams = "exact"\n')] * (name in ASKED),
+            *[(f"exact/{name}", name, 'meter_streams = "exact"\n')] * (name in USAGE_ON_REQUEST),
         ]:
             text += f'[[routes]]\nname = "{path.replace("/", "-")}"\npath = "/{path}"\nprovider = "{of}"\n{more}'
     return text
@@ -53,7 +53,7 @@ class Gateway:
     def __init__(self, folder, configure):
         self.keygate, self.folder = pathlib.Path(os.environ["KEYGATE"]).resolve(), folder
         self.key = self.create("--id", "sdk")
-        # Somebody must be let in where this key is not.
+        # The `closed-` routes need a key that matches, or the configuration is refused.
         self.create("--id", "other", "--label", "team=other")
         server = '[server]\nlisten = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n'
         (folder / "gateway.toml").write_text(server + configure(self.key))
@@ -61,15 +61,15 @@ class Gateway:
         self.access_log = folder / "access.log"
         with self.access_log.open("w") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
-        said = ""
-        while "serving" not in said:
+        events = ""
+        while "serving" not in events:
             line = self.process.stderr.readline()
-            assert line, f"the gateway did not start: {said}"
-            said += line
-        self.address = re.search(r"listen=\[([^\],]+)", said)[1]
+            assert line, f"the gateway did not start: {events}"
+            events += line
+        self.address = re.search(r"listen=\[([^\],]+)", events)[1]
         self.url = f"http://{self.address}"
-        self.admin = re.search(r"admin=\[?([^\]\s,]+)", said)[1]
-        # What it says is read, so that it never waits for somebody to.
+        self.admin = re.search(r"admin=\[?([^\]\s,]+)", events)[1]
+        # Keeps reading its events, so that a full pipe never blocks the gateway.
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
 
     def create(self, *arguments):
@@ -104,7 +104,7 @@ def stage(tmp_path_factory):
 
 @pytest.fixture
 def provider(stage):
-    """What came in other tests is over."""
+    """The recording provider, without the requests of other tests."""
     stage.provider.take()
     yield stage.provider
     stage.provider.take()

@@ -2,7 +2,7 @@
 
     python tests/sdk/openai_demo.py path/to/keygate
 
-Starts the demo on free ports, and ends it. Fails by raising.
+Starts the demo on free ports, and ends it. An exception means failure.
 """
 
 import re
@@ -16,12 +16,12 @@ import openai
 def start(binary):
     command = [binary, "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--pace", "5ms"]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    said = ""
-    while "Ctrl-C" not in said:
+    output = ""
+    while "Ctrl-C" not in output:
         line = demo.stdout.readline()
-        assert line, f"the demo ended: {said}"
-        said += line
-    base_url, key = re.search(r'OpenAI\(base_url="([^"]+)", api_key="([^"]+)"\)', said).groups()
+        assert line, f"the demo ended: {output}"
+        output += line
+    base_url, key = re.search(r'OpenAI\(base_url="([^"]+)", api_key="([^"]+)"\)', output).groups()
     return demo, base_url, key
 
 
@@ -38,17 +38,17 @@ def main(binary):
         assert chat.usage.prompt_tokens == 2, chat.usage
         print("chat:", text)
 
-        pieces = []
+        parts = []
         stream = client.chat.completions.create(
             model="sandbox-1", messages=messages, stream=True, stream_options={"include_usage": True}
         )
         usage = None
         for chunk in stream:
             usage = chunk.usage or usage
-            pieces += [choice.delta.content or "" for choice in chunk.choices]
-        assert "".join(pieces) == text, pieces
+            parts += [choice.delta.content or "" for choice in chunk.choices]
+        assert "".join(parts) == text, parts
         assert usage.prompt_tokens == 2, usage
-        print("stream:", len(pieces), "pieces")
+        print("stream:", len(parts), "chunks")
 
         vectors = client.embeddings.create(model="sandbox-1", input=["one", "two"])
         assert [len(item.embedding) for item in vectors.data] == [8, 8]
@@ -78,17 +78,17 @@ def main(binary):
         assert demo.wait(timeout=10) == 0
 
 
-def asynchronous(base_url, key, messages, wanted):
+def asynchronous(base_url, key, messages, expected):
     import asyncio
 
-    async def ask():
+    async def request():
         async with openai.AsyncOpenAI(base_url=base_url, api_key=key) as client:
-            asks = [client.chat.completions.create(model="sandbox-1", messages=messages) for _ in range(20)]
-            return [chat.choices[0].message.content for chat in await asyncio.gather(*asks)]
+            requests = [client.chat.completions.create(model="sandbox-1", messages=messages) for _ in range(20)]
+            return [chat.choices[0].message.content for chat in await asyncio.gather(*requests)]
 
-    answers = asyncio.run(ask())
-    assert answers == [wanted] * 20, answers
-    print("async:", len(answers), "at once")
+    texts = asyncio.run(request())
+    assert texts == [expected] * 20, texts
+    print("async:", len(texts), "at once")
 
 
 main(sys.argv[1])

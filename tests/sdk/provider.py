@@ -1,7 +1,7 @@
-"""A provider that records what reaches it, head by head, and speaks the API of each kind.
+"""A provider that records each request and speaks the API of each kind.
 
-It is one server for all of them: what an API wants to hear depends on the path alone. Every request is
-held against what must be true of any (`Record.check`); the tests add what is true of theirs.
+The path alone decides which API responds, so that the kinds share their handlers. `Record.check` checks each request for
+what holds for all requests of a kind; the tests check the rest.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ import threading
 from dataclasses import dataclass, field
 
 SPELLINGS = ["authorization", "api-key", "x-api-key", "x-goog-api-key"]
-# What must not get past the gateway, whoever sent it.
+# Headers that the gateway must not forward.
 FOREIGN = {
     "cookie", "proxy-authorization", "openai-organization", "openai-project", "x-goog-user-project", "x-hf-bill-to",
     "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "connection",
     "keep-alive", "transfer-encoding",
 }
 TEXT = "Hello from the provider."
-# Where each kind wants its token.
+# The header and the token of each kind.
 TOKENS = {
     "openai": ("authorization", "Bearer token-openai"),
     "azure": ("api-key", "token-azure"),
@@ -54,11 +54,11 @@ class Record:
         return next(iter(self.values(name)), None)
 
     def check(self, kind, secrets):
-        """What must be true of any request to a provider of this kind."""
+        """Checks what must hold for every request to a provider of this kind."""
         name, token = TOKENS[kind]
         for spelling in SPELLINGS:
-            wanted = [token] if spelling == name else []
-            assert self.values(spelling) == wanted, f"{self.line}: {spelling}: {self.values(spelling)}"
+            expected = [token] if spelling == name else []
+            assert self.values(spelling) == expected, f"{self.line}: {spelling}: {self.values(spelling)}"
         for secret in secrets:
             for spelled in {secret, base64.b64encode(secret.encode()).decode()}:
                 assert spelled not in self.head, f"{self.line}: the client's key came through"
@@ -70,7 +70,7 @@ class Record:
 
 
 class Provider:
-    """Serves on a thread of its own until the process ends; each kind at an address of its own."""
+    """Serves each kind at its own address, on one thread that runs until the process ends."""
 
     def __init__(self, secrets):
         self.records, self.faults, self.secrets, self.urls = [], [], secrets, {}
@@ -87,7 +87,7 @@ class Provider:
         assert ready.wait(10)
 
     def take(self):
-        """What came since the last look; raises if anything in it was wrong."""
+        """Returns and removes the requests so far. Raises if one of them was wrong."""
         with self.lock:
             records, self.records = self.records, []
             faults, self.faults = self.faults, []
@@ -120,40 +120,40 @@ class Provider:
                         self.faults.append(str(fault))
                 if record.value("upgrade"):
                     return await self.websocket(record, reader, writer)
-                await self.answer(record, writer)
+                await self.respond(record, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
 
-    async def answer(self, record, writer):
+    async def respond(self, record, writer):
         method, target = record.line.split(" ")
         path = target.split("?")[0]
         try:
-            asked = json.loads(record.body) if record.body else {}
+            request = json.loads(record.body) if record.body else {}
         except ValueError:
-            asked = {}
-        model = asked.get("model") if isinstance(asked, dict) else None
+            request = {}
+        model = request.get("model") if isinstance(request, dict) else None
         model = model or (re.search(r"/(?:models|deployments)/([^:/?]+)", path) or [None, ""])[1]
         if model == "slow":
-            # Until whoever waits has had enough.
+            # Longer than any timeout of the gateway or the client.
             return await asyncio.sleep(30)
         if model == "limited":
             return send(writer, 429, error(path), {"retry-after": "7"})
         for pattern, handler in ROUTES:
             if re.fullmatch(pattern, f"{method} {path}"):
-                return await handler(record, asked, writer, self)
+                return await handler(record, request, writer, self)
         send(writer, 404, {"error": {"message": f"the provider has no {method} {path}"}})
 
     async def websocket(self, record, reader, writer):
-        """Echoes text messages as events, until the client closes; ends a response where one says so."""
+        """Echoes text messages as events until the client closes. A message with the event id `end` ends a response."""
         key = record.value("sec-websocket-key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
         offered = [p.strip() for p in (record.value("sec-websocket-protocol") or "").split(",") if p.strip()]
         if any("insecure-api-key" in p or p.startswith(("openai-organization", "openai-project")) for p in offered):
             self.faults.append(f"{record.line}: a credential among the protocols")
         chosen = f"sec-websocket-protocol: {offered[0]}\r\n" if offered else ""
-        # As far away as providers are.
+        # The latency of a usual provider.
         await asyncio.sleep(0.02)
         writer.write(
             f"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n{chosen}"
@@ -181,13 +181,13 @@ class Provider:
                         writer.write(frame(1, json.dumps(event).encode()))
                     continue
                 number += 1
-                said = {"type": "response.output_text.delta", "event_id": f"e{number}", "delta": payload.decode()}
-                said |= {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
+                event = {"type": "response.output_text.delta", "event_id": f"e{number}", "delta": payload.decode()}
+                event |= {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
                 if b'"event_id": "end"' in payload or b'"event_id":"end"' in payload:
                     usage = {"input_tokens": 300, "output_tokens": 40, "total_tokens": 340}
                     response = {"id": "r", "object": "realtime.response", "status": "completed", "output": [], "usage": usage}
-                    said = {"type": "response.done", "event_id": f"e{number}", "response": response}
-                writer.write(frame(1, json.dumps(said).encode()))
+                    event = {"type": "response.done", "event_id": f"e{number}", "response": response}
+                writer.write(frame(1, json.dumps(event).encode()))
             await writer.drain()
 
 
@@ -197,8 +197,8 @@ def frame(opcode, payload):
     return head + payload
 
 
-def send(writer, status, answer, headers=()):
-    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+def send(writer, status, content, headers=()):
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
     head = {"content-type": "application/json", "content-length": str(len(body)), "set-cookie": "account=1"}
     head |= {"openai-organization": "account", "anthropic-organization-id": "account"} | dict(headers)
     lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
@@ -210,8 +210,8 @@ async def stream(writer, events):
     for event in events:
         name, data = event if isinstance(event, tuple) else (None, event)
         data = data if isinstance(data, str) else json.dumps(data)
-        piece = (f"event: {name}\n" if name else "") + f"data: {data}\n\n"
-        writer.write(f"{len(piece.encode()):x}\r\n{piece}\r\n".encode())
+        chunk = (f"event: {name}\n" if name else "") + f"data: {data}\n\n"
+        writer.write(f"{len(chunk.encode()):x}\r\n{chunk}\r\n".encode())
         await writer.drain()
         await asyncio.sleep(0.002)
     writer.write(b"0\r\n\r\n")
@@ -228,7 +228,7 @@ def error(path):
     return {"error": {"message": message, "type": "rate_limit_error", "code": "rate_limit"}, "message": message}
 
 
-# ---- OpenAI and what is like it
+# ---- OpenAI and compatible APIs
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 
@@ -238,32 +238,32 @@ def chat(message, finish="stop", kind="chat.completion", part="message"):
     return {"id": "c", "object": kind, "created": 1, "model": "m", "choices": [choice], "usage": USAGE}
 
 
-async def openai_chat(record, asked, writer, _):
-    if asked.get("stream"):
-        pieces = [{"role": "assistant", "content": ""}, *({"content": word + " "} for word in TEXT.split())]
-        events = [chat(piece, None, "chat.completion.chunk", "delta") for piece in pieces]
+async def openai_chat(record, request, writer, _):
+    if request.get("stream"):
+        deltas = [{"role": "assistant", "content": ""}, *({"content": word + " "} for word in TEXT.split())]
+        events = [chat(delta, None, "chat.completion.chunk", "delta") for delta in deltas]
         events.append(chat({}, "stop", "chat.completion.chunk", "delta"))
-        # As OpenAI has it: usage only where it was asked for, in a chunk of its own, and empty in the others.
-        tells = (asked.get("stream_options") or {}).get("include_usage")
+        # Like OpenAI: usage only if requested, in a separate chunk, and null in the others.
+        include_usage = (request.get("stream_options") or {}).get("include_usage")
         for event in events:
             del event["usage"]
-            event |= {"usage": None} if tells else {}
-        if tells:
+            event |= {"usage": None} if include_usage else {}
+        if include_usage:
             events.append(events[-1] | {"choices": [], "usage": USAGE})
         return await stream(writer, [*events, "[DONE]"])
-    if asked.get("stream_options"):
+    if request.get("stream_options"):
         return send(writer, 400, {"error": {"message": "stream_options only with a stream", "type": "invalid_request_error"}})
-    if tools := asked.get("tools"):
+    if tools := request.get("tools"):
         call = {"id": "call_1", "type": "function", "index": 0}
         call["function"] = {"name": tools[0]["function"]["name"], "arguments": '{"city":"Paris"}'}
         return send(writer, 200, chat({"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"))
     send(writer, 200, chat({"role": "assistant", "content": TEXT}))
 
 
-async def openai_embeddings(record, asked, writer, _):
-    inputs = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
+async def openai_embeddings(record, request, writer, _):
+    inputs = request["input"] if isinstance(request["input"], list) else [request["input"]]
     vector = [0.5, 0.25]
-    if asked.get("encoding_format") == "base64":
+    if request.get("encoding_format") == "base64":
         vector = base64.b64encode(b"\0\0\0\x3f\0\0\x80\x3e").decode()
     data = [{"object": "embedding", "index": i, "embedding": vector} for i, _ in enumerate(inputs)]
     send(writer, 200, {"id": "e", "object": "list", "model": "m", "data": data, "usage": USAGE})
@@ -277,7 +277,7 @@ def response(status, output, usage):
 
 
 def response_events():
-    """The events of one response, as they come in a stream and over a WebSocket."""
+    """The events of one response, in a stream or over a WebSocket."""
     text = {"type": "output_text", "text": TEXT, "annotations": []}
     message = {"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [text]}
     begun = message | {"status": "in_progress", "content": []}
@@ -297,14 +297,14 @@ def response_events():
     return [event | {"sequence_number": number} for number, event in enumerate(events)]
 
 
-async def openai_response(record, asked, writer, _):
+async def openai_response(record, request, writer, _):
     events = response_events()
-    if asked.get("stream"):
+    if request.get("stream"):
         return await stream(writer, [(event["type"], event) for event in events])
     send(writer, 200, events[-1]["response"])
 
 
-async def openai_file(record, asked, writer, _):
+async def openai_file(record, request, writer, _):
     assert b'name="file"; filename=' in record.body
     size = len(record.body)
     send(writer, 200, {
@@ -315,37 +315,37 @@ async def openai_file(record, asked, writer, _):
     })
 
 
-async def openai_speech(record, asked, writer, _):
+async def openai_speech(record, request, writer, _):
     send(writer, 200, bytes(range(256)) * 400, {"content-type": "audio/mpeg"})
 
 
-async def openai_transcription(record, asked, writer, _):
+async def openai_transcription(record, request, writer, _):
     send(writer, 200, {"text": f"{len(record.body)} bytes"})
 
 
-async def openai_models(record, asked, writer, _):
+async def openai_models(record, request, writer, _):
     model = {"id": "m", "object": "model", "created": 1, "owned_by": "provider"}
     send(writer, 200, {"object": "list", "data": [model]})
 
 
-async def openai_batch(record, asked, writer, _):
+async def openai_batch(record, request, writer, _):
     send(writer, 200, {
         "id": "batch_1", "object": "batch", "endpoint": "/v1/chat/completions", "input_file_id": "file-1",
         "completion_window": "24h", "status": "validating", "created_at": 1,
     })
 
 
-async def file_content(record, asked, writer, _):
+async def file_content(record, request, writer, _):
     send(writer, 200, b'{"line":1}\n{"line":2}\n', {"content-type": "application/octet-stream"})
 
 
 # ---- Anthropic
 
 
-async def anthropic_messages(record, asked, writer, _):
+async def anthropic_messages(record, request, writer, _):
     usage = {"input_tokens": 3, "output_tokens": 4}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_sequence": None, "usage": usage}
-    if asked.get("stream"):
+    if request.get("stream"):
         begin = message | {"content": [], "stop_reason": None}
         deltas = [{"type": "text_delta", "text": word + " "} for word in TEXT.split()]
         return await stream(writer, [(event["type"], event) for event in [
@@ -357,18 +357,18 @@ async def anthropic_messages(record, asked, writer, _):
             {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 4}},
             {"type": "message_stop"},
         ]])
-    if tools := asked.get("tools"):
+    if tools := request.get("tools"):
         call = {"type": "tool_use", "id": "t", "name": tools[0]["name"], "input": {"city": "Paris"}}
         return send(writer, 200, message | {"content": [call], "stop_reason": "tool_use"})
     content = [{"type": "text", "text": TEXT}]
     send(writer, 200, message | {"content": content, "stop_reason": "end_turn"}, {"request-id": "req_provider"})
 
 
-async def anthropic_count(record, asked, writer, _):
+async def anthropic_count(record, request, writer, _):
     send(writer, 200, {"input_tokens": 3})
 
 
-async def anthropic_batch(record, asked, writer, _):
+async def anthropic_batch(record, request, writer, _):
     counts = {"processing": 1, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0}
     send(writer, 200, {
         "id": "msgbatch_1", "type": "message_batch", "processing_status": "in_progress", "request_counts": counts,
@@ -386,24 +386,24 @@ def candidate(part, finish="STOP"):
     return {"candidates": [{"content": content, "finishReason": finish, "index": 0}], "usageMetadata": usage}
 
 
-async def gemini_generate(record, asked, writer, _):
-    if asked.get("tools"):
-        declared = asked["tools"][0]["functionDeclarations"][0]["name"]
-        return send(writer, 200, candidate({"functionCall": {"name": declared, "args": {"city": "Paris"}}}))
+async def gemini_generate(record, request, writer, _):
+    if request.get("tools"):
+        function_name = request["tools"][0]["functionDeclarations"][0]["name"]
+        return send(writer, 200, candidate({"functionCall": {"name": function_name, "args": {"city": "Paris"}}}))
     send(writer, 200, candidate({"text": TEXT}))
 
 
-async def gemini_stream(record, asked, writer, _):
+async def gemini_stream(record, request, writer, _):
     await stream(writer, [candidate({"text": word + " "}) for word in TEXT.split()])
 
 
-async def gemini_embed(record, asked, writer, _):
+async def gemini_embed(record, request, writer, _):
     values = {"values": [0.5, 0.25]}
-    requests = asked.get("requests") or [None]
+    requests = request.get("requests") or [None]
     send(writer, 200, {"embedding": values, "embeddings": [values for _ in requests]})
 
 
-async def gemini_upload(record, asked, writer, provider):
+async def gemini_upload(record, request, writer, provider):
     if record.value("x-goog-upload-command") == "start":
         host = record.value("host")
         url = f"http://{host}/upload/v1beta/files?upload_id=1&upload_protocol=resumable"
@@ -412,16 +412,16 @@ async def gemini_upload(record, asked, writer, provider):
     send(writer, 200, {"file": file}, {"x-goog-upload-status": "final"})
 
 
-async def gemini_models(record, asked, writer, _):
+async def gemini_models(record, request, writer, _):
     send(writer, 200, {"models": [{"name": "models/m", "displayName": "m"}]})
 
 
-# ---- the others
+# ---- Others
 
 
-async def cohere_chat(record, asked, writer, _):
+async def cohere_chat(record, request, writer, _):
     usage = {"tokens": {"input_tokens": 3, "output_tokens": 4}}
-    if asked.get("stream"):
+    if request.get("stream"):
         texts = [{"type": "text", "text": word + " "} for word in TEXT.split()]
         return await stream(writer, [(event["type"], event) for event in [
             {"type": "message-start", "id": "c", "delta": {"message": {"role": "assistant"}}},
@@ -430,7 +430,7 @@ async def cohere_chat(record, asked, writer, _):
             {"type": "content-end", "index": 0},
             {"type": "message-end", "id": "c", "delta": {"finish_reason": "COMPLETE", "usage": usage}},
         ]])
-    if tools := asked.get("tools"):
+    if tools := request.get("tools"):
         call = {"id": "t", "type": "function"}
         call["function"] = {"name": tools[0]["function"]["name"], "arguments": '{"city":"Paris"}'}
         message = {"role": "assistant", "tool_calls": [call], "tool_plan": "look"}
@@ -439,11 +439,11 @@ async def cohere_chat(record, asked, writer, _):
     send(writer, 200, {"id": "c", "finish_reason": "COMPLETE", "message": message, "usage": usage})
 
 
-async def cohere_embed(record, asked, writer, _):
-    send(writer, 200, {"id": "e", "embeddings": {"float": [[0.5, 0.25] for _ in asked["texts"]]}, "texts": asked["texts"]})
+async def cohere_embed(record, request, writer, _):
+    send(writer, 200, {"id": "e", "embeddings": {"float": [[0.5, 0.25] for _ in request["texts"]]}, "texts": request["texts"]})
 
 
-async def huggingface_model(record, asked, writer, _):
+async def huggingface_model(record, request, writer, _):
     send(writer, 200, [{"generated_text": TEXT}])
 
 

@@ -1,4 +1,4 @@
-"""The coding agents of a command line, unmodified: each completes a turn through the gateway, metered.
+"""Command-line coding agents, unmodified: each completes a turn through the gateway, and its usage is metered.
 
 `AGENTS` names the folder into which `tests/sdk/agents` has installed them, one folder for each agent and version.
 """
@@ -20,7 +20,7 @@ GEMINI = {"security": {"auth": {"selectedType": "gemini-api-key"}}, "selectedAut
 
 
 def codex(stage, home, version):
-    """Its own provider, whose base URL is all that changes: a WebSocket in new versions, a stream in others."""
+    """The built-in provider with another base URL: a WebSocket in new versions, a stream in old ones."""
     base = f"{stage.url}/openai/v1"
     places = ["-c", f'openai_base_url="{base}"']
     if version.startswith("0.101."):
@@ -41,7 +41,7 @@ def claude_with_a_token(stage, home, version):
 
 
 def claude_with_headers(stage, home, version):
-    """Headers of an organization's own, with an underscore."""
+    """An organization's own header, with an underscore in its name."""
     command, settings = claude(stage, home, version)
     return command, settings | {"ANTHROPIC_CUSTOM_HEADERS": "cost_center: 4711"}
 
@@ -87,30 +87,30 @@ def test_a_turn_is_completed_and_metered(stage, provider, tmp_path, turn, versio
     command, settings = turn(stage, tmp_path, version)
     program = FOLDER / f"{command[0]}-{version}" / "node_modules/.bin" / command[0]
     before = stage.access_log.stat().st_size
-    ran = subprocess.run(
+    result = subprocess.run(
         [program, *command[1:]], cwd=tmp_path / "work", stdin=subprocess.DEVNULL, capture_output=True, text=True,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "dumb"} | settings, timeout=120,
     )
-    assert TEXT in re.sub(r"\s+", " ", ran.stdout), ran.stdout + ran.stderr
-    # `take` raises where a credential of the client, or an account that it chose, has reached the provider.
+    assert TEXT in re.sub(r"\s+", " ", result.stdout), result.stdout + result.stderr
+    # `take` raises if a credential of the client, or an account that it selected, reached the provider.
     records = provider.take()
     assert records
-    lines = said_since(stage.access_log, before, len(records))
+    lines = lines_since(stage.access_log, before, len(records))
     assert len(lines) == len(records)
     for line in lines:
         assert line["key"] == "sdk" and line["status"] in (101, 200), line
-        # Over a WebSocket there may be several, the first of which warms the connection up.
+        # A WebSocket may have several responses: the first one warms the connection up.
         each = line.get("responses", 1)
         assert (line["input_tokens"], line["output_tokens"]) == (3 * each, 4 * each), line
 
 
-def said_since(log, position, wanted):
-    """The access lines after a position; a line comes when its exchange is over, which may be after the agent is."""
+def lines_since(log, position, count):
+    """Waits for so many access lines after a position. A line is written when its exchange ends, maybe after the agent."""
     end = time.monotonic() + 20
     while True:
         with log.open() as file:
             file.seek(position)
             lines = [json.loads(line) for line in file if line.endswith("\n")]
-        if len(lines) >= wanted or time.monotonic() > end:
+        if len(lines) >= count or time.monotonic() > end:
             return lines
         time.sleep(0.05)

@@ -1,11 +1,10 @@
-"""`anthropic`, as it comes."""
+"""The `anthropic` SDK, unmodified."""
 
 import anthropic
 import pytest
-from conftest import lines
 from provider import TEXT
 
-ASK = {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
+REQUEST = {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
 TOOLS = [{"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}]
 
 
@@ -14,27 +13,27 @@ def client(stage, path="anthropic", **more):
     return anthropic.Anthropic(base_url=f"{stage.url}/{path}", **options)
 
 
-# As Claude Code sends its key, and as other programs do.
+# `auth_token` is how Claude Code may send its key, `api_key` how other programs do.
 @pytest.mark.parametrize("key", ["api_key", "auth_token"])
 def test_messages_plain_streamed_and_with_tools(stage, provider, key):
     api = client(stage, **{"api_key": None} | {key: stage.key})
-    answer = api.messages.create(**ASK)
-    assert answer.content[0].text == TEXT
-    with api.messages.stream(**ASK) as stream:
+    message = api.messages.create(**REQUEST)
+    assert message.content[0].text == TEXT
+    with api.messages.stream(**REQUEST) as stream:
         assert "".join(stream.text_stream).strip() == TEXT
-    called = api.messages.create(**ASK, tools=TOOLS).content[0]
+    called = api.messages.create(**REQUEST, tools=TOOLS).content[0]
     assert (called.name, called.input) == ("weather", {"city": "Paris"})
     records = provider.take()
     assert [record.line for record in records] == ["POST /v1/messages"] * 3
     for record in records:
-        # The client's own version, not ours, and once.
+        # Only the client's version, and not a second one of the gateway.
         assert len(record.values("anthropic-version")) == 1
 
 
 def test_the_other_endpoints(stage, provider):
     api = client(stage, default_headers={"anthropic-beta": "feature-1"})
-    assert api.messages.count_tokens(model="m", messages=ASK["messages"]).input_tokens == 3
-    request = {"custom_id": "a", "params": ASK}
+    assert api.messages.count_tokens(model="m", messages=REQUEST["messages"]).input_tokens == 3
+    request = {"custom_id": "a", "params": REQUEST}
     assert api.messages.batches.create(requests=[request]).processing_status == "in_progress"
     assert api.messages.batches.retrieve("msgbatch_1").id == "msgbatch_1"
     file = api.beta.files.upload(file=("f.txt", b"x" * 200_000, "text/plain"))
@@ -57,9 +56,9 @@ def test_the_other_endpoints(stage, provider):
 ])
 def test_typed_errors(stage, provider, path, model, more, error, message):
     with pytest.raises(anthropic.APIStatusError) as raised:
-        client(stage, path, **more).messages.create(**ASK | {"model": model})
+        client(stage, path, **more).messages.create(**REQUEST | {"model": model})
     status = raised.value.status_code
-    # Newer ones have a class of its own for 504.
+    # Newer versions have a separate class for 504.
     assert isinstance(raised.value, error) or (status == 504 and "Deadline" in type(raised.value).__name__)
     assert message in str(raised.value)
     if model == "m" and path != "nowhere":

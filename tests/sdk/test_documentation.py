@@ -1,4 +1,4 @@
-"""The three lines that docs/providers.md has for each SDK work as they stand there."""
+"""The three lines of code for each SDK in docs/providers.md work unchanged."""
 
 import os
 import pathlib
@@ -21,8 +21,8 @@ def test_three_lines(stage, provider, package, cell):
     if lines[0].endswith("'"):
         script = pathlib.Path(os.environ["SDK_NODE"]) / "documentation.mjs"
         script.write_text(f"const KEY = process.env.KEY;\n{text}")
-        ran = subprocess.run(["node", script], env=os.environ | {"KEY": stage.key}, capture_output=True, text=True, timeout=60)
-        assert ran.returncode == 0, ran.stderr
+        result = subprocess.run(["node", script], env=os.environ | {"KEY": stage.key}, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stderr
     else:
         exec(text, {"KEY": stage.key})
     assert provider.take()

@@ -1,4 +1,4 @@
-"""`google-genai`, as it comes."""
+"""The `google-genai` SDK, unmodified."""
 
 import io
 
@@ -14,23 +14,23 @@ def client(stage, path="gemini", key=None, **more):
     return genai.Client(api_key=key or stage.key, vertexai=False, http_options=options)
 
 
-# The older ones ask for v1beta, the newer for v1; some programs say which.
+# Older versions use v1beta, newer ones v1; some programs set it.
 @pytest.mark.parametrize("version", [None, "v1", "v1beta"])
 def test_generate_plain_streamed_and_with_tools(stage, provider, version):
     api = client(stage, **({"api_version": version} if version else {}))
     assert api.models.generate_content(model="m", contents="Hi").text == TEXT
-    pieces = [chunk.text for chunk in api.models.generate_content_stream(model="m", contents="Hi")]
-    assert "".join(pieces).strip() == TEXT
-    declared = {"name": "weather", "parameters": {"type": "OBJECT", "properties": {"city": {"type": "STRING"}}}}
-    tools = types.GenerateContentConfig(tools=[{"function_declarations": [declared]}])
+    texts = [chunk.text for chunk in api.models.generate_content_stream(model="m", contents="Hi")]
+    assert "".join(texts).strip() == TEXT
+    function = {"name": "weather", "parameters": {"type": "OBJECT", "properties": {"city": {"type": "STRING"}}}}
+    tools = types.GenerateContentConfig(tools=[{"function_declarations": [function]}])
     called = api.models.generate_content(model="m", contents="Hi", config=tools).function_calls[0]
     assert (called.name, called.args) == ("weather", {"city": "Paris"})
     found = lines(provider)
-    spoken = version or found[0].split("/")[1]
-    assert spoken in ("v1", "v1beta")
+    used_version = version or found[0].split("/")[1]
+    assert used_version in ("v1", "v1beta")
     assert found == [
-        f"POST /{spoken}/models/m:generateContent", f"POST /{spoken}/models/m:streamGenerateContent?alt=sse",
-        f"POST /{spoken}/models/m:generateContent",
+        f"POST /{used_version}/models/m:generateContent", f"POST /{used_version}/models/m:streamGenerateContent?alt=sse",
+        f"POST /{used_version}/models/m:generateContent",
     ]
 
 
@@ -39,7 +39,7 @@ def test_the_other_endpoints(stage, provider):
     vectors = api.models.embed_content(model="m", contents=["a"]).embeddings
     assert vectors[0].values == [0.5, 0.25]
     assert [model.name for model in api.models.list(config={"query_base": True})] == ["models/m"]
-    # An upload is two requests, of which this SDK sends the second without its key: so it is told twice.
+    # An upload is two requests. This SDK sends the second one without its key: set the key as a header, too.
     api = client(stage, api_version="v1beta", client_args={"headers": {"x-goog-api-key": stage.key}})
     file = api.files.upload(file=io.BytesIO(b"x" * 100_000), config={"mime_type": "text/plain"})
     assert file.size_bytes == 100_000

@@ -1,4 +1,4 @@
-"""A provider that we did not write: llmock, which speaks these APIs, and breaks them when told to."""
+"""A provider of others: llmock, which speaks these APIs, and breaks them on request."""
 
 import json
 import socket
@@ -20,7 +20,7 @@ BASES = {
     "openai": "/v1", "anthropic": "/anthropic/v1", "gemini": "/gemini/v1beta", "groq": "/groq/openai/v1",
     "cohere": "/cohere/v2",
 }
-ASK = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+REQUEST = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def mock(tmp_path_factory):
 
     def scenario(*behaviors):
         body = json.dumps({"behaviors": behaviors}).encode()
-        ask = urllib.request.Request(f"{url}/_llmock/scenario", body, {"content-type": "application/json"})
-        urllib.request.urlopen(ask, timeout=5).read()
+        request = urllib.request.Request(f"{url}/_llmock/scenario", body, {"content-type": "application/json"})
+        urllib.request.urlopen(request, timeout=5).read()
 
     gateway.scenario = scenario
     yield gateway
@@ -64,17 +64,17 @@ def mock(tmp_path_factory):
 def openai_text(gateway, stream):
     api = openai.OpenAI(base_url=f"{gateway.url}/openai/v1", api_key=gateway.key, max_retries=0)
     if stream:
-        chunks = api.chat.completions.create(**ASK, stream=True)
+        chunks = api.chat.completions.create(**REQUEST, stream=True)
         return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    return api.chat.completions.create(**ASK).choices[0].message.content
+    return api.chat.completions.create(**REQUEST).choices[0].message.content
 
 
 def anthropic_text(gateway, stream):
     api = anthropic.Anthropic(base_url=f"{gateway.url}/anthropic", api_key=gateway.key, max_retries=0)
     if stream:
-        with api.messages.stream(**ASK, max_tokens=100) as events:
+        with api.messages.stream(**REQUEST, max_tokens=100) as events:
             return "".join(events.text_stream)
-    return api.messages.create(**ASK, max_tokens=100).content[0].text
+    return api.messages.create(**REQUEST, max_tokens=100).content[0].text
 
 
 def gemini_text(gateway, stream):
@@ -88,23 +88,23 @@ def gemini_text(gateway, stream):
 def groq_text(gateway, stream):
     api = groq.Groq(base_url=f"{gateway.url}/groq", api_key=gateway.key, max_retries=0)
     if stream:
-        chunks = api.chat.completions.create(**ASK, stream=True)
+        chunks = api.chat.completions.create(**REQUEST, stream=True)
         return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    return api.chat.completions.create(**ASK).choices[0].message.content
+    return api.chat.completions.create(**REQUEST).choices[0].message.content
 
 
 def cohere_text(gateway, stream):
     api = cohere.ClientV2(base_url=f"{gateway.url}/cohere", api_key=gateway.key)
     if stream:
-        events = api.chat_stream(**ASK)
+        events = api.chat_stream(**REQUEST)
         return "".join(event.delta.message.content.text for event in events if event.type == "content-delta")
-    return api.chat(**ASK).message.content[0].text
+    return api.chat(**REQUEST).message.content[0].text
 
 
 @pytest.mark.parametrize("text", [openai_text, anthropic_text, gemini_text, groq_text, cohere_text])
-def test_a_stream_says_what_a_whole_answer_says(mock, text):
-    mock.scenario({"type": "reply", "text": "One answer, whole or in pieces.", "times": None})
-    assert text(mock, False) == text(mock, True) == "One answer, whole or in pieces."
+def test_a_stream_and_a_whole_response_have_the_same_text(mock, text):
+    mock.scenario({"type": "reply", "text": "One response, whole or in chunks.", "times": None})
+    assert text(mock, False) == text(mock, True) == "One response, whole or in chunks."
 
 
 def test_a_429_and_its_retry_after_reach_the_client(mock):
@@ -115,7 +115,7 @@ def test_a_429_and_its_retry_after_reach_the_client(mock):
     assert raised.value.response.headers["x-keygate-refused-by"] == "provider"
 
 
-def test_a_stream_that_breaks_off_breaks_off(mock):
+def test_a_broken_stream_breaks_for_the_client(mock):
     mock.scenario({"type": "stream_fault", "kind": "disconnect", "after_chunks": 2})
     with pytest.raises(openai.APIConnectionError):
         openai_text(mock, True)

@@ -1,4 +1,4 @@
-"""The SDKs on Node: `node/*.mjs`, run where $SDK_NODE has their packages."""
+"""The SDKs on Node.js: runs `node/*.mjs` with the packages in $SDK_NODE."""
 
 import os
 import pathlib
@@ -13,9 +13,9 @@ SCRIPTS = sorted((pathlib.Path(__file__).parent / "node").glob("*.mjs"))
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_on_node(stage, provider, script):
-    # Packages are found beside the script only.
-    there = shutil.copy(script, os.environ["SDK_NODE"])
+    # Node.js finds packages only beside the script.
+    copy = shutil.copy(script, os.environ["SDK_NODE"])
     environment = os.environ | {"URL_": stage.url, "KEY": stage.key, "TEXT": TEXT}
-    ran = subprocess.run(["node", there], env=environment, capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stderr
+    result = subprocess.run(["node", copy], env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
     assert provider.take()

@@ -1,4 +1,4 @@
-"""`openai`, as it comes: OpenAI, Azure OpenAI, and what is like them."""
+"""The `openai` SDK, unmodified: OpenAI, Azure OpenAI, and compatible providers."""
 
 import io
 import json
@@ -8,7 +8,7 @@ import pytest
 from conftest import lines
 from provider import TEXT
 
-ASK = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+REQUEST = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}}
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": WEATHER}}]
 
@@ -27,27 +27,27 @@ def azure(stage, path="azure", **more):
 @pytest.mark.parametrize("path", ["openai/v1", "openai", "groq/openai/v1", "mistral/v1", "huggingface/v1"])
 def test_chat_plain_streamed_and_with_tools(stage, provider, path):
     chat = client(stage, path).chat.completions
-    assert chat.create(**ASK).choices[0].message.content == TEXT
-    pieces = [chunk.choices[0].delta.content or "" for chunk in chat.create(**ASK, stream=True)]
-    assert "".join(pieces).strip() == TEXT
-    called = chat.create(**ASK, tools=TOOLS).choices[0].message.tool_calls[0].function
+    assert chat.create(**REQUEST).choices[0].message.content == TEXT
+    texts = [chunk.choices[0].delta.content or "" for chunk in chat.create(**REQUEST, stream=True)]
+    assert "".join(texts).strip() == TEXT
+    called = chat.create(**REQUEST, tools=TOOLS).choices[0].message.tool_calls[0].function
     assert (called.name, called.arguments) == ("weather", '{"city":"Paris"}')
     prefix = "/openai/v1" if "groq" in path else "/v1"
     assert lines(provider) == [f"POST {prefix}/chat/completions"] * 3
 
 
 @pytest.mark.parametrize("make, path", [(client, "openai/v1"), (azure, "azure"), (client, "groq/openai/v1"), (client, "huggingface/v1")])
-def test_a_stream_that_is_asked_for_its_usage_is_what_it_would_have_been(stage, provider, make, path):
+def test_exact_metering_does_not_change_what_the_client_receives(stage, provider, make, path):
     def chunks(path, **more):
-        return [chunk.to_dict() for chunk in make(stage, path).chat.completions.create(**ASK, stream=True, **more)]
+        return [chunk.to_dict() for chunk in make(stage, path).chat.completions.create(**REQUEST, stream=True, **more)]
 
-    asked = {"stream_options": {"include_usage": True}}
+    usage = {"stream_options": {"include_usage": True}}
     assert chunks(f"exact/{path}") == chunks(path)
-    assert chunks(f"exact/{path}", **asked) == chunks(path, **asked)
+    assert chunks(f"exact/{path}", **usage) == chunks(path, **usage)
     bodies = [json.loads(record.body) for record in provider.take()]
-    assert [body.get("stream_options") for body in bodies] == [asked["stream_options"], None] + [asked["stream_options"]] * 2
-    # And what is no stream is not touched.
-    assert make(stage, f"exact/{path}").chat.completions.create(**ASK).choices[0].message.content == TEXT
+    assert [body.get("stream_options") for body in bodies] == [usage["stream_options"], None] + [usage["stream_options"]] * 2
+    # Requests without a stream stay unchanged.
+    assert make(stage, f"exact/{path}").chat.completions.create(**REQUEST).choices[0].message.content == TEXT
 
 
 def test_the_other_endpoints(stage, provider):
@@ -62,8 +62,8 @@ def test_the_other_endpoints(stage, provider):
     assert api.batches.retrieve(batch.id).status == "validating"
     speech = api.audio.speech.create(model="m", voice="alloy", input="Hi").read()
     assert speech == bytes(range(256)) * 400
-    heard = api.audio.transcriptions.create(model="m", file=("a.mp3", io.BytesIO(b"\0" * 100_000)))
-    assert int(heard.text.split()[0]) > 100_000
+    transcription = api.audio.transcriptions.create(model="m", file=("a.mp3", io.BytesIO(b"\0" * 100_000)))
+    assert int(transcription.text.split()[0]) > 100_000
     records = provider.take()
     assert [record.line for record in records] == [
         "POST /v1/responses", "POST /v1/embeddings", "GET /v1/models", "POST /v1/files", "GET /v1/files/file-1/content",
@@ -75,14 +75,14 @@ def test_the_other_endpoints(stage, provider):
 
 def test_azure(stage, provider):
     api = azure(stage)
-    assert api.chat.completions.create(**ASK).choices[0].message.content == TEXT
-    pieces = [chunk.choices[0].delta.content or "" for chunk in api.chat.completions.create(**ASK, stream=True)]
-    assert "".join(pieces).strip() == TEXT
-    assert api.chat.completions.create(**ASK, tools=TOOLS).choices[0].message.tool_calls
+    assert api.chat.completions.create(**REQUEST).choices[0].message.content == TEXT
+    texts = [chunk.choices[0].delta.content or "" for chunk in api.chat.completions.create(**REQUEST, stream=True)]
+    assert "".join(texts).strip() == TEXT
+    assert api.chat.completions.create(**REQUEST, tools=TOOLS).choices[0].message.tool_calls
     assert api.embeddings.create(model="e", input="a").data[0].embedding == [0.5, 0.25]
     assert api.audio.transcriptions.create(model="w", file=("a.mp3", b"abc")).text
-    # A client that knows nothing of deployments gets the provider's.
-    assert client(stage, "azure").chat.completions.create(**ASK).choices[0].message.content == TEXT
+    # A client without a deployment gets the provider's.
+    assert client(stage, "azure").chat.completions.create(**REQUEST).choices[0].message.content == TEXT
     assert lines(provider) == [
         *["POST /openai/deployments/m/chat/completions?api-version=2025-01-01"] * 3,
         "POST /openai/deployments/e/embeddings?api-version=2025-01-01",
@@ -101,17 +101,17 @@ def test_azure(stage, provider):
 ])
 def test_typed_errors(stage, provider, make, path, where, model, more, error, message):
     with pytest.raises(error) as raised:
-        make(stage, where + path, **more).chat.completions.create(**ASK | {"model": model})
+        make(stage, where + path, **more).chat.completions.create(**REQUEST | {"model": model})
     assert message in str(raised.value)
     assert raised.value.request_id
     assert error is not openai.InternalServerError or raised.value.status_code == 504
-    ours = raised.value.response.headers["x-keygate-refused-by"]
-    assert ours == ("provider" if model == "limited" else "gateway")
+    refused_by = raised.value.response.headers["x-keygate-refused-by"]
+    assert refused_by == ("provider" if model == "limited" else "gateway")
 
 
-def test_a_client_that_leaves_a_stream_is_no_matter(stage, provider):
+def test_clients_that_abort_streams_do_not_affect_later_requests(stage, provider):
     api = client(stage)
     for _ in range(5):
-        with api.chat.completions.create(**ASK, stream=True) as stream:
+        with api.chat.completions.create(**REQUEST, stream=True) as stream:
             next(iter(stream))
-    assert api.chat.completions.create(**ASK).choices[0].message.content == TEXT
+    assert api.chat.completions.create(**REQUEST).choices[0].message.content == TEXT

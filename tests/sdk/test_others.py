@@ -1,4 +1,4 @@
-"""`mistralai`, `huggingface_hub`, `groq` and `cohere`, as they come."""
+"""The SDKs `mistralai`, `huggingface_hub`, `groq` and `cohere`, unmodified."""
 
 import cohere
 import groq
@@ -15,7 +15,7 @@ except ImportError:
     from mistralai import Mistral
     from mistralai.models import SDKError
 
-ASK = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+REQUEST = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}}
 TOOLS = [{"type": "function", "function": {"name": "weather", "description": "", "parameters": WEATHER}}]
 REFUSALS = [
@@ -34,11 +34,11 @@ def mistral(stage, path="mistral", key=None):
 
 def test_mistral(stage, provider):
     api = mistral(stage)
-    assert api.chat.complete(**ASK).choices[0].message.content == TEXT
-    with api.chat.stream(**ASK) as stream:
-        pieces = [event.data.choices[0].delta.content or "" for event in stream]
-    assert "".join(pieces).strip() == TEXT
-    called = api.chat.complete(**ASK, tools=TOOLS).choices[0].message.tool_calls[0].function
+    assert api.chat.complete(**REQUEST).choices[0].message.content == TEXT
+    with api.chat.stream(**REQUEST) as stream:
+        texts = [event.data.choices[0].delta.content or "" for event in stream]
+    assert "".join(texts).strip() == TEXT
+    called = api.chat.complete(**REQUEST, tools=TOOLS).choices[0].message.tool_calls[0].function
     assert called.name == "weather"
     assert api.embeddings.create(model="m", inputs=["a"]).data[0].embedding == [0.5, 0.25]
     assert api.fim.complete(model="m", prompt="a").choices[0].message.content == TEXT
@@ -51,7 +51,7 @@ def test_mistral(stage, provider):
 @refusals
 def test_mistrals_errors(stage, provider, path, model, key, status, message):
     with pytest.raises(SDKError) as raised:
-        mistral(stage, path.format("mistral"), key).chat.complete(**ASK | {"model": model})
+        mistral(stage, path.format("mistral"), key).chat.complete(**REQUEST | {"model": model})
     assert raised.value.status_code == status
     assert message in str(raised.value)
     assert raised.value.headers["x-keygate-request-id"]
@@ -63,10 +63,10 @@ def huggingface(stage, path="huggingface", key=None):
 
 def test_huggingface(stage, provider):
     api = huggingface(stage)
-    assert api.chat_completion(**ASK).choices[0].message.content == TEXT
-    pieces = [chunk.choices[0].delta.content or "" for chunk in api.chat_completion(**ASK, stream=True)]
-    assert "".join(pieces).strip() == TEXT
-    assert api.chat_completion(**ASK, tools=TOOLS).choices[0].message.tool_calls[0].function.name == "weather"
+    assert api.chat_completion(**REQUEST).choices[0].message.content == TEXT
+    texts = [chunk.choices[0].delta.content or "" for chunk in api.chat_completion(**REQUEST, stream=True)]
+    assert "".join(texts).strip() == TEXT
+    assert api.chat_completion(**REQUEST, tools=TOOLS).choices[0].message.tool_calls[0].function.name == "weather"
     model = InferenceClient(model=f"{stage.url}/huggingface/models/openai-community/gpt2", token=stage.key)
     assert model.text_generation("Hi") == TEXT
     assert lines(provider) == [*["POST /v1/chat/completions"] * 3, "POST /hf-inference/models/openai-community/gpt2"]
@@ -75,7 +75,7 @@ def test_huggingface(stage, provider):
 @refusals
 def test_huggingfaces_errors(stage, provider, path, model, key, status, message):
     with pytest.raises(HfHubHTTPError) as raised:
-        huggingface(stage, path.format("huggingface"), key).chat_completion(**ASK | {"model": model})
+        huggingface(stage, path.format("huggingface"), key).chat_completion(**REQUEST | {"model": model})
     assert raised.value.response.status_code == status
     assert message in str(raised.value)
     assert raised.value.request_id
@@ -83,10 +83,10 @@ def test_huggingfaces_errors(stage, provider, path, model, key, status, message)
 
 def test_groq(stage, provider):
     api = groq.Groq(base_url=f"{stage.url}/groq", api_key=stage.key, max_retries=0)
-    assert api.chat.completions.create(**ASK).choices[0].message.content == TEXT
-    pieces = [chunk.choices[0].delta.content or "" for chunk in api.chat.completions.create(**ASK, stream=True)]
-    assert "".join(pieces).strip() == TEXT
-    assert api.chat.completions.create(**ASK, tools=TOOLS).choices[0].message.tool_calls
+    assert api.chat.completions.create(**REQUEST).choices[0].message.content == TEXT
+    texts = [chunk.choices[0].delta.content or "" for chunk in api.chat.completions.create(**REQUEST, stream=True)]
+    assert "".join(texts).strip() == TEXT
+    assert api.chat.completions.create(**REQUEST, tools=TOOLS).choices[0].message.tool_calls
     assert [model.id for model in api.models.list().data] == ["m"]
     assert lines(provider) == [*["POST /openai/v1/chat/completions"] * 3, "GET /openai/v1/models"]
 
@@ -100,17 +100,17 @@ def test_groqs_errors(stage, provider, path, model, key, status, message):
     url = f"{stage.url}/{path.format('groq')}"
     with pytest.raises(kinds[status]) as raised:
         api = groq.Groq(base_url=url, api_key=key or stage.key, max_retries=0)
-        api.chat.completions.create(**ASK | {"model": model})
+        api.chat.completions.create(**REQUEST | {"model": model})
     assert message in str(raised.value)
     assert raised.value.response.headers["x-request-id"]
 
 
 def test_cohere(stage, provider):
     api = cohere.ClientV2(base_url=f"{stage.url}/cohere", api_key=stage.key)
-    assert api.chat(**ASK).message.content[0].text == TEXT
-    pieces = [event.delta.message.content.text for event in api.chat_stream(**ASK) if event.type == "content-delta"]
-    assert "".join(pieces).strip() == TEXT
-    assert api.chat(**ASK, tools=TOOLS).message.tool_calls[0].function.name == "weather"
+    assert api.chat(**REQUEST).message.content[0].text == TEXT
+    texts = [event.delta.message.content.text for event in api.chat_stream(**REQUEST) if event.type == "content-delta"]
+    assert "".join(texts).strip() == TEXT
+    assert api.chat(**REQUEST, tools=TOOLS).message.tool_calls[0].function.name == "weather"
     embed = api.embed(model="m", texts=["a"], input_type="search_query", embedding_types=["float"])
     assert embed.embeddings.float_ == [[0.5, 0.25]]
     assert lines(provider) == [*["POST /v2/chat"] * 3, "POST /v2/embed"]
@@ -124,6 +124,6 @@ def test_coheres_errors(stage, provider, path, model, key, status, message):
     }
     with pytest.raises(kinds[status]) as raised:
         api = cohere.ClientV2(base_url=f"{stage.url}/{path.format('cohere')}", api_key=key or stage.key)
-        api.chat(**ASK | {"model": model}, request_options={"max_retries": 0})
+        api.chat(**REQUEST | {"model": model}, request_options={"max_retries": 0})
     assert message in str(raised.value.body)
     assert raised.value.headers["x-request-id"]

@@ -1,4 +1,4 @@
-"""Conversations over a WebSocket: the key in a header, in the query, or among the protocols."""
+"""Conversations over a WebSocket, with the key in a header, in the query, or among the subprotocols."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from conftest import lines
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-# How long nobody says anything.
+# The length of the pause without messages, in seconds.
 IDLE = float(os.environ.get("SDK_IDLE", "120"))
 
 
@@ -41,10 +41,10 @@ def test_each_response_is_metered_while_the_connection_is_open(stage, provider):
 
 
 def test_azure(stage, provider):
-    # This SDK would speak TLS by itself.
-    sockets = f"ws://{stage.address}/azure/openai"
+    # The SDK uses TLS unless it is given this URL.
+    websocket_url = f"ws://{stage.address}/azure/openai"
     api = openai.AzureOpenAI(
-        azure_endpoint=f"{stage.url}/azure", websocket_base_url=sockets, api_version="2025-01-01", api_key=stage.key
+        azure_endpoint=f"{stage.url}/azure", websocket_base_url=websocket_url, api_version="2025-01-01", api_key=stage.key
     )
     with api.realtime.connect(model="m") as conversation:
         conversation.send({"type": "response.create"})

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use zeroize::Zeroizing;
 
-use crate::config::{Purpose, Resolved};
+use crate::config::{ConfigErrors, Purpose, Resolved};
 use crate::error::Error;
 use crate::key::edit::{self, NewKey};
 
@@ -69,18 +69,18 @@ pub(super) fn put(new: &New, out: &Path) -> Result<Vec<String>, Error> {
     edit::add(&keys, std::slice::from_ref(&new.key))
         .map_err(|error| Error::failed("write the key file", error))?;
     load(&made.path().join(CONFIGURATION))
-        .map_err(|why| refused(&in_place(&why, made.path(), out)))?;
+        .map_err(|errors| refused(&in_place(&errors.to_string(), made.path(), out)))?;
     let moved = move_all(new, made.path(), out).map_err(failed)?;
     // Checked again in its place: the path of a token file is relative to the configuration.
-    load(&folder_of(out).join(CONFIGURATION)).map_err(|why| {
+    load(&folder_of(out).join(CONFIGURATION)).map_err(|errors| {
         take_back(&moved);
-        refused(&why)
+        refused(&errors.to_string())
     })
 }
 
-/// The warnings of a valid configuration, or the problems of another one.
-fn load(path: &Path) -> Result<Vec<String>, String> {
-    let config = Resolved::load(path, Purpose::Start).map_err(|errors| errors.to_string())?;
+/// The warnings of a valid configuration.
+fn load(path: &Path) -> Result<Vec<String>, ConfigErrors> {
+    let config = Resolved::load(path, Purpose::Start)?;
     Ok(config.warnings.iter().map(ToString::to_string).collect())
 }
 
@@ -100,8 +100,7 @@ fn folder_of(out: &Path) -> &Path {
 /// Replaces the temporary folder in a message by the folder in which the files will be.
 fn in_place(message: &str, made: &Path, out: &Path) -> String {
     let made = format!("{}/", made.display());
-    let out = folder_of(out).join("");
-    let out = out.display().to_string();
+    let out = folder_of(out).join("").display().to_string();
     message.replace(&made, &out)
 }
 
@@ -116,8 +115,11 @@ fn write(new: &New, folder: &Path) -> io::Result<()> {
 }
 
 fn private(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new();
-    let mut file = file.write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

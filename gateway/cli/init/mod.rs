@@ -123,8 +123,8 @@ fn kind(given: Option<&str>) -> Result<&'static Kind, Error> {
         None => return Err(Error::Usage(format!("--provider is missing: one of {all}"))),
     };
     Kind::named(&name).ok_or_else(|| {
-        let near = nearest(&name.to_lowercase(), names.into_iter());
-        let near = near.map_or(String::new(), |near| format!(" (did you mean `{near}`?)"));
+        let near = nearest(&name.to_lowercase(), names.into_iter())
+            .map_or(String::new(), |near| format!(" (did you mean `{near}`?)"));
         Error::Usage(format!(
             "there is no kind of provider `{name}`{near}: there are {all}"
         ))
@@ -201,8 +201,9 @@ impl Init {
     ) -> String {
         let quoted = |text: &str| toml_edit::Value::from(text).to_string();
         let mut lines = vec![
-            "# Made by `keygate init`. Every setting with its default: conf/gateway.toml of the sources, or".to_owned(),
-            "# /usr/share/doc/keygate/examples/gateway.toml. `keygate check` says what is wrong, all at once.".to_owned(),
+            "# Made by `keygate init`. `keygate check` lists every problem at once. Every setting with its default:".to_owned(),
+            "# docs/settings.md, and as a file conf/gateway.toml, of the sources; docs/settings.md and examples/gateway.toml".to_owned(),
+            "# of /usr/share/doc/keygate. `keygate schema` prints a schema of them for editors.".to_owned(),
             String::new(),
             "[server]".to_owned(),
             format!("listen = \"{}\"", self.listen),
@@ -226,7 +227,7 @@ impl Init {
             format!("name     = \"{name}\""),
             format!("path     = \"/{name}\""),
             format!("provider = \"{name}\""),
-            "# Any valid key may come in; `keys = { team = \"search\" }` takes those with this label alone.".to_owned(),
+            "# Any valid key is accepted; `keys = { team = \"search\" }` accepts only those with this label.".to_owned(),
             String::new(),
         ]);
         lines.join("\n")

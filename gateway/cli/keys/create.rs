@@ -1,7 +1,6 @@
 //! `keygate keys create`: creates a key, and prints it once.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
@@ -15,6 +14,7 @@ use crate::cli::wait::{Effect, Waiting};
 use crate::error::Error;
 use crate::key::edit::{self, NewKey};
 use crate::key::{KeyDigest, is_key_id, time};
+use crate::runtime::folder::base_of;
 
 #[derive(Args)]
 #[command(group = ArgGroup::new("name").required(true).args(["id", "named"]))]
@@ -48,8 +48,11 @@ pub(in crate::cli) struct Create {
 }
 
 pub(super) fn run(options: &Create) -> Result<(), Error> {
-    let id = options.id.as_ref().or(options.named.as_ref());
-    let id = id.map_or("", String::as_str);
+    let id = options
+        .id
+        .as_ref()
+        .or(options.named.as_ref())
+        .map_or("", String::as_str);
     if !is_key_id(id) {
         let why = "--id must have 1 to 64 letters, digits and `.`, `_`, `-`, `@`";
         return Err(Error::Usage(why.to_owned()));
@@ -59,7 +62,7 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
     let expires = options.expires.map(whole_seconds);
     let path = options.key_file.path()?;
     for (name, reference) in &options.metadata {
-        let folder = path.parent().unwrap_or(Path::new(""));
+        let folder = base_of(&path);
         crate::secret::SecretRef::parse(reference, folder)
             .map_err(|error| Error::Usage(format!("--metadata {name}: {error}")))?;
     }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::key::edit::EditError;
 use crate::key::file::KeyFile;
 use crate::key::lock;
+use crate::runtime::folder::base_of;
 use crate::secret::{LARGEST_KEYS, LocalSecrets, Private};
 
 /// The options that name the key file, and the format of the output.
@@ -46,7 +47,7 @@ impl KeyFileArgs {
             output::eprint(&format!("warning: {} {why}", path.display()));
         }
         let problems = Problems::default();
-        let folder = path.parent().unwrap_or(Path::new(""));
+        let folder = base_of(&path);
         let document = Document::new(&path, text);
         let (file, notes) = KeyFile::read_with_notes(&document, folder, &LocalSecrets, &problems);
         let problems = problems.into_sorted();

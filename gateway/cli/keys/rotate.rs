@@ -92,14 +92,14 @@ impl Outcome {
     fn describe(&self, id: &str) -> String {
         let warning = if self.disabled {
             format!(
-                "warning: key `{id}` is disabled, and opens nothing until `keygate keys enable {id}`\n"
+                "warning: key `{id}` is disabled, and stays so until `keygate keys enable {id}`\n"
             )
         } else {
             String::new()
         };
         let old = self.old_end.map_or_else(
-            || "no older one opens any more".to_owned(),
-            |end| format!("the old one opens until {end}"),
+            || "no older one is valid any more".to_owned(),
+            |end| format!("the old one is valid until {end}"),
         );
         let expires = self
             .expires

@@ -15,7 +15,7 @@ pub(super) fn new_secret(id: &str) -> Result<zeroize::Zeroizing<String>, Error> 
 pub(super) fn check_not_past(expires: Option<Timestamp>) -> Result<(), Error> {
     match expires {
         Some(end) if end <= Timestamp::now() => Err(Error::Usage(format!(
-            "--expires is in the past ({}): the key would open nothing",
+            "--expires is in the past ({}): the key would never be valid",
             whole_seconds(end)
         ))),
         _ => Ok(()),
@@ -30,7 +30,7 @@ pub(super) fn check_order(
     match not_before.zip(expires) {
         Some((begin, end)) if whole_seconds(end) <= whole_seconds(begin) => {
             Err(Error::Usage(format!(
-                "--not-before ({}) is not before --expires ({}): the key would open nothing",
+                "--not-before ({}) is not before --expires ({}): the key would never be valid",
                 whole_seconds(begin),
                 whole_seconds(end)
             )))

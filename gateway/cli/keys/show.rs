@@ -33,8 +33,8 @@ pub(super) fn run(options: &Show) -> Result<(), Error> {
     if let Some(routes) = options.routes(key) {
         lines.insert(lines.len().min(2), ("routes", routes));
     }
-    let lines = lines.into_iter();
     let lines: Vec<_> = lines
+        .into_iter()
         .map(|(name, value)| format!("{name:<12} {}", printable::line(&value)))
         .collect();
     print(&lines.join("\n"))
@@ -87,9 +87,9 @@ fn lines(shown: &KeyView, now: Timestamp) -> Vec<(&'static str, String)> {
     lines.extend(shown.entry.digests.iter().map(|(digest, end)| {
         let until = end.map_or_else(String::new, |end| {
             let word = if now < end {
-                "opens until"
+                "valid until"
             } else {
-                "over since"
+                "expired since"
             };
             format!(", {word} {end}")
         });

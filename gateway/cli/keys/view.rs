@@ -61,8 +61,9 @@ impl KeyView {
     pub(super) fn end(&self) -> Option<Timestamp> {
         let ends = self.entry.digests.iter().map(|(_, end)| *end);
         // `None` if a secret has no end: it is valid longer than any other.
-        let last = ends.collect::<Option<Vec<_>>>();
-        let last = last.and_then(|ends| ends.into_iter().max());
+        let last = ends
+            .collect::<Option<Vec<_>>>()
+            .and_then(|ends| ends.into_iter().max());
         match (self.entry.key.expires, last) {
             (Some(key), Some(last)) => Some(key.min(last)),
             (key, last) => key.or(last),
@@ -92,8 +93,13 @@ impl KeyView {
 
     /// The labels as `name=value`, separated by commas.
     pub(super) fn labels(&self) -> String {
-        let labels = self.entry.key.labels.iter();
-        let labels: Vec<_> = labels.map(|(n, v)| format!("{n}={v}")).collect();
+        let labels: Vec<_> = self
+            .entry
+            .key
+            .labels
+            .iter()
+            .map(|(n, v)| format!("{n}={v}"))
+            .collect();
         labels.join(",")
     }
 

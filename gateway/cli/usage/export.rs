@@ -20,8 +20,9 @@ pub(super) fn json(names: &[&str], rows: &[Row]) -> Result<String, Error> {
                 let name = SUMS.get(*at)?;
                 Some(((*name).to_owned(), (*all.get(*at)?).into()))
             });
-            let costs = sum.costs.iter();
-            let costs: serde_json::Map<String, serde_json::Value> = costs
+            let costs: serde_json::Map<String, serde_json::Value> = sum
+                .costs
+                .iter()
                 .map(|(currency, cost)| (currency.clone(), cost.to_string().into()))
                 .collect();
             let costs = ("cost".to_owned(), costs.into());
@@ -44,8 +45,10 @@ pub(super) fn csv(names: &[&str], rows: &[Row]) -> Result<String, Error> {
     writer.write_record(head.chain(costs)).map_err(failed)?;
     for (group, sum) in rows {
         let all = sum.values();
-        let values = columns.iter().filter_map(|at| all.get(*at));
-        let values = values.map(u64::to_string);
+        let values = columns
+            .iter()
+            .filter_map(|at| all.get(*at))
+            .map(u64::to_string);
         let costs = currencies.iter().map(|it| sum.cost(it).to_string());
         let row = group
             .iter()

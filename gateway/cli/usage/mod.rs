@@ -87,28 +87,36 @@ enum Output {
     Json,
 }
 
-/// The formats of a time, for errors.
-const WANTED: &str = "expected a time before now such as 7d, a day such as 2027-01-31, or a moment such as \
-                      2027-01-31T12:00:00Z";
+/// Why a text on the command line is no time.
+#[derive(Debug, thiserror::Error)]
+enum WhenError {
+    /// The text has none of the accepted forms.
+    #[error(
+        "expected a time before now such as 7d, a day such as 2027-01-31, or a moment such as 2027-01-31T12:00:00Z"
+    )]
+    Form,
+    /// The time is before the begin of the calendar.
+    #[error("is further back than any calendar goes")]
+    TooFarBack,
+}
 
 /// Reads a start: a duration before now, a day (from midnight), or a time.
-fn since(text: &str) -> Result<Timestamp, String> {
-    ago(text).unwrap_or_else(|| time::parse_start(text).map_err(|_| WANTED.to_owned()))
+fn since(text: &str) -> Result<Timestamp, WhenError> {
+    ago(text).unwrap_or_else(|| time::parse_start(text).map_err(|_| WhenError::Form))
 }
 
-fn until(text: &str) -> Result<Timestamp, String> {
-    ago(text).unwrap_or_else(|| time::parse_end(text).map_err(|_| WANTED.to_owned()))
+fn until(text: &str) -> Result<Timestamp, WhenError> {
+    ago(text).unwrap_or_else(|| time::parse_end(text).map_err(|_| WhenError::Form))
 }
 
-fn ago(text: &str) -> Option<Result<Timestamp, String>> {
+fn ago(text: &str) -> Option<Result<Timestamp, WhenError>> {
     let before = parse_duration(text).ok()?;
     let time = Timestamp::now().checked_sub(before);
-    Some(time.map_err(|_| "is further back than any calendar goes".to_owned()))
+    Some(time.map_err(|_| WhenError::TooFarBack))
 }
 
 pub(super) fn run(options: &Usage) -> Result<(), Error> {
-    let prices = options.prices.as_deref();
-    let prices = prices.map(load_prices).transpose()?;
+    let prices = options.prices.as_deref().map(load_prices).transpose()?;
     let range = (options.since, options.until);
     let mut reading = Reading::new(&options.by, range, prices.as_ref());
     if options.files.is_empty() {

@@ -106,8 +106,11 @@ fn sums(rows: &[Row], all: &Sum) -> Vec<Column> {
         "metered" => total != requests,
         _ => total > 0,
     };
-    let columns = SUMS.iter().zip(totals).enumerate();
-    let columns = columns.filter(|(_, (name, total))| is_shown(name, *total));
+    let columns = SUMS
+        .iter()
+        .zip(totals)
+        .enumerate()
+        .filter(|(_, (name, total))| is_shown(name, *total));
     let column = |(at, (name, _)): (usize, (&&str, u64))| {
         let cell = |row: &Row| {
             grouped(
@@ -210,12 +213,11 @@ fn line(columns: &[Column], row: usize) -> String {
     let mut line = String::new();
     for column in columns {
         let cell = match row.checked_sub(1) {
-            None => Some(&column.name),
-            Some(row) => column.cells.get(row),
+            None => column.name.as_str(),
+            Some(row) => column.cells.get(row).map_or("", String::as_str),
         };
-        let cell = cell.map(String::as_str).unwrap_or_default();
-        let blanks = column.width().saturating_sub(cell.chars().count());
-        let blanks = std::iter::repeat_n(' ', blanks);
+        let missing = column.width().saturating_sub(cell.chars().count());
+        let blanks = std::iter::repeat_n(' ', missing);
         if column.is_number {
             line.extend(blanks);
             line.push_str(cell);

@@ -108,7 +108,7 @@ impl Checker<'_> {
         given.value.0.iter().filter_map(read).collect()
     }
 
-    /// Names of headers, and beginnings of names, which are written with a `*` behind them.
+    /// Names of headers, and prefixes of names, which are written with a `*` behind them.
     fn strip_headers(&self, given: Option<Located<OneOrMany>>) -> (Vec<HeaderName>, Vec<String>) {
         let (mut names, mut prefixes) = (Vec::new(), Vec::new());
         let Some(given) = given else {
@@ -119,7 +119,7 @@ impl Checker<'_> {
             let name = HeaderName::try_from(prefix.unwrap_or(text)).ok();
             // HTTP permits a `*` in a name, but no header has one: it is a mistake.
             let Some(name) = name.filter(|name| !name.as_str().contains('*')) else {
-                let why = "is neither the name of a header nor the beginning of one with a `*` behind it, such as \
+                let why = "is neither the name of a header nor a prefix of one with a `*` behind it, such as \
                            `x-corp-*`";
                 self.fatal(&given.at, format!("server.strip_headers: `{text}` {why}"));
                 continue;

@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod plain_http;
 mod provider;
+mod provider_url;
 mod route;
 mod server;
 mod tls;
@@ -23,12 +24,13 @@ use super::file::GatewayFile;
 use super::meant::{Config, Egress, Way};
 use super::server::TlsSpec;
 use crate::document::{Location, Problems};
+use crate::runtime::folder::base_of;
 
 /// Checks `file`, which was read from `path`.
 pub(super) fn check(file: GatewayFile, path: &Path, problems: &Problems) -> Config {
     Checker {
         problems,
-        folder: folder_of(path),
+        folder: base_of(path),
     }
     .gateway(file, path)
 }
@@ -41,14 +43,10 @@ pub(super) fn locations(
 ) -> Option<(PathBuf, SocketAddr)> {
     let checker = Checker {
         problems,
-        folder: folder_of(path),
+        folder: base_of(path),
     };
     let admin = checker.admin(file.server.admin)?;
     Some((checker.key_file(file.keys.file).value, admin))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new(""))
 }
 
 impl Checker<'_> {

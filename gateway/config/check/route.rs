@@ -72,10 +72,7 @@ impl Checker<'_> {
         let hosts = self.hosts(file.host.as_ref())?;
         let path = self.path_prefix(file.path.as_ref());
         let name = file.name?;
-        if !is_name(&name.value) {
-            let why = "a route's name has letters, digits, `.`, `_` and `-`";
-            self.fatal(&name.at, why);
-        }
+        self.check_route_name(&name);
         let wanted = file.provider?;
         let provider = self.provider_of(&wanted, providers)?;
         let access = self.access(file.auth, file.keys, &file.at, &name.value);
@@ -88,10 +85,8 @@ impl Checker<'_> {
             key_headers,
         );
         let cors = self.cors(file.cors, &access);
-        let websocket = file.websocket.map_or_else(
-            || parts.is_some_and(|parts| parts.kind.websocket),
-            |given| given.value,
-        );
+        let by_kind = || parts.is_some_and(|parts| parts.kind.websocket);
+        let websocket = file.websocket.map_or_else(by_kind, |given| given.value);
         let allowed_headers = self.allowed_headers(file.allow_headers);
         let metering = self.metering(file.meter_streams, parts, &provider.name);
         let metric_models = self.metric_models(file.metric_models);
@@ -116,6 +111,13 @@ impl Checker<'_> {
             access,
             spec,
         })
+    }
+
+    fn check_route_name(&self, name: &Located<String>) {
+        if !is_name(&name.value) {
+            let why = "a route's name has letters, digits, `.`, `_` and `-`";
+            self.fatal(&name.at, why);
+        }
     }
 
     fn path_prefix(&self, given: Option<&Located<String>>) -> Option<PathPrefix> {
@@ -195,8 +197,7 @@ impl Checker<'_> {
             !name.is_empty() && !name.contains('*')
         };
         if !given.value.0.iter().all(is_name) {
-            let why =
-                "metric_models: a model is a name, or the beginning of names with a `*` behind it";
+            let why = "metric_models: a model is a name, or a prefix of names with a `*` behind it";
             self.fatal(&given.at, why);
         }
         given.value.0
@@ -221,7 +222,7 @@ impl Checker<'_> {
             && !provider.kind.takes_stream_options()
         {
             self.fatal(&given.at, format!(
-                "meter_streams: streams of `{}` say what they took without being asked, and `{name}` may not \
+                "meter_streams: streams of `{}` report usage without a request for it, and `{name}` may not \
                  know `stream_options`: leave it out",
                 provider.kind.name,
             ));
@@ -233,8 +234,7 @@ impl Checker<'_> {
         let Some(given) = given else {
             return Vec::new();
         };
-        let names = given.value.0.iter();
-        let names = names.filter_map(|text| {
+        let names = given.value.0.iter().filter_map(|text| {
             let name = self.header_name(text, &given.at)?;
             if ACCOUNT_CHOICES.contains(&name) {
                 return Some(name);

@@ -44,8 +44,10 @@ impl Checker<'_> {
         if let Some(at) = admin_at.or(listen_at) {
             self.listeners_apart(&at, listen.as_ref(), admin);
         }
-        let requests = file.limits.requests_per_connection;
-        let requests = requests.map_or(REQUESTS_PER_CONNECTION, |given| given.value.max(1));
+        let requests = file
+            .limits
+            .requests_per_connection
+            .map_or(REQUESTS_PER_CONNECTION, |given| given.value.max(1));
         let idle = file.limits.idle_connections;
         let delay = file.timeouts.shutdown_delay;
         Some(Listener {
@@ -100,10 +102,7 @@ impl Checker<'_> {
             return Some(Listen::Systemd);
         }
         if given.value.0.is_empty() {
-            self.fatal(
-                &given.at,
-                "server.listen is empty: clients would find no way in",
-            );
+            self.fatal(&given.at, "server.listen is empty: no client could connect");
         }
         let parsed: Vec<_> = given
             .value
@@ -135,7 +134,7 @@ impl Checker<'_> {
         if !is_loopback_or_private(address.ip()) {
             self.fatal(
                 &given.at,
-                "server.admin answers without a key, so it must be a loopback or private address",
+                "server.admin takes requests without a key, so it must be a loopback or private address",
             );
         }
         Some(address)

@@ -19,8 +19,9 @@ impl Checker<'_> {
         file: &ServerFile,
         key_headers: &[HeaderName],
     ) -> Option<TrustedProxies> {
-        let networks = file.trusted_proxies.as_ref();
-        let networks: Vec<_> = networks
+        let networks: Vec<_> = file
+            .trusted_proxies
+            .as_ref()
             .map(|given| self.networks(given))
             .unwrap_or_default();
         let is_named = file

@@ -65,8 +65,10 @@ impl Comparison<'_> {
         if labels.is_empty() || self.taken().next().is_some() {
             return;
         }
-        let labels = labels.iter();
-        let labels: Vec<String> = labels.map(|(k, v)| format!("--label {k}={v}")).collect();
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(k, v)| format!("--label {k}={v}"))
+            .collect();
         let why = format!(
             "no key satisfies the selector of the route `{}` ({}): nobody could use it; make one with `keygate keys \
              create --id NAME {}`",

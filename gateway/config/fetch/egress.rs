@@ -19,8 +19,10 @@ pub(super) enum WayOut {
 impl Fetcher<'_> {
     pub(super) fn egress(&mut self, egress: &Egress) -> WayOut {
         let section = &egress.section;
-        let token = egress.token.as_ref();
-        let token = token.and_then(|given| self.proxy_token(section, given));
+        let token = egress
+            .token
+            .as_ref()
+            .and_then(|given| self.proxy_token(section, given));
         match &egress.way {
             Way::Direct => WayOut::Direct,
             Way::Environment(_) => WayOut::Environment(token),

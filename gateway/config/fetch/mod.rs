@@ -71,8 +71,9 @@ pub(super) fn fetch(config: &Config, secrets: &dyn SecretSource, problems: &Prob
         client_roots,
     } = fetcher.tls(config.tls.as_ref());
     let egress = fetcher.egress(&config.egress);
-    let providers = config.providers.iter();
-    let providers = providers
+    let providers = config
+        .providers
+        .iter()
         .filter_map(|provider| fetcher.provider(provider, &egress))
         .collect();
     let key_source: Arc<dyn KeySource> =

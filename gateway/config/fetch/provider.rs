@@ -18,8 +18,10 @@ impl Fetcher<'_> {
         inherited: &WayOut,
     ) -> Option<ProviderSpec> {
         let proxy = self.provider_proxy(config, inherited);
-        let token = config.token.as_ref();
-        let token = token.map(|token| self.token(token, &config.name));
+        let token = config
+            .token
+            .as_ref()
+            .map(|token| self.token(token, &config.name));
         let ca = self.ca(config);
         let ProviderParts {
             kind,
@@ -59,8 +61,10 @@ impl Fetcher<'_> {
         config: &ProviderConfig,
         inherited: &WayOut,
     ) -> Option<EgressProxy> {
-        let own = config.egress.as_ref();
-        let own = own.map(|egress| (self.egress(egress), egress));
+        let own = config
+            .egress
+            .as_ref()
+            .map(|egress| (self.egress(egress), egress));
         let url = &config.parts.as_ref()?.base_url;
         match own {
             Some((route, egress)) => {
@@ -130,12 +134,15 @@ impl Fetcher<'_> {
         match error {
             SecretError::Missing(why) => self.warn(
                 at,
-                format!("providers.{provider} will answer 503 until its token is there: {why}"),
+                format!(
+                    "providers.{provider} will respond with 503 until its token is there: {why}"
+                ),
             ),
             // A start goes on without the token, and a reload with the previous one, until it is read.
             SecretError::Unread(why) => {
-                let why =
-                    format!("providers.{provider} will answer 503 until its token is read: {why}");
+                let why = format!(
+                    "providers.{provider} will respond with 503 until its token is read: {why}"
+                );
                 self.problems.push_unread(at, Severity::Warning, true, why);
             }
             // A token that was spoiled during its rotation must not keep a revoked key valid.

@@ -1,6 +1,6 @@
 //! The certificate that clients see, and the authorities whose certificates they must show.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,7 +13,29 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::super::meant::TlsConfig;
 use super::fetcher::Fetcher;
 use crate::document::Severity;
+use crate::origin::CertificatesError;
 use crate::secret::SecretRef;
+
+/// Why the certificate or the authorities cannot be used. Holds nothing of the private key.
+#[derive(Debug, thiserror::Error)]
+enum TlsError {
+    /// No cryptographic provider is installed.
+    #[error("there is no cryptography")]
+    NoCryptography,
+    /// A file of certificates cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
+    /// The secret of this reference is no private key. The parser's error is not kept: it may quote the secret.
+    #[error("{0} is not a private key in PEM")]
+    NotAKey(String),
+    /// The private key is not that of the certificate.
+    #[error("{key} and {} do not go together: {source}", certificate.display())]
+    Mismatch {
+        key: String,
+        certificate: PathBuf,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
 
 /// What was read for `[server.tls]`.
 #[derive(Default)]
@@ -80,32 +102,49 @@ pub(crate) fn certificate_end(der: &[u8]) -> Option<Timestamp> {
 }
 
 /// The certificate chain in `pem`, the content of `path`, with its private key: the `text` of `key`.
-fn certified(path: &Path, pem: &[u8], key: &SecretRef, text: &str) -> Result<CertifiedKey, String> {
+fn certified(
+    path: &Path,
+    pem: &[u8],
+    key: &SecretRef,
+    text: &str,
+) -> Result<CertifiedKey, TlsError> {
     install_default_crypto_provider();
-    let provider = CryptoProvider::get_default().ok_or("there is no cryptography")?;
+    let provider = CryptoProvider::get_default().ok_or(TlsError::NoCryptography)?;
     let chain = certificates(path, pem)?;
     let private = PrivateKeyDer::from_pem_slice(text.as_bytes())
-        .map_err(|_| format!("{key} is not a private key in PEM"))?;
-    CertifiedKey::from_der(chain, private, provider)
-        .map_err(|error| format!("{key} and {} do not go together: {error}", path.display()))
+        .map_err(|_| TlsError::NotAKey(key.to_string()))?;
+    CertifiedKey::from_der(chain, private, provider).map_err(|error| TlsError::Mismatch {
+        key: key.to_string(),
+        certificate: path.to_owned(),
+        source: error.into(),
+    })
 }
 
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(
+    path: &Path,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, CertificatesError> {
     let chain = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("{} is not a PEM file: {error}", path.display()))?;
+        .map_err(|source| CertificatesError::NotPem {
+            path: path.to_owned(),
+            source,
+        })?;
     if chain.is_empty() {
-        return Err(format!("{} holds no certificate", path.display()));
+        return Err(CertificatesError::Empty(path.to_owned()));
     }
     Ok(chain)
 }
 
-fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, String> {
+fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, CertificatesError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path, pem)? {
-        roots.add(certificate).map_err(|error| {
-            format!("{} holds an unusable certificate: {error}", path.display())
-        })?;
+        roots
+            .add(certificate)
+            .map_err(|error| CertificatesError::Unusable {
+                path: path.to_owned(),
+                source: error.into(),
+            })?;
     }
     Ok(roots)
 }

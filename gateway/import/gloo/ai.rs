@@ -43,6 +43,12 @@ const HARMLESS: [&str; 10] = [
     "topP",
 ];
 
+/// The fields of a provider of one kind.
+struct KindFields<'n> {
+    kind: &'static str,
+    fields: Fields<'n>,
+}
+
 impl Reader<'_> {
     /// Reads the providers of a backend, of which the first is used. Returns none if the first was
     /// not understood.
@@ -133,93 +139,87 @@ impl Reader<'_> {
         let found = AI_KINDS
             .iter()
             .find_map(|(spelled, kind)| Some((*kind, within.fields(&[*spelled])?)));
-        let Some((kind, mut body)) = found else {
+        let Some((kind, body)) = found else {
             provider.into_iter().for_each(Fields::finish);
             return Ok(None);
         };
-        let planned = self.provider(object, kind, &mut body, place, policies.auth)?;
-        let unclear = [Some(body), provider]
+        let mut body = KindFields { kind, fields: body };
+        let planned = self.provider(object, &mut body, place, policies.auth)?;
+        let is_unclear = [Some(body.fields), provider]
             .into_iter()
             .flatten()
             .fold(fields.discard_unknown(&HARMLESS), |unclear, mut level| {
                 level.discard_unknown(&HARMLESS) || unclear
             });
-        Ok(planned.filter(|_| !unclear))
+        Ok(planned.filter(|_| !is_unclear))
     }
 
+    /// Makes the provider of a kind, with a token in the policies or in its own fields. Returns
+    /// `None` if it was not understood in full.
     fn provider(
         &mut self,
         object: &Object,
-        kind: &'static str,
-        fields: &mut Fields<'_>,
+        body: &mut KindFields<'_>,
         mut place: ProviderSettings,
         auth: Option<Fields<'_>>,
     ) -> Result<Option<PlannedProvider>, ImportError> {
-        place.read(fields);
-        let kind = match kind {
-            "custom" => agentgateway::custom(fields, &mut place.settings),
-            kind => kind,
-        };
-        Self::of_its_kind(kind, fields, &mut place.settings);
-        fields.discard(
-            "model",
-            "keygate does not change bodies: let clients name the model",
-        );
-        let mut planned = PlannedProvider {
-            name: object.name.clone(),
-            kind,
-            token: String::new(),
-            settings: std::mem::take(&mut place.settings),
-        };
-        apply_host(&mut planned, &place);
-        planned.allow_plain_http();
+        let mut planned = body.at_place(object, &mut place);
         if let Some(host) = &place.host {
             self.note_tls(object, host, place.port.unwrap_or(443), place.tls);
         }
-        let token = match (fields.fields(&["authToken"]), auth) {
+        let is_private = place.host.is_some() && planned.is_in_private_network();
+        let own = body.fields.fields(&["authToken"]);
+        let token = match (own, auth) {
             (Some(token), None) | (None, Some(token)) => self.token(object, token)?,
             (Some(token), Some(_)) => {
-                token.lost("", "another token is said beside it");
+                token.lost("", "there is another token beside it");
                 None
             }
-            (None, None) if place.host.is_some() && planned.is_in_private_network() => {
-                Some("none".to_owned())
-            }
+            (None, None) if is_private => Some("none".to_owned()),
             (None, None) => {
-                fields.lost(
+                body.fields.lost(
                     "authToken",
                     "there is none: write the provider's `token` by hand",
                 );
                 Some(self.plan.missing_secret(&object.name))
             }
         };
-        let Some(token) = token else {
-            fields.lost("", "the whole provider is left out");
-            return Ok(None);
-        };
-        planned.token = token;
-        let is_lost = place.port.is_some() || place.prefix.is_some();
-        if place.unclear || place.host.is_none() && is_lost {
-            fields.lost(
-                "",
-                "where it is was not understood in full: the whole provider is left out",
-            );
+        if let Some((field, why)) = fault_of(token.as_deref(), &place, &planned) {
+            body.fields.lost(field, why);
             return Ok(None);
         }
-        if let Some((name, why)) = planned.problem() {
-            fields.lost(name, format!("{why}: the whole provider is left out"));
-            return Ok(None);
-        }
+        planned.token = token.unwrap_or_default();
         Ok(Some(planned))
+    }
+}
+
+impl KindFields<'_> {
+    /// Makes the provider at its place, without its token.
+    fn at_place(&mut self, object: &Object, place: &mut ProviderSettings) -> PlannedProvider {
+        place.read(&mut self.fields);
+        if self.kind == "custom" {
+            self.kind = agentgateway::custom(&mut self.fields, &mut place.settings);
+        }
+        self.read_own(&mut place.settings);
+        self.fields.discard(
+            "model",
+            "keygate does not change bodies: let clients name the model",
+        );
+        let mut planned = PlannedProvider {
+            name: object.name.clone(),
+            kind: self.kind,
+            token: String::new(),
+            settings: std::mem::take(&mut place.settings),
+        };
+        apply_host(&mut planned, place);
+        planned.allow_plain_http();
+        planned
     }
 
     /// Reads the fields that only one kind has.
-    fn of_its_kind(
-        kind: &str,
-        fields: &mut Fields<'_>,
-        settings: &mut Vec<(&'static str, String)>,
-    ) {
-        let names: &[(&str, &'static str)] = match kind {
+    fn read_own(&mut self, settings: &mut Vec<(&'static str, String)>) {
+        let Self { kind, fields } = self;
+        let names: &[(&str, &'static str)] = match *kind {
             "azure-openai" => {
                 agentgateway::azure(fields, settings);
                 &[]
@@ -243,4 +243,22 @@ impl Reader<'_> {
             settings.extend(fields.text(theirs).map(|value| (*ours, value)));
         }
     }
+}
+
+/// The field for which a provider is left out, and the reason.
+fn fault_of(
+    token: Option<&str>,
+    place: &ProviderSettings,
+    planned: &PlannedProvider,
+) -> Option<(&'static str, String)> {
+    if token.is_none() {
+        return Some(("", "the whole provider is left out".to_owned()));
+    }
+    let has_lost_host = place.host.is_none() && (place.port.is_some() || place.prefix.is_some());
+    if place.unclear || has_lost_host {
+        let why = "its address was not understood in full: the whole provider is left out";
+        return Some(("", why.to_owned()));
+    }
+    let (name, why) = planned.problem()?;
+    Some((name, format!("{why}: the whole provider is left out")))
 }

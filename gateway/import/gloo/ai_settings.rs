@@ -75,7 +75,7 @@ impl ProviderSettings {
         let (has_host, has_port) = (level.has("host"), level.has("port"));
         let (host, port) = (level.text("host"), level.number("port"));
         if has_host && self.host.is_some() || has_port && self.port.is_some() {
-            level.lost("", "another host is said beside this one");
+            level.lost("", "there is another host beside this one");
             self.unclear = true;
         }
         if has_host != host.is_some() || has_port != port.is_some() {

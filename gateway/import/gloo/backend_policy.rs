@@ -13,6 +13,9 @@ use crate::import::gloo::kinds::BACKENDS;
 use crate::import::gloo::object::Object;
 use crate::import::notes::Notes;
 
+/// The note about settings for the content of requests.
+pub(super) const UNREAD_CONTENT: &str = "keygate changes no bodies and looks at no content: what a prompt guard blocks there goes to the provider here";
+
 /// The backend settings of a policy.
 struct BackendPolicy {
     /// The title of the policy.
@@ -43,37 +46,35 @@ impl Target {
     }
 }
 
-/// The state of merging.
-#[derive(Default)]
-struct Merged {
+/// Merges policies into backends.
+struct Merger<'n> {
     /// Each backend's own policies, by its index.
     own: BTreeMap<usize, Value>,
-    /// The policy that set a field: by backend, provider within it, and field.
-    sources: BTreeMap<(usize, String, String), String>,
+    /// The policy that set a field.
+    sources: BTreeMap<FieldPlace, String>,
+    notes: &'n Notes,
 }
+
+/// A field of a backend's policies: the index of the backend, the provider within it, and the
+/// field.
+type FieldPlace = (usize, String, String);
 
 /// Merges the policies for backends into the backends, and the policies of each backend into its
 /// providers.
 pub(super) fn merge(objects: &mut [Object], notes: &Notes) {
     let all: Vec<BackendPolicy> = objects.iter_mut().filter_map(take_backend_policy).collect();
-    let mut merged = Merged::default();
-    for (number, object) in objects.iter().enumerate() {
-        let own = object.body.pointer("/spec/policies").cloned();
-        merged.own.extend(own.map(|own| (number, own)));
-    }
+    let own = objects.iter().enumerate().filter_map(|(number, object)| {
+        let policies = object.body.pointer("/spec/policies")?;
+        Some((number, policies.clone()))
+    });
+    let mut merger = Merger {
+        own: own.collect(),
+        sources: BTreeMap::new(),
+        notes,
+    };
     for policy in &all {
         for target in &policy.targets {
-            let mut found = false;
-            for (number, backend) in objects.iter_mut().enumerate() {
-                if target.takes(policy, backend) {
-                    found = true;
-                    merge_into(policy, target, number, backend, &mut merged, notes);
-                }
-            }
-            if !found {
-                let why = "one of its backends is not in the files: there, it does nothing";
-                notes.lost(&policy.title, "spec.targetRefs", why);
-            }
+            merger.merge_target(policy, target, objects);
         }
     }
     for backend in objects
@@ -82,6 +83,110 @@ pub(super) fn merge(objects: &mut [Object], notes: &Notes) {
     {
         merge_into_providers(backend);
     }
+}
+
+impl Merger<'_> {
+    /// Merges a policy into the backends that are one of its targets.
+    fn merge_target(&mut self, policy: &BackendPolicy, target: &Target, objects: &mut [Object]) {
+        let mut found = false;
+        for (number, backend) in objects.iter_mut().enumerate() {
+            if target.takes(policy, backend) {
+                found = true;
+                self.merge_into(policy, target, number, backend);
+            }
+        }
+        if !found {
+            let why = "one of its backends is not in the files: there, it does nothing";
+            self.notes.lost(&policy.title, "spec.targetRefs", why);
+        }
+    }
+
+    /// Adds the settings of a policy that the backend, or its provider, does not have itself.
+    fn merge_into(
+        &mut self,
+        policy: &BackendPolicy,
+        target: &Target,
+        number: usize,
+        backend: &mut Object,
+    ) {
+        let title = backend.title.clone();
+        let Some(spec) = backend.body.get_mut("spec").and_then(Value::as_object_mut) else {
+            return;
+        };
+        let section = target.section.as_deref().unwrap_or_default();
+        let Some(policies) = policies_of(spec, target.section.as_deref()) else {
+            let why = format!("there is no `{section}` in {title}: there, it does nothing");
+            return self.notes.lost(&policy.title, "spec.targetRefs", why);
+        };
+        for (field, value) in &policy.settings {
+            let place = (number, section.to_owned(), field.clone());
+            match self.choice(&place, value, target, policies) {
+                Choice::Keep => continue,
+                Choice::Set => {
+                    policies.insert(field.clone(), value.clone());
+                }
+                Choice::Conflict => {
+                    // No reader accepts this value, so the provider is left out.
+                    policies.insert(field.clone(), json!({"said twice": true}));
+                    let other = self.sources.get(&place).unwrap_or(&title);
+                    let why = format!(
+                        "{other} has another value for {title}, and keygate cannot tell which applies"
+                    );
+                    let field = format!("spec.backend.{field}");
+                    self.notes.lost(&policy.title, &field, why);
+                }
+            }
+            self.sources.insert(place, policy.title.clone());
+        }
+    }
+
+    /// What becomes of a field of `policies` that a policy sets to `value`.
+    fn choice(
+        &self,
+        place: &FieldPlace,
+        value: &Value,
+        target: &Target,
+        policies: &Map<String, Value>,
+    ) -> Choice {
+        let (number, _, field) = place;
+        // The backend's own setting for all its providers.
+        let above = self.own.get(number).and_then(|own| own.get(field));
+        let above = above.filter(|_| target.section.is_some());
+        match policies.get(field) {
+            Some(known) if known == value => Choice::Keep,
+            // The target's own setting takes precedence.
+            Some(_) if !self.sources.contains_key(place) => Choice::Keep,
+            None if above.is_none_or(|above| above == value) => Choice::Set,
+            _ => Choice::Conflict,
+        }
+    }
+}
+
+/// What becomes of a field that a policy sets.
+enum Choice {
+    /// It stays as it is.
+    Keep,
+    /// It gets the policy's value.
+    Set,
+    /// Something else sets it to another value.
+    Conflict,
+}
+
+/// The `policies` of a backend, or of the provider of this name within it, which are added if there
+/// are none. Returns `None` if there is no such provider, or they are not understood.
+fn policies_of<'s>(
+    spec: &'s mut Map<String, Value>,
+    section: Option<&str>,
+) -> Option<&'s mut Map<String, Value>> {
+    let level = match section {
+        None => spec,
+        Some(section) => providers(spec).find(|provider| {
+            let name = provider.get("name").and_then(text_of);
+            name.as_deref() == Some(section)
+        })?,
+    };
+    let policies = level.entry("policies").or_insert_with(|| json!({}));
+    policies.as_object_mut()
 }
 
 /// Takes the backend settings out of a policy. Returns `None` if the policy applies to something
@@ -129,61 +234,6 @@ fn take_backend_policy(policy: &mut Object) -> Option<BackendPolicy> {
     })
 }
 
-/// Adds the settings of a policy that the backend, or its provider, does not have itself.
-fn merge_into(
-    policy: &BackendPolicy,
-    target: &Target,
-    number: usize,
-    backend: &mut Object,
-    merged: &mut Merged,
-    notes: &Notes,
-) {
-    let title = backend.title.clone();
-    let section = target.section.clone().unwrap_or_default();
-    let Some(spec) = backend.body.get_mut("spec").and_then(Value::as_object_mut) else {
-        return;
-    };
-    let level = match target.section {
-        None => Some(spec),
-        Some(_) => providers(spec).find(|provider| {
-            let name = provider.get("name").and_then(text_of);
-            name.as_ref() == Some(&section)
-        }),
-    };
-    let policies = level.and_then(|level| {
-        let policies = level.entry("policies").or_insert_with(|| json!({}));
-        policies.as_object_mut()
-    });
-    let Some(policies) = policies else {
-        let why = format!("there is no `{section}` in {title}: there, it does nothing");
-        return notes.lost(&policy.title, "spec.targetRefs", why);
-    };
-    for (field, value) in &policy.settings {
-        let place = (number, section.clone(), field.clone());
-        // The backend's own setting for all its providers.
-        let above = merged.own.get(&number).and_then(|own| own.get(field));
-        let above = above.filter(|_| target.section.is_some());
-        let other = merged.sources.get(&place).cloned();
-        match policies.get(field) {
-            Some(known) if known == value => continue,
-            // The target's own setting takes precedence.
-            Some(_) if other.is_none() => continue,
-            None if above.is_none_or(|above| above == value) => {
-                policies.insert(field.clone(), value.clone());
-            }
-            _ => {
-                // No reader accepts this value, so the provider is left out.
-                policies.insert(field.clone(), json!({"said twice": true}));
-                let other = other.unwrap_or_else(|| title.clone());
-                let why =
-                    format!("{other} says another one of {title}, and which counts cannot be told");
-                notes.lost(&policy.title, &format!("spec.backend.{field}"), why);
-            }
-        }
-        merged.sources.insert(place, policy.title.clone());
-    }
-}
-
 /// The providers of a backend that has several.
 fn providers(spec: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<String, Value>> {
     let groups = spec
@@ -227,10 +277,7 @@ fn merge_into_providers(backend: &mut Object) {
 /// Takes and notes the settings of a backend that change neither where requests go nor who may send
 /// them.
 pub(super) fn discard_harmless(settings: &mut Fields<'_>) {
-    settings.discard(
-        "ai",
-        "keygate changes no bodies and looks at no content: what a prompt guard keeps back there goes to the provider here",
-    );
+    settings.discard("ai", UNREAD_CONTENT);
     for limits in ["http", "tcp", "health"] {
         settings.discard(
             limits,

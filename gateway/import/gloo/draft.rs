@@ -113,7 +113,7 @@ impl RouteDraft {
         if *self.key_check.get_or_insert(key_check) != key_check {
             // Neither replaces the other: a request needs a key for each.
             let why = format!(
-                "a key is asked for by two means on {}, and both count there: nobody can use it until it is given keys",
+                "two mechanisms require a key on {}, and both count there: nobody can use it until it is given keys",
                 self.route.path
             );
             notes.lost(&self.title, "", why);
@@ -124,7 +124,7 @@ impl RouteDraft {
             // Two policies of the same rank disagree.
             Some((same, known)) if *same == rank && known != labels => {
                 let why = format!(
-                    "two policies ask for different keys on {}: nobody can use it until it is given keys",
+                    "two policies require different keys on {}: nobody can use it until it is given keys",
                     self.route.path
                 );
                 notes.lost(&self.title, "", why);

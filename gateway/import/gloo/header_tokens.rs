@@ -27,44 +27,61 @@ pub(super) fn move_token(draft: &mut RouteDraft, plan: &mut Plan, notes: &Notes)
         .trim();
     if !bare.is_empty() && !bare.contains("{{") {
         move_literal_token(draft, &name, text.trim(), plan, notes);
-        return;
-    }
-    let extractor = bare
-        .strip_prefix("{{")
-        .and_then(|inner| inner.strip_suffix("}}"))
-        .map(str::trim);
-    let source = extractor.and_then(|name| draft.route.extractors.get(name));
-    if let Some(PlannedExtractor::Header {
-        name: from,
-        regex,
-        group: 0,
-    }) = source
-        && regex == ".*"
-        && let Some(entry) = draft.from_metadata.get(&from.to_ascii_lowercase()).cloned()
-    {
-        let from = from.to_ascii_lowercase();
-        notes.note(&draft.title, &name, format!(
-            "there, each key's `{entry}` is copied into `{from}` and from there into `{name}`, and the provider gets \
-             the client's key and the token twice; here the provider has `token = \"key:{entry}\"`, gets the token \
-             once and nothing of the client's, and a key without the entry is answered with 503"
-        ));
-        draft.provider.token = format!("key:{entry}");
-        let extractor = extractor.map(str::to_owned);
-        draft.route.headers.remove(&name);
-        draft.from_metadata.remove(&from);
-        if let Some(extractor) = extractor {
-            let still = draft
-                .route
-                .headers
-                .values()
-                .any(|text| text.contains(&format!("{{{{ {extractor} }}}}")));
-            if !still {
-                draft.route.extractors.remove(&extractor);
-            }
-        }
+    } else if let Some(source) = MetadataSource::of(bare, draft) {
+        move_metadata_token(draft, &name, &source, notes);
     } else if !["none", ""].contains(&draft.provider.token.as_str()) {
         draft.route.headers.remove(&name);
         notes.lost(&draft.title, &name, "the provider's own token goes there");
+    }
+}
+
+/// A token in the key's metadata that goes into a header on its way to the provider.
+struct MetadataSource {
+    /// The extractor that takes it from a header of the request.
+    extractor: String,
+    /// The header, in lower case.
+    header: String,
+    /// The entry of the metadata that is in the header.
+    entry: String,
+}
+
+impl MetadataSource {
+    /// The source of a template; `None` if it is made of something else.
+    fn of(template: &str, draft: &RouteDraft) -> Option<Self> {
+        let extractor = template.strip_prefix("{{")?.strip_suffix("}}")?.trim();
+        let PlannedExtractor::Header {
+            name,
+            regex,
+            group: 0,
+        } = draft.route.extractors.get(extractor)?
+        else {
+            return None;
+        };
+        let header = name.to_ascii_lowercase();
+        let entry = draft.from_metadata.get(&header)?.clone();
+        (regex == ".*").then(|| Self {
+            extractor: extractor.to_owned(),
+            header,
+            entry,
+        })
+    }
+}
+
+/// Makes the provider take its token from the key's metadata, instead of the header `name`.
+fn move_metadata_token(draft: &mut RouteDraft, name: &str, source: &MetadataSource, notes: &Notes) {
+    let (entry, from) = (&source.entry, &source.header);
+    notes.note(&draft.title, name, format!(
+        "there, each key's `{entry}` is copied into `{from}` and from there into `{name}`, and the provider gets \
+         the client's key and the token twice; here the provider has `token = \"key:{entry}\"`, gets the token \
+         once and nothing of the client's, and a key without the entry is answered with 503"
+    ));
+    draft.provider.token = format!("key:{entry}");
+    draft.route.headers.remove(name);
+    draft.from_metadata.remove(from);
+    let reference = format!("{{{{ {} }}}}", source.extractor);
+    let mut templates = draft.route.headers.values();
+    if !templates.any(|text| text.contains(&reference)) {
+        draft.route.extractors.remove(&source.extractor);
     }
 }
 
@@ -98,7 +115,7 @@ pub(super) fn move_literal_token(
             notes.note(
                 &draft.title,
                 header,
-                "the token in it went into the folder of secrets",
+                "its token was moved to the secrets folder",
             );
         }
         Err(why) => notes.lost(&draft.title, header, format!("it {why}")),

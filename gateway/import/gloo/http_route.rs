@@ -7,7 +7,8 @@ use crate::import::fields::Fields;
 use crate::import::gloo::backend::{Backend, Backends, find};
 use crate::import::gloo::draft::RouteDraft;
 use crate::import::gloo::object::Object;
-use crate::import::gloo::rule::{CLOSED_PATH, Hosts, Rewrite, Rule, Selection, has_unread_fields};
+use crate::import::gloo::rule::{CLOSED_PATH, Hosts, Rewrite, Rule, has_unread_fields};
+use crate::import::gloo::selection::Selection;
 use crate::import::notes::Notes;
 
 /// Filters that reject nothing and do not change requests.
@@ -18,15 +19,15 @@ const HARMLESS_FILTERS: [&str; 3] = ["RequestMirror", "ResponseHeaderModifier", 
 struct Filters {
     rewrite: Rewrite,
     headers: BTreeMap<String, String>,
+    /// Whether there are any.
+    any: bool,
     /// Whether a filter that was not understood may reject requests.
     guarded: bool,
 }
 
 /// The routes of an `HTTPRoute`.
 pub(super) fn http_route(object: &Object, backends: &Backends, notes: &Notes) -> Vec<RouteDraft> {
-    let mut fields = object.fields(notes);
-    let Some(mut spec) = fields.fields(&["spec"]) else {
-        notes.lost(&object.title, "spec", "there is none");
+    let Some((fields, mut spec)) = object.spec(notes) else {
         return Vec::new();
     };
     let parents = spec.value(&["parentRefs"]).unwrap_or_default();
@@ -84,27 +85,9 @@ fn routes_of(
     notes: &Notes,
 ) -> Vec<RouteDraft> {
     let name = rule.text("name").unwrap_or_default();
-    let has_filters = rule.has("filters");
     let filters = filters(rule);
-    rule.discard(
-        "timeouts",
-        "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
-    );
-    rule.discard(
-        "retry",
-        "keygate tries again only where nothing can be done twice",
-    );
-    rule.value(&["sessionPersistence"]);
-    let has_backends = rule.has("backendRefs");
-    let target = backend_ref(object, rule, backends);
-    if !has_backends {
-        let why = if has_filters {
-            "there are none, and keygate does not answer by itself"
-        } else {
-            "there are none"
-        };
-        rule.lost("backendRefs", format!("{why}: {CLOSED_PATH}"));
-    }
+    discard_timing(rule);
+    let target = destination(object, rule, backends, &filters);
     let matches = rule.list("matches");
     let guarded = has_unread_fields(rule) || filters.guarded;
     let ours = Rule {
@@ -115,17 +98,39 @@ fn routes_of(
         guarded,
         ..nothing(object, hosts)
     };
-    if matches.is_empty() {
-        // The Gateway API's default.
-        return ours.at(&Selection::everything(), notes);
+    ours.for_each(matches, selection, notes)
+}
+
+/// Takes and notes what a rule says about timeouts, retries and sessions.
+fn discard_timing(rule: &mut Fields<'_>) {
+    rule.discard(
+        "timeouts",
+        "keygate has timeouts in the provider: `[providers.NAME.timeouts]`",
+    );
+    rule.discard(
+        "retry",
+        "keygate tries again only where nothing can be done twice",
+    );
+    rule.value(&["sessionPersistence"]);
+}
+
+/// The destination of a rule's requests.
+fn destination<'b>(
+    object: &Object,
+    rule: &mut Fields<'_>,
+    backends: &'b Backends,
+    filters: &Filters,
+) -> Option<&'b Backend> {
+    if rule.has("backendRefs") {
+        return backend_ref(object, rule, backends);
     }
-    let mut found = Vec::new();
-    for mut matched in matches {
-        let selection = selection(&mut matched);
-        found.extend(ours.at(&selection, notes));
-        matched.finish();
-    }
-    found
+    let why = if filters.any {
+        "there are none, and keygate does not answer by itself"
+    } else {
+        "there are none"
+    };
+    rule.lost("backendRefs", format!("{why}: {CLOSED_PATH}"));
+    None
 }
 
 /// The requests that a match selects.
@@ -139,15 +144,7 @@ fn selection(matched: &mut Fields<'_>) -> Selection {
         None if matched.has("path") => Selection::anywhere(),
         None => Selection::everything(),
     };
-    for some in ["method", "headers", "queryParams"] {
-        if matched.value(&[some]).is_some() {
-            matched.lost(some, "keygate chooses by host and path only");
-            selection.in_part();
-        }
-    }
-    if matched.unread().next().is_some() {
-        selection.in_part();
-    }
+    selection.restrict_by(&["method", "headers", "queryParams"], matched);
     selection
 }
 
@@ -162,29 +159,30 @@ fn path_of(path: &mut Fields<'_>) -> Selection {
         None => "/".to_owned(),
     };
     let selection = match kind.as_str() {
-        "PathPrefix" | "Exact" => Selection::below(&value, kind == "Exact"),
+        "PathPrefix" => Selection::below(&value),
+        "Exact" => Selection::exactly(&value),
         "RegularExpression" => Selection::matching(&value),
         _ => Selection::anywhere(),
     };
     match kind.as_str() {
         "PathPrefix" => {}
-        "Exact" => path.lost("type", "keygate takes what goes on behind a path as well"),
+        "Exact" => path.lost(
+            "type",
+            "a path is a prefix in keygate: longer paths match as well",
+        ),
         other => path.lost("type", format!("keygate has no paths by {other}")),
     }
-    if ["PathPrefix", "Exact"].contains(&kind.as_str()) && selection.path != value {
-        path.lost(
-            "value",
-            format!(
-                "`{value}` is no path in its plain form: keygate has the path {}",
-                selection.path
-            ),
-        );
+    if ["PathPrefix", "Exact"].contains(&kind.as_str()) {
+        selection.note_path(&value, path, "value");
     }
     selection
 }
 
 fn filters(rule: &mut Fields<'_>) -> Filters {
-    let mut all = Filters::default();
+    let mut all = Filters {
+        any: rule.has("filters"),
+        ..Filters::default()
+    };
     for mut filter in rule.list("filters") {
         let kind = filter.text("type").unwrap_or_default();
         if let Some(mut change) = filter.fields(&["urlRewrite"]) {
@@ -237,8 +235,39 @@ fn rewritten(path: &mut Fields<'_>, rewrite: &mut Rewrite) {
     if rewrite.whole.is_some() {
         path.lost(
             "replaceFullPath",
-            "what goes on behind the route's path goes on there, too",
+            "keygate replaces the route's path only: the rest of a longer path stays",
         );
+    }
+}
+
+/// A reference to a backend.
+struct BackendRef {
+    kind: String,
+    namespace: String,
+    name: String,
+    weight: u64,
+    /// Whether it has fields that were not understood, such as filters of its own.
+    narrowed: bool,
+}
+
+impl BackendRef {
+    fn read(mut reference: Fields<'_>, object: &Object) -> Self {
+        let name = reference.text("name").unwrap_or_default();
+        let namespace = object.take_namespace(&mut reference);
+        let weight = reference.number("weight").unwrap_or(1);
+        let kind = reference
+            .text("kind")
+            .unwrap_or_else(|| "Service".to_owned());
+        for known in ["group", "port"] {
+            reference.value(&[known]);
+        }
+        Self {
+            kind,
+            namespace,
+            name,
+            weight,
+            narrowed: has_unread_fields(&reference),
+        }
     }
 }
 
@@ -248,43 +277,32 @@ fn backend_ref<'b>(
     rule: &mut Fields<'_>,
     backends: &'b Backends,
 ) -> Option<&'b Backend> {
-    let mut refs = Vec::new();
-    for mut reference in rule.list("backendRefs") {
-        let name = reference.text("name").unwrap_or_default();
-        let namespace = reference
-            .text("namespace")
-            .unwrap_or_else(|| object.namespace.clone());
-        let weight = reference.number("weight").unwrap_or(1);
-        let kind = reference
-            .text("kind")
-            .unwrap_or_else(|| "Service".to_owned());
-        for known in ["group", "port"] {
-            reference.value(&[known]);
-        }
-        // Such as filters of its own.
-        let narrowed = has_unread_fields(&reference);
-        refs.push((weight, kind, namespace, name, narrowed));
-    }
-    if refs.len() > 1 {
+    let references = rule.list("backendRefs").into_iter();
+    let references: Vec<BackendRef> = references
+        .map(|reference| BackendRef::read(reference, object))
+        .collect();
+    if references.len() > 1 {
         rule.lost(
             "backendRefs",
             "a route has one provider here: the heaviest, or the first of equals",
         );
     }
     // `max_by_key` returns the last of equals, and the first is wanted.
-    let heaviest = refs.into_iter().rev().max_by_key(|(weight, ..)| *weight);
-    let (weight, kind, namespace, name, narrowed) = heaviest?;
-    let found = find(backends, Some(&kind), &namespace, &name);
+    let heaviest = references.iter().rev().max_by_key(|it| it.weight)?;
+    let (kind, name) = (&heaviest.kind, &heaviest.name);
+    let found = find(backends, Some(kind), &heaviest.namespace, name);
     if found.is_none() {
         rule.lost(
             "backendRefs",
-            format!("the {kind} `{name}` is not among the files, or names no place: {CLOSED_PATH}"),
+            format!(
+                "the {kind} `{name}` is not in the files, or names no usable address: {CLOSED_PATH}"
+            ),
         );
-    } else if weight == 0 {
+    } else if heaviest.weight == 0 {
         rule.lost(
             "backendRefs",
             format!("the {kind} `{name}` has no weight: {CLOSED_PATH}"),
         );
     }
-    found.filter(|_| weight > 0 && !narrowed)
+    found.filter(|_| heaviest.weight > 0 && !heaviest.narrowed)
 }

@@ -30,6 +30,8 @@ mod route_headers;
 mod route_table;
 mod rule;
 mod secret;
+mod selection;
+mod shell;
 mod target;
 mod token;
 mod traffic;
@@ -40,6 +42,7 @@ use std::collections::BTreeMap;
 use crate::import::error::ImportError;
 use crate::import::fields::text_of;
 use crate::import::gloo::backend::{Backend, Backends, Secrets};
+use crate::import::gloo::draft::RouteDraft;
 use crate::import::gloo::kinds::{CLUSTER_KINDS, ENTERPRISE_POLICY, KNOWN};
 use crate::import::gloo::object::Object;
 use crate::import::gloo::reader::Reader;
@@ -60,38 +63,18 @@ pub struct Input {
 /// line of an input that cannot be read at all.
 pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan, ImportError> {
     let notes = Notes::default();
-    let mut objects = Vec::new();
-    for file in files {
-        read_objects(file, &mut objects, &notes)?;
-    }
-    for file in patches {
-        for patch in patch::patches(&file.name, &file.text)? {
-            patch.apply(&mut objects)?;
-        }
-    }
-    backend_policy::merge(&mut objects, &notes);
+    let objects = read_patched_objects(files, patches, &notes)?;
     let mut plan = Plan::default();
     let secrets = read_secrets(&objects, &mut plan, &notes)?;
-    let backends = read_backends(&objects, &mut plan, &notes, &secrets)?;
-    let mut routes = Vec::new();
-    for object in &objects {
-        match object.kind.as_str() {
-            "HTTPRoute" => routes.extend(http_route::http_route(object, &backends, &notes)),
-            "RouteTable" => routes.extend(route_table::route_table(object, &backends, &notes)),
-            _ => {}
-        }
-    }
-    for object in &objects {
-        match object.kind.as_str() {
-            "ExtAuthPolicy" => policy::ext_auth(object, &mut plan, &notes, &secrets, &mut routes)?,
-            "TransformationPolicy" => policy::transformation(object, &notes, &mut routes),
-            "TrafficPolicy" | "AgentgatewayPolicy" | ENTERPRISE_POLICY => {
-                let others = (objects.as_slice(), &secrets);
-                traffic::traffic(object, &mut plan, &notes, others, &mut routes)?;
-            }
-            _ => {}
-        }
-    }
+    let mut reader = Reader {
+        plan: &mut plan,
+        notes: &notes,
+        objects: &objects,
+        secrets: &secrets,
+    };
+    let backends = reader.backends()?;
+    let mut routes = read_routes(&objects, &backends, &notes);
+    reader.policies(&mut routes)?;
     for name in DEFAULT_KEY_HEADERS {
         plan.key_headers.remove(name);
     }
@@ -101,7 +84,47 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     for found in overlap::close(routes, &notes) {
         assemble::assemble(found, &mut plan, &notes, allow_open);
     }
-    // The providers of pools behind the first.
+    add_other_pool_members(backends, &mut plan);
+    plan.close(&notes);
+    plan.notes = notes.into_vec();
+    Ok(plan)
+}
+
+/// Reads the objects of all files, applies the patches, and merges the policies for backends into
+/// the backends.
+fn read_patched_objects(
+    files: &[Input],
+    patches: &[Input],
+    notes: &Notes,
+) -> Result<Vec<Object>, ImportError> {
+    let mut objects = Vec::new();
+    for file in files {
+        read_objects(file, &mut objects, notes)?;
+    }
+    for file in patches {
+        for patch in patch::patches(&file.name, &file.text)? {
+            patch.apply(&mut objects)?;
+        }
+    }
+    backend_policy::merge(&mut objects, notes);
+    Ok(objects)
+}
+
+/// Reads the routes, whose policies are not known yet.
+fn read_routes(objects: &[Object], backends: &Backends, notes: &Notes) -> Vec<RouteDraft> {
+    let mut routes = Vec::new();
+    for object in objects {
+        match object.kind.as_str() {
+            "HTTPRoute" => routes.extend(http_route::http_route(object, backends, notes)),
+            "RouteTable" => routes.extend(route_table::route_table(object, backends, notes)),
+            _ => {}
+        }
+    }
+    routes
+}
+
+/// Adds the providers of pools behind the first, which no route uses.
+fn add_other_pool_members(backends: Backends, plan: &mut Plan) {
     for backend in backends.into_values().flat_map(BTreeMap::into_values) {
         if let Backend::Ai(providers) = backend {
             for provider in providers.into_iter().skip(1) {
@@ -109,9 +132,6 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
             }
         }
     }
-    plan.close(&notes);
-    plan.notes = notes.into_vec();
-    Ok(plan)
 }
 
 /// Adds the objects of a file.
@@ -182,38 +202,46 @@ fn read_secrets<'o>(
     Ok(secrets)
 }
 
-/// Reads the destinations of requests, and notes the objects that are not imported.
-fn read_backends(
-    objects: &[Object],
-    plan: &mut Plan,
-    notes: &Notes,
-    secrets: &Secrets<'_>,
-) -> Result<Backends, ImportError> {
-    let mut backends = Backends::new();
-    for object in objects {
-        match object.kind.as_str() {
-            "Upstream"
-            | "Backend"
-            | "ExternalService"
-            | "AgentgatewayBackend"
-            | "EnterpriseAgentgatewayBackend" => {
-                let mut reader = Reader {
-                    plan,
-                    notes,
-                    secrets,
-                };
-                let place = (object.namespace.clone(), object.name.clone());
-                let of_kind: &mut BTreeMap<_, _> = backends.entry(object.kind.clone()).or_default();
-                match reader.read(object)? {
-                    Some(backend) => of_kind.insert(place, backend),
-                    // An older object of the same name does not replace it.
-                    None => of_kind.remove(&place),
-                };
+impl Reader<'_> {
+    /// Reads the destinations of requests, and notes the objects that are not imported.
+    fn backends(&mut self) -> Result<Backends, ImportError> {
+        let mut backends = Backends::new();
+        for object in self.objects {
+            match object.kind.as_str() {
+                "Upstream"
+                | "Backend"
+                | "ExternalService"
+                | "AgentgatewayBackend"
+                | "EnterpriseAgentgatewayBackend" => {
+                    let place = (object.namespace.clone(), object.name.clone());
+                    let of_kind: &mut BTreeMap<_, _> =
+                        backends.entry(object.kind.clone()).or_default();
+                    match self.read(object)? {
+                        Some(backend) => of_kind.insert(place, backend),
+                        // An older object of the same name does not replace it.
+                        None => of_kind.remove(&place),
+                    };
+                }
+                _ => note_other_kind(object, self.objects, self.notes),
             }
-            _ => note_other_kind(object, objects, notes),
         }
+        Ok(backends)
     }
-    Ok(backends)
+
+    /// Reads the policies for routes.
+    fn policies(&mut self, routes: &mut [RouteDraft]) -> Result<(), ImportError> {
+        for object in self.objects {
+            match object.kind.as_str() {
+                "ExtAuthPolicy" => self.ext_auth(object, routes)?,
+                "TransformationPolicy" => policy::transformation(object, self.notes, routes),
+                "TrafficPolicy" | "AgentgatewayPolicy" | ENTERPRISE_POLICY => {
+                    self.traffic(object, routes)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Notes what happens to an object that is neither a secret nor a destination.
@@ -226,7 +254,7 @@ fn note_other_kind(object: &Object, objects: &[Object], notes: &Notes) {
             notes.note(
                 &object.title,
                 "",
-                "says how the cluster serves: keygate has no use for it",
+                "it configures the cluster: keygate has no use for it",
             );
         }
         "AgentgatewayModel" => notes.lost(

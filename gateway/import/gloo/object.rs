@@ -8,7 +8,7 @@ use crate::import::fields::{Fields, text_of, texts};
 use crate::import::notes::Notes;
 
 /// Fields of metadata that the cluster adds, or that do not affect what the object does.
-const CLUSTER_KINDS: [&str; 9] = [
+const CLUSTER_FIELDS: [&str; 9] = [
     "annotations",
     "creationTimestamp",
     "finalizers",
@@ -65,7 +65,7 @@ impl Object {
             .remove("labels")
             .map(|labels| texts(&labels))
             .unwrap_or_default();
-        for field in CLUSTER_KINDS {
+        for field in CLUSTER_FIELDS {
             metadata.remove(field);
         }
         if !metadata.is_empty() {
@@ -93,5 +93,22 @@ impl Object {
     pub(super) fn fields<'n>(&self, notes: &'n Notes) -> Fields<'n> {
         let map = self.body.as_object().cloned().unwrap_or_default();
         Fields::new(&self.title, map, notes)
+    }
+
+    /// The remaining fields and those of `spec`, for reading. Returns `None` and notes it if there is
+    /// no `spec`.
+    pub(super) fn spec<'n>(&self, notes: &'n Notes) -> Option<(Fields<'n>, Fields<'n>)> {
+        let mut fields = self.fields(notes);
+        let spec = fields.fields(&["spec"]);
+        if spec.is_none() {
+            notes.lost(&self.title, "spec", "there is none");
+        }
+        Some((fields, spec?))
+    }
+
+    /// Takes the namespace that a reference names: by default, the object's own.
+    pub(super) fn take_namespace(&self, reference: &mut Fields<'_>) -> String {
+        let named = reference.text("namespace");
+        named.unwrap_or_else(|| self.namespace.clone())
     }
 }

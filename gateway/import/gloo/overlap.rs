@@ -239,7 +239,7 @@ fn close_hosts(found: &[RouteDraft], notes: &Notes) -> Option<RouteDraft> {
         &first.title,
         "hostnames",
         format!(
-            "what has no route of its own on {} is closed: there, it did not go to the routes of other hosts",
+            "requests to {} without a route of their own are refused: there, they did not go to the routes of other hosts",
             lacking.join(", ")
         ),
     );

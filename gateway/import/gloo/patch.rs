@@ -1,14 +1,13 @@
 //! Reads JSON patches: a script with `kubectl patch --type=json` commands, or documents with
 //! `target` and `patch`.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use json_patch::Patch;
 use serde_json::Value;
 
 use crate::import::error::ImportError;
 use crate::import::fields::text_of;
 use crate::import::gloo::object::Object;
+use crate::import::gloo::shell::words;
 use crate::import::yaml;
 
 /// The prefix of a placeholder for the value of an environment variable in a patched object.
@@ -69,127 +68,72 @@ pub(super) fn patches(file: &str, text: &str) -> Result<Vec<ObjectPatch>, Import
 
 /// The `kubectl patch` commands of a shell script.
 fn commands(file: &str, text: &str) -> Result<Vec<ObjectPatch>, ImportError> {
-    let mut found = Vec::new();
-    for (at, _) in text.match_indices("kubectl patch") {
+    let places = text.match_indices("kubectl patch");
+    let patches = places.map(|(at, _)| {
         let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
-        let at_line = format!("{file}:{line}");
+        let place = format!("{file}:{line}");
         let words = words(text.get(at..).unwrap_or_default())
-            .map_err(|why| ImportError::new(&at_line, why))?;
-        let mut names = Vec::new();
-        let (mut patch, mut namespace) = (None, None);
+            .map_err(|why| ImportError::new(&place, why))?;
+        Command::parse(words).into_patch(place)
+    });
+    patches.collect()
+}
+
+/// A `kubectl patch` command.
+#[derive(Default)]
+struct Command {
+    /// The words that are no options: `secret/name` or `secret name`.
+    names: Vec<String>,
+    namespace: Option<String>,
+    patch: Option<String>,
+}
+
+impl Command {
+    /// Sorts the words of a command, of which the first two are `kubectl patch`.
+    fn parse(words: Vec<String>) -> Self {
+        let mut command = Self::default();
         let mut words = words.into_iter().skip(2);
         while let Some(word) = words.next() {
+            let value = || Some(word.split_once('=')?.1.to_owned());
             match word.as_str() {
-                "-p" | "--patch" => patch = words.next(),
-                "-n" | "--namespace" => namespace = words.next(),
+                "-p" | "--patch" => command.patch = words.next(),
+                "-n" | "--namespace" => command.namespace = words.next(),
                 "--type" => {
                     words.next();
                 }
                 _ if word.starts_with("--namespace=") || word.starts_with("-n=") => {
-                    namespace = word
-                        .split_once('=')
-                        .map(|(_, namespace)| namespace.to_owned());
+                    command.namespace = value();
                 }
                 _ if word.starts_with("-p=") || word.starts_with("--patch=") => {
-                    patch = word.split_once('=').map(|(_, patch)| patch.to_owned());
+                    command.patch = value();
                 }
                 _ if word.starts_with('-') => {}
-                _ => names.push(word),
+                _ => command.names.push(word),
             }
         }
-        // `secret/name` or `secret name`.
-        let joined = names.join("/");
-        let (Some((kind, name)), Some(patch)) = (joined.split_once('/'), patch) else {
+        command
+    }
+
+    /// The patch of a command at a place, which is a file and line.
+    fn into_patch(self, at: String) -> Result<ObjectPatch, ImportError> {
+        let joined = self.names.join("/");
+        let (Some((kind, name)), Some(patch)) = (joined.split_once('/'), self.patch) else {
             return Err(ImportError::new(
-                at_line,
+                at,
                 "a `kubectl patch` names a kind, a name and `-p`",
             ));
         };
         let patch = serde_json::from_str(&patch).map_err(|error| {
-            ImportError::new(
-                &at_line,
-                format_args!("the patch is not valid JSON: {error}"),
-            )
+            ImportError::new(&at, format_args!("the patch is not valid JSON: {error}"))
         })?;
-        found.push(ObjectPatch {
+        Ok(ObjectPatch {
             kind: kind.to_owned(),
-            namespace,
+            namespace: self.namespace,
             name: name.to_owned(),
             patch,
-            at: at_line,
-        });
+            at,
+        })
     }
-    Ok(found)
-}
-
-/// The words of a shell command up to its end. `$(echo -n $NAME | base64)` becomes a placeholder,
-/// since the variable's value is not known here.
-fn words(text: &str) -> Result<Vec<String>, &'static str> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        rest = rest.get(c.len_utf8()..).unwrap_or_default();
-        match c {
-            '\\' if rest.starts_with('\n') => rest = rest.get(1..).unwrap_or_default(),
-            '\n' | ';' | '&' | '|' => break,
-            ' ' | '\t' | '\r' => words.extend(word.take()),
-            '\'' => {
-                let (inside, behind) = rest.split_once('\'').ok_or("a quote is not closed")?;
-                word.get_or_insert_default().push_str(inside);
-                rest = behind;
-            }
-            '"' => {
-                let (inside, behind) = rest.split_once('"').ok_or("a quote is not closed")?;
-                word.get_or_insert_default().push_str(inside);
-                rest = behind;
-            }
-            '$' if rest.starts_with('(') => {
-                let (inside, behind) = rest.split_once(')').ok_or("a `$(` is not closed")?;
-                // The placeholder is inside JSON, where a NUL must be escaped.
-                let word = word.get_or_insert_default();
-                match encoded(inside.trim_start_matches('(')) {
-                    Some(Echoed::Variable(name)) => word.extend(["\\u0000variable:", name]),
-                    Some(Echoed::Text(text)) => word.push_str(&STANDARD.encode(text)),
-                    // The message does not quote the command, which may contain a secret.
-                    None => {
-                        let why = "what stands in `$( )` is known to the shell only: write `$(echo -n $NAME | base64)`";
-                        return Err(why);
-                    }
-                }
-                rest = behind;
-            }
-            c => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    Ok(words)
-}
-
-/// The argument of `echo -n ... | base64`.
-enum Echoed<'c> {
-    Variable(&'c str),
-    Text(&'c str),
-}
-
-fn encoded(command: &str) -> Option<Echoed<'_>> {
-    let (echo, encode) = command.split_once('|')?;
-    let echoed = echo
-        .trim()
-        .strip_prefix("echo")?
-        .trim()
-        .strip_prefix("-n")?;
-    let word = echoed.trim().trim_matches(['"', '\'']);
-    if word.is_empty() || word.contains(char::is_whitespace) || !encode.trim().starts_with("base64")
-    {
-        return None;
-    }
-    let Some(name) = word.strip_prefix('$') else {
-        return (!word.contains(['$', '`', '\\'])).then_some(Echoed::Text(word));
-    };
-    let name = name.trim_matches(['{', '}']);
-    let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.is_empty();
-    is_name.then_some(Echoed::Variable(name))
 }
 
 impl ObjectPatch {

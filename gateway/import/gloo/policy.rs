@@ -4,14 +4,82 @@ use std::collections::BTreeMap;
 
 use crate::import::error::ImportError;
 use crate::import::fields::Fields;
-use crate::import::gloo::auth::{UNSUPPORTED_AUTH, asks_for_keys, close_all};
-use crate::import::gloo::backend::Secrets;
+use crate::import::gloo::auth::{UNSUPPORTED_AUTH, close_all};
 use crate::import::gloo::draft::{Rank, RouteDraft};
 use crate::import::gloo::inja::plain_template;
 use crate::import::gloo::object::Object;
+use crate::import::gloo::reader::Reader;
 use crate::import::notes::Notes;
-use crate::import::plan::Plan;
 use crate::import::planned::PlannedExtractor;
+
+/// Fields for targets that are not routes.
+const NOT_ROUTES: [&str; 3] = [
+    "applyToDestinations",
+    "applyToWorkloads",
+    "applyToRouteTables",
+];
+
+/// The routes that a policy of Gloo Platform names.
+struct Selectors {
+    /// The labels that a route must have, for each target.
+    labels: Vec<BTreeMap<String, String>>,
+    /// Whether the policy has targets that were not understood.
+    unsure: bool,
+}
+
+impl Selectors {
+    /// Takes the targets of a policy.
+    fn take(spec: &mut Fields<'_>) -> Self {
+        let (mut labels, mut unsure) = (Vec::new(), false);
+        for mut target in spec.list("applyToRoutes") {
+            match target.fields(&["route"]) {
+                Some(mut route) => {
+                    labels.push(route.texts("labels"));
+                    route.finish();
+                }
+                None => unsure = true,
+            }
+            target.finish();
+        }
+        for other in NOT_ROUTES {
+            if spec.value(&[other]).is_some() {
+                spec.lost(other, "keygate has policies for routes only");
+                unsure = true;
+            }
+        }
+        if labels.is_empty() && !unsure {
+            spec.lost("applyToRoutes", "it names no routes");
+            unsure = true;
+        }
+        Self { labels, unsure }
+    }
+
+    /// Returns whether one of the targets is this route.
+    fn takes(&self, route: &RouteDraft) -> bool {
+        self.labels.iter().any(|labels| has_labels(route, labels))
+    }
+
+    /// Notes the targets that are no route in the files.
+    fn note_unmatched(&self, spec: &Fields<'_>, routes: &[RouteDraft]) {
+        for labels in &self.labels {
+            if routes.iter().any(|route| has_labels(route, labels)) {
+                continue;
+            }
+            let pairs: Vec<String> = labels.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+            let pairs = pairs.join(", ");
+            spec.lost(
+                "applyToRoutes",
+                format!("no route has the labels {pairs}: it does nothing"),
+            );
+        }
+    }
+}
+
+fn has_labels(route: &RouteDraft, labels: &BTreeMap<String, String>) -> bool {
+    labels
+        .iter()
+        .all(|(name, value)| route.labels.get(name) == Some(value))
+}
 
 /// The routes that a policy of Gloo Platform applies to. If its targets are not understood, returns
 /// all routes and `true`, so that the policy can close them.
@@ -19,96 +87,50 @@ fn chosen<'f>(
     spec: &mut Fields<'_>,
     routes: &'f mut [RouteDraft],
 ) -> (Vec<&'f mut RouteDraft>, bool) {
-    let mut selectors = Vec::new();
-    let mut unsure = false;
-    for mut target in spec.list("applyToRoutes") {
-        match target.fields(&["route"]) {
-            Some(mut route) => {
-                selectors.push(route.texts("labels"));
-                route.finish();
-            }
-            None => unsure = true,
-        }
-        target.finish();
-    }
-    let others = [
-        "applyToDestinations",
-        "applyToWorkloads",
-        "applyToRouteTables",
-    ];
-    for other in others {
-        if spec.value(&[other]).is_some() {
-            spec.lost(other, "keygate has policies for routes only");
-            unsure = true;
-        }
-    }
-    let takes = |selector: &BTreeMap<String, String>, route: &RouteDraft| {
-        selector
-            .iter()
-            .all(|(name, value)| route.labels.get(name) == Some(value))
-    };
-    for selector in &selectors {
-        if !routes.iter().any(|route| takes(selector, route)) {
-            let labels: Vec<String> = selector.iter().map(|(k, v)| format!("{k}: {v}")).collect();
-            let labels = labels.join(", ");
-            spec.lost(
-                "applyToRoutes",
-                format!("no route has the labels {labels}: it does nothing"),
-            );
-        }
-    }
-    if selectors.is_empty() && !unsure {
-        spec.lost("applyToRoutes", "it says no routes");
-        unsure = true;
-    }
-    let chosen = |route: &&mut RouteDraft| selectors.iter().any(|selector| takes(selector, route));
-    if unsure {
-        return (routes.iter_mut().collect(), true);
-    }
-    (routes.iter_mut().filter(chosen).collect(), false)
+    let selectors = Selectors::take(spec);
+    selectors.note_unmatched(spec, routes);
+    let takes = |route: &&mut RouteDraft| selectors.unsure || selectors.takes(route);
+    (routes.iter_mut().filter(takes).collect(), selectors.unsure)
 }
 
-/// Imports `ExtAuthPolicy`: who may use a route.
-pub(super) fn ext_auth(
-    object: &Object,
-    plan: &mut Plan,
-    notes: &Notes,
-    secrets: &Secrets<'_>,
-    routes: &mut [RouteDraft],
-) -> Result<(), ImportError> {
-    let mut fields = object.fields(notes);
-    let Some(mut spec) = fields.fields(&["spec"]) else {
-        notes.lost(&object.title, "spec", "there is none");
-        return Ok(());
-    };
-    let (routes, unsure) = chosen(&mut spec, routes);
-    let routes = routes.into_iter().map(|found| (Rank::Route, found));
-    let mut routes: Vec<(Rank, &mut RouteDraft)> = routes.collect();
-    let mut understood = false;
-    if let Some(mut config) = spec.fields(&["config"]) {
-        // The service that checks keys; keygate checks them itself.
-        config.value(&["server"]);
-        if let Some(mut auth) = config.fields(&["glooAuth"]) {
-            understood = asks_for_keys(&mut auth, plan, notes, (object, secrets), &mut routes)?;
-            auth.finish();
+impl Reader<'_> {
+    /// Imports `ExtAuthPolicy`: who may use a route.
+    pub(super) fn ext_auth(
+        &mut self,
+        object: &Object,
+        routes: &mut [RouteDraft],
+    ) -> Result<(), ImportError> {
+        let Some((fields, mut spec)) = object.spec(self.notes) else {
+            return Ok(());
+        };
+        let (routes, unsure) = chosen(&mut spec, routes);
+        let routes = routes.into_iter().map(|found| (Rank::Route, found));
+        let mut routes: Vec<(Rank, &mut RouteDraft)> = routes.collect();
+        let mut understood = false;
+        if let Some(mut config) = spec.fields(&["config"]) {
+            // The service that checks keys; keygate checks them itself.
+            config.value(&["server"]);
+            if let Some(mut auth) = config.fields(&["glooAuth"]) {
+                understood = self.require_keys(&mut auth, object, &mut routes)?;
+                auth.finish();
+            }
+            understood &= config.unread().next().is_none();
+            config.finish();
         }
-        understood &= config.unread().next().is_none();
-        config.finish();
+        if unsure || !understood {
+            close_all(&mut routes);
+            spec.lost("config", UNSUPPORTED_AUTH);
+        }
+        spec.finish();
+        fields.finish();
+        Ok(())
     }
-    if unsure || !understood {
-        close_all(&mut routes);
-        spec.lost("config", UNSUPPORTED_AUTH);
-    }
-    spec.finish();
-    fields.finish();
-    Ok(())
 }
 
 /// Imports `TransformationPolicy`: changes of requests.
 pub(super) fn transformation(object: &Object, notes: &Notes, routes: &mut [RouteDraft]) {
-    let mut fields = object.fields(notes);
-    let Some(mut spec) = fields.fields(&["spec"]) else {
-        return notes.lost(&object.title, "spec", "there is none");
+    let Some((fields, mut spec)) = object.spec(notes) else {
+        return;
     };
     let (mut routes, unsure) = chosen(&mut spec, routes);
     if unsure {

@@ -8,12 +8,11 @@ use zeroize::Zeroizing;
 use crate::import::error::ImportError;
 use crate::import::fields::{Fields, text_of, texts};
 use crate::import::gloo::auth::{accept_header, close_all};
-use crate::import::gloo::backend::Secrets;
 use crate::import::gloo::draft::{KeyCheck, Rank, RouteDraft};
 use crate::import::gloo::object::Object;
 use crate::import::gloo::policy_label::{KeyEntry, policy_label};
-use crate::import::gloo::secret;
-use crate::import::gloo::secret::Entry;
+use crate::import::gloo::reader::Reader;
+use crate::import::gloo::secret::{self, Entry, SecretKey};
 use crate::import::notes::Notes;
 use crate::import::plan::Plan;
 
@@ -52,46 +51,51 @@ pub(super) fn takes_keys_of(policy: &Object, secret: &Object) -> bool {
     by_name || by_labels
 }
 
-/// Imports kgateway's keys: each entry of a secret is a client's name and its key.
-pub(super) fn kgateway_keys(
-    object: &Object,
-    keys: &mut Fields<'_>,
-    plan: &mut Plan,
-    notes: &Notes,
-    secrets: &Secrets<'_>,
-    routes: &mut [(Rank, &mut RouteDraft)],
-) -> Result<(), ImportError> {
-    accept_sources(keys, plan);
-    note_client_settings(keys);
-    let chosen: Vec<&Object> = secrets
-        .values()
-        .filter(|secret| takes_keys_of(object, secret))
-        .copied()
-        .collect();
-    check_references(keys, &chosen);
-    if keys.unread().next().is_some() {
-        keys.lost(
-            "",
-            "keygate checks the key and nothing else: nobody can use its routes until they are given some",
-        );
-        close_all(routes);
+impl Reader<'_> {
+    /// Imports kgateway's keys: each entry of a secret is a client's name and its key.
+    pub(super) fn kgateway_keys(
+        &mut self,
+        object: &Object,
+        keys: &mut Fields<'_>,
+        routes: &mut [(Rank, &mut RouteDraft)],
+    ) -> Result<(), ImportError> {
+        accept_sources(keys, self.plan);
+        note_client_settings(keys);
+        let secrets = self.secrets.values().copied();
+        let chosen: Vec<&Object> = secrets
+            .filter(|secret| takes_keys_of(object, secret))
+            .collect();
+        check_references(keys, &chosen);
+        if keys.unread().next().is_some() {
+            keys.lost(
+                "",
+                "keygate checks the key and nothing else: nobody can use its routes until they are given some",
+            );
+            close_all(routes);
+        }
+        let found = client_keys(chosen, self.notes)?;
+        let label = policy_label(object, &found, self.secrets, self.plan);
+        for (secret, name, key) in &found {
+            let id = client_id(secret, name);
+            let key = SecretKey { secret, id, key };
+            secret::add_labelled(self.plan, self.notes, &key, &label);
+        }
+        for (rank, found) in routes {
+            let labels = BTreeMap::from([label.clone()]);
+            found.require_keys((*rank, KeyCheck::Gateway), &labels, self.notes);
+        }
+        Ok(())
     }
-    let found = client_keys(chosen, notes)?;
-    let label = policy_label(object, &found, secrets, plan);
-    for (secret, name, key) in &found {
-        // The entry's name is the client's, unless it is the name that the secret's type defines.
-        let id = if secret::KEY_ENTRIES.contains(&name.as_str()) {
-            &secret.name
-        } else {
-            name
-        };
-        secret::add_labelled(plan, notes, secret, id, key, &label);
+}
+
+/// The id of a key: the entry's name is the client's, unless it is the name that the secret's type
+/// defines.
+fn client_id<'k>(secret: &'k Object, entry: &'k str) -> &'k str {
+    if secret::KEY_ENTRIES.contains(&entry) {
+        &secret.name
+    } else {
+        entry
     }
-    for (rank, found) in routes {
-        let labels = BTreeMap::from([label.clone()]);
-        found.require_keys((*rank, KeyCheck::Gateway), &labels, notes);
-    }
-    Ok(())
 }
 
 /// Accepts keys in the headers that the policy names.

@@ -31,7 +31,9 @@ pub(super) fn headers(draft: &mut RouteDraft, plan: &Plan, notes: &Notes) {
             {
                 Some("the provider's own token goes there".to_owned())
             }
-            Ok(header) => HeaderTemplate::parse(header, text, &usable).err(),
+            Ok(header) => HeaderTemplate::parse(header, text, &usable)
+                .err()
+                .map(|error| error.to_string()),
         };
         // keygate removes the clients' credentials in any case.
         let is_done = text.is_empty() && is_key(&name.to_ascii_lowercase());
@@ -121,7 +123,8 @@ fn extractors(draft: &mut RouteDraft, plan: &Plan, notes: &Notes) -> Vec<Extract
                 group,
             } => match HeaderName::try_from(header.as_str()) {
                 Ok(header) => {
-                    Source::header(header, regex, usize::try_from(*group).unwrap_or(usize::MAX))
+                    let group = usize::try_from(*group).unwrap_or(usize::MAX);
+                    Source::header(header, regex, group).map_err(|error| error.to_string())
                 }
                 Err(_) => Err(format!("`{header}` is not the name of a header")),
             },

@@ -6,26 +6,27 @@ use crate::import::fields::Fields;
 use crate::import::gloo::backend::{Backend, Backends, find};
 use crate::import::gloo::draft::{RouteDraft, Scope};
 use crate::import::gloo::object::Object;
-use crate::import::gloo::rule::{CLOSED_PATH, Hosts, Rewrite, Rule, Selection, has_unread_fields};
+use crate::import::gloo::rule::{CLOSED_PATH, Hosts, Rewrite, Rule, has_unread_fields};
+use crate::import::gloo::selection::Selection;
 use crate::import::notes::Notes;
 
 /// The routes of a `RouteTable`.
 pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -> Vec<RouteDraft> {
-    let mut fields = object.fields(notes);
-    let Some(mut spec) = fields.fields(&["spec"]) else {
-        notes.lost(&object.title, "spec", "there is none");
+    let Some((fields, mut spec)) = object.spec(notes) else {
         return Vec::new();
     };
     for ours in ["virtualGateways", "workloadSelectors", "weight"] {
         spec.value(&[ours]);
     }
     let hosts = spec.list_of_texts("hosts");
-    let hosts = Hosts::of(hosts, object, "spec.hosts", notes);
+    let table = Table {
+        object,
+        hosts: Hosts::of(hosts, object, "spec.hosts", notes),
+        backends,
+    };
     let mut found = Vec::new();
     for (order, mut entry) in spec.list("http").into_iter().enumerate() {
-        found.extend(routes_of(
-            object, &hosts, order, &mut entry, backends, notes,
-        ));
+        found.extend(table.routes_of(order, &mut entry, notes));
         entry.finish();
     }
     if has_unread_fields(&spec) {
@@ -35,22 +36,55 @@ pub(super) fn route_table(object: &Object, backends: &Backends, notes: &Notes) -
     found
 }
 
-/// The routes of one entry.
-fn routes_of(
-    object: &Object,
-    hosts: &Hosts,
-    order: usize,
-    entry: &mut Fields<'_>,
-    backends: &Backends,
-    notes: &Notes,
-) -> Vec<RouteDraft> {
-    let name = entry.text("name").unwrap_or_default();
-    let labels = entry.texts("labels");
-    let mut rewrite = Rewrite::default();
-    let (mut target, mut guarded) = (None, false);
-    if let Some(mut forward) = entry.fields(&["forwardTo"]) {
-        rewrite.prefix = forward.text("pathRewrite");
-        target = destination(object, &mut forward, backends);
+/// A table, apart from its entries.
+struct Table<'t> {
+    object: &'t Object,
+    hosts: Hosts,
+    backends: &'t Backends,
+}
+
+/// Where an entry forwards requests.
+#[derive(Default)]
+struct Forward<'b> {
+    target: Option<&'b Backend>,
+    rewrite: Rewrite,
+    /// Whether something that was not understood may guard the entry.
+    guarded: bool,
+}
+
+impl<'t> Table<'t> {
+    /// The routes of the entry at the place `order`.
+    fn routes_of(&self, order: usize, entry: &mut Fields<'_>, notes: &Notes) -> Vec<RouteDraft> {
+        let name = entry.text("name").unwrap_or_default();
+        let labels = entry.texts("labels");
+        let forward = self.forward(entry);
+        let matchers = entry.list("matchers");
+        let guarded = has_unread_fields(entry) || forward.guarded;
+        let ours = Rule {
+            object: self.object,
+            hosts: &self.hosts,
+            name: &name,
+            labels: &labels,
+            target: forward.target,
+            rewrite: &forward.rewrite,
+            headers: &BTreeMap::new(),
+            order: Some(order),
+            guarded,
+        };
+        ours.for_each(matchers, selection, notes)
+    }
+
+    /// Takes where an entry forwards requests.
+    fn forward(&self, entry: &mut Fields<'_>) -> Forward<'t> {
+        let Some(mut forward) = entry.fields(&["forwardTo"]) else {
+            entry.lost("", format!("it forwards nothing: {CLOSED_PATH}"));
+            return Forward::default();
+        };
+        let rewrite = Rewrite {
+            prefix: forward.text("pathRewrite"),
+            whole: None,
+        };
+        let target = destination(self.object, &mut forward, self.backends);
         let host = forward.text("hostRewrite");
         let own = target.and_then(|backend| match backend {
             Backend::Host(host) => Some(host.address.as_str()),
@@ -59,33 +93,12 @@ fn routes_of(
         if host.is_some() && host.as_deref() != own {
             forward.lost("hostRewrite", "`Host` is the provider's own here");
         }
-        guarded = has_unread_fields(&forward);
-    } else {
-        entry.lost("", format!("it forwards nothing: {CLOSED_PATH}"));
+        Forward {
+            target,
+            rewrite,
+            guarded: has_unread_fields(&forward),
+        }
     }
-    let matchers = entry.list("matchers");
-    guarded |= has_unread_fields(entry);
-    let ours = Rule {
-        object,
-        hosts,
-        name: &name,
-        labels: &labels,
-        target,
-        rewrite: &rewrite,
-        headers: &BTreeMap::new(),
-        order: Some(order),
-        guarded,
-    };
-    if matchers.is_empty() {
-        return ours.at(&Selection::everything(), notes);
-    }
-    let mut found = Vec::new();
-    for mut matcher in matchers {
-        let selection = selection(&mut matcher);
-        found.extend(ours.at(&selection, notes));
-        matcher.finish();
-    }
-    found
 }
 
 /// The requests that a matcher selects.
@@ -96,15 +109,7 @@ fn selection(matcher: &mut Fields<'_>) -> Selection {
         None if matcher.has("uri") => Selection::anywhere(),
         None => Selection::everything(),
     };
-    for some in ["method", "headers", "queryParameters"] {
-        if matcher.value(&[some]).is_some() {
-            matcher.lost(some, "keygate chooses by host and path only");
-            selection.in_part();
-        }
-    }
-    if matcher.unread().next().is_some() {
-        selection.in_part();
-    }
+    selection.restrict_by(&["method", "headers", "queryParameters"], matcher);
     selection
 }
 
@@ -118,8 +123,11 @@ fn uri_of(uri: &mut Fields<'_>) -> Selection {
     let mut selection = match (&prefix, &exact, &regex) {
         (Some(prefix), None, None) => Selection::beginning_with(prefix),
         (None, Some(exact), None) => {
-            uri.lost("exact", "keygate takes what goes on behind a path as well");
-            Selection::below(exact, true)
+            uri.lost(
+                "exact",
+                "a path is a prefix in keygate: longer paths match as well",
+            );
+            Selection::exactly(exact)
         }
         (None, None, Some(regex)) => {
             uri.lost("regex", "keygate has no paths by regular expression");
@@ -127,15 +135,8 @@ fn uri_of(uri: &mut Fields<'_>) -> Selection {
         }
         _ => Selection::anywhere(),
     };
-    let written = prefix.or(exact);
-    if let Some(written) = written.filter(|written| *written != selection.path) {
-        uri.lost(
-            "",
-            format!(
-                "`{written}` is no path in its plain form: keygate has the path {}",
-                selection.path
-            ),
-        );
+    if let Some(written) = prefix.or(exact) {
+        selection.note_path(&written, uri, "");
     }
     if uri.unread().next().is_some() {
         selection.scope = Scope::Pattern;
@@ -144,67 +145,115 @@ fn uri_of(uri: &mut Fields<'_>) -> Selection {
     selection
 }
 
-/// The first destination.
+/// A destination of a route.
+struct Destination {
+    kind: String,
+    namespace: String,
+    name: String,
+    weight: u64,
+    port: Port,
+    /// Whether it has fields that were not understood.
+    narrowed: bool,
+}
+
+/// The port of a destination.
+#[derive(Clone, Copy)]
+enum Port {
+    /// None is named.
+    Any,
+    Number(u64),
+    /// It is named in another way.
+    Unknown,
+}
+
+impl Port {
+    fn take(destination: &mut Fields<'_>) -> Self {
+        match destination.fields(&["port"]) {
+            None => Self::Any,
+            Some(mut port) => port.number("number").map_or(Self::Unknown, Self::Number),
+        }
+    }
+}
+
+impl Destination {
+    /// Reads a destination; `None` if it names nothing.
+    fn read(mut fields: Fields<'_>, object: &Object) -> Option<Self> {
+        let kind = fields.text("kind").unwrap_or_else(|| "SERVICE".to_owned());
+        let weight = fields.number("weight").unwrap_or(1);
+        let port = Port::take(&mut fields);
+        let mut reference = fields.fields(&["ref"])?;
+        let name = reference.text("name").unwrap_or_default();
+        let namespace = object.take_namespace(&mut reference);
+        reference.value(&["cluster"]);
+        reference.finish();
+        Some(Self {
+            kind,
+            namespace,
+            name,
+            weight,
+            port,
+            narrowed: has_unread_fields(&fields),
+        })
+    }
+
+    /// The kind of the object that it names. Other destinations are services of the cluster, of
+    /// which only the name is known.
+    fn object_kind(&self) -> Option<&'static str> {
+        match self.kind.as_str() {
+            "EXTERNAL_SERVICE" => Some("ExternalService"),
+            "UPSTREAM" => Some("Upstream"),
+            _ => None,
+        }
+    }
+
+    /// The backend that it names. The error says why there is none.
+    fn find<'b>(&self, backends: &'b Backends) -> Result<&'b Backend, String> {
+        let (kind, name) = (&self.kind, &self.name);
+        let found = find(backends, self.object_kind(), &self.namespace, name);
+        let is_other_port = |backend: &Backend| match (backend, self.port) {
+            (Backend::Ai(_), _) | (_, Port::Any) => false,
+            (Backend::Host(host), Port::Number(port)) => port != host.port,
+            (Backend::Host(_), Port::Unknown) => true,
+        };
+        match found {
+            None => Err(format!(
+                "the {kind} `{name}` is not in the files: add its ExternalService or Upstream; {CLOSED_PATH}"
+            )),
+            Some(_) if self.weight == 0 => {
+                Err(format!("the {kind} `{name}` has no weight: {CLOSED_PATH}"))
+            }
+            Some(backend) if !self.narrowed && is_other_port(backend) => Err(format!(
+                "the {kind} `{name}` is known by another port: {CLOSED_PATH}"
+            )),
+            Some(backend) => Ok(backend),
+        }
+    }
+}
+
+/// The backend of the first destination.
 fn destination<'b>(
     object: &Object,
     forward: &mut Fields<'_>,
     backends: &'b Backends,
 ) -> Option<&'b Backend> {
-    let mut destinations = forward.list("destinations");
+    let field = "destinations";
+    let destinations = forward.list(field);
     if destinations.len() > 1 {
-        forward.lost(
-            "destinations",
-            "a route has one provider here: the first is used",
-        );
+        forward.lost(field, "a route has one provider here: the first is used");
     }
-    if destinations.is_empty() {
-        forward.lost("destinations", format!("there are none: {CLOSED_PATH}"));
-        return None;
-    }
-    let mut first = destinations.remove(0);
-    let kind = first.text("kind").unwrap_or_else(|| "SERVICE".to_owned());
-    let weight = first.number("weight").unwrap_or(1);
-    let port = first
-        .fields(&["port"])
-        .map(|mut port| port.number("number"));
-    let Some(mut reference) = first.fields(&["ref"]) else {
-        forward.lost(
-            "destinations",
-            format!("the first names nothing: {CLOSED_PATH}"),
-        );
+    let Some(first) = destinations.into_iter().next() else {
+        forward.lost(field, format!("there are none: {CLOSED_PATH}"));
         return None;
     };
-    let name = reference.text("name").unwrap_or_default();
-    let namespace = reference
-        .text("namespace")
-        .unwrap_or_else(|| object.namespace.clone());
-    reference.value(&["cluster"]);
-    reference.finish();
-    let narrowed = has_unread_fields(&first);
-    // Other destinations are services of the cluster, of which only the name is known.
-    let object_kind = match kind.as_str() {
-        "EXTERNAL_SERVICE" => Some("ExternalService"),
-        "UPSTREAM" => Some("Upstream"),
-        _ => None,
+    let Some(first) = Destination::read(first, object) else {
+        forward.lost(field, format!("the first names nothing: {CLOSED_PATH}"));
+        return None;
     };
-    let found = find(backends, object_kind, &namespace, &name);
-    if found.is_none() {
-        forward.lost("destinations", format!(
-            "the {kind} `{name}` is not among the files: add its ExternalService or Upstream; {CLOSED_PATH}"
-        ));
-    } else if weight == 0 {
-        forward.lost(
-            "destinations",
-            format!("the {kind} `{name}` has no weight: {CLOSED_PATH}"),
-        );
-    }
-    let found = found.filter(|_| weight > 0 && !narrowed);
-    found.filter(|backend| match (backend, port) {
-        (Backend::Host(host), Some(port)) if port != Some(host.port) => {
-            let why = format!("the {kind} `{name}` is known by another port: {CLOSED_PATH}");
-            forward.lost("destinations", why);
-            false
+    match first.find(backends) {
+        Ok(backend) => Some(backend).filter(|_| !first.narrowed),
+        Err(why) => {
+            forward.lost(field, why);
+            None
         }
-        _ => true,
-    })
+    }
 }

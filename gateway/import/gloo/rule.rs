@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::import::fields::Fields;
 use crate::import::gloo::backend::{Backend, Host, hosted};
-use crate::import::gloo::draft::{PathEnd, RouteDraft, Scope};
+use crate::import::gloo::draft::{RouteDraft, Scope};
 use crate::import::gloo::object::Object;
-use crate::import::gloo::path::{plain_prefix, prefix_of_regex};
+use crate::import::gloo::selection::Selection;
 use crate::import::notes::Notes;
 use crate::import::planned::PlannedRoute;
 use crate::import::provider::PlannedProvider;
@@ -67,81 +67,6 @@ impl Hosts {
     }
 }
 
-/// The requests that a match selects: all or some below a path.
-pub(super) struct Selection {
-    pub(crate) path: String,
-    pub(crate) scope: Scope,
-    /// The text that all matching paths begin with.
-    pub(crate) beginning: String,
-    /// Where the path prefix may end.
-    pub(crate) path_end: PathEnd,
-}
-
-impl Selection {
-    /// All requests.
-    pub(super) fn everything() -> Self {
-        Self {
-            path: "/".to_owned(),
-            scope: Scope::Whole,
-            beginning: String::new(),
-            path_end: PathEnd::Segment,
-        }
-    }
-
-    /// An unknown selection of requests.
-    pub(super) fn anywhere() -> Self {
-        Self {
-            scope: Scope::Pattern,
-            ..Self::everything()
-        }
-    }
-
-    /// All requests below a path, or those for exactly that path.
-    pub(super) fn below(written: &str, exact: bool) -> Self {
-        let path = plain_prefix(written);
-        let scope = if path != written {
-            Scope::Pattern
-        } else if exact {
-            Scope::Part
-        } else {
-            Scope::Whole
-        };
-        Self {
-            path,
-            scope,
-            beginning: String::new(),
-            path_end: PathEnd::Segment,
-        }
-    }
-
-    /// All requests whose path begins with the text `written`, which may end within a segment.
-    pub(super) fn beginning_with(written: &str) -> Self {
-        let below = Self::below(written, false);
-        let path_end = if below.path.ends_with('/') {
-            PathEnd::Segment
-        } else {
-            PathEnd::Anywhere
-        };
-        Self { path_end, ..below }
-    }
-
-    /// The requests that a regular expression matches.
-    pub(super) fn matching(regex: &str) -> Self {
-        let (path, beginning) = prefix_of_regex(regex);
-        Self {
-            path,
-            scope: Scope::Pattern,
-            beginning,
-            path_end: PathEnd::Segment,
-        }
-    }
-
-    /// Restricts the selection: by a method, a header or something else.
-    pub(super) fn in_part(&mut self) {
-        self.scope = self.scope.max(Scope::Part);
-    }
-}
-
 /// A rule of a route object, apart from its paths.
 pub(super) struct Rule<'a> {
     pub(crate) object: &'a Object,
@@ -178,26 +103,34 @@ impl Rule<'_> {
         found
     }
 
+    /// The routes of the rule for each of its matches. A rule without matches takes all requests,
+    /// as in the Gateway API.
+    pub(super) fn for_each(
+        &self,
+        matches: Vec<Fields<'_>>,
+        selection: fn(&mut Fields<'_>) -> Selection,
+        notes: &Notes,
+    ) -> Vec<RouteDraft> {
+        if matches.is_empty() {
+            return self.at(&Selection::everything(), notes);
+        }
+        let mut found = Vec::new();
+        for mut matched in matches {
+            let selection = selection(&mut matched);
+            found.extend(self.at(&selection, notes));
+            matched.finish();
+        }
+        found
+    }
+
+    /// The route of the rule on these hosts.
     fn on(&self, hosts: Vec<String>, selection: &Selection, notes: &Notes) -> RouteDraft {
         let object = self.object;
-        let provider = self
-            .target
-            .and_then(|backend| self.provider(backend, &selection.path, notes));
-        let fault = provider.as_ref().and_then(PlannedProvider::problem);
-        if let Some((name, why)) = &fault {
-            let why = format!("the provider's {name} {why}: {CLOSED_PATH}");
-            notes.lost(&object.title, "", why);
-        }
-        let provider = provider.filter(|_| fault.is_none());
+        let provider = self.usable_provider(&selection.path, notes);
         let nowhere = provider.is_none();
-        let name = if self.name.is_empty() {
-            &object.name
-        } else {
-            self.name
-        };
         let mut found = RouteDraft {
             route: PlannedRoute {
-                name: name.to_owned(),
+                name: self.route_name(),
                 hosts,
                 path: selection.path.clone(),
                 headers: self.headers.clone(),
@@ -229,6 +162,26 @@ impl Rule<'_> {
             found.remove_destination();
         }
         found
+    }
+
+    /// The name of the rule's routes: its own, or that of its object.
+    fn route_name(&self) -> String {
+        match self.name {
+            "" => self.object.name.clone(),
+            name => name.to_owned(),
+        }
+    }
+
+    /// The provider for requests to a path; `None` if there is none that `check` accepts, which is
+    /// noted then.
+    fn usable_provider(&self, path: &str, notes: &Notes) -> Option<PlannedProvider> {
+        let provider = self.provider(self.target?, path, notes)?;
+        let Some((name, why)) = provider.problem() else {
+            return Some(provider);
+        };
+        let why = format!("the provider's {name} {why}: {CLOSED_PATH}");
+        notes.lost(&self.object.title, "", why);
+        None
     }
 
     /// The provider for requests to a path.
@@ -268,7 +221,7 @@ pub(super) fn has_unread_fields(fields: &Fields<'_>) -> bool {
     if let Some(name) = unread {
         fields.lost(
             name,
-            "it may be what keeps strangers out: nobody can use the route until it is given keys",
+            "it may restrict clients: nobody can use the route until it is given keys",
         );
     }
     unread.is_some()

@@ -121,86 +121,88 @@ pub(super) fn api_key(plan: &mut Plan, notes: &Notes, object: &Object) -> Result
             Err(why) => notes.lost(&object.title, &format!("data.{name}"), format!("it {why}")),
         }
     }
-    add(plan, notes, object, &object.name, &key, metadata);
+    let key = SecretKey {
+        secret: object,
+        id: &object.name,
+        key: &key,
+    };
+    add(plan, notes, &key, metadata);
     Ok(())
 }
 
-/// Adds a client key of a secret.
-fn add(
-    plan: &mut Plan,
-    notes: &Notes,
-    object: &Object,
-    id: &str,
-    key: &str,
-    metadata: BTreeMap<String, String>,
-) {
-    let Some(planned) = client(notes, object, id, key, metadata) else {
+/// A client key in a secret.
+pub(super) struct SecretKey<'k> {
+    pub(super) secret: &'k Object,
+    /// The id that the key gets here.
+    pub(super) id: &'k str,
+    pub(super) key: &'k str,
+}
+
+/// Adds a client key.
+fn add(plan: &mut Plan, notes: &Notes, key: &SecretKey<'_>, metadata: BTreeMap<String, String>) {
+    let Some(planned) = key.planned(notes) else {
         return;
     };
-    if let Err(other) = plan.add_key(planned) {
+    if let Err(other) = plan.add_key(PlannedKey {
+        metadata,
+        ..planned
+    }) {
         let why = format!("it has the same key as `{other}`: one secret, two names");
-        notes.lost(&object.title, "", why);
+        notes.lost(&key.secret.title, "", why);
     }
 }
 
-/// Adds a client key of a secret with a label. If the key was added before, adds only the label.
+/// Adds a client key with a label. If the key was added before, adds only the label.
 pub(super) fn add_labelled(
     plan: &mut Plan,
     notes: &Notes,
-    object: &Object,
-    id: &str,
-    key: &str,
+    key: &SecretKey<'_>,
     (name, value): &(String, String),
 ) {
-    if plan.label_key(key.trim(), name, value) {
+    if plan.label_key(key.key.trim(), name, value) {
         return;
     }
-    let planned = client(notes, object, id, key, BTreeMap::new());
-    let _ = planned.map(|mut planned| {
+    if let Some(mut planned) = key.planned(notes) {
         planned.labels.insert(name.clone(), value.clone());
-        plan.add_key(planned)
-    });
+        let _ = plan.add_key(planned);
+    }
 }
 
-/// Makes the client key of a secret.
-fn client(
-    notes: &Notes,
-    object: &Object,
-    id: &str,
-    key: &str,
-    metadata: BTreeMap<String, String>,
-) -> Option<PlannedKey> {
-    // Headers have no spaces at their ends.
-    let presented = key.trim();
-    if presented.is_empty() {
-        notes.lost(&object.title, "data", "the key in it is empty");
-        return None;
+impl SecretKey<'_> {
+    /// The key to be written, without metadata; `None` if it is empty.
+    fn planned(&self, notes: &Notes) -> Option<PlannedKey> {
+        let title = &self.secret.title;
+        // Headers have no spaces at their ends.
+        let presented = self.key.trim();
+        if presented.is_empty() {
+            notes.lost(title, "data", "the key in it is empty");
+            return None;
+        }
+        if presented.len() < SHORT {
+            let cure = format!("keygate keys rotate {}", self.id);
+            let what = format!("a weak key, which can be guessed: replace it with `{cure}`");
+            notes.note(title, "", what);
+        }
+        Some(PlannedKey {
+            id: self.id.to_owned(),
+            digest: KeyDigest::of(presented.as_bytes()),
+            labels: client_labels(self.secret, notes),
+            metadata: BTreeMap::new(),
+            expires: None,
+            disabled: false,
+            comment: format!("from {title}"),
+        })
     }
-    if presented.len() < SHORT {
-        let cure = format!("keygate keys rotate {id}");
-        notes.note(
-            &object.title,
-            "",
-            format!("a weak key, which can be guessed: replace it with `{cure}`"),
-        );
-    }
-    let mut labels = object.labels.clone();
+}
+
+/// The labels of a secret that its key gets.
+fn client_labels(secret: &Object, notes: &Notes) -> BTreeMap<String, String> {
+    let mut labels = secret.labels.clone();
     // The label would give the key access to a closed route.
     if labels.remove(CLOSED_LABEL).is_some() {
+        let field = format!("metadata.labels.{CLOSED_LABEL}");
         let why = "keygate has it for routes that are closed: the key comes without it";
-        notes.lost(
-            &object.title,
-            &format!("metadata.labels.{CLOSED_LABEL}"),
-            why,
-        );
+        notes.lost(&secret.title, &field, why);
     }
-    Some(PlannedKey {
-        id: id.to_owned(),
-        digest: KeyDigest::of(presented.as_bytes()),
-        labels,
-        metadata,
-        expires: None,
-        disabled: false,
-        comment: format!("from {}", object.title),
-    })
+    labels
 }

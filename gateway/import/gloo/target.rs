@@ -43,6 +43,12 @@ impl Target {
     }
 }
 
+/// The list of targets that are named.
+const BY_NAME: &str = "targetRefs";
+
+/// The lists of targets: by name, and by labels.
+const LISTS: [&str; 2] = [BY_NAME, "targetSelectors"];
+
 /// Kinds of targets that are not imported as routes.
 const OF_NO_ROUTE: [&str; 7] = [
     "AgentgatewayModel",
@@ -54,69 +60,107 @@ const OF_NO_ROUTE: [&str; 7] = [
     "TCPRoute",
 ];
 
-/// The targets of a policy, and whether it has others that were not understood.
-pub(super) fn targets(
-    object: &Object,
-    spec: &mut Fields<'_>,
-    routes: &[RouteDraft],
-) -> (Vec<Target>, bool) {
-    let (mut targets, mut unsure) = (Vec::new(), false);
-    for (list, by_name) in [("targetRefs", true), ("targetSelectors", false)] {
-        for mut target in spec.list(list) {
-            let kind = target
-                .text("kind")
-                .unwrap_or_else(|| "HTTPRoute".to_owned());
-            let name = target.text("name").unwrap_or_default();
-            let (rule, labels) = (target.text("sectionName"), target.texts("matchLabels"));
-            target.value(&["group"]);
-            let elsewhere = target.text("namespace");
-            unsure |= elsewhere.is_some_and(|namespace| namespace != object.namespace);
-            unsure |= target.unread().next().is_some();
-            match (kind.as_str(), by_name) {
-                // A route may be served by any of a gateway's listeners.
-                ("Gateway" | "ListenerSet" | "XListenerSet", _) => targets.push(Target::Gateway),
-                (kind, _) if OF_NO_ROUTE.contains(&kind) => {
-                    unsure |= may_guard_routes(object, spec, kind);
-                    if !BACKENDS.contains(&kind) {
-                        let why =
-                            format!("no route that is imported leads to a {kind}: it does nothing");
-                        target.lost("kind", why);
-                    }
-                }
-                ("HTTPRoute", true) => targets.push(Target::Route { name, rule }),
-                ("HTTPRoute", false) => targets.push(Target::Labelled { labels, rule }),
-                _ => {
-                    target.lost(
-                        "kind",
-                        format!("keygate does not know policies for a {kind}"),
-                    );
-                    unsure = true;
-                }
-            }
-            target.finish();
-        }
-    }
-    // Targets of another field or type.
-    let others = ["targetRef", "targetRefs", "targetSelectors"];
-    unsure |= others.iter().any(|name| spec.has(name));
-    for target in &targets {
-        if !routes
-            .iter()
-            .any(|found| target.takes(object, found).is_some())
-        {
-            spec.lost(
-                "targetRefs",
-                "one of them is no route in the files: it does nothing",
-            );
-        }
-    }
-    (targets, unsure)
+/// The targets of a policy.
+#[derive(Default)]
+pub(super) struct Targets {
+    known: Vec<Target>,
+    /// Whether there are others that were not understood.
+    pub(super) unsure: bool,
 }
 
-/// Returns whether a policy for something that is not a route may guard the routes that lead to it.
-fn may_guard_routes(object: &Object, spec: &Fields<'_>, kind: &str) -> bool {
-    let targets = ["targetRefs", "targetSelectors"];
-    let more = spec.unread().any(|name| !targets.contains(&name.as_str()));
-    // No imported route leads to the other kinds, and kgateway's policies apply to none of them.
-    more && (BACKENDS.contains(&kind) || object.kind == "TrafficPolicy")
+/// A policy, apart from its targets.
+struct Policy<'p> {
+    object: &'p Object,
+    /// Whether it has fields besides its targets.
+    has_settings: bool,
+}
+
+impl Targets {
+    /// Takes the targets of a policy.
+    pub(super) fn take(object: &Object, spec: &mut Fields<'_>) -> Self {
+        let policy = Policy {
+            object,
+            has_settings: spec.unread().any(|name| !LISTS.contains(&name.as_str())),
+        };
+        let mut targets = Self::default();
+        for list in LISTS {
+            for mut item in spec.list(list) {
+                targets.add(&mut item, list, &policy);
+                item.finish();
+            }
+        }
+        // Targets of another field or type.
+        let others = ["targetRef", "targetRefs", "targetSelectors"];
+        targets.unsure |= others.iter().any(|name| spec.has(name));
+        targets
+    }
+
+    /// Adds an item of the list `list`.
+    fn add(&mut self, item: &mut Fields<'_>, list: &str, policy: &Policy<'_>) {
+        let kind = item.text("kind").unwrap_or_else(|| "HTTPRoute".to_owned());
+        let name = item.text("name").unwrap_or_default();
+        let (rule, labels) = (item.text("sectionName"), item.texts("matchLabels"));
+        item.value(&["group"]);
+        let elsewhere = item.text("namespace");
+        self.unsure |= elsewhere.is_some_and(|namespace| namespace != policy.object.namespace);
+        self.unsure |= item.unread().next().is_some();
+        match (kind.as_str(), list) {
+            // A route may be served by any of a gateway's listeners.
+            ("Gateway" | "ListenerSet" | "XListenerSet", _) => self.known.push(Target::Gateway),
+            (kind, _) if OF_NO_ROUTE.contains(&kind) => {
+                self.unsure |= policy.may_guard_routes_to(kind);
+                if !BACKENDS.contains(&kind) {
+                    let why =
+                        format!("no route that is imported leads to a {kind}: it does nothing");
+                    item.lost("kind", why);
+                }
+            }
+            ("HTTPRoute", BY_NAME) => self.known.push(Target::Route { name, rule }),
+            ("HTTPRoute", _) => self.known.push(Target::Labelled { labels, rule }),
+            _ => {
+                let why = format!("keygate does not know policies for a {kind}");
+                item.lost("kind", why);
+                self.unsure = true;
+            }
+        }
+    }
+
+    /// Notes the targets that are no route in the files.
+    pub(super) fn note_unmatched(&self, object: &Object, spec: &Fields<'_>, routes: &[RouteDraft]) {
+        for target in &self.known {
+            let mut ranks = routes
+                .iter()
+                .filter_map(|found| target.takes(object, found));
+            if ranks.next().is_none() {
+                spec.lost(
+                    "targetRefs",
+                    "one of them is no route in the files: it does nothing",
+                );
+            }
+        }
+    }
+
+    /// The routes that the policy applies to, each with how specific its target is.
+    pub(super) fn routes<'f>(
+        &self,
+        policy: &Object,
+        routes: &'f mut [RouteDraft],
+    ) -> Vec<(Rank, &'f mut RouteDraft)> {
+        let chosen = routes.iter_mut().filter_map(|found| {
+            let targets = self.known.iter();
+            let ranks = targets.filter_map(|target| target.takes(policy, found));
+            Some((ranks.max()?, found))
+        });
+        chosen.collect()
+    }
+}
+
+impl Policy<'_> {
+    /// Returns whether the policy, which is for something of this kind, may guard the routes that
+    /// lead to it. No imported route leads to a kind that is not a backend, and kgateway's policies
+    /// apply to none of them.
+    fn may_guard_routes_to(&self, kind: &str) -> bool {
+        let is_of_kgateway = self.object.kind == "TrafficPolicy";
+        self.has_settings && (BACKENDS.contains(&kind) || is_of_kgateway)
+    }
 }

@@ -37,7 +37,7 @@ impl Reader<'_> {
             }
             (false, None, Some(reference)) => self.token_of_secret(object, &fields, reference),
             _ => {
-                fields.lost("", "it is not understood what the token is");
+                fields.lost("", "keygate cannot tell which token is meant");
                 Ok(None)
             }
         }
@@ -48,44 +48,21 @@ impl Reader<'_> {
         &mut self,
         object: &Object,
         fields: &Fields<'_>,
-        mut reference: Fields<'_>,
+        reference: Fields<'_>,
     ) -> Result<Option<String>, ImportError> {
-        let name = reference.text("name").unwrap_or_default();
-        let namespace = reference
-            .text("namespace")
-            .unwrap_or_else(|| object.namespace.clone());
-        let group = reference.text("group").unwrap_or_default();
-        let kind = reference.text("kind").unwrap_or_default();
-        if !group.is_empty() || !["", "Secret"].contains(&kind.as_str()) {
-            let why = format!("keygate reads tokens of a Secret, not of a {kind}");
-            reference.lost("kind", why);
+        let Some((namespace, name)) = secret_named_by(reference, object) else {
             return Ok(None);
-        }
-        if reference.discard_unknown(&[]) {
-            return Ok(None);
-        }
-        let found = find_unique(self.secrets, &namespace, &name).copied();
-        let Some(secret) = found else {
-            let missing = self.plan.missing_secret(&name);
-            fields.lost(
-                "secretRef",
-                format!(
-                    "the secret `{name}` is not in the files: put the token into {} (mode 0600)",
-                    missing.trim_start_matches("file:")
-                ),
-            );
+        };
+        let Some(secret) = find_unique(self.secrets, &namespace, &name).copied() else {
+            let (missing, cure) = self.missing_token(&name);
+            let why = format!("the secret `{name}` is not in the files: {cure}");
+            fields.lost("secretRef", why);
             return Ok(Some(missing));
         };
         let Some(entry) = secret::entry(secret, "Authorization")? else {
-            let missing = self.plan.missing_secret(&name);
-            self.notes.lost(
-                &secret.title,
-                "data",
-                format!(
-                    "there is no `Authorization` in it: put the token into {} (mode 0600)",
-                    missing.trim_start_matches("file:")
-                ),
-            );
+            let (missing, cure) = self.missing_token(&name);
+            let why = format!("there is no `Authorization` in it: {cure}");
+            self.notes.lost(&secret.title, "data", why);
             return Ok(Some(missing));
         };
         let entry = match entry {
@@ -98,6 +75,30 @@ impl Reader<'_> {
             self.plan.missing_secret(&name)
         })))
     }
+
+    /// The reference to a token that does not exist yet, and what to do.
+    fn missing_token(&mut self, name: &str) -> (String, String) {
+        let missing = self.plan.missing_secret(name);
+        let file = missing.trim_start_matches("file:");
+        let cure = format!("put the token into {file} (mode 0600)");
+        (missing, cure)
+    }
+}
+
+/// The namespace and name of the secret that a reference names; `None` if it is no secret, or was
+/// not understood.
+fn secret_named_by(mut reference: Fields<'_>, object: &Object) -> Option<(String, String)> {
+    let name = reference.text("name").unwrap_or_default();
+    let namespace = object.take_namespace(&mut reference);
+    let group = reference.text("group").unwrap_or_default();
+    let kind = reference.text("kind").unwrap_or_default();
+    if !group.is_empty() || !["", "Secret"].contains(&kind.as_str()) {
+        let why = format!("keygate reads tokens of a Secret, not of a {kind}");
+        reference.lost("kind", why);
+        return None;
+    }
+    let has_unknown = reference.discard_unknown(&[]);
+    (!has_unknown).then_some((namespace, name))
 }
 
 /// The token without `Bearer `.

@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 
 use crate::import::error::ImportError;
 use crate::import::fields::Fields;
-use crate::import::gloo::auth::{UNSUPPORTED_AUTH, asks_for_keys, close_all};
-use crate::import::gloo::backend::Secrets;
-use crate::import::gloo::backend_policy::discard_harmless;
+use crate::import::gloo::auth::{UNSUPPORTED_AUTH, close_all};
+use crate::import::gloo::backend_policy::{UNREAD_CONTENT, discard_harmless};
 use crate::import::gloo::cel;
 use crate::import::gloo::draft::{Rank, RouteDraft};
 use crate::import::gloo::http_route::header_changes;
 use crate::import::gloo::inja::plain_template;
 use crate::import::gloo::object::Object;
-use crate::import::gloo::policy_keys::{API_KEYS, kgateway_keys};
-use crate::import::gloo::target::targets;
-use crate::import::notes::Notes;
-use crate::import::plan::Plan;
+use crate::import::gloo::policy_keys::API_KEYS;
+use crate::import::gloo::reader::Reader;
+use crate::import::gloo::target::Targets;
+use crate::import::planned::PlannedExtractor;
 
 /// Fields that restrict nobody. Any other field may, and each version has new ones.
 const HARMLESS: [&str; 12] = [
@@ -34,114 +33,154 @@ const HARMLESS: [&str; 12] = [
     "transformation",
 ];
 
-/// Imports kgateway's policy, which names its routes, or agentgateway's, which has the same fields
-/// below `traffic`.
-pub(super) fn traffic(
-    object: &Object,
-    plan: &mut Plan,
-    notes: &Notes,
-    (objects, secrets): (&[Object], &Secrets<'_>),
-    routes: &mut [RouteDraft],
-) -> Result<(), ImportError> {
-    let mut fields = object.fields(notes);
-    let Some(mut spec) = fields.fields(&["spec"]) else {
-        notes.lost(&object.title, "spec", "there is none");
-        return Ok(());
-    };
-    let (targets, unsure) = targets(object, &mut spec, routes);
-    let of_kgateway = object.kind == "TrafficPolicy";
-    let parts = parts_of(spec, of_kgateway);
-    for mut part in parts {
-        if unsure && let Some(guard) = guards(&part).first() {
-            routes.iter_mut().for_each(RouteDraft::close);
-            part.lost(
-                guard,
-                "it is not read here for which routes: nobody can use any until they are given keys",
-            );
+/// The gateway whose policy it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Kgateway,
+    Agentgateway,
+}
+
+impl Origin {
+    fn of(policy: &Object) -> Self {
+        match policy.kind.as_str() {
+            "TrafficPolicy" => Self::Kgateway,
+            _ => Self::Agentgateway,
         }
-        let chosen = routes.iter_mut().filter_map(|found| {
-            let ranks = targets.iter();
-            let ranks = ranks.filter_map(|target| target.takes(object, found));
-            Some((ranks.max()?, found))
-        });
-        let mut chosen: Vec<(Rank, &mut RouteDraft)> = chosen.collect();
-        import_transformation(&mut part, &mut chosen, of_kgateway);
+    }
+
+    /// The template for a header's value; `None` if keygate does not support it.
+    fn template(
+        self,
+        value: &str,
+        extractors: &mut BTreeMap<String, PlannedExtractor>,
+    ) -> Option<String> {
+        match self {
+            Self::Kgateway => Some(plain_template(value, extractors)),
+            Self::Agentgateway => cel::template(value, extractors),
+        }
+    }
+
+    /// The parts of a policy that may apply to routes.
+    fn parts(self, mut spec: Fields<'_>) -> Vec<Fields<'_>> {
+        let mut parts = Vec::new();
+        if self == Self::Agentgateway {
+            parts.extend(spec.fields(&["traffic"]));
+            parts.extend(spec.fields(&["backend"]).map(|mut backend| {
+                discard_harmless(&mut backend);
+                backend
+            }));
+            parts.extend(spec.fields(&["frontend"]).map(|mut frontend| {
+                discard_frontend(&mut frontend);
+                frontend
+            }));
+        }
+        parts.push(spec);
+        parts
+    }
+}
+
+impl Reader<'_> {
+    /// Imports kgateway's policy, which names its routes, or agentgateway's, which has the same
+    /// fields below `traffic`.
+    pub(super) fn traffic(
+        &mut self,
+        object: &Object,
+        routes: &mut [RouteDraft],
+    ) -> Result<(), ImportError> {
+        let Some((fields, mut spec)) = object.spec(self.notes) else {
+            return Ok(());
+        };
+        let targets = Targets::take(object, &mut spec);
+        targets.note_unmatched(object, &spec, routes);
+        for part in Origin::of(object).parts(spec) {
+            self.traffic_part(object, part, &targets, routes)?;
+        }
+        fields.finish();
+        Ok(())
+    }
+
+    /// Imports a part of a policy.
+    fn traffic_part(
+        &mut self,
+        object: &Object,
+        mut part: Fields<'_>,
+        targets: &Targets,
+        routes: &mut [RouteDraft],
+    ) -> Result<(), ImportError> {
+        if targets.unsure {
+            close_all_if_guarded(&part, routes);
+        }
+        let mut chosen = targets.routes(object, routes);
+        import_transformation(&mut part, &mut chosen, Origin::of(object));
         import_header_modifiers(&mut part, &mut chosen);
         if let Some(mut auth) = part.fields(&["entExtAuth"]) {
-            let of = (objects, secrets);
-            if !auth_config(object, &mut auth, plan, notes, of, &mut chosen)? {
+            if !self.auth_config(object, &mut auth, &mut chosen)? {
                 close_all(&mut chosen);
                 auth.lost("", UNSUPPORTED_AUTH);
             }
             auth.finish();
         }
-        close_guarded(&mut part, &mut chosen, unsure);
+        close_guarded(&mut part, &mut chosen, targets);
         if let Some(mut keys) = part.fields(&API_KEYS) {
-            kgateway_keys(object, &mut keys, plan, notes, secrets, &mut chosen)?;
+            self.kgateway_keys(object, &mut keys, &mut chosen)?;
             keys.finish();
         }
         part.finish();
+        Ok(())
     }
-    fields.finish();
-    Ok(())
+
+    /// Requires the keys of an `AuthConfig`. Returns whether it requires nothing else.
+    fn auth_config(
+        &mut self,
+        object: &Object,
+        auth: &mut Fields<'_>,
+        chosen: &mut [(Rank, &mut RouteDraft)],
+    ) -> Result<bool, ImportError> {
+        // The service that checks keys; keygate checks them itself.
+        auth.value(&["backendRef"]);
+        let Some(mut reference) = auth.fields(&["authConfigRef"]) else {
+            return Ok(false);
+        };
+        let name = reference.text("name").unwrap_or_default();
+        let namespace = object.take_namespace(&mut reference);
+        let Some(config) = find_auth_config(self.objects, &namespace, &name) else {
+            reference.lost("", format!("the AuthConfig `{name}` is not in the files"));
+            return Ok(false);
+        };
+        let narrowed = reference.unread().chain(auth.unread()).next().is_some();
+        reference.finish();
+        let mut fields = config.fields(self.notes);
+        let Some(mut spec) = fields.fields(&["spec"]) else {
+            return Ok(false);
+        };
+        let understood = self.require_keys(&mut spec, config, chosen)?;
+        spec.finish();
+        fields.finish();
+        Ok(understood && !narrowed)
+    }
 }
 
-/// The parts of a policy that may apply to routes.
-fn parts_of(mut spec: Fields<'_>, of_kgateway: bool) -> Vec<Fields<'_>> {
-    let mut parts = Vec::new();
-    if !of_kgateway {
-        parts.extend(spec.fields(&["traffic"]));
-        parts.extend(spec.fields(&["backend"]).map(|mut backend| {
-            discard_harmless(&mut backend);
-            backend
-        }));
-        parts.extend(spec.fields(&["frontend"]).map(|mut frontend| {
-            discard_frontend(&mut frontend);
-            frontend
-        }));
-    }
-    parts.push(spec);
-    parts
-}
-
-/// Requires the keys of an `AuthConfig`. Returns whether it requires nothing else.
-fn auth_config(
-    object: &Object,
-    auth: &mut Fields<'_>,
-    plan: &mut Plan,
-    notes: &Notes,
-    (objects, secrets): (&[Object], &Secrets<'_>),
-    chosen: &mut [(Rank, &mut RouteDraft)],
-) -> Result<bool, ImportError> {
-    // The service that checks keys; keygate checks them itself.
-    auth.value(&["backendRef"]);
-    let Some(mut reference) = auth.fields(&["authConfigRef"]) else {
-        return Ok(false);
-    };
-    let name = reference.text("name").unwrap_or_default();
-    let namespace = reference
-        .text("namespace")
-        .unwrap_or_else(|| object.namespace.clone());
+/// The only `AuthConfig` of this name. A missing namespace matches any.
+fn find_auth_config<'o>(objects: &'o [Object], namespace: &str, name: &str) -> Option<&'o Object> {
     let mut named = objects.iter().filter(|config| {
         let any_namespace = namespace.is_empty() || config.namespace.is_empty();
         config.kind == "AuthConfig"
             && config.name == name
             && (any_namespace || config.namespace == namespace)
     });
-    let (Some(config), None) = (named.next(), named.next()) else {
-        reference.lost("", format!("the AuthConfig `{name}` is not in the files"));
-        return Ok(false);
-    };
-    let narrowed = reference.unread().chain(auth.unread()).next().is_some();
-    reference.finish();
-    let mut fields = config.fields(notes);
-    let Some(mut spec) = fields.fields(&["spec"]) else {
-        return Ok(false);
-    };
-    let understood = asks_for_keys(&mut spec, plan, notes, (config, secrets), chosen)?;
-    spec.finish();
-    fields.finish();
-    Ok(understood && !narrowed)
+    let found = named.next()?;
+    named.next().is_none().then_some(found)
+}
+
+/// Closes all routes if the part may restrict clients of any of them.
+fn close_all_if_guarded(part: &Fields<'_>, routes: &mut [RouteDraft]) {
+    if let Some(guard) = guards(part).first() {
+        routes.iter_mut().for_each(RouteDraft::close);
+        part.lost(
+            guard,
+            "keygate cannot tell which routes it applies to: nobody can use any until they are given keys",
+        );
+    }
 }
 
 /// The fields that may restrict clients.
@@ -155,7 +194,7 @@ fn guards(part: &Fields<'_>) -> Vec<String> {
 fn import_transformation(
     part: &mut Fields<'_>,
     chosen: &mut [(Rank, &mut RouteDraft)],
-    of_kgateway: bool,
+    origin: Origin,
 ) {
     let Some(mut transformation) = part.fields(&["transformation"]) else {
         return;
@@ -165,25 +204,7 @@ fn import_transformation(
         request.discard("body", "keygate does not change bodies");
         for set in ["set", "add"] {
             for mut header in request.list(set) {
-                let (name, value) = (header.text("name"), header.text("value"));
-                let (Some(name), Some(value)) = (name, value) else {
-                    header.finish();
-                    continue;
-                };
-                for (_, found) in chosen.iter_mut() {
-                    let extractors = &mut found.route.extractors;
-                    let text = if of_kgateway {
-                        Some(plain_template(&value, extractors))
-                    } else {
-                        cel::template(&value, extractors)
-                    };
-                    if let Some(text) = text {
-                        found.route.headers.insert(name.clone(), text);
-                    }
-                }
-                if !of_kgateway && cel::template(&value, &mut BTreeMap::new()).is_none() {
-                    header.lost("value", cel::UNSUPPORTED_EXPRESSION);
-                }
+                import_header(&mut header, chosen, origin);
                 header.finish();
             }
         }
@@ -195,6 +216,21 @@ fn import_transformation(
         request.finish();
     }
     transformation.finish();
+}
+
+/// Imports a header that a policy makes.
+fn import_header(header: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)], origin: Origin) {
+    let (Some(name), Some(value)) = (header.text("name"), header.text("value")) else {
+        return;
+    };
+    for (_, found) in chosen.iter_mut() {
+        if let Some(text) = origin.template(&value, &mut found.route.extractors) {
+            found.route.headers.insert(name.clone(), text);
+        }
+    }
+    if origin.template(&value, &mut BTreeMap::new()).is_none() {
+        header.lost("value", cel::UNSUPPORTED_EXPRESSION);
+    }
 }
 
 /// Imports the headers that a policy sets literally.
@@ -240,11 +276,8 @@ fn discard_frontend(frontend: &mut Fields<'_>) {
 }
 
 /// Closes the routes that something besides keys guards.
-fn close_guarded(part: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)], unsure: bool) {
-    part.discard(
-        "ai",
-        "keygate changes no bodies and looks at no content: what a prompt guard keeps back there goes to the provider here",
-    );
+fn close_guarded(part: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)], targets: &Targets) {
+    part.discard("ai", UNREAD_CONTENT);
     part.discard("rateLimit", "keygate has no limits yet");
     part.discard("hostRewrite", "`Host` is the provider's own here");
     if part.peek("phase").as_deref() == Some("PostRouting") {
@@ -253,7 +286,7 @@ fn close_guarded(part: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)], 
     let others = guards(part).into_iter();
     for guard in others.filter(|guard| !API_KEYS.contains(&guard.as_str())) {
         close_all(chosen);
-        let why = if chosen.is_empty() && !unsure {
+        let why = if chosen.is_empty() && !targets.unsure {
             "keygate does not know this field; no route has it"
         } else {
             "keygate checks API keys only: nobody can use its routes until they are given some"

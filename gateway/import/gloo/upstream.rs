@@ -46,6 +46,54 @@ const HARMLESS_HOST: [&str; 3] = ["healthCheckConfig", "loadBalancingWeight", "m
 /// Fields of a port that do not change where its requests go.
 const HARMLESS_PORT: [&str; 2] = ["mode", "subjectAltNames"];
 
+/// How a host is reached by TLS.
+struct Tls {
+    /// Whether the host serves TLS, if known.
+    is_used: Option<bool>,
+    /// The name in the host's certificate.
+    sni: Option<String>,
+    /// Whether a field was not understood.
+    unclear: bool,
+}
+
+impl Tls {
+    /// Takes `sslConfig`.
+    fn take(spec: &mut Fields<'_>) -> Self {
+        let Some(mut ssl) = spec.fields(&["sslConfig"]) else {
+            return Self {
+                is_used: None,
+                sni: None,
+                unclear: false,
+            };
+        };
+        Self {
+            is_used: Some(true),
+            sni: ssl.text("sni"),
+            unclear: ssl.discard_unknown(&HARMLESS_TLS),
+        }
+    }
+
+    /// The same, with the settings of the policies where it has none.
+    fn or(&self, policies: Policies<'_>) -> Self {
+        Self {
+            is_used: self.is_used.or(policies.tls),
+            sni: self.sni.clone().or(policies.certificate),
+            unclear: self.unclear,
+        }
+    }
+}
+
+/// Returns whether the policies have a token, and notes it: only AI providers have one here.
+fn has_token(policies: &Policies<'_>) -> bool {
+    if let Some(auth) = &policies.auth {
+        auth.lost(
+            "",
+            "keygate takes tokens of AI providers only: what it stands in is left out",
+        );
+    }
+    policies.auth.is_some()
+}
+
 impl Reader<'_> {
     /// Reads an `Upstream`, a `Backend` or an `ExternalService`. Returns `None` if its address was
     /// not understood in full: tokens and prompts never go to an address that was guessed.
@@ -57,41 +105,15 @@ impl Reader<'_> {
             return Ok(None);
         };
         spec.value(&["type"]);
-        let (mut sni, mut unclear) = (None, false);
-        let tls = spec.fields(&["sslConfig"]).map(|mut ssl| {
-            sni = ssl.text("sni");
-            unclear |= ssl.discard_unknown(&HARMLESS_TLS);
-            true
-        });
-        let mut backend = if let Some(mut ai) = spec.fields(&["ai"]) {
-            let policies = Policies::of(&mut spec);
-            let providers = self.ai(object, &mut ai, policies)?;
-            unclear |= ai.discard_unknown(&[]);
-            (!providers.is_empty()).then_some(Backend::Ai(providers))
-        } else if let Some(mut fixed) = spec.fields(&["static"]) {
-            let policies = Policies::of(&mut spec);
-            unclear |= policies.unclear;
-            if let Some(auth) = policies.auth {
-                auth.lost(
-                    "",
-                    "keygate takes tokens of AI providers only: what it stands in is left out",
-                );
-                unclear = true;
-            }
-            let (tls, sni) = (tls.or(policies.tls), sni.or(policies.certificate));
-            Self::fixed(object, &mut fixed, tls, sni).map(Backend::Host)
-        } else {
-            Self::external(object, &mut spec).map(Backend::Host)
-        };
-        unclear |= spec.discard_unknown(&HARMLESS);
-        if unclear {
-            backend = None;
-        }
+        let tls = Tls::take(&mut spec);
+        let known = self.destination(object, &mut spec, &tls)?;
+        let is_unclear = spec.discard_unknown(&HARMLESS) || tls.unclear;
+        let backend = known.filter(|_| !is_unclear);
         if backend.is_none() {
             self.notes.lost(
                 &object.title,
                 "spec",
-                "it names no place that keygate could send requests to",
+                "it names no address that keygate could send requests to",
             );
         }
         fields.finish();
@@ -99,6 +121,32 @@ impl Reader<'_> {
             self.note_tls(object, &host.address, host.port, host.tls);
         }
         Ok(backend)
+    }
+
+    /// Reads where a backend is: an AI provider, a static host, or an external service.
+    fn destination(
+        &mut self,
+        object: &Object,
+        spec: &mut Fields<'_>,
+        tls: &Tls,
+    ) -> Result<Option<Backend>, ImportError> {
+        if let Some(mut ai) = spec.fields(&["ai"]) {
+            let policies = Policies::of(spec);
+            let providers = self.ai(object, &mut ai, policies)?;
+            let is_unclear = ai.discard_unknown(&[]);
+            let is_usable = !is_unclear && !providers.is_empty();
+            return Ok(is_usable.then_some(Backend::Ai(providers)));
+        }
+        let host = match spec.fields(&["static"]) {
+            Some(mut fixed) => {
+                let policies = Policies::of(spec);
+                let is_unclear = has_token(&policies) || policies.unclear;
+                let host = Self::fixed(object, &mut fixed, tls.or(policies));
+                host.filter(|_| !is_unclear)
+            }
+            None => Self::external(object, spec),
+        };
+        Ok(host.map(Backend::Host))
     }
 
     /// Notes where a host is used with TLS that had none, or without TLS.
@@ -117,19 +165,14 @@ impl Reader<'_> {
     }
 
     /// Reads a static upstream: `static.hosts`, or agentgateway's single host.
-    fn fixed(
-        object: &Object,
-        fixed: &mut Fields<'_>,
-        tls: Option<bool>,
-        mut sni: Option<String>,
-    ) -> Option<Host> {
-        let secure = fixed.text("useTls").filter(|said| said == "true");
-        let tls = tls.or(secure.map(|_| true));
+    fn fixed(object: &Object, fixed: &mut Fields<'_>, mut tls: Tls) -> Option<Host> {
+        let is_secure = fixed.text("useTls").is_some_and(|said| said == "true");
+        let is_used = tls.is_used.or(is_secure.then_some(true));
         let mut hosts = fixed.list("hosts").into_iter();
         let (name, port, unclear) = if let Some(mut host) = hosts.next() {
             let name = host.text("addr").or_else(|| host.text("host"));
             let port = host.number("port");
-            sni = host.text("sniAddr").or(sni);
+            tls.sni = host.text("sniAddr").or(tls.sni);
             (name, port, host.discard_unknown(&HARMLESS_HOST))
         } else {
             (fixed.text("host"), fixed.number("port"), false)
@@ -144,8 +187,8 @@ impl Reader<'_> {
             name: object.name.clone(),
             address: name?,
             port: port.unwrap_or(443),
-            tls,
-            sni,
+            tls: is_used,
+            sni: tls.sni,
         })
     }
 

@@ -3,15 +3,14 @@
 //! `LiteLLM` chooses the provider by the model's name in the request and takes the provider's token
 //! from the environment. Here each of these providers gets a route.
 
-use std::collections::BTreeMap;
-
 use crate::import::litellm::common_settings::CommonSettings;
 use crate::import::litellm::known::KnownProvider;
+use crate::import::litellm::place::Place;
 
 /// The providers that clients of such an entry can reach. The error is the reason why they are not
 /// known.
 pub(super) fn providers(
-    place: &BTreeMap<&'static str, String>,
+    place: &Place,
     common: &CommonSettings<'_>,
 ) -> Result<Vec<&'static KnownProvider>, String> {
     let reached: Vec<&'static KnownProvider> = match place.get("api_key") {

@@ -58,7 +58,7 @@ pub(super) fn master_key(
     }
     general.note(
         "master_key",
-        "it opens every route, as the key `master`; it administers nothing here",
+        "it is the key `master`, which opens every route; it administers nothing here",
     );
     let _ = plan.add_key(PlannedKey {
         id: "master".to_owned(),
@@ -86,7 +86,7 @@ pub(super) fn key_tables(
     let mut read = |table: Option<File<'_>>, read: Reader| {
         table.map(|table| read(table, &mut limited)).transpose()
     };
-    let of = Owners {
+    let owners = Owners {
         teams: read(tables.teams, teams)?,
         users: read(tables.users, users)?,
         members: tables.members.map(members).transpose()?,
@@ -98,7 +98,7 @@ pub(super) fn key_tables(
             continue;
         }
         limited.extend(row.limits());
-        key(&row, digest, &of, plan, notes)?;
+        add_key(&row, digest, &owners, plan, notes)?;
     }
     for name in limited {
         notes.lost(
@@ -122,69 +122,97 @@ fn digest_of(row: &Row<'_>) -> Result<KeyDigest, ImportError> {
 }
 
 /// Adds the key of a row.
-pub(super) fn key(
+fn add_key(
     row: &Row<'_>,
     digest: KeyDigest,
-    of: &Owners,
+    owners: &Owners,
     plan: &mut Plan,
     notes: &Notes,
 ) -> Result<(), ImportError> {
-    let at = &row.at;
-    let short = row.get("token").and_then(|hash| hash.get(..8));
-    let id = row.get("key_alias").map_or_else(
-        || format!("litellm-{}", short.unwrap_or_default()),
-        str::to_owned,
-    );
-    let expires = match row.get("expires").map(time) {
-        Some(None) => {
-            return Err(ImportError::new(
-                at,
-                format_args!("`expires` of the key `{id}` is no time"),
-            ));
-        }
-        Some(end) => end.filter(|end| *end != Timestamp::MAX),
-        None => None,
-    };
-    let mut restrictions = row.restrictions();
-    restrictions.extend(row.reached());
-    let mut disabled = row.is_blocked();
-    if !restrictions.is_empty() {
-        let why = format!("keygate cannot hold the key `{id}` to it: it is disabled");
-        notes.lost(at, &restrictions.join(", "), why);
-        disabled = true;
-    }
-    let owners = [
-        ("team_id", of.team(row)),
-        ("user_id", of.user(row)),
-        ("team_id, user_id", of.member(row)),
-    ];
-    for (column, why) in owners {
-        if let Some(why) = why {
-            notes.lost(at, column, format!("{why}: the key `{id}` is disabled"));
-            disabled = true;
-        }
-    }
-    let labels = [("team", "team_id"), ("user", "user_id")];
-    let labels = labels
-        .iter()
-        .filter_map(|(ours, theirs)| Some(((*ours).to_owned(), row.get(theirs)?.to_owned())));
+    let id = id_of(row);
+    let expires = expiry_of(row, &id)?;
+    let is_restricted = note_restrictions(row, &id, notes);
+    let has_restricted_owner = note_owners(row, &id, owners, notes);
     let added = plan.add_key(PlannedKey {
         id: id.clone(),
         digest,
-        labels: labels.collect(),
+        labels: labels_of(row),
         metadata: BTreeMap::new(),
         expires,
-        disabled,
-        comment: format!("from {at}"),
+        disabled: row.is_blocked() || is_restricted || has_restricted_owner,
+        comment: format!("from {}", row.at),
     });
     if let Err(other) = added {
-        notes.lost(
-            at,
-            "",
-            format!("the key `{id}` has the same hash as `{other}`: left out"),
-        );
+        let why = format!("the key `{id}` has the same hash as `{other}`: left out");
+        notes.lost(&row.at, "", why);
     }
     Ok(())
+}
+
+/// The id of a key: its alias, or the beginning of its hash.
+fn id_of(row: &Row<'_>) -> String {
+    if let Some(alias) = row.get("key_alias") {
+        return alias.to_owned();
+    }
+    let short = row.get("token").and_then(|hash| hash.get(..8));
+    format!("litellm-{}", short.unwrap_or_default())
+}
+
+/// The time at which a key expires, if it does.
+fn expiry_of(row: &Row<'_>, id: &str) -> Result<Option<Timestamp>, ImportError> {
+    let Some(written) = row.get("expires") else {
+        return Ok(None);
+    };
+    let Some(end) = time(written) else {
+        let why = format!("`expires` of the key `{id}` is no time");
+        return Err(ImportError::new(&row.at, why));
+    };
+    Ok(Some(end).filter(|end| *end != Timestamp::MAX))
+}
+
+/// Notes the restrictions of a key in its own row. Returns whether there are any.
+fn note_restrictions(row: &Row<'_>, id: &str, notes: &Notes) -> bool {
+    let restrictions: Vec<String> = row
+        .restrictions()
+        .into_iter()
+        .chain(row.reached())
+        .collect();
+    if restrictions.is_empty() {
+        return false;
+    }
+    let why = format!("keygate cannot hold the key `{id}` to it: it is disabled");
+    notes.lost(&row.at, &restrictions.join(", "), why);
+    true
+}
+
+/// Notes the owners of a key that may be restricted. Returns whether there are any.
+fn note_owners(row: &Row<'_>, id: &str, owners: &Owners, notes: &Notes) -> bool {
+    let reasons = [
+        ("team_id", owners.team(row)),
+        ("user_id", owners.user(row)),
+        ("team_id, user_id", owners.member(row)),
+    ];
+    let mut is_restricted = false;
+    for (column, reason) in reasons {
+        if let Some(why) = reason {
+            notes.lost(
+                &row.at,
+                column,
+                format!("{why}: the key `{id}` is disabled"),
+            );
+            is_restricted = true;
+        }
+    }
+    is_restricted
+}
+
+/// The labels of a key: its team and its user.
+fn labels_of(row: &Row<'_>) -> BTreeMap<String, String> {
+    let columns = [("team", "team_id"), ("user", "user_id")];
+    let labels = columns
+        .iter()
+        .filter_map(|(label, column)| Some(((*label).to_owned(), row.get(column)?.to_owned())));
+    labels.collect()
 }
 
 /// Parses a time as PostgreSQL writes it. Without a time zone it is UTC.

@@ -12,10 +12,15 @@ mod keys;
 mod kinds;
 mod known;
 mod left_out;
+mod model_info;
 mod owners;
+mod params;
+mod place;
 mod prices;
+mod provider;
 mod table;
 mod tables;
+mod target;
 
 use http::HeaderName;
 use serde_json::Value;
@@ -52,7 +57,7 @@ pub fn read(name: &str, text: &str, tables: &Tables<'_>) -> Result<Plan, ImportE
     read_in(name, text, tables, &environment)
 }
 
-/// The same, with other environment variables.
+/// Imports like [`read`], with the variables of `environment`.
 pub fn read_in(
     name: &str,
     text: &str,
@@ -61,8 +66,33 @@ pub fn read_in(
 ) -> Result<Plan, ImportError> {
     let notes = Notes::default();
     let mut plan = Plan::default();
-    let loaded = yaml::read(name, text)?;
-    let first = loaded.into_iter().next();
+    let mut root = root_of(name, text, &notes)?;
+    let mut common = CommonSettings::of(&mut root, environment);
+    let entries = read_models(&mut root, &common, &mut plan);
+    let is_restricted = root
+        .fields(&["general_settings"])
+        .is_some_and(|general| general_settings(general, &mut common, &mut plan));
+    if common.exact_streams {
+        plan.meter_streams_exactly();
+    }
+    common.list_unused(&root);
+    entries.note_reachable(&mut plan, &notes);
+    plan.remove_inapplicable_prices(&notes);
+    finish(root, &plan);
+    keys::key_tables(tables, &mut plan, &notes)?;
+    if is_restricted {
+        for key in &mut plan.keys {
+            key.disabled = true;
+        }
+    }
+    plan.close(&notes);
+    plan.notes = notes.into_vec();
+    Ok(plan)
+}
+
+/// Parses `config.yaml`: the first document of the file.
+fn root_of<'n>(name: &str, text: &str, notes: &'n Notes) -> Result<Fields<'n>, ImportError> {
+    let first = yaml::read(name, text)?.into_iter().next();
     let Some((Value::Object(map), line, lines)) =
         first.map(|document| (document.value, document.line, document.lines))
     else {
@@ -73,28 +103,27 @@ pub fn read_in(
     };
     let title = format!("{name}:{line}");
     notes.register_lines(&title, lines);
-    let mut root = Fields::new(&title, map, &notes);
-    let mut common = CommonSettings::of(&mut root, environment);
+    Ok(Fields::new(&title, map, notes))
+}
+
+/// Reads `model_list`.
+fn read_models(root: &mut Fields<'_>, common: &CommonSettings<'_>, plan: &mut Plan) -> Entries {
     let mut entries = Entries::default();
     for mut model in root.list("model_list") {
         let alias = model.text("model_name").unwrap_or_default();
         let title = format!("model `{alias}` ({})", model.place(""));
         let mut model = model.with_title(&title);
-        deployment::deployment(&alias, &mut model, &common, &mut plan, &mut entries);
+        deployment::deployment(&alias, &mut model, common, plan, &mut entries);
         model.finish();
     }
-    let restricted = root
-        .fields(&["general_settings"])
-        .is_some_and(|general| general_settings(general, &mut common, &mut plan));
-    if common.exact_streams {
-        plan.meter_streams_exactly();
-    }
-    common.list_unused(&root);
-    entries.note_reachable(&mut plan, &notes);
-    plan.remove_inapplicable_prices(&notes);
+    entries
+}
+
+/// Notes what is left over at the root of the file.
+fn finish(mut root: Fields<'_>, plan: &Plan) {
     root.discard(
         "guardrails",
-        "keygate looks at no content: what they keep back there goes to the provider here",
+        "keygate looks at no content: what they block there goes to the provider here",
     );
     if plan.providers.is_empty() {
         root.lost(
@@ -103,15 +132,6 @@ pub fn read_in(
         );
     }
     root.finish();
-    keys::key_tables(tables, &mut plan, &notes)?;
-    if restricted {
-        for key in &mut plan.keys {
-            key.disabled = true;
-        }
-    }
-    plan.close(&notes);
-    plan.notes = notes.into_vec();
-    Ok(plan)
 }
 
 /// Reads `general_settings`. Returns whether they restrict callers in a way that keygate does not

@@ -8,7 +8,7 @@ use crate::import::litellm::csv_table::{File, Row, Table};
 /// The roles that may call models. View-only roles may not, and an unknown role may mean anything.
 const CALLER_ROLES: [&str; 3] = ["internal_user", "org_admin", "proxy_admin"];
 
-/// The same for `LiteLLM_TeamTable`.
+/// Columns of every version of `LiteLLM_TeamTable` that restrict a team.
 const NEEDED_OF_TEAMS: [&str; 9] = [
     "team_id",
     "blocked",
@@ -21,7 +21,7 @@ const NEEDED_OF_TEAMS: [&str; 9] = [
     "max_parallel_requests",
 ];
 
-/// The same for `LiteLLM_UserTable`.
+/// Columns of every version of `LiteLLM_UserTable` that restrict a user.
 const NEEDED_OF_USERS: [&str; 9] = [
     "user_id",
     "user_role",
@@ -34,7 +34,7 @@ const NEEDED_OF_USERS: [&str; 9] = [
     "max_parallel_requests",
 ];
 
-/// The same for `LiteLLM_TeamMembership`.
+/// Columns of `LiteLLM_TeamMembership` that name a member and its budget.
 const NEEDED_OF_MEMBERS: [&str; 3] = ["user_id", "team_id", "budget_id"];
 
 /// The restrictions of each team or user, by id.

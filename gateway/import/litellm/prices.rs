@@ -52,6 +52,25 @@ const SEARCH: &str = "search_context_cost_per_query";
 /// The values of `mode` for models without output tokens.
 pub(super) const WITHOUT_OUTPUT: [&str; 2] = ["embedding", "rerank"];
 
+/// What responses of a model contain.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Outputs {
+    /// Tokens, which need a price.
+    #[default]
+    Tokens,
+    /// No tokens: embeddings, for instance.
+    None,
+}
+
+/// Models that a price applies to.
+pub(super) struct PricedModels<'p> {
+    /// Their names in responses.
+    pub(super) names: Vec<String>,
+    /// The name of their provider here.
+    pub(super) provider: &'p str,
+    pub(super) outputs: Outputs,
+}
+
 /// The prices of a deployment by name, each with the object that contains it.
 #[derive(Default)]
 pub(super) struct DeploymentPrices(BTreeMap<String, (Value, &'static str)>);
@@ -79,75 +98,63 @@ impl DeploymentPrices {
         self
     }
 
-    /// Plans the price of `models` at a provider. If a price cannot be carried over, `entry` gets a
-    /// note and the models have no price: a part of the price would be wrong, and so would the
-    /// price of another model.
-    pub(super) fn plan(
-        &self,
-        models: Vec<String>,
-        provider: &str,
-        no_output: bool,
-        entry: &Fields<'_>,
-        plan: &mut Plan,
-    ) {
-        let names = models.iter().filter(|model| !model.contains('*'));
-        let names: Vec<String> = names.cloned().collect();
-        if !self.is_planned(models, provider, no_output, entry, plan) {
+    /// Plans the price of `models`. If a price cannot be carried over, `entry` gets a note and the
+    /// models have no price: a part of the price would be wrong, and so would the price of another
+    /// model.
+    pub(super) fn plan(&self, models: PricedModels<'_>, entry: &Fields<'_>, plan: &mut Plan) {
+        let exact = models.names.iter().filter(|model| !model.contains('*'));
+        let exact: Vec<String> = exact.cloned().collect();
+        let provider = models.provider;
+        let Some(price) = self.price(models, entry) else {
             plan.unpriced
-                .extend(names.into_iter().map(|model| Unpriced {
+                .extend(exact.into_iter().map(|model| Unpriced {
                     provider: provider.to_owned(),
                     model,
                     title: entry.title().to_owned(),
                 }));
+            return;
+        };
+        let others = plan.add_price(price);
+        if !others.is_empty() {
+            entry.lost("model_name", format!(
+                "another entry has another price for `{}` at the provider `{provider}`: that one applies",
+                others.join("`, `")
+            ));
         }
     }
 
-    /// Plans the price. Returns whether the models have one.
-    fn is_planned(
-        &self,
-        models: Vec<String>,
-        provider: &str,
-        no_output: bool,
-        entry: &Fields<'_>,
-        plan: &mut Plan,
-    ) -> bool {
+    /// The price of `models`; `None` if they have none, with a note if the entry says one.
+    fn price(&self, models: PricedModels<'_>, entry: &Fields<'_>) -> Option<PlannedPrice> {
+        if self.0.is_empty() {
+            return None;
+        }
         let mut price = PlannedPrice {
-            models,
-            provider: provider.to_owned(),
+            models: models.names,
+            provider: models.provider.to_owned(),
             ..PlannedPrice::default()
         };
-        if self.0.is_empty() {
-            return false;
-        }
         for (name, (value, holder)) in &self.0 {
             if let Err(why) = add(&mut price, name, value) {
                 let field = format!("{holder}.{name}");
                 let why = format!("{why}: the model has no price here; write one into prices.toml");
                 entry.lost(&field, why);
-                return false;
+                return None;
             }
         }
         let is_name =
             |model: &String| !model.is_empty() && !model.trim_end_matches('*').contains('*');
         if !price.models.iter().all(is_name) {
             entry.lost("model_name", "a model of this name can have no price here");
-            return false;
+            return None;
         }
-        if let Some(lacking) = lacking(&price.rates, no_output) {
+        if let Some(lacking) = lacking(&price.rates, models.outputs) {
             entry.lost("model_info", format!(
                 "its prices lack `{lacking}`: the model has no price here; write one into prices.toml"
             ));
-            return false;
+            return None;
         }
         complete(&mut price.rates);
-        let others = plan.add_price(price);
-        if !others.is_empty() {
-            entry.lost("model_name", format!(
-                "another entry has another price for `{}` at the provider `{provider}`: that one holds",
-                others.join("`, `")
-            ));
-        }
-        true
+        Some(price)
     }
 }
 
@@ -175,7 +182,7 @@ fn add(price: &mut PlannedPrice, name: &str, value: &Value) -> Result<(), &'stat
         return if cost == Cost::default() {
             Ok(())
         } else {
-            Err("is a price by something that keygate does not count")
+            Err("is a price of a unit that keygate does not count")
         };
     };
     let rate = text_of(value).and_then(|text| Rate::of_one_token(&text));
@@ -214,7 +221,7 @@ fn search(value: &Value) -> Result<Cost, &'static str> {
     all.dedup();
     match all.as_slice() {
         [one] => Ok(*one),
-        _ => Err("differs by the size of what a search brings, which responses do not say"),
+        _ => Err("differs by the search's context size, which responses do not report"),
     }
 }
 
@@ -222,7 +229,7 @@ fn search(value: &Value) -> Result<Cost, &'static str> {
 /// price is not zero.
 fn lacking(
     rates: &BTreeMap<(u64, Option<&'static str>), PlannedRates>,
-    no_output: bool,
+    outputs: Outputs,
 ) -> Option<&'static str> {
     let says = |name| {
         rates
@@ -235,7 +242,7 @@ fn lacking(
     if !says("input") {
         return Some("input_cost_per_token");
     }
-    (!no_output && !says("output")).then_some("output_cost_per_token")
+    (outputs == Outputs::Tokens && !says("output")).then_some("output_cost_per_token")
 }
 
 /// Completes each tier with the prices that the base has: in `LiteLLM`, a tier inherits what it

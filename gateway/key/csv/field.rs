@@ -56,7 +56,7 @@ pub(super) fn read_secret(text: &str) -> Result<(KeyDigest, bool), String> {
         return Err("the key holds a control character: no client can send it".into());
     }
     if format::inspect(text.as_bytes()).malformed.into() {
-        let why = "the key begins like one that keygate made and is none: it would open nothing";
+        let why = "the key begins like one that keygate made and is none: it would never be valid";
         return Err(why.into());
     }
     Ok((KeyDigest::of(text.as_bytes()), text.len() < WEAK_BELOW))

@@ -171,8 +171,11 @@ mod tests {
             separator in proptest::sample::select(&SEPARATORS[..]),
         ) {
             let quoted = |text: &String| format!("\"{}\"", text.replace('"', "\"\""));
-            let line = texts.iter().map(quoted).collect::<Vec<_>>();
-            let line = line.join(&separator.to_string());
+            let line = texts
+                .iter()
+                .map(quoted)
+                .collect::<Vec<_>>()
+                .join(&separator.to_string());
             proptest::prop_assert_eq!(read(&line).unwrap(), texts);
         }
     }

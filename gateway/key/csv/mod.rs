@@ -17,7 +17,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::digest::KeyDigest;
-use super::time;
+use super::time::{self, TimeError};
 use columns::{COLUMNS, Column, columns_of};
 use field::{read_disabled, read_id, read_secret};
 
@@ -195,7 +195,7 @@ fn read_key(columns: &[Column], fields: &[Zeroizing<String>]) -> Result<CsvKey, 
         if NULLS.contains(&text) { "" } else { text }
     };
     let optional = |column: Column| Some(field(column)).filter(|text| !text.is_empty());
-    let read_time = |column: Column, name, read: fn(&str) -> Result<Timestamp, String>| {
+    let read_time = |column: Column, name, read: fn(&str) -> Result<Timestamp, TimeError>| {
         let time = optional(column).map(read).transpose();
         time.map_err(|why| format!("{name}: {why}"))
     };

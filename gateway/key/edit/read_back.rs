@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::document::{Document, Problem, Problems, Severity};
 use crate::key::file::KeyFile;
+use crate::runtime::folder::base_of;
 use crate::secret::{LARGEST_KEYS, LocalSecrets};
 
 /// The number of problems that one message lists.
@@ -68,7 +69,7 @@ pub(super) fn read_back(path: &Path, before: &str, after: &str) -> Result<(), Re
 /// The problems for which the gateway refuses `text` as the key file at `path`.
 fn problems(path: &Path, text: &str) -> Vec<Problem> {
     let problems = Problems::default();
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = base_of(path);
     let document = Document::new(path, text.to_owned());
     KeyFile::read(&document, folder, &LocalSecrets, &problems);
     let mut all = problems.into_sorted();

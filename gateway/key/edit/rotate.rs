@@ -70,7 +70,7 @@ pub(crate) fn rotate(path: &Path, id: &str, rotation: &Rotation) -> Result<(), E
 fn refuse_if_expired(id: &str, table: &Table, now: Timestamp) -> Result<(), EditError> {
     match end_if_past(table, now) {
         Some(end) => Err(EditError::Invalid(format!(
-            "key `{id}` expired at {end}, and a new secret would open nothing: give the key a new end as well, with \
+            "key `{id}` expired at {end}, and a new secret would never be valid: give the key a new end as well, with \
              --expires 90d for instance"
         ))),
         None => Ok(()),
@@ -99,8 +99,10 @@ fn time_of(item: &Item) -> Option<Timestamp> {
 fn hashes_of(id: &str, table: &Table) -> Result<Vec<(String, Option<Timestamp>)>, EditError> {
     let invalid = |what: &str| EditError::Invalid(format!("key `{id}` has {what}"));
     let whole = |entry: &dyn TableLike| {
-        let text = entry.get("hash").and_then(Item::as_str);
-        let text = text.ok_or_else(|| invalid("a hash that is none"))?;
+        let text = entry
+            .get("hash")
+            .and_then(Item::as_str)
+            .ok_or_else(|| invalid("a hash that is none"))?;
         let end = entry.get("expires").map(|end| {
             let why = "a hash whose `expires` is no date with time and offset";
             time_of(end).ok_or_else(|| invalid(why))
@@ -200,8 +202,9 @@ mod tests {
             std::fs::write(&path, &text).unwrap();
             rotate_at(&path, "new", "2026-06-02T00:00:00Z", NOW);
             let (after, _) = read(&std::fs::read_to_string(&path).unwrap());
-            let ends = after.entries[0].digests.iter();
-            let ends: Vec<_> = ends
+            let ends: Vec<_> = after.entries[0]
+                .digests
+                .iter()
                 .map(|(digest, end)| (digest.to_string(), end.map(|end| end.to_string())))
                 .collect();
             let until = Some("2026-06-02T00:00:00Z".to_owned());

@@ -1,3 +1,5 @@
+//! Tests: edits of a key file keep everything that they are not about.
+
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use std::collections::BTreeMap;
@@ -120,9 +122,10 @@ fn disabling_enabling_and_deleting_a_key_changes_nothing_else() {
     for id in ["a", "b", "c"] {
         add(&path, &[new_key(id)]).unwrap();
     }
-    let text = std::fs::read_to_string(&path).unwrap();
-    let text = text.replacen("[[key]]", "# The keys of the house.\n\n# of a\n[[key]]", 1);
-    let text = text.replace("id = \"b\"", "id = \"b\" # of b");
+    let text = std::fs::read_to_string(&path)
+        .unwrap()
+        .replacen("[[key]]", "# The keys of the house.\n\n# of a\n[[key]]", 1)
+        .replace("id = \"b\"", "id = \"b\" # of b");
     std::fs::write(&path, &text).unwrap();
     set_disabled(&path, "b", true).unwrap();
     let (file, _) = read(&std::fs::read_to_string(&path).unwrap());

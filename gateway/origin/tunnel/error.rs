@@ -57,23 +57,23 @@ impl fmt::Display for TunnelError {
             }
             Failure::Refused { status, .. } => write!(
                 f,
-                "the proxy {proxy} answered {status} when it was asked for a tunnel to {target}: is it a proxy that takes CONNECT?"
+                "the proxy {proxy} responded with {status} to the request for a tunnel to {target}: is it a proxy that takes CONNECT?"
             ),
             Failure::Closed => write!(
                 f,
-                "the proxy {proxy} closed the connection when it was asked for a tunnel to {target}"
+                "the proxy {proxy} closed the connection on the request for a tunnel to {target}"
             ),
             Failure::NoHttp => write!(
                 f,
-                "the proxy {proxy} did not answer as an HTTP proxy when it was asked for a tunnel to {target}"
+                "the proxy {proxy} did not respond as an HTTP proxy to the request for a tunnel to {target}"
             ),
             Failure::Late(timeout) => write!(
                 f,
-                "the proxy {proxy} did not answer within {timeout:?} when it was asked for a tunnel to {target}"
+                "the proxy {proxy} did not respond within {timeout:?} to the request for a tunnel to {target}"
             ),
             Failure::Io(error) => write!(
                 f,
-                "the proxy {proxy}, asked for a tunnel to {target}: {error}"
+                "the proxy {proxy}, on the request for a tunnel to {target}: {error}"
             ),
         }
     }

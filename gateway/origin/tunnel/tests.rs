@@ -112,13 +112,16 @@ fn every_refusal_of_a_proxy_becomes_an_error_with_a_cure() {
             "is it a proxy that takes CONNECT?",
         ),
         ("", "closed the connection"),
-        ("SSH-2.0-canary\r\n", "did not answer as an HTTP proxy"),
+        ("SSH-2.0-canary\r\n", "did not respond as an HTTP proxy"),
         (
             "HTTP/1.1 200 OK\r\n\r\ncanary",
-            "did not answer as an HTTP proxy",
+            "did not respond as an HTTP proxy",
         ),
-        ("HTTP/1.1 2x0 OK\r\n\r\n", "did not answer as an HTTP proxy"),
-        ("HTTP/1.1 200 cut off", "did not answer as an HTTP proxy"),
+        (
+            "HTTP/1.1 2x0 OK\r\n\r\n",
+            "did not respond as an HTTP proxy",
+        ),
+        ("HTTP/1.1 200 cut off", "did not respond as an HTTP proxy"),
     ] {
         let why = open(response).unwrap_err();
         assert!(why.contains(expected), "{response}: {why}");
@@ -134,8 +137,10 @@ fn credentials_are_in_the_request_and_in_nothing_that_is_printed() {
     let token = crate::secret::Secret::new("user:canary".to_owned())
         .ok()
         .unwrap();
-    let proxy = EgressProxy::parse("http://proxy.corp:3128").unwrap();
-    let proxy = proxy.with_token(&token).unwrap();
+    let proxy = EgressProxy::parse("http://proxy.corp:3128")
+        .unwrap()
+        .with_token(&token)
+        .unwrap();
     let url = BaseUrl::parse("https://api.openai.com").unwrap();
     let tunnel = Tunnel::new(&proxy, &url, Duration::from_secs(1));
     let request = String::from_utf8(tunnel.request.to_vec()).unwrap();

@@ -121,8 +121,8 @@ mod tests {
             let ours = HeaderName::from_static("x-our-tenant");
             let stripped = stripped.guarding(ACCOUNT_CHOICES.iter().chain([&ours]));
             let mut others = others.into_iter();
-            let spelled = name.replace('-', "\n");
-            let spelled: String = spelled
+            let spelled: String = name
+                .replace('-', "\n")
                 .chars()
                 .map(|c| if c == '\n' { char::from(others.next().unwrap_or(b'_')) } else { c })
                 .collect();

@@ -63,8 +63,10 @@ pub fn rewrite(
 fn strip(route: &Route, upstream: &mut RequestHeader) {
     // The names that are there are looked up among those that are stripped: they are fewer.
     let names = upstream.headers.keys();
-    let stripped = names.filter(|name| route.stripped.contains(name));
-    let stripped: Vec<HeaderName> = stripped.cloned().collect();
+    let stripped: Vec<HeaderName> = names
+        .filter(|name| route.stripped.contains(name))
+        .cloned()
+        .collect();
     for name in &stripped {
         upstream.remove_header(name);
     }
@@ -122,10 +124,12 @@ fn strip_protocols(route: &Route, upstream: &mut RequestHeader) -> Result<(), Bo
         let name = protocol.split('.').next().unwrap_or_default();
         !is_key_protocol(protocol) && !route.stripped.contains_text(name)
     };
-    let offered = upstream.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    let offered = offered.flat_map(|value| list::elements(value.to_str().unwrap_or_default()));
-    let kept: Vec<&str> = offered.filter(stays).collect();
-    let kept = kept.join(", ");
+    let offered = upstream
+        .headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .flat_map(|value| list::elements(value.to_str().unwrap_or_default()));
+    let kept = offered.filter(stays).collect::<Vec<_>>().join(", ");
     if kept.is_empty() {
         upstream.remove_header(&SEC_WEBSOCKET_PROTOCOL);
         return Ok(());

@@ -331,8 +331,9 @@ proptest! {
         let path = NormalPath::parse(policy.path.as_bytes()).unwrap();
         let decided = Admission::decide(&snapshot, &head, &path, Timestamp::UNIX_EPOCH);
         let (admission, parts) = decided.map_err(|refused| refused.reason).unwrap();
-        let attempt = Attempt::begin(&admission, &parts, &snapshot.rules.router);
-        let attempt = attempt.map_err(|refused| refused.reason).unwrap();
+        let attempt = Attempt::begin(&admission, &parts, &snapshot.rules.router)
+            .map_err(|refused| refused.reason)
+            .unwrap();
         let client = head.headers.clone();
         // Twice, as for a second try: each begins with a fresh copy of the head.
         for _ in 0..2 {

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixDatagram;
 pub(crate) const SERVING: &[u8] = b"serving";
 /// Yet another process serves in the place of the sender.
 pub(crate) const SUCCEEDED: &[u8] = b"succeeded";
-/// The sender was told to end.
+/// The sender has been requested to end.
 pub(crate) const ENDING: &[u8] = b"ending";
 /// The old process will send [`HANDED_OVER`]. Versions before this message do not.
 pub(crate) const STARTING: &[u8] = b"starting";

@@ -53,7 +53,7 @@ impl Program {
     }
 
     /// Starts the program with `sockets`, and returns its process once it serves. If the future is dropped earlier, the
-    /// new process is told to end.
+    /// new process is requested to end.
     pub(crate) async fn start(
         &self,
         sockets: &Sockets,
@@ -174,7 +174,7 @@ pub(crate) struct Successor {
     socket: UnixDatagram,
     /// Yet another process serves in its place.
     succeeded: bool,
-    /// The process that serves was told to end.
+    /// The process that serves has been requested to end.
     ending: bool,
 }
 
@@ -191,7 +191,7 @@ impl Successor {
         }
     }
 
-    /// Waits until no successor serves although none was told to end, and returns the reason. If yet another process has
+    /// Waits until no successor serves although none was requested to end, and returns the reason. If yet another process has
     /// succeeded this one, that one counts, whatever happens to this one.
     pub(crate) async fn failed(&mut self) -> String {
         loop {

@@ -13,11 +13,13 @@ fn model_calls_and_one_hour_cache_writes_are_counted() {
         (&["compaction", "message"], 2, false),
         (&["message", "advisor_message", "message"], 3, true),
     ] {
-        let iterations = kinds.iter().map(|kind| {
-            json!({"input_tokens": 7, "output_tokens": 1, "type": kind, "model": "n",
+        let iterations: Vec<Value> = kinds
+            .iter()
+            .map(|kind| {
+                json!({"input_tokens": 7, "output_tokens": 1, "type": kind, "model": "n",
                 "cache_creation": {"ephemeral_1h_input_tokens": 2, "ephemeral_5m_input_tokens": 1}})
-        });
-        let iterations: Vec<Value> = iterations.collect();
+            })
+            .collect();
         let usage = json!({"input_tokens": 7, "output_tokens": 1, "iterations": iterations});
         let usage = of_json(&json!({"model": "m", "usage": usage}));
         assert_eq!((usage.calls, usage.other_models), (calls, other_models));

@@ -100,8 +100,7 @@ proptest! {
         let whole = read(EVENTS, &plain, plain.len());
         prop_assert!(whole.is_some());
         prop_assert_eq!(read(EVENTS, &other, cut), whole);
-        let lines: Vec<String> = shuffled.iter().map(Value::to_string).collect();
-        let lines = lines.join("\n");
+        let lines = shuffled.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
         prop_assert_eq!(read(b"application/x-ndjson", &lines, cut), whole);
         prop_assert_eq!(read(JSON, &Value::from(shuffled).to_string(), cut), whole);
     }

@@ -356,8 +356,11 @@ proptest! {
         other_way in any::<bool>(),
     ) {
         let turn = |text: String| if other_way { turned(&text) } else { text };
-        let events: Vec<String> = shuffled.iter().map(|event| format!("data: {event}\n\n")).collect();
-        let events = events.concat();
+        let events = shuffled
+            .iter()
+            .map(|event| format!("data: {event}\n\n"))
+            .collect::<Vec<_>>()
+            .concat();
         prop_assert_eq!(usage(EVENTS, &turn(events), cut).media, expected);
         let list = turn(Value::from(shuffled).to_string());
         prop_assert_eq!(usage(JSON, &list, cut).media, expected);

@@ -100,19 +100,23 @@ impl Plain {
         text
     }
 
-    /// The cost, computed the way a person would.
-    fn cost(&self, service: Option<&str>, usage: &Usage) -> Option<Fraction> {
+    /// The prices of the tier that applies.
+    fn tier(&self, service: Option<&str>, usage: &Usage) -> Option<&Written> {
         let service = service.unwrap_or("standard");
         let crossed = self.tiers.iter().map(|tier| tier.1);
         let crossed = crossed.filter(|above| usage.input > *above).max();
         let crossed = crossed.unwrap_or(0);
-        let written = if service == "standard" && crossed == 0 {
-            &self.base
-        } else {
-            let mut tiers = self.tiers.iter();
-            &tiers.find(|tier| tier.0 == service && tier.1 == crossed)?.2
-        };
-        let [input, read, minutes, hour, output, reasoning, media @ ..] = written
+        if service == "standard" && crossed == 0 {
+            return Some(&self.base);
+        }
+        let mut tiers = self.tiers.iter();
+        Some(&tiers.find(|tier| tier.0 == service && tier.1 == crossed)?.2)
+    }
+
+    /// The cost, computed the way a person would.
+    fn cost(&self, service: Option<&str>, usage: &Usage) -> Option<Fraction> {
+        let [input, read, minutes, hour, output, reasoning, media @ ..] = self
+            .tier(service, usage)?
             .each_ref()
             .map(|price| price.as_deref().map(Fraction::read));
         let input = input.unwrap();
@@ -121,52 +125,15 @@ impl Plain {
         if hours > 0 && minutes.is_some() && hour.is_none() {
             return None;
         }
-        let mut plain = usage.input - usage.cache_read - usage.cache_creation;
-        let (mut cached, mut made) = (usage.cache_read, usage.output - usage.reasoning);
-        let mut of_media = Fraction(0, 1);
-        let Media {
-            audio,
-            image,
-            video,
-            unclear,
-        } = usage.media;
-        for (at, tokens) in [audio, image, video].into_iter().enumerate() {
-            let [in_price, cache_price, out_price] =
-                [media[3 * at], media[3 * at + 1], media[3 * at + 2]];
-            let is_audio = at == 0;
-            let fresh = tokens.input - tokens.cache_read;
-            let has_input_price = in_price.is_some() || cache_price.is_some();
-            let own = (has_input_price || is_audio) && tokens.input > 0 || tokens.output > 0;
-            if own && unclear {
-                return None;
-            }
-            if tokens.output > 0 {
-                of_media = of_media.plus(out_price?.times(tokens.output));
-                made -= tokens.output;
-            }
-            if !has_input_price && !is_audio {
-                continue;
-            }
-            if fresh > 0 {
-                let price = if is_audio {
-                    in_price?
-                } else {
-                    in_price.unwrap_or(input)
-                };
-                of_media = of_media.plus(price.times(fresh));
-                plain -= fresh;
-            }
-            if tokens.cache_read > 0 {
-                of_media = of_media.plus(cache_price?.times(tokens.cache_read));
-                cached -= tokens.cache_read;
-            }
-        }
-        let million = of_media
+        let media = media_cost(&media, input, &usage.media)?;
+        let plain = usage.input - usage.cache_read - usage.cache_creation - media.fresh;
+        let million = media
+            .cost
             .plus(input.times(plain))
-            .plus(read.unwrap_or(input).times(cached))
+            .plus(read.unwrap_or(input).times(usage.cache_read - media.cached))
             .plus(minutes.unwrap_or(input).times(usage.cache_creation - hours))
             .plus(hour.unwrap_or(input).times(hours))
-            .plus(output.times(made))
+            .plus(output.times(usage.output - usage.reasoning - media.output))
             .plus(reasoning.unwrap_or(output).times(usage.reasoning));
         let mut all = million.over(1_000_000);
         if let Some(price) = &self.per_request {
@@ -177,6 +144,61 @@ impl Plain {
         }
         Some(all)
     }
+}
+
+/// The cost of a million times the tokens of media with prices of their own, and these tokens.
+struct MediaCost {
+    cost: Fraction,
+    fresh: u64,
+    cached: u64,
+    output: u64,
+}
+
+/// The part of the cost for audio, images and video. `prices` are those of each medium for input,
+/// cached input and output; `input` is that of text.
+fn media_cost(prices: &[Option<Fraction>; 9], input: Fraction, media: &Media) -> Option<MediaCost> {
+    let (mut fresh, mut cached, mut output) = (0, 0, 0);
+    let mut cost = Fraction(0, 1);
+    for (at, tokens) in [media.audio, media.image, media.video]
+        .into_iter()
+        .enumerate()
+    {
+        let [in_price, cache_price, out_price] =
+            [prices[3 * at], prices[3 * at + 1], prices[3 * at + 2]];
+        let is_audio = at == 0;
+        let new = tokens.input - tokens.cache_read;
+        let has_input_price = in_price.is_some() || cache_price.is_some();
+        let own = (has_input_price || is_audio) && tokens.input > 0 || tokens.output > 0;
+        if own && media.unclear {
+            return None;
+        }
+        if tokens.output > 0 {
+            cost = cost.plus(out_price?.times(tokens.output));
+            output += tokens.output;
+        }
+        if !has_input_price && !is_audio {
+            continue;
+        }
+        if new > 0 {
+            let price = if is_audio {
+                in_price?
+            } else {
+                in_price.unwrap_or(input)
+            };
+            cost = cost.plus(price.times(new));
+            fresh += new;
+        }
+        if tokens.cache_read > 0 {
+            cost = cost.plus(cache_price?.times(tokens.cache_read));
+            cached += tokens.cache_read;
+        }
+    }
+    Some(MediaCost {
+        cost,
+        fresh,
+        cached,
+        output,
+    })
 }
 
 fn price() -> impl Strategy<Value = String> {
@@ -243,57 +265,56 @@ fn usage() -> impl Strategy<Value = (Option<&'static str>, Usage)> {
         Some("batch"),
         Some("other"),
     ]);
-    let share = || 0_u64..=100;
-    (
-        input,
-        0_u64..100_000,
-        proptest::array::uniform4(share()),
-        0_u64..4,
-        service,
-        media_shares(),
-    )
-        .prop_map(
-            |(
-                input,
-                output,
-                [read, written, hour, reasoning],
+    let shares = proptest::array::uniform4(0_u64..=100);
+    let searches = (0_u64..4).prop_map(|searches| searches / 2);
+    let text = (input, 0_u64..100_000, shares).prop_map(text_usage);
+    (text, searches, service, media_shares()).prop_map(
+        |(text, searches, service, (shares, unclear))| {
+            let usage = Usage {
+                media: media_usage(&text, shares, unclear),
                 searches,
-                service,
-                (shares, unclear),
-            )| {
-                let cache_read = input * read / 100;
-                let cache_creation = (input - cache_read) * written / 100;
-                let reasoning = output * reasoning / 100;
-                let fresh = input - cache_read - cache_creation;
-                // At most a third for each, so that all of them fit.
-                let [audio, image, video] = shares.map(|[of_fresh, of_cached, of_made]| {
-                    let cache_read = cache_read * of_cached / 300;
-                    MediumTokens {
-                        input: fresh * of_fresh / 300 + cache_read,
-                        cache_read,
-                        output: (output - reasoning) * of_made / 300,
-                    }
-                });
-                let usage = Usage {
-                    input,
-                    output,
-                    cache_read,
-                    cache_creation,
-                    media: Media {
-                        audio,
-                        image,
-                        video,
-                        unclear,
-                    },
-                    cache_creation_hour: cache_creation * (hour / 50) / 2,
-                    reasoning,
-                    searches: searches / 2,
-                    service_tier: service.and_then(|name| ServiceTier::named(name.as_bytes())),
-                    ..Usage::default()
-                };
-                (service, usage)
-            },
-        )
+                service_tier: service.and_then(|name| ServiceTier::named(name.as_bytes())),
+                ..text
+            };
+            (service, usage)
+        },
+    )
+}
+
+/// Usage with this input and output. The shares, in hundredths, are those of the input that was
+/// read from the cache, of the rest that was written into it, of what was written that stays an
+/// hour, and of the output that is reasoning.
+fn text_usage((input, output, [read, written, hour, reasoning]): (u64, u64, [u64; 4])) -> Usage {
+    let cache_read = input * read / 100;
+    let cache_creation = (input - cache_read) * written / 100;
+    Usage {
+        input,
+        output,
+        cache_read,
+        cache_creation,
+        cache_creation_hour: cache_creation * (hour / 50) / 2,
+        reasoning: output * reasoning / 100,
+        ..Usage::default()
+    }
+}
+
+/// The media among the tokens of `usage`: at most a third for each, so that all of them fit.
+fn media_usage(usage: &Usage, shares: [[u64; 3]; 3], unclear: bool) -> Media {
+    let fresh = usage.input - usage.cache_read - usage.cache_creation;
+    let [audio, image, video] = shares.map(|[of_fresh, of_cached, of_made]| {
+        let cache_read = usage.cache_read * of_cached / 300;
+        MediumTokens {
+            input: fresh * of_fresh / 300 + cache_read,
+            cache_read,
+            output: (usage.output - usage.reasoning) * of_made / 300,
+        }
+    });
+    Media {
+        audio,
+        image,
+        video,
+        unclear,
+    }
 }
 
 /// The share of each medium, in thirds of a hundredth, of the input, the cached tokens and the

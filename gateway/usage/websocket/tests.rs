@@ -1,3 +1,5 @@
+//! Tests: the meter counts each response of a WebSocket, wherever its messages are cut.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -70,7 +72,7 @@ const GEMINI: [&str; 4] = [
 #[test]
 fn usage_is_read_per_response_wherever_the_bytes_are_cut() {
     for cut in (1..40).chain([usize::MAX]) {
-        let (seen, counts, unmetered) = read("/v1/realtime?model=asked", &REALTIME, cut);
+        let (seen, counts, unmetered) = read("/v1/realtime?model=requested", &REALTIME, cut);
         let expected = [
             has_usage(13, 9, "gpt-4o-transcribe"),
             has_usage(132, 121, "gpt-realtime"),

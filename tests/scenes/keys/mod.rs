@@ -9,12 +9,11 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use crate::command::{keygate, keygate_with, text};
+use crate::support::client::raw_request;
+use crate::support::command::{keygate, keygate_with, text};
 use crate::support::gateway::{key_table, simple};
 use crate::support::provider::{begin_events, chunk, end_chunks};
-use crate::support::{Client, Gateway, PATIENCE, Provider, Scene, eventually, http2};
-
-const KEY: [(&str, &str); 1] = [("api-key", "secret")];
+use crate::support::{Client, Gateway, KEY, PATIENCE, Provider, Scene, eventually, http2};
 
 /// A running gateway, and `keygate keys ...` for it. The commands know the port of its admin listener.
 struct Keys {
@@ -23,7 +22,7 @@ struct Keys {
 }
 
 impl Keys {
-    fn of(provider: &Provider) -> Self {
+    fn before(provider: &Provider) -> Self {
         Self::with_server(provider, "")
     }
 
@@ -59,7 +58,8 @@ impl Keys {
         output
     }
 
-    fn opens(&self, key: &str) -> bool {
+    /// Returns whether the gateway accepts a key.
+    fn accepts(&self, key: &str) -> bool {
         match self.gateway.get("/p", &[("api-key", key)]).status {
             200 => true,
             401 => false,
@@ -71,7 +71,7 @@ impl Keys {
 #[test]
 fn imported_keys_are_added_all_or_none() {
     let provider = Provider::start();
-    let keys = Keys::of(&provider);
+    let keys = Keys::before(&provider);
     let import = |input: &str| {
         keygate_with(
             input,
@@ -105,7 +105,7 @@ fn imported_keys_are_added_all_or_none() {
         "mysecretkey",
         &"x".repeat(40),
     ] {
-        assert!(keys.opens(key), "{key}");
+        assert!(keys.accepts(key), "{key}");
     }
     let file = std::fs::read_to_string(keys.gateway.scene.path("keys.toml")).unwrap();
     assert!(!file.contains("mysecretkey") && file.contains("from = \"litellm\""));
@@ -142,7 +142,7 @@ fn imported_keys_are_added_all_or_none() {
 #[test]
 fn a_secret_of_another_key_is_not_imported_and_revocations_still_work() {
     let provider = Provider::start();
-    let keys = Keys::of(&provider);
+    let keys = Keys::before(&provider);
     let file = || std::fs::read_to_string(keys.gateway.scene.path("keys.toml")).unwrap();
     let before = file();
     let import = ["keys", "import", "--config", &keys.config];
@@ -157,14 +157,17 @@ fn a_secret_of_another_key_is_not_imported_and_revocations_still_work() {
         ),
     ] {
         let refused = keygate_with(input, &import);
-        let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(1), "{said}");
-        assert!(said.contains(why) && said.contains("nothing was"), "{said}");
+        let printed = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{printed}");
+        assert!(
+            printed.contains(why) && printed.contains("nothing was"),
+            "{printed}"
+        );
         assert_eq!(file(), before);
     }
-    assert!(keys.opens("first-key"));
+    assert!(keys.accepts("first-key"));
     keys.run(&["disable", "first", "--wait"]);
-    assert!(!keys.opens("first-key"));
+    assert!(!keys.accepts("first-key"));
 }
 
 #[test]
@@ -180,17 +183,17 @@ fn an_edit_of_a_key_file_that_the_gateway_refuses_fails_with_the_line() {
     ] {
         let file = ["--file", path.to_str().unwrap()];
         let refused = keygate(&[&["keys"], edit, &file].concat());
-        let said = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(1), "{said}");
-        assert!(said.contains("unknown key `key[0].colour`"), "{said}");
-        assert!(said.contains("line 4: "), "{said}");
+        let printed = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{printed}");
+        assert!(printed.contains("unknown key `key[0].colour`"), "{printed}");
+        assert!(printed.contains("line 4: "), "{printed}");
         assert!(refused.stdout.is_empty());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
     }
 }
 
 #[test]
-fn a_key_file_that_is_cut_off_at_any_byte_leaves_the_old_store_serving() {
+fn a_key_file_that_is_truncated_at_any_byte_is_refused_and_the_old_keys_stay_valid() {
     let provider = Provider::start();
     let gateway = Scene::new(&simple(&provider.url(), "", ""))
         .key("first", "first-key", "labels = { team = \"a\" }")
@@ -215,7 +218,7 @@ fn a_key_file_that_is_cut_off_at_any_byte_leaves_the_old_store_serving() {
     let file = OpenOptions::new().write(true).open(&path).unwrap();
     for length in (0..whole.len()).rev() {
         file.set_len(length as u64).unwrap();
-        assert!(reload().is_some(), "taken over when cut at {length}");
+        assert!(reload().is_some(), "accepted when cut at {length}");
         assert!(opens("first-key") && opens("last-key") && !opens("closed-key"));
     }
     let refused = reload().unwrap();
@@ -241,11 +244,9 @@ fn a_thousand_open_connections_are_refused_within_a_second_of_the_command() {
     let mut clients: Vec<Client> = (0..OF_EACH).map(|_| keys.gateway.client()).collect();
     let key = [("api-key", "first-key")];
     http2::run(async {
-        let ask = async |client: &mut h2::client::SendRequest<bytes::Bytes>| {
+        let get = async |client: &mut h2::client::SendRequest<bytes::Bytes>| {
             let request = http::Request::get("http://a/p").header("api-key", "first-key");
-            let mut ready = client.clone().ready().await.unwrap();
-            let (response, _) = ready.send_request(request.body(()).unwrap(), true).unwrap();
-            response.await.unwrap().status().as_u16()
+            http2::send(client, request).await.status().as_u16()
         };
         let mut newer = Vec::with_capacity(OF_EACH);
         for client in &mut clients {
@@ -253,7 +254,7 @@ fn a_thousand_open_connections_are_refused_within_a_second_of_the_command() {
             newer.push(http2::connect(keys.gateway.address()).await);
         }
         for client in &mut newer {
-            assert_eq!(ask(client).await, 200);
+            assert_eq!(get(client).await, 200);
         }
         keys.run(&["disable", "first"]);
         // From here on, every connection must refuse the key within a second.
@@ -262,7 +263,7 @@ fn a_thousand_open_connections_are_refused_within_a_second_of_the_command() {
             assert_eq!(client.request("GET", "/p", &key, b"").status, 401);
         }
         for client in &mut newer {
-            assert_eq!(ask(client).await, 401);
+            assert_eq!(get(client).await, 401);
         }
     });
     assert_eq!(provider.received().len(), 2 * OF_EACH);
@@ -270,31 +271,28 @@ fn a_thousand_open_connections_are_refused_within_a_second_of_the_command() {
 
 /// A gateway with a running stream, and a function that makes the provider end it.
 fn with_running_stream(setting: &str) -> (Gateway, Client, impl Fn()) {
-    let (tell, told) = channel();
-    let told = Mutex::new(told);
-    let provider = Provider::answering(move |_, wire| {
+    let (finish, finished) = channel();
+    let finished = Mutex::new(finished);
+    let provider = Provider::responding(move |_, wire| {
         begin_events(wire);
         chunk(wire, b"data: 1\n\n");
-        let _ = told.lock().unwrap().recv_timeout(PATIENCE);
+        let _ = finished.lock().unwrap().recv_timeout(PATIENCE);
         end_chunks(wire);
     });
     let keys = format!("keys.revoked_streams = \"{setting}\"");
-    let gateway = Scene::with_server(&keys, &simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
-        .start();
-    let mut client = gateway.client();
-    client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
-    assert!(client.read_head().starts_with("HTTP/1.1 200 "));
+    let gateway = Scene::before(&provider, &keys).start();
+    let request = raw_request("POST", "/p", &KEY, b"{}");
+    let mut client = Client::open_response(gateway.address(), request);
     assert_eq!(client.chunk(), "data: 1\n\n");
-    // Kept alive until the provider is told to end.
+    // The provider is kept until it has to end the stream.
     let end = move || {
-        let _ = (&provider, tell.send(()));
+        let _ = (&provider, finish.send(()));
     };
     (gateway, client, end)
 }
 
 #[test]
-fn a_running_stream_of_a_revoked_key_finishes_if_the_configuration_says_so() {
+fn a_running_stream_of_a_revoked_key_finishes_if_configured() {
     let (gateway, mut client, end) = with_running_stream("finish");
     gateway.scene.write("keys.toml", "");
     gateway.wait_for_generation(2);
@@ -304,7 +302,7 @@ fn a_running_stream_of_a_revoked_key_finishes_if_the_configuration_says_so() {
 }
 
 #[test]
-fn a_running_stream_of_a_revoked_key_is_cut_if_the_configuration_says_so() {
+fn a_running_stream_of_a_revoked_key_is_cut_if_configured() {
     for change in [
         String::new(),
         key_table("alice", "secret", "disabled = true"),
@@ -318,7 +316,7 @@ fn a_running_stream_of_a_revoked_key_is_cut_if_the_configuration_says_so() {
         gateway.wait_for_generation(2);
         gateway.scene.write("keys.toml", &change);
         let since = Instant::now();
-        assert_eq!(client.try_chunk(), None, "not broken off: {change}");
+        assert_eq!(client.try_chunk(), None, "not cut: {change}");
         assert!(since.elapsed() < Duration::from_secs(5));
         let line = &gateway.access_lines(1)[0];
         assert_eq!(line["reason"], "key_revoked", "{line}");
@@ -330,7 +328,7 @@ fn a_running_stream_of_a_revoked_key_is_cut_if_the_configuration_says_so() {
 }
 
 #[test]
-fn a_running_stream_is_cut_when_its_key_ends() {
+fn a_running_stream_is_cut_when_its_key_expires() {
     let (gateway, mut client, _end) = with_running_stream("cut");
     let soon = jiff::Timestamp::now() + Duration::from_millis(1500);
     let table = key_table("alice", "secret", &format!("expires = {soon}"));
@@ -340,7 +338,7 @@ fn a_running_stream_is_cut_when_its_key_ends() {
 }
 
 #[test]
-fn unknown_keys_make_no_series_and_many_keys_share_one() {
+fn unknown_keys_make_no_metric_series_and_keys_above_the_limit_share_one() {
     let provider = Provider::start();
     let mut scene = Scene::with_server("keys.metric_keys = 2", &simple(&provider.url(), "", ""));
     for i in 0..5 {
@@ -354,23 +352,23 @@ fn unknown_keys_make_no_series_and_many_keys_share_one() {
         let response = client.request("GET", "/p", &[("api-key", &key)], b"");
         assert_eq!(response.status, 200);
     }
-    let ask = |client: &mut Client, key: &str| {
+    let get = |client: &mut Client, key: &str| {
         let response = client.request("GET", "/p", &[("api-key", key)], b"");
         assert_eq!(response.status, 401);
     };
-    ask(&mut client, "unknown");
-    ask(&mut client, "kg_malformed");
+    get(&mut client, "unknown");
+    get(&mut client, "kg_malformed");
     let series = |name: &str| {
         let text = gateway.admin("/metrics").text().to_owned();
         text.lines().filter(|line| line.starts_with(name)).count()
     };
-    eventually("the record", || {
+    eventually("the failed key is counted", || {
         gateway.count("keygate_auth_failures_total{reason=\"malformed_key\"}") == 1
     });
     let before = series("");
     for i in 0..2_000 {
-        ask(&mut client, &format!("random-{i}-{}", i * 7919));
-        ask(&mut client, &format!("kg_random_{i}"));
+        get(&mut client, &format!("random-{i}-{}", i * 7919));
+        get(&mut client, &format!("kg_random_{i}"));
     }
     assert_eq!(series(""), before);
     let of = |key: &str| {

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_command_with_wait_returns_when_its_change_is_served() {
     let provider = Provider::start();
-    let keys = Keys::of(&provider);
+    let keys = Keys::before(&provider);
     let made = keys.run(&["create", "--id", "alice", "--wait"]);
     assert!(
         text(&made.stderr).contains("Served by every thread"),
@@ -13,25 +13,25 @@ fn a_command_with_wait_returns_when_its_change_is_served() {
         text(&made.stderr)
     );
     let old = text(&made.stdout).trim().to_owned();
-    assert!(keys.opens(&old));
+    assert!(keys.accepts(&old));
 
     keys.run(&["disable", "alice", "--wait"]);
-    assert!(!keys.opens(&old));
+    assert!(!keys.accepts(&old));
     let shown = keys.run(&["show", "alice", "--json"]);
     let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(shown["state"], "disabled");
     keys.run(&["enable", "alice", "--wait"]);
-    assert!(keys.opens(&old));
+    assert!(keys.accepts(&old));
 
     let rotated = keys.run(&["rotate", "alice", "--overlap", "1h", "--wait"]);
     let new = text(&rotated.stdout).trim().to_owned();
-    assert!(new != old && keys.opens(&old) && keys.opens(&new));
+    assert!(new != old && keys.accepts(&old) && keys.accepts(&new));
     let rotated = keys.run(&["rotate", "alice", "--overlap", "0s", "--wait"]);
     let newest = text(&rotated.stdout).trim().to_owned();
-    assert!(!keys.opens(&old) && !keys.opens(&new) && keys.opens(&newest));
+    assert!(!keys.accepts(&old) && !keys.accepts(&new) && keys.accepts(&newest));
 
     keys.run(&["delete", "alice", "--wait"]);
-    assert!(!keys.opens(&newest) && keys.opens("first-key"));
+    assert!(!keys.accepts(&newest) && keys.accepts("first-key"));
     let gone = keygate(&["keys", "show", "alice", "--config", &keys.config]);
     assert_eq!(
         (gone.status.code(), text(&gone.stderr)),
@@ -42,7 +42,7 @@ fn a_command_with_wait_returns_when_its_change_is_served() {
 #[test]
 fn wait_reports_why_the_gateway_refuses_the_change() {
     let provider = Provider::start();
-    let keys = Keys::of(&provider);
+    let keys = Keys::before(&provider);
     // The configuration became invalid after the last reload: the change is in the key file and is not served.
     let path = keys.gateway.scene.path("gateway.toml");
     let file = std::fs::read_to_string(&path).unwrap();
@@ -64,13 +64,13 @@ fn wait_reports_why_the_gateway_refuses_the_change() {
         "{}",
         text(&output.stderr)
     );
-    assert!(keys.opens("first-key"));
+    assert!(keys.accepts("first-key"));
 }
 
 #[test]
 fn wait_reports_a_revocation_as_done_and_a_new_key_as_pending_when_the_configuration_is_refused() {
     let provider = Provider::start();
-    let keys = Keys::of(&provider);
+    let keys = Keys::before(&provider);
     let run = |arguments: &[&str]| {
         let output =
             keygate(&[&["keys"], arguments, &["--wait", "--config", &keys.config]].concat());
@@ -83,50 +83,53 @@ fn wait_reports_a_revocation_as_done_and_a_new_key_as_pending_when_the_configura
     let good = std::fs::read_to_string(&path).unwrap();
     let bad = good.replace("provider = \"p\"", "provider = \"q\"");
     keys.gateway.scene.write("gateway.toml", &bad);
-    let waits = "there is no provider `q`";
+    let reason = "there is no provider `q`";
     // The new key is not valid as long as the configuration is refused.
-    let (code, said) = run(&["create", "--id", "new"]);
-    assert_eq!(code, Some(1), "{said}");
+    let (code, printed) = run(&["create", "--id", "new"]);
+    assert_eq!(code, Some(1), "{printed}");
     assert!(
-        said.contains("is not served") && said.contains(waits),
-        "{said}"
+        printed.contains("is not served") && printed.contains(reason),
+        "{printed}"
     );
     for (command, id) in [
         ("disable", "first"),
         ("disable", "first"),
         ("delete", "gone"),
     ] {
-        let (code, said) = run(&[command, id]);
-        assert_eq!(code, Some(0), "{said}");
+        let (code, printed) = run(&[command, id]);
+        assert_eq!(code, Some(0), "{printed}");
         assert!(
-            said.contains("in force") && !said.contains("is not served"),
-            "{said}"
+            printed.contains("in force") && !printed.contains("is not served"),
+            "{printed}"
         );
-        // The output says that the rest of the file is not served, and why.
+        // The output reports that the rest of the file is not served, and why.
         assert!(
-            said.contains("Other changes of") && said.contains(waits),
-            "{said}"
+            printed.contains("Other changes of") && printed.contains(reason),
+            "{printed}"
         );
     }
-    assert!(!keys.opens("first-key"));
+    assert!(!keys.accepts("first-key"));
     // A change that grants more is not in force, although the revocations are.
     for arguments in [
         &["enable", "first"][..],
         &["rotate", "kept", "--overlap", "0s"],
     ] {
-        let (code, said) = run(arguments);
-        assert_eq!(code, Some(1), "{said}");
+        let (code, printed) = run(arguments);
+        assert_eq!(code, Some(1), "{printed}");
         assert!(
-            said.contains("is not served") && said.contains(waits),
-            "{said}"
+            printed.contains("is not served") && printed.contains(reason),
+            "{printed}"
         );
     }
-    let (_, said) = run(&["rotate", "kept", "--overlap", "0s"]);
-    assert!(said.contains("what the file closes is closed"), "{said}");
+    let (_, printed) = run(&["rotate", "kept", "--overlap", "0s"]);
+    assert!(
+        printed.contains("what the file closes is closed"),
+        "{printed}"
+    );
     keys.gateway.scene.write("gateway.toml", &good);
-    let (code, said) = run(&["disable", "kept"]);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("Served by every thread"), "{said}");
+    let (code, printed) = run(&["disable", "kept"]);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("Served by every thread"), "{printed}");
 }
 
 #[test]
@@ -137,13 +140,15 @@ fn an_edit_that_waits_for_the_lock_names_its_holder() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keygate"));
     command.args(["keys", "disable", "alice", "--file"]);
     command.arg(scene.path("keys.toml"));
-    let said = scene.path("said");
-    command.stderr(std::fs::File::create(&said).unwrap());
+    let printed = scene.path("stderr");
+    command.stderr(std::fs::File::create(&printed).unwrap());
     let mut waiting = command.spawn().unwrap();
-    let said = || std::fs::read_to_string(&said).unwrap();
-    eventually("a word", || said().contains("waiting for the lock of "));
+    let printed = || std::fs::read_to_string(&printed).unwrap();
+    eventually("the message", || {
+        printed().contains("waiting for the lock of ")
+    });
     let holder = format!("process {}", std::process::id());
-    assert!(said().contains(&holder), "{}", said());
+    assert!(printed().contains(&holder), "{}", printed());
     assert_eq!(waiting.try_wait().unwrap(), None);
     lock.unlock().unwrap();
     assert!(waiting.wait().unwrap().success());

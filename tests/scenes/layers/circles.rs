@@ -98,7 +98,7 @@ fn target(module: &Module, path: &[String], modules: &BTreeSet<Module>) -> Optio
     Some(full)
 }
 
-/// For each module of a room, those of the same room that it imports.
+/// For each module, those below the same top module that it imports.
 fn imports(sources: &[Source]) -> BTreeMap<Module, BTreeSet<Module>> {
     let modules: BTreeSet<Module> = sources.iter().map(|it| module_of(&it.path)).collect();
     let of = |source: &Source| {

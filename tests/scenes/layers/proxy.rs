@@ -1,11 +1,11 @@
-//! The files of `proxy`: decisions stand below the exchange, adapters above it, and the front page is a list.
+//! The files of `proxy`: decisions are below the exchange, adapters are above it, and `mod.rs` only delegates.
 
 use std::collections::BTreeMap;
 
 use super::sources::{self, Source};
 
-/// The modules of `proxy`, from the ground up. What stands below `exchange` decides and knows no session but where it is
-/// named here; what stands above it adapts Pingora's session to those decisions.
+/// The modules of `proxy`, from the ground up. Those below `exchange` decide, without Pingora's session but for two
+/// exceptions; those above it adapt the session to those decisions.
 const PROXY_LAYERS: &[&[&str]] = &[
     &["dialect", "retry", "tries"],
     &["reject"],
@@ -42,13 +42,15 @@ fn siblings(source: &Source, module: &str) -> Vec<String> {
 }
 
 #[test]
-fn decisions_stand_below_the_exchange_and_adapters_above_it() {
+fn decisions_are_below_the_exchange_and_adapters_above_it() {
     let layers = PROXY_LAYERS.iter().enumerate();
     let layer: BTreeMap<&str, usize> = layers
         .flat_map(|(height, modules)| modules.iter().map(move |module| (*module, height)))
         .collect();
     let sources = sources::all();
-    let files = sources.iter().filter(|source| source.room() == "proxy");
+    let files = sources
+        .iter()
+        .filter(|source| source.top_module() == "proxy");
     let mut seen = 0;
     for source in files {
         seen += 1;
@@ -64,32 +66,32 @@ fn decisions_stand_below_the_exchange_and_adapters_above_it() {
                 "proxy/{module} imports {import}, which does not stand below it"
             );
         }
-        // These two hold what a session is told; everything else below decides without one.
+        // The two exceptions set options of a session.
         let knows_session = ["http10", "connection"].contains(&module);
         let is_decision = height < layer["exchange"] && !knows_session;
         assert!(
             !is_decision || !source.code.contains("pingora_proxy"),
-            "proxy/{module} decides, and knows a session"
+            "proxy/{module} decides, and uses a session"
         );
     }
     assert_eq!(
         seen,
         layer.len(),
-        "the plan names other files than there are"
+        "the layers name other files than there are"
     );
 }
 
 #[test]
-fn the_front_page_is_a_list() {
-    let page = include_str!("../../../gateway/proxy/mod.rs");
+fn proxy_mod_rs_is_short_and_names_no_timeout() {
+    let source = include_str!("../../../gateway/proxy/mod.rs");
     assert!(
-        page.lines().count() <= 200,
+        source.lines().count() <= 200,
         "proxy/mod.rs is too long to be read at a glance"
     );
     for forbidden in ["watchdog", "deadline", "timeout"] {
         assert!(
-            !page.contains(forbidden),
-            "proxy/mod.rs speaks of a {forbidden}"
+            !source.contains(forbidden),
+            "proxy/mod.rs contains `{forbidden}`"
         );
     }
 }

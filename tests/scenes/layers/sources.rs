@@ -1,4 +1,4 @@
-//! The sources of the gateway as the tests of its plan read them: without comments and without their own tests.
+//! The sources of the gateway, without comments and without their own tests.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ pub struct Source {
 
 impl Source {
     /// The module at the top that it belongs to: `proxy` for `proxy/admit.rs`, `template` for `template.rs`.
-    pub fn room(&self) -> &str {
+    pub fn top_module(&self) -> &str {
         let first = self.path.components().next().unwrap();
         let first = first.as_os_str().to_str().unwrap();
         first.trim_end_matches(".rs")

@@ -58,6 +58,15 @@ impl Client {
         TcpStream::connect(to).ok().map(Self::over)
     }
 
+    /// Sends a request on a new connection, and reads the head of its response, whose status is 200.
+    pub fn open_response(to: SocketAddr, request: impl AsRef<[u8]>) -> Self {
+        let mut client = Self::connect(to);
+        client.send(request);
+        let head = client.read_head();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        client
+    }
+
     fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -99,7 +108,7 @@ impl Client {
 
     pub fn read_head(&mut self) -> String {
         self.try_read_head()
-            .expect("the connection closed before an answer")
+            .expect("the connection closed before a response")
     }
 
     /// Reads a head; `None` if the connection is closed.
@@ -114,10 +123,10 @@ impl Client {
         }
     }
 
-    /// Reads a response. `to_head` says that the request was HEAD.
+    /// Reads a response; `to_head` is true if the request was HEAD.
     pub fn response(&mut self, to_head: bool) -> Response {
         self.try_response(to_head)
-            .expect("the connection closed before an answer")
+            .expect("the connection closed before a response")
     }
 
     pub fn try_response(&mut self, to_head: bool) -> Option<Response> {
@@ -157,7 +166,7 @@ impl Client {
     pub fn chunk(&mut self) -> String {
         let chunk = self
             .try_chunk()
-            .expect("the stream broke off")
+            .expect("the stream was cut")
             .expect("the stream ended");
         String::from_utf8(chunk).unwrap()
     }

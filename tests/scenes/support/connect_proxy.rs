@@ -13,44 +13,48 @@ use super::client::header;
 pub struct ConnectProxy {
     address: SocketAddr,
     requested: Arc<Mutex<Vec<String>>>,
-    passed: Arc<Mutex<Vec<u8>>>,
+    tunneled: Arc<Mutex<Vec<u8>>>,
     /// The address for each authority of a CONNECT request.
-    places: Arc<HashMap<String, SocketAddr>>,
+    addresses: Arc<HashMap<String, SocketAddr>>,
     /// The required value of `Proxy-Authorization`.
-    wants: Option<String>,
+    required: Option<String>,
     /// The response to every request, if the proxy opens no tunnels.
     response: Option<String>,
 }
 
 impl ConnectProxy {
     /// A proxy that connects each authority to its address, and responds with 502 to others.
-    pub fn start(places: &[(&str, SocketAddr)]) -> Self {
-        Self::serving(places, None, None)
+    pub fn start(addresses: &[(&str, SocketAddr)]) -> Self {
+        Self::serving(addresses, None, None)
     }
 
     /// A proxy that also requires these credentials, and responds with 407 to others.
-    pub fn wanting(authorization: &str, places: &[(&str, SocketAddr)]) -> Self {
-        Self::serving(places, Some(authorization.to_owned()), None)
+    pub fn requiring(authorization: &str, addresses: &[(&str, SocketAddr)]) -> Self {
+        Self::serving(addresses, Some(authorization.to_owned()), None)
     }
 
     /// A proxy that sends `response` to every request and closes; if it is empty, the proxy waits and sends nothing.
-    pub fn answering(response: &str) -> Self {
+    pub fn responding(response: &str) -> Self {
         Self::serving(&[], None, Some(response.to_owned()))
     }
 
     fn serving(
-        places: &[(&str, SocketAddr)],
-        wants: Option<String>,
+        addresses: &[(&str, SocketAddr)],
+        required: Option<String>,
         response: Option<String>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let places = places.iter();
         let proxy = Self {
             address: listener.local_addr().unwrap(),
             requested: Arc::default(),
-            passed: Arc::default(),
-            places: Arc::new(places.map(|(name, at)| ((*name).to_owned(), *at)).collect()),
-            wants,
+            tunneled: Arc::default(),
+            addresses: Arc::new(
+                addresses
+                    .iter()
+                    .map(|(name, at)| ((*name).to_owned(), *at))
+                    .collect(),
+            ),
+            required,
             response,
         };
         let seen = proxy.clone();
@@ -83,14 +87,17 @@ impl ConnectProxy {
             Some(response) => return client.write_all(response.as_bytes()).ok(),
             None => {}
         }
-        if header(&head, "proxy-authorization") != self.wants.as_deref() {
+        if header(&head, "proxy-authorization") != self.required.as_deref() {
             let response = "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"corp\"\r\n\r\n";
             return client.write_all(response.as_bytes()).ok();
         }
         let line = head.lines().next().unwrap();
         let target = line.strip_prefix("CONNECT ").unwrap();
-        let place = self.places.get(target.strip_suffix(" HTTP/1.1").unwrap());
-        let Some(mut provider) = place.and_then(|place| TcpStream::connect(place).ok()) else {
+        let address = self
+            .addresses
+            .get(target.strip_suffix(" HTTP/1.1").unwrap());
+        let Some(mut provider) = address.and_then(|address| TcpStream::connect(address).ok())
+        else {
             return client.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").ok();
         };
         provider.set_nodelay(true).unwrap();
@@ -104,7 +111,7 @@ impl ConnectProxy {
         });
         let mut chunk = [0; 16 << 10];
         while let Ok(read @ 1..) = client.read(&mut chunk) {
-            self.passed.lock().unwrap().extend(&chunk[..read]);
+            self.tunneled.lock().unwrap().extend(&chunk[..read]);
             provider.write_all(&chunk[..read]).ok()?;
         }
         provider.shutdown(Shutdown::Both).ok()
@@ -124,7 +131,7 @@ impl ConnectProxy {
     }
 
     /// The bytes that clients sent through the tunnels.
-    pub fn passed(&self) -> Vec<u8> {
-        self.passed.lock().unwrap().clone()
+    pub fn tunneled(&self) -> Vec<u8> {
+        self.tunneled.lock().unwrap().clone()
     }
 }

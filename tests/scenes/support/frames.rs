@@ -1,4 +1,4 @@
-//! A provider that writes HTTP/2 frame by frame, and so can do what no library would.
+//! A provider that writes HTTP/2 frame by frame, also in ways that libraries do not allow.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -82,11 +82,11 @@ pub fn goaway(last: u32, code: u32) -> Vec<u8> {
 
 /// A complete request; for [`at_heads`](FrameProvider::at_heads), only its head.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct RequestedStream {
     pub stream: u32,
 }
 
-type Answer = dyn Fn(Asked, &mut TcpStream) -> bool + Send + Sync;
+type Respond = dyn Fn(RequestedStream, &mut TcpStream) -> bool + Send + Sync;
 
 /// The provider. Its threads run until the process exits.
 #[derive(Clone)]
@@ -99,13 +99,15 @@ pub struct FrameProvider {
 
 impl FrameProvider {
     /// Calls `response` for each complete request; closes the connection when that returns false.
-    pub fn start(response: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
+    pub fn start(
+        response: impl Fn(RequestedStream, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Self {
         Self::with_settings(b"", response)
     }
 
     /// Calls `response` at the head of each request, and grants no window for more than 64 KiB of the bodies.
     pub fn at_heads(
-        response: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
+        response: impl Fn(RequestedStream, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self::serving(b"", true, response)
     }
@@ -113,7 +115,7 @@ impl FrameProvider {
     /// Like `start`, with a payload for the first SETTINGS frame.
     pub fn with_settings(
         settings: &'static [u8],
-        response: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
+        response: impl Fn(RequestedStream, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self::serving(settings, false, response)
     }
@@ -121,7 +123,7 @@ impl FrameProvider {
     fn serving(
         settings: &'static [u8],
         at_heads: bool,
-        response: impl Fn(Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
+        response: impl Fn(RequestedStream, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let provider = Self {
@@ -130,7 +132,7 @@ impl FrameProvider {
             resets: Arc::default(),
             at_heads,
         };
-        let (seen, response): (_, Arc<Answer>) = (provider.clone(), Arc::new(response));
+        let (seen, response): (_, Arc<Respond>) = (provider.clone(), Arc::new(response));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (seen, response) = (seen.clone(), response.clone());
@@ -140,7 +142,7 @@ impl FrameProvider {
         provider
     }
 
-    fn serve(&self, mut wire: TcpStream, settings: &[u8], response: &Answer) -> Option<()> {
+    fn serve(&self, mut wire: TcpStream, settings: &[u8], response: &Respond) -> Option<()> {
         wire.set_read_timeout(Some(PATIENCE)).unwrap();
         wire.set_nodelay(true).unwrap();
         wire.read_exact(&mut [0; 24]).ok()?;
@@ -171,7 +173,7 @@ impl FrameProvider {
                 }
                 HEADERS | DATA if self.is_due(kind, flags) => {
                     self.requested.fetch_add(1, Ordering::SeqCst);
-                    if !response(Asked { stream }, &mut wire) {
+                    if !response(RequestedStream { stream }, &mut wire) {
                         return None;
                     }
                 }

@@ -37,6 +37,11 @@ impl Scene {
         scene
     }
 
+    /// The usual configuration and key before `provider`, with more settings in its `[server]`.
+    pub fn before(provider: &super::Provider, server: &str) -> Self {
+        Self::with_server(server, &simple(&provider.url(), "", "")).key("alice", "secret", "")
+    }
+
     /// Writes the configuration again. It has one thread unless `server` says otherwise, so that all clients share the
     /// connections to providers.
     pub fn configure(&self, server: &str, rest: &str) {
@@ -114,9 +119,7 @@ pub struct Gateway {
 impl Gateway {
     /// One route `/p` to a custom provider with the token `provider-token`, one key `secret`.
     pub fn before(provider: &super::Provider) -> Self {
-        Scene::new(&simple(&provider.url(), "", ""))
-            .key("alice", "secret", "")
-            .start()
+        Scene::before(provider, "").start()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -143,7 +146,7 @@ impl Gateway {
     }
 
     pub fn admin(&self, path: &str) -> Response {
-        super::ask_admin(self.running.admin(), "GET", path)
+        super::admin_request(self.running.admin(), "GET", path)
     }
 
     /// The value of one series of /metrics; 0 if it does not exist.
@@ -188,6 +191,13 @@ pub fn simple(url: &str, provider: &str, route: &str) -> String {
         "[providers.p]\nkind = \"custom\"\nbase_url = \"{url}\"\ntoken = \"inline:provider-token\"\n\
          {provider}\n[[routes]]\nname = \"r\"\npath = \"/p\"\nprovider = \"p\"\n{route}\n"
     )
+}
+
+/// The tokens of the type `kind` that were counted for the key `alice` of [`Gateway::before`].
+pub fn tokens(gateway: &Gateway, kind: &str) -> u64 {
+    gateway.count(&format!(
+        "keygate_tokens_total{{key=\"alice\",model=\"other\",provider=\"p\",route=\"r\",type=\"{kind}\"}}"
+    ))
 }
 
 /// The output of the access log.

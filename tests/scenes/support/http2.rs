@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use h2::SendStream;
+use h2::client::SendRequest;
+use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -34,11 +35,11 @@ pub struct Http2Provider {
 impl Http2Provider {
     /// A provider with TLS, or by prior knowledge without. Responds to every request with 200 and `{"ok":true}`.
     pub fn start(tls: Option<Arc<ServerConfig>>) -> Self {
-        Self::answering(tls, |_| Bytes::from_static(b"{\"ok\":true}"))
+        Self::responding(tls, |_| Bytes::from_static(b"{\"ok\":true}"))
     }
 
     /// A provider that responds to every request with 200 and the body that `body` returns.
-    pub fn answering(
+    pub fn responding(
         tls: Option<Arc<ServerConfig>>,
         body: impl Fn(&Request<()>) -> Bytes + Send + Sync + 'static,
     ) -> Self {
@@ -161,11 +162,22 @@ impl Http2Provider {
 }
 
 /// A client connection by prior knowledge. Needs a Tokio runtime.
-pub async fn connect(to: SocketAddr) -> h2::client::SendRequest<Bytes> {
+pub async fn connect(to: SocketAddr) -> SendRequest<Bytes> {
     let stream = tokio::net::TcpStream::connect(to).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// Sends a request without a body, and waits for the head of the response.
+pub async fn send(
+    client: &mut SendRequest<Bytes>,
+    request: http::request::Builder,
+) -> Response<RecvStream> {
+    let mut client = client.clone().ready().await.unwrap();
+    let request = request.body(()).unwrap();
+    let (response, _) = client.send_request(request, true).unwrap();
+    response.await.unwrap()
 }
 
 /// Runs `work` on a new runtime, with a time limit.
@@ -175,5 +187,5 @@ pub fn run<T>(work: impl Future<Output = T>) -> T {
         .build()
         .unwrap()
         .block_on(async { tokio::time::timeout(PATIENCE * 3, work).await })
-        .expect("it took too long")
+        .expect("the time limit has passed")
 }

@@ -20,6 +20,7 @@ impl Manager {
         Self { socket, folder }
     }
 
+    /// Starts a gateway that notifies this manager, with more variables in its environment.
     pub fn start(&self, scene: Scene, more: &[(&str, &str)]) -> Process {
         let mut command = self.command();
         command.envs(more.iter().copied());
@@ -35,7 +36,7 @@ impl Manager {
     }
 
     /// The next notification, if one has arrived.
-    pub fn try_hear(&self) -> Option<String> {
+    pub fn try_notification(&self) -> Option<String> {
         self.socket.set_nonblocking(true).unwrap();
         let mut text = [0; 4096];
         let length = self.socket.recv(&mut text).ok();
@@ -44,21 +45,21 @@ impl Manager {
     }
 
     /// Stops receiving: fills the socket, so that a sender blocks.
-    pub fn stop(&self) {
-        let stranger = UnixDatagram::unbound().unwrap();
-        stranger.set_nonblocking(true).unwrap();
+    pub fn stop_receiving(&self) {
+        let socket = UnixDatagram::unbound().unwrap();
+        socket.set_nonblocking(true).unwrap();
         let to = self.folder.path().join("notify");
-        while stranger.send_to(b"WATCHDOG=1", &to).is_ok() {}
+        while socket.send_to(b"WATCHDOG=1", &to).is_ok() {}
     }
 
     /// Waits for the next notification that is no heartbeat.
-    pub fn hears(&self) -> String {
+    pub fn next_notification(&self) -> String {
         let mut text = [0; 4096];
         loop {
             let length = self.socket.recv(&mut text).unwrap();
-            let said = String::from_utf8(text[..length].to_vec()).unwrap();
-            if said.trim() != "WATCHDOG=1" {
-                return said;
+            let notification = String::from_utf8(text[..length].to_vec()).unwrap();
+            if notification.trim() != "WATCHDOG=1" {
+                return notification;
             }
         }
     }

@@ -6,14 +6,12 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::Sender;
 
 use rustix::process::{Resource, Rlimit};
 
-use super::gateway::simple;
-use super::provider::{begin_events, chunk, end_chunks};
-use super::{Client, PATIENCE, Provider, Scene, eventually};
+use super::client::raw_request;
+use super::{Client, KEY, Scene, eventually};
 
 /// A gateway in a process of its own.
 pub struct Process {
@@ -23,6 +21,7 @@ pub struct Process {
     pub scene: Scene,
 }
 
+/// A command of the binary under test.
 pub fn keygate() -> Command {
     Command::new(env!("CARGO_BIN_EXE_keygate"))
 }
@@ -40,14 +39,14 @@ impl Process {
     pub fn start_as(scene: Scene, command: &mut Command) -> Self {
         let events = scene.path("events");
         command.stderr(File::create(&events).unwrap());
-        Self::start_heard(scene, command, || std::fs::read_to_string(&events).unwrap())
+        Self::start_with_log(scene, command, || std::fs::read_to_string(&events).unwrap())
     }
 
-    /// Starts the gateway by a command with its own standard error, whose text `said` returns.
-    pub fn start_heard(
+    /// Starts the gateway by a command with its own standard error, whose text `log` returns.
+    pub fn start_with_log(
         scene: Scene,
         command: &mut Command,
-        mut said: impl FnMut() -> String,
+        mut log: impl FnMut() -> String,
     ) -> Self {
         let mut child = command
             .args(["run", "--allow-root", "--config"])
@@ -55,10 +54,10 @@ impl Process {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        eventually("it serves", || {
+        eventually("the gateway serves", || {
             let ended = child.try_wait().unwrap();
-            assert!(ended.is_none(), "{ended:?}: {}", said());
-            let text = said();
+            assert!(ended.is_none(), "{ended:?}: {}", log());
+            let text = log();
             let found = text.lines().find(|line| line.contains(" serving "));
             line.push_str(found.unwrap_or_default());
             found.is_some()
@@ -87,7 +86,7 @@ impl Process {
     }
 
     /// The text on its standard error so far.
-    pub fn said(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.scene.path("events")).unwrap()
     }
 
@@ -104,7 +103,7 @@ impl Process {
 
     /// The `/status` of the process that serves the admin listener.
     pub fn status(&self) -> serde_json::Value {
-        super::ask_admin(self.admin, "GET", "/status").json()
+        super::admin_request(self.admin, "GET", "/status").json()
     }
 
     /// Kills it, and returns its files.
@@ -123,8 +122,8 @@ impl Process {
             code.is_some()
         });
         // A file and no pipe: a successor writes to it, too.
-        let said = std::fs::read_to_string(self.scene.path("events")).unwrap_or_default();
-        (code.flatten(), said)
+        let log = std::fs::read_to_string(self.scene.path("events")).unwrap_or_default();
+        (code.flatten(), log)
     }
 }
 
@@ -140,7 +139,7 @@ impl Drop for Process {
 pub struct LogReader {
     ours: UnixStream,
     theirs: UnixStream,
-    said: Vec<u8>,
+    text: Vec<u8>,
 }
 
 impl LogReader {
@@ -150,7 +149,7 @@ impl LogReader {
         Self {
             ours,
             theirs,
-            said: Vec::new(),
+            text: Vec::new(),
         }
     }
 
@@ -161,9 +160,9 @@ impl LogReader {
 
     /// Reads what has arrived. Returns all that was read so far.
     pub fn read(&mut self) -> String {
-        // Up to the end of what has arrived.
-        let _ = self.ours.read_to_end(&mut self.said);
-        String::from_utf8_lossy(&self.said).into_owned()
+        // The socket does not block: the read ends when nothing more has arrived.
+        let _ = self.ours.read_to_end(&mut self.text);
+        String::from_utf8_lossy(&self.text).into_owned()
     }
 
     /// Stops reading, and fills the socket, so that a writer blocks.
@@ -177,34 +176,15 @@ impl LogReader {
     }
 }
 
-pub fn scene(provider: &Provider, server: &str) -> Scene {
-    Scene::with_server(server, &simple(&provider.url(), "", "")).key("alice", "secret", "")
-}
-
-pub fn streaming() -> (Provider, Sender<&'static str>) {
-    let (tell, told) = channel::<&'static str>();
-    let told = Mutex::new(told);
-    let provider = Provider::answering(move |_, wire| {
-        begin_events(wire);
-        while let Ok(event) = told.lock().unwrap().recv_timeout(PATIENCE) {
-            if event == "end" {
-                return end_chunks(wire);
-            }
-            chunk(wire, event.as_bytes());
-        }
-    });
-    (provider, tell)
-}
-
-pub fn open_stream(to: SocketAddr, tell: &Sender<&'static str>) -> Client {
-    let mut client = Client::connect(to);
-    client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
-    assert!(client.read_head().starts_with("HTTP/1.1 200 "));
-    tell.send("data: 1\n\n").unwrap();
+/// A client that has read the first event of a stream of [`event_stream`](super::provider::event_stream).
+pub fn open_stream(to: SocketAddr, events: &Sender<&'static str>) -> Client {
+    let mut client = Client::open_response(to, raw_request("POST", "/p", &KEY, b"{}"));
+    events.send("data: 1\n\n").unwrap();
     assert_eq!(client.chunk(), "data: 1\n\n");
     client
 }
 
+/// Sends a signal to a process.
 pub fn signal(id: u32, name: &str) {
     let mut kill = Command::new("kill");
     let kill = kill.args([&format!("-{name}"), &id.to_string()]);

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use super::PATIENCE;
@@ -42,7 +43,7 @@ impl Received {
 pub trait Wire: Read + Write + Send {}
 impl<T: Read + Write + Send> Wire for T {}
 
-type Answer = dyn Fn(&Received, &mut dyn Wire) + Send + Sync;
+type Respond = dyn Fn(&Received, &mut dyn Wire) + Send + Sync;
 
 /// The provider. Its threads run until the process exits.
 #[derive(Clone)]
@@ -58,11 +59,11 @@ pub type Accept = dyn Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync;
 impl Provider {
     /// A provider that responds to every request with 200 and `{"ok":true}`.
     pub fn start() -> Self {
-        Self::answering(|_, wire| ok(wire, b"{\"ok\":true}"))
+        Self::responding(|_, wire| ok(wire, b"{\"ok\":true}"))
     }
 
     /// A provider whose responses `response` writes. The connection is kept when it returns.
-    pub fn answering(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
+    pub fn responding(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
         Self::accepting(|stream| Some(Box::new(stream) as Box<dyn Wire>), response)
     }
 
@@ -84,7 +85,7 @@ impl Provider {
             received: Arc::default(),
             connections: Arc::default(),
         };
-        let (seen, accept, response): (_, Arc<Accept>, Arc<Answer>) =
+        let (seen, accept, response): (_, Arc<Accept>, Arc<Respond>) =
             (provider.clone(), Arc::new(accept), Arc::new(response));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -103,7 +104,7 @@ impl Provider {
     }
 
     /// A provider that responds to one request per connection, reads the start of the next one, and closes.
-    pub fn hanging_up(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
+    pub fn closing(response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static) -> Self {
         Self::serving(
             1,
             |stream| Some(Box::new(stream) as Box<dyn Wire>),
@@ -111,7 +112,7 @@ impl Provider {
         )
     }
 
-    fn serve(&self, wire: Box<dyn Wire>, limit: usize, response: &Answer) {
+    fn serve(&self, wire: Box<dyn Wire>, limit: usize, response: &Respond) {
         let mut wire = BufReader::new(wire);
         for _ in 0..limit {
             let Some(request) = read_request(&mut wire) else {
@@ -144,12 +145,93 @@ impl Provider {
     }
 
     pub fn last(&self) -> Received {
-        self.received().pop().expect("nothing came")
+        self.received().pop().expect("no request was received")
     }
 
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
+}
+
+/// A provider like `OpenAI`'s chat with respect to usage: it refuses what `OpenAI` would refuse.
+pub fn chat() -> Provider {
+    Provider::responding(|request, wire| {
+        let requested: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        let options = requested
+            .get("stream_options")
+            .filter(|options| !options.is_null());
+        if requested["stream"] != true {
+            if options.is_some() {
+                return respond(wire, "400 Bad Request", &[], b"only with a stream");
+            }
+            let body = br#"{"model":"m-1","choices":[{}],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#;
+            return respond(
+                wire,
+                "200 OK",
+                &[("content-type", "application/json")],
+                body,
+            );
+        }
+        let with_usage = options.is_some_and(|options| options["include_usage"] == true);
+        let more = if with_usage { r#","usage":null"# } else { "" };
+        begin_events(wire);
+        for word in ["one", "two", "\\\"usage\\\":null"] {
+            let event = format!(
+                "data: {{\"model\":\"m-1\",\"choices\":[{{\"delta\":{{\"content\":\"{word}\"}}}}]{more}}}\n\n"
+            );
+            let (begin, end) = event.split_at(event.len() / 2);
+            chunk(wire, begin.as_bytes());
+            chunk(wire, end.as_bytes());
+        }
+        if with_usage {
+            chunk(wire, b"data: {\"model\":\"m-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":3}}\n\n");
+        }
+        chunk(wire, b"data: [DONE]\n\n");
+        end_chunks(wire);
+    })
+}
+
+/// A provider that responds with the request's body as JSON, or as an event stream if the path contains `/streamed`.
+pub fn echo_json() -> Provider {
+    Provider::responding(|request, wire| {
+        if request.line().contains("/streamed") {
+            let head = [("content-type", "text/event-stream")];
+            let events = format!("data: {}\n\n", String::from_utf8_lossy(&request.body));
+            respond(wire, "200 OK", &head, events.as_bytes());
+        } else {
+            let head = [("content-type", "application/json")];
+            respond(wire, "200 OK", &head, &request.body);
+        }
+    })
+}
+
+/// A provider that streams the events that it receives by the sender; `end` ends the response.
+pub fn event_stream() -> (Provider, Sender<&'static str>) {
+    let (send, events) = channel::<&'static str>();
+    let events = Mutex::new(events);
+    let provider = Provider::responding(move |_, wire| {
+        begin_events(wire);
+        while let Ok(event) = events.lock().unwrap().recv_timeout(PATIENCE) {
+            if event == "end" {
+                return end_chunks(wire);
+            }
+            chunk(wire, event.as_bytes());
+        }
+    });
+    (provider, send)
+}
+
+/// A provider that waits for a message of the sender before each response, which `response` writes.
+pub fn gated(
+    response: impl Fn(&Received, &mut dyn Wire) + Send + Sync + 'static,
+) -> (Provider, Sender<()>) {
+    let (release, released) = channel();
+    let released = Mutex::new(released);
+    let provider = Provider::responding(move |request, wire| {
+        let _ = released.lock().unwrap().recv_timeout(PATIENCE);
+        response(request, wire);
+    });
+    (provider, release)
 }
 
 /// Writes a complete response with a body.

@@ -19,7 +19,7 @@ impl Drop for Successor {
 
 /// Upgrades `process`, and returns the process that serves afterwards.
 pub fn upgrade(process: &Process) -> Successor {
-    let upgrades = || process.said().matches("another process serves").count();
+    let upgrades = || process.log().matches("another process serves").count();
     let before = upgrades();
     process.signal("USR2");
     let mut successor = 0;
@@ -34,8 +34,8 @@ pub fn upgrade(process: &Process) -> Successor {
         successor = u32::try_from(pid).unwrap();
         successor != process.id()
     });
-    // The new process serves operators a moment before the old one notices.
-    eventually("the old process knows", || upgrades() > before);
+    // The new process serves the admin listener a moment before the old one notices.
+    eventually("the old process logs the upgrade", || upgrades() > before);
     Successor(successor)
 }
 
@@ -53,8 +53,8 @@ pub fn started_by_a_link(scene: Scene) -> (Process, impl Fn(&str)) {
     (process, install)
 }
 
-/// The process that serves operators, if one does.
-pub fn who_serves(process: &Process) -> Option<u64> {
+/// The process that serves the admin listener, if one does.
+pub fn serving_pid(process: &Process) -> Option<u64> {
     pid_at(process.admin)
 }
 

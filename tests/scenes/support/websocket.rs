@@ -6,7 +6,7 @@ use super::provider::Wire;
 use super::{Client, Gateway, Provider};
 
 /// A message of a client, masked.
-pub const ASK: [u8; 8] = [0x81, 0x82, 1, 2, 3, 4, b'{' ^ 1, b'}' ^ 2];
+pub const MESSAGE: [u8; 8] = [0x81, 0x82, 1, 2, 3, 4, b'{' ^ 1, b'}' ^ 2];
 
 /// A message in one frame, unmasked, as providers send them.
 pub fn text(message: &str) -> Vec<u8> {
@@ -38,20 +38,20 @@ pub fn switch(wire: &mut dyn Wire, more: &str) {
     wire.flush().unwrap();
 }
 
-/// A provider that switches protocols, responds to each [`ASK`] with the next of `turns`, and then waits for the end.
+/// A provider that switches protocols, responds to each [`MESSAGE`] with the next of `turns`, and then waits for the end.
 pub fn taking_turns(more: &'static str, turns: Vec<Vec<u8>>) -> Provider {
-    Provider::answering(move |_, wire| {
+    Provider::responding(move |_, wire| {
         switch(wire, more);
-        let mut requested = [0; ASK.len()];
+        let mut message = [0; MESSAGE.len()];
         for turn in &turns {
-            if wire.read_exact(&mut requested).is_err() {
+            if wire.read_exact(&mut message).is_err() {
                 return;
             }
-            assert_eq!(requested, ASK);
+            assert_eq!(message, MESSAGE);
             wire.write_all(turn).unwrap();
             wire.flush().unwrap();
         }
-        while let Ok(1..) = wire.read(&mut requested) {}
+        while let Ok(1..) = wire.read(&mut message) {}
     })
 }
 
@@ -64,10 +64,10 @@ pub fn connect(gateway: &Gateway, path: &str, more: &str) -> Client {
     client
 }
 
-/// Sends [`ASK`] and checks that the next turn arrives byte for byte.
+/// Sends [`MESSAGE`] and checks that the next turn arrives byte for byte.
 pub fn take_turn(client: &mut Client, turn: &[u8]) {
-    client.send(ASK);
-    let mut came = vec![0; turn.len()];
-    client.read_exact(&mut came);
-    assert_eq!(came, turn);
+    client.send(MESSAGE);
+    let mut received = vec![0; turn.len()];
+    client.read_exact(&mut received);
+    assert_eq!(received, turn);
 }

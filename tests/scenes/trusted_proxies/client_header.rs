@@ -55,7 +55,8 @@ fn a_trusted_header_names_the_client_from_its_end_and_goes_to_no_provider() {
         ),
     ] {
         let header = format!("{HEADER}\nserver.client_ip_header = \"{more}\"");
-        let gateway = scene(&provider, if more.is_empty() { HEADER } else { &header }).start();
+        let gateway =
+            Scene::before(&provider, if more.is_empty() { HEADER } else { &header }).start();
         let headers = [headers, &[KEY]].concat();
         assert_eq!(post(&mut gateway.client(), &headers).status, 200);
         assert_eq!(client_in_line(&gateway, 1), client, "{headers:?}");
@@ -77,7 +78,7 @@ fn a_trusted_header_names_the_client_from_its_end_and_goes_to_no_provider() {
 #[test]
 fn a_header_names_the_client_of_each_request_also_over_http2() {
     let provider = Provider::start();
-    let gateway = scene(&provider, &format!("{HEADER}\nserver.h2c = true")).start();
+    let gateway = Scene::before(&provider, &format!("{HEADER}\nserver.h2c = true")).start();
     let mut client = gateway.client();
     for (count, address) in ["203.0.113.7", "203.0.113.8"].into_iter().enumerate() {
         assert_eq!(
@@ -93,10 +94,8 @@ fn a_header_names_the_client_of_each_request_also_over_http2() {
             let request = request
                 .header(KEY.0, KEY.1)
                 .header("x-forwarded-for", address);
-            let (response, _) = client
-                .send_request(request.body(()).unwrap(), true)
-                .unwrap();
-            assert_eq!(response.await.unwrap().status(), 200);
+            let response = http2::send(&mut client, request).await;
+            assert_eq!(response.status(), 200);
         }
     });
     assert_eq!(client_in_line(&gateway, 3), "203.0.113.9");
@@ -107,7 +106,7 @@ fn a_header_names_the_client_of_each_request_also_over_http2() {
 fn an_untrusted_peer_cannot_name_the_client() {
     let provider = Provider::start();
     for server in ["", ELSEWHERE, "server.trusted_proxies = []"] {
-        let gateway = scene(&provider, server).start();
+        let gateway = Scene::before(&provider, server).start();
         let spoofed = [
             ("x-forwarded-for", "203.0.113.7"),
             ("forwarded", "for=203.0.113.7"),
@@ -118,7 +117,7 @@ fn an_untrusted_peer_cannot_name_the_client() {
             client_in_line(&gateway, 1).starts_with("127.0.0.1:"),
             "{server}"
         );
-        // Nor can a PROXY header name the client: here it is no valid request.
+        // A PROXY header cannot name the client either: without the protocol, it is no valid request.
         let mut client = behind(gateway.address(), &v1("203.0.113.7"));
         let _ = client.try_send(crate::support::client::raw_request(
             "POST",
@@ -132,7 +131,7 @@ fn an_untrusted_peer_cannot_name_the_client() {
         );
     }
     // With the PROXY protocol, no header of a request names the client, not even from a trusted address.
-    let gateway = scene(&provider, PROTOCOL).start();
+    let gateway = Scene::before(&provider, PROTOCOL).start();
     let mut client = behind(gateway.address(), &v1("10.1.2.3"));
     assert_eq!(
         post(&mut client, &[KEY, ("x-forwarded-for", "203.0.113.7")]).status,

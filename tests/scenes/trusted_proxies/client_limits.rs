@@ -6,7 +6,7 @@ use super::*;
 fn connections_of_a_balancer_count_for_their_clients_and_not_for_the_balancer() {
     let provider = Provider::start();
     let server = format!("{PROTOCOL}\nserver.limits.connections_per_address = 2");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     let open = |client| {
         let mut client = behind(gateway.address(), &v1(client));
         let _ = client.try_send(crate::support::client::raw_request(
@@ -32,30 +32,30 @@ fn connections_of_a_balancer_count_for_their_clients_and_not_for_the_balancer() 
     eventually("room for another", || open("203.0.113.7").1 == Some(200));
 }
 
-/// Checks that wrong keys of one client block that client and no other; `ask` sends a request of the client at an address
+/// Checks that wrong keys of one client block that client and no other; `send` sends a request of the client at an address
 /// with a key, on a new connection.
-fn wrong_keys_block_one_client(ask: impl Fn(&str, &str) -> Response) {
+fn wrong_keys_block_one_client(send: impl Fn(&str, &str) -> Response) {
     for _ in 0..3 {
-        ask("203.0.113.7", "wrong");
+        send("203.0.113.7", "wrong");
     }
-    let out = ask("203.0.113.7", "secret");
+    let out = send("203.0.113.7", "secret");
     assert_eq!(
         (out.status, out.code().as_str()),
         (429, "too_many_failed_keys")
     );
-    assert_eq!(ask("203.0.113.8", "secret").status, 200);
+    assert_eq!(send("203.0.113.8", "secret").status, 200);
     // An address in a private network may stand for many clients.
     for _ in 0..3 {
-        ask("192.168.1.2", "wrong");
+        send("192.168.1.2", "wrong");
     }
-    assert_eq!(ask("192.168.1.2", "secret").status, 200);
+    assert_eq!(send("192.168.1.2", "secret").status, 200);
 }
 
 #[test]
 fn wrong_keys_count_for_the_client_behind_the_proxy_protocol() {
     let provider = Provider::start();
     let server = format!("{PROTOCOL}\nserver.limits.failed_keys_per_address = 1");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     wrong_keys_block_one_client(|client, key| {
         post(
             &mut behind(gateway.address(), &v1(client)),
@@ -68,7 +68,7 @@ fn wrong_keys_count_for_the_client_behind_the_proxy_protocol() {
 fn wrong_keys_count_for_the_client_that_a_header_names() {
     let provider = Provider::start();
     let server = format!("{HEADER}\nserver.limits.failed_keys_per_address = 1");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     wrong_keys_block_one_client(|client, key| {
         // The client's own, invented addresses come first, and differ each time.
         let made_up = format!("198.51.100.{}, {client}", key.len());
@@ -81,7 +81,7 @@ fn wrong_keys_count_for_the_client_that_a_header_names() {
 fn guesses_behind_a_proxy_delay_no_other_client_on_its_connection() {
     let provider = Provider::start();
     let server = format!("{HEADER}\nserver.h2c = true\nserver.limits.failed_keys_per_address = 1");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     let (guesser, other) = ("203.0.113.7", "203.0.113.8");
     let requests = [
         (guesser, "wrong", 401),
@@ -103,18 +103,17 @@ fn guesses_behind_a_proxy_delay_no_other_client_on_its_connection() {
             let request = request
                 .header("api-key", *key)
                 .header("x-forwarded-for", *client);
-            let request = request.body(()).unwrap();
-            let (response, _) = kept.send_request(request, true).unwrap();
-            assert_eq!(response.await.unwrap().status(), *status, "{client} {key}");
+            let response = http2::send(&mut kept, request).await;
+            assert_eq!(response.status(), *status, "{client} {key}");
         }
     });
 }
 
 #[test]
 fn running_requests_count_for_the_client_that_a_header_names() {
-    let (provider, tell) = streaming();
+    let (provider, events) = event_stream();
     let server = format!("{HEADER}\nserver.limits.connections_per_address = 2");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     let stream = |client: &str| {
         let mut connection = gateway.client();
         let forwarded = [KEY, ("x-forwarded-for", client)];
@@ -143,7 +142,7 @@ fn running_requests_count_for_the_client_that_a_header_names() {
     for open in &mut near {
         assert!(open.read_head().starts_with("HTTP/1.1 200 "));
     }
-    drop((tell, going));
+    drop((events, going));
     eventually("room for another", || {
         stream("203.0.113.7")
             .read_head()
@@ -156,7 +155,7 @@ fn a_trusted_proxy_that_names_no_client_is_not_blocked() {
     let provider = Provider::start();
     let server = "server.trusted_proxies = [\"127.0.0.1\", \"203.0.113.1\"]\n\
                   server.limits.failed_keys_per_address = 1";
-    let gateway = scene(&provider, server).start();
+    let gateway = Scene::before(&provider, server).start();
     for key in ["wrong", "wrong", "wrong", "secret"] {
         let hidden = [
             ("X-Forwarded-For", "unknown, 203.0.113.1"),

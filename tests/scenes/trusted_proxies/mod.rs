@@ -13,12 +13,12 @@ use command_fds::{CommandFdExt, FdMapping};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use crate::clients_tls;
 use crate::support::gateway::simple;
-use crate::support::process::{Process, keygate, streaming};
-use crate::support::tls::Authority;
-use crate::support::{Client, Gateway, PATIENCE, Provider, Response, Scene, eventually, http2};
-use crate::upgrade::upgrade;
+use crate::support::process::{Process, keygate};
+use crate::support::provider::event_stream;
+use crate::support::successor::upgrade;
+use crate::support::tls::{self, Authority};
+use crate::support::{Client, Gateway, Provider, Response, Scene, eventually, http2};
 
 const KEY: (&str, &str) = ("api-key", "secret");
 /// Trusts loopback, where the balancer and every client of a scene are.
@@ -27,10 +27,6 @@ const PROTOCOL: &str =
 const HEADER: &str = "server.trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]";
 /// Trusts another network.
 const ELSEWHERE: &str = "server.trusted_proxies = [\"192.0.2.0/24\"]";
-
-fn scene(provider: &Provider, server: &str) -> Scene {
-    Scene::with_server(server, &simple(&provider.url(), "", "")).key("alice", "secret", "")
-}
 
 /// A PROXY header of version 1 for a client at this `IPv4` address.
 fn v1(client: &str) -> Vec<u8> {
@@ -86,7 +82,7 @@ fn client_in_line(gateway: &Gateway, count: usize) -> String {
 #[test]
 fn a_reload_changes_the_trusted_proxies() {
     let provider = Provider::start();
-    let gateway = scene(&provider, ELSEWHERE).start();
+    let gateway = Scene::before(&provider, ELSEWHERE).start();
     let mut kept = gateway.client();
     let named = [KEY, ("x-forwarded-for", "203.0.113.7")];
     post(&mut kept, &named);
@@ -153,7 +149,7 @@ fn problems_of_trusted_proxies_are_reported_with_a_remedy() {
             "`a b` cannot hold",
         ),
     ] {
-        let problems = scene(&provider, server).problems();
+        let problems = Scene::before(&provider, server).problems();
         assert!(problems.contains(problem), "{server}: {problems}");
         assert!(problems.contains("gateway.toml:"), "{problems}");
     }
@@ -163,6 +159,6 @@ fn problems_of_trusted_proxies_are_reported_with_a_remedy() {
         "server.trusted_proxies = []",
         "server.proxy_protocol = false",
     ] {
-        assert_eq!(scene(&provider, server).problems(), "");
+        assert_eq!(Scene::before(&provider, server).problems(), "");
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn the_proxy_header_names_the_client_in_both_versions_and_in_any_chunks() {
     let provider = Provider::start();
-    let gateway = scene(&provider, PROTOCOL).start();
+    let gateway = Scene::before(&provider, PROTOCOL).start();
     let v6: std::net::Ipv6Addr = "2001:db8::7".parse().unwrap();
     let v6 = [&v6.octets()[..], &[0; 16], &[0x12, 0x67, 1, 0xbb]].concat();
     let mut count = 0;
@@ -49,9 +49,9 @@ fn the_proxy_header_names_the_client_in_both_versions_and_in_any_chunks() {
 }
 
 #[test]
-fn a_proxy_header_of_the_balancer_itself_makes_it_the_client() {
+fn a_proxy_header_that_names_no_client_makes_the_balancer_the_client() {
     let provider = Provider::start();
-    let gateway = scene(&provider, PROTOCOL).start();
+    let gateway = Scene::before(&provider, PROTOCOL).start();
     for (round, header) in [
         v2(0x20, 0, &[]),
         v2(0x20, 0x11, &[9; 12]),
@@ -68,14 +68,16 @@ fn a_proxy_header_of_the_balancer_itself_makes_it_the_client() {
     }
     // A health check that only connects is not logged.
     drop(Client::connect(gateway.address()));
-    eventually("it is gone", || gateway.count("keygate_connections") == 0);
+    eventually("the connection is gone", || {
+        gateway.count("keygate_connections") == 0
+    });
     assert_eq!(refused(&gateway, "proxy_header"), 0);
 }
 
 #[test]
 fn a_trusted_proxy_with_a_bad_header_is_closed_without_a_response() {
     let provider = Provider::start();
-    let gateway = scene(&provider, PROTOCOL).start();
+    let gateway = Scene::before(&provider, PROTOCOL).start();
     let long = [&b"PROXY UNKNOWN "[..], &[b'x'; 200]].concat();
     let bad: [&[u8]; 6] = [
         b"POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}",
@@ -88,7 +90,7 @@ fn a_trusted_proxy_with_a_bad_header_is_closed_without_a_response() {
     for (before, bytes) in bad.iter().enumerate() {
         let mut client = behind(gateway.address(), bytes);
         assert!(client.is_closed(), "{}", bytes.escape_ascii());
-        eventually("it is counted", || {
+        eventually("the refusal is counted", || {
             refused(&gateway, "proxy_header") == before as u64 + 1
         });
     }
@@ -99,7 +101,7 @@ fn a_trusted_proxy_with_a_bad_header_is_closed_without_a_response() {
 fn a_late_proxy_header_ends_the_connection() {
     let provider = Provider::start();
     let server = format!("{PROTOCOL}\nserver.timeouts.client_head = \"1s\"");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     for begun in [
         &b""[..],
         b"PROXY TCP4 203",
@@ -113,12 +115,12 @@ fn a_late_proxy_header_ends_the_connection() {
 fn with_the_proxy_protocol_an_untrusted_peer_is_closed_whatever_it_sends() {
     let provider = Provider::start();
     let server = format!("{ELSEWHERE}\nserver.proxy_protocol = true");
-    let gateway = scene(&provider, &server).start();
+    let gateway = Scene::before(&provider, &server).start();
     let request = crate::support::client::raw_request("POST", "/p", &[KEY], b"{}");
     let spoofed = [&v1("192.0.2.1")[..], &request].concat();
     for (before, bytes) in [&spoofed, &request].into_iter().enumerate() {
         assert!(behind(gateway.address(), bytes).is_closed());
-        eventually("it is counted", || {
+        eventually("the refusal is counted", || {
             refused(&gateway, "untrusted") == before as u64 + 1
         });
     }
@@ -128,15 +130,15 @@ fn with_the_proxy_protocol_an_untrusted_peer_is_closed_whatever_it_sends() {
 #[test]
 fn tls_starts_after_the_proxy_header() {
     let (provider, authority) = (Provider::start(), Authority::new());
-    let gateway = clients_tls::scene(&provider, &authority, PROTOCOL).start();
-    let config = clients_tls::client(&authority, None, &[]);
+    let gateway = tls::scene(&provider, &authority, PROTOCOL).start();
+    let config = tls::client_config(&authority, None, &[]);
     for (count, header) in [v1("203.0.113.7"), v2_tcp4([203, 0, 113, 7], b"tlv")]
         .iter()
         .enumerate()
     {
-        // Also with the first bytes of the handshake in the same chunk.
+        // The header is sent alone, or in one chunk with the first bytes of the handshake.
         for at_once in [false, true] {
-            let response = ask_tls(gateway.address(), &config, header, at_once);
+            let response = post_over_tls(gateway.address(), &config, header, at_once);
             assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
         }
         assert_eq!(
@@ -145,23 +147,17 @@ fn tls_starts_after_the_proxy_header() {
         );
     }
     let status = http2::run(async {
-        let config = clients_tls::client(&authority, None, &["h2"]);
+        let config = tls::client_config(&authority, None, &["h2"]);
         let mut stream = tokio::net::TcpStream::connect(gateway.address())
             .await
             .unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut stream, &v1("203.0.113.8"))
             .await
             .unwrap();
-        let name = ServerName::try_from("gateway.test").unwrap();
-        let connector = tokio_rustls::TlsConnector::from(config);
-        let stream = connector.connect(name, stream).await.unwrap();
-        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
+        let (mut client, _) = tls::http2(stream, config).await;
         let request = http::Request::post("https://gateway.test/p").header(KEY.0, KEY.1);
-        let (response, _) = client
-            .send_request(request.body(()).unwrap(), true)
-            .unwrap();
-        response.await.unwrap().status()
+        let response = http2::send(&mut client, request).await;
+        response.status()
     });
     assert_eq!(status, 200);
     assert_eq!(client_in_line(&gateway, 5), "203.0.113.8:4711");
@@ -180,11 +176,15 @@ fn tls_starts_after_the_proxy_header() {
 }
 
 /// Sends a request over TLS after `header`, and returns everything that was received.
-fn ask_tls(to: SocketAddr, config: &Arc<ClientConfig>, header: &[u8], at_once: bool) -> String {
+fn post_over_tls(
+    to: SocketAddr,
+    config: &Arc<ClientConfig>,
+    header: &[u8],
+    at_once: bool,
+) -> String {
     let name = ServerName::try_from("gateway.test").unwrap();
     let mut session = ClientConnection::new(config.clone(), name).unwrap();
-    let mut stream = TcpStream::connect(to).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = tls::connect(to);
     let mut first = header.to_vec();
     if at_once {
         session.write_tls(&mut first).unwrap();
@@ -203,7 +203,7 @@ fn systemd_sockets_and_the_next_process_read_the_proxy_header_as_well() {
     let provider = Provider::start();
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = socket.local_addr().unwrap();
-    let scene = scene(&provider, PROTOCOL);
+    let scene = Scene::before(&provider, PROTOCOL);
     let text = std::fs::read_to_string(scene.path("gateway.toml")).unwrap();
     let text = text.replacen(
         "server.listen = \"127.0.0.1:0\"",

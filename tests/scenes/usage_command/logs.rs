@@ -1,4 +1,4 @@
-//! Where `keygate usage` reads access lines: files as collectors keep them, compressed files, the journal.
+//! The sources from which `keygate usage` reads access lines: files of collectors, compressed files, the journal.
 
 use super::*;
 
@@ -132,18 +132,18 @@ fn a_truncated_or_unreadable_file_does_not_affect_the_sums_of_others() {
     ] {
         write(name, content);
         let alone = keygate(&["usage", "--json", &path(name)]);
-        let said = text(&alone.stderr);
-        assert_eq!(alone.status.code(), Some(74), "{name}: {said}");
+        let printed = text(&alone.stderr);
+        assert_eq!(alone.status.code(), Some(74), "{name}: {printed}");
         assert!(requests(&alone) > 0, "{name}");
         let why = format!("cannot read {} to its end: ", path(name));
         assert!(
-            said.contains(&why) && said.contains(" lines, which count\n"),
-            "{said}"
+            printed.contains(&why) && printed.contains(" lines, which count\n"),
+            "{printed}"
         );
         assert_eq!(
-            said.contains("still being written"),
+            printed.contains("still being written"),
             name != "broken.gz",
-            "{said}"
+            "{printed}"
         );
         let both = keygate(&["usage", "--json", &path(name), &path("good.log")]);
         assert_eq!(both.status.code(), Some(74), "{name}");
@@ -164,15 +164,15 @@ fn a_truncated_or_unreadable_file_does_not_affect_the_sums_of_others() {
             &path(name),
             &path("good.log"),
         ]);
-        let said = text(&among.stderr);
+        let printed = text(&among.stderr);
         assert_eq!(
             (among.status.code(), requests(&among)),
             (Some(74), 500),
-            "{said}"
+            "{printed}"
         );
         assert!(
-            said.contains(&path(name)) && said.contains("1 of 3 files"),
-            "{said}"
+            printed.contains(&path(name)) && printed.contains("1 of 3 files"),
+            "{printed}"
         );
         let alone = keygate(&["usage", "--json", &path(name)]);
         assert_eq!(
@@ -207,9 +207,9 @@ fn input_without_access_lines_is_refused_with_advice() {
         let path = scene.path("log");
         std::fs::write(&path, log).unwrap();
         let output = keygate(&["usage", path.to_str().unwrap()]);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{why}: {said}");
-        assert!(said.contains(why), "{said}");
+        let printed = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{why}: {printed}");
+        assert!(printed.contains(why), "{printed}");
     }
     // A log of keygate without a request is no error.
     let event = "2026-01-01T00:00:00.000000Z  INFO serving\n";

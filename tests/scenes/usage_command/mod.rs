@@ -5,7 +5,7 @@ mod logs;
 use std::io::Write;
 use std::process::Output;
 
-use crate::command::{keygate, keygate_with, text};
+use crate::support::command::{keygate, keygate_with, text};
 use crate::support::{Scene, process};
 
 #[test]
@@ -135,7 +135,7 @@ fn audio_and_images_have_columns_if_they_are_not_zero() {
 }
 
 #[test]
-fn a_models_name_controls_no_terminal_and_is_no_formula_in_a_spreadsheet() {
+fn a_models_name_is_escaped_for_terminals_and_spreadsheets() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log").display().to_string();
     // Names that a line that keygate did not write may have.
@@ -159,11 +159,11 @@ fn a_models_name_controls_no_terminal_and_is_no_formula_in_a_spreadsheet() {
         format!("{line}\n")
     };
     std::fs::write(&path, models.iter().map(line).collect::<String>()).unwrap();
-    let said = |how: &[&str]| {
+    let printed = |how: &[&str]| {
         let output = keygate(&[&["usage", "--by", "model", &path], how].concat());
         text(&output.stdout).to_owned()
     };
-    let csv = said(&["--csv"]);
+    let csv = printed(&["--csv"]);
     let mut cells: Vec<_> = csv::Reader::from_reader(csv.as_bytes())
         .records()
         .map(|row| row.unwrap()[0].to_owned())
@@ -184,7 +184,7 @@ fn a_models_name_controls_no_terminal_and_is_no_formula_in_a_spreadsheet() {
     ];
     expected.sort_unstable();
     assert_eq!(cells, expected);
-    let json = said(&["--json"]);
+    let json = printed(&["--json"]);
     let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
     let names = rows.as_array().unwrap().iter();
     let mut names: Vec<_> = names.map(|row| row["model"].as_str().unwrap()).collect();
@@ -192,7 +192,7 @@ fn a_models_name_controls_no_terminal_and_is_no_formula_in_a_spreadsheet() {
     names.sort_unstable();
     expected.sort_unstable();
     assert_eq!(names, expected, "the same, in escapes");
-    for shown in [csv, json, said(&[])] {
+    for shown in [csv, json, printed(&[])] {
         let raw = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
         assert!(!shown.contains(raw), "{shown:?}");
     }

@@ -1,19 +1,19 @@
-// `openai` on Node, as it comes: OpenAI and Azure OpenAI.
+// `openai` on Node.js, unmodified: OpenAI and Azure OpenAI.
 import assert from 'node:assert/strict';
 import OpenAI, { AzureOpenAI, toFile } from 'openai';
 
 const { URL_, KEY, TEXT } = process.env;
-const ask = { model: 'm', messages: [{ role: 'user', content: 'Hi' }] };
+const request = { model: 'm', messages: [{ role: 'user', content: 'Hi' }] };
 const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object', properties: {} } } }];
 
 async function chat(api) {
-  assert.equal((await api.chat.completions.create(ask)).choices[0].message.content, TEXT);
+  assert.equal((await api.chat.completions.create(request)).choices[0].message.content, TEXT);
   let streamed = '';
-  for await (const chunk of await api.chat.completions.create({ ...ask, stream: true })) {
+  for await (const chunk of await api.chat.completions.create({ ...request, stream: true })) {
     streamed += chunk.choices[0].delta.content ?? '';
   }
   assert.equal(streamed.trim(), TEXT);
-  const called = await api.chat.completions.create({ ...ask, tools });
+  const called = await api.chat.completions.create({ ...request, tools });
   assert.equal(called.choices[0].message.tool_calls[0].function.name, 'weather');
   assert.deepEqual((await api.embeddings.create({ model: 'm', input: 'a' })).data[0].embedding, [0.5, 0.25]);
 }
@@ -38,7 +38,7 @@ for (const [path, model, more, kind, message] of [
   ['openai/v1', 'limited', {}, OpenAI.RateLimitError, 'Too many requests for the provider.'],
   ['late/openai/v1', 'slow', {}, OpenAI.InternalServerError, 'The provider did not respond in time.'],
 ]) {
-  await assert.rejects(client(path, more).chat.completions.create({ ...ask, model }), (error) => {
+  await assert.rejects(client(path, more).chat.completions.create({ ...request, model }), (error) => {
     assert.ok(error instanceof kind, `${error}`);
     assert.ok(error.message.includes(message), error.message);
     assert.ok(error.requestID);

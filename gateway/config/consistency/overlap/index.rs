@@ -191,8 +191,10 @@ impl<'c> Group<'c> {
             outer.outsider(access, comparisons)
         });
         let outer = outer.min();
-        let inner = self.within.get_mut(&(base, own));
-        let inner = inner.and_then(|inner| inner.outsider(access, comparisons));
+        let inner = self
+            .within
+            .get_mut(&(base, own))
+            .and_then(|inner| inner.outsider(access, comparisons));
         outer.into_iter().chain(inner).min()
     }
 

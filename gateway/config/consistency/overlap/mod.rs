@@ -14,17 +14,19 @@ use crate::provider::ProviderSpec;
 
 /// Warns once about each of `routes` that a broader one bypasses.
 pub(super) fn compare(routes: &[RouteConfig], providers: &[ProviderSpec], problems: &Problems) {
-    let by_name = providers.iter().map(|spec| (&*spec.name, spec));
-    let by_name: HashMap<&str, &ProviderSpec> = by_name.collect();
+    let by_name: HashMap<&str, &ProviderSpec> =
+        providers.iter().map(|spec| (&*spec.name, spec)).collect();
     let paths = hosts_of(routes.iter().filter_map(|route| route.spec.as_ref()));
-    let places = routes.iter().filter_map(|route| {
-        Some(Place {
-            route: route.spec.as_ref()?,
-            provider: by_name.get(&*route.provider)?,
-            at: &route.at,
+    let places: Vec<Place<'_>> = routes
+        .iter()
+        .filter_map(|route| {
+            Some(Place {
+                route: route.spec.as_ref()?,
+                provider: by_name.get(&*route.provider)?,
+                at: &route.at,
+            })
         })
-    });
-    let places: Vec<Place<'_>> = places.collect();
+        .collect();
     let mut index = Index::new(&places, &paths);
     for narrow in &places {
         if let Some(broad) = index.around(narrow) {
@@ -42,8 +44,9 @@ fn warning(broad: &Place<'_>, narrow: &Place<'_>) -> String {
         .paths
         .spellings(&target)
         .max_by_key(|rest| rest.len());
-    let inner = longest.and_then(|rest| rest.strip_suffix(ENDPOINT));
-    let inner = inner.map(|inner| format!("{}{inner}", broad.route.path.as_str()));
+    let inner = longest
+        .and_then(|rest| rest.strip_suffix(ENDPOINT))
+        .map(|inner| format!("{}{inner}", broad.route.path.as_str()));
     let cure = match inner.filter(|_| broad.base() != narrow.base()) {
         // The path is right already, and the hosts differ.
         Some(inner) if inner == narrow.route.path.as_str() => {

@@ -51,8 +51,8 @@ impl Place<'_> {
         let path = format!("{own}{rest}");
         let ends = path.match_indices('/').map(|(at, _)| at);
         let inner = ends.filter(|at| *at > own.len());
-        let others = inner.filter_map(|at| paths.get(path.get(..at)?));
-        let others: Vec<&HashSet<&HostPattern>> = others.collect();
+        let others: Vec<&HashSet<&HostPattern>> =
+            inner.filter_map(|at| paths.get(path.get(..at)?)).collect();
         let mut hosts = self.route.hosts.iter();
         hosts.all(|host| others.iter().any(|theirs| theirs.contains(host)))
     }

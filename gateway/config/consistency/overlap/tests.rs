@@ -57,8 +57,10 @@ fn route(name: usize, hosts: &[&str], path: &str, labels: &str) -> RouteSpec {
         "" => HostPattern::Any,
         host => HostPattern::parse(host).unwrap(),
     };
-    let labels = labels.split(',').filter_map(|pair| pair.split_once('='));
-    let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let labels = labels
+        .split(',')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
     RouteSpec {
         name: name.to_string().into(),
         hosts: hosts.iter().map(pattern).collect(),
@@ -117,8 +119,10 @@ impl Table {
         let (places, paths) = (self.places(), hosts_of(&self.routes));
         let mut index = Index::new(&places, &paths);
         let number = |place: &Place<'_>| place.route.name.parse().unwrap();
-        let found = places.iter().map(|narrow| index.around(narrow).map(number));
-        let found = found.collect();
+        let found = places
+            .iter()
+            .map(|narrow| index.around(narrow).map(number))
+            .collect();
         (found, index.search.comparisons)
     }
 

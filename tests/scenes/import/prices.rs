@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use keygate::testing::config::{Purpose, Resolved};
+use keygate::testing::config::Resolved;
 use keygate::testing::import::{self, litellm};
 use keygate::testing::usage::{Media, MediumTokens, Prices, ServiceTier, Usage};
 use proptest::prelude::*;
 
+use super::write_and_load;
+
 #[test]
-fn a_model_whose_entry_is_left_out_is_said_to_be_reached_and_gets_no_price_of_others() {
+fn a_note_says_that_a_left_out_model_is_reached_by_a_wildcard_which_then_has_no_price() {
     let read = |left_out: &str| {
         let text = format!(
             "model_list:\n\
@@ -17,10 +19,10 @@ fn a_model_whose_entry_is_left_out_is_said_to_be_reached_and_gets_no_price_of_ot
              - {{model_name: m, {left_out}}}\n"
         );
         let plan = litellm::read_in("c", &text, &litellm::Tables::default(), &|_| None).unwrap();
-        let reached: Vec<String> = plan.notes.iter().map(ToString::to_string).collect();
-        let said = reached.join("\n");
+        let notes: Vec<String> = plan.notes.iter().map(ToString::to_string).collect();
+        let notes = notes.join("\n");
         (
-            said.contains("opens `/openai` reaches `gpt-5` there"),
+            notes.contains("opens `/openai` reaches `gpt-5` there"),
             import::prices(&plan).contains("openai"),
         )
     };
@@ -36,14 +38,14 @@ fn a_model_whose_entry_is_left_out_is_said_to_be_reached_and_gets_no_price_of_ot
         assert_eq!(read(&left_out), (true, false), "{left_out}");
     }
     for other in [
-        // It has a route of its own, elsewhere, and costs what the file says.
+        // The entry has a route of its own at another address, and the price that the file has for it.
         "litellm_params: {model: openai/gpt-5, api_base: https://elsewhere.example/v1, api_key: k}",
-        // At another provider.
+        // The entry is for another provider.
         "litellm_params: {model: mistral/gpt-5, destination: x}",
     ] {
         assert_eq!(read(other), (false, true), "{other}");
     }
-    // The same model, with a price of its own, in an entry that is carried over.
+    // The same model has a price of its own in an entry that is imported.
     let twice = of("destination: x")
         + "}\n- {model_name: n, litellm_params: {model: openai/gpt-5, api_key: k}, \
            model_info: {input_cost_per_token: 3e-6, output_cost_per_token: 4e-6}";
@@ -51,8 +53,8 @@ fn a_model_whose_entry_is_left_out_is_said_to_be_reached_and_gets_no_price_of_ot
 }
 
 #[test]
-fn a_model_that_is_left_out_is_reached_at_the_address_that_its_entry_says() {
-    let said_of = |left_out: &str| {
+fn a_note_says_that_a_left_out_model_is_reached_only_at_the_address_of_its_entry() {
+    let notes_with = |left_out: &str| {
         let text = format!(
             "model_list:\n\
              - {{model_name: a, litellm_params: {{model: 'openai/*', api_base: 'http://10.0.0.1/v1', api_key: k}}}}\n\
@@ -75,25 +77,25 @@ fn a_model_that_is_left_out_is_reached_at_the_address_that_its_entry_says() {
             "house/m, api_base: 'http://10.0.0.1/v1', api_key: k",
             Some("`/openai` reaches `house/m`"),
         ),
-        // The provider's own, said or not.
+        // The default address of the provider, named explicitly.
         (
             "openai/m, api_base: 'https://api.openai.com/v1', api_key: k",
             Some("`/openai-2` reaches `m`"),
         ),
-        // There is another entry for it there.
+        // Another entry for the model has this address.
         ("openai/m, api_base: 'http://10.0.0.2/v1', api_key: k", None),
-        // Nothing else is there.
+        // No other entry has this address.
         ("openai/m, api_base: 'http://10.0.0.3/v1', api_key: k", None),
     ] {
-        let said = said_of(left_out);
+        let notes = notes_with(left_out);
         assert_eq!(
-            said.len(),
+            notes.len(),
             usize::from(at.is_some()),
-            "{left_out}: {said:?}"
+            "{left_out}: {notes:?}"
         );
         assert!(
-            at.is_none_or(|at| said[0].contains(at)),
-            "{left_out}: {said:?}"
+            at.is_none_or(|at| notes[0].contains(at)),
+            "{left_out}: {notes:?}"
         );
     }
 }
@@ -101,15 +103,13 @@ fn a_model_that_is_left_out_is_reached_at_the_address_that_its_entry_says() {
 /// Imports a file and loads the result.
 fn imported(text: &str, folder: &Path) -> Resolved {
     let plan = litellm::read_in("c", text, &litellm::Tables::default(), &|_| None).unwrap();
-    let out = folder.join("out");
-    import::write(&plan, &out, |_| Ok::<_, std::io::Error>(())).unwrap();
-    let loaded = Resolved::load(&out.join("gateway.toml"), Purpose::Start);
+    let (_, loaded) = write_and_load(&plan, folder);
     loaded.unwrap_or_else(|errors| panic!("{errors}\n{text}\n{:?}", import::prices(&plan)))
 }
 
 #[test]
-fn a_response_costs_what_litellm_says() {
-    let golden = include_str!("../import/litellm-bill.golden");
+fn a_response_has_the_cost_that_litellm_computes() {
+    let golden = include_str!("../../import/litellm-bill.golden");
     let text = golden
         .split("=== ")
         .find_map(|part| part.strip_prefix("config.yaml\n"));
@@ -140,7 +140,7 @@ fn a_response_costs_what_litellm_says() {
         cache_read: 0,
         output: 200,
     };
-    let heard = Usage {
+    let spoken = Usage {
         media: Media {
             audio,
             ..Media::default()
@@ -158,7 +158,7 @@ fn a_response_costs_what_litellm_says() {
         ("openai", "gpt-4o-2024-08-06", cached, Some("0.00475")),
         ("openai", "gpt-4o", flex, Some("0.00175")),
         ("openai", "gpt-4o", batch, None),
-        // Another model, though its name begins alike.
+        // Another model whose name has the same beginning.
         ("openai", "gpt-4o-mini", usage(1000, 100), None),
         (
             "anthropic",
@@ -198,9 +198,9 @@ fn a_response_costs_what_litellm_says() {
             usage(1000, 100),
             Some("0.0035"),
         ),
-        ("openai", "gpt-4o-audio-preview", heard, Some("0.0525")),
-        ("openai", "gpt-4o", heard, None),
-        ("openai", "whisper-1", heard, None),
+        ("openai", "gpt-4o-audio-preview", spoken, Some("0.0525")),
+        ("openai", "gpt-4o", spoken, None),
+        ("openai", "whisper-1", spoken, None),
         ("openai", "gpt-half", usage(1000, 100), None),
     ] {
         let day = "2026-01-01".parse().unwrap();
@@ -273,7 +273,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn check_accepts_whatever_prices_an_import_wrote(entries in prop::collection::vec(entry(), 1..6)) {
+    fn check_accepts_all_imported_prices(entries in prop::collection::vec(entry(), 1..6)) {
         let folder = tempfile::tempdir().unwrap();
         imported(&format!("model_list:\n{}", entries.concat()), folder.path());
     }

@@ -6,13 +6,10 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use http::Request;
 
-use crate::support::gateway::simple;
 use crate::support::{Client, Gateway, Provider, Scene, eventually, http2};
 
 fn gateway(server: &str, provider: &Provider) -> Gateway {
-    Scene::with_server(server, &simple(&provider.url(), "", ""))
-        .key("alice", "secret", "")
-        .start()
+    Scene::before(provider, server).start()
 }
 
 #[test]
@@ -48,7 +45,7 @@ fn an_endless_head_is_431_as_soon_as_it_is_too_long() {
 }
 
 #[test]
-fn a_request_line_is_strict_or_refused_and_never_repaired() {
+fn a_malformed_request_line_is_refused_and_never_repaired() {
     let provider = Provider::start();
     let gateway = gateway("", &provider);
     for line in [
@@ -129,7 +126,7 @@ async fn without_a_window(gateway: &Gateway) -> SendRequest<Bytes> {
 #[test]
 fn a_refusal_over_http2_does_not_wait_for_a_client_without_a_window() {
     let provider = Provider::start();
-    // Far longer than the test.
+    // The timeout is far longer than the test.
     let timeouts = "server.h2c = true\nserver.timeouts.client_write = \"1h\"";
     let gateway = gateway(timeouts, &provider);
     http2::run(async {
@@ -172,7 +169,7 @@ fn a_refusal_over_http2_does_not_wait_for_a_client_without_a_window() {
 }
 
 #[test]
-fn more_streams_than_are_served_at_once_are_all_answered() {
+fn all_streams_get_a_response_if_there_are_more_than_are_served_at_once() {
     let provider = Provider::start();
     let gateway = gateway("server.h2c = true", &provider);
     http2::run(async {
@@ -215,16 +212,16 @@ fn an_idle_http2_connection_is_closed_after_its_timeout() {
 }
 
 #[test]
-fn bytes_of_a_provider_are_not_held_back_whatever_the_framing() {
+fn bytes_of_a_response_with_a_length_are_forwarded_at_once() {
     use std::sync::Mutex;
     use std::sync::mpsc::channel;
-    let (tell, told) = channel::<()>();
-    let told = Mutex::new(told);
-    let provider = Provider::answering(move |_, wire| {
+    let (finish, finished) = channel::<()>();
+    let finished = Mutex::new(finished);
+    let provider = Provider::responding(move |_, wire| {
         let begun = "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n0123456789";
         wire.write_all(begun.as_bytes()).unwrap();
         // The provider sends the rest once the client has read this.
-        if told.lock().unwrap().recv().is_ok() {
+        if finished.lock().unwrap().recv().is_ok() {
             wire.write_all(b"0123456789").unwrap();
         }
     });
@@ -235,7 +232,7 @@ fn bytes_of_a_provider_are_not_held_back_whatever_the_framing() {
     let mut half = [0; 10];
     client.read_exact(&mut half);
     assert_eq!(&half, b"0123456789");
-    tell.send(()).unwrap();
+    finish.send(()).unwrap();
     client.read_exact(&mut half);
     assert_eq!(&half, b"0123456789");
 }

@@ -1,13 +1,14 @@
-//! Tokens of agentgateway's backends: a provider that several objects configure gets the token that it has there, or
-//! is left out.
+//! Tokens of agentgateway's backends: a provider that several objects configure gets the token that agentgateway sends,
+//! or is left out.
 
-use keygate::testing::import::gloo::{self, Input};
-use keygate::testing::import::{self, Plan};
+use keygate::testing::import;
 use proptest::prelude::*;
 
-/// The objects that set a token: the provider, its backend, and policies for either.
+use super::read_manifests;
+
+/// The tokens that the objects set: the provider, its backend, and policies for either.
 #[derive(Clone, Debug)]
-struct Said {
+struct Tokens {
     member: Option<&'static str>,
     backend: Option<&'static str>,
     for_backend: [Option<&'static str>; 2],
@@ -18,7 +19,7 @@ struct Said {
     unknown: bool,
 }
 
-fn said() -> impl Strategy<Value = Said> {
+fn tokens() -> impl Strategy<Value = Tokens> {
     let token = || prop::option::weighted(0.3, prop::sample::select(vec!["sk-a", "sk-b"]));
     (
         token(),
@@ -29,7 +30,7 @@ fn said() -> impl Strategy<Value = Said> {
         prop::bool::weighted(0.1),
     )
         .prop_map(
-            |(member, backend, for_backend, for_member, reversed, unknown)| Said {
+            |(member, backend, for_backend, for_member, reversed, unknown)| Tokens {
                 member,
                 backend,
                 for_backend,
@@ -40,27 +41,27 @@ fn said() -> impl Strategy<Value = Said> {
         )
 }
 
-fn manifests(said: &Said) -> String {
+fn manifests(set: &Tokens) -> String {
     let auth = |token: Option<&str>| {
         token.map_or(String::new(), |token| format!("auth: {{key: {token}}}"))
     };
     let mut objects = vec![
         format!(
             "kind: AgentgatewayBackend\nmetadata: {{name: b, namespace: n}}\nspec: {{policies: {{{}}}, ai: {{groups: [{{providers: [{{name: p, openai: {{}}, policies: {{{}}}}}]}}]}}}}\n",
-            auth(said.backend),
-            auth(said.member)
+            auth(set.backend),
+            auth(set.member)
         ),
         "kind: HTTPRoute\nmetadata: {name: r, namespace: n}\nspec: {rules: [{matches: [{path: {value: /r}}], backendRefs: [{kind: AgentgatewayBackend, name: b}]}]}\n".to_owned(),
     ];
-    let policies = said.for_backend.iter().map(|token| (token, "")).chain(
-        said.for_member
+    let policies = set.for_backend.iter().map(|token| (token, "")).chain(
+        set.for_member
             .iter()
             .map(|token| (token, ", sectionName: p")),
     );
     let mut written = Vec::new();
     for (number, (token, section)) in policies.enumerate() {
         let Some(token) = token else { continue };
-        let unknown = if said.unknown {
+        let unknown = if set.unknown {
             ", tomorrow: {host: elsewhere.example}"
         } else {
             ""
@@ -69,23 +70,15 @@ fn manifests(said: &Said) -> String {
             "kind: AgentgatewayPolicy\nmetadata: {{name: p{number}, namespace: n}}\nspec: {{targetRefs: [{{kind: AgentgatewayBackend, name: b{section}}}], backend: {{auth: {{key: {token}}}{unknown}}}}}\n"
         ));
     }
-    if said.reversed {
+    if set.reversed {
         written.reverse();
     }
     objects.extend(written);
     objects.join("---\n")
 }
 
-fn imported(text: &str) -> Plan {
-    let input = Input {
-        name: "m".to_owned(),
-        text: text.to_owned(),
-    };
-    gloo::read(&[input], &[], false).unwrap()
-}
-
-/// The token in agentgateway; `None` if it is not known.
-fn there(said: &Said) -> Option<&'static str> {
+/// The token that agentgateway sends; `None` if the documentation does not say.
+fn sent_by_agentgateway(set: &Tokens) -> Option<&'static str> {
     let one = |tokens: &[Option<&'static str>]| {
         let mut tokens: Vec<&str> = tokens.iter().flatten().copied().collect();
         tokens.dedup();
@@ -95,17 +88,17 @@ fn there(said: &Said) -> Option<&'static str> {
             _ => None,
         }
     };
-    if said.member.is_some() {
-        return said.member;
+    if set.member.is_some() {
+        return set.member;
     }
-    let for_member = one(&said.for_member)?;
-    if let Some(own) = said.backend {
-        // Which of the two counts is not said anywhere.
+    let for_member = one(&set.for_member)?;
+    if let Some(own) = set.backend {
+        // No documentation says which of the two takes precedence.
         return for_member.is_none_or(|token| token == own).then_some(own);
     }
     match for_member {
         Some(token) => Some(token),
-        None => one(&said.for_backend)?,
+        None => one(&set.for_backend)?,
     }
 }
 
@@ -113,23 +106,23 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_backend_has_the_token_that_it_had_or_is_left_out(said in said()) {
-        let text = manifests(&said);
-        let plan = imported(&text);
+    fn an_imported_backend_has_the_token_of_the_original_or_is_left_out(set in tokens()) {
+        let text = manifests(&set);
+        let plan = read_manifests(&text, false);
         let gateway = import::gateway(&plan);
-        let policies = said.for_backend.iter().chain(&said.for_member).flatten().count();
+        let policies = set.for_backend.iter().chain(&set.for_member).flatten().count();
         let tokens: Vec<&str> = plan.secrets.values().map(|token| token.as_str()).collect();
-        let is_there = gateway.contains("kind = \"openai\"");
-        if said.unknown && policies > 0 {
-            prop_assert!(!is_there, "{text}\n{gateway}");
-        } else if let Some(token) = there(&said) {
-            prop_assert!(is_there && tokens == [token], "{text}\n{gateway}\n{tokens:?}");
-        } else if said.member.or(said.backend).is_some() || policies > 0 {
-            prop_assert!(!is_there, "{text}\n{gateway}");
+        let is_imported = gateway.contains("kind = \"openai\"");
+        if set.unknown && policies > 0 {
+            prop_assert!(!is_imported, "{text}\n{gateway}");
+        } else if let Some(token) = sent_by_agentgateway(&set) {
+            prop_assert!(is_imported && tokens == [token], "{text}\n{gateway}\n{tokens:?}");
+        } else if set.member.or(set.backend).is_some() || policies > 0 {
+            prop_assert!(!is_imported, "{text}\n{gateway}");
         } else {
-            // It has none there, either: a file to be written.
+            // Without a token in the original, the import refers to a file that the user has to write.
             prop_assert!(tokens.is_empty(), "{text}\n{tokens:?}");
         }
-        prop_assert_eq!(gateway.contains("name = \"nowhere\"") || gateway.contains("providers.nowhere"), !is_there);
+        prop_assert_eq!(gateway.contains("name = \"nowhere\"") || gateway.contains("providers.nowhere"), !is_imported);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use keygate::testing::config::{Purpose, Resolved};
-use keygate::testing::import::gloo::{self, Input};
+use keygate::testing::import::gloo;
 use keygate::testing::import::{self, Plan, litellm};
 
+use super::{input, section, sections, variable, write_and_load};
+
 /// The files, in the order of the table.
-const STRANGERS: [&str; 10] = [
+const EXAMPLES: [&str; 10] = [
     "litellm-stranger-1-agents",
     "litellm-stranger-2-free-tiers",
     "litellm-stranger-3-authority",
@@ -20,35 +21,19 @@ const STRANGERS: [&str; 10] = [
     "44-stranger-agentgateway-enterprise",
 ];
 
-/// The section of a golden file; empty if there is none.
-fn section<'t>(text: &'t str, name: &str) -> &'t str {
-    let start = format!("=== {name}\n");
-    let found = text.split_once(&start).map_or("", |(_, rest)| rest);
-    found.split("\n=== ").next().unwrap()
-}
-
 fn imported(text: &str) -> Plan {
-    let manifests = section(text, "manifests");
+    let parts = sections(text);
+    let manifests = section(&parts, "manifests");
     if !manifests.is_empty() {
-        let input = Input {
-            name: "manifests".to_owned(),
-            text: manifests.to_owned(),
-        };
-        return gloo::read(&[input], &[], false).unwrap();
+        return gloo::read(&input("manifests", manifests), &[], false).unwrap();
     }
-    let environment = section(text, "environment");
-    let set = |name: &str| {
-        let mut lines = environment.lines().filter_map(|line| line.split_once('='));
-        lines
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value.to_owned())
-    };
-    let keys = section(text, "tokens.csv");
+    let set = |name: &str| variable(section(&parts, "environment"), name);
+    let keys = section(&parts, "tokens.csv");
     let tables = litellm::Tables {
         keys: (!keys.is_empty()).then_some(("tokens.csv", keys)),
         ..litellm::Tables::default()
     };
-    litellm::read_in("config.yaml", section(text, "config.yaml"), &tables, &set).unwrap()
+    litellm::read_in("config.yaml", section(&parts, "config.yaml"), &tables, &set).unwrap()
 }
 
 /// The numbers of routes with a key, other routes, enabled keys, prices, and notes.
@@ -75,11 +60,11 @@ fn counts(plan: &Plan) -> [usize; 5] {
 }
 
 #[test]
-fn ten_configurations_of_strangers_become_what_the_table_says() {
+fn ten_public_examples_have_the_results_that_docs_imports_lists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let table = std::fs::read_to_string(root.join("docs/imports.md")).unwrap();
     let mut missing = Vec::new();
-    for name in STRANGERS {
+    for name in EXAMPLES {
         let path = root.join(format!("tests/import/{name}.golden"));
         let plan = imported(&std::fs::read_to_string(path).unwrap());
         let [open, closed, keys, prices, listed] = counts(&plan);
@@ -89,15 +74,13 @@ fn ten_configurations_of_strangers_become_what_the_table_says() {
         if !table.contains(&row) {
             missing.push(row);
         }
-        // None is open to anybody, and `check` takes each.
+        // Every route needs a key, and `check` accepts the result.
         assert!(
             plan.routes.iter().all(|route| route.keys.is_some()),
             "{name}"
         );
         let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("out");
-        import::write(&plan, &out, |_| Ok::<_, std::io::Error>(())).unwrap();
-        let loaded = Resolved::load(&out.join("gateway.toml"), Purpose::Start);
+        let (_, loaded) = write_and_load(&plan, folder.path());
         loaded.unwrap_or_else(|errors| panic!("{name}: {errors}"));
     }
     let missing = missing.join("\n");
@@ -109,13 +92,14 @@ fn ten_configurations_of_strangers_become_what_the_table_says() {
 
 #[test]
 fn each_note_names_the_object_and_the_line() {
-    for name in STRANGERS {
+    for name in EXAMPLES {
         let path = format!("{}/tests/import/{name}.golden", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).unwrap();
-        let lines = section(&text, "manifests")
+        let parts = sections(&text);
+        let lines = section(&parts, "manifests")
             .lines()
             .count()
-            .max(section(&text, "config.yaml").lines().count());
+            .max(section(&parts, "config.yaml").lines().count());
         for note in imported(&text).notes {
             let place = note.object.trim_end_matches(')').rsplit_once(':');
             let line = place.and_then(|(_, line)| line.parse::<usize>().ok());

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 /// The settings of one deployment. Each level names a host of its own, or the same one.
 #[derive(Clone, Debug)]
-struct Said {
+struct Addresses {
     api_base: Option<&'static str>,
     base_url: Option<&'static str>,
     credential: Option<&'static str>,
@@ -23,11 +23,11 @@ const HOSTS: [&str; 3] = [
 /// Unknown fields, at each level.
 const UNKNOWN: [&str; 5] = ["params", "entry", "credential", "settings", "router"];
 
-fn said() -> impl Strategy<Value = Said> {
+fn addresses() -> impl Strategy<Value = Addresses> {
     let host = || prop::option::weighted(0.3, prop::sample::select(&HOSTS[..]));
     let unknown = prop::option::weighted(0.2, prop::sample::select(&UNKNOWN[..]));
     (host(), host(), host(), host(), host(), unknown).prop_map(
-        |(api_base, base_url, credential, variable, setting, unknown)| Said {
+        |(api_base, base_url, credential, variable, setting, unknown)| Addresses {
             api_base,
             base_url,
             credential,
@@ -38,8 +38,8 @@ fn said() -> impl Strategy<Value = Said> {
     )
 }
 
-fn config(said: &Said) -> String {
-    let at = |place: &str| said.unknown == Some(place);
+fn config(set: &Addresses) -> String {
+    let at = |place: &str| set.unknown == Some(place);
     let field = |name: &str, value: Option<&str>| {
         value.map_or(String::new(), |value| format!(", {name}: '{value}'"))
     };
@@ -50,7 +50,7 @@ fn config(said: &Said) -> String {
             ""
         }
     };
-    let credential = said.credential.map_or(String::new(), |host| {
+    let credential = set.credential.map_or(String::new(), |host| {
         format!(
             "credential_list: [{{credential_name: c, credential_values: {{api_base: '{host}'{}}}}}]\n",
             extra("credential")
@@ -64,13 +64,13 @@ fn config(said: &Said) -> String {
     format!(
         "model_list: [{{model_name: m, litellm_params: {{model: openai/m, api_key: sk-1{}{}{}{}}}{}}}]\n{credential}{router}\
          environment_variables: {{A: b{}}}\nlitellm_settings: {{drop_params: true{}{}}}\n",
-        field("api_base", said.api_base),
-        field("base_url", said.base_url),
-        field("litellm_credential_name", said.credential.map(|_| "c")),
+        field("api_base", set.api_base),
+        field("base_url", set.base_url),
+        field("litellm_credential_name", set.credential.map(|_| "c")),
         extra("params"),
         extra("entry"),
-        field("OPENAI_BASE_URL", said.variable),
-        field("api_base", said.setting),
+        field("OPENAI_BASE_URL", set.variable),
+        field("api_base", set.setting),
         extra("settings"),
     )
 }
@@ -79,32 +79,32 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_deployment_goes_where_it_went_or_nowhere(said in said()) {
-        let text = config(&said);
+    fn an_imported_deployment_keeps_its_address_and_token_or_is_left_out(set in addresses()) {
+        let text = config(&set);
         let plan = litellm::read("c", &text, &litellm::Tables::default()).unwrap();
         let gateway = import::gateway(&plan);
-        let wanted = said.base_url.or(said.api_base).or(said.credential).or(said.setting).or(said.variable);
-        let there = wanted.map_or("kind = \"openai\"".to_owned(), |url| format!("base_url = \"{url}\""));
-        let own = [said.api_base, said.base_url, said.credential];
+        let wanted = set.base_url.or(set.api_base).or(set.credential).or(set.setting).or(set.variable);
+        let expected = wanted.map_or("kind = \"openai\"".to_owned(), |url| format!("base_url = \"{url}\""));
+        let own = [set.api_base, set.base_url, set.credential];
         let mut own: Vec<&str> = own.into_iter().flatten().collect();
         own.dedup();
         match plan.providers.len() {
             0 => {
-                // Only for a reason.
-                let is_clear = own.len() < 2 && said.unknown.is_none();
+                // It is left out only if its address is ambiguous.
+                let is_clear = own.len() < 2 && set.unknown.is_none();
                 prop_assert!(!is_clear, "{text}");
             }
             1 => {
-                prop_assert!(gateway.contains(&there), "{text}\n{gateway}");
-                let hidden = said.unknown.is_some_and(|place| match place {
-                    "credential" => said.credential.is_some(),
-                    // Its own address counts, whatever holds for the others.
+                prop_assert!(gateway.contains(&expected), "{text}\n{gateway}");
+                let hidden = set.unknown.is_some_and(|place| match place {
+                    "credential" => set.credential.is_some(),
+                    // An address of the deployment itself takes precedence over these.
                     "settings" | "router" => own.is_empty(),
                     _ => true,
                 });
                 prop_assert!(!hidden && own.len() < 2, "{text}\n{gateway}");
             }
-            more => prop_assert!(false, "{more} of one\n{text}"),
+            more => prop_assert!(false, "{more} providers of one deployment\n{text}"),
         }
     }
 }
