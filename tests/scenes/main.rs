@@ -32,6 +32,7 @@ mod import;
 mod impostor;
 mod init;
 mod key_commands;
+mod kept_connections;
 mod keys;
 mod kinds;
 mod lab;
