@@ -40,8 +40,8 @@ use wrap::to_terminal;
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 64 wrong usage, 74 done in part, 78 wrong configuration.";
 
-/// A gateway for LLM provider keys: clients hold keys that the gateway issues; the providers' tokens
-/// stay on the gateway's machine.
+/// A gateway for LLM provider keys: clients hold keys that the gateway issues, and never see the
+/// providers' tokens.
 #[derive(Parser)]
 #[command(name = "keygate", version, after_help = EXIT_CODES)]
 struct Cli {

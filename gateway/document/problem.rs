@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::grammar::url::mask_user_info;
+
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
@@ -59,7 +61,7 @@ pub(crate) enum Severity {
 pub struct Problem {
     /// The line.
     pub(crate) at: Location,
-    /// What is wrong and what to do. Never holds the value of a secret.
+    /// What is wrong and what to do. Never holds the value of a secret, nor a password that was written into a URL.
     pub(crate) message: String,
     /// What it prevents.
     pub(crate) severity: Severity,
@@ -98,7 +100,7 @@ impl Problems {
     ) {
         self.0.borrow_mut().push(Problem {
             at: at.clone(),
-            message: message.into(),
+            message: mask_user_info(&message.into()).into_owned(),
             severity,
             may_pass,
         });

@@ -95,7 +95,7 @@ enum WhenError {
         "expected a time before now such as 7d, a day such as 2027-01-31, or a moment such as 2027-01-31T12:00:00Z"
     )]
     Form,
-    /// The time is before the begin of the calendar.
+    /// The time is before the calendar begins.
     #[error("is further back than any calendar goes")]
     TooFarBack,
 }

@@ -151,7 +151,10 @@ impl Checker<'_> {
     ) -> Option<&'p ProviderConfig> {
         let found = providers.get(wanted.value.as_str()).copied();
         if found.is_none() {
-            let hint = match nearest(&wanted.value, providers.keys().copied()) {
+            // Sorted, so that the hint is the same in each run if several names are equally near.
+            let mut names: Vec<&str> = providers.keys().copied().collect();
+            names.sort_unstable();
+            let hint = match nearest(&wanted.value, names.into_iter()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("add a [providers.{}]", wanted.value),
             };

@@ -126,10 +126,7 @@ fn certificates(
 ) -> Result<Vec<CertificateDer<'static>>, CertificatesError> {
     let chain = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| CertificatesError::NotPem {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|error| CertificatesError::not_pem(path.to_owned(), &error))?;
     if chain.is_empty() {
         return Err(CertificatesError::Empty(path.to_owned()));
     }

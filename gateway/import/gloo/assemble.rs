@@ -19,7 +19,7 @@ pub(super) fn assemble(mut draft: RouteDraft, plan: &mut Plan, notes: &Notes, al
     if draft.nowhere {
         // Policies may have added headers and tokens.
         draft.remove_destination();
-        "Its destination was not understood: its requests are refused."
+        "It has no destination here: its requests are refused."
             .clone_into(&mut draft.route.comment);
     }
     move_token(&mut draft, plan, notes);

@@ -1,6 +1,7 @@
 //! Each mistake in a configuration is reported with its file, its line and what to do about it.
 
 use super::{URL, problems};
+use crate::support::Scene;
 use crate::support::gateway::simple;
 
 #[test]
@@ -278,5 +279,40 @@ fn every_mistake_is_reported_with_its_line_and_a_remedy() {
             "wanted\n  {expected}\ngot\n{found}\nfor\n{rest}"
         );
         assert!(!found.contains("sk-pasted"), "{found}");
+    }
+}
+
+#[test]
+fn a_password_in_a_url_is_in_no_error_wherever_the_url_was_written() {
+    const PASTED: &str = "https://user:hunter2@storage.test";
+    let with = |provider: &str, route: &str| simple(URL, provider, route);
+    let rest = with("", "");
+    let cases = [
+        rest.replace("\"custom\"", &format!("\"{PASTED}\"")),
+        rest.replace("provider = \"p\"", &format!("provider = \"{PASTED}\"")),
+        rest.replace(URL, PASTED),
+        rest.replace("\"/p\"", &format!("\"{PASTED}\"")),
+        with(&format!("redirect_hosts = [\"{PASTED}\"]"), ""),
+        with(&format!("ca = \"{PASTED}\""), ""),
+        with(&format!("proxy = \"{PASTED}\"\nproxy_token = 1"), ""),
+        with(&format!("\"{PASTED}\" = 1"), ""),
+        with("", &format!("cors = {{ origins = [\"{PASTED}\"] }}")),
+        with("", &format!("strip_headers = [\"{PASTED}\"]")),
+    ];
+    for rest in cases {
+        let found = problems(&rest);
+        assert!(!found.is_empty(), "{rest}");
+        assert!(!found.contains("hunter2"), "{found}");
+    }
+    for setting in ["trusted_proxies", "admin_hosts", "strip_headers"] {
+        let scene = Scene::new("");
+        scene.write(
+            "gateway.toml",
+            &format!("[server]\n{setting} = \"{PASTED}\"\n"),
+        );
+        let found = scene.problems();
+        assert!(found.contains("gateway.toml:2: "), "{found}");
+        assert!(found.contains("https://***@storage.test"), "{found}");
+        assert!(!found.contains("hunter2"), "{found}");
     }
 }
