@@ -92,7 +92,10 @@ impl Connector for OriginConnector {
 /// stream says about a proxy.
 static KEPT: LazyLock<Option<Arc<ProxyDigest>>> = LazyLock::new(|| {
     let response = ResponseHeader::build_no_case(200, Some(0)).ok()?;
-    Some(Arc::new(ProxyDigest::new(Box::new(response), Some(Box::new(Kept)))))
+    Some(Arc::new(ProxyDigest::new(
+        Box::new(response),
+        Some(Box::new(Kept)),
+    )))
 });
 
 struct Kept;

@@ -79,7 +79,11 @@ impl IdlePool {
             connections.close_oldest();
         }
         let of_peer = connections.by_peer.entry(peer).or_default();
-        of_peer.push(Idle { stream, since, until });
+        of_peer.push(Idle {
+            stream,
+            since,
+            until,
+        });
         connections.count += 1;
         // Without a runtime, the thread ends, and its connections with it.
         if let (false, Ok(runtime)) = (connections.swept, Handle::try_current()) {
@@ -134,7 +138,8 @@ fn is_quiet(stream: &mut Stream) -> bool {
     let read = poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut into));
     // Unconstrained: a task that has used up its budget would be told to wait, whatever has come.
     let read = pin!(unconstrained(read));
-    read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    read.poll(&mut Context::from_waker(Waker::noop()))
+        .is_pending()
 }
 
 /// Sweeps `pool` until no connection is idle, or the pool is gone.
@@ -165,7 +170,8 @@ mod tests {
 
     /// Whether the gateway has closed the connection.
     async fn is_closed(origin: &mut DuplexStream) -> bool {
-        let read = tokio::time::timeout(Duration::from_millis(10), origin.read(&mut [0]));
+        let mut byte = [0];
+        let read = tokio::time::timeout(Duration::from_millis(10), origin.read(&mut byte));
         matches!(read.await, Ok(Ok(0)))
     }
 
@@ -184,7 +190,10 @@ mod tests {
         let oldest = keep(&pool, 1);
         let mut chatty = keep(&pool, 1);
         drop(keep(&pool, 1));
-        chatty.write_all(b"HTTP/1.1 408 Request Timeout\r\n").await.unwrap();
+        chatty
+            .write_all(b"HTTP/1.1 408 Request Timeout\r\n")
+            .await
+            .unwrap();
         assert!(pool.take(1).is_some());
         assert!(pool.take(1).is_none());
         drop(oldest);

@@ -216,7 +216,9 @@ impl Peek for OriginStream {}
 
 impl UniqueID for OriginStream {
     fn id(&self) -> UniqueIDType {
-        self.connection.as_ref().map_or(-1, |connection| connection.id())
+        self.connection
+            .as_ref()
+            .map_or(-1, |connection| connection.id())
     }
 }
 
@@ -257,13 +259,14 @@ impl fmt::Debug for OriginStream {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Buf as _;
+    use bytes::Buf;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
     use tokio::net::UnixStream;
 
     use super::*;
 
-    const HEAD: &[u8] = b"POST /v1 HTTP/1.1\r\nAuthorization: Bearer token\r\nContent-Length: 300\r\n\r\n";
+    const HEAD: &[u8] =
+        b"POST /v1 HTTP/1.1\r\nAuthorization: Bearer token\r\nContent-Length: 300\r\n\r\n";
     const PEER: u64 = 7;
 
     fn home(pool: &Arc<IdlePool>) -> Home {
@@ -332,9 +335,9 @@ mod tests {
                 stream.write_all(HEAD).await.unwrap();
                 stream.flush().await.unwrap();
                 // As Pingora writes a chunk.
-                let mut chunk = (&b"3E8\r\n"[..]).chain(&body[..]).chain(&b"\r\n"[..]);
+                let mut chunk = Buf::chain(Buf::chain(&b"3E8\r\n"[..], &body[..]), &b"\r\n"[..]);
                 stream.write_all_buf(&mut chunk).await.unwrap();
-                stream.shutdown().await;
+                Shutdown::shutdown(&mut stream).await;
                 drop(stream);
             };
             let mut all = Vec::new();
