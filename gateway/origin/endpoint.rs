@@ -15,6 +15,7 @@ use pingora_core::{Error, ErrorType, Result};
 
 use super::addresses::Addresses;
 use super::ca_bundle::CaBundle;
+use super::connection::own_connections;
 use super::egress_proxy::EgressProxy;
 use super::reserve::refuse_reserved;
 use super::timeouts::Timeouts;
@@ -93,8 +94,8 @@ impl Endpoint {
             turn: AtomicUsize::new(0),
             multiplexed: spec.http != HttpVersion::Http1,
             tunnelled: spec.proxy.is_some(),
-            template: template(spec, spec.http, tunnel.as_ref()),
-            template_http1: template(spec, HttpVersion::Http1, tunnel.as_ref()),
+            template: template(spec, alpn(spec.http), tunnel.as_ref()),
+            template_http1: template(spec, ALPN::H1, tunnel.as_ref()),
         }
     }
 
@@ -175,33 +176,38 @@ impl Endpoint {
     }
 }
 
+/// The protocol that Pingora negotiates with an origin.
+fn alpn(http: HttpVersion) -> ALPN {
+    match http {
+        HttpVersion::Http1 => own_connections(),
+        HttpVersion::Http2 => ALPN::H2,
+        HttpVersion::Auto => ALPN::H2H1,
+    }
+}
+
 /// A peer that lacks only its address.
-fn template(spec: &EndpointSpec<'_>, http: HttpVersion, tunnel: Option<&Arc<Tunnel>>) -> HttpPeer {
+fn template(spec: &EndpointSpec<'_>, alpn: ALPN, tunnel: Option<&Arc<Tunnel>>) -> HttpPeer {
     // A placeholder: `Endpoint::peer` sets the address of its attempt.
     let nowhere = StdAddr::from(([0, 0, 0, 0], spec.url.port));
     let mut peer = HttpPeer::new(nowhere, spec.url.tls, spec.sni.to_owned());
     // Pingora's pool compares address, scheme and SNI only. The group adds trust, protocol and the tunnel's target.
     let mut group = DefaultHasher::new();
-    (http, spec.ca.map(CaBundle::fingerprint)).hash(&mut group);
+    (&alpn, spec.ca.map(CaBundle::fingerprint)).hash(&mut group);
     tunnel.hash(&mut group);
     peer.group_key = group.finish();
-    set_options(&mut peer.options, spec, http, tunnel);
+    set_options(&mut peer.options, spec, alpn, tunnel);
     peer
 }
 
 fn set_options(
     options: &mut PeerOptions,
     spec: &EndpointSpec<'_>,
-    http: HttpVersion,
+    alpn: ALPN,
     tunnel: Option<&Arc<Tunnel>>,
 ) {
     let timeouts = &spec.timeouts;
     options.ca = spec.ca.map(CaBundle::certificates);
-    options.alpn = match http {
-        HttpVersion::Http1 => ALPN::H1,
-        HttpVersion::Http2 => ALPN::H2,
-        HttpVersion::Auto => ALPN::H2H1,
-    };
+    options.alpn = alpn;
     options.max_h2_streams = MAX_H2_STREAMS as usize;
     options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
     options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);

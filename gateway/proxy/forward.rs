@@ -149,8 +149,9 @@ pub(super) fn connection_broke(
     session: &mut Session,
     exchange: &mut Exchange,
     mut error: Box<Error>,
-    reused: bool,
 ) -> Box<Error> {
+    let attempt = exchange.attempt.as_ref();
+    let reused = attempt.is_some_and(|attempt| attempt.tries.reused == Some(true));
     // In any case: Pingora panics on a retry that is left undecided.
     error.retry.decide_reuse(reused);
     let next = match &mut exchange.attempt {

@@ -64,6 +64,7 @@ pub(crate) use self::respond::PENALTY;
 // For Pingora's `max_retries`, which `server/listen/listeners.rs` sets.
 pub(crate) use self::retry::ATTEMPTS;
 pub(crate) use self::shared::Shared;
+use crate::origin::was_kept;
 
 /// The gateway, as Pingora calls it.
 pub(crate) struct Proxy(pub(crate) Arc<Shared>);
@@ -107,9 +108,9 @@ impl ProxyHttp for Proxy {
 
     /// 2 forward: the connection is there.
     async fn connected_to_upstream(
-        &self, _: &mut Session, reused: bool, _: &HttpPeer, _: RawFd, _: Option<&Digest>, exchange: &mut Ctx,
+        &self, _: &mut Session, reused: bool, _: &HttpPeer, _: RawFd, digest: Option<&Digest>, exchange: &mut Ctx,
     ) -> Result<()> {
-        forward::connected(exchange, reused);
+        forward::connected(exchange, reused || digest.is_some_and(was_kept));
         Ok(())
     }
 
@@ -129,9 +130,9 @@ impl ProxyHttp for Proxy {
 
     /// 2 forward: the connection broke. `retry::judge` decides whether the request is sent again.
     fn error_while_proxy(
-        &self, _: &HttpPeer, session: &mut Session, error: Box<Error>, exchange: &mut Ctx, reused: bool,
+        &self, _: &HttpPeer, session: &mut Session, error: Box<Error>, exchange: &mut Ctx, _: bool,
     ) -> Box<Error> {
-        forward::connection_broke(session, exchange, error, reused)
+        forward::connection_broke(session, exchange, error)
     }
 
     /// 4 observe: the head of a response has come. From here on the time is the gateway's own.

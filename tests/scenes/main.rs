@@ -31,6 +31,7 @@ mod headers;
 mod import;
 mod impostor;
 mod init;
+mod kept_connections;
 mod key_commands;
 mod keys;
 mod kinds;

@@ -17,15 +17,17 @@ use super::run::run;
 /// [`run_http1`](super::run_http1), those over HTTP/2 by one of their own.
 pub(crate) struct Bounded<A, T> {
     app: Arc<A>,
+    options: HttpServerOptions,
     timeouts: T,
 }
 
 impl<A, T: Fn() -> ConnectionTimeouts> Bounded<A, T> {
     /// Runs the exchanges of `app` under a watchdog. `timeouts` are those of an exchange over HTTP/2 until its head is
-    /// complete; an HTTP/1.1 connection sets its own for each request.
-    pub(crate) fn new(app: A, timeouts: T) -> Self {
+    /// complete; an HTTP/1.1 connection sets its own for each request. `options` replace those of `app`.
+    pub(crate) fn new(app: Arc<A>, options: HttpServerOptions, timeouts: T) -> Self {
         Self {
-            app: Arc::new(app),
+            app,
+            options,
             timeouts,
         }
     }
@@ -63,7 +65,7 @@ where
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.app.server_options()
+        Some(&self.options)
     }
 
     async fn http_cleanup(&self) {

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pingora_core::apps::{HttpServerApp, HttpServerOptions};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::server::configuration::ServerConf;
-use pingora_proxy::http_proxy;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,6 +22,7 @@ use crate::server::connection::client::{ClientHandler, IdleShutdown};
 use crate::server::connection::count::OpenConnections;
 use crate::server::connection::handler::ConnectionHandler;
 use crate::server::listen::accept::{Worker, accept};
+use crate::server::listen::proxy_app;
 use crate::server::threads::Threads;
 
 /// Everything that serving clients takes but sockets.
@@ -74,8 +74,11 @@ impl ClientService {
         let idle_shutdown = IdleShutdown { http1, http2 };
         let workers = threads
             .serve()
-            .map(|thread| Worker::new(thread.clone(), self.handler(idle_shutdown.clone())))
-            .collect();
+            .map(|thread| {
+                let handler = self.handler(idle_shutdown.clone())?;
+                Ok(Worker::new(thread.clone(), handler))
+            })
+            .collect::<Result<_, Error>>()?;
         let (addresses, accepting) = accept_all(threads.accept(), workers, sockets, &shutdown)?;
         Ok(Listeners {
             addresses,
@@ -90,22 +93,22 @@ impl ClientService {
     fn handler(
         &self,
         idle_shutdown: IdleShutdown,
-    ) -> ClientHandler<impl HttpServerApp + Send + Sync + 'static + use<>> {
-        ClientHandler {
-            app: Arc::new(proxy_app(&self.server, self.shared.clone())),
+    ) -> Result<ClientHandler<impl HttpServerApp + Send + Sync + 'static + use<>>, Error> {
+        Ok(ClientHandler {
+            app: Arc::new(bounded_app(&self.server, self.shared.clone())?),
             tls: self.tls.clone(),
             h2c: self.server.listener.h2c,
             connections: self.connections.clone(),
             idle_shutdown,
-        }
+        })
     }
 }
 
-/// Pingora's application for one serving thread.
-fn proxy_app(
+/// Pingora's application for one serving thread, under the watchdog.
+fn bounded_app(
     server: &ServerConfig,
     shared: Arc<Shared>,
-) -> impl HttpServerApp + Send + Sync + 'static + use<> {
+) -> Result<impl HttpServerApp + Send + Sync + 'static + use<>, Error> {
     let conf = Arc::new(ServerConf {
         threads: server.listener.threads,
         // The pool is per thread.
@@ -121,11 +124,10 @@ fn proxy_app(
     options.keepalive_request_limit = Some(server.listener.requests_per_connection);
     options.h2_idle_timeout = Some(server.limits.keepalive);
     let clock = shared.live.clone();
-    let mut app = http_proxy(&conf, Proxy(shared));
-    app.server_options = Some(options);
-    Bounded::new(app, move || {
+    let app = proxy_app::shared(&conf, Proxy(shared))?;
+    Ok(Bounded::new(app, options, move || {
         ConnectionTimeouts::from(&clock.snapshot().rules.server)
-    })
+    }))
 }
 
 /// Accepts connections on `sockets`, whose addresses it returns, and serves them by `workers`. The task that it spawns on

@@ -2,5 +2,6 @@
 
 pub(crate) mod accept;
 pub(crate) mod listeners;
+mod proxy_app;
 pub(crate) mod sockets;
 pub(crate) mod tls;

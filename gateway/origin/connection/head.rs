@@ -1,0 +1,53 @@
+//! The head of a request that waits for the first bytes of its body, so that one send carries both.
+
+/// What the written bytes say about the head that they begin with.
+///
+/// Whether a body follows at once. A head with `Expect` has none: the client waits for the origin's consent. One with
+/// `Upgrade` may have none.
+pub(super) fn announces_body(head: &[u8]) -> bool {
+    let mut has_body = false;
+    for line in head.split(|byte| *byte == b'\n') {
+        let Some((name, value)) = split(line) else {
+            continue;
+        };
+        if name.eq_ignore_ascii_case(b"content-length") {
+            has_body |= value.iter().any(|byte| matches!(byte, b'1'..=b'9'));
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            has_body = true;
+        } else if name.eq_ignore_ascii_case(b"expect") || name.eq_ignore_ascii_case(b"upgrade") {
+            return false;
+        }
+    }
+    has_body
+}
+
+/// Name and value of a header line.
+fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', line)?;
+    Some((line.get(..colon)?, line.get(colon + 1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_announces_a_body_by_its_length_or_its_coding() {
+        let cases: &[(&str, bool)] = &[
+            ("Content-Length: 300", true),
+            ("content-length:0012", true),
+            ("Transfer-Encoding: chunked", true),
+            ("Host: a\r\nCONTENT-LENGTH: 7\r\nAccept: */*", true),
+            ("Content-Length: 0", false),
+            ("Host: a", false),
+            ("X-Content-Length: 7", false),
+            ("X-Note: content-length: 7", false),
+            ("Content-Length: 7\r\nExpect: 100-continue", false),
+            ("Upgrade: websocket\r\nContent-Length: 7", false),
+        ];
+        for (headers, expected) in cases {
+            let head = format!("POST /v1/chat/completions HTTP/1.1\r\n{headers}\r\n\r\n");
+            assert_eq!(announces_body(head.as_bytes()), *expected, "{headers}");
+        }
+    }
+}
