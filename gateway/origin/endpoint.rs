@@ -218,7 +218,9 @@ fn set_options(
     options.custom_l4 = tunnel
         .cloned()
         .map(|it| -> Arc<dyn L4Connect + Send + Sync> { it });
-    options.read_timeout = Some(timeouts.first_byte);
+    // The watchdog counts the time on keygate's own connections.
+    let is_own = matches!(options.alpn, ALPN::Custom(_));
+    options.read_timeout = (!is_own).then_some(timeouts.first_byte);
     options.write_timeout = Some(timeouts.write);
     options.idle_timeout = Some(timeouts.pool_idle);
     options.upstream_tcp_sock_tweak_hook = Some(Arc::new(refuse_reserved));

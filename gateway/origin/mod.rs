@@ -18,7 +18,7 @@ mod url;
 pub(crate) use addresses::Addresses;
 pub(crate) use ca_bundle::{CaBundle, CertificatesError};
 pub(crate) use call::{CallError, CallLimits, CallRequest, Caller, call_plain};
-pub(crate) use connection::{OriginConnector, was_kept};
+pub(crate) use connection::{ConnectionError, OriginConnector, is_own_connection, was_kept};
 pub(crate) use dns::Resolver;
 pub(crate) use egress_proxy::EgressProxy;
 pub(crate) use endpoint::{Endpoint, EndpointSpec, HttpVersion};

@@ -5,7 +5,7 @@ use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::reject::is_connect_error;
 use super::retry::Failure;
-use crate::origin::TunnelError;
+use crate::origin::{ConnectionError, TunnelError};
 
 /// How a connection could not be made. Nothing was sent.
 pub(super) fn of_connect(error: &Error) -> Failure {
@@ -25,6 +25,9 @@ pub(super) fn of_connect(error: &Error) -> Failure {
 pub(super) fn of_connection(error: &Error) -> Failure {
     if let Some(refusal) = refusal(error) {
         return refusal;
+    }
+    if ConnectionError::of(error) == Some(ConnectionError::Unsent) {
+        return Failure::ClosedUnsent;
     }
     match error.etype() {
         _ if !error.retry() => Failure::Broken,

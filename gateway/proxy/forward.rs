@@ -8,8 +8,8 @@
 
 use std::time::{Duration, Instant};
 
-use pingora_core::Error;
 use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType};
 use pingora_proxy::Session;
 
 use super::admit::Admission;
@@ -20,7 +20,7 @@ use super::failure;
 use super::http10;
 use super::reject::{Reason, Rejection};
 use super::retry::{Failure, Next, Situation, judge};
-use crate::origin::Timeouts;
+use crate::origin::{ConnectionError, Timeouts, is_own_connection};
 
 /// How much later than the timeout the watchdog drops an exchange that has no response, so that the timeout can still
 /// send one.
@@ -84,12 +84,18 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
         .peer(admission.upgrade(), &attempt.tries.unreachable)
         .ok_or_else(|| admission.rejection(Reason::ProviderUnreachable))?;
     let now = Instant::now();
+    let mut first_byte = endpoint.timeouts.first_byte;
     if let Some(total) = endpoint.timeouts.total {
         let left = total.saturating_sub(now.saturating_duration_since(exchange.started));
         if left.is_zero() {
             return Err(admission.rejection(Reason::ProviderTimeout));
         }
-        peer.options.read_timeout = Some(endpoint.timeouts.first_byte.min(left));
+        first_byte = first_byte.min(left);
+    }
+    if is_own_connection(&peer) {
+        exchange.watchdog.set_response_timeout(first_byte);
+    } else {
+        peer.options.read_timeout = Some(first_byte);
     }
     if attempt.tries.refused {
         // Pingora shares connections within a group.
@@ -152,6 +158,10 @@ pub(super) fn connection_broke(
 ) -> Box<Error> {
     let attempt = exchange.attempt.as_ref();
     let reused = attempt.is_some_and(|attempt| attempt.tries.reused == Some(true));
+    if ConnectionError::of(&error) == Some(ConnectionError::Overdue) {
+        // As Pingora has it where it sets the timer itself.
+        error.etype = ErrorType::ReadTimedout;
+    }
     // In any case: Pingora panics on a retry that is left undecided.
     error.retry.decide_reuse(reused);
     let next = match &mut exchange.attempt {

@@ -163,6 +163,7 @@ fn set_deadlines(exchange: &Exchange) {
     };
     let timeouts = attempt.timeouts();
     let watchdog = &exchange.watchdog;
+    watchdog.clear_response();
     watchdog.set_idle_timeout(timeouts.idle, first_byte);
     if let Some(total) = timeouts.total {
         watchdog.set_deadline(exchange.started + total);

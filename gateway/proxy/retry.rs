@@ -47,6 +47,8 @@ pub(super) enum Failure {
     ConnectionEnding,
     /// The connection speaks HTTP/1.1 where HTTP/2 was tried.
     Http1Wanted,
+    /// The connection closed before a byte of the request was sent.
+    ClosedUnsent,
     /// The connection closed before any byte of a response.
     ClosedUnread,
     /// The HTTP/2 connection closed. A response may have begun unseen.
@@ -104,9 +106,10 @@ pub(super) fn judge(failure: Failure, situation: &Situation) -> Next {
         Failure::NoSocket | Failure::TunnelRefused | Failure::Broken => false,
         Failure::Unreachable => situation.may_connect_again(MIN_CONNECTS),
         Failure::UnreachableForGood => situation.may_connect_again(1),
-        Failure::StreamRefused | Failure::ConnectionEnding | Failure::Http1Wanted => {
-            situation.may_send_again()
-        }
+        Failure::StreamRefused
+        | Failure::ConnectionEnding
+        | Failure::Http1Wanted
+        | Failure::ClosedUnsent => situation.may_send_again(),
         Failure::ClosedUnread => situation.is_stale() && situation.may_send_again(),
         Failure::ClosedHttp2 => {
             situation.is_stale() && situation.is_safe && situation.may_send_again()
@@ -247,6 +250,11 @@ mod tests {
             (Failure::Http1Wanted, resent(new), Next::Respond),
             (Failure::Http1Wanted, begun(new), Next::Respond),
             (Failure::Http1Wanted, without_body(new), Next::Respond),
+            // A connection that closed while the request still waited for its body.
+            (Failure::ClosedUnsent, slow, Next::Retry),
+            (Failure::ClosedUnsent, new, Next::Retry),
+            (Failure::ClosedUnsent, resent(STALE), Next::Respond),
+            (Failure::ClosedUnsent, without_body(STALE), Next::Respond),
             // A connection that had been closed before it was used again.
             (Failure::ClosedUnread, STALE, Next::Retry),
             (Failure::ClosedUnread, safe(STALE), Next::Retry),

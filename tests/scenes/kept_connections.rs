@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::client::raw_request;
 use crate::support::gateway::simple;
 use crate::support::{Gateway, KEY, PATIENCE, Provider, Scene};
 
@@ -106,4 +107,88 @@ fn an_idle_connection_is_closed_when_its_time_is_over() {
         let open_for = closed_after(stream, Instant::now());
         assert!(open_for > Duration::from_millis(500), "{open_for:?}");
     });
+}
+
+#[test]
+fn the_time_to_a_response_begins_when_the_whole_request_was_sent() {
+    let provider = Provider::start();
+    let setting = "timeouts.first_byte = \"400ms\"";
+    let gateway = Scene::new(&simple(&provider.url(), setting, ""))
+        .key("alice", "secret", "")
+        .start();
+    let mut client = gateway.client();
+    client.send(
+        "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    for _ in 0..6 {
+        client.send("1\r\nx\r\n");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.response(true).status, 200);
+    assert_eq!(provider.only().body, b"xxxxxx");
+}
+
+#[test]
+fn a_head_that_arrives_in_parts_may_take_its_time_and_one_that_stops_is_504() {
+    let (listener, gateway) = before_listener("timeouts.first_byte = \"400ms\"");
+    let interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    let parts = [
+        interim,
+        "HTTP/1.1 200",
+        " OK\r\nContent-",
+        "Length: 2\r\n\r\n{}",
+    ];
+    for (sent, status) in [(parts.len(), 200), (3, 504), (1, 504)] {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                assert_ne!(stream.read(&mut [0; 4096]).unwrap(), 0);
+                for part in &parts[..sent] {
+                    std::thread::sleep(Duration::from_millis(250));
+                    stream.write_all(part.as_bytes()).unwrap();
+                }
+                if status == 504 {
+                    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+                }
+            });
+            let mut client = gateway.client();
+            client.send(raw_request("POST", "/p", &KEY, b"{}"));
+            let interim = client.read_head();
+            assert!(interim.starts_with("HTTP/1.1 103 "), "{interim}");
+            assert_eq!(client.response(true).status, status, "{sent} parts");
+        });
+    }
+    let reason = |line: usize| gateway.access_lines(3)[line]["reason"].clone();
+    assert_eq!(
+        (reason(1), reason(2)),
+        ("provider_timeout".into(), "provider_timeout".into())
+    );
+}
+
+#[test]
+fn a_request_that_waits_for_its_body_survives_a_provider_that_closes() {
+    let (listener, gateway) = before_listener("");
+    let head =
+        "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut client = gateway.client();
+    client.send(head);
+    // Nothing of the request arrives, and the provider gives the connection up.
+    let (stream, _) = listener.accept().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    drop(stream);
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.send("2\r\n{}\r\n0\r\n\r\n");
+    let mut request = Vec::new();
+    while !request.ends_with(b"0\r\n\r\n") {
+        let mut bytes = [0; 4096];
+        let count = stream.read(&mut bytes).unwrap();
+        request.extend_from_slice(&bytes[..count]);
+    }
+    assert!(request.ends_with(b"2\r\n{}\r\n0\r\n\r\n"));
+    stream.write_all(RESPONSE).unwrap();
+    assert_eq!(client.response(true).status, 200);
+    assert_eq!(gateway.access_lines(1)[0]["attempts"], 2);
 }

@@ -13,7 +13,7 @@ use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::CustomALPN;
 use pingora_core::protocols::{ALPN, Digest, Stream};
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::upstreams::peer::Peer;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
 
 use super::pool::IdlePool;
 use super::stream::{Home, OriginStream};
@@ -24,6 +24,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// The protocol of peers whose connections [`OriginConnector`] makes. Never offered to an origin.
 pub(crate) fn own_connections() -> ALPN {
     ALPN::Custom(CustomALPN::new(b"keygate-http/1.1".to_vec()))
+}
+
+/// Whether [`OriginConnector`] makes the connections of `peer`.
+pub(crate) fn is_own_connection(peer: &HttpPeer) -> bool {
+    matches!(peer.options.alpn, ALPN::Custom(_))
 }
 
 /// Makes and keeps the connections of one serving thread to origins, over HTTP/1.1.

@@ -8,8 +8,10 @@
 //! HTTP/2 and upgraded connections take Pingora's own way. See `docs/adr/0009-origin-connections.md`.
 
 mod connector;
+mod error;
 mod head;
 mod pool;
 mod stream;
 
-pub(crate) use connector::{OriginConnector, own_connections, was_kept};
+pub(crate) use connector::{OriginConnector, is_own_connection, own_connections, was_kept};
+pub(crate) use error::ConnectionError;

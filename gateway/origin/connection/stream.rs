@@ -6,25 +6,34 @@
 //! Before Pingora keeps a connection for the next request, it tries to read one byte, and keeps one from which nothing
 //! comes. This stream reports its end there, so that Pingora drops it, and on that returns the connection to
 //! keygate's own pool. No other read of Pingora is that short: `tests/scenes/kept_connections.rs` holds it.
+//!
+//! Pingora would set a timer for each read. Here the watchdog of the exchange counts the time to the response, without a
+//! timer of its own. Reads are short, so that a client which does not read costs little memory: what Pingora reads for it
+//! waits in up to six buffers of the size of a read.
 
 use std::fmt;
+use std::future::Future as _;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::mem;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::BufMut;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     Stream, TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
+use super::error::ConnectionError;
 use super::head::announces_body;
 use super::pool::IdlePool;
+use crate::runtime::watchdog::{Watchdog, with_current};
 
 /// Where a connection returns to.
 #[derive(Debug)]
@@ -44,6 +53,8 @@ pub(super) struct OriginStream {
     /// Set if it has served a request before.
     kept: Option<Arc<ProxyDigest>>,
     request: Request,
+    /// Whether a byte moved since the wait for the response was noted.
+    moved: bool,
     /// Whether Pingora wants to keep it.
     reusable: bool,
 }
@@ -58,6 +69,11 @@ enum Request {
     Passing,
 }
 
+/// How much is read at once, in bytes: as much as a TLS record holds.
+const READ: usize = 16 << 10;
+/// How much is read at once while the client has no room for more.
+const READ_WHILE_STALLED: usize = 4 << 10;
+
 /// Buffers that one send takes: the head, and what Pingora writes at once: a chunk's size, the chunk and its end.
 const BUFFERS: usize = 4;
 
@@ -69,6 +85,7 @@ impl OriginStream {
             home,
             kept,
             request: Request::NotBegun,
+            moved: false,
             reusable: false,
         }
     }
@@ -77,6 +94,43 @@ impl OriginStream {
         let connection = self.connection.as_mut();
         let connection = connection.ok_or(io::ErrorKind::NotConnected)?;
         Ok(Pin::new(connection))
+    }
+
+    /// Reads no more than is to be read at once.
+    fn poll_some(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let is_stalled = with_current(Watchdog::is_client_stalled).unwrap_or(false);
+        let most = if is_stalled { READ_WHILE_STALLED } else { READ };
+        let mut connection = self.connection()?;
+        if into.remaining() <= most {
+            return connection.poll_read(context, into);
+        }
+        let mut part = BufMut::limit(into, most);
+        let read = pin!(connection.read_buf(&mut part));
+        read.poll(context).map_ok(drop)
+    }
+
+    /// Whether the origin knows nothing of the request yet.
+    fn is_unsent(&self) -> bool {
+        matches!(self.request, Request::HeadHeld { sent: 0, .. })
+    }
+
+    /// Lets the watchdog count the time to the response. Fails if it has passed.
+    fn wait(&mut self) -> io::Result<()> {
+        let moved = mem::take(&mut self.moved);
+        let is_overdue = with_current(|watchdog| {
+            if moved {
+                watchdog.await_response();
+            }
+            watchdog.is_response_overdue()
+        });
+        match is_overdue {
+            Some(true) => Err(ConnectionError::Overdue.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Sends the rest of the head together with `body`, and returns how much of `body` was sent.
@@ -145,7 +199,17 @@ impl AsyncRead for OriginStream {
             self.reusable = true;
             return Poll::Ready(Ok(()));
         }
-        self.connection()?.poll_read(context, into)
+        let before = into.filled().len();
+        let read = self.poll_some(context, into);
+        if read.is_pending() {
+            self.wait()?;
+            return read;
+        }
+        if self.is_unsent() && into.filled().len() == before {
+            return Poll::Ready(Err(ConnectionError::Unsent.into()));
+        }
+        self.moved = true;
+        read
     }
 }
 
@@ -155,6 +219,7 @@ impl AsyncWrite for OriginStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.moved = true;
         match &self.request {
             Request::Passing => self.connection()?.poll_write(context, bytes),
             Request::HeadHeld { .. } => self.poll_head(context, &[IoSlice::new(bytes)]),
@@ -175,13 +240,12 @@ impl AsyncWrite for OriginStream {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &self.request {
-            Request::HeadHeld { .. } => self.poll_head(context, buffers),
-            _ => {
-                self.request = Request::Passing;
-                self.connection()?.poll_write_vectored(context, buffers)
-            }
+        self.moved = true;
+        if let Request::HeadHeld { .. } = self.request {
+            return self.poll_head(context, buffers);
         }
+        self.request = Request::Passing;
+        self.connection()?.poll_write_vectored(context, buffers)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -328,7 +392,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_takes_few_bytes_at_once_gets_all_of_them_in_order() {
-        let body: Vec<u8> = (0..1000_u32).map(|byte| byte as u8).collect();
+        let body: Vec<u8> = (0..=255).cycle().take(1000).collect();
         for room in [1, 7, HEAD.len() - 1, HEAD.len(), HEAD.len() + 1, 4096] {
             let (mut stream, mut origin) = narrow(room);
             let write = async {
@@ -341,7 +405,7 @@ mod tests {
                 drop(stream);
             };
             let mut all = Vec::new();
-            let (_, read) = tokio::join!(write, origin.read_to_end(&mut all));
+            let ((), read) = tokio::join!(write, origin.read_to_end(&mut all));
             read.unwrap();
             let expected = [HEAD, b"3E8\r\n", &body, b"\r\n"].concat();
             assert!(all == expected, "room for {room}");
@@ -372,6 +436,41 @@ mod tests {
         let mut all = Vec::new();
         origin.read_to_end(&mut all).await.unwrap();
         assert_eq!(all, b"");
+    }
+
+    #[tokio::test]
+    async fn an_origin_that_closes_while_the_head_waits_knows_nothing_of_the_request() {
+        let unsent = |error: io::Error| {
+            let inner = error.into_inner().unwrap();
+            *inner.downcast::<ConnectionError>().unwrap() == ConnectionError::Unsent
+        };
+        let mut into = [0; 64];
+        let (mut stream, origin) = to_origin(&IdlePool::new(1));
+        stream.write_all(HEAD).await.unwrap();
+        drop(origin);
+        assert!(unsent(stream.read(&mut into).await.unwrap_err()));
+
+        let (mut stream, origin) = to_origin(&IdlePool::new(1));
+        stream.write_all(HEAD).await.unwrap();
+        stream.write_all(b"body").await.unwrap();
+        origin.readable().await.unwrap();
+        received(&origin);
+        drop(origin);
+        assert_eq!(stream.read(&mut into).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn no_read_is_longer_than_a_record() {
+        let (mut stream, mut origin) = narrow(1 << 20);
+        origin.write_all(&vec![b'x'; 1 << 18]).await.unwrap();
+        let mut into = bytes::BytesMut::with_capacity(1 << 18);
+        let mut counts = Vec::new();
+        while into.len() < 1 << 18 {
+            into.reserve(1 << 16);
+            counts.push(stream.read_buf(&mut into).await.unwrap());
+        }
+        assert_eq!(counts, [READ; 16]);
+        assert!(into.iter().all(|byte| *byte == b'x'));
     }
 
     #[tokio::test]

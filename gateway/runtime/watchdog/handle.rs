@@ -32,6 +32,12 @@ struct Deadlines {
     write: AtomicU64,
     /// When the client must have read something, while it has no room for what is sent.
     write_deadline: AtomicU64,
+    /// How long the origin may take to begin its response, or to go on with a head that it has begun.
+    response: AtomicU64,
+    /// When the head of the response must be complete, or a part of it must have come.
+    response_deadline: AtomicU64,
+    /// Whether that has passed.
+    is_response_overdue: AtomicBool,
     /// An [`Abort`], or 0.
     abort: AtomicU8,
     /// Whether there is a `revocation`: without one, no lock is taken.
@@ -72,8 +78,8 @@ tokio::task_local! {
 ///
 /// For a socket, which also moves bytes where there is none: in a TLS handshake, and on an HTTP/2 connection, whose
 /// streams have their own.
-pub(crate) fn with_current(act: impl FnOnce(&Watchdog)) {
-    let _ = CURRENT.try_with(act);
+pub(crate) fn with_current<T>(act: impl FnOnce(&Watchdog) -> T) -> Option<T> {
+    CURRENT.try_with(act).ok()
 }
 
 impl Watchdog {
@@ -87,6 +93,9 @@ impl Watchdog {
             last_activity: AtomicU64::new(0),
             write: AtomicU64::new(NONE),
             write_deadline: AtomicU64::new(NONE),
+            response: AtomicU64::new(NONE),
+            response_deadline: AtomicU64::new(NONE),
+            is_response_overdue: AtomicBool::new(false),
             abort: AtomicU8::new(0),
             is_revocable: AtomicBool::new(false),
             revocation: Mutex::new(None),
@@ -119,6 +128,7 @@ impl Watchdog {
         self.0.head.store(NONE, Relaxed);
         self.0.deadline.store(NONE, Relaxed);
         self.0.idle.store(NONE, Relaxed);
+        self.clear_response();
         if self.0.is_revocable.load(Relaxed) {
             self.set_revocation(None);
         }
@@ -138,6 +148,35 @@ impl Watchdog {
     /// Allows pauses of any length.
     pub(crate) fn clear_idle(&self) {
         self.0.idle.store(NONE, Relaxed);
+    }
+
+    /// Allows the origin `timeout` to respond: from each moment on at which the connection to it
+    /// [waits](Self::await_response), until [`clear_response`](Self::clear_response).
+    pub(crate) fn set_response_timeout(&self, timeout: Duration) {
+        self.clear_response();
+        self.0.response.store(nanos(timeout), Relaxed);
+    }
+
+    /// The head of the response is complete, or nobody waits for it any more.
+    pub(crate) fn clear_response(&self) {
+        self.0.response.store(NONE, Relaxed);
+        self.0.response_deadline.store(NONE, Relaxed);
+        self.0.is_response_overdue.store(false, Relaxed);
+    }
+
+    /// The connection to the origin waits for a response from now on: the request, or a part of the head, has moved.
+    pub(crate) fn await_response(&self) {
+        let timeout = self.0.response.load(Relaxed);
+        if timeout != NONE {
+            let end = self.since_start(Instant::now()).saturating_add(timeout);
+            self.0.response_deadline.store(end, Relaxed);
+        }
+    }
+
+    /// Whether the origin has not responded in time. The exchange is then polled once more, so that the connection can
+    /// report it and the client gets a response.
+    pub(crate) fn is_response_overdue(&self) -> bool {
+        self.0.is_response_overdue.load(Relaxed)
     }
 
     /// Something moved just now.
@@ -180,6 +219,11 @@ impl Watchdog {
         }
     }
 
+    /// Whether the client has no room for what is sent to it.
+    pub(crate) fn is_client_stalled(&self) -> bool {
+        self.0.write_deadline.load(Relaxed) != NONE
+    }
+
     /// Why the exchange is being dropped before its end, if it is.
     pub(crate) fn abort_reason(&self) -> Option<Abort> {
         let reasons = [Abort::Deadline, Abort::ClientStalled, Abort::KeyRevoked];
@@ -197,7 +241,19 @@ impl Watchdog {
         let idle = self.0.idle.load(Relaxed);
         let idle_end = self.0.last_activity.load(Relaxed).saturating_add(idle);
         let end = self.0.deadline.load(Relaxed).min(idle_end);
+        let end = end.min(self.0.response_deadline.load(Relaxed));
         end.min(self.0.write_deadline.load(Relaxed))
+    }
+
+    /// Whether the time for the response has passed and no other: the response is overdue from now on.
+    pub(super) fn expire_response(&self) -> bool {
+        let now = self.since_start(Instant::now());
+        if self.0.response_deadline.load(Relaxed) > now {
+            return false;
+        }
+        self.0.response_deadline.store(NONE, Relaxed);
+        self.0.is_response_overdue.store(true, Relaxed);
+        self.next_deadline() > now
     }
 
     /// Which of the deadlines has passed, if one has: the client's comes first.

@@ -92,15 +92,20 @@ async fn until_deadline<T>(watchdog: Watchdog, work: Work<'_, T>) -> Option<T> {
         let Some(running) = work.as_mut() else {
             return Poll::Ready(None);
         };
-        if let Poll::Ready(done) = running.as_mut().poll(context) {
-            return Poll::Ready(Some(done));
-        }
-        if watchdog.is_revoked(context) {
-            watchdog.abort(Abort::KeyRevoked);
-        } else if is_pending(&watchdog, &mut timer, context) {
-            return Poll::Pending;
-        } else {
-            watchdog.abort(watchdog.passed());
+        loop {
+            if let Poll::Ready(done) = running.as_mut().poll(context) {
+                return Poll::Ready(Some(done));
+            }
+            if watchdog.is_revoked(context) {
+                watchdog.abort(Abort::KeyRevoked);
+            } else if is_pending(&watchdog, &mut timer, context) {
+                return Poll::Pending;
+            } else if watchdog.expire_response() {
+                continue;
+            } else {
+                watchdog.abort(watchdog.passed());
+            }
+            break;
         }
         // Dropped here and not later, so that what is dropped finds the reason in `abort_reason`.
         work = None;
@@ -277,6 +282,59 @@ mod tests {
             assert_eq!(run_http1(Watchdog::new(), Box::pin(work)).await, None);
             assert_eq!(knew.into_inner().unwrap(), Some(why));
         }
+    }
+
+    /// Waits for a response, as a connection to an origin does.
+    async fn response(watchdog: &Watchdog) -> bool {
+        watchdog.await_response();
+        poll_fn(|_| {
+            if watchdog.is_response_overdue() {
+                Poll::Ready(true)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn work_whose_response_is_overdue_goes_on_and_knows_it() {
+        let watchdog = Watchdog::new();
+        let work = async {
+            let start = Instant::now();
+            // Each try has its own time.
+            for _ in 0..2 {
+                watchdog.set_response_timeout(IDLE);
+                assert!(response(&watchdog).await);
+            }
+            assert!(start.elapsed() >= 2 * IDLE);
+            // Nobody waits for a response any more.
+            watchdog.set_response_timeout(IDLE);
+            watchdog.await_response();
+            watchdog.clear_response();
+            watchdog.await_response();
+            tokio::time::sleep(2 * IDLE).await;
+            watchdog.is_response_overdue()
+        };
+        assert_eq!(
+            run_http1(watchdog.clone(), Box::pin(work)).await,
+            Some(false)
+        );
+    }
+
+    #[tokio::test]
+    async fn work_that_ignores_an_overdue_response_is_cut_at_its_deadline() {
+        let watchdog = Watchdog::new();
+        let work = async {
+            watchdog.set_deadline(Instant::now() + 2 * IDLE);
+            watchdog.set_response_timeout(IDLE);
+            watchdog.await_response();
+            std::future::pending::<()>().await;
+        };
+        let start = Instant::now();
+        assert_eq!(run_http1(watchdog.clone(), Box::pin(work)).await, None);
+        assert!(start.elapsed() >= 2 * IDLE);
+        assert_eq!(watchdog.abort_reason(), Some(Abort::Deadline));
     }
 
     #[tokio::test]

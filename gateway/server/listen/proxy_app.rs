@@ -4,6 +4,7 @@
 //! with the function that serves custom sessions. So [`shared`] starts such a service on a socket of its own, connects
 //! to it once, and stops it. This happens before clients are accepted.
 
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::sync::Arc;
@@ -34,10 +35,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Builds the application of one serving thread.
 pub(super) fn shared(conf: &Arc<ServerConf>, proxy: Proxy) -> Result<Arc<ProxyApp>, Error> {
-    let failed = |error| Error::failed("set up connections to providers", error);
+    let failed = |error| {
+        let what = "set up connections to providers (by a connection to itself, over 127.0.0.1)";
+        Error::failed(what, error)
+    };
     let (sender, receiver) = channel();
-    let hand_out: ProcessCustomSession<Proxy, OriginConnector> = Arc::new(move |app, _, _| {
-        let _ = sender.send(app);
+    let app = sender.clone();
+    let hand_out: ProcessCustomSession<Proxy, OriginConnector> = Arc::new(move |shared, _, _| {
+        let _ = app.send(Ok(shared));
         Box::pin(async { None })
     });
     let mut options = HttpServerOptions::default();
@@ -54,16 +59,21 @@ pub(super) fn shared(conf: &Arc<ServerConf>, proxy: Proxy) -> Result<Arc<ProxyAp
     // A thread of its own: the caller may be a task, which must not run a runtime.
     thread::Builder::new()
         .name("set up".to_owned())
-        .spawn(move || runtime.block_on(connect_once(service, socket)))
+        .spawn(move || {
+            if let Err(error) = runtime.block_on(connect_once(service, socket)) {
+                let _ = sender.send(Err(error));
+            }
+        })
         .map_err(failed)?;
-    receiver
-        .recv_timeout(PATIENCE)
-        .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))
+    let result = receiver.recv_timeout(PATIENCE);
+    result
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        .map_err(failed)
 }
 
 /// Runs `service` on `socket` until it has served one connection. The service is dropped before it ends by itself, which
 /// would tell the application that the process ends.
-async fn connect_once(mut service: Service<ProxyApp>, socket: TcpListener) -> std::io::Result<()> {
+async fn connect_once(mut service: Service<ProxyApp>, socket: TcpListener) -> io::Result<()> {
     let address = socket.local_addr()?;
     socket.set_nonblocking(true)?;
     service.add_tcp(&address.to_string());
