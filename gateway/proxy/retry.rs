@@ -250,11 +250,6 @@ mod tests {
             (Failure::Http1Wanted, resent(new), Next::Respond),
             (Failure::Http1Wanted, begun(new), Next::Respond),
             (Failure::Http1Wanted, without_body(new), Next::Respond),
-            // A connection that closed while the request still waited for its body.
-            (Failure::ClosedUnsent, slow, Next::Retry),
-            (Failure::ClosedUnsent, new, Next::Retry),
-            (Failure::ClosedUnsent, resent(STALE), Next::Respond),
-            (Failure::ClosedUnsent, without_body(STALE), Next::Respond),
             // A connection that had been closed before it was used again.
             (Failure::ClosedUnread, STALE, Next::Retry),
             (Failure::ClosedUnread, safe(STALE), Next::Retry),
@@ -284,5 +279,24 @@ mod tests {
                 "{failure:?}, {situation:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_request_of_which_nothing_was_sent_goes_up_again_once() {
+        let late = Situation {
+            connected_for: Some(STALE_WITHIN * 100),
+            ..FIRST
+        };
+        let resent = Situation {
+            resent: true,
+            ..late
+        };
+        let without_body = Situation {
+            has_body: false,
+            ..late
+        };
+        assert_eq!(judge(Failure::ClosedUnsent, &late), Next::Retry);
+        assert_eq!(judge(Failure::ClosedUnsent, &resent), Next::Respond);
+        assert_eq!(judge(Failure::ClosedUnsent, &without_body), Next::Respond);
     }
 }
