@@ -8,8 +8,11 @@
 //! keygate's own pool. No other read of Pingora is that short: `tests/scenes/kept_connections.rs` holds it.
 //!
 //! Pingora would set a timer for each read. Here the watchdog of the exchange counts the time to the response, without a
-//! timer of its own. Reads are short, so that a client which does not read costs little memory: what Pingora reads for it
-//! waits in up to six buffers of the size of a read.
+//! timer of its own.
+//!
+//! Pingora reads ahead of the client: up to five chunks, and copies them into one write. Here a read is short, shorter
+//! still while the client has no room, and after a full one the client's side has its turn first. So a client that does not
+//! read costs the memory of two full reads and four short ones.
 
 use std::fmt;
 use std::future::Future as _;
@@ -55,6 +58,8 @@ pub(super) struct OriginStream {
     request: Request,
     /// Whether a byte moved since the wait for the response was noted.
     moved: bool,
+    /// Whether the last read was a full one, after which the client's side has its turn.
+    was_full: bool,
     /// Whether Pingora wants to keep it.
     reusable: bool,
 }
@@ -86,6 +91,7 @@ impl OriginStream {
             kept,
             request: Request::NotBegun,
             moved: false,
+            was_full: false,
             reusable: false,
         }
     }
@@ -199,15 +205,21 @@ impl AsyncRead for OriginStream {
             self.reusable = true;
             return Poll::Ready(Ok(()));
         }
+        if mem::take(&mut self.was_full) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = into.filled().len();
         let read = self.poll_some(context, into);
         if read.is_pending() {
             self.wait()?;
             return read;
         }
-        if self.is_unsent() && into.filled().len() == before {
+        let count = into.filled().len() - before;
+        if count == 0 && self.is_unsent() {
             return Poll::Ready(Err(ConnectionError::Unsent.into()));
         }
+        self.was_full = count == READ;
         self.moved = true;
         read
     }
