@@ -1,10 +1,15 @@
 //! Load generator for benchmarks: streams whose events carry the time of sending, and requests that start on schedule.
 //!
-//!     load provider                                     serves streams; prints its port; ends when its standard input does
-//!     load clients PORT KEY STREAMS EVENTS PACE_US      opens streams; prints a summary as a line of JSON
-//!     load hold PORT KEY STREAMS                        prints `open` when all streams are open; holds them until its input ends
-//!     load requests PORT KEY BODY CONNECTIONS RATE SECONDS SEED
-//!                                                       an open loop of Poisson arrivals; prints a summary as a line of JSON
+//!     load provider                                      responds as the prompt says; prints its port; ends when its input does
+//!     load clients PORT REQUEST STREAMS EVENTS PACE_US   opens streams; prints a summary as a line of JSON
+//!     load hold PORT REQUEST STREAMS                     prints `open` when all streams are open; holds them until its input ends
+//!     load stall PORT REQUEST CONNECTIONS                the same, with connections that stop reading after the response's head
+//!     load requests PORT REQUEST CONNECTIONS RATE SECONDS SEED
+//!                                                        an open loop of Poisson arrivals; prints a summary
+//!     load alone PORT REQUEST SECONDS                    one request after the other on one connection; prints a summary
+//!
+//! REQUEST is a file with the bytes of a request. The prompt of a request to `load provider` begins with three numbers: how
+//! many events to send, the time between them in microseconds, and the size of the response if it is no stream.
 //!
 //! Each command uses one thread, to leave the processor to the proxy under test. The timers are exact: the runtime's own
 //! have a resolution of a millisecond, and would send in bursts.
@@ -24,6 +29,7 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -35,11 +41,19 @@ use rustix::time::{
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::pipe::Receiver;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::sleep;
 
-/// Makes an event as long as one of OpenAI's.
-const FILLER: &str = r#""object":"chat.completion.chunk","created":1727967462,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":" recursion"},"logprobs":null,"finish_reason":null}]"#;
+/// An event of OpenAI's, whose text is the time of sending: gateways that translate send other fields anew, but keep that.
+const EVENT: [&str; 2] = [
+    r#"data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1727967462,"model":"gpt-4o","choices":[{"index":0,"delta":{"content":"sent "#,
+    "\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n",
+];
+/// The beginning and the end of a whole response.
+const COMPLETION: [&str; 2] = [
+    r#"{"id":"chatcmpl-1","object":"chat.completion","created":1727967462,"model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":""#,
+    r#""},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":60,"completion_tokens":90,"total_tokens":150}}"#,
+];
 
 /// A timer of microsecond resolution. A busy runtime still reacts later.
 struct Alarm(Receiver);
@@ -74,41 +88,41 @@ fn now() -> u64 {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    // A task that fails ends the program: others would wait for it.
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("load: {panic}");
+        std::process::exit(1);
+    }));
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse::<u64>().unwrap();
     match arguments[..] {
         ["provider"] => provider().await,
-        ["clients", port, key, streams, events, pace] => {
+        ["clients", port, request, streams, events, pace] => {
             let pace = Duration::from_micros(number(pace));
-            clients(
-                number(port) as u16,
-                key,
-                number(streams),
-                number(events),
-                pace,
-            )
-            .await;
+            let to = Target::new(port, request);
+            clients(to, number(streams), number(events), pace).await;
         }
-        ["hold", port, key, streams] => hold(number(port) as u16, key, number(streams)).await,
-        [
-            "requests",
-            port,
-            key,
-            body,
-            connections,
-            rate,
-            seconds,
-            seed,
-        ] => {
+        ["hold", port, request, streams] => {
+            open_all(Target::new(port, request), number(streams), hold).await;
+        }
+        ["stall", port, request, connections] => {
+            open_all(Target::new(port, request), number(connections), stall).await;
+        }
+        ["requests", port, request, connections, rate, seconds, seed] => {
             let (connections, rate) = (number(connections), number(rate));
             let arrivals = Arrivals::new(number(seed), rate);
             let count = rate * number(seconds);
-            requests(number(port) as u16, key, body, connections, arrivals, count).await;
+            requests(Target::new(port, request), connections, arrivals, count).await;
+        }
+        ["alone", port, request, seconds] => {
+            let limit = Duration::from_secs(number(seconds));
+            alone(Target::new(port, request), limit).await;
         }
         _ => eprintln!(
-            "load provider | clients PORT KEY STREAMS EVENTS PACE_US | hold PORT KEY STREAMS\n     \
-             | requests PORT KEY BODY CONNECTIONS RATE SECONDS SEED"
+            "load provider | clients PORT REQUEST STREAMS EVENTS PACE_US | hold PORT REQUEST STREAMS\n     \
+             | stall PORT REQUEST CONNECTIONS | requests PORT REQUEST CONNECTIONS RATE SECONDS SEED\n     \
+             | alone PORT REQUEST SECONDS"
         ),
     }
 }
@@ -132,81 +146,129 @@ async fn provider() {
     }
 }
 
-/// Serves the requests of one connection. The body of each has the number of events to send, and the time between them.
+/// Serves the requests of one connection.
 async fn serve(stream: TcpStream) -> Option<()> {
     let mut stream = BufReader::with_capacity(2 << 10, stream);
     loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            stream
-                .read_line(&mut line)
-                .await
-                .ok()
-                .filter(|read| *read > 0)?;
-            let line = line.trim_end().to_ascii_lowercase();
-            if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse().ok()?;
-            }
-            if line.is_empty() {
-                break;
-            }
+        let body = read_request(&mut stream).await?;
+        let request: serde_json::Value = serde_json::from_slice(&body).ok()?;
+        drop(body);
+        let prompt = request["messages"][0]["content"].as_str()?;
+        let mut order = prompt.split(' ').map(str::parse);
+        let mut next = || order.next()?.ok();
+        let (events, pace, size): (u64, u64, u64) = (next()?, next()?, next()?);
+        drop(request);
+        if size > 0 {
+            send_whole(&mut stream, size as usize).await?;
+        } else {
+            send_events(&mut stream, events, Duration::from_micros(pace)).await?;
         }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await.ok()?;
-        let order: serde_json::Value = serde_json::from_slice(&body).ok()?;
-        let pace = Duration::from_micros(order["pace_us"].as_u64()?);
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-        stream.write_all(head.as_bytes()).await.ok()?;
-        let (mut next, mut alarm) = (Instant::now(), Alarm::new());
-        for _ in 0..order["events"].as_u64()? {
-            let event = format!("data: {{\"sent\":{:020},{FILLER}}}\n\n", now());
-            let chunk = format!("{:x}\r\n{event}\r\n", event.len());
-            stream.write_all(chunk.as_bytes()).await.ok()?;
-            next += pace;
-            alarm.until(next).await;
-        }
-        stream.write_all(b"0\r\n\r\n").await.ok()?;
     }
 }
 
-/// The bytes of a request.
-fn request(key: &str, body: &str) -> String {
-    format!(
-        "POST /openai HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+/// The body of the next request.
+async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        let read = stream.read_line(&mut line).await.ok()?;
+        let line = line.trim_end().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        if read == 0 {
+            return None;
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(body)
 }
 
-/// Connects and requests a stream.
-async fn open_stream(port: u16, key: &str, events: u64, pace: Duration) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let body = json!({"model": "gpt-4o-mini", "stream": true, "events": events, "pace_us": pace.as_micros() as u64});
-    let request = request(key, &body.to_string());
-    stream.write_all(request.as_bytes()).await.unwrap();
-    stream
+async fn send_events(stream: &mut BufReader<TcpStream>, events: u64, pace: Duration) -> Option<()> {
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.ok()?;
+    let (mut next, mut alarm, [begin, end]) = (Instant::now(), Alarm::new(), EVENT);
+    for _ in 0..events {
+        let event = format!("{begin}{:020}{end}", now());
+        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+        stream.write_all(chunk.as_bytes()).await.ok()?;
+        next += pace;
+        alarm.until(next).await;
+    }
+    let end = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n";
+    stream.write_all(end).await.ok()
+}
+
+/// Sends a response of `size` bytes, in chunks of 64 KiB: many connections that stall must not hold it whole.
+async fn send_whole(stream: &mut BufReader<TcpStream>, size: usize) -> Option<()> {
+    let [begin, end] = COMPLETION;
+    let mut left = size.checked_sub(begin.len() + end.len())?;
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n\r\n{begin}"
+    );
+    stream.write_all(head.as_bytes()).await.ok()?;
+    while left > 0 {
+        let part = FILLER.get(..left).unwrap_or(&FILLER);
+        stream.write_all(part).await.ok()?;
+        left -= part.len();
+    }
+    stream.write_all(end.as_bytes()).await.ok()
+}
+
+static FILLER: [u8; 64 << 10] = [b'y'; 64 << 10];
+
+/// Where a client connects, and what it sends.
+#[derive(Clone)]
+struct Target {
+    port: u16,
+    request: Arc<[u8]>,
+}
+
+impl Target {
+    fn new(port: &str, file: &str) -> Self {
+        Self {
+            port: port.parse().unwrap(),
+            request: std::fs::read(file).unwrap().into(),
+        }
+    }
+
+    /// Connects and sends the request. The socket buffers little if `is_small`.
+    async fn open(&self, is_small: bool) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        if is_small {
+            socket.set_recv_buffer_size(4096).unwrap();
+        }
+        let to = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let mut stream = socket.connect(to).await.unwrap();
+        stream.write_all(&self.request).await.unwrap();
+        stream
+    }
 }
 
 /// The sending times of the events in `text`, in nanoseconds since 1970.
 fn stamps(text: &[u8]) -> impl Iterator<Item = u64> {
-    const MARK: &[u8] = b"{\"sent\":";
+    const MARK: &[u8] = b"\"sent ";
     memchr::memmem::find_iter(text, MARK).filter_map(|at| {
         let digits = text.get(at + MARK.len()..at + MARK.len() + 20)?;
         std::str::from_utf8(digits).ok()?.parse().ok()
     })
 }
 
-async fn clients(port: u16, key: &str, streams: u64, events: u64, pace: Duration) {
+async fn clients(to: Target, streams: u64, events: u64, pace: Duration) {
     let (begun, mut random) = (Instant::now(), SEED);
     let tasks: Vec<_> = (0..streams)
         .map(|_| {
-            let key = key.to_owned();
+            let to = to.clone();
             // Spread the starts, so that the streams are not in step.
             let wait = pace.mul_f64(share(&mut random));
             tokio::spawn(async move {
                 Alarm::new().until(begun + wait).await;
-                let mut stream = open_stream(port, &key, events, pace).await;
+                let mut stream = to.open(false).await;
                 let (mut delays, mut received, mut chunk) = (Vec::new(), Vec::new(), [0; 4096]);
                 while !received.ends_with(b"\r\n0\r\n\r\n") {
                     let read = stream.read(&mut chunk).await.unwrap();
@@ -258,20 +320,11 @@ struct Queue {
 
 /// Sends requests like many independent clients, whether or not the responses keep up (an open loop). A delay counts from
 /// the moment at which the request was due.
-async fn requests(
-    port: u16,
-    key: &str,
-    body: &str,
-    connections: u64,
-    mut arrivals: Arrivals,
-    count: u64,
-) {
-    let request: Arc<[u8]> = request(key, body).into_bytes().into();
+async fn requests(to: Target, connections: u64, mut arrivals: Arrivals, count: u64) {
+    let request = to.request.clone();
     let queue = Arc::new(Mutex::new(Queue::default()));
     for _ in 0..connections {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let mut stream = BufReader::with_capacity(4 << 10, stream);
+        let mut stream = connect(to.port).await;
         exchange(&mut stream, &request).await;
         queue.lock().unwrap().idle.push_back(stream);
     }
@@ -302,6 +355,25 @@ async fn requests(
     }
     let delays = std::mem::take(&mut queue.lock().unwrap().delays);
     assert_eq!(delays.len() as u64, count, "responses are missing");
+    print_summary(delays, begun.elapsed().as_secs_f64());
+}
+
+async fn connect(port: u16) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    BufReader::with_capacity(4 << 10, stream)
+}
+
+/// Sends one request after the other on one connection.
+async fn alone(to: Target, limit: Duration) {
+    let mut stream = connect(to.port).await;
+    exchange(&mut stream, &to.request).await;
+    let (mut delays, begun) = (Vec::new(), Instant::now());
+    while begun.elapsed() < limit {
+        let sent = Instant::now();
+        exchange(&mut stream, &to.request).await;
+        delays.push(sent.elapsed().as_nanos() as u64);
+    }
     print_summary(delays, begun.elapsed().as_secs_f64());
 }
 
@@ -361,31 +433,49 @@ async fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) {
     stream.read_exact(&mut body).await.unwrap();
 }
 
-async fn hold(port: u16, key: &str, streams: u64) {
-    let open = Arc::new(AtomicUsize::new(0));
-    for begun in 0..streams {
-        let (key, counted) = (key.to_owned(), open.clone());
+/// Opens connections with `open`, and holds them until the input ends.
+async fn open_all<F>(to: Target, count: u64, open: fn(Target) -> F)
+where
+    F: Future<Output = TcpStream> + Send + 'static,
+{
+    let opened = Arc::new(AtomicUsize::new(0));
+    for begun in 0..count {
+        let (opening, counted) = (open(to.clone()), opened.clone());
         tokio::spawn(async move {
-            // One event, then silence for as long as the stream is held.
-            let mut stream = open_stream(port, &key, 3, Duration::from_secs(600)).await;
-            let (mut received, mut chunk) = (Vec::new(), [0; 1024]);
-            while stamps(&received).count() == 0 {
-                let read = stream.read(&mut chunk).await.unwrap();
-                assert!(read > 0, "a stream broke off");
-                received.extend_from_slice(&chunk[..read]);
-            }
+            let _held = opening.await;
             counted.fetch_add(1, Ordering::Relaxed);
             std::future::pending::<()>().await;
         });
         // No more connection attempts at once than a listen backlog holds.
-        while begun.saturating_sub(open.load(Ordering::Relaxed) as u64) > 64 {
+        while begun.saturating_sub(opened.load(Ordering::Relaxed) as u64) > 64 {
             sleep(Duration::from_millis(1)).await;
         }
     }
-    while open.load(Ordering::Relaxed) as u64 != streams {
+    while opened.load(Ordering::Relaxed) as u64 != count {
         sleep(Duration::from_millis(5)).await;
     }
     println!("open");
     input_closed().await;
     std::process::exit(0);
+}
+
+/// Reads until the first event: the provider sends the next one much later.
+async fn hold(to: Target) -> TcpStream {
+    let mut stream = to.open(false).await;
+    let (mut received, mut chunk) = (Vec::new(), [0; 1024]);
+    while stamps(&received).count() == 0 {
+        let read = stream.read(&mut chunk).await.unwrap();
+        assert!(read > 0, "a stream broke off");
+        received.extend_from_slice(&chunk[..read]);
+    }
+    stream
+}
+
+/// Reads the first bytes of the response, and no more.
+async fn stall(to: Target) -> TcpStream {
+    let mut stream = to.open(true).await;
+    let mut begin = [0; 12];
+    stream.read_exact(&mut begin).await.unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200");
+    stream
 }
