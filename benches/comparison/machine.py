@@ -129,7 +129,7 @@ class Machine(Proxies, Gateways):
         return self.file("request", "\r\n".join(lines) + "\r\n\r\n" + content)
 
     def load(self, command, port, content, *arguments, seconds):
-        """Runs benches/parts/load.rs, and returns its summary."""
+        """Runs benches/parts/load, and returns its summary."""
         command = ["taskset", "-c", OTHER_CORE, self.built / "examples/load", command, port, self.request(port, content), *arguments]
         summary = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=True, timeout=seconds + 60).stdout
         return json.loads(summary)

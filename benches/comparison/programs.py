@@ -78,7 +78,8 @@ def is_built(built, proxy):
 def versions(tools, built):
     first = lambda *command: subprocess.run(command, capture_output=True, text=True).stdout.strip().splitlines()[:1]
     nginx = subprocess.run([tools["nginx"], "-v"], capture_output=True, text=True).stderr.strip()
-    found = {"keygate": first(built / "keygate", "--version"), "haproxy": first(tools["haproxy"], "-v"), "nginx": [nginx]}
+    keygate = next(built.glob("keygate*"))
+    found = {"keygate": first(keygate, "--version"), "haproxy": first(tools["haproxy"], "-v"), "nginx": [nginx]}
     if "envoy" in tools:
         # Its output contains the path of the program.
         found["envoy"] = [line.replace(tools["envoy"], "envoy") for line in first(tools["envoy"], "--version")]

@@ -155,5 +155,8 @@ backend provider
     def keygate_off_proxy(self, *arguments):
         return self.keygate_proxy(*arguments, lean=True)
 
+    def keygate_bolt_proxy(self, *arguments):
+        return self.keygate_proxy(*arguments, program="keygate-bolt")
+
     def keygate_plain_proxy(self, *arguments):
         return self.keygate_proxy(*arguments, program="keygate-plain")

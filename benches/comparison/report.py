@@ -11,7 +11,7 @@ from comparison.programs import ROOT, versions
 from comparison.work import SIZES, name_of
 
 NAMES = {"haproxy": "HAProxy", "envoy": "Envoy", "litellm": "LiteLLM", "portkey": "Portkey", "bare": "bare Pingora", "bare-plain": "bare Pingora, plain",
-         "keygate-plain": "keygate, plain", "keygate-off": "keygate, no log or meter", "keygate": "**keygate**"}
+         "keygate-plain": "keygate, plain", "keygate-off": "keygate, no log or meter", "keygate-bolt": "keygate, with BOLT", "keygate": "**keygate**"}
 
 
 def text_of_results(tools, built, results, meanwhile, options):

@@ -23,7 +23,7 @@ def body(size, prompt="", stream=False):
 
 
 def ordered(size, events=0, pace_us=0, size_of_response=0):
-    """A request that tells the provider of benches/parts/load.rs what to respond: events, or a response of a size.
+    """A request that tells the provider of benches/parts/load what to respond: events, or a response of a size.
 
     The order is in the prompt, because gateways that translate pass on nothing else that they do not know.
     """
