@@ -27,6 +27,7 @@ mod exchange;
 mod failure;
 mod forward;
 pub(crate) mod head;
+mod header_map;
 mod header_names;
 mod http10;
 pub(crate) mod inject;

@@ -16,6 +16,7 @@ use super::connection;
 use super::conversation::{Billing, Conversation};
 use super::cors;
 use super::exchange::Exchange;
+use super::header_map::edit_response;
 use super::http10;
 use super::location::Request;
 use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID, UNEXPECTED_SWITCH};
@@ -25,8 +26,9 @@ use super::spend::{Account, key_label};
 use super::stream_usage::StreamUsage;
 use crate::usage::{Meter, Metering};
 
-/// The header with the provider's own id of the request. It is a static because a text would be parsed at each lookup.
+/// The header with the provider's own id of the request. Names are statics because a text would be parsed at each use.
 static ID: HeaderName = HeaderName::from_static("x-request-id");
+static OUR_ID: HeaderName = HeaderName::from_static(REQUEST_ID);
 
 /// Notes that the head of a response has come. Refuses one that switches to a protocol which the client has not
 /// requested, or over a version of HTTP that cannot switch: the client would take what follows for the response to its
@@ -105,12 +107,13 @@ fn rewrite_urls(
     }
 }
 
-/// Notes the head of the final response, begins to read what follows it, and writes the gateway's own headers into it.
+/// Notes the head of the final response, writes the gateway's own headers into it, and begins to read what follows it.
 fn final_head(
     exchange: &mut Exchange,
     client: &RequestHeader,
     head: &mut ResponseHeader,
 ) -> Result<()> {
+    write_own(exchange, head)?;
     if let Some(admission) = &exchange.admission {
         cors::apply(admission.route(), client, head)?;
     }
@@ -121,16 +124,23 @@ fn final_head(
     if let Some(stream_usage) = &mut exchange.stream_usage {
         stream_usage.head(head)?;
     }
-    let id = HeaderValue::from_str(exchange.id.as_str()).unwrap_or(HeaderValue::from_static(""));
-    // The provider's own id stays, because its support needs it; the gateway's stands beside it.
-    if !head.headers.contains_key(&ID) {
-        head.insert_header("x-request-id", id.clone())?;
-    }
-    head.insert_header(REQUEST_ID, id)?;
-    if head.status.as_u16() >= 400 {
-        head.insert_header(REFUSED_BY, "provider")?;
-    }
     Ok(())
+}
+
+/// Writes the gateway's own headers into the head of a response.
+fn write_own(exchange: &Exchange, head: &mut ResponseHeader) -> Result<()> {
+    let id = HeaderValue::from_str(exchange.id.as_str()).unwrap_or(HeaderValue::from_static(""));
+    let is_refused = head.status.as_u16() >= 400;
+    edit_response(head, |headers| {
+        // The provider's own id stays, because its support needs it; the gateway's stands beside it.
+        if !headers.contains_key(&ID) {
+            headers.insert(ID.clone(), id.clone());
+        }
+        headers.insert(OUR_ID.clone(), id);
+        if is_refused {
+            headers.insert(REFUSED_BY, HeaderValue::from_static("provider"));
+        }
+    })
 }
 
 /// Chooses what reads the response: a meter, for JSON and events, or a conversation, for the frames behind an upgrade.
