@@ -40,9 +40,7 @@ pub(super) fn edit_response(
 ) -> Result<(), Box<Error>> {
     let usual = response.status.canonical_reason();
     let reason = response.get_reason_phrase();
-    let reason = reason
-        .filter(|_| reason != usual)
-        .map(ToOwned::to_owned);
+    let reason = reason.filter(|_| reason != usual).map(ToOwned::to_owned);
     let empty = ResponseHeader::from(Response::new(()).into_parts().0);
     let mut parts = response::Parts::from(mem::replace(response, empty));
     edit(&mut parts.headers);
@@ -133,7 +131,10 @@ mod tests {
             })
             .unwrap();
             assert_eq!(response.get_reason_phrase(), before.as_deref());
-            assert_eq!((response.status.as_u16(), response.version), (200, Version::HTTP_10));
+            assert_eq!(
+                (response.status.as_u16(), response.version),
+                (200, Version::HTTP_10)
+            );
             let mut text = Vec::new();
             response.header_to_h1_wire(&mut text);
             assert_eq!(text, b"set-it: 1\r\netag: e\r\n");

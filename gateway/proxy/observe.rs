@@ -1,8 +1,6 @@
 //! Phase 4, observe: the provider's response is read beside its way to the client. Its head loses what is not for
 //! clients; its body is not changed, but for a stream that was made to report its usage.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
@@ -39,7 +37,7 @@ pub(super) fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<
     }
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     if !head.status.is_informational() || switches {
-        exchange.stats.arrive();
+        exchange.stats.arrive(exchange.watchdog.now());
     }
     let admission = exchange.admission.as_ref();
     let may_switch = head.version == Version::HTTP_11 && admission.is_some_and(Admission::upgrade);
@@ -75,7 +73,8 @@ pub(super) fn head(
         session.set_read_timeout(None);
         connection::switch();
     }
-    if let (Some(took), Some(attempt)) = (exchange.stats.depart(), &exchange.attempt) {
+    let took = exchange.stats.depart(|| exchange.watchdog.read_clock());
+    if let (Some(took), Some(attempt)) = (took, &exchange.attempt) {
         let metrics = &attempt.target().metrics;
         metrics.added_first_byte.observe(took.as_secs_f64());
     }
@@ -119,7 +118,7 @@ fn final_head(
     }
     let stats = &mut exchange.stats;
     stats.status = head.status.as_u16();
-    stats.first_byte = Some(stats.arrived.unwrap_or_else(Instant::now));
+    stats.first_byte = Some(stats.arrived.unwrap_or_else(|| exchange.watchdog.now()));
     begin_reading(exchange, head);
     if let Some(stream_usage) = &mut exchange.stream_usage {
         stream_usage.head(head)?;
@@ -182,7 +181,8 @@ fn set_deadlines(exchange: &Exchange) {
 /// Passes on a chunk of the response's body. `end`: no chunk follows.
 pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) {
     if let Some(chunk) = body {
-        let now = exchange.stats.arrived.unwrap_or_else(Instant::now);
+        let arrived = exchange.stats.arrived;
+        let now = arrived.unwrap_or_else(|| exchange.watchdog.now());
         exchange.watchdog.activity_at(now);
         exchange.stats.note_body(now);
         read(exchange, chunk);
@@ -191,7 +191,8 @@ pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool)
         stream_usage.response_body(body, end);
     }
     exchange.stats.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
-    if let (Some(took), Some(attempt)) = (exchange.stats.depart(), &exchange.attempt) {
+    let took = exchange.stats.depart(|| exchange.watchdog.read_clock());
+    if let (Some(took), Some(attempt)) = (took, &exchange.attempt) {
         let metrics = &attempt.target().metrics;
         metrics.added_chunk.observe(took.as_secs_f64());
     }

@@ -45,9 +45,9 @@ pub(super) struct Stats {
 }
 
 impl Stats {
-    /// A head or a chunk of the response is there: from here on the time is the gateway's own.
-    pub(super) fn arrive(&mut self) {
-        self.arrived = Some(Instant::now());
+    /// A head or a chunk of the response is there at `now`: from here on the time is the gateway's own.
+    pub(super) fn arrive(&mut self, now: Instant) {
+        self.arrived = Some(now);
     }
 
     /// The chunk that came at `now` belongs to the body.
@@ -56,9 +56,10 @@ impl Stats {
         self.body = Some((first, now));
     }
 
-    /// What arrived last is ready for the client. The result is the time that the gateway took for it.
-    pub(super) fn depart(&mut self) -> Option<Duration> {
-        let took = self.arrived.take()?.elapsed();
+    /// What arrived last is ready for the client, at the time that `now` reads. The result is the time that the gateway
+    /// took for it.
+    pub(super) fn depart(&mut self, now: impl FnOnce() -> Instant) -> Option<Duration> {
+        let took = now().saturating_duration_since(self.arrived.take()?);
         self.added += took;
         Some(took)
     }

@@ -86,11 +86,7 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Resu
 }
 
 /// Sets a header to a text.
-fn insert_text(
-    headers: &mut HeaderMap,
-    name: HeaderName,
-    text: String,
-) -> Result<(), Box<Error>> {
+fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: String) -> Result<(), Box<Error>> {
     let value = HeaderValue::try_from(text);
     let value = value.or_err(ErrorType::InvalidHTTPHeader, "a value that is none")?;
     insert(headers, name, value)
