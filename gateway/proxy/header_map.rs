@@ -33,22 +33,22 @@ pub(super) fn edit_request(
     request.set_raw_path(path.as_bytes())
 }
 
-/// Changes the headers of a response by `edit`.
-pub(super) fn edit_response(
+/// Changes the headers of a response by `edit`, and returns what that returns.
+pub(super) fn edit_response<T>(
     response: &mut ResponseHeader,
-    edit: impl FnOnce(&mut HeaderMap),
-) -> Result<(), Box<Error>> {
+    edit: impl FnOnce(&mut HeaderMap) -> T,
+) -> Result<T, Box<Error>> {
     let usual = response.status.canonical_reason();
     let reason = response.get_reason_phrase();
     let reason = reason.filter(|_| reason != usual).map(ToOwned::to_owned);
     let empty = ResponseHeader::from(Response::new(()).into_parts().0);
     let mut parts = response::Parts::from(mem::replace(response, empty));
-    edit(&mut parts.headers);
+    let edited = edit(&mut parts.headers);
     *response = parts.into();
-    match reason {
-        Some(reason) => response.set_reason_phrase(Some(&reason)),
-        None => Ok(()),
+    if reason.is_some() {
+        response.set_reason_phrase(reason.as_deref())?;
     }
+    Ok(edited)
 }
 
 /// Takes a request apart, and leaves an empty one.

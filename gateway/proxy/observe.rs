@@ -61,7 +61,7 @@ pub(super) fn head(
     head: &mut ResponseHeader,
 ) -> Result<()> {
     let is_interim = head.status.is_informational() && head.status != 101;
-    rewrite_urls(exchange, session.req_header(), head, is_interim)?;
+    change_headers(exchange, session.req_header(), head, is_interim)?;
     if !is_interim {
         final_head(exchange, session.req_header(), head)?;
     }
@@ -81,8 +81,9 @@ pub(super) fn head(
     Ok(())
 }
 
-/// Removes what is not for the client, and leads URLs back to the gateway. Refuses a redirect to a foreign host.
-fn rewrite_urls(
+/// Removes what is not for the client, leads URLs back to the gateway, and writes the gateway's own headers. Refuses a
+/// redirect to a foreign host.
+fn change_headers(
     exchange: &Exchange,
     client: &RequestHeader,
     head: &mut ResponseHeader,
@@ -99,20 +100,25 @@ fn rewrite_urls(
             tls: exchange.rules.server.listener.tls.is_some(),
         });
     let provider = exchange.attempt.as_ref().map(Attempt::provider);
-    if pass_on(head, provider, request.as_ref())? {
-        Ok(())
-    } else {
-        Err(failed(FOREIGN_REDIRECT))
-    }
+    let status = head.status;
+    let may_pass = edit_response(head, |headers| {
+        let may_pass = pass_on(headers, status, provider, request.as_ref());
+        if may_pass && !is_interim {
+            write_own(exchange, status, headers);
+        }
+        may_pass
+    })?;
+    may_pass
+        .then_some(())
+        .ok_or_else(|| failed(FOREIGN_REDIRECT))
 }
 
-/// Notes the head of the final response, writes the gateway's own headers into it, and begins to read what follows it.
+/// Notes the head of the final response, and begins to read what follows it.
 fn final_head(
     exchange: &mut Exchange,
     client: &RequestHeader,
     head: &mut ResponseHeader,
 ) -> Result<()> {
-    write_own(exchange, head)?;
     if let Some(admission) = &exchange.admission {
         cors::apply(admission.route(), client, head)?;
     }
@@ -126,20 +132,17 @@ fn final_head(
     Ok(())
 }
 
-/// Writes the gateway's own headers into the head of a response.
-fn write_own(exchange: &Exchange, head: &mut ResponseHeader) -> Result<()> {
+/// Writes the gateway's own headers into those of the final response, which has `status`.
+fn write_own(exchange: &Exchange, status: StatusCode, headers: &mut HeaderMap) {
     let id = HeaderValue::from_str(exchange.id.as_str()).unwrap_or(HeaderValue::from_static(""));
-    let is_refused = head.status.as_u16() >= 400;
-    edit_response(head, |headers| {
-        // The provider's own id stays, because its support needs it; the gateway's stands beside it.
-        if !headers.contains_key(&ID) {
-            headers.insert(ID.clone(), id.clone());
-        }
-        headers.insert(OUR_ID.clone(), id);
-        if is_refused {
-            headers.insert(REFUSED_BY, HeaderValue::from_static("provider"));
-        }
-    })
+    // The provider's own id stays, because its support needs it; the gateway's stands beside it.
+    if !headers.contains_key(&ID) {
+        headers.insert(ID.clone(), id.clone());
+    }
+    headers.insert(OUR_ID.clone(), id);
+    if status.as_u16() >= 400 {
+        headers.insert(REFUSED_BY, HeaderValue::from_static("provider"));
+    }
 }
 
 /// Chooses what reads the response: a meter, for JSON and events, or a conversation, for the frames behind an upgrade.
