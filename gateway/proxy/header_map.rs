@@ -7,9 +7,10 @@
 
 use std::mem;
 
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response, request, response};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora_core::Error;
+use pingora_core::{Error, ErrorType, OrErr};
 
 /// Drops the spelling of the names in a client's request, so that no copy of it holds them either.
 pub(super) fn drop_spelling(request: &mut RequestHeader) {
@@ -20,7 +21,7 @@ pub(super) fn drop_spelling(request: &mut RequestHeader) {
     }
 }
 
-/// Changes the headers of a request by `edit`, and sets its target to `path`.
+/// Changes the headers of a request by `edit`, and sets its target to `path`, which begins with `/`.
 pub(super) fn edit_request(
     request: &mut RequestHeader,
     path: &str,
@@ -28,9 +29,11 @@ pub(super) fn edit_request(
 ) -> Result<(), Box<Error>> {
     let mut parts = take_request(request);
     let edited = edit(&mut parts.headers);
+    let target = PathAndQuery::try_from(path);
+    let target = target.or_err(ErrorType::InvalidHTTPHeader, "a path that is none");
+    let changed = edited.and(target).map(|target| parts.uri = target.into());
     *request = parts.into();
-    edited?;
-    request.set_raw_path(path.as_bytes())
+    changed
 }
 
 /// Changes the headers of a response by `edit`, and returns what that returns.
@@ -116,6 +119,15 @@ mod tests {
         );
         assert_eq!(request.method, Method::PUT);
         assert_eq!(request.version, Version::HTTP_10);
+        assert!(edit_request(&mut request, "v2", |_| Ok(())).is_err());
+        assert!(
+            edit_request(&mut request, "/v2", |_| Err(Error::new_in(
+                ErrorType::InternalError
+            )))
+            .is_err()
+        );
+        assert_eq!(request.raw_path(), b"/v1?x=y");
+        assert_eq!(request.headers.len(), 3);
     }
 
     #[test]

@@ -128,26 +128,47 @@ fn apply_templates(
 
 /// Leaves those of the codings that a client accepts which the meter can decode beside the stream.
 fn restrict_codings(headers: &mut HeaderMap) -> Result<(), Box<Error>> {
-    let is_readable = |coding: &&str| {
-        let name = coding.split(';').next().unwrap_or_default().trim();
-        let mut known = ["gzip", "x-gzip", "identity"].iter();
-        known.any(|known| name.eq_ignore_ascii_case(known))
-    };
     let values = headers.get_all(ACCEPT_ENCODING).iter();
     // A value that is no text names no coding that can be decoded.
     let codings = values.flat_map(|value| list::elements(value.to_str().unwrap_or("?")));
-    let (readable, others): (Vec<&str>, Vec<&str>) = codings.partition(is_readable);
-    if others.is_empty() {
-        return Ok(());
+    let (mut kept, mut are_all_kept, mut are_plain) = (String::new(), true, true);
+    for coding in codings {
+        if !is_readable(coding) {
+            are_all_kept = false;
+            continue;
+        }
+        are_plain &= is_identity(coding);
+        if !kept.is_empty() {
+            kept.push_str(", ");
+        }
+        kept.push_str(coding);
     }
-    // `identity;q=0` alone would forbid every coding.
-    let plain = |coding: &&str| coding.to_ascii_lowercase().starts_with("identity");
-    let kept = if readable.iter().all(plain) {
-        "identity".to_owned()
+    if are_all_kept {
+        Ok(())
+    } else if are_plain {
+        // `identity;q=0` alone would forbid every coding.
+        insert(
+            headers,
+            ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        )
     } else {
-        readable.join(", ")
-    };
-    insert_text(headers, ACCEPT_ENCODING, kept)
+        insert_text(headers, ACCEPT_ENCODING, kept)
+    }
+}
+
+/// Whether the meter can decode a coding, which may have parameters.
+fn is_readable(coding: &str) -> bool {
+    let end = coding.find(';').unwrap_or(coding.len());
+    let name = coding.get(..end).unwrap_or_default().trim_ascii();
+    let mut known = ["gzip", "x-gzip", "identity"].iter();
+    known.any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether a coding begins with the name of none.
+fn is_identity(coding: &str) -> bool {
+    let start = coding.get(.."identity".len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case("identity"))
 }
 
 /// Removes from the protocols that a `WebSocket` offers those that carry what is stripped from headers: a key, and
