@@ -15,7 +15,7 @@ pub(crate) fn normal_host(host: &str) -> Option<Cow<'_, str>> {
         let address: Ipv6Addr = literal.strip_suffix(']')?.parse().ok()?;
         return Some(Cow::Owned(format!("[{address}]")));
     }
-    let is_name = |byte: u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~');
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     if !host.bytes().all(is_name) {
         return None;
     }
