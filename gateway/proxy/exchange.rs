@@ -83,6 +83,11 @@ impl Exchange {
         }
     }
 
+    /// A head or a chunk of the response is there: from here on the time is the gateway's own.
+    pub(super) fn arrive(&mut self) {
+        self.stats.arrived = Some(self.watchdog.now());
+    }
+
     /// The time since `started`.
     pub(super) fn took(&self) -> Duration {
         let now = self.watchdog.now();

@@ -147,7 +147,7 @@ impl ProxyHttp for Proxy {
     fn upstream_response_body_filter(
         &self, _: &mut Session, _: &mut Option<Bytes>, _: bool, exchange: &mut Ctx,
     ) -> Result<Option<Duration>> {
-        exchange.stats.arrive(exchange.watchdog.now());
+        exchange.arrive();
         Ok(None)
     }
 

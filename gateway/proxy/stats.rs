@@ -45,11 +45,6 @@ pub(super) struct Stats {
 }
 
 impl Stats {
-    /// A head or a chunk of the response is there at `now`: from here on the time is the gateway's own.
-    pub(super) fn arrive(&mut self, now: Instant) {
-        self.arrived = Some(now);
-    }
-
     /// The chunk that came at `now` belongs to the body.
     pub(super) fn note_body(&mut self, now: Instant) {
         let first = self.body.map_or(now, |(first, _)| first);
