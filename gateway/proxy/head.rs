@@ -110,9 +110,10 @@ fn has_one_coding(found: &Found<'_>, raw: &[u8]) -> bool {
 fn has_strict_lines(head: &[u8]) -> bool {
     // Compares all bytes without a branch for each, so that the compiler compares many at once.
     let following = head.get(1..).unwrap_or_default();
-    let is_bare = |(before, byte): (&u8, &u8)| (*byte == b'\n') & (*before != b'\r');
-    let bare = head.iter().zip(following).map(is_bare);
-    let ends_well = !bare.fold(false, |any, bare| any | bare) && head.first() != Some(&b'\n');
+    let is_bare = |before: u8, byte: u8| u8::from(byte == b'\n') & u8::from(before != b'\r');
+    let pairs = head.iter().zip(following);
+    let bare = pairs.fold(0, |any, (before, byte)| any | is_bare(*before, *byte));
+    let ends_well = bare == 0 && head.first() != Some(&b'\n');
     // Empty lines may precede the request line.
     let blank = head.iter().take_while(|byte| b"\r\n".contains(byte));
     let head = head.get(blank.count()..).unwrap_or_default();
