@@ -127,3 +127,22 @@ fn has_header_line(head: &[u8], name: &[u8]) -> bool {
             .is_some_and(|start| start.eq_ignore_ascii_case(name))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_line_feed_is_found_wherever_it_is() {
+        for length in 0..70 {
+            let value = "b".repeat(length);
+            let head = format!("A / HTTP/1.1\r\na: {value}\r\n\r\n");
+            assert!(has_strict_lines(head.as_bytes()));
+            for at in 0..=head.len() {
+                let mut bare = head.clone();
+                bare.insert(at, '\n');
+                assert!(!has_strict_lines(bare.as_bytes()), "{bare:?}");
+            }
+        }
+    }
+}
