@@ -170,7 +170,7 @@ fn join(base: &str, rest: &str) -> String {
         .or_else(|| replaced_version(base, rest))
         .unwrap_or(0);
     let kept = base.get(..base.len() - replaced).unwrap_or(base);
-    format!("{kept}{rest}")
+    [kept, rest].concat()
 }
 
 /// The length of the longest end of `base` that `rest` begins with.

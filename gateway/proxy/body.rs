@@ -51,7 +51,7 @@ fn limit(session: &Session, exchange: &mut Exchange) -> Result<()> {
     };
     let total = attempt.timeouts().total;
     let limit = exchange.rules.server.limits.max_request_body;
-    let took = exchange.started.elapsed();
+    let took = exchange.took();
     let reason = if exchange.stats.request_bytes > limit && !session.was_upgraded() {
         Reason::BodyTooLarge
     } else if total.is_some_and(|total| took >= total)

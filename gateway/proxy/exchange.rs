@@ -4,7 +4,7 @@
 //! However it ends, by a response, an abort, a deadline or a panic, it is recorded once: see `record`.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use pingora_core::{Error, ErrorType};
@@ -29,7 +29,8 @@ pub(crate) struct Exchange {
     /// The snapshot that `rules` belong to, until the request is decided about. It is given up then, because it holds
     /// all keys.
     pub(super) snapshot: Option<Arc<Snapshot>>,
-    /// When the request's head had been read.
+    /// When the poll began in which the request's head had been read, or its first bytes came in that poll: see
+    /// [`Watchdog::now`].
     pub(super) started: Instant,
     /// `started`, by the wall clock.
     pub(super) time: Timestamp,
@@ -61,10 +62,11 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         let snapshot = shared.live.snapshot();
+        let watchdog = Watchdog::current();
         Self {
             rules: snapshot.rules.clone(),
             snapshot: Some(snapshot),
-            started: Instant::now(),
+            started: watchdog.now(),
             time: Timestamp::now(),
             id: RequestId::next(),
             admission: None,
@@ -73,12 +75,23 @@ impl Exchange {
             stream_usage: None,
             trace: None,
             stats: Stats::default(),
-            watchdog: Watchdog::current(),
+            watchdog,
             _in_flight: InFlight::enter(&shared.in_flight),
             shared: shared.clone(),
             recorded: false,
             address_permit: None,
         }
+    }
+
+    /// A head or a chunk of the response is there: from here on the time is the gateway's own.
+    pub(super) fn arrive(&mut self) {
+        self.stats.arrived = Some(self.watchdog.now());
+    }
+
+    /// The time since `started`.
+    pub(super) fn took(&self) -> Duration {
+        let now = self.watchdog.now();
+        now.saturating_duration_since(self.started)
     }
 
     /// A rejection for `reason`, with what is known about the route and the key.

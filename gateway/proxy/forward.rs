@@ -83,7 +83,7 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
     let mut peer = endpoint
         .peer(admission.upgrade(), &attempt.tries.unreachable)
         .ok_or_else(|| admission.rejection(Reason::ProviderUnreachable))?;
-    let now = Instant::now();
+    let now = exchange.watchdog.now();
     let mut first_byte = endpoint.timeouts.first_byte;
     if let Some(total) = endpoint.timeouts.total {
         let left = total.saturating_sub(now.saturating_duration_since(exchange.started));
@@ -111,7 +111,7 @@ pub(super) fn connected(exchange: &mut Exchange, reused: bool) {
     let Some(attempt) = &mut exchange.attempt else {
         return;
     };
-    attempt.tries.connect(reused, Instant::now());
+    attempt.tries.connect(reused, exchange.watchdog.now());
     let target = attempt.target();
     if reused {
         target.metrics.connections_reused.inc();

@@ -27,6 +27,7 @@ mod exchange;
 mod failure;
 mod forward;
 pub(crate) mod head;
+mod header_map;
 mod header_names;
 mod http10;
 pub(crate) mod inject;
@@ -146,7 +147,7 @@ impl ProxyHttp for Proxy {
     fn upstream_response_body_filter(
         &self, _: &mut Session, _: &mut Option<Bytes>, _: bool, exchange: &mut Ctx,
     ) -> Result<Option<Duration>> {
-        exchange.stats.arrive();
+        exchange.arrive();
         Ok(None)
     }
 

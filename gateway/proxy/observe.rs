@@ -1,8 +1,6 @@
 //! Phase 4, observe: the provider's response is read beside its way to the client. Its head loses what is not for
 //! clients; its body is not changed, but for a stream that was made to report its usage.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
@@ -16,6 +14,7 @@ use super::connection;
 use super::conversation::{Billing, Conversation};
 use super::cors;
 use super::exchange::Exchange;
+use super::header_map::edit_response;
 use super::http10;
 use super::location::Request;
 use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID, UNEXPECTED_SWITCH};
@@ -25,8 +24,9 @@ use super::spend::{Account, key_label};
 use super::stream_usage::StreamUsage;
 use crate::usage::{Meter, Metering};
 
-/// The header with the provider's own id of the request. It is a static because a text would be parsed at each lookup.
+/// The header with the provider's own id of the request. Names are statics because a text would be parsed at each use.
 static ID: HeaderName = HeaderName::from_static("x-request-id");
+static OUR_ID: HeaderName = HeaderName::from_static(REQUEST_ID);
 
 /// Notes that the head of a response has come. Refuses one that switches to a protocol which the client has not
 /// requested, or over a version of HTTP that cannot switch: the client would take what follows for the response to its
@@ -37,7 +37,7 @@ pub(super) fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<
     }
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     if !head.status.is_informational() || switches {
-        exchange.stats.arrive();
+        exchange.arrive();
     }
     let admission = exchange.admission.as_ref();
     let may_switch = head.version == Version::HTTP_11 && admission.is_some_and(Admission::upgrade);
@@ -61,7 +61,7 @@ pub(super) fn head(
     head: &mut ResponseHeader,
 ) -> Result<()> {
     let is_interim = head.status.is_informational() && head.status != 101;
-    rewrite_urls(exchange, session.req_header(), head, is_interim)?;
+    change_headers(exchange, session.req_header(), head, is_interim)?;
     if !is_interim {
         final_head(exchange, session.req_header(), head)?;
     }
@@ -73,15 +73,17 @@ pub(super) fn head(
         session.set_read_timeout(None);
         connection::switch();
     }
-    if let (Some(took), Some(attempt)) = (exchange.stats.depart(), &exchange.attempt) {
+    let took = exchange.stats.depart(|| exchange.watchdog.read_clock());
+    if let (Some(took), Some(attempt)) = (took, &exchange.attempt) {
         let metrics = &attempt.target().metrics;
         metrics.added_first_byte.observe(took.as_secs_f64());
     }
     Ok(())
 }
 
-/// Removes what is not for the client, and leads URLs back to the gateway. Refuses a redirect to a foreign host.
-fn rewrite_urls(
+/// Removes what is not for the client, leads URLs back to the gateway, and writes the gateway's own headers. Refuses a
+/// redirect to a foreign host.
+fn change_headers(
     exchange: &Exchange,
     client: &RequestHeader,
     head: &mut ResponseHeader,
@@ -98,14 +100,20 @@ fn rewrite_urls(
             tls: exchange.rules.server.listener.tls.is_some(),
         });
     let provider = exchange.attempt.as_ref().map(Attempt::provider);
-    if pass_on(head, provider, request.as_ref())? {
-        Ok(())
-    } else {
-        Err(failed(FOREIGN_REDIRECT))
-    }
+    let status = head.status;
+    let may_pass = edit_response(head, |headers| {
+        let may_pass = pass_on(headers, status, provider, request.as_ref());
+        if may_pass && !is_interim {
+            write_own(exchange, status, headers);
+        }
+        may_pass
+    })?;
+    may_pass
+        .then_some(())
+        .ok_or_else(|| failed(FOREIGN_REDIRECT))
 }
 
-/// Notes the head of the final response, begins to read what follows it, and writes the gateway's own headers into it.
+/// Notes the head of the final response, and begins to read what follows it.
 fn final_head(
     exchange: &mut Exchange,
     client: &RequestHeader,
@@ -116,21 +124,25 @@ fn final_head(
     }
     let stats = &mut exchange.stats;
     stats.status = head.status.as_u16();
-    stats.first_byte = Some(stats.arrived.unwrap_or_else(Instant::now));
+    stats.first_byte = Some(stats.arrived.unwrap_or_else(|| exchange.watchdog.now()));
     begin_reading(exchange, head);
     if let Some(stream_usage) = &mut exchange.stream_usage {
         stream_usage.head(head)?;
     }
+    Ok(())
+}
+
+/// Writes the gateway's own headers into those of the final response, which has `status`.
+fn write_own(exchange: &Exchange, status: StatusCode, headers: &mut HeaderMap) {
     let id = HeaderValue::from_str(exchange.id.as_str()).unwrap_or(HeaderValue::from_static(""));
     // The provider's own id stays, because its support needs it; the gateway's stands beside it.
-    if !head.headers.contains_key(&ID) {
-        head.insert_header("x-request-id", id.clone())?;
+    if !headers.contains_key(&ID) {
+        headers.insert(ID.clone(), id.clone());
     }
-    head.insert_header(REQUEST_ID, id)?;
-    if head.status.as_u16() >= 400 {
-        head.insert_header(REFUSED_BY, "provider")?;
+    headers.insert(OUR_ID.clone(), id);
+    if status.as_u16() >= 400 {
+        headers.insert(REFUSED_BY, HeaderValue::from_static("provider"));
     }
-    Ok(())
 }
 
 /// Chooses what reads the response: a meter, for JSON and events, or a conversation, for the frames behind an upgrade.
@@ -173,7 +185,8 @@ fn set_deadlines(exchange: &Exchange) {
 /// Passes on a chunk of the response's body. `end`: no chunk follows.
 pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) {
     if let Some(chunk) = body {
-        let now = exchange.stats.arrived.unwrap_or_else(Instant::now);
+        let arrived = exchange.stats.arrived;
+        let now = arrived.unwrap_or_else(|| exchange.watchdog.now());
         exchange.watchdog.activity_at(now);
         exchange.stats.note_body(now);
         read(exchange, chunk);
@@ -182,7 +195,8 @@ pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool)
         stream_usage.response_body(body, end);
     }
     exchange.stats.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
-    if let (Some(took), Some(attempt)) = (exchange.stats.depart(), &exchange.attempt) {
+    let took = exchange.stats.depart(|| exchange.watchdog.read_clock());
+    if let (Some(took), Some(attempt)) = (took, &exchange.attempt) {
         let metrics = &attempt.target().metrics;
         metrics.added_chunk.observe(took.as_secs_f64());
     }

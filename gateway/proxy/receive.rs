@@ -12,6 +12,7 @@ use super::client_address::ClientAddress;
 use super::connection;
 use super::exchange::Exchange;
 use super::head::check_head;
+use super::header_map::drop_spelling;
 use super::reject::{Reason, Rejection};
 use crate::key::KeyFailure;
 use crate::limit::by_address::AtAddress;
@@ -26,6 +27,7 @@ pub(super) fn request(
     set_timeouts(session, exchange);
     let client = client_address(session, exchange);
     check(session, exchange).map_err(Rejection::unrouted)?;
+    drop_spelling(session.req_header_mut());
     let request = session.req_header();
     let path =
         request_path(request.raw_path()).map_err(|_| Rejection::unrouted(Reason::BadPath))?;

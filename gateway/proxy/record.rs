@@ -1,7 +1,7 @@
 //! Phase 5, record: one access line, the metrics and the span of an exchange that is over.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pingora_core::{Error, ErrorSource};
 use pingora_proxy::Session;
@@ -27,7 +27,7 @@ use crate::telemetry::{SpanInput, Telemetry};
 pub(super) fn end(session: &Session, exchange: &mut Exchange, error: Option<&Error>) {
     exchange.watchdog.clear();
     // Pingora has no time limit for what is left to be sent; the client must read it by then.
-    let end = Instant::now() + exchange.rules.server.limits.client_write;
+    let end = exchange.watchdog.read_clock() + exchange.rules.server.limits.client_write;
     exchange.watchdog.set_deadline(end);
     if let Some(status) = final_status(session) {
         exchange.stats.status = status;
@@ -119,7 +119,7 @@ impl<'e> Outcome<'e> {
                 (0, None) => ended_early.map_or(0, Reason::status),
                 (sent, _) => sent,
             },
-            took: exchange.started.elapsed(),
+            took: exchange.took(),
         }
     }
 

@@ -2,9 +2,7 @@
 //! it knows no session.
 
 use http::header::LOCATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use pingora::http::ResponseHeader;
-use pingora_core::Error;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::location::Request;
 use super::reject::{REFUSED_BY, REQUEST_ID};
@@ -49,16 +47,17 @@ fn treatment(name: &HeaderName, provider: Option<&Provider>) -> Treatment {
     }
 }
 
-/// Removes from the head of a response what is not for the client, and rewrites its URLs for `request`. Without a
-/// request, as for an interim response, headers with URLs are removed. Returns whether the client may have the response:
-/// a redirect to a foreign host is not for it.
+/// Removes from the headers of a response with `status` what is not for the client, and rewrites their URLs for
+/// `request`. Without a request, as for an interim response, headers with URLs are removed. Returns whether the client may
+/// have the response: a redirect to a foreign host is not for it.
 pub(super) fn pass_on(
-    response: &mut ResponseHeader,
+    headers: &mut HeaderMap,
+    status: StatusCode,
     provider: Option<&Provider>,
     request: Option<&Request<'_>>,
-) -> Result<bool, Box<Error>> {
+) -> bool {
     let (mut dropped, mut rewritten) = (Vec::new(), Vec::new());
-    for name in response.headers.keys() {
+    for name in headers.keys() {
         match treatment(name, provider) {
             Treatment::Pass => {}
             Treatment::Drop => dropped.push(name.clone()),
@@ -66,42 +65,39 @@ pub(super) fn pass_on(
         }
     }
     for name in &dropped {
-        response.remove_header(name);
+        headers.remove(name);
     }
-    let redirects = response.status.is_redirection();
+    let redirects = status.is_redirection();
     for name in rewritten {
-        let is_left = rewrite(request, &name, response)?;
+        let is_left = rewrite(request, &name, headers);
         // The `Location` of a 305 is a proxy to use.
-        if redirects && name == LOCATION && (!is_left || response.status == 305) {
-            return Ok(false);
+        if redirects && name == LOCATION && (!is_left || status == 305) {
+            return false;
         }
     }
-    Ok(true)
+    true
 }
 
 /// Rewrites the URLs of one header to lead through the gateway, because a client that follows them to the provider
 /// would send its key there. URLs at foreign hosts are removed. Returns whether there is one left.
-fn rewrite(
-    request: Option<&Request<'_>>,
-    name: &HeaderName,
-    response: &mut ResponseHeader,
-) -> Result<bool, Box<Error>> {
-    let values: Vec<HeaderValue> = response.headers.get_all(name).iter().cloned().collect();
-    response.remove_header(name);
+fn rewrite(request: Option<&Request<'_>>, name: &HeaderName, headers: &mut HeaderMap) -> bool {
+    let values: Vec<HeaderValue> = headers.get_all(name).iter().cloned().collect();
+    headers.remove(name);
     // Clients differ in which of several locations they follow.
     if *name == LOCATION && values.len() != 1 {
-        return Ok(false);
+        return false;
     }
     let mut is_left = false;
     for value in values {
         let text = request.zip(value.to_str().ok());
         let rewritten = text.and_then(|(request, text)| request.rewrite(name, text));
-        if let Some(rewritten) = rewritten {
-            response.append_header(name.clone(), rewritten)?;
+        // What was rewritten is a URL, which can stand in a header.
+        if let Some(Ok(rewritten)) = rewritten.map(HeaderValue::try_from) {
+            headers.append(name, rewritten);
             is_left = true;
         }
     }
-    Ok(is_left)
+    is_left
 }
 
 /// Removes from the trailers of a response what is not for the client. URLs in trailers are not rewritten but removed.

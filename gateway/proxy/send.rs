@@ -26,8 +26,11 @@ pub(super) fn head(
         trace.pass_on(upstream)?;
     }
     let connecting = attempt.tries.connecting;
+    let ready = exchange.watchdog.read_clock();
     let stats = &mut exchange.stats;
-    stats.added = exchange.started.elapsed().saturating_sub(connecting);
+    stats.added = ready
+        .saturating_duration_since(exchange.started)
+        .saturating_sub(connecting);
     stats.added_request = Some(stats.added);
     Ok(())
 }

@@ -45,20 +45,16 @@ pub(super) struct Stats {
 }
 
 impl Stats {
-    /// A head or a chunk of the response is there: from here on the time is the gateway's own.
-    pub(super) fn arrive(&mut self) {
-        self.arrived = Some(Instant::now());
-    }
-
     /// The chunk that came at `now` belongs to the body.
     pub(super) fn note_body(&mut self, now: Instant) {
         let first = self.body.map_or(now, |(first, _)| first);
         self.body = Some((first, now));
     }
 
-    /// What arrived last is ready for the client. The result is the time that the gateway took for it.
-    pub(super) fn depart(&mut self) -> Option<Duration> {
-        let took = self.arrived.take()?.elapsed();
+    /// What arrived last is ready for the client, at the time that `now` reads. The result is the time that the gateway
+    /// took for it.
+    pub(super) fn depart(&mut self, now: impl FnOnce() -> Instant) -> Option<Duration> {
+        let took = now().saturating_duration_since(self.arrived.take()?);
         self.added += took;
         Some(took)
     }

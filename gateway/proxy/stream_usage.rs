@@ -58,10 +58,13 @@ impl StreamUsage {
             && attempt.readings().any(is_endpoint)
             && may_be_json(&upstream.headers)
             && is_plain(&upstream.headers);
+        if !may_stream {
+            return Ok(None);
+        }
         let declared = upstream.headers.get(CONTENT_LENGTH);
         let length: Option<u64> =
             declared.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        if !may_stream || length == Some(0) {
+        if length == Some(0) {
             return Ok(None);
         }
         if let Some(length) = length {

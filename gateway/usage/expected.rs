@@ -6,6 +6,8 @@
 //! the request that started it, and counts as unmetered. A WebSocket is opened with a GET, but its
 //! responses are generated then: this module does not apply to it.
 
+use memchr::{memchr, memrchr};
+
 /// The expectation, from the least to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Expected {
@@ -47,12 +49,24 @@ fn is_among(names: &[&str], name: &str) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
+/// Takes the last segment off a path; an empty one if none is left.
+fn take_last<'p>(path: &mut &'p str) -> &'p str {
+    let slash = memrchr(b'/', path.as_bytes());
+    let (rest, segment) = match slash.and_then(|slash| path.split_at_checked(slash)) {
+        Some((rest, segment)) => (rest, segment.get(1..).unwrap_or_default()),
+        None => ("", *path),
+    };
+    *path = rest;
+    segment
+}
+
 /// The expectation for the response to `method` on `target`, a path at the provider with or without
 /// a query.
 pub(crate) fn expected(method: &str, target: &str) -> Expected {
-    let path = target.split('?').next().unwrap_or_default();
-    let mut segments = path.trim_end_matches('/').rsplit('/');
-    let [last, parent, grandparent] = [(); 3].map(|()| segments.next().unwrap_or_default());
+    let query = memchr(b'?', target.as_bytes()).unwrap_or(target.len());
+    let path = target.get(..query).unwrap_or_default();
+    let mut rest = path.trim_end_matches('/');
+    let [last, parent, grandparent] = [(); 3].map(|()| take_last(&mut rest));
     // The response to a request that updates or cancels a stored object is the whole object, with
     // its earlier usage.
     let stored = matches!(

@@ -314,6 +314,32 @@ fn a_head_larger_than_the_limits_is_431() {
 }
 
 #[test]
+fn repeated_headers_go_on_in_their_order_with_names_in_lower_case() {
+    let provider = Provider::responding(|_, wire| {
+        let headers = [("X-Mine", "One"), ("ETag", "e"), ("x-mINE", "Two")];
+        respond(wire, "200 Fine", &headers, b"{}");
+    });
+    let gateway = Gateway::before(&provider);
+    let sent = [
+        ("api-key", "secret"),
+        ("X-Theirs", "One"),
+        ("x-tHEIRS", "Two"),
+    ];
+    let response = gateway.get("/p", &sent);
+    assert!(response.head.starts_with("HTTP/1.1 200 Fine\r\n"));
+    for (head, lines) in [
+        (&response.head, "\r\nx-mine: One\r\nx-mine: Two\r\n"),
+        (&response.head, "\r\netag: e\r\n"),
+        (
+            &provider.last().head,
+            "\r\nx-theirs: One\r\nx-theirs: Two\r\n",
+        ),
+    ] {
+        assert!(format!("{head}\r\n").contains(lines), "{head}");
+    }
+}
+
+#[test]
 fn responses_pass_unchanged_without_internal_headers() {
     let provider = Provider::responding(|request, wire| {
         let status = if request.line().contains("/429") {

@@ -6,7 +6,16 @@
 /// `Upgrade` may have none.
 pub(super) fn announces_body(head: &[u8]) -> bool {
     let mut has_body = false;
-    for line in head.split(|byte| *byte == b'\n') {
+    for end in memchr::memchr_iter(b'\n', head) {
+        let line = head.get(end + 1..).unwrap_or_default();
+        // Few names begin like those that are looked for: the others need not be read to their end.
+        if !matches!(
+            line.first(),
+            Some(b'c' | b'C' | b't' | b'T' | b'e' | b'E' | b'u' | b'U')
+        ) {
+            continue;
+        }
+        let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let Some((name, value)) = split(line) else {
             continue;
         };

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// Stands for a time or a deadline that is not set.
 pub(super) const NONE: u64 = u64::MAX;
 
+/// Stands for the time of a poll in which the clock has not been read yet.
+const UNREAD: u64 = NONE - 1;
+
 /// The deadlines of one HTTP/2 exchange, or those of an HTTP/1.1 connection and of its exchanges, one after the other.
 /// Clones share them.
 #[derive(Clone)]
@@ -23,6 +26,8 @@ pub(crate) struct Watchdog(Arc<Deadlines>);
 /// Durations, and instants as the time since `start`, both in nanoseconds.
 struct Deadlines {
     start: Instant,
+    /// When the clock was last read in the running poll, or [`UNREAD`]; [`NONE`] while no poll runs.
+    now: AtomicU64,
     /// How long a head may take, until its first byte is there.
     head: AtomicU64,
     deadline: AtomicU64,
@@ -87,6 +92,7 @@ impl Watchdog {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Deadlines {
             start: Instant::now(),
+            now: AtomicU64::new(NONE),
             head: AtomicU64::new(NONE),
             deadline: AtomicU64::new(NONE),
             idle: AtomicU64::new(NONE),
@@ -111,6 +117,34 @@ impl Watchdog {
         })
     }
 
+    /// The time, as far as deadlines need it: the clock is read once in each poll of the exchange. Other reads in the
+    /// same poll return that time, until [`read_clock`](Self::read_clock) reads it again.
+    pub(crate) fn now(&self) -> Instant {
+        match self.0.now.load(Relaxed) {
+            NONE | UNREAD => self.read_clock(),
+            read => self.instant(read),
+        }
+    }
+
+    /// The time, read from the clock now: for what is measured within one poll.
+    pub(crate) fn read_clock(&self) -> Instant {
+        let now = Instant::now();
+        if self.0.now.load(Relaxed) != NONE {
+            self.0.now.store(self.since_start(now), Relaxed);
+        }
+        now
+    }
+
+    /// A poll begins.
+    pub(super) fn begin_poll(&self) {
+        self.0.now.store(UNREAD, Relaxed);
+    }
+
+    /// The poll is over: from here on the clock is read each time.
+    pub(super) fn end_poll(&self) {
+        self.0.now.store(NONE, Relaxed);
+    }
+
     /// Waits for a request: until `first_head`, if the connection's first one has a deadline of its own, or else as long
     /// as `timeouts` allow.
     pub(super) fn begin(&self, timeouts: ConnectionTimeouts, first_head: Option<Instant>) {
@@ -119,7 +153,7 @@ impl Watchdog {
         if let Some(end) = first_head {
             return self.set_deadline(end);
         }
-        self.set_deadline(Instant::now() + timeouts.idle);
+        self.set_deadline(self.now() + timeouts.idle);
         self.0.head.store(nanos(timeouts.head), Relaxed);
     }
 
@@ -168,7 +202,7 @@ impl Watchdog {
     pub(crate) fn await_response(&self) {
         let timeout = self.0.response.load(Relaxed);
         if timeout != NONE {
-            let end = self.since_start(Instant::now()).saturating_add(timeout);
+            let end = self.since_start(self.now()).saturating_add(timeout);
             self.0.response_deadline.store(end, Relaxed);
         }
     }
@@ -183,7 +217,7 @@ impl Watchdog {
     pub(crate) fn activity(&self) {
         // Without an idle timeout, the clock need not be read.
         if self.0.idle.load(Relaxed) != NONE {
-            self.activity_at(Instant::now());
+            self.activity_at(self.now());
         }
     }
 
@@ -202,7 +236,7 @@ impl Watchdog {
         let head = self.0.head.load(Relaxed);
         if head != NONE {
             self.0.head.store(NONE, Relaxed);
-            self.set_deadline(Instant::now() + Duration::from_nanos(head));
+            self.set_deadline(self.read_clock() + Duration::from_nanos(head));
         }
     }
 
@@ -213,7 +247,7 @@ impl Watchdog {
         } else if self.0.write_deadline.load(Relaxed) == NONE {
             let write = self.0.write.load(Relaxed);
             if write != NONE {
-                let end = self.since_start(Instant::now()).saturating_add(write);
+                let end = self.since_start(self.now()).saturating_add(write);
                 self.0.write_deadline.store(end, Relaxed);
             }
         }

@@ -93,7 +93,10 @@ async fn until_deadline<T>(watchdog: Watchdog, work: Work<'_, T>) -> Option<T> {
             return Poll::Ready(None);
         };
         loop {
-            if let Poll::Ready(done) = running.as_mut().poll(context) {
+            watchdog.begin_poll();
+            let polled = running.as_mut().poll(context);
+            watchdog.end_poll();
+            if let Poll::Ready(done) = polled {
                 return Poll::Ready(Some(done));
             }
             if watchdog.is_revoked(context) {
@@ -234,6 +237,34 @@ mod tests {
             7
         };
         assert_eq!(run_http1(Watchdog::new(), Box::pin(work)).await, Some(7));
+    }
+
+    /// Lets the clock go on within a poll.
+    fn spin() {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_micros(1) {}
+    }
+
+    #[tokio::test]
+    async fn a_poll_has_one_time_until_the_clock_is_read_again() {
+        let watchdog = Watchdog::new();
+        let outside = watchdog.now();
+        spin();
+        assert!(watchdog.now() > outside);
+        let work = async {
+            let first = watchdog.now();
+            spin();
+            assert_eq!(watchdog.now(), first);
+            let read = watchdog.read_clock();
+            assert!(read > first);
+            assert_eq!(watchdog.now(), read);
+            tokio::task::yield_now().await;
+            assert!(watchdog.now() > read);
+            watchdog.now()
+        };
+        let last = run_http1(watchdog.clone(), Box::pin(work)).await;
+        spin();
+        assert!(watchdog.now() > last.unwrap());
     }
 
     type SetDeadline = fn(&Watchdog, Duration);

@@ -11,7 +11,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use http::Method;
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
+use memchr::memmem;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::proxy::reject::Reason;
@@ -116,10 +117,7 @@ fn poll_more(
 
 /// Whether `text` has an empty line, with lines that end in CRLF or LF.
 fn has_empty_line(text: &[u8]) -> bool {
-    memchr_iter(b'\n', text).any(|line_end| {
-        let next = text.get(line_end + 1..).unwrap_or_default();
-        next.starts_with(b"\n") || next.starts_with(b"\r\n")
-    })
+    memmem::find(text, b"\n\r\n").is_some() || memmem::find(text, b"\n\n").is_some()
 }
 
 /// How the first line of a request reads.

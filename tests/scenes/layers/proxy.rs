@@ -15,6 +15,7 @@ const PROXY_LAYERS: &[&[&str]] = &[
         "cors",
         "failure",
         "head",
+        "header_map",
         "header_names",
         "http10",
         "spend",
