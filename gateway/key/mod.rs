@@ -7,10 +7,12 @@
 //! goes to the log and the metrics, never to the client.
 
 mod client_key;
+mod collected;
 mod credential;
 pub(crate) mod csv;
 mod detect;
 mod digest;
+mod earlier;
 pub(crate) mod edit;
 pub(crate) mod file;
 mod file_source;
@@ -18,6 +20,9 @@ pub(crate) mod format;
 mod labels;
 pub(crate) mod lock;
 mod pages;
+mod plain;
+#[cfg(test)]
+mod plain_tests;
 mod presented;
 mod query;
 pub(crate) mod restrict;

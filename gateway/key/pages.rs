@@ -177,9 +177,9 @@ mod tests {
             assert_eq!(pages.count(), count);
             assert!(pages.get(count).is_none() && pages.key(count).is_none());
             for place in 0..count {
-                let paged = pages.get(place).unwrap();
-                assert_eq!(&*paged.id, place.to_string());
-                assert_eq!(&*paged.keep().get().unwrap().id, place.to_string());
+                let found = pages.get(place).unwrap();
+                assert_eq!(&*found.id, place.to_string());
+                assert_eq!(&*found.keep().get().unwrap().id, place.to_string());
                 assert_eq!(&*pages.key(place).unwrap().id, place.to_string());
             }
             let ids: Vec<_> = pages.iter().map(|key| key.id.to_string()).collect();
