@@ -107,8 +107,9 @@ impl Draw {
 fn main() {
     let made = format::generate("alice").unwrap();
     let (made, half) = (made.as_bytes(), made.len() / 2);
-    // It does not have keygate's prefix, so that no checksum is verified.
-    let chosen = "a key that a person chose, which no generator would produce!";
+    // As long as the other, without keygate's prefix.
+    let chosen = "a key that a person chose, no generator would produce this";
+    assert_eq!(chosen.len(), made.len());
     let (known, middle) = (chosen.as_bytes(), chosen.len() / 2);
     let disabled: Vec<_> = (0..1000)
         .map(|i| format::generate(&format!("d{i:03}")).unwrap())
@@ -156,6 +157,9 @@ fn main() {
     compare(name, [&wrong_end, &wrong_begin], check);
     compare("unknown / malformed", [&an_unknown, &mistyped], check);
     compare("unknown / disabled", [&an_unknown, &a_disabled], check);
+    let a_made = |_: &mut Draw| made.to_vec();
+    let a_chosen = |_: &mut Draw| known.to_vec();
+    compare("accepted: made / chosen", [&a_made, &a_chosen], check);
     compare(
         "control: unknown / unknown",
         [&an_unknown, &an_unknown],

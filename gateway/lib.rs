@@ -105,11 +105,11 @@ pub mod testing {
     }
     pub mod key {
         pub use crate::key::{
-            ClientKey, Fingerprint, KeyDigest, KeyEntry, KeyFailure, KeyStore, KnownLabels, Labels,
+            ClientKey, KeyDigest, KeyEntry, KeyFailure, KeyStore, KnownLabels, Labels,
             PresentedKey, remove_from_query,
         };
         pub mod format {
-            pub use crate::key::format::generate;
+            pub use crate::key::format::{generate, is_malformed};
         }
     }
     pub mod metrics {

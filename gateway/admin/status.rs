@@ -171,7 +171,7 @@ impl Status {
                 error: last.error,
                 warnings: last.warnings,
             },
-            keys: snapshot.keys.keys().len(),
+            keys: snapshot.keys.count(),
             key_file: KeyFileStatus {
                 path: absolute(snapshot.key_source.place()),
                 mark: snapshot.revision.mark().to_owned(),

@@ -339,11 +339,15 @@ fn key(
     path: &NormalPath<'_>,
     decided: &Result<(Admission, Attempt), Rejection>,
 ) -> String {
+    let verified = match decided {
+        Ok((admission, _)) => admission.key(),
+        Err(rejection) => rejection.key(),
+    };
+    if let Some(key) = verified {
+        return format!("{}: valid", key.id);
+    }
     match decided {
-        Ok((admission, _)) => admission.key().map_or("none is needed".to_owned(), |key| {
-            format!("{}: valid", key.id)
-        }),
-        Err(Rejection { key: Some(key), .. }) => format!("{}: valid", key.id),
+        Ok(_) => "none is needed".to_owned(),
         Err(Rejection {
             reason: Reason::InvalidKey(failure),
             ..

@@ -17,7 +17,7 @@ pub(crate) use prefix_hash::PrefixHash;
 pub(crate) use problem::{Located, Location, Problem, Problems, Severity};
 pub(crate) use section::Section;
 pub use stamp::FileStamp;
-pub(crate) use text::{Document, TABLES_A_CHUNK};
+pub(crate) use text::{Document, TABLES_A_CHUNK, is_header};
 pub(crate) use value::{
     ByteSize, OneOrMany, Value, ValueError, enumerate, last_moment, parse_duration, parse_moment,
 };

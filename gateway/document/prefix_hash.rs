@@ -19,8 +19,8 @@ pub(crate) struct PrefixHash {
 impl PrefixHash {
     /// The marks of `text`.
     pub(crate) fn of(text: &str) -> Self {
-        let chunks = text.as_bytes().chunks_exact(CHUNK);
-        let marks = chunks.enumerate().map(|(place, chunk)| {
+        let chunks = text.as_bytes().as_chunks().0;
+        let marks = chunks.iter().enumerate().map(|(place, chunk)| {
             if place.is_multiple_of(CHUNKS_A_STEP) {
                 background::yield_to_others();
             }
@@ -38,13 +38,14 @@ impl PrefixHash {
     }
 }
 
-fn mark(chunk: &[u8]) -> u16 {
-    let mix = |mixed: u64, byte: &u8| {
-        (mixed ^ u64::from(*byte))
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .rotate_left(29)
-    };
-    (chunk.iter().fold(0, mix) >> 48) as u16
+/// Mixes both halves of a chunk: the middle bits of a product depend on all bits of its factors.
+fn mark(chunk: &[u8; CHUNK]) -> u16 {
+    let (both, _) = chunk.as_chunks();
+    let [first, second] =
+        [both.first(), both.get(1)].map(|half| half.map_or(0, |half| u64::from_ne_bytes(*half)));
+    let factor = u128::from(first ^ 0x9E37_79B9_7F4A_7C15);
+    let product = factor * u128::from(second ^ 0xD1B5_4A32_D192_ED03);
+    u16::try_from(product >> 56 & 0xFFFF).unwrap_or_default()
 }
 
 #[cfg(test)]

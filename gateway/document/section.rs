@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::nearest::nearest;
 use super::problem::{Located, Location, Problems};
-use super::text::{Chunk, Document};
+use super::text::{Chunk, Chunks, Document};
 use super::value::{Value, kind_of};
 
 impl Document {
@@ -21,13 +21,12 @@ impl Document {
 
     /// The root table in chunks, each with at most [`TABLES_A_CHUNK`](super::TABLES_A_CHUNK) of the tables `[[array]]`, in
     /// the file's order. As a whole, a file with a million of them would take ten times its size in memory.
-    pub(crate) fn roots<'d>(
-        &'d self,
-        array: &str,
-        problems: &'d Problems,
-    ) -> impl ExactSizeIterator<Item = Section<'d>> {
-        let chunks = self.chunks(array).into_iter();
-        chunks.map(|chunk| self.section(&chunk, problems))
+    pub(crate) fn roots<'d>(&'d self, array: &'static str, problems: &'d Problems) -> Roots<'d> {
+        Roots {
+            document: self,
+            problems,
+            chunks: self.chunks(array),
+        }
     }
 
     fn section<'d>(&'d self, chunk: &Chunk, problems: &'d Problems) -> Section<'d> {
@@ -46,12 +45,42 @@ impl Document {
             first: chunk.first,
             problems,
             path: String::new(),
+            start: 0,
             at: self.whole(),
             table: table.into_inner(),
             // After a syntax error the recovered keys are guesses: none of them is reported as unknown.
             complete: errors.is_empty(),
             known: Vec::new(),
         }
+    }
+}
+
+/// The root table of a [`Document`] in chunks. A caller that can read a chunk by itself passes over it.
+pub(crate) struct Roots<'d> {
+    document: &'d Document,
+    problems: &'d Problems,
+    chunks: Chunks<'d>,
+}
+
+impl<'d> Roots<'d> {
+    /// The text from the next chunk on; nothing if the text cannot be cut into chunks. A chunk ends before the first
+    /// [header](super::is_header) behind [`TABLES_A_CHUNK`](super::TABLES_A_CHUNK) others, or with the text.
+    pub(crate) fn rest(&self) -> &'d str {
+        self.chunks.rest()
+    }
+
+    /// Passes over the next chunk, which has so many bytes and tables.
+    pub(crate) fn pass(&mut self, bytes: usize, tables: usize) {
+        self.chunks.pass(bytes, tables);
+    }
+}
+
+impl<'d> Iterator for Roots<'d> {
+    type Item = Section<'d>;
+
+    fn next(&mut self) -> Option<Section<'d>> {
+        let chunk = self.chunks.next()?;
+        Some(self.document.section(&chunk, self.problems))
     }
 }
 
@@ -64,6 +93,8 @@ pub(crate) struct Section<'d> {
     first: usize,
     problems: &'d Problems,
     path: String,
+    /// Where the section begins in the text.
+    start: usize,
     at: Location,
     table: DeTable<'d>,
     complete: bool,
@@ -74,6 +105,11 @@ impl<'d> Section<'d> {
     /// The location of the section.
     pub(crate) fn at(&self) -> &Location {
         &self.at
+    }
+
+    /// Where the section begins in the text, in bytes.
+    pub(crate) fn start(&self) -> usize {
+        self.start
     }
 
     fn join(&self, key: &str) -> String {
@@ -138,6 +174,7 @@ impl<'d> Section<'d> {
             first: 0,
             problems: self.problems,
             path: self.join(key),
+            start: self.start,
             at: self.at.clone(),
             table: DeTable::default(),
             complete: self.complete,
@@ -242,6 +279,7 @@ impl<'d> Section<'d> {
             first: 0,
             problems: self.problems,
             path,
+            start: self.offset + span.start,
             at,
             table,
             complete: self.complete,

@@ -23,19 +23,25 @@ impl KeyDigest {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let expected = "expected `sha256:` and 64 hexadecimal digits";
         let hex = text.strip_prefix("sha256:").ok_or(expected)?;
-        // Checked first, because `from_str_radix` also accepts a sign: `+f`.
-        if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(expected);
-        }
-        let mut bytes = [0; 32];
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            *byte = hex
-                .get(2 * i..2 * i + 2)
-                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-                .ok_or(expected)?;
-        }
-        Ok(Self(bytes))
+        let hex = hex.as_bytes().try_into().ok().and_then(Self::from_hex);
+        hex.ok_or(expected)
     }
+
+    /// Reads 64 hexadecimal digits.
+    pub(super) fn from_hex(hex: &[u8; 64]) -> Option<Self> {
+        // Without an early exit, so that the compiler makes vectors of both loops.
+        let are_digits = hex.iter().fold(true, |all, b| all & b.is_ascii_hexdigit());
+        let mut bytes = [0; 32];
+        for (byte, [high, low]) in bytes.iter_mut().zip(hex.as_chunks().0) {
+            *byte = nibble(*high) << 4 | nibble(*low);
+        }
+        are_digits.then_some(Self(bytes))
+    }
+}
+
+/// The value of a hexadecimal digit: the low four bits of `0` to `9`, and those of a letter plus 9.
+fn nibble(digit: u8) -> u8 {
+    (digit & 15) + 9 * (digit >> 6)
 }
 
 impl fmt::Display for KeyDigest {
@@ -56,6 +62,7 @@ mod tests {
         let sum = "2afe16a6d630d94cd07c68d5e35568655bf5f60bef29c4f1321fc857816afec9";
         assert_eq!(digest.to_string(), format!("sha256:{sum}"));
         assert!(KeyDigest::parse(&digest.to_string()) == Ok(digest));
+        assert!(KeyDigest::parse(&format!("sha256:{}", sum.to_uppercase())) == Ok(digest));
         for bad in [
             "",
             "sha256:",

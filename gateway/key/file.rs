@@ -1,17 +1,18 @@
 //! Parses the key file, `keys.toml`, into [`KeyEntry`]s. [`edit`](super::edit) writes it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::client_key::{ClientKey, KeyEntry, is_key_id};
+use super::collected::CollectedKeys;
 use super::digest::KeyDigest;
 use super::labels::KnownLabels;
+use super::plain::{PlainChunk, PlainKey};
 use crate::document::{
-    Document, FileStamp, Located, Location, OneOrMany, Problems, Section, Severity, TABLES_A_CHUNK,
-    ValueError,
+    Document, FileStamp, Located, Location, OneOrMany, Problems, Section, Severity, ValueError,
 };
 use crate::runtime::background;
 use crate::secret::{Secret, SecretError, SecretRef, SecretSource};
@@ -81,50 +82,38 @@ impl Reader<'_> {
     /// Reads `document`, and hands the note of each entry to `keep`: a gateway drops it at once, so that the notes of
     /// a million keys take no memory.
     fn read(&self, document: &Document, mut keep: impl FnMut(Note)) -> KeyFile {
-        let problems = self.problems;
-        let roots = document.roots("key", problems);
-        // Allocated for all keys from the start: growing a collection of a million moves it in one step, which keeps
-        // others waiting.
-        let most = roots.len() * TABLES_A_CHUNK;
-        let mut file = KeyFile {
-            entries: Vec::with_capacity(most),
-            ..KeyFile::default()
-        };
-        let mut seen = HashMap::with_capacity(most);
-        let mut digests = HashMap::with_capacity(most);
-        for mut root in roots {
-            for section in root.list("key") {
-                let at = section.at().clone();
-                let Some((entry, note)) = self.read_key(section, &mut file) else {
-                    continue;
-                };
-                if let Some(first) = seen.insert(entry.key.id.clone(), at.line) {
-                    let id = &entry.key.id;
-                    let why = format!("key `{id}` is there already, in line {first}");
-                    problems.fatal(&at, why);
-                    continue;
-                }
-                for (digest, _) in &entry.digests {
-                    if let Some(first) = digests.insert(*digest, entry.key.id.clone()) {
-                        let id = &entry.key.id;
-                        let what = if first == *id {
-                            format!("key `{id}` has the same hash twice")
-                        } else {
-                            format!(
-                                "keys `{first}` and `{id}` have the same hash: one secret, two names"
-                            )
-                        };
-                        problems.fatal(&at, what);
+        let mut file = KeyFile::default();
+        let mut keys = CollectedKeys::of(document, self.problems);
+        let mut plain = PlainChunk::default();
+        let mut roots = document.roots("key", self.problems);
+        loop {
+            let rest = roots.rest();
+            if let Some(length) = plain.read(rest, &mut file.labels) {
+                let offset = document.text().len() - rest.len();
+                roots.pass(length, plain.count());
+                for key in plain.take() {
+                    let (start, entry, note) = self::plain(key);
+                    if keys.add(entry, offset + start) {
+                        keep(note);
                     }
                 }
-                file.entries.push(entry);
-                keep(note);
+            } else if let Some(mut root) = roots.next() {
+                for section in root.list("key") {
+                    let start = section.start();
+                    let read = self.read_key(section, &mut file);
+                    if let Some((entry, note)) = read
+                        && keys.add(entry, start)
+                    {
+                        keep(note);
+                    }
+                }
+                root.finish();
+            } else {
+                break;
             }
-            root.finish();
             background::yield_to_others();
         }
-        background::drop_in_steps(seen);
-        background::drop_in_steps(digests);
+        file.entries = keys.finish();
         file
     }
 
@@ -188,6 +177,27 @@ impl Reader<'_> {
         }
         resolved
     }
+}
+
+/// The place of a plain key in its chunk, its entry and its note.
+fn plain(key: PlainKey<'_>) -> (usize, KeyEntry, Note) {
+    let entry = KeyEntry {
+        key: ClientKey {
+            id: Arc::from(key.id),
+            labels: key.labels,
+            metadata: BTreeMap::new(),
+            not_before: key.not_before,
+            expires: key.expires,
+            disabled: key.disabled,
+            counted: true,
+        },
+        digests: key.digests,
+    };
+    let note = Note {
+        comment: key.comment.map(str::to_owned),
+        created: key.created,
+    };
+    (key.start, entry, note)
 }
 
 /// A `[[key]]` as it is given, before it is checked.

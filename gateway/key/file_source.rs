@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use memchr::memmem;
+
 use super::file::KeyFile;
 use super::source::{KeySet, KeySource, KeySourceError, Revision};
 use crate::document::{Document, FileStamp, Location, PrefixHash, Problems, Severity};
@@ -61,7 +63,8 @@ impl KeySource for KeyFileSource {
                 may_pass: error.may_pass(),
                 source: error.into(),
             })?;
-        let holds_secrets = text.contains("inline:");
+        let holds_secrets =
+            exposed.is_some() && memmem::find(text.as_bytes(), b"inline:").is_some();
         let revision = Revision::of_file(stamp, PrefixHash::of(&text));
         let folder = base_of(&self.path);
         let document = Document::new(&self.path, text);

@@ -71,6 +71,12 @@ pub(crate) fn inspect(presented: &[u8]) -> Form {
     }
 }
 
+/// Whether `presented` has keygate's prefix, but is no whole key of keygate's. Takes the same steps for all keys of one
+/// length.
+pub fn is_malformed(presented: &[u8]) -> Choice {
+    inspect(presented).malformed
+}
+
 /// Whether `text` contains a whole key that keygate made. Unlike [`inspect`], this takes longer the more `text` looks like
 /// keys: use it only for text that its sender may choose freely anyway.
 pub(crate) fn contains_key(text: &[u8]) -> bool {
@@ -242,7 +248,7 @@ mod tests {
     use super::*;
 
     fn is_malformed(key: &[u8]) -> bool {
-        inspect(key).malformed.into()
+        super::is_malformed(key).into()
     }
 
     #[test]

@@ -7,16 +7,22 @@
 //! goes to the log and the metrics, never to the client.
 
 mod client_key;
+mod collected;
 mod credential;
 pub(crate) mod csv;
 mod detect;
 mod digest;
+mod earlier;
 pub(crate) mod edit;
 pub(crate) mod file;
 mod file_source;
 pub(crate) mod format;
 mod labels;
 pub(crate) mod lock;
+mod pages;
+mod plain;
+#[cfg(test)]
+mod plain_tests;
 mod presented;
 mod query;
 pub(crate) mod restrict;
@@ -32,11 +38,12 @@ pub(crate) use credential::is_our_credential;
 pub use digest::KeyDigest;
 pub(crate) use file_source::KeyFileSource;
 pub use labels::{KnownLabels, Labels};
+pub(crate) use pages::KeptKey;
 pub use presented::PresentedKey;
 pub(crate) use presented::{AmbiguousCredentials, is_key_protocol};
 pub(crate) use query::has_credential;
 pub use query::remove_from_query;
 pub(crate) use selector::Selector;
 pub(crate) use source::{KeySet, KeySource, Revision};
-pub use store::{Fingerprint, KeyFailure, KeyStore};
+pub use store::{KeyFailure, KeyStore};
 pub(crate) use store::{StoreError, VerifiedKey};

@@ -29,7 +29,7 @@ pub(crate) struct Restricted {
 pub(crate) fn restrict(serving: &KeyStore, newer: Vec<KeyEntry>) -> Restricted {
     let mut labels = KnownLabels::default();
     let mut whole = true;
-    let mut entries = Vec::with_capacity(newer.len().min(serving.keys().len()));
+    let mut entries = Vec::with_capacity(newer.len().min(serving.count()));
     for (place, entry) in newer.into_iter().enumerate() {
         match restrict_entry(serving, &entry, &mut labels) {
             Some((restricted, all)) => {
@@ -207,7 +207,7 @@ mod tests {
         let newer =
             "labels = { t = \"x\", u = \"z\" }\nmetadata = { m = \"inline:9\", o = \"inline:2\" }";
         let (keys, whole) = restricted(&key("a", "1", before), &key("a", "1", newer));
-        let left = &keys.keys()[0];
+        let left = keys.keys().next().unwrap();
         assert_eq!(left.labels.iter().collect::<Vec<_>>(), [("t", "x")]);
         assert_eq!(left.metadata.keys().collect::<Vec<_>>(), ["m"]);
         assert_eq!(left.metadata("m").unwrap().expose(), "1");

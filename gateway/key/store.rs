@@ -10,51 +10,22 @@ use thiserror::Error;
 
 use super::client_key::{ClientKey, KeyEntry};
 use super::digest::KeyDigest;
-use super::format::inspect;
+use super::format::is_malformed;
+use super::pages::{PagedKey, Pages, PagesBuilder};
 use super::presented::PresentedKey;
 use super::table::{Table, TableBuilder, TableEntry};
-use crate::runtime::background;
-
-/// The number of keys after which the building of a store yields to other work of the process.
-const KEYS_A_STEP: usize = 256;
 
 /// All keys of this gateway, by digest.
 pub struct KeyStore {
     table: Table,
-    keys: Vec<Arc<ClientKey>>,
-}
-
-/// What the lookup learns of a presented key: its digest, and whether it has keygate's prefix but is malformed. The key
-/// cannot be recovered from it.
-///
-/// Computed in steps that depend on the key's length only.
-#[derive(Clone, Copy)]
-pub struct Fingerprint {
-    /// For a malformed key, the complement of its digest: it matches no entry, and the lookup costs the same.
-    digest: KeyDigest,
-    malformed: Choice,
-}
-
-impl Fingerprint {
-    /// The fingerprint of a presented key.
-    pub fn of(presented: &[u8]) -> Self {
-        let malformed = inspect(presented).malformed;
-        let mut digest = KeyDigest::of(presented);
-        // Flip every bit if malformed, without branching, so that both cases do the same work. By words, because the
-        // compiler does not always vectorise a loop over bytes.
-        let flip = 0_u64.wrapping_sub(u64::from(malformed.unwrap_u8()));
-        for word in digest.0.as_chunks_mut::<8>().0 {
-            *word = (u64::from_ne_bytes(*word) ^ flip).to_ne_bytes();
-        }
-        Self { digest, malformed }
-    }
+    keys: Pages,
 }
 
 /// A key that is valid now.
 #[derive(Clone, Copy)]
 pub struct VerifiedKey<'s> {
     /// The key.
-    pub key: &'s Arc<ClientKey>,
+    pub key: PagedKey<'s>,
     /// The digest of the presented secret, one of the key's digests.
     pub(crate) digest: KeyDigest,
 }
@@ -77,6 +48,19 @@ pub enum KeyFailure {
 }
 
 impl KeyFailure {
+    /// The reason for a key of which it is known whether it is `malformed`. A key that is stored keeps its reason: whoever
+    /// listed its digest knows it.
+    ///
+    /// Takes the bit, and does not compute it, so that every refusal computes it.
+    #[must_use]
+    pub fn or_malformed(self, malformed: Choice) -> Self {
+        if self == Self::Unknown && malformed.into() {
+            Self::Malformed
+        } else {
+            self
+        }
+    }
+
     /// The value of the label in metrics and logs.
     pub(crate) fn label(self) -> &'static str {
         match self {
@@ -122,43 +106,44 @@ impl KeyStore {
         let entries = entries.into_iter();
         let expected = entries.size_hint().0;
         let mut table = TableBuilder::with_room_for(expected)?;
-        let mut keys: Vec<Arc<ClientKey>> = Vec::with_capacity(expected);
+        let mut keys = PagesBuilder::with_room_for(expected);
         for KeyEntry { key, digests } in entries {
-            let place = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+            let place = u32::try_from(keys.count()).unwrap_or(u32::MAX);
             for (digest, end) in digests {
                 let taken = table.add(&digest, table_entry(&key, place, end))?;
                 if let Some(taken) = taken {
-                    let first = keys.get(taken.key as usize).map_or(&key.id, |key| &key.id);
-                    return Err(StoreError::Duplicate {
-                        first: first.clone(),
-                        second: key.id,
-                    });
+                    let first = keys.get(taken.key as usize).unwrap_or(&key).id.clone();
+                    let second = key.id;
+                    return Err(StoreError::Duplicate { first, second });
                 }
             }
-            keys.push(Arc::new(key));
-            if keys.len().is_multiple_of(KEYS_A_STEP) {
-                background::yield_to_others();
-            }
+            keys.push(key);
         }
-        let table = table.finish()?;
+        let (table, keys) = (table.finish()?, keys.finish());
         Ok(Self { table, keys })
     }
 
     /// Frees the store in steps, yielding to other work of the process.
     pub(crate) fn free(self) {
-        background::drop_in_steps(self.keys);
+        self.keys.free();
     }
 
     /// All keys, in the order of their source.
-    pub(crate) fn keys(&self) -> &[Arc<ClientKey>] {
-        &self.keys
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &ClientKey> {
+        self.keys.iter()
+    }
+
+    /// The number of keys.
+    pub(crate) fn count(&self) -> usize {
+        self.keys.count()
     }
 
     /// Verifies the presented key at the time `now`.
     ///
-    /// Missing, malformed, unknown, disabled, not yet valid and expired keys all take one path: format, digest, one slot of
-    /// the table, a constant-time comparison of 32 bytes. The table is searched for the digest, not for the key, so the
-    /// timing does not show which bytes of a guess are right.
+    /// All keys that are refused (missing, malformed, unknown, disabled, not yet valid, expired) take one path: digest, one
+    /// slot of the table, a constant-time comparison of 32 bytes, format. A key that is accepted skips the format, which
+    /// reveals nothing that the response does not. The table is searched for the digest, not for the key, so the timing
+    /// does not show which bytes of a guess are right.
     ///
     /// # Errors
     /// Why the key is refused.
@@ -168,45 +153,55 @@ impl KeyStore {
         now: Timestamp,
     ) -> Result<VerifiedKey<'_>, KeyFailure> {
         let bytes = presented.map_or(&b""[..], PresentedKey::as_bytes);
-        let verified = self.verify_fingerprint(&Fingerprint::of(bytes), now);
+        let verified = self.verify_bytes(bytes, now);
         match presented {
             Some(_) => verified,
             None => Err(KeyFailure::Missing),
         }
     }
 
-    /// The id of the presented key, valid or not. For people who may read the key file anyway.
-    pub(crate) fn key_id(&self, presented: &PresentedKey<'_>) -> Option<&Arc<str>> {
-        let entry = self.table.find(&KeyDigest::of(presented.as_bytes()))?;
-        self.keys.get(entry.key as usize).map(|key| &key.id)
-    }
-
-    /// The second half of [`verify`](Self::verify), which does not see the key itself.
+    /// [`verify`](Self::verify) for the bytes of a key.
     ///
     /// # Errors
     /// Why the key is refused.
-    pub fn verify_fingerprint(
+    pub fn verify_bytes(
         &self,
-        fingerprint: &Fingerprint,
+        presented: &[u8],
         now: Timestamp,
     ) -> Result<VerifiedKey<'_>, KeyFailure> {
-        let found = self.table.find(&fingerprint.digest);
-        if fingerprint.malformed.into() {
-            return Err(KeyFailure::Malformed);
-        }
-        let entry = found.ok_or(KeyFailure::Unknown)?;
+        self.verify_digest(&KeyDigest::of(presented), now)
+            .map_err(|why| why.or_malformed(is_malformed(presented)))
+    }
+
+    /// The id of the presented key, valid or not. For people who may read the key file anyway.
+    pub(crate) fn key_id(&self, presented: &PresentedKey<'_>) -> Option<&Arc<str>> {
+        let entry = self.table.find(&KeyDigest::of(presented.as_bytes()))?;
+        self.keys.key(entry.key as usize).map(|key| &key.id)
+    }
+
+    /// The part of [`verify`](Self::verify) that does not see the key itself. Does not tell a malformed key from an unknown
+    /// one.
+    ///
+    /// # Errors
+    /// Why the key is refused.
+    pub fn verify_digest(
+        &self,
+        digest: &KeyDigest,
+        now: Timestamp,
+    ) -> Result<VerifiedKey<'_>, KeyFailure> {
+        let entry = self.table.find(digest).ok_or(KeyFailure::Unknown)?;
         check_validity(&entry, now)?;
         let key = self.keys.get(entry.key as usize);
         Ok(VerifiedKey {
             key: key.ok_or(KeyFailure::Unknown)?,
-            digest: fingerprint.digest,
+            digest: *digest,
         })
     }
 
     /// The key with this digest, valid or not, and the end of that digest, if it has one.
     pub(super) fn find(&self, digest: &KeyDigest) -> Option<(&ClientKey, Option<Timestamp>)> {
         let entry = self.table.find(digest)?;
-        let key = self.keys.get(entry.key as usize)?;
+        let key = self.keys.key(entry.key as usize)?;
         let ends = (entry.valid_until != i64::MAX).then_some(entry.valid_until);
         Some((
             key,
@@ -347,12 +342,18 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_key_is_refused_even_where_its_digest_is_stored() {
-        // An import could store it, from a list in which the key was cut off.
-        let store = KeyStore::build([entry("cut", &[("kg_cut_abc", None)])]).unwrap();
-        assert_eq!(
-            verify(&store, Some("kg_cut_abc"), NOW),
-            Err(KeyFailure::Malformed)
-        );
+    fn a_key_with_keygates_prefix_and_another_form_is_accepted_where_its_digest_is_stored() {
+        // Only its owner can have listed it: a digest does not show the form of its key.
+        let mut off = entry("off", &[("kg_off_abc", None)]);
+        off.key.disabled = true;
+        let store = KeyStore::build([entry("own", &[("kg_own_abc", None)]), off]).unwrap();
+        assert_eq!(verify(&store, Some("kg_own_abc"), NOW).unwrap(), "own");
+        for (cut, why) in [
+            ("kg_own_ab", KeyFailure::Malformed),
+            ("kg_own_abcd", KeyFailure::Malformed),
+            ("kg_off_abc", KeyFailure::Disabled),
+        ] {
+            assert_eq!(verify(&store, Some(cut), NOW), Err(why), "{cut}");
+        }
     }
 }

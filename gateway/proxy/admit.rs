@@ -15,7 +15,7 @@ use super::header_names;
 use super::reject::{Reason, Rejection};
 use crate::grammar::host::host_of_authority;
 use crate::grammar::list;
-use crate::key::{AmbiguousCredentials, ClientKey, KeyDigest, PresentedKey, VerifiedKey};
+use crate::key::{AmbiguousCredentials, ClientKey, KeptKey, KeyDigest, PresentedKey, VerifiedKey};
 use crate::provider::folded;
 use crate::route::{Access, NormalPath, Route};
 use crate::snapshot::Snapshot;
@@ -30,7 +30,7 @@ const METHOD_HEADERS: [&str; 3] = [
 /// The proof that a request may come in: a key was verified that its route takes, or the route is open.
 pub struct Admission {
     route: Arc<Route>,
-    key: Option<Arc<ClientKey>>,
+    key: Option<KeptKey>,
     digest: Option<KeyDigest>,
     may_be_post: bool,
     upgrade: bool,
@@ -77,7 +77,7 @@ impl Admission {
         let websocket = is_websocket(request);
         let admission = Self {
             route: route.clone(),
-            key: verified.as_ref().map(|verified| verified.key.clone()),
+            key: verified.as_ref().map(|verified| verified.key.keep()),
             digest: verified.map(|verified| verified.digest),
             may_be_post: may_be_post(request),
             upgrade: websocket && goes_up_as_upgrade(request),
@@ -104,7 +104,7 @@ impl Admission {
 
     /// Whether the route's selector takes the verified key.
     fn is_key_allowed(&self) -> bool {
-        match (&self.route.access, &self.key) {
+        match (&self.route.access, self.key()) {
             (Access::Open, _) => true,
             (Access::Keys(selector), Some(key)) => selector.takes(key),
             // `verify` has refused a request without a key.
@@ -126,8 +126,8 @@ impl Admission {
     }
 
     /// The verified key; `None` on an open route.
-    pub(crate) fn key(&self) -> Option<&Arc<ClientKey>> {
-        self.key.as_ref()
+    pub(crate) fn key(&self) -> Option<&ClientKey> {
+        self.key.as_ref()?.get()
     }
 
     /// The digest of the verified key that was presented: a key may have several.

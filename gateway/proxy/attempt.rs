@@ -40,7 +40,7 @@ impl Attempt {
             .targets
             .next(0)
             .ok_or_else(|| refuse(Reason::ProviderUnavailable))?;
-        let key = admission.key().map(AsRef::as_ref);
+        let key = admission.key();
         let credential = credential_for(&target.provider, key, parts).map_err(refuse)?;
         let path =
             path_at(&target.provider, parts).ok_or_else(|| refuse(Reason::NoDefaultEndpoint))?;

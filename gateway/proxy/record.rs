@@ -85,7 +85,7 @@ struct Outcome<'e> {
     route: Option<&'e Arc<Route>>,
     /// The target that was tried last, or the one that the route counts refusals for.
     target: Option<&'e Target>,
-    key: Option<&'e Arc<ClientKey>>,
+    key: Option<&'e ClientKey>,
     /// Why the request was refused or failed, if it was.
     refused: Option<Reason>,
     /// Why the exchange was dropped or left, if it was.
@@ -111,7 +111,7 @@ impl<'e> Outcome<'e> {
             target: tried.or(route.map(|route| &**route.targets.primary())),
             key: admission
                 .and_then(Admission::key)
-                .or(rejection.and_then(|rejection| rejection.key.as_ref())),
+                .or_else(|| rejection?.key()),
             refused,
             ended_early,
             status: match (stats.status, refused) {

@@ -10,7 +10,7 @@ use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::dialect;
 use crate::grammar::request_id::RequestId;
-use crate::key::{ClientKey, KeyFailure};
+use crate::key::{ClientKey, KeptKey, KeyFailure};
 use crate::provider::ErrorFormat;
 use crate::route::Route;
 
@@ -237,7 +237,7 @@ pub struct Rejection {
     /// The route, if one was found, for its dialect and its metrics.
     pub(crate) route: Option<Arc<Route>>,
     /// The key, if one was verified, for the log.
-    pub(crate) key: Option<Arc<ClientKey>>,
+    pub(super) key: Option<KeptKey>,
     /// The message for the client in place of the reason's own. It names headers, never their values.
     pub(crate) message: Option<Box<str>>,
 }
@@ -261,6 +261,11 @@ impl Rejection {
             key: None,
             message: None,
         }
+    }
+
+    /// The key, if one was verified.
+    pub(crate) fn key(&self) -> Option<&ClientKey> {
+        self.key.as_ref()?.get()
     }
 
     fn dialect(&self) -> ErrorFormat {

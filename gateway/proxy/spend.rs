@@ -63,7 +63,7 @@ impl Account<'_> {
 }
 
 /// The metric label of a key.
-pub(super) fn key_label(key: Option<&Arc<ClientKey>>) -> &str {
+pub(super) fn key_label(key: Option<&ClientKey>) -> &str {
     match key {
         None => NO_KEY,
         Some(key) if key.counted => &key.id,

@@ -117,7 +117,7 @@ fn cut_off(
     revision: &Revision,
     left: usize,
 ) -> Option<String> {
-    let (path, all) = (source.place().display(), serving.keys.keys().len());
+    let (path, all) = (source.place().display(), serving.keys.count());
     revision.is_cut_from(&serving.revision).then(|| {
         format!(
             "{path}: looks cut off: it was changed in place and holds only the beginning of what \

@@ -188,7 +188,7 @@ impl Reloader {
             is_whole,
         }) = keys
         {
-            let keys = store.keys().len();
+            let keys = store.count();
             let before = self.live.narrow(store, closed_by, is_whole);
             tracing::warn!(
                 keys,
@@ -229,7 +229,7 @@ impl Reloader {
         for warning in &warnings {
             tracing::warn!(target: UNLIMITED, "{warning}");
         }
-        let (generation, keys) = (next.rules.generation, next.keys.keys().len());
+        let (generation, keys) = (next.rules.generation, next.keys.count());
         let before = self.live.swap(next, warnings);
         self.reported = None;
         tracing::info!(generation, keys, "configuration taken over");

@@ -64,18 +64,6 @@ pub(crate) fn yield_to_others() {
     }
 }
 
-/// Drops the items of a large collection, and yields now and then.
-pub(crate) fn drop_in_steps(collection: impl IntoIterator) {
-    /// The number of items that are dropped between two yields.
-    const STEP: usize = 256;
-    for (index, item) in collection.into_iter().enumerate() {
-        drop(item);
-        if index.is_multiple_of(STEP) {
-            yield_to_others();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

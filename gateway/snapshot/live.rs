@@ -71,10 +71,7 @@ impl Live {
     /// A line about what serves, for the service manager.
     pub(crate) fn summary(&self) -> String {
         let snapshot = self.snapshot();
-        let (routes, keys) = (
-            snapshot.rules.router.routes().len(),
-            snapshot.keys.keys().len(),
-        );
+        let (routes, keys) = (snapshot.rules.router.routes().len(), snapshot.keys.count());
         let generation = snapshot.rules.generation;
         let serves = format!("Serving {routes} routes and {keys} keys, configuration {generation}");
         match self.last_reload().error {
@@ -188,9 +185,9 @@ impl Live {
         let metrics = &self.metrics;
         metrics
             .keys_loaded
-            .set(i64::try_from(snapshot.keys.keys().len()).unwrap_or(i64::MAX));
+            .set(i64::try_from(snapshot.keys.count()).unwrap_or(i64::MAX));
         // The counted keys come first: stop at the first other one, because millions may follow.
-        let counted = snapshot.keys.keys().iter().take_while(|key| key.counted);
+        let counted = snapshot.keys.keys().take_while(|key| key.counted);
         let counted: HashMap<&str, _> = counted.map(|key| (&*key.id, key.expires)).collect();
         metrics.keep_keys(|id| counted.contains_key(id));
         metrics.set_key_expiries(

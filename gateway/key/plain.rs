@@ -1,0 +1,291 @@
+//! Reads key tables that are written as `keygate keys` writes them, line by line, without a TOML parser: a key takes a
+//! tenth of the instructions.
+//!
+//! Knows one spelling of each setting. Whatever else stands in a chunk (another spelling, a setting that it does not know,
+//! a mistake), it reads nothing of that chunk, and the TOML parser reads it: problems are found and worded there alone.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ahash::RandomState;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
+use super::client_key::is_key_id;
+use super::digest::KeyDigest;
+use super::labels::{KnownLabels, Labels};
+use crate::document::{TABLES_A_CHUNK, is_header};
+
+/// The most labels of a key that are read here: each is compared with those before it.
+const MOST_LABELS: usize = 8;
+/// The years that every parser of dates reads in the same way.
+const YEARS: std::ops::Range<i16> = 1000..9999;
+
+/// A `[[key]]` that nothing is wrong with, borrowed from the text.
+#[derive(Default)]
+pub(super) struct PlainKey<'t> {
+    /// Where its header begins, counted from the begin of the chunk.
+    pub(super) start: usize,
+    pub(super) id: &'t str,
+    pub(super) digests: Vec<(KeyDigest, Option<Timestamp>)>,
+    pub(super) labels: Labels,
+    /// The labels as they are written, between the braces; nothing if there are none.
+    label_text: &'t str,
+    pub(super) not_before: Option<Timestamp>,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) disabled: bool,
+    pub(super) comment: Option<&'t str>,
+    pub(super) created: Option<Timestamp>,
+}
+
+/// The keys of a chunk.
+#[derive(Default)]
+pub(super) struct PlainChunk<'t> {
+    keys: Vec<PlainKey<'t>>,
+    /// Labels by their text, as they stand between the braces: a million keys have few of them.
+    labels: HashMap<&'t str, Labels, RandomState>,
+}
+
+impl<'t> PlainChunk<'t> {
+    /// Reads the chunk at the begin of `text`, and returns its length; `None` if the parser of TOML has to read it.
+    pub(super) fn read(&mut self, text: &'t str, known: &mut KnownLabels) -> Option<usize> {
+        self.keys.clear();
+        let mut reader = Reader { text, rest: text };
+        reader.skip_comments()?;
+        while self.keys.len() < TABLES_A_CHUNK && !reader.rest.is_empty() {
+            let mut key = reader.table()?;
+            key.labels = self.labels(key.label_text, known)?;
+            self.keys.push(key);
+        }
+        let is_end = reader.rest.is_empty() || is_header(reader.rest, "key");
+        (is_end && !self.keys.is_empty()).then_some(reader.place())
+    }
+
+    /// How many keys were read.
+    pub(super) fn count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The keys that were read.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = PlainKey<'t>> {
+        self.keys.drain(..)
+    }
+
+    /// The labels that are written as `text`.
+    fn labels(&mut self, text: &'t str, known: &mut KnownLabels) -> Option<Labels> {
+        if text.is_empty() {
+            return Some(Labels::default());
+        }
+        if let Some(labels) = self.labels.get(text) {
+            return Some(labels.clone());
+        }
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let labels = read_labels(text)?.into_iter().map(owned);
+        let labels = known.share(Labels::from(labels.collect::<BTreeMap<_, _>>()));
+        self.labels.insert(text, labels.clone());
+        Some(labels)
+    }
+}
+
+/// The names and values of labels, from the text between the braces.
+fn read_labels(text: &str) -> Option<Vec<(&str, &str)>> {
+    let mut labels: Vec<(&str, &str)> = Vec::new();
+    let mut reader = Reader { text, rest: text };
+    while labels.is_empty() || reader.skip(", ").is_some() {
+        let name = reader.bare_key()?;
+        reader.skip(" = ")?;
+        let value = reader.string()?;
+        if labels.len() == MOST_LABELS || labels.iter().any(|(known, _)| *known == name) {
+            return None;
+        }
+        labels.push((name, value));
+    }
+    reader.rest.is_empty().then_some(labels)
+}
+
+/// The lines that a table may have, each once.
+#[derive(Clone, Copy)]
+enum Line {
+    Id,
+    Hashes,
+    Labels,
+    NotBefore,
+    Expires,
+    Disabled,
+    Comment,
+    Created,
+}
+
+/// Each line as it begins.
+const LINES: [(&str, Line); 8] = [
+    ("id = ", Line::Id),
+    ("hashes = [", Line::Hashes),
+    ("labels = { ", Line::Labels),
+    ("not_before = ", Line::NotBefore),
+    ("expires = ", Line::Expires),
+    ("disabled = ", Line::Disabled),
+    ("comment = ", Line::Comment),
+    ("created = ", Line::Created),
+];
+
+/// A text and what is left of it. Each method reads something at its begin; `None` if something else is there.
+struct Reader<'t> {
+    text: &'t str,
+    rest: &'t str,
+}
+
+impl<'t> Reader<'t> {
+    fn place(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
+
+    fn skip(&mut self, expected: &str) -> Option<()> {
+        self.rest = self.rest.strip_prefix(expected)?;
+        Some(())
+    }
+
+    /// Splits the rest at `end`, which is followed by an ASCII character.
+    fn take(&mut self, end: usize) -> Option<&'t str> {
+        let (taken, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    /// A table, from its header to the next one or to the end of the text.
+    fn table(&mut self) -> Option<PlainKey<'t>> {
+        let mut key = PlainKey {
+            start: self.place(),
+            ..PlainKey::default()
+        };
+        let mut seen = 0_u8;
+        self.skip("[[key]]\n")?;
+        loop {
+            self.skip_comments()?;
+            if self.rest.is_empty() || self.rest.starts_with('[') {
+                break;
+            }
+            // Two letters tell the lines apart.
+            let two: &[u8; 2] = self.rest.as_bytes().first_chunk()?;
+            let (begin, line) = LINES
+                .iter()
+                .find(|(begin, _)| begin.as_bytes().starts_with(two))?;
+            self.skip(begin)?;
+            let bit = 1 << *line as u8;
+            if seen & bit != 0 {
+                return None;
+            }
+            seen |= bit;
+            self.line(*line, &mut key)?;
+            self.skip("\n")?;
+        }
+        let needed = 1 << Line::Id as u8 | 1 << Line::Hashes as u8;
+        let ends = key.expires.zip(key.not_before);
+        let is_whole = seen & needed == needed && ends.is_none_or(|(end, start)| start < end);
+        is_whole.then_some(key)
+    }
+
+    /// The value of a line.
+    fn line(&mut self, line: Line, key: &mut PlainKey<'t>) -> Option<()> {
+        match line {
+            Line::Id => key.id = self.string().filter(|id| is_key_id(id))?,
+            Line::Hashes => key.digests = self.digests()?,
+            Line::Labels => key.label_text = self.label_text()?,
+            Line::NotBefore => key.not_before = Some(self.moment()?),
+            Line::Expires => key.expires = Some(self.moment()?),
+            Line::Disabled => key.disabled = self.flag()?,
+            Line::Comment => key.comment = Some(self.string()?),
+            Line::Created => key.created = Some(self.moment()?),
+        }
+        Some(())
+    }
+
+    /// Skips empty lines and comments.
+    fn skip_comments(&mut self) -> Option<()> {
+        loop {
+            match self.rest.as_bytes().first() {
+                Some(b'\n') => self.skip("\n")?,
+                Some(b'#') => {
+                    let end = memchr::memchr(b'\n', self.rest.as_bytes())?;
+                    let comment = self.take(end)?;
+                    let is_text = |byte: u8| byte == b'\t' || !byte.is_ascii_control();
+                    if !comment.bytes().all(is_text) {
+                        return None;
+                    }
+                }
+                _ => return Some(()),
+            }
+        }
+    }
+
+    /// A string between double quotes, without escapes and control characters.
+    fn string(&mut self) -> Option<&'t str> {
+        self.skip("\"")?;
+        let is_special = |byte: &u8| matches!(byte, b'"' | b'\\') || byte.is_ascii_control();
+        let end = self.rest.bytes().position(|byte| is_special(&byte))?;
+        let text = self.take(end)?;
+        self.skip("\"")?;
+        Some(text)
+    }
+
+    fn bare_key(&mut self) -> Option<&'t str> {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        let end = self.rest.bytes().position(|byte| !is_part(byte))?;
+        self.take(end).filter(|key| !key.is_empty())
+    }
+
+    /// The hashes behind the bracket of a list, and its other bracket.
+    fn digests(&mut self) -> Option<Vec<(KeyDigest, Option<Timestamp>)>> {
+        let mut digests = Vec::with_capacity(1);
+        while digests.is_empty() || self.skip(", ").is_some() {
+            self.skip("\"sha256:")?;
+            let hex = self.rest.as_bytes().first_chunk()?;
+            digests.push((KeyDigest::from_hex(hex)?, None));
+            self.take(hex.len())?;
+            self.skip("\"")?;
+        }
+        self.skip("]")?;
+        Some(digests)
+    }
+
+    /// The labels as they are written, and the brace behind them.
+    fn label_text(&mut self) -> Option<&'t str> {
+        let line = memchr::memchr(b'\n', self.rest.as_bytes())?;
+        let labels = self.take(line.checked_sub(" }".len())?)?;
+        self.skip(" }")?;
+        Some(labels)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        let is_set = self.skip("true").is_some();
+        if !is_set {
+            self.skip("false")?;
+        }
+        Some(is_set)
+    }
+
+    /// A date with time in UTC, in whole seconds: `2027-01-31T12:00:00Z`.
+    fn moment(&mut self) -> Option<Timestamp> {
+        let text: &[u8; 20] = self.rest.as_bytes().first_chunk()?;
+        let form = b"0000-00-00T00:00:00Z";
+        let fits = |(byte, form): (&u8, &u8)| match form {
+            b'0' => byte.is_ascii_digit(),
+            mark => byte == mark,
+        };
+        if !text.iter().zip(form).all(fits) {
+            return None;
+        }
+        let two = |at: usize| {
+            let digits = text.get(at..at + 2)?.iter();
+            Some(digits.fold(0_i8, |number, digit| {
+                number * 10 + (digit - b'0').cast_signed()
+            }))
+        };
+        let year = i16::from(two(0)?) * 100 + i16::from(two(2)?);
+        let (month, day) = (two(5)?, two(8)?);
+        let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
+        let local = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+        self.take(text.len())?;
+        let moment = Offset::UTC.to_timestamp(local).ok()?;
+        YEARS.contains(&year).then_some(moment)
+    }
+}
