@@ -4,6 +4,8 @@
 //! Knows no session. Pingora has read a few bytes in place of the body, each of which stands for one part: see
 //! [`hold`](super::hold).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 /// The length of a part, in bytes; the last one may be shorter. Between two parts Pingora looks for a response, and its
@@ -20,6 +22,8 @@ pub(super) struct HeldBody {
     /// Empty once it was dropped.
     whole: Bytes,
     length: usize,
+    /// How long its client took for it.
+    took: Duration,
     /// How many of its bytes went up in this try.
     sent: usize,
     /// Whether the final response has begun, so that there is no other try.
@@ -27,11 +31,12 @@ pub(super) struct HeldBody {
 }
 
 impl HeldBody {
-    /// Holds `whole`, of which nothing went up.
-    pub(super) fn new(whole: Bytes) -> Self {
+    /// Holds `whole`, of which nothing went up, and which took its client so long.
+    pub(super) fn new(whole: Bytes, took: Duration) -> Self {
         Self {
             length: whole.len(),
             whole,
+            took,
             sent: 0,
             answered: false,
         }
@@ -40,6 +45,11 @@ impl HeldBody {
     /// How many bytes it has.
     pub(super) fn length(&self) -> usize {
         self.length
+    }
+
+    /// How long its client took for it.
+    pub(super) fn took(&self) -> Duration {
+        self.took
     }
 
     /// Another try begins.
@@ -105,7 +115,7 @@ mod tests {
             (3 * PART, &[&[1, 1, 1], &[2, 1], &[1, 2], &[3]]),
         ] {
             let whole = body(length);
-            let mut held = HeldBody::new(whole.clone());
+            let mut held = HeldBody::new(whole.clone(), Duration::ZERO);
             for reads in reads {
                 assert_eq!(reads.iter().sum::<usize>(), parts(length));
                 assert!(sent(&mut held, reads) == whole, "{length}: {reads:?}");
@@ -118,7 +128,7 @@ mod tests {
     #[test]
     fn a_body_is_dropped_when_all_of_it_went_up_and_the_response_has_begun() {
         let whole = body(PART + 5);
-        let mut held = HeldBody::new(whole.clone());
+        let mut held = HeldBody::new(whole.clone(), Duration::ZERO);
         held.next(1).unwrap();
         held.answered();
         assert!(held.is_whole());
@@ -127,7 +137,7 @@ mod tests {
         held.rewind();
         assert_eq!((held.next(1), held.length()), (None, PART + 5));
 
-        let mut held = HeldBody::new(whole);
+        let mut held = HeldBody::new(whole, Duration::ZERO);
         held.next(2).unwrap();
         assert!(held.is_whole());
         held.answered();

@@ -85,6 +85,7 @@ fn announce(session: &mut Session, stand_ins: usize) -> Result<()> {
 /// client leaves, is silent for too long, or sends too slowly.
 pub(super) async fn read(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     let pause = exchange.rules.server.limits.client_read;
+    let begun = Instant::now();
     // Pingora's own timeout would be one for the whole body.
     session.set_read_timeout(None);
     // In a box: it is over before the exchange's own future becomes large.
@@ -94,7 +95,7 @@ pub(super) async fn read(session: &mut Session, exchange: &mut Exchange) -> Resu
         Ok(whole) => {
             exchange.stats.request_bytes = whole.len() as u64;
             exchange.stats.request_complete = true;
-            exchange.held = Some(Box::new(HeldBody::new(whole)));
+            exchange.held = Some(Box::new(HeldBody::new(whole, begun.elapsed())));
             Ok(())
         }
         Err(error) => {

@@ -26,8 +26,10 @@ pub(super) fn head(
         trace.pass_on(upstream)?;
     }
     let connecting = attempt.tries.connecting;
+    let body_took = exchange.held.as_ref().map(|held| held.took());
+    let of_others = connecting + body_took.unwrap_or_default();
     let stats = &mut exchange.stats;
-    stats.added = exchange.started.elapsed().saturating_sub(connecting);
+    stats.added = exchange.started.elapsed().saturating_sub(of_others);
     stats.added_request = Some(stats.added);
     Ok(())
 }

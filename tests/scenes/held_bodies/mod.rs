@@ -374,6 +374,14 @@ fn a_client_that_is_silent_in_a_held_body_gets_408_and_a_slow_one_does_not() {
     });
     assert_eq!(provider.received().len(), 1);
     at_rest(&gateway);
+    // The time of a slow client is not the gateway's.
+    let lines = gateway.access_lines(5);
+    let served = lines.iter().find(|line| line["status"] == 200).unwrap();
+    let ms = |name: &str| served[name].as_f64().unwrap();
+    assert!(
+        ms("duration_ms") > 2400.0 && ms("added_ms") < 1200.0,
+        "{served}"
+    );
 }
 
 #[test]
