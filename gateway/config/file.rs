@@ -254,6 +254,10 @@ sections! {
         settings {
             request_body: Given<ByteSize> = default "\"32MiB\"", reload,
                 "the largest request body; 413 above";
+            held_body: Given<ByteSize> = default "\"1MiB\"", reload,
+                "a request body up to this size is read whole before it goes up, sent in few writes, and kept until the provider responds, so that it can be sent again; a longer one goes up as it comes. \"0B\": none is held";
+            held_bodies: Given<ByteSize> = default "\"256MiB\"", reload,
+                "the most bytes of such bodies at once; with these in use, a body goes up as it comes";
             header_bytes: Given<ByteSize> = default "\"16KiB\"", reload,
                 "the largest request head; 431 above";
             header_count: Given<usize> = default "100", reload,

@@ -59,6 +59,10 @@ pub(crate) struct Listener {
 pub struct Limits {
     /// The largest request body, in bytes.
     pub(crate) max_request_body: u64,
+    /// The largest request body that is held until the provider responds, in bytes; 0 holds none.
+    pub(crate) held_body: u64,
+    /// The most bytes of request bodies that are held at once.
+    pub(crate) held_bodies: u64,
     /// The largest request head, in bytes.
     pub(crate) max_header_bytes: u64,
     /// The most headers of a request.

@@ -1,4 +1,5 @@
-//! What a client or an address may do in a time, or at once: wrong keys, connections, requests.
+//! What a client or an address may do in a time, or at once: wrong keys, connections, requests; and how much of bodies all
+//! clients together have held.
 //!
 //! Counts and decides; knows nothing of HTTP, Pingora, keys or responses. A caller reads the setting, passes it in, and
 //! turns the decision into a response.
@@ -6,3 +7,4 @@
 pub(crate) mod by_address;
 pub(crate) mod failed_keys;
 pub(crate) mod gcra;
+pub(crate) mod held_bodies;

@@ -95,6 +95,17 @@ pub(super) const TLS_HANDSHAKE_FAILURES: Family = family(
     &[],
     "TLS handshakes of clients that failed, were aborted or timed out.",
 );
+pub(super) const HELD_BYTES: Family = family(
+    "held_bytes",
+    &[],
+    "Bytes of request bodies that are held until the provider responds.",
+);
+pub(super) const UNHELD: Family = family(
+    "unheld_total",
+    &["reason"],
+    "Request bodies over HTTP/1.1 that were not held but passed on as they came, by reason: size (longer than \
+     limits.held_body), budget (limits.held_bodies was used up), length (no Content-Length).",
+);
 pub(super) const SPANS: Family = family(
     "spans_total",
     &["outcome"],

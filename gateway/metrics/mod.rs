@@ -69,6 +69,10 @@ pub struct Metrics {
     pub(crate) connections_refused: IntCounterVec,
     /// Failed TLS handshakes of clients.
     pub(crate) tls_handshake_failures: IntCounter,
+    /// Bytes of request bodies that are held.
+    pub(crate) held_bytes: IntGauge,
+    /// Request bodies that were not held, by reason.
+    pub(crate) unheld: IntCounterVec,
     /// Spans for the collector, by outcome.
     pub(crate) spans: IntCounterVec,
     /// Access lines dropped because the reader of stdout was too slow.
@@ -99,6 +103,8 @@ impl Metrics {
             connections: declare.gauge(&catalog::CONNECTIONS)?,
             connections_refused: declare.counters(&catalog::CONNECTIONS_REFUSED)?,
             tls_handshake_failures: declare.counter(&catalog::TLS_HANDSHAKE_FAILURES)?,
+            held_bytes: declare.gauge(&catalog::HELD_BYTES)?,
+            unheld: declare.counters(&catalog::UNHELD)?,
             spans: declare.counters(&catalog::SPANS)?,
             access_log_dropped: declare.counter(&catalog::ACCESS_LOG_DROPPED)?,
             unrouted: families.handles("", ""),

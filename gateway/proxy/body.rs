@@ -24,11 +24,13 @@ pub(super) fn up(
         exchange.stats.request_complete = true;
         exchange.watchdog.clear_idle();
     }
-    if let Some(chunk) = body {
+    if exchange.held.is_some() {
+        replace(exchange, body)?;
+    } else if let Some(chunk) = body {
         exchange.watchdog.activity();
         exchange.stats.request_bytes += chunk.len() as u64;
         // Marked as the client's error: over HTTP/2 to the provider, Pingora ignores other errors here.
-        limit(session, exchange).map_err(Error::into_down)?;
+        limit(exchange, session.was_upgraded()).map_err(Error::into_down)?;
         if let Some(conversation) = &mut exchange.stats.conversation {
             conversation.read_client(chunk);
         }
@@ -44,19 +46,34 @@ pub(super) fn up(
     Ok(())
 }
 
+/// Puts the parts of a held body in the place of the bytes that Pingora has read for them. The body's limits were held
+/// while it came.
+fn replace(exchange: &mut Exchange, body: &mut Option<Bytes>) -> Result<()> {
+    let (Some(held), Some(stand_ins)) = (&mut exchange.held, &body) else {
+        return Ok(());
+    };
+    exchange.watchdog.activity();
+    if let Some(part) = held.next(stand_ins.len()) {
+        exchange.stats.request_bytes = held.length() as u64;
+        *body = Some(part);
+        return Ok(());
+    }
+    let rejection = exchange.rejection_for(Reason::Internal);
+    Err(exchange.refuse(rejection).into_down())
+}
+
 /// Refuses a body that has become too long, took too long, or comes too slowly.
-fn limit(session: &Session, exchange: &mut Exchange) -> Result<()> {
+/// `upgraded`: it is no body, but the other protocol.
+pub(super) fn limit(exchange: &mut Exchange, upgraded: bool) -> Result<()> {
     let Some(attempt) = &exchange.attempt else {
         return Ok(());
     };
     let total = attempt.timeouts().total;
     let limit = exchange.rules.server.limits.max_request_body;
     let took = exchange.took();
-    let reason = if exchange.stats.request_bytes > limit && !session.was_upgraded() {
+    let reason = if exchange.stats.request_bytes > limit && !upgraded {
         Reason::BodyTooLarge
-    } else if total.is_some_and(|total| took >= total)
-        || (is_slow(exchange, took) && !session.was_upgraded())
-    {
+    } else if total.is_some_and(|total| took >= total) || (is_slow(exchange, took) && !upgraded) {
         Reason::RequestTimeout
     } else {
         return Ok(());

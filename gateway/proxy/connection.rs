@@ -8,9 +8,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::reject::Reason;
+use crate::limit::held_bodies::HeldBytes;
 use crate::runtime::in_flight::{InFlight, InFlightGuard};
 
 /// How many streams of one HTTP/2 connection are worked on at once while their keys are not verified. Verifying waits for
@@ -91,6 +93,33 @@ pub(crate) trait Requests: Send + Sync {
 
     /// The connection changes its protocol: all bytes from here on belong to the current exchange.
     fn switch(&self);
+
+    /// What of the current request's body was not read yet.
+    fn unread(&self) -> Unread;
+
+    /// Collects the unread body from here on, whenever the stream is read. The stream's reader then gets `stand_ins`
+    /// bytes in place of the body. `permit` counts it as held.
+    fn hold(&self, stand_ins: usize, permit: HeldBytes);
+
+    /// How many bytes of the body were collected.
+    fn collected(&self) -> usize;
+
+    /// The whole body, once all of it was collected.
+    fn take_held(&self) -> Option<Bytes>;
+
+    /// Drops what was collected, and what else comes of the body.
+    fn give_up_held(&self);
+}
+
+/// What of a request's body was not read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// All was read, or there is none.
+    Nothing,
+    /// So many bytes, the whole body.
+    Bytes(u64),
+    /// A body whose length is not known before its end.
+    OfUnknownLength,
 }
 
 tokio::task_local! {
@@ -156,6 +185,31 @@ pub(crate) fn switch() {
     });
 }
 
+/// What of the current request's body was not read yet. Over HTTP/2, nothing can be held.
+pub(super) fn unread() -> Unread {
+    requests(Requests::unread).unwrap_or(Unread::Nothing)
+}
+
+/// See [`Requests::hold`].
+pub(super) fn hold(stand_ins: usize, permit: HeldBytes) {
+    requests(|requests| requests.hold(stand_ins, permit));
+}
+
+/// See [`Requests::collected`].
+pub(super) fn collected() -> usize {
+    requests(Requests::collected).unwrap_or(0)
+}
+
+/// See [`Requests::take_held`].
+pub(super) fn take_held() -> Option<Bytes> {
+    requests(Requests::take_held).flatten()
+}
+
+/// See [`Requests::give_up_held`].
+pub(super) fn give_up_held() {
+    requests(Requests::give_up_held);
+}
+
 /// Reports that the exchange is admitted: it no longer counts among the unverified ones.
 pub(crate) fn verified() {
     with(|connection| {
@@ -177,6 +231,15 @@ pub(crate) fn failed_too_often() -> bool {
         }
     })
     .unwrap_or(false)
+}
+
+/// Calls `act` with the boundary of an HTTP/1.1 connection.
+fn requests<T>(act: impl FnOnce(&(dyn Requests + 'static)) -> T) -> Option<T> {
+    with(|connection| match connection {
+        Connection::Http1(_, requests) => Some(act(&**requests)),
+        Connection::Http2(_) => None,
+    })
+    .flatten()
 }
 
 fn with<T>(act: impl FnOnce(&Connection) -> T) -> Option<T> {
@@ -217,6 +280,22 @@ mod tests {
         }
 
         fn switch(&self) {}
+
+        fn unread(&self) -> Unread {
+            Unread::Nothing
+        }
+
+        fn hold(&self, _: usize, _: HeldBytes) {}
+
+        fn collected(&self) -> usize {
+            0
+        }
+
+        fn take_held(&self) -> Option<Bytes> {
+            None
+        }
+
+        fn give_up_held(&self) {}
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use pingora_core::{Error, ErrorType};
 
 use super::admit::Admission;
 use super::attempt::Attempt;
+use super::held_body::HeldBody;
 use super::reject::{Reason, Rejection};
 use super::shared::Shared;
 use super::stats::Stats;
@@ -40,6 +41,8 @@ pub(crate) struct Exchange {
     pub(super) admission: Option<Admission>,
     /// The target that is tried, once the request is admitted.
     pub(super) attempt: Option<Attempt>,
+    /// The request's body, if it is held until the provider responds.
+    pub(super) held: Option<Box<HeldBody>>,
     /// Why the request was refused or failed, once it was.
     pub(super) rejection: Option<Rejection>,
     /// Changes the bodies so that a stream reports its usage, where that is configured.
@@ -71,6 +74,7 @@ impl Exchange {
             id: RequestId::next(),
             admission: None,
             attempt: None,
+            held: None,
             rejection: None,
             stream_usage: None,
             trace: None,

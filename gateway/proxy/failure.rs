@@ -1,6 +1,8 @@
 //! Reads from Pingora's errors how a try failed. Pingora's types end here: [`retry`](super::retry) decides by the
 //! result alone.
 
+use std::io::ErrorKind;
+
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use super::reject::is_connect_error;
@@ -30,6 +32,8 @@ pub(super) fn of_connection(error: &Error) -> Failure {
         return Failure::ClosedUnsent;
     }
     match error.etype() {
+        // Not all of the request was sent, and then no response came.
+        ErrorType::WriteError if is_closed(error) => Failure::ClosedUnread,
         _ if !error.retry() => Failure::Broken,
         ErrorType::H2Downgrade => Failure::Http1Wanted,
         ErrorType::ConnectionClosed | ErrorType::ReadError if nothing_was_read(error) => {
@@ -42,6 +46,14 @@ pub(super) fn of_connection(error: &Error) -> Failure {
         }
         _ => Failure::Broken,
     }
+}
+
+/// Whether the provider had closed the HTTP/1.1 connection. Over HTTP/2, the cause is another one.
+fn is_closed(error: &Error) -> bool {
+    const CLOSED: [ErrorKind; 2] = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    *error.esource() == ErrorSource::Upstream
+        && cause.is_some_and(|cause| CLOSED.contains(&cause.kind()))
 }
 
 /// Whether there was no socket for the connection, as for want of a file descriptor. Pingora hides that behind an error
@@ -91,6 +103,18 @@ fn nothing_was_read(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_could_not_be_sent_whole_on_a_closed_connection_was_not_read() {
+        let failed = |kind| Error::because(ErrorType::WriteError, "", std::io::Error::from(kind));
+        for kind in [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset] {
+            let error = failed(kind);
+            assert_eq!(of_connection(&error), Failure::Broken);
+            assert_eq!(of_connection(&error.into_up()), Failure::ClosedUnread);
+        }
+        let late = failed(ErrorKind::TimedOut).into_up();
+        assert_eq!(of_connection(&late), Failure::Broken);
+    }
 
     #[test]
     fn an_address_is_not_to_blame_for_a_socket_that_the_gateway_has_not() {

@@ -17,6 +17,8 @@ use super::attempt::Attempt;
 use super::connection;
 use super::exchange::Exchange;
 use super::failure;
+use super::held_body::HeldBody;
+use super::hold;
 use super::http10;
 use super::reject::{Reason, Rejection};
 use super::retry::{Failure, Next, Situation, judge};
@@ -29,15 +31,16 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Added to the group key after `REFUSED_STREAM`, so that the next try uses no connection of the usual group.
 const AFTER_REFUSAL: u64 = 1 << 63;
 
-/// Begins to forward an admitted request: sets its deadlines and its place in a trace.
+/// Begins to forward an admitted request: sets its deadlines and its place in a trace. Returns whether its body is read
+/// whole before it goes up, which [`hold::read`] does.
 pub(super) fn begin(
     session: &mut Session,
     exchange: &mut Exchange,
-    admission: Admission,
-    attempt: Attempt,
-) {
+    (admission, attempt): (Admission, Attempt),
+) -> bool {
     connection::verified();
     http10::begin(session);
+    let holds = hold::begin(session, exchange);
     exchange.stats.request_complete = session.is_body_empty();
     set_deadlines(session, exchange, attempt.timeouts());
     if let Some(digest) = admission.digest().filter(|_| exchange.rules.cut_revoked) {
@@ -51,6 +54,7 @@ pub(super) fn begin(
         let headers = &session.req_header().headers;
         exchange.trace = Some(Box::new(telemetry.begin(Some(headers))));
     }
+    holds
 }
 
 /// Sets the deadlines that hold until a response begins.
@@ -100,6 +104,9 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
     if attempt.tries.refused {
         // Pingora shares connections within a group.
         peer.group_key = peer.group_key.wrapping_add(AFTER_REFUSAL);
+    }
+    if let Some(held) = &mut exchange.held {
+        held.rewind();
     }
     let address = peer._address.as_inet().copied();
     attempt.tries.begin(address, now);
@@ -168,7 +175,7 @@ pub(super) fn connection_broke(
         Some(attempt) => {
             let situation = Situation {
                 reused,
-                has_body: !session.as_ref().retry_buffer_truncated(),
+                has_body: has_body(session, exchange.held.as_deref()),
                 is_safe: is_safe(exchange.stats.method, exchange.admission.as_ref()),
                 ..before_sending(attempt)
             };
@@ -204,6 +211,12 @@ fn before_sending(attempt: &Attempt) -> Situation {
         has_body: true,
         is_safe: false,
     }
+}
+
+/// Whether the request's body can be sent again.
+fn has_body(session: &Session, held: Option<&HeldBody>) -> bool {
+    // Of a held body, Pingora's buffer has what stands for it.
+    held.is_none_or(HeldBody::is_whole) && !session.as_ref().retry_buffer_truncated()
 }
 
 /// Whether a request's method is a safe one. A header that may replace the method leaves that open.

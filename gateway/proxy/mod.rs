@@ -4,7 +4,7 @@
 //! | phase | adapter | who decides |
 //! |---|---|---|
 //! | 1 admit: may it come in? | `receive` | `head` (framing, sizes), `admit` (route, key, selector, WebSocket, length: 401, 403, 404, 413, 426), `header_names`, `cors`; `limit` (429) |
-//! | 2 forward: where does it go? | `receive`, `forward` | `receive` calls `attempt` (target, token, path: 400, 401, 404, 503); `forward` connects; `retry` decides about another try, `failure` what an error means |
+//! | 2 forward: where does it go? | `receive`, `forward`, `hold` | `receive` calls `attempt` (target, token, path: 400, 401, 404, 503); `hold` reads the body (`held_body`), `forward` connects; `retry` decides about another try, `failure` what an error means |
 //! | 3 inject: what goes up? | `send`, `body` | `inject` (the client's credentials out, the provider's token in), `stream_usage` |
 //! | 4 observe: what comes back? | `observe` | `response_headers`, `location` (URLs), `conversation` (WebSockets) |
 //! | 5 record: what came of it? | `record` | `consumption` (events, tokens), `spend` (cost, metrics of both) |
@@ -29,6 +29,8 @@ mod forward;
 pub(crate) mod head;
 mod header_map;
 mod header_names;
+mod held_body;
+mod hold;
 mod http10;
 pub(crate) mod inject;
 mod location;
@@ -89,7 +91,7 @@ impl ProxyHttp for Proxy {
     /// 1 admit, and 2 forward as far as it needs no connection: who may come in, and with which token it goes where.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Ctx) -> Result<bool> {
         match receive::request(session, exchange) {
-            Ok((admission, attempt)) => forward::begin(session, exchange, admission, attempt),
+            Ok(admitted) => if forward::begin(session, exchange, admitted) { hold::read(session, exchange).await? },
             Err(rejection) => return respond::refuse(session, exchange, rejection).await,
         }
         Ok(false)

@@ -38,6 +38,9 @@ pub(super) fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     if !head.status.is_informational() || switches {
         exchange.arrive();
+        if let Some(held) = &mut exchange.held {
+            held.answered();
+        }
     }
     let admission = exchange.admission.as_ref();
     let may_switch = head.version == Version::HTTP_11 && admission.is_some_and(Admission::upgrade);

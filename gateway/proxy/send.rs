@@ -26,11 +26,13 @@ pub(super) fn head(
         trace.pass_on(upstream)?;
     }
     let connecting = attempt.tries.connecting;
+    let body_took = exchange.held.as_ref().map(|held| held.took());
+    let of_others = connecting + body_took.unwrap_or_default();
     let ready = exchange.watchdog.read_clock();
     let stats = &mut exchange.stats;
     stats.added = ready
         .saturating_duration_since(exchange.started)
-        .saturating_sub(connecting);
+        .saturating_sub(of_others);
     stats.added_request = Some(stats.added);
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use crate::access_log::AccessLog;
 use crate::limit::by_address::ByAddress;
 use crate::limit::failed_keys::FailedKeyLimiter;
+use crate::limit::held_bodies::HeldBodies;
 use crate::runtime::in_flight::InFlight;
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) failed_keys: FailedKeyLimiter,
     /// The number of requests of each client, where a proxy in front names the client in a header.
     pub(crate) by_address: Arc<ByAddress>,
+    /// How many bytes of request bodies are held.
+    pub(crate) held_bodies: Arc<HeldBodies>,
     /// Whether each connection ends with its next response, because another process takes the ones that follow.
     pub(crate) closing: Arc<AtomicBool>,
     /// What exports spans, if that is configured.

@@ -48,6 +48,7 @@ use crate::admin::{Admin, Readiness};
 use crate::config::{Resolved, ServerConfig};
 use crate::error::Error;
 use crate::limit::failed_keys::FailedKeyLimiter;
+use crate::limit::held_bodies::HeldBodies;
 use crate::metrics::Metrics;
 use crate::proxy::Shared;
 use crate::reload::Reloader;
@@ -167,6 +168,7 @@ impl Parts {
             closing: Arc::new(AtomicBool::new(false)),
             failed_keys: FailedKeyLimiter::default(),
             by_address: Arc::default(),
+            held_bodies: HeldBodies::new(metrics.held_bytes.clone()),
             telemetry,
         };
         let clients = ClientService {

@@ -28,6 +28,7 @@ mod explain;
 mod first_steps;
 mod header_names;
 mod headers;
+mod held_bodies;
 mod import;
 mod impostor;
 mod init;

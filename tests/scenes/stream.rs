@@ -100,7 +100,9 @@ fn a_client_that_leaves_before_the_response_ends_the_providers_work() {
 fn a_body_is_forwarded_while_it_is_still_arriving() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let gateway = Scene::new(&simple(&url, "", ""))
+    // Longer than one that is held.
+    let server = "server.limits.held_body = \"256KiB\"";
+    let gateway = Scene::with_server(server, &simple(&url, "", ""))
         .key("alice", "secret", "")
         .start();
     let mut client = gateway.client();

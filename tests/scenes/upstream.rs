@@ -181,7 +181,8 @@ fn a_post_too_large_to_keep_is_not_sent_twice() {
     let gateway = Gateway::before(&provider);
     let mut client = gateway.client();
     assert_eq!(client.request("POST", "/p", &KEY, b"{}").status, 200);
-    let response = client.request("POST", "/p", &KEY, &vec![b'x'; 1 << 20]);
+    // Longer than one that is held.
+    let response = client.request("POST", "/p", &KEY, &vec![b'x'; (1 << 20) + 1]);
     assert_eq!(
         (response.status, response.code().as_str()),
         (502, "provider_unreachable")

@@ -28,6 +28,8 @@ impl Checker<'_> {
         };
         let LimitsFile {
             request_body,
+            held_body,
+            held_bodies,
             header_bytes,
             header_count,
             connections,
@@ -41,6 +43,8 @@ impl Checker<'_> {
         self.enough_headers(header_count.as_ref());
         let mut limits = Limits {
             max_request_body: size(request_body.as_ref(), 32 << 20),
+            held_body: size(held_body.as_ref(), 1 << 20),
+            held_bodies: size(held_bodies.as_ref(), 256 << 20),
             max_header_bytes: size(header_bytes.as_ref(), 16 << 10),
             max_header_count: count(header_count.as_ref(), 100),
             min_body_rate: size(body_rate.as_ref(), 240),

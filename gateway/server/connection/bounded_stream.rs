@@ -12,7 +12,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::server::connection::boundary::{Boundary, CHUNKED, LAST, OPEN, OVER, SWITCHED, TUNNEL};
+use crate::server::connection::boundary::{
+    Boundary, CHUNKED, HELD, Kept, LAST, OPEN, OVER, SWITCHED, TUNNEL,
+};
 use crate::server::connection::layer::{delegate_io, delegate_writes};
 
 /// How much of the next request is read ahead while a request is served, in bytes. Reading ahead notices a client that
@@ -89,6 +91,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BoundedStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> BoundedStream<S> {
+    /// Reads a body that is held for its exchange.
+    fn poll_held(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut kept = self.boundary.kept();
+        let Kept { next, held, .. } = &mut *kept;
+        let Some(held) = held else {
+            return Poll::Ready(Ok(()));
+        };
+        ready!(held.poll_read(&mut self.stream, context, into, next))?;
+        if held.is_over() {
+            kept.held = None;
+            self.boundary.set(0);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads and drops what the client still sends. Closing a socket with unread bytes resets the connection, and the
     /// reset can overtake the end of the response.
     fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -118,11 +139,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for BoundedStream<S> {
         if remaining == 0 || remaining == OVER {
             return self.poll_ahead(context);
         }
+        if remaining == HELD {
+            return self.poll_held(context, into);
+        }
         if remaining == SWITCHED {
             if self.boundary.read_kept(into) {
                 return Poll::Ready(Ok(()));
             }
             self.boundary.set(TUNNEL);
+        }
+        if remaining < HELD && self.boundary.read_begun(into) {
+            return Poll::Ready(Ok(()));
         }
         let room = usize::try_from(remaining).unwrap_or(usize::MAX);
         if room >= into.remaining() {
@@ -168,12 +195,16 @@ delegate_io!(BoundedStream);
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use bytes::BytesMut;
+    use prometheus::IntGauge;
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::proxy::connection::Requests as _;
+    use crate::limit::held_bodies::HeldBodies;
+    use crate::proxy::connection::{Requests as _, Unread};
     use crate::server::connection::head::{self, Head};
 
     #[tokio::test]
@@ -204,6 +235,45 @@ mod tests {
             let reading = tokio::time::timeout(std::time::Duration::ZERO, stream.read(&mut behind));
             assert!(!matches!(reading.await, Ok(Ok(1..))));
             assert!(boundary.allows_next());
+            requests.push(request.to_vec());
+        }
+        requests
+    }
+
+    /// Reads requests like [`requests`], but holds each body of which not all came with the head.
+    async fn held_requests(
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        stand_ins: usize,
+    ) -> Vec<Vec<u8>> {
+        let gauge = IntGauge::new("held", "held").unwrap();
+        let all = HeldBodies::new(gauge.clone());
+        let (mut stream, boundary) = BoundedStream::new(stream);
+        let mut requests = Vec::new();
+        let mut buffer = [0; 8];
+        while let Some(Head::Whole(mut request)) =
+            head::read(&mut stream, boundary.take_next(), 1 << 20).await
+        {
+            boundary.start_request(&mut request);
+            if let Unread::Bytes(length) = boundary.unread() {
+                boundary.hold(stand_ins, all.take(length, u64::MAX).unwrap());
+                let whole = poll_fn(|context| {
+                    let mut into = ReadBuf::new(&mut buffer);
+                    let read = Pin::new(&mut stream).poll_read(context, &mut into);
+                    assert!(read.is_pending());
+                    boundary.take_held().map_or(Poll::Pending, Poll::Ready)
+                });
+                request.extend_from_slice(&whole.await);
+                for _ in 0..stand_ins {
+                    assert!(!boundary.allows_next());
+                    assert_eq!(stream.read(&mut buffer).await.unwrap(), 1);
+                }
+            }
+            while boundary.remaining() != 0 {
+                let read = stream.read(&mut buffer).await.unwrap();
+                assert!(read > 0);
+                request.extend_from_slice(&buffer[..read]);
+            }
+            assert!(boundary.allows_next() && gauge.get() == 0);
             requests.push(request.to_vec());
         }
         requests
@@ -309,6 +379,28 @@ mod tests {
                     }
                 };
                 tokio::join!(requests(stream, size), writing).0
+            });
+            let read: Vec<String> = read.into_iter().map(|it| String::from_utf8(it).unwrap()).collect();
+            prop_assert_eq!(read, sent);
+        }
+
+        /// The same with held bodies.
+        #[test]
+        fn pipelined_requests_with_held_bodies_are_separated(
+            sent in prop::collection::vec(request(), 1..6),
+            cut in 1_usize..200,
+            stand_ins in 1_usize..4,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let read = runtime.block_on(async {
+                let (mut client, stream) = tokio::io::duplex(64);
+                let all = sent.concat();
+                let writing = async move {
+                    for chunk in all.as_bytes().chunks(cut) {
+                        client.write_all(chunk).await.unwrap();
+                    }
+                };
+                tokio::join!(held_requests(stream, stand_ins), writing).0
             });
             let read: Vec<String> = read.into_iter().map(|it| String::from_utf8(it).unwrap()).collect();
             prop_assert_eq!(read, sent);

@@ -3,7 +3,7 @@
 //! Stricter than any server: a head that two servers could frame differently has no end here, and no request follows it
 //! on its connection (request smuggling). Pure functions over bytes.
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memmem};
 
 /// The longest `Content-Length` that is understood, in bytes.
 const LONGEST_BODY: u64 = u64::MAX >> 1;
@@ -52,6 +52,15 @@ pub(super) fn end_of(request: &[u8]) -> Option<RequestEnd> {
         }
     }
     None
+}
+
+/// Where the body starts in `request`, whose end [`end_of`] has found.
+pub(super) fn head_length(request: &[u8]) -> usize {
+    let blank = request.iter().take_while(|byte| b"\r\n".contains(byte));
+    let start = blank.count();
+    let head = request.get(start..).unwrap_or_default();
+    let end = memmem::find(head, b"\r\n\r\n");
+    end.map_or(request.len(), |end| start + end + 4)
 }
 
 /// The end of a request whose body starts at `body`.

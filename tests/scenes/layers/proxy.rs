@@ -7,7 +7,7 @@ use super::sources::{self, Source};
 /// The modules of `proxy`, from the ground up. Those below `exchange` decide, without Pingora's session but for two
 /// exceptions; those above it adapt the session to those decisions.
 const PROXY_LAYERS: &[&[&str]] = &[
-    &["dialect", "retry", "tries"],
+    &["dialect", "held_body", "retry", "tries"],
     &["reject"],
     &[
         "client_address",
@@ -25,8 +25,9 @@ const PROXY_LAYERS: &[&[&str]] = &[
     &["inject", "response_headers", "stream_usage"],
     &["shared", "stats"],
     &["exchange"],
-    &["body", "consumption", "forward", "respond", "send"],
-    &["observe", "receive", "record"],
+    &["body", "consumption", "respond", "send"],
+    &["hold"],
+    &["forward", "observe", "receive", "record"],
     &["mod"],
 ];
 

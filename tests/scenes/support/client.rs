@@ -85,6 +85,11 @@ impl Client {
         self.stream.get_mut().write_all(bytes.as_ref())
     }
 
+    /// The same connection, to send from another thread.
+    pub fn sender(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().unwrap()
+    }
+
     /// Sends as much as there is room for.
     pub fn send_some(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let stream = self.stream.get_mut();
