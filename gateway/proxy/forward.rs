@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType};
 use pingora_proxy::Session;
@@ -22,7 +23,7 @@ use super::hold;
 use super::http10;
 use super::reject::{Reason, Rejection};
 use super::retry::{Failure, Next, Situation, judge};
-use crate::origin::{ConnectionError, Timeouts, is_own_connection};
+use crate::origin::{ConnectionError, Timeouts, is_own_connection, was_kept};
 
 /// How much later than the timeout the watchdog drops an exchange that has no response, so that the timeout can still
 /// send one.
@@ -113,8 +114,10 @@ pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Reject
     Ok(peer)
 }
 
-/// Notes that a connection is there, new or `reused`.
-pub(super) fn connected(exchange: &mut Exchange, reused: bool) {
+/// Notes that a connection is there, new or kept. Pingora knows whether it is `reused` for those of its own; `digest` has
+/// it for the others.
+pub(super) fn connected(exchange: &mut Exchange, reused: bool, digest: Option<&Digest>) {
+    let reused = reused || digest.is_some_and(was_kept);
     let Some(attempt) = &mut exchange.attempt else {
         return;
     };

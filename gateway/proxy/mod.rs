@@ -67,7 +67,6 @@ pub(crate) use self::respond::PENALTY;
 // For Pingora's `max_retries`, which `server/listen/listeners.rs` sets.
 pub(crate) use self::retry::ATTEMPTS;
 pub(crate) use self::shared::Shared;
-use crate::origin::was_kept;
 
 /// The gateway, as Pingora calls it.
 pub(crate) struct Proxy(pub(crate) Arc<Shared>);
@@ -113,7 +112,7 @@ impl ProxyHttp for Proxy {
     async fn connected_to_upstream(
         &self, _: &mut Session, reused: bool, _: &HttpPeer, _: RawFd, digest: Option<&Digest>, exchange: &mut Ctx,
     ) -> Result<()> {
-        forward::connected(exchange, reused || digest.is_some_and(was_kept));
+        forward::connected(exchange, reused, digest);
         Ok(())
     }
 
