@@ -192,3 +192,36 @@ fn a_request_that_waits_for_its_body_survives_a_provider_that_closes() {
     assert_eq!(client.response(true).status, 200);
     assert_eq!(gateway.access_lines(1)[0]["attempts"], 2);
 }
+
+#[test]
+fn what_a_provider_sends_before_a_request_has_gone_up_is_no_response_to_it() {
+    let (listener, gateway) = before_listener("");
+    let head =
+        "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut client = gateway.client();
+    client.send("POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nContent-Length: 2\r\n\r\n{}");
+    let mut kept = serve_one(&listener);
+    assert_eq!(client.response(true).status, 200);
+    // The head goes to the kept connection, and waits there for the body.
+    client.send(head);
+    std::thread::sleep(Duration::from_millis(300));
+    kept.write_all(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        .unwrap();
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"0\r\n\r\n") {
+            let mut bytes = [0; 4096];
+            let count = stream.read(&mut bytes).unwrap();
+            assert_ne!(count, 0, "closed within a request");
+            request.extend_from_slice(&bytes[..count]);
+        }
+        stream.write_all(RESPONSE).unwrap();
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    client.send("2\r\n{}\r\n0\r\n\r\n");
+    assert_eq!(client.response(true).status, 200);
+    served.join().unwrap();
+    assert_eq!(kept.read(&mut [0]).unwrap(), 0);
+}

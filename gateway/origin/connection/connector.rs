@@ -113,3 +113,35 @@ pub(crate) fn was_kept(digest: &Digest) -> bool {
     };
     digest.proxy_digest.as_ref().is_some_and(marked)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+    use crate::origin::ConnectionError;
+
+    /// What a request reads whose head waits for its body, if the origin has sent something before.
+    async fn read_before_sending(kept: Option<Arc<ProxyDigest>>) -> std::io::Result<usize> {
+        let (here, mut origin) = duplex(64);
+        let home = Home {
+            pool: IdlePool::new(1),
+            peer: 7,
+            idle_timeout: IDLE_TIMEOUT,
+        };
+        let mut stream = OriginStream::new(Box::new(here), home, kept);
+        let head = b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n";
+        stream.write_all(head).await?;
+        origin.write_all(b"HTTP/1.1 408").await?;
+        stream.read(&mut [0; 64]).await
+    }
+
+    #[tokio::test]
+    async fn what_comes_on_a_kept_connection_before_the_request_is_no_response_to_it() {
+        assert_eq!(read_before_sending(None).await.unwrap(), 12);
+        let error = read_before_sending(KEPT.clone()).await.unwrap_err();
+        let inner = error.into_inner().unwrap();
+        let unsent = inner.downcast::<ConnectionError>().unwrap();
+        assert_eq!(*unsent, ConnectionError::Unsent);
+    }
+}

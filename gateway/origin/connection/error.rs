@@ -11,8 +11,8 @@ pub(crate) enum ConnectionError {
     /// The origin has not responded in time.
     #[error("the origin has not responded in time")]
     Overdue,
-    /// The origin closed the connection before a byte of the request was sent.
-    #[error("the origin closed the connection before the request was sent")]
+    /// The origin closed the connection, or sent bytes that nobody asked for, before a byte of the request was sent.
+    #[error("the origin ended the connection before the request was sent")]
     Unsent,
 }
 

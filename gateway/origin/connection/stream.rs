@@ -216,7 +216,8 @@ impl AsyncRead for OriginStream {
             return read;
         }
         let count = into.filled().len() - before;
-        if count == 0 && self.is_unsent() {
+        // What comes on a kept connection before the request is no response to it.
+        if self.is_unsent() && (count == 0 || self.kept.is_some()) {
             return Poll::Ready(Err(ConnectionError::Unsent.into()));
         }
         self.was_full = count == READ;
