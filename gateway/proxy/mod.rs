@@ -11,7 +11,6 @@
 //! | reject: a refusal or a failure | `respond` | `reject` (status and code of every reason), `dialect` (the body's form) |
 //!
 //! The head of `forward` describes where time limits are set, and what ends an exchange whose key is revoked.
-//!
 //! Nothing here knows a configuration file, and nothing here blocks.
 
 pub(crate) mod admit;
