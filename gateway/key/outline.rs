@@ -26,8 +26,8 @@ pub(super) struct Chunk {
     pub(super) ids: Box<[u64]>,
 }
 
-/// Two hash functions with keys of this process. Texts with the same two hashes are taken for the same: of a changed
-/// chunk, this is true with a probability of 2^-128.
+/// Two hash functions with random keys of this process. Texts with the same two hashes are taken for the same: as far as
+/// the functions act like random ones, a changed chunk passes for the old one with a probability of 2^-128.
 #[derive(Clone)]
 pub(super) struct Hashers([RandomState; 2]);
 

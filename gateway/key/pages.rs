@@ -13,6 +13,9 @@ use crate::runtime::background;
 /// The number of keys in a page. An exchange that outlives its store keeps so many keys in memory.
 pub(super) const KEYS: usize = TABLES_A_CHUNK;
 
+/// The number of pages after which a loop over their keys yields to other work of the process.
+const PAGES_A_STEP: usize = 64;
+
 pub(super) type Page = Arc<[ClientKey]>;
 
 /// The keys of a store by their place: the number of the page times 64, and the index in the page. A page that was made
@@ -50,7 +53,10 @@ impl Pages {
     /// another store may have as well.
     pub(super) fn count_first(&mut self, counted: usize) {
         let mut begin = 0;
-        for number in &self.order {
+        for (count, number) in self.order.iter().enumerate() {
+            if count.is_multiple_of(PAGES_A_STEP) {
+                background::yield_to_others();
+            }
             let Some(page) = self.by_number.get_mut(*number as usize) else {
                 continue;
             };
