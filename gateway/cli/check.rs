@@ -22,6 +22,6 @@ pub(super) fn run(path: &ConfigPath) -> Result<(), Error> {
         path.display(),
         count(config.routes.len(), "route"),
         count(config.providers.len(), "provider"),
-        count(config.keys.entries.len(), "key"),
+        count(config.keys.keys.count(), "key"),
     ))
 }

@@ -15,7 +15,7 @@ use super::read::read_configuration;
 use super::server::ServerConfig;
 use super::{check, consistency};
 use crate::document::{Document, FileStamp, Problem, Problems, Severity};
-use crate::key::{KeySet, KeySource};
+use crate::key::{KeySet, KeySource, KeyStore};
 use crate::provider::ProviderSpec;
 use crate::secret::{LocalSecrets, SecretSource};
 use crate::telemetry::TelemetrySpec;
@@ -82,12 +82,38 @@ impl Purpose {
     }
 }
 
+/// What a configuration is resolved with.
+struct Given<'g> {
+    /// The version of its file.
+    stamp: FileStamp,
+    secrets: &'g dyn SecretSource,
+    /// The keys that serve, if any do.
+    serving: Option<&'g KeyStore>,
+}
+
 impl Resolved {
     /// Reads and checks the configuration at `path`, and fetches everything it refers to.
     ///
     /// # Errors
     /// Every problem of it, if one of them refuses it for this purpose.
     pub fn load(path: &Path, purpose: Purpose) -> Result<Self, ConfigErrors> {
+        Self::load_beside(path, purpose, None)
+    }
+
+    /// Loads the configuration as [`load`](Self::load) does, to replace one that serves, whose keys are `serving`. Keys
+    /// that have not changed are taken over from there.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub(crate) fn reload(path: &Path, serving: &KeyStore) -> Result<Self, ConfigErrors> {
+        Self::load_beside(path, Purpose::Reload, Some(serving))
+    }
+
+    fn load_beside(
+        path: &Path,
+        purpose: Purpose,
+        serving: Option<&KeyStore>,
+    ) -> Result<Self, ConfigErrors> {
         // Before the file is read: a change in between is seen as one.
         let stamp = FileStamp::take(path);
         let problems = Problems::default();
@@ -98,22 +124,26 @@ impl Resolved {
             });
         };
         let document = Document::new(path, text);
-        Self::resolve(&document, path, stamp, &LocalSecrets, problems, purpose)
+        let given = Given {
+            stamp,
+            secrets: &LocalSecrets,
+            serving,
+        };
+        Self::resolve(&document, path, given, problems, purpose)
     }
 
     fn resolve(
         document: &Document,
         path: &Path,
-        stamp: FileStamp,
-        secrets: &dyn SecretSource,
+        given: Given<'_>,
         problems: Problems,
         purpose: Purpose,
     ) -> Result<Self, ConfigErrors> {
         let file = GatewayFile::parse(document, &problems);
         let config = check::check(file, path, &problems);
         let unfetched = Problems::default();
-        let mut fetched = fetch(&config, secrets, &unfetched);
-        fetched.files.insert(0, stamp);
+        let mut fetched = fetch(&config, given.secrets, &unfetched, given.serving);
+        fetched.files.insert(0, given.stamp);
         let compared = Problems::default();
         consistency::compare(&config, &fetched, &compared);
 
@@ -206,7 +236,12 @@ mod tests {
         let path = Path::new("/nowhere/gateway.toml");
         let document = Document::new(path, text.to_owned());
         let (stamp, problems) = (FileStamp::take(path), Problems::default());
-        Resolved::resolve(&document, path, stamp, &Closed, problems, purpose)
+        let given = Given {
+            stamp,
+            secrets: &Closed,
+            serving: None,
+        };
+        Resolved::resolve(&document, path, given, problems, purpose)
     }
 
     const CLOSED: &str = "[providers.p]\nkind = \"openai\"\ntoken = \"env:T\"\n\

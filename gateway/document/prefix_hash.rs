@@ -19,17 +19,26 @@ pub(crate) struct PrefixHash {
 impl PrefixHash {
     /// The marks of `text`.
     pub(crate) fn of(text: &str) -> Self {
-        let chunks = text.as_bytes().as_chunks().0;
-        let marks = chunks.iter().enumerate().map(|(place, chunk)| {
-            if place.is_multiple_of(CHUNKS_A_STEP) {
-                background::yield_to_others();
-            }
-            mark(chunk)
-        });
-        Self {
-            marks: marks.collect(),
-            length: text.len(),
+        let mut hash = Self::with_room_for(text.len());
+        for part in text.as_bytes().chunks(CHUNKS_A_STEP * CHUNK) {
+            hash.add(part);
+            background::yield_to_others();
         }
+        hash
+    }
+
+    /// The marks of no text, with room for those of a text of so many bytes.
+    pub(crate) fn with_room_for(bytes: usize) -> Self {
+        Self {
+            marks: Vec::with_capacity(bytes / CHUNK),
+            length: 0,
+        }
+    }
+
+    /// Adds a part of the text: a multiple of 16 bytes, unless it is the last part.
+    pub(crate) fn add(&mut self, part: &[u8]) {
+        self.marks.extend(part.as_chunks().0.iter().map(mark));
+        self.length += part.len();
     }
 
     /// Whether `other` is shorter and has the same beginning. The last bytes of `other`, fewer than 16, are not compared.

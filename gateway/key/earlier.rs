@@ -40,6 +40,11 @@ impl Earlier {
         None
     }
 
+    /// Whether some place is in the set for which `is_same` is true. `hash` is that of what stands there.
+    pub(super) fn has(&mut self, hash: u64, is_same: impl Fn(u32) -> bool) -> bool {
+        self.slot(hash, is_same).is_some_and(|slot| *slot != 0)
+    }
+
     /// Replaces the place `known`, which was found by `hash`.
     pub(super) fn replace(&mut self, hash: u64, known: u32, place: u32) {
         if let Some(slot) = self.slot(hash, |there| there == known) {

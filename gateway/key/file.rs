@@ -182,15 +182,7 @@ impl Reader<'_> {
 /// The place of a plain key in its chunk, its entry and its note.
 fn plain(key: PlainKey<'_>) -> (usize, KeyEntry, Note) {
     let entry = KeyEntry {
-        key: ClientKey {
-            id: Arc::from(key.id),
-            labels: key.labels,
-            metadata: BTreeMap::new(),
-            not_before: key.not_before,
-            expires: key.expires,
-            disabled: key.disabled,
-            counted: true,
-        },
+        key: key.client_key(),
         digests: key.digests,
     };
     let note = Note {

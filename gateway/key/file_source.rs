@@ -4,12 +4,17 @@ use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 
+use super::client_key::KeyEntry;
 use super::file::KeyFile;
+use super::plain_file;
 use super::source::{KeySet, KeySource, KeySourceError, Revision};
+use super::store::KeyStore;
+use super::window::Window;
 use crate::document::{Document, FileStamp, Location, PrefixHash, Problems, Severity};
+use crate::runtime::background;
 use crate::runtime::folder::base_of;
 use crate::runtime::regular_file::ReadError;
-use crate::secret::{LARGEST_KEYS, Private, SecretSource};
+use crate::secret::{LARGEST_KEYS, Private, PrivateFile, SecretSource};
 
 /// A key file.
 #[derive(Clone, Debug)]
@@ -54,7 +59,8 @@ impl KeySource for KeyFileSource {
         &self,
         secrets: &dyn SecretSource,
         problems: &Problems,
-    ) -> Result<KeySet, KeySourceError> {
+    ) -> Result<KeySet<Vec<KeyEntry>>, KeySourceError> {
+        background::lower_priority();
         // Before the file is read: a change in between is seen as one.
         let stamp = FileStamp::take(&self.path);
         let Private { text, exposed } =
@@ -74,9 +80,29 @@ impl KeySource for KeyFileSource {
             self.note_exposure(why, has_valid_key || holds_secrets, problems);
         }
         Ok(KeySet {
-            entries: file.entries,
+            keys: file.entries,
             revision,
             secret_files: file.secret_files,
+        })
+    }
+
+    fn load_store(&self, before: Option<&KeyStore>) -> Option<KeySet<KeyStore>> {
+        let stamp = FileStamp::take(&self.path);
+        let PrivateFile {
+            file,
+            size,
+            exposed,
+        } = PrivateFile::open(&self.path).ok()?;
+        // What an exposed file holds decides how bad that is.
+        if exposed.is_some() {
+            return None;
+        }
+        let window = Window::new(file, size, LARGEST_KEYS);
+        let (store, hash) = plain_file::load(window, before)?;
+        Some(KeySet {
+            keys: store,
+            revision: Revision::of_file(stamp, hash),
+            secret_files: Vec::new(),
         })
     }
 }

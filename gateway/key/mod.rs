@@ -1,7 +1,8 @@
 //! Client keys: their format, how a request presents one, and how it is verified.
 //!
 //! A source of keys (the key file) returns [`KeyEntry`]s, and [`KeyStore::build`] makes of them the table against which
-//! requests are verified. The source and the store do not know each other.
+//! requests are verified. From a key file in the form that `keygate keys` writes, the source makes the store itself
+//! (`plain_file`), and takes over from the one that serves what has not changed.
 //!
 //! This module keeps digests of keys only. The store does the same work for every reason to refuse a key; the reason
 //! goes to the log and the metrics, never to the client.
@@ -19,8 +20,10 @@ mod file_source;
 pub(crate) mod format;
 mod labels;
 pub(crate) mod lock;
+mod outline;
 mod pages;
 mod plain;
+mod plain_file;
 #[cfg(test)]
 mod plain_tests;
 mod presented;
@@ -31,6 +34,7 @@ mod source;
 mod store;
 mod table;
 pub(crate) mod time;
+mod window;
 
 pub(crate) use client_key::is_key_id;
 pub use client_key::{ClientKey, KeyEntry};
@@ -44,6 +48,6 @@ pub(crate) use presented::{AmbiguousCredentials, is_key_protocol};
 pub(crate) use query::has_credential;
 pub use query::remove_from_query;
 pub(crate) use selector::Selector;
-pub(crate) use source::{KeySet, KeySource, Revision};
+pub(crate) use source::{KeySet, KeySource, LoadedKeys, Revision};
 pub use store::{KeyFailure, KeyStore};
 pub(crate) use store::{StoreError, VerifiedKey};

@@ -7,23 +7,73 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::client_key::ClientKey;
+use crate::document::TABLES_A_CHUNK;
 use crate::runtime::background;
 
 /// The number of keys in a page. An exchange that outlives its store keeps so many keys in memory.
-const KEYS: usize = 64;
+pub(super) const KEYS: usize = TABLES_A_CHUNK;
 
-type Page = Arc<[ClientKey]>;
+/// The number of pages after which a loop over their keys yields to other work of the process.
+const PAGES_A_STEP: usize = 64;
 
-/// The keys of a store by their place. All pages but the last are full.
+pub(super) type Page = Arc<[ClientKey]>;
+
+/// The keys of a store by their place: the number of the page times 64, and the index in the page. A page that was made
+/// anew has the number of one that was removed, so that the places in all other pages stay the same.
 pub(super) struct Pages {
-    pages: Vec<Page>,
+    by_number: Vec<Page>,
+    /// The numbers of the pages in the order of the keys at their source.
+    order: Vec<u32>,
     count: usize,
 }
 
 impl Pages {
+    /// Pages by their numbers. `order` has each number in use once.
+    pub(super) fn new(pages: Vec<Page>, order: Vec<u32>) -> Self {
+        let mut all = Self {
+            by_number: pages,
+            order,
+            count: 0,
+        };
+        all.count = all.in_order().map(|page| page.len()).sum();
+        all
+    }
+
+    /// The pages by their numbers.
+    pub(super) fn by_number(&self) -> &[Page] {
+        &self.by_number
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = &Page> {
+        let page = |number: &u32| self.by_number.get(*number as usize);
+        self.order.iter().filter_map(page)
+    }
+
+    /// Lets the first `counted` keys have metrics of their own, and no other key. Copies the pages that differ, which
+    /// another store may have as well.
+    pub(super) fn count_first(&mut self, counted: usize) {
+        let mut begin = 0;
+        for (count, number) in self.order.iter().enumerate() {
+            if count.is_multiple_of(PAGES_A_STEP) {
+                background::yield_to_others();
+            }
+            let Some(page) = self.by_number.get_mut(*number as usize) else {
+                continue;
+            };
+            // Of the keys in a page, the counted ones are the first.
+            let here = counted.saturating_sub(begin).min(page.len());
+            if page.partition_point(|key| key.counted) != here {
+                for (index, key) in Arc::make_mut(page).iter_mut().enumerate() {
+                    key.counted = index < here;
+                }
+            }
+            begin += page.len();
+        }
+    }
+
     /// The key at `place`, with its page.
     pub(super) fn get(&self, place: usize) -> Option<PagedKey<'_>> {
-        let page = self.pages.get(place / KEYS)?;
+        let page = self.by_number.get(place / KEYS)?;
         let index = place % KEYS;
         let key = page.get(index)?;
         Some(PagedKey { key, page, index })
@@ -31,12 +81,12 @@ impl Pages {
 
     /// The key at `place`.
     pub(super) fn key(&self, place: usize) -> Option<&ClientKey> {
-        self.pages.get(place / KEYS)?.get(place % KEYS)
+        self.by_number.get(place / KEYS)?.get(place % KEYS)
     }
 
-    /// All keys, by their place.
+    /// All keys, in the order of their source.
     pub(super) fn iter(&self) -> impl Iterator<Item = &ClientKey> {
-        self.pages.iter().flat_map(|page| page.iter())
+        self.in_order().flat_map(|page| page.iter())
     }
 
     /// The number of keys.
@@ -46,7 +96,7 @@ impl Pages {
 
     /// Frees the keys that no exchange holds, yielding to other work of the process.
     pub(super) fn free(self) {
-        for page in self.pages {
+        for page in self.by_number {
             drop(page);
             background::yield_to_others();
         }
@@ -93,14 +143,11 @@ impl PagesBuilder {
 
     /// The complete pages.
     pub(super) fn finish(mut self) -> Pages {
-        let count = self.count();
         if !self.last.is_empty() {
             self.pages.push(self.last.into());
         }
-        Pages {
-            pages: self.pages,
-            count,
-        }
+        let count = u32::try_from(self.pages.len()).unwrap_or(u32::MAX);
+        Pages::new(self.pages, (0..count).collect())
     }
 }
 

@@ -5,13 +5,14 @@
 //! a mistake), it reads nothing of that chunk, and the TOML parser reads it: problems are found and worded there alone.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use ahash::RandomState;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-use super::client_key::is_key_id;
+use super::client_key::{ClientKey, is_key_id};
 use super::digest::KeyDigest;
 use super::labels::{KnownLabels, Labels};
 use crate::document::{TABLES_A_CHUNK, is_header};
@@ -46,6 +47,21 @@ pub(super) struct PlainChunk<'t> {
     labels: HashMap<&'t str, Labels, RandomState>,
 }
 
+impl PlainKey<'_> {
+    /// The key without its digests and notes.
+    pub(super) fn client_key(&self) -> ClientKey {
+        ClientKey {
+            id: Arc::from(self.id),
+            labels: self.labels.clone(),
+            metadata: BTreeMap::new(),
+            not_before: self.not_before,
+            expires: self.expires,
+            disabled: self.disabled,
+            counted: true,
+        }
+    }
+}
+
 impl<'t> PlainChunk<'t> {
     /// Reads the chunk at the begin of `text`, and returns its length; `None` if the parser of TOML has to read it.
     pub(super) fn read(&mut self, text: &'t str, known: &mut KnownLabels) -> Option<usize> {
@@ -67,6 +83,11 @@ impl<'t> PlainChunk<'t> {
     }
 
     /// The keys that were read.
+    pub(super) fn keys(&self) -> &[PlainKey<'t>] {
+        &self.keys
+    }
+
+    /// Takes the keys that were read.
     pub(super) fn take(&mut self) -> impl Iterator<Item = PlainKey<'t>> {
         self.keys.drain(..)
     }
@@ -237,14 +258,32 @@ impl<'t> Reader<'t> {
     fn digests(&mut self) -> Option<Vec<(KeyDigest, Option<Timestamp>)>> {
         let mut digests = Vec::with_capacity(1);
         while digests.is_empty() || self.skip(", ").is_some() {
-            self.skip("\"sha256:")?;
-            let hex = self.rest.as_bytes().first_chunk()?;
-            digests.push((KeyDigest::from_hex(hex)?, None));
-            self.take(hex.len())?;
-            self.skip("\"")?;
+            digests.push(match self.skip("{ hash = ") {
+                Some(()) => self.ending_digest()?,
+                None => (self.digest()?, None),
+            });
         }
         self.skip("]")?;
         Some(digests)
+    }
+
+    /// A hash between double quotes.
+    fn digest(&mut self) -> Option<KeyDigest> {
+        self.skip("\"sha256:")?;
+        let hex = self.rest.as_bytes().first_chunk()?;
+        let digest = KeyDigest::from_hex(hex)?;
+        self.take(hex.len())?;
+        self.skip("\"")?;
+        Some(digest)
+    }
+
+    /// The rest of a table of a hash and its end, as a rotation writes it.
+    fn ending_digest(&mut self) -> Option<(KeyDigest, Option<Timestamp>)> {
+        let digest = self.digest()?;
+        self.skip(", expires = ")?;
+        let end = self.moment()?;
+        self.skip(" }")?;
+        Some((digest, Some(end)))
     }
 
     /// The labels as they are written, and the brace behind them.

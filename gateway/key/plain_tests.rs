@@ -56,6 +56,22 @@ fn for_the_parser(text: &str) -> String {
     lines.collect()
 }
 
+#[test]
+fn what_a_rotation_writes_is_read_without_a_parser() {
+    let digest = |word: &str| KeyDigest::of(word.as_bytes());
+    let text = format!(
+        "[[key]]\nid = \"a\"\nhashes = [\"{}\", {{ hash = \"{}\", expires = 2027-01-31T12:00:00Z }}]\n",
+        digest("new"),
+        digest("old"),
+    );
+    assert!(is_plain(&text));
+    assert_alike(&text);
+    let end = "2027-01-31T12:00:00Z".parse().unwrap();
+    let file = super::file::read(&text).0;
+    let ends: Vec<_> = file.entries[0].digests.iter().map(|it| it.1).collect();
+    assert_eq!(ends, [None, Some(end)]);
+}
+
 fn is_plain(text: &str) -> bool {
     let length = PlainChunk::default().read(text, &mut KnownLabels::default());
     length == Some(text.len())
@@ -70,7 +86,7 @@ fn assert_alike(text: &str) {
 }
 
 /// A key as the command line makes it, with the settings that the bits of `settings` stand for.
-fn new_key(number: usize, settings: usize) -> NewKey {
+pub(super) fn new_key(number: usize, settings: usize) -> NewKey {
     let has = |bit: usize| settings >> bit & 1 == 1;
     let time = |text: &str| text.parse().unwrap();
     let label = |name: &str| (name.to_owned(), format!("\u{fc}ber {}", number % 3));
@@ -89,7 +105,7 @@ fn new_key(number: usize, settings: usize) -> NewKey {
 }
 
 /// A file of so many keys as `keygate keys` writes it.
-fn written(count: usize) -> String {
+pub(super) fn written(count: usize) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.toml");
     let keys: Vec<_> = (0..count).map(|i| new_key(i, i * 7 % 64)).collect();
@@ -134,6 +150,10 @@ fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
         format!("[[key]]\nid = \"a\"\nhashes = [\"{hash}\"]\n{more}\n")
     };
     let hash = KeyDigest::of(b"x");
+    let with_end = |text: &str, end: &str| {
+        let table = format!("\", {{ hash = \"{hash}\", expires = {end} }}]");
+        text.replace("\"]", &table)
+    };
     for more in [
         "expires = 2023-02-29T00:00:00Z",
         "expires = 2024-02-30T00:00:00Z",
@@ -171,6 +191,7 @@ fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
         "created = 1",
         "metadata = { t = \"inline:x\" }",
         "label = { a = \"b\" }",
+        "expires = 2027-01-31T12:00:00Z",
         "# [[key]]\n  [[ key ]]\nid = \"b\"",
         "[[keys]]",
     ] {
@@ -183,6 +204,11 @@ fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
             one.replace("\"]", &format!("\", \"{hash}\"]")),
             one.replace("\"]", &format!("\", \"{hash}\", \"{hash}\"]")),
             one.replace("\"]", "\",]"),
+            with_end(&one, "2027-01-31T12:00:00Z"),
+            with_end(&one, "2027-02-30T12:00:00Z"),
+            with_end(&one, "\"2027-01-31T12:00:00Z\""),
+            with_end(&one, "1"),
+            with_end(&one, "2027-01-31T12:00:00Z, a = 1"),
             one.replace("[\"", "\"").replace("\"]", "\""),
             one.replace(':', ":A"),
             one.replace("\"a\"", "\"a b\""),

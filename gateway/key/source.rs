@@ -7,9 +7,14 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::client_key::KeyEntry;
+use super::client_key::{ClientKey, KeyEntry};
+use super::store::{KeyStore, StoreError};
 use crate::document::{FileStamp, PrefixHash, Problems};
+use crate::runtime::background;
 use crate::secret::SecretSource;
+
+/// After how many keys other threads get their turn.
+const ENTRIES_A_STEP: usize = 4096;
 
 /// Loads client keys from one place.
 ///
@@ -33,13 +38,18 @@ pub(crate) trait KeySource: Send + Sync {
         &self,
         secrets: &dyn SecretSource,
         problems: &Problems,
-    ) -> Result<KeySet, KeySourceError>;
+    ) -> Result<KeySet<Vec<KeyEntry>>, KeySourceError>;
+
+    /// Loads the keys as [`load`](Self::load) does, as a store of which parts come from `before`, the store that serves.
+    /// `None` if this source or this version of it does not allow it: then `load` has the keys, or the reason why there
+    /// are none.
+    fn load_store(&self, before: Option<&KeyStore>) -> Option<KeySet<KeyStore>>;
 }
 
 /// The keys of one version of a source.
-pub(crate) struct KeySet {
+pub(crate) struct KeySet<K = LoadedKeys> {
     /// The keys, in the order of the source.
-    pub(crate) entries: Vec<KeyEntry>,
+    pub(crate) keys: K,
     /// The version.
     pub(crate) revision: Revision,
     /// The files that the keys' metadata was read from: a change of one is a reason to load again.
@@ -50,9 +60,71 @@ impl KeySet {
     /// No keys.
     pub(crate) fn empty(revision: Revision) -> Self {
         Self {
-            entries: Vec::new(),
+            keys: LoadedKeys::Entries(Vec::new()),
             revision,
             secret_files: Vec::new(),
+        }
+    }
+}
+
+impl<K> KeySet<K> {
+    /// The same version with its keys in another form.
+    pub(crate) fn map<T>(self, form: impl FnOnce(K) -> T) -> KeySet<T> {
+        KeySet {
+            keys: form(self.keys),
+            revision: self.revision,
+            secret_files: self.secret_files,
+        }
+    }
+}
+
+/// Keys that were loaded, in the order of their source.
+pub(crate) enum LoadedKeys {
+    /// The keys one by one.
+    Entries(Vec<KeyEntry>),
+    /// A store of them that is ready.
+    Store(Box<KeyStore>),
+}
+
+impl LoadedKeys {
+    /// The number of keys.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Entries(entries) => entries.len(),
+            Self::Store(store) => store.count(),
+        }
+    }
+
+    /// All keys.
+    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = &ClientKey> + '_> {
+        match self {
+            Self::Entries(entries) => Box::new(entries.iter().map(|entry| &entry.key)),
+            Self::Store(store) => Box::new(store.keys()),
+        }
+    }
+
+    /// Lets the first `counted` keys have metrics of their own, and no other key.
+    pub(crate) fn count_first(&mut self, counted: usize) {
+        let entries = match self {
+            Self::Entries(entries) => entries,
+            Self::Store(store) => return store.count_first(counted),
+        };
+        for (place, entry) in entries.iter_mut().enumerate().skip(counted) {
+            entry.key.counted = false;
+            if place.is_multiple_of(ENTRIES_A_STEP) {
+                background::yield_to_others();
+            }
+        }
+    }
+
+    /// The store of the keys.
+    ///
+    /// # Errors
+    /// Those of [`KeyStore::build`].
+    pub(crate) fn into_store(self) -> Result<KeyStore, StoreError> {
+        match self {
+            Self::Entries(entries) => KeyStore::build(entries),
+            Self::Store(store) => Ok(*store),
         }
     }
 }

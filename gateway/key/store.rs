@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::client_key::{ClientKey, KeyEntry};
 use super::digest::KeyDigest;
 use super::format::is_malformed;
+use super::outline::Outline;
 use super::pages::{PagedKey, Pages, PagesBuilder};
 use super::presented::PresentedKey;
 use super::table::{Table, TableBuilder, TableEntry};
@@ -19,6 +20,8 @@ use super::table::{Table, TableBuilder, TableEntry};
 pub struct KeyStore {
     table: Table,
     keys: Pages,
+    /// What the next version of the key file is compared with, if the file has a form that allows it.
+    outline: Option<Outline>,
 }
 
 /// A key that is valid now.
@@ -120,7 +123,37 @@ impl KeyStore {
             keys.push(key);
         }
         let (table, keys) = (table.finish()?, keys.finish());
-        Ok(Self { table, keys })
+        Ok(Self {
+            table,
+            keys,
+            outline: None,
+        })
+    }
+
+    /// The store of `table` and `keys`, which were read from the chunks of `outline`.
+    pub(super) fn with_outline(table: Table, keys: Pages, outline: Outline) -> Self {
+        Self {
+            table,
+            keys,
+            outline: Some(outline),
+        }
+    }
+
+    pub(super) fn outline(&self) -> Option<&Outline> {
+        self.outline.as_ref()
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    pub(super) fn pages(&self) -> &Pages {
+        &self.keys
+    }
+
+    /// Lets the first `counted` keys have metrics of their own, and no other key.
+    pub(super) fn count_first(&mut self, counted: usize) {
+        self.keys.count_first(counted);
     }
 
     /// Frees the store in steps, yielding to other work of the process.
@@ -225,7 +258,7 @@ impl KeyStore {
 }
 
 /// The table entry of a digest of `key` that ends at `end`; `place` is the index of the key.
-fn table_entry(key: &ClientKey, place: u32, end: Option<Timestamp>) -> TableEntry {
+pub(super) fn table_entry(key: &ClientKey, place: u32, end: Option<Timestamp>) -> TableEntry {
     let micros = |time: Timestamp| time.as_microsecond();
     let ends = [end, key.expires].into_iter().flatten().map(micros);
     TableEntry {

@@ -135,6 +135,16 @@ impl TableBuilder {
         })
     }
 
+    /// An empty table with room for about this many digests, which keeps those of `other` in the same order: adding them
+    /// in that order writes the memory from its beginning to its end.
+    pub(super) fn like(other: &Table, digests: usize) -> io::Result<Self> {
+        Ok(Self {
+            memory: empty(digests)?,
+            hasher: other.hasher.clone(),
+            digests: 0,
+        })
+    }
+
     fn slots(&self) -> Slots<'_> {
         Slots {
             memory: &self.memory,
@@ -200,6 +210,7 @@ impl TableBuilder {
         Ok(Table {
             memory: self.memory.make_read_only()?,
             hasher: self.hasher,
+            digests: self.digests,
         })
     }
 }
@@ -208,9 +219,21 @@ impl TableBuilder {
 pub(super) struct Table {
     memory: Mmap,
     hasher: RandomState,
+    digests: usize,
 }
 
 impl Table {
+    /// The number of digests.
+    pub(super) fn count(&self) -> usize {
+        self.digests
+    }
+
+    /// All digests, in the order of their slots.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (KeyDigest, TableEntry)> {
+        let slots = self.memory.as_chunks().0.iter().map(Slot);
+        slots.filter_map(|slot| Some((KeyDigest(slot.part(0)), slot.entry(slot.key()?))))
+    }
+
     /// The entry of a digest.
     pub(super) fn find(&self, digest: &KeyDigest) -> Option<TableEntry> {
         let slots = Slots {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{Purpose, Resolved};
+use crate::config::Resolved;
 use crate::document::{FileStamp, Problem, Problems, Severity};
 use crate::key::restrict::{Restricted, restrict};
 use crate::key::{KeySource, KeyStore, Revision};
@@ -39,7 +39,10 @@ pub(super) struct FewerKeys {
 
 /// Loads the configuration at `path`. If it is refused, the keys are loaded alone, unless their version is `known`.
 pub(super) fn load(live: &Live, path: &Path, known: Option<&Revision>) -> Loaded {
-    let (mut files, (why, may_pass)) = match Resolved::load(path, Purpose::Reload) {
+    let serving = live.snapshot();
+    let resolved = Resolved::reload(path, &serving.keys);
+    drop(serving);
+    let (mut files, (why, may_pass)) = match resolved {
         Ok(config) => {
             let files = config.files.clone();
             match prepare(live, config) {
@@ -101,7 +104,7 @@ impl PrepareError {
 /// Builds the snapshot of `config`, and returns it with the warnings.
 fn prepare(live: &Live, config: Resolved) -> Result<(Snapshot, Vec<String>), PrepareError> {
     let serving = live.snapshot();
-    let (revision, count) = (&config.keys.revision, config.keys.entries.len());
+    let (revision, count) = (&config.keys.revision, config.keys.keys.count());
     if let Some(why) = cut_off(&serving, &*config.key_source, revision, count) {
         return Err(PrepareError::CutOff(why));
     }
@@ -155,13 +158,13 @@ fn fewer_keys(
         };
     }
     let closed_by = keys.revision;
-    if cut_off(&serving, source, &closed_by, keys.entries.len()).is_some() {
+    if cut_off(&serving, source, &closed_by, keys.keys.len()).is_some() {
         return Ok(None);
     }
     let Restricted {
         entries,
         whole: is_whole,
-    } = restrict(&serving.keys, keys.entries);
+    } = restrict(&serving.keys, keys.keys);
     match KeyStore::build(entries) {
         Ok(store) => Ok(Some(FewerKeys {
             store,

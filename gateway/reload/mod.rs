@@ -144,7 +144,7 @@ impl Reloader {
             self.path.clone(),
             self.keys_alone.clone(),
         );
-        let load = background::run(move || load(&live, &path, known.as_ref()));
+        let load = background::run_yielding(move || load(&live, &path, known.as_ref()));
         let (loaded, _) = report_if_late(&self.live, TOO_LONG, load).await;
         self.retry = None;
         match loaded {

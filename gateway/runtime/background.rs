@@ -1,5 +1,5 @@
-//! Background work on low-priority threads, which yield to the serving ones: reading a large key file takes a processor
-//! for seconds.
+//! Background work on threads that yield to the serving ones, most of them with low priority: reading a large key file
+//! takes a processor for a second.
 //!
 //! A low priority gives a thread a smaller share of a processor, but does not preempt it: once it runs, it keeps the
 //! processor for milliseconds while requests wait. So such work calls [`yield_to_others`] now and then.
@@ -31,13 +31,34 @@ pub(crate) enum Failure {
 pub(crate) async fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
+    run_yielding(move || {
+        lower_priority();
+        work()
+    })
+    .await
+}
+
+/// Runs `work` on a thread of its own, which yields to others, but has normal priority until the work calls
+/// [`lower_priority`]: for work of which only some versions take long.
+///
+/// # Errors
+/// See [`Failure`].
+pub(crate) async fn run_yielding<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
     aside(move || {
-        // This affects this thread only: on Linux, priorities are per thread. On an error, the priority stays.
-        let _ = rustix::process::setpriority_process(None, NICE);
         IS_BACKGROUND.set(true);
         work()
     })
     .await
+}
+
+/// Lowers the priority of this thread for the rest of its work, if it is a background thread.
+pub(crate) fn lower_priority() {
+    if IS_BACKGROUND.get() {
+        // This affects this thread only: on Linux, priorities are per thread. On an error, the priority stays.
+        let _ = rustix::process::setpriority_process(None, NICE);
+    }
 }
 
 /// Runs `work` on a thread of its own with normal priority: for work that takes little processor time, but may block.
@@ -75,5 +96,22 @@ mod tests {
         let panics = run(|| -> u8 { panic!("deliberate") }).await;
         assert_eq!(panics, Err(Failure::Panicked));
         assert!(!IS_BACKGROUND.get());
+    }
+
+    #[tokio::test]
+    async fn a_yielding_thread_has_normal_priority_until_it_lowers_it() {
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let normal = nice();
+        let low = NICE.max(normal);
+        lower_priority();
+        assert_eq!(nice(), normal);
+        assert_eq!(run(nice).await, Ok(low));
+        let work = move || {
+            assert!(IS_BACKGROUND.get());
+            let before = nice();
+            lower_priority();
+            (before, nice())
+        };
+        assert_eq!(run_yielding(work).await, Ok((normal, low)));
     }
 }

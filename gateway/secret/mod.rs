@@ -13,7 +13,7 @@ mod reference;
 mod source;
 mod value;
 
-pub(crate) use private::{LARGEST_KEYS, Private};
+pub(crate) use private::{LARGEST_KEYS, Private, PrivateFile};
 pub(crate) use reference::{SecretError, SecretRef};
 pub(crate) use source::{LocalSecrets, SecretSource};
 pub(crate) use value::Secret;

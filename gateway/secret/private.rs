@@ -43,6 +43,29 @@ impl Private {
     /// `largest` bytes. A group of this process may read it too (mode 0640 or 0440): Kubernetes' `fsGroup` and
     /// `install -g` hand files over in that way.
     pub(crate) fn read(path: &Path, largest: u64) -> Result<Self, ReadError> {
+        let PrivateFile {
+            file,
+            size,
+            exposed,
+        } = PrivateFile::open(path)?;
+        let text = regular_file::text_of(&file, size, largest)?;
+        Ok(Self { text, exposed })
+    }
+}
+
+/// An open private file.
+pub(crate) struct PrivateFile {
+    /// The file, to be read from its beginning.
+    pub(crate) file: File,
+    /// Its length by its metadata, in bytes.
+    pub(crate) size: u64,
+    /// What to do about it, if others may read the file.
+    pub(crate) exposed: Option<String>,
+}
+
+impl PrivateFile {
+    /// Opens `path`, on the conditions of [`Private::read`].
+    pub(crate) fn open(path: &Path) -> Result<Self, ReadError> {
         let (file, about) = open(path)?;
         let us = geteuid().as_raw();
         // Root may read any file: `sudo keygate check` checks a service that runs as a user of its own.
@@ -62,8 +85,11 @@ impl Private {
         }
         let is_exposed = mode & 0o077 != 0 && !only_own_group_reads(&file, &about, path);
         let exposed = is_exposed.then(|| format!("can be read by others {cure}"));
-        let text = regular_file::text_of(&file, about.len(), largest)?;
-        Ok(Self { text, exposed })
+        Ok(Self {
+            file,
+            size: about.len(),
+            exposed,
+        })
     }
 }
 

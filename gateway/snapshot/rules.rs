@@ -110,7 +110,7 @@ impl Snapshot {
         };
         Ok(Self {
             rules: Arc::new(rules),
-            keys: KeyStore::build(config.keys.entries).map_err(BuildError::Keys)?,
+            keys: config.keys.keys.into_store().map_err(BuildError::Keys)?,
             key_source: config.key_source,
             closed_by: config.keys.revision.clone(),
             revision: config.keys.revision,

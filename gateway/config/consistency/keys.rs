@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::super::meant::{Config, ProviderConfig, RouteConfig, TokenConfig};
 use crate::document::{Location, Problems, Severity, enumerate};
-use crate::key::{KeyEntry, Selector};
+use crate::key::{ClientKey, LoadedKeys, Selector};
 use crate::route::Access;
 
 /// How many keys a warning names.
@@ -13,11 +13,11 @@ const MOST_NAMED: usize = 5;
 /// Notes routes that no key may use, and keys without the token that their route sends.
 pub(super) fn compare(
     config: &Config,
-    keys: &[KeyEntry],
+    keys: &LoadedKeys,
     providers: &HashMap<&str, &ProviderConfig>,
     problems: &Problems,
 ) {
-    if config.keys.are_needed && keys.is_empty() {
+    if config.keys.are_needed && keys.count() == 0 {
         let at = Location::of_file(&config.keys.file.value);
         let why = "there is no key in it: nobody can come in";
         problems.push(&at, Severity::Warning, why);
@@ -45,7 +45,7 @@ pub(super) fn compare(
 struct Comparison<'c> {
     route: &'c RouteConfig,
     selector: &'c Selector,
-    keys: &'c [KeyEntry],
+    keys: &'c LoadedKeys,
     problems: &'c Problems,
 }
 
@@ -55,8 +55,8 @@ impl Comparison<'_> {
     }
 
     /// The keys that may use the route.
-    fn taken(&self) -> impl Iterator<Item = &KeyEntry> {
-        let takes = |entry: &&KeyEntry| self.selector.takes(&entry.key);
+    fn taken(&self) -> impl Iterator<Item = &ClientKey> {
+        let takes = |key: &&ClientKey| self.selector.takes(key);
         self.keys.iter().filter(takes)
     }
 
@@ -82,8 +82,8 @@ impl Comparison<'_> {
     /// Warns of keys whose own tokens, in the metadata `entry`, look as if more had been pasted than the token.
     fn odd_tokens(&self, entry: &str) {
         let odd = self.taken().filter_map(|key| {
-            let what = key.key.metadata(entry)?.oddity()?;
-            Some((&*key.key.id, what))
+            let what = key.metadata(entry)?.oddity()?;
+            Some((&*key.id, what))
         });
         for (id, what) in odd.take(MOST_NAMED) {
             let route = &self.route.name;
@@ -97,8 +97,8 @@ impl Comparison<'_> {
     fn missing_tokens(&self, entry: &str) {
         let lacking: Vec<&str> = self
             .taken()
-            .filter(|key| !key.key.metadata.contains_key(entry))
-            .map(|key| &*key.key.id)
+            .filter(|key| !key.metadata.contains_key(entry))
+            .map(|key| &*key.id)
             .take(MOST_NAMED)
             .collect();
         if !lacking.is_empty() {

@@ -19,7 +19,7 @@ pub(super) fn compare(config: &Config, fetched: &Fetched, problems: &Problems) {
         .map(|provider| (&*provider.name, provider))
         .collect();
     if let Some(keys) = &fetched.keys {
-        keys::compare(config, &keys.entries, &by_name, problems);
+        keys::compare(config, &keys.keys, &by_name, problems);
     }
     if let Prices::Listed(list) = &fetched.prices {
         prices(list, |name| by_name.contains_key(name), problems);

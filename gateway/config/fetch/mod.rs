@@ -22,15 +22,12 @@ use self::tls::Tls;
 use super::meant::{Config, KeysConfig, TracingConfig};
 use super::read::read_prices;
 use crate::document::{FileStamp, Located, Problems, Severity};
-use crate::key::{KeyEntry, KeyFileSource, KeySet, KeySource};
+use crate::key::{KeyFileSource, KeySet, KeySource, KeyStore, LoadedKeys};
 use crate::provider::ProviderSpec;
-use crate::runtime::background;
 use crate::secret::{SecretRef, SecretSource};
 use crate::telemetry::TelemetrySpec;
 use crate::usage::Prices;
 
-/// After how many keys other threads get their turn.
-const ENTRIES_A_STEP: usize = 4096;
 /// The fewest threads, where the configuration gives no number. With one thread per core, a client whose connection
 /// falls to the thread that is busy with a thousand handshakes would wait for all of them.
 const MIN_THREADS: usize = 4;
@@ -63,8 +60,14 @@ impl Fetched {
     }
 }
 
-/// Fetches what `config` refers to, its secrets from `secrets`; what goes wrong is noted in `problems`.
-pub(super) fn fetch(config: &Config, secrets: &dyn SecretSource, problems: &Problems) -> Fetched {
+/// Fetches what `config` refers to, its secrets from `secrets`; what goes wrong is noted in `problems`. `serving` are the
+/// keys that serve, if any do.
+pub(super) fn fetch(
+    config: &Config,
+    secrets: &dyn SecretSource,
+    problems: &Problems,
+    serving: Option<&KeyStore>,
+) -> Fetched {
     let mut fetcher = Fetcher::new(secrets, problems);
     let Tls {
         certificate,
@@ -79,7 +82,7 @@ pub(super) fn fetch(config: &Config, secrets: &dyn SecretSource, problems: &Prob
     let key_source: Arc<dyn KeySource> =
         Arc::new(KeyFileSource::new(config.keys.file.value.clone()));
     let of_keys = Problems::default();
-    let keys = fetcher.keys(&config.keys, &*key_source, &of_keys);
+    let keys = fetcher.keys(&config.keys, &*key_source, serving, &of_keys);
     let are_keys_broken = of_keys.any(|problem| problem.severity == Severity::Fatal);
     problems.extend(of_keys);
     let prices = fetcher.prices(config.prices.as_ref());
@@ -107,10 +110,17 @@ impl Fetcher<'_> {
         &mut self,
         config: &KeysConfig,
         source: &dyn KeySource,
+        serving: Option<&KeyStore>,
         content: &Problems,
     ) -> Option<KeySet> {
         self.files.extend(source.file().map(FileStamp::take));
-        let mut keys = match source.load(self.secrets, content) {
+        let loaded = match source.load_store(serving) {
+            Some(keys) => Ok(keys.map(|store| LoadedKeys::Store(Box::new(store)))),
+            None => source
+                .load(self.secrets, content)
+                .map(|keys| keys.map(LoadedKeys::Entries)),
+        };
+        let mut keys = match loaded {
             Ok(keys) => keys,
             Err(error) if error.is_absent && !config.are_needed => {
                 return Some(KeySet::empty(source.current()));
@@ -129,7 +139,7 @@ impl Fetcher<'_> {
             }
         };
         self.files.append(&mut keys.secret_files);
-        leave_uncounted(&mut keys.entries, config.metric_keys);
+        keys.keys.count_first(config.metric_keys);
         Some(keys)
     }
 
@@ -185,15 +195,5 @@ impl Fetcher<'_> {
             self.warn(at, format!("tracing.headers: {reference} {what}"));
         }
         secret.header("")
-    }
-}
-
-/// Leaves the keys behind the first `counted` without metrics of their own.
-fn leave_uncounted(entries: &mut [KeyEntry], counted: usize) {
-    for (place, entry) in entries.iter_mut().enumerate().skip(counted) {
-        entry.key.counted = false;
-        if place.is_multiple_of(ENTRIES_A_STEP) {
-            background::yield_to_others();
-        }
     }
 }
