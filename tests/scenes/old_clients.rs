@@ -109,6 +109,12 @@ fn an_http_1_0_client_gets_no_interim_response() {
 fn pipelined_requests_are_answered_in_order() {
     let provider = Provider::responding(|request, wire| {
         let line = request.line().split(' ').nth(1).unwrap().to_owned();
+        if request.line().starts_with("HEAD ") {
+            // A body would be taken for the response to the next request on this connection.
+            return wire
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
+                .unwrap();
+        }
         ok(
             wire,
             format!("{line} {}", String::from_utf8_lossy(&request.body)).as_bytes(),

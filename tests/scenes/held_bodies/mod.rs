@@ -272,11 +272,12 @@ fn chunked_bodies_and_those_of_clients_that_wait_are_not_held() {
     client.send(
         "POST /p HTTP/1.1\r\nHost: a\r\napi-key: secret\r\nTransfer-Encoding: chunked\r\n\r\n",
     );
+    // More than can come with the head.
     for _ in 0..100 {
-        client.send("a\r\n0123456789\r\n");
+        client.send(format!("3e8\r\n{}\r\n", "x".repeat(1000)));
     }
     client.send("0\r\n\r\n");
-    assert_eq!(client.response(false).body.len(), 1000);
+    assert_eq!(client.response(false).body.len(), 100_000);
     assert_eq!(unheld(&gateway, "length"), 1);
     client.send(head(5, "Expect: 100-continue\r\n"));
     assert!(client.read_head().starts_with("HTTP/1.1 100 "));
@@ -379,7 +380,7 @@ fn a_client_that_is_silent_in_a_held_body_gets_408_and_a_slow_one_does_not() {
     let served = lines.iter().find(|line| line["status"] == 200).unwrap();
     let ms = |name: &str| served[name].as_f64().unwrap();
     assert!(
-        ms("duration_ms") > 2400.0 && ms("added_ms") < 1200.0,
+        ms("duration_ms") > 1500.0 && ms("added_ms") < ms("duration_ms") / 2.0,
         "{served}"
     );
 }
