@@ -46,8 +46,8 @@ pub(super) fn up(
     Ok(())
 }
 
-/// Puts the parts of a held body in the place of the bytes that Pingora has read for them. The body's limits were held
-/// while it came.
+/// Replaces the bytes that Pingora has read by the parts of the held body that they stand for. The limits of the body were
+/// enforced while it came.
 fn replace(exchange: &mut Exchange, body: &mut Option<Bytes>) -> Result<()> {
     let (Some(held), Some(stand_ins)) = (&mut exchange.held, &body) else {
         return Ok(());
@@ -63,7 +63,7 @@ fn replace(exchange: &mut Exchange, body: &mut Option<Bytes>) -> Result<()> {
 }
 
 /// Refuses a body that has become too long, took too long, or comes too slowly.
-/// `upgraded`: it is no body, but the other protocol.
+/// `upgraded`: the bytes are no body but belong to the other protocol.
 pub(super) fn limit(exchange: &mut Exchange, upgraded: bool) -> Result<()> {
     let Some(attempt) = &exchange.attempt else {
         return Ok(());

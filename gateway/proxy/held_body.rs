@@ -27,7 +27,7 @@ pub(super) struct HeldBody {
     /// How many of its bytes went up in this try.
     sent: usize,
     /// Whether the final response has begun, so that there is no other try.
-    answered: bool,
+    has_response: bool,
 }
 
 impl HeldBody {
@@ -38,7 +38,7 @@ impl HeldBody {
             whole,
             took,
             sent: 0,
-            answered: false,
+            has_response: false,
         }
     }
 
@@ -78,13 +78,13 @@ impl HeldBody {
     }
 
     /// The final response has begun: what has gone up is not needed any more.
-    pub(super) fn answered(&mut self) {
-        self.answered = true;
+    pub(super) fn response_begun(&mut self) {
+        self.has_response = true;
         self.drop_unneeded();
     }
 
     fn drop_unneeded(&mut self) {
-        if self.answered && self.sent == self.length {
+        if self.has_response && self.sent == self.length {
             self.whole = Bytes::new();
         }
     }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_goes_up_whole_however_its_parts_are_asked_for() {
+    fn a_body_goes_up_whole_however_its_parts_are_requested() {
         for (length, reads) in [
             (1, &[&[1][..]][..]),
             (PART - 1, &[&[1]]),
@@ -130,7 +130,7 @@ mod tests {
         let whole = body(PART + 5);
         let mut held = HeldBody::new(whole.clone(), Duration::ZERO);
         held.next(1).unwrap();
-        held.answered();
+        held.response_begun();
         assert!(held.is_whole());
         assert_eq!(held.next(1), Some(whole.slice(PART..)));
         assert!(!held.is_whole());
@@ -140,7 +140,7 @@ mod tests {
         let mut held = HeldBody::new(whole, Duration::ZERO);
         held.next(2).unwrap();
         assert!(held.is_whole());
-        held.answered();
+        held.response_begun();
         assert!(!held.is_whole());
     }
 }

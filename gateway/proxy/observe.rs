@@ -39,7 +39,7 @@ pub(super) fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<
     if !head.status.is_informational() || switches {
         exchange.arrive();
         if let Some(held) = &mut exchange.held {
-            held.answered();
+            held.response_begun();
         }
     }
     let admission = exchange.admission.as_ref();

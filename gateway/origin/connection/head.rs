@@ -1,9 +1,7 @@
 //! The head of a request that waits for the first bytes of its body, so that one send carries both.
 
-/// What the written bytes say about the head that they begin with.
-///
-/// Whether a body follows at once. A head with `Expect` has none: the client waits for the origin's consent. One with
-/// `Upgrade` may have none.
+/// Whether the body of the request follows at once, by the headers in `head`. It does not behind `Expect`, where the client
+/// waits for the origin's consent, and there may be none behind `Upgrade`.
 pub(super) fn announces_body(head: &[u8]) -> bool {
     let mut has_body = false;
     for end in memchr::memchr_iter(b'\n', head) {
