@@ -64,6 +64,8 @@ mod clock;
 mod failed_keys;
 #[path = "../../gateway/limit/gcra.rs"]
 mod gcra;
+#[path = "../../gateway/limit/held_bodies.rs"]
+mod held_bodies;
 #[path = "../../gateway/runtime/in_flight.rs"]
 mod in_flight;
 #[path = "../../gateway/runtime/watched.rs"]
@@ -79,9 +81,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use loom::future::block_on;
 use loom::thread;
+use prometheus::IntGauge;
 
 use clock::Clock;
 use failed_keys::FailedKeyLimiter;
+use held_bodies::HeldBodies;
 use in_flight::InFlight;
 use watched::Watched;
 
@@ -220,8 +224,31 @@ fn every_wrong_key_counts_for_its_address_and_for_no_other() {
     });
 }
 
+/// Bodies of 2, 3 and 1 bytes, and room for 4.
+fn bodies_are_never_held_beyond_the_limit_and_nothing_stays_held() {
+    loom::model(|| {
+        let gauge = IntGauge::new("held", "held").unwrap();
+        let all = HeldBodies::new(gauge.clone());
+        let holding = |bytes| {
+            let (all, gauge) = (all.clone(), gauge.clone());
+            move || {
+                let held = all.take(bytes, 4);
+                assert!((0..=4).contains(&gauge.get()));
+                held.is_some()
+            }
+        };
+        let others = [2, 3].map(|bytes| thread::spawn(holding(bytes)));
+        let was_held = holding(1)();
+        let were_held = others.map(|other| other.join().unwrap());
+        // 1 byte fits beside either of the others; one of them may have been refused for the other.
+        assert!(was_held && were_held.contains(&true));
+        assert_eq!(gauge.get(), 0);
+        assert!(all.take(4, 4).is_some());
+    });
+}
+
 fn main() {
-    let models: [(&str, fn()); 6] = [
+    let models: [(&str, fn()); 7] = [
         (
             "a_reader_gets_one_whole_value_and_the_new_one_after_a_swap",
             a_reader_gets_one_whole_value_and_the_new_one_after_a_swap,
@@ -245,6 +272,10 @@ fn main() {
         (
             "every_wrong_key_counts_for_its_address_and_for_no_other",
             every_wrong_key_counts_for_its_address_and_for_no_other,
+        ),
+        (
+            "bodies_are_never_held_beyond_the_limit_and_nothing_stays_held",
+            bodies_are_never_held_beyond_the_limit_and_nothing_stays_held,
         ),
     ];
     for (name, model) in models {
