@@ -14,7 +14,7 @@ LAYOUT = ["-reorder-blocks=ext-tsp", "-reorder-functions=cdsort", "-split-functi
 
 
 def packages(llvm):
-    return {"llvm-bolt": f"bolt-{llvm}", "merge-fdata": f"bolt-{llvm}"}
+    return {"llvm-bolt": f"bolt-{llvm}", "merge-fdata": f"bolt-{llvm}", "llvm-strip": f"llvm-{llvm}"}
 
 
 def run(command):
@@ -46,6 +46,11 @@ def rearrange(tools, program, copy, result):
     if not profiled or int(profiled[1]) < 50:
         sys.exit(f"BOLT has no profile of {program}:\n{output[-4000:]}")
     return f"{profiled[1]} of {profiled[2]} functions were executed; {taken(output)}"
+
+
+def strip(tools, program):
+    """Removes the symbols. GNU strip breaks a program that BOLT has rearranged."""
+    run([tools["llvm-strip"], program])
 
 
 def taken(output):
