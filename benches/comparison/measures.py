@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 
 from comparison.gateways import GATEWAYS, WITHOUT_STREAMS
 from comparison.machine import OTHER_CORE, PROXY_CORE
@@ -228,14 +229,21 @@ def syscalls(machine, options):
 ALL = ["requests", "tls", "alone", "latency", "streams", "memory", "many", "slow", "million", "threads", "syscalls"]
 
 
-def measure(machine, options):
-    """The results of the chosen measures, and what the machine did meanwhile, both by the name of the measure."""
-    results, meanwhile = {}, {}
+def measure(machine, options, keep):
+    """Measures what is chosen, and hands each result to `keep`: the name of the measure and its rounds.
+
+    A measure that fails ends none of the others. Returns the names of those that failed.
+    """
+    failed = []
 
     def run(title, measured, *arguments, **more):
         print(f"measuring {title}", file=sys.stderr)
-        rounds = measured(machine, options, *arguments, **more)
-        results[title], meanwhile[title] = rounds, rounds.meanwhile
+        try:
+            keep(title, measured(machine, options, *arguments, **more))
+        except (Exception, SystemExit):
+            traceback.print_exc()
+            machine.stop()
+            failed.append(title)
 
     for name in options.only:
         if name == "requests":
@@ -251,4 +259,4 @@ def measure(machine, options):
             run(f"latency at {options.rate} a second", latency)
         else:
             run(name, globals()[name])
-    return results, meanwhile
+    return failed

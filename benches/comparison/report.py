@@ -23,6 +23,14 @@ def text_of_results(tools, built, results, meanwhile, options):
     }, indent=1) + "\n"
 
 
+def earlier(file):
+    """The results that a file of raw data has, and what the machine did meanwhile; nothing if there is no such file."""
+    if not file or not Path(file).exists():
+        return {}, {}
+    data = json.loads(Path(file).read_text())
+    return data["results"], data["meanwhile"]
+
+
 def describe(machine):
     return (
         f"{machine['cores']} cores ({machine['cpu']}), Linux {machine['kernel']}, TCP congestion control {machine['tcp_congestion_control']}, "

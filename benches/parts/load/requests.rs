@@ -104,11 +104,22 @@ impl Arrivals {
     }
 }
 
-/// Sends a request, and reads its whole response.
+/// Sends a request, and reads its whole response. A server may close a kept connection, on which the request arrives too
+/// late then: as all clients do, it connects anew.
 async fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) {
-    stream.get_mut().write_all(request).await.unwrap();
+    if !try_exchange(stream, request).await {
+        *stream = connect(stream.get_ref().peer_addr().unwrap().port()).await;
+        assert!(try_exchange(stream, request).await, "closed at once");
+    }
+}
+
+/// Returns `false` if the connection ended before a response began.
+async fn try_exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) -> bool {
     let (mut line, mut length) = (String::new(), None);
-    stream.read_line(&mut line).await.unwrap();
+    let sent = stream.get_mut().write_all(request).await;
+    if sent.is_err() || matches!(stream.read_line(&mut line).await, Ok(0) | Err(_)) {
+        return false;
+    }
     assert!(line.starts_with("HTTP/1.1 200 "), "{line:?}");
     while line != "\r\n" {
         line.clear();
@@ -122,4 +133,5 @@ async fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) {
     }
     let mut body = vec![0; length.expect("responses have a content-length")];
     stream.read_exact(&mut body).await.unwrap();
+    true
 }
