@@ -5,18 +5,7 @@ use std::sync::Arc;
 use crate::support::gateway::simple;
 use crate::support::http2;
 use crate::support::provider::respond;
-use crate::support::{Gateway, Provider, Scene};
-
-/// Bytes without a repeated section.
-fn bytes(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_u32;
-    std::iter::repeat_with(|| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    })
-    .take(length)
-    .collect()
-}
+use crate::support::{Gateway, Provider, Scene, bytes};
 
 const SIZES: [usize; 6] = [0, 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 20 << 20];
 

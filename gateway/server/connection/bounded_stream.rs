@@ -359,6 +359,30 @@ mod tests {
         })
     }
 
+    /// What `reading` reads of requests that a client sends in chunks of `cut` bytes.
+    fn read_of<R: Future<Output = Vec<Vec<u8>>>>(
+        sent: &[String],
+        cut: usize,
+        reading: impl FnOnce(tokio::io::DuplexStream) -> R,
+    ) -> Vec<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let read = runtime.block_on(async {
+            let (mut client, stream) = tokio::io::duplex(64);
+            let all = sent.concat();
+            let writing = async move {
+                for chunk in all.as_bytes().chunks(cut) {
+                    client.write_all(chunk).await.unwrap();
+                }
+            };
+            tokio::join!(reading(stream), writing).0
+        });
+        let texts = read.into_iter().map(|it| String::from_utf8(it).unwrap());
+        texts.collect()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -369,19 +393,7 @@ mod tests {
             cut in 1_usize..200,
             size in 1_usize..100,
         ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let read = runtime.block_on(async {
-                let (mut client, stream) = tokio::io::duplex(64);
-                let all = sent.concat();
-                let writing = async move {
-                    for chunk in all.as_bytes().chunks(cut) {
-                        client.write_all(chunk).await.unwrap();
-                    }
-                };
-                tokio::join!(requests(stream, size), writing).0
-            });
-            let read: Vec<String> = read.into_iter().map(|it| String::from_utf8(it).unwrap()).collect();
-            prop_assert_eq!(read, sent);
+            prop_assert_eq!(read_of(&sent, cut, |stream| requests(stream, size)), sent);
         }
 
         /// The same with held bodies.
@@ -391,19 +403,7 @@ mod tests {
             cut in 1_usize..200,
             stand_ins in 1_usize..4,
         ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let read = runtime.block_on(async {
-                let (mut client, stream) = tokio::io::duplex(64);
-                let all = sent.concat();
-                let writing = async move {
-                    for chunk in all.as_bytes().chunks(cut) {
-                        client.write_all(chunk).await.unwrap();
-                    }
-                };
-                tokio::join!(held_requests(stream, stand_ins), writing).0
-            });
-            let read: Vec<String> = read.into_iter().map(|it| String::from_utf8(it).unwrap()).collect();
-            prop_assert_eq!(read, sent);
+            prop_assert_eq!(read_of(&sent, cut, |stream| held_requests(stream, stand_ins)), sent);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::support::gateway::simple;
 use crate::support::http2::{self, Http2Provider};
 use crate::support::provider::{chat, event_stream, gated, ok, respond};
 use crate::support::tls::{Authority, client_config, scene};
-use crate::support::{Client, Gateway, KEY, PATIENCE, Provider, Scene, eventually};
+use crate::support::{Client, Gateway, KEY, PATIENCE, Provider, Scene, bytes, eventually};
 
 /// The longest body that is held, unless a setting says otherwise.
 const LONGEST: usize = 1 << 20;
@@ -37,17 +37,6 @@ const SIZES: [usize; 14] = [
     LONGEST,
     LONGEST + 1,
 ];
-
-/// Bytes without a repeated section.
-fn bytes(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_u32;
-    std::iter::repeat_with(|| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    })
-    .take(length)
-    .collect()
-}
 
 fn echo() -> Provider {
     Provider::responding(|request, wire| respond(wire, "200 OK", &[], &request.body))
