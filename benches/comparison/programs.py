@@ -1,5 +1,6 @@
 """Installs and builds the programs that are compared."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -79,7 +80,9 @@ def versions(tools, built):
     first = lambda *command: subprocess.run(command, capture_output=True, text=True).stdout.strip().splitlines()[:1]
     nginx = subprocess.run([tools["nginx"], "-v"], capture_output=True, text=True).stderr.strip()
     keygate = next(built.glob("keygate*"))
-    found = {"keygate": first(keygate, "--version"), "haproxy": first(tools["haproxy"], "-v"), "nginx": [nginx]}
+    ours = sorted(path for path in [*built.glob("keygate*"), *built.glob("examples/*")] if path.is_file())
+    digests = [f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}" for path in ours]
+    found = {"keygate": first(keygate, "--version") + digests, "haproxy": first(tools["haproxy"], "-v"), "nginx": [nginx]}
     if "envoy" in tools:
         # Its output contains the path of the program.
         found["envoy"] = [line.replace(tools["envoy"], "envoy") for line in first(tools["envoy"], "--version")]

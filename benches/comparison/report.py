@@ -14,21 +14,28 @@ NAMES = {"haproxy": "HAProxy", "envoy": "Envoy", "litellm": "LiteLLM", "portkey"
          "keygate-plain": "keygate, plain", "keygate-off": "keygate, no log or meter", "keygate-bolt": "keygate, with BOLT", "keygate": "**keygate**"}
 
 
-def text_of_results(tools, built, results, meanwhile, options):
-    """The text of a file of raw data."""
+def text_of_results(tools, built, results, meanwhile, options, seconds=()):
+    """The text of a file of raw data. `seconds` are the durations of runs of the measures that it has already."""
     return json.dumps({
         "date": time.strftime("%F"), "state": state_of_machine(meanwhile), "machine": facts(), "versions": versions(tools, built),
-        "options": {"rounds": options.rounds, "seconds": options.seconds, "quick": options.quick},
+        "options": {"rounds": options.rounds, "seconds": sorted({options.seconds, *seconds}), "quick": options.quick},
         "results": results, "meanwhile": meanwhile,
     }, indent=1) + "\n"
 
 
-def earlier(file):
-    """The results that a file of raw data has, and what the machine did meanwhile; nothing if there is no such file."""
+def earlier(file, tools, built):
+    """What a file of raw data has already: the results, what the machine did meanwhile, and the durations of runs.
+
+    Results of other programs or of another machine are not to be compared with those of this run: then it ends here.
+    """
     if not file or not Path(file).exists():
-        return {}, {}
+        return {}, {}, []
     data = json.loads(Path(file).read_text())
-    return data["results"], data["meanwhile"]
+    now = versions(tools, built)
+    differ = any(now.get(name, found) != found for name, found in data["versions"].items())
+    if differ or data["machine"] != facts():
+        sys.exit(f"{file} has results of other programs or of another machine: remove it, or name another file")
+    return data["results"], data["meanwhile"], data["options"]["seconds"]
 
 
 def describe(machine):
@@ -129,7 +136,7 @@ def markdown(path):
     numbers = found["options"]
     parts = [f"![The main figures as bars](../benches/results/{bars.name})"] if bars.exists() else []
     parts += [
-        f"{found['state']} {describe(found['machine'])}. Medians of {numbers['rounds']} rounds of {numbers['seconds']} s, "
+        f"{found['state']} {describe(found['machine'])}. Medians of {numbers['rounds']} rounds of {' or '.join(map(str, numbers['seconds']))} s, "
         f"{found['date']}. [The raw data](../benches/results/{name}).",
     ]
     if numbers["quick"]:

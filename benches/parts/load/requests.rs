@@ -1,6 +1,7 @@
 //! Requests on schedule (an open loop), and one after the other.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -104,10 +105,16 @@ impl Arrivals {
     }
 }
 
+/// How many connections may be closed under a request before it is taken for a fault of the server.
+const MOST_CLOSED: u64 = 20;
+static CLOSED: AtomicU64 = AtomicU64::new(0);
+
 /// Sends a request, and reads its whole response. A server may close a kept connection, on which the request arrives too
 /// late then: as all clients do, it connects anew.
 async fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) {
     if !try_exchange(stream, request).await {
+        let closed = CLOSED.fetch_add(1, Ordering::Relaxed) + 1;
+        assert!(closed <= MOST_CLOSED, "connections are closed all the time");
         *stream = connect(stream.get_ref().peer_addr().unwrap().port()).await;
         assert!(try_exchange(stream, request).await, "closed at once");
     }
