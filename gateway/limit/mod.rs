@@ -4,7 +4,9 @@
 //! Counts and decides; knows nothing of HTTP, Pingora, keys or responses. A caller reads the setting, passes it in, and
 //! turns the decision into a response.
 
+pub(crate) mod account;
 pub(crate) mod by_address;
 pub(crate) mod failed_keys;
 pub(crate) mod gcra;
 pub(crate) mod held_bodies;
+pub(crate) mod terms;
