@@ -9,4 +9,6 @@ pub(crate) mod by_address;
 pub(crate) mod failed_keys;
 pub(crate) mod gcra;
 pub(crate) mod held_bodies;
+pub(crate) mod rate;
+pub(crate) mod slots;
 pub(crate) mod terms;
