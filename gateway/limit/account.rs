@@ -53,22 +53,24 @@ pub(crate) struct Account {
     elsewhere: AtomicI64,
     /// What an operator has added to the limit's amount.
     raised: AtomicI64,
+    /// The limit's amount for the period, by the configuration that serves.
+    amount: AtomicI64,
     /// Whether the ledger has been told that something has changed, and has not looked since.
     told: AtomicBool,
 }
 
 impl Account {
     /// An account that the ledger has to issue rights to.
-    pub(crate) fn new(id: AccountId) -> Self {
-        Self::with_rights(id, 0)
+    pub(crate) fn new(id: AccountId, amount: i64) -> Self {
+        Self::with_rights(id, amount, 0)
     }
 
     /// An account without a ledger: the process may spend the whole amount.
-    pub(crate) fn unbounded(id: AccountId) -> Self {
-        Self::with_rights(id, i64::MAX)
+    pub(crate) fn unbounded(id: AccountId, amount: i64) -> Self {
+        Self::with_rights(id, amount, i64::MAX)
     }
 
-    fn with_rights(id: AccountId, issued: i64) -> Self {
+    fn with_rights(id: AccountId, amount: i64, issued: i64) -> Self {
         Self {
             id,
             taken: AtomicI64::new(0),
@@ -76,6 +78,7 @@ impl Account {
             issued: AtomicI64::new(issued),
             elsewhere: AtomicI64::new(0),
             raised: AtomicI64::new(0),
+            amount: AtomicI64::new(amount),
             told: AtomicBool::new(false),
         }
     }
@@ -83,6 +86,16 @@ impl Account {
     /// Its identity.
     pub(crate) fn id(&self) -> &AccountId {
         &self.id
+    }
+
+    /// The limit's amount for the period, which the ledger issues rights of.
+    pub(crate) fn amount(&self) -> i64 {
+        self.amount.load(Ordering::Relaxed)
+    }
+
+    /// The configuration that serves has changed the limit's amount.
+    pub(crate) fn set_amount(&self, units: i64) {
+        self.amount.store(units, Ordering::Relaxed);
     }
 
     /// Reserves `units` of `amount`, the limit's amount for the period.
