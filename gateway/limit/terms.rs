@@ -31,6 +31,8 @@ pub(crate) struct Limit {
     pub(crate) unpriced: bool,
     /// Whether requests pass whose use cannot be metered here: batches and fine-tunings, which bill later.
     pub(crate) unmetered: bool,
+    /// Whether requests are refused whose use has no bound that [`Reserve::Max`] could take. Only with that.
+    pub(crate) unbounded: bool,
 }
 
 /// Whose use is counted together: each of these has a cell of its own.
@@ -237,6 +239,24 @@ pub(crate) enum OverBudget {
 impl OverBudget {
     /// All values with their names in the configuration.
     pub(crate) const NAMES: [(&str, Self); 2] = [("finish", Self::Finish), ("cut", Self::Cut)];
+}
+
+/// Which limits a response reports to its client, in headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LimitHeaders {
+    /// Those of requests and tokens, and what is left of budgets.
+    All,
+    /// Those of requests and tokens.
+    #[default]
+    Rates,
+    /// None.
+    None,
+}
+
+impl LimitHeaders {
+    /// All values with their names in the configuration.
+    pub(crate) const NAMES: [(&str, Self); 3] =
+        [("all", Self::All), ("rates", Self::Rates), ("none", Self::None)];
 }
 
 /// A model's name, or a prefix of names with `*` behind it. Upper and lower case are one.
