@@ -5,6 +5,7 @@
 //! turns the decision into a response.
 
 pub(crate) mod account;
+pub(crate) mod amount;
 pub(crate) mod by_address;
 pub(crate) mod failed_keys;
 pub(crate) mod gcra;
