@@ -7,7 +7,7 @@ use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
 
 use super::routes::routes;
-use crate::config::{Resolved, ServerConfig};
+use crate::config::{LimitRules, Resolved, ServerConfig};
 use crate::key::{KeySource, KeyStore, Revision, StoreError};
 use crate::metrics::Metrics;
 use crate::origin::Resolver;
@@ -46,6 +46,8 @@ pub struct Rules {
     pub(crate) cut_revoked: bool,
     /// What tokens cost, if there is a price list.
     pub(crate) prices: Option<Arc<PriceList>>,
+    /// The limits of use.
+    pub(crate) limits: LimitRules,
     /// The certificate that clients see.
     pub(crate) certificate: Option<Arc<CertifiedKey>>,
     /// The authorities of clients' certificates in this configuration; the next start uses them.
@@ -105,6 +107,7 @@ impl Snapshot {
                 Prices::Listed(list) => Some(Arc::new(list)),
                 Prices::Unreadable => before.and_then(|rules| rules.prices.clone()),
             },
+            limits: config.limits,
             tracing: config.tracing,
             generation: before.map_or(1, |rules| rules.generation + 1),
         };
