@@ -74,8 +74,20 @@ const MOST: i64 = i64::MAX / 1024;
 pub(crate) struct Ask {
     /// By what requests like it used before.
     pub(crate) estimate: Amounts,
-    /// The most that it can use; `None` if that is not bounded.
-    pub(crate) most: Option<Amounts>,
+    /// The most that it can use.
+    pub(crate) most: Most,
+}
+
+/// The most that a request can use.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Most {
+    /// It is known when the body has been read.
+    #[default]
+    Later,
+    /// So much.
+    Known(Amounts),
+    /// There is no bound, or none that the gateway knows.
+    Unbounded,
 }
 
 /// Why a limit does not let a request in.
@@ -142,13 +154,13 @@ impl Applied {
         match (self.limit.reserve, &ask.most) {
             (Reserve::None, _) => Ok(0),
             (Reserve::Estimate, _) => Ok(estimate),
-            (Reserve::Max, Some(most)) => {
+            (Reserve::Max, Most::Known(most)) => {
                 let units = most.units(counts);
                 let fits = units <= self.capacity();
                 fits.then_some(units).ok_or(Why::Exceeds)
             }
-            (Reserve::Max, None) if self.limit.unbounded => Err(Why::Unbounded),
-            (Reserve::Max, None) => Ok(estimate),
+            (Reserve::Max, Most::Unbounded) if self.limit.unbounded => Err(Why::Unbounded),
+            (Reserve::Max, Most::Unbounded | Most::Later) => Ok(estimate),
         }
     }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::applied::{Applied, Cell};
 use super::budget::{Budget, BudgetOf, Issuer};
+use super::estimate::Learnt;
 use super::moment::Moment;
 use super::period::Calendar;
 use super::rate::{Pace, Rate};
@@ -57,9 +58,17 @@ pub(crate) enum Counted {
     Budget(Arc<Budget>),
 }
 
+/// Whose requests an average is of.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Learner {
+    Key,
+    Route,
+}
+
 /// All cells.
 pub(crate) struct Book {
     cells: Mutex<HashMap<CellId, Counted, ahash::RandomState>>,
+    learnt: Mutex<HashMap<(Learner, Arc<str>), Arc<Learnt>, ahash::RandomState>>,
     issuer: Arc<dyn Issuer>,
     start: Instant,
 }
@@ -69,6 +78,7 @@ impl Book {
     pub(crate) fn new(issuer: Arc<dyn Issuer>) -> Self {
         Self {
             cells: Mutex::default(),
+            learnt: Mutex::default(),
             issuer,
             start: Instant::now(),
         }
@@ -132,6 +142,21 @@ impl Book {
         }
     }
 
+    /// What requests on a route used so far.
+    pub(crate) fn learnt(&self, route: &str) -> Arc<Learnt> {
+        self.learnt_by(Learner::Route, route)
+    }
+
+    /// What requests of a key used so far.
+    pub(crate) fn learnt_of_key(&self, id: &str) -> Arc<Learnt> {
+        self.learnt_by(Learner::Key, id)
+    }
+
+    fn learnt_by(&self, kind: Learner, name: &str) -> Arc<Learnt> {
+        let mut all = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry((kind, Arc::from(name))).or_default().clone()
+    }
+
     /// Every cell.
     pub(crate) fn list(&self) -> Vec<(CellId, Counted)> {
         let cells = self.cells();
@@ -141,6 +166,9 @@ impl Book {
 
     /// Forgets the cells that no configuration and no request holds, and whose limit is whole again at `now`.
     pub(crate) fn forget_unused(&self, now: Moment) {
+        let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        learnt.retain(|_, it| Arc::strong_count(it) > 1);
+        drop(learnt);
         self.cells().retain(|_, cell| match cell {
             Counted::Rate(rate) => Arc::strong_count(rate) > 1 || rate.when_full() > now.ticks,
             Counted::Slots(slots) => Arc::strong_count(slots) > 1 || slots.taken() > 0,

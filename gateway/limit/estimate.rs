@@ -21,16 +21,6 @@ pub(crate) struct Learnt {
     money: Average,
 }
 
-impl Clone for Learnt {
-    fn clone(&self) -> Self {
-        Self {
-            input_per_byte: self.input_per_byte.clone(),
-            output: self.output.clone(),
-            money: self.money.clone(),
-        }
-    }
-}
-
 impl Learnt {
     /// Adds what a request used whose body had so many `bytes`.
     pub(crate) fn add(&self, bytes: u64, used: &Amounts) {
@@ -63,12 +53,6 @@ pub(crate) fn estimate(key: Option<&Learnt>, route: &Learnt, bytes: u64) -> Amou
 /// A decaying average and its mean deviation: two `f32` in one word. Zero: nothing was added yet.
 #[derive(Debug, Default)]
 struct Average(AtomicU64);
-
-impl Clone for Average {
-    fn clone(&self) -> Self {
-        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
-    }
-}
 
 impl Average {
     fn add(&self, sample: f32) {

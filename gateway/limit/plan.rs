@@ -38,7 +38,7 @@ pub(crate) struct Limits {
     /// The limits.
     pub(crate) all: Box<[Applied]>,
     /// What requests of this key or route used so far.
-    pub(crate) learnt: Learnt,
+    pub(crate) learnt: Arc<Learnt>,
 }
 
 /// Whose limits are looked for.
@@ -113,7 +113,7 @@ impl Plan {
         Arc::new(Limits {
             plan: self.number,
             all: self.limits.iter().filter_map(apply).collect(),
-            learnt: Learnt::default(),
+            learnt: self.book.learnt(route),
         })
     }
 
@@ -163,11 +163,7 @@ impl Plan {
         let limits = Arc::new(Limits {
             plan: self.number,
             all: all.filter_map(apply).collect(),
-            learnt: holder
-                .slot
-                .get()
-                .map(|before| before.learnt.clone())
-                .unwrap_or_default(),
+            learnt: self.book.learnt_of_key(holder.id),
         });
         holder.slot.set(limits.clone());
         limits

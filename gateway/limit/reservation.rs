@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::account::{Account, Untaken};
 use super::applied::{Amounts, Applied, Ask, Cell, Why};
-use super::estimate::{Learnt, estimate};
+use super::estimate::estimate;
 use super::moment::Moment;
 use super::plan::{Limits, Plan};
 use super::rate::Ticks;
@@ -70,14 +70,14 @@ impl Lists {
 
     /// The estimate for a request whose body has so many `bytes`.
     pub(crate) fn estimate(&self, bytes: u64) -> Amounts {
-        let key = self.key.as_deref().map(|key| &key.learnt);
+        let key = self.key.as_deref().map(|key| &*key.learnt);
         estimate(key, &self.route.learnt, bytes)
     }
 
     /// Learns from a request whose body had so many `bytes`.
     pub(crate) fn learn(&self, bytes: u64, used: &Amounts) {
-        let own: Option<&Learnt> = self.key.as_deref().map(|key| &key.learnt);
-        for learnt in own.into_iter().chain([&self.route.learnt]) {
+        let own = self.key.as_deref().map(|key| &*key.learnt);
+        for learnt in own.into_iter().chain([&*self.route.learnt]) {
             learnt.add(bytes, used);
         }
     }
