@@ -169,6 +169,15 @@ impl Applied {
         used.units(self.limit.counts)
     }
 
+    /// The units of a request that used so much and maybe more, of which `reserved` were reserved.
+    pub(crate) fn at_least(&self, used: &Amounts, reserved: i64) -> i64 {
+        let used = self.used(used);
+        match self.limit.reserve {
+            Reserve::Max => used.max(reserved),
+            Reserve::None | Reserve::Estimate => used,
+        }
+    }
+
     /// Whether `units` could be taken now: takes nothing.
     pub(crate) fn check(
         &self,

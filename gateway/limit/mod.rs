@@ -23,3 +23,5 @@ pub(crate) mod reservation;
 pub(crate) mod slot;
 pub(crate) mod slots;
 pub(crate) mod terms;
+#[cfg(test)]
+mod tests;

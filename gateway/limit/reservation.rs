@@ -13,7 +13,6 @@ use super::applied::{Amounts, Applied, Ask, Cell, Why};
 use super::estimate::estimate;
 use super::moment::Moment;
 use super::plan::{Limits, Plan};
-use super::rate::Ticks;
 use super::terms::{Counts, OverBudget};
 
 /// A limit that refuses a request.
@@ -34,6 +33,8 @@ pub(crate) enum Outcome {
     Nothing,
     /// What was used is not known: what was reserved counts.
     Unknown,
+    /// So much was used, and maybe more. Limits that reserve the most that a request can use count all of that.
+    AtLeast(Amounts),
     /// So much was used.
     Used(Amounts),
 }
@@ -109,8 +110,10 @@ impl Lists {
 /// What is held of one limit.
 struct Held {
     place: Place,
+    /// The units that are reserved.
     units: i64,
-    since: Ticks,
+    /// The units that were used and have been counted, beside those that are reserved.
+    counted: i64,
     /// The account that it was taken from, for a budget: a later period has another one.
     account: Option<Arc<Account>>,
 }
@@ -232,7 +235,7 @@ impl Reservation {
                 self.held.push(Held {
                     place,
                     units,
-                    since: moment.ticks,
+                    counted: 0,
                     account,
                 });
                 Ok(())
@@ -263,9 +266,21 @@ impl Reservation {
         self.is_settled = true;
     }
 
-    /// Raises what is held to what a request has used so far. Returns the limit that wants its stream cut, if nothing is
-    /// left of one.
-    pub(crate) fn top_up(&mut self, so_far: &Amounts, now: Moment) -> Option<Applied> {
+    /// Counts the request as one, whatever becomes of it: nothing refuses it any more. Without that, a long one would take
+    /// the place of others in a rate of requests until its end.
+    pub(crate) fn count_request(&mut self, now: Moment) {
+        for held in &mut self.held {
+            let Some(applied) = self.lists.get(held.place) else {
+                continue;
+            };
+            if applied.limit.counts == Counts::Requests {
+                held.count(applied, 1, now);
+            }
+        }
+    }
+
+    /// Counts what a request has used so far. Returns the limit that wants its stream cut, if nothing is left of one.
+    pub(crate) fn count_use(&mut self, so_far: &Amounts, now: Moment) -> Option<Applied> {
         let mut cut = None;
         for held in &mut self.held {
             let Some(applied) = self.lists.get(held.place) else {
@@ -274,23 +289,13 @@ impl Reservation {
             if matches!(applied.limit.counts, Counts::Requests | Counts::Parallel) {
                 continue;
             }
-            let more = applied.used(so_far).saturating_sub(held.units);
-            if more <= 0 {
+            held.count(applied, applied.used(so_far), now);
+            let (Cell::Budget(budget), Some(account)) = (&applied.cell, &held.account) else {
                 continue;
-            }
-            held.units += more;
-            match (&applied.cell, &held.account) {
-                (Cell::Rate(rate, pace), _) => rate.settle(0, more, held.since, now.ticks, *pace),
-                (Cell::Budget(budget), Some(account)) => {
-                    account.reserve_as_debt(more);
-                    budget.tell(account);
-                    let is_over = account.left(budget.amount()) < 0;
-                    let cuts = applied.limit.over_budget == OverBudget::Cut;
-                    if is_over && cuts && applied.enforces() {
-                        cut = Some(applied.clone());
-                    }
-                }
-                _ => {}
+            };
+            let cuts = applied.limit.over_budget == OverBudget::Cut && applied.enforces();
+            if cuts && account.left(budget.amount()) < 0 {
+                cut = Some(applied.clone());
             }
         }
         cut
@@ -305,11 +310,17 @@ impl Reservation {
             let Some(applied) = self.lists.get(held.place) else {
                 continue;
             };
+            let all = held.all();
             let used = match (applied.limit.counts, outcome) {
-                (Counts::Requests | Counts::Parallel, _) | (_, Outcome::Unknown) => held.units,
+                (Counts::Requests | Counts::Parallel, _) | (_, Outcome::Unknown) => all,
                 (_, Outcome::Nothing) => 0,
-                (Counts::Money, Outcome::Used(used)) if used.money.is_none() => held.units,
+                (Counts::Money, Outcome::Used(used) | Outcome::AtLeast(used))
+                    if used.money.is_none() =>
+                {
+                    all
+                }
                 (_, Outcome::Used(used)) => applied.used(&used),
+                (_, Outcome::AtLeast(used)) => applied.at_least(&used, all),
             };
             release(applied, &held, used, now, took);
         }
@@ -324,7 +335,7 @@ impl Reservation {
 
     /// What is held of each limit.
     pub(crate) fn held(&self) -> impl Iterator<Item = (&Applied, i64)> {
-        let with_limit = |held: &Held| Some((self.lists.get(held.place)?, held.units));
+        let with_limit = |held: &Held| Some((self.lists.get(held.place)?, held.all()));
         self.held.iter().filter_map(with_limit)
     }
 
@@ -345,18 +356,51 @@ impl Drop for Reservation {
     }
 }
 
-/// Ends what is `held` of a limit, of which `used` units were used.
-fn release(applied: &Applied, held: &Held, used: i64, now: Moment, took: Duration) {
-    match (&applied.cell, &held.account) {
-        (Cell::Rate(rate, pace), _) => {
-            rate.settle(held.units, used, held.since, now.ticks, *pace);
+impl Held {
+    /// The units that are reserved, and those that have been counted.
+    fn all(&self) -> i64 {
+        self.units.saturating_add(self.counted)
+    }
+
+    /// Counts what was used of it so far, `used` units, and reserves the rest of what was reserved on.
+    fn count(&mut self, applied: &Applied, used: i64, now: Moment) {
+        let more = used.saturating_sub(self.counted);
+        if more <= 0 {
+            return;
         }
-        (Cell::Slots(slots, _), _) => slots.give_back(took),
+        let reserved = more.min(self.units);
+        settle(applied, self.account.as_ref(), reserved, more, now);
+        self.units -= reserved;
+        self.counted += more;
+    }
+}
+
+/// Ends a reservation of `reserved` units, of which `used` were used.
+fn settle(
+    applied: &Applied,
+    account: Option<&Arc<Account>>,
+    reserved: i64,
+    used: i64,
+    now: Moment,
+) {
+    match (&applied.cell, account) {
+        (Cell::Rate(rate, pace), _) => rate.settle(reserved, used, now.ticks, *pace),
         (Cell::Budget(budget), Some(account)) => {
-            account.settle(held.units, used);
+            account.settle(reserved, used);
             budget.tell(account);
         }
-        (Cell::Budget(_), None) => {}
+        (Cell::Budget(_) | Cell::Slots(..), _) => {}
+    }
+}
+
+/// Ends what is `held` of a limit, of which `used` units were used in all. What was counted meanwhile stays counted, but
+/// in a budget, where it can be given back.
+fn release(applied: &Applied, held: &Held, used: i64, now: Moment, took: Duration) {
+    let rest = used.saturating_sub(held.counted);
+    match &applied.cell {
+        Cell::Slots(slots, _) => slots.give_back(took),
+        Cell::Rate(..) => settle(applied, None, held.units, rest.max(0), now),
+        Cell::Budget(_) => settle(applied, held.account.as_ref(), held.units, rest, now),
     }
 }
 
@@ -377,7 +421,7 @@ fn change_one(
             rate.reserve(more, moment.ticks, *pace).map_err(Why::Wait)?;
         }
         (Cell::Rate(rate, pace), _) => {
-            rate.settle(-more, 0, held.since, moment.ticks, *pace);
+            rate.settle(-more, 0, moment.ticks, *pace);
         }
         (Cell::Budget(budget), Some(account)) if more > 0 => {
             let reserved = account.reserve(more, budget.amount());

@@ -23,7 +23,7 @@ pub(super) fn rejection(
     let counts = refused.by.limit.counts;
     let until_reset = refused
         .resets
-        .and_then(|end| Duration::try_from(end.duration_since(exchange.now())).ok());
+        .and_then(|end| Duration::try_from(end.duration_since(exchange.clock_time())).ok());
     let (reason, wait) = match (refused.why, counts) {
         (Why::Wait(wait), _) => (of_rate(counts), Some(wait)),
         (Why::Taken(wait), _) => (Reason::ParallelLimit, Some(wait)),

@@ -21,6 +21,7 @@ use super::exchange::Exchange;
 use super::head::declared_length;
 use super::limited::{self, refusal};
 use super::reject::{Reason, Rejection};
+use super::reserved::Reserved;
 use crate::limit::applied::{Applied, Ask, Most, Why};
 use crate::limit::moment::Moment;
 use crate::limit::plan::Holder;
@@ -33,19 +34,6 @@ const LEDGER_WAIT: Duration = Duration::from_millis(100);
 /// How often it looks meanwhile.
 const LEDGER_LOOK: Duration = Duration::from_millis(2);
 
-/// What an exchange holds of its limits.
-pub(super) struct Reserved {
-    pub(super) reservation: Reservation,
-    /// Reads the request's body, until it is there.
-    reader: Option<Box<RequestReader>>,
-    /// Whether a model works for the response.
-    pub(super) expected: Expected,
-    /// The input tokens that the request is expected to have.
-    pub(super) input: u64,
-    /// The events that had come when the reservation was last raised, and when that was.
-    pub(super) raised: (u64, Moment),
-}
-
 /// The limits of a request; `None` if it has none.
 fn lists(exchange: &Exchange, admission: &Admission, attempt: &Attempt) -> Option<Lists> {
     let plan = &exchange.rules.plan;
@@ -55,7 +43,7 @@ fn lists(exchange: &Exchange, admission: &Admission, attempt: &Attempt) -> Optio
             own: key.limits.as_deref(),
             slot: &key.slot,
         };
-        plan.of_key(&holder, |name| key.labels.get(name), exchange.now())
+        plan.of_key(&holder, |name| key.labels.get(name), exchange.clock_time())
     });
     let (route, target) = (&admission.route().limits, &attempt.target().limits);
     if key.is_none() && route.all.is_empty() && target.all.is_empty() {
@@ -123,7 +111,8 @@ async fn take(
         reader: needs_body.then(reader),
         expected,
         input: ask.estimate.input,
-        raised: (0, moment),
+        model: None,
+        raised: (0, exchange.started),
     }));
     Ok(())
 }
@@ -190,13 +179,11 @@ pub(super) fn read(exchange: &mut Exchange, chunk: &[u8]) {
 
 /// The second point, for a request whose body is there before it goes up, or that has none.
 pub(super) async fn body(exchange: &mut Exchange) -> Result<(), Rejection> {
-    let Some(reader) = take_reader(exchange) else {
+    let Some(mut reader) = take_reader(exchange) else {
         return Ok(());
     };
     if let Some(held) = &exchange.held {
-        let mut reader = reader;
-        held.parts().for_each(|part| reader.feed(part));
-        return Box::pin(change(exchange, reader)).await;
+        reader.feed(held.whole());
     }
     Box::pin(change(exchange, reader)).await
 }
@@ -258,6 +245,7 @@ async fn change_reserved(
     let learnt = reserved.reservation.lists().estimate(asked.bytes);
     let ask = ask::of_body(asked, learnt, prices);
     reserved.input = ask.estimate.input;
+    reserved.model = named.map(Into::into);
     let moment = reserved.reservation.began();
     let mut waited = Duration::ZERO;
     while let Err(refused) = reserved.reservation.change(&ask, moment) {
