@@ -1,6 +1,9 @@
 //! Limits of use as resolved: those of `[[limits]]`, and what all limits have in common.
 
-#![expect(dead_code, reason = "the snapshot makes the plan of limits of them with the next part")]
+#![expect(
+    dead_code,
+    reason = "the snapshot makes the plan of limits of them with the next part"
+)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -177,7 +177,14 @@ impl Checker<'_> {
             };
             self.fatal(&given.at, format!("there is no route `{name}`: {hint}"));
         }
-        Some(given.value.0.iter().map(|name| name.as_str().into()).collect())
+        Some(
+            given
+                .value
+                .0
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+        )
     }
 
     fn limited_models(&self, given: Option<&Located<OneOrMany>>) -> Box<[ModelPattern]> {
