@@ -7,6 +7,8 @@ use jiff::Timestamp;
 
 use super::digest::KeyDigest;
 use super::labels::Labels;
+use crate::limit::of_key::KeyLimits;
+use crate::limit::slot::KeySlot;
 use crate::secret::{Secret, SecretError};
 
 /// The greatest length of an id, in bytes.
@@ -30,9 +32,28 @@ pub struct ClientKey {
     pub disabled: bool,
     /// Whether the key has metric series of its own; the other keys share one label.
     pub counted: bool,
+    /// The limits that the key's entry sets; `None` if it sets none.
+    pub limits: Option<Arc<KeyLimits>>,
+    /// The place of what the key has used of its limits. Empty in a copy of the key.
+    pub(crate) slot: KeySlot,
 }
 
 impl ClientKey {
+    /// An enabled key without labels, metadata, limits and end.
+    pub fn new(id: Arc<str>) -> Self {
+        Self {
+            id,
+            labels: Labels::default(),
+            metadata: BTreeMap::new(),
+            not_before: None,
+            expires: None,
+            disabled: false,
+            counted: true,
+            limits: None,
+            slot: KeySlot::default(),
+        }
+    }
+
     /// The metadata entry `name`, if the key has it and its secret could be read.
     pub(crate) fn metadata(&self, name: &str) -> Option<&Secret> {
         self.metadata.get(name)?.as_ref().ok()

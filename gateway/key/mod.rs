@@ -18,12 +18,15 @@ pub(crate) mod edit;
 pub(crate) mod file;
 mod file_source;
 pub(crate) mod format;
+mod known;
 mod labels;
+mod limits;
 pub(crate) mod lock;
 mod outline;
 mod pages;
 mod plain;
 mod plain_file;
+mod plain_limits;
 #[cfg(test)]
 mod plain_tests;
 mod presented;

@@ -14,8 +14,12 @@ use jiff::tz::Offset;
 
 use super::client_key::{ClientKey, is_key_id};
 use super::digest::KeyDigest;
-use super::labels::{KnownLabels, Labels};
+use super::known::Known;
+use super::labels::Labels;
+use super::plain_limits::LimitText;
 use crate::document::{TABLES_A_CHUNK, is_header};
+use crate::limit::of_key::KeyLimits;
+use crate::limit::slot::KeySlot;
 
 /// The most labels of a key that are read here: each is compared with those before it.
 const MOST_LABELS: usize = 8;
@@ -32,6 +36,9 @@ pub(super) struct PlainKey<'t> {
     pub(super) labels: Labels,
     /// The labels as they are written, between the braces; nothing if there are none.
     label_text: &'t str,
+    pub(super) limits: Option<Arc<KeyLimits>>,
+    /// The settings of its limits as they are written; `None` if there are none.
+    limit_text: Option<LimitText<'t>>,
     pub(super) not_before: Option<Timestamp>,
     pub(super) expires: Option<Timestamp>,
     pub(super) disabled: bool,
@@ -45,6 +52,8 @@ pub(super) struct PlainChunk<'t> {
     keys: Vec<PlainKey<'t>>,
     /// Labels by their text, as they stand between the braces: a million keys have few of them.
     labels: HashMap<&'t str, Labels, RandomState>,
+    /// Limits by the text of their settings.
+    limits: HashMap<LimitText<'t>, Arc<KeyLimits>, RandomState>,
 }
 
 impl PlainKey<'_> {
@@ -58,19 +67,24 @@ impl PlainKey<'_> {
             expires: self.expires,
             disabled: self.disabled,
             counted: true,
+            limits: self.limits.clone(),
+            slot: KeySlot::default(),
         }
     }
 }
 
 impl<'t> PlainChunk<'t> {
     /// Reads the chunk at the begin of `text`, and returns its length; `None` if the parser of TOML has to read it.
-    pub(super) fn read(&mut self, text: &'t str, known: &mut KnownLabels) -> Option<usize> {
+    pub(super) fn read(&mut self, text: &'t str, known: &mut Known) -> Option<usize> {
         self.keys.clear();
-        let mut reader = Reader { text, rest: text };
+        let mut reader = Reader::new(text);
         reader.skip_comments()?;
         while self.keys.len() < TABLES_A_CHUNK && !reader.rest.is_empty() {
             let mut key = reader.table()?;
             key.labels = self.labels(key.label_text, known)?;
+            if let Some(text) = key.limit_text {
+                key.limits = Some(self.limits(text, known)?);
+            }
             self.keys.push(key);
         }
         let is_end = reader.rest.is_empty() || is_header(reader.rest, "key");
@@ -93,7 +107,7 @@ impl<'t> PlainChunk<'t> {
     }
 
     /// The labels that are written as `text`.
-    fn labels(&mut self, text: &'t str, known: &mut KnownLabels) -> Option<Labels> {
+    fn labels(&mut self, text: &'t str, known: &mut Known) -> Option<Labels> {
         if text.is_empty() {
             return Some(Labels::default());
         }
@@ -102,16 +116,28 @@ impl<'t> PlainChunk<'t> {
         }
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let labels = read_labels(text)?.into_iter().map(owned);
-        let labels = known.share(Labels::from(labels.collect::<BTreeMap<_, _>>()));
+        let labels = known
+            .labels
+            .share(Labels::from(labels.collect::<BTreeMap<_, _>>()));
         self.labels.insert(text, labels.clone());
         Some(labels)
+    }
+
+    /// The limits whose settings are written as `text`.
+    fn limits(&mut self, text: LimitText<'t>, known: &mut Known) -> Option<Arc<KeyLimits>> {
+        if let Some(limits) = self.limits.get(&text) {
+            return Some(limits.clone());
+        }
+        let limits = known.limits.share(text.limits()?);
+        self.limits.insert(text, limits.clone());
+        Some(limits)
     }
 }
 
 /// The names and values of labels, from the text between the braces.
 fn read_labels(text: &str) -> Option<Vec<(&str, &str)>> {
     let mut labels: Vec<(&str, &str)> = Vec::new();
-    let mut reader = Reader { text, rest: text };
+    let mut reader = Reader::new(text);
     while labels.is_empty() || reader.skip(", ").is_some() {
         let name = reader.bare_key()?;
         reader.skip(" = ")?;
@@ -135,10 +161,15 @@ enum Line {
     Disabled,
     Comment,
     Created,
+    RpmLimit,
+    TpmLimit,
+    MaxParallel,
+    MaxBudget,
+    SoftBudget,
 }
 
 /// Each line as it begins.
-const LINES: [(&str, Line); 8] = [
+const LINES: [(&str, Line); 13] = [
     ("id = ", Line::Id),
     ("hashes = [", Line::Hashes),
     ("labels = { ", Line::Labels),
@@ -147,20 +178,33 @@ const LINES: [(&str, Line); 8] = [
     ("disabled = ", Line::Disabled),
     ("comment = ", Line::Comment),
     ("created = ", Line::Created),
+    ("rpm_limit = ", Line::RpmLimit),
+    ("tpm_limit = ", Line::TpmLimit),
+    ("max_budget = ", Line::MaxBudget),
+    ("max_parallel_requests = ", Line::MaxParallel),
+    ("soft_budget = ", Line::SoftBudget),
 ];
 
 /// A text and what is left of it. Each method reads something at its begin; `None` if something else is there.
-struct Reader<'t> {
+pub(super) struct Reader<'t> {
     text: &'t str,
     rest: &'t str,
 }
 
 impl<'t> Reader<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self { text, rest: text }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     fn place(&self) -> usize {
         self.text.len() - self.rest.len()
     }
 
-    fn skip(&mut self, expected: &str) -> Option<()> {
+    pub(super) fn skip(&mut self, expected: &str) -> Option<()> {
         self.rest = self.rest.strip_prefix(expected)?;
         Some(())
     }
@@ -178,18 +222,18 @@ impl<'t> Reader<'t> {
             start: self.place(),
             ..PlainKey::default()
         };
-        let mut seen = 0_u8;
+        let mut seen = 0_u16;
         self.skip("[[key]]\n")?;
         loop {
             self.skip_comments()?;
             if self.rest.is_empty() || self.rest.starts_with('[') {
                 break;
             }
-            // Two letters tell the lines apart.
+            // Two letters tell most lines apart.
             let two: &[u8; 2] = self.rest.as_bytes().first_chunk()?;
-            let (begin, line) = LINES
-                .iter()
-                .find(|(begin, _)| begin.as_bytes().starts_with(two))?;
+            let (begin, line) = LINES.iter().find(|(begin, _)| {
+                begin.as_bytes().starts_with(two) && self.rest.starts_with(begin)
+            })?;
             self.skip(begin)?;
             let bit = 1 << *line as u8;
             if seen & bit != 0 {
@@ -216,6 +260,17 @@ impl<'t> Reader<'t> {
             Line::Disabled => key.disabled = self.flag()?,
             Line::Comment => key.comment = Some(self.string()?),
             Line::Created => key.created = Some(self.moment()?),
+            limit => {
+                let text = self.line_text()?;
+                let limits = key.limit_text.get_or_insert_default();
+                match limit {
+                    Line::RpmLimit => limits.rpm_limit = text,
+                    Line::TpmLimit => limits.tpm_limit = text,
+                    Line::MaxParallel => limits.max_parallel_requests = text,
+                    Line::MaxBudget => limits.max_budget = text,
+                    _ => limits.soft_budget = text,
+                }
+            }
         }
         Some(())
     }
@@ -239,7 +294,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A string between double quotes, without escapes and control characters.
-    fn string(&mut self) -> Option<&'t str> {
+    pub(super) fn string(&mut self) -> Option<&'t str> {
         self.skip("\"")?;
         let is_special = |byte: &u8| matches!(byte, b'"' | b'\\') || byte.is_ascii_control();
         let end = self.rest.bytes().position(|byte| is_special(&byte))?;
@@ -292,6 +347,12 @@ impl<'t> Reader<'t> {
         let labels = self.take(line.checked_sub(" }".len())?)?;
         self.skip(" }")?;
         Some(labels)
+    }
+
+    /// The rest of a line.
+    fn line_text(&mut self) -> Option<&'t str> {
+        let line = memchr::memchr(b'\n', self.rest.as_bytes())?;
+        self.take(line).filter(|text| !text.is_empty())
     }
 
     fn flag(&mut self) -> Option<bool> {

@@ -10,7 +10,7 @@ use super::KeyDigest;
 use super::client_key::KeyEntry;
 use super::edit::{NewKey, add};
 use super::file::{KeyFile, Note};
-use super::labels::KnownLabels;
+use super::known::Known;
 use super::plain::PlainChunk;
 use crate::document::{Document, Problems};
 use crate::secret::LocalSecrets;
@@ -36,7 +36,7 @@ fn describe(entry: &KeyEntry) -> String {
         .map(|(digest, end)| (digest.to_string(), *end))
         .collect();
     format!(
-        "{} {:?} {:?} {:?} {:?} {} {} {digests:?}",
+        "{} {:?} {:?} {:?} {:?} {} {} {:?} {digests:?}",
         key.id,
         key.labels,
         key.metadata.keys().collect::<Vec<_>>(),
@@ -44,6 +44,7 @@ fn describe(entry: &KeyEntry) -> String {
         key.expires,
         key.disabled,
         key.counted,
+        key.limits,
     )
 }
 
@@ -73,7 +74,7 @@ fn what_a_rotation_writes_is_read_without_a_parser() {
 }
 
 fn is_plain(text: &str) -> bool {
-    let length = PlainChunk::default().read(text, &mut KnownLabels::default());
+    let length = PlainChunk::default().read(text, &mut Known::default());
     length == Some(text.len())
 }
 

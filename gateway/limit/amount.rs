@@ -74,6 +74,12 @@ pub(crate) enum AmountError {
     /// A budget that is too large.
     #[error("is too large")]
     TooLarge,
+    /// A number of requests at once that is none.
+    #[error("must be from 1 to 4_294_967_295; to let nothing pass, disable the key")]
+    AtOnce,
+    /// Two budgets have the same period.
+    #[error("has two amounts with the same period")]
+    SamePeriod,
     /// The text is no percentage.
     #[error("must be a percentage of the budget from \"1%\" to \"99%\", such as \"80%\"")]
     Percent,
@@ -135,6 +141,60 @@ pub(crate) fn burst(of: Duration, rate: &RateAmount) -> u64 {
     let units =
         u128::from(rate.units).saturating_mul(of.as_nanos()) / rate.window.length().as_nanos();
     u64::try_from(units).unwrap_or(u64::MAX).max(1)
+}
+
+/// Parses a whole number without a period: `600`, `2M`, `1_000`.
+pub(crate) fn whole(text: &str) -> Result<u64, AmountError> {
+    parse_number(text.trim(), 0)?.ok_or(AmountError::Fraction)
+}
+
+/// An amount of `most` at once.
+pub(crate) fn at_once(most: u64) -> Result<Amount, AmountError> {
+    match u32::try_from(most) {
+        Ok(most @ 1..) => Ok(Amount::AtOnce(most)),
+        _ => Err(AmountError::AtOnce),
+    }
+}
+
+/// Parses budgets of money, each with another period: at least one.
+pub(crate) fn budgets<'t>(
+    texts: impl IntoIterator<Item = &'t str>,
+) -> Result<Vec<Amount>, AmountError> {
+    let mut budgets = Vec::new();
+    for text in texts {
+        let budget = money(text)?;
+        if budgets.iter().any(|known| has_same_period(known, &budget)) {
+            return Err(AmountError::SamePeriod);
+        }
+        budgets.push(budget);
+    }
+    if budgets.is_empty() {
+        return Err(AmountError::Form("50.00 per month"));
+    }
+    Ok(budgets)
+}
+
+fn has_same_period(a: &Amount, b: &Amount) -> bool {
+    match (a, b) {
+        (Amount::Budget { period: a, .. }, Amount::Budget { period: b, .. }) => a == b,
+        _ => false,
+    }
+}
+
+/// Parses percentages, and returns them in ascending order, each once: at least one.
+pub(crate) fn percents<'t>(
+    texts: impl IntoIterator<Item = &'t str>,
+) -> Result<Vec<u8>, AmountError> {
+    let mut percents = texts
+        .into_iter()
+        .map(percent)
+        .collect::<Result<Vec<_>, _>>()?;
+    percents.sort_unstable();
+    percents.dedup();
+    if percents.is_empty() {
+        return Err(AmountError::Percent);
+    }
+    Ok(percents)
 }
 
 /// Parses a percentage from 1 to 99, such as `80%`.

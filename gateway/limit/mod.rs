@@ -10,4 +10,7 @@ pub(crate) mod by_address;
 pub(crate) mod failed_keys;
 pub(crate) mod gcra;
 pub(crate) mod held_bodies;
+pub(crate) mod of_key;
+pub(crate) mod period;
+pub(crate) mod slot;
 pub(crate) mod terms;
