@@ -100,6 +100,7 @@ fn limit(name: &str, counts: Counts, amount: Amount, soft: &[u8]) -> Arc<Limit> 
         soft: soft.into(),
         unpriced: false,
         unmetered: false,
+        unbounded: false,
     })
 }
 

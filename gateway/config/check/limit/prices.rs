@@ -21,10 +21,7 @@ impl Checker<'_> {
             .filter(|provider| counted.iter().any(|route| route.provider == provider.name));
         let (mut never, mut maybe) = (Vec::new(), Vec::new());
         for provider in providers {
-            let Some(parts) = &provider.parts else {
-                continue;
-            };
-            match parts.kind.reports_cost {
+            match provider.reports_cost() {
                 Some(true) => {}
                 Some(false) => never.push(&*provider.name),
                 None => maybe.push(&*provider.name),
