@@ -296,10 +296,7 @@ mod tests {
             ),
             ("[[routes]]\npaht = \"/\"", Some(".routes.paht")),
             ("[[limits]]\nof = \"key\"\nbudget = [\"1 per day\"]", None),
-            (
-                "[[limits]]\nof = { label = \"team\", each = true }",
-                None,
-            ),
+            ("[[limits]]\nof = { label = \"team\", each = true }", None),
             (
                 "[[limits]]\nof = { lable = \"team\" }",
                 Some(".limits.of.lable"),

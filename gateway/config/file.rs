@@ -508,8 +508,8 @@ sections! {
                 "the routes whose requests count; left out: all";
             models: Given<OneOrMany> = example "[\"gpt-5*\"]", reload,
                 "the models whose requests count: names, or prefixes with a `*` behind them; left out: all";
-            requests: Given<OneOrMany> = example "[\"6000 per minute\", \"1M per month\"]", reload,
-                "how many requests: per second, minute or hour in a window that slides; per day, week, month, quarter or year in the calendar. One amount, or a list";
+            requests: Given<OneOrMany> = example "\"6000 per minute\"", reload,
+                "how many requests: per second, minute or hour in a window that slides; per day, week, month, quarter or year in the calendar; or a list: [\"100 per minute\", \"1M per month\"]";
             tokens: Given<OneOrMany> = example "\"20M per minute\"", reload,
                 "how many tokens, input and output together";
             input_tokens: Given<OneOrMany> = example "\"15M per minute\"", reload,

@@ -1,16 +1,19 @@
 //! Limits of use as resolved: those of `[[limits]]`, and what all limits have in common.
 
-#![expect(dead_code, reason = "the snapshot makes the plan of limits of them with the next part")]
+#![expect(
+    dead_code,
+    reason = "the snapshot makes the plan of limits of them with the next part"
+)]
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
 use super::meant::LimitsConfig;
+use crate::limit::period::Calendar;
 use crate::limit::terms::{Limit, LimitHeaders};
 
 /// The limits of a configuration.
@@ -18,10 +21,8 @@ use crate::limit::terms::{Limit, LimitHeaders};
 pub(crate) struct LimitRules {
     /// The limits of `[[limits]]`, in the file's order: one for each amount. Those of one table have one name.
     pub(crate) limits: Vec<Arc<Limit>>,
-    /// The time zone in which the periods of budgets begin.
-    pub(crate) timezone: TimeZone,
-    /// The first day of a week.
-    pub(crate) week_starts: Weekday,
+    /// The calendar that the periods of budgets follow.
+    pub(crate) calendar: Calendar,
     /// The status of a response that says that a budget is spent: 402, 403 or 429.
     pub(crate) budget_status: StatusCode,
     /// Which limits responses report.
@@ -38,8 +39,7 @@ impl LimitRules {
         let rows = config.rows.into_iter();
         Self {
             limits: rows.flat_map(|row| row.limits).collect(),
-            timezone,
-            week_starts: config.week_starts,
+            calendar: Calendar::new(timezone, config.week_starts),
             budget_status: config.budget_status,
             headers: config.headers,
             retention: config.retention,

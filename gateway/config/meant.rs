@@ -185,6 +185,14 @@ pub(crate) struct ProviderParts {
     pub(crate) timeouts: Timeouts,
 }
 
+impl ProviderConfig {
+    /// Whether its responses hold their own cost; `None`: unknown. Nothing is demanded of one with a fatal problem.
+    pub(crate) fn reports_cost(&self) -> Option<bool> {
+        let parts = self.parts.as_ref();
+        parts.map_or(Some(true), |parts| parts.kind.reports_cost)
+    }
+}
+
 impl ProviderParts {
     /// Whether the token may go in the header `name`.
     pub(crate) fn takes_token_in(&self, name: &HeaderName) -> bool {

@@ -255,8 +255,11 @@ pub(crate) enum LimitHeaders {
 
 impl LimitHeaders {
     /// All values with their names in the configuration.
-    pub(crate) const NAMES: [(&str, Self); 3] =
-        [("all", Self::All), ("rates", Self::Rates), ("none", Self::None)];
+    pub(crate) const NAMES: [(&str, Self); 3] = [
+        ("all", Self::All),
+        ("rates", Self::Rates),
+        ("none", Self::None),
+    ];
 }
 
 /// A model's name, or a prefix of names with `*` behind it. Upper and lower case are one.

@@ -17,18 +17,13 @@ use super::super::names::is_name;
 use super::super::settings::{PERMISSIONS, UNBOUNDED, WEEKDAYS};
 use super::checker::Checker;
 use crate::document::{Located, OneOrMany, nearest};
+use crate::limit::of_key::{MAX_BUDGET, MAX_PARALLEL, RPM_LIMIT, SOFT_BUDGET, TPM_LIMIT};
 use crate::limit::terms::{
     Amount, Counts, Limit, LimitHeaders, Mode, ModelPattern, OverBudget, Reserve,
 };
 
 /// The settings of a key that limit it: each makes a limit of this name.
-const OF_KEYS: [&str; 5] = [
-    "rpm_limit",
-    "tpm_limit",
-    "max_parallel_requests",
-    "max_budget",
-    "soft_budget",
-];
+const OF_KEYS: [&str; 5] = [RPM_LIMIT, TPM_LIMIT, MAX_PARALLEL, MAX_BUDGET, SOFT_BUDGET];
 
 /// What limits refer to.
 pub(super) struct Known<'k> {
@@ -177,7 +172,14 @@ impl Checker<'_> {
             };
             self.fatal(&given.at, format!("there is no route `{name}`: {hint}"));
         }
-        Some(given.value.0.iter().map(|name| name.as_str().into()).collect())
+        Some(
+            given
+                .value
+                .0
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+        )
     }
 
     fn limited_models(&self, given: Option<&Located<OneOrMany>>) -> Box<[ModelPattern]> {

@@ -5,28 +5,23 @@ use std::sync::Arc;
 use super::super::super::file::LimitFile;
 use super::super::checker::Checker;
 use super::Known;
-use crate::document::{Problems, Location, Severity, enumerate};
+use crate::document::{Location, Problems, Severity, enumerate};
 
 impl Checker<'_> {
     /// Refuses a budget whose requests have no cost: no price file is named, and their providers report none.
-    pub(super) fn priced(
-        &self,
-        file: &LimitFile,
-        routes: Option<&[Arc<str>]>,
-        known: &Known<'_>,
-    ) {
+    pub(super) fn priced(&self, file: &LimitFile, routes: Option<&[Arc<str>]>, known: &Known<'_>) {
         let Some(budget) = &file.budget else { return };
         if known.has_prices {
             return;
         }
         let counted = known.counted(routes);
-        let providers = known.providers.iter().filter(|provider| {
-            counted.iter().any(|route| route.provider == provider.name)
-        });
+        let providers = known
+            .providers
+            .iter()
+            .filter(|provider| counted.iter().any(|route| route.provider == provider.name));
         let (mut never, mut maybe) = (Vec::new(), Vec::new());
         for provider in providers {
-            let Some(parts) = &provider.parts else { continue };
-            match parts.kind.reports_cost {
+            match provider.reports_cost() {
                 Some(true) => {}
                 Some(false) => never.push(&*provider.name),
                 None => maybe.push(&*provider.name),

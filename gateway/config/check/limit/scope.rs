@@ -72,12 +72,7 @@ impl Checker<'_> {
     }
 
     /// Refuses a limit of keys on open routes, whose requests have none.
-    fn someone_shows_a_key(
-        &self,
-        routes: Option<&[Arc<str>]>,
-        known: &Known<'_>,
-        at: &Location,
-    ) {
+    fn someone_shows_a_key(&self, routes: Option<&[Arc<str>]>, known: &Known<'_>, at: &Location) {
         let counted = known.counted(routes);
         if !counted.is_empty() && counted.iter().all(|route| route.access == Access::Open) {
             let why = "a limit of keys counts nothing on routes with `auth = \"none\"`, whose requests have none: use \
