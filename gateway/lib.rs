@@ -163,8 +163,8 @@ pub mod testing {
     }
     pub mod usage {
         pub use crate::usage::{
-            ExcludeUsage, IncludeUsage, Media, MediumTokens, Meter, Prices, ServiceTier, Usage,
-            WebSocketMeter,
+            Asked, ExcludeUsage, IncludeUsage, Media, MediumTokens, Meter, Prices, RequestReader,
+            ServiceTier, Usage, WebSocketMeter,
         };
     }
 }
