@@ -9,4 +9,5 @@ pub(crate) mod by_address;
 pub(crate) mod failed_keys;
 pub(crate) mod gcra;
 pub(crate) mod held_bodies;
+pub(crate) mod notice;
 pub(crate) mod terms;
