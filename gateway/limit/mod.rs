@@ -15,6 +15,7 @@ pub(crate) mod failed_keys;
 pub(crate) mod gcra;
 pub(crate) mod held_bodies;
 pub(crate) mod moment;
+pub(crate) mod notice;
 pub(crate) mod of_key;
 pub(crate) mod period;
 pub(crate) mod plan;

@@ -108,7 +108,7 @@ impl Exchange {
 
     /// Notes `rejection`, and makes the error by which Pingora stops here.
     pub(super) fn refuse(&mut self, rejection: Rejection) -> Box<Error> {
-        let status = rejection.reason.status();
+        let status = rejection.status();
         self.rejection = Some(rejection);
         let mut error = Error::new_in(ErrorType::HTTPStatus(status));
         error.set_retry(false);
