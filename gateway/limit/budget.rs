@@ -24,7 +24,9 @@ pub(crate) struct InMemory;
 
 impl Issuer for InMemory {
     fn account(&self, id: AccountId, amount: i64) -> Arc<Account> {
-        Arc::new(Account::unbounded(id, amount))
+        let account = Account::unbounded(id);
+        account.set_amount(amount);
+        Arc::new(account)
     }
 
     fn tell(&self, _: &Arc<Account>) {}

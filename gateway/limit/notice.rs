@@ -1,11 +1,6 @@
 //! What an operator chooses about the way in which clients learn of limits. Settings, without the way they are written
 //! into a response.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the proxy uses it with the next part")
-)]
-
 /// Which limits successful responses tell the client of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum LimitHeaders {

@@ -68,7 +68,8 @@ pub(super) fn of_body(asked: &Asked<'_>, learnt: Amounts, prices: Prices<'_>) ->
 
 /// The most that a request can use: a token of text is at least a byte.
 fn most(asked: &Asked<'_>, cap: Option<u64>, prices: Prices<'_>) -> Most {
-    let is_bounded = asked.is_readable && !asked.by_reference && !asked.two_models;
+    let is_text = asked.is_readable && !asked.media;
+    let is_bounded = is_text && !asked.by_reference && !asked.background && !asked.two_models;
     let (true, Some(output)) = (is_bounded, cap) else {
         return Most::Unbounded;
     };

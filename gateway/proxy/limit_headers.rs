@@ -4,11 +4,6 @@
 //! meet. The provider's own headers of these kinds are about the account that all clients share, so they are replaced.
 //! Of kinds that the gateway does not limit, they pass.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the proxy uses it with the next part")
-)]
-
 use std::cmp::Reverse;
 use std::fmt::{self, Arguments, Display, Formatter, Write};
 use std::time::Duration;

@@ -2,11 +2,6 @@
 //!
 //! It holds what the refused client is or brings, and nothing that others have used.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the proxy uses it with the next part")
-)]
-
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;

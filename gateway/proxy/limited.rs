@@ -67,10 +67,7 @@ pub(super) fn refusal(
         resets,
         budget_status: exchange.rules.limits.budget_status,
     };
-    Rejection {
-        limit: Some(Box::new(limit)),
-        ..admission.rejection(reason)
-    }
+    admission.rejection(reason).with_limit(limit)
 }
 
 /// The amount of a limit in words: `600 requests per minute`, `20 requests at once`, `2000.00 per month`.

@@ -71,10 +71,6 @@ impl Rejection {
     }
 
     /// The same refusal, which says of `limit` what the client needs to know.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the proxy uses it with the next part")
-    )]
     pub(crate) fn with_limit(self, limit: LimitRefusal) -> Self {
         Self {
             message: Some(limit.message(self.reason).into()),

@@ -5,6 +5,7 @@
 //! so are the model and the most that the response can have; only requests with limits that depend on these wait for it.
 //! A request that is refused at the second point has cost a connection at most: the provider does not have its last byte.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,6 @@ use super::limited::{self, refusal};
 use super::reject::{Reason, Rejection};
 use super::reserved::Reserved;
 use crate::limit::applied::{Applied, Ask, Most, Why};
-use crate::limit::moment::Moment;
 use crate::limit::plan::Holder;
 use crate::limit::reservation::{Lists, Refused, Reservation};
 use crate::limit::terms::Counts;
@@ -54,11 +54,8 @@ fn lists(exchange: &Exchange, admission: &Admission, attempt: &Attempt) -> Optio
         route: Arc::clone(route),
         target: Arc::clone(target),
     };
-    lists
-        .on(&admission.route().name)
-        .next()
-        .is_some()
-        .then_some(lists)
+    let has_some = lists.on(&admission.route().name).next().is_some();
+    has_some.then_some(lists)
 }
 
 /// The first point: takes what is known to be used from the head of the request. Fails with the refusal that the client
@@ -103,6 +100,9 @@ async fn take(
     let mut waited = Duration::ZERO;
     while let Err(refused) = reservation.take(route, holds, &ask, moment) {
         wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
+    }
+    if !needs_body {
+        reservation.count_request(moment);
     }
     let value = |name: &HeaderName| request.headers.get(name).map_or(&b""[..], |it| it.as_bytes());
     let reader = || Box::new(RequestReader::of(value(&CONTENT_TYPE), value(&CONTENT_ENCODING)));
@@ -212,7 +212,7 @@ async fn change(exchange: &mut Exchange, reader: Box<RequestReader>) -> Result<(
     let Some(mut reserved) = exchange.reserved.take() else {
         return Ok(());
     };
-    let changed = change_reserved(exchange, &mut reserved, &reader.asked()).await;
+    let changed = change_reserved(exchange, &mut reserved, &reader).await;
     if changed.is_err() {
         reserved.reservation.give_back();
     }
@@ -223,16 +223,15 @@ async fn change(exchange: &mut Exchange, reader: Box<RequestReader>) -> Result<(
 async fn change_reserved(
     exchange: &Exchange,
     reserved: &mut Reserved,
-    asked: &Asked<'_>,
+    reader: &RequestReader,
 ) -> Result<(), Rejection> {
     let (Some(admission), Some(attempt)) = (&exchange.admission, &exchange.attempt) else {
         return Err(exchange.rejection_for(Reason::Internal));
     };
     let route = &*admission.route().name;
-    let named = asked
-        .model
-        .filter(|_| !asked.two_models)
-        .or_else(|| model_in_path(attempt.path()));
+    let asked = &reader.asked_at(attempt.path());
+    let named = model(asked, attempt.path());
+    let named = named.as_deref();
     let model = named.map(str::to_lowercase);
     let prices = Prices {
         list: exchange.rules.prices.as_deref(),
@@ -255,7 +254,15 @@ async fn change_reserved(
     while let Err(refused) = reserved.reservation.take(route, holds, &ask, moment) {
         wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
     }
+    reserved.reservation.count_request(moment);
     Ok(())
+}
+
+/// The model of a request, if there is no doubt about it.
+fn model<'r>(asked: &Asked<'r>, path: &'r str) -> Option<Cow<'r, str>> {
+    let in_path = model_in_path(path);
+    let in_body = asked.model.filter(|_| asked.is_readable).map(Cow::Borrowed);
+    in_path.or(in_body).filter(|_| !asked.two_models)
 }
 
 /// Refuses a request whose model has no price, where a limit of money has to count it.

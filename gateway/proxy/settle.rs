@@ -152,7 +152,7 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
         _ => return None,
     };
     reserved.raised = (events, exchange.watchdog.now());
-    let over = reserved.reservation.top_up(&used, exchange.moment_now())?;
+    let over = reserved.reservation.count_use(&used, exchange.moment_now())?;
     let admission = exchange.admission.as_ref()?;
     let reason = Reason::BudgetExceeded;
     Some(limited::refusal(exchange, admission, &over, reason, None, None))

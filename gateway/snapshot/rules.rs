@@ -11,7 +11,6 @@ use super::routes::{Use, routes};
 use crate::config::{LimitRules, Resolved, ServerConfig};
 use crate::key::{KeySource, KeyStore, Revision, StoreError};
 use crate::limit::book::Book;
-use crate::limit::period::Calendar;
 use crate::limit::plan::Plan;
 use crate::metrics::Metrics;
 use crate::origin::Resolver;
@@ -99,10 +98,7 @@ impl Snapshot {
             let provider = Provider::build(spec, addresses).ok_or(BuildError::Provider(name))?;
             providers.push(Arc::new(provider));
         }
-        let calendar = Calendar::new(
-            config.limits.timezone.clone(),
-            config.limits.week_starts,
-        );
+        let calendar = config.limits.calendar.clone();
         let limits = config.limits.limits.clone();
         let plan = Plan::new(limits, calendar, beside.book.clone());
         let routes = routes(

@@ -1,14 +1,6 @@
 //! What the path of a request says: the model, where it is in the path, and whether the provider bills the request later
 //! than its response.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the limits of tokens and money use it with the next part"
-    )
-)]
-
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;

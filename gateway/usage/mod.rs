@@ -31,10 +31,6 @@ mod tests;
 mod tokens;
 mod websocket;
 
-#[expect(
-    unused_imports,
-    reason = "the limits of tokens and money use them with the next part"
-)]
 pub(crate) use endpoints::{bills_later, model_in_path};
 pub use exclude::ExcludeUsage;
 pub(crate) use expected::{Expected, expected};

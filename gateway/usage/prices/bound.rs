@@ -1,10 +1,5 @@
 //! What a request may cost, before its response is known.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the limits of money use it with the next part")
-)]
-
 use jiff::civil::Date;
 
 use super::PriceList;

@@ -1,7 +1,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use http::StatusCode;
 use jiff::civil::Weekday;
 
 use super::super::check;
@@ -9,6 +8,7 @@ use super::*;
 use crate::config::file::GatewayFile;
 use crate::config::meant::Config;
 use crate::document::{Document, Problems};
+use crate::limit::notice::{BudgetStatus, LimitHeaders};
 use crate::limit::terms::{Of, Period, RateAmount, Tokens, Window};
 
 /// A provider and a route of each sort, in lines 1 to 20. `[usage] prices` may follow.
@@ -492,7 +492,7 @@ fn what_limits_have_in_common_is_read_or_refused() {
         (limits.week_starts, limits.budget_status, limits.headers),
         (
             Weekday::Monday,
-            StatusCode::PAYMENT_REQUIRED,
+            BudgetStatus::PaymentRequired,
             LimitHeaders::Rates
         )
     );
@@ -508,7 +508,7 @@ fn what_limits_have_in_common_is_read_or_refused() {
         (limits.week_starts, limits.budget_status, limits.headers),
         (
             Weekday::Sunday,
-            StatusCode::TOO_MANY_REQUESTS,
+            BudgetStatus::TooManyRequests,
             LimitHeaders::All
         )
     );
