@@ -135,3 +135,179 @@ impl Value for SoftBudget {
         Ok(Self(amount::percents(texts.iter().map(String::as_str))?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::KeyDigest;
+    use super::super::file::{KeyFile, read};
+    use super::*;
+
+    fn read_key(more: &str) -> (KeyFile, Vec<String>) {
+        let hash = KeyDigest::of(b"a");
+        read(&format!(
+            "[[key]]\nid = \"a\"\nhashes = [\"{hash}\"]\n{more}\n"
+        ))
+    }
+
+    #[test]
+    fn a_key_has_the_limits_that_its_entry_sets() {
+        let all = "rpm_limit = 600\ntpm_limit = 2_000_000\nmax_parallel_requests = 20\n\
+                   max_budget = [\"5 per day\", \"50.00/month\"]\nsoft_budget = [\"95%\", \"80%\"]";
+        for (more, words, soft) in [
+            ("", "", &[][..]),
+            ("max_budget = 0", "max_budget 0.00 for ever", &[]),
+            ("max_budget = 50", "max_budget 50.00 for ever", &[]),
+            (
+                "max_budget = '1.5k per year'",
+                "max_budget 1500.00 per year",
+                &[],
+            ),
+            (
+                all,
+                "rpm_limit 600 per minute, tpm_limit 2000000 per minute, max_parallel_requests 20 at once, \
+                 max_budget 5.00 per day, max_budget 50.00 per month",
+                &[80, 95],
+            ),
+        ] {
+            let (file, problems) = read_key(more);
+            assert!(problems.is_empty(), "{problems:?}");
+            let limits = file.entries[0].key.limits.as_ref();
+            let found: Vec<_> = limits.iter().flat_map(|limits| limits.words()).collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|(name, amount)| format!("{name} {amount}"))
+                .collect();
+            assert_eq!(found.join(", "), words);
+            let settings = limits.map(|limits| limits.settings()).unwrap_or_default();
+            assert_eq!(settings.soft_budget, soft);
+        }
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_meant_is_reported_with_its_line() {
+        let budget = "max_budget = '50'\n";
+        for (more, why) in [
+            (
+                "rpm_limit = 0",
+                "4: key[0].rpm_limit: must not be zero; to let nothing pass, disable the key",
+            ),
+            (
+                "rpm_limit = -1",
+                "4: key[0].rpm_limit: expected a whole number, zero or more",
+            ),
+            (
+                "rpm_limit = 1.5",
+                "4: key[0].rpm_limit: expected a whole number, found a number with a fraction",
+            ),
+            (
+                "rpm_limit = '600 per minute'",
+                "4: key[0].rpm_limit: expected a whole number, found a string",
+            ),
+            (
+                "rpm_limit = 1_000_000_001",
+                "4: key[0].rpm_limit: must be at most 1_000_000_000",
+            ),
+            (
+                "rpm_limits = 600",
+                "4: unknown key `key[0].rpm_limits`: did you mean `rpm_limit`?",
+            ),
+            ("\ntpm_limit = 0", "5: key[0].tpm_limit: must not be zero"),
+            (
+                "max_parallel_requests = 0",
+                "4: key[0].max_parallel_requests: must be from 1 to",
+            ),
+            (
+                "max_parallel_requests = 4294967296",
+                "4: key[0].max_parallel_requests: must be from 1 to",
+            ),
+            (
+                "max_budget = 50.0",
+                "4: key[0].max_budget: is a number with a fraction, which TOML",
+            ),
+            (
+                "max_budget = -50",
+                "4: key[0].max_budget: expected a whole number, zero or more",
+            ),
+            (
+                "max_budget = '-50'",
+                "4: key[0].max_budget: must not be negative",
+            ),
+            (
+                "max_budget = '$50'",
+                "4: key[0].max_budget: must be written without a currency",
+            ),
+            (
+                "max_budget = '50 per moon'",
+                "4: key[0].max_budget: has an unknown period; known are",
+            ),
+            (
+                "max_budget = '50 per minute'",
+                "4: key[0].max_budget: is money, which has a period of an hour",
+            ),
+            (
+                "max_budget = ['5 per day', '6/d']",
+                "4: key[0].max_budget: has two amounts with the same period",
+            ),
+            (
+                "max_budget = []",
+                "4: key[0].max_budget: must be an amount such as",
+            ),
+            (
+                "max_budget = [5]",
+                "4: key[0].max_budget: expected a string or a list of strings",
+            ),
+            (
+                "max_budget = '3_000M'",
+                "4: key[0].max_budget: is too large",
+            ),
+            (
+                "soft_budget = '80%'",
+                "4: key `a` has a soft_budget and no max_budget",
+            ),
+            (
+                &format!("{budget}soft_budget = 80"),
+                "5: key[0].soft_budget: must be a percentage of the budget",
+            ),
+            (
+                &format!("{budget}soft_budget = 40.0"),
+                "5: key[0].soft_budget: must be a percentage",
+            ),
+            (
+                &format!("{budget}soft_budget = '100%'"),
+                "5: key[0].soft_budget: must be a percentage",
+            ),
+            (
+                &format!("{budget}soft_budget = ['80%', '']"),
+                "5: key[0].soft_budget: must be a percentage",
+            ),
+        ] {
+            let (_, problems) = read_key(more);
+            assert_eq!(problems.len(), 1, "{more}: {problems:?}");
+            assert!(
+                problems[0].starts_with(&format!("keys.toml:{why}")),
+                "{more}: {problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn equal_limits_are_kept_once_and_however_their_keys_are_written() {
+        let key = |id: &str, more: &str| {
+            let hash = KeyDigest::of(id.as_bytes());
+            format!("[[key]]\nid = \"{id}\"\nhashes = [\"{hash}\"]\n{more}\n")
+        };
+        let (file, problems) = read(
+            &(key("a", "rpm_limit = 600")
+                + &key("b", "rpm_limit = 600")
+                + &key("c", "rpm_limit = 6_00 # as the others")
+                + &key("d", "tpm_limit = 600")
+                + &key("e", "")),
+        );
+        assert!(problems.is_empty(), "{problems:?}");
+        let limits = |place: usize| file.entries[place].key.limits.as_ref();
+        for place in [1, 2] {
+            assert!(Arc::ptr_eq(limits(0).unwrap(), limits(place).unwrap()));
+        }
+        assert!(limits(0) != limits(3) && limits(4).is_none());
+    }
+}

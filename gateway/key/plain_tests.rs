@@ -13,6 +13,8 @@ use super::file::{KeyFile, Note};
 use super::known::Known;
 use super::plain::PlainChunk;
 use crate::document::{Document, Problems};
+use crate::limit::amount::budgets;
+use crate::limit::of_key::LimitSettings;
 use crate::secret::LocalSecrets;
 
 /// Everything that a file says and everything that is wrong with it.
@@ -100,8 +102,25 @@ pub(super) fn new_key(number: usize, settings: usize) -> NewKey {
         not_before: has(2).then(|| time("2024-02-29T23:59:59Z")),
         expires: has(3).then(|| time("2031-12-31T00:00:00Z")),
         disabled: has(4),
+        limits: limits(number % 8),
         created: time("2026-11-28T06:00:00Z"),
         comment: has(5).then(|| "# it's a [[key]]".to_owned()),
+    }
+}
+
+/// Limits with the settings that the bits of `which` stand for.
+fn limits(which: usize) -> LimitSettings {
+    let has = |bit: usize| which >> bit & 1 == 1;
+    let texts = ["5.00 per day", "0.000000001 for ever"];
+    LimitSettings {
+        rpm_limit: has(0).then_some(600),
+        tpm_limit: has(1).then_some(2_000_000),
+        max_parallel_requests: has(1).then_some(20),
+        max_budget: match which {
+            4.. => budgets(texts.into_iter().skip(which % 2)).unwrap(),
+            _ => Vec::new(),
+        },
+        soft_budget: [80, 95].into_iter().take(which.saturating_sub(4)).collect(),
     }
 }
 
@@ -191,6 +210,54 @@ fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
         "id = \"b\"",
         "created = 1",
         "metadata = { t = \"inline:x\" }",
+        "rpm_limit = 600",
+        "rpm_limit = 6_00\ntpm_limit = 1_000_000",
+        "rpm_limit = 6__00",
+        "rpm_limit = 600_",
+        "rpm_limit = 0600",
+        "rpm_limit = 0",
+        "rpm_limit = +600",
+        "rpm_limit = -600",
+        "rpm_limit = 0x10",
+        "rpm_limit = 600 # more",
+        "rpm_limit = 600 ",
+        "rpm_limit = ",
+        "rpm_limit = 600.0",
+        "rpm_limit = \"600\"",
+        "rpm_limit = 1000000001",
+        "rpm_limit = 9223372036854775808",
+        "rpm_limit = 600\nrpm_limit = 600",
+        "max_parallel_requests = 4294967295",
+        "max_parallel_requests = 4294967296",
+        "max_parallel_requests = 0",
+        "max_budget = 50",
+        "max_budget = 0",
+        "max_budget = 1_000",
+        "max_budget = 50.0",
+        "max_budget = -1",
+        "max_budget = \"50\"",
+        "max_budget = '50'",
+        "max_budget = \"50 per month\" ",
+        "max_budget = \"50 per moon\"",
+        "max_budget = [\"5 per day\", \"50 per month\"]",
+        "max_budget = [\"5 per day\",\"50 per month\"]",
+        "max_budget = [\"5 per day\", \"6 per days\"]",
+        "max_budget = [\"5 per day\", \"\"]",
+        "max_budget = [\"5 per day\"",
+        "max_budget = [\n\"5 per day\"\n]",
+        "max_budget = \"5 per day\", \"50 per month\"",
+        "max_budget = []",
+        "max_budget = [50]",
+        "max_budget = \"\"\"50\"\"\"",
+        "max_budgets = \"50\"",
+        "max_ = 1",
+        "max_budget = \"50\"\nsoft_budget = \"80%\"",
+        "soft_budget = [\"95%\", \"80%\", \"80%\"]\nmax_budget = \"50\"",
+        "max_budget = \"50\"\nsoft_budget = \"100%\"",
+        "max_budget = \"50\"\nsoft_budget = []",
+        "max_budget = \"50\"\nsoft_budget = 80",
+        "max_budget = 50.0\nsoft_budget = \"80%\"",
+        "soft_budget = \"80%\"",
         "label = { a = \"b\" }",
         "expires = 2027-01-31T12:00:00Z",
         "# [[key]]\n  [[ key ]]\nid = \"b\"",

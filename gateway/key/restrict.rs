@@ -233,4 +233,36 @@ mod tests {
         assert_eq!(left.metadata("m").unwrap().expose(), "1");
         assert!(!whole);
     }
+
+    #[test]
+    fn a_lower_limit_applies_and_a_higher_or_removed_one_does_not() {
+        let (low, high) = ("rpm_limit = 5", "rpm_limit = 6");
+        let per_day = "max_budget = \"5 per day\"";
+        for (before, newer, left, is_whole) in [
+            (low, low, "rpm_limit 5 per minute", true),
+            (high, low, "rpm_limit 5 per minute", true),
+            (low, high, "rpm_limit 5 per minute", false),
+            (low, "", "rpm_limit 5 per minute", false),
+            ("", low, "rpm_limit 5 per minute", true),
+            ("", "", "", true),
+            (
+                low,
+                per_day,
+                "max_budget 5.00 per day, rpm_limit 5 per minute",
+                false,
+            ),
+        ] {
+            let (keys, whole) = restricted(&key("a", "1", before), &key("a", "1", newer));
+            let limits = &keys.keys().next().unwrap().limits;
+            let words = limits.iter().flat_map(|limits| limits.words());
+            let words: Vec<_> = words
+                .map(|(name, amount)| format!("{name} {amount}"))
+                .collect();
+            assert_eq!(
+                (&*words.join(", "), whole),
+                (left, is_whole),
+                "{before} {newer}"
+            );
+        }
+    }
 }

@@ -183,7 +183,10 @@ mod tests {
     fn settings(rpm: Option<u64>, budgets: &[&str], soft: &[u8]) -> LimitSettings {
         LimitSettings {
             rpm_limit: rpm,
-            max_budget: amount::budgets(budgets.iter().copied()).unwrap(),
+            max_budget: budgets
+                .iter()
+                .map(|text| amount::money(text).unwrap())
+                .collect(),
             soft_budget: soft.to_vec(),
             ..LimitSettings::default()
         }

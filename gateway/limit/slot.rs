@@ -12,7 +12,7 @@ pub(crate) struct Cells;
 
 /// The place of a key's cells. A copy of it is empty: two keys never share cells.
 #[derive(Default)]
-pub struct KeySlot(ArcSwapOption<Cells>);
+pub(crate) struct KeySlot(ArcSwapOption<Cells>);
 
 impl Clone for KeySlot {
     fn clone(&self) -> Self {
