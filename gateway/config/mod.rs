@@ -12,6 +12,7 @@
 
 mod check;
 mod consistency;
+mod entry;
 mod error;
 mod fetch;
 mod file;

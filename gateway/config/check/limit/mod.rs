@@ -3,6 +3,7 @@
 mod amounts;
 mod common;
 mod effect;
+mod metered;
 mod prices;
 mod scope;
 #[cfg(test)]
@@ -99,6 +100,7 @@ impl Checker<'_> {
         let amounts = self.amounts(&file)?;
         self.without_effect(&file, &amounts);
         self.priced(&file, routes.as_deref(), known);
+        self.metered(&amounts, routes.as_deref(), known, &file.at);
         let make = Common {
             reserve: self.one_of(file.reserve.as_ref(), "reserve", &Reserve::NAMES),
             mode: self.one_of(file.mode.as_ref(), "mode", &Mode::NAMES),
