@@ -2,7 +2,7 @@
 //! clients together have held.
 //!
 //! Counts and decides; knows nothing of HTTP, Pingora, keys or responses. A caller reads the setting, passes it in, and
-//! turns the decision into a response.
+//! turns the decision into a response. `notice` holds the settings for that, which the configuration reads.
 
 pub(crate) mod account;
 pub(crate) mod amount;

@@ -62,6 +62,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn responses_tell_of_rates_unless_an_operator_chooses_otherwise() {
+        let default = LimitHeaders::default();
+        let names = LimitHeaders::NAMES.iter();
+        let name = names.clone().find(|(_, value)| *value == default);
+        assert_eq!(name.map(|(name, _)| *name), Some("rates"));
+        let values: Vec<LimitHeaders> = names.map(|(_, value)| *value).collect();
+        let all = [LimitHeaders::All, LimitHeaders::Rates, LimitHeaders::None];
+        assert_eq!(values, all);
+    }
+
+    #[test]
     fn a_budget_is_refused_with_one_of_three_statuses() {
         for status in BudgetStatus::ALL {
             assert_eq!(BudgetStatus::of(status.code()), Some(status));

@@ -72,7 +72,7 @@ pub(crate) struct Left<'a> {
     /// The units in a window or period.
     pub(crate) limit: u64,
     /// The units that are left after this request.
-    pub(crate) left: u64,
+    pub(crate) remaining: u64,
     /// The length of the window or period.
     pub(crate) window: Duration,
     /// The time until all units are left again, if no more requests come.
@@ -189,7 +189,7 @@ impl<'w> Writer<'w> {
     /// The limit of one of `kinds` that leaves the least, and of several such, the one that takes the longest to reset.
     fn tightest(&self, kinds: &[Kind]) -> Option<&'w Left<'w>> {
         let of_kinds = self.left.iter().filter(|left| kinds.contains(&left.kind));
-        of_kinds.min_by_key(|left| (left.left, Reverse(left.resets_in)))
+        of_kinds.min_by_key(|left| (left.remaining, Reverse(left.resets_in)))
     }
 
     fn openai(&mut self) {
@@ -235,7 +235,7 @@ impl<'w> Writer<'w> {
         for left in told.into_iter().flatten() {
             // `r` stands before `t`: huggingface_hub reads them in this order only.
             let resets_in = whole_seconds(left.resets_in);
-            self.item(left, format_args!("r={};t={resets_in}", left.left));
+            self.item(left, format_args!("r={};t={resets_in}", left.remaining));
         }
         self.put(&RATE_LIMIT);
     }
@@ -250,13 +250,16 @@ impl<'w> Writer<'w> {
 
     fn budget(&mut self) {
         if let Some(left) = self.tightest(&[Kind::Budget]) {
-            let _ = write!(self.text, "{}", Money(left.left));
+            let _ = write!(self.text, "{}", Money(left.remaining));
             self.put(&BUDGET);
         }
     }
 
     fn put_kind(&mut self, names: &Names, left: &Left<'_>, reset: Arguments<'_>) {
-        for (name, value) in [(&names.limit, left.limit), (&names.remaining, left.left)] {
+        for (name, value) in [
+            (&names.limit, left.limit),
+            (&names.remaining, left.remaining),
+        ] {
             let _ = write!(self.text, "{value}");
             self.put(name);
         }

@@ -127,7 +127,7 @@ pub(crate) fn wait_for_a_place(learnt: Duration, random: u64) -> Duration {
     let likely = learnt.clamp(shortest, longest);
     let from = (likely / 2).max(shortest);
     let to = (likely + likely / 2).min(longest);
-    let span = u64::try_from((to - from).as_micros()).unwrap_or_default();
+    let span = u64::try_from(to.saturating_sub(from).as_micros()).unwrap_or_default();
     from + Duration::from_micros(random % (span + 1))
 }
 

@@ -125,8 +125,8 @@ impl<'e> Outcome<'e> {
                 .or_else(|| rejection?.key()),
             refused,
             ended_early,
-            status: match (stats.status, refused) {
-                (0, Some(reason)) => reason.status(),
+            status: match (stats.status, rejection) {
+                (0, Some(rejection)) => rejection.status(),
                 (0, None) => ended_early.map_or(0, Reason::status),
                 (sent, _) => sent,
             },

@@ -9,12 +9,12 @@ const DIALECTS: [ErrorFormat; 6] = [
     ErrorFormat::HuggingFace,
 ];
 
-fn left(kind: Kind, name: &str, (limit, left): (u64, u64), resets_in: Duration) -> Left<'_> {
+fn left(kind: Kind, name: &str, (limit, remaining): (u64, u64), resets_in: Duration) -> Left<'_> {
     Left {
         kind,
         name,
         limit,
-        left,
+        remaining,
         window: Duration::from_secs(60),
         resets_in,
     }
