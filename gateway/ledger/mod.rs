@@ -11,15 +11,6 @@
 //!
 //! When the file cannot be written, no rights are issued; what was issued may be spent.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the proxy uses it with the next part"
-    )
-)]
-
 mod books;
 mod correction;
 mod error;
@@ -51,6 +42,7 @@ use jiff::{SignedDuration, Timestamp};
 use self::books::Books;
 use self::registry::Registry;
 use self::writer::{Message, Status, Writer};
+use crate::limit::budget::Issuer;
 use crate::limit::account::{Account, AccountId};
 use crate::runtime::atomic::Ordering;
 
@@ -66,6 +58,16 @@ pub(crate) struct Ledger {
     registry: Arc<Registry>,
     /// `None`: without a file, each account has all rights.
     link: Option<Link>,
+}
+
+impl Issuer for Ledger {
+    fn account(&self, id: AccountId, amount: i64) -> Arc<Account> {
+        self.account(id, amount)
+    }
+
+    fn tell(&self, account: &Arc<Account>) {
+        self.tell(account);
+    }
 }
 
 /// The way to the thread.
@@ -158,6 +160,11 @@ impl Ledger {
             // Without a thread, the process is ending.
             let _ = link.messages.send(Message::Told(account.clone()));
         }
+    }
+
+    /// Whether it has a file, in which there is a history.
+    pub(crate) fn has_file(&self) -> bool {
+        self.link.is_some()
     }
 
     /// Adds what an exchange used to the history. Never waits: a row for which there is no room is dropped and counted.

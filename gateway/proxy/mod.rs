@@ -34,6 +34,7 @@ mod held_body;
 mod hold;
 mod http10;
 pub(crate) mod inject;
+mod left;
 pub(crate) mod limit_headers;
 pub(crate) mod limit_refusal;
 mod limited;

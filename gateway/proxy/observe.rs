@@ -16,6 +16,7 @@ use super::cors;
 use super::exchange::Exchange;
 use super::header_map::edit_response;
 use super::http10;
+use super::left;
 use super::location::Request;
 use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID, UNEXPECTED_SWITCH};
 use super::respond::end_with_this_response;
@@ -144,6 +145,7 @@ fn write_own(exchange: &Exchange, status: StatusCode, headers: &mut HeaderMap) {
         headers.insert(ID.clone(), id.clone());
     }
     headers.insert(OUR_ID.clone(), id);
+    left::write(exchange, headers);
     if status.as_u16() >= 400 {
         headers.insert(REFUSED_BY, HeaderValue::from_static("provider"));
     }

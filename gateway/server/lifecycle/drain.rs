@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::runtime::systemd;
 use crate::server::gateway::Gateway;
+use crate::server::limits;
 use crate::server::lifecycle::handover::PREDECESSOR_LOST;
 
 /// How long idle connections stay open after the listeners have closed: a request that a client is just sending is
@@ -99,6 +100,9 @@ impl Gateway {
             if let Some(serving) = self.serving.take() {
                 control.block_on(serving.end(LAST_THREADS));
             }
+            // Behind the last exchange, which has settled what it used.
+            limits::save_rates(&self.live, &self.ledger);
+            self.ledger.close();
             if let Some(exporting) = self.exporting.take() {
                 let sent = control.block_on(async { timeout(LAST_SPANS, exporting).await });
                 if sent.is_err() {
