@@ -27,6 +27,7 @@ mod pages;
 mod plain;
 mod plain_file;
 mod plain_limits;
+mod plain_reader;
 #[cfg(test)]
 mod plain_tests;
 mod presented;
