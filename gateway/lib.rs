@@ -18,7 +18,7 @@
 //! |---|---|
 //! | [`runtime`], [`grammar`] | threads, time, files, the log, the service manager; the syntax of HTTP |
 //! | [`document`], [`wire`], [`limit`], [`trusted_proxies`] | TOML that knows its lines; JSON, events, compression and WebSocket frames; rates and counts; the address of a client behind trusted proxies |
-//! | [`secret`], [`usage`], [`metrics`] | secrets and references to them; tokens, prices and costs; all metrics |
+//! | [`secret`], [`usage`], [`metrics`], [`ledger`] | secrets and references to them; tokens, prices and costs; all metrics; the rights of budgets, in a file |
 //! | [`origin`], [`template`], [`key`], [`access_log`] | one HTTP origin and the way to it; header templates; client keys; one line per request |
 //! | [`provider`] | kinds of providers, paths, header policy, the placement of the token |
 //! | [`route`], [`telemetry`] | router, patterns, targets; spans for a collector |
@@ -51,6 +51,7 @@ mod error;
 mod grammar;
 mod import;
 mod key;
+mod ledger;
 mod limit;
 mod metrics;
 mod origin;
@@ -163,8 +164,8 @@ pub mod testing {
     }
     pub mod usage {
         pub use crate::usage::{
-            ExcludeUsage, IncludeUsage, Media, MediumTokens, Meter, Prices, ServiceTier, Usage,
-            WebSocketMeter,
+            Asked, ExcludeUsage, IncludeUsage, Media, MediumTokens, Meter, Prices, RequestReader,
+            ServiceTier, Usage, WebSocketMeter,
         };
     }
 }

@@ -1,20 +1,15 @@
 //! Limits of use as resolved: those of `[[limits]]`, and what all limits have in common.
 
-#![expect(
-    dead_code,
-    reason = "the snapshot makes the plan of limits of them with the next part"
-)]
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
 use jiff::tz::TimeZone;
 
 use super::meant::LimitsConfig;
 use crate::limit::period::Calendar;
-use crate::limit::terms::{Limit, LimitHeaders};
+use crate::limit::notice::{BudgetStatus, LimitHeaders};
+use crate::limit::terms::Limit;
 
 /// The limits of a configuration.
 #[derive(Debug)]
@@ -24,7 +19,7 @@ pub(crate) struct LimitRules {
     /// The calendar that the periods of budgets follow.
     pub(crate) calendar: Calendar,
     /// The status of a response that says that a budget is spent: 402, 403 or 429.
-    pub(crate) budget_status: StatusCode,
+    pub(crate) budget_status: BudgetStatus,
     /// Which limits responses report.
     pub(crate) headers: LimitHeaders,
     /// How long the ledger keeps its history, at least a day.

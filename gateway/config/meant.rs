@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue};
 use jiff::civil::Weekday;
 
 use super::server::ServerConfig;
 use crate::document::{Located, Location};
-use crate::limit::terms::{Limit, LimitHeaders};
+use crate::limit::notice::{BudgetStatus, LimitHeaders};
+use crate::limit::terms::Limit;
 use crate::origin::{BaseUrl, EgressProxy, HttpVersion, Timeouts};
 use crate::provider::{Bearer, Kind, Paths, RedirectHost};
 use crate::route::{Access, Cors, HostPattern, PathPrefix};
@@ -77,7 +78,7 @@ pub(crate) struct LimitsConfig {
     /// The first day of a week.
     pub(crate) week_starts: Weekday,
     /// The status of a response that says that a budget is spent.
-    pub(crate) budget_status: StatusCode,
+    pub(crate) budget_status: BudgetStatus,
     /// Which limits responses report.
     pub(crate) headers: LimitHeaders,
     /// How long the ledger keeps its history.

@@ -5,7 +5,8 @@
 
 use jiff::civil::Weekday;
 
-use crate::limit::terms::{LimitHeaders, Mode, OverBudget, Reserve};
+use crate::limit::notice::LimitHeaders;
+use crate::limit::terms::{Mode, OverBudget, Reserve};
 use crate::provider::KINDS;
 use crate::usage::Metering;
 

@@ -53,8 +53,16 @@ pub(crate) struct Account {
     elsewhere: AtomicI64,
     /// What an operator has added to the limit's amount.
     raised: AtomicI64,
+    /// The limit's amount for the period, as the configuration states it now. For the ledger.
+    amount: AtomicI64,
+    /// The sum of what was not taken since the ledger looked last, because it was not issued.
+    missed: AtomicI64,
+    /// The largest of these.
+    largest: AtomicI64,
     /// Whether the ledger has been told that something has changed, and has not looked since.
     told: AtomicBool,
+    /// Whether the ledger has been told that rights are missing, and has not looked since.
+    hurried: AtomicBool,
 }
 
 impl Account {
@@ -76,7 +84,11 @@ impl Account {
             issued: AtomicI64::new(issued),
             elsewhere: AtomicI64::new(0),
             raised: AtomicI64::new(0),
+            amount: AtomicI64::new(0),
+            missed: AtomicI64::new(0),
+            largest: AtomicI64::new(0),
             told: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
         }
     }
 
@@ -95,15 +107,31 @@ impl Account {
         };
         let take = self
             .taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+            .fetch_update(Ordering::SeqCst, Ordering::Relaxed, next);
         match take {
-            Ok(_) => {
-                self.reserved.fetch_add(units, Ordering::Relaxed);
+            // The ledger may have lowered the rights since they were read: see `lower`.
+            Ok(taken) if taken.saturating_add(units) <= self.issued.load(Ordering::SeqCst) => {
+                add(&self.reserved, units);
                 Ok(())
             }
+            Ok(_) => {
+                add(&self.taken, units.saturating_neg());
+                Err(self.miss(units))
+            }
             Err(taken) if taken.saturating_add(units) > most => Err(Untaken::Spent),
-            Err(_) => Err(Untaken::NotIssued),
+            Err(_) => Err(self.miss(units)),
         }
+    }
+
+    /// Notes that `units` were not taken because they were not issued.
+    fn miss(&self, units: i64) -> Untaken {
+        let next = |missed: i64| Some(missed.saturating_add(units));
+        // The closure always returns a value.
+        let _ = self
+            .missed
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        self.largest.fetch_max(units, Ordering::Relaxed);
+        Untaken::NotIssued
     }
 
     /// Reserves `units` whatever is left: what is missing becomes debt.
@@ -157,6 +185,47 @@ impl Account {
         self.issued.store(issued, Ordering::Relaxed);
     }
 
+    /// Takes back rights: `least` are left, or more if more is taken. Returns how many are left. Only the ledger calls it,
+    /// with less than [`Self::issued`].
+    ///
+    /// A request that reads the rights, is held up, and takes after they were lowered, reads them again: it stores `taken`
+    /// and then loads `issued`, and this function stores `issued` and then loads `taken`. In the one order of these four,
+    /// either this function sees what the request has taken, or the request sees the lower rights and takes nothing.
+    pub(crate) fn lower(&self, least: i64) -> i64 {
+        self.issued.swap(least, Ordering::SeqCst);
+        let taken = self.taken.load(Ordering::SeqCst);
+        if taken > least {
+            self.issued.store(taken, Ordering::SeqCst);
+        }
+        taken.max(least)
+    }
+
+    /// The limit's amount for the period, as the configuration states it now.
+    pub(crate) fn amount(&self) -> i64 {
+        self.amount.load(Ordering::Relaxed)
+    }
+
+    /// Sets the limit's amount for the period. Returns whether it was another one.
+    pub(crate) fn set_amount(&self, units: i64) -> bool {
+        self.amount.swap(units, Ordering::Relaxed) != units
+    }
+
+    /// What was not taken since the last call because it was not issued: the sum, and the largest.
+    pub(crate) fn take_missed(&self) -> (i64, i64) {
+        let missed = self.missed.swap(0, Ordering::Relaxed);
+        (missed, self.largest.load(Ordering::Relaxed))
+    }
+
+    /// Whether the ledger has to be told that rights are missing: true once, until it [looks](Self::look).
+    pub(crate) fn hurry(&self) -> bool {
+        self.is_short() && !self.hurried.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether rights were missing since the ledger looked last.
+    pub(crate) fn is_short(&self) -> bool {
+        self.missed.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether the ledger has to be told that something has changed: true once, until it [looks](Self::look).
     pub(crate) fn tell(&self) -> bool {
         !self.told.load(Ordering::Relaxed) && !self.told.swap(true, Ordering::Relaxed)
@@ -165,6 +234,7 @@ impl Account {
     /// The ledger looks now: later changes are told again.
     pub(crate) fn look(&self) {
         // Before the counts are read: a change behind this is told again.
+        self.hurried.swap(false, Ordering::AcqRel);
         self.told.swap(false, Ordering::AcqRel);
     }
 
@@ -179,4 +249,67 @@ impl Account {
 /// Adds to a count. Counts are far from the ends of an `i64`: a limit's amount is at most half of it.
 fn add(count: &AtomicI64, units: i64) {
     count.fetch_add(units, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An account of a day.
+    fn account() -> Account {
+        Account::new(AccountId {
+            limit: "search-team".into(),
+            scope: "alice".into(),
+            counts: Counts::Money,
+            period: Period::Day,
+            start: Timestamp::UNIX_EPOCH,
+            end: Timestamp::MAX,
+        })
+    }
+
+    #[test]
+    fn what_is_not_issued_is_distinct_from_what_is_spent_and_is_told_once() {
+        let account = account();
+        assert_eq!(account.reserve(7, 100), Err(Untaken::NotIssued));
+        assert_eq!(account.reserve(3, 100), Err(Untaken::NotIssued));
+        assert_eq!(account.reserve(101, 100), Err(Untaken::Spent));
+        assert!(account.hurry() && !account.hurry());
+        account.look();
+        assert_eq!(account.take_missed(), (10, 7));
+        assert!(!account.hurry());
+        account.grant(50, 40, 0);
+        assert_eq!(account.reserve(50, 100), Ok(()));
+        assert_eq!(account.reserve(10, 100), Err(Untaken::NotIssued));
+        assert_eq!(account.reserve(11, 100), Err(Untaken::Spent));
+    }
+
+    #[test]
+    fn rights_that_are_taken_back_while_requests_take_are_taken_once() {
+        // Whatever the rights are lowered to is given to somebody else at once: the sum of both is never above the amount.
+        let account = account();
+        let amount = 40_000_i64;
+        std::thread::scope(|threads| {
+            for _ in 0..3 {
+                threads.spawn(|| {
+                    while account.taken() < amount / 2 {
+                        let _ = account.reserve(1, amount);
+                    }
+                });
+            }
+            while account.taken() < amount / 2 {
+                let most = account.taken() + 64;
+                if most > account.issued() {
+                    account.grant(most, 0, 0);
+                }
+                let left = account.lower(account.taken() + 1);
+                // A request that is about to give back what it took may be counted here, but none above it can take.
+                for _ in 0..50 {
+                    std::hint::spin_loop();
+                    let held = account.taken() - account.reserved();
+                    assert!(account.reserved() <= left, "{held}");
+                }
+            }
+        });
+        assert_eq!(account.taken(), account.reserved());
+    }
 }

@@ -3,13 +3,7 @@
 //! A number has decimal digits with underscores between them, one decimal point, and one of the suffixes `k`, `M` and
 //! `G`. A period follows `per` or `/`. What is read is exact: a number that would have to be rounded is refused.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the configuration uses it with the next part")
-)]
-
-mod write;
-
+use std::fmt;
 use std::time::Duration;
 
 use super::terms::{Amount, Period, RateAmount, Window};

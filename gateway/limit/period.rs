@@ -9,11 +9,6 @@
 //! An hour begins when the local clocks show a full hour. Where they are changed by a whole hour, all hours have 60
 //! minutes; where they are changed by half an hour (Lord Howe Island), the hour around the change has 90.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the proxy uses it with the next part")
-)]
-
 use jiff::civil::{Date, Time, Weekday, date};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{Span, Timestamp, ToSpan};

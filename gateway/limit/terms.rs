@@ -241,27 +241,6 @@ impl OverBudget {
     pub(crate) const NAMES: [(&str, Self); 2] = [("finish", Self::Finish), ("cut", Self::Cut)];
 }
 
-/// Which limits a response reports to its client, in headers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum LimitHeaders {
-    /// Those of requests and tokens, and what is left of budgets.
-    All,
-    /// Those of requests and tokens.
-    #[default]
-    Rates,
-    /// None.
-    None,
-}
-
-impl LimitHeaders {
-    /// All values with their names in the configuration.
-    pub(crate) const NAMES: [(&str, Self); 3] = [
-        ("all", Self::All),
-        ("rates", Self::Rates),
-        ("none", Self::None),
-    ];
-}
-
 /// A model's name, or a prefix of names with `*` behind it. Upper and lower case are one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ModelPattern(Box<str>);

@@ -8,13 +8,14 @@
 //! | 3 inject: what goes up? | `send`, `body` | `inject` (the client's credentials out, the provider's token in), `stream_usage` |
 //! | 4 observe: what comes back? | `observe` | `response_headers`, `location` (URLs), `conversation` (WebSockets) |
 //! | 5 record: what came of it? | `record` | `consumption` (events, tokens), `spend` (cost, metrics of both) |
-//! | reject: a refusal or a failure | `respond` | `reject` (status and code of every reason), `dialect` (the body's form) |
+//! | reject: a refusal or a failure | `respond` | `reason` (status and code), `reject` (the head), `limit_refusal`, `retry_after`, `dialect` (the body's form) |
 //!
 //! The head of `forward` describes where time limits are set, and what ends an exchange whose key is revoked.
 //!
 //! Nothing here knows a configuration file, and nothing here blocks.
 
 pub(crate) mod admit;
+mod ask;
 pub(crate) mod attempt;
 mod body;
 mod client_address;
@@ -33,15 +34,23 @@ mod held_body;
 mod hold;
 mod http10;
 pub(crate) mod inject;
+pub(crate) mod limit_headers;
+pub(crate) mod limit_refusal;
+mod limited;
 mod location;
 mod observe;
+mod reason;
 mod receive;
 mod record;
 pub(crate) mod reject;
 mod respond;
+mod reserve;
+mod reserved;
 mod response_headers;
 mod retry;
+pub(crate) mod retry_after;
 mod send;
+mod settle;
 mod shared;
 mod spend;
 mod stats;
@@ -90,10 +99,9 @@ impl ProxyHttp for Proxy {
     /// 1 admit, and 2 forward as far as it needs no connection: who may come in, and with which token it goes where.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Ctx) -> Result<bool> {
         match receive::request(session, exchange) {
-            Ok(admitted) => if forward::begin(session, exchange, admitted) { hold::read(session, exchange).await? },
-            Err(rejection) => return respond::refuse(session, exchange, rejection).await,
+            Ok(admitted) => forward::begin(session, exchange, admitted).await,
+            Err(rejection) => respond::refuse(session, exchange, rejection).await,
         }
-        Ok(false)
     }
 
     /// 2 forward: the address of the next try.
@@ -127,7 +135,8 @@ impl ProxyHttp for Proxy {
     async fn request_body_filter(
         &self, session: &mut Session, body: &mut Option<Bytes>, end: bool, exchange: &mut Ctx,
     ) -> Result<()> {
-        body::up(session, exchange, body, end)
+        body::up(session, exchange, body, end)?;
+        reserve::end_of_body(exchange, end).await
     }
 
     /// 2 forward: the connection broke. `retry::judge` decides whether the request is sent again.
@@ -163,8 +172,7 @@ impl ProxyHttp for Proxy {
     fn response_body_filter(
         &self, _: &mut Session, body: &mut Option<Bytes>, end: bool, exchange: &mut Ctx,
     ) -> Result<Option<Duration>> {
-        observe::body(exchange, body, end);
-        Ok(None)
+        observe::body(exchange, body, end).map(|()| None)
     }
 
     /// 4 observe: trailers have the same rules as heads.

@@ -20,6 +20,7 @@ use super::location::Request;
 use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID, UNEXPECTED_SWITCH};
 use super::respond::end_with_this_response;
 use super::response_headers::{pass_on, pass_on_trailers};
+use super::settle;
 use super::spend::{Account, key_label};
 use super::stream_usage::StreamUsage;
 use crate::usage::{Meter, Metering};
@@ -186,13 +187,20 @@ fn set_deadlines(exchange: &Exchange) {
 }
 
 /// Passes on a chunk of the response's body. `end`: no chunk follows.
-pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) {
+pub(super) fn body(
+    exchange: &mut Exchange,
+    body: &mut Option<Bytes>,
+    end: bool,
+) -> Result<()> {
     if let Some(chunk) = body {
         let arrived = exchange.stats.arrived;
         let now = arrived.unwrap_or_else(|| exchange.watchdog.now());
         exchange.watchdog.activity_at(now);
         exchange.stats.note_body(now);
         read(exchange, chunk);
+        if let Some(over) = settle::raise(exchange) {
+            return Err(exchange.refuse(over));
+        }
     }
     if let Some(stream_usage) = &mut exchange.stream_usage {
         stream_usage.response_body(body, end);
@@ -203,6 +211,7 @@ pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool)
         let metrics = &attempt.target().metrics;
         metrics.added_chunk.observe(took.as_secs_f64());
     }
+    Ok(())
 }
 
 /// Reads a chunk of the response beside its way to the client.

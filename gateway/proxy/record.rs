@@ -11,7 +11,9 @@ use super::attempt::Attempt;
 use super::consumption::Consumption;
 use super::exchange::Exchange;
 use super::reject::Reason;
+use super::reserved::Reserved;
 use super::respond::final_status;
+use super::settle::settle;
 use super::shared::Shared;
 use super::spend::{Account, key_label};
 use super::stats::Stats;
@@ -49,7 +51,8 @@ impl Exchange {
     fn record(&mut self) {
         if !std::mem::replace(&mut self.recorded, true) {
             let path = std::mem::take(&mut self.stats.path);
-            write_record(self, path, &self.shared);
+            let reserved = self.reserved.take();
+            write_record(self, path, reserved, &self.shared);
         }
     }
 }
@@ -66,9 +69,17 @@ impl Drop for Exchange {
 }
 
 /// Records `exchange`, which was on `path`, as it is now.
-fn write_record(exchange: &Exchange, path: String, shared: &Shared) {
+fn write_record(
+    exchange: &Exchange,
+    path: String,
+    reserved: Option<Box<Reserved>>,
+    shared: &Shared,
+) {
     let outcome = Outcome::of(exchange);
     let consumption = Consumption::of(exchange, outcome.status);
+    if let Some(mut reserved) = reserved {
+        settle(exchange, &mut reserved, &consumption, outcome.status);
+    }
     outcome.count(exchange, &consumption, &shared.live.metrics);
     if let Some(attempt) = exchange.attempt.as_ref().filter(|it| outcome.gave_up(it)) {
         attempt.provider().endpoint.gave_up();
@@ -114,8 +125,8 @@ impl<'e> Outcome<'e> {
                 .or_else(|| rejection?.key()),
             refused,
             ended_early,
-            status: match (stats.status, refused) {
-                (0, Some(reason)) => reason.status(),
+            status: match (stats.status, rejection) {
+                (0, Some(rejection)) => rejection.status(),
                 (0, None) => ended_early.map_or(0, Reason::status),
                 (sent, _) => sent,
             },

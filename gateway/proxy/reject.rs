@@ -1,16 +1,21 @@
-//! Every reason to refuse a request. Decides the status, the code and the head of each response, and the metric label;
-//! `dialect` writes the JSON. Of what a client sent, only names of headers are echoed.
+//! A refusal of a request. Decides the head of the response; `reason` has the status and the code, which is the metric
+//! label too, and `dialect` writes the JSON. Of what a client sent, only names of headers are echoed.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, UPGRADE, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
-use super::dialect;
+use super::dialect::{self, Refused};
+use super::limit_refusal::LimitRefusal;
+#[cfg(test)]
+pub(crate) use super::reason::REASONS;
+pub(crate) use super::reason::Reason;
+use super::retry_after::{RetryAfter, next_second};
 use crate::grammar::request_id::RequestId;
-use crate::key::{ClientKey, KeptKey, KeyFailure};
+use crate::key::{ClientKey, KeptKey};
 use crate::provider::ErrorFormat;
 use crate::route::Route;
 
@@ -19,215 +24,13 @@ pub(super) const REFUSED_BY: &str = "x-keygate-refused-by";
 /// The header with the gateway's id of the request, on every response.
 pub(super) const REQUEST_ID: &str = "x-keygate-request-id";
 
+/// The header with the moment at which a limit opens that is closed for long.
+pub(super) const LIMIT_RESET: &str = "x-keygate-limit-reset";
+
 /// The type of the error that ends an exchange whose response redirects to a foreign host.
 pub(super) const FOREIGN_REDIRECT: &str = "ForeignRedirect";
 /// The type of the error that ends an exchange whose response switches to a protocol that the client has not requested.
 pub(super) const UNEXPECTED_SWITCH: &str = "UnexpectedSwitch";
-
-/// Why the gateway itself responds to a request, instead of a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// A preflight, in which a browser requests what a page may do. This is no refusal: the gateway has the response.
-    Preflight,
-    /// The path has two readings.
-    BadPath,
-    /// The request holds two different client keys.
-    AmbiguousCredentials,
-    /// A header's name can be read as another one, which is not accepted from clients.
-    AmbiguousHeader,
-    /// The message's framing has two readings.
-    BadFraming,
-    /// The request holds no key, or none that is valid.
-    InvalidKey(KeyFailure),
-    /// The client must bring the provider's token itself, and did not.
-    NoProviderToken,
-    /// The key is valid, and the route's selector does not take it.
-    KeyNotAllowed,
-    /// The route does not let connections be upgraded.
-    UpgradeNotAllowed,
-    /// The route does not let connections be upgraded, and the API takes the same requests over HTTP.
-    UpgradeNotNeeded,
-    /// The path is another spelling of one that another route serves.
-    AmbiguousPath,
-    /// No route takes this host and path.
-    NoRoute,
-    /// The path is the bare prefix of a route whose provider has no endpoint for it.
-    NoDefaultEndpoint,
-    /// The client sent its body too slowly.
-    RequestTimeout,
-    /// The body is larger than the limit.
-    BodyTooLarge,
-    /// The head is larger than the limit.
-    HeadersTooLarge,
-    /// The client's address came with too many invalid keys.
-    TooManyFailedKeys,
-    /// The client's address, which a proxy in front names, has too many requests in flight.
-    TooManyConnections,
-    /// The client left before the response; nobody reads this refusal.
-    ClientClosed,
-    /// The key is not valid any more (removed, disabled, expired, or at the end of its overlap with a newer one), and
-    /// its exchange was dropped; nobody reads this refusal.
-    KeyRevoked,
-    /// The gateway has a bug.
-    Internal,
-    /// The provider could not be reached, or broke off before its response.
-    ProviderUnreachable,
-    /// The provider's response sends the client to a host that the configuration does not name.
-    ForeignRedirect,
-    /// The provider's response switches to a protocol that the client has not requested.
-    UnexpectedSwitch,
-    /// The provider's token is missing.
-    ProviderUnavailable,
-    /// The provider did not respond in time.
-    ProviderTimeout,
-}
-
-/// The response to a client that falls back from a WebSocket to HTTP when it gets this status.
-const UPGRADE_NOT_NEEDED: (u16, &str, &str) = (
-    426,
-    "upgrade_not_allowed",
-    "This route does not allow WebSocket connections: send the same as a POST.",
-);
-
-impl Reason {
-    /// The status, the code that clients see, and the sentence for people.
-    #[expect(clippy::too_many_lines, reason = "a table has a row for each reason")]
-    fn response(self) -> (u16, &'static str, &'static str) {
-        match self {
-            Self::Preflight => (204, "preflight", ""),
-            Self::BadPath => (
-                400,
-                "bad_path",
-                "The request's path cannot be read in one way only.",
-            ),
-            Self::AmbiguousCredentials => (
-                400,
-                "ambiguous_credentials",
-                "The request holds two different API keys.",
-            ),
-            Self::AmbiguousHeader => (
-                400,
-                "ambiguous_header",
-                "The name of a header can be read in two ways.",
-            ),
-            Self::BadFraming => (
-                400,
-                "bad_framing",
-                "The request's framing cannot be read in one way only.",
-            ),
-            Self::InvalidKey(_) => (401, "invalid_api_key", "Invalid API key."),
-            Self::NoProviderToken => (
-                401,
-                "provider_token_missing",
-                "This route passes on a provider token of your own: put it in the provider's header, \
-                 and the gateway's key in another.",
-            ),
-            Self::KeyNotAllowed => (
-                403,
-                "key_not_allowed",
-                "This API key may not use this route.",
-            ),
-            Self::UpgradeNotAllowed => (
-                403,
-                "upgrade_not_allowed",
-                "This route does not allow WebSocket connections.",
-            ),
-            Self::UpgradeNotNeeded => UPGRADE_NOT_NEEDED,
-            Self::AmbiguousPath => (
-                400,
-                "ambiguous_path",
-                "This path leads to an endpoint that another route of this gateway serves: use that \
-                 route's path, usually the endpoint's full path with its version.",
-            ),
-            Self::NoRoute => (404, "no_route", "There is no route for this host and path."),
-            Self::NoDefaultEndpoint => (
-                404,
-                "no_default_endpoint",
-                "This route has no endpoint of its own: add the provider's path to the URL.",
-            ),
-            Self::RequestTimeout => (
-                408,
-                "request_timeout",
-                "The request's body did not arrive in time.",
-            ),
-            Self::BodyTooLarge => (
-                413,
-                "body_too_large",
-                "The request's body is larger than this gateway accepts.",
-            ),
-            Self::HeadersTooLarge => (
-                431,
-                "headers_too_large",
-                "The request's headers are larger than this gateway accepts.",
-            ),
-            Self::TooManyFailedKeys => (
-                429,
-                "too_many_failed_keys",
-                "Too many invalid API keys came from this address.",
-            ),
-            Self::TooManyConnections => (
-                429,
-                "too_many_connections",
-                "Too many requests from this address are going on at once.",
-            ),
-            Self::KeyRevoked => (401, "key_revoked", "This API key was revoked."),
-            Self::ClientClosed => (499, "client_closed", "The client closed the request."),
-            Self::Internal => (
-                500,
-                "internal_error",
-                "The gateway failed to handle the request.",
-            ),
-            Self::ProviderUnreachable => (
-                502,
-                "provider_unreachable",
-                "The provider could not be reached.",
-            ),
-            Self::ForeignRedirect => (
-                502,
-                "foreign_redirect",
-                "The provider redirects to another host, which this gateway does not send keys and prompts to.",
-            ),
-            Self::UnexpectedSwitch => (
-                502,
-                "unexpected_switch",
-                "The provider switches to another protocol (101), which this request does not ask for.",
-            ),
-            Self::ProviderUnavailable => (
-                503,
-                "provider_unavailable",
-                "The provider is not available through this gateway.",
-            ),
-            Self::ProviderTimeout => (
-                504,
-                "provider_timeout",
-                "The provider did not respond in time.",
-            ),
-        }
-    }
-
-    /// The status of the response.
-    pub(crate) fn status(self) -> u16 {
-        self.response().0
-    }
-
-    /// The code in the response's body and in metrics.
-    pub(crate) fn code(self) -> &'static str {
-        self.response().1
-    }
-
-    /// The sentence for people.
-    pub(crate) fn message(self) -> &'static str {
-        self.response().2
-    }
-
-    /// The reason in the log: the code, or for a key the exact reason, which clients do not learn.
-    pub(crate) fn detail(self) -> &'static str {
-        match self {
-            Self::InvalidKey(failure) => failure.label(),
-            other => other.code(),
-        }
-    }
-}
 
 /// A refusal, and what is known about the request by then.
 #[derive(Clone)]
@@ -240,6 +43,8 @@ pub struct Rejection {
     pub(super) key: Option<KeptKey>,
     /// The message for the client in place of the reason's own. It names headers, never their values.
     pub(crate) message: Option<Box<str>>,
+    /// What the refusal says of the limit that refused. In a box, because most refusals have none.
+    pub(super) limit: Option<Box<LimitRefusal>>,
 }
 
 impl Rejection {
@@ -250,6 +55,7 @@ impl Rejection {
             route: None,
             key: None,
             message: None,
+            limit: None,
         }
     }
 
@@ -260,6 +66,24 @@ impl Rejection {
             route: Some(route.clone()),
             key: None,
             message: None,
+            limit: None,
+        }
+    }
+
+    /// The same refusal, which says of `limit` what the client needs to know.
+    pub(crate) fn with_limit(self, limit: LimitRefusal) -> Self {
+        Self {
+            message: Some(limit.message(self.reason).into()),
+            limit: Some(Box::new(limit)),
+            ..self
+        }
+    }
+
+    /// The status of the response.
+    pub(crate) fn status(&self) -> u16 {
+        match &self.limit {
+            Some(limit) if self.reason == Reason::BudgetExceeded => limit.budget_status.code(),
+            _ => self.reason.status(),
         }
     }
 
@@ -274,19 +98,39 @@ impl Rejection {
             .map_or(ErrorFormat::OpenAi, |route| route.dialect)
     }
 
-    /// The response, as head and body. They depend on the reason, its message, the dialect and the id alone.
+    fn retry_after(&self) -> RetryAfter {
+        let wait = self.limit.as_ref().and_then(|limit| limit.wait);
+        RetryAfter::of(self.reason, wait)
+    }
+
+    /// The response, as head and body. They depend on the reason, its message and limit, the dialect and the id alone.
     pub(crate) fn response(
         &self,
         id: &RequestId,
     ) -> Result<(Box<ResponseHeader>, Bytes), Box<Error>> {
-        let (status, code, sentence) = self.reason.response();
-        let message = self.message.as_deref().unwrap_or(sentence);
+        self.response_in(self.dialect(), id)
+    }
+
+    /// The response for clients of `dialect`.
+    fn response_in(
+        &self,
+        dialect: ErrorFormat,
+        id: &RequestId,
+    ) -> Result<(Box<ResponseHeader>, Bytes), Box<Error>> {
         if self.reason == Reason::Preflight {
             return Ok((preflight(id)?, Bytes::new()));
         }
-        let dialect = self.dialect();
-        let body = Bytes::from(dialect::body(dialect, status, code, message));
-        let mut head = ResponseHeader::build(status, Some(8))?;
+        let (status, retry_after) = (self.status(), self.retry_after());
+        let sentence = self.reason.message();
+        let refused = Refused {
+            status,
+            code: self.reason.code(),
+            message: self.message.as_deref().unwrap_or(sentence),
+            is_budget: self.reason == Reason::BudgetExceeded,
+            retry_in: retry_after.milliseconds(),
+        };
+        let body = Bytes::from(dialect::body(dialect, refused));
+        let mut head = ResponseHeader::build(status, Some(12))?;
         head.insert_header(CONTENT_TYPE, "application/json")?;
         head.insert_header(CONTENT_LENGTH, body.len())?;
         head.insert_header(dialect::request_id_header(dialect), id.as_str())?;
@@ -299,11 +143,34 @@ impl Rejection {
             // A 426 must name the protocol to use (RFC 9110, section 15.5.22). Pingora writes `Connection` itself.
             head.insert_header(UPGRADE, "HTTP/1.1")?;
         }
-        if status == 429 {
-            // An estimate; the true wait depends on the limit.
-            head.insert_header(RETRY_AFTER, 1)?;
+        for (name, value) in retry_after.headers() {
+            head.insert_header(name, value)?;
+        }
+        if retry_after.is_final() {
+            self.write_reset(dialect, &mut head)?;
         }
         Ok((Box::new(head), body))
+    }
+
+    /// Writes when the limit opens that is closed for so long that the client should not wait.
+    fn write_reset(
+        &self,
+        dialect: ErrorFormat,
+        head: &mut ResponseHeader,
+    ) -> Result<(), Box<Error>> {
+        let resets = self.limit.as_ref().and_then(|limit| limit.resets);
+        let resets = resets.map(next_second);
+        if let Some(resets) = resets {
+            head.insert_header(LIMIT_RESET, resets.to_string())?;
+        }
+        if dialect == ErrorFormat::Anthropic {
+            // Without these, Claude Code tries again and again.
+            head.insert_header("anthropic-ratelimit-unified-status", "rejected")?;
+            if let Some(resets) = resets {
+                head.insert_header("anthropic-ratelimit-unified-reset", resets.as_second())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -372,41 +239,4 @@ pub(super) fn is_connect_error(etype: &ErrorType) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_refused_key_gets_the_same_bytes() {
-        let id = RequestId::next();
-        let response = |failure| {
-            let rejection = Rejection::unrouted(Reason::InvalidKey(failure));
-            let (head, body) = rejection.response(&id).unwrap();
-            (format!("{:?}", head.headers), body)
-        };
-        let first = response(KeyFailure::Missing);
-        for failure in [
-            KeyFailure::Malformed,
-            KeyFailure::Unknown,
-            KeyFailure::Disabled,
-            KeyFailure::NotYetValid,
-            KeyFailure::Expired,
-        ] {
-            assert_eq!(response(failure), first);
-        }
-    }
-
-    #[test]
-    fn a_refusal_is_json_that_an_sdk_reads() {
-        let (head, body) = Rejection::unrouted(Reason::NoRoute)
-            .response(&RequestId::next())
-            .unwrap();
-        let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(head.status, 404);
-        assert_eq!(json["error"]["code"], "no_route");
-        assert_eq!(json["error"]["type"], "invalid_request_error");
-        assert_eq!(
-            head.headers[CONTENT_LENGTH],
-            body.len().to_string().as_str()
-        );
-    }
-}
+mod tests;

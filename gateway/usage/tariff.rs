@@ -48,6 +48,15 @@ impl Tariff {
         Some(tokens.plus(requests).plus(searches))
     }
 
+    /// The most that one response can cost with so many input and output tokens, and without searches: at the dearest
+    /// rates of any service, and of any length up to this input. One response has the rates of one tier for all its tokens.
+    pub(super) fn most(&self, input: u64, output: u64) -> Cost {
+        let tiers = self.tiers.iter().filter(|tier| tier.above < input);
+        let rates = std::iter::once(&self.rates).chain(tiers.map(|tier| &tier.rates));
+        let most = rates.map(|rates| rates.most(input, output)).max();
+        most.unwrap_or_default().plus(self.per_request)
+    }
+
     /// Selects the rates by service and length. The length class is the highest one among all tiers
     /// of this model: a service without a tier for it has no price, rather than the price of
     /// shorter requests.

@@ -40,6 +40,8 @@ pub(crate) trait Interest {
     fn was_empty(&mut self, _at: Node) {}
     /// `true` or `false` at a place.
     fn truth(&mut self, _at: Node, _is_true: bool) {}
+    /// `null` at a place.
+    fn null(&mut self, _at: Node) {}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,8 @@ enum State {
         in_text: bool,
         escaped: bool,
     },
+    /// Behind the one document of a text that may hold no more.
+    End,
     /// Behind text that is no JSON.
     Dead,
 }
@@ -104,6 +108,10 @@ pub(crate) struct Scanner {
     length: usize,
     /// The first half of a character that is written as two escapes (a surrogate pair), or zero.
     half: u16,
+    /// Whether the text may hold one document only.
+    is_single: bool,
+    /// Whether a value of interest was too deep, or a name had a half of a character.
+    is_unclear: bool,
 }
 
 impl Default for Scanner {
@@ -119,11 +127,32 @@ impl Default for Scanner {
             text: [0; TEXT],
             length: 0,
             half: 0,
+            is_single: false,
+            is_unclear: false,
         }
     }
 }
 
 impl Scanner {
+    /// The scanner of a text that holds one document: what follows it is no JSON.
+    pub(crate) fn of_one_document() -> Self {
+        Self {
+            is_single: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the one document has ended, and nothing but white space has followed it.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state == State::End
+    }
+
+    /// Whether something of interest may have been missed or mistaken: a value was in more objects and arrays than are
+    /// followed, or a name had a half of a character (a lone surrogate), which is dropped here and kept by some parsers.
+    pub(crate) fn is_unclear(&self) -> bool {
+        self.is_unclear
+    }
+
     /// Forgets the document that has not ended: a new one begins.
     pub(crate) fn reset(&mut self) {
         self.state = State::Value;
@@ -263,11 +292,14 @@ impl Scanner {
                 self.at = Some(node).filter(|_| is_list);
                 if is_list { State::Value } else { State::Name }
             }
-            None => State::Skip {
-                depth: 1,
-                in_text: false,
-                escaped: false,
-            },
+            None => {
+                self.is_unclear |= node.is_some();
+                State::Skip {
+                    depth: 1,
+                    in_text: false,
+                    escaped: false,
+                }
+            }
         }
     }
 
@@ -298,8 +330,10 @@ impl Scanner {
                 State::InNumber
             }
             b't' | b'f' | b'n' => {
-                if let Some(at) = self.at.filter(|_| byte != b'n') {
-                    interest.truth(at, byte == b't');
+                match self.at {
+                    Some(at) if byte == b'n' => interest.null(at),
+                    Some(at) => interest.truth(at, byte == b't'),
+                    None => {}
                 }
                 State::InLiteral
             }
@@ -309,10 +343,10 @@ impl Scanner {
 
     fn end_value(&mut self) {
         self.at = None;
-        self.state = if self.depth == 0 {
-            State::Value
-        } else {
-            State::After
+        self.state = match (self.depth, self.is_single) {
+            (0, false) => State::Value,
+            (0, true) => State::End,
+            _ => State::After,
         };
     }
 
@@ -331,6 +365,7 @@ impl Scanner {
         if escape != Escape::None || byte == b'\\' {
             self.keep_all(plain);
             let escape = self.unescape(byte, escape, true);
+            self.is_unclear |= self.half != 0;
             self.state = State::InName { escape };
             return after;
         }

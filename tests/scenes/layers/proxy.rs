@@ -7,7 +7,9 @@ use super::sources::{self, Source};
 /// The modules of `proxy`, from the ground up. Those below `exchange` decide, without Pingora's session but for two
 /// exceptions; those above it adapt the session to those decisions.
 const PROXY_LAYERS: &[&[&str]] = &[
-    &["dialect", "held_body", "retry", "tries"],
+    &["dialect", "held_body", "reason", "retry", "tries"],
+    &["retry_after"],
+    &["limit_headers", "limit_refusal"],
     &["reject"],
     &[
         "client_address",

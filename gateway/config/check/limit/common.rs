@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::StatusCode;
 use jiff::civil::Weekday;
 
 use super::super::super::file::LedgerFile;
 use super::super::super::meant::LimitConfig;
 use super::super::checker::Checker;
 use super::WEEKDAYS;
+use crate::limit::notice::BudgetStatus;
 use crate::document::{Located, enumerate, nearest};
 use crate::limit::terms::Amount;
 
@@ -17,12 +17,6 @@ use crate::limit::terms::Amount;
 const RETENTION: Duration = Duration::from_secs(400 * DAY);
 const DAY: u64 = 86_400;
 
-/// The statuses of `budget_status`.
-const STATUSES: [StatusCode; 3] = [
-    StatusCode::PAYMENT_REQUIRED,
-    StatusCode::FORBIDDEN,
-    StatusCode::TOO_MANY_REQUESTS,
-];
 
 impl Checker<'_> {
     pub(super) fn week_starts(&self, given: Option<&Located<String>>) -> Weekday {
@@ -42,14 +36,14 @@ impl Checker<'_> {
         Weekday::Monday
     }
 
-    pub(super) fn budget_status(&self, given: Option<&Located<usize>>) -> StatusCode {
+    pub(super) fn budget_status(&self, given: Option<&Located<usize>>) -> BudgetStatus {
         let Some(given) = given else {
-            return StatusCode::PAYMENT_REQUIRED;
+            return BudgetStatus::default();
         };
-        let is_given = |status: &StatusCode| usize::from(status.as_u16()) == given.value;
-        STATUSES.into_iter().find(is_given).unwrap_or_else(|| {
+        let code = u16::try_from(given.value).ok();
+        code.and_then(BudgetStatus::of).unwrap_or_else(|| {
             self.fatal(&given.at, "usage.budget_status is 402, 403 or 429");
-            StatusCode::PAYMENT_REQUIRED
+            BudgetStatus::default()
         })
     }
 

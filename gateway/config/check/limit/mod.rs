@@ -19,8 +19,9 @@ use super::super::settings::{PERMISSIONS, UNBOUNDED, WEEKDAYS};
 use super::checker::Checker;
 use crate::document::{Located, OneOrMany, nearest};
 use crate::limit::of_key::{MAX_BUDGET, MAX_PARALLEL, RPM_LIMIT, SOFT_BUDGET, TPM_LIMIT};
+use crate::limit::notice::LimitHeaders;
 use crate::limit::terms::{
-    Amount, Counts, Limit, LimitHeaders, Mode, ModelPattern, OverBudget, Reserve,
+    Amount, Counts, Limit, Mode, ModelPattern, OverBudget, Reserve,
 };
 
 /// The settings of a key that limit it: each makes a limit of this name.

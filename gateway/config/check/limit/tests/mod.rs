@@ -5,7 +5,6 @@ mod mistakes;
 use std::path::Path;
 use std::time::Duration;
 
-use http::StatusCode;
 use jiff::civil::Weekday;
 
 use super::super::check;
@@ -13,6 +12,7 @@ use super::*;
 use crate::config::file::GatewayFile;
 use crate::config::meant::Config;
 use crate::document::{Document, Problems};
+use crate::limit::notice::{BudgetStatus, LimitHeaders};
 use crate::limit::terms::{Of, Period, RateAmount, Tokens, Window};
 
 /// A provider and a route of each sort.
@@ -227,7 +227,7 @@ fn what_limits_have_in_common_is_read_or_refused() {
         (limits.week_starts, limits.budget_status, limits.headers),
         (
             Weekday::Monday,
-            StatusCode::PAYMENT_REQUIRED,
+            BudgetStatus::PaymentRequired,
             LimitHeaders::Rates
         )
     );
@@ -243,7 +243,7 @@ fn what_limits_have_in_common_is_read_or_refused() {
         (limits.week_starts, limits.budget_status, limits.headers),
         (
             Weekday::Sunday,
-            StatusCode::TOO_MANY_REQUESTS,
+            BudgetStatus::TooManyRequests,
             LimitHeaders::All
         )
     );

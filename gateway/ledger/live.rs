@@ -1,0 +1,266 @@
+//! An account as the ledger's thread knows it: what the file says of it, and what is written next.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::correction::{Corrections, account_row};
+use super::rights::{Pace, Situation, Step};
+use crate::limit::account::Account;
+
+/// The shortest time in which a pace is measured.
+const SHORTEST_MEASURE: Duration = Duration::from_millis(40);
+/// How long an account takes nothing until it counts as idle.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What a transaction knows, for all accounts.
+#[derive(Debug)]
+pub(super) struct Common {
+    /// The own row among the holders.
+    pub(super) holder: i64,
+    /// How many processes hold rights, this one included.
+    pub(super) holders: i64,
+    /// Counts up when another process has written.
+    pub(super) version: u64,
+    /// What operators did.
+    pub(super) corrections: Corrections,
+    /// The time of the transaction.
+    pub(super) now: Timestamp,
+    /// The same.
+    pub(super) at: Instant,
+    /// Whether all accounts are visited: rights may be taken back, and what was used is written.
+    pub(super) is_sweep: bool,
+}
+
+/// What of an account is in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Share {
+    issued: i64,
+    used: i64,
+}
+
+/// What is valid once the transaction is committed.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    row: i64,
+    share: Share,
+    /// What the account may take: less than the file says if it existed before in this process.
+    issued: i64,
+    elsewhere: i64,
+    raised: i64,
+}
+
+/// An account.
+#[derive(Debug)]
+pub(super) struct Live {
+    /// The account.
+    pub(super) account: Arc<Account>,
+    /// Whether it has to be visited in the next transaction.
+    pub(super) is_due: bool,
+    row: Option<i64>,
+    /// What this process used of it before it was forgotten and came back.
+    base: Share,
+    written: Share,
+    /// What others have been issued, as of `seen`.
+    others: i64,
+    seen: Option<u64>,
+    missed: i64,
+    pace: Pace,
+    measured: (Instant, i64),
+    moved: Instant,
+    pending: Option<Pending>,
+}
+
+impl Live {
+    /// An account that the file may know.
+    pub(super) fn new(account: Arc<Account>, at: Instant) -> Self {
+        Self {
+            account,
+            is_due: false,
+            row: None,
+            base: Share::default(),
+            written: Share::default(),
+            others: 0,
+            seen: None,
+            missed: 0,
+            pace: Pace::default(),
+            measured: (at, 0),
+            moved: at,
+            pending: None,
+        }
+    }
+
+    /// Decides on rights, and writes what has changed. Returns whether something was written.
+    pub(super) fn write(
+        &mut self,
+        connection: &Connection,
+        common: &Common,
+    ) -> rusqlite::Result<bool> {
+        let largest = self.look(common.at);
+        let (row, is_new) = match self.row {
+            Some(row) => (row, false),
+            None => (self.find(connection, common)?, true),
+        };
+        if self.seen != Some(common.version) {
+            self.others = issued_to_others(connection, row, common.holder)?;
+            self.seen = Some(common.version);
+        }
+        let (raised, reset) = common.corrections.of(row, common.now);
+        let elsewhere = self
+            .others
+            .saturating_add(self.base.issued)
+            .saturating_sub(reset);
+        let situation = Situation {
+            amount: self.account.amount().saturating_add(raised),
+            elsewhere,
+            issued: self.account.issued(),
+            taken: self.account.taken(),
+            missed: self.missed,
+            largest,
+            pace: self.pace.a_second(),
+            holders: common.holders,
+            is_idle: self.missed == 0 && common.at.duration_since(self.moved) >= IDLE,
+            may_lower: common.is_sweep,
+        };
+        let issued = match situation.step() {
+            Step::Keep => situation.issued,
+            Step::Raise(to) => to,
+            // Before it is committed: nobody else may be issued what this process can still take.
+            Step::Lower(to) => self.account.lower(to),
+        };
+        self.stage(issued, elsewhere, raised, row);
+        self.save(connection, common, is_new)
+    }
+
+    /// Takes back what is not taken, and writes that: the account takes nothing more.
+    pub(super) fn close(
+        &mut self,
+        connection: &Connection,
+        common: &Common,
+    ) -> rusqlite::Result<()> {
+        let row = match self.row {
+            Some(row) => row,
+            None => self.find(connection, common)?,
+        };
+        let issued = self.account.lower(0);
+        self.stage(issued, 0, 0, row);
+        self.save(connection, common, true).map(drop)
+    }
+
+    /// The transaction is committed: rights are given out.
+    pub(super) fn publish(&mut self) {
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        self.row = Some(pending.row);
+        self.written = pending.share;
+        self.missed = 0;
+        self.is_due = false;
+        self.account
+            .grant(pending.issued, pending.elsewhere, pending.raised);
+    }
+
+    /// The transaction failed: what it read or wrote is not known, and it is tried again.
+    pub(super) fn forget(&mut self) {
+        self.pending = None;
+        self.seen = None;
+    }
+
+    /// Whether the account has taken nothing for `time`, and nothing of it is reserved.
+    pub(super) fn rests_since(&self, time: Duration, at: Instant) -> bool {
+        at.duration_since(self.moved) >= time && self.account.reserved() == 0
+    }
+
+    /// Whether the file holds all that was taken, as used.
+    pub(super) fn is_settled(&self) -> bool {
+        let taken = self.account.taken();
+        let written = self.written.used.saturating_sub(self.base.used);
+        self.row.is_some() && written == taken && self.account.reserved() == 0
+    }
+
+    /// Reads the account's counts. Returns the largest of what was ever missing.
+    fn look(&mut self, at: Instant) -> i64 {
+        // First: what changes after this is told again.
+        self.account.look();
+        let (missed, largest) = self.account.take_missed();
+        self.missed = self.missed.saturating_add(missed);
+        let (before, taken_before) = self.measured;
+        let time = at.duration_since(before);
+        if time >= SHORTEST_MEASURE {
+            let taken = self.account.taken();
+            if taken != taken_before {
+                self.moved = at;
+            }
+            self.pace.learn(taken.saturating_sub(taken_before), time);
+            self.measured = (at, taken);
+        }
+        largest
+    }
+
+    /// Finds or creates the account's row, and what this process was issued before.
+    fn find(&mut self, connection: &Connection, common: &Common) -> rusqlite::Result<i64> {
+        let row = account_row(connection, self.account.id())?;
+        let mut own = connection
+            .prepare_cached("SELECT issued, used FROM share WHERE account = ?1 AND holder = ?2")?;
+        let share = own.query_row([row, common.holder], |row| {
+            Ok(Share {
+                issued: row.get(0)?,
+                used: row.get(1)?,
+            })
+        });
+        self.base = share.optional()?.unwrap_or_default();
+        self.written = self.base;
+        Ok(row)
+    }
+
+    fn stage(&mut self, issued: i64, elsewhere: i64, raised: i64, row: i64) {
+        // Reservations become used when they are settled.
+        let used = self
+            .account
+            .taken()
+            .saturating_sub(self.account.reserved())
+            .clamp(0, issued.max(0));
+        self.pending = Some(Pending {
+            row,
+            share: Share {
+                issued: self.base.issued.saturating_add(issued),
+                used: self.base.used.saturating_add(used),
+            },
+            issued,
+            elsewhere,
+            raised,
+        });
+    }
+
+    fn save(
+        &self,
+        connection: &Connection,
+        common: &Common,
+        is_new: bool,
+    ) -> rusqlite::Result<bool> {
+        let Some(Pending { row, share, .. }) = self.pending else {
+            return Ok(false);
+        };
+        let is_changed = share.issued != self.written.issued
+            || (common.is_sweep && share.used != self.written.used);
+        if !is_changed && !is_new {
+            return Ok(false);
+        }
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO share (account, holder, issued, used) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET issued = excluded.issued, used = excluded.used",
+        )?;
+        statement.execute(params![row, common.holder, share.issued, share.used])?;
+        Ok(true)
+    }
+}
+
+/// What all other processes have been issued of the account in this row.
+fn issued_to_others(connection: &Connection, row: i64, holder: i64) -> rusqlite::Result<i64> {
+    let mut statement = connection.prepare_cached(
+        "SELECT coalesce(sum(issued), 0) FROM share WHERE account = ?1 AND holder <> ?2",
+    )?;
+    statement.query_row([row, holder], |row| row.get(0))
+}

@@ -1,0 +1,89 @@
+//! The state of limits by time, so that a restart does not give a fresh window.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::error::LedgerError;
+use super::file;
+use super::schema::{counts_of, counts_text, window_of};
+use crate::limit::terms::{Counts, Window};
+
+/// The state of one limit by time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RateRow {
+    /// The limit's name.
+    pub(crate) limit: Arc<str>,
+    /// Whose use it counts, as in an account's identity.
+    pub(crate) scope: Arc<str>,
+    /// What it counts.
+    pub(crate) counts: Counts,
+    /// Its window.
+    pub(crate) window: Window,
+    /// When it is unused again if nothing more is taken, in microseconds of the wall clock since 1970.
+    pub(crate) full_at: i64,
+}
+
+/// Writes the states. Of what another process wrote, the later time stays.
+pub(super) fn write(
+    connection: &Connection,
+    rows: &[RateRow],
+    holder: i64,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO rate (name, scope, counts, span, full_at, saved_at, holder) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT DO UPDATE SET
+             full_at = CASE holder WHEN excluded.holder THEN excluded.full_at ELSE max(full_at, excluded.full_at) END,
+             saved_at = excluded.saved_at, holder = excluded.holder",
+    )?;
+    for row in rows {
+        let (counts, window) = (counts_text(row.counts), row.window.name());
+        let (limit, scope) = (&*row.limit, &*row.scope);
+        let now = now.as_microsecond();
+        statement.execute(params![
+            limit,
+            scope,
+            counts,
+            window,
+            row.full_at,
+            now,
+            holder
+        ])?;
+    }
+    Ok(!rows.is_empty())
+}
+
+/// Reads the states of limits that were used shortly before `now`. Where the wall clock was set back since, a limit is
+/// unused again after the time that was left when it was written.
+pub(super) fn read(path: &Path, now: Timestamp) -> Result<Vec<RateRow>, LedgerError> {
+    let connection = file::open_for_reading(path)?;
+    read_from(&connection, now.as_microsecond()).map_err(|error| LedgerError::database(path, error))
+}
+
+fn read_from(connection: &Connection, now: i64) -> rusqlite::Result<Vec<RateRow>> {
+    let mut statement = connection.prepare(
+        "SELECT name, scope, counts, span, full_at, saved_at FROM rate WHERE full_at > ?1",
+    )?;
+    let mut rows = statement.query([now])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (counts, window) = (row.get::<_, String>(2)?, row.get::<_, String>(3)?);
+        let (full_at, saved_at): (i64, i64) = (row.get(4)?, row.get(5)?);
+        let left = full_at.saturating_sub(saved_at).max(0);
+        // A name that a later version may have written.
+        let (Some(counts), Some(window)) = (counts_of(&counts), window_of(&window)) else {
+            continue;
+        };
+        found.push(RateRow {
+            limit: row.get::<_, String>(0)?.into(),
+            scope: row.get::<_, String>(1)?.into(),
+            counts,
+            window,
+            full_at: full_at.min(now.saturating_add(left)),
+        });
+    }
+    Ok(found)
+}

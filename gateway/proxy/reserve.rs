@@ -1,0 +1,293 @@
+//! Phase 2, forward: takes from the limits of a request what it will use, before anything of it goes up, and gives back
+//! what was not used when the exchange is over.
+//!
+//! There are two points. At the head, the key, the route and the length of the body are known. When the body is there,
+//! so are the model and the most that the response can have; only requests with limits that depend on these wait for it.
+//! A request that is refused at the second point has cost a connection at most: the provider does not have its last byte.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use jiff::tz::TimeZone;
+use pingora::http::RequestHeader;
+use pingora_core::{Error, Result};
+
+use super::admit::Admission;
+use super::ask::{self, Prices};
+use super::attempt::Attempt;
+use super::exchange::Exchange;
+use super::head::declared_length;
+use super::limited::{self, refusal};
+use super::reject::{Reason, Rejection};
+use super::reserved::Reserved;
+use crate::limit::applied::{Applied, Ask, Most, Why};
+use crate::limit::plan::Holder;
+use crate::limit::reservation::{Lists, Refused, Reservation};
+use crate::limit::terms::Counts;
+use crate::usage::{Asked, Expected, RequestReader, bills_later, expected, model_in_path};
+
+/// How long a request waits for the ledger to issue the rights that it needs, in all.
+const LEDGER_WAIT: Duration = Duration::from_millis(100);
+/// How often it looks meanwhile.
+const LEDGER_LOOK: Duration = Duration::from_millis(2);
+
+/// The limits of a request; `None` if it has none.
+fn lists(exchange: &Exchange, admission: &Admission, attempt: &Attempt) -> Option<Lists> {
+    let plan = &exchange.rules.plan;
+    let key = admission.key().and_then(|key| {
+        let holder = Holder {
+            id: &key.id,
+            own: key.limits.as_deref(),
+            slot: &key.slot,
+        };
+        plan.of_key(&holder, |name| key.labels.get(name), exchange.clock_time())
+    });
+    let (route, target) = (&admission.route().limits, &attempt.target().limits);
+    if key.is_none() && route.all.is_empty() && target.all.is_empty() {
+        return None;
+    }
+    let lists = Lists {
+        key,
+        route: Arc::clone(route),
+        target: Arc::clone(target),
+    };
+    let has_some = lists.on(&admission.route().name).next().is_some();
+    has_some.then_some(lists)
+}
+
+/// The first point: takes what is known to be used from the head of the request. Fails with the refusal that the client
+/// is to get.
+pub(super) async fn head(
+    request: &RequestHeader,
+    exchange: &mut Exchange,
+    admission: &Admission,
+    attempt: &Attempt,
+) -> Result<(), Rejection> {
+    let Some(lists) = lists(exchange, admission, attempt) else {
+        return Ok(());
+    };
+    // In a box: only requests with limits need the room.
+    Box::pin(take(request, exchange, admission, attempt, lists)).await
+}
+
+async fn take(
+    request: &RequestHeader,
+    exchange: &mut Exchange,
+    admission: &Admission,
+    attempt: &Attempt,
+    lists: Lists,
+) -> Result<(), Rejection> {
+    let route = &*admission.route().name;
+    let expected = expectation(exchange, admission, attempt);
+    refuse_unmetered(exchange, admission, attempt, &lists)?;
+    let ask = match expected {
+        Expected::Nothing => Ask::default(),
+        _ => Ask {
+            estimate: lists.estimate(declared_length(request)),
+            most: Most::Later,
+        },
+    };
+    let needs_body = expected != Expected::Nothing && lists.need_body(route);
+    let holds = |applied: &Applied| {
+        let is_of_use = !matches!(applied.limit.counts, Counts::Requests | Counts::Parallel);
+        !applied.has_models() && (expected != Expected::Nothing || !is_of_use)
+    };
+    let moment = exchange.moment();
+    let mut reservation = Reservation::new(lists, exchange.rules.plan.clone(), moment);
+    let mut waited = Duration::ZERO;
+    while let Err(refused) = reservation.take(route, holds, &ask, moment) {
+        wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
+    }
+    if !needs_body {
+        reservation.count_request(moment);
+    }
+    let value = |name: &HeaderName| request.headers.get(name).map_or(&b""[..], |it| it.as_bytes());
+    let reader = || Box::new(RequestReader::of(value(&CONTENT_TYPE), value(&CONTENT_ENCODING)));
+    exchange.reserved = Some(Box::new(Reserved {
+        reservation,
+        reader: needs_body.then(reader),
+        expected,
+        input: ask.estimate.input,
+        model: None,
+        raised: (0, exchange.started),
+    }));
+    Ok(())
+}
+
+/// Whether a model works for the response, of several readings of the path by the one that most likely has it work.
+fn expectation(exchange: &Exchange, admission: &Admission, attempt: &Attempt) -> Expected {
+    if admission.upgrade() {
+        return Expected::Tokens;
+    }
+    let method = match admission.may_be_post() {
+        true => "POST",
+        false => exchange.stats.method,
+    };
+    let readings = attempt.readings().map(|path| expected(method, path));
+    readings.max().unwrap_or(Expected::Nothing)
+}
+
+/// Refuses a request that bills later, where a limit of tokens or money has to count it.
+fn refuse_unmetered(
+    exchange: &Exchange,
+    admission: &Admission,
+    attempt: &Attempt,
+    lists: &Lists,
+) -> Result<(), Rejection> {
+    let route = &*admission.route().name;
+    let counts = |applied: &&Applied| {
+        let is_of_use = matches!(applied.limit.counts, Counts::Tokens(_) | Counts::Money);
+        is_of_use && applied.enforces() && !applied.limit.unmetered
+    };
+    let limit = lists.on(route).map(|(_, applied)| applied).find(counts);
+    let method = exchange.stats.method;
+    match limit {
+        Some(by) if attempt.readings().any(|path| bills_later(method, path)) => {
+            let reason = Reason::UnmeteredEndpoint;
+            Err(refusal(exchange, admission, by, reason, None, None))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits a moment for the ledger, if that is what the request lacks. Fails with the refusal else, or if it has waited
+/// long enough.
+async fn wait_or_refuse(
+    exchange: &Exchange,
+    admission: &Admission,
+    refused: &Refused,
+    waited: &mut Duration,
+) -> Result<(), Rejection> {
+    if refused.why != Why::NotIssued || *waited >= LEDGER_WAIT {
+        return Err(limited::rejection(exchange, admission, refused));
+    }
+    tokio::time::sleep(LEDGER_LOOK).await;
+    *waited += LEDGER_LOOK;
+    Ok(())
+}
+
+/// Reads a chunk of the request's body, for what the request asks.
+pub(super) fn read(exchange: &mut Exchange, chunk: &[u8]) {
+    let reserved = exchange.reserved.as_deref_mut();
+    if let Some(reader) = reserved.and_then(|it| it.reader.as_mut()) {
+        reader.feed(chunk);
+    }
+}
+
+/// The second point, for a request whose body is there before it goes up, or that has none.
+pub(super) async fn body(exchange: &mut Exchange) -> Result<(), Rejection> {
+    let Some(mut reader) = take_reader(exchange) else {
+        return Ok(());
+    };
+    if let Some(held) = &exchange.held {
+        reader.feed(held.whole());
+    }
+    Box::pin(change(exchange, reader)).await
+}
+
+/// The second point, for a request whose body goes up as it comes: at its end. Fails before the last chunk is sent.
+pub(super) async fn end_of_body(exchange: &mut Exchange, is_end: bool) -> Result<()> {
+    if !is_end {
+        return Ok(());
+    }
+    let Some(reader) = take_reader(exchange) else {
+        return Ok(());
+    };
+    match Box::pin(change(exchange, reader)).await {
+        Ok(()) => Ok(()),
+        // Marked as the client's error: over HTTP/2 to the provider, Pingora ignores other errors here.
+        Err(rejection) => Err(exchange.refuse(rejection)).map_err(Error::into_down),
+    }
+}
+
+fn take_reader(exchange: &mut Exchange) -> Option<Box<RequestReader>> {
+    exchange.reserved.as_deref_mut()?.reader.take()
+}
+
+/// Changes what is held to what the body asks for, and takes from the limits that depend on the model.
+async fn change(exchange: &mut Exchange, reader: Box<RequestReader>) -> Result<(), Rejection> {
+    let Some(mut reserved) = exchange.reserved.take() else {
+        return Ok(());
+    };
+    let changed = change_reserved(exchange, &mut reserved, &reader).await;
+    if changed.is_err() {
+        reserved.reservation.give_back();
+    }
+    exchange.reserved = Some(reserved);
+    changed
+}
+
+async fn change_reserved(
+    exchange: &Exchange,
+    reserved: &mut Reserved,
+    reader: &RequestReader,
+) -> Result<(), Rejection> {
+    let (Some(admission), Some(attempt)) = (&exchange.admission, &exchange.attempt) else {
+        return Err(exchange.rejection_for(Reason::Internal));
+    };
+    let route = &*admission.route().name;
+    let asked = &reader.asked_at(attempt.path());
+    let named = model(asked, attempt.path());
+    let named = named.as_deref();
+    let model = named.map(str::to_lowercase);
+    let prices = Prices {
+        list: exchange.rules.prices.as_deref(),
+        provider: &attempt.provider().name,
+        model: named,
+        day: exchange.time.to_zoned(TimeZone::UTC).date(),
+    };
+    let is_for = |applied: &Applied| applied.is_for(model.as_deref());
+    refuse_unpriced(exchange, admission, reserved, &prices, is_for)?;
+    let learnt = reserved.reservation.lists().estimate(asked.bytes);
+    let ask = ask::of_body(asked, learnt, prices);
+    reserved.input = ask.estimate.input;
+    reserved.model = named.map(Into::into);
+    let moment = reserved.reservation.began();
+    let mut waited = Duration::ZERO;
+    while let Err(refused) = reserved.reservation.change(&ask, moment) {
+        wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
+    }
+    let holds = |applied: &Applied| applied.has_models() && is_for(applied);
+    while let Err(refused) = reserved.reservation.take(route, holds, &ask, moment) {
+        wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
+    }
+    reserved.reservation.count_request(moment);
+    Ok(())
+}
+
+/// The model of a request, if there is no doubt about it.
+fn model<'r>(asked: &Asked<'r>, path: &'r str) -> Option<Cow<'r, str>> {
+    let in_path = model_in_path(path);
+    let in_body = asked.model.filter(|_| asked.is_readable).map(Cow::Borrowed);
+    in_path.or(in_body).filter(|_| !asked.two_models)
+}
+
+/// Refuses a request whose model has no price, where a limit of money has to count it.
+fn refuse_unpriced(
+    exchange: &Exchange,
+    admission: &Admission,
+    reserved: &Reserved,
+    prices: &Prices<'_>,
+    is_for: impl Fn(&Applied) -> bool,
+) -> Result<(), Rejection> {
+    if reserved.expected != Expected::Tokens || !prices.lack_model() {
+        return Ok(());
+    }
+    let route = &*admission.route().name;
+    let counts = |applied: &&Applied| {
+        let is_of_money = applied.limit.counts == Counts::Money;
+        is_of_money && applied.enforces() && !applied.limit.unpriced && is_for(applied)
+    };
+    let lists = reserved.reservation.lists();
+    let by = lists.on(route).map(|(_, applied)| applied).find(counts);
+    match by {
+        Some(by) => {
+            let reason = Reason::UnpricedModel;
+            Err(refusal(exchange, admission, by, reason, None, None))
+        }
+        None => Ok(()),
+    }
+}
