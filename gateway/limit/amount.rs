@@ -3,7 +3,8 @@
 //! A number has decimal digits with underscores between them, one decimal point, and one of the suffixes `k`, `M` and
 //! `G`. A period follows `per` or `/`. What is read is exact: a number that would have to be rounded is refused.
 
-use std::fmt;
+mod write;
+
 use std::time::Duration;
 
 use super::terms::{Amount, Period, RateAmount, Window};
