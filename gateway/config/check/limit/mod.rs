@@ -40,9 +40,8 @@ pub(super) struct Known<'k> {
 impl Known<'_> {
     /// The routes whose requests a limit counts that names `routes`.
     fn counted(&self, routes: Option<&[Arc<str>]>) -> Vec<&RouteConfig> {
-        let is_counted = |route: &&RouteConfig| {
-            routes.is_none_or(|names| names.iter().any(|name| *name == route.name))
-        };
+        let is_counted =
+            |route: &&RouteConfig| routes.is_none_or(|names| names.contains(&route.name));
         self.routes.iter().filter(is_counted).collect()
     }
 }
