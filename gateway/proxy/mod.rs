@@ -8,10 +8,9 @@
 //! | 3 inject: what goes up? | `send`, `body` | `inject` (the client's credentials out, the provider's token in), `stream_usage` |
 //! | 4 observe: what comes back? | `observe` | `response_headers`, `location` (URLs), `conversation` (WebSockets) |
 //! | 5 record: what came of it? | `record` | `consumption` (events, tokens), `spend` (cost, metrics of both) |
-//! | reject: a refusal or a failure | `respond` | `reason` (status and code), `reject` (the head), `limit_refusal`, `retry_after`, `dialect` (the body's form) |
+//! | reject: a refusal or a failure | `respond` | `reject` (status and code of every reason, headers), `dialect` (the body's form) |
 //!
 //! The head of `forward` describes where time limits are set, and what ends an exchange whose key is revoked.
-//!
 //! Nothing here knows a configuration file, and nothing here blocks.
 
 pub(crate) mod admit;
@@ -34,17 +33,14 @@ mod hold;
 mod http10;
 pub(crate) mod inject;
 pub(crate) mod limit_headers;
-pub(crate) mod limit_refusal;
 mod location;
 mod observe;
-mod reason;
 mod receive;
 mod record;
 pub(crate) mod reject;
 mod respond;
 mod response_headers;
 mod retry;
-pub(crate) mod retry_after;
 mod send;
 mod shared;
 mod spend;
