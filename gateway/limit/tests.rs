@@ -16,7 +16,8 @@ use super::budget::InMemory;
 use super::moment::Moment;
 use super::period::Calendar;
 use super::plan::{Holder, Plan};
-use super::reservation::{Lists, Outcome, Refused, Reservation};
+use super::lists::Lists;
+use super::reservation::{Outcome, Refused, Reservation};
 use super::slot::KeySlot;
 use super::terms::{Amount, Counts, Limit, Mode, ModelPattern, Of, OverBudget, Reserve, Tokens};
 

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::admit::Admission;
-use super::exchange::Exchange;
-use super::limit_refusal::{LimitRefusal, Scope};
-use super::reject::{Reason, Rejection};
+use crate::proxy::admit::Admission;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::reject::limit_refusal::{LimitRefusal, Scope};
+use crate::proxy::reject::{Reason, Rejection};
 use crate::limit::amount::write_amount;
 use crate::limit::applied::{Applied, Why};
 use crate::limit::reservation::Refused;
 use crate::limit::terms::{Counts, Limit, Of};
 
 /// The refusal of a request by a limit.
-pub(super) fn rejection(
+pub(in crate::proxy) fn rejection(
     exchange: &Exchange,
     admission: &Admission,
     refused: &Refused,
@@ -51,7 +51,7 @@ fn of_rate(counts: Counts) -> Reason {
 }
 
 /// The refusal for `reason` by the limit `by`.
-pub(super) fn refusal(
+pub(in crate::proxy) fn refusal(
     exchange: &Exchange,
     admission: &Admission,
     by: &Applied,

@@ -5,6 +5,13 @@
 //! so are the model and the most that the response can have; only requests with limits that depend on these wait for it.
 //! A request that is refused at the second point has cost a connection at most: the provider does not have its last byte.
 
+mod left;
+mod refusal;
+mod settle;
+
+pub(super) use self::left::write;
+pub(super) use self::settle::{raise, settle};
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +22,18 @@ use jiff::tz::TimeZone;
 use pingora::http::RequestHeader;
 use pingora_core::{Error, Result};
 
-use super::admit::Admission;
-use super::ask::{self, Prices};
-use super::attempt::Attempt;
-use super::exchange::Exchange;
-use super::head::declared_length;
-use super::limited::{self, refusal};
-use super::reject::{Reason, Rejection};
-use super::reserved::Reserved;
+use crate::proxy::admit::Admission;
+use crate::proxy::reserved::ask::{self, Prices};
+use crate::proxy::attempt::Attempt;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::head::declared_length;
+use self::refusal::{refusal, rejection};
+use crate::proxy::reject::{Reason, Rejection};
+use crate::proxy::reserved::Reserved;
 use crate::limit::applied::{Applied, Ask, Most, Why};
 use crate::limit::plan::Holder;
-use crate::limit::reservation::{Lists, Refused, Reservation};
+use crate::limit::lists::Lists;
+use crate::limit::reservation::{Refused, Reservation};
 use crate::limit::terms::Counts;
 use crate::usage::{Asked, Expected, RequestReader, bills_later, expected, model_in_path};
 
@@ -162,7 +170,7 @@ async fn wait_or_refuse(
     waited: &mut Duration,
 ) -> Result<(), Rejection> {
     if refused.why != Why::NotIssued || *waited >= LEDGER_WAIT {
-        return Err(limited::rejection(exchange, admission, refused));
+        return Err(rejection(exchange, admission, refused));
     }
     tokio::time::sleep(LEDGER_LOOK).await;
     *waited += LEDGER_LOOK;

@@ -10,18 +10,18 @@ const PROVIDERS_OWN: u64 = 2048;
 
 /// The prices of a request's model.
 #[derive(Clone, Copy)]
-pub(super) struct Prices<'p> {
-    pub(super) list: Option<&'p PriceList>,
-    pub(super) provider: &'p str,
+pub(in crate::proxy) struct Prices<'p> {
+    pub(in crate::proxy) list: Option<&'p PriceList>,
+    pub(in crate::proxy) provider: &'p str,
     /// The model, if the request names one.
-    pub(super) model: Option<&'p str>,
+    pub(in crate::proxy) model: Option<&'p str>,
     /// The day on which the request came.
-    pub(super) day: Date,
+    pub(in crate::proxy) day: Date,
 }
 
 impl Prices<'_> {
     /// Whether there are prices, and none for the model.
-    pub(super) fn lack_model(&self) -> bool {
+    pub(in crate::proxy) fn lack_model(&self) -> bool {
         let (Some(list), Some(model)) = (self.list, self.model) else {
             return false;
         };
@@ -44,7 +44,7 @@ impl Prices<'_> {
 }
 
 /// What a request whose body was read asks of its limits. `learnt` is what requests like it used before.
-pub(super) fn of_body(asked: &Asked<'_>, learnt: Amounts, prices: Prices<'_>) -> Ask {
+pub(in crate::proxy) fn of_body(asked: &Asked<'_>, learnt: Amounts, prices: Prices<'_>) -> Ask {
     let cap = asked
         .output_cap
         .map(|cap| cap.saturating_mul(asked.outputs.max(1)));
@@ -83,6 +83,6 @@ fn most(asked: &Asked<'_>, cap: Option<u64>, prices: Prices<'_>) -> Most {
 }
 
 /// An amount in billionths, rounded up: sums of what is reserved and used are never too small.
-pub(super) fn whole_billionths(cost: Cost) -> u64 {
+pub(in crate::proxy) fn whole_billionths(cost: Cost) -> u64 {
     u64::try_from(cost.0.div_ceil(1000)).unwrap_or(u64::MAX)
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::consumption::Consumption;
-use super::conversation::Conversation;
-use super::ask::whole_billionths;
-use super::exchange::Exchange;
-use super::limited;
-use super::reject::{Reason, Rejection};
-use super::reserved::Reserved;
-use super::spend::price;
+use crate::proxy::consumption::Consumption;
+use crate::proxy::conversation::Conversation;
+use crate::proxy::reserved::ask::whole_billionths;
+use crate::proxy::exchange::Exchange;
+use super::refusal::refusal;
+use crate::proxy::reject::{Reason, Rejection};
+use crate::proxy::reserved::Reserved;
+use crate::proxy::spend::price;
 use crate::limit::applied::Amounts;
 use crate::limit::reservation::Outcome;
 use crate::usage::{Expected, Meter, Usage};
@@ -19,7 +19,7 @@ const EVENTS: u64 = 64;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Settles what the exchange has `reserved`, which is over and ended with `status`.
-pub(super) fn settle(
+pub(in crate::proxy) fn settle(
     exchange: &Exchange,
     reserved: &mut Reserved,
     consumption: &Consumption<'_>,
@@ -123,7 +123,7 @@ fn cost_of(
 
 /// Raises what is held to what a response has used so far, from time to time. Returns the refusal with which the response
 /// is cut, if its limit wants that.
-pub(super) fn raise(exchange: &mut Exchange) -> Option<Rejection> {
+pub(in crate::proxy) fn raise(exchange: &mut Exchange) -> Option<Rejection> {
     let mut reserved = exchange.reserved.take()?;
     let over = raise_reserved(exchange, &mut reserved);
     exchange.reserved = Some(reserved);
@@ -155,7 +155,7 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
     let over = reserved.reservation.count_use(&used, exchange.moment_now())?;
     let admission = exchange.admission.as_ref()?;
     let reason = Reason::BudgetExceeded;
-    Some(limited::refusal(exchange, admission, &over, reason, None, None))
+    Some(refusal(exchange, admission, &over, reason, None, None))
 }
 
 fn so_far(exchange: &Exchange, reserved: &Reserved, meter: &Meter) -> Amounts {
