@@ -77,10 +77,7 @@ impl Lists {
     }
 
     /// All limits that hold on `route`, with their places.
-    pub(crate) fn on<'l>(
-        &'l self,
-        route: &'l str,
-    ) -> impl Iterator<Item = (Place, &'l Applied)> {
+    pub(crate) fn on<'l>(&'l self, route: &'l str) -> impl Iterator<Item = (Place, &'l Applied)> {
         let key = self.key.as_deref().map(|key| &*key.all).unwrap_or_default();
         let lists = [key, &*self.route.all, &*self.target.all];
         let places = (0_u8..).zip(lists).flat_map(|(list, all)| {

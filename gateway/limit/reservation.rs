@@ -136,12 +136,7 @@ impl Reservation {
         Ok(())
     }
 
-    fn take_one(
-        &mut self,
-        place: Place,
-        units: i64,
-        moment: Moment,
-    ) -> Result<(), Box<Refused>> {
+    fn take_one(&mut self, place: Place, units: i64, moment: Moment) -> Result<(), Box<Refused>> {
         let Some(applied) = self.lists.get(place) else {
             return Ok(());
         };
@@ -337,16 +332,12 @@ fn release(applied: &Applied, held: &Held, used: i64, now: Moment, took: Duratio
 }
 
 /// Changes what is held of one limit to what `ask` wants of it.
-fn change_one(
-    applied: &Applied,
-    held: &mut Held,
-    ask: &Ask,
-    moment: Moment,
-) -> Result<(), Why> {
+fn change_one(applied: &Applied, held: &mut Held, ask: &Ask, moment: Moment) -> Result<(), Why> {
     if matches!(applied.limit.counts, Counts::Requests | Counts::Parallel) {
         return Ok(());
     }
-    let units = applied.units(ask)?;
+    // What has been counted stays counted.
+    let units = applied.units(ask)?.saturating_sub(held.counted).max(0);
     let more = units.saturating_sub(held.units);
     match (&applied.cell, &held.account) {
         (Cell::Rate(rate, pace), _) if more > 0 => {

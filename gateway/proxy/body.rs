@@ -7,8 +7,8 @@ use pingora_core::{Error, Result};
 use pingora_proxy::Session;
 
 use super::exchange::Exchange;
-use super::reject::Reason;
 use super::limits;
+use super::reject::Reason;
 
 /// How long a body may take before its rate is checked.
 const BODY_GRACE: Duration = Duration::from_secs(10);

@@ -188,11 +188,7 @@ fn set_deadlines(exchange: &Exchange) {
 }
 
 /// Passes on a chunk of the response's body. `end`: no chunk follows.
-pub(super) fn body(
-    exchange: &mut Exchange,
-    body: &mut Option<Bytes>,
-    end: bool,
-) -> Result<()> {
+pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) -> Result<()> {
     if let Some(chunk) = body {
         let arrived = exchange.stats.arrived;
         let now = arrived.unwrap_or_else(|| exchange.watchdog.now());

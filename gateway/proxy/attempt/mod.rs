@@ -8,9 +8,9 @@ mod tries;
 
 use std::sync::Arc;
 
+pub(super) use self::tries::Tries;
 use super::admit::{Admission, RequestParts};
 use super::reject::{Reason, Rejection};
-pub(super) use self::tries::Tries;
 use crate::key::{ClientKey, is_our_credential, remove_from_query};
 use crate::origin::Timeouts;
 use crate::provider::{Credential, NoCredential, Provider};

@@ -22,19 +22,19 @@ use jiff::tz::TimeZone;
 use pingora::http::RequestHeader;
 use pingora_core::{Error, Result};
 
+use self::refusal::{refusal, rejection};
+use crate::limit::applied::{Applied, Ask, Most, Why};
+use crate::limit::lists::Lists;
+use crate::limit::plan::Holder;
+use crate::limit::reservation::{Refused, Reservation};
+use crate::limit::terms::Counts;
 use crate::proxy::admit::Admission;
-use crate::proxy::reserved::ask::{self, Prices};
 use crate::proxy::attempt::Attempt;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::head::declared_length;
-use self::refusal::{refusal, rejection};
 use crate::proxy::reject::{Reason, Rejection};
 use crate::proxy::reserved::Reserved;
-use crate::limit::applied::{Applied, Ask, Most, Why};
-use crate::limit::plan::Holder;
-use crate::limit::lists::Lists;
-use crate::limit::reservation::{Refused, Reservation};
-use crate::limit::terms::Counts;
+use crate::proxy::reserved::ask::{self, Prices};
 use crate::usage::{Asked, Expected, RequestReader, bills_later, expected, model_in_path};
 
 /// How long a request waits for the ledger to issue the rights that it needs, in all.
@@ -112,8 +112,18 @@ async fn take(
     if !needs_body {
         reservation.count_request(moment);
     }
-    let value = |name: &HeaderName| request.headers.get(name).map_or(&b""[..], |it| it.as_bytes());
-    let reader = || Box::new(RequestReader::of(value(&CONTENT_TYPE), value(&CONTENT_ENCODING)));
+    let value = |name: &HeaderName| {
+        request
+            .headers
+            .get(name)
+            .map_or(&b""[..], |it| it.as_bytes())
+    };
+    let reader = || {
+        Box::new(RequestReader::of(
+            value(&CONTENT_TYPE),
+            value(&CONTENT_ENCODING),
+        ))
+    };
     exchange.reserved = Some(Box::new(Reserved {
         reservation,
         reader: needs_body.then(reader),

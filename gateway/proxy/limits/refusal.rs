@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::proxy::admit::Admission;
-use crate::proxy::exchange::Exchange;
-use crate::proxy::reject::limit_refusal::{LimitRefusal, Scope};
-use crate::proxy::reject::{Reason, Rejection};
 use crate::limit::amount::write_amount;
 use crate::limit::applied::{Applied, Why};
 use crate::limit::reservation::Refused;
 use crate::limit::terms::{Counts, Limit, Of};
+use crate::proxy::admit::Admission;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::reject::limit_refusal::{LimitRefusal, Scope};
+use crate::proxy::reject::{Reason, Rejection};
 
 /// The refusal of a request by a limit.
 pub(in crate::proxy) fn rejection(

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::proxy::consumption::Consumption;
-use crate::proxy::conversation::Conversation;
-use crate::proxy::reserved::ask::whole_billionths;
-use crate::proxy::exchange::Exchange;
 use super::refusal::refusal;
-use crate::proxy::reject::{Reason, Rejection};
-use crate::proxy::reserved::Reserved;
-use crate::proxy::spend::price;
 use crate::limit::applied::Amounts;
 use crate::limit::reservation::Outcome;
+use crate::proxy::consumption::Consumption;
+use crate::proxy::conversation::Conversation;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::reject::{Reason, Rejection};
+use crate::proxy::reserved::Reserved;
+use crate::proxy::reserved::ask::whole_billionths;
+use crate::proxy::spend::price;
 use crate::usage::{Expected, Meter, Usage};
 
 /// After so many events, and after so long, a reservation is raised to what a stream has used.
@@ -69,7 +69,12 @@ fn outcome(
         Some(_) if consumption.events == 0 && !ended_early => Outcome::Unknown,
         // The provider has not got the whole request.
         None if !stats.request_complete => Outcome::Nothing,
-        _ => Outcome::AtLeast(completed(exchange, reserved, consumption, &Usage::default())),
+        _ => Outcome::AtLeast(completed(
+            exchange,
+            reserved,
+            consumption,
+            &Usage::default(),
+        )),
     }
 }
 
@@ -82,7 +87,11 @@ fn completed(
     usage: &Usage,
 ) -> Amounts {
     let has_input = usage.input > 0 || consumption.responses.is_some();
-    let input = if has_input { usage.input } else { reserved.input };
+    let input = if has_input {
+        usage.input
+    } else {
+        reserved.input
+    };
     let is_cut = usage.output == 0 || exchange.stats.client_left || exchange.stats.abort.is_some();
     let output = match is_cut && consumption.responses.is_none() {
         true => usage.output.max(consumption.events),
@@ -152,7 +161,9 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
         _ => return None,
     };
     reserved.raised = (events, exchange.watchdog.now());
-    let over = reserved.reservation.count_use(&used, exchange.moment_now())?;
+    let over = reserved
+        .reservation
+        .count_use(&used, exchange.moment_now())?;
     let admission = exchange.admission.as_ref()?;
     let reason = Reason::BudgetExceeded;
     Some(refusal(exchange, admission, &over, reason, None, None))
@@ -161,7 +172,11 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
 fn so_far(exchange: &Exchange, reserved: &Reserved, meter: &Meter) -> Amounts {
     let told = meter.usage().unwrap_or_default();
     let usage = Usage {
-        input: if told.input > 0 { told.input } else { reserved.input },
+        input: if told.input > 0 {
+            told.input
+        } else {
+            reserved.input
+        },
         output: told.output.max(meter.events()),
         ..told
     };

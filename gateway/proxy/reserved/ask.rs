@@ -25,7 +25,8 @@ impl Prices<'_> {
         let (Some(list), Some(model)) = (self.list, self.model) else {
             return false;
         };
-        list.estimate(self.provider, model, self.day, 1, 1).is_none()
+        list.estimate(self.provider, model, self.day, 1, 1)
+            .is_none()
     }
 
     fn estimate(&self, input: u64, output: u64) -> Option<u64> {
